@@ -1,0 +1,233 @@
+//! What happened: one entry of the audit log, and the chain that binds it to those before it.
+
+use super::digest::Encoder;
+use super::when::Timestamp;
+
+/// Who acts. The uid is a fact; the rest are claims of the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    pub uid: u32,
+    pub login: Option<String>,
+    pub sudo_user: Option<String>,
+    pub host: Option<String>,
+}
+
+impl Actor {
+    /// The name to show as a creator: who called sudo, else the login, else the number.
+    pub fn display_name(&self) -> String {
+        self.sudo_user.clone().or_else(|| self.login.clone()).unwrap_or_else(|| format!("uid:{}", self.uid))
+    }
+}
+
+/// Who changes the store, why, and whether a clock that went backwards may do so.
+#[derive(Debug, Clone)]
+pub struct Author {
+    pub actor: Actor,
+    pub reason: Option<String>,
+    pub accept_clock: bool,
+}
+
+/// What was done; the word is part of the chain and never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Init,
+    Create,
+    Confirm,
+    Withdraw,
+    Adopt,
+    Rename,
+    Edit,
+    ScopesAdd,
+    ScopesRemove,
+    ScopesSet,
+    Disable,
+    Enable,
+    Revoke,
+    CatalogueDefine,
+    CatalogueEdit,
+    CatalogueRename,
+    CatalogueRetire,
+    Settings,
+}
+
+impl Action {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Create => "create",
+            Self::Confirm => "confirm",
+            Self::Withdraw => "withdraw",
+            Self::Adopt => "adopt",
+            Self::Rename => "rename",
+            Self::Edit => "edit",
+            Self::ScopesAdd => "scopes.add",
+            Self::ScopesRemove => "scopes.remove",
+            Self::ScopesSet => "scopes.set",
+            Self::Disable => "disable",
+            Self::Enable => "enable",
+            Self::Revoke => "revoke",
+            Self::CatalogueDefine => "scope.define",
+            Self::CatalogueEdit => "scope.edit",
+            Self::CatalogueRename => "scope.rename",
+            Self::CatalogueRetire => "scope.retire",
+            Self::Settings => "settings",
+        }
+    }
+
+    /// Never refused for the clock: ending access must always work.
+    pub fn only_ends_access(self) -> bool {
+        matches!(self, Self::Disable | Self::Revoke | Self::Withdraw)
+    }
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    Token { id: String, name: String },
+    Catalogue,
+    Settings,
+}
+
+impl Subject {
+    /// What the store keeps in place of a token's id; no id holds a `*`.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Token { id, .. } => id,
+            Self::Catalogue => "*scopes",
+            Self::Settings => "*settings",
+        }
+    }
+
+    pub fn from_key(key: String, name: Option<String>) -> Self {
+        match key.as_str() {
+            "*scopes" => Self::Catalogue,
+            "*settings" => Self::Settings,
+            _ => Self::Token { id: key, name: name.unwrap_or_default() },
+        }
+    }
+
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Token { name, .. } => Some(name),
+            Self::Catalogue | Self::Settings => None,
+        }
+    }
+}
+
+pub type Digest = blake3::Hash;
+
+/// One entry of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// From 1, without gaps.
+    pub seq: i64,
+    pub time: Timestamp,
+    /// A word of [`Action`]; a text, so that a log can be read by a version that does not know it.
+    pub action: String,
+    pub subject: Subject,
+    pub actor: Actor,
+    pub reason: Option<String>,
+    /// Of the subject after the change; `None` when it is gone.
+    pub row_digest: Option<Digest>,
+    /// Of this entry and, through it, of all before.
+    pub hash: Digest,
+}
+
+impl Event {
+    /// The hash that this entry must have after one of `previous`.
+    pub fn chained(&self, previous: &Digest) -> Digest {
+        let mut encoder = Encoder::new("tokenctl audit entry v1");
+        encoder.bytes(previous.as_bytes());
+        encoder.int(self.seq).int(self.time.unix()).text(&self.action);
+        encoder.text(self.subject.key()).opt_text(self.subject.name());
+        encoder.int(i64::from(self.actor.uid));
+        for claim in [&self.actor.login, &self.actor.sudo_user, &self.actor.host, &self.reason] {
+            encoder.opt_text(claim.as_deref());
+        }
+        encoder.opt_bytes(self.row_digest.as_ref().map(|digest| &digest.as_bytes()[..]));
+        encoder.finish()
+    }
+}
+
+/// The hash before the first entry.
+pub const GENESIS: Digest = blake3::Hash::from_bytes([0; 32]);
+
+/// An entry named by number and hash, kept elsewhere to prove later that history grew and was not rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Anchor {
+    pub seq: i64,
+    pub hash: Digest,
+}
+
+impl std::fmt::Display for Anchor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.seq, self.hash.to_hex())
+    }
+}
+
+impl std::str::FromStr for Anchor {
+    type Err = super::Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.split_once(':')
+            .filter(|(seq, _)| seq.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|(seq, hash)| Some(Self { seq: seq.parse().ok()?, hash: Digest::from_hex(hash).ok()? }))
+            .ok_or_else(|| {
+                super::Invalid::new(format!("`{}` is not an anchor", text.escape_debug()))
+                    .hint("SEQ:HASH as `tokenctl audit head` prints it")
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_an_entry_is_in_its_hash() {
+        let base = Event {
+            seq: 1,
+            time: Timestamp::MIN,
+            action: "create".to_owned(),
+            subject: Subject::Token { id: "abcdef123456".to_owned(), name: "demo".to_owned() },
+            actor: Actor { uid: 0, login: Some("root".to_owned()), sudo_user: None, host: None },
+            reason: None,
+            row_digest: None,
+            hash: GENESIS,
+        };
+        let token = |id: &str, name: &str| Subject::Token { id: id.to_owned(), name: name.to_owned() };
+        let actor = |uid, sudo: Option<&str>, host: Option<&str>| Actor {
+            uid,
+            login: Some("root".to_owned()),
+            sudo_user: sudo.map(str::to_owned),
+            host: host.map(str::to_owned),
+        };
+        let changed = [
+            Event { seq: 2, ..base.clone() },
+            Event { time: Timestamp::MAX, ..base.clone() },
+            Event { action: "revoke".to_owned(), ..base.clone() },
+            Event { subject: token("abcdef123457", "demo"), ..base.clone() },
+            Event { subject: token("abcdef123456", "dem"), ..base.clone() },
+            Event { subject: Subject::Catalogue, ..base.clone() },
+            Event { actor: actor(1, None, None), ..base.clone() },
+            Event { actor: actor(0, Some("a"), None), ..base.clone() },
+            Event { actor: actor(0, None, Some("a")), ..base.clone() },
+            Event { reason: Some(String::new()), ..base.clone() },
+            Event { row_digest: Some(GENESIS), ..base.clone() },
+        ];
+        let mut hashes: Vec<Digest> = changed.iter().map(|event| event.chained(&GENESIS)).collect();
+        hashes.push(base.chained(&GENESIS));
+        hashes.push(base.chained(&blake3::hash(b"other")));
+        let distinct: std::collections::HashSet<_> = hashes.iter().map(|h| *h.as_bytes()).collect();
+        assert_eq!(distinct.len(), hashes.len());
+    }
+
+    #[test]
+    fn an_anchor_parses_back() {
+        let anchor = Anchor { seq: 7, hash: blake3::hash(b"x") };
+        assert_eq!(anchor.to_string().parse(), Ok(anchor));
+        for text in ["", "7", "7:", ":00", "-1:00", "7:zz"] {
+            assert!(text.parse::<Anchor>().is_err(), "{text}");
+        }
+    }
+}

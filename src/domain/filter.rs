@@ -1,0 +1,167 @@
+//! Which tokens are meant, when they are not named: the one filter of `list` and of every change by selection.
+
+use super::scope::{Catalogue, Scope};
+use super::text::Label;
+use super::token::{Status, Token};
+use super::when::{Span, Timestamp};
+
+/// A token without a record of use counts as never used only when both it and the recording are older.
+const NEVER_USED_AFTER: Span = Span::days(30);
+
+/// Different filters must all hold; of `statuses` and `owners` any, of `scopes` and `labels` all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub statuses: Vec<Status>,
+    /// Held directly or through includes.
+    pub scopes: Vec<Scope>,
+    pub owners: Vec<String>,
+    pub labels: Vec<Label>,
+    pub expires_within: Option<Span>,
+    pub unused_for: Option<Span>,
+    pub never_used: bool,
+    /// Looked for in name, description and owner, whatever the case.
+    pub search: Option<String>,
+    /// Also those that are over.
+    pub all: bool,
+}
+
+impl Filter {
+    /// Whether it names anything to look for.
+    pub fn is_empty(&self) -> bool {
+        *self == Filter { all: self.all, ..Filter::default() }
+    }
+
+    /// Whether it says which statuses it means; without, those that are over are hidden.
+    pub fn hides_what_is_over(&self) -> bool {
+        !self.all && self.statuses.is_empty()
+    }
+
+    /// Whether it meets this token. `now` is the present; `at` the instant whose status is asked for.
+    pub fn meets(&self, token: &Token, times: &Times, catalogue: &Catalogue) -> bool {
+        if !token.is_visible(times.at) {
+            return false;
+        }
+        let status = token.status(times.at);
+        let by_status = if self.statuses.is_empty() {
+            self.all || !status.is_over()
+        } else {
+            self.statuses.contains(&status)
+        };
+        by_status
+            && (self.owners.is_empty() || token.owner.as_ref().is_some_and(|owner| self.owners.contains(owner)))
+            && self.labels.iter().all(|label| token.labels.get(&label.key) == Some(&label.value))
+            && self.expires_within.is_none_or(|span| {
+                token.expires_at().is_some_and(|end| end.since(times.at) <= span.secs())
+            })
+            && self.unused_for.is_none_or(|span| {
+                token.last_used_at().is_some_and(|used| times.now.since(used) > span.secs())
+            })
+            && (!self.never_used || times.never_used(token))
+            && self.search.as_ref().is_none_or(|text| found(token, text))
+            && (self.scopes.is_empty() || {
+                let held = catalogue.closure(token.grants.values().map(|grant| &grant.scope));
+                self.scopes.iter().all(|scope| held.contains(scope))
+            })
+    }
+}
+
+/// The instants that a selection is made by.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    pub now: Timestamp,
+    /// Equal to `now`, or later with `--at`.
+    pub at: Timestamp,
+    /// Since when use is recorded; `None` when it is not.
+    pub usage_since: Option<Timestamp>,
+}
+
+impl Times {
+    /// No record of use, and none would have been missed in the last 30 days.
+    fn never_used(&self, token: &Token) -> bool {
+        let old = |instant: Timestamp| self.now.since(instant) > NEVER_USED_AFTER.secs();
+        token.last_used_at().is_none() && old(token.created_at) && self.usage_since.is_some_and(old)
+    }
+}
+
+fn found(token: &Token, text: &str) -> bool {
+    let text = text.to_lowercase();
+    [Some(&token.name), token.description.as_ref(), token.owner.as_ref()]
+        .into_iter()
+        .flatten()
+        .any(|field| field.to_lowercase().contains(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::StoredSecret;
+    use crate::domain::token::tests::{at, secret, token};
+
+    const DAY: i64 = 86_400;
+
+    fn meets(filter: &Filter, token: &Token, now: i64) -> bool {
+        let times = Times { now: at(now), at: at(now), usage_since: Some(at(0)) };
+        filter.meets(token, &times, &Catalogue::default())
+    }
+
+    #[test]
+    fn what_is_over_is_hidden_unless_asked_for() {
+        let mut it = token(vec![secret(1, 0)]);
+        it.revoked_at = Some(at(1));
+        assert!(!meets(&Filter::default(), &it, 5));
+        assert!(meets(&Filter { all: true, ..Filter::default() }, &it, 5));
+        assert!(meets(&Filter { statuses: vec![Status::Revoked], ..Filter::default() }, &it, 5));
+        assert!(!meets(&Filter { statuses: vec![Status::Active], ..Filter::default() }, &it, 5));
+    }
+
+    #[test]
+    fn an_end_within_a_span_includes_its_last_second() {
+        let it = token(vec![StoredSecret { expires_at: Some(at(14 * DAY)), ..secret(1, 0) }]);
+        let within = Filter { expires_within: Some(Span::days(14)), ..Filter::default() };
+        assert!(meets(&within, &it, 0));
+        let within = Filter { expires_within: Some(Span::days(13)), ..Filter::default() };
+        assert!(!meets(&within, &it, 0));
+        assert!(!meets(&within, &token(vec![secret(1, 0)]), 0));
+    }
+
+    #[test]
+    fn never_used_needs_thirty_days_of_token_and_of_recording() {
+        let never = Filter { never_used: true, ..Filter::default() };
+        let it = token(vec![secret(1, 0)]);
+        assert!(!meets(&never, &it, 30 * DAY));
+        assert!(meets(&never, &it, 30 * DAY + 1));
+        let unrecorded = Times { now: at(90 * DAY), at: at(90 * DAY), usage_since: None };
+        assert!(!never.meets(&it, &unrecorded, &Catalogue::default()));
+        let used = token(vec![StoredSecret { last_used_at: Some(at(5)), ..secret(1, 0) }]);
+        assert!(!meets(&never, &used, 90 * DAY));
+        let unused = Filter { unused_for: Some(Span::days(30)), ..Filter::default() };
+        assert!(meets(&unused, &used, 31 * DAY));
+        assert!(!meets(&unused, &used, 30 * DAY));
+        assert!(!meets(&unused, &it, 90 * DAY));
+    }
+
+    #[test]
+    fn search_looks_in_name_description_and_owner_whatever_the_case() {
+        let mut it = token(vec![secret(1, 0)]);
+        it.description = Some("Größe".to_owned());
+        for text in ["DEM", "GRÖSSE".to_lowercase().as_str(), "größe"] {
+            let hit = meets(&Filter { search: Some(text.to_owned()), ..Filter::default() }, &it, 5);
+            assert_eq!(hit, text != "grösse", "{text}");
+        }
+    }
+
+    #[test]
+    fn different_filters_must_all_hold() {
+        let mut it = token(vec![secret(1, 0)]);
+        it.owner = Some("ann".to_owned());
+        it.labels.insert("env".to_owned(), "prod".to_owned());
+        let label: Label = "env=prod".parse().unwrap();
+        let filter = |owner: &str| Filter {
+            owners: vec!["bob".to_owned(), owner.to_owned()],
+            labels: vec![label.clone()],
+            ..Filter::default()
+        };
+        assert!(meets(&filter("ann"), &it, 5));
+        assert!(!meets(&filter("eve"), &it, 5));
+    }
+}

@@ -1,0 +1,43 @@
+//! The rules, without clock, random, disk or terminal: everything here is a function of its arguments.
+
+pub mod digest;
+pub mod event;
+pub mod filter;
+pub mod lifetime;
+pub mod name;
+pub mod scope;
+pub mod secret;
+pub mod settings;
+pub mod text;
+pub mod token;
+pub mod verdict;
+pub mod when;
+
+/// A value that a person typed and that no rule admits. `message` names the value, `hint` what to type instead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    pub message: String,
+    pub hint: Option<String>,
+}
+
+impl Invalid {
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl std::fmt::Display for Invalid {
+    /// Message and hint in one line, as clap shows a refused value.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
+impl std::error::Error for Invalid {}

@@ -1,0 +1,69 @@
+//! Names and ids of tokens, and the references that address them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Invalid;
+
+/// A token's name: `[A-Za-z0-9][A-Za-z0-9._@-]{0,63}`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(String);
+
+impl Name {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Name {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._@-".contains(&b));
+        if first && rest && text.len() <= 64 {
+            return Ok(Self(text.to_owned()));
+        }
+        let shown: String = text.chars().take(64).collect();
+        Err(Invalid::new(format!("`{}` is not a name", shown.escape_debug()))
+            .hint("letters, digits and . _ @ -, a letter or digit first, at most 64"))
+    }
+}
+
+/// Lower-case letters and digits of an id.
+pub const ID_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+pub const ID_LEN: usize = 12;
+/// The shortest prefix of an id that addresses a token.
+pub const ID_PREFIX_MIN: usize = 6;
+
+/// Whether text can be an id or a prefix of one that is long enough to address a token.
+pub fn is_id_prefix(text: &str) -> bool {
+    (ID_PREFIX_MIN..=ID_LEN).contains(&text.len()) && text.bytes().all(|b| ID_ALPHABET.contains(&b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_a_word_that_no_shell_or_terminal_minds() {
+        for text in ["a", "ci.build-7_x@host", &"x".repeat(64)] {
+            assert!(text.parse::<Name>().is_ok(), "{text}");
+        }
+        for text in ["", "-a", ".a", "a b", "a/b", "a\n", "é", "$(x)", &"x".repeat(65)] {
+            assert!(text.parse::<Name>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_prefix_has_six_to_twelve_characters() {
+        assert!(is_id_prefix("abc123") && is_id_prefix("abcdef123456"));
+        assert!(!is_id_prefix("abc12") && !is_id_prefix("abcdef1234567") && !is_id_prefix("ABC123"));
+    }
+}

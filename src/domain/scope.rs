@@ -1,0 +1,164 @@
+//! Permissions: their spelling, the catalogue that holds those that exist, and what includes what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use super::Invalid;
+use super::when::Timestamp;
+
+/// Words `[a-z0-9][a-z0-9._-]*` joined by `:`, at most 64 characters.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Scope(String);
+
+impl Scope {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Scope {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let word = |word: &str| {
+            let lower = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+            word.bytes().next().is_some_and(lower) && word.bytes().all(|b| lower(b) || b"._-".contains(&b))
+        };
+        if text.len() <= 64 && text.split(':').all(word) {
+            return Ok(Self(text.to_owned()));
+        }
+        let shown: String = text.chars().take(64).collect();
+        Err(Invalid::new(format!("`{}` is not a scope", shown.escape_debug()))
+            .hint("lower-case words joined by `:`, like `events:read`, at most 64 characters"))
+    }
+}
+
+/// One scope of the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The row of the store, by which grants refer to it, so that a rename touches nothing else.
+    pub row: i64,
+    pub name: Scope,
+    pub description: Option<String>,
+    pub includes: BTreeSet<Scope>,
+    pub created_at: Timestamp,
+    pub retired_at: Option<Timestamp>,
+}
+
+/// The scopes that exist, by name.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue(BTreeMap<Scope, Entry>);
+
+impl Catalogue {
+    pub fn new(entries: impl IntoIterator<Item = Entry>) -> Self {
+        Self(entries.into_iter().map(|entry| (entry.name.clone(), entry)).collect())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn get(&self, scope: &Scope) -> Option<&Entry> {
+        self.0.get(scope)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.0.values()
+    }
+
+    /// Those that can still be granted.
+    pub fn open(&self) -> impl Iterator<Item = &Entry> {
+        self.iter().filter(|entry| entry.retired_at.is_none())
+    }
+
+    /// The existing scope most like a mistyped one.
+    pub fn nearest(&self, scope: &Scope) -> Option<&Scope> {
+        self.0
+            .keys()
+            .map(|known| (strsim::jaro_winkler(known.as_str(), scope.as_str()), known))
+            .filter(|(likeness, _)| *likeness > 0.8)
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .map(|(_, known)| known)
+    }
+
+    /// Everything that these grants allow: they and all that they include.
+    pub fn closure<'a>(&'a self, grants: impl IntoIterator<Item = &'a Scope>) -> BTreeSet<&'a Scope> {
+        let mut held = BTreeSet::new();
+        let mut open: Vec<&Scope> = grants.into_iter().collect();
+        while let Some(scope) = open.pop() {
+            if held.insert(scope) {
+                open.extend(self.0.get(scope).into_iter().flat_map(|entry| &entry.includes));
+            }
+        }
+        held
+    }
+
+    /// The same catalogue with one entry's includes replaced.
+    #[must_use]
+    pub fn with_includes(&self, scope: &Scope, includes: BTreeSet<Scope>) -> Self {
+        let mut changed = self.clone();
+        if let Some(entry) = changed.0.get_mut(scope) {
+            entry.includes = includes;
+        }
+        changed
+    }
+
+    /// Whether `scope` would include itself if it included these.
+    pub fn would_circle<'a>(&'a self, scope: &Scope, includes: impl IntoIterator<Item = &'a Scope>) -> bool {
+        self.closure(includes).contains(scope)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(text: &str) -> Scope {
+        text.parse().expect(text)
+    }
+
+    fn catalogue(includes: &[(&str, &[&str])]) -> Catalogue {
+        Catalogue::new(includes.iter().zip(1..).map(|((name, includes), row)| Entry {
+            row,
+            name: scope(name),
+            description: None,
+            includes: includes.iter().map(|s| scope(s)).collect(),
+            created_at: Timestamp::MIN,
+            retired_at: None,
+        }))
+    }
+
+    #[test]
+    fn a_scope_is_words_joined_by_colons() {
+        for text in ["admin", "events:read", "a.b-c_d:0:z", &"x".repeat(64)] {
+            assert!(text.parse::<Scope>().is_ok(), "{text}");
+        }
+        for text in ["", ":", "a:", ":a", "a::b", "A", "a b", "*", "a:*", "-a", "a\n", &"x".repeat(65)] {
+            assert!(text.parse::<Scope>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn includes_reach_as_far_as_they_go() {
+        let all = catalogue(&[("admin", &["write"]), ("write", &["read"]), ("read", &[]), ("other", &[])]);
+        let admin = scope("admin");
+        let held: Vec<&str> = all.closure([&admin]).into_iter().map(Scope::as_str).collect();
+        assert_eq!(held, ["admin", "read", "write"]);
+        assert!(all.would_circle(&scope("read"), [&admin]));
+        assert!(!all.would_circle(&admin, [&scope("read")]));
+    }
+
+    #[test]
+    fn a_mistyped_scope_names_the_nearest() {
+        let all = catalogue(&[("events:read", &[]), ("events:write", &[]), ("admin", &[])]);
+        assert_eq!(all.nearest(&scope("event:read")), Some(&scope("events:read")));
+        assert_eq!(all.nearest(&scope("zzz")), None);
+    }
+}

@@ -1,0 +1,312 @@
+//! Secrets. The plain one can do almost nothing: [`Secret::expose`] is the only way to its text.
+
+use zeroize::Zeroizing;
+
+use super::Invalid;
+
+/// Binds the stored hash to its use (BLAKE3's key-derivation mode); changing it orphans every secret.
+const CONTEXT: &str = "tokenctl 2026-11-22 api token secret v1";
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+const RANDOM_LEN: usize = 32;
+const CHECK_LEN: usize = 6;
+const BODY_LEN: usize = RANDOM_LEN + CHECK_LEN;
+/// Lengths of a secret made elsewhere, in characters.
+const FOREIGN_LEN: std::ops::RangeInclusive<usize> = 16..=512;
+/// The longest input worth reading: one more than a secret with a line end.
+pub const INPUT_MAX: usize = 512 + 3;
+const HINT_LEN: usize = 4;
+
+/// A plain secret, wiped when dropped. No Debug, Display, Clone or Serialize on purpose.
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+/// BLAKE3 of a secret in its own context: the look-up key of the store, 32 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecretHash(blake3::Hash);
+
+impl SecretHash {
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes.into())
+    }
+
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+}
+
+/// The prefix of new secrets: `[a-z][a-z0-9]{1,9}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prefix(String);
+
+impl Prefix {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Prefix {
+    fn default() -> Self {
+        Self("tkn".to_owned())
+    }
+}
+
+impl std::str::FromStr for Prefix {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if is_prefix(text.as_bytes()) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Invalid::new(format!("`{}` is not a prefix", text.escape_debug()))
+            .hint("a lower-case letter, then 1 to 9 lower-case letters or digits"))
+    }
+}
+
+fn is_prefix(text: &[u8]) -> bool {
+    let lower = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    (2..=10).contains(&text.len()) && text[0].is_ascii_lowercase() && text.iter().all(lower)
+}
+
+/// CRC-32 (IEEE 802.3, reflected) over four bits a step: 46 bytes do not repay a larger table.
+fn crc32(text: &[u8]) -> u32 {
+    const TABLE: [u32; 16] = {
+        let mut table = [0; 16];
+        let mut i = 0;
+        while i < 16 {
+            let mut bits = 0;
+            let mut value = i as u32;
+            while bits < 4 {
+                value = if value & 1 == 1 { (value >> 1) ^ 0xedb8_8320 } else { value >> 1 };
+                bits += 1;
+            }
+            table[i] = value;
+            i += 1;
+        }
+        table
+    };
+    !text.iter().fold(!0, |crc, byte| {
+        let crc = crc ^ u32::from(*byte);
+        let crc = (crc >> 4) ^ TABLE[(crc & 15) as usize];
+        (crc >> 4) ^ TABLE[(crc & 15) as usize]
+    })
+}
+
+fn checksum(text: &[u8]) -> [u8; CHECK_LEN] {
+    let mut rest = crc32(text);
+    let mut out = [0; CHECK_LEN];
+    for slot in out.iter_mut().rev() {
+        *slot = ALPHABET[(rest % 62) as usize];
+        rest /= 62;
+    }
+    out
+}
+
+/// Characters of `alphabet`, each equally likely: a byte beyond its largest multiple is thrown away.
+pub fn random_text<E>(
+    out: &mut [u8],
+    alphabet: &[u8],
+    fill: &mut dyn FnMut(&mut [u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let limit = 256 / alphabet.len() * alphabet.len();
+    let mut pool = Zeroizing::new([0u8; 64]);
+    let mut left = 0;
+    for slot in out {
+        loop {
+            if left == 0 {
+                fill(&mut pool[..])?;
+                left = pool.len();
+            }
+            left -= 1;
+            let byte = usize::from(pool[left]);
+            if byte < limit {
+                *slot = alphabet[byte % alphabet.len()];
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Secret {
+    /// `PREFIX_` + 32 base62 characters from `fill` + 6 of checksum over all before them.
+    pub fn mint<E>(prefix: &Prefix, fill: &mut dyn FnMut(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
+        let head = prefix.0.len() + 1;
+        // The capacity never grows: a reallocation would leave a copy behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(head + BODY_LEN));
+        text.extend_from_slice(prefix.0.as_bytes());
+        text.push(b'_');
+        text.resize(head + RANDOM_LEN, 0);
+        random_text(&mut text[head..], ALPHABET, fill)?;
+        let check = checksum(&text);
+        text.extend_from_slice(&check);
+        Ok(Self(text))
+    }
+
+    /// The secret in `input`, one line end after it ignored; `None` for what cannot be a secret: too short, too
+    /// long, not printable ASCII, or of our own shape with a wrong checksum.
+    pub fn read(mut input: Zeroizing<Vec<u8>>) -> Option<Self> {
+        for end in [b'\n', b'\r'] {
+            if input.last() == Some(&end) {
+                input.pop();
+            } else if end == b'\n' {
+                break;
+            }
+        }
+        let printable = input.iter().all(u8::is_ascii_graphic);
+        if !printable || !FOREIGN_LEN.contains(&input.len()) || shape(&input) == Some(false) {
+            return None;
+        }
+        Some(Self(input))
+    }
+
+    /// The text itself. Whoever calls this answers for where it goes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub fn hash(&self) -> SecretHash {
+        SecretHash(blake3::Hash::from_bytes(blake3::derive_key(CONTEXT, &self.0)))
+    }
+
+    /// `tkn_AbCd…`: enough to recognise it by, too little to guess from.
+    pub fn hint(&self) -> String {
+        let head = if shape(&self.0).is_some() { self.0.len() - BODY_LEN } else { 0 };
+        let shown = &self.0[..head + HINT_LEN];
+        format!("{}…", String::from_utf8_lossy(shown))
+    }
+
+    /// Length times the bits a character of its alphabet can carry at most; `hex` counts as sixteen letters.
+    pub fn nominal_bits(&self) -> f64 {
+        let any = |class: fn(&u8) -> bool| self.0.iter().any(class);
+        let hex = |upper: bool| {
+            self.0.iter().all(|b| b.is_ascii_hexdigit() && (!b.is_ascii_alphabetic() || b.is_ascii_uppercase() == upper))
+        };
+        let (digit, lower, upper) =
+            (any(u8::is_ascii_digit), any(u8::is_ascii_lowercase), any(u8::is_ascii_uppercase));
+        let letters: u32 = if digit && (hex(true) || hex(false)) {
+            if lower || upper { 16 } else { 10 }
+        } else {
+            [(digit, 10), (lower, 26), (upper, 26), (any(u8::is_ascii_punctuation), 32)]
+                .into_iter()
+                .filter_map(|(present, count)| present.then_some(count))
+                .sum()
+        };
+        let len = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        f64::from(len) * f64::from(letters).log2()
+    }
+}
+
+/// Whether text has the shape of our secrets: `None` if not, else whether its checksum is right.
+fn shape(text: &[u8]) -> Option<bool> {
+    let head = text.len().checked_sub(BODY_LEN + 1)?;
+    let (prefix, rest) = text.split_at(head);
+    if rest[0] != b'_' || !is_prefix(prefix) || !rest[1..].iter().all(u8::is_ascii_alphanumeric) {
+        return None;
+    }
+    let (all, check) = text.split_at(text.len() - CHECK_LEN);
+    Some(checksum(all) == check)
+}
+
+/// Whether one of our secrets stands anywhere in `text`, whatever surrounds it.
+pub fn contains_secret(text: &[u8]) -> bool {
+    let underscores = text.iter().enumerate().filter(|(_, b)| **b == b'_').map(|(at, _)| at);
+    underscores.filter(|at| at + 1 + BODY_LEN <= text.len()).any(|at| {
+        (2..=10.min(at)).any(|len| shape(&text[at - len..=at + BODY_LEN]) == Some(true))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn counting() -> impl FnMut(&mut [u8]) -> Result<(), Infallible> {
+        let mut next = 0u8;
+        move |buf| {
+            for b in buf {
+                *b = next;
+                next = next.wrapping_add(37);
+            }
+            Ok(())
+        }
+    }
+
+    fn minted() -> Secret {
+        Secret::mint(&Prefix::default(), &mut counting()).unwrap()
+    }
+
+    fn read(text: &[u8]) -> Option<Vec<u8>> {
+        Secret::read(Zeroizing::new(text.to_vec())).map(|s| s.expose().to_vec())
+    }
+
+    #[test]
+    fn the_checksum_is_the_usual_crc32() {
+        assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn a_minted_secret_has_the_published_shape_and_reads_back() {
+        let secret = minted();
+        let text = secret.expose();
+        assert_eq!(text.len(), 4 + 38);
+        assert!(text.starts_with(b"tkn_") && text[4..].iter().all(u8::is_ascii_alphanumeric));
+        assert_eq!(shape(text), Some(true));
+        for end in [&b""[..], b"\n", b"\r\n", b"\r"] {
+            let with_end = [text, end].concat();
+            assert_eq!(read(&with_end).is_some(), end != b"\r", "{end:?}");
+        }
+        assert_eq!(secret.hint(), format!("{}…", String::from_utf8_lossy(&text[..8])));
+    }
+
+    #[test]
+    fn every_changed_character_is_malformed() {
+        let text = minted().expose().to_vec();
+        for at in 4..text.len() {
+            let mut changed = text.clone();
+            changed[at] = if changed[at] == b'a' { b'b' } else { b'a' };
+            assert_eq!(read(&changed), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn foreign_text_is_read_and_junk_is_not() {
+        assert!(read(b"0123456789abcdef").is_some());
+        assert!(read(&[b'x'; 512]).is_some());
+        for text in [&b""[..], b"\n", b"short", b"has a space in the text", b"sixteen\x00bytes\x01ab", &[b'x'; 513], b"x\n\n"] {
+            assert_eq!(read(text), None, "{text:?}");
+        }
+        assert_eq!(read(b"0123456789abcdef\n\n"), None);
+    }
+
+    #[test]
+    fn bits_are_counted_by_alphabet() {
+        let bits = |text: &str| Secret::read(Zeroizing::new(text.as_bytes().to_vec())).unwrap().nominal_bits();
+        assert!((bits(&"0123456789abcdef".repeat(2)) - 128.0).abs() < 1e-9);
+        assert!(bits("0123456789abcdef0123456789abcde") < 128.0);
+        assert!(bits(&"0123456789".repeat(3)) < 128.0);
+        assert!(bits("aB3aB3aB3aB3aB3aB3aB3aB3") > 128.0);
+    }
+
+    #[test]
+    fn our_secret_is_found_inside_other_text() {
+        let secret = minted();
+        for (before, after) in [("", ""), ("--x=", ""), ("a_b_", "zz"), ("https://h/?t=", "&x"), ("Bearer ", "\n")] {
+            let text = [before.as_bytes(), secret.expose(), after.as_bytes()].concat();
+            assert!(contains_secret(&text), "{before}…{after}");
+        }
+        let mut wrong = secret.expose().to_vec();
+        wrong[20] ^= 1;
+        assert!(!contains_secret(&wrong));
+        assert!(!contains_secret(b"tkn_short") && !contains_secret(b"") && !contains_secret(&[b'_'; 100]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_presented_makes_it_panic(input in proptest::collection::vec(0u8.., 0..600)) {
+            let _ = contains_secret(&input);
+            if let Some(secret) = Secret::read(Zeroizing::new(input)) {
+                let _ = (secret.hint(), secret.nominal_bits(), secret.hash());
+            }
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The settings of a store: each key's spelling, default and rule.
+
+use std::str::FromStr;
+
+use super::Invalid;
+use super::secret::Prefix;
+use super::text::{self, Line};
+use super::when::Span;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub prefix: Prefix,
+    /// Lifetime of a token created without one; `None`: it has none.
+    pub default_ttl: Option<Span>,
+    pub max_ttl: Option<Span>,
+    pub grace: Span,
+    /// Where the secret is used, for the usage hint.
+    pub url: Option<String>,
+    /// The header that carries the secret; `{}` stands for it.
+    pub header: String,
+    pub require_owner: bool,
+    pub require_description: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            prefix: Prefix::default(),
+            default_ttl: Some(Span::days(90)),
+            max_ttl: None,
+            grace: Span::hours(24),
+            url: None,
+            header: "Authorization: Bearer {}".to_owned(),
+            require_owner: false,
+            require_description: false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    Prefix,
+    DefaultTtl,
+    MaxTtl,
+    Grace,
+    Url,
+    Header,
+    RequireOwner,
+    RequireDescription,
+}
+
+impl Key {
+    pub const ALL: [Key; 8] = [
+        Self::Prefix,
+        Self::DefaultTtl,
+        Self::MaxTtl,
+        Self::Grace,
+        Self::Url,
+        Self::Header,
+        Self::RequireOwner,
+        Self::RequireDescription,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Prefix => "prefix",
+            Self::DefaultTtl => "default-ttl",
+            Self::MaxTtl => "max-ttl",
+            Self::Grace => "grace",
+            Self::Url => "url",
+            Self::Header => "header",
+            Self::RequireOwner => "require-owner",
+            Self::RequireDescription => "require-description",
+        }
+    }
+}
+
+impl FromStr for Key {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::ALL.into_iter().find(|key| key.word() == text).ok_or_else(|| {
+            Invalid::new(format!("`{}` is not a setting", text.escape_debug()))
+                .hint(format!("one of {}", Self::ALL.map(Self::word).join(", ")))
+        })
+    }
+}
+
+impl Settings {
+    /// The value as `set` takes it back; `none` or nothing for what is absent.
+    pub fn get(&self, key: Key) -> String {
+        let span = |span: Option<Span>| span.map_or_else(|| "none".to_owned(), |span| span.to_string());
+        match key {
+            Key::Prefix => self.prefix.as_str().to_owned(),
+            Key::DefaultTtl => span(self.default_ttl),
+            Key::MaxTtl => span(self.max_ttl),
+            Key::Grace => self.grace.to_string(),
+            Key::Url => self.url.clone().unwrap_or_default(),
+            Key::Header => self.header.clone(),
+            Key::RequireOwner => self.require_owner.to_string(),
+            Key::RequireDescription => self.require_description.to_string(),
+        }
+    }
+
+    /// Takes `value` for `key`; an empty one is the default again.
+    pub fn set(&mut self, key: Key, value: &str) -> Result<(), Invalid> {
+        let default = Self::default();
+        let value = match value {
+            "" => &default.get(key),
+            value => value,
+        };
+        let length = || match value.parse::<Span>()? {
+            span if span.is_zero() => Err(Invalid::new(format!("`{value}` is no lifetime at all"))),
+            span => Ok(Some(span)),
+        };
+        let lifetime = || if value == "none" { Ok(None) } else { length() };
+        match key {
+            Key::Prefix => self.prefix = value.parse()?,
+            Key::DefaultTtl => self.default_ttl = lifetime()?,
+            Key::MaxTtl => self.max_ttl = lifetime()?,
+            Key::Grace => self.grace = value.parse()?,
+            Key::Url => self.url = value.parse::<Line>()?.into_option(),
+            Key::Header => self.header = header(value)?,
+            Key::RequireOwner => self.require_owner = text::switch(value)?,
+            Key::RequireDescription => self.require_description = text::switch(value)?,
+        }
+        Ok(())
+    }
+}
+
+fn header(value: &str) -> Result<String, Invalid> {
+    let line = value.parse::<Line>()?.into_option().unwrap_or_default();
+    if line.matches("{}").count() == 1 && line.contains(':') && !line.contains(['"', '\\', '`', '$']) {
+        return Ok(line);
+    }
+    Err(Invalid::new("the header is not `Name: value` with one `{}` for the secret")
+        .hint("like `Authorization: Bearer {}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_admitted_and_comes_back_on_empty() {
+        for key in Key::ALL {
+            let default = Settings::default();
+            let mut changed = default.clone();
+            for value in ["none", "abc", "X-Key: {}", "true", "7d"] {
+                let _ = changed.set(key, value);
+            }
+            assert_ne!(changed.get(key), default.get(key), "{}", key.word());
+            changed.set(key, "").expect(key.word());
+            assert_eq!(changed.get(key), default.get(key));
+        }
+    }
+
+    #[test]
+    fn a_value_that_breaks_its_rule_changes_nothing() {
+        let bad = [
+            (Key::Prefix, "Tkn"),
+            (Key::Prefix, "t"),
+            (Key::DefaultTtl, "0d"),
+            (Key::MaxTtl, "90"),
+            (Key::Grace, "none"),
+            (Key::Header, "Authorization: Bearer"),
+            (Key::Header, "X: \"{}\""),
+            (Key::RequireOwner, "yes"),
+            (Key::Url, "a\nb"),
+        ];
+        for (key, value) in bad {
+            let mut settings = Settings::default();
+            assert!(settings.set(key, value).is_err(), "{} {value}", key.word());
+            assert_eq!(settings, Settings::default());
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Free text that people type: descriptions, owners, reasons, labels, icons. None can move a cursor or hide.
+
+use std::fmt;
+use std::str::FromStr;
+
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+use super::Invalid;
+
+const MAX_CHARS: usize = 1_000;
+const MAX_LABEL_CHARS: usize = 63;
+/// Asks for the coloured form of a glyph; the one invisible character an icon may hold.
+const EMOJI_STYLE: char = '\u{fe0f}';
+
+/// Whether a character cannot be seen for what it is: a control, a direction mark, or of no width.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+fn visible(what: &str, text: &str, max: usize) -> Result<(), Invalid> {
+    if let Some(c) = text.chars().find(|c| is_hidden(*c)) {
+        return Err(Invalid::new(format!("the {what} holds the invisible character {}", c.escape_unicode()))
+            .hint("one line of visible characters"));
+    }
+    if text.chars().nth(max).is_some() {
+        return Err(Invalid::new(format!("the {what} is longer than {max} characters")));
+    }
+    Ok(())
+}
+
+/// One line of up to 1,000 visible characters, without blanks at its ends; empty means none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Line(String);
+
+impl Line {
+    /// `None` when empty.
+    pub fn into_option(self) -> Option<String> {
+        Some(self.0).filter(|text| !text.is_empty())
+    }
+}
+
+impl FromStr for Line {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        visible("text", text, MAX_CHARS)?;
+        Ok(Self(text.trim().to_owned()))
+    }
+}
+
+/// Text that must say something: the value of a filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filled(pub String);
+
+impl FromStr for Filled {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        text.parse::<Line>()?.into_option().map(Self).ok_or_else(|| Invalid::new("the value is empty"))
+    }
+}
+
+/// One glyph of at most two columns, or empty for none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Icon(String);
+
+impl Icon {
+    pub fn into_option(self) -> Option<String> {
+        Some(self.0).filter(|text| !text.is_empty())
+    }
+}
+
+impl FromStr for Icon {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let bare = text.strip_suffix(EMOJI_STYLE).unwrap_or(text);
+        visible("icon", bare, MAX_CHARS)?;
+        let one = text.graphemes(true).count() == 1 && (1..=2).contains(&text.width()) && text.trim() == text;
+        if one || text.is_empty() {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Invalid::new("the icon is not one glyph of at most two columns").hint("one character, like `🔑`"))
+    }
+}
+
+/// A label `KEY=VALUE`: the key like a name with `/`, the value one visible line, empty only to remove it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Label {
+    pub key: String,
+    pub value: String,
+}
+
+impl FromStr for Label {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let shape = || {
+            Invalid::new(format!("`{}` is not a label", text.escape_debug())).hint("KEY=VALUE, like `env=production`")
+        };
+        let (key, value) = text.split_once('=').ok_or_else(shape)?;
+        let first = key.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let rest = key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b));
+        if !first || !rest || key.len() > MAX_LABEL_CHARS {
+            return Err(shape());
+        }
+        visible("label", value, MAX_CHARS)?;
+        Ok(Self { key: key.to_owned(), value: value.trim().to_owned() })
+    }
+}
+
+/// A label with a value: what a token can carry and a verifier can ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetLabel(pub Label);
+
+impl FromStr for SetLabel {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let label: Label = text.parse()?;
+        if label.value.is_empty() {
+            return Err(Invalid::new(format!("the label `{}` has no value", label.key)).hint("KEY=VALUE"));
+        }
+        Ok(Self(label))
+    }
+}
+
+/// `true` or `false`, as settings take it.
+pub fn switch(text: &str) -> Result<bool, Invalid> {
+    text.parse().map_err(|_| {
+        Invalid::new(format!("`{}` is neither `true` nor `false`", text.escape_debug()))
+    })
+}
+
+/// Text of unknown origin made fit to stand in a message: hidden characters escaped.
+pub fn shown(text: &str) -> impl fmt::Display + '_ {
+    struct Shown<'a>(&'a str);
+    impl fmt::Display for Shown<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            use fmt::Write as _;
+            for c in self.0.chars() {
+                if is_hidden(c) { write!(f, "{}", c.escape_unicode())? } else { f.write_char(c)? }
+            }
+            Ok(())
+        }
+    }
+    Shown(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_hides_or_moves_is_refused() {
+        for text in ["a\nb", "a\tb", "\x1b[31m", "a\u{202e}b", "a\u{200b}b", "\u{feff}a", "a\u{2028}b", "\u{7f}", "\u{9b}"] {
+            assert!(text.parse::<Line>().is_err(), "{text:?}");
+            assert!(format!("env={text}").parse::<Label>().is_err(), "{text:?}");
+        }
+        assert!("x".repeat(1_000).parse::<Line>().is_ok());
+        assert!("x".repeat(1_001).parse::<Line>().is_err());
+        assert_eq!("  ".parse::<Line>().unwrap().into_option(), None);
+        assert_eq!(shown("a\x1b[0m\u{202e}").to_string(), "a\\u{1b}[0m\\u{202e}");
+    }
+
+    #[test]
+    fn an_icon_is_one_glyph_of_two_columns() {
+        for text in ["🔑", "⚙️", "é", "K", ""] {
+            assert!(text.parse::<Icon>().is_ok(), "{text:?}");
+        }
+        for text in ["ab", "🔑🔑", "\u{200d}", "\x1b", " ", "\u{fe0f}", "👨\u{200d}👩\u{200d}👧", "\u{301}"] {
+            assert!(text.parse::<Icon>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_key_and_value() {
+        let label: Label = "env=a=b".parse().unwrap();
+        assert_eq!((label.key.as_str(), label.value.as_str()), ("env", "a=b"));
+        for text in ["env", "=x", "-a=x", "a b=x", "", "k\u{e9}=x"] {
+            assert!(text.parse::<Label>().is_err(), "{text:?}");
+        }
+        assert!("env=".parse::<Label>().is_ok());
+        assert!("env=".parse::<SetLabel>().is_err());
+    }
+}

@@ -1,0 +1,318 @@
+//! A token, its secrets, and what they are at an instant. Status and role are derived, never stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use super::Invalid;
+use super::lifetime::Lifetime;
+use super::scope::Scope;
+use super::secret::SecretHash;
+use super::when::{Span, Timestamp};
+
+/// What a token or secret is at an instant; of several that hold, the first in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    Revoked,
+    Disabled,
+    Expired,
+    Pending,
+    Provisional,
+    Active,
+}
+
+impl Status {
+    pub const ALL: [Status; 6] =
+        [Self::Active, Self::Provisional, Self::Pending, Self::Disabled, Self::Expired, Self::Revoked];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::Pending => "pending",
+            Self::Provisional => "provisional",
+            Self::Active => "active",
+        }
+    }
+
+    /// Hidden by `list` unless asked for.
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Revoked | Self::Expired)
+    }
+}
+
+impl FromStr for Status {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::ALL.into_iter().find(|status| status.word() == text).ok_or_else(|| {
+            Invalid::new(format!("`{}` is not a status", text.escape_debug()))
+                .hint(format!("one of {}", Self::ALL.map(Self::word).join(", ")))
+        })
+    }
+}
+
+/// Where a secret stands in the succession of its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The heir: not yet known to be delivered.
+    Provisional,
+    Current,
+    /// Superseded by a rotation.
+    Previous,
+}
+
+impl Role {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Provisional => "provisional",
+            Self::Current => "current",
+            Self::Previous => "previous",
+        }
+    }
+}
+
+/// A secret as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSecret {
+    pub row: i64,
+    pub hash: SecretHash,
+    pub hint: String,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub delivered_at: Option<Timestamp>,
+    pub superseded_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    /// From the usage file, not the database; `None` when there is no record.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl StoredSecret {
+    pub fn role(&self) -> Role {
+        match (self.delivered_at, self.superseded_at) {
+            (None, _) => Role::Provisional,
+            (Some(_), None) => Role::Current,
+            (Some(_), Some(_)) => Role::Previous,
+        }
+    }
+
+    pub fn is_past_end(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// Ended for good: by revocation or by time.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_some() || self.is_past_end(now)
+    }
+}
+
+/// Where a secret goes; the word is what the store keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SinkKind {
+    Stdout,
+}
+
+impl SinkKind {
+    pub const ALL: [SinkKind; 1] = [Self::Stdout];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+        }
+    }
+}
+
+/// A hand-over under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The heir's row.
+    pub secret: i64,
+    pub sink: SinkKind,
+    /// Absolute path, for sinks that have one.
+    pub target: Option<String>,
+    pub uid: u32,
+    pub pid: u32,
+    pub started_at: Timestamp,
+    pub deadline: Timestamp,
+    /// The end that the heir gets when it is confirmed.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A token with everything that belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    pub row: i64,
+    pub id: String,
+    pub name: String,
+    pub description: Option<String>,
+    pub owner: Option<String>,
+    pub icon: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    /// Granted directly, by the scope's row; what they include is the catalogue's affair.
+    pub grants: BTreeMap<i64, Grant>,
+    pub lifetime: Lifetime,
+    pub not_before: Option<Timestamp>,
+    pub rotate_every: Option<Span>,
+    pub grace: Option<Span>,
+    pub created_at: Timestamp,
+    pub created_by: String,
+    pub disabled_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    /// In order of creation.
+    pub secrets: Vec<StoredSecret>,
+    pub delivery: Option<Delivery>,
+}
+
+/// A scope that a token holds directly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    pub row: i64,
+    pub scope: Scope,
+    /// From the usage file; `None` when there is no record.
+    pub last_asked_at: Option<Timestamp>,
+}
+
+impl Token {
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.grants.values().map(|grant| &grant.scope).collect::<BTreeSet<_>>().into_iter()
+    }
+
+    pub fn heir(&self) -> Option<&StoredSecret> {
+        self.secrets.iter().find(|secret| secret.role() == Role::Provisional)
+    }
+
+    pub fn current(&self) -> Option<&StoredSecret> {
+        self.secrets.iter().find(|secret| secret.role() == Role::Current)
+    }
+
+    /// The secret that the token is judged by: the current one, the heir while there is none.
+    pub fn face(&self) -> Option<&StoredSecret> {
+        self.current().or_else(|| self.heir())
+    }
+
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.face().and_then(|secret| secret.expires_at)
+    }
+
+    pub fn status(&self, now: Timestamp) -> Status {
+        self.face().map_or(Status::Revoked, |secret| self.secret_status(secret, now))
+    }
+
+    pub fn secret_status(&self, secret: &StoredSecret, now: Timestamp) -> Status {
+        if self.revoked_at.is_some() || secret.revoked_at.is_some() {
+            Status::Revoked
+        } else if self.disabled_at.is_some() {
+            Status::Disabled
+        } else if secret.is_past_end(now) {
+            Status::Expired
+        } else if self.not_before.is_some_and(|start| now < start) {
+            Status::Pending
+        } else if secret.role() == Role::Provisional {
+            Status::Provisional
+        } else {
+            Status::Active
+        }
+    }
+
+    /// Whether commands see it: a creation that nobody confirmed is gone after its deadline.
+    pub fn is_visible(&self, now: Timestamp) -> bool {
+        let confirmed = self.secrets.iter().any(|secret| secret.delivered_at.is_some());
+        confirmed || self.heir().is_some_and(|heir| !heir.is_past_end(now))
+    }
+
+    /// When the current secret took over from another; `None` for a first secret.
+    pub fn rotated_at(&self) -> Option<Timestamp> {
+        let current = self.current()?;
+        let first = self.secrets.first().is_some_and(|first| first.row == current.row);
+        (!first || current.created_at > self.created_at).then_some(current.created_at)
+    }
+
+    pub fn last_used_at(&self) -> Option<Timestamp> {
+        self.secrets.iter().filter_map(|secret| secret.last_used_at).max()
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn at(secs: i64) -> Timestamp {
+        Timestamp::from_unix(Timestamp::MIN.unix() + secs).expect("in range")
+    }
+
+    /// A delivered, endless secret created at `created`.
+    pub fn secret(row: i64, created: i64) -> StoredSecret {
+        StoredSecret {
+            row,
+            hash: SecretHash::from_bytes([u8::try_from(row).unwrap_or(0); 32]),
+            hint: "tkn_AbCd…".to_owned(),
+            created_at: at(created),
+            expires_at: None,
+            delivered_at: Some(at(created)),
+            superseded_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+
+    pub fn token(secrets: Vec<StoredSecret>) -> Token {
+        Token {
+            row: 1,
+            id: "abcdef123456".to_owned(),
+            name: "demo".to_owned(),
+            description: None,
+            owner: None,
+            icon: None,
+            labels: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            lifetime: Lifetime::Endless,
+            not_before: None,
+            rotate_every: None,
+            grace: None,
+            created_at: at(0),
+            created_by: "root".to_owned(),
+            disabled_at: None,
+            revoked_at: None,
+            secrets,
+            delivery: None,
+        }
+    }
+
+    #[test]
+    fn the_first_status_that_holds_is_the_status() {
+        let heir = StoredSecret { delivered_at: None, expires_at: Some(at(600)), ..secret(1, 0) };
+        let mut it = token(vec![heir]);
+        assert_eq!(it.status(at(10)), Status::Provisional);
+        it.not_before = Some(at(100));
+        assert_eq!(it.status(at(10)), Status::Pending);
+        assert_eq!(it.status(at(100)), Status::Provisional);
+        assert_eq!(it.status(at(600)), Status::Expired);
+        it.disabled_at = Some(at(1));
+        assert_eq!(it.status(at(600)), Status::Disabled);
+        it.revoked_at = Some(at(2));
+        assert_eq!(it.status(at(600)), Status::Revoked);
+        assert_eq!(token(vec![secret(1, 0)]).status(at(10)), Status::Active);
+    }
+
+    #[test]
+    fn a_token_is_judged_by_its_current_secret() {
+        let previous = StoredSecret { superseded_at: Some(at(5)), expires_at: Some(at(50)), ..secret(1, 0) };
+        let current = StoredSecret { expires_at: Some(at(100)), ..secret(2, 4) };
+        let heir = StoredSecret { delivered_at: None, expires_at: Some(at(9)), ..secret(3, 6) };
+        let it = token(vec![previous, current, heir]);
+        assert_eq!(it.expires_at(), Some(at(100)));
+        assert_eq!(it.status(at(60)), Status::Active);
+        assert_eq!(it.secret_status(&it.secrets[0], at(60)), Status::Expired);
+        assert_eq!(it.rotated_at(), Some(at(4)));
+        assert!(it.is_visible(at(1_000)));
+    }
+
+    #[test]
+    fn an_unconfirmed_creation_is_gone_after_its_end() {
+        let heir = StoredSecret { delivered_at: None, expires_at: Some(at(600)), ..secret(1, 0) };
+        let it = token(vec![heir]);
+        assert!(it.is_visible(at(599)));
+        assert!(!it.is_visible(at(600)));
+        assert_eq!(it.rotated_at(), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! Whether a presented secret is good, and if not, the first reason why.
+
+use super::scope::{Catalogue, Scope};
+use super::text::Label;
+use super::token::{Role, Status, StoredSecret, Token};
+use super::when::Timestamp;
+
+/// The answer of `verify`; of several reasons that hold, the first in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    Malformed,
+    Unknown,
+    Revoked,
+    Disabled,
+    /// Replaced by a rotation, and its grace is over.
+    Superseded,
+    Expired,
+    NotYetValid,
+    ScopeMissing,
+    LabelMismatch,
+    Valid,
+}
+
+impl Reason {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+            Self::Disabled => "disabled",
+            Self::Superseded => "superseded",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::ScopeMissing => "scope_missing",
+            Self::LabelMismatch => "label_mismatch",
+            Self::Valid => "valid",
+        }
+    }
+}
+
+/// What the secret is asked to allow.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// All needed.
+    pub scopes: Vec<Scope>,
+    /// All needed.
+    pub labels: Vec<Label>,
+}
+
+/// Judges a secret of a token at an instant. The missing scopes come with [`Reason::ScopeMissing`] only.
+pub fn judge<'a>(
+    token: &Token,
+    secret: &StoredSecret,
+    ask: &'a Ask,
+    catalogue: &Catalogue,
+    now: Timestamp,
+) -> (Reason, Vec<&'a Scope>) {
+    if !token.is_visible(now) {
+        return (Reason::Unknown, Vec::new());
+    }
+    let reason = match token.secret_status(secret, now) {
+        Status::Revoked => Reason::Revoked,
+        Status::Disabled => Reason::Disabled,
+        Status::Expired if secret.role() == Role::Previous => Reason::Superseded,
+        Status::Expired => Reason::Expired,
+        Status::Pending => Reason::NotYetValid,
+        Status::Provisional | Status::Active => Reason::Valid,
+    };
+    if reason != Reason::Valid {
+        return (reason, Vec::new());
+    }
+    let held = catalogue.closure(token.grants.values().map(|grant| &grant.scope));
+    let missing: Vec<&Scope> =
+        ask.scopes.iter().filter(|scope| catalogue.get(scope).is_none() || !held.contains(scope)).collect();
+    if !missing.is_empty() {
+        return (Reason::ScopeMissing, missing);
+    }
+    let carried = |label: &Label| token.labels.get(&label.key) == Some(&label.value);
+    if !ask.labels.iter().all(carried) {
+        return (Reason::LabelMismatch, Vec::new());
+    }
+    (Reason::Valid, Vec::new())
+}

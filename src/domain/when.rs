@@ -1,0 +1,357 @@
+//! Time as the store keeps it: whole UTC seconds, checked at every step.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Timelike};
+
+use super::Invalid;
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+const UNITS: [(&str, i64); 7] = [
+    ("s", 1),
+    ("m", MINUTE),
+    ("h", HOUR),
+    ("d", DAY),
+    ("w", 7 * DAY),
+    ("mo", 30 * DAY),
+    ("y", 365 * DAY),
+];
+
+/// A length of time in whole seconds, from 0 to 100 years of 365 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(i64);
+
+impl Span {
+    pub const MAX: Span = Span(100 * 365 * DAY);
+
+    /// `None` outside of 0 to [`Span::MAX`].
+    pub fn from_secs(secs: i64) -> Option<Self> {
+        (0..=Self::MAX.0).contains(&secs).then_some(Self(secs))
+    }
+
+    pub const fn days(days: u16) -> Self {
+        Self(days as i64 * DAY)
+    }
+
+    pub const fn hours(hours: u16) -> Self {
+        Self(hours as i64 * HOUR)
+    }
+
+    pub const fn minutes(minutes: u16) -> Self {
+        Self(minutes as i64 * MINUTE)
+    }
+
+    pub const fn secs(self) -> i64 {
+        self.0
+    }
+
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromStr for Span {
+    type Err = Invalid;
+
+    /// One number and one unit: `90d`, `24h`, `6mo`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let bad = |why: &str| {
+            Invalid::new(format!("`{}` is not a duration: {why}", text.escape_debug()))
+                .hint("one number and one unit of s m h d w mo (30 d) y (365 d), like `90d`")
+        };
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        if number.is_empty() {
+            return Err(bad("it does not start with a number"));
+        }
+        let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+            return Err(bad(if unit.is_empty() { "the unit is missing" } else { "no such unit" }));
+        };
+        number
+            .parse::<i64>()
+            .ok()
+            .and_then(|n| n.checked_mul(*factor))
+            .and_then(Self::from_secs)
+            .ok_or_else(|| bad("longer than 100 years"))
+    }
+}
+
+impl fmt::Display for Span {
+    /// The form that parses back, in the largest unit that divides it: `90d`, `36h`, `0s`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, factor) = [("d", DAY), ("h", HOUR), ("m", MINUTE)]
+            .into_iter()
+            .find(|(_, factor)| self.0 > 0 && self.0 % factor == 0)
+            .unwrap_or(("s", 1));
+        write!(f, "{}{unit}", self.0 / factor)
+    }
+}
+
+/// An instant in whole UTC seconds, within 2020-01-01 and 9999-12-31.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// 2020-01-01T00:00:00Z: a clock before it is wrong.
+    pub const MIN: Timestamp = Timestamp(1_577_836_800);
+    /// 9999-12-31T23:59:59Z: later years do not parse back.
+    pub const MAX: Timestamp = Timestamp(253_402_300_799);
+
+    /// `None` outside of 2020 to 9999.
+    pub fn from_unix(secs: i64) -> Option<Self> {
+        (Self::MIN.0..=Self::MAX.0).contains(&secs).then_some(Self(secs))
+    }
+
+    pub const fn unix(self) -> i64 {
+        self.0
+    }
+
+    /// `None` when the sum leaves 2020 to 9999.
+    pub fn plus(self, span: Span) -> Option<Self> {
+        self.0.checked_add(span.0).and_then(Self::from_unix)
+    }
+
+    /// The instant `span` ago, no earlier than 2020.
+    #[must_use]
+    pub fn minus(self, span: Span) -> Self {
+        Self((self.0 - span.0).max(Self::MIN.0))
+    }
+
+    /// Seconds from `earlier` to `self`, negative when `earlier` is later.
+    pub const fn since(self, earlier: Timestamp) -> i64 {
+        self.0 - earlier.0
+    }
+
+    /// `2027-01-31T00:00:00Z`, written by hand: a list of a million tokens formats millions of these.
+    pub fn rfc3339(self) -> [u8; 20] {
+        let (days, rest) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        // Civil date from days since 1970 (Howard Hinnant, chrono-Compatible Low-Level Date Algorithms).
+        let z = days + 719_468;
+        let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+        let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+        let mp = (5 * doy + 2) / 153;
+        let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+        let year = yoe + era * 400 + i64::from(month <= 2);
+        let mut text = *b"0000-00-00T00:00:00Z";
+        let mut put = |at: usize, width: usize, mut value: i64| {
+            for slot in text[at..at + width].iter_mut().rev() {
+                *slot = b'0' + u8::try_from(value % 10).unwrap_or(0);
+                value /= 10;
+            }
+        };
+        put(0, 4, year);
+        put(5, 2, month);
+        put(8, 2, day);
+        put(11, 2, rest / HOUR);
+        put(14, 2, rest % HOUR / MINUTE);
+        put(17, 2, rest % MINUTE);
+        text
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.rfc3339();
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+/// The clock says a time that cannot be: before 2020, or so far back that the store knows better.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClockWrong(pub String);
+
+/// What tells the time. Read once a decision.
+pub trait Clock {
+    /// Unix seconds.
+    fn unix(&self) -> i64;
+
+    fn now(&self) -> Result<Timestamp, ClockWrong> {
+        Timestamp::from_unix(self.unix())
+            .ok_or_else(|| ClockWrong("the clock is outside of the years 2020 to 9999".to_owned()))
+    }
+}
+
+/// Where local days begin and end.
+pub trait Zone {
+    /// The first instant at or after a local wall-clock time, in Unix seconds.
+    fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64>;
+}
+
+/// Which end of a bare date is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    Start,
+    End,
+}
+
+/// An instant as typed: a date, an RFC 3339 time, or a duration from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    In(Span),
+    At(Timestamp),
+    On(NaiveDate),
+}
+
+impl When {
+    pub fn resolve(self, now: Timestamp, zone: &dyn Zone, edge: Edge) -> Result<Timestamp, Invalid> {
+        let out = || Invalid::new("the time is outside of the years 2020 to 9999");
+        match self {
+            When::In(span) => now.plus(span).ok_or_else(out),
+            When::At(instant) => Ok(instant),
+            When::On(day) => {
+                let unix = match edge {
+                    Edge::Start => zone.unix(day, NaiveTime::MIN),
+                    Edge::End => day
+                        .checked_add_days(Days::new(1))
+                        .and_then(|next| zone.unix(next, NaiveTime::MIN))
+                        .map(|midnight| midnight - 1),
+                };
+                unix.and_then(Timestamp::from_unix).ok_or_else(out)
+            }
+        }
+    }
+}
+
+impl FromStr for When {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let bad = |why: &str| {
+            Invalid::new(format!("`{}` is not a time: {why}", text.escape_debug()))
+                .hint("a date `2027-01-31`, a time `2027-01-31T12:00:00Z`, or a duration `30d`")
+        };
+        let dashed = text.as_bytes().get(4) == Some(&b'-');
+        if !dashed {
+            return text.parse().map(When::In).map_err(|err: Invalid| {
+                if text.starts_with(|c: char| c.is_ascii_digit()) { err } else { bad("not understood") }
+            });
+        }
+        if text.len() == 10 {
+            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| bad("no such day"))?;
+            if !(2020..=9999).contains(&day.year()) {
+                return Err(bad("outside of the years 2020 to 9999"));
+            }
+            return Ok(When::On(day));
+        }
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| bad("not a date and not RFC 3339"))?;
+        if time.second() >= 60 || time.nanosecond() >= 1_000_000_000 {
+            return Err(bad("leap seconds are not kept"));
+        }
+        Timestamp::from_unix(time.timestamp())
+            .map(When::At)
+            .ok_or_else(|| bad("outside of the years 2020 to 9999"))
+    }
+}
+
+/// An end as `--expires` takes it: a date or an RFC 3339 time, never a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End(pub When);
+
+impl FromStr for End {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.parse()? {
+            When::In(_) => Err(Invalid::new(format!("`{text}` is a duration, not a date"))
+                .hint(format!("use `--ttl {text}` for a lifetime from now"))),
+            when => Ok(End(when)),
+        }
+    }
+}
+
+/// How long until or since, for people: `in 89 days`, `3 hours ago`, `now`.
+pub fn relative(instant: Timestamp, now: Timestamp) -> String {
+    let secs = instant.since(now);
+    let size = secs.unsigned_abs();
+    let unit = [("year", 365 * DAY), ("month", 30 * DAY), ("day", DAY), ("hour", HOUR), ("minute", MINUTE)]
+        .into_iter()
+        .find(|(_, len)| size >= 2 * len.unsigned_abs())
+        .unwrap_or(("second", 1));
+    match size / unit.1.unsigned_abs() {
+        0 => "now".to_owned(),
+        n => {
+            let plural = if n == 1 { "" } else { "s" };
+            if secs > 0 { format!("in {n} {}{plural}", unit.0) } else { format!("{n} {}{plural} ago", unit.0) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Utc;
+    impl Zone for Utc {
+        fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64> {
+            Some(day.and_time(time).and_utc().timestamp())
+        }
+    }
+
+    fn resolve(text: &str, edge: Edge) -> String {
+        let when: When = text.parse().expect(text);
+        when.resolve(Timestamp::MIN, &Utc, edge).expect(text).to_string()
+    }
+
+    #[test]
+    fn a_duration_is_one_number_and_one_unit() {
+        for (text, secs) in [("0s", 0), ("1m", 60), ("2h", 7200), ("1d", 86400), ("2w", 1_209_600)] {
+            assert_eq!(text.parse::<Span>().map(Span::secs), Ok(secs), "{text}");
+        }
+        assert_eq!("1mo".parse(), "30d".parse::<Span>());
+        assert_eq!("1y".parse(), "365d".parse::<Span>());
+        for text in ["", "d", "90", "1.5d", "-1d", "+1d", "1 d", "1D", "1M", "1d12h", "1µs", "101y", "99999999999999999999s"]
+        {
+            assert!(text.parse::<Span>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_date_is_the_end_or_the_start_of_its_day() {
+        assert_eq!(resolve("2027-01-31", Edge::End), "2027-01-31T23:59:59Z");
+        assert_eq!(resolve("2027-01-31", Edge::Start), "2027-01-31T00:00:00Z");
+        assert_eq!(resolve("2027-01-31T12:00:00+02:00", Edge::End), "2027-01-31T10:00:00Z");
+        assert_eq!(resolve("90d", Edge::Start), "2020-03-31T00:00:00Z");
+    }
+
+    #[test]
+    fn times_outside_the_years_are_refused() {
+        for text in ["2019-12-31", "2027-02-30", "2027-1-1", "10000-01-01", "2027-01-31T25:00:00Z", "tomorrow", "2016-12-31T23:59:60Z"]
+        {
+            assert!(text.parse::<When>().is_err(), "{text}");
+        }
+        assert_eq!(resolve("9999-12-31", Edge::End), Timestamp::MAX.to_string());
+        assert!(Timestamp::MAX.plus("1s".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn an_end_is_never_a_duration() {
+        let refused = "90d".parse::<End>().unwrap_err();
+        assert_eq!(refused.hint.as_deref(), Some("use `--ttl 90d` for a lifetime from now"));
+        assert!("2027-01-31".parse::<End>().is_ok());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_printed_duration_parses_back(secs in 0..=Span::MAX.0) {
+            let span = Span::from_secs(secs).unwrap();
+            proptest::prop_assert_eq!(span.to_string().parse(), Ok(span));
+        }
+
+        #[test]
+        fn a_printed_instant_is_what_chrono_prints(secs in Timestamp::MIN.0..=Timestamp::MAX.0) {
+            let expected = DateTime::from_timestamp(secs, 0).unwrap().format("%Y-%m-%dT%H:%M:%SZ").to_string();
+            proptest::prop_assert_eq!(Timestamp(secs).to_string(), expected.clone());
+            proptest::prop_assert_eq!(expected.parse(), Ok(When::At(Timestamp(secs))));
+        }
+
+        #[test]
+        fn no_text_makes_a_time_panic(text in ".{0,40}") {
+            let _ = text.parse::<Span>().is_ok();
+            let _ = text.parse::<End>().is_ok();
+        }
+    }
+}

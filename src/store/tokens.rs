@@ -1,0 +1,351 @@
+//! Tokens and what belongs to them: labels, grants, secrets, the open delivery.
+
+use std::collections::{BTreeMap, HashMap};
+
+use rusqlite::types::ToSql;
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::usage::{scope_tag, secret_tag};
+use super::{PAGE, StoreError, View, Write};
+use crate::domain::lifetime::Lifetime;
+use crate::domain::name::{Name, is_id_prefix};
+use crate::domain::secret::SecretHash;
+use crate::domain::token::{Delivery, Grant, SinkKind, StoredSecret, Token};
+use crate::domain::when::{Span, Timestamp};
+
+/// A presented secret that the store knows.
+pub struct Presented {
+    pub token: Token,
+    /// Its place in `token.secrets`.
+    pub index: usize,
+}
+
+impl Presented {
+    pub fn secret(&self) -> &StoredSecret {
+        &self.token.secrets[self.index]
+    }
+}
+
+/// A secret that is about to be delivered, or was: the rows that stand for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heir {
+    pub token: i64,
+    pub secret: i64,
+}
+
+impl View<'_> {
+    /// One token by its row.
+    pub fn token(&self, row: i64, now: Timestamp) -> Result<Token, StoreError> {
+        let token = self.tokens(&[row], now)?.pop();
+        token.ok_or_else(|| StoreError::Damaged(format!("token row {row} is missing")))
+    }
+
+    /// The tokens of these rows, in their order; rows that are gone are left out. `now` bounds the times of use.
+    pub fn tokens(&self, rows: &[i64], now: Timestamp) -> Result<Vec<Token>, StoreError> {
+        let mut found: HashMap<i64, Token> = HashMap::with_capacity(rows.len());
+        let columns = "SELECT row, id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
+             created_at, created_by, disabled_at, revoked_at FROM token";
+        self.each(columns, "row", "row", rows, |row| {
+            let token = read_token(row)?;
+            found.insert(token.row, token);
+            Ok(())
+        })?;
+        self.each("SELECT token, key, value FROM label", "token", "token, key", rows, |row| {
+            if let Some(token) = found.get_mut(&row.get(0)?) {
+                token.labels.insert(row.get(1)?, row.get(2)?);
+            }
+            Ok(())
+        })?;
+        let grants = "SELECT g.token, g.row, g.scope, s.name FROM granted g JOIN scope s ON s.row = g.scope";
+        self.each(grants, "g.token", "g.token", rows, |row| {
+            if let Some(token) = found.get_mut(&row.get(0)?) {
+                let mut grant = Grant { row: row.get(1)?, scope: row.get(3)?, last_asked_at: None };
+                let tag = scope_tag(&token.id, &grant.scope);
+                grant.last_asked_at = self.store.asks.last(grant.row, tag, token.created_at, now);
+                token.grants.insert(row.get(2)?, grant);
+            }
+            Ok(())
+        })?;
+        let secrets = "SELECT s.token, s.row, s.hash, s.hint, s.created_at, s.expires_at, s.delivered_at,
+             s.superseded_at, s.revoked_at, d.sink, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at
+             FROM secret s LEFT JOIN delivery d ON d.secret = s.row";
+        self.each(secrets, "s.token", "s.row", rows, |row| {
+            if let Some(token) = found.get_mut(&row.get(0)?) {
+                let mut secret = read_secret(row)?;
+                let tag = secret_tag(&secret.hash);
+                secret.last_used_at = self.store.uses.last(secret.row, tag, secret.created_at, now);
+                if row.get_ref(9)?.as_str_or_null()?.is_some() {
+                    token.delivery = Some(read_delivery(row, secret.row)?);
+                }
+                token.secrets.push(secret);
+            }
+            Ok(())
+        })?;
+        Ok(rows.iter().filter_map(|row| found.remove(row)).collect())
+    }
+
+    /// Runs `columns … WHERE column IN rows` over one row or a page of them.
+    fn each(
+        &self,
+        columns: &str,
+        column: &str,
+        order: &str,
+        rows: &[i64],
+        mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), StoreError> {
+        let (test, keys): (_, Box<dyn ToSql>) = match rows {
+            [row] => ("= ?1", Box::new(*row)),
+            rows => {
+                let list: Vec<String> = rows.iter().map(i64::to_string).collect();
+                ("IN (SELECT value FROM json_each(?1))", Box::new(format!("[{}]", list.join(","))))
+            }
+        };
+        let run = || {
+            let sql = format!("{columns} WHERE {column} {test} ORDER BY {order}");
+            let mut statement = self.conn().prepare_cached(&sql)?;
+            let mut found = statement.query(params![keys])?;
+            while let Some(row) = found.next()? {
+                take(row)?;
+            }
+            Ok(())
+        };
+        self.ok(run())
+    }
+
+    /// A page of rows in order of row, after `after`.
+    pub fn rows_after(&self, after: i64) -> Result<Vec<i64>, StoreError> {
+        self.rows("SELECT row FROM token WHERE row > ?1 ORDER BY row LIMIT ?2", params![after, page()])
+    }
+
+    /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.
+    pub fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
+        let sql = if reverse {
+            "SELECT row FROM token WHERE revoked_at IS NULL AND (?1 IS NULL OR name < ?1) ORDER BY name DESC LIMIT ?2"
+        } else {
+            "SELECT row FROM token WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2"
+        };
+        let start = if reverse { None } else { Some("") };
+        self.rows(sql, params![after.or(start), page()])
+    }
+
+    fn rows(&self, sql: &str, args: &[&dyn ToSql]) -> Result<Vec<i64>, StoreError> {
+        let run = || self.conn().prepare_cached(sql)?.query_map(args, |row| row.get(0))?.collect();
+        self.ok(run())
+    }
+
+    /// How many tokens are hidden from a list that shows neither the revoked nor the expired.
+    pub fn count_over(&self, now: Timestamp) -> Result<usize, StoreError> {
+        let sql = "SELECT count(*) FROM token t WHERE EXISTS (SELECT 1 FROM secret s WHERE s.token = t.row
+             AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL
+             AND (t.revoked_at IS NOT NULL OR (t.disabled_at IS NULL AND s.expires_at <= ?1)))";
+        self.ok(self.conn().query_row(sql, [now], |row| row.get(0)))
+    }
+
+    /// The unrevoked token of a name, visible or not.
+    pub fn named(&self, name: &Name) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL";
+        let run = || self.conn().prepare_cached(sql)?.query_row([name.as_str()], |row| row.get(0)).optional();
+        self.ok(run())
+    }
+
+    /// The visible tokens that a reference may mean: by name, else by id, else by a prefix of one, else by a hint.
+    pub fn candidates(&self, reference: &str, now: Timestamp) -> Result<Vec<Token>, StoreError> {
+        let hint = reference.strip_suffix("...").or_else(|| reference.strip_suffix('…'));
+        let hint = hint.map(|start| format!("{start}…"));
+        let by_prefix = is_id_prefix(reference).then_some(reference);
+        let rules: [(&str, Option<&str>); 5] = [
+            ("SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL", Some(reference)),
+            ("SELECT row FROM token WHERE name = ?1", Some(reference)),
+            ("SELECT row FROM token WHERE id = ?1", Some(reference)),
+            ("SELECT row FROM token WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 50", by_prefix),
+            ("SELECT DISTINCT token FROM secret WHERE hint = ?1 LIMIT 50", hint.as_deref()),
+        ];
+        for (sql, key) in rules {
+            let Some(key) = key else { continue };
+            let mut found = self.tokens(&self.rows(sql, params![key])?, now)?;
+            found.retain(|token| token.is_visible(now));
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// The secret of this hash, compared once more in constant time.
+    pub fn presented(&self, hash: &SecretHash, now: Timestamp) -> Result<Option<Presented>, StoreError> {
+        let sql = "SELECT token FROM secret WHERE hash = ?1";
+        let run = || self.conn().prepare_cached(sql)?.query_row([hash], |row| row.get(0)).optional();
+        let Some(row) = self.ok(run())? else { return Ok(None) };
+        let token = self.token(row, now)?;
+        let index = token.secrets.iter().position(|secret| secret.hash == *hash);
+        Ok(index.map(|index| Presented { token, index }))
+    }
+
+    /// Since when use is recorded.
+    pub fn usage_since(&self) -> Option<Timestamp> {
+        self.store.uses.since()
+    }
+
+    /// The deliveries of a user that can no longer succeed: their heirs, by row of the token.
+    pub fn overdue(&self, uid: u32, now: Timestamp) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret
+             WHERE d.uid = ?1 AND d.deadline <= ?2 ORDER BY s.row";
+        self.rows(sql, params![uid, now])
+    }
+}
+
+impl Write<'_> {
+    fn run(&self, sql: &str, args: &[&dyn ToSql]) -> Result<usize, StoreError> {
+        self.ok(self.conn().prepare_cached(sql).and_then(|mut statement| statement.execute(args)))
+    }
+
+    /// Adds a token with its labels and grants; its row, id-less parts and secrets are not looked at.
+    pub fn insert_token(&self, token: &Token) -> Result<i64, StoreError> {
+        let sql = "INSERT INTO token (id, name, created_at, created_by) VALUES (?1, ?2, ?3, ?4)";
+        self.run(sql, params![token.id, token.name, token.created_at, token.created_by])?;
+        let row = self.conn().last_insert_rowid();
+        self.save_token(&Token { row, ..token.clone() })?;
+        for scope in token.grants.keys() {
+            self.grant(row, *scope)?;
+        }
+        Ok(row)
+    }
+
+    /// Writes back all that can change of a token itself, and its labels.
+    pub fn save_token(&self, token: &Token) -> Result<(), StoreError> {
+        let sql = "UPDATE token SET name = ?2, description = ?3, owner = ?4, icon = ?5, ttl = ?6, until = ?7,
+             not_before = ?8, rotate_every = ?9, grace = ?10, disabled_at = ?11, revoked_at = ?12 WHERE row = ?1";
+        self.run(
+            sql,
+            params![
+                token.row,
+                token.name,
+                token.description,
+                token.owner,
+                token.icon,
+                token.lifetime.ttl(),
+                token.lifetime.until(),
+                token.not_before,
+                token.rotate_every,
+                token.grace,
+                token.disabled_at,
+                token.revoked_at
+            ],
+        )?;
+        self.run("DELETE FROM label WHERE token = ?1", params![token.row])?;
+        for (key, value) in &token.labels {
+            self.run("INSERT INTO label (token, key, value) VALUES (?1, ?2, ?3)", params![token.row, key, value])?;
+        }
+        Ok(())
+    }
+
+    pub fn grant(&self, token: i64, scope: i64) -> Result<(), StoreError> {
+        self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![token, scope]).map(drop)
+    }
+
+    pub fn withdraw_grant(&self, token: i64, scope: i64) -> Result<(), StoreError> {
+        self.run("DELETE FROM granted WHERE token = ?1 AND scope = ?2", params![token, scope]).map(drop)
+    }
+
+    /// Adds a secret to a token; its row is not looked at.
+    pub fn insert_secret(&self, token: i64, secret: &StoredSecret) -> Result<i64, StoreError> {
+        let sql = "INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let StoredSecret { hash, hint, created_at, expires_at, delivered_at, .. } = secret;
+        self.run(sql, params![token, hash, hint, created_at, expires_at, delivered_at])?;
+        Ok(self.conn().last_insert_rowid())
+    }
+
+    /// Writes back the times of a secret.
+    pub fn save_secret(&self, secret: &StoredSecret) -> Result<(), StoreError> {
+        let sql = "UPDATE secret SET expires_at = ?2, delivered_at = ?3, superseded_at = ?4, revoked_at = ?5
+             WHERE row = ?1";
+        let StoredSecret { row, expires_at, delivered_at, superseded_at, revoked_at, .. } = secret;
+        self.run(sql, params![row, expires_at, delivered_at, superseded_at, revoked_at]).map(drop)
+    }
+
+    pub fn insert_delivery(&self, it: &Delivery) -> Result<(), StoreError> {
+        let sql = "INSERT INTO delivery (secret, sink, target, uid, pid, started_at, deadline, expires_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let values =
+            params![it.secret, it.sink.word(), it.target, it.uid, it.pid, it.started_at, it.deadline, it.expires_at];
+        self.run(sql, values).map(drop)
+    }
+
+    pub fn save_delivery_end(&self, secret: i64, expires_at: Option<Timestamp>) -> Result<(), StoreError> {
+        self.run("UPDATE delivery SET expires_at = ?2 WHERE secret = ?1", params![secret, expires_at]).map(drop)
+    }
+
+    pub fn delete_delivery(&self, secret: i64) -> Result<(), StoreError> {
+        self.run("DELETE FROM delivery WHERE secret = ?1", params![secret]).map(drop)
+    }
+
+    /// Removes an heir and its delivery, as if it had never been.
+    pub fn delete_heir(&self, secret: i64) -> Result<(), StoreError> {
+        self.delete_delivery(secret)?;
+        self.run("DELETE FROM secret WHERE row = ?1 AND delivered_at IS NULL", params![secret]).map(drop)
+    }
+
+    /// Removes a token that never had a delivered secret.
+    pub fn delete_token(&self, row: i64) -> Result<(), StoreError> {
+        for table in ["label", "granted"] {
+            self.run(&format!("DELETE FROM {table} WHERE token = ?1"), params![row])?;
+        }
+        self.run("DELETE FROM token WHERE row = ?1", params![row]).map(drop)
+    }
+}
+
+fn page() -> i64 {
+    i64::try_from(PAGE).unwrap_or(i64::MAX)
+}
+
+fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
+    let (ttl, until): (Option<Span>, Option<Timestamp>) = (row.get(6)?, row.get(7)?);
+    Ok(Token {
+        row: row.get(0)?,
+        id: row.get(1)?,
+        name: row.get(2)?,
+        description: row.get(3)?,
+        owner: row.get(4)?,
+        icon: row.get(5)?,
+        labels: BTreeMap::new(),
+        grants: BTreeMap::new(),
+        lifetime: ttl.map(Lifetime::Ttl).or(until.map(Lifetime::Until)).unwrap_or(Lifetime::Endless),
+        not_before: row.get(8)?,
+        rotate_every: row.get(9)?,
+        grace: row.get(10)?,
+        created_at: row.get(11)?,
+        created_by: row.get(12)?,
+        disabled_at: row.get(13)?,
+        revoked_at: row.get(14)?,
+        secrets: Vec::new(),
+        delivery: None,
+    })
+}
+
+fn read_secret(row: &Row<'_>) -> rusqlite::Result<StoredSecret> {
+    Ok(StoredSecret {
+        row: row.get(1)?,
+        hash: row.get(2)?,
+        hint: row.get(3)?,
+        created_at: row.get(4)?,
+        expires_at: row.get(5)?,
+        delivered_at: row.get(6)?,
+        superseded_at: row.get(7)?,
+        revoked_at: row.get(8)?,
+        last_used_at: None,
+    })
+}
+
+fn read_delivery(row: &Row<'_>, secret: i64) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        secret,
+        sink: row.get::<_, SinkKind>(9)?,
+        target: row.get(10)?,
+        uid: row.get(11)?,
+        pid: row.get(12)?,
+        started_at: row.get(13)?,
+        deadline: row.get(14)?,
+        expires_at: row.get(15)?,
+    })
+}

@@ -1,0 +1,150 @@
+//! When a secret was last used and a granted scope last asked for: two files of fixed records beside the database,
+//! because a second database would double the cost of a look-up and make verifiers queue.
+//!
+//! Each file: 16 bytes of header (8 of magic, 8 of Unix seconds since when it records, little-endian), then 8 bytes
+//! at the offset of a row id: 4 of tag, 4 of seconds since 2020. A wrong tag, a time before the creation or in the
+//! future is no record. One read, at most one write a minute a record, no lock, no sync: the files may be lost.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+
+use super::build::Sharing;
+use crate::domain::scope::Scope;
+use crate::domain::secret::SecretHash;
+use crate::domain::when::Timestamp;
+
+pub const SECRETS: &str = "usage.secrets";
+pub const SCOPES: &str = "usage.scopes";
+const MAGIC: &[u8; 8] = b"tkncuse1";
+const HEADER_LEN: u64 = 16;
+const RECORD_LEN: u64 = 8;
+/// A use within this many seconds of the recorded one is not written.
+const RESOLUTION: i64 = 60;
+
+type Tag = [u8; 4];
+
+/// The tag of a secret's record.
+pub fn secret_tag(hash: &SecretHash) -> Tag {
+    let mut tag = Tag::default();
+    tag.copy_from_slice(&hash.as_bytes()[..4]);
+    tag
+}
+
+/// The tag of a granted scope's record.
+pub fn scope_tag(token_id: &str, scope: &Scope) -> Tag {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(token_id.as_bytes()).update(b"\0").update(scope.as_str().as_bytes());
+    let mut tag = Tag::default();
+    tag.copy_from_slice(&hasher.finalize().as_bytes()[..4]);
+    tag
+}
+
+/// One open usage file; none where it is missing or not ours to open.
+pub struct Usage(Option<File>);
+
+impl Usage {
+    fn open(dir: &Path, name: &str, write: bool) -> Self {
+        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
+        Self(OpenOptions::new().read(true).write(write).custom_flags(flags).open(dir.join(name)).ok())
+    }
+
+    pub fn to_read(dir: &Path, name: &str) -> Self {
+        Self::open(dir, name, false)
+    }
+
+    pub fn to_record(dir: &Path, name: &str) -> Self {
+        Self::open(dir, name, true)
+    }
+
+    /// Since when use is recorded; `None` when it is not.
+    pub fn since(&self) -> Option<Timestamp> {
+        let mut header = [0u8; 16];
+        self.0.as_ref()?.read_exact_at(&mut header, 0).ok()?;
+        let (magic, since) = header.split_at(8);
+        (magic == MAGIC).then(|| since.try_into().map(i64::from_le_bytes).ok().and_then(Timestamp::from_unix))?
+    }
+
+    /// The recorded time, if it can be true: not before `created`, not after `now`.
+    pub fn last(&self, row: i64, tag: Tag, created: Timestamp, now: Timestamp) -> Option<Timestamp> {
+        let mut record = [0u8; 8];
+        self.0.as_ref()?.read_exact_at(&mut record, offset(row)?).ok()?;
+        let secs = u32::from_le_bytes([record[4], record[5], record[6], record[7]]);
+        let time = Timestamp::from_unix(Timestamp::MIN.unix() + i64::from(secs))?;
+        (record[..4] == tag && (created..=now).contains(&time)).then_some(time)
+    }
+
+    /// Records a use now. What cannot be recorded is lost: a verdict never depends on it.
+    pub fn record(&self, row: i64, tag: Tag, created: Timestamp, now: Timestamp) {
+        let recent = self.last(row, tag, created, now).is_some_and(|last| now.since(last) < RESOLUTION);
+        let (Some(file), Some(offset), false) = (&self.0, offset(row), recent) else { return };
+        let secs = u32::try_from(now.since(Timestamp::MIN)).unwrap_or(u32::MAX);
+        let mut record = [0u8; 8];
+        record[..4].copy_from_slice(&tag);
+        record[4..].copy_from_slice(&secs.to_le_bytes());
+        let _ = file.write_all_at(&record, offset);
+    }
+}
+
+fn offset(row: i64) -> Option<u64> {
+    u64::try_from(row).ok()?.checked_sub(1)?.checked_mul(RECORD_LEN)?.checked_add(HEADER_LEN)
+}
+
+/// Makes the usage files that are missing.
+pub fn make(dir: &Path, sharing: Sharing, now: Timestamp) -> io::Result<()> {
+    for name in [SECRETS, SCOPES] {
+        let path = dir.join(name);
+        if std::fs::symlink_metadata(&path).is_ok() {
+            continue;
+        }
+        let mut new = tempfile::Builder::new().prefix("usage.new-").tempfile_in(dir)?;
+        new.write_all(MAGIC)?;
+        new.write_all(&now.unix().to_le_bytes())?;
+        sharing.apply(new.as_file(), sharing.usage_mode())?;
+        match new.persist_noclobber(path) {
+            Err(err) if err.error.kind() != io::ErrorKind::AlreadyExists => return Err(err.error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::tests::at;
+
+    #[test]
+    fn a_use_is_kept_to_the_minute_and_checked_against_its_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        make(dir.path(), Sharing::Private, at(5)).unwrap();
+        let usage = Usage::to_record(dir.path(), SECRETS);
+        let tag = [1, 2, 3, 4];
+        assert_eq!(usage.since(), Some(at(5)));
+        assert_eq!(usage.last(7, tag, at(0), at(100)), None);
+        usage.record(7, tag, at(0), at(100));
+        usage.record(7, tag, at(0), at(159));
+        assert_eq!(usage.last(7, tag, at(0), at(200)), Some(at(100)));
+        usage.record(7, tag, at(0), at(160));
+        assert_eq!(usage.last(7, tag, at(0), at(200)), Some(at(160)));
+        assert_eq!(usage.last(7, [0; 4], at(0), at(200)), None, "another secret's record");
+        assert_eq!(usage.last(7, tag, at(161), at(200)), None, "before the creation");
+        assert_eq!(usage.last(7, tag, at(0), at(159)), None, "in the future");
+        assert_eq!(usage.last(6, tag, at(0), at(200)), None);
+        assert_eq!(usage.last(i64::MAX, tag, at(0), at(200)), None);
+        assert_eq!(usage.last(-1, tag, at(0), at(200)), None);
+    }
+
+    #[test]
+    fn a_file_that_is_missing_or_foreign_records_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = Usage::to_record(dir.path(), SECRETS);
+        missing.record(1, [1; 4], at(0), at(9));
+        assert_eq!((missing.since(), missing.last(1, [1; 4], at(0), at(9))), (None, None));
+        std::fs::write(dir.path().join(SECRETS), "garbage").unwrap();
+        assert_eq!(Usage::to_read(dir.path(), SECRETS).since(), None);
+    }
+}

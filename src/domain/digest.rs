@@ -66,7 +66,9 @@ pub fn token(token: &Token) -> Digest {
     e.opt_text(token.owner.as_deref()).opt_text(token.icon.as_deref());
     let (ttl, until) = (token.lifetime.ttl(), token.lifetime.until());
     e.opt_int(ttl.map(Span::secs)).instant(until).int(i64::from(token.lifetime == Lifetime::Endless));
-    e.instant(token.not_before).opt_int(token.rotate_every.map(Span::secs)).opt_int(token.grace.map(Span::secs));
+    e.instant(token.not_before)
+        .opt_int(token.rotate_every.map(Span::secs))
+        .opt_int(token.grace.map(Span::secs));
     e.instant(Some(token.created_at)).text(&token.created_by);
     e.instant(token.disabled_at).instant(token.revoked_at);
     e.len(token.labels.len());

@@ -48,11 +48,12 @@ impl Filter {
             self.statuses.contains(&status)
         };
         by_status
-            && (self.owners.is_empty() || token.owner.as_ref().is_some_and(|owner| self.owners.contains(owner)))
+            && (self.owners.is_empty()
+                || token.owner.as_ref().is_some_and(|owner| self.owners.contains(owner)))
             && self.labels.iter().all(|label| token.labels.get(&label.key) == Some(&label.value))
-            && self.expires_within.is_none_or(|span| {
-                token.expires_at().is_some_and(|end| end.since(times.at) <= span.secs())
-            })
+            && self
+                .expires_within
+                .is_none_or(|span| token.expires_at().is_some_and(|end| end.since(times.at) <= span.secs()))
             && self.unused_for.is_none_or(|span| {
                 token.last_used_at().is_some_and(|used| times.now.since(used) > span.secs())
             })

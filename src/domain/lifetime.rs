@@ -17,11 +17,12 @@ impl Lifetime {
     /// The end of a secret made now.
     pub fn end(self, now: Timestamp) -> Result<Option<Timestamp>, Invalid> {
         match self {
-            Self::Ttl(span) if span.is_zero() => Err(Invalid::new("a lifetime of nothing").hint("`--ttl 90d`")),
-            Self::Ttl(span) => now
-                .plus(span)
-                .map(Some)
-                .ok_or_else(|| Invalid::new("the lifetime ends after the year 9999")),
+            Self::Ttl(span) if span.is_zero() => {
+                Err(Invalid::new("a lifetime of nothing").hint("`--ttl 90d`"))
+            }
+            Self::Ttl(span) => {
+                now.plus(span).map(Some).ok_or_else(|| Invalid::new("the lifetime ends after the year 9999"))
+            }
             Self::Until(end) if end <= now => {
                 Err(Invalid::new(format!("the end {end} is in the past")).hint("a date to come"))
             }
@@ -96,7 +97,9 @@ mod tests {
 
     #[test]
     fn grace_rotation_and_lifetime_keep_their_order() {
-        let ok = |ttl, every: u16, grace| in_order(Lifetime::Ttl(Span::days(ttl)), Some(Span::days(every)), Span::days(grace));
+        let ok = |ttl, every: u16, grace| {
+            in_order(Lifetime::Ttl(Span::days(ttl)), Some(Span::days(every)), Span::days(grace))
+        };
         assert!(ok(90, 30, 1).is_ok());
         assert!(ok(90, 30, 30).is_err());
         assert!(ok(30, 30, 1).is_err());

@@ -178,7 +178,9 @@ impl Secret {
     pub fn nominal_bits(&self) -> f64 {
         let any = |class: fn(&u8) -> bool| self.0.iter().any(class);
         let hex = |upper: bool| {
-            self.0.iter().all(|b| b.is_ascii_hexdigit() && (!b.is_ascii_alphabetic() || b.is_ascii_uppercase() == upper))
+            self.0.iter().all(|b| {
+                b.is_ascii_hexdigit() && (!b.is_ascii_alphabetic() || b.is_ascii_uppercase() == upper)
+            })
         };
         let (digit, lower, upper) =
             (any(u8::is_ascii_digit), any(u8::is_ascii_lowercase), any(u8::is_ascii_uppercase));
@@ -209,9 +211,9 @@ fn shape(text: &[u8]) -> Option<bool> {
 /// Whether one of our secrets stands anywhere in `text`, whatever surrounds it.
 pub fn contains_secret(text: &[u8]) -> bool {
     let underscores = text.iter().enumerate().filter(|(_, b)| **b == b'_').map(|(at, _)| at);
-    underscores.filter(|at| at + 1 + BODY_LEN <= text.len()).any(|at| {
-        (2..=10.min(at)).any(|len| shape(&text[at - len..=at + BODY_LEN]) == Some(true))
-    })
+    underscores
+        .filter(|at| at + 1 + BODY_LEN <= text.len())
+        .any(|at| (2..=10.min(at)).any(|len| shape(&text[at - len..=at + BODY_LEN]) == Some(true)))
 }
 
 #[cfg(test)]
@@ -272,7 +274,15 @@ mod tests {
     fn foreign_text_is_read_and_junk_is_not() {
         assert!(read(b"0123456789abcdef").is_some());
         assert!(read(&[b'x'; 512]).is_some());
-        for text in [&b""[..], b"\n", b"short", b"has a space in the text", b"sixteen\x00bytes\x01ab", &[b'x'; 513], b"x\n\n"] {
+        for text in [
+            &b""[..],
+            b"\n",
+            b"short",
+            b"has a space in the text",
+            b"sixteen\x00bytes\x01ab",
+            &[b'x'; 513],
+            b"x\n\n",
+        ] {
             assert_eq!(read(text), None, "{text:?}");
         }
         assert_eq!(read(b"0123456789abcdef\n\n"), None);
@@ -280,7 +290,8 @@ mod tests {
 
     #[test]
     fn bits_are_counted_by_alphabet() {
-        let bits = |text: &str| Secret::read(Zeroizing::new(text.as_bytes().to_vec())).unwrap().nominal_bits();
+        let bits =
+            |text: &str| Secret::read(Zeroizing::new(text.as_bytes().to_vec())).unwrap().nominal_bits();
         assert!((bits(&"0123456789abcdef".repeat(2)) - 128.0).abs() < 1e-9);
         assert!(bits("0123456789abcdef0123456789abcde") < 128.0);
         assert!(bits(&"0123456789".repeat(3)) < 128.0);
@@ -290,7 +301,9 @@ mod tests {
     #[test]
     fn our_secret_is_found_inside_other_text() {
         let secret = minted();
-        for (before, after) in [("", ""), ("--x=", ""), ("a_b_", "zz"), ("https://h/?t=", "&x"), ("Bearer ", "\n")] {
+        for (before, after) in
+            [("", ""), ("--x=", ""), ("a_b_", "zz"), ("https://h/?t=", "&x"), ("Bearer ", "\n")]
+        {
             let text = [before.as_bytes(), secret.expose(), after.as_bytes()].concat();
             assert!(contains_secret(&text), "{before}…{after}");
         }

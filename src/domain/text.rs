@@ -102,7 +102,8 @@ impl FromStr for Label {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let shape = || {
-            Invalid::new(format!("`{}` is not a label", text.escape_debug())).hint("KEY=VALUE, like `env=production`")
+            Invalid::new(format!("`{}` is not a label", text.escape_debug()))
+                .hint("KEY=VALUE, like `env=production`")
         };
         let (key, value) = text.split_once('=').ok_or_else(shape)?;
         let first = key.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
@@ -133,9 +134,7 @@ impl FromStr for SetLabel {
 
 /// `true` or `false`, as settings take it.
 pub fn switch(text: &str) -> Result<bool, Invalid> {
-    text.parse().map_err(|_| {
-        Invalid::new(format!("`{}` is neither `true` nor `false`", text.escape_debug()))
-    })
+    text.parse().map_err(|_| Invalid::new(format!("`{}` is neither `true` nor `false`", text.escape_debug())))
 }
 
 /// Text of unknown origin made fit to stand in a message: hidden characters escaped.
@@ -159,7 +158,17 @@ mod tests {
 
     #[test]
     fn text_that_hides_or_moves_is_refused() {
-        for text in ["a\nb", "a\tb", "\x1b[31m", "a\u{202e}b", "a\u{200b}b", "\u{feff}a", "a\u{2028}b", "\u{7f}", "\u{9b}"] {
+        for text in [
+            "a\nb",
+            "a\tb",
+            "\x1b[31m",
+            "a\u{202e}b",
+            "a\u{200b}b",
+            "\u{feff}a",
+            "a\u{2028}b",
+            "\u{7f}",
+            "\u{9b}",
+        ] {
             assert!(text.parse::<Line>().is_err(), "{text:?}");
             assert!(format!("env={text}").parse::<Label>().is_err(), "{text:?}");
         }
@@ -174,7 +183,8 @@ mod tests {
         for text in ["🔑", "⚙️", "é", "K", ""] {
             assert!(text.parse::<Icon>().is_ok(), "{text:?}");
         }
-        for text in ["ab", "🔑🔑", "\u{200d}", "\x1b", " ", "\u{fe0f}", "👨\u{200d}👩\u{200d}👧", "\u{301}"] {
+        for text in ["ab", "🔑🔑", "\u{200d}", "\x1b", " ", "\u{fe0f}", "👨\u{200d}👩\u{200d}👧", "\u{301}"]
+        {
             assert!(text.parse::<Icon>().is_err(), "{text:?}");
         }
     }

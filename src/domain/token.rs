@@ -217,7 +217,39 @@ impl Token {
     /// Whether commands see it: a creation that nobody confirmed is gone after its deadline.
     pub fn is_visible(&self, now: Timestamp) -> bool {
         let confirmed = self.secrets.iter().any(|secret| secret.delivered_at.is_some());
-        confirmed || self.heir().is_some_and(|heir| !heir.is_past_end(now))
+        confirmed || self.revoked_at.is_some() || self.heir().is_some_and(|heir| !heir.is_past_end(now))
+    }
+
+    /// Ends it for good, and with it a delivery under way. Returns whether that changes anything.
+    pub fn revoke(&mut self, now: Timestamp) -> bool {
+        if self.revoked_at.is_some() {
+            return false;
+        }
+        self.revoked_at = Some(now);
+        self.delivery = None;
+        self.secrets.retain(|secret| secret.role() != Role::Provisional);
+        true
+    }
+
+    /// Pauses it. Returns whether that changes anything.
+    pub fn disable(&mut self, now: Timestamp) -> bool {
+        let changes = self.disabled_at.is_none();
+        self.disabled_at.get_or_insert(now);
+        changes
+    }
+
+    /// Ends a pause. Returns whether that changes anything.
+    pub fn enable(&mut self) -> bool {
+        self.disabled_at.take().is_some()
+    }
+
+    /// Its heir becomes the current secret, with the end that was meant for it.
+    pub fn confirm(&mut self, now: Timestamp) {
+        let end = self.delivery.take().and_then(|delivery| delivery.expires_at);
+        for secret in self.secrets.iter_mut().filter(|secret| secret.delivered_at.is_none()) {
+            secret.expires_at = end;
+            secret.delivered_at = Some(now);
+        }
     }
 
     /// When the current secret took over from another; `None` for a first secret.
@@ -230,6 +262,23 @@ impl Token {
     pub fn last_used_at(&self) -> Option<Timestamp> {
         self.secrets.iter().filter_map(|secret| secret.last_used_at).max()
     }
+
+    /// What can be said of its use, given since when use is recorded.
+    pub fn last_use(&self, usage_since: Option<Timestamp>) -> LastUse {
+        match (self.last_used_at(), usage_since) {
+            (Some(time), _) => LastUse::At(time),
+            (None, Some(since)) if since <= self.created_at => LastUse::Never,
+            (None, _) => LastUse::NotRecorded,
+        }
+    }
+}
+
+/// No record is not the same as no use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastUse {
+    At(Timestamp),
+    Never,
+    NotRecorded,
 }
 
 #[cfg(test)]

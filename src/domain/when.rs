@@ -10,15 +10,8 @@ use super::Invalid;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
-const UNITS: [(&str, i64); 7] = [
-    ("s", 1),
-    ("m", MINUTE),
-    ("h", HOUR),
-    ("d", DAY),
-    ("w", 7 * DAY),
-    ("mo", 30 * DAY),
-    ("y", 365 * DAY),
-];
+const UNITS: [(&str, i64); 7] =
+    [("s", 1), ("m", MINUTE), ("h", HOUR), ("d", DAY), ("w", 7 * DAY), ("mo", 30 * DAY), ("y", 365 * DAY)];
 
 /// A length of time in whole seconds, from 0 to 100 years of 365 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -275,7 +268,11 @@ pub fn relative(instant: Timestamp, now: Timestamp) -> String {
         0 => "now".to_owned(),
         n => {
             let plural = if n == 1 { "" } else { "s" };
-            if secs > 0 { format!("in {n} {}{plural}", unit.0) } else { format!("{n} {}{plural} ago", unit.0) }
+            if secs > 0 {
+                format!("in {n} {}{plural}", unit.0)
+            } else {
+                format!("{n} {}{plural} ago", unit.0)
+            }
         }
     }
 }
@@ -303,8 +300,21 @@ mod tests {
         }
         assert_eq!("1mo".parse(), "30d".parse::<Span>());
         assert_eq!("1y".parse(), "365d".parse::<Span>());
-        for text in ["", "d", "90", "1.5d", "-1d", "+1d", "1 d", "1D", "1M", "1d12h", "1µs", "101y", "99999999999999999999s"]
-        {
+        for text in [
+            "",
+            "d",
+            "90",
+            "1.5d",
+            "-1d",
+            "+1d",
+            "1 d",
+            "1D",
+            "1M",
+            "1d12h",
+            "1µs",
+            "101y",
+            "99999999999999999999s",
+        ] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }
@@ -319,8 +329,15 @@ mod tests {
 
     #[test]
     fn times_outside_the_years_are_refused() {
-        for text in ["2019-12-31", "2027-02-30", "2027-1-1", "10000-01-01", "2027-01-31T25:00:00Z", "tomorrow", "2016-12-31T23:59:60Z"]
-        {
+        for text in [
+            "2019-12-31",
+            "2027-02-30",
+            "2027-1-1",
+            "10000-01-01",
+            "2027-01-31T25:00:00Z",
+            "tomorrow",
+            "2016-12-31T23:59:60Z",
+        ] {
             assert!(text.parse::<When>().is_err(), "{text}");
         }
         assert_eq!(resolve("9999-12-31", Edge::End), Timestamp::MAX.to_string());

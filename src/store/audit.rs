@@ -37,7 +37,8 @@ impl AuditReport {
     }
 }
 
-const COLUMNS: &str = "SELECT seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash FROM audit";
+const COLUMNS: &str =
+    "SELECT seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash FROM audit";
 
 fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let bytes = |digest: [u8; 32]| Digest::from_bytes(digest);
@@ -55,7 +56,9 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
 
 impl View<'_> {
     fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
-        let run = || self.conn().prepare_cached(&format!("{COLUMNS} {rest}"))?.query_map(args, read_event)?.collect();
+        let run = || {
+            self.conn().prepare_cached(&format!("{COLUMNS} {rest}"))?.query_map(args, read_event)?.collect()
+        };
         self.ok(run())
     }
 
@@ -63,7 +66,9 @@ impl View<'_> {
     pub fn events_after(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
         let page = i64::try_from(PAGE).unwrap_or(i64::MAX);
         match id {
-            Some(id) => self.events("WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3", params![id, seq, page]),
+            Some(id) => {
+                self.events("WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3", params![id, seq, page])
+            }
             None => self.events("WHERE seq > ?1 ORDER BY seq LIMIT ?2", params![seq, page]),
         }
     }
@@ -144,7 +149,9 @@ impl Store {
     /// Walks the whole chain and every object. `since` must be an ancestor of the head.
     pub fn audit(&self, since: Option<&Anchor>, now: Timestamp) -> Result<AuditReport, StoreError> {
         let (head, mut first_bad) = self.audit_chain()?;
-        if first_bad.is_none() && let Some(since) = since {
+        if first_bad.is_none()
+            && let Some(since) = since
+        {
             let found = hash_at(&self.conn, since.seq).map_err(|err| self.failed(&err))?;
             if found != Some(since.hash) && *since != (Anchor { seq: 0, hash: GENESIS }) {
                 let problem = "not the entry that the anchor names".to_owned();
@@ -214,7 +221,7 @@ impl Store {
             }
         }
         let mut from = 0;
-        let end = self.read(View::anchor)?.seq;
+        let end = self.read(|view| view.anchor())?.seq;
         while from < end {
             let to = from + i64::try_from(PAGE).unwrap_or(i64::MAX);
             changed.extend(self.read(|view| view.orphans(from, to))?);
@@ -249,7 +256,9 @@ impl View<'_> {
     fn unreadable(&self, row: i64) -> Result<Changed, StoreError> {
         let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM token WHERE row = ?1";
         let read = |row: &Row<'_>| {
-            let text = |at| row.get_ref(at).map(|it| String::from_utf8_lossy(it.as_bytes().unwrap_or(b"?")).into_owned());
+            let text = |at| {
+                row.get_ref(at).map(|it| String::from_utf8_lossy(it.as_bytes().unwrap_or(b"?")).into_owned())
+            };
             Ok(Changed { id: Some(text(0)?), name: text(1)? })
         };
         self.ok(self.conn().query_row(sql, [row], read))
@@ -257,7 +266,8 @@ impl View<'_> {
 
     /// Tokens that should exist by their last entry, which stands between two numbers, but do not.
     fn orphans(&self, from: i64, to: i64) -> Result<Vec<Changed>, StoreError> {
-        let sql = "SELECT a.subject, a.name FROM audit a WHERE a.seq > ?1 AND a.seq <= ?2 AND a.digest IS NOT NULL
+        let sql =
+            "SELECT a.subject, a.name FROM audit a WHERE a.seq > ?1 AND a.seq <= ?2 AND a.digest IS NOT NULL
              AND a.subject NOT LIKE '*%'
              AND NOT EXISTS (SELECT 1 FROM audit b WHERE b.subject = a.subject AND b.seq > a.seq)
              AND NOT EXISTS (SELECT 1 FROM token t WHERE t.id = a.subject)";

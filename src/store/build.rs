@@ -65,7 +65,12 @@ impl Sharing {
 }
 
 /// Makes the store unless there is one. Returns whether this call made it.
-pub fn make(location: &Location, sharing: Sharing, clock: &dyn Clock, author: &Author) -> Result<bool, StoreError> {
+pub fn make(
+    location: &Location,
+    sharing: Sharing,
+    clock: &dyn Clock,
+    author: &Author,
+) -> Result<bool, StoreError> {
     if location.exists() {
         return Ok(false);
     }

@@ -89,7 +89,8 @@ fn files(found: &Found) -> Vec<Finding> {
         repairable: true,
         ..warning("leftover", format!("`{}` was left by a killed command", shown(&name)))
     }));
-    let foreign_mode = Sharing::of(&found.database).is_ok_and(|sharing| mode_of(&found.database) != sharing.database_mode());
+    let foreign_mode =
+        Sharing::of(&found.database).is_ok_and(|sharing| mode_of(&found.database) != sharing.database_mode());
     if foreign_mode {
         let message = format!("`{}` has the mode {:o}", found.database.display(), mode_of(&found.database));
         all.push(Finding { repairable: true, ..warning("permissions", message) });
@@ -150,7 +151,7 @@ fn content(store: &Store, uid: u32, now: Timestamp) -> Result<Vec<Finding>, Stor
     if !sound {
         return Ok(all);
     }
-    let settings = store.read(super::View::settings)?;
+    let settings = store.read(|view| view.settings())?;
     let mut after = 0;
     loop {
         let (last, tokens) = store.read(|view| {
@@ -170,7 +171,10 @@ fn policy(token: &Token, settings: &Settings, uid: u32, now: Timestamp) -> Vec<F
     let mut all = Vec::new();
     if let Some(delivery) = token.delivery.as_ref().filter(|it| it.deadline <= now) {
         let whose = if delivery.uid == uid { String::new() } else { format!(" of uid {}", delivery.uid) };
-        let message = format!("the delivery of `{}`, under way since {},{whose} was never finished", token.name, delivery.started_at);
+        let message = format!(
+            "the delivery of `{}`, under way since {},{whose} was never finished",
+            token.name, delivery.started_at
+        );
         all.push(Finding { repairable: delivery.uid == uid, ..warning("leftover", message) });
     }
     if matches!(token.status(now), Status::Revoked | Status::Expired) {

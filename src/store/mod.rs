@@ -38,13 +38,14 @@ pub use build::{Sharing, make, share};
 pub use doctor::{Finding, Severity, examine};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
 pub use open::Location;
-pub use schema::version;
-pub use tokens::{Heir, Presented};
 use open::{Access, Found};
+pub use schema::version;
+pub use tokens::Presented;
 use usage::Usage;
 
 use crate::domain::digest;
 use crate::domain::event::{Action, Anchor, Author, Digest, Event, GENESIS, Subject};
+use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::when::{Clock, ClockWrong, Timestamp};
 
 /// The rows of one read transaction.
@@ -113,7 +114,9 @@ impl Store {
         let conn = open::connect(&found.database, access).map_err(sort)?;
         schema::check(&conn).map_err(|err| match err {
             schema::SchemaError::Sqlite(err) => sort(err),
-            differs @ schema::SchemaError::Differs(_) => Opening::Failed(differs.into_store_error(&found.database)),
+            differs @ schema::SchemaError::Differs => {
+                Opening::Failed(differs.into_store_error(&found.database))
+            }
         })?;
         Ok(Self::from_connection(conn, found.database.clone()))
     }
@@ -136,6 +139,23 @@ impl Store {
         StoreError::sqlite(&self.database, err)
     }
 
+    /// Records a use of a presented secret and the scopes it was asked for. Nothing depends on it.
+    pub fn record_use(&self, presented: &Presented, scopes: &[Scope], catalogue: &Catalogue, now: Timestamp) {
+        let (token, secret) = (&presented.token, presented.secret());
+        let uses = Usage::to_record(self.path(), usage::SECRETS);
+        uses.record(secret.row, usage::secret_tag(&secret.hash), secret.created_at, now);
+        if scopes.is_empty() {
+            return;
+        }
+        let asks = Usage::to_record(self.path(), usage::SCOPES);
+        for grant in token.grants.values() {
+            let held = catalogue.closure([&grant.scope]);
+            if scopes.iter().any(|scope| held.contains(scope)) {
+                asks.record(grant.row, usage::scope_tag(&token.id, &grant.scope), token.created_at, now);
+            }
+        }
+    }
+
     /// One read transaction, ended before its result is looked at.
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
@@ -156,7 +176,13 @@ impl Store {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
             .map_err(|err| self.failed(&err))?;
         let now = clock.now().map_err(StoreError::Clock)?;
-        let write = Write { view: View { store: self }, now, author, head: RefCell::new(None), events: RefCell::new(0) };
+        let write = Write {
+            view: View { store: self },
+            now,
+            author,
+            head: RefCell::new(None),
+            events: RefCell::new(0),
+        };
         let out = f(&write)?;
         let (head, events) = (write.head.into_inner(), write.events.into_inner());
         let Some(head) = head.filter(|_| events > 0) else { return Ok(out) };
@@ -234,7 +260,12 @@ impl<'a> Deref for Write<'a> {
 
 impl Write<'_> {
     /// Writes an event of this transaction, chained to the last one.
-    pub fn record(&self, action: Action, subject: Subject, row_digest: Option<Digest>) -> Result<(), StoreError> {
+    pub fn record(
+        &self,
+        action: Action,
+        subject: Subject,
+        row_digest: Option<Digest>,
+    ) -> Result<(), StoreError> {
         let mut slot = self.head.borrow_mut();
         let head = match slot.take() {
             Some(head) => head,

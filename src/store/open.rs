@@ -129,7 +129,8 @@ fn lstat(path: &Path) -> Result<Metadata, StoreError> {
 /// Never call it while this process has the database open: closing any descriptor of a file drops all its POSIX
 /// locks.
 pub fn header(path: &Path) -> Result<i64, StoreError> {
-    let unreadable = |err: std::io::Error| StoreError::Unreadable { path: path.to_owned(), why: err.to_string() };
+    let unreadable =
+        |err: std::io::Error| StoreError::Unreadable { path: path.to_owned(), why: err.to_string() };
     let foreign = |why: &str| StoreError::Foreign { path: path.to_owned(), why: why.to_owned() };
     let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
     let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(unreadable)?;
@@ -141,7 +142,8 @@ pub fn header(path: &Path) -> Result<i64, StoreError> {
         });
     }
     // https://www.sqlite.org/fileformat.html, section 1.3: big-endian integers at fixed offsets.
-    let int = |at: usize| i64::from(u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
+    let int =
+        |at: usize| i64::from(u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
     if !bytes.starts_with(b"SQLite format 3\0") {
         return Err(foreign("it is no SQLite database"));
     }
@@ -185,6 +187,8 @@ pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     }
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
     // No temporary files: what a reader sorts stays in memory.
-    conn.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA synchronous = EXTRA; PRAGMA cell_size_check = ON")?;
+    conn.execute_batch(
+        "PRAGMA temp_store = MEMORY; PRAGMA synchronous = EXTRA; PRAGMA cell_size_check = ON",
+    )?;
     Ok(conn)
 }

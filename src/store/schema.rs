@@ -120,23 +120,22 @@ pub fn check(conn: &Connection) -> Result<(), SchemaError> {
     while let Some(row) = rows.next().map_err(SchemaError::Sqlite)? {
         let found = row.get_ref(0).ok().and_then(|value| value.as_str().ok().map(str::to_owned));
         if found.as_deref() != expected.next().copied() {
-            return Err(SchemaError::Differs(found.unwrap_or_default()));
+            return Err(SchemaError::Differs);
         }
     }
-    expected.next().map_or(Ok(()), |missing| Err(SchemaError::Differs((*missing).to_owned())))
+    if expected.next().is_some() { Err(SchemaError::Differs) } else { Ok(()) }
 }
 
 pub enum SchemaError {
     Sqlite(rusqlite::Error),
-    /// The first statement that is not as expected.
-    Differs(String),
+    Differs,
 }
 
 impl SchemaError {
     pub fn into_store_error(self, path: &std::path::Path) -> StoreError {
         match self {
             Self::Sqlite(err) => StoreError::sqlite(path, &err),
-            Self::Differs(_) => StoreError::Damaged("its tables are not those that tokenctl makes".to_owned()),
+            Self::Differs => StoreError::Damaged("its tables are not those that tokenctl makes".to_owned()),
         }
     }
 }

@@ -11,7 +11,9 @@ impl View<'_> {
     pub fn catalogue(&self) -> Result<Catalogue, StoreError> {
         let run = || {
             let mut entries: BTreeMap<i64, Entry> = BTreeMap::new();
-            let mut all = self.conn().prepare_cached("SELECT row, name, description, created_at, retired_at FROM scope")?;
+            let mut all = self
+                .conn()
+                .prepare_cached("SELECT row, name, description, created_at, retired_at FROM scope")?;
             let mut rows = all.query([])?;
             while let Some(row) = rows.next()? {
                 let entry = Entry {
@@ -41,7 +43,7 @@ impl View<'_> {
     }
 
     /// How many unrevoked tokens hold each scope directly, by the scope's row.
-    pub fn holders_by_scope(&self) -> Result<BTreeMap<i64, usize>, StoreError> {
+    pub fn holders_by_scope(&self) -> Result<BTreeMap<i64, i64>, StoreError> {
         let sql = "SELECT g.scope, count(*) FROM granted g JOIN token t ON t.row = g.token
              WHERE t.revoked_at IS NULL GROUP BY g.scope";
         let run = || {
@@ -87,7 +89,8 @@ impl Write<'_> {
             )?;
             conn.execute("DELETE FROM scope_include WHERE scope = ?1", [entry.row])?;
             for included in &entry.includes {
-                let sql = "INSERT INTO scope_include (scope, included) SELECT ?1, row FROM scope WHERE name = ?2";
+                let sql =
+                    "INSERT INTO scope_include (scope, included) SELECT ?1, row FROM scope WHERE name = ?2";
                 conn.execute(sql, params![entry.row, included])?;
             }
             Ok(())

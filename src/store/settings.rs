@@ -14,9 +14,9 @@ impl View<'_> {
         let rows: Vec<(String, String)> = self.ok(run())?;
         let mut settings = Settings::default();
         for (key, value) in rows {
-            key.parse::<Key>()
-                .and_then(|key| settings.set(key, &value))
-                .map_err(|invalid| StoreError::Damaged(format!("a setting is not one: {}", invalid.message)))?;
+            key.parse::<Key>().and_then(|key| settings.set(key, &value)).map_err(|invalid| {
+                StoreError::Damaged(format!("a setting is not one: {}", invalid.message))
+            })?;
         }
         Ok(settings)
     }

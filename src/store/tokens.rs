@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::usage::{scope_tag, secret_tag};
 use super::{PAGE, StoreError, View, Write};
+use crate::domain::event::Action;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, is_id_prefix};
 use crate::domain::secret::SecretHash;
@@ -26,13 +27,6 @@ impl Presented {
     }
 }
 
-/// A secret that is about to be delivered, or was: the rows that stand for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heir {
-    pub token: i64,
-    pub secret: i64,
-}
-
 impl View<'_> {
     /// One token by its row.
     pub fn token(&self, row: i64, now: Timestamp) -> Result<Token, StoreError> {
@@ -43,7 +37,8 @@ impl View<'_> {
     /// The tokens of these rows, in their order; rows that are gone are left out. `now` bounds the times of use.
     pub fn tokens(&self, rows: &[i64], now: Timestamp) -> Result<Vec<Token>, StoreError> {
         let mut found: HashMap<i64, Token> = HashMap::with_capacity(rows.len());
-        let columns = "SELECT row, id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
+        let columns =
+            "SELECT row, id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
              created_at, created_by, disabled_at, revoked_at FROM token";
         self.each(columns, "row", "row", rows, |row| {
             let token = read_token(row)?;
@@ -100,7 +95,7 @@ impl View<'_> {
                 ("IN (SELECT value FROM json_each(?1))", Box::new(format!("[{}]", list.join(","))))
             }
         };
-        let run = || {
+        let mut run = || {
             let sql = format!("{columns} WHERE {column} {test} ORDER BY {order}");
             let mut statement = self.conn().prepare_cached(&sql)?;
             let mut found = statement.query(params![keys])?;
@@ -134,10 +129,10 @@ impl View<'_> {
     }
 
     /// How many tokens are hidden from a list that shows neither the revoked nor the expired.
-    pub fn count_over(&self, now: Timestamp) -> Result<usize, StoreError> {
-        let sql = "SELECT count(*) FROM token t WHERE EXISTS (SELECT 1 FROM secret s WHERE s.token = t.row
-             AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL
-             AND (t.revoked_at IS NOT NULL OR (t.disabled_at IS NULL AND s.expires_at <= ?1)))";
+    pub fn count_over(&self, now: Timestamp) -> Result<i64, StoreError> {
+        let sql = "SELECT count(*) FROM token t WHERE t.revoked_at IS NOT NULL
+             OR t.disabled_at IS NULL AND EXISTS (SELECT 1 FROM secret s WHERE s.token = t.row
+             AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL AND s.expires_at <= ?1)";
         self.ok(self.conn().query_row(sql, [now], |row| row.get(0)))
     }
 
@@ -199,20 +194,51 @@ impl Write<'_> {
         self.ok(self.conn().prepare_cached(sql).and_then(|mut statement| statement.execute(args)))
     }
 
-    /// Adds a token with its labels and grants; its row, id-less parts and secrets are not looked at.
+    /// Adds a token with its labels and grants. Returns its row; its secrets come after.
     pub fn insert_token(&self, token: &Token) -> Result<i64, StoreError> {
         let sql = "INSERT INTO token (id, name, created_at, created_by) VALUES (?1, ?2, ?3, ?4)";
         self.run(sql, params![token.id, token.name, token.created_at, token.created_by])?;
         let row = self.conn().last_insert_rowid();
         self.save_token(&Token { row, ..token.clone() })?;
         for scope in token.grants.keys() {
-            self.grant(row, *scope)?;
+            self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![row, scope])?;
         }
         Ok(row)
     }
 
-    /// Writes back all that can change of a token itself, and its labels.
-    pub fn save_token(&self, token: &Token) -> Result<(), StoreError> {
+    /// Writes what differs between a token as read in this transaction and as it shall be, and records the event.
+    pub fn update(&self, before: &Token, after: &Token, action: Action) -> Result<Token, StoreError> {
+        let row = before.row;
+        self.save_token(after)?;
+        for scope in before.grants.keys().filter(|scope| !after.grants.contains_key(scope)) {
+            self.run("DELETE FROM granted WHERE token = ?1 AND scope = ?2", params![row, scope])?;
+        }
+        for scope in after.grants.keys().filter(|scope| !before.grants.contains_key(scope)) {
+            self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![row, scope])?;
+        }
+        match (&before.delivery, &after.delivery) {
+            (Some(was), None) => self.run("DELETE FROM delivery WHERE secret = ?1", params![was.secret])?,
+            (Some(was), Some(is)) if was.expires_at != is.expires_at => {
+                let sql = "UPDATE delivery SET expires_at = ?2 WHERE secret = ?1";
+                self.run(sql, params![is.secret, is.expires_at])?
+            }
+            _ => 0,
+        };
+        for was in &before.secrets {
+            match after.secrets.iter().find(|is| is.row == was.row) {
+                None => {
+                    self.run("DELETE FROM secret WHERE row = ?1 AND delivered_at IS NULL", params![was.row])?
+                }
+                Some(is) if is != was => self.save_secret(is)?,
+                Some(_) => 0,
+            };
+        }
+        self.record_token(action, row)?;
+        self.token(row, self.now)
+    }
+
+    /// Writes all that can change of a token itself, and its labels.
+    fn save_token(&self, token: &Token) -> Result<(), StoreError> {
         let sql = "UPDATE token SET name = ?2, description = ?3, owner = ?4, icon = ?5, ttl = ?6, until = ?7,
              not_before = ?8, rotate_every = ?9, grace = ?10, disabled_at = ?11, revoked_at = ?12 WHERE row = ?1";
         self.run(
@@ -234,17 +260,12 @@ impl Write<'_> {
         )?;
         self.run("DELETE FROM label WHERE token = ?1", params![token.row])?;
         for (key, value) in &token.labels {
-            self.run("INSERT INTO label (token, key, value) VALUES (?1, ?2, ?3)", params![token.row, key, value])?;
+            self.run(
+                "INSERT INTO label (token, key, value) VALUES (?1, ?2, ?3)",
+                params![token.row, key, value],
+            )?;
         }
         Ok(())
-    }
-
-    pub fn grant(&self, token: i64, scope: i64) -> Result<(), StoreError> {
-        self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![token, scope]).map(drop)
-    }
-
-    pub fn withdraw_grant(&self, token: i64, scope: i64) -> Result<(), StoreError> {
-        self.run("DELETE FROM granted WHERE token = ?1 AND scope = ?2", params![token, scope]).map(drop)
     }
 
     /// Adds a secret to a token; its row is not looked at.
@@ -256,42 +277,38 @@ impl Write<'_> {
         Ok(self.conn().last_insert_rowid())
     }
 
-    /// Writes back the times of a secret.
-    pub fn save_secret(&self, secret: &StoredSecret) -> Result<(), StoreError> {
+    fn save_secret(&self, secret: &StoredSecret) -> Result<usize, StoreError> {
         let sql = "UPDATE secret SET expires_at = ?2, delivered_at = ?3, superseded_at = ?4, revoked_at = ?5
              WHERE row = ?1";
         let StoredSecret { row, expires_at, delivered_at, superseded_at, revoked_at, .. } = secret;
-        self.run(sql, params![row, expires_at, delivered_at, superseded_at, revoked_at]).map(drop)
+        self.run(sql, params![row, expires_at, delivered_at, superseded_at, revoked_at])
     }
 
     pub fn insert_delivery(&self, it: &Delivery) -> Result<(), StoreError> {
         let sql = "INSERT INTO delivery (secret, sink, target, uid, pid, started_at, deadline, expires_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
-        let values =
-            params![it.secret, it.sink.word(), it.target, it.uid, it.pid, it.started_at, it.deadline, it.expires_at];
+        let values = params![
+            it.secret,
+            it.sink.word(),
+            it.target,
+            it.uid,
+            it.pid,
+            it.started_at,
+            it.deadline,
+            it.expires_at
+        ];
         self.run(sql, values).map(drop)
     }
 
-    pub fn save_delivery_end(&self, secret: i64, expires_at: Option<Timestamp>) -> Result<(), StoreError> {
-        self.run("UPDATE delivery SET expires_at = ?2 WHERE secret = ?1", params![secret, expires_at]).map(drop)
-    }
-
-    pub fn delete_delivery(&self, secret: i64) -> Result<(), StoreError> {
-        self.run("DELETE FROM delivery WHERE secret = ?1", params![secret]).map(drop)
-    }
-
-    /// Removes an heir and its delivery, as if it had never been.
-    pub fn delete_heir(&self, secret: i64) -> Result<(), StoreError> {
-        self.delete_delivery(secret)?;
-        self.run("DELETE FROM secret WHERE row = ?1 AND delivered_at IS NULL", params![secret]).map(drop)
-    }
-
-    /// Removes a token that never had a delivered secret.
-    pub fn delete_token(&self, row: i64) -> Result<(), StoreError> {
-        for table in ["label", "granted"] {
-            self.run(&format!("DELETE FROM {table} WHERE token = ?1"), params![row])?;
+    /// Removes a token that never had a delivered secret, with all that belongs to it.
+    pub fn delete_token(&self, token: &Token) -> Result<(), StoreError> {
+        for secret in &token.secrets {
+            self.run("DELETE FROM delivery WHERE secret = ?1", params![secret.row])?;
         }
-        self.run("DELETE FROM token WHERE row = ?1", params![row]).map(drop)
+        for table in ["label", "granted", "secret"] {
+            self.run(&format!("DELETE FROM {table} WHERE token = ?1"), params![token.row])?;
+        }
+        self.run("DELETE FROM token WHERE row = ?1", params![token.row]).map(drop)
     }
 }
 

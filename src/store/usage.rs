@@ -65,7 +65,8 @@ impl Usage {
         let mut header = [0u8; 16];
         self.0.as_ref()?.read_exact_at(&mut header, 0).ok()?;
         let (magic, since) = header.split_at(8);
-        (magic == MAGIC).then(|| since.try_into().map(i64::from_le_bytes).ok().and_then(Timestamp::from_unix))?
+        (magic == MAGIC)
+            .then(|| since.try_into().map(i64::from_le_bytes).ok().and_then(Timestamp::from_unix))?
     }
 
     /// The recorded time, if it can be true: not before `created`, not after `now`.

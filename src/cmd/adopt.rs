@@ -1,0 +1,119 @@
+//! `adopt`: a token for a secret that exists already.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::change::ChangeArgs;
+use super::create::{default_lifetime, existing, open_or_make};
+use super::describe::{Halt, TokenArgs, end_in_words};
+use super::{App, Outcome, present, verify};
+use crate::domain::Invalid;
+use crate::domain::event::{Action, Author};
+use crate::domain::lifetime::Lifetime;
+use crate::domain::name::Name;
+use crate::domain::secret::Secret;
+use crate::domain::token::{StoredSecret, Token};
+use crate::domain::when::Clock;
+use crate::error::Error;
+use crate::store::{Store, StoreError};
+
+/// The fewest bits that a secret made elsewhere may have.
+const LEAST_BITS: f64 = 128.0;
+
+/// Make a token for a secret that exists already
+#[derive(Args)]
+pub struct Adopt {
+    /// The name: letters, digits and . _ @ -
+    #[arg(value_name = "NAME")]
+    name: Name,
+    #[command(flatten)]
+    token: TokenArgs,
+    /// Read the secret from this file, not from stdin
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Adopt {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let author = self.change.author(app);
+        let mut secret = None;
+        let opened = open_or_make(app, &author, &self.name, &self.token, |app| {
+            secret = Some(self.secret(app)?);
+            Ok(())
+        });
+        let done = match (opened, secret) {
+            (Ok(store), Some(secret)) => {
+                self.enter(app, &store, &author, &secret).map(|token| (store, token))
+            }
+            (Ok(_), None) => Err(Invalid::new("no secret was read").into()),
+            (Err(halt), _) => Err(halt),
+        };
+        let (store, token) = match done {
+            Ok(done) => done,
+            Err(Halt::Exists(token)) => return existing(app, &self.token, &token, false),
+            Err(Halt::Error(err)) => return Err(err),
+        };
+        let now = token.created_at;
+        if self.token.by_default() && token.lifetime != Lifetime::Endless {
+            app.talk().note(&default_lifetime(&token));
+        }
+        let note =
+            format!("adopted `{}` ({}), {}", token.name, token.id, end_in_words(token.expires_at(), now));
+        present::one(app, &store, &token, true, now, &note)
+    }
+
+    fn secret(&self, app: &mut App<'_>) -> Result<Secret, Error> {
+        let malformed = || {
+            Invalid::new("what was read cannot be a secret")
+                .hint("16 to 512 printable ASCII characters without a space, and with its checksum if it is one of ours")
+        };
+        let input = verify::input(app, self.secret_file.as_deref(), "Secret to adopt")?;
+        let secret = Secret::read(input).ok_or_else(malformed)?;
+        let bits = secret.nominal_bits();
+        if bits < LEAST_BITS {
+            let weak = format!("the secret has at most {bits:.0} bits, fewer than {LEAST_BITS}");
+            return Err(Error::Policy(Invalid::new(weak).hint("`tokenctl create` makes one of 190 bits")));
+        }
+        Ok(secret)
+    }
+
+    fn enter(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        author: &Author,
+        secret: &Secret,
+    ) -> Result<Token, Halt> {
+        let mut args = self.token.clone();
+        let catalogue = store.read(|view| view.catalogue())?;
+        args.ask_scopes(app, &catalogue)?;
+        let machine = &*app.ctx.machine;
+        store.write(machine as &dyn Clock, author, |tx| {
+            if tx.presented(&secret.hash(), tx.now)?.is_some() {
+                let known = Invalid::new("the store knows this secret already")
+                    .hint("`tokenctl verify` says whose it is");
+                return Err(Error::Policy(known).into());
+            }
+            let begun = args.enter(tx, &self.name, machine)?;
+            tx.insert_secret(
+                begun.token,
+                &StoredSecret {
+                    row: 0,
+                    hash: secret.hash(),
+                    hint: secret.hint(),
+                    created_at: tx.now,
+                    expires_at: begun.expires_at,
+                    delivered_at: Some(tx.now),
+                    superseded_at: None,
+                    revoked_at: None,
+                    last_used_at: None,
+                },
+            )?;
+            tx.record_token(Action::Adopt, begun.token)?;
+            tx.token(begun.token, tx.now).map_err(|err: StoreError| err.into())
+        })
+    }
+}

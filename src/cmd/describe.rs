@@ -1,0 +1,276 @@
+//! How a new token is described: the flags that `create` and `adopt` share, and the token that they make.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::Args;
+
+use super::App;
+use super::lifetime::{LifetimeArgs, NotBefore, admitted_end};
+use super::select::{nearest_scope, scope_rows};
+use crate::context::Machine;
+use crate::deliver::{self, Begun};
+use crate::domain::Invalid;
+use crate::domain::event::Author;
+use crate::domain::lifetime::{Lifetime, in_order};
+use crate::domain::name::{ID_ALPHABET, ID_LEN, Name};
+use crate::domain::scope::{Catalogue, Scope};
+use crate::domain::secret::random_text;
+use crate::domain::settings::Settings;
+use crate::domain::text::{Icon, Line, SetLabel};
+use crate::domain::token::{Grant, Status, Token};
+use crate::domain::when::{Span, Timestamp, relative};
+use crate::error::Error;
+use crate::store::{View, Write};
+
+#[derive(Args, Clone)]
+pub struct TokenArgs {
+    /// Say what it is for
+    #[arg(short, long, value_name = "TEXT")]
+    description: Option<Line>,
+    /// Name who answers for it
+    #[arg(long, value_name = "WHO")]
+    owner: Option<Line>,
+    /// Mark it in lists with one glyph of at most two columns
+    #[arg(long, value_name = "GLYPH")]
+    icon: Option<Icon>,
+    /// Attach a label, which `verify --label` can require
+    #[arg(short, long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<SetLabel>,
+    /// Grant these scopes
+    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',')]
+    scopes: Vec<Scope>,
+    /// Grant all scopes that exist now
+    #[arg(long, conflicts_with = "scopes")]
+    all_scopes: bool,
+    #[command(flatten)]
+    lifetime: LifetimeArgs,
+    /// Let it be good only from this date, time or duration on
+    #[arg(long, value_name = "WHEN")]
+    not_before: Option<NotBefore>,
+    /// Make it due for rotation this often
+    #[arg(long, value_name = "DURATION")]
+    rotate_every: Option<Span>,
+    /// Let a replaced secret live on this long
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<Span>,
+    /// Do nothing if there is a usable token of that name
+    #[arg(long)]
+    if_missing: bool,
+}
+
+/// Why no token was made.
+pub enum Halt {
+    Error(Error),
+    /// `--if-missing`, and it is not.
+    Exists(Box<Token>),
+}
+
+impl<E: Into<Error>> From<E> for Halt {
+    fn from(err: E) -> Self {
+        Self::Error(err.into())
+    }
+}
+
+/// What the flags are read against.
+pub struct Rules {
+    pub settings: Settings,
+    pub catalogue: Catalogue,
+}
+
+impl TokenArgs {
+    /// Finds the name free, or says why not; a creation that died is withdrawn. `--if-missing` makes a usable token
+    /// of the name a [`Halt::Exists`].
+    pub fn claim(&self, tx: &Write<'_>, name: &Name) -> Result<(), Halt> {
+        let Some(token) = self.look_up(tx, name, tx.now)? else { return Ok(()) };
+        deliver::withdraw_dead(tx, &token)?;
+        Ok(())
+    }
+
+    /// The token of the name that can be withdrawn, if any; one that cannot is an error.
+    pub fn look_up(&self, view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, Halt> {
+        let Some(row) = view.named(name)? else { return Ok(None) };
+        let token = view.token(row, now)?;
+        if !token.is_visible(now) {
+            return Ok(Some(token));
+        }
+        let status = token.status(now);
+        let conflict =
+            |why: &str, hint: &str| Error::Policy(Invalid::new(format!("`{name}` {why}")).hint(hint));
+        if let (Status::Provisional, Some(delivery)) = (status, &token.delivery) {
+            return Err(Halt::Error(Error::UnderWay {
+                name: token.name.clone(),
+                uid: delivery.uid,
+                pid: delivery.pid,
+                started_at: delivery.started_at,
+                deadline: delivery.deadline,
+            }));
+        }
+        if !self.if_missing {
+            return Err(Halt::Error(Error::NameTaken { what: "name", name: token.name }));
+        }
+        Err(match status {
+            Status::Disabled => conflict("exists, but is disabled", "`tokenctl enable` lifts that").into(),
+            Status::Expired => {
+                conflict("exists, but is expired", "`tokenctl edit --ttl` renews it, or revoke it first")
+                    .into()
+            }
+            _ => Halt::Exists(Box::new(token)),
+        })
+    }
+
+    /// The token that the flags describe, without id and secrets, and the end of its first secret.
+    pub fn plan(
+        &self,
+        name: &Name,
+        rules: &Rules,
+        author: &Author,
+        now: Timestamp,
+        machine: &dyn Machine,
+    ) -> Result<(Token, Option<Timestamp>), Error> {
+        let settings = &rules.settings;
+        let lifetime = match self.lifetime.resolve(now, machine)? {
+            Some(lifetime) => lifetime,
+            None => settings.default_ttl.map_or(Lifetime::Endless, Lifetime::Ttl),
+        };
+        let end = admitted_end(lifetime, settings, now)?;
+        in_order(lifetime, self.rotate_every, self.grace.unwrap_or(settings.grace))?;
+        let not_before = self.not_before.map(|start| start.resolve(now, end, machine)).transpose()?.flatten();
+        let token = Token {
+            row: 0,
+            id: String::new(),
+            name: name.to_string(),
+            description: self.description.clone().and_then(Line::into_option),
+            owner: self.owner.clone().and_then(Line::into_option),
+            icon: self.icon.clone().and_then(Icon::into_option),
+            labels: self.labels()?,
+            grants: self.grants(&rules.catalogue)?,
+            lifetime,
+            not_before,
+            rotate_every: self.rotate_every,
+            grace: self.grace,
+            created_at: now,
+            created_by: author.actor.display_name(),
+            disabled_at: None,
+            revoked_at: None,
+            secrets: Vec::new(),
+            delivery: None,
+        };
+        demanded(&token, settings)?;
+        Ok((token, end))
+    }
+
+    /// Claims the name and enters the planned token, ready for its first secret.
+    pub fn enter(&self, tx: &Write<'_>, name: &Name, machine: &dyn Machine) -> Result<Begun, Halt> {
+        self.claim(tx, name)?;
+        let rules = Rules { settings: tx.settings()?, catalogue: tx.catalogue()? };
+        let (mut token, expires_at) = self.plan(name, &rules, tx.author, tx.now, machine)?;
+        let mut id = [0; ID_LEN];
+        random_text(&mut id, ID_ALPHABET, &mut |bytes| machine.fill_random(bytes))
+            .map_err(Error::Generator)?;
+        token.id = String::from_utf8_lossy(&id).into_owned();
+        Ok(Begun { token: tx.insert_token(&token)?, expires_at })
+    }
+
+    fn labels(&self) -> Result<BTreeMap<String, String>, Invalid> {
+        let mut labels = BTreeMap::new();
+        for SetLabel(label) in &self.labels {
+            if labels.insert(label.key.clone(), label.value.clone()).is_some() {
+                return Err(Invalid::new(format!("the label `{}` is given twice", label.key)));
+            }
+        }
+        Ok(labels)
+    }
+
+    fn grants(&self, catalogue: &Catalogue) -> Result<BTreeMap<i64, Grant>, Error> {
+        let grant = |scope: &Scope| Grant { row: 0, scope: scope.clone(), last_asked_at: None };
+        if self.all_scopes {
+            return Ok(catalogue.open().map(|entry| (entry.row, grant(&entry.name))).collect());
+        }
+        if self.scopes.is_empty() && catalogue.open().next().is_some() {
+            return Err(Error::InputNeeded(
+                Invalid::new("this store has scopes, and none is granted")
+                    .hint("`--scope A,B` or `--all-scopes`"),
+            ));
+        }
+        let rows = scope_rows(&self.scopes, catalogue, true)?;
+        Ok(rows.into_iter().map(|(row, scope)| (row, grant(&scope))).collect())
+    }
+
+    /// Asks on a terminal for the scopes that were not given.
+    pub fn ask_scopes(&mut self, app: &App<'_>, catalogue: &Catalogue) -> Result<(), Error> {
+        if !self.scopes.is_empty() || self.all_scopes || catalogue.open().next().is_none() || !app.can_ask() {
+            return Ok(());
+        }
+        let open: Vec<_> = catalogue.open().collect();
+        let choices: Vec<String> = open
+            .iter()
+            .map(|entry| match &entry.description {
+                Some(text) => format!("{}  {}", entry.name, crate::domain::text::shown(text)),
+                None => entry.name.to_string(),
+            })
+            .collect();
+        let chosen =
+            app.ctx.machine.choose("Scopes (space selects, enter ends)", &choices).map_err(super::asking)?;
+        self.scopes =
+            chosen.into_iter().filter_map(|at| open.get(at)).map(|entry| entry.name.clone()).collect();
+        Ok(())
+    }
+
+    /// Whether the store's default lifetime applies.
+    pub fn by_default(&self) -> bool {
+        !self.lifetime.is_given()
+    }
+
+    /// Warns of each given flag that an existing token does not meet.
+    pub fn warn_of_differences(&self, app: &mut App<'_>, token: &Token, now: Timestamp) -> Result<(), Error> {
+        let same_line = |given: &Option<Line>, has: &Option<String>| {
+            given.as_ref().is_none_or(|given| given.clone().into_option() == *has)
+        };
+        let scopes: BTreeSet<&Scope> = token.scopes().collect();
+        let lifetime = self.lifetime.resolve(now, &*app.ctx.machine)?;
+        let start = match self.not_before {
+            Some(start) => Some(start.resolve(now, None, &*app.ctx.machine)?),
+            None => None,
+        };
+        let same = [
+            ("--description", same_line(&self.description, &token.description)),
+            ("--owner", same_line(&self.owner, &token.owner)),
+            ("--icon", self.icon.as_ref().is_none_or(|icon| icon.clone().into_option() == token.icon)),
+            ("--label", self.labels.is_empty() || self.labels()? == token.labels),
+            ("--scope", self.scopes.is_empty() || self.scopes.iter().collect::<BTreeSet<_>>() == scopes),
+            ("--ttl, --expires, --no-expiry", lifetime.is_none_or(|lifetime| lifetime == token.lifetime)),
+            ("--not-before", start.is_none_or(|start| start == token.not_before)),
+            ("--rotate-every", self.rotate_every.is_none_or(|every| Some(every) == token.rotate_every)),
+            ("--grace", self.grace.is_none_or(|grace| Some(grace) == token.grace)),
+        ];
+        for (flag, _) in same.iter().filter(|(_, same)| !same) {
+            app.talk().warn(&format!("`{}` exists and differs from {flag}; it was not changed", token.name));
+        }
+        Ok(())
+    }
+}
+
+/// What the store demands of every token.
+pub fn demanded(token: &Token, settings: &Settings) -> Result<(), Error> {
+    for (required, present, what, flag) in [
+        (settings.require_owner, token.owner.is_some(), "an owner", "--owner"),
+        (settings.require_description, token.description.is_some(), "a description", "--description"),
+    ] {
+        if required && !present {
+            let invalid =
+                Invalid::new(format!("this store demands {what} of every token")).hint(format!("`{flag}`"));
+            return Err(Error::Policy(invalid));
+        }
+    }
+    Ok(())
+}
+
+/// The end of a token in words.
+pub fn end_in_words(end: Option<Timestamp>, now: Timestamp) -> String {
+    end.map_or_else(|| "never expires".to_owned(), |end| format!("expires {end} ({})", relative(end, now)))
+}
+
+/// The scopes of a mistyped list that are not there, as an error.
+pub fn unknown_scope(scope: &Scope, catalogue: &Catalogue) -> Error {
+    Error::NotFound { what: "scope", name: scope.to_string(), nearest: nearest_scope(scope, catalogue) }
+}

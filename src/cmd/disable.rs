@@ -1,0 +1,34 @@
+//! `disable`: a pause, until `enable`.
+
+use clap::Args;
+
+use super::change::ChangeArgs;
+use super::many::Many;
+use super::select::TargetArgs;
+use super::{App, Outcome};
+use crate::domain::event::Action;
+use crate::error::Error;
+
+/// Pause tokens until they are enabled again
+#[derive(Args)]
+pub struct Disable {
+    #[command(flatten)]
+    targets: TargetArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Disable {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let many = Many {
+            action: Action::Disable,
+            done: "disabled",
+            asks_for_names: false,
+            apply: &|token, now| match token.revoked_at {
+                Some(_) => Err(Error::Revoked(token.name.clone())),
+                None => Ok(token.disable(now)),
+            },
+        };
+        many.run(app, &self.change, &self.targets.rehearsal, |store, now| self.targets.select(store, now))
+    }
+}

@@ -1,0 +1,154 @@
+//! `edit`: the description, owner, icon, labels, lifetime and policy of tokens.
+
+use clap::Args;
+
+use super::change::ChangeArgs;
+use super::describe::demanded;
+use super::lifetime::{Clearable, LifetimeArgs, NotBefore, admitted_end};
+use super::many::{answer, change_all};
+use super::select::{Reference, named};
+use super::widen::{self, WidenArgs};
+use super::{App, Outcome};
+use crate::context::Machine;
+use crate::domain::Invalid;
+use crate::domain::event::Action;
+use crate::domain::lifetime::in_order;
+use crate::domain::settings::Settings;
+use crate::domain::text::{Icon, Label, Line};
+use crate::domain::token::{Role, Token};
+use crate::domain::when::{Clock, Timestamp};
+use crate::error::Error;
+
+/// Change what is said of tokens, their labels and their lifetime
+#[derive(Args)]
+pub struct Edit {
+    /// The tokens, by name or id
+    #[arg(value_name = "NAME", required = true)]
+    names: Vec<Reference>,
+    /// Say what they are for; empty clears it
+    #[arg(short, long, value_name = "TEXT")]
+    description: Option<Line>,
+    /// Name who answers for them; empty clears it
+    #[arg(long, value_name = "WHO")]
+    owner: Option<Line>,
+    /// Mark them in lists with one glyph; empty clears it
+    #[arg(long, value_name = "GLYPH")]
+    icon: Option<Icon>,
+    /// Set a label, or remove it with `KEY=`
+    #[arg(short, long = "label", value_name = "KEY=VALUE")]
+    labels: Vec<Label>,
+    #[command(flatten)]
+    lifetime: LifetimeArgs,
+    /// Let them be good only from this date, time or duration on; empty clears it
+    #[arg(long, value_name = "WHEN")]
+    not_before: Option<NotBefore>,
+    /// Make them due for rotation this often; `never` clears it
+    #[arg(long, value_name = "DURATION")]
+    rotate_every: Option<Clearable>,
+    /// Let a replaced secret live on this long; empty returns to the setting
+    #[arg(long, value_name = "DURATION")]
+    grace: Option<Clearable>,
+    #[command(flatten)]
+    widen: WidenArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Edit {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        self.says_something()?;
+        let author = self.change.author(app);
+        let store = app.open_to_write(&author)?;
+        let now = app.ctx.machine.now()?;
+        let rows: Vec<i64> = named(&self.names, &store, now)?.iter().map(|token| token.row).collect();
+        let done = self.widen.run(app, |app, approved| {
+            let machine = &*app.ctx.machine;
+            store.write(machine as &dyn Clock, &author, |tx| {
+                let settings = tx.settings()?;
+                let mut gaining = 0;
+                let apply = |token: &mut Token, now| {
+                    gaining += usize::from(self.opens(token));
+                    self.apply(token, &settings, now, machine)
+                };
+                let done = change_all(tx, &rows, Action::Edit, apply)?;
+                widen::check(approved, "changing or removing a label", gaining)?;
+                Ok::<_, Error>(done)
+            })
+        })?;
+        answer(app, &store, &done, "edited", now)
+    }
+
+    fn says_something(&self) -> Result<(), Invalid> {
+        let something = self.description.is_some()
+            || self.owner.is_some()
+            || self.icon.is_some()
+            || !self.labels.is_empty()
+            || self.lifetime.is_given()
+            || self.not_before.is_some()
+            || self.rotate_every.is_some()
+            || self.grace.is_some();
+        if something {
+            return Ok(());
+        }
+        Err(Invalid::new("nothing to change is given")
+            .hint("a flag like `--owner WHO`; `tokenctl edit --help` lists them"))
+    }
+
+    /// Whether a label that a verifier may require is changed or removed.
+    fn opens(&self, token: &Token) -> bool {
+        let differs = |label: &Label| token.labels.get(&label.key).is_some_and(|value| *value != label.value);
+        self.labels.iter().any(differs)
+    }
+
+    fn apply(
+        &self,
+        token: &mut Token,
+        settings: &Settings,
+        now: Timestamp,
+        machine: &dyn Machine,
+    ) -> Result<bool, Error> {
+        if token.revoked_at.is_some() {
+            return Err(Error::Revoked(token.name.clone()));
+        }
+        let before = token.clone();
+        if let Some(text) = &self.description {
+            token.description = text.clone().into_option();
+        }
+        if let Some(text) = &self.owner {
+            token.owner = text.clone().into_option();
+        }
+        if let Some(icon) = &self.icon {
+            token.icon = icon.clone().into_option();
+        }
+        for label in &self.labels {
+            if label.value.is_empty() {
+                token.labels.remove(&label.key);
+            } else {
+                token.labels.insert(label.key.clone(), label.value.clone());
+            }
+        }
+        if let Some(Clearable(every)) = self.rotate_every {
+            token.rotate_every = every;
+        }
+        if let Some(Clearable(grace)) = self.grace {
+            token.grace = grace;
+        }
+        if let Some(lifetime) = self.lifetime.resolve(now, machine)? {
+            let end = admitted_end(lifetime, settings, now)?;
+            token.lifetime = lifetime;
+            // The secret in use gets the new end; one being delivered keeps what was promised, but outlives no end.
+            for secret in token.secrets.iter_mut().filter(|secret| secret.role() == Role::Current) {
+                secret.expires_at = end;
+            }
+            if let (Some(delivery), Some(until)) = (&mut token.delivery, lifetime.until()) {
+                delivery.expires_at = Some(delivery.expires_at.map_or(until, |end| end.min(until)));
+            }
+        }
+        if let Some(start) = self.not_before {
+            token.not_before = start.resolve(now, token.expires_at(), machine)?;
+        }
+        in_order(token.lifetime, token.rotate_every, token.grace.unwrap_or(settings.grace))?;
+        demanded(token, settings)?;
+        Ok(*token != before)
+    }
+}

@@ -1,0 +1,34 @@
+//! `enable`: the end of a pause.
+
+use clap::Args;
+
+use super::change::ChangeArgs;
+use super::many::Many;
+use super::select::TargetArgs;
+use super::{App, Outcome};
+use crate::domain::event::Action;
+use crate::error::Error;
+
+/// End the pause of disabled tokens
+#[derive(Args)]
+pub struct Enable {
+    #[command(flatten)]
+    targets: TargetArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Enable {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let many = Many {
+            action: Action::Enable,
+            done: "enabled",
+            asks_for_names: false,
+            apply: &|token, _| match token.revoked_at {
+                Some(_) => Err(Error::Revoked(token.name.clone())),
+                None => Ok(token.enable()),
+            },
+        };
+        many.run(app, &self.change, &self.targets.rehearsal, |store, now| self.targets.select(store, now))
+    }
+}

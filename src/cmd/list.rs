@@ -1,0 +1,213 @@
+//! `list`: the tokens, filtered and sorted, in one of the formats.
+
+use clap::Args;
+
+use super::select::{FilterArgs, filtered, known_scopes};
+use super::verify::future;
+use super::{App, Outcome};
+use crate::domain::Invalid;
+use crate::domain::filter::{Filter, Times};
+use crate::domain::scope::Catalogue;
+use crate::domain::token::{Status, Token};
+use crate::domain::when::{Timestamp, When};
+use crate::error::Error;
+use crate::store::{PAGE, Store, StoreError};
+use crate::ui::column::Chosen;
+use crate::ui::list::{Format, List as Writer};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Sort {
+    Name,
+    Status,
+    Owner,
+    Created,
+    Expires,
+    LastUsed,
+}
+
+/// List the tokens, without those revoked or expired
+#[derive(Args)]
+#[command(visible_alias = "ls")]
+pub struct List {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// List the revoked and the expired too
+    #[arg(long, help_heading = "Filters")]
+    all: bool,
+    /// Order by name, status, owner, created, expires or last-used; what has none comes last
+    #[arg(
+        long,
+        value_name = "KEY",
+        value_enum,
+        default_value = "name",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
+    sort: Sort,
+    /// Order the other way round
+    #[arg(long)]
+    reverse: bool,
+    /// Stop after this many
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Show these columns
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    columns: Option<Vec<Chosen>>,
+    /// Show what will be at this instant, if nothing is changed until then
+    #[arg(long, value_name = "WHEN")]
+    at: Option<When>,
+    /// Write table, tsv, csv, json, jsonl or names [default: table on a terminal, else tsv]
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<Format>,
+}
+
+impl List {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let format = self.format(app)?;
+        let at = future(self.at, &*app.ctx.machine)?;
+        let store = app.open_to_read()?;
+        let now = app.ctx.machine.now()?;
+        let filter = Filter { all: self.all, ..self.filter.filter() };
+        let catalogue = known_scopes(&store, &filter.scopes)?;
+        let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since()))?;
+        let times = Times { now, at: at.unwrap_or(now), usage_since };
+
+        let style = app.out_style();
+        let terminal = app.ctx.terminal;
+        let mut list = Writer::new(format, self.columns.clone(), times, &mut *app.ctx.stdout);
+        (list.width, list.style) = (terminal.width, style);
+        let source = Source { store: &store, filter: &filter, catalogue: &catalogue, times };
+        if self.sort == Sort::Name && filter.hides_what_is_over() {
+            self.stream(&source, &mut list)?;
+        } else {
+            self.sorted(&source, &mut list)?;
+        }
+        if list.count > 0 || format != Format::Table {
+            list.end().map_err(Error::Output)?;
+        }
+        let (count, hides) = (list.count, filter.hides_what_is_over() && filter.is_empty());
+        if format == Format::Table && count == 0 {
+            app.talk().note(&empty(&store, hides, now)?);
+        } else if format == Format::Table && hides {
+            let hidden = store.read(|view| view.count_over(now))?;
+            if hidden > 0 {
+                app.talk().note(&format!("+{hidden} hidden (revoked or expired), --all shows them"));
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn format(&self, app: &App<'_>) -> Result<Format, Error> {
+        let format = match self.format {
+            Some(format) if app.json() && format != Format::Json => {
+                return Err(Invalid::new("`--json` and another `--format`").hint("either of them").into());
+            }
+            Some(format) => format,
+            None if app.json() => Format::Json,
+            None if app.ctx.terminal.stdout => Format::Table,
+            None => Format::Tsv,
+        };
+        if self.columns.is_some() && !matches!(format, Format::Table | Format::Tsv | Format::Csv) {
+            return Err(Invalid::new("`--columns` has no meaning in this format")
+                .hint("table, tsv or csv")
+                .into());
+        }
+        Ok(format)
+    }
+
+    /// In order of name straight from the index, never more than a page in memory.
+    fn stream(&self, source: &Source<'_>, list: &mut Writer<'_>) -> Result<(), Error> {
+        let mut after: Option<String> = None;
+        loop {
+            let (full, mut page) = source.store.read(|view| {
+                let rows = view.rows_by_name(after.as_deref(), self.reverse)?;
+                Ok::<_, StoreError>((rows.len() == PAGE, view.tokens(&rows, source.times.now)?))
+            })?;
+            after = page.last().map(|token| token.name.clone());
+            page.retain(|token| source.meets(token));
+            page.truncate(self.limit.unwrap_or(usize::MAX) - list.count);
+            if !page.is_empty() {
+                list.page(&page).map_err(Error::Output)?;
+            }
+            if !full || self.limit.is_some_and(|limit| list.count >= limit) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Keys first, tokens after: only the keys are all in memory.
+    fn sorted(&self, source: &Source<'_>, list: &mut Writer<'_>) -> Result<(), Error> {
+        let mut keys = Vec::new();
+        filtered(source.store, source.filter, source.catalogue, source.times.now, source.times.at, |page| {
+            keys.extend(
+                page.into_iter()
+                    .map(|token| (self.key(&token, source.times.at), token.name, token.id, token.row)),
+            );
+            Ok(())
+        })?;
+        // What has no key is last in both directions; ties go by name where that is the key, else by id.
+        keys.sort_by(|a, b| {
+            let by_key = match (&a.0, &b.0) {
+                (Key::None, Key::None) => std::cmp::Ordering::Equal,
+                (Key::None, _) => return std::cmp::Ordering::Greater,
+                (_, Key::None) => return std::cmp::Ordering::Less,
+                (left, right) if self.reverse => right.cmp(left),
+                (left, right) => left.cmp(right),
+            };
+            by_key.then_with(|| a.2.cmp(&b.2))
+        });
+        keys.truncate(self.limit.unwrap_or(usize::MAX));
+        let rows: Vec<i64> = keys.into_iter().map(|(.., row)| row).collect();
+        for rows in rows.chunks(PAGE) {
+            let page = source.store.read(|view| view.tokens(rows, source.times.now))?;
+            list.page(&page).map_err(Error::Output)?;
+        }
+        Ok(())
+    }
+
+    fn key(&self, token: &Token, at: Timestamp) -> Key {
+        let time = |time: Option<Timestamp>| time.map_or(Key::None, |time| Key::Number(time.unix()));
+        match self.sort {
+            Sort::Name => Key::Text(token.name.clone()),
+            Sort::Owner => token.owner.clone().map_or(Key::None, Key::Text),
+            Sort::Status => {
+                let status = token.status(at);
+                let rank = Status::ALL.iter().position(|other| *other == status).unwrap_or(0);
+                Key::Number(i64::try_from(rank).unwrap_or(0))
+            }
+            Sort::Created => time(Some(token.created_at)),
+            Sort::Expires => time(token.expires_at()),
+            Sort::LastUsed => time(token.last_used_at()),
+        }
+    }
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    None,
+    Number(i64),
+    Text(String),
+}
+
+struct Source<'a> {
+    store: &'a Store,
+    filter: &'a Filter,
+    catalogue: &'a Catalogue,
+    times: Times,
+}
+
+impl Source<'_> {
+    fn meets(&self, token: &Token) -> bool {
+        self.filter.meets(token, &self.times, self.catalogue)
+    }
+}
+
+/// Why a list is empty, and what to do about it.
+fn empty(store: &Store, hides: bool, now: Timestamp) -> Result<String, Error> {
+    let hidden = store.read(|view| view.count_over(now))?;
+    Ok(match hidden {
+        0 if hides => "no tokens yet; `tokenctl create NAME` makes one".to_owned(),
+        hidden if hides => format!("{hidden} hidden (revoked or expired), --all shows them"),
+        _ => "no token is selected".to_owned(),
+    })
+}

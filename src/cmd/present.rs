@@ -1,0 +1,43 @@
+//! The answers that several verbs give.
+
+use super::{App, Outcome};
+use crate::domain::filter::Times;
+use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
+use crate::error::Error;
+use crate::store::Store;
+use crate::ui::json::{ChangedDoc, TokenDoc};
+
+/// Says what became of one token.
+pub fn say_changed(app: &mut App<'_>, token: &Token, changed: bool, done: &str) {
+    let note = if changed {
+        format!("{done} `{}`", token.name)
+    } else {
+        format!("`{}` already is {done}", token.name)
+    };
+    app.talk().note(&note);
+}
+
+/// The instants of the present.
+pub fn present(store: &Store, now: Timestamp) -> Result<Times, Error> {
+    let usage_since = store.read(|view| Ok::<_, Error>(view.usage_since()))?;
+    Ok(Times { now, at: now, usage_since })
+}
+
+/// The answer of a verb that changes one token.
+pub fn one(
+    app: &mut App<'_>,
+    store: &Store,
+    token: &Token,
+    changed: bool,
+    now: Timestamp,
+    note: &str,
+) -> Result<Outcome, Error> {
+    if app.json() {
+        let times = present(store, now)?;
+        app.print_json(&ChangedDoc { token: TokenDoc::new(token, &times), changed })?;
+    } else {
+        app.talk().note(note);
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,55 @@
+//! `rename`: another name for the same token.
+
+use clap::Args;
+
+use super::change::ChangeArgs;
+use super::select::Reference;
+use super::{App, Outcome, present};
+use crate::deliver;
+use crate::domain::event::Action;
+use crate::domain::name::Name;
+use crate::error::Error;
+
+/// Give a token another name
+#[derive(Args)]
+pub struct Rename {
+    /// The token, by name or id
+    #[arg(value_name = "NAME")]
+    name: Reference,
+    /// Its new name
+    #[arg(value_name = "NEW")]
+    new: Name,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Rename {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let author = self.change.author(app);
+        let store = app.open_to_write(&author)?;
+        let (old, token, now) = store.write(&*app.ctx.machine, &author, |tx| {
+            let before = self.name.resolve(tx, tx.now)?;
+            if before.revoked_at.is_some() {
+                return Err(Error::Revoked(before.name));
+            }
+            if before.name == self.new.as_str() {
+                return Ok((None, before, tx.now));
+            }
+            if let Some(row) = tx.named(&self.new)? {
+                let other = tx.token(row, tx.now)?;
+                if other.is_visible(tx.now) {
+                    return Err(Error::NameTaken { what: "name", name: other.name });
+                }
+                deliver::withdraw_dead(tx, &other)?;
+            }
+            let mut after = before.clone();
+            after.name = self.new.to_string();
+            Ok((Some(before.name.clone()), tx.update(&before, &after, Action::Rename)?, tx.now))
+        })?;
+        let note = match &old {
+            Some(old) => format!("renamed `{old}` to `{}`", token.name),
+            None => format!("`{}` has that name already", token.name),
+        };
+        present::one(app, &store, &token, old.is_some(), now, &note)
+    }
+}

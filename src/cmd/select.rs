@@ -1,0 +1,205 @@
+//! Which tokens a command means: by name, or by the filters of `list`.
+
+use clap::Args;
+
+use super::describe::unknown_scope;
+use crate::domain::Invalid;
+use crate::domain::filter::{Filter, Times};
+use crate::domain::scope::{Catalogue, Scope};
+use crate::domain::text::{Filled, SetLabel};
+use crate::domain::token::{Status, Token};
+use crate::domain::when::{Span, Timestamp};
+use crate::error::Error;
+use crate::store::{Store, StoreError, View};
+
+/// What a person calls a token: its name, its id, six or more characters of that, or its hint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference(String);
+
+impl std::str::FromStr for Reference {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.is_empty() {
+            return Err(Invalid::new("the name is empty"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Reference {
+    /// The one token that it means.
+    pub fn resolve(&self, view: &View<'_>, now: Timestamp) -> Result<Token, Error> {
+        let mut found = view.candidates(&self.0, now)?;
+        if found.len() > 1 {
+            let ids = found.into_iter().map(|token| token.id).collect();
+            return Err(Error::Ambiguous { reference: self.0.clone(), ids });
+        }
+        found.pop().ok_or_else(|| Error::NotFound { what: "token", name: self.0.clone(), nearest: None })
+    }
+}
+
+#[derive(Args)]
+pub struct FilterArgs {
+    /// Only those of this status; any of several
+    #[arg(long = "status", value_name = "STATUS", help_heading = "Filters")]
+    statuses: Vec<Status>,
+    /// Only those that hold these scopes, directly or through others
+    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = "Filters")]
+    scopes: Vec<Scope>,
+    /// Only those of this owner; any of several
+    #[arg(long = "owner", value_name = "WHO", help_heading = "Filters")]
+    owners: Vec<Filled>,
+    /// Only those that carry this label; all of several
+    #[arg(short, long = "label", value_name = "KEY=VALUE", help_heading = "Filters")]
+    labels: Vec<SetLabel>,
+    /// Only those that end within this time
+    #[arg(long, value_name = "DURATION", help_heading = "Filters")]
+    expires_within: Option<Span>,
+    /// Only those last used longer ago than this
+    #[arg(long, value_name = "DURATION", help_heading = "Filters")]
+    unused_for: Option<Span>,
+    /// Only those older than 30 days without a use in as long
+    #[arg(long, help_heading = "Filters")]
+    never_used: bool,
+    /// Only those with this text in name, description or owner
+    #[arg(long, value_name = "TEXT", help_heading = "Filters")]
+    search: Option<Filled>,
+}
+
+impl FilterArgs {
+    pub fn filter(&self) -> Filter {
+        Filter {
+            statuses: self.statuses.clone(),
+            scopes: self.scopes.clone(),
+            owners: self.owners.iter().map(|owner| owner.0.clone()).collect(),
+            labels: self.labels.iter().map(|label| label.0.clone()).collect(),
+            expires_within: self.expires_within,
+            unused_for: self.unused_for,
+            never_used: self.never_used,
+            search: self.search.as_ref().map(|text| text.0.clone()),
+            all: false,
+        }
+    }
+}
+
+/// The tokens of a change: names or filters, never both.
+#[derive(Args)]
+pub struct TargetArgs {
+    /// The tokens, by name or id
+    #[arg(value_name = "NAME")]
+    names: Vec<Reference>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    pub rehearsal: RehearsalArgs,
+}
+
+/// How to be sure of a selection.
+#[derive(Args)]
+pub struct RehearsalArgs {
+    /// Show what would be changed, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Refuse unless exactly this many tokens are selected
+    #[arg(long, value_name = "N")]
+    pub expect: Option<usize>,
+}
+
+/// The tokens of a change, as read.
+pub struct Selection {
+    pub tokens: Vec<Token>,
+    pub by_filter: bool,
+}
+
+impl TargetArgs {
+    pub fn select(&self, store: &Store, now: Timestamp) -> Result<Selection, Error> {
+        let filter = self.filter.filter();
+        match (self.names.is_empty(), filter.is_empty()) {
+            (false, false) => Err(Invalid::new("names and filters together").hint("either of them").into()),
+            (true, true) => {
+                Err(Invalid::new("no token is named").hint("NAME, or a filter like `--owner WHO`").into())
+            }
+            (false, true) => Ok(Selection { tokens: named(&self.names, store, now)?, by_filter: false }),
+            (true, false) => {
+                let mut tokens = Vec::new();
+                let known = known_scopes(store, &filter.scopes)?;
+                filtered(store, &filter, &known, now, now, |page| {
+                    tokens.extend(page);
+                    Ok(())
+                })?;
+                tokens.sort_by(|a: &Token, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+                Ok(Selection { tokens, by_filter: true })
+            }
+        }
+    }
+}
+
+/// The tokens of these names, each once; one unknown is an error.
+pub fn named(names: &[Reference], store: &Store, now: Timestamp) -> Result<Vec<Token>, Error> {
+    store.read(|view| {
+        let mut tokens: Vec<Token> = Vec::new();
+        for name in names {
+            let token = name.resolve(view, now)?;
+            if tokens.iter().all(|known| known.row != token.row) {
+                tokens.push(token);
+            }
+        }
+        Ok(tokens)
+    })
+}
+
+/// The catalogue, once each of these scopes is in it.
+pub fn known_scopes(store: &Store, scopes: &[Scope]) -> Result<Catalogue, Error> {
+    let catalogue = store.read(|view| view.catalogue())?;
+    scope_rows(scopes, &catalogue, false)?;
+    Ok(catalogue)
+}
+
+/// Meets every token page by page, in the order of their creation; each page is read before `take` sees it.
+pub fn filtered(
+    store: &Store,
+    filter: &Filter,
+    catalogue: &Catalogue,
+    now: Timestamp,
+    at: Timestamp,
+    mut take: impl FnMut(Vec<Token>) -> Result<(), Error>,
+) -> Result<Times, Error> {
+    let times = Times { now, at, usage_since: store.read(|view| Ok::<_, StoreError>(view.usage_since()))? };
+    let mut after = 0;
+    loop {
+        let (last, mut page) = store.read(|view| {
+            let rows = view.rows_after(after)?;
+            Ok::<_, StoreError>((rows.last().copied(), view.tokens(&rows, now)?))
+        })?;
+        let Some(last) = last else { return Ok(times) };
+        page.retain(|token| filter.meets(token, &times, catalogue));
+        take(page)?;
+        after = last;
+    }
+}
+
+/// The rows of these scopes; one that does not exist, or can no longer be granted, is an error.
+pub fn scope_rows(
+    scopes: &[Scope],
+    catalogue: &Catalogue,
+    to_grant: bool,
+) -> Result<Vec<(i64, Scope)>, Error> {
+    scopes
+        .iter()
+        .map(|scope| {
+            let entry = catalogue.get(scope).ok_or_else(|| unknown_scope(scope, catalogue))?;
+            if to_grant && entry.retired_at.is_some() {
+                let invalid =
+                    Invalid::new(format!("the scope `{scope}` is retired and can be granted no more"))
+                        .hint(format!("`tokenctl scopes define {scope}` reopens it"));
+                return Err(Error::Policy(invalid));
+            }
+            Ok((entry.row, scope.clone()))
+        })
+        .collect()
+}
+
+pub fn nearest_scope(scope: &Scope, catalogue: &Catalogue) -> Option<String> {
+    catalogue.nearest(scope).map(ToString::to_string)
+}

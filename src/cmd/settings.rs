@@ -1,0 +1,99 @@
+//! `settings`: what a store does by default and what it demands.
+
+use clap::Args;
+
+use super::change::ChangeArgs;
+use super::{App, Outcome};
+use crate::domain::settings::{Key, Settings as Values};
+use crate::domain::text::shown;
+use crate::error::Error;
+use crate::store::{self, Store};
+use crate::ui::escape;
+use crate::ui::json::SettingsDoc;
+
+/// Show the settings of the store, or change one
+#[derive(Args)]
+pub struct Settings {
+    /// prefix, default-ttl, max-ttl, grace, url, header, require-owner or require-description
+    #[arg(value_name = "KEY")]
+    key: Option<Key>,
+    /// Its new value; an empty one returns to the default
+    #[arg(value_name = "VALUE", requires = "key", allow_hyphen_values = true)]
+    value: Option<String>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Settings {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let (store, values, changed) = match (self.key, &self.value) {
+            (Some(key), Some(value)) => self.set(app, key, value)?,
+            _ => {
+                let store = app.open_to_read()?;
+                let values = store.read(|view| view.settings())?;
+                (store, values, false)
+            }
+        };
+        if app.json() {
+            let path = store.path().to_string_lossy().into_owned();
+            app.print_json(&SettingsDoc::new(&values, &path, store::version(), changed))?;
+            return Ok(Outcome::Done);
+        }
+        match (self.key, &self.value) {
+            (Some(key), Some(_)) => {
+                let how = if changed { "now is" } else { "already is" };
+                app.talk().note(&format!("{} {how} `{}`", key.word(), values.get(key)));
+            }
+            (Some(key), None) => app.print(&format!("{}\n", shown(&values.get(key))))?,
+            (None, _) => app.print(&table(&store, &values, app.ctx.terminal.stdout))?,
+        }
+        if let (Some(default), Some(max)) = (values.default_ttl, values.max_ttl)
+            && changed
+            && default > max
+        {
+            app.talk().warn(&format!(
+                "default-ttl ({default}) is longer than max-ttl ({max}): a token without a lifetime of its own will be refused"
+            ));
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn set(&self, app: &App<'_>, key: Key, value: &str) -> Result<(Store, Values, bool), Error> {
+        Values::default().set(key, value)?;
+        let author = self.change.author(app);
+        let store = app.open_to_write(&author)?;
+        let (values, changed) = store.write(&*app.ctx.machine, &author, |tx| {
+            let before = tx.settings()?;
+            let mut after = before.clone();
+            after.set(key, value)?;
+            if after == before {
+                return Ok::<_, Error>((after, false));
+            }
+            tx.save_setting(&after, key)?;
+            tx.record_settings()?;
+            Ok((after, true))
+        })?;
+        Ok((store, values, changed))
+    }
+}
+
+/// A setting a line: aligned for people, by tabs for scripts.
+fn table(store: &Store, values: &Values, terminal: bool) -> String {
+    let mut rows = vec![
+        ("path", store.path().to_string_lossy().into_owned()),
+        ("schema-version", store::version().to_string()),
+    ];
+    rows.extend(Key::ALL.map(|key| (key.word(), values.get(key))));
+    let mut text = Vec::new();
+    for (key, value) in rows {
+        if terminal {
+            text.extend_from_slice(format!("{key:<20} {}", shown(&value)).trim_end().as_bytes());
+        } else {
+            text.extend_from_slice(key.as_bytes());
+            text.push(b'\t');
+            escape::tsv(&value, &mut text);
+        }
+        text.push(b'\n');
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -1,0 +1,41 @@
+//! `show`: everything about one token.
+
+use clap::Args;
+
+use super::select::Reference;
+use super::{App, Outcome};
+use crate::domain::filter::Times;
+use crate::error::Error;
+use crate::ui::json::{EventDoc, ShowDoc, TokenDoc};
+use crate::ui::page;
+
+/// How many of the last events are shown.
+const EVENTS: i64 = 10;
+
+/// Show everything about one token
+#[derive(Args)]
+pub struct Show {
+    /// The token, by name or id
+    #[arg(value_name = "NAME")]
+    name: Reference,
+}
+
+impl Show {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let store = app.open_to_read()?;
+        let now = app.ctx.machine.now()?;
+        let (token, events, usage_since) = store.read(|view| {
+            let token = self.name.resolve(view, now)?;
+            let events = view.last_events(&token.id, EVENTS)?;
+            Ok::<_, Error>((token, events, view.usage_since()))
+        })?;
+        let times = Times { now, at: now, usage_since };
+        if app.json() {
+            let events = events.iter().map(EventDoc::new).collect();
+            app.print_json(&ShowDoc { token: TokenDoc::whole(&token, &times), events })?;
+        } else {
+            app.print(&page::token(&token, &events, &times, app.out_style()))?;
+        }
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,75 @@
+//! What a command may ask of the machine. `src/host` answers for a real one, tests for one of their own.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+pub use crate::domain::event::Actor;
+pub use crate::domain::when::{Clock, Zone};
+
+/// Where a program runs: its machine and its streams.
+pub struct Context {
+    pub machine: Box<dyn Machine>,
+    pub stdin: Box<dyn Read>,
+    pub stdout: Box<dyn Output>,
+    pub stderr: Box<dyn Write>,
+    pub terminal: Terminal,
+}
+
+/// Which streams are terminals, and how wide they are.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terminal {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+    /// Columns of the terminal that stdout is.
+    pub width: Option<u16>,
+}
+
+impl Terminal {
+    /// Somebody is there to answer: questions are seen on stderr and answered on stdin.
+    pub fn can_ask(self) -> bool {
+        self.stdin && self.stderr
+    }
+}
+
+/// Standard output, which may be the receiver of a secret.
+pub trait Output: Write {
+    /// Whether what is written goes nowhere: closed, or `/dev/null`.
+    fn is_nowhere(&self) -> bool;
+
+    /// Makes what was written durable where it is a regular file.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+pub trait Machine: Clock + Zone {
+    /// Fills a buffer from the operating system's generator.
+    fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// An environment variable; an empty one counts as absent.
+    fn env(&self, key: &str) -> Option<OsString>;
+
+    /// The home directory of the user, from the environment or the user database.
+    fn home(&self) -> Option<PathBuf>;
+
+    fn actor(&self) -> Actor;
+
+    fn pid(&self) -> u32;
+
+    /// The id of a group by its name or number.
+    fn group_id(&self, name: &str) -> Option<u32>;
+
+    /// A file to read a secret from.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read>>;
+
+    /// A yes or no on the terminal; [`io::ErrorKind::Interrupted`] after Ctrl-C, as of the other questions.
+    fn confirm(&self, question: &str) -> io::Result<bool>;
+
+    /// Some of several, by their places.
+    fn choose(&self, question: &str, choices: &[String]) -> io::Result<Vec<usize>>;
+
+    /// A line that is not shown while it is typed.
+    fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>>;
+}

@@ -1,0 +1,69 @@
+//! Standard output as the receiver: one write, every error looked at, the line end held back until it is confirmed.
+
+use zeroize::Zeroizing;
+
+use super::{DeliverError, Sink};
+use crate::context::Output;
+use crate::domain::secret::Secret;
+use crate::domain::token::{SinkKind, Token};
+
+/// What stands around the secret.
+pub enum Form<'a> {
+    /// The secret alone on its line.
+    Plain,
+    /// The members of a JSON object before the secret, in braces.
+    Json(&'a dyn Fn(&Token) -> Vec<u8>),
+}
+
+pub struct Stdout<'a> {
+    pub out: &'a mut dyn Output,
+    pub form: Form<'a>,
+}
+
+impl Sink for Stdout<'_> {
+    fn kind(&self) -> SinkKind {
+        SinkKind::Stdout
+    }
+
+    fn check(&mut self) -> Result<(), String> {
+        if self.out.is_nowhere() {
+            return Err("standard output goes nowhere: it is closed or /dev/null".to_owned());
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<(), String> {
+        let (before, after): (Vec<u8>, &[u8]) = match &self.form {
+            Form::Plain => (Vec::new(), b""),
+            Form::Json(members) => {
+                let mut text = members(token);
+                let closing = text.pop();
+                debug_assert_eq!(closing, Some(b'}'), "the members are an object");
+                text.extend_from_slice(b",\"secret\":\"");
+                (text, b"\"")
+            }
+        };
+        // One buffer of the right size from the start, so that growing it leaves no copy behind. Secrets of our
+        // making need no escape in JSON.
+        let mut text = Zeroizing::new(Vec::with_capacity(before.len() + secret.expose().len() + after.len()));
+        for part in [&before, secret.expose(), after] {
+            text.extend_from_slice(part);
+        }
+        let written =
+            self.out.write_all(&text).and_then(|()| self.out.flush()).and_then(|()| self.out.sync());
+        written.map_err(|err| format!("the secret could not be written to standard output: {err}"))
+    }
+
+    fn finish(&mut self) -> Result<(), DeliverError> {
+        let (rest, matters): (&[u8], bool) = match self.form {
+            Form::Plain => (b"\n", false),
+            Form::Json(_) => (b"}\n", true),
+        };
+        let written = self.out.write_all(rest).and_then(|()| self.out.flush()).and_then(|()| self.out.sync());
+        match written {
+            Err(err) if matters => Err(DeliverError::Cut(err.to_string())),
+            // The whole secret arrived; a missing line end loses nothing.
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! One error for all commands: what happened, and from it the code, the exit and the hint, in one match each.
+
+use std::io;
+
+use thiserror::Error;
+
+use crate::deliver::DeliverError;
+use crate::domain::Invalid;
+use crate::domain::when::{ClockWrong, Timestamp};
+use crate::store::StoreError;
+
+#[derive(Debug, Error)]
+pub enum Error {
+    #[error("{}", .0.message)]
+    Usage(Invalid),
+    #[error("{}", .0.message)]
+    InputNeeded(Invalid),
+    /// Granting more than before, not approved yet.
+    #[error("{what} lets {tokens} tokens do more")]
+    Widens { what: String, tokens: usize },
+    #[error("an argument holds a secret; this secret is now exposed")]
+    SecretAsArgument,
+    #[error("no such {what} `{name}`")]
+    NotFound { what: &'static str, name: String, nearest: Option<String> },
+    #[error("`{reference}` means {} tokens: {}", .ids.len(), .ids.join(", "))]
+    Ambiguous { reference: String, ids: Vec<String> },
+    #[error("the {what} `{name}` is taken")]
+    NameTaken { what: &'static str, name: String },
+    #[error("`{name}` is being delivered by process {pid} of uid {uid} since {started_at}")]
+    UnderWay { name: String, uid: u32, pid: u32, started_at: Timestamp, deadline: Timestamp },
+    #[error("{}", .0.message)]
+    Policy(Invalid),
+    #[error("`{0}` is revoked")]
+    Revoked(String),
+    #[error("{found} tokens are selected, not {expected}")]
+    CountDiffers { expected: usize, found: usize },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Deliver(#[from] DeliverError),
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+    #[error("cannot read {what}: {err}")]
+    Input { what: String, err: io::Error },
+    #[error("the generator of the operating system failed: {0}")]
+    Generator(io::Error),
+    #[error("interrupted")]
+    Interrupted,
+    #[error("answered no; nothing was changed")]
+    Declined,
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::Usage(invalid)
+    }
+}
+
+impl From<ClockWrong> for Error {
+    fn from(wrong: ClockWrong) -> Self {
+        Self::Store(StoreError::Clock(wrong))
+    }
+}
+
+impl Error {
+    /// For scripts; never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Usage(_) => "usage",
+            Self::InputNeeded(_) | Self::Widens { .. } => "input_needed",
+            Self::SecretAsArgument => "secret_as_argument",
+            Self::NotFound { .. } => "not_found",
+            Self::Ambiguous { .. } => "ambiguous",
+            Self::NameTaken { .. } => "name_taken",
+            Self::UnderWay { .. } => "under_way",
+            Self::Policy(_) => "policy",
+            Self::Revoked(_) => "revoked",
+            Self::CountDiffers { .. } => "count_differs",
+            Self::Store(err) => match err {
+                StoreError::Missing(_) => "store_missing",
+                StoreError::Unreadable { .. } => "store_unreadable",
+                StoreError::Unsafe { .. } => "store_unsafe",
+                StoreError::Foreign { .. } => "store_foreign",
+                StoreError::Newer { .. } => "store_newer",
+                StoreError::Damaged(_) => "store_damaged",
+                StoreError::Locked(_) => "store_locked",
+                StoreError::Clock(_) => "clock",
+                StoreError::Io { .. } => "io",
+            },
+            Self::Deliver(err) => match err {
+                DeliverError::Failed(_) => "delivery_failed",
+                DeliverError::Uncertain { .. } | DeliverError::Cut(_) => "io",
+            },
+            Self::Output(_) | Self::Input { .. } | Self::Generator(_) => "io",
+            Self::Interrupted => "interrupted",
+            Self::Declined => "declined",
+        }
+    }
+
+    /// The exit code that goes with [`Error::code`].
+    pub fn exit(&self) -> u8 {
+        match self.code() {
+            "io" => 1,
+            "usage" | "input_needed" | "secret_as_argument" => 2,
+            "not_found" | "ambiguous" => 4,
+            "name_taken" | "under_way" | "policy" | "revoked" | "count_differs" => 5,
+            "delivery_failed" => 7,
+            "interrupted" | "declined" => 130,
+            _ => 6,
+        }
+    }
+
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Usage(invalid) | Self::InputNeeded(invalid) | Self::Policy(invalid) => {
+                return invalid.hint.clone();
+            }
+            Self::Widens { .. } => "`--allow-widen` allows it".to_owned(),
+            Self::SecretAsArgument => "revoke it, and pass secrets on stdin or in a file".to_owned(),
+            Self::NotFound { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::NotFound { what, .. } if *what == "scope" => {
+                "`tokenctl scopes list` shows those that exist".to_owned()
+            }
+            Self::NotFound { .. } => "`tokenctl list --all` shows those that exist".to_owned(),
+            Self::Ambiguous { .. } => "use one of the ids".to_owned(),
+            Self::NameTaken { what: "scope", .. } => "`tokenctl scopes edit` changes it".to_owned(),
+            Self::NameTaken { .. } => "choose another, or `create --if-missing`".to_owned(),
+            Self::UnderWay { deadline, .. } => format!("wait for it; it ends by {deadline}"),
+            Self::Revoked(_) => "revocation is final; create a new token".to_owned(),
+            Self::CountDiffers { .. } => "nothing was changed; `--dry-run` shows the selection".to_owned(),
+            Self::Store(err) => match err {
+                StoreError::Missing(_) => {
+                    "`tokenctl init` makes one, or the first `tokenctl create`".to_owned()
+                }
+                StoreError::Unsafe { fix, .. } => fix.clone(),
+                StoreError::Newer { .. } => "use a newer tokenctl".to_owned(),
+                StoreError::Damaged(_) => "`tokenctl doctor` says more; restore a backup".to_owned(),
+                StoreError::Locked(_) => {
+                    "try again; a stopped process holds its lock until it ends".to_owned()
+                }
+                StoreError::Clock(_) => "set the clock, or `--accept-clock` for a change".to_owned(),
+                StoreError::Unreadable { .. } | StoreError::Foreign { .. } => {
+                    "look at the path; `--store DIR` names another".to_owned()
+                }
+                StoreError::Io { .. } => return None,
+            },
+            Self::Deliver(err) => return err.hint(),
+            Self::Output(_)
+            | Self::Input { .. }
+            | Self::Generator(_)
+            | Self::Interrupted
+            | Self::Declined => return None,
+        };
+        Some(hint)
+    }
+}

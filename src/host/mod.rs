@@ -1,0 +1,107 @@
+//! This machine: the one place that reads its clock, its environment, its generator and its terminal.
+
+mod streams;
+mod terminal;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use chrono::{Local, NaiveDate, NaiveTime, TimeZone};
+use rand::TryRng;
+use rand::rngs::SysRng;
+use rustix::process::{Resource, Rlimit};
+use zeroize::Zeroizing;
+
+use crate::context::{Actor, Clock, Context, Machine, Zone};
+
+/// The context of a real process. Turns core dumps off: one of them could hold a secret.
+pub fn context() -> Context {
+    // A limit that cannot be lowered was lower still.
+    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    Context {
+        machine: Box::new(Host),
+        stdin: streams::input(),
+        stdout: streams::output(),
+        stderr: streams::talk(),
+        terminal: terminal::look(),
+    }
+}
+
+struct Host;
+
+impl Clock for Host {
+    #[expect(clippy::disallowed_methods, reason = "the one reading of the clock")]
+    fn unix(&self) -> i64 {
+        chrono::Utc::now().timestamp()
+    }
+}
+
+impl Zone for Host {
+    fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64> {
+        // A local time that the clock skips over is taken an hour later.
+        let wall = day.and_time(time);
+        Local
+            .from_local_datetime(&wall)
+            .earliest()
+            .or_else(|| Local.from_local_datetime(&(wall + chrono::TimeDelta::hours(1))).earliest())
+            .map(|instant| instant.timestamp())
+    }
+}
+
+impl Machine for Host {
+    fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()> {
+        SysRng.try_fill_bytes(buffer).map_err(io::Error::other)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one reading of the environment")]
+    fn env(&self, key: &str) -> Option<OsString> {
+        std::env::var_os(key).filter(|value| !value.is_empty())
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        use uzers::os::unix::UserExt;
+        let from_database = || uzers::get_user_by_uid(uid()).map(|user| user.home_dir().to_owned());
+        self.env("HOME").map(PathBuf::from).or_else(from_database)
+    }
+
+    fn actor(&self) -> Actor {
+        let text = |value: OsString| value.into_string().ok();
+        let login = uzers::get_user_by_uid(uid()).and_then(|user| text(user.name().to_owned()));
+        Actor {
+            uid: uid(),
+            login: login.or_else(|| self.env("LOGNAME").and_then(text)),
+            sudo_user: self.env("SUDO_USER").and_then(text),
+            host: rustix::system::uname().nodename().to_str().ok().map(str::to_owned),
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    fn group_id(&self, name: &str) -> Option<u32> {
+        uzers::get_group_by_name(name).map(|group| group.gid()).or_else(|| name.parse().ok())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(File::open(path)?))
+    }
+
+    fn confirm(&self, question: &str) -> io::Result<bool> {
+        terminal::confirm(question)
+    }
+
+    fn choose(&self, question: &str, choices: &[String]) -> io::Result<Vec<usize>> {
+        terminal::choose(question, choices)
+    }
+
+    fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
+        terminal::ask_hidden(question)
+    }
+}
+
+fn uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}

@@ -1,0 +1,135 @@
+//! The columns of a list, each declared once: its word, its heading, and the functions that fill it.
+
+use std::str::FromStr;
+
+use crate::domain::Invalid;
+use crate::domain::filter::Times;
+use crate::domain::text::shown;
+use crate::domain::token::{LastUse, Token};
+use crate::domain::when::{Timestamp, relative};
+
+pub struct Column {
+    pub word: &'static str,
+    pub heading: &'static str,
+    /// For scripts: exact, never cut, empty for none.
+    pub plain: fn(&Token, &Times) -> String,
+    /// For people: relative times, `-` for none.
+    pub human: fn(&Token, &Times) -> String,
+}
+
+fn joined(items: impl Iterator<Item = impl ToString>) -> String {
+    items.map(|item| item.to_string()).collect::<Vec<_>>().join(",")
+}
+
+fn exact(instant: Option<Timestamp>) -> String {
+    instant.map(|instant| instant.to_string()).unwrap_or_default()
+}
+
+fn labels(token: &Token) -> String {
+    joined(token.labels.iter().map(|(key, value)| format!("{key}={value}")))
+}
+
+fn dash(text: &str) -> String {
+    if text.is_empty() { "-".to_owned() } else { shown(text).to_string() }
+}
+
+fn text(text: Option<&String>) -> String {
+    text.cloned().unwrap_or_default()
+}
+
+/// In the order of tab- and comma-separated lists, which is for ever; only additions at the end.
+pub const COLUMNS: [Column; 11] = [
+    Column { word: "id", heading: "ID", plain: |t, _| t.id.clone(), human: |t, _| t.id.clone() },
+    Column {
+        word: "name",
+        heading: "NAME",
+        plain: |t, _| t.name.clone(),
+        human: |t, _| match &t.icon {
+            Some(icon) => format!("{} {}", shown(icon), shown(&t.name)),
+            None => shown(&t.name).to_string(),
+        },
+    },
+    Column {
+        word: "status",
+        heading: "STATUS",
+        plain: |t, at| t.status(at.at).word().to_owned(),
+        human: |t, at| t.status(at.at).word().to_owned(),
+    },
+    Column {
+        word: "scopes",
+        heading: "SCOPES",
+        plain: |t, _| joined(t.scopes()),
+        human: |t, _| dash(&joined(t.scopes())),
+    },
+    Column {
+        word: "owner",
+        heading: "OWNER",
+        plain: |t, _| text(t.owner.as_ref()),
+        human: |t, _| dash(&text(t.owner.as_ref())),
+    },
+    Column {
+        word: "expires_at",
+        heading: "EXPIRES",
+        plain: |t, _| exact(t.expires_at()),
+        human: |t, at| t.expires_at().map_or_else(|| "never".to_owned(), |end| relative(end, at.at)),
+    },
+    Column {
+        word: "last_used_at",
+        heading: "LAST USED",
+        plain: |t, _| exact(t.last_used_at()),
+        human: |t, at| match t.last_use(at.usage_since) {
+            LastUse::At(time) => relative(time, at.now),
+            LastUse::Never => "never".to_owned(),
+            LastUse::NotRecorded => "not recorded".to_owned(),
+        },
+    },
+    Column {
+        word: "created_at",
+        heading: "CREATED",
+        plain: |t, _| exact(Some(t.created_at)),
+        human: |t, at| relative(t.created_at, at.now),
+    },
+    Column {
+        word: "created_by",
+        heading: "CREATED BY",
+        plain: |t, _| t.created_by.clone(),
+        human: |t, _| dash(&t.created_by),
+    },
+    Column { word: "labels", heading: "LABELS", plain: |t, _| labels(t), human: |t, _| dash(&labels(t)) },
+    Column {
+        word: "description",
+        heading: "DESCRIPTION",
+        plain: |t, _| text(t.description.as_ref()),
+        human: |t, _| dash(&text(t.description.as_ref())),
+    },
+];
+
+/// The columns of a table, the most wanted first: a narrow terminal drops the last.
+pub const TABLE: [&str; 9] =
+    ["name", "status", "expires_at", "last_used_at", "owner", "scopes", "id", "created_at", "description"];
+
+/// A column by its word.
+#[derive(Clone, Copy)]
+pub struct Chosen(pub &'static Column);
+
+impl Chosen {
+    pub fn table() -> Vec<Self> {
+        TABLE.iter().filter_map(|word| word.parse().ok()).collect()
+    }
+
+    pub fn all() -> Vec<Self> {
+        COLUMNS.iter().map(Self).collect()
+    }
+}
+
+impl FromStr for Chosen {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        COLUMNS.iter().find(|column| column.word == text).map(Self).ok_or_else(|| {
+            let words: Vec<&str> = COLUMNS.iter().map(|column| column.word).collect();
+            Invalid::new(format!("`{}` is not a column", text.escape_debug()))
+                .hint(format!("some of {}", words.join(", ")))
+        })
+    }
+}

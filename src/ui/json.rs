@@ -1,0 +1,396 @@
+//! The documents of `--json`: stable keys, all always there, times in RFC 3339 UTC, durations in whole seconds.
+//!
+//! They stand apart from the domain's structs, so that renaming one of those breaks no script.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Serialize, Serializer};
+
+use crate::domain::event::{Anchor, Event, Subject};
+use crate::domain::filter::Times;
+use crate::domain::scope::{Entry, Scope};
+use crate::domain::settings::Settings;
+use crate::domain::token::{StoredSecret, Token};
+use crate::domain::verdict::Reason;
+use crate::domain::when::{Span, Timestamp};
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(&self.rfc3339()).unwrap_or_default())
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i64(self.secs())
+    }
+}
+
+impl Serialize for Scope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[derive(Serialize)]
+pub struct TokenDoc<'a> {
+    id: &'a str,
+    name: &'a str,
+    description: Option<&'a str>,
+    owner: Option<&'a str>,
+    icon: Option<&'a str>,
+    labels: &'a BTreeMap<String, String>,
+    scopes: BTreeSet<&'a Scope>,
+    status: &'static str,
+    created_at: Timestamp,
+    created_by: &'a str,
+    expires_at: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+    ttl: Option<Span>,
+    until: Option<Timestamp>,
+    rotate_every: Option<Span>,
+    grace: Option<Span>,
+    rotated_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+    usage_since: Option<Timestamp>,
+    secrets: Vec<SecretDoc<'a>>,
+}
+
+#[derive(Serialize)]
+struct SecretDoc<'a> {
+    hint: &'a str,
+    role: &'static str,
+    status: &'static str,
+    created_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    last_used_at: Option<Timestamp>,
+}
+
+impl<'a> TokenDoc<'a> {
+    /// With the secrets that have not ended.
+    pub fn new(token: &'a Token, times: &Times) -> Self {
+        Self::with(token, times, |secret| !secret.is_over(times.at))
+    }
+
+    /// With the ended secrets too.
+    pub fn whole(token: &'a Token, times: &Times) -> Self {
+        Self::with(token, times, |_| true)
+    }
+
+    fn with(token: &'a Token, times: &Times, shown: impl Fn(&StoredSecret) -> bool) -> Self {
+        let secrets = token.secrets.iter().filter(|secret| shown(secret));
+        Self {
+            id: &token.id,
+            name: &token.name,
+            description: token.description.as_deref(),
+            owner: token.owner.as_deref(),
+            icon: token.icon.as_deref(),
+            labels: &token.labels,
+            scopes: token.scopes().collect(),
+            status: token.status(times.at).word(),
+            created_at: token.created_at,
+            created_by: &token.created_by,
+            expires_at: token.expires_at(),
+            not_before: token.not_before,
+            ttl: token.lifetime.ttl(),
+            until: token.lifetime.until(),
+            rotate_every: token.rotate_every,
+            grace: token.grace,
+            rotated_at: token.rotated_at(),
+            last_used_at: token.last_used_at(),
+            usage_since: times.usage_since,
+            secrets: secrets
+                .map(|secret| SecretDoc {
+                    hint: &secret.hint,
+                    role: secret.role().word(),
+                    status: token.secret_status(secret, times.at).word(),
+                    created_at: secret.created_at,
+                    expires_at: secret.expires_at,
+                    last_used_at: secret.last_used_at,
+                })
+                .collect(),
+        }
+    }
+}
+
+/// T + `changed`.
+#[derive(Serialize)]
+pub struct ChangedDoc<'a> {
+    #[serde(flatten)]
+    pub token: TokenDoc<'a>,
+    pub changed: bool,
+}
+
+/// T + `changed` + `secret`, for an answer that carries none.
+#[derive(Serialize)]
+pub struct NoSecretDoc<'a> {
+    #[serde(flatten)]
+    pub token: ChangedDoc<'a>,
+    pub secret: Option<()>,
+}
+
+/// T + `events`.
+#[derive(Serialize)]
+pub struct ShowDoc<'a> {
+    #[serde(flatten)]
+    pub token: TokenDoc<'a>,
+    pub events: Vec<EventDoc<'a>>,
+}
+
+/// The answer to a change of several tokens.
+#[derive(Serialize)]
+pub struct ManyDoc<'a> {
+    pub changed: bool,
+    pub dry_run: bool,
+    pub count: usize,
+    pub tokens: Vec<OneOfManyDoc<'a>>,
+}
+
+#[derive(Serialize)]
+pub struct OneOfManyDoc<'a> {
+    #[serde(flatten)]
+    pub token: ChangedDoc<'a>,
+    pub error: Option<ErrorDoc<'a>>,
+}
+
+#[derive(Serialize)]
+pub struct ErrorDoc<'a> {
+    pub code: &'a str,
+    pub message: &'a str,
+    pub hint: Option<&'a str>,
+    pub exit: u8,
+}
+
+/// A failure: one line on stderr.
+#[derive(Serialize)]
+pub struct Failure<'a> {
+    error: ErrorDoc<'a>,
+}
+
+impl<'a> Failure<'a> {
+    pub fn new(code: &'a str, message: &'a str, hint: Option<&'a str>, exit: u8) -> Self {
+        Self { error: ErrorDoc { code, message, hint, exit } }
+    }
+}
+
+#[derive(Serialize)]
+pub struct NamedDoc<'a> {
+    pub id: Option<&'a str>,
+    pub name: &'a str,
+}
+
+/// E.
+#[derive(Serialize)]
+pub struct EventDoc<'a> {
+    seq: i64,
+    time: Timestamp,
+    action: &'a str,
+    token: Option<NamedDoc<'a>>,
+    actor: ActorDoc<'a>,
+    reason: Option<&'a str>,
+    row_digest: Option<String>,
+    hash: String,
+}
+
+#[derive(Serialize)]
+struct ActorDoc<'a> {
+    uid: u32,
+    login: Option<&'a str>,
+    sudo_user: Option<&'a str>,
+    host: Option<&'a str>,
+}
+
+impl<'a> EventDoc<'a> {
+    pub fn new(event: &'a Event) -> Self {
+        Self {
+            seq: event.seq,
+            time: event.time,
+            action: &event.action,
+            token: match &event.subject {
+                Subject::Token { id, name } => Some(NamedDoc { id: Some(id), name }),
+                Subject::Catalogue | Subject::Settings => None,
+            },
+            actor: ActorDoc {
+                uid: event.actor.uid,
+                login: event.actor.login.as_deref(),
+                sudo_user: event.actor.sudo_user.as_deref(),
+                host: event.actor.host.as_deref(),
+            },
+            reason: event.reason.as_deref(),
+            row_digest: event.row_digest.map(|digest| digest.to_hex().to_string()),
+            hash: event.hash.to_hex().to_string(),
+        }
+    }
+}
+
+/// `audit head`.
+#[derive(Serialize)]
+pub struct HeadDoc {
+    seq: i64,
+    hash: String,
+}
+
+impl HeadDoc {
+    pub fn new(anchor: &Anchor) -> Self {
+        Self { seq: anchor.seq, hash: anchor.hash.to_hex().to_string() }
+    }
+}
+
+/// `audit verify`.
+#[derive(Serialize)]
+pub struct AuditDoc<'a> {
+    pub ok: bool,
+    pub events: i64,
+    pub head: HeadDoc,
+    pub first_bad: Option<ProblemDoc<'a>>,
+    pub rows: Vec<NamedDoc<'a>>,
+}
+
+#[derive(Serialize)]
+pub struct ProblemDoc<'a> {
+    pub seq: i64,
+    pub problem: &'a str,
+}
+
+/// S.
+#[derive(Serialize)]
+pub struct ScopeDoc<'a> {
+    name: &'a Scope,
+    description: Option<&'a str>,
+    includes: &'a BTreeSet<Scope>,
+    created_at: Timestamp,
+    retired_at: Option<Timestamp>,
+    tokens: i64,
+}
+
+impl<'a> ScopeDoc<'a> {
+    /// `tokens` counts the unrevoked ones that hold it directly.
+    pub fn new(entry: &'a Entry, tokens: i64) -> Self {
+        Self {
+            name: &entry.name,
+            description: entry.description.as_deref(),
+            includes: &entry.includes,
+            created_at: entry.created_at,
+            retired_at: entry.retired_at,
+            tokens,
+        }
+    }
+}
+
+/// S + `changed`, and what a withdrawal took it from.
+#[derive(Serialize)]
+pub struct ChangedScopeDoc<'a> {
+    #[serde(flatten)]
+    pub scope: ScopeDoc<'a>,
+    pub changed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub withdrawn_from: Option<Vec<NamedDoc<'a>>>,
+}
+
+/// `verify`.
+#[derive(Serialize)]
+pub struct VerdictDoc<'a> {
+    valid: bool,
+    reason: &'static str,
+    missing_scopes: Vec<&'a Scope>,
+    token: Option<VerdictToken<'a>>,
+    secret: Option<VerdictSecret<'a>>,
+}
+
+#[derive(Serialize)]
+struct VerdictToken<'a> {
+    id: &'a str,
+    name: &'a str,
+    owner: Option<&'a str>,
+    scopes: BTreeSet<&'a Scope>,
+    labels: &'a BTreeMap<String, String>,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct VerdictSecret<'a> {
+    role: &'static str,
+    hint: &'a str,
+    expires_at: Option<Timestamp>,
+}
+
+impl<'a> VerdictDoc<'a> {
+    pub fn new(reason: Reason, missing: Vec<&'a Scope>, of: Option<(&'a Token, &'a StoredSecret)>) -> Self {
+        Self {
+            valid: reason == Reason::Valid,
+            reason: reason.word(),
+            missing_scopes: missing,
+            token: of.map(|(token, _)| VerdictToken {
+                id: &token.id,
+                name: &token.name,
+                owner: token.owner.as_deref(),
+                scopes: token.scopes().collect(),
+                labels: &token.labels,
+                expires_at: token.expires_at(),
+            }),
+            secret: of.map(|(_, secret)| VerdictSecret {
+                role: secret.role().word(),
+                hint: &secret.hint,
+                expires_at: secret.expires_at,
+            }),
+        }
+    }
+}
+
+/// `settings`.
+#[derive(Serialize)]
+pub struct SettingsDoc<'a> {
+    path: &'a str,
+    schema_version: i64,
+    prefix: &'a str,
+    default_ttl: Option<Span>,
+    max_ttl: Option<Span>,
+    grace: Span,
+    url: Option<&'a str>,
+    header: &'a str,
+    require_owner: bool,
+    require_description: bool,
+    changed: bool,
+}
+
+impl<'a> SettingsDoc<'a> {
+    pub fn new(settings: &'a Settings, path: &'a str, schema_version: i64, changed: bool) -> Self {
+        Self {
+            path,
+            schema_version,
+            prefix: settings.prefix.as_str(),
+            default_ttl: settings.default_ttl,
+            max_ttl: settings.max_ttl,
+            grace: settings.grace,
+            url: settings.url.as_deref(),
+            header: &settings.header,
+            require_owner: settings.require_owner,
+            require_description: settings.require_description,
+            changed,
+        }
+    }
+}
+
+/// `init`.
+#[derive(Serialize)]
+pub struct InitDoc<'a> {
+    pub path: &'a str,
+    pub group: Option<&'a str>,
+    pub changed: bool,
+}
+
+/// `doctor`.
+#[derive(Serialize)]
+pub struct DoctorDoc<'a> {
+    pub ok: bool,
+    pub findings: Vec<FindingDoc<'a>>,
+}
+
+#[derive(Serialize)]
+pub struct FindingDoc<'a> {
+    pub code: &'a str,
+    pub severity: &'static str,
+    pub message: &'a str,
+    pub repairable: bool,
+    pub repaired: bool,
+}

@@ -1,0 +1,106 @@
+//! How things look: talk on stderr, and the formats of data on stdout.
+
+pub mod column;
+pub mod escape;
+pub mod json;
+pub mod list;
+pub mod page;
+
+use std::io::{self, Write};
+
+use crate::domain::text::shown;
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+/// Escape sequences, or none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Style {
+    pub color: bool,
+}
+
+impl Style {
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+
+    pub fn dim(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+
+    pub fn red(self, text: &str) -> String {
+        self.wrap("1;31", text)
+    }
+
+    pub fn green(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    pub fn yellow(self, text: &str) -> String {
+        self.wrap("33", text)
+    }
+}
+
+/// What is said on stderr. It is lost where stderr is: talk never fails a command.
+pub struct Talk<'a> {
+    pub err: &'a mut dyn Write,
+    pub style: Style,
+    pub quiet: bool,
+    pub json: bool,
+}
+
+impl Talk<'_> {
+    fn line(&mut self, text: &str) {
+        let _ = self.err.write_all(format!("{text}\n").as_bytes());
+    }
+
+    /// What a person wants to know and a script does not.
+    pub fn note(&mut self, text: &str) {
+        if !self.quiet && !self.json {
+            self.line(&shown(text).to_string());
+        }
+    }
+
+    /// What somebody must know although the command goes on.
+    pub fn warn(&mut self, text: &str) {
+        if self.json {
+            let document = serde_json::json!({ "warning": { "message": text } });
+            self.line(&document.to_string());
+        } else {
+            let head = self.style.yellow("warning:");
+            self.line(&format!("{head} {}", shown(text)));
+        }
+    }
+
+    /// Why the command failed, and what to do: as clap says it, or as one line of JSON.
+    pub fn error(&mut self, code: &str, exit: u8, message: &str, hint: Option<&str>) {
+        if self.json {
+            let document = json::Failure::new(code, message, hint, exit);
+            self.line(&serde_json::to_string(&document).unwrap_or_default());
+            return;
+        }
+        let head = self.style.red("error:");
+        self.line(&format!("{head} {}", shown(message)));
+        if let Some(hint) = hint.filter(|_| !self.quiet) {
+            let head = self.style.green("hint:");
+            self.line(&format!("{head} {}", shown(hint)));
+        }
+    }
+}
+
+/// Writes a document and its line end in one go.
+pub fn write_json(out: &mut dyn Write, document: &impl serde::Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec(document)?;
+    text.push(b'\n');
+    out.write_all(&text)
+}

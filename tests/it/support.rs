@@ -1,0 +1,439 @@
+//! The language of the tests: a store of its own, commands run against it in this process with a clock and a
+//! generator that the test holds, or as the real program.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
+use std::io::{self, Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+
+use chrono::{NaiveDate, NaiveTime};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokenctl::context::{Actor, Clock, Context, Machine, Output, Terminal, Zone};
+use zeroize::Zeroizing;
+
+/// 2026-11-22T12:00:00Z, where every test's clock starts.
+pub const START: i64 = 1_795_348_800;
+pub const MINUTE: i64 = 60;
+pub const HOUR: i64 = 60 * MINUTE;
+pub const DAY: i64 = 24 * HOUR;
+
+/// What a command did.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// Fails the test unless the command ended so; hands it on.
+    #[track_caller]
+    pub fn exit(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "\nstdout: {}\nstderr: {}", self.out, self.err);
+        self
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        self.exit(0)
+    }
+
+    /// The JSON document on stdout.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out)
+            .unwrap_or_else(|err| panic!("{err}: {:?} (stderr {})", self.out, self.err))
+    }
+
+    /// The `error` object of the JSON line on stderr.
+    #[track_caller]
+    pub fn failure(&self) -> Value {
+        assert_eq!(self.err.lines().count(), 1, "one line: {}", self.err);
+        let document: Value = serde_json::from_str(&self.err).expect(&self.err);
+        document["error"].clone()
+    }
+
+    /// Standard output without its line end.
+    pub fn line(&self) -> &str {
+        self.out.trim_end_matches('\n')
+    }
+}
+
+/// A store in a directory of its own, and the machine that the commands see.
+pub struct World {
+    pub dir: TempDir,
+    now: Rc<Cell<i64>>,
+    random: Rc<Cell<u64>>,
+    /// Answers to the questions to come; without any the terminal hangs up.
+    pub answers: Rc<RefCell<VecDeque<Answer>>>,
+    /// The questions that were asked.
+    pub asked: Rc<RefCell<Vec<String>>>,
+    pub env: HashMap<String, String>,
+    pub terminal: Terminal,
+    pub uid: u32,
+}
+
+/// What the person at the terminal does.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    Yes,
+    No,
+    Choose(Vec<usize>),
+    Type(String),
+    CtrlC,
+}
+
+impl World {
+    pub fn new() -> Self {
+        // The store must lie below directories that only their owner can write.
+        let dir = tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory");
+        Self {
+            dir,
+            now: Rc::new(Cell::new(START)),
+            random: Rc::new(Cell::new(1)),
+            answers: Rc::default(),
+            asked: Rc::default(),
+            env: HashMap::new(),
+            terminal: Terminal::default(),
+            uid: rustix_uid(),
+        }
+    }
+
+    /// A world whose store exists.
+    pub fn with_store() -> Self {
+        let world = Self::new();
+        world.run(&["init"]).ok();
+        world
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.store().join("tokens.db")
+    }
+
+    /// Lets time pass, or go back.
+    pub fn wait(&self, secs: i64) {
+        self.now.set(self.now.get() + secs);
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now.get()
+    }
+
+    /// Puts a person at the terminal, who will answer so.
+    pub fn at_terminal(&mut self, answers: &[Answer]) {
+        self.terminal = Terminal { stdin: true, stdout: true, stderr: true, width: Some(100) };
+        self.answers.borrow_mut().extend(answers.iter().cloned());
+    }
+
+    /// Runs a command in this process, with nothing on stdin.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, b"")
+    }
+
+    /// Runs a command in this process with this on stdin.
+    #[track_caller]
+    pub fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
+        let out = Rc::new(RefCell::new(Vec::new()));
+        self.run_into(args, input, Box::new(Captured(Rc::clone(&out))), &out)
+    }
+
+    /// Runs a command whose stdout fails after `limit` bytes.
+    #[track_caller]
+    pub fn run_failing(&self, args: &[&str], limit: usize, kind: io::ErrorKind) -> Ran {
+        let out = Rc::new(RefCell::new(Vec::new()));
+        let failing = Failing { out: Rc::clone(&out), limit, kind };
+        self.run_into(args, b"", Box::new(failing), &out)
+    }
+
+    fn run_into(
+        &self,
+        args: &[&str],
+        input: &[u8],
+        stdout: Box<dyn Output>,
+        out: &Rc<RefCell<Vec<u8>>>,
+    ) -> Ran {
+        let err = Rc::new(RefCell::new(Vec::new()));
+        let mut ctx = Context {
+            machine: Box::new(Fake {
+                now: Rc::clone(&self.now),
+                random: Rc::clone(&self.random),
+                answers: Rc::clone(&self.answers),
+                asked: Rc::clone(&self.asked),
+                env: self.env.clone(),
+                store: self.store(),
+                uid: self.uid,
+            }),
+            stdin: Box::new(Cursor::new(input.to_vec())),
+            stdout,
+            stderr: Box::new(Captured(Rc::clone(&err))),
+            terminal: self.terminal,
+        };
+        let args = std::iter::once("tokenctl").chain(args.iter().copied()).map(OsString::from).collect();
+        let code = i32::from(tokenctl::run(args, &mut ctx));
+        drop(ctx);
+        let text = |bytes: &Rc<RefCell<Vec<u8>>>| String::from_utf8(bytes.borrow().clone()).expect("UTF-8");
+        Ran { code, out: text(out), err: text(&err) }
+    }
+
+    /// Creates a token with these further arguments. Returns its secret.
+    #[track_caller]
+    pub fn create(&self, name: &str, args: &[&str]) -> String {
+        let ran = self.run(&[&["create", name], args].concat()).ok();
+        assert!(ran.out.ends_with('\n'), "{ran:?}");
+        ran.line().to_owned()
+    }
+
+    /// The one line that `verify` answers, with its exit code.
+    #[track_caller]
+    pub fn verify(&self, secret: &str, args: &[&str]) -> (i32, String) {
+        let ran = self.run_with(&[&["verify"], args].concat(), secret.as_bytes());
+        (ran.code, ran.line().to_owned())
+    }
+
+    /// `show --json` of a token.
+    #[track_caller]
+    pub fn show(&self, name: &str) -> Value {
+        self.run(&["show", name, "--json"]).ok().json()
+    }
+
+    /// The names that `list` prints with these arguments, in its order.
+    #[track_caller]
+    pub fn names(&self, args: &[&str]) -> Vec<String> {
+        let ran = self.run(&[&["list", "--format", "names"], args].concat()).ok();
+        ran.out.lines().map(str::to_owned).collect()
+    }
+
+    /// The actions of the audit log, oldest first.
+    #[track_caller]
+    pub fn actions(&self) -> Vec<String> {
+        let log = self.run(&["audit", "--json"]).ok().json();
+        let action = |event: &Value| event["action"].as_str().expect("an action").to_owned();
+        log.as_array().expect("an array").iter().map(action).collect()
+    }
+
+    /// Changes the database behind the program's back.
+    pub fn sql(&self, sql: &str) {
+        let conn = rusqlite::Connection::open(self.database()).expect("the database");
+        conn.execute_batch(sql).expect(sql);
+    }
+
+    /// Every byte of the store's files, by name.
+    pub fn bytes(&self) -> Vec<(OsString, Vec<u8>)> {
+        let mut all: Vec<_> = std::fs::read_dir(self.store())
+            .expect("the store")
+            .map(|entry| entry.expect("an entry"))
+            .map(|entry| (entry.file_name(), std::fs::read(entry.path()).expect("a file")))
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// The real program against this store, with the real clock.
+    pub fn program(&self) -> Command {
+        let mut command = program();
+        command.env("TOKENCTL_STORE", self.store());
+        command
+    }
+
+    /// Runs the real program.
+    #[track_caller]
+    pub fn real(&self, args: &[&str], input: &[u8]) -> Ran {
+        run(self.program().args(args), input)
+    }
+}
+
+/// The real program in an empty environment.
+pub fn program() -> Command {
+    let mut command = Command::new(program_path());
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+pub fn program_path() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_tokenctl"))
+}
+
+/// Runs a command to its end with this on stdin.
+#[track_caller]
+pub fn run(command: &mut Command, input: &[u8]) -> Ran {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // A program that does not read its input closes it; that is its own affair.
+    let _ = child.stdin.take().expect("a pipe").write_all(input);
+    let done = child.wait_with_output().expect("the program ends");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
+}
+
+/// Whether a Debian tool is there. Where it is missing the test says so and is skipped, but fails in CI.
+pub fn have(tool: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(tool).is_file()));
+    if !found {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{tool} is missing in CI");
+        eprintln!("skipped: {tool} is not installed");
+    }
+    found
+}
+
+fn rustix_uid() -> u32 {
+    std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("procfs"))
+}
+
+struct Fake {
+    now: Rc<Cell<i64>>,
+    random: Rc<Cell<u64>>,
+    answers: Rc<RefCell<VecDeque<Answer>>>,
+    asked: Rc<RefCell<Vec<String>>>,
+    env: HashMap<String, String>,
+    store: PathBuf,
+    uid: u32,
+}
+
+impl Fake {
+    fn answer(&self, question: &str) -> io::Result<Answer> {
+        self.asked.borrow_mut().push(question.to_owned());
+        match self.answers.borrow_mut().pop_front() {
+            Some(Answer::CtrlC) => Err(io::ErrorKind::Interrupted.into()),
+            Some(answer) => Ok(answer),
+            None => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+impl Clock for Fake {
+    fn unix(&self) -> i64 {
+        self.now.get()
+    }
+}
+
+impl Zone for Fake {
+    fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64> {
+        Some(day.and_time(time).and_utc().timestamp())
+    }
+}
+
+impl Machine for Fake {
+    fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()> {
+        for byte in buffer {
+            // xorshift64: the same bytes in every run, never the same twice in one.
+            let mut state = self.random.get();
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            self.random.set(state);
+            *byte = state.to_le_bytes()[3];
+        }
+        Ok(())
+    }
+
+    fn env(&self, key: &str) -> Option<OsString> {
+        let store = || (key == "TOKENCTL_STORE").then(|| self.store.clone().into_os_string());
+        self.env.get(key).map(OsString::from).or_else(store)
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        None
+    }
+
+    fn actor(&self) -> Actor {
+        Actor {
+            uid: self.uid,
+            login: Some("tester".to_owned()),
+            sudo_user: None,
+            host: Some("here".to_owned()),
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        std::process::id()
+    }
+
+    fn group_id(&self, name: &str) -> Option<u32> {
+        name.parse().ok()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read>> {
+        Ok(Box::new(std::fs::File::open(path)?))
+    }
+
+    fn confirm(&self, question: &str) -> io::Result<bool> {
+        self.answer(question).map(|answer| matches!(answer, Answer::Yes))
+    }
+
+    fn choose(&self, question: &str, _: &[String]) -> io::Result<Vec<usize>> {
+        self.answer(question)
+            .map(|answer| if let Answer::Choose(places) = answer { places } else { Vec::new() })
+    }
+
+    fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
+        let text = |answer| if let Answer::Type(text) = answer { text.into_bytes() } else { Vec::new() };
+        self.answer(question).map(text).map(Zeroizing::new)
+    }
+}
+
+struct Captured(Rc<RefCell<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Captured {
+    fn is_nowhere(&self) -> bool {
+        false
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Failing {
+    out: Rc<RefCell<Vec<u8>>>,
+    limit: usize,
+    kind: io::ErrorKind,
+}
+
+impl Write for Failing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut out = self.out.borrow_mut();
+        let room = self.limit - out.len();
+        if room == 0 {
+            return Err(self.kind.into());
+        }
+        out.write(&bytes[..bytes.len().min(room)])
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Failing {
+    fn is_nowhere(&self) -> bool {
+        false
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

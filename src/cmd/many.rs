@@ -20,7 +20,6 @@ pub struct Many<'a> {
     pub done: &'static str,
     pub asks_for_names: bool,
     /// Changes a token; whether that makes a difference.
-    #[expect(clippy::type_complexity, reason = "said once, here")]
     pub apply: &'a dyn Fn(&mut Token, Timestamp) -> Result<bool, Error>,
 }
 

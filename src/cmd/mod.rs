@@ -36,7 +36,8 @@ use crate::context::Context;
 use crate::deliver;
 use crate::domain::Invalid;
 use crate::domain::event::Author;
-use crate::domain::text::shown;
+use crate::domain::secret::contains_secret;
+use crate::domain::text::{is_hidden, shown};
 use crate::error::Error;
 use crate::store::{Location, Store};
 use crate::ui::{self, Color, Style, Talk};
@@ -189,9 +190,13 @@ pub fn report(err: &Error, look: Look, ctx: &mut Context) -> u8 {
     err.exit()
 }
 
+/// Whether one of our secrets stands in an argument, where every process of the machine can read it.
+pub fn exposes_secret(args: &[OsString]) -> bool {
+    args.iter().any(|arg| contains_secret(arg.as_encoded_bytes()))
+}
+
 /// Says what clap has to say: help and version on stdout with exit 0, what is wrong on stderr with exit 2.
 pub fn usage(err: &clap::Error, look: Look, ctx: &mut Context) -> u8 {
-    let lines = |text: &str| text.lines().map(|line| format!("{}\n", shown(line))).collect::<String>();
     if !err.use_stderr() {
         let out = style(Color::Auto, ctx.terminal.stdout, ctx);
         let text = if out.color { err.render().ansi().to_string() } else { err.render().to_string() };
@@ -210,10 +215,12 @@ pub fn usage(err: &clap::Error, look: Look, ctx: &mut Context) -> u8 {
             .and_then(|_| text.lines().find_map(|line| line.trim().strip_prefix("tip: ")));
         let hint = tip.unwrap_or("`tokenctl --help` shows how it is used");
         look.talk(ctx).error("usage", 2, message, Some(hint));
-    } else if look.style.color && !text.chars().any(|c| c != '\n' && crate::domain::text::is_hidden(c)) {
+    } else if look.style.color && !text.chars().any(|c| c != '\n' && is_hidden(c)) {
         let _ = ctx.stderr.write_all(err.render().ansi().to_string().as_bytes());
     } else {
-        let _ = ctx.stderr.write_all(lines(&text).as_bytes());
+        // clap repeats what was typed.
+        let lines: Vec<String> = text.lines().map(|line| shown(line).to_string()).collect();
+        let _ = ctx.stderr.write_all(format!("{}\n", lines.join("\n")).as_bytes());
     }
     2
 }

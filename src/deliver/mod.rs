@@ -87,16 +87,16 @@ pub struct Handover<'a> {
 }
 
 impl Handover<'_> {
-    /// Runs the protocol. `begin` makes or checks the token within the first transaction. Returns the token as it is
+    /// Runs the protocol. `prepare` makes or checks the token within the first transaction. Returns the token as it is
     /// after the confirmation.
     pub fn run<E: From<StoreError> + From<DeliverError>>(
         &self,
         secret: &Secret,
         sink: &mut dyn Sink,
-        begin: impl FnOnce(&Write<'_>) -> Result<Begun, E>,
+        prepare: impl FnOnce(&Write<'_>) -> Result<Begun, E>,
     ) -> Result<Token, E> {
         let token = self.store.write(self.clock, self.author, |tx| {
-            let begun = begin(tx)?;
+            let begun = prepare(tx)?;
             self.enter_heir(tx, secret, sink, &begun).map_err(E::from)
         })?;
         let heir = Heir::of(&token)?;

@@ -282,7 +282,7 @@ pub enum LastUse {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub fn at(secs: i64) -> Timestamp {

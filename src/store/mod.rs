@@ -60,14 +60,14 @@ pub struct Store {
     uses: Usage,
     asks: Usage,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
-    _copy: Option<TempDir>,
+    copy: Option<TempDir>,
 }
 
 impl Store {
     fn from_connection(conn: Connection, database: PathBuf) -> Self {
         let dir = database.parent().unwrap_or(Path::new("/"));
         let (uses, asks) = (Usage::to_read(dir, usage::SECRETS), Usage::to_read(dir, usage::SCOPES));
-        Self { conn, uses, asks, database, _copy: None }
+        Self { conn, uses, asks, database, copy: None }
     }
 
     /// To look; not one byte is changed.
@@ -84,7 +84,7 @@ impl Store {
             if let Some((conn, dir)) = hot::copy(&found.database)? {
                 let store = Self::from_connection(conn, found.database.clone());
                 schema::check(&store.conn).map_err(|err| err.into_store_error(&found.database))?;
-                return Ok(Self { _copy: Some(dir), ..store });
+                return Ok(Self { copy: Some(dir), ..store });
             }
         }
         Err(StoreError::Locked(lock::holders(&found.database)))
@@ -126,8 +126,8 @@ impl Store {
     }
 
     /// Whether this reader works on a copy because a killed writer left its journal.
-    pub fn is_copy(&self) -> bool {
-        self._copy.is_some()
+    pub fn iscopy(&self) -> bool {
+        self.copy.is_some()
     }
 
     /// How long to wait for the lock from now on.

@@ -126,7 +126,7 @@ impl Store {
     }
 
     /// Whether this reader works on a copy because a killed writer left its journal.
-    pub fn iscopy(&self) -> bool {
+    pub fn is_copy(&self) -> bool {
         self.copy.is_some()
     }
 

@@ -44,6 +44,9 @@ pub enum Error {
     Input { what: String, err: io::Error },
     #[error("the generator of the operating system failed: {0}")]
     Generator(io::Error),
+    /// Of a change of several tokens, each in its own transaction; the first failure gives the code.
+    #[error("{failed} of {all} tokens could not be {done}; the first: {first}")]
+    Some { failed: usize, all: usize, done: &'static str, first: Box<Error> },
     #[error("interrupted")]
     Interrupted,
     #[error("answered no; nothing was changed")]
@@ -89,9 +92,12 @@ impl Error {
             },
             Self::Deliver(err) => match err {
                 DeliverError::Failed(_) => "delivery_failed",
-                DeliverError::Uncertain { .. } | DeliverError::Cut(_) => "io",
+                DeliverError::NotReplaced(_) => "not_replaced",
+                DeliverError::Interrupted => "interrupted",
+                DeliverError::Uncertain { .. } | DeliverError::Unconfirmed(_) | DeliverError::Cut(_) => "io",
             },
             Self::Output(_) | Self::Input { .. } | Self::Generator(_) => "io",
+            Self::Some { first, .. } => first.code(),
             Self::Interrupted => "interrupted",
             Self::Declined => "declined",
         }
@@ -103,7 +109,7 @@ impl Error {
             "io" => 1,
             "usage" | "input_needed" | "secret_as_argument" => 2,
             "not_found" | "ambiguous" => 4,
-            "name_taken" | "under_way" | "policy" | "revoked" | "count_differs" => 5,
+            "name_taken" | "under_way" | "policy" | "revoked" | "count_differs" | "not_replaced" => 5,
             "delivery_failed" => 7,
             "interrupted" | "declined" => 130,
             _ => 6,
@@ -145,6 +151,7 @@ impl Error {
                 StoreError::Io { .. } => return None,
             },
             Self::Deliver(err) => return err.hint(),
+            Self::Some { first, .. } => return first.hint(),
             Self::Output(_)
             | Self::Input { .. }
             | Self::Generator(_)

@@ -53,7 +53,7 @@ impl Adopt {
         };
         let (store, token) = match done {
             Ok(done) => done,
-            Err(Halt::Exists(token)) => return existing(app, &self.token, &token, false),
+            Err(Halt::Already(token)) => return existing(app, &self.token, &token, false),
             Err(Halt::Error(err)) => return Err(err),
         };
         let now = token.created_at;

@@ -16,10 +16,12 @@ mod many;
 mod present;
 mod rename;
 mod revoke;
+mod rotate;
 mod scopes;
 mod select;
 mod settings;
 mod show;
+mod sink;
 mod verify;
 mod widen;
 
@@ -57,7 +59,7 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 usage, 3 the answer is no, 4 not found, 5 conflict,
 6 store unusable, 7 delivery failed, 130 interrupted";
 
-/// htpasswd for API tokens: create, hand over once, verify, revoke
+/// htpasswd for API tokens: create, hand over once, verify, rotate, revoke
 #[derive(Parser)]
 #[command(name = "tokenctl", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
@@ -99,6 +101,7 @@ pub struct Global {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub enum Verb {
     Init(init::Init),
     Create(create::Create),
@@ -111,6 +114,7 @@ pub enum Verb {
     Disable(disable::Disable),
     Enable(enable::Enable),
     Revoke(revoke::Revoke),
+    Rotate(rotate::Rotate),
     Verify(verify::Verify),
     Audit(audit::Audit),
     Doctor(doctor::Doctor),
@@ -131,6 +135,7 @@ impl Verb {
             Self::Disable(it) => it.run(app),
             Self::Enable(it) => it.run(app),
             Self::Revoke(it) => it.run(app),
+            Self::Rotate(it) => it.run(app),
             Self::Verify(it) => it.run(app),
             Self::Audit(it) => it.run(app),
             Self::Doctor(it) => it.run(app),
@@ -308,7 +313,9 @@ impl<'a> App<'a> {
             if dir.is_empty() {
                 return Err(Invalid::new("`--store` names no directory").into());
             }
-            return Ok(Location { dir: PathBuf::from(dir), named: true });
+            let dir = std::path::absolute(&dir)
+                .map_err(|err| Error::Input { what: "the working directory".to_owned(), err })?;
+            return Ok(Location { dir, named: true });
         }
         let data = machine.env("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let data = data.or_else(|| machine.home().map(|home| home.join(".local/share")));

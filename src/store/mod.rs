@@ -35,10 +35,10 @@ use tempfile::TempDir;
 
 pub use audit::{AuditReport, Changed, Problem};
 pub use build::{Sharing, make, share};
-pub use doctor::{Finding, Severity, examine};
+pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
-pub use open::Location;
 use open::{Access, Found};
+pub use open::{Location, PATIENCE};
 pub use schema::version;
 pub use tokens::Presented;
 use usage::Usage;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokenctl::context::{Actor, Clock, Context, Machine, Output, Terminal, Zone};
+use tokenctl::context::{Actor, Clock, Context, Job, JobEnd, Machine, Output, Terminal, Zone};
 use zeroize::Zeroizing;
 
 /// 2026-11-22T12:00:00Z, where every test's clock starts.
@@ -368,6 +368,15 @@ impl Machine for Fake {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read>> {
         Ok(Box::new(std::fs::File::open(path)?))
+    }
+
+    fn run(&self, job: &Job<'_>) -> io::Result<JobEnd> {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(job.command).envs(job.env.iter().copied());
+        match run(&mut command, job.input).code {
+            0 => Ok(JobEnd::Done { unread: 0 }),
+            code => Ok(JobEnd::Exit(code)),
+        }
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {

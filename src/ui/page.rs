@@ -53,7 +53,7 @@ pub fn token(token: &Token, events: &[Event], times: &Times, style: Style) -> St
     page.rows(grants.into_iter().map(|grant| {
         let asked = grant
             .last_asked_at
-            .map_or("-".to_owned(), |time| format!("last asked for {}", relative(time, times.now)));
+            .map_or("-".to_owned(), |time| format!("asked for {}", relative(time, times.now)));
         vec![grant.scope.to_string(), asked]
     }));
     page.section("secrets", token.secrets.is_empty());

@@ -60,7 +60,7 @@ pub fn token(token: &Token, events: &[Event], times: &Times, style: Style) -> St
     page.rows(token.secrets.iter().rev().map(|secret| {
         let used =
             secret.last_used_at.map_or("-".to_owned(), |time| format!("used {}", relative(time, times.now)));
-        let end = match (secret.revoked_at, secret.expires_at) {
+        let end = match (secret.revoked_at.or(token.revoked_at), secret.expires_at) {
             (Some(time), _) => format!("revoked {}", relative(time, now)),
             (None, Some(end)) if end <= now => format!("ended {}", relative(end, now)),
             (None, Some(end)) => format!("ends {}", relative(end, now)),

@@ -32,7 +32,7 @@ pub enum Error {
     Policy(Invalid),
     #[error("`{0}` is revoked")]
     Revoked(String),
-    #[error("{found} tokens are selected, not {expected}")]
+    #[error("{found} selected, not {expected}")]
     CountDiffers { expected: usize, found: usize },
     #[error(transparent)]
     Store(#[from] StoreError),

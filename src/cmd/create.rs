@@ -47,10 +47,7 @@ impl Create {
             Err(Halt::Exists(token)) => return existing(app, &self.token, &token, true),
             Err(Halt::Error(err)) => return Err(err),
         };
-        if warned {
-            app.talk().note(&default_lifetime(&made));
-        }
-        explain(app, &made, &settings);
+        explain(app, &made, &settings, warned);
         Ok(Outcome::Done)
     }
 
@@ -153,13 +150,16 @@ pub fn default_lifetime(token: &Token) -> String {
 }
 
 /// What to know about a secret that was just handed over, and how to use it.
-fn explain(app: &mut App<'_>, token: &Token, settings: &Settings) {
+fn explain(app: &mut App<'_>, token: &Token, settings: &Settings, by_default: bool) {
     let now: Timestamp = token.current().and_then(|secret| secret.delivered_at).unwrap_or(token.created_at);
     let header = settings.header.replace("{}", "$TOKEN");
     let url = settings.url.as_deref().unwrap_or("https://…");
     let end = end_in_words(token.expires_at(), now);
     let mut talk = app.talk();
     talk.note(&format!("created `{}` ({}), {end}", token.name, token.id));
+    if by_default {
+        talk.note(&default_lifetime(token));
+    }
     if let Some(start) = token.not_before.filter(|start| *start > now) {
         talk.note(&format!("good from {start} on"));
     }

@@ -146,7 +146,7 @@ pub fn existing(
 /// Says that the store's default lifetime applies.
 pub fn default_lifetime(token: &Token) -> String {
     let ttl = token.lifetime.ttl().map(|ttl| ttl.to_string()).unwrap_or_default();
-    format!("`{}` has the default lifetime of {ttl}; --ttl, --expires or --no-expiry set another", token.name)
+    format!("the lifetime is the default, {ttl}; --ttl, --expires or --no-expiry set another")
 }
 
 /// What to know about a secret that was just handed over, and how to use it.

@@ -16,7 +16,7 @@ pub enum Error {
     #[error("{}", .0.message)]
     InputNeeded(Invalid),
     /// Granting more than before, not approved yet.
-    #[error("{what} lets {tokens} tokens do more")]
+    #[error("{what}: {} access", gain(*.tokens))]
     Widens { what: String, tokens: usize },
     #[error("an argument holds a secret; this secret is now exposed")]
     SecretAsArgument,
@@ -32,7 +32,7 @@ pub enum Error {
     Policy(Invalid),
     #[error("`{0}` is revoked")]
     Revoked(String),
-    #[error("{found} tokens are selected, not {expected}")]
+    #[error("{found} selected, not {expected}")]
     CountDiffers { expected: usize, found: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -51,6 +51,11 @@ pub enum Error {
     Interrupted,
     #[error("answered no; nothing was changed")]
     Declined,
+}
+
+/// How many tokens gain, for people.
+pub fn gain(tokens: usize) -> String {
+    if tokens == 1 { "1 token gains".to_owned() } else { format!("{tokens} tokens gain") }
 }
 
 impl From<Invalid> for Error {

@@ -37,11 +37,12 @@ impl Create {
             Err(Halt::Already(token)) => return existing(app, &self.token, &token, true),
             Err(Halt::Error(err)) => return Err(err),
         };
-        if self.token.by_default() && token.lifetime != Lifetime::Endless {
-            app.talk().note(&default_lifetime(&token));
-        }
         let end = end_in_words(token.expires_at(), delivered_at(&token));
-        sink::answer(app, &store, &self.sink, &token, "created", &end)?;
+        let mut said = vec![format!("created `{}` ({}), {end}", token.name, token.id)];
+        if self.token.by_default() && token.lifetime != Lifetime::Endless {
+            said.push(default_lifetime(&token));
+        }
+        sink::answer(app, &store, &self.sink, &token, &said)?;
         Ok(Outcome::Done)
     }
 
@@ -115,5 +116,5 @@ pub fn existing(
 /// Says that the store's default lifetime applies.
 pub fn default_lifetime(token: &Token) -> String {
     let ttl = token.lifetime.ttl().map(|ttl| ttl.to_string()).unwrap_or_default();
-    format!("`{}` has the default lifetime of {ttl}; --ttl, --expires or --no-expiry set another", token.name)
+    format!("the lifetime is the default, {ttl}; --ttl, --expires or --no-expiry set another")
 }

@@ -78,8 +78,8 @@ impl Rotate {
     ) -> Result<Outcome, Error> {
         match self.rotate(app, store, author, token, &self.sink) {
             Ok(token) => {
-                let end = Self::in_words(&token);
-                sink::answer(app, store, &self.sink, &token, "rotated", &end)?;
+                let said = format!("rotated `{}` ({}), {}", token.name, token.id, Self::in_words(&token));
+                sink::answer(app, store, &self.sink, &token, &[said])?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {

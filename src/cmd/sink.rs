@@ -146,14 +146,13 @@ pub fn hand_over(
     handover.run(&secret, &mut *sink, |tx| prepare(tx, machine))
 }
 
-/// The answer after a hand-over: the document where the sink was not stdout, else notes for a person.
+/// The answer after a hand-over: the document where the sink was not stdout, and notes for a person, `said` first.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
     sink: &SinkArgs,
     token: &Token,
-    done: &str,
-    end: &str,
+    said: &[String],
 ) -> Result<(), Error> {
     let settings = store.read(|view| view.settings())?;
     let now = delivered_at(token);
@@ -166,7 +165,9 @@ pub fn answer(
     let place = sink.place();
     let usage = usage_hint(&settings);
     let mut talk = app.talk();
-    talk.note(&format!("{done} `{}` ({}), {end}", token.name, token.id));
+    for note in said {
+        talk.note(note);
+    }
     if let Some(start) = start {
         talk.note(&format!("good from {start} on"));
     }

@@ -28,7 +28,7 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::error::{ContextKind, ErrorKind as ClapKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind as ClapKind};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ use crate::context::Context;
 use crate::deliver;
 use crate::domain::Invalid;
 use crate::domain::event::Author;
-use crate::domain::text::shown;
+use crate::domain::text::{is_hidden, shown};
 use crate::error::Error;
 use crate::store::{Location, Store};
 use crate::ui::{self, Color, Style, Talk};
@@ -190,7 +190,16 @@ pub fn report(err: &Error, look: Look, ctx: &mut Context) -> u8 {
 }
 
 /// Says what clap has to say: help and version on stdout with exit 0, what is wrong on stderr with exit 2.
-pub fn usage(err: &clap::Error, look: Look, ctx: &mut Context) -> u8 {
+pub fn usage(mut err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
+    // What was typed stands in one line of the message, whatever it holds.
+    let hides = |text: &str| text.contains(is_hidden).then(|| shown(text).to_string());
+    let typed = err.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) => hides(text).map(|text| (kind, text)),
+        _ => None,
+    });
+    for (kind, text) in typed.collect::<Vec<_>>() {
+        err.insert(kind, ContextValue::String(text));
+    }
     let lines = |text: &str| text.lines().map(|line| format!("{}\n", shown(line))).collect::<String>();
     if !err.use_stderr() {
         let out = style(Color::Auto, ctx.terminal.stdout, ctx);
@@ -203,14 +212,16 @@ pub fn usage(err: &clap::Error, look: Look, ctx: &mut Context) -> u8 {
     let text = err.render().to_string();
     if look.json {
         let missing = err.kind() == ClapKind::DisplayHelpOnMissingArgumentOrSubcommand;
-        let first = if missing { "no command given" } else { text.lines().next().unwrap_or_default() };
-        let message = first.strip_prefix("error: ").unwrap_or(first);
+        // What is wrong may go on for several lines, until the first empty one.
+        let first =
+            text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
+        let message = if missing { "no command given" } else { first.trim_start_matches("error: ") };
         let tip = err
             .get(ContextKind::Suggested)
             .and_then(|_| text.lines().find_map(|line| line.trim().strip_prefix("tip: ")));
         let hint = tip.unwrap_or("`tokenctl --help` shows how it is used");
         look.talk(ctx).error("usage", 2, message, Some(hint));
-    } else if look.style.color && !text.chars().any(|c| c != '\n' && crate::domain::text::is_hidden(c)) {
+    } else if look.style.color && !text.chars().any(|c| c != '\n' && is_hidden(c)) {
         let _ = ctx.stderr.write_all(err.render().ansi().to_string().as_bytes());
     } else {
         let _ = ctx.stderr.write_all(lines(&text).as_bytes());

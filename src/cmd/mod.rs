@@ -29,7 +29,7 @@ use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind as ClapKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -151,14 +151,21 @@ pub enum Outcome {
 pub struct Look {
     json: bool,
     quiet: bool,
+    color: Color,
     style: Style,
 }
 
 impl Look {
     /// Before the arguments are parsed: what they seem to ask for.
     pub fn guess(args: &[OsString], ctx: &Context) -> Self {
-        let has = |flag: &str| args.iter().take_while(|arg| *arg != "--").any(|arg| arg == flag);
-        Self { json: has("--json"), quiet: false, style: style(Color::Auto, ctx.terminal.stderr, ctx) }
+        let flags = args.iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
+        let flags: Vec<&str> = flags.collect();
+        let has = |flag: &str| flags.contains(&flag);
+        let next = flags.iter().zip(flags.iter().skip(1)).find(|(flag, _)| **flag == "--color");
+        let color =
+            flags.iter().find_map(|flag| flag.strip_prefix("--color=")).or(next.map(|(_, word)| *word));
+        let color = color.and_then(|word| Color::from_str(word, false).ok()).unwrap_or_default();
+        Self { json: has("--json"), quiet: false, color, style: style(color, ctx.terminal.stderr, ctx) }
     }
 
     fn talk(self, ctx: &mut Context) -> Talk<'_> {
@@ -202,7 +209,7 @@ pub fn usage(mut err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
     }
     let lines = |text: &str| text.lines().map(|line| format!("{}\n", shown(line))).collect::<String>();
     if !err.use_stderr() {
-        let out = style(Color::Auto, ctx.terminal.stdout, ctx);
+        let out = style(look.color, ctx.terminal.stdout, ctx);
         let text = if out.color { err.render().ansi().to_string() } else { err.render().to_string() };
         return match ctx.stdout.write_all(text.as_bytes()).and_then(|()| ctx.stdout.flush()) {
             Ok(()) => 0,
@@ -241,8 +248,9 @@ impl<'a> App<'a> {
     }
 
     pub fn look(&self) -> Look {
-        let style = style(self.global.color, self.ctx.terminal.stderr, self.ctx);
-        Look { json: self.global.json, quiet: self.global.quiet, style }
+        let color = self.global.color;
+        let style = style(color, self.ctx.terminal.stderr, self.ctx);
+        Look { json: self.global.json, quiet: self.global.quiet, color, style }
     }
 
     pub fn talk(&mut self) -> Talk<'_> {

@@ -96,7 +96,7 @@ impl TokenArgs {
         let status = token.status(now);
         let conflict =
             |why: &str, hint: &str| Error::Policy(Invalid::new(format!("`{name}` {why}")).hint(hint));
-        if let (Status::Provisional, Some(delivery)) = (status, &token.delivery) {
+        if let (None, Some(delivery)) = (token.current(), &token.delivery) {
             return Err(Halt::Error(Error::UnderWay {
                 name: token.name.clone(),
                 uid: delivery.uid,
@@ -228,6 +228,8 @@ impl TokenArgs {
             given.as_ref().is_none_or(|given| given.clone().into_option() == *has)
         };
         let scopes: BTreeSet<&Scope> = token.scopes().collect();
+        let catalogue = app.open_to_read()?.read(|view| view.catalogue())?;
+        let open: BTreeSet<&Scope> = catalogue.open().map(|entry| &entry.name).collect();
         let lifetime = self.lifetime.resolve(now, &*app.ctx.machine)?;
         let start = match self.not_before {
             Some(start) => Some(start.resolve(now, None, &*app.ctx.machine)?),
@@ -239,6 +241,7 @@ impl TokenArgs {
             ("--icon", self.icon.as_ref().is_none_or(|icon| icon.clone().into_option() == token.icon)),
             ("--label", self.labels.is_empty() || self.labels()? == token.labels),
             ("--scope", self.scopes.is_empty() || self.scopes.iter().collect::<BTreeSet<_>>() == scopes),
+            ("--all-scopes", !self.all_scopes || open == scopes),
             ("--ttl, --expires, --no-expiry", lifetime.is_none_or(|lifetime| lifetime == token.lifetime)),
             ("--not-before", start.is_none_or(|start| start == token.not_before)),
             ("--rotate-every", self.rotate_every.is_none_or(|every| Some(every) == token.rotate_every)),

@@ -30,8 +30,8 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::error::{ContextKind, ErrorKind as ClapKind};
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind as ClapKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -157,14 +157,21 @@ pub enum Outcome {
 pub struct Look {
     json: bool,
     quiet: bool,
+    color: Color,
     style: Style,
 }
 
 impl Look {
     /// Before the arguments are parsed: what they seem to ask for.
     pub fn guess(args: &[OsString], ctx: &Context) -> Self {
-        let has = |flag: &str| args.iter().take_while(|arg| *arg != "--").any(|arg| arg == flag);
-        Self { json: has("--json"), quiet: false, style: style(Color::Auto, ctx.terminal.stderr, ctx) }
+        let flags = args.iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
+        let flags: Vec<&str> = flags.collect();
+        let has = |flag: &str| flags.contains(&flag);
+        let next = flags.iter().zip(flags.iter().skip(1)).find(|(flag, _)| **flag == "--color");
+        let color =
+            flags.iter().find_map(|flag| flag.strip_prefix("--color=")).or(next.map(|(_, word)| *word));
+        let color = color.and_then(|word| Color::from_str(word, false).ok()).unwrap_or_default();
+        Self { json: has("--json"), quiet: false, color, style: style(color, ctx.terminal.stderr, ctx) }
     }
 
     fn talk(self, ctx: &mut Context) -> Talk<'_> {
@@ -201,9 +208,18 @@ pub fn exposes_secret(args: &[OsString]) -> bool {
 }
 
 /// Says what clap has to say: help and version on stdout with exit 0, what is wrong on stderr with exit 2.
-pub fn usage(err: &clap::Error, look: Look, ctx: &mut Context) -> u8 {
+pub fn usage(mut err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
+    // What was typed stands in one line of the message, whatever it holds.
+    let hides = |text: &str| text.contains(is_hidden).then(|| shown(text).to_string());
+    let typed = err.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) => hides(text).map(|text| (kind, text)),
+        _ => None,
+    });
+    for (kind, text) in typed.collect::<Vec<_>>() {
+        err.insert(kind, ContextValue::String(text));
+    }
     if !err.use_stderr() {
-        let out = style(Color::Auto, ctx.terminal.stdout, ctx);
+        let out = style(look.color, ctx.terminal.stdout, ctx);
         let text = if out.color { err.render().ansi().to_string() } else { err.render().to_string() };
         return match ctx.stdout.write_all(text.as_bytes()).and_then(|()| ctx.stdout.flush()) {
             Ok(()) => 0,
@@ -213,8 +229,10 @@ pub fn usage(err: &clap::Error, look: Look, ctx: &mut Context) -> u8 {
     let text = err.render().to_string();
     if look.json {
         let missing = err.kind() == ClapKind::DisplayHelpOnMissingArgumentOrSubcommand;
-        let first = if missing { "no command given" } else { text.lines().next().unwrap_or_default() };
-        let message = first.strip_prefix("error: ").unwrap_or(first);
+        // What is wrong may go on for several lines, until the first empty one.
+        let first =
+            text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
+        let message = if missing { "no command given" } else { first.trim_start_matches("error: ") };
         let tip = err
             .get(ContextKind::Suggested)
             .and_then(|_| text.lines().find_map(|line| line.trim().strip_prefix("tip: ")));
@@ -242,8 +260,9 @@ impl<'a> App<'a> {
     }
 
     pub fn look(&self) -> Look {
-        let style = style(self.global.color, self.ctx.terminal.stderr, self.ctx);
-        Look { json: self.global.json, quiet: self.global.quiet, style }
+        let color = self.global.color;
+        let style = style(color, self.ctx.terminal.stderr, self.ctx);
+        Look { json: self.global.json, quiet: self.global.quiet, color, style }
     }
 
     pub fn talk(&mut self) -> Talk<'_> {

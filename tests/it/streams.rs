@@ -18,8 +18,8 @@ fn a_reader_that_has_enough_ends_a_list_silently() {
     world.mint("demo");
     world.multiply("demo", MANY);
     for format in ["tsv", "csv", "json", "jsonl", "names", "table"] {
-        let ran =
-            world.shell(&format!("tokenctl list --format {format} | head -c 1 >head; echo ${{PIPESTATUS[@]}}"));
+        let ran = world
+            .shell(&format!("tokenctl list --format {format} | head -c 1 >head; echo ${{PIPESTATUS[@]}}"));
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("0 0\n", ""), "{format}");
         assert_eq!(fs::read(world.dir.path().join("head")).expect("a file").len(), 1);
     }

@@ -188,19 +188,19 @@ pub fn soon(child: &mut Child) -> ExitStatus {
 /// What a started process did, of what it wrote to pipes.
 #[track_caller]
 pub fn ended(mut child: Child) -> Ran {
-    let status = soon(&mut child);
-    let text = |stream: Option<&mut dyn Read>| {
-        let mut bytes = Vec::new();
-        if let Some(stream) = stream {
-            stream.read_to_end(&mut bytes).expect("a pipe");
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    Ran {
-        code: status.code().unwrap_or(-1),
-        out: text(child.stdout.as_mut().map(|it| it as &mut dyn Read)),
-        err: text(child.stderr.as_mut().map(|it| it as &mut dyn Read)),
+    fn text(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut stream) = stream {
+                stream.read_to_end(&mut bytes).expect("a pipe");
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
     }
+    let (out, err) = (text(child.stdout.take()), text(child.stderr.take()));
+    let status = soon(&mut child);
+    let joined = |text: thread::JoinHandle<String>| text.join().expect("a reader");
+    Ran { code: status.code().unwrap_or(-1), out: joined(out), err: joined(err) }
 }
 
 /// Fails the test unless this is a failure of this code and exit, in JSON.

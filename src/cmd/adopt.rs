@@ -21,7 +21,6 @@ use crate::store::{Store, StoreError};
 /// The fewest bits that a secret made elsewhere may have.
 const LEAST_BITS: f64 = 128.0;
 
-/// Make a token for a secret that exists already
 #[derive(Args)]
 pub struct Adopt {
     /// The name: letters, digits and . _ @ -

@@ -15,7 +15,6 @@ use crate::error::Error;
 use crate::store::{self, Sharing, Store};
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
-/// Create a token and hand its secret over, once
 #[derive(Args)]
 pub struct Create {
     /// The name: letters, digits and . _ @ -

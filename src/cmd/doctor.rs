@@ -10,7 +10,6 @@ use crate::error::Error;
 use crate::store::{self, Finding, Severity};
 use crate::ui::json::{DoctorDoc, FindingDoc};
 
-/// Look for damage, unsafe files, leftovers and broken rules: exit 3 if there is any
 #[derive(Args)]
 pub struct Doctor {
     /// Mend what can be mended without losing anything

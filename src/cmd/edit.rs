@@ -19,7 +19,6 @@ use crate::domain::token::{Role, Token};
 use crate::domain::when::{Clock, Timestamp};
 use crate::error::Error;
 
-/// Change what is said of tokens, their labels and their lifetime
 #[derive(Args)]
 pub struct Edit {
     /// The tokens, by name or id

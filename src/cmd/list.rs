@@ -25,9 +25,7 @@ enum Sort {
     LastUsed,
 }
 
-/// List the tokens, without those revoked or expired
 #[derive(Args)]
-#[command(visible_alias = "ls")]
 pub struct List {
     #[command(flatten)]
     filter: FilterArgs,

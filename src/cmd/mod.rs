@@ -103,21 +103,38 @@ pub struct Global {
 #[derive(Subcommand)]
 #[command(defer = true)]
 pub enum Verb {
+    /// Make the store
     Init(init::Init),
+    /// Create a token and hand its secret over, once
     Create(create::Create),
+    /// Make a token for a secret that exists already
     Adopt(adopt::Adopt),
+    /// List the tokens, without those revoked or expired
+    #[command(visible_alias = "ls")]
     List(list::List),
+    /// Show everything about one token
     Show(show::Show),
+    /// Give a token another name
     Rename(rename::Rename),
+    /// Change what is said of tokens, their labels and their lifetime
     Edit(edit::Edit),
+    /// Manage the scopes that exist, and those of a token
     Scopes(scopes::Scopes),
+    /// Pause tokens until they are enabled again
     Disable(disable::Disable),
+    /// End the pause of disabled tokens
     Enable(enable::Enable),
+    /// End tokens for good, at once
     Revoke(revoke::Revoke),
+    /// Give tokens a new secret; the old one stays good for its grace
     Rotate(rotate::Rotate),
+    /// Say whether a secret is good: exit 0 if so, 3 if not
     Verify(verify::Verify),
+    /// Show what happened, newest last
     Audit(audit::Audit),
+    /// Look for damage, unsafe files, leftovers and broken rules: exit 3 if there is any
     Doctor(doctor::Doctor),
+    /// Show the settings of the store, or change one
     Settings(settings::Settings),
 }
 

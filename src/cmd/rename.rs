@@ -10,7 +10,6 @@ use crate::domain::event::Action;
 use crate::domain::name::Name;
 use crate::error::Error;
 
-/// Give a token another name
 #[derive(Args)]
 pub struct Rename {
     /// The token, by name or id

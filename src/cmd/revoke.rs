@@ -15,7 +15,6 @@ use crate::domain::when::Timestamp;
 use crate::error::Error;
 use crate::store::Store;
 
-/// End tokens for good, at once
 #[derive(Args)]
 pub struct Revoke {
     #[command(flatten)]

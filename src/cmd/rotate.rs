@@ -25,7 +25,6 @@ use crate::error::Error;
 use crate::store::{Store, Write};
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
-/// Give tokens a new secret; the old one stays good for its grace
 #[derive(Args)]
 pub struct Rotate {
     #[command(flatten)]

@@ -11,7 +11,6 @@ use crate::store::{self, Store};
 use crate::ui::escape;
 use crate::ui::json::SettingsDoc;
 
-/// Show the settings of the store, or change one
 #[derive(Args)]
 pub struct Settings {
     /// prefix, default-ttl, max-ttl, grace, url, header, require-owner or require-description

@@ -64,7 +64,8 @@ impl DeliverError {
             Self::NotReplaced(_) => "`--force` replaces what it holds",
             Self::Uncertain { .. } => "revoke the token if somebody may have seen the secret",
             Self::Unconfirmed(_) => "the next change of the store, ten minutes from now, finishes it",
-            Self::Failed(_) | Self::Interrupted | Self::Cut(_) => return None,
+            Self::Failed(_) => "see to the receiver, then run the command again",
+            Self::Interrupted | Self::Cut(_) => return None,
         };
         Some(hint.to_owned())
     }

@@ -12,15 +12,18 @@ use std::path::{Path, PathBuf};
 use chrono::{Local, NaiveDate, NaiveTime, TimeZone};
 use rand::TryRng;
 use rand::rngs::SysRng;
+use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 use zeroize::Zeroizing;
 
 use crate::context::{Actor, Clock, Context, Job, JobEnd, Machine, Zone};
 
-/// The context of a real process. Turns core dumps off: one of them could hold a secret.
+/// The context of a real process. Turns core dumps off: one of them could hold a secret. What it makes is its user's
+/// alone until it is shared on purpose, and can be opened by him, whatever the umask was.
 pub fn context() -> Context {
     // A limit that cannot be lowered was lower still.
     let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Context {
         machine: Box::new(Host),
         stdin: streams::input(),

@@ -45,8 +45,11 @@ fn warning(code: &'static str, message: impl Into<String>) -> Finding {
 /// Looks at everything; changes nothing. An error means that the store cannot be opened even to look.
 pub fn examine(location: &Location, uid: u32, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
     let found = location.find()?;
-    let mut all: Vec<Finding> = location
-        .unsafe_files(&found)?
+    let mut wrong = location.unsafe_files(&found)?;
+    if !fs::symlink_metadata(&found.database).is_ok_and(|meta| meta.is_file()) && !wrong.is_empty() {
+        return Err(wrong.swap_remove(0).into());
+    }
+    let mut all: Vec<Finding> = wrong
         .into_iter()
         .map(|it| Finding {
             repairable: true,

@@ -60,9 +60,14 @@ impl StoreError {
         let detail = err.to_string();
         match err.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(lock::holders(path)),
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SchemaChanged) => {
-                Self::Damaged(detail)
-            }
+            // Every statement is ours and fits our tables: what SQLite cannot make sense of is in the file.
+            Some(
+                ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::SchemaChanged
+                | ErrorCode::TooBig
+                | ErrorCode::Unknown,
+            ) => Self::Damaged(detail),
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
                 Self::Unreadable { path: path.to_owned(), why: detail }
             }

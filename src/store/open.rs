@@ -53,9 +53,9 @@ impl Location {
         self.dir.join(DATABASE)
     }
 
-    /// Whether there is anything of the store's name, whatever it is.
+    /// Whether there is anything of the store's name, whatever it is, or might be where we may not look.
     pub fn exists(&self) -> bool {
-        fs::symlink_metadata(self.database()).is_ok_and(|_| true)
+        !fs::symlink_metadata(self.database()).is_err_and(|err| err.kind() == std::io::ErrorKind::NotFound)
     }
 
     /// The store's files, without opening them.

@@ -34,8 +34,8 @@ fn stdout_is_the_secret_and_stderr_the_talk() {
         ran.err,
         format!(
             "warning: made a new store at {}\n\
-             `demo` has the default lifetime of 90d; --ttl, --expires or --no-expiry set another\n\
              created `demo` ({}), expires 2027-02-20T12:00:00Z (in 3 months)\n\
+             the lifetime is the default, 90d; --ttl, --expires or --no-expiry set another\n\
              this secret is shown once; keep it now\n\
              use it: curl -H \"Authorization: Bearer $TOKEN\" https://…\n",
             path.display(),

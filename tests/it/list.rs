@@ -79,7 +79,7 @@ fn use_is_told_from_the_lack_of_a_record() {
     assert_eq!(world.names(&["--sort", "last-used"])[..2], ["once", "used"]);
     assert_eq!(world.names(&["--sort", "last-used", "--reverse"])[..2], ["used", "once"]);
     let table = || world.run(&["list", "--format", "table", "--columns", "name,last_used_at"]).ok().out;
-    assert_eq!(table(), "NAME   LAST USED\nnever  never\nonce   31 days ago\nused   now\nyoung  never\n");
+    assert_eq!(table(), "NAME   LAST USED\nnever  never\nonce   31 days ago\nused   just now\nyoung  never\n");
     for file in std::fs::read_dir(world.store()).unwrap().map(|entry| entry.unwrap().path()) {
         if file.file_name().unwrap().to_str().unwrap().starts_with("usage.") {
             std::fs::remove_file(file).unwrap();
@@ -100,7 +100,7 @@ fn an_instant_to_come_moves_only_ends_and_starts() {
     assert_eq!(at("2027-01-01", &["--status", "disabled"]), ["asleep"]);
     assert_eq!(at("2027-01-01", &["--expires-within", "60d", "--owner", "ann"]), ["admin"]);
     let ran = world.run(&["list", "--format", "table", "--at", "100d", "--columns", "name,expires_at"]).ok();
-    assert_eq!(ran.out, "NAME    EXPIRES\nasleep  2 months ago\nlater   never\n");
+    assert_eq!(ran.out, "NAME    EXPIRES\nasleep  3 months ago\nlater   never\n");
     assert_eq!(ran.err, "+4 hidden (revoked or expired), --all shows them\n");
     for past in ["2026-11-22T12:00:00Z", "2026-01-01"] {
         world.refuses(&["list", "--at", past], 2, "usage");
@@ -228,10 +228,10 @@ fn a_terminal_gets_a_table_and_what_it_hides() {
     let expected = format!(
         "\
 NAME    STATUS    EXPIRES      LAST USED  OWNER  SCOPES             ID            CREATED
-admin   active    in 2 months  never      ann    admin              {}  64 minutes ago
-asleep  disabled  in 19 days   never      -      other              {}  61 minutes ago
+admin   active    in 3 months  never      ann    admin              {}  64 minutes ago
+asleep  disabled  in 20 days   never      -      other              {}  61 minutes ago
 later   pending   never        never      Bob    events:read,other  {}  62 minutes ago
-reader  active    in 8 days    never      ann    events:read        {}  63 minutes ago
+reader  active    in 9 days    never      ann    events:read        {}  63 minutes ago
 ",
         id("admin"),
         id("asleep"),

@@ -130,7 +130,7 @@ fn they_rule_what_is_made_after() {
     }
     let ran = world.run(&["create", "new"]).ok();
     assert!(ran.out.starts_with("acme_") && ran.out.len() == 44, "{}", ran.out.len());
-    assert!(ran.err.contains("the default lifetime of 7d"), "{}", ran.err);
+    assert!(ran.err.contains("the lifetime is the default, 7d;"), "{}", ran.err);
     assert!(
         ran.err.ends_with("use it: curl -H \"X-Api-Key: $TOKEN\" https://api.example/v1\n"),
         "{}",

@@ -23,7 +23,7 @@ fn a_page_tells_everything_about_a_token() {
   owner        ann
   labels       a=b, env=prod
   created      2026-11-22T12:00:00Z (3 days ago) by tester
-  expires      2027-01-21T12:00:00Z (in 56 days)
+  expires      2027-01-21T12:00:00Z (in 57 days)
   valid from   2026-11-24T12:00:00Z (25 hours ago)
   lifetime     60d for every new secret
   rotation     every 30d
@@ -31,10 +31,10 @@ fn a_page_tells_everything_about_a_token() {
   last used    2026-11-25T12:00:00Z (65 minutes ago)
   disabled     2026-11-25T13:00:00Z (5 minutes ago)
 scopes
-  admin        last asked for 65 minutes ago
+  admin        asked for 65 minutes ago
   events:read  -
 secrets
-  {}  current  disabled  ends in 56 days  used 65 minutes ago
+  {}  current  disabled  ends in 57 days  used 65 minutes ago
 events
   2026-11-22T12:00:00Z  create   tester  start
   2026-11-22T12:00:00Z  confirm  tester

@@ -1,0 +1,219 @@
+//! Real processes in odd places: shells, pipes that nobody reads, killed halfway.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{Ran, World, have, program_path, run};
+
+/// Longer than anything takes on a busy machine, shorter than the patience of a writer that waits for a lock.
+pub const PROMPT: Duration = Duration::from_secs(10);
+
+impl World {
+    /// A world whose store the real program made, by the real clock.
+    pub fn of_processes() -> Self {
+        let world = Self::new();
+        world.real(&["init"], b"").ok();
+        world
+    }
+
+    /// Has the real program create a token. Returns its secret.
+    #[track_caller]
+    pub fn mint(&self, name: &str) -> String {
+        self.real(&["create", name], b"").ok().line().to_owned()
+    }
+
+    /// `show --json` by the real program.
+    #[track_caller]
+    pub fn look_at(&self, name: &str) -> Value {
+        self.real(&["show", name, "--json"], b"").ok().json()
+    }
+
+    /// A command in bash, which finds the real program as `tokenctl` and the store in its environment.
+    pub fn bash(&self, script: &str) -> Command {
+        let mut command = Command::new("bash");
+        let programs = program_path().parent().expect("a directory");
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .env_clear()
+            .env("PATH", format!("{}:{path}", programs.display()))
+            .env("TOKENCTL_STORE", self.store())
+            .current_dir(self.dir.path())
+            .args(["--norc", "-c", script]);
+        command
+    }
+
+    /// Runs a script in bash, with nothing on stdin.
+    #[track_caller]
+    pub fn shell(&self, script: &str) -> Ran {
+        run(&mut self.bash(script), b"")
+    }
+
+    /// Starts the program with this as its stdout.
+    #[track_caller]
+    pub fn start(&self, args: &[&str], stdout: impl Into<Stdio>) -> Child {
+        self.program()
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts")
+    }
+
+    /// Runs the program with a stdout whose reader went away before.
+    #[track_caller]
+    pub fn unread(&self, args: &[&str], input: &[u8]) -> Ran {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let mut child = self
+            .program()
+            .args(args)
+            .stdin(Stdio::piped())
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let _ = child.stdin.take().expect("a pipe").write_all(input);
+        ended(child)
+    }
+
+    /// Whether the log and every object hold together.
+    #[track_caller]
+    pub fn is_sound(&self) {
+        self.real(&["audit", "verify"], b"").ok();
+        self.real(&["doctor"], b"").ok();
+    }
+
+    /// Copies of a token until there are `count`, which only `list` and the like may look at.
+    pub fn multiply(&self, name: &str, count: usize) {
+        self.sql(&format!(
+            "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             INSERT INTO token (id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
+               created_at, created_by, disabled_at, revoked_at)
+             SELECT printf('copy%08d', i), name || printf('-%08d', i), description, owner, icon, ttl, until,
+               not_before, rotate_every, grace, created_at, created_by, disabled_at, revoked_at
+             FROM n, token WHERE name = '{name}';
+             INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
+             SELECT copy.row, randomblob(32), hint, secret.created_at, secret.expires_at, delivered_at
+             FROM token AS copy, token AS original JOIN secret ON secret.token = original.row
+             WHERE copy.id LIKE 'copy%' AND original.name = '{name}';"
+        ));
+    }
+
+    /// Kills a `create` before its commit number `commit` takes the journal away. False where that is impossible.
+    #[track_caller]
+    pub fn kill_at_commit(&self, name: &str, commit: usize) -> bool {
+        if !have("strace") {
+            return false;
+        }
+        let script = format!(
+            "exec strace -f -o /dev/null -e trace=unlink -e inject=unlink:signal=SIGKILL:when={commit} tokenctl create {name}"
+        );
+        let ran = run(&mut self.bash(&script), b"");
+        assert_eq!(ran.code, -1, "not killed: {ran:?}");
+        assert!(self.store().join("tokens.db-journal").exists(), "no journal was left");
+        true
+    }
+}
+
+/// A pipe into which nothing more goes: its reading end, and its writing end.
+pub fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
+    let (reader, writer) = io::pipe().expect("a pipe");
+    let mut filler = writer.try_clone().expect("a pipe");
+    // A write of one byte at a time fails only when not even one fits.
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).expect("a flag");
+    while filler.write(b"x").is_ok() {}
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).expect("a flag");
+    (reader, writer)
+}
+
+/// A terminal: the test's end, and the program's.
+pub fn terminal() -> (File, OwnedFd) {
+    use rustix::pty::OpenptFlags;
+    let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    rustix::pty::grantpt(&ours).expect("a terminal");
+    rustix::pty::unlockpt(&ours).expect("a terminal");
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let name = rustix::pty::ptsname(&ours, Vec::new()).expect("a terminal");
+    let theirs = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).expect("a terminal");
+    (File::from(ours), theirs)
+}
+
+/// Waits until a process sleeps in a write to descriptor `fd`'s file, as the kernel tells.
+#[track_caller]
+pub fn wait_until_stuck(child: &mut Child) {
+    let start = Instant::now();
+    let path = format!("/proc/{}/wchan", child.id());
+    let stat = format!("/proc/{}/stat", child.id());
+    let mut seen = 0;
+    // Asleep at the same place for a while: only the blocked write is that long.
+    let mut last = (String::new(), String::new());
+    while seen < 10 {
+        assert!(child.try_wait().expect("a child").is_none(), "it ended instead of waiting");
+        assert!(start.elapsed() < Duration::from_secs(60), "it never waited");
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let stat = read(&stat);
+        let after = stat.rsplit(')').next().unwrap_or_default();
+        let fields: Vec<&str> = after.split_whitespace().collect();
+        // State, and the ticks spent: fields 3, 14 and 15 of proc(5).
+        let now = (read(&path), format!("{:?}", (fields.first(), fields.get(11), fields.get(12))));
+        seen = if now == last && now.1.contains("\"S\"") { seen + 1 } else { 0 };
+        last = now;
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The end of a process that must come soon; without it the process is killed and the test fails.
+#[track_caller]
+pub fn soon(child: &mut Child) -> ExitStatus {
+    let start = Instant::now();
+    while start.elapsed() < PROMPT {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    panic!("it does not end");
+}
+
+/// What a started process did, of what it wrote to pipes.
+#[track_caller]
+pub fn ended(mut child: Child) -> Ran {
+    fn text(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut stream) = stream {
+                stream.read_to_end(&mut bytes).expect("a pipe");
+            }
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    }
+    let (out, err) = (text(child.stdout.take()), text(child.stderr.take()));
+    let status = soon(&mut child);
+    let joined = |text: thread::JoinHandle<String>| text.join().expect("a reader");
+    Ran { code: status.code().unwrap_or(-1), out: joined(out), err: joined(err) }
+}
+
+/// Fails the test unless this is a failure of this code and exit, in JSON.
+#[track_caller]
+pub fn assert_failure(ran: &Ran, code: &str, exit: i32) -> Value {
+    assert_eq!(ran.code, exit, "{ran:?}");
+    let failure = ran.failure();
+    assert_eq!((failure["code"].as_str(), failure["exit"].as_i64()), (Some(code), Some(i64::from(exit))));
+    failure
+}
+
+/// The mode bits of a file itself.
+pub fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::symlink_metadata(path).expect("a file").mode() & 0o7777
+}

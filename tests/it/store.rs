@@ -1,0 +1,467 @@
+//! A store that is not there, not ours, or not safe: a clear error, exit 6, and not one byte changed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use rusqlite::Connection;
+
+use crate::processes::{assert_failure, ended, mode};
+use crate::support::{Ran, World, have, run};
+
+/// A secret of our shape that no store knows.
+const UNKNOWN: &str = "nobody-knows-this-secret-at-all";
+
+/// Every command that needs a store.
+const ALL: [&[&str]; 22] = [
+    &["list"],
+    &["show", "demo"],
+    &["audit"],
+    &["audit", "head"],
+    &["audit", "verify"],
+    &["verify"],
+    &["settings"],
+    &["settings", "grace"],
+    &["settings", "grace", "1h"],
+    &["scopes", "list"],
+    &["scopes", "define", "events:read"],
+    &["scopes", "add", "demo", "events:read", "--allow-widen"],
+    &["rename", "demo", "other"],
+    &["edit", "demo", "--owner", "ann"],
+    &["disable", "demo"],
+    &["enable", "demo"],
+    &["revoke", "demo", "--yes"],
+    &["revoke", "--owner", "ann", "--yes"],
+    &["doctor"],
+    &["create", "new"],
+    &["adopt", "new"],
+    &["init"],
+];
+
+/// The three that make a missing store.
+fn makes(args: &[&str]) -> bool {
+    matches!(args[0], "create" | "adopt" | "init")
+}
+
+/// Runs the program as JSON, with a secret on stdin; it must end soon.
+#[track_caller]
+fn ask(world: &World, args: &[&str]) -> Ran {
+    let mut child = world
+        .program()
+        .args(args)
+        .arg("--json")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let _ = child.stdin.take().expect("a pipe").write_all(UNKNOWN.as_bytes());
+    ended(child)
+}
+
+/// A store with one token, made by the real program.
+fn sound() -> World {
+    let world = World::of_processes();
+    world.mint("demo");
+    world
+}
+
+/// Whatever lies below a directory: kind, mode and content by path.
+fn everything(dir: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
+    let mut all = BTreeMap::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(path) = open.pop() {
+        let Ok(meta) = fs::symlink_metadata(&path) else { continue };
+        let mut content = Vec::new();
+        if meta.is_dir() {
+            open.extend(
+                fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path()),
+            );
+        } else if meta.is_symlink() {
+            content = fs::read_link(&path).expect("a link").into_os_string().into_encoded_bytes();
+        } else if meta.is_file() {
+            content = fs::read(&path).expect("a file");
+        }
+        all.insert(path, (meta.mode(), content));
+    }
+    all
+}
+
+/// Every command fails so and changes nothing; `doctor` may report instead what it found.
+#[track_caller]
+fn refused(world: &World, code: &str, hint: &str) {
+    let before = everything(world.dir.path());
+    for args in ALL {
+        let ran = ask(world, args);
+        assert!(before == everything(world.dir.path()), "{code}: {args:?} changed something: {ran:?}");
+        if args[0] == "doctor" && ran.code == 3 {
+            assert!(!ran.json()["ok"].as_bool().expect("a truth value"), "{code}: {ran:?}");
+            continue;
+        }
+        assert_eq!(ran.code, 6, "{code}: {args:?} {ran:?}");
+        let failure = assert_failure(&ran, code, 6);
+        let said = failure["hint"].as_str().unwrap_or_default();
+        assert!(said.contains(hint), "{code}: {args:?} hints `{said}`");
+    }
+}
+
+#[test]
+fn without_a_store_nothing_is_made_but_by_the_verbs_that_make_one() {
+    for args in ALL.into_iter().filter(|args| !makes(args)) {
+        for parent in [true, false] {
+            let world = World::new();
+            if parent {
+                fs::create_dir(world.store()).expect("a directory");
+                fs::set_permissions(world.store(), Permissions::from_mode(0o700)).expect("a mode");
+            }
+            let failure = assert_failure(&ask(&world, args), "store_missing", 6);
+            assert!(failure["hint"].as_str().expect("a hint").contains("tokenctl init"), "{failure}");
+            assert_eq!(world.store().exists(), parent, "{args:?}");
+            assert_eq!(fs::read_dir(world.store()).map_or(0, |entries| entries.count()), 0, "{args:?}");
+        }
+    }
+    for args in ALL.into_iter().filter(|args| makes(args)) {
+        let world = World::new();
+        ask(&world, args).ok();
+        assert!(world.database().exists(), "{args:?}");
+        world.is_sound();
+    }
+}
+
+#[test]
+fn a_secret_that_cannot_be_one_needs_no_store() {
+    let world = World::new();
+    let other = sound().mint("another");
+    let mut wrong = other.clone().into_bytes();
+    wrong[10] = if wrong[10] == b'a' { b'b' } else { b'a' };
+    for input in [&wrong[..], b"", b"short", b"with a space in it, and long"] {
+        assert_eq!(world.real(&["verify"], input).exit(3).line(), "malformed");
+    }
+    assert_failure(&world.real(&["verify", "--json"], other.as_bytes()), "store_missing", 6);
+}
+
+#[test]
+fn a_file_that_is_no_store_is_foreign() {
+    for content in [&b""[..], b"x", b"SQLite format 3\0", &b"name = value\n".repeat(100), &[0; 8192]] {
+        let world = sound();
+        fs::write(world.database(), content).expect("a file");
+        refused(&world, "store_foreign", "--store DIR");
+    }
+}
+
+#[test]
+fn the_database_of_another_program_is_foreign() {
+    for sql in [
+        "CREATE TABLE cookie (x)",
+        "PRAGMA application_id = 7; PRAGMA user_version = 1; CREATE TABLE token (x)",
+    ] {
+        let world = sound();
+        fs::remove_file(world.database()).expect("a file");
+        world.sql(sql);
+        fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("a mode");
+        refused(&world, "store_foreign", "--store DIR");
+    }
+    let world = sound();
+    world.sql("PRAGMA application_id = 0");
+    refused(&world, "store_foreign", "--store DIR");
+}
+
+#[test]
+fn a_newer_store_is_left_alone() {
+    for version in ["2", "99", "2147483647", "-1"] {
+        let world = sound();
+        world.sql(&format!("PRAGMA user_version = {version}"));
+        refused(&world, "store_newer", "newer tokenctl");
+    }
+}
+
+#[test]
+fn a_store_that_was_cut_is_damaged() {
+    let whole = fs::metadata(sound().database()).expect("a file").len();
+    for len in [100, 1000, 4096, 8192, whole / 2, whole - 4096] {
+        let world = sound();
+        File::options()
+            .write(true)
+            .open(world.database())
+            .and_then(|file| file.set_len(len))
+            .expect("a file");
+        refused(&world, "store_damaged", "doctor");
+    }
+}
+
+#[test]
+fn a_store_with_garbage_in_its_schema_is_damaged() {
+    let world = sound();
+    let file = File::options().write(true).open(world.database()).expect("a file");
+    file.write_all_at(&[0xa5; 4096 - 100], 100).expect("a file");
+    refused(&world, "store_damaged", "doctor");
+}
+
+/// Everything that a changed byte of the header may lead to: damaged, foreign, newer, or nothing at all because the
+/// byte means nothing. Never another failure, and never a change by a reader.
+#[test]
+fn each_byte_of_the_header_is_looked_at() {
+    let world = sound();
+    let good = fs::read(world.database()).expect("a file");
+    let mut codes = BTreeMap::<String, usize>::new();
+    for at in 0..100 {
+        let mut bad = good.clone();
+        bad[at] ^= 0xff;
+        fs::write(world.database(), &bad).expect("a file");
+        for args in [&["list"][..], &["create", "new"]] {
+            let ran = ask(&world, args);
+            let code = if ran.code == 0 {
+                "none".to_owned()
+            } else {
+                assert_eq!(ran.code, 6, "byte {at}: {args:?} {ran:?}");
+                assert!(bad == fs::read(world.database()).expect("a file"), "byte {at}: {args:?}");
+                ran.failure()["code"].as_str().expect("a code").to_owned()
+            };
+            *codes.entry(code).or_default() += 1;
+            assert!(!world.store().join("tokens.db-journal").exists(), "byte {at}: {args:?}");
+        }
+    }
+    for code in ["store_damaged", "store_foreign", "store_newer"] {
+        assert!(codes.contains_key(code), "{codes:?}");
+    }
+}
+
+#[test]
+fn garbage_in_any_page_breaks_no_command() {
+    let world = sound();
+    world.multiply("demo", 200);
+    let good = fs::read(world.database()).expect("a file");
+    let mut found = 0;
+    for page in 1..good.len() / 4096 {
+        let mut bad = good.clone();
+        for (at, byte) in bad[page * 4096..(page + 1) * 4096].iter_mut().enumerate() {
+            *byte = u8::try_from(at * 31 % 251).expect("a byte");
+        }
+        fs::write(world.database(), &bad).expect("a file");
+        for args in
+            [&["list", "--all"][..], &["show", "demo"], &["audit", "verify"], &["doctor"], &["verify"]]
+        {
+            let ran = ask(&world, args);
+            assert!(matches!(ran.code, 0 | 3 | 4 | 6), "page {page}: {args:?} {ran:?}");
+            if ran.code == 6 {
+                // A page of free space is nobody's.
+                assert_failure(&ran, "store_damaged", 6);
+            }
+            found += i32::from(args[0] == "doctor" && ran.code != 0);
+            assert!(bad == fs::read(world.database()).expect("a file"), "page {page}: {args:?}");
+        }
+    }
+    assert_eq!(usize::try_from(found), Ok(good.len() / 4096 - 1), "doctor overlooked a page");
+}
+
+#[test]
+fn a_store_with_more_than_its_tables_is_damaged() {
+    for sql in [
+        "CREATE TABLE more (x)",
+        "CREATE INDEX more ON token (owner)",
+        "CREATE VIEW more AS SELECT * FROM token",
+        "CREATE TRIGGER more AFTER INSERT ON token BEGIN DELETE FROM audit; END",
+        "CREATE TABLE more (x); DROP TABLE more; DROP INDEX audit_subject",
+        "ALTER TABLE token ADD COLUMN more TEXT",
+        "DROP TABLE granted",
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (grace >= 0)', '') WHERE name = 'token'",
+    ] {
+        let world = sound();
+        world.sql(sql);
+        refused(&world, "store_damaged", "doctor");
+    }
+}
+
+#[test]
+fn a_store_in_another_journal_mode_is_damaged() {
+    let world = sound();
+    let conn = Connection::open(world.database()).expect("the database");
+    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).expect("a mode");
+    conn.close().expect("the database");
+    refused(&world, "store_damaged", "doctor");
+}
+
+#[test]
+fn what_is_not_a_file_is_not_opened() {
+    let not_a_file = |make: &dyn Fn(&World)| {
+        let world = sound();
+        fs::rename(world.database(), world.dir.path().join("aside.db")).expect("a file");
+        make(&world);
+        refused(&world, "store_unsafe", "move it away");
+    };
+    not_a_file(&|world| fs::create_dir(world.database()).expect("a directory"));
+    not_a_file(&|world| symlink("../aside.db", world.database()).expect("a link"));
+    not_a_file(&|world| symlink("/nowhere/at/all", world.database()).expect("a link"));
+    not_a_file(&|world| drop(UnixListener::bind(world.database()).expect("a socket")));
+    if have("mkfifo") {
+        not_a_file(&|world| {
+            run(std::process::Command::new("mkfifo").arg(world.database()), b"").ok();
+        });
+    }
+}
+
+#[test]
+fn files_of_use_that_are_not_files_are_not_waited_for() {
+    if !have("mkfifo") {
+        return;
+    }
+    let world = sound();
+    let secret = world.mint("other");
+    for name in ["usage.secrets", "usage.scopes"] {
+        fs::remove_file(world.store().join(name)).expect("a file");
+        run(std::process::Command::new("mkfifo").arg(world.store().join(name)), b"").ok();
+    }
+    for args in [&["list"][..], &["show", "demo"], &["edit", "demo", "--owner", "ann"], &["create", "new"]] {
+        ask(&world, args).ok();
+    }
+    ask(&world, &["doctor"]).exit(3);
+    fs::write(world.dir.path().join("secret"), &secret).expect("a file");
+    let file = world.dir.path().join("secret");
+    ask(&world, &["verify", "--secret-file", file.to_str().expect("UTF-8")]).ok();
+    // A link is not followed either, to be written through.
+    let aside = world.dir.path().join("aside");
+    fs::write(&aside, [0; 64]).expect("a file");
+    for name in ["usage.secrets", "usage.scopes"] {
+        fs::remove_file(world.store().join(name)).expect("a file");
+        symlink(&aside, world.store().join(name)).expect("a link");
+    }
+    ask(&world, &["verify", "--secret-file", file.to_str().expect("UTF-8")]).ok();
+    assert_eq!(fs::read(&aside).expect("a file"), [0; 64]);
+}
+
+#[test]
+fn what_others_may_write_is_not_trusted() {
+    for (below, bits) in
+        [("tokens.db", 0o666), ("tokens.db", 0o660), ("tokens.db", 0o602), ("", 0o777), ("", 0o770)]
+    {
+        let world = sound();
+        let path = world.store().join(below);
+        fs::set_permissions(path, Permissions::from_mode(bits)).expect("a mode");
+        refused(&world, "store_unsafe", "chmod go-w ");
+    }
+    let world = sound();
+    fs::set_permissions(world.dir.path(), Permissions::from_mode(0o777)).expect("a mode");
+    refused(&world, "store_unsafe", "chmod go-w ");
+    // In a sticky directory nobody can replace what is another's.
+    fs::set_permissions(world.dir.path(), Permissions::from_mode(0o1777)).expect("a mode");
+    world.is_sound();
+    world.mint("sticky");
+}
+
+#[test]
+fn no_store_is_made_where_others_may_replace_it() {
+    let world = World::new();
+    fs::set_permissions(world.dir.path(), Permissions::from_mode(0o777)).expect("a mode");
+    for args in [&["init"][..], &["create", "demo"], &["adopt", "demo"]] {
+        assert_failure(&ask(&world, args), "store_unsafe", 6);
+        assert!(!world.store().exists(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_a_file_is_no_store() {
+    let world = World::new();
+    fs::write(world.store(), "text").expect("a file");
+    for args in ALL {
+        assert_failure(&ask(&world, args), "store_unreadable", 6);
+        assert_eq!(fs::read(world.store()).expect("a file"), b"text");
+    }
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    if !have("bash") {
+        return;
+    }
+    for umask in ["000", "022", "077", "777"] {
+        let world = World::new();
+        for command in ["create demo", "create other", "edit demo --owner ann"] {
+            world.shell(&format!("umask {umask}; tokenctl {command}")).ok();
+        }
+        assert_eq!(mode(&world.store()), 0o700, "umask {umask}");
+        let mut files: Vec<_> = world.bytes().into_iter().map(|(name, _)| name).collect();
+        files.sort();
+        assert_eq!(files, ["tokens.db", "usage.scopes", "usage.secrets"]);
+        for name in files {
+            assert_eq!(mode(&world.store().join(&name)), 0o600, "umask {umask}: {name:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_changes_no_byte_and_leaves_no_file() {
+    let world = sound();
+    let before = everything(world.dir.path());
+    for args in ALL.into_iter().filter(|args| {
+        matches!(args[0], "list" | "show" | "audit" | "verify" | "doctor")
+            || matches!(args, ["settings"] | ["settings", "grace"] | ["scopes", "list"])
+    }) {
+        assert!(matches!(world.real(args, UNKNOWN.as_bytes()).code, 0 | 3), "{args:?}");
+        assert!(before == everything(world.dir.path()), "{args:?}");
+    }
+}
+
+#[test]
+fn a_killed_writer_stops_no_reader_and_the_next_write_undoes_its_half() {
+    for commit in [1, 2] {
+        let world = sound();
+        let secret = world.mint("other");
+        if !world.kill_at_commit("half", commit) {
+            return;
+        }
+        fs::create_dir(world.dir.path().join("tmp")).expect("a directory");
+        let before = everything(&world.store());
+        let read = |args: &[&str]| {
+            let mut program = world.program();
+            let ran = run(program.env("TMPDIR", world.dir.path().join("tmp")).args(args), secret.as_bytes());
+            // A use may be recorded, in its own file.
+            let after = everything(&world.store());
+            let database = |files: &BTreeMap<PathBuf, (u32, Vec<u8>)>| {
+                let mut files = files.clone();
+                files.retain(|path, _| !path.to_string_lossy().contains("usage."));
+                files
+            };
+            assert!(database(&before) == database(&after), "{args:?} changed something");
+            assert_eq!(everything(&world.dir.path().join("tmp")).len(), 1, "{args:?} left something");
+            ran
+        };
+        // The first commit would make the token, the second confirm it.
+        let names = if commit == 1 { "demo\nother\n" } else { "demo\nhalf\nother\n" };
+        assert_eq!(read(&["list", "--format", "names"]).ok().out, names);
+        assert_eq!(read(&["verify"]).ok().line(), "valid other");
+        read(&["show", "demo"]).ok();
+        read(&["audit", "verify"]).ok();
+        let doctor = read(&["doctor", "--json"]).exit(3).json();
+        assert_eq!(doctor["findings"][0]["code"], "leftover", "{doctor}");
+        assert_eq!(doctor["findings"].as_array().map(Vec::len), Some(1), "{doctor}");
+
+        world.mint("third");
+        assert!(!world.store().join("tokens.db-journal").exists());
+        let names = world.real(&["list", "--format", "names"], b"").ok().out;
+        assert_eq!(names, if commit == 1 { "demo\nother\nthird\n" } else { "demo\nhalf\nother\nthird\n" });
+        world.is_sound();
+    }
+}
+
+#[test]
+fn a_journal_that_is_none_is_ignored_or_refused_but_never_followed() {
+    let world = sound();
+    let secret = world.mint("other");
+    let journal = world.store().join("tokens.db-journal");
+    fs::write(&journal, b"").expect("a file");
+    assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid other");
+    fs::write(&journal, vec![0xa5; 9000]).expect("a file");
+    let ran = world.real(&["verify"], secret.as_bytes());
+    assert!(matches!(ran.code, 0 | 6), "{ran:?}");
+    fs::remove_file(&journal).expect("a file");
+    let aside = world.dir.path().join("aside");
+    fs::write(&aside, vec![0xa5; 9000]).expect("a file");
+    symlink(&aside, &journal).expect("a link");
+    let ran = world.real(&["create", "new"], b"");
+    assert!(matches!(ran.code, 0 | 6 | 7), "{ran:?}");
+    assert_eq!(fs::read(&aside).expect("a file"), vec![0xa5; 9000]);
+}

@@ -1,0 +1,251 @@
+//! What standard output may be: a closed pipe, a full disk, nothing at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::process::Stdio;
+
+use crate::processes::{assert_failure, ended, full_pipe, wait_until_stuck};
+use crate::support::{Ran, World, have, program, run};
+
+/// More than a pipe holds.
+const MANY: usize = 3_000;
+
+#[test]
+fn a_reader_that_has_enough_ends_a_list_silently() {
+    if !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    world.mint("demo");
+    world.multiply("demo", MANY);
+    for format in ["tsv", "csv", "json", "jsonl", "names", "table"] {
+        let ran = world
+            .shell(&format!("tokenctl list --format {format} | head -c 1 >head; echo ${{PIPESTATUS[@]}}"));
+        assert_eq!((ran.out.as_str(), ran.err.as_str()), ("0 0\n", ""), "{format}");
+        assert_eq!(fs::read(world.dir.path().join("head")).expect("a file").len(), 1);
+    }
+    let ran = world.shell("tokenctl list | head -1 | cut -f2; echo ${PIPESTATUS[@]}");
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("demo\n0 0 0\n", ""));
+    let ran = world.shell("tokenctl list --sort created | head -1 | wc -l; echo ${PIPESTATUS[@]}");
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("1\n0 0 0\n", ""));
+}
+
+#[test]
+fn without_a_reader_what_only_shows_ends_with_0() {
+    let world = World::of_processes();
+    world.mint("demo");
+    for args in [
+        &["list"][..],
+        &["list", "--json"],
+        &["list", "--format", "table"],
+        &["show", "demo"],
+        &["show", "demo", "--json"],
+        &["audit"],
+        &["audit", "--json"],
+        &["audit", "--token", "demo"],
+        &["audit", "head"],
+        &["settings"],
+        &["--help"],
+        &["create", "--help"],
+        &["--version"],
+    ] {
+        let ran = world.unread(args, b"");
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{args:?}");
+    }
+}
+
+#[test]
+fn without_a_reader_an_answer_keeps_its_code() {
+    let world = World::of_processes();
+    let secret = world.mint("demo");
+    for json in [&[][..], &["--json"]] {
+        let unread = |args: &[&str], input: &str| {
+            let ran = world.unread(&[args, json].concat(), input.as_bytes());
+            assert_eq!(ran.err, "", "{args:?}");
+            ran.code
+        };
+        assert_eq!(unread(&["verify"], &secret), 0);
+        assert_eq!(unread(&["verify", "--scope", "admin"], &secret), 3);
+        assert_eq!(unread(&["verify"], "nobody-knows-this-secret"), 3);
+        assert_eq!(unread(&["doctor"], ""), 0);
+        assert_eq!(unread(&["audit", "verify"], ""), 0);
+    }
+    world.sql("UPDATE token SET owner = 'mallory'");
+    for json in [&[][..], &["--json"]] {
+        assert_eq!(world.unread(&[&["doctor"], json].concat(), b"").code, 3);
+        assert_eq!(world.unread(&[&["audit", "verify"], json].concat(), b"").code, 3);
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_is_a_failure() {
+    let world = World::of_processes();
+    let secret = world.mint("demo");
+    fs::write(world.dir.path().join("secret"), secret).expect("a file");
+    let secret = world.dir.path().join("secret");
+    let secret = secret.to_str().expect("UTF-8");
+    let into_full = |args: &[&str]| {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+        ended(world.start(args, full))
+    };
+    for args in [
+        &["list"][..],
+        &["list", "--format", "names"],
+        &["show", "demo"],
+        &["audit"],
+        &["audit", "head"],
+        &["settings"],
+        &["doctor"],
+        &["verify", "--secret-file", secret],
+        &["--help"],
+    ] {
+        let ran = into_full(args);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{args:?} {ran:?}");
+        assert!(ran.err.starts_with("error: cannot write the output: "), "{args:?} {ran:?}");
+        if !args.contains(&"--format") {
+            assert_failure(&into_full(&[args, &["--json"]].concat()), "io", 1);
+        }
+    }
+}
+
+#[test]
+fn the_bare_program_helps_on_stderr() {
+    let ran = run(&mut program(), b"");
+    assert_eq!((ran.code, ran.out.as_str()), (2, ""));
+    assert!(ran.err.contains("Usage: tokenctl"), "{}", ran.err);
+    let json = run(program().arg("--json"), b"");
+    assert_eq!(json.out, "");
+    assert_failure(&json, "usage", 2);
+}
+
+/// The places that cannot take a secret, and whether that is seen before anything is written to the store.
+const NOWHERE: [(&str, bool); 3] = [(">&-", true), (">/dev/null", true), (">/dev/full", false)];
+
+#[test]
+fn a_secret_without_a_receiver_is_never_made() {
+    if !have("bash") {
+        return;
+    }
+    for (redirection, beforehand) in NOWHERE {
+        for json in ["", "--json"] {
+            let world = World::of_processes();
+            world.mint("other");
+            let before = world.bytes();
+            let ran = world.shell(&format!("tokenctl create demo {json} {redirection}"));
+            assert_eq!(world.bytes() == before, beforehand, "{redirection}");
+            fails_and_changes_nothing(&world, &ran, !json.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_secret_without_a_receiver_makes_no_store() {
+    if !have("bash") {
+        return;
+    }
+    for (redirection, _) in NOWHERE.into_iter().filter(|(_, beforehand)| *beforehand) {
+        let world = World::new();
+        let ran = world.shell(&format!("tokenctl create demo {redirection}"));
+        assert_eq!(ran.code, 7, "{redirection} {ran:?}");
+        assert!(!world.store().exists(), "{redirection}");
+    }
+}
+
+#[test]
+fn a_receiver_that_went_away_gets_no_token() {
+    for json in [&[][..], &["--json"]] {
+        let world = World::of_processes();
+        let ran = world.unread(&[&["create", "demo"], json].concat(), b"");
+        fails_and_changes_nothing(&world, &ran, !json.is_empty());
+    }
+}
+
+#[test]
+fn a_receiver_that_goes_away_while_it_is_written_to_gets_no_token() {
+    for json in [&[][..], &["--json"]] {
+        let world = World::of_processes();
+        let (reader, writer) = full_pipe();
+        let mut child = world.start(&[&["create", "demo"], json].concat(), writer);
+        wait_until_stuck(&mut child);
+        assert_eq!(world.look_at("demo")["status"], "provisional");
+        drop(reader);
+        fails_and_changes_nothing(&world, &ended(child), !json.is_empty());
+    }
+}
+
+#[test]
+fn a_file_that_cannot_grow_gets_no_token() {
+    if !have("bash") {
+        return;
+    }
+    // A limit far above the size of the database, and a file that leaves ten bytes of it.
+    const LIMIT: u64 = 64 << 20;
+    for json in ["", "--json"] {
+        let world = World::of_processes();
+        let target = world.dir.path().join("out");
+        File::create(&target).and_then(|file| file.set_len(LIMIT - 10)).expect("a sparse file");
+        let script = format!("trap '' XFSZ; ulimit -f {}; tokenctl create demo {json} >>out", LIMIT >> 10);
+        let ran = world.shell(&script);
+        fails_and_changes_nothing(&world, &ran, !json.is_empty());
+        assert_eq!(fs::metadata(&target).expect("a file").len(), LIMIT, "the disk was not full");
+    }
+}
+
+#[test]
+fn a_full_disk_gets_no_token() {
+    if !have("unshare") || !have("mount") {
+        return;
+    }
+    let world = World::of_processes();
+    fs::create_dir(world.dir.path().join("disk")).expect("a directory");
+    // A disk of this process alone, full but for ten bytes in the last page of the file.
+    let script = "[ -n \"$ALONE\" ] || exec env ALONE=1 unshare --mount bash --norc -c \"$0\" \"$0\"
+        mount -t tmpfs -o size=64k none disk || exit 99
+        { head -c 4086 /dev/zero >disk/out; cat /dev/zero >disk/rest; } 2>/dev/null
+        tokenctl create demo >>disk/out; code=$?
+        wc -c <disk/out; exit $code";
+    let ran = run(world.bash(script).arg(script), b"");
+    if ran.code == 99 || ran.err.starts_with("unshare: ") {
+        eprintln!("skipped: only root may mount a disk");
+        return;
+    }
+    assert_eq!(ran.out, "4096\n", "the disk was not full: {}", ran.err);
+    fails_and_changes_nothing(&world, &Ran { out: String::new(), ..ran }, false);
+}
+
+#[test]
+fn a_file_takes_a_whole_secret() {
+    let world = World::of_processes();
+    let target = world.dir.path().join("out");
+    let ran = ended(world.start(&["create", "demo"], File::create(&target).expect("a file")));
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""));
+    let text = fs::read_to_string(&target).expect("a file");
+    assert_eq!(text.lines().count(), 1);
+    assert_eq!(world.real(&["verify"], text.as_bytes()).ok().line(), "valid demo");
+    // Written as it is: no more lines, and none lost, when nobody hears the talk.
+    let quiet = world
+        .program()
+        .args(["create", "again"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(OpenOptions::new().write(true).open("/dev/full").expect("/dev/full"))
+        .output()
+        .expect("the program runs");
+    assert_eq!((quiet.status.code(), quiet.stdout.len()), (Some(0), text.len()));
+}
+
+/// The end of a failed hand-over of `demo`: exit 7, no secret anywhere, no token, its name free, the log sound.
+#[track_caller]
+fn fails_and_changes_nothing(world: &World, ran: &Ran, json: bool) {
+    assert_eq!((ran.code, ran.out.as_str()), (7, ""), "{ran:?}");
+    assert!(!ran.err.contains("tkn_") && ran.err.contains("nothing was changed"), "{}", ran.err);
+    if json {
+        assert_failure(ran, "delivery_failed", 7);
+    } else {
+        assert!(ran.err.starts_with("error: ") && ran.err.contains("\nhint: "), "{}", ran.err);
+    }
+    let list = world.real(&["list", "--all", "--format", "names"], b"").ok();
+    assert!(!list.out.contains("demo"), "{}", list.out);
+    assert_eq!(world.real(&["show", "demo"], b"").code, 4);
+    world.is_sound();
+    world.mint("demo");
+}

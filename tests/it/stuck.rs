@@ -1,0 +1,182 @@
+//! A terminal or a pipe that takes nothing more holds up nobody else.
+
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Stdio};
+
+use crate::processes::{assert_failure, ended, full_pipe, soon, terminal, wait_until_stuck};
+use crate::support::World;
+
+/// Several pages, each more than a pipe holds.
+const MANY: usize = 3_000;
+
+/// Every kind of command, none of which may wait for the one that is stuck.
+#[track_caller]
+fn others_go_on(world: &World, stuck: &mut Child, name: &str) {
+    let secret = ended(world.start(&["create", name], Stdio::piped()));
+    assert_eq!(secret.code, 0, "{secret:?}");
+    let mut verify = world
+        .program()
+        .args(["verify", "--quiet"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    verify.stdin.take().expect("a pipe").write_all(secret.out.as_bytes()).expect("a reader");
+    assert_eq!(soon(&mut verify).code(), Some(0));
+    for args in [
+        &["edit", name, "--owner", "ann"][..],
+        &["show", name],
+        &["revoke", name, "--yes"],
+        &["list", "--limit", "5"],
+    ] {
+        let mut child = world.start(args, Stdio::null());
+        assert_eq!(soon(&mut child).code(), Some(0), "{args:?}");
+    }
+    assert!(stuck.try_wait().expect("a child").is_none(), "it was not stuck");
+}
+
+#[test]
+fn a_delivery_into_a_full_pipe_blocks_nobody() {
+    for json in [&[][..], &["--json"]] {
+        let world = World::of_processes();
+        let (mut reader, writer) = full_pipe();
+        let mut stuck = world.start(&[&["create", "demo"], json].concat(), writer);
+        wait_until_stuck(&mut stuck);
+        others_go_on(&world, &mut stuck, "other");
+        // Its name is taken for as long, and the failure says by whom.
+        let second = world.real(&["create", "demo", "--json"], b"");
+        let failure = assert_failure(&second, "under_way", 5);
+        assert!(failure["message"].as_str().expect("a text").contains(&stuck.id().to_string()), "{failure}");
+        // Once somebody reads, it ends as if nothing had been.
+        let mut text = String::new();
+        reader.read_to_string(&mut text).expect("a pipe");
+        let done = ended(stuck);
+        assert_eq!(done.code, 0, "{done:?}");
+        let text = text.trim_start_matches('x');
+        let secret = if json.is_empty() {
+            text.trim_end().to_owned()
+        } else {
+            let document: serde_json::Value = serde_json::from_str(text).expect(text);
+            document["secret"].as_str().expect("a secret").to_owned()
+        };
+        assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
+        world.is_sound();
+    }
+}
+
+#[test]
+fn a_delivery_that_was_killed_while_stuck_is_under_way_until_its_deadline() {
+    let world = World::of_processes();
+    let (_reader, writer) = full_pipe();
+    let mut stuck = world.start(&["create", "demo"], writer);
+    wait_until_stuck(&mut stuck);
+    stuck.kill().expect("a child");
+    stuck.wait().expect("a child");
+    let token = world.look_at("demo");
+    assert_eq!(token["status"], "provisional");
+    assert_failure(&world.real(&["create", "demo", "--json"], b""), "under_way", 5);
+    world.real(&["revoke", "demo", "--yes"], b"").ok();
+    world.mint("demo");
+    world.is_sound();
+}
+
+#[test]
+fn a_list_into_a_full_pipe_blocks_nobody() {
+    let world = World::of_processes();
+    world.mint("demo");
+    world.multiply("demo", MANY);
+    for args in [
+        &["list"][..],
+        &["list", "--json"],
+        &["list", "--format", "table"],
+        &["list", "--sort", "expires", "--all"],
+    ] {
+        let (reader, writer) = full_pipe();
+        let mut stuck = world.start(args, writer);
+        wait_until_stuck(&mut stuck);
+        others_go_on(&world, &mut stuck, "other");
+        drop(reader);
+        assert_eq!(ended(stuck).code, 0, "{args:?}");
+    }
+}
+
+#[test]
+fn a_list_that_stops_between_its_pages_blocks_nobody() {
+    let world = World::of_processes();
+    world.mint("demo");
+    world.multiply("demo", MANY);
+    let (mut reader, writer) = std::io::pipe().expect("a pipe");
+    let mut stuck = world.start(&["list"], writer);
+    // Beyond the first page of 1,000 rows of more than 100 characters.
+    let mut some = vec![0; 150_000];
+    reader.read_exact(&mut some).expect("a pipe");
+    wait_until_stuck(&mut stuck);
+    others_go_on(&world, &mut stuck, "aaa-before-all");
+    others_go_on(&world, &mut stuck, "zzz-after-all");
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).expect("a pipe");
+    assert_eq!(ended(stuck).code, 0);
+    let lines = some.iter().filter(|byte| **byte == b'\n').count() + rest.lines().count();
+    assert_eq!(lines, MANY + 1, "each token once, for what was there all the while");
+}
+
+#[test]
+fn a_stopped_terminal_blocks_nobody() {
+    let world = World::of_processes();
+    world.mint("demo");
+    world.multiply("demo", MANY);
+    for args in [&["list"][..], &["show", "demo"], &["audit"]] {
+        let (mut keyboard, screen) = stopped();
+        let mut stuck = world.start(args, screen);
+        wait_until_stuck(&mut stuck);
+        others_go_on(&world, &mut stuck, "other");
+        // Ctrl-Q, and whoever sits there reads on.
+        keyboard.write_all(b"\x11").expect("a terminal");
+        let reading = std::thread::spawn(move || all(keyboard));
+        assert_eq!(ended(stuck).code, 0, "{args:?}");
+        assert!(reading.join().expect("a reader").contains("demo"));
+    }
+}
+
+#[test]
+fn a_delivery_to_a_stopped_terminal_blocks_nobody() {
+    let world = World::of_processes();
+    let (mut keyboard, screen) = stopped();
+    let mut stuck = world.start(&["create", "demo"], screen);
+    wait_until_stuck(&mut stuck);
+    others_go_on(&world, &mut stuck, "other");
+    keyboard.write_all(b"\x11").expect("a terminal");
+    let reading = std::thread::spawn(move || all(keyboard));
+    let done = ended(stuck);
+    assert_eq!(done.code, 0, "{done:?}");
+    let secret = reading.join().expect("a reader");
+    assert_eq!(world.real(&["verify"], secret.trim().as_bytes()).ok().line(), "valid demo");
+}
+
+#[test]
+fn a_lock_that_is_not_given_back_is_a_failure_that_names_its_holder() {
+    let world = World::of_processes();
+    let secret = world.mint("demo");
+    let holder = rusqlite::Connection::open(world.database()).expect("the database");
+    holder.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    // Readers do not wait for it.
+    assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
+    let failure = assert_failure(&world.real(&["create", "other", "--json"], b""), "store_locked", 6);
+    let holder = std::process::id().to_string();
+    assert!(failure["message"].as_str().expect("a text").contains(&holder), "{failure}");
+}
+
+/// A terminal where somebody pressed Ctrl-S.
+fn stopped() -> (std::fs::File, OwnedFd) {
+    let (mut keyboard, screen) = terminal();
+    keyboard.write_all(b"\x13").expect("a terminal");
+    (keyboard, screen)
+}
+
+/// What is shown until the last program that has the terminal ends.
+fn all(mut screen: std::fs::File) -> String {
+    let mut bytes = Vec::new();
+    // Linux reports the end of a terminal as an error.
+    let _ = screen.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}

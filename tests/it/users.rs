@@ -1,0 +1,309 @@
+//! Who may do what: a group that verifies without minting, and everybody else.
+//!
+//! The users are numbers without names, so that nothing of the machine is changed.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::processes::{assert_failure, ended, mode};
+use crate::support::{Ran, World, have, program_path};
+
+const ADMIN: u32 = 64_001;
+const MEMBER: u32 = 64_002;
+const STRANGER: u32 = 64_003;
+const GROUP: u32 = 64_010;
+
+/// A store of `ADMIN` shared with `GROUP`, and the program where all may run it.
+struct Shared {
+    dir: TempDir,
+    program: PathBuf,
+}
+
+impl Shared {
+    /// None where this test cannot become another user.
+    fn new() -> Option<Self> {
+        if world_uid() != 0 {
+            eprintln!("skipped: only root can become other users");
+            return None;
+        }
+        if !have("setpriv") {
+            return None;
+        }
+        let dir = World::new().dir;
+        let program = dir.path().join("tokenctl");
+        fs::copy(program_path(), &program).expect("a copy");
+        for path in [dir.path(), &program] {
+            fs::set_permissions(path, Permissions::from_mode(0o755)).expect("a mode");
+        }
+        let home = dir.path().join("home");
+        fs::create_dir(&home).expect("a directory");
+        fs::set_permissions(&home, Permissions::from_mode(0o755)).expect("a mode");
+        chown(&home, Some(ADMIN), Some(ADMIN)).expect("an owner");
+        Some(Self { dir, program })
+    }
+
+    /// With a store that holds a token; its secret.
+    fn with_token() -> Option<(Self, String)> {
+        let it = Self::new()?;
+        it.run(ADMIN, &["init", "--group", &GROUP.to_string()], "").ok();
+        let secret = it.run(ADMIN, &["create", "demo"], "").ok().line().to_owned();
+        Some((it, secret))
+    }
+
+    fn store(&self) -> PathBuf {
+        self.dir.path().join("home/store")
+    }
+
+    /// A command as this user; only `MEMBER` is in the group, and `ADMIN`, who must be to share with it.
+    fn command(&self, uid: u32, program: &str) -> Command {
+        let mut command = Command::new("setpriv");
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("TOKENCTL_STORE", self.store()).args(["--reuid", &uid.to_string()]);
+        command.args(["--regid", &uid.to_string()]);
+        if uid == STRANGER {
+            command.arg("--clear-groups");
+        } else {
+            command.args(["--groups", &GROUP.to_string()]);
+        }
+        command.arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    #[track_caller]
+    fn run(&self, uid: u32, args: &[&str], input: &str) -> Ran {
+        let mut command = self.command(uid, self.program.to_str().expect("UTF-8"));
+        let mut child = command.args(args).spawn().expect("the program starts");
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        ended(child)
+    }
+
+    /// The bytes of the store's files.
+    fn bytes(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
+        let mut all: Vec<_> = fs::read_dir(self.store())
+            .expect("the store")
+            .map(|entry| entry.expect("an entry").path())
+            .map(|path| (path.clone(), mode(&path), fs::read(&path).expect("a file")))
+            .collect();
+        all.sort();
+        all
+    }
+}
+
+fn world_uid() -> u32 {
+    std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").expect("procfs"))
+}
+
+/// What changes something.
+const CHANGES: [&[&str]; 9] = [
+    &["create", "mine"],
+    &["adopt", "mine"],
+    &["rename", "demo", "mine"],
+    &["edit", "demo", "--owner", "mallory"],
+    &["disable", "demo"],
+    &["enable", "off"],
+    &["revoke", "demo", "--yes"],
+    &["scopes", "define", "admin"],
+    &["settings", "prefix", "evil"],
+];
+
+const ADOPTED: &str = "a-secret-of-mallory-that-is-long-enough-6iFQ2b";
+
+#[test]
+fn a_shared_store_has_the_modes_of_one() {
+    let Some((shared, _)) = Shared::with_token() else { return };
+    let modes =
+        |names: &[&str]| names.iter().map(|name| mode(&shared.store().join(name))).collect::<Vec<_>>();
+    assert_eq!(modes(&["", "tokens.db", "usage.secrets", "usage.scopes"]), [0o2750, 0o640, 0o660, 0o660]);
+    for path in ["", "tokens.db", "usage.secrets", "usage.scopes"] {
+        let meta = fs::metadata(shared.store().join(path)).expect("a file");
+        assert_eq!(std::os::unix::fs::MetadataExt::gid(&meta), GROUP, "{path}");
+    }
+    // Shared later, it is the same.
+    let Some(later) = Shared::new() else { return };
+    later.run(ADMIN, &["init"], "").ok();
+    assert_eq!(mode(&later.store()), 0o700);
+    later.run(MEMBER, &["list"], "").exit(6);
+    later.run(ADMIN, &["init", "--group", &GROUP.to_string()], "").ok();
+    assert_eq!(later.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o640, 0o660, 0o660]);
+    later.run(MEMBER, &["list"], "").ok();
+}
+
+#[test]
+fn a_member_verifies_and_his_use_is_recorded() {
+    let Some((shared, secret)) = Shared::with_token() else { return };
+    let last_use = |uid| shared.run(uid, &["show", "demo", "--json"], "").ok().json()["last_used_at"].clone();
+    assert_eq!(last_use(ADMIN), Value::Null);
+    assert_eq!(shared.run(MEMBER, &["list", "--format", "names"], "").ok().out, "demo\n");
+    shared.run(MEMBER, &["audit", "verify"], "").ok();
+    shared.run(MEMBER, &["doctor"], "").ok();
+    assert_eq!(last_use(MEMBER), Value::Null);
+    assert_eq!(shared.run(MEMBER, &["verify"], &secret).ok().line(), "valid demo");
+    assert!(last_use(MEMBER).is_string(), "his use was not recorded");
+    assert_eq!(last_use(ADMIN), last_use(MEMBER));
+}
+
+#[test]
+fn a_member_changes_nothing() {
+    let Some((shared, secret)) = Shared::with_token() else { return };
+    shared.run(ADMIN, &["create", "off"], "").ok();
+    shared.run(ADMIN, &["disable", "off"], "").ok();
+    let before = shared.bytes();
+    for args in CHANGES {
+        let ran = shared.run(MEMBER, &[args, &["--json"]].concat(), ADOPTED);
+        assert_failure(&ran, "store_unreadable", 6);
+        assert!(before == shared.bytes(), "{args:?}");
+    }
+    assert_eq!(shared.run(ADMIN, &["verify"], &secret).ok().line(), "valid demo");
+    assert_eq!(shared.run(ADMIN, &["verify"], ADOPTED).exit(3).line(), "unknown");
+    shared.run(ADMIN, &["doctor"], "").ok();
+}
+
+#[test]
+fn a_stranger_does_nothing_at_all() {
+    let Some((shared, secret)) = Shared::with_token() else { return };
+    let before = shared.bytes();
+    let reads: [&[&str]; 8] = [
+        &["list"],
+        &["show", "demo"],
+        &["verify"],
+        &["audit"],
+        &["audit", "verify"],
+        &["doctor"],
+        &["settings"],
+        &["scopes", "list"],
+    ];
+    for args in reads.iter().chain(&CHANGES) {
+        let ran = shared.run(STRANGER, &[args, &["--json"][..]].concat(), &secret);
+        assert_failure(&ran, "store_unreadable", 6);
+        assert!(before == shared.bytes(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_member_who_cannot_record_verifies_all_the_same() {
+    let Some((shared, secret)) = Shared::with_token() else { return };
+    for name in ["usage.secrets", "usage.scopes"] {
+        fs::set_permissions(shared.store().join(name), Permissions::from_mode(0o640)).expect("a mode");
+    }
+    let before = shared.bytes();
+    let ran = shared.run(MEMBER, &["verify"], &secret).ok();
+    assert_eq!((ran.line(), ran.err.as_str()), ("valid demo", ""));
+    assert!(before == shared.bytes());
+}
+
+#[test]
+fn a_member_verifies_while_writers_write() {
+    let Some((shared, secret)) = Shared::with_token() else { return };
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..2)
+            .map(|writer| {
+                let shared = &shared;
+                scope.spawn(move || {
+                    for n in 0..20 {
+                        shared.run(ADMIN, &["create", &format!("w{writer}-{n}")], "").ok();
+                    }
+                })
+            })
+            .collect();
+        let reader = scope.spawn(|| {
+            let mut answers = 0;
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(shared.run(MEMBER, &["verify"], &secret).ok().line(), "valid demo");
+                answers += 1;
+            }
+            answers
+        });
+        let wrote: Vec<_> = writers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(reader.join().expect("the reader") > 0);
+        assert!(wrote.iter().all(Result::is_ok));
+    });
+    shared.run(MEMBER, &["audit", "verify"], "").ok();
+}
+
+#[test]
+fn a_member_verifies_after_a_writer_was_killed() {
+    let Some((shared, secret)) = Shared::with_token() else { return };
+    if !have("strace") {
+        return;
+    }
+    let killed = ended(
+        shared
+            .command(ADMIN, "strace")
+            .args([
+                "-f",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=unlink",
+                "-e",
+                "inject=unlink:signal=SIGKILL:when=1",
+            ])
+            .arg(&shared.program)
+            .args(["create", "half"])
+            .spawn()
+            .expect("strace starts"),
+    );
+    let journal = shared.store().join("tokens.db-journal");
+    assert!(killed.code == -1 && journal.exists(), "not killed at its commit: {killed:?}");
+    let before = shared.bytes();
+    assert_eq!(shared.run(MEMBER, &["verify"], "nobody-knows-this-secret").exit(3).line(), "unknown");
+    assert_eq!(shared.run(MEMBER, &["list", "--format", "names"], "").ok().out, "demo\n");
+    shared.run(MEMBER, &["audit", "verify"], "").ok();
+    assert!(before == shared.bytes(), "a reader rolled it back");
+    assert_eq!(shared.run(MEMBER, &["verify"], &secret).ok().line(), "valid demo");
+    assert!(journal.exists());
+    let last_use = shared.run(MEMBER, &["show", "demo", "--json"], "").ok().json()["last_used_at"].clone();
+    assert!(last_use.is_string(), "his use was not recorded");
+    shared.run(STRANGER, &["verify"], &secret).exit(6);
+
+    shared.run(ADMIN, &["create", "next"], "").ok();
+    assert!(!journal.exists());
+    shared.run(ADMIN, &["doctor"], "").ok();
+}
+
+#[test]
+fn a_store_in_a_home_of_somebody_else_must_be_named() {
+    let Some((shared, secret)) = Shared::with_token() else { return };
+    let data = shared.dir.path().join("home");
+    fs::create_dir(data.join("share")).expect("a directory");
+    fs::rename(shared.store(), data.join("share/tokenctl")).expect("a directory");
+    let ask = |named: bool| {
+        let mut command = shared.command(MEMBER, shared.program.to_str().expect("UTF-8"));
+        command.env_remove("TOKENCTL_STORE").env("XDG_DATA_HOME", data.join("share"));
+        command.args(["verify", "--json"]);
+        if named {
+            command.arg("--store").arg(data.join("share/tokenctl"));
+        }
+        let mut child = command.spawn().expect("the program starts");
+        child.stdin.take().expect("a pipe").write_all(secret.as_bytes()).expect("a reader");
+        ended(child)
+    };
+    let failure = assert_failure(&ask(false), "store_unsafe", 6);
+    assert!(failure["hint"].as_str().expect("a hint").contains("--store"), "{failure}");
+    assert_eq!(ask(true).ok().json()["valid"], true);
+}
+
+#[test]
+fn a_umask_that_takes_everything_leaves_a_user_his_store() {
+    let Some(shared) = Shared::new() else { return };
+    if !have("bash") {
+        return;
+    }
+    let script = "umask 777; \"$0\" create demo && \"$0\" list --format names";
+    let mut bash = shared.command(ADMIN, "bash");
+    let ran =
+        ended(bash.args(["--norc", "-c", script]).arg(&shared.program).spawn().expect("bash starts")).ok();
+    assert_eq!(ran.out.lines().nth(1), Some("demo"), "{ran:?}");
+    assert_eq!(mode(&shared.store()), 0o700);
+    assert_eq!(shared.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o600; 3]);
+}

@@ -1,5 +1,14 @@
 //! The tests of the whole program: a module a verb, and one a promise.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and runs on a real machine"
+)]
+
 mod adopt;
 mod arguments;
 mod concurrent;

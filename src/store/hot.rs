@@ -1,6 +1,7 @@
 //! A store whose writer was killed: a reader may not roll its journal back, so it rolls back a private copy.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -31,7 +32,12 @@ pub fn copy(database: &Path) -> Result<Option<(Connection, TempDir)>, StoreError
             why: "a killed writer left its journal, and the store is too large to copy".to_owned(),
         });
     }
-    let dir = tempfile::Builder::new().prefix("tokenctl-").tempdir().map_err(|err| failed(&err))?;
+    let private = Permissions::from_mode(0o700);
+    let dir = tempfile::Builder::new()
+        .prefix("tokenctl-")
+        .permissions(private)
+        .tempdir()
+        .map_err(|err| failed(&err))?;
     let copied = dir.path().canonicalize().map_err(|err| failed(&err))?.join(open::DATABASE);
     let Ok(before) = fs::read(journal(database)) else { return Ok(None) };
     fs::copy(database, &copied).map_err(|err| failed(&err))?;

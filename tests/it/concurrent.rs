@@ -1,1 +1,147 @@
-//! x
+//! Many processes at once.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::support::{Ran, World, program, run};
+
+const PROCESSES: usize = 50;
+const CREATES: usize = 20;
+
+/// The real program against this store, from any thread.
+fn at(store: &PathBuf) -> Command {
+    let mut command = program();
+    command.env("TOKENCTL_STORE", store);
+    command
+}
+
+#[test]
+fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store() {
+    let world = World::new();
+    let store = world.store();
+    let (start, made, done) = (Barrier::new(PROCESSES), AtomicUsize::new(0), AtomicBool::new(false));
+    let mut results: Vec<(String, Ran)> = Vec::new();
+    thread::scope(|scope| {
+        let writers: Vec<_> = (0..PROCESSES)
+            .map(|process| {
+                let (store, start, made) = (&store, &start, &made);
+                scope.spawn(move || {
+                    start.wait();
+                    let create = |n| {
+                        let name = format!("p{process}-{n}");
+                        let ran = run(at(store).args(["create", &name]), b"");
+                        made.fetch_add(1, Ordering::Relaxed);
+                        (name, ran)
+                    };
+                    (0..CREATES).map(create).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        // Somebody looks all the while, once there is something to look at.
+        let reader = scope.spawn(|| {
+            let (mut looks, mut last) = (0, 0);
+            while !done.load(Ordering::Relaxed) {
+                let before = made.load(Ordering::Relaxed);
+                if before == 0 {
+                    thread::yield_now();
+                    continue;
+                }
+                let list = run(at(&store).args(["list", "--format", "names"]), b"").ok();
+                let count = list.out.lines().count();
+                assert!(count >= before.max(last), "{count} tokens after {before} were made");
+                assert_eq!(list.err, "");
+                let unknown = run(at(&store).arg("verify"), b"nobody-knows-this-secret").exit(3);
+                assert_eq!((unknown.line(), unknown.err.as_str()), ("unknown", ""));
+                run(at(&store).args(["audit", "verify"]), b"").ok();
+                (looks, last) = (looks + 1, count);
+            }
+            looks
+        });
+        let ended: Vec<_> = writers.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        done.store(true, Ordering::Relaxed);
+        results = ended.into_iter().flat_map(|ran| ran.expect("a writer")).collect();
+        let failed: Vec<_> =
+            results.iter().filter(|(_, ran)| ran.code != 0 || ran.err.contains("error")).collect();
+        assert!(failed.is_empty(), "{} failed: {failed:?}", failed.len());
+        assert!(reader.join().expect("the reader") > 0);
+    });
+
+    let makers = results.iter().filter(|(_, ran)| ran.err.contains("warning: made a new store at ")).count();
+    assert_eq!(makers, 1);
+    let secrets: HashSet<&str> = results.iter().map(|(_, ran)| ran.line()).collect();
+    assert_eq!(secrets.len(), PROCESSES * CREATES);
+    for (name, ran) in results.iter().step_by(37) {
+        assert_eq!(world.real(&["verify"], ran.out.as_bytes()).ok().line(), format!("valid {name}"));
+    }
+    let list = world.real(&["list", "--format", "names"], b"").ok().out;
+    let mut names: Vec<&str> = results.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(list.lines().collect::<Vec<_>>(), names);
+    // Two events of the store, and two of each create: made, and handed over.
+    let audit = world.real(&["audit", "verify", "--json"], b"").ok().json();
+    assert_eq!(audit["events"], 2 + 2 * PROCESSES * CREATES);
+    world.is_sound();
+    let mut files: Vec<_> = world.bytes().into_iter().map(|(name, _)| name).collect();
+    files.sort();
+    assert_eq!(files, ["tokens.db", "usage.scopes", "usage.secrets"]);
+}
+
+#[test]
+fn of_many_creates_of_one_name_one_succeeds() {
+    const AT_ONCE: usize = 20;
+    for if_missing in [false, true] {
+        let world = World::new();
+        let store = world.store();
+        let start = Barrier::new(AT_ONCE);
+        let create = || {
+            let mut command = at(&store);
+            command.args(["create", "demo", "--json"]).args(if_missing.then_some("--if-missing"));
+            start.wait();
+            run(&mut command, b"")
+        };
+        let results: Vec<Ran> = thread::scope(|scope| {
+            let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(create)).collect();
+            all.into_iter().map(|ran| ran.join().expect("a create")).collect()
+        });
+        let mut secrets = Vec::new();
+        for ran in &results {
+            if ran.code == 0 {
+                secrets.extend(ran.json()["secret"].as_str().map(str::to_owned));
+                continue;
+            }
+            assert_eq!(ran.code, 5, "{ran:?}");
+            let last = ran.err.lines().last().unwrap_or_default();
+            let error: serde_json::Value = serde_json::from_str(last).expect(last);
+            let code = error["error"]["code"].as_str().expect("a code");
+            // Whoever comes after the hand-over finds the token, and with `--if-missing` is content.
+            assert!(code == "under_way" || (code == "name_taken" && !if_missing), "{ran:?}");
+        }
+        assert_eq!(secrets.len(), 1, "{results:?}");
+        assert!(if_missing || results.iter().filter(|ran| ran.code == 5).count() == AT_ONCE - 1);
+        assert_eq!(world.real(&["verify"], secrets[0].as_bytes()).ok().line(), "valid demo");
+        assert_eq!(world.real(&["list", "--all", "--format", "names"], b"").ok().out, "demo\n");
+        world.is_sound();
+    }
+}
+
+#[test]
+fn changes_of_one_token_at_once_are_all_kept() {
+    const AT_ONCE: usize = 20;
+    let world = World::of_processes();
+    world.mint("demo");
+    let store = world.store();
+    thread::scope(|scope| {
+        for n in 0..AT_ONCE {
+            let store = &store;
+            scope.spawn(move || {
+                run(at(store).args(["edit", "demo", "-l", &format!("k{n}=v{n}"), "--allow-widen"]), b"").ok();
+            });
+        }
+    });
+    assert_eq!(world.look_at("demo")["labels"].as_object().map(serde_json::Map::len), Some(AT_ONCE));
+    world.is_sound();
+}

@@ -60,8 +60,9 @@ impl StoreError {
         let detail = err.to_string();
         match err.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(lock::holders(path)),
-            // Every statement is ours and fits our tables: what SQLite cannot make sense of is in the file.
-            Some(
+            // Every statement is ours and fits our tables: what SQLite or we cannot make sense of is in the file.
+            None
+            | Some(
                 ErrorCode::DatabaseCorrupt
                 | ErrorCode::NotADatabase
                 | ErrorCode::SchemaChanged
@@ -72,8 +73,6 @@ impl StoreError {
                 Self::Unreadable { path: path.to_owned(), why: detail }
             }
             Some(_) => Self::Io { what: format!("the store failed: {detail}"), settled: UNCHANGED },
-            // A value that no version of ours wrote.
-            None => Self::Damaged(detail),
         }
     }
 }

@@ -28,7 +28,6 @@ mod usage;
 use std::cell::RefCell;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tempfile::TempDir;
@@ -37,6 +36,7 @@ pub use audit::{AuditReport, Changed, Problem};
 pub use build::{Sharing, make, share};
 pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
+pub use lock::set_patience;
 use open::{Access, Found};
 pub use open::{Location, PATIENCE};
 pub use schema::version;
@@ -128,11 +128,6 @@ impl Store {
     /// Whether this reader works on a copy because a killed writer left its journal.
     pub fn is_copy(&self) -> bool {
         self.copy.is_some()
-    }
-
-    /// How long to wait for the lock from now on.
-    pub fn set_patience(&self, patience: Duration) -> Result<(), StoreError> {
-        self.conn.busy_timeout(patience).map_err(|err| self.failed(&err))
     }
 
     fn failed(&self, err: &rusqlite::Error) -> StoreError {

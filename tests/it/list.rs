@@ -79,7 +79,10 @@ fn use_is_told_from_the_lack_of_a_record() {
     assert_eq!(world.names(&["--sort", "last-used"])[..2], ["once", "used"]);
     assert_eq!(world.names(&["--sort", "last-used", "--reverse"])[..2], ["used", "once"]);
     let table = || world.run(&["list", "--format", "table", "--columns", "name,last_used_at"]).ok().out;
-    assert_eq!(table(), "NAME   LAST USED\nnever  never\nonce   31 days ago\nused   just now\nyoung  never\n");
+    assert_eq!(
+        table(),
+        "NAME   LAST USED\nnever  never\nonce   31 days ago\nused   just now\nyoung  never\n"
+    );
     for file in std::fs::read_dir(world.store()).unwrap().map(|entry| entry.unwrap().path()) {
         if file.file_name().unwrap().to_str().unwrap().starts_with("usage.") {
             std::fs::remove_file(file).unwrap();

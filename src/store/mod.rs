@@ -21,6 +21,7 @@ mod open;
 mod schema;
 mod scopes;
 mod settings;
+mod sharing;
 mod sql;
 mod tokens;
 mod usage;
@@ -33,18 +34,19 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tempfile::TempDir;
 
 pub use audit::{AuditReport, Changed, Problem};
-pub use build::{Sharing, make, share};
+pub use build::{make, share};
 pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
 pub use lock::set_patience;
 use open::{Access, Found};
 pub use open::{Location, PATIENCE};
 pub use schema::version;
+pub use sharing::Sharing;
 pub use tokens::Presented;
 use usage::Usage;
 
-use crate::domain::digest;
-use crate::domain::event::{Action, Anchor, Author, Digest, Event, GENESIS, Subject};
+use crate::domain::digest::{self, Digest};
+use crate::domain::event::{Action, Anchor, Author, Event, GENESIS, Subject};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::when::{Clock, ClockWrong, Timestamp};
 

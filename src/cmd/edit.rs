@@ -135,9 +135,14 @@ impl Edit {
         if let Some(lifetime) = self.lifetime.resolve(now, machine)? {
             let end = admitted_end(lifetime, settings, now)?;
             token.lifetime = lifetime;
-            // The secret in use gets the new end; one being delivered keeps what was promised, but outlives no end.
-            for secret in token.secrets.iter_mut().filter(|secret| secret.role() == Role::Current) {
-                secret.expires_at = end;
+            // The secret in use gets the new end, which those before it do not outlive; one being delivered keeps what
+            // was promised, but outlives no end.
+            for secret in token.secrets.iter_mut().filter(|secret| secret.revoked_at.is_none()) {
+                match secret.role() {
+                    Role::Current => secret.expires_at = end,
+                    Role::Previous => secret.expires_at = secret.expires_at.into_iter().chain(end).min(),
+                    Role::Provisional => {}
+                }
             }
             if let (Some(delivery), Some(until)) = (&mut token.delivery, lifetime.until()) {
                 delivery.expires_at = Some(delivery.expires_at.map_or(until, |end| end.min(until)));

@@ -65,6 +65,26 @@ fn a_new_lifetime_counts_from_now() {
 }
 
 #[test]
+fn no_secret_outlives_the_end_of_the_one_after_it() {
+    let world = World::with_store();
+    world.create("demo", &[]);
+    // As a rotation with ten days of grace leaves it.
+    world.sql(
+        "UPDATE secret SET superseded_at = created_at, expires_at = created_at + 864000;
+         INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
+         SELECT token, randomblob(32), 'tkn_AbCd…', created_at, NULL, created_at FROM secret",
+    );
+    let ends = |args: &[&str]| {
+        world.run(&[&["edit", "demo"], args].concat()).ok();
+        let secrets = world.show("demo")["secrets"].take();
+        [secrets[0]["expires_at"].clone(), secrets[1]["expires_at"].clone()]
+    };
+    assert_eq!(ends(&["--ttl", "20d"]), ["2026-12-02T12:00:00Z", "2026-12-12T12:00:00Z"]);
+    assert_eq!(ends(&["--expires", "2026-11-24"]), ["2026-11-24T23:59:59Z"; 2]);
+    assert_eq!(ends(&["--no-expiry"]), [json!("2026-11-24T23:59:59Z"), Value::Null]);
+}
+
+#[test]
 fn input_that_breaks_a_rule_changes_nothing() {
     let world = World::with_store();
     world.create("demo", &["--ttl", "60d", "--rotate-every", "30d", "--owner", "ann"]);

@@ -135,7 +135,7 @@ impl Error {
             Self::NotFound { .. } => "`tokenctl list --all` shows those that exist".to_owned(),
             Self::Ambiguous { .. } => "use one of the ids".to_owned(),
             Self::NameTaken { what: "scope", .. } => "`tokenctl scopes edit` changes it".to_owned(),
-            Self::NameTaken { .. } => "choose another, or `create --if-missing`".to_owned(),
+            Self::NameTaken { .. } => "choose another".to_owned(),
             Self::UnderWay { deadline, .. } => format!("wait for it; it ends by {deadline}"),
             Self::Revoked(_) => "revocation is final; create a new token".to_owned(),
             Self::CountDiffers { .. } => "nothing was changed; `--dry-run` shows the selection".to_owned(),

@@ -56,6 +56,7 @@ pub struct Edit {
 impl Edit {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         self.says_something()?;
+        self.labels_once()?;
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
         let now = app.ctx.machine.now()?;
@@ -91,6 +92,16 @@ impl Edit {
         }
         Err(Invalid::new("nothing to change is given")
             .hint("a flag like `--owner WHO`; `tokenctl edit --help` lists them"))
+    }
+
+    fn labels_once(&self) -> Result<(), Invalid> {
+        let twice = |(at, label): (usize, &Label)| {
+            self.labels[..at].iter().any(|before| before.key == label.key).then(|| label.key.clone())
+        };
+        match self.labels.iter().enumerate().find_map(twice) {
+            Some(key) => Err(Invalid::new(format!("the label `{key}` is given twice"))),
+            None => Ok(()),
+        }
     }
 
     /// Whether a label that a verifier may require is changed or removed.
@@ -150,6 +161,13 @@ impl Edit {
         }
         if let Some(start) = self.not_before {
             token.not_before = start.resolve(now, token.expires_at(), machine)?;
+        }
+        if let (Some(start), Some(end)) = (token.not_before, token.expires_at())
+            && end <= start
+            && *token != before
+        {
+            let never = format!("`{}` would end at {end}, before it is good at {start}", token.name);
+            return Err(Invalid::new(never).hint("a later end, or an earlier `--not-before`").into());
         }
         in_order(token.lifetime, token.rotate_every, token.grace.unwrap_or(settings.grace))?;
         demanded(token, settings)?;

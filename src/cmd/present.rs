@@ -10,11 +10,8 @@ use crate::ui::json::{ChangedDoc, TokenDoc};
 
 /// Says what became of one token.
 pub fn say_changed(app: &mut App<'_>, token: &Token, changed: bool, done: &str) {
-    let note = if changed {
-        format!("{done} `{}`", token.name)
-    } else {
-        format!("`{}` already is {done}", token.name)
-    };
+    let note =
+        if changed { format!("{done} `{}`", token.name) } else { format!("`{}` is so already", token.name) };
     app.talk().note(&note);
 }
 

@@ -14,7 +14,6 @@ use crate::domain::event::{Action, Author};
 use crate::domain::filter::Times;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::settings::Settings;
-use crate::domain::text::shown;
 use crate::domain::token::Token;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
@@ -183,7 +182,13 @@ pub fn answer(
 fn usage_hint(settings: &Settings) -> String {
     let header = settings.header.replace("{}", "$TOKEN");
     let url = settings.url.as_deref().unwrap_or("https://…");
-    format!("use it: curl -H \"{header}\" {}", shown(url))
+    format!("use it: curl -H \"{header}\" {}", quoted(url))
+}
+
+/// As one word of a shell command.
+fn quoted(url: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ":/._-~%=+,@…".contains(c);
+    if url.chars().all(plain) { url.to_owned() } else { format!("\"{url}\"") }
 }
 
 /// When the current secret was handed over.

@@ -119,7 +119,7 @@ impl Settings {
             Key::DefaultTtl => self.default_ttl = lifetime()?,
             Key::MaxTtl => self.max_ttl = lifetime()?,
             Key::Grace => self.grace = value.parse()?,
-            Key::Url => self.url = value.parse::<Line>()?.into_option(),
+            Key::Url => self.url = url(value)?,
             Key::Header => self.header = header(value)?,
             Key::RequireOwner => self.require_owner = text::switch(value)?,
             Key::RequireDescription => self.require_description = text::switch(value)?,
@@ -128,9 +128,23 @@ impl Settings {
     }
 }
 
+/// Both are printed as part of a shell command.
+fn is_safe_in_quotes(text: &str) -> bool {
+    !text.contains(['"', '\\', '`', '$', '!'])
+}
+
+fn url(value: &str) -> Result<Option<String>, Invalid> {
+    let url = value.parse::<Line>()?.into_option();
+    if url.as_ref().is_none_or(|url| is_safe_in_quotes(url) && !url.contains([' ', '\''])) {
+        return Ok(url);
+    }
+    Err(Invalid::new("the url holds a blank or a character that shells mind")
+        .hint("like `https://api.example/v1`"))
+}
+
 fn header(value: &str) -> Result<String, Invalid> {
     let line = value.parse::<Line>()?.into_option().unwrap_or_default();
-    if line.matches("{}").count() == 1 && line.contains(':') && !line.contains(['"', '\\', '`', '$']) {
+    if line.matches("{}").count() == 1 && line.contains(':') && is_safe_in_quotes(&line) {
         return Ok(line);
     }
     Err(Invalid::new("the header is not `Name: value` with one `{}` for the secret")
@@ -167,6 +181,7 @@ mod tests {
             (Key::Header, "X: \"{}\""),
             (Key::RequireOwner, "yes"),
             (Key::Url, "a\nb"),
+            (Key::Url, "https://h/$(id)"),
         ];
         for (key, value) in bad {
             let mut settings = Settings::default();

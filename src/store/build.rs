@@ -48,32 +48,34 @@ pub fn make(
     Ok(made)
 }
 
-/// Makes the store's directory where it is missing, below ancestors that are safe.
+/// Makes the store's directory where it is missing. What could not be opened afterwards is not made.
 fn directory(location: &Location, sharing: Sharing) -> Result<(), StoreError> {
     let failed = |err: &io::Error| StoreError::io("make the directory", &location.dir, err);
-    if !location.dir.exists() {
-        let above = location.dir.ancestors().skip(1).find(|path| path.exists()).unwrap_or(Path::new("/"));
-        let above = fs::canonicalize(above).map_err(|err| failed(&err))?;
-        // The new directory lies inside `above`, which so is itself an ancestor to look at.
-        if let Some(wrong) = open::unsafe_ancestors(&above.join("new"))?.into_iter().next() {
-            return Err(wrong.into());
+    let missing: Vec<&Path> = location.dir.ancestors().take_while(|path| !path.exists()).collect();
+    let there = location.dir.ancestors().nth(missing.len()).unwrap_or(Path::new("/"));
+    let there = fs::canonicalize(there).map_err(|err| failed(&err))?;
+    let wrong = if missing.is_empty() {
+        location.unsafe_directory(&there)?
+    } else {
+        // The new directory lies inside this one, which so is itself an ancestor to look at.
+        open::unsafe_ancestors(&there.join("new"))?
+    };
+    if let Some(wrong) = wrong.into_iter().next() {
+        return Err(wrong.into());
+    }
+    for path in missing.iter().rev() {
+        // Another command may be making the same ones.
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => continue,
+            made => made.map_err(|err| failed(&err))?,
         }
-        let missing: Vec<&Path> = location.dir.ancestors().take_while(|path| !path.exists()).collect();
-        for path in missing.into_iter().rev() {
-            // Another command may be making the same ones.
-            match DirBuilder::new().mode(0o700).create(path) {
-                Err(err) if err.kind() == io::ErrorKind::AlreadyExists => continue,
-                made => made.map_err(|err| failed(&err))?,
-            }
-            // Whatever the umask took away.
-            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(|err| failed(&err))?;
-        }
+        // Whatever the umask took away.
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(|err| failed(&err))?;
+    }
+    if !missing.is_empty() || sharing != Sharing::Private {
         let dir = File::open(&location.dir).map_err(|err| failed(&err))?;
         sharing.apply(&dir, sharing.directory_mode()).map_err(|err| failed(&err))?;
-        sync_directory(&above).map_err(|err| failed(&err))?;
-    } else if let Sharing::Group(_) = sharing {
-        let dir = File::open(&location.dir).map_err(|err| failed(&err))?;
-        sharing.apply(&dir, sharing.directory_mode()).map_err(|err| failed(&err))?;
+        sync_directory(&there).map_err(|err| failed(&err))?;
     }
     Ok(())
 }

@@ -73,32 +73,39 @@ impl Location {
 
     /// What is wrong with owners, modes and kinds, the worst first.
     pub fn unsafe_files(&self, found: &Found) -> Result<Vec<Unsafe>, StoreError> {
+        let mut all = self.unsafe_file(&found.database, false)?;
+        all.extend(self.unsafe_directory(&found.dir)?);
+        Ok(all)
+    }
+
+    /// What is wrong with a directory, which has no symbolic links in its path, and with those above it.
+    pub fn unsafe_directory(&self, dir: &Path) -> Result<Vec<Unsafe>, StoreError> {
+        let mut all = self.unsafe_file(dir, true)?;
+        all.extend(unsafe_ancestors(dir)?);
+        Ok(all)
+    }
+
+    fn unsafe_file(&self, path: &Path, is_dir: bool) -> Result<Vec<Unsafe>, StoreError> {
+        let meta = lstat(path)?;
+        let wrong = |why: String, fix: String| Unsafe { path: path.to_owned(), why, fix };
+        if meta.is_dir() != is_dir || meta.is_file() == is_dir {
+            let kind = if is_dir { "not a directory" } else { "not a regular file" };
+            return Ok(vec![wrong(kind.to_owned(), "move it away, then `tokenctl init`".to_owned())]);
+        }
         let mut all = Vec::new();
         let us = rustix::process::geteuid().as_raw();
-        for (path, is_dir) in [(&found.database, false), (&found.dir, true)] {
-            let meta = lstat(path)?;
-            let wrong = |why: String, fix: String| Unsafe { path: path.clone(), why, fix };
-            if meta.is_dir() != is_dir || meta.is_file() == is_dir {
-                all.push(wrong(
-                    "not a regular file".to_owned(),
-                    "move it away, then `tokenctl init`".to_owned(),
-                ));
-                continue;
-            }
-            if !self.named && meta.uid() != us && meta.uid() != 0 {
-                all.push(wrong(
-                    format!("it belongs to uid {}", meta.uid()),
-                    format!("name it with `--store {}` if you trust that user", self.dir.display()),
-                ));
-            }
-            if meta.mode() & WRITABLE_BY_OTHERS != 0 {
-                all.push(wrong(
-                    format!("its mode {:o} lets group or others write", meta.mode() & 0o7777),
-                    format!("chmod go-w {}", path.display()),
-                ));
-            }
+        if !self.named && meta.uid() != us && meta.uid() != 0 {
+            all.push(wrong(
+                format!("it belongs to uid {}", meta.uid()),
+                format!("name it with `--store {}` if you trust that user", self.dir.display()),
+            ));
         }
-        all.extend(unsafe_ancestors(&found.dir)?);
+        if meta.mode() & WRITABLE_BY_OTHERS != 0 {
+            all.push(wrong(
+                format!("its mode {:o} lets group or others write", meta.mode() & 0o7777),
+                format!("chmod go-w {}", path.display()),
+            ));
+        }
         Ok(all)
     }
 }

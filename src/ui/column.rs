@@ -38,7 +38,7 @@ fn text(text: Option<&String>) -> String {
 }
 
 /// In the order of tab- and comma-separated lists, which is for ever; only additions at the end.
-pub const COLUMNS: [Column; 11] = [
+pub const COLUMNS: [Column; 12] = [
     Column { word: "id", heading: "ID", plain: |t, _| t.id.clone(), human: |t, _| t.id.clone() },
     Column {
         word: "name",
@@ -106,11 +106,30 @@ pub const COLUMNS: [Column; 11] = [
         plain: |t, _| text(t.description.as_ref()),
         human: |t, _| dash(&text(t.description.as_ref())),
     },
+    Column {
+        word: "hint",
+        heading: "SECRET",
+        plain: |t, _| t.face().map(|secret| secret.hint.clone()).unwrap_or_default(),
+        human: |t, _| dash(&t.face().map(|secret| secret.hint.clone()).unwrap_or_default()),
+    },
 ];
 
+/// How many of them a tab- or comma-separated list has.
+const SEPARATED: usize = 11;
+
 /// The columns of a table, the most wanted first: a narrow terminal drops the last.
-pub const TABLE: [&str; 9] =
-    ["name", "status", "expires_at", "last_used_at", "owner", "scopes", "id", "created_at", "description"];
+pub const TABLE: [&str; 10] = [
+    "name",
+    "status",
+    "expires_at",
+    "last_used_at",
+    "owner",
+    "scopes",
+    "id",
+    "hint",
+    "created_at",
+    "description",
+];
 
 /// A column by its word.
 #[derive(Clone, Copy)]
@@ -121,8 +140,8 @@ impl Chosen {
         TABLE.iter().filter_map(|word| word.parse().ok()).collect()
     }
 
-    pub fn all() -> Vec<Self> {
-        COLUMNS.iter().map(Self).collect()
+    pub fn separated() -> Vec<Self> {
+        COLUMNS.iter().take(SEPARATED).map(Self).collect()
     }
 }
 

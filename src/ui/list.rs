@@ -64,7 +64,7 @@ pub struct List<'a> {
 impl<'a> List<'a> {
     pub fn new(format: Format, columns: Option<Vec<Chosen>>, times: Times, out: &'a mut dyn Write) -> Self {
         let exact = columns.is_some();
-        let default = || if format == Format::Table { Chosen::table() } else { Chosen::all() };
+        let default = || if format == Format::Table { Chosen::table() } else { Chosen::separated() };
         let columns = columns.unwrap_or_else(default);
         Self {
             format,

@@ -148,7 +148,6 @@ fn no_store_is_made_below_a_directory_that_others_can_write() {
 }
 
 #[test]
-#[ignore = "the store is made first and refused after"]
 fn no_store_is_made_in_a_directory_that_others_can_write() {
     let world = World::new();
     let open = open_directory(&world);

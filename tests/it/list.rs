@@ -228,18 +228,23 @@ fn a_terminal_gets_a_table_and_what_it_hides() {
     world.env.insert("NO_COLOR".to_owned(), "1".to_owned());
     let ran = world.run(&["list"]).ok();
     let id = |name: &str| world.show(name)["id"].as_str().unwrap().to_owned();
+    let hint = |name: &str| world.show(name)["secrets"][0]["hint"].as_str().unwrap().to_owned();
     let expected = format!(
         "\
-NAME    STATUS    EXPIRES      LAST USED  OWNER  SCOPES             ID            CREATED
-admin   active    in 3 months  never      ann    admin              {}  64 minutes ago
-asleep  disabled  in 20 days   never      -      other              {}  61 minutes ago
-later   pending   never        never      Bob    events:read,other  {}  62 minutes ago
-reader  active    in 9 days    never      ann    events:read        {}  63 minutes ago
+NAME    STATUS    EXPIRES      LAST USED  OWNER  SCOPES             ID            SECRET
+admin   active    in 3 months  never      ann    admin              {}  {}
+asleep  disabled  in 20 days   never      -      other              {}  {}
+later   pending   never        never      Bob    events:read,other  {}  {}
+reader  active    in 9 days    never      ann    events:read        {}  {}
 ",
         id("admin"),
+        hint("admin"),
         id("asleep"),
+        hint("asleep"),
         id("later"),
-        id("reader")
+        hint("later"),
+        id("reader"),
+        hint("reader")
     );
     assert_eq!(ran.out, expected);
     assert_eq!(ran.err, "+2 hidden (revoked or expired), --all shows them\n");

@@ -50,7 +50,10 @@ fn every_change_writes_exactly_its_events() {
         (&["scopes", "rename", "read", "see"], &["scope.rename"]),
         (&["scopes", "retire", "see"], &["scope.retire"]),
         (&["scopes", "define", "see", "--allow-widen"], &["scope.define"]),
-        (&["scopes", "retire", "write", "--withdraw", "--yes"], &["scopes.remove", "scopes.remove", "scope.retire"]),
+        (
+            &["scopes", "retire", "write", "--withdraw", "--yes"],
+            &["scopes.remove", "scopes.remove", "scope.retire"],
+        ),
         (&["disable", "a", "c"], &["disable", "disable"]),
         (&["disable", "--owner", "ann", "--yes"], &[]),
         (&["enable", "a"], &["enable"]),
@@ -121,10 +124,7 @@ fn an_event_says_who_did_what_when_and_why() {
     assert_eq!(events(&world)[0]["token"], Value::Null, "the catalogue is no token");
     assert_eq!(world.show("demo")["events"][2], event);
     assert_eq!(head(&world), format!("5:{}", event["hash"].as_str().expect("text")));
-    assert_eq!(
-        world.run(&["audit", "head", "--json"]).ok().json(),
-        json!({"seq": 5, "hash": event["hash"]})
-    );
+    assert_eq!(world.run(&["audit", "head", "--json"]).ok().json(), json!({"seq": 5, "hash": event["hash"]}));
 }
 
 #[test]
@@ -144,7 +144,8 @@ fn the_log_of_one_token_follows_it_through_its_names() {
 #[test]
 fn a_sound_log_is_verified() {
     let world = world();
-    let (seq, hash) = head(&world).split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a head");
+    let (seq, hash) =
+        head(&world).split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a head");
     assert_eq!(
         world.run(&["audit", "verify", "--json"]).ok().json(),
         json!({
@@ -182,6 +183,18 @@ fn the_first_bad_entry_is_named() {
 }
 
 #[test]
+fn no_number_of_an_entry_makes_it_hang_or_overflow() {
+    for seq in ["9223372036854775807", "-9223372036854775808"] {
+        let world = world();
+        world.sql(&format!("UPDATE audit SET seq = {seq} WHERE seq = 10"));
+        world.run(&["audit", "verify"]).exit(3);
+        world.run(&["audit"]).ok();
+        let refused = world.run(&["enable", "other"]).code;
+        assert_eq!(refused, if seq.starts_with('-') { 0 } else { 6 }, "{seq}");
+    }
+}
+
+#[test]
 fn an_object_that_is_not_what_its_last_event_says_is_named() {
     for (tampering, expected) in [
         ("UPDATE token SET owner = 'eve' WHERE name = 'demo'", &["demo"][..]),
@@ -192,10 +205,14 @@ fn an_object_that_is_not_what_its_last_event_says_is_named() {
         ("UPDATE scope SET description = 'all'", &["scopes"]),
         ("DELETE FROM setting", &["settings"]),
         // An event without its object, and an object without an event.
-        ("DELETE FROM granted WHERE token = 2; DELETE FROM secret WHERE token = 2; DELETE FROM token WHERE row = 2",
-         &["other"]),
-        ("INSERT INTO token (id, name, created_at, created_by) VALUES ('abcdefghijkl', 'eve', 1800000000, 'x')",
-         &["eve"]),
+        (
+            "DELETE FROM granted WHERE token = 2; DELETE FROM secret WHERE token = 2; DELETE FROM token WHERE row = 2",
+            &["other"],
+        ),
+        (
+            "INSERT INTO token (id, name, created_at, created_by) VALUES ('abcdefghijkl', 'eve', 1800000000, 'x')",
+            &["eve"],
+        ),
         // The end of the log, cut off.
         ("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)", &["other"]),
         ("DELETE FROM audit WHERE seq > 2", &["scopes", "settings", "demo", "other"]),
@@ -206,7 +223,8 @@ fn an_object_that_is_not_what_its_last_event_says_is_named() {
         let rows = report["rows"].as_array().expect("rows");
         let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
         assert_eq!((names.as_slice(), &report["first_bad"]), (expected, &Value::Null), "{tampering}");
-        assert!(rows.iter().all(|row| row["id"].is_null() == ["scopes", "settings"].contains(&&*row["name"].to_string().replace('"', ""))));
+        assert!(rows.iter().all(|row| row["id"].is_null()
+            == ["scopes", "settings"].contains(&&*row["name"].to_string().replace('"', ""))));
         world.run(&["doctor"]).exit(3);
     }
 }
@@ -245,7 +263,9 @@ fn an_anchor_proves_that_history_only_grew() {
 fn an_anchor_that_is_none_is_a_usage_error() {
     let world = world();
     let head = head(&world);
-    for anchor in ["", ":", "5", "five:00", &head[..head.len() - 1], &format!("{head}0"), &format!("-{head}"), "1:"] {
+    for anchor in
+        ["", ":", "5", "five:00", &head[..head.len() - 1], &format!("{head}0"), &format!("-{head}"), "1:"]
+    {
         let args = ["audit", "verify", &*format!("--since={anchor}")];
         assert_eq!(world.refused(&args), (2, "usage".into()), "{anchor}");
     }

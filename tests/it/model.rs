@@ -13,7 +13,13 @@ const SCOPES: [&str; 4] = ["s0", "s1", "s2", "s3"];
 /// What happens, as numbers that choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Create { life: Life, start: Option<i64>, label: Option<u8>, scopes: u8, adopt: bool },
+    Create {
+        life: Life,
+        start: Option<i64>,
+        label: Option<u8>,
+        scopes: u8,
+        adopt: bool,
+    },
     Disable(usize),
     Enable(usize),
     Revoke(usize),
@@ -23,13 +29,22 @@ enum Step {
     Add(usize, u8),
     Remove(usize, u8),
     Set(usize, u8),
-    Include { of: usize, scopes: u8 },
-    Retire { scope: usize, withdraw: bool },
+    Include {
+        of: usize,
+        scopes: u8,
+    },
+    Retire {
+        scope: usize,
+        withdraw: bool,
+    },
     Reopen(usize),
     Rename(usize),
     Wait(i64),
     /// To the next boundary but some, and this many seconds beside it.
-    WaitFor { boundary: usize, beside: i64 },
+    WaitFor {
+        boundary: usize,
+        beside: i64,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -219,7 +234,8 @@ impl Run {
             }
             Step::Live(_, life) => {
                 let (args, end) = lifetime(*life, now);
-                let args: Vec<&str> = ["edit", &id].into_iter().chain(args.iter().map(String::as_str)).collect();
+                let args: Vec<&str> =
+                    ["edit", &id].into_iter().chain(args.iter().map(String::as_str)).collect();
                 let given = args.len() > 2;
                 if self.change(open && given, &args, "").is_some() {
                     self.model.tokens[at].end = end;
@@ -273,7 +289,10 @@ impl Run {
                 let circle = self.model.reach(&wanted).contains(&of);
                 let admitted = !circle && self.model.grantable(&(&wanted - &held));
                 let includes = format!("--includes={}", list(&wanted));
-                if self.change(admitted, &["scopes", "edit", SCOPES[of], &includes, "--allow-widen"], "").is_some() {
+                if self
+                    .change(admitted, &["scopes", "edit", SCOPES[of], &includes, "--allow-widen"], "")
+                    .is_some()
+                {
                     self.model.includes.insert(of, wanted);
                 }
             }
@@ -297,8 +316,12 @@ impl Run {
 
     fn step(&mut self, step: &Step) {
         match *step {
-            Step::Create { life, start, label, scopes, adopt } => self.create(life, start, label, scopes, adopt),
-            Step::Disable(at) | Step::Enable(at) | Step::Revoke(at) | Step::Rename(at) => self.of_token(step, at),
+            Step::Create { life, start, label, scopes, adopt } => {
+                self.create(life, start, label, scopes, adopt)
+            }
+            Step::Disable(at) | Step::Enable(at) | Step::Revoke(at) | Step::Rename(at) => {
+                self.of_token(step, at)
+            }
             Step::Live(at, _) | Step::Start(at, _) | Step::Label(at, _) => self.of_token(step, at),
             Step::Add(at, _) | Step::Remove(at, _) | Step::Set(at, _) => self.of_token(step, at),
             Step::Include { .. } | Step::Retire { .. } | Step::Reopen(_) => self.of_scope(step),

@@ -8,7 +8,9 @@ use crate::support::{Answer, World};
 /// A catalogue `admin` ⊃ `write` ⊃ `read`, and `other`.
 fn world() -> World {
     let world = World::with_store();
-    for args in [&["read"][..], &["write", "--includes", "read"], &["admin", "--includes", "write"], &["other"]] {
+    for args in
+        [&["read"][..], &["write", "--includes", "read"], &["admin", "--includes", "write"], &["other"]]
+    {
         world.run(&[&["scopes", "define"], args].concat()).ok();
     }
     world
@@ -243,8 +245,12 @@ fn a_withdrawn_scope_is_taken_from_every_token_and_include() {
     assert_eq!(world.verify(&direct, &["-s", "write"]).0, 0);
 
     let done = world.run(&[&withdraw[..], &["--yes", "--json"]].concat()).ok().json();
-    let mut from: Vec<&str> =
-        done["withdrawn_from"].as_array().expect("an array").iter().filter_map(|it| it["name"].as_str()).collect();
+    let mut from: Vec<&str> = done["withdrawn_from"]
+        .as_array()
+        .expect("an array")
+        .iter()
+        .filter_map(|it| it["name"].as_str())
+        .collect();
     from.sort_unstable();
     assert_eq!(from, ["direct", "through"]);
     assert_eq!((&done["changed"], &done["tokens"]), (&json!(true), &json!(0)));

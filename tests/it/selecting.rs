@@ -72,7 +72,10 @@ fn a_change_selects_what_list_shows() {
         (&["--owner", "ann"][..], &["job", "web"][..]),
         (&["--owner", "ann", "--owner", "bob"], &["api", "job", "web"]),
         (&["--status", "expired"], &["past"]),
-        (&["--status", "expired", "--status", "disabled", "--status", "active"], &["api", "job", "past", "web"]),
+        (
+            &["--status", "expired", "--status", "disabled", "--status", "active"],
+            &["api", "job", "past", "web"],
+        ),
         (&["-l", "env=prod"], &["api", "web"]),
         (&["-l", "env=prod", "-l", "tier=1"], &["api"]),
         (&["-s", "read"], &["api", "job", "web"]),
@@ -119,7 +122,10 @@ fn one_unknown_name_and_nothing_is_changed() {
         assert_eq!(world.refused(&[verb, "web", "nobody", "--yes"]), (4, "not_found".into()));
     }
     let ran = world.run(&["disable", "nobody"]).exit(4);
-    assert_eq!(ran.err, "error: no such token `nobody`\nhint: `tokenctl list --all` shows those that exist\n");
+    assert_eq!(
+        ran.err,
+        "error: no such token `nobody`\nhint: `tokenctl list --all` shows those that exist\n"
+    );
     assert_eq!(world.refused(&["disable", "web", "over"]), (5, "revoked".into()));
     assert_eq!(world.bytes(), before);
 }
@@ -206,7 +212,9 @@ fn what_is_so_already_and_what_selects_nothing_changes_nothing() {
     ] {
         let document = world.run(&[args, &["--json"]].concat()).ok().json();
         assert_eq!(document["changed"], json!(false), "{args:?}");
-        assert!(document["tokens"].as_array().expect("tokens").iter().all(|it| it["changed"] == json!(false)));
+        assert!(
+            document["tokens"].as_array().expect("tokens").iter().all(|it| it["changed"] == json!(false))
+        );
     }
     assert_eq!(
         world.run(&["revoke", "--owner", "nobody", "--json"]).ok().json(),
@@ -222,8 +230,12 @@ fn a_token_named_twice_is_one_and_of_several_only_what_differs_is_changed() {
     let events = world.actions().len();
     let document = world.run(&["disable", "web", &id, "job", "web", &id[..6], "--json"]).ok().json();
     assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(2)));
-    let changed: Vec<_> =
-        document["tokens"].as_array().expect("tokens").iter().map(|it| (&it["name"], &it["changed"])).collect();
+    let changed: Vec<_> = document["tokens"]
+        .as_array()
+        .expect("tokens")
+        .iter()
+        .map(|it| (&it["name"], &it["changed"]))
+        .collect();
     assert_eq!(changed, [(&json!("web"), &json!(true)), (&json!("job"), &json!(false))]);
     assert_eq!(world.actions()[events..], ["disable"]);
 }
@@ -259,9 +271,8 @@ fn what_means_several_tokens_lists_their_ids() {
     let before = world.bytes();
     for name in ["abcdef", "abcdef12345", "same…"] {
         let ran = world.run(&["disable", name]).exit(4);
-        let expected = format!(
-            "error: `{name}` means 2 tokens: abcdef123451, abcdef123452\nhint: use one of the ids\n"
-        );
+        let expected =
+            format!("error: `{name}` means 2 tokens: abcdef123451, abcdef123452\nhint: use one of the ids\n");
         assert_eq!(ran.err, expected);
         assert_eq!(world.refused(&["revoke", "c", name, "--yes"]), (4, "ambiguous".into()));
     }

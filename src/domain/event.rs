@@ -101,9 +101,10 @@ impl Subject {
     }
 
     pub fn from_key(key: String, name: Option<String>) -> Self {
-        match key.as_str() {
-            "*scopes" => Self::Catalogue,
-            "*settings" => Self::Settings,
+        // Those without a name have none: an entry that says one is not what was written, and its hash must show it.
+        match (key.as_str(), &name) {
+            ("*scopes", None) => Self::Catalogue,
+            ("*settings", None) => Self::Settings,
             _ => Self::Token { id: key, name: name.unwrap_or_default() },
         }
     }

@@ -64,13 +64,16 @@ impl View<'_> {
 
     /// A page of entries after `seq`, all or those about a token's id.
     pub fn events_after(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
-        let page = i64::try_from(PAGE).unwrap_or(i64::MAX);
         match id {
             Some(id) => {
-                self.events("WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3", params![id, seq, page])
+                self.events("WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3", params![id, seq, page()])
             }
-            None => self.events("WHERE seq > ?1 ORDER BY seq LIMIT ?2", params![seq, page]),
+            None => self.next_events(seq, page()),
         }
+    }
+
+    fn next_events(&self, seq: i64, count: i64) -> Result<Vec<Event>, StoreError> {
+        self.events("WHERE seq > ?1 ORDER BY seq LIMIT ?2", params![seq, count])
     }
 
     /// The last entries about a token's id, oldest first.
@@ -164,10 +167,16 @@ impl Store {
 
     fn audit_chain(&self) -> Result<(Anchor, Option<Problem>), StoreError> {
         let mut last = Anchor { seq: 0, hash: GENESIS };
+        let mut count = page();
         loop {
-            let page = match self.read(|view| view.events_after(last.seq, None)) {
+            let page = match self.read(|view| view.next_events(last.seq, count)) {
+                // One entry that no version of ours wrote: go on singly, up to it.
+                Err(StoreError::Damaged(_)) if count > 1 => {
+                    count = 1;
+                    continue;
+                }
                 Err(StoreError::Damaged(why)) => {
-                    let problem = format!("an entry after {} cannot be read: {why}", last.seq);
+                    let problem = format!("the entry cannot be read: {why}");
                     return Ok((last, Some(Problem { seq: last.seq + 1, problem })));
                 }
                 page => page?,
@@ -221,10 +230,8 @@ impl Store {
             }
         }
         let mut from = 0;
-        let end = self.read(|view| view.anchor())?.seq;
-        while from < end {
-            let to = from + i64::try_from(PAGE).unwrap_or(i64::MAX);
-            changed.extend(self.read(|view| view.orphans(from, to))?);
+        while let Some((to, found)) = self.read(|view| view.orphans(from))? {
+            changed.extend(found);
             from = to;
         }
         Ok(changed)
@@ -255,28 +262,37 @@ impl View<'_> {
 
     fn unreadable(&self, row: i64) -> Result<Changed, StoreError> {
         let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM token WHERE row = ?1";
-        let read = |row: &Row<'_>| {
-            let text = |at| {
-                row.get_ref(at).map(|it| String::from_utf8_lossy(it.as_bytes().unwrap_or(b"?")).into_owned())
-            };
-            Ok(Changed { id: Some(text(0)?), name: text(1)? })
-        };
+        let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
         self.ok(self.conn().query_row(sql, [row], read))
     }
 
-    /// Tokens that should exist by their last entry, which stands between two numbers, but do not.
-    fn orphans(&self, from: i64, to: i64) -> Result<Vec<Changed>, StoreError> {
+    /// Tokens that should exist by their last entry, which is on the page of entries after a number, but do not; and
+    /// the last number of that page, unless it is empty.
+    fn orphans(&self, from: i64) -> Result<Option<(i64, Vec<Changed>)>, StoreError> {
+        let end = "SELECT max(seq) FROM (SELECT seq FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2)";
         let sql =
             "SELECT a.subject, a.name FROM audit a WHERE a.seq > ?1 AND a.seq <= ?2 AND a.digest IS NOT NULL
              AND a.subject NOT LIKE '*%'
              AND NOT EXISTS (SELECT 1 FROM audit b WHERE b.subject = a.subject AND b.seq > a.seq)
              AND NOT EXISTS (SELECT 1 FROM token t WHERE t.id = a.subject)";
         let run = || {
-            let read = |row: &Row<'_>| {
-                Ok(Changed { id: row.get(0)?, name: row.get::<_, Option<String>>(1)?.unwrap_or_default() })
-            };
-            self.conn().prepare_cached(sql)?.query_map([from, to], read)?.collect()
+            let to: Option<i64> =
+                self.conn().prepare_cached(end)?.query_row([from, page()], |row| row.get(0))?;
+            let Some(to) = to else { return Ok(None) };
+            let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
+            let found =
+                self.conn().prepare_cached(sql)?.query_map([from, to], read)?.collect::<Result<_, _>>()?;
+            Ok(Some((to, found)))
         };
         self.ok(run())
     }
+}
+
+fn page() -> i64 {
+    i64::try_from(PAGE).unwrap_or(i64::MAX)
+}
+
+/// A text that need not be one.
+fn lossy(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes_or_null()?.unwrap_or_default()).into_owned())
 }

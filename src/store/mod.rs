@@ -278,8 +278,9 @@ impl Write<'_> {
                 self.now
             ))));
         }
+        let damaged = || StoreError::Damaged("its audit log has an end that cannot be".to_owned());
         let mut event = Event {
-            seq: head.anchor.seq + 1,
+            seq: head.anchor.seq.checked_add(1).ok_or_else(damaged)?,
             time: self.now,
             action: action.word().to_owned(),
             subject,

@@ -161,7 +161,8 @@ pub fn header(path: &Path) -> Result<i64, StoreError> {
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
-    if bytes[18] != 1 || bytes[19] != 1 || found == 0 {
+    // A rollback journal, schema format 4, UTF-8.
+    if bytes[18] != 1 || bytes[19] != 1 || int(44) != 4 || int(56) != 1 || found == 0 {
         return Err(StoreError::Damaged("its header is not one that tokenctl writes".to_owned()));
     }
     Ok(found)

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a test fails by panicking, and runs on a real machine"
@@ -11,15 +12,23 @@
 
 mod adopt;
 mod arguments;
+mod audit;
 mod concurrent;
 mod create;
+mod disable;
+mod doctor;
 mod edit;
+mod enable;
 mod global;
 mod hygiene;
 mod init;
 mod list;
+mod model;
 mod processes;
 mod rename;
+mod revoke;
+mod scopes;
+mod selecting;
 mod settings;
 mod show;
 mod store;
@@ -28,3 +37,4 @@ mod stuck;
 mod support;
 mod tidy;
 mod users;
+mod verify;

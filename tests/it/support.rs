@@ -262,6 +262,15 @@ impl World {
         (ran.code, ran.line().to_owned())
     }
 
+    /// The exit and the code with which a command is refused, which must leave stdout empty.
+    #[track_caller]
+    pub fn refused(&self, args: &[&str]) -> (i32, String) {
+        let ran = self.run(&[args, &["--json"]].concat());
+        let error = ran.failure();
+        assert_eq!((&*ran.out, &error["exit"]), ("", &Value::from(ran.code)), "{args:?}");
+        (ran.code, error["code"].as_str().expect("a code").to_owned())
+    }
+
     /// `show --json` of a token.
     #[track_caller]
     pub fn show(&self, name: &str) -> Value {

@@ -1,0 +1,272 @@
+//! `audit`.
+
+use std::io::ErrorKind;
+
+use serde_json::{Value, json};
+
+use crate::support::{DAY, START, World};
+
+fn head(world: &World) -> String {
+    world.run(&["audit", "head"]).ok().line().to_owned()
+}
+
+fn events(world: &World) -> Vec<Value> {
+    world.run(&["audit", "--json"]).ok().json().as_array().expect("an array").clone()
+}
+
+/// A store with a history of some dozen entries.
+fn world() -> World {
+    let world = World::with_store();
+    world.run(&["scopes", "define", "read"]).ok();
+    world.create("demo", &["-s", "read", "-l", "env=prod"]);
+    world.create("other", &["-s", "read"]);
+    world.run(&["edit", "demo", "--owner", "ann"]).ok();
+    world.run(&["settings", "grace", "1h"]).ok();
+    world.run(&["disable", "other"]).ok();
+    world
+}
+
+#[test]
+fn every_change_writes_exactly_its_events() {
+    let world = World::new();
+    let mut seen = 0;
+    let steps: &[(&[&str], &[&str])] = &[
+        (&["init"], &["init", "init"]),
+        (&["init"], &[]),
+        (&["scopes", "define", "read"], &["scope.define"]),
+        (&["scopes", "define", "read"], &[]),
+        (&["scopes", "define", "write", "--includes", "read"], &["scope.define"]),
+        (&["create", "a", "-s", "read"], &["create", "confirm"]),
+        (&["create", "b", "-s", "write"], &["create", "confirm"]),
+        (&["create", "a", "-s", "read", "--if-missing"], &[]),
+        (&["edit", "a", "b", "--owner", "ann"], &["edit", "edit"]),
+        (&["edit", "a", "b", "--owner", "ann"], &[]),
+        (&["rename", "b", "c"], &["rename"]),
+        (&["rename", "c", "c"], &[]),
+        (&["scopes", "add", "a", "write", "--allow-widen"], &["scopes.add"]),
+        (&["scopes", "remove", "a", "write"], &["scopes.remove"]),
+        (&["scopes", "set", "a", "write", "--allow-widen"], &["scopes.set"]),
+        (&["scopes", "edit", "read", "-d", "Read"], &["scope.edit"]),
+        (&["scopes", "rename", "read", "see"], &["scope.rename"]),
+        (&["scopes", "retire", "see"], &["scope.retire"]),
+        (&["scopes", "define", "see", "--allow-widen"], &["scope.define"]),
+        (
+            &["scopes", "retire", "write", "--withdraw", "--yes"],
+            &["scopes.remove", "scopes.remove", "scope.retire"],
+        ),
+        (&["disable", "a", "c"], &["disable", "disable"]),
+        (&["disable", "--owner", "ann", "--yes"], &[]),
+        (&["enable", "a"], &["enable"]),
+        (&["revoke", "--owner", "ann", "--yes"], &["revoke", "revoke"]),
+        (&["settings", "grace", "1h"], &["settings"]),
+        (&["settings", "grace", "60m"], &[]),
+        (&["create", "d"], &[]),
+        (&["edit", "nobody", "--owner", "x"], &[]),
+        (&["list", "--all"], &[]),
+        (&["doctor"], &[]),
+    ];
+    for (args, expected) in steps {
+        let before = world.store().exists().then(|| world.bytes());
+        world.run(args);
+        assert_eq!(world.actions()[seen..], **expected, "{args:?}");
+        seen += expected.len();
+        if expected.is_empty() {
+            assert_eq!(Some(world.bytes()), before, "{args:?}");
+        }
+    }
+    assert_eq!(world.run(&["audit", "verify"]).ok().out, format!("ok {}\n", head(&world)));
+}
+
+#[test]
+fn an_adoption_is_one_event_and_a_failed_delivery_two() {
+    let world = World::with_store();
+    world.run_with(&["adopt", "demo"], b"a-secret-made-elsewhere-long-ago").ok();
+    assert_eq!(world.actions()[2..], ["adopt"]);
+    world.run_failing(&["create", "new"], 0, ErrorKind::BrokenPipe).exit(7);
+    assert_eq!(world.actions()[3..], ["create", "withdraw"]);
+    assert_eq!(events(&world)[4]["row_digest"], Value::Null, "it is gone");
+    world.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn time_and_use_write_nothing() {
+    let world = World::new();
+    let secret = world.create("demo", &["--ttl", "1d"]);
+    let before = head(&world);
+    assert_eq!(world.verify(&secret, &[]).0, 0);
+    world.wait(2 * DAY);
+    assert_eq!(world.verify(&secret, &[]).0, 3);
+    assert_eq!(world.show("demo")["status"], "expired");
+    assert_eq!(head(&world), before);
+    world.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn an_event_says_who_did_what_when_and_why() {
+    let world = World::new();
+    world.create("demo", &[]);
+    world.wait(60);
+    world.run(&["disable", "demo", "--reason", "a \"test\""]).ok();
+    let event = events(&world).pop().expect("an event");
+    assert_eq!(
+        event,
+        json!({
+            "seq": 5, "time": "2026-11-22T12:01:00Z", "action": "disable",
+            "token": {"id": world.show("demo")["id"], "name": "demo"},
+            "actor": {"uid": world.uid, "login": "tester", "sudo_user": null, "host": "here"},
+            "reason": "a \"test\"", "row_digest": event["row_digest"], "hash": event["hash"],
+        })
+    );
+    for digest in ["row_digest", "hash"] {
+        let hex = event[digest].as_str().expect("text");
+        assert!(hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()), "{hex}");
+    }
+    assert_eq!(events(&world)[0]["token"], Value::Null, "the catalogue is no token");
+    assert_eq!(world.show("demo")["events"][2], event);
+    assert_eq!(head(&world), format!("5:{}", event["hash"].as_str().expect("text")));
+    assert_eq!(world.run(&["audit", "head", "--json"]).ok().json(), json!({"seq": 5, "hash": event["hash"]}));
+}
+
+#[test]
+fn the_log_of_one_token_follows_it_through_its_names() {
+    let world = world();
+    world.run(&["rename", "demo", "new"]).ok();
+    let of = |name: &str| -> Vec<String> {
+        let log = world.run(&["audit", "--token", name]).ok().out;
+        log.lines().map(|line| line.split('\t').nth(2).expect("an action").to_owned()).collect()
+    };
+    assert_eq!(of("new"), ["create", "confirm", "edit", "rename"]);
+    assert_eq!(of("other"), ["create", "confirm", "disable"]);
+    assert_eq!(world.refused(&["audit", "--token", "demo"]), (4, "not_found".into()));
+    assert_eq!(world.run_failing(&["audit"], 100, ErrorKind::BrokenPipe).code, 0);
+}
+
+#[test]
+fn a_sound_log_is_verified() {
+    let world = world();
+    let (seq, hash) =
+        head(&world).split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a head");
+    assert_eq!(
+        world.run(&["audit", "verify", "--json"]).ok().json(),
+        json!({
+            "ok": true, "events": seq.parse::<i64>().expect("a number"),
+            "head": {"seq": seq.parse::<i64>().expect("a number"), "hash": hash}, "first_bad": null, "rows": [],
+        })
+    );
+}
+
+#[test]
+fn the_first_bad_entry_is_named() {
+    for (tampering, bad) in [
+        ("UPDATE audit SET reason = 'x' WHERE seq = 5", 5),
+        ("UPDATE audit SET time = time + 1 WHERE seq = 1", 1),
+        ("UPDATE audit SET hash = zeroblob(32) WHERE seq = 4", 4),
+        ("UPDATE audit SET digest = NULL WHERE seq = 4", 4),
+        ("UPDATE audit SET time = -1 WHERE seq = 5", 5),
+        ("UPDATE audit SET time = -1 WHERE seq = (SELECT max(seq) FROM audit)", 10),
+        ("UPDATE audit SET subject = CAST(x'ff' AS TEXT) WHERE seq = 6", 6),
+        ("DELETE FROM audit WHERE seq = 3", 3),
+        ("DELETE FROM audit WHERE seq = 1", 1),
+        ("UPDATE audit SET seq = seq + 100 WHERE seq = 10", 10),
+        ("INSERT INTO audit SELECT 11, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash
+          FROM audit WHERE seq = 10", 11),
+    ] {
+        let world = world();
+        world.sql(tampering);
+        let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
+        assert_eq!(report["first_bad"]["seq"], json!(bad), "{tampering}: {report}");
+        assert_eq!(report["ok"], json!(false));
+        let text = world.run(&["audit", "verify"]).exit(3).out;
+        assert!(text.starts_with(&format!("entry {bad}: ")), "{text}");
+        world.run(&["doctor"]).exit(3);
+    }
+}
+
+#[test]
+fn no_number_of_an_entry_makes_it_hang_or_overflow() {
+    for seq in ["9223372036854775807", "-9223372036854775808"] {
+        let world = world();
+        world.sql(&format!("UPDATE audit SET seq = {seq} WHERE seq = 10"));
+        world.run(&["audit", "verify"]).exit(3);
+        world.run(&["audit"]).ok();
+        let refused = world.run(&["enable", "other"]).code;
+        assert_eq!(refused, if seq.starts_with('-') { 0 } else { 6 }, "{seq}");
+    }
+}
+
+#[test]
+fn an_object_that_is_not_what_its_last_event_says_is_named() {
+    for (tampering, expected) in [
+        ("UPDATE token SET owner = 'eve' WHERE name = 'demo'", &["demo"][..]),
+        ("UPDATE secret SET expires_at = NULL", &["demo", "other"]),
+        ("UPDATE token SET disabled_at = NULL", &["other"]),
+        ("INSERT INTO label VALUES (1, 'a', 'b')", &["demo"]),
+        ("DELETE FROM label", &["demo"]),
+        ("UPDATE scope SET description = 'all'", &["scopes"]),
+        ("DELETE FROM setting", &["settings"]),
+        // An event without its object, and an object without an event.
+        (
+            "DELETE FROM granted WHERE token = 2; DELETE FROM secret WHERE token = 2; DELETE FROM token WHERE row = 2",
+            &["other"],
+        ),
+        (
+            "INSERT INTO token (id, name, created_at, created_by) VALUES ('abcdefghijkl', 'eve', 1800000000, 'x')",
+            &["eve"],
+        ),
+        // The end of the log, cut off.
+        ("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)", &["other"]),
+        ("DELETE FROM audit WHERE seq > 2", &["scopes", "settings", "demo", "other"]),
+    ] {
+        let world = world();
+        world.sql(tampering);
+        let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
+        let rows = report["rows"].as_array().expect("rows");
+        let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
+        assert_eq!((names.as_slice(), &report["first_bad"]), (expected, &Value::Null), "{tampering}");
+        assert!(rows.iter().all(|row| row["id"].is_null()
+            == ["scopes", "settings"].contains(&&*row["name"].to_string().replace('"', ""))));
+        world.run(&["doctor"]).exit(3);
+    }
+}
+
+#[test]
+fn an_anchor_proves_that_history_only_grew() {
+    let world = World::with_store();
+    let start = head(&world);
+    world.create("demo", &[]);
+    let middle = head(&world);
+    let copy = std::fs::read(world.database()).expect("the database");
+    world.run(&["disable", "demo"]).ok();
+    let end = head(&world);
+    world.run(&["enable", "demo"]).ok();
+    let since = |anchor: &str| world.run(&["audit", "verify", "--since", anchor]).code;
+    let zeros = format!("0:{}", "0".repeat(64));
+    for anchor in [&zeros, &start, &middle, &end, &head(&world)] {
+        assert_eq!(since(anchor), 0, "{anchor}");
+    }
+    // As many entries, but others: sound in itself, and shown up by the anchor alone.
+    std::fs::write(world.database(), copy).expect("the database");
+    assert_eq!((since(&start), since(&middle), since(&end)), (0, 0, 3), "cut off");
+    world.run(&["edit", "demo", "--owner", "eve"]).ok();
+    world.run(&["edit", "demo", "--owner", "ann"]).ok();
+    assert_eq!(world.run(&["audit", "verify"]).code, 0);
+    assert_eq!((since(&start), since(&middle), since(&end)), (0, 0, 3), "rewritten");
+    let report = world.run(&["audit", "verify", "--json", "--since", &end]).exit(3).json();
+    assert_eq!(report["first_bad"]["seq"], json!(5), "{report}");
+    let other = World::with_store();
+    other.wait(START % 7 + 1);
+    other.create("demo", &[]);
+    assert_eq!(other.run(&["audit", "verify", "--since", &middle]).code, 3, "another store");
+}
+
+#[test]
+fn an_anchor_that_is_none_is_a_usage_error() {
+    let world = world();
+    let head = head(&world);
+    for anchor in
+        ["", ":", "5", "five:00", &head[..head.len() - 1], &format!("{head}0"), &format!("-{head}"), "1:"]
+    {
+        let args = ["audit", "verify", &*format!("--since={anchor}")];
+        assert_eq!(world.refused(&args), (2, "usage".into()), "{anchor}");
+    }
+}

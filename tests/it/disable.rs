@@ -1,0 +1,55 @@
+//! `disable`.
+
+use serde_json::json;
+
+use crate::support::{DAY, World};
+
+#[test]
+fn a_disabled_token_is_refused_until_it_is_enabled() {
+    let world = World::new();
+    let secret = world.create("demo", &["--no-expiry"]);
+    let other = world.create("other", &[]);
+    let document = world.run(&["disable", "demo", "--json", "--reason", "leak?"]).ok().json();
+    let mut token = world.show("demo");
+    let events = token.as_object_mut().and_then(|it| it.remove("events")).expect("events");
+    assert_eq!(token["status"], "disabled");
+    token["changed"] = json!(true);
+    token["error"] = json!(null);
+    assert_eq!(document, json!({"changed": true, "dry_run": false, "count": 1, "tokens": [token]}));
+    assert_eq!(events[2]["reason"], "leak?");
+
+    assert_eq!(world.verify(&secret, &[]), (3, "disabled demo".into()));
+    assert_eq!(world.verify(&other, &[]), (0, "valid other".into()));
+    assert_eq!(world.refused(&["create", "demo"]), (5, "name_taken".into()));
+    assert_eq!(world.names(&[]), ["demo", "other"], "it is not over");
+    world.run(&["enable", "demo"]).ok();
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo".into()));
+}
+
+#[test]
+fn what_is_not_active_can_be_disabled_too() {
+    let world = World::new();
+    let past = world.create("past", &["--ttl", "1h"]);
+    let pending = world.create("pending", &["--not-before", "30d"]);
+    world.wait(DAY);
+    for (name, secret, status) in [("past", past, "expired"), ("pending", pending, "not_yet_valid")] {
+        assert_eq!(world.verify(&secret, &[]).1, format!("{status} {name}"));
+        world.run(&["disable", name]).ok();
+        assert_eq!(world.verify(&secret, &[]).1, format!("disabled {name}"));
+        world.run(&["enable", name]).ok();
+        assert_eq!(world.verify(&secret, &[]).1, format!("{status} {name}"));
+    }
+}
+
+#[test]
+fn disabling_works_whatever_the_clock_says() {
+    let world = World::new();
+    let secret = world.create("demo", &[]);
+    world.wait(DAY);
+    world.run(&["edit", "demo", "--owner", "ann"]).ok();
+    world.wait(-301);
+    assert_eq!(world.refused(&["edit", "demo", "--owner", "bob"]), (6, "clock".into()));
+    world.run(&["disable", "demo"]).ok();
+    assert_eq!(world.verify(&secret, &[]).0, 3);
+    assert_eq!(world.run(&["audit", "verify"]).code, 0);
+}

@@ -1,0 +1,318 @@
+//! `doctor`, and that looking changes nothing.
+
+use std::collections::BTreeSet;
+use std::fs::{File, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use rusqlite::Connection;
+use serde_json::json;
+
+use crate::support::{DAY, MINUTE, START, World, run};
+
+/// Whose clock agrees with that of real processes.
+fn at_real_time() -> World {
+    let world = World::new();
+    let real = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
+    world.wait(i64::try_from(real).expect("in range") - START);
+    world
+}
+
+/// A store with rows in every table: also a delivery, whose process was killed.
+fn world() -> World {
+    let world = at_real_time();
+    for args in [
+        &["init"][..],
+        &["settings", "grace", "7d"],
+        &["settings", "url", "https://api.example.org"],
+        &["scopes", "define", "read", "-d", "Read"],
+        &["scopes", "define", "write", "--includes", "read"],
+        &["scopes", "define", "old"],
+        &[
+            "create", "full", "-d", "A text", "--owner", "ann", "--icon", "K", "-l", "env=prod", "-l",
+            "tier=1",
+        ],
+        &["create", "until", "--expires", "2999-01-01", "--not-before", "1d", "--rotate-every", "60d"],
+        &["create", "other"],
+    ] {
+        let scopes: &[&str] =
+            if args[0] == "create" { &["-s", "write,old", "--reason", "a test"] } else { &[] };
+        world.run(&[args, scopes].concat()).ok();
+    }
+    world.run(&["revoke", "other", "--yes"]).ok();
+    world.run(&["scopes", "retire", "old"]).ok();
+    killed_while_delivering(&world);
+    world.run(&["disable", "full"]).ok();
+    world.wait(MINUTE);
+    world
+}
+
+fn killed_while_delivering(world: &World) {
+    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
+    writer.write_all(&[b'x'; 64 << 10]).expect("the pipe holds that much");
+    let mut command = world.program();
+    command
+        .args(["create", "stuck", "--all-scopes"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .stdout(writer);
+    let mut child = command.spawn().expect("the program starts");
+    drop(command);
+    let count = || -> i64 {
+        let conn = Connection::open(world.database()).expect("the database");
+        conn.query_row("SELECT count(*) FROM delivery", [], |row| row.get(0)).unwrap_or(0)
+    };
+    for _ in 0..1_000 {
+        if count() == 1 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().and_then(|()| child.wait()).expect("it ends");
+    assert_eq!(count(), 1);
+}
+
+/// Every value of every table.
+fn dump(database: &Path) -> rusqlite::Result<Vec<String>> {
+    let conn = Connection::open(database)?;
+    let mut all = Vec::new();
+    for table in TABLES {
+        let mut statement = conn.prepare(&format!("SELECT * FROM {table}"))?;
+        let columns = statement.column_count();
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let values = (0..columns).map(|at| row.get_ref(at).map(|value| format!("{value:?}")));
+            all.push(format!("{table} {}", values.collect::<Result<Vec<_>, _>>()?.join(" ")));
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+const TABLES: [&str; 9] =
+    ["setting", "token", "secret", "delivery", "label", "scope", "scope_include", "granted", "audit"];
+
+struct Column {
+    name: String,
+    kind: String,
+}
+
+/// The columns of a table, and how to name one of its rows.
+fn columns(conn: &Connection, table: &str) -> (Vec<Column>, String) {
+    let mut statement =
+        conn.prepare("SELECT name, type, pk FROM pragma_table_info(?1)").expect("a statement");
+    let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let rows: Vec<(String, String, i64)> = rows.expect("rows").collect::<Result<_, _>>().expect("columns");
+    let key =
+        rows.iter().filter(|(.., pk)| *pk > 0).map(|(name, ..)| name.as_str()).collect::<Vec<_>>().join(", ");
+    (rows.into_iter().map(|(name, kind, _)| Column { name, kind }).collect(), key)
+}
+
+/// The condition that one row of a table meets.
+fn nth(table: &str, key: &str, row: i64) -> String {
+    format!("({key}) = (SELECT {key} FROM {table} ORDER BY {key} LIMIT 1 OFFSET {row})")
+}
+
+/// Changes the database without its foreign keys. Returns whether its other constraints admit that.
+fn tamper(world: &World, sql: &str) -> bool {
+    let conn = Connection::open(world.database()).expect("the database");
+    let fast = "PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; PRAGMA journal_mode = MEMORY";
+    conn.execute_batch(fast).expect("pragmas");
+    conn.execute_batch(sql).is_ok()
+}
+
+/// Other values to try in a column; a constraint may refuse some of them.
+fn others(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "INTEGER" => &["it + 1", "1800000000", "9223372036854775807", "NULL"],
+        "TEXT" => &["it || 'x'", "'x'", "substr(it, 2) || 'é'", "CAST(x'ff' AS TEXT)", "NULL"],
+        _ => &["zeroblob(32)", "NULL"],
+    }
+}
+
+#[test]
+fn a_sound_store_is_ok() {
+    let world = world();
+    assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
+    assert_eq!(world.run(&["doctor", "--json"]).ok().json(), json!({"ok": true, "findings": []}));
+}
+
+#[test]
+fn every_changed_value_of_every_column_is_found() {
+    let world = world();
+    let (sound, values) = (std::fs::read(world.database()).expect("the database"), dump(&world.database()));
+    let (mut untried, mut unseen) = (BTreeSet::new(), Vec::new());
+    for table in TABLES {
+        let conn = Connection::open(world.database()).expect("the database");
+        let (columns, key) = columns(&conn, table);
+        let count = conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+        let count: i64 = count.expect("a number");
+        assert!(count > 0, "{table}");
+        drop(conn);
+        let rows = BTreeSet::from([0, 1.min(count - 1), count / 2, count - 1]);
+        for Column { name, kind } in &columns {
+            untried.insert(format!("{table}.{name}"));
+            for (row, other) in rows.iter().flat_map(|row| others(kind).iter().map(move |other| (row, other)))
+            {
+                let other = other.replace("it", name);
+                let sql = format!("UPDATE {table} SET {name} = {other} WHERE {}", nth(table, &key, *row));
+                if !tamper(&world, &sql) || dump(&world.database()) == values {
+                    continue;
+                }
+                untried.remove(&format!("{table}.{name}"));
+                let ran = world.run(&["doctor"]);
+                if ran.code != 3 {
+                    unseen.push(format!("{}: {sql}\n{}{}", ran.code, ran.out, ran.err));
+                }
+                std::fs::write(world.database(), &sound).expect("the database");
+            }
+        }
+    }
+    assert!(unseen.is_empty(), "{}", unseen.join("\n"));
+    assert_eq!(untried, BTreeSet::new());
+    world.run(&["doctor"]).ok();
+}
+
+#[test]
+fn every_missing_row_is_found() {
+    let world = world();
+    let (sound, values) = (std::fs::read(world.database()).expect("the database"), dump(&world.database()));
+    for table in TABLES {
+        let (_, key) = columns(&Connection::open(world.database()).expect("the database"), table);
+        for row in 0.. {
+            assert!(tamper(&world, &format!("DELETE FROM {table} WHERE {}", nth(table, &key, row))));
+            if dump(&world.database()) == values {
+                assert!(row > 0, "{table}");
+                break;
+            }
+            assert_eq!(world.run(&["doctor"]).code, 3, "{table} {row}");
+            std::fs::write(world.database(), &sound).expect("the database");
+        }
+    }
+}
+
+#[test]
+fn no_flipped_bit_goes_unseen_or_makes_it_panic() {
+    let world = world();
+    let sound = std::fs::read(world.database()).expect("the database");
+    let values = dump(&world.database()).expect("every value");
+    let file = File::options().write(true).open(world.database()).expect("the database");
+    // Every byte of the header and of the first b-tree's head, then one in 131 with each bit in turn.
+    let places = (0..140).chain((140..sound.len()).step_by(131));
+    let (mut found, mut wrong) = (0, Vec::new());
+    for (at, bit) in places.zip((0..8).cycle()) {
+        let place = u64::try_from(at).expect("in range");
+        file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("a byte");
+        let ran = world.run(&["doctor"]);
+        match ran.code {
+            0 if dump(&world.database()).as_ref() == Ok(&values) => {}
+            3 | 6 => found += 1,
+            code => wrong.push(format!("doctor {code} after byte {at}, bit {bit}: {}", ran.err)),
+        }
+        for args in [&["list", "--all"][..], &["audit", "verify"], &["show", "full"], &["disable", "until"]] {
+            let ran = world.run(args);
+            if ![0, 3, 4, 6].contains(&ran.code) {
+                wrong.push(format!("{args:?} {} after byte {at}, bit {bit}: {}", ran.code, ran.err));
+            }
+        }
+        file.write_all_at(&sound, 0).expect("the bytes");
+        file.set_len(sound.len() as u64).expect("its length");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(found > 100, "{found}");
+    world.run(&["doctor"]).ok();
+}
+
+#[test]
+fn a_finding_has_its_code_and_says_whether_it_can_be_mended() {
+    let chmod =
+        |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
+    let touch = |path: &Path| std::fs::write(path, "").expect("a file");
+    let cases: [(&str, bool, &dyn Fn(&World)); 9] = [
+        ("permissions", true, &|world| chmod(&world.database(), 0o666)),
+        ("permissions", true, &|world| chmod(&world.store(), 0o777)),
+        ("leftover", true, &|world| touch(&world.store().join("tokens.db.new-abc"))),
+        ("leftover", true, &|world| {
+            killed_while_delivering(world);
+            world.wait(DAY);
+        }),
+        ("usage", true, &|world| std::fs::remove_file(world.store().join("usage.secrets")).expect("a file")),
+        ("clock", false, &|world| world.wait(-DAY)),
+        ("policy", false, &|world| drop(world.run(&["settings", "max-ttl", "1d"]).ok())),
+        ("schema", false, &|world| world.sql("CREATE TABLE x (y)")),
+        ("audit_chain", false, &|world| world.sql("UPDATE audit SET reason = 'x' WHERE seq = 3")),
+    ];
+    for (code, repairable, spoil) in cases {
+        let world = at_real_time();
+        world.create("demo", &[]);
+        spoil(&world);
+        let before = world.bytes();
+        let document = world.run(&["doctor", "--json"]).exit(3).json();
+        let finding = &document["findings"][0];
+        assert_eq!(
+            (&finding["code"], &finding["repairable"]),
+            (&json!(code), &json!(repairable)),
+            "{document}"
+        );
+        assert_eq!((&document["ok"], &finding["repaired"]), (&json!(false), &json!(false)));
+        assert!(world.run(&["doctor"]).exit(3).out.contains(&format!(": {code}: ")));
+        assert_eq!(world.bytes(), before);
+    }
+}
+
+#[test]
+fn what_is_no_store_is_an_error_of_its_own() {
+    let missing = World::new();
+    assert_eq!(missing.refused(&["doctor"]), (6, "store_missing".into()));
+    for (code, offset, bytes) in [
+        ("store_foreign", 0, &b"PK"[..]),
+        ("store_foreign", 68, b"\0\0\0\0"),
+        ("store_newer", 60, b"\0\0\x01\0"),
+    ] {
+        let world = World::with_store();
+        let file = File::options().write(true).open(world.database()).expect("the database");
+        file.write_all_at(bytes, offset).expect("some bytes");
+        let before = world.bytes();
+        for args in [&["doctor"][..], &["list"], &["create", "new"], &["init"]] {
+            assert_eq!(world.refused(args), (6, code.into()), "{args:?}");
+        }
+        assert_eq!(world.bytes(), before);
+    }
+    let world = World::with_store();
+    std::fs::write(world.database(), "").expect("the database");
+    assert_eq!(world.refused(&["doctor"]), (6, "store_foreign".into()));
+}
+
+#[test]
+fn looking_changes_no_byte() {
+    let world = world();
+    let before = world.bytes();
+    let head = world.run(&["audit", "head"]).ok().out;
+    for args in [
+        &["list", "--all"][..],
+        &["list", "--sort", "expires", "--format", "csv"],
+        &["list", "--json", "--at", "1y", "-s", "read", "--search", "x"],
+        &["show", "full"],
+        &["scopes", "list"],
+        &["settings"],
+        &["settings", "grace"],
+        &["audit"],
+        &["audit", "--token", "full"],
+        &["audit", "verify", "--since", head.trim_end()],
+        &["doctor"],
+        &["verify"],
+        &["disable", "full", "until", "--dry-run"],
+        &["enable", "--owner", "ann", "--dry-run"],
+        &["revoke", "full", "--dry-run"],
+    ] {
+        let code = world.run(args).code;
+        assert!([0, 3].contains(&code), "{args:?} {code}");
+        assert_eq!(world.bytes(), before, "{args:?}");
+        let real = run(world.program().args(args), b"");
+        assert_eq!(real.code, code, "{args:?} {}", real.err);
+        assert_eq!(world.bytes(), before, "{args:?}");
+    }
+}

@@ -1,0 +1,36 @@
+//! `enable`.
+
+use crate::support::{HOUR, World};
+
+#[test]
+fn a_pause_stops_no_clock() {
+    let world = World::new();
+    let secret = world.create("demo", &["--ttl", "1h"]);
+    world.run(&["disable", "demo"]).ok();
+    world.wait(HOUR);
+    world.run(&["enable", "demo"]).ok();
+    assert_eq!(world.verify(&secret, &[]), (3, "expired demo".into()));
+}
+
+#[test]
+fn enabling_gives_access_back_and_so_minds_the_clock() {
+    let world = World::new();
+    let secret = world.create("demo", &[]);
+    world.run(&["disable", "demo"]).ok();
+    world.wait(-301);
+    assert_eq!(world.refused(&["enable", "demo"]), (6, "clock".into()));
+    world.run(&["enable", "demo", "--accept-clock"]).ok();
+    world.wait(301);
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo".into()));
+}
+
+#[test]
+fn what_is_revoked_is_never_enabled() {
+    let world = World::new();
+    let secret = world.create("demo", &[]);
+    world.run(&["disable", "demo"]).ok();
+    world.run(&["revoke", "demo", "--yes"]).ok();
+    assert_eq!(world.refused(&["enable", "demo"]), (5, "revoked".into()));
+    assert_eq!(world.refused(&["enable", "--status", "revoked", "--yes"]), (5, "revoked".into()));
+    assert_eq!(world.verify(&secret, &[]), (3, "revoked demo".into()));
+}

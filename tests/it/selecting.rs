@@ -1,0 +1,298 @@
+//! Which tokens a change means: names or filters, rehearsed, counted, asked about.
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, DAY, World};
+
+/// Tokens of two owners, some of which are over.
+fn world() -> World {
+    let world = World::with_store();
+    world.run(&["scopes", "define", "read"]).ok();
+    world.run(&["scopes", "define", "write", "--includes", "read"]).ok();
+    for args in [
+        &["web", "--owner", "ann", "-l", "env=prod", "-s", "read", "-d", "The Shop"][..],
+        &["api", "--owner", "bob", "-l", "env=prod", "-l", "tier=1", "-s", "write", "--ttl", "10d"],
+        &["job", "--owner", "ann", "-l", "env=dev", "-s", "write,read", "--no-expiry"],
+        &["past", "--owner", "ann", "-s", "read", "--ttl", "1h"],
+        &["over", "--owner", "ann", "-s", "read"],
+    ] {
+        world.run(&[&["create"], args].concat()).ok();
+    }
+    world.run(&["revoke", "over", "--yes"]).ok();
+    world.run(&["disable", "job"]).ok();
+    world.wait(DAY);
+    world
+}
+
+fn names(document: &Value) -> Vec<&str> {
+    document["tokens"].as_array().expect("tokens").iter().filter_map(|it| it["name"].as_str()).collect()
+}
+
+fn statuses(world: &World) -> Vec<(String, String)> {
+    let all = world.run(&["list", "--all", "--json"]).ok().json();
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    all.as_array().expect("an array").iter().map(|it| (text(&it["name"]), text(&it["status"]))).collect()
+}
+
+#[test]
+fn names_or_filters_and_no_empty_values() {
+    let world = world();
+    let before = world.bytes();
+    for verb in ["disable", "enable", "revoke"] {
+        for args in [
+            &[][..],
+            &["web", "--owner", "ann"],
+            &["web", "--never-used"],
+            &[""],
+            &["web", ""],
+            &["--owner", ""],
+            &["--owner", "ann", "--owner", " "],
+            &["--status", ""],
+            &["--status", "live"],
+            &["-s", ""],
+            &["-l", ""],
+            &["-l", "env"],
+            &["-l", "env="],
+            &["--search", ""],
+            &["--expires-within", ""],
+            &["--unused-for", ""],
+            &["--owner", "ann", "--expect", ""],
+        ] {
+            let args = [&[verb, "--yes"], args].concat();
+            assert_eq!(world.refused(&args), (2, "usage".into()), "{args:?}");
+        }
+    }
+    assert_eq!(world.bytes(), before);
+}
+
+#[test]
+fn a_change_selects_what_list_shows() {
+    let world = world();
+    for (filter, expected) in [
+        (&["--owner", "ann"][..], &["job", "web"][..]),
+        (&["--owner", "ann", "--owner", "bob"], &["api", "job", "web"]),
+        (&["--status", "expired"], &["past"]),
+        (
+            &["--status", "expired", "--status", "disabled", "--status", "active"],
+            &["api", "job", "past", "web"],
+        ),
+        (&["-l", "env=prod"], &["api", "web"]),
+        (&["-l", "env=prod", "-l", "tier=1"], &["api"]),
+        (&["-s", "read"], &["api", "job", "web"]),
+        (&["-s", "read", "-s", "write"], &["api", "job"]),
+        (&["-s", "read,write", "--owner", "ann"], &["job"]),
+        (&["--expires-within", "9d"], &["api"]),
+        (&["--expires-within", "8d"], &[]),
+        (&["--search", "SHOP"], &["web"]),
+        (&["--search", "o"], &["api", "job", "web"]),
+        (&["--never-used"], &[]),
+    ] {
+        assert_eq!(world.names(filter), expected, "{filter:?}");
+        let document = world.run(&[&["disable", "--dry-run", "--json"], filter].concat()).ok().json();
+        assert_eq!(names(&document), expected, "{filter:?}");
+        assert_eq!(document["count"], json!(expected.len()));
+    }
+}
+
+#[test]
+fn use_selects_by_what_is_recorded() {
+    let world = World::with_store();
+    let used = world.create("used", &["--no-expiry"]);
+    world.create("idle", &["--no-expiry"]);
+    world.verify(&used, &[]);
+    world.wait(30 * DAY);
+    assert_eq!(world.names(&["--never-used"]), [""; 0], "not yet older than 30 days");
+    assert_eq!(world.names(&["--unused-for", "30d"]), [""; 0]);
+    world.wait(1);
+    assert_eq!(world.names(&["--never-used"]), ["idle"]);
+    assert_eq!(world.names(&["--unused-for", "30d"]), ["used"]);
+    world.run(&["disable", "--never-used", "--expect", "1", "--yes"]).ok();
+    assert_eq!(world.show("idle")["status"], "disabled");
+    // The files of use may be lost: then nothing is known of anybody.
+    std::fs::remove_file(world.store().join("usage.secrets")).expect("the file");
+    assert_eq!(world.names(&["--never-used"]), [""; 0]);
+    assert_eq!(world.names(&["--unused-for", "1s"]), [""; 0]);
+}
+
+#[test]
+fn one_unknown_name_and_nothing_is_changed() {
+    let world = world();
+    let before = world.bytes();
+    for verb in ["disable", "enable", "revoke"] {
+        assert_eq!(world.refused(&[verb, "web", "nobody", "--yes"]), (4, "not_found".into()));
+    }
+    let ran = world.run(&["disable", "nobody"]).exit(4);
+    assert_eq!(
+        ran.err,
+        "error: no such token `nobody`\nhint: `tokenctl list --all` shows those that exist\n"
+    );
+    assert_eq!(world.refused(&["disable", "web", "over"]), (5, "revoked".into()));
+    assert_eq!(world.bytes(), before);
+}
+
+#[test]
+fn a_rehearsal_shows_the_selection_and_changes_no_byte() {
+    let world = world();
+    let before = world.bytes();
+    let ran = world.run(&["revoke", "--owner", "ann", "--dry-run"]).ok();
+    let shown: Vec<&str> = ran.out.lines().map(|line| line.split('\t').nth(1).expect("a name")).collect();
+    assert_eq!(shown, ["job", "web"]);
+    let document = world.run(&["revoke", "api", "-n", "--json"]).ok().json();
+    assert_eq!((&document["changed"], &document["dry_run"]), (&json!(false), &json!(true)));
+    assert_eq!((&document["count"], names(&document)), (&json!(1), vec!["api"]));
+    assert_eq!(world.refused(&["revoke", "nobody", "--dry-run"]), (4, "not_found".into()));
+    assert_eq!(world.bytes(), before);
+}
+
+#[test]
+fn another_count_than_expected_is_refused() {
+    let world = world();
+    let before = world.bytes();
+    for args in [
+        &["--owner", "ann", "--expect", "3"][..],
+        &["--owner", "ann", "--expect", "0"],
+        &["--owner", "ann", "--expect", "1", "--dry-run"],
+        &["--owner", "nobody", "--expect", "1"],
+        &["web", "web", "--expect", "2"],
+    ] {
+        let args = [&["revoke", "--yes"], args].concat();
+        assert_eq!(world.refused(&args), (5, "count_differs".into()), "{args:?}");
+    }
+    assert_eq!(world.bytes(), before);
+    world.run(&["revoke", "--yes", "--owner", "ann", "--expect", "2"]).ok();
+    assert_eq!(world.names(&[]), ["api"]);
+}
+
+#[test]
+fn a_filter_and_revoke_ask_while_disable_and_enable_of_a_name_do_not() {
+    let mut world = world();
+    let asking = [
+        &["revoke", "web"][..],
+        &["revoke", "--owner", "ann"],
+        &["disable", "--owner", "ann"],
+        &["enable", "--owner", "ann"],
+    ];
+    let before = world.bytes();
+    for args in asking {
+        assert_eq!(world.refused(args), (2, "input_needed".into()), "{args:?}");
+    }
+    world.at_terminal(&[]);
+    for args in asking {
+        world.answers.borrow_mut().extend([Answer::No, Answer::CtrlC]);
+        let (no, stopped) = (world.run(args).exit(130), world.run(args).exit(130));
+        assert!(no.err.ends_with("answered no; nothing was changed\n"), "{}", no.err);
+        assert!(stopped.err.ends_with("interrupted\n"), "{}", stopped.err);
+        let mute = [args, &["--no-input"]].concat();
+        assert_eq!(world.refused(&mute), (2, "input_needed".into()), "{mute:?}");
+    }
+    assert_eq!(world.bytes(), before);
+    assert_eq!(world.asked.borrow().len(), 2 * asking.len());
+    assert!(world.asked.borrow()[0].contains("`web`"), "{:?}", world.asked);
+    assert!(world.asked.borrow()[2].contains("2 tokens"), "{:?}", world.asked);
+
+    world.asked.borrow_mut().clear();
+    for args in [&["disable", "web"][..], &["enable", "web"], &["revoke", "--owner", "bob", "--yes"]] {
+        world.run(args).ok();
+    }
+    assert!(world.asked.borrow().is_empty(), "{:?}", world.asked);
+    world.answers.borrow_mut().push_back(Answer::Yes);
+    world.run(&["revoke", "--owner", "ann"]).ok();
+    assert_eq!(world.names(&[]), [""; 0]);
+}
+
+#[test]
+fn what_is_so_already_and_what_selects_nothing_changes_nothing() {
+    let world = world();
+    let head = world.run(&["audit", "head"]).ok().out;
+    for args in [
+        &["disable", "job"][..],
+        &["enable", "web", "api"],
+        &["revoke", "over", "--yes"],
+        &["disable", "--status", "disabled", "--yes"],
+    ] {
+        let document = world.run(&[args, &["--json"]].concat()).ok().json();
+        assert_eq!(document["changed"], json!(false), "{args:?}");
+        assert!(
+            document["tokens"].as_array().expect("tokens").iter().all(|it| it["changed"] == json!(false))
+        );
+    }
+    assert_eq!(
+        world.run(&["revoke", "--owner", "nobody", "--json"]).ok().json(),
+        json!({"changed": false, "dry_run": false, "count": 0, "tokens": []})
+    );
+    assert_eq!(world.run(&["audit", "head"]).ok().out, head);
+}
+
+#[test]
+fn a_token_named_twice_is_one_and_of_several_only_what_differs_is_changed() {
+    let world = world();
+    let id = world.show("web")["id"].as_str().expect("an id").to_owned();
+    let events = world.actions().len();
+    let document = world.run(&["disable", "web", &id, "job", "web", &id[..6], "--json"]).ok().json();
+    assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(2)));
+    let changed: Vec<_> = document["tokens"]
+        .as_array()
+        .expect("tokens")
+        .iter()
+        .map(|it| (&it["name"], &it["changed"]))
+        .collect();
+    assert_eq!(changed, [(&json!("web"), &json!(true)), (&json!("job"), &json!(false))]);
+    assert_eq!(world.actions()[events..], ["disable"]);
+}
+
+#[test]
+fn a_token_is_named_by_name_id_six_of_its_id_or_its_hint() {
+    let world = World::new();
+    let secret = world.create("web", &[]);
+    world.create("other", &[]);
+    let id = world.show("web")["id"].as_str().expect("an id").to_owned();
+    let hint = format!("{}…", &secret[..8]);
+    let dots = format!("{}...", &secret[..8]);
+    for name in ["web", &id, &id[..6], &id[..11], &hint, &dots] {
+        assert_eq!(world.show(name)["name"], "web", "{name}");
+    }
+    for name in [&id[..5], "we", "WEB", &secret[..8], &hint[1..]] {
+        assert_eq!(world.refused(&["show", name]), (4, "not_found".into()), "{name}");
+    }
+    // A name is looked for before ids.
+    world.run(&["rename", "other", &id[..6]]).ok();
+    assert_eq!(world.show(&id[..6])["name"], id[..6]);
+    assert_eq!(world.show(&id[..7])["name"], "web");
+}
+
+#[test]
+fn what_means_several_tokens_lists_their_ids() {
+    let world = World::with_store();
+    for (name, start) in [("a", "same"), ("b", "same"), ("c", "else")] {
+        let secret = format!("{start}-a-secret-from-elsewhere-{name}");
+        world.run_with(&["adopt", name], secret.as_bytes()).ok();
+    }
+    world.sql("UPDATE token SET id = 'abcdef12345' || row WHERE name <> 'c'");
+    let before = world.bytes();
+    for name in ["abcdef", "abcdef12345", "same…"] {
+        let ran = world.run(&["disable", name]).exit(4);
+        let expected =
+            format!("error: `{name}` means 2 tokens: abcdef123451, abcdef123452\nhint: use one of the ids\n");
+        assert_eq!(ran.err, expected);
+        assert_eq!(world.refused(&["revoke", "c", name, "--yes"]), (4, "ambiguous".into()));
+    }
+    assert_eq!(world.bytes(), before);
+    assert_eq!(world.show("else…")["name"], "c");
+}
+
+#[test]
+fn under_one_name_the_unrevoked_token_wins() {
+    let world = World::with_store();
+    for _ in 0..2 {
+        world.create("web", &[]);
+        world.run(&["revoke", "web", "--yes"]).ok();
+    }
+    assert_eq!(world.refused(&["show", "web"]), (4, "ambiguous".into()), "two that are over");
+    world.create("web", &[]);
+    assert_eq!(world.show("web")["status"], "active");
+    world.run(&["disable", "web"]).ok();
+    let expected = ["disabled", "revoked", "revoked"].map(|status| ("web".to_owned(), status.to_owned()));
+    let mut found = statuses(&world);
+    found.sort();
+    assert_eq!(found, expected);
+}

@@ -1,0 +1,260 @@
+//! `verify`.
+
+use std::io::ErrorKind;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, DAY, HOUR, MINUTE, START, World};
+
+/// A well-formed secret that no store knows.
+const UNKNOWN: &str = "a-secret-that-nobody-adopted";
+
+fn last_used(world: &World, name: &str) -> Value {
+    world.show(name)["last_used_at"].clone()
+}
+
+#[test]
+fn of_several_reasons_the_first_is_given() {
+    let world = World::with_store();
+    world.run(&["scopes", "define", "read"]).ok();
+    world.run(&["scopes", "define", "write"]).ok();
+    let secret = world.create("demo", &["-s", "read", "-l", "env=prod", "--ttl", "1d"]);
+    let answer = |args: &[&str]| world.verify(&secret, args);
+    let ask = ["-s", "write", "-l", "env=dev"];
+    assert_eq!(answer(&["-s", "read", "-l", "env=prod"]), (0, "valid demo".into()));
+    assert_eq!(answer(&["-s", "read", "-l", "env=dev"]), (3, "label_mismatch demo".into()));
+    assert_eq!(answer(&ask), (3, "scope_missing demo".into()));
+    // From here on each further reason outweighs all before it.
+    world.sql(&format!("UPDATE token SET not_before = {}", START + 10 * DAY));
+    assert_eq!(answer(&ask), (3, "not_yet_valid demo".into()));
+    world.wait(DAY - 1);
+    assert_eq!(answer(&ask), (3, "not_yet_valid demo".into()));
+    world.wait(1);
+    assert_eq!(answer(&ask), (3, "expired demo".into()));
+    world.sql(&format!("UPDATE secret SET superseded_at = {START}"));
+    assert_eq!(answer(&ask), (3, "superseded demo".into()));
+    world.sql(&format!("UPDATE token SET disabled_at = {START}"));
+    assert_eq!(answer(&ask), (3, "disabled demo".into()));
+    world.sql(&format!("UPDATE secret SET revoked_at = {START}"));
+    assert_eq!(answer(&ask), (3, "revoked demo".into()));
+    world.sql("UPDATE secret SET revoked_at = NULL");
+    world.sql(&format!("UPDATE token SET revoked_at = {START}"));
+    assert_eq!(answer(&ask), (3, "revoked demo".into()));
+    assert_eq!(world.verify(UNKNOWN, &ask), (3, "unknown".into()));
+    assert_eq!(world.verify("short", &ask), (3, "malformed".into()));
+}
+
+#[test]
+fn a_superseded_secret_is_good_within_its_grace_and_says_so() {
+    let world = World::new();
+    let secret = world.create("demo", &["--ttl", "1d"]);
+    world.sql(&format!("UPDATE secret SET superseded_at = {START}"));
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo previous".into()));
+    let document = world.run_with(&["verify", "--json"], secret.as_bytes()).ok().json();
+    assert_eq!((&document["reason"], &document["secret"]["role"]), (&json!("valid"), &json!("previous")));
+    world.wait(DAY);
+    assert_eq!(world.verify(&secret, &[]), (3, "superseded demo".into()));
+}
+
+#[test]
+fn the_document_has_all_keys_whatever_the_answer() {
+    let world = World::with_store();
+    for scope in ["read", "write", "other"] {
+        world.run(&["scopes", "define", scope]).ok();
+    }
+    world.run(&["scopes", "edit", "write", "--includes", "read"]).ok();
+    let secret = world.create("demo", &["-s", "write", "-l", "env=prod", "-l", "a=b", "--owner", "ann"]);
+    let document = |secret: &str, args: &[&str]| {
+        world.run_with(&[&["verify", "--json"], args].concat(), secret.as_bytes())
+    };
+    let mut expected = json!({
+        "valid": true, "reason": "valid", "missing_scopes": [],
+        "token": {
+            "id": world.show("demo")["id"], "name": "demo", "owner": "ann", "scopes": ["write"],
+            "labels": {"a": "b", "env": "prod"}, "expires_at": "2027-02-20T12:00:00Z",
+        },
+        "secret": {
+            "role": "current", "hint": format!("{}…", &secret[..8]), "expires_at": "2027-02-20T12:00:00Z",
+        },
+    });
+    let all = ["-s", "read,write", "-l", "env=prod", "-l", "a=b"];
+    assert_eq!(document(&secret, &all).ok().json(), expected);
+    expected["valid"] = json!(false);
+    expected["reason"] = json!("scope_missing");
+    expected["missing_scopes"] = json!(["other", "nowhere"]);
+    assert_eq!(document(&secret, &["-s", "read,other", "-s", "nowhere"]).exit(3).json(), expected);
+    expected["reason"] = json!("label_mismatch");
+    expected["missing_scopes"] = json!([]);
+    for label in ["env=dev", "env=Prod", "ENV=prod", "b=b"] {
+        assert_eq!(document(&secret, &["-l", "a=b", "-l", label]).exit(3).json(), expected, "{label}");
+    }
+    for (presented, reason) in [(UNKNOWN, "unknown"), ("", "malformed")] {
+        let expected = json!({
+            "valid": false, "reason": reason, "missing_scopes": [], "token": null, "secret": null
+        });
+        assert_eq!(document(presented, &[]).exit(3).json(), expected);
+    }
+}
+
+#[test]
+fn one_line_end_after_the_secret_is_ignored() {
+    let world = World::new();
+    let secret = world.create("demo", &[]);
+    let foreign = "x".repeat(400) + &"0123456789/+".repeat(10)[..112];
+    world.run_with(&["adopt", "long"], foreign.as_bytes()).ok();
+    for (secret, name) in [(&secret, "demo"), (&foreign, "long")] {
+        for end in ["", "\n", "\r\n"] {
+            assert_eq!(world.verify(&format!("{secret}{end}"), &[]), (0, format!("valid {name}")), "{end:?}");
+        }
+        for end in ["\n\n", "\r", "\n\r", "\r\n\n", " ", "\0", "\n "] {
+            let text = format!("{secret}{end}");
+            assert_eq!(world.verify(&text, &[]), (3, "malformed".into()), "{end:?}");
+        }
+        for start in ["\n", " ", "\u{feff}"] {
+            assert_eq!(world.verify(&format!("{start}{secret}"), &[]).1, "malformed", "{start:?}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_a_secret_is_malformed_without_a_store() {
+    let world = World::new();
+    let mut mistyped = world.create("demo", &[]);
+    let last = if mistyped.pop() == Some('0') { '1' } else { '0' };
+    mistyped.push(last);
+    let nowhere = World::new();
+    let inputs: [&[u8]; 10] = [
+        b"",
+        b"\n",
+        b"fifteen-letters",
+        b"not a secret but words",
+        &[b'x'; 513],
+        &vec![b'x'; 10_000_000],
+        &[0; 64],
+        &[0xff; 64],
+        "geheimnisgrößengleichung".as_bytes(),
+        mistyped.as_bytes(),
+    ];
+    for input in inputs {
+        for world in [&world, &nowhere] {
+            let ran = world.run_with(&["verify"], input).exit(3);
+            assert_eq!((&*ran.out, &*ran.err), ("malformed\n", ""));
+        }
+    }
+    assert!(!nowhere.store().exists());
+    let ran = nowhere.run_with(&["verify", "--json"], UNKNOWN.as_bytes());
+    assert_eq!((ran.code, &ran.failure()["code"]), (6, &json!("store_missing")));
+    assert!(!nowhere.store().exists());
+}
+
+#[test]
+fn at_answers_for_a_time_to_come() {
+    let world = World::new();
+    let secret = world.create("demo", &["--ttl", "10d", "--not-before", "1d"]);
+    for (at, answer) in [
+        ("0s", (3, "not_yet_valid demo")),
+        ("1d", (0, "valid demo")),
+        ("2026-11-23T11:59:59Z", (3, "not_yet_valid demo")),
+        ("2026-11-24", (0, "valid demo")),
+        ("2026-12-02T11:59:59Z", (0, "valid demo")),
+        ("2026-12-02T12:00:00Z", (3, "expired demo")),
+        ("1y", (3, "expired demo")),
+    ] {
+        assert_eq!(world.verify(&secret, &["--at", at]), (answer.0, answer.1.to_owned()), "{at}");
+    }
+    assert_eq!(last_used(&world, "demo"), Value::Null, "no use");
+    for at in ["2026-11-22T11:59:59Z", "2026-11-21", "", "soon", "-1d", "101y"] {
+        assert_eq!(world.verify(&secret, &[&*format!("--at={at}")]), (2, String::new()), "{at}");
+    }
+    // Only ends and not-before move.
+    world.run(&["disable", "demo"]).ok();
+    assert_eq!(world.verify(&secret, &["--at", "1y"]), (3, "disabled demo".into()));
+}
+
+#[test]
+fn use_is_recorded_once_a_minute_and_only_when_valid() {
+    let world = World::new();
+    let secret = world.create("demo", &["-l", "env=prod"]);
+    world.create("other", &[]);
+    assert_eq!(world.show("demo")["usage_since"], "2026-11-22T12:00:00Z");
+    world.wait(HOUR);
+    for (refused, args) in [(3, &["-l", "env=dev"][..]), (3, &["-s", "any"]), (0, &["--at", "1d"])] {
+        assert_eq!(world.verify(&secret, args).0, refused, "{args:?}");
+        assert_eq!(last_used(&world, "demo"), Value::Null, "{args:?}");
+    }
+    let database = std::fs::read(world.database()).expect("the database");
+    for (wait, recorded) in [(0, "13:00:00"), (59, "13:00:00"), (1, "13:01:00"), (HOUR, "14:01:00")] {
+        world.wait(wait);
+        assert_eq!(world.verify(&secret, &["-q"]).0, 0);
+        assert_eq!(last_used(&world, "demo"), format!("2026-11-22T{recorded}Z"));
+    }
+    assert_eq!(world.show("demo")["secrets"][0]["last_used_at"], "2026-11-22T14:01:00Z");
+    assert_eq!(last_used(&world, "other"), Value::Null);
+    assert_eq!(std::fs::read(world.database()).expect("the database"), database, "use is no change");
+
+    std::fs::remove_file(world.store().join("usage.secrets")).expect("the file");
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo".into()), "use may go unrecorded");
+    assert_eq!((last_used(&world, "demo"), &world.show("demo")["usage_since"]), (Value::Null, &Value::Null));
+}
+
+#[test]
+fn quiet_leaves_only_the_exit_code_and_errors() {
+    let world = World::new();
+    let secret = world.create("demo", &[]);
+    for (presented, code) in [(secret.as_str(), 0), (UNKNOWN, 3), ("", 3)] {
+        for args in [&["verify", "-q"][..], &["verify", "-q", "--json"]] {
+            let ran = world.run_with(args, presented.as_bytes()).exit(code);
+            assert_eq!((&*ran.out, &*ran.err), ("", ""), "{presented}");
+        }
+    }
+    std::fs::remove_file(world.database()).expect("the database");
+    let ran = world.run_with(&["verify", "-q"], secret.as_bytes()).exit(6);
+    assert!(ran.out.is_empty() && ran.err.starts_with("error: no store at "), "{}", ran.err);
+}
+
+#[test]
+fn a_clock_that_cannot_be_right_is_no_answer() {
+    let world = World::new();
+    let secret = world.create("demo", &[]);
+    let clock = |secret: &str| {
+        let ran = world.run_with(&["verify", "--json"], secret.as_bytes());
+        (ran.code == 6).then(|| assert_eq!(ran.failure()["code"], "clock"));
+        ran.code
+    };
+    world.wait(-5 * MINUTE);
+    assert_eq!(clock(&secret), 0, "clocks of two machines differ a little");
+    world.wait(-1);
+    assert_eq!((clock(&secret), clock(UNKNOWN), clock("")), (6, 3, 3));
+    world.wait(1_577_836_799 - world.now());
+    assert_eq!((clock(&secret), clock(UNKNOWN), clock("")), (6, 6, 3), "before 2020");
+}
+
+#[test]
+fn a_secret_comes_from_stdin_a_file_or_a_person() {
+    let mut world = World::new();
+    let secret = world.create("demo", &[]);
+    let file = world.dir.path().join("secret");
+    std::fs::write(&file, format!("{secret}\n")).expect("a file");
+    let file = file.to_str().expect("UTF-8");
+    assert_eq!(world.verify("", &["--secret-file", file]), (0, "valid demo".into()));
+    assert_eq!(world.verify(&secret, &["--secret-file", "-"]), (0, "valid demo".into()));
+    for missing in [&*format!("{file}.not"), world.dir.path().to_str().expect("UTF-8")] {
+        assert_eq!(world.refused(&["verify", "--secret-file", missing]), (1, "io".into()), "{missing}");
+    }
+    let args = ["verify", &secret];
+    assert_eq!(world.refused(&args), (2, "secret_as_argument".into()));
+    assert!(!world.run(&args).err.contains(&secret));
+
+    world.at_terminal(&[Answer::Type(secret), Answer::CtrlC]);
+    assert_eq!(world.verify("", &[]), (0, "valid demo".into()));
+    assert_eq!(world.verify("", &[]).0, 130);
+    assert_eq!(world.refused(&["verify", "--no-input"]), (2, "input_needed".into()));
+}
+
+#[test]
+fn a_reader_that_went_away_changes_nothing_of_the_answer() {
+    let world = World::new();
+    world.create("demo", &[]);
+    assert_eq!(world.run_failing(&["verify"], 0, ErrorKind::BrokenPipe).code, 3);
+    assert_eq!(world.run_failing(&["verify"], 0, ErrorKind::StorageFull).code, 1);
+}

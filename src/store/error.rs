@@ -60,20 +60,19 @@ impl StoreError {
         let detail = err.to_string();
         match err.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(lock::holders(path)),
-            // Every statement is ours and fits our tables: what SQLite cannot make sense of is in the file.
+            // Every statement is ours and fits our tables: what SQLite, or we, can make no sense of is in the file.
             Some(
                 ErrorCode::DatabaseCorrupt
                 | ErrorCode::NotADatabase
                 | ErrorCode::SchemaChanged
                 | ErrorCode::TooBig
                 | ErrorCode::Unknown,
-            ) => Self::Damaged(detail),
+            )
+            | None => Self::Damaged(detail),
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
                 Self::Unreadable { path: path.to_owned(), why: detail }
             }
             Some(_) => Self::Io { what: format!("the store failed: {detail}"), settled: UNCHANGED },
-            // A value that no version of ours wrote.
-            None => Self::Damaged(detail),
         }
     }
 }

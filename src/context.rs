@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -44,6 +45,31 @@ pub trait Output: Write {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// A command that receives something on its stdin. What it prints goes to our stderr.
+pub struct Job<'a> {
+    /// For `sh -c`.
+    pub command: &'a str,
+    /// In its pipe before it starts; at most what a pipe takes at once.
+    pub input: &'a [u8],
+    pub env: &'a [(&'a str, &'a str)],
+    /// Then its process group is killed.
+    pub timeout: Duration,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobEnd {
+    /// Exit 0, with so many bytes of its input left unread.
+    Done {
+        unread: u64,
+    },
+    Exit(i32),
+    Signal(i32),
+    TimedOut,
+    /// Ctrl-C, and so it was killed.
+    Interrupted,
+}
+
 pub trait Machine: Clock + Zone {
     /// Fills a buffer from the operating system's generator.
     fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()>;
@@ -63,6 +89,9 @@ pub trait Machine: Clock + Zone {
 
     /// A file to read a secret from.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read>>;
+
+    /// Runs a command to its end, or until it takes too long.
+    fn run(&self, job: &Job<'_>) -> io::Result<JobEnd>;
 
     /// A yes or no on the terminal; [`io::ErrorKind::Interrupted`] after Ctrl-C, as of the other questions.
     fn confirm(&self, question: &str) -> io::Result<bool>;

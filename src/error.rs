@@ -16,7 +16,7 @@ pub enum Error {
     #[error("{}", .0.message)]
     InputNeeded(Invalid),
     /// Granting more than before, not approved yet.
-    #[error("{what} lets {tokens} tokens do more")]
+    #[error("{what}: {} access", gain(*.tokens))]
     Widens { what: String, tokens: usize },
     #[error("an argument holds a secret; this secret is now exposed")]
     SecretAsArgument,
@@ -32,7 +32,7 @@ pub enum Error {
     Policy(Invalid),
     #[error("`{0}` is revoked")]
     Revoked(String),
-    #[error("{found} tokens are selected, not {expected}")]
+    #[error("{found} selected, not {expected}")]
     CountDiffers { expected: usize, found: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -44,10 +44,18 @@ pub enum Error {
     Input { what: String, err: io::Error },
     #[error("the generator of the operating system failed: {0}")]
     Generator(io::Error),
+    /// Of a change of several tokens, each in its own transaction; the first failure gives the code.
+    #[error("{failed} of {all} tokens could not be {done}; the first: {first}")]
+    Some { failed: usize, all: usize, done: &'static str, first: Box<Error> },
     #[error("interrupted")]
     Interrupted,
     #[error("answered no; nothing was changed")]
     Declined,
+}
+
+/// How many tokens gain, for people.
+pub fn gain(tokens: usize) -> String {
+    if tokens == 1 { "1 token gains".to_owned() } else { format!("{tokens} tokens gain") }
 }
 
 impl From<Invalid> for Error {
@@ -89,9 +97,12 @@ impl Error {
             },
             Self::Deliver(err) => match err {
                 DeliverError::Failed(_) => "delivery_failed",
-                DeliverError::Uncertain { .. } | DeliverError::Cut(_) => "io",
+                DeliverError::NotReplaced(_) => "not_replaced",
+                DeliverError::Interrupted => "interrupted",
+                DeliverError::Uncertain { .. } | DeliverError::Unconfirmed(_) | DeliverError::Cut(_) => "io",
             },
             Self::Output(_) | Self::Input { .. } | Self::Generator(_) => "io",
+            Self::Some { first, .. } => first.code(),
             Self::Interrupted => "interrupted",
             Self::Declined => "declined",
         }
@@ -103,7 +114,7 @@ impl Error {
             "io" => 1,
             "usage" | "input_needed" | "secret_as_argument" => 2,
             "not_found" | "ambiguous" => 4,
-            "name_taken" | "under_way" | "policy" | "revoked" | "count_differs" => 5,
+            "name_taken" | "under_way" | "policy" | "revoked" | "count_differs" | "not_replaced" => 5,
             "delivery_failed" => 7,
             "interrupted" | "declined" => 130,
             _ => 6,
@@ -145,6 +156,7 @@ impl Error {
                 StoreError::Io { .. } => return None,
             },
             Self::Deliver(err) => return err.hint(),
+            Self::Some { first, .. } => return first.hint(),
             Self::Output(_)
             | Self::Input { .. }
             | Self::Generator(_)

@@ -24,18 +24,17 @@ use clap::Parser;
 
 use crate::cmd::{App, Cli, Outcome};
 use crate::context::Context;
-use crate::domain::secret::contains_secret;
 use crate::error::Error;
 
 /// The program: parses, runs the verb, reports. Returns the exit code.
 pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
-    if args.iter().any(|arg| contains_secret(arg.as_encoded_bytes())) {
-        return cmd::report(&Error::SecretAsArgument, cmd::Look::guess(&args, ctx), ctx);
-    }
     let look = cmd::Look::guess(&args, ctx);
+    if cmd::exposes_secret(&args) {
+        return cmd::report(&Error::SecretAsArgument, look, ctx);
+    }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(err) => return cmd::usage(&err, look, ctx),
+        Err(err) => return cmd::usage(err, look, ctx),
     };
     let mut app = App::new(ctx, &cli.global);
     let look = app.look();

@@ -21,7 +21,6 @@ use crate::store::{Store, StoreError};
 /// The fewest bits that a secret made elsewhere may have.
 const LEAST_BITS: f64 = 128.0;
 
-/// Make a token for a secret that exists already
 #[derive(Args)]
 pub struct Adopt {
     /// The name: letters, digits and . _ @ -
@@ -53,7 +52,7 @@ impl Adopt {
         };
         let (store, token) = match done {
             Ok(done) => done,
-            Err(Halt::Exists(token)) => return existing(app, &self.token, &token, false),
+            Err(Halt::Already(token)) => return existing(app, &self.token, &token, false),
             Err(Halt::Error(err)) => return Err(err),
         };
         let now = token.created_at;

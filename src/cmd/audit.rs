@@ -11,7 +11,6 @@ use crate::store::Store;
 use crate::ui::escape;
 use crate::ui::json::{AuditDoc, EventDoc, HeadDoc, NamedDoc, ProblemDoc};
 
-/// Show what happened, newest last
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Audit {

@@ -12,7 +12,7 @@ pub struct ChangeArgs {
     #[arg(long, value_name = "TEXT")]
     reason: Option<Line>,
     /// Change the store although the clock is behind its last event
-    #[arg(long, hide_short_help = true)]
+    #[arg(long)]
     accept_clock: bool,
 }
 

@@ -4,21 +4,17 @@ use clap::Args;
 
 use super::change::ChangeArgs;
 use super::describe::{Halt, Rules, TokenArgs, end_in_words};
+use super::sink::{self, SinkArgs, delivered_at};
 use super::{App, Outcome};
-use crate::deliver::{Form, Handover, Sink, Stdout};
 use crate::domain::event::{Action, Author};
-use crate::domain::filter::Times;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::Name;
-use crate::domain::secret::Secret;
 use crate::domain::settings::Settings;
 use crate::domain::token::Token;
-use crate::domain::when::Timestamp;
 use crate::error::Error;
-use crate::store::{self, Sharing, Store, StoreError};
+use crate::store::{self, Sharing, Store};
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
-/// Create a token and print its secret, once
 #[derive(Args)]
 pub struct Create {
     /// The name: letters, digits and . _ @ -
@@ -27,68 +23,38 @@ pub struct Create {
     #[command(flatten)]
     token: TokenArgs,
     #[command(flatten)]
+    sink: SinkArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
 impl Create {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
-        let store = match self.prepare(app, &author) {
-            Ok(store) => store,
-            Err(Halt::Exists(token)) => return existing(app, &self.token, &token, true),
-            Err(Halt::Error(err)) => return Err(err),
-        };
-        let mut token = self.token.clone();
-        let (settings, catalogue) =
-            store.read(|view| Ok::<_, StoreError>((view.settings()?, view.catalogue()?)))?;
-        token.ask_scopes(app, &catalogue)?;
-        let (made, warned) = match self.deliver(app, &store, &author, &token, &settings) {
+        let (store, token) = match self.make(app, &author) {
             Ok(made) => made,
-            Err(Halt::Exists(token)) => return existing(app, &self.token, &token, true),
+            Err(Halt::Already(token)) => return existing(app, &self.token, &token, true),
             Err(Halt::Error(err)) => return Err(err),
         };
-        if warned {
-            app.talk().note(&default_lifetime(&made));
+        let end = end_in_words(token.expires_at(), delivered_at(&token));
+        let mut said = vec![format!("created `{}` ({}), {end}", token.name, token.id)];
+        if self.token.by_default() && token.lifetime != Lifetime::Endless {
+            said.push(default_lifetime(&token));
         }
-        explain(app, &made, &settings);
+        sink::answer(app, &store, &self.sink, &token, &said)?;
         Ok(Outcome::Done)
     }
 
-    /// Checks all that can be checked before anything is changed, and opens the store, making a missing one.
-    fn prepare(&self, app: &mut App<'_>, author: &Author) -> Result<Store, Halt> {
-        open_or_make(app, author, &self.name, &self.token, |app| {
-            Stdout { out: &mut *app.ctx.stdout, form: Form::Plain }
-                .check()
-                .map_err(|why| crate::deliver::DeliverError::Failed(why).into())
-        })
-    }
-
-    fn deliver(
-        &self,
-        app: &mut App<'_>,
-        store: &Store,
-        author: &Author,
-        args: &TokenArgs,
-        settings: &Settings,
-    ) -> Result<(Token, bool), Halt> {
-        let json = app.json();
-        let machine = &*app.ctx.machine;
-        let secret = Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes))
-            .map_err(Error::Generator)?;
-        let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since()))?;
-        let members = |token: &Token| {
-            let now = token.current().and_then(|secret| secret.delivered_at).unwrap_or(token.created_at);
-            let times = Times { now, at: now, usage_since };
-            let document = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
-            serde_json::to_vec(&document).unwrap_or_default()
+    fn make(&self, app: &mut App<'_>, author: &Author) -> Result<(Store, Token), Halt> {
+        let store = open_or_make(app, author, &self.name, &self.token, |app| self.sink.check(app, &[]))?;
+        let mut args = self.token.clone();
+        let catalogue = store.read(|view| view.catalogue())?;
+        args.ask_scopes(app, &catalogue)?;
+        let enter = |tx: &store::Write<'_>, machine: &dyn crate::context::Machine| {
+            args.enter(tx, &self.name, machine)
         };
-        let form = if json { Form::Json(&members) } else { Form::Plain };
-        let mut sink = Stdout { out: &mut *app.ctx.stdout, form };
-        let pid = machine.pid();
-        let handover = Handover { store, clock: machine, author, pid, action: Action::Create };
-        let made = handover.run(&secret, &mut sink, |tx| args.enter(tx, &self.name, machine))?;
-        let by_default = args.by_default() && made.lifetime != Lifetime::Endless;
-        Ok((made, by_default))
+        let token = sink::hand_over(app, &store, author, Action::Create, &self.sink, &[], enter)?;
+        Ok((store, token))
     }
 }
 
@@ -149,20 +115,5 @@ pub fn existing(
 /// Says that the store's default lifetime applies.
 pub fn default_lifetime(token: &Token) -> String {
     let ttl = token.lifetime.ttl().map(|ttl| ttl.to_string()).unwrap_or_default();
-    format!("`{}` has the default lifetime of {ttl}; --ttl, --expires or --no-expiry set another", token.name)
-}
-
-/// What to know about a secret that was just handed over, and how to use it.
-fn explain(app: &mut App<'_>, token: &Token, settings: &Settings) {
-    let now: Timestamp = token.current().and_then(|secret| secret.delivered_at).unwrap_or(token.created_at);
-    let header = settings.header.replace("{}", "$TOKEN");
-    let url = settings.url.as_deref().unwrap_or("https://…");
-    let end = end_in_words(token.expires_at(), now);
-    let mut talk = app.talk();
-    talk.note(&format!("created `{}` ({}), {end}", token.name, token.id));
-    if let Some(start) = token.not_before.filter(|start| *start > now) {
-        talk.note(&format!("good from {start} on"));
-    }
-    talk.note("this secret is shown once; keep it now");
-    talk.note(&format!("use it: curl -H \"{header}\" {url}"));
+    format!("the lifetime is the default, {ttl}; --ttl, --expires or --no-expiry set another")
 }

@@ -8,7 +8,7 @@ use super::App;
 use super::lifetime::{LifetimeArgs, NotBefore, admitted_end};
 use super::select::{nearest_scope, scope_rows};
 use crate::context::Machine;
-use crate::deliver::{self, Begun};
+use crate::deliver::{self, Begun, Fate};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::lifetime::{Lifetime, in_order};
@@ -61,8 +61,8 @@ pub struct TokenArgs {
 /// Why no token was made.
 pub enum Halt {
     Error(Error),
-    /// `--if-missing`, and it is not.
-    Exists(Box<Token>),
+    /// There is nothing to do: `--if-missing` and it is not, or `--due` and it is not.
+    Already(Box<Token>),
 }
 
 impl<E: Into<Error>> From<E> for Halt {
@@ -79,10 +79,10 @@ pub struct Rules {
 
 impl TokenArgs {
     /// Finds the name free, or says why not; a creation that died is withdrawn. `--if-missing` makes a usable token
-    /// of the name a [`Halt::Exists`].
+    /// of the name a [`Halt::Already`].
     pub fn claim(&self, tx: &Write<'_>, name: &Name) -> Result<(), Halt> {
         let Some(token) = self.look_up(tx, name, tx.now)? else { return Ok(()) };
-        deliver::withdraw_dead(tx, &token)?;
+        deliver::abandon(tx, &token, Fate::Withdraw)?;
         Ok(())
     }
 
@@ -96,7 +96,7 @@ impl TokenArgs {
         let status = token.status(now);
         let conflict =
             |why: &str, hint: &str| Error::Policy(Invalid::new(format!("`{name}` {why}")).hint(hint));
-        if let (Status::Provisional, Some(delivery)) = (status, &token.delivery) {
+        if let (None, Some(delivery)) = (token.current(), &token.delivery) {
             return Err(Halt::Error(Error::UnderWay {
                 name: token.name.clone(),
                 uid: delivery.uid,
@@ -114,7 +114,7 @@ impl TokenArgs {
                 conflict("exists, but is expired", "`tokenctl edit --ttl` renews it, or revoke it first")
                     .into()
             }
-            _ => Halt::Exists(Box::new(token)),
+            _ => Halt::Already(Box::new(token)),
         })
     }
 
@@ -168,7 +168,8 @@ impl TokenArgs {
         random_text(&mut id, ID_ALPHABET, &mut |bytes| machine.fill_random(bytes))
             .map_err(Error::Generator)?;
         token.id = String::from_utf8_lossy(&id).into_owned();
-        Ok(Begun { token: tx.insert_token(&token)?, expires_at })
+        // There is no secret before it that a grace could be for.
+        Ok(Begun { token: tx.insert_token(&token)?, expires_at, grace: None })
     }
 
     fn labels(&self) -> Result<BTreeMap<String, String>, Invalid> {
@@ -227,6 +228,8 @@ impl TokenArgs {
             given.as_ref().is_none_or(|given| given.clone().into_option() == *has)
         };
         let scopes: BTreeSet<&Scope> = token.scopes().collect();
+        let catalogue = app.open_to_read()?.read(|view| view.catalogue())?;
+        let open: BTreeSet<&Scope> = catalogue.open().map(|entry| &entry.name).collect();
         let lifetime = self.lifetime.resolve(now, &*app.ctx.machine)?;
         let start = match self.not_before {
             Some(start) => Some(start.resolve(now, None, &*app.ctx.machine)?),
@@ -238,6 +241,7 @@ impl TokenArgs {
             ("--icon", self.icon.as_ref().is_none_or(|icon| icon.clone().into_option() == token.icon)),
             ("--label", self.labels.is_empty() || self.labels()? == token.labels),
             ("--scope", self.scopes.is_empty() || self.scopes.iter().collect::<BTreeSet<_>>() == scopes),
+            ("--all-scopes", !self.all_scopes || open == scopes),
             ("--ttl, --expires, --no-expiry", lifetime.is_none_or(|lifetime| lifetime == token.lifetime)),
             ("--not-before", start.is_none_or(|start| start == token.not_before)),
             ("--rotate-every", self.rotate_every.is_none_or(|every| Some(every) == token.rotate_every)),

@@ -9,7 +9,6 @@ use super::{App, Outcome};
 use crate::domain::event::Action;
 use crate::error::Error;
 
-/// Pause tokens until they are enabled again
 #[derive(Args)]
 pub struct Disable {
     #[command(flatten)]

@@ -1,48 +1,73 @@
-//! `doctor`: everything that can be wrong with a store, looked at.
+//! `doctor`: everything that can be wrong with a store, looked at, and mended where nothing is lost by it.
 
 use clap::Args;
 
+use super::change::ChangeArgs;
 use super::{App, Outcome};
+use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
-use crate::store::{self, Severity};
+use crate::store::{self, Finding, Severity};
 use crate::ui::json::{DoctorDoc, FindingDoc};
 
-/// Look for damage, unsafe files, leftovers and broken rules: exit 3 if there is any
 #[derive(Args)]
-pub struct Doctor {}
+pub struct Doctor {
+    /// Mend what can be mended without losing anything
+    #[arg(long)]
+    repair: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
 
 impl Doctor {
-    #[expect(clippy::unused_self, reason = "every verb runs alike")]
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let location = app.location()?;
-        let now = app.ctx.machine.now()?;
-        let findings = store::examine(&location, app.ctx.machine.actor().uid, now)?;
-        let ok = findings.is_empty();
-        let word = |severity| match severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        let printed = if app.json() {
-            let documents = findings.iter().map(|it| FindingDoc {
-                code: it.code,
-                severity: word(it.severity),
-                message: &it.message,
-                repairable: it.repairable,
-                repaired: false,
-            });
-            app.print_json(&DoctorDoc { ok, findings: documents.collect() })
+        let author = self.change.author(app);
+        let found = examine(app, &author)?;
+        let repairable = found.iter().filter(|it| it.repairable).count();
+        let left = if self.repair && repairable > 0 {
+            app.confirm(&format!("repair {repairable} of {} findings?", found.len()))?;
+            store::repair(&app.location()?)?;
+            // Opening it to write rolls a journal back and finishes what was killed.
+            app.open_to_write(&author)?;
+            Some(examine(app, &author)?)
         } else {
-            let mut text = String::new();
-            for it in &findings {
-                text.push_str(&format!("{}: {}: {}\n", word(it.severity), it.code, shown(&it.message)));
-            }
-            if ok {
-                text.push_str("ok\n");
-            }
-            app.print(&text)
+            None
         };
+        let is_left =
+            |it: &Finding| left.as_ref().is_none_or(|left| left.iter().any(|other| other.is_same(it)));
+        let (printed, ok) = (report(app, &found, is_left), !found.iter().any(is_left));
         super::keep_answer(printed)?;
         Ok(if ok { Outcome::Done } else { Outcome::No })
     }
+}
+
+fn examine(app: &App<'_>, author: &Author) -> Result<Vec<Finding>, Error> {
+    let now = app.ctx.machine.now()?;
+    Ok(store::examine(&app.location()?, author.actor.uid, now)?)
+}
+
+fn report(app: &mut App<'_>, found: &[Finding], is_left: impl Fn(&Finding) -> bool) -> Result<(), Error> {
+    let word = |severity| match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    if app.json() {
+        let documents = found.iter().map(|it| FindingDoc {
+            code: it.code,
+            severity: word(it.severity),
+            message: &it.message,
+            repairable: it.repairable,
+            repaired: !is_left(it),
+        });
+        return app.print_json(&DoctorDoc { ok: !found.iter().any(&is_left), findings: documents.collect() });
+    }
+    let mut text = String::new();
+    for it in found {
+        let severity = if is_left(it) { word(it.severity) } else { "repaired" };
+        text.push_str(&format!("{severity}: {}: {}\n", it.code, shown(&it.message)));
+    }
+    if found.is_empty() {
+        text.push_str("ok\n");
+    }
+    app.print(&text)
 }

@@ -19,7 +19,6 @@ use crate::domain::token::{Role, Token};
 use crate::domain::when::{Clock, Timestamp};
 use crate::error::Error;
 
-/// Change what is said of tokens, their labels and their lifetime
 #[derive(Args)]
 pub struct Edit {
     /// The tokens, by name or id
@@ -60,7 +59,7 @@ impl Edit {
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
         let now = app.ctx.machine.now()?;
-        let rows: Vec<i64> = named(&self.names, &store, now)?.iter().map(|token| token.row).collect();
+        let selected = named(&self.names, &store, now)?;
         let done = self.widen.run(app, |app, approved| {
             let machine = &*app.ctx.machine;
             store.write(machine as &dyn Clock, &author, |tx| {
@@ -70,7 +69,7 @@ impl Edit {
                     gaining += usize::from(self.opens(token));
                     self.apply(token, &settings, now, machine)
                 };
-                let done = change_all(tx, &rows, Action::Edit, apply)?;
+                let done = change_all(tx, &selected, Action::Edit, apply)?;
                 widen::check(approved, "changing or removing a label", gaining)?;
                 Ok::<_, Error>(done)
             })

@@ -9,7 +9,6 @@ use super::{App, Outcome};
 use crate::domain::event::Action;
 use crate::error::Error;
 
-/// End the pause of disabled tokens
 #[derive(Args)]
 pub struct Enable {
     #[command(flatten)]

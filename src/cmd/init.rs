@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::store::{self, Sharing, StoreError};
 use crate::ui::json::InitDoc;
 
-/// Make the store
 #[derive(Args)]
 pub struct Init {
     /// Let the members of this group list and verify, but not change tokens

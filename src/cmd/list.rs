@@ -25,9 +25,7 @@ enum Sort {
     LastUsed,
 }
 
-/// List the tokens, without those revoked or expired
 #[derive(Args)]
-#[command(visible_alias = "ls")]
 pub struct List {
     #[command(flatten)]
     filter: FilterArgs,
@@ -85,11 +83,12 @@ impl List {
         if list.count > 0 || format != Format::Table {
             list.end().map_err(Error::Output)?;
         }
-        let (count, hides) = (list.count, filter.hides_what_is_over() && filter.is_empty());
+        let count = list.count;
+        let hides = filter.hides_what_is_over() && filter.is_empty() && self.limit != Some(0);
         if format == Format::Table && count == 0 {
-            app.talk().note(&empty(&store, hides, now)?);
+            app.talk().note(&empty(&store, hides, times.at)?);
         } else if format == Format::Table && hides {
-            let hidden = store.read(|view| view.count_over(now))?;
+            let hidden = store.read(|view| view.count_over(times.at))?;
             if hidden > 0 {
                 app.talk().note(&format!("+{hidden} hidden (revoked or expired), --all shows them"));
             }
@@ -203,8 +202,8 @@ impl Source<'_> {
 }
 
 /// Why a list is empty, and what to do about it.
-fn empty(store: &Store, hides: bool, now: Timestamp) -> Result<String, Error> {
-    let hidden = store.read(|view| view.count_over(now))?;
+fn empty(store: &Store, hides: bool, at: Timestamp) -> Result<String, Error> {
+    let hidden = store.read(|view| view.count_over(at))?;
     Ok(match hidden {
         0 if hides => "no tokens yet; `tokenctl create NAME` makes one".to_owned(),
         hidden if hides => format!("{hidden} hidden (revoked or expired), --all shows them"),

@@ -4,13 +4,12 @@ use super::change::ChangeArgs;
 use super::present::{present, say_changed};
 use super::select::{RehearsalArgs, Selection};
 use super::{App, Outcome};
-use crate::domain::event::{Action, Author};
-use crate::domain::filter::Times;
+use crate::domain::event::Action;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
 use crate::store::{PAGE, Store, Write};
-use crate::ui::json::{ChangedDoc, ManyDoc, OneOfManyDoc, TokenDoc};
+use crate::ui::json::{ChangedDoc, ErrorDoc, ManyDoc, OneOfManyDoc, TokenDoc};
 use crate::ui::list::{Format, List};
 
 /// A change to make of each token.
@@ -20,8 +19,14 @@ pub struct Many<'a> {
     pub done: &'static str,
     pub asks_for_names: bool,
     /// Changes a token; whether that makes a difference.
-    #[expect(clippy::type_complexity, reason = "said once, here")]
     pub apply: &'a dyn Fn(&mut Token, Timestamp) -> Result<bool, Error>,
+}
+
+/// What became of one of several tokens.
+pub struct Done {
+    pub token: Token,
+    pub changed: bool,
+    pub error: Option<Error>,
 }
 
 impl Many<'_> {
@@ -37,140 +42,171 @@ impl Many<'_> {
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
         let now = app.ctx.machine.now()?;
         let selection = select(&store, now)?;
-        let found = selection.tokens.len();
-        if let Some(expected) = rehearsal.expect.filter(|expected| *expected != found) {
-            return Err(Error::CountDiffers { expected, found });
-        }
+        rehearsal.expect(selection.tokens.len())?;
         let rehearsed = self.rehearse(&selection.tokens, now)?;
         if rehearsal.dry_run {
-            return self.show(app, &store, rehearsed, now);
+            return show(app, &store, rehearsed, self.done, now);
         }
-        let would_change = rehearsed.iter().filter(|(_, changes)| *changes).count();
-        if would_change > 0 && (selection.by_filter || self.asks_for_names) {
-            self.ask(app, &store, &selection, now)?;
+        if rehearsed.iter().all(|one| !one.changed) {
+            return answer(app, &store, &rehearsed, self.done, now);
         }
-        let rows: Vec<i64> = selection.tokens.iter().map(|token| token.row).collect();
-        let done = if would_change > 0 { self.make(app, &store, &author, &rows)? } else { rehearsed };
+        if selection.by_filter || self.asks_for_names {
+            ask(app, &store, self.action, &selection, now)?;
+        }
+        let done = store.write(&*app.ctx.machine, &author, |tx| {
+            change_all(tx, &selection.tokens, self.action, self.apply)
+        })?;
         answer(app, &store, &done, self.done, now)
     }
 
-    fn rehearse(&self, tokens: &[Token], now: Timestamp) -> Result<Vec<(Token, bool)>, Error> {
+    fn rehearse(&self, tokens: &[Token], now: Timestamp) -> Result<Vec<Done>, Error> {
         let one = |token: &Token| {
-            let mut after = token.clone();
-            (self.apply)(&mut after, now).map(|changes| (after, changes))
+            let mut token = token.clone();
+            (self.apply)(&mut token, now).map(|changed| Done { token, changed, error: None })
         };
         tokens.iter().map(one).collect()
     }
-
-    fn ask(
-        &self,
-        app: &mut App<'_>,
-        store: &Store,
-        selection: &Selection,
-        now: Timestamp,
-    ) -> Result<(), Error> {
-        let question = match &selection.tokens[..] {
-            [one] => format!("{} `{}`?", self.action.word(), one.name),
-            many => format!("{} {} tokens?", self.action.word(), many.len()),
-        };
-        if selection.by_filter && app.can_ask() && !app.global.yes {
-            let times = present(store, now)?;
-            let style = app.look().style;
-            let mut list = List::new(Format::Table, None, times, &mut *app.ctx.stderr);
-            (list.width, list.style) = (app.ctx.terminal.width, style);
-            list.page(&selection.tokens).and_then(|()| list.end()).map_err(Error::Output)?;
-        }
-        app.confirm(&question)
-    }
-
-    fn make(
-        &self,
-        app: &App<'_>,
-        store: &Store,
-        author: &Author,
-        rows: &[i64],
-    ) -> Result<Vec<(Token, bool)>, Error> {
-        store.write(&*app.ctx.machine, author, |tx| change_all(tx, rows, self.action, self.apply))
-    }
-
-    /// What a rehearsal found: the table of what would change, or the document.
-    fn show(
-        &self,
-        app: &mut App<'_>,
-        store: &Store,
-        tokens: Vec<(Token, bool)>,
-        now: Timestamp,
-    ) -> Result<Outcome, Error> {
-        let times = present(store, now)?;
-        if app.json() {
-            return document(app, &tokens, &times, true);
-        }
-        let changed: Vec<Token> =
-            tokens.into_iter().filter(|(_, changes)| *changes).map(|(token, _)| token).collect();
-        let (terminal, style) = (app.ctx.terminal, app.out_style());
-        let format = if terminal.stdout { Format::Table } else { Format::Tsv };
-        let count = changed.len();
-        let mut list = List::new(format, None, times, &mut *app.ctx.stdout);
-        (list.width, list.style) = (terminal.width, style);
-        if count > 0 {
-            list.page(&changed).and_then(|()| list.end()).map_err(Error::Output)?;
-        }
-        app.talk().note(&format!("{count} would be {}; nothing was changed", self.done));
-        Ok(Outcome::Done)
-    }
 }
 
-/// Applies a change to each of these tokens within a transaction. Tells of each whether it made a difference.
+/// Applies a change within a transaction to each of these tokens that still is one. Tells of each whether it made a
+/// difference.
 pub fn change_all(
     tx: &Write<'_>,
-    rows: &[i64],
+    selected: &[Token],
     action: Action,
     mut apply: impl FnMut(&mut Token, Timestamp) -> Result<bool, Error>,
-) -> Result<Vec<(Token, bool)>, Error> {
-    let mut done = Vec::with_capacity(rows.len());
-    for before in
-        rows.chunks(PAGE).map(|rows| tx.tokens(rows, tx.now)).collect::<Result<Vec<_>, _>>()?.concat()
-    {
-        let mut after = before.clone();
-        let changes = apply(&mut after, tx.now)?;
-        let token = if changes { tx.update(&before, &after, action)? } else { before };
-        done.push((token, changes));
+) -> Result<Vec<Done>, Error> {
+    let mut done = Vec::with_capacity(selected.len());
+    for page in selected.chunks(PAGE) {
+        let rows: Vec<i64> = page.iter().map(|token| token.row).collect();
+        let same = |token: &Token| page.iter().any(|seen| seen.row == token.row && seen.id == token.id);
+        for before in tx.tokens(&rows, tx.now)?.into_iter().filter(same) {
+            let mut after = before.clone();
+            let changed = apply(&mut after, tx.now)?;
+            let token = if changed { tx.update(&before, &after, action)? } else { before };
+            done.push(Done { token, changed, error: None });
+        }
     }
     Ok(done)
+}
+
+/// Asks whether to go on with a selection, which a person is shown first.
+pub fn ask(
+    app: &mut App<'_>,
+    store: &Store,
+    action: Action,
+    selection: &Selection,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let question = match &selection.tokens[..] {
+        [one] => format!("{} `{}`?", action.word(), one.name),
+        many => format!("{} {} tokens?", action.word(), many.len()),
+    };
+    if selection.by_filter && app.can_ask() && !app.global.yes {
+        let times = present(store, now)?;
+        let style = app.look().style;
+        let mut list = List::new(Format::Table, None, times, &mut *app.ctx.stderr);
+        (list.width, list.style) = (app.ctx.terminal.width, style);
+        list.page(&selection.tokens).and_then(|()| list.end()).map_err(Error::Output)?;
+    }
+    app.confirm(&question)
+}
+
+/// What a rehearsal found: the table of what would change, or the document.
+pub fn show(
+    app: &mut App<'_>,
+    store: &Store,
+    tokens: Vec<Done>,
+    done: &str,
+    now: Timestamp,
+) -> Result<Outcome, Error> {
+    if app.json() {
+        return document(app, store, &tokens, now, true);
+    }
+    let times = present(store, now)?;
+    let would: Vec<Token> = tokens.into_iter().filter(|one| one.changed).map(|one| one.token).collect();
+    let (terminal, style) = (app.ctx.terminal, app.out_style());
+    let format = if terminal.stdout { Format::Table } else { Format::Tsv };
+    let count = would.len();
+    if count > 0 {
+        let mut list = List::new(format, None, times, &mut *app.ctx.stdout);
+        (list.width, list.style) = (terminal.width, style);
+        list.page(&would).and_then(|()| list.end()).map_err(Error::Output)?;
+    }
+    app.talk().note(&format!("{count} would be {done}; nothing was changed"));
+    Ok(Outcome::Done)
 }
 
 /// Says what became of each token.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
-    tokens: &[(Token, bool)],
-    done: &str,
+    tokens: &[Done],
+    done: &'static str,
     now: Timestamp,
 ) -> Result<Outcome, Error> {
     if app.json() {
-        let times = present(store, now)?;
-        return document(app, tokens, &times, false);
+        return document(app, store, tokens, now, false);
     }
     if tokens.is_empty() {
         app.talk().note("no token is selected; nothing was changed");
     }
-    for (token, changed) in tokens {
-        say_changed(app, token, *changed, done);
+    for one in tokens {
+        say_changed(app, &one.token, one.changed, done);
     }
     Ok(Outcome::Done)
 }
 
+/// Says what became of tokens that were changed in a transaction each, some of them perhaps in vain.
+pub fn answer_each(
+    app: &mut App<'_>,
+    store: &Store,
+    tokens: Vec<Done>,
+    done: &'static str,
+) -> Result<(), Error> {
+    let all = tokens.len();
+    if app.json() {
+        let now = app.ctx.machine.now()?;
+        document(app, store, &tokens, now, false)?;
+    } else {
+        for one in &tokens {
+            match &one.error {
+                Some(err) => {
+                    let message = format!("`{}`: {err}", one.token.name);
+                    app.talk().error(err.code(), err.exit(), &message, err.hint().as_deref());
+                }
+                None if one.changed => say_changed(app, &one.token, true, done),
+                None => {}
+            }
+        }
+    }
+    let mut errors = tokens.into_iter().filter_map(|one| one.error);
+    let Some(first) = errors.next() else { return Ok(()) };
+    Err(Error::Some { failed: 1 + errors.count(), all, done, first: Box::new(first) })
+}
+
 fn document(
     app: &mut App<'_>,
-    tokens: &[(Token, bool)],
-    times: &Times,
+    store: &Store,
+    tokens: &[Done],
+    now: Timestamp,
     dry_run: bool,
 ) -> Result<Outcome, Error> {
-    let documents = tokens.iter().map(|(token, changed)| OneOfManyDoc {
-        token: ChangedDoc { token: TokenDoc::new(token, times), changed: *changed },
-        error: None,
+    let times = present(store, now)?;
+    let texts: Vec<_> = tokens
+        .iter()
+        .map(|one| one.error.as_ref().map(|err| (err.code(), err.to_string(), err.hint(), err.exit())))
+        .collect();
+    let documents = tokens.iter().zip(&texts).map(|(one, text)| OneOfManyDoc {
+        token: ChangedDoc { token: TokenDoc::new(&one.token, &times), changed: one.changed },
+        error: text.as_ref().map(|(code, message, hint, exit)| ErrorDoc {
+            code,
+            message,
+            hint: hint.as_deref(),
+            exit: *exit,
+        }),
     });
-    let changed = !dry_run && tokens.iter().any(|(_, changed)| *changed);
+    let changed = !dry_run && tokens.iter().any(|one| one.changed);
     app.print_json(&ManyDoc { changed, dry_run, count: tokens.len(), tokens: documents.collect() })?;
     Ok(Outcome::Done)
 }

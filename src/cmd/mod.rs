@@ -16,10 +16,12 @@ mod many;
 mod present;
 mod rename;
 mod revoke;
+mod rotate;
 mod scopes;
 mod select;
 mod settings;
 mod show;
+mod sink;
 mod verify;
 mod widen;
 
@@ -28,15 +30,16 @@ use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::error::{ContextKind, ErrorKind as ClapKind};
-use clap::{Args, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind as ClapKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::context::Context;
 use crate::deliver;
 use crate::domain::Invalid;
 use crate::domain::event::Author;
-use crate::domain::text::shown;
+use crate::domain::secret::contains_secret;
+use crate::domain::text::{is_hidden, shown};
 use crate::error::Error;
 use crate::store::{Location, Store};
 use crate::ui::{self, Color, Style, Talk};
@@ -56,7 +59,7 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 usage, 3 the answer is no, 4 not found, 5 conflict,
 6 store unusable, 7 delivery failed, 130 interrupted";
 
-/// htpasswd for API tokens: create, hand over once, verify, revoke
+/// htpasswd for API tokens: create, hand over once, verify, rotate, revoke
 #[derive(Parser)]
 #[command(name = "tokenctl", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100)]
 #[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
@@ -98,21 +101,40 @@ pub struct Global {
 }
 
 #[derive(Subcommand)]
+#[command(defer = true)]
 pub enum Verb {
+    /// Make the store
     Init(init::Init),
+    /// Create a token and hand its secret over, once
     Create(create::Create),
+    /// Make a token for a secret that exists already
     Adopt(adopt::Adopt),
+    /// List the tokens, without those revoked or expired
+    #[command(visible_alias = "ls")]
     List(list::List),
+    /// Show everything about one token
     Show(show::Show),
+    /// Give a token another name
     Rename(rename::Rename),
+    /// Change what is said of tokens, their labels and their lifetime
     Edit(edit::Edit),
+    /// Manage the scopes that exist, and those of a token
     Scopes(scopes::Scopes),
+    /// Pause tokens until they are enabled again
     Disable(disable::Disable),
+    /// End the pause of disabled tokens
     Enable(enable::Enable),
+    /// End tokens for good, at once
     Revoke(revoke::Revoke),
+    /// Give tokens a new secret; the old one stays good for its grace
+    Rotate(rotate::Rotate),
+    /// Say whether a secret is good: exit 0 if so, 3 if not
     Verify(verify::Verify),
+    /// Show what happened, newest last
     Audit(audit::Audit),
+    /// Look for damage, unsafe files, leftovers and broken rules: exit 3 if there is any
     Doctor(doctor::Doctor),
+    /// Show the settings of the store, or change one
     Settings(settings::Settings),
 }
 
@@ -130,6 +152,7 @@ impl Verb {
             Self::Disable(it) => it.run(app),
             Self::Enable(it) => it.run(app),
             Self::Revoke(it) => it.run(app),
+            Self::Rotate(it) => it.run(app),
             Self::Verify(it) => it.run(app),
             Self::Audit(it) => it.run(app),
             Self::Doctor(it) => it.run(app),
@@ -151,14 +174,21 @@ pub enum Outcome {
 pub struct Look {
     json: bool,
     quiet: bool,
+    color: Color,
     style: Style,
 }
 
 impl Look {
     /// Before the arguments are parsed: what they seem to ask for.
     pub fn guess(args: &[OsString], ctx: &Context) -> Self {
-        let has = |flag: &str| args.iter().take_while(|arg| *arg != "--").any(|arg| arg == flag);
-        Self { json: has("--json"), quiet: false, style: style(Color::Auto, ctx.terminal.stderr, ctx) }
+        let flags = args.iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
+        let flags: Vec<&str> = flags.collect();
+        let has = |flag: &str| flags.contains(&flag);
+        let next = flags.iter().zip(flags.iter().skip(1)).find(|(flag, _)| **flag == "--color");
+        let color =
+            flags.iter().find_map(|flag| flag.strip_prefix("--color=")).or(next.map(|(_, word)| *word));
+        let color = color.and_then(|word| Color::from_str(word, false).ok()).unwrap_or_default();
+        Self { json: has("--json"), quiet: false, color, style: style(color, ctx.terminal.stderr, ctx) }
     }
 
     fn talk(self, ctx: &mut Context) -> Talk<'_> {
@@ -189,11 +219,24 @@ pub fn report(err: &Error, look: Look, ctx: &mut Context) -> u8 {
     err.exit()
 }
 
+/// Whether one of our secrets stands in an argument, where every process of the machine can read it.
+pub fn exposes_secret(args: &[OsString]) -> bool {
+    args.iter().any(|arg| contains_secret(arg.as_encoded_bytes()))
+}
+
 /// Says what clap has to say: help and version on stdout with exit 0, what is wrong on stderr with exit 2.
-pub fn usage(err: &clap::Error, look: Look, ctx: &mut Context) -> u8 {
-    let lines = |text: &str| text.lines().map(|line| format!("{}\n", shown(line))).collect::<String>();
+pub fn usage(mut err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
+    // What was typed stands in one line of the message, whatever it holds.
+    let hides = |text: &str| text.contains(is_hidden).then(|| shown(text).to_string());
+    let typed = err.context().filter_map(|(kind, value)| match value {
+        ContextValue::String(text) => hides(text).map(|text| (kind, text)),
+        _ => None,
+    });
+    for (kind, text) in typed.collect::<Vec<_>>() {
+        err.insert(kind, ContextValue::String(text));
+    }
     if !err.use_stderr() {
-        let out = style(Color::Auto, ctx.terminal.stdout, ctx);
+        let out = style(look.color, ctx.terminal.stdout, ctx);
         let text = if out.color { err.render().ansi().to_string() } else { err.render().to_string() };
         return match ctx.stdout.write_all(text.as_bytes()).and_then(|()| ctx.stdout.flush()) {
             Ok(()) => 0,
@@ -203,17 +246,21 @@ pub fn usage(err: &clap::Error, look: Look, ctx: &mut Context) -> u8 {
     let text = err.render().to_string();
     if look.json {
         let missing = err.kind() == ClapKind::DisplayHelpOnMissingArgumentOrSubcommand;
-        let first = if missing { "no command given" } else { text.lines().next().unwrap_or_default() };
-        let message = first.strip_prefix("error: ").unwrap_or(first);
+        // What is wrong may go on for several lines, until the first empty one.
+        let first =
+            text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
+        let message = if missing { "no command given" } else { first.trim_start_matches("error: ") };
         let tip = err
             .get(ContextKind::Suggested)
             .and_then(|_| text.lines().find_map(|line| line.trim().strip_prefix("tip: ")));
         let hint = tip.unwrap_or("`tokenctl --help` shows how it is used");
         look.talk(ctx).error("usage", 2, message, Some(hint));
-    } else if look.style.color && !text.chars().any(|c| c != '\n' && crate::domain::text::is_hidden(c)) {
+    } else if look.style.color && !text.chars().any(|c| c != '\n' && is_hidden(c)) {
         let _ = ctx.stderr.write_all(err.render().ansi().to_string().as_bytes());
     } else {
-        let _ = ctx.stderr.write_all(lines(&text).as_bytes());
+        // clap repeats what was typed.
+        let lines: Vec<String> = text.lines().map(|line| shown(line).to_string()).collect();
+        let _ = ctx.stderr.write_all(format!("{}\n", lines.join("\n")).as_bytes());
     }
     2
 }
@@ -230,8 +277,9 @@ impl<'a> App<'a> {
     }
 
     pub fn look(&self) -> Look {
-        let style = style(self.global.color, self.ctx.terminal.stderr, self.ctx);
-        Look { json: self.global.json, quiet: self.global.quiet, style }
+        let color = self.global.color;
+        let style = style(color, self.ctx.terminal.stderr, self.ctx);
+        Look { json: self.global.json, quiet: self.global.quiet, color, style }
     }
 
     pub fn talk(&mut self) -> Talk<'_> {
@@ -301,7 +349,9 @@ impl<'a> App<'a> {
             if dir.is_empty() {
                 return Err(Invalid::new("`--store` names no directory").into());
             }
-            return Ok(Location { dir: PathBuf::from(dir), named: true });
+            let dir = std::path::absolute(&dir)
+                .map_err(|err| Error::Input { what: "the working directory".to_owned(), err })?;
+            return Ok(Location { dir, named: true });
         }
         let data = machine.env("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let data = data.or_else(|| machine.home().map(|home| home.join(".local/share")));

@@ -5,12 +5,11 @@ use clap::Args;
 use super::change::ChangeArgs;
 use super::select::Reference;
 use super::{App, Outcome, present};
-use crate::deliver;
+use crate::deliver::{self, Fate};
 use crate::domain::event::Action;
 use crate::domain::name::Name;
 use crate::error::Error;
 
-/// Give a token another name
 #[derive(Args)]
 pub struct Rename {
     /// The token, by name or id
@@ -40,7 +39,7 @@ impl Rename {
                 if other.is_visible(tx.now) {
                     return Err(Error::NameTaken { what: "name", name: other.name });
                 }
-                deliver::withdraw_dead(tx, &other)?;
+                deliver::abandon(tx, &other, Fate::Withdraw)?;
             }
             let mut after = before.clone();
             after.name = self.new.to_string();

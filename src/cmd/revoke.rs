@@ -1,19 +1,30 @@
-//! `revoke`: the end of tokens, for good and at once.
+//! `revoke`: the end of tokens, or of single secrets, for good and at once.
+
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::change::ChangeArgs;
 use super::many::Many;
-use super::select::TargetArgs;
-use super::{App, Outcome};
+use super::select::{Selection, TargetArgs};
+use super::{App, Outcome, verify};
+use crate::domain::Invalid;
 use crate::domain::event::Action;
+use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::when::Timestamp;
 use crate::error::Error;
+use crate::store::Store;
 
-/// End tokens for good, at once
 #[derive(Args)]
 pub struct Revoke {
     #[command(flatten)]
     targets: TargetArgs,
+    /// End only the secrets that a rotation replaced
+    #[arg(long)]
+    previous: bool,
+    /// End what this leaked secret belongs to; `-` reads it from stdin
+    #[arg(long, value_name = "FILE", conflicts_with = "previous")]
+    secret_file: Option<PathBuf>,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -24,8 +35,29 @@ impl Revoke {
             action: Action::Revoke,
             done: "revoked",
             asks_for_names: true,
-            apply: &|token, now| Ok(token.revoke(now)),
+            apply: &|token, now| {
+                Ok(if self.previous { token.revoke_previous(now) } else { token.revoke(now) })
+            },
         };
-        many.run(app, &self.change, &self.targets.rehearsal, |store, now| self.targets.select(store, now))
+        let rehearsal = &self.targets.rehearsal;
+        let Some(path) = &self.secret_file else {
+            return many.run(app, &self.change, rehearsal, |store, now| self.targets.select(store, now));
+        };
+        if !self.targets.is_empty() {
+            return Err(Invalid::new("a secret and names or filters together").hint("either of them").into());
+        }
+        let input = verify::input(app, Some(path), "Leaked secret")?;
+        let secret = Secret::read(input).ok_or_else(|| Invalid::new("what was read cannot be a secret"))?;
+        let hash = secret.hash();
+        let many = Many { apply: &|token, now| Ok(token.revoke_leaked(&hash, now)), ..many };
+        many.run(app, &self.change, rehearsal, |store, now| of_secret(store, &hash, now))
     }
+}
+
+/// The token that a secret belongs to.
+fn of_secret(store: &Store, hash: &SecretHash, now: Timestamp) -> Result<Selection, Error> {
+    let found = store.read(|view| view.presented(hash, now))?;
+    let token = found.map(|found| found.token).filter(|token| token.is_visible(now));
+    let unknown = || Error::NotFound { what: "token", name: "of this secret".to_owned(), nearest: None };
+    Ok(Selection { tokens: vec![token.ok_or_else(unknown)?], by_filter: false })
 }

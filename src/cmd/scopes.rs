@@ -21,7 +21,6 @@ use crate::store::{Store, StoreError, Write};
 use crate::ui::escape;
 use crate::ui::json::{ChangedScopeDoc, NamedDoc, ScopeDoc};
 
-/// Manage the scopes that exist, and those of a token
 #[derive(Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub struct Scopes {

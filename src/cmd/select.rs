@@ -112,7 +112,43 @@ pub struct Selection {
     pub by_filter: bool,
 }
 
+impl RehearsalArgs {
+    /// Fails when another number than this was expected.
+    pub fn expect(&self, found: usize) -> Result<(), Error> {
+        match self.expect {
+            Some(expected) if expected != found => Err(Error::CountDiffers { expected, found }),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl TargetArgs {
+    /// Neither a name nor a filter is given.
+    pub fn is_empty(&self) -> bool {
+        self.names_none() && self.filter.filter().is_empty()
+    }
+
+    pub fn names_none(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The one name, where there is one and no filter.
+    pub fn single(&self) -> Option<&Reference> {
+        match &self.names[..] {
+            [name] if self.filter.filter().is_empty() => Some(name),
+            _ => None,
+        }
+    }
+
+    /// As [`TargetArgs::select`], but with `all_due` nothing given means every token, the expired too.
+    pub fn select_due(&self, store: &Store, now: Timestamp, all_due: bool) -> Result<Selection, Error> {
+        if !(all_due && self.names_none()) {
+            return self.select(store, now);
+        }
+        let filter = self.filter.filter();
+        by_filter(store, &Filter { all: true, ..filter }, now)
+    }
+
     pub fn select(&self, store: &Store, now: Timestamp) -> Result<Selection, Error> {
         let filter = self.filter.filter();
         match (self.names.is_empty(), filter.is_empty()) {
@@ -121,18 +157,20 @@ impl TargetArgs {
                 Err(Invalid::new("no token is named").hint("NAME, or a filter like `--owner WHO`").into())
             }
             (false, true) => Ok(Selection { tokens: named(&self.names, store, now)?, by_filter: false }),
-            (true, false) => {
-                let mut tokens = Vec::new();
-                let known = known_scopes(store, &filter.scopes)?;
-                filtered(store, &filter, &known, now, now, |page| {
-                    tokens.extend(page);
-                    Ok(())
-                })?;
-                tokens.sort_by(|a: &Token, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-                Ok(Selection { tokens, by_filter: true })
-            }
+            (true, false) => by_filter(store, &filter, now),
         }
     }
+}
+
+fn by_filter(store: &Store, filter: &Filter, now: Timestamp) -> Result<Selection, Error> {
+    let mut tokens = Vec::new();
+    let known = known_scopes(store, &filter.scopes)?;
+    filtered(store, filter, &known, now, now, |page| {
+        tokens.extend(page);
+        Ok(())
+    })?;
+    tokens.sort_by(|a: &Token, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(Selection { tokens, by_filter: true })
 }
 
 /// The tokens of these names, each once; one unknown is an error.

@@ -11,7 +11,6 @@ use crate::store::{self, Store};
 use crate::ui::escape;
 use crate::ui::json::SettingsDoc;
 
-/// Show the settings of the store, or change one
 #[derive(Args)]
 pub struct Settings {
     /// prefix, default-ttl, max-ttl, grace, url, header, require-owner or require-description
@@ -26,13 +25,12 @@ pub struct Settings {
 
 impl Settings {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let (store, values, changed) = match (self.key, &self.value) {
-            (Some(key), Some(value)) => self.set(app, key, value)?,
-            _ => {
-                let store = app.open_to_read()?;
-                let values = store.read(|view| view.settings())?;
-                (store, values, false)
-            }
+        let (store, values, changed) = if let (Some(key), Some(value)) = (self.key, &self.value) {
+            self.set(app, key, value)?
+        } else {
+            let store = app.open_to_read()?;
+            let values = store.read(|view| view.settings())?;
+            (store, values, false)
         };
         if app.json() {
             let path = store.path().to_string_lossy().into_owned();

@@ -12,7 +12,6 @@ use crate::ui::page;
 /// How many of the last events are shown.
 const EVENTS: i64 = 10;
 
-/// Show everything about one token
 #[derive(Args)]
 pub struct Show {
     /// The token, by name or id

@@ -21,7 +21,6 @@ use crate::ui::json::VerdictDoc;
 /// A clock this far before a secret's creation is wrong, in seconds.
 const CLOCK_TOLERANCE: i64 = 5 * 60;
 
-/// Say whether a secret is good: exit 0 if so, 3 if not
 #[derive(Args)]
 pub struct Verify {
     /// Read the secret from this file, not from stdin

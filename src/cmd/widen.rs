@@ -22,10 +22,8 @@ impl WidenArgs {
         change: impl Fn(&App<'_>, bool) -> Result<T, Error>,
     ) -> Result<T, Error> {
         match change(app, self.allow_widen) {
-            Err(Error::Widens { what, tokens }) => {
-                let gain =
-                    if tokens == 1 { "1 token gains".to_owned() } else { format!("{tokens} tokens gain") };
-                app.ask(&format!("{what}: {gain} access. Go on?"), "`--allow-widen` allows it")?;
+            Err(widens @ Error::Widens { .. }) if app.can_ask() => {
+                app.ask(&format!("{widens}. Go on?"), "`--allow-widen` allows it")?;
                 change(app, true)
             }
             done => done,

@@ -1,14 +1,18 @@
 //! Handing a secret over so that it is never lost and never orphaned, whatever dies in between.
 //!
 //! 1. One transaction enters the heir, valid at once, and a delivery with a deadline.
-//! 2. The sink takes the secret; no lock is held.
+//! 2. The sink takes the secret; no lock of the store is held.
 //! 3. One conditional transaction confirms the heir: it gets its real end, and the secret before it its grace.
 //!
-//! What fails is withdrawn in a transaction of its own; what was killed is withdrawn by the next change after the
-//! deadline, and is dead by itself from then on.
+//! What fails is withdrawn in a transaction of its own. What was killed is looked at by the next change after the
+//! deadline: a file that holds the heir confirms it; everywhere else the heir is dead by itself from then on.
 
+mod command;
+mod env_file;
+mod file;
 mod recover;
 mod stdout;
+mod target;
 
 use std::time::Duration;
 
@@ -16,12 +20,15 @@ use thiserror::Error;
 
 use crate::context::Clock;
 use crate::domain::event::{Action, Author, Subject};
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{Delivery, SinkKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
-use crate::store::{Store, StoreError, Write};
+use crate::store::{PATIENCE, Store, StoreError, Write};
 
-pub use recover::{recover, withdraw_dead};
+pub use command::Command;
+pub use env_file::{EnvFile, Variable};
+pub use file::OutFile;
+pub use recover::{Fate, abandon, fate, recover};
 pub use stdout::{Form, Stdout};
 
 /// An heir that is not confirmed by then never will be.
@@ -31,12 +38,21 @@ const MARGIN: Span = Span::minutes(1);
 
 #[derive(Debug, Error)]
 pub enum DeliverError {
-    /// The heir is gone for good.
+    /// The heir is gone for good, or never was.
     #[error("{0}; nothing was changed")]
     Failed(String),
+    /// The target holds something else.
+    #[error("{0}; nothing was changed")]
+    NotReplaced(String),
+    /// Ctrl-C while a command had the secret; the heir is gone for good.
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
     /// The heir could not be withdrawn.
     #[error("{why}, and it could not be withdrawn; the secret may work until {until}")]
     Uncertain { why: String, until: Timestamp },
+    /// The file holds the new secret, which works, but the store does not know that yet.
+    #[error("the new secret is in place and works, but {0}; the previous one keeps its own end")]
+    Unconfirmed(String),
     /// The secret is delivered and valid, the rest of the output is not.
     #[error("the secret is delivered and valid, but the output was cut: {0}")]
     Cut(String),
@@ -44,30 +60,69 @@ pub enum DeliverError {
 
 impl DeliverError {
     pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Failed(_) => {
-                Some("give the secret somewhere to go: a terminal, a pipe or a file".to_owned())
-            }
-            Self::Uncertain { .. } => {
-                Some("revoke the token if somebody may have seen the secret".to_owned())
-            }
-            Self::Cut(_) => None,
+        let hint = match self {
+            Self::NotReplaced(_) => "`--force` replaces what it holds",
+            Self::Uncertain { .. } => "revoke the token if somebody may have seen the secret",
+            Self::Unconfirmed(_) => "the next change of the store, ten minutes from now, finishes it",
+            Self::Failed(_) => "see to the receiver, then run the command again",
+            Self::Interrupted | Self::Cut(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Why a sink does not have the secret.
+#[derive(Debug)]
+pub enum Refusal {
+    Failed(String),
+    /// The target holds something else, and nobody said to replace it.
+    NotReplaced(String),
+    Interrupted,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<Refusal> for DeliverError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Failed(why) => Self::Failed(why),
+            Refusal::NotReplaced(why) => Self::NotReplaced(why),
+            Refusal::Interrupted => Self::Interrupted,
         }
     }
+}
+
+/// A secret that a sink has.
+#[derive(Debug)]
+pub enum Handed {
+    Whole,
+    /// In place, but not known to outlast a power cut.
+    NotDurable(String),
 }
 
 /// A receiver of one secret.
 pub trait Sink {
     fn kind(&self) -> SinkKind;
 
-    /// Whether it could take a secret at all; asked before anything is changed.
-    fn check(&mut self) -> Result<(), String>;
+    /// The absolute path of what receives it, for sinks that keep it.
+    fn target(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether it could take a secret at all; asked before anything is changed. `ours` are the token's secrets.
+    fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal>;
 
     /// Hands the secret of `token` over, whose state is that after the confirmation.
-    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<(), String>;
+    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Handed, Refusal>;
 
     /// What is held back until the secret is confirmed.
-    fn finish(&mut self) -> Result<(), DeliverError>;
+    fn finish(&mut self) -> Result<(), DeliverError> {
+        Ok(())
+    }
 }
 
 /// The token that gets the secret, as the first transaction made or found it.
@@ -75,6 +130,8 @@ pub struct Begun {
     pub token: i64,
     /// The real end of the secret.
     pub expires_at: Option<Timestamp>,
+    /// How long the secret before it lives on; none: it and all others end at once.
+    pub grace: Option<Span>,
 }
 
 /// Who hands over, by which clock.
@@ -87,30 +144,36 @@ pub struct Handover<'a> {
 }
 
 impl Handover<'_> {
-    /// Runs the protocol. `begin` makes or checks the token within the first transaction. Returns the token as it is
+    /// Runs the protocol. `prepare` makes or checks the token within the first transaction. Returns the token as it is
     /// after the confirmation.
     pub fn run<E: From<StoreError> + From<DeliverError>>(
         &self,
         secret: &Secret,
         sink: &mut dyn Sink,
-        begin: impl FnOnce(&Write<'_>) -> Result<Begun, E>,
+        prepare: impl FnOnce(&Write<'_>) -> Result<Begun, E>,
     ) -> Result<Token, E> {
         let token = self.store.write(self.clock, self.author, |tx| {
-            let begun = begin(tx)?;
+            let begun = prepare(tx)?;
             self.enter_heir(tx, secret, sink, &begun).map_err(E::from)
         })?;
         let heir = Heir::of(&token)?;
         let mut confirmed = token.clone();
-        confirmed.confirm(heir.started_at);
-        if let Err(why) = sink.deliver(secret, &confirmed) {
-            return Err(self.give_up(&heir, why).into());
-        }
-        match self.confirm(&heir) {
-            Ok(token) => {
+        confirmed.confirm(heir.started_at, true);
+        let handed = match sink.deliver(secret, &confirmed) {
+            Ok(handed) => handed,
+            Err(refusal) => return Err(self.give_up(&heir, refusal).into()),
+        };
+        let kept = sink.kind().keeps();
+        match (self.confirm(&heir, matches!(handed, Handed::Whole)), handed) {
+            (Ok(_), Handed::NotDurable(why)) => Err(DeliverError::Unconfirmed(why).into()),
+            (Ok(token), Handed::Whole) => {
                 sink.finish()?;
                 Ok(token)
             }
-            Err(why) => Err(self.give_up(&heir, why).into()),
+            (Err(Unconfirmed::Gone(why)), _) => Err(DeliverError::Failed(why.to_owned()).into()),
+            // After a file is in place nothing is withdrawn: recovery will find it there.
+            (Err(Unconfirmed::Unknown(why)), _) if kept => Err(DeliverError::Unconfirmed(why).into()),
+            (Err(Unconfirmed::Unknown(why)), _) => Err(self.give_up(&heir, why.into()).into()),
         }
     }
 
@@ -123,6 +186,7 @@ impl Handover<'_> {
     ) -> Result<Token, StoreError> {
         let now = tx.now;
         let deadline = now.plus(DEADLINE).unwrap_or(Timestamp::MAX);
+        let mortal = Some(begun.expires_at.map_or(deadline, |end| end.min(deadline)));
         let row = tx.insert_secret(
             begun.token,
             &StoredSecret {
@@ -130,7 +194,8 @@ impl Handover<'_> {
                 hash: secret.hash(),
                 hint: secret.hint(),
                 created_at: now,
-                expires_at: Some(begun.expires_at.map_or(deadline, |end| end.min(deadline))),
+                // A file must never hold a secret that dies by itself; what nobody keeps must.
+                expires_at: if sink.kind().keeps() { begun.expires_at } else { mortal },
                 delivered_at: None,
                 superseded_at: None,
                 revoked_at: None,
@@ -140,52 +205,78 @@ impl Handover<'_> {
         tx.insert_delivery(&Delivery {
             secret: row,
             sink: sink.kind(),
-            target: None,
+            target: sink.target(),
             uid: self.author.actor.uid,
             pid: self.pid,
             started_at: now,
             deadline,
             expires_at: begun.expires_at,
+            grace: begun.grace,
         })?;
         tx.record_token(self.action, begun.token)?;
         tx.token(begun.token, now)
     }
 
-    /// The second transaction; the error says why the heir cannot be confirmed.
-    fn confirm(&self, heir: &Heir) -> Result<Token, String> {
-        let now = self.clock.now().map_err(|wrong| wrong.0)?;
+    /// The second transaction.
+    fn confirm(&self, heir: &Heir, start_grace: bool) -> Result<Token, Unconfirmed> {
+        let unknown = |err: StoreError| Unconfirmed::Unknown(err.to_string());
+        let now = self.clock.now().map_err(|wrong| unknown(wrong.into()))?;
         let left = heir.deadline.since(now) - MARGIN.secs();
         let patience = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-        self.store.set_patience(patience).map_err(|err| err.to_string())?;
-        // Nothing here may be refused for a clock that went back: the receiver holds the secret already.
-        let author = Author { accept_clock: true, reason: None, ..self.author.clone() };
-        let done = self.store.write(self.clock, &author, |tx| {
-            let Some(token) = heir.find(tx)? else { return Ok(Err("it was revoked meanwhile")) };
+        self.store.set_patience(patience).map_err(unknown)?;
+        let confirmed = self.store.write(self.clock, &posthumous(self.author), |tx| {
+            let Some(token) = heir.find(tx)? else {
+                return Ok(Err("the secret was revoked or taken over before it was confirmed"));
+            };
             if token.heir().is_none_or(|heir| heir.is_past_end(tx.now)) {
                 return Ok(Err("the hand-over took too long"));
             }
             let mut confirmed = token.clone();
-            confirmed.confirm(tx.now);
+            confirmed.confirm(tx.now, start_grace);
             tx.update(&token, &confirmed, Action::Confirm).map(Ok)
         });
-        match done {
+        // What comes after waits no longer than everything else does.
+        self.store.set_patience(PATIENCE).map_err(unknown)?;
+        match confirmed {
             Ok(Ok(token)) => Ok(token),
-            Ok(Err(why)) => Err(why.to_owned()),
-            Err(err) => Err(StoreError::to_string(&err)),
+            Ok(Err("the hand-over took too long")) => {
+                Err(Unconfirmed::Unknown("the hand-over took too long".to_owned()))
+            }
+            Ok(Err(why)) => Err(Unconfirmed::Gone(why)),
+            Err(err) => Err(unknown(err)),
         }
     }
 
     /// Withdraws the heir after a failure that is known.
-    fn give_up(&self, heir: &Heir, why: String) -> DeliverError {
-        let withdrawn = self.store.write(self.clock, self.author, |tx| match heir.find(tx)? {
+    fn give_up(&self, heir: &Heir, refusal: Refusal) -> DeliverError {
+        let withdrawn = self.store.write(self.clock, &posthumous(self.author), |tx| match heir.find(tx)? {
             Some(token) => withdraw(tx, &token),
             None => Ok(()),
         });
-        match withdrawn {
-            Ok(()) => DeliverError::Failed(why),
-            Err(_) => DeliverError::Uncertain { why, until: heir.expires_at },
+        match (withdrawn, refusal) {
+            (Ok(()), refusal) => refusal.into(),
+            (Err(_), Refusal::Failed(why) | Refusal::NotReplaced(why)) => {
+                DeliverError::Uncertain { why, until: heir.expires_at }
+            }
+            (Err(_), Refusal::Interrupted) => {
+                DeliverError::Uncertain { why: "interrupted".to_owned(), until: heir.expires_at }
+            }
         }
     }
+}
+
+/// Why an heir is not the current secret.
+enum Unconfirmed {
+    /// It no longer exists.
+    Gone(&'static str),
+    /// It may still be there.
+    Unknown(String),
+}
+
+/// The author of what follows from an earlier change: not refused for a clock that went back meanwhile, since the
+/// receiver has the secret already.
+fn posthumous(author: &Author) -> Author {
+    Author { accept_clock: true, reason: None, ..author.clone() }
 }
 
 /// The heir of a token, as the first transaction left it.
@@ -215,11 +306,8 @@ impl Heir {
     fn find(&self, tx: &Write<'_>) -> Result<Option<Token>, StoreError> {
         let token = tx.tokens(&[self.token], tx.now)?.pop();
         Ok(token.filter(|token| {
-            let same = token
-                .delivery
-                .as_ref()
-                .is_some_and(|it| it.secret == self.secret && it.started_at == self.started_at);
-            token.id == self.id && token.revoked_at.is_none() && same
+            let is_ours = |it: &Delivery| it.secret == self.secret && it.started_at == self.started_at;
+            token.id == self.id && token.revoked_at.is_none() && token.delivery.as_ref().is_some_and(is_ours)
         }))
     }
 }
@@ -227,8 +315,7 @@ impl Heir {
 /// Takes the heir away as if it had never been, and with it a token that never had another secret.
 fn withdraw(tx: &Write<'_>, token: &Token) -> Result<(), StoreError> {
     let mut without = token.clone();
-    without.delivery = None;
-    without.secrets.retain(|secret| secret.delivered_at.is_some());
+    without.withdraw_heir();
     if !without.secrets.is_empty() {
         return tx.update(token, &without, Action::Withdraw).map(drop);
     }

@@ -1,28 +1,89 @@
-//! What a killed hand-over left: withdrawn by the next change of the same user after its deadline.
+//! What a killed hand-over left: finished or withdrawn by the next change of the same user after its deadline.
 
-use super::withdraw;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::env_file::{unquoted, values};
+use super::target::{hash_of, read, temporary};
+use super::{posthumous, withdraw};
 use crate::context::Clock;
-use crate::domain::event::Author;
+use crate::domain::event::{Action, Author};
+use crate::domain::secret::SecretHash;
 use crate::domain::token::Token;
 use crate::store::{Store, StoreError, Write};
 
-/// Withdraws the heirs of this user's deliveries past their deadline. Part of every change, before its own work.
-pub fn recover(store: &Store, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
-    let now = clock.now()?;
-    let uid = author.actor.uid;
-    if store.read(|view| view.overdue(uid, now))?.is_empty() {
-        return Ok(());
-    }
-    let author = Author { reason: None, ..author.clone() };
-    store.write(clock, &author, |tx| {
-        for row in tx.overdue(uid, tx.now)? {
-            withdraw(tx, &tx.token(row, tx.now)?)?;
-        }
-        Ok(())
-    })
+/// What is to become of an heir whose hand-over is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Its target holds it.
+    Confirm,
+    Withdraw,
 }
 
-/// Frees the name of a creation that nobody confirmed in time, whoever began it.
-pub fn withdraw_dead(tx: &Write<'_>, token: &Token) -> Result<(), StoreError> {
-    withdraw(tx, token)
+/// Finishes the deliveries of this user past their deadline. Part of every change, before its own work. Returns how
+/// many there were.
+pub fn recover(store: &Store, clock: &dyn Clock, author: &Author) -> Result<usize, StoreError> {
+    let now = clock.now()?;
+    let uid = author.actor.uid;
+    let tokens = store.read(|view| view.tokens(&view.overdue(uid, now)?, now))?;
+    for token in &tokens {
+        // The target is read before the lock is taken: reading it may block.
+        let fate = fate(token);
+        store.write(clock, &posthumous(author), |tx| {
+            let still = tx.tokens(&[token.row], tx.now)?.pop().filter(|is| is.delivery == token.delivery);
+            still.map_or(Ok(()), |is| settle(tx, &is, fate))
+        })?;
+        clear(token);
+    }
+    Ok(tokens.len())
+}
+
+/// Looks at the target of a token's open delivery.
+pub fn fate(token: &Token) -> Fate {
+    let found = token.delivery.as_ref().filter(|delivery| delivery.sink.keeps()).and_then(|delivery| {
+        let content = read(Path::new(delivery.target.as_deref()?)).ok()?;
+        let heir = token.heir()?.hash;
+        Some(holds(&content, &heir))
+    });
+    if found == Some(true) { Fate::Confirm } else { Fate::Withdraw }
+}
+
+/// Whether a file is this secret, or sets a variable to it.
+fn holds(content: &[u8], heir: &SecretHash) -> bool {
+    let is_heir = |text: &[u8]| hash_of(text).is_some_and(|hash| hash == *heir);
+    is_heir(content) || values(content).any(|(_, value)| is_heir(unquoted(&content[value])))
+}
+
+fn settle(tx: &Write<'_>, token: &Token, fate: Fate) -> Result<(), StoreError> {
+    let past_end = token.heir().is_none_or(|heir| heir.is_past_end(tx.now));
+    match fate {
+        Fate::Confirm if !past_end => {
+            let mut confirmed = token.clone();
+            confirmed.confirm(tx.now, true);
+            tx.update(token, &confirmed, Action::Confirm).map(drop)
+        }
+        Fate::Confirm | Fate::Withdraw => withdraw(tx, token),
+    }
+}
+
+/// Finishes a delivery without waiting for its deadline: a creation that died, or a rotation taken over.
+pub fn abandon(tx: &Write<'_>, token: &Token, fate: Fate) -> Result<(), StoreError> {
+    settle(tx, token, fate)
+}
+
+/// Removes the temporary of a delivery, if it is a regular file of ours with one link.
+fn clear(token: &Token) {
+    let Some(target) = token.delivery.as_ref().and_then(|delivery| delivery.target.as_deref()) else {
+        return;
+    };
+    let (Some(dir), Some(heir)) = (Path::new(target).parent(), token.heir()) else { return };
+    let path = temporary(dir, &heir.hash);
+    let ours = fs::symlink_metadata(&path).is_ok_and(|meta| {
+        meta.is_file() && meta.nlink() == 1 && meta.uid() == rustix::process::geteuid().as_raw()
+    });
+    if ours {
+        // Left there it is a dead secret in a private file; the next look does no better.
+        let _ = fs::remove_file(&path);
+    }
 }

@@ -2,9 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::{DeliverError, Sink};
+use super::{DeliverError, Handed, Refusal, Sink};
 use crate::context::Output;
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{SinkKind, Token};
 
 /// What stands around the secret.
@@ -25,14 +25,15 @@ impl Sink for Stdout<'_> {
         SinkKind::Stdout
     }
 
-    fn check(&mut self) -> Result<(), String> {
+    fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
         if self.out.is_nowhere() {
-            return Err("standard output goes nowhere: it is closed or /dev/null".to_owned());
+            let why = "standard output goes nowhere: it is closed or /dev/null";
+            return Err(Refusal::Failed(why.to_owned()));
         }
         Ok(())
     }
 
-    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<(), String> {
+    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Handed, Refusal> {
         let (before, after): (Vec<u8>, &[u8]) = match &self.form {
             Form::Plain => (Vec::new(), b""),
             Form::Json(members) => {
@@ -51,7 +52,10 @@ impl Sink for Stdout<'_> {
         }
         let written =
             self.out.write_all(&text).and_then(|()| self.out.flush()).and_then(|()| self.out.sync());
-        written.map_err(|err| format!("the secret could not be written to standard output: {err}"))
+        match written {
+            Ok(()) => Ok(Handed::Whole),
+            Err(err) => Err(format!("the secret could not be written to standard output: {err}").into()),
+        }
     }
 
     fn finish(&mut self) -> Result<(), DeliverError> {

@@ -89,7 +89,9 @@ pub fn token(token: &Token) -> Digest {
     if let Some(delivery) = &token.delivery {
         e.int(delivery.secret).text(delivery.sink.word()).opt_text(delivery.target.as_deref());
         e.int(i64::from(delivery.uid)).int(i64::from(delivery.pid)).instant(Some(delivery.started_at));
-        e.instant(Some(delivery.deadline)).instant(delivery.expires_at);
+        e.instant(Some(delivery.deadline))
+            .instant(delivery.expires_at)
+            .opt_int(delivery.grace.map(Span::secs));
     }
     e.finish()
 }

@@ -70,16 +70,17 @@ fn is_prefix(text: &[u8]) -> bool {
 fn crc32(text: &[u8]) -> u32 {
     const TABLE: [u32; 16] = {
         let mut table = [0; 16];
-        let mut i = 0;
-        while i < 16 {
+        let (mut i, mut nibble) = (0, 0);
+        while i < table.len() {
             let mut bits = 0;
-            let mut value = i as u32;
+            let mut value: u32 = nibble;
             while bits < 4 {
                 value = if value & 1 == 1 { (value >> 1) ^ 0xedb8_8320 } else { value >> 1 };
                 bits += 1;
             }
             table[i] = value;
             i += 1;
+            nibble += 1;
         }
         table
     };

@@ -110,15 +110,26 @@ impl StoredSecret {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SinkKind {
     Stdout,
+    File,
+    EnvFile,
+    Command,
 }
 
 impl SinkKind {
-    pub const ALL: [SinkKind; 1] = [Self::Stdout];
+    pub const ALL: [SinkKind; 4] = [Self::Stdout, Self::File, Self::EnvFile, Self::Command];
 
     pub fn word(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
+            Self::File => "file",
+            Self::EnvFile => "env-file",
+            Self::Command => "command",
         }
+    }
+
+    /// Whether the secret stays where it was put, so that it can be looked for after a crash.
+    pub fn keeps(self) -> bool {
+        matches!(self, Self::File | Self::EnvFile)
     }
 }
 
@@ -136,6 +147,8 @@ pub struct Delivery {
     pub deadline: Timestamp,
     /// The end that the heir gets when it is confirmed.
     pub expires_at: Option<Timestamp>,
+    /// How long the secret before it lives on; none: it and all others end at once.
+    pub grace: Option<Span>,
 }
 
 /// A token with everything that belongs to it.
@@ -217,7 +230,9 @@ impl Token {
     /// Whether commands see it: a creation that nobody confirmed is gone after its deadline.
     pub fn is_visible(&self, now: Timestamp) -> bool {
         let confirmed = self.secrets.iter().any(|secret| secret.delivered_at.is_some());
-        confirmed || self.revoked_at.is_some() || self.heir().is_some_and(|heir| !heir.is_past_end(now))
+        let kept = self.delivery.as_ref().is_some_and(|delivery| delivery.sink.keeps());
+        let alive = self.heir().is_some_and(|heir| kept || !heir.is_past_end(now));
+        confirmed || alive || self.revoked_at.is_some()
     }
 
     /// Ends it for good, and with it a delivery under way. Returns whether that changes anything.
@@ -226,8 +241,7 @@ impl Token {
             return false;
         }
         self.revoked_at = Some(now);
-        self.delivery = None;
-        self.secrets.retain(|secret| secret.role() != Role::Provisional);
+        self.withdraw_heir();
         true
     }
 
@@ -243,13 +257,78 @@ impl Token {
         self.disabled_at.take().is_some()
     }
 
-    /// Its heir becomes the current secret, with the end that was meant for it.
-    pub fn confirm(&mut self, now: Timestamp) {
-        let end = self.delivery.take().and_then(|delivery| delivery.expires_at);
-        for secret in self.secrets.iter_mut().filter(|secret| secret.delivered_at.is_none()) {
-            secret.expires_at = end;
-            secret.delivered_at = Some(now);
+    /// Its heir becomes the current secret with the end that was meant for it, the current one a previous one.
+    /// Without `start_grace` that keeps its own end.
+    pub fn confirm(&mut self, now: Timestamp, start_grace: bool) {
+        let Some(delivery) = self.delivery.take() else { return };
+        // The least of its own end, what is granted to it, and the new secret's end.
+        let bounded = |own: Option<Timestamp>, granted: Option<Timestamp>| {
+            [own, granted, delivery.expires_at].into_iter().flatten().min()
+        };
+        for secret in &mut self.secrets {
+            match secret.role() {
+                Role::Provisional => {
+                    secret.expires_at = delivery.expires_at;
+                    secret.delivered_at = Some(now);
+                }
+                Role::Current | Role::Previous if secret.is_over(now) => {
+                    secret.superseded_at.get_or_insert(now);
+                }
+                role @ (Role::Current | Role::Previous) => {
+                    secret.superseded_at.get_or_insert(now);
+                    match delivery.grace {
+                        _ if !start_grace => {}
+                        None => secret.expires_at = Some(now),
+                        Some(grace) if role == Role::Current => {
+                            secret.expires_at = bounded(secret.expires_at, now.plus(grace));
+                        }
+                        Some(_) => {}
+                    }
+                }
+            }
         }
+    }
+
+    /// Takes the heir away, as if it had never been.
+    pub fn withdraw_heir(&mut self) {
+        self.delivery = None;
+        self.secrets.retain(|secret| secret.role() != Role::Provisional);
+    }
+
+    /// Ends the superseded secrets. Returns whether that changes anything.
+    pub fn revoke_previous(&mut self, now: Timestamp) -> bool {
+        let mut changes = false;
+        for secret in
+            self.secrets.iter_mut().filter(|secret| secret.role() == Role::Previous && !secret.is_over(now))
+        {
+            secret.revoked_at = Some(now);
+            changes = true;
+        }
+        changes
+    }
+
+    /// Ends what a leaked secret can open: the token, or where it is a previous secret, that alone. Returns whether
+    /// that changes anything.
+    pub fn revoke_leaked(&mut self, hash: &SecretHash, now: Timestamp) -> bool {
+        let Some(leaked) = self.secrets.iter_mut().find(|secret| secret.hash == *hash) else { return false };
+        if self.revoked_at.is_some() || leaked.is_over(now) {
+            return false;
+        }
+        if leaked.role() == Role::Previous {
+            leaked.revoked_at = Some(now);
+            return true;
+        }
+        self.revoke(now)
+    }
+
+    /// Whether its policy asks for a new secret: the current one was delivered a whole turn ago. An expired token is
+    /// due, unless nothing it could get would live.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let (Some(every), Some(current)) = (self.rotate_every, self.current()) else { return false };
+        let turn = current.delivered_at.and_then(|time| time.plus(every)).is_some_and(|due| due <= now);
+        let past_until = self.lifetime.until().is_some_and(|until| until <= now);
+        let status = self.status(now);
+        turn && !past_until && !matches!(status, Status::Revoked | Status::Disabled | Status::Pending)
     }
 
     /// When the current secret took over from another; `None` for a first secret.
@@ -282,7 +361,7 @@ pub enum LastUse {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
 
     pub fn at(secs: i64) -> Timestamp {

@@ -256,7 +256,7 @@ impl FromStr for End {
     }
 }
 
-/// How long until or since, for people: `in 89 days`, `3 hours ago`, `now`.
+/// How long until or since, for people, to the nearest: `in 3 months`, `3 hours ago`, `just now`.
 pub fn relative(instant: Timestamp, now: Timestamp) -> String {
     let secs = instant.since(now);
     let size = secs.unsigned_abs();
@@ -264,8 +264,9 @@ pub fn relative(instant: Timestamp, now: Timestamp) -> String {
         .into_iter()
         .find(|(_, len)| size >= 2 * len.unsigned_abs())
         .unwrap_or(("second", 1));
-    match size / unit.1.unsigned_abs() {
-        0 => "now".to_owned(),
+    let len = unit.1.unsigned_abs();
+    match (size + len / 2) / len {
+        0 => "just now".to_owned(),
         n => {
             let plural = if n == 1 { "" } else { "s" };
             if secs > 0 {

@@ -1,5 +1,6 @@
 //! This machine: the one place that reads its clock, its environment, its generator and its terminal.
 
+mod process;
 mod streams;
 mod terminal;
 
@@ -15,7 +16,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 use zeroize::Zeroizing;
 
-use crate::context::{Actor, Clock, Context, Machine, Zone};
+use crate::context::{Actor, Clock, Context, Job, JobEnd, Machine, Zone};
 
 /// The context of a real process. Turns core dumps off: one of them could hold a secret. What it makes is its user's
 /// alone until it is shared on purpose, and can be opened by him, whatever the umask was.
@@ -90,6 +91,10 @@ impl Machine for Host {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read>> {
         Ok(Box::new(File::open(path)?))
+    }
+
+    fn run(&self, job: &Job<'_>) -> io::Result<JobEnd> {
+        process::run(job)
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {

@@ -6,6 +6,8 @@ use std::sync::{Arc, OnceLock};
 
 use dialoguer::console::Term;
 use dialoguer::{Confirm, MultiSelect, Password};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 use zeroize::Zeroizing;
 
 use crate::context::Terminal;
@@ -35,18 +37,31 @@ pub fn ask_hidden(question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
 
 /// Runs a question with Ctrl-C as one of its answers.
 fn asking<T>(question: impl FnOnce(&Term) -> dialoguer::Result<T>) -> io::Result<T> {
-    static INTERRUPT_ENDS_US: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-    let ends_us = INTERRUPT_ENDS_US.get_or_init(|| {
-        let flag = Arc::new(AtomicBool::new(true));
-        // Without the handler Ctrl-C ends us at once, as it does everywhere else.
-        let _ =
-            signal_hook::flag::register_conditional_default(signal_hook::consts::SIGINT, Arc::clone(&flag));
-        flag
-    });
     let term = Term::stderr();
-    ends_us.store(false, Ordering::SeqCst);
-    let answer = question(&term);
-    ends_us.store(true, Ordering::SeqCst);
+    let answer = with_interrupts(|_| question(&term));
     let _ = term.show_cursor();
     answer.map_err(|dialoguer::Error::IO(err)| err)
+}
+
+/// Runs something that has its own answer to Ctrl-C and to a request to end: whether one came is in its argument.
+/// Elsewhere they end us at once.
+pub fn with_interrupts<T>(f: impl FnOnce(&AtomicBool) -> T) -> T {
+    struct Flags {
+        end_us: Arc<AtomicBool>,
+        came: Arc<AtomicBool>,
+    }
+    static FLAGS: OnceLock<Flags> = OnceLock::new();
+    let flags = FLAGS.get_or_init(|| {
+        let flags = Flags { end_us: Arc::new(AtomicBool::new(true)), came: Arc::default() };
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // Without these handlers the signal ends us at once, as it does everywhere else.
+            let _ = flag::register_conditional_default(signal, Arc::clone(&flags.end_us));
+            let _ = flag::register(signal, Arc::clone(&flags.came));
+        }
+        flags
+    });
+    flags.end_us.store(false, Ordering::SeqCst);
+    let done = f(&flags.came);
+    flags.end_us.store(true, Ordering::SeqCst);
+    done
 }

@@ -99,14 +99,14 @@ impl View<'_> {
         Ok(self.ok(run())?.unwrap_or(before))
     }
 
-    /// The digest in the last entry about a subject: none at all, or that the subject is gone.
-    fn last_digest(&self, key: &str) -> Result<Option<Option<Digest>>, StoreError> {
+    /// The digest in the last entry about a subject; none where there is no entry, or the subject is gone.
+    fn last_digest(&self, key: &str) -> Result<Option<Digest>, StoreError> {
         let sql = "SELECT digest FROM audit WHERE subject = ?1 ORDER BY seq DESC LIMIT 1";
         let run = || {
             let read = |row: &Row<'_>| row.get::<_, Option<[u8; 32]>>(0);
             self.conn().prepare_cached(sql)?.query_row([key], read).optional()
         };
-        Ok(self.ok(run())?.map(|digest| digest.map(Digest::from_bytes)))
+        Ok(self.ok(run())?.flatten().map(Digest::from_bytes))
     }
 }
 
@@ -197,7 +197,7 @@ impl Store {
         let (catalogue, settings) = self.read(|view| {
             let same = |digest: Result<Digest, StoreError>, subject: &Subject| match digest {
                 Err(StoreError::Damaged(_)) => Ok(false),
-                digest => Ok::<_, StoreError>(view.last_digest(subject.key())? == Some(Some(digest?))),
+                digest => Ok::<_, StoreError>(view.last_digest(subject.key())? == Some(digest?)),
             };
             let scopes = view.catalogue().map(|all| digest::catalogue(&all));
             let settings = view.settings().map(|all| digest::settings(&all));
@@ -246,7 +246,7 @@ impl View<'_> {
         };
         let mut changed = Vec::new();
         for token in tokens {
-            if self.last_digest(&token.id)? != Some(Some(digest::token(&token))) {
+            if self.last_digest(&token.id)? != Some(digest::token(&token)) {
                 changed.push(Changed { id: Some(token.id), name: token.name });
             }
         }

@@ -102,7 +102,16 @@ fn directory(location: &Location, sharing: Sharing) -> Result<(), StoreError> {
         if let Some(wrong) = open::unsafe_ancestors(&above.join("new"))?.into_iter().next() {
             return Err(wrong.into());
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&location.dir).map_err(|err| failed(&err))?;
+        let missing: Vec<&Path> = location.dir.ancestors().take_while(|path| !path.exists()).collect();
+        for path in missing.into_iter().rev() {
+            // Another command may be making the same ones.
+            match DirBuilder::new().mode(0o700).create(path) {
+                Err(err) if err.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made.map_err(|err| failed(&err))?,
+            }
+            // Whatever the umask took away.
+            fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(|err| failed(&err))?;
+        }
         let dir = File::open(&location.dir).map_err(|err| failed(&err))?;
         sharing.apply(&dir, sharing.directory_mode()).map_err(|err| failed(&err))?;
         sync_directory(&above).map_err(|err| failed(&err))?;

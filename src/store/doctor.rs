@@ -1,7 +1,8 @@
 //! What is wrong with a store, as far as it can be opened at all.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::open::{self, Access, Found, Location};
@@ -25,6 +26,12 @@ pub struct Finding {
     pub message: String,
     /// Whether a repair can mend it without losing anything.
     pub repairable: bool,
+}
+
+impl Finding {
+    pub fn is_same(&self, other: &Finding) -> bool {
+        (self.code, &self.message) == (other.code, &other.message)
+    }
 }
 
 fn error(code: &'static str, message: impl Into<String>) -> Finding {
@@ -84,13 +91,9 @@ fn files(found: &Found) -> Vec<Finding> {
             all.push(Finding { repairable: true, ..warning("usage", message) });
         }
     }
-    let leftovers = fs::read_dir(&found.dir).into_iter().flatten().flatten().filter_map(|entry| {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        (name.starts_with(build::TEMPORARY) || name.starts_with("usage.new-")).then_some(name)
-    });
-    all.extend(leftovers.map(|name| Finding {
+    all.extend(leftovers(&found.dir).into_iter().map(|path| Finding {
         repairable: true,
-        ..warning("leftover", format!("`{}` was left by a killed command", shown(&name)))
+        ..warning("leftover", format!("`{}` was left by a killed command", path.display()))
     }));
     let foreign_mode =
         Sharing::of(&found.database).is_ok_and(|sharing| mode_of(&found.database) != sharing.database_mode());
@@ -104,8 +107,48 @@ fn files(found: &Found) -> Vec<Finding> {
     all
 }
 
+/// Mends modes and removes leftovers, as far as they are ours. What the next change mends by itself is left to it.
+pub fn repair(location: &Location) -> Result<(), StoreError> {
+    let found = location.find()?;
+    let failed = |path: &Path, err: &std::io::Error| StoreError::io("repair", path, err);
+    for it in location.unsafe_files(&found)?.into_iter().filter(|it| it.path.starts_with(&found.dir)) {
+        tighten(&it.path, mode_of(&it.path) & !0o022).map_err(|err| failed(&it.path, &err))?;
+    }
+    let sharing = Sharing::of(&found.database).map_err(|err| failed(&found.database, &err))?;
+    tighten(&found.database, sharing.database_mode()).map_err(|err| failed(&found.database, &err))?;
+    for path in leftovers(&found.dir) {
+        fs::remove_file(&path).map_err(|err| failed(&path, &err))?;
+    }
+    for name in [usage::SECRETS, usage::SCOPES] {
+        let path = found.dir.join(name);
+        if usage::Usage::to_read(&found.dir, name).since().is_none() && path.is_file() {
+            fs::remove_file(&path).map_err(|err| failed(&path, &err))?;
+        }
+    }
+    Ok(())
+}
+
+/// Changes the mode of a regular file or directory, never of what a link points to.
+fn tighten(path: &Path, mode: u32) -> std::io::Result<()> {
+    let meta = fs::symlink_metadata(path)?;
+    if meta.is_symlink() || mode_of(path) == mode {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// Files that killed commands left: none of them was ever part of the store.
+fn leftovers(dir: &Path) -> Vec<PathBuf> {
+    let left = |name: &str| name.starts_with(build::TEMPORARY) || name.starts_with(usage::TEMPORARY);
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(left))
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
 fn mode_of(path: &Path) -> u32 {
-    use std::os::unix::fs::MetadataExt;
     fs::symlink_metadata(path).map_or(0, |meta| meta.mode() & 0o7777)
 }
 

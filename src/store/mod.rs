@@ -35,10 +35,10 @@ use tempfile::TempDir;
 
 pub use audit::{AuditReport, Changed, Problem};
 pub use build::{Sharing, make, share};
-pub use doctor::{Finding, Severity, examine};
+pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
-pub use open::Location;
 use open::{Access, Found};
+pub use open::{Location, PATIENCE};
 pub use schema::version;
 pub use tokens::Presented;
 use usage::Usage;
@@ -63,14 +63,14 @@ pub struct Store {
     asks: Usage,
     patience: Cell<Duration>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
-    _copy: Option<TempDir>,
+    copy: Option<TempDir>,
 }
 
 impl Store {
     fn from_connection(conn: Connection, database: PathBuf) -> Self {
         let dir = database.parent().unwrap_or(Path::new("/"));
         let (uses, asks) = (Usage::to_read(dir, usage::SECRETS), Usage::to_read(dir, usage::SCOPES));
-        Self { conn, uses, asks, database, patience: Cell::new(open::PATIENCE), _copy: None }
+        Self { conn, uses, asks, database, patience: Cell::new(open::PATIENCE), copy: None }
     }
 
     /// To look; not one byte is changed.
@@ -87,7 +87,7 @@ impl Store {
             if let Some((conn, dir)) = hot::copy(&found.database)? {
                 let store = Self::from_connection(conn, found.database.clone());
                 schema::check(&store.conn).map_err(|err| err.into_store_error(&found.database))?;
-                return Ok(Self { _copy: Some(dir), ..store });
+                return Ok(Self { copy: Some(dir), ..store });
             }
         }
         Err(StoreError::Locked(lock::holders(&found.database)))
@@ -130,7 +130,7 @@ impl Store {
 
     /// Whether this reader works on a copy because a killed writer left its journal.
     pub fn is_copy(&self) -> bool {
-        self._copy.is_some()
+        self.copy.is_some()
     }
 
     /// How long to wait for the lock from now on.

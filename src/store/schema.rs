@@ -53,7 +53,8 @@ const MIGRATIONS: &[&[&str]] = &[&[
   pid INTEGER NOT NULL,
   started_at INTEGER NOT NULL,
   deadline INTEGER NOT NULL,
-  expires_at INTEGER
+  expires_at INTEGER,
+  grace INTEGER CHECK (grace >= 0)
 ) STRICT",
     "CREATE TABLE label (
   token INTEGER NOT NULL REFERENCES token (row),

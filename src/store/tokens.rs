@@ -62,7 +62,7 @@ impl View<'_> {
             Ok(())
         })?;
         let secrets = "SELECT s.token, s.row, s.hash, s.hint, s.created_at, s.expires_at, s.delivered_at,
-             s.superseded_at, s.revoked_at, d.sink, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at
+             s.superseded_at, s.revoked_at, d.sink, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace
              FROM secret s LEFT JOIN delivery d ON d.secret = s.row";
         self.each(secrets, "s.token", "s.row", rows, |row| {
             if let Some(token) = found.get_mut(&row.get(0)?) {
@@ -285,8 +285,9 @@ impl Write<'_> {
     }
 
     pub fn insert_delivery(&self, it: &Delivery) -> Result<(), StoreError> {
-        let sql = "INSERT INTO delivery (secret, sink, target, uid, pid, started_at, deadline, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let sql =
+            "INSERT INTO delivery (secret, sink, target, uid, pid, started_at, deadline, expires_at, grace)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let values = params![
             it.secret,
             it.sink.word(),
@@ -295,7 +296,8 @@ impl Write<'_> {
             it.pid,
             it.started_at,
             it.deadline,
-            it.expires_at
+            it.expires_at,
+            it.grace
         ];
         self.run(sql, values).map(drop)
     }
@@ -364,5 +366,6 @@ fn read_delivery(row: &Row<'_>, secret: i64) -> rusqlite::Result<Delivery> {
         started_at: row.get(13)?,
         deadline: row.get(14)?,
         expires_at: row.get(15)?,
+        grace: row.get(16)?,
     })
 }

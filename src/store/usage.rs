@@ -19,6 +19,8 @@ use crate::domain::when::Timestamp;
 
 pub const SECRETS: &str = "usage.secrets";
 pub const SCOPES: &str = "usage.scopes";
+/// What a usage file under construction is called.
+pub const TEMPORARY: &str = "usage.new-";
 const MAGIC: &[u8; 8] = b"tkncuse1";
 const HEADER_LEN: u64 = 16;
 const RECORD_LEN: u64 = 8;
@@ -101,7 +103,7 @@ pub fn make(dir: &Path, sharing: Sharing, now: Timestamp) -> io::Result<()> {
         if std::fs::symlink_metadata(&path).is_ok() {
             continue;
         }
-        let mut new = tempfile::Builder::new().prefix("usage.new-").tempfile_in(dir)?;
+        let mut new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir)?;
         new.write_all(MAGIC)?;
         new.write_all(&now.unix().to_le_bytes())?;
         sharing.apply(new.as_file(), sharing.usage_mode())?;

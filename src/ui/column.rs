@@ -5,7 +5,7 @@ use std::str::FromStr;
 use crate::domain::Invalid;
 use crate::domain::filter::Times;
 use crate::domain::text::shown;
-use crate::domain::token::{LastUse, Token};
+use crate::domain::token::{LastUse, Status, Token};
 use crate::domain::when::{Timestamp, relative};
 
 pub struct Column {
@@ -71,7 +71,11 @@ pub const COLUMNS: [Column; 11] = [
         word: "expires_at",
         heading: "EXPIRES",
         plain: |t, _| exact(t.expires_at()),
-        human: |t, at| t.expires_at().map_or_else(|| "never".to_owned(), |end| relative(end, at.at)),
+        human: |t, at| match t.expires_at() {
+            _ if t.status(at.at) == Status::Revoked => "-".to_owned(),
+            Some(end) => relative(end, at.at),
+            None => "never".to_owned(),
+        },
     },
     Column {
         word: "last_used_at",

@@ -69,7 +69,7 @@ struct SecretDoc<'a> {
 impl<'a> TokenDoc<'a> {
     /// With the secrets that have not ended.
     pub fn new(token: &'a Token, times: &Times) -> Self {
-        Self::with(token, times, |secret| !secret.is_over(times.at))
+        Self::with(token, times, |secret| token.revoked_at.is_none() && !secret.is_over(times.at))
     }
 
     /// With the ended secrets too.

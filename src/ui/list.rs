@@ -203,12 +203,15 @@ impl<'a> List<'a> {
         let limit = self.width.map_or(usize::from(u16::MAX), usize::from);
         let mut used = 0;
         let mut widths = Vec::new();
+        // One long name takes no more than half, or what the next two columns leave.
+        let others: usize = (1..self.columns.len().min(3)).map(|at| widest(at) + GAP).sum();
+        let most = limit.saturating_sub(others).max(limit / 2).saturating_sub(GAP);
         for at in 0..self.columns.len() {
-            let want = widest(at);
+            let want = if at == 0 { widest(at).min(most) } else { widest(at) };
             let room = limit.saturating_sub(used);
             let enough = want + GAP <= room || (at == 0 && room >= LEAST);
             if enough || self.exact {
-                let width = if self.exact { want } else { want.min(room.saturating_sub(GAP)) } + GAP;
+                let width = if self.exact { widest(at) } else { want.min(room.saturating_sub(GAP)) } + GAP;
                 widths.push(u16::try_from(width).unwrap_or(u16::MAX));
                 used += width;
             } else if room > LEAST * 2 && matches!(self.columns[at].0.word, "scopes" | "description") {

@@ -74,7 +74,7 @@ impl Talk<'_> {
     /// What somebody must know although the command goes on.
     pub fn warn(&mut self, text: &str) {
         if self.json {
-            let document = serde_json::json!({ "warning": { "message": text } });
+            let document = serde_json::json!({ "warning": { "message": shown(text).to_string() } });
             self.line(&document.to_string());
         } else {
             let head = self.style.yellow("warning:");
@@ -85,7 +85,8 @@ impl Talk<'_> {
     /// Why the command failed, and what to do: as clap says it, or as one line of JSON.
     pub fn error(&mut self, code: &str, exit: u8, message: &str, hint: Option<&str>) {
         if self.json {
-            let document = json::Failure::new(code, message, hint, exit);
+            let (message, hint) = (shown(message).to_string(), hint.map(|hint| shown(hint).to_string()));
+            let document = json::Failure::new(code, &message, hint.as_deref(), exit);
             self.line(&serde_json::to_string(&document).unwrap_or_default());
             return;
         }

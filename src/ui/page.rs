@@ -53,14 +53,14 @@ pub fn token(token: &Token, events: &[Event], times: &Times, style: Style) -> St
     page.rows(grants.into_iter().map(|grant| {
         let asked = grant
             .last_asked_at
-            .map_or("-".to_owned(), |time| format!("last asked for {}", relative(time, times.now)));
+            .map_or("-".to_owned(), |time| format!("asked for {}", relative(time, times.now)));
         vec![grant.scope.to_string(), asked]
     }));
     page.section("secrets", token.secrets.is_empty());
     page.rows(token.secrets.iter().rev().map(|secret| {
         let used =
             secret.last_used_at.map_or("-".to_owned(), |time| format!("used {}", relative(time, times.now)));
-        let end = match (secret.revoked_at, secret.expires_at) {
+        let end = match (secret.revoked_at.or(token.revoked_at), secret.expires_at) {
             (Some(time), _) => format!("revoked {}", relative(time, now)),
             (None, Some(end)) if end <= now => format!("ended {}", relative(end, now)),
             (None, Some(end)) => format!("ends {}", relative(end, now)),

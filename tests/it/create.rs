@@ -1,6 +1,10 @@
 //! `create`.
 
-use crate::support::World;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, DAY, HOSTILE, HOUR, MINUTE, World, assert_token_keys};
 
 #[test]
 fn a_secret_is_printed_once_and_never_listed() {
@@ -16,4 +20,388 @@ fn a_secret_is_printed_once_and_never_listed() {
     for (name, bytes) in world.bytes() {
         assert!(!bytes.windows(secret.len()).any(|text| text == secret.as_bytes()), "{name:?}");
     }
+}
+
+#[test]
+fn stdout_is_the_secret_and_stderr_the_talk() {
+    let world = World::new();
+    let ran = world.run(&["create", "demo"]).ok();
+    let secret = ran.line();
+    assert_eq!(ran.out, format!("{secret}\n"));
+    let path = world.dir.path().canonicalize().unwrap().join("store");
+    let id = &world.show("demo")["id"];
+    assert_eq!(
+        ran.err,
+        format!(
+            "warning: made a new store at {}\n\
+             created `demo` ({}), expires 2027-02-20T12:00:00Z (in 3 months)\n\
+             the lifetime is the default, 90d; --ttl, --expires or --no-expiry set another\n\
+             this secret is shown once; keep it now\n\
+             use it: curl -H \"Authorization: Bearer $TOKEN\" https://…\n",
+            path.display(),
+            id.as_str().unwrap()
+        )
+    );
+    let given = world.run(&["create", "given", "--ttl", "1d"]).ok();
+    assert!(!given.err.contains("default"), "{}", given.err);
+    assert_eq!(world.run(&["create", "quiet", "-q"]).ok().err, "");
+}
+
+#[test]
+fn every_flag_is_kept() {
+    let world = World::with_store();
+    world.define(&["events:read", "events:write", "admin"]);
+    world.wait(HOUR);
+    let args = "create ci --json -l env=prod -l team=a=b -s events:write,events:read -s admin --ttl 60d \
+        --not-before 2d --rotate-every 30d --grace 12h --icon 🔑 --owner ann -d";
+    let args: Vec<&str> =
+        args.split_whitespace().chain(["Deploys, nightly", "--reason", "ticket 7"]).collect();
+    let mut made = world.run(&args).ok().json();
+    assert_token_keys(&made, &["changed", "secret"]);
+    let secret = made["secret"].take();
+    let id = made["id"].take();
+    assert_eq!(world.show("ci")["id"], id);
+    let expected = json!({
+        "id": null, "name": "ci", "description": "Deploys, nightly", "owner": "ann", "icon": "🔑",
+        "labels": {"env": "prod", "team": "a=b"}, "scopes": ["admin", "events:read", "events:write"],
+        "status": "pending", "created_at": "2026-11-22T13:00:00Z", "created_by": "tester",
+        "expires_at": "2027-01-21T13:00:00Z", "not_before": "2026-11-24T13:00:00Z", "ttl": 60 * DAY,
+        "until": null, "rotate_every": 30 * DAY, "grace": 12 * HOUR, "rotated_at": null,
+        "last_used_at": null, "usage_since": "2026-11-22T12:00:00Z", "changed": true, "secret": null,
+        "secrets": [{
+            "hint": format!("{}…", &secret.as_str().unwrap()[..8]), "role": "current", "status": "pending",
+            "created_at": "2026-11-22T13:00:00Z", "expires_at": "2027-01-21T13:00:00Z", "last_used_at": null,
+        }],
+    });
+    assert_eq!(made, expected);
+    assert_eq!(world.show("ci")["events"][0]["reason"], "ticket 7");
+    assert_eq!(world.verify(secret.as_str().unwrap(), &[]), (3, "not_yet_valid ci".to_owned()));
+    world.wait(2 * DAY);
+    let scopes = ["-s", "events:read,admin", "-l", "env=prod"];
+    assert_eq!(world.verify(secret.as_str().unwrap(), &scopes), (0, "valid ci".to_owned()));
+}
+
+#[test]
+fn each_lifetime_flag_says_when_the_secret_ends() {
+    let world = World::with_store();
+    let cases: [(&[&str], Value, Value, Value); 7] = [
+        (&[], json!("2027-02-20T12:00:00Z"), json!(90 * DAY), Value::Null),
+        (&["--ttl", "1mo"], json!("2026-12-22T12:00:00Z"), json!(30 * DAY), Value::Null),
+        (&["--ttl", "100y"], json!("2126-10-29T12:00:00Z"), json!(36_500 * DAY), Value::Null),
+        (
+            &["--expires", "2027-01-31"],
+            json!("2027-01-31T23:59:59Z"),
+            Value::Null,
+            json!("2027-01-31T23:59:59Z"),
+        ),
+        (
+            &["--expires", "2027-01-31T12:00:00+02:00"],
+            json!("2027-01-31T10:00:00Z"),
+            Value::Null,
+            json!("2027-01-31T10:00:00Z"),
+        ),
+        (
+            &["--expires", "9999-12-31"],
+            json!("9999-12-31T23:59:59Z"),
+            Value::Null,
+            json!("9999-12-31T23:59:59Z"),
+        ),
+        (&["--no-expiry"], Value::Null, Value::Null, Value::Null),
+    ];
+    for (at, (args, expires, ttl, until)) in cases.into_iter().enumerate() {
+        let made = world.run(&[&["create", &format!("t{at}"), "--json"], args].concat()).ok().json();
+        assert_eq!((&made["expires_at"], &made["ttl"], &made["until"]), (&expires, &ttl, &until), "{args:?}");
+    }
+    // A day ends when it ends here: five hours after UTC.
+    let ran = run_in_zone(
+        &world,
+        "EST5",
+        &["create", "zone", "--expires", "2030-01-31", "--not-before", "2029-01-31"],
+    );
+    assert_eq!(ran, ("2030-02-01T04:59:59Z".into(), "2029-01-31T05:00:00Z".into()));
+}
+
+fn run_in_zone(world: &World, zone: &str, args: &[&str]) -> (Value, Value) {
+    let made = crate::support::run(world.program().env("TZ", zone).args(args).arg("--json"), b"").ok().json();
+    (made["expires_at"].clone(), made["not_before"].clone())
+}
+
+#[test]
+fn input_that_breaks_a_rule_changes_nothing() {
+    let world = World::with_store();
+    world.create("taken", &[]);
+    let long = "x".repeat(1_001);
+    let cases: [(&[&str], i32, &str); 42] = [
+        (&[], 2, "usage"),
+        (&[""], 2, "usage"),
+        (&["-a"], 2, "usage"),
+        (&["a/b"], 2, "usage"),
+        (&["a b"], 2, "usage"),
+        (&["é"], 2, "usage"),
+        (&[&long[..65]], 2, "usage"),
+        (&["a", "b"], 2, "usage"),
+        (&["taken"], 5, "name_taken"),
+        (&["a", "-d", &long], 2, "usage"),
+        (&["a", "--owner", &long], 2, "usage"),
+        (&["a", "--reason", &long], 2, "usage"),
+        (&["a", "--icon", "ab"], 2, "usage"),
+        (&["a", "--icon", " "], 2, "usage"),
+        (&["a", "--icon", "🔑🔑"], 2, "usage"),
+        (&["a", "-l", ""], 2, "usage"),
+        (&["a", "-l", "env"], 2, "usage"),
+        (&["a", "-l", "env="], 2, "usage"),
+        (&["a", "-l", "=x"], 2, "usage"),
+        (&["a", "-l", "env=a", "-l", "env=b"], 2, "usage"),
+        (&["a", "-s", ""], 2, "usage"),
+        (&["a", "-s", "a,,b"], 2, "usage"),
+        (&["a", "-s", "Admin"], 2, "usage"),
+        (&["a", "-s", "admin", "--all-scopes"], 2, "usage"),
+        (&["a", "-s", "admin"], 4, "not_found"),
+        (&["a", "--ttl", ""], 2, "usage"),
+        (&["a", "--ttl", "0d"], 2, "usage"),
+        (&["a", "--ttl", "90"], 2, "usage"),
+        (&["a", "--ttl", "-1d"], 2, "usage"),
+        (&["a", "--ttl", "101y"], 2, "usage"),
+        (&["a", "--ttl", "2027-01-31"], 2, "usage"),
+        (&["a", "--expires", "90d"], 2, "usage"),
+        (&["a", "--expires", "2026-11-21"], 2, "usage"),
+        (&["a", "--expires", "2026-11-22T12:00:00Z"], 2, "usage"),
+        (&["a", "--expires", "2027-02-29"], 2, "usage"),
+        (&["a", "--expires", "2019-12-31"], 2, "usage"),
+        (&["a", "--ttl", "1d", "--no-expiry"], 2, "usage"),
+        (&["a", "--expires", "2027-01-31", "--no-expiry"], 2, "usage"),
+        (&["a", "--not-before", "never"], 2, "usage"),
+        (&["a", "--not-before", "10000-01-01"], 2, "usage"),
+        (&["a", "--not-before", "90d"], 2, "usage"),
+        (&["a", "--grace", "24"], 2, "usage"),
+    ];
+    for (args, exit, code) in cases {
+        world.refuses(&[&["create"], args].concat(), exit, code);
+    }
+    for text in HOSTILE {
+        world.refuses(&["create", text], 2, "usage");
+        for flag in [
+            "-d",
+            "--owner",
+            "--icon",
+            "-l",
+            "-s",
+            "--ttl",
+            "--expires",
+            "--not-before",
+            "--rotate-every",
+            "--grace",
+            "--reason",
+        ] {
+            world.refuses(&["create", "a", flag, text], 2, "usage");
+        }
+        world.refuses(&["create", "a", "-l", &format!("env={text}")], 2, "usage");
+    }
+    let hint = &world.refuses(&["create", "a", "--expires", "90d"], 2, "usage")["message"];
+    assert!(hint.as_str().unwrap().contains("`--ttl 90d`"), "{hint}");
+}
+
+#[test]
+fn a_first_create_that_is_refused_makes_no_store() {
+    let world = World::new();
+    let cases: [(&[&str], i32, &str); 4] = [
+        (&["--ttl", "0d"], 2, "usage"),
+        (&["--expires", "2026-01-01"], 2, "usage"),
+        (&["-s", "admin"], 4, "not_found"),
+        (&["--rotate-every", "12h"], 2, "usage"),
+    ];
+    for (args, exit, code) in cases {
+        world.refuses(&[&["create", "a"], args].concat(), exit, code);
+        assert!(!world.store().exists(), "{args:?}");
+    }
+}
+
+#[test]
+fn grace_is_shorter_than_the_rotation_and_that_than_the_lifetime() {
+    let world = World::with_store();
+    let cases: [(&[&str], bool); 10] = [
+        (&["--rotate-every", "30d"], true),
+        (&["--rotate-every", "25h"], true),
+        (&["--rotate-every", "24h"], false),
+        (&["--rotate-every", "24h", "--grace", "0s"], true),
+        (&["--rotate-every", "0d", "--grace", "0s"], false),
+        (&["--rotate-every", "90d"], false),
+        (&["--rotate-every", "30d", "--ttl", "30d"], false),
+        (&["--rotate-every", "30d", "--grace", "30d"], false),
+        (&["--rotate-every", "200d", "--no-expiry"], true),
+        (&["--rotate-every", "never"], false),
+    ];
+    for (at, (args, admitted)) in cases.into_iter().enumerate() {
+        let name = format!("t{at}");
+        let args = [&["create", &name], args].concat();
+        if admitted {
+            world.run(&args).ok();
+        } else {
+            world.refuses(&args, 2, "usage");
+        }
+    }
+}
+
+#[test]
+fn what_the_store_demands_is_never_clamped() {
+    let world = World::with_store();
+    world.run(&["settings", "max-ttl", "30d"]).ok();
+    for args in [
+        &[][..],
+        &["--no-expiry"],
+        &["--ttl", "31d"],
+        &["--expires", "2026-12-23"],
+        &["--expires", "2026-12-22T12:00:01Z"],
+    ] {
+        world.refuses(&[&["create", "a"], args].concat(), 5, "policy");
+    }
+    world.create("least", &["--ttl", "30d"]);
+    world.create("dated", &["--expires", "2026-12-22T12:00:00Z"]);
+    world.run(&["settings", "default-ttl", "7d"]).ok();
+    world.create("default", &[]);
+    assert_eq!(world.show("default")["ttl"], 7 * DAY);
+
+    world.run(&["settings", "require-owner", "true"]).ok();
+    world.run(&["settings", "require-description", "true"]).ok();
+    for args in [&[][..], &["--owner", "ann"], &["-d", "x"], &["--owner", " ", "-d", "x"]] {
+        world.refuses(&[&["create", "a"], args].concat(), 5, "policy");
+    }
+    world.create("a", &["--owner", "ann", "-d", "x"]);
+}
+
+#[test]
+fn a_store_with_scopes_wants_some_for_every_token() {
+    let world = World::with_store();
+    world.define(&["events:read", "events:write", "old"]);
+    world.run(&["scopes", "retire", "old"]).ok();
+    world.refuses(&["create", "a"], 2, "input_needed");
+    world.refuses(&["create", "a", "--yes"], 2, "input_needed");
+    let unknown = world.refuses(&["create", "a", "-s", "event:read"], 4, "not_found");
+    assert_eq!(unknown["hint"], "did you mean `events:read`?");
+    world.refuses(&["create", "a", "-s", "old"], 5, "policy");
+    world.create("all", &["--all-scopes"]);
+    world.define(&["later"]);
+    assert_eq!(world.show("all")["scopes"], json!(["events:read", "events:write"]));
+}
+
+#[test]
+fn a_terminal_is_asked_for_scopes() {
+    let mut world = World::with_store();
+    world.define(&["admin", "events:read", "events:write"]);
+    world.at_terminal(&[Answer::Choose(vec![0, 2]), Answer::Choose(vec![]), Answer::CtrlC]);
+    world.create("a", &[]);
+    assert_eq!(world.show("a")["scopes"], json!(["admin", "events:write"]));
+    let before = world.bytes();
+    world.run(&["create", "b"]).exit(2);
+    world.run(&["create", "b"]).exit(130);
+    assert_eq!(world.asked.borrow().len(), 3);
+    world.run(&["create", "b", "--no-input"]).exit(2);
+    assert_eq!(world.asked.borrow().len(), 3);
+    assert!(world.bytes() == before);
+}
+
+#[test]
+fn a_name_is_free_again_once_its_token_is_revoked() {
+    let world = World::new();
+    let first = world.create("demo", &[]);
+    let taken = world.refuses(&["create", "demo"], 5, "name_taken");
+    assert_eq!(taken["message"], "the name `demo` is taken");
+    world.run(&["revoke", "demo", "-y"]).ok();
+    let second = world.create("demo", &[]);
+    assert_eq!(world.verify(&first, &[]), (3, "revoked demo".to_owned()));
+    assert_eq!(world.verify(&second, &[]), (0, "valid demo".to_owned()));
+}
+
+#[test]
+fn if_missing_answers_by_the_state_of_the_token() {
+    let world = World::with_store();
+    world.create("active", &["--if-missing"]);
+    world.create("pending", &["--not-before", "1d"]);
+    world.create("disabled", &[]);
+    world.run(&["disable", "disabled"]).ok();
+    world.create("expired", &["--ttl", "1h"]);
+    world.create("revoked", &[]);
+    world.run(&["revoke", "revoked", "-y"]).ok();
+    world.wait(HOUR);
+    let before = world.bytes();
+    for name in ["active", "pending"] {
+        let ran = world.run(&["create", name, "--if-missing"]).ok();
+        assert_eq!((&*ran.out, &*ran.err), ("", &*format!("`{name}` exists; nothing was changed\n")));
+        let ran = world.run(&["create", name, "--if-missing", "--json"]).ok();
+        assert_token_keys(&ran.json(), &["changed", "secret"]);
+        assert_eq!((&ran.json()["changed"], &ran.json()["secret"]), (&json!(false), &Value::Null));
+        assert_eq!(ran.err, "");
+    }
+    assert!(world.bytes() == before);
+    world.refuses(&["create", "disabled", "--if-missing"], 5, "policy");
+    world.refuses(&["create", "expired", "--if-missing"], 5, "policy");
+    world.create("revoked", &["--if-missing"]);
+}
+
+#[test]
+fn if_missing_under_way_says_when_it_ends() {
+    for args in [&[][..], &["--not-before", "1d"]] {
+        let world = Rc::new(World::with_store());
+        let other = Rc::clone(&world);
+        let ran = world.run_while(&[&["create", "demo"], args].concat(), move || {
+            let failure = other.refuses(&["create", "demo", "--if-missing"], 5, "under_way");
+            assert_eq!(failure["hint"], "wait for it; it ends by 2026-11-22T12:10:00Z");
+            other.refuses(&["create", "demo"], 5, "under_way");
+        });
+        ran.ok();
+    }
+}
+
+#[test]
+fn if_missing_warns_of_each_option_that_differs() {
+    let world = World::with_store();
+    world.define(&["admin", "events:read"]);
+    let same = "-s admin -d text --owner ann --icon 🔑 -l env=prod --ttl 60d --rotate-every 30d --grace 12h";
+    let same: Vec<&str> = same.split(' ').collect();
+    world.create("demo", &same);
+    let warned = |args: &[&str]| {
+        let ran = world.run(&[&["create", "demo", "--if-missing", "-q"], args].concat()).ok();
+        assert_eq!(ran.out, "");
+        ran.err
+    };
+    assert_eq!(warned(&same), "");
+    assert_eq!(warned(&[]), "");
+    let cases: [(&[&str], &str); 12] = [
+        (&["-d", "other"], "--description"),
+        (&["--owner", "bob"], "--owner"),
+        (&["--icon", "x"], "--icon"),
+        (&["-l", "env=dev"], "--label"),
+        (&["-s", "events:read"], "--scope"),
+        (&["--all-scopes"], "--all-scopes"),
+        (&["--ttl", "61d"], "--ttl"),
+        (&["--expires", "2030-01-01"], "--expires"),
+        (&["--no-expiry"], "--no-expiry"),
+        (&["--not-before", "2027-01-01"], "--not-before"),
+        (&["--rotate-every", "31d"], "--rotate-every"),
+        (&["--grace", "13h"], "--grace"),
+    ];
+    for (args, flag) in cases {
+        let err = warned(args);
+        assert!(
+            err.starts_with("warning: `demo` exists and differs from ") && err.contains(flag),
+            "{args:?}: {err}"
+        );
+        assert_eq!(err.lines().count(), 1, "{args:?}: {err}");
+    }
+    assert_eq!(warned(&["--owner", "bob", "--grace", "13h"]).lines().count(), 2);
+}
+
+#[test]
+fn an_unconfirmed_creation_is_listed_as_provisional_and_then_forgotten() {
+    let world = Rc::new(World::with_store());
+    let other = Rc::clone(&world);
+    let ran = world.run_while(&["create", "demo"], move || {
+        assert_eq!(other.show("demo")["status"], "provisional");
+        assert_eq!(other.show("demo")["expires_at"], "2026-11-22T12:10:00Z");
+        other.wait(10 * MINUTE);
+        assert_eq!(other.names(&["--all"]), Vec::<String>::new());
+        other.create("demo", &[]);
+    });
+    assert_eq!(ran.exit(7).out.len(), 42);
+    assert_eq!(world.show("demo")["status"], "active");
 }

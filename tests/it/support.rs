@@ -12,7 +12,7 @@ use std::rc::Rc;
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokenctl::context::{Actor, Clock, Context, Machine, Output, Terminal, Zone};
+use tokenctl::context::{Actor, Clock, Context, Job, JobEnd, Machine, Output, Terminal, Zone};
 use zeroize::Zeroizing;
 
 /// 2026-11-22T12:00:00Z, where every test's clock starts.
@@ -20,6 +20,49 @@ pub const START: i64 = 1_795_348_800;
 pub const MINUTE: i64 = 60;
 pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
+
+/// The keys of a token in every document, sorted.
+pub const TOKEN_KEYS: [&str; 20] = [
+    "created_at",
+    "created_by",
+    "description",
+    "expires_at",
+    "grace",
+    "icon",
+    "id",
+    "labels",
+    "last_used_at",
+    "name",
+    "not_before",
+    "owner",
+    "rotate_every",
+    "rotated_at",
+    "scopes",
+    "secrets",
+    "status",
+    "ttl",
+    "until",
+    "usage_since",
+];
+
+/// Fails unless the keys of an object are those of a token and these.
+#[track_caller]
+pub fn assert_token_keys(document: &Value, more: &[&str]) {
+    let mut expected = [&TOKEN_KEYS[..], more].concat();
+    expected.sort_unstable();
+    assert_eq!(document.as_object().expect("an object").keys().collect::<Vec<_>>(), expected);
+}
+
+/// Text that would start a line of its own, move the cursor, turn the direction, or hide.
+pub const HOSTILE: [&str; 6] =
+    ["a\nEVIL", "a\rEVIL", "\x1b[2JEVIL", "a\u{202e}EVIL", "EV\u{200b}IL", "a\u{85}EVIL"];
+
+/// Fails when text that was typed could do more to a terminal than stand in a line.
+#[track_caller]
+pub fn assert_harmless(text: &str) {
+    let moves = |c: char| c != '\n' && (c.is_control() || matches!(c, '\u{200b}' | '\u{202e}'));
+    assert!(!text.contains(moves) && !text.contains("\nEVIL"), "{text:?}");
+}
 
 /// What a command did.
 #[derive(Debug)]
@@ -182,6 +225,46 @@ impl World {
         drop(ctx);
         let text = |bytes: &Rc<RefCell<Vec<u8>>>| String::from_utf8(bytes.borrow().clone()).expect("UTF-8");
         Ran { code, out: text(out), err: text(&err) }
+    }
+
+    /// Runs a command that must fail so, with nothing on stdout, harmless words, and not a byte of the store changed.
+    /// Returns the `error` object.
+    #[track_caller]
+    pub fn refuses(&self, args: &[&str], exit: i32, code: &str) -> Value {
+        self.refuses_with(args, b"", exit, code)
+    }
+
+    /// The same with this on stdin.
+    #[track_caller]
+    pub fn refuses_with(&self, args: &[&str], input: &[u8], exit: i32, code: &str) -> Value {
+        let state = || self.store().exists().then(|| self.bytes());
+        let before = state();
+        let plain = self.run_with(args, input);
+        assert_eq!((plain.code, &*plain.out), (exit, ""), "{args:?}: {}", plain.err);
+        let ran = self.run_with(&[&["--json"], args].concat(), input);
+        assert_eq!((ran.code, &*ran.out), (exit, ""), "{args:?}: {}", ran.err);
+        assert_harmless(&plain.err);
+        let failure = ran.failure();
+        assert_harmless(failure["message"].as_str().expect("a message"));
+        assert_eq!((&failure["exit"], &failure["code"]), (&exit.into(), &code.into()), "{args:?}: {failure}");
+        assert!(state() == before, "{args:?} changed the store");
+        failure
+    }
+
+    /// Runs a command during which, before it first writes to stdout, something else happens.
+    #[track_caller]
+    pub fn run_while(&self, args: &[&str], during: impl FnOnce() + 'static) -> Ran {
+        let out = Rc::new(RefCell::new(Vec::new()));
+        let busy = Busy { out: Captured(Rc::clone(&out)), during: Some(Box::new(during)) };
+        self.run_into(args, b"", Box::new(busy), &out)
+    }
+
+    /// Puts these scopes into the catalogue.
+    #[track_caller]
+    pub fn define(&self, scopes: &[&str]) {
+        for scope in scopes {
+            self.run(&["scopes", "define", scope]).ok();
+        }
     }
 
     /// Creates a token with these further arguments. Returns its secret.
@@ -370,6 +453,15 @@ impl Machine for Fake {
         Ok(Box::new(std::fs::File::open(path)?))
     }
 
+    fn run(&self, job: &Job<'_>) -> io::Result<JobEnd> {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(job.command).envs(job.env.iter().copied());
+        match run(&mut command, job.input).code {
+            0 => Ok(JobEnd::Done { unread: 0 }),
+            code => Ok(JobEnd::Exit(code)),
+        }
+    }
+
     fn confirm(&self, question: &str) -> io::Result<bool> {
         self.answer(question).map(|answer| matches!(answer, Answer::Yes))
     }
@@ -398,6 +490,34 @@ impl Write for Captured {
 }
 
 impl Output for Captured {
+    fn is_nowhere(&self) -> bool {
+        false
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Busy {
+    out: Captured,
+    during: Option<Box<dyn FnOnce()>>,
+}
+
+impl Write for Busy {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(during) = self.during.take() {
+            during();
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Busy {
     fn is_nowhere(&self) -> bool {
         false
     }

@@ -1,0 +1,255 @@
+//! `rotate`: a new secret for the same token, the old one good until its grace is over.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::change::ChangeArgs;
+use super::describe::{Halt, end_in_words};
+use super::lifetime::{LifetimeArgs, admitted_end};
+use super::many::{self, Done};
+use super::present::present;
+use super::select::{TargetArgs, named};
+use super::sink::{self, SinkArgs, delivered_at};
+use super::{App, Outcome};
+use crate::context::Machine;
+use crate::deliver::{self, Begun, Fate};
+use crate::domain::Invalid;
+use crate::domain::event::{Action, Author};
+use crate::domain::lifetime::{Lifetime, in_order};
+use crate::domain::secret::SecretHash;
+use crate::domain::settings::Settings;
+use crate::domain::token::{Delivery, Role, Token};
+use crate::domain::when::{Span, Timestamp};
+use crate::error::Error;
+use crate::store::{Store, Write};
+use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
+
+#[derive(Args)]
+pub struct Rotate {
+    #[command(flatten)]
+    targets: TargetArgs,
+    /// Rotate only what its policy makes due; without names all that is due
+    #[arg(long)]
+    due: bool,
+    /// Let the old secret live on this long
+    #[arg(long, value_name = "DURATION", conflicts_with = "now")]
+    grace: Option<Span>,
+    /// End every other secret at once
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    lifetime: LifetimeArgs,
+    /// Withdraw the secret of a rotation under way
+    #[arg(long)]
+    take_over: bool,
+    #[command(flatten)]
+    sink: SinkArgs,
+    /// Put each secret into a file of its token's name in this directory
+    #[arg(long, value_name = "DIR", help_heading = "Where the secret goes", group = "sink")]
+    out_dir: Option<PathBuf>,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Rotate {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        if let Some(name) = self.targets.single()
+            && self.out_dir.is_none()
+            && !self.targets.rehearsal.dry_run
+        {
+            let author = self.change.author(app);
+            let store = app.open_to_write(&author)?;
+            let now = app.ctx.machine.now()?;
+            let token = named(std::slice::from_ref(name), &store, now)?.remove(0);
+            self.targets.rehearsal.expect(1)?;
+            return self.one(app, &store, &author, &token);
+        }
+        self.several(app)
+    }
+
+    fn one(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        author: &Author,
+        token: &Token,
+    ) -> Result<Outcome, Error> {
+        match self.rotate(app, store, author, token, &self.sink) {
+            Ok(token) => {
+                let said = format!("rotated `{}` ({}), {}", token.name, token.id, Self::in_words(&token));
+                sink::answer(app, store, &self.sink, &token, &[said])?;
+            }
+            Err(Halt::Already(token)) => {
+                if app.json() {
+                    let times = present(store, app.ctx.machine.now()?)?;
+                    let token = ChangedDoc { token: TokenDoc::new(&token, &times), changed: false };
+                    app.print_json(&NoSecretDoc { token, secret: None })?;
+                } else {
+                    app.talk().note(&format!("`{}` is not due; nothing was changed", token.name));
+                }
+            }
+            Err(Halt::Error(err)) => return Err(err),
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// The new end, and that of the secret before.
+    fn in_words(token: &Token) -> String {
+        let now = delivered_at(token);
+        let new = end_in_words(token.expires_at(), now);
+        let previous = token.secrets.iter().rev().find(|secret| secret.role() == Role::Previous);
+        match previous {
+            Some(previous) if !previous.is_over(now) => {
+                format!("{new}; the previous secret {}", end_in_words(previous.expires_at, now))
+            }
+            _ => format!("{new}; the previous secret has ended"),
+        }
+    }
+
+    fn several(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let rehearsal = &self.targets.rehearsal;
+        if !rehearsal.dry_run && self.out_dir.is_none() && self.sink.exec.is_none() {
+            let bad = Invalid::new("several secrets cannot go to one place")
+                .hint("`--out-dir DIR` or `--exec COMMAND`");
+            return Err(bad.into());
+        }
+        if self.sink.force && self.out_dir.is_none() {
+            return Err(Invalid::new("`--force` without a file to replace").hint("`--out-dir DIR`").into());
+        }
+        let author = self.change.author(app);
+        let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
+        let now = app.ctx.machine.now()?;
+        let mut selection = self.targets.select_due(&store, now, self.due)?;
+        if self.due {
+            selection.tokens.retain(|token| token.is_due(now));
+        }
+        rehearsal.expect(selection.tokens.len())?;
+        if rehearsal.dry_run {
+            let would = |token| Done { token, changed: true, error: None };
+            let would = selection.tokens.into_iter().map(would).collect();
+            return many::show(app, &store, would, "rotated", now);
+        }
+        if selection.by_filter && !self.due && !selection.tokens.is_empty() {
+            many::ask(app, &store, Action::Rotate, &selection, now)?;
+        }
+        let mut done = Vec::with_capacity(selection.tokens.len());
+        let mut cut = None;
+        for token in selection.tokens {
+            let one = self.one_of_several(app, &store, &author, token);
+            if one.changed && self.due && self.targets.names_none() && !app.json() {
+                // The rotation stands, whoever reads of it; the others go on.
+                cut = app.print(&format!("{}\n", one.token.name)).err().or(cut);
+            }
+            done.push(one);
+        }
+        many::answer_each(app, &store, done, "rotated")?;
+        cut.map_or(Ok(Outcome::Done), Err)
+    }
+
+    fn one_of_several(&self, app: &mut App<'_>, store: &Store, author: &Author, token: Token) -> Done {
+        let sink = self.sink.within(self.out_dir.as_deref(), &token.name);
+        match self.rotate(app, store, author, &token, &sink) {
+            Ok(token) => Done { token, changed: true, error: None },
+            // Of two runs at once each rotates what the other does not.
+            Err(Halt::Already(token)) => Done { token: *token, changed: false, error: None },
+            Err(Halt::Error(Error::UnderWay { .. })) if self.due => {
+                Done { token, changed: false, error: None }
+            }
+            Err(Halt::Error(error)) => Done { token, changed: false, error: Some(error) },
+        }
+    }
+
+    fn rotate(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        author: &Author,
+        token: &Token,
+        sink: &SinkArgs,
+    ) -> Result<Token, Halt> {
+        if self.due && !token.is_due(app.ctx.machine.now()?) {
+            return Err(Halt::Already(Box::new(token.clone())));
+        }
+        let ours: Vec<SecretHash> = token.secrets.iter().map(|secret| secret.hash).collect();
+        // The target of a rotation under way is read before the lock is taken.
+        let fate = if self.take_over { deliver::fate(token) } else { Fate::Withdraw };
+        sink::hand_over(app, store, author, Action::Rotate, sink, &ours, |tx, machine| {
+            self.prepare(tx, token, fate, machine)
+        })
+    }
+
+    /// Checks within the first transaction that the token may have another secret, and which end it gets.
+    fn prepare(
+        &self,
+        tx: &Write<'_>,
+        seen: &Token,
+        fate: Fate,
+        machine: &dyn Machine,
+    ) -> Result<Begun, Halt> {
+        let now = tx.now;
+        let gone = || Error::NotFound { what: "token", name: seen.name.clone(), nearest: None };
+        let mut token =
+            tx.tokens(&[seen.row], now)?.pop().filter(|token| token.id == seen.id).ok_or_else(gone)?;
+        if let Some(delivery) = token.delivery.clone() {
+            let dead = delivery.deadline <= now && !delivery.sink.keeps();
+            let same = seen.delivery.as_ref() == Some(&delivery);
+            if token.current().is_none() || !(dead || self.take_over && same) {
+                return Err(under_way(&token, &delivery).into());
+            }
+            deliver::abandon(tx, &token, if dead { Fate::Withdraw } else { fate })?;
+            token = tx.token(token.row, now)?;
+        }
+        if token.revoked_at.is_some() {
+            return Err(Error::Revoked(token.name).into());
+        }
+        if token.disabled_at.is_some() {
+            let disabled = Invalid::new(format!("`{}` is disabled: a new secret would not work", token.name));
+            return Err(Error::Policy(disabled.hint("`tokenctl enable` first")).into());
+        }
+        if self.due && !token.is_due(now) {
+            return Err(Halt::Already(Box::new(token)));
+        }
+        let settings = tx.settings()?;
+        let expires_at = self.end(&token, &settings, now, machine)?;
+        let grace = self.grace.or(token.grace).unwrap_or(settings.grace);
+        if self.grace.is_some() {
+            in_order(token.lifetime, token.rotate_every, grace)?;
+        }
+        Ok(Begun { token: token.row, expires_at, grace: (!self.now).then_some(grace) })
+    }
+
+    /// The end of the new secret: by flag, else as the token's lifetime says.
+    fn end(
+        &self,
+        token: &Token,
+        settings: &Settings,
+        now: Timestamp,
+        machine: &dyn Machine,
+    ) -> Result<Option<Timestamp>, Error> {
+        let until = token.lifetime.until();
+        let policy =
+            |why: String| Error::Policy(Invalid::new(why).hint("`tokenctl edit` gives it another lifetime"));
+        if let Some(until) = until.filter(|until| *until <= now) {
+            return Err(policy(format!("`{}` lives until {until}, which is past", token.name)));
+        }
+        let lifetime: Lifetime = self.lifetime.resolve(now, machine)?.unwrap_or(token.lifetime);
+        let end = admitted_end(lifetime, settings, now)?;
+        match until {
+            Some(until) if end.is_none_or(|end| end > until) => {
+                Err(policy(format!("no secret of `{}` outlives {until}", token.name)))
+            }
+            _ => Ok(end),
+        }
+    }
+}
+
+fn under_way(token: &Token, delivery: &Delivery) -> Error {
+    Error::UnderWay {
+        name: token.name.clone(),
+        uid: delivery.uid,
+        pid: delivery.pid,
+        started_at: delivery.started_at,
+        deadline: delivery.deadline,
+    }
+}

@@ -1,0 +1,192 @@
+//! Where a new secret goes: the flags, and the hand-over that `create` and `rotate` share.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::App;
+use super::describe::Halt;
+use crate::context::{Machine, Output};
+use crate::deliver::{Begun, Command, DeliverError, EnvFile, Form, Handover, OutFile, Refusal, Sink, Stdout};
+use crate::domain::Invalid;
+use crate::domain::event::{Action, Author};
+use crate::domain::filter::Times;
+use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::settings::Settings;
+use crate::domain::text::shown;
+use crate::domain::token::Token;
+use crate::domain::when::{Span, Timestamp};
+use crate::error::Error;
+use crate::store::{Store, StoreError, Write};
+use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
+
+/// The longest that a command may take, well before the deadline of its delivery.
+const LONGEST_EXEC: Span = Span::minutes(8);
+
+#[derive(Args, Clone)]
+pub struct SinkArgs {
+    /// Put the secret into this file
+    #[arg(long, value_name = "FILE", help_heading = "Where the secret goes", group = "sink")]
+    pub out: Option<PathBuf>,
+    /// Put the secret into a line of this environment file
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Where the secret goes",
+        group = "sink",
+        requires = "env_name"
+    )]
+    env_file: Option<PathBuf>,
+    /// Set this variable in the environment file
+    #[arg(long, value_name = "NAME", help_heading = "Where the secret goes", requires = "env_file")]
+    env_name: Option<crate::deliver::Variable>,
+    /// Give the secret to this command on stdin, run by `sh -c`
+    #[arg(long, value_name = "COMMAND", help_heading = "Where the secret goes", group = "sink")]
+    pub exec: Option<String>,
+    /// Kill the command after this long
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help_heading = "Where the secret goes",
+        default_value = "60s",
+        requires = "exec"
+    )]
+    exec_timeout: Span,
+    /// Replace what the file or line holds, whatever it is
+    #[arg(long, help_heading = "Where the secret goes")]
+    pub force: bool,
+}
+
+impl SinkArgs {
+    /// Nowhere else is named: standard output.
+    pub fn is_stdout(&self) -> bool {
+        self.out.is_none() && self.env_file.is_none() && self.exec.is_none()
+    }
+
+    /// The sink of these flags.
+    pub fn sink<'a>(
+        &'a self,
+        out: &'a mut dyn Output,
+        machine: &'a dyn Machine,
+        form: Form<'a>,
+    ) -> Result<Box<dyn Sink + 'a>, Error> {
+        if self.force && self.out.is_none() && self.env_file.is_none() {
+            return Err(Invalid::new("`--force` without a file to replace")
+                .hint("`--out FILE` or `--env-file FILE`")
+                .into());
+        }
+        let longest = LONGEST_EXEC;
+        if self.exec_timeout.is_zero() || self.exec_timeout > longest {
+            let bad = Invalid::new(format!(
+                "`--exec-timeout {}` is not between 1s and {longest}",
+                self.exec_timeout
+            ));
+            return Err(bad.into());
+        }
+        let refused = |refusal: Refusal| DeliverError::from(refusal);
+        Ok(match (&self.out, &self.env_file, &self.env_name, &self.exec) {
+            (Some(path), ..) => Box::new(OutFile::new(path, self.force).map_err(refused)?),
+            (_, Some(path), Some(name), _) => {
+                Box::new(EnvFile::new(path, name.clone(), self.force).map_err(refused)?)
+            }
+            (.., Some(text)) => {
+                let timeout = Duration::from_secs(u64::try_from(self.exec_timeout.secs()).unwrap_or(0));
+                Box::new(Command { machine, text, timeout })
+            }
+            _ => Box::new(Stdout { out, form }),
+        })
+    }
+
+    /// The same flags for one of several tokens: a file of its name.
+    pub fn within(&self, dir: Option<&Path>, name: &str) -> Self {
+        Self { out: dir.map(|dir| dir.join(name)).or_else(|| self.out.clone()), ..self.clone() }
+    }
+
+    /// Whether the sink could take a secret of a token that has these.
+    pub fn check(&self, app: &mut App<'_>, ours: &[SecretHash]) -> Result<(), Error> {
+        let mut sink = self.sink(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain)?;
+        sink.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
+    }
+
+    /// Where the secret went, in words.
+    pub fn place(&self) -> Option<String> {
+        let path = self.out.as_ref().or(self.env_file.as_ref());
+        let path = path.map(|path| format!("the secret is in {}", path.display()));
+        path.or_else(|| self.exec.as_ref().map(|_| "the command has the secret".to_owned()))
+    }
+}
+
+/// Mints a secret and hands it over. `prepare` makes or checks its token within the first transaction.
+pub fn hand_over(
+    app: &mut App<'_>,
+    store: &Store,
+    author: &Author,
+    action: Action,
+    sink: &SinkArgs,
+    ours: &[SecretHash],
+    prepare: impl FnOnce(&Write<'_>, &dyn Machine) -> Result<Begun, Halt>,
+) -> Result<Token, Halt> {
+    let json = app.json();
+    let machine = &*app.ctx.machine;
+    let (settings, usage_since) =
+        store.read(|view| Ok::<_, StoreError>((view.settings()?, view.usage_since())))?;
+    let members = |token: &Token| {
+        let now = delivered_at(token);
+        let times = Times { now, at: now, usage_since };
+        let document = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
+        serde_json::to_vec(&document).unwrap_or_default()
+    };
+    let form = if json { Form::Json(&members) } else { Form::Plain };
+    let mut sink = sink.sink(&mut *app.ctx.stdout, machine, form)?;
+    sink.check(ours).map_err(DeliverError::from)?;
+    let secret =
+        Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
+    let handover = Handover { store, clock: machine, author, pid: machine.pid(), action };
+    handover.run(&secret, &mut *sink, |tx| prepare(tx, machine))
+}
+
+/// The answer after a hand-over: the document where the sink was not stdout, and notes for a person, `said` first.
+pub fn answer(
+    app: &mut App<'_>,
+    store: &Store,
+    sink: &SinkArgs,
+    token: &Token,
+    said: &[String],
+) -> Result<(), Error> {
+    let settings = store.read(|view| view.settings())?;
+    let now = delivered_at(token);
+    if app.json() && !sink.is_stdout() {
+        let times = super::present::present(store, now)?;
+        let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
+        app.print_json(&NoSecretDoc { token, secret: None })?;
+    }
+    let start = token.not_before.filter(|start| *start > now);
+    let place = sink.place();
+    let usage = usage_hint(&settings);
+    let mut talk = app.talk();
+    for note in said {
+        talk.note(note);
+    }
+    if let Some(start) = start {
+        talk.note(&format!("good from {start} on"));
+    }
+    if let Some(place) = place {
+        talk.note(&place);
+    } else {
+        talk.note("this secret is shown once; keep it now");
+        talk.note(&usage);
+    }
+    Ok(())
+}
+
+fn usage_hint(settings: &Settings) -> String {
+    let header = settings.header.replace("{}", "$TOKEN");
+    let url = settings.url.as_deref().unwrap_or("https://…");
+    format!("use it: curl -H \"{header}\" {}", shown(url))
+}
+
+/// When the current secret was handed over.
+pub fn delivered_at(token: &Token) -> Timestamp {
+    token.current().and_then(|secret| secret.delivered_at).unwrap_or(token.created_at)
+}

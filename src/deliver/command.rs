@@ -1,0 +1,50 @@
+//! A command as the receiver: exactly the secret on its stdin, all of it read, exit 0.
+
+use std::time::Duration;
+
+use super::{Handed, Refusal, Sink};
+use crate::context::{Job, JobEnd, Machine};
+use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::token::{SinkKind, Token};
+
+pub struct Command<'a> {
+    pub machine: &'a dyn Machine,
+    /// Run by `sh -c`.
+    pub text: &'a str,
+    pub timeout: Duration,
+}
+
+impl Sink for Command<'_> {
+    fn kind(&self) -> SinkKind {
+        SinkKind::Command
+    }
+
+    fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
+        if self.text.trim().is_empty() {
+            return Err(Refusal::Failed("the command is empty".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Handed, Refusal> {
+        let end = token.expires_at().map(|end| end.to_string()).unwrap_or_default();
+        let job = Job {
+            command: self.text,
+            input: secret.expose(),
+            env: &[("TOKENCTL_NAME", &token.name), ("TOKENCTL_ID", &token.id), ("TOKENCTL_EXPIRES_AT", &end)],
+            timeout: self.timeout,
+        };
+        let failed = |why: String| Err(Refusal::Failed(format!("the command {why}")));
+        match self.machine.run(&job) {
+            Ok(JobEnd::Done { unread: 0 }) => Ok(Handed::Whole),
+            Ok(JobEnd::Done { .. }) => failed("did not read the secret".to_owned()),
+            Ok(JobEnd::Exit(code)) => failed(format!("failed with exit {code}")),
+            Ok(JobEnd::Signal(signal)) => failed(format!("was ended by signal {signal}")),
+            Ok(JobEnd::TimedOut) => {
+                failed(format!("did not end within {} s and was killed", self.timeout.as_secs()))
+            }
+            Ok(JobEnd::Interrupted) => Err(Refusal::Interrupted),
+            Err(err) => failed(format!("could not be run: {err}")),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A line of an environment file as the receiver: `VAR=secret`, or `export VAR=secret`; the other lines stay.
+
+use std::ops::Range;
+use std::path::Path;
+use std::str::FromStr;
+
+use zeroize::Zeroizing;
+
+use super::target::{Target, hash_of};
+use super::{Handed, Refusal, Sink};
+use crate::domain::Invalid;
+use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::token::{SinkKind, Token};
+
+/// The name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variable(String);
+
+impl FromStr for Variable {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        if first && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Invalid::new(format!("`{}` is not the name of a variable", text.escape_debug()))
+            .hint("letters, digits and _, no digit first"))
+    }
+}
+
+pub struct EnvFile {
+    target: Target,
+    variable: Variable,
+    /// Replace whatever the line holds.
+    force: bool,
+    ours: Vec<SecretHash>,
+}
+
+impl EnvFile {
+    pub fn new(path: &Path, variable: Variable, force: bool) -> Result<Self, Refusal> {
+        Ok(Self { target: Target::new(path)?, variable, force, ours: Vec::new() })
+    }
+
+    /// Where the value stands in `content`, if the variable is set there and may be replaced.
+    fn place(&self, content: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
+        let (name, path) = (&self.variable.0, self.target.path.display());
+        let mut values =
+            values(content).filter(|(variable, _)| *variable == name.as_bytes()).map(|(_, value)| value);
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(Refusal::Failed(format!("`{path}` sets {name} more than once")));
+        }
+        let text = unquoted(&content[value.clone()]);
+        if self.force || text.is_empty() || hash_of(text).is_some_and(|hash| self.ours.contains(&hash)) {
+            return Ok(Some(value));
+        }
+        Err(Refusal::NotReplaced(format!(
+            "`{path}` sets {name} to something that is no secret of this token"
+        )))
+    }
+}
+
+impl Sink for EnvFile {
+    fn kind(&self) -> SinkKind {
+        SinkKind::EnvFile
+    }
+
+    fn target(&self) -> Option<String> {
+        self.target.path.to_str().map(str::to_owned)
+    }
+
+    fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal> {
+        self.ours = ours.to_vec();
+        self.place(&self.target.look()?.content).map(drop)
+    }
+
+    fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Handed, Refusal> {
+        let _lock = self.target.lock()?;
+        let seen = self.target.look()?;
+        let place = self.place(&seen.content)?;
+        let old = &seen.content;
+        let name = self.variable.0.as_bytes();
+        let mut new = Zeroizing::new(Vec::with_capacity(old.len() + name.len() + secret.expose().len() + 3));
+        if let Some(value) = place {
+            for part in [&old[..value.start], secret.expose(), &old[value.end..]] {
+                new.extend_from_slice(part);
+            }
+        } else {
+            let gap: &[u8] = if old.is_empty() || old.ends_with(b"\n") { b"" } else { b"\n" };
+            for part in [old.as_slice(), gap, name, b"=", secret.expose(), b"\n"] {
+                new.extend_from_slice(part);
+            }
+        }
+        self.target.replace(&seen, &new, &secret.hash())
+    }
+}
+
+/// Each `VAR=value` line: the name, and where its value stands.
+pub fn values(content: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
+    let mut start = 0;
+    content.split_inclusive(|byte| *byte == b'\n').filter_map(move |line| {
+        let at = start;
+        start += line.len();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let set = line.strip_prefix(b"export ").unwrap_or(line);
+        let equals = set.iter().position(|byte| *byte == b'=')?;
+        let end = at + line.len();
+        Some((&set[..equals], end - (set.len() - equals - 1)..end))
+    })
+}
+
+/// A value without the quotes around it.
+pub fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
+        value => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_behind_its_name() {
+        let content = b"# A=no\nA=1\nexport B='2'\r\nA B\nC=\nD=x=y";
+        let found: Vec<(&[u8], &[u8])> =
+            values(content).map(|(name, value)| (name, unquoted(&content[value]))).collect();
+        let expected: [(&[u8], &[u8]); 5] =
+            [(b"# A", b"no"), (b"A", b"1"), (b"B", b"2"), (b"C", b""), (b"D", b"x=y")];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_variable_has_a_name_that_shells_take() {
+        assert!("API_TOKEN".parse::<Variable>().is_ok() && "_x1".parse::<Variable>().is_ok());
+        for text in ["", "1A", "A-B", "A B", "A=B", "é"] {
+            assert!(text.parse::<Variable>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Running the command that receives a secret.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
+
+use super::terminal::with_interrupts;
+use crate::context::{Job, JobEnd};
+
+/// How often a running command is looked at: soon at first, then calmly.
+const LOOK: std::ops::Range<Duration> = Duration::from_millis(1)..Duration::from_millis(50);
+
+/// Runs `sh -c` in a process group of its own, with its input in the pipe before it starts.
+pub fn run(job: &Job<'_>) -> io::Result<JobEnd> {
+    let (input, unread) = {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        // A pipe takes 4096 bytes at once without a reader (pipe(7), PIPE_BUF).
+        File::from(writer).write_all(job.input)?;
+        (reader.try_clone()?, reader)
+    };
+    with_interrupts(|interrupted| {
+        let mut child = Command::new("sh")
+            .arg("-c")
+            .arg(job.command)
+            .envs(job.env.iter().copied())
+            .stdin(Stdio::from(input))
+            .stdout(Stdio::from(io::stderr().as_fd().try_clone_to_owned()?))
+            .process_group(0)
+            .spawn()?;
+        let started = Instant::now();
+        let mut pause = LOOK.start;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                let unread = rustix::io::ioctl_fionread(&unread).unwrap_or(u64::MAX);
+                return Ok(ended(status, unread));
+            }
+            if interrupted.load(Ordering::SeqCst) {
+                kill(&mut child);
+                return Ok(JobEnd::Interrupted);
+            }
+            if started.elapsed() >= job.timeout {
+                kill(&mut child);
+                return Ok(JobEnd::TimedOut);
+            }
+            thread::sleep(pause.min(job.timeout));
+            pause = (pause * 2).min(LOOK.end);
+        }
+    })
+}
+
+fn ended(status: ExitStatus, unread: u64) -> JobEnd {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => JobEnd::Done { unread },
+        (Some(code), _) => JobEnd::Exit(code),
+        (None, signal) => JobEnd::Signal(signal.unwrap_or(0)),
+    }
+}
+
+/// Ends the command and all that it started.
+fn kill(child: &mut Child) {
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Some(group) = group {
+        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}

@@ -1,0 +1,223 @@
+//! `edit`.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, DAY, HOSTILE, HOUR, World, assert_token_keys};
+
+#[test]
+fn every_flag_sets_and_clears() {
+    let world = World::with_store();
+    world.create("demo", &[]);
+    let cases: [(&[&str], &str, Value); 16] = [
+        (&["-d", " text "], "description", json!("text")),
+        (&["--owner", "ann"], "owner", json!("ann")),
+        (&["--icon", "⚙️"], "icon", json!("⚙️")),
+        (&["-l", "env=prod", "-l", "a/b=c"], "labels", json!({"env": "prod", "a/b": "c"})),
+        (&["-l", "env=", "--allow-widen"], "labels", json!({"a/b": "c"})),
+        (&["--rotate-every", "30d"], "rotate_every", json!(30 * DAY)),
+        (&["--grace", "12h"], "grace", json!(12 * HOUR)),
+        (&["--not-before", "2026-12-24"], "not_before", json!("2026-12-24T00:00:00Z")),
+        (&["--not-before", "1d"], "not_before", json!("2026-11-23T12:00:00Z")),
+        (&["-d", ""], "description", Value::Null),
+        (&["--owner", " "], "owner", Value::Null),
+        (&["--icon", ""], "icon", Value::Null),
+        (&["--grace", ""], "grace", Value::Null),
+        (&["--rotate-every", "never"], "rotate_every", Value::Null),
+        (&["--not-before", ""], "not_before", Value::Null),
+        (&["-l", "a/b=", "--allow-widen"], "labels", json!({})),
+    ];
+    for (args, key, expected) in cases {
+        let ran = world.run(&[&["edit", "demo"], args].concat()).ok();
+        assert_eq!((&*ran.out, &*ran.err), ("", "edited `demo`\n"), "{args:?}");
+        assert_eq!(world.show("demo")[key], expected, "{args:?}");
+    }
+    assert_eq!(world.actions().iter().filter(|action| *action == "edit").count(), 16);
+}
+
+#[test]
+fn a_new_lifetime_counts_from_now() {
+    let world = World::with_store();
+    let secret = world.create("demo", &["--ttl", "5d"]);
+    world.wait(10 * DAY);
+    assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
+    let until = "2026-12-31T23:59:59Z";
+    let cases: [(&[&str], Value, Value, Value); 4] = [
+        (&["--ttl", "90d"], json!("2027-03-02T12:00:00Z"), json!(90 * DAY), Value::Null),
+        (&["--expires", "2026-12-31"], json!(until), Value::Null, json!(until)),
+        (&["--no-expiry"], Value::Null, Value::Null, Value::Null),
+        (&["--ttl", "1h"], json!("2026-12-02T13:00:00Z"), json!(HOUR), Value::Null),
+    ];
+    for (args, expires, ttl, until) in cases {
+        world.run(&[&["edit", "demo"], args].concat()).ok();
+        let shown = world.show("demo");
+        assert_eq!(
+            (&shown["expires_at"], &shown["ttl"], &shown["until"]),
+            (&expires, &ttl, &until),
+            "{args:?}"
+        );
+        assert_eq!(shown["secrets"][0]["expires_at"], expires);
+        assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()));
+    }
+    world.wait(HOUR);
+    assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
+}
+
+#[test]
+fn input_that_breaks_a_rule_changes_nothing() {
+    let world = World::with_store();
+    world.create("demo", &["--ttl", "60d", "--rotate-every", "30d", "--owner", "ann"]);
+    let long = "x".repeat(1_001);
+    let cases: [&[&str]; 26] = [
+        &[],
+        &["--allow-widen"],
+        &["--reason", "why"],
+        &["-d", &long],
+        &["--owner", &long],
+        &["--icon", "ab"],
+        &["-l", ""],
+        &["-l", "env"],
+        &["-l", "=prod"],
+        &["--ttl", ""],
+        &["--ttl", "0s"],
+        &["--ttl", "5"],
+        &["--ttl", "30d"],
+        &["--ttl", "1d", "--no-expiry"],
+        &["--ttl", "1d", "--expires", "2030-01-01"],
+        &["--expires", "30d"],
+        &["--expires", "2026-11-21"],
+        &["--not-before", "soon"],
+        &["--not-before", "2027-06-01"],
+        &["--rotate-every", "none"],
+        &["--rotate-every", "0d"],
+        &["--rotate-every", "24h"],
+        &["--rotate-every", "60d"],
+        &["--grace", "never mind"],
+        &["--grace", "30d"],
+        &["--scope", "admin"],
+    ];
+    for args in cases {
+        world.refuses(&[&["edit", "demo"], args].concat(), 2, "usage");
+    }
+    for text in HOSTILE {
+        for flag in [
+            "-d",
+            "--owner",
+            "--icon",
+            "-l",
+            "--ttl",
+            "--expires",
+            "--not-before",
+            "--rotate-every",
+            "--grace",
+        ] {
+            world.refuses(&["edit", "demo", flag, text], 2, "usage");
+        }
+    }
+    world.refuses(&["edit", "--owner", "ann"], 2, "usage");
+    world.refuses(&["edit", "", "--owner", "ann"], 2, "usage");
+}
+
+#[test]
+fn what_the_store_demands_holds_for_edits() {
+    let world = World::with_store();
+    world.create("demo", &["--owner", "ann", "-d", "x", "--ttl", "20d"]);
+    world.run(&["settings", "require-owner", "true"]).ok();
+    world.run(&["settings", "require-description", "true"]).ok();
+    world.run(&["settings", "max-ttl", "30d"]).ok();
+    for args in [&["--owner", ""], &["-d", ""], &["--ttl", "31d"], &["--expires", "2026-12-23"]] {
+        world.refuses(&[&["edit", "demo"], &args[..]].concat(), 5, "policy");
+    }
+    world.refuses(&["edit", "demo", "--no-expiry"], 5, "policy");
+    world.run(&["edit", "demo", "--ttl", "30d", "--owner", "bob"]).ok();
+}
+
+#[test]
+fn several_tokens_change_together_or_not_at_all() {
+    let world = World::with_store();
+    for name in ["a", "b", "revoked"] {
+        world.create(name, &[]);
+    }
+    world.run(&["revoke", "revoked", "-y"]).ok();
+    let id = world.show("a")["id"].as_str().unwrap().to_owned();
+    world.refuses(&["edit", "a", "nobody", "b", "--owner", "ann"], 4, "not_found");
+    world.refuses(&["edit", "a", "revoked", "--owner", "ann"], 5, "revoked");
+    world.run(&["edit", "b", "--owner", "ann"]).ok();
+    let document =
+        world.run(&["edit", "a", "b", &id, "--owner", "ann", "--json", "--reason", "r"]).ok().json();
+    let keys: Vec<_> = document.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["changed", "count", "dry_run", "tokens"]);
+    assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(2)));
+    assert_eq!(document["dry_run"], false);
+    let tokens = document["tokens"].as_array().unwrap();
+    for (token, (name, changed)) in tokens.iter().zip([("a", true), ("b", false)]) {
+        assert_token_keys(token, &["changed", "error"]);
+        assert_eq!((&token["name"], &token["changed"]), (&json!(name), &json!(changed)));
+        assert_eq!((&token["owner"], &token["error"]), (&json!("ann"), &Value::Null));
+    }
+    assert_eq!(world.show("a")["events"][2]["reason"], "r");
+    let before = world.bytes();
+    let again = world.run(&["edit", "a", "b", "--owner", "ann", "--json"]).ok().json();
+    assert_eq!((&again["changed"], &again["count"]), (&json!(false), &json!(2)));
+    world.run(&["edit", "a", "b", "--owner", "ann"]).ok();
+    assert!(world.bytes() == before);
+}
+
+#[test]
+fn a_changed_or_removed_label_is_widening() {
+    let world = World::with_store();
+    for name in ["a", "b"] {
+        world.create(name, &["-l", "env=prod"]);
+    }
+    for args in [&["-l", "env=dev"][..], &["-l", "env="], &["-l", "env=dev", "--yes"]] {
+        let failure = world.refuses(&[&["edit", "a"], args].concat(), 2, "input_needed");
+        assert!(failure["hint"].as_str().unwrap().contains("--allow-widen"), "{failure}");
+    }
+    for free in [&["-l", "env=prod"][..], &["-l", "team=x"], &["-l", "none="], &["--owner", "ann"]] {
+        world.run(&[&["edit", "a", "b"], free].concat()).ok();
+    }
+    world.run(&["edit", "a", "-l", "env=dev", "--allow-widen"]).ok();
+    assert_eq!(world.show("a")["labels"], json!({"env": "dev", "team": "x"}));
+    assert_eq!(world.show("b")["labels"], json!({"env": "prod", "team": "x"}));
+}
+
+#[test]
+fn a_person_is_asked_before_tokens_gain() {
+    let mut world = World::with_store();
+    for name in ["a", "b", "unlabelled"] {
+        world.create(name, &[]);
+    }
+    world.run(&["edit", "a", "b", "-l", "env=prod"]).ok();
+    let before = world.bytes();
+    world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
+    let all = ["edit", "a", "b", "unlabelled", "-l", "env="];
+    let code = |args: &[&str]| world.run(&[args, &["--json"]].concat()).exit(130).failure()["code"].clone();
+    assert_eq!(code(&all), "declined");
+    assert_eq!(code(&[&all[..], &["--yes"]].concat()), "interrupted");
+    assert!(world.bytes() == before);
+    assert_eq!(
+        world.run(&[&all[..], &["--no-input", "--json"]].concat()).exit(2).failure()["code"],
+        "input_needed"
+    );
+    world.run(&all).ok();
+    let question = "changing or removing a label: 2 tokens gain access. Go on?";
+    assert_eq!(*world.asked.borrow(), [question; 3]);
+    assert_eq!(world.show("a")["labels"], json!({}));
+}
+
+#[test]
+fn a_delivery_under_way_is_not_disturbed() {
+    for (args, expires) in [
+        (&["--owner", "ann"][..], "2027-02-20T12:00:00Z"),
+        (&["--expires", "2026-12-01"], "2026-12-01T23:59:59Z"),
+    ] {
+        let world = Rc::new(World::with_store());
+        let other = Rc::clone(&world);
+        let ran = world.run_while(&["create", "demo"], move || {
+            other.run(&[&["edit", "demo"], args].concat()).ok();
+        });
+        assert_eq!(world.verify(ran.ok().line(), &[]), (0, "valid demo".to_owned()));
+        assert_eq!(world.show("demo")["expires_at"], expires, "{args:?}");
+    }
+}

@@ -1,0 +1,242 @@
+//! What holds for every verb: the global flags, the streams, and how a failure is told.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use serde_json::{Value, json};
+
+use crate::support::{HOSTILE, World, assert_harmless, program, run};
+
+const VERBS: [&str; 15] = [
+    "init", "create", "adopt", "list", "show", "rename", "edit", "scopes", "disable", "enable", "revoke",
+    "verify", "audit", "doctor", "settings",
+];
+
+#[test]
+fn help_and_version_are_data_and_no_command_is_a_mistake() {
+    let world = World::new();
+    let alone = world.run(&[]).exit(2);
+    assert_eq!(alone.out, "");
+    assert!(alone.err.contains("Usage: tokenctl") && alone.err.contains("Exit codes:"), "{}", alone.err);
+    let version = world.run(&["--version"]).ok();
+    assert_eq!((&*version.out, &*version.err), ("tokenctl 0.1.0\n", ""));
+    for verb in VERBS {
+        let help = world.run(&[verb, "--help"]).ok();
+        assert!(help.out.contains(&format!("Usage: tokenctl {verb}")) && help.err.is_empty(), "{}", help.out);
+        let stopped = |line: &str| line.ends_with('.') && !line.ends_with("...");
+        let badly = help.out.lines().find(|line| stopped(line) || line.chars().count() > 100);
+        assert_eq!(badly, None, "{verb}");
+    }
+    assert!(!world.store().exists());
+    assert_eq!(world.run_failing(&["--help"], 5, std::io::ErrorKind::BrokenPipe).ok().err, "");
+}
+
+#[test]
+fn a_mistake_in_the_arguments_is_one_line_of_json() {
+    let world = World::new();
+    let cases: [(&[&str], &str); 9] = [
+        (&["creat"], "unrecognized subcommand 'creat'"),
+        (&["--bogus"], "unexpected argument '--bogus' found"),
+        (&["create"], "the following required arguments were not provided: <NAME>"),
+        (&["show", "a", "b"], "unexpected argument 'b' found"),
+        (&["list", "--limit", "x"], "invalid value 'x' for '--limit <N>': invalid digit found in string"),
+        (
+            &["create", "a", "--ttl", "1d", "--no-expiry"],
+            "the argument '--ttl <DURATION>' cannot be used with '--no-expiry'",
+        ),
+        (&["list", "--limit"], "a value is required for '--limit <N>' but none was supplied"),
+        (
+            &["create", "a\nEVIL"],
+            "invalid value 'a\\u{a}EVIL' for '<NAME>': `a\\nEVIL` is not a name (letters, digits and . _ @ -, a letter or digit first, at most 64)",
+        ),
+        (
+            &["create", "a", "--expires", "90d"],
+            "invalid value '90d' for '--expires <DATE>': `90d` is a duration, not a date (use `--ttl 90d` for a lifetime from now)",
+        ),
+    ];
+    for (args, message) in cases {
+        let failure = world.refuses(args, 2, "usage");
+        assert_eq!(failure["message"], message);
+        let keys: Vec<_> = failure.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["code", "exit", "hint", "message"]);
+        assert_ne!(failure["hint"], Value::Null);
+    }
+    for text in HOSTILE {
+        world.refuses(&[text], 2, "usage");
+        world.refuses(&[&format!("--{text}")], 2, "usage");
+        world.refuses(&["list", text], 2, "usage");
+        world.refuses(&["--store", &format!("/nowhere/{text}"), "list"], 6, "store_missing");
+    }
+    for verb in ["check", "scan", "prune", "export", "import", "apply", "backup", "restore", "serve"] {
+        world.refuses(&[verb], 2, "usage");
+    }
+}
+
+#[test]
+fn an_error_has_one_look_whoever_found_it() {
+    let world = World::with_store();
+    let ours = world.run(&["show", "nobody"]).exit(4);
+    let expected = "error: no such token `nobody`\nhint: `tokenctl list --all` shows those that exist\n";
+    assert_eq!((&*ours.out, &*ours.err), ("", expected));
+    assert_eq!(world.run(&["show", "nobody", "-q"]).exit(4).err, "error: no such token `nobody`\n");
+    let claps = world.run(&["show"]).exit(2);
+    assert!(
+        claps.err.starts_with("error: the following required arguments were not provided:\n"),
+        "{}",
+        claps.err
+    );
+}
+
+#[test]
+fn quiet_leaves_errors_warnings_and_answers() {
+    let world = World::new();
+    let made = world.run(&["create", "demo", "-q"]).ok();
+    assert!(
+        made.err.starts_with("warning: made a new store") && made.err.lines().count() == 1,
+        "{}",
+        made.err
+    );
+    for args in [
+        &["edit", "demo", "--owner", "ann"][..],
+        &["rename", "demo", "new"],
+        &["disable", "new"],
+        &["enable", "new"],
+        &["settings", "grace", "1h"],
+        &["init"],
+        &["revoke", "new", "-y"],
+    ] {
+        let ran = world.run(&[args, &["-q"]].concat()).ok();
+        assert_eq!((&*ran.out, &*ran.err), ("", ""), "{args:?}");
+    }
+    let answer = world.run_with(&["verify", "-q"], made.out.as_bytes()).exit(3);
+    assert_eq!((&*answer.out, &*answer.err), ("", ""));
+    assert_eq!(world.run(&["list", "--all", "-q", "--columns", "name"]).ok().out, "new\n");
+}
+
+#[test]
+fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
+    let world = World::new();
+    let secret = world.create("demo", &[]);
+    let inside = format!("see https://host/?token={secret}&x=1");
+    let path = format!("--store=/nowhere/{secret}");
+    let cases: [&[&str]; 9] = [
+        &[&secret],
+        &["verify", &secret],
+        &["adopt", "a", &secret],
+        &["show", "--", &secret],
+        &["create", "a", "-d", &inside],
+        &["edit", "demo", "--reason", &inside],
+        &["settings", "url", &inside],
+        &[&path, "list"],
+        &["--bogus", &secret, "--help"],
+    ];
+    for args in cases {
+        let failure = world.refuses(args, 2, "secret_as_argument");
+        assert_eq!(failure["message"], "an argument holds a secret; this secret is now exposed");
+        let plain = world.run(args);
+        assert!(!plain.err.contains(&secret[4..]) && !failure.to_string().contains(&secret[4..]), "{args:?}");
+        let real = world.real(args, b"").exit(2);
+        assert_eq!((real.out, real.err), (plain.out, plain.err));
+    }
+    // One that is not ours, or no secret at all, is like any other text.
+    let typo = format!("{}{}", &secret[..41], if secret.ends_with('a') { 'b' } else { 'a' });
+    world.refuses(&["show", &typo], 4, "not_found");
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()));
+}
+
+#[test]
+fn colour_is_for_terminals_that_want_it() {
+    let mut world = World::with_store();
+    world.create("demo", &[]);
+    let list = ["list", "--format", "table"];
+    let colours = |world: &World, args: &[&str]| {
+        let [out, ours, claps] =
+            [&list[..], &["show", "nobody"], &["--bogus"]].map(|verb| world.run(&[args, verb].concat()));
+        [out.out, ours.err, claps.err].map(|text| text.contains('\x1b'))
+    };
+    assert_eq!(colours(&world, &[]), [false; 3]);
+    assert_eq!(colours(&world, &["--color", "always"]), [true; 3]);
+    world.env.insert("CLICOLOR_FORCE".to_owned(), "1".to_owned());
+    assert_eq!(colours(&world, &[]), [true; 3]);
+    world.env.insert("CLICOLOR_FORCE".to_owned(), "0".to_owned());
+    assert_eq!(colours(&world, &[]), [false; 3]);
+    world.at_terminal(&[]);
+    assert_eq!(colours(&world, &[]), [true; 3]);
+    assert_eq!(colours(&world, &["--color=never"]), [false; 3]);
+    for (key, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        world.env.clear();
+        world.env.insert(key.to_owned(), value.to_owned());
+        assert_eq!(colours(&world, &[]), [false; 3], "{key}");
+        assert_eq!(colours(&world, &["--color=always"]), [true; 3], "{key}");
+    }
+    world.env.clear();
+    assert!(world.run(&["--help"]).ok().out.contains('\x1b'));
+    assert!(!world.run(&["--color", "never", "--help"]).ok().out.contains('\x1b'));
+    assert!(!world.run(&["--json", "show", "nobody"]).exit(4).err.contains('\x1b'));
+}
+
+#[test]
+fn the_store_is_named_by_flag_then_variable_then_data_directory() {
+    let world = World::new();
+    let home = world.dir.path().canonicalize().unwrap();
+    let made = |args: &[&str], env: &[(&str, &str)]| {
+        let mut command = program();
+        command.env("HOME", &home).envs(env.iter().copied()).args(args).args(["init", "--json"]);
+        let document = run(&mut command, b"").ok().json();
+        document["path"].as_str().unwrap().strip_prefix(home.to_str().unwrap()).unwrap().to_owned()
+    };
+    let at = |name: &str| home.join(name).display().to_string();
+    let (flag, variable, data) = (at("flag"), at("variable"), at("data"));
+    let env = [("TOKENCTL_STORE", &*variable), ("XDG_DATA_HOME", &*data)];
+    assert_eq!(made(&["--store", &flag], &env), "/flag");
+    assert_eq!(made(&[], &env), "/variable");
+    assert_eq!(made(&[], &[("TOKENCTL_STORE", ""), ("XDG_DATA_HOME", &data)]), "/data/tokenctl");
+    assert_eq!(made(&[], &[("XDG_DATA_HOME", "relative")]), "/.local/share/tokenctl");
+}
+
+#[test]
+fn every_change_keeps_its_reason() {
+    let world = World::with_store();
+    world.create("demo", &[]);
+    let changes: [&[&str]; 15] = [
+        &["create", "a"],
+        &["edit", "a", "--owner", "x"],
+        &["rename", "a", "b"],
+        &["disable", "b"],
+        &["enable", "b"],
+        &["settings", "grace", "1h"],
+        &["scopes", "define", "read"],
+        &["scopes", "edit", "read", "-d", "x"],
+        &["scopes", "rename", "read", "write"],
+        &["scopes", "add", "b", "write", "--allow-widen"],
+        &["scopes", "remove", "b", "write"],
+        &["scopes", "set", "b", "write", "--allow-widen"],
+        &["scopes", "retire", "write"],
+        &["revoke", "b", "-y"],
+        &["adopt", "c"],
+    ];
+    for (at, change) in changes.iter().enumerate() {
+        let reason = format!("reason {at}");
+        let ran =
+            world.run_with(&[change, &["--reason", &reason][..]].concat(), b"Strong-enough.secret/0815-x");
+        assert_eq!(ran.code, 0, "{change:?}: {}", ran.err);
+        let log = world.run(&["audit", "--json"]).ok().json();
+        let reasons = log.as_array().unwrap().iter().filter(|event| event["reason"] == json!(reason));
+        assert_eq!(reasons.count(), 1, "{change:?}");
+        world.refuses(&[change, &["--reason", "a\nEVIL"][..]].concat(), 2, "usage");
+    }
+}
+
+#[test]
+fn arguments_that_are_no_text_are_a_mistake() {
+    let world = World::with_store();
+    let junk = OsStr::from_bytes(b"a\xff\xfe\x1b[2J");
+    for verb in VERBS {
+        for flag in [&[][..], &["--reason"], &["--owner"], &["--sort"], &["--color"]] {
+            let ran = run(world.program().arg(verb).args(flag).arg(junk), b"");
+            assert!(matches!(ran.code, 2 | 4), "{verb} {flag:?}: {}", ran.err);
+            assert_harmless(&ran.err);
+        }
+    }
+    run(world.program().arg("--store").arg(junk).arg("list"), b"").exit(6);
+}

@@ -1,0 +1,166 @@
+//! `init`.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::{World, program_path, run};
+
+/// The modes of the store's directory and files, by name.
+fn modes(world: &World) -> Vec<(String, u32)> {
+    let mode = |path: &Path| path.symlink_metadata().unwrap().mode() & 0o7777;
+    let files = std::fs::read_dir(world.store()).unwrap().map(|entry| entry.unwrap().path());
+    let mut modes: Vec<_> =
+        files.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), mode(&path))).collect();
+    modes.push((".".to_owned(), mode(&world.store())));
+    modes.sort();
+    modes
+}
+
+fn expected(directory: u32, database: u32, usage: u32) -> Vec<(String, u32)> {
+    let all = [(".", directory), ("tokens.db", database), ("usage.scopes", usage), ("usage.secrets", usage)];
+    all.map(|(name, mode)| (name.to_owned(), mode)).to_vec()
+}
+
+#[test]
+fn a_store_is_made_once() {
+    let world = World::new();
+    let path = world.dir.path().canonicalize().unwrap().join("store").display().to_string();
+    let ran = world.run(&["init", "--reason", "new host"]).ok();
+    assert_eq!((&*ran.out, ran.err), ("", format!("made a new store at {path}\n")));
+    assert_eq!(modes(&world), expected(0o700, 0o600, 0o600));
+    let log = world.run(&["audit", "--json"]).ok().json();
+    assert_eq!(log[0]["reason"], "new host");
+    let before = world.bytes();
+    let again = world.run(&["init"]).ok();
+    assert_eq!((&*again.out, again.err), ("", format!("there is a store at {path}\n")));
+    let document = world.run(&["init", "--json"]).ok().json();
+    assert_eq!(document, json!({"path": path, "group": null, "changed": false}));
+    assert!(world.bytes() == before);
+    let other = World::new();
+    assert_eq!(other.run(&["init", "--json"]).ok().json()["changed"], true);
+}
+
+#[test]
+fn no_umask_opens_or_closes_a_store() {
+    for umask in ["000", "777", "077"] {
+        let world = World::new();
+        let gid = world.dir.path().metadata().unwrap().gid();
+        let shell = |arguments: &str| {
+            let script = format!("umask {umask}; exec {} {arguments}", program_path().display());
+            run(
+                std::process::Command::new("sh").args(["-c", &script]).env("TOKENCTL_STORE", world.store()),
+                b"",
+            )
+        };
+        shell("init").ok();
+        assert_eq!(modes(&world), expected(0o700, 0o600, 0o600), "{umask}");
+        std::fs::remove_dir_all(world.store()).unwrap();
+        shell(&format!("init --group {gid}")).ok();
+        assert_eq!(modes(&world), expected(0o2750, 0o640, 0o660), "{umask}");
+    }
+}
+
+#[test]
+fn a_group_may_read_and_record_use() {
+    let world = World::new();
+    let gid = world.dir.path().metadata().unwrap().gid().to_string();
+    let document = world.run(&["init", "--group", &gid, "--json"]).ok().json();
+    assert_eq!((&document["group"], &document["changed"]), (&json!(gid), &json!(true)));
+    assert_eq!(modes(&world), expected(0o2750, 0o640, 0o660));
+    let secret = world.create("demo", &[]);
+    world.verify(&secret, &[]);
+    assert_eq!(modes(&world), expected(0o2750, 0o640, 0o660));
+    let again = world.run(&["init", "--group", &gid, "--json"]).ok().json();
+    assert_eq!(again["changed"], false);
+
+    let private = World::with_store();
+    let shared = private.run(&["init", "--group", &gid, "--json"]).ok().json();
+    assert_eq!(shared["changed"], true);
+    assert_eq!(modes(&private), expected(0o2750, 0o640, 0o660));
+    private.run(&["init"]).ok();
+    assert_eq!(modes(&private), expected(0o2750, 0o640, 0o660));
+}
+
+#[test]
+fn a_lost_file_of_use_comes_back_as_shared_as_it_was() {
+    let world = World::new();
+    let gid = world.dir.path().metadata().unwrap().gid().to_string();
+    world.run(&["init", "--group", &gid]).ok();
+    for file in ["usage.scopes", "usage.secrets"] {
+        std::fs::remove_file(world.store().join(file)).unwrap();
+    }
+    world.create("demo", &[]);
+    assert_eq!(modes(&world), expected(0o2750, 0o640, 0o660));
+}
+
+#[test]
+fn what_is_no_store_is_left_alone() {
+    let world = World::new();
+    world.refuses(&["init", "--group", "no-such-group"], 2, "usage");
+    world.refuses(&["init", "--group", ""], 2, "usage");
+    world.refuses(&["init", "--group", "a\nEVIL"], 2, "usage");
+    world.refuses(&["init", "extra"], 2, "usage");
+    world.refuses(&["--store", "", "init"], 2, "usage");
+    assert!(!world.store().exists());
+    std::fs::create_dir(world.store()).unwrap();
+    for junk in [&b""[..], b"not a database, but long enough to have a header of a hundred bytes. xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"] {
+        std::fs::write(world.database(), junk).unwrap();
+        world.refuses(&["init"], 6, "store_foreign");
+        world.refuses(&["create", "demo"], 6, "store_foreign");
+    }
+}
+
+#[test]
+fn only_create_and_adopt_make_a_missing_store() {
+    let world = World::new();
+    let verbs: [&[&str]; 12] = [
+        &["list"],
+        &["show", "a"],
+        &["rename", "a", "b"],
+        &["edit", "a", "--owner", "x"],
+        &["scopes", "list"],
+        &["scopes", "define", "a"],
+        &["disable", "a"],
+        &["enable", "a"],
+        &["revoke", "a", "-y"],
+        &["audit"],
+        &["settings"],
+        &["settings", "grace", "1h"],
+    ];
+    for args in verbs {
+        let failure = world.refuses(args, 6, "store_missing");
+        assert_eq!(failure["hint"], "`tokenctl init` makes one, or the first `tokenctl create`");
+    }
+    assert!(!world.store().exists());
+}
+
+#[test]
+fn no_store_is_made_below_a_directory_that_others_can_write() {
+    let world = World::new();
+    let open = open_directory(&world);
+    let below = format!("{open}/store");
+    for verb in [&["init"][..], &["create", "a"]] {
+        world.refuses(&[&["--store", &below], verb].concat(), 6, "store_unsafe");
+    }
+    assert_eq!(std::fs::read_dir(open).unwrap().count(), 0);
+}
+
+#[test]
+#[ignore = "the store is made first and refused after"]
+fn no_store_is_made_in_a_directory_that_others_can_write() {
+    let world = World::new();
+    let open = open_directory(&world);
+    for verb in [&["init"][..], &["create", "a"]] {
+        world.refuses(&[&["--store", &open], verb].concat(), 6, "store_unsafe");
+        assert_eq!(std::fs::read_dir(&open).unwrap().count(), 0, "{verb:?}");
+    }
+}
+
+fn open_directory(world: &World) -> String {
+    let open = world.dir.path().join("open");
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    open.display().to_string()
+}

@@ -1,0 +1,378 @@
+//! `list`.
+
+use std::io::ErrorKind;
+
+use serde_json::Value;
+
+use crate::support::{DAY, HOSTILE, HOUR, MINUTE, World, assert_harmless, assert_token_keys};
+
+/// Two of ann's, one of bob's that is pending, one disabled, one expired, one revoked; an hour old and more.
+fn office() -> World {
+    let world = World::with_store();
+    world.define(&["events:read", "other"]);
+    world.run(&["scopes", "define", "admin", "--includes", "events:read"]).ok();
+    let tokens = [
+        "revoked --owner ann -s other --ttl 5d",
+        "expired --owner bob -s other --ttl 1h",
+        "admin --owner ann -s admin -l env=prod -l team=a --ttl 90d -d Größe",
+        "reader --owner ann -s events:read -l env=prod --expires 2026-12-01T12:00:00Z",
+        "later --owner Bob -s other,events:read --no-expiry --not-before 5d",
+        "asleep -s other --ttl 20d -d of-ann",
+    ];
+    for token in tokens {
+        world.run(&[&["create"], &*token.split(' ').collect::<Vec<_>>()].concat()).ok();
+        world.wait(MINUTE);
+    }
+    world.run(&["revoke", "revoked", "-y"]).ok();
+    world.run(&["disable", "asleep"]).ok();
+    world.wait(HOUR);
+    world
+}
+
+#[test]
+fn filters_differ_by_and_and_repeat_by_or_or_and() {
+    let world = office();
+    let cases: [(&str, &[&str]); 25] = [
+        ("", &["admin", "asleep", "later", "reader"]),
+        ("--all", &["admin", "asleep", "expired", "later", "reader", "revoked"]),
+        ("--status expired", &["expired"]),
+        ("--status revoked --status disabled", &["asleep", "revoked"]),
+        ("--status active", &["admin", "reader"]),
+        ("--status pending --all", &["later"]),
+        ("--status provisional", &[]),
+        ("--owner ann", &["admin", "reader"]),
+        ("--owner ann --all", &["admin", "reader", "revoked"]),
+        ("--owner ann --owner bob", &["admin", "reader"]),
+        ("--owner ann --status revoked", &["revoked"]),
+        ("-s events:read", &["admin", "later", "reader"]),
+        ("-s admin", &["admin"]),
+        ("-s events:read -s other", &["later"]),
+        ("-s events:read,other", &["later"]),
+        ("-l env=prod", &["admin", "reader"]),
+        ("-l env=prod -l team=a", &["admin"]),
+        ("-l env=dev", &[]),
+        ("--search ANN", &["admin", "asleep", "reader"]),
+        ("--search größe", &["admin"]),
+        ("--search ann --owner Bob", &[]),
+        ("--expires-within 20d", &["asleep", "reader"]),
+        ("--expires-within 20d --owner ann", &["reader"]),
+        ("--expires-within 8d", &[]),
+        ("--expires-within 1s --all", &["expired"]),
+    ];
+    for (args, expected) in cases {
+        assert_eq!(world.names(&args.split_whitespace().collect::<Vec<_>>()), expected, "{args}");
+    }
+}
+
+#[test]
+fn use_is_told_from_the_lack_of_a_record() {
+    let world = World::with_store();
+    let [used, once] = ["used", "once"].map(|name| world.create(name, &["--no-expiry"]));
+    world.create("never", &["--no-expiry"]);
+    world.verify(&once, &[]);
+    world.wait(31 * DAY);
+    world.create("young", &[]);
+    world.verify(&used, &[]);
+    assert_eq!(world.names(&["--never-used"]), ["never"]);
+    assert_eq!(world.names(&["--unused-for", "30d"]), ["once"]);
+    assert_eq!(world.names(&["--unused-for", "31d"]), Vec::<String>::new());
+    assert_eq!(world.names(&["--sort", "last-used"])[..2], ["once", "used"]);
+    assert_eq!(world.names(&["--sort", "last-used", "--reverse"])[..2], ["used", "once"]);
+    let table = || world.run(&["list", "--format", "table", "--columns", "name,last_used_at"]).ok().out;
+    assert_eq!(
+        table(),
+        "NAME   LAST USED\nnever  never\nonce   31 days ago\nused   just now\nyoung  never\n"
+    );
+    for file in std::fs::read_dir(world.store()).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.file_name().unwrap().to_str().unwrap().starts_with("usage.") {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    assert!(table().contains("never  not recorded\n"), "{}", table());
+    assert_eq!(world.names(&["--never-used"]), Vec::<String>::new());
+}
+
+#[test]
+fn an_instant_to_come_moves_only_ends_and_starts() {
+    let world = office();
+    let at = |at: &str, args: &[&str]| world.names(&[&["--at", at], args].concat());
+    assert_eq!(at("6d", &["--status", "active"]), ["admin", "later", "reader"]);
+    assert_eq!(at("2026-12-01T12:00:00Z", &[]), ["admin", "asleep", "later"]);
+    assert_eq!(at("2026-12-01T11:59:59Z", &[]), ["admin", "asleep", "later", "reader"]);
+    assert_eq!(at("2026-12-01", &["--status", "disabled"]), ["asleep"]);
+    assert_eq!(at("2027-01-01", &["--status", "disabled"]), ["asleep"]);
+    assert_eq!(at("2027-01-01", &["--expires-within", "60d", "--owner", "ann"]), ["admin"]);
+    let ran = world.run(&["list", "--format", "table", "--at", "100d", "--columns", "name,expires_at"]).ok();
+    assert_eq!(ran.out, "NAME    EXPIRES\nasleep  3 months ago\nlater   never\n");
+    assert_eq!(ran.err, "+4 hidden (revoked or expired), --all shows them\n");
+    for past in ["2026-11-22T12:00:00Z", "2026-01-01"] {
+        world.refuses(&["list", "--at", past], 2, "usage");
+    }
+}
+
+#[test]
+fn every_order_has_ties_by_id_and_none_last() {
+    let world = office();
+    let cases = [
+        ("name", "admin asleep expired later reader revoked", "revoked reader later expired asleep admin"),
+        ("created", "revoked expired admin reader later asleep", "asleep later reader admin expired revoked"),
+        ("expires", "expired revoked reader asleep admin later", "admin asleep reader revoked expired later"),
+    ];
+    for (key, forward, backward) in cases {
+        assert_eq!(world.names(&["--all", "--sort", key]).join(" "), forward, "{key}");
+        assert_eq!(world.names(&["--all", "--sort", key, "--reverse"]).join(" "), backward, "{key}");
+    }
+    let by_id = |names: &[&'static str]| {
+        let mut ids: Vec<_> = names.iter().map(|name| (world.show(name)["id"].to_string(), *name)).collect();
+        ids.sort();
+        ids.into_iter().map(|(_, name)| name).collect::<Vec<_>>()
+    };
+    let owned = by_id(&["admin", "reader", "revoked"]);
+    let expected = [&["later"], &*owned, &["expired", "asleep"]].concat();
+    assert_eq!(world.names(&["--all", "--sort", "owner"]), expected);
+    let expected = [&["expired"], &*owned, &["later", "asleep"]].concat();
+    assert_eq!(world.names(&["--all", "--sort", "owner", "--reverse"]), expected);
+    let active = by_id(&["admin", "reader"]);
+    let expected = [&*active, &["later", "asleep", "expired", "revoked"]].concat();
+    assert_eq!(world.names(&["--all", "--sort", "status"]), expected);
+    let all = by_id(&["admin", "asleep", "expired", "later", "reader", "revoked"]);
+    assert_eq!(world.names(&["--all", "--sort", "last-used"]), all);
+    assert_eq!(world.names(&["--sort", "expires", "--limit", "2"]), ["reader", "asleep"]);
+    assert_eq!(world.names(&["--reverse", "--limit", "1"]), ["reader"]);
+    assert_eq!(world.names(&["--limit", "0"]), Vec::<String>::new());
+}
+
+#[test]
+fn bad_values_are_usage_and_an_unknown_scope_is_not_found() {
+    let world = office();
+    for flag in [
+        "--status",
+        "--owner",
+        "-l",
+        "-s",
+        "--search",
+        "--expires-within",
+        "--unused-for",
+        "--sort",
+        "--limit",
+        "--columns",
+        "--at",
+        "--format",
+    ] {
+        for text in ["", "=", "\u{e9}\u{200b}"].into_iter().chain(HOSTILE) {
+            if !(matches!(flag, "--owner" | "--search") && text == "=") {
+                world.refuses(&["list", flag, text], 2, "usage");
+            }
+        }
+    }
+    let cases: [&[&str]; 10] = [
+        &["--status", "Active"],
+        &["--limit", "-1"],
+        &["--limit", "1.5"],
+        &["--expires-within", "2027-01-01"],
+        &["-l", "env"],
+        &["-l", "env="],
+        &["--columns", "name,,id"],
+        &["--columns", "secret"],
+        &["--columns", "name", "--format", "jsonl"],
+        &["admin"],
+    ];
+    for args in cases {
+        world.refuses(&[&["list"], args].concat(), 2, "usage");
+    }
+    for format in ["table", "tsv", "csv", "jsonl", "names"] {
+        world.run(&["list", "--json", "--format", format]).exit(2);
+    }
+    let failure = world.refuses(&["list", "-s", "event:read"], 4, "not_found");
+    assert_eq!(failure["hint"], "did you mean `events:read`?");
+}
+
+#[test]
+fn scripts_get_whole_fields_in_an_order_for_ever() {
+    let world = World::with_store();
+    world.define(&["a", "b"]);
+    let args =
+        ["-s", "b,a", "-l", "y=2", "-l", "x=1", "--ttl", "1d", "-d", "=SUM(A1), \"x\"", "--owner", "@ann"];
+    world.create("demo", &args);
+    world.create("plain", &["--no-expiry", "-s", "a"]);
+    let [demo, plain] = ["demo", "plain"].map(|name| world.show(name)["id"].as_str().unwrap().to_owned());
+    let tsv = format!(
+        "{demo}\tdemo\tactive\ta,b\t@ann\t2026-11-23T12:00:00Z\t\t2026-11-22T12:00:00Z\ttester\tx=1,y=2\t=SUM(A1), \"x\"\n\
+         {plain}\tplain\tactive\ta\t\t\t\t2026-11-22T12:00:00Z\ttester\t\t\n"
+    );
+    assert_eq!(world.run(&["list"]).ok().out, tsv);
+    assert_eq!(world.run(&["ls", "--format", "tsv"]).ok().out, tsv);
+    let csv = format!(
+        "id,name,status,scopes,owner,expires_at,last_used_at,created_at,created_by,labels,description\r\n\
+         {demo},demo,active,\"a,b\",\"'@ann\",2026-11-23T12:00:00Z,,2026-11-22T12:00:00Z,tester,\"x=1,y=2\",\
+         \"'=SUM(A1), \"\"x\"\"\"\r\n\
+         {plain},plain,active,a,,,,2026-11-22T12:00:00Z,tester,,\r\n"
+    );
+    assert_eq!(world.run(&["list", "--format", "csv"]).ok().out, csv);
+    assert_eq!(world.run(&["list", "--columns", "status,name"]).ok().out, "active\tdemo\nactive\tplain\n");
+    assert_eq!(world.run(&["list", "--format", "names"]).ok().out, "demo\nplain\n");
+    let json = world.run(&["list", "--json"]).ok().json();
+    assert_eq!(world.run(&["list", "--format", "json"]).ok().json(), json);
+    let lines = world.run(&["list", "--format", "jsonl"]).ok().out;
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(json.as_array(), Some(&lines));
+    for token in &lines {
+        assert_token_keys(token, &[]);
+    }
+}
+
+#[test]
+fn a_terminal_gets_a_table_and_what_it_hides() {
+    let mut world = office();
+    world.at_terminal(&[]);
+    world.env.insert("NO_COLOR".to_owned(), "1".to_owned());
+    let ran = world.run(&["list"]).ok();
+    let id = |name: &str| world.show(name)["id"].as_str().unwrap().to_owned();
+    let expected = format!(
+        "\
+NAME    STATUS    EXPIRES      LAST USED  OWNER  SCOPES             ID            CREATED
+admin   active    in 3 months  never      ann    admin              {}  64 minutes ago
+asleep  disabled  in 20 days   never      -      other              {}  61 minutes ago
+later   pending   never        never      Bob    events:read,other  {}  62 minutes ago
+reader  active    in 9 days    never      ann    events:read        {}  63 minutes ago
+",
+        id("admin"),
+        id("asleep"),
+        id("later"),
+        id("reader")
+    );
+    assert_eq!(ran.out, expected);
+    assert_eq!(ran.err, "+2 hidden (revoked or expired), --all shows them\n");
+    assert_eq!(world.run(&["list", "--quiet"]).ok().err, "");
+    assert_eq!(world.run(&["list", "--all"]).ok().err, "");
+    for (width, columns) in [(40, "NAME    STATUS    EXPIRES"), (20, "NAME    STATUS"), (9, "NAME")] {
+        world.terminal.width = Some(width);
+        let ran = world.run(&["list"]).ok();
+        assert_eq!(ran.out.lines().next().unwrap().trim_end(), columns);
+        let widest = ran.out.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(usize::from(width)), "{}", ran.out);
+    }
+    world.run(&["edit", "later", "--icon", "🔑", "-d", &"long ".repeat(40)]).ok();
+    world.terminal.width = Some(30);
+    let ran = world.run(&["list", "--columns", "name,description", "--owner", "Bob"]).ok();
+    assert_eq!(ran.out.lines().count(), 2, "{}", ran.out);
+    assert!(ran.out.contains("🔑 later"), "{}", ran.out);
+}
+
+#[test]
+fn an_empty_list_says_why_where_a_person_reads_it() {
+    let mut world = World::with_store();
+    for (format, out) in [("table", ""), ("tsv", ""), ("names", ""), ("jsonl", ""), ("json", "[]\n")] {
+        assert_eq!(world.run(&["list", "--format", format]).ok().out, out, "{format}");
+    }
+    assert_eq!(world.run(&["list", "--format", "csv", "--columns", "id,name"]).ok().out, "id,name\r\n");
+    assert_eq!(world.run(&["list"]).ok().err, "");
+    world.at_terminal(&[]);
+    let said = |args: &[&str]| {
+        let ran = world.run(&[&["list"], args].concat()).ok();
+        assert_eq!(ran.out, "");
+        ran.err
+    };
+    assert_eq!(said(&[]), "no tokens yet; `tokenctl create NAME` makes one\n");
+    for name in ["a", "b", "c"] {
+        world.create(name, &["--ttl", "10d"]);
+    }
+    assert_eq!(said(&["--owner", "ann"]), "no token is selected\n");
+    assert_eq!(said(&["--at", "10d"]), "3 hidden (revoked or expired), --all shows them\n");
+    assert!(!said(&["--limit", "0"]).contains("no tokens yet"));
+    world.wait(10 * DAY);
+    assert_eq!(said(&[]), "3 hidden (revoked or expired), --all shows them\n");
+    assert_eq!(said(&["--quiet"]), "");
+    world.terminal = World::new().terminal;
+    world.refuses(&["--store", "/nowhere", "list"], 6, "store_missing");
+}
+
+#[test]
+fn no_text_breaks_a_line_or_moves_the_cursor() {
+    let world = World::with_store();
+    world.create("demo", &["-d", "x", "--owner", "x"]);
+    let text = "=a\tb\nEVIL\r\x1b[2J\u{202e}\\\"',c";
+    let conn = rusqlite::Connection::open(world.database()).unwrap();
+    conn.execute("UPDATE token SET owner = ?1, description = ?1, created_by = ?1", [text]).unwrap();
+    for (format, lines) in [("table", 2), ("tsv", 1), ("csv", 2), ("json", 1), ("jsonl", 1), ("names", 1)] {
+        let ran = world.run(&["list", "--format", format]).ok();
+        assert_eq!(ran.out.lines().count(), lines, "{format}: {}", ran.out);
+        assert_eq!(ran.out.matches('\n').count(), lines, "{format}: {}", ran.out);
+        match format {
+            "tsv" => {
+                assert_eq!(ran.out.matches('\t').count(), 10);
+                assert_harmless(&ran.out.replace('\t', " "));
+            }
+            "csv" => {
+                assert_harmless(&ran.out.replace("\r\n", "\n"));
+                assert!(ran.out.contains("\"'=a\\u{9}b\\u{a}EVIL"), "{}", ran.out);
+            }
+            "json" => {
+                // JSON escapes; who decodes it gets the text itself.
+                assert_eq!(ran.json()[0]["owner"], text);
+                assert!(!ran.out.contains('\x1b'));
+            }
+            "jsonl" => assert!(!ran.out.contains('\x1b')),
+            _ => assert_harmless(&ran.out),
+        }
+    }
+    assert_harmless(&world.run(&["show", "demo"]).ok().out);
+}
+
+#[test]
+fn a_long_list_comes_in_pages_without_a_gap() {
+    let world = World::with_store();
+    world.create("template", &["--no-expiry"]);
+    // Of 2,500 a fifth is revoked, a fifth expired.
+    world.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i <= 2500)
+         INSERT INTO token (row, id, name, created_at, created_by, revoked_at)
+         SELECT i, printf('%012d', i), printf('t%04d', i * 7919 % 10007), created_at + i, 'x',
+         iif(i % 5 = 0, created_at + i, NULL) FROM n, token WHERE token.row = 1;
+         INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
+         SELECT row, randomblob(32), 'tkn_AbCd…', created_at, iif(row % 5 = 1, created_at + 1, NULL), created_at
+         FROM token WHERE row > 1;
+         UPDATE token SET revoked_at = created_at WHERE row = 1",
+    );
+    world.wait(DAY);
+    let by_number = |keep: fn(u32) -> bool| {
+        (2..=2_501).filter(|i| keep(*i)).map(|i| format!("t{:04}", i * 7_919 % 10_007)).collect::<Vec<_>>()
+    };
+    let live = by_number(|i| i % 5 > 1);
+    assert_eq!(world.names(&["--sort", "created"]), live);
+    let mut sorted = live.clone();
+    sorted.sort();
+    assert_eq!(world.names(&[]), sorted);
+    assert_eq!(world.names(&["--limit", "1200"]), sorted[..1_200]);
+    let document = world.run(&["list", "--json"]).ok().json();
+    let names: Vec<_> =
+        document.as_array().unwrap().iter().map(|token| token["name"].as_str().unwrap()).collect();
+    assert_eq!(names, sorted);
+    sorted.reverse();
+    assert_eq!(world.names(&["--reverse"]), sorted);
+    let mut all = by_number(|_| true);
+    all.push("template".to_owned());
+    all.sort();
+    assert_eq!(world.names(&["--all"]), all);
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_silently_and_a_full_disk_does_not() {
+    let world = office();
+    for args in [&["list"][..], &["list", "--json"], &["list", "--format", "table"], &["show", "admin"]] {
+        let gone = world.run_failing(args, 5, ErrorKind::BrokenPipe).ok();
+        assert_eq!((gone.out.len(), &*gone.err), (5, ""), "{args:?}");
+        let full = world.run_failing(args, 5, ErrorKind::StorageFull).exit(1);
+        assert!(full.err.contains("cannot write the output: "), "{}", full.err);
+    }
+}
+
+#[test]
+fn reading_changes_no_byte() {
+    let world = office();
+    let before = world.bytes();
+    for args in [&["list", "--all"][..], &["list", "--sort", "owner"], &["show", "admin"], &["settings"]] {
+        world.run(args).ok();
+    }
+    assert!(world.bytes() == before);
+}

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::App;
 use super::lifetime::{LifetimeArgs, NotBefore, admitted_end};
-use super::select::{nearest_scope, scope_rows};
+use super::select::scope_rows;
 use crate::context::Machine;
 use crate::deliver::{self, Begun, Fate};
 use crate::domain::Invalid;
@@ -272,9 +272,4 @@ pub fn demanded(token: &Token, settings: &Settings) -> Result<(), Error> {
 /// The end of a token in words.
 pub fn end_in_words(end: Option<Timestamp>, now: Timestamp) -> String {
     end.map_or_else(|| "never expires".to_owned(), |end| format!("expires {end} ({})", relative(end, now)))
-}
-
-/// The scopes of a mistyped list that are not there, as an error.
-pub fn unknown_scope(scope: &Scope, catalogue: &Catalogue) -> Error {
-    Error::NotFound { what: "scope", name: scope.to_string(), nearest: nearest_scope(scope, catalogue) }
 }

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use clap::{Args, Subcommand};
 
 use super::change::ChangeArgs;
-use super::describe::unknown_scope;
 use super::present;
-use super::select::{Reference, scope_rows};
+use super::select::{Reference, scope_rows, unknown_scope};
 use super::widen::{self, WidenArgs};
 use super::{App, Outcome};
 use crate::domain::Invalid;

@@ -2,7 +2,6 @@
 
 use clap::Args;
 
-use super::describe::unknown_scope;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
 use crate::domain::scope::{Catalogue, Scope};
@@ -238,6 +237,8 @@ pub fn scope_rows(
         .collect()
 }
 
-pub fn nearest_scope(scope: &Scope, catalogue: &Catalogue) -> Option<String> {
-    catalogue.nearest(scope).map(ToString::to_string)
+/// That a scope is not there, and which one may be meant.
+pub fn unknown_scope(scope: &Scope, catalogue: &Catalogue) -> Error {
+    let nearest = catalogue.nearest(scope).map(ToString::to_string);
+    Error::NotFound { what: "scope", name: scope.to_string(), nearest }
 }

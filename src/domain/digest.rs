@@ -1,11 +1,12 @@
 //! One hash over a whole object, so that any changed bit of it shows. Each field is length-prefixed.
 
-use super::event::Digest;
 use super::lifetime::Lifetime;
 use super::scope::Catalogue;
 use super::settings::{Key, Settings};
 use super::token::Token;
 use super::when::{Span, Timestamp};
+
+pub type Digest = blake3::Hash;
 
 /// Feeds fields to a hash so that no two sequences of fields feed it the same bytes.
 pub struct Encoder(blake3::Hasher);

@@ -1,6 +1,6 @@
 //! What happened: one entry of the audit log, and the chain that binds it to those before it.
 
-use super::digest::Encoder;
+use super::digest::{Digest, Encoder};
 use super::when::Timestamp;
 
 /// Who acts. The uid is a fact; the rest are claims of the environment.
@@ -115,8 +115,6 @@ impl Subject {
         }
     }
 }
-
-pub type Digest = blake3::Hash;
 
 /// One entry of the audit log.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::StoreError;
 use super::{Head, PAGE, Store, View, Write};
-use crate::domain::digest;
-use crate::domain::event::{Actor, Anchor, Digest, Event, GENESIS, Subject};
+use crate::domain::digest::{self, Digest};
+use crate::domain::event::{Actor, Anchor, Event, GENESIS, Subject};
 use crate::domain::when::Timestamp;
 
 /// The first entry that cannot be what was written.

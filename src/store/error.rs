@@ -60,15 +60,15 @@ impl StoreError {
         let detail = err.to_string();
         match err.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked(lock::holders(path)),
-            // Every statement is ours and fits our tables: what SQLite, or we, can make no sense of is in the file.
-            Some(
+            // Every statement is ours and fits our tables: what SQLite or we cannot make sense of is in the file.
+            None
+            | Some(
                 ErrorCode::DatabaseCorrupt
                 | ErrorCode::NotADatabase
                 | ErrorCode::SchemaChanged
                 | ErrorCode::TooBig
                 | ErrorCode::Unknown,
-            )
-            | None => Self::Damaged(detail),
+            ) => Self::Damaged(detail),
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => {
                 Self::Unreadable { path: path.to_owned(), why: detail }
             }

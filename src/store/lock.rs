@@ -1,8 +1,42 @@
-//! Who holds a lock on the database, from the kernel's list.
+//! Waiting for a lock on the database, and who holds it.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+thread_local! {
+    /// How long the connections of this thread wait, and since when the present wait lasts.
+    static PATIENCE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// Lets the connections of this thread wait this long from now on.
+pub fn set_patience(patience: Duration) {
+    PATIENCE.set(patience);
+}
+
+/// Lets a connection wait this long for a lock.
+///
+/// SQLite's own waiting sleeps ever longer, so that who comes late overtakes who waits: of 1,000 creates by 50
+/// processes some starved for 20 s. Here all look equally often, at moments that differ.
+pub fn wait(conn: &mut Connection, patience: Duration) -> rusqlite::Result<()> {
+    set_patience(patience);
+    conn.busy_handler(Some(|tries| {
+        let now = Instant::now();
+        if tries == 0 || SINCE.get().is_none() {
+            SINCE.set(Some(now));
+        }
+        let waited = SINCE.get().map_or(Duration::ZERO, |since| now - since);
+        let jitter = u64::from(std::process::id()).wrapping_add(u64::try_from(tries).unwrap_or(0)) % 4;
+        thread::sleep(Duration::from_millis(1 + jitter));
+        waited < PATIENCE.get()
+    }))
+}
 
 /// The pids that hold POSIX locks on a file, ours left out; empty where `/proc/locks` cannot tell.
 pub fn holders(path: &Path) -> Vec<u32> {

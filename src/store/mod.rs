@@ -21,37 +21,37 @@ mod open;
 mod schema;
 mod scopes;
 mod settings;
+mod sharing;
 mod sql;
 mod tokens;
 mod usage;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tempfile::TempDir;
 
 pub use audit::{AuditReport, Changed, Problem};
-pub use build::{Sharing, make, share};
+pub use build::{make, share};
 pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
+pub use lock::set_patience;
 use open::{Access, Found};
 pub use open::{Location, PATIENCE};
 pub use schema::version;
+pub use sharing::Sharing;
 pub use tokens::Presented;
 use usage::Usage;
 
-use crate::domain::digest;
-use crate::domain::event::{Action, Anchor, Author, Digest, Event, GENESIS, Subject};
+use crate::domain::digest::{self, Digest};
+use crate::domain::event::{Action, Anchor, Author, Event, GENESIS, Subject};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::when::{Clock, ClockWrong, Timestamp};
 
 /// The rows of one read transaction.
 pub const PAGE: usize = 1_000;
-/// Who waits for the writers' lock looks again with growing pauses for this long, then begins anew.
-const ROUND: Duration = Duration::from_millis(50);
 /// How far behind the last event a clock may be.
 const CLOCK_TOLERANCE: i64 = 5 * 60;
 
@@ -61,7 +61,6 @@ pub struct Store {
     database: PathBuf,
     uses: Usage,
     asks: Usage,
-    patience: Cell<Duration>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
     copy: Option<TempDir>,
 }
@@ -70,7 +69,7 @@ impl Store {
     fn from_connection(conn: Connection, database: PathBuf) -> Self {
         let dir = database.parent().unwrap_or(Path::new("/"));
         let (uses, asks) = (Usage::to_read(dir, usage::SECRETS), Usage::to_read(dir, usage::SCOPES));
-        Self { conn, uses, asks, database, patience: Cell::new(open::PATIENCE), copy: None }
+        Self { conn, uses, asks, database, copy: None }
     }
 
     /// To look; not one byte is changed.
@@ -133,12 +132,6 @@ impl Store {
         self.copy.is_some()
     }
 
-    /// How long to wait for the lock from now on.
-    pub fn set_patience(&self, patience: Duration) -> Result<(), StoreError> {
-        self.patience.set(patience);
-        self.conn.busy_timeout(patience).map_err(|err| self.failed(&err))
-    }
-
     fn failed(&self, err: &rusqlite::Error) -> StoreError {
         StoreError::sqlite(&self.database, err)
     }
@@ -169,22 +162,6 @@ impl Store {
         Ok(out)
     }
 
-    /// Waits for the writers' lock in short rounds, so that all who wait look equally often: SQLite's own pauses grow
-    /// to 100 ms, and among 50 writers whoever waited longest waited for more than 20 s.
-    fn begin(&self) -> rusqlite::Result<Transaction<'_>> {
-        let start = Instant::now();
-        self.conn.busy_timeout(ROUND)?;
-        loop {
-            let begun = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate);
-            let busy =
-                begun.as_ref().is_err_and(|err| err.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
-            if !busy || start.elapsed() >= self.patience.get() {
-                self.conn.busy_timeout(self.patience.get())?;
-                return begun;
-            }
-        }
-    }
-
     /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was,
     /// and so does an `f` that records no event.
     pub fn write<T, E: From<StoreError>>(
@@ -193,7 +170,8 @@ impl Store {
         author: &Author,
         f: impl FnOnce(&Write<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let tx = self.begin().map_err(|err| self.failed(&err))?;
+        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
+            .map_err(|err| self.failed(&err))?;
         let now = clock.now().map_err(StoreError::Clock)?;
         let write = Write {
             view: View { store: self },

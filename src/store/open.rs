@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::OFlags;
 
 use super::error::StoreError;
-use super::schema;
+use super::{lock, schema};
 
 pub const DATABASE: &str = "tokens.db";
 /// Readers and writers wait this long for each other: with 1 s, 30 to 64 of 1,000 concurrent creates failed.
@@ -173,8 +173,8 @@ pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
     let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(PATIENCE)?;
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    lock::wait(&mut conn, PATIENCE)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     for off in [
         DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA,

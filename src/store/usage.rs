@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::build::Sharing;
+use super::sharing::Sharing;
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;

@@ -205,7 +205,7 @@ impl<'a> List<'a> {
         let mut widths = Vec::new();
         // One long name takes no more than half, or what the next two columns leave.
         let others: usize = (1..self.columns.len().min(3)).map(|at| widest(at) + GAP).sum();
-        let most = limit.saturating_sub(others).max(limit / 2).saturating_sub(GAP);
+        let most = limit.saturating_sub(others).max(limit / 2).max(LEAST).saturating_sub(GAP);
         for at in 0..self.columns.len() {
             let want = if at == 0 { widest(at).min(most) } else { widest(at) };
             let room = limit.saturating_sub(used);

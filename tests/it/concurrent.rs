@@ -43,21 +43,21 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
             .collect();
         // Somebody looks all the while, once there is something to look at.
         let reader = scope.spawn(|| {
-            let (mut looks, mut last) = (0, 0);
+            let (mut looks, mut listed) = (0, 0);
             while !done.load(Ordering::Relaxed) {
-                let before = made.load(Ordering::Relaxed);
-                if before == 0 {
+                let least = made.load(Ordering::Relaxed);
+                if least == 0 {
                     thread::yield_now();
                     continue;
                 }
                 let list = run(at(&store).args(["list", "--format", "names"]), b"").ok();
                 let count = list.out.lines().count();
-                assert!(count >= before.max(last), "{count} tokens after {before} were made");
+                assert!(count >= least.max(listed), "{count} tokens after {least} were made");
                 assert_eq!(list.err, "");
                 let unknown = run(at(&store).arg("verify"), b"nobody-knows-this-secret").exit(3);
                 assert_eq!((unknown.line(), unknown.err.as_str()), ("unknown", ""));
                 run(at(&store).args(["audit", "verify"]), b"").ok();
-                (looks, last) = (looks + 1, count);
+                (looks, listed) = (looks + 1, count);
             }
             looks
         });

@@ -88,6 +88,44 @@ fn a_created_secret_is_written_once_to_standard_output_and_nowhere_else() {
 }
 
 #[test]
+fn a_secret_for_a_file_or_a_command_is_written_to_it_alone() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    let base = "$TRACE tokenctl create demo";
+    for (script, target) in [
+        (format!("{base} --out secret"), "/."),
+        (format!("umask 077; echo OTHER=1 >secret; {base} --env-file secret --env-name TOKEN"), "/."),
+        (format!("{base} --exec 'cat >secret'"), "pipe:["),
+    ] {
+        let world = world();
+        let (ran, trace) = traced(&world, &script, "");
+        let ran = ran.ok();
+        assert_eq!(ran.out, "");
+        let text = fs::read_to_string(world.dir.path().join("secret")).expect("a file");
+        let secret = &text[text.find("tkn_").expect("a secret")..].trim_end();
+        assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
+        assert!(lines_with(&ran.err, secret).is_empty());
+        let seen = lines_with(&trace, secret);
+        let writes: Vec<&str> =
+            seen.iter().map(|line| call(line)).filter(|it| it.starts_with("write(")).collect();
+        // The command reads and writes it too: that is its own.
+        assert!(!writes.is_empty() && writes[0].contains(target), "{script}: {seen:#?}");
+        let ours = if target == "pipe:[" { 2 } else { 1 };
+        assert_eq!(writes.len(), ours, "{script}: {seen:#?}");
+        assert!(seen.iter().all(|line| !line.contains("execve(")), "{script}: {seen:#?}");
+        nowhere_below(&world.store(), secret);
+        nowhere_below(&temporary(&world), secret);
+        let left: Vec<_> = fs::read_dir(world.dir.path())
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name())
+            .filter(|name| !["secret", "store", "tmp", "trace"].contains(&name.to_str().expect("UTF-8")))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
 fn a_presented_secret_is_read_and_never_written() {
     if !have("strace") || !have("bash") {
         return;
@@ -102,6 +140,7 @@ fn a_presented_secret_is_read_and_never_written() {
         ("$TRACE tokenctl adopt other", adopted, 0),
         ("$TRACE tokenctl verify", adopted, 0),
         ("$TRACE tokenctl adopt third", adopted, 5),
+        ("cat >secret; $TRACE tokenctl revoke --secret-file secret --yes", &secret, 0),
     ] {
         let (ran, trace) = traced(&world, script, input);
         let ran = ran.exit(code);

@@ -146,25 +146,21 @@ pub fn terminal() -> (File, OwnedFd) {
     (File::from(ours), theirs)
 }
 
-/// Waits until a process sleeps in a write to descriptor `fd`'s file, as the kernel tells.
+/// Waits until a process sleeps and does nothing else for a while, as it does only in a write that blocks.
 #[track_caller]
 pub fn wait_until_stuck(child: &mut Child) {
     let start = Instant::now();
-    let path = format!("/proc/{}/wchan", child.id());
-    let stat = format!("/proc/{}/stat", child.id());
-    let mut seen = 0;
-    // Asleep at the same place for a while: only the blocked write is that long.
-    let mut last = (String::new(), String::new());
-    while seen < 10 {
+    let path = format!("/proc/{}/stat", child.id());
+    let (mut same, mut last) = (0, String::new());
+    while same < 10 {
         assert!(child.try_wait().expect("a child").is_none(), "it ended instead of waiting");
         assert!(start.elapsed() < Duration::from_secs(60), "it never waited");
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-        let stat = read(&stat);
-        let after = stat.rsplit(')').next().unwrap_or_default();
-        let fields: Vec<&str> = after.split_whitespace().collect();
-        // State, and the ticks spent: fields 3, 14 and 15 of proc(5).
-        let now = (read(&path), format!("{:?}", (fields.first(), fields.get(11), fields.get(12))));
-        seen = if now == last && now.1.contains("\"S\"") { seen + 1 } else { 0 };
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        // From the state on, with the ticks that were spent: fields 3, 14 and 15 of proc(5).
+        let fields: Vec<&str> =
+            text.rsplit(')').next().unwrap_or_default().split_whitespace().take(13).collect();
+        let now = fields.join(" ");
+        same = if now == last && now.starts_with('S') { same + 1 } else { 0 };
         last = now;
         thread::sleep(Duration::from_millis(20));
     }

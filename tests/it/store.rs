@@ -17,7 +17,7 @@ use crate::support::{Ran, World, have, run};
 const UNKNOWN: &str = "nobody-knows-this-secret-at-all";
 
 /// Every command that needs a store.
-const ALL: [&[&str]; 22] = [
+const ALL: [&[&str]; 24] = [
     &["list"],
     &["show", "demo"],
     &["audit"],
@@ -36,6 +36,8 @@ const ALL: [&[&str]; 22] = [
     &["enable", "demo"],
     &["revoke", "demo", "--yes"],
     &["revoke", "--owner", "ann", "--yes"],
+    &["rotate", "demo"],
+    &["rotate", "--due", "--exec", "true"],
     &["doctor"],
     &["create", "new"],
     &["adopt", "new"],

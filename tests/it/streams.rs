@@ -138,6 +138,33 @@ fn a_secret_without_a_receiver_is_never_made() {
 }
 
 #[test]
+fn a_rotation_without_a_receiver_leaves_the_old_secret() {
+    if !have("bash") {
+        return;
+    }
+    for (redirection, beforehand) in NOWHERE {
+        for flags in ["", "--json", "--now"] {
+            let world = World::of_processes();
+            let secret = world.mint("demo");
+            let (before, bytes) = (world.look_at("demo"), world.bytes());
+            let ran = world.shell(&format!("tokenctl rotate demo {flags} {redirection}"));
+            assert_eq!((ran.code, ran.out.as_str()), (7, ""), "{ran:?}");
+            if flags == "--json" {
+                assert_failure(&ran, "delivery_failed", 7);
+            }
+            assert_eq!(world.bytes() == bytes, beforehand, "{redirection}");
+            let after = world.look_at("demo");
+            for key in ["secrets", "status", "expires_at", "rotated_at"] {
+                assert_eq!(before[key], after[key], "{redirection}");
+            }
+            assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
+            world.is_sound();
+            world.real(&["rotate", "demo"], b"").ok();
+        }
+    }
+}
+
+#[test]
 fn a_secret_without_a_receiver_makes_no_store() {
     if !have("bash") {
         return;
@@ -174,11 +201,11 @@ fn a_receiver_that_goes_away_while_it_is_written_to_gets_no_token() {
 
 #[test]
 fn a_file_that_cannot_grow_gets_no_token() {
+    // A limit far above the size of the database, and a file that leaves ten bytes of it.
+    const LIMIT: u64 = 64 << 20;
     if !have("bash") {
         return;
     }
-    // A limit far above the size of the database, and a file that leaves ten bytes of it.
-    const LIMIT: u64 = 64 << 20;
     for json in ["", "--json"] {
         let world = World::of_processes();
         let target = world.dir.path().join("out");

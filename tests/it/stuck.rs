@@ -1,11 +1,12 @@
 //! A terminal or a pipe that takes nothing more holds up nobody else.
 
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use crate::processes::{assert_failure, ended, full_pipe, soon, terminal, wait_until_stuck};
-use crate::support::World;
+use crate::support::{World, have, run};
 
 /// Several pages, each more than a pipe holds.
 const MANY: usize = 3_000;
@@ -81,6 +82,47 @@ fn a_delivery_that_was_killed_while_stuck_is_under_way_until_its_deadline() {
 }
 
 #[test]
+fn a_rotation_into_a_full_pipe_blocks_nobody_and_leaves_the_old_secret() {
+    let world = World::of_processes();
+    let secret = world.mint("demo");
+    let (reader, writer) = full_pipe();
+    let mut stuck = world.start(&["rotate", "demo", "--now"], writer);
+    wait_until_stuck(&mut stuck);
+    others_go_on(&world, &mut stuck, "other");
+    assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
+    assert_failure(&world.real(&["rotate", "demo", "--json"], b""), "under_way", 5);
+    drop(reader);
+    assert_eq!(ended(stuck).code, 7);
+    assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
+    world.is_sound();
+}
+
+#[test]
+fn a_command_that_takes_its_time_blocks_nobody() {
+    if !have("mkfifo") {
+        return;
+    }
+    let world = World::of_processes();
+    let gate = world.dir.path().join("gate");
+    run(Command::new("mkfifo").arg(&gate), b"").ok();
+    let mut held = File::options().read(true).write(true).open(&gate).expect("a gate");
+    let command = format!("cat >'{}/secret'; head -c 1 '{}'", world.dir.path().display(), gate.display());
+    let mut stuck = world.start(&["create", "demo", "--exec", &command], Stdio::null());
+    let secret = world.dir.path().join("secret");
+    while fs::metadata(&secret).map_or(0, |meta| meta.len()) == 0 {
+        assert!(stuck.try_wait().expect("a child").is_none(), "the command never got the secret");
+    }
+    let secret = fs::read(&secret).expect("a file");
+    // Good from the first moment on, though nobody knows yet how it ends.
+    assert_eq!(world.real(&["verify"], &secret).ok().line(), "valid demo");
+    others_go_on(&world, &mut stuck, "other");
+    held.write_all(b"x").expect("a gate");
+    let done = ended(stuck);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(world.real(&["verify"], &secret).ok().line(), "valid demo");
+}
+
+#[test]
 fn a_list_into_a_full_pipe_blocks_nobody() {
     let world = World::of_processes();
     world.mint("demo");
@@ -113,10 +155,9 @@ fn a_list_that_stops_between_its_pages_blocks_nobody() {
     wait_until_stuck(&mut stuck);
     others_go_on(&world, &mut stuck, "aaa-before-all");
     others_go_on(&world, &mut stuck, "zzz-after-all");
-    let mut rest = String::new();
-    reader.read_to_string(&mut rest).expect("a pipe");
+    reader.read_to_end(&mut some).expect("a pipe");
     assert_eq!(ended(stuck).code, 0);
-    let lines = some.iter().filter(|byte| **byte == b'\n').count() + rest.lines().count();
+    let lines = String::from_utf8(some).expect("UTF-8").lines().count();
     assert_eq!(lines, MANY + 1, "each token once, for what was there all the while");
 }
 
@@ -167,14 +208,14 @@ fn a_lock_that_is_not_given_back_is_a_failure_that_names_its_holder() {
 }
 
 /// A terminal where somebody pressed Ctrl-S.
-fn stopped() -> (std::fs::File, OwnedFd) {
+fn stopped() -> (File, OwnedFd) {
     let (mut keyboard, screen) = terminal();
     keyboard.write_all(b"\x13").expect("a terminal");
     (keyboard, screen)
 }
 
 /// What is shown until the last program that has the terminal ends.
-fn all(mut screen: std::fs::File) -> String {
+fn all(mut screen: File) -> String {
     let mut bytes = Vec::new();
     // Linux reports the end of a terminal as an error.
     let _ = screen.read_to_end(&mut bytes);

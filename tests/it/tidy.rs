@@ -1,1 +1,282 @@
-//! x
+//! The repository keeps its own rules: which room may use which, and what no source holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each room may import of ours. `lib` sees `domain` too: all arguments are searched for secrets before they are
+/// parsed.
+const TABLE: [(&str, &[&str]); 10] = [
+    ("main", &["lib", "host"]),
+    ("lib", &["cmd", "context", "error", "domain"]),
+    ("host", &["context"]),
+    ("cmd", &["deliver", "store", "ui", "context", "domain", "error"]),
+    ("error", &["deliver", "store", "domain"]),
+    ("deliver", &["store", "context", "domain"]),
+    ("store", &["domain"]),
+    ("ui", &["domain"]),
+    ("context", &["domain"]),
+    ("domain", &[]),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A source file: its path below `src`, and its lines without those of its tests and its comments.
+struct Source {
+    path: PathBuf,
+    text: String,
+    program: Vec<(usize, String)>,
+}
+
+impl Source {
+    /// The first part of the path: `src/store/open.rs` is in the room `store`, `src/error.rs` in `error`.
+    fn room(&self) -> String {
+        let first = self.path.iter().next().and_then(|part| part.to_str()).expect("a path");
+        first.trim_end_matches(".rs").to_owned()
+    }
+
+    /// How many modules deep the file is: 1 for `store/mod.rs` and `error.rs`, 2 for `store/open.rs`.
+    fn depth(&self) -> usize {
+        let parts = self.path.components().count();
+        let is_root = matches!(self.path.to_str(), Some("main.rs" | "lib.rs"));
+        if is_root { 0 } else { parts - usize::from(self.path.ends_with("mod.rs")) }
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let src = root().join("src");
+    let mut open = vec![src.clone()];
+    let mut all = Vec::new();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(
+                fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path()),
+            );
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("a source");
+            let program = program(&text);
+            all.push(Source { path: path.strip_prefix(&src).expect("below").to_owned(), text, program });
+        }
+    }
+    assert!(all.len() > 20, "only {} sources were found", all.len());
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    all
+}
+
+/// The lines outside of comments and of items under `#[cfg(test)]`, with their numbers. An item ends where a line
+/// closes it at the indentation at which it began.
+fn program(text: &str) -> Vec<(usize, String)> {
+    let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
+    let mut kept = Vec::new();
+    while let Some((number, line)) = lines.next() {
+        if line.trim_start().starts_with("#[cfg(test)]") {
+            let indent = line.len() - line.trim_start().len();
+            for (_, line) in lines.by_ref() {
+                let at_indent = line.len() - line.trim_start().len() == indent;
+                let ends = line.trim_start().starts_with('}') || line.ends_with(';');
+                if at_indent && ends {
+                    break;
+                }
+            }
+            continue;
+        }
+        let code = line.split_once("//").map_or(line, |(code, _)| code);
+        kept.push((number, code.to_owned()));
+    }
+    kept
+}
+
+/// The rooms that a source names: `crate::room`, `tokenctl::room` (in `main`), and as many `super::` as lead to the
+/// top. `use crate::{a, b}` and `use crate::*` count as what they are: a way around this test.
+fn imports(source: &Source) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    for (number, line) in &source.program {
+        let mut crates: Vec<&str> = line.split("crate::").skip(1).collect();
+        let outside = if source.room() == "main" { "tokenctl::" } else { "\0" };
+        crates.extend(line.split(outside).skip(1));
+        // `super` once leads to the parent; as often as the file is deep, to the top.
+        let to_top = "super::".repeat(source.depth());
+        if source.depth() > 0 {
+            crates.extend(
+                line.split(&to_top).skip(1).filter(|rest| !rest.is_empty() && !rest.starts_with("super::")),
+            );
+        }
+        for rest in crates {
+            let name = word(rest);
+            assert!(!name.is_empty(), "{}:{number}: one import a room: {line}", source.path.display());
+            found.insert(name);
+        }
+    }
+    found
+}
+
+/// The rooms that each room imports, without itself.
+fn graph() -> BTreeMap<String, BTreeSet<String>> {
+    let rooms: BTreeSet<&str> = TABLE.iter().map(|(room, _)| *room).collect();
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in sources() {
+        let room = source.room();
+        assert!(rooms.contains(room.as_str()), "`{room}` is no room of the table");
+        for name in imports(&source) {
+            // `main` uses the library's `run`; a macro or function of the top belongs to `lib`.
+            let target = if rooms.contains(name.as_str()) { name } else { "lib".to_owned() };
+            if target != room {
+                graph.entry(room.clone()).or_default().insert(target);
+            }
+        }
+    }
+    graph
+}
+
+#[test]
+fn imports_point_down() {
+    let graph = graph();
+    for (room, used) in &graph {
+        let allowed = TABLE.iter().find(|(name, _)| name == room).expect("a room").1;
+        for other in used {
+            assert!(
+                allowed.contains(&other.as_str()),
+                "`{room}` imports `{other}`, but may import only {allowed:?} (`lib` sees `domain` for the search of \
+                 the arguments for secrets)"
+            );
+        }
+    }
+    // The parser saw the program: what must be there is.
+    for (room, other) in
+        [("main", "host"), ("lib", "cmd"), ("cmd", "store"), ("deliver", "store"), ("ui", "domain")]
+    {
+        assert!(
+            graph.get(room).is_some_and(|used| used.contains(other)),
+            "`{room}` no longer imports `{other}`?"
+        );
+    }
+}
+
+#[test]
+fn no_rooms_import_each_other_in_a_circle() {
+    let mut graph = graph();
+    // Takes away rooms that import nothing which is left; what remains are circles.
+    loop {
+        let done: Vec<String> = TABLE
+            .iter()
+            .map(|(room, _)| (*room).to_owned())
+            .filter(|room| graph.get(room).is_some_and(BTreeSet::is_empty))
+            .collect();
+        let known: BTreeSet<String> = graph.keys().cloned().collect();
+        for used in graph.values_mut() {
+            used.retain(|other| known.contains(other) && !done.contains(other));
+        }
+        graph.retain(|room, _| !done.contains(room));
+        if done.is_empty() && graph.values().all(|used| !used.is_empty()) {
+            break;
+        }
+    }
+    assert!(graph.is_empty(), "{graph:?}");
+}
+
+#[test]
+fn the_parser_of_this_test_sees_what_it_must() {
+    let source =
+        |path: &str, text: &str| Source { path: path.into(), text: text.to_owned(), program: program(text) };
+    let rooms = |path: &str, text: &str| imports(&source(path, text)).into_iter().collect::<Vec<_>>();
+    assert_eq!(rooms("ui/mod.rs", "use crate::store::Store; // crate::cmd"), ["store"]);
+    assert_eq!(rooms("ui/mod.rs", "fn f() { crate::error::g(crate::domain::h()) }"), ["domain", "error"]);
+    assert_eq!(rooms("ui/mod.rs", "use super::store::Store;"), ["store"]);
+    assert_eq!(rooms("ui/page.rs", "use super::Style;\nuse super::super::cmd::App;"), ["cmd"]);
+    assert_eq!(rooms("main.rs", "tokenctl::run(&mut tokenctl::host::context())"), ["host", "run"]);
+    let tested = "use crate::a::A;\n#[cfg(test)]\nmod tests {\n    use crate::b::B;\n}\nuse crate::c::C;\n";
+    assert_eq!(rooms("ui/mod.rs", tested), ["a", "c"]);
+    assert_eq!(rooms("ui/mod.rs", "#[cfg(test)]\npub mod tests;\nuse crate::c::C;"), ["c"]);
+}
+
+#[test]
+fn every_verb_has_a_file_and_a_test_of_its_name() {
+    let cmd = sources().into_iter().find(|source| source.path.ends_with("cmd/mod.rs")).expect("the verbs");
+    let verbs: Vec<String> = cmd
+        .text
+        .lines()
+        .skip_while(|line| !line.starts_with("pub enum Verb"))
+        .skip(1)
+        .take_while(|line| !line.starts_with('}'))
+        // `    Init(init::Init),`
+        .filter_map(|line| line.split_once('(')?.1.split_once("::"))
+        .map(|(module, _)| module.trim_start_matches("Box<").to_owned())
+        .collect();
+    assert!(verbs.len() >= 15 && verbs.iter().any(|verb| verb == "create"), "{verbs:?}");
+    let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests");
+    let missing: Vec<String> = verbs
+        .iter()
+        .flat_map(|verb| {
+            let file = |path: String| (!root().join(&path).is_file()).then_some(path);
+            let declared = modules.lines().any(|line| line == format!("mod {verb};"));
+            [
+                file(format!("src/cmd/{verb}.rs")),
+                file(format!("tests/it/{verb}.rs")),
+                (!declared).then(|| format!("`mod {verb};` in tests/it/main.rs")),
+            ]
+        })
+        .flatten()
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_test_file_is_a_module() {
+    let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests");
+    for entry in fs::read_dir(root().join("tests/it")).expect("the tests") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        assert!(name == "main" || modules.contains(&format!("mod {name};")), "{name} never runs");
+    }
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    for source in sources() {
+        for (at, line) in source.text.lines().enumerate() {
+            for word in ["TODO", "FIXME", "XXX", "dbg!", "unimplemented!", "todo!"] {
+                // Templates of temporary names end in X after X; a mark stands alone.
+                let found = line.match_indices(word).any(|(at, _)| {
+                    let beside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+                    !beside(line[..at].chars().next_back()) && !beside(line[at + word.len()..].chars().next())
+                });
+                assert!(!found, "{}:{}: {line}", source.path.display(), at + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_program_never_unwraps() {
+    for source in sources() {
+        for (number, line) in &source.program {
+            // An `expect` with a number is our own, of `--expect`.
+            for call in
+                [".unwrap()", ".expect(\"", ".unwrap_err()", ".expect_err(", "panic!(", "unreachable!("]
+            {
+                assert!(!line.contains(call), "{}:{number}: {line}", source.path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_source_opens_with_its_rule() {
+    for source in sources() {
+        assert!(source.text.starts_with("//! "), "{} says not what it is", source.path.display());
+    }
+}
+
+#[test]
+fn only_the_store_knows_sql() {
+    for source in sources().iter().filter(|source| source.room() != "store") {
+        for (number, line) in &source.program {
+            let is_sql =
+                ["rusqlite", "SELECT ", "INSERT INTO", "PRAGMA "].iter().any(|word| line.contains(word));
+            assert!(!is_sql, "{}:{number}: {line}", source.path.display());
+        }
+    }
+}

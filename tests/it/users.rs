@@ -102,7 +102,7 @@ fn world_uid() -> u32 {
 }
 
 /// What changes something.
-const CHANGES: [&[&str]; 9] = [
+const CHANGES: [&[&str]; 10] = [
     &["create", "mine"],
     &["adopt", "mine"],
     &["rename", "demo", "mine"],
@@ -110,6 +110,7 @@ const CHANGES: [&[&str]; 9] = [
     &["disable", "demo"],
     &["enable", "off"],
     &["revoke", "demo", "--yes"],
+    &["rotate", "demo"],
     &["scopes", "define", "admin"],
     &["settings", "prefix", "evil"],
 ];

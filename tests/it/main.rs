@@ -19,6 +19,7 @@ mod hygiene;
 mod init;
 mod list;
 mod processes;
+mod readme;
 mod rename;
 mod settings;
 mod show;

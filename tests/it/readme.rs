@@ -147,7 +147,7 @@ fn shell(home: &Path, program: &str) -> Command {
 
 /// Lines with what differs from run to run put into classes.
 fn lines(text: &str) -> Vec<String> {
-    text.lines().map(|line| same(line)).collect()
+    text.lines().map(same).collect()
 }
 
 fn same(line: &str) -> String {

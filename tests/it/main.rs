@@ -25,6 +25,7 @@ mod init;
 mod list;
 mod model;
 mod processes;
+mod readme;
 mod rename;
 mod revoke;
 mod scopes;

@@ -1,0 +1,190 @@
+//! The README: its examples run, its exit codes are the program's, its promises have their tests.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::support::{have, program_path};
+
+const README: &str = include_str!("../../README.md");
+const ERROR: &str = include_str!("../../src/error.rs");
+/// Where the README says that the reader is at home.
+const HOME: &str = "/home/ann";
+
+#[test]
+fn the_script_runs_and_leaves_a_revoked_token() {
+    let home = home();
+    let scripts = blocks("bash");
+    assert_eq!(scripts.len(), 1);
+    let path = home.path().join("script");
+    std::fs::write(&path, &scripts[0]).expect("the script");
+    let done = shell(home.path(), "bash").arg(&path).stdin(Stdio::null()).output().expect("bash runs");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "", "no secret escapes the script");
+    let list = "tokenctl list --all --columns name,status,scopes; tokenctl scopes list --json | grep -c events:write";
+    let left = shell(home.path(), "sh").args(["-c", list]).output().expect("sh runs");
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "nightly-export\trevoked\tevents:read\n1\n");
+}
+
+/// All transcripts are one session at one terminal, 80 columns wide.
+#[test]
+fn the_transcripts_are_what_a_terminal_shows() {
+    if !have("script") {
+        return;
+    }
+    let home = home();
+    let legacy = "sk_live_0123456789abcdefghijklmnopqrstuvwxyz\n";
+    std::fs::write(home.path().join("legacy.txt"), legacy).expect("a secret from elsewhere");
+    let expected = blocks("console").concat();
+    let mut session = String::from("stty cols 80 rows 24\n");
+    for line in expected.lines() {
+        if let Some(command) = line.strip_prefix("$ ") {
+            session.push_str(&format!("cat <<'.'\n{line}\n.\n{command}\n"));
+        }
+    }
+    std::fs::write(home.path().join("session"), session).expect("the session");
+    // At the end of its input `script` would type a Ctrl-D into the session.
+    let mut child = shell(home.path(), "script")
+        .args(["-qec", "sh session", "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script runs");
+    let mut shown = String::new();
+    child.stdout.take().expect("a pipe").read_to_string(&mut shown).expect("UTF-8");
+    child.wait().expect("it ends");
+    let shown = shown.replace('\r', "").replace(&*home.path().to_string_lossy(), HOME);
+    let (expected, shown) = (lines(&expected), lines(&shown));
+    for (at, line) in expected.iter().enumerate() {
+        assert_eq!(shown.get(at), Some(line), "{:#?}", shown.get(at.saturating_sub(6)..=at));
+    }
+    assert_eq!(shown.len(), expected.len(), "{:#?}", shown.get(expected.len()..));
+}
+
+#[test]
+fn the_exit_codes_are_those_of_the_program() {
+    let code_of = |text: &str| {
+        let quoted = text.split('"').skip(1).step_by(2);
+        quoted.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (_, exits) = ERROR.split_once("pub fn exit(&self)").expect("the match");
+    let (exits, _) = exits.split_once("_ => 6").expect("its last arm");
+    let mut known = Vec::new();
+    for arm in exits.lines().filter(|line| line.contains("=>") && line.contains('"')) {
+        let exit = arm.trim_end_matches(',').rsplit(' ').next().expect("a number");
+        known.extend(code_of(arm).into_iter().map(|code| (code, exit.to_owned())));
+    }
+    assert!(known.len() > 10, "{known:?}");
+    let (_, codes) = ERROR.split_once("pub fn code(&self)").expect("the match");
+    let (codes, _) = codes.split_once("pub fn exit").expect("its end");
+    for code in code_of(codes) {
+        if known.iter().all(|(known, _)| *known != code) {
+            known.push((code, "6".to_owned()));
+        }
+    }
+    let mut told = Vec::new();
+    for row in README
+        .lines()
+        .skip_while(|line| *line != "## Exit codes")
+        .take_while(|line| *line != "## What is stored")
+    {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        if let [_, exit, _, codes, _] = cells[..] {
+            let codes = codes.split('`').skip(1).step_by(2);
+            told.extend(
+                codes.filter(|code| *code != "--json").map(|code| (code.to_owned(), exit.to_owned())),
+            );
+        }
+    }
+    known.sort();
+    told.sort();
+    assert_eq!(told, known);
+}
+
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let mut promises = 0;
+    for row in README.lines().filter(|line| line.contains("| `tests/it/")) {
+        let names: Vec<&str> = row.split('`').collect();
+        let [.., file, _, test, _] = names[..] else { panic!("{row}") };
+        let source =
+            std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_default();
+        assert!(source.contains(&format!("fn {test}(")), "there is no `{test}` in {file}");
+        promises += 1;
+    }
+    assert!(promises > 15);
+}
+
+/// The blocks of a language, in order.
+fn blocks(language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = README;
+    while let Some((_, after)) = rest.split_once(&format!("\n```{language}\n")) {
+        let (block, after) = after.split_once("\n```\n").expect("the end of the block");
+        found.push(format!("{block}\n"));
+        rest = after;
+    }
+    assert!(!found.is_empty(), "no {language}");
+    found
+}
+
+fn home() -> TempDir {
+    tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory")
+}
+
+/// A program in a home of its own that finds `tokenctl`.
+fn shell(home: &Path, program: &str) -> Command {
+    let bin = program_path().parent().expect("its directory");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program);
+    command.env_clear().current_dir(home).env("HOME", home).env("PATH", format!("{}:{path}", bin.display()));
+    command.env("TZ", "UTC").env("TERM", "xterm").env("NO_COLOR", "1");
+    command
+}
+
+/// Lines with what differs from run to run put into classes.
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(same).collect()
+}
+
+fn same(line: &str) -> String {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "_:-…".contains(c);
+    let mut text = String::new();
+    for piece in line.split_inclusive(|c| !is_part(c)) {
+        let word = piece.trim_end_matches(|c| !is_part(c));
+        text.push_str(class(word));
+        text.push_str(&piece[word.len()..]);
+    }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut words = words.join(" ");
+    for unit in ["second", "seconds"] {
+        for n in 1..=60 {
+            words = words.replace(&format!("{n} {unit} ago"), "just now");
+        }
+    }
+    if let Some((start, _)) = words.split_once(" by ").filter(|_| words.starts_with("created <time>")) {
+        return format!("{start} by <login>");
+    }
+    match words.strip_prefix("<time> ").map(|event| event.split(' ').collect::<Vec<_>>()) {
+        Some(mut event) if event.len() > 1 => {
+            event[1] = "<login>";
+            format!("<time> {}", event.join(" "))
+        }
+        _ => words,
+    }
+}
+
+fn class(word: &str) -> &str {
+    let bytes = word.as_bytes();
+    let id = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    match bytes.len() {
+        12 if bytes.iter().all(id) => "<id>",
+        20 if bytes[10] == b'T' && bytes[19] == b'Z' => "<time>",
+        _ if word.starts_with("tkn_") && word.ends_with('…') => "<hint>",
+        len if len > 64 && word[..len - 64].ends_with(':') => "<head>",
+        _ => word,
+    }
+}

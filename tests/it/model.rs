@@ -237,7 +237,8 @@ impl Run {
                 let args: Vec<&str> =
                     ["edit", &id].into_iter().chain(args.iter().map(String::as_str)).collect();
                 let given = args.len() > 2;
-                if self.change(open && given, &args, "").is_some() {
+                let in_order = token.start.zip(end).is_none_or(|(start, end)| start < end);
+                if self.change(open && given && in_order, &args, "").is_some() {
                     self.model.tokens[at].end = end;
                 }
             }

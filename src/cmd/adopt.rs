@@ -16,7 +16,7 @@ use crate::domain::secret::Secret;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::Clock;
 use crate::error::Error;
-use crate::store::{Store, StoreError};
+use crate::store::{Parts, Store, StoreError};
 
 /// The fewest bits that a secret made elsewhere may have.
 const LEAST_BITS: f64 = 128.0;
@@ -91,7 +91,7 @@ impl Adopt {
         args.ask_scopes(app, &catalogue)?;
         let machine = &*app.ctx.machine;
         store.write(machine as &dyn Clock, author, |tx| {
-            if tx.presented(&secret.hash(), tx.now)?.is_some() {
+            if tx.presented(&secret.hash(), tx.now, Parts::ALL)?.is_some() {
                 let known = Invalid::new("the store knows this secret already")
                     .hint("`tokenctl verify` says whose it is");
                 return Err(Error::Policy(known).into());

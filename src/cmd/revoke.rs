@@ -13,7 +13,7 @@ use crate::domain::event::Action;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::when::Timestamp;
 use crate::error::Error;
-use crate::store::Store;
+use crate::store::{Parts, Store};
 
 #[derive(Args)]
 pub struct Revoke {
@@ -56,7 +56,7 @@ impl Revoke {
 
 /// The token that a secret belongs to.
 fn of_secret(store: &Store, hash: &SecretHash, now: Timestamp) -> Result<Selection, Error> {
-    let found = store.read(|view| view.presented(hash, now))?;
+    let found = store.read(|view| view.presented(hash, now, Parts::ALL))?;
     let token = found.map(|found| found.token).filter(|token| token.is_visible(now));
     let unknown = || Error::NotFound { what: "token", name: "of this secret".to_owned(), nearest: None };
     Ok(Selection { tokens: vec![token.ok_or_else(unknown)?], by_filter: false })

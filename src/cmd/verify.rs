@@ -8,14 +8,14 @@ use zeroize::Zeroizing;
 
 use super::{App, Outcome, asking, keep_answer};
 use crate::domain::Invalid;
-use crate::domain::scope::Scope;
+use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::{INPUT_MAX, Secret};
 use crate::domain::text::SetLabel;
 use crate::domain::token::Role;
 use crate::domain::verdict::{Ask, Reason, judge};
 use crate::domain::when::{ClockWrong, Edge, Timestamp, When, Zone};
 use crate::error::Error;
-use crate::store::{Presented, StoreError};
+use crate::store::{Parts, Presented, StoreError};
 use crate::ui::json::VerdictDoc;
 
 /// A clock this far before a secret's creation is wrong, in seconds.
@@ -51,9 +51,15 @@ impl Verify {
 
         let store = app.open_to_read()?;
         let now = app.ctx.machine.now()?;
+        // What the answer does not depend on is not read.
+        let parts = Parts {
+            labels: app.json() || !ask.labels.is_empty(),
+            grants: app.json() || !ask.scopes.is_empty(),
+        };
         let (found, catalogue) = store.read(|view| {
-            let found = view.presented(&secret.hash(), now)?;
-            Ok::<_, StoreError>((found, view.catalogue()?))
+            let found = view.presented(&secret.hash(), now, parts)?;
+            let catalogue = if ask.scopes.is_empty() { Catalogue::default() } else { view.catalogue()? };
+            Ok::<_, StoreError>((found, catalogue))
         })?;
         let Some(found) = found else { return answer(app, Reason::Unknown, Vec::new(), None) };
         let created = found.secret().created_at;

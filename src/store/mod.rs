@@ -42,7 +42,7 @@ use open::{Access, Found};
 pub use open::{Location, PATIENCE};
 pub use schema::version;
 pub use sharing::Sharing;
-pub use tokens::Presented;
+pub use tokens::{Parts, Presented};
 use usage::Usage;
 
 use crate::domain::digest::{self, Digest};

@@ -194,6 +194,8 @@ pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
         conn.set_db_config(off, false)?;
     }
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
+    // Or each statement is prepared once more when its parameters are bound.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // No temporary files: what a reader sorts stays in memory.
     conn.execute_batch(
         "PRAGMA temp_store = MEMORY; PRAGMA synchronous = EXTRA; PRAGMA cell_size_check = ON",

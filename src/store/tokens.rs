@@ -27,6 +27,17 @@ impl Presented {
     }
 }
 
+/// What of a token is needed, where a look-up must be fast; what is not is empty.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts {
+    pub labels: bool,
+    pub grants: bool,
+}
+
+impl Parts {
+    pub const ALL: Parts = Parts { labels: true, grants: true };
+}
+
 impl View<'_> {
     /// One token by its row.
     pub fn token(&self, row: i64, now: Timestamp) -> Result<Token, StoreError> {
@@ -36,6 +47,13 @@ impl View<'_> {
 
     /// The tokens of these rows, in their order; rows that are gone are left out. `now` bounds the times of use.
     pub fn tokens(&self, rows: &[i64], now: Timestamp) -> Result<Vec<Token>, StoreError> {
+        self.load(rows, now, Parts::ALL)
+    }
+
+    fn load(&self, rows: &[i64], now: Timestamp, parts: Parts) -> Result<Vec<Token>, StoreError> {
+        // No row is a page of none.
+        let (labelled, granted) =
+            (if parts.labels { rows } else { &[] }, if parts.grants { rows } else { &[] });
         let mut found: HashMap<i64, Token> = HashMap::with_capacity(rows.len());
         let columns =
             "SELECT row, id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
@@ -45,14 +63,14 @@ impl View<'_> {
             found.insert(token.row, token);
             Ok(())
         })?;
-        self.each("SELECT token, key, value FROM label", "token", "token, key", rows, |row| {
+        self.each("SELECT token, key, value FROM label", "token", "token, key", labelled, |row| {
             if let Some(token) = found.get_mut(&row.get(0)?) {
                 token.labels.insert(row.get(1)?, row.get(2)?);
             }
             Ok(())
         })?;
         let grants = "SELECT g.token, g.row, g.scope, s.name FROM granted g JOIN scope s ON s.row = g.scope";
-        self.each(grants, "g.token", "g.token", rows, |row| {
+        self.each(grants, "g.token", "g.token", granted, |row| {
             if let Some(token) = found.get_mut(&row.get(0)?) {
                 let mut grant = Grant { row: row.get(1)?, scope: row.get(3)?, last_asked_at: None };
                 let tag = scope_tag(&token.id, &grant.scope);
@@ -89,6 +107,7 @@ impl View<'_> {
         mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), StoreError> {
         let (test, keys): (_, Box<dyn ToSql>) = match rows {
+            [] => return Ok(()),
             [row] => ("= ?1", Box::new(*row)),
             rows => {
                 let list: Vec<String> = rows.iter().map(i64::to_string).collect();
@@ -167,11 +186,16 @@ impl View<'_> {
     }
 
     /// The secret of this hash, compared once more in constant time.
-    pub fn presented(&self, hash: &SecretHash, now: Timestamp) -> Result<Option<Presented>, StoreError> {
+    pub fn presented(
+        &self,
+        hash: &SecretHash,
+        now: Timestamp,
+        parts: Parts,
+    ) -> Result<Option<Presented>, StoreError> {
         let sql = "SELECT token FROM secret WHERE hash = ?1";
         let run = || self.conn().prepare_cached(sql)?.query_row([hash], |row| row.get(0)).optional();
         let Some(row) = self.ok(run())? else { return Ok(None) };
-        let token = self.token(row, now)?;
+        let Some(token) = self.load(&[row], now, parts)?.pop() else { return Ok(None) };
         let index = token.secrets.iter().position(|secret| secret.hash == *hash);
         Ok(index.map(|index| Presented { token, index }))
     }

@@ -82,7 +82,7 @@ impl FilterArgs {
     }
 }
 
-/// The tokens of a change: names or filters, never both.
+// No doc comment: clap would show it as the help of the verbs. Names or filters, never both.
 #[derive(Args)]
 pub struct TargetArgs {
     /// The tokens, by name or id
@@ -94,7 +94,7 @@ pub struct TargetArgs {
     pub rehearsal: RehearsalArgs,
 }
 
-/// How to be sure of a selection.
+// How to be sure of a selection; no doc comment for the same reason.
 #[derive(Args)]
 pub struct RehearsalArgs {
     /// Show what would be changed, and change nothing

@@ -64,15 +64,15 @@ enum Life {
 
 fn life() -> impl Strategy<Value = Life> {
     prop_oneof![
-        (1..20 * DAY).prop_map(Life::Ttl),
-        (1..20 * DAY).prop_map(Life::Until),
+        (1..40 * DAY).prop_map(Life::Ttl),
+        (1..40 * DAY).prop_map(Life::Until),
         Just(Life::Endless),
         Just(Life::Default),
     ]
 }
 
 fn start() -> impl Strategy<Value = Option<i64>> {
-    prop::option::weighted(0.4, 0..5 * DAY)
+    prop::option::weighted(0.2, 0..5 * DAY)
 }
 
 fn label() -> impl Strategy<Value = Option<u8>> {
@@ -88,15 +88,16 @@ fn of_token() -> impl Strategy<Value = OfToken> {
         2 => life().prop_map(OfToken::Live),
         1 => start().prop_map(OfToken::Start),
         1 => label().prop_map(OfToken::Label),
-        1 => (1u8..16).prop_map(OfToken::Add),
-        1 => (1u8..16).prop_map(OfToken::Remove),
-        1 => (1u8..16).prop_map(OfToken::Set),
+        1 => scopes().prop_map(OfToken::Add),
+        1 => scopes().prop_map(OfToken::Remove),
+        1 => scopes().prop_map(OfToken::Set),
     ]
 }
 
 fn of_scope() -> impl Strategy<Value = OfScope> {
     prop_oneof![
-        2 => (0u8..16).prop_map(OfScope::Include),
+        4 => scopes().prop_map(OfScope::Include),
+        1 => Just(OfScope::Include(0)),
         1 => any::<bool>().prop_map(|withdraw| OfScope::Retire { withdraw }),
         1 => Just(OfScope::Reopen),
     ]
@@ -104,13 +105,36 @@ fn of_scope() -> impl Strategy<Value = OfScope> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        5 => (life(), start(), label(), 1u8..16, any::<bool>())
+        5 => (life(), start(), label(), scopes(), any::<bool>())
             .prop_map(|(life, start, label, scopes, adopt)| Step::Create { life, start, label, scopes, adopt }),
         13 => (0usize..12, of_token()).prop_map(|(token, step)| Step::Token(token, step)),
-        4 => (0..SCOPES.len(), of_scope()).prop_map(|(scope, step)| Step::Scope(scope, step)),
-        2 => (0..3 * DAY).prop_map(Step::Wait),
-        3 => (0usize..3, -1i64..=1).prop_map(|(boundary, beside)| Step::WaitFor { boundary, beside }),
+        8 => (0..SCOPES.len(), of_scope()).prop_map(|(scope, step)| Step::Scope(scope, step)),
+        1 => (0..3 * DAY).prop_map(Step::Wait),
+        2 => (0usize..3, -1i64..=1).prop_map(|(boundary, beside)| Step::WaitFor { boundary, beside }),
     ]
+}
+
+/// What the verifier asks for after a step.
+#[derive(Debug, Clone)]
+struct Asked {
+    scopes: u8,
+    label: Option<u8>,
+    /// At the next instant at which an answer changes.
+    later: bool,
+}
+
+fn asked() -> impl Strategy<Value = Asked> {
+    let some = prop_oneof![1 => Just(0), 3 => scopes()];
+    (some, prop::option::weighted(0.2, 0u8..2), any::<bool>()).prop_map(|(scopes, label, later)| Asked {
+        scopes,
+        label,
+        later,
+    })
+}
+
+/// More often one scope than several.
+fn scopes() -> impl Strategy<Value = u8> {
+    prop_oneof![2 => (0..SCOPES.len()).prop_map(|at| 1 << at), 1 => 1u8..16]
 }
 
 fn members(bits: u8) -> BTreeSet<usize> {
@@ -307,32 +331,36 @@ impl Pair {
         }
     }
 
-    /// Asks for every secret: plainly, or with a scope, a label and perhaps for another time.
-    fn compare(&self, asked: usize, label: u8) {
+    /// Asks for every secret: plainly, or with scopes, a label or for another time.
+    fn compare(&self, asked: &Asked) {
         let now = self.world.now();
-        let later = self.model.boundaries(now).get(asked % 2).copied();
-        let at = later.map(|it| format!("--at={}s", it - now));
-        let (scope, env) = (format!("--scope={}", SCOPES[asked]), format!("--label=env={label}"));
-        for (place, token) in self.model.tokens.iter().enumerate() {
-            let (reason, args) = if (place + asked).is_multiple_of(2) {
-                (self.model.reason(token, now, None, None), Vec::new())
-            } else {
-                let reason = self.model.reason(token, later.unwrap_or(now), Some(asked), Some(label));
-                (reason, [&*scope, &env].into_iter().chain(at.as_deref()).collect())
-            };
-            assert_eq!(self.verdict(&token.secret, &args), reason, "{args:?} {token:?} at {now}");
+        let later = asked.later.then(|| self.model.boundaries(now).first().copied()).flatten();
+        let scopes = members(asked.scopes);
+        let mut args: Vec<String> =
+            asked.label.map(|label| format!("--label=env={label}")).into_iter().collect();
+        args.extend(later.map(|it| format!("--at={}s", it - now)));
+        args.extend((!scopes.is_empty()).then(|| format!("--scope={}", list(&scopes))));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        for token in &self.model.tokens {
+            let verdict = self.verdict(&token.secret, &args);
+            let reason = self.model.reason(token, later.unwrap_or(now), &scopes, asked.label);
+            assert_eq!(verdict["reason"], reason, "{args:?} {token:?} at {now}");
+            if reason == "scope_missing" {
+                let missing: Vec<_> = verdict["missing_scopes"].as_array().into_iter().flatten().collect();
+                let expected = self.model.missing(token, &scopes);
+                assert_eq!(missing, expected.iter().map(|at| SCOPES[*at]).collect::<Vec<_>>(), "{token:?}");
+            }
         }
-        assert_eq!(self.verdict("a-secret-that-nobody-has-made", &[&scope]), "unknown");
-        assert_eq!(self.verdict("malformed", &[&scope]), "malformed");
+        assert_eq!(self.verdict("a-secret-that-nobody-has-made", &args)["reason"], "unknown");
+        assert_eq!(self.verdict("malformed", &args)["reason"], "malformed");
     }
 
-    fn verdict(&self, secret: &str, args: &[&str]) -> String {
+    fn verdict(&self, secret: &str, args: &[&str]) -> Value {
         let ran = self.world.run_with(&[&["verify", "--json"], args].concat(), secret.as_bytes());
         let document = ran.json();
-        let reason = document["reason"].as_str().expect("a reason").to_owned();
-        assert_eq!(ran.code, if reason == "valid" { 0 } else { 3 });
-        assert_eq!(document["valid"], reason == "valid");
-        reason
+        let valid = document["reason"] == "valid";
+        assert_eq!((ran.code, &document["valid"]), (if valid { 0 } else { 3 }, &Value::Bool(valid)));
+        document
     }
 }
 
@@ -340,11 +368,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn verify_answers_as_the_model_does(steps in vec((step(), 0usize..4, 0u8..2), 25)) {
+    fn verify_answers_as_the_model_does(steps in vec((step(), asked()), 30)) {
         let mut pair = Pair::new();
-        for (step, asked, label) in &steps {
+        for (step, asked) in &steps {
             pair.take(step);
-            pair.compare(*asked, *label);
+            pair.compare(asked);
         }
         pair.world.run(&["doctor"]).ok();
     }

@@ -41,8 +41,13 @@ impl Model {
         scopes.is_disjoint(&self.retired)
     }
 
+    /// What of the scopes asked for is not held.
+    pub fn missing(&self, token: &Token, asked: &BTreeSet<usize>) -> BTreeSet<usize> {
+        asked - &self.reach(&token.scopes)
+    }
+
     /// What `verify` must answer at an instant.
-    pub fn reason(&self, token: &Token, at: i64, scope: Option<usize>, label: Option<u8>) -> &'static str {
+    pub fn reason(&self, token: &Token, at: i64, asked: &BTreeSet<usize>, label: Option<u8>) -> &'static str {
         if token.revoked {
             "revoked"
         } else if token.disabled {
@@ -51,7 +56,7 @@ impl Model {
             "expired"
         } else if token.start.is_some_and(|start| at < start) {
             "not_yet_valid"
-        } else if scope.is_some_and(|scope| !self.reach(&token.scopes).contains(&scope)) {
+        } else if !self.missing(token, asked).is_empty() {
             "scope_missing"
         } else if label.is_some_and(|label| token.label != Some(label)) {
             "label_mismatch"

@@ -56,12 +56,13 @@ impl Adopt {
             Err(Halt::Error(err)) => return Err(err),
         };
         let now = token.created_at;
+        let note =
+            format!("adopted `{}` ({}), {}", token.name, token.id, end_in_words(token.expires_at(), now));
+        let done = present::one(app, &store, &token, true, now, &note)?;
         if self.token.by_default() && token.lifetime != Lifetime::Endless {
             app.talk().note(&default_lifetime(&token));
         }
-        let note =
-            format!("adopted `{}` ({}), {}", token.name, token.id, end_in_words(token.expires_at(), now));
-        present::one(app, &store, &token, true, now, &note)
+        Ok(done)
     }
 
     fn secret(&self, app: &mut App<'_>) -> Result<Secret, Error> {

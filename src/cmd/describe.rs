@@ -133,7 +133,7 @@ impl TokenArgs {
             None => settings.default_ttl.map_or(Lifetime::Endless, Lifetime::Ttl),
         };
         let end = admitted_end(lifetime, settings, now)?;
-        in_order(lifetime, self.rotate_every, self.grace.unwrap_or(settings.grace))?;
+        in_order(lifetime, self.rotate_every, self.grace, settings.grace)?;
         let not_before = self.not_before.map(|start| start.resolve(now, end, machine)).transpose()?.flatten();
         let token = Token {
             row: 0,

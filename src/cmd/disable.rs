@@ -19,6 +19,7 @@ pub struct Disable {
 
 impl Disable {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        self.targets.check()?;
         let many = Many {
             action: Action::Disable,
             done: "disabled",

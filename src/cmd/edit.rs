@@ -169,7 +169,7 @@ impl Edit {
             let never = format!("`{}` would end at {end}, before it is good at {start}", token.name);
             return Err(Invalid::new(never).hint("a later end, or an earlier `--not-before`").into());
         }
-        in_order(token.lifetime, token.rotate_every, token.grace.unwrap_or(settings.grace))?;
+        in_order(token.lifetime, token.rotate_every, token.grace, settings.grace)?;
         demanded(token, settings)?;
         Ok(*token != before)
     }

@@ -19,6 +19,7 @@ pub struct Enable {
 
 impl Enable {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        self.targets.check()?;
         let many = Many {
             action: Action::Enable,
             done: "enabled",

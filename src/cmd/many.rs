@@ -60,9 +60,10 @@ impl Many<'_> {
     }
 
     fn rehearse(&self, tokens: &[Token], now: Timestamp) -> Result<Vec<Done>, Error> {
+        // A rehearsal shows the tokens as they are.
         let one = |token: &Token| {
-            let mut token = token.clone();
-            (self.apply)(&mut token, now).map(|changed| Done { token, changed, error: None })
+            let changed = (self.apply)(&mut token.clone(), now)?;
+            Ok(Done { token: token.clone(), changed, error: None })
         };
         tokens.iter().map(one).collect()
     }

@@ -41,6 +41,7 @@ impl Revoke {
         };
         let rehearsal = &self.targets.rehearsal;
         let Some(path) = &self.secret_file else {
+            self.targets.check()?;
             return many.run(app, &self.change, rehearsal, |store, now| self.targets.select(store, now));
         };
         if !self.targets.is_empty() {

@@ -77,8 +77,7 @@ impl Rotate {
     ) -> Result<Outcome, Error> {
         match self.rotate(app, store, author, token, &self.sink) {
             Ok(token) => {
-                let said = format!("rotated `{}` ({}), {}", token.name, token.id, Self::in_words(&token));
-                sink::answer(app, store, &self.sink, &token, &[said])?;
+                sink::answer(app, store, &self.sink, &token, &Self::said(&token))?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
@@ -94,28 +93,34 @@ impl Rotate {
         Ok(Outcome::Done)
     }
 
-    /// The new end, and that of the secret before.
-    fn in_words(token: &Token) -> String {
+    /// What a person wants to know of it: the new end, and that of the secret before.
+    fn said(token: &Token) -> [String; 2] {
         let now = delivered_at(token);
         let new = end_in_words(token.expires_at(), now);
         let previous = token.secrets.iter().rev().find(|secret| secret.role() == Role::Previous);
-        match previous {
-            Some(previous) if !previous.is_over(now) => {
-                format!("{new}; the previous secret {}", end_in_words(previous.expires_at, now))
-            }
-            _ => format!("{new}; the previous secret has ended"),
-        }
+        let old = match previous {
+            Some(previous) if !previous.is_over(now) => end_in_words(previous.expires_at, now),
+            _ => "has ended".to_owned(),
+        };
+        [format!("rotated `{}` ({}), {new}", token.name, token.id), format!("the previous secret {old}")]
     }
 
     fn several(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let rehearsal = &self.targets.rehearsal;
+        if !(self.due && self.targets.is_empty()) {
+            self.targets.check()?;
+        }
         if !rehearsal.dry_run && self.out_dir.is_none() && self.sink.exec.is_none() {
-            let bad = Invalid::new("several secrets cannot go to one place")
+            let bad = Invalid::new("each of several secrets needs a place of its own")
                 .hint("`--out-dir DIR` or `--exec COMMAND`");
             return Err(bad.into());
         }
         if self.sink.force && self.out_dir.is_none() {
             return Err(Invalid::new("`--force` without a file to replace").hint("`--out-dir DIR`").into());
+        }
+        if let Some(dir) = &self.out_dir {
+            // A mistyped directory shows at the first run, not when something is due.
+            deliver::check_directory(dir).map_err(deliver::DeliverError::from)?;
         }
         let author = self.change.author(app);
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
@@ -214,7 +219,7 @@ impl Rotate {
         let expires_at = self.end(&token, &settings, now, machine)?;
         let grace = self.grace.or(token.grace).unwrap_or(settings.grace);
         if self.grace.is_some() {
-            in_order(token.lifetime, token.rotate_every, grace)?;
+            in_order(token.lifetime, token.rotate_every, None, grace)?;
         }
         Ok(Begun { token: token.row, expires_at, grace: (!self.now).then_some(grace) })
     }

@@ -422,6 +422,7 @@ impl Retire {
         let note = match (changed, from.len()) {
             (false, _) => format!("`{}` already is retired", self.scope),
             (true, 0) => format!("retired `{}`", self.scope),
+            (true, 1) => format!("retired `{}`, withdrawn from 1 token", self.scope),
             (true, tokens) => format!("retired `{}`, withdrawn from {tokens} tokens", self.scope),
         };
         answer(app, &store, &entry, changed, Some(&from), &note)

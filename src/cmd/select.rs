@@ -149,14 +149,20 @@ impl TargetArgs {
     }
 
     pub fn select(&self, store: &Store, now: Timestamp) -> Result<Selection, Error> {
-        let filter = self.filter.filter();
-        match (self.names.is_empty(), filter.is_empty()) {
-            (false, false) => Err(Invalid::new("names and filters together").hint("either of them").into()),
+        if self.names.is_empty() {
+            return by_filter(store, &self.filter.filter(), now);
+        }
+        Ok(Selection { tokens: named(&self.names, store, now)?, by_filter: false })
+    }
+
+    /// Fails unless there are names or filters, and not both. Asked before the store is opened.
+    pub fn check(&self) -> Result<(), Invalid> {
+        match (self.names.is_empty(), self.filter.filter().is_empty()) {
+            (false, false) => Err(Invalid::new("names and filters together").hint("either of them")),
             (true, true) => {
-                Err(Invalid::new("no token is named").hint("NAME, or a filter like `--owner WHO`").into())
+                Err(Invalid::new("no token is named").hint("NAME, or a filter like `--owner WHO`"))
             }
-            (false, true) => Ok(Selection { tokens: named(&self.names, store, now)?, by_filter: false }),
-            (true, false) => by_filter(store, &filter, now),
+            _ => Ok(()),
         }
     }
 }

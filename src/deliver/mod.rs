@@ -30,6 +30,7 @@ pub use env_file::{EnvFile, Variable};
 pub use file::OutFile;
 pub use recover::{Fate, abandon, fate, recover};
 pub use stdout::{Form, Stdout};
+pub use target::check_directory;
 
 /// An heir that is not confirmed by then never will be.
 const DEADLINE: Span = Span::minutes(10);

@@ -21,6 +21,11 @@ pub struct Target {
     dir: PathBuf,
 }
 
+/// Whether files in this directory can take secrets.
+pub fn check_directory(dir: &Path) -> Result<(), Refusal> {
+    Target::new(&dir.join("NAME")).map(drop)
+}
+
 /// What a target was when it was looked at.
 pub struct Seen {
     meta: Option<Metadata>,

@@ -50,9 +50,23 @@ impl Lifetime {
 }
 
 /// `grace` < `rotate-every` < `ttl`: a secret must be replaced before it ends, and its predecessor be gone by the
-/// next turn. `grace` is the one in force, the token's own or the store's.
-pub fn in_order(lifetime: Lifetime, rotate_every: Option<Span>, grace: Span) -> Result<(), Invalid> {
-    let Some(every) = rotate_every else { return Ok(()) };
+/// next turn. The grace in force is the token's own or the store's; without a rotation only its own is held to that.
+pub fn in_order(
+    lifetime: Lifetime,
+    rotate_every: Option<Span>,
+    own_grace: Option<Span>,
+    default_grace: Span,
+) -> Result<(), Invalid> {
+    let Some(every) = rotate_every else {
+        return match (own_grace, lifetime) {
+            (Some(grace), Lifetime::Ttl(ttl)) if grace >= ttl => {
+                Err(Invalid::new(format!("the grace ({grace}) is not shorter than the lifetime ({ttl})"))
+                    .hint("a shorter `--grace` or a longer `--ttl`"))
+            }
+            _ => Ok(()),
+        };
+    };
+    let grace = own_grace.unwrap_or(default_grace);
     if every.is_zero() {
         return Err(Invalid::new("a rotation every 0 seconds").hint("`--rotate-every 30d`"));
     }
@@ -98,13 +112,14 @@ mod tests {
     #[test]
     fn grace_rotation_and_lifetime_keep_their_order() {
         let ok = |ttl, every: u16, grace| {
-            in_order(Lifetime::Ttl(Span::days(ttl)), Some(Span::days(every)), Span::days(grace))
+            in_order(Lifetime::Ttl(Span::days(ttl)), Some(Span::days(every)), None, Span::days(grace))
         };
         assert!(ok(90, 30, 1).is_ok());
         assert!(ok(90, 30, 30).is_err());
         assert!(ok(30, 30, 1).is_err());
         assert!(ok(30, 0, 0).is_err());
-        assert!(in_order(Lifetime::Endless, Some(Span::days(30)), Span::days(1)).is_ok());
-        assert!(in_order(Lifetime::Ttl(Span::hours(1)), None, Span::days(1)).is_ok());
+        assert!(in_order(Lifetime::Endless, Some(Span::days(30)), None, Span::days(1)).is_ok());
+        assert!(in_order(Lifetime::Ttl(Span::hours(1)), None, None, Span::days(1)).is_ok());
+        assert!(in_order(Lifetime::Ttl(Span::hours(1)), None, Some(Span::hours(1)), Span::days(1)).is_err());
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::support::{DAY, MINUTE, START, World, run};
+use crate::support::{DAY, MINUTE, START, World};
 
 /// Whose clock agrees with that of real processes.
 fn at_real_time() -> World {
@@ -52,7 +52,7 @@ fn world() -> World {
 
 fn killed_while_delivering(world: &World) {
     let (_reader, mut writer) = std::io::pipe().expect("a pipe");
-    writer.write_all(&[b'x'; 64 << 10]).expect("the pipe holds that much");
+    writer.write_all(&vec![b'x'; 64 << 10]).expect("the pipe holds that much");
     let mut command = world.program();
     command
         .args(["create", "stuck", "--all-scopes"])
@@ -226,12 +226,14 @@ fn no_flipped_bit_goes_unseen_or_makes_it_panic() {
     world.run(&["doctor"]).ok();
 }
 
+type Spoil<'a> = &'a dyn Fn(&World);
+
 #[test]
 fn a_finding_has_its_code_and_says_whether_it_can_be_mended() {
     let chmod =
         |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
     let touch = |path: &Path| std::fs::write(path, "").expect("a file");
-    let cases: [(&str, bool, &dyn Fn(&World)); 9] = [
+    let cases: [(&str, bool, Spoil); 9] = [
         ("permissions", true, &|world| chmod(&world.database(), 0o666)),
         ("permissions", true, &|world| chmod(&world.store(), 0o777)),
         ("leftover", true, &|world| touch(&world.store().join("tokens.db.new-abc"))),
@@ -311,7 +313,7 @@ fn looking_changes_no_byte() {
         let code = world.run(args).code;
         assert!([0, 3].contains(&code), "{args:?} {code}");
         assert_eq!(world.bytes(), before, "{args:?}");
-        let real = run(world.program().args(args), b"");
+        let real = world.real(args, b"");
         assert_eq!(real.code, code, "{args:?} {}", real.err);
         assert_eq!(world.bytes(), before, "{args:?}");
     }

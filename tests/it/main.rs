@@ -20,6 +20,7 @@ mod init;
 mod list;
 mod processes;
 mod rename;
+mod rotate;
 mod settings;
 mod show;
 mod store;

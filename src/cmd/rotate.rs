@@ -13,7 +13,7 @@ use super::select::{TargetArgs, named};
 use super::sink::{self, SinkArgs, delivered_at};
 use super::{App, Outcome};
 use crate::context::Machine;
-use crate::deliver::{self, Begun, Fate};
+use crate::deliver::{self, Begun, DeliverError, Fate};
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::{Lifetime, in_order};
@@ -168,15 +168,43 @@ impl Rotate {
         token: &Token,
         sink: &SinkArgs,
     ) -> Result<Token, Halt> {
+        let mut token = token.clone();
+        loop {
+            let rotated = self.rotate_as_seen(app, store, author, &token, sink);
+            let Err(Halt::Error(Error::Deliver(DeliverError::NotReplaced(_)))) = &rotated else {
+                return rotated;
+            };
+            // The file may hold a secret that another run has put there since the token was read.
+            let now = app.ctx.machine.now()?;
+            let again = store.read(|view| view.tokens(&[token.row], now))?.pop();
+            match again.filter(|again| again.id == token.id && hashes(again) != hashes(&token)) {
+                Some(again) => token = again,
+                None => return rotated,
+            }
+        }
+    }
+
+    fn rotate_as_seen(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        author: &Author,
+        token: &Token,
+        sink: &SinkArgs,
+    ) -> Result<Token, Halt> {
         if self.due && !token.is_due(app.ctx.machine.now()?) {
             return Err(Halt::Already(Box::new(token.clone())));
         }
-        let ours: Vec<SecretHash> = token.secrets.iter().map(|secret| secret.hash).collect();
         // The target of a rotation under way is read before the lock is taken.
         let fate = if self.take_over { deliver::fate(token) } else { Fate::Withdraw };
-        sink::hand_over(app, store, author, Action::Rotate, sink, &ours, |tx, machine| {
-            self.prepare(tx, token, fate, machine)
-        })
+        let rotated =
+            sink::hand_over(app, store, author, Action::Rotate, sink, &hashes(token), |tx, machine| {
+                self.prepare(tx, token, fate, machine)
+            });
+        if self.take_over && rotated.is_ok() {
+            deliver::clear(token);
+        }
+        rotated
     }
 
     /// Checks within the first transaction that the token may have another secret, and which end it gets.
@@ -242,6 +270,10 @@ impl Rotate {
             _ => Ok(end),
         }
     }
+}
+
+fn hashes(token: &Token) -> Vec<SecretHash> {
+    token.secrets.iter().map(|secret| secret.hash).collect()
 }
 
 fn under_way(token: &Token, delivery: &Delivery) -> Error {

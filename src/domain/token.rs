@@ -282,7 +282,7 @@ impl Token {
                         Some(grace) if role == Role::Current => {
                             secret.expires_at = bounded(secret.expires_at, now.plus(grace));
                         }
-                        Some(_) => {}
+                        Some(_) => secret.expires_at = bounded(secret.expires_at, None),
                     }
                 }
             }

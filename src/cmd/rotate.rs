@@ -135,8 +135,14 @@ impl Rotate {
         }
         let mut done = Vec::with_capacity(selection.tokens.len());
         let mut cut = None;
+        let mut interrupted = false;
         for token in selection.tokens {
-            let one = self.one_of_several(app, &store, &author, token);
+            let one = if interrupted {
+                Done { token, changed: false, error: None }
+            } else {
+                self.one_of_several(app, &store, &author, token)
+            };
+            interrupted |= one.error.as_ref().is_some_and(|err| err.code() == "interrupted");
             if one.changed && self.due && self.targets.names_none() && !app.json() {
                 // The rotation stands, whoever reads of it; the others go on.
                 cut = app.print(&format!("{}\n", one.token.name)).err().or(cut);

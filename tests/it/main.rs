@@ -23,6 +23,7 @@ mod rename;
 mod rotate;
 mod settings;
 mod show;
+mod sinks;
 mod store;
 mod streams;
 mod stuck;

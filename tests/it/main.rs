@@ -19,6 +19,7 @@ mod hygiene;
 mod init;
 mod list;
 mod processes;
+mod recovery;
 mod rename;
 mod rotate;
 mod settings;

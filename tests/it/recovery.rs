@@ -476,7 +476,8 @@ fn everything_that_can_be_mended_is() {
         assert!(after["findings"].as_array().expect("findings").iter().all(|it| it["repaired"] == true));
         assert_eq!(world.run(&["doctor"]).ok().out, "ok\n", "{case}");
         assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()), "{case}");
-        assert_eq!(mode(&world.database()), 0o600, "{case}");
+        // A database that its group can read is one that is shared.
+        assert_eq!(mode(&world.database()), if at == 4 { 0o640 } else { 0o600 }, "{case}");
         assert_eq!(mode(&world.store()), 0o700, "{case}");
         assert!(!world.store().join("usage.new-x").exists());
         // A fresh file of use does not claim to know the past.

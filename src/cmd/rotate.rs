@@ -131,7 +131,7 @@ impl Rotate {
             return many::show(app, &store, would, "rotated", now);
         }
         if selection.by_filter && !self.due && !selection.tokens.is_empty() {
-            many::ask(app, &store, Action::Rotate, &selection, now)?;
+            many::ask(app, &store, Action::Rotate, None, &selection, now)?;
         }
         let mut done = Vec::with_capacity(selection.tokens.len());
         let mut cut = None;

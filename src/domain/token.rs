@@ -198,6 +198,11 @@ impl Token {
         self.secrets.iter().find(|secret| secret.role() == Role::Current)
     }
 
+    /// Whether this is one of its superseded secrets.
+    pub fn is_previous(&self, hash: &SecretHash) -> bool {
+        self.secrets.iter().any(|secret| secret.hash == *hash && secret.role() == Role::Previous)
+    }
+
     /// The secret that the token is judged by: the current one, the heir while there is none.
     pub fn face(&self) -> Option<&StoredSecret> {
         self.current().or_else(|| self.heir())

@@ -51,7 +51,8 @@ impl Job {
 #[test]
 fn a_job_prints_what_it_rotated_and_nothing_when_nothing_is_due() {
     let job = Job::new();
-    let old = job.world.write("old", &fs::read_to_string(format!("{}/secrets/app", job.home)).expect("a file"));
+    let old =
+        job.world.write("old", &fs::read_to_string(format!("{}/secrets/app", job.home)).expect("a file"));
     let line = "tokenctl rotate --due --out-dir secrets";
     let ran = job.line(line).ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("app\nbackup\n", "rotated `app`\nrotated `backup`\n"));
@@ -59,7 +60,9 @@ fn a_job_prints_what_it_rotated_and_nothing_when_nothing_is_due() {
     assert_eq!(job.verify("secrets/backup"), "valid backup");
     assert_eq!(job.verify(&old), "valid app previous");
     // Cron sends a mail when there is anything to read.
-    for line in [line, "tokenctl rotate --due --out-dir secrets -q", "tokenctl rotate --due --out-dir nowhere"] {
+    for line in
+        [line, "tokenctl rotate --due --out-dir secrets -q", "tokenctl rotate --due --out-dir nowhere"]
+    {
         let ran = job.line(line).ok();
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""), "{line}");
     }
@@ -81,7 +84,8 @@ fn a_quiet_job_prints_names_only() {
 #[test]
 fn a_job_that_fails_says_what_and_why() {
     let job = Job::new();
-    fs::set_permissions(format!("{}/secrets/app", job.home), fs::Permissions::from_mode(0o644)).expect("a mode");
+    fs::set_permissions(format!("{}/secrets/app", job.home), fs::Permissions::from_mode(0o644))
+        .expect("a mode");
     let ran = job.line("tokenctl rotate --due --out-dir secrets").exit(7);
     assert_eq!(ran.out, "backup\n");
     let path = fs::canonicalize(format!("{}/secrets", job.home)).expect("a directory").join("app");
@@ -102,7 +106,11 @@ fn a_job_that_fails_says_what_and_why() {
     assert_eq!(job.verify("secrets/app"), "valid app");
     let ran = job.line("tokenctl rotate --due --out-dir missing").exit(7);
     assert_eq!(ran.out, "");
-    assert!(ran.err.contains("missing/app` cannot take a secret: its directory: No such file"), "{}", ran.err);
+    assert!(
+        ran.err.contains("missing/app` cannot take a secret: its directory: No such file"),
+        "{}",
+        ran.err
+    );
     // The next run does what is left, once the cause is gone.
     job.line("chmod 600 secrets/app && tokenctl rotate --due --out-dir secrets --quiet").ok();
     assert_eq!(job.verify("secrets/app"), "valid app");

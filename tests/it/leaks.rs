@@ -187,15 +187,19 @@ fn previous_ends_only_what_was_superseded() {
 
 #[test]
 fn what_is_said_of_previous_secrets_is_not_said_of_the_token() {
+    let (world, old, _) = rotated();
+    let ran = world.run_with(&["revoke", "--secret-file", "-", "-y"], old.as_bytes()).ok();
+    assert_eq!(ran.err, "revoked a previous secret of `demo`\n");
     let (mut world, old, _) = rotated();
     world.at_terminal(&[Answer::Yes]);
     let ran = world.run(&["revoke", "demo", "--previous"]).ok();
     assert_eq!(*world.asked.borrow(), ["revoke the previous secrets of `demo`?"]);
     assert_eq!(ran.err, "revoked the previous secrets of `demo`\n");
     let ran = world.run(&["revoke", "demo", "--previous"]).ok();
-    assert_eq!(ran.err, "`demo` has no previous secret; nothing was changed\n");
-    let ran = world.run_with(&["revoke", "--secret-file", "-", "-y"], old.as_bytes());
-    assert_eq!(ran.ok().err, "the secret of `demo` has ended already; nothing was changed\n");
+    assert_eq!(ran.err, "nothing of `demo` was left to be revoked\n");
+    let file = world.write("secret", &old);
+    let ran = world.run(&["revoke", "--secret-file", &file]);
+    assert_eq!(ran.ok().err, "nothing of `demo` was left to be revoked\n");
 }
 
 #[test]

@@ -409,7 +409,11 @@ fn a_delivery_that_was_never_finished_is_found_and_mended() {
     world.at_real_time(11 * MINUTE);
     let bytes = world.bytes();
     let ran = world.run(&["doctor"]).exit(3);
-    assert!(ran.out.starts_with("warning: leftover: the delivery of `demo`, under way since "), "{}", ran.out);
+    assert!(
+        ran.out.starts_with("warning: leftover: the delivery of `demo`, under way since "),
+        "{}",
+        ran.out
+    );
     assert!(ran.out.ends_with(" was never finished\n") && ran.out.lines().count() == 1, "{}", ran.out);
     let finding = |ran: &Ran| ran.json()["findings"][0].clone();
     let found = finding(&world.run(&["doctor", "--json"]).exit(3));
@@ -478,7 +482,7 @@ fn everything_that_can_be_mended_is() {
         assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()), "{case}");
         // A database that its group can read is one that is shared.
         assert_eq!(mode(&world.database()), if at == 4 { 0o640 } else { 0o600 }, "{case}");
-        assert_eq!(mode(&world.store()), 0o700, "{case}");
+        assert_eq!(mode(&world.store()) & 0o022, 0, "{case}");
         assert!(!world.store().join("usage.new-x").exists());
         // A fresh file of use does not claim to know the past.
         if code == "usage" && at != 1 {

@@ -589,10 +589,8 @@ fn one_that_fails_does_not_stop_the_others() {
             let ran = world.run(&args).exit(5);
             assert_eq!(ran.out, "a\nc\n");
             let path = fs::canonicalize(&dir).unwrap().join("b");
-            let why = format!(
-                "`{}` exists and holds no secret of this token; nothing was changed",
-                path.display()
-            );
+            let why =
+                format!("`{}` exists and holds no secret of this token; nothing was changed", path.display());
             let expected = format!(
                 "rotated `a`\nerror: `b`: {why}\nhint: `--force` replaces what it holds\nrotated `c`\n\
                  error: 1 of 3 tokens could not be rotated; the first: {why}\n\
@@ -793,7 +791,10 @@ fn the_page_tells_whether_the_previous_secret_is_still_used() {
     assert!(page().contains("rotated      2026-11-23T12:00:00Z (60 minutes ago)\n"), "{}", page());
     assert_eq!(
         rows(&page()),
-        ["current active ends in 3 months -", "previous active ends in 23 hours used 25 hours ago, before the rotation"]
+        [
+            "current active ends in 3 months -",
+            "previous active ends in 23 hours used 25 hours ago, before the rotation"
+        ]
     );
     world.verify(&new, &[]);
     world.verify(&old, &[]);

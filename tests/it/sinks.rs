@@ -204,8 +204,7 @@ fn what_is_no_private_file_is_refused_before_anything_changes() {
     .expect("a fifo");
     let directory = world.directory("directory");
     let large = world.write("large", &"A=b\n".repeat(300_000));
-    let (in_open, in_group, in_sticky) =
-        (format!("{open}/f"), format!("{group}/f"), format!("{sticky}/f"));
+    let (in_open, in_group, in_sticky) = (format!("{open}/f"), format!("{group}/f"), format!("{sticky}/f"));
     let (missing, below_file) = (world.path("missing/f"), format!("{private}/f"));
     let targets = [
         &*world_readable,

@@ -24,6 +24,7 @@ impl Disable {
             action: Action::Disable,
             done: "disabled",
             asks_for_names: false,
+            part: &|_| None,
             apply: &|token, now| match token.revoked_at {
                 Some(_) => Err(Error::Revoked(token.name.clone())),
                 None => Ok(token.disable(now)),

@@ -24,6 +24,7 @@ impl Enable {
             action: Action::Enable,
             done: "enabled",
             asks_for_names: false,
+            part: &|_| None,
             apply: &|token, _| match token.revoked_at {
                 Some(_) => Err(Error::Revoked(token.name.clone())),
                 None => Ok(token.enable()),

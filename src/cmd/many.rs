@@ -18,6 +18,8 @@ pub struct Many<'a> {
     /// In the past tense, for people.
     pub done: &'static str,
     pub asks_for_names: bool,
+    /// What of a token is changed, for people, where it is not the whole.
+    pub part: &'a dyn Fn(&Token) -> Option<&'static str>,
     /// Changes a token; whether that makes a difference.
     pub apply: &'a dyn Fn(&mut Token, Timestamp) -> Result<bool, Error>,
 }
@@ -48,15 +50,38 @@ impl Many<'_> {
             return show(app, &store, rehearsed, self.done, now);
         }
         if rehearsed.iter().all(|one| !one.changed) {
-            return answer(app, &store, &rehearsed, self.done, now);
+            return self.answer(app, &store, &rehearsed, now);
         }
         if selection.by_filter || self.asks_for_names {
-            ask(app, &store, self.action, &selection, now)?;
+            let part = selection.tokens.first().and_then(self.part);
+            ask(app, &store, self.action, part, &selection, now)?;
         }
         let done = store.write(&*app.ctx.machine, &author, |tx| {
             change_all(tx, &selection.tokens, self.action, self.apply)
         })?;
-        answer(app, &store, &done, self.done, now)
+        self.answer(app, &store, &done, now)
+    }
+
+    fn answer(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        tokens: &[Done],
+        now: Timestamp,
+    ) -> Result<Outcome, Error> {
+        let parts: Option<Vec<_>> = tokens.iter().map(|one| (self.part)(&one.token)).collect();
+        let Some(parts) = parts.filter(|parts| !parts.is_empty() && !app.json()) else {
+            return answer(app, store, tokens, self.done, now);
+        };
+        for (one, part) in tokens.iter().zip(parts) {
+            let name = &one.token.name;
+            app.talk().note(&if one.changed {
+                format!("{} {part} of `{name}`", self.done)
+            } else {
+                format!("nothing of `{name}` was left to be {}", self.done)
+            });
+        }
+        Ok(Outcome::Done)
     }
 
     fn rehearse(&self, tokens: &[Token], now: Timestamp) -> Result<Vec<Done>, Error> {
@@ -96,13 +121,16 @@ pub fn ask(
     app: &mut App<'_>,
     store: &Store,
     action: Action,
+    part: Option<&str>,
     selection: &Selection,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let question = match &selection.tokens[..] {
-        [one] => format!("{} `{}`?", action.word(), one.name),
-        many => format!("{} {} tokens?", action.word(), many.len()),
+    let what = match &selection.tokens[..] {
+        [one] => format!("`{}`", one.name),
+        many => format!("{} tokens", many.len()),
     };
+    let of = part.map(|part| format!("{part} of ")).unwrap_or_default();
+    let question = format!("{} {of}{what}?", action.word());
     if selection.by_filter && app.can_ask() && !app.global.yes {
         let times = present(store, now)?;
         let style = app.look().style;

@@ -35,6 +35,7 @@ impl Revoke {
             action: Action::Revoke,
             done: "revoked",
             asks_for_names: true,
+            part: &|_| self.previous.then_some("the previous secrets"),
             apply: &|token, now| {
                 Ok(if self.previous { token.revoke_previous(now) } else { token.revoke(now) })
             },
@@ -50,7 +51,11 @@ impl Revoke {
         let input = verify::input(app, Some(path), "Leaked secret")?;
         let secret = Secret::read(input).ok_or_else(|| Invalid::new("what was read cannot be a secret"))?;
         let hash = secret.hash();
-        let many = Many { apply: &|token, now| Ok(token.revoke_leaked(&hash, now)), ..many };
+        let many = Many {
+            part: &|token| token.is_previous(&hash).then_some("a previous secret"),
+            apply: &|token, now| Ok(token.revoke_leaked(&hash, now)),
+            ..many
+        };
         many.run(app, &self.change, rehearsal, |store, now| of_secret(store, &hash, now))
     }
 }

@@ -13,7 +13,7 @@ use super::select::{TargetArgs, named};
 use super::sink::{self, SinkArgs, delivered_at};
 use super::{App, Outcome};
 use crate::context::Machine;
-use crate::deliver::{self, Begun, Fate};
+use crate::deliver::{self, Begun, DeliverError, Fate};
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::{Lifetime, in_order};
@@ -136,12 +136,18 @@ impl Rotate {
             return many::show(app, &store, would, "rotated", now);
         }
         if selection.by_filter && !self.due && !selection.tokens.is_empty() {
-            many::ask(app, &store, Action::Rotate, &selection, now)?;
+            many::ask(app, &store, Action::Rotate, None, &selection, now)?;
         }
         let mut done = Vec::with_capacity(selection.tokens.len());
         let mut cut = None;
+        let mut interrupted = false;
         for token in selection.tokens {
-            let one = self.one_of_several(app, &store, &author, token);
+            let one = if interrupted {
+                Done { token, changed: false, error: None }
+            } else {
+                self.one_of_several(app, &store, &author, token)
+            };
+            interrupted |= one.error.as_ref().is_some_and(|err| err.code() == "interrupted");
             if one.changed && self.due && self.targets.names_none() && !app.json() {
                 // The rotation stands, whoever reads of it; the others go on.
                 cut = app.print(&format!("{}\n", one.token.name)).err().or(cut);
@@ -173,15 +179,43 @@ impl Rotate {
         token: &Token,
         sink: &SinkArgs,
     ) -> Result<Token, Halt> {
+        let mut token = token.clone();
+        loop {
+            let rotated = self.rotate_as_seen(app, store, author, &token, sink);
+            let Err(Halt::Error(Error::Deliver(DeliverError::NotReplaced(_)))) = &rotated else {
+                return rotated;
+            };
+            // The file may hold a secret that another run has put there since the token was read.
+            let now = app.ctx.machine.now()?;
+            let again = store.read(|view| view.tokens(&[token.row], now))?.pop();
+            match again.filter(|again| again.id == token.id && hashes(again) != hashes(&token)) {
+                Some(again) => token = again,
+                None => return rotated,
+            }
+        }
+    }
+
+    fn rotate_as_seen(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        author: &Author,
+        token: &Token,
+        sink: &SinkArgs,
+    ) -> Result<Token, Halt> {
         if self.due && !token.is_due(app.ctx.machine.now()?) {
             return Err(Halt::Already(Box::new(token.clone())));
         }
-        let ours: Vec<SecretHash> = token.secrets.iter().map(|secret| secret.hash).collect();
         // The target of a rotation under way is read before the lock is taken.
         let fate = if self.take_over { deliver::fate(token) } else { Fate::Withdraw };
-        sink::hand_over(app, store, author, Action::Rotate, sink, &ours, |tx, machine| {
-            self.prepare(tx, token, fate, machine)
-        })
+        let rotated =
+            sink::hand_over(app, store, author, Action::Rotate, sink, &hashes(token), |tx, machine| {
+                self.prepare(tx, token, fate, machine)
+            });
+        if self.take_over && rotated.is_ok() {
+            deliver::clear(token);
+        }
+        rotated
     }
 
     /// Checks within the first transaction that the token may have another secret, and which end it gets.
@@ -247,6 +281,10 @@ impl Rotate {
             _ => Ok(end),
         }
     }
+}
+
+fn hashes(token: &Token) -> Vec<SecretHash> {
+    token.secrets.iter().map(|secret| secret.hash).collect()
 }
 
 fn under_way(token: &Token, delivery: &Delivery) -> Error {

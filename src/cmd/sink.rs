@@ -153,12 +153,18 @@ pub fn answer(
     token: &Token,
     said: &[String],
 ) -> Result<(), Error> {
-    let settings = store.read(|view| view.settings())?;
+    // The secret is delivered: whatever fails from here on takes nothing back.
+    let settings = store.read(|view| view.settings()).unwrap_or_default();
     let now = delivered_at(token);
     if app.json() && !sink.is_stdout() {
-        let times = super::present::present(store, now)?;
+        let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since())).unwrap_or_default();
+        let times = Times { now, at: now, usage_since };
         let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
-        app.print_json(&NoSecretDoc { token, secret: None })?;
+        let printed = app.print_json(&NoSecretDoc { token, secret: None });
+        printed.map_err(|err| match err {
+            Error::Output(err) => Error::Deliver(DeliverError::Cut(err.to_string())),
+            err => err,
+        })?;
     }
     let start = token.not_before.filter(|start| *start > now);
     let place = sink.place();

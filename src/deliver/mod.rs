@@ -28,7 +28,7 @@ use crate::store::{self, PATIENCE, Store, StoreError, Write};
 pub use command::Command;
 pub use env_file::{EnvFile, Variable};
 pub use file::OutFile;
-pub use recover::{Fate, abandon, fate, recover};
+pub use recover::{Fate, abandon, clear, fate, recover};
 pub use stdout::{Form, Stdout};
 pub use target::check_directory;
 

@@ -72,8 +72,8 @@ pub fn abandon(tx: &Write<'_>, token: &Token, fate: Fate) -> Result<(), StoreErr
     settle(tx, token, fate)
 }
 
-/// Removes the temporary of a delivery, if it is a regular file of ours with one link.
-fn clear(token: &Token) {
+/// Removes the temporary that a token's delivery left beside its target, if it is a regular file of ours with one link.
+pub fn clear(token: &Token) {
     let Some(target) = token.delivery.as_ref().and_then(|delivery| delivery.target.as_deref()) else {
         return;
     };

@@ -198,6 +198,11 @@ impl Token {
         self.secrets.iter().find(|secret| secret.role() == Role::Current)
     }
 
+    /// Whether this is one of its superseded secrets.
+    pub fn is_previous(&self, hash: &SecretHash) -> bool {
+        self.secrets.iter().any(|secret| secret.hash == *hash && secret.role() == Role::Previous)
+    }
+
     /// The secret that the token is judged by: the current one, the heir while there is none.
     pub fn face(&self) -> Option<&StoredSecret> {
         self.current().or_else(|| self.heir())
@@ -282,7 +287,7 @@ impl Token {
                         Some(grace) if role == Role::Current => {
                             secret.expires_at = bounded(secret.expires_at, now.plus(grace));
                         }
-                        Some(_) => {}
+                        Some(_) => secret.expires_at = bounded(secret.expires_at, None),
                     }
                 }
             }

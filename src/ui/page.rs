@@ -58,8 +58,15 @@ pub fn token(token: &Token, events: &[Event], times: &Times, style: Style) -> St
     }));
     page.section("secrets", token.secrets.is_empty());
     page.rows(token.secrets.iter().rev().map(|secret| {
-        let used =
-            secret.last_used_at.map_or("-".to_owned(), |time| format!("used {}", relative(time, times.now)));
+        let used = secret.last_used_at.map_or("-".to_owned(), |time| {
+            // Whether a client still has to learn of the new secret.
+            let since = match secret.superseded_at {
+                Some(rotated) if time >= rotated => ", after the rotation",
+                Some(_) => ", before the rotation",
+                None => "",
+            };
+            format!("used {}{since}", relative(time, times.now))
+        });
         let end = match (secret.revoked_at.or(token.revoked_at), secret.expires_at) {
             (Some(time), _) => format!("revoked {}", relative(time, now)),
             (None, Some(end)) if end <= now => format!("ended {}", relative(end, now)),

@@ -1,0 +1,186 @@
+//! Rotation without a person: from cron, into `pass`, into an environment file.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::recovery::real_time;
+use crate::support::{DAY, Ran, World, have, program_path, run};
+
+/// A store in the place where the program looks for it by itself, with two tokens that are due by the real clock.
+struct Job {
+    world: World,
+    home: String,
+}
+
+impl Job {
+    fn new() -> Self {
+        let mut world = World::new();
+        let home = world.directory("home");
+        let store = format!("{home}/.local/share/tokenctl");
+        fs::create_dir_all(format!("{home}/.local/share")).expect("a directory");
+        fs::create_dir(format!("{home}/secrets")).expect("a directory");
+        world.env.insert("TOKENCTL_STORE".to_owned(), store);
+        world.wait(real_time() - 40 * DAY - world.now());
+        for name in ["app", "backup"] {
+            let sink = format!("{home}/secrets/{name}");
+            world.run(&["create", name, "--ttl", "90d", "--rotate-every", "30d", "--out", &sink]).ok();
+        }
+        world.run(&["create", "by-hand", "--out", &format!("{home}/by-hand")]).ok();
+        Self { world, home }
+    }
+
+    /// Runs a line as cron does: by `sh`, in the home directory, with an environment of almost nothing.
+    #[track_caller]
+    fn line(&self, line: &str) -> Ran {
+        let mut command = Command::new("env");
+        let programs = program_path().parent().expect("a directory").display();
+        command
+            .args(["-i", &format!("HOME={}", self.home), "LOGNAME=root", "SHELL=/bin/sh"])
+            .arg(format!("PATH={programs}:/usr/bin:/bin"))
+            .args(["/bin/sh", "-c", line])
+            .current_dir(&self.home);
+        run(&mut command, b"")
+    }
+
+    fn verify(&self, file: &str) -> String {
+        self.line(&format!("tokenctl verify --secret-file {file}")).line().to_owned()
+    }
+}
+
+#[test]
+fn a_job_prints_what_it_rotated_and_nothing_when_nothing_is_due() {
+    let job = Job::new();
+    let old =
+        job.world.write("old", &fs::read_to_string(format!("{}/secrets/app", job.home)).expect("a file"));
+    let line = "tokenctl rotate --due --out-dir secrets";
+    let ran = job.line(line).ok();
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("app\nbackup\n", "rotated `app`\nrotated `backup`\n"));
+    assert_eq!(job.verify("secrets/app"), "valid app");
+    assert_eq!(job.verify("secrets/backup"), "valid backup");
+    assert_eq!(job.verify(&old), "valid app previous");
+    // Cron sends a mail when there is anything to read.
+    for line in
+        [line, "tokenctl rotate --due --out-dir secrets -q", "tokenctl rotate --due --out-dir nowhere"]
+    {
+        let ran = job.line(line).ok();
+        assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""), "{line}");
+    }
+    assert_eq!(job.verify("by-hand"), "valid by-hand");
+}
+
+#[test]
+fn a_quiet_job_prints_names_only() {
+    let job = Job::new();
+    let ran = job.line("tokenctl rotate --due --out-dir secrets --quiet").ok();
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("app\nbackup\n", ""));
+    // Or nothing but failures.
+    let job = Job::new();
+    let ran = job.line("tokenctl rotate --due --out-dir secrets --quiet >/dev/null").ok();
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
+    assert_eq!(job.verify("secrets/app"), "valid app");
+}
+
+#[test]
+fn a_job_that_fails_says_what_and_why() {
+    let job = Job::new();
+    fs::set_permissions(format!("{}/secrets/app", job.home), fs::Permissions::from_mode(0o644))
+        .expect("a mode");
+    let ran = job.line("tokenctl rotate --due --out-dir secrets").exit(7);
+    assert_eq!(ran.out, "backup\n");
+    let path = fs::canonicalize(format!("{}/secrets", job.home)).expect("a directory").join("app");
+    let why = format!(
+        "`{}` cannot take a secret: its mode 644 lets the world read or write it; nothing was changed",
+        path.display()
+    );
+    assert_eq!(
+        ran.err,
+        format!(
+            "error: `app`: {why}\n\
+             hint: see to the receiver, then run the command again\n\
+             rotated `backup`\n\
+             error: 1 of 2 tokens could not be rotated; the first: {why}\n\
+             hint: see to the receiver, then run the command again\n"
+        )
+    );
+    assert_eq!(job.verify("secrets/app"), "valid app");
+    let ran = job.line("tokenctl rotate --due --out-dir missing").exit(7);
+    assert_eq!(ran.out, "");
+    assert!(
+        ran.err.contains("missing/app` cannot take a secret: its directory: No such file"),
+        "{}",
+        ran.err
+    );
+    // The next run does what is left, once the cause is gone.
+    job.line("chmod 600 secrets/app && tokenctl rotate --due --out-dir secrets --quiet").ok();
+    assert_eq!(job.verify("secrets/app"), "valid app");
+}
+
+#[test]
+fn a_job_without_its_store_fails() {
+    let job = Job::new();
+    fs::rename(format!("{}/.local/share/tokenctl", job.home), format!("{}/gone", job.home)).expect("a store");
+    let ran = job.line("tokenctl rotate --due --out-dir secrets").exit(6);
+    assert_eq!(ran.out, "");
+    assert!(ran.err.starts_with("error: ") && ran.err.contains("\nhint: "), "{}", ran.err);
+    job.line("tokenctl rotate --due --out-dir secrets --store gone").ok();
+}
+
+#[test]
+fn a_job_follows_a_rotation_by_a_restart() {
+    let job = Job::new();
+    let line = "tokenctl rotate --due --owner nobody --out-dir secrets -q | grep -q . && echo restarted";
+    assert_eq!(job.line(line).exit(1).out, "");
+    let line = "tokenctl rotate --due --out-dir secrets -q | grep -q . && echo restarted";
+    assert_eq!(job.line(line).ok().out, "restarted\n");
+    assert_eq!(job.line(line).exit(1).out, "");
+}
+
+#[test]
+fn a_job_keeps_an_environment_file_current() {
+    let job = Job::new();
+    job.line("umask 077; printf 'PORT=8080\\nAPI_TOKEN=\\n' >app.env").ok();
+    let line = "tokenctl rotate app --due --env-file app.env --env-name API_TOKEN -q";
+    for (changes, run) in [(true, 1), (false, 2)] {
+        let before = fs::read_to_string(format!("{}/app.env", job.home)).expect("a file");
+        let ran = job.line(line).ok();
+        assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""), "{run}");
+        let after = fs::read_to_string(format!("{}/app.env", job.home)).expect("a file");
+        assert_eq!(before != after, changes, "{run}");
+        assert!(after.starts_with("PORT=8080\nAPI_TOKEN=tkn_"), "{after}");
+    }
+    let ran = job.line(". ./app.env && printf %s \"$API_TOKEN\" | tokenctl verify");
+    assert_eq!(ran.ok().out, "valid app\n");
+}
+
+#[test]
+fn pass_keeps_a_secret_that_verifies() {
+    if !have("pass") || !have("gpg") {
+        return;
+    }
+    let job = Job::new();
+    // A key of this test alone, without a passphrase.
+    let key = "umask 077; mkdir .gnupg && gpg --batch --quiet --passphrase '' --quick-generate-key job@example.org \
+        default default never && pass init job@example.org";
+    job.line(key).ok();
+    let stored = || job.line("pass show tokens/app | tokenctl verify").out;
+    let insert = "pass insert --multiline --force tokens/$TOKENCTL_NAME";
+    job.line(&format!("tokenctl rotate app --exec '{insert}' -q")).ok();
+    assert_eq!(stored(), "valid app\n");
+    let before = job.line("pass show tokens/app").ok().out;
+    // One line, as `pass insert --echo` reads it; it asks nothing because of --force.
+    job.line("tokenctl rotate app --exec 'pass insert --echo --force tokens/$TOKENCTL_NAME' -q").ok();
+    assert_eq!(stored(), "valid app\n");
+    assert_ne!(job.line("pass show tokens/app").ok().out, before);
+    // The same command takes all that is due, an entry each.
+    let ran = job.line(&format!("tokenctl rotate --due --exec '{insert}' -q")).ok();
+    assert_eq!(ran.out, "backup\n");
+    let ran = job.line("pass show tokens/backup | tokenctl verify").ok();
+    assert_eq!(ran.out, "valid backup\n");
+    // Without its key nothing is handed over, and what pass has stays good.
+    job.line("rm -r .password-store/.gpg-id").ok();
+    let ran = job.line(&format!("tokenctl rotate app --exec '{insert}' -q")).exit(7);
+    assert!(ran.err.contains("error: the command failed with exit 1; nothing was changed"), "{}", ran.err);
+    assert_eq!(stored(), "valid app\n");
+    job.line("gpgconf --kill all").ok();
+}

@@ -1,0 +1,223 @@
+//! `revoke --previous` and `revoke --secret-file`: what ends when a secret has leaked.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, DAY, HOUR, Ran, World, assert_token_keys};
+
+impl World {
+    /// Revokes by a secret on stdin.
+    #[track_caller]
+    fn leaked(&self, secret: &str) -> Ran {
+        self.run_with(&["revoke", "--secret-file", "-", "--yes", "--json"], secret.as_bytes())
+    }
+}
+
+/// A token with a previous and a current secret.
+fn rotated() -> (World, String, String) {
+    let world = World::new();
+    let old = world.create("demo", &["--ttl", "90d"]);
+    world.wait(DAY);
+    let new = world.rotate("demo", &[]);
+    (world, old, new)
+}
+
+/// Fails unless one token was answered for. Returns whether it was changed, and its status.
+#[track_caller]
+fn one(ran: &Ran) -> (bool, String) {
+    let document = ran.json();
+    let keys: Vec<_> = document.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["changed", "count", "dry_run", "tokens"]);
+    assert_eq!((&document["count"], &document["dry_run"]), (&json!(1), &json!(false)));
+    let token = &document["tokens"][0];
+    assert_token_keys(token, &["changed", "error"]);
+    assert_eq!((&token["changed"], &token["error"]), (&document["changed"], &Value::Null));
+    (token["changed"] == true, token["status"].as_str().expect("a status").to_owned())
+}
+
+#[test]
+fn a_leaked_current_secret_ends_its_token() {
+    let (world, old, new) = rotated();
+    assert_eq!(one(&world.leaked(&new).ok()), (true, "revoked".to_owned()));
+    for secret in [&old, &new] {
+        assert_eq!(world.verify(secret, &[]), (3, "revoked demo".to_owned()));
+    }
+    assert_eq!(world.actions().last().expect("an event"), "revoke");
+    // Both have ended: there is nothing left to change.
+    let bytes = world.bytes();
+    for secret in [&old, &new] {
+        assert_eq!(one(&world.leaked(secret).ok()), (false, "revoked".to_owned()));
+    }
+    assert!(world.bytes() == bytes, "the store was changed");
+}
+
+#[test]
+fn a_leaked_previous_secret_ends_alone() {
+    let (world, old, new) = rotated();
+    let ran = world.leaked(&old).ok();
+    assert_eq!(one(&ran), (true, "active".to_owned()));
+    let secrets = ran.json()["tokens"][0]["secrets"].clone();
+    assert_eq!((secrets.as_array().expect("secrets").len(), &secrets[0]["role"]), (1, &json!("current")));
+    assert_eq!(world.verify(&old, &[]), (3, "revoked demo".to_owned()));
+    assert_eq!(world.verify(&new, &[]), (0, "valid demo".to_owned()));
+    let bytes = world.bytes();
+    assert_eq!(one(&world.leaked(&old).ok()), (false, "active".to_owned()));
+    assert!(world.bytes() == bytes, "the store was changed");
+    world.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn of_several_previous_secrets_only_the_leaked_one_ends() {
+    let (world, first, second) = rotated();
+    let third = world.rotate("demo", &[]);
+    world.leaked(&second).ok();
+    assert_eq!(world.verify(&first, &[]), (0, "valid demo previous".to_owned()));
+    assert_eq!(world.verify(&second, &[]).0, 3);
+    assert_eq!(world.verify(&third, &[]), (0, "valid demo".to_owned()));
+}
+
+#[test]
+fn a_leaked_heir_ends_its_token_and_the_hand_over() {
+    let world = Rc::new(World::of_processes());
+    let old = world.mint("demo");
+    let script = "cat >got; tokenctl revoke --secret-file got --yes";
+    for (args, left) in [(["create", "new"], 0), (["rotate", "demo"], 1)] {
+        let ran = world.shell(&format!("tokenctl {} --exec '{script}'", args.join(" "))).exit(7);
+        assert!(ran.err.contains("revoked"), "{}", ran.err);
+        let heir = std::fs::read_to_string(world.path("got")).expect("a file");
+        assert_eq!(heir.len(), 42);
+        assert_eq!(world.real(&["verify"], heir.as_bytes()).exit(3).line(), "unknown");
+        let shown = world.look_at(args[1]);
+        assert_eq!(shown["status"], "revoked");
+        assert_eq!(shown["secrets"].as_array().expect("secrets").len(), left);
+    }
+    assert_eq!(world.real(&["verify"], old.as_bytes()).exit(3).line(), "revoked demo");
+    world.is_sound();
+}
+
+#[test]
+fn what_has_ended_by_itself_is_left_alone() {
+    let (world, old, new) = rotated();
+    world.wait(DAY);
+    let bytes = world.bytes();
+    assert_eq!(one(&world.leaked(&old).ok()), (false, "active".to_owned()));
+    world.wait(90 * DAY);
+    assert_eq!(one(&world.leaked(&new).ok()), (false, "expired".to_owned()));
+    assert!(world.bytes() == bytes, "the store was changed");
+    // Nothing would be done, so nothing is asked.
+    world.run_with(&["revoke", "--secret-file", "-"], old.as_bytes()).ok();
+}
+
+#[test]
+fn a_secret_of_nobody_is_not_found_and_what_cannot_be_one_is_usage() {
+    let world = World::with_store();
+    let secret = world.create("demo", &[]);
+    let args = ["revoke", "--secret-file", "-", "--yes"];
+    world.refuses_with(&args, b"a-secret-that-nobody-knows-here", 4, "not_found");
+    let typo = format!("{}x", &secret[..41]);
+    for malformed in ["", "short", "\n", "two words of sixteen", &"x".repeat(513), &typo] {
+        world.refuses_with(&args, malformed.as_bytes(), 2, "usage");
+    }
+    let file = world.write("secret", &format!("{secret}\n"));
+    for more in [
+        &["demo"][..],
+        &["--owner", "ann"],
+        &["--status", "active"],
+        &["--previous"],
+        &["--secret-file", &file],
+    ] {
+        world.refuses_with(&[&args, more].concat(), secret.as_bytes(), 2, "usage");
+    }
+    world.refuses(&["revoke", "--secret-file", &world.path("missing"), "-y"], 1, "io");
+    world.refuses(&["revoke", "--secret-file", &file], 2, "input_needed");
+    let failure = world.refuses_with(&["revoke", &secret, "-y"], b"", 2, "secret_as_argument");
+    assert!(!failure.to_string().contains(&secret), "{failure}");
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()));
+}
+
+#[test]
+fn a_leaked_secret_comes_from_a_file_or_from_stdin() {
+    for line_end in ["", "\n", "\r\n"] {
+        let world = World::new();
+        let (a, b) = (world.create("a", &[]), world.create("b", &[]));
+        let file = world.write("secret", &format!("{a}{line_end}"));
+        let ran = world.run(&["revoke", "--secret-file", &file, "-y"]).ok();
+        assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", "revoked `a`\n"));
+        let input = format!("{b}{line_end}");
+        world.run_with(&["revoke", "--secret-file", "-", "-y"], input.as_bytes()).ok();
+        assert!(world.names(&[]).is_empty());
+    }
+}
+
+#[test]
+fn a_rehearsal_and_a_no_end_nothing() {
+    let (mut world, _, new) = rotated();
+    let file = world.write("secret", &new);
+    let bytes = world.bytes();
+    let ran = world.run(&["revoke", "--secret-file", &file, "--dry-run", "--json"]).ok();
+    assert_eq!((&ran.json()["changed"], &ran.json()["dry_run"]), (&json!(false), &json!(true)));
+    assert_eq!(ran.json()["tokens"][0]["name"], "demo");
+    world.at_terminal(&[Answer::No]);
+    world.run(&["revoke", "--secret-file", &file]).exit(130);
+    assert!(world.bytes() == bytes, "the store was changed");
+    assert_eq!(world.asked.borrow().len(), 1);
+}
+
+#[test]
+fn previous_ends_only_what_was_superseded() {
+    let (world, first, second) = rotated();
+    let third = world.rotate("demo", &[]);
+    let ran = world.run(&["revoke", "demo", "--previous", "--yes", "--json"]).ok();
+    assert_eq!(one(&ran), (true, "active".to_owned()));
+    for secret in [&first, &second] {
+        assert_eq!(world.verify(secret, &[]), (3, "revoked demo".to_owned()));
+    }
+    assert_eq!(world.verify(&third, &[]), (0, "valid demo".to_owned()));
+    let bytes = world.bytes();
+    let again = world.run(&["revoke", "demo", "--previous", "--json"]).ok();
+    assert_eq!(one(&again), (false, "active".to_owned()));
+    assert!(world.bytes() == bytes, "the store was changed");
+    assert_eq!(world.show("demo")["status"], "active");
+    // Rotation goes on as before.
+    let fourth = world.rotate("demo", &[]);
+    assert_eq!(world.verify(&third, &[]), (0, "valid demo previous".to_owned()));
+    assert_eq!(world.verify(&fourth, &[]), (0, "valid demo".to_owned()));
+}
+
+#[test]
+fn what_is_said_of_previous_secrets_is_not_said_of_the_token() {
+    let (world, old, _) = rotated();
+    let ran = world.run_with(&["revoke", "--secret-file", "-", "-y"], old.as_bytes()).ok();
+    assert_eq!(ran.err, "revoked a previous secret of `demo`\n");
+    let (mut world, old, _) = rotated();
+    world.at_terminal(&[Answer::Yes]);
+    let ran = world.run(&["revoke", "demo", "--previous"]).ok();
+    assert_eq!(*world.asked.borrow(), ["revoke the previous secrets of `demo`?"]);
+    assert_eq!(ran.err, "revoked the previous secrets of `demo`\n");
+    let ran = world.run(&["revoke", "demo", "--previous"]).ok();
+    assert_eq!(ran.err, "nothing of `demo` was left to be revoked\n");
+    let file = world.write("secret", &old);
+    let ran = world.run(&["revoke", "--secret-file", &file]);
+    assert_eq!(ran.ok().err, "nothing of `demo` was left to be revoked\n");
+}
+
+#[test]
+fn previous_works_with_names_filters_and_everything_that_goes_with_them() {
+    let world = World::new();
+    let mut old = Vec::new();
+    for name in ["a", "b", "c"] {
+        old.push(world.create(name, &["--owner", if name == "c" { "bob" } else { "ann" }]));
+        world.rotate(name, &[]);
+    }
+    world.wait(HOUR);
+    world.refuses(&["revoke", "--previous"], 2, "usage");
+    world.refuses(&["revoke", "--previous", "--owner", "ann"], 2, "input_needed");
+    world.refuses(&["revoke", "--previous", "--owner", "ann", "-y", "--expect", "3"], 5, "count_differs");
+    world.refuses(&["revoke", "--previous", "a", "nobody", "-y"], 4, "not_found");
+    let ran = world.run(&["revoke", "--previous", "--owner", "ann", "-y", "--json"]).ok();
+    assert_eq!(ran.json()["count"], 2);
+    let answers: Vec<_> = old.iter().map(|secret| world.verify(secret, &[]).1).collect();
+    assert_eq!(answers, ["revoked a", "revoked b", "valid c previous"]);
+    assert_eq!(world.names(&[]), ["a", "b", "c"]);
+}

@@ -1,0 +1,516 @@
+//! A hand-over that was killed, and what becomes of its secret; what `doctor` finds and mends.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::processes::{assert_failure, full_pipe, mode, wait_until_stuck};
+use crate::support::{Answer, DAY, HOUR, MINUTE, Ran, START, World, have, run};
+
+/// The real time in Unix seconds.
+pub fn real_time() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    i64::try_from(since.as_secs()).expect("a time before the end")
+}
+
+/// Where a hand-over is killed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum At {
+    /// The temporary is written and not renamed.
+    BeforeRename,
+    /// The file is in place and not confirmed.
+    AfterRename,
+}
+
+impl World {
+    /// Sets the clock of the commands in this process to the real time, and this much later.
+    pub fn at_real_time(&self, later: i64) {
+        self.wait(real_time() + later - self.now());
+    }
+
+    /// Has the real program give a token's secret to a command that kills the program. Returns the secret.
+    #[track_caller]
+    fn kill_by_command(&self, args: &[&str]) -> String {
+        let got = self.path("got");
+        let command = format!("cat >{got}; kill -KILL $PPID");
+        let ran = self.real(&[args, &["--exec", &command]].concat(), b"");
+        assert_eq!(ran.code, -1, "not killed: {ran:?}");
+        fs::read_to_string(got).expect("a file")
+    }
+
+    /// Kills the real program while it puts a secret into a file of the directory `out`. False where that is
+    /// impossible.
+    #[track_caller]
+    fn kill_at(&self, at: At, args: &str) -> bool {
+        if !have("strace") || !have("bash") {
+            return false;
+        }
+        let calls = match at {
+            At::BeforeRename => "rename,renameat,renameat2",
+            At::AfterRename => "fsync",
+        };
+        let dir = fs::canonicalize(self.dir.path()).expect("a directory").join("out");
+        let only = if at == At::AfterRename { format!("-P {}", dir.display()) } else { String::new() };
+        let script = format!(
+            "exec strace -f -o /dev/null {only} -e trace={calls} -e inject={calls}:signal=SIGKILL tokenctl {args}"
+        );
+        let ran = run(&mut self.bash(&script), b"");
+        assert_eq!(ran.code, -1, "not killed: {ran:?}");
+        true
+    }
+
+    /// The temporaries of hand-overs in the directory `out`.
+    fn temporaries(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("out")).expect("a directory");
+        let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+        names.filter(|name| name.starts_with(".tokenctl-")).collect()
+    }
+
+    /// The last event.
+    fn last_event(&self) -> Value {
+        let log = self.run(&["audit", "--json"]).ok().json();
+        log.as_array().and_then(|log| log.last()).expect("an event").clone()
+    }
+
+    fn count(&self, action: &str) -> usize {
+        self.actions().iter().filter(|it| *it == action).count()
+    }
+}
+
+#[test]
+fn a_creation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
+    let world = World::of_processes();
+    let secret = world.kill_by_command(&["create", "demo"]);
+    assert_eq!(world.real(&["verify"], secret.as_bytes()).line(), "valid demo");
+    let failure = assert_failure(&world.real(&["create", "demo", "--json"], b""), "under_way", 5);
+    assert!(failure["message"].as_str().expect("a text").contains("`demo` is being delivered by process"));
+    world.at_real_time(10 * MINUTE);
+    let bytes = world.bytes();
+    assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
+    assert!(world.names(&["--all"]).is_empty());
+    world.run(&["show", "demo"]).exit(4);
+    assert!(world.bytes() == bytes, "a look changed the store");
+    let new = world.create("demo", &[]);
+    assert_eq!(world.verify(&new, &[]), (0, "valid demo".to_owned()));
+    assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
+    assert_eq!(world.count("withdraw"), 1);
+    world.run(&["audit", "verify"]).ok();
+    world.run(&["doctor"]).ok();
+}
+
+#[test]
+fn a_rotation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
+    let world = World::of_processes();
+    let old = world.mint("demo");
+    let secret = world.kill_by_command(&["rotate", "demo", "--now"]);
+    for secret in [&old, &secret] {
+        assert!(world.real(&["verify"], secret.as_bytes()).ok().line().starts_with("valid demo"));
+    }
+    let ran = world.real(&["rotate", "demo", "--json"], b"");
+    let failure = assert_failure(&ran, "under_way", 5);
+    assert!(failure["hint"].as_str().expect("a hint").starts_with("wait for it; it ends by "), "{failure}");
+    world.at_real_time(10 * MINUTE);
+    let bytes = world.bytes();
+    assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
+    assert_eq!(world.verify(&old, &[]), (0, "valid demo".to_owned()));
+    world.run(&["list"]).ok();
+    // Use was recorded beside the database; nothing else happened.
+    let database = |files: &[(std::ffi::OsString, Vec<u8>)]| -> Vec<u8> {
+        files.iter().find(|(name, _)| name == "tokens.db").expect("the database").1.clone()
+    };
+    assert!(database(&world.bytes()) == database(&bytes), "a look changed the store");
+    let new = world.rotate("demo", &[]);
+    assert_eq!(world.verify(&new, &[]), (0, "valid demo".to_owned()));
+    assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
+    assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
+    world.run(&["doctor"]).ok();
+}
+
+#[test]
+fn one_killed_while_it_wrote_to_stdout_is_dead_too() {
+    let world = World::of_processes();
+    let old = world.mint("demo");
+    for args in [&["create", "new"][..], &["rotate", "demo"]] {
+        let (_reader, writer) = full_pipe();
+        let mut stuck = world.start(args, writer);
+        wait_until_stuck(&mut stuck);
+        stuck.kill().expect("a child");
+        stuck.wait().expect("a child");
+    }
+    world.at_real_time(10 * MINUTE);
+    assert_eq!(world.names(&["--all"]), ["demo"]);
+    world.create("new", &[]);
+    assert_eq!(world.show("demo")["secrets"].as_array().expect("secrets").len(), 1);
+    assert_eq!(world.verify(&old, &[]), (0, "valid demo".to_owned()));
+    assert_eq!(world.count("withdraw"), 2);
+}
+
+#[test]
+fn one_killed_after_it_wrote_to_a_file_by_stdout_is_dead_too() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    let file = fs::canonicalize(world.dir.path()).expect("a directory").join("secret");
+    let script = format!(
+        "exec strace -f -o /dev/null -P {} -e trace=fsync -e inject=fsync:signal=SIGKILL \
+         tokenctl create demo >secret",
+        file.display()
+    );
+    assert_eq!(run(&mut world.bash(&script), b"").code, -1, "not killed");
+    let secret = fs::read_to_string(&file).expect("a file");
+    assert_eq!(secret.len(), 42, "without the line end, which comes after the confirmation");
+    assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
+    world.at_real_time(10 * MINUTE);
+    assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
+}
+
+#[test]
+fn the_next_change_of_the_same_user_withdraws_it_and_says_so_in_the_log() {
+    let mut world = World::of_processes();
+    world.mint("demo");
+    let secret = world.kill_by_command(&["rotate", "demo"]);
+    world.at_real_time(9 * MINUTE);
+    world.run(&["edit", "demo", "--owner", "ann"]).ok();
+    assert_eq!((world.count("withdraw"), world.verify(&secret, &[]).0), (0, 0), "too early");
+    world.wait(2 * MINUTE);
+    let us = world.uid;
+    world.uid = 64_001;
+    world.run(&["edit", "demo", "--owner", "bob"]).ok();
+    assert_eq!(world.count("withdraw"), 0, "another user's is not ours");
+    assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
+    world.uid = us;
+    // A change of something else does it too, before its own work; a look does not.
+    world.run(&["list"]).ok();
+    assert_eq!(world.count("withdraw"), 0);
+    world.run(&["settings", "grace", "2h", "--reason", "calm"]).ok();
+    let log = world.run(&["audit", "--json"]).ok().json();
+    let [.., withdraw, settings] = &log.as_array().expect("events")[..] else { panic!("{log}") };
+    assert_eq!((&withdraw["action"], &settings["action"]), (&json!("withdraw"), &json!("settings")));
+    assert_eq!(withdraw["token"]["name"], "demo");
+    assert_eq!((&withdraw["actor"]["uid"], &withdraw["reason"]), (&json!(us), &Value::Null));
+    assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
+    world.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn another_user_may_rotate_what_was_left() {
+    let mut world = World::of_processes();
+    world.mint("demo");
+    world.kill_by_command(&["rotate", "demo"]);
+    world.at_real_time(10 * MINUTE);
+    world.uid = 64_001;
+    let new = world.rotate("demo", &[]);
+    assert_eq!(world.verify(&new, &[]), (0, "valid demo".to_owned()));
+    world.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
+    for (sink, name) in [("--out out/file", "file"), ("--env-file out/env --env-name A", "env")] {
+        let world = World::of_processes();
+        world.directory("out");
+        world.shell(&format!("tokenctl create demo --grace 3h {sink}")).ok();
+        let path = world.path(&format!("out/{name}"));
+        let secret = || {
+            let text = fs::read_to_string(&path).expect("a file");
+            text.trim_end().trim_start_matches("A=").to_owned()
+        };
+        let old = secret();
+        if !world.kill_at(At::AfterRename, &format!("rotate demo {sink}")) {
+            return;
+        }
+        let new = secret();
+        assert_ne!(old, new);
+        let both = |world: &World, at: &str| {
+            assert_eq!(world.verify(&new, &[]).0, 0, "{at}");
+            assert_eq!(world.verify(&old, &[]).0, 0, "{at}");
+            assert_eq!(world.count("confirm"), 1, "{at}");
+        };
+        world.at_real_time(0);
+        both(&world, "at once");
+        world.run(&["edit", "demo", "--owner", "ann"]).ok();
+        both(&world, "before the deadline");
+        // A file never holds a secret that dies by itself.
+        world.wait(20 * DAY);
+        both(&world, "without a change");
+        world.run(&["edit", "demo", "--owner", "bob"]).ok();
+        assert_eq!(world.count("confirm"), 2);
+        assert_eq!(world.verify(&new, &[]), (0, "valid demo".to_owned()));
+        assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
+        // The grace starts now, not when the program was killed.
+        world.wait(3 * HOUR - 1);
+        assert_eq!(world.verify(&old, &[]).0, 0);
+        world.wait(1);
+        assert_eq!(world.verify(&old, &[]), (3, "superseded demo".to_owned()));
+        assert_eq!(world.verify(&new, &[]), (0, "valid demo".to_owned()));
+        world.run(&["doctor"]).ok();
+    }
+}
+
+#[test]
+fn a_creation_whose_file_is_in_place_is_confirmed() {
+    let world = World::of_processes();
+    world.directory("out");
+    if !world.kill_at(At::AfterRename, "create demo --out out/file") {
+        return;
+    }
+    let secret = fs::read_to_string(world.path("out/file")).expect("a file");
+    world.at_real_time(20 * MINUTE);
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()));
+    assert_eq!(world.show("demo")["status"], "provisional");
+    world.run(&["create", "demo"]).exit(5);
+    assert_eq!(world.show("demo")["status"], "active");
+    assert_eq!(world.last_event()["action"], "confirm");
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()));
+    world.run(&["doctor"]).ok();
+}
+
+#[test]
+fn a_file_that_does_not_hold_it_withdraws_it_and_its_temporary_goes() {
+    let world = World::of_processes();
+    world.directory("out");
+    for (verb, name, sink) in [
+        ("create", "new", "--out out/new"),
+        ("rotate", "file", "--out out/file"),
+        ("rotate", "env", "--env-file out/env --env-name A"),
+    ] {
+        if verb == "rotate" {
+            world.shell(&format!("tokenctl create {name} {sink}")).ok();
+        }
+        let path = world.path(&format!("out/{name}"));
+        let before = fs::read(&path).ok();
+        if !world.kill_at(At::BeforeRename, &format!("{verb} {name} {sink}")) {
+            return;
+        }
+        assert_eq!(fs::read(&path).ok(), before, "{name}");
+        let [temporary] = &world.temporaries()[..] else { panic!("{:?}", world.temporaries()) };
+        let temporary = world.path(&format!("out/{temporary}"));
+        let secret = fs::read_to_string(&temporary).expect("a file");
+        let secret = secret.trim_end().trim_start_matches("A=").to_owned();
+        assert_eq!(mode(temporary.as_ref()), 0o600);
+        world.at_real_time(9 * MINUTE);
+        world.run(&["settings", "grace", "1h"]).ok();
+        assert_eq!((world.verify(&secret, &[]).0, world.temporaries().len()), (0, 1), "too early");
+        world.wait(2 * MINUTE);
+        if verb == "create" {
+            world.create(name, &[]);
+        } else {
+            world.run(&["settings", "grace", "2h"]).ok();
+            let kept = String::from_utf8(before.clone().expect("a file")).expect("UTF-8");
+            let kept = kept.trim_end().trim_start_matches("A=");
+            assert_eq!(world.verify(kept, &[]), (0, format!("valid {name}")));
+        }
+        assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()), "{name}");
+        assert!(world.temporaries().is_empty(), "{name}");
+        assert_eq!(fs::read(&path).ok(), before, "recovery never writes to a target");
+        world.run(&["doctor"]).ok();
+        // The real program goes on by the real clock, behind that of this one.
+        fs::remove_dir_all(world.store()).expect("the store");
+        world.real(&["init"], b"").ok();
+    }
+}
+
+#[test]
+fn only_a_temporary_of_ours_is_deleted() {
+    type Prepare = fn(&str);
+    let cases: [(&str, Prepare); 3] = [
+        ("a link", |path| {
+            fs::remove_file(path).expect("a file");
+            symlink("precious", path).expect("a link");
+        }),
+        ("a second name", |path| fs::hard_link(path, format!("{path}.copy")).expect("a link")),
+        ("a directory", |path| {
+            fs::remove_file(path).expect("a file");
+            fs::create_dir(path).expect("a directory");
+        }),
+    ];
+    for (what, prepare) in cases {
+        let world = World::of_processes();
+        world.directory("out");
+        world.write("out/precious", "precious");
+        if !world.kill_at(At::BeforeRename, "create demo --out out/file") {
+            return;
+        }
+        let temporary = world.path(&format!("out/{}", world.temporaries()[0]));
+        prepare(&temporary);
+        world.at_real_time(11 * MINUTE);
+        world.create("demo", &[]);
+        assert!(fs::symlink_metadata(&temporary).is_ok(), "{what} was deleted");
+        assert_eq!(fs::read_to_string(world.path("out/precious")).expect("a file"), "precious");
+    }
+}
+
+#[test]
+fn a_target_that_became_something_else_holds_nothing() {
+    for what in ["fifo", "link", "gone", "directory", "foreign"] {
+        let world = World::of_processes();
+        world.directory("out");
+        world.shell("tokenctl create demo --out out/file").ok();
+        let old = fs::read_to_string(world.path("out/file")).expect("a file");
+        if !world.kill_at(At::AfterRename, "rotate demo --out out/file") {
+            return;
+        }
+        let path = world.path("out/file");
+        let new = fs::read_to_string(&path).expect("a file");
+        fs::rename(&path, world.path("out/moved")).expect("a file");
+        match what {
+            "fifo" => {
+                let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+                rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0)
+                    .expect("a fifo");
+            }
+            "link" => symlink("moved", &path).expect("a link"),
+            "directory" => fs::create_dir(&path).expect("a directory"),
+            "foreign" => drop(world.write("out/file", "text")),
+            _ => {}
+        }
+        world.at_real_time(11 * MINUTE);
+        world.run(&["settings", "grace", "2h"]).ok();
+        assert_eq!(world.verify(&new, &[]), (3, "unknown".to_owned()), "{what}");
+        assert_eq!(world.verify(&old, &[]), (0, "valid demo".to_owned()), "{what}");
+    }
+}
+
+#[test]
+fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
+    for at in [At::BeforeRename, At::AfterRename] {
+        let world = World::of_processes();
+        world.directory("out");
+        world.shell("tokenctl create demo --out out/file").ok();
+        let old = fs::read_to_string(world.path("out/file")).expect("a file");
+        if !world.kill_at(at, "rotate demo --out out/file") {
+            return;
+        }
+        let heir = fs::read_to_string(world.path("out/file")).expect("a file");
+        world.shell("tokenctl rotate demo --out out/file").exit(5);
+        world.shell("tokenctl rotate demo --out out/file --take-over").ok();
+        let new = fs::read_to_string(world.path("out/file")).expect("a file");
+        let verify = |secret: &str| world.real(&["verify"], secret.as_bytes()).line().to_owned();
+        assert_eq!(verify(&new), "valid demo");
+        assert_eq!(verify(&old), "valid demo previous");
+        // What was in place may be in use: it has its grace as well.
+        assert_eq!(verify(&heir), "valid demo previous");
+        assert!(world.temporaries().is_empty(), "{at:?}");
+        let secrets = if at == At::BeforeRename { 2 } else { 3 };
+        assert_eq!(world.look_at("demo")["secrets"].as_array().expect("secrets").len(), secrets);
+        world.is_sound();
+    }
+}
+
+#[test]
+fn a_delivery_that_was_never_finished_is_found_and_mended() {
+    let mut world = World::of_processes();
+    world.mint("demo");
+    world.kill_by_command(&["rotate", "demo"]);
+    world.real(&["doctor"], b"").ok();
+    world.at_real_time(11 * MINUTE);
+    let bytes = world.bytes();
+    let ran = world.run(&["doctor"]).exit(3);
+    assert!(
+        ran.out.starts_with("warning: leftover: the delivery of `demo`, under way since "),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.ends_with(" was never finished\n") && ran.out.lines().count() == 1, "{}", ran.out);
+    let finding = |ran: &Ran| ran.json()["findings"][0].clone();
+    let found = finding(&world.run(&["doctor", "--json"]).exit(3));
+    let keys: Vec<_> = found.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["code", "message", "repairable", "repaired", "severity"]);
+    assert_eq!((&found["repairable"], &found["repaired"]), (&json!(true), &json!(false)));
+    // Without a yes nothing is done.
+    world.refuses(&["doctor", "--repair"], 2, "input_needed");
+    assert!(world.bytes() == bytes, "the store was changed");
+    let us = world.uid;
+    world.uid = 64_001;
+    let theirs = finding(&world.run(&["doctor", "--repair", "--yes", "--json"]).exit(3));
+    assert_eq!((&theirs["repairable"], &theirs["repaired"]), (&json!(false), &json!(false)));
+    assert!(theirs["message"].as_str().expect("a text").contains(&format!(" of uid {us} ")), "{theirs}");
+    world.uid = us;
+    let ran = world.run(&["doctor", "--repair", "--yes", "--json"]).ok();
+    assert_eq!((&ran.json()["ok"], &finding(&ran)["repaired"]), (&json!(true), &json!(true)));
+    assert_eq!(world.last_event()["action"], "withdraw");
+    assert_eq!(world.run(&["doctor", "--repair"]).ok().out, "ok\n");
+}
+
+#[test]
+fn a_repair_is_asked_about() {
+    let mut world = World::with_store();
+    fs::remove_file(world.store().join("usage.secrets")).expect("a file");
+    world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
+    world.run(&["doctor", "--repair"]).exit(130);
+    world.run(&["doctor", "--repair"]).exit(130);
+    let ran = world.run(&["doctor", "--repair"]).ok();
+    assert!(ran.out.starts_with("repaired: usage: "), "{}", ran.out);
+    assert_eq!(*world.asked.borrow(), vec!["repair 1 of 1 findings?"; 3]);
+    world.run(&["doctor", "--repair"]).ok();
+    assert_eq!(world.asked.borrow().len(), 3, "nothing to mend, nothing to ask");
+}
+
+#[test]
+fn everything_that_can_be_mended_is() {
+    type Break = fn(&World);
+    let cases: [(&str, Break); 8] = [
+        ("usage", |world| fs::remove_file(world.store().join("usage.secrets")).expect("a file")),
+        ("usage", |world| fs::remove_file(world.store().join("usage.scopes")).expect("a file")),
+        ("usage", |world| fs::write(world.store().join("usage.secrets"), "short").expect("a file")),
+        ("leftover", |world| fs::write(world.store().join("usage.new-x"), "").expect("a file")),
+        ("permissions", |world| chmod(world, "tokens.db", 0o644)),
+        ("permissions", |world| chmod(world, "tokens.db", 0o620)),
+        ("permissions", |world| chmod(world, "tokens.db", 0o400)),
+        ("permissions", |world| chmod(world, "", 0o770)),
+    ];
+    for (at, (code, harm)) in cases.into_iter().enumerate() {
+        let world = World::with_store();
+        let secret = world.create("demo", &[]);
+        world.wait(HOUR);
+        harm(&world);
+        let case = format!("{at}: {code}");
+        let before = world.run(&["doctor", "--json"]).exit(3).json();
+        let findings = before["findings"].as_array().expect("findings");
+        assert!(!findings.is_empty(), "{case}");
+        for finding in findings {
+            assert_eq!((&finding["code"], &finding["repairable"]), (&json!(code), &json!(true)), "{case}");
+        }
+        let ran = world.run(&["doctor", "--repair", "--yes", "--json"]).ok();
+        let after = ran.json();
+        assert_eq!(after["ok"], true, "{case}");
+        assert!(after["findings"].as_array().expect("findings").iter().all(|it| it["repaired"] == true));
+        assert_eq!(world.run(&["doctor"]).ok().out, "ok\n", "{case}");
+        assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()), "{case}");
+        // A database that its group can read is one that is shared.
+        assert_eq!(mode(&world.database()), if at == 4 { 0o640 } else { 0o600 }, "{case}");
+        assert_eq!(mode(&world.store()) & 0o022, 0, "{case}");
+        assert!(!world.store().join("usage.new-x").exists());
+        // A fresh file of use does not claim to know the past.
+        if code == "usage" && at != 1 {
+            assert_eq!(world.show("demo")["usage_since"], crate::rotate::time(START + HOUR));
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_mended_stays_found() {
+    let world = World::with_store();
+    world.create("demo", &[]);
+    world.sql("UPDATE token SET owner = 'mallory'");
+    fs::remove_file(world.store().join("usage.scopes")).expect("a file");
+    let ran = world.run(&["doctor", "--repair", "--yes", "--json"]).exit(3);
+    let document = ran.json();
+    assert_eq!(document["ok"], false);
+    let told: Vec<_> = document["findings"]
+        .as_array()
+        .expect("findings")
+        .iter()
+        .map(|it| (it["severity"].as_str(), it["repairable"].as_bool(), it["repaired"].as_bool()))
+        .collect();
+    assert!(told.contains(&(Some("warning"), Some(true), Some(true))), "{document}");
+    assert!(told.contains(&(Some("error"), Some(false), Some(false))), "{document}");
+    world.run(&["doctor"]).exit(3);
+}
+
+fn chmod(world: &World, name: &str, mode: u32) {
+    fs::set_permissions(world.store().join(name), Permissions::from_mode(mode)).expect("a mode");
+}

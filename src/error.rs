@@ -45,7 +45,7 @@ pub enum Error {
     #[error("the generator of the operating system failed: {0}")]
     Generator(io::Error),
     /// Of a change of several tokens, each in its own transaction; the first failure gives the code.
-    #[error("{failed} of {all} tokens could not be {done}; the first: {first}")]
+    #[error("{failed} of {all} tokens could not be {done}")]
     Some { failed: usize, all: usize, done: &'static str, first: Box<Error> },
     #[error("interrupted")]
     Interrupted,
@@ -156,7 +156,6 @@ impl Error {
                 StoreError::Io { .. } => return None,
             },
             Self::Deliver(err) => return err.hint(),
-            Self::Some { first, .. } => return first.hint(),
             Self::Output(_)
             | Self::Input { .. }
             | Self::Generator(_)

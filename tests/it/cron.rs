@@ -60,9 +60,7 @@ fn a_job_prints_what_it_rotated_and_nothing_when_nothing_is_due() {
     assert_eq!(job.verify("secrets/backup"), "valid backup");
     assert_eq!(job.verify(&old), "valid app previous");
     // Cron sends a mail when there is anything to read.
-    for line in
-        [line, "tokenctl rotate --due --out-dir secrets -q", "tokenctl rotate --due --out-dir nowhere"]
-    {
+    for line in [line, "tokenctl rotate --due --out-dir secrets -q"] {
         let ran = job.line(line).ok();
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""), "{line}");
     }
@@ -99,15 +97,14 @@ fn a_job_that_fails_says_what_and_why() {
             "error: `app`: {why}\n\
              hint: see to the receiver, then run the command again\n\
              rotated `backup`\n\
-             error: 1 of 2 tokens could not be rotated; the first: {why}\n\
-             hint: see to the receiver, then run the command again\n"
+             error: 1 of 2 tokens could not be rotated\n"
         )
     );
     assert_eq!(job.verify("secrets/app"), "valid app");
     let ran = job.line("tokenctl rotate --due --out-dir missing").exit(7);
     assert_eq!(ran.out, "");
     assert!(
-        ran.err.contains("missing/app` cannot take a secret: its directory: No such file"),
+        ran.err.contains("missing/NAME` cannot take a secret: its directory: No such file"),
         "{}",
         ran.err
     );

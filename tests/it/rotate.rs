@@ -78,8 +78,8 @@ fn a_new_secret_takes_over_and_the_old_one_has_its_grace() {
     assert_eq!(
         ran.err,
         format!(
-            "rotated `demo` ({id}), expires 2027-03-02T12:00:00Z (in 3 months); the previous secret expires \
-             2026-12-03T12:00:00Z (in 24 hours)\n\
+            "rotated `demo` ({id}), expires 2027-03-02T12:00:00Z (in 3 months)\n\
+             the previous secret expires 2026-12-03T12:00:00Z (in 24 hours)\n\
              this secret is shown once; keep it now\n\
              use it: curl -H \"Authorization: Bearer $TOKEN\" https://…\n"
         )

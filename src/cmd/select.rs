@@ -82,7 +82,7 @@ impl FilterArgs {
     }
 }
 
-/// The tokens of a change: names or filters, never both.
+// The tokens of a change: names or filters, never both. A doc comment here would be the help of the verb.
 #[derive(Args)]
 pub struct TargetArgs {
     /// The tokens, by name or id

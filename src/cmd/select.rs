@@ -94,7 +94,7 @@ pub struct TargetArgs {
     pub rehearsal: RehearsalArgs,
 }
 
-/// How to be sure of a selection.
+// How to be sure of a selection; no doc comment, as above.
 #[derive(Args)]
 pub struct RehearsalArgs {
     /// Show what would be changed, and change nothing

@@ -12,6 +12,7 @@
 mod adopt;
 mod arguments;
 mod concurrent;
+mod crash;
 mod create;
 mod edit;
 mod global;

@@ -147,6 +147,8 @@ pub fn hand_over(
 }
 
 /// The answer after a hand-over: the document where the sink was not stdout, and notes for a person, `said` first.
+///
+/// The secret is delivered by now: what fails here must not sound as if nothing had been changed.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
@@ -154,16 +156,22 @@ pub fn answer(
     token: &Token,
     said: &[String],
 ) -> Result<(), Error> {
-    let settings = store.read(|view| view.settings())?;
     let now = delivered_at(token);
     if app.json() && !sink.is_stdout() {
-        let times = super::present::present(store, now)?;
-        let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
-        app.print_json(&NoSecretDoc { token, secret: None })?;
+        super::present::present(store, now)
+            .and_then(|times| {
+                let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
+                app.print_json(&NoSecretDoc { token, secret: None })
+            })
+            .map_err(|err| match err {
+                Error::Output(err) => DeliverError::Cut(err.to_string()),
+                Error::Store(StoreError::Io { what, .. }) => DeliverError::Cut(what),
+                err => DeliverError::Cut(err.to_string()),
+            })?;
     }
     let start = token.not_before.filter(|start| *start > now);
     let place = sink.place();
-    let usage = usage_hint(&settings);
+    let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
     let mut talk = app.talk();
     for note in said {
         talk.note(note);
@@ -175,7 +183,9 @@ pub fn answer(
         talk.note(&place);
     } else {
         talk.note("this secret is shown once; keep it now");
-        talk.note(&usage);
+        if let Ok(usage) = usage {
+            talk.note(&usage);
+        }
     }
     Ok(())
 }

@@ -5,6 +5,15 @@
 //! is, each time in a fresh copy, and then asks the same questions of what is left: now, and once the deadline of the
 //! delivery has passed and the next change has recovered it.
 
+/// Ends a check with these words.
+macro_rules! want {
+    ($cond:expr, $($arg:tt)+) => {
+        if !$cond {
+            return Err(format!($($arg)+));
+        }
+    };
+}
+
 mod errors;
 mod kill;
 mod memory;
@@ -33,15 +42,6 @@ const CHANGING: &str = "openat,write,pwrite64,fsync,fdatasync,ftruncate,unlink,u
 const NAME: &str = "demo";
 const VARIABLE: &str = "DEMO_TOKEN";
 const ENV_BEFORE: &str = "# by hand\nA=1\nexport B='x y'\n";
-
-/// Fails a check with these words.
-macro_rules! want {
-    ($cond:expr, $($arg:tt)+) => {
-        if !$cond {
-            return Err(format!($($arg)+));
-        }
-    };
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verb {
@@ -193,7 +193,8 @@ impl Scene {
             Receiver::Stdout => vec![],
             Receiver::File => vec!["--out".to_owned(), file],
             Receiver::EnvFile => {
-                vec!["--env-file".to_owned(), file, "--env-name".to_owned(), VARIABLE.to_owned()]
+                // With a document on stdout, which comes when all is over.
+                ["--env-file", &file, "--env-name", VARIABLE, "--json"].map(str::to_owned).to_vec()
             }
             Receiver::Command => vec!["--exec".to_owned(), format!("cat > {file}")],
         };
@@ -217,7 +218,11 @@ impl Scene {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ended {
             killed: done.status.signal() == Some(9),
-            ran: Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) },
+            ran: Ran {
+                code: done.status.code().unwrap_or(-1),
+                out: text(done.stdout),
+                err: text(done.stderr),
+            },
         }
     }
 
@@ -269,7 +274,8 @@ impl Scene {
                 let Some(rest) = content.strip_prefix(ENV_BEFORE) else {
                     return Err(format!("the file holds {content:?}"));
                 };
-                let value = rest.strip_prefix(&format!("{VARIABLE}=")).and_then(|rest| rest.strip_suffix('\n'));
+                let value =
+                    rest.strip_prefix(&format!("{VARIABLE}=")).and_then(|rest| rest.strip_suffix('\n'));
                 match value.and_then(whole) {
                     None if !rest.is_empty() || self.old.is_some() => {
                         Err(format!("the file holds {content:?}"))
@@ -283,11 +289,20 @@ impl Scene {
         }
     }
 
-    /// Asks what must hold whatever happened, now and after the deadline. `stdout` is what the reader got; `confirmed`
-    /// says that the program ended well.
-    fn check(&self, dir: TempDir, stdout: &str, confirmed: bool) -> Result<(), String> {
-        let held = self.held(dir.path(), stdout)?;
+    /// Asks what must hold whatever happened, now and after the deadline. `stdout` is what the reader got, `exit` how
+    /// the program ended, if it ended by itself.
+    fn check(&self, dir: TempDir, stdout: &str, exit: Option<i32>) -> Result<(), String> {
+        let mut held = self.held(dir.path(), stdout)?;
         let world = World::at(dir, now());
+        let (confirmed, withdrawn) = (exit == Some(0), exit == Some(7));
+        want!(!confirmed || held.is_some() && held != self.old, "exit 0, and nothing was delivered");
+        if withdrawn && !self.receiver.keeps() {
+            // It was taken back, and its reader was told so.
+            for secret in held.take() {
+                let answer = world.verify(&secret, &[]);
+                want!(answer.0 == 3, "the new secret works after exit 7: {answer:?}");
+            }
+        }
         let is_old = held.is_some() && held == self.old;
         let new = held.as_deref().filter(|_| !is_old);
         sound(&world)?;

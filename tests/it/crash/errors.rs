@@ -70,7 +70,7 @@ fn fails_everywhere(error: &str, calls: &str) {
 }
 
 /// The token before the hand-over.
-fn before(scene: &Scene) -> Option<Value> {
+pub fn before(scene: &Scene) -> Option<Value> {
     state(&World::at(scene.stage(), now())).expect("a state")
 }
 
@@ -86,7 +86,7 @@ fn state(world: &World) -> Result<Option<Value>, String> {
 }
 
 /// Whether the exit code and the message fit what there is now.
-fn said(
+pub fn said(
     scene: &Scene,
     before: Option<&Value>,
     dir: &std::path::Path,

@@ -254,7 +254,8 @@ fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
             }
             "write" | "pwrite64" => {
                 let (path, bytes) = (of_fd(args[0]), unhex(between(args[1], '"', '"').expect("bytes")));
-                let outside = scene.receiver == Receiver::Stdout && path.to_string_lossy().starts_with("pipe:")
+                let outside = scene.receiver == Receiver::Stdout
+                    && path.to_string_lossy().starts_with("pipe:")
                     || scene.receiver == Receiver::Command && path == received;
                 match (outside, is_secret(&bytes)) {
                     (true, true) => Some(Step::Handed(String::from_utf8(bytes).expect("UTF-8"))),

@@ -156,7 +156,8 @@ impl Error {
                 StoreError::Io { .. } => return None,
             },
             Self::Deliver(err) => return err.hint(),
-            Self::Output(_)
+            Self::Some { .. }
+            | Self::Output(_)
             | Self::Input { .. }
             | Self::Generator(_)
             | Self::Interrupted

@@ -146,6 +146,8 @@ pub fn hand_over(
 }
 
 /// The answer after a hand-over: the document where the sink was not stdout, and notes for a person, `said` first.
+///
+/// The secret is delivered by now: what fails here must not sound as if nothing had been changed.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
@@ -154,7 +156,6 @@ pub fn answer(
     said: &[String],
 ) -> Result<(), Error> {
     // The secret is delivered: whatever fails from here on takes nothing back.
-    let settings = store.read(|view| view.settings()).unwrap_or_default();
     let now = delivered_at(token);
     if app.json() && !sink.is_stdout() {
         let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since())).unwrap_or_default();
@@ -168,7 +169,7 @@ pub fn answer(
     }
     let start = token.not_before.filter(|start| *start > now);
     let place = sink.place();
-    let usage = usage_hint(&settings);
+    let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
     let mut talk = app.talk();
     for note in said {
         talk.note(note);
@@ -180,7 +181,9 @@ pub fn answer(
         talk.note(&place);
     } else {
         talk.note("this secret is shown once; keep it now");
-        talk.note(&usage);
+        if let Ok(usage) = usage {
+            talk.note(&usage);
+        }
     }
     Ok(())
 }

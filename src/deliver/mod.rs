@@ -220,7 +220,13 @@ impl Handover<'_> {
 
     /// The second transaction.
     fn confirm(&self, heir: &Heir, start_grace: bool) -> Result<Token, Unconfirmed> {
-        let unknown = |err: StoreError| Unconfirmed::Unknown(err.to_string());
+        // What became of the secret is said by who asked; the words of the store are about this transaction.
+        let unknown = |err: StoreError| {
+            Unconfirmed::Unknown(match err {
+                StoreError::Io { what, .. } => what,
+                err => err.to_string(),
+            })
+        };
         let now = self.clock.now().map_err(|wrong| unknown(wrong.into()))?;
         let left = heir.deadline.since(now) - MARGIN.secs();
         let patience = Duration::from_secs(u64::try_from(left).unwrap_or(0));

@@ -23,9 +23,9 @@ use crate::context::{Actor, Clock, Context, Job, JobEnd, Machine, Zone};
 pub fn context() -> Context {
     // A limit that cannot be lowered was lower still.
     let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Context {
-        machine: Box::new(Host),
+        machine: Box::new(Host { umask }),
         stdin: streams::input(),
         stdout: streams::output(),
         stderr: streams::talk(),
@@ -33,7 +33,10 @@ pub fn context() -> Context {
     }
 }
 
-struct Host;
+struct Host {
+    /// As the caller had it: what a command makes is the caller's affair.
+    umask: Mode,
+}
 
 impl Clock for Host {
     #[expect(clippy::disallowed_methods, reason = "the one reading of the clock")]
@@ -94,7 +97,7 @@ impl Machine for Host {
     }
 
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd> {
-        process::run(job)
+        process::run(job, self.umask)
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::Mode;
 use rustix::process::{Pid, Signal};
 
 use super::terminal::with_interrupts;
@@ -17,8 +18,8 @@ use crate::context::{Job, JobEnd};
 /// How often a running command is looked at: soon at first, then calmly.
 const LOOK: std::ops::Range<Duration> = Duration::from_millis(1)..Duration::from_millis(50);
 
-/// Runs `sh -c` in a process group of its own, with its input in the pipe before it starts.
-pub fn run(job: &Job<'_>) -> io::Result<JobEnd> {
+/// Runs `sh -c` in a process group of its own and with this umask, its input in the pipe before it starts.
+pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
     let (input, unread) = {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         // A pipe takes 4096 bytes at once without a reader (pipe(7), PIPE_BUF).
@@ -26,14 +27,17 @@ pub fn run(job: &Job<'_>) -> io::Result<JobEnd> {
         (reader.try_clone()?, reader)
     };
     with_interrupts(|interrupted| {
-        let mut child = Command::new("sh")
+        let ours = rustix::process::umask(umask);
+        let child = Command::new("sh")
             .arg("-c")
             .arg(job.command)
             .envs(job.env.iter().copied())
             .stdin(Stdio::from(input))
             .stdout(Stdio::from(io::stderr().as_fd().try_clone_to_owned()?))
             .process_group(0)
-            .spawn()?;
+            .spawn();
+        rustix::process::umask(ours);
+        let mut child = child?;
         let started = Instant::now();
         let mut pause = LOOK.start;
         loop {

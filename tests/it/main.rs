@@ -14,6 +14,7 @@ mod adopt;
 mod arguments;
 mod audit;
 mod concurrent;
+mod crash;
 mod create;
 mod cron;
 mod disable;

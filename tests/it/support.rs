@@ -129,6 +129,11 @@ impl World {
         }
     }
 
+    /// A world in a directory that is there, at this time.
+    pub fn at(dir: TempDir, now: i64) -> Self {
+        Self { dir, now: Rc::new(Cell::new(now)), ..Self::new() }
+    }
+
     /// A world whose store exists.
     pub fn with_store() -> Self {
         let world = Self::new();

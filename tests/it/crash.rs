@@ -1,0 +1,406 @@
+//! Promises 1, 2, 3 and 7: whatever dies, fails or loses power while a secret is handed over, it is neither lost nor
+//! orphaned.
+//!
+//! A [`Scene`] is one hand-over, prepared up to the moment before it. Each test lets it go wrong at every place there
+//! is, each time in a fresh copy, and then asks the same questions of what is left: now, and once the deadline of the
+//! delivery has passed and the next change has recovered it.
+
+/// Ends a check with these words.
+macro_rules! want {
+    ($cond:expr, $($arg:tt)+) => {
+        if !$cond {
+            return Err(format!($($arg)+));
+        }
+    };
+}
+
+mod errors;
+mod kill;
+mod memory;
+mod power;
+mod races;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{MINUTE, Ran, World, program, program_path, run};
+
+/// Calls that change something, make it last, or take and give back what a change needs.
+const CHANGING: &str = "openat,write,pwrite64,fsync,fdatasync,ftruncate,unlink,unlinkat,rename,renameat,renameat2,\
+    link,linkat,mkdir,chmod,fchmod,fchmodat,chown,fchown,fchownat,fcntl,flock,close,pipe2,clone,clone3,vfork,execve";
+/// The name of what is handed over, and the variable that holds it in an environment file.
+const NAME: &str = "demo";
+const VARIABLE: &str = "DEMO_TOKEN";
+const ENV_BEFORE: &str = "# by hand\nA=1\nexport B='x y'\n";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Create,
+    Rotate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Receiver {
+    Stdout,
+    File,
+    EnvFile,
+    Command,
+}
+
+impl Receiver {
+    /// The secret is kept where recovery can find it.
+    fn keeps(self) -> bool {
+        matches!(self, Self::File | Self::EnvFile)
+    }
+}
+
+/// A hand-over about to begin.
+struct Scene {
+    verb: Verb,
+    receiver: Receiver,
+    base: TempDir,
+    /// The secret before it.
+    old: Option<String>,
+    /// The secret of another token.
+    bystander: String,
+}
+
+/// How a run under strace ended.
+struct Ended {
+    killed: bool,
+    ran: Ran,
+}
+
+/// A directory for many short-lived files, in memory where there is such a place.
+fn scratch() -> TempDir {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("tokenctl-test-").permissions(fs::Permissions::from_mode(0o700));
+    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory")
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
+    i64::try_from(since.as_secs()).expect("a time")
+}
+
+/// Copies a directory of regular files and directories with their modes.
+fn copy(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let to = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            fs::create_dir(&to).expect("a directory");
+            copy(&entry.path(), &to);
+            let mode = fs::metadata(entry.path()).expect("a directory").permissions();
+            fs::set_permissions(&to, mode).expect("a mode");
+        } else {
+            fs::copy(entry.path(), &to).expect("a copy");
+        }
+    }
+}
+
+/// Does each of these jobs, two at a time. Returns what failed.
+fn each<T: Sync>(jobs: &[T], check: impl Fn(&T) -> Result<(), String> + Sync) -> Vec<String> {
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(why) = check(job) {
+                        failed.lock().expect("a list").push(why);
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().expect("a list")
+}
+
+/// Fails the test with the first of what failed.
+#[track_caller]
+fn assert_none(failed: &[String], of: usize) {
+    let first: Vec<_> = failed.iter().take(12).map(String::as_str).collect();
+    assert!(failed.is_empty(), "{} of {of} failed:\n{}", failed.len(), first.join("\n"));
+}
+
+impl Scene {
+    fn new(verb: Verb, receiver: Receiver) -> Self {
+        let base = scratch();
+        let target = base.path().join("target");
+        fs::create_dir(&target).expect("a directory");
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o700)).expect("a mode");
+        let mut scene = Self { verb, receiver, base, old: None, bystander: String::new() };
+        let dir = scene.base.path();
+        run(Self::program(dir).args(["create", "bystander"]), b"")
+            .ok()
+            .line()
+            .clone_into(&mut scene.bystander);
+        if verb == Verb::Rotate {
+            let old = run(Self::program(dir).args(["create", NAME]), b"").ok().line().to_owned();
+            if receiver == Receiver::File {
+                write(&Self::file(dir), &format!("{old}\n"));
+            }
+            scene.old = Some(old);
+        }
+        if receiver == Receiver::EnvFile {
+            let line = scene.old.as_ref().map(|old| format!("{VARIABLE}={old}\n")).unwrap_or_default();
+            write(&Self::file(dir), &format!("{ENV_BEFORE}{line}"));
+        }
+        scene
+    }
+
+    /// Each verb into each receiver.
+    fn all() -> Vec<Self> {
+        use Receiver::{Command, EnvFile, File, Stdout};
+        let of = |verb| [Stdout, File, EnvFile, Command].map(|receiver| Self::new(verb, receiver));
+        [Verb::Create, Verb::Rotate].into_iter().flat_map(of).collect()
+    }
+
+    fn label(&self) -> String {
+        format!("{:?} {:?}", self.verb, self.receiver)
+    }
+
+    fn program(dir: &Path) -> Command {
+        let mut command = program();
+        command.env("TOKENCTL_STORE", dir.join("store"));
+        command
+    }
+
+    /// What the receiver keeps.
+    fn file(dir: &Path) -> PathBuf {
+        dir.join("target/secret")
+    }
+
+    /// A fresh copy, about to begin.
+    fn stage(&self) -> TempDir {
+        let dir = scratch();
+        copy(self.base.path(), dir.path());
+        dir
+    }
+
+    fn args(&self, dir: &Path) -> Vec<String> {
+        let file = Self::file(dir).to_str().expect("UTF-8").to_owned();
+        let verb = if self.verb == Verb::Create { "create" } else { "rotate" };
+        let mut args = vec![verb.to_owned(), NAME.to_owned()];
+        let more = match self.receiver {
+            Receiver::Stdout => vec![],
+            Receiver::File => vec!["--out".to_owned(), file],
+            Receiver::EnvFile => {
+                // With a document on stdout, which comes when all is over.
+                ["--env-file", &file, "--env-name", VARIABLE, "--json"].map(str::to_owned).to_vec()
+            }
+            Receiver::Command => vec!["--exec".to_owned(), format!("cat > {file}")],
+        };
+        args.extend(more);
+        args
+    }
+
+    /// Runs the hand-over under strace with these options.
+    fn traced(&self, dir: &Path, options: &[&str]) -> Ended {
+        let done = Command::new("strace")
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TOKENCTL_STORE", dir.join("store"))
+            .args(["-f", "-qq"])
+            .args(options)
+            .arg(program_path())
+            .args(self.args(dir))
+            .stdin(Stdio::null())
+            .output()
+            .expect("strace starts");
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ended {
+            killed: done.status.signal() == Some(9),
+            ran: Ran {
+                code: done.status.code().unwrap_or(-1),
+                out: text(done.stdout),
+                err: text(done.stderr),
+            },
+        }
+    }
+
+    /// Which call of which name there is from the first look at the store on, as one run makes them.
+    fn points(&self, calls: &str) -> Vec<(String, usize)> {
+        let dir = self.stage();
+        let log = dir.path().join("log");
+        let done =
+            self.traced(dir.path(), &["-o", log.to_str().expect("UTF-8"), "-e", &format!("trace={calls}")]);
+        assert_eq!(done.ran.code, 0, "{}: {}", self.label(), done.ran.err);
+        let log = fs::read_to_string(log).expect("a log");
+        let store = dir.path().join("store");
+        let store = store.to_str().expect("UTF-8");
+        let (mut begun, mut counts, mut points) = (false, std::collections::HashMap::new(), Vec::new());
+        let program = log.split(' ').next().expect("a pid");
+        for line in log.lines() {
+            let Some((pid, call)) = line.split_once(' ') else { continue };
+            let Some((name, rest)) = call.trim_start().split_once('(') else { continue };
+            if pid != program || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+                continue;
+            }
+            let count: &mut usize = counts.entry(name.to_owned()).or_default();
+            *count += 1;
+            begun |= name != "execve" && rest.contains(store);
+            if begun {
+                points.push((name.to_owned(), *count));
+            }
+        }
+        points
+    }
+
+    /// The secret that the receiver has, whole; an error where its file is not what it may be.
+    fn held(&self, dir: &Path, stdout: &str) -> Result<Option<String>, String> {
+        let whole = |text: &str| {
+            let line = text.strip_suffix('\n').unwrap_or(text);
+            (line.len() == self.bystander.len() && line.starts_with("tkn_")).then(|| line.to_owned())
+        };
+        if self.receiver == Receiver::Stdout {
+            return Ok(whole(stdout));
+        }
+        let content = fs::read_to_string(Self::file(dir)).ok();
+        match (self.receiver, content) {
+            (Receiver::Stdout | Receiver::Command, content) => Ok(content.as_deref().and_then(whole)),
+            (Receiver::File, Some(content)) => match whole(&content) {
+                Some(secret) if content.ends_with('\n') => Ok(Some(secret)),
+                _ => Err(format!("the file holds {content:?}")),
+            },
+            (Receiver::EnvFile, Some(content)) => {
+                let Some(rest) = content.strip_prefix(ENV_BEFORE) else {
+                    return Err(format!("the file holds {content:?}"));
+                };
+                let value =
+                    rest.strip_prefix(&format!("{VARIABLE}=")).and_then(|rest| rest.strip_suffix('\n'));
+                match value.and_then(whole) {
+                    None if !rest.is_empty() || self.old.is_some() => {
+                        Err(format!("the file holds {content:?}"))
+                    }
+                    secret => Ok(secret),
+                }
+            }
+            (Receiver::EnvFile, None) => Err("the file is gone".to_owned()),
+            (_, None) if self.verb == Verb::Rotate => Err("the file is gone".to_owned()),
+            (_, None) => Ok(None),
+        }
+    }
+
+    /// Asks what must hold whatever happened, now and after the deadline. `stdout` is what the reader got, `exit` how
+    /// the program ended, if it ended by itself.
+    fn check(&self, dir: TempDir, stdout: &str, exit: Option<i32>) -> Result<(), String> {
+        let mut held = self.held(dir.path(), stdout)?;
+        let world = World::at(dir, now());
+        let (confirmed, withdrawn) = (exit == Some(0), exit == Some(7));
+        want!(!confirmed || held.is_some() && held != self.old, "exit 0, and nothing was delivered");
+        if withdrawn && !self.receiver.keeps() {
+            // It was taken back, and its reader was told so.
+            if let Some(secret) = held.take() {
+                let answer = world.verify(&secret, &[]);
+                want!(answer.0 == 3, "the new secret works after exit 7: {answer:?}");
+            }
+        }
+        let is_old = held.is_some() && held == self.old;
+        let new = held.as_deref().filter(|_| !is_old);
+        sound(&world)?;
+        valid(&world, &self.bystander, "another token")?;
+        if let Some(old) = &self.old {
+            valid(&world, old, "the old secret")?;
+        }
+        let mut role = None;
+        if let Some(new) = new {
+            role = Some(valid(&world, new, "the new secret")?);
+        }
+        want!(!confirmed || role.as_deref() == Some("current"), "the new secret is {role:?} after exit 0");
+
+        world.wait(11 * MINUTE);
+        let dead = !self.receiver.keeps() && role.as_deref() == Some("provisional");
+        if let Some(new) = new.filter(|_| dead) {
+            let answer = world.verify(new, &[]);
+            want!(answer.0 == 3, "the new secret outlived its deadline: {answer:?}");
+        }
+        let ran = world.run(&["settings", "grace", "25h"]);
+        want!(ran.code == 0, "the next change: {ran:?}");
+        sound(&world)?;
+        let ran = world.run(&["doctor", "--repair"]);
+        want!(ran.code == 0, "doctor --repair: {ran:?}");
+        let left: Vec<_> = fs::read_dir(world.dir.path().join("target"))
+            .expect("a directory")
+            .map(|entry| entry.expect("an entry").file_name())
+            .filter(|name| name != "secret")
+            .collect();
+        want!(left.is_empty(), "left beside the target: {left:?}");
+        valid(&world, &self.bystander, "another token")?;
+        if let Some(new) = new.filter(|_| !dead) {
+            let role = valid(&world, new, "the new secret, later")?;
+            want!(role == "current", "the new secret is {role} after the recovery");
+        }
+        let delivered = new.is_some() && !dead;
+        let roles = roles(&world)?;
+        if let Some(old) = &self.old {
+            let role = valid(&world, old, "the old secret, later")?;
+            let roles: Vec<_> = roles.iter().map(String::as_str).collect();
+            // A secret may be confirmed before the newline says so, and never be received.
+            let unseen = new.is_none() && !self.receiver.keeps() && role == "previous";
+            if delivered || unseen {
+                want!(roles == ["previous", "current"] || roles == ["current", "previous"], "{roles:?}");
+            } else {
+                want!(role == "current" && roles == ["current"], "the old secret is {role} of {roles:?}");
+            }
+        } else if delivered {
+            want!(roles == ["current"], "{roles:?}");
+        } else {
+            want!(roles.is_empty(), "an orphan is left: {roles:?}");
+            let ran = world.run(&["create", NAME]);
+            want!(ran.code == 0, "the name is not free: {ran:?}");
+        }
+        Ok(())
+    }
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).expect("a file");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a mode");
+}
+
+/// Whether the store can be listed, its log is whole, and nothing is wrong with it that is not mended by itself.
+fn sound(world: &World) -> Result<(), String> {
+    for args in [["list", "--all"], ["audit", "verify"]] {
+        let ran = world.run(&args);
+        want!(ran.code == 0, "{args:?}: {ran:?}");
+    }
+    let ran = world.run(&["doctor", "--json"]);
+    want!(ran.code == 0 || ran.code == 3, "doctor: {ran:?}");
+    let document = ran.json();
+    let findings = document["findings"].as_array().ok_or("no findings")?;
+    want!(findings.iter().all(|it| it["repairable"] == true), "doctor: {document}");
+    Ok(())
+}
+
+/// The role of a secret that must be valid.
+fn valid(world: &World, secret: &str, what: &str) -> Result<String, String> {
+    let ran = world.run_with(&["verify", "--json"], secret.as_bytes());
+    want!(ran.code == 0, "{what} is not valid: {ran:?}");
+    Ok(ran.json()["secret"]["role"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The token as `show` has it; none where there is none.
+fn shown(world: &World) -> Result<Option<Value>, String> {
+    let ran = world.run(&["show", NAME, "--json"]);
+    want!(ran.code == 0 || ran.code == 4, "show: {ran:?}");
+    Ok((ran.code == 0).then(|| ran.json()))
+}
+
+/// The roles of the secrets of the token.
+fn roles(world: &World) -> Result<Vec<String>, String> {
+    let token = shown(world)?;
+    let secrets = token.as_ref().and_then(|token| token["secrets"].as_array());
+    let role = |secret: &Value| secret["role"].as_str().unwrap_or_default().to_owned();
+    Ok(secrets.map(|all| all.iter().map(role).collect()).unwrap_or_default())
+}

@@ -1,0 +1,112 @@
+//! A full disk, or a broken one, at every call.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+use super::{CHANGING, Scene, Verb, World, assert_none, copy, each, now, scratch, shown};
+use crate::support::have;
+
+/// Calls that may need room.
+const GROWING: &str =
+    "openat,write,pwrite64,ftruncate,fsync,fdatasync,link,linkat,rename,renameat,renameat2,mkdir";
+/// Calls that fail when a disk does, and change nothing.
+const READING: &str = "read,pread64,newfstatat,fstat,statx,lseek,getdents64,ioctl";
+/// Fewer real failures than this for one scene: the test no longer does what it should.
+const AT_LEAST: [(&str, usize); 2] = [("ENOSPC", 60), ("EIO", 170)];
+/// What the message may say of the state, where it is not the old one.
+const NOT_OLD: [&str; 4] =
+    ["may or may not have been kept", "may work until", "in place and works", "delivered and valid"];
+
+#[test]
+fn a_full_disk_leaves_the_old_state_or_the_new_one_and_says_which() {
+    fails_everywhere("ENOSPC", GROWING);
+}
+
+#[test]
+fn an_unreadable_disk_leaves_the_old_state_or_the_new_one_and_says_which() {
+    fails_everywhere("EIO", &format!("{CHANGING},{READING}"));
+}
+
+#[track_caller]
+fn fails_everywhere(error: &str, calls: &str) {
+    if !have("strace") {
+        return;
+    }
+    let scenes: Vec<_> = Scene::all().into_iter().map(|scene| (before(&scene), scene)).collect();
+    let jobs: Vec<_> = scenes
+        .iter()
+        .flat_map(|(before, scene)| {
+            scene.points(calls).into_iter().map(move |(call, nth)| (before, scene, call, nth))
+        })
+        // Whether a process can be made at all is no matter of disks, and strace needs these itself.
+        .filter(|(.., call, _)| !["clone", "clone3", "vfork", "execve"].contains(&call.as_str()))
+        .collect();
+    let (counts, exits) =
+        (Mutex::new(BTreeMap::<String, usize>::new()), Mutex::new(BTreeMap::<i32, usize>::new()));
+    let failed = each(&jobs, |(before, scene, call, nth)| {
+        let dir = scene.stage();
+        let log = scratch();
+        let log = log.path().join("log");
+        let inject = format!("inject={call}:error={error}:when={nth}");
+        let options = ["-o", log.to_str().expect("UTF-8"), "-e", &format!("trace={call}"), "-e", &inject];
+        let done = scene.traced(dir.path(), &options);
+        let place = format!("{} with {error} at {call} {nth}", scene.label());
+        if !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("(INJECTED)")) {
+            return Err(format!("{place}: it did not fail, {:?}", done.ran));
+        }
+        *counts.lock().expect("a count").entry(scene.label()).or_default() += 1;
+        *exits.lock().expect("a count").entry(done.ran.code).or_default() += 1;
+        let because = |why: String| format!("{place}: {why}; {:?}", done.ran);
+        said(scene, before.as_ref(), dir.path(), &done.ran).map_err(because)?;
+        scene.check(dir, &done.ran.out, Some(done.ran.code)).map_err(because)
+    });
+    let (counts, exits) = (counts.into_inner().expect("a count"), exits.into_inner().expect("a count"));
+    println!("{error} points: {}, exits {exits:?}, {counts:?}", counts.values().sum::<usize>());
+    assert_none(&failed, jobs.len());
+    let least = AT_LEAST.iter().find(|least| least.0 == error).expect("a minimum").1;
+    assert!(counts.len() == scenes.len() && counts.values().all(|count| *count >= least), "{counts:?}");
+}
+
+/// The token before the hand-over.
+pub fn before(scene: &Scene) -> Option<Value> {
+    state(&World::at(scene.stage(), now())).expect("a state")
+}
+
+/// What of a token a hand-over may change.
+fn state(world: &World) -> Result<Option<Value>, String> {
+    Ok(shown(world)?.map(|mut token| {
+        let object = token.as_object_mut().expect("an object");
+        for passing in ["events", "last_used_at", "usage_since"] {
+            object.remove(passing);
+        }
+        token
+    }))
+}
+
+/// Whether the exit code and the message fit what there is now.
+pub fn said(
+    scene: &Scene,
+    before: Option<&Value>,
+    dir: &std::path::Path,
+    ran: &crate::support::Ran,
+) -> Result<(), String> {
+    want!([0, 1, 6, 7].contains(&ran.code), "exit {}", ran.code);
+    want!(!ran.err.contains("panicked"), "a panic");
+    // In a copy: to look must not mend anything.
+    let look = scratch();
+    copy(dir, look.path());
+    let after = state(&World::at(look, now()))?;
+    let is_old = after.as_ref() == before;
+    if ran.code == 0 {
+        return Ok(());
+    }
+    let unchanged = ran.err.contains("nothing was changed");
+    want!(ran.code != 7 || unchanged || ran.err.is_empty(), "exit 7 without saying what was changed");
+    want!(is_old || (ran.code != 7 && !unchanged), "it was changed: {after:?}");
+    let known = unchanged || NOT_OLD.iter().any(|words| ran.err.contains(words));
+    want!(is_old || known, "the message does not say what was changed");
+    want!(scene.verb == Verb::Rotate || is_old || after.is_some(), "no token");
+    Ok(())
+}

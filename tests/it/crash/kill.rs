@@ -1,0 +1,36 @@
+//! Killed before every call that changes something.
+
+use super::{CHANGING, Scene, assert_none, each};
+use crate::support::have;
+
+/// Fewer real kills than this for one scene: the test no longer kills what it should.
+const AT_LEAST: usize = 120;
+
+#[test]
+fn a_hand_over_killed_anywhere_neither_loses_nor_orphans_a_secret() {
+    if !have("strace") {
+        return;
+    }
+    let scenes = Scene::all();
+    let jobs: Vec<_> = scenes
+        .iter()
+        .flat_map(|scene| scene.points(CHANGING).into_iter().map(move |point| (scene, point)))
+        .collect();
+    let kills = std::sync::Mutex::new(std::collections::BTreeMap::<String, usize>::new());
+    let failed = each(&jobs, |(scene, (call, nth))| {
+        let dir = scene.stage();
+        let inject = format!("inject={call}:signal=SIGKILL:when={nth}");
+        let done =
+            scene.traced(dir.path(), &["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
+        let place = format!("{} killed before {call} {nth}", scene.label());
+        if !done.killed {
+            return Err(format!("{place}: it was not, {:?}", done.ran));
+        }
+        *kills.lock().expect("a count").entry(scene.label()).or_default() += 1;
+        scene.check(dir, &done.ran.out, None).map_err(|why| format!("{place}: {why}"))
+    });
+    let kills = kills.into_inner().expect("a count");
+    println!("kill points: {} {kills:?}", kills.values().sum::<usize>());
+    assert_none(&failed, jobs.len());
+    assert!(kills.len() == scenes.len() && kills.values().all(|count| *count >= AT_LEAST), "{kills:?}");
+}

@@ -124,13 +124,53 @@ fn a_job_without_its_store_fails() {
 }
 
 #[test]
-fn a_job_follows_a_rotation_by_a_restart() {
+fn a_job_restarts_the_service_of_each_token_that_it_rotated() {
+    if !have("bash") {
+        return;
+    }
     let job = Job::new();
-    let line = "tokenctl rotate --due --owner nobody --out-dir secrets -q | grep -q . && echo restarted";
-    assert_eq!(job.line(line).exit(1).out, "");
-    let line = "tokenctl rotate --due --out-dir secrets -q | grep -q . && echo restarted";
-    assert_eq!(job.line(line).ok().out, "restarted\n");
-    assert_eq!(job.line(line).exit(1).out, "");
+    let systemctl = job.world.write("home/systemctl", "#!/bin/sh\necho \"$@\" >>called\n");
+    fs::set_permissions(systemctl, fs::Permissions::from_mode(0o700)).expect("a mode");
+    let line = "PATH=$HOME:$PATH exec bash -o pipefail -c 'tokenctl rotate --due --quiet --out-dir secrets | \
+        xargs --no-run-if-empty systemctl try-restart'";
+    job.line(line).ok();
+    job.line(line).ok();
+    let called = || fs::read_to_string(format!("{}/called", job.home)).expect("it was called");
+    assert_eq!(called(), "try-restart app backup\n");
+    // A failure is one of the job, and the others are restarted all the same.
+    job.world.at_real_time(0);
+    let due = ["--ttl", "90d", "--rotate-every", "1s", "--grace", "0s"];
+    for name in ["other", "taken"] {
+        job.world
+            .run(
+                &[&["adopt", name], &due[..], &["--secret-file", &job.world.write("old", &secret_of(name))]]
+                    .concat(),
+            )
+            .ok();
+    }
+    job.world.write("home/secrets/taken", "text");
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let ran = job.line(line).exit(5);
+    assert!(ran.err.starts_with("error: `taken`: "), "{}", ran.err);
+    assert_eq!(called(), "try-restart app backup\ntry-restart other\n");
+}
+
+/// A secret from elsewhere.
+fn secret_of(name: &str) -> String {
+    format!("{name}-0123456789abcdefghijklmnopqrstuvwxyz")
+}
+
+#[test]
+fn a_job_needs_nothing_of_its_environment_but_a_home() {
+    let job = Job::new();
+    let program = program_path().display();
+    let line = format!(
+        "exec env -i HOME=\"$HOME\" {program} rotate --due --quiet --out-dir \"$HOME/secrets\" >/dev/null"
+    );
+    let ran = job.line(&line).ok();
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
+    assert_eq!(job.verify("secrets/app"), "valid app");
+    assert!(job.line("tokenctl show app").ok().out.contains("  rotated "));
 }
 
 #[test]

@@ -15,6 +15,7 @@ macro_rules! want {
 }
 
 mod errors;
+mod htpasswd;
 mod kill;
 mod memory;
 mod power;

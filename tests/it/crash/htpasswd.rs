@@ -42,7 +42,12 @@ fn measure_htpasswd() {
     let file = dir.path().join("users");
     let first = || {
         let mut command = Command::new("htpasswd");
-        assert!(quiet(command.arg("-cb").arg(&file).args(["first", "password"])).status().expect("htpasswd").success());
+        assert!(
+            quiet(command.arg("-cb").arg(&file).args(["first", "password"]))
+                .status()
+                .expect("htpasswd")
+                .success()
+        );
     };
 
     first();
@@ -74,7 +79,12 @@ fn measure_htpasswd() {
     let traced = |options: &[&str]| {
         fs::write(&file, &before).expect("a file");
         let mut command = Command::new("strace");
-        command.args(["-f", "-qq"]).args(options).args(["htpasswd", "-b"]).arg(&file).args(["new", "password"]);
+        command
+            .args(["-f", "-qq"])
+            .args(options)
+            .args(["htpasswd", "-b"])
+            .arg(&file)
+            .args(["new", "password"]);
         quiet(&mut command).status().expect("strace")
     };
     let log = dir.path().join("log");

@@ -152,7 +152,8 @@ fn replay(disk: Disk, steps: &[Step]) -> Vec<Lost> {
         if matches!(step, Step::Sync(_) | Step::Handed(_) | Step::Told) {
             look(&disk, &pending, &handed, told);
         }
-        let file = |path: &Path| *volatile.names.get(path).unwrap_or_else(|| panic!("unknown: {path:?}"));
+        let file =
+            |path: &Path| *volatile.names.get(path).unwrap_or_else(|| panic!("unknown: {}", path.display()));
         let change = match step {
             Step::Create(path) => {
                 let file = volatile.files.len();

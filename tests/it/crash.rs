@@ -15,6 +15,7 @@ macro_rules! want {
 }
 
 mod errors;
+mod htpasswd;
 mod kill;
 mod memory;
 mod power;
@@ -139,18 +140,13 @@ impl Scene {
         let target = base.path().join("target");
         fs::create_dir(&target).expect("a directory");
         fs::set_permissions(&target, fs::Permissions::from_mode(0o700)).expect("a mode");
-        let mut scene = Self { verb, receiver, base, old: None, bystander: String::new() };
+        let mint = |name| run(Self::program(base.path()).args(["create", name]), b"").ok().line().to_owned();
+        let bystander = mint("bystander");
+        let old = (verb == Verb::Rotate).then(|| mint(NAME));
+        let scene = Self { verb, receiver, base, old, bystander };
         let dir = scene.base.path();
-        run(Self::program(dir).args(["create", "bystander"]), b"")
-            .ok()
-            .line()
-            .clone_into(&mut scene.bystander);
-        if verb == Verb::Rotate {
-            let old = run(Self::program(dir).args(["create", NAME]), b"").ok().line().to_owned();
-            if receiver == Receiver::File {
-                write(&Self::file(dir), &format!("{old}\n"));
-            }
-            scene.old = Some(old);
+        if let (Receiver::File, Some(old)) = (receiver, &scene.old) {
+            write(&Self::file(dir), &format!("{old}\n"));
         }
         if receiver == Receiver::EnvFile {
             let line = scene.old.as_ref().map(|old| format!("{VARIABLE}={old}\n")).unwrap_or_default();

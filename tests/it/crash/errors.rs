@@ -29,6 +29,7 @@ fn an_unreadable_disk_leaves_the_old_state_or_the_new_one_and_says_which() {
     fails_everywhere("EIO", &format!("{CHANGING},{READING}"));
 }
 
+#[expect(clippy::print_stdout, reason = "a test says how much it tried")]
 #[track_caller]
 fn fails_everywhere(error: &str, calls: &str) {
     if !have("strace") {

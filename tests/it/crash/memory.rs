@@ -16,6 +16,8 @@ use crate::support::{Ran, World};
 const LIMIT: &str = "TOKENCTL_TEST_MEMORY_LIMIT";
 const PLACE: &str = "TOKENCTL_TEST_MEMORY_PLACE";
 const ARGS: &str = "TOKENCTL_TEST_MEMORY_ARGS";
+/// Set: memory runs short only once the secret is on its way to stdout.
+const LATE: &str = "TOKENCTL_TEST_MEMORY_LATE";
 /// From nothing to more than a hand-over takes.
 const MOST: usize = 2 << 20;
 const STEP: usize = 4 << 10;
@@ -30,22 +32,34 @@ fn hand_over_with_little_memory() {
     let (Some(limit), Some(place), Some(args)) = (var(LIMIT), var(PLACE), var(ARGS)) else { return };
     let place = Path::new(&place);
     let conn = rusqlite::Connection::open_in_memory().expect("a database");
-    conn.query_row(&format!("PRAGMA hard_heap_limit={limit}"), [], |_| Ok(())).expect("a limit");
+    let lower = move || {
+        // Without memory there is no answer, but it holds.
+        let _ = conn.query_row(&format!("PRAGMA hard_heap_limit={limit}"), [], |_| Ok(()));
+        // The connection is not closed: that is not what is tried here.
+        std::mem::forget(conn);
+    };
     let mut world = World::at(scratch(), now());
     let store = place.join("store").to_str().expect("UTF-8").to_owned();
     world.env.insert("TOKENCTL_STORE".to_owned(), store);
-    let ran = world.run(&args.lines().collect::<Vec<_>>());
+    let args: Vec<_> = args.lines().collect();
+    let ran = if var(LATE).is_some() {
+        world.run_while(&args, lower)
+    } else {
+        lower();
+        world.run(&args)
+    };
     fs::write(place.join("out"), ran.out).expect("a file");
     fs::write(place.join("err"), ran.err).expect("a file");
     fs::write(place.join("code"), ran.code.to_string()).expect("a file");
 }
 
-fn attempt(scene: &Scene, place: &Path, limit: usize) -> Result<Ran, String> {
+fn attempt(scene: &Scene, place: &Path, limit: usize, late: bool) -> Result<Ran, String> {
     let done = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "crash::memory::hand_over_with_little_memory", "--ignored", "--nocapture"])
         .env(LIMIT, limit.to_string())
         .env(PLACE, place)
         .env(ARGS, scene.args(place).join("\n"))
+        .envs(late.then_some((LATE, "1")))
         .stdin(Stdio::null())
         .output()
         .expect("this program starts");
@@ -70,7 +84,7 @@ fn out_of_memory_leaves_the_old_state_or_the_new_one_and_says_which() {
             while low < high {
                 let middle = usize::midpoint(low, high);
                 let dir = scene.stage();
-                let ended = attempt(scene, dir.path(), middle * STEP).is_ok_and(|ran| ran.code == 0);
+                let ended = attempt(scene, dir.path(), middle * STEP, false).is_ok_and(|ran| ran.code == 0);
                 (low, high) = if ended { (low, middle) } else { (middle + 1, high) };
             }
             high
@@ -80,13 +94,16 @@ fn out_of_memory_leaves_the_old_state_or_the_new_one_and_says_which() {
         .iter()
         .zip(&enough)
         .flat_map(|(scene, enough)| (1..=enough + 8).map(move |step| (scene, step * STEP)))
+        .flat_map(|(scene, limit)| [(scene, limit, false), (scene, limit, true)])
+        // Only stdout tells when the secret is on its way.
+        .filter(|((_, scene), _, late)| !late || scene.receiver == Receiver::Stdout)
         .collect();
     let exits = Mutex::new(BTreeMap::<i32, usize>::new());
-    let failed = each(&jobs, |((before, scene), limit)| {
+    let failed = each(&jobs, |((before, scene), limit, late)| {
         let dir = scene.stage();
-        let place = format!("{} with {limit} bytes", scene.label());
+        let place = format!("{} with {limit} bytes, late {late}", scene.label());
         let because = |why| format!("{place}: {why}");
-        let ran = attempt(scene, dir.path(), *limit).map_err(because)?;
+        let ran = attempt(scene, dir.path(), *limit, *late).map_err(because)?;
         *exits.lock().expect("a count").entry(ran.code).or_default() += 1;
         let because = |why| format!("{place}: {why}; {ran:?}");
         said(scene, before.as_ref(), dir.path(), &ran).map_err(because)?;

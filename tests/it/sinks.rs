@@ -508,7 +508,7 @@ fn a_command_that_does_not_take_the_secret_gets_none() {
 }
 
 /// A command whose child and grandchild never end; it tells their ids.
-const NEVER: &str = "cat >got; (sleep 600 & echo $! >grandchild; wait) & echo $! >child; wait; true";
+const NEVER: &str = "cat >got; (sleep 60 & echo $! >grandchild; wait) & echo $! >child; wait; true";
 
 /// Fails unless all that [`NEVER`] started is gone.
 #[track_caller]
@@ -589,7 +589,7 @@ fn ctrl_c_ends_a_rotation_of_several_where_it_is() {
         world.mint(name);
     }
     // The first is delivered, the second is interrupted, the third is not begun.
-    let script = "cat >/dev/null; echo $TOKENCTL_NAME >>begun; [ $TOKENCTL_NAME = a ] || sleep 600";
+    let script = "cat >/dev/null; echo $TOKENCTL_NAME >>begun; [ $TOKENCTL_NAME = a ] || sleep 60";
     let mut command = world.program();
     command.current_dir(world.dir.path()).args(["rotate", "a", "b", "c", "--json", "--exec", script]);
     let mut child = command

@@ -397,6 +397,24 @@ fn a_line_that_is_not_ours_or_not_alone_is_refused() {
 }
 
 #[test]
+fn an_edit_of_an_environment_file_waits_for_another() {
+    let world = World::of_processes();
+    let dir = world.directory("out");
+    let path = world.write("out/env", "A=1\n");
+    let directory = fs::File::open(&dir).expect("a directory");
+    directory.lock().expect("a lock");
+    let mut child =
+        world.start(&["create", "demo", "--env-file", &path, "--env-name", "TOKEN"], Stdio::piped());
+    thread::sleep(Duration::from_secs(1));
+    assert!(child.try_wait().expect("a child").is_none(), "it did not wait");
+    world.write("out/env", "A=1\nB=2\n");
+    drop(directory);
+    ended(child).ok();
+    let content = fs::read_to_string(&path).expect("a file");
+    assert!(content.starts_with("A=1\nB=2\nTOKEN=tkn_"), "{content}");
+}
+
+#[test]
 fn processes_that_edit_one_environment_file_lose_no_line() {
     const PROCESSES: usize = 16;
     let world = World::of_processes();

@@ -397,6 +397,24 @@ fn a_line_that_is_not_ours_or_not_alone_is_refused() {
 }
 
 #[test]
+fn an_edit_of_an_environment_file_waits_for_another() {
+    let world = World::of_processes();
+    let dir = world.directory("out");
+    let path = world.write("out/env", "A=1\n");
+    let directory = fs::File::open(&dir).expect("a directory");
+    directory.lock().expect("a lock");
+    let mut child =
+        world.start(&["create", "demo", "--env-file", &path, "--env-name", "TOKEN"], Stdio::piped());
+    thread::sleep(Duration::from_secs(1));
+    assert!(child.try_wait().expect("a child").is_none(), "it did not wait");
+    world.write("out/env", "A=1\nB=2\n");
+    drop(directory);
+    ended(child).ok();
+    let content = fs::read_to_string(&path).expect("a file");
+    assert!(content.starts_with("A=1\nB=2\nTOKEN=tkn_"), "{content}");
+}
+
+#[test]
 fn processes_that_edit_one_environment_file_lose_no_line() {
     const PROCESSES: usize = 16;
     let world = World::of_processes();
@@ -508,7 +526,7 @@ fn a_command_that_does_not_take_the_secret_gets_none() {
 }
 
 /// A command whose child and grandchild never end; it tells their ids.
-const NEVER: &str = "cat >got; (sleep 600 & echo $! >grandchild; wait) & echo $! >child; wait; true";
+const NEVER: &str = "cat >got; (sleep 60 & echo $! >grandchild; wait) & echo $! >child; wait; true";
 
 /// Fails unless all that [`NEVER`] started is gone.
 #[track_caller]
@@ -589,7 +607,7 @@ fn ctrl_c_ends_a_rotation_of_several_where_it_is() {
         world.mint(name);
     }
     // The first is delivered, the second is interrupted, the third is not begun.
-    let script = "cat >/dev/null; echo $TOKENCTL_NAME >>begun; [ $TOKENCTL_NAME = a ] || sleep 600";
+    let script = "cat >/dev/null; echo $TOKENCTL_NAME >>begun; [ $TOKENCTL_NAME = a ] || sleep 60";
     let mut command = world.program();
     command.current_dir(world.dir.path()).args(["rotate", "a", "b", "c", "--json", "--exec", script]);
     let mut child = command

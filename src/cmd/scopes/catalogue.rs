@@ -1,0 +1,356 @@
+//! Changes of the catalogue: which scopes exist, and what they include.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+
+use crate::cmd::change::ChangeArgs;
+use crate::cmd::select::{scope_rows, unknown_scope};
+use crate::cmd::widen::{self, WidenArgs};
+use crate::cmd::{App, Outcome};
+use crate::domain::Invalid;
+use crate::domain::event::{Action, Author};
+use crate::domain::scope::{Catalogue, Entry, Scope};
+use crate::domain::text::Line;
+use crate::domain::token::Token;
+use crate::domain::when::Clock;
+use crate::error::Error;
+use crate::store::{Store, StoreError, Write};
+use crate::ui::json::{ChangedScopeDoc, NamedDoc, ScopeDoc};
+
+#[derive(Args)]
+pub struct Define {
+    #[arg(value_name = "SCOPE")]
+    scope: Scope,
+    /// Say what it allows
+    #[arg(short, long, value_name = "TEXT")]
+    description: Option<Line>,
+    /// Let it allow all that these allow
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    includes: Option<Vec<Scope>>,
+    #[command(flatten)]
+    widen: WidenArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Args)]
+pub struct EditScope {
+    #[arg(value_name = "SCOPE")]
+    scope: Scope,
+    /// Say what it allows; empty clears it
+    #[arg(short, long, value_name = "TEXT")]
+    description: Option<Line>,
+    /// Let it allow all that these allow, and no others; empty for none
+    #[arg(long, value_name = "A,B")]
+    includes: Option<Includes>,
+    #[command(flatten)]
+    widen: WidenArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+/// Scopes joined by commas, or nothing.
+#[derive(Debug, Clone)]
+struct Includes(Vec<Scope>);
+
+impl std::str::FromStr for Includes {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.is_empty() {
+            return Ok(Self(Vec::new()));
+        }
+        text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+#[derive(Args)]
+pub struct RenameScope {
+    #[arg(value_name = "SCOPE")]
+    scope: Scope,
+    #[arg(value_name = "NEW")]
+    new: Scope,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+#[derive(Args)]
+pub struct Retire {
+    #[arg(value_name = "SCOPE")]
+    scope: Scope,
+    /// Take it from every token, and from the scopes that include it
+    #[arg(long)]
+    withdraw: bool,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+fn entry<'a>(catalogue: &'a Catalogue, scope: &Scope) -> Result<&'a Entry, Error> {
+    catalogue.get(scope).ok_or_else(|| unknown_scope(scope, catalogue))
+}
+
+/// The unrevoked tokens that may do more, or less, once the catalogue is the other one.
+fn affected(
+    tx: &Write<'_>,
+    before: &Catalogue,
+    after: &Catalogue,
+    differs: impl Fn(&BTreeSet<&Scope>, &BTreeSet<&Scope>) -> bool,
+) -> Result<Vec<Token>, StoreError> {
+    let every: Vec<i64> = before.iter().map(|entry| entry.row).collect();
+    let holders = tx.holders(&every)?;
+    let mut tokens = Vec::new();
+    for rows in holders.chunks(crate::store::PAGE) {
+        tokens.extend(tx.tokens(rows, tx.now)?.into_iter().filter(|token| {
+            let held = |catalogue: &Catalogue| -> BTreeSet<Scope> {
+                catalogue
+                    .closure(token.grants.values().map(|grant| &grant.scope))
+                    .into_iter()
+                    .cloned()
+                    .collect()
+            };
+            let (had, has) = (held(before), held(after));
+            differs(&had.iter().collect(), &has.iter().collect())
+        }));
+    }
+    Ok(tokens)
+}
+
+fn includable(scopes: &[Scope], of: &Scope, catalogue: &Catalogue) -> Result<BTreeSet<Scope>, Error> {
+    scope_rows(scopes, catalogue, true)?;
+    if catalogue.would_circle(of, scopes) {
+        return Err(Invalid::new(format!("`{of}` would include itself"))
+            .hint("includes must not run in a circle")
+            .into());
+    }
+    Ok(scopes.iter().cloned().collect())
+}
+
+/// A change of the catalogue: the entry as it now is, and whether anything changed.
+type Changed = (Entry, bool);
+
+fn change(
+    app: &mut App<'_>,
+    args: &ChangeArgs,
+    widen: &WidenArgs,
+    f: impl Fn(&Write<'_>, &Catalogue, bool) -> Result<Changed, Error>,
+) -> Result<(Store, Changed), Error> {
+    let author = args.author(app);
+    let store = app.open_to_write(&author)?;
+    let changed = widen.run(app, |app, approved| {
+        store.write(&*app.ctx.machine, &author, |tx| f(tx, &tx.catalogue()?, approved))
+    })?;
+    Ok((store, changed))
+}
+
+fn answer(
+    app: &mut App<'_>,
+    store: &Store,
+    entry: &Entry,
+    changed: bool,
+    from: Option<&[Token]>,
+    note: &str,
+) -> Result<Outcome, Error> {
+    if !app.json() {
+        app.talk().note(note);
+        return Ok(Outcome::Done);
+    }
+    let holders = store.read(|view| view.holders_by_scope())?;
+    let scope = ScopeDoc::new(entry, holders.get(&entry.row).copied().unwrap_or(0));
+    let withdrawn_from =
+        from.map(|tokens| tokens.iter().map(|it| NamedDoc { id: Some(&it.id), name: &it.name }).collect());
+    app.print_json(&ChangedScopeDoc { scope, changed, withdrawn_from })?;
+    Ok(Outcome::Done)
+}
+
+impl Define {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let (store, (entry, changed)) = change(app, &self.change, &self.widen, |tx, catalogue, approved| {
+            match catalogue.get(&self.scope) {
+                None => self.add(tx, catalogue),
+                Some(known) if known.retired_at.is_some() => {
+                    // Whoever still holds it may be granted it anew: said aloud although nobody gains at once.
+                    widen::check(
+                        approved,
+                        &format!("reopening `{}`", self.scope),
+                        tx.holders(&[known.row])?.len().max(1),
+                    )?;
+                    self.reopen(tx, catalogue, known)
+                }
+                Some(known) => self.same(known),
+            }
+        })?;
+        let note = if changed { "defined" } else { "nothing changed:" };
+        answer(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))
+    }
+
+    fn wanted(&self, catalogue: &Catalogue) -> Result<BTreeSet<Scope>, Error> {
+        includable(self.includes.as_deref().unwrap_or_default(), &self.scope, catalogue)
+    }
+
+    fn add(&self, tx: &Write<'_>, catalogue: &Catalogue) -> Result<Changed, Error> {
+        let includes = self.wanted(catalogue)?;
+        let description = self.description.clone().and_then(Line::into_option);
+        let row = tx.insert_scope(&self.scope, description.as_deref())?;
+        let name = self.scope.clone();
+        let entry = Entry { row, name, description, includes, created_at: tx.now, retired_at: None };
+        tx.save_scope(&entry)?;
+        tx.record_catalogue(Action::CatalogueDefine)?;
+        Ok((entry, true))
+    }
+
+    fn reopen(&self, tx: &Write<'_>, catalogue: &Catalogue, known: &Entry) -> Result<Changed, Error> {
+        let mut entry = Entry { retired_at: None, ..known.clone() };
+        if let Some(text) = &self.description {
+            entry.description = text.clone().into_option();
+        }
+        if self.includes.is_some() {
+            entry.includes = self.wanted(catalogue)?;
+        }
+        tx.save_scope(&entry)?;
+        tx.record_catalogue(Action::CatalogueDefine)?;
+        Ok((entry, true))
+    }
+
+    fn same(&self, known: &Entry) -> Result<Changed, Error> {
+        let same_text =
+            self.description.as_ref().is_none_or(|text| text.clone().into_option() == known.description);
+        let wanted =
+            |scopes: &Vec<Scope>| scopes.iter().collect::<BTreeSet<_>>() == known.includes.iter().collect();
+        if same_text && self.includes.as_ref().is_none_or(wanted) {
+            return Ok((known.clone(), false));
+        }
+        Err(Error::NameTaken { what: "scope", name: self.scope.to_string() })
+    }
+}
+
+impl EditScope {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        if self.description.is_none() && self.includes.is_none() {
+            return Err(Invalid::new("nothing to change is given")
+                .hint("`--description TEXT` or `--includes A,B`")
+                .into());
+        }
+        let (store, (entry, changed)) = change(app, &self.change, &self.widen, |tx, catalogue, approved| {
+            let before = entry(catalogue, &self.scope)?;
+            let mut after = before.clone();
+            if let Some(text) = &self.description {
+                after.description = text.clone().into_option();
+            }
+            if let Some(Includes(scopes)) = &self.includes {
+                let kept: Vec<Scope> =
+                    scopes.iter().filter(|scope| !before.includes.contains(scope)).cloned().collect();
+                includable(&kept, &self.scope, catalogue)?;
+                after.includes = scopes.iter().cloned().collect();
+            }
+            if after == *before {
+                return Ok((after, false));
+            }
+            let wider = catalogue.with_includes(&self.scope, after.includes.clone());
+            let gaining = affected(tx, catalogue, &wider, |had, has| !has.is_subset(had))?.len();
+            widen::check(approved, &format!("what `{}` includes", self.scope), gaining)?;
+            tx.save_scope(&after)?;
+            tx.record_catalogue(Action::CatalogueEdit)?;
+            Ok((after, true))
+        })?;
+        let note = if changed { "edited" } else { "nothing changed:" };
+        answer(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))
+    }
+}
+
+impl RenameScope {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let never = WidenArgs { allow_widen: true };
+        let (store, (entry, changed)) = change(app, &self.change, &never, |tx, catalogue, _| {
+            let mut entry = entry(catalogue, &self.scope)?.clone();
+            if self.new == self.scope {
+                return Ok((entry, false));
+            }
+            if catalogue.get(&self.new).is_some() {
+                return Err(Error::NameTaken { what: "scope", name: self.new.to_string() });
+            }
+            entry.name = self.new.clone();
+            tx.save_scope(&entry)?;
+            tx.record_catalogue(Action::CatalogueRename)?;
+            Ok((entry, true))
+        })?;
+        let note = if changed {
+            format!("renamed `{}` to `{}`", self.scope, self.new)
+        } else {
+            "the name is the same".to_owned()
+        };
+        answer(app, &store, &entry, changed, None, &note)
+    }
+}
+
+impl Retire {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let author = self.change.author(app);
+        let store = app.open_to_write(&author)?;
+        if self.withdraw {
+            let now = app.ctx.machine.now()?;
+            let holders = store.read(|view| {
+                let catalogue = view.catalogue()?;
+                let holders = view.holders(&[entry(&catalogue, &self.scope)?.row])?;
+                Ok::<_, Error>(view.tokens(&holders, now)?.len())
+            })?;
+            app.confirm(&format!("withdraw `{}` from {holders} tokens that hold it?", self.scope))?;
+        }
+        let (entry, changed, from) = self.make(app, &store, &author)?;
+        let note = match (changed, from.len()) {
+            (false, _) => format!("`{}` already is retired", self.scope),
+            (true, 0) => format!("retired `{}`", self.scope),
+            (true, 1) => format!("retired `{}`, withdrawn from 1 token", self.scope),
+            (true, tokens) => format!("retired `{}`, withdrawn from {tokens} tokens", self.scope),
+        };
+        answer(app, &store, &entry, changed, Some(&from), &note)
+    }
+
+    fn make(
+        &self,
+        app: &App<'_>,
+        store: &Store,
+        author: &Author,
+    ) -> Result<(Entry, bool, Vec<Token>), Error> {
+        store.write(&*app.ctx.machine as &dyn Clock, author, |tx| {
+            let catalogue = tx.catalogue()?;
+            let before = entry(&catalogue, &self.scope)?;
+            let mut after = before.clone();
+            after.retired_at.get_or_insert(tx.now);
+            let mut changed = before.retired_at.is_none();
+            let mut from = Vec::new();
+            if self.withdraw {
+                from = self.withdraw(tx, &catalogue, before)?;
+                changed |=
+                    !from.is_empty() || catalogue.iter().any(|other| other.includes.contains(&self.scope));
+            }
+            if changed {
+                tx.save_scope(&after)?;
+                tx.record_catalogue(Action::CatalogueRetire)?;
+            }
+            Ok((after, changed, from))
+        })
+    }
+
+    /// Takes the scope out of the includes of others and from every token. Returns who loses it.
+    fn withdraw(&self, tx: &Write<'_>, catalogue: &Catalogue, retired: &Entry) -> Result<Vec<Token>, Error> {
+        let without =
+            Catalogue::new(catalogue.iter().filter(|other| other.name != self.scope).map(|other| {
+                let mut other = other.clone();
+                other.includes.remove(&self.scope);
+                other
+            }));
+        let loses = |had: &BTreeSet<&Scope>, _: &BTreeSet<&Scope>| had.contains(&self.scope);
+        let from = affected(tx, catalogue, &without, loses)?;
+        for other in without.iter().filter(|other| catalogue.get(&other.name) != Some(other)) {
+            tx.save_scope(other)?;
+        }
+        for row in tx.holders(&[retired.row])? {
+            let before = tx.token(row, tx.now)?;
+            let mut after = before.clone();
+            after.grants.remove(&retired.row);
+            tx.update(&before, &after, Action::ScopesRemove)?;
+        }
+        Ok(from)
+    }
+}

@@ -1,0 +1,81 @@
+//! Which scopes a token holds directly.
+
+use clap::Args;
+
+use crate::cmd::change::ChangeArgs;
+use crate::cmd::select::{Reference, scope_rows};
+use crate::cmd::widen::{self, WidenArgs};
+use crate::cmd::{App, Outcome, present};
+use crate::domain::event::Action;
+use crate::domain::scope::Scope;
+use crate::domain::token::{Grant, Token};
+use crate::domain::when::Timestamp;
+use crate::error::Error;
+use crate::store::Write;
+
+#[derive(Args)]
+pub struct Grants {
+    /// The token, by name or id
+    #[arg(value_name = "TOKEN")]
+    token: Reference,
+    #[arg(value_name = "SCOPE", required = true, value_delimiter = ',')]
+    scopes: Vec<Scope>,
+    #[command(flatten)]
+    widen: WidenArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Grants {
+    pub fn run(&self, app: &mut App<'_>, action: Action) -> Result<Outcome, Error> {
+        let author = self.change.author(app);
+        let store = app.open_to_write(&author)?;
+        let (token, changed, now) = self.widen.run(app, |app, approved| {
+            store.write(&*app.ctx.machine, &author, |tx| self.make(tx, action, approved))
+        })?;
+        let held: Vec<String> = token.scopes().map(ToString::to_string).collect();
+        let held = if held.is_empty() { "no scopes".to_owned() } else { held.join(", ") };
+        let already = if changed { "" } else { "already " };
+        present::one(app, &store, &token, changed, now, &format!("`{}` {already}holds {held}", token.name))
+    }
+
+    fn make(
+        &self,
+        tx: &Write<'_>,
+        action: Action,
+        approved: bool,
+    ) -> Result<(Token, bool, Timestamp), Error> {
+        let catalogue = tx.catalogue()?;
+        let before = self.token.resolve(tx, tx.now)?;
+        if before.revoked_at.is_some() {
+            return Err(Error::Revoked(before.name));
+        }
+        // Those held already need not be open to grants.
+        let new: Vec<Scope> = match action {
+            Action::ScopesRemove => Vec::new(),
+            _ => self
+                .scopes
+                .iter()
+                .filter(|scope| before.scopes().all(|held| held != *scope))
+                .cloned()
+                .collect(),
+        };
+        scope_rows(&self.scopes, &catalogue, false)?;
+        let new = scope_rows(&new, &catalogue, true)?;
+        let mut after = before.clone();
+        match action {
+            Action::ScopesRemove => after.grants.retain(|_, grant| !self.scopes.contains(&grant.scope)),
+            Action::ScopesSet => after.grants.retain(|_, grant| self.scopes.contains(&grant.scope)),
+            _ => {}
+        }
+        after
+            .grants
+            .extend(new.into_iter().map(|(row, scope)| (row, Grant { row: 0, scope, last_asked_at: None })));
+        if after == before {
+            return Ok((before, false, tx.now));
+        }
+        let gains = widen::gains((&before, &catalogue), (&after, &catalogue));
+        widen::check(approved, &format!("granting `{}` more scopes", before.name), usize::from(gains))?;
+        Ok((tx.update(&before, &after, action)?, true, tx.now))
+    }
+}

@@ -131,7 +131,7 @@ pub fn ask(
     };
     let of = part.map(|part| format!("{part} of ")).unwrap_or_default();
     let question = format!("{} {of}{what}?", action.word());
-    if selection.by_filter && app.can_ask() && !app.global.yes {
+    if selection.by_filter && app.can_ask() && !app.says_yes() {
         let times = present(store, now)?;
         let style = app.look().style;
         let mut list = List::new(Format::Table, None, times, &mut *app.ctx.stderr);

@@ -1,0 +1,146 @@
+//! A command under way, as every verb is handed it.
+
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Global;
+use super::report::{Look, style};
+use crate::context::Context;
+use crate::deliver;
+use crate::domain::Invalid;
+use crate::domain::event::Author;
+use crate::domain::text::shown;
+use crate::error::Error;
+use crate::store::{Location, Store};
+use crate::ui::{self, Style, Talk};
+
+/// A command under way: its machine and the global flags.
+pub struct App<'a> {
+    pub ctx: &'a mut Context,
+    global: &'a Global,
+}
+
+impl<'a> App<'a> {
+    pub fn new(ctx: &'a mut Context, global: &'a Global) -> Self {
+        Self { ctx, global }
+    }
+
+    pub fn look(&self) -> Look {
+        let color = self.global.color;
+        let style = style(color, self.ctx.terminal.stderr, self.ctx);
+        Look { json: self.global.json, quiet: self.global.quiet, color, style }
+    }
+
+    pub fn talk(&mut self) -> Talk<'_> {
+        self.look().talk(self.ctx)
+    }
+
+    pub fn json(&self) -> bool {
+        self.global.json
+    }
+
+    pub fn quiet(&self) -> bool {
+        self.global.quiet
+    }
+
+    /// The style of what goes to stdout.
+    pub fn out_style(&self) -> Style {
+        style(self.global.color, self.ctx.terminal.stdout, self.ctx)
+    }
+
+    /// Whether somebody is there to answer.
+    pub fn can_ask(&self) -> bool {
+        self.ctx.terminal.can_ask() && !self.global.no_input
+    }
+
+    /// Whether the flag answers yes.
+    pub fn says_yes(&self) -> bool {
+        self.global.yes
+    }
+
+    /// Goes on only with a yes: from the flag, or from a person.
+    pub fn confirm(&mut self, question: &str) -> Result<(), Error> {
+        if self.says_yes() {
+            return Ok(());
+        }
+        self.ask(question, "`--yes` answers yes")
+    }
+
+    /// Goes on only with a yes from a person; without one the hint says which flag there is instead.
+    pub fn ask(&mut self, question: &str, hint: &str) -> Result<(), Error> {
+        if !self.can_ask() {
+            let asked = question.trim_end_matches('?');
+            return Err(Error::InputNeeded(
+                Invalid::new(format!("a person must say yes to: {asked}")).hint(hint),
+            ));
+        }
+        match self.ctx.machine.confirm(&shown(question).to_string()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::Declined),
+            Err(err) => Err(asking(err)),
+        }
+    }
+
+    /// Writes a document to stdout.
+    pub fn print_json(&mut self, document: &impl Serialize) -> Result<(), Error> {
+        ui::write_json(&mut *self.ctx.stdout, document).map_err(Error::Output)
+    }
+
+    /// Writes text to stdout.
+    pub fn print(&mut self, text: &str) -> Result<(), Error> {
+        self.ctx
+            .stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| self.ctx.stdout.flush())
+            .map_err(Error::Output)
+    }
+
+    /// Where the store is: by flag, by variable, or in the user's data directory.
+    pub fn location(&self) -> Result<Location, Error> {
+        let machine = &self.ctx.machine;
+        let named = self.global.store.clone().or_else(|| machine.env("TOKENCTL_STORE"));
+        if let Some(dir) = named {
+            if dir.is_empty() {
+                return Err(Invalid::new("`--store` names no directory").into());
+            }
+            let dir = std::path::absolute(&dir)
+                .map_err(|err| Error::Input { what: "the working directory".to_owned(), err })?;
+            return Ok(Location { dir, named: true });
+        }
+        let data = machine.env("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let data = data.or_else(|| machine.home().map(|home| home.join(".local/share")));
+        let data = data.ok_or_else(|| {
+            Invalid::new("there is no home directory").hint("name a store with `--store DIR`")
+        })?;
+        Ok(Location { dir: data.join("tokenctl"), named: false })
+    }
+
+    pub fn open_to_read(&self) -> Result<Store, Error> {
+        Ok(Store::open_to_read(&self.location()?)?)
+    }
+
+    /// Opens the store for a change, after finishing what killed commands of this user left.
+    pub fn open_to_write(&self, author: &Author) -> Result<Store, Error> {
+        let store = Store::open_to_write(&self.location()?, &*self.ctx.machine)?;
+        deliver::recover(&store, &*self.ctx.machine, author)?;
+        Ok(store)
+    }
+}
+
+/// For verbs that answer by their exit code: a reader that went away changes nothing of the answer.
+pub fn keep_answer(printed: Result<(), Error>) -> Result<(), Error> {
+    match printed {
+        Err(Error::Output(err)) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// A question that got no answer.
+pub fn asking(err: io::Error) -> Error {
+    match err.kind() {
+        ErrorKind::Interrupted => Error::Interrupted,
+        _ => Error::Input { what: "the answer".to_owned(), err },
+    }
+}

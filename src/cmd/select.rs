@@ -9,7 +9,7 @@ use crate::domain::text::{Filled, SetLabel};
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
-use crate::store::{Store, StoreError, View};
+use crate::store::{FIRST, Store, StoreError, View};
 
 /// What a person calls a token: its name, its id, six or more characters of that, or its hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,7 +209,7 @@ pub fn filtered(
     mut take: impl FnMut(Vec<Token>) -> Result<(), Error>,
 ) -> Result<Times, Error> {
     let times = Times { now, at, usage_since: store.read(|view| Ok::<_, StoreError>(view.usage_since()))? };
-    let mut after = 0;
+    let mut after = FIRST;
     loop {
         let (last, mut page) = store.read(|view| {
             let rows = view.rows_after(after)?;

@@ -4,7 +4,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::StoreError;
-use super::{Head, PAGE, Store, View, Write};
+use super::{FIRST, Head, PAGE, Store, View, Write, ascending};
 use crate::domain::digest::{self, Digest};
 use crate::domain::event::{Actor, Anchor, Event, GENESIS, Subject};
 use crate::domain::when::Timestamp;
@@ -64,16 +64,15 @@ impl View<'_> {
 
     /// A page of entries after `seq`, all or those about a token's id.
     pub fn events_after(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
-        match id {
-            Some(id) => {
-                self.events("WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3", params![id, seq, page()])
-            }
-            None => self.next_events(seq, page()),
-        }
+        let Some(id) = id else { return self.next_events(seq, page()) };
+        let rest = "WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+        let events = self.events(rest, params![id, seq, page()])?;
+        ascending(events.iter().map(|event| event.seq), seq).map(|()| events)
     }
 
     fn next_events(&self, seq: i64, count: i64) -> Result<Vec<Event>, StoreError> {
-        self.events("WHERE seq > ?1 ORDER BY seq LIMIT ?2", params![seq, count])
+        let events = self.events("WHERE seq > ?1 ORDER BY seq LIMIT ?2", params![seq, count])?;
+        ascending(events.iter().map(|event| event.seq), seq).map(|()| events)
     }
 
     /// The last entries about a token's id, oldest first.
@@ -167,9 +166,9 @@ impl Store {
 
     fn audit_chain(&self) -> Result<(Anchor, Option<Problem>), StoreError> {
         let mut last = Anchor { seq: 0, hash: GENESIS };
-        let mut count = page();
+        let (mut after, mut count) = (FIRST, page());
         loop {
-            let page = match self.read(|view| view.next_events(last.seq, count)) {
+            let page = match self.read(|view| view.next_events(after, count)) {
                 // One entry that no version of ours wrote: go on singly, up to it.
                 Err(StoreError::Damaged(_)) if count > 1 => {
                     count = 1;
@@ -197,6 +196,7 @@ impl Store {
                 }
                 last = Anchor { seq: event.seq, hash: event.hash };
             }
+            after = last.seq;
         }
     }
 
@@ -217,7 +217,7 @@ impl Store {
                 changed.push(Changed { id: None, name: name.to_owned() });
             }
         }
-        let mut after = 0;
+        let mut after = FIRST;
         loop {
             let (last, found) = self.read(|view| {
                 let rows = view.rows_after(after)?;
@@ -229,7 +229,7 @@ impl Store {
                 None => break,
             }
         }
-        let mut from = 0;
+        let mut from = FIRST;
         while let Some((to, found)) = self.read(|view| view.orphans(from))? {
             changed.extend(found);
             from = to;
@@ -278,7 +278,7 @@ impl View<'_> {
         let run = || {
             let to: Option<i64> =
                 self.conn().prepare_cached(end)?.query_row([from, page()], |row| row.get(0))?;
-            let Some(to) = to else { return Ok(None) };
+            let Some(to) = to.filter(|to| *to > from) else { return Ok(None) };
             let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
             let found =
                 self.conn().prepare_cached(sql)?.query_map([from, to], read)?.collect::<Result<_, _>>()?;

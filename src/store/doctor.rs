@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::open::{self, Access, Found, Location};
+use super::{FIRST, PAGE, build};
 use super::{Opening, Sharing, Store, hot, usage};
-use super::{PAGE, build};
 use crate::domain::settings::Settings;
 use crate::domain::text::shown;
 use crate::domain::token::{Status, Token};
@@ -199,7 +199,7 @@ fn content(store: &Store, uid: u32, now: Timestamp) -> Result<Vec<Finding>, Stor
         return Ok(all);
     }
     let settings = store.read(|view| view.settings())?;
-    let mut after = 0;
+    let mut after = FIRST;
     loop {
         let (last, tokens) = store.read(|view| {
             let rows = view.rows_after(after)?;

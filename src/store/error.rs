@@ -66,6 +66,7 @@ impl StoreError {
                 ErrorCode::DatabaseCorrupt
                 | ErrorCode::NotADatabase
                 | ErrorCode::SchemaChanged
+                | ErrorCode::ConstraintViolation
                 | ErrorCode::TooBig
                 | ErrorCode::Unknown,
             ) => Self::Damaged(detail),

@@ -52,6 +52,8 @@ use crate::domain::when::{Clock, ClockWrong, Timestamp};
 
 /// The rows of one read transaction.
 pub const PAGE: usize = 1_000;
+/// Where a walk through rows begins: no version of ours wrote one below 1, but then it must be seen.
+pub const FIRST: i64 = i64::MIN;
 /// How far behind the last event a clock may be.
 const CLOCK_TOLERANCE: i64 = 5 * 60;
 
@@ -218,6 +220,17 @@ fn checked(location: &Location) -> Result<Found, StoreError> {
 /// What can be asked within a transaction. The queries are in the files of their tables.
 pub struct View<'a> {
     store: &'a Store,
+}
+
+/// Fails unless a page goes up from `after`: a damaged tree may lead in a circle, and a walk through its pages with it.
+fn ascending(rows: impl IntoIterator<Item = i64>, mut after: i64) -> Result<(), StoreError> {
+    for row in rows {
+        if row <= after {
+            return Err(StoreError::Damaged("its rows are out of order".to_owned()));
+        }
+        after = row;
+    }
+    Ok(())
 }
 
 impl View<'_> {

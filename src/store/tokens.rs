@@ -6,7 +6,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::usage::{scope_tag, secret_tag};
-use super::{PAGE, StoreError, View, Write};
+use super::{PAGE, StoreError, View, Write, ascending};
 use crate::domain::event::Action;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, is_id_prefix};
@@ -128,7 +128,9 @@ impl View<'_> {
 
     /// A page of rows in order of row, after `after`.
     pub fn rows_after(&self, after: i64) -> Result<Vec<i64>, StoreError> {
-        self.rows("SELECT row FROM token WHERE row > ?1 ORDER BY row LIMIT ?2", params![after, page()])
+        let sql = "SELECT row FROM token WHERE row > ?1 ORDER BY row LIMIT ?2";
+        let rows = self.rows(sql, params![after, page()])?;
+        ascending(rows.iter().copied(), after).map(|()| rows)
     }
 
     /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.

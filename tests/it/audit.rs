@@ -170,6 +170,8 @@ fn the_first_bad_entry_is_named() {
         ("UPDATE audit SET seq = seq + 100 WHERE seq = 10", 10),
         ("INSERT INTO audit SELECT 11, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash
           FROM audit WHERE seq = 10", 11),
+        ("INSERT INTO audit SELECT -7, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash
+          FROM audit WHERE seq = 10", 1),
     ] {
         let world = world();
         world.sql(tampering);
@@ -211,6 +213,11 @@ fn an_object_that_is_not_what_its_last_event_says_is_named() {
         ),
         (
             "INSERT INTO token (id, name, created_at, created_by) VALUES ('abcdefghijkl', 'eve', 1800000000, 'x')",
+            &["eve"],
+        ),
+        (
+            "INSERT INTO token (row, id, name, created_at, created_by)
+             VALUES (-7, 'abcdefghijkl', 'eve', 1800000000, 'x')",
             &["eve"],
         ),
         // The end of the log, cut off.

@@ -200,10 +200,11 @@ fn no_flipped_bit_goes_unseen_or_makes_it_panic() {
     let sound = std::fs::read(world.database()).expect("the database");
     let values = dump(&world.database()).expect("every value");
     let file = File::options().write(true).open(world.database()).expect("the database");
-    // Every byte of the header and of the first b-tree's head, then one in 131 with each bit in turn.
-    let places = (0..140).chain((140..sound.len()).step_by(131));
+    // Every byte of the header and of the first b-tree's head, one in 131 after, and wherever a token's row is given.
+    let places = (0..140).chain((140..sound.len()).step_by(131)).zip((0..8).cycle());
+    let heads = rows_of_tokens(&world, &sound).into_iter().flat_map(|at| (0..8).map(move |bit| (at, bit)));
     let (mut found, mut wrong) = (0, Vec::new());
-    for (at, bit) in places.zip((0..8).cycle()) {
+    for (at, bit) in places.chain(heads) {
         let place = u64::try_from(at).expect("in range");
         file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("a byte");
         let ran = world.run(&["doctor"]);
@@ -224,6 +225,21 @@ fn no_flipped_bit_goes_unseen_or_makes_it_panic() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(found > 100, "{found}");
     world.run(&["doctor"]).ok();
+}
+
+/// The bytes that hold the number of each row in the leaf page of the tokens: damage there can make it circular.
+/// <https://www.sqlite.org/fileformat.html>, section 1.6.
+fn rows_of_tokens(world: &World, database: &[u8]) -> Vec<usize> {
+    let conn = Connection::open(world.database()).expect("the database");
+    let page =
+        conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'token'", [], |row| row.get(0));
+    let page: u32 = page.expect("a page");
+    let start = (page as usize - 1) * 4096;
+    assert_eq!(database[start], 13, "a leaf");
+    let int = |at: usize| usize::from(u16::from_be_bytes([database[at], database[at + 1]]));
+    let cells = (0..int(start + 3)).map(|cell| start + int(start + 8 + 2 * cell));
+    // The length comes first, in two bytes if it is 128 or more.
+    cells.map(|at| if database[at] < 128 { at + 1 } else { at + 2 }).collect()
 }
 
 type Spoil<'a> = &'a dyn Fn(&World);

@@ -122,22 +122,17 @@ impl List {
                 let rows = view.rows_by_name(after.as_deref(), self.reverse)?;
                 Ok::<_, StoreError>((rows.len() == PAGE, view.tokens(&rows, source.times.now)?))
             })?;
-            let last = page.last().map(|token| token.name.clone());
+            let end = page.last().map(|token| token.name.clone());
             // An index that is damaged may lead in a circle.
-            let goes_on = match (&after, &last) {
-                (Some(after), Some(last)) => {
-                    if self.reverse {
-                        last < after
-                    } else {
-                        last > after
-                    }
-                }
-                (_, last) => last.is_some(),
+            let goes_on = match (&after, &end) {
+                (Some(after), Some(end)) if self.reverse => end < after,
+                (Some(after), Some(end)) => end > after,
+                (_, end) => end.is_some(),
             };
             if full && !goes_on {
                 return Err(StoreError::Damaged("its names are out of order".to_owned()).into());
             }
-            after = last;
+            after = end;
             page.retain(|token| source.meets(token));
             page.truncate(self.limit.unwrap_or(usize::MAX) - list.count);
             if !page.is_empty() {

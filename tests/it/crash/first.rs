@@ -22,7 +22,7 @@ fn a_first_creation_killed_anywhere_leaves_no_store_or_a_whole_one() {
         if !done.killed {
             return Err(format!("{place}: it was not, {:?}", done.ran));
         }
-        check(World::at(dir, now()), whole(&done.ran.out)).map_err(|why| format!("{place}: {why}"))
+        check(&World::at(dir, now()), whole(&done.ran.out)).map_err(|why| format!("{place}: {why}"))
     });
     println!("kill points of the first creation: {}", jobs.len());
     assert_none(&failed, jobs.len());
@@ -31,15 +31,15 @@ fn a_first_creation_killed_anywhere_leaves_no_store_or_a_whole_one() {
 
 /// The next creation works, whether it finds a store or makes one, and nothing is left of the first but what was
 /// received of it.
-fn check(world: World, received: Option<String>) -> Result<(), String> {
+fn check(world: &World, received: Option<String>) -> Result<(), String> {
     let next = world.run(&["create", "next"]);
     want!(next.code == 0, "the next creation: {next:?}");
-    valid(&world, next.line(), "the next secret")?;
+    valid(world, next.line(), "the next secret")?;
     let mut current = false;
     if let Some(secret) = &received {
-        current = valid(&world, secret, "the secret")? == "current";
+        current = valid(world, secret, "the secret")? == "current";
     }
-    sound(&world)?;
+    sound(world)?;
     world.wait(11 * MINUTE);
     let later = world.run(&["create", "later"]);
     want!(later.code == 0, "a later creation: {later:?}");
@@ -47,7 +47,7 @@ fn check(world: World, received: Option<String>) -> Result<(), String> {
         let answer = world.verify(&secret, &[]);
         want!(answer.0 == 3, "the secret outlived its deadline: {answer:?}");
     }
-    want!(shown(&world)?.is_some() == current, "the token is there: {}", !current);
+    want!(shown(world)?.is_some() == current, "the token is there: {}", !current);
     let ran = world.run(&["doctor", "--repair", "--yes"]);
     want!(ran.code == 0, "doctor --repair: {ran:?}");
     let files = fs::read_dir(world.store()).expect("the store");

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::App;
 use super::describe::Halt;
-use crate::context::{Machine, Output};
-use crate::deliver::{Begun, Command, DeliverError, EnvFile, Form, Handover, OutFile, Refusal, Sink, Stdout};
+use crate::context::{CopyWay, Machine, Output};
+use crate::deliver::{
+    Begun, Clipboard, Command, DeliverError, EnvFile, Form, Handover, OutFile, Refusal, Sink, Stdout,
+};
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::filter::Times;
@@ -22,6 +24,8 @@ use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
 /// The longest that a command may take, well before the deadline of its delivery.
 const LONGEST_EXEC: Span = Span::minutes(8);
+/// The longest that a secret may lie in a clipboard.
+const LONGEST_COPY: Span = Span::minutes(10);
 
 #[derive(Args, Clone)]
 pub struct SinkArgs {
@@ -52,17 +56,60 @@ pub struct SinkArgs {
         requires = "exec"
     )]
     exec_timeout: Span,
+    /// Copy the secret to the clipboard, through the first that works or this one
+    #[arg(
+        long,
+        value_name = "THROUGH",
+        help_heading = "Where the secret goes",
+        group = "sink",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "auto"
+    )]
+    copy: Option<Through>,
+    /// Clear the clipboard after this long, at most 10m
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help_heading = "Where the secret goes",
+        default_value = "45s",
+        requires = "copy"
+    )]
+    copy_timeout: Span,
     /// Replace what the file or line holds, whatever it is
     #[arg(long, help_heading = "Where the secret goes")]
     pub force: bool,
 }
 
-impl SinkArgs {
-    /// Nowhere else is named: standard output.
-    pub fn is_stdout(&self) -> bool {
-        self.out.is_none() && self.env_file.is_none() && self.exec.is_none()
-    }
+/// What takes a copy.
+#[derive(Clone, Copy, ValueEnum)]
+enum Through {
+    Auto,
+    Display,
+    Tmux,
+    Osc52,
+}
 
+impl Through {
+    /// The ways to be tried, in this order.
+    fn ways(self) -> &'static [CopyWay] {
+        match self {
+            Self::Auto => &CopyWay::ALL,
+            Self::Display => &[CopyWay::Display],
+            Self::Tmux => &[CopyWay::Tmux],
+            Self::Osc52 => &[CopyWay::Osc52],
+        }
+    }
+}
+
+/// A token whose secret was handed over.
+pub struct Delivered {
+    pub token: Token,
+    /// Where the secret is, in words; none: on standard output.
+    place: Option<String>,
+}
+
+impl SinkArgs {
     /// The sink of these flags.
     pub fn sink<'a>(
         &'a self,
@@ -75,25 +122,19 @@ impl SinkArgs {
                 .hint("`--out FILE` or `--env-file FILE`")
                 .into());
         }
-        let longest = LONGEST_EXEC;
-        if self.exec_timeout.is_zero() || self.exec_timeout > longest {
-            let bad = Invalid::new(format!(
-                "`--exec-timeout {}` is not between 1s and {longest}",
-                self.exec_timeout
-            ));
-            return Err(bad.into());
-        }
+        let exec_timeout = within("--exec-timeout", self.exec_timeout, LONGEST_EXEC)?;
+        let copy_timeout = within("--copy-timeout", self.copy_timeout, LONGEST_COPY)?;
         let refused = |refusal: Refusal| DeliverError::from(refusal);
         Ok(match (&self.out, &self.env_file, &self.env_name, &self.exec) {
             (Some(path), ..) => Box::new(OutFile::new(path, self.force).map_err(refused)?),
             (_, Some(path), Some(name), _) => {
                 Box::new(EnvFile::new(path, name.clone(), self.force).map_err(refused)?)
             }
-            (.., Some(text)) => {
-                let timeout = Duration::from_secs(u64::try_from(self.exec_timeout.secs()).unwrap_or(0));
-                Box::new(Command { machine, text, timeout })
-            }
-            _ => Box::new(Stdout { out, form }),
+            (.., Some(text)) => Box::new(Command { machine, text, timeout: exec_timeout }),
+            _ => match self.copy {
+                Some(through) => Box::new(Clipboard::new(machine, through.ways(), copy_timeout)),
+                None => Box::new(Stdout { out, form }),
+            },
         })
     }
 
@@ -109,11 +150,19 @@ impl SinkArgs {
     }
 
     /// Where the secret went, in words.
-    pub fn place(&self) -> Option<String> {
+    fn place(&self) -> Option<String> {
         let path = self.out.as_ref().or(self.env_file.as_ref());
         let path = path.map(|path| format!("the secret is in {}", path.display()));
         path.or_else(|| self.exec.as_ref().map(|_| "the command has the secret".to_owned()))
     }
+}
+
+/// A time that must be within 1 s and the longest.
+fn within(flag: &str, time: Span, longest: Span) -> Result<Duration, Error> {
+    if time.is_zero() || time > longest {
+        return Err(Invalid::new(format!("`{flag} {time}` is not between 1s and {longest}")).into());
+    }
+    Ok(Duration::from_secs(time.secs().unsigned_abs()))
 }
 
 /// Mints a secret and hands it over. `prepare` makes or checks its token within the first transaction.
@@ -122,10 +171,10 @@ pub fn hand_over(
     store: &Store,
     author: &Author,
     action: Action,
-    sink: &SinkArgs,
+    args: &SinkArgs,
     ours: &[SecretHash],
     prepare: impl FnOnce(&Write<'_>, &dyn Machine) -> Result<Begun, Halt>,
-) -> Result<Token, Halt> {
+) -> Result<Delivered, Halt> {
     let json = app.json();
     let machine = &*app.ctx.machine;
     let (settings, usage_since) =
@@ -137,12 +186,13 @@ pub fn hand_over(
         serde_json::to_vec(&document).unwrap_or_default()
     };
     let form = if json { Form::Json(&members) } else { Form::Plain };
-    let mut sink = sink.sink(&mut *app.ctx.stdout, machine, form)?;
+    let mut sink = args.sink(&mut *app.ctx.stdout, machine, form)?;
     sink.check(ours).map_err(DeliverError::from)?;
     let secret =
         Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
     let handover = Handover { store, clock: machine, author, pid: machine.pid(), action };
-    handover.run(&secret, &mut *sink, |tx| prepare(tx, machine))
+    let token = handover.run(&secret, &mut *sink, |tx| prepare(tx, machine))?;
+    Ok(Delivered { place: sink.place().or_else(|| args.place()), token })
 }
 
 /// The answer after a hand-over: the document where the sink was not stdout, and notes for a person, `said` first.
@@ -151,13 +201,12 @@ pub fn hand_over(
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
-    sink: &SinkArgs,
-    token: &Token,
+    Delivered { token, place }: &Delivered,
     said: &[String],
 ) -> Result<(), Error> {
     // The secret is delivered: whatever fails from here on takes nothing back.
     let now = delivered_at(token);
-    if app.json() && !sink.is_stdout() {
+    if app.json() && place.is_some() {
         let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since())).unwrap_or_default();
         let times = Times { now, at: now, usage_since };
         let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
@@ -168,7 +217,6 @@ pub fn answer(
         })?;
     }
     let start = token.not_before.filter(|start| *start > now);
-    let place = sink.place();
     let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
     let mut talk = app.talk();
     for note in said {
@@ -178,7 +226,7 @@ pub fn answer(
         talk.note(&format!("good from {start} on"));
     }
     if let Some(place) = place {
-        talk.note(&place);
+        talk.note(place);
     } else {
         talk.note("this secret is shown once; keep it now");
         if let Ok(usage) = usage {

@@ -42,7 +42,7 @@ impl Create {
         if self.token.by_default() && token.lifetime != Lifetime::Endless {
             said.push(default_lifetime(token));
         }
-        sink::answer(app, &store, &delivered, &said)?;
+        sink::answer(app, &store, &self.sink, &delivered, &said)?;
         Ok(Outcome::Done)
     }
 

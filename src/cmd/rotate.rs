@@ -77,7 +77,7 @@ impl Rotate {
     ) -> Result<Outcome, Error> {
         match self.rotate(app, store, author, token, &self.sink) {
             Ok(delivered) => {
-                sink::answer(app, store, &delivered, &Self::said(&delivered.token))?;
+                sink::answer(app, store, &self.sink, &delivered, &Self::said(&delivered.token))?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {

@@ -56,17 +56,17 @@ pub struct SinkArgs {
         requires = "exec"
     )]
     exec_timeout: Span,
-    /// Copy the secret to the clipboard, through the first that works or this one
+    /// Copy the secret to the clipboard, by the first way that works or by this one
     #[arg(
         long,
-        value_name = "THROUGH",
+        value_name = "WAY",
         help_heading = "Where the secret goes",
         group = "sink",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "auto"
     )]
-    copy: Option<Through>,
+    copy: Option<Way>,
     /// Clear the clipboard after this long, at most 10m
     #[arg(
         long,
@@ -81,16 +81,16 @@ pub struct SinkArgs {
     pub force: bool,
 }
 
-/// What takes a copy.
+/// A way to the clipboard, or the first that works.
 #[derive(Clone, Copy, ValueEnum)]
-enum Through {
+enum Way {
     Auto,
     Display,
     Tmux,
     Osc52,
 }
 
-impl Through {
+impl Way {
     /// The ways to be tried, in this order.
     fn ways(self) -> &'static [CopyWay] {
         match self {
@@ -105,11 +105,16 @@ impl Through {
 /// A token whose secret was handed over.
 pub struct Delivered {
     pub token: Token,
-    /// Where the secret is, in words; none: on standard output.
+    /// Where the secret is, as only its sink could tell.
     place: Option<String>,
 }
 
 impl SinkArgs {
+    /// Nowhere else is named: standard output.
+    pub fn is_stdout(&self) -> bool {
+        self.out.is_none() && self.env_file.is_none() && self.exec.is_none() && self.copy.is_none()
+    }
+
     /// The sink of these flags.
     pub fn sink<'a>(
         &'a self,
@@ -132,7 +137,7 @@ impl SinkArgs {
             }
             (.., Some(text)) => Box::new(Command { machine, text, timeout: exec_timeout }),
             _ => match self.copy {
-                Some(through) => Box::new(Clipboard::new(machine, through.ways(), copy_timeout)),
+                Some(way) => Box::new(Clipboard::new(machine, way.ways(), copy_timeout)),
                 None => Box::new(Stdout { out, form }),
             },
         })
@@ -150,7 +155,7 @@ impl SinkArgs {
     }
 
     /// Where the secret went, in words.
-    fn place(&self) -> Option<String> {
+    pub fn place(&self) -> Option<String> {
         let path = self.out.as_ref().or(self.env_file.as_ref());
         let path = path.map(|path| format!("the secret is in {}", path.display()));
         path.or_else(|| self.exec.as_ref().map(|_| "the command has the secret".to_owned()))
@@ -192,7 +197,7 @@ pub fn hand_over(
         Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
     let handover = Handover { store, clock: machine, author, pid: machine.pid(), action };
     let token = handover.run(&secret, &mut *sink, |tx| prepare(tx, machine))?;
-    Ok(Delivered { place: sink.place().or_else(|| args.place()), token })
+    Ok(Delivered { token, place: sink.place() })
 }
 
 /// The answer after a hand-over: the document where the sink was not stdout, and notes for a person, `said` first.
@@ -201,12 +206,13 @@ pub fn hand_over(
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
+    sink: &SinkArgs,
     Delivered { token, place }: &Delivered,
     said: &[String],
 ) -> Result<(), Error> {
     // The secret is delivered: whatever fails from here on takes nothing back.
     let now = delivered_at(token);
-    if app.json() && place.is_some() {
+    if app.json() && !sink.is_stdout() {
         let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since())).unwrap_or_default();
         let times = Times { now, at: now, usage_since };
         let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
@@ -218,6 +224,7 @@ pub fn answer(
     }
     let start = token.not_before.filter(|start| *start > now);
     let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
+    let place = place.clone().or_else(|| sink.place());
     let mut talk = app.talk();
     for note in said {
         talk.note(note);
@@ -226,7 +233,7 @@ pub fn answer(
         talk.note(&format!("good from {start} on"));
     }
     if let Some(place) = place {
-        talk.note(place);
+        talk.note(&place);
     } else {
         talk.note("this secret is shown once; keep it now");
         if let Ok(usage) = usage {

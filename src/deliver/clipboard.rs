@@ -68,21 +68,22 @@ impl Sink for Clipboard<'_> {
     }
 
     fn place(&self) -> Option<String> {
+        let Reached { way, name, stays, .. } = self.reached.as_ref()?;
         let secs = self.stay.as_secs();
-        self.reached.as_ref().map(|Reached { way, name, stays, .. }| match way {
-            CopyWay::Display | CopyWay::Tmux if !stays => {
-                "copied to the clipboard, but something else has taken it from there; it is not cleared".to_owned()
+        Some(match (way, stays) {
+            (CopyWay::Display, true) => {
+                format!("copied to the clipboard, cleared in {secs} s; a clipboard manager may keep a copy")
             }
-            CopyWay::Display => {
-                format!("copied to the clipboard; it is cleared in {secs} s; a clipboard manager may keep a copy")
+            (CopyWay::Display, false) => {
+                "copied to the clipboard, which another program has taken over; it is not cleared".to_owned()
             }
-            CopyWay::Tmux => format!(
-                "in the tmux buffer {name} (`tmux paste-buffer -b {name}`), which is deleted in {secs} s; sent to your \
-                 terminal too, which may keep a copy"
-            ),
-            CopyWay::Osc52 => "sent to your terminal, which may have put it into its clipboard or ignored it; it is \
-                               not cleared from there"
-                .to_owned(),
+            (CopyWay::Tmux, true) => {
+                format!("in the tmux buffer {name}, deleted in {secs} s; your terminal may keep a copy")
+            }
+            (CopyWay::Tmux, false) => format!("in the tmux buffer {name}, which is not deleted by itself"),
+            (CopyWay::Osc52, _) => {
+                "sent to your terminal, which may ignore it; otherwise its clipboard keeps it".to_owned()
+            }
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -42,7 +42,8 @@ pub trait Hold {
 /// Is the holder of a clipboard until that ends, if the arguments say so. Returns its exit code.
 pub fn hold(args: &[OsString]) -> Option<u8> {
     let [_, mark, role, stay, name] = args else { return None };
-    if mark != MARK {
+    // What follows is no text of anybody else, nor typed: it goes unsearched for secrets.
+    if mark != MARK || name.len() > 16 || io::stdin().is_terminal() {
         return None;
     }
     let (role, stay, name) = (role.to_str()?, stay.to_str()?.parse().ok()?, name.to_str()?);
@@ -74,21 +75,22 @@ fn holding(
     setsid()?;
     answer("")?;
     let secret = heard()?;
-    it.put(&secret)?;
-    drop(secret);
-    answer("")?;
-    let events = events.clone();
-    thread::spawn(move || {
-        let said = heard().map_or(Event::Leave, |_| Event::Stay);
-        let _ = events.send(said);
-    });
-    if let Ok(Event::Stay) = came.recv_timeout(LONGEST) {
+    let done = it.put(&secret).and_then(|()| {
         answer("")?;
-        let_go()?;
-        let _ = came.recv_timeout(stay);
-    }
+        let events = events.clone();
+        thread::spawn(move || {
+            let said = heard().map_or(Event::Leave, |_| Event::Stay);
+            let _ = events.send(said);
+        });
+        if let Ok(Event::Stay) = came.recv_timeout(LONGEST) {
+            answer("")?;
+            let_go()?;
+            let _ = came.recv_timeout(stay);
+        }
+        Ok(())
+    });
     it.leave();
-    Ok(())
+    done
 }
 
 /// Closes what goes to who started us.

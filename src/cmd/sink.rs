@@ -108,6 +108,13 @@ impl SinkArgs {
         sink.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
     }
 
+    /// Where the secret will go, in words, where a flag says so.
+    pub fn destination(&self) -> Option<String> {
+        let path =
+            self.out.as_ref().or(self.env_file.as_ref()).map(|path| format!("into {}", path.display()));
+        path.or_else(|| self.exec.as_ref().map(|command| format!("to the command {command}")))
+    }
+
     /// Where the secret went, in words.
     pub fn place(&self) -> Option<String> {
         let path = self.out.as_ref().or(self.env_file.as_ref());

@@ -1,9 +1,9 @@
 //! The questions of `edit` without a flag, from what is so now, and what the answers would change.
 
-use super::{icon, lifetime, line, refuse, show, text};
+use super::{icon, lifetime, line, show, text};
 use crate::cmd::App;
 use crate::cmd::edit::Edit;
-use crate::cmd::lifetime::{Clearable, admitted_end};
+use crate::cmd::lifetime::Clearable;
 use crate::cmd::select::Reference;
 use crate::domain::Invalid;
 use crate::domain::settings::Settings;
@@ -22,21 +22,21 @@ pub fn ask(app: &mut App<'_>, given: &Edit, name: &Reference) -> Result<Edit, Er
     }
     let mut edit = given.clone();
     describe(app, &token, &settings, &mut edit)?;
-    let mut policy = [token.rotate_every, token.grace].map(in_words);
-    let after = loop {
-        policy = last(app, &token, &settings, &mut edit, policy)?;
-        let mut after = token.clone();
-        match edit.apply(&mut after, &settings, now, &*app.ctx.machine) {
-            Ok(_) => break after,
-            Err(err) => refuse(app, err)?,
-        }
-    };
+    plan(app, &token, &settings, &mut edit)?;
+    let after = applied(app, &edit, &token, &settings)?;
     let changes = changes(&token, &after, now);
     if !changes.is_empty() {
         show(app, &token.name, &changes);
         app.confirm(&format!("change `{}`?", token.name))?;
     }
     Ok(edit)
+}
+
+/// The token as it would be.
+fn applied(app: &App<'_>, edit: &Edit, token: &Token, settings: &Settings) -> Result<Token, Error> {
+    let mut after = token.clone();
+    edit.apply(&mut after, settings, app.ctx.machine.now()?, &*app.ctx.machine)?;
+    Ok(after)
 }
 
 fn describe(app: &mut App<'_>, token: &Token, settings: &Settings, edit: &mut Edit) -> Result<(), Error> {
@@ -56,31 +56,32 @@ fn describe(app: &mut App<'_>, token: &Token, settings: &Settings, edit: &mut Ed
     Ok(())
 }
 
-/// Lifetime, rotation and grace, which must fit each other.
-fn last(
-    app: &mut App<'_>,
-    token: &Token,
-    settings: &Settings,
-    edit: &mut Edit,
-    [every, grace]: [String; 2],
-) -> Result<[String; 2], Error> {
+/// Lifetime, rotation and grace. Each must fit those before it; those after it are still to be asked.
+fn plan(app: &mut App<'_>, token: &Token, settings: &Settings, edit: &mut Edit) -> Result<(), Error> {
     let keep = lifetime::in_words(token.lifetime, token.expires_at(), app.ctx.machine.now()?);
+    let mut trial = edit.clone();
+    (trial.rotate_every, trial.grace) = (Some(Clearable(None)), Some(Clearable(None)));
     edit.lifetime = lifetime::ask(app, settings, Some(&keep), |app, lifetime| {
-        let now = app.ctx.machine.now()?;
-        let lifetime = lifetime.resolve(now, &*app.ctx.machine)?;
-        lifetime.map(|lifetime| admitted_end(lifetime, settings, now)).transpose().map(|_| ())
+        trial.lifetime = lifetime.clone();
+        applied(app, &trial, token, settings).map(|_| ())
     })?;
-    let span = |app: &mut App<'_>, question, hint: &str, initial: &str, present| {
-        text(app, question, hint, initial, |_, answer| {
-            let span: Clearable = answer.trim().parse()?;
-            Ok((Some(span).filter(|span| span.0 != present), in_words(span.0)))
-        })
-    };
-    let (every, every_text) = span(app, "Rotate every", "30d, empty for never", &every, token.rotate_every)?;
+    trial.lifetime = edit.lifetime.clone();
+    trial.grace = Some(Clearable(Some(Span::days(0))));
+    let every =
+        text(app, "Rotate every", "30d, empty for never", &in_words(token.rotate_every), |app, answer| {
+            let every: Clearable = answer.trim().parse()?;
+            trial.rotate_every = Some(every);
+            applied(app, &trial, token, settings).map(|_| every)
+        })?;
     let hint = format!("empty for {}", settings.grace);
-    let (grace, grace_text) = span(app, "Grace", &hint, &grace, token.grace)?;
-    (edit.rotate_every, edit.grace) = (every, grace);
-    Ok([every_text, grace_text])
+    let grace = text(app, "Grace", &hint, &in_words(token.grace), |app, answer| {
+        let grace: Clearable = answer.trim().parse()?;
+        trial.grace = Some(grace);
+        applied(app, &trial, token, settings).map(|_| grace)
+    })?;
+    edit.rotate_every = Some(every).filter(|every| every.0 != token.rotate_every);
+    edit.grace = Some(grace).filter(|grace| grace.0 != token.grace);
+    Ok(())
 }
 
 fn in_words(span: Option<Span>) -> String {

@@ -53,13 +53,13 @@ fn rows(app: &App<'_>, settings: &Settings, keep: Option<&str>) -> Result<Vec<(C
     let default = settings.default_ttl.filter(admitted);
     let spans =
         default.into_iter().chain(USUAL.into_iter().filter(|span| admitted(span) && Some(*span) != default));
-    let by_default = |is: bool| if is { ", the default of this store" } else { "" };
+    let by_default = |is: bool| if is { "default, " } else { "" };
     let mut rows = Vec::new();
     if let Some(present) = keep {
         rows.push((choice("keep", present, true), Pick::Keep));
     }
     let endless = || {
-        let about = format!("until it is revoked{}", by_default(settings.default_ttl.is_none()));
+        let about = format!("{}until it is revoked", by_default(settings.default_ttl.is_none()));
         let lifetime = LifetimeArgs { no_expiry: true, ..LifetimeArgs::default() };
         (choice("no expiry", &about, false), Pick::Set(lifetime))
     };
@@ -67,7 +67,7 @@ fn rows(app: &App<'_>, settings: &Settings, keep: Option<&str>) -> Result<Vec<(C
     let (first, last) = if settings.default_ttl.is_none() { (endless, None) } else { (None, endless) };
     rows.extend(first);
     rows.extend(spans.filter_map(|span| {
-        let about = format!("until {}{}", now.plus(span)?, by_default(Some(span) == default));
+        let about = format!("{}until {}", by_default(Some(span) == default), now.plus(span)?);
         let lifetime = LifetimeArgs { ttl: Some(span), ..LifetimeArgs::default() };
         Some((choice(&span.to_string(), &about, false), Pick::Set(lifetime)))
     }));

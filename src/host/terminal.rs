@@ -85,10 +85,13 @@ enum Mode {
 /// Runs a question with Ctrl-C as one of its answers, and leaves the terminal as it was.
 fn asking<T>(mode: Mode, question: impl FnOnce(&Term, &AtomicBool) -> io::Result<T>) -> io::Result<T> {
     let term = Term::stderr();
+    let draws = matches!(mode, Mode::Keys);
     with_interrupts(|came| {
         let _modes = Modes::set(mode)?;
         let answer = question(&term, came);
-        let _ = term.show_cursor();
+        if draws {
+            let _ = term.show_cursor();
+        }
         // One that came between two keys counts too.
         if came.load(Ordering::SeqCst) { Err(given_up()) } else { answer }
     })

@@ -37,7 +37,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
     let cases: [(&[&str], &str); 9] = [
         (&["creat"], "unrecognized subcommand 'creat'"),
         (&["--bogus"], "unexpected argument '--bogus' found"),
-        (&["create"], "the following required arguments were not provided: <NAME>"),
+        (&["rename"], "the following required arguments were not provided: <NAME> <NEW>"),
         (&["show", "a", "b"], "unexpected argument 'b' found"),
         (&["list", "--limit", "x"], "invalid value 'x' for '--limit <N>': invalid digit found in string"),
         (

@@ -45,3 +45,4 @@ mod support;
 mod tidy;
 mod users;
 mod verify;
+mod wizard;

@@ -74,6 +74,7 @@ impl Person {
 }
 
 /// How what is typed arrives while a question is open.
+#[derive(Clone, Copy, PartialEq)]
 enum Mode {
     /// As typed, not shown by the terminal.
     Keys,
@@ -85,11 +86,10 @@ enum Mode {
 /// Runs a question with Ctrl-C as one of its answers, and leaves the terminal as it was.
 fn asking<T>(mode: Mode, question: impl FnOnce(&Term, &AtomicBool) -> io::Result<T>) -> io::Result<T> {
     let term = Term::stderr();
-    let draws = matches!(mode, Mode::Keys);
     with_interrupts(|came| {
         let _modes = Modes::set(mode)?;
         let answer = question(&term, came);
-        if draws {
+        if mode == Mode::Keys {
             let _ = term.show_cursor();
         }
         // One that came between two keys counts too.

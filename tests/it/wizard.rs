@@ -240,7 +240,7 @@ other  another duration, or a date";
         world.at_terminal(&[say("a"), Pick("other"), say("300y"), CtrlC]);
         let ran = world.run(&args).exit(130);
         assert!(ran.err.contains("longer than 100 years"), "{ran:?}");
-        assert_eq!(offered(&world)[1..expected.lines().count() + 1].join("\n"), expected);
+        assert_eq!(offered(&world)[1..=expected.lines().count()].join("\n"), expected);
         if !max.is_empty() {
             world.at_terminal(&[say("a"), Pick("other"), say("31d"), say("2027-01-01"), say("30d"), Enter]);
             let ran = world.run(&args).ok();

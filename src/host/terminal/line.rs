@@ -147,7 +147,9 @@ mod tests {
 
     fn typed(initial: &str, keys: &[Key]) -> Line {
         let mut line = Line::new(initial);
-        keys.iter().for_each(|key| line.press(key));
+        for key in keys {
+            line.press(key);
+        }
         line
     }
 

@@ -58,7 +58,9 @@ impl Screen {
 
     /// A command, whose exit is shown at its end.
     fn run(&self, command: &str) {
-        self.say(&format!("clear; tokenctl {command}; echo EXIT $?"));
+        // Clears the screen at once, so that nothing of the command before is taken for this one's.
+        self.press(&["-R"]);
+        self.say(&format!("{command}; echo EXIT $?"));
         self.press(&["Enter"]);
     }
 
@@ -121,7 +123,7 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
     for (columns, rows) in [(80, 24), (40, 12), (24, 5)] {
         let world = World::new();
         let screen = Screen::new(&world, columns, rows);
-        screen.run("create");
+        screen.run("tokenctl create");
         screen.answer_until("Create `ci`");
         let shown = screen.wait("> Print the secret");
         if columns == 80 {
@@ -164,7 +166,7 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
         world.real(&["scopes", "define", &format!("scope-{number:02}"), "-d", about], b"").ok();
     }
     let screen = Screen::new(&world, 40, 8);
-    screen.run("create ci");
+    screen.run("tokenctl create ci");
     let shown = screen.wait("> [ ] scope-00");
     let first = "Scopes: 1-7 of 20 space marks, a all, …
 > [ ] scope-00  漢字 grün, and far mor…
@@ -181,8 +183,12 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
     // A window that gets smaller, down to one line, is drawn anew at the next key.
     for (columns, rows) in ["20 3", "9 1", "60 9"].map(|size| size.split_once(' ').expect("a size")) {
         screen.ask(&["resize-window", "-x", columns, "-y", rows]);
-        screen.press(&["Up", "Down"]);
-        screen.wait(">");
+        let begun = Instant::now();
+        // tmux hands a new size on when it has time for it.
+        while !screen.shown().lines().any(|line| line.starts_with("> [x] s")) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{}", screen.shown());
+            screen.press(&["Up", "Down"]);
+        }
     }
     screen.press(&["Enter"]);
     screen.wait("EXIT 0");
@@ -200,7 +206,7 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
         let is_list = ["Lifetime", "Create `ci`"].contains(&question);
         let other: &[&str] = if is_list { &["C-d", "Escape", "q"] } else { &["C-d"] };
         for key in [&["C-c"], other].concat() {
-            screen.run("create");
+            screen.run("tokenctl create");
             screen.answer_until(question);
             screen.press(&[key]);
             let shown = screen.wait("EXIT 130");
@@ -210,11 +216,11 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
         }
     }
     // The shell's terminal is as it was: it shows what is typed.
-    screen.run("adopt x");
+    screen.run("tokenctl adopt x");
     screen.wait("Secret to adopt:");
     screen.press(&["C-c"]);
     screen.wait("EXIT 130");
-    screen.run("settings");
+    screen.run("tokenctl settings");
     screen.wait("EXIT 6");
     screen.say("echo seen");
     screen.wait("$ echo seen");
@@ -230,8 +236,7 @@ fn a_request_to_end_at_a_question_gives_the_cursor_back() {
     for question in ["Name", "Lifetime"] {
         for signal in ["TERM", "HUP", "INT"] {
             // The shell says the id, then becomes what runs under it.
-            screen.say("clear; sh -c 'echo PID $$; exec tokenctl create'; echo EXIT $?");
-            screen.press(&["Enter"]);
+            screen.run("sh -c 'echo PID $$; exec tokenctl create'");
             let shown = screen.wait("PID ");
             let id = shown.lines().find_map(|line| line.strip_prefix("PID ")).expect("an id").to_owned();
             screen.answer_until(question);
@@ -253,9 +258,10 @@ fn a_hostile_scope_cannot_move_the_cursor() {
     world.real(&["scopes", "define", "write"], b"").ok();
     world.sql("UPDATE scope SET description = char(27) || '[2J' || char(10) || 'EVIL' WHERE name = 'read'");
     let screen = Screen::new(&world, 80, 24);
-    screen.run("create ci");
+    screen.run("tokenctl create ci");
     let shown = screen.wait("  [ ] write");
-    let expected = "Scopes: space marks, a all, enter goes on
+    let expected = "tokenctl create ci; echo EXIT $?
+Scopes: space marks, a all, enter goes on
 > [ ] read   \\u{1b}[2J\\u{a}EVIL
   [ ] write";
     assert_eq!(shown, expected);

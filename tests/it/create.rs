@@ -132,7 +132,7 @@ fn input_that_breaks_a_rule_changes_nothing() {
     world.create("taken", &[]);
     let long = "x".repeat(1_001);
     let cases: [(&[&str], i32, &str); 42] = [
-        (&[], 2, "usage"),
+        (&[], 2, "input_needed"),
         (&[""], 2, "usage"),
         (&["-a"], 2, "usage"),
         (&["a/b"], 2, "usage"),

@@ -47,7 +47,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
         (&["list", "--limit"], "a value is required for '--limit <N>' but none was supplied"),
         (
             &["create", "a\nEVIL"],
-            "invalid value 'a\\u{a}EVIL' for '<NAME>': `a\\nEVIL` is not a name (letters, digits and . _ @ -, a letter or digit first, at most 64)",
+            "invalid value 'a\\u{a}EVIL' for '[NAME]': `a\\nEVIL` is not a name (letters, digits and . _ @ -, a letter or digit first, at most 64)",
         ),
         (
             &["create", "a", "--expires", "90d"],

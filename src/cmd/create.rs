@@ -40,7 +40,6 @@ impl Create {
 }
 
 /// All that is said of a token to be made.
-#[derive(Clone)]
 pub struct Order {
     pub name: Name,
     pub token: TokenArgs,

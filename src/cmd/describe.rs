@@ -19,7 +19,7 @@ use crate::domain::secret::random_text;
 use crate::domain::settings::Settings;
 use crate::domain::text::{Icon, Line, SetLabel};
 use crate::domain::token::{Grant, Status, Token};
-use crate::domain::when::{Span, Timestamp, relative};
+use crate::domain::when::{Span, Timestamp, Zone, relative};
 use crate::error::Error;
 use crate::store::{View, Write};
 
@@ -79,6 +79,14 @@ pub struct Rules {
     pub catalogue: Catalogue,
 }
 
+/// When a token is good.
+struct Times {
+    lifetime: Lifetime,
+    /// Of its first secret.
+    end: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+}
+
 impl TokenArgs {
     /// Finds the name free, or says why not; a creation that died is withdrawn. `--if-missing` makes a usable token
     /// of the name a [`Halt::Already`].
@@ -129,14 +137,7 @@ impl TokenArgs {
         now: Timestamp,
         machine: &dyn Machine,
     ) -> Result<(Token, Option<Timestamp>), Error> {
-        let settings = &rules.settings;
-        let lifetime = match self.lifetime.resolve(now, machine)? {
-            Some(lifetime) => lifetime,
-            None => settings.default_ttl.map_or(Lifetime::Endless, Lifetime::Ttl),
-        };
-        let end = admitted_end(lifetime, settings, now)?;
-        in_order(lifetime, self.rotate_every, self.grace, settings.grace)?;
-        let not_before = self.not_before.map(|start| start.resolve(now, end, machine)).transpose()?.flatten();
+        let Times { lifetime, end, not_before } = self.times(&rules.settings, now, machine)?;
         let token = Token {
             row: 0,
             id: String::new(),
@@ -157,8 +158,20 @@ impl TokenArgs {
             secrets: Vec::new(),
             delivery: None,
         };
-        demanded(&token, settings)?;
+        demanded(&token, &rules.settings)?;
         Ok((token, end))
+    }
+
+    /// When it is good, if the flags fit each other and the store admits it.
+    fn times(&self, settings: &Settings, now: Timestamp, zone: &dyn Zone) -> Result<Times, Error> {
+        let lifetime = match self.lifetime.resolve(now, zone)? {
+            Some(lifetime) => lifetime,
+            None => settings.default_ttl.map_or(Lifetime::Endless, Lifetime::Ttl),
+        };
+        let end = admitted_end(lifetime, settings, now)?;
+        in_order(lifetime, self.rotate_every, self.grace, settings.grace)?;
+        let not_before = self.not_before.map(|start| start.resolve(now, end, zone)).transpose()?.flatten();
+        Ok(Times { lifetime, end, not_before })
     }
 
     /// Claims the name and enters the planned token, ready for its first secret.
@@ -204,12 +217,26 @@ impl TokenArgs {
     }
 
     /// Fails where what is given is wrong, whatever is still to be asked.
-    pub fn check_given(&self, catalogue: &Catalogue) -> Result<(), Error> {
+    pub fn check_given(&self, rules: &Rules, now: Timestamp, zone: &dyn Zone) -> Result<(), Error> {
         self.labels()?;
         if self.grants_something() {
-            self.grants(catalogue)?;
+            self.grants(&rules.catalogue)?;
+        }
+        if !self.by_default() {
+            self.times(&rules.settings, now, zone)?;
         }
         Ok(())
+    }
+
+    /// Fails unless this lifetime fits what is given.
+    pub fn admits(
+        &self,
+        lifetime: &LifetimeArgs,
+        settings: &Settings,
+        now: Timestamp,
+        zone: &dyn Zone,
+    ) -> Result<(), Error> {
+        Self { lifetime: lifetime.clone(), ..self.clone() }.times(settings, now, zone).map(|_| ())
     }
 
     /// Asks on a terminal for the scopes that were not given.

@@ -195,6 +195,8 @@ fn what_is_given_wrongly_is_said_before_anything_is_asked() {
     world.at_terminal(&[]);
     world.refuses(&["create", "-s", "reed"], 4, "not_found");
     world.refuses(&["create", "-l", "a=1", "-l", "a=2"], 2, "usage");
+    world.refuses(&["create", "--ttl", "1h", "--grace", "2h"], 2, "usage");
+    world.refuses(&["create", "--expires", "2026-01-01"], 2, "usage");
     world.refuses(&["create", "--out", "/no/such/place"], 7, "delivery_failed");
     assert!(asked(&world).is_empty());
 }
@@ -476,6 +478,11 @@ fn scopes_are_set_from_those_held() {
     world.run(&["scopes", "set", "a"]).ok();
     assert_eq!(world.run(&["scopes", "set", "a"]).ok().err, "`a` holds no scopes\n");
     assert_eq!(world.show("a")["scopes"], json!([]));
+    world.run(&["scopes", "retire", "read"]).ok();
+    world.run(&["scopes", "retire", "write"]).ok();
+    world.run(&["scopes", "retire", "admin"]).ok();
+    let none = world.refuses(&["scopes", "set", "a"], 2, "usage");
+    assert_eq!(none["message"], "there is no scope to grant");
     // Others are never asked for.
     world.refuses(&["scopes", "add", "a"], 2, "usage");
     world.refuses(&["scopes", "remove", "a"], 2, "usage");

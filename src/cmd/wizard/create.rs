@@ -34,15 +34,16 @@ pub fn ask(app: &mut App<'_>, author: &Author, token: TokenArgs, sink: SinkArgs)
         })?,
         None => Rules::default(),
     };
-    token.check_given(&rules.catalogue)?;
+    token.check_given(&rules, app.ctx.machine.now()?, &*app.ctx.machine)?;
     let (name, is_there) = name(app, store.as_ref(), &token)?;
     let mut order = Order { name, token, sink };
     // With `--if-missing` there is nothing to make.
     if is_there {
         return Ok(order);
     }
-    order.describe(app, author, &rules)?;
-    let (planned, end) = order.plan(app, author, &rules)?;
+    order.describe(app, &rules)?;
+    let machine = &*app.ctx.machine;
+    let (planned, end) = order.token.plan(&order.name, &rules, author, machine.now()?, machine)?;
     overview(app, &planned, end, &order.sink);
     if !app.says_yes() {
         order.confirm(app)?;
@@ -65,7 +66,7 @@ fn name(app: &mut App<'_>, store: Option<&Store>, args: &TokenArgs) -> Result<(N
 }
 
 impl Order {
-    fn describe(&mut self, app: &mut App<'_>, author: &Author, rules: &Rules) -> Result<(), Error> {
+    fn describe(&mut self, app: &mut App<'_>, rules: &Rules) -> Result<(), Error> {
         let settings = &rules.settings;
         if self.token.description.is_none() {
             let demanded = settings.require_description.then_some("a description");
@@ -80,23 +81,12 @@ impl Order {
         }
         self.token.ask_scopes(app, &rules.catalogue)?;
         if self.token.by_default() {
+            let token = self.token.clone();
             self.token.lifetime = lifetime::ask(app, settings, None, |app, lifetime| {
-                let mut trial = self.clone();
-                trial.token.lifetime = lifetime.clone();
-                trial.plan(app, author, rules).map(|_| ())
+                token.admits(lifetime, settings, app.ctx.machine.now()?, &*app.ctx.machine)
             })?;
         }
         Ok(())
-    }
-
-    fn plan(
-        &self,
-        app: &App<'_>,
-        author: &Author,
-        rules: &Rules,
-    ) -> Result<(Token, Option<Timestamp>), Error> {
-        let machine = &*app.ctx.machine;
-        self.token.plan(&self.name, rules, author, machine.now()?, machine)
     }
 
     /// Goes on only with a yes, which also says where the secret is wanted.

@@ -34,16 +34,16 @@ pub fn of_token(app: &mut App<'_>, token: &Reference) -> Result<Vec<Scope>, Erro
     if token.revoked_at.is_some() {
         return Err(Error::Revoked(token.name));
     }
-    if catalogue.is_empty() {
-        let none = Invalid::new("this store has no scopes").hint("`tokenctl scopes define SCOPE` makes one");
-        return Err(none.into());
-    }
     ask(app, &catalogue, &token.scopes().collect())
 }
 
 fn ask(app: &App<'_>, catalogue: &Catalogue, held: &BTreeSet<&Scope>) -> Result<Vec<Scope>, Error> {
     let offered: Vec<&Entry> =
         catalogue.iter().filter(|entry| entry.retired_at.is_none() || held.contains(&entry.name)).collect();
+    if offered.is_empty() {
+        let none = Invalid::new("there is no scope to grant");
+        return Err(none.hint("`tokenctl scopes define SCOPE` makes one").into());
+    }
     let choices: Vec<_> = offered
         .iter()
         .map(|entry| choice(entry.name.as_str(), &about(entry), held.contains(&entry.name)))

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::processes::{soon, terminal};
+use crate::readme::{blocks, lines};
 use crate::support::{World, have, program_path};
 
 /// A shell in tmux, in a store of this world; ends with the test.
@@ -153,6 +154,32 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
         let token = world.look_at("ci");
         assert_eq!(token["description"], "Deploys the 漢字 site, day and night, wherever it is");
     }
+}
+
+#[test]
+fn the_screen_of_the_readme_is_what_a_terminal_shows() {
+    if !have("tmux") {
+        return;
+    }
+    let world = World::of_processes();
+    for scope in ["events:read", "events:write"] {
+        world.real(&["scopes", "define", scope], b"").ok();
+    }
+    let screen = Screen::new(&world, 80, 24);
+    screen.run("tokenctl create");
+    for (question, answer) in
+        [("Name", "api-gateway"), ("Description", "Lets the gateway in"), ("Owner", "ann"), ("Icon", "")]
+    {
+        screen.wait(question);
+        screen.say(answer);
+        screen.press(&["Enter"]);
+    }
+    screen.wait("> [ ] events:read");
+    screen.press(&["Space", "Enter"]);
+    screen.wait("> 90d");
+    screen.press(&["Down", "Down", "Enter"]);
+    let shown = screen.wait("> Print").replace("; echo EXIT $?", "");
+    assert_eq!(lines(&format!("$ {shown}")), lines(&blocks("text")[0]));
 }
 
 #[test]

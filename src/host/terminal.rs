@@ -138,7 +138,7 @@ fn key(term: &Term, came: &AtomicBool) -> io::Result<Key> {
         // The rest of a sequence that is longer than expected is no text.
         while !matches!(next(term)?, Key::Char(c) if is_final(c)) {}
     }
-    if key == Key::CtrlC || came.load(Ordering::SeqCst) { Err(given_up()) } else { Ok(key) }
+    if came.load(Ordering::SeqCst) { Err(given_up()) } else { Ok(key) }
 }
 
 fn next(term: &Term) -> io::Result<Key> {

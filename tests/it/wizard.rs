@@ -223,8 +223,8 @@ fn only_admitted_lifetimes_are_offered() {
 7d  until 2026-11-29T12:00:00Z
 30d  until 2026-12-22T12:00:00Z
 365d  until 2027-11-22T12:00:00Z
-other  another duration, or a date
-no expiry  until it is revoked";
+no expiry  until it is revoked
+other  another duration, or a date";
     let short = "30d  default, until 2026-12-22T12:00:00Z
 7d  until 2026-11-29T12:00:00Z
 other  another duration, or a date";

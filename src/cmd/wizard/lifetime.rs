@@ -28,10 +28,10 @@ pub fn ask(
     keep: Option<&str>,
     mut admits: impl FnMut(&App<'_>, &LifetimeArgs) -> Result<(), Error>,
 ) -> Result<LifetimeArgs, Error> {
-    let (choices, mut picks): (Vec<Choice>, Vec<Pick>) = rows(app, settings, keep)?.into_iter().unzip();
+    let (choices, picks): (Vec<Choice>, Vec<Pick>) = rows(app, settings, keep)?.into_iter().unzip();
     loop {
         let at = select(app, "Lifetime", &choices)?;
-        let chosen = match picks.get_mut(at) {
+        let chosen = match picks.get(at) {
             None | Some(Pick::Keep) => return Ok(LifetimeArgs::default()),
             Some(Pick::Set(lifetime)) => admits(app, lifetime).map(|()| lifetime.clone()),
             Some(Pick::Other) => text(app, "Lifetime or end", "45d, 2027-06-30", "", |app, answer| {
@@ -49,30 +49,23 @@ pub fn ask(
 
 fn rows(app: &App<'_>, settings: &Settings, keep: Option<&str>) -> Result<Vec<(Choice, Pick)>, Error> {
     let now = app.ctx.machine.now()?;
-    let admitted = |span: &Span| settings.max_ttl.is_none_or(|max| *span <= max);
-    let default = settings.default_ttl.filter(admitted);
-    let spans =
-        default.into_iter().chain(USUAL.into_iter().filter(|span| admitted(span) && Some(*span) != default));
-    let by_default = |is: bool| if is { "default, " } else { "" };
-    let mut rows = Vec::new();
-    if let Some(present) = keep {
-        rows.push((choice("keep", present, true), Pick::Keep));
+    let admitted = |ttl: &Option<Span>| settings.max_ttl.is_none_or(|max| ttl.is_some_and(|ttl| ttl <= max));
+    let default = settings.default_ttl;
+    // None is no expiry.
+    let usual = USUAL.into_iter().map(Some).chain([None]).filter(|ttl| *ttl != default);
+    let mut rows: Vec<_> =
+        keep.map(|present| (choice("keep", present, true), Pick::Keep)).into_iter().collect();
+    for ttl in std::iter::once(default).chain(usual).filter(admitted) {
+        let (name, end) = match ttl {
+            Some(ttl) => (ttl.to_string(), Lifetime::Ttl(ttl).end(now)?),
+            None => ("no expiry".to_owned(), None),
+        };
+        let end = end.map_or_else(|| "it is revoked".to_owned(), |end| end.to_string());
+        let by_default = if ttl == default { "default, " } else { "" };
+        let lifetime = LifetimeArgs { ttl, expires: None, no_expiry: ttl.is_none() };
+        rows.push((choice(&name, &format!("{by_default}until {end}"), false), Pick::Set(lifetime)));
     }
-    let endless = || {
-        let about = format!("{}until it is revoked", by_default(settings.default_ttl.is_none()));
-        let lifetime = LifetimeArgs { no_expiry: true, ..LifetimeArgs::default() };
-        (choice("no expiry", &about, false), Pick::Set(lifetime))
-    };
-    let endless = settings.max_ttl.is_none().then(endless);
-    let (first, last) = if settings.default_ttl.is_none() { (endless, None) } else { (None, endless) };
-    rows.extend(first);
-    rows.extend(spans.filter_map(|span| {
-        let about = format!("{}until {}", by_default(Some(span) == default), now.plus(span)?);
-        let lifetime = LifetimeArgs { ttl: Some(span), ..LifetimeArgs::default() };
-        Some((choice(&span.to_string(), &about, false), Pick::Set(lifetime)))
-    }));
     rows.push((choice("other", "another duration, or a date", false), Pick::Other));
-    rows.extend(last);
     Ok(rows)
 }
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::processes::{soon, terminal};
 use crate::readme::{blocks, lines};
 use crate::support::{World, have, program_path};
@@ -311,7 +313,9 @@ fn until(terminal: &mut File, text: &str) -> String {
     let mut seen = Vec::new();
     let mut byte = [0];
     while !String::from_utf8_lossy(&seen).ends_with(text) {
-        let read = terminal.read(&mut byte).unwrap_or(0);
+        let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+        let ready = poll(&mut [PollFd::new(terminal, PollFlags::IN)], Some(&limit)).expect("a terminal");
+        let read = if ready == 1 { terminal.read(&mut byte).unwrap_or(0) } else { 0 };
         assert!(read == 1, "no `{text}`: {:?}", String::from_utf8_lossy(&seen));
         seen.push(byte[0]);
     }

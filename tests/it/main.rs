@@ -46,3 +46,4 @@ mod support;
 mod tidy;
 mod users;
 mod verify;
+mod wizard;

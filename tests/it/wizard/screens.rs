@@ -244,6 +244,16 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
             assert!(!world.store().exists(), "{question} {key}");
         }
     }
+    let other = World::of_processes();
+    other.mint("a");
+    let asking = Screen::new(&other, 80, 24);
+    for key in ["C-c", "Escape"] {
+        asking.run("tokenctl revoke a");
+        asking.wait("revoke `a`? [y/N]");
+        asking.press(&[key]);
+        let shown = asking.wait("EXIT 130");
+        assert!(shown.contains("\nerror: interrupted\n") && asking.cursor_is_shown(), "{key}: {shown}");
+    }
     // The shell's terminal is as it was: it shows what is typed.
     screen.run("tokenctl adopt x");
     screen.wait("Secret to adopt:");

@@ -16,7 +16,7 @@ use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
 #[derive(Args)]
 pub struct Create {
-    /// The name: letters, digits and . _ @ -; without it a terminal is asked for everything not given
+    /// The name: letters, digits and . _ @ -; without one a terminal is asked
     #[arg(value_name = "NAME")]
     name: Option<Name>,
     #[command(flatten)]

@@ -40,7 +40,10 @@ impl Person {
         }
         asking(Mode::Keys, |term, _| {
             let answer = Confirm::new().with_prompt(question).default(false).interact_on_opt(term);
-            answer.map_err(|dialoguer::Error::IO(err)| err)?.ok_or_else(given_up)
+            let answer = answer.map_err(|dialoguer::Error::IO(err)| err);
+            // What is said next starts a line.
+            let answer = answer.inspect_err(|_| drop(term.write_line("")));
+            answer?.ok_or_else(given_up)
         })
     }
 

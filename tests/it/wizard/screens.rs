@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,12 @@ use crate::support::{World, have, program_path};
 
 /// A shell in tmux, in a store of this world; ends with the test.
 struct Screen {
-    socket: String,
+    socket: PathBuf,
 }
 
 impl Screen {
     fn new(world: &World, columns: usize, rows: usize) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let screen = Self { socket: format!("tokenctl-test-{}-{number}", std::process::id()) };
+        let screen = Self { socket: world.dir.path().join("tmux") };
         let programs = program_path().parent().expect("a directory").display();
         let path = std::env::var("PATH").unwrap_or_default();
         let done = screen
@@ -40,7 +38,7 @@ impl Screen {
 
     fn tmux(&self) -> Command {
         let mut command = Command::new("tmux");
-        command.env("LC_ALL", "C.UTF-8").args(["-u", "-L", &self.socket]).stdin(Stdio::null());
+        command.env("LC_ALL", "C.UTF-8").args(["-u", "-S"]).arg(&self.socket).stdin(Stdio::null());
         command
     }
 
@@ -243,6 +241,16 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
             assert!(screen.cursor_is_shown(), "{question} {key}");
             assert!(!world.store().exists(), "{question} {key}");
         }
+    }
+    let other = World::of_processes();
+    other.mint("a");
+    let asking = Screen::new(&other, 80, 24);
+    for key in ["C-c", "Escape"] {
+        asking.run("tokenctl revoke a");
+        asking.wait("revoke `a`? [y/N]");
+        asking.press(&[key]);
+        let shown = asking.wait("EXIT 130");
+        assert!(shown.contains("\nerror: interrupted\n") && asking.cursor_is_shown(), "{key}: {shown}");
     }
     // The shell's terminal is as it was: it shows what is typed.
     screen.run("tokenctl adopt x");

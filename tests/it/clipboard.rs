@@ -46,9 +46,11 @@ impl Holder {
         let found = fs::read_dir("/proc").expect("procfs").find_map(|entry| {
             let path = entry.expect("an entry").path();
             let id = path.file_name()?.to_str()?.parse().ok()?;
-            Some(Self { id, arguments: arguments(&path) }).filter(|it| {
-                it.arguments.contains("--hold-clipboard") && it.arguments.contains(&format!(" {stay} "))
-            })
+            let arguments = arguments(&path);
+            let holds =
+                arguments.contains(" --hold-clipboard ") && arguments.contains(&format!(" {stay} tokenctl-"));
+            // Nothing else becomes a holder even for a moment: one that is dropped is killed.
+            holds.then_some(()).map(|()| Self { id, arguments })
         });
         found
     }

@@ -38,6 +38,6 @@ pub fn reach(
         }
         CopyWay::Tmux if env("TMUX").is_none() => Err(io::Error::other("TMUX is not set")),
         CopyWay::Tmux => held("tmux", &["PATH", "TMUX", "TMUX_PANE"]),
-        CopyWay::Osc52 => Ok(Box::new(osc52::Osc52::open(env("TERM"))?)),
+        CopyWay::Osc52 => Ok(Box::new(osc52::Osc52::open(env("TERM").as_deref())?)),
     }
 }

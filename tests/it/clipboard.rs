@@ -43,14 +43,15 @@ struct Holder {
 
 impl Holder {
     fn find(stay: u32) -> Option<Self> {
-        let found = fs::read_dir("/proc").expect("procfs").find_map(|entry| {
+        fs::read_dir("/proc").expect("procfs").find_map(|entry| {
             let path = entry.expect("an entry").path();
             let id = path.file_name()?.to_str()?.parse().ok()?;
-            Some(Self { id, arguments: arguments(&path) }).filter(|it| {
-                it.arguments.contains("--hold-clipboard") && it.arguments.contains(&format!(" {stay} "))
-            })
-        });
-        found
+            let arguments = arguments(&path);
+            let holds =
+                arguments.contains(" --hold-clipboard ") && arguments.contains(&format!(" {stay} tokenctl-"));
+            // Nothing else becomes a holder even for a moment: one that is dropped is killed.
+            holds.then(|| Self { id, arguments })
+        })
     }
 
     #[track_caller]

@@ -1,6 +1,6 @@
 //! OSC 52: asks the terminal to put text into its clipboard. No terminal says whether it did.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 
@@ -11,9 +11,9 @@ use crate::context::Clipboard;
 pub struct Osc52(File);
 
 impl Osc52 {
-    pub fn open(term: Option<OsString>) -> io::Result<Self> {
+    pub fn open(term: Option<&OsStr>) -> io::Result<Self> {
         // These would show the sequence, and so the secret, instead of ignoring it.
-        if let None | Some("dumb" | "linux") = term.as_ref().map(|term| term.to_str().unwrap_or_default()) {
+        if let None | Some("dumb" | "linux") = term.map(|term| term.to_str().unwrap_or_default()) {
             return Err(io::Error::other("the terminal knows no such sequence"));
         }
         let terminal = OpenOptions::new().write(true).open("/dev/tty");

@@ -19,14 +19,16 @@ pub struct Context {
     pub terminal: Terminal,
 }
 
-/// Which streams are terminals, and how wide they are.
+/// Which streams are terminals, and how large.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Terminal {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
-    /// Columns of the terminal that stdout is.
+    /// Columns of the terminal, where it tells.
     pub width: Option<u16>,
+    /// Its rows.
+    pub height: Option<u16>,
 }
 
 impl Terminal {

@@ -14,7 +14,7 @@ use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
 use crate::store::{Location, Store};
-use crate::ui::{self, Style, Talk};
+use crate::ui::{self, Screen, Style, Talk};
 
 /// A command under way: its machine and the global flags.
 pub struct App<'a> {
@@ -48,6 +48,38 @@ impl<'a> App<'a> {
     /// The style of what goes to stdout.
     pub fn out_style(&self) -> Style {
         style(self.global.color, self.ctx.terminal.stdout, self.ctx)
+    }
+
+    /// What a person reads stdout from.
+    pub fn screen(&self) -> Screen {
+        self.screen_of(self.ctx.terminal.stdout, self.out_style())
+    }
+
+    /// What a person reads stderr from.
+    pub fn talk_screen(&self) -> Screen {
+        self.screen_of(self.ctx.terminal.stderr, self.look().style)
+    }
+
+    fn screen_of(&self, terminal: bool, style: Style) -> Screen {
+        let (columns, _) = self.size();
+        Screen { width: terminal.then_some(columns), ascii: terminal && self.ascii(), style }
+    }
+
+    /// Columns and rows of the terminal; of one that does not tell, by the environment, or the usual ones.
+    fn size(&self) -> (usize, usize) {
+        let stated = |key: &str| self.ctx.machine.env(key)?.to_str()?.parse().ok().filter(|n| *n > 0);
+        let size = |told: Option<u16>, key, usual| told.or_else(|| stated(key)).map_or(usual, usize::from);
+        let terminal = self.ctx.terminal;
+        (size(terminal.width, "COLUMNS", 80), size(terminal.height, "LINES", 24))
+    }
+
+    /// Whether the terminal may know no more than ASCII: a dumb one, or by its locale.
+    fn ascii(&self) -> bool {
+        let env = |key: &str| self.ctx.machine.env(key);
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env).unwrap_or_default();
+        let locale = locale.to_string_lossy().to_ascii_lowercase();
+        let unicode = locale.contains("utf-8") || locale.contains("utf8");
+        !unicode || env("TERM").is_some_and(|term| term == "dumb")
     }
 
     /// Whether somebody is there to answer.

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::ui::escape;
 use crate::ui::json::{AuditDoc, EventDoc, HeadDoc, NamedDoc, ProblemDoc};
+use crate::ui::table::{Cell, Column, Fill, Table};
 
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -50,13 +51,19 @@ impl Audit {
             Some(name) => Some(store.read(|view| name.resolve(view, now))?.id),
             None => None,
         };
-        let (json, terminal) = (app.json(), app.ctx.terminal.stdout);
+        let json = app.json();
+        let mut table = (app.ctx.terminal.stdout && !json).then(|| Table::new(app.screen(), COLUMNS));
         let mut seq = 0;
         let mut text = if json { b"[".to_vec() } else { Vec::new() };
         loop {
             let page = store.read(|view| view.events_after(seq, id.as_deref()))?;
             let Some(last) = page.last() else { break };
-            for event in &page {
+            if let Some(table) = &mut table {
+                let rows = page.iter().map(|event| row(event).into()).collect();
+                let page = if seq == 0 { table.headed(rows) } else { table.rows(rows) };
+                text.extend_from_slice(page.as_bytes());
+            }
+            for event in page.iter().filter(|_| table.is_none()) {
                 if json {
                     if seq > 0 || event.seq != page[0].seq {
                         text.push(b',');
@@ -64,7 +71,7 @@ impl Audit {
                     serde_json::to_writer(&mut text, &EventDoc::new(event))
                         .map_err(|err| Error::Output(err.into()))?;
                 } else {
-                    line(event, terminal, &mut text);
+                    line(event, &mut text);
                 }
             }
             seq = last.seq;
@@ -79,34 +86,39 @@ impl Audit {
     }
 }
 
-/// Sequence, time, action, id, name, actor, reason: by tabs for scripts, aligned for people.
-fn line(event: &Event, terminal: bool, text: &mut Vec<u8>) {
-    let (id, name) = match &event.subject {
-        Subject::Token { id, name } => (id.as_str(), name.as_str()),
+const COLUMNS: [Column; 6] = [
+    Column::new("SEQ", Fill::Whole),
+    Column::new("TIME", Fill::Whole),
+    Column::new("ACTION", Fill::Whole),
+    Column::new("OF", Fill::Wrap(16)),
+    Column::new("BY", Fill::Wrap(8)),
+    Column::new("REASON", Fill::Wrap(20)),
+];
+
+/// What an event is about: id and name.
+fn subject(event: &Event) -> (&str, &str) {
+    match &event.subject {
+        Subject::Token { id, name } => (id, name),
         Subject::Catalogue => ("", "scopes"),
         Subject::Settings => ("", "settings"),
-    };
+    }
+}
+
+/// For people.
+fn row(event: &Event) -> [Cell; 6] {
+    let (_, name) = subject(event);
+    let (seq, time, actor) = (event.seq.to_string(), event.time.to_string(), event.actor.display_name());
+    [&seq, &time, event.action.as_str(), name, &actor, event.reason.as_deref().unwrap_or_default()]
+        .map(|text| shown(text).to_string().into())
+}
+
+/// For scripts: sequence, time, action, id, name, actor, reason.
+fn line(event: &Event, text: &mut Vec<u8>) {
+    let (id, name) = subject(event);
     let (seq, time, actor) = (event.seq.to_string(), event.time.to_string(), event.actor.display_name());
     let reason = event.reason.as_deref().unwrap_or_default();
-    if terminal {
-        let (name, actor) = (shown(name).to_string(), shown(&actor).to_string());
-        let line = format!(
-            "{seq:>6}  {time}  {:<14} {name:<20} {actor:<12} {}",
-            shown(&event.action).to_string(),
-            shown(reason)
-        );
-        text.extend_from_slice(line.trim_end().as_bytes());
-    } else {
-        for (at, cell) in
-            [&seq, &time, event.action.as_str(), id, name, &actor, reason].into_iter().enumerate()
-        {
-            if at > 0 {
-                text.push(b'\t');
-            }
-            escape::tsv(cell, text);
-        }
-    }
-    text.push(b'\n');
+    let cells = [&seq, &time, event.action.as_str(), id, name, &actor, reason];
+    escape::tsv_line(&cells, text);
 }
 
 fn head(app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {

@@ -70,10 +70,8 @@ impl List {
         let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since()))?;
         let times = Times { now, at: at.unwrap_or(now), usage_since };
 
-        let style = app.out_style();
-        let terminal = app.ctx.terminal;
-        let mut list = Writer::new(format, self.columns.clone(), times, &mut *app.ctx.stdout);
-        (list.width, list.style) = (terminal.width, style);
+        let screen = app.screen();
+        let mut list = Writer::new(format, self.columns.clone(), times, screen, &mut *app.ctx.stdout);
         let source = Source { store: &store, filter: &filter, catalogue: &catalogue, times };
         if self.sort == Sort::Name && filter.hides_what_is_over() {
             self.stream(&source, &mut list)?;

@@ -13,12 +13,14 @@ use zeroize::Zeroizing;
 use crate::context::Terminal;
 
 pub fn look() -> Terminal {
-    let stdout = io::stdout().is_terminal();
+    // Of a stream that is no terminal there is no size.
+    let size = Term::stdout().size_checked().or_else(|| Term::stderr().size_checked());
     Terminal {
         stdin: io::stdin().is_terminal(),
-        stdout,
+        stdout: io::stdout().is_terminal(),
         stderr: io::stderr().is_terminal(),
-        width: stdout.then(|| Term::stdout().size_checked()).flatten().map(|(_rows, columns)| columns),
+        width: size.map(|(_, columns)| columns),
+        height: size.map(|(rows, _)| rows),
     }
 }
 

@@ -160,7 +160,8 @@ impl World {
 
     /// Puts a person at the terminal, who will answer so.
     pub fn at_terminal(&mut self, answers: &[Answer]) {
-        self.terminal = Terminal { stdin: true, stdout: true, stderr: true, width: Some(100) };
+        self.terminal = Terminal { stdin: true, stdout: true, stderr: true, width: Some(100), height: Some(24) };
+        self.env.entry("LANG".to_owned()).or_insert("C.UTF-8".to_owned());
         self.answers.borrow_mut().extend(answers.iter().cloned());
     }
 

@@ -38,6 +38,10 @@ impl Terminal {
     }
 }
 
+/// Starts the pager: what is then written to it is shown to the user. Dropping it ends its input and waits until the
+/// user has left it.
+pub type StartPager = Box<dyn FnOnce() -> io::Result<Box<dyn Write>>>;
+
 /// Standard output, which may be the receiver of a secret.
 pub trait Output: Write {
     /// Whether what is written goes nowhere: closed, or `/dev/null`.
@@ -94,6 +98,9 @@ pub trait Machine: Clock + Zone {
 
     /// Runs a command to its end, or until it takes too long.
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd>;
+
+    /// The user's pager; `None` where there is none, or none is wanted.
+    fn pager(&self) -> Option<StartPager>;
 
     /// A yes or no on the terminal; [`io::ErrorKind::Interrupted`] after Ctrl-C, as of the other questions.
     fn confirm(&self, question: &str) -> io::Result<bool>;

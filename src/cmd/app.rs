@@ -1,13 +1,14 @@
 //! A command under way, as every verb is handed it.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::Global;
+use super::pager::Paged;
 use super::report::{Look, style};
-use crate::context::Context;
+use crate::context::{Context, Terminal};
 use crate::deliver;
 use crate::domain::Invalid;
 use crate::domain::event::Author;
@@ -75,11 +76,14 @@ impl<'a> App<'a> {
 
     /// Whether the terminal may know no more than ASCII: a dumb one, or by its locale.
     fn ascii(&self) -> bool {
-        let env = |key: &str| self.ctx.machine.env(key);
+        let env = |key| self.ctx.machine.env(key);
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env).unwrap_or_default();
         let locale = locale.to_string_lossy().to_ascii_lowercase();
-        let unicode = locale.contains("utf-8") || locale.contains("utf8");
-        !unicode || env("TERM").is_some_and(|term| term == "dumb")
+        self.is_dumb() || !(locale.contains("utf-8") || locale.contains("utf8"))
+    }
+
+    fn is_dumb(&self) -> bool {
+        self.ctx.machine.env("TERM").is_some_and(|term| term == "dumb")
     }
 
     /// Whether somebody is there to answer.
@@ -127,6 +131,29 @@ impl<'a> App<'a> {
             .write_all(text.as_bytes())
             .and_then(|()| self.ctx.stdout.flush())
             .map_err(Error::Output)
+    }
+
+    /// Writes to stdout; what is for a person goes through the pager where it is longer than the screen. Formats for
+    /// machines never do: nobody reads a line of thousands of characters in a pager.
+    pub fn paged<T>(
+        &mut self,
+        human: bool,
+        write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Terminal { stdin, stdout, .. } = self.ctx.terminal;
+        let pages = human && stdin && stdout && !self.global.no_pager && !self.is_dumb();
+        let start = if pages { self.ctx.machine.pager() } else { None };
+        // A prompt takes the last row.
+        let rows = self.size().1.saturating_sub(1);
+        let mut out = Paged::new(&mut *self.ctx.stdout, rows, start);
+        let done = write(&mut out);
+        let shown = out.finish().map_err(Error::Output);
+        done.and_then(|done| shown.map(|()| done))
+    }
+
+    /// Writes text to stdout, through the pager where it is long.
+    pub fn print_paged(&mut self, text: &str) -> Result<(), Error> {
+        self.paged(true, |out| out.write_all(text.as_bytes()).map_err(Error::Output))
     }
 
     /// Where the store is: by flag, by variable, or in the user's data directory.

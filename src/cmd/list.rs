@@ -71,17 +71,19 @@ impl List {
         let times = Times { now, at: at.unwrap_or(now), usage_since };
 
         let screen = app.screen();
-        let mut list = Writer::new(format, self.columns.clone(), times, screen, &mut *app.ctx.stdout);
         let source = Source { store: &store, filter: &filter, catalogue: &catalogue, times };
-        if self.sort == Sort::Name && filter.hides_what_is_over() {
-            self.stream(&source, &mut list)?;
-        } else {
-            self.sorted(&source, &mut list)?;
-        }
-        if list.count > 0 || format != Format::Table {
-            list.end().map_err(Error::Output)?;
-        }
-        let count = list.count;
+        let count = app.paged(format == Format::Table, |out| {
+            let mut list = Writer::new(format, self.columns.clone(), times, screen, out);
+            if self.sort == Sort::Name && filter.hides_what_is_over() {
+                self.stream(&source, &mut list)?;
+            } else {
+                self.sorted(&source, &mut list)?;
+            }
+            if list.count > 0 || format != Format::Table {
+                list.end().map_err(Error::Output)?;
+            }
+            Ok(list.count)
+        })?;
         let hides = filter.hides_what_is_over() && filter.is_empty() && self.limit != Some(0);
         if format == Format::Table && count == 0 {
             app.talk().note(&empty(&store, hides, times.at)?);

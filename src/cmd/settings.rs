@@ -44,7 +44,7 @@ impl Settings {
                 app.talk().note(&format!("{} {how} `{}`", key.word(), values.get(key)));
             }
             (Some(key), None) => app.print(&format!("{}\n", shown(&values.get(key))))?,
-            (None, _) => app.print(&table(&store, &values, app.screen()))?,
+            (None, _) => app.print_paged(&table(&store, &values, app.screen()))?,
         }
         if let (Some(default), Some(max)) = (values.default_ttl, values.max_ttl)
             && changed
@@ -84,7 +84,7 @@ fn table(store: &Store, values: &Values, screen: Screen) -> String {
     ];
     rows.extend(Key::ALL.map(|key| (key.word(), values.get(key))));
     if screen.width.is_some() {
-        let columns = [Column::new("", Fill::Whole), Column::new("", Fill::Wrap(20))];
+        let columns = [Column::new("", Fill::Whole), Column::new("", Fill::Wrap(12))];
         let row = |(key, value): (&str, String)| vec![key.into(), shown(&value).to_string().into()];
         return Table::new(screen, columns).rows(rows.into_iter().map(row).collect());
     }

@@ -1,5 +1,6 @@
 //! This machine: the one place that reads its clock, its environment, its generator and its terminal.
 
+mod pager;
 mod process;
 mod streams;
 mod terminal;
@@ -16,7 +17,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 use zeroize::Zeroizing;
 
-use crate::context::{Actor, Clock, Context, Job, JobEnd, Machine, Zone};
+use crate::context::{Actor, Clock, Context, Job, JobEnd, Machine, StartPager, Zone};
 
 /// The context of a real process. Turns core dumps off: one of them could hold a secret. What it makes is its user's
 /// alone until it is shared on purpose, and can be opened by him, whatever the umask was.
@@ -98,6 +99,11 @@ impl Machine for Host {
 
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd> {
         process::run(job, self.umask)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one reading of the environment")]
+    fn pager(&self) -> Option<StartPager> {
+        pager::of(|key: &str| std::env::var_os(key), self.umask)
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {

@@ -48,10 +48,19 @@ fn asking<T>(question: impl FnOnce(&Term) -> dialoguer::Result<T>) -> io::Result
 /// Runs something that has its own answer to Ctrl-C and to a request to end: whether one came is in its argument.
 /// Elsewhere they end us at once.
 pub fn with_interrupts<T>(f: impl FnOnce(&AtomicBool) -> T) -> T {
-    struct Flags {
-        end_us: Arc<AtomicBool>,
-        came: Arc<AtomicBool>,
-    }
+    let deaf = deaf();
+    f(&deaf.0.came)
+}
+
+/// As long as this lives, Ctrl-C and a request to end are only noted.
+pub struct Deaf(&'static Flags);
+
+struct Flags {
+    end_us: Arc<AtomicBool>,
+    came: Arc<AtomicBool>,
+}
+
+pub fn deaf() -> Deaf {
     static FLAGS: OnceLock<Flags> = OnceLock::new();
     let flags = FLAGS.get_or_init(|| {
         let flags = Flags { end_us: Arc::new(AtomicBool::new(true)), came: Arc::default() };
@@ -63,7 +72,11 @@ pub fn with_interrupts<T>(f: impl FnOnce(&AtomicBool) -> T) -> T {
         flags
     });
     flags.end_us.store(false, Ordering::SeqCst);
-    let done = f(&flags.came);
-    flags.end_us.store(true, Ordering::SeqCst);
-    done
+    Deaf(flags)
+}
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        self.0.end_us.store(true, Ordering::SeqCst);
+    }
 }

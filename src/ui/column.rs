@@ -42,7 +42,13 @@ fn text(text: Option<&String>) -> String {
 
 /// In the order of tab- and comma-separated lists, which is for ever; only additions at the end.
 pub const COLUMNS: [Column; 12] = [
-    Column { word: "id", heading: "ID", fill: Fill::Whole, plain: |t, _| t.id.clone(), human: |t, _| t.id.clone().into() },
+    Column {
+        word: "id",
+        heading: "ID",
+        fill: Fill::Whole,
+        plain: |t, _| t.id.clone(),
+        human: |t, _| t.id.clone().into(),
+    },
     Column {
         word: "name",
         heading: "NAME",
@@ -81,9 +87,7 @@ pub const COLUMNS: [Column; 12] = [
         plain: |t, _| exact(t.expires_at()),
         human: |t, at| match t.expires_at() {
             _ if t.status(at.at) == Status::Revoked => "-".into(),
-            Some(end) => {
-                Cell { text: relative(end, at.at), color: t.ends_soon(at.at).then_some(YELLOW) }
-            }
+            Some(end) => Cell { text: relative(end, at.at), color: t.ends_soon(at.at).then_some(YELLOW) },
             None => "never".into(),
         },
     },
@@ -112,7 +116,13 @@ pub const COLUMNS: [Column; 12] = [
         plain: |t, _| t.created_by.clone(),
         human: |t, _| dash(&t.created_by),
     },
-    Column { word: "labels", heading: "LABELS", fill: Fill::Cut(12), plain: |t, _| labels(t), human: |t, _| dash(&labels(t)) },
+    Column {
+        word: "labels",
+        heading: "LABELS",
+        fill: Fill::Cut(12),
+        plain: |t, _| labels(t),
+        human: |t, _| dash(&labels(t)),
+    },
     Column {
         word: "description",
         heading: "DESCRIPTION",

@@ -39,7 +39,7 @@ fn title(token: &Token, now: Timestamp, screen: Screen) -> String {
     let icon = token.icon.as_deref().filter(|_| !screen.ascii).map(shown_icon).unwrap_or_default();
     let name = Cell { text: shown(&token.name).to_string(), color: Some(BOLD) };
     let row = vec![icon.into(), name, status(token.status(now))];
-    Table::new(screen, [Column { gap: 1, ..WHOLE }, WHOLE, WHOLE]).rows(vec![row])
+    Table::new(screen, [Column { gap: 1, ..WHOLE }, TEXT, WHOLE]).rows(vec![row])
 }
 
 fn status(status: Status) -> Cell {
@@ -82,25 +82,24 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
 
 /// The scopes and when each was last asked for; many of them side by side on a screen, in the order of its columns.
 fn scopes(token: &Token, now: Timestamp, screen: Screen) -> String {
+    let none = if screen.width.is_some() { "" } else { "-" };
     let mut grants: Vec<&Grant> = token.grants.values().collect();
     grants.sort_by(|a, b| a.scope.cmp(&b.scope));
-    let asked = |grant: &Grant| {
-        grant.last_asked_at.map_or("-".to_owned(), |time| format!("asked for {}", relative(time, now)))
+    let pair = |grant: &&Grant| {
+        let asked = |time| format!("asked for {}", relative(time, now));
+        [grant.scope.to_string(), grant.last_asked_at.map_or(none.to_owned(), asked)]
     };
-    let pairs: Vec<[String; 2]> =
-        grants.into_iter().map(|grant| [grant.scope.to_string(), asked(grant)]).collect();
+    let pairs: Vec<[String; 2]> = grants.iter().map(pair).collect();
     let widest = |at: usize| pairs.iter().map(|pair| pair[at].width()).max().unwrap_or(0);
     let apart = Column { gap: 4, ..WHOLE };
-    let beside = match screen.width {
-        Some(width) if pairs.len() > FEW => (width + 2) / (widest(0) + widest(1) + 2 + apart.gap),
-        _ => 1,
-    };
-    let high = pairs.len().div_ceil(beside.max(1));
+    let each = widest(0) + WHOLE.gap + if widest(1) > 0 { widest(1) + apart.gap } else { 0 };
+    let beside = screen.width.filter(|_| pairs.len() > FEW).map_or(1, |width| (width / each).max(1));
+    let high = pairs.len().div_ceil(beside);
     let row = |at: usize| {
         let row = pairs.iter().skip(at).step_by(high);
         row.flatten().map(|text| Cell::from(text.as_str())).collect()
     };
-    let columns = [WHOLE, apart].repeat(beside.max(1));
+    let columns = [WHOLE, apart].repeat(beside);
     Table::new(screen, columns).indented(2).rows((0..high).map(row).collect())
 }
 

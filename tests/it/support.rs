@@ -12,7 +12,7 @@ use std::rc::Rc;
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokenctl::context::{Actor, Clock, Context, Job, JobEnd, Machine, Output, Terminal, Zone};
+use tokenctl::context::{Actor, Clock, Context, Job, JobEnd, Machine, Output, StartPager, Terminal, Zone};
 use zeroize::Zeroizing;
 
 /// 2026-11-22T12:00:00Z, where every test's clock starts.
@@ -97,6 +97,8 @@ pub struct World {
     pub asked: Rc<RefCell<Vec<String>>>,
     pub env: HashMap<String, String>,
     pub terminal: Terminal,
+    /// What went through the pager, if there is one.
+    pub paged: Option<Rc<RefCell<Vec<u8>>>>,
     pub uid: u32,
 }
 
@@ -125,6 +127,7 @@ impl World {
             asked: Rc::default(),
             env: HashMap::new(),
             terminal: Terminal::default(),
+            paged: None,
             uid: rustix_uid(),
         }
     }
@@ -160,7 +163,8 @@ impl World {
 
     /// Puts a person at the terminal, who will answer so.
     pub fn at_terminal(&mut self, answers: &[Answer]) {
-        self.terminal = Terminal { stdin: true, stdout: true, stderr: true, width: Some(100), height: Some(24) };
+        self.terminal =
+            Terminal { stdin: true, stdout: true, stderr: true, width: Some(100), height: Some(24) };
         self.env.entry("LANG".to_owned()).or_insert("C.UTF-8".to_owned());
         self.answers.borrow_mut().extend(answers.iter().cloned());
     }
@@ -202,6 +206,7 @@ impl World {
                 asked: Rc::clone(&self.asked),
                 env: self.env.clone(),
                 store: self.store(),
+                paged: self.paged.clone(),
                 uid: self.uid,
             }),
             stdin: Box::new(Cursor::new(input.to_vec())),
@@ -381,6 +386,7 @@ struct Fake {
     asked: Rc<RefCell<Vec<String>>>,
     env: HashMap<String, String>,
     store: PathBuf,
+    paged: Option<Rc<RefCell<Vec<u8>>>>,
     uid: u32,
 }
 
@@ -458,6 +464,11 @@ impl Machine for Fake {
             0 => Ok(JobEnd::Done { unread: 0 }),
             code => Ok(JobEnd::Exit(code)),
         }
+    }
+
+    fn pager(&self) -> Option<StartPager> {
+        let paged = Rc::clone(self.paged.as_ref()?);
+        Some(Box::new(move || Ok(Box::new(Captured(paged)))))
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {

@@ -13,7 +13,7 @@ use crate::domain::when::{Timestamp, relative};
 use crate::error::Error;
 use crate::store::StoreError;
 use crate::ui::json::ScopeDoc;
-use crate::ui::table::{Cell, Column, Fill, Table};
+use crate::ui::table::{Column, Fill, Table};
 use crate::ui::{Screen, escape};
 use catalogue::{Define, EditScope, RenameScope, Retire};
 use grants::Grants;
@@ -98,23 +98,14 @@ fn separated(rows: impl Iterator<Item = [String; 5]>) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Without the column of those retired where there is none.
 fn table(rows: impl Iterator<Item = [String; 5]>, screen: Screen) -> String {
-    const RETIRED: usize = 3;
-    let mut columns = vec![
+    let columns = [
         Column::new("SCOPE", Fill::Wrap(20)),
         Column::new("INCLUDES", Fill::Wrap(16)),
         Column::new("TOKENS", Fill::Whole),
         Column::new("RETIRED", Fill::Whole),
         Column::new("DESCRIPTION", Fill::Wrap(20)),
     ];
-    let rows: Vec<_> = rows.collect();
-    let all_open = rows.iter().all(|row| row[RETIRED].is_empty());
-    let cell = |text: String| if text.is_empty() { "-".into() } else { shown(&text).to_string().into() };
-    let mut rows: Vec<Vec<Cell>> = rows.into_iter().map(|row| row.map(cell).into()).collect();
-    if all_open {
-        columns.remove(RETIRED);
-        rows.iter_mut().for_each(|row| drop(row.remove(RETIRED)));
-    }
-    Table::new(screen, columns).headed(rows)
+    let rows = rows.map(|row| row.map(|text| shown(&text).to_string().into()).into());
+    Table::new(screen, columns).headed(rows.collect())
 }

@@ -161,8 +161,8 @@ fn headings(columns: &[Chosen], screen: Screen) -> Vec<Column> {
     let column = |chosen: &Chosen| {
         let icon = Column { gap: 1, ..Column::new("", Fill::Whole) };
         let fill = match (chosen.0.fill, screen.width) {
-            // A long name takes a third of the screen at least.
-            (Fill::CutMiddle(least), Some(width)) => Fill::CutMiddle(least.max(width / 3)),
+            // A long name takes a quarter of the screen at least.
+            (Fill::CutMiddle(least), Some(width)) => Fill::CutMiddle(least.max(width / 4)),
             (fill, _) => fill,
         };
         chosen.is_name().then_some(icon).into_iter().chain([Column::new(chosen.0.heading, fill)])

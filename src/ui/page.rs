@@ -11,6 +11,8 @@ use crate::domain::token::{Grant, LastUse, Status, StoredSecret, Token};
 use crate::domain::when::{Timestamp, relative};
 
 const WHOLE: Column = Column::new("", Fill::Whole);
+/// As wide as the longest, so that all pages look alike.
+const LABEL: Column = Column::new("description", Fill::Whole);
 /// For text of any length.
 const TEXT: Column = Column::new("", Fill::Wrap(20));
 /// So many scopes stand below each other before they stand beside each other too.
@@ -20,8 +22,8 @@ const FEW: usize = 8;
 pub fn token(token: &Token, events: &[Event], times: &Times, screen: Screen) -> String {
     let table = |columns: &[Column], rows| Table::new(screen, columns).indented(2).rows(rows);
     let mut page = title(token, times.at, screen);
-    page.push_str(&table(&[WHOLE, TEXT], fields(token, times)));
-    let secrets = token.secrets.iter().rev().map(|it| secret(token, it, times)).collect();
+    page.push_str(&table(&[LABEL, TEXT], fields(token, times)));
+    let secrets = token.secrets.iter().rev().map(|it| secret(token, it, times, screen)).collect();
     let events_columns = [WHOLE, WHOLE, Column::new("", Fill::Wrap(8)), TEXT];
     for (name, section) in [
         ("scopes", scopes(token, times.now, screen)),
@@ -73,21 +75,22 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ("revoked", token.revoked_at.map(when)),
     ];
     let row = |(name, value): (&str, Option<String>)| {
-        let name_cell = Cell { text: format!("{name:<11}"), color: Some(DIM) };
         let color = (name == "expires" && token.ends_soon(now)).then_some(YELLOW);
-        Some(vec![name_cell, Cell { text: shown(&value?).to_string(), color }])
+        Some(vec![
+            Cell { text: name.to_owned(), color: Some(DIM) },
+            Cell { text: shown(&value?).to_string(), color },
+        ])
     };
     fields.into_iter().filter_map(row).collect()
 }
 
 /// The scopes and when each was last asked for; many of them side by side on a screen, in the order of its columns.
 fn scopes(token: &Token, now: Timestamp, screen: Screen) -> String {
-    let none = if screen.width.is_some() { "" } else { "-" };
     let mut grants: Vec<&Grant> = token.grants.values().collect();
     grants.sort_by(|a, b| a.scope.cmp(&b.scope));
     let pair = |grant: &&Grant| {
         let asked = |time| format!("asked for {}", relative(time, now));
-        [grant.scope.to_string(), grant.last_asked_at.map_or(none.to_owned(), asked)]
+        [grant.scope.to_string(), grant.last_asked_at.map_or_else(|| none(screen), asked)]
     };
     let pairs: Vec<[String; 2]> = grants.iter().map(pair).collect();
     let widest = |at: usize| pairs.iter().map(|pair| pair[at].width()).max().unwrap_or(0);
@@ -103,17 +106,25 @@ fn scopes(token: &Token, now: Timestamp, screen: Screen) -> String {
     Table::new(screen, columns).indented(2).rows((0..high).map(row).collect())
 }
 
-fn secret(token: &Token, it: &StoredSecret, times: &Times) -> Vec<Cell> {
+/// What stands for nothing: on a screen a blank says it.
+fn none(screen: Screen) -> String {
+    if screen.width.is_some() { String::new() } else { "-".to_owned() }
+}
+
+fn secret(token: &Token, it: &StoredSecret, times: &Times, screen: Screen) -> Vec<Cell> {
     let now = times.at;
-    let used = it.last_used_at.map_or("-".to_owned(), |time| {
-        // Whether a client still has to learn of the new secret.
-        let since = match it.superseded_at {
-            Some(rotated) if time >= rotated => ", after the rotation",
-            Some(_) => ", before the rotation",
-            None => "",
-        };
-        format!("used {}{since}", relative(time, times.now))
-    });
+    let used = it.last_used_at.map_or_else(
+        || none(screen),
+        |time| {
+            // Whether a client still has to learn of the new secret.
+            let since = match it.superseded_at {
+                Some(rotated) if time >= rotated => ", after the rotation",
+                Some(_) => ", before the rotation",
+                None => "",
+            };
+            format!("used {}{since}", relative(time, times.now))
+        },
+    );
     let end = match (it.revoked_at.or(token.revoked_at), it.expires_at) {
         (Some(time), _) => format!("revoked {}", relative(time, now)),
         (None, Some(end)) if end <= now => format!("ended {}", relative(end, now)),

@@ -1,7 +1,7 @@
 //! Cells in aligned columns, on no line wider than the screen.
 //!
 //! Where the screen is too narrow for all columns, a list leaves out the last of them; in another table each row goes
-//! on below, indented. Where there is no screen, columns are as wide as their cells.
+//! on below, indented. Where there is no screen, columns are as wide as their cells. One without any text is left out.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -54,7 +54,7 @@ pub struct Table {
     pub indent: usize,
     /// Whether the last columns may be left out.
     pub drops: bool,
-    /// The widest cell so far of each column.
+    /// The widest cell so far of each column, its heading included where it has any text.
     wants: Vec<usize>,
 }
 
@@ -113,7 +113,9 @@ impl Table {
         }
         for (at, want) in self.wants.iter_mut().enumerate() {
             let widest = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.text.width()).max();
-            *want = self.columns[at].heading.width().max(widest.unwrap_or(0)).max(*want);
+            if let Some(widest) = widest.filter(|widest| *widest > 0) {
+                *want = self.columns[at].heading.width().max(widest).max(*want);
+            }
         }
         rows
     }

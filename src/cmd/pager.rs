@@ -42,7 +42,7 @@ impl<'a> Paged<'a> {
     }
 
     fn is_long(&self) -> bool {
-        self.held.iter().filter(|byte| **byte == b'\n').count() > self.rows
+        self.held.iter().filter(|byte| **byte == b'\n').nth(self.rows).is_some()
     }
 }
 

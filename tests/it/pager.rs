@@ -147,6 +147,7 @@ impl Tmux {
 
     /// Types a command on a clear screen, and after it one that tells its exit code.
     fn run(&self, command: &str) {
+        self.press(&["-R"]);
         self.press(&[&format!("clear; {command}; echo exit=$?"), "Enter"]);
     }
 

@@ -7,12 +7,12 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{Screen, fit};
 
-/// What becomes of a cell that is wider than its column.
+/// What becomes of a cell that is wider than its column, and how narrow that may become.
 #[derive(Debug, Clone, Copy)]
 pub enum Fill {
-    /// The column is as wide as the widest.
+    /// The column is as wide as its widest cell.
     Whole,
-    /// It is cut; the column keeps this width at least, as do the next two.
+    /// It loses its end.
     Cut(usize),
     /// It loses its middle.
     CutMiddle(usize),
@@ -122,34 +122,22 @@ impl Table {
 
     /// Which columns stand on which line of a row, and how wide they are.
     fn lines(&self) -> Vec<Vec<Slot>> {
-        let limit = self.screen.width.unwrap_or(usize::MAX);
         let mut lines: Vec<Vec<Slot>> = vec![Vec::new()];
-        let mut used = self.indent;
-        for (at, column) in self.columns.iter().enumerate().filter(|(at, _)| self.wants[*at] > 0) {
-            let least = match column.fill {
-                Fill::Whole => self.wants[at],
-                Fill::Cut(least) | Fill::CutMiddle(least) | Fill::Wrap(least) => {
-                    self.wants[at].min(least.max(column.heading.width()))
-                }
-            };
-            let line = lines.len() - 1;
-            let gap = lines[line].last().map_or(0, |(last, _)| self.columns[*last].gap);
-            if used + gap + least <= limit || lines[line].is_empty() {
-                let room = limit.saturating_sub(used + gap).max(1);
-                lines[line].push((at, least.min(room)));
-                used += gap + least;
+        for at in (0..self.columns.len()).filter(|at| self.wants[*at] > 0) {
+            let number = lines.len() - 1;
+            let gap = lines[number].last().map_or(0, |(last, _)| self.columns[*last].gap);
+            let room = self.spare(number, &lines[number]).saturating_sub(gap);
+            let least = self.least(at);
+            if least <= room || lines[number].is_empty() {
+                lines[number].push((at, least.min(room)));
             } else if self.drops {
                 break;
             } else {
-                let room = limit.saturating_sub(self.hang(lines.len())).max(1);
-                used = self.hang(lines.len()) + least;
-                lines.push(vec![(at, least.min(room))]);
+                lines.push(vec![(at, least.min(self.spare(number + 1, &[])))]);
             }
         }
         for (number, line) in lines.iter_mut().enumerate() {
-            let gaps = line.iter().rev().skip(1).map(|(at, _)| self.columns[*at].gap);
-            let used: usize = gaps.chain(line.iter().map(|(_, width)| *width)).sum();
-            let mut spare = limit.saturating_sub(self.hang(number) + used);
+            let mut spare = self.spare(number, line);
             for (at, width) in line {
                 let more = self.wants[*at].saturating_sub(*width).min(spare);
                 *width += more;
@@ -157,6 +145,24 @@ impl Table {
             }
         }
         lines
+    }
+
+    /// The columns of the screen that a line of a row leaves.
+    fn spare(&self, number: usize, slots: &[Slot]) -> usize {
+        let gaps = slots.iter().rev().skip(1).map(|(at, _)| self.columns[*at].gap);
+        let used: usize = gaps.chain(slots.iter().map(|(_, width)| *width)).sum();
+        self.screen.width.unwrap_or(usize::MAX).saturating_sub(self.hang(number) + used)
+    }
+
+    /// How narrow a column may become.
+    fn least(&self, at: usize) -> usize {
+        let Column { heading, fill, .. } = self.columns[at];
+        match fill {
+            Fill::Whole => self.wants[at],
+            Fill::Cut(least) | Fill::CutMiddle(least) | Fill::Wrap(least) => {
+                self.wants[at].min(least.max(heading.width()))
+            }
+        }
     }
 
     /// The indentation of a line of a row.
@@ -187,7 +193,7 @@ impl Table {
                     text.push_str(&cell.color.map_or(part.to_owned(), |code| style.wrap(code, part)));
                     blanks = 0;
                 }
-                blanks += width - part.width() + self.columns[*column].gap;
+                blanks += width.saturating_sub(part.width()) + self.columns[*column].gap;
             }
             text.push('\n');
         }

@@ -127,7 +127,8 @@ impl Tmux {
         shell.env_clear().env("LANG", "C.UTF-8").env("PATH", path).env("TOKENCTL_STORE", world.store());
         shell.env("HOME", tmux.dir.path()).envs(env.iter().copied());
         shell.args(["-u", "-f", "/dev/null", "-S"]).arg(tmux.socket());
-        let done = shell.args(["new-session", "-d", "-x", "60", "-y", "12", "sh"]).status();
+        shell.args(["new-session", "-d", "-x", "60", "-y", "12", "-c"]).arg(tmux.dir.path());
+        let done = shell.arg("sh").status();
         assert!(done.expect("tmux runs").success());
         Some(tmux)
     }
@@ -234,6 +235,14 @@ fn a_pager_that_is_left_early_or_fails_is_no_failure() {
         assert!(screen[0].starts_with("NAME ") && screen[1].starts_with("demo "), "{screen:#?}");
         assert!(screen.contains(&"exit=0".to_owned()), "{screen:#?}");
     }
+}
+
+#[test]
+fn the_terminal_is_the_pagers_until_it_ends() {
+    let world = crowd(30);
+    let Some(tmux) = Tmux::new(&world, &[("PAGER", "cat >seen; sleep 1; touch left")]) else { return };
+    tmux.run("tokenctl list && test -e left");
+    assert_eq!(tmux.see("exit=")[0], "exit=0");
 }
 
 #[test]

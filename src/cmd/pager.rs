@@ -34,11 +34,10 @@ impl<'a> Paged<'a> {
     }
 
     fn decide(&mut self) {
-        if let To::Undecided(start) = std::mem::replace(&mut self.to, To::Screen)
-            && let Ok(pager) = start()
-        {
-            self.to = To::Pager(pager);
-        }
+        self.to = match std::mem::replace(&mut self.to, To::Screen) {
+            To::Undecided(start) => start().map_or(To::Screen, To::Pager),
+            decided => decided,
+        };
     }
 
     fn is_long(&self) -> bool {
@@ -49,7 +48,7 @@ impl<'a> Paged<'a> {
 impl Write for Paged<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.held.extend_from_slice(bytes);
-        if matches!(self.to, To::Undecided(_)) && self.is_long() {
+        if self.is_long() {
             self.decide();
         }
         self.flush()?;

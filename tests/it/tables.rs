@@ -355,7 +355,7 @@ fn fill() -> impl Strategy<Value = Fill> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_is_in_a_table_fits_and_what_wraps_is_all_there(

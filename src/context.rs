@@ -76,6 +76,40 @@ pub enum JobEnd {
     Interrupted,
 }
 
+/// A way to the clipboard of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyWay {
+    /// A Wayland or X11 display.
+    Display,
+    /// A buffer of the tmux that we run in.
+    Tmux,
+    /// The escape sequence OSC 52, for the terminal to heed or not.
+    Osc52,
+}
+
+impl CopyWay {
+    /// The best first.
+    pub const ALL: [CopyWay; 3] = [Self::Display, Self::Tmux, Self::Osc52];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Display => "display",
+            Self::Tmux => "tmux",
+            Self::Osc52 => "osc52",
+        }
+    }
+}
+
+/// A clipboard that can be reached. Unless told to stay, what was put there leaves when this is dropped, or its process
+/// killed; only [`CopyWay::Osc52`] can take nothing back.
+pub trait Clipboard {
+    /// Puts text there, and reads it back where that can be done.
+    fn put(&mut self, text: &[u8]) -> io::Result<()>;
+
+    /// Lets it stay until its time is over or something else is copied.
+    fn stay(&mut self) -> io::Result<()>;
+}
+
 pub trait Machine: Clock + Zone {
     /// Fills a buffer from the operating system's generator.
     fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()>;
@@ -101,6 +135,9 @@ pub trait Machine: Clock + Zone {
 
     /// The user's pager; `None` where there is none, or none is wanted.
     fn pager(&self) -> Option<StartPager>;
+
+    /// Reaches the clipboard this way, for text that is to stay so long; the name is that of the buffer in tmux.
+    fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>>;
 
     /// A yes or no on the terminal; [`io::ErrorKind::Interrupted`] after Ctrl-C, as of the other questions.
     fn confirm(&self, question: &str) -> io::Result<bool>;

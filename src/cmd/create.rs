@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::change::ChangeArgs;
 use super::describe::{Halt, Rules, TokenArgs, end_in_words};
-use super::sink::{self, SinkArgs, delivered_at};
+use super::sink::{self, Delivered, SinkArgs, delivered_at};
 use super::{App, Outcome};
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
@@ -31,21 +31,22 @@ pub struct Create {
 impl Create {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
-        let (store, token) = match self.make(app, &author) {
+        let (store, delivered) = match self.make(app, &author) {
             Ok(made) => made,
             Err(Halt::Already(token)) => return existing(app, &self.token, &token, true),
             Err(Halt::Error(err)) => return Err(err),
         };
-        let end = end_in_words(token.expires_at(), delivered_at(&token));
+        let token = &delivered.token;
+        let end = end_in_words(token.expires_at(), delivered_at(token));
         let mut said = vec![format!("created `{}` ({}), {end}", token.name, token.id)];
         if self.token.by_default() && token.lifetime != Lifetime::Endless {
-            said.push(default_lifetime(&token));
+            said.push(default_lifetime(token));
         }
-        sink::answer(app, &store, &self.sink, &token, &said)?;
+        sink::answer(app, &store, &self.sink, &delivered, &said)?;
         Ok(Outcome::Done)
     }
 
-    fn make(&self, app: &mut App<'_>, author: &Author) -> Result<(Store, Token), Halt> {
+    fn make(&self, app: &mut App<'_>, author: &Author) -> Result<(Store, Delivered), Halt> {
         let store = open_or_make(app, author, &self.name, &self.token, |app| self.sink.check(app, &[]))?;
         let mut args = self.token.clone();
         let catalogue = store.read(|view| view.catalogue())?;
@@ -53,8 +54,8 @@ impl Create {
         let enter = |tx: &store::Write<'_>, machine: &dyn crate::context::Machine| {
             args.enter(tx, &self.name, machine)
         };
-        let token = sink::hand_over(app, &store, author, Action::Create, &self.sink, &[], enter)?;
-        Ok((store, token))
+        let delivered = sink::hand_over(app, &store, author, Action::Create, &self.sink, &[], enter)?;
+        Ok((store, delivered))
     }
 }
 

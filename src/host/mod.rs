@@ -1,5 +1,6 @@
 //! This machine: the one place that reads its clock, its environment, its generator and its terminal.
 
+mod clipboard;
 mod pager;
 mod process;
 mod streams;
@@ -9,6 +10,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::{Local, NaiveDate, NaiveTime, TimeZone};
 use rand::TryRng;
@@ -17,13 +19,14 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 use zeroize::Zeroizing;
 
-use crate::context::{Actor, Clock, Context, Job, JobEnd, Machine, StartPager, Zone};
+use crate::context::{Actor, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, StartPager, Zone};
+
+pub use clipboard::hold as hold_clipboard;
 
 /// The context of a real process. Turns core dumps off: one of them could hold a secret. What it makes is its user's
 /// alone until it is shared on purpose, and can be opened by him, whatever the umask was.
 pub fn context() -> Context {
-    // A limit that cannot be lowered was lower still.
-    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    leave_no_core();
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Context {
         machine: Box::new(Host { umask }),
@@ -32,6 +35,11 @@ pub fn context() -> Context {
         stderr: streams::talk(),
         terminal: terminal::look(),
     }
+}
+
+fn leave_no_core() {
+    // A limit that cannot be lowered was lower still.
+    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 struct Host {
@@ -104,6 +112,10 @@ impl Machine for Host {
     #[expect(clippy::disallowed_methods, reason = "the one reading of the environment")]
     fn pager(&self) -> Option<StartPager> {
         pager::of(|key: &str| std::env::var_os(key), self.umask)
+    }
+
+    fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>> {
+        clipboard::reach(way, stay, name, &|key| self.env(key))
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {

@@ -13,6 +13,7 @@
 mod adopt;
 mod arguments;
 mod audit;
+mod clipboard;
 mod concurrent;
 mod crash;
 mod create;

@@ -8,11 +8,14 @@ use std::io::{self, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
+use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokenctl::context::{Actor, Clock, Context, Job, JobEnd, Machine, Output, StartPager, Terminal, Zone};
+use tokenctl::context::{
+    Actor, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Output, StartPager, Terminal, Zone,
+};
 use zeroize::Zeroizing;
 
 /// 2026-11-22T12:00:00Z, where every test's clock starts.
@@ -100,6 +103,20 @@ pub struct World {
     /// What went through the pager, if there is one.
     pub paged: Option<Rc<RefCell<Vec<u8>>>>,
     pub uid: u32,
+    pub clipboards: Rc<RefCell<Clipboards>>,
+}
+
+/// The clipboards of the machine.
+#[derive(Debug, Default)]
+pub struct Clipboards {
+    /// Those that can be reached.
+    pub there: Vec<CopyWay>,
+    /// What they are asked for goes wrong from here on: putting text there, or letting it stay.
+    pub fails: Option<&'static str>,
+    /// How many seconds it takes to put text there.
+    pub slow: i64,
+    /// The text in one of them, and for how long it stays once it may.
+    pub holds: Option<(CopyWay, String, Option<Duration>)>,
 }
 
 /// What the person at the terminal does.
@@ -129,6 +146,7 @@ impl World {
             terminal: Terminal::default(),
             paged: None,
             uid: rustix_uid(),
+            clipboards: Rc::default(),
         }
     }
 
@@ -208,6 +226,7 @@ impl World {
                 store: self.store(),
                 paged: self.paged.clone(),
                 uid: self.uid,
+                clipboards: Rc::clone(&self.clipboards),
             }),
             stdin: Box::new(Cursor::new(input.to_vec())),
             stdout,
@@ -388,6 +407,7 @@ struct Fake {
     store: PathBuf,
     paged: Option<Rc<RefCell<Vec<u8>>>>,
     uid: u32,
+    clipboards: Rc<RefCell<Clipboards>>,
 }
 
 impl Fake {
@@ -471,6 +491,13 @@ impl Machine for Fake {
         Some(Box::new(move || Ok(Box::new(Captured(paged)))))
     }
 
+    fn clipboard(&self, way: CopyWay, stay: Duration, _: &str) -> io::Result<Box<dyn Clipboard>> {
+        if !self.clipboards.borrow().there.contains(&way) {
+            return Err(io::Error::other("not here"));
+        }
+        Ok(Box::new(FakeClipboard { way, stay, all: Rc::clone(&self.clipboards), now: Rc::clone(&self.now) }))
+    }
+
     fn confirm(&self, question: &str) -> io::Result<bool> {
         self.answer(question).map(|answer| matches!(answer, Answer::Yes))
     }
@@ -483,6 +510,43 @@ impl Machine for Fake {
     fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
         let text = |answer| if let Answer::Type(text) = answer { text.into_bytes() } else { Vec::new() };
         self.answer(question).map(text).map(Zeroizing::new)
+    }
+}
+
+struct FakeClipboard {
+    way: CopyWay,
+    stay: Duration,
+    all: Rc<RefCell<Clipboards>>,
+    now: Rc<Cell<i64>>,
+}
+
+impl FakeClipboard {
+    fn works(&self, what: &str) -> io::Result<()> {
+        let fails = self.all.borrow().fails == Some(what);
+        if fails { Err(io::Error::other("it fails")) } else { Ok(()) }
+    }
+}
+
+impl Clipboard for FakeClipboard {
+    fn put(&mut self, text: &[u8]) -> io::Result<()> {
+        self.works("put")?;
+        self.now.set(self.now.get() + self.all.borrow().slow);
+        let text = String::from_utf8(text.to_vec()).expect("UTF-8");
+        self.all.borrow_mut().holds = Some((self.way, text, None));
+        Ok(())
+    }
+
+    fn stay(&mut self) -> io::Result<()> {
+        self.works("stay")?;
+        let mut all = self.all.borrow_mut();
+        all.holds.as_mut().expect("something is held").2 = Some(self.stay);
+        Ok(())
+    }
+}
+
+impl Drop for FakeClipboard {
+    fn drop(&mut self) {
+        self.all.borrow_mut().holds.take_if(|(.., stays)| stays.is_none());
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use crate::domain::event::Actor;
+pub use crate::domain::text::is_hidden;
 pub use crate::domain::when::{Clock, Zone};
 
 /// Where a program runs: its machine and its streams.
@@ -110,6 +111,25 @@ pub trait Clipboard {
     fn stay(&mut self) -> io::Result<()>;
 }
 
+/// A question to a person; its texts are fit for a terminal.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    pub text: &'a str,
+    /// Said beside it where there is room.
+    pub hint: &'a str,
+    pub color: bool,
+}
+
+/// What can be chosen, in texts that are fit for a terminal.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    pub name: String,
+    /// Said beside it where there is room.
+    pub about: String,
+    /// Chosen to begin with.
+    pub chosen: bool,
+}
+
 pub trait Machine: Clock + Zone {
     /// Fills a buffer from the operating system's generator.
     fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()>;
@@ -142,9 +162,15 @@ pub trait Machine: Clock + Zone {
     /// A yes or no on the terminal; [`io::ErrorKind::Interrupted`] after Ctrl-C, as of the other questions.
     fn confirm(&self, question: &str) -> io::Result<bool>;
 
-    /// Some of several, by their places.
-    fn choose(&self, question: &str, choices: &[String]) -> io::Result<Vec<usize>>;
+    /// A line of text, which begins as `initial`.
+    fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>>;
 
     /// A line that is not shown while it is typed.
     fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>>;
+
+    /// One of several, by its place.
+    fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize>;
+
+    /// Some of several, by their places.
+    fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>>;
 }

@@ -115,6 +115,11 @@ impl SinkArgs {
         self.out.is_none() && self.env_file.is_none() && self.exec.is_none() && self.copy.is_none()
     }
 
+    /// As if `--copy` had been given.
+    pub fn copy_it(&mut self) {
+        self.copy = Some(Way::Auto);
+    }
+
     /// The sink of these flags.
     pub fn sink<'a>(
         &'a self,
@@ -152,6 +157,14 @@ impl SinkArgs {
     pub fn check(&self, app: &mut App<'_>, ours: &[SecretHash]) -> Result<(), Error> {
         let mut sink = self.sink(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain)?;
         sink.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
+    }
+
+    /// Where the secret will go, in words, where a flag says so.
+    pub fn destination(&self) -> Option<String> {
+        let path =
+            self.out.as_ref().or(self.env_file.as_ref()).map(|path| format!("into {}", path.display()));
+        path.or_else(|| self.exec.as_ref().map(|command| format!("to the command {command}")))
+            .or_else(|| self.copy.map(|_| "to the clipboard".to_owned()))
     }
 
     /// Where the secret went, in words.

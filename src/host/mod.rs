@@ -19,7 +19,9 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 use zeroize::Zeroizing;
 
-use crate::context::{Actor, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, StartPager, Zone};
+use crate::context::{
+    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Question, StartPager, Zone,
+};
 
 pub use clipboard::hold as hold_clipboard;
 
@@ -119,15 +121,29 @@ impl Machine for Host {
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {
-        terminal::confirm(question)
+        self.person().confirm(question)
     }
 
-    fn choose(&self, question: &str, choices: &[String]) -> io::Result<Vec<usize>> {
-        terminal::choose(question, choices)
+    fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>> {
+        self.person().ask(question, initial)
     }
 
     fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
-        terminal::ask_hidden(question)
+        self.person().ask_hidden(question).map(|text| Zeroizing::new(text.as_bytes().to_vec()))
+    }
+
+    fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize> {
+        self.person().select(question, choices)
+    }
+
+    fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>> {
+        self.person().choose(question, choices)
+    }
+}
+
+impl Host {
+    fn person(&self) -> terminal::Person {
+        terminal::Person { dumb: self.env("TERM").is_some_and(|term| term == "dumb") }
     }
 }
 

@@ -136,6 +136,14 @@ fn secret(token: &Token, it: &StoredSecret, times: &Times, screen: Screen) -> Ve
     vec![hint.into(), it.role().word().into(), status, end.into(), used.into()]
 }
 
+/// Names and values in two columns, the values wrapped.
+pub fn pairs(rows: &[(&str, String)], screen: Screen) -> String {
+    let row = |(name, value): &(&str, String)| {
+        vec![Cell { text: (*name).to_owned(), color: Some(DIM) }, shown(value).to_string().into()]
+    };
+    Table::new(screen, [WHOLE, TEXT]).indented(2).rows(rows.iter().map(row).collect())
+}
+
 fn event(event: &Event) -> Vec<Cell> {
     let reason = event.reason.as_deref().unwrap_or_default();
     let actor = event.actor.display_name();

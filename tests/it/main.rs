@@ -48,3 +48,4 @@ mod tables;
 mod tidy;
 mod users;
 mod verify;
+mod wizard;

@@ -14,7 +14,8 @@ use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokenctl::context::{
-    Actor, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Output, StartPager, Terminal, Zone,
+    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Output, Question, StartPager,
+    Terminal, Zone,
 };
 use zeroize::Zeroizing;
 
@@ -98,6 +99,8 @@ pub struct World {
     pub answers: Rc<RefCell<VecDeque<Answer>>>,
     /// The questions that were asked.
     pub asked: Rc<RefCell<Vec<String>>>,
+    /// What stood there to begin with, or could be chosen: a line each, the chosen ones marked with a star.
+    pub offered: Rc<RefCell<Vec<String>>>,
     pub env: HashMap<String, String>,
     pub terminal: Terminal,
     /// What went through the pager, if there is one.
@@ -125,7 +128,11 @@ pub enum Answer {
     Yes,
     No,
     Choose(Vec<usize>),
+    /// The row of this name.
+    Pick(&'static str),
     Type(String),
+    /// Leaves everything as it stands.
+    Enter,
     CtrlC,
 }
 
@@ -142,6 +149,7 @@ impl World {
             random: Rc::new(Cell::new(1)),
             answers: Rc::default(),
             asked: Rc::default(),
+            offered: Rc::default(),
             env: HashMap::new(),
             terminal: Terminal::default(),
             paged: None,
@@ -222,6 +230,7 @@ impl World {
                 random: Rc::clone(&self.random),
                 answers: Rc::clone(&self.answers),
                 asked: Rc::clone(&self.asked),
+                offered: Rc::clone(&self.offered),
                 env: self.env.clone(),
                 store: self.store(),
                 paged: self.paged.clone(),
@@ -403,6 +412,7 @@ struct Fake {
     random: Rc<Cell<u64>>,
     answers: Rc<RefCell<VecDeque<Answer>>>,
     asked: Rc<RefCell<Vec<String>>>,
+    offered: Rc<RefCell<Vec<String>>>,
     env: HashMap<String, String>,
     store: PathBuf,
     paged: Option<Rc<RefCell<Vec<u8>>>>,
@@ -411,6 +421,14 @@ struct Fake {
 }
 
 impl Fake {
+    fn offer(&self, choices: &[Choice]) {
+        let row = |choice: &Choice| {
+            let star = if choice.chosen { "*" } else { "" };
+            format!("{star}{}  {}", choice.name, choice.about).trim_end().to_owned()
+        };
+        self.offered.borrow_mut().extend(choices.iter().map(row));
+    }
+
     fn answer(&self, question: &str) -> io::Result<Answer> {
         self.asked.borrow_mut().push(question.to_owned());
         match self.answers.borrow_mut().pop_front() {
@@ -502,14 +520,39 @@ impl Machine for Fake {
         self.answer(question).map(|answer| matches!(answer, Answer::Yes))
     }
 
-    fn choose(&self, question: &str, _: &[String]) -> io::Result<Vec<usize>> {
-        self.answer(question)
-            .map(|answer| if let Answer::Choose(places) = answer { places } else { Vec::new() })
+    fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>> {
+        self.offered.borrow_mut().push(initial.to_owned());
+        self.answer(question.text).map(|answer| match answer {
+            Answer::Type(text) => Zeroizing::new(text),
+            Answer::Enter => Zeroizing::new(initial.to_owned()),
+            answer => panic!("{}: {answer:?}", question.text),
+        })
     }
 
     fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
         let text = |answer| if let Answer::Type(text) = answer { text.into_bytes() } else { Vec::new() };
         self.answer(question).map(text).map(Zeroizing::new)
+    }
+
+    fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize> {
+        self.offer(choices);
+        self.answer(question.text).map(|answer| match answer {
+            Answer::Pick(name) => {
+                let place = choices.iter().position(|choice| choice.name == name);
+                place.unwrap_or_else(|| panic!("no `{name}` in {choices:?}"))
+            }
+            Answer::Enter => choices.iter().position(|choice| choice.chosen).unwrap_or(0),
+            answer => panic!("{}: {answer:?}", question.text),
+        })
+    }
+
+    fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>> {
+        self.offer(choices);
+        self.answer(question.text).map(|answer| match answer {
+            Answer::Choose(places) => places,
+            Answer::Enter => (0..choices.len()).filter(|at| choices[*at].chosen).collect(),
+            answer => panic!("{}: {answer:?}", question.text),
+        })
     }
 }
 

@@ -56,7 +56,9 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
         }
         line.push_str(piece);
     }
-    lines.push(line.trim_end().to_owned());
+    if !line.is_empty() || lines.is_empty() {
+        lines.push(line.trim_end().to_owned());
+    }
     lines
 }
 

@@ -20,14 +20,16 @@ pub struct Context {
     pub terminal: Terminal,
 }
 
-/// Which streams are terminals, and how wide they are.
+/// Which streams are terminals, and how large.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Terminal {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
-    /// Columns of the terminal that stdout is.
+    /// Columns of the terminal, where it tells.
     pub width: Option<u16>,
+    /// Its rows.
+    pub height: Option<u16>,
 }
 
 impl Terminal {
@@ -36,6 +38,10 @@ impl Terminal {
         self.stdin && self.stderr
     }
 }
+
+/// Starts the pager: what is then written to it is shown to the user. Dropping it ends its input and waits until the
+/// user has left it.
+pub type StartPager = Box<dyn FnOnce() -> io::Result<Box<dyn Write>>>;
 
 /// Standard output, which may be the receiver of a secret.
 pub trait Output: Write {
@@ -146,6 +152,9 @@ pub trait Machine: Clock + Zone {
 
     /// Runs a command to its end, or until it takes too long.
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd>;
+
+    /// The user's pager; `None` where there is none, or none is wanted.
+    fn pager(&self) -> Option<StartPager>;
 
     /// Reaches the clipboard this way, for text that is to stay so long; the name is that of the buffer in tmux.
     fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>>;

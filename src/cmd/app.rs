@@ -1,20 +1,21 @@
 //! A command under way, as every verb is handed it.
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::Global;
+use super::pager::Paged;
 use super::report::{Look, style};
-use crate::context::Context;
+use crate::context::{Context, Terminal};
 use crate::deliver;
 use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
 use crate::store::{Location, Store};
-use crate::ui::{self, Style, Talk};
+use crate::ui::{self, Screen, Style, Talk};
 
 /// A command under way: its machine and the global flags.
 pub struct App<'a> {
@@ -48,6 +49,41 @@ impl<'a> App<'a> {
     /// The style of what goes to stdout.
     pub fn out_style(&self) -> Style {
         style(self.global.color, self.ctx.terminal.stdout, self.ctx)
+    }
+
+    /// What a person reads stdout from.
+    pub fn screen(&self) -> Screen {
+        self.screen_of(self.ctx.terminal.stdout, self.out_style())
+    }
+
+    /// What a person reads stderr from.
+    pub fn talk_screen(&self) -> Screen {
+        self.screen_of(self.ctx.terminal.stderr, self.look().style)
+    }
+
+    fn screen_of(&self, terminal: bool, style: Style) -> Screen {
+        let (columns, _) = self.size();
+        Screen { width: terminal.then_some(columns), ascii: terminal && self.ascii(), style }
+    }
+
+    /// Columns and rows of the terminal; of one that does not tell, by the environment, or the usual ones.
+    fn size(&self) -> (usize, usize) {
+        let stated = |key: &str| self.ctx.machine.env(key)?.to_str()?.parse().ok().filter(|n| *n > 0);
+        let size = |told: Option<u16>, key, usual| told.or_else(|| stated(key)).map_or(usual, usize::from);
+        let terminal = self.ctx.terminal;
+        (size(terminal.width, "COLUMNS", 80), size(terminal.height, "LINES", 24))
+    }
+
+    /// Whether the terminal may know no more than ASCII: a dumb one, or by its locale.
+    fn ascii(&self) -> bool {
+        let env = |key| self.ctx.machine.env(key);
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env).unwrap_or_default();
+        let locale = locale.to_string_lossy().to_ascii_lowercase();
+        self.is_dumb() || !(locale.contains("utf-8") || locale.contains("utf8"))
+    }
+
+    fn is_dumb(&self) -> bool {
+        self.ctx.machine.env("TERM").is_some_and(|term| term == "dumb")
     }
 
     /// Whether somebody is there to answer.
@@ -95,6 +131,29 @@ impl<'a> App<'a> {
             .write_all(text.as_bytes())
             .and_then(|()| self.ctx.stdout.flush())
             .map_err(Error::Output)
+    }
+
+    /// Writes to stdout; what is for a person goes through the pager where it is longer than the screen. Formats for
+    /// machines never do: nobody reads a line of thousands of characters in a pager.
+    pub fn paged<T>(
+        &mut self,
+        human: bool,
+        write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Terminal { stdin, stdout, .. } = self.ctx.terminal;
+        let pages = human && stdin && stdout && !self.global.no_pager && !self.is_dumb();
+        let start = if pages { self.ctx.machine.pager() } else { None };
+        // A prompt takes the last row.
+        let rows = self.size().1.saturating_sub(1);
+        let mut out = Paged::new(&mut *self.ctx.stdout, rows, start);
+        let done = write(&mut out);
+        let shown = out.finish().map_err(Error::Output);
+        done.and_then(|done| shown.map(|()| done))
+    }
+
+    /// Writes text to stdout, through the pager where it is long.
+    pub fn print_paged(&mut self, text: &str) -> Result<(), Error> {
+        self.paged(true, |out| out.write_all(text.as_bytes()).map_err(Error::Output))
     }
 
     /// Where the store is: by flag, by variable, or in the user's data directory.

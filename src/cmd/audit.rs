@@ -1,5 +1,7 @@
 //! `audit`: what happened, and proof that nobody rewrote it.
 
+use std::io::{self, Write};
+
 use clap::{Args, Subcommand};
 
 use super::select::Reference;
@@ -8,8 +10,9 @@ use crate::domain::event::{Anchor, Event, Subject};
 use crate::domain::text::shown;
 use crate::error::Error;
 use crate::store::Store;
-use crate::ui::escape;
 use crate::ui::json::{AuditDoc, EventDoc, HeadDoc, NamedDoc, ProblemDoc};
+use crate::ui::table::{Cell, Column, Fill, Table};
+use crate::ui::{Screen, escape};
 
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -50,63 +53,110 @@ impl Audit {
             Some(name) => Some(store.read(|view| name.resolve(view, now))?.id),
             None => None,
         };
-        let (json, terminal) = (app.json(), app.ctx.terminal.stdout);
-        let mut seq = 0;
-        let mut text = if json { b"[".to_vec() } else { Vec::new() };
-        loop {
-            let page = store.read(|view| view.events_after(seq, id.as_deref()))?;
-            let Some(last) = page.last() else { break };
-            for event in &page {
-                if json {
-                    if seq > 0 || event.seq != page[0].seq {
-                        text.push(b',');
-                    }
-                    serde_json::to_writer(&mut text, &EventDoc::new(event))
-                        .map_err(|err| Error::Output(err.into()))?;
-                } else {
-                    line(event, terminal, &mut text);
-                }
+        let events = Events { store, token: id.as_deref() };
+        let (json, screen) = (app.json(), app.screen());
+        app.paged(!json, |out| {
+            if json {
+                events.documents(out)
+            } else if screen.width.is_some() {
+                events.table(screen, out)
+            } else {
+                events.lines(out)
             }
-            seq = last.seq;
-            app.ctx.stdout.write_all(&text).map_err(Error::Output)?;
-            text.clear();
-        }
-        if json {
-            text.extend_from_slice(b"]\n");
-        }
-        app.ctx.stdout.write_all(&text).and_then(|()| app.ctx.stdout.flush()).map_err(Error::Output)?;
+        })?;
         Ok(Outcome::Done)
     }
 }
 
-/// Sequence, time, action, id, name, actor, reason: by tabs for scripts, aligned for people.
-fn line(event: &Event, terminal: bool, text: &mut Vec<u8>) {
-    let (id, name) = match &event.subject {
-        Subject::Token { id, name } => (id.as_str(), name.as_str()),
-        Subject::Catalogue => ("", "scopes"),
-        Subject::Settings => ("", "settings"),
-    };
-    let (seq, time, actor) = (event.seq.to_string(), event.time.to_string(), event.actor.display_name());
-    let reason = event.reason.as_deref().unwrap_or_default();
-    if terminal {
-        let (name, actor) = (shown(name).to_string(), shown(&actor).to_string());
-        let line = format!(
-            "{seq:>6}  {time}  {:<14} {name:<20} {actor:<12} {}",
-            shown(&event.action).to_string(),
-            shown(reason)
-        );
-        text.extend_from_slice(line.trim_end().as_bytes());
-    } else {
-        for (at, cell) in
-            [&seq, &time, event.action.as_str(), id, name, &actor, reason].into_iter().enumerate()
-        {
-            if at > 0 {
-                text.push(b'\t');
-            }
-            escape::tsv(cell, text);
+/// The entries of the log, or those about one token.
+struct Events<'a> {
+    store: &'a Store,
+    token: Option<&'a str>,
+}
+
+impl Events<'_> {
+    /// Writes what `text` makes of each page, and what ends it.
+    fn stream(
+        &self,
+        out: &mut dyn Write,
+        mut text: impl FnMut(&[Event], &mut Vec<u8>) -> io::Result<()>,
+    ) -> Result<(), Error> {
+        let mut seq = 0;
+        loop {
+            let page = self.store.read(|view| view.events_after(seq, self.token))?;
+            let mut bytes = Vec::new();
+            text(&page, &mut bytes).and_then(|()| out.write_all(&bytes)).map_err(Error::Output)?;
+            let Some(last) = page.last() else { return out.flush().map_err(Error::Output) };
+            seq = last.seq;
         }
     }
-    text.push(b'\n');
+
+    fn documents(&self, out: &mut dyn Write) -> Result<(), Error> {
+        let mut before: &[u8] = b"[";
+        self.stream(out, |page, text| {
+            for event in page {
+                text.extend_from_slice(before);
+                serde_json::to_writer(&mut *text, &EventDoc::new(event))?;
+                before = b",";
+            }
+            if page.is_empty() {
+                text.extend_from_slice(if before == b"[" { b"[]\n" } else { b"]\n" });
+            }
+            Ok(())
+        })
+    }
+
+    /// For people.
+    fn table(&self, screen: Screen, out: &mut dyn Write) -> Result<(), Error> {
+        let mut table = Table::new(screen, COLUMNS);
+        let mut first = true;
+        self.stream(out, |page, text| {
+            let rows: Vec<Vec<Cell>> = page.iter().map(|event| cells(event).into()).collect();
+            let heads = std::mem::take(&mut first) && !rows.is_empty();
+            let rows = if heads { table.headed(rows) } else { table.rows(rows) };
+            text.extend_from_slice(rows.as_bytes());
+            Ok(())
+        })
+    }
+
+    /// For scripts: sequence, time, action, id, name, actor, reason.
+    fn lines(&self, out: &mut dyn Write) -> Result<(), Error> {
+        self.stream(out, |page, text| {
+            for event in page {
+                let (id, name) = subject(event);
+                let (seq, time) = (event.seq.to_string(), event.time.to_string());
+                let (actor, reason) = (event.actor.display_name(), event.reason.as_deref());
+                let fields = [&seq, &time, &*event.action, id, name, &actor, reason.unwrap_or_default()];
+                escape::tsv_line(&fields, text);
+            }
+            Ok(())
+        })
+    }
+}
+
+const COLUMNS: [Column; 6] = [
+    Column::new("SEQ", Fill::Whole),
+    Column::new("TIME", Fill::Whole),
+    Column::new("ACTION", Fill::Whole),
+    Column::new("ABOUT", Fill::Wrap(16)),
+    Column::new("BY", Fill::Wrap(8)),
+    Column::new("REASON", Fill::Wrap(20)),
+];
+
+/// What an event is about: id and name.
+fn subject(event: &Event) -> (&str, &str) {
+    match &event.subject {
+        Subject::Token { id, name } => (id, name),
+        Subject::Catalogue => ("", "scopes"),
+        Subject::Settings => ("", "settings"),
+    }
+}
+
+fn cells(event: &Event) -> [Cell; 6] {
+    let (_, name) = subject(event);
+    let (seq, time, actor) = (event.seq.to_string(), event.time.to_string(), event.actor.display_name());
+    [&seq, &time, &*event.action, name, &actor, event.reason.as_deref().unwrap_or_default()]
+        .map(|text| shown(text).to_string().into())
 }
 
 fn head(app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {

@@ -64,7 +64,8 @@ fn report(app: &mut App<'_>, found: &[Finding], is_left: impl Fn(&Finding) -> bo
     let mut text = String::new();
     for it in found {
         let severity = if is_left(it) { word(it.severity) } else { "repaired" };
-        text.push_str(&format!("{severity}: {}: {}\n", it.code, shown(&it.message)));
+        let line = format!("{severity}: {}: {}", it.code, shown(&it.message));
+        text.push_str(&format!("{}\n", app.screen().hang(&line)));
     }
     if found.is_empty() {
         text.push_str("ok\n");

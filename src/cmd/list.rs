@@ -70,20 +70,20 @@ impl List {
         let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since()))?;
         let times = Times { now, at: at.unwrap_or(now), usage_since };
 
-        let style = app.out_style();
-        let terminal = app.ctx.terminal;
-        let mut list = Writer::new(format, self.columns.clone(), times, &mut *app.ctx.stdout);
-        (list.width, list.style) = (terminal.width, style);
+        let screen = app.screen();
         let source = Source { store: &store, filter: &filter, catalogue: &catalogue, times };
-        if self.sort == Sort::Name && filter.hides_what_is_over() {
-            self.stream(&source, &mut list)?;
-        } else {
-            self.sorted(&source, &mut list)?;
-        }
-        if list.count > 0 || format != Format::Table {
-            list.end().map_err(Error::Output)?;
-        }
-        let count = list.count;
+        let count = app.paged(format == Format::Table, |out| {
+            let mut list = Writer::new(format, self.columns.clone(), times, screen, out);
+            if self.sort == Sort::Name && filter.hides_what_is_over() {
+                self.stream(&source, &mut list)?;
+            } else {
+                self.sorted(&source, &mut list)?;
+            }
+            if list.count > 0 || format != Format::Table {
+                list.end().map_err(Error::Output)?;
+            }
+            Ok(list.count)
+        })?;
         let hides = filter.hides_what_is_over() && filter.is_empty() && self.limit != Some(0);
         if format == Format::Table && count == 0 {
             app.talk().note(&empty(&store, hides, times.at)?);

@@ -133,9 +133,8 @@ pub fn ask(
     let question = format!("{} {of}{what}?", action.word());
     if selection.by_filter && app.can_ask() && !app.says_yes() {
         let times = present(store, now)?;
-        let style = app.look().style;
-        let mut list = List::new(Format::Table, None, times, &mut *app.ctx.stderr);
-        (list.width, list.style) = (app.ctx.terminal.width, style);
+        let screen = app.talk_screen();
+        let mut list = List::new(Format::Table, None, times, screen, &mut *app.ctx.stderr);
         list.page(&selection.tokens).and_then(|()| list.end()).map_err(Error::Output)?;
     }
     app.confirm(&question)
@@ -154,12 +153,11 @@ pub fn show(
     }
     let times = present(store, now)?;
     let would: Vec<Token> = tokens.iter().filter(|one| one.changed).map(|one| one.token.clone()).collect();
-    let (terminal, style) = (app.ctx.terminal, app.out_style());
-    let format = if terminal.stdout { Format::Table } else { Format::Tsv };
+    let screen = app.screen();
+    let format = if app.ctx.terminal.stdout { Format::Table } else { Format::Tsv };
     let count = would.len();
     if count > 0 {
-        let mut list = List::new(format, None, times, &mut *app.ctx.stdout);
-        (list.width, list.style) = (terminal.width, style);
+        let mut list = List::new(format, None, times, screen, &mut *app.ctx.stdout);
         list.page(&would).and_then(|()| list.end()).map_err(Error::Output)?;
     }
     app.talk().note(&format!("{count} would be {done}; nothing was changed"));

@@ -14,6 +14,7 @@ mod init;
 mod lifetime;
 mod list;
 mod many;
+mod pager;
 mod present;
 mod rename;
 mod report;
@@ -93,6 +94,9 @@ pub struct Global {
     )]
     #[arg(help_heading = "Global options", help = "When to colour: auto, always or never")]
     color: Color,
+    /// Never show long output through the pager
+    #[arg(long, global = true, help_heading = "Global options")]
+    no_pager: bool,
 }
 
 #[derive(Subcommand)]

@@ -9,10 +9,12 @@ use super::{App, Outcome};
 use crate::domain::event::Action;
 use crate::domain::scope::{Entry, Scope};
 use crate::domain::text::shown;
+use crate::domain::when::{Timestamp, relative};
 use crate::error::Error;
 use crate::store::StoreError;
-use crate::ui::escape;
 use crate::ui::json::ScopeDoc;
+use crate::ui::table::{Column, Fill, Table};
+use crate::ui::{Screen, escape};
 use catalogue::{Define, EditScope, RenameScope, Retire};
 use grants::Grants;
 
@@ -75,51 +77,36 @@ fn list(app: &mut App<'_>) -> Result<Outcome, Error> {
         app.talk().note("no scopes yet; `tokenctl scopes define SCOPE` makes one");
         return Ok(Outcome::Done);
     }
+    let now = app.ctx.machine.now()?;
+    let terminal = app.ctx.terminal.stdout;
     let rows = catalogue.iter().map(|entry| {
         let includes: Vec<&str> = entry.includes.iter().map(Scope::as_str).collect();
-        let retired = entry.retired_at.map(|time| time.to_string()).unwrap_or_default();
+        let since = |time: Timestamp| if terminal { relative(time, now) } else { time.to_string() };
+        let retired = entry.retired_at.map(since).unwrap_or_default();
         let description = entry.description.clone().unwrap_or_default();
         [entry.name.to_string(), includes.join(","), held(entry).to_string(), retired, description]
     });
-    let text = if app.ctx.terminal.stdout { aligned(rows, app) } else { separated(rows) };
-    app.print(&text)?;
+    let text = if terminal { table(rows, app.screen()) } else { separated(rows) };
+    app.print_paged(&text)?;
     Ok(Outcome::Done)
 }
 
 fn separated(rows: impl Iterator<Item = [String; 5]>) -> String {
     let mut text = Vec::new();
     for row in rows {
-        for (at, cell) in row.iter().enumerate() {
-            if at > 0 {
-                text.push(b'\t');
-            }
-            escape::tsv(cell, &mut text);
-        }
-        text.push(b'\n');
+        escape::tsv_line(&row.each_ref().map(String::as_str), &mut text);
     }
     String::from_utf8_lossy(&text).into_owned()
 }
 
-fn aligned(rows: impl Iterator<Item = [String; 5]>, app: &App<'_>) -> String {
-    use unicode_width::UnicodeWidthStr;
-    let heading = ["SCOPE", "INCLUDES", "TOKENS", "RETIRED", "DESCRIPTION"].map(str::to_owned);
-    let rows: Vec<[String; 5]> = std::iter::once(heading)
-        .chain(rows.map(|row| {
-            row.map(|cell| if cell.is_empty() { "-".to_owned() } else { shown(&cell).to_string() })
-        }))
-        .collect();
-    let style = app.out_style();
-    let mut text = String::new();
-    for (at, row) in rows.iter().enumerate() {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
-            line.push_str(cell);
-            line.push_str(&" ".repeat(width - cell.width() + 2));
-        }
-        let line = line.trim_end();
-        text.push_str(&if at == 0 { style.dim(line) } else { line.to_owned() });
-        text.push('\n');
-    }
-    text
+fn table(rows: impl Iterator<Item = [String; 5]>, screen: Screen) -> String {
+    let columns = [
+        Column::new("SCOPE", Fill::Wrap(20)),
+        Column::new("INCLUDES", Fill::Wrap(16)),
+        Column::new("TOKENS", Fill::Whole),
+        Column::new("RETIRED", Fill::Whole),
+        Column::new("DESCRIPTION", Fill::Wrap(20)),
+    ];
+    let rows = rows.map(|row| row.map(|text| shown(&text).to_string().into()).into());
+    Table::new(screen, columns).headed(rows.collect())
 }

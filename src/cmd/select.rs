@@ -11,7 +11,8 @@ use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
 use crate::store::{FIRST, Store, StoreError, View};
 
-/// What a person calls a token: its name, its id, six or more characters of that, or its hint.
+/// What a person calls a token: its name, its id, six or more characters of that, its hint, or its name as a narrow
+/// list cuts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference(String);
 

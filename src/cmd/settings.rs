@@ -8,8 +8,9 @@ use crate::domain::settings::{Key, Settings as Values};
 use crate::domain::text::shown;
 use crate::error::Error;
 use crate::store::{self, Store};
-use crate::ui::escape;
 use crate::ui::json::SettingsDoc;
+use crate::ui::table::{Column, Fill, Table};
+use crate::ui::{Screen, escape};
 
 #[derive(Args)]
 pub struct Settings {
@@ -43,7 +44,7 @@ impl Settings {
                 app.talk().note(&format!("{} {how} `{}`", key.word(), values.get(key)));
             }
             (Some(key), None) => app.print(&format!("{}\n", shown(&values.get(key))))?,
-            (None, _) => app.print(&table(&store, &values, app.ctx.terminal.stdout))?,
+            (None, _) => app.print_paged(&table(&store, &values, app.screen()))?,
         }
         if let (Some(default), Some(max)) = (values.default_ttl, values.max_ttl)
             && changed
@@ -76,22 +77,20 @@ impl Settings {
 }
 
 /// A setting a line: aligned for people, by tabs for scripts.
-fn table(store: &Store, values: &Values, terminal: bool) -> String {
+fn table(store: &Store, values: &Values, screen: Screen) -> String {
     let mut rows = vec![
         ("path", store.path().to_string_lossy().into_owned()),
         ("schema-version", store::version().to_string()),
     ];
     rows.extend(Key::ALL.map(|key| (key.word(), values.get(key))));
+    if screen.width.is_some() {
+        let columns = [Column::new("", Fill::Whole), Column::new("", Fill::Wrap(12))];
+        let row = |(key, value): (&str, String)| vec![key.into(), shown(&value).to_string().into()];
+        return Table::new(screen, columns).rows(rows.into_iter().map(row).collect());
+    }
     let mut text = Vec::new();
     for (key, value) in rows {
-        if terminal {
-            text.extend_from_slice(format!("{key:<20} {}", shown(&value)).trim_end().as_bytes());
-        } else {
-            text.extend_from_slice(key.as_bytes());
-            text.push(b'\t');
-            escape::tsv(&value, &mut text);
-        }
-        text.push(b'\n');
+        escape::tsv_line(&[key, &value], &mut text);
     }
     String::from_utf8_lossy(&text).into_owned()
 }

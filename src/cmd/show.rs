@@ -33,7 +33,7 @@ impl Show {
             let events = events.iter().map(EventDoc::new).collect();
             app.print_json(&ShowDoc { token: TokenDoc::whole(&token, &times), events })?;
         } else {
-            app.print(&page::token(&token, &events, &times, app.out_style()))?;
+            app.print_paged(&page::token(&token, &events, &times, app.screen()))?;
         }
         Ok(Outcome::Done)
     }

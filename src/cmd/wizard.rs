@@ -88,8 +88,8 @@ fn icon(app: &mut App<'_>, initial: Option<&str>) -> Result<Icon, Error> {
 
 /// Shows aligned lines on stderr.
 fn show(app: &mut App<'_>, head: &str, rows: &[(&str, String)]) {
-    let (style, width) = (app.look().style, app.ctx.terminal.width.unwrap_or(80));
-    let page = crate::ui::page::pairs(rows, usize::from(width), style);
-    let head = style.bold(&shown(head).to_string());
+    let screen = app.talk_screen();
+    let page = crate::ui::page::pairs(rows, screen);
+    let head = screen.style.bold(&shown(head).to_string());
     let _ = app.ctx.stderr.write_all(format!("\n{head}\n{page}\n").as_bytes());
 }

@@ -47,6 +47,13 @@ pub fn is_id_prefix(text: &str) -> bool {
     (ID_PREFIX_MIN..=ID_LEN).contains(&text.len()) && text.bytes().all(|b| ID_ALPHABET.contains(&b))
 }
 
+/// What is left of a name that a list has cut in its middle: two characters or more at each end.
+pub fn cut_ends(text: &str) -> Option<(&str, &str)> {
+    let (head, tail) = text.split_once('…').or_else(|| text.split_once("..."))?;
+    let name: Result<Name, Invalid> = format!("{head}{tail}").parse();
+    (head.len() >= 2 && tail.len() >= 2 && name.is_ok()).then_some((head, tail))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +72,17 @@ mod tests {
     fn an_id_prefix_has_six_to_twelve_characters() {
         assert!(is_id_prefix("abc123") && is_id_prefix("abcdef123456"));
         assert!(!is_id_prefix("abc12") && !is_id_prefix("abcdef1234567") && !is_id_prefix("ABC123"));
+    }
+
+    #[test]
+    fn a_cut_name_has_two_characters_at_each_end() {
+        assert_eq!(cut_ends("depl…st-1"), Some(("depl", "st-1")));
+        assert_eq!(cut_ends("dep...-1"), Some(("dep", "-1")));
+        let long = "x".repeat(32);
+        for text in
+            ["deploy", "tkn_AbCd…", "a…bc", "ab…c", "ab…*d", "-b…cd", "ab…c…de", &format!("{long}…{long}x")]
+        {
+            assert_eq!(cut_ends(text), None, "{text}");
+        }
     }
 }

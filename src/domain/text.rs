@@ -152,6 +152,11 @@ pub fn shown(text: &str) -> impl fmt::Display + '_ {
     Shown(text)
 }
 
+/// An icon as it is shown: in the plain form, whose width terminals agree on.
+pub fn shown_icon(icon: &str) -> String {
+    shown(icon.trim_end_matches(EMOJI_STYLE)).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,9 @@ use super::scope::Scope;
 use super::secret::SecretHash;
 use super::when::{Span, Timestamp};
 
+/// An end that is nearer is worth a look.
+const SOON: Span = Span::days(14);
+
 /// What a token or secret is at an instant; of several that hold, the first in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
@@ -212,6 +215,16 @@ impl Token {
 
     pub fn expires_at(&self) -> Option<Timestamp> {
         self.face().and_then(|secret| secret.expires_at)
+    }
+
+    /// Whether it is good and soon no more: within 14 days, and in the second half of its life, so that a token of a
+    /// week does not warn from its first day on.
+    pub fn ends_soon(&self, now: Timestamp) -> bool {
+        let Some((secret, end)) = self.face().and_then(|secret| Some((secret, secret.expires_at?))) else {
+            return false;
+        };
+        let left = end.since(now);
+        self.status(now) == Status::Active && left <= SOON.secs() && left <= now.since(secret.created_at)
     }
 
     pub fn status(&self, now: Timestamp) -> Status {

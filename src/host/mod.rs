@@ -1,6 +1,7 @@
 //! This machine: the one place that reads its clock, its environment, its generator and its terminal.
 
 mod clipboard;
+mod pager;
 mod process;
 mod streams;
 mod terminal;
@@ -19,7 +20,7 @@ use rustix::process::{Resource, Rlimit};
 use zeroize::Zeroizing;
 
 use crate::context::{
-    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Question, Zone,
+    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Question, StartPager, Zone,
 };
 
 pub use clipboard::hold as hold_clipboard;
@@ -108,6 +109,11 @@ impl Machine for Host {
 
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd> {
         process::run(job, self.umask)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one reading of the environment")]
+    fn pager(&self) -> Option<StartPager> {
+        pager::of(|key: &str| std::env::var_os(key), self.umask)
     }
 
     fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>> {

@@ -27,17 +27,16 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
         (reader.try_clone()?, reader)
     };
     with_interrupts(|interrupted| {
-        let ours = rustix::process::umask(umask);
-        let child = Command::new("sh")
+        let stdout = io::stderr().as_fd().try_clone_to_owned()?;
+        let mut command = Command::new("sh");
+        command
             .arg("-c")
             .arg(job.command)
             .envs(job.env.iter().copied())
             .stdin(Stdio::from(input))
-            .stdout(Stdio::from(io::stderr().as_fd().try_clone_to_owned()?))
-            .process_group(0)
-            .spawn();
-        rustix::process::umask(ours);
-        let mut child = child?;
+            .stdout(Stdio::from(stdout))
+            .process_group(0);
+        let mut child = as_caller(umask, || command.spawn())?;
         let started = Instant::now();
         let mut pause = LOOK.start;
         loop {
@@ -57,6 +56,14 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
             pause = (pause * 2).min(LOOK.end);
         }
     })
+}
+
+/// Runs something with the umask that the caller of this program has.
+pub fn as_caller<T>(umask: Mode, f: impl FnOnce() -> T) -> T {
+    let ours = rustix::process::umask(umask);
+    let done = f();
+    rustix::process::umask(ours);
+    done
 }
 
 fn ended(status: ExitStatus, unread: u64) -> JobEnd {

@@ -18,12 +18,14 @@ use zeroize::Zeroizing;
 use crate::context::{Choice, Question, Terminal};
 
 pub fn look() -> Terminal {
-    let stdout = io::stdout().is_terminal();
+    // Of a stream that is no terminal there is no size.
+    let size = Term::stdout().size_checked().or_else(|| Term::stderr().size_checked());
     Terminal {
         stdin: io::stdin().is_terminal(),
-        stdout,
+        stdout: io::stdout().is_terminal(),
         stderr: io::stderr().is_terminal(),
-        width: stdout.then(|| Term::stdout().size_checked()).flatten().map(|(_rows, columns)| columns),
+        width: size.map(|(_, columns)| columns),
+        height: size.map(|(rows, _)| rows),
     }
 }
 
@@ -182,10 +184,19 @@ fn dim(text: &str, color: bool) -> String {
 /// Runs something that has its own answer to Ctrl-C and to a request to end: whether one came is in its argument.
 /// Elsewhere they end us at once.
 pub fn with_interrupts<T>(f: impl FnOnce(&AtomicBool) -> T) -> T {
-    struct Flags {
-        end_us: Arc<AtomicBool>,
-        came: Arc<AtomicBool>,
-    }
+    let deaf = deaf();
+    f(&deaf.0.came)
+}
+
+/// As long as this lives, Ctrl-C and a request to end are only noted.
+pub struct Deaf(&'static Flags);
+
+struct Flags {
+    end_us: Arc<AtomicBool>,
+    came: Arc<AtomicBool>,
+}
+
+pub fn deaf() -> Deaf {
     static FLAGS: OnceLock<Flags> = OnceLock::new();
     let flags = FLAGS.get_or_init(|| {
         let flags = Flags { end_us: Arc::new(AtomicBool::new(true)), came: Arc::default() };
@@ -197,9 +208,13 @@ pub fn with_interrupts<T>(f: impl FnOnce(&AtomicBool) -> T) -> T {
         flags
     });
     flags.end_us.store(false, Ordering::SeqCst);
-    let done = f(&flags.came);
-    flags.end_us.store(true, Ordering::SeqCst);
-    done
+    Deaf(flags)
+}
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        self.0.end_us.store(true, Ordering::SeqCst);
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::usage::{scope_tag, secret_tag};
 use super::{PAGE, StoreError, View, Write, ascending};
 use crate::domain::event::Action;
 use crate::domain::lifetime::Lifetime;
-use crate::domain::name::{Name, is_id_prefix};
+use crate::domain::name::{Name, cut_ends, is_id_prefix};
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Delivery, Grant, SinkKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
@@ -164,17 +164,21 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// The visible tokens that a reference may mean: by name, else by id, else by a prefix of one, else by a hint.
+    /// The visible tokens that a reference may mean: by name, else by id, else by a prefix of one, else by a hint,
+    /// else by a name as a narrow list cuts it.
     pub fn candidates(&self, reference: &str, now: Timestamp) -> Result<Vec<Token>, StoreError> {
         let hint = reference.strip_suffix("...").or_else(|| reference.strip_suffix('…'));
         let hint = hint.map(|start| format!("{start}…"));
         let by_prefix = is_id_prefix(reference).then_some(reference);
-        let rules: [(&str, Option<&str>); 5] = [
+        let cut = cut_ends(reference).map(|(head, tail)| format!("{head}?*{tail}"));
+        let rules: [(&str, Option<&str>); 7] = [
             ("SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL", Some(reference)),
             ("SELECT row FROM token WHERE name = ?1", Some(reference)),
             ("SELECT row FROM token WHERE id = ?1", Some(reference)),
             ("SELECT row FROM token WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 50", by_prefix),
             ("SELECT DISTINCT token FROM secret WHERE hint = ?1 LIMIT 50", hint.as_deref()),
+            ("SELECT row FROM token WHERE name GLOB ?1 AND revoked_at IS NULL LIMIT 50", cut.as_deref()),
+            ("SELECT row FROM token WHERE name GLOB ?1 LIMIT 50", cut.as_deref()),
         ];
         for (sql, key) in rules {
             let Some(key) = key else { continue };

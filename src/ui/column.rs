@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use super::table::{Cell, Fill};
+use super::{YELLOW, tint};
 use crate::domain::Invalid;
 use crate::domain::filter::Times;
 use crate::domain::text::shown;
@@ -11,10 +13,11 @@ use crate::domain::when::{Timestamp, relative};
 pub struct Column {
     pub word: &'static str,
     pub heading: &'static str,
+    pub fill: Fill,
     /// For scripts: exact, never cut, empty for none.
     pub plain: fn(&Token, &Times) -> String,
     /// For people: relative times, `-` for none.
-    pub human: fn(&Token, &Times) -> String,
+    pub human: fn(&Token, &Times) -> Cell,
 }
 
 fn joined(items: impl Iterator<Item = impl ToString>) -> String {
@@ -29,8 +32,8 @@ fn labels(token: &Token) -> String {
     joined(token.labels.iter().map(|(key, value)| format!("{key}={value}")))
 }
 
-fn dash(text: &str) -> String {
-    if text.is_empty() { "-".to_owned() } else { shown(text).to_string() }
+fn dash(text: &str) -> Cell {
+    if text.is_empty() { "-".into() } else { shown(text).to_string().into() }
 }
 
 fn text(text: Option<&String>) -> String {
@@ -39,76 +42,98 @@ fn text(text: Option<&String>) -> String {
 
 /// In the order of tab- and comma-separated lists, which is for ever; only additions at the end.
 pub const COLUMNS: [Column; 12] = [
-    Column { word: "id", heading: "ID", plain: |t, _| t.id.clone(), human: |t, _| t.id.clone() },
+    Column {
+        word: "id",
+        heading: "ID",
+        fill: Fill::Whole,
+        plain: |t, _| t.id.clone(),
+        human: |t, _| t.id.clone().into(),
+    },
     Column {
         word: "name",
         heading: "NAME",
+        fill: Fill::CutMiddle(8),
         plain: |t, _| t.name.clone(),
-        human: |t, _| match &t.icon {
-            Some(icon) => format!("{} {}", shown(icon), shown(&t.name)),
-            None => shown(&t.name).to_string(),
-        },
+        human: |t, _| shown(&t.name).to_string().into(),
     },
     Column {
         word: "status",
         heading: "STATUS",
+        fill: Fill::Whole,
         plain: |t, at| t.status(at.at).word().to_owned(),
-        human: |t, at| t.status(at.at).word().to_owned(),
+        human: |t, at| {
+            let status = t.status(at.at);
+            Cell { text: status.word().to_owned(), color: Some(tint(status)) }
+        },
     },
     Column {
         word: "scopes",
         heading: "SCOPES",
+        fill: Fill::Cut(12),
         plain: |t, _| joined(t.scopes()),
         human: |t, _| dash(&joined(t.scopes())),
     },
     Column {
         word: "owner",
         heading: "OWNER",
+        fill: Fill::Cut(8),
         plain: |t, _| text(t.owner.as_ref()),
         human: |t, _| dash(&text(t.owner.as_ref())),
     },
     Column {
         word: "expires_at",
         heading: "EXPIRES",
+        fill: Fill::Whole,
         plain: |t, _| exact(t.expires_at()),
         human: |t, at| match t.expires_at() {
-            _ if t.status(at.at) == Status::Revoked => "-".to_owned(),
-            Some(end) => relative(end, at.at),
-            None => "never".to_owned(),
+            _ if t.status(at.at) == Status::Revoked => "-".into(),
+            Some(end) => Cell { text: relative(end, at.at), color: t.ends_soon(at.at).then_some(YELLOW) },
+            None => "never".into(),
         },
     },
     Column {
         word: "last_used_at",
         heading: "LAST USED",
+        fill: Fill::Whole,
         plain: |t, _| exact(t.last_used_at()),
         human: |t, at| match t.last_use(at.usage_since) {
-            LastUse::At(time) => relative(time, at.now),
-            LastUse::Never => "never".to_owned(),
-            LastUse::NotRecorded => "not recorded".to_owned(),
+            LastUse::At(time) => relative(time, at.now).into(),
+            LastUse::Never => "never".into(),
+            LastUse::NotRecorded => "not recorded".into(),
         },
     },
     Column {
         word: "created_at",
         heading: "CREATED",
+        fill: Fill::Whole,
         plain: |t, _| exact(Some(t.created_at)),
-        human: |t, at| relative(t.created_at, at.now),
+        human: |t, at| relative(t.created_at, at.now).into(),
     },
     Column {
         word: "created_by",
         heading: "CREATED BY",
+        fill: Fill::Cut(8),
         plain: |t, _| t.created_by.clone(),
         human: |t, _| dash(&t.created_by),
     },
-    Column { word: "labels", heading: "LABELS", plain: |t, _| labels(t), human: |t, _| dash(&labels(t)) },
+    Column {
+        word: "labels",
+        heading: "LABELS",
+        fill: Fill::Cut(12),
+        plain: |t, _| labels(t),
+        human: |t, _| dash(&labels(t)),
+    },
     Column {
         word: "description",
         heading: "DESCRIPTION",
+        fill: Fill::Cut(20),
         plain: |t, _| text(t.description.as_ref()),
         human: |t, _| dash(&text(t.description.as_ref())),
     },
     Column {
         word: "hint",
         heading: "SECRET",
+        fill: Fill::Whole,
         plain: |t, _| t.face().map(|secret| secret.hint.clone()).unwrap_or_default(),
         human: |t, _| dash(&t.face().map(|secret| secret.hint.clone()).unwrap_or_default()),
     },
@@ -138,6 +163,10 @@ pub struct Chosen(pub &'static Column);
 impl Chosen {
     pub fn table() -> Vec<Self> {
         TABLE.iter().filter_map(|word| word.parse().ok()).collect()
+    }
+
+    pub fn is_name(self) -> bool {
+        self.0.word == "name"
     }
 
     pub fn separated() -> Vec<Self> {

@@ -20,6 +20,17 @@ pub fn tsv(text: &str, out: &mut Vec<u8>) {
     }
 }
 
+/// A record of tab-separated values.
+pub fn tsv_line(fields: &[&str], out: &mut Vec<u8>) {
+    for (at, field) in fields.iter().enumerate() {
+        if at > 0 {
+            out.push(b'\t');
+        }
+        tsv(field, out);
+    }
+    out.push(b'\n');
+}
+
 /// For comma-separated values (RFC 4180): quoted where needed, and kept from being read as a formula.
 pub fn csv(text: &str, out: &mut Vec<u8>) {
     let mut clean = Vec::with_capacity(text.len());

@@ -3,16 +3,14 @@
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table, Width};
-use unicode_width::UnicodeWidthStr;
-
 use super::column::Chosen;
 use super::json::TokenDoc;
-use super::{Style, escape};
+use super::table::{Cell, Column, Fill, Table};
+use super::{Screen, escape};
 use crate::domain::Invalid;
 use crate::domain::filter::Times;
-use crate::domain::token::{Status, Token};
+use crate::domain::text::shown_icon;
+use crate::domain::token::Token;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -47,36 +45,29 @@ impl FromStr for Format {
 
 /// A list under way.
 pub struct List<'a> {
-    pub format: Format,
-    pub columns: Vec<Chosen>,
-    /// Whether the columns were asked for, so that none may be dropped.
-    pub exact: bool,
-    pub times: Times,
-    /// Columns of the terminal; none: as wide as it gets.
-    pub width: Option<u16>,
-    pub style: Style,
-    pub out: &'a mut dyn Write,
     pub count: usize,
-    /// Of the table: how wide each kept column is, decided by the first page.
-    widths: Vec<u16>,
+    format: Format,
+    columns: Vec<Chosen>,
+    table: Table,
+    times: Times,
+    out: &'a mut dyn Write,
 }
 
 impl<'a> List<'a> {
-    pub fn new(format: Format, columns: Option<Vec<Chosen>>, times: Times, out: &'a mut dyn Write) -> Self {
-        let exact = columns.is_some();
+    /// A table shows the columns that were asked for, or as many as its screen holds.
+    pub fn new(
+        format: Format,
+        columns: Option<Vec<Chosen>>,
+        times: Times,
+        screen: Screen,
+        out: &'a mut dyn Write,
+    ) -> Self {
+        let drops = columns.is_none();
         let default = || if format == Format::Table { Chosen::table() } else { Chosen::separated() };
         let columns = columns.unwrap_or_else(default);
-        Self {
-            format,
-            columns,
-            exact,
-            times,
-            width: None,
-            style: Style::default(),
-            out,
-            count: 0,
-            widths: Vec::new(),
-        }
+        let mut table = Table::new(screen, headings(&columns, screen));
+        table.drops = drops;
+        Self { count: 0, format, columns, table, times, out }
     }
 
     /// Writes a page of tokens, at once.
@@ -152,83 +143,34 @@ impl<'a> List<'a> {
     }
 
     fn table(&mut self, tokens: &[Token], text: &mut Vec<u8>) {
-        let rows: Vec<Vec<String>> = tokens
-            .iter()
-            .map(|token| self.columns.iter().map(|chosen| (chosen.0.human)(token, &self.times)).collect())
-            .collect();
-        let first = self.widths.is_empty();
-        if first {
-            self.fit(&rows);
-        }
-        let mut table = Table::new();
-        table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).force_no_tty();
-        if self.style.color {
-            table.enforce_styling();
-        }
-        let kept = self.widths.len();
-        if first {
-            let headings = self.columns.iter().take(kept);
-            table
-                .set_header(headings.map(|chosen| Cell::new(chosen.0.heading).add_attribute(Attribute::Dim)));
-        }
-        for (cells, token) in rows.into_iter().zip(tokens) {
-            let status = token.status(self.times.at);
-            let cells = cells.into_iter().take(kept).zip(&self.columns).map(|(text, chosen)| {
-                let cell = Cell::new(text);
-                if chosen.0.word == "status" { tint(cell, status) } else { cell }
-            });
-            let mut row = comfy_table::Row::from(cells.collect::<Vec<_>>());
-            row.max_height(1);
-            table.add_row(row);
-        }
-        table.set_constraints(
-            self.widths.iter().map(|width| ColumnConstraint::Absolute(Width::Fixed(*width))),
-        );
-        table.set_truncation_indicator("…");
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
-        }
-        text.extend_from_slice(table.trim_fmt().as_bytes());
-        text.push(b'\n');
-    }
-
-    /// Decides which columns stay and how wide: as many of the first as the terminal holds, the last one cut.
-    fn fit(&mut self, rows: &[Vec<String>]) {
-        const GAP: usize = 2;
-        const LEAST: usize = 8;
-        let widest = |at: usize| {
-            let cells = rows.iter().map(|row| row[at].width()).max().unwrap_or(0);
-            cells.max(self.columns[at].0.heading.width())
-        };
-        let limit = self.width.map_or(usize::from(u16::MAX), usize::from);
-        let mut used = 0;
-        let mut widths = Vec::new();
-        // One long name takes no more than half, or what the next two columns leave.
-        let others: usize = (1..self.columns.len().min(3)).map(|at| widest(at) + GAP).sum();
-        let most = limit.saturating_sub(others).max(limit / 2).max(LEAST).saturating_sub(GAP);
-        for at in 0..self.columns.len() {
-            let want = if at == 0 { widest(at).min(most) } else { widest(at) };
-            let room = limit.saturating_sub(used);
-            let enough = want + GAP <= room || (at == 0 && room >= LEAST);
-            if enough || self.exact {
-                let width = if self.exact { widest(at) } else { want.min(room.saturating_sub(GAP)) } + GAP;
-                widths.push(u16::try_from(width).unwrap_or(u16::MAX));
-                used += width;
-            } else if room > LEAST * 2 && matches!(self.columns[at].0.word, "scopes" | "description") {
-                widths.push(u16::try_from(room).unwrap_or(u16::MAX));
-                break;
-            } else {
-                break;
-            }
-        }
-        self.widths = widths;
+        let rows = tokens.iter().map(|token| {
+            let cell = |chosen: &Chosen| {
+                let icon = chosen.is_name().then(|| icon(token, self.table.screen));
+                icon.into_iter().chain([(chosen.0.human)(token, &self.times)])
+            };
+            self.columns.iter().flat_map(cell).collect()
+        });
+        let rows = rows.collect();
+        let page = if self.count == 0 { self.table.headed(rows) } else { self.table.rows(rows) };
+        text.extend_from_slice(page.as_bytes());
     }
 }
 
-fn tint(cell: Cell, status: Status) -> Cell {
-    match status {
-        Status::Active => cell.fg(Color::DarkGreen),
-        Status::Revoked | Status::Expired => cell.fg(Color::DarkRed),
-        Status::Disabled | Status::Pending | Status::Provisional => cell.fg(Color::DarkYellow),
-    }
+/// The columns of the table: before the names one for the icons, so that names start below each other.
+fn headings(columns: &[Chosen], screen: Screen) -> Vec<Column> {
+    let column = |chosen: &Chosen| {
+        let icon = Column { gap: 1, ..Column::new("", Fill::Whole) };
+        let fill = match (chosen.0.fill, screen.width) {
+            // A long name takes a quarter of the screen at least.
+            (Fill::CutMiddle(least), Some(width)) => Fill::CutMiddle(least.max(width / 4)),
+            (fill, _) => fill,
+        };
+        chosen.is_name().then_some(icon).into_iter().chain([Column::new(chosen.0.heading, fill)])
+    };
+    columns.iter().flat_map(column).collect()
+}
+
+fn icon(token: &Token, screen: Screen) -> Cell {
+    let icon = token.icon.as_deref().filter(|_| !screen.ascii).unwrap_or_default();
+    shown_icon(icon).into()
 }

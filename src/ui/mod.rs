@@ -2,13 +2,18 @@
 
 pub mod column;
 pub mod escape;
+mod fit;
 pub mod json;
 pub mod list;
 pub mod page;
+mod screen;
+pub mod table;
 
 use std::io::{self, Write};
 
 use crate::domain::text::shown;
+use crate::domain::token::Status;
+pub use screen::Screen;
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -19,6 +24,13 @@ pub enum Color {
     Never,
 }
 
+/// Escape codes; the colours are dark ones, which read on light and dark.
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+
 /// Escape sequences, or none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Style {
@@ -26,16 +38,16 @@ pub struct Style {
 }
 
 impl Style {
-    fn wrap(self, code: &str, text: &str) -> String {
+    pub fn wrap(self, code: &str, text: &str) -> String {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     pub fn bold(self, text: &str) -> String {
-        self.wrap("1", text)
+        self.wrap(BOLD, text)
     }
 
     pub fn dim(self, text: &str) -> String {
-        self.wrap("2", text)
+        self.wrap(DIM, text)
     }
 
     pub fn red(self, text: &str) -> String {
@@ -43,11 +55,20 @@ impl Style {
     }
 
     pub fn green(self, text: &str) -> String {
-        self.wrap("32", text)
+        self.wrap(GREEN, text)
     }
 
     pub fn yellow(self, text: &str) -> String {
-        self.wrap("33", text)
+        self.wrap(YELLOW, text)
+    }
+}
+
+/// The colour of a status.
+fn tint(status: Status) -> &'static str {
+    match status {
+        Status::Active => GREEN,
+        Status::Revoked | Status::Expired => RED,
+        Status::Disabled | Status::Pending | Status::Provisional => YELLOW,
     }
 }
 

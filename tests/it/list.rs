@@ -250,7 +250,9 @@ reader  active    in 9 days    never      ann    events:read        {}  {}
     assert_eq!(ran.err, "+2 hidden (revoked or expired), --all shows them\n");
     assert_eq!(world.run(&["list", "--quiet"]).ok().err, "");
     assert_eq!(world.run(&["list", "--all"]).ok().err, "");
-    for (width, columns) in [(40, "NAME    STATUS    EXPIRES"), (20, "NAME    STATUS"), (9, "NAME")] {
+    for (width, columns) in
+        [(40, "NAME    STATUS    EXPIRES      LAST USED"), (20, "NAME    STATUS"), (9, "NAME")]
+    {
         world.terminal.width = Some(width);
         let ran = world.run(&["list"]).ok();
         assert_eq!(ran.out.lines().next().unwrap().trim_end(), columns);

@@ -141,7 +141,7 @@ fn shell(home: &Path, program: &str) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(program);
     command.env_clear().current_dir(home).env("HOME", home).env("PATH", format!("{}:{path}", bin.display()));
-    command.env("TZ", "UTC").env("TERM", "xterm").env("NO_COLOR", "1");
+    command.env("TZ", "UTC").env("LANG", "C.UTF-8").env("TERM", "xterm").env("NO_COLOR", "1");
     command
 }
 

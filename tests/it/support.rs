@@ -14,7 +14,8 @@ use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokenctl::context::{
-    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Output, Question, Terminal, Zone,
+    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Output, Question, StartPager,
+    Terminal, Zone,
 };
 use zeroize::Zeroizing;
 
@@ -102,6 +103,8 @@ pub struct World {
     pub offered: Rc<RefCell<Vec<String>>>,
     pub env: HashMap<String, String>,
     pub terminal: Terminal,
+    /// What went through the pager, if there is one.
+    pub paged: Option<Rc<RefCell<Vec<u8>>>>,
     pub uid: u32,
     pub clipboards: Rc<RefCell<Clipboards>>,
 }
@@ -149,6 +152,7 @@ impl World {
             offered: Rc::default(),
             env: HashMap::new(),
             terminal: Terminal::default(),
+            paged: None,
             uid: rustix_uid(),
             clipboards: Rc::default(),
         }
@@ -185,7 +189,9 @@ impl World {
 
     /// Puts a person at the terminal, who will answer so.
     pub fn at_terminal(&mut self, answers: &[Answer]) {
-        self.terminal = Terminal { stdin: true, stdout: true, stderr: true, width: Some(100) };
+        self.terminal =
+            Terminal { stdin: true, stdout: true, stderr: true, width: Some(100), height: Some(24) };
+        self.env.entry("LANG".to_owned()).or_insert("C.UTF-8".to_owned());
         self.answers.borrow_mut().extend(answers.iter().cloned());
     }
 
@@ -227,6 +233,7 @@ impl World {
                 offered: Rc::clone(&self.offered),
                 env: self.env.clone(),
                 store: self.store(),
+                paged: self.paged.clone(),
                 uid: self.uid,
                 clipboards: Rc::clone(&self.clipboards),
             }),
@@ -408,6 +415,7 @@ struct Fake {
     offered: Rc<RefCell<Vec<String>>>,
     env: HashMap<String, String>,
     store: PathBuf,
+    paged: Option<Rc<RefCell<Vec<u8>>>>,
     uid: u32,
     clipboards: Rc<RefCell<Clipboards>>,
 }
@@ -494,6 +502,11 @@ impl Machine for Fake {
             0 => Ok(JobEnd::Done { unread: 0 }),
             code => Ok(JobEnd::Exit(code)),
         }
+    }
+
+    fn pager(&self) -> Option<StartPager> {
+        let paged = Rc::clone(self.paged.as_ref()?);
+        Some(Box::new(move || Ok(Box::new(Captured(paged)))))
     }
 
     fn clipboard(&self, way: CopyWay, stay: Duration, _: &str) -> io::Result<Box<dyn Clipboard>> {

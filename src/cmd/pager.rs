@@ -1,0 +1,68 @@
+//! What is longer than the screen goes through the user's pager.
+
+use std::io::{self, Write};
+
+use crate::context::{Output, StartPager};
+
+/// Holds text back until it is clear whether it fits the screen: then it goes there, else through the pager.
+pub struct Paged<'a> {
+    screen: &'a mut dyn Output,
+    /// Lines that fit.
+    rows: usize,
+    held: Vec<u8>,
+    to: To,
+}
+
+enum To {
+    Undecided(StartPager),
+    Screen,
+    Pager(Box<dyn Write>),
+}
+
+impl<'a> Paged<'a> {
+    /// Without a pager all goes straight to the screen.
+    pub fn new(screen: &'a mut dyn Output, rows: usize, start: Option<StartPager>) -> Self {
+        Self { screen, rows, held: Vec::new(), to: start.map_or(To::Screen, To::Undecided) }
+    }
+
+    /// Shows what is still held back, and waits until the user has left the pager.
+    pub fn finish(mut self) -> io::Result<()> {
+        if let To::Undecided(_) = self.to {
+            self.to = To::Screen;
+        }
+        self.flush()
+    }
+
+    fn decide(&mut self) {
+        self.to = match std::mem::replace(&mut self.to, To::Screen) {
+            To::Undecided(start) => start().map_or(To::Screen, To::Pager),
+            decided => decided,
+        };
+    }
+
+    fn is_long(&self) -> bool {
+        self.held.iter().filter(|byte| **byte == b'\n').nth(self.rows).is_some()
+    }
+}
+
+impl Write for Paged<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.held.extend_from_slice(bytes);
+        if self.is_long() {
+            self.decide();
+        }
+        self.flush()?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let to: &mut dyn Write = match &mut self.to {
+            To::Undecided(_) => return Ok(()),
+            To::Screen => &mut *self.screen,
+            To::Pager(pager) => pager,
+        };
+        let held = std::mem::take(&mut self.held);
+        to.write_all(&held)?;
+        to.flush()
+    }
+}

@@ -1,0 +1,74 @@
+//! The user's pager, as other programs start it: `PAGER`, else `less`; empty or `cat` means none.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use rustix::fs::Mode;
+
+use super::process::as_caller;
+use super::terminal::{Deaf, deaf};
+use crate::context::StartPager;
+
+/// What pagers read where the user says nothing: less is to leave when all fits, to show colours and to leave the text
+/// on the screen; lv is to show colours.
+const DEFAULTS: [(&str, &str); 2] = [("LESS", "FRX"), ("LV", "-c")];
+
+/// The pager that an environment asks for, with the umask that it is to have.
+pub fn of(env: impl Fn(&str) -> Option<OsString>, umask: Mode) -> Option<StartPager> {
+    let pager = env("PAGER").unwrap_or_else(|| "less".into());
+    let path = env("PATH").unwrap_or_default();
+    if pager.is_empty() || pager == "cat" || !can_start(pager.to_str()?, &path) {
+        return None;
+    }
+    let defaults: Vec<_> = DEFAULTS.into_iter().filter(|(key, _)| env(key).is_none()).collect();
+    Some(Box::new(move || {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(pager).envs(defaults).stdin(Stdio::piped());
+        // Ctrl-C is for the pager: we stay until it has given the terminal back.
+        let deaf = deaf();
+        let mut child = as_caller(umask, || command.spawn())?;
+        Ok(Box::new(Pager { input: child.stdin.take(), child, _deaf: deaf }))
+    }))
+}
+
+/// Whether the shell will find it. What is more than a command and its arguments is left to the shell.
+fn can_start(pager: &str, path: &OsStr) -> bool {
+    let program = pager.split_whitespace().next().unwrap_or_default();
+    if program.contains(|c: char| !(c.is_alphanumeric() || "._+/-".contains(c))) {
+        return true;
+    }
+    let runs = |path: &Path| {
+        std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        return runs(Path::new(program));
+    }
+    std::env::split_paths(path).any(|dir| runs(&dir.join(program)))
+}
+
+struct Pager {
+    input: Option<ChildStdin>,
+    child: Child,
+    _deaf: Deaf,
+}
+
+impl Write for Pager {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.input.as_mut().map_or(Err(io::ErrorKind::BrokenPipe.into()), |input| input.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Pager {
+    fn drop(&mut self) {
+        self.input = None;
+        // How it ends is no affair of the command.
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,213 @@
+//! Cells in aligned columns, on no line wider than the screen.
+//!
+//! Where the screen is too narrow for all columns, a list leaves out the last of them; in another table each row goes
+//! on below, indented. Where there is no screen, columns are as wide as their cells. One without any text is left out.
+
+use unicode_width::UnicodeWidthStr;
+
+use super::{Screen, fit};
+
+/// What becomes of a cell that is wider than its column, and how narrow that may become.
+#[derive(Debug, Clone, Copy)]
+pub enum Fill {
+    /// The column is as wide as its widest cell.
+    Whole,
+    /// It loses its end.
+    Cut(usize),
+    /// It loses its middle.
+    CutMiddle(usize),
+    /// It goes on in the next line.
+    Wrap(usize),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    pub heading: &'static str,
+    pub fill: Fill,
+    /// Blanks before the next column.
+    pub gap: usize,
+}
+
+impl Column {
+    pub const fn new(heading: &'static str, fill: Fill) -> Self {
+        Self { heading, fill, gap: 2 }
+    }
+}
+
+/// Text, and the code of its colour.
+#[derive(Debug, Clone, Default)]
+pub struct Cell {
+    pub text: String,
+    pub color: Option<&'static str>,
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Self {
+        Self { text: text.into(), color: None }
+    }
+}
+
+pub struct Table {
+    pub screen: Screen,
+    pub columns: Vec<Column>,
+    /// Blanks before each row.
+    pub indent: usize,
+    /// Whether the last columns may be left out.
+    pub drops: bool,
+    /// The widest cell so far of each column, its heading included where it has any text.
+    wants: Vec<usize>,
+}
+
+/// A column on a line: its place, and how wide it is.
+type Slot = (usize, usize);
+
+impl Table {
+    pub fn new(screen: Screen, columns: impl Into<Vec<Column>>) -> Self {
+        let columns = columns.into();
+        let wants = vec![0; columns.len()];
+        Self { screen, columns, indent: 0, drops: false, wants }
+    }
+
+    #[must_use]
+    pub fn indented(self, indent: usize) -> Self {
+        Self { indent, ..self }
+    }
+
+    /// These rows below a heading.
+    pub fn headed(&mut self, rows: Vec<Vec<Cell>>) -> String {
+        let rows = self.measured(rows);
+        let lines = self.lines();
+        let headings: Vec<Cell> = self.columns.iter().map(|column| column.heading.into()).collect();
+        let mut text = String::new();
+        for line in lines.iter().enumerate() {
+            let heading = self.line(line, &headings);
+            text.push_str(&format!("{}\n", self.screen.style.dim(heading.trim_end_matches('\n'))));
+        }
+        self.write(&rows, &lines, &mut text);
+        text
+    }
+
+    /// These rows. Columns only get wider from page to page.
+    pub fn rows(&mut self, rows: Vec<Vec<Cell>>) -> String {
+        let rows = self.measured(rows);
+        let mut text = String::new();
+        self.write(&rows, &self.lines(), &mut text);
+        text
+    }
+
+    fn write(&self, rows: &[Vec<Cell>], lines: &[Vec<Slot>], text: &mut String) {
+        for row in rows {
+            for line in lines.iter().enumerate() {
+                let line = self.line(line, row);
+                // What a row has nothing for takes no line of its own.
+                if !line.trim().is_empty() {
+                    text.push_str(&line);
+                }
+            }
+        }
+    }
+
+    fn measured(&mut self, mut rows: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
+        for cell in rows.iter_mut().flatten() {
+            self.screen.spell(&mut cell.text);
+        }
+        for (at, want) in self.wants.iter_mut().enumerate() {
+            let widest = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.text.width()).max();
+            if let Some(widest) = widest.filter(|widest| *widest > 0) {
+                *want = self.columns[at].heading.width().max(widest).max(*want);
+            }
+        }
+        rows
+    }
+
+    /// Which columns stand on which line of a row, and how wide they are.
+    fn lines(&self) -> Vec<Vec<Slot>> {
+        let mut lines: Vec<Vec<Slot>> = vec![Vec::new()];
+        for at in (0..self.columns.len()).filter(|at| self.wants[*at] > 0) {
+            let number = lines.len() - 1;
+            let gap = lines[number].last().map_or(0, |(last, _)| self.columns[*last].gap);
+            let room = self.spare(number, &lines[number]).saturating_sub(gap);
+            let least = self.least(at);
+            if least <= room || lines[number].is_empty() {
+                lines[number].push((at, least.min(room)));
+            } else if self.drops {
+                break;
+            } else {
+                lines.push(vec![(at, least.min(self.spare(number + 1, &[])))]);
+            }
+        }
+        for (number, line) in lines.iter_mut().enumerate() {
+            let mut spare = self.spare(number, line);
+            for (at, width) in line {
+                let more = self.wants[*at].saturating_sub(*width).min(spare);
+                *width += more;
+                spare -= more;
+            }
+        }
+        lines
+    }
+
+    /// The columns of the screen that a line of a row leaves.
+    fn spare(&self, number: usize, slots: &[Slot]) -> usize {
+        let gaps = slots.iter().rev().skip(1).map(|(at, _)| self.columns[*at].gap);
+        let used: usize = gaps.chain(slots.iter().map(|(_, width)| *width)).sum();
+        self.screen.width.unwrap_or(usize::MAX).saturating_sub(self.hang(number) + used)
+    }
+
+    /// How narrow a column may become.
+    fn least(&self, at: usize) -> usize {
+        let Column { heading, fill, .. } = self.columns[at];
+        match fill {
+            Fill::Whole => self.wants[at],
+            Fill::Cut(least) | Fill::CutMiddle(least) | Fill::Wrap(least) => {
+                self.wants[at].min(least.max(heading.width()))
+            }
+        }
+    }
+
+    /// The indentation of a line of a row.
+    fn hang(&self, line: usize) -> usize {
+        let hang = if line == 0 { self.indent } else { self.indent + 2 };
+        hang.min(self.screen.width.unwrap_or(usize::MAX).saturating_sub(1))
+    }
+
+    /// One line of a row, or as many as its longest cell takes.
+    fn line(&self, (number, slots): (usize, &Vec<Slot>), row: &[Cell]) -> String {
+        let style = self.screen.style;
+        let none = Cell::default();
+        let cells: Vec<(Vec<String>, &Cell, Slot)> = slots
+            .iter()
+            .map(|(at, width)| {
+                let cell = row.get(*at).unwrap_or(&none);
+                (self.fitted(&cell.text, *at, *width), cell, (*at, *width))
+            })
+            .collect();
+        let height = cells.iter().map(|(lines, ..)| lines.len()).max().unwrap_or(0);
+        let mut text = String::new();
+        for at in 0..height {
+            let mut blanks = self.hang(number);
+            for (lines, cell, (column, width)) in &cells {
+                let part = lines.get(at).map_or("", String::as_str);
+                if !part.is_empty() {
+                    text.push_str(&" ".repeat(blanks));
+                    text.push_str(&cell.color.map_or(part.to_owned(), |code| style.wrap(code, part)));
+                    blanks = 0;
+                }
+                blanks += width.saturating_sub(part.width()) + self.columns[*column].gap;
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn fitted(&self, text: &str, column: usize, width: usize) -> Vec<String> {
+        let mark = self.screen.mark();
+        match self.columns[column].fill {
+            _ if text.width() <= width => vec![text.to_owned()],
+            Fill::Cut(_) => vec![fit::cut(text, width, mark)],
+            Fill::CutMiddle(_) => vec![fit::cut_middle(text, width, mark)],
+            Fill::Whole if self.drops => vec![fit::cut(text, width, mark)],
+            Fill::Whole | Fill::Wrap(_) => fit::wrap(text, width),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Output that is longer than the screen goes through the user's pager.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::process::Command;
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::support::{DAY, Ran, World, have, program_path};
+
+/// A terminal of eight rows, and a pager.
+fn world() -> World {
+    let mut world = World::with_store();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        world.create(name, &["--ttl", "9d"]);
+    }
+    world.at_terminal(&[]);
+    world.terminal.height = Some(8);
+    world.paged = Some(Rc::new(RefCell::new(Vec::new())));
+    world
+}
+
+/// Runs a command. Returns what went to the screen, and what through the pager.
+#[track_caller]
+fn run(world: &World, args: &[&str]) -> (Ran, String) {
+    let ran = world.run(args).ok();
+    let paged = world.paged.as_ref().map(|paged| paged.take()).unwrap_or_default();
+    (ran, String::from_utf8(paged).expect("UTF-8"))
+}
+
+#[test]
+fn what_is_longer_than_the_screen_goes_through_the_pager() {
+    let world = world();
+    // Six rows and a heading leave one row for the prompt.
+    let (ran, paged) = run(&world, &["list"]);
+    assert_eq!((ran.out.lines().count(), &*paged), (7, ""));
+    world.create("g", &["--ttl", "20d"]);
+    let (ran, paged) = run(&world, &["list"]);
+    assert_eq!((&*ran.out, paged.lines().count()), ("", 8));
+    assert_eq!(paged, run(&world, &["list", "--no-pager"]).0.out);
+    for args in [&["show", "a"][..], &["audit"], &["settings"], &["list", "--sort", "expires"]] {
+        let (ran, paged) = run(&world, args);
+        assert!(ran.out.is_empty() && paged.lines().count() > 7, "{args:?}: {}", ran.out);
+        let (ran, nothing) = run(&world, &[&["--no-pager"], args].concat());
+        assert_eq!((&*nothing, ran.out), ("", paged), "{args:?}");
+    }
+    world.define(&["a", "b", "c", "d", "e", "f", "g", "h"]);
+    let (ran, paged) = run(&world, &["scopes", "list"]);
+    assert_eq!((&*ran.out, paged.lines().count()), ("", 9));
+    // What is said about it comes after it, on the screen.
+    world.wait(10 * DAY);
+    world.define(&["i"]);
+    let (ran, paged) = run(&world, &["audit"]);
+    assert_eq!((&*ran.err, paged.contains("scope.define")), ("", true));
+    let (ran, _) = run(&world, &["list"]);
+    assert_eq!(ran.err, "+6 hidden (revoked or expired), --all shows them\n");
+}
+
+#[test]
+fn formats_for_machines_and_secrets_and_what_is_no_terminal_never_do() {
+    let mut world = world();
+    world.terminal.height = Some(2);
+    for args in [
+        &["list", "--json"][..],
+        &["list", "--format", "jsonl"],
+        &["list", "--format", "tsv"],
+        &["list", "--format", "names"],
+        &["show", "a", "--json"],
+        &["audit", "--json"],
+        &["settings", "--json"],
+        &["create", "new"],
+        &["rotate", "new", "--now"],
+        &["disable", "--search", "new", "--yes"],
+        &["revoke", "new", "--yes"],
+        &["--help"],
+    ] {
+        let (_, paged) = run(&world, args);
+        assert_eq!(paged, "", "{args:?}");
+    }
+    assert_ne!(run(&world, &["list"]).1, "");
+    world.env.insert("TERM".to_owned(), "dumb".to_owned());
+    assert_eq!(run(&world, &["list"]).1, "");
+    world.env.clear();
+    for (stdin, stdout) in [(false, true), (true, false)] {
+        (world.terminal.stdin, world.terminal.stdout) = (stdin, stdout);
+        for args in [&["list", "--format", "table"][..], &["audit"], &["show", "a"]] {
+            let (ran, paged) = run(&world, args);
+            assert!(ran.out.lines().count() > 2 && paged.is_empty(), "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_screen_of_unknown_height_has_that_of_the_environment_or_24() {
+    let mut world = world();
+    world.terminal.height = None;
+    assert_eq!(run(&world, &["list"]).1, "");
+    world.env.insert("LINES".to_owned(), "7".to_owned());
+    assert_ne!(run(&world, &["list"]).1, "");
+    for i in 0..16 {
+        world.create(&format!("more{i}"), &[]);
+    }
+    world.env.insert("LINES".to_owned(), "0".to_owned());
+    assert_eq!(run(&world, &["list"]).0.out.lines().count(), 23);
+    world.create("one", &[]);
+    assert_eq!(run(&world, &["list"]).1.lines().count(), 24);
+}
+
+/// A terminal with a shell in it.
+struct Tmux {
+    dir: TempDir,
+}
+
+impl Tmux {
+    /// Of 60 columns and 12 rows, for a store; `None` without tmux.
+    fn new(world: &World, env: &[(&str, &str)]) -> Option<Self> {
+        if !have("tmux") || !have("less") {
+            return None;
+        }
+        let tmux = Self { dir: tempfile::tempdir().expect("a directory") };
+        let programs = program_path().parent().expect("a directory");
+        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+        let mut shell = Command::new("tmux");
+        shell.env_clear().env("LANG", "C.UTF-8").env("PATH", path).env("TOKENCTL_STORE", world.store());
+        shell.env("HOME", tmux.dir.path()).envs(env.iter().copied());
+        shell.args(["-u", "-f", "/dev/null", "-S"]).arg(tmux.socket());
+        shell.args(["new-session", "-d", "-x", "60", "-y", "12", "-c"]).arg(tmux.dir.path());
+        let done = shell.arg("sh").status();
+        assert!(done.expect("tmux runs").success());
+        Some(tmux)
+    }
+
+    fn socket(&self) -> std::path::PathBuf {
+        self.dir.path().join("socket")
+    }
+
+    fn tell(&self, args: &[&str]) -> String {
+        let done = Command::new("tmux").arg("-S").arg(self.socket()).args(args).output().expect("tmux runs");
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    }
+
+    fn press(&self, keys: &[&str]) {
+        self.tell(&[&["send-keys"], keys].concat());
+    }
+
+    /// Types a command on a clear screen, and after it one that tells its exit code.
+    fn run(&self, command: &str) {
+        self.press(&["-R"]);
+        self.press(&[&format!("clear; {command}; echo exit=$?"), "Enter"]);
+    }
+
+    /// Waits until a line starts so. Returns the lines of the screen.
+    #[track_caller]
+    fn see(&self, text: &str) -> Vec<String> {
+        let start = Instant::now();
+        loop {
+            let screen = self.tell(&["capture-pane", "-p"]);
+            if screen.lines().any(|line| line.starts_with(text)) {
+                return screen.trim_end().lines().map(str::to_owned).collect();
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "no {text:?} on\n{screen}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Tmux {
+    fn drop(&mut self) {
+        self.tell(&["kill-server"]);
+    }
+}
+
+/// A store of the real program with so many tokens.
+fn crowd(count: usize) -> World {
+    let world = World::of_processes();
+    world.mint("demo");
+    world.multiply("demo", count);
+    world
+}
+
+#[test]
+fn less_shows_the_first_screen_and_gives_the_terminal_back() {
+    let world = crowd(5_000);
+    let Some(tmux) = Tmux::new(&world, &[]) else { return };
+    tmux.run("stty -g >before; tokenctl list && stty -g | cmp - before");
+    let screen = tmux.see(":");
+    assert!(
+        screen[0].starts_with("NAME ") && screen[10].starts_with("demo-00000009  active "),
+        "{screen:#?}"
+    );
+    // Ctrl-C belongs to less, and who has a list open holds up nobody.
+    tmux.press(&["C-c"]);
+    world.mint("another");
+    tmux.press(&["Space"]);
+    tmux.see("demo-00000020");
+    world.real(&["revoke", "another", "--yes"], b"").ok();
+    tmux.press(&["q"]);
+    let screen = tmux.see("exit=");
+    assert!(screen.contains(&"exit=0".to_owned()), "{screen:#?}");
+}
+
+#[test]
+fn a_pager_gets_the_whole_list_and_what_it_reads_from_its_environment() {
+    let world = crowd(2_500);
+    let pager = world.dir.path().join("pager");
+    let script =
+        "#!/bin/sh\nhere=$(dirname \"$0\")\necho \"$LESS $LV\" >\"$here/env\"\nwc -l >\"$here/count\"\n";
+    std::fs::write(&pager, script).expect("a file");
+    let run = |path: &Path| Command::new("chmod").arg("+x").arg(path).status().expect("chmod runs");
+    assert!(run(&pager).success());
+    let read = |name: &str| std::fs::read_to_string(world.dir.path().join(name)).expect("a file");
+    for (env, expected) in [(&[][..], "FRX -c\n"), (&[("LESS", "S"), ("LV", "")], "S \n")] {
+        let env = [env, &[("PAGER", pager.to_str().expect("UTF-8"))]].concat();
+        let Some(tmux) = Tmux::new(&world, &env) else { return };
+        tmux.run("tokenctl list");
+        assert_eq!(tmux.see("exit=")[0], "exit=0", "nothing but the pager shows it");
+        assert_eq!((&*read("env"), read("count").trim()), (expected, "2502"));
+        std::fs::remove_file(world.dir.path().join("count")).expect("a file");
+        tmux.run("tokenctl list --limit 3");
+        let screen = tmux.see("exit=0");
+        assert!(screen[0].starts_with("NAME ") && !world.dir.path().join("count").exists(), "{screen:#?}");
+    }
+}
+
+#[test]
+fn a_pager_that_is_left_early_or_fails_is_no_failure() {
+    let world = crowd(20_000);
+    for pager in ["head -n 2", "head -n 2; exit 9"] {
+        let Some(tmux) = Tmux::new(&world, &[("PAGER", pager)]) else { return };
+        tmux.run("tokenctl list");
+        let screen = tmux.see("exit=");
+        assert!(screen[0].starts_with("NAME ") && screen[1].starts_with("demo "), "{screen:#?}");
+        assert!(screen.contains(&"exit=0".to_owned()), "{screen:#?}");
+    }
+}
+
+#[test]
+fn the_terminal_is_the_pagers_until_it_ends() {
+    let world = crowd(30);
+    let Some(tmux) = Tmux::new(&world, &[("PAGER", "cat >seen; sleep 1; touch left")]) else { return };
+    tmux.run("tokenctl list && test -e left");
+    assert_eq!(tmux.see("exit=")[0], "exit=0");
+}
+
+#[test]
+fn where_no_pager_is_wanted_or_can_be_started_the_terminal_gets_it() {
+    let world = crowd(30);
+    for pager in ["", "cat", "no-such-pager -x", "/nowhere/pager", "/etc/passwd"] {
+        let Some(tmux) = Tmux::new(&world, &[("PAGER", pager)]) else { return };
+        tmux.run("tokenctl list");
+        let screen = tmux.see("exit=0");
+        let last = &screen[screen.len() - 3];
+        assert!(last.starts_with("demo-00000030"), "{pager}: {screen:#?}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::completions::Takes;
 use super::select::Reference;
 use super::{App, Outcome};
 use crate::domain::event::{Anchor, Event, Subject};
@@ -17,7 +18,7 @@ pub struct Audit {
     #[command(subcommand)]
     verb: Option<Verb>,
     /// Show only what happened to this token
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = Takes::Token)]
     token: Option<Reference>,
 }
 

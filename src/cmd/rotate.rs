@@ -46,7 +46,7 @@ pub struct Rotate {
     #[command(flatten)]
     sink: SinkArgs,
     /// Put each secret into a file of its token's name in this directory
-    #[arg(long, value_name = "DIR", help_heading = "Where the secret goes", group = "sink")]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath, help_heading = "Where the secret goes", group = "sink")]
     out_dir: Option<PathBuf>,
     #[command(flatten)]
     change: ChangeArgs,

@@ -13,6 +13,7 @@
 mod adopt;
 mod arguments;
 mod audit;
+mod completions;
 mod concurrent;
 mod crash;
 mod create;

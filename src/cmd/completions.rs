@@ -69,12 +69,13 @@ impl Shell {
         let help = candidate.get_help().map(|help| help.to_string()).unwrap_or_default();
         let help = help.lines().next().unwrap_or_default();
         match self {
-            Self::Bash | Self::Elvish => format!("{value}\n"),
             Self::Zsh => {
-                let value = value.replace('\\', "\\\\").replace(':', "\\:");
-                format!("{value}:{}\n", help.replace('\\', "\\\\"))
+                let escaped = |text: &str| text.replace('\\', "\\\\");
+                let value = escaped(&value).replace(':', "\\:");
+                if help.is_empty() { format!("{value}\n") } else { format!("{value}:{}\n", escaped(help)) }
             }
-            Self::Fish | Self::Powershell => format!("{value}\t{help}\n"),
+            Self::Fish | Self::Powershell if !help.is_empty() => format!("{value}\t{help}\n"),
+            _ => format!("{value}\n"),
         }
     }
 }

@@ -49,8 +49,15 @@ fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String>
     if last.is_empty() && !found.iter().all(is_flag) {
         found.retain(|it| !is_flag(it));
     }
-    let fits = |it: &&CompletionCandidate| it.get_value().to_str().is_some_and(|value| shell.admits(value));
+    let fits = |it: &&CompletionCandidate| {
+        it.get_value().to_str().is_some_and(|value| shell.admits(value) && !repeats(value))
+    };
     Some(found.iter().filter(fits).take(MOST).map(|it| shell.line(it)).collect())
+}
+
+/// Whether the last of a list joined by commas stands in it already.
+fn repeats(value: &str) -> bool {
+    value.rsplit_once(',').is_some_and(|(list, last)| list.split([',', '=']).any(|item| item == last))
 }
 
 /// Gives each argument that says what it takes a completer that knows where to get it.
@@ -61,8 +68,9 @@ fn bind(command: Command, shell: Shell, source: &Arc<Source>) -> Command {
             // Behind an option without its value, an argument that allows a dash makes the engine panic.
             let arg = arg.allow_hyphen_values(false);
             match (arg.get::<Takes>().copied(), arg.get_value_hint()) {
-                (Some(values), _) => from_source(arg, values, &verb, source),
+                (Some(takes), _) => from_source(arg, takes, &verb, source),
                 (None, ValueHint::AnyPath) if shell.completes_paths() => instruction(arg, ":files"),
+                (None, ValueHint::AnyPath) => arg.value_hint(ValueHint::FilePath),
                 (None, ValueHint::DirPath) if shell.completes_paths() => instruction(arg, ":dirs"),
                 (None, _) => arg,
             }
@@ -70,11 +78,11 @@ fn bind(command: Command, shell: Shell, source: &Arc<Source>) -> Command {
         .mut_subcommands(|sub| bind(sub, shell, source))
 }
 
-fn from_source(arg: Arg, values: Takes, verb: &Arc<str>, source: &Arc<Source>) -> Arg {
+fn from_source(arg: Arg, takes: Takes, verb: &Arc<str>, source: &Arc<Source>) -> Arg {
     // One of them is taken apart by its type, and so the engine knows nothing of the commas.
-    let arg = if values == Takes::OpenScope { arg.value_delimiter(',') } else { arg };
+    let arg = if takes == Takes::OpenScope { arg.value_delimiter(',') } else { arg };
     let (source, verb) = (Arc::clone(source), Arc::clone(verb));
-    arg.add(ArgValueCompleter::new(move |start: &OsStr| source.candidates(values, &verb, start)))
+    arg.add(ArgValueCompleter::new(move |start: &OsStr| source.candidates(takes, &verb, start)))
 }
 
 /// A word for the script, which has the shell itself complete what it names.

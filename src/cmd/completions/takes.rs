@@ -61,18 +61,18 @@ impl Source {
         Self { location, now, used }
     }
 
-    pub fn candidates(&self, values: Takes, verb: &str, start: &OsStr) -> Candidates {
+    pub fn candidates(&self, takes: Takes, verb: &str, start: &OsStr) -> Candidates {
         let Some(start) = start.to_str() else { return Vec::new() };
         let fixed = |words: &[&'static str]| {
             words.iter().filter(|word| word.starts_with(start)).map(CompletionCandidate::new).collect()
         };
-        match values {
+        match takes {
             Takes::Status => fixed(&Status::ALL.map(Status::word)),
             Takes::Column => fixed(&COLUMNS.map(|column| column.word)),
             Takes::Format => fixed(&FORMATS.map(|(word, _)| word)),
             Takes::Setting => fixed(&Key::ALL.map(Key::word)),
             Takes::Token | Takes::Scope | Takes::OpenScope | Takes::Owner | Takes::Label => {
-                let mut found = self.stored(values, verb, start).unwrap_or_default();
+                let mut found = self.stored(takes, verb, start).unwrap_or_default();
                 found.retain(|it| it.get_value().to_str().is_some_and(|word| self.is_offered(word)));
                 found
             }
@@ -87,10 +87,10 @@ impl Source {
             && self.used.iter().all(|it| it != word)
     }
 
-    fn stored(&self, values: Takes, verb: &str, start: &str) -> Option<Candidates> {
+    fn stored(&self, takes: Takes, verb: &str, start: &str) -> Option<Candidates> {
         let now = self.now?;
         let store = Store::open_to_glance(self.location.as_ref()?).ok()?;
-        let found = store.read(|view| match (values, verb) {
+        let found = store.read(|view| match (takes, verb) {
             (Takes::Token, "enable") => tokens(view, start, Some(true), now),
             (Takes::Token, "disable") => tokens(view, start, Some(false), now),
             (Takes::Token, _) => tokens(view, start, None, now),

@@ -31,7 +31,7 @@ mod widen;
 use std::ffi::OsString;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::error::Error;
 use crate::ui::Color;
@@ -69,7 +69,8 @@ pub struct Cli {
 #[derive(Args, Default)]
 pub struct Global {
     /// Use the store in this directory [env: TOKENCTL_STORE] [default: tokenctl in the XDG data directory]
-    #[arg(long, value_name = "DIR", global = true, help_heading = "Global options", value_parser = clap::builder::OsStringValueParser::new(), value_hint = clap::ValueHint::DirPath)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = "Global options", value_parser = clap::builder::OsStringValueParser::new())]
+    #[arg(value_hint = ValueHint::DirPath)]
     store: Option<OsString>,
     /// Answer in JSON, errors too
     #[arg(long, global = true, help_heading = "Global options")]

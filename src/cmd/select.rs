@@ -45,7 +45,8 @@ pub struct FilterArgs {
     #[arg(long = "status", value_name = "STATUS", help_heading = "Filters", add = Takes::Status)]
     statuses: Vec<Status>,
     /// Only those that hold these scopes, directly or through others
-    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = "Filters", add = Takes::Scope)]
+    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = "Filters")]
+    #[arg(add = Takes::Scope)]
     scopes: Vec<Scope>,
     /// Only those of this owner; any of several
     #[arg(long = "owner", value_name = "WHO", help_heading = "Filters", add = Takes::Owner)]

@@ -45,6 +45,7 @@ pub use schema::version;
 pub use sharing::Sharing;
 pub use tokens::{Parts, Presented};
 use usage::Usage;
+pub use words::MOST;
 
 use crate::domain::digest::{self, Digest};
 use crate::domain::event::{Action, Anchor, Author, Event, GENESIS, Subject};

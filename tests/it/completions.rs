@@ -363,6 +363,7 @@ proptest! {
         shell in prop::sample::select(SCRIPTS.map(|(shell, _)| shell).to_vec()),
     ) {
         let mut world = World::new();
+        ask(&mut world, shell, &["settings", "prefix", "--store", "--foo", ""]);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         ask(&mut world, shell, &words);
     }

@@ -11,9 +11,10 @@ use clap::{Arg, Command, CommandFactory, ValueEnum};
 use clap_complete::engine::{self, ArgValueCompleter, CompletionCandidate};
 
 use super::Shell;
-use super::takes::{MOST, Source, Takes};
+use super::takes::{Source, Takes};
 use crate::cmd::{Cli, exposes_secret};
 use crate::context::Context;
+use crate::store::MOST;
 
 /// Names the shell that asks.
 const VARIABLE: &str = "TOKENCTL_COMPLETE";
@@ -37,7 +38,7 @@ fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String>
     if exposes_secret(words) {
         return None;
     }
-    let (last, before) = words.split_last()?;
+    let (_, before) = words.split_last()?;
     let source = Arc::new(Source::new(before, ctx));
     let mut command = Cli::command();
     command.build();
@@ -46,13 +47,13 @@ fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String>
     let mut found = engine::complete(&mut command, words.to_vec(), before.len(), here).ok()?;
     // Flags are for who types a dash, or where nothing else can stand.
     let is_flag = |it: &CompletionCandidate| it.get_value().as_encoded_bytes().starts_with(b"-");
-    if last.is_empty() && !found.iter().all(is_flag) {
+    if !found.iter().all(is_flag) {
         found.retain(|it| !is_flag(it));
     }
     let fits = |it: &&CompletionCandidate| {
         it.get_value().to_str().is_some_and(|value| shell.admits(value) && !repeats(value))
     };
-    Some(found.iter().filter(fits).take(MOST).map(|it| shell.line(it)).collect())
+    Some(found.iter().filter(fits).take(MOST.into()).map(|it| shell.line(it)).collect())
 }
 
 /// Whether the last of a list joined by commas stands in it already.

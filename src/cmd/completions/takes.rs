@@ -17,9 +17,6 @@ use crate::store::{Location, Store, StoreError, View};
 use crate::ui::column::COLUMNS;
 use crate::ui::list::FORMATS;
 
-/// No more are offered.
-pub const MOST: usize = 200;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Takes {
     Token,
@@ -97,7 +94,7 @@ impl Source {
             (Takes::OpenScope, "remove") => self.held_scopes(view, start, now),
             (Takes::OpenScope, _) => scopes(view, start, |entry| entry.retired_at.is_none()),
             (Takes::Scope, _) => scopes(view, start, |_| true),
-            (Takes::Owner, _) => view.owners(start, MOST).map(plain),
+            (Takes::Owner, _) => view.owners(start).map(plain),
             _ => labels(view, start),
         });
         found.ok()
@@ -139,7 +136,7 @@ fn tokens(
     disabled: Option<bool>,
     now: Timestamp,
 ) -> Result<Candidates, StoreError> {
-    let rows = view.rows_by_start(start, disabled, MOST)?;
+    let rows = view.rows_by_start(start, disabled)?;
     let mut tokens = view.tokens(&rows, now)?;
     tokens.retain(|token| token.is_visible(now));
     Ok(tokens.iter().map(|token| with_help(&token.name, Some(&state(token, now)))).collect())
@@ -158,15 +155,15 @@ fn state(token: &Token, now: Timestamp) -> String {
 fn scopes(view: &View<'_>, start: &str, wanted: impl Fn(&Entry) -> bool) -> Result<Candidates, StoreError> {
     let catalogue = view.catalogue()?;
     let found = catalogue.iter().filter(|entry| entry.name.as_str().starts_with(start) && wanted(entry));
-    Ok(found.take(MOST).map(|entry| with_help(entry.name.as_str(), entry.description.as_deref())).collect())
+    Ok(found.map(|entry| with_help(entry.name.as_str(), entry.description.as_deref())).collect())
 }
 
 /// First the key and `=`, then the values of that key.
 fn labels(view: &View<'_>, start: &str) -> Result<Candidates, StoreError> {
     let words = match start.split_once('=') {
-        None => view.label_keys(start, MOST)?.into_iter().map(|key| format!("{key}=")).collect(),
+        None => view.label_keys(start)?.into_iter().map(|key| format!("{key}=")).collect(),
         Some((key, start)) => {
-            view.label_values(key, start, MOST)?.into_iter().map(|value| format!("{key}={value}")).collect()
+            view.label_values(key, start)?.into_iter().map(|value| format!("{key}={value}")).collect()
         }
     };
     Ok(plain(words))

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::support::{World, have, program_path};
 
 /// Long, since many tests may run beside this one.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A shell in tmux, in a home of its own. Its prompt is `> `.
 struct Shell {

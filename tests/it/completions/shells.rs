@@ -1,7 +1,7 @@
 //! Real shells in a terminal of their own, in which TAB is pressed. They get the script as the README says.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -217,13 +217,4 @@ fn elvish_completes() {
         }
     }
     shell.shows("tokenctl list --owner A", 1, &["COMPLETING argument", "'Ann Smith'"]);
-}
-
-/// The way to a script that `completions` prints leads through the program alone.
-#[test]
-fn the_scripts_name_no_path() {
-    for (_, file) in super::SCRIPTS {
-        let text = super::script(file);
-        assert!(!text.contains(&PathBuf::from(env!("CARGO_MANIFEST_DIR")).display().to_string()), "{file}");
-    }
 }

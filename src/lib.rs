@@ -28,6 +28,9 @@ use crate::error::Error;
 
 /// The program: parses, runs the verb, reports. Returns the exit code.
 pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
+    if let Some(shell) = cmd::asking_shell(&args, ctx) {
+        return cmd::complete(&shell, &args[2..], ctx);
+    }
     let look = cmd::Look::guess(&args, ctx);
     if cmd::exposes_secret(&args) {
         return cmd::report(&Error::SecretAsArgument, look, ctx);

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 
+use super::completions::Takes;
 use super::select::Reference;
 use super::{App, Outcome};
 use crate::domain::event::{Anchor, Event, Subject};
@@ -20,7 +21,7 @@ pub struct Audit {
     #[command(subcommand)]
     verb: Option<Verb>,
     /// Show only what happened to this token
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = Takes::Token)]
     token: Option<Reference>,
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 
 use super::App;
+use super::completions::Takes;
 use super::lifetime::{LifetimeArgs, NotBefore, admitted_end};
 use super::select::scope_rows;
 use super::wizard;
@@ -29,16 +30,16 @@ pub struct TokenArgs {
     #[arg(short, long, value_name = "TEXT")]
     pub description: Option<Line>,
     /// Name who answers for it
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", add = Takes::Owner)]
     pub owner: Option<Line>,
     /// Mark it in lists with one glyph of at most two columns
     #[arg(long, value_name = "GLYPH")]
     pub icon: Option<Icon>,
     /// Attach a label, which `verify --label` can require
-    #[arg(short, long = "label", value_name = "KEY=VALUE")]
+    #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     labels: Vec<SetLabel>,
     /// Grant these scopes
-    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',')]
+    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', add = Takes::OpenScope)]
     pub scopes: Vec<Scope>,
     /// Grant all scopes that exist now
     #[arg(long, conflicts_with = "scopes")]

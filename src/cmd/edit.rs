@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::change::ChangeArgs;
+use super::completions::Takes;
 use super::describe::demanded;
 use super::lifetime::{Clearable, LifetimeArgs, NotBefore, admitted_end};
 use super::many::{answer, change_all};
@@ -22,19 +23,19 @@ use crate::error::Error;
 #[derive(Args, Clone)]
 pub struct Edit {
     /// The tokens, by name or id
-    #[arg(value_name = "NAME", required = true)]
+    #[arg(value_name = "NAME", required = true, add = Takes::Token)]
     pub names: Vec<Reference>,
     /// Say what they are for; empty clears it
     #[arg(short, long, value_name = "TEXT")]
     pub description: Option<Line>,
     /// Name who answers for them; empty clears it
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", add = Takes::Owner)]
     pub owner: Option<Line>,
     /// Mark them in lists with one glyph; empty clears it
     #[arg(long, value_name = "GLYPH")]
     pub icon: Option<Icon>,
     /// Set a label, or remove it with `KEY=`
-    #[arg(short, long = "label", value_name = "KEY=VALUE")]
+    #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     pub labels: Vec<Label>,
     #[command(flatten)]
     pub lifetime: LifetimeArgs,

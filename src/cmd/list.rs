@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::completions::Takes;
 use super::select::{FilterArgs, filtered, known_scopes};
 use super::verify::future;
 use super::{App, Outcome};
@@ -49,13 +50,13 @@ pub struct List {
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Show these columns
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', add = Takes::Column)]
     columns: Option<Vec<Chosen>>,
     /// Show what will be at this instant, if nothing is changed until then
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,
     /// Write table, tsv, csv, json, jsonl or names [default: table on a terminal, else tsv]
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", add = Takes::Format)]
     format: Option<Format>,
 }
 

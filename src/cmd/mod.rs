@@ -4,6 +4,7 @@ mod adopt;
 mod app;
 mod audit;
 mod change;
+mod completions;
 mod create;
 mod describe;
 mod disable;
@@ -32,12 +33,13 @@ mod wizard;
 use std::ffi::OsString;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::error::Error;
 use crate::ui::Color;
 pub use app::App;
 use app::{asking, keep_answer};
+pub use completions::{asking_shell, complete};
 pub use report::{Look, exposes_secret, report, usage};
 
 const STYLES: Styles = Styles::styled()
@@ -66,10 +68,11 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-#[derive(Args)]
+#[derive(Args, Default)]
 pub struct Global {
     /// Use the store in this directory [env: TOKENCTL_STORE] [default: tokenctl in the XDG data directory]
     #[arg(long, value_name = "DIR", global = true, help_heading = "Global options", value_parser = clap::builder::OsStringValueParser::new())]
+    #[arg(value_hint = ValueHint::DirPath)]
     store: Option<OsString>,
     /// Answer in JSON, errors too
     #[arg(long, global = true, help_heading = "Global options")]
@@ -135,6 +138,8 @@ pub enum Verb {
     Doctor(doctor::Doctor),
     /// Show the settings of the store, or change one
     Settings(settings::Settings),
+    /// Print the script that makes a shell complete commands, names and scopes
+    Completions(completions::Completions),
 }
 
 impl Verb {
@@ -156,6 +161,7 @@ impl Verb {
             Self::Audit(it) => it.run(app),
             Self::Doctor(it) => it.run(app),
             Self::Settings(it) => it.run(app),
+            Self::Completions(it) => it.run(app),
         }
     }
 }

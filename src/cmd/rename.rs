@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::change::ChangeArgs;
+use super::completions::Takes;
 use super::select::Reference;
 use super::{App, Outcome, present};
 use crate::deliver::{self, Fate};
@@ -13,7 +14,7 @@ use crate::error::Error;
 #[derive(Args)]
 pub struct Rename {
     /// The token, by name or id
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = Takes::Token)]
     name: Reference,
     /// Its new name
     #[arg(value_name = "NEW")]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::change::ChangeArgs;
 use super::describe::{Halt, end_in_words};
@@ -47,6 +47,7 @@ pub struct Rotate {
     sink: SinkArgs,
     /// Put each secret into a file of its token's name in this directory
     #[arg(long, value_name = "DIR", help_heading = "Where the secret goes", group = "sink")]
+    #[arg(value_hint = ValueHint::DirPath)]
     out_dir: Option<PathBuf>,
     #[command(flatten)]
     change: ChangeArgs,

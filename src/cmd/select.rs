@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::completions::Takes;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
 use crate::domain::scope::{Catalogue, Scope};
@@ -42,16 +43,17 @@ impl Reference {
 #[derive(Args)]
 pub struct FilterArgs {
     /// Only those of this status; any of several
-    #[arg(long = "status", value_name = "STATUS", help_heading = "Filters")]
+    #[arg(long = "status", value_name = "STATUS", help_heading = "Filters", add = Takes::Status)]
     statuses: Vec<Status>,
     /// Only those that hold these scopes, directly or through others
     #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = "Filters")]
+    #[arg(add = Takes::Scope)]
     scopes: Vec<Scope>,
     /// Only those of this owner; any of several
-    #[arg(long = "owner", value_name = "WHO", help_heading = "Filters")]
+    #[arg(long = "owner", value_name = "WHO", help_heading = "Filters", add = Takes::Owner)]
     owners: Vec<Filled>,
     /// Only those that carry this label; all of several
-    #[arg(short, long = "label", value_name = "KEY=VALUE", help_heading = "Filters")]
+    #[arg(short, long = "label", value_name = "KEY=VALUE", help_heading = "Filters", add = Takes::Label)]
     labels: Vec<SetLabel>,
     /// Only those that end within this time
     #[arg(long, value_name = "DURATION", help_heading = "Filters")]
@@ -87,7 +89,7 @@ impl FilterArgs {
 #[derive(Args)]
 pub struct TargetArgs {
     /// The tokens, by name or id
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = Takes::Token)]
     names: Vec<Reference>,
     #[command(flatten)]
     filter: FilterArgs,

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::change::ChangeArgs;
+use super::completions::Takes;
 use super::{App, Outcome};
 use crate::domain::settings::{Key, Settings as Values};
 use crate::domain::text::shown;
@@ -15,7 +16,7 @@ use crate::ui::{Screen, escape};
 #[derive(Args)]
 pub struct Settings {
     /// prefix, default-ttl, max-ttl, grace, url, header, require-owner or require-description
-    #[arg(value_name = "KEY")]
+    #[arg(value_name = "KEY", add = Takes::Setting)]
     key: Option<Key>,
     /// Its new value; an empty one returns to the default
     #[arg(value_name = "VALUE", requires = "key", allow_hyphen_values = true)]

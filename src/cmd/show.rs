@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::completions::Takes;
 use super::select::Reference;
 use super::{App, Outcome};
 use crate::domain::filter::Times;
@@ -15,7 +16,7 @@ const EVENTS: i64 = 10;
 #[derive(Args)]
 pub struct Show {
     /// The token, by name or id
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = Takes::Token)]
     name: Reference,
 }
 

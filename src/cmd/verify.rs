@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zeroize::Zeroizing;
 
+use super::completions::Takes;
 use super::{App, Outcome, asking, keep_answer};
 use crate::domain::Invalid;
 use crate::domain::scope::{Catalogue, Scope};
@@ -27,10 +28,10 @@ pub struct Verify {
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// Require these scopes
-    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',')]
+    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', add = Takes::Scope)]
     scopes: Vec<Scope>,
     /// Require this label
-    #[arg(short, long = "label", value_name = "KEY=VALUE")]
+    #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     labels: Vec<SetLabel>,
     /// Answer for this instant to come
     #[arg(long, value_name = "WHEN")]

@@ -25,6 +25,7 @@ mod sharing;
 mod sql;
 mod tokens;
 mod usage;
+mod words;
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -44,6 +45,7 @@ pub use schema::version;
 pub use sharing::Sharing;
 pub use tokens::{Parts, Presented};
 use usage::Usage;
+pub use words::MOST;
 
 use crate::domain::digest::{self, Digest};
 use crate::domain::event::{Action, Anchor, Author, Event, GENESIS, Subject};
@@ -94,14 +96,18 @@ impl Store {
         Err(StoreError::Locked(lock::holders(&found.database)))
     }
 
+    /// To look while somebody is typing: a store that is not ready at once is an error.
+    pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
+        let found = checked(location)?;
+        open::header(&found.database)?;
+        Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))
+    }
+
     /// To change.
     pub fn open_to_write(location: &Location, clock: &dyn Clock) -> Result<Self, StoreError> {
         let found = checked(location)?;
         open::header(&found.database)?;
-        let store = Self::connect(&found, Access::Write).map_err(|err| match err {
-            Opening::Failed(err) => err,
-            Opening::HotJournal => StoreError::Locked(lock::holders(&found.database)),
-        })?;
+        let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
         // The files of use may be lost; the next write brings them back, if it can.
         let _ = Sharing::of(&found.database).and_then(|sharing| {
             let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
@@ -206,6 +212,16 @@ impl Store {
 enum Opening {
     HotJournal,
     Failed(StoreError),
+}
+
+impl Opening {
+    /// For who does not try once more.
+    fn at_once(self, found: &Found) -> StoreError {
+        match self {
+            Self::HotJournal => StoreError::Locked(lock::holders(&found.database)),
+            Self::Failed(err) => err,
+        }
+    }
 }
 
 /// The files, if nobody else could have touched them.

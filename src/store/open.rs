@@ -16,6 +16,8 @@ use super::{lock, schema};
 pub const DATABASE: &str = "tokens.db";
 /// Readers and writers wait this long for each other: with 1 s, 30 to 64 of 1,000 concurrent creates failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Who is typing does not wait.
+const GLANCE: Duration = Duration::from_millis(50);
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
@@ -171,18 +173,21 @@ pub fn header(path: &Path) -> Result<i64, StoreError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
+    /// To read soon or not at all.
+    Glance,
     Write,
 }
 
 /// A connection that runs nothing the file brings along.
 pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
-    let mode = match access {
-        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    let (mode, patience) = match access {
+        Access::Read => (OpenFlags::SQLITE_OPEN_READ_ONLY, PATIENCE),
+        Access::Glance => (OpenFlags::SQLITE_OPEN_READ_ONLY, GLANCE),
+        Access::Write => (OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE),
     };
     let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut conn = Connection::open_with_flags(path, flags)?;
-    lock::wait(&mut conn, PATIENCE)?;
+    lock::wait(&mut conn, patience)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     for off in [
         DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA,

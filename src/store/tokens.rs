@@ -6,6 +6,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::usage::{scope_tag, secret_tag};
+use super::words::MOST;
 use super::{PAGE, StoreError, View, Write, ascending};
 use crate::domain::event::Action;
 use crate::domain::lifetime::Lifetime;
@@ -142,6 +143,13 @@ impl View<'_> {
         };
         let start = if reverse { None } else { Some("") };
         self.rows(sql, params![after.or(start), page()])
+    }
+
+    /// The rows of the first unrevoked tokens, in order of name, whose names begin so; `disabled` chooses among them.
+    pub fn rows_by_start(&self, start: &str, disabled: Option<bool>) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT row FROM token WHERE revoked_at IS NULL AND name >= ?1 AND name < ?1 || '~'
+             AND (?2 IS NULL OR (disabled_at IS NOT NULL) = ?2) ORDER BY name LIMIT ?3";
+        self.rows(sql, params![start, disabled, MOST])
     }
 
     fn rows(&self, sql: &str, args: &[&dyn ToSql]) -> Result<Vec<i64>, StoreError> {

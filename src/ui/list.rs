@@ -22,7 +22,7 @@ pub enum Format {
     Names,
 }
 
-const FORMATS: [(&str, Format); 6] = [
+pub const FORMATS: [(&str, Format); 6] = [
     ("table", Format::Table),
     ("tsv", Format::Tsv),
     ("csv", Format::Csv),

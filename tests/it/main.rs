@@ -14,6 +14,7 @@ mod adopt;
 mod arguments;
 mod audit;
 mod clipboard;
+mod completions;
 mod concurrent;
 mod crash;
 mod create;

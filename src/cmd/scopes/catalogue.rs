@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use clap::Args;
 
 use crate::cmd::change::ChangeArgs;
+use crate::cmd::completions::Takes;
 use crate::cmd::select::{scope_rows, unknown_scope};
 use crate::cmd::widen::{self, WidenArgs};
 use crate::cmd::{App, Outcome};
@@ -26,7 +27,7 @@ pub struct Define {
     #[arg(short, long, value_name = "TEXT")]
     description: Option<Line>,
     /// Let it allow all that these allow
-    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', add = Takes::OpenScope)]
     includes: Option<Vec<Scope>>,
     #[command(flatten)]
     widen: WidenArgs,
@@ -36,13 +37,13 @@ pub struct Define {
 
 #[derive(Args)]
 pub struct EditScope {
-    #[arg(value_name = "SCOPE")]
+    #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
     /// Say what it allows; empty clears it
     #[arg(short, long, value_name = "TEXT")]
     description: Option<Line>,
     /// Let it allow all that these allow, and no others; empty for none
-    #[arg(long, value_name = "A,B")]
+    #[arg(long, value_name = "A,B", add = Takes::OpenScope)]
     includes: Option<Includes>,
     #[command(flatten)]
     widen: WidenArgs,
@@ -67,7 +68,7 @@ impl std::str::FromStr for Includes {
 
 #[derive(Args)]
 pub struct RenameScope {
-    #[arg(value_name = "SCOPE")]
+    #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
     #[arg(value_name = "NEW")]
     new: Scope,
@@ -77,7 +78,7 @@ pub struct RenameScope {
 
 #[derive(Args)]
 pub struct Retire {
-    #[arg(value_name = "SCOPE")]
+    #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
     /// Take it from every token, and from the scopes that include it
     #[arg(long)]

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cmd::change::ChangeArgs;
+use crate::cmd::completions::Takes;
 use crate::cmd::select::{Reference, scope_rows};
 use crate::cmd::widen::{self, WidenArgs};
 use crate::cmd::{App, Outcome, present, wizard};
@@ -16,9 +17,9 @@ use crate::store::Write;
 #[derive(Args, Clone)]
 pub struct Grants {
     /// The token, by name or id
-    #[arg(value_name = "TOKEN")]
+    #[arg(value_name = "TOKEN", add = Takes::Token)]
     token: Reference,
-    #[arg(value_name = "SCOPE", required = true, value_delimiter = ',')]
+    #[arg(value_name = "SCOPE", required = true, value_delimiter = ',', add = Takes::OpenScope)]
     scopes: Vec<Scope>,
     #[command(flatten)]
     widen: WidenArgs,

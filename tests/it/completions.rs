@@ -1,0 +1,370 @@
+//! `completions`: the scripts, and what they are answered when TAB is pressed. `shells` presses it.
+
+mod shells;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use clap_complete::env::{Elvish, EnvCompleter, Fish, Powershell};
+use proptest::prelude::*;
+
+use crate::support::{DAY, HOSTILE, World, assert_harmless, run};
+
+/// A shell and the file with its script.
+const SCRIPTS: [(&str, &str); 5] = [
+    ("bash", "tokenctl.bash"),
+    ("zsh", "_tokenctl"),
+    ("fish", "tokenctl.fish"),
+    ("elvish", "tokenctl.elv"),
+    ("powershell", "_tokenctl.ps1"),
+];
+
+fn script(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions").join(file);
+    fs::read_to_string(path).expect(file)
+}
+
+/// A store with something of everything, in which the shell's variable is left in the environment all the time.
+fn filled() -> World {
+    let mut world = World::new();
+    world.env.insert("TOKENCTL_COMPLETE".to_owned(), "fish".to_owned());
+    world.run(&["init"]).ok();
+    world.run(&["scopes", "define", "events:read", "-d", "See: events"]).ok();
+    world.define(&["events:write", "users:read", "gone"]);
+    world.run(&["scopes", "retire", "gone"]).ok();
+    for name in ["ci-build", "ci-deploy", "ops@host"] {
+        world.create(name, &["-s", "events:read,users:read", "--owner", "ann", "--no-expiry"]);
+    }
+    world.create("ci-old", &["-s", "events:read", "--owner", "Ann Smith", "-l", "env=test", "--ttl", "1d"]);
+    world.create("web", &["-s", "events:read", "-l", "env=prod", "-l", "app/x=a b", "--ttl", "30d"]);
+    world.run(&["disable", "ci-build"]).ok();
+    world.wait(2 * DAY);
+    world
+}
+
+/// What a shell is answered about a line whose last word is being typed. It never hears of an error.
+#[track_caller]
+fn ask(world: &mut World, shell: &str, words: &[&str]) -> String {
+    world.env.insert("TOKENCTL_COMPLETE".to_owned(), shell.to_owned());
+    let ran = world.run(&[&["--", "tokenctl"], words].concat()).ok();
+    assert_eq!(ran.err, "", "{words:?}");
+    ran.out
+}
+
+/// The values that are offered, without what is said of them.
+#[track_caller]
+fn offered(world: &mut World, words: &[&str]) -> Vec<String> {
+    let answer = ask(world, "fish", words);
+    answer.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn the_files_are_what_is_printed() {
+    let world = World::new();
+    for (shell, file) in SCRIPTS {
+        let ran = world.run(&["completions", shell]).ok();
+        assert_eq!((ran.out, &*ran.err), (script(file), ""), "{shell}");
+    }
+    assert!(!world.store().exists());
+    world.refuses(&["completions", "tcsh"], 2, "usage");
+}
+
+/// Another release of clap may ask in another form.
+#[test]
+fn the_scripts_of_fish_elvish_and_powershell_are_those_of_clap() {
+    let theirs: [(&str, &dyn EnvCompleter); 3] =
+        [("tokenctl.fish", &Fish), ("tokenctl.elv", &Elvish), ("_tokenctl.ps1", &Powershell)];
+    for (file, shell) in theirs {
+        let mut text = Vec::new();
+        shell
+            .write_registration("TOKENCTL_COMPLETE", "tokenctl", "tokenctl", "tokenctl", &mut text)
+            .expect(file);
+        assert_eq!(script(file).trim(), String::from_utf8_lossy(&text).trim(), "{file}");
+    }
+}
+
+#[test]
+fn every_argument_is_offered_what_it_takes() {
+    let mut world = filled();
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["sh"], &["show"]),
+        (&["re"], &["rename", "revoke"]),
+        (&["scopes", "r"], &["rename", "retire", "remove"]),
+        (&["show", "--n"], &["--no-input"]),
+        (&["completions", "p"], &["powershell"]),
+        (&["show", ""], &["ci-build", "ci-deploy", "ci-old", "ops@host", "web"]),
+        (&["show", "ci-d"], &["ci-deploy"]),
+        (&["audit", "--token", "ops"], &["ops@host"]),
+        (&["revoke", "web", "ci-deploy", ""], &["ci-build", "ci-old", "ops@host"]),
+        (&["enable", ""], &["ci-build"]),
+        (&["disable", "ci-"], &["ci-deploy", "ci-old"]),
+        (&["create", "x", "-s", ""], &["events:read", "events:write", "users:read"]),
+        (&["create", "x", "-s", "events:read,"], &["events:read,events:write", "events:read,users:read"]),
+        (&["create", "x", "--scope=u"], &["--scope=users:read"]),
+        (&["verify", "-s", "g"], &["gone"]),
+        (&["verify", "-s", "events:r"], &["events:read"]),
+        (&["list", "-s", "users:read", "-s", "u"], &[]),
+        (&["scopes", "add", "web", "e"], &["events:read", "events:write"]),
+        (&["scopes", "remove", "ops@host", ""], &["events:read", "users:read"]),
+        (&["scopes", "retire", "ev"], &["events:read", "events:write"]),
+        (
+            &["scopes", "edit", "gone", "--includes", "users:read,e"],
+            &["users:read,events:read", "users:read,events:write"],
+        ),
+        (&["scopes", "define", "new", "--includes", "us"], &["users:read"]),
+        (&["list", "--owner", ""], &["Ann Smith", "ann"]),
+        (&["edit", "web", "--owner", "a"], &["ann"]),
+        (&["list", "-l", ""], &["app/x=", "env="]),
+        (&["verify", "-l", "env="], &["env=prod", "env=test"]),
+        (&["edit", "web", "-l", "env=p"], &["env=prod"]),
+        (&["list", "--status", "p"], &["provisional", "pending"]),
+        (&["list", "--sort", "last"], &["last-used"]),
+        (&["list", "--format", "js"], &["json", "jsonl"]),
+        (&["list", "--columns", "id,na"], &["id,name"]),
+        (&["list", "--color", "a"], &["auto", "always"]),
+        (&["settings", "re"], &["require-owner", "require-description"]),
+        (&["nonsense", "x"], &[]),
+        (&[], &[]),
+    ];
+    for (words, expected) in cases {
+        assert_eq!(offered(&mut world, words), *expected, "{words:?}");
+    }
+}
+
+#[test]
+fn flags_are_offered_to_a_dash_and_where_nothing_else_can_stand() {
+    let mut world = filled();
+    assert!(offered(&mut world, &["show", "-"]).contains(&"--json".to_owned()));
+    assert!(offered(&mut world, &["create", ""]).contains(&"--owner".to_owned()));
+    assert!(offered(&mut world, &["show", ""]).iter().all(|it| !it.starts_with('-')));
+}
+
+#[test]
+fn tokens_come_with_their_state_and_scopes_with_their_description() {
+    let mut world = filled();
+    let tokens = "ci-build\tdisabled\nci-deploy\tactive, never expires\nci-old\texpired 24 hours ago\n\
+                  ops@host\tactive, never expires\nweb\tactive, expires in 28 days\n";
+    assert_eq!(ask(&mut world, "fish", &["show", ""]), tokens);
+    let scopes = ["verify", "-s", "events:"];
+    assert_eq!(ask(&mut world, "fish", &scopes), "events:read\tSee: events\nevents:write\n");
+    assert_eq!(ask(&mut world, "powershell", &scopes), "events:read\tSee: events\nevents:write\n");
+    assert_eq!(ask(&mut world, "zsh", &scopes), "events\\:read:See: events\nevents\\:write\n");
+    for shell in ["bash", "elvish"] {
+        assert_eq!(ask(&mut world, shell, &scopes), "events:read\nevents:write\n");
+    }
+    for shell in ["tcsh", "0", "/bin/fish"] {
+        assert_eq!(ask(&mut world, shell, &scopes), "");
+    }
+}
+
+#[test]
+fn paths_are_left_to_bash_and_zsh_and_offered_to_the_others() {
+    let mut world = filled();
+    fs::create_dir(world.dir.path().join("secrets")).expect("a directory");
+    fs::write(world.dir.path().join("see me"), "").expect("a file");
+    fs::write(world.dir.path().join("se\nEVIL"), "").expect("a file");
+    let start = format!("{}/se", world.dir.path().display());
+    let (dir, file) = (format!("{start}crets/\n"), format!("{start}e me\n"));
+    for flag in ["--out", "--env-file"] {
+        assert_eq!(ask(&mut world, "fish", &["create", "x", flag, &start]), format!("{dir}{file}"));
+        // Neither quotes what it puts in.
+        assert_eq!(ask(&mut world, "powershell", &["create", "x", flag, &start]), dir);
+        assert_eq!(ask(&mut world, "bash", &["create", "x", flag, &start]), ":files\n");
+        assert_eq!(
+            ask(&mut world, "zsh", &["create", "x", &format!("{flag}=s")]),
+            format!("{flag}=\\:files\n")
+        );
+    }
+    for words in [["--store", ""], ["rotate", "--out-dir="]] {
+        assert!(ask(&mut world, "bash", &words).ends_with(":dirs\n"), "{words:?}");
+    }
+    assert_eq!(ask(&mut world, "elvish", &["verify", "--secret-file", &start]), format!("{dir}{file}"));
+    assert_eq!(ask(&mut world, "elvish", &["--store", &start]), dir);
+}
+
+#[test]
+fn the_store_on_the_line_is_asked() {
+    let (mut world, other) = (filled(), World::with_store());
+    other.create("theirs", &[]);
+    let store = other.store().display().to_string();
+    assert_eq!(offered(&mut world, &["--store", &store, "show", ""]), ["theirs"]);
+    assert_eq!(offered(&mut world, &["show", &format!("--store={store}"), ""]), ["theirs"]);
+    // As a shell hands it on that does not expand it in what is being typed.
+    let mut command = other.program();
+    command
+        .env("TOKENCTL_STORE", "/nonexistent")
+        .env("TOKENCTL_COMPLETE", "bash")
+        .env("HOME", other.dir.path());
+    let ran = run(command.args(["--", "tokenctl", "--store", "~/store", "show", "t"]), b"").ok();
+    assert_eq!((&*ran.out, &*ran.err), ("theirs\n", ""));
+}
+
+#[test]
+fn of_ten_thousand_tokens_two_hundred_are_offered() {
+    let mut world = filled();
+    world.sql(
+        "WITH RECURSIVE n (i) AS (VALUES (1000) UNION ALL SELECT i + 1 FROM n WHERE i < 10999)
+         INSERT INTO token (row, id, name, created_at, created_by, owner)
+         SELECT i, 'id' || printf('%010d', i), 't' || i, 1795348800, 'me', 'o' || i FROM n;
+         INSERT INTO secret (token, hash, hint, created_at, delivered_at)
+         SELECT row, randomblob(32), 'tkn_xxxx…', 1795348800, 1795348800 FROM token WHERE row >= 1000;
+         INSERT INTO label (token, key, value) SELECT row, 'k' || row, 'v' FROM token WHERE row >= 1000;
+         INSERT INTO scope (name, created_at) SELECT 's' || row, 1795348800 FROM token WHERE row >= 1000;",
+    );
+    let whole: [&[&str]; 5] = [
+        &["show", "t"],
+        &["list", "--owner", ""],
+        &["list", "-l", ""],
+        &["verify", "-s", ""],
+        &["enable", "t"],
+    ];
+    let counts = whole.map(|words| offered(&mut world, words).len());
+    // None of them is disabled, and so the flags of `enable` are none that begin with `t`.
+    assert_eq!(counts, [200, 200, 200, 200, 0]);
+    assert_eq!(offered(&mut world, &["show", "t10998"]), ["t10998"]);
+    assert_eq!(offered(&mut world, &["enable", ""]), ["ci-build"]);
+}
+
+#[test]
+fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
+    let mut world = World::new();
+    let questions: [&[&str]; 4] =
+        [&["show", "c"], &["verify", "-s", "e"], &["list", "--owner", "a"], &["list", "-l", "e"]];
+    let silent = |world: &mut World| {
+        for words in questions {
+            assert_eq!(ask(world, "bash", words), "", "{words:?}");
+        }
+    };
+    silent(&mut world);
+    assert!(!world.store().exists());
+
+    let mut world = filled();
+    let before = world.bytes();
+    for words in questions {
+        assert_ne!(ask(&mut world, "bash", words), "", "{words:?}");
+    }
+    assert!(world.bytes() == before);
+
+    // Who waited as long as other commands do would see the lock go.
+    let (held, holding) = mpsc::channel();
+    let (done, answered) = mpsc::channel();
+    let database = world.database();
+    let holder = std::thread::spawn(move || {
+        let conn = rusqlite::Connection::open(database).expect("the database");
+        conn.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
+        held.send(()).expect("the test waits");
+        let _ = answered.recv_timeout(Duration::from_secs(15));
+    });
+    holding.recv().expect("the lock is held");
+    assert_eq!(ask(&mut world, "bash", questions[0]), "");
+    done.send(()).expect("the lock was held until now");
+    holder.join().expect("it ends");
+
+    let good = fs::read(world.database()).expect("the store");
+    for page in (0..good.len()).step_by(4096) {
+        let mut bad = good.clone();
+        bad[page..page + 4096].fill(0xa5);
+        fs::write(world.database(), bad).expect("the store");
+        for words in questions {
+            ask(&mut world, "zsh", words);
+        }
+    }
+    for bad in [&good[..50], &good[..5000], b"", b"garbage"] {
+        fs::write(world.database(), bad).expect("the store");
+        silent(&mut world);
+    }
+}
+
+#[test]
+fn no_text_of_the_store_means_anything_to_a_shell() {
+    let mut world = filled();
+    let hostile = [
+        "$(id)", "`id`", "a;id", "a|id", "a&id", "a>b", "'", "\"", "a\\", "~", "*", "-y", "a#b", "!!",
+        "{a,b}",
+    ];
+    for (at, text) in HOSTILE.iter().chain(&hostile).enumerate() {
+        let text = text.replace('\'', "''");
+        world.sql(&format!(
+            "INSERT INTO token (id, name, owner, created_at, created_by)
+             VALUES ('{at:012}', '{text}', '{text}', 1795348800, 'me');
+             INSERT INTO secret (token, hash, hint, created_at, delivered_at)
+             VALUES (last_insert_rowid(), randomblob(32), 'tkn_xxxx…', 1795348800, 1795348800);
+             INSERT INTO label (token, key, value) VALUES ({at} + 100, '{text}', '{text}'), ({at} + 100, 'env', '{text}');
+             INSERT INTO scope (name, description, created_at) VALUES ('x{at}', '{text}', 1795348800);"
+        ).replace(&format!("({at} + 100"), "((SELECT max(row) FROM token)"));
+    }
+    for (shell, _) in SCRIPTS {
+        for words in
+            [&["show", ""][..], &["list", "--owner", ""], &["list", "-l", ""], &["list", "-l", "env="]]
+        {
+            let answer = ask(&mut world, shell, words);
+            for line in answer.lines() {
+                let value = line.split('\t').next().unwrap_or_default();
+                let value = if shell == "zsh" { value.split(':').next().unwrap_or_default() } else { value };
+                let quotes = ["zsh", "fish", "elvish"].contains(&shell);
+                let plain = |c: char| c.is_ascii_alphanumeric() || "-@=/".contains(c) || quotes && c == ' ';
+                assert!(!value.starts_with('-') && value.chars().all(plain), "{shell}: {line:?}");
+            }
+        }
+        let answer = ask(&mut world, shell, &["verify", "-s", "x"]);
+        assert_eq!(answer.lines().count(), HOSTILE.len() + hostile.len(), "{answer}");
+        assert_harmless(&answer.replace('\t', " "));
+    }
+}
+
+#[test]
+fn a_line_with_a_secret_is_offered_nothing() {
+    let mut world = filled();
+    let secret = world.create("fresh", &["-s", "events:read"]);
+    for words in
+        [["show", &secret, "w"], ["verify", "-s", &format!("{secret},ev")], ["list", "--search", &secret]]
+    {
+        assert_eq!(ask(&mut world, "bash", &words), "");
+    }
+}
+
+#[test]
+fn a_variable_left_in_the_environment_changes_no_command() {
+    let world = filled();
+    assert_eq!(world.verify("tkn_wrong", &[]).0, 3);
+    assert_eq!(world.names(&["-s", "users:read", "--status", "disabled"]), ["ci-build"]);
+}
+
+#[test]
+fn a_shell_that_does_not_listen_is_no_failure() {
+    let world = filled();
+    for nowhere in [">&-", ">/dev/full"] {
+        let line = format!("TOKENCTL_COMPLETE=bash \"$0\" -- tokenctl show '' {nowhere}");
+        let mut sh = std::process::Command::new("sh");
+        let sh =
+            sh.args(["-c", &line]).arg(crate::support::program_path()).env("TOKENCTL_STORE", world.store());
+        let ran = run(sh, b"").ok();
+        assert_eq!((&*ran.out, &*ran.err), ("", ""), "{nowhere}");
+    }
+    let words = ["--", "tokenctl", "show", ""];
+    world.run_failing(&words, 0, io::ErrorKind::BrokenPipe).ok();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_line_makes_it_panic(
+        words in prop::collection::vec(prop_oneof![
+            prop::sample::select(vec![
+                "settings", "prefix", "--store", "--foo", "--", "-", "-s", "-qs", "--scope", "--owner=", "scopes", "remove",
+                "list", "rotate", "-l", "a=", "--out", "é", "", ",", "create", "--columns", "-yx", "--exec", "audit",
+            ]).prop_map(str::to_owned),
+            ".{0,6}",
+        ], 0..8),
+        shell in prop::sample::select(SCRIPTS.map(|(shell, _)| shell).to_vec()),
+    ) {
+        let mut world = World::new();
+        ask(&mut world, shell, &["settings", "prefix", "--store", "--foo", ""]);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        ask(&mut world, shell, &words);
+    }
+}

@@ -1,0 +1,220 @@
+//! Real shells in a terminal of their own, in which TAB is pressed. They get the script as the README says.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::support::{World, have, program_path};
+
+/// Long, since many tests may run beside this one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A shell in tmux, in a home of its own. Its prompt is `> `.
+struct Shell {
+    world: World,
+}
+
+impl Shell {
+    /// Starts a shell with this as its start-up file, once it shows its prompt.
+    fn start(file: &str, rc: &str, command: &str) -> Self {
+        let world = super::filled();
+        let home = world.dir.path().join("home");
+        let work = home.join("work");
+        fs::create_dir_all(work.join("secrets")).expect("a directory");
+        fs::write(work.join("see me"), "").expect("a file");
+        let file = home.join(file);
+        fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        fs::write(&file, rc).expect("a start-up file");
+        let shell = Self { world };
+        let path = std::env::var("PATH").unwrap_or_default();
+        let bin = program_path().parent().expect("its directory");
+        let mut tmux = shell.tmux();
+        tmux.env_clear().env("HOME", &home).env("LANG", "C.UTF-8").env("TERM", "xterm-256color");
+        tmux.env("PATH", format!("{}:{path}", bin.display())).env("TOKENCTL_STORE", shell.world.store());
+        tmux.env("XDG_CONFIG_HOME", &home).env("SHELL", "/bin/sh").current_dir(&work);
+        let done = tmux.args(["new-session", "-d", "-x", "100", "-y", "40", command]).status();
+        assert!(done.expect("tmux runs").success());
+        shell.wait_for(|screen| screen.lines().any(|line| line == ">"), "the prompt");
+        shell
+    }
+
+    fn tmux(&self) -> Command {
+        let mut tmux = Command::new("tmux");
+        tmux.args(["-f", "/dev/null", "-S"]).arg(self.world.dir.path().join("tmux"));
+        tmux
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        let done = self.tmux().arg("send-keys").args(keys).status();
+        assert!(done.expect("tmux runs").success());
+    }
+
+    fn screen(&self) -> String {
+        let shown = self.tmux().args(["capture-pane", "-p"]).output().expect("tmux runs");
+        let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    }
+
+    #[track_caller]
+    fn wait_for(&self, is_there: impl Fn(&str) -> bool, what: &str) {
+        let start = Instant::now();
+        while !is_there(&self.screen()) {
+            assert!(start.elapsed() < PATIENCE, "no {what}:\n{}", self.screen());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Fails unless TAB makes one line the other. A `#` behind it shows where the cursor is.
+    #[track_caller]
+    fn completes(&self, typed: &str, line: &str) {
+        self.keys(&["-l", typed]);
+        self.keys(&["Tab"]);
+        self.keys(&["-l", "#"]);
+        let line = format!("> {line}#");
+        self.wait_for(|screen| screen.lines().any(|shown| shown == line), &line);
+        self.keys(&["C-u"]);
+    }
+
+    /// Fails unless TAB, pressed so often, shows all of these. What it shows stays there.
+    #[track_caller]
+    fn shows(&self, typed: &str, tabs: usize, expected: &[&str]) {
+        self.keys(&["-l", typed]);
+        self.keys(&vec!["Tab"; tabs]);
+        self.wait_for(|screen| expected.iter().all(|text| screen.contains(text)), &format!("{expected:?}"));
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let _ = self.tmux().arg("kill-server").output();
+    }
+}
+
+/// What the README says to put into the start-up file of a shell.
+fn advised(shell: &str) -> String {
+    let readme = include_str!("../../../README.md");
+    let line = readme.lines().find(|line| line.starts_with(&format!("- {shell}, "))).expect(shell);
+    line.split('`').nth(3).expect(shell).to_owned()
+}
+
+/// What is the same in every shell.
+const LINES: [(&str, &str); 8] = [
+    ("tokenctl sh", "tokenctl show "),
+    ("tokenctl show ci-d", "tokenctl show ci-deploy "),
+    ("tokenctl show o", "tokenctl show ops@host "),
+    ("tokenctl verify -s events:r", "tokenctl verify -s events:read "),
+    ("tokenctl list --owner a", "tokenctl list --owner ann "),
+    ("tokenctl list -l env=p", "tokenctl list -l env=prod "),
+    ("tokenctl enable ", "tokenctl enable ci-build "),
+    ("tokenctl --store /nonexistent show c", "tokenctl --store /nonexistent show c"),
+];
+
+fn bash(rc: &str) -> Shell {
+    let shell = Shell::start("rc", &format!("PS1='> '\n{rc}\n"), "exec bash --noprofile --rcfile ~/rc");
+    for (typed, line) in LINES {
+        shell.completes(typed, line);
+    }
+    for (typed, line) in [
+        ("tokenctl show ops@h", "tokenctl show ops@host "),
+        ("tokenctl verify -s \"events:r", "tokenctl verify -s \"events:read\" "),
+        ("tokenctl verify --scope=events:r", "tokenctl verify --scope=events:read "),
+        ("tokenctl verify -s users:read,events:r", "tokenctl verify -s users:read,events:read "),
+        ("tokenctl list -l e", "tokenctl list -l env="),
+        ("tokenctl create x --out see", "tokenctl create x --out see\\ me "),
+        ("tokenctl --store s", "tokenctl --store secrets/"),
+        ("true; tokenctl sh", "true; tokenctl show "),
+        // An owner with a blank would have to be quoted.
+        ("tokenctl list --owner A", "tokenctl list --owner A"),
+    ] {
+        shell.completes(typed, line);
+    }
+    shell.shows("tokenctl show ci-", 2, &["ci-build   ci-deploy  ci-old\n"]);
+    shell
+}
+
+#[test]
+fn bash_completes() {
+    if have("tmux") && have("bash") {
+        bash(&advised("bash"));
+    }
+}
+
+#[test]
+fn bash_completes_beside_its_package_of_completions() {
+    // The package has one command, by which it can be found.
+    if have("tmux") && have("bash") && have("dh_bash-completion") {
+        bash(&format!(". /usr/share/bash-completion/bash_completion\n{}", advised("bash")));
+    }
+}
+
+fn zsh(rc: &str) {
+    let rc = format!("PS1='> '\nautoload -Uz compinit\n{rc}\n");
+    // The first TAB of all is one of those that must be answered.
+    let shell = Shell::start(".zshrc", &rc, "exec zsh -d");
+    for (typed, line) in LINES {
+        shell.completes(typed, line);
+    }
+    for (typed, line) in [
+        ("tokenctl verify -s \"events:r", "tokenctl verify -s \"events:read\" "),
+        ("tokenctl verify --scope=events:r", "tokenctl verify --scope=events:read "),
+        ("tokenctl verify -s users:read,events:r", "tokenctl verify -s users:read,events:read "),
+        ("tokenctl list -l e", "tokenctl list -l env="),
+        ("tokenctl list --owner A", "tokenctl list --owner Ann\\ Smith "),
+        ("tokenctl create x --out=see", "tokenctl create x --out=see\\ me "),
+    ] {
+        shell.completes(typed, line);
+    }
+    shell.shows("tokenctl verify -s ev", 2, &["events:read   -- See: events\n", "events:write\n"]);
+}
+
+#[test]
+fn zsh_completes() {
+    if have("tmux") && have("zsh") {
+        zsh(&format!("compinit -u\n{}", advised("zsh")));
+    }
+}
+
+#[test]
+fn zsh_completes_from_fpath_at_the_first_tab() {
+    if have("tmux") && have("zsh") {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions");
+        zsh(&format!("fpath=({} $fpath)\ncompinit -u", scripts.display()));
+    }
+}
+
+#[test]
+fn fish_completes() {
+    if !have("tmux") || !have("fish") {
+        return;
+    }
+    let rc =
+        "function fish_prompt; echo '> '; end\nset -g fish_greeting\nset -g fish_autosuggestion_enabled 0";
+    let shell = Shell::start("fish/config.fish", &format!("{rc}\n{}\n", advised("fish")), "exec fish");
+    for (typed, line) in LINES {
+        shell.completes(typed, line);
+    }
+    shell.completes("tokenctl list --owner A", "tokenctl list --owner Ann\\ Smith ");
+    shell.completes("tokenctl create x --out see", "tokenctl create x --out see\\ me ");
+    shell.completes("tokenctl list -l e", "tokenctl list -l env=");
+    shell.shows("tokenctl verify -s ev", 1, &["events:read", "(See: events)"]);
+}
+
+#[test]
+fn elvish_completes() {
+    if !have("tmux") || !have("elvish") {
+        return;
+    }
+    let rc = "set edit:prompt = { put '> ' }\nset edit:rprompt = { }";
+    // Its daemon ends with the last shell that uses it.
+    let command = "exec elvish -rc ~/rc.elv -sock ~/sock -db ~/db";
+    let shell = Shell::start("rc.elv", &format!("{rc}\n{}\n", advised("elvish")), command);
+    for (typed, line) in LINES {
+        // It opens a list for what it quotes, and writes no blank behind.
+        if !typed.contains('=') {
+            shell.completes(typed, line.trim_end());
+        }
+    }
+    shell.shows("tokenctl list --owner A", 1, &["COMPLETING argument", "'Ann Smith'"]);
+}

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
 use crate::domain::scope::{Catalogue, Scope};
-use crate::domain::text::{Filled, SetLabel};
+use crate::domain::text::{Filled, SetLabel, nearest};
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
@@ -34,7 +34,21 @@ impl Reference {
             let ids = found.into_iter().map(|token| token.id).collect();
             return Err(Error::Ambiguous { reference: self.0.clone(), ids });
         }
-        found.pop().ok_or_else(|| Error::NotFound { what: "token", name: self.0.clone(), nearest: None })
+        found.pop().ok_or_else(|| Error::NotFound {
+            what: "token",
+            name: self.0.clone(),
+            nearest: self.nearest(view, now),
+        })
+    }
+
+    /// The name most like it of a page before it and one after, in the order of names: all of a small store, and of
+    /// a large one those that begin as it does. What cannot be read is no help.
+    fn nearest(&self, view: &View<'_>, now: Timestamp) -> Option<String> {
+        let pages =
+            [false, true].map(|reverse| view.rows_by_name(Some(&self.0), reverse).unwrap_or_default());
+        let tokens = view.tokens(&pages.concat(), now).unwrap_or_default();
+        let names = tokens.iter().filter(|token| token.is_visible(now)).map(|token| token.name.as_str());
+        nearest(&self.0, names).map(str::to_owned)
     }
 }
 
@@ -245,6 +259,6 @@ pub fn scope_rows(
 
 /// That a scope is not there, and which one may be meant.
 pub fn unknown_scope(scope: &Scope, catalogue: &Catalogue) -> Error {
-    let nearest = catalogue.nearest(scope).map(ToString::to_string);
+    let nearest = catalogue.nearest(scope).map(str::to_owned);
     Error::NotFound { what: "scope", name: scope.to_string(), nearest }
 }

@@ -25,6 +25,15 @@ impl Invalid {
         Self { message: message.into(), hint: None }
     }
 
+    /// A word that is none of these; the hint is the one it is most like, or all.
+    pub fn no_such(what: &str, typed: &str, words: &[&str]) -> Self {
+        let hint = match text::nearest(typed, words.iter().copied()) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => format!("one of {}", words.join(", ")),
+        };
+        Self::new(format!("`{}` is not a {what}", typed.escape_debug())).hint(hint)
+    }
+
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -18,6 +18,7 @@ pub struct Grants {
     /// The token, by name or id
     #[arg(value_name = "TOKEN")]
     token: Reference,
+    /// The scopes
     #[arg(value_name = "SCOPE", required = true, value_delimiter = ',')]
     scopes: Vec<Scope>,
     #[command(flatten)]

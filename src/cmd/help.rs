@@ -25,6 +25,16 @@ pub fn tree(width: usize) -> Command {
     root
 }
 
+/// How a command is used, in one line.
+pub fn usage(path: &str) -> Option<String> {
+    let mut command = &mut tree(0);
+    for word in path.split_whitespace() {
+        command = command.find_subcommand_mut(word)?;
+    }
+    let usage = command.render_usage().to_string();
+    Some(usage.lines().next()?.trim_start_matches("Usage: ").to_owned())
+}
+
 /// The words of a command after `tokenctl`.
 pub fn path(command: &Command) -> &str {
     let name = command.get_bin_name().unwrap_or_default();

@@ -55,7 +55,7 @@ impl Man {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let pages = pages().map_err(Error::Output)?;
         if let Some(dir) = &self.dir {
-            fs::create_dir_all(dir).map_err(|err| Error::File { path: dir.clone(), err })?;
+            make(dir)?;
             for page in &pages {
                 let path = dir.join(&page.name);
                 write(dir, &path, &page.text).map_err(|err| Error::File { path, err })?;
@@ -74,11 +74,25 @@ impl Man {
     }
 }
 
-/// Puts a page into place whole, for everybody to read.
+/// Makes what is missing of a directory. Pages are for everybody, though the program's own files are not.
+fn make(dir: &Path) -> Result<(), Error> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        make(parent)?;
+    }
+    let readable = fs::Permissions::from_mode(0o755);
+    fs::create_dir(dir)
+        .and_then(|()| fs::set_permissions(dir, readable))
+        .map_err(|err| Error::File { path: dir.to_owned(), err })
+}
+
+/// Puts a page into place whole.
 fn write(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
-    let readable = fs::Permissions::from_mode(0o644);
-    let mut file = tempfile::Builder::new().prefix(".tokenctl-").permissions(readable).tempfile_in(dir)?;
+    let mut file = tempfile::Builder::new().prefix(".tokenctl-").tempfile_in(dir)?;
     file.write_all(text.as_bytes())?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
     file.persist(path).map(drop).map_err(|err| err.error)
 }
 

@@ -49,7 +49,9 @@ fn told(err: &clap::Error) -> Invalid {
     let arg = first(err, ContextKind::InvalidArg);
     let value = first(err, ContextKind::InvalidValue).unwrap_or_default();
     let said = match (err.kind(), arg) {
-        (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, _) => Invalid::new("no command given"),
+        (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand, _) => {
+            Invalid::new("no command given")
+        }
         (ErrorKind::InvalidSubcommand, _) => no_such_command(err),
         (ErrorKind::UnknownArgument, Some(arg)) => Invalid::new(format!("unexpected argument `{arg}`")),
         (ErrorKind::InvalidValue, Some(arg)) if value.is_empty() => {
@@ -114,10 +116,7 @@ fn refused(err: &clap::Error, arg: &str, value: &str) -> Invalid {
 /// A word that is no verb, though perhaps a mistyped one, or what others call one of ours.
 fn no_such_command(err: &clap::Error) -> Invalid {
     let typed = first(err, ContextKind::InvalidSubcommand).unwrap_or_default();
-    let usage = usage_of(err).unwrap_or_default();
-    let parent: Vec<&str> =
-        usage.split(' ').skip(1).take_while(|word| !word.starts_with(['[', '<'])).collect();
-    let parent = parent.iter().map(|word| format!("{word} ")).collect::<String>();
+    let parent = command(err).map(|path| format!("{path} ")).unwrap_or_default();
     let siblings = || help::VERBS.iter().filter_map(|verb| Some((verb, verb.path.strip_prefix(&*parent)?)));
     let words = siblings()
         .filter(|(_, name)| !name.contains(' '))
@@ -133,16 +132,17 @@ fn no_such_command(err: &clap::Error) -> Invalid {
 }
 
 fn how_it_is_used(err: &clap::Error) -> String {
-    let Some(usage) = usage_of(err) else { return "`tokenctl --help` shows how it is used".to_owned() };
-    let command: Vec<&str> = usage.split(' ').take_while(|word| !word.starts_with(['[', '<', '-'])).collect();
-    format!("`{usage}`; `{} --help` says more", command.join(" "))
+    let path = command(err).unwrap_or_default();
+    let usage = help::usage(&path).unwrap_or_else(|| "tokenctl".to_owned());
+    format!("`{usage}`; `{} --help` says more", format!("tokenctl {path}").trim_end())
 }
 
-/// How the command is used, in one line.
-fn usage_of(err: &clap::Error) -> Option<String> {
+/// The words of the command that clap was reading, after `tokenctl`.
+fn command(err: &clap::Error) -> Option<String> {
     let ContextValue::StyledStr(usage) = err.get(ContextKind::Usage)? else { return None };
     let usage = usage.to_string();
-    Some(usage.lines().next()?.trim_start_matches("Usage: ").to_owned())
+    let words = usage.split_whitespace().skip(2).take_while(|word| !word.starts_with(['[', '<', '-']));
+    Some(words.collect::<Vec<_>>().join(" ")).filter(|path| !path.is_empty())
 }
 
 fn first(err: &clap::Error, kind: ContextKind) -> Option<String> {

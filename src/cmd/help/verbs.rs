@@ -44,8 +44,8 @@ pub const VERBS: [Verb; 29] = [
         ],
         examples: &[
             Example(
-                "Create a token; its secret is printed once",
-                "tokenctl create nightly --owner ann --all-scopes --ttl 30d > nightly.key",
+                "Create a token; without `--out` its secret is printed, once",
+                "tokenctl create nightly --all-scopes --ttl 30d --out nightly.key",
             ),
             Example(
                 "Ask whether a secret is good: exit 0 if so, 3 if not",

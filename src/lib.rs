@@ -34,7 +34,7 @@ pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
     }
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(err) => return cmd::usage(&args, err, look, ctx),
+        Err(err) => return cmd::usage(args, err, look, ctx),
     };
     let mut app = App::new(ctx, &cli.global);
     let look = app.look();

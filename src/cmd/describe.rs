@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 
 use super::App;
-use super::lifetime::{LifetimeArgs, NotBefore, admitted_end};
+use super::lifetime::{HEADING, LifetimeArgs, NotBefore, admitted_end};
 use super::select::scope_rows;
 use crate::context::Machine;
 use crate::deliver::{self, Begun, Fate};
@@ -37,21 +37,21 @@ pub struct TokenArgs {
     #[arg(short, long = "label", value_name = "KEY=VALUE")]
     labels: Vec<SetLabel>,
     /// Grant these scopes
-    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',')]
+    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = "Scopes")]
     scopes: Vec<Scope>,
     /// Grant all scopes that exist now
-    #[arg(long, conflicts_with = "scopes")]
+    #[arg(long, conflicts_with = "scopes", help_heading = "Scopes")]
     all_scopes: bool,
     #[command(flatten)]
     lifetime: LifetimeArgs,
     /// Let it be good only from this date, time or duration on
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", help_heading = HEADING)]
     not_before: Option<NotBefore>,
     /// Make it due for rotation this often
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     rotate_every: Option<Span>,
     /// Let a replaced secret live on this long
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     grace: Option<Span>,
     /// Do nothing if there is a usable token of that name
     #[arg(long)]

@@ -54,7 +54,7 @@ pub fn only(command: Command, global: bool) -> Command {
 }
 
 /// The text that these arguments ask for: all with `--help`, a screen with `-h` and without a command.
-pub fn asked(args: &[OsString], width: Option<u16>) -> Option<clap::Error> {
+pub fn asked(args: Vec<OsString>, width: Option<u16>) -> Option<clap::Error> {
     let long = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help");
     let width = width.map_or(WIDEST, |width| usize::from(width).min(WIDEST));
     let root = tree(width);

@@ -12,7 +12,7 @@ use crate::domain::text::nearest;
 use crate::error::Error;
 
 /// Help and version go to stdout with exit 0, a mistake to stderr with exit 2.
-pub fn usage(args: &[OsString], err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
+pub fn usage(args: Vec<OsString>, err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
     match err.kind() {
         ErrorKind::DisplayHelp => {
             let asked = help::asked(args, ctx.terminal.width);
@@ -100,13 +100,11 @@ fn told(err: &clap::Error) -> Invalid {
 /// A value that our own rules refuse speaks for itself; a flag says which of them it is about.
 fn refused(err: &clap::Error, arg: &str, value: &str) -> Invalid {
     let source = std::error::Error::source(err);
-    let mut invalid = match source.and_then(|source| source.downcast_ref::<Invalid>()) {
-        Some(invalid) => invalid.clone(),
-        None => {
-            let why = source.map(ToString::to_string).unwrap_or_default();
-            Invalid::new(format!("`{value}` is not valid: {why}")).hint(format!("`{arg}`"))
-        }
-    };
+    let ours = source.and_then(|source| source.downcast_ref::<Invalid>()).cloned();
+    let mut invalid = ours.unwrap_or_else(|| {
+        let why = source.map(ToString::to_string).unwrap_or_default();
+        Invalid::new(format!("`{value}` is not valid: {why}")).hint(format!("`{arg}`"))
+    });
     if arg.starts_with('-') {
         invalid.message = format!("`{}`: {}", flag(arg), invalid.message);
     }

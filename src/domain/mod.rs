@@ -42,10 +42,9 @@ impl Invalid {
 }
 
 impl std::fmt::Display for Invalid {
-    /// Message and hint in one line, as clap shows a refused value.
+    /// The message; whoever shows it shows the hint below it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)?;
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+        f.write_str(&self.message)
     }
 }
 

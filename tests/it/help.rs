@@ -43,7 +43,7 @@ fn every_verb_has_an_entry_with_examples_and_a_group() {
     let grouped = GROUPS.iter().flat_map(|group| group.verbs).map(|&verb| verb.to_owned());
     let grouped: BTreeSet<String> = grouped.filter(expected).collect();
     let top: BTreeSet<String> =
-        there.iter().cloned().filter(|path| !path.is_empty() && !path.contains(' ')).collect();
+        there.iter().filter(|path| !path.is_empty() && !path.contains(' ')).cloned().collect();
     assert_eq!(grouped, top);
     for verb in &VERBS {
         assert!((1..=4).contains(&verb.examples.len()), "{}", verb.path);

@@ -140,7 +140,9 @@ impl Page {
     fn examples(&self, verb: &Verb) -> String {
         let (dim, literal) = (Style::new().dimmed(), STYLES.get_literal());
         let example = |Example(does, line): &Example| {
-            let (does, line) = (wrapped("  # ", does, self.width), wrapped("  ", line, self.width));
+            let does = wrapped("  # ", does, self.width);
+            // What a narrow terminal breaks goes on further in.
+            let line = wrapped("  ", line, self.width.saturating_sub(4)).replace('\n', "\n    ");
             format!("{dim}{does}{dim:#}\n{literal}{line}{literal:#}")
         };
         let examples: Vec<String> = verb.examples.iter().map(example).collect();

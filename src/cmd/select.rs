@@ -41,14 +41,13 @@ impl Reference {
         })
     }
 
-    /// The name most like it of a page before it and one after, in the order of names: all of a small store, and of
-    /// a large one those that begin as it does. What cannot be read is no help.
+    /// The name most like it of those beside it: of all in a small store, and in a large one of those that begin as
+    /// it does. What cannot be read is no help.
     fn nearest(&self, view: &View<'_>, now: Timestamp) -> Option<String> {
-        let pages =
-            [false, true].map(|reverse| view.rows_by_name(Some(&self.0), reverse).unwrap_or_default());
-        let tokens = view.tokens(&pages.concat(), now).unwrap_or_default();
-        let names = tokens.iter().filter(|token| token.is_visible(now)).map(|token| token.name.as_str());
-        nearest(&self.0, names).map(str::to_owned)
+        let names = view.names_beside(&self.0).ok()?;
+        let name = nearest(&self.0, names.iter().map(String::as_str))?;
+        let token = view.token(view.named(&name.parse().ok()?).ok()??, now).ok()?;
+        token.is_visible(now).then_some(token.name)
     }
 }
 

@@ -86,7 +86,7 @@ pub enum Error {
     Deliver(#[from] DeliverError),
     #[error("cannot write the output: {0}")]
     Output(io::Error),
-    #[error("cannot write {}: {err}", .path.display())]
+    #[error("cannot write `{}`: {err}", .path.display())]
     File { path: PathBuf, err: io::Error },
     #[error("cannot read {what}: {err}")]
     Input { what: String, err: io::Error },

@@ -48,9 +48,14 @@ pub fn verb(path: &str) -> Option<&'static Verb> {
 /// Shows either the flags that every verb takes, or the others.
 pub fn only(command: Command, global: bool) -> Command {
     command.mut_args(|arg| {
-        let other = arg.is_global_set() != global;
-        arg.hide(other)
+        let hidden = arg.is_hide_set() || arg.is_global_set() != global;
+        arg.hide(hidden)
     })
+}
+
+/// The commands below one, without those that are not for people.
+pub fn below(command: &Command) -> Vec<&Command> {
+    command.get_subcommands().filter(|verb| !verb.is_hide_set()).collect()
 }
 
 /// The text that these arguments ask for: all with `--help`, a screen with `-h` and without a command.

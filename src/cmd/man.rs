@@ -103,9 +103,7 @@ fn pages() -> io::Result<Vec<Page>> {
     let mut pages = Vec::new();
     while let Some(command) = open.pop() {
         pages.push(page(command, &root)?);
-        let mut verbs: Vec<&Command> = command.get_subcommands().collect();
-        verbs.reverse();
-        open.extend(verbs);
+        open.extend(help::below(command).into_iter().rev());
     }
     Ok(pages)
 }
@@ -192,12 +190,16 @@ fn commands(roff: &mut Roff, command: &Command) {
         roff.text([roman(format!("{}.", verb.get_about().map(ToString::to_string).unwrap_or_default()))]);
     };
     if !help::path(command).is_empty() {
-        command.get_subcommands().for_each(|verb| list(roff, verb));
+        for verb in help::below(command) {
+            list(roff, verb);
+        }
         return;
     }
     for group in &GROUPS {
         roff.control("SS", [group.name]);
-        group.verbs.iter().filter_map(|verb| command.find_subcommand(verb)).for_each(|verb| list(roff, verb));
+        for verb in group.verbs.iter().filter_map(|verb| command.find_subcommand(verb)) {
+            list(roff, verb);
+        }
     }
 }
 
@@ -234,25 +236,16 @@ fn table<'a>(roff: &mut Roff, heading: &str, rows: impl Iterator<Item = &'a (&'a
     }
 }
 
-/// The page above, and the verbs beside it in the same group.
+/// The pages above, below and beside it.
 fn see_also(roff: &mut Roff, command: &Command, root: &Command) {
     let name = manual(command);
     let path = help::path(command);
-    let first = path.split(' ').next().unwrap_or_default();
-    let mut others = vec![root];
-    let top = root.find_subcommand(first);
-    others.extend(top);
-    others.extend(top.iter().flat_map(|top| top.get_subcommands()));
-    if !path.contains(' ') {
-        let group = GROUPS.iter().find(|group| group.verbs.contains(&path));
-        others
-            .extend(group.iter().flat_map(|group| group.verbs).filter_map(|verb| root.find_subcommand(verb)));
-    }
-    if path.is_empty() {
-        others.extend(root.get_subcommands());
-    }
+    let top = path.split(' ').next().and_then(|first| root.find_subcommand(first)).unwrap_or(root);
+    let group = GROUPS.iter().find(|group| group.verbs.contains(&path));
+    let beside = group.iter().flat_map(|group| group.verbs).filter_map(|verb| root.find_subcommand(verb));
+    let others = [root, top].into_iter().chain(help::below(top)).chain(beside);
     let mut names: Vec<String> = Vec::new();
-    for other in others.into_iter().map(manual) {
+    for other in others.map(manual) {
         if other != name && !names.contains(&other) {
             names.push(other);
         }

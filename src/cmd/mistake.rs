@@ -1,5 +1,6 @@
 //! What clap has to say: help and version as data, and what it found wrong as we say what we find wrong.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -115,16 +116,15 @@ fn refused(err: &clap::Error, arg: &str, value: &str) -> Invalid {
 fn no_such_command(err: &clap::Error) -> Invalid {
     let typed = first(err, ContextKind::InvalidSubcommand).unwrap_or_default();
     let parent = command(err).map(|path| format!("{path} ")).unwrap_or_default();
-    let siblings = || help::VERBS.iter().filter_map(|verb| Some((verb, verb.path.strip_prefix(&*parent)?)));
-    let words = siblings()
-        .filter(|(_, name)| !name.contains(' '))
-        .flat_map(|(verb, name)| verb.also.iter().copied().chain([name]));
-    let meant = nearest(&typed, words).and_then(|word| {
-        siblings().find(|(verb, name)| *name == word || !name.contains(' ') && verb.also.contains(&word))
-    });
+    let siblings = help::VERBS.iter().filter_map(|verb| Some((verb, verb.path.strip_prefix(&*parent)?)));
+    let siblings = siblings.filter(|(_, name)| !name.is_empty() && !name.contains(' '));
+    let words = siblings
+        .flat_map(|(verb, name)| verb.also.iter().copied().chain([name]).map(move |word| (word, verb)));
+    let words: BTreeMap<&str, _> = words.collect();
+    let meant = nearest(&typed, words.keys().copied()).and_then(|word| words.get(word));
     let said = Invalid::new(format!("no such command `{parent}{typed}`"));
     match meant {
-        Some((verb, _)) => said.hint(format!("did you mean `tokenctl {}`?", verb.path)),
+        Some(verb) => said.hint(format!("did you mean `tokenctl {}`?", verb.path)),
         None => said,
     }
 }

@@ -10,14 +10,14 @@ use tokenctl::cmd::{Cli, Example, GROUPS, VERBS};
 
 use crate::support::{World, have, program, program_path, run};
 
-/// Every command, the program first.
+/// Every command that is shown, the program first.
 pub fn commands() -> Vec<Clap> {
     let mut root = Cli::command();
     root.build();
     let mut open = vec![root];
     let mut all = Vec::new();
     while let Some(command) = open.pop() {
-        open.extend(command.get_subcommands().cloned());
+        open.extend(command.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned());
         all.push(command);
     }
     assert!(all.len() > 20);
@@ -207,10 +207,11 @@ fn a_verb_that_is_not_there_leads_to_one_that_is() {
         let failure = world.refuses(&args(typed), 2, "usage");
         assert_eq!(failure["hint"], format!("did you mean `tokenctl {meant}`?"));
     }
-    let ran = world.run(&["zzz"]).exit(2);
-    let expected =
-        "error: no such command `zzz`\nhint: `tokenctl [OPTIONS] <COMMAND>`; `tokenctl --help` says more\n";
-    assert_eq!(ran.err, expected);
+    let used = "`tokenctl [OPTIONS] <COMMAND>`; `tokenctl --help` says more";
+    for typed in ["zzz", ""] {
+        let err = world.run(&[typed]).exit(2).err;
+        assert_eq!(err, format!("error: no such command `{typed}`\nhint: {used}\n"));
+    }
 }
 
 #[test]

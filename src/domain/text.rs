@@ -176,6 +176,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_slip_of_the_fingers_finds_the_word_that_was_meant() {
+        let words = ["name", "status", "last-used"];
+        for (typed, meant) in [("nmae", "name"), ("STATUS", "status"), ("last_used", "last-used")] {
+            assert_eq!(nearest(typed, words), Some(meant));
+        }
+        assert_eq!(nearest("owner", words), None);
+        assert_eq!(nearest("", words), None);
+        // Comparing would take too long.
+        let long = "x".repeat(101);
+        assert_eq!(nearest(&long, [&*long]), None);
+    }
+
+    #[test]
     fn text_that_hides_or_moves_is_refused() {
         for text in [
             "a\nb",

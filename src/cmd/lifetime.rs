@@ -11,18 +11,18 @@ use crate::error::Error;
 /// The heading of these flags and of those of a policy.
 pub const HEADING: &str = "Lifetime and rotation";
 
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 #[group(multiple = false)]
 pub struct LifetimeArgs {
     /// Let every secret live this long, like `90d`
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
-    ttl: Option<Span>,
+    pub ttl: Option<Span>,
     /// Let no secret outlive this date or RFC 3339 time
     #[arg(long, value_name = "DATE", help_heading = HEADING)]
-    expires: Option<End>,
+    pub expires: Option<End>,
     /// Let it live until it is revoked
     #[arg(long, help_heading = HEADING)]
-    no_expiry: bool,
+    pub no_expiry: bool,
 }
 
 impl LifetimeArgs {

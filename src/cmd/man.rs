@@ -20,7 +20,10 @@ const DATE: &str = "2026-11-22";
 /// What the program looks at in its environment, as in the README.
 pub const ENVIRONMENT: [(&str, &str); 5] = [
     ("TOKENCTL_STORE, XDG_DATA_HOME, HOME", "where the store is"),
-    ("NO_COLOR, TERM=dumb", "no colour"),
+    (
+        "NO_COLOR, TERM=dumb",
+        "no colour; with `TERM=dumb` questions are plain lines, and lists are chosen from by number",
+    ),
     ("CLICOLOR_FORCE", "colour without a terminal; `--color always` and `never` beat all three"),
     ("TZ", "in which zone a date like `2027-06-30` is read; what is printed is UTC"),
     ("SUDO_USER, LOGNAME", "noted in the log beside the user id, as a claim"),

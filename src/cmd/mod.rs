@@ -29,6 +29,7 @@ mod show;
 mod sink;
 mod verify;
 mod widen;
+mod wizard;
 
 use std::ffi::OsString;
 

@@ -10,7 +10,7 @@ use super::lifetime::{HEADING, LifetimeArgs, admitted_end};
 use super::many::{self, Done};
 use super::present::present;
 use super::select::{TargetArgs, named};
-use super::sink::{self, SinkArgs, delivered_at};
+use super::sink::{self, Delivered, SinkArgs, delivered_at};
 use super::{App, Outcome};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError, Fate};
@@ -76,8 +76,8 @@ impl Rotate {
         token: &Token,
     ) -> Result<Outcome, Error> {
         match self.rotate(app, store, author, token, &self.sink) {
-            Ok(token) => {
-                sink::answer(app, store, &self.sink, &token, &Self::said(&token))?;
+            Ok(delivered) => {
+                sink::answer(app, store, &self.sink, &delivered, &Self::said(&delivered.token))?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
@@ -131,9 +131,9 @@ impl Rotate {
         }
         rehearsal.expect(selection.tokens.len())?;
         if rehearsal.dry_run {
-            let would = |token| Done { token, changed: true, error: None };
-            let would = selection.tokens.into_iter().map(would).collect();
-            return many::show(app, &store, would, "rotated", now);
+            let would = self.rehearse(&store, selection.tokens, now, &*app.ctx.machine)?;
+            many::show(app, &store, &would, "rotated", now)?;
+            return many::fail_with(app, would, "rotated").map(|()| Outcome::Done);
         }
         if selection.by_filter && !self.due && !selection.tokens.is_empty() {
             many::ask(app, &store, Action::Rotate, None, &selection, now)?;
@@ -158,10 +158,38 @@ impl Rotate {
         cut.map_or(Ok(Outcome::Done), Err)
     }
 
+    /// What would become of each token, by all that can be known without doing it.
+    fn rehearse(
+        &self,
+        store: &Store,
+        tokens: Vec<Token>,
+        now: Timestamp,
+        machine: &dyn Machine,
+    ) -> Result<Vec<Done>, Error> {
+        let settings = store.read(|view| view.settings())?;
+        let one = |token: Token| {
+            let admitted = match &token.delivery {
+                Some(delivery) if !self.may_end(&token, delivery, now) => {
+                    Err(under_way(&token, delivery).into())
+                }
+                _ => self.admit(&token, &settings, now, machine),
+            };
+            match admitted {
+                Ok(_) => Done { token, changed: true, error: None },
+                Err(Halt::Already(_)) => Done { token, changed: false, error: None },
+                Err(Halt::Error(Error::UnderWay { .. })) if self.due => {
+                    Done { token, changed: false, error: None }
+                }
+                Err(Halt::Error(error)) => Done { token, changed: false, error: Some(error) },
+            }
+        };
+        Ok(tokens.into_iter().map(one).collect())
+    }
+
     fn one_of_several(&self, app: &mut App<'_>, store: &Store, author: &Author, token: Token) -> Done {
         let sink = self.sink.within(self.out_dir.as_deref(), &token.name);
         match self.rotate(app, store, author, &token, &sink) {
-            Ok(token) => Done { token, changed: true, error: None },
+            Ok(delivered) => Done { token: delivered.token, changed: true, error: None },
             // Of two runs at once each rotates what the other does not.
             Err(Halt::Already(token)) => Done { token: *token, changed: false, error: None },
             Err(Halt::Error(Error::UnderWay { .. })) if self.due => {
@@ -178,7 +206,7 @@ impl Rotate {
         author: &Author,
         token: &Token,
         sink: &SinkArgs,
-    ) -> Result<Token, Halt> {
+    ) -> Result<Delivered, Halt> {
         let mut token = token.clone();
         loop {
             let rotated = self.rotate_as_seen(app, store, author, &token, sink);
@@ -202,7 +230,7 @@ impl Rotate {
         author: &Author,
         token: &Token,
         sink: &SinkArgs,
-    ) -> Result<Token, Halt> {
+    ) -> Result<Delivered, Halt> {
         if self.due && !token.is_due(app.ctx.machine.now()?) {
             return Err(Halt::Already(Box::new(token.clone())));
         }
@@ -218,7 +246,7 @@ impl Rotate {
         rotated
     }
 
-    /// Checks within the first transaction that the token may have another secret, and which end it gets.
+    /// Ends, within the first transaction, a delivery that is in the way, then admits the token as it is now.
     fn prepare(
         &self,
         tx: &Write<'_>,
@@ -231,26 +259,41 @@ impl Rotate {
         let mut token =
             tx.tokens(&[seen.row], now)?.pop().filter(|token| token.id == seen.id).ok_or_else(gone)?;
         if let Some(delivery) = token.delivery.clone() {
-            let dead = delivery.deadline <= now && !delivery.sink.keeps();
+            let dead = is_dead(&delivery, now);
             let same = seen.delivery.as_ref() == Some(&delivery);
-            if token.current().is_none() || !(dead || self.take_over && same) {
+            if !self.may_end(&token, &delivery, now) || !(dead || same) {
                 return Err(under_way(&token, &delivery).into());
             }
             deliver::abandon(tx, &token, if dead { Fate::Withdraw } else { fate })?;
             token = tx.token(token.row, now)?;
         }
+        self.admit(&token, &tx.settings()?, now, machine)
+    }
+
+    /// Whether a delivery under way may be ended for this one.
+    fn may_end(&self, token: &Token, delivery: &Delivery, now: Timestamp) -> bool {
+        token.current().is_some() && (is_dead(delivery, now) || self.take_over)
+    }
+
+    /// Checks that the token may have another secret, and which end it gets.
+    fn admit(
+        &self,
+        token: &Token,
+        settings: &Settings,
+        now: Timestamp,
+        machine: &dyn Machine,
+    ) -> Result<Begun, Halt> {
         if token.revoked_at.is_some() {
-            return Err(Error::Revoked(token.name).into());
+            return Err(Error::Revoked(token.name.clone()).into());
         }
         if token.disabled_at.is_some() {
             let disabled = Invalid::new(format!("`{}` is disabled: a new secret would not work", token.name));
             return Err(Error::Policy(disabled.hint("`tokenctl enable` first")).into());
         }
         if self.due && !token.is_due(now) {
-            return Err(Halt::Already(Box::new(token)));
+            return Err(Halt::Already(Box::new(token.clone())));
         }
-        let settings = tx.settings()?;
-        let expires_at = self.end(&token, &settings, now, machine)?;
+        let expires_at = self.end(token, settings, now, machine)?;
         let grace = self.grace.or(token.grace).unwrap_or(settings.grace);
         if self.grace.is_some() {
             in_order(token.lifetime, token.rotate_every, None, grace)?;
@@ -285,6 +328,11 @@ impl Rotate {
 
 fn hashes(token: &Token) -> Vec<SecretHash> {
     token.secrets.iter().map(|secret| secret.hash).collect()
+}
+
+/// Nothing can come of it any more.
+fn is_dead(delivery: &Delivery, now: Timestamp) -> bool {
+    delivery.deadline <= now && !delivery.sink.keeps()
 }
 
 fn under_way(token: &Token, delivery: &Delivery) -> Error {

@@ -44,7 +44,10 @@ const TYPED: [&[&str]; 28] = [
 ];
 
 /// All but `--exec`, whose value is a command that would be run.
-const FLAGS: [&str; 64] = [
+const FLAGS: [&str; 67] = [
+    "--copy",
+    "--copy=tmux",
+    "--copy-timeout",
     "--store",
     "--json",
     "--no-input",

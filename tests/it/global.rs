@@ -69,17 +69,17 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
         (
             &["create", "a", "--ttl", "1d", "--no-expiry"],
             "`--ttl` cannot be used with `--no-expiry`",
-            "`tokenctl create [OPTIONS] <NAME>`; `tokenctl create --help` says more",
+            "`tokenctl create [OPTIONS] [NAME]`; `tokenctl create --help` says more",
         ),
         (
             &["create", "a", "--ttl", "1d", "--ttl", "2d"],
             "`--ttl` is given twice",
-            "`tokenctl create [OPTIONS] <NAME>`; `tokenctl create --help` says more",
+            "`tokenctl create [OPTIONS] [NAME]`; `tokenctl create --help` says more",
         ),
         (
             &["create", "a", "--env-file", "x"],
             "`--env-name <NAME>` is missing",
-            "`tokenctl create [OPTIONS] <NAME>`; `tokenctl create --help` says more",
+            "`tokenctl create [OPTIONS] [NAME]`; `tokenctl create --help` says more",
         ),
         (
             &["audit", "--token", "a", "head"],

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Command};
+use clap::{Arg, Args, Command};
 use clap_mangen::Man as Clap;
 use clap_mangen::roff::{Roff, bold, italic, roman};
 
@@ -120,7 +120,8 @@ fn page(command: &Command, root: &Command) -> io::Result<Page> {
     let about = shown.get_about().map(ToString::to_string).unwrap_or_default();
     let shown = shown
         .override_usage(usage.trim_start_matches("Usage:").trim().to_owned())
-        .long_about(format!("{about}.\n{}", more.join("\n")));
+        .long_about(format!("{about}.\n{}", more.join("\n")))
+        .mut_args(with_values);
     let (own, global) = (Clap::new(only(shown.clone(), false)), Clap::new(only(shown, true)));
     let mut text = Vec::new();
     title(&manual(command), root).to_writer(&mut text)?;
@@ -147,6 +148,16 @@ fn page(command: &Command, root: &Command) -> io::Result<Page> {
     rest.to_writer(&mut text)?;
     let text = String::from_utf8_lossy(&text).into_owned();
     Ok(Page { name: own.get_filename(), text: tidied(&text) })
+}
+
+/// The values that an argument can take in its line, as in the help, not below it.
+fn with_values(arg: Arg) -> Arg {
+    let values: Vec<String> = arg.get_possible_values().iter().map(|it| it.get_name().to_owned()).collect();
+    if values.is_empty() || arg.is_hide_possible_values_set() {
+        return arg;
+    }
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    arg.help(format!("{help} [possible values: {}]", values.join(", "))).hide_possible_values(true)
 }
 
 /// Lines are not justified, nor words broken.

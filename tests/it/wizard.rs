@@ -3,7 +3,7 @@
 mod screens;
 
 use serde_json::json;
-use tokenctl::context::Terminal;
+use tokenctl::context::{CopyWay, Terminal};
 
 use crate::support::{Answer, DAY, HOSTILE, World, assert_harmless};
 use Answer::{Choose, CtrlC, Enter, No, Pick, Yes};
@@ -56,12 +56,13 @@ fn offered(world: &World) -> Vec<String> {
 #[test]
 fn the_wizard_makes_what_the_flags_make() {
     let (mut world, flags) = (with_scopes(), with_scopes());
-    world.at_terminal(&all());
-    let ran = world.run(&["create"]).ok();
+    // Which copies nothing: what asks for clipboards draws from the generator.
+    let exec = ["--exec", "cat >/dev/null"];
+    world.at_terminal(&[&all()[..6], &[Pick("Create it")]].concat());
+    let ran = world.run(&[&["create"], &exec[..]].concat()).ok();
     let same =
         ["create", "ci", "-d", "Deploys the site", "--owner", "ann", "--icon", "🔑", "-s", "admin,write"];
-    let by_flags = flags.run(&[&same[..], &["--ttl", "30d"]].concat()).ok();
-    assert_eq!(ran.out, by_flags.out);
+    let by_flags = flags.run(&[&same[..], &["--ttl", "30d"], &exec].concat()).ok();
     assert!(ran.err.ends_with(&by_flags.err), "{ran:?}");
     assert_eq!(world.show("ci"), flags.show("ci"));
     assert_eq!(asked(&world), ["Name", "Description", "Owner", "Icon", "Scopes", "Lifetime", "Create `ci`"]);
@@ -90,6 +91,23 @@ fn the_overview_shows_what_will_be_made() {
 
 ";
     assert!(ran.err.starts_with(overview), "{}", ran.err);
+}
+
+#[test]
+fn the_secret_can_be_copied_where_that_works() {
+    for there in [vec![], vec![CopyWay::Tmux]] {
+        let mut world = bare();
+        world.clipboards.borrow_mut().there.clone_from(&there);
+        let way = if there.is_empty() { "Print the secret" } else { "Copy the secret" };
+        world.at_terminal(&[say("ci"), Enter, Enter, Enter, Enter, Pick(way)]);
+        let ran = world.run(&["create"]).ok();
+        let offered = offered(&world).iter().any(|choice| choice.starts_with("Copy the secret"));
+        assert_eq!((offered, ran.out.is_empty()), (!there.is_empty(), !there.is_empty()), "{ran:?}");
+        let held = world.clipboards.borrow().holds.as_ref().map(|(_, secret, _)| secret.clone());
+        let secret = held.unwrap_or(ran.line().to_owned());
+        world.terminal = Terminal::default();
+        assert_eq!(world.verify(&secret, &[]), (0, "valid ci".to_owned()));
+    }
 }
 
 #[test]

@@ -143,6 +143,7 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
                     "",
                     "Create `ci`: arrows move, enter chooses",
                     "> Print the secret  once, to standard output",
+                    "  Copy the secret   to the clipboard, for a short time",
                     "  Cancel            nothing is made",
                 ]
             );

@@ -1,6 +1,7 @@
 //! One error for all commands: what happened, and from it the code, the exit and the hint, in one match each.
 
 use std::io;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -8,6 +9,51 @@ use crate::deliver::DeliverError;
 use crate::domain::Invalid;
 use crate::domain::when::{ClockWrong, Timestamp};
 use crate::store::StoreError;
+
+/// What an exit code means, and the codes of the errors that end with it.
+pub struct Exit {
+    pub exit: u8,
+    pub meaning: &'static str,
+    pub codes: &'static [&'static str],
+}
+
+/// Every way to end, for scripts; never changes.
+pub const EXITS: [Exit; 9] = [
+    Exit { exit: 0, meaning: "done; valid; nothing to do", codes: &[] },
+    Exit { exit: 1, meaning: "failed", codes: &["io"] },
+    Exit {
+        exit: 2,
+        meaning: "usage; or an answer was needed and there is no terminal",
+        codes: &["usage", "input_needed", "secret_as_argument"],
+    },
+    Exit { exit: 3, meaning: "the answer is no: `verify`, `audit verify`, `doctor`", codes: &[] },
+    Exit { exit: 4, meaning: "no such token or scope, or several", codes: &["not_found", "ambiguous"] },
+    Exit {
+        exit: 5,
+        meaning: "conflict",
+        codes: &["name_taken", "under_way", "policy", "revoked", "count_differs", "not_replaced"],
+    },
+    Exit {
+        exit: 6,
+        meaning: "the store cannot be used",
+        codes: &[
+            "store_missing",
+            "store_unreadable",
+            "store_locked",
+            "store_damaged",
+            "store_foreign",
+            "store_newer",
+            "store_unsafe",
+            "clock",
+        ],
+    },
+    Exit {
+        exit: 7,
+        meaning: "the secret could not be delivered; nothing was changed",
+        codes: &["delivery_failed"],
+    },
+    Exit { exit: 130, meaning: "Ctrl-C, or answered no", codes: &["interrupted", "declined"] },
+];
 
 #[derive(Debug, Error)]
 pub enum Error {
@@ -40,6 +86,8 @@ pub enum Error {
     Deliver(#[from] DeliverError),
     #[error("cannot write the output: {0}")]
     Output(io::Error),
+    #[error("cannot write `{}`: {err}", .path.display())]
+    File { path: PathBuf, err: io::Error },
     #[error("cannot read {what}: {err}")]
     Input { what: String, err: io::Error },
     #[error("the generator of the operating system failed: {0}")]
@@ -101,7 +149,7 @@ impl Error {
                 DeliverError::Interrupted => "interrupted",
                 DeliverError::Uncertain { .. } | DeliverError::Unconfirmed(_) | DeliverError::Cut(_) => "io",
             },
-            Self::Output(_) | Self::Input { .. } | Self::Generator(_) => "io",
+            Self::Output(_) | Self::File { .. } | Self::Input { .. } | Self::Generator(_) => "io",
             Self::Some { first, .. } => first.code(),
             Self::Interrupted => "interrupted",
             Self::Declined => "declined",
@@ -110,15 +158,7 @@ impl Error {
 
     /// The exit code that goes with [`Error::code`].
     pub fn exit(&self) -> u8 {
-        match self.code() {
-            "io" => 1,
-            "usage" | "input_needed" | "secret_as_argument" => 2,
-            "not_found" | "ambiguous" => 4,
-            "name_taken" | "under_way" | "policy" | "revoked" | "count_differs" | "not_replaced" => 5,
-            "delivery_failed" => 7,
-            "interrupted" | "declined" => 130,
-            _ => 6,
-        }
+        EXITS.iter().find(|row| row.codes.contains(&self.code())).map_or(1, |row| row.exit)
     }
 
     pub fn hint(&self) -> Option<String> {
@@ -158,6 +198,7 @@ impl Error {
             Self::Deliver(err) => return err.hint(),
             Self::Some { .. }
             | Self::Output(_)
+            | Self::File { .. }
             | Self::Input { .. }
             | Self::Generator(_)
             | Self::Interrupted

@@ -35,9 +35,9 @@ pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
     if cmd::exposes_secret(&args) {
         return cmd::report(&Error::SecretAsArgument, look, ctx);
     }
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(err) => return cmd::usage(err, look, ctx),
+        Err(err) => return cmd::usage(args, err, look, ctx),
     };
     let mut app = App::new(ctx, &cli.global);
     let look = app.look();

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::App;
 use super::completions::Takes;
-use super::lifetime::{LifetimeArgs, NotBefore, admitted_end};
+use super::lifetime::{HEADING, LifetimeArgs, NotBefore, admitted_end};
 use super::select::scope_rows;
 use super::wizard;
 use crate::context::Machine;
@@ -39,21 +39,21 @@ pub struct TokenArgs {
     #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     labels: Vec<SetLabel>,
     /// Grant these scopes
-    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', add = Takes::OpenScope)]
+    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = "Scopes", add = Takes::OpenScope)]
     pub scopes: Vec<Scope>,
     /// Grant all scopes that exist now
-    #[arg(long, conflicts_with = "scopes")]
+    #[arg(long, conflicts_with = "scopes", help_heading = "Scopes")]
     pub all_scopes: bool,
     #[command(flatten)]
     pub lifetime: LifetimeArgs,
     /// Let it be good only from this date, time or duration on
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", help_heading = HEADING)]
     not_before: Option<NotBefore>,
     /// Make it due for rotation this often
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     rotate_every: Option<Span>,
     /// Let a replaced secret live on this long
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     grace: Option<Span>,
     /// Do nothing if there is a usable token of that name
     #[arg(long)]

@@ -5,7 +5,7 @@ use clap::Args;
 use super::change::ChangeArgs;
 use super::completions::Takes;
 use super::describe::demanded;
-use super::lifetime::{Clearable, LifetimeArgs, NotBefore, admitted_end};
+use super::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore, admitted_end};
 use super::many::{answer, change_all};
 use super::select::{Reference, named};
 use super::widen::{self, WidenArgs};
@@ -40,13 +40,13 @@ pub struct Edit {
     #[command(flatten)]
     pub lifetime: LifetimeArgs,
     /// Let them be good only from this date, time or duration on; empty clears it
-    #[arg(long, value_name = "WHEN")]
+    #[arg(long, value_name = "WHEN", help_heading = HEADING)]
     not_before: Option<NotBefore>,
     /// Make them due for rotation this often; `never` clears it
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub rotate_every: Option<Clearable>,
     /// Let a replaced secret live on this long; empty returns to the setting
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub grace: Option<Clearable>,
     #[command(flatten)]
     widen: WidenArgs,

@@ -8,17 +8,20 @@ use crate::domain::settings::Settings;
 use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone};
 use crate::error::Error;
 
+/// The heading of these flags and of those of a policy.
+pub const HEADING: &str = "Lifetime and rotation";
+
 #[derive(Args, Clone, Default)]
 #[group(multiple = false)]
 pub struct LifetimeArgs {
     /// Let every secret live this long, like `90d`
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub ttl: Option<Span>,
     /// Let no secret outlive this date or RFC 3339 time
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", help_heading = HEADING)]
     pub expires: Option<End>,
     /// Let it live until it is revoked
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     pub no_expiry: bool,
 }
 

@@ -11,10 +11,13 @@ mod disable;
 mod doctor;
 mod edit;
 mod enable;
+mod help;
 mod init;
 mod lifetime;
 mod list;
+mod man;
 mod many;
+mod mistake;
 mod pager;
 mod present;
 mod rename;
@@ -33,34 +36,31 @@ mod wizard;
 use std::ffi::OsString;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Arg, ArgAction, Args, Parser, Subcommand, ValueHint};
 
 use crate::error::Error;
 use crate::ui::Color;
 pub use app::App;
 use app::{asking, keep_answer};
 pub use completions::{asking_shell, complete};
-pub use report::{Look, exposes_secret, report, usage};
+pub use help::{Example, GROUPS, VERBS};
+pub use man::ENVIRONMENT;
+pub use mistake::usage;
+pub use report::{Look, exposes_secret, report};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default());
 
-const AFTER_HELP: &str = "\
-Examples:
-  tokenctl create ci-deploy --owner ann --ttl 30d    print a new secret, once
-  tokenctl verify --scope events:read < secret.txt   exit 0 when it is good, 3 when not
-  tokenctl list --expires-within 14d
-  tokenctl revoke ci-deploy
-
-Exit codes: 0 done, 1 failed, 2 usage, 3 the answer is no, 4 not found, 5 conflict,
-6 store unusable, 7 delivery failed, 130 interrupted";
+/// The heading of the flags that every verb takes.
+const GLOBAL: &str = "Global options";
 
 /// htpasswd for API tokens: create, hand over once, verify, rotate, revoke
 #[derive(Parser)]
-#[command(name = "tokenctl", version, styles = STYLES, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "tokenctl", version, styles = STYLES)]
 #[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(disable_help_flag = true, arg = help_flag())]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -68,23 +68,34 @@ pub struct Cli {
     pub verb: Verb,
 }
 
+fn help_flag() -> Arg {
+    let help = "Print help; `--help` says more than `-h`";
+    Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::Help)
+        .help(help)
+        .global(true)
+        .help_heading(GLOBAL)
+}
+
 #[derive(Args, Default)]
 pub struct Global {
     /// Use the store in this directory [env: TOKENCTL_STORE] [default: tokenctl in the XDG data directory]
-    #[arg(long, value_name = "DIR", global = true, help_heading = "Global options", value_parser = clap::builder::OsStringValueParser::new())]
+    #[arg(long, value_name = "DIR", global = true, help_heading = GLOBAL, value_parser = clap::builder::OsStringValueParser::new())]
     #[arg(value_hint = ValueHint::DirPath)]
     store: Option<OsString>,
     /// Answer in JSON, errors too
-    #[arg(long, global = true, help_heading = "Global options")]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     /// Never ask, as if there were no terminal
-    #[arg(long, global = true, help_heading = "Global options")]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     no_input: bool,
     /// Answer yes to the question whether to go on
-    #[arg(short, long, global = true, help_heading = "Global options")]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     yes: bool,
     /// Say only errors and warnings
-    #[arg(short, long, global = true, help_heading = "Global options")]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     quiet: bool,
     /// When to colour
     #[arg(
@@ -95,10 +106,10 @@ pub struct Global {
         default_value_t,
         hide_possible_values = true
     )]
-    #[arg(help_heading = "Global options", help = "When to colour: auto, always or never")]
+    #[arg(help_heading = GLOBAL, help = "When to colour: auto, always or never")]
     color: Color,
     /// Never show long output through the pager
-    #[arg(long, global = true, help_heading = "Global options")]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     no_pager: bool,
 }
 
@@ -118,7 +129,7 @@ pub enum Verb {
     Show(show::Show),
     /// Give a token another name
     Rename(rename::Rename),
-    /// Change what is said of tokens, their labels and their lifetime
+    /// Change description, labels, lifetime and policy of tokens
     Edit(edit::Edit),
     /// Manage the scopes that exist, and those of a token
     Scopes(scopes::Scopes),
@@ -128,18 +139,20 @@ pub enum Verb {
     Enable(enable::Enable),
     /// End tokens for good, at once
     Revoke(revoke::Revoke),
-    /// Give tokens a new secret; the old one stays good for its grace
+    /// Give tokens new secrets; the old stay good for a grace
     Rotate(rotate::Rotate),
     /// Say whether a secret is good: exit 0 if so, 3 if not
     Verify(verify::Verify),
     /// Show what happened, newest last
     Audit(audit::Audit),
-    /// Look for damage, unsafe files, leftovers and broken rules: exit 3 if there is any
+    /// Look for damage and broken rules: exit 3 if there is any
     Doctor(doctor::Doctor),
     /// Show the settings of the store, or change one
     Settings(settings::Settings),
     /// Print the script that makes a shell complete commands, names and scopes
     Completions(completions::Completions),
+    /// Print the manual page, or write one for each command
+    Man(man::Man),
 }
 
 impl Verb {
@@ -162,6 +175,7 @@ impl Verb {
             Self::Doctor(it) => it.run(app),
             Self::Settings(it) => it.run(app),
             Self::Completions(it) => it.run(app),
+            Self::Man(it) => it.run(app),
         }
     }
 }

@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::change::ChangeArgs;
 use super::describe::{Halt, end_in_words};
-use super::lifetime::{LifetimeArgs, admitted_end};
+use super::lifetime::{HEADING, LifetimeArgs, admitted_end};
 use super::many::{self, Done};
 use super::present::present;
 use super::select::{TargetArgs, named};
@@ -33,10 +33,10 @@ pub struct Rotate {
     #[arg(long)]
     due: bool,
     /// Let the old secret live on this long
-    #[arg(long, value_name = "DURATION", conflicts_with = "now")]
+    #[arg(long, value_name = "DURATION", conflicts_with = "now", help_heading = HEADING)]
     grace: Option<Span>,
     /// End every other secret at once
-    #[arg(long)]
+    #[arg(long, help_heading = HEADING)]
     now: bool,
     #[command(flatten)]
     lifetime: LifetimeArgs,

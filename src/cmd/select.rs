@@ -6,7 +6,7 @@ use super::completions::Takes;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
 use crate::domain::scope::{Catalogue, Scope};
-use crate::domain::text::{Filled, SetLabel};
+use crate::domain::text::{Filled, SetLabel, nearest};
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
@@ -36,7 +36,20 @@ impl Reference {
             let ids = found.into_iter().map(|token| token.id).collect();
             return Err(Error::Ambiguous { reference: self.0.clone(), ids });
         }
-        found.pop().ok_or_else(|| Error::NotFound { what: "token", name: self.0.clone(), nearest: None })
+        found.pop().ok_or_else(|| Error::NotFound {
+            what: "token",
+            name: self.0.clone(),
+            nearest: self.nearest(view, now),
+        })
+    }
+
+    /// The name most like it of those beside it: of all in a small store, and in a large one of those that begin as
+    /// it does. What cannot be read is no help.
+    fn nearest(&self, view: &View<'_>, now: Timestamp) -> Option<String> {
+        let names = view.names_beside(&self.0).ok()?;
+        let name = nearest(&self.0, names.iter().map(String::as_str))?;
+        let token = view.token(view.named(&name.parse().ok()?).ok()??, now).ok()?;
+        token.is_visible(now).then_some(token.name)
     }
 }
 
@@ -248,6 +261,6 @@ pub fn scope_rows(
 
 /// That a scope is not there, and which one may be meant.
 pub fn unknown_scope(scope: &Scope, catalogue: &Catalogue) -> Error {
-    let nearest = catalogue.nearest(scope).map(ToString::to_string);
+    let nearest = catalogue.nearest(scope).map(str::to_owned);
     Error::NotFound { what: "scope", name: scope.to_string(), nearest }
 }

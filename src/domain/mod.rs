@@ -25,6 +25,15 @@ impl Invalid {
         Self { message: message.into(), hint: None }
     }
 
+    /// A word that is none of these; the hint is the one it is most like, or all.
+    pub fn no_such(what: &str, typed: &str, words: &[&str]) -> Self {
+        let hint = match text::nearest(typed, words.iter().copied()) {
+            Some(word) => format!("did you mean `{word}`?"),
+            None => format!("one of {}", words.join(", ")),
+        };
+        Self::new(format!("`{}` is not a {what}", typed.escape_debug())).hint(hint)
+    }
+
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -33,10 +42,9 @@ impl Invalid {
 }
 
 impl std::fmt::Display for Invalid {
-    /// Message and hint in one line, as clap shows a refused value.
+    /// The message; whoever shows it shows the hint below it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)?;
-        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+        f.write_str(&self.message)
     }
 }
 

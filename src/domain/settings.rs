@@ -79,10 +79,8 @@ impl FromStr for Key {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|key| key.word() == text).ok_or_else(|| {
-            Invalid::new(format!("`{}` is not a setting", text.escape_debug()))
-                .hint(format!("one of {}", Self::ALL.map(Self::word).join(", ")))
-        })
+        let found = Self::ALL.into_iter().find(|key| key.word() == text);
+        found.ok_or_else(|| Invalid::no_such("setting", text, &Self::ALL.map(Self::word)))
     }
 }
 

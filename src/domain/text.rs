@@ -23,6 +23,25 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Of some words the one that a mistyped one is most like, if it is like any.
+pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    /// No word that is looked for is longer; comparing takes the product of both lengths.
+    const LONGEST: usize = 100;
+    /// Of 1 for the same word; a slip of the fingers stays above.
+    const ALIKE: f64 = 0.8;
+    if typed.len() > LONGEST {
+        return None;
+    }
+    let typed = typed.to_lowercase();
+    let alike = |word: &str| strsim::jaro_winkler(&word.to_lowercase(), &typed);
+    words
+        .into_iter()
+        .map(|word| (alike(word), word))
+        .filter(|(likeness, _)| *likeness > ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, word)| word)
+}
+
 fn visible(what: &str, text: &str, max: usize) -> Result<(), Invalid> {
     if let Some(c) = text.chars().find(|c| is_hidden(*c)) {
         return Err(Invalid::new(format!("the {what} holds the invisible character {}", c.escape_unicode()))
@@ -160,6 +179,19 @@ pub fn shown_icon(icon: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_of_the_fingers_finds_the_word_that_was_meant() {
+        let words = ["name", "status", "last-used"];
+        for (typed, meant) in [("nmae", "name"), ("STATUS", "status"), ("last_used", "last-used")] {
+            assert_eq!(nearest(typed, words), Some(meant));
+        }
+        assert_eq!(nearest("owner", words), None);
+        assert_eq!(nearest("", words), None);
+        // Comparing would take too long.
+        let long = "x".repeat(101);
+        assert_eq!(nearest(&long, [&*long]), None);
+    }
 
     #[test]
     fn text_that_hides_or_moves_is_refused() {

@@ -48,10 +48,8 @@ impl FromStr for Status {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        Self::ALL.into_iter().find(|status| status.word() == text).ok_or_else(|| {
-            Invalid::new(format!("`{}` is not a status", text.escape_debug()))
-                .hint(format!("one of {}", Self::ALL.map(Self::word).join(", ")))
-        })
+        let found = Self::ALL.into_iter().find(|status| status.word() == text);
+        found.ok_or_else(|| Invalid::no_such("status", text, &Self::ALL.map(Self::word)))
     }
 }
 

@@ -152,6 +152,16 @@ impl View<'_> {
         self.rows(sql, params![start, disabled, MOST])
     }
 
+    /// A page of the names of unrevoked tokens before a word, and one after it, in order of name.
+    pub fn names_beside(&self, word: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT * FROM (SELECT name FROM token WHERE revoked_at IS NULL AND name < ?1 ORDER BY name DESC LIMIT ?2)
+             UNION ALL
+             SELECT * FROM (SELECT name FROM token WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2)";
+        let args = params![word, page()];
+        let run = || self.conn().prepare_cached(sql)?.query_map(args, |row| row.get(0))?.collect();
+        self.ok(run())
+    }
+
     fn rows(&self, sql: &str, args: &[&dyn ToSql]) -> Result<Vec<i64>, StoreError> {
         let run = || self.conn().prepare_cached(sql)?.query_map(args, |row| row.get(0))?.collect();
         self.ok(run())

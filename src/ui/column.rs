@@ -178,10 +178,7 @@ impl FromStr for Chosen {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        COLUMNS.iter().find(|column| column.word == text).map(Self).ok_or_else(|| {
-            let words: Vec<&str> = COLUMNS.iter().map(|column| column.word).collect();
-            Invalid::new(format!("`{}` is not a column", text.escape_debug()))
-                .hint(format!("some of {}", words.join(", ")))
-        })
+        let found = COLUMNS.iter().find(|column| column.word == text).map(Self);
+        found.ok_or_else(|| Invalid::no_such("column", text, &COLUMNS.each_ref().map(|column| column.word)))
     }
 }

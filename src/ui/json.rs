@@ -379,6 +379,13 @@ pub struct InitDoc<'a> {
     pub changed: bool,
 }
 
+/// `man`.
+#[derive(Serialize)]
+pub struct ManDoc<'a> {
+    pub path: Option<&'a str>,
+    pub pages: Vec<&'a str>,
+}
+
 /// `doctor`.
 #[derive(Serialize)]
 pub struct DoctorDoc<'a> {

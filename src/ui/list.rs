@@ -35,11 +35,8 @@ impl FromStr for Format {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        FORMATS.iter().find(|(word, _)| *word == text).map(|(_, format)| *format).ok_or_else(|| {
-            let words: Vec<&str> = FORMATS.iter().map(|(word, _)| *word).collect();
-            Invalid::new(format!("`{}` is not a format", text.escape_debug()))
-                .hint(format!("one of {}", words.join(", ")))
-        })
+        let found = FORMATS.iter().find(|(word, _)| *word == text).map(|(_, format)| *format);
+        found.ok_or_else(|| Invalid::no_such("format", text, &FORMATS.map(|(word, _)| word)))
     }
 }
 

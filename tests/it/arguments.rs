@@ -4,12 +4,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 
+use tokenctl::cmd::VERBS;
+
+use crate::help::{commands, path};
 use crate::support::{World, program, run};
 
 const EXITS: [i32; 9] = [0, 1, 2, 3, 4, 5, 6, 7, 130];
 const VECTORS: usize = 300;
 
-const VERBS: [&[&str]; 27] = [
+const TYPED: [&[&str]; 28] = [
     &["init"],
     &["create"],
     &["adopt"],
@@ -37,6 +40,7 @@ const VERBS: [&[&str]; 27] = [
     &["audit", "verify"],
     &["doctor"],
     &["settings"],
+    &["man"],
 ];
 
 /// All but `--exec`, whose value is a command that would be run.
@@ -208,7 +212,7 @@ impl Dice {
     }
 
     fn vector(&mut self) -> Vec<OsString> {
-        let mut args: Vec<OsString> = self.one_of(&VERBS).iter().map(OsString::from).collect();
+        let mut args: Vec<OsString> = self.one_of(&TYPED).iter().map(OsString::from).collect();
         for _ in 0..self.below(6) {
             let flag = self.one_of(&FLAGS).as_bytes().to_vec();
             let value = self.value();
@@ -267,16 +271,37 @@ fn hostile_arguments_make_nothing_panic() {
 fn any_flag_of_any_verb_takes_any_value() {
     let world = world();
     let mut dice = Dice(1);
-    for verb in VERBS {
+    for verb in TYPED {
         for _ in 0..4 {
             let flag = dice.one_of(&FLAGS);
             for name in [None, Some("demo")] {
                 let mut args: Vec<OsString> = verb.iter().copied().chain(name).map(OsString::from).collect();
                 args.extend([OsString::from(flag), OsString::from_vec(dice.value())]);
-                survives(&world, &args, b"");
+                told(verb, survives(&world, &args, b""));
             }
         }
+        for names in [&[][..], &["demo"], &["nobody"], &["demo", "events:read"], &["prefix", "x"]] {
+            let args: Vec<OsString> = verb.iter().chain(names).map(OsString::from).collect();
+            told(verb, survives(&world, &args, b""));
+        }
     }
+}
+
+/// Fails unless the manual of a verb tells of this exit.
+#[track_caller]
+fn told(verb: &[&str], code: i32) {
+    let known = exits(verb);
+    assert!(
+        known.iter().any(|known| i32::from(*known) == code),
+        "{verb:?} ended with {code}, not of {known:?}"
+    );
+}
+
+/// The exits that the manual tells of a verb.
+fn exits(verb: &[&str]) -> &'static [u8] {
+    let words: Vec<&str> = verb.iter().map(|word| if *word == "ls" { "list" } else { word }).collect();
+    let known = |len: usize| VERBS.iter().find(|verb| verb.path == words[..len].join(" "));
+    (1..=words.len()).rev().find_map(known).expect("an entry").exits
 }
 
 #[test]
@@ -349,21 +374,11 @@ fn without_arguments_at_all_it_says_how_it_is_used() {
 #[test]
 fn every_verb_helps_with_what_the_list_of_verbs_says_of_it() {
     let list = run(program().arg("--help"), b"").ok().out;
-    let verbs: Vec<(&str, &str)> = list
-        .lines()
-        .skip_while(|line| *line != "Commands:")
-        .skip(1)
-        .take_while(|line| line.starts_with("  "))
-        .filter_map(|line| line.trim().split_once(' '))
-        .collect();
-    assert!(verbs.len() >= 15, "{list}");
-    for (verb, about) in verbs {
-        let help = run(program().args([verb, "--help"]), b"").ok().out;
-        let first = help.lines().next().unwrap_or_default();
-        // The list adds the other names of a verb.
-        assert!(
-            about.trim().starts_with(first) && !first.is_empty(),
-            "{verb}: {first}, but listed as {about}"
-        );
+    for verb in commands().iter().map(path).filter(|path| !path.is_empty() && !path.contains(' ')) {
+        let help = run(program().args([&verb, "--help"]), b"").ok().out;
+        let first = help.lines().next().filter(|line| !line.is_empty()).expect("a line");
+        let line =
+            list.lines().find(|line| line.ends_with(first)).unwrap_or_else(|| panic!("{first}: {list}"));
+        assert!(line.contains(&format!(" {verb}")), "{line}");
     }
 }

@@ -197,7 +197,7 @@ fn input_that_breaks_a_rule_changes_nothing() {
         }
         world.refuses(&["create", "a", "-l", &format!("env={text}")], 2, "usage");
     }
-    let hint = &world.refuses(&["create", "a", "--expires", "90d"], 2, "usage")["message"];
+    let hint = &world.refuses(&["create", "a", "--expires", "90d"], 2, "usage")["hint"];
     assert!(hint.as_str().unwrap().contains("`--ttl 90d`"), "{hint}");
 }
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
+use tokenctl::cmd::ENVIRONMENT;
+use tokenctl::error::EXITS;
 
 use crate::support::{have, program_path};
 
@@ -66,42 +68,36 @@ fn the_transcripts_are_what_a_terminal_shows() {
 
 #[test]
 fn the_exit_codes_are_those_of_the_program() {
-    let code_of = |text: &str| {
-        let quoted = text.split('"').skip(1).step_by(2);
-        quoted.map(str::to_owned).collect::<Vec<_>>()
-    };
-    let (_, exits) = ERROR.split_once("pub fn exit(&self)").expect("the match");
-    let (exits, _) = exits.split_once("_ => 6").expect("its last arm");
-    let mut known = Vec::new();
-    for arm in exits.lines().filter(|line| line.contains("=>") && line.contains('"')) {
-        let exit = arm.trim_end_matches(',').rsplit(' ').next().expect("a number");
-        known.extend(code_of(arm).into_iter().map(|code| (code, exit.to_owned())));
-    }
-    assert!(known.len() > 10, "{known:?}");
     let (_, codes) = ERROR.split_once("pub fn code(&self)").expect("the match");
     let (codes, _) = codes.split_once("pub fn exit").expect("its end");
-    for code in code_of(codes) {
-        if known.iter().all(|(known, _)| *known != code) {
-            known.push((code, "6".to_owned()));
-        }
+    let mut codes: Vec<&str> = codes.split('"').skip(1).step_by(2).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    let mut known: Vec<&str> = EXITS.iter().flat_map(|row| row.codes).copied().collect();
+    known.sort_unstable();
+    assert_eq!(known, codes, "every code has one exit");
+    let told = table("## Exit codes", 4);
+    for (row, cells) in EXITS.iter().zip(&told) {
+        let codes: Vec<String> = row.codes.iter().map(|code| format!("`{code}`")).collect();
+        assert_eq!(cells[..], [row.exit.to_string(), row.meaning.to_owned(), codes.join(" ")]);
     }
-    let mut told = Vec::new();
-    for row in README
-        .lines()
-        .skip_while(|line| *line != "## Exit codes")
-        .take_while(|line| *line != "## What is stored")
-    {
-        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        if let [_, exit, _, codes, _] = cells[..] {
-            let codes = codes.split('`').skip(1).step_by(2);
-            told.extend(
-                codes.filter(|code| *code != "--json").map(|code| (code.to_owned(), exit.to_owned())),
-            );
-        }
-    }
-    known.sort();
-    told.sort();
-    assert_eq!(told, known);
+    assert_eq!(told.len(), EXITS.len());
+}
+
+#[test]
+fn the_environment_is_that_of_the_manual() {
+    let plain = |text: &str| text.replace('`', "");
+    let told = table("## Files and environment", 3).into_iter();
+    let told: Vec<_> = told.map(|row| (plain(&row[0]), plain(&row[1]))).collect();
+    assert_eq!(told, ENVIRONMENT.map(|(names, text)| (names.to_owned(), plain(text))));
+}
+
+/// The rows of a section's table, without its heading.
+fn table(section: &str, bars: usize) -> Vec<Vec<String>> {
+    let (_, rest) = README.split_once(&format!("\n{section}\n")).expect(section);
+    let (rest, _) = rest.split_once("\n## ").expect("the next");
+    let rows = rest.lines().filter(|line| line.matches('|').count() == bars).skip(2);
+    rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::ui::json::{ChangedScopeDoc, NamedDoc, ScopeDoc};
 
 #[derive(Args)]
 pub struct Define {
+    /// The scope: lower-case words joined by `:`
     #[arg(value_name = "SCOPE")]
     scope: Scope,
     /// Say what it allows
@@ -37,6 +38,7 @@ pub struct Define {
 
 #[derive(Args)]
 pub struct EditScope {
+    /// The scope
     #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
     /// Say what it allows; empty clears it
@@ -68,8 +70,10 @@ impl std::str::FromStr for Includes {
 
 #[derive(Args)]
 pub struct RenameScope {
+    /// The scope
     #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
+    /// Its new name
     #[arg(value_name = "NEW")]
     new: Scope,
     #[command(flatten)]
@@ -78,6 +82,7 @@ pub struct RenameScope {
 
 #[derive(Args)]
 pub struct Retire {
+    /// The scope
     #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
     /// Take it from every token, and from the scopes that include it

@@ -19,6 +19,7 @@ pub struct Grants {
     /// The token, by name or id
     #[arg(value_name = "TOKEN", add = Takes::Token)]
     token: Reference,
+    /// The scopes
     #[arg(value_name = "SCOPE", required = true, value_delimiter = ',', add = Takes::OpenScope)]
     scopes: Vec<Scope>,
     #[command(flatten)]

@@ -1,0 +1,320 @@
+//! The help: every verb has one, every example in it runs, and whoever mistypes a word is told which may be meant.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use clap::{Command as Clap, CommandFactory};
+use tokenctl::cmd::{Cli, Example, GROUPS, VERBS};
+
+use crate::support::{World, have, program, program_path, run};
+
+/// Every command that is shown, the program first.
+pub fn commands() -> Vec<Clap> {
+    let mut root = Cli::command();
+    root.build();
+    let mut open = vec![root];
+    let mut all = Vec::new();
+    while let Some(command) = open.pop() {
+        open.extend(command.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned());
+        all.push(command);
+    }
+    assert!(all.len() > 20);
+    all
+}
+
+/// The words of a command after `tokenctl`.
+pub fn path(command: &Clap) -> String {
+    let name = command.get_bin_name().unwrap_or_default();
+    name.split_once(' ').map_or(String::new(), |(_, path)| path.to_owned())
+}
+
+fn args(path: &str) -> Vec<&str> {
+    path.split_whitespace().collect()
+}
+
+#[test]
+fn every_verb_has_an_entry_with_examples_and_a_group() {
+    let there: BTreeSet<String> = commands().iter().map(path).collect();
+    let expected = |path: &String| path != "completions" || there.contains("completions");
+    let known: BTreeSet<String> = VERBS.iter().map(|verb| verb.path.to_owned()).filter(expected).collect();
+    assert_eq!(known, there);
+    let grouped = GROUPS.iter().flat_map(|group| group.verbs).map(|&verb| verb.to_owned());
+    let grouped: BTreeSet<String> = grouped.filter(expected).collect();
+    let top: BTreeSet<String> =
+        there.iter().filter(|path| !path.is_empty() && !path.contains(' ')).cloned().collect();
+    assert_eq!(grouped, top);
+    for verb in &VERBS {
+        assert!((1..=4).contains(&verb.examples.len()), "{}", verb.path);
+        assert!([0, 1, 2].iter().all(|exit| verb.exits.contains(exit)), "{}", verb.path);
+        for text in verb.more.iter().chain(verb.examples.iter().map(|Example(does, _)| does)) {
+            assert!(
+                !text.ends_with('.') && text.starts_with(|c: char| c.is_uppercase() || c == '`'),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn all_examples_run() {
+    let home = tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory");
+    let made = home.path().join("made");
+    fs::create_dir(&made).expect("a directory");
+    run(&mut shell(&made, SETUP), b"").ok();
+    let there: Vec<String> = commands().iter().map(path).collect();
+    for verb in VERBS.iter().filter(|verb| there.iter().any(|path| path == verb.path)) {
+        let own = home.path().join(format!("of-{}", verb.path.replace(' ', "-")));
+        run(Command::new("cp").arg("-a").args([&made, &own]), b"").ok();
+        for Example(_, line) in verb.examples {
+            if line.contains("man -l") && !have("man") {
+                continue;
+            }
+            // Where the system would be, a place of the test.
+            let line = line
+                .replace("/var/lib/", "var/lib/")
+                .replace("/etc/", "etc/")
+                .replace("www-data", "$(id -gn)");
+            let ran = run(&mut shell(&own, &line), b"");
+            assert_eq!(ran.code, 0, "{line}\n{}{}", ran.out, ran.err);
+            assert!(!ran.err.contains("error:"), "{line}\n{}", ran.err);
+        }
+    }
+}
+
+/// What the examples take for granted.
+const SETUP: &str = r#"
+    set -e
+    umask 077
+    mkdir -p bin etc/service-tokens var/lib .local/share/bash-completion/completions
+    printf '#!/bin/sh\nexec "$@"\n' > bin/sudo
+    printf '#!/bin/sh\nexec cat > /dev/null\n' > bin/pass
+    chmod +x bin/*
+    tokenctl init
+    tokenctl scopes define events:read
+    tokenctl scopes define events:write
+    tokenctl scopes define admin --includes events:read,events:write
+    tokenctl create ci-deploy --owner ann -l env=prod -l team=web -s events:read --ttl 60d > secret.txt
+    tokenctl create backup --owner ann -s events:read --ttl 90d --rotate-every 30d --out backup.key
+    tokenctl create app -s events:write > leaked.txt
+    echo sk_live_0123456789abcdefghijklmnopqrstuvwxyz > legacy.txt
+    echo pk_live_9876543210abcdefghijklmnopqrstuvwxyz > partner.txt
+"#;
+
+fn shell(home: &Path, script: &str) -> Command {
+    let bin = program_path().parent().expect("its directory");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{}:{path}", home.join("bin").display(), bin.display());
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).env_clear().current_dir(home).env("HOME", home).env("PATH", path);
+    command
+}
+
+#[test]
+fn every_help_shows_its_examples_and_fits_its_width() {
+    let mut world = World::new();
+    for command in commands() {
+        let path = path(&command);
+        let verb = VERBS.iter().find(|verb| verb.path == path).expect("an entry");
+        for width in [40, 80, 100] {
+            world.terminal.width = Some(width);
+            let help = world.run(&[&args(&path)[..], &["--help"]].concat()).ok();
+            assert_eq!(help.err, "");
+            let flat = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let shown = flat(&help.out);
+            for Example(does, line) in verb.examples {
+                assert!(shown.contains(&flat(&format!("# {does} {line}"))), "{path}: {}", help.out);
+            }
+            assert!(verb.more.iter().all(|more| shown.contains(&flat(more))), "{path}: {}", help.out);
+            // A word is not broken.
+            let wide = |line: &&str| line.chars().count() > usize::from(width) && line.trim().contains(' ');
+            let wide: Vec<&str> = help.out.lines().filter(wide).collect();
+            assert!(wide.is_empty() || width == 40, "{path} at {width}: {wide:#?}");
+        }
+    }
+}
+
+#[test]
+fn the_short_help_is_one_screen_of_verbs_in_groups() {
+    let world = World::new();
+    let short = world.run(&["-h"]).ok().out;
+    assert!(short.lines().count() <= 24, "{short}");
+    assert!(short.lines().all(|line| line.chars().count() <= 80), "{short}");
+    let there: Vec<String> = commands().iter().map(path).collect();
+    let mut rest = &short[..];
+    for group in &GROUPS {
+        rest = rest.split_once(&format!("\n{}:", group.name)).expect(group.name).1;
+        for verb in group.verbs.iter().filter(|verb| there.iter().any(|path| path == *verb)) {
+            rest = rest.split_once(&format!(" {verb}")).expect(verb).1;
+        }
+    }
+    let alone = world.run(&[]).exit(2);
+    assert_eq!((alone.out, alone.err), (String::new(), short.clone()));
+    let long = world.run(&["--help"]).ok().out;
+    for part in ["Options:\n", "--store <DIR>", "-V, --version", "Examples:\n", "Exit codes:\n  0 "] {
+        assert!(long.contains(part) && !short.contains(part), "{part}");
+    }
+    assert!(world.run(&["list", "--help"]).ok().out.contains("\nExamples:\n"));
+    assert!(!world.run(&["list", "-h"]).ok().out.contains("\nExamples:\n"));
+}
+
+#[test]
+fn the_flags_of_every_verb_come_last() {
+    let world = World::new();
+    for command in commands().iter().filter(|command| !path(command).is_empty()) {
+        let help = world.run(&[&args(&path(command))[..], &["-h"]].concat()).ok().out;
+        let headings: Vec<&str> =
+            help.lines().filter(|line| line.ends_with(':') && !line.starts_with(' ')).collect();
+        assert_eq!(headings.last(), Some(&"Global options:"), "{help}");
+        assert_eq!(help.matches("--no-input").count(), 1, "{help}");
+    }
+}
+
+#[test]
+fn a_verb_that_is_not_there_leads_to_one_that_is() {
+    let world = World::new();
+    let cases = [
+        ("creat", "create"),
+        ("CREATE", "create"),
+        ("delete", "revoke"),
+        ("delte", "revoke"),
+        ("remove", "revoke"),
+        ("rm", "revoke"),
+        ("new", "create"),
+        ("add", "create"),
+        ("regenerate", "rotate"),
+        ("roll", "rotate"),
+        ("reroll", "rotate"),
+        ("whoami", "verify"),
+        ("identify", "verify"),
+        ("lookup", "verify"),
+        ("check", "verify"),
+        ("get", "show"),
+        ("info", "show"),
+        ("log", "audit"),
+        ("lst", "list"),
+        ("config", "settings"),
+        ("scopes delete", "scopes retire"),
+        ("scopes grant", "scopes add"),
+        ("scopes creat", "scopes define"),
+        ("audit check", "audit verify"),
+    ];
+    for (typed, meant) in cases {
+        let ran = world.run(&args(typed)).exit(2);
+        let expected = format!("error: no such command `{typed}`\nhint: did you mean `tokenctl {meant}`?\n");
+        assert_eq!((&*ran.out, ran.err), ("", expected));
+        let failure = world.refuses(&args(typed), 2, "usage");
+        assert_eq!(failure["hint"], format!("did you mean `tokenctl {meant}`?"));
+    }
+    let used = "`tokenctl [OPTIONS] <COMMAND>`; `tokenctl --help` says more";
+    for typed in ["zzz", ""] {
+        let err = world.run(&[typed]).exit(2).err;
+        assert_eq!(err, format!("error: no such command `{typed}`\nhint: {used}\n"));
+    }
+}
+
+#[test]
+fn what_others_call_a_verb_is_no_verb_and_meant_once() {
+    for verb in &VERBS {
+        let parent =
+            |path: &str| path.rsplit_once(' ').map_or(String::new(), |(parent, _)| parent.to_owned());
+        let siblings: Vec<_> = VERBS
+            .iter()
+            .filter(|other| !other.path.is_empty() && parent(other.path) == parent(verb.path))
+            .collect();
+        for word in verb.also {
+            let own = |path: &str| path.rsplit(' ').next() == Some(word);
+            assert!(siblings.iter().all(|other| !own(other.path)), "{word}");
+            let meant = siblings.iter().filter(|other| other.also.contains(word)).count();
+            assert_eq!(meant, 1, "{word}");
+        }
+    }
+}
+
+#[test]
+fn a_mistyped_name_leads_to_the_token_that_is_meant() {
+    let world = World::with_store();
+    for name in ["ci-deploy", "backup", "gone"] {
+        world.create(name, &[]);
+    }
+    world.run(&["revoke", "gone", "-y"]).ok();
+    let hint = |args: &[&str]| world.refuses(args, 4, "not_found")["hint"].as_str().unwrap().to_owned();
+    let meant = "did you mean `ci-deploy`?";
+    for verb in ["show", "disable", "enable", "revoke", "rotate"] {
+        assert_eq!(hint(&[verb, "ci-deply", "--yes"]), meant);
+    }
+    assert_eq!(hint(&["rename", "CI-Deploy", "x"]), meant);
+    assert_eq!(hint(&["edit", "ci_deploy", "--owner", "x"]), meant);
+    assert_eq!(hint(&["scopes", "remove", "ci-deploy2", "read"]), meant);
+    assert_eq!(hint(&["audit", "--token", "cideploy"]), meant);
+    let none = "`tokenctl list --all` shows those that exist";
+    // Neither what is unlike, nor one that is gone, nor text that is no name.
+    for typed in ["zzz", "gonne", &"ci-deploy".repeat(1000)] {
+        assert_eq!(hint(&["show", typed]), none);
+    }
+}
+
+#[test]
+fn a_name_is_looked_for_among_those_beside_it() {
+    let world = World::with_store();
+    // More than two pages, without as many hand-overs.
+    world.create("t0000", &[]);
+    let mut rows = String::from("BEGIN;");
+    for n in 1..3000 {
+        rows.push_str(&format!(
+            "INSERT INTO token (id, name, created_at, created_by) VALUES ('{n:012}', 't{n:04}', {0}, 'x');\
+             INSERT INTO secret (token, hash, hint, created_at, delivered_at) VALUES (last_insert_rowid(), \
+             unhex('{n:064x}'), 'tkn_AbCd…', {0}, {0});",
+            world.now()
+        ));
+    }
+    world.sql(&format!("{rows}COMMIT;"));
+    for (typed, meant) in [("t2999x", "t2999"), ("t1500x", "t1500"), ("T0700", "t0700")] {
+        let failure = world.refuses(&["show", typed], 4, "not_found");
+        assert_eq!(failure["hint"], format!("did you mean `{meant}`?"));
+    }
+}
+
+#[test]
+fn a_mistyped_word_of_any_other_kind_leads_to_the_one_that_is_meant() {
+    let world = World::with_store();
+    world.define(&["events:read", "events:write"]);
+    world.create("demo", &["--scope", "events:read"]);
+    let cases: [(&[&str], i32, &str); 16] = [
+        (&["list", "--revers"], 2, "--reverse"),
+        (&["create", "x", "--expire", "2027-01-01"], 2, "--expires"),
+        (&["list", "--sort", "nmae"], 2, "name"),
+        (&["list", "--sort", "last_used"], 2, "last-used"),
+        (&["list", "--format", "jsno"], 2, "json"),
+        (&["list", "--columns", "name,expires"], 2, "expires_at"),
+        (&["list", "--status", "revokd"], 2, "revoked"),
+        (&["list", "--color", "allways"], 2, "always"),
+        (&["settings", "defalt-ttl", "1d"], 2, "default-ttl"),
+        (&["list", "-s", "event:read"], 4, "events:read"),
+        (&["create", "x", "-s", "event:read"], 4, "events:read"),
+        (&["scopes", "define", "x", "--includes", "event:write"], 4, "events:write"),
+        (&["scopes", "edit", "event:read", "-d", "x"], 4, "events:read"),
+        (&["scopes", "retire", "event:read"], 4, "events:read"),
+        (&["scopes", "rename", "event:read", "x"], 4, "events:read"),
+        (&["scopes", "add", "demo", "event:write"], 4, "events:write"),
+    ];
+    for (args, exit, meant) in cases {
+        let code = if exit == 2 { "usage" } else { "not_found" };
+        assert_eq!(world.refuses(args, exit, code)["hint"], format!("did you mean `{meant}`?"), "{args:?}");
+    }
+    let failure = world.refuses(&["list", "--status", "zzz"], 2, "usage");
+    assert_eq!(failure["hint"], "one of active, provisional, pending, disabled, expired, revoked");
+}
+
+#[test]
+fn help_goes_where_it_is_asked_for_whatever_stands_around_it() {
+    let of = |args: &[&str]| run(program().args(args), b"").ok().out;
+    let list = of(&["list", "--help"]);
+    assert!(list.contains("\nUsage: tokenctl list [OPTIONS]\n"), "{list}");
+    assert_eq!(of(&["--store", "create", "--json", "list", "--all", "--help", "show"]), list);
+    assert_eq!(of(&["ls", "--help"]), list);
+    assert!(
+        of(&["scopes", "add", "-h"]).starts_with("Grant scopes to a token\n\nUsage: tokenctl scopes add ")
+    );
+}

@@ -93,6 +93,18 @@ pub trait Machine: Clock + Zone {
     /// Runs a command to its end, or until it takes too long.
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd>;
 
+    /// Time since the start, by a clock that only goes forward.
+    fn uptime(&self) -> Duration;
+
+    /// Columns of the terminal that stderr is, as wide as it is now; none while another job has the terminal.
+    fn columns(&self) -> Option<u16>;
+
+    /// Has a Ctrl-C wait until [`Machine::interrupted`] asks for it; a second one ends us all the same.
+    fn defer_interrupts(&self, defer: bool);
+
+    /// Whether one waits.
+    fn interrupted(&self) -> bool;
+
     /// A yes or no on the terminal; [`io::ErrorKind::Interrupted`] after Ctrl-C, as of the other questions.
     fn confirm(&self, question: &str) -> io::Result<bool>;
 

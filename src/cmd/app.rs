@@ -14,17 +14,22 @@ use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
 use crate::store::{Location, Store};
+use crate::ui::progress::Progress;
 use crate::ui::{self, Style, Talk};
 
 /// A command under way: its machine and the global flags.
 pub struct App<'a> {
     pub ctx: &'a mut Context,
     global: &'a Global,
+    pub(super) progress: Progress,
+    pub(super) shows_progress: bool,
 }
 
 impl<'a> App<'a> {
     pub fn new(ctx: &'a mut Context, global: &'a Global) -> Self {
-        Self { ctx, global }
+        let dumb = ctx.machine.env("TERM").is_some_and(|term| term == "dumb");
+        let shows_progress = ctx.terminal.stderr && !dumb && !global.quiet && !global.json;
+        Self { ctx, global, progress: Progress::default(), shows_progress }
     }
 
     pub fn look(&self) -> Look {
@@ -34,6 +39,7 @@ impl<'a> App<'a> {
     }
 
     pub fn talk(&mut self) -> Talk<'_> {
+        self.clear();
         self.look().talk(self.ctx)
     }
 
@@ -76,6 +82,7 @@ impl<'a> App<'a> {
                 Invalid::new(format!("a person must say yes to: {asked}")).hint(hint),
             ));
         }
+        self.clear();
         match self.ctx.machine.confirm(&shown(question).to_string()) {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::Declined),
@@ -85,11 +92,13 @@ impl<'a> App<'a> {
 
     /// Writes a document to stdout.
     pub fn print_json(&mut self, document: &impl Serialize) -> Result<(), Error> {
+        self.clear();
         ui::write_json(&mut *self.ctx.stdout, document).map_err(Error::Output)
     }
 
     /// Writes text to stdout.
     pub fn print(&mut self, text: &str) -> Result<(), Error> {
+        self.clear();
         self.ctx
             .stdout
             .write_all(text.as_bytes())

@@ -15,6 +15,7 @@ mod lifetime;
 mod list;
 mod many;
 mod present;
+mod progress;
 mod rename;
 mod report;
 mod revoke;

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chrono::{Local, NaiveDate, NaiveTime, TimeZone};
 use rand::TryRng;
@@ -25,7 +26,7 @@ pub fn context() -> Context {
     let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Context {
-        machine: Box::new(Host { umask }),
+        machine: Box::new(Host { umask, started: Instant::now() }),
         stdin: streams::input(),
         stdout: streams::output(),
         stderr: streams::talk(),
@@ -36,6 +37,7 @@ pub fn context() -> Context {
 struct Host {
     /// As the caller had it: what a command makes is the caller's affair.
     umask: Mode,
+    started: Instant,
 }
 
 impl Clock for Host {
@@ -98,6 +100,22 @@ impl Machine for Host {
 
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd> {
         process::run(job, self.umask)
+    }
+
+    fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn columns(&self) -> Option<u16> {
+        terminal::columns()
+    }
+
+    fn defer_interrupts(&self, defer: bool) {
+        terminal::defer_interrupts(defer);
+    }
+
+    fn interrupted(&self) -> bool {
+        terminal::interrupted()
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {

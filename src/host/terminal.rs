@@ -43,25 +43,61 @@ fn asking<T>(question: impl FnOnce(&Term) -> dialoguer::Result<T>) -> io::Result
     answer.map_err(|dialoguer::Error::IO(err)| err)
 }
 
+/// Columns of the terminal that stderr is. None while we run in the background: it shows what another job says.
+pub fn columns() -> Option<u16> {
+    let stderr = io::stderr();
+    // A terminal that is not the one which controls us has no foreground.
+    if rustix::termios::tcgetpgrp(&stderr).is_ok_and(|group| group != rustix::process::getpgrp()) {
+        return None;
+    }
+    let known = rustix::termios::tcgetwinsize(&stderr).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
+    Some(known.unwrap_or(80))
+}
+
+/// Who answers to Ctrl-C, and to a request to end.
+struct Interrupts {
+    /// Ctrl-C ends us at once.
+    by_ctrl_c: Arc<AtomicBool>,
+    /// So do the others.
+    by_others: Arc<AtomicBool>,
+    came: Arc<AtomicBool>,
+}
+
+fn interrupts() -> &'static Interrupts {
+    static INTERRUPTS: OnceLock<Interrupts> = OnceLock::new();
+    INTERRUPTS.get_or_init(|| {
+        let ends = || Arc::new(AtomicBool::new(true));
+        let interrupts = Interrupts { by_ctrl_c: ends(), by_others: ends(), came: Arc::default() };
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            let ends = if signal == SIGINT { &interrupts.by_ctrl_c } else { &interrupts.by_others };
+            // Without these handlers the signal ends us at once, as it does everywhere else; with them the second does.
+            let _ = flag::register_conditional_default(signal, Arc::clone(ends));
+            let _ = flag::register_conditional_default(signal, Arc::clone(&interrupts.came));
+            let _ = flag::register(signal, Arc::clone(&interrupts.came));
+        }
+        interrupts
+    })
+}
+
+/// Has the first Ctrl-C wait for a look at [`interrupted`], or no longer.
+pub fn defer_interrupts(defer: bool) {
+    interrupts().by_ctrl_c.store(!defer, Ordering::SeqCst);
+}
+
+pub fn interrupted() -> bool {
+    interrupts().came.load(Ordering::SeqCst)
+}
+
 /// Runs something that has its own answer to Ctrl-C and to a request to end: whether one came is in its argument.
 /// Elsewhere they end us at once.
 pub fn with_interrupts<T>(f: impl FnOnce(&AtomicBool) -> T) -> T {
-    struct Flags {
-        end_us: Arc<AtomicBool>,
-        came: Arc<AtomicBool>,
-    }
-    static FLAGS: OnceLock<Flags> = OnceLock::new();
-    let flags = FLAGS.get_or_init(|| {
-        let flags = Flags { end_us: Arc::new(AtomicBool::new(true)), came: Arc::default() };
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // Without these handlers the signal ends us at once, as it does everywhere else.
-            let _ = flag::register_conditional_default(signal, Arc::clone(&flags.end_us));
-            let _ = flag::register(signal, Arc::clone(&flags.came));
-        }
-        flags
-    });
-    flags.end_us.store(false, Ordering::SeqCst);
-    let done = f(&flags.came);
-    flags.end_us.store(true, Ordering::SeqCst);
+    let interrupts = interrupts();
+    let end_us = |end| {
+        interrupts.by_ctrl_c.store(end, Ordering::SeqCst);
+        interrupts.by_others.store(end, Ordering::SeqCst);
+    };
+    end_us(false);
+    let done = f(&interrupts.came);
+    end_us(true);
     done
 }

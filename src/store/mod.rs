@@ -25,6 +25,7 @@ mod sharing;
 mod sql;
 mod tokens;
 mod usage;
+mod watch;
 
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -44,6 +45,7 @@ pub use schema::version;
 pub use sharing::Sharing;
 pub use tokens::{Parts, Presented};
 use usage::Usage;
+pub use watch::{Step, Watch};
 
 use crate::domain::digest::{self, Digest};
 use crate::domain::event::{Action, Anchor, Author, Event, GENESIS, Subject};

@@ -5,6 +5,7 @@ pub mod escape;
 pub mod json;
 pub mod list;
 pub mod page;
+pub mod progress;
 
 use std::io::{self, Write};
 

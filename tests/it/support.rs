@@ -8,6 +8,7 @@ use std::io::{self, Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
+use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
@@ -98,6 +99,8 @@ pub struct World {
     pub env: HashMap<String, String>,
     pub terminal: Terminal,
     pub uid: u32,
+    /// How much later it is at each look at the clock that only goes forward.
+    pub pace: Duration,
 }
 
 /// What the person at the terminal does.
@@ -126,6 +129,7 @@ impl World {
             env: HashMap::new(),
             terminal: Terminal::default(),
             uid: rustix_uid(),
+            pace: Duration::ZERO,
         }
     }
 
@@ -202,6 +206,9 @@ impl World {
                 env: self.env.clone(),
                 store: self.store(),
                 uid: self.uid,
+                pace: self.pace,
+                looks: Cell::new(0),
+                columns: self.terminal.width,
             }),
             stdin: Box::new(Cursor::new(input.to_vec())),
             stdout,
@@ -381,6 +388,9 @@ struct Fake {
     env: HashMap<String, String>,
     store: PathBuf,
     uid: u32,
+    pace: Duration,
+    looks: Cell<u32>,
+    columns: Option<u16>,
 }
 
 impl Fake {
@@ -457,6 +467,26 @@ impl Machine for Fake {
             0 => Ok(JobEnd::Done { unread: 0 }),
             code => Ok(JobEnd::Exit(code)),
         }
+    }
+
+    fn uptime(&self) -> Duration {
+        self.looks.set(self.looks.get() + 1);
+        self.pace * self.looks.get()
+    }
+
+    fn columns(&self) -> Option<u16> {
+        self.columns
+    }
+
+    fn defer_interrupts(&self, _: bool) {}
+
+    fn interrupted(&self) -> bool {
+        let mut answers = self.answers.borrow_mut();
+        let came = matches!(answers.front(), Some(Answer::CtrlC));
+        if came {
+            answers.pop_front();
+        }
+        came
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {

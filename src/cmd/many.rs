@@ -47,7 +47,7 @@ impl Many<'_> {
         rehearsal.expect(selection.tokens.len())?;
         let rehearsed = self.rehearse(&selection.tokens, now)?;
         if rehearsal.dry_run {
-            return show(app, &store, rehearsed, self.done, now);
+            return show(app, &store, &rehearsed, self.done, now);
         }
         if rehearsed.iter().all(|one| !one.changed) {
             return self.answer(app, &store, &rehearsed, now);
@@ -145,15 +145,15 @@ pub fn ask(
 pub fn show(
     app: &mut App<'_>,
     store: &Store,
-    tokens: Vec<Done>,
+    tokens: &[Done],
     done: &str,
     now: Timestamp,
 ) -> Result<Outcome, Error> {
     if app.json() {
-        return document(app, store, &tokens, now, true);
+        return document(app, store, tokens, now, true);
     }
     let times = present(store, now)?;
-    let would: Vec<Token> = tokens.into_iter().filter(|one| one.changed).map(|one| one.token).collect();
+    let would: Vec<Token> = tokens.iter().filter(|one| one.changed).map(|one| one.token.clone()).collect();
     let (terminal, style) = (app.ctx.terminal, app.out_style());
     let format = if terminal.stdout { Format::Table } else { Format::Tsv };
     let count = would.len();
@@ -193,20 +193,24 @@ pub fn answer_each(
     tokens: Vec<Done>,
     done: &'static str,
 ) -> Result<(), Error> {
-    let all = tokens.len();
     if app.json() {
         let now = app.ctx.machine.now()?;
         document(app, store, &tokens, now, false)?;
     } else {
-        for one in &tokens {
-            match &one.error {
-                Some(err) => {
-                    let message = format!("`{}`: {err}", one.token.name);
-                    app.talk().error(err.code(), err.exit(), &message, err.hint().as_deref());
-                }
-                None if one.changed => say_changed(app, &one.token, true, done),
-                None => {}
-            }
+        for one in tokens.iter().filter(|one| one.changed) {
+            say_changed(app, &one.token, true, done);
+        }
+    }
+    fail_with(app, tokens, done)
+}
+
+/// Says of each token why it could not be changed. Fails with the first of these reasons.
+pub fn fail_with(app: &mut App<'_>, tokens: Vec<Done>, done: &'static str) -> Result<(), Error> {
+    let all = tokens.len();
+    if !app.json() {
+        for (name, err) in tokens.iter().filter_map(|one| Some((&one.token.name, one.error.as_ref()?))) {
+            let message = format!("`{name}`: {err}");
+            app.talk().error(err.code(), err.exit(), &message, err.hint().as_deref());
         }
     }
     let mut errors = tokens.into_iter().filter_map(|one| one.error);

@@ -131,9 +131,9 @@ impl Rotate {
         }
         rehearsal.expect(selection.tokens.len())?;
         if rehearsal.dry_run {
-            let would = |token| Done { token, changed: true, error: None };
-            let would = selection.tokens.into_iter().map(would).collect();
-            return many::show(app, &store, would, "rotated", now);
+            let would = self.rehearse(&store, selection.tokens, now, &*app.ctx.machine)?;
+            many::show(app, &store, &would, "rotated", now)?;
+            return many::fail_with(app, would, "rotated").map(|()| Outcome::Done);
         }
         if selection.by_filter && !self.due && !selection.tokens.is_empty() {
             many::ask(app, &store, Action::Rotate, None, &selection, now)?;
@@ -164,6 +164,34 @@ impl Rotate {
     /// A command that gets the secrets has the terminal to itself.
     fn step(&self, app: &mut App<'_>, done: usize, of: usize) -> Result<(), Error> {
         if self.sink.exec.is_some() { Ok(()) } else { app.step(&Step::new("rotating tokens", done, of)) }
+    }
+
+    /// What would become of each token, by all that can be known without doing it.
+    fn rehearse(
+        &self,
+        store: &Store,
+        tokens: Vec<Token>,
+        now: Timestamp,
+        machine: &dyn Machine,
+    ) -> Result<Vec<Done>, Error> {
+        let settings = store.read(|view| view.settings())?;
+        let one = |token: Token| {
+            let admitted = match &token.delivery {
+                Some(delivery) if !self.may_end(&token, delivery, now) => {
+                    Err(under_way(&token, delivery).into())
+                }
+                _ => self.admit(&token, &settings, now, machine),
+            };
+            match admitted {
+                Ok(_) => Done { token, changed: true, error: None },
+                Err(Halt::Already(_)) => Done { token, changed: false, error: None },
+                Err(Halt::Error(Error::UnderWay { .. })) if self.due => {
+                    Done { token, changed: false, error: None }
+                }
+                Err(Halt::Error(error)) => Done { token, changed: false, error: Some(error) },
+            }
+        };
+        Ok(tokens.into_iter().map(one).collect())
     }
 
     fn one_of_several(&self, app: &mut App<'_>, store: &Store, author: &Author, token: Token) -> Done {
@@ -226,7 +254,7 @@ impl Rotate {
         rotated
     }
 
-    /// Checks within the first transaction that the token may have another secret, and which end it gets.
+    /// Ends, within the first transaction, a delivery that is in the way, then admits the token as it is now.
     fn prepare(
         &self,
         tx: &Write<'_>,
@@ -239,26 +267,41 @@ impl Rotate {
         let mut token =
             tx.tokens(&[seen.row], now)?.pop().filter(|token| token.id == seen.id).ok_or_else(gone)?;
         if let Some(delivery) = token.delivery.clone() {
-            let dead = delivery.deadline <= now && !delivery.sink.keeps();
+            let dead = is_dead(&delivery, now);
             let same = seen.delivery.as_ref() == Some(&delivery);
-            if token.current().is_none() || !(dead || self.take_over && same) {
+            if !self.may_end(&token, &delivery, now) || !(dead || same) {
                 return Err(under_way(&token, &delivery).into());
             }
             deliver::abandon(tx, &token, if dead { Fate::Withdraw } else { fate })?;
             token = tx.token(token.row, now)?;
         }
+        self.admit(&token, &tx.settings()?, now, machine)
+    }
+
+    /// Whether a delivery under way may be ended for this one.
+    fn may_end(&self, token: &Token, delivery: &Delivery, now: Timestamp) -> bool {
+        token.current().is_some() && (is_dead(delivery, now) || self.take_over)
+    }
+
+    /// Checks that the token may have another secret, and which end it gets.
+    fn admit(
+        &self,
+        token: &Token,
+        settings: &Settings,
+        now: Timestamp,
+        machine: &dyn Machine,
+    ) -> Result<Begun, Halt> {
         if token.revoked_at.is_some() {
-            return Err(Error::Revoked(token.name).into());
+            return Err(Error::Revoked(token.name.clone()).into());
         }
         if token.disabled_at.is_some() {
             let disabled = Invalid::new(format!("`{}` is disabled: a new secret would not work", token.name));
             return Err(Error::Policy(disabled.hint("`tokenctl enable` first")).into());
         }
         if self.due && !token.is_due(now) {
-            return Err(Halt::Already(Box::new(token)));
+            return Err(Halt::Already(Box::new(token.clone())));
         }
-        let settings = tx.settings()?;
-        let expires_at = self.end(&token, &settings, now, machine)?;
+        let expires_at = self.end(token, settings, now, machine)?;
         let grace = self.grace.or(token.grace).unwrap_or(settings.grace);
         if self.grace.is_some() {
             in_order(token.lifetime, token.rotate_every, None, grace)?;
@@ -293,6 +336,11 @@ impl Rotate {
 
 fn hashes(token: &Token) -> Vec<SecretHash> {
     token.secrets.iter().map(|secret| secret.hash).collect()
+}
+
+/// Nothing can come of it any more.
+fn is_dead(delivery: &Delivery, now: Timestamp) -> bool {
+    delivery.deadline <= now && !delivery.sink.keeps()
 }
 
 fn under_way(token: &Token, delivery: &Delivery) -> Error {

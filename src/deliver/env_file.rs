@@ -104,9 +104,12 @@ pub fn values(content: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
         start += line.len();
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let set = line.strip_prefix(b"export ").unwrap_or(line);
-        let equals = set.iter().position(|byte| *byte == b'=')?;
         let end = at + line.len();
+        let line = line.trim_ascii_start();
+        let exported =
+            line.strip_prefix(b"export").filter(|set| set.starts_with(b" ") || set.starts_with(b"\t"));
+        let set = exported.unwrap_or(line).trim_ascii_start();
+        let equals = set.iter().position(|byte| *byte == b'=')?;
         Some((&set[..equals], end - (set.len() - equals - 1)..end))
     })
 }
@@ -125,11 +128,19 @@ mod tests {
 
     #[test]
     fn a_value_is_found_behind_its_name() {
-        let content = b"# A=no\nA=1\nexport B='2'\r\nA B\nC=\nD=x=y";
+        let content = b"# A=no\nA=1\nexport B='2'\r\nA B\nC=\n  export\t E=5\n\tF=6\nexportG=7\nD=x=y";
         let found: Vec<(&[u8], &[u8])> =
             values(content).map(|(name, value)| (name, unquoted(&content[value]))).collect();
-        let expected: [(&[u8], &[u8]); 5] =
-            [(b"# A", b"no"), (b"A", b"1"), (b"B", b"2"), (b"C", b""), (b"D", b"x=y")];
+        let expected: [(&[u8], &[u8]); 8] = [
+            (b"# A", b"no"),
+            (b"A", b"1"),
+            (b"B", b"2"),
+            (b"C", b""),
+            (b"E", b"5"),
+            (b"F", b"6"),
+            (b"exportG", b"7"),
+            (b"D", b"x=y"),
+        ];
         assert_eq!(found, expected);
     }
 

@@ -15,6 +15,7 @@ macro_rules! want {
 }
 
 mod errors;
+mod first;
 mod htpasswd;
 mod kill;
 mod memory;
@@ -41,6 +42,8 @@ const CHANGING: &str = "openat,write,pwrite64,fsync,fdatasync,ftruncate,unlink,u
     link,linkat,mkdir,chmod,fchmod,fchmodat,chown,fchown,fchownat,fcntl,flock,close,pipe2,clone,clone3,vfork,execve";
 /// The name of what is handed over, and the variable that holds it in an environment file.
 const NAME: &str = "demo";
+/// `tkn_`, 32 characters of chance and 6 of checksum.
+const SECRET_LEN: usize = 42;
 const VARIABLE: &str = "DEMO_TOKEN";
 const ENV_BEFORE: &str = "# by hand\nA=1\nexport B='x y'\n";
 
@@ -134,6 +137,56 @@ fn assert_none(failed: &[String], of: usize) {
     assert!(failed.is_empty(), "{} of {of} failed:\n{}", failed.len(), first.join("\n"));
 }
 
+/// Runs the program on the store in `dir` under strace with these options.
+fn traced(dir: &Path, options: &[&str], args: &[String]) -> Ended {
+    let done = Command::new("strace")
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("TOKENCTL_STORE", dir.join("store"))
+        .args(["-f", "-qq"])
+        .args(options)
+        .arg(program_path())
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("strace starts");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let ran = Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) };
+    Ended { killed: done.status.signal() == Some(9), ran }
+}
+
+/// Which of these calls the program makes from its first look at the store on, by their names and counts.
+fn points(dir: &Path, calls: &str, args: &[String]) -> Vec<(String, usize)> {
+    let log = dir.join("log");
+    let done = traced(dir, &["-o", log.to_str().expect("UTF-8"), "-e", &format!("trace={calls}")], args);
+    assert_eq!(done.ran.code, 0, "{args:?}: {}", done.ran.err);
+    let log = fs::read_to_string(log).expect("a log");
+    let store = dir.join("store");
+    let store = store.to_str().expect("UTF-8");
+    let (mut begun, mut counts, mut points) = (false, std::collections::HashMap::new(), Vec::new());
+    let program = log.split(' ').next().expect("a pid");
+    for line in log.lines() {
+        let Some((pid, call)) = line.split_once(' ') else { continue };
+        let Some((name, rest)) = call.trim_start().split_once('(') else { continue };
+        if pid != program || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            continue;
+        }
+        let count: &mut usize = counts.entry(name.to_owned()).or_default();
+        *count += 1;
+        begun |= name != "execve" && rest.contains(store);
+        if begun {
+            points.push((name.to_owned(), *count));
+        }
+    }
+    points
+}
+
+/// Kills the program before its n-th call of this name.
+fn killed(dir: &Path, (call, nth): &(String, usize), args: &[String]) -> Ended {
+    let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=SIGKILL:when={nth}"));
+    traced(dir, &["-o", "/dev/null", "-e", &trace, "-e", &inject], args)
+}
+
 impl Scene {
     fn new(verb: Verb, receiver: Receiver) -> Self {
         let base = scratch();
@@ -203,62 +256,17 @@ impl Scene {
 
     /// Runs the hand-over under strace with these options.
     fn traced(&self, dir: &Path, options: &[&str]) -> Ended {
-        let done = Command::new("strace")
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("TOKENCTL_STORE", dir.join("store"))
-            .args(["-f", "-qq"])
-            .args(options)
-            .arg(program_path())
-            .args(self.args(dir))
-            .stdin(Stdio::null())
-            .output()
-            .expect("strace starts");
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-        Ended {
-            killed: done.status.signal() == Some(9),
-            ran: Ran {
-                code: done.status.code().unwrap_or(-1),
-                out: text(done.stdout),
-                err: text(done.stderr),
-            },
-        }
+        traced(dir, options, &self.args(dir))
     }
 
     /// Which call of which name there is from the first look at the store on, as one run makes them.
     fn points(&self, calls: &str) -> Vec<(String, usize)> {
         let dir = self.stage();
-        let log = dir.path().join("log");
-        let done =
-            self.traced(dir.path(), &["-o", log.to_str().expect("UTF-8"), "-e", &format!("trace={calls}")]);
-        assert_eq!(done.ran.code, 0, "{}: {}", self.label(), done.ran.err);
-        let log = fs::read_to_string(log).expect("a log");
-        let store = dir.path().join("store");
-        let store = store.to_str().expect("UTF-8");
-        let (mut begun, mut counts, mut points) = (false, std::collections::HashMap::new(), Vec::new());
-        let program = log.split(' ').next().expect("a pid");
-        for line in log.lines() {
-            let Some((pid, call)) = line.split_once(' ') else { continue };
-            let Some((name, rest)) = call.trim_start().split_once('(') else { continue };
-            if pid != program || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-                continue;
-            }
-            let count: &mut usize = counts.entry(name.to_owned()).or_default();
-            *count += 1;
-            begun |= name != "execve" && rest.contains(store);
-            if begun {
-                points.push((name.to_owned(), *count));
-            }
-        }
-        points
+        points(dir.path(), calls, &self.args(dir.path()))
     }
 
     /// The secret that the receiver has, whole; an error where its file is not what it may be.
     fn held(&self, dir: &Path, stdout: &str) -> Result<Option<String>, String> {
-        let whole = |text: &str| {
-            let line = text.strip_suffix('\n').unwrap_or(text);
-            (line.len() == self.bystander.len() && line.starts_with("tkn_")).then(|| line.to_owned())
-        };
         if self.receiver == Receiver::Stdout {
             return Ok(whole(stdout));
         }
@@ -358,6 +366,12 @@ impl Scene {
         }
         Ok(())
     }
+}
+
+/// The secret in a text that holds all of one and nothing else.
+fn whole(text: &str) -> Option<String> {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    (line.len() == SECRET_LEN && line.starts_with("tkn_")).then(|| line.to_owned())
 }
 
 fn write(path: &Path, text: &str) {

@@ -592,7 +592,7 @@ fn one_that_fails_does_not_stop_the_others() {
             let why =
                 format!("`{}` exists and holds no secret of this token; nothing was changed", path.display());
             let expected = format!(
-                "rotated `a`\nerror: `b`: {why}\nhint: `--force` replaces what it holds\nrotated `c`\n\
+                "rotated `a`\nrotated `c`\nerror: `b`: {why}\nhint: `--force` replaces what it holds\n\
                  error: 1 of 3 tokens could not be rotated\n"
             );
             assert_eq!(ran.err, expected);
@@ -758,6 +758,27 @@ fn a_rehearsal_shows_and_changes_nothing() {
     let ran = world.run(&["rotate", "--due", "--expect", "2", "--exec", "cat >/dev/null"]).ok();
     assert_eq!(ran.out, "a-expired\nb-due\n");
     world.run(&["rotate", "young", "--expect", "1"]).ok();
+}
+
+#[test]
+fn a_rehearsal_is_refused_what_a_rotation_is() {
+    let world = World::new();
+    for name in ["ended", "fine", "paused"] {
+        world.create(name, &[]);
+    }
+    world.run(&["disable", "paused"]).ok();
+    world.run(&["revoke", "ended", "--yes"]).ok();
+    let real = world.run(&["rotate", "paused"]).exit(5);
+    for args in [&["paused"][..], &["fine", "paused"]] {
+        let ran = world.run(&[&["rotate", "--dry-run"], args].concat()).exit(5);
+        let why = real.err.lines().next().and_then(|line| line.strip_prefix("error: ")).expect("an error");
+        assert!(ran.err.contains(why), "{} {}", ran.err, real.err);
+        assert_eq!(ran.out.lines().count(), args.len() - 1, "{}", ran.out);
+    }
+    let document = world.run(&["rotate", "-n", "fine", "paused", "--json"]).exit(5).json();
+    assert_eq!(document["tokens"][1]["error"]["code"], "policy");
+    let document = world.run(&["rotate", "-n", "ended", "--json"]).exit(5).json();
+    assert_eq!(document["tokens"][0]["error"]["code"], "revoked");
 }
 
 #[test]

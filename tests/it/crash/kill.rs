@@ -1,6 +1,6 @@
 //! Killed before every call that changes something.
 
-use super::{CHANGING, Scene, assert_none, each};
+use super::{CHANGING, Scene, assert_none, each, killed};
 use crate::support::have;
 
 /// Fewer real kills than this for one scene: the test no longer kills what it should.
@@ -17,12 +17,10 @@ fn a_hand_over_killed_anywhere_neither_loses_nor_orphans_a_secret() {
         .flat_map(|scene| scene.points(CHANGING).into_iter().map(move |point| (scene, point)))
         .collect();
     let kills = std::sync::Mutex::new(std::collections::BTreeMap::<String, usize>::new());
-    let failed = each(&jobs, |(scene, (call, nth))| {
+    let failed = each(&jobs, |(scene, point)| {
         let dir = scene.stage();
-        let inject = format!("inject={call}:signal=SIGKILL:when={nth}");
-        let done =
-            scene.traced(dir.path(), &["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject]);
-        let place = format!("{} killed before {call} {nth}", scene.label());
+        let done = killed(dir.path(), point, &scene.args(dir.path()));
+        let place = format!("{} killed before {} {}", scene.label(), point.0, point.1);
         if !done.killed {
             return Err(format!("{place}: it was not, {:?}", done.ran));
         }

@@ -29,7 +29,8 @@ impl<'a> App<'a> {
     pub fn new(ctx: &'a mut Context, global: &'a Global) -> Self {
         let dumb = ctx.machine.env("TERM").is_some_and(|term| term == "dumb");
         let shows_progress = ctx.terminal.stderr && !dumb && !global.quiet && !global.json;
-        Self { ctx, global, progress: Progress::default(), shows_progress }
+        let progress = Progress::since(ctx.machine.uptime());
+        Self { ctx, global, progress, shows_progress }
     }
 
     pub fn look(&self) -> Look {
@@ -83,7 +84,9 @@ impl<'a> App<'a> {
             ));
         }
         self.clear();
-        match self.ctx.machine.confirm(&shown(question).to_string()) {
+        let answer = self.ctx.machine.confirm(&shown(question).to_string());
+        self.progress = Progress::since(self.ctx.machine.uptime());
+        match answer {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::Declined),
             Err(err) => Err(asking(err)),

@@ -13,7 +13,7 @@ impl App<'_> {
             return Ok(());
         }
         let machine = &*self.ctx.machine;
-        if self.progress.is_shown() && machine.interrupted() {
+        if machine.interrupted() {
             self.clear();
             return Err(Error::Interrupted);
         }

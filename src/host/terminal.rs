@@ -50,7 +50,8 @@ pub fn columns() -> Option<u16> {
     if rustix::termios::tcgetpgrp(&stderr).is_ok_and(|group| group != rustix::process::getpgrp()) {
         return None;
     }
-    let known = rustix::termios::tcgetwinsize(&stderr).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
+    let known =
+        rustix::termios::tcgetwinsize(&stderr).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
     Some(known.unwrap_or(80))
 }
 
@@ -63,8 +64,9 @@ struct Interrupts {
     came: Arc<AtomicBool>,
 }
 
+static INTERRUPTS: OnceLock<Interrupts> = OnceLock::new();
+
 fn interrupts() -> &'static Interrupts {
-    static INTERRUPTS: OnceLock<Interrupts> = OnceLock::new();
     INTERRUPTS.get_or_init(|| {
         let ends = || Arc::new(AtomicBool::new(true));
         let interrupts = Interrupts { by_ctrl_c: ends(), by_others: ends(), came: Arc::default() };
@@ -85,7 +87,7 @@ pub fn defer_interrupts(defer: bool) {
 }
 
 pub fn interrupted() -> bool {
-    interrupts().came.load(Ordering::SeqCst)
+    INTERRUPTS.get().is_some_and(|interrupts| interrupts.came.load(Ordering::SeqCst))
 }
 
 /// Runs something that has its own answer to Ctrl-C and to a request to end: whether one came is in its argument.

@@ -169,10 +169,7 @@ impl Store {
         Ok(AuditReport { events: head.seq, head, first_bad, rows })
     }
 
-    fn audit_chain<E: From<StoreError>>(
-        &self,
-        watch: Watch<'_, E>,
-    ) -> Result<(Anchor, Option<Problem>), E> {
+    fn audit_chain<E: From<StoreError>>(&self, watch: Watch<'_, E>) -> Result<(Anchor, Option<Problem>), E> {
         let of = self.last_entry();
         let mut last = Anchor { seq: 0, hash: GENESIS };
         let (mut after, mut count) = (FIRST, page());

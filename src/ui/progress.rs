@@ -11,24 +11,27 @@ const PAUSE: Duration = Duration::from_millis(100);
 const ERASE: &[u8] = b"\r\x1b[K";
 
 /// When the line was written. Time is that of a clock that only goes forward.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
-    began: Option<Duration>,
+    began: Duration,
     last: Option<Duration>,
     shown: bool,
 }
 
 impl Progress {
+    pub fn since(began: Duration) -> Self {
+        Self { began, last: None, shown: false }
+    }
+
     pub fn is_shown(&self) -> bool {
         self.shown
     }
 
     /// Whether the line is to be written now: after a while, not too often, but at once where something else that was
     /// printed took its place.
-    pub fn is_due(&mut self, now: Duration) -> bool {
-        let began = *self.began.get_or_insert(now);
+    pub fn is_due(&self, now: Duration) -> bool {
         match self.last {
-            None => now.saturating_sub(began) >= PATIENCE,
+            None => now.saturating_sub(self.began) >= PATIENCE,
             Some(last) => !self.shown || now.saturating_sub(last) >= PAUSE,
         }
     }
@@ -93,7 +96,7 @@ mod tests {
     #[test]
     fn a_line_comes_after_a_second_and_stays_for_a_while() {
         let at = Duration::from_millis;
-        let (mut progress, mut err) = (Progress::default(), Vec::new());
+        let (mut progress, mut err) = (Progress::since(at(5_000)), Vec::new());
         assert_eq!([5_000, 5_999, 6_000].map(|now| progress.is_due(at(now))), [false, false, true]);
         progress.show(at(6_000), "a", &mut err);
         assert_eq!([6_000, 6_099, 6_100].map(|now| progress.is_due(at(now))), [false, false, true]);

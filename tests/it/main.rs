@@ -28,6 +28,7 @@ mod leaks;
 mod list;
 mod model;
 mod processes;
+mod progress;
 mod readme;
 mod recovery;
 mod rename;

@@ -197,6 +197,20 @@ impl World {
         out: &Rc<RefCell<Vec<u8>>>,
     ) -> Ran {
         let err = Rc::new(RefCell::new(Vec::new()));
+        let code = self.run_on(args, input, stdout, Box::new(Captured(Rc::clone(&err))));
+        Ran { code, out: text(out), err: text(&err) }
+    }
+
+    /// Runs a command whose stdout and stderr are one terminal. Returns its exit code and what the terminal got.
+    #[track_caller]
+    pub fn run_on_screen(&self, args: &[&str]) -> (i32, String) {
+        let screen = Rc::new(RefCell::new(Vec::new()));
+        let both = || Captured(Rc::clone(&screen));
+        let code = self.run_on(args, b"", Box::new(both()), Box::new(both()));
+        (code, text(&screen))
+    }
+
+    fn run_on(&self, args: &[&str], input: &[u8], stdout: Box<dyn Output>, stderr: Box<dyn Write>) -> i32 {
         let mut ctx = Context {
             machine: Box::new(Fake {
                 now: Rc::clone(&self.now),
@@ -208,18 +222,16 @@ impl World {
                 uid: self.uid,
                 pace: self.pace,
                 looks: Cell::new(0),
+                interrupted: Cell::new(false),
                 columns: self.terminal.width,
             }),
             stdin: Box::new(Cursor::new(input.to_vec())),
             stdout,
-            stderr: Box::new(Captured(Rc::clone(&err))),
+            stderr,
             terminal: self.terminal,
         };
         let args = std::iter::once("tokenctl").chain(args.iter().copied()).map(OsString::from).collect();
-        let code = i32::from(tokenctl::run(args, &mut ctx));
-        drop(ctx);
-        let text = |bytes: &Rc<RefCell<Vec<u8>>>| String::from_utf8(bytes.borrow().clone()).expect("UTF-8");
-        Ran { code, out: text(out), err: text(&err) }
+        i32::from(tokenctl::run(args, &mut ctx))
     }
 
     /// Runs a command that must fail so, with nothing on stdout, harmless words, and not a byte of the store changed.
@@ -376,6 +388,10 @@ pub fn have(tool: &str) -> bool {
     found
 }
 
+fn text(bytes: &RefCell<Vec<u8>>) -> String {
+    String::from_utf8(bytes.borrow().clone()).expect("UTF-8")
+}
+
 fn rustix_uid() -> u32 {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("procfs"))
 }
@@ -390,6 +406,7 @@ struct Fake {
     uid: u32,
     pace: Duration,
     looks: Cell<u32>,
+    interrupted: Cell<bool>,
     columns: Option<u16>,
 }
 
@@ -478,15 +495,13 @@ impl Machine for Fake {
         self.columns
     }
 
-    fn defer_interrupts(&self, _: bool) {}
+    fn defer_interrupts(&self, defer: bool) {
+        let waits = matches!(self.answers.borrow().front(), Some(Answer::CtrlC));
+        self.interrupted.set(self.interrupted.get() || defer && waits);
+    }
 
     fn interrupted(&self) -> bool {
-        let mut answers = self.answers.borrow_mut();
-        let came = matches!(answers.front(), Some(Answer::CtrlC));
-        if came {
-            answers.pop_front();
-        }
-        came
+        self.interrupted.get()
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {

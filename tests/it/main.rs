@@ -27,6 +27,7 @@ mod init;
 mod leaks;
 mod list;
 mod model;
+mod package;
 mod processes;
 mod progress;
 mod readme;

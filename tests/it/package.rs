@@ -21,7 +21,7 @@ fn the_package_installs_works_and_leaves_nothing_behind() {
     }
     let world = World::new();
     let package = world.path("tokenctl.deb");
-    cargo(&["deb", "--locked", "--offline", "--output", &package]);
+    cargo(&["deb", "--locked", "--output", &package]);
     let installed = Installed::from(&package);
     works(&world, Path::new("/usr/bin/tokenctl"));
     reads(&world);

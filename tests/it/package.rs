@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[test]
 fn the_package_installs_works_and_leaves_nothing_behind() {
     // The package of bash's completions has one command, by which it can be found.
-    let tools = ["cargo-deb", "dpkg", "man", "tmux", "zsh", "dh_bash-completion"];
+    let tools = ["cargo-deb", "dpkg", "man", "tmux", "zsh", "fish", "elvish", "dh_bash-completion"];
     if !tools.into_iter().all(have) || !may_install() {
         return;
     }
@@ -73,17 +73,27 @@ fn reads(world: &World) {
 /// TAB completes in shells that were told nothing of it.
 #[track_caller]
 fn completes(world: &World) {
+    let shells = [
+        ("rc", "PS1='> '\n. /usr/share/bash-completion/bash_completion", "bash --noprofile --rcfile rc"),
+        (".zshrc", "PS1='> '\nautoload -Uz compinit\ncompinit -u", "zsh -d"),
+        (".config/fish/config.fish", "function fish_prompt; echo '> '; end\nset -g fish_greeting", "fish"),
+        (
+            "rc.elv",
+            "set edit:prompt = { put '> ' }\nset edit:rprompt = { }\nuse tokenctl",
+            "elvish -rc rc.elv -sock sock -db db",
+        ),
+    ];
     let home = world.dir.path();
-    fs::write(home.join("rc"), "PS1='> '\n. /usr/share/bash-completion/bash_completion\n").expect("a file");
-    fs::write(home.join(".zshrc"), "PS1='> '\nautoload -Uz compinit\ncompinit -u\n").expect("a file");
-    for shell in ["bash --noprofile --rcfile rc", "zsh -d"] {
+    fs::create_dir_all(home.join(".config/fish")).expect("a directory");
+    for (file, rc, shell) in shells {
+        fs::write(home.join(file), format!("{rc}\n")).expect("a file");
         let screen = Screen::of(home, shell);
         screen.wait_for("> ");
-        // The `#` shows where the cursor is.
+        // The `#` shows where the cursor is; elvish puts no blank behind a word.
         for keys in [&["-l", "tokenctl sh"][..], &["Tab"], &["-l", "#"]] {
             screen.tmux(&[&["send-keys"], keys].concat());
         }
-        screen.wait_for("> tokenctl show #");
+        screen.wait_for(if shell.starts_with("elvish") { "> tokenctl show#" } else { "> tokenctl show #" });
     }
 }
 

@@ -160,7 +160,9 @@ struct Screen {
 
 impl Screen {
     fn of(home: &Path, command: &str) -> Self {
-        let screen = Self { socket: home.join("tmux") };
+        // The server before may not have gone yet.
+        let name = command.split(' ').next().unwrap_or_default();
+        let screen = Self { socket: home.join(format!("tmux-{name}")) };
         let mut tmux = screen.command();
         tmux.env_clear()
             .env("HOME", home)

@@ -26,7 +26,7 @@ fn the_package_installs_works_and_leaves_nothing_behind() {
     works(&world, Path::new("/usr/bin/tokenctl"));
     reads(&world);
     completes(&world);
-    let files = installed.files();
+    let files = files_of_the_package();
     assert!(files.len() > 10 && files.iter().all(|file| file.exists()), "{files:?}");
     drop(installed);
     let left: Vec<_> = files.iter().filter(|file| file.symlink_metadata().is_ok()).collect();
@@ -134,11 +134,6 @@ impl Installed {
         dpkg(&["--path-include=/usr/share/*", "--install", package]).ok();
         installed
     }
-
-    fn files(&self) -> Vec<PathBuf> {
-        let list = dpkg(&["--listfiles", "tokenctl"]).ok().out;
-        list.lines().map(PathBuf::from).filter(|path| !path.is_dir()).collect()
-    }
 }
 
 impl Drop for Installed {
@@ -146,6 +141,11 @@ impl Drop for Installed {
         let gone = dpkg(&["--remove", "tokenctl"]);
         assert!(gone.code == 0 || thread::panicking(), "{gone:?}");
     }
+}
+
+fn files_of_the_package() -> Vec<PathBuf> {
+    let list = dpkg(&["--listfiles", "tokenctl"]).ok().out;
+    list.lines().map(PathBuf::from).filter(|path| !path.is_dir()).collect()
 }
 
 fn dpkg(args: &[&str]) -> Ran {

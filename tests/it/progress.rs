@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -155,8 +156,7 @@ fn names_that_are_printed_push_it_down() {
 
 #[test]
 fn a_real_ctrl_c_leaves_a_clean_line() {
-    let world = World::of_processes();
-    world.mint("demo");
+    let world = World::large();
     let (mut keyboard, screen) = stopped();
     let mut child = world.doctor_on(screen);
     wait_until_stuck(&mut child);
@@ -169,14 +169,34 @@ fn a_real_ctrl_c_leaves_a_clean_line() {
     assert!(shown.ends_with("\x1b[K\r\x1b[Kerror: interrupted\r\n"), "{shown:?}");
 }
 
+#[test]
+fn a_second_ctrl_c_waits_for_nothing() {
+    let world = World::large();
+    let (_keyboard, screen) = stopped();
+    let mut child = world.doctor_on(screen);
+    wait_until_stuck(&mut child);
+    kill_process(pid(&child), Signal::INT).expect("a process");
+    // The first of them must be seen, or both would count as one.
+    wait_until_stuck(&mut child);
+    kill_process(pid(&child), Signal::INT).expect("a process");
+    assert_eq!(soon(&mut child).signal(), Some(Signal::INT.as_raw()));
+}
+
 fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
 impl World {
+    /// A world whose store takes a while to check.
+    pub fn large() -> Self {
+        let world = Self::of_processes();
+        world.mint("demo");
+        world.multiply("demo", 10_000);
+        world
+    }
+
     /// Starts a `doctor` that has long been at work, on this terminal.
     pub fn doctor_on(&self, screen: OwnedFd) -> Child {
-        self.multiply("demo", 10_000);
         let mut child = self
             .program()
             .arg("doctor")

@@ -181,8 +181,7 @@ fn a_stopped_terminal_blocks_nobody() {
 
 #[test]
 fn a_stopped_terminal_that_is_to_show_progress_blocks_nobody() {
-    let world = World::of_processes();
-    world.mint("demo");
+    let world = World::large();
     let (mut keyboard, screen) = stopped();
     let mut stuck = world.doctor_on(screen);
     wait_until_stuck(&mut stuck);

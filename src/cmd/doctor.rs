@@ -43,9 +43,7 @@ impl Doctor {
 
 fn examine(app: &mut App<'_>, author: &Author) -> Result<Vec<Finding>, Error> {
     let (now, location) = (app.ctx.machine.now()?, app.location()?);
-    let found = store::examine(&location, author.actor.uid, now, &mut |step| app.step(&step));
-    app.clear();
-    found
+    store::examine(&location, author.actor.uid, now, &mut |step| app.step(&step))
 }
 
 fn report(app: &mut App<'_>, found: &[Finding], is_left: impl Fn(&Finding) -> bool) -> Result<(), Error> {

@@ -1,10 +1,13 @@
 //! How far a long command is: when it is told, and that nothing of it stays.
 
+use std::cell::RefCell;
 use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Stdio};
+use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -118,6 +121,42 @@ fn it_is_gone_before_a_question() {
     assert_eq!(end, format!("\x1b[K{ERASED}error: answered no; nothing was changed\n"));
 }
 
+/// A terminal, stuck or not: whenever it is written to, it tries whether the store is locked.
+struct Probe {
+    store: Connection,
+    locked: Rc<RefCell<Vec<bool>>>,
+}
+
+impl Write for Probe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let locked = self.store.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").is_err();
+        self.locked.borrow_mut().push(locked);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_lock_is_held_while_it_is_told() {
+    let mut world = slow(1_000);
+    world.create("other", &["--rotate-every", "1d", "--grace", "1h"]);
+    world.wait(2 * DAY);
+    let dir = world.directory("secrets");
+    for (args, lines) in
+        [(&["doctor"][..], 9), (&["audit", "verify"], 6), (&["rotate", "--due", "--out-dir", &dir], 3)]
+    {
+        let store = Connection::open(world.database()).expect("the database");
+        store.busy_timeout(Duration::ZERO).expect("no patience");
+        let locked = Rc::default();
+        let probe = Probe { store, locked: Rc::clone(&locked) };
+        assert_eq!(world.run_talking_to(args, Box::new(probe)), 0, "{args:?}");
+        assert_eq!(*locked.borrow(), vec![false; lines], "{args:?}");
+    }
+}
+
 #[test]
 fn ctrl_c_takes_it_away() {
     let mut world = slow(1_000);
@@ -161,7 +200,7 @@ fn a_real_ctrl_c_leaves_a_clean_line() {
     let mut child = world.doctor_on(screen);
     wait_until_stuck(&mut child);
     kill_process(pid(&child), Signal::INT).expect("a process");
-    std::io::Write::write_all(&mut keyboard, b"\x11").expect("a terminal");
+    keyboard.write_all(b"\x11").expect("a terminal");
     let reading = thread::spawn(move || all(keyboard));
     assert_eq!(soon(&mut child).code(), Some(130));
     let shown = reading.join().expect("a reader");

@@ -210,6 +210,12 @@ impl World {
         (code, text(&screen))
     }
 
+    /// Runs a command whose stderr goes here.
+    #[track_caller]
+    pub fn run_talking_to(&self, args: &[&str], stderr: Box<dyn Write>) -> i32 {
+        self.run_on(args, b"", Box::new(Captured(Rc::default())), stderr)
+    }
+
     fn run_on(&self, args: &[&str], input: &[u8], stdout: Box<dyn Output>, stderr: Box<dyn Write>) -> i32 {
         let mut ctx = Context {
             machine: Box::new(Fake {

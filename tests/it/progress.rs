@@ -141,7 +141,7 @@ impl Write for Probe {
 
 #[test]
 fn no_lock_is_held_while_it_is_told() {
-    let mut world = slow(1_000);
+    let world = slow(1_000);
     world.create("other", &["--rotate-every", "1d", "--grace", "1h"]);
     world.wait(2 * DAY);
     let dir = world.directory("secrets");

@@ -6,8 +6,8 @@ use crate::store::Step;
 use crate::ui::progress::line;
 
 impl App<'_> {
-    /// Says how far it is. Call it often, and never while a lock is held: the
-    /// terminal may be stuck. While the line stands Ctrl-C waits for this, which then fails.
+    /// Says how far it is. Call it often, and never while a lock is held: the terminal may be stuck. While the line
+    /// stands Ctrl-C waits for this, which then fails.
     pub fn step(&mut self, &Step { what, done, of }: &Step) -> Result<(), Error> {
         if !self.shows_progress {
             return Ok(());

@@ -8,6 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use crate::domain::event::Actor;
+pub use crate::domain::text::is_hidden;
 pub use crate::domain::when::{Clock, Zone};
 
 /// Where a program runs: its machine and its streams.
@@ -70,6 +71,59 @@ pub enum JobEnd {
     Interrupted,
 }
 
+/// A way to the clipboard of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyWay {
+    /// A Wayland or X11 display.
+    Display,
+    /// A buffer of the tmux that we run in.
+    Tmux,
+    /// The escape sequence OSC 52, for the terminal to heed or not.
+    Osc52,
+}
+
+impl CopyWay {
+    /// The best first.
+    pub const ALL: [CopyWay; 3] = [Self::Display, Self::Tmux, Self::Osc52];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Display => "display",
+            Self::Tmux => "tmux",
+            Self::Osc52 => "osc52",
+        }
+    }
+}
+
+/// A clipboard that can be reached. Unless told to stay, what was put there leaves when this is dropped, or its process
+/// killed; only [`CopyWay::Osc52`] can take nothing back.
+pub trait Clipboard {
+    /// Puts text there, and reads it back where that can be done.
+    fn put(&mut self, text: &[u8]) -> io::Result<()>;
+
+    /// Lets it stay until its time is over or something else is copied.
+    fn stay(&mut self) -> io::Result<()>;
+}
+
+/// A question to a person; its texts are fit for a terminal.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    pub text: &'a str,
+    /// Said beside it where there is room.
+    pub hint: &'a str,
+    pub color: bool,
+}
+
+/// What can be chosen, in texts that are fit for a terminal.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    pub name: String,
+    /// Said beside it where there is room.
+    pub about: String,
+    /// Chosen to begin with.
+    pub chosen: bool,
+}
+
 pub trait Machine: Clock + Zone {
     /// Fills a buffer from the operating system's generator.
     fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()>;
@@ -105,12 +159,21 @@ pub trait Machine: Clock + Zone {
     /// Whether one waits.
     fn interrupted(&self) -> bool;
 
+    /// Reaches the clipboard this way, for text that is to stay so long; the name is that of the buffer in tmux.
+    fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>>;
+
     /// A yes or no on the terminal; [`io::ErrorKind::Interrupted`] after Ctrl-C, as of the other questions.
     fn confirm(&self, question: &str) -> io::Result<bool>;
 
-    /// Some of several, by their places.
-    fn choose(&self, question: &str, choices: &[String]) -> io::Result<Vec<usize>>;
+    /// A line of text, which begins as `initial`.
+    fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>>;
 
     /// A line that is not shown while it is typed.
     fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>>;
+
+    /// One of several, by its place.
+    fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize>;
+
+    /// Some of several, by their places.
+    fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>>;
 }

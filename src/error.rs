@@ -96,7 +96,7 @@ impl Error {
                 StoreError::Io { .. } => "io",
             },
             Self::Deliver(err) => match err {
-                DeliverError::Failed(_) => "delivery_failed",
+                DeliverError::Failed(_) | DeliverError::NoClipboard(_) => "delivery_failed",
                 DeliverError::NotReplaced(_) => "not_replaced",
                 DeliverError::Interrupted => "interrupted",
                 DeliverError::Uncertain { .. } | DeliverError::Unconfirmed(_) | DeliverError::Cut(_) => "io",

@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args = std::env::args_os().collect();
-    ExitCode::from(tokenctl::run(args, &mut tokenctl::host::context()))
+    let args: Vec<_> = std::env::args_os().collect();
+    // Started by itself, it is the process that holds a clipboard.
+    let done = tokenctl::host::hold_clipboard(&args);
+    ExitCode::from(done.unwrap_or_else(|| tokenctl::run(args, &mut tokenctl::host::context())))
 }

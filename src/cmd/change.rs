@@ -6,7 +6,7 @@ use super::App;
 use crate::domain::event::Author;
 use crate::domain::text::Line;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct ChangeArgs {
     /// Why, for the audit log
     #[arg(long, value_name = "TEXT")]

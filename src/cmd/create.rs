@@ -4,12 +4,11 @@ use clap::Args;
 
 use super::change::ChangeArgs;
 use super::describe::{Halt, Rules, TokenArgs, end_in_words};
-use super::sink::{self, SinkArgs, delivered_at};
-use super::{App, Outcome};
+use super::sink::{self, Delivered, SinkArgs, delivered_at};
+use super::{App, Outcome, wizard};
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::Name;
-use crate::domain::settings::Settings;
 use crate::domain::token::Token;
 use crate::error::Error;
 use crate::store::{self, Sharing, Store};
@@ -17,9 +16,9 @@ use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
 #[derive(Args)]
 pub struct Create {
-    /// The name: letters, digits and . _ @ -
+    /// The name: letters, digits and . _ @ -; without one a terminal is asked
     #[arg(value_name = "NAME")]
-    name: Name,
+    name: Option<Name>,
     #[command(flatten)]
     token: TokenArgs,
     #[command(flatten)]
@@ -31,30 +30,48 @@ pub struct Create {
 impl Create {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
-        let (store, token) = match self.make(app, &author) {
+        let (token, sink) = (self.token.clone(), self.sink.clone());
+        let order = match &self.name {
+            Some(name) => Order { name: name.clone(), token, sink },
+            None => wizard::create::ask(app, &author, token, sink)?,
+        };
+        order.run(app, &author)
+    }
+}
+
+/// All that is said of a token to be made.
+pub struct Order {
+    pub name: Name,
+    pub token: TokenArgs,
+    pub sink: SinkArgs,
+}
+
+impl Order {
+    fn run(mut self, app: &mut App<'_>, author: &Author) -> Result<Outcome, Error> {
+        let (store, delivered) = match self.make(app, author) {
             Ok(made) => made,
             Err(Halt::Already(token)) => return existing(app, &self.token, &token, true),
             Err(Halt::Error(err)) => return Err(err),
         };
-        let end = end_in_words(token.expires_at(), delivered_at(&token));
+        let token = &delivered.token;
+        let end = end_in_words(token.expires_at(), delivered_at(token));
         let mut said = vec![format!("created `{}` ({}), {end}", token.name, token.id)];
         if self.token.by_default() && token.lifetime != Lifetime::Endless {
-            said.push(default_lifetime(&token));
+            said.push(default_lifetime(token));
         }
-        sink::answer(app, &store, &self.sink, &token, &said)?;
+        sink::answer(app, &store, &self.sink, &delivered, &said)?;
         Ok(Outcome::Done)
     }
 
-    fn make(&self, app: &mut App<'_>, author: &Author) -> Result<(Store, Token), Halt> {
+    fn make(&mut self, app: &mut App<'_>, author: &Author) -> Result<(Store, Delivered), Halt> {
         let store = open_or_make(app, author, &self.name, &self.token, |app| self.sink.check(app, &[]))?;
-        let mut args = self.token.clone();
         let catalogue = store.read(|view| view.catalogue())?;
-        args.ask_scopes(app, &catalogue)?;
+        self.token.ask_scopes(app, &catalogue)?;
         let enter = |tx: &store::Write<'_>, machine: &dyn crate::context::Machine| {
-            args.enter(tx, &self.name, machine)
+            self.token.enter(tx, &self.name, machine)
         };
-        let token = sink::hand_over(app, &store, author, Action::Create, &self.sink, &[], enter)?;
-        Ok((store, token))
+        let delivered = sink::hand_over(app, &store, author, Action::Create, &self.sink, &[], enter)?;
+        Ok((store, delivered))
     }
 }
 
@@ -76,9 +93,7 @@ pub fn open_or_make(
     }
     check(app)?;
     let now = app.ctx.machine.now()?;
-    let rules =
-        Rules { settings: Settings::default(), catalogue: crate::domain::scope::Catalogue::default() };
-    args.plan(name, &rules, author, now, &*app.ctx.machine)?;
+    args.plan(name, &Rules::default(), author, now, &*app.ctx.machine)?;
     let made = store::make(&location, Sharing::Private, &*app.ctx.machine, author)?;
     let store = app.open_to_write(author)?;
     if made {

@@ -7,6 +7,7 @@ use clap::Args;
 use super::App;
 use super::lifetime::{LifetimeArgs, NotBefore, admitted_end};
 use super::select::scope_rows;
+use super::wizard;
 use crate::context::Machine;
 use crate::deliver::{self, Begun, Fate};
 use crate::domain::Invalid;
@@ -18,7 +19,7 @@ use crate::domain::secret::random_text;
 use crate::domain::settings::Settings;
 use crate::domain::text::{Icon, Line, SetLabel};
 use crate::domain::token::{Grant, Status, Token};
-use crate::domain::when::{Span, Timestamp, relative};
+use crate::domain::when::{Span, Timestamp, Zone, relative};
 use crate::error::Error;
 use crate::store::{View, Write};
 
@@ -26,24 +27,24 @@ use crate::store::{View, Write};
 pub struct TokenArgs {
     /// Say what it is for
     #[arg(short, long, value_name = "TEXT")]
-    description: Option<Line>,
+    pub description: Option<Line>,
     /// Name who answers for it
     #[arg(long, value_name = "WHO")]
-    owner: Option<Line>,
+    pub owner: Option<Line>,
     /// Mark it in lists with one glyph of at most two columns
     #[arg(long, value_name = "GLYPH")]
-    icon: Option<Icon>,
+    pub icon: Option<Icon>,
     /// Attach a label, which `verify --label` can require
     #[arg(short, long = "label", value_name = "KEY=VALUE")]
     labels: Vec<SetLabel>,
     /// Grant these scopes
     #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',')]
-    scopes: Vec<Scope>,
+    pub scopes: Vec<Scope>,
     /// Grant all scopes that exist now
     #[arg(long, conflicts_with = "scopes")]
-    all_scopes: bool,
+    pub all_scopes: bool,
     #[command(flatten)]
-    lifetime: LifetimeArgs,
+    pub lifetime: LifetimeArgs,
     /// Let it be good only from this date, time or duration on
     #[arg(long, value_name = "WHEN")]
     not_before: Option<NotBefore>,
@@ -72,9 +73,18 @@ impl<E: Into<Error>> From<E> for Halt {
 }
 
 /// What the flags are read against.
+#[derive(Default)]
 pub struct Rules {
     pub settings: Settings,
     pub catalogue: Catalogue,
+}
+
+/// When a token is good.
+struct Times {
+    lifetime: Lifetime,
+    /// Of its first secret.
+    end: Option<Timestamp>,
+    not_before: Option<Timestamp>,
 }
 
 impl TokenArgs {
@@ -127,14 +137,7 @@ impl TokenArgs {
         now: Timestamp,
         machine: &dyn Machine,
     ) -> Result<(Token, Option<Timestamp>), Error> {
-        let settings = &rules.settings;
-        let lifetime = match self.lifetime.resolve(now, machine)? {
-            Some(lifetime) => lifetime,
-            None => settings.default_ttl.map_or(Lifetime::Endless, Lifetime::Ttl),
-        };
-        let end = admitted_end(lifetime, settings, now)?;
-        in_order(lifetime, self.rotate_every, self.grace, settings.grace)?;
-        let not_before = self.not_before.map(|start| start.resolve(now, end, machine)).transpose()?.flatten();
+        let Times { lifetime, end, not_before } = self.times(&rules.settings, now, machine)?;
         let token = Token {
             row: 0,
             id: String::new(),
@@ -155,8 +158,20 @@ impl TokenArgs {
             secrets: Vec::new(),
             delivery: None,
         };
-        demanded(&token, settings)?;
+        demanded(&token, &rules.settings)?;
         Ok((token, end))
+    }
+
+    /// When it is good, if the flags fit each other and the store admits it.
+    fn times(&self, settings: &Settings, now: Timestamp, zone: &dyn Zone) -> Result<Times, Error> {
+        let lifetime = match self.lifetime.resolve(now, zone)? {
+            Some(lifetime) => lifetime,
+            None => settings.default_ttl.map_or(Lifetime::Endless, Lifetime::Ttl),
+        };
+        let end = admitted_end(lifetime, settings, now)?;
+        in_order(lifetime, self.rotate_every, self.grace, settings.grace)?;
+        let not_before = self.not_before.map(|start| start.resolve(now, end, zone)).transpose()?.flatten();
+        Ok(Times { lifetime, end, not_before })
     }
 
     /// Claims the name and enters the planned token, ready for its first secret.
@@ -197,23 +212,39 @@ impl TokenArgs {
         Ok(rows.into_iter().map(|(row, scope)| (row, grant(&scope))).collect())
     }
 
+    fn grants_something(&self) -> bool {
+        !self.scopes.is_empty() || self.all_scopes
+    }
+
+    /// Fails where what is given is wrong, whatever is still to be asked.
+    pub fn check_given(&self, rules: &Rules, now: Timestamp, zone: &dyn Zone) -> Result<(), Error> {
+        self.labels()?;
+        if self.grants_something() {
+            self.grants(&rules.catalogue)?;
+        }
+        if !self.by_default() {
+            self.times(&rules.settings, now, zone)?;
+        }
+        Ok(())
+    }
+
+    /// Fails unless this lifetime fits what is given.
+    pub fn admits(
+        &self,
+        lifetime: &LifetimeArgs,
+        settings: &Settings,
+        now: Timestamp,
+        zone: &dyn Zone,
+    ) -> Result<(), Error> {
+        Self { lifetime: lifetime.clone(), ..self.clone() }.times(settings, now, zone).map(|_| ())
+    }
+
     /// Asks on a terminal for the scopes that were not given.
-    pub fn ask_scopes(&mut self, app: &App<'_>, catalogue: &Catalogue) -> Result<(), Error> {
-        if !self.scopes.is_empty() || self.all_scopes || catalogue.open().next().is_none() || !app.can_ask() {
+    pub fn ask_scopes(&mut self, app: &mut App<'_>, catalogue: &Catalogue) -> Result<(), Error> {
+        if self.grants_something() || catalogue.open().next().is_none() || !app.can_ask() {
             return Ok(());
         }
-        let open: Vec<_> = catalogue.open().collect();
-        let choices: Vec<String> = open
-            .iter()
-            .map(|entry| match &entry.description {
-                Some(text) => format!("{}  {}", entry.name, crate::domain::text::shown(text)),
-                None => entry.name.to_string(),
-            })
-            .collect();
-        let chosen =
-            app.ctx.machine.choose("Scopes (space selects, enter ends)", &choices).map_err(super::asking)?;
-        self.scopes =
-            chosen.into_iter().filter_map(|at| open.get(at)).map(|entry| entry.name.clone()).collect();
+        self.scopes = wizard::scopes::to_grant(app, catalogue)?;
         Ok(())
     }
 
@@ -261,12 +292,15 @@ pub fn demanded(token: &Token, settings: &Settings) -> Result<(), Error> {
         (settings.require_description, token.description.is_some(), "a description", "--description"),
     ] {
         if required && !present {
-            let invalid =
-                Invalid::new(format!("this store demands {what} of every token")).hint(format!("`{flag}`"));
-            return Err(Error::Policy(invalid));
+            return Err(Error::Policy(demand(what).hint(format!("`{flag}`"))));
         }
     }
     Ok(())
+}
+
+/// That the store demands something which is not there.
+pub fn demand(what: &str) -> Invalid {
+    Invalid::new(format!("this store demands {what} of every token"))
 }
 
 /// The end of a token in words.

@@ -8,7 +8,7 @@ use super::lifetime::{Clearable, LifetimeArgs, NotBefore, admitted_end};
 use super::many::{answer, change_all};
 use super::select::{Reference, named};
 use super::widen::{self, WidenArgs};
-use super::{App, Outcome};
+use super::{App, Outcome, wizard};
 use crate::context::Machine;
 use crate::domain::Invalid;
 use crate::domain::event::Action;
@@ -19,34 +19,34 @@ use crate::domain::token::{Role, Token};
 use crate::domain::when::{Clock, Timestamp};
 use crate::error::Error;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Edit {
     /// The tokens, by name or id
     #[arg(value_name = "NAME", required = true)]
-    names: Vec<Reference>,
+    pub names: Vec<Reference>,
     /// Say what they are for; empty clears it
     #[arg(short, long, value_name = "TEXT")]
-    description: Option<Line>,
+    pub description: Option<Line>,
     /// Name who answers for them; empty clears it
     #[arg(long, value_name = "WHO")]
-    owner: Option<Line>,
+    pub owner: Option<Line>,
     /// Mark them in lists with one glyph; empty clears it
     #[arg(long, value_name = "GLYPH")]
-    icon: Option<Icon>,
+    pub icon: Option<Icon>,
     /// Set a label, or remove it with `KEY=`
     #[arg(short, long = "label", value_name = "KEY=VALUE")]
-    labels: Vec<Label>,
+    pub labels: Vec<Label>,
     #[command(flatten)]
-    lifetime: LifetimeArgs,
+    pub lifetime: LifetimeArgs,
     /// Let them be good only from this date, time or duration on; empty clears it
     #[arg(long, value_name = "WHEN")]
     not_before: Option<NotBefore>,
     /// Make them due for rotation this often; `never` clears it
     #[arg(long, value_name = "DURATION")]
-    rotate_every: Option<Clearable>,
+    pub rotate_every: Option<Clearable>,
     /// Let a replaced secret live on this long; empty returns to the setting
     #[arg(long, value_name = "DURATION")]
-    grace: Option<Clearable>,
+    pub grace: Option<Clearable>,
     #[command(flatten)]
     widen: WidenArgs,
     #[command(flatten)]
@@ -55,7 +55,18 @@ pub struct Edit {
 
 impl Edit {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        self.says_something()?;
+        if self.says_something() {
+            return self.change(app);
+        }
+        match &self.names[..] {
+            [name] if app.can_ask() => wizard::edit::ask(app, self, name)?.change(app),
+            _ => Err(Invalid::new("nothing to change is given")
+                .hint("a flag like `--owner WHO`; `tokenctl edit --help` lists them")
+                .into()),
+        }
+    }
+
+    fn change(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         self.labels_once()?;
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
@@ -78,20 +89,15 @@ impl Edit {
         answer(app, &store, &done, "edited", now)
     }
 
-    fn says_something(&self) -> Result<(), Invalid> {
-        let something = self.description.is_some()
+    fn says_something(&self) -> bool {
+        self.description.is_some()
             || self.owner.is_some()
             || self.icon.is_some()
             || !self.labels.is_empty()
             || self.lifetime.is_given()
             || self.not_before.is_some()
             || self.rotate_every.is_some()
-            || self.grace.is_some();
-        if something {
-            return Ok(());
-        }
-        Err(Invalid::new("nothing to change is given")
-            .hint("a flag like `--owner WHO`; `tokenctl edit --help` lists them"))
+            || self.grace.is_some()
     }
 
     fn labels_once(&self) -> Result<(), Invalid> {
@@ -110,7 +116,8 @@ impl Edit {
         self.labels.iter().any(differs)
     }
 
-    fn apply(
+    /// Makes the change of a token, unless it may not be; whether that makes a difference.
+    pub fn apply(
         &self,
         token: &mut Token,
         settings: &Settings,

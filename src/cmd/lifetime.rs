@@ -8,18 +8,18 @@ use crate::domain::settings::Settings;
 use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone};
 use crate::error::Error;
 
-#[derive(Args, Clone)]
+#[derive(Args, Clone, Default)]
 #[group(multiple = false)]
 pub struct LifetimeArgs {
     /// Let every secret live this long, like `90d`
     #[arg(long, value_name = "DURATION")]
-    ttl: Option<Span>,
+    pub ttl: Option<Span>,
     /// Let no secret outlive this date or RFC 3339 time
     #[arg(long, value_name = "DATE")]
-    expires: Option<End>,
+    pub expires: Option<End>,
     /// Let it live until it is revoked
     #[arg(long)]
-    no_expiry: bool,
+    pub no_expiry: bool,
 }
 
 impl LifetimeArgs {

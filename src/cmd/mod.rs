@@ -27,6 +27,7 @@ mod show;
 mod sink;
 mod verify;
 mod widen;
+mod wizard;
 
 use std::ffi::OsString;
 

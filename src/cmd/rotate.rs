@@ -10,7 +10,7 @@ use super::lifetime::{LifetimeArgs, admitted_end};
 use super::many::{self, Done};
 use super::present::present;
 use super::select::{TargetArgs, named};
-use super::sink::{self, SinkArgs, delivered_at};
+use super::sink::{self, Delivered, SinkArgs, delivered_at};
 use super::{App, Outcome};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError, Fate};
@@ -76,8 +76,8 @@ impl Rotate {
         token: &Token,
     ) -> Result<Outcome, Error> {
         match self.rotate(app, store, author, token, &self.sink) {
-            Ok(token) => {
-                sink::answer(app, store, &self.sink, &token, &Self::said(&token))?;
+            Ok(delivered) => {
+                sink::answer(app, store, &self.sink, &delivered, &Self::said(&delivered.token))?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
@@ -197,7 +197,7 @@ impl Rotate {
     fn one_of_several(&self, app: &mut App<'_>, store: &Store, author: &Author, token: Token) -> Done {
         let sink = self.sink.within(self.out_dir.as_deref(), &token.name);
         match self.rotate(app, store, author, &token, &sink) {
-            Ok(token) => Done { token, changed: true, error: None },
+            Ok(delivered) => Done { token: delivered.token, changed: true, error: None },
             // Of two runs at once each rotates what the other does not.
             Err(Halt::Already(token)) => Done { token: *token, changed: false, error: None },
             Err(Halt::Error(Error::UnderWay { .. })) if self.due => {
@@ -214,7 +214,7 @@ impl Rotate {
         author: &Author,
         token: &Token,
         sink: &SinkArgs,
-    ) -> Result<Token, Halt> {
+    ) -> Result<Delivered, Halt> {
         let mut token = token.clone();
         loop {
             let rotated = self.rotate_as_seen(app, store, author, &token, sink);
@@ -238,7 +238,7 @@ impl Rotate {
         author: &Author,
         token: &Token,
         sink: &SinkArgs,
-    ) -> Result<Token, Halt> {
+    ) -> Result<Delivered, Halt> {
         if self.due && !token.is_due(app.ctx.machine.now()?) {
             return Err(Halt::Already(Box::new(token.clone())));
         }

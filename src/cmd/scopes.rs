@@ -40,7 +40,8 @@ enum Verb {
     Add(Grants),
     /// Take scopes from a token
     Remove(Grants),
-    /// Let a token hold exactly these scopes
+    /// Let a token hold exactly these scopes; on a terminal asks which
+    #[command(mut_arg("scopes", |arg| arg.required(false)))]
     Set(Grants),
 }
 

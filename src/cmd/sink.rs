@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::App;
 use super::describe::Halt;
-use crate::context::{Machine, Output};
-use crate::deliver::{Begun, Command, DeliverError, EnvFile, Form, Handover, OutFile, Refusal, Sink, Stdout};
+use crate::context::{CopyWay, Machine, Output};
+use crate::deliver::{
+    Begun, Clipboard, Command, DeliverError, EnvFile, Form, Handover, OutFile, Refusal, Sink, Stdout,
+};
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::filter::Times;
@@ -22,6 +24,8 @@ use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
 /// The longest that a command may take, well before the deadline of its delivery.
 const LONGEST_EXEC: Span = Span::minutes(8);
+/// The longest that a secret may lie in a clipboard.
+const LONGEST_COPY: Span = Span::minutes(10);
 
 #[derive(Args, Clone)]
 pub struct SinkArgs {
@@ -52,15 +56,68 @@ pub struct SinkArgs {
         requires = "exec"
     )]
     exec_timeout: Span,
+    /// Copy the secret to the clipboard, by the first way that works or by this one
+    #[arg(
+        long,
+        value_name = "WAY",
+        help_heading = "Where the secret goes",
+        group = "sink",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "auto"
+    )]
+    copy: Option<Way>,
+    /// Clear the clipboard after this long, at most 10m
+    #[arg(
+        long,
+        value_name = "DURATION",
+        help_heading = "Where the secret goes",
+        default_value = "45s",
+        requires = "copy"
+    )]
+    copy_timeout: Span,
     /// Replace what the file or line holds, whatever it is
     #[arg(long, help_heading = "Where the secret goes")]
     pub force: bool,
 }
 
+/// A way to the clipboard, or the first that works.
+#[derive(Clone, Copy, ValueEnum)]
+enum Way {
+    Auto,
+    Display,
+    Tmux,
+    Osc52,
+}
+
+impl Way {
+    /// The ways to be tried, in this order.
+    fn ways(self) -> &'static [CopyWay] {
+        match self {
+            Self::Auto => &CopyWay::ALL,
+            Self::Display => &[CopyWay::Display],
+            Self::Tmux => &[CopyWay::Tmux],
+            Self::Osc52 => &[CopyWay::Osc52],
+        }
+    }
+}
+
+/// A token whose secret was handed over.
+pub struct Delivered {
+    pub token: Token,
+    /// Where the secret is, as only its sink could tell.
+    place: Option<String>,
+}
+
 impl SinkArgs {
     /// Nowhere else is named: standard output.
     pub fn is_stdout(&self) -> bool {
-        self.out.is_none() && self.env_file.is_none() && self.exec.is_none()
+        self.out.is_none() && self.env_file.is_none() && self.exec.is_none() && self.copy.is_none()
+    }
+
+    /// As if `--copy` had been given.
+    pub fn copy_it(&mut self) {
+        self.copy = Some(Way::Auto);
     }
 
     /// The sink of these flags.
@@ -75,25 +132,19 @@ impl SinkArgs {
                 .hint("`--out FILE` or `--env-file FILE`")
                 .into());
         }
-        let longest = LONGEST_EXEC;
-        if self.exec_timeout.is_zero() || self.exec_timeout > longest {
-            let bad = Invalid::new(format!(
-                "`--exec-timeout {}` is not between 1s and {longest}",
-                self.exec_timeout
-            ));
-            return Err(bad.into());
-        }
+        let exec_timeout = within("--exec-timeout", self.exec_timeout, LONGEST_EXEC)?;
+        let copy_timeout = within("--copy-timeout", self.copy_timeout, LONGEST_COPY)?;
         let refused = |refusal: Refusal| DeliverError::from(refusal);
         Ok(match (&self.out, &self.env_file, &self.env_name, &self.exec) {
             (Some(path), ..) => Box::new(OutFile::new(path, self.force).map_err(refused)?),
             (_, Some(path), Some(name), _) => {
                 Box::new(EnvFile::new(path, name.clone(), self.force).map_err(refused)?)
             }
-            (.., Some(text)) => {
-                let timeout = Duration::from_secs(u64::try_from(self.exec_timeout.secs()).unwrap_or(0));
-                Box::new(Command { machine, text, timeout })
-            }
-            _ => Box::new(Stdout { out, form }),
+            (.., Some(text)) => Box::new(Command { machine, text, timeout: exec_timeout }),
+            _ => match self.copy {
+                Some(way) => Box::new(Clipboard::new(machine, way.ways(), copy_timeout)),
+                None => Box::new(Stdout { out, form }),
+            },
         })
     }
 
@@ -108,6 +159,14 @@ impl SinkArgs {
         sink.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
     }
 
+    /// Where the secret will go, in words, where a flag says so.
+    pub fn destination(&self) -> Option<String> {
+        let path =
+            self.out.as_ref().or(self.env_file.as_ref()).map(|path| format!("into {}", path.display()));
+        path.or_else(|| self.exec.as_ref().map(|command| format!("to the command {command}")))
+            .or_else(|| self.copy.map(|_| "to the clipboard".to_owned()))
+    }
+
     /// Where the secret went, in words.
     pub fn place(&self) -> Option<String> {
         let path = self.out.as_ref().or(self.env_file.as_ref());
@@ -116,16 +175,24 @@ impl SinkArgs {
     }
 }
 
+/// A time that must be within 1 s and the longest.
+fn within(flag: &str, time: Span, longest: Span) -> Result<Duration, Error> {
+    if time.is_zero() || time > longest {
+        return Err(Invalid::new(format!("`{flag} {time}` is not between 1s and {longest}")).into());
+    }
+    Ok(Duration::from_secs(time.secs().unsigned_abs()))
+}
+
 /// Mints a secret and hands it over. `prepare` makes or checks its token within the first transaction.
 pub fn hand_over(
     app: &mut App<'_>,
     store: &Store,
     author: &Author,
     action: Action,
-    sink: &SinkArgs,
+    args: &SinkArgs,
     ours: &[SecretHash],
     prepare: impl FnOnce(&Write<'_>, &dyn Machine) -> Result<Begun, Halt>,
-) -> Result<Token, Halt> {
+) -> Result<Delivered, Halt> {
     let json = app.json();
     let machine = &*app.ctx.machine;
     let (settings, usage_since) =
@@ -137,12 +204,13 @@ pub fn hand_over(
         serde_json::to_vec(&document).unwrap_or_default()
     };
     let form = if json { Form::Json(&members) } else { Form::Plain };
-    let mut sink = sink.sink(&mut *app.ctx.stdout, machine, form)?;
+    let mut sink = args.sink(&mut *app.ctx.stdout, machine, form)?;
     sink.check(ours).map_err(DeliverError::from)?;
     let secret =
         Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
     let handover = Handover { store, clock: machine, author, pid: machine.pid(), action };
-    handover.run(&secret, &mut *sink, |tx| prepare(tx, machine))
+    let token = handover.run(&secret, &mut *sink, |tx| prepare(tx, machine))?;
+    Ok(Delivered { token, place: sink.place() })
 }
 
 /// The answer after a hand-over: the document where the sink was not stdout, and notes for a person, `said` first.
@@ -152,7 +220,7 @@ pub fn answer(
     app: &mut App<'_>,
     store: &Store,
     sink: &SinkArgs,
-    token: &Token,
+    Delivered { token, place }: &Delivered,
     said: &[String],
 ) -> Result<(), Error> {
     // The secret is delivered: whatever fails from here on takes nothing back.
@@ -168,8 +236,8 @@ pub fn answer(
         })?;
     }
     let start = token.not_before.filter(|start| *start > now);
-    let place = sink.place();
     let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
+    let place = place.clone().or_else(|| sink.place());
     let mut talk = app.talk();
     for note in said {
         talk.note(note);

@@ -7,7 +7,7 @@ use crate::domain::scope::Catalogue;
 use crate::domain::token::Token;
 use crate::error::Error;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct WidenArgs {
     /// Let tokens be good for more than before
     #[arg(long)]

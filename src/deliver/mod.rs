@@ -7,6 +7,7 @@
 //! What fails is withdrawn in a transaction of its own. What was killed is looked at by the next change after the
 //! deadline: a file that holds the heir confirms it; everywhere else the heir is dead by itself from then on.
 
+mod clipboard;
 mod command;
 mod env_file;
 mod file;
@@ -25,6 +26,7 @@ use crate::domain::token::{Delivery, SinkKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::store::{self, PATIENCE, Store, StoreError, Write};
 
+pub use clipboard::Clipboard;
 pub use command::Command;
 pub use env_file::{EnvFile, Variable};
 pub use file::OutFile;
@@ -45,6 +47,9 @@ pub enum DeliverError {
     /// The target holds something else.
     #[error("{0}; nothing was changed")]
     NotReplaced(String),
+    /// No way to a clipboard works.
+    #[error("{0}; nothing was changed")]
+    NoClipboard(String),
     /// Ctrl-C while a command had the secret; the heir is gone for good.
     #[error("interrupted; nothing was changed")]
     Interrupted,
@@ -65,6 +70,9 @@ impl DeliverError {
             Self::NotReplaced(_) => "`--force` replaces what it holds",
             Self::Uncertain { .. } => "revoke the token if somebody may have seen the secret",
             Self::Unconfirmed(_) => "the next change of the store, ten minutes from now, finishes it",
+            Self::NoClipboard(_) => {
+                "without `--copy` it goes to standard output, with `--out FILE` into a file"
+            }
             Self::Failed(_) => "see to the receiver, then run the command again",
             Self::Interrupted | Self::Cut(_) => return None,
         };
@@ -78,6 +86,7 @@ pub enum Refusal {
     Failed(String),
     /// The target holds something else, and nobody said to replace it.
     NotReplaced(String),
+    NoClipboard(String),
     Interrupted,
 }
 
@@ -92,6 +101,7 @@ impl From<Refusal> for DeliverError {
         match refusal {
             Refusal::Failed(why) => Self::Failed(why),
             Refusal::NotReplaced(why) => Self::NotReplaced(why),
+            Refusal::NoClipboard(why) => Self::NoClipboard(why),
             Refusal::Interrupted => Self::Interrupted,
         }
     }
@@ -119,6 +129,11 @@ pub trait Sink {
 
     /// Hands the secret of `token` over, whose state is that after the confirmation.
     fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Handed, Refusal>;
+
+    /// Where the secret went, in words, for a sink that finds its own way.
+    fn place(&self) -> Option<String> {
+        None
+    }
 
     /// What is held back until the secret is confirmed.
     fn finish(&mut self) -> Result<(), DeliverError> {
@@ -262,7 +277,7 @@ impl Handover<'_> {
         });
         match (withdrawn, refusal) {
             (Ok(()), refusal) => refusal.into(),
-            (Err(_), Refusal::Failed(why) | Refusal::NotReplaced(why)) => {
+            (Err(_), Refusal::Failed(why) | Refusal::NotReplaced(why) | Refusal::NoClipboard(why)) => {
                 DeliverError::Uncertain { why, until: heir.expires_at }
             }
             (Err(_), Refusal::Interrupted) => {

@@ -113,10 +113,11 @@ pub enum SinkKind {
     File,
     EnvFile,
     Command,
+    Clipboard,
 }
 
 impl SinkKind {
-    pub const ALL: [SinkKind; 4] = [Self::Stdout, Self::File, Self::EnvFile, Self::Command];
+    pub const ALL: [SinkKind; 5] = [Self::Stdout, Self::File, Self::EnvFile, Self::Command, Self::Clipboard];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -124,6 +125,7 @@ impl SinkKind {
             Self::File => "file",
             Self::EnvFile => "env-file",
             Self::Command => "command",
+            Self::Clipboard => "clipboard",
         }
     }
 

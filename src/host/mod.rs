@@ -1,5 +1,6 @@
 //! This machine: the one place that reads its clock, its environment, its generator and its terminal.
 
+mod clipboard;
 mod process;
 mod streams;
 mod terminal;
@@ -17,13 +18,16 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 use zeroize::Zeroizing;
 
-use crate::context::{Actor, Clock, Context, Job, JobEnd, Machine, Zone};
+use crate::context::{
+    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Question, Zone,
+};
+
+pub use clipboard::hold as hold_clipboard;
 
 /// The context of a real process. Turns core dumps off: one of them could hold a secret. What it makes is its user's
 /// alone until it is shared on purpose, and can be opened by him, whatever the umask was.
 pub fn context() -> Context {
-    // A limit that cannot be lowered was lower still.
-    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    leave_no_core();
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Context {
         machine: Box::new(Host { umask, started: Instant::now() }),
@@ -32,6 +36,11 @@ pub fn context() -> Context {
         stderr: streams::talk(),
         terminal: terminal::look(),
     }
+}
+
+fn leave_no_core() {
+    // A limit that cannot be lowered was lower still.
+    let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 struct Host {
@@ -118,16 +127,34 @@ impl Machine for Host {
         terminal::interrupted()
     }
 
-    fn confirm(&self, question: &str) -> io::Result<bool> {
-        terminal::confirm(question)
+    fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>> {
+        clipboard::reach(way, stay, name, &|key| self.env(key))
     }
 
-    fn choose(&self, question: &str, choices: &[String]) -> io::Result<Vec<usize>> {
-        terminal::choose(question, choices)
+    fn confirm(&self, question: &str) -> io::Result<bool> {
+        self.person().confirm(question)
+    }
+
+    fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>> {
+        self.person().ask(question, initial)
     }
 
     fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
-        terminal::ask_hidden(question)
+        self.person().ask_hidden(question).map(|text| Zeroizing::new(text.as_bytes().to_vec()))
+    }
+
+    fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize> {
+        self.person().select(question, choices)
+    }
+
+    fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>> {
+        self.person().choose(question, choices)
+    }
+}
+
+impl Host {
+    fn person(&self) -> terminal::Person {
+        terminal::Person { dumb: self.env("TERM").is_some_and(|term| term == "dumb") }
     }
 }
 

@@ -68,7 +68,7 @@ fn ended(status: ExitStatus, unread: u64) -> JobEnd {
 }
 
 /// Ends the command and all that it started.
-fn kill(child: &mut Child) {
+pub fn kill(child: &mut Child) {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     if let Some(group) = group {
         let _ = rustix::process::kill_process_group(group, Signal::KILL);

@@ -1,16 +1,21 @@
 //! Questions on the terminal. Ctrl-C at one of them gives the cursor back and is an answer; elsewhere it ends us.
 
+mod line;
+mod list;
+mod plain;
+
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use dialoguer::console::Term;
-use dialoguer::{Confirm, MultiSelect, Password};
+use dialoguer::Confirm;
+use dialoguer::console::{Key, Term};
+use rustix::termios::{LocalModes, OptionalActions, Termios};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use zeroize::Zeroizing;
 
-use crate::context::Terminal;
+use crate::context::{Choice, Question, Terminal};
 
 pub fn look() -> Terminal {
     let stdout = io::stdout().is_terminal();
@@ -22,25 +27,156 @@ pub fn look() -> Terminal {
     }
 }
 
-pub fn confirm(question: &str) -> io::Result<bool> {
-    asking(|term| Confirm::new().with_prompt(question).default(false).interact_on(term))
+/// A terminal with a person at it.
+pub struct Person {
+    /// It draws nothing: it is asked line by line.
+    pub dumb: bool,
 }
 
-pub fn choose(question: &str, choices: &[String]) -> io::Result<Vec<usize>> {
-    asking(|term| MultiSelect::new().with_prompt(question).items(choices).interact_on(term))
+impl Person {
+    pub fn confirm(&self, question: &str) -> io::Result<bool> {
+        if self.dumb {
+            return asking(Mode::Lines, |term, came| plain::confirm(term, came, question));
+        }
+        asking(Mode::Keys, |term, _| {
+            let answer = Confirm::new().with_prompt(question).default(false).interact_on_opt(term);
+            let answer = answer.map_err(|dialoguer::Error::IO(err)| err);
+            // What is said next starts a line.
+            let answer = answer.inspect_err(|_| drop(term.write_line("")));
+            answer?.ok_or_else(given_up)
+        })
+    }
+
+    pub fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>> {
+        if self.dumb {
+            return asking(Mode::Lines, |term, came| plain::ask(term, came, question, initial));
+        }
+        asking(Mode::Keys, |term, came| line::ask(term, came, question, initial))
+    }
+
+    pub fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<String>> {
+        if self.dumb {
+            return asking(Mode::HiddenLines, |term, came| plain::ask_hidden(term, came, question));
+        }
+        asking(Mode::Keys, |term, came| line::ask_hidden(term, came, question))
+    }
+
+    pub fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize> {
+        if self.dumb {
+            return asking(Mode::Lines, |term, came| plain::select(term, came, question, choices));
+        }
+        asking(Mode::Keys, |term, came| list::select(term, came, question, choices))
+    }
+
+    pub fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>> {
+        if self.dumb {
+            return asking(Mode::Lines, |term, came| plain::choose(term, came, question, choices));
+        }
+        asking(Mode::Keys, |term, came| list::choose(term, came, question, choices))
+    }
 }
 
-pub fn ask_hidden(question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
-    asking(|term| Password::new().with_prompt(question).allow_empty_password(true).interact_on(term))
-        .map(|text| Zeroizing::new(text.into_bytes()))
+/// How what is typed arrives while a question is open.
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    /// As typed, not shown by the terminal.
+    Keys,
+    /// As finished lines, shown by the terminal.
+    Lines,
+    HiddenLines,
 }
 
-/// Runs a question with Ctrl-C as one of its answers.
-fn asking<T>(question: impl FnOnce(&Term) -> dialoguer::Result<T>) -> io::Result<T> {
+/// Runs a question with Ctrl-C as one of its answers, and leaves the terminal as it was.
+fn asking<T>(mode: Mode, question: impl FnOnce(&Term, &AtomicBool) -> io::Result<T>) -> io::Result<T> {
     let term = Term::stderr();
-    let answer = with_interrupts(|_| question(&term));
-    let _ = term.show_cursor();
-    answer.map_err(|dialoguer::Error::IO(err)| err)
+    with_interrupts(|came| {
+        let _modes = Modes::set(mode)?;
+        let answer = question(&term, came);
+        if mode == Mode::Keys {
+            let _ = term.show_cursor();
+        }
+        // One that came between two keys counts too.
+        if came.load(Ordering::SeqCst) { Err(given_up()) } else { answer }
+    })
+}
+
+/// The terminal's modes as they were before a question, set again when dropped.
+struct Modes(Option<Termios>);
+
+impl Modes {
+    fn set(mode: Mode) -> io::Result<Self> {
+        let off = match mode {
+            Mode::Lines => return Ok(Self(None)),
+            Mode::Keys => LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG | LocalModes::IEXTEN,
+            Mode::HiddenLines => LocalModes::ECHO,
+        };
+        let before = rustix::termios::tcgetattr(io::stdin())?;
+        let mut during = before.clone();
+        during.local_modes.remove(off);
+        rustix::termios::tcsetattr(io::stdin(), OptionalActions::Drain, &during)?;
+        Ok(Self(Some(before)))
+    }
+}
+
+impl Drop for Modes {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = rustix::termios::tcsetattr(io::stdin(), OptionalActions::Drain, before);
+        }
+    }
+}
+
+/// Ctrl-C, Ctrl-D, Escape, or a request to end.
+fn given_up() -> io::Error {
+    io::ErrorKind::Interrupted.into()
+}
+
+/// The next key; an error once somebody wants us to end.
+fn key(term: &Term, came: &AtomicBool) -> io::Result<Key> {
+    let key = next(term)?;
+    if let Key::UnknownEscSeq(seq) = &key
+        && seq.first() == Some(&'[')
+        && seq.last().is_some_and(|c| !is_final(*c))
+    {
+        // The rest of a sequence that is longer than expected is no text.
+        while !matches!(next(term)?, Key::Char(c) if is_final(c)) {}
+    }
+    if came.load(Ordering::SeqCst) { Err(given_up()) } else { Ok(key) }
+}
+
+fn next(term: &Term) -> io::Result<Key> {
+    match term.read_key_raw()? {
+        Key::CtrlC => Err(given_up()),
+        key => Ok(key),
+    }
+}
+
+/// Whether a character ends an escape sequence (ECMA-48, 5.4).
+fn is_final(c: char) -> bool {
+    c != '[' && ('@'..='~').contains(&c)
+}
+
+/// Text cut to so many columns.
+fn cut(text: &str, columns: usize) -> String {
+    use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let mut room = columns.saturating_sub(1);
+    let fits = |c: &char| {
+        let left = room.checked_sub(c.width().unwrap_or(0));
+        room = left.unwrap_or(0);
+        left.is_some()
+    };
+    let mut kept: String = text.chars().take_while(fits).collect();
+    if columns > 0 {
+        kept.push('…');
+    }
+    kept
+}
+
+fn dim(text: &str, color: bool) -> String {
+    if color && !text.is_empty() { format!("\x1b[2m{text}\x1b[22m") } else { text.to_owned() }
 }
 
 /// Columns of the terminal that stderr is. None while we run in the background: it shows what another job says.
@@ -72,9 +208,12 @@ fn interrupts() -> &'static Interrupts {
         let interrupts = Interrupts { by_ctrl_c: ends(), by_others: ends(), came: Arc::default() };
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             let ends = if signal == SIGINT { &interrupts.by_ctrl_c } else { &interrupts.by_others };
-            // Without these handlers the signal ends us at once, as it does everywhere else; with them the second does.
+            // Without these handlers the signal ends us at once, as it does everywhere else.
             let _ = flag::register_conditional_default(signal, Arc::clone(ends));
-            let _ = flag::register_conditional_default(signal, Arc::clone(&interrupts.came));
+            if signal == SIGINT {
+                // The second Ctrl-C does so in any case.
+                let _ = flag::register_conditional_default(signal, Arc::clone(&interrupts.came));
+            }
             let _ = flag::register(signal, Arc::clone(&interrupts.came));
         }
         interrupts
@@ -102,4 +241,18 @@ pub fn with_interrupts<T>(f: impl FnOnce(&AtomicBool) -> T) -> T {
     let done = f(&interrupts.came);
     end_us(true);
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_by_columns_not_bytes() {
+        assert_eq!(cut("grün", 4), "grün");
+        assert_eq!(cut("grüner", 4), "grü…");
+        assert_eq!(cut("漢字漢字", 8), "漢字漢字");
+        assert_eq!(cut("漢字漢字", 6), "漢字…");
+        assert_eq!(cut("ab", 0), "");
+    }
 }

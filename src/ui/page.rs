@@ -85,6 +85,35 @@ pub fn token(token: &Token, events: &[Event], times: &Times, style: Style) -> St
     page.text
 }
 
+/// Names and values in two columns, the values within the width as far as their words allow it.
+pub fn pairs(rows: &[(&str, String)], width: usize, style: Style) -> String {
+    let names = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let indent = names + 4;
+    let mut text = String::new();
+    for (name, value) in rows {
+        let value = wrapped(&shown(value).to_string(), width.saturating_sub(indent + 1));
+        let value = value.join(&format!("\n{}", " ".repeat(indent)));
+        text.push_str(&format!("  {}  {value}\n", style.dim(&format!("{name:<names$}"))));
+    }
+    text
+}
+
+/// Lines of at most so many columns, or of one word.
+fn wrapped(text: &str, columns: usize) -> Vec<String> {
+    use unicode_width::UnicodeWidthStr;
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 struct Page {
     text: String,
     style: Style,

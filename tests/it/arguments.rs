@@ -40,7 +40,10 @@ const VERBS: [&[&str]; 27] = [
 ];
 
 /// All but `--exec`, whose value is a command that would be run.
-const FLAGS: [&str; 64] = [
+const FLAGS: [&str; 67] = [
+    "--copy",
+    "--copy=tmux",
+    "--copy-timeout",
     "--store",
     "--json",
     "--no-input",

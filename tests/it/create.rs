@@ -132,7 +132,7 @@ fn input_that_breaks_a_rule_changes_nothing() {
     world.create("taken", &[]);
     let long = "x".repeat(1_001);
     let cases: [(&[&str], i32, &str); 42] = [
-        (&[], 2, "usage"),
+        (&[], 2, "input_needed"),
         (&[""], 2, "usage"),
         (&["-a"], 2, "usage"),
         (&["a/b"], 2, "usage"),
@@ -292,8 +292,9 @@ fn a_terminal_is_asked_for_scopes() {
     world.create("a", &[]);
     assert_eq!(world.show("a")["scopes"], json!(["admin", "events:write"]));
     let before = world.bytes();
-    world.run(&["create", "b"]).exit(2);
-    world.run(&["create", "b"]).exit(130);
+    // Nothing marked is no answer.
+    let ran = world.run(&["create", "b"]).exit(130);
+    assert!(ran.err.contains("no scope is marked"), "{ran:?}");
     assert_eq!(world.asked.borrow().len(), 3);
     world.run(&["create", "b", "--no-input"]).exit(2);
     assert_eq!(world.asked.borrow().len(), 3);

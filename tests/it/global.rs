@@ -37,7 +37,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
     let cases: [(&[&str], &str); 9] = [
         (&["creat"], "unrecognized subcommand 'creat'"),
         (&["--bogus"], "unexpected argument '--bogus' found"),
-        (&["create"], "the following required arguments were not provided: <NAME>"),
+        (&["rename"], "the following required arguments were not provided: <NAME> <NEW>"),
         (&["show", "a", "b"], "unexpected argument 'b' found"),
         (&["list", "--limit", "x"], "invalid value 'x' for '--limit <N>': invalid digit found in string"),
         (
@@ -47,7 +47,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
         (&["list", "--limit"], "a value is required for '--limit <N>' but none was supplied"),
         (
             &["create", "a\nEVIL"],
-            "invalid value 'a\\u{a}EVIL' for '<NAME>': `a\\nEVIL` is not a name (letters, digits and . _ @ -, a letter or digit first, at most 64)",
+            "invalid value 'a\\u{a}EVIL' for '[NAME]': `a\\nEVIL` is not a name (letters, digits and . _ @ -, a letter or digit first, at most 64)",
         ),
         (
             &["create", "a", "--expires", "90d"],

@@ -13,6 +13,7 @@
 mod adopt;
 mod arguments;
 mod audit;
+mod clipboard;
 mod concurrent;
 mod crash;
 mod create;
@@ -47,3 +48,4 @@ mod support;
 mod tidy;
 mod users;
 mod verify;
+mod wizard;

@@ -144,7 +144,7 @@ fn every_promise_names_a_test_that_exists() {
 }
 
 /// The blocks of a language, in order.
-fn blocks(language: &str) -> Vec<String> {
+pub fn blocks(language: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut rest = README;
     while let Some((_, after)) = rest.split_once(&format!("\n```{language}\n")) {
@@ -186,7 +186,7 @@ fn as_ann(shown: &str) -> String {
 }
 
 /// Lines with what differs from run to run put into classes.
-fn lines(text: &str) -> Vec<String> {
+pub fn lines(text: &str) -> Vec<String> {
     text.lines().map(same).collect()
 }
 

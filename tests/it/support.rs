@@ -13,7 +13,9 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokenctl::context::{Actor, Clock, Context, Job, JobEnd, Machine, Output, Terminal, Zone};
+use tokenctl::context::{
+    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Output, Question, Terminal, Zone,
+};
 use zeroize::Zeroizing;
 
 /// 2026-11-22T12:00:00Z, where every test's clock starts.
@@ -96,11 +98,27 @@ pub struct World {
     pub answers: Rc<RefCell<VecDeque<Answer>>>,
     /// The questions that were asked.
     pub asked: Rc<RefCell<Vec<String>>>,
+    /// What stood there to begin with, or could be chosen: a line each, the chosen ones marked with a star.
+    pub offered: Rc<RefCell<Vec<String>>>,
     pub env: HashMap<String, String>,
     pub terminal: Terminal,
     pub uid: u32,
     /// How much later it is at each look at the clock that only goes forward.
     pub pace: Duration,
+    pub clipboards: Rc<RefCell<Clipboards>>,
+}
+
+/// The clipboards of the machine.
+#[derive(Debug, Default)]
+pub struct Clipboards {
+    /// Those that can be reached.
+    pub there: Vec<CopyWay>,
+    /// What they are asked for goes wrong from here on: putting text there, or letting it stay.
+    pub fails: Option<&'static str>,
+    /// How many seconds it takes to put text there.
+    pub slow: i64,
+    /// The text in one of them, and for how long it stays once it may.
+    pub holds: Option<(CopyWay, String, Option<Duration>)>,
 }
 
 /// What the person at the terminal does.
@@ -109,7 +127,11 @@ pub enum Answer {
     Yes,
     No,
     Choose(Vec<usize>),
+    /// The row of this name.
+    Pick(&'static str),
     Type(String),
+    /// Leaves everything as it stands.
+    Enter,
     CtrlC,
 }
 
@@ -126,10 +148,12 @@ impl World {
             random: Rc::new(Cell::new(1)),
             answers: Rc::default(),
             asked: Rc::default(),
+            offered: Rc::default(),
             env: HashMap::new(),
             terminal: Terminal::default(),
             uid: rustix_uid(),
             pace: Duration::ZERO,
+            clipboards: Rc::default(),
         }
     }
 
@@ -223,6 +247,7 @@ impl World {
                 random: Rc::clone(&self.random),
                 answers: Rc::clone(&self.answers),
                 asked: Rc::clone(&self.asked),
+                offered: Rc::clone(&self.offered),
                 env: self.env.clone(),
                 store: self.store(),
                 uid: self.uid,
@@ -230,6 +255,7 @@ impl World {
                 looks: Cell::new(0),
                 interrupted: Cell::new(false),
                 columns: self.terminal.width,
+                clipboards: Rc::clone(&self.clipboards),
             }),
             stdin: Box::new(Cursor::new(input.to_vec())),
             stdout,
@@ -407,6 +433,7 @@ struct Fake {
     random: Rc<Cell<u64>>,
     answers: Rc<RefCell<VecDeque<Answer>>>,
     asked: Rc<RefCell<Vec<String>>>,
+    offered: Rc<RefCell<Vec<String>>>,
     env: HashMap<String, String>,
     store: PathBuf,
     uid: u32,
@@ -414,9 +441,18 @@ struct Fake {
     looks: Cell<u32>,
     interrupted: Cell<bool>,
     columns: Option<u16>,
+    clipboards: Rc<RefCell<Clipboards>>,
 }
 
 impl Fake {
+    fn offer(&self, choices: &[Choice]) {
+        let row = |choice: &Choice| {
+            let star = if choice.chosen { "*" } else { "" };
+            format!("{star}{}  {}", choice.name, choice.about).trim_end().to_owned()
+        };
+        self.offered.borrow_mut().extend(choices.iter().map(row));
+    }
+
     fn answer(&self, question: &str) -> io::Result<Answer> {
         self.asked.borrow_mut().push(question.to_owned());
         match self.answers.borrow_mut().pop_front() {
@@ -510,18 +546,87 @@ impl Machine for Fake {
         self.interrupted.get()
     }
 
+    fn clipboard(&self, way: CopyWay, stay: Duration, _: &str) -> io::Result<Box<dyn Clipboard>> {
+        if !self.clipboards.borrow().there.contains(&way) {
+            return Err(io::Error::other("not here"));
+        }
+        Ok(Box::new(FakeClipboard { way, stay, all: Rc::clone(&self.clipboards), now: Rc::clone(&self.now) }))
+    }
+
     fn confirm(&self, question: &str) -> io::Result<bool> {
         self.answer(question).map(|answer| matches!(answer, Answer::Yes))
     }
 
-    fn choose(&self, question: &str, _: &[String]) -> io::Result<Vec<usize>> {
-        self.answer(question)
-            .map(|answer| if let Answer::Choose(places) = answer { places } else { Vec::new() })
+    fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>> {
+        self.offered.borrow_mut().push(initial.to_owned());
+        self.answer(question.text).map(|answer| match answer {
+            Answer::Type(text) => Zeroizing::new(text),
+            Answer::Enter => Zeroizing::new(initial.to_owned()),
+            answer => panic!("{}: {answer:?}", question.text),
+        })
     }
 
     fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
         let text = |answer| if let Answer::Type(text) = answer { text.into_bytes() } else { Vec::new() };
         self.answer(question).map(text).map(Zeroizing::new)
+    }
+
+    fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize> {
+        self.offer(choices);
+        self.answer(question.text).map(|answer| match answer {
+            Answer::Pick(name) => {
+                let place = choices.iter().position(|choice| choice.name == name);
+                place.unwrap_or_else(|| panic!("no `{name}` in {choices:?}"))
+            }
+            Answer::Enter => choices.iter().position(|choice| choice.chosen).unwrap_or(0),
+            answer => panic!("{}: {answer:?}", question.text),
+        })
+    }
+
+    fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>> {
+        self.offer(choices);
+        self.answer(question.text).map(|answer| match answer {
+            Answer::Choose(places) => places,
+            Answer::Enter => (0..choices.len()).filter(|at| choices[*at].chosen).collect(),
+            answer => panic!("{}: {answer:?}", question.text),
+        })
+    }
+}
+
+struct FakeClipboard {
+    way: CopyWay,
+    stay: Duration,
+    all: Rc<RefCell<Clipboards>>,
+    now: Rc<Cell<i64>>,
+}
+
+impl FakeClipboard {
+    fn works(&self, what: &str) -> io::Result<()> {
+        let fails = self.all.borrow().fails == Some(what);
+        if fails { Err(io::Error::other("it fails")) } else { Ok(()) }
+    }
+}
+
+impl Clipboard for FakeClipboard {
+    fn put(&mut self, text: &[u8]) -> io::Result<()> {
+        self.works("put")?;
+        self.now.set(self.now.get() + self.all.borrow().slow);
+        let text = String::from_utf8(text.to_vec()).expect("UTF-8");
+        self.all.borrow_mut().holds = Some((self.way, text, None));
+        Ok(())
+    }
+
+    fn stay(&mut self) -> io::Result<()> {
+        self.works("stay")?;
+        let mut all = self.all.borrow_mut();
+        all.holds.as_mut().expect("something is held").2 = Some(self.stay);
+        Ok(())
+    }
+}
+
+impl Drop for FakeClipboard {
+    fn drop(&mut self) {
+        self.all.borrow_mut().holds.take_if(|(.., stays)| stays.is_none());
     }
 }
 

@@ -5,7 +5,7 @@ use clap::Args;
 use crate::cmd::change::ChangeArgs;
 use crate::cmd::select::{Reference, scope_rows};
 use crate::cmd::widen::{self, WidenArgs};
-use crate::cmd::{App, Outcome, present};
+use crate::cmd::{App, Outcome, present, wizard};
 use crate::domain::event::Action;
 use crate::domain::scope::Scope;
 use crate::domain::token::{Grant, Token};
@@ -13,7 +13,7 @@ use crate::domain::when::Timestamp;
 use crate::error::Error;
 use crate::store::Write;
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Grants {
     /// The token, by name or id
     #[arg(value_name = "TOKEN")]
@@ -28,6 +28,14 @@ pub struct Grants {
 
 impl Grants {
     pub fn run(&self, app: &mut App<'_>, action: Action) -> Result<Outcome, Error> {
+        if self.scopes.is_empty() {
+            let scopes = wizard::scopes::of_token(app, &self.token)?;
+            return Self { scopes, ..self.clone() }.change(app, action);
+        }
+        self.change(app, action)
+    }
+
+    fn change(&self, app: &mut App<'_>, action: Action) -> Result<Outcome, Error> {
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
         let (token, changed, now) = self.widen.run(app, |app, approved| {

@@ -1,0 +1,65 @@
+//! Which scopes: those that exist, with what they are for and what they include, to be marked.
+
+use std::collections::BTreeSet;
+
+use super::{choice, refuse};
+use crate::cmd::select::Reference;
+use crate::cmd::{App, asking};
+use crate::context::Question;
+use crate::domain::Invalid;
+use crate::domain::scope::{Catalogue, Entry, Scope};
+use crate::error::Error;
+
+/// Asks what a new token is granted: something, where there is anything.
+pub fn to_grant(app: &mut App<'_>, catalogue: &Catalogue) -> Result<Vec<Scope>, Error> {
+    loop {
+        let scopes = ask(app, catalogue, &BTreeSet::new())?;
+        if !scopes.is_empty() {
+            return Ok(scopes);
+        }
+        refuse(app, Invalid::new("no scope is marked").hint("space marks the one under the cursor").into())?;
+    }
+}
+
+/// Asks what a token is to hold, from what it holds now.
+pub fn of_token(app: &mut App<'_>, token: &Reference) -> Result<Vec<Scope>, Error> {
+    if !app.can_ask() {
+        return Err(Error::InputNeeded(
+            Invalid::new("no scope is given").hint("`tokenctl scopes set TOKEN SCOPE`"),
+        ));
+    }
+    let now = app.ctx.machine.now()?;
+    let (token, catalogue) =
+        app.open_to_read()?.read(|view| Ok::<_, Error>((token.resolve(view, now)?, view.catalogue()?)))?;
+    if token.revoked_at.is_some() {
+        return Err(Error::Revoked(token.name));
+    }
+    ask(app, &catalogue, &token.scopes().collect())
+}
+
+fn ask(app: &App<'_>, catalogue: &Catalogue, held: &BTreeSet<&Scope>) -> Result<Vec<Scope>, Error> {
+    let offered: Vec<&Entry> =
+        catalogue.iter().filter(|entry| entry.retired_at.is_none() || held.contains(&entry.name)).collect();
+    if offered.is_empty() {
+        let none = Invalid::new("there is no scope to grant");
+        return Err(none.hint("`tokenctl scopes define SCOPE` makes one").into());
+    }
+    let choices: Vec<_> = offered
+        .iter()
+        .map(|entry| choice(entry.name.as_str(), &about(entry), held.contains(&entry.name)))
+        .collect();
+    let hint = "space marks, a all, enter goes on";
+    let question = Question { text: "Scopes", hint, color: app.look().style.color };
+    let marked = app.ctx.machine.choose(&question, &choices).map_err(asking)?;
+    Ok(marked.into_iter().filter_map(|at| offered.get(at)).map(|entry| entry.name.clone()).collect())
+}
+
+fn about(entry: &Entry) -> String {
+    let includes: Vec<&str> = entry.includes.iter().map(Scope::as_str).collect();
+    let parts = [
+        entry.retired_at.map(|_| "retired".to_owned()),
+        (!includes.is_empty()).then(|| format!("includes {}", includes.join(", "))),
+        entry.description.clone(),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,97 @@
+//! A clipboard as the receiver, through the first way that works; cleared again unless the secret is confirmed.
+
+use std::time::Duration;
+
+use super::{DeliverError, Handed, Refusal, Sink};
+use crate::context::{self, CopyWay, Machine};
+use crate::domain::secret::{Secret, SecretHash, random_text};
+use crate::domain::token::{SinkKind, Token};
+
+pub struct Clipboard<'a> {
+    machine: &'a dyn Machine,
+    /// Tried in this order.
+    ways: &'a [CopyWay],
+    stay: Duration,
+    reached: Option<Reached>,
+}
+
+struct Reached {
+    way: CopyWay,
+    /// Of the buffer in tmux.
+    name: String,
+    clipboard: Box<dyn context::Clipboard>,
+    /// Whether it still was there when the secret was confirmed.
+    stays: bool,
+}
+
+impl<'a> Clipboard<'a> {
+    pub fn new(machine: &'a dyn Machine, ways: &'a [CopyWay], stay: Duration) -> Self {
+        Self { machine, ways, stay, reached: None }
+    }
+
+    fn reach(&self) -> Result<Reached, Refusal> {
+        let mut tag = [0; 6];
+        random_text(&mut tag, b"abcdefghijklmnopqrstuvwxyz", &mut |bytes| self.machine.fill_random(bytes))
+            .map_err(|err| Refusal::Failed(err.to_string()))?;
+        let name = format!("tokenctl-{}", String::from_utf8_lossy(&tag));
+        let mut tried = Vec::new();
+        for way in self.ways {
+            match self.machine.clipboard(*way, self.stay, &name) {
+                Ok(clipboard) => return Ok(Reached { way: *way, name, clipboard, stays: false }),
+                Err(err) => tried.push(format!("{} ({err})", way.word())),
+            }
+        }
+        Err(Refusal::NoClipboard(format!("no clipboard can be reached: {}", tried.join(", "))))
+    }
+}
+
+impl Sink for Clipboard<'_> {
+    fn kind(&self) -> SinkKind {
+        SinkKind::Clipboard
+    }
+
+    fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
+        self.reached = Some(self.reach()?);
+        Ok(())
+    }
+
+    fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Handed, Refusal> {
+        let reached = match self.reached.take() {
+            Some(reached) => reached,
+            None => self.reach()?,
+        };
+        let Reached { way, clipboard, .. } = self.reached.insert(reached);
+        match clipboard.put(secret.expose()) {
+            Ok(()) => Ok(Handed::Whole),
+            Err(err) => Err(Refusal::NoClipboard(format!("{} did not take the secret: {err}", way.word()))),
+        }
+    }
+
+    fn place(&self) -> Option<String> {
+        let Reached { way, name, stays, .. } = self.reached.as_ref()?;
+        let secs = self.stay.as_secs();
+        Some(match (way, stays) {
+            (CopyWay::Display, true) => {
+                format!("copied to the clipboard, cleared in {secs} s; a clipboard manager may keep a copy")
+            }
+            (CopyWay::Display, false) => {
+                "copied to the clipboard, which another program has taken over; it is not cleared".to_owned()
+            }
+            (CopyWay::Tmux, true) => {
+                format!("in the tmux buffer {name}, deleted in {secs} s; your terminal may keep a copy")
+            }
+            (CopyWay::Tmux, false) => format!("in the tmux buffer {name}, which is not deleted by itself"),
+            (CopyWay::Osc52, _) => {
+                "sent to your terminal, which may ignore it; otherwise its clipboard keeps it".to_owned()
+            }
+        })
+    }
+
+    fn finish(&mut self) -> Result<(), DeliverError> {
+        if let Some(reached) = &mut self.reached {
+            // It was there when it was read back; managers that take over what is copied do so at once.
+            reached.stays = reached.clipboard.stay().is_ok();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,43 @@
+//! The clipboard of a person. What is in one belongs to a living process, so another one of this program holds it.
+
+#[cfg(feature = "clipboard")]
+mod display;
+mod holder;
+mod keeper;
+mod osc52;
+mod tmux;
+
+use std::ffi::OsString;
+use std::io;
+use std::time::Duration;
+
+use crate::context::{Clipboard, CopyWay};
+
+pub use holder::hold;
+
+/// Reaches a clipboard; `env` is that of the caller.
+pub fn reach(
+    way: CopyWay,
+    stay: Duration,
+    name: &str,
+    env: &dyn Fn(&str) -> Option<OsString>,
+) -> io::Result<Box<dyn Clipboard>> {
+    let held = |role, needs: &[&'static str]| {
+        let needs = needs.iter().filter_map(|key| Some((*key, env(key)?))).collect();
+        keeper::Keeper::start(role, stay, name, needs).map(|it| Box::new(it) as Box<dyn Clipboard>)
+    };
+    match way {
+        CopyWay::Display if cfg!(not(feature = "clipboard")) => {
+            Err(io::Error::other("this tokenctl is built without the feature `clipboard`"))
+        }
+        CopyWay::Display if env("WAYLAND_DISPLAY").or_else(|| env("DISPLAY")).is_none() => {
+            Err(io::Error::other("neither WAYLAND_DISPLAY nor DISPLAY is set"))
+        }
+        CopyWay::Display => {
+            held("display", &["DISPLAY", "HOME", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR"])
+        }
+        CopyWay::Tmux if env("TMUX").is_none() => Err(io::Error::other("TMUX is not set")),
+        CopyWay::Tmux => held("tmux", &["PATH", "TMUX", "TMUX_PANE"]),
+        CopyWay::Osc52 => Ok(Box::new(osc52::Osc52::open(env("TERM"))?)),
+    }
+}

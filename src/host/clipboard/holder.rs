@@ -1,0 +1,121 @@
+//! The process that holds a clipboard, from within: a session of its own, nothing of the caller's, and gone when its
+//! time is over, somebody else copies, or who started it goes away before the secret is confirmed.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal, Read, Write};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{DumpableBehavior, set_dumpable_behavior, setsid};
+use zeroize::Zeroizing;
+
+#[cfg(feature = "clipboard")]
+use super::display;
+use super::tmux;
+use crate::host::{leave_no_core, streams};
+
+/// The first argument of this process.
+pub const MARK: &str = "--hold-clipboard";
+
+/// Nobody confirms a secret after this.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// What ends the holding of a clipboard, or lets it go on.
+pub enum Event {
+    /// The secret is confirmed.
+    Stay,
+    /// Somebody else copied something, or who started us has gone.
+    Leave,
+}
+
+/// A clipboard that this process holds.
+pub trait Hold {
+    /// Puts text there and reads it back.
+    fn put(&mut self, text: &[u8]) -> io::Result<()>;
+
+    /// Takes away what does not go with the process.
+    fn leave(&mut self) {}
+}
+
+/// Is the holder of a clipboard until that ends, if the arguments say so. Returns its exit code.
+pub fn hold(args: &[OsString]) -> Option<u8> {
+    let [_, mark, role, stay, name] = args else { return None };
+    // What follows is no text of anybody else, nor typed: it goes unsearched for secrets.
+    if mark != MARK || name.len() > 16 || io::stdin().is_terminal() {
+        return None;
+    }
+    let (role, stay, name) = (role.to_str()?, stay.to_str()?.parse().ok()?, name.to_str()?);
+    let stay = Duration::from_secs(stay).min(LONGEST);
+    let (events, came) = channel();
+    leave_no_core();
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let done = match role {
+        #[cfg(feature = "clipboard")]
+        "display" => display::Display::open(events.clone()).and_then(|it| holding(it, stay, &events, &came)),
+        "tmux" => tmux::Tmux::open(name).and_then(|it| holding(it, stay, &events, &came)),
+        #[cfg(feature = "clipboard")]
+        display::PROOF => heard().and_then(|secret| display::prove(&secret)),
+        _ => return None,
+    };
+    if let Err(err) = &done {
+        let _ = answer(&err.to_string());
+    }
+    Some(u8::from(done.is_err()))
+}
+
+fn holding(
+    mut it: impl Hold,
+    stay: Duration,
+    events: &Sender<Event>,
+    came: &Receiver<Event>,
+) -> io::Result<()> {
+    // Of its own session: no signal of the caller's terminal comes here.
+    setsid()?;
+    answer("")?;
+    let secret = heard()?;
+    let done = it.put(&secret).and_then(|()| {
+        answer("")?;
+        let events = events.clone();
+        thread::spawn(move || {
+            let said = heard().map_or(Event::Leave, |_| Event::Stay);
+            let _ = events.send(said);
+        });
+        if let Ok(Event::Stay) = came.recv_timeout(LONGEST) {
+            answer("")?;
+            let_go()?;
+            let _ = came.recv_timeout(stay);
+        }
+        Ok(())
+    });
+    it.leave();
+    done
+}
+
+/// Closes what goes to who started us.
+fn let_go() -> io::Result<()> {
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    Ok(rustix::stdio::dup2_stdout(&null)?)
+}
+
+/// A line from who started us.
+fn heard() -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut input = streams::input();
+    // More than a secret; it never grows, which would leave a copy behind.
+    let mut line = Zeroizing::new(Vec::with_capacity(600));
+    let mut byte = Zeroizing::new([0]);
+    while line.len() < line.capacity() {
+        input.read_exact(&mut byte[..])?;
+        match byte[0] {
+            b'\n' => return Ok(line),
+            byte => line.push(byte),
+        }
+    }
+    Err(io::ErrorKind::InvalidData.into())
+}
+
+fn answer(line: &str) -> io::Result<()> {
+    streams::output().write_all(format!("{}\n", line.replace('\n', " ")).as_bytes())
+}

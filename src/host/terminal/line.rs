@@ -1,0 +1,179 @@
+//! One line typed by a person. It never wraps, however wide its characters: it scrolls sideways.
+
+use std::io;
+use std::sync::atomic::AtomicBool;
+
+use dialoguer::console::{Key, Term};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use zeroize::Zeroizing;
+
+use super::{cut, dim, given_up, key};
+use crate::context::{Question, is_hidden};
+
+/// More than any answer may have. What is typed stays in one place in memory.
+const LONGEST: usize = 4_096;
+
+pub fn ask(
+    term: &Term,
+    came: &AtomicBool,
+    question: &Question<'_>,
+    initial: &str,
+) -> io::Result<Zeroizing<String>> {
+    let mut line = Line::new(initial);
+    let hint = if question.hint.is_empty() { String::new() } else { format!(" ({})", question.hint) };
+    let columns = usize::from(term.size().1);
+    // The hint goes before the text does.
+    let hint = if question.text.width() + hint.width() + 20 > columns { String::new() } else { hint };
+    let head = format!("{}{}: ", cut(question.text, columns / 2), dim(&hint, question.color));
+    let taken = cut(question.text, columns / 2).width() + hint.width() + 2;
+    let draw = |line: &Line| {
+        let room = usize::from(term.size().1).saturating_sub(taken + 1).max(4);
+        let (before, after) = line.seen(room);
+        // The terminal keeps the place of the cursor: it knows best how wide it shows things.
+        term.write_str(&format!("\r{head}{before}\x1b7{after}\x1b[K\x1b8"))
+    };
+    if !edit(term, came, &mut line, draw)? {
+        term.write_line("")?;
+        return Err(given_up());
+    }
+    let all: String = line.text.iter().map(|c| drawn(*c)).collect();
+    term.write_line(&format!("\r{}: {all}\x1b[K", question.text))?;
+    Ok(line.into_text())
+}
+
+pub fn ask_hidden(term: &Term, came: &AtomicBool, question: &str) -> io::Result<Zeroizing<String>> {
+    let mut line = Line::new("");
+    let answered = edit(term, came, &mut line, |_| term.write_str(&format!("\r{question}: \x1b[K")))?;
+    term.write_line(if answered { "[hidden]" } else { "" })?;
+    if answered { Ok(line.into_text()) } else { Err(given_up()) }
+}
+
+/// Takes keys until the line is done. False when it was given up.
+fn edit(
+    term: &Term,
+    came: &AtomicBool,
+    line: &mut Line,
+    draw: impl Fn(&Line) -> io::Result<()>,
+) -> io::Result<bool> {
+    loop {
+        draw(line)?;
+        match key(term, came) {
+            Ok(Key::Enter) => return Ok(true),
+            Ok(Key::Char('\x04')) if line.text.is_empty() => return Ok(false),
+            Ok(key) => line.press(&key),
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            Err(err) => return Err(err),
+        }
+    }
+}
+
+/// What was typed, and where the cursor is in it.
+struct Line {
+    text: Zeroizing<Vec<char>>,
+    at: usize,
+}
+
+impl Line {
+    fn new(initial: &str) -> Self {
+        let mut text = Zeroizing::new(Vec::with_capacity(LONGEST));
+        text.extend(initial.chars().take(LONGEST));
+        Self { at: text.len(), text }
+    }
+
+    fn press(&mut self, key: &Key) {
+        match key {
+            Key::Char(c) if !c.is_control() && self.text.len() < LONGEST => {
+                self.text.insert(self.at, *c);
+                self.at += 1;
+            }
+            Key::Backspace if self.at > 0 => {
+                self.at -= 1;
+                self.text.remove(self.at);
+            }
+            Key::Del | Key::Char('\x04') if self.at < self.text.len() => {
+                self.text.remove(self.at);
+            }
+            Key::ArrowLeft => self.at = self.at.saturating_sub(1),
+            Key::ArrowRight => self.at = (self.at + 1).min(self.text.len()),
+            Key::Home => self.at = 0,
+            Key::End => self.at = self.text.len(),
+            // As everywhere: Ctrl-K to the end, Ctrl-U from the start, Ctrl-W the word before.
+            Key::Char('\x0b') => self.text.truncate(self.at),
+            Key::Char('\x15') => self.take_back(0),
+            Key::Char('\x17') => {
+                let blank = |c: &char| c.is_whitespace();
+                let word = self.text[..self.at].iter().rposition(|c| !blank(c)).unwrap_or(0);
+                let start = self.text[..word].iter().rposition(blank).map_or(0, |at| at + 1);
+                self.take_back(start);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_back(&mut self, start: usize) {
+        self.text.drain(start..self.at);
+        self.at = start;
+    }
+
+    /// What is seen of it in so many columns: before the cursor, and from it on.
+    fn seen(&self, room: usize) -> (String, String) {
+        let mut left = room.saturating_sub(1);
+        let mut fits = |c: &char| {
+            let rest = left.checked_sub(drawn(*c).width().unwrap_or(0));
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        };
+        let before = self.text[..self.at].iter().rev().take_while(|c| fits(c)).count();
+        let after = self.text[self.at..].iter().take_while(|c| fits(c)).count();
+        let text = |range: &[char]| range.iter().map(|c| drawn(*c)).collect();
+        (text(&self.text[self.at - before..self.at]), text(&self.text[self.at..self.at + after]))
+    }
+
+    fn into_text(self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(self.text.iter().map(|c| c.len_utf8()).sum()));
+        text.extend(self.text.iter());
+        text
+    }
+}
+
+/// A character that could move the cursor, or hide, is seen as one that cannot. The form of an icon may stay.
+fn drawn(c: char) -> char {
+    if is_hidden(c) && c != '\u{fe0f}' { char::REPLACEMENT_CHARACTER } else { c }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(initial: &str, keys: &[Key]) -> Line {
+        let mut line = Line::new(initial);
+        for key in keys {
+            line.press(key);
+        }
+        line
+    }
+
+    #[test]
+    fn a_line_is_edited_where_the_cursor_is() {
+        let left = || Key::ArrowLeft;
+        let text = |initial, keys: &[Key]| typed(initial, keys).into_text().to_string();
+        assert_eq!(text("ab", &[Key::Char('c')]), "abc");
+        assert_eq!(text("ac", &[left(), Key::Char('b'), Key::End, Key::Char('d')]), "abcd");
+        assert_eq!(text("漢é", &[Key::Backspace, Key::Backspace, Key::Backspace]), "");
+        assert_eq!(text("abc", &[Key::Home, Key::Del, Key::ArrowRight, Key::Char('\x04')]), "b");
+        assert_eq!(text("one two  ", &[Key::Char('\x17')]), "one ");
+        assert_eq!(text("one two", &[Key::Char('\x17'), Key::Char('\x17'), Key::Char('\x17')]), "");
+        assert_eq!(text("one two", &[left(), Key::Char('\x15')]), "o");
+        assert_eq!(text("one two", &[left(), Key::Char('\x0b')]), "one tw");
+        assert_eq!(text("", &[Key::Char('\x1b'), Key::Char('\u{9b}'), Key::Tab, Key::Escape]), "");
+    }
+
+    #[test]
+    fn a_line_scrolls_sideways_by_columns() {
+        assert_eq!(typed("abc", &[]).seen(4), ("abc".to_owned(), String::new()));
+        assert_eq!(typed("abcdef", &[]).seen(4), ("def".to_owned(), String::new()));
+        assert_eq!(typed("漢字漢", &[]).seen(5), ("字漢".to_owned(), String::new()));
+        assert_eq!(typed("abcdef", &[Key::Home]).seen(4), (String::new(), "abc".to_owned()));
+        assert_eq!(typed("a\u{202e}\x1b", &[]).seen(9), ("a\u{fffd}\u{fffd}".to_owned(), String::new()));
+    }
+}

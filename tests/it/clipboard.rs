@@ -1,0 +1,280 @@
+//! `--copy`: which way is taken, what is said of it, and that nothing is made where there is none.
+
+mod display;
+mod terminal;
+mod tmux;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokenctl::context::CopyWay;
+
+use crate::support::{World, run};
+
+/// A world with these clipboards and a store.
+fn with(ways: &[CopyWay]) -> World {
+    let world = World::with_store();
+    world.clipboards.borrow_mut().there = ways.to_vec();
+    world
+}
+
+/// The last line that is said.
+fn last(text: &str) -> &str {
+    text.lines().last().unwrap_or_default()
+}
+
+/// Waits until something is so.
+#[track_caller]
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is() {
+        assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The process that holds a clipboard for so many seconds, which no other test does. Killed at the end of the test.
+struct Holder {
+    id: i32,
+    arguments: String,
+}
+
+impl Holder {
+    fn find(stay: u32) -> Option<Self> {
+        let found = fs::read_dir("/proc").expect("procfs").find_map(|entry| {
+            let path = entry.expect("an entry").path();
+            let id = path.file_name()?.to_str()?.parse().ok()?;
+            Some(Self { id, arguments: arguments(&path) }).filter(|it| {
+                it.arguments.contains("--hold-clipboard") && it.arguments.contains(&format!(" {stay} "))
+            })
+        });
+        found
+    }
+
+    #[track_caller]
+    fn of(stay: u32) -> Self {
+        Self::find(stay).expect("nothing holds the clipboard")
+    }
+
+    fn path(&self) -> String {
+        format!("/proc/{}", self.id)
+    }
+
+    fn is_gone(&self) -> bool {
+        arguments(Path::new(&self.path())) != self.arguments
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        if let (false, Some(id)) = (self.is_gone(), rustix::process::Pid::from_raw(self.id)) {
+            let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+        }
+    }
+}
+
+/// Of a process, with a space after each; empty when it is gone.
+fn arguments(process: &Path) -> String {
+    let bytes = fs::read(process.join("cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\0', " ")
+}
+
+#[test]
+fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
+    let world = with(&[CopyWay::Display]);
+    let ran = world.run(&["create", "demo", "--ttl", "30d", "--copy"]).ok();
+    let held = world.clipboards.borrow().holds.clone();
+    let (way, secret, stay) = held.expect("nothing was copied");
+    assert_eq!((way, stay), (CopyWay::Display, Some(Duration::from_secs(45))));
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()));
+    let id = world.show("demo")["id"].as_str().expect("an id").to_owned();
+    let said = format!(
+        "created `demo` ({id}), expires 2026-12-22T12:00:00Z (in 30 days)\n\
+         copied to the clipboard, cleared in 45 s; a clipboard manager may keep a copy\n"
+    );
+    assert_eq!((ran.out.as_str(), ran.err), ("", said));
+    // A rotation replaces it.
+    let ran = world.run(&["rotate", "demo", "--copy=display", "--copy-timeout", "2m"]).ok();
+    let held = world.clipboards.borrow().holds.clone();
+    let (_, new, stay) = held.expect("nothing was copied");
+    assert_eq!((ran.out.as_str(), stay), ("", Some(Duration::from_secs(120))));
+    assert_eq!(world.verify(&new, &[]), (0, "valid demo".to_owned()));
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo previous".to_owned()));
+}
+
+#[test]
+fn each_way_claims_what_it_does_and_no_more() {
+    for (way, says) in [
+        (CopyWay::Display, "copied to the clipboard, cleared in 5 s; a clipboard manager may keep a copy"),
+        (CopyWay::Tmux, "in the tmux buffer tokenctl-NAME, deleted in 5 s; your terminal may keep a copy"),
+        (CopyWay::Osc52, "sent to your terminal, which may ignore it; otherwise its clipboard keeps it"),
+    ] {
+        let world = with(&[way]);
+        let copy = format!("--copy={}", way.word());
+        let ran = world.run(&["create", "demo", &copy, "--copy-timeout=5s"]).ok();
+        let words = last(&ran.err).split(' ').map(|word| match word.strip_prefix("tokenctl-") {
+            Some(name) if name.trim_end_matches(',').len() == 6 => "tokenctl-NAME,",
+            _ => word,
+        });
+        assert_eq!(words.collect::<Vec<_>>().join(" "), says);
+        let quiet = world.run(&["rotate", "demo", &copy, "--quiet"]).ok();
+        assert_eq!((quiet.out.as_str(), quiet.err.as_str()), ("", ""));
+    }
+}
+
+#[test]
+fn the_first_way_that_works_is_taken_and_a_named_one_alone() {
+    use CopyWay::{Display, Osc52, Tmux};
+    for (there, flag, taken) in [
+        (&[Display, Tmux, Osc52][..], "--copy", Some(Display)),
+        (&[Osc52, Tmux], "--copy", Some(Tmux)),
+        (&[Osc52], "--copy=auto", Some(Osc52)),
+        (&[Display, Tmux, Osc52], "--copy=tmux", Some(Tmux)),
+        (&[Display, Tmux, Osc52], "--copy=osc52", Some(Osc52)),
+        (&[Tmux, Osc52], "--copy=display", None),
+        (&[Display], "--copy=osc52", None),
+    ] {
+        let world = with(there);
+        let code = world.run(&["create", "demo", flag]).code;
+        let held = world.clipboards.borrow().holds.as_ref().map(|(way, ..)| *way);
+        assert_eq!((code, held), (if taken.is_some() { 0 } else { 7 }, taken), "{there:?} {flag}");
+    }
+}
+
+#[test]
+fn without_a_clipboard_nothing_is_made_and_all_that_was_tried_is_told() {
+    let world = with(&[]);
+    world.create("demo", &[]);
+    for verb in [&["create", "new"][..], &["rotate", "demo"]] {
+        let failure = world.refuses(&[verb, &["--copy"]].concat(), 7, "delivery_failed");
+        assert_eq!(
+            failure["message"],
+            "no clipboard can be reached: display (not here), tmux (not here), osc52 (not here); nothing was changed"
+        );
+        assert_eq!(
+            failure["hint"],
+            "without `--copy` it goes to standard output, with `--out FILE` into a file"
+        );
+        let failure = world.refuses(&[verb, &["--copy=tmux"]].concat(), 7, "delivery_failed");
+        assert_eq!(failure["message"], "no clipboard can be reached: tmux (not here); nothing was changed");
+    }
+    let world = World::new();
+    world.run(&["create", "demo", "--copy"]).exit(7);
+    assert!(!world.store().exists(), "a store was made");
+}
+
+#[test]
+fn a_clipboard_that_does_not_give_the_secret_back_gets_no_token() {
+    let world = with(&[CopyWay::Display]);
+    let old = world.create("demo", &[]);
+    world.clipboards.borrow_mut().fails = Some("put");
+    for verb in [["create", "new"], ["rotate", "demo"]] {
+        let ran = world.run(&[&verb[..], &["--copy", "--json"]].concat()).exit(7);
+        assert_eq!(
+            ran.failure()["message"],
+            "display did not take the secret: it fails; nothing was changed"
+        );
+        assert_eq!(ran.out, "");
+    }
+    assert_eq!(world.names(&["--all"]), ["demo"]);
+    assert_eq!(world.show("demo")["secrets"].as_array().expect("secrets").len(), 1);
+    assert_eq!(world.verify(&old, &[]), (0, "valid demo".to_owned()));
+    world.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn a_secret_that_is_not_confirmed_leaves_the_clipboard() {
+    let world = with(&[CopyWay::Display]);
+    world.clipboards.borrow_mut().slow = 11 * 60;
+    let ran = world.run(&["create", "demo", "--copy"]).exit(7);
+    assert!(ran.err.contains("the hand-over took too long"), "{}", ran.err);
+    assert_eq!(world.clipboards.borrow().holds, None);
+    assert!(world.names(&["--all"]).is_empty());
+}
+
+#[test]
+fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
+    let world = with(&[CopyWay::Display]);
+    world.clipboards.borrow_mut().fails = Some("stay");
+    let ran = world.run(&["create", "demo", "--copy"]).ok();
+    assert_eq!(
+        last(&ran.err),
+        "copied to the clipboard, which another program has taken over; it is not cleared"
+    );
+    assert_eq!(world.names(&[]), ["demo"]);
+}
+
+#[test]
+fn the_document_of_a_copy_has_no_secret() {
+    let world = with(&[CopyWay::Osc52]);
+    for args in [["create", "demo", "--copy", "--json"], ["rotate", "demo", "--copy=osc52", "--json"]] {
+        let ran = world.run(&args).ok();
+        assert_eq!((&ran.json()["secret"], &ran.json()["changed"]), (&Value::Null, &Value::Bool(true)));
+        assert_eq!(ran.json()["status"], "active");
+        assert!(!ran.out.contains(&world.clipboards.borrow().holds.as_ref().expect("a copy").1));
+    }
+}
+
+#[test]
+fn a_copy_goes_with_no_other_sink_and_not_for_ever() {
+    let world = with(&CopyWay::ALL);
+    world.create("a", &[]);
+    world.create("b", &[]);
+    for args in [
+        &["create", "new", "--copy", "--out", "file"][..],
+        &["create", "new", "--copy", "--exec", "cat"],
+        &["create", "new", "--copy", "--env-file", "file", "--env-name", "A"],
+        &["create", "new", "--copy", "--force"],
+        &["create", "new", "--copy", "--copy"],
+        &["create", "new", "--copy=clipboard"],
+        &["create", "new", "--copy="],
+        &["create", "--copy", "new", "more"],
+        &["create", "new", "--copy-timeout", "5s"],
+        &["create", "new", "--copy", "--copy-timeout", "0s"],
+        &["create", "new", "--copy", "--copy-timeout", "11m"],
+        &["create", "new", "--copy", "--copy-timeout", "45"],
+        &["rotate", "a", "--copy", "--out-dir", "."],
+        &["rotate", "a", "b", "--copy"],
+        &["rotate", "--due", "--copy"],
+    ] {
+        world.refuses(args, 2, "usage");
+    }
+    assert_eq!(world.clipboards.borrow().holds, None);
+    for stay in ["1s", "10m"] {
+        world.run(&["rotate", "a", "--copy", "--copy-timeout", stay]).ok();
+    }
+}
+
+#[test]
+fn the_process_that_holds_a_clipboard_is_no_verb_and_takes_anything() {
+    let world = World::with_store();
+    let secret = world.create("demo", &[]);
+    let hold = |args: &[&str], input: &[u8]| {
+        let ran = run(world.program().arg("--hold-clipboard").args(args), input);
+        assert!(!ran.err.contains("panicked"), "{args:?} {ran:?}");
+        (ran.code, ran.out)
+    };
+    let usage = (2, String::new());
+    for args in [
+        &[][..],
+        &["display"],
+        &["display", "5", "x", "y"],
+        &["nothing", "5", "x"],
+        &["display", "-1", "x"],
+        &["display", "99999999999999999999", "x"],
+        &["tmux", "5s", "x"],
+        &["tmux", "5", &secret],
+        &[&secret, "5", "x"],
+        &["list", "--json", "x"],
+    ] {
+        assert_eq!(hold(args, secret.as_bytes()), usage, "{args:?}");
+    }
+    for input in [&b""[..], b"\n", b"\n\n\n", &[0xff; 4096], secret.as_bytes()] {
+        for role in ["display", "tmux", "proof"] {
+            let (code, out) = hold(&[role, "5", "x"], input);
+            assert_eq!((code, out.lines().count()), (1, 1), "{role} {out}");
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Real displays: an X server and a Wayland compositor without a screen.
+#![cfg(feature = "clipboard")]
+
+use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Holder, last, until};
+use crate::support::{Ran, World, have, program_path, run};
+
+/// An X server, killed at the end of the test.
+pub struct Screen {
+    server: Child,
+    pub display: String,
+}
+
+impl Screen {
+    pub fn new() -> Option<Self> {
+        if !have("Xvfb") || !have("xclip") || !have("bash") {
+            return None;
+        }
+        let mut server = Command::new("Xvfb")
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-noreset"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("Xvfb starts");
+        let mut number = String::new();
+        BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut number).expect("a number");
+        assert!(!number.is_empty(), "Xvfb ended");
+        Some(Self { server, display: format!(":{}", number.trim()) })
+    }
+
+    /// A command in bash that finds the display.
+    fn shell(&self, world: &World, script: &str) -> Ran {
+        run(world.bash(script).env("DISPLAY", &self.display), b"")
+    }
+
+    /// What a program that pastes gets.
+    fn pasted(&self, world: &World) -> Ran {
+        self.shell(world, "xclip -selection clipboard -out")
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw).expect("an id");
+        kill_process(id, signal).expect("a signal");
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+#[test]
+fn a_display_gives_out_exactly_the_secret_until_its_time_is_over() {
+    let Some(screen) = Screen::new() else { return };
+    let world = World::of_processes();
+    let ran = screen.shell(&world, "tokenctl create demo --copy --copy-timeout 590s").ok();
+    let _holder = Holder::of(590);
+    assert_eq!(ran.out, "");
+    assert_eq!(
+        last(&ran.err),
+        "copied to the clipboard, cleared in 590 s; a clipboard manager may keep a copy"
+    );
+    let pasted = screen.pasted(&world).ok();
+    assert_eq!((pasted.out.len(), pasted.err.as_str()), (42, ""));
+    assert_eq!(world.real(&["verify"], pasted.out.as_bytes()).ok().line(), "valid demo");
+    // As often as anybody likes, and asking managers not to keep it.
+    assert_eq!(screen.pasted(&world).ok().out, pasted.out);
+    let hint = "xclip -selection clipboard -out -target x-kde-passwordManagerHint";
+    assert_eq!(screen.shell(&world, hint).ok().out, "secret");
+
+    screen.shell(&world, "tokenctl rotate demo --copy=display --copy-timeout 1s").ok();
+    until("the clipboard is empty", || screen.pasted(&world).code != 0);
+    assert_eq!(screen.pasted(&world).out, "");
+    until("the holder is gone", || Holder::find(1).is_none());
+}
+
+#[test]
+fn who_copies_something_else_keeps_it() {
+    let Some(screen) = Screen::new() else { return };
+    let world = World::of_processes();
+    screen.shell(&world, "tokenctl create demo --copy=display --copy-timeout 589s").ok();
+    let holder = Holder::of(589);
+    screen.shell(&world, "printf else | xclip -selection clipboard >/dev/null 2>&1").ok();
+    until("the holder is gone", || holder.is_gone());
+    assert_eq!(screen.pasted(&world).ok().out, "else");
+}
+
+#[test]
+fn the_holder_has_nothing_of_its_caller_and_does_not_keep_it_waiting() {
+    let Some(screen) = Screen::new() else { return };
+    let world = World::of_processes();
+    // The substitution ends when nobody has its pipe any more; so does the lock.
+    let script = "export HOME=/nowhere LANG=C SECRET=1; exec 7>lock 42<lock
+        said=$(tokenctl create demo --copy=display --copy-timeout 588s 2>&1) || exit; echo \"$said\"";
+    let ran = screen.shell(&world, script).ok();
+    assert!(last(&ran.out).starts_with("copied to the clipboard"), "{ran:?}");
+    let holder = Holder::of(588);
+    let proc = holder.path();
+    let secret = screen.pasted(&world).ok().out;
+    assert!(secret.starts_with("tkn_") && !holder.arguments.contains(&secret[4..12]), "{}", holder.arguments);
+    assert!(holder.arguments.starts_with("tokenctl --hold-clipboard display 588 "), "{}", holder.arguments);
+    let limits = fs::read_to_string(format!("{proc}/limits")).expect("a process");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    assert_eq!(core.split_whitespace().nth(4), Some("0"));
+    // Of the session after the name, field 6 of proc(5).
+    let stat = fs::read_to_string(format!("{proc}/stat")).expect("a process");
+    let session = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).expect("a session");
+    assert_eq!(session, holder.id.to_string());
+    // Nobody may look into it, but root.
+    assert_eq!(fs::metadata(format!("{proc}/environ")).expect("a process").uid(), 0);
+    let Ok(environment) = fs::read(format!("{proc}/environ")) else { return };
+    let expected = format!("DISPLAY={}\0HOME=/nowhere\0", screen.display);
+    assert_eq!(String::from_utf8_lossy(&environment), expected);
+    assert_eq!(fs::read_link(format!("{proc}/cwd")).expect("a process").to_str(), Some("/"));
+    for entry in fs::read_dir(format!("{proc}/fd")).expect("a process") {
+        let file = fs::read_link(entry.expect("an entry").path()).expect("a descriptor");
+        let file = file.to_str().expect("UTF-8");
+        assert!(file == "/dev/null" || file.starts_with("socket:"), "{file}");
+    }
+}
+
+#[test]
+fn a_display_that_is_gone_or_hangs_gets_no_token() {
+    let Some(screen) = Screen::new() else { return };
+    let world = World::of_processes();
+    let old = world.mint("old");
+    let bytes = world.bytes();
+    let refused = |why: &str| {
+        for verb in ["create demo", "rotate old"] {
+            let ran = screen.shell(&world, &format!("tokenctl {verb} --copy=display --copy-timeout 587s"));
+            let message = format!("error: no clipboard can be reached: display ({why}); nothing was changed");
+            assert_eq!((ran.code, ran.out.as_str(), ran.err.lines().next()), (7, "", Some(message.as_str())));
+        }
+        assert!(Holder::find(587).is_none(), "the holder lives on");
+        assert!(world.bytes() == bytes, "the store was changed");
+    };
+    screen.signal(Signal::STOP);
+    refused("no answer within 5 s");
+    screen.signal(Signal::KILL);
+    until("the display is gone", || screen.pasted(&world).code != 0);
+    refused("it does not answer, or lets only windows copy");
+    assert_eq!(world.real(&["verify"], old.as_bytes()).ok().line(), "valid old");
+}
+
+#[test]
+fn a_secret_whose_hand_over_is_killed_leaves_the_clipboard() {
+    let Some(screen) = Screen::new() else { return };
+    if !have("strace") {
+        return;
+    }
+    let world = World::of_processes();
+    // Before the second commit, which would have confirmed it.
+    let script = "exec strace -f -o /dev/null -e trace=unlink -e inject=unlink:signal=SIGKILL:when=2 \
+        tokenctl create demo --copy=display --copy-timeout 586s";
+    let ran = screen.shell(&world, script);
+    assert_eq!(ran.code, -1, "not killed: {ran:?}");
+    until("the holder is gone", || Holder::find(586).is_none());
+    assert_eq!(screen.pasted(&world).out, "");
+}
+
+/// Not that of root, for whom no compositor starts.
+const USER: u32 = 64_020;
+
+/// A Wayland compositor of another user, where the test may become one; killed at the end.
+struct Compositor {
+    world: World,
+    server: Option<Child>,
+}
+
+impl Compositor {
+    fn new() -> Option<Self> {
+        if !["sway", "wl-copy", "wl-paste", "setpriv", "bash"].into_iter().all(have) {
+            return None;
+        }
+        let world = World::new();
+        let dir = world.dir.path();
+        fs::copy(program_path(), dir.join("tokenctl")).expect("a copy");
+        if fs::metadata("/proc/self").expect("procfs").uid() == 0 {
+            chown(dir, Some(USER), Some(USER)).expect("an owner");
+        }
+        fs::set_permissions(dir, Permissions::from_mode(0o700)).expect("a mode");
+        let mut it = Self { world, server: None };
+        let mut server = it.bash("exec sway --config /dev/null");
+        server.env("WLR_BACKENDS", "headless").env("WLR_LIBINPUT_NO_DEVICES", "1");
+        server
+            .env("WLR_RENDERER", "pixman")
+            .env_remove("WAYLAND_DISPLAY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        it.server = Some(server.spawn().expect("sway starts"));
+        until("a Wayland display", || it.world.dir.path().join("wayland-1").exists());
+        until("a compositor that answers", || {
+            it.shell("wl-paste --list-types").err.contains("Nothing is copied")
+                || it.shell("wl-paste --list-types").code == 0
+        });
+        Some(it)
+    }
+
+    fn bash(&self, script: &str) -> Command {
+        let dir = self.world.dir.path();
+        let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default());
+        let root = fs::metadata("/proc/self").expect("procfs").uid() == 0;
+        let mut command = Command::new(if root { "setpriv" } else { "env" });
+        if root {
+            let user = USER.to_string();
+            command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+        }
+        command.env_clear().env("PATH", path).env("XDG_RUNTIME_DIR", dir).env("HOME", dir);
+        command.env("WAYLAND_DISPLAY", "wayland-1").env("TOKENCTL_STORE", self.world.store());
+        command.current_dir(dir).args(["bash", "--norc", "-c", script]);
+        command
+    }
+
+    fn shell(&self, script: &str) -> Ran {
+        run(&mut self.bash(script), b"")
+    }
+}
+
+impl Drop for Compositor {
+    fn drop(&mut self) {
+        if let Some(server) = &mut self.server {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+#[test]
+fn a_wayland_display_gives_out_exactly_the_secret_until_something_else_is_copied() {
+    let Some(compositor) = Compositor::new() else { return };
+    let ran =
+        compositor.shell("said=$(tokenctl create demo --copy --copy-timeout 585s); echo \"[$said]\"").ok();
+    let holder = Holder::of(585);
+    assert_eq!(ran.out, "[]\n");
+    assert_eq!(
+        last(&ran.err),
+        "copied to the clipboard, cleared in 585 s; a clipboard manager may keep a copy"
+    );
+    let pasted = compositor.shell("wl-paste --no-newline").ok().out;
+    assert_eq!(pasted.len(), 42);
+    assert_eq!(compositor.shell("wl-paste --no-newline | tokenctl verify").ok().out, "valid demo\n");
+    let types = compositor.shell("wl-paste --list-types").ok().out;
+    assert!(types.lines().any(|line| line == "x-kde-passwordManagerHint"), "{types}");
+    // Not even its own user may look into it.
+    assert_eq!(fs::metadata(format!("{}/environ", holder.path())).expect("a process").uid(), 0);
+    compositor.shell("wl-copy else >/dev/null 2>&1").ok();
+    until("the holder is gone", || holder.is_gone());
+    assert_eq!(compositor.shell("wl-paste --no-newline").ok().out, "else");
+
+    compositor.shell("tokenctl rotate demo --copy --copy-timeout 2s").ok();
+    until("the clipboard is empty", || compositor.shell("wl-paste").code != 0);
+    assert!(Holder::find(2).is_none(), "the holder lives on");
+}

@@ -1,0 +1,144 @@
+//! A real tmux, on a socket of its own, with a client whose terminal the test reads.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+
+use super::{Holder, last, terminal::unpacked, until};
+use crate::support::{Ran, World, have, program_path, run};
+
+/// A tmux with a client in a terminal.
+struct Tmux<'a> {
+    world: &'a World,
+    client: Child,
+    /// What the terminal gets to see.
+    seen: Receiver<Vec<u8>>,
+}
+
+impl<'a> Tmux<'a> {
+    fn new(world: &'a World) -> Option<Self> {
+        if !have("tmux") || !have("script") {
+            return None;
+        }
+        let mut client = world.bash("exec script -qec 'tmux -u -S sock -f /dev/null new-session' /dev/null");
+        client.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env("PS1", "");
+        // Its own input: at the end of it `script` would type a Ctrl-D.
+        let mut client = client
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("script starts");
+        let mut screen = client.stdout.take().expect("a pipe");
+        let (bytes, seen) = channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = screen.read(&mut buffer) {
+                if bytes.send(buffer[..length].to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        let it = Self { world, client, seen };
+        until("a tmux with a client", || !it.tmux(&["list-clients"]).out.is_empty());
+        Some(it)
+    }
+
+    fn tmux(&self, args: &[&str]) -> Ran {
+        let mut command = Command::new("tmux");
+        run(command.arg("-S").arg(self.world.dir.path().join("sock")).args(args), b"")
+    }
+
+    /// Runs the program in the pane. Returns what it says.
+    #[track_caller]
+    fn tokenctl(&self, args: &str) -> String {
+        let world = self.world;
+        let (said, done) = (world.path("said"), world.path("done"));
+        let _ = std::fs::remove_file(&done);
+        let line = format!(
+            "TOKENCTL_STORE={} {} {args} >out 2>said; echo $? >half; mv half done",
+            world.store().display(),
+            program_path().display()
+        );
+        self.tmux(&["send-keys", "-l", &line]).ok();
+        self.tmux(&["send-keys", "Enter"]).ok();
+        until("the end of the command", || std::fs::exists(&done).is_ok_and(|is| is));
+        let code = std::fs::read_to_string(&done).expect("a file");
+        let said = std::fs::read_to_string(said).expect("a file");
+        assert_eq!(
+            (code.as_str(), &*std::fs::read_to_string(world.path("out")).expect("a file")),
+            ("0\n", ""),
+            "{said}"
+        );
+        said
+    }
+
+    fn buffers(&self) -> Vec<String> {
+        self.tmux(&["list-buffers", "-F", "#{buffer_name}"]).out.lines().map(str::to_owned).collect()
+    }
+}
+
+impl Drop for Tmux<'_> {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]);
+        let _ = self.client.kill();
+        let _ = self.client.wait();
+    }
+}
+
+#[test]
+fn tmux_holds_the_secret_in_a_buffer_of_its_own_and_sends_it_to_the_terminal() {
+    let world = World::of_processes();
+    let Some(tmux) = Tmux::new(&world) else { return };
+    let said = tmux.tokenctl("create demo --copy --copy-timeout 581s");
+    let _holder = Holder::of(581);
+    let buffers = tmux.buffers();
+    let [name] = &buffers[..] else { panic!("{buffers:?}") };
+    assert_eq!(
+        last(&said),
+        format!("in the tmux buffer {name}, deleted in 581 s; your terminal may keep a copy")
+    );
+    let secret = tmux.tmux(&["show-buffer", "-b", name]).ok().out;
+    assert_eq!(secret.len(), 42);
+    assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
+    let mut screen = Vec::new();
+    until("the sequence on the terminal", || {
+        screen.extend(tmux.seen.try_iter().flatten());
+        unpacked(&screen).as_deref() == Some(secret.as_bytes())
+    });
+}
+
+#[test]
+fn a_buffer_is_deleted_when_its_time_is_over_unless_it_holds_something_else() {
+    let world = World::of_processes();
+    let Some(tmux) = Tmux::new(&world) else { return };
+    tmux.tmux(&["set-buffer", "-b", "mine", "something"]).ok();
+    tmux.tokenctl("create demo --copy=tmux --copy-timeout 1s");
+    until("the buffer is deleted", || tmux.buffers() == ["mine"]);
+    tmux.tokenctl("rotate demo --copy=tmux --copy-timeout 6s");
+    let holder = Holder::of(6);
+    let name = tmux.buffers().into_iter().find(|name| name != "mine").expect("a buffer");
+    tmux.tmux(&["set-buffer", "-b", &name, "else"]).ok();
+    until("the holder is gone", || holder.is_gone());
+    assert_eq!(tmux.tmux(&["show-buffer", "-b", &name]).ok().out, "else");
+}
+
+#[test]
+fn a_tmux_that_is_gone_gets_no_token() {
+    let world = World::of_processes();
+    let bytes = world.bytes();
+    let tmux = |socket: &str| {
+        let mut command = world.program();
+        run(command.env("TMUX", format!("{socket},1,0")).args(["create", "demo", "--copy=tmux"]), b"").exit(7)
+    };
+    for socket in [world.path("none"), world.dir.path().display().to_string()] {
+        let ran = tmux(&socket);
+        assert!(
+            ran.err.starts_with("error: no clipboard can be reached: tmux (error connecting"),
+            "{}",
+            ran.err
+        );
+    }
+    assert!(world.bytes() == bytes, "the store was changed");
+}

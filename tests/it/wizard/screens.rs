@@ -1,0 +1,382 @@
+//! The questions as a real terminal shows them: whole at any width, and the cursor is back however they end.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::processes::{soon, terminal};
+use crate::readme::{blocks, lines};
+use crate::support::{World, have, program_path};
+
+/// A shell in tmux, in a store of this world; ends with the test.
+struct Screen {
+    socket: PathBuf,
+}
+
+impl Screen {
+    fn new(world: &World, columns: usize, rows: usize) -> Self {
+        let screen = Self { socket: world.dir.path().join("tmux") };
+        let programs = program_path().parent().expect("a directory").display();
+        let path = std::env::var("PATH").unwrap_or_default();
+        let done = screen
+            .tmux()
+            .args(["-f", "/dev/null", "new-session", "-d"])
+            .args(["-x", &columns.to_string(), "-y", &rows.to_string()])
+            .args(["env", "-u", "NO_COLOR", "PS1=$ ", &format!("PATH={programs}:{path}")])
+            .arg(format!("TOKENCTL_STORE={}", world.store().display()))
+            .arg("sh")
+            .status();
+        assert!(done.expect("tmux runs").success());
+        screen.wait("$");
+        screen
+    }
+
+    fn tmux(&self) -> Command {
+        let mut command = Command::new("tmux");
+        command.env("LC_ALL", "C.UTF-8").args(["-u", "-S"]).arg(&self.socket).stdin(Stdio::null());
+        command
+    }
+
+    fn ask(&self, args: &[&str]) -> String {
+        let done = self.tmux().args(args).output().expect("tmux runs");
+        String::from_utf8(done.stdout).expect("UTF-8")
+    }
+
+    /// Presses keys, as tmux names them.
+    fn press(&self, keys: &[&str]) {
+        self.ask(&[&["send-keys"], keys].concat());
+    }
+
+    /// Types text.
+    fn say(&self, text: &str) {
+        self.ask(&["send-keys", "-l", text]);
+    }
+
+    /// A command, whose exit is shown at its end.
+    fn run(&self, command: &str) {
+        // Clears the screen at once, so that nothing of the command before is taken for this one's.
+        self.press(&["-R"]);
+        self.say(&format!("{command}; echo EXIT $?"));
+        self.press(&["Enter"]);
+    }
+
+    fn shown(&self) -> String {
+        let text = self.ask(&["capture-pane", "-p"]);
+        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+    }
+
+    /// The screen once its last line, or one above, starts so.
+    #[track_caller]
+    fn wait(&self, start: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let shown = self.shown();
+            if shown.lines().any(|line| line.starts_with(start)) {
+                return shown;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "no `{start}`:\n{shown}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn cursor_is_shown(&self) -> bool {
+        self.ask(&["display-message", "-p", "#{cursor_flag}"]).trim() == "1"
+    }
+
+    /// Goes through the questions up to this one.
+    #[track_caller]
+    fn answer_until(&self, last: &str) {
+        let answers = [
+            ("Name", "ci"),
+            ("Description", "Deploys the 漢字 site, day and night, wherever it is"),
+            ("Owner", ""),
+            ("Icon", ""),
+            ("Lifetime", ""),
+            ("Create `ci`", ""),
+        ];
+        for (question, answer) in answers {
+            self.wait(question);
+            if question == last {
+                return;
+            }
+            self.say(answer);
+            self.press(&["Enter"]);
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.ask(&["kill-server"]);
+    }
+}
+
+#[test]
+fn a_token_is_made_at_a_terminal_of_any_size() {
+    if !have("tmux") {
+        return;
+    }
+    for (columns, rows) in [(80, 24), (40, 12), (24, 5)] {
+        let world = World::new();
+        let screen = Screen::new(&world, columns, rows);
+        screen.run("tokenctl create");
+        screen.answer_until("Create `ci`");
+        let shown = screen.wait("> Print the secret");
+        if columns == 80 {
+            let (start, end) = shown.split_once("Description").expect("the answers");
+            assert_eq!(start.lines().last(), Some("Name: ci"));
+            let end = end.lines().skip(1).filter(|line| !line.contains("90d, expires")).collect::<Vec<_>>();
+            assert_eq!(
+                end,
+                [
+                    "Owner:",
+                    "Icon:",
+                    "Lifetime: 90d",
+                    "",
+                    "ci",
+                    "  description  Deploys the 漢字 site, day and night, wherever it is",
+                    "",
+                    "Create `ci`: arrows move, enter chooses",
+                    "> Print the secret  once, to standard output",
+                    "  Copy the secret   to the clipboard, for a short time",
+                    "  Cancel            nothing is made",
+                ]
+            );
+        }
+        assert!(!screen.cursor_is_shown(), "a list has its own");
+        screen.press(&["Enter"]);
+        screen.wait("EXIT 0");
+        assert!(screen.cursor_is_shown());
+        let token = world.look_at("ci");
+        assert_eq!(token["description"], "Deploys the 漢字 site, day and night, wherever it is");
+    }
+}
+
+#[test]
+fn the_screen_of_the_readme_is_what_a_terminal_shows() {
+    if !have("tmux") {
+        return;
+    }
+    let world = World::of_processes();
+    for scope in ["events:read", "events:write"] {
+        world.real(&["scopes", "define", scope], b"").ok();
+    }
+    let screen = Screen::new(&world, 80, 24);
+    screen.run("tokenctl create");
+    for (question, answer) in
+        [("Name", "api-gateway"), ("Description", "Lets the gateway in"), ("Owner", "ann"), ("Icon", "")]
+    {
+        screen.wait(question);
+        screen.say(answer);
+        screen.press(&["Enter"]);
+    }
+    screen.wait("> [ ] events:read");
+    screen.press(&["Space", "Enter"]);
+    screen.wait("> 90d");
+    screen.press(&["Down", "Down", "Enter"]);
+    let shown = screen.wait("> Print").replace("; echo EXIT $?", "");
+    assert_eq!(lines(&format!("$ {shown}")), lines(&blocks("text")[0]));
+}
+
+#[test]
+fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
+    if !have("tmux") {
+        return;
+    }
+    let world = World::of_processes();
+    for number in 0..20 {
+        let about = "漢字 grün, and far more than a line of forty columns can take";
+        world.real(&["scopes", "define", &format!("scope-{number:02}"), "-d", about], b"").ok();
+    }
+    let screen = Screen::new(&world, 40, 8);
+    screen.run("tokenctl create ci");
+    let shown = screen.wait("> [ ] scope-00");
+    let first = "Scopes: 1-7 of 20 space marks, a all, …
+> [ ] scope-00  漢字 grün, and far mor…
+  [ ] scope-01  漢字 grün, and far mor…
+  [ ] scope-02  漢字 grün, and far mor…
+  [ ] scope-03  漢字 grün, and far mor…
+  [ ] scope-04  漢字 grün, and far mor…
+  [ ] scope-05  漢字 grün, and far mor…
+  [ ] scope-06  漢字 grün, and far mor…";
+    assert_eq!(shown, first);
+    screen.press(&["Space", "Up", "Space"]);
+    let shown = screen.wait("> [x] scope-19");
+    assert!(shown.starts_with("Scopes: 14-20 of 20 ") && shown.lines().count() == 8, "{shown}");
+    // A window that gets smaller, down to one line, is drawn anew at the next key.
+    for (columns, rows) in ["20 3", "9 1", "60 9"].map(|size| size.split_once(' ').expect("a size")) {
+        screen.ask(&["resize-window", "-x", columns, "-y", rows]);
+        let begun = Instant::now();
+        // tmux hands a new size on when it has time for it.
+        while !screen.shown().lines().any(|line| line.starts_with("> [x] s")) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{}", screen.shown());
+            screen.press(&["Up", "Down"]);
+        }
+    }
+    screen.press(&["Enter"]);
+    screen.wait("EXIT 0");
+    assert_eq!(world.look_at("ci")["scopes"], serde_json::json!(["scope-00", "scope-19"]));
+}
+
+#[test]
+fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
+    if !have("tmux") {
+        return;
+    }
+    let world = World::new();
+    let screen = Screen::new(&world, 80, 24);
+    for question in ["Name", "Description", "Owner", "Icon", "Lifetime", "Create `ci`"] {
+        let is_list = ["Lifetime", "Create `ci`"].contains(&question);
+        let other: &[&str] = if is_list { &["C-d", "Escape", "q"] } else { &["C-d"] };
+        for key in [&["C-c"], other].concat() {
+            screen.run("tokenctl create");
+            screen.answer_until(question);
+            screen.press(&[key]);
+            let shown = screen.wait("EXIT 130");
+            assert!(shown.contains("error: interrupted\n"), "{question} {key}: {shown}");
+            assert!(screen.cursor_is_shown(), "{question} {key}");
+            assert!(!world.store().exists(), "{question} {key}");
+        }
+    }
+    let other = World::of_processes();
+    other.mint("a");
+    let asking = Screen::new(&other, 80, 24);
+    for key in ["C-c", "Escape"] {
+        asking.run("tokenctl revoke a");
+        asking.wait("revoke `a`? [y/N]");
+        asking.press(&[key]);
+        let shown = asking.wait("EXIT 130");
+        assert!(shown.contains("\nerror: interrupted\n") && asking.cursor_is_shown(), "{key}: {shown}");
+    }
+    // The shell's terminal is as it was: it shows what is typed.
+    screen.run("tokenctl adopt x");
+    screen.wait("Secret to adopt:");
+    screen.press(&["C-c"]);
+    screen.wait("EXIT 130");
+    screen.run("tokenctl settings");
+    screen.wait("EXIT 6");
+    screen.say("echo seen");
+    screen.wait("$ echo seen");
+}
+
+#[test]
+fn a_request_to_end_at_a_question_gives_the_cursor_back() {
+    if !have("tmux") {
+        return;
+    }
+    let world = World::new();
+    let screen = Screen::new(&world, 80, 24);
+    for question in ["Name", "Lifetime"] {
+        for signal in ["TERM", "HUP", "INT"] {
+            // The shell says the id, then becomes what runs under it.
+            screen.run("sh -c 'echo PID $$; exec tokenctl create'");
+            let shown = screen.wait("PID ");
+            let id = shown.lines().find_map(|line| line.strip_prefix("PID ")).expect("an id").to_owned();
+            screen.answer_until(question);
+            let done = Command::new("kill").args([&format!("-{signal}"), &id]).status();
+            assert!(done.expect("kill runs").success());
+            screen.wait("EXIT 130");
+            assert!(screen.cursor_is_shown() && !world.store().exists(), "{question} {signal}");
+        }
+    }
+}
+
+#[test]
+fn a_hostile_scope_cannot_move_the_cursor() {
+    if !have("tmux") {
+        return;
+    }
+    let world = World::of_processes();
+    world.real(&["scopes", "define", "read"], b"").ok();
+    world.real(&["scopes", "define", "write"], b"").ok();
+    world.sql("UPDATE scope SET description = char(27) || '[2J' || char(10) || 'EVIL' WHERE name = 'read'");
+    let screen = Screen::new(&world, 80, 24);
+    screen.run("tokenctl create ci");
+    let shown = screen.wait("  [ ] write");
+    let expected = "tokenctl create ci; echo EXIT $?
+Scopes: space marks, a all, enter goes on
+> [ ] read   \\u{1b}[2J\\u{a}EVIL
+  [ ] write";
+    assert_eq!(shown, expected);
+    screen.press(&["C-c"]);
+    screen.wait("EXIT 130");
+}
+
+/// The program at a terminal that draws nothing.
+fn at_dumb_terminal(world: &World, args: &[&str]) -> (std::process::Child, File) {
+    let (ours, theirs) = terminal();
+    let stream = || Stdio::from(theirs.try_clone().expect("a terminal"));
+    let mut command = world.program();
+    command.env("TERM", "dumb").args(args).stdin(stream()).stdout(Stdio::null()).stderr(stream());
+    (command.spawn().expect("the program starts"), ours)
+}
+
+/// What the program writes to a terminal until this is in it.
+#[track_caller]
+fn until(terminal: &mut File, text: &str) -> String {
+    let mut seen = Vec::new();
+    let mut byte = [0];
+    while !String::from_utf8_lossy(&seen).ends_with(text) {
+        let limit = Timespec { tv_sec: 60, tv_nsec: 0 };
+        let ready = poll(&mut [PollFd::new(terminal, PollFlags::IN)], Some(&limit)).expect("a terminal");
+        let read = if ready == 1 { terminal.read(&mut byte).unwrap_or(0) } else { 0 };
+        assert!(read == 1, "no `{text}`: {:?}", String::from_utf8_lossy(&seen));
+        seen.push(byte[0]);
+    }
+    String::from_utf8_lossy(&seen).replace('\r', "")
+}
+
+#[test]
+fn a_terminal_that_draws_nothing_is_asked_line_by_line() {
+    let world = World::of_processes();
+    world.real(&["scopes", "define", "read", "-d", "See things"], b"").ok();
+    world.real(&["scopes", "define", "write"], b"").ok();
+    let out = world.dir.path().join("secret");
+    let out = out.to_str().expect("a path");
+    let (mut child, mut terminal) = at_dumb_terminal(&world, &["create", "--out", out]);
+    let mut seen = String::new();
+    for (question, answer) in [
+        ("Name (letters, digits, . _ @ -): ", "ci\n"),
+        ("Description (optional): ", "Deploys\n"),
+        ("Owner (optional): ", "\n"),
+        ("Icon (optional, one glyph): ", "\n"),
+        ("Scopes:\n  1  [ ] read  See things\n  2  [ ] write\n", ""),
+        ("numbers, like 1,3 (empty keeps the marks, - clears them): ", "3\n"),
+        ("numbers from 1 to 2\n", ""),
+        ("them): ", "1 2\n"),
+        ("number [1]: ", "3\n"),
+        ("  2  Cancel  nothing is made\nnumber [1]: ", "\n"),
+    ] {
+        seen.push_str(&until(
+            &mut terminal,
+            question.rsplit('\n').next().filter(|end| !end.is_empty()).unwrap_or("\n"),
+        ));
+        if !answer.is_empty() {
+            assert!(seen.ends_with(question), "{seen:?} {question:?}");
+            terminal.write_all(answer.as_bytes()).expect("a terminal");
+        }
+    }
+    assert_eq!(soon(&mut child).code(), Some(0));
+    assert!(!seen.contains('\x1b'), "{seen:?}");
+    let token = world.look_at("ci");
+    assert_eq!(
+        (&token["scopes"], &token["ttl"]),
+        (&serde_json::json!(["read", "write"]), &(30 * 86_400).into())
+    );
+    // What is so now is shown, and kept by an empty line.
+    let (mut child, mut terminal) = at_dumb_terminal(&world, &["edit", "ci"]);
+    until(&mut terminal, "Description [Deploys] (empty keeps it, - clears it): ");
+    terminal.write_all(b"-\n").expect("a terminal");
+    until(&mut terminal, "Owner (optional): ");
+    terminal.write_all(b"ann\n").expect("a terminal");
+    // Ctrl-D on an empty line is the end.
+    until(&mut terminal, "glyph): ");
+    terminal.write_all(b"\x04").expect("a terminal");
+    assert_eq!(soon(&mut child).code(), Some(130));
+    assert_eq!(world.look_at("ci")["owner"], serde_json::json!(null));
+}

@@ -156,6 +156,18 @@ pub trait Machine: Clock + Zone {
     /// The user's pager; `None` where there is none, or none is wanted.
     fn pager(&self) -> Option<StartPager>;
 
+    /// Time since the start, by a clock that only goes forward.
+    fn uptime(&self) -> Duration;
+
+    /// Columns of the terminal that stderr is, as wide as it is now; none while another job has the terminal.
+    fn columns(&self) -> Option<u16>;
+
+    /// Has a Ctrl-C wait until [`Machine::interrupted`] asks for it; a second one ends us all the same.
+    fn defer_interrupts(&self, defer: bool);
+
+    /// Whether one waits.
+    fn interrupted(&self) -> bool;
+
     /// Reaches the clipboard this way, for text that is to stay so long; the name is that of the buffer in tmux.
     fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>>;
 

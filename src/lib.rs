@@ -41,7 +41,9 @@ pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
     };
     let mut app = App::new(ctx, &cli.global);
     let look = app.look();
-    match cli.verb.run(&mut app) {
+    let ran = cli.verb.run(&mut app);
+    app.clear();
+    match ran {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::No) => 3,
         Err(err) => cmd::report(&err, look, ctx),

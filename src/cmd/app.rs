@@ -15,17 +15,23 @@ use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
 use crate::store::{Location, Store};
+use crate::ui::progress::Progress;
 use crate::ui::{self, Screen, Style, Talk};
 
 /// A command under way: its machine and the global flags.
 pub struct App<'a> {
     pub ctx: &'a mut Context,
     global: &'a Global,
+    pub(super) progress: Progress,
+    pub(super) shows_progress: bool,
 }
 
 impl<'a> App<'a> {
     pub fn new(ctx: &'a mut Context, global: &'a Global) -> Self {
-        Self { ctx, global }
+        let dumb = ctx.machine.env("TERM").is_some_and(|term| term == "dumb");
+        let shows_progress = ctx.terminal.stderr && !dumb && !global.quiet && !global.json;
+        let progress = Progress::since(ctx.machine.uptime());
+        Self { ctx, global, progress, shows_progress }
     }
 
     pub fn look(&self) -> Look {
@@ -35,6 +41,7 @@ impl<'a> App<'a> {
     }
 
     pub fn talk(&mut self) -> Talk<'_> {
+        self.clear();
         self.look().talk(self.ctx)
     }
 
@@ -112,7 +119,10 @@ impl<'a> App<'a> {
                 Invalid::new(format!("a person must say yes to: {asked}")).hint(hint),
             ));
         }
-        match self.ctx.machine.confirm(&shown(question).to_string()) {
+        self.clear();
+        let answer = self.ctx.machine.confirm(&shown(question).to_string());
+        self.progress = Progress::since(self.ctx.machine.uptime());
+        match answer {
             Ok(true) => Ok(()),
             Ok(false) => Err(Error::Declined),
             Err(err) => Err(asking(err)),
@@ -121,11 +131,13 @@ impl<'a> App<'a> {
 
     /// Writes a document to stdout.
     pub fn print_json(&mut self, document: &impl Serialize) -> Result<(), Error> {
+        self.clear();
         ui::write_json(&mut *self.ctx.stdout, document).map_err(Error::Output)
     }
 
     /// Writes text to stdout.
     pub fn print(&mut self, text: &str) -> Result<(), Error> {
+        self.clear();
         self.ctx
             .stdout
             .write_all(text.as_bytes())

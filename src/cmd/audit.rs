@@ -172,7 +172,7 @@ fn head(app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {
 
 fn verify(app: &mut App<'_>, store: &Store, since: Option<&Anchor>) -> Result<Outcome, Error> {
     let now = app.ctx.machine.now()?;
-    let report = store.audit(since, now)?;
+    let report = store.audit(since, now, &mut |step| app.step(&step))?;
     let printed = if app.json() {
         let problem = report.first_bad.as_ref().map(|bad| ProblemDoc { seq: bad.seq, problem: &bad.problem });
         let named = report.rows.iter().map(|row| NamedDoc { id: row.id.as_deref(), name: &row.name });

@@ -41,9 +41,9 @@ impl Doctor {
     }
 }
 
-fn examine(app: &App<'_>, author: &Author) -> Result<Vec<Finding>, Error> {
-    let now = app.ctx.machine.now()?;
-    Ok(store::examine(&app.location()?, author.actor.uid, now)?)
+fn examine(app: &mut App<'_>, author: &Author) -> Result<Vec<Finding>, Error> {
+    let (now, location) = (app.ctx.machine.now()?, app.location()?);
+    store::examine(&location, author.actor.uid, now, &mut |step| app.step(&step))
 }
 
 fn report(app: &mut App<'_>, found: &[Finding], is_left: impl Fn(&Finding) -> bool) -> Result<(), Error> {

@@ -20,6 +20,7 @@ mod many;
 mod mistake;
 mod pager;
 mod present;
+mod progress;
 mod rename;
 mod report;
 mod revoke;

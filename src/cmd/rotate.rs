@@ -22,7 +22,7 @@ use crate::domain::settings::Settings;
 use crate::domain::token::{Delivery, Role, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
-use crate::store::{Store, Write};
+use crate::store::{Step, Store, Write};
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
 #[derive(Args)]
@@ -139,12 +139,15 @@ impl Rotate {
         if selection.by_filter && !self.due && !selection.tokens.is_empty() {
             many::ask(app, &store, Action::Rotate, None, &selection, now)?;
         }
-        let mut done = Vec::with_capacity(selection.tokens.len());
+        let of = selection.tokens.len();
+        let mut done = Vec::with_capacity(of);
         let mut cut = None;
         let mut interrupted = false;
         for token in selection.tokens {
             let one = if interrupted {
                 Done { token, changed: false, error: None }
+            } else if let Err(err) = self.step(app, done.len(), of) {
+                Done { token, changed: false, error: Some(err) }
             } else {
                 self.one_of_several(app, &store, &author, token)
             };
@@ -157,6 +160,11 @@ impl Rotate {
         }
         many::answer_each(app, &store, done, "rotated")?;
         cut.map_or(Ok(Outcome::Done), Err)
+    }
+
+    /// A command that gets the secrets has the terminal to itself.
+    fn step(&self, app: &mut App<'_>, done: usize, of: usize) -> Result<(), Error> {
+        if self.sink.exec.is_some() { Ok(()) } else { app.step(&Step::new("rotating tokens", done, of)) }
     }
 
     /// What would become of each token, by all that can be known without doing it.

@@ -1,6 +1,7 @@
 //! This machine: the one place that reads its clock, its environment, its generator and its terminal.
 
 mod clipboard;
+mod interrupts;
 mod pager;
 mod process;
 mod streams;
@@ -10,7 +11,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{Local, NaiveDate, NaiveTime, TimeZone};
 use rand::TryRng;
@@ -31,7 +32,7 @@ pub fn context() -> Context {
     leave_no_core();
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Context {
-        machine: Box::new(Host { umask }),
+        machine: Box::new(Host { umask, started: Instant::now() }),
         stdin: streams::input(),
         stdout: streams::output(),
         stderr: streams::talk(),
@@ -47,6 +48,7 @@ fn leave_no_core() {
 struct Host {
     /// As the caller had it: what a command makes is the caller's affair.
     umask: Mode,
+    started: Instant,
 }
 
 impl Clock for Host {
@@ -114,6 +116,22 @@ impl Machine for Host {
     #[expect(clippy::disallowed_methods, reason = "the one reading of the environment")]
     fn pager(&self) -> Option<StartPager> {
         pager::of(|key: &str| std::env::var_os(key), self.umask)
+    }
+
+    fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn columns(&self) -> Option<u16> {
+        terminal::columns()
+    }
+
+    fn defer_interrupts(&self, defer: bool) {
+        interrupts::defer_interrupts(defer);
+    }
+
+    fn interrupted(&self) -> bool {
+        interrupts::interrupted()
     }
 
     fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>> {

@@ -8,8 +8,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rustix::fs::Mode;
 
+use super::interrupts::{Deaf, deaf};
 use super::process::as_caller;
-use super::terminal::{Deaf, deaf};
 use crate::context::StartPager;
 
 /// What pagers read where the user says nothing: less is to leave when all fits, to show colours and to leave the text

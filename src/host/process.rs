@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::Mode;
 use rustix::process::{Pid, Signal};
 
-use super::terminal::with_interrupts;
+use super::interrupts::with_interrupts;
 use crate::context::{Job, JobEnd};
 
 /// How often a running command is looked at: soon at first, then calmly.

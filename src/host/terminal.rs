@@ -6,15 +6,13 @@ mod plain;
 
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use dialoguer::Confirm;
 use dialoguer::console::{Key, Term};
 use rustix::termios::{LocalModes, OptionalActions, Termios};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
 use zeroize::Zeroizing;
 
+use super::interrupts::with_interrupts;
 use crate::context::{Choice, Question, Terminal};
 
 pub fn look() -> Terminal {
@@ -181,40 +179,16 @@ fn dim(text: &str, color: bool) -> String {
     if color && !text.is_empty() { format!("\x1b[2m{text}\x1b[22m") } else { text.to_owned() }
 }
 
-/// Runs something that has its own answer to Ctrl-C and to a request to end: whether one came is in its argument.
-/// Elsewhere they end us at once.
-pub fn with_interrupts<T>(f: impl FnOnce(&AtomicBool) -> T) -> T {
-    let deaf = deaf();
-    f(&deaf.0.came)
-}
-
-/// As long as this lives, Ctrl-C and a request to end are only noted.
-pub struct Deaf(&'static Flags);
-
-struct Flags {
-    end_us: Arc<AtomicBool>,
-    came: Arc<AtomicBool>,
-}
-
-pub fn deaf() -> Deaf {
-    static FLAGS: OnceLock<Flags> = OnceLock::new();
-    let flags = FLAGS.get_or_init(|| {
-        let flags = Flags { end_us: Arc::new(AtomicBool::new(true)), came: Arc::default() };
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            // Without these handlers the signal ends us at once, as it does everywhere else.
-            let _ = flag::register_conditional_default(signal, Arc::clone(&flags.end_us));
-            let _ = flag::register(signal, Arc::clone(&flags.came));
-        }
-        flags
-    });
-    flags.end_us.store(false, Ordering::SeqCst);
-    Deaf(flags)
-}
-
-impl Drop for Deaf {
-    fn drop(&mut self) {
-        self.0.end_us.store(true, Ordering::SeqCst);
+/// Columns of the terminal that stderr is. None while we run in the background: it shows what another job says.
+pub fn columns() -> Option<u16> {
+    let stderr = io::stderr();
+    // A terminal that is not the one which controls us has no foreground.
+    if rustix::termios::tcgetpgrp(&stderr).is_ok_and(|group| group != rustix::process::getpgrp()) {
+        return None;
     }
+    let known =
+        rustix::termios::tcgetwinsize(&stderr).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
+    Some(known.unwrap_or(80))
 }
 
 #[cfg(test)]

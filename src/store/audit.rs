@@ -4,7 +4,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::StoreError;
-use super::{FIRST, Head, PAGE, Store, View, Write, ascending};
+use super::{FIRST, Head, PAGE, Step, Store, View, Watch, Write, ascending};
 use crate::domain::digest::{self, Digest};
 use crate::domain::event::{Actor, Anchor, Event, GENESIS, Subject};
 use crate::domain::when::Timestamp;
@@ -149,8 +149,13 @@ impl Store {
     }
 
     /// Walks the whole chain and every object. `since` must be an ancestor of the head.
-    pub fn audit(&self, since: Option<&Anchor>, now: Timestamp) -> Result<AuditReport, StoreError> {
-        let (head, mut first_bad) = self.audit_chain()?;
+    pub fn audit<E: From<StoreError>>(
+        &self,
+        since: Option<&Anchor>,
+        now: Timestamp,
+        watch: Watch<'_, E>,
+    ) -> Result<AuditReport, E> {
+        let (head, mut first_bad) = self.audit_chain(watch)?;
         if first_bad.is_none()
             && let Some(since) = since
         {
@@ -160,14 +165,16 @@ impl Store {
                 first_bad = Some(Problem { seq: since.seq, problem });
             }
         }
-        let rows = self.audit_objects(now)?;
+        let rows = self.audit_objects(now, watch)?;
         Ok(AuditReport { events: head.seq, head, first_bad, rows })
     }
 
-    fn audit_chain(&self) -> Result<(Anchor, Option<Problem>), StoreError> {
+    fn audit_chain<E: From<StoreError>>(&self, watch: Watch<'_, E>) -> Result<(Anchor, Option<Problem>), E> {
+        let of = self.last_entry();
         let mut last = Anchor { seq: 0, hash: GENESIS };
         let (mut after, mut count) = (FIRST, page());
         loop {
+            watch(Step::new("checking entries", last.seq, of))?;
             let page = match self.read(|view| view.next_events(after, count)) {
                 // One entry that no version of ours wrote: go on singly, up to it.
                 Err(StoreError::Damaged(_)) if count > 1 => {
@@ -201,7 +208,11 @@ impl Store {
     }
 
     /// Every object that is not what its last entry says, page by page.
-    fn audit_objects(&self, now: Timestamp) -> Result<Vec<Changed>, StoreError> {
+    fn audit_objects<E: From<StoreError>>(
+        &self,
+        now: Timestamp,
+        watch: Watch<'_, E>,
+    ) -> Result<Vec<Changed>, E> {
         let mut changed = Vec::new();
         let (catalogue, settings) = self.read(|view| {
             let same = |digest: Result<Digest, StoreError>, subject: &Subject| match digest {
@@ -217,22 +228,26 @@ impl Store {
                 changed.push(Changed { id: None, name: name.to_owned() });
             }
         }
-        let mut after = FIRST;
+        let (mut after, mut done, of) = (FIRST, 0, self.count());
         loop {
-            let (last, found) = self.read(|view| {
+            watch(Step::new("checking tokens", done, of))?;
+            let (rows, found) = self.read(|view| {
                 let rows = view.rows_after(after)?;
-                Ok::<_, StoreError>((rows.last().copied(), view.changed_tokens(&rows, now)?))
+                let found = view.changed_tokens(&rows, now)?;
+                Ok::<_, StoreError>((rows, found))
             })?;
             changed.extend(found);
-            match last {
-                Some(last) => after = last,
+            done += rows.len();
+            match rows.last() {
+                Some(last) => after = *last,
                 None => break,
             }
         }
-        let mut from = FIRST;
+        let (mut from, of) = (FIRST, self.last_entry());
         while let Some((to, found)) = self.read(|view| view.orphans(from))? {
             changed.extend(found);
             from = to;
+            watch(Step::new("looking for lost tokens", from, of))?;
         }
         Ok(changed)
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::StoreError;
 use super::open::{self, Access, Found, Location};
 use super::{FIRST, PAGE, build};
-use super::{Opening, Sharing, Store, hot, usage};
+use super::{Opening, Sharing, Step, Store, Watch, hot, usage};
 use crate::domain::settings::Settings;
 use crate::domain::text::shown;
 use crate::domain::token::{Status, Token};
@@ -43,11 +43,16 @@ fn warning(code: &'static str, message: impl Into<String>) -> Finding {
 }
 
 /// Looks at everything; changes nothing. An error means that the store cannot be opened even to look.
-pub fn examine(location: &Location, uid: u32, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
+pub fn examine<E: From<StoreError>>(
+    location: &Location,
+    uid: u32,
+    now: Timestamp,
+    watch: Watch<'_, E>,
+) -> Result<Vec<Finding>, E> {
     let found = location.find()?;
     let mut wrong = location.unsafe_files(&found)?;
     if !fs::symlink_metadata(&found.database).is_ok_and(|meta| meta.is_file()) && !wrong.is_empty() {
-        return Err(wrong.swap_remove(0).into());
+        return Err(StoreError::from(wrong.swap_remove(0)).into());
     }
     let mut all: Vec<Finding> = wrong
         .into_iter()
@@ -65,7 +70,7 @@ pub fn examine(location: &Location, uid: u32, now: Timestamp) -> Result<Vec<Find
             all.push(error("schema", why));
             return Ok(all);
         }
-        Err(Opening::Failed(err)) => return Err(err),
+        Err(Opening::Failed(err)) => return Err(err.into()),
     };
     if store.is_copy() {
         all.push(Finding {
@@ -73,11 +78,12 @@ pub fn examine(location: &Location, uid: u32, now: Timestamp) -> Result<Vec<Find
             ..warning("leftover", "a killed writer left its journal; the next change rolls it back")
         });
     }
+    watch(Step::new("checking the database", 0, 0))?;
     let integrity = integrity(&store)?;
     let sound = integrity.is_empty();
     all.extend(integrity);
     if sound {
-        all.extend(content(&store, uid, now)?);
+        all.extend(content(&store, uid, now, watch)?);
     }
     Ok(all)
 }
@@ -179,8 +185,13 @@ fn integrity(store: &Store) -> Result<Vec<Finding>, StoreError> {
 }
 
 /// The audit chain, the objects under it, and what the settings say of them.
-fn content(store: &Store, uid: u32, now: Timestamp) -> Result<Vec<Finding>, StoreError> {
-    let report = store.audit(None, now)?;
+fn content<E: From<StoreError>>(
+    store: &Store,
+    uid: u32,
+    now: Timestamp,
+    watch: Watch<'_, E>,
+) -> Result<Vec<Finding>, E> {
+    let report = store.audit(None, now, watch)?;
     let mut all = Vec::new();
     let chained = report.first_bad.is_none();
     if let Some(bad) = report.first_bad {
@@ -199,12 +210,14 @@ fn content(store: &Store, uid: u32, now: Timestamp) -> Result<Vec<Finding>, Stor
         return Ok(all);
     }
     let settings = store.read(|view| view.settings())?;
-    let mut after = FIRST;
+    let (mut after, mut done, of) = (FIRST, 0, store.count());
     loop {
+        watch(Step::new("checking rules", done, of))?;
         let (last, tokens) = store.read(|view| {
             let rows = view.rows_after(after)?;
             Ok::<_, StoreError>((rows.last().copied(), view.tokens(&rows, now)?))
         })?;
+        done += tokens.len();
         all.extend(tokens.iter().flat_map(|token| policy(token, &settings, uid, now)));
         match last {
             Some(last) if all.len() < PAGE => after = last,

@@ -25,6 +25,7 @@ mod sharing;
 mod sql;
 mod tokens;
 mod usage;
+mod watch;
 mod words;
 
 use std::cell::RefCell;
@@ -45,6 +46,7 @@ pub use schema::version;
 pub use sharing::Sharing;
 pub use tokens::{Parts, Presented};
 use usage::Usage;
+pub use watch::{Step, Watch};
 pub use words::MOST;
 
 use crate::domain::digest::{self, Digest};

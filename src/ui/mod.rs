@@ -6,6 +6,7 @@ mod fit;
 pub mod json;
 pub mod list;
 pub mod page;
+pub mod progress;
 mod screen;
 pub mod table;
 

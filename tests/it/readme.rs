@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokenctl::cmd::ENVIRONMENT;
 use tokenctl::error::EXITS;
 
-use crate::support::{have, program_path};
+use crate::support::{have, program_path, run};
 
 const README: &str = include_str!("../../README.md");
 const ERROR: &str = include_str!("../../src/error.rs");
@@ -31,7 +31,7 @@ fn the_script_runs_and_leaves_a_revoked_token() {
     assert_eq!(String::from_utf8_lossy(&left.stdout), "nightly-export\trevoked\tevents:read\n1\n");
 }
 
-/// All transcripts are one session at one terminal, 80 columns wide.
+/// All transcripts are one session at one terminal, 80 columns wide. `UPDATE_README=1` puts into the page what it shows.
 #[test]
 fn the_transcripts_are_what_a_terminal_shows() {
     if !have("script") {
@@ -58,12 +58,37 @@ fn the_transcripts_are_what_a_terminal_shows() {
     let mut shown = String::new();
     child.stdout.take().expect("a pipe").read_to_string(&mut shown).expect("UTF-8");
     child.wait().expect("it ends");
-    let shown = shown.replace('\r', "").replace(&*home.path().to_string_lossy(), HOME);
+    let shown = as_ann(&shown.replace('\r', "").replace(&*home.path().to_string_lossy(), HOME));
+    if lines(&expected) != lines(&shown) && std::env::var_os("UPDATE_README").is_some() {
+        return update(&shown);
+    }
     let (expected, shown) = (lines(&expected), lines(&shown));
     for (at, line) in expected.iter().enumerate() {
         assert_eq!(shown.get(at), Some(line), "{:#?}", shown.get(at.saturating_sub(6)..=at));
     }
     assert_eq!(shown.len(), expected.len(), "{:#?}", shown.get(expected.len()..));
+}
+
+/// Puts what the terminal showed in place of the transcripts: into each as many commands as it has.
+fn update(shown: &str) {
+    let mut answers = shown.split_inclusive('\n').peekable();
+    let mut page = String::new();
+    let mut rest = README;
+    while let Some((before, block)) = rest.split_once("\n```console\n") {
+        page.push_str(before);
+        page.push_str("\n```console\n");
+        let (block, after) = block.split_once("\n```\n").expect("the end of the block");
+        for _ in block.lines().filter(|line| line.starts_with("$ ")) {
+            page.push_str(answers.next().expect("the command"));
+            while let Some(line) = answers.next_if(|line| !line.starts_with("$ ")) {
+                page.push_str(line);
+            }
+        }
+        page.push_str("```\n");
+        rest = after;
+    }
+    page.push_str(rest);
+    std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), page).expect("the page");
 }
 
 #[test]
@@ -141,6 +166,21 @@ fn shell(home: &Path, program: &str) -> Command {
     command
 }
 
+/// What a terminal showed to whoever runs this, as if it had been Ann and a faster machine.
+fn as_ann(shown: &str) -> String {
+    let login = run(Command::new("id").arg("-un"), b"").ok();
+    let words = shown.split_inclusive([' ', '\n']);
+    let name = |word: &str| match word.strip_prefix(login.line()) {
+        Some(rest) if rest.trim().is_empty() => format!("ann{rest}"),
+        _ => word.to_owned(),
+    };
+    let mut text: String = words.map(name).collect();
+    for ago in (1..=60).rev().flat_map(|n| [format!("{n} seconds ago"), format!("{n} second ago")]) {
+        text = text.replace(&ago, "just now");
+    }
+    text
+}
+
 /// Lines with what differs from run to run put into classes.
 pub fn lines(text: &str) -> Vec<String> {
     text.lines().map(same).collect()
@@ -155,22 +195,7 @@ fn same(line: &str) -> String {
         text.push_str(&piece[word.len()..]);
     }
     let words: Vec<&str> = text.split_whitespace().collect();
-    let mut words = words.join(" ");
-    for unit in ["second", "seconds"] {
-        for n in 1..=60 {
-            words = words.replace(&format!("{n} {unit} ago"), "just now");
-        }
-    }
-    if let Some((start, _)) = words.split_once(" by ").filter(|_| words.starts_with("created <time>")) {
-        return format!("{start} by <login>");
-    }
-    match words.strip_prefix("<time> ").map(|event| event.split(' ').collect::<Vec<_>>()) {
-        Some(mut event) if event.len() > 1 => {
-            event[1] = "<login>";
-            format!("<time> {}", event.join(" "))
-        }
-        _ => words,
-    }
+    words.join(" ")
 }
 
 fn class(word: &str) -> &str {

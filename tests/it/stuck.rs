@@ -180,6 +180,20 @@ fn a_stopped_terminal_blocks_nobody() {
 }
 
 #[test]
+fn a_stopped_terminal_that_is_to_show_progress_blocks_nobody() {
+    let world = World::large();
+    let (mut keyboard, screen) = stopped();
+    let mut stuck = world.doctor_on(screen);
+    wait_until_stuck(&mut stuck);
+    others_go_on(&world, &mut stuck, "other");
+    keyboard.write_all(b"\x11").expect("a terminal");
+    let reading = std::thread::spawn(move || all(keyboard));
+    assert_eq!(ended(stuck).code, 3, "the copies have no event");
+    let shown = reading.join().expect("a reader");
+    assert!(shown.starts_with("\rchecking ") && shown.ends_with("\x1b[K\r\x1b[K"), "{shown:?}");
+}
+
+#[test]
 fn a_delivery_to_a_stopped_terminal_blocks_nobody() {
     let world = World::of_processes();
     let (mut keyboard, screen) = stopped();
@@ -208,14 +222,14 @@ fn a_lock_that_is_not_given_back_is_a_failure_that_names_its_holder() {
 }
 
 /// A terminal where somebody pressed Ctrl-S.
-fn stopped() -> (File, OwnedFd) {
+pub fn stopped() -> (File, OwnedFd) {
     let (mut keyboard, screen) = terminal();
     keyboard.write_all(b"\x13").expect("a terminal");
     (keyboard, screen)
 }
 
 /// What is shown until the last program that has the terminal ends.
-fn all(mut screen: File) -> String {
+pub fn all(mut screen: File) -> String {
     let mut bytes = Vec::new();
     // Linux reports the end of a terminal as an error.
     let _ = screen.read_to_end(&mut bytes);

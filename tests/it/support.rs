@@ -106,6 +106,8 @@ pub struct World {
     /// What went through the pager, if there is one.
     pub paged: Option<Rc<RefCell<Vec<u8>>>>,
     pub uid: u32,
+    /// How much later it is at each look at the clock that only goes forward.
+    pub pace: Duration,
     pub clipboards: Rc<RefCell<Clipboards>>,
 }
 
@@ -154,6 +156,7 @@ impl World {
             terminal: Terminal::default(),
             paged: None,
             uid: rustix_uid(),
+            pace: Duration::ZERO,
             clipboards: Rc::default(),
         }
     }
@@ -224,6 +227,26 @@ impl World {
         out: &Rc<RefCell<Vec<u8>>>,
     ) -> Ran {
         let err = Rc::new(RefCell::new(Vec::new()));
+        let code = self.run_on(args, input, stdout, Box::new(Captured(Rc::clone(&err))));
+        Ran { code, out: text(out), err: text(&err) }
+    }
+
+    /// Runs a command whose stdout and stderr are one terminal. Returns its exit code and what the terminal got.
+    #[track_caller]
+    pub fn run_on_screen(&self, args: &[&str]) -> (i32, String) {
+        let screen = Rc::new(RefCell::new(Vec::new()));
+        let both = || Captured(Rc::clone(&screen));
+        let code = self.run_on(args, b"", Box::new(both()), Box::new(both()));
+        (code, text(&screen))
+    }
+
+    /// Runs a command whose stderr goes here.
+    #[track_caller]
+    pub fn run_talking_to(&self, args: &[&str], stderr: Box<dyn Write>) -> i32 {
+        self.run_on(args, b"", Box::new(Captured(Rc::default())), stderr)
+    }
+
+    fn run_on(&self, args: &[&str], input: &[u8], stdout: Box<dyn Output>, stderr: Box<dyn Write>) -> i32 {
         let mut ctx = Context {
             machine: Box::new(Fake {
                 now: Rc::clone(&self.now),
@@ -235,18 +258,19 @@ impl World {
                 store: self.store(),
                 paged: self.paged.clone(),
                 uid: self.uid,
+                pace: self.pace,
+                looks: Cell::new(0),
+                interrupted: Cell::new(false),
+                columns: self.terminal.width,
                 clipboards: Rc::clone(&self.clipboards),
             }),
             stdin: Box::new(Cursor::new(input.to_vec())),
             stdout,
-            stderr: Box::new(Captured(Rc::clone(&err))),
+            stderr,
             terminal: self.terminal,
         };
         let args = std::iter::once("tokenctl").chain(args.iter().copied()).map(OsString::from).collect();
-        let code = i32::from(tokenctl::run(args, &mut ctx));
-        drop(ctx);
-        let text = |bytes: &Rc<RefCell<Vec<u8>>>| String::from_utf8(bytes.borrow().clone()).expect("UTF-8");
-        Ran { code, out: text(out), err: text(&err) }
+        i32::from(tokenctl::run(args, &mut ctx))
     }
 
     /// Runs a command that must fail so, with nothing on stdout, harmless words, and not a byte of the store changed.
@@ -403,6 +427,10 @@ pub fn have(tool: &str) -> bool {
     found
 }
 
+fn text(bytes: &RefCell<Vec<u8>>) -> String {
+    String::from_utf8(bytes.borrow().clone()).expect("UTF-8")
+}
+
 fn rustix_uid() -> u32 {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("procfs"))
 }
@@ -417,6 +445,10 @@ struct Fake {
     store: PathBuf,
     paged: Option<Rc<RefCell<Vec<u8>>>>,
     uid: u32,
+    pace: Duration,
+    looks: Cell<u32>,
+    interrupted: Cell<bool>,
+    columns: Option<u16>,
     clipboards: Rc<RefCell<Clipboards>>,
 }
 
@@ -507,6 +539,24 @@ impl Machine for Fake {
     fn pager(&self) -> Option<StartPager> {
         let paged = Rc::clone(self.paged.as_ref()?);
         Some(Box::new(move || Ok(Box::new(Captured(paged)))))
+    }
+
+    fn uptime(&self) -> Duration {
+        self.looks.set(self.looks.get() + 1);
+        self.pace * self.looks.get()
+    }
+
+    fn columns(&self) -> Option<u16> {
+        self.columns
+    }
+
+    fn defer_interrupts(&self, defer: bool) {
+        let waits = matches!(self.answers.borrow().front(), Some(Answer::CtrlC));
+        self.interrupted.set(self.interrupted.get() || defer && waits);
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupted.get()
     }
 
     fn clipboard(&self, way: CopyWay, stay: Duration, _: &str) -> io::Result<Box<dyn Clipboard>> {

@@ -1,0 +1,207 @@
+//! The Debian package, built, installed, used and removed; and `cargo install`, from the same build.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::{Ran, World, have, run};
+
+/// Long, since many tests may run beside this one.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn the_package_installs_works_and_leaves_nothing_behind() {
+    // The package of bash's completions has one command, by which it can be found.
+    let tools = ["cargo-deb", "dpkg", "man", "tmux", "zsh", "fish", "elvish", "dh_bash-completion"];
+    if !tools.into_iter().all(have) || !may_install() {
+        return;
+    }
+    let world = World::new();
+    let package = world.path("tokenctl.deb");
+    cargo(&["deb", "--locked", "--output", &package]);
+    let installed = Installed::from(&package);
+    works(&world, Path::new("/usr/bin/tokenctl"));
+    reads(&world);
+    completes(&world);
+    let files = files_of_the_package();
+    assert!(files.len() > 10 && files.iter().all(|file| file.exists()), "{files:?}");
+    drop(installed);
+    let left: Vec<_> = files.iter().filter(|file| file.symlink_metadata().is_ok()).collect();
+    assert!(left.is_empty(), "{left:?}");
+
+    // What the other way to install it makes is built by now.
+    let root = world.path("root");
+    cargo(&["install", "--path", ".", "--locked", "--offline", "--root", &root]);
+    works(&world, &Path::new(&root).join("bin/tokenctl"));
+}
+
+/// The program does what it is for.
+#[track_caller]
+fn works(world: &World, program: &Path) {
+    let at = |args: &[&str], input: &[u8]| {
+        let mut command = Command::new(program);
+        command.env_clear().env("TOKENCTL_STORE", world.path("store"));
+        run(command.args(args), input).ok()
+    };
+    let version = concat!("tokenctl ", env!("CARGO_PKG_VERSION"));
+    assert_eq!(at(&["--version"], b"").line(), version);
+    let name = format!("demo-{}", program.components().count());
+    let secret = at(&["create", &name], b"");
+    assert_eq!(at(&["verify"], secret.out.as_bytes()).line(), format!("valid {name}"));
+}
+
+/// `man` finds the pages.
+#[track_caller]
+fn reads(world: &World) {
+    for page in ["tokenctl", "tokenctl-create"] {
+        let man = |args: &[&str]| {
+            let mut man = Command::new("man");
+            man.env_remove("MANPATH")
+                .env("MANPAGER", "cat")
+                .env("MANWIDTH", "80")
+                .env("HOME", world.dir.path());
+            run(man.args(args).arg(page), b"").ok()
+        };
+        assert_eq!(man(&["-w"]).line(), format!("/usr/share/man/man1/{page}.1.gz"));
+        assert!(man(&[]).out.to_lowercase().contains(&format!("\n       {page}")), "{page}");
+    }
+}
+
+/// TAB completes in shells that were told nothing of it.
+#[track_caller]
+fn completes(world: &World) {
+    let shells = [
+        ("rc", "PS1='> '\n. /usr/share/bash-completion/bash_completion", "bash --noprofile --rcfile rc"),
+        (".zshrc", "PS1='> '\nautoload -Uz compinit\ncompinit -u", "zsh -d"),
+        (".config/fish/config.fish", "function fish_prompt; echo '> '; end\nset -g fish_greeting", "fish"),
+        (
+            "rc.elv",
+            "set edit:prompt = { put '> ' }\nset edit:rprompt = { }\nuse tokenctl",
+            "elvish -rc rc.elv -sock sock -db db",
+        ),
+    ];
+    let home = world.dir.path();
+    fs::create_dir_all(home.join(".config/fish")).expect("a directory");
+    for (file, rc, shell) in shells {
+        fs::write(home.join(file), format!("{rc}\n")).expect("a file");
+        let screen = Screen::of(home, shell);
+        screen.wait_for("> ");
+        // The `#` shows where the cursor is; elvish puts no blank behind a word.
+        for keys in [&["-l", "tokenctl sh"][..], &["Tab"], &["-l", "#"]] {
+            screen.tmux(&[&["send-keys"], keys].concat());
+        }
+        screen.wait_for(if shell.starts_with("elvish") { "> tokenctl show#" } else { "> tokenctl show #" });
+    }
+}
+
+/// Whether this may put a package onto the machine: as root, over no package that somebody installed.
+fn may_install() -> bool {
+    let in_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    let is_root = fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
+    let mut query = Command::new("dpkg-query");
+    let is_there = run(query.args(["--show", "--showformat=${db:Status-Abbrev}", "tokenctl"]), b"")
+        .out
+        .starts_with("ii");
+    assert!(is_root || !in_ci, "not root in CI");
+    let may = is_root && (in_ci || !is_there);
+    if !may {
+        eprintln!(
+            "skipped: {}",
+            if is_there { "tokenctl is installed" } else { "only root installs packages" }
+        );
+    }
+    may
+}
+
+/// Runs cargo on this project. Its build is that of a user, in the usual place, so that it is done once.
+#[track_caller]
+fn cargo(args: &[&str]) -> Ran {
+    let mut cargo = Command::new(env!("CARGO"));
+    run(cargo.args(args).current_dir(env!("CARGO_MANIFEST_DIR")), b"").ok()
+}
+
+/// The package on this machine, until it goes out of scope.
+struct Installed;
+
+impl Installed {
+    #[track_caller]
+    fn from(package: &str) -> Self {
+        let installed = Self;
+        // A slim machine may leave out manual pages; here they must be there.
+        dpkg(&["--path-include=/usr/share/*", "--install", package]).ok();
+        installed
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let gone = dpkg(&["--remove", "tokenctl"]);
+        assert!(gone.code == 0 || thread::panicking(), "{gone:?}");
+    }
+}
+
+fn files_of_the_package() -> Vec<PathBuf> {
+    let list = dpkg(&["--listfiles", "tokenctl"]).ok().out;
+    list.lines().map(PathBuf::from).filter(|path| !path.is_dir()).collect()
+}
+
+fn dpkg(args: &[&str]) -> Ran {
+    let path = std::env::var("PATH").unwrap_or_default();
+    run(Command::new("dpkg").env("PATH", format!("{path}:/usr/sbin:/sbin")).args(args), b"")
+}
+
+/// A program in a terminal of its own.
+struct Screen {
+    socket: PathBuf,
+}
+
+impl Screen {
+    fn of(home: &Path, command: &str) -> Self {
+        // The server before may not have gone yet.
+        let name = command.split(' ').next().unwrap_or_default();
+        let screen = Self { socket: home.join(format!("tmux-{name}")) };
+        let mut tmux = screen.command();
+        tmux.env_clear()
+            .env("HOME", home)
+            .env("LANG", "C.UTF-8")
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(home);
+        let args =
+            ["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", &format!("exec {command}")];
+        run(tmux.args(args), b"").ok();
+        screen
+    }
+
+    fn command(&self) -> Command {
+        let mut tmux = Command::new("tmux");
+        tmux.arg("-S").arg(&self.socket);
+        tmux
+    }
+
+    fn tmux(&self, args: &[&str]) -> Ran {
+        run(self.command().args(args), b"")
+    }
+
+    /// Waits for a line that begins so.
+    #[track_caller]
+    fn wait_for(&self, line: &str) {
+        let start = Instant::now();
+        loop {
+            let shown = self.tmux(&["capture-pane", "-p", "-N"]).out;
+            if shown.lines().any(|shown| shown.starts_with(line)) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "no {line:?}:\n{shown}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]);
+    }
+}

@@ -1,0 +1,265 @@
+//! How far a long command is: when it is told, and that nothing of it stays.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
+use std::rc::Rc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::processes::{soon, wait_until_stuck};
+use crate::stuck::{all, stopped};
+use crate::support::{Answer, DAY, World};
+
+const ERASED: &str = "\r\x1b[K";
+
+/// A world whose next command comes this much later to each of its steps, at a terminal of 100 columns.
+fn slow(pace: u64) -> World {
+    let mut world = World::with_store();
+    world.create("demo", &[]);
+    world.at_terminal(&[]);
+    world.pace = Duration::from_millis(pace);
+    world.env.insert("NO_COLOR".to_owned(), "1".to_owned());
+    world
+}
+
+/// What the terminal gets for one line after another, the last of them erased.
+fn screen(lines: &[&str]) -> String {
+    lines.iter().map(|line| format!("\r{line}\x1b[K")).chain([ERASED.to_owned()]).collect()
+}
+
+#[test]
+fn a_long_check_says_how_far_it_is_and_then_nothing_of_it_stays() {
+    let world = slow(400);
+    let lines = [
+        "checking entries 4 of 4",
+        "checking tokens 0 of 1",
+        "checking tokens 1 of 1",
+        "looking for lost tokens 4 of 4",
+        "checking rules 0 of 1",
+        "checking rules 1 of 1",
+    ];
+    let ran = world.run(&["doctor"]).ok();
+    assert_eq!((&*ran.out, ran.err), ("ok\n", screen(&lines)));
+    let (code, shown) = world.run_on_screen(&["doctor"]);
+    assert_eq!((code, shown), (0, screen(&lines) + "ok\n"));
+    let ran = world.run(&["audit", "verify"]).ok();
+    assert_eq!(ran.err, screen(&lines[1..4]));
+}
+
+#[test]
+fn it_counts_by_the_thousand() {
+    let world = slow(400);
+    world.multiply("demo", 2_500);
+    let ran = world.run(&["audit", "verify"]).exit(3);
+    let lines = [0, 1, 2].map(|thousand| format!("checking tokens {thousand},000 of 2,501"));
+    assert!(ran.err.ends_with(&screen(&[
+        &lines[2],
+        "checking tokens 2,501 of 2,501",
+        "looking for lost tokens 4 of 4"
+    ])));
+    assert!(ran.err.contains(&format!("\r{}\x1b[K", lines[1])), "{:?}", ran.err);
+}
+
+#[test]
+fn what_ends_soon_says_nothing() {
+    let world = slow(100);
+    assert_eq!(world.run(&["doctor"]).ok().err, "");
+}
+
+#[test]
+fn it_says_nothing_where_nobody_could_read_it() {
+    let mut world = slow(1_000);
+    for flag in ["--quiet", "--json"] {
+        assert_eq!(world.run(&["doctor", flag]).ok().err, "", "{flag}");
+        assert_eq!(world.run(&["audit", "verify", flag]).ok().err, "", "{flag}");
+    }
+    world.env.insert("TERM".to_owned(), "dumb".to_owned());
+    assert_eq!(world.run(&["doctor"]).ok().err, "", "a dumb terminal");
+    world.env.insert("TERM".to_owned(), "xterm".to_owned());
+    assert_ne!(world.run(&["doctor"]).ok().err, "");
+    world.terminal.width = None;
+    assert_eq!(world.run(&["doctor"]).ok().err, "", "in the background");
+    world.at_terminal(&[]);
+    world.terminal.stderr = false;
+    assert_eq!(world.run(&["doctor"]).ok().err, "", "a pipe");
+    world.terminal.stderr = true;
+    world.terminal.stdout = false;
+    assert_ne!(world.run(&["doctor"]).ok().err, "", "only the answer goes elsewhere");
+}
+
+#[test]
+fn it_is_gone_before_an_error() {
+    let world = slow(1_000);
+    let conn = Connection::open(world.database()).expect("the database");
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'audit'";
+    let page: u32 = conn.query_row(sql, [], |row| row.get(0)).expect("an index");
+    drop(conn);
+    let file = File::options().write(true).open(world.database()).expect("the database");
+    file.write_all_at(&[0xff; 4096], u64::from(page - 1) * 4096).expect("a page");
+    let (code, shown) = world.run_on_screen(&["audit", "verify"]);
+    assert_eq!(code, 6);
+    let lines = ["checking entries 0 of 4", "checking entries 4 of 4"];
+    assert!(shown.starts_with(&(screen(&lines) + "error: ")), "{shown:?}");
+}
+
+#[test]
+fn it_is_gone_before_a_question() {
+    let mut world = slow(1_000);
+    std::fs::remove_file(world.store().join("usage.scopes")).expect("a file");
+    world.at_terminal(&[Answer::No]);
+    let (code, shown) = world.run_on_screen(&["doctor", "--repair"]);
+    assert_eq!((code, world.asked.borrow().len()), (130, 1));
+    let (_, end) = shown.rsplit_once("checking rules 1 of 1").expect("a line");
+    assert_eq!(end, format!("\x1b[K{ERASED}error: answered no; nothing was changed\n"));
+}
+
+/// A terminal, stuck or not: whenever it is written to, it tries whether the store is locked.
+struct Probe {
+    store: Connection,
+    locked: Rc<RefCell<Vec<bool>>>,
+}
+
+impl Write for Probe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let locked = self.store.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").is_err();
+        self.locked.borrow_mut().push(locked);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_lock_is_held_while_it_is_told() {
+    let world = slow(1_000);
+    world.create("other", &["--rotate-every", "1d", "--grace", "1h"]);
+    world.wait(2 * DAY);
+    let dir = world.directory("secrets");
+    for (args, lines) in
+        [(&["doctor"][..], 9), (&["audit", "verify"], 6), (&["rotate", "--due", "--out-dir", &dir], 3)]
+    {
+        let store = Connection::open(world.database()).expect("the database");
+        store.busy_timeout(Duration::ZERO).expect("no patience");
+        let locked = Rc::default();
+        let probe = Probe { store, locked: Rc::clone(&locked) };
+        assert_eq!(world.run_talking_to(args, Box::new(probe)), 0, "{args:?}");
+        assert_eq!(*locked.borrow(), vec![false; lines], "{args:?}");
+    }
+}
+
+#[test]
+fn ctrl_c_takes_it_away() {
+    let mut world = slow(1_000);
+    world.at_terminal(&[Answer::CtrlC]);
+    let (code, shown) = world.run_on_screen(&["audit", "verify"]);
+    assert_eq!((code, shown), (130, screen(&["checking entries 0 of 4"]) + "error: interrupted\n"));
+}
+
+#[test]
+fn names_that_are_printed_push_it_down() {
+    let mut world = slow(600);
+    for name in ["a", "b", "c", "d"] {
+        let policy = ["--ttl", "90d", "--rotate-every", "1d", "--grace", "1h"];
+        world.create(name, &policy);
+    }
+    world.wait(2 * DAY);
+    let dir = world.directory("secrets");
+    let (code, shown) = world.run_on_screen(&["rotate", "--due", "--out-dir", &dir]);
+    let progress = |done| format!("\rrotating tokens {done} of 4\x1b[K{ERASED}");
+    assert_eq!(code, 0);
+    let [one, two, three] = [1, 2, 3].map(progress);
+    let rotated = "rotated `a`\nrotated `b`\nrotated `c`\nrotated `d`\n";
+    assert_eq!(shown, format!("a\n{one}b\n{two}c\n{three}d\n{rotated}"));
+    // A command that gets the secrets has the terminal to itself.
+    world.wait(2 * DAY);
+    let (_, shown) = world.run_on_screen(&["rotate", "--due", "--exec", "cat >/dev/null"]);
+    assert_eq!(shown, format!("a\nb\nc\nd\n{rotated}"));
+    // Ctrl-C waits until the token that is being rotated has its secret.
+    world.wait(2 * DAY);
+    world.at_terminal(&[Answer::CtrlC]);
+    let (code, shown) = world.run_on_screen(&["rotate", "--due", "--out-dir", &dir]);
+    assert_eq!(code, 130);
+    assert!(shown.starts_with(&format!("a\n{one}b\n")), "{shown:?}");
+    assert!(!shown.contains("c\n"), "{shown:?}");
+}
+
+#[test]
+fn a_real_ctrl_c_leaves_a_clean_line() {
+    let world = World::large();
+    let (mut keyboard, screen) = stopped();
+    let mut child = world.doctor_on(screen);
+    wait_until_stuck(&mut child);
+    kill_process(pid(&child), Signal::INT).expect("a process");
+    keyboard.write_all(b"\x11").expect("a terminal");
+    let reading = thread::spawn(move || all(keyboard));
+    assert_eq!(soon(&mut child).code(), Some(130));
+    let shown = reading.join().expect("a reader");
+    assert!(shown.starts_with("\rchecking "), "{shown:?}");
+    assert!(shown.ends_with("\x1b[K\r\x1b[Kerror: interrupted\r\n"), "{shown:?}");
+}
+
+#[test]
+fn a_second_ctrl_c_waits_for_nothing() {
+    let world = World::large();
+    let (_keyboard, screen) = stopped();
+    let mut child = world.doctor_on(screen);
+    wait_until_stuck(&mut child);
+    kill_process(pid(&child), Signal::INT).expect("a process");
+    // The first of them must be seen, or both would count as one.
+    wait_until_stuck(&mut child);
+    kill_process(pid(&child), Signal::INT).expect("a process");
+    assert_eq!(soon(&mut child).signal(), Some(Signal::INT.as_raw()));
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+impl World {
+    /// A world whose store takes a while to check.
+    pub fn large() -> Self {
+        let world = Self::of_processes();
+        world.mint("demo");
+        world.multiply("demo", 10_000);
+        world
+    }
+
+    /// Starts a `doctor` that has long been at work, on this terminal.
+    pub fn doctor_on(&self, screen: OwnedFd) -> Child {
+        let mut child = self
+            .program()
+            .arg("doctor")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(screen)
+            .spawn()
+            .expect("the program starts");
+        let files = format!("/proc/{}/fd", child.id());
+        let is_at_work = || {
+            let open = std::fs::read_dir(&files).into_iter().flatten().flatten();
+            open.filter_map(|file| file.path().read_link().ok()).any(|path| path == self.database())
+        };
+        while !is_at_work() {
+            assert!(child.try_wait().expect("a child").is_none(), "it was over too soon");
+        }
+        // While it stands still its clock goes on.
+        kill_process(pid(&child), Signal::STOP).expect("a process");
+        let still = Instant::now();
+        while still.elapsed() < Duration::from_millis(1_100) {
+            thread::sleep(Duration::from_millis(50));
+        }
+        kill_process(pid(&child), Signal::CONT).expect("a process");
+        child
+    }
+}

@@ -18,14 +18,23 @@ use crate::ui::json::ManDoc;
 const DATE: &str = "2026-11-22";
 
 /// What the program looks at in its environment, as in the README.
-pub const ENVIRONMENT: [(&str, &str); 5] = [
+pub const ENVIRONMENT: [(&str, &str); 10] = [
     ("TOKENCTL_STORE, XDG_DATA_HOME, HOME", "where the store is"),
     (
         "NO_COLOR, TERM=dumb",
-        "no colour; with `TERM=dumb` questions are plain lines, and lists are chosen from by number",
+        "no colour; with `TERM=dumb` no pager either, questions are plain lines, and lists are chosen from by number",
     ),
     ("CLICOLOR_FORCE", "colour without a terminal; `--color always` and `never` beat all three"),
+    (
+        "PAGER",
+        "what shows long output, by `sh -c`; empty or `cat` for none; else `less`, with `LESS=FRX` and `LV=-c` where these \
+         are not set",
+    ),
+    ("LC_ALL, LC_CTYPE, LANG", "without UTF-8, or with `TERM=dumb`, no icons, and `...` for `…`"),
+    ("COLUMNS, LINES", "the size of a terminal that does not tell it, else 80 × 24"),
+    ("WAYLAND_DISPLAY, DISPLAY, XAUTHORITY, XDG_RUNTIME_DIR, TMUX", "where `--copy` finds a clipboard"),
     ("TZ", "in which zone a date like `2027-06-30` is read; what is printed is UTC"),
+    ("TOKENCTL_COMPLETE", "set by the completion scripts when they ask `tokenctl -- …`"),
     ("SUDO_USER, LOGNAME", "noted in the log beside the user id, as a claim"),
 ];
 

@@ -150,7 +150,7 @@ pub enum Verb {
     Doctor(doctor::Doctor),
     /// Show the settings of the store, or change one
     Settings(settings::Settings),
-    /// Print the script that makes a shell complete commands, names and scopes
+    /// Print the script for a shell that makes TAB complete words
     Completions(completions::Completions),
     /// Print the manual page, or write one for each command
     Man(man::Man),

@@ -93,7 +93,7 @@ fn every_argument_is_offered_what_it_takes() {
         (&["sh"], &["show"]),
         (&["re"], &["rename", "revoke"]),
         (&["scopes", "r"], &["rename", "retire", "remove"]),
-        (&["show", "--n"], &["--no-input"]),
+        (&["show", "--n"], &["--no-input", "--no-pager"]),
         (&["completions", "p"], &["powershell"]),
         (&["show", ""], &["ci-build", "ci-deploy", "ci-old", "ops@host", "web"]),
         (&["show", "ci-d"], &["ci-deploy"]),

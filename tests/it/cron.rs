@@ -94,9 +94,9 @@ fn a_job_that_fails_says_what_and_why() {
     assert_eq!(
         ran.err,
         format!(
-            "error: `app`: {why}\n\
+            "rotated `backup`\n\
+             error: `app`: {why}\n\
              hint: see to the receiver, then run the command again\n\
-             rotated `backup`\n\
              error: 1 of 2 tokens could not be rotated\n"
         )
     );

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::table::{Cell, Fill};
-use super::{YELLOW, tint};
+use super::{Ink, tint};
 use crate::domain::Invalid;
 use crate::domain::filter::Times;
 use crate::domain::text::shown;
@@ -63,7 +63,7 @@ pub const COLUMNS: [Column; 12] = [
         plain: |t, at| t.status(at.at).word().to_owned(),
         human: |t, at| {
             let status = t.status(at.at);
-            Cell { text: status.word().to_owned(), color: Some(tint(status)) }
+            Cell { text: status.word().to_owned(), ink: Some(tint(status)) }
         },
     },
     Column {
@@ -87,7 +87,7 @@ pub const COLUMNS: [Column; 12] = [
         plain: |t, _| exact(t.expires_at()),
         human: |t, at| match t.expires_at() {
             _ if t.status(at.at) == Status::Revoked => "-".into(),
-            Some(end) => Cell { text: relative(end, at.at), color: t.ends_soon(at.at).then_some(YELLOW) },
+            Some(end) => Cell { text: relative(end, at.at), ink: t.ends_soon(at.at).then_some(Ink::Yellow) },
             None => "never".into(),
         },
     },

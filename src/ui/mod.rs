@@ -25,12 +25,15 @@ pub enum Color {
     Never,
 }
 
-/// Escape codes; the colours are dark ones, which read on light and dark.
-const BOLD: &str = "1";
-const DIM: &str = "2";
-const RED: &str = "31";
-const GREEN: &str = "32";
-const YELLOW: &str = "33";
+/// How a text stands out; the colours are dark ones, which read on light and dark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ink {
+    Bold,
+    Dim,
+    Red,
+    Green,
+    Yellow,
+}
 
 /// Escape sequences, or none.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,16 +42,16 @@ pub struct Style {
 }
 
 impl Style {
-    pub fn wrap(self, code: &str, text: &str) -> String {
+    fn wrap(self, code: &str, text: &str) -> String {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     pub fn bold(self, text: &str) -> String {
-        self.wrap(BOLD, text)
+        self.wrap("1", text)
     }
 
     pub fn dim(self, text: &str) -> String {
-        self.wrap(DIM, text)
+        self.wrap("2", text)
     }
 
     pub fn red(self, text: &str) -> String {
@@ -56,20 +59,20 @@ impl Style {
     }
 
     pub fn green(self, text: &str) -> String {
-        self.wrap(GREEN, text)
+        self.wrap("32", text)
     }
 
     pub fn yellow(self, text: &str) -> String {
-        self.wrap(YELLOW, text)
+        self.wrap("33", text)
     }
 }
 
 /// The colour of a status.
-fn tint(status: Status) -> &'static str {
+fn tint(status: Status) -> Ink {
     match status {
-        Status::Active => GREEN,
-        Status::Revoked | Status::Expired => RED,
-        Status::Disabled | Status::Pending | Status::Provisional => YELLOW,
+        Status::Active => Ink::Green,
+        Status::Revoked | Status::Expired => Ink::Red,
+        Status::Disabled | Status::Pending | Status::Provisional => Ink::Yellow,
     }
 }
 

@@ -3,7 +3,7 @@
 use unicode_width::UnicodeWidthStr;
 
 use super::table::{Cell, Column, Fill, Table};
-use super::{BOLD, DIM, Screen, YELLOW, tint};
+use super::{Ink, Screen, tint};
 use crate::domain::event::Event;
 use crate::domain::filter::Times;
 use crate::domain::text::{shown, shown_icon};
@@ -39,13 +39,13 @@ pub fn token(token: &Token, events: &[Event], times: &Times, screen: Screen) -> 
 
 fn title(token: &Token, now: Timestamp, screen: Screen) -> String {
     let icon = token.icon.as_deref().filter(|_| !screen.ascii).map(shown_icon).unwrap_or_default();
-    let name = Cell { text: shown(&token.name).to_string(), color: Some(BOLD) };
+    let name = Cell { text: shown(&token.name).to_string(), ink: Some(Ink::Bold) };
     let row = vec![icon.into(), name, status(token.status(now))];
     Table::new(screen, [Column { gap: 1, ..WHOLE }, TEXT, WHOLE]).rows(vec![row])
 }
 
 fn status(status: Status) -> Cell {
-    Cell { text: status.word().to_owned(), color: Some(tint(status)) }
+    Cell { text: status.word().to_owned(), ink: Some(tint(status)) }
 }
 
 fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
@@ -75,10 +75,10 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ("revoked", token.revoked_at.map(when)),
     ];
     let row = |(name, value): (&str, Option<String>)| {
-        let color = (name == "expires" && token.ends_soon(now)).then_some(YELLOW);
+        let ink = (name == "expires" && token.ends_soon(now)).then_some(Ink::Yellow);
         Some(vec![
-            Cell { text: name.to_owned(), color: Some(DIM) },
-            Cell { text: shown(&value?).to_string(), color },
+            Cell { text: name.to_owned(), ink: Some(Ink::Dim) },
+            Cell { text: shown(&value?).to_string(), ink },
         ])
     };
     fields.into_iter().filter_map(row).collect()
@@ -139,7 +139,7 @@ fn secret(token: &Token, it: &StoredSecret, times: &Times, screen: Screen) -> Ve
 /// Names and values in two columns, the values wrapped.
 pub fn pairs(rows: &[(&str, String)], screen: Screen) -> String {
     let row = |(name, value): &(&str, String)| {
-        vec![Cell { text: (*name).to_owned(), color: Some(DIM) }, shown(value).to_string().into()]
+        vec![Cell { text: (*name).to_owned(), ink: Some(Ink::Dim) }, shown(value).to_string().into()]
     };
     Table::new(screen, [WHOLE, TEXT]).indented(2).rows(rows.iter().map(row).collect())
 }

@@ -3,9 +3,11 @@
 //! Where the screen is too narrow for all columns, a list leaves out the last of them; in another table each row goes
 //! on below, indented. Where there is no screen, columns are as wide as their cells. One without any text is left out.
 
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Width};
 use unicode_width::UnicodeWidthStr;
 
-use super::{Screen, fit};
+use super::{Ink, Screen, fit};
 
 /// What becomes of a cell that is wider than its column, and how narrow that may become.
 #[derive(Debug, Clone, Copy)]
@@ -34,16 +36,15 @@ impl Column {
     }
 }
 
-/// Text, and the code of its colour.
 #[derive(Debug, Clone, Default)]
 pub struct Cell {
     pub text: String,
-    pub color: Option<&'static str>,
+    pub ink: Option<Ink>,
 }
 
 impl<T: Into<String>> From<T> for Cell {
     fn from(text: T) -> Self {
-        Self { text: text.into(), color: None }
+        Self { text: text.into(), ink: None }
     }
 }
 
@@ -77,34 +78,32 @@ impl Table {
     pub fn headed(&mut self, rows: Vec<Vec<Cell>>) -> String {
         let rows = self.measured(rows);
         let lines = self.lines();
-        let headings: Vec<Cell> = self.columns.iter().map(|column| column.heading.into()).collect();
-        let mut text = String::new();
-        for line in lines.iter().enumerate() {
-            let heading = self.line(line, &headings);
-            text.push_str(&format!("{}\n", self.screen.style.dim(heading.trim_end_matches('\n'))));
-        }
-        self.write(&rows, &lines, &mut text);
-        text
+        let heading = |column: &Column| Cell { text: column.heading.to_owned(), ink: Some(Ink::Dim) };
+        let mut all = vec![self.columns.iter().map(heading).collect()];
+        all.extend(rows);
+        self.drawn(&all, &lines)
     }
 
     /// These rows. Columns only get wider from page to page.
     pub fn rows(&mut self, rows: Vec<Vec<Cell>>) -> String {
         let rows = self.measured(rows);
-        let mut text = String::new();
-        self.write(&rows, &self.lines(), &mut text);
-        text
+        self.drawn(&rows, &self.lines())
     }
 
-    fn write(&self, rows: &[Vec<Cell>], lines: &[Vec<Slot>], text: &mut String) {
+    fn drawn(&self, rows: &[Vec<Cell>], lines: &[Vec<Slot>]) -> String {
+        if let [slots] = lines {
+            return self.grid(0, slots, rows);
+        }
+        let mut text = String::new();
         for row in rows {
-            for line in lines.iter().enumerate() {
-                let line = self.line(line, row);
+            for (number, slots) in lines.iter().enumerate() {
                 // What a row has nothing for takes no line of its own.
-                if !line.trim().is_empty() {
-                    text.push_str(&line);
+                if slots.iter().any(|(at, _)| row.get(*at).is_some_and(|cell| !cell.text.is_empty())) {
+                    text.push_str(&self.grid(number, slots, std::slice::from_ref(row)));
                 }
             }
         }
+        text
     }
 
     fn measured(&mut self, mut rows: Vec<Vec<Cell>>) -> Vec<Vec<Cell>> {
@@ -171,33 +170,34 @@ impl Table {
         hang.min(self.screen.width.unwrap_or(usize::MAX).saturating_sub(1))
     }
 
-    /// One line of a row, or as many as its longest cell takes.
-    fn line(&self, (number, slots): (usize, &Vec<Slot>), row: &[Cell]) -> String {
-        let style = self.screen.style;
-        let none = Cell::default();
-        let cells: Vec<(Vec<String>, &Cell, Slot)> = slots
-            .iter()
-            .map(|(at, width)| {
-                let cell = row.get(*at).unwrap_or(&none);
-                (self.fitted(&cell.text, *at, *width), cell, (*at, *width))
-            })
-            .collect();
-        let height = cells.iter().map(|(lines, ..)| lines.len()).max().unwrap_or(0);
-        let mut text = String::new();
-        for at in 0..height {
-            let mut blanks = self.hang(number);
-            for (lines, cell, (column, width)) in &cells {
-                let part = lines.get(at).map_or("", String::as_str);
-                if !part.is_empty() {
-                    text.push_str(&" ".repeat(blanks));
-                    text.push_str(&cell.color.map_or(part.to_owned(), |code| style.wrap(code, part)));
-                    blanks = 0;
-                }
-                blanks += width.saturating_sub(part.width()) + self.columns[*column].gap;
-            }
-            text.push('\n');
+    /// What of these rows stands on one of their lines.
+    fn grid(&self, number: usize, slots: &[Slot], rows: &[Vec<Cell>]) -> String {
+        let mut grid = comfy_table::Table::new();
+        grid.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
+        if self.screen.style.color {
+            grid.enforce_styling();
         }
-        text
+        let none = Cell::default();
+        for row in rows {
+            grid.add_row(slots.iter().map(|(at, width)| {
+                let cell = row.get(*at).unwrap_or(&none);
+                let drawn = comfy_table::Cell::new(self.fitted(&cell.text, *at, *width).join("\n"));
+                cell.ink.map_or(drawn.clone(), |ink| inked(drawn, ink))
+            }));
+        }
+        let last = slots.len().saturating_sub(1);
+        for (place, (column, (at, width))) in grid.column_iter_mut().zip(slots).enumerate() {
+            let padding = (
+                if place == 0 { self.hang(number) } else { 0 },
+                if place == last { 0 } else { self.columns[*at].gap },
+            );
+            let short = |columns: usize| u16::try_from(columns).unwrap_or(u16::MAX);
+            column.set_padding((short(padding.0), short(padding.1)));
+            let width = Width::Fixed(short(padding.0 + width + padding.1));
+            column.set_constraint(ColumnConstraint::Absolute(width));
+        }
+        let text = grid.trim_fmt();
+        if text.is_empty() { text } else { format!("{text}\n") }
     }
 
     fn fitted(&self, text: &str, column: usize, width: usize) -> Vec<String> {
@@ -209,5 +209,15 @@ impl Table {
             Fill::Whole if self.drops => vec![fit::cut(text, width, mark)],
             Fill::Whole | Fill::Wrap(_) => fit::wrap(text, width),
         }
+    }
+}
+
+fn inked(cell: comfy_table::Cell, ink: Ink) -> comfy_table::Cell {
+    match ink {
+        Ink::Bold => cell.add_attribute(Attribute::Bold),
+        Ink::Dim => cell.add_attribute(Attribute::Dim),
+        Ink::Red => cell.fg(Color::DarkRed),
+        Ink::Green => cell.fg(Color::DarkGreen),
+        Ink::Yellow => cell.fg(Color::DarkYellow),
     }
 }

@@ -400,22 +400,23 @@ fn a_list_colours_its_heading_each_status_and_an_end_that_is_near() {
     world.at_terminal(&[]);
     let text = at_colour(&world, &["list", "--all", "--columns", "name,status,expires_at"]);
     let expected = "\
-{2}   NAME                                          STATUS       EXPIRES{0}
-   asleep                                        {33}disabled{0}     in 5 days
-🔑 ci-deploy                                     {32}active{0}       in 3 months
-⚙  customer-portal-production-eu-west-1-primary  {32}active{0}       in 12 months
-   customer-portal-production-eu-west-1-standby  {32}active{0}       in 12 months
-   gone                                          {31}revoked{0}      -
-   half-made                                     {33}provisional{0}  in 5 minutes
-   later                                         {33}pending{0}      never
-🇩🇪 nightly                                       {32}active{0}       {33}in 10 days{0}
-   over                                          {31}expired{0}      15 days ago
+{2}   {0}{2}NAME                                          {0}{2}STATUS       {0}{2}EXPIRES     {0}
+   asleep                                        {38;5;3}disabled     {39}in 5 days
+🔑 ci-deploy                                     {38;5;2}active       {39}in 3 months
+⚙  customer-portal-production-eu-west-1-primary  {38;5;2}active       {39}in 12 months
+   customer-portal-production-eu-west-1-standby  {38;5;2}active       {39}in 12 months
+   gone                                          {38;5;1}revoked      {39}-
+   half-made                                     {38;5;3}provisional  {39}in 5 minutes
+   later                                         {38;5;3}pending      {39}never
+🇩🇪 nightly                                       {38;5;2}active       {39}{38;5;3}in 10 days  {39}
+   over                                          {38;5;1}expired      {39}15 days ago
 ";
     assert_eq!(text, expected, "{text}");
     let page = at_colour(&world, &["show", "nightly"]);
-    for part in
-        ["🇩🇪 {1}nightly{0}  {32}active{0}\n", "{2}expires{0}      {33}2026-12-17T12:00:00Z (in 10 days){0}\n"]
-    {
+    for part in [
+        "🇩🇪 {1}nightly  {0}{38;5;2}active{39}\n",
+        "{2}  expires      {0}{38;5;3}2026-12-17T12:00:00Z (in 10 days)",
+    ] {
         assert!(page.contains(part), "{page}");
     }
 }
@@ -437,8 +438,10 @@ fn an_end_is_near_in_the_last_two_weeks_and_the_second_half_of_a_life() {
     world.at_terminal(&[]);
     let near = |world: &World| {
         let text = world.run(&["list", "--color", "always", "--columns", "name,expires_at"]).ok().out;
-        let yellow =
-            text.lines().filter(|line| line.contains("\x1b[33m")).filter_map(|line| line.split(' ').next());
+        let yellow = text
+            .lines()
+            .filter(|line| line.contains("\x1b[38;5;3m"))
+            .filter_map(|line| line.split(' ').next());
         yellow.map(str::to_owned).collect::<Vec<_>>()
     };
     let mut passed = 0;

@@ -49,7 +49,8 @@ pub struct List {
     /// Stop after this many
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Show these columns
+    /// Show these of the columns id, name, status, scopes, owner, expires_at, last_used_at, created_at, created_by,
+    /// labels, description, hint
     #[arg(long, value_name = "A,B", value_delimiter = ',', add = Takes::Column)]
     columns: Option<Vec<Chosen>>,
     /// Show what will be at this instant, if nothing is changed until then

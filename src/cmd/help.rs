@@ -127,7 +127,7 @@ impl Page {
         for group in &GROUPS {
             let mut first = format!("{header}{}:{header:#}{:2$}", group.name, "", 8 - group.name.len());
             if narrow {
-                lines.push(std::mem::take(&mut first));
+                lines.push(std::mem::take(&mut first).trim_end().to_owned());
             }
             for verb in group.verbs.iter().filter_map(|verb| root.find_subcommand(verb)) {
                 let start = if first.is_empty() { " ".repeat(indent) } else { std::mem::take(&mut first) };

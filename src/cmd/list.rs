@@ -13,7 +13,7 @@ use crate::domain::token::{Status, Token};
 use crate::domain::when::{Timestamp, When};
 use crate::error::Error;
 use crate::store::{PAGE, Store, StoreError};
-use crate::ui::column::Chosen;
+use crate::ui::column::{COLUMNS, Chosen};
 use crate::ui::list::{Format, List as Writer};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -49,8 +49,7 @@ pub struct List {
     /// Stop after this many
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Show these columns
-    #[arg(long, value_name = "A,B", value_delimiter = ',', add = Takes::Column)]
+    #[arg(long, value_name = "A,B", value_delimiter = ',', help = columns(), add = Takes::Column)]
     columns: Option<Vec<Chosen>>,
     /// Show what will be at this instant, if nothing is changed until then
     #[arg(long, value_name = "WHEN")]
@@ -58,6 +57,10 @@ pub struct List {
     /// Write table, tsv, csv, json, jsonl or names [default: table on a terminal, else tsv]
     #[arg(long, value_name = "FORMAT", add = Takes::Format)]
     format: Option<Format>,
+}
+
+fn columns() -> String {
+    format!("Show these of the columns {}", COLUMNS.each_ref().map(|column| column.word).join(", "))
 }
 
 impl List {

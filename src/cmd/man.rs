@@ -28,7 +28,7 @@ pub const ENVIRONMENT: [(&str, &str); 10] = [
     (
         "PAGER",
         "what shows long output, by `sh -c`; empty or `cat` for none; else `less`, with `LESS=FRX` and `LV=-c` where these \
-         are not set",
+         are not set, else `-R` before what `LESS` says",
     ),
     ("LC_ALL, LC_CTYPE, LANG", "without UTF-8, or with `TERM=dumb`, no icons, and `...` for `…`"),
     ("COLUMNS, LINES", "the size of a terminal that does not tell it, else 80 × 24"),

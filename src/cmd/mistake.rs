@@ -98,17 +98,17 @@ fn told(err: &clap::Error) -> Invalid {
     said.hint(hint)
 }
 
-/// A value that our own rules refuse speaks for itself; a flag says which of them it is about.
+/// A value that our own rules refuse speaks for itself; clap itself refuses only what is no count. A flag says which of
+/// them it is about.
 fn refused(err: &clap::Error, arg: &str, value: &str) -> Invalid {
     let source = std::error::Error::source(err);
     let ours = source.and_then(|source| source.downcast_ref::<Invalid>()).cloned();
-    let mut invalid = ours.unwrap_or_else(|| {
-        let why = source.map(ToString::to_string).unwrap_or_default();
-        Invalid::new(format!("`{value}` is not valid: {why}")).hint(format!("`{arg}`"))
-    });
+    let mut invalid =
+        ours.unwrap_or_else(|| Invalid::new(format!("`{}` is not a count", value.escape_debug())));
     if arg.starts_with('-') {
         invalid.message = format!("`{}`: {}", flag(arg), invalid.message);
     }
+    invalid.hint.get_or_insert_with(|| format!("`{arg}`"));
     invalid
 }
 

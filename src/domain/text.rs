@@ -33,13 +33,12 @@ pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Opt
         return None;
     }
     let typed = typed.to_lowercase();
-    let alike = |word: &str| strsim::jaro_winkler(&word.to_lowercase(), &typed);
-    words
-        .into_iter()
-        .map(|word| (alike(word), word))
-        .filter(|(likeness, _)| *likeness > ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, word)| word)
+    let slips = |word: &'a str| {
+        let other = word.to_lowercase();
+        let alike = strsim::jaro_winkler(&other, &typed) > ALIKE;
+        alike.then(|| (strsim::osa_distance(&other, &typed), word))
+    };
+    words.into_iter().filter_map(slips).min_by_key(|(slips, _)| *slips).map(|(_, word)| word)
 }
 
 fn visible(what: &str, text: &str, max: usize) -> Result<(), Invalid> {
@@ -186,6 +185,10 @@ mod tests {
         for (typed, meant) in [("nmae", "name"), ("STATUS", "status"), ("last_used", "last-used")] {
             assert_eq!(nearest(typed, words), Some(meant));
         }
+        // The fewest slips, and of several words the first.
+        let family = ["deploy-000", "deploy-090", "deploy-099"];
+        assert_eq!(nearest("deploy-09x", family), Some("deploy-090"));
+        assert_eq!(nearest("deploy-9x9", family), Some("deploy-099"));
         assert_eq!(nearest("owner", words), None);
         assert_eq!(nearest("", words), None);
         // Comparing would take too long.

@@ -12,9 +12,11 @@ use super::interrupts::{Deaf, deaf};
 use super::process::as_caller;
 use crate::context::StartPager;
 
-/// What pagers read where the user says nothing: less is to leave when all fits, to show colours and to leave the text
-/// on the screen; lv is to show colours.
-const DEFAULTS: [(&str, &str); 2] = [("LESS", "FRX"), ("LV", "-c")];
+/// What less reads: it is to show colours, and where the user says nothing to leave when all fits and to leave the text
+/// on the screen.
+fn less(said: Option<OsString>) -> OsString {
+    said.map_or_else(|| "FRX".into(), |said| [OsStr::new("-R "), &said].into_iter().collect())
+}
 
 /// The pager that an environment asks for, with the umask that it is to have.
 pub fn of(env: impl Fn(&str) -> Option<OsString>, umask: Mode) -> Option<StartPager> {
@@ -23,10 +25,11 @@ pub fn of(env: impl Fn(&str) -> Option<OsString>, umask: Mode) -> Option<StartPa
     if pager.is_empty() || pager == "cat" || !can_start(pager.to_str()?, &path) {
         return None;
     }
-    let defaults: Vec<_> = DEFAULTS.into_iter().filter(|(key, _)| env(key).is_none()).collect();
+    // lv is another one that has to be told to show colours.
+    let told = [("LESS", less(env("LESS"))), ("LV", env("LV").unwrap_or_else(|| "-c".into()))];
     Some(Box::new(move || {
         let mut command = Command::new("sh");
-        command.arg("-c").arg(pager).envs(defaults).stdin(Stdio::piped());
+        command.arg("-c").arg(pager).envs(told).stdin(Stdio::piped());
         // Ctrl-C is for the pager: we stay until it has given the terminal back.
         let deaf = deaf();
         let mut child = as_caller(umask, || command.spawn())?;

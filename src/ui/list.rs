@@ -167,7 +167,9 @@ fn headings(columns: &[Chosen], screen: Screen) -> Vec<Column> {
     columns.iter().flat_map(column).collect()
 }
 
+/// On the narrowest screens a name needs all of the room.
 fn icon(token: &Token, screen: Screen) -> Cell {
-    let icon = token.icon.as_deref().filter(|_| !screen.ascii).unwrap_or_default();
+    let shows = !screen.ascii && screen.width.is_none_or(|width| width >= 20);
+    let icon = token.icon.as_deref().filter(|_| shows).unwrap_or_default();
     shown_icon(icon).into()
 }

@@ -182,7 +182,10 @@ impl Table {
             grid.add_row(slots.iter().map(|(at, width)| {
                 let cell = row.get(*at).unwrap_or(&none);
                 let drawn = comfy_table::Cell::new(self.fitted(&cell.text, *at, *width).join("\n"));
-                cell.ink.map_or(drawn.clone(), |ink| inked(drawn, ink))
+                match cell.ink {
+                    Some(ink) => inked(drawn, ink),
+                    None => drawn,
+                }
             }));
         }
         let last = slots.len().saturating_sub(1);

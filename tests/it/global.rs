@@ -35,7 +35,7 @@ fn help_and_version_are_data_and_no_command_is_a_mistake() {
 fn a_mistake_in_the_arguments_is_one_line_of_json() {
     let world = World::new();
     let used = "`tokenctl show [OPTIONS] <NAME>`; `tokenctl show --help` says more";
-    let cases: [(&[&str], &str, &str); 17] = [
+    let cases: [(&[&str], &str, &str); 18] = [
         (&["creat"], "no such command `creat`", "did you mean `tokenctl create`?"),
         (
             &["--bogus"],
@@ -55,11 +55,8 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
             "unexpected argument `b`",
             "`tokenctl show [OPTIONS] <NAME>`; `tokenctl show --help` says more",
         ),
-        (
-            &["list", "--limit", "x"],
-            "`--limit`: `x` is not valid: invalid digit found in string",
-            "`--limit <N>`",
-        ),
+        (&["list", "--limit", "x"], "`--limit`: `x` is not a count", "`--limit <N>`"),
+        (&["list", "--owner", ""], "`--owner`: the value is empty", "`--owner <WHO>`"),
         (&["list", "--limit"], "`--limit` needs a value", "`--limit <N>`"),
         (
             &["list", "--sort", "zzz"],

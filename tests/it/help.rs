@@ -7,6 +7,7 @@ use std::process::Command;
 
 use clap::{Command as Clap, CommandFactory};
 use tokenctl::cmd::{Cli, Example, GROUPS, VERBS};
+use tokenctl::ui::column::COLUMNS;
 
 use crate::support::{World, have, program, program_path, run};
 
@@ -126,12 +127,21 @@ fn every_help_shows_its_examples_and_fits_its_width() {
                 assert!(shown.contains(&flat(&format!("# {does} {line}"))), "{path}: {}", help.out);
             }
             assert!(verb.more.iter().all(|more| shown.contains(&flat(more))), "{path}: {}", help.out);
+            assert!(help.out.lines().all(|line| line == line.trim_end()), "{path}: {}", help.out);
             // A word is not broken.
             let wide = |line: &&str| line.chars().count() > usize::from(width) && line.trim().contains(' ');
             let wide: Vec<&str> = help.out.lines().filter(wide).collect();
             assert!(wide.is_empty() || width == 40, "{path} at {width}: {wide:#?}");
         }
     }
+}
+
+#[test]
+fn the_help_of_list_names_the_columns() {
+    let help = World::new().run(&["list", "-h"]).ok().out;
+    let words = COLUMNS.each_ref().map(|column| column.word);
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains(&format!("of the columns {} ", words.join(", "))), "{help}");
 }
 
 #[test]

@@ -212,7 +212,7 @@ fn a_pager_gets_the_whole_list_and_what_it_reads_from_its_environment() {
     let run = |path: &Path| Command::new("chmod").arg("+x").arg(path).status().expect("chmod runs");
     assert!(run(&pager).success());
     let read = |name: &str| std::fs::read_to_string(world.dir.path().join(name)).expect("a file");
-    for (env, expected) in [(&[][..], "FRX -c\n"), (&[("LESS", "S"), ("LV", "")], "S \n")] {
+    for (env, expected) in [(&[][..], "FRX -c\n"), (&[("LESS", "S"), ("LV", "")], "-R S \n")] {
         let env = [env, &[("PAGER", pager.to_str().expect("UTF-8"))]].concat();
         let Some(tmux) = Tmux::new(&world, &env) else { return };
         tmux.run("tokenctl list");

@@ -69,6 +69,17 @@ fn at(world: &mut World, width: u16, args: &[&str]) -> String {
 fn a_list_shows_as_many_columns_as_fit() {
     let mut world = office();
     let expected = [
+        (10, "NAME
+asleep
+ci-deploy
+custo…mary
+custo…ndby
+gone
+half-made
+later
+nightly
+over
+"),
         (40, "   NAME        STATUS       EXPIRES
    asleep      disabled     in 5 days
 🔑 ci-deploy   active       in 3 months

@@ -15,7 +15,7 @@ use crate::domain::Invalid;
 use crate::domain::event::Action;
 use crate::domain::lifetime::in_order;
 use crate::domain::settings::Settings;
-use crate::domain::text::{Icon, Label, Line};
+use crate::domain::text::{Icon, Label, Line, each_once};
 use crate::domain::token::{Role, Token};
 use crate::domain::when::{Clock, Timestamp};
 use crate::error::Error;
@@ -68,7 +68,7 @@ impl Edit {
     }
 
     fn change(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        self.labels_once()?;
+        each_once(&self.labels)?;
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
         let now = app.ctx.machine.now()?;
@@ -99,16 +99,6 @@ impl Edit {
             || self.not_before.is_some()
             || self.rotate_every.is_some()
             || self.grace.is_some()
-    }
-
-    fn labels_once(&self) -> Result<(), Invalid> {
-        let twice = |(at, label): (usize, &Label)| {
-            self.labels[..at].iter().any(|before| before.key == label.key).then(|| label.key.clone())
-        };
-        match self.labels.iter().enumerate().find_map(twice) {
-            Some(key) => Err(Invalid::new(format!("the label `{key}` is given twice"))),
-            None => Ok(()),
-        }
     }
 
     /// Whether a label that a verifier may require is changed or removed.

@@ -193,6 +193,11 @@ impl Token {
         self.grants.values().map(|grant| &grant.scope).collect::<BTreeSet<_>>().into_iter()
     }
 
+    /// Its labels as they are given.
+    pub fn label_words(&self) -> Vec<String> {
+        self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
     pub fn heir(&self) -> Option<&StoredSecret> {
         self.secrets.iter().find(|secret| secret.role() == Role::Provisional)
     }

@@ -1,6 +1,6 @@
 //! The questions of `create` without a name, an overview of the answers, and where the secret is wanted.
 
-use super::{choice, icon, lifetime, line, select, show, text};
+use super::{choice, icon, lifetime, line, scopes, select, show, text};
 use crate::cmd::App;
 use crate::cmd::create::Order;
 use crate::cmd::describe::{Halt, Rules, TokenArgs};
@@ -82,7 +82,7 @@ impl Order {
         if self.token.icon.is_none() {
             self.token.icon = Some(icon(app, None)?);
         }
-        self.token.ask_scopes(app, &rules.catalogue)?;
+        scopes::grant(app, &mut self.token, &rules.catalogue)?;
         if self.token.by_default() {
             let token = self.token.clone();
             self.token.lifetime = lifetime::ask(app, settings, None, |app, lifetime| {
@@ -112,13 +112,12 @@ impl Order {
 }
 
 fn overview(app: &mut App<'_>, token: &Token, end: Option<Timestamp>, sink: &SinkArgs) {
-    let labels = token.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
-    let scopes = token.scopes().map(ToString::to_string).collect::<Vec<_>>();
+    let granted = token.scopes().map(ToString::to_string).collect::<Vec<_>>();
     let rows = [
         ("description", token.description.clone()),
         ("owner", token.owner.clone()),
-        ("labels", Some(labels.join(", "))),
-        ("scopes", Some(scopes.join(", "))),
+        ("labels", Some(token.label_words().join(", "))),
+        ("scopes", Some(granted.join(", "))),
         ("lifetime", Some(lifetime::in_words(token.lifetime, end, token.created_at))),
         ("valid from", token.not_before.map(|start| start.to_string())),
         ("rotation", token.rotate_every.map(|every| format!("every {every}"))),

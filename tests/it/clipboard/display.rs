@@ -41,9 +41,9 @@ impl Screen {
         run(world.bash(script).env("DISPLAY", &self.display), b"")
     }
 
-    /// What a program that pastes gets.
+    /// What a program that pastes gets. One that asks a holder which ends at that moment would wait for ever.
     fn pasted(&self, world: &World) -> Ran {
-        self.shell(world, "xclip -selection clipboard -out")
+        self.shell(world, "timeout 10 xclip -selection clipboard -out")
     }
 
     fn signal(&self, signal: Signal) {

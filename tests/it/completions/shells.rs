@@ -47,8 +47,9 @@ impl Shell {
     fn shows(&self, typed: &str, tabs: usize, expected: &[&str]) {
         self.screen.say(typed);
         self.screen.press(&vec!["Tab"; tabs]);
-        self.screen
-            .wait_for(&format!("{expected:?}"), |shown| expected.iter().all(|text| shown.contains(text)));
+        self.screen.wait_for(&format!("{expected:?}"), |shown| {
+            expected.iter().all(|text| format!("{shown}\n").contains(text))
+        });
     }
 }
 

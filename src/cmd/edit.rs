@@ -16,7 +16,7 @@ use crate::domain::event::Action;
 use crate::domain::lifetime::in_order;
 use crate::domain::settings::Settings;
 use crate::domain::text::{Icon, Label, Line, each_once};
-use crate::domain::token::{Role, Token};
+use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
 use crate::error::Error;
 
@@ -143,19 +143,7 @@ impl Edit {
         }
         if let Some(lifetime) = self.lifetime.resolve(now, machine)? {
             let end = admitted_end(lifetime, settings, now)?;
-            token.lifetime = lifetime;
-            // The secret in use gets the new end, which those before it do not outlive; one being delivered keeps what
-            // was promised, but outlives no end.
-            for secret in token.secrets.iter_mut().filter(|secret| secret.revoked_at.is_none()) {
-                match secret.role() {
-                    Role::Current => secret.expires_at = end,
-                    Role::Previous => secret.expires_at = secret.expires_at.into_iter().chain(end).min(),
-                    Role::Provisional => {}
-                }
-            }
-            if let (Some(delivery), Some(until)) = (&mut token.delivery, lifetime.until()) {
-                delivery.expires_at = Some(delivery.expires_at.map_or(until, |end| end.min(until)));
-            }
+            token.set_lifetime(lifetime, end);
         }
         if let Some(start) = self.not_before {
             token.not_before = start.resolve(now, token.expires_at(), machine)?;

@@ -25,7 +25,11 @@ use crate::error::Error;
 use crate::store::{Step, Store, Write};
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
+// These flags are not the token's, as elsewhere, but of this secret alone.
 #[derive(Args)]
+#[command(mut_arg("ttl", |arg| arg.help("Let the new secret live this long, like `90d`")))]
+#[command(mut_arg("expires", |arg| arg.help("Let the new secret end at this date or RFC 3339 time")))]
+#[command(mut_arg("no_expiry", |arg| arg.help("Let the new secret live until it is revoked")))]
 pub struct Rotate {
     #[command(flatten)]
     targets: TargetArgs,

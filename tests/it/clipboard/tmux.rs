@@ -1,11 +1,14 @@
 //! A real tmux, on a socket of its own, with a client whose terminal the test reads.
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
-use super::{Holder, last, terminal::unpacked, until};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Holder, arguments, last, terminal::unpacked, until};
 use crate::support::{Ran, World, have, program_path, run};
 
 /// A tmux with a client in a terminal.
@@ -138,4 +141,33 @@ fn a_tmux_that_is_gone_gets_no_token() {
         assert!(ran.err.starts_with("error: no clipboard can be reached: tmux ("), "{}", ran.err);
     }
     assert!(world.bytes() == bytes, "the store was changed");
+}
+
+#[test]
+fn a_tmux_that_hangs_gets_no_token_and_leaves_nothing_behind() {
+    let world = World::of_processes();
+    let Some(tmux) = Tmux::new(&world) else { return };
+    let bytes = world.bytes();
+    let socket = world.path("sock");
+    let server = tmux.tmux(&["display-message", "-p", "#{pid}"]).ok().line().parse().expect("an id");
+    let server = Pid::from_raw(server).expect("an id");
+    kill_process(server, Signal::STOP).expect("a signal");
+    let mut command = world.program();
+    command.env("TMUX", format!("{socket},1,0")).args(["create", "demo", "--copy=tmux"]);
+    let ran = run(&mut command, b"").exit(7);
+    let left = processes_with(&format!("TMUX={socket},1,0"));
+    kill_process(server, Signal::CONT).expect("a signal");
+    assert!(ran.err.contains("tmux (no answer within 5 s)"), "{}", ran.err);
+    assert_eq!(left, Vec::<String>::new());
+    assert!(world.bytes() == bytes, "the store was changed");
+}
+
+/// The arguments of every process that has this in its environment.
+fn processes_with(variable: &str) -> Vec<String> {
+    let processes = std::fs::read_dir("/proc").expect("procfs").map(|entry| entry.expect("an entry").path());
+    let has = |process: &PathBuf| {
+        let environment = std::fs::read(process.join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|it| it == variable.as_bytes())
+    };
+    processes.filter(has).map(|process| arguments(&process)).collect()
 }

@@ -86,7 +86,7 @@ pub struct SinkArgs {
 
 /// A way to the clipboard, or the first that works.
 #[derive(Clone, Copy, ValueEnum)]
-enum Way {
+pub enum Way {
     Auto,
     Display,
     Tmux,
@@ -119,8 +119,8 @@ impl SinkArgs {
     }
 
     /// As if `--copy` had been given.
-    pub fn copy_it(&mut self) {
-        self.copy = Some(Way::Auto);
+    pub fn copy(&mut self, way: Way) {
+        self.copy = Some(way);
     }
 
     /// The sink of these flags.

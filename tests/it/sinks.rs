@@ -591,6 +591,16 @@ fn ctrl_c_kills_the_command_and_withdraws_the_secret() {
 }
 
 #[test]
+fn a_hangup_ends_a_hand_over_unless_nohup_keeps_it_away() {
+    let world = World::of_processes();
+    world.mint("demo");
+    // The command hangs up on who runs it, as a closed terminal would, and gives it the time to notice.
+    let rotate = |rest| format!("tokenctl rotate demo --exec 'kill -HUP $PPID; {rest}'");
+    world.shell(&rotate("sleep 60")).exit(130);
+    world.shell(&format!("trap '' HUP; {}", rotate("sleep 1; cat >/dev/null"))).ok();
+}
+
+#[test]
 fn ctrl_c_ends_a_rotation_of_several_where_it_is() {
     let world = World::of_processes();
     for name in ["a", "b", "c"] {

@@ -4,7 +4,7 @@ use super::{choice, icon, lifetime, line, scopes, select, show, text};
 use crate::cmd::App;
 use crate::cmd::create::Order;
 use crate::cmd::describe::{Halt, Rules, TokenArgs};
-use crate::cmd::sink::SinkArgs;
+use crate::cmd::sink::{self, SinkArgs};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::name::Name;
@@ -16,10 +16,12 @@ use crate::store::Store;
 /// A way to be handed the secret: its name, what it means, and the flags that it stands for.
 type Way = (&'static str, &'static str, fn(&mut SinkArgs));
 
-/// The ways to choose from where no flag names one.
+/// The ways to choose from where no flag names one; of those with one name the first that works.
 const WAYS: &[Way] = &[
     ("Print the secret", "once, to standard output", |_| ()),
-    ("Copy the secret", "to the clipboard, for a short time", SinkArgs::copy_it),
+    ("Copy the secret", "to the clipboard, for a short time", |sink| sink.copy(sink::Way::Display)),
+    ("Copy the secret", "to the clipboard of tmux, for a short time", |sink| sink.copy(sink::Way::Tmux)),
+    ("Copy the secret", "by asking the terminal, which may ignore it", |sink| sink.copy(sink::Way::Osc52)),
 ];
 
 /// Asks for what is not given of a token to be made.
@@ -101,7 +103,8 @@ impl Order {
             want(&mut sink);
             sink.check(app, &[]).is_ok()
         };
-        let ways: Vec<&Way> = ways.iter().filter(works).collect();
+        let mut ways: Vec<&Way> = ways.iter().filter(works).collect();
+        ways.dedup_by_key(|(name, ..)| name);
         let mut choices: Vec<_> = ways.iter().map(|(name, about, _)| choice(name, about, false)).collect();
         choices.push(choice("Cancel", "nothing is made", false));
         let at = select(app, &format!("Create `{}`", self.name), &choices)?;

@@ -4,6 +4,9 @@ use std::io::Read;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Holder, last, terminal::unpacked};
 use crate::processes::until;
@@ -125,4 +128,35 @@ fn a_tmux_that_is_gone_gets_no_token() {
         assert!(ran.err.starts_with("error: no clipboard can be reached: tmux ("), "{}", ran.err);
     }
     assert!(world.bytes() == bytes, "the store was changed");
+}
+
+#[test]
+fn a_tmux_that_hangs_gets_no_token_and_leaves_nothing_behind() {
+    let world = World::of_processes();
+    let Some(tmux) = Tmux::new(&world) else { return };
+    let bytes = world.bytes();
+    let socket = tmux.screen.socket().display().to_string();
+    let server = tmux.tmux(&["display-message", "-p", "#{pid}"]).ok().line().parse().expect("an id");
+    let server = Pid::from_raw(server).expect("an id");
+    kill_process(server, Signal::STOP).expect("a signal");
+    let mut command = world.program();
+    command.env("TMUX", format!("{socket},1,0")).args(["create", "demo", "--copy=tmux"]);
+    let ran = run(&mut command, b"").exit(7);
+    // What was killed may take a moment to go. Let go on before anything is asserted: the test ends with this server.
+    let gone = (0..1000).any(|_| {
+        thread::sleep(Duration::from_millis(10));
+        !is_in_an_environment(&format!("TMUX={socket},1,0"))
+    });
+    kill_process(server, Signal::CONT).expect("a signal");
+    assert!(ran.err.contains("tmux (no answer within 5 s)"), "{}", ran.err);
+    assert!(gone, "something of it lives on");
+    assert!(world.bytes() == bytes, "the store was changed");
+}
+
+/// Whether a process has this in its environment.
+fn is_in_an_environment(variable: &str) -> bool {
+    std::fs::read_dir("/proc").expect("procfs").any(|entry| {
+        let environment = std::fs::read(entry.expect("an entry").path().join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|it| it == variable.as_bytes())
+    })
 }

@@ -61,7 +61,7 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
                     "",
                     "Create `ci`: arrows move, enter chooses",
                     "> Print the secret  once, to standard output",
-                    "  Copy the secret   to the clipboard, for a short time",
+                    "  Copy the secret   to the clipboard of tmux, for a short time",
                     "  Cancel            nothing is made",
                 ]
             );
@@ -163,7 +163,7 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
     let other = World::of_processes();
     other.mint("a");
     let asking = Screen::new(&other, (80, 24), &[]);
-    for key in ["C-c", "Escape"] {
+    for key in ["C-c", "C-d", "Escape", "q"] {
         asking.run("tokenctl revoke a");
         asking.wait("revoke `a`? [y/N]");
         asking.press(&[key]);

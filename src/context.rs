@@ -137,6 +137,11 @@ pub trait Machine: Clock + Zone {
     /// An environment variable; an empty one counts as absent.
     fn env(&self, key: &str) -> Option<OsString>;
 
+    /// Whether the terminal draws nothing: no colours, no cursor to move.
+    fn is_dumb(&self) -> bool {
+        self.env("TERM").is_some_and(|term| term == "dumb")
+    }
+
     /// The home directory of the user, from the environment or the user database.
     fn home(&self) -> Option<PathBuf>;
 

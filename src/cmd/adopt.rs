@@ -7,7 +7,7 @@ use clap::Args;
 use super::change::ChangeArgs;
 use super::create::{default_lifetime, existing, open_or_make};
 use super::describe::{Halt, TokenArgs, end_in_words};
-use super::{App, Outcome, present, verify};
+use super::{App, Outcome, present, verify, wizard};
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
@@ -89,7 +89,7 @@ impl Adopt {
     ) -> Result<Token, Halt> {
         let mut args = self.token.clone();
         let catalogue = store.read(|view| view.catalogue())?;
-        args.ask_scopes(app, &catalogue)?;
+        wizard::scopes::grant(app, &mut args, &catalogue)?;
         let machine = &*app.ctx.machine;
         store.write(machine as &dyn Clock, author, |tx| {
             if tx.presented(&secret.hash(), tx.now, Parts::ALL)?.is_some() {

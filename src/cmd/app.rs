@@ -28,8 +28,7 @@ pub struct App<'a> {
 
 impl<'a> App<'a> {
     pub fn new(ctx: &'a mut Context, global: &'a Global) -> Self {
-        let dumb = ctx.machine.env("TERM").is_some_and(|term| term == "dumb");
-        let shows_progress = ctx.terminal.stderr && !dumb && !global.quiet && !global.json;
+        let shows_progress = ctx.terminal.stderr && !ctx.machine.is_dumb() && !global.quiet && !global.json;
         let progress = Progress::since(ctx.machine.uptime());
         Self { ctx, global, progress, shows_progress }
     }
@@ -86,11 +85,7 @@ impl<'a> App<'a> {
         let env = |key| self.ctx.machine.env(key);
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env).unwrap_or_default();
         let locale = locale.to_string_lossy().to_ascii_lowercase();
-        self.is_dumb() || !(locale.contains("utf-8") || locale.contains("utf8"))
-    }
-
-    fn is_dumb(&self) -> bool {
-        self.ctx.machine.env("TERM").is_some_and(|term| term == "dumb")
+        self.ctx.machine.is_dumb() || !(locale.contains("utf-8") || locale.contains("utf8"))
     }
 
     /// Whether somebody is there to answer.
@@ -153,7 +148,7 @@ impl<'a> App<'a> {
         write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let Terminal { stdin, stdout, .. } = self.ctx.terminal;
-        let pages = human && stdin && stdout && !self.global.no_pager && !self.is_dumb();
+        let pages = human && stdin && stdout && !self.global.no_pager && !self.ctx.machine.is_dumb();
         let start = if pages { self.ctx.machine.pager() } else { None };
         // A prompt takes the last row.
         let rows = self.size().1.saturating_sub(1);

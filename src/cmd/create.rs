@@ -4,8 +4,10 @@ use clap::Args;
 
 use super::change::ChangeArgs;
 use super::describe::{Halt, Rules, TokenArgs, end_in_words};
+use super::present::present;
 use super::sink::{self, Delivered, SinkArgs, delivered_at};
 use super::{App, Outcome, wizard};
+use crate::context::Machine;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::Name;
@@ -66,10 +68,8 @@ impl Order {
     fn make(&mut self, app: &mut App<'_>, author: &Author) -> Result<(Store, Delivered), Halt> {
         let store = open_or_make(app, author, &self.name, &self.token, |app| self.sink.check(app, &[]))?;
         let catalogue = store.read(|view| view.catalogue())?;
-        self.token.ask_scopes(app, &catalogue)?;
-        let enter = |tx: &store::Write<'_>, machine: &dyn crate::context::Machine| {
-            self.token.enter(tx, &self.name, machine)
-        };
+        wizard::scopes::grant(app, &mut self.token, &catalogue)?;
+        let enter = |tx: &store::Write<'_>, machine: &dyn Machine| self.token.enter(tx, &self.name, machine);
         let delivered = sink::hand_over(app, &store, author, Action::Create, &self.sink, &[], enter)?;
         Ok((store, delivered))
     }
@@ -114,7 +114,7 @@ pub fn existing(
     args.warn_of_differences(app, token, now)?;
     if app.json() {
         let store = app.open_to_read()?;
-        let times = super::present::present(&store, now)?;
+        let times = present(&store, now)?;
         let document = ChangedDoc { token: TokenDoc::new(token, &times), changed: false };
         if with_secret {
             app.print_json(&NoSecretDoc { token: document, secret: None })?;

@@ -8,7 +8,6 @@ use super::App;
 use super::completions::Takes;
 use super::lifetime::{HEADING, LifetimeArgs, NotBefore, admitted_end};
 use super::select::scope_rows;
-use super::wizard;
 use crate::context::Machine;
 use crate::deliver::{self, Begun, Fate};
 use crate::domain::Invalid;
@@ -18,7 +17,7 @@ use crate::domain::name::{ID_ALPHABET, ID_LEN, Name};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::random_text;
 use crate::domain::settings::Settings;
-use crate::domain::text::{Icon, Line, SetLabel};
+use crate::domain::text::{Icon, Line, SetLabel, each_once};
 use crate::domain::token::{Grant, Status, Token};
 use crate::domain::when::{Span, Timestamp, Zone, relative};
 use crate::error::Error;
@@ -189,13 +188,9 @@ impl TokenArgs {
     }
 
     fn labels(&self) -> Result<BTreeMap<String, String>, Invalid> {
-        let mut labels = BTreeMap::new();
-        for SetLabel(label) in &self.labels {
-            if labels.insert(label.key.clone(), label.value.clone()).is_some() {
-                return Err(Invalid::new(format!("the label `{}` is given twice", label.key)));
-            }
-        }
-        Ok(labels)
+        let labels = self.labels.iter().map(|SetLabel(label)| label);
+        each_once(labels.clone())?;
+        Ok(labels.map(|label| (label.key.clone(), label.value.clone())).collect())
     }
 
     fn grants(&self, catalogue: &Catalogue) -> Result<BTreeMap<i64, Grant>, Error> {
@@ -213,7 +208,7 @@ impl TokenArgs {
         Ok(rows.into_iter().map(|(row, scope)| (row, grant(&scope))).collect())
     }
 
-    fn grants_something(&self) -> bool {
+    pub fn grants_something(&self) -> bool {
         !self.scopes.is_empty() || self.all_scopes
     }
 
@@ -238,15 +233,6 @@ impl TokenArgs {
         zone: &dyn Zone,
     ) -> Result<(), Error> {
         Self { lifetime: lifetime.clone(), ..self.clone() }.times(settings, now, zone).map(|_| ())
-    }
-
-    /// Asks on a terminal for the scopes that were not given.
-    pub fn ask_scopes(&mut self, app: &mut App<'_>, catalogue: &Catalogue) -> Result<(), Error> {
-        if self.grants_something() || catalogue.open().next().is_none() || !app.can_ask() {
-            return Ok(());
-        }
-        self.scopes = wizard::scopes::to_grant(app, catalogue)?;
-        Ok(())
     }
 
     /// Whether the store's default lifetime applies.

@@ -15,8 +15,8 @@ use crate::domain::Invalid;
 use crate::domain::event::Action;
 use crate::domain::lifetime::in_order;
 use crate::domain::settings::Settings;
-use crate::domain::text::{Icon, Label, Line};
-use crate::domain::token::{Role, Token};
+use crate::domain::text::{Icon, Label, Line, each_once};
+use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
 use crate::error::Error;
 
@@ -68,7 +68,7 @@ impl Edit {
     }
 
     fn change(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        self.labels_once()?;
+        each_once(&self.labels)?;
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
         let now = app.ctx.machine.now()?;
@@ -99,16 +99,6 @@ impl Edit {
             || self.not_before.is_some()
             || self.rotate_every.is_some()
             || self.grace.is_some()
-    }
-
-    fn labels_once(&self) -> Result<(), Invalid> {
-        let twice = |(at, label): (usize, &Label)| {
-            self.labels[..at].iter().any(|before| before.key == label.key).then(|| label.key.clone())
-        };
-        match self.labels.iter().enumerate().find_map(twice) {
-            Some(key) => Err(Invalid::new(format!("the label `{key}` is given twice"))),
-            None => Ok(()),
-        }
     }
 
     /// Whether a label that a verifier may require is changed or removed.
@@ -153,19 +143,7 @@ impl Edit {
         }
         if let Some(lifetime) = self.lifetime.resolve(now, machine)? {
             let end = admitted_end(lifetime, settings, now)?;
-            token.lifetime = lifetime;
-            // The secret in use gets the new end, which those before it do not outlive; one being delivered keeps what
-            // was promised, but outlives no end.
-            for secret in token.secrets.iter_mut().filter(|secret| secret.revoked_at.is_none()) {
-                match secret.role() {
-                    Role::Current => secret.expires_at = end,
-                    Role::Previous => secret.expires_at = secret.expires_at.into_iter().chain(end).min(),
-                    Role::Provisional => {}
-                }
-            }
-            if let (Some(delivery), Some(until)) = (&mut token.delivery, lifetime.until()) {
-                delivery.expires_at = Some(delivery.expires_at.map_or(until, |end| end.min(until)));
-            }
+            token.set_lifetime(lifetime, end);
         }
         if let Some(start) = self.not_before {
             token.not_before = start.resolve(now, token.expires_at(), machine)?;

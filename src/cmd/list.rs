@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::completions::Takes;
-use super::select::{FilterArgs, filtered, known_scopes};
+use super::select::{FILTERS, FilterArgs, filtered, known_scopes};
 use super::verify::future;
 use super::{App, Outcome};
 use crate::domain::Invalid;
@@ -31,7 +31,7 @@ pub struct List {
     #[command(flatten)]
     filter: FilterArgs,
     /// List the revoked and the expired too
-    #[arg(long, help_heading = "Filters")]
+    #[arg(long, help_heading = FILTERS)]
     all: bool,
     /// Order by name, status, owner, created, expires or last-used; what has none comes last
     #[arg(

@@ -41,8 +41,7 @@ impl Look {
 /// Colours on a stream, or none, as flag, environment and terminal say.
 pub fn style(color: Color, terminal: bool, ctx: &Context) -> Style {
     let forced = ctx.machine.env("CLICOLOR_FORCE").is_some_and(|value| value != "0");
-    let plain =
-        ctx.machine.env("NO_COLOR").is_some() || ctx.machine.env("TERM").is_some_and(|term| term == "dumb");
+    let plain = ctx.machine.env("NO_COLOR").is_some() || ctx.machine.is_dumb();
     let color = match color {
         Color::Always => true,
         Color::Never => false,

@@ -50,7 +50,7 @@ pub struct Rotate {
     #[command(flatten)]
     sink: SinkArgs,
     /// Put each secret into a file of its token's name in this directory
-    #[arg(long, value_name = "DIR", help_heading = "Where the secret goes", group = "sink")]
+    #[arg(long, value_name = "DIR", help_heading = sink::HEADING, group = "sink")]
     #[arg(value_hint = ValueHint::DirPath)]
     out_dir: Option<PathBuf>,
     #[command(flatten)]

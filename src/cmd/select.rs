@@ -53,32 +53,35 @@ impl Reference {
     }
 }
 
+/// The heading of the flags that choose tokens.
+pub const FILTERS: &str = "Filters";
+
 #[derive(Args)]
 pub struct FilterArgs {
     /// Only those of this status; any of several
-    #[arg(long = "status", value_name = "STATUS", help_heading = "Filters", add = Takes::Status)]
+    #[arg(long = "status", value_name = "STATUS", help_heading = FILTERS, add = Takes::Status)]
     statuses: Vec<Status>,
     /// Only those that hold these scopes, directly or through others
-    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = "Filters")]
+    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS)]
     #[arg(add = Takes::Scope)]
     scopes: Vec<Scope>,
     /// Only those of this owner; any of several
-    #[arg(long = "owner", value_name = "WHO", help_heading = "Filters", add = Takes::Owner)]
+    #[arg(long = "owner", value_name = "WHO", help_heading = FILTERS, add = Takes::Owner)]
     owners: Vec<Filled>,
     /// Only those that carry this label; all of several
-    #[arg(short, long = "label", value_name = "KEY=VALUE", help_heading = "Filters", add = Takes::Label)]
+    #[arg(short, long = "label", value_name = "KEY=VALUE", help_heading = FILTERS, add = Takes::Label)]
     labels: Vec<SetLabel>,
     /// Only those that end within this time
-    #[arg(long, value_name = "DURATION", help_heading = "Filters")]
+    #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     expires_within: Option<Span>,
     /// Only those last used longer ago than this
-    #[arg(long, value_name = "DURATION", help_heading = "Filters")]
+    #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     unused_for: Option<Span>,
     /// Only those older than 30 days without a use in as long
-    #[arg(long, help_heading = "Filters")]
+    #[arg(long, help_heading = FILTERS)]
     never_used: bool,
     /// Only those with this text in name, description or owner
-    #[arg(long, value_name = "TEXT", help_heading = "Filters")]
+    #[arg(long, value_name = "TEXT", help_heading = FILTERS)]
     search: Option<Filled>,
 }
 

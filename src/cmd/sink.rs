@@ -27,31 +27,34 @@ const LONGEST_EXEC: Span = Span::minutes(8);
 /// The longest that a secret may lie in a clipboard.
 const LONGEST_COPY: Span = Span::minutes(10);
 
+/// The heading of the flags that name a receiver.
+pub const HEADING: &str = "Where the secret goes";
+
 #[derive(Args, Clone)]
 pub struct SinkArgs {
     /// Put the secret into this file
-    #[arg(long, value_name = "FILE", help_heading = "Where the secret goes", group = "sink")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING, group = "sink")]
     pub out: Option<PathBuf>,
     /// Put the secret into a line of this environment file
     #[arg(
         long,
         value_name = "FILE",
-        help_heading = "Where the secret goes",
+        help_heading = HEADING,
         group = "sink",
         requires = "env_name"
     )]
     env_file: Option<PathBuf>,
     /// Set this variable in the environment file
-    #[arg(long, value_name = "NAME", help_heading = "Where the secret goes", requires = "env_file")]
+    #[arg(long, value_name = "NAME", help_heading = HEADING, requires = "env_file")]
     env_name: Option<crate::deliver::Variable>,
     /// Give the secret to this command on stdin, run by `sh -c`
-    #[arg(long, value_name = "COMMAND", help_heading = "Where the secret goes", group = "sink")]
+    #[arg(long, value_name = "COMMAND", help_heading = HEADING, group = "sink")]
     pub exec: Option<String>,
     /// Kill the command after this long
     #[arg(
         long,
         value_name = "DURATION",
-        help_heading = "Where the secret goes",
+        help_heading = HEADING,
         default_value = "60s",
         requires = "exec"
     )]
@@ -60,7 +63,7 @@ pub struct SinkArgs {
     #[arg(
         long,
         value_name = "WAY",
-        help_heading = "Where the secret goes",
+        help_heading = HEADING,
         group = "sink",
         num_args = 0..=1,
         require_equals = true,
@@ -71,19 +74,19 @@ pub struct SinkArgs {
     #[arg(
         long,
         value_name = "DURATION",
-        help_heading = "Where the secret goes",
+        help_heading = HEADING,
         default_value = "45s",
         requires = "copy"
     )]
     copy_timeout: Span,
     /// Replace what the file or line holds, whatever it is
-    #[arg(long, help_heading = "Where the secret goes")]
+    #[arg(long, help_heading = HEADING)]
     pub force: bool,
 }
 
 /// A way to the clipboard, or the first that works.
 #[derive(Clone, Copy, ValueEnum)]
-enum Way {
+pub enum Way {
     Auto,
     Display,
     Tmux,
@@ -116,12 +119,12 @@ impl SinkArgs {
     }
 
     /// As if `--copy` had been given.
-    pub fn copy_it(&mut self) {
-        self.copy = Some(Way::Auto);
+    pub fn copy(&mut self, way: Way) {
+        self.copy = Some(way);
     }
 
     /// The sink of these flags.
-    pub fn sink<'a>(
+    fn sink<'a>(
         &'a self,
         out: &'a mut dyn Output,
         machine: &'a dyn Machine,
@@ -168,7 +171,7 @@ impl SinkArgs {
     }
 
     /// Where the secret went, in words.
-    pub fn place(&self) -> Option<String> {
+    fn place(&self) -> Option<String> {
         let path = self.out.as_ref().or(self.env_file.as_ref());
         let path = path.map(|path| format!("the secret is in {}", path.display()));
         path.or_else(|| self.exec.as_ref().map(|_| "the command has the secret".to_owned()))
@@ -223,7 +226,6 @@ pub fn answer(
     Delivered { token, place }: &Delivered,
     said: &[String],
 ) -> Result<(), Error> {
-    // The secret is delivered: whatever fails from here on takes nothing back.
     let now = delivered_at(token);
     if app.json() && !sink.is_stdout() {
         let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since())).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Free text that people type: descriptions, owners, reasons, labels, icons. None can move a cursor or hide.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -113,6 +114,15 @@ impl FromStr for Icon {
 pub struct Label {
     pub key: String,
     pub value: String,
+}
+
+/// Fails where the key of a label is given twice.
+pub fn each_once<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Result<(), Invalid> {
+    let mut keys = BTreeSet::new();
+    match labels.into_iter().find(|label| !keys.insert(&label.key)) {
+        Some(twice) => Err(Invalid::new(format!("the label `{}` is given twice", twice.key))),
+        None => Ok(()),
+    }
 }
 
 impl FromStr for Label {

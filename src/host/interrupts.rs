@@ -28,7 +28,8 @@ fn interrupts() -> &'static Interrupts {
             came: Arc::default(),
             second: Mutex::default(),
         };
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
+        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
             let ends = if signal == SIGINT { &interrupts.by_ctrl_c } else { &interrupts.by_others };
             // Without these handlers the signal ends us at once, as it does everywhere else.
             let _ = flag::register_conditional_default(signal, Arc::clone(ends));
@@ -36,6 +37,15 @@ fn interrupts() -> &'static Interrupts {
         }
         interrupts
     })
+}
+
+/// Whether who started us had it ignored, as `nohup` does with a hangup. Then it stays so.
+fn is_ignored(signal: i32) -> bool {
+    // A mask in hexadecimal, the lowest bit for signal 1: proc_pid_status(5).
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 impl Interrupts {

@@ -75,9 +75,8 @@ impl Machine for Host {
         SysRng.try_fill_bytes(buffer).map_err(io::Error::other)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one reading of the environment")]
     fn env(&self, key: &str) -> Option<OsString> {
-        std::env::var_os(key).filter(|value| !value.is_empty())
+        variable(key).filter(|value| !value.is_empty())
     }
 
     fn home(&self) -> Option<PathBuf> {
@@ -113,9 +112,8 @@ impl Machine for Host {
         process::run(job, self.umask)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one reading of the environment")]
     fn pager(&self) -> Option<StartPager> {
-        pager::of(|key: &str| std::env::var_os(key), self.umask)
+        pager::of(variable, self.umask)
     }
 
     fn uptime(&self) -> Duration {
@@ -161,8 +159,14 @@ impl Machine for Host {
 
 impl Host {
     fn person(&self) -> terminal::Person {
-        terminal::Person { dumb: self.env("TERM").is_some_and(|term| term == "dumb") }
+        terminal::Person { dumb: self.is_dumb() }
     }
+}
+
+/// An environment variable, empty or not.
+#[expect(clippy::disallowed_methods, reason = "the one reading of the environment")]
+fn variable(key: &str) -> Option<OsString> {
+    std::env::var_os(key)
 }
 
 fn uid() -> u32 {

@@ -29,7 +29,7 @@ fn exact(instant: Option<Timestamp>) -> String {
 }
 
 fn labels(token: &Token) -> String {
-    joined(token.labels.iter().map(|(key, value)| format!("{key}={value}")))
+    token.label_words().join(",")
 }
 
 fn dash(text: &str) -> Cell {

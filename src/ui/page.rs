@@ -51,7 +51,6 @@ fn status(status: Status) -> Cell {
 fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
     let now = times.at;
     let when = |instant: Timestamp| format!("{instant} ({})", relative(instant, now));
-    let labels: Vec<String> = token.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let last_used = match token.last_use(times.usage_since) {
         LastUse::At(time) => when(time),
         LastUse::Never => "never".to_owned(),
@@ -61,7 +60,7 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ("id", Some(token.id.clone())),
         ("description", token.description.clone()),
         ("owner", token.owner.clone()),
-        ("labels", Some(labels.join(", ")).filter(|text| !text.is_empty())),
+        ("labels", Some(token.label_words().join(", ")).filter(|text| !text.is_empty())),
         ("created", Some(format!("{} by {}", when(token.created_at), token.created_by))),
         ("expires", Some(token.expires_at().map_or_else(|| "never".to_owned(), when))),
         ("valid from", token.not_before.map(when)),

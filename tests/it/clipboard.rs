@@ -6,7 +6,7 @@ mod tmux;
 
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokenctl::context::CopyWay;
@@ -23,16 +23,6 @@ fn with(ways: &[CopyWay]) -> World {
 /// The last line that is said.
 fn last(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
-}
-
-/// Waits until something is so.
-#[track_caller]
-fn until(what: &str, mut is: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is() {
-        assert!(start.elapsed() < Duration::from_secs(60), "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// The process that holds a clipboard for so many seconds, which no other test does. Killed at the end of the test.

@@ -6,11 +6,12 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rusqlite::Connection;
 use serde_json::json;
 
+use crate::processes::until;
 use crate::support::{DAY, MINUTE, START, World};
 
 /// Whose clock agrees with that of real processes.
@@ -65,12 +66,7 @@ fn killed_while_delivering(world: &World) {
         let conn = Connection::open(world.database()).expect("the database");
         conn.query_row("SELECT count(*) FROM delivery", [], |row| row.get(0)).unwrap_or(0)
     };
-    for _ in 0..1_000 {
-        if count() == 1 {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    until("a delivery under way", || count() == 1);
     child.kill().and_then(|()| child.wait()).expect("it ends");
     assert_eq!(count(), 1);
 }

@@ -50,6 +50,7 @@ mod streams;
 mod stuck;
 mod support;
 mod tables;
+mod terminals;
 mod tidy;
 mod users;
 mod verify;

@@ -1,16 +1,12 @@
 //! The Debian package, built, installed, used and removed; and `cargo install`, from the same build.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::support::{Ran, World, have, run};
-
-/// Long, since many tests may run beside this one.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::support::{Ran, World, have, run, uid};
+use crate::terminals::Screen;
 
 #[test]
 fn the_package_installs_works_and_leaves_nothing_behind() {
@@ -87,20 +83,22 @@ fn completes(world: &World) {
     fs::create_dir_all(home.join(".config/fish")).expect("a directory");
     for (file, rc, shell) in shells {
         fs::write(home.join(file), format!("{rc}\n")).expect("a file");
-        let screen = Screen::of(home, shell);
-        screen.wait_for("> ");
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("exec {shell}")]).env("PATH", "/usr/bin:/bin");
+        let screen = Screen::of(command.env("HOME", home).current_dir(home), (80, 24));
+        screen.wait(">");
         // The `#` shows where the cursor is; elvish puts no blank behind a word.
-        for keys in [&["-l", "tokenctl sh"][..], &["Tab"], &["-l", "#"]] {
-            screen.tmux(&[&["send-keys"], keys].concat());
-        }
-        screen.wait_for(if shell.starts_with("elvish") { "> tokenctl show#" } else { "> tokenctl show #" });
+        screen.say("tokenctl sh");
+        screen.press(&["Tab"]);
+        screen.say("#");
+        screen.wait(if shell.starts_with("elvish") { "> tokenctl show#" } else { "> tokenctl show #" });
     }
 }
 
 /// Whether this may put a package onto the machine: as root, over no package that somebody installed.
 fn may_install() -> bool {
     let in_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    let is_root = fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
+    let is_root = uid() == 0;
     let mut query = Command::new("dpkg-query");
     let is_there = run(query.args(["--show", "--showformat=${db:Status-Abbrev}", "tokenctl"]), b"")
         .out
@@ -151,57 +149,4 @@ fn files_of_the_package() -> Vec<PathBuf> {
 fn dpkg(args: &[&str]) -> Ran {
     let path = std::env::var("PATH").unwrap_or_default();
     run(Command::new("dpkg").env("PATH", format!("{path}:/usr/sbin:/sbin")).args(args), b"")
-}
-
-/// A program in a terminal of its own.
-struct Screen {
-    socket: PathBuf,
-}
-
-impl Screen {
-    fn of(home: &Path, command: &str) -> Self {
-        // The server before may not have gone yet.
-        let name = command.split(' ').next().unwrap_or_default();
-        let screen = Self { socket: home.join(format!("tmux-{name}")) };
-        let mut tmux = screen.command();
-        tmux.env_clear()
-            .env("HOME", home)
-            .env("LANG", "C.UTF-8")
-            .env("PATH", "/usr/bin:/bin")
-            .current_dir(home);
-        let args =
-            ["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", &format!("exec {command}")];
-        run(tmux.args(args), b"").ok();
-        screen
-    }
-
-    fn command(&self) -> Command {
-        let mut tmux = Command::new("tmux");
-        tmux.arg("-S").arg(&self.socket);
-        tmux
-    }
-
-    fn tmux(&self, args: &[&str]) -> Ran {
-        run(self.command().args(args), b"")
-    }
-
-    /// Waits for a line that begins so.
-    #[track_caller]
-    fn wait_for(&self, line: &str) {
-        let start = Instant::now();
-        loop {
-            let shown = self.tmux(&["capture-pane", "-p", "-N"]).out;
-            if shown.lines().any(|shown| shown.starts_with(line)) {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "no {line:?}:\n{shown}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
-    }
 }

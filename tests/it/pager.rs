@@ -4,12 +4,9 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
-use crate::support::{DAY, Ran, World, have, program_path};
+use crate::support::{DAY, Ran, World, have};
+use crate::terminals::Screen;
 
 /// A terminal of eight rows, and a pager.
 fn world() -> World {
@@ -109,68 +106,15 @@ fn a_screen_of_unknown_height_has_that_of_the_environment_or_24() {
     assert_eq!(run(&world, &["list"]).1.lines().count(), 24);
 }
 
-/// A terminal with a shell in it.
-struct Tmux {
-    dir: TempDir,
+/// A shell on a small screen, for a store; `None` without tmux.
+fn screen(world: &World, env: &[(&str, &str)]) -> Option<Screen> {
+    (have("tmux") && have("less")).then(|| Screen::new(world, (60, 12), env))
 }
 
-impl Tmux {
-    /// Of 60 columns and 12 rows, for a store; `None` without tmux.
-    fn new(world: &World, env: &[(&str, &str)]) -> Option<Self> {
-        if !have("tmux") || !have("less") {
-            return None;
-        }
-        let tmux = Self { dir: tempfile::tempdir().expect("a directory") };
-        let programs = program_path().parent().expect("a directory");
-        let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
-        let mut shell = Command::new("tmux");
-        shell.env_clear().env("LANG", "C.UTF-8").env("PATH", path).env("TOKENCTL_STORE", world.store());
-        shell.env("HOME", tmux.dir.path()).envs(env.iter().copied());
-        shell.args(["-u", "-f", "/dev/null", "-S"]).arg(tmux.socket());
-        shell.args(["new-session", "-d", "-x", "60", "-y", "12", "-c"]).arg(tmux.dir.path());
-        let done = shell.arg("sh").status();
-        assert!(done.expect("tmux runs").success());
-        Some(tmux)
-    }
-
-    fn socket(&self) -> std::path::PathBuf {
-        self.dir.path().join("socket")
-    }
-
-    fn tell(&self, args: &[&str]) -> String {
-        let done = Command::new("tmux").arg("-S").arg(self.socket()).args(args).output().expect("tmux runs");
-        String::from_utf8_lossy(&done.stdout).into_owned()
-    }
-
-    fn press(&self, keys: &[&str]) {
-        self.tell(&[&["send-keys"], keys].concat());
-    }
-
-    /// Types a command on a clear screen, and after it one that tells its exit code.
-    fn run(&self, command: &str) {
-        self.press(&["-R"]);
-        self.press(&[&format!("clear; {command}; echo exit=$?"), "Enter"]);
-    }
-
-    /// Waits until a line starts so. Returns the lines of the screen.
-    #[track_caller]
-    fn see(&self, text: &str) -> Vec<String> {
-        let start = Instant::now();
-        loop {
-            let screen = self.tell(&["capture-pane", "-p"]);
-            if screen.lines().any(|line| line.starts_with(text)) {
-                return screen.trim_end().lines().map(str::to_owned).collect();
-            }
-            assert!(start.elapsed() < Duration::from_secs(60), "no {text:?} on\n{screen}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Tmux {
-    fn drop(&mut self) {
-        self.tell(&["kill-server"]);
-    }
+/// What it shows, line by line, once one starts so.
+#[track_caller]
+fn see(screen: &Screen, start: &str) -> Vec<String> {
+    screen.wait(start).lines().map(str::to_owned).collect()
 }
 
 /// A store of the real program with so many tokens.
@@ -184,22 +128,19 @@ fn crowd(count: usize) -> World {
 #[test]
 fn less_shows_the_first_screen_and_gives_the_terminal_back() {
     let world = crowd(5_000);
-    let Some(tmux) = Tmux::new(&world, &[]) else { return };
-    tmux.run("stty -g >before; tokenctl list && stty -g | cmp - before");
-    let screen = tmux.see(":");
-    assert!(
-        screen[0].starts_with("NAME ") && screen[10].starts_with("demo-00000009  active "),
-        "{screen:#?}"
-    );
+    let Some(screen) = screen(&world, &[]) else { return };
+    screen.run("clear; stty -g >before; tokenctl list && stty -g | cmp - before");
+    let shown = see(&screen, ":");
+    assert!(shown[0].starts_with("NAME ") && shown[10].starts_with("demo-00000009  active "), "{shown:#?}");
     // Ctrl-C belongs to less, and who has a list open holds up nobody.
-    tmux.press(&["C-c"]);
+    screen.press(&["C-c"]);
     world.mint("another");
-    tmux.press(&["Space"]);
-    tmux.see("demo-00000020");
+    screen.press(&["Space"]);
+    see(&screen, "demo-00000020");
     world.real(&["revoke", "another", "--yes"], b"").ok();
-    tmux.press(&["q"]);
-    let screen = tmux.see("exit=");
-    assert!(screen.contains(&"exit=0".to_owned()), "{screen:#?}");
+    screen.press(&["q"]);
+    let shown = see(&screen, "EXIT ");
+    assert!(shown.contains(&"EXIT 0".to_owned()), "{shown:#?}");
 }
 
 #[test]
@@ -214,14 +155,14 @@ fn a_pager_gets_the_whole_list_and_what_it_reads_from_its_environment() {
     let read = |name: &str| std::fs::read_to_string(world.dir.path().join(name)).expect("a file");
     for (env, expected) in [(&[][..], "FRX -c\n"), (&[("LESS", "S"), ("LV", "")], "-R S \n")] {
         let env = [env, &[("PAGER", pager.to_str().expect("UTF-8"))]].concat();
-        let Some(tmux) = Tmux::new(&world, &env) else { return };
-        tmux.run("tokenctl list");
-        assert_eq!(tmux.see("exit=")[0], "exit=0", "nothing but the pager shows it");
+        let Some(screen) = screen(&world, &env) else { return };
+        screen.run("clear; tokenctl list");
+        assert_eq!(see(&screen, "EXIT ")[0], "EXIT 0", "nothing but the pager shows it");
         assert_eq!((&*read("env"), read("count").trim()), (expected, "2502"));
         std::fs::remove_file(world.dir.path().join("count")).expect("a file");
-        tmux.run("tokenctl list --limit 3");
-        let screen = tmux.see("exit=0");
-        assert!(screen[0].starts_with("NAME ") && !world.dir.path().join("count").exists(), "{screen:#?}");
+        screen.run("clear; tokenctl list --limit 3");
+        let shown = see(&screen, "EXIT 0");
+        assert!(shown[0].starts_with("NAME ") && !world.dir.path().join("count").exists(), "{shown:#?}");
     }
 }
 
@@ -229,30 +170,30 @@ fn a_pager_gets_the_whole_list_and_what_it_reads_from_its_environment() {
 fn a_pager_that_is_left_early_or_fails_is_no_failure() {
     let world = crowd(20_000);
     for pager in ["head -n 2", "head -n 2; exit 9"] {
-        let Some(tmux) = Tmux::new(&world, &[("PAGER", pager)]) else { return };
-        tmux.run("tokenctl list");
-        let screen = tmux.see("exit=");
-        assert!(screen[0].starts_with("NAME ") && screen[1].starts_with("demo "), "{screen:#?}");
-        assert!(screen.contains(&"exit=0".to_owned()), "{screen:#?}");
+        let Some(screen) = screen(&world, &[("PAGER", pager)]) else { return };
+        screen.run("clear; tokenctl list");
+        let shown = see(&screen, "EXIT ");
+        assert!(shown[0].starts_with("NAME ") && shown[1].starts_with("demo "), "{shown:#?}");
+        assert!(shown.contains(&"EXIT 0".to_owned()), "{shown:#?}");
     }
 }
 
 #[test]
 fn the_terminal_is_the_pagers_until_it_ends() {
     let world = crowd(30);
-    let Some(tmux) = Tmux::new(&world, &[("PAGER", "cat >seen; sleep 1; touch left")]) else { return };
-    tmux.run("tokenctl list && test -e left");
-    assert_eq!(tmux.see("exit=")[0], "exit=0");
+    let Some(screen) = screen(&world, &[("PAGER", "cat >seen; sleep 1; touch left")]) else { return };
+    screen.run("clear; tokenctl list && test -e left");
+    assert_eq!(see(&screen, "EXIT ")[0], "EXIT 0");
 }
 
 #[test]
 fn where_no_pager_is_wanted_or_can_be_started_the_terminal_gets_it() {
     let world = crowd(30);
     for pager in ["", "cat", "no-such-pager -x", "/nowhere/pager", "/etc/passwd"] {
-        let Some(tmux) = Tmux::new(&world, &[("PAGER", pager)]) else { return };
-        tmux.run("tokenctl list");
-        let screen = tmux.see("exit=0");
-        let last = &screen[screen.len() - 3];
-        assert!(last.starts_with("demo-00000030"), "{pager}: {screen:#?}");
+        let Some(screen) = screen(&world, &[("PAGER", pager)]) else { return };
+        screen.run("clear; tokenctl list");
+        let shown = see(&screen, "EXIT 0");
+        let last = &shown[shown.len() - 3];
+        assert!(last.starts_with("demo-00000030"), "{pager}: {shown:#?}");
     }
 }

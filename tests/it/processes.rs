@@ -1,8 +1,6 @@
 //! Real processes in odd places: shells, pipes that nobody reads, killed halfway.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -10,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Ran, World, have, program_path, run};
+use crate::support::{Ran, World, have, run, search_path};
 
 /// Longer than anything takes on a busy machine, shorter than the patience of a writer that waits for a lock.
 pub const PROMPT: Duration = Duration::from_secs(10);
+
+/// Longer than anything takes that is awaited while many tests run.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl World {
     /// A world whose store the real program made, by the real clock.
@@ -38,11 +39,9 @@ impl World {
     /// A command in bash, which finds the real program as `tokenctl` and the store in its environment.
     pub fn bash(&self, script: &str) -> Command {
         let mut command = Command::new("bash");
-        let programs = program_path().parent().expect("a directory");
-        let path = std::env::var("PATH").unwrap_or_default();
         command
             .env_clear()
-            .env("PATH", format!("{}:{path}", programs.display()))
+            .env("PATH", search_path())
             .env("TOKENCTL_STORE", self.store())
             .current_dir(self.dir.path())
             .args(["--norc", "-c", script]);
@@ -134,16 +133,23 @@ pub fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
     (reader, writer)
 }
 
-/// A terminal: the test's end, and the program's.
-pub fn terminal() -> (File, OwnedFd) {
-    use rustix::pty::OpenptFlags;
-    let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-    rustix::pty::grantpt(&ours).expect("a terminal");
-    rustix::pty::unlockpt(&ours).expect("a terminal");
-    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
-    let name = rustix::pty::ptsname(&ours, Vec::new()).expect("a terminal");
-    let theirs = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).expect("a terminal");
-    (File::from(ours), theirs)
+/// Waits for something; fails with what was there instead.
+#[track_caller]
+pub fn eventually<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
+    let start = Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(instead) => assert!(start.elapsed() < PATIENCE, "{instead}"),
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub fn until(what: &str, mut is: impl FnMut() -> bool) {
+    eventually(|| is().then_some(()).ok_or_else(|| format!("never: {what}")));
 }
 
 /// Waits until a process sleeps and does nothing else for a while, as it does only in a write that blocks.

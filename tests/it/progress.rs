@@ -15,8 +15,8 @@ use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::processes::{soon, wait_until_stuck};
-use crate::stuck::{all, stopped};
 use crate::support::{Answer, DAY, World};
+use crate::terminals::{all, stopped};
 
 const ERASED: &str = "\r\x1b[K";
 
@@ -199,7 +199,7 @@ fn a_real_ctrl_c_leaves_a_clean_line() {
     let (mut keyboard, screen) = stopped();
     let mut child = world.doctor_on(screen);
     wait_until_stuck(&mut child);
-    kill_process(pid(&child), Signal::INT).expect("a process");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
     keyboard.write_all(b"\x11").expect("a terminal");
     let reading = thread::spawn(move || all(keyboard));
     assert_eq!(soon(&mut child).code(), Some(130));
@@ -214,15 +214,11 @@ fn a_second_ctrl_c_waits_for_nothing() {
     let (_keyboard, screen) = stopped();
     let mut child = world.doctor_on(screen);
     wait_until_stuck(&mut child);
-    kill_process(pid(&child), Signal::INT).expect("a process");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
     // The first of them must be seen, or both would count as one.
     wait_until_stuck(&mut child);
-    kill_process(pid(&child), Signal::INT).expect("a process");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
     assert_eq!(soon(&mut child).signal(), Some(Signal::INT.as_raw()));
-}
-
-fn pid(child: &Child) -> Pid {
-    Pid::from_child(child)
 }
 
 impl World {
@@ -254,12 +250,12 @@ impl World {
             assert!(child.try_wait().expect("a child").is_none(), "it was over too soon");
         }
         // While it stands still its clock goes on.
-        kill_process(pid(&child), Signal::STOP).expect("a process");
+        kill_process(Pid::from_child(&child), Signal::STOP).expect("a process");
         let still = Instant::now();
         while still.elapsed() < Duration::from_millis(1_100) {
             thread::sleep(Duration::from_millis(50));
         }
-        kill_process(pid(&child), Signal::CONT).expect("a process");
+        kill_process(Pid::from_child(&child), Signal::CONT).expect("a process");
         child
     }
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokenctl::cmd::ENVIRONMENT;
 use tokenctl::error::EXITS;
 
-use crate::support::{have, program_path, run};
+use crate::support::{have, run, search_path};
 
 const README: &str = include_str!("../../README.md");
 const ERROR: &str = include_str!("../../src/error.rs");
@@ -159,10 +159,8 @@ fn home() -> TempDir {
 
 /// A program in a home of its own that finds `tokenctl`.
 fn shell(home: &Path, program: &str) -> Command {
-    let bin = program_path().parent().expect("its directory");
-    let path = std::env::var("PATH").unwrap_or_default();
     let mut command = Command::new(program);
-    command.env_clear().current_dir(home).env("HOME", home).env("PATH", format!("{}:{path}", bin.display()));
+    command.env_clear().current_dir(home).env("HOME", home).env("PATH", search_path());
     command.env("TZ", "UTC").env("LANG", "C.UTF-8").env("TERM", "xterm").env("NO_COLOR", "1");
     command
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::processes::{ended, mode, soon};
+use crate::processes::{ended, eventually, mode, soon, until};
 use crate::support::{DAY, World, assert_token_keys, have, program, run};
 
 fn chmod(path: &str, mode: u32) {
@@ -29,14 +29,10 @@ fn entries(dir: &str) -> Vec<String> {
 /// Waits until a file is there and holds something. Returns that.
 #[track_caller]
 fn awaited(path: &str) -> String {
-    let start = Instant::now();
-    loop {
-        match fs::read_to_string(path) {
-            Ok(text) if text.ends_with('\n') => return text,
-            _ => assert!(start.elapsed() < Duration::from_secs(20), "{path} never came"),
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
+    eventually(|| match fs::read_to_string(path) {
+        Ok(text) if text.ends_with('\n') => Ok(text),
+        _ => Err(format!("{path} never came")),
+    })
 }
 
 #[test]
@@ -533,16 +529,11 @@ const NEVER: &str = "cat >got; (sleep 60 & echo $! >grandchild; wait) & echo $! 
 fn assert_gone(world: &World) {
     for name in ["child", "grandchild"] {
         let id = fs::read_to_string(world.path(name)).expect("an id");
-        let start = Instant::now();
-        loop {
+        until(&format!("the end of the {name}"), || {
             let state = fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
             let state = state.rsplit(')').next().unwrap_or_default().trim().chars().next();
-            if matches!(state, None | Some('Z')) {
-                break;
-            }
-            assert!(start.elapsed() < Duration::from_secs(10), "the {name} lives: {state:?}");
-            thread::sleep(Duration::from_millis(10));
-        }
+            matches!(state, None | Some('Z'))
+        });
         fs::remove_file(world.path(name)).expect("a file");
     }
 }
@@ -583,9 +574,8 @@ fn ctrl_c_kills_the_command_and_withdraws_the_secret() {
                 .expect("the program starts");
             awaited(&world.path("grandchild"));
             awaited(&world.path("child"));
-            let id = i32::try_from(child.id()).expect("an id");
-            let id = rustix::process::Pid::from_raw(id).expect("an id");
-            rustix::process::kill_process(id, signal).expect("a signal");
+            rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal)
+                .expect("a signal");
             assert_eq!(soon(&mut child).signal(), None, "it ended by itself");
             let ran = ended(child).exit(130);
             assert_eq!(ran.failure()["code"], "interrupted");
@@ -598,6 +588,16 @@ fn ctrl_c_kills_the_command_and_withdraws_the_secret() {
     assert_eq!(world.real(&["verify"], old.as_bytes()).line(), "valid demo");
     assert_eq!(world.real(&["list", "--all", "--format", "names"], b"").out, "demo\n");
     world.is_sound();
+}
+
+#[test]
+fn a_hangup_ends_a_hand_over_unless_nohup_keeps_it_away() {
+    let world = World::of_processes();
+    world.mint("demo");
+    // The command hangs up on who runs it, as a closed terminal would, and gives it the time to notice.
+    let rotate = |rest| format!("tokenctl rotate demo --exec 'kill -HUP $PPID; {rest}'");
+    world.shell(&rotate("sleep 60")).exit(130);
+    world.shell(&format!("trap '' HUP; {}", rotate("sleep 1; cat >/dev/null"))).ok();
 }
 
 #[test]
@@ -616,10 +616,8 @@ fn ctrl_c_ends_a_rotation_of_several_where_it_is() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    while awaited(&world.path("begun")) != "a\nb\n" {
-        thread::sleep(Duration::from_millis(5));
-    }
-    let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).expect("an id")).expect("an id");
+    until("the second token", || awaited(&world.path("begun")) == "a\nb\n");
+    let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).expect("a signal");
     soon(&mut child);
     let ran = ended(child).exit(130);

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
-use crate::processes::{assert_failure, ended, full_pipe, soon, terminal, wait_until_stuck};
+use crate::processes::{assert_failure, ended, full_pipe, soon, wait_until_stuck};
 use crate::support::{World, have, run};
+use crate::terminals::{all, stopped};
 
 /// Several pages, each more than a pipe holds.
 const MANY: usize = 3_000;
@@ -219,19 +219,4 @@ fn a_lock_that_is_not_given_back_is_a_failure_that_names_its_holder() {
     let failure = assert_failure(&world.real(&["create", "other", "--json"], b""), "store_locked", 6);
     let holder = std::process::id().to_string();
     assert!(failure["message"].as_str().expect("a text").contains(&holder), "{failure}");
-}
-
-/// A terminal where somebody pressed Ctrl-S.
-pub fn stopped() -> (File, OwnedFd) {
-    let (mut keyboard, screen) = terminal();
-    keyboard.write_all(b"\x13").expect("a terminal");
-    (keyboard, screen)
-}
-
-/// What is shown until the last program that has the terminal ends.
-pub fn all(mut screen: File) -> String {
-    let mut bytes = Vec::new();
-    // Linux reports the end of a terminal as an error.
-    let _ = screen.read_to_end(&mut bytes);
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -155,7 +155,7 @@ impl World {
             env: HashMap::new(),
             terminal: Terminal::default(),
             paged: None,
-            uid: rustix_uid(),
+            uid: uid(),
             pace: Duration::ZERO,
             clipboards: Rc::default(),
         }
@@ -400,6 +400,12 @@ pub fn program_path() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_tokenctl"))
 }
 
+/// A `PATH` in which a shell finds the real program as `tokenctl`.
+pub fn search_path() -> String {
+    let programs = program_path().parent().expect("a directory");
+    format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default())
+}
+
 /// Runs a command to its end with this on stdin.
 #[track_caller]
 pub fn run(command: &mut Command, input: &[u8]) -> Ran {
@@ -431,7 +437,8 @@ fn text(bytes: &RefCell<Vec<u8>>) -> String {
     String::from_utf8(bytes.borrow().clone()).expect("UTF-8")
 }
 
-fn rustix_uid() -> u32 {
+/// Who runs the tests.
+pub fn uid() -> u32 {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("procfs"))
 }
 

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::processes::{assert_failure, ended, mode};
-use crate::support::{Ran, World, have, program_path};
+use crate::support::{Ran, World, have, program_path, uid};
 
 const ADMIN: u32 = 64_001;
 const MEMBER: u32 = 64_002;
@@ -30,7 +30,7 @@ struct Shared {
 impl Shared {
     /// None where this test cannot become another user.
     fn new() -> Option<Self> {
-        if world_uid() != 0 {
+        if uid() != 0 {
             eprintln!("skipped: only root can become other users");
             return None;
         }
@@ -95,10 +95,6 @@ impl Shared {
         all.sort();
         all
     }
-}
-
-fn world_uid() -> u32 {
-    std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").expect("procfs"))
 }
 
 /// What changes something.

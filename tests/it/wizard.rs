@@ -95,14 +95,21 @@ fn the_overview_shows_what_will_be_made() {
 
 #[test]
 fn the_secret_can_be_copied_where_that_works() {
-    for there in [vec![], vec![CopyWay::Tmux]] {
+    for (there, about) in [
+        (&[][..], None),
+        (&[CopyWay::Osc52], Some("by asking the terminal, which may ignore it")),
+        (&[CopyWay::Osc52, CopyWay::Tmux], Some("to the clipboard of tmux, for a short time")),
+        (&CopyWay::ALL, Some("to the clipboard, for a short time")),
+    ] {
         let mut world = bare();
-        world.clipboards.borrow_mut().there.clone_from(&there);
+        world.clipboards.borrow_mut().there = there.to_vec();
         let way = if there.is_empty() { "Print the secret" } else { "Copy the secret" };
         world.at_terminal(&[say("ci"), Enter, Enter, Enter, Enter, Pick(way)]);
         let ran = world.run(&["create"]).ok();
-        let offered = offered(&world).iter().any(|choice| choice.starts_with("Copy the secret"));
-        assert_eq!((offered, ran.out.is_empty()), (!there.is_empty(), !there.is_empty()), "{ran:?}");
+        let offered = offered(&world);
+        let copies = offered.iter().filter_map(|choice| choice.strip_prefix("Copy the secret  "));
+        assert_eq!(copies.collect::<Vec<_>>(), Vec::from_iter(about));
+        assert_eq!(ran.out.is_empty(), about.is_some(), "{ran:?}");
         let held = world.clipboards.borrow().holds.as_ref().map(|(_, secret, _)| secret.clone());
         let secret = held.unwrap_or(ran.line().to_owned());
         world.terminal = Terminal::default();

@@ -1,10 +1,10 @@
 //! The questions of `create` without a name, an overview of the answers, and where the secret is wanted.
 
-use super::{choice, icon, lifetime, line, select, show, text};
+use super::{choice, icon, lifetime, line, scopes, select, show, text};
 use crate::cmd::App;
 use crate::cmd::create::Order;
 use crate::cmd::describe::{Halt, Rules, TokenArgs};
-use crate::cmd::sink::SinkArgs;
+use crate::cmd::sink::{self, SinkArgs};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::name::Name;
@@ -16,10 +16,12 @@ use crate::store::Store;
 /// A way to be handed the secret: its name, what it means, and the flags that it stands for.
 type Way = (&'static str, &'static str, fn(&mut SinkArgs));
 
-/// The ways to choose from where no flag names one.
+/// The ways to choose from where no flag names one; of those with one name the first that works.
 const WAYS: &[Way] = &[
     ("Print the secret", "once, to standard output", |_| ()),
-    ("Copy the secret", "to the clipboard, for a short time", SinkArgs::copy_it),
+    ("Copy the secret", "to the clipboard, for a short time", |sink| sink.copy(sink::Way::Display)),
+    ("Copy the secret", "to the clipboard of tmux, for a short time", |sink| sink.copy(sink::Way::Tmux)),
+    ("Copy the secret", "by asking the terminal, which may ignore it", |sink| sink.copy(sink::Way::Osc52)),
 ];
 
 /// Asks for what is not given of a token to be made.
@@ -82,7 +84,7 @@ impl Order {
         if self.token.icon.is_none() {
             self.token.icon = Some(icon(app, None)?);
         }
-        self.token.ask_scopes(app, &rules.catalogue)?;
+        scopes::grant(app, &mut self.token, &rules.catalogue)?;
         if self.token.by_default() {
             let token = self.token.clone();
             self.token.lifetime = lifetime::ask(app, settings, None, |app, lifetime| {
@@ -101,7 +103,8 @@ impl Order {
             want(&mut sink);
             sink.check(app, &[]).is_ok()
         };
-        let ways: Vec<&Way> = ways.iter().filter(works).collect();
+        let mut ways: Vec<&Way> = ways.iter().filter(works).collect();
+        ways.dedup_by_key(|(name, ..)| name);
         let mut choices: Vec<_> = ways.iter().map(|(name, about, _)| choice(name, about, false)).collect();
         choices.push(choice("Cancel", "nothing is made", false));
         let at = select(app, &format!("Create `{}`", self.name), &choices)?;
@@ -112,13 +115,12 @@ impl Order {
 }
 
 fn overview(app: &mut App<'_>, token: &Token, end: Option<Timestamp>, sink: &SinkArgs) {
-    let labels = token.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>();
-    let scopes = token.scopes().map(ToString::to_string).collect::<Vec<_>>();
+    let granted = token.scopes().map(ToString::to_string).collect::<Vec<_>>();
     let rows = [
         ("description", token.description.clone()),
         ("owner", token.owner.clone()),
-        ("labels", Some(labels.join(", "))),
-        ("scopes", Some(scopes.join(", "))),
+        ("labels", Some(token.label_words().join(", "))),
+        ("scopes", Some(granted.join(", "))),
         ("lifetime", Some(lifetime::in_words(token.lifetime, end, token.created_at))),
         ("valid from", token.not_before.map(|start| start.to_string())),
         ("rotation", token.rotate_every.map(|every| format!("every {every}"))),

@@ -7,7 +7,7 @@ use crate::cmd::lifetime::Clearable;
 use crate::cmd::select::Reference;
 use crate::domain::Invalid;
 use crate::domain::settings::Settings;
-use crate::domain::text::{Icon, Label, Line, SetLabel};
+use crate::domain::text::{Icon, Label, Line, SetLabel, each_once};
 use crate::domain::token::Token;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
@@ -115,25 +115,18 @@ fn relabelled(token: &Token, wanted: &[Label]) -> Result<Vec<Label>, Error> {
     let same = |label: &&Label| token.labels.get(&label.key) != Some(&label.value);
     let gone = token.labels.keys().filter(|key| wanted.iter().all(|label| label.key != **key));
     let gone = gone.map(|key| Label { key: key.clone(), value: String::new() });
-    if let Some((_, twice)) = wanted
-        .iter()
-        .enumerate()
-        .find(|(at, label)| wanted[..*at].iter().any(|before| before.key == label.key))
-    {
-        return Err(Invalid::new(format!("the label `{}` is given twice", twice.key)).into());
-    }
+    each_once(wanted)?;
     Ok(wanted.iter().filter(same).cloned().chain(gone).collect())
 }
 
 /// What differs, as it was and as it will be.
 fn changes(before: &Token, after: &Token, now: Timestamp) -> Vec<(&'static str, String)> {
     let sides = |side: &Token| {
-        let labels: Vec<String> = side.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         [
             ("description", side.description.clone().unwrap_or_default()),
             ("owner", side.owner.clone().unwrap_or_default()),
             ("icon", side.icon.clone().unwrap_or_default()),
-            ("labels", labels.join(", ")),
+            ("labels", side.label_words().join(", ")),
             ("lifetime", lifetime::in_words(side.lifetime, side.expires_at(), now)),
             ("rotation", side.rotate_every.map(|every| format!("every {every}")).unwrap_or_default()),
             ("grace", in_words(side.grace)),

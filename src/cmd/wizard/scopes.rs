@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{choice, refuse};
+use crate::cmd::describe::TokenArgs;
 use crate::cmd::select::Reference;
 use crate::cmd::{App, asking};
 use crate::context::Question;
@@ -10,12 +11,15 @@ use crate::domain::Invalid;
 use crate::domain::scope::{Catalogue, Entry, Scope};
 use crate::error::Error;
 
-/// Asks what a new token is granted: something, where there is anything.
-pub fn to_grant(app: &mut App<'_>, catalogue: &Catalogue) -> Result<Vec<Scope>, Error> {
+/// Asks on a terminal what a new token is granted, unless a flag says it: something, where there is anything.
+pub fn grant(app: &mut App<'_>, token: &mut TokenArgs, catalogue: &Catalogue) -> Result<(), Error> {
+    if token.grants_something() || catalogue.open().next().is_none() || !app.can_ask() {
+        return Ok(());
+    }
     loop {
-        let scopes = ask(app, catalogue, &BTreeSet::new())?;
-        if !scopes.is_empty() {
-            return Ok(scopes);
+        token.scopes = ask(app, catalogue, &BTreeSet::new())?;
+        if !token.scopes.is_empty() {
+            return Ok(());
         }
         refuse(app, Invalid::new("no scope is marked").hint("space marks the one under the cursor").into())?;
     }

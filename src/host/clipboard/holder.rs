@@ -53,8 +53,8 @@ pub fn hold(args: &[OsString]) -> Option<u8> {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let done = match role {
         #[cfg(feature = "clipboard")]
-        "display" => display::Display::open(events.clone()).and_then(|it| holding(it, stay, &events, &came)),
-        "tmux" => tmux::Tmux::open(name).and_then(|it| holding(it, stay, &events, &came)),
+        "display" => holding(|| display::Display::open(events.clone()), stay, &events, &came),
+        "tmux" => holding(|| tmux::Tmux::open(name), stay, &events, &came),
         #[cfg(feature = "clipboard")]
         display::PROOF => heard().and_then(|secret| display::prove(&secret)),
         _ => return None,
@@ -65,14 +65,15 @@ pub fn hold(args: &[OsString]) -> Option<u8> {
     Some(u8::from(done.is_err()))
 }
 
-fn holding(
-    mut it: impl Hold,
+fn holding<H: Hold>(
+    open: impl FnOnce() -> io::Result<H>,
     stay: Duration,
     events: &Sender<Event>,
     came: &Receiver<Event>,
 ) -> io::Result<()> {
-    // Of its own session: no signal of the caller's terminal comes here.
+    // Of its own session: no signal of the caller's terminal comes here, and who kills the group kills what it runs.
     setsid()?;
+    let mut it = open()?;
     answer("")?;
     let secret = heard()?;
     let done = it.put(&secret).and_then(|()| {

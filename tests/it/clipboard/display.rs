@@ -8,8 +8,9 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Holder, last, until};
-use crate::support::{Ran, World, have, program_path, run};
+use super::{Holder, last};
+use crate::processes::until;
+use crate::support::{Ran, World, have, program_path, run, uid};
 
 /// An X server, killed at the end of the test.
 pub struct Screen {
@@ -40,14 +41,13 @@ impl Screen {
         run(world.bash(script).env("DISPLAY", &self.display), b"")
     }
 
-    /// What a program that pastes gets.
+    /// What a program that pastes gets. One that asks a holder which ends at that moment would wait for ever.
     fn pasted(&self, world: &World) -> Ran {
-        self.shell(world, "xclip -selection clipboard -out")
+        self.shell(world, "timeout 10 xclip -selection clipboard -out")
     }
 
     fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.server.id()).ok().and_then(Pid::from_raw).expect("an id");
-        kill_process(id, signal).expect("a signal");
+        kill_process(Pid::from_child(&self.server), signal).expect("a signal");
     }
 }
 
@@ -184,7 +184,7 @@ impl Compositor {
         let world = World::new();
         let dir = world.dir.path();
         fs::copy(program_path(), dir.join("tokenctl")).expect("a copy");
-        if fs::metadata("/proc/self").expect("procfs").uid() == 0 {
+        if uid() == 0 {
             chown(dir, Some(USER), Some(USER)).expect("an owner");
         }
         fs::set_permissions(dir, Permissions::from_mode(0o700)).expect("a mode");
@@ -209,7 +209,7 @@ impl Compositor {
     fn bash(&self, script: &str) -> Command {
         let dir = self.world.dir.path();
         let path = format!("{}:{}", dir.display(), std::env::var("PATH").unwrap_or_default());
-        let root = fs::metadata("/proc/self").expect("procfs").uid() == 0;
+        let root = uid() == 0;
         let mut command = Command::new(if root { "setpriv" } else { "env" });
         if root {
             let user = USER.to_string();

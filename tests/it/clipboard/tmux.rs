@@ -1,16 +1,22 @@
 //! A real tmux, on a socket of its own, with a client whose terminal the test reads.
 
 use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+use std::time::Duration;
 
-use super::{Holder, last, terminal::unpacked, until};
-use crate::support::{Ran, World, have, program_path, run};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Holder, last, terminal::unpacked};
+use crate::processes::until;
+use crate::support::{Ran, World, have, run};
+use crate::terminals::Screen;
 
 /// A tmux with a client in a terminal.
 struct Tmux<'a> {
     world: &'a World,
+    screen: Screen,
     client: Child,
     /// What the terminal gets to see.
     seen: Receiver<Vec<u8>>,
@@ -21,9 +27,9 @@ impl<'a> Tmux<'a> {
         if !have("tmux") || !have("script") {
             return None;
         }
-        let mut client =
-            world.bash("exec script -qec 'tmux -u -S $PWD/sock -f /dev/null new-session' /dev/null");
-        client.env("TERM", "xterm-256color").env("SHELL", "/bin/sh").env("PS1", "");
+        let screen = Screen::new(world, (120, 24), &[]);
+        let mut client = world.bash("exec script -qec 'tmux -u -S $SOCKET attach' /dev/null");
+        client.env("TERM", "xterm-256color").env("SOCKET", screen.socket());
         // Its own input: at the end of it `script` would type a Ctrl-D.
         let mut client = client
             .stdin(Stdio::piped())
@@ -31,48 +37,33 @@ impl<'a> Tmux<'a> {
             .stderr(Stdio::null())
             .spawn()
             .expect("script starts");
-        let mut screen = client.stdout.take().expect("a pipe");
+        let mut terminal = client.stdout.take().expect("a pipe");
         let (bytes, seen) = channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = screen.read(&mut buffer) {
+            while let Ok(length @ 1..) = terminal.read(&mut buffer) {
                 if bytes.send(buffer[..length].to_vec()).is_err() {
                     break;
                 }
             }
         });
-        let it = Self { world, client, seen };
-        until("a tmux with a client", || !it.tmux(&["list-clients"]).out.is_empty());
+        let it = Self { world, screen, client, seen };
+        until("a client", || !it.tmux(&["list-clients"]).out.is_empty());
         Some(it)
     }
 
     fn tmux(&self, args: &[&str]) -> Ran {
-        let mut command = Command::new("tmux");
-        run(command.arg("-S").arg(self.world.dir.path().join("sock")).args(args), b"")
+        self.screen.tmux(args)
     }
 
     /// Runs the program in the pane. Returns what it says.
     #[track_caller]
     fn tokenctl(&self, args: &str) -> String {
-        let world = self.world;
-        let (said, done) = (world.path("said"), world.path("done"));
-        let _ = std::fs::remove_file(&done);
-        let line = format!(
-            "TOKENCTL_STORE={} {} {args} >out 2>said; echo $? >half; mv half done",
-            world.store().display(),
-            program_path().display()
-        );
-        self.tmux(&["send-keys", "-l", &line]).ok();
-        self.tmux(&["send-keys", "Enter"]).ok();
-        until("the end of the command", || std::fs::exists(&done).is_ok_and(|is| is));
-        let code = std::fs::read_to_string(&done).expect("a file");
-        let said = std::fs::read_to_string(said).expect("a file");
-        assert_eq!(
-            (code.as_str(), &*std::fs::read_to_string(world.path("out")).expect("a file")),
-            ("0\n", ""),
-            "{said}"
-        );
-        said
+        self.screen.run(&format!("tokenctl {args} >out 2>said"));
+        self.screen.wait("EXIT 0");
+        let read = |name: &str| std::fs::read_to_string(self.world.path(name)).expect("a file");
+        assert_eq!(read("out"), "");
+        read("said")
     }
 
     fn buffers(&self) -> Vec<String> {
@@ -82,7 +73,6 @@ impl<'a> Tmux<'a> {
 
 impl Drop for Tmux<'_> {
     fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
         let _ = self.client.kill();
         let _ = self.client.wait();
     }
@@ -138,4 +128,35 @@ fn a_tmux_that_is_gone_gets_no_token() {
         assert!(ran.err.starts_with("error: no clipboard can be reached: tmux ("), "{}", ran.err);
     }
     assert!(world.bytes() == bytes, "the store was changed");
+}
+
+#[test]
+fn a_tmux_that_hangs_gets_no_token_and_leaves_nothing_behind() {
+    let world = World::of_processes();
+    let Some(tmux) = Tmux::new(&world) else { return };
+    let bytes = world.bytes();
+    let socket = tmux.screen.socket().display().to_string();
+    let server = tmux.tmux(&["display-message", "-p", "#{pid}"]).ok().line().parse().expect("an id");
+    let server = Pid::from_raw(server).expect("an id");
+    kill_process(server, Signal::STOP).expect("a signal");
+    let mut command = world.program();
+    command.env("TMUX", format!("{socket},1,0")).args(["create", "demo", "--copy=tmux"]);
+    let ran = run(&mut command, b"").exit(7);
+    // What was killed may take a moment to go. Let go on before anything is asserted: the test ends with this server.
+    let gone = (0..1000).any(|_| {
+        thread::sleep(Duration::from_millis(10));
+        !is_in_an_environment(&format!("TMUX={socket},1,0"))
+    });
+    kill_process(server, Signal::CONT).expect("a signal");
+    assert!(ran.err.contains("tmux (no answer within 5 s)"), "{}", ran.err);
+    assert!(gone, "something of it lives on");
+    assert!(world.bytes() == bytes, "the store was changed");
+}
+
+/// Whether a process has this in its environment.
+fn is_in_an_environment(variable: &str) -> bool {
+    std::fs::read_dir("/proc").expect("procfs").any(|entry| {
+        let environment = std::fs::read(entry.expect("an entry").path().join("environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|it| it == variable.as_bytes())
+    })
 }

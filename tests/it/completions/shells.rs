@@ -3,17 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use crate::support::{World, have, program_path};
+use crate::support::{World, have};
+use crate::terminals::Screen;
 
-/// Long, since many tests may run beside this one.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A shell in tmux, in a home of its own. Its prompt is `> `.
+/// A shell in a home of its own. Its prompt is `> `.
 struct Shell {
-    world: World,
+    screen: Screen,
+    _world: World,
 }
 
 impl Shell {
@@ -27,68 +24,32 @@ impl Shell {
         let file = home.join(file);
         fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
         fs::write(&file, rc).expect("a start-up file");
-        let shell = Self { world };
-        let path = std::env::var("PATH").unwrap_or_default();
-        let bin = program_path().parent().expect("its directory");
-        let mut tmux = shell.tmux();
-        tmux.env_clear().env("HOME", &home).env("LANG", "C.UTF-8").env("TERM", "xterm-256color");
-        tmux.env("PATH", format!("{}:{path}", bin.display())).env("TOKENCTL_STORE", shell.world.store());
-        tmux.env("XDG_CONFIG_HOME", &home).env("SHELL", "/bin/sh").current_dir(&work);
-        let done = tmux.args(["new-session", "-d", "-x", "100", "-y", "40", command]).status();
-        assert!(done.expect("tmux runs").success());
-        shell.wait_for(|screen| screen.lines().any(|line| line == ">"), "the prompt");
-        shell
-    }
-
-    fn tmux(&self) -> Command {
-        let mut tmux = Command::new("tmux");
-        tmux.args(["-f", "/dev/null", "-S"]).arg(self.world.dir.path().join("tmux"));
-        tmux
-    }
-
-    fn keys(&self, keys: &[&str]) {
-        let done = self.tmux().arg("send-keys").args(keys).status();
-        assert!(done.expect("tmux runs").success());
-    }
-
-    fn screen(&self) -> String {
-        let shown = self.tmux().args(["capture-pane", "-p"]).output().expect("tmux runs");
-        let text = String::from_utf8_lossy(&shown.stdout).into_owned();
-        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
-    }
-
-    #[track_caller]
-    fn wait_for(&self, is_there: impl Fn(&str) -> bool, what: &str) {
-        let start = Instant::now();
-        while !is_there(&self.screen()) {
-            assert!(start.elapsed() < PATIENCE, "no {what}:\n{}", self.screen());
-            sleep(Duration::from_millis(20));
-        }
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).env("HOME", &home).env("XDG_CONFIG_HOME", &home).current_dir(&work);
+        let screen = Screen::of(shell.env("TOKENCTL_STORE", world.store()), (100, 40));
+        screen.wait_for("the prompt", |shown| shown.lines().any(|line| line == ">"));
+        Self { screen, _world: world }
     }
 
     /// Fails unless TAB makes one line the other. A `#` behind it shows where the cursor is.
     #[track_caller]
     fn completes(&self, typed: &str, line: &str) {
-        self.keys(&["-l", typed]);
-        self.keys(&["Tab"]);
-        self.keys(&["-l", "#"]);
+        self.screen.say(typed);
+        self.screen.press(&["Tab"]);
+        self.screen.say("#");
         let line = format!("> {line}#");
-        self.wait_for(|screen| screen.lines().any(|shown| shown == line), &line);
-        self.keys(&["C-u"]);
+        self.screen.wait_for(&line, |shown| shown.lines().any(|shown| shown == line));
+        self.screen.press(&["C-u"]);
     }
 
     /// Fails unless TAB, pressed so often, shows all of these. What it shows stays there.
     #[track_caller]
     fn shows(&self, typed: &str, tabs: usize, expected: &[&str]) {
-        self.keys(&["-l", typed]);
-        self.keys(&vec!["Tab"; tabs]);
-        self.wait_for(|screen| expected.iter().all(|text| screen.contains(text)), &format!("{expected:?}"));
-    }
-}
-
-impl Drop for Shell {
-    fn drop(&mut self) {
-        let _ = self.tmux().arg("kill-server").output();
+        self.screen.say(typed);
+        self.screen.press(&vec!["Tab"; tabs]);
+        self.screen.wait_for(&format!("{expected:?}"), |shown| {
+            expected.iter().all(|text| format!("{shown}\n").contains(text))
+        });
     }
 }
 

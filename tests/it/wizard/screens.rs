@@ -2,92 +2,16 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::processes::{soon, terminal};
+use crate::processes::soon;
 use crate::readme::{blocks, lines};
-use crate::support::{World, have, program_path};
-
-/// A shell in tmux, in a store of this world; ends with the test.
-struct Screen {
-    socket: PathBuf,
-}
+use crate::support::{World, have};
+use crate::terminals::{Screen, terminal};
 
 impl Screen {
-    fn new(world: &World, columns: usize, rows: usize) -> Self {
-        let screen = Self { socket: world.dir.path().join("tmux") };
-        let programs = program_path().parent().expect("a directory").display();
-        let path = std::env::var("PATH").unwrap_or_default();
-        let done = screen
-            .tmux()
-            .args(["-f", "/dev/null", "new-session", "-d"])
-            .args(["-x", &columns.to_string(), "-y", &rows.to_string()])
-            .args(["env", "-u", "NO_COLOR", "PS1=$ ", &format!("PATH={programs}:{path}")])
-            .arg(format!("TOKENCTL_STORE={}", world.store().display()))
-            .arg("sh")
-            .status();
-        assert!(done.expect("tmux runs").success());
-        screen.wait("$");
-        screen
-    }
-
-    fn tmux(&self) -> Command {
-        let mut command = Command::new("tmux");
-        command.env("LC_ALL", "C.UTF-8").args(["-u", "-S"]).arg(&self.socket).stdin(Stdio::null());
-        command
-    }
-
-    fn ask(&self, args: &[&str]) -> String {
-        let done = self.tmux().args(args).output().expect("tmux runs");
-        String::from_utf8(done.stdout).expect("UTF-8")
-    }
-
-    /// Presses keys, as tmux names them.
-    fn press(&self, keys: &[&str]) {
-        self.ask(&[&["send-keys"], keys].concat());
-    }
-
-    /// Types text.
-    fn say(&self, text: &str) {
-        self.ask(&["send-keys", "-l", text]);
-    }
-
-    /// A command, whose exit is shown at its end.
-    fn run(&self, command: &str) {
-        // Clears the screen at once, so that nothing of the command before is taken for this one's.
-        self.press(&["-R"]);
-        self.say(&format!("{command}; echo EXIT $?"));
-        self.press(&["Enter"]);
-    }
-
-    fn shown(&self) -> String {
-        let text = self.ask(&["capture-pane", "-p"]);
-        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
-    }
-
-    /// The screen once its last line, or one above, starts so.
-    #[track_caller]
-    fn wait(&self, start: &str) -> String {
-        let begun = Instant::now();
-        loop {
-            let shown = self.shown();
-            if shown.lines().any(|line| line.starts_with(start)) {
-                return shown;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(60), "no `{start}`:\n{shown}");
-            thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn cursor_is_shown(&self) -> bool {
-        self.ask(&["display-message", "-p", "#{cursor_flag}"]).trim() == "1"
-    }
-
     /// Goes through the questions up to this one.
     #[track_caller]
     fn answer_until(&self, last: &str) {
@@ -110,12 +34,6 @@ impl Screen {
     }
 }
 
-impl Drop for Screen {
-    fn drop(&mut self) {
-        self.ask(&["kill-server"]);
-    }
-}
-
 #[test]
 fn a_token_is_made_at_a_terminal_of_any_size() {
     if !have("tmux") {
@@ -123,7 +41,7 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
     }
     for (columns, rows) in [(80, 24), (40, 12), (24, 5)] {
         let world = World::new();
-        let screen = Screen::new(&world, columns, rows);
+        let screen = Screen::new(&world, (columns, rows), &[]);
         screen.run("tokenctl create");
         screen.answer_until("Create `ci`");
         let shown = screen.wait("> Print the secret");
@@ -143,7 +61,7 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
                     "",
                     "Create `ci`: arrows move, enter chooses",
                     "> Print the secret  once, to standard output",
-                    "  Copy the secret   to the clipboard, for a short time",
+                    "  Copy the secret   to the clipboard of tmux, for a short time",
                     "  Cancel            nothing is made",
                 ]
             );
@@ -166,7 +84,7 @@ fn the_screen_of_the_readme_is_what_a_terminal_shows() {
     for scope in ["events:read", "events:write"] {
         world.real(&["scopes", "define", scope], b"").ok();
     }
-    let screen = Screen::new(&world, 80, 24);
+    let screen = Screen::new(&world, (80, 24), &[]);
     screen.run("tokenctl create");
     for (question, answer) in
         [("Name", "api-gateway"), ("Description", "Lets the gateway in"), ("Owner", "ann"), ("Icon", "")]
@@ -193,7 +111,7 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
         let about = "漢字 grün, and far more than a line of forty columns can take";
         world.real(&["scopes", "define", &format!("scope-{number:02}"), "-d", about], b"").ok();
     }
-    let screen = Screen::new(&world, 40, 8);
+    let screen = Screen::new(&world, (40, 8), &[]);
     screen.run("tokenctl create ci");
     let shown = screen.wait("> [ ] scope-00");
     let first = "Scopes: 1-7 of 20 space marks, a all, …
@@ -210,13 +128,12 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
     assert!(shown.starts_with("Scopes: 14-20 of 20 ") && shown.lines().count() == 8, "{shown}");
     // A window that gets smaller, down to one line, is drawn anew at the next key.
     for (columns, rows) in ["20 3", "9 1", "60 9"].map(|size| size.split_once(' ').expect("a size")) {
-        screen.ask(&["resize-window", "-x", columns, "-y", rows]);
-        let begun = Instant::now();
+        screen.tmux(&["resize-window", "-x", columns, "-y", rows]).ok();
         // tmux hands a new size on when it has time for it.
-        while !screen.shown().lines().any(|line| line.starts_with("> [x] s")) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{}", screen.shown());
+        screen.wait_for("> [x] s", |shown| {
             screen.press(&["Up", "Down"]);
-        }
+            shown.lines().any(|line| line.starts_with("> [x] s"))
+        });
     }
     screen.press(&["Enter"]);
     screen.wait("EXIT 0");
@@ -229,7 +146,7 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
         return;
     }
     let world = World::new();
-    let screen = Screen::new(&world, 80, 24);
+    let screen = Screen::new(&world, (80, 24), &[]);
     for question in ["Name", "Description", "Owner", "Icon", "Lifetime", "Create `ci`"] {
         let is_list = ["Lifetime", "Create `ci`"].contains(&question);
         let other: &[&str] = if is_list { &["C-d", "Escape", "q"] } else { &["C-d"] };
@@ -245,8 +162,8 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
     }
     let other = World::of_processes();
     other.mint("a");
-    let asking = Screen::new(&other, 80, 24);
-    for key in ["C-c", "Escape"] {
+    let asking = Screen::new(&other, (80, 24), &[]);
+    for key in ["C-c", "C-d", "Escape", "q"] {
         asking.run("tokenctl revoke a");
         asking.wait("revoke `a`? [y/N]");
         asking.press(&[key]);
@@ -270,7 +187,7 @@ fn a_request_to_end_at_a_question_gives_the_cursor_back() {
         return;
     }
     let world = World::new();
-    let screen = Screen::new(&world, 80, 24);
+    let screen = Screen::new(&world, (80, 24), &[]);
     for question in ["Name", "Lifetime"] {
         for signal in ["TERM", "HUP", "INT"] {
             // The shell says the id, then becomes what runs under it.
@@ -295,7 +212,7 @@ fn a_hostile_scope_cannot_move_the_cursor() {
     world.real(&["scopes", "define", "read"], b"").ok();
     world.real(&["scopes", "define", "write"], b"").ok();
     world.sql("UPDATE scope SET description = char(27) || '[2J' || char(10) || 'EVIL' WHERE name = 'read'");
-    let screen = Screen::new(&world, 80, 24);
+    let screen = Screen::new(&world, (80, 24), &[]);
     screen.run("tokenctl create ci");
     let shown = screen.wait("  [ ] write");
     let expected = "tokenctl create ci; echo EXIT $?

@@ -1,0 +1,110 @@
+//! What is done to a token: it is revoked, paused, given another lifetime, and its secrets succeed each other.
+
+use super::{Role, Token};
+use crate::domain::lifetime::Lifetime;
+use crate::domain::secret::SecretHash;
+use crate::domain::when::Timestamp;
+
+impl Token {
+    /// Ends it for good, and with it a delivery under way. Returns whether that changes anything.
+    pub fn revoke(&mut self, now: Timestamp) -> bool {
+        if self.revoked_at.is_some() {
+            return false;
+        }
+        self.revoked_at = Some(now);
+        self.withdraw_heir();
+        true
+    }
+
+    /// Pauses it. Returns whether that changes anything.
+    pub fn disable(&mut self, now: Timestamp) -> bool {
+        let changes = self.disabled_at.is_none();
+        self.disabled_at.get_or_insert(now);
+        changes
+    }
+
+    /// Ends a pause. Returns whether that changes anything.
+    pub fn enable(&mut self) -> bool {
+        self.disabled_at.take().is_some()
+    }
+
+    /// Gives it another lifetime, and its current secret the end of that, which those before it do not outlive. One
+    /// being delivered keeps what was promised, but outlives no fixed end.
+    pub fn set_lifetime(&mut self, lifetime: Lifetime, end: Option<Timestamp>) {
+        self.lifetime = lifetime;
+        for secret in self.secrets.iter_mut().filter(|secret| secret.revoked_at.is_none()) {
+            match secret.role() {
+                Role::Current => secret.expires_at = end,
+                Role::Previous => secret.expires_at = secret.expires_at.into_iter().chain(end).min(),
+                Role::Provisional => {}
+            }
+        }
+        if let (Some(delivery), Some(until)) = (&mut self.delivery, lifetime.until()) {
+            delivery.expires_at = Some(delivery.expires_at.map_or(until, |end| end.min(until)));
+        }
+    }
+
+    /// Its heir becomes the current secret with the end that was meant for it, the current one a previous one.
+    /// Without `start_grace` that keeps its own end.
+    pub fn confirm(&mut self, now: Timestamp, start_grace: bool) {
+        let Some(delivery) = self.delivery.take() else { return };
+        // The least of its own end, what is granted to it, and the new secret's end.
+        let bounded = |own: Option<Timestamp>, granted: Option<Timestamp>| {
+            [own, granted, delivery.expires_at].into_iter().flatten().min()
+        };
+        for secret in &mut self.secrets {
+            match secret.role() {
+                Role::Provisional => {
+                    secret.expires_at = delivery.expires_at;
+                    secret.delivered_at = Some(now);
+                }
+                Role::Current | Role::Previous if secret.is_over(now) => {
+                    secret.superseded_at.get_or_insert(now);
+                }
+                role @ (Role::Current | Role::Previous) => {
+                    secret.superseded_at.get_or_insert(now);
+                    match delivery.grace {
+                        _ if !start_grace => {}
+                        None => secret.expires_at = Some(now),
+                        Some(grace) if role == Role::Current => {
+                            secret.expires_at = bounded(secret.expires_at, now.plus(grace));
+                        }
+                        Some(_) => secret.expires_at = bounded(secret.expires_at, None),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the heir away, as if it had never been.
+    pub fn withdraw_heir(&mut self) {
+        self.delivery = None;
+        self.secrets.retain(|secret| secret.role() != Role::Provisional);
+    }
+
+    /// Ends the superseded secrets. Returns whether that changes anything.
+    pub fn revoke_previous(&mut self, now: Timestamp) -> bool {
+        let mut changes = false;
+        for secret in
+            self.secrets.iter_mut().filter(|secret| secret.role() == Role::Previous && !secret.is_over(now))
+        {
+            secret.revoked_at = Some(now);
+            changes = true;
+        }
+        changes
+    }
+
+    /// Ends what a leaked secret can open: the token, or where it is a previous secret, that alone. Returns whether
+    /// that changes anything.
+    pub fn revoke_leaked(&mut self, hash: &SecretHash, now: Timestamp) -> bool {
+        let Some(leaked) = self.secrets.iter_mut().find(|secret| secret.hash == *hash) else { return false };
+        if self.revoked_at.is_some() || leaked.is_over(now) {
+            return false;
+        }
+        if leaked.role() == Role::Previous {
+            leaked.revoked_at = Some(now);
+            return true;
+        }
+        self.revoke(now)
+    }
+}

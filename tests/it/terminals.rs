@@ -1,0 +1,135 @@
+//! Real terminals: a bare one, whose other end the test holds, and a screen that tmux draws.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::processes::eventually;
+use crate::support::{Ran, World, run, search_path};
+
+/// A terminal: the test's end, and the program's.
+pub fn terminal() -> (File, OwnedFd) {
+    use rustix::pty::OpenptFlags;
+    let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    rustix::pty::grantpt(&ours).expect("a terminal");
+    rustix::pty::unlockpt(&ours).expect("a terminal");
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
+    let name = rustix::pty::ptsname(&ours, Vec::new()).expect("a terminal");
+    let theirs = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).expect("a terminal");
+    (File::from(ours), theirs)
+}
+
+/// A terminal where somebody pressed Ctrl-S.
+pub fn stopped() -> (File, OwnedFd) {
+    let (mut keyboard, screen) = terminal();
+    keyboard.write_all(b"\x13").expect("a terminal");
+    (keyboard, screen)
+}
+
+/// What is shown until the last program that has the terminal ends.
+pub fn all(mut screen: File) -> String {
+    let mut bytes = Vec::new();
+    // Linux reports the end of a terminal as an error.
+    let _ = screen.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A program in a tmux of its own, which ends with the test.
+pub struct Screen {
+    dir: TempDir,
+}
+
+impl Screen {
+    /// A shell of so many columns and rows, in a world's directory, that finds the real program and its store.
+    pub fn new(world: &World, size: (u16, u16), env: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("sh");
+        shell.env("TOKENCTL_STORE", world.store()).env("PS1", "$ ").current_dir(world.dir.path());
+        let screen = Self::of(shell.envs(env.iter().copied()), size);
+        screen.wait("$");
+        screen
+    }
+
+    /// A command, in its directory. Its environment is what it sets itself, and where programs are found.
+    pub fn of(command: &Command, (columns, rows): (u16, u16)) -> Self {
+        let screen = Self { dir: tempfile::tempdir().expect("a directory") };
+        let mut tmux = screen.client();
+        tmux.env_clear().env("LANG", "C.UTF-8").env("SHELL", "/bin/sh").env("PATH", search_path());
+        tmux.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        tmux.current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
+        tmux.args(["-f", "/dev/null", "new-session", "-d"]);
+        tmux.args(["-x", &columns.to_string(), "-y", &rows.to_string()]);
+        run(tmux.arg(command.get_program()).args(command.get_args()), b"").ok();
+        screen
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("tmux")
+    }
+
+    fn client(&self) -> Command {
+        let mut tmux = Command::new("tmux");
+        tmux.env("LC_ALL", "C.UTF-8").arg("-u").arg("-S").arg(self.socket());
+        tmux
+    }
+
+    /// Asks tmux for something.
+    pub fn tmux(&self, args: &[&str]) -> Ran {
+        run(self.client().args(args), b"")
+    }
+
+    /// Presses keys, as tmux names them.
+    #[track_caller]
+    pub fn press(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys"], keys].concat()).ok();
+    }
+
+    /// Types text.
+    #[track_caller]
+    pub fn say(&self, text: &str) {
+        self.press(&["-l", text]);
+    }
+
+    /// A command in a shell, on a clear screen; its exit is shown at its end.
+    #[track_caller]
+    pub fn run(&self, command: &str) {
+        // At once, so that nothing of the command before is taken for this one's.
+        self.press(&["-R"]);
+        self.say(&format!("{command}; echo EXIT $?"));
+        self.press(&["Enter"]);
+    }
+
+    /// What it shows, without blanks at the ends of lines.
+    pub fn shown(&self) -> String {
+        let text = self.tmux(&["capture-pane", "-p"]).out;
+        text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
+    }
+
+    /// What it shows once a line starts so.
+    #[track_caller]
+    pub fn wait(&self, start: &str) -> String {
+        self.wait_for(start, |shown| shown.lines().any(|line| line.starts_with(start)))
+    }
+
+    /// What it shows once that is so.
+    #[track_caller]
+    pub fn wait_for(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
+        eventually(|| {
+            let shown = self.shown();
+            if is_there(&shown) { Ok(shown) } else { Err(format!("no {what:?}:\n{shown}")) }
+        })
+    }
+
+    pub fn cursor_is_shown(&self) -> bool {
+        self.tmux(&["display-message", "-p", "#{cursor_flag}"]).line() == "1"
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.tmux(&["kill-server"]);
+    }
+}

@@ -7,7 +7,8 @@ mod plain;
 use std::io::{self, IsTerminal};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use console::{Key, Term};
+use dialoguer::Confirm;
+use dialoguer::console::{Key, Term};
 use rustix::termios::{LocalModes, OptionalActions, Termios};
 use zeroize::Zeroizing;
 
@@ -37,12 +38,12 @@ impl Person {
         if self.dumb {
             return asking(Mode::Lines, |term, came| plain::confirm(term, came, question));
         }
-        asking(Mode::Keys, |term, came| {
-            term.write_str(&format!("{question} [y/N] "))?;
-            let answer = yes(term, came);
+        asking(Mode::Keys, |term, _| {
+            let answer = Confirm::new().with_prompt(question).default(false).interact_on_opt(term);
+            let answer = answer.map_err(|dialoguer::Error::IO(err)| err);
             // What is said next starts a line.
-            term.write_line(answer.as_ref().map_or("", |yes| if *yes { "yes" } else { "no" }))?;
-            answer
+            let answer = answer.inspect_err(|_| drop(term.write_line("")));
+            answer?.ok_or_else(given_up)
         })
     }
 
@@ -72,18 +73,6 @@ impl Person {
             return asking(Mode::Lines, |term, came| plain::choose(term, came, question, choices));
         }
         asking(Mode::Keys, |term, came| list::choose(term, came, question, choices))
-    }
-}
-
-/// A key that says yes, or no.
-fn yes(term: &Term, came: &AtomicBool) -> io::Result<bool> {
-    loop {
-        match key(term, came)? {
-            Key::Char('y' | 'Y') => return Ok(true),
-            Key::Enter | Key::Char('n' | 'N') => return Ok(false),
-            Key::Escape | Key::Char('q' | '\x04') => return Err(given_up()),
-            _ => {}
-        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::atomic::AtomicBool;
 
-use console::{Key, Term};
+use dialoguer::console::{Key, Term};
 use unicode_width::UnicodeWidthStr;
 
 use super::{cut, dim, given_up, key};

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use console::Term;
+use dialoguer::console::Term;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use zeroize::Zeroizing;
 

@@ -40,9 +40,9 @@ impl Screen {
         run(world.bash(script).env("DISPLAY", &self.display), b"")
     }
 
-    /// What a program that pastes gets.
+    /// What a program that pastes gets. xclip waits for ever for an owner that goes just when it is asked.
     fn pasted(&self, world: &World) -> Ran {
-        self.shell(world, "xclip -selection clipboard -out")
+        self.shell(world, "exec timeout 20 xclip -selection clipboard -out")
     }
 
     fn signal(&self, signal: Signal) {

@@ -101,8 +101,8 @@ impl CopyWay {
     }
 }
 
-/// A clipboard that can be reached. Unless told to stay, what was put there leaves when this is dropped, or its process
-/// killed; only [`CopyWay::Osc52`] can take nothing back.
+/// A clipboard that can be reached. Unless told to stay, what was put there leaves when this is dropped; only
+/// [`CopyWay::Osc52`] can take nothing back.
 pub trait Clipboard {
     /// Puts text there, and reads it back where that can be done.
     fn put(&mut self, text: &[u8]) -> io::Result<()>;

@@ -1,5 +1,5 @@
 //! The process that holds a clipboard, from within: a session of its own, nothing of the caller's, and gone when its
-//! time is over, somebody else copies, or who started it goes away before the secret is confirmed.
+//! time is over, somebody else copies, or who started it takes the secret back.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -24,9 +24,9 @@ const LONGEST: Duration = Duration::from_secs(600);
 
 /// What ends the holding of a clipboard, or lets it go on.
 pub enum Event {
-    /// The secret is confirmed.
+    /// Who started us is done, or dead: the secret may be confirmed.
     Stay,
-    /// Somebody else copied something, or who started us has gone.
+    /// Somebody else copied something, or who started us takes the secret back.
     Leave,
 }
 
@@ -76,15 +76,19 @@ fn holding<H: Hold>(
     let mut it = open()?;
     answer("")?;
     let secret = heard()?;
+    if secret.is_empty() {
+        return Ok(());
+    }
     let done = it.put(&secret).and_then(|()| {
         answer("")?;
         let events = events.clone();
         thread::spawn(move || {
-            let said = heard().map_or(Event::Leave, |_| Event::Stay);
+            let said = heard().map_or(Event::Stay, |_| Event::Leave);
             let _ = events.send(said);
         });
         if let Ok(Event::Stay) = came.recv_timeout(LONGEST) {
-            answer("")?;
+            // Nobody may be there any more.
+            let _ = answer("");
             let_go()?;
             let _ = came.recv_timeout(stay);
         }

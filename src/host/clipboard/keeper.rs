@@ -1,5 +1,6 @@
-//! The process that holds a clipboard, as who started it sees it: a secret and an empty line go in, and a line for each
-//! comes out, empty or with what is wrong. Its stdin closed before the second line takes the secret back.
+//! The process that holds a clipboard, as who started it sees it: a line comes out when it is ready, when it has the
+//! secret, which goes in as a line, and when its stdin is closed; each is empty or says what is wrong. An empty line
+//! instead takes the secret back, so that one which may have been confirmed outlives us however we die.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -86,7 +87,7 @@ impl Clipboard for Keeper {
     }
 
     fn stay(&mut self) -> io::Result<()> {
-        self.say(b"\n")?;
+        self.to = None;
         self.hear()?;
         self.child = None;
         Ok(())
@@ -96,6 +97,8 @@ impl Clipboard for Keeper {
 impl Drop for Keeper {
     /// Nothing is held any more when this is done.
     fn drop(&mut self) {
+        // Before there is a secret this is no secret.
+        let _ = self.say(b"\n");
         let Some(child) = &mut self.child else { return };
         self.to = None;
         let end = Instant::now() + PATIENCE;

@@ -131,6 +131,24 @@ fn a_tmux_that_is_gone_gets_no_token() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_confirmed_is_taken_back() {
+    let world = World::of_processes();
+    let Some(tmux) = Tmux::new(&world) else { return };
+    if !have("strace") {
+        return;
+    }
+    let old = world.mint("demo");
+    // The end of the second commit.
+    let fault = "exec strace -o trace -e inject=unlink:error=EIO:when=2";
+    let mut command = world.bash(&format!("{fault} tokenctl rotate demo --copy=tmux --copy-timeout 580s"));
+    let ran = run(command.env("TMUX", format!("{},1,0", tmux.screen.socket())), b"").exit(7);
+    assert!(ran.err.contains("nothing was changed"), "{}", ran.err);
+    assert!(Holder::find(580).is_none(), "the holder lives on");
+    assert_eq!(tmux.buffers(), Vec::<String>::new());
+    assert_eq!(world.real(&["verify"], old.as_bytes()).ok().line(), "valid demo");
+}
+
+#[test]
 fn a_tmux_that_hangs_gets_no_token_and_leaves_nothing_behind() {
     let world = World::of_processes();
     let Some(tmux) = Tmux::new(&world) else { return };

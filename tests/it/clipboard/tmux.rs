@@ -141,7 +141,7 @@ fn a_secret_that_cannot_be_confirmed_is_taken_back() {
     // The end of the second commit.
     let fault = "exec strace -o trace -e inject=unlink:error=EIO:when=2";
     let mut command = world.bash(&format!("{fault} tokenctl rotate demo --copy=tmux --copy-timeout 580s"));
-    let ran = run(command.env("TMUX", format!("{},1,0", tmux.screen.socket())), b"").exit(7);
+    let ran = run(command.env("TMUX", format!("{},1,0", tmux.screen.socket().display())), b"").exit(7);
     assert!(ran.err.contains("nothing was changed"), "{}", ran.err);
     assert!(Holder::find(580).is_none(), "the holder lives on");
     assert_eq!(tmux.buffers(), Vec::<String>::new());

@@ -31,7 +31,7 @@ fn the_script_runs_and_leaves_a_revoked_token() {
     assert_eq!(String::from_utf8_lossy(&left.stdout), "nightly-export\trevoked\tevents:read\n1\n");
 }
 
-/// All transcripts are one session at one terminal, 80 columns wide. `UPDATE_README=1` puts into the page what it shows.
+/// All transcripts are one session at one terminal, 79 columns wide. `UPDATE_README=1` puts into the page what it shows.
 #[test]
 fn the_transcripts_are_what_a_terminal_shows() {
     if !have("script") {

@@ -187,28 +187,28 @@ impl Rotate {
                 }
                 _ => self.admit(&token, &settings, now, machine),
             };
-            match admitted {
-                Ok(_) => Done { token, changed: true, error: None },
-                Err(Halt::Already(_)) => Done { token, changed: false, error: None },
-                Err(Halt::Error(Error::UnderWay { .. })) if self.due => {
-                    Done { token, changed: false, error: None }
-                }
-                Err(Halt::Error(error)) => Done { token, changed: false, error: Some(error) },
-            }
+            let rotated = admitted.map(|_| token.clone());
+            self.done(token, rotated)
         };
         Ok(tokens.into_iter().map(one).collect())
     }
 
     fn one_of_several(&self, app: &mut App<'_>, store: &Store, author: &Author, token: Token) -> Done {
         let sink = self.sink.within(self.out_dir.as_deref(), &token.name);
-        match self.rotate(app, store, author, &token, &sink) {
-            Ok(delivered) => Done { token: delivered.token, changed: true, error: None },
+        let rotated = self.rotate(app, store, author, &token, &sink);
+        self.done(token, rotated.map(|delivered| delivered.token))
+    }
+
+    /// What became of one of several tokens.
+    fn done(&self, seen: Token, rotated: Result<Token, Halt>) -> Done {
+        match rotated {
+            Ok(token) => Done { token, changed: true, error: None },
             // Of two runs at once each rotates what the other does not.
             Err(Halt::Already(token)) => Done { token: *token, changed: false, error: None },
             Err(Halt::Error(Error::UnderWay { .. })) if self.due => {
-                Done { token, changed: false, error: None }
+                Done { token: seen, changed: false, error: None }
             }
-            Err(Halt::Error(error)) => Done { token, changed: false, error: Some(error) },
+            Err(Halt::Error(error)) => Done { token: seen, changed: false, error: Some(error) },
         }
     }
 

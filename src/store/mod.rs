@@ -15,6 +15,7 @@ mod audit;
 mod build;
 mod doctor;
 mod error;
+mod find;
 mod hot;
 mod lock;
 mod open;

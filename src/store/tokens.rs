@@ -6,11 +6,9 @@ use rusqlite::types::ToSql;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::usage::{scope_tag, secret_tag};
-use super::words::MOST;
-use super::{PAGE, StoreError, View, Write, ascending};
+use super::{StoreError, View, Write};
 use crate::domain::event::Action;
 use crate::domain::lifetime::Lifetime;
-use crate::domain::name::{Name, cut_ends, is_id_prefix};
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Delivery, Grant, SinkKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
@@ -127,88 +125,6 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// A page of rows in order of row, after `after`.
-    pub fn rows_after(&self, after: i64) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT row FROM token WHERE row > ?1 ORDER BY row LIMIT ?2";
-        let rows = self.rows(sql, params![after, page()])?;
-        ascending(rows.iter().copied(), after).map(|()| rows)
-    }
-
-    /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.
-    pub fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
-        let sql = if reverse {
-            "SELECT row FROM token WHERE revoked_at IS NULL AND (?1 IS NULL OR name < ?1) ORDER BY name DESC LIMIT ?2"
-        } else {
-            "SELECT row FROM token WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2"
-        };
-        let start = if reverse { None } else { Some("") };
-        self.rows(sql, params![after.or(start), page()])
-    }
-
-    /// The rows of the first unrevoked tokens, in order of name, whose names begin so; `disabled` chooses among them.
-    pub fn rows_by_start(&self, start: &str, disabled: Option<bool>) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT row FROM token WHERE revoked_at IS NULL AND name >= ?1 AND name < ?1 || '~'
-             AND (?2 IS NULL OR (disabled_at IS NOT NULL) = ?2) ORDER BY name LIMIT ?3";
-        self.rows(sql, params![start, disabled, MOST])
-    }
-
-    /// A page of the names of unrevoked tokens before a word, and one after it, in order of name.
-    pub fn names_beside(&self, word: &str) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT * FROM (SELECT name FROM token WHERE revoked_at IS NULL AND name < ?1 ORDER BY name DESC LIMIT ?2)
-             UNION ALL
-             SELECT * FROM (SELECT name FROM token WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2)";
-        let args = params![word, page()];
-        let run = || self.conn().prepare_cached(sql)?.query_map(args, |row| row.get(0))?.collect();
-        self.ok(run())
-    }
-
-    fn rows(&self, sql: &str, args: &[&dyn ToSql]) -> Result<Vec<i64>, StoreError> {
-        let run = || self.conn().prepare_cached(sql)?.query_map(args, |row| row.get(0))?.collect();
-        self.ok(run())
-    }
-
-    /// How many tokens are hidden from a list that shows neither the revoked nor the expired.
-    pub fn count_over(&self, now: Timestamp) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) FROM token t WHERE t.revoked_at IS NOT NULL
-             OR t.disabled_at IS NULL AND EXISTS (SELECT 1 FROM secret s WHERE s.token = t.row
-             AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL AND s.expires_at <= ?1)";
-        self.ok(self.conn().query_row(sql, [now], |row| row.get(0)))
-    }
-
-    /// The unrevoked token of a name, visible or not.
-    pub fn named(&self, name: &Name) -> Result<Option<i64>, StoreError> {
-        let sql = "SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL";
-        let run = || self.conn().prepare_cached(sql)?.query_row([name.as_str()], |row| row.get(0)).optional();
-        self.ok(run())
-    }
-
-    /// The visible tokens that a reference may mean: by name, else by id, else by a prefix of one, else by a hint,
-    /// else by a name as a narrow list cuts it.
-    pub fn candidates(&self, reference: &str, now: Timestamp) -> Result<Vec<Token>, StoreError> {
-        let hint = reference.strip_suffix("...").or_else(|| reference.strip_suffix('…'));
-        let hint = hint.map(|start| format!("{start}…"));
-        let by_prefix = is_id_prefix(reference).then_some(reference);
-        let cut = cut_ends(reference).map(|(head, tail)| format!("{head}?*{tail}"));
-        let rules: [(&str, Option<&str>); 7] = [
-            ("SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL", Some(reference)),
-            ("SELECT row FROM token WHERE name = ?1", Some(reference)),
-            ("SELECT row FROM token WHERE id = ?1", Some(reference)),
-            ("SELECT row FROM token WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 50", by_prefix),
-            ("SELECT DISTINCT token FROM secret WHERE hint = ?1 LIMIT 50", hint.as_deref()),
-            ("SELECT row FROM token WHERE name GLOB ?1 AND revoked_at IS NULL LIMIT 50", cut.as_deref()),
-            ("SELECT row FROM token WHERE name GLOB ?1 LIMIT 50", cut.as_deref()),
-        ];
-        for (sql, key) in rules {
-            let Some(key) = key else { continue };
-            let mut found = self.tokens(&self.rows(sql, params![key])?, now)?;
-            found.retain(|token| token.is_visible(now));
-            if !found.is_empty() {
-                return Ok(found);
-            }
-        }
-        Ok(Vec::new())
-    }
-
     /// The secret of this hash, compared once more in constant time.
     pub fn presented(
         &self,
@@ -227,13 +143,6 @@ impl View<'_> {
     /// Since when use is recorded.
     pub fn usage_since(&self) -> Option<Timestamp> {
         self.store.uses.since()
-    }
-
-    /// The deliveries of a user that can no longer succeed: their heirs, by row of the token.
-    pub fn overdue(&self, uid: u32, now: Timestamp) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret
-             WHERE d.uid = ?1 AND d.deadline <= ?2 ORDER BY s.row";
-        self.rows(sql, params![uid, now])
     }
 }
 
@@ -360,10 +269,6 @@ impl Write<'_> {
         }
         self.run("DELETE FROM token WHERE row = ?1", params![token.row]).map(drop)
     }
-}
-
-fn page() -> i64 {
-    i64::try_from(PAGE).unwrap_or(i64::MAX)
 }
 
 fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {

@@ -1,6 +1,6 @@
 //! The words of the store that begin with what somebody has typed so far: no more of them than can be offered.
 
-use rusqlite::{ToSql, params};
+use rusqlite::params;
 
 use super::{StoreError, View};
 
@@ -11,25 +11,20 @@ impl View<'_> {
     /// Owners, in order.
     pub fn owners(&self, start: &str) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT owner FROM token WHERE substr(owner, 1, length(?1)) = ?1 ORDER BY owner LIMIT ?2";
-        self.words(sql, params![start, MOST])
+        self.column(sql, params![start, MOST])
     }
 
     /// Keys of labels, in order.
     pub fn label_keys(&self, start: &str) -> Result<Vec<String>, StoreError> {
         let sql =
             "SELECT DISTINCT key FROM label WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key LIMIT ?2";
-        self.words(sql, params![start, MOST])
+        self.column(sql, params![start, MOST])
     }
 
     /// Values of the label of a key, in order.
     pub fn label_values(&self, key: &str, start: &str) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT DISTINCT value FROM label WHERE key = ?1 AND substr(value, 1, length(?2)) = ?2
              ORDER BY value LIMIT ?3";
-        self.words(sql, params![key, start, MOST])
-    }
-
-    fn words(&self, sql: &str, args: &[&dyn ToSql]) -> Result<Vec<String>, StoreError> {
-        let run = || self.conn().prepare_cached(sql)?.query_map(args, |row| row.get(0))?.collect();
-        self.ok(run())
+        self.column(sql, params![key, start, MOST])
     }
 }

@@ -2,17 +2,20 @@
 //!
 //! They stand apart from the domain's structs, so that renaming one of those breaks no script.
 
+mod log;
+mod verdict;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 
-use crate::domain::event::{Anchor, Event, Subject};
 use crate::domain::filter::Times;
 use crate::domain::scope::{Entry, Scope};
 use crate::domain::settings::Settings;
 use crate::domain::token::{StoredSecret, Token};
-use crate::domain::verdict::Reason;
 use crate::domain::when::{Span, Timestamp};
+pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
+pub use verdict::VerdictDoc;
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -179,79 +182,6 @@ pub struct NamedDoc<'a> {
     pub name: &'a str,
 }
 
-/// E.
-#[derive(Serialize)]
-pub struct EventDoc<'a> {
-    seq: i64,
-    time: Timestamp,
-    action: &'a str,
-    token: Option<NamedDoc<'a>>,
-    actor: ActorDoc<'a>,
-    reason: Option<&'a str>,
-    row_digest: Option<String>,
-    hash: String,
-}
-
-#[derive(Serialize)]
-struct ActorDoc<'a> {
-    uid: u32,
-    login: Option<&'a str>,
-    sudo_user: Option<&'a str>,
-    host: Option<&'a str>,
-}
-
-impl<'a> EventDoc<'a> {
-    pub fn new(event: &'a Event) -> Self {
-        Self {
-            seq: event.seq,
-            time: event.time,
-            action: &event.action,
-            token: match &event.subject {
-                Subject::Token { id, name } => Some(NamedDoc { id: Some(id), name }),
-                Subject::Catalogue | Subject::Settings => None,
-            },
-            actor: ActorDoc {
-                uid: event.actor.uid,
-                login: event.actor.login.as_deref(),
-                sudo_user: event.actor.sudo_user.as_deref(),
-                host: event.actor.host.as_deref(),
-            },
-            reason: event.reason.as_deref(),
-            row_digest: event.row_digest.map(|digest| digest.to_hex().to_string()),
-            hash: event.hash.to_hex().to_string(),
-        }
-    }
-}
-
-/// `audit head`.
-#[derive(Serialize)]
-pub struct HeadDoc {
-    seq: i64,
-    hash: String,
-}
-
-impl HeadDoc {
-    pub fn new(anchor: &Anchor) -> Self {
-        Self { seq: anchor.seq, hash: anchor.hash.to_hex().to_string() }
-    }
-}
-
-/// `audit verify`.
-#[derive(Serialize)]
-pub struct AuditDoc<'a> {
-    pub ok: bool,
-    pub events: i64,
-    pub head: HeadDoc,
-    pub first_bad: Option<ProblemDoc<'a>>,
-    pub rows: Vec<NamedDoc<'a>>,
-}
-
-#[derive(Serialize)]
-pub struct ProblemDoc<'a> {
-    pub seq: i64,
-    pub problem: &'a str,
-}
-
 /// S.
 #[derive(Serialize)]
 pub struct ScopeDoc<'a> {
@@ -285,56 +215,6 @@ pub struct ChangedScopeDoc<'a> {
     pub changed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub withdrawn_from: Option<Vec<NamedDoc<'a>>>,
-}
-
-/// `verify`.
-#[derive(Serialize)]
-pub struct VerdictDoc<'a> {
-    valid: bool,
-    reason: &'static str,
-    missing_scopes: Vec<&'a Scope>,
-    token: Option<VerdictToken<'a>>,
-    secret: Option<VerdictSecret<'a>>,
-}
-
-#[derive(Serialize)]
-struct VerdictToken<'a> {
-    id: &'a str,
-    name: &'a str,
-    owner: Option<&'a str>,
-    scopes: BTreeSet<&'a Scope>,
-    labels: &'a BTreeMap<String, String>,
-    expires_at: Option<Timestamp>,
-}
-
-#[derive(Serialize)]
-struct VerdictSecret<'a> {
-    role: &'static str,
-    hint: &'a str,
-    expires_at: Option<Timestamp>,
-}
-
-impl<'a> VerdictDoc<'a> {
-    pub fn new(reason: Reason, missing: Vec<&'a Scope>, of: Option<(&'a Token, &'a StoredSecret)>) -> Self {
-        Self {
-            valid: reason == Reason::Valid,
-            reason: reason.word(),
-            missing_scopes: missing,
-            token: of.map(|(token, _)| VerdictToken {
-                id: &token.id,
-                name: &token.name,
-                owner: token.owner.as_deref(),
-                scopes: token.scopes().collect(),
-                labels: &token.labels,
-                expires_at: token.expires_at(),
-            }),
-            secret: of.map(|(_, secret)| VerdictSecret {
-                role: secret.role().word(),
-                hint: &secret.hint,
-                expires_at: secret.expires_at,
-            }),
-        }
-    }
 }
 
 /// `settings`.

@@ -1,0 +1,60 @@
+//! The document of `verify`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::domain::scope::Scope;
+use crate::domain::token::{StoredSecret, Token};
+use crate::domain::verdict::Reason;
+use crate::domain::when::Timestamp;
+
+/// `verify`.
+#[derive(Serialize)]
+pub struct VerdictDoc<'a> {
+    valid: bool,
+    reason: &'static str,
+    missing_scopes: Vec<&'a Scope>,
+    token: Option<VerdictToken<'a>>,
+    secret: Option<VerdictSecret<'a>>,
+}
+
+#[derive(Serialize)]
+struct VerdictToken<'a> {
+    id: &'a str,
+    name: &'a str,
+    owner: Option<&'a str>,
+    scopes: BTreeSet<&'a Scope>,
+    labels: &'a BTreeMap<String, String>,
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct VerdictSecret<'a> {
+    role: &'static str,
+    hint: &'a str,
+    expires_at: Option<Timestamp>,
+}
+
+impl<'a> VerdictDoc<'a> {
+    pub fn new(reason: Reason, missing: Vec<&'a Scope>, of: Option<(&'a Token, &'a StoredSecret)>) -> Self {
+        Self {
+            valid: reason == Reason::Valid,
+            reason: reason.word(),
+            missing_scopes: missing,
+            token: of.map(|(token, _)| VerdictToken {
+                id: &token.id,
+                name: &token.name,
+                owner: token.owner.as_deref(),
+                scopes: token.scopes().collect(),
+                labels: &token.labels,
+                expires_at: token.expires_at(),
+            }),
+            secret: of.map(|(_, secret)| VerdictSecret {
+                role: secret.role().word(),
+                hint: &secret.hint,
+                expires_at: secret.expires_at,
+            }),
+        }
+    }
+}

@@ -14,10 +14,12 @@ use crate::context::Machine;
 use crate::domain::Invalid;
 use crate::domain::event::Action;
 use crate::domain::lifetime::in_order;
+use crate::domain::scope::Catalogue;
 use crate::domain::settings::Settings;
 use crate::domain::text::{Icon, Label, Line, each_once};
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
+use crate::domain::widening::Widening;
 use crate::error::Error;
 
 #[derive(Args, Clone)]
@@ -73,17 +75,22 @@ impl Edit {
         let store = app.open_to_write(&author)?;
         let now = app.ctx.machine.now()?;
         let selected = named(&self.names, &store, now)?;
-        let done = self.widen.run(app, |app, approved| {
+        let done = self.widen.run(app, |app, approval| {
             let machine = &*app.ctx.machine;
             store.write(machine as &dyn Clock, &author, |tx| {
                 let settings = tx.settings()?;
-                let mut gaining = 0;
+                let mut widening = Widening::default();
+                // No scope changes here, so the catalogue does not matter.
+                let catalogue = Catalogue::default();
                 let apply = |token: &mut Token, now| {
-                    gaining += usize::from(self.opens(token));
-                    self.apply(token, &settings, now, machine)
+                    let before = token.clone();
+                    let changed = self.apply(token, &settings, now, machine)?;
+                    let gain = Widening::of_token((&before, &catalogue), (token, &catalogue));
+                    widening = std::mem::take(&mut widening).and(gain);
+                    Ok(changed)
                 };
                 let done = change_all(tx, &selected, Action::Edit, apply)?;
-                widen::check(approved, "changing or removing a label", gaining)?;
+                widen::check(approval, "adding or changing a label", widening)?;
                 Ok::<_, Error>(done)
             })
         })?;
@@ -99,12 +106,6 @@ impl Edit {
             || self.not_before.is_some()
             || self.rotate_every.is_some()
             || self.grace.is_some()
-    }
-
-    /// Whether a label that a verifier may require is changed or removed.
-    fn opens(&self, token: &Token) -> bool {
-        let differs = |label: &Label| token.labels.get(&label.key).is_some_and(|value| *value != label.value);
-        self.labels.iter().any(differs)
     }
 
     /// Makes the change of a token, unless it may not be; whether that makes a difference.

@@ -83,7 +83,9 @@ impl Sink for EnvFile {
         };
         // Room for all of it at once: growing would leave copies behind.
         let mut new = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
-        parts.iter().for_each(|part| new.extend_from_slice(part));
+        for part in parts {
+            new.extend_from_slice(part);
+        }
         self.target.replace(&seen, &new, &secret.hash())
     }
 }

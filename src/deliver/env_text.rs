@@ -248,7 +248,7 @@ fn end_of_line(content: &[u8], at: usize) -> usize {
 }
 
 fn line_number(content: &[u8], at: usize) -> usize {
-    content[..at].iter().filter(|byte| **byte == b'\n').count() + 1
+    content[..at].split(|byte| *byte == b'\n').count()
 }
 
 #[cfg(test)]

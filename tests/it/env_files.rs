@@ -54,21 +54,11 @@ fn systemd(content: &str) -> HashMap<String, String> {
     let mut rest = content;
     while let Some((line, more)) = rest.split_once('\n') {
         rest = more;
-        let Some((name, value)) = line.split_once('=').filter(|_| !line.trim_start().starts_with(['#', ';']))
-        else {
-            continue;
-        };
-        let value = value.trim();
-        let value = match value.chars().next().filter(|c| "\"'".contains(*c)) {
-            Some(quote) if !value[1..].contains(quote) => {
-                let (inner, more) = rest.split_once(quote).expect("a closing quote");
-                rest = more.split_once('\n').map_or("", |(_, more)| more);
-                format!("{}\n{inner}", &value[1..])
-            }
-            Some(quote) => value.trim_matches(quote).to_owned(),
-            None => value.to_owned(),
-        };
-        found.insert(name.trim().to_owned(), value);
+        let is_comment = line.trim_start().starts_with(['#', ';']);
+        if let Some((name, value)) = line.split_once('=').filter(|_| !is_comment) {
+            let value = quoted(value.trim(), &mut rest).unwrap_or_else(|| value.trim().to_owned());
+            found.insert(name.trim().to_owned(), value);
+        }
     }
     found
 }
@@ -79,24 +69,26 @@ fn compose(content: &str) -> HashMap<String, String> {
     let mut rest = content.trim_start_matches('\u{feff}');
     while let Some((line, more)) = rest.split_once('\n') {
         rest = more;
-        let line = line.trim_end_matches('\r').trim_start();
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        let Some((name, value)) = line.split_once('=').filter(|_| !line.starts_with('#')) else { continue };
-        let value = value.trim_start();
-        let value = match value.chars().next().filter(|c| "\"'".contains(*c)) {
-            Some(quote) => match value[1..].split_once(quote) {
-                Some((inner, _)) => inner.to_owned(),
-                None => {
-                    let (inner, more) = rest.split_once(quote).expect("a closing quote");
-                    rest = more.split_once('\n').map_or("", |(_, more)| more);
-                    format!("{}\n{inner}", &value[1..])
-                }
-            },
-            None => value.split(" #").next().unwrap_or_default().trim_end().to_owned(),
-        };
-        found.insert(name.trim().to_owned(), value);
+        let line = line.trim_start();
+        let exported = line.strip_prefix("export ").unwrap_or(line);
+        if let Some((name, value)) = exported.split_once('=').filter(|_| !line.starts_with('#')) {
+            let plain = || value.split(" #").next().unwrap_or_default().trim().to_owned();
+            let value = quoted(value.trim(), &mut rest).unwrap_or_else(plain);
+            found.insert(name.trim().to_owned(), value);
+        }
     }
     found
+}
+
+/// What is in the quotes with which a value starts, if it does. They may close in a later line.
+fn quoted(value: &str, rest: &mut &str) -> Option<String> {
+    let quote = value.chars().next().filter(|c| "\"'".contains(*c))?;
+    if let Some((inner, _)) = value[1..].split_once(quote) {
+        return Some(inner.to_owned());
+    }
+    let (inner, more) = rest.split_once(quote).expect("a closing quote");
+    *rest = more.split_once('\n').map_or("", |(_, more)| more);
+    Some(format!("{}\n{inner}", &value[1..]))
 }
 
 #[test]

@@ -41,13 +41,13 @@ pub struct Edit {
     pub labels: Vec<Label>,
     #[command(flatten)]
     pub lifetime: LifetimeArgs,
-    /// Let them be good only from this date, time or duration on; empty clears it
+    /// Let them be good only from this date, time or duration on; `none` clears it
     #[arg(long, value_name = "WHEN", help_heading = HEADING)]
     not_before: Option<NotBefore>,
-    /// Make them due for rotation this often; `never` clears it
+    /// Make them due for rotation this often; `none` clears it
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub rotate_every: Option<Clearable>,
-    /// Let a replaced secret live on this long; empty returns to the setting
+    /// Let a replaced secret live on this long; `none` returns to the setting
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub grace: Option<Clearable>,
     #[command(flatten)]

@@ -61,8 +61,8 @@ pub const FILTERS: &str = "Filters";
 
 #[derive(Args)]
 pub struct FilterArgs {
-    /// Only those of this status; any of several
-    #[arg(long = "status", value_name = "STATUS", help_heading = FILTERS, add = Takes::Status)]
+    /// Only those of one of these statuses
+    #[arg(long = "status", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS, add = Takes::Status)]
     statuses: Vec<Status>,
     /// Only those that hold these scopes, directly or through others
     #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS)]

@@ -341,3 +341,22 @@ fn a_rehearsal_and_an_expected_count_count_what_would_change() {
     assert_eq!(failure["message"], "1 would change, not 2");
     world.run(&["disable", "--owner", "ann", "--expect", "1", "--yes"]).ok();
 }
+
+#[test]
+fn a_name_that_is_the_id_of_another_token_is_refused_and_where_it_exists_ambiguous() {
+    let world = World::with_store();
+    world.create("victim", &[]);
+    world.create("decoy", &[]);
+    let id = |name: &str| world.show(name)["id"].as_str().unwrap().to_owned();
+    let (victim, decoy) = (id("victim"), id("decoy"));
+    for args in [&["create", &victim][..], &["rename", "decoy", &victim]] {
+        let failure = world.refuses(args, 2, "usage");
+        let looks = format!("`{victim}` looks like the id of a token");
+        assert!(failure["message"].as_str().unwrap().contains(&looks), "{failure}");
+    }
+    // A version that did not know the rule made it.
+    world.sql(&format!("UPDATE token SET name = '{victim}' WHERE name = 'decoy'"));
+    let ran = world.run(&["revoke", &victim, "--yes"]).exit(4);
+    assert!(ran.err.contains(&victim) && ran.err.contains(&decoy), "{ran:?}");
+    world.run(&["show", "victim"]).ok();
+}

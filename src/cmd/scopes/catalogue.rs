@@ -14,7 +14,7 @@ use crate::domain::event::{Action, Author};
 use crate::domain::scope::{Catalogue, Entry, Scope};
 use crate::domain::text::Line;
 use crate::domain::token::Token;
-use crate::domain::when::Clock;
+use crate::domain::when::{Clock, is_none};
 use crate::domain::widening::{Approval, Widening};
 use crate::error::Error;
 use crate::store::{Store, StoreError, Write};
@@ -45,7 +45,7 @@ pub struct EditScope {
     /// Say what it allows; empty clears it
     #[arg(short, long, value_name = "TEXT")]
     description: Option<Line>,
-    /// Let it allow all that these allow, and no others; empty for none
+    /// Let it allow all that these allow, and no others; `none` for none
     #[arg(long, value_name = "A,B", add = Takes::OpenScope)]
     includes: Option<Includes>,
     #[command(flatten)]
@@ -62,7 +62,7 @@ impl std::str::FromStr for Includes {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.is_empty() {
+        if is_none(text) {
             return Ok(Self(Vec::new()));
         }
         text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)

@@ -1,0 +1,44 @@
+//! Widening needs approval: a person is shown who gains what, or a flag approves all of it.
+
+use clap::Args;
+
+use crate::app::App;
+use crate::domain::widening::{Approval, Widening};
+use crate::error::Error;
+
+#[derive(Args, Clone)]
+pub struct WidenArgs {
+    /// Let tokens do more than before
+    #[arg(long)]
+    pub allow_widen: bool,
+}
+
+impl WidenArgs {
+    /// Runs a change that fails with [`Error::Widens`] unless its widening is approved. A person is asked about exactly
+    /// what was found; if it has grown by the time of the change, the question is asked again.
+    pub fn run<T>(
+        &self,
+        app: &mut App<'_>,
+        change: impl Fn(&App<'_>, &Approval) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut approval =
+            if self.allow_widen { Approval::Any } else { Approval::Shown(Widening::default()) };
+        loop {
+            match change(app, &approval) {
+                Err(widens @ Error::Widens { .. }) if app.can_ask() => {
+                    app.ask(&format!("{widens}. Go on?"), "`--allow-widen` allows it")?;
+                    let Error::Widens { widening, .. } = widens else { return Err(widens) };
+                    approval = Approval::Shown(*widening);
+                }
+                done => return done,
+            }
+        }
+    }
+}
+
+/// Fails unless the widening of a change is approved.
+pub fn check(approval: &Approval, what: &str, widening: Widening) -> Result<(), Error> {
+    approval
+        .covers(widening)
+        .map_err(|widening| Error::Widens { what: what.to_owned(), widening: Box::new(widening) })
+}

@@ -99,7 +99,7 @@ impl Catalogue {
 
     /// The same catalogue with another version of the entry of that row. Includes follow a new name.
     #[must_use]
-    pub fn with(&self, changed: Entry) -> Self {
+    pub fn with(&self, changed: &Entry) -> Self {
         let old = self.iter().find(|entry| entry.row == changed.row).map(|entry| &entry.name);
         let others = self.iter().filter(|entry| entry.row != changed.row).cloned().map(|mut entry| {
             if old.is_some_and(|old| entry.includes.remove(old)) {

@@ -265,14 +265,19 @@ fn written_otherwise(text: &str) -> Option<NaiveDate> {
     (day.to_string() != text).then_some(day)
 }
 
-/// The words for no value at all: `none`, and what older versions took.
+/// Whether text says that there is no value: `none`, or nothing.
 pub fn is_none(text: &str) -> bool {
-    matches!(text, "none" | "never" | "")
+    matches!(text, "none" | "")
+}
+
+/// The same where what there may be none of is a duration or an end, so that `never` says it too.
+pub fn is_never(text: &str) -> bool {
+    is_none(text) || text == "never"
 }
 
 /// A lifetime as `--ttl` takes it. A word for no end is answered with the flag that means it.
 pub fn ttl(text: &str) -> Result<Span, Invalid> {
-    if is_none(text) { Err(endless(text, "a duration")) } else { text.parse() }
+    if is_never(text) { Err(endless(text, "a duration")) } else { text.parse() }
 }
 
 fn endless(text: &str, kind: &str) -> Invalid {
@@ -287,7 +292,7 @@ impl FromStr for End {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if is_none(text) {
+        if is_never(text) {
             return Err(endless(text, "a date"));
         }
         // What starts with a digit is read as a duration, which is not what is missing here.

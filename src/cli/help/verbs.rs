@@ -190,7 +190,10 @@ pub const VERBS: [Verb; 29] = [
         examples: &[
             Example("Pause one token", "tokenctl disable ci-deploy --reason 'odd requests at night'"),
             Example("See whom it would hit, then pause them", "tokenctl disable --owner ann --dry-run"),
-            Example("Refuse unless there are two", "tokenctl disable --owner ann --expect 2 --yes"),
+            Example(
+                "Refuse unless exactly one would be paused",
+                "tokenctl disable --owner ann --expect 1 --yes",
+            ),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],
     },

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::domain::Invalid;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::settings::Settings;
-use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone, is_none, ttl};
+use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone, is_never, is_none, ttl};
 use crate::error::Error;
 
 /// The heading of these flags and of those of a policy.
@@ -100,6 +100,6 @@ impl std::str::FromStr for Clearable {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if is_none(text) { Ok(Self(None)) } else { text.parse().map(|span| Self(Some(span))) }
+        if is_never(text) { Ok(Self(None)) } else { text.parse().map(|span| Self(Some(span))) }
     }
 }

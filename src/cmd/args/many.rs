@@ -60,8 +60,8 @@ impl Many<'_> {
             }
             match store.write(&*app.ctx.machine, &author, |tx| self.change(tx, &selection)) {
                 // A person is shown the new selection and asked again.
-                Err(changed @ Error::SelectionChanged { .. }) if app.can_ask() && !app.says_yes() => {
-                    app.talk().warn(&changed.to_string());
+                Err(err @ Error::SelectionChanged { .. }) if app.can_ask() && !app.says_yes() => {
+                    app.talk().warn(&err.to_string());
                 }
                 done => return self.answer(app, &store, &done?, now),
             }

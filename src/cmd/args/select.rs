@@ -228,10 +228,8 @@ impl TargetArgs {
             return Ok(());
         }
         let times = Times { now, at: now, usage_since: view.usage_since() };
-        match self.filter_due(all_due).meets(token, &times, &view.catalogue()?) {
-            true => Ok(()),
-            false => Err(Error::SelectionChanged { lost: 1 }),
-        }
+        let meets = self.filter_due(all_due).meets(token, &times, &view.catalogue()?);
+        if meets { Ok(()) } else { Err(Error::SelectionChanged { lost: 1 }) }
     }
 
     pub fn select(&self, store: &Store, now: Timestamp) -> Result<Selection, Error> {

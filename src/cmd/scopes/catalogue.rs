@@ -208,7 +208,7 @@ impl Define {
             entry.includes = self.wanted(catalogue)?;
         }
         // Tokens may have kept the scope while it was retired, and gain what it includes from now on.
-        let gain = widening(tx, catalogue, &catalogue.with(entry.clone()))?;
+        let gain = widening(tx, catalogue, &catalogue.with(&entry))?;
         let gain = gain.and(Widening::of_reopened(&self.scope));
         widen::check(approval, &format!("reopening `{}`", self.scope), gain)?;
         tx.save_scope(&entry)?;
@@ -250,7 +250,7 @@ impl EditScope {
             if after == *before {
                 return Ok((after, false));
             }
-            let gain = widening(tx, catalogue, &catalogue.with(after.clone()))?;
+            let gain = widening(tx, catalogue, &catalogue.with(&after))?;
             widen::check(approval, &format!("changing what `{}` includes", self.scope), gain)?;
             tx.save_scope(&after)?;
             tx.record_catalogue(Action::CatalogueEdit)?;
@@ -273,7 +273,7 @@ impl RenameScope {
             }
             entry.name = self.new.clone();
             // A verifier that requires the new name refused these tokens before.
-            let gain = widening(tx, catalogue, &catalogue.with(entry.clone()))?;
+            let gain = widening(tx, catalogue, &catalogue.with(&entry))?;
             widen::check(approval, &format!("renaming `{}`", self.scope), gain)?;
             tx.save_scope(&entry)?;
             tx.record_catalogue(Action::CatalogueRename)?;

@@ -7,7 +7,7 @@ use crate::cmd::args::describe::end_in_words;
 use crate::context::Choice;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::settings::Settings;
-use crate::domain::when::{End, Span, Timestamp, When, is_none};
+use crate::domain::when::{End, Span, Timestamp, When, is_never};
 use crate::error::Error;
 
 /// What is offered beside the store's default.
@@ -72,7 +72,7 @@ fn rows(app: &App<'_>, settings: &Settings, keep: Option<&str>) -> Result<Vec<(C
 /// A duration is a lifetime, anything else an end.
 fn read(text: &str) -> Result<LifetimeArgs, Error> {
     let text = text.trim();
-    if !text.is_empty() && is_none(text) {
+    if !text.is_empty() && is_never(text) {
         return Ok(LifetimeArgs { no_expiry: true, ..LifetimeArgs::default() });
     }
     Ok(match text.parse()? {

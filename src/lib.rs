@@ -6,6 +6,7 @@
 //! - [`host`] is this machine; it implements what [`context`] lets a command ask for;
 //! - [`cmd`] has a file a verb; [`error`] turns what went wrong into a code, an exit and a hint;
 //! - [`deliver`] hands a secret over so that it is neither lost nor orphaned;
+//! - [`scan`] finds in files what could be a secret;
 //! - [`store`] alone knows SQL, [`ui`] alone how things look;
 //! - [`domain`] has the rules, as functions of their arguments.
 
@@ -15,6 +16,7 @@ pub mod deliver;
 pub mod domain;
 pub mod error;
 pub mod host;
+pub mod scan;
 pub mod store;
 pub mod ui;
 

@@ -25,6 +25,7 @@ mod rename;
 mod report;
 mod revoke;
 mod rotate;
+mod scan;
 mod scopes;
 mod select;
 mod settings;
@@ -144,6 +145,8 @@ pub enum Verb {
     Rotate(rotate::Rotate),
     /// Say whether a secret is good: exit 0 if so, 3 if not
     Verify(verify::Verify),
+    /// Find the store's secrets in files, folders or standard input: exit 3 if one works
+    Scan(scan::Scan),
     /// Show what happened, newest last
     Audit(audit::Audit),
     /// Look for damage and broken rules: exit 3 if there is any
@@ -172,6 +175,7 @@ impl Verb {
             Self::Revoke(it) => it.run(app),
             Self::Rotate(it) => it.run(app),
             Self::Verify(it) => it.run(app),
+            Self::Scan(it) => it.run(app),
             Self::Audit(it) => it.run(app),
             Self::Doctor(it) => it.run(app),
             Self::Settings(it) => it.run(app),

@@ -2,6 +2,7 @@
 //!
 //! They stand apart from the domain's structs, so that renaming one of those breaks no script.
 
+mod leak;
 mod log;
 mod verdict;
 
@@ -14,6 +15,7 @@ use crate::domain::scope::{Entry, Scope};
 use crate::domain::settings::Settings;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
+pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
 pub use verdict::VerdictDoc;
 

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// What each room may import of ours. `lib` sees `domain` too: all arguments are searched for secrets before they are
 /// parsed.
-const TABLE: [(&str, &[&str]); 10] = [
+const TABLE: [(&str, &[&str]); 11] = [
     ("main", &["lib", "host"]),
     ("lib", &["cmd", "context", "error", "domain"]),
     ("host", &["context"]),
-    ("cmd", &["deliver", "store", "ui", "context", "domain", "error"]),
+    ("cmd", &["deliver", "scan", "store", "ui", "context", "domain", "error"]),
     ("error", &["deliver", "store", "domain"]),
     ("deliver", &["store", "context", "domain"]),
+    ("scan", &["domain"]),
     ("store", &["domain"]),
     ("ui", &["domain"]),
     ("context", &["domain"]),

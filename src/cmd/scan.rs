@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 
-use super::change::ChangeArgs;
-use super::{App, Outcome};
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
 use crate::domain::Invalid;
 use crate::error::Error;
 use crate::scan::{Finder, Known, Walk};

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::completions::Takes;
-use super::{App, Outcome};
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::takes::Takes;
 use crate::domain::settings::{Key, Settings as Values};
 use crate::domain::text::shown;
 use crate::error::Error;
@@ -82,6 +82,7 @@ fn table(store: &Store, values: &Values, screen: Screen) -> String {
     let mut rows = vec![
         ("path", store.path().to_string_lossy().into_owned()),
         ("schema-version", store::version().to_string()),
+        ("pattern", values.prefix.pattern()),
     ];
     rows.extend(Key::ALL.map(|key| (key.word(), values.get(key))));
     if screen.width.is_some() {

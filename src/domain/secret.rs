@@ -51,6 +51,13 @@ impl Prefix {
     }
 }
 
+impl Prefix {
+    /// A regular expression for secrets with this prefix, which says nothing of their checksum.
+    pub fn pattern(&self) -> String {
+        format!("{}_[0-9A-Za-z]{{{BODY_LEN}}}", self.0)
+    }
+}
+
 impl Default for Prefix {
     fn default() -> Self {
         Self("tkn".to_owned())

@@ -160,9 +160,15 @@ fn an_adopted_secret_is_found_up_to_where_a_word_may_end() {
         assert!(!ran.out.contains(ADOPTED) && !ran.out.contains(plain));
         ran.out.lines().map(str::to_owned).collect::<Vec<_>>()
     };
-    for (before, after) in
-        [("", ""), ("KEY=", "\n"), ("{\"k\": \"", "\", 1}"), ("\\n", "\\n"), ("https://u:", "@host"), ("ä", "&b=c"), ("sk_l", ";x")]
-    {
+    for (before, after) in [
+        ("", ""),
+        ("KEY=", "\n"),
+        ("{\"k\": \"", "\", 1}"),
+        ("\\n", "\\n"),
+        ("https://u:", "@host"),
+        ("ä", "&b=c"),
+        ("sk_l", ";x"),
+    ] {
         let column = before.len() + 1;
         assert_eq!(found(&format!("{before}{ADOPTED}{after}")), [format!("x:1:{column}: padded active")]);
         let expected = [format!("x:1:{column}: plain active")];
@@ -188,8 +194,10 @@ fn a_secret_is_found_anywhere_in_a_large_file() {
             let text = format!("{text} {made} {ADOPTED}\n{text}");
             tree.file("x", text);
             let line = lines + 1;
-            let expected =
-                format!("x:{line}:{column}: made active\nx:{line}:{}: other active\n", column + made.len() + 1);
+            let expected = format!(
+                "x:{line}:{column}: made active\nx:{line}:{}: other active\n",
+                column + made.len() + 1
+            );
             assert_eq!(tree.scan(&[]).exit(3).out, expected, "at {start} + {offset}");
         }
     }
@@ -223,14 +231,21 @@ fn every_kind_of_text_is_searched_and_what_is_packed_is_named() {
         server.log:1:13: demo active\n";
     assert_eq!(ran.out, expected);
     let packed = |name: &str, by: &str| format!("warning: `{name}` was not searched: it is packed ({by})\n");
-    let mut named = [("a.zip", "zip"), ("b.gz", "gzip"), ("c.xz", "xz")].map(|(name, by)| packed(name, by)).concat();
-    let hidden = "hidden files and what ignore files exclude were not searched; see `--hidden` and `--no-ignore`\n";
+    let mut named =
+        [("a.zip", "zip"), ("b.gz", "gzip"), ("c.xz", "xz")].map(|(name, by)| packed(name, by)).concat();
+    let hidden =
+        "hidden files and what ignore files exclude were not searched; see `--hidden` and `--no-ignore`\n";
     assert_eq!(ran.err, format!("{named}{}{hidden}", packed("d.tar", "tar")));
     assert_eq!(tree.scan(&["--quiet"]).exit(3).err, "");
     // What is not compressed can be searched all the same.
     let ran = tree.scan(&["--binary", "--hidden", "--no-ignore"]).exit(3);
-    assert_eq!((ran.out, ran.err), (format!("{}d.tar:1:264: demo active\n", &expected[..expected.len()]).replace(
-        "d.tar", "d.tar"), std::mem::take(&mut named)));
+    assert_eq!(
+        (ran.out, ran.err),
+        (
+            format!("{}d.tar:1:264: demo active\n", &expected[..expected.len()]).replace("d.tar", "d.tar"),
+            std::mem::take(&mut named)
+        )
+    );
     let piped = world.run_with(&["scan", "-"], b"\x1f\x8b\x08").ok();
     assert_eq!(piped.err, packed("-", "gzip"));
 }
@@ -240,7 +255,9 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
-    for name in [".env", ".config/x", "plain", "build/out", "debug.log", "sub/kept.log", "other.tmp", "rg.only"] {
+    for name in
+        [".env", ".config/x", "plain", "build/out", "debug.log", "sub/kept.log", "other.tmp", "rg.only"]
+    {
         tree.file(name, &secret);
     }
     tree.file("binary", [b"text\0", secret.as_bytes()].concat());
@@ -251,7 +268,8 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
     tree.file(".rgignore", "rg.*\n");
     let paths = |args: &[&str]| {
         let ran = tree.scan(args).exit(3);
-        let paths: Vec<String> = ran.out.lines().map(|line| line.split(':').next().unwrap().to_owned()).collect();
+        let paths: Vec<String> =
+            ran.out.lines().map(|line| line.split(':').next().unwrap().to_owned()).collect();
         paths.join(" ")
     };
     assert_eq!(paths(&[]), "late plain sub/kept.log");
@@ -519,7 +537,8 @@ fn the_rule_of_the_recipes_is_the_pattern_of_the_settings() {
     let rule = recipe("toml");
     let settings = world.run(&["settings", "--json"]).ok().json();
     let pattern = settings["pattern"].as_str().expect("a pattern");
-    let regex = rule.lines().find_map(|line| line.strip_prefix("regex = '''")?.strip_suffix("'''")).expect("a rule");
+    let regex =
+        rule.lines().find_map(|line| line.strip_prefix("regex = '''")?.strip_suffix("'''")).expect("a rule");
     assert_eq!(regex, format!("\\b({pattern})\\b"));
     run(Command::new("grep").args(["-Eq", regex]), format!("k: {secret}\n").as_bytes()).ok();
     let keyword = rule.lines().find_map(|line| line.strip_prefix("keywords = [\"")?.strip_suffix("\"]"));
@@ -528,9 +547,11 @@ fn the_rule_of_the_recipes_is_the_pattern_of_the_settings() {
 
 /// The one block of this language in the chapter on leaks.
 fn recipe(language: &str) -> String {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/leaks.md")).expect("the page");
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/leaks.md")).expect("the page");
     let start = format!("```{language}\n");
-    let mut blocks = page.split(&start).skip(1).map(|rest| rest.split("```\n").next().expect("its end").to_owned());
+    let mut blocks =
+        page.split(&start).skip(1).map(|rest| rest.split("```\n").next().expect("its end").to_owned());
     let block = blocks.next().expect(language);
     assert!(blocks.next().is_none(), "one block of {language}");
     block

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::App;
-use super::super::many::change_all;
+use crate::app::App;
+use crate::cmd::args::many::change_all;
 use crate::domain::event::{Action, Author};
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Role, StoredSecret, Token};

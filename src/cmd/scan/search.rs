@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::mpsc;
 
-use super::super::{App, Outcome};
+use crate::app::{App, Outcome};
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Status, Token};
 use crate::domain::when::Timestamp;

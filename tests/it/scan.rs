@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tokenctl::context::Terminal;
 
 use crate::support::{Answer, DAY, Ran, World, have, run, search_path};
 
@@ -65,7 +66,7 @@ fn every_status(world: &World) -> Vec<(&'static str, String)> {
          WHERE token = (SELECT row FROM token WHERE name = 'provisional')"
     ));
     let other = World::with_store();
-    other.create("before", &[]);
+    other.run(&["settings", "prefix", "other"]).ok();
     secrets.push(("unknown", other.create("elsewhere", &["--ttl", "7d"])));
     secrets
 }
@@ -80,7 +81,7 @@ fn each_secret_is_a_line_with_its_place_name_status_and_owner() {
     tree.file("a/.env", "");
     tree.file("a/one line", format!("{0},{0}", secrets[4].1));
     let ran = tree.scan(&[]).exit(3);
-    let unknown = &secrets[6].1[..8];
+    let unknown = &secrets[6].1[..10];
     let expected = format!(
         "a/one line:1:1: active active (ann)\n\
          a/one line:1:44: active active (ann)\n\
@@ -126,7 +127,8 @@ fn the_document_has_all_keys() {
     let secrets = every_status(&world);
     tree.file("x", format!("\n a={}\n{}", secrets[0].1, secrets[6].1));
     let document = |at: usize, line: u64, column: u64, status: &str, token: Value| {
-        let hint = format!("{}…", &secrets[at].1[..8]);
+        let secret = &secrets[at].1;
+        let hint = format!("{}…", &secret[..secret.len() - 34]);
         json!({
             "path": "x", "line": line, "column": column, "commit": null, "hint": hint, "status": status,
             "token": token,
@@ -231,7 +233,7 @@ fn every_kind_of_text_is_searched_and_what_is_packed_is_named() {
         server.log:1:13: demo active\n";
     assert_eq!(ran.out, expected);
     let packed = |name: &str, by: &str| format!("warning: `{name}` was not searched: it is packed ({by})\n");
-    let mut named =
+    let named =
         [("a.zip", "zip"), ("b.gz", "gzip"), ("c.xz", "xz")].map(|(name, by)| packed(name, by)).concat();
     let hidden =
         "hidden files and what ignore files exclude were not searched; see `--hidden` and `--no-ignore`\n";
@@ -239,13 +241,8 @@ fn every_kind_of_text_is_searched_and_what_is_packed_is_named() {
     assert_eq!(tree.scan(&["--quiet"]).exit(3).err, "");
     // What is not compressed can be searched all the same.
     let ran = tree.scan(&["--binary", "--hidden", "--no-ignore"]).exit(3);
-    assert_eq!(
-        (ran.out, ran.err),
-        (
-            format!("{}d.tar:1:264: demo active\n", &expected[..expected.len()]).replace("d.tar", "d.tar"),
-            std::mem::take(&mut named)
-        )
-    );
+    let all = expected.replace("le.txt", "d.tar:1:264: demo active\nle.txt");
+    assert_eq!((ran.out, ran.err), (all, named));
     let piped = world.run_with(&["scan", "-"], b"\x1f\x8b\x08").ok();
     assert_eq!(piped.err, packed("-", "gzip"));
 }
@@ -287,9 +284,12 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
     if have("rg") {
         for args in [&[][..], &["--hidden"], &["--no-ignore"]] {
             let mut rg = Command::new("rg");
-            let rg = rg.args(["--files-with-matches", "--no-messages", "--sort", "path", "tkn_"]).args(args);
+            let rg =
+                rg.args(["--files-with-matches", "--no-messages", "--sort", "path", "tkn_", "."]).args(args);
             let ran = run(rg.current_dir(&tree.root), b"");
-            let found: Vec<&str> = ran.out.lines().filter(|path| *path != "late").collect();
+            let found = ran.out.lines().filter_map(|path| path.strip_prefix("./"));
+            // Of a binary file ripgrep takes back what it found.
+            let found: Vec<&str> = found.filter(|path| *path != "late").collect();
             assert_eq!(found.join(" "), paths(args).replace("late ", ""), "{args:?}");
         }
     }
@@ -304,8 +304,8 @@ fn what_cannot_be_read_is_named_and_the_rest_is_searched() {
     let missing = tree.root.join("missing").to_str().unwrap().to_owned();
     let failing = "/proc/self/mem";
     let ran = tree.relative(world.run(&["scan", &missing, &clean, failing])).exit(1);
-    let expected = "error: cannot read `/proc/self/mem`: Input/output error (os error 5)\n\
-        error: cannot read `missing`: No such file or directory (os error 2)\n";
+    let expected = "error: cannot read `missing`: No such file or directory (os error 2)\n\
+        error: cannot read `/proc/self/mem`: Input/output error (os error 5)\n";
     assert_eq!((&*ran.out, &*ran.err), ("", expected));
     let ran = tree.relative(world.run(&["scan", &missing, &leaked, failing])).exit(3);
     assert_eq!((&*ran.out, &*ran.err), ("leaked:1:1: demo active\n", expected));
@@ -327,7 +327,7 @@ fn a_path_is_shown_whatever_it_is_but_never_with_a_secret_in_it() {
     let ran = tree.scan(&[]).exit(3);
     let hint = &secret[..8];
     let expected = format!(
-        "a\\xFF\\n\\u{{1b}}[2J:1:1: demo active\nb-{hint}….txt:1:1: demo active\nc/sk_l…:1:1: other active\n"
+        "a\\xFF\\u{{a}}\\u{{1b}}[2J:1:1: demo active\nb-{hint}….txt:1:1: demo active\nc/sk_l…:1:1: other active\n"
     );
     assert_eq!(ran.out, expected);
     let missing = tree.root.join(ADOPTED);
@@ -367,12 +367,14 @@ fn revoke_ends_what_was_found_and_works() {
 
     world.refuses(&["scan", "--revoke", &path], 2, "input_needed");
     world.at_terminal(&[Answer::No]);
+    let head = world.run(&["audit", "head"]).ok().out;
     assert_eq!(world.run(&["scan", "--revoke", &path]).code, 130);
-    assert_eq!(world.verify(&current, &[]).0, 0);
+    assert_eq!(world.run(&["audit", "head"]).ok().out, head);
     world.at_terminal(&[Answer::Yes]);
     let ran = world.run(&["scan", "--revoke", "--reason", "leaked", &path]).exit(3);
     assert_eq!(*world.asked.borrow(), ["revoke 2 tokens and previous secrets of `rotated`?"; 2]);
     assert_eq!(ran.err, "revoked `both`\nrevoked `current`\nrevoked a previous secret of `rotated`\n");
+    world.terminal = Terminal::default();
     assert_eq!(world.verify(&current, &[]), (3, "revoked current".into()));
     assert_eq!(world.verify(&both_new, &[]), (3, "revoked both".into()));
     assert_eq!(world.verify(&previous, &[]), (3, "revoked rotated".into()));

@@ -106,7 +106,7 @@ pub enum Verb {
     Rotate(rotate::Rotate),
     /// Say whether a secret is good: exit 0 if so, 3 if not
     Verify(verify::Verify),
-    /// Find the store's secrets in files, folders or standard input: exit 3 if one works
+    /// Find secrets in files and histories: exit 3 if one works
     Scan(scan::Scan),
     /// Show what happened, newest last
     Audit(audit::Audit),

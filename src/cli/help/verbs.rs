@@ -306,7 +306,7 @@ pub const VERBS: [Verb; 30] = [
                 "tokenctl scan --hidden --no-ignore /var/lib/",
             ),
             Example("Search the history of a repository", "git log -p --all | tokenctl scan -"),
-            Example("Search what a commit would add", "git diff --cached | tokenctl scan -"),
+            Example("Search the last commit", "git show | tokenctl scan -"),
             Example(
                 "Revoke the secrets in a file that was published",
                 "tokenctl scan --revoke --yes leaked.txt || echo 'revoked what worked'",

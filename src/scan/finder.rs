@@ -56,7 +56,7 @@ impl Finder {
 
     /// Takes all that begins in a range of `text`, in order.
     pub fn find(&self, text: &[u8], range: Range<usize>, take: &mut dyn FnMut(Found)) {
-        let mut made = self.made(text, range.clone()).peekable();
+        let mut made = made(text, range.clone()).peekable();
         for adopted in self.adopted(text, range) {
             while let Some(found) = made.next_if(|made| made.range.start <= adopted.range.start) {
                 take(found);
@@ -64,17 +64,6 @@ impl Finder {
             take(adopted);
         }
         made.for_each(take);
-    }
-
-    /// Those whose underscore is in the range: a prefix may begin before it.
-    fn made<'a>(&self, text: &'a [u8], range: Range<usize>) -> impl Iterator<Item = Found> + use<'a> {
-        let text = &text[..text.len().min(range.end + BODY_LEN)];
-        let mut from = range.start;
-        std::iter::from_fn(move || {
-            let found = find_secret(text, from)?;
-            from = found.end;
-            Some(Found::of(text, found))
-        })
     }
 
     fn adopted(&self, text: &[u8], range: Range<usize>) -> impl Iterator<Item = Found> {
@@ -116,6 +105,17 @@ impl Found {
         let secret = &text[range.clone()];
         Self { hash: SecretHash::of(secret), hint: hint(secret), range }
     }
+}
+
+/// Those whose underscore is in the range: a prefix may begin before it.
+fn made(text: &[u8], range: Range<usize>) -> impl Iterator<Item = Found> {
+    let text = &text[..text.len().min(range.end + BODY_LEN)];
+    let mut from = range.start;
+    std::iter::from_fn(move || {
+        let found = find_secret(text, from)?;
+        from = found.end;
+        Some(Found::of(text, found))
+    })
 }
 
 fn tag(hash: &SecretHash) -> u64 {

@@ -100,11 +100,10 @@ impl Walk {
             let source = if is_named || self.binary { Source::Any } else { Source::Text };
             source.search(&mut file, finder, buffer, &mut |hit| {
                 hits.push(hit);
-                let is_taken = hits.len() < HITS || {
+                hits.len() < HITS || {
                     let hits = std::mem::take(&mut hits);
                     reports.send(Report::Hits { path: path.clone(), hits }).is_ok()
-                };
-                is_taken
+                }
             })
         });
         let report = match searched {

@@ -38,12 +38,12 @@ impl<'a> Tree<'a> {
     #[track_caller]
     fn scan(&self, args: &[&str]) -> Ran {
         let root = self.root.to_str().expect("UTF-8");
-        self.relative(self.world.run(&[&["scan", root], args].concat()))
+        self.relative(&self.world.run(&[&["scan", root], args].concat()))
     }
 
-    fn relative(&self, ran: Ran) -> Ran {
+    fn relative(&self, ran: &Ran) -> Ran {
         let root = format!("{}/", self.root.display());
-        Ran { out: ran.out.replace(&root, ""), err: ran.err.replace(&root, ""), ..ran }
+        Ran { code: ran.code, out: ran.out.replace(&root, ""), err: ran.err.replace(&root, "") }
     }
 }
 
@@ -76,8 +76,9 @@ fn each_secret_is_a_line_with_its_place_name_status_and_owner() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secrets = every_status(&world);
-    let text: String = secrets.iter().map(|(name, secret)| format!("{name} = \"{secret}\"\n")).collect();
-    tree.file("b.py", format!("# ä\n\n{text}"));
+    let lines: Vec<String> =
+        secrets.iter().map(|(name, secret)| format!("{name} = \"{secret}\"\n")).collect();
+    tree.file("b.py", format!("# ä\n\n{}", lines.concat()));
     tree.file("a/.env", "");
     tree.file("a/one line", format!("{0},{0}", secrets[4].1));
     let ran = tree.scan(&[]).exit(3);
@@ -303,11 +304,11 @@ fn what_cannot_be_read_is_named_and_the_rest_is_searched() {
     let (clean, leaked) = (tree.file("clean", "x"), tree.file("leaked", &secret));
     let missing = tree.root.join("missing").to_str().unwrap().to_owned();
     let failing = "/proc/self/mem";
-    let ran = tree.relative(world.run(&["scan", &missing, &clean, failing])).exit(1);
+    let ran = tree.relative(&world.run(&["scan", &missing, &clean, failing])).exit(1);
     let expected = "error: cannot read `missing`: No such file or directory (os error 2)\n\
         error: cannot read `/proc/self/mem`: Input/output error (os error 5)\n";
     assert_eq!((&*ran.out, &*ran.err), ("", expected));
-    let ran = tree.relative(world.run(&["scan", &missing, &leaked, failing])).exit(3);
+    let ran = tree.relative(&world.run(&["scan", &missing, &leaked, failing])).exit(3);
     assert_eq!((&*ran.out, &*ran.err), ("leaked:1:1: demo active\n", expected));
     let ran = world.run(&["scan", "--json", &missing, "--quiet"]).exit(1);
     assert_eq!((&*ran.out, &ran.failure()["code"]), ("", &json!("io")));
@@ -474,7 +475,7 @@ fn a_file_that_changes_meanwhile_is_searched_as_it_is_read() {
         let ran = tree.scan(&["-q"]);
         assert!(matches!(ran.code, 0 | 3) && ran.err.is_empty(), "{ran:?}");
     }
-    drop(stop.send(()));
+    stop.send(()).expect("it runs");
     changing.join().expect("the changes");
 }
 

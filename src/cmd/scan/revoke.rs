@@ -59,7 +59,8 @@ fn leaked_secrets<'a>(token: &'a Token, leaked: &'a Leaked) -> impl Iterator<Ite
 /// Whether that changes anything.
 fn revoke_leaked(token: &mut Token, leaked: &Leaked, now: Timestamp) -> bool {
     let hashes: Vec<SecretHash> = leaked_secrets(token, leaked).map(|secret| secret.hash).collect();
-    hashes.iter().fold(false, |changed, hash| token.revoke_leaked(hash, now) || changed)
+    let changes: Vec<bool> = hashes.iter().map(|hash| token.revoke_leaked(hash, now)).collect();
+    changes.contains(&true)
 }
 
 fn question(tokens: &[Token], leaked: &Leaked) -> String {

@@ -144,13 +144,14 @@ impl<'a, 'b> Search<'a, 'b> {
             let path = escape::path(&self.finder.masked(&path));
             match news {
                 News::Hit(hit) => {
-                    self.tell(&path, &hit, known.get(hit.hash.as_bytes()).and_then(Option::as_ref))?
+                    let known = known.get(hit.hash.as_bytes()).and_then(Option::as_ref);
+                    self.tell(&path, &hit, known)?;
                 }
                 News::Archive(name) if !self.app.quiet() => {
                     self.app.talk().warn(&format!("`{path}` was not searched: it is packed ({name})"));
                 }
                 News::Archive(_) => {}
-                News::Unread(err) => self.unread(path, err),
+                News::Unread(err) => self.unread(&path, err),
                 News::Odd(text) => {
                     let text = escape::path(&self.finder.masked(text.as_bytes()));
                     self.app.talk().warn(&format!("cannot read an ignore file: {text}"));
@@ -214,7 +215,7 @@ impl<'a, 'b> Search<'a, 'b> {
         Ok(())
     }
 
-    fn unread(&mut self, path: String, err: io::Error) {
+    fn unread(&mut self, path: &str, err: io::Error) {
         let what = if path.is_empty() { "a folder".to_owned() } else { format!("`{path}`") };
         if let Some(before) = self.done.unread.replace(Error::Input { what, err }) {
             tell_error(self.app, &before);

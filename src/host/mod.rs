@@ -76,7 +76,8 @@ impl Machine for Host {
         // would read `/dev/urandom`, which an empty root directory does not have.
         let mut filled = 0;
         while filled < buffer.len() {
-            filled += rustix::io::retry_on_intr(|| getrandom(&mut buffer[filled..], GetRandomFlags::empty()))?;
+            filled +=
+                rustix::io::retry_on_intr(|| getrandom(&mut buffer[filled..], GetRandomFlags::empty()))?;
         }
         Ok(())
     }

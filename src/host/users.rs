@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn an_entry_is_found_by_a_whole_field() {
-        let entries = b"# a comment\nroot:x:0:0:root:/root:/bin/sh\n+::::::\nann:x:10:10::/home/ann:/bin/sh\n";
+        let entries =
+            b"# a comment\nroot:x:0:0:root:/root:/bin/sh\n+::::::\nann:x:10:10::/home/ann:/bin/sh\n";
         let found = |uid: &[u8]| {
             let fields = first(entries, |fields| fields.get(2).is_some_and(|field| *field == uid))?;
             String::from_utf8(fields[0].clone()).ok()

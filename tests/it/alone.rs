@@ -26,7 +26,8 @@ fn it_works_in_an_empty_root_directory() {
     assert_eq!(at(&["verify"], secret.as_bytes()), "valid demo");
     let log = at(&["audit"], b"");
     assert!(log.lines().last().is_some_and(|entry| entry.contains("\tuid:0")), "{log}");
-    let mut left: Vec<_> = fs::read_dir(&root).expect("a directory").map(|it| it.expect("an entry")).collect();
+    let mut left: Vec<_> =
+        fs::read_dir(&root).expect("a directory").map(|it| it.expect("an entry")).collect();
     left.sort_by_key(|entry| entry.file_name());
     assert_eq!(left.iter().map(|entry| entry.file_name()).collect::<Vec<_>>(), ["store", "tokenctl"]);
 }

@@ -401,8 +401,8 @@ fn columns_and_keys_of_order_go_by_both_spellings_and_statuses_by_commas() {
         ("created-at", "created"),
     ] {
         list(&["--sort", sort]);
-        let word = format!("{}_at", column.replace('-', "_").trim_end_matches("_at"));
-        assert_eq!(list(&["--columns", column]), list(&["--columns", &word]), "{column}");
+        let exact = format!("{}_at", column.replace('-', "_").trim_end_matches("_at"));
+        assert_eq!(list(&["--columns", column]), list(&["--columns", &exact]), "{column}");
     }
     assert_eq!(world.names(&["--status", "disabled,revoked"]), ["b", "c"]);
     assert_eq!(world.names(&["--status", "active", "--status", "revoked"]), ["a", "c"]);

@@ -11,10 +11,7 @@ use super::error::StoreError;
 use super::open::{self, Access, Location};
 use super::sharing::Sharing;
 use super::{schema, usage};
-use crate::domain::digest;
-use crate::domain::event::{Action, Author, Subject};
-use crate::domain::scope::Catalogue;
-use crate::domain::settings::Settings;
+use crate::domain::event::Author;
 use crate::domain::when::Clock;
 
 /// What a database under construction is called; one that is left over was never a store.
@@ -86,8 +83,7 @@ fn fill(path: &Path, clock: &dyn Clock, author: &Author) -> Result<(), StoreErro
     let store = Store::from_connection(conn, path.to_owned());
     store.write(clock, author, |tx| {
         schema::migrate(tx.conn(), 0).map_err(|err| StoreError::sqlite(path, &err))?;
-        tx.record(Action::Init, Subject::Catalogue, Some(digest::catalogue(&Catalogue::default())))?;
-        tx.record(Action::Init, Subject::Settings, Some(digest::settings(&Settings::default())))
+        tx.record_init()
     })
 }
 

@@ -10,6 +10,7 @@
 mod clipboard;
 mod command;
 mod env_file;
+mod env_text;
 mod file;
 mod recover;
 mod stdout;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::env_file::{unquoted, values};
+use super::env_text::settings;
 use super::target::{hash_of, read, temporary};
 use super::{posthumous, withdraw};
 use crate::context::Clock;
@@ -71,7 +71,7 @@ pub fn fate(token: &Token) -> Fate {
 /// Whether a file is this secret, or sets a variable to it.
 fn holds(content: &[u8], heir: &SecretHash) -> bool {
     let is_heir = |text: &[u8]| hash_of(text).is_some_and(|hash| hash == *heir);
-    is_heir(content) || values(content).any(|(_, value)| is_heir(unquoted(&content[value])))
+    is_heir(content) || settings(content).iter().any(|setting| setting.value_if(is_heir).is_some())
 }
 
 fn settle(tx: &Write<'_>, token: &Token, fate: Fate) -> Result<(), StoreError> {

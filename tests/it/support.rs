@@ -90,6 +90,9 @@ impl Ran {
     }
 }
 
+/// What happens elsewhere, once, while a question waits for its answer.
+pub type Meanwhile = Rc<RefCell<Option<Box<dyn FnOnce()>>>>;
+
 /// A store in a directory of its own, and the machine that the commands see.
 pub struct World {
     pub dir: TempDir,
@@ -98,7 +101,7 @@ pub struct World {
     /// Answers to the questions to come; without any the terminal hangs up.
     pub answers: Rc<RefCell<VecDeque<Answer>>>,
     /// What happens elsewhere while the next question waits for its answer.
-    pub meanwhile: Rc<RefCell<Option<Box<dyn FnOnce()>>>>,
+    pub meanwhile: Meanwhile,
     /// The questions that were asked.
     pub asked: Rc<RefCell<Vec<String>>>,
     /// What stood there to begin with, or could be chosen: a line each, the chosen ones marked with a star.
@@ -450,7 +453,7 @@ struct Fake {
     now: Rc<Cell<i64>>,
     random: Rc<Cell<u64>>,
     answers: Rc<RefCell<VecDeque<Answer>>>,
-    meanwhile: Rc<RefCell<Option<Box<dyn FnOnce()>>>>,
+    meanwhile: Meanwhile,
     asked: Rc<RefCell<Vec<String>>>,
     offered: Rc<RefCell<Vec<String>>>,
     env: HashMap<String, String>,

@@ -2,6 +2,18 @@
 
 use crate::domain::text::{hidden_in, shown};
 
+/// A path for people and documents: what is not UTF-8 as `\xFF`, and hidden characters escaped.
+pub fn path(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(&shown(chunk.valid()).to_string());
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02X}"));
+        }
+    }
+    out
+}
+
 /// For tab-separated values: hidden characters and backslashes escaped, so that a line is a record.
 pub fn tsv(text: &str, out: &mut Vec<u8>) {
     if !text.contains('\\') && hidden_in(text).is_none() {

@@ -76,7 +76,7 @@ impl Adopt {
                 .hint("16 to 512 printable ASCII characters without a space, and with its checksum if it is one of ours")
         };
         let input = verify::input(app, self.secret_file.as_deref(), "Secret to adopt")?;
-        let secret = Secret::read(input).ok_or_else(malformed)?;
+        let secret = Secret::read_pasted(&input).ok_or_else(malformed)?;
         let bits = secret.nominal_bits();
         let weak = if bits < LEAST_BITS {
             // Rounded down: `127.9` must not read as enough.

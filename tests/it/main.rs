@@ -30,6 +30,7 @@ mod hygiene;
 mod init;
 mod leaks;
 mod list;
+mod maintenance;
 mod man;
 mod model;
 mod package;

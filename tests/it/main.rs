@@ -11,6 +11,7 @@
 )]
 
 mod adopt;
+mod alone;
 mod arguments;
 mod audit;
 mod clipboard;

@@ -43,6 +43,7 @@ mod recovery;
 mod rename;
 mod revoke;
 mod rotate;
+mod scan;
 mod scopes;
 mod selecting;
 mod settings;

@@ -36,6 +36,7 @@ mod man;
 mod model;
 mod package;
 mod pager;
+mod planted;
 mod processes;
 mod progress;
 mod readme;

@@ -359,3 +359,54 @@ pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     )?;
     Ok(conn)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(access: Access) -> (tempfile::TempDir, Connection) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().canonicalize().unwrap().join(DATABASE);
+        fs::write(&path, "").unwrap();
+        let conn = connect(&path, access).unwrap();
+        (dir, conn)
+    }
+
+    #[test]
+    fn a_connection_trusts_nothing_in_the_file() {
+        for access in [Access::Read, Access::Glance, Access::Write] {
+            let (_dir, conn) = connection(access);
+            let is_on = |config| conn.db_config(config).unwrap();
+            assert!(is_on(DbConfig::SQLITE_DBCONFIG_DEFENSIVE));
+            assert!(is_on(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY));
+            assert!(is_on(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG));
+            for off in [
+                DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA,
+                DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER,
+                DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW,
+                DbConfig::SQLITE_DBCONFIG_DQS_DML,
+                DbConfig::SQLITE_DBCONFIG_DQS_DDL,
+            ] {
+                assert!(!is_on(off), "{off:?}");
+            }
+            let pragma =
+                |name| conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
+            let values = ["foreign_keys", "cell_size_check", "temp_store", "synchronous"].map(pragma);
+            assert_eq!(values, [1, 1, 2, 3], "on, on, MEMORY, EXTRA");
+        }
+    }
+
+    #[test]
+    fn sqlite_follows_no_link_to_a_database() {
+        let (dir, _conn) = connection(Access::Write);
+        let dir = dir.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink(dir.join(DATABASE), dir.join("link")).unwrap();
+        assert!(connect(&dir.join("link"), Access::Read).is_err());
+    }
+
+    #[test]
+    fn no_sqlite_is_linked_that_deletes_what_a_journal_names() {
+        // The first version in whose source it was seen that only a file of the name of a super-journal is deleted.
+        assert!(rusqlite::version_number() >= 3_054_001, "{}", rusqlite::version());
+    }
+}

@@ -195,12 +195,18 @@ fn a_file_system_that_gives_no_locks_is_named_at_once() {
     if !have("strace") {
         return;
     }
-    for error in ["ENOLCK", "EINVAL", "EBADF"] {
-        let world = sound();
-        let inject = format!("inject=fcntl:error={error}:when=3+");
+    let world = sound();
+    let log = world.dir.path().join("log");
+    let traced = |inject: &str| {
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-o", "/dev/null", "-e", &inject]).arg(crate::support::program_path());
-        let ran = run(strace.args(["list", "--store"]).arg(world.store()), b"");
+        strace.args(["-f", "-e", inject, "-o"]).arg(&log).arg(crate::support::program_path());
+        run(strace.args(["list", "--store"]).arg(world.store()), b"")
+    };
+    traced("trace=fcntl").ok();
+    let calls = fs::read_to_string(&log).expect("a trace");
+    let first = calls.lines().position(|line| line.contains("F_SETLK")).expect("a lock") + 1;
+    for error in ["ENOLCK", "EINVAL", "EBADF"] {
+        let ran = traced(&format!("inject=fcntl:error={error}:when={first}+"));
         assert_ne!(ran.code, 0, "{error}: {ran:?}");
         assert!(ran.err.contains("the file system refuses to lock it"), "{error}: {ran:?}");
     }

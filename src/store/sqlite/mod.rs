@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn a_change_without_an_event_is_an_error_and_is_not_kept() {
         let dir = tempfile::tempdir().expect("a directory");
-        let location = Location { dir: dir.path().join("store"), named: true };
+        let location = Location { dir: dir.path().join("store"), named: true, trusts_group: false };
         let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
         let author = Author { actor, reason: None, accept_clock: false };
         make(&location, Sharing::Private, &Noon, &author).expect("a store");

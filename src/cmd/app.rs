@@ -188,9 +188,11 @@ impl<'a> App<'a> {
     }
 
     /// Opens the store for a change, after finishing what killed commands of this user left.
-    pub fn open_to_write(&self, author: &Author) -> Result<Store, Error> {
+    pub fn open_to_write(&mut self, author: &Author) -> Result<Store, Error> {
         let store = Store::open_to_write(&self.location()?, &*self.ctx.machine)?;
-        deliver::recover(&store, &*self.ctx.machine, author)?;
+        for left in deliver::recover(&store, &*self.ctx.machine, author)? {
+            self.talk().warn(&left);
+        }
         Ok(store)
     }
 }

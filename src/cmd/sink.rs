@@ -9,7 +9,7 @@ use super::App;
 use super::describe::Halt;
 use crate::context::{CopyWay, Machine, Output};
 use crate::deliver::{
-    Begun, Clipboard, Command, DeliverError, EnvFile, Form, Handover, OutFile, Refusal, Sink, Stdout,
+    Begun, Clipboard, Command, DeliverError, EnvFile, Form, Handover, OutFile, Sink, Stdout, Target,
 };
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
@@ -129,6 +129,7 @@ impl SinkArgs {
         out: &'a mut dyn Output,
         machine: &'a dyn Machine,
         form: Form<'a>,
+        store: &Path,
     ) -> Result<Box<dyn Sink + 'a>, Error> {
         if self.force && self.out.is_none() && self.env_file.is_none() {
             return Err(Invalid::new("`--force` without a file to replace")
@@ -137,12 +138,16 @@ impl SinkArgs {
         }
         let exec_timeout = within("--exec-timeout", self.exec_timeout, LONGEST_EXEC)?;
         let copy_timeout = within("--copy-timeout", self.copy_timeout, LONGEST_COPY)?;
-        let refused = |refusal: Refusal| DeliverError::from(refusal);
-        Ok(match (&self.out, &self.env_file, &self.env_name, &self.exec) {
-            (Some(path), ..) => Box::new(OutFile::new(path, self.force).map_err(refused)?),
-            (_, Some(path), Some(name), _) => {
-                Box::new(EnvFile::new(path, name.clone(), self.force).map_err(refused)?)
+        for (flag, path) in [("--out", &self.out), ("--env-file", &self.env_file)] {
+            if path.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+                let bad = Invalid::new(format!("`{flag} -` does not name a file"));
+                return Err(bad.hint("without a destination the secret goes to standard output").into());
             }
+        }
+        let target = |path: &Path| Target::new(path, store).map_err(DeliverError::from);
+        Ok(match (&self.out, &self.env_file, &self.env_name, &self.exec) {
+            (Some(path), ..) => Box::new(OutFile::new(target(path)?, self.force)),
+            (_, Some(path), Some(name), _) => Box::new(EnvFile::new(target(path)?, name.clone(), self.force)),
             (.., Some(text)) => Box::new(Command { machine, text, timeout: exec_timeout }),
             _ => match self.copy {
                 Some(way) => Box::new(Clipboard::new(machine, way.ways(), copy_timeout)),
@@ -158,7 +163,8 @@ impl SinkArgs {
 
     /// Whether the sink could take a secret of a token that has these.
     pub fn check(&self, app: &mut App<'_>, ours: &[SecretHash]) -> Result<(), Error> {
-        let mut sink = self.sink(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain)?;
+        let store = app.location()?.dir;
+        let mut sink = self.sink(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain, &store)?;
         sink.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
     }
 
@@ -207,7 +213,7 @@ pub fn hand_over(
         serde_json::to_vec(&document).unwrap_or_default()
     };
     let form = if json { Form::Json(&members) } else { Form::Plain };
-    let mut sink = args.sink(&mut *app.ctx.stdout, machine, form)?;
+    let mut sink = args.sink(&mut *app.ctx.stdout, machine, form, store.path())?;
     sink.check(ours).map_err(DeliverError::from)?;
     let secret =
         Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;

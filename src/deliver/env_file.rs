@@ -1,16 +1,17 @@
 //! A line of an environment file as the receiver: `VAR=secret`, or `export VAR=secret`; the other lines stay.
 
 use std::ops::Range;
-use std::path::Path;
 use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
-use super::target::{Target, hash_of};
+use super::content::hash_of;
+use super::target::{Seen, Target};
 use super::{Handed, Refusal, Sink};
 use crate::domain::Invalid;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{SinkKind, Token};
+use crate::domain::when::Timestamp;
 
 /// The name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +39,15 @@ pub struct EnvFile {
 }
 
 impl EnvFile {
-    pub fn new(path: &Path, variable: Variable, force: bool) -> Result<Self, Refusal> {
-        Ok(Self { target: Target::new(path)?, variable, force, ours: Vec::new() })
+    pub fn new(target: Target, variable: Variable, force: bool) -> Self {
+        Self { target, variable, force, ours: Vec::new() }
+    }
+
+    /// What is there, if a secret may go into it.
+    fn look(&self) -> Result<Seen, Refusal> {
+        let seen = self.target.look()?;
+        self.target.admit(&seen, self.ours.iter().any(|hash| holds(&seen.content, hash)))?;
+        Ok(seen)
     }
 
     /// Where the value stands in `content`, if the variable is set there and may be replaced.
@@ -49,7 +57,7 @@ impl EnvFile {
             values(content).filter(|(variable, _)| *variable == name.as_bytes()).map(|(_, value)| value);
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
-            return Err(Refusal::Failed(format!("`{path}` sets {name} more than once")));
+            return Err(format!("`{path}` sets {name} more than once").into());
         }
         let text = unquoted(&content[value.clone()]);
         if self.force || text.is_empty() || hash_of(text).is_some_and(|hash| self.ours.contains(&hash)) {
@@ -72,12 +80,17 @@ impl Sink for EnvFile {
 
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal> {
         self.ours = ours.to_vec();
-        self.place(&self.target.look()?.content).map(drop)
+        self.place(&self.look()?.content).map(drop)
+    }
+
+    fn reserve(&mut self, secret: &Secret, now: Timestamp) -> Result<(), Refusal> {
+        let seen = self.look()?;
+        self.target.reserve(&seen, &secret.hash(), now)
     }
 
     fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Handed, Refusal> {
         let _lock = self.target.lock()?;
-        let seen = self.target.look()?;
+        let seen = self.look()?;
         let place = self.place(&seen.content)?;
         let old = &seen.content;
         let name = self.variable.0.as_bytes();
@@ -92,12 +105,18 @@ impl Sink for EnvFile {
                 new.extend_from_slice(part);
             }
         }
-        self.target.replace(&seen, &new, &secret.hash())
+        self.target.replace(&seen, &new)
     }
 }
 
+/// Whether a file is this secret, or sets a variable to it.
+pub fn holds(content: &[u8], hash: &SecretHash) -> bool {
+    let is_it = |text: &[u8]| hash_of(text).is_some_and(|found| found == *hash);
+    is_it(content) || values(content).any(|(_, value)| is_it(unquoted(&content[value])))
+}
+
 /// Each `VAR=value` line: the name, and where its value stands.
-pub fn values(content: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
+fn values(content: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
     let mut start = 0;
     content.split_inclusive(|byte| *byte == b'\n').filter_map(move |line| {
         let at = start;
@@ -115,7 +134,7 @@ pub fn values(content: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
 }
 
 /// A value without the quotes around it.
-pub fn unquoted(value: &[u8]) -> &[u8] {
+fn unquoted(value: &[u8]) -> &[u8] {
     match value {
         [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
         value => value,

@@ -28,7 +28,7 @@ impl Sink for Stdout<'_> {
     fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
         if self.out.is_nowhere() {
             let why = "standard output goes nowhere: it is closed or /dev/null";
-            return Err(Refusal::Failed(why.to_owned()));
+            return Err(why.to_owned().into());
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ mod words;
 
 use std::cell::RefCell;
 use std::ops::Deref;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -42,7 +43,7 @@ pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
 pub use lock::set_patience;
 use open::{Access, Found};
-pub use open::{Location, PATIENCE};
+pub use open::{Location, PATIENCE, unsafe_ancestors};
 pub use schema::version;
 pub use sharing::Sharing;
 pub use tokens::{Parts, Presented};
@@ -136,6 +137,11 @@ impl Store {
 
     pub fn path(&self) -> &Path {
         self.database.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Whether this user owns the database.
+    pub fn belongs_to(&self, uid: u32) -> bool {
+        std::fs::symlink_metadata(&self.database).is_ok_and(|meta| meta.uid() == uid)
     }
 
     /// Whether this reader works on a copy because a killed writer left its journal.

@@ -112,7 +112,7 @@ impl Location {
     }
 }
 
-/// Directories above `dir` in which others could replace what is below.
+/// Directories above a path in which others could replace what is below: the rule for the store and for destinations.
 pub fn unsafe_ancestors(dir: &Path) -> Result<Vec<Unsafe>, StoreError> {
     let mut all = Vec::new();
     for path in dir.ancestors().skip(1) {
@@ -120,7 +120,7 @@ pub fn unsafe_ancestors(dir: &Path) -> Result<Vec<Unsafe>, StoreError> {
         if mode & WRITABLE_BY_OTHERS != 0 && mode & STICKY == 0 {
             all.push(Unsafe {
                 path: path.to_owned(),
-                why: format!("its mode {:o} lets group or others replace the store below it", mode & 0o7777),
+                why: format!("its mode {:o} lets group or others replace what is below it", mode & 0o7777),
                 fix: format!("chmod go-w {}", path.display()),
             });
         }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::change::ChangeArgs;
 use super::create::{default_lifetime, existing, open_or_make};
-use super::describe::{Halt, TokenArgs, end_in_words};
-use super::{App, Outcome, present, verify, wizard};
+use super::verify;
+use crate::app::{App, Outcome, present};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
+use crate::cmd::args::grants;
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
@@ -89,7 +91,7 @@ impl Adopt {
     ) -> Result<Token, Halt> {
         let mut args = self.token.clone();
         let catalogue = store.read(|view| view.catalogue())?;
-        wizard::scopes::grant(app, &mut args, &catalogue)?;
+        grants::grant(app, &mut args, &catalogue)?;
         let machine = &*app.ctx.machine;
         store.write(machine as &dyn Clock, author, |tx| {
             if tx.presented(&secret.hash(), tx.now, Parts::ALL)?.is_some() {

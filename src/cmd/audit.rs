@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use clap::{Args, Subcommand};
 
-use super::completions::Takes;
-use super::select::Reference;
-use super::{App, Outcome};
+use crate::app::{App, Outcome, keep_answer};
+use crate::cmd::args::select::Reference;
+use crate::cmd::args::takes::Takes;
 use crate::domain::event::{Anchor, Event, Subject};
 use crate::domain::text::shown;
 use crate::error::Error;
@@ -197,6 +197,6 @@ fn verify(app: &mut App<'_>, store: &Store, since: Option<&Anchor>) -> Result<Ou
         }
         app.print(&text)
     };
-    super::keep_answer(printed)?;
+    keep_answer(printed)?;
     Ok(if report.is_ok() { Outcome::Done } else { Outcome::No })
 }

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::many::Many;
-use super::select::{Selection, TargetArgs};
-use super::{App, Outcome, verify};
+use super::verify;
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::many::Many;
+use crate::cmd::args::select::{Selection, TargetArgs};
 use crate::domain::Invalid;
 use crate::domain::event::Action;
 use crate::domain::secret::{Secret, SecretHash};

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::completions::Takes;
-use super::{App, Outcome};
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::takes::Takes;
 use crate::domain::settings::{Key, Settings as Values};
 use crate::domain::text::shown;
 use crate::error::Error;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::completions::Takes;
-use super::{App, Outcome, asking, keep_answer};
+use crate::app::{App, Outcome, asking, keep_answer};
+use crate::cmd::args::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::{INPUT_MAX, Secret};

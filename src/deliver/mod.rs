@@ -19,6 +19,7 @@ mod command;
 mod content;
 mod dress;
 mod env_file;
+mod env_text;
 mod file;
 mod recover;
 mod stdout;

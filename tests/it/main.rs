@@ -23,6 +23,7 @@ mod disable;
 mod doctor;
 mod edit;
 mod enable;
+mod env_files;
 mod global;
 mod help;
 mod hygiene;

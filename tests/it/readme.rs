@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
-use tokenctl::cmd::ENVIRONMENT;
+use tokenctl::cli::ENVIRONMENT;
 use tokenctl::error::EXITS;
 
 use crate::support::{have, run, search_path};

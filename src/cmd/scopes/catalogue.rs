@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
-use crate::cmd::change::ChangeArgs;
-use crate::cmd::completions::Takes;
-use crate::cmd::select::{scope_rows, unknown_scope};
-use crate::cmd::widen::{self, WidenArgs};
-use crate::cmd::{App, Outcome};
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::select::{scope_rows, unknown_scope};
+use crate::cmd::args::takes::Takes;
+use crate::cmd::args::widen::{self, WidenArgs};
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::scope::{Catalogue, Entry, Scope};

@@ -22,14 +22,14 @@ pub fn dress(file: &File, path: &Path, like: Option<&Metadata>) -> io::Result<()
     let changed = |was: u32, is: u32| (was != is).then_some(was);
     let (uid, gid) = (changed(like.uid(), ours.uid()), changed(like.gid(), ours.gid()));
     if uid.is_some() || gid.is_some() {
-        fchown(file, uid, gid).map_err(|err| lost("its owner and group", err))?;
+        fchown(file, uid, gid).map_err(|err| lost("its owner and group", &err))?;
     }
-    copy_attributes(file, path).map_err(|err| lost("its attributes", err))?;
+    copy_attributes(file, path).map_err(|err| lost("its attributes", &err))?;
     // Last, because a list that is set changes the mode, and a change of owner too.
     file.set_permissions(Permissions::from_mode(like.mode() & 0o7777))
 }
 
-fn lost(what: &str, err: io::Error) -> io::Error {
+fn lost(what: &str, err: &io::Error) -> io::Error {
     io::Error::new(err.kind(), format!("{what} cannot be kept: {err}"))
 }
 

@@ -1,6 +1,6 @@
 //! Which files may take a secret, and what is there now.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -178,10 +178,11 @@ impl Target {
         const TRIES: u32 = 500;
         let dir = File::open(&self.dir).map_err(|err| self.refuse(&err.to_string()))?;
         for _ in 0..TRIES {
-            if dir.try_lock().is_ok() {
-                return Ok(dir);
+            match dir.try_lock() {
+                Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(20)),
+                // Without locks, as on NFS, the last look before the rename still finds most changes by others.
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(dir),
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
         }
         Err(self.refuse("another process holds its directory locked"))
     }

@@ -148,7 +148,7 @@ impl Temporary {
         };
         let at_target = fs::symlink_metadata(target).ok();
         let linked = at_target.as_ref().is_some_and(|is| is_same(&meta, is));
-        if !linked && !(meta.is_file() && meta.nlink() == 1) {
+        if !(linked || meta.is_file() && meta.nlink() == 1) {
             // Something else has its name, which `put` would not rename.
             return Ok(false);
         }

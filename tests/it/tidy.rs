@@ -5,15 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each room may import of ours.
-const TABLE: [(&str, &[&str]); 12] = [
+const TABLE: [(&str, &[&str]); 13] = [
     ("main", &["lib", "host"]),
     ("lib", &["cli"]),
     ("cli", &["cmd", "app", "store", "ui", "context", "domain", "error"]),
     ("host", &["context"]),
-    ("cmd", &["app", "deliver", "store", "ui", "context", "domain", "error"]),
+    ("cmd", &["app", "deliver", "scan", "store", "ui", "context", "domain", "error"]),
     ("app", &["deliver", "store", "ui", "context", "domain", "error"]),
     ("error", &["deliver", "store", "domain"]),
     ("deliver", &["store", "context", "domain"]),
+    ("scan", &["domain"]),
     ("store", &["domain"]),
     ("ui", &["domain"]),
     ("context", &["domain"]),

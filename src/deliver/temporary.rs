@@ -54,7 +54,7 @@ impl From<&Metadata> for Identity {
 }
 
 /// Whether two descriptions are of one file.
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
+pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 

@@ -1,5 +1,6 @@
 //! Where a new secret goes: the flags, and the hand-over that `create` and `rotate` share.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::describe::Halt;
 use crate::app::App;
-use crate::context::{CopyWay, Machine, Output};
+use crate::context::{CopyWay, Machine, Output, OutputFile};
 use crate::deliver::{
     Begun, Clipboard, Command, DeliverError, EnvFile, Form, Handover, OutFile, Sink, Stdout, Target,
 };
@@ -129,7 +130,7 @@ impl SinkArgs {
         out: &'a mut dyn Output,
         machine: &'a dyn Machine,
         form: Form<'a>,
-        store: &Path,
+        store: &'a Path,
     ) -> Result<Box<dyn Sink + 'a>, Error> {
         if self.force && self.out.is_none() && self.env_file.is_none() {
             return Err(Invalid::new("`--force` without a file to replace")
@@ -151,7 +152,7 @@ impl SinkArgs {
             (.., Some(text)) => Box::new(Command { machine, text, timeout: exec_timeout }),
             _ => match self.copy {
                 Some(way) => Box::new(Clipboard::new(machine, way.ways(), copy_timeout)),
-                None => Box::new(Stdout { out, form }),
+                None => Box::new(Stdout { store, out, form }),
             },
         })
     }
@@ -215,6 +216,7 @@ pub fn hand_over(
     let form = if json { Form::Json(&members) } else { Form::Plain };
     let mut sink = args.sink(&mut *app.ctx.stdout, machine, form, store.path())?;
     sink.check(ours).map_err(DeliverError::from)?;
+    machine.keep_memory_private();
     let secret =
         Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
     let handover = Handover { store, clock: machine, author, pid: machine.pid(), action };
@@ -246,7 +248,13 @@ pub fn answer(
     let start = token.not_before.filter(|start| *start > now);
     let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
     let place = place.clone().or_else(|| sink.place());
+    let readable = sink.is_stdout().then(|| app.ctx.stdout.file()).flatten();
+    let readable = readable.filter(|file| file.meta.mode() & 0o004 != 0);
     let mut talk = app.talk();
+    if let Some(OutputFile { path, meta }) = readable {
+        let (path, mode) = (path.display(), meta.mode() & 0o7777);
+        talk.warn(&format!("everybody can read the secret in `{path}` (mode {mode:o}): `chmod 600 {path}`"));
+    }
     for note in said {
         talk.note(note);
     }

@@ -16,7 +16,7 @@ fn a_delivery_recovered_while_its_volume_is_away_keeps_its_secret() {
     let scenes: Vec<_> = Scene::all().into_iter().filter(|scene| scene.receiver.keeps()).collect();
     let points =
         scenes.iter().flat_map(|scene| scene.points(CHANGING).into_iter().map(move |it| (scene, it)));
-    let jobs: Vec<_> = sampled(points.collect()).into_iter().enumerate().collect();
+    let jobs: Vec<_> = sampled(points.collect(), 3).into_iter().enumerate().collect();
     let failed = each(&jobs, |(at, (scene, point))| {
         let dir = scene.stage();
         let done = killed(dir.path(), point, &scene.args(dir.path()));

@@ -70,7 +70,6 @@ impl Settings {
                 return Ok::<_, Error>((after, false));
             }
             tx.save_setting(&after, key)?;
-            tx.record_settings()?;
             Ok((after, true))
         })?;
         Ok((store, values, changed))

@@ -26,19 +26,23 @@ pub enum Fate {
 }
 
 /// Finishes the deliveries past their deadline: those of this user, and all of them for the owner of the store. Part of
-/// every change, before its own work. Returns why some were left as they are.
+/// every change, before its own work. Returns why some were left as they are: damage, too, must not be in the way.
 pub fn recover(store: &Store, clock: &dyn Clock, author: &Author) -> Result<Vec<String>, StoreError> {
+    let damaged = |err: StoreError| {
+        format!("a delivery that was cut short could not be finished: {err}; `tokenctl doctor` says more")
+    };
     let now = clock.now()?;
     let uid = author.actor.uid;
     let whose = (!store.belongs_to(uid)).then_some(uid);
+    let rows = match store.read(|view| view.overdue(whose, now)) {
+        Err(err @ StoreError::Damaged(_)) => return Ok(vec![damaged(err)]),
+        rows => rows?,
+    };
     let mut left = Vec::new();
-    for row in store.read(|view| view.overdue(whose, now))? {
+    for row in rows {
         match finish(store, clock, author, row, now) {
-            Ok(None) => {}
-            Ok(Some(why)) => left.push(why),
-            // A damaged token is not in the way of another one.
-            Err(StoreError::Damaged(why)) => left.push(format!("a delivery cannot be finished: {why}")),
-            Err(err) => return Err(err),
+            Err(err @ StoreError::Damaged(_)) => left.push(damaged(err)),
+            finished => left.extend(finished?),
         }
     }
     Ok(left)

@@ -1,8 +1,10 @@
 //! What a killed delivery left: confirmed or rolled back by the next change after its deadline, or left open as long as
 //! nobody can tell which of the two is right.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
+
+use rustix::fs::Dir;
 
 use super::content::{Found, read};
 use super::env_file::holds;
@@ -96,7 +98,12 @@ pub fn fate(token: &Token) -> Fate {
 }
 
 fn is_empty(dir: &Path) -> std::io::Result<bool> {
-    fs::read_dir(dir)?.next().transpose().map(|entry| entry.is_none())
+    for entry in Dir::read_from(File::open(dir)?)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn sync_again(file: &File, target: &Path) -> std::io::Result<()> {

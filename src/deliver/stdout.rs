@@ -4,7 +4,6 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::temporary::is_same;
 use super::{DeliverError, Handed, Refusal, Sink};
 use crate::context::{Output, OutputFile};
 use crate::domain::secret::{Secret, SecretHash};
@@ -36,8 +35,7 @@ impl Sink for Stdout<'_> {
             return Err(why.to_owned().into());
         }
         let is_in_store = |file: &OutputFile| {
-            let entries = std::fs::read_dir(self.store).into_iter().flatten().flatten();
-            entries.filter_map(|entry| entry.metadata().ok()).any(|meta| is_same(&meta, &file.meta))
+            file.path.parent().is_some_and(|dir| std::fs::canonicalize(self.store).is_ok_and(|it| it == dir))
         };
         if self.out.file().is_some_and(|file| is_in_store(&file)) {
             return Err("standard output is a file of the store".to_owned().into());

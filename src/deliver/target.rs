@@ -79,7 +79,7 @@ impl Target {
 
     /// Whether only we and root decide what the path leads to, and what may be removed from its directory.
     fn check_ancestors(&self) -> Result<(), Refusal> {
-        let unsafe_ = store::unsafe_ancestors(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
+        let unsafe_ = store::unsafe_path(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
         if let Some(wrong) = unsafe_.into_iter().next() {
             let why = format!("`{}`: {}", wrong.path.display(), wrong.why);
             return Err(Refusal::Failed(refusal(&self.path, &why).hint(wrong.fix)));
@@ -150,7 +150,7 @@ impl Target {
 
     /// Makes the temporary file that will replace what was seen.
     pub fn reserve(&mut self, seen: &Seen, hash: &SecretHash, now: Timestamp) -> Result<(), Refusal> {
-        Temporary::sweep(&self.dir, now);
+        Temporary::sweep(&self.dir, &self.opened, now);
         let temporary = Temporary::create(&self.path, hash, seen.meta.as_ref())
             .map_err(|err| self.refuse(&err.to_string()))?;
         self.temporary = Some(temporary);

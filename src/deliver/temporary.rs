@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Dir, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::content::flags;
@@ -54,7 +54,7 @@ impl From<&Metadata> for Identity {
 }
 
 /// Whether two descriptions are of one file.
-pub fn is_same(one: &Metadata, other: &Metadata) -> bool {
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
@@ -124,13 +124,14 @@ impl Temporary {
     }
 
     /// Removes what killed commands of ours left in a directory before their deliveries had begun.
-    pub fn sweep(dir: &Path, now: Timestamp) {
-        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+    pub fn sweep(dir: &Path, opened: &File, now: Timestamp) {
+        // Not through std, which panics where a directory cannot be closed.
+        for entry in Dir::read_from(opened).into_iter().flatten().flatten() {
             let is_old = |meta: &Metadata| meta.mtime().saturating_add(LIFE) <= now.unix();
-            let name = entry.file_name();
-            let tag = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).unwrap_or_default();
+            let name = entry.file_name().to_str().unwrap_or_default();
+            let tag = name.strip_prefix(PREFIX).unwrap_or_default();
             let is_tag = tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let path = entry.path();
+            let path = dir.join(name);
             if is_tag && fs::symlink_metadata(&path).is_ok_and(|meta| is_old(&meta) && is_left(&meta)) {
                 // The next delivery tries again.
                 let _ = fs::remove_file(path);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
 use signal_hook::{SigId, flag};
 
@@ -69,12 +69,6 @@ fn interrupts() -> &'static Interrupts {
         }
         Interrupts { by_ctrl_c, by_others, stop: Stop::new(signals), second: Mutex::default() }
     })
-}
-
-/// A write beyond the limit of a file's size is an error with words, not our end. Children get the default again.
-pub fn survive_large_writes() {
-    // Without the handler it stays as it was.
-    let _ = flag::register(SIGXFSZ, Arc::default());
 }
 
 /// Makes sure that a child can be waited for, whatever our caller did: while its signal is ignored, nobody learns how it

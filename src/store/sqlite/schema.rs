@@ -152,9 +152,9 @@ pub fn check(conn: &Connection) -> Result<(), SchemaError> {
 
 /// The kind and the name in the text of an object.
 fn declared(sql: &str) -> (&'static str, &str) {
-    let (kind, rest) = match sql.split_once(" INDEX ") {
-        Some((_, rest)) if !sql.starts_with("CREATE TABLE ") => ("index", rest),
-        _ => ("table", sql.strip_prefix("CREATE TABLE ").unwrap_or_default()),
+    let (kind, rest) = match sql.strip_prefix("CREATE TABLE ") {
+        Some(rest) => ("table", rest),
+        None => ("index", sql.split_once(" INDEX ").map_or("", |(_, rest)| rest)),
     };
     (kind, rest.split(' ').next().unwrap_or_default())
 }

@@ -49,7 +49,7 @@ fn is_run(window: &[u8]) -> bool {
 /// Whether a byte may be in the body of a secret.
 fn is_in_body(byte: u8) -> bool {
     let (letter, digit) = ((byte | 0x20).wrapping_sub(b'a'), byte.wrapping_sub(b'0'));
-    (letter < 26) | (digit < 10)
+    u8::from(letter < 26) | u8::from(digit < 10) != 0
 }
 
 /// Whether such a secret is anywhere in `text`.

@@ -1,5 +1,7 @@
 //! The rules, without clock, random, disk or terminal: everything here is a function of its arguments.
 
+pub mod changes;
+pub mod destination;
 pub mod digest;
 pub mod event;
 pub mod filter;

@@ -155,6 +155,9 @@ impl TokenArgs {
             created_by: author.actor.display_name(),
             disabled_at: None,
             revoked_at: None,
+            destination: None,
+            hook: None,
+            allow_from: None,
             secrets: Vec::new(),
             delivery: None,
         };
@@ -196,7 +199,12 @@ impl TokenArgs {
     }
 
     fn grants(&self, catalogue: &Catalogue) -> Result<BTreeMap<i64, Grant>, Error> {
-        let grant = |scope: &Scope| Grant { row: 0, scope: scope.clone(), last_asked_at: None };
+        let grant = |scope: &Scope| Grant {
+            row: 0,
+            scope_id: String::new(),
+            scope: scope.clone(),
+            last_asked_at: None,
+        };
         if self.all_scopes {
             return Ok(catalogue.open().map(|entry| (entry.row, grant(&entry.name))).collect());
         }

@@ -82,7 +82,7 @@ impl Grants {
         }
         after
             .grants
-            .extend(new.into_iter().map(|(row, scope)| (row, Grant { row: 0, scope, last_asked_at: None })));
+            .extend(new.into_iter().map(|(row, scope)| (row, Grant { row: 0, scope_id: String::new(), scope, last_asked_at: None })));
         if after == before {
             return Ok((before, false, tx.now));
         }

@@ -6,9 +6,9 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::StoreError;
-use super::sql::RowNumber;
+use super::sql::{Changes, RowNumber};
 use super::{FIRST, Head, PAGE, Step, Store, View, Watch, Write, ascending, integrity};
-use crate::domain::digest::{self, Digest};
+use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{Actor, Anchor, Event, GENESIS, Subject};
 use crate::domain::when::Timestamp;
 
@@ -43,7 +43,8 @@ impl AuditReport {
 }
 
 const COLUMNS: &str =
-    "SELECT seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash FROM audit";
+    "SELECT seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash, format, changes
+     FROM events";
 
 fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let bytes = |digest: [u8; 32]| Digest::from_bytes(digest);
@@ -56,6 +57,8 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
         reason: row.get(9)?,
         row_digest: row.get::<_, Option<[u8; 32]>>(10)?.map(bytes),
         hash: bytes(row.get(11)?),
+        form: row.get(12)?,
+        changes: row.get::<_, Option<Changes>>(13)?.unwrap_or_default().0,
     })
 }
 
@@ -93,7 +96,7 @@ impl View<'_> {
     }
 
     pub(super) fn head(&self) -> Result<Head, StoreError> {
-        let sql = "SELECT seq, hash, time FROM audit ORDER BY seq DESC LIMIT 1";
+        let sql = "SELECT seq, hash, time FROM events ORDER BY seq DESC LIMIT 1";
         let run = || {
             let mut statement = self.conn().prepare_cached(sql)?;
             let read = |row: &Row<'_>| {
@@ -107,23 +110,27 @@ impl View<'_> {
         Ok(self.ok(run())?.unwrap_or(before))
     }
 
-    /// The digest in the last entry about a subject; none where there is no entry, or the subject is gone.
-    pub(super) fn last_digest(&self, key: &str) -> Result<Option<Digest>, StoreError> {
-        let sql = "SELECT digest FROM audit WHERE subject = ?1 ORDER BY seq DESC LIMIT 1";
+    /// The digest in the last entry about a subject, and its form; none where there is no entry, or the subject is gone.
+    pub(super) fn last_digest(&self, key: &str) -> Result<Option<(Form, Digest)>, StoreError> {
+        let sql = "SELECT format, digest FROM events WHERE subject = ?1 ORDER BY seq DESC LIMIT 1";
         let run = || {
-            let read = |row: &Row<'_>| row.get::<_, Option<[u8; 32]>>(0);
+            let read = |row: &Row<'_>| {
+                let digest: Option<[u8; 32]> = row.get(1)?;
+                Ok(digest.map(Digest::from_bytes).zip(Some(row.get::<_, Form>(0)?)))
+            };
             self.conn().prepare_cached(sql)?.query_row([key], read).optional()
         };
-        Ok(self.ok(run())?.flatten().map(Digest::from_bytes))
+        Ok(self.ok(run())?.flatten().map(|(digest, form)| (form, digest)))
     }
 }
 
 impl Write<'_> {
     pub(super) fn insert_event(&self, event: &Event) -> Result<(), StoreError> {
-        let sql = "INSERT INTO audit (seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        let sql = "INSERT INTO events (seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash,
+             format, changes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         let Actor { uid, login, sudo_user, host } = &event.actor;
         let digest = event.row_digest.as_ref().map(Digest::as_bytes);
+        let changes = serde_json::to_string(&event.changes).unwrap_or_default();
         let run = || {
             self.conn().prepare_cached(sql)?.execute(params![
                 event.seq,
@@ -137,7 +144,9 @@ impl Write<'_> {
                 host,
                 event.reason,
                 digest,
-                event.hash.as_bytes()
+                event.hash.as_bytes(),
+                event.form.number(),
+                changes
             ])
         };
         self.ok(run()).map(drop)
@@ -145,7 +154,7 @@ impl Write<'_> {
 }
 
 fn hash_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<Digest>> {
-    let sql = "SELECT hash FROM audit WHERE seq = ?1";
+    let sql = "SELECT hash FROM events WHERE seq = ?1";
     conn.query_row(sql, [seq], |row| row.get(0)).optional().map(|hash| hash.map(Digest::from_bytes))
 }
 
@@ -201,16 +210,18 @@ impl Store {
     ) -> Result<Vec<Changed>, E> {
         let mut changed = self.read(|view| {
             chain.catch_up(view)?;
-            let scopes = view.catalogue().map(|all| digest::catalogue(&all));
-            let settings = view.settings().map(|all| digest::settings(&all));
             let mut changed = Vec::new();
-            for (found, subject, name) in
-                [(scopes, Subject::Catalogue, "scopes"), (settings, Subject::Settings, "settings")]
-            {
-                if damage_as_none(found)?.is_none_or(|found| !chain.last_is(subject.key(), &found)) {
+            let mut compare = |subject: &Subject, name: &str, found: Option<&dyn Fn(Form) -> Digest>| {
+                if found.is_none_or(|found| !chain.last_is(subject.key(), found)) {
                     changed.push(Changed { id: None, name: name.to_owned() });
                 }
-            }
+            };
+            let scopes = damage_as_none(view.catalogue())?;
+            let found = scopes.as_ref().map(|all| move |form: Form| form.catalogue(all));
+            compare(&Subject::Catalogue, "scopes", found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest));
+            let settings = damage_as_none(view.settings())?;
+            let found = settings.as_ref().map(|all| move |form: Form| form.settings(all));
+            compare(&Subject::Settings, "settings", found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest));
             Ok::<_, StoreError>(changed)
         })?;
         let (mut from, mut done, of) = (Some(FIRST), 0, self.count());
@@ -244,6 +255,7 @@ struct Chain {
 struct Last {
     seq: i64,
     digest: Option<Digest>,
+    form: Form,
     met: bool,
 }
 
@@ -283,7 +295,7 @@ impl Chain {
                 return Ok(false);
             }
             self.last = Anchor { seq: event.seq, hash: event.hash };
-            let last = Last { seq: event.seq, digest: event.row_digest, met: false };
+            let last = Last { seq: event.seq, digest: event.row_digest, form: event.form, met: false };
             self.subjects.insert(event.subject.key().to_owned(), last);
         }
         Ok(!page.is_empty())
@@ -299,8 +311,8 @@ impl Chain {
         Ok(())
     }
 
-    fn last_is(&self, key: &str, found: &Digest) -> bool {
-        self.subjects.get(key).is_some_and(|last| last.digest.as_ref() == Some(found))
+    fn last_is(&self, key: &str, found: impl Fn(Form) -> Digest) -> bool {
+        self.subjects.get(key).is_some_and(|last| last.digest == Some(found(last.form)))
     }
 
     fn meet(&mut self, key: &str) {
@@ -318,10 +330,11 @@ impl Chain {
         let mut missing = Vec::new();
         for (id, last) in lost {
             // Made meanwhile, in a row that was used before, behind this walk.
-            if let Some(row) = view.row_of_id(id)?
-                && self.last_is(id, &digest::token(&view.token(row, now)?))
-            {
-                continue;
+            if let Some(row) = view.row_of_id(id)? {
+                let token = view.token(row, now)?;
+                if self.last_is(id, |form| form.token(&token)) {
+                    continue;
+                }
             }
             let event = view.events_from(last.seq, 1)?.pop();
             let name = event.and_then(|event| event.subject.name().map(str::to_owned));
@@ -364,7 +377,7 @@ impl View<'_> {
         let mut changed = Vec::new();
         for token in tokens {
             chain.meet(&token.id);
-            if !chain.last_is(&token.id, &digest::token(&token)) {
+            if !chain.last_is(&token.id, |form| form.token(&token)) {
                 changed.push(Changed { id: Some(token.id), name: token.name });
             }
         }
@@ -372,7 +385,7 @@ impl View<'_> {
     }
 
     fn unreadable(&self, row: i64) -> Result<Changed, StoreError> {
-        let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM token WHERE row = ?1";
+        let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM tokens WHERE row = ?1";
         let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
         self.ok(self.conn().query_row(sql, [row], read))
     }

@@ -19,21 +19,25 @@ mod find;
 mod hot;
 mod integrity;
 mod lock;
+mod migrate;
 mod open;
 mod schema;
 mod scopes;
+mod seal;
 mod settings;
 mod sql;
 mod tokens;
+mod v1;
 mod watch;
 mod words;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 pub use audit::{AuditReport, Changed, Problem};
 pub use build::{make, share};
@@ -42,15 +46,15 @@ pub use error::{StoreError, UNCHANGED, UNSETTLED};
 pub use lock::set_patience;
 use open::{Access, Found};
 pub use open::{Location, PATIENCE, unsafe_path};
-pub use schema::version;
 pub use tokens::{NewSecret, Parts, Presented};
 pub use watch::{Step, Watch};
 pub use words::MOST;
 
-use crate::domain::digest::{self, Digest};
+use crate::domain::changes::{self, Change};
+use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{self, Action, Anchor, Author, Event, GENESIS, Subject};
 use crate::domain::scope::{Catalogue, Scope};
-use crate::domain::settings::Settings;
+use crate::domain::settings::{Fact, Settings};
 use crate::domain::text::shown;
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, ClockWrong, Timestamp};
@@ -68,6 +72,10 @@ const CLOCK_TOLERANCE: i64 = 5 * 60;
 pub struct Store {
     conn: Connection,
     found: Found,
+    /// Of the tables: that of today, or 1 where the store is only read.
+    version: Cell<i64>,
+    /// Whether rows whose seal is broken are read, so that access can be ended whatever happened to them.
+    lenient: Cell<bool>,
     uses: Usage,
     asks: Usage,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
@@ -75,10 +83,11 @@ pub struct Store {
 }
 
 impl Store {
-    fn from_connection(conn: Connection, found: Found) -> Self {
+    fn from_connection(conn: Connection, found: Found, version: i64) -> Self {
         let (uses, asks) =
             (Usage::to_read(beside(&found), usage::SECRETS), Usage::to_read(beside(&found), usage::SCOPES));
-        Self { conn, uses, asks, found, copy: None }
+        let (version, lenient) = (Cell::new(version), Cell::new(false));
+        Self { conn, uses, asks, found, version, lenient, copy: None }
     }
 
     /// To look; not one byte is changed.
@@ -92,9 +101,8 @@ impl Store {
                 Ok(store) => return Ok(store),
             }
             if let Some((conn, copy)) = hot::copy(&found)? {
-                let store = Self::from_connection(conn, found);
-                schema::check(&store.conn).map_err(|err| err.into_store_error(&store.found.database))?;
-                return Ok(Self { copy: Some(copy), ..store });
+                let version = prepare(&conn, &found).map_err(|err| err.into_store_error(&found.database))?;
+                return Ok(Self { copy: Some(copy), ..Self::from_connection(conn, found, version) });
             }
         }
         Err(StoreError::Locked(lock::holders(&found.database)))
@@ -106,11 +114,18 @@ impl Store {
         Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))
     }
 
-    /// To change.
-    pub fn open_to_write(location: &Location, clock: &dyn Clock) -> Result<Self, StoreError> {
+    /// To change. A store of the version before becomes one of today.
+    pub fn open_to_write(
+        location: &Location,
+        clock: &dyn Clock,
+        author: &Author,
+    ) -> Result<Self, StoreError> {
         let found = checked(location)?;
         found.check_writable()?;
         let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
+        if store.version.get() != schema::VERSION {
+            migrate::migrate(&store, clock, author)?;
+        }
         // The files of use may be lost; the next write brings them back, if it can.
         let _ = std::fs::symlink_metadata(&found.dir).and_then(|dir| {
             let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
@@ -125,13 +140,24 @@ impl Store {
             _ => Opening::Failed(StoreError::sqlite(&found.database, &err)),
         };
         let conn = open::connect(&found.database, access).map_err(sort)?;
-        schema::check(&conn).map_err(|err| match err {
+        let version = prepare(&conn, found).map_err(|err| match err {
             schema::SchemaError::Sqlite(err) => sort(err),
             differs @ schema::SchemaError::Differs { .. } => {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
         })?;
-        Ok(Self::from_connection(conn, found.clone()))
+        Ok(Self::from_connection(conn, found.clone(), version))
+    }
+
+    /// The version of its tables.
+    pub fn version(&self) -> i64 {
+        self.version.get()
+    }
+
+    /// From here on rows are read though their seals are broken: for commands that only end access, which must work. The
+    /// log still shows what was changed behind its back.
+    pub fn accept_broken_seals(&self) {
+        self.lenient.set(true);
     }
 
     pub fn path(&self) -> &Path {
@@ -173,6 +199,7 @@ impl Store {
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
             .map_err(|err| self.failed(&err))?;
+        self.follow_migration().map_err(|err| self.failed(&err))?;
         let out = f(&View { store: self })?;
         tx.commit().map_err(|err| self.failed(&err))?;
         Ok(out)
@@ -181,6 +208,30 @@ impl Store {
     /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was.
     /// An `f` that changes nothing is no error, but one that changes something and records no event is.
     pub fn write<T, E: From<StoreError>>(
+        &self,
+        clock: &dyn Clock,
+        author: &Author,
+        f: impl FnOnce(&Write<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.transact(clock, author, |tx| {
+            let found = schema::version_of(&self.conn).map_err(|err| self.failed(&err))?;
+            if found == schema::VERSION {
+                return f(tx);
+            }
+            Err(StoreError::Newer { found, known: schema::VERSION }.into())
+        })
+    }
+
+    /// Within a read transaction: takes note that another process has brought the store to the version of today.
+    fn follow_migration(&self) -> rusqlite::Result<()> {
+        if self.version.get() != schema::VERSION && schema::version_of(&self.conn)? == schema::VERSION {
+            v1::unview(&self.conn)?;
+            self.version.set(schema::VERSION);
+        }
+        Ok(())
+    }
+
+    fn transact<T, E: From<StoreError>>(
         &self,
         clock: &dyn Clock,
         author: &Author,
@@ -208,7 +259,7 @@ impl Store {
     /// After a failed COMMIT: only what the database holds tells whether it happened.
     fn settle(&self, err: &rusqlite::Error, expected: &Anchor) -> Result<(), StoreError> {
         let kept = open::connect(&self.found.database, Access::Write)
-            .and_then(|conn| Self::from_connection(conn, self.found.clone()).anchor_hash(expected.seq));
+            .and_then(|conn| Self::from_connection(conn, self.found.clone(), schema::VERSION).anchor_hash(expected.seq));
         match kept {
             Ok(Some(hash)) if hash == expected.hash => Ok(()),
             Ok(_) => Err(self.failed(err)),
@@ -230,6 +281,22 @@ impl Opening {
             Self::Failed(err) => err,
         }
     }
+}
+
+/// Checks the tables, and makes those of version 1 readable. Returns their version.
+fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError> {
+    let mut version = found.stamp();
+    let mut checked = schema::check(conn, version);
+    if checked.is_err() {
+        // It may have been migrated since the header was looked at, or its journal not been rolled back.
+        version = schema::version_of(conn)?;
+        checked = schema::check(conn, version);
+    }
+    checked?;
+    if version != schema::VERSION {
+        v1::view(conn)?;
+    }
+    Ok(version)
 }
 
 /// The files, if nobody else could have touched them and they are a store.
@@ -267,6 +334,15 @@ impl View<'_> {
         &self.store.conn
     }
 
+    fn checks_seals(&self) -> bool {
+        self.store.version.get() == schema::VERSION && !self.store.lenient.get()
+    }
+
+    /// Fails unless these columns, all of a table's row but its seal, are what was written.
+    fn unbroken(&self, table: &str, row: &Row<'_>, columns: std::ops::Range<usize>) -> rusqlite::Result<()> {
+        if self.checks_seals() { seal::check(table, row, columns) } else { Ok(()) }
+    }
+
     /// An error of a statement as the error of the store.
     fn ok<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
         result.map_err(|err| self.store.failed(&err))
@@ -300,8 +376,13 @@ impl<'a> Deref for Write<'a> {
 impl Write<'_> {
     /// Fails if an object is not what its last event says, or a hand edit would become part of its history. Ending
     /// access is never refused: then the answer is [`Matched::No`], which the event of the change has to say.
-    fn compare(&self, action: Action, subject: &Subject, found: Digest) -> Result<Matched, StoreError> {
-        if self.last_digest(subject.key())? == Some(found) {
+    fn compare(
+        &self,
+        action: Action,
+        subject: &Subject,
+        found: impl Fn(Form) -> Digest,
+    ) -> Result<Matched, StoreError> {
+        if self.is_as_recorded(subject, found)? {
             return Ok(Matched::Yes);
         }
         if action.only_ends_access() {
@@ -315,12 +396,19 @@ impl Write<'_> {
         Err(StoreError::Damaged(format!("{what} is not what its last event says")))
     }
 
+    /// Whether an object is what its last event says.
+    fn is_as_recorded(&self, subject: &Subject, found: impl Fn(Form) -> Digest) -> Result<bool, StoreError> {
+        let last = self.last_digest(subject.key())?;
+        Ok(last.is_some_and(|(form, digest)| digest == found(form)))
+    }
+
     /// Writes an event of this transaction, chained to the last one.
     fn record(
         &self,
         action: Action,
         subject: Subject,
         row_digest: Option<Digest>,
+        changes: Vec<Change>,
         matched: Matched,
     ) -> Result<(), StoreError> {
         let mut slot = self.head.borrow_mut();
@@ -331,7 +419,7 @@ impl Write<'_> {
         if let Some(last) = head.time
             && last.since(self.now) > CLOCK_TOLERANCE
             && !self.author.accept_clock
-            && !action.only_ends_access()
+            && !action.works_at_any_time()
         {
             return Err(StoreError::Clock(ClockWrong(format!(
                 "the clock says {}, but the last change was made at {last}",
@@ -349,6 +437,8 @@ impl Write<'_> {
                 Matched::Yes => self.author.reason.clone(),
                 Matched::No => Some(event::reason_of_mismatch(self.author.reason.as_deref())),
             },
+            form: Form::Two,
+            changes,
             row_digest,
             hash: GENESIS,
         };
@@ -358,20 +448,39 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Records what was done to a token, with the digest of what it is now. Returns it.
-    fn record_token(&self, action: Action, row: i64, matched: Matched) -> Result<Token, StoreError> {
+    /// Seals a token whose rows were just written, and records what was done to it: what it was before, and the digest
+    /// of what it is now. Returns it.
+    fn record_token(
+        &self,
+        action: Action,
+        before: Option<&Token>,
+        row: i64,
+        matched: Matched,
+    ) -> Result<Token, StoreError> {
+        self.seal_token(row)?;
         let token = self.token(row, self.now)?;
-        self.record(action, Subject::of(&token), Some(digest::token(&token)), matched)?;
+        let changes = changes::of_token(before, Some(&token));
+        self.record(action, Subject::of(&token), Some(Form::Two.token(&token)), changes, matched)?;
         Ok(token)
     }
 
     /// The first events of a store, whose tables are empty.
-    fn record_init(&self) -> Result<(), StoreError> {
-        let (scopes, settings) = (Catalogue::default(), Settings::default());
-        let scopes = Some(digest::catalogue(&scopes));
-        self.record(Action::Init, Subject::Catalogue, scopes, Matched::Yes)?;
-        let settings = Some(digest::settings(&settings));
-        self.record(Action::Init, Subject::Settings, settings, Matched::Yes)
+    fn record_init(&self, sharing: Sharing) -> Result<(), StoreError> {
+        let scopes = Some(Form::Two.catalogue(&Catalogue::default()));
+        self.record(Action::Init, Subject::Catalogue, scopes, Vec::new(), Matched::Yes)?;
+        let before = Settings::default();
+        let after = Settings { facts: self.first_facts(sharing)?, ..before.clone() };
+        self.write_settings(Action::Init, &before, &after, Matched::Yes)
+    }
+
+    /// What a store says of itself from its beginning on.
+    fn first_facts(&self, sharing: Sharing) -> Result<BTreeMap<Fact, String>, StoreError> {
+        // Version 4, variant 1, and 122 random bits.
+        let sql = "WITH r(x) AS (SELECT lower(hex(randomblob(16)))) SELECT substr(x, 1, 8) || '-' || substr(x, 9, 4)
+             || '-4' || substr(x, 14, 3) || '-' || substr('89ab', 1 + abs(random() % 4), 1) || substr(x, 18, 3)
+             || '-' || substr(x, 21) FROM r";
+        let id = self.column(sql, &[])?.pop().unwrap_or_default();
+        Ok(BTreeMap::from([(Fact::StoreId, id), (Fact::Sharing, sharing.to_string())]))
     }
 
     /// Fails if rows already refer to a row that was just made: it would start with what they claim for it.
@@ -415,7 +524,7 @@ mod tests {
         let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
         let author = Author { actor, reason: None, accept_clock: false };
         make(&location, Sharing::Private, &Noon, &author).expect("a store");
-        let store = Store::open_to_write(&location, &Noon).expect("the store");
+        let store = Store::open_to_write(&location, &Noon, &author).expect("the store");
         let wrote = store.write(&Noon, &author, |tx| {
             tx.ok(tx.conn().execute("INSERT INTO setting VALUES ('url', 'x')", []))
         });

@@ -69,7 +69,7 @@ fn borrowed_rights() -> Invalid {
         .hint("`chmod ug-s` on the program, and `sudo -u USER tokenctl …` to run it as another user")
 }
 
-/// htpasswd for API tokens: create, hand over once, verify, rotate, revoke
+/// htpasswd for API tokens: create, deliver once, verify, rotate, revoke
 #[derive(Parser)]
 #[command(name = "tokenctl", version, styles = STYLES)]
 #[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]

@@ -157,7 +157,7 @@ fn token(token: &Token) -> Digest {
     if let Some(delivery) = &token.delivery {
         let secret = token.secrets.iter().find(|secret| secret.row == delivery.secret);
         e.opt_bytes(secret.map(|secret| &secret.hash.as_bytes()[..]));
-        e.text(delivery.sink.word()).opt_text(delivery.target.as_deref());
+        e.text(delivery.destination.word()).opt_text(delivery.target.as_deref());
         e.opt_text(delivery.variable.as_deref()).opt_text(delivery.command.as_deref());
         e.opt_text(delivery.hook.as_deref()).int(i64::from(delivery.remember));
         e.opt_text(delivery.host.as_deref()).int(i64::from(delivery.uid)).int(i64::from(delivery.pid));

@@ -35,7 +35,7 @@ pub enum Action {
     Init,
     Create,
     Confirm,
-    Withdraw,
+    RollBack,
     Migrate,
     Rotate,
     Adopt,
@@ -60,7 +60,7 @@ impl Action {
             Self::Init => "init",
             Self::Create => "create",
             Self::Confirm => "confirm",
-            Self::Withdraw => "rollback",
+            Self::RollBack => "rollback",
             Self::Migrate => "migrate",
             Self::Rotate => "rotate",
             Self::Adopt => "adopt",
@@ -87,7 +87,7 @@ impl Action {
 
     /// Never refused for the clock, nor for what somebody did to an object by hand: ending access must always work.
     pub fn only_ends_access(self) -> bool {
-        matches!(self, Self::Disable | Self::Revoke | Self::Withdraw)
+        matches!(self, Self::Disable | Self::Revoke | Self::RollBack)
     }
 }
 

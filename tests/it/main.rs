@@ -50,7 +50,7 @@ mod scopes;
 mod selecting;
 mod settings;
 mod show;
-mod sinks;
+mod destinations;
 mod store;
 mod streams;
 mod stuck;

@@ -1,4 +1,4 @@
-//! A hand-over that was killed, and what becomes of its secret; what `doctor` finds and mends.
+//! A delivery that was killed, and what becomes of its secret; what `doctor` finds and mends.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,7 +15,7 @@ pub fn real_time() -> i64 {
     i64::try_from(since.as_secs()).expect("a time before the end")
 }
 
-/// Where a hand-over is killed.
+/// Where a delivery is killed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum At {
     /// The temporary is written and not renamed.
@@ -61,7 +61,7 @@ impl World {
         true
     }
 
-    /// The temporaries of hand-overs in the directory `out`.
+    /// The temporaries of deliveries in the directory `out`.
     fn temporaries(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path("out")).expect("a directory");
         let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
@@ -209,10 +209,10 @@ fn another_user_may_rotate_what_was_left() {
 
 #[test]
 fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
-    for (sink, name) in [("--out out/file", "file"), ("--env-file out/env --env-name A", "env")] {
+    for (destination, name) in [("--out out/file", "file"), ("--env-file out/env --env-name A", "env")] {
         let world = World::of_processes();
         world.directory("out");
-        world.shell(&format!("tokenctl create demo --grace 3h {sink}")).ok();
+        world.shell(&format!("tokenctl create demo --grace 3h {destination}")).ok();
         let path = world.path(&format!("out/{name}"));
         let secret = || {
             let text = fs::read_to_string(&path).expect("a file");
@@ -224,7 +224,7 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
             // Recovery finds what the writer would replace.
             fs::write(&path, format!("A = \"{old}\" # ci\n")).expect("a file");
         }
-        if !world.kill_at(At::AfterRename, &format!("rotate demo {sink}")) {
+        if !world.kill_at(At::AfterRename, &format!("rotate demo {destination}")) {
             return;
         }
         let new = secret();
@@ -277,17 +277,17 @@ fn a_creation_whose_file_is_in_place_is_confirmed() {
 fn a_file_that_does_not_hold_it_withdraws_it_and_its_temporary_goes() {
     let world = World::of_processes();
     world.directory("out");
-    for (verb, name, sink) in [
+    for (verb, name, destination) in [
         ("create", "new", "--out out/new"),
         ("rotate", "file", "--out out/file"),
         ("rotate", "env", "--env-file out/env --env-name A"),
     ] {
         if verb == "rotate" {
-            world.shell(&format!("tokenctl create {name} {sink}")).ok();
+            world.shell(&format!("tokenctl create {name} {destination}")).ok();
         }
         let path = world.path(&format!("out/{name}"));
         let before = fs::read(&path).ok();
-        if !world.kill_at(At::BeforeRename, &format!("{verb} {name} {sink}")) {
+        if !world.kill_at(At::BeforeRename, &format!("{verb} {name} {destination}")) {
             return;
         }
         assert_eq!(fs::read(&path).ok(), before, "{name}");
@@ -389,7 +389,7 @@ fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
         if !world.kill_at(at, "rotate demo --out out/file") {
             return;
         }
-        let heir = fs::read_to_string(world.path("out/file")).expect("a file");
+        let provisional = fs::read_to_string(world.path("out/file")).expect("a file");
         world.shell("tokenctl rotate demo --out out/file").exit(5);
         world.shell("tokenctl rotate demo --out out/file --take-over").ok();
         let new = fs::read_to_string(world.path("out/file")).expect("a file");
@@ -397,7 +397,7 @@ fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
         assert_eq!(verify(&new), "valid demo");
         assert_eq!(verify(&old), "valid demo previous");
         // What was in place may be in use: it has its grace as well.
-        assert_eq!(verify(&heir), "valid demo previous");
+        assert_eq!(verify(&provisional), "valid demo previous");
         assert!(world.temporaries().is_empty(), "{at:?}");
         let secrets = if at == At::BeforeRename { 2 } else { 3 };
         assert_eq!(world.look_at("demo")["secrets"].as_array().expect("secrets").len(), secrets);

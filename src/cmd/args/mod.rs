@@ -6,6 +6,6 @@ pub mod grants;
 pub mod lifetime;
 pub mod many;
 pub mod select;
-pub mod sink;
+pub mod destination;
 pub mod takes;
 pub mod widen;

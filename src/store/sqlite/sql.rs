@@ -10,7 +10,7 @@ use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretHash;
 use crate::domain::text::shown;
-use crate::domain::token::SinkKind;
+use crate::domain::token::DestinationKind;
 use crate::domain::when::{Span, Timestamp};
 
 /// The number of a row: no version of ours wrote one below 1, where a walk through rows might not look.
@@ -138,9 +138,9 @@ impl FromSql for Changes {
     }
 }
 
-impl FromSql for SinkKind {
+impl FromSql for DestinationKind {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let word = value.as_str()?;
-        SinkKind::ALL.into_iter().find(|kind| kind.word() == word).ok_or(FromSqlError::InvalidType)
+        DestinationKind::ALL.into_iter().find(|kind| kind.word() == word).ok_or(FromSqlError::InvalidType)
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::event::{Action, Subject};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, TokenId};
 use crate::domain::secret::SecretHash;
-use crate::domain::token::{Delivery, Grant, SinkKind, StoredSecret, Token};
+use crate::domain::token::{Delivery, Grant, DestinationKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::store::usage::{scope_tag, secret_tag};
 
@@ -340,7 +340,7 @@ impl Write<'_> {
              command, hook, remember, host) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         let values = params![
             secret,
-            it.sink.word(),
+            it.destination.word(),
             it.target,
             it.uid,
             it.pid,
@@ -442,7 +442,7 @@ fn read_secret(row: &Row<'_>) -> rusqlite::Result<StoredSecret> {
 fn read_delivery(row: &Row<'_>, secret: i64) -> rusqlite::Result<Delivery> {
     Ok(Delivery {
         secret,
-        sink: row.get::<_, SinkKind>(10)?,
+        destination: row.get::<_, DestinationKind>(10)?,
         target: row.get(11)?,
         uid: row.get(12)?,
         pid: row.get(13)?,

@@ -1,12 +1,15 @@
 //! `create`: a new token, and its first secret handed over.
 
+mod ask;
+
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::describe::{Halt, Rules, TokenArgs, end_in_words};
-use super::present::present;
-use super::sink::{self, Delivered, SinkArgs, delivered_at};
-use super::{App, Outcome, wizard};
+use crate::app::present::present;
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::describe::{Halt, Rules, TokenArgs, end_in_words};
+use crate::cmd::args::grants;
+use crate::cmd::args::sink::{self, Delivered, SinkArgs, delivered_at};
 use crate::context::Machine;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
@@ -35,7 +38,7 @@ impl Create {
         let (token, sink) = (self.token.clone(), self.sink.clone());
         let order = match &self.name {
             Some(name) => Order { name: name.clone(), token, sink },
-            None => wizard::create::ask(app, &author, token, sink)?,
+            None => ask::ask(app, &author, token, sink)?,
         };
         order.run(app, &author)
     }
@@ -68,7 +71,7 @@ impl Order {
     fn make(&mut self, app: &mut App<'_>, author: &Author) -> Result<(Store, Delivered), Halt> {
         let store = open_or_make(app, author, &self.name, &self.token, |app| self.sink.check(app, &[]))?;
         let catalogue = store.read(|view| view.catalogue())?;
-        wizard::scopes::grant(app, &mut self.token, &catalogue)?;
+        grants::grant(app, &mut self.token, &catalogue)?;
         let enter = |tx: &store::Write<'_>, machine: &dyn Machine| self.token.enter(tx, &self.name, machine);
         let delivered = sink::hand_over(app, &store, author, Action::Create, &self.sink, &[], enter)?;
         Ok((store, delivered))

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::{App, Outcome};
+use crate::app::{App, Outcome, keep_answer};
+use crate::cmd::args::change::ChangeArgs;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
@@ -36,7 +36,7 @@ impl Doctor {
         let is_left =
             |it: &Finding| left.as_ref().is_none_or(|left| left.iter().any(|other| other.is_same(it)));
         let (printed, ok) = (report(app, &found, is_left), !found.iter().any(is_left));
-        super::keep_answer(printed)?;
+        keep_answer(printed)?;
         Ok(if ok { Outcome::Done } else { Outcome::No })
     }
 }

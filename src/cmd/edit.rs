@@ -1,15 +1,17 @@
 //! `edit`: the description, owner, icon, labels, lifetime and policy of tokens.
 
+mod ask;
+
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::completions::Takes;
-use super::describe::demanded;
-use super::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore, admitted_end};
-use super::many::{answer, change_all};
-use super::select::{Reference, named};
-use super::widen::{self, WidenArgs};
-use super::{App, Outcome, wizard};
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::describe::demanded;
+use crate::cmd::args::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore, admitted_end};
+use crate::cmd::args::many::{answer, change_all};
+use crate::cmd::args::select::{Reference, named};
+use crate::cmd::args::takes::Takes;
+use crate::cmd::args::widen::{self, WidenArgs};
 use crate::context::Machine;
 use crate::domain::Invalid;
 use crate::domain::event::Action;
@@ -60,7 +62,7 @@ impl Edit {
             return self.change(app);
         }
         match &self.names[..] {
-            [name] if app.can_ask() => wizard::edit::ask(app, self, name)?.change(app),
+            [name] if app.can_ask() => ask::ask(app, self, name)?.change(app),
             _ => Err(Invalid::new("nothing to change is given")
                 .hint("a flag like `--owner WHO`; `tokenctl edit --help` lists them")
                 .into()),

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::many::Many;
-use super::select::TargetArgs;
-use super::{App, Outcome};
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::many::Many;
+use crate::cmd::args::select::TargetArgs;
 use crate::domain::event::Action;
 use crate::error::Error;
 

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::{App, Outcome};
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
 use crate::domain::Invalid;
 use crate::error::Error;
 use crate::store::{self, Sharing, StoreError};

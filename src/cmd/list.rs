@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::completions::Takes;
-use super::select::{FILTERS, FilterArgs, filtered, known_scopes};
 use super::verify::future;
-use super::{App, Outcome};
+use crate::app::{App, Outcome};
+use crate::cmd::args::select::{FILTERS, FilterArgs, filtered, known_scopes};
+use crate::cmd::args::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
 use crate::domain::scope::Catalogue;

@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::completions::Takes;
-use super::select::Reference;
-use super::{App, Outcome, present};
+use crate::app::{App, Outcome, present};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::select::Reference;
+use crate::cmd::args::takes::Takes;
 use crate::deliver::{self, Fate};
 use crate::domain::event::Action;
 use crate::domain::name::Name;

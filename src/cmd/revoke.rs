@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::many::Many;
-use super::select::{Selection, TargetArgs};
-use super::{App, Outcome, verify};
+use super::verify;
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::many::Many;
+use crate::cmd::args::select::{Selection, TargetArgs};
 use crate::domain::Invalid;
 use crate::domain::event::Action;
 use crate::domain::secret::{Secret, SecretHash};
@@ -49,7 +50,8 @@ impl Revoke {
             return Err(Invalid::new("a secret and names or filters together").hint("either of them").into());
         }
         let input = verify::input(app, Some(path), "Leaked secret")?;
-        let secret = Secret::read(input).ok_or_else(|| Invalid::new("what was read cannot be a secret"))?;
+        let secret =
+            Secret::read_pasted(&input).ok_or_else(|| Invalid::new("what was read cannot be a secret"))?;
         let hash = secret.hash();
         let many = Many {
             part: &|token| token.is_previous(&hash).then_some("a previous secret"),

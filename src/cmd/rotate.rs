@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use super::change::ChangeArgs;
-use super::describe::{Halt, end_in_words};
-use super::lifetime::{HEADING, LifetimeArgs, admitted_end};
-use super::many::{self, Done};
-use super::present::present;
-use super::select::{TargetArgs, named};
-use super::sink::{self, Delivered, SinkArgs, delivered_at};
-use super::{App, Outcome};
+use crate::app::present::present;
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::describe::{Halt, end_in_words};
+use crate::cmd::args::lifetime::{HEADING, LifetimeArgs, admitted_end};
+use crate::cmd::args::many::{self, Done};
+use crate::cmd::args::select::{TargetArgs, named};
+use crate::cmd::args::sink::{self, Delivered, SinkArgs, delivered_at};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError, Fate};
 use crate::domain::Invalid;
@@ -311,7 +311,7 @@ impl Rotate {
         if self.grace.is_some() {
             in_order(token.lifetime, token.rotate_every, None, grace)?;
         }
-        Ok(Begun { token: token.row, expires_at, grace: (!self.now).then_some(grace) })
+        Ok(Begun { token: token.clone(), is_new: false, expires_at, grace: (!self.now).then_some(grace) })
     }
 
     /// The end of the new secret: by flag, else as the token's lifetime says.

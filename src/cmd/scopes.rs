@@ -1,11 +1,12 @@
 //! `scopes`: the catalogue of those that exist, and which of them a token holds.
 
+mod ask;
 mod catalogue;
 mod grants;
 
 use clap::{Args, Subcommand};
 
-use super::{App, Outcome};
+use crate::app::{App, Outcome};
 use crate::domain::event::Action;
 use crate::domain::scope::{Entry, Scope};
 use crate::domain::text::shown;

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::change::ChangeArgs;
-use super::completions::Takes;
-use super::{App, Outcome};
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::takes::Takes;
 use crate::domain::settings::{Key, Settings as Values};
 use crate::domain::text::shown;
 use crate::error::Error;
@@ -58,7 +58,7 @@ impl Settings {
         Ok(Outcome::Done)
     }
 
-    fn set(&self, app: &App<'_>, key: Key, value: &str) -> Result<(Store, Values, bool), Error> {
+    fn set(&self, app: &mut App<'_>, key: Key, value: &str) -> Result<(Store, Values, bool), Error> {
         Values::default().set(key, value)?;
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
@@ -70,7 +70,6 @@ impl Settings {
                 return Ok::<_, Error>((after, false));
             }
             tx.save_setting(&after, key)?;
-            tx.record_settings()?;
             Ok((after, true))
         })?;
         Ok((store, values, changed))
@@ -82,6 +81,7 @@ fn table(store: &Store, values: &Values, screen: Screen) -> String {
     let mut rows = vec![
         ("path", store.path().to_string_lossy().into_owned()),
         ("schema-version", store::version().to_string()),
+        ("pattern", values.prefix.pattern()),
     ];
     rows.extend(Key::ALL.map(|key| (key.word(), values.get(key))));
     if screen.width.is_some() {

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::completions::Takes;
-use super::select::Reference;
-use super::{App, Outcome};
+use crate::app::{App, Outcome};
+use crate::cmd::args::select::Reference;
+use crate::cmd::args::takes::Takes;
 use crate::domain::filter::Times;
 use crate::error::Error;
 use crate::ui::json::{EventDoc, ShowDoc, TokenDoc};

@@ -1,11 +1,11 @@
 //! A line of an environment file as the receiver: `VAR=secret`, or `export VAR=secret`; the other lines stay.
 
-use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
+use super::env_text::{self, Place, line_end};
 use super::target::{Target, hash_of};
 use super::{Handed, Refusal, Sink};
 use crate::domain::Invalid;
@@ -42,22 +42,18 @@ impl EnvFile {
         Ok(Self { target: Target::new(path)?, variable, force, ours: Vec::new() })
     }
 
-    /// Where the value stands in `content`, if the variable is set there and may be replaced.
-    fn place(&self, content: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
-        let (name, path) = (&self.variable.0, self.target.path.display());
-        let mut values =
-            values(content).filter(|(variable, _)| *variable == name.as_bytes()).map(|(_, value)| value);
-        let Some(value) = values.next() else { return Ok(None) };
-        if values.next().is_some() {
-            return Err(Refusal::Failed(format!("`{path}` sets {name} more than once")));
+    /// Where the secret goes in `content`.
+    fn place(&self, content: &[u8]) -> Result<Place, Refusal> {
+        let (variable, path) = (&self.variable.0, self.target.path.display());
+        let ours =
+            |text: &[u8]| text.is_empty() || hash_of(text).is_some_and(|hash| self.ours.contains(&hash));
+        match env_text::place(content, variable, ours) {
+            Err(why) => Err(Refusal::Failed(format!("`{path}` {why}"))),
+            Ok(Place::Other(_)) if !self.force => Err(Refusal::NotReplaced(format!(
+                "`{path}` sets {variable} to something that is no secret of this token"
+            ))),
+            Ok(place) => Ok(place),
         }
-        let text = unquoted(&content[value.clone()]);
-        if self.force || text.is_empty() || hash_of(text).is_some_and(|hash| self.ours.contains(&hash)) {
-            return Ok(Some(value));
-        }
-        Err(Refusal::NotReplaced(format!(
-            "`{path}` sets {name} to something that is no secret of this token"
-        )))
     }
 }
 
@@ -78,71 +74,25 @@ impl Sink for EnvFile {
     fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Handed, Refusal> {
         let _lock = self.target.lock()?;
         let seen = self.target.look()?;
-        let place = self.place(&seen.content)?;
-        let old = &seen.content;
-        let name = self.variable.0.as_bytes();
-        let mut new = Zeroizing::new(Vec::with_capacity(old.len() + name.len() + secret.expose().len() + 3));
-        if let Some(value) = place {
-            for part in [&old[..value.start], secret.expose(), &old[value.end..]] {
-                new.extend_from_slice(part);
-            }
-        } else {
-            let gap: &[u8] = if old.is_empty() || old.ends_with(b"\n") { b"" } else { b"\n" };
-            for part in [old.as_slice(), gap, name, b"=", secret.expose(), b"\n"] {
-                new.extend_from_slice(part);
-            }
+        let old = seen.content.as_slice();
+        let (name, end) = (self.variable.0.as_bytes(), line_end(old));
+        let gap = if old.is_empty() || old.ends_with(b"\n") { b"" } else { end };
+        let parts: &[&[u8]] = match self.place(old)? {
+            Place::End => &[old, gap, name, b"=", secret.expose(), end],
+            Place::Value(at) | Place::Other(at) => &[&old[..at.start], secret.expose(), &old[at.end..]],
+        };
+        // Room for all of it at once: growing would leave copies behind.
+        let mut new = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+        for part in parts {
+            new.extend_from_slice(part);
         }
         self.target.replace(&seen, &new, &secret.hash())
-    }
-}
-
-/// Each `VAR=value` line: the name, and where its value stands.
-pub fn values(content: &[u8]) -> impl Iterator<Item = (&[u8], Range<usize>)> {
-    let mut start = 0;
-    content.split_inclusive(|byte| *byte == b'\n').filter_map(move |line| {
-        let at = start;
-        start += line.len();
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let end = at + line.len();
-        let line = line.trim_ascii_start();
-        let exported =
-            line.strip_prefix(b"export").filter(|set| set.starts_with(b" ") || set.starts_with(b"\t"));
-        let set = exported.unwrap_or(line).trim_ascii_start();
-        let equals = set.iter().position(|byte| *byte == b'=')?;
-        Some((&set[..equals], end - (set.len() - equals - 1)..end))
-    })
-}
-
-/// A value without the quotes around it.
-pub fn unquoted(value: &[u8]) -> &[u8] {
-    match value {
-        [b'"', inner @ .., b'"'] | [b'\'', inner @ .., b'\''] => inner,
-        value => value,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_value_is_found_behind_its_name() {
-        let content = b"# A=no\nA=1\nexport B='2'\r\nA B\nC=\n  export\t E=5\n\tF=6\nexportG=7\nD=x=y";
-        let found: Vec<(&[u8], &[u8])> =
-            values(content).map(|(name, value)| (name, unquoted(&content[value]))).collect();
-        let expected: [(&[u8], &[u8]); 8] = [
-            (b"# A", b"no"),
-            (b"A", b"1"),
-            (b"B", b"2"),
-            (b"C", b""),
-            (b"E", b"5"),
-            (b"F", b"6"),
-            (b"exportG", b"7"),
-            (b"D", b"x=y"),
-        ];
-        assert_eq!(found, expected);
-    }
 
     #[test]
     fn a_variable_has_a_name_that_shells_take() {

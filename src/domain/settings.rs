@@ -149,6 +149,11 @@ fn header(value: &str) -> Result<String, Invalid> {
         .hint("like `Authorization: Bearer {}`"))
 }
 
+/// That the store demands something which is not there.
+pub fn demand(what: &str) -> Invalid {
+    Invalid::new(format!("this store demands {what} of every token"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

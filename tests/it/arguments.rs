@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 
-use tokenctl::cmd::VERBS;
+use tokenctl::cli::VERBS;
 
 use crate::help::{commands, path};
 use crate::support::{World, program, run};

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::{Command as Clap, CommandFactory};
-use tokenctl::cmd::{Cli, Example, GROUPS, VERBS};
+use tokenctl::cli::{Cli, Example, GROUPS, VERBS};
 use tokenctl::ui::column::COLUMNS;
 
 use crate::support::{World, have, program, program_path, run};

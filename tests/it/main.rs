@@ -11,6 +11,7 @@
 )]
 
 mod adopt;
+mod alone;
 mod arguments;
 mod audit;
 mod clipboard;
@@ -23,6 +24,7 @@ mod disable;
 mod doctor;
 mod edit;
 mod enable;
+mod env_files;
 mod global;
 mod help;
 mod hygiene;
@@ -40,6 +42,7 @@ mod recovery;
 mod rename;
 mod revoke;
 mod rotate;
+mod scan;
 mod scopes;
 mod selecting;
 mod settings;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use clap::Command as Clap;
 use serde_json::json;
-use tokenctl::cmd::VERBS;
+use tokenctl::cli::VERBS;
 use tokenctl::error::EXITS;
 
 use crate::help::{commands, path};

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::processes::{assert_failure, ended, mode};
-use crate::support::{Ran, World, have, program_path, uid};
+use crate::support::{Ran, World, copy_program, have, uid, write_program};
 
 const ADMIN: u32 = 64_001;
 const MEMBER: u32 = 64_002;
@@ -39,10 +39,8 @@ impl Shared {
         }
         let dir = World::new().dir;
         let program = dir.path().join("tokenctl");
-        fs::copy(program_path(), &program).expect("a copy");
-        for path in [dir.path(), &program] {
-            fs::set_permissions(path, Permissions::from_mode(0o755)).expect("a mode");
-        }
+        copy_program(&program);
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("a mode");
         let home = dir.path().join("home");
         fs::create_dir(&home).expect("a directory");
         fs::set_permissions(&home, Permissions::from_mode(0o755)).expect("a mode");
@@ -303,4 +301,18 @@ fn a_umask_that_takes_everything_leaves_a_user_his_store() {
     assert_eq!(ran.out.lines().nth(1), Some("demo"), "{ran:?}");
     assert_eq!(mode(&shared.store()), 0o700);
     assert_eq!(shared.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o600; 3]);
+}
+
+#[test]
+fn a_user_whom_only_getent_knows_is_recorded_by_name() {
+    let Some(shared) = Shared::new() else { return };
+    let getent = shared.dir.path().join("getent");
+    let script =
+        format!("#!/bin/sh\n[ \"$*\" = 'passwd {ADMIN}' ] && echo 'ann:x:{ADMIN}:1::/home/ann:/bin/sh'\n");
+    write_program(&getent, script.as_bytes());
+    let mut init = shared.command(ADMIN, shared.program.to_str().expect("UTF-8"));
+    init.env("PATH", format!("{}:/usr/bin:/bin", shared.dir.path().display()));
+    ended(init.arg("init").spawn().expect("the program starts")).ok();
+    let log = shared.run(ADMIN, &["audit", "--json"], "").ok();
+    assert!(log.out.contains(r#""login":"ann""#), "{}", log.out);
 }

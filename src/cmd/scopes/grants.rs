@@ -2,11 +2,12 @@
 
 use clap::Args;
 
-use crate::cmd::change::ChangeArgs;
-use crate::cmd::completions::Takes;
-use crate::cmd::select::{Reference, scope_rows};
-use crate::cmd::widen::{self, WidenArgs};
-use crate::cmd::{App, Outcome, present, wizard};
+use super::ask;
+use crate::app::{App, Outcome, present};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::select::{Reference, scope_rows};
+use crate::cmd::args::takes::Takes;
+use crate::cmd::args::widen::{self, WidenArgs};
 use crate::domain::event::Action;
 use crate::domain::scope::Scope;
 use crate::domain::token::{Grant, Token};
@@ -31,7 +32,7 @@ pub struct Grants {
 impl Grants {
     pub fn run(&self, app: &mut App<'_>, action: Action) -> Result<Outcome, Error> {
         if self.scopes.is_empty() {
-            let scopes = wizard::scopes::of_token(app, &self.token)?;
+            let scopes = ask::of_token(app, &self.token)?;
             return Self { scopes, ..self.clone() }.change(app, action);
         }
         self.change(app, action)

@@ -1,0 +1,235 @@
+//! A command under way, as every verb is handed it, and how it ends.
+
+mod global;
+mod look;
+mod pager;
+pub mod present;
+mod progress;
+pub mod prompt;
+
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::context::{Context, Terminal};
+use crate::deliver;
+use crate::domain::Invalid;
+use crate::domain::event::Author;
+use crate::domain::text::shown;
+use crate::error::Error;
+use crate::store::{Location, Store};
+use crate::ui::progress::Progress;
+use crate::ui::{self, Screen, Style, Talk};
+pub use global::{Global, HEADING};
+pub use look::{Look, style};
+use pager::Paged;
+
+/// A command under way: its machine and the global flags.
+pub struct App<'a> {
+    pub ctx: &'a mut Context,
+    global: &'a Global,
+    progress: Progress,
+    shows_progress: bool,
+}
+
+impl<'a> App<'a> {
+    pub fn new(ctx: &'a mut Context, global: &'a Global) -> Self {
+        let shows_progress = ctx.terminal.stderr && !ctx.machine.is_dumb() && !global.quiet && !global.json;
+        let progress = Progress::since(ctx.machine.uptime());
+        Self { ctx, global, progress, shows_progress }
+    }
+
+    pub fn look(&self) -> Look {
+        let color = self.global.color;
+        let style = style(color, self.ctx.terminal.stderr, self.ctx);
+        Look { json: self.global.json, quiet: self.global.quiet, color, style }
+    }
+
+    pub fn talk(&mut self) -> Talk<'_> {
+        self.clear();
+        self.look().talk(self.ctx)
+    }
+
+    pub fn json(&self) -> bool {
+        self.global.json
+    }
+
+    pub fn quiet(&self) -> bool {
+        self.global.quiet
+    }
+
+    /// The style of what goes to stdout.
+    pub fn out_style(&self) -> Style {
+        style(self.global.color, self.ctx.terminal.stdout, self.ctx)
+    }
+
+    /// What a person reads stdout from.
+    pub fn screen(&self) -> Screen {
+        self.screen_of(self.ctx.terminal.stdout, self.out_style())
+    }
+
+    /// What a person reads stderr from.
+    pub fn talk_screen(&self) -> Screen {
+        self.screen_of(self.ctx.terminal.stderr, self.look().style)
+    }
+
+    fn screen_of(&self, terminal: bool, style: Style) -> Screen {
+        let (columns, _) = self.size();
+        Screen { width: terminal.then_some(columns), ascii: self.ascii(terminal), style }
+    }
+
+    /// Columns and rows of the terminal; of one that does not tell, by the environment, or the usual ones.
+    fn size(&self) -> (usize, usize) {
+        let stated = |key: &str| self.ctx.machine.env(key)?.to_str()?.parse().ok().filter(|n| *n > 0);
+        let size = |told: Option<u16>, key, usual| told.or_else(|| stated(key)).map_or(usual, usize::from);
+        let terminal = self.ctx.terminal;
+        (size(terminal.width, "COLUMNS", 80), size(terminal.height, "LINES", 24))
+    }
+
+    /// Whether the reader may know no more than ASCII: a dumb terminal, or by the locale. Where there is no locale, a
+    /// terminal knows ASCII; who reads a file or a pipe is not known.
+    fn ascii(&self, terminal: bool) -> bool {
+        let env = |key| self.ctx.machine.env(key).filter(|value| !value.is_empty());
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env);
+        let is_ascii = locale.map_or(terminal, |locale| {
+            let locale = locale.to_string_lossy().to_ascii_lowercase();
+            !(locale.contains("utf-8") || locale.contains("utf8"))
+        });
+        is_ascii || terminal && self.ctx.machine.is_dumb()
+    }
+
+    /// Whether somebody is there to answer.
+    pub fn can_ask(&self) -> bool {
+        self.ctx.terminal.can_ask() && !self.global.no_input
+    }
+
+    /// Whether the flag answers yes.
+    pub fn says_yes(&self) -> bool {
+        self.global.yes
+    }
+
+    /// Goes on only with a yes: from the flag, or from a person.
+    pub fn confirm(&mut self, question: &str) -> Result<(), Error> {
+        if self.says_yes() {
+            return Ok(());
+        }
+        self.ask(question, "`--yes` answers yes")
+    }
+
+    /// Goes on only with a yes from a person; without one the hint says which flag there is instead.
+    pub fn ask(&mut self, question: &str, hint: &str) -> Result<(), Error> {
+        if !self.can_ask() {
+            let asked = question.trim_end_matches('?');
+            return Err(Error::InputNeeded(
+                Invalid::new(format!("a person must say yes to: {asked}")).hint(hint),
+            ));
+        }
+        self.clear();
+        let answer = self.ctx.machine.confirm(&shown(question).to_string());
+        self.progress = Progress::since(self.ctx.machine.uptime());
+        match answer {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::Declined),
+            Err(err) => Err(asking(err)),
+        }
+    }
+
+    /// Writes a document to stdout.
+    pub fn print_json(&mut self, document: &impl Serialize) -> Result<(), Error> {
+        self.clear();
+        ui::write_json(&mut *self.ctx.stdout, document).map_err(Error::Output)
+    }
+
+    /// Writes text to stdout.
+    pub fn print(&mut self, text: &str) -> Result<(), Error> {
+        self.clear();
+        self.ctx
+            .stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| self.ctx.stdout.flush())
+            .map_err(Error::Output)
+    }
+
+    /// Writes to stdout; what is for a person goes through the pager where it is longer than the screen. Formats for
+    /// machines never do: nobody reads a line of thousands of characters in a pager.
+    pub fn paged<T>(
+        &mut self,
+        human: bool,
+        write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let Terminal { stdin, stdout, .. } = self.ctx.terminal;
+        let pages = human && stdin && stdout && !self.global.no_pager && !self.ctx.machine.is_dumb();
+        let start = if pages { self.ctx.machine.pager() } else { None };
+        // A prompt takes the last row.
+        let rows = self.size().1.saturating_sub(1);
+        let mut out = Paged::new(&mut *self.ctx.stdout, rows, start);
+        let done = write(&mut out);
+        let shown = out.finish().map_err(Error::Output);
+        done.and_then(|done| shown.map(|()| done))
+    }
+
+    /// Writes text to stdout, through the pager where it is long.
+    pub fn print_paged(&mut self, text: &str) -> Result<(), Error> {
+        self.paged(true, |out| out.write_all(text.as_bytes()).map_err(Error::Output))
+    }
+
+    /// Where the store is: by flag, by variable, or in the user's data directory.
+    pub fn location(&self) -> Result<Location, Error> {
+        let machine = &self.ctx.machine;
+        let named = self.global.store.clone().or_else(|| machine.env("TOKENCTL_STORE"));
+        if let Some(dir) = named {
+            if dir.is_empty() {
+                return Err(Invalid::new("`--store` names no directory").into());
+            }
+            let dir = std::path::absolute(&dir)
+                .map_err(|err| Error::Input { what: "the working directory".to_owned(), err })?;
+            return Ok(Location { dir, named: true });
+        }
+        let data = machine.env("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let data = data.or_else(|| machine.home().map(|home| home.join(".local/share")));
+        let data = data.ok_or_else(|| {
+            Invalid::new("there is no home directory").hint("name a store with `--store DIR`")
+        })?;
+        Ok(Location { dir: data.join("tokenctl"), named: false })
+    }
+
+    pub fn open_to_read(&self) -> Result<Store, Error> {
+        Ok(Store::open_to_read(&self.location()?)?)
+    }
+
+    /// Opens the store for a change, after finishing what killed commands of this user left.
+    pub fn open_to_write(&mut self, author: &Author) -> Result<Store, Error> {
+        let store = Store::open_to_write(&self.location()?, &*self.ctx.machine)?;
+        for err in deliver::recover(&store, &*self.ctx.machine, author)? {
+            self.talk().warn(&format!(
+                "a delivery that was cut short could not be finished: {err}; `tokenctl doctor` says more"
+            ));
+        }
+        Ok(store)
+    }
+}
+
+/// How a command that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// The answer is no.
+    No,
+}
+
+/// For verbs that answer by their exit code: a reader that went away changes nothing of the answer.
+pub fn keep_answer(printed: Result<(), Error>) -> Result<(), Error> {
+    match printed {
+        Err(Error::Output(err)) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
+    }
+}
+
+/// A question that got no answer.
+pub fn asking(err: io::Error) -> Error {
+    match err.kind() {
+        ErrorKind::Interrupted => Error::Interrupted,
+        _ => Error::Input { what: "the answer".to_owned(), err },
+    }
+}

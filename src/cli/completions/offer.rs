@@ -1,0 +1,94 @@
+//! The answer to a shell. clap's engine finds out which argument is being typed; what that takes comes from the store.
+//!
+//! Nobody has asked for an error message here: what cannot be had is not offered, and the exit is always 0.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::builder::ValueHint;
+use clap::{Arg, Command, CommandFactory, ValueEnum};
+use clap_complete::engine::{self, ArgValueCompleter, CompletionCandidate};
+
+use super::Shell;
+use super::source::Source;
+use crate::cli::Cli;
+use crate::cli::report::exposes_secret;
+use crate::cmd::args::takes::Takes;
+use crate::context::Context;
+use crate::store::MOST;
+
+/// Names the shell that asks.
+const VARIABLE: &str = "TOKENCTL_COMPLETE";
+
+/// The shell, if these arguments are its question: `tokenctl -- tokenctl WORD…`.
+///
+/// The variable alone asks nothing: left behind in the environment of a service it would end each `verify` with 0.
+pub fn asking_shell(args: &[OsString], ctx: &Context) -> Option<OsString> {
+    args.get(1).filter(|arg| *arg == "--").and_then(|_| ctx.machine.env(VARIABLE))
+}
+
+/// Answers with the candidates for the last of the words. Returns the exit code.
+pub fn complete(shell: &OsStr, words: &[OsString], ctx: &mut Context) -> u8 {
+    let shell = shell.to_str().and_then(|shell| Shell::from_str(shell, false).ok());
+    let answer = shell.and_then(|shell| answer(shell, words, ctx)).unwrap_or_default();
+    let _ = ctx.stdout.write_all(answer.as_bytes()).and_then(|()| ctx.stdout.flush());
+    0
+}
+
+fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String> {
+    if exposes_secret(words) {
+        return None;
+    }
+    let (_, before) = words.split_last()?;
+    let source = Arc::new(Source::new(before, ctx));
+    let mut command = Cli::command();
+    command.build();
+    let mut command = bind(command, shell, &source);
+    let here = Some(Path::new("."));
+    let mut found = engine::complete(&mut command, words.to_vec(), before.len(), here).ok()?;
+    // Flags are for who types a dash, or where nothing else can stand.
+    let is_flag = |it: &CompletionCandidate| it.get_value().as_encoded_bytes().starts_with(b"-");
+    if !found.iter().all(is_flag) {
+        found.retain(|it| !is_flag(it));
+    }
+    let fits = |it: &&CompletionCandidate| {
+        it.get_value().to_str().is_some_and(|value| shell.admits(value) && !repeats(value))
+    };
+    Some(found.iter().filter(fits).take(MOST.into()).map(|it| shell.line(it)).collect())
+}
+
+/// Whether the last of a list joined by commas stands in it already.
+fn repeats(value: &str) -> bool {
+    value.rsplit_once(',').is_some_and(|(list, last)| list.split([',', '=']).any(|item| item == last))
+}
+
+/// Gives each argument that says what it takes a completer that knows where to get it.
+fn bind(command: Command, shell: Shell, source: &Arc<Source>) -> Command {
+    let verb: Arc<str> = command.get_name().into();
+    command
+        .mut_args(|arg| {
+            // Behind an option without its value, an argument that allows a dash makes the engine panic.
+            let arg = arg.allow_hyphen_values(false);
+            match (arg.get::<Takes>().copied(), arg.get_value_hint()) {
+                (Some(takes), _) => from_source(arg, takes, &verb, source),
+                (None, ValueHint::AnyPath) if shell.completes_paths() => instruction(arg, ":files"),
+                (None, ValueHint::AnyPath) => arg.value_hint(ValueHint::FilePath),
+                (None, ValueHint::DirPath) if shell.completes_paths() => instruction(arg, ":dirs"),
+                (None, _) => arg,
+            }
+        })
+        .mut_subcommands(|sub| bind(sub, shell, source))
+}
+
+fn from_source(arg: Arg, takes: Takes, verb: &Arc<str>, source: &Arc<Source>) -> Arg {
+    // One of them is taken apart by its type, and so the engine knows nothing of the commas.
+    let arg = if takes == Takes::OpenScope { arg.value_delimiter(',') } else { arg };
+    let (source, verb) = (Arc::clone(source), Arc::clone(verb));
+    arg.add(ArgValueCompleter::new(move |start: &OsStr| source.candidates(takes, &verb, start)))
+}
+
+/// A word for the script, which has the shell itself complete what it names.
+fn instruction(arg: Arg, word: &'static str) -> Arg {
+    arg.add(ArgValueCompleter::new(move |_: &OsStr| vec![CompletionCandidate::new(word)]))
+}

@@ -1,0 +1,514 @@
+//! Of each verb what its flags do not say: the group it is listed in, what others call it, paragraphs, examples, and
+//! the exit codes it can end with. `Cli` has the rest.
+
+/// The groups of verbs, as listed.
+pub const GROUPS: [Group; 5] = [
+    Group {
+        name: "Tokens",
+        verbs: &["create", "adopt", "list", "show", "rename", "edit", "disable", "enable", "revoke"],
+    },
+    Group { name: "Secrets", verbs: &["rotate", "verify", "scan"] },
+    Group { name: "Scopes", verbs: &["scopes"] },
+    Group { name: "Store", verbs: &["init", "settings", "audit", "doctor"] },
+    Group { name: "Shell", verbs: &["completions", "man"] },
+];
+
+pub struct Group {
+    pub name: &'static str,
+    pub verbs: &'static [&'static str],
+}
+
+pub struct Verb {
+    /// The words after `tokenctl`; none for the program itself.
+    pub path: &'static str,
+    /// What people used to other programs type.
+    pub also: &'static [&'static str],
+    /// A sentence or two each, without the last full stop.
+    pub more: &'static [&'static str],
+    pub examples: &'static [Example],
+    /// Of [`crate::error::EXITS`].
+    pub exits: &'static [u8],
+}
+
+/// What a command line does, and the line, for `sh`.
+pub struct Example(pub &'static str, pub &'static str);
+
+pub const VERBS: [Verb; 30] = [
+    Verb {
+        path: "",
+        also: &[],
+        more: &[
+            "A token is what its users know: a name, an owner, scopes, a lifetime. A secret is the string that a \
+             client presents; the store keeps its hash only, so that it can be handed over once and never again",
+            "Data goes to standard output, all else to standard error. Nothing is asked without a terminal",
+        ],
+        examples: &[
+            Example(
+                "Create a token; without `--out` its secret is printed, once",
+                "tokenctl create nightly --all-scopes --ttl 30d --out nightly.key",
+            ),
+            Example(
+                "Ask whether a secret is good: exit 0 if so, 3 if not",
+                "tokenctl verify --scope events:read < nightly.key",
+            ),
+            Example(
+                "Replace it; the old one stays good for an hour",
+                "tokenctl rotate nightly --grace 1h --out nightly.key",
+            ),
+            Example("See what ends soon", "tokenctl list --expires-within 14d"),
+        ],
+        exits: &[0, 1, 2, 3, 4, 5, 6, 7, 130],
+    },
+    Verb {
+        path: "create",
+        also: &["new", "add", "generate", "gen", "issue", "mint", "make"],
+        more: &[
+            "The secret goes to standard output, one line and nothing else, or to the one place that a flag names. A \
+             hand-over that fails exits with 7 and leaves no token",
+            "A command of `--exec` gets the secret on standard input, without a line end, and TOKENCTL_NAME, \
+             TOKENCTL_ID and TOKENCTL_EXPIRES_AT in its environment",
+            "Without a lifetime the setting `default-ttl` applies. A store with scopes wants `--scope` or \
+             `--all-scopes`",
+        ],
+        examples: &[
+            Example(
+                "Keep the secret in a new file of mode 0600",
+                "tokenctl create nightly --scope events:read --ttl 30d --out nightly.key",
+            ),
+            Example(
+                "Set a variable of an environment file, and make the token due every 30 days",
+                "tokenctl create worker --all-scopes --rotate-every 30d --env-file app.env --env-name KEY",
+            ),
+            Example(
+                "Give the secret to a password store",
+                "tokenctl create pages -s events:read --exec 'pass insert -m tokens/$TOKENCTL_NAME'",
+            ),
+            Example(
+                "Do nothing if the token is there already, as a script may",
+                "tokenctl create nightly --if-missing --scope events:read --out nightly.key",
+            ),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 7, 130],
+    },
+    Verb {
+        path: "adopt",
+        also: &["register"],
+        more: &[
+            "The secret comes from standard input, from a file, or from a prompt that does not show it. One of less than \
+                 128 bits is refused, and so is one that the store knows",
+        ],
+        examples: &[
+            Example(
+                "Take over the key of an older system",
+                "tokenctl adopt legacy --scope events:read --no-expiry < legacy.txt",
+            ),
+            Example(
+                "From a file, with a first due date",
+                "tokenctl adopt partner -s admin --ttl 90d --secret-file partner.txt",
+            ),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "list",
+        also: &["tokens"],
+        more: &[
+            "A terminal gets a table, of as many columns as fit. A pipe gets tab-separated lines without a heading, in \
+                 an order that never changes: id, name, status, scopes, owner, expires_at, last_used_at, created_at, \
+                 created_by, labels, description",
+        ],
+        examples: &[
+            Example(
+                "See what ends within two weeks, the next end first",
+                "tokenctl list --expires-within 14d --sort expires",
+            ),
+            Example(
+                "Print the names of what nobody has used for 90 days",
+                "tokenctl list --unused-for 90d --format names",
+            ),
+            Example(
+                "Make a spreadsheet of everything there ever was",
+                "tokenctl list --all --format csv > tokens.csv",
+            ),
+            Example("See what will have expired in 60 days", "tokenctl list --at 60d --status expired"),
+        ],
+        exits: &[0, 1, 2, 4, 6],
+    },
+    Verb {
+        path: "show",
+        also: &["get", "info", "describe", "view", "inspect"],
+        more: &[
+            "Its secrets are shown by their first four characters, with their ends and when they were last used; below \
+                 them its last ten events",
+        ],
+        examples: &[
+            Example("See whether the secret before the last rotation is still used", "tokenctl show backup"),
+            Example("The same for a script", "tokenctl show backup --json"),
+        ],
+        exits: &[0, 1, 2, 4, 6],
+    },
+    Verb {
+        path: "rename",
+        also: &["mv", "move"],
+        more: &["Its id, its secrets and its history stay. The old name is free at once"],
+        examples: &[Example(
+            "Say why, for the audit log",
+            "tokenctl rename ci-deploy ci-prod --reason 'one pipeline for each stage'",
+        )],
+        exits: &[0, 1, 2, 4, 5, 6],
+    },
+    Verb {
+        path: "edit",
+        also: &["update", "modify", "change"],
+        more: &[
+            "What is not named stays. A lifetime counts from now and holds for the present secret too",
+            "A label that is changed or removed lets a token pass where it did not, so it asks, or needs \
+             `--allow-widen`",
+        ],
+        examples: &[
+            Example(
+                "Pass a token on",
+                "tokenctl edit ci-deploy --owner bob --description 'Deploys the site'",
+            ),
+            Example(
+                "Set one label and remove another",
+                "tokenctl edit ci-deploy -l env=test -l team= --allow-widen",
+            ),
+            Example(
+                "Let it live 30 days, due for rotation every 10",
+                "tokenctl edit ci-deploy --ttl 30d --rotate-every 10d",
+            ),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "disable",
+        also: &["pause", "suspend", "lock"],
+        more: &[
+            "Its secrets are refused as `disabled` until `enable`; they keep their ends. Filters select as in `list`",
+        ],
+        examples: &[
+            Example("Pause one token", "tokenctl disable ci-deploy --reason 'odd requests at night'"),
+            Example("See whom it would hit, then pause them", "tokenctl disable --owner ann --dry-run"),
+            Example("Refuse unless there are two", "tokenctl disable --owner ann --expect 2 --yes"),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "enable",
+        also: &["resume", "unpause", "unlock"],
+        more: &["What has expired meanwhile stays expired"],
+        examples: &[
+            Example("End one pause", "tokenctl enable ci-deploy"),
+            Example("End all of them", "tokenctl enable --status disabled --yes"),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "revoke",
+        also: &["delete", "del", "remove", "rm", "destroy", "kill", "invalidate", "expire"],
+        more: &[
+            "It cannot be undone. The token stays in `list --all` and in the log, and its name is free",
+            "A leaked secret of a current or coming hand-over ends its token; one that was replaced ends alone",
+        ],
+        examples: &[
+            Example("End a token", "tokenctl revoke ci-deploy --yes --reason 'pipeline is gone'"),
+            Example(
+                "End whatever a leaked secret belongs to",
+                "tokenctl revoke --secret-file leaked.txt --yes",
+            ),
+            Example("End a grace before its time", "tokenctl revoke backup --previous --yes"),
+            Example("See what nobody has used", "tokenctl revoke --never-used --dry-run"),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "rotate",
+        also: &["regenerate", "roll", "reroll", "renew", "refresh", "reissue", "cycle"],
+        more: &[
+            "The old secret starts to end only when the new one has been delivered, and is good for its grace. A \
+             hand-over that fails exits with 7 and leaves all as it was",
+            "With `--due` and no name it rotates all that their policies make due, prints their names, and says \
+             nothing when there are none: a line for cron",
+        ],
+        examples: &[
+            Example("Replace the secret in a file", "tokenctl rotate backup --out backup.key"),
+            Example(
+                "Rotate all that is due, each into the file of its name",
+                "tokenctl rotate --due --quiet --out-dir /etc/service-tokens",
+            ),
+            Example(
+                "Replace a secret that has leaked: no grace",
+                "tokenctl rotate ci-deploy --now > ci-deploy.key",
+            ),
+            Example(
+                "Keep it in a password store",
+                "tokenctl rotate ci-deploy --exec 'pass insert -m -f tokens/$TOKENCTL_NAME'",
+            ),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 7, 130],
+    },
+    Verb {
+        path: "verify",
+        also: &[
+            "whoami",
+            "identify",
+            "lookup",
+            "check",
+            "validate",
+            "introspect",
+            "authenticate",
+            "auth",
+            "test",
+        ],
+        more: &[
+            "The secret comes from standard input, from a file, or from a prompt. The answer is one line: `valid \
+             NAME`, `valid NAME previous`, or the reason against it, the first that holds of malformed, unknown, \
+             revoked, disabled, superseded, expired, not_yet_valid, scope_missing, label_mismatch",
+            "It needs only to read the store",
+        ],
+        examples: &[
+            Example(
+                "Ask for a scope and a label too",
+                "tokenctl verify --scope events:read --label env=prod < secret.txt",
+            ),
+            Example(
+                "Look at the exit code alone",
+                "tokenctl verify --quiet < secret.txt && echo 'let it in'",
+            ),
+            Example(
+                "Ask whether it will be good in two weeks",
+                "tokenctl verify --at 14d --json < secret.txt",
+            ),
+        ],
+        exits: &[0, 1, 2, 3, 6, 130],
+    },
+    Verb {
+        path: "scan",
+        also: &["search", "grep", "leaks", "detect"],
+        more: &[
+            "Each secret found is one line: path, line, column, and the token's name, status and owner. The secret is \
+             never printed. A secret with a correct checksum that is not in the store is `unknown`. Exit 3 means that \
+             a secret works: its status is active, provisional, pending or disabled",
+            "Folders are walked as ripgrep walks them: without hidden files, what ignore files exclude, and binary \
+             files. A file named as an argument and standard input are searched to their end. UTF-16 is searched if it \
+             begins with a byte order mark; packed files are named and not searched; encoded text, like base64, is not \
+             recognized",
+            "An adopted secret has no checksum. It is found where its first four characters appear and it is followed \
+             by anything but a letter or a digit",
+            "Standard input may be the output of `git log -p` or `git diff`; each secret is then reported with its \
+             file and commit. Lines that a commit removes count in a history and not in a diff, so the commit that \
+             removes a secret passes a pre-commit hook",
+        ],
+        examples: &[
+            Example(
+                "Search a folder, hidden and ignored files too",
+                "tokenctl scan --hidden --no-ignore /var/lib/",
+            ),
+            Example("Search the history of a repository", "git log -p --all | tokenctl scan -"),
+            Example("Search the last commit", "git show | tokenctl scan -"),
+            Example(
+                "Revoke the secrets in a file that was published",
+                "tokenctl scan --revoke --yes leaked.txt || echo 'revoked what worked'",
+            ),
+        ],
+        exits: &[0, 1, 2, 3, 5, 6, 130],
+    },
+    Verb {
+        path: "scopes",
+        also: &["scope", "permissions", "roles"],
+        more: &[
+            "A scope is a permission with a name, like `events:read`; one may include others. A store without scopes \
+                 issues plain keys",
+        ],
+        examples: &[
+            Example("Add one", "tokenctl scopes define reports:read --description 'Read reports'"),
+            Example("Grant it", "tokenctl scopes add ci-deploy reports:read --allow-widen"),
+            Example("See them all, and how many tokens hold each", "tokenctl scopes list"),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "scopes list",
+        also: &["show"],
+        more: &["With how many unrevoked tokens hold each directly"],
+        examples: &[
+            Example("See them", "tokenctl scopes list"),
+            Example("The same for a script", "tokenctl scopes list --json"),
+        ],
+        exits: &[0, 1, 2, 6],
+    },
+    Verb {
+        path: "scopes define",
+        also: &["create", "new", "make"],
+        more: &["Whoever still holds a retired scope that is reopened keeps it"],
+        examples: &[
+            Example("Add one", "tokenctl scopes define reports:read --description 'Read reports'"),
+            Example(
+                "Add one that allows what others allow",
+                "tokenctl scopes define auditor --includes events:read,reports:read",
+            ),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "scopes edit",
+        also: &["update", "change"],
+        more: &["A wider scope lets every token that holds it do more, so it asks, or needs `--allow-widen`"],
+        examples: &[
+            Example("Describe it", "tokenctl scopes edit events:read --description 'Read all events'"),
+            Example("Let it include less", "tokenctl scopes edit admin --includes events:read"),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "scopes rename",
+        also: &["mv"],
+        more: &["Who holds it, holds it under the new name; what asks for it by the old one is refused"],
+        examples: &[Example("Give it another name", "tokenctl scopes rename events:read events:view")],
+        exits: &[0, 1, 2, 4, 5, 6],
+    },
+    Verb {
+        path: "scopes retire",
+        also: &["delete", "rm", "revoke"],
+        more: &["Tokens that hold it keep it, unless it is withdrawn; `scopes define` reopens it"],
+        examples: &[
+            Example("Leave it to those that hold it", "tokenctl scopes retire events:write"),
+            Example("Take it from them", "tokenctl scopes retire events:write --withdraw --yes"),
+        ],
+        exits: &[0, 1, 2, 4, 6, 130],
+    },
+    Verb {
+        path: "scopes add",
+        also: &["grant"],
+        more: &["It asks, or needs `--allow-widen`"],
+        examples: &[Example(
+            "Let a token do more",
+            "tokenctl scopes add ci-deploy events:write --allow-widen",
+        )],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "scopes remove",
+        also: &["withdraw", "take"],
+        more: &["What it holds through another scope it keeps"],
+        examples: &[Example("Let a token do less", "tokenctl scopes remove ci-deploy events:read")],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "scopes set",
+        also: &["replace"],
+        more: &["It asks, or needs `--allow-widen`, when that is more than before"],
+        examples: &[Example(
+            "Exchange what a token holds",
+            "tokenctl scopes set ci-deploy events:write --allow-widen",
+        )],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "init",
+        also: &["setup"],
+        more: &[
+            "`create` and `adopt` make a missing store by themselves, for you alone. Members of a group can list and \
+                 verify; only its owner can change it",
+        ],
+        examples: &[
+            Example("Make your own", "tokenctl init"),
+            Example(
+                "Make one that a web server may read",
+                "sudo tokenctl --store /var/lib/tokenctl init --group www-data",
+            ),
+        ],
+        exits: &[0, 1, 2, 6],
+    },
+    Verb {
+        path: "settings",
+        also: &["config", "configure", "set"],
+        more: &["Settings hold for what is created or rotated from now on"],
+        examples: &[
+            Example("See all of them", "tokenctl settings"),
+            Example("Let new tokens live 30 days", "tokenctl settings default-ttl 30d"),
+            Example("Return to the default", "tokenctl settings default-ttl ''"),
+        ],
+        exits: &[0, 1, 2, 6],
+    },
+    Verb {
+        path: "audit",
+        also: &["log", "logs", "history", "events"],
+        more: &[
+            "Each change is an event in a chain of hashes: when, who, what, why. A terminal gets aligned columns, a pipe \
+                 tab-separated ones",
+        ],
+        examples: &[
+            Example("See what happened to one token", "tokenctl audit --token ci-deploy"),
+            Example(
+                "Keep the head where the owner of the store cannot write",
+                "tokenctl audit head > head.txt",
+            ),
+            Example(
+                "Prove that history only grew since",
+                "tokenctl audit verify --since \"$(cat head.txt)\"",
+            ),
+        ],
+        exits: &[0, 1, 2, 4, 6],
+    },
+    Verb {
+        path: "audit head",
+        also: &["last"],
+        more: &["It pins all that came before it"],
+        examples: &[Example("Keep it", "tokenctl audit head > head.txt")],
+        exits: &[0, 1, 2, 6],
+    },
+    Verb {
+        path: "audit verify",
+        also: &["check"],
+        more: &[
+            "It finds accidents, edits by hand, and history rewritten after a head that is kept elsewhere; not somebody \
+                 who owns the store and writes all of it anew",
+        ],
+        examples: &[
+            Example("Check everything", "tokenctl audit verify"),
+            Example(
+                "Prove that history only grew",
+                "tokenctl audit head > head.txt; tokenctl audit verify --since \"$(cat head.txt)\"",
+            ),
+        ],
+        exits: &[0, 1, 2, 3, 6],
+    },
+    Verb {
+        path: "doctor",
+        also: &["fsck", "status", "health"],
+        more: &[
+            "It looks at the database, the audit log, each object, permissions, the clock, what killed commands left, and \
+                 tokens beyond the settings; and changes nothing without `--repair`",
+        ],
+        examples: &[
+            Example("Look", "tokenctl doctor"),
+            Example("Mend what can be mended", "tokenctl doctor --repair --yes"),
+        ],
+        exits: &[0, 1, 2, 3, 6, 130],
+    },
+    Verb {
+        path: "completions",
+        also: &["completion"],
+        more: &[],
+        examples: &[Example(
+            "Complete in bash from the next login on",
+            "tokenctl completions bash > ~/.local/share/bash-completion/completions/tokenctl",
+        )],
+        exits: &[0, 1, 2],
+    },
+    Verb {
+        path: "man",
+        also: &["manual", "docs"],
+        more: &[
+            "Without a directory the page of the program goes to standard output. With one, which is made if it is \
+                 missing, each command gets a page in it",
+        ],
+        examples: &[
+            Example("Read the page", "tokenctl man | man -l -"),
+            Example("Install them all for you", "tokenctl man ~/.local/share/man/man1"),
+        ],
+        exits: &[0, 1, 2],
+    },
+];

@@ -1,0 +1,162 @@
+//! What clap has to say: help and version as data, and what it found wrong as we say what we find wrong.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::help;
+use super::report::report;
+use crate::app::{Look, style};
+use crate::context::Context;
+use crate::domain::Invalid;
+use crate::domain::text::nearest;
+use crate::error::Error;
+
+/// Help and version go to stdout with exit 0, a mistake to stderr with exit 2.
+pub fn usage(args: Vec<OsString>, err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
+    match err.kind() {
+        ErrorKind::DisplayHelp => {
+            let asked = help::asked(args, ctx.terminal.width);
+            print(&asked.unwrap_or(err), look, ctx)
+        }
+        ErrorKind::DisplayVersion => print(&err, look, ctx),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !look.json => {
+            let err = help::asked(args, ctx.terminal.width).unwrap_or(err);
+            let _ = ctx.stderr.write_all(rendered(&err, look.style.color).as_bytes());
+            2
+        }
+        _ => {
+            let Invalid { message, hint } = told(&err);
+            look.talk(ctx).error("usage", 2, &message, hint.as_deref());
+            2
+        }
+    }
+}
+
+fn print(err: &clap::Error, look: Look, ctx: &mut Context) -> u8 {
+    let text = rendered(err, style(look.color, ctx.terminal.stdout, ctx).color);
+    match ctx.stdout.write_all(text.as_bytes()).and_then(|()| ctx.stdout.flush()) {
+        Ok(()) => 0,
+        Err(err) => report(&Error::Output(err), look, ctx),
+    }
+}
+
+fn rendered(err: &clap::Error, color: bool) -> String {
+    if color { err.render().ansi().to_string() } else { err.render().to_string() }
+}
+
+/// The mistake in our words, and what to do about it: a word that may be meant, else how the command is used.
+fn told(err: &clap::Error) -> Invalid {
+    let arg = first(err, ContextKind::InvalidArg);
+    let value = first(err, ContextKind::InvalidValue).unwrap_or_default();
+    let said = match (err.kind(), arg) {
+        (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand, _) => {
+            Invalid::new("no command given")
+        }
+        (ErrorKind::InvalidSubcommand, _) => no_such_command(err),
+        (ErrorKind::UnknownArgument, Some(arg)) => Invalid::new(format!("unexpected argument `{arg}`")),
+        (ErrorKind::InvalidValue, Some(arg)) if value.is_empty() => {
+            Invalid::new(format!("`{}` needs a value", flag(&arg))).hint(format!("`{arg}`"))
+        }
+        (ErrorKind::InvalidValue, Some(arg)) => {
+            let words = all(err, ContextKind::ValidValue);
+            Invalid::no_such(
+                &format!("value of `{}`", flag(&arg)),
+                &value,
+                &words.iter().map(String::as_str).collect::<Vec<_>>(),
+            )
+        }
+        (ErrorKind::ValueValidation, Some(arg)) => refused(err, &arg, &value),
+        (ErrorKind::ArgumentConflict, Some(arg)) => {
+            let others: Vec<String> = all(err, ContextKind::PriorArg).iter().map(|it| flag(it)).collect();
+            let arg = flag(&arg);
+            match &others[..] {
+                [] => Invalid::new(format!("`{arg}` cannot be used here")),
+                [other] if *other == arg => Invalid::new(format!("`{arg}` is given twice")),
+                others => Invalid::new(format!("`{arg}` cannot be used with `{}`", others.join("`, `"))),
+            }
+        }
+        (ErrorKind::MissingRequiredArgument, Some(_)) => {
+            let missing = all(err, ContextKind::InvalidArg);
+            let verb = if missing.len() == 1 { "is" } else { "are" };
+            Invalid::new(format!("`{}` {verb} missing", missing.join("` and `")))
+        }
+        _ => {
+            // What is wrong may go on for several lines, until the first empty one.
+            let text = err.render().to_string();
+            let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
+            Invalid::new(lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").replace('\'', "`"))
+        }
+    };
+    if said.hint.is_some() {
+        return said;
+    }
+    let hint = match first(err, ContextKind::SuggestedArg) {
+        Some(similar) => format!("did you mean `{similar}`?"),
+        None => how_it_is_used(err),
+    };
+    said.hint(hint)
+}
+
+/// A value that our own rules refuse speaks for itself; clap itself refuses only what is no count. A flag says which of
+/// them it is about.
+fn refused(err: &clap::Error, arg: &str, value: &str) -> Invalid {
+    let source = std::error::Error::source(err);
+    let ours = source.and_then(|source| source.downcast_ref::<Invalid>()).cloned();
+    let mut invalid =
+        ours.unwrap_or_else(|| Invalid::new(format!("`{}` is not a count", value.escape_debug())));
+    if arg.starts_with('-') {
+        invalid.message = format!("`{}`: {}", flag(arg), invalid.message);
+    }
+    invalid.hint.get_or_insert_with(|| format!("`{arg}`"));
+    invalid
+}
+
+/// A word that is no verb, though perhaps a mistyped one, or what others call one of ours.
+fn no_such_command(err: &clap::Error) -> Invalid {
+    let typed = first(err, ContextKind::InvalidSubcommand).unwrap_or_default();
+    let parent = command(err).map(|path| format!("{path} ")).unwrap_or_default();
+    let siblings = help::VERBS.iter().filter_map(|verb| Some((verb, verb.path.strip_prefix(&*parent)?)));
+    let siblings = siblings.filter(|(_, name)| !name.is_empty() && !name.contains(' '));
+    let words = siblings
+        .flat_map(|(verb, name)| verb.also.iter().copied().chain([name]).map(move |word| (word, verb)));
+    let words: BTreeMap<&str, _> = words.collect();
+    let meant = nearest(&typed, words.keys().copied()).and_then(|word| words.get(word));
+    let said = Invalid::new(format!("no such command `{parent}{typed}`"));
+    match meant {
+        Some(verb) => said.hint(format!("did you mean `tokenctl {}`?", verb.path)),
+        None => said,
+    }
+}
+
+fn how_it_is_used(err: &clap::Error) -> String {
+    let path = command(err).unwrap_or_default();
+    let usage = help::usage(&path).unwrap_or_else(|| "tokenctl".to_owned());
+    format!("`{usage}`; `{} --help` says more", format!("tokenctl {path}").trim_end())
+}
+
+/// The words of the command that clap was reading, after `tokenctl`.
+fn command(err: &clap::Error) -> Option<String> {
+    let ContextValue::StyledStr(usage) = err.get(ContextKind::Usage)? else { return None };
+    let usage = usage.to_string();
+    let words = usage.split_whitespace().skip(2).take_while(|word| !word.starts_with(['[', '<', '-']));
+    Some(words.collect::<Vec<_>>().join(" ")).filter(|path| !path.is_empty())
+}
+
+fn first(err: &clap::Error, kind: ContextKind) -> Option<String> {
+    all(err, kind).into_iter().next()
+}
+
+fn all(err: &clap::Error, kind: ContextKind) -> Vec<String> {
+    match err.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// `--ttl <DURATION>` without its value.
+fn flag(arg: &str) -> String {
+    arg.split(' ').next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,147 @@
+//! The command line as a whole: what may be typed, help, what is said of mistakes, and the verbs about the program itself.
+
+mod completions;
+mod help;
+mod man;
+mod mistake;
+mod report;
+
+use std::ffi::OsString;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Arg, ArgAction, Parser, Subcommand};
+
+use crate::app::{App, Global, HEADING, Look, Outcome};
+use crate::cmd::{
+    adopt, audit, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan, scopes,
+    settings, show, verify,
+};
+use crate::context::Context;
+use crate::error::Error;
+use completions::{asking_shell, complete};
+pub use help::{Example, GROUPS, VERBS};
+pub use man::ENVIRONMENT;
+use mistake::usage;
+use report::{exposes_secret, report};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default());
+
+/// The program: parses, runs the verb, reports. Returns the exit code.
+pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
+    if let Some(shell) = asking_shell(&args, ctx) {
+        return complete(&shell, &args[2..], ctx);
+    }
+    let look = Look::guess(&args, ctx);
+    if exposes_secret(&args) {
+        return report(&Error::SecretAsArgument, look, ctx);
+    }
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(err) => return usage(args, err, look, ctx),
+    };
+    let mut app = App::new(ctx, &cli.global);
+    let look = app.look();
+    let ran = cli.verb.run(&mut app);
+    app.clear();
+    match ran {
+        Ok(Outcome::Done) => 0,
+        Ok(Outcome::No) => 3,
+        Err(err) => report(&err, look, ctx),
+    }
+}
+
+/// htpasswd for API tokens: create, hand over once, verify, rotate, revoke
+#[derive(Parser)]
+#[command(name = "tokenctl", version, styles = STYLES)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(disable_help_flag = true, arg = help_flag())]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+fn help_flag() -> Arg {
+    let help = "Print help; `--help` says more than `-h`";
+    Arg::new("help")
+        .short('h')
+        .long("help")
+        .action(ArgAction::Help)
+        .help(help)
+        .global(true)
+        .help_heading(HEADING)
+}
+
+#[derive(Subcommand)]
+#[command(defer = true)]
+pub enum Verb {
+    /// Make the store
+    Init(init::Init),
+    /// Create a token and hand its secret over, once
+    Create(create::Create),
+    /// Make a token for a secret that exists already
+    Adopt(adopt::Adopt),
+    /// List the tokens, without those revoked or expired
+    #[command(visible_alias = "ls")]
+    List(list::List),
+    /// Show everything about one token
+    Show(show::Show),
+    /// Give a token another name
+    Rename(rename::Rename),
+    /// Change description, labels, lifetime and policy of tokens
+    Edit(edit::Edit),
+    /// Manage the scopes that exist, and those of a token
+    Scopes(scopes::Scopes),
+    /// Pause tokens until they are enabled again
+    Disable(disable::Disable),
+    /// End the pause of disabled tokens
+    Enable(enable::Enable),
+    /// End tokens for good, at once
+    Revoke(revoke::Revoke),
+    /// Give tokens new secrets; the old stay good for a grace
+    Rotate(rotate::Rotate),
+    /// Say whether a secret is good: exit 0 if so, 3 if not
+    Verify(verify::Verify),
+    /// Find secrets in files and histories: exit 3 if one works
+    Scan(scan::Scan),
+    /// Show what happened, newest last
+    Audit(audit::Audit),
+    /// Look for damage and broken rules: exit 3 if there is any
+    Doctor(doctor::Doctor),
+    /// Show the settings of the store, or change one
+    Settings(settings::Settings),
+    /// Print the script for a shell that makes TAB complete words
+    Completions(completions::Completions),
+    /// Print the manual page, or write one for each command
+    Man(man::Man),
+}
+
+impl Verb {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        match self {
+            Self::Init(it) => it.run(app),
+            Self::Create(it) => it.run(app),
+            Self::Adopt(it) => it.run(app),
+            Self::List(it) => it.run(app),
+            Self::Show(it) => it.run(app),
+            Self::Rename(it) => it.run(app),
+            Self::Edit(it) => it.run(app),
+            Self::Scopes(it) => it.run(app),
+            Self::Disable(it) => it.run(app),
+            Self::Enable(it) => it.run(app),
+            Self::Revoke(it) => it.run(app),
+            Self::Rotate(it) => it.run(app),
+            Self::Verify(it) => it.run(app),
+            Self::Scan(it) => it.run(app),
+            Self::Audit(it) => it.run(app),
+            Self::Doctor(it) => it.run(app),
+            Self::Settings(it) => it.run(app),
+            Self::Completions(it) => it.run(app),
+            Self::Man(it) => it.run(app),
+        }
+    }
+}

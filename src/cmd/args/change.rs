@@ -1,0 +1,27 @@
+//! What every change takes: a reason for the audit log, and leave to trust a clock that went back.
+
+use clap::Args;
+
+use crate::app::App;
+use crate::domain::event::Author;
+use crate::domain::text::Line;
+
+#[derive(Args, Clone)]
+pub struct ChangeArgs {
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<Line>,
+    /// Change the store although the clock is behind its last event
+    #[arg(long)]
+    accept_clock: bool,
+}
+
+impl ChangeArgs {
+    pub fn author(&self, app: &App<'_>) -> Author {
+        Author {
+            actor: app.ctx.machine.actor(),
+            reason: self.reason.clone().and_then(Line::into_option),
+            accept_clock: self.accept_clock,
+        }
+    }
+}

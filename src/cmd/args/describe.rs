@@ -1,0 +1,291 @@
+//! How a new token is described: the flags that `create` and `adopt` share, and the token that they make.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::Args;
+
+use super::lifetime::{HEADING, LifetimeArgs, NotBefore, admitted_end};
+use super::select::scope_rows;
+use super::takes::Takes;
+use crate::app::App;
+use crate::context::Machine;
+use crate::deliver::{self, Begun, Fate};
+use crate::domain::Invalid;
+use crate::domain::event::Author;
+use crate::domain::lifetime::{Lifetime, in_order};
+use crate::domain::name::{ID_ALPHABET, ID_LEN, Name};
+use crate::domain::scope::{Catalogue, Scope};
+use crate::domain::secret::random_text;
+use crate::domain::settings::{Settings, demand};
+use crate::domain::text::{Icon, Line, SetLabel, each_once};
+use crate::domain::token::{Grant, Status, Token};
+use crate::domain::when::{Span, Timestamp, Zone, relative};
+use crate::error::Error;
+use crate::store::{View, Write};
+
+#[derive(Args, Clone)]
+pub struct TokenArgs {
+    /// Say what it is for
+    #[arg(short, long, value_name = "TEXT")]
+    pub description: Option<Line>,
+    /// Name who answers for it
+    #[arg(long, value_name = "WHO", add = Takes::Owner)]
+    pub owner: Option<Line>,
+    /// Mark it in lists with one glyph of at most two columns
+    #[arg(long, value_name = "GLYPH")]
+    pub icon: Option<Icon>,
+    /// Attach a label, which `verify --label` can require
+    #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
+    labels: Vec<SetLabel>,
+    /// Grant these scopes
+    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = "Scopes", add = Takes::OpenScope)]
+    pub scopes: Vec<Scope>,
+    /// Grant all scopes that exist now
+    #[arg(long, conflicts_with = "scopes", help_heading = "Scopes")]
+    pub all_scopes: bool,
+    #[command(flatten)]
+    pub lifetime: LifetimeArgs,
+    /// Let it be good only from this date, time or duration on
+    #[arg(long, value_name = "WHEN", help_heading = HEADING)]
+    not_before: Option<NotBefore>,
+    /// Make it due for rotation this often
+    #[arg(long, value_name = "DURATION", help_heading = HEADING)]
+    rotate_every: Option<Span>,
+    /// Let a replaced secret live on this long
+    #[arg(long, value_name = "DURATION", help_heading = HEADING)]
+    grace: Option<Span>,
+    /// Do nothing if there is a usable token of that name
+    #[arg(long)]
+    if_missing: bool,
+}
+
+/// Why no token was made.
+pub enum Halt {
+    Error(Error),
+    /// There is nothing to do: `--if-missing` and it is not, or `--due` and it is not.
+    Already(Box<Token>),
+}
+
+impl<E: Into<Error>> From<E> for Halt {
+    fn from(err: E) -> Self {
+        Self::Error(err.into())
+    }
+}
+
+/// What the flags are read against.
+#[derive(Default)]
+pub struct Rules {
+    pub settings: Settings,
+    pub catalogue: Catalogue,
+}
+
+/// When a token is good.
+struct Times {
+    lifetime: Lifetime,
+    /// Of its first secret.
+    end: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+}
+
+impl TokenArgs {
+    /// Finds the name free, or says why not; a creation that died is withdrawn. `--if-missing` makes a usable token
+    /// of the name a [`Halt::Already`].
+    pub fn claim(&self, tx: &Write<'_>, name: &Name) -> Result<(), Halt> {
+        let Some(token) = self.look_up(tx, name, tx.now)? else { return Ok(()) };
+        deliver::abandon(tx, &token, Fate::Withdraw)?;
+        Ok(())
+    }
+
+    /// The token of the name that can be withdrawn, if any; one that cannot is an error.
+    pub fn look_up(&self, view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, Halt> {
+        let Some(row) = view.named(name)? else { return Ok(None) };
+        let token = view.token(row, now)?;
+        if !token.is_visible(now) {
+            return Ok(Some(token));
+        }
+        let status = token.status(now);
+        let conflict =
+            |why: &str, hint: &str| Error::Policy(Invalid::new(format!("`{name}` {why}")).hint(hint));
+        if let (None, Some(delivery)) = (token.current(), &token.delivery) {
+            return Err(Halt::Error(Error::UnderWay {
+                name: token.name.clone(),
+                uid: delivery.uid,
+                pid: delivery.pid,
+                started_at: delivery.started_at,
+                deadline: delivery.deadline,
+            }));
+        }
+        if !self.if_missing {
+            return Err(Halt::Error(Error::NameTaken { what: "name", name: token.name }));
+        }
+        Err(match status {
+            Status::Disabled => conflict("exists, but is disabled", "`tokenctl enable` lifts that").into(),
+            Status::Expired => {
+                conflict("exists, but is expired", "`tokenctl edit --ttl` renews it, or revoke it first")
+                    .into()
+            }
+            _ => Halt::Already(Box::new(token)),
+        })
+    }
+
+    /// The token that the flags describe, without id and secrets, and the end of its first secret.
+    pub fn plan(
+        &self,
+        name: &Name,
+        rules: &Rules,
+        author: &Author,
+        now: Timestamp,
+        machine: &dyn Machine,
+    ) -> Result<(Token, Option<Timestamp>), Error> {
+        let Times { lifetime, end, not_before } = self.times(&rules.settings, now, machine)?;
+        let token = Token {
+            row: 0,
+            id: String::new(),
+            name: name.to_string(),
+            description: self.description.clone().and_then(Line::into_option),
+            owner: self.owner.clone().and_then(Line::into_option),
+            icon: self.icon.clone().and_then(Icon::into_option),
+            labels: self.labels()?,
+            grants: self.grants(&rules.catalogue)?,
+            lifetime,
+            not_before,
+            rotate_every: self.rotate_every,
+            grace: self.grace,
+            created_at: now,
+            created_by: author.actor.display_name(),
+            disabled_at: None,
+            revoked_at: None,
+            secrets: Vec::new(),
+            delivery: None,
+        };
+        demanded(&token, &rules.settings)?;
+        Ok((token, end))
+    }
+
+    /// When it is good, if the flags fit each other and the store admits it.
+    fn times(&self, settings: &Settings, now: Timestamp, zone: &dyn Zone) -> Result<Times, Error> {
+        let lifetime = match self.lifetime.resolve(now, zone)? {
+            Some(lifetime) => lifetime,
+            None => settings.default_ttl.map_or(Lifetime::Endless, Lifetime::Ttl),
+        };
+        let end = admitted_end(lifetime, settings, now)?;
+        in_order(lifetime, self.rotate_every, self.grace, settings.grace)?;
+        let not_before = self.not_before.map(|start| start.resolve(now, end, zone)).transpose()?.flatten();
+        Ok(Times { lifetime, end, not_before })
+    }
+
+    /// Claims the name and enters the planned token, ready for its first secret.
+    pub fn enter(&self, tx: &Write<'_>, name: &Name, machine: &dyn Machine) -> Result<Begun, Halt> {
+        self.claim(tx, name)?;
+        let rules = Rules { settings: tx.settings()?, catalogue: tx.catalogue()? };
+        let (mut token, expires_at) = self.plan(name, &rules, tx.author, tx.now, machine)?;
+        let mut id = [0; ID_LEN];
+        random_text(&mut id, ID_ALPHABET, &mut |bytes| machine.fill_random(bytes))
+            .map_err(Error::Generator)?;
+        token.id = String::from_utf8_lossy(&id).into_owned();
+        // There is no secret before it that a grace could be for.
+        Ok(Begun { token, is_new: true, expires_at, grace: None })
+    }
+
+    fn labels(&self) -> Result<BTreeMap<String, String>, Invalid> {
+        let labels = self.labels.iter().map(|SetLabel(label)| label);
+        each_once(labels.clone())?;
+        Ok(labels.map(|label| (label.key.clone(), label.value.clone())).collect())
+    }
+
+    fn grants(&self, catalogue: &Catalogue) -> Result<BTreeMap<i64, Grant>, Error> {
+        let grant = |scope: &Scope| Grant { row: 0, scope: scope.clone(), last_asked_at: None };
+        if self.all_scopes {
+            return Ok(catalogue.open().map(|entry| (entry.row, grant(&entry.name))).collect());
+        }
+        if self.scopes.is_empty() && catalogue.open().next().is_some() {
+            return Err(Error::InputNeeded(
+                Invalid::new("this store has scopes, and none is granted")
+                    .hint("`--scope A,B` or `--all-scopes`"),
+            ));
+        }
+        let rows = scope_rows(&self.scopes, catalogue, true)?;
+        Ok(rows.into_iter().map(|(row, scope)| (row, grant(&scope))).collect())
+    }
+
+    pub fn grants_something(&self) -> bool {
+        !self.scopes.is_empty() || self.all_scopes
+    }
+
+    /// Fails where what is given is wrong, whatever is still to be asked.
+    pub fn check_given(&self, rules: &Rules, now: Timestamp, zone: &dyn Zone) -> Result<(), Error> {
+        self.labels()?;
+        if self.grants_something() {
+            self.grants(&rules.catalogue)?;
+        }
+        if !self.by_default() {
+            self.times(&rules.settings, now, zone)?;
+        }
+        Ok(())
+    }
+
+    /// Fails unless this lifetime fits what is given.
+    pub fn admits(
+        &self,
+        lifetime: &LifetimeArgs,
+        settings: &Settings,
+        now: Timestamp,
+        zone: &dyn Zone,
+    ) -> Result<(), Error> {
+        Self { lifetime: lifetime.clone(), ..self.clone() }.times(settings, now, zone).map(|_| ())
+    }
+
+    /// Whether the store's default lifetime applies.
+    pub fn by_default(&self) -> bool {
+        !self.lifetime.is_given()
+    }
+
+    /// Warns of each given flag that an existing token does not meet.
+    pub fn warn_of_differences(&self, app: &mut App<'_>, token: &Token, now: Timestamp) -> Result<(), Error> {
+        let same_line = |given: &Option<Line>, has: &Option<String>| {
+            given.as_ref().is_none_or(|given| given.clone().into_option() == *has)
+        };
+        let scopes: BTreeSet<&Scope> = token.scopes().collect();
+        let catalogue = app.open_to_read()?.read(|view| view.catalogue())?;
+        let open: BTreeSet<&Scope> = catalogue.open().map(|entry| &entry.name).collect();
+        let lifetime = self.lifetime.resolve(now, &*app.ctx.machine)?;
+        let start = match self.not_before {
+            Some(start) => Some(start.resolve(now, None, &*app.ctx.machine)?),
+            None => None,
+        };
+        let same = [
+            ("--description", same_line(&self.description, &token.description)),
+            ("--owner", same_line(&self.owner, &token.owner)),
+            ("--icon", self.icon.as_ref().is_none_or(|icon| icon.clone().into_option() == token.icon)),
+            ("--label", self.labels.is_empty() || self.labels()? == token.labels),
+            ("--scope", self.scopes.is_empty() || self.scopes.iter().collect::<BTreeSet<_>>() == scopes),
+            ("--all-scopes", !self.all_scopes || open == scopes),
+            ("--ttl, --expires, --no-expiry", lifetime.is_none_or(|lifetime| lifetime == token.lifetime)),
+            ("--not-before", start.is_none_or(|start| start == token.not_before)),
+            ("--rotate-every", self.rotate_every.is_none_or(|every| Some(every) == token.rotate_every)),
+            ("--grace", self.grace.is_none_or(|grace| Some(grace) == token.grace)),
+        ];
+        for (flag, _) in same.iter().filter(|(_, same)| !same) {
+            app.talk().warn(&format!("`{}` exists and differs from {flag}; it was not changed", token.name));
+        }
+        Ok(())
+    }
+}
+
+/// What the store demands of every token.
+pub fn demanded(token: &Token, settings: &Settings) -> Result<(), Error> {
+    for (required, present, what, flag) in [
+        (settings.require_owner, token.owner.is_some(), "an owner", "--owner"),
+        (settings.require_description, token.description.is_some(), "a description", "--description"),
+    ] {
+        if required && !present {
+            return Err(Error::Policy(demand(what).hint(format!("`{flag}`"))));
+        }
+    }
+    Ok(())
+}
+
+/// The end of a token in words.
+pub fn end_in_words(end: Option<Timestamp>, now: Timestamp) -> String {
+    end.map_or_else(|| "never expires".to_owned(), |end| format!("expires {end} ({})", relative(end, now)))
+}

@@ -1,0 +1,243 @@
+//! One change of several tokens: selected, shown, asked about, then made in one transaction.
+
+use super::change::ChangeArgs;
+use super::select::{RehearsalArgs, Selection};
+use crate::app::present::{present, say_changed};
+use crate::app::{App, Outcome};
+use crate::domain::event::Action;
+use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
+use crate::error::Error;
+use crate::store::{PAGE, Store, Write};
+use crate::ui::json::{ChangedDoc, ErrorDoc, ManyDoc, OneOfManyDoc, TokenDoc};
+use crate::ui::list::{Format, List};
+
+/// A change to make of each token.
+pub struct Many<'a> {
+    pub action: Action,
+    /// In the past tense, for people.
+    pub done: &'static str,
+    pub asks_for_names: bool,
+    /// What of a token is changed, for people, where it is not the whole.
+    pub part: &'a dyn Fn(&Token) -> Option<&'static str>,
+    /// Changes a token; whether that makes a difference.
+    pub apply: &'a dyn Fn(&mut Token, Timestamp) -> Result<bool, Error>,
+}
+
+/// What became of one of several tokens.
+pub struct Done {
+    pub token: Token,
+    pub changed: bool,
+    pub error: Option<Error>,
+}
+
+impl Many<'_> {
+    pub fn run(
+        &self,
+        app: &mut App<'_>,
+        change: &ChangeArgs,
+        rehearsal: &RehearsalArgs,
+        select: impl FnOnce(&Store, Timestamp) -> Result<Selection, Error>,
+    ) -> Result<Outcome, Error> {
+        let author = change.author(app);
+        // A rehearsal only looks.
+        let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
+        let now = app.ctx.machine.now()?;
+        let selection = select(&store, now)?;
+        rehearsal.expect(selection.tokens.len())?;
+        let rehearsed = self.rehearse(&selection.tokens, now)?;
+        if rehearsal.dry_run {
+            return show(app, &store, &rehearsed, self.done, now);
+        }
+        if rehearsed.iter().all(|one| !one.changed) {
+            return self.answer(app, &store, &rehearsed, now);
+        }
+        if selection.by_filter || self.asks_for_names {
+            let part = selection.tokens.first().and_then(self.part);
+            ask(app, &store, self.action, part, &selection, now)?;
+        }
+        let done = store.write(&*app.ctx.machine, &author, |tx| {
+            change_all(tx, &selection.tokens, self.action, self.apply)
+        })?;
+        self.answer(app, &store, &done, now)
+    }
+
+    fn answer(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        tokens: &[Done],
+        now: Timestamp,
+    ) -> Result<Outcome, Error> {
+        let parts: Option<Vec<_>> = tokens.iter().map(|one| (self.part)(&one.token)).collect();
+        let Some(parts) = parts.filter(|parts| !parts.is_empty() && !app.json()) else {
+            return answer(app, store, tokens, self.done, now);
+        };
+        for (one, part) in tokens.iter().zip(parts) {
+            let name = &one.token.name;
+            app.talk().note(&if one.changed {
+                format!("{} {part} of `{name}`", self.done)
+            } else {
+                format!("nothing of `{name}` was left to be {}", self.done)
+            });
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn rehearse(&self, tokens: &[Token], now: Timestamp) -> Result<Vec<Done>, Error> {
+        // A rehearsal shows the tokens as they are.
+        let one = |token: &Token| {
+            let changed = (self.apply)(&mut token.clone(), now)?;
+            Ok(Done { token: token.clone(), changed, error: None })
+        };
+        tokens.iter().map(one).collect()
+    }
+}
+
+/// Applies a change within a transaction to each of these tokens that still is one. Tells of each whether it made a
+/// difference.
+pub fn change_all(
+    tx: &Write<'_>,
+    selected: &[Token],
+    action: Action,
+    mut apply: impl FnMut(&mut Token, Timestamp) -> Result<bool, Error>,
+) -> Result<Vec<Done>, Error> {
+    let mut done = Vec::with_capacity(selected.len());
+    for page in selected.chunks(PAGE) {
+        let rows: Vec<i64> = page.iter().map(|token| token.row).collect();
+        let same = |token: &Token| page.iter().any(|seen| seen.row == token.row && seen.id == token.id);
+        for before in tx.tokens(&rows, tx.now)?.into_iter().filter(same) {
+            let mut after = before.clone();
+            let changed = apply(&mut after, tx.now)?;
+            let token = if changed { tx.update(&before, &after, action)? } else { before };
+            done.push(Done { token, changed, error: None });
+        }
+    }
+    Ok(done)
+}
+
+/// Asks whether to go on with a selection, which a person is shown first.
+pub fn ask(
+    app: &mut App<'_>,
+    store: &Store,
+    action: Action,
+    part: Option<&str>,
+    selection: &Selection,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let what = match &selection.tokens[..] {
+        [one] => format!("`{}`", one.name),
+        many => format!("{} tokens", many.len()),
+    };
+    let of = part.map(|part| format!("{part} of ")).unwrap_or_default();
+    let question = format!("{} {of}{what}?", action.word());
+    if selection.by_filter && app.can_ask() && !app.says_yes() {
+        let times = present(store, now)?;
+        let screen = app.talk_screen();
+        let mut list = List::new(Format::Table, None, times, screen, &mut *app.ctx.stderr);
+        list.page(&selection.tokens).and_then(|()| list.end()).map_err(Error::Output)?;
+    }
+    app.confirm(&question)
+}
+
+/// What a rehearsal found: the table of what would change, or the document.
+pub fn show(
+    app: &mut App<'_>,
+    store: &Store,
+    tokens: &[Done],
+    done: &str,
+    now: Timestamp,
+) -> Result<Outcome, Error> {
+    if app.json() {
+        return document(app, store, tokens, now, true);
+    }
+    let times = present(store, now)?;
+    let would: Vec<Token> = tokens.iter().filter(|one| one.changed).map(|one| one.token.clone()).collect();
+    let screen = app.screen();
+    let format = if app.ctx.terminal.stdout { Format::Table } else { Format::Tsv };
+    let count = would.len();
+    if count > 0 {
+        let mut list = List::new(format, None, times, screen, &mut *app.ctx.stdout);
+        list.page(&would).and_then(|()| list.end()).map_err(Error::Output)?;
+    }
+    app.talk().note(&format!("{count} would be {done}; nothing was changed"));
+    Ok(Outcome::Done)
+}
+
+/// Says what became of each token.
+pub fn answer(
+    app: &mut App<'_>,
+    store: &Store,
+    tokens: &[Done],
+    done: &'static str,
+    now: Timestamp,
+) -> Result<Outcome, Error> {
+    if app.json() {
+        return document(app, store, tokens, now, false);
+    }
+    if tokens.is_empty() {
+        app.talk().note("no token is selected; nothing was changed");
+    }
+    for one in tokens {
+        say_changed(app, &one.token, one.changed, done);
+    }
+    Ok(Outcome::Done)
+}
+
+/// Says what became of tokens that were changed in a transaction each, some of them perhaps in vain.
+pub fn answer_each(
+    app: &mut App<'_>,
+    store: &Store,
+    tokens: Vec<Done>,
+    done: &'static str,
+) -> Result<(), Error> {
+    if app.json() {
+        let now = app.ctx.machine.now()?;
+        document(app, store, &tokens, now, false)?;
+    } else {
+        for one in tokens.iter().filter(|one| one.changed) {
+            say_changed(app, &one.token, true, done);
+        }
+    }
+    fail_with(app, tokens, done)
+}
+
+/// Says of each token why it could not be changed. Fails with the first of these reasons.
+pub fn fail_with(app: &mut App<'_>, tokens: Vec<Done>, done: &'static str) -> Result<(), Error> {
+    let all = tokens.len();
+    if !app.json() {
+        for (name, err) in tokens.iter().filter_map(|one| Some((&one.token.name, one.error.as_ref()?))) {
+            let message = format!("`{name}`: {err}");
+            app.talk().error(err.code(), err.exit(), &message, err.hint().as_deref());
+        }
+    }
+    let mut errors = tokens.into_iter().filter_map(|one| one.error);
+    let Some(first) = errors.next() else { return Ok(()) };
+    Err(Error::Some { failed: 1 + errors.count(), all, done, first: Box::new(first) })
+}
+
+fn document(
+    app: &mut App<'_>,
+    store: &Store,
+    tokens: &[Done],
+    now: Timestamp,
+    dry_run: bool,
+) -> Result<Outcome, Error> {
+    let times = present(store, now)?;
+    let texts: Vec<_> = tokens
+        .iter()
+        .map(|one| one.error.as_ref().map(|err| (err.code(), err.to_string(), err.hint(), err.exit())))
+        .collect();
+    let documents = tokens.iter().zip(&texts).map(|(one, text)| OneOfManyDoc {
+        token: ChangedDoc { token: TokenDoc::new(&one.token, &times), changed: one.changed },
+        error: text.as_ref().map(|(code, message, hint, exit)| ErrorDoc {
+            code,
+            message,
+            hint: hint.as_deref(),
+            exit: *exit,
+        }),
+    });
+    let changed = !dry_run && tokens.iter().any(|one| one.changed);
+    app.print_json(&ManyDoc { changed, dry_run, count: tokens.len(), tokens: documents.collect() })?;
+    Ok(Outcome::Done)
+}

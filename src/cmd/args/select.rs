@@ -1,0 +1,271 @@
+//! Which tokens a command means: by name, or by the filters of `list`.
+
+use clap::Args;
+
+use super::takes::Takes;
+use crate::domain::Invalid;
+use crate::domain::filter::{Filter, Times};
+use crate::domain::scope::{Catalogue, Scope};
+use crate::domain::text::{Filled, SetLabel, nearest};
+use crate::domain::token::{Status, Token};
+use crate::domain::when::{Span, Timestamp};
+use crate::error::Error;
+use crate::store::{FIRST, Store, StoreError, View};
+
+/// What a person calls a token: its name, its id, six or more characters of that, its hint, or its name as a narrow
+/// list cuts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference(String);
+
+impl std::str::FromStr for Reference {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.is_empty() {
+            return Err(Invalid::new("the name is empty"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl Reference {
+    /// The one token that it means.
+    pub fn resolve(&self, view: &View<'_>, now: Timestamp) -> Result<Token, Error> {
+        let mut found = view.candidates(&self.0, now)?;
+        if found.len() > 1 {
+            let ids = found.into_iter().map(|token| token.id).collect();
+            return Err(Error::Ambiguous { reference: self.0.clone(), ids });
+        }
+        found.pop().ok_or_else(|| Error::NotFound {
+            what: "token",
+            name: self.0.clone(),
+            nearest: self.nearest(view, now),
+        })
+    }
+
+    /// The name most like it of those beside it: of all in a small store, and in a large one of those that begin as
+    /// it does. What cannot be read is no help.
+    fn nearest(&self, view: &View<'_>, now: Timestamp) -> Option<String> {
+        let names = view.names_beside(&self.0).ok()?;
+        let name = nearest(&self.0, names.iter().map(String::as_str))?;
+        let token = view.token(view.named(&name.parse().ok()?).ok()??, now).ok()?;
+        token.is_visible(now).then_some(token.name)
+    }
+}
+
+/// The heading of the flags that choose tokens.
+pub const FILTERS: &str = "Filters";
+
+#[derive(Args)]
+pub struct FilterArgs {
+    /// Only those of this status; any of several
+    #[arg(long = "status", value_name = "STATUS", help_heading = FILTERS, add = Takes::Status)]
+    statuses: Vec<Status>,
+    /// Only those that hold these scopes, directly or through others
+    #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS)]
+    #[arg(add = Takes::Scope)]
+    scopes: Vec<Scope>,
+    /// Only those of this owner; any of several
+    #[arg(long = "owner", value_name = "WHO", help_heading = FILTERS, add = Takes::Owner)]
+    owners: Vec<Filled>,
+    /// Only those that carry this label; all of several
+    #[arg(short, long = "label", value_name = "KEY=VALUE", help_heading = FILTERS, add = Takes::Label)]
+    labels: Vec<SetLabel>,
+    /// Only those that end within this time
+    #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
+    expires_within: Option<Span>,
+    /// Only those last used longer ago than this
+    #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
+    unused_for: Option<Span>,
+    /// Only those older than 30 days without a use in as long
+    #[arg(long, help_heading = FILTERS)]
+    never_used: bool,
+    /// Only those with this text in name, description or owner
+    #[arg(long, value_name = "TEXT", help_heading = FILTERS)]
+    search: Option<Filled>,
+}
+
+impl FilterArgs {
+    pub fn filter(&self) -> Filter {
+        Filter {
+            statuses: self.statuses.clone(),
+            scopes: self.scopes.clone(),
+            owners: self.owners.iter().map(|owner| owner.0.clone()).collect(),
+            labels: self.labels.iter().map(|label| label.0.clone()).collect(),
+            expires_within: self.expires_within,
+            unused_for: self.unused_for,
+            never_used: self.never_used,
+            search: self.search.as_ref().map(|text| text.0.clone()),
+            all: false,
+        }
+    }
+}
+
+// No doc comment: clap would show it as the help of the verbs. Names or filters, never both.
+#[derive(Args)]
+pub struct TargetArgs {
+    /// The tokens, by name or id
+    #[arg(value_name = "NAME", add = Takes::Token)]
+    names: Vec<Reference>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    #[command(flatten)]
+    pub rehearsal: RehearsalArgs,
+}
+
+// How to be sure of a selection; no doc comment for the same reason.
+#[derive(Args)]
+pub struct RehearsalArgs {
+    /// Show what would be changed, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Refuse unless exactly this many tokens are selected
+    #[arg(long, value_name = "N")]
+    pub expect: Option<usize>,
+}
+
+/// The tokens of a change, as read.
+pub struct Selection {
+    pub tokens: Vec<Token>,
+    pub by_filter: bool,
+}
+
+impl RehearsalArgs {
+    /// Fails when another number than this was expected.
+    pub fn expect(&self, found: usize) -> Result<(), Error> {
+        match self.expect {
+            Some(expected) if expected != found => Err(Error::CountDiffers { expected, found }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl TargetArgs {
+    /// Neither a name nor a filter is given.
+    pub fn is_empty(&self) -> bool {
+        self.names_none() && self.filter.filter().is_empty()
+    }
+
+    pub fn names_none(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The one name, where there is one and no filter.
+    pub fn single(&self) -> Option<&Reference> {
+        match &self.names[..] {
+            [name] if self.filter.filter().is_empty() => Some(name),
+            _ => None,
+        }
+    }
+
+    /// As [`TargetArgs::select`], but with `all_due` nothing given means every token, the expired too.
+    pub fn select_due(&self, store: &Store, now: Timestamp, all_due: bool) -> Result<Selection, Error> {
+        if !(all_due && self.names_none()) {
+            return self.select(store, now);
+        }
+        let filter = self.filter.filter();
+        by_filter(store, &Filter { all: true, ..filter }, now)
+    }
+
+    pub fn select(&self, store: &Store, now: Timestamp) -> Result<Selection, Error> {
+        if self.names.is_empty() {
+            return by_filter(store, &self.filter.filter(), now);
+        }
+        Ok(Selection { tokens: named(&self.names, store, now)?, by_filter: false })
+    }
+
+    /// Fails unless there are names or filters, and not both. Asked before the store is opened.
+    pub fn check(&self) -> Result<(), Invalid> {
+        match (self.names.is_empty(), self.filter.filter().is_empty()) {
+            (false, false) => Err(Invalid::new("names and filters together").hint("either of them")),
+            (true, true) => {
+                Err(Invalid::new("no token is named").hint("NAME, or a filter like `--owner WHO`"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn by_filter(store: &Store, filter: &Filter, now: Timestamp) -> Result<Selection, Error> {
+    let mut tokens = Vec::new();
+    let known = known_scopes(store, &filter.scopes)?;
+    filtered(store, filter, &known, now, now, |page| {
+        tokens.extend(page);
+        Ok(())
+    })?;
+    tokens.sort_by(|a: &Token, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    Ok(Selection { tokens, by_filter: true })
+}
+
+/// The tokens of these names, each once; one unknown is an error.
+pub fn named(names: &[Reference], store: &Store, now: Timestamp) -> Result<Vec<Token>, Error> {
+    store.read(|view| {
+        let mut tokens: Vec<Token> = Vec::new();
+        for name in names {
+            let token = name.resolve(view, now)?;
+            if tokens.iter().all(|known| known.row != token.row) {
+                tokens.push(token);
+            }
+        }
+        Ok(tokens)
+    })
+}
+
+/// The catalogue, once each of these scopes is in it.
+pub fn known_scopes(store: &Store, scopes: &[Scope]) -> Result<Catalogue, Error> {
+    let catalogue = store.read(|view| view.catalogue())?;
+    scope_rows(scopes, &catalogue, false)?;
+    Ok(catalogue)
+}
+
+/// Meets every token page by page, in the order of their creation; each page is read before `take` sees it.
+pub fn filtered(
+    store: &Store,
+    filter: &Filter,
+    catalogue: &Catalogue,
+    now: Timestamp,
+    at: Timestamp,
+    mut take: impl FnMut(Vec<Token>) -> Result<(), Error>,
+) -> Result<Times, Error> {
+    let times = Times { now, at, usage_since: store.read(|view| Ok::<_, StoreError>(view.usage_since()))? };
+    let mut from = FIRST;
+    loop {
+        let (last, mut page) = store.read(|view| {
+            let rows = view.rows_from(from)?;
+            Ok::<_, StoreError>((rows.last().copied(), view.tokens(&rows, now)?))
+        })?;
+        page.retain(|token| filter.meets(token, &times, catalogue));
+        take(page)?;
+        match last.and_then(|last| last.checked_add(1)) {
+            Some(next) => from = next,
+            None => return Ok(times),
+        }
+    }
+}
+
+/// The rows of these scopes; one that does not exist, or can no longer be granted, is an error.
+pub fn scope_rows(
+    scopes: &[Scope],
+    catalogue: &Catalogue,
+    to_grant: bool,
+) -> Result<Vec<(i64, Scope)>, Error> {
+    scopes
+        .iter()
+        .map(|scope| {
+            let entry = catalogue.get(scope).ok_or_else(|| unknown_scope(scope, catalogue))?;
+            if to_grant && entry.retired_at.is_some() {
+                let invalid =
+                    Invalid::new(format!("the scope `{scope}` is retired and can be granted no more"))
+                        .hint(format!("`tokenctl scopes define {scope}` reopens it"));
+                return Err(Error::Policy(invalid));
+            }
+            Ok((entry.row, scope.clone()))
+        })
+        .collect()
+}
+
+/// That a scope is not there, and which one may be meant.
+pub fn unknown_scope(scope: &Scope, catalogue: &Catalogue) -> Error {
+    let nearest = catalogue.nearest(scope).map(str::to_owned);
+    Error::NotFound { what: "scope", name: scope.to_string(), nearest }
+}

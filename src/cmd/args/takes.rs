@@ -1,0 +1,20 @@
+//! What an argument takes, declared beside it, so that a shell can be told what may stand there.
+
+use clap::builder::ArgExt;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    Token,
+    /// Any scope of the catalogue.
+    Scope,
+    /// One of those that can be granted, in a list joined by commas.
+    OpenScope,
+    Owner,
+    Label,
+    Status,
+    Column,
+    Format,
+    Setting,
+}
+
+impl ArgExt for Takes {}

@@ -1,0 +1,136 @@
+//! The questions of `create` without a name, an overview of the answers, and where the secret is wanted.
+
+use super::Order;
+use crate::app::App;
+use crate::app::prompt::{choice, icon, line, select, show, text};
+use crate::cmd::args::describe::{Halt, Rules, TokenArgs};
+use crate::cmd::args::sink::{self, SinkArgs};
+use crate::cmd::args::{grants, lifetime};
+use crate::domain::Invalid;
+use crate::domain::event::Author;
+use crate::domain::name::Name;
+use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
+use crate::error::Error;
+use crate::store::Store;
+
+/// A way to be handed the secret: its name, what it means, and the flags that it stands for.
+type Way = (&'static str, &'static str, fn(&mut SinkArgs));
+
+/// The ways to choose from where no flag names one; of those with one name the first that works.
+const WAYS: &[Way] = &[
+    ("Print the secret", "once, to standard output", |_| ()),
+    ("Copy the secret", "to the clipboard, for a short time", |sink| sink.copy(sink::Way::Display)),
+    ("Copy the secret", "to the clipboard of tmux, for a short time", |sink| sink.copy(sink::Way::Tmux)),
+    ("Copy the secret", "by asking the terminal, which may ignore it", |sink| sink.copy(sink::Way::Osc52)),
+];
+
+/// Asks for what is not given of a token to be made.
+pub fn ask(app: &mut App<'_>, author: &Author, token: TokenArgs, sink: SinkArgs) -> Result<Order, Error> {
+    if !app.can_ask() {
+        return Err(Error::InputNeeded(
+            Invalid::new("no name is given").hint("`tokenctl create NAME`; a terminal is asked"),
+        ));
+    }
+    sink.check(app, &[])?;
+    let store = app.location()?.exists().then(|| app.open_to_read()).transpose()?;
+    let rules = match &store {
+        Some(store) => store.read(|view| {
+            Ok::<_, Error>(Rules { settings: view.settings()?, catalogue: view.catalogue()? })
+        })?,
+        None => Rules::default(),
+    };
+    token.check_given(&rules, app.ctx.machine.now()?, &*app.ctx.machine)?;
+    let (name, is_there) = name(app, store.as_ref(), &token)?;
+    let mut order = Order { name, token, sink };
+    // With `--if-missing` there is nothing to make.
+    if is_there {
+        return Ok(order);
+    }
+    order.describe(app, &rules)?;
+    let machine = &*app.ctx.machine;
+    let (planned, end) = order.token.plan(&order.name, &rules, author, machine.now()?, machine)?;
+    overview(app, &planned, end, &order.sink);
+    if !app.says_yes() {
+        order.confirm(app)?;
+    }
+    Ok(order)
+}
+
+/// A free name, or one whose token is there and need not be made.
+fn name(app: &mut App<'_>, store: Option<&Store>, args: &TokenArgs) -> Result<(Name, bool), Error> {
+    text(app, "Name", "letters, digits, . _ @ -", "", |app, answer| {
+        let name: Name = answer.trim().parse()?;
+        let Some(store) = store else { return Ok((name, false)) };
+        let now = app.ctx.machine.now()?;
+        match store.read(|view| args.look_up(view, &name, now)) {
+            Ok(_) => Ok((name, false)),
+            Err(Halt::Already(_)) => Ok((name, true)),
+            Err(Halt::Error(err)) => Err(err),
+        }
+    })
+}
+
+impl Order {
+    fn describe(&mut self, app: &mut App<'_>, rules: &Rules) -> Result<(), Error> {
+        let settings = &rules.settings;
+        if self.token.description.is_none() {
+            let demanded = settings.require_description.then_some("a description");
+            self.token.description = Some(line(app, "Description", None, demanded)?);
+        }
+        if self.token.owner.is_none() {
+            let demanded = settings.require_owner.then_some("an owner");
+            self.token.owner = Some(line(app, "Owner", None, demanded)?);
+        }
+        if self.token.icon.is_none() {
+            self.token.icon = Some(icon(app, None)?);
+        }
+        grants::grant(app, &mut self.token, &rules.catalogue)?;
+        if self.token.by_default() {
+            let token = self.token.clone();
+            self.token.lifetime = lifetime::ask::ask(app, settings, None, |app, lifetime| {
+                token.admits(lifetime, settings, app.ctx.machine.now()?, &*app.ctx.machine)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Goes on only with a yes, which also says where the secret is wanted.
+    fn confirm(&mut self, app: &mut App<'_>) -> Result<(), Error> {
+        let given: &[Way] = &[("Create it", "", |_| ())];
+        let ways = if self.sink.is_stdout() { WAYS } else { given };
+        let works = |(.., want): &&Way| {
+            let mut sink = self.sink.clone();
+            want(&mut sink);
+            sink.check(app, &[]).is_ok()
+        };
+        let mut ways: Vec<&Way> = ways.iter().filter(works).collect();
+        ways.dedup_by_key(|(name, ..)| name);
+        let mut choices: Vec<_> = ways.iter().map(|(name, about, _)| choice(name, about, false)).collect();
+        choices.push(choice("Cancel", "nothing is made", false));
+        let at = select(app, &format!("Create `{}`", self.name), &choices)?;
+        let (_, _, want) = ways.get(at).ok_or(Error::Declined)?;
+        want(&mut self.sink);
+        Ok(())
+    }
+}
+
+fn overview(app: &mut App<'_>, token: &Token, end: Option<Timestamp>, sink: &SinkArgs) {
+    let granted = token.scopes().map(ToString::to_string).collect::<Vec<_>>();
+    let rows = [
+        ("description", token.description.clone()),
+        ("owner", token.owner.clone()),
+        ("labels", Some(token.label_words().join(", "))),
+        ("scopes", Some(granted.join(", "))),
+        ("lifetime", Some(lifetime::ask::in_words(token.lifetime, end, token.created_at))),
+        ("valid from", token.not_before.map(|start| start.to_string())),
+        ("rotation", token.rotate_every.map(|every| format!("every {every}"))),
+        ("grace", token.grace.map(|grace| grace.to_string())),
+        ("secret", sink.destination()),
+    ];
+    let said = |(key, value): (&'static str, Option<String>)| {
+        value.filter(|value| !value.is_empty()).map(|value| (key, value))
+    };
+    let icon = token.icon.as_ref().map(|icon| format!("{icon} ")).unwrap_or_default();
+    show(app, &format!("{icon}{}", token.name), &rows.into_iter().filter_map(said).collect::<Vec<_>>());
+}

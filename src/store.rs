@@ -1,0 +1,14 @@
+//! The store: what is kept of tokens, and when their secrets were last used.
+//!
+//! This is all that other rooms may use of it. `sqlite` alone knows SQLite; the files of use lie beside the database.
+
+mod sharing;
+mod sqlite;
+mod usage;
+
+pub use sharing::Sharing;
+pub use sqlite::{
+    AuditReport, Changed, FIRST, Finding, Location, MOST, NewSecret, PAGE, PATIENCE, Parts, Presented,
+    Problem, Severity, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write, examine, make,
+    repair, set_patience, share, version,
+};

@@ -1,0 +1,388 @@
+//! The audit log: its entries, its chain, and whether every object is what its last entry says.
+
+use std::collections::HashMap;
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::error::StoreError;
+use super::sql::RowNumber;
+use super::{FIRST, Head, PAGE, Step, Store, View, Watch, Write, ascending, integrity};
+use crate::domain::digest::{self, Digest};
+use crate::domain::event::{Actor, Anchor, Event, GENESIS, Subject};
+use crate::domain::when::Timestamp;
+
+/// The first entry that cannot be what was written.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub seq: i64,
+    pub problem: String,
+}
+
+/// An object that differs from its last entry; `id` is none for the catalogue and the settings.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Changed {
+    pub id: Option<String>,
+    pub name: String,
+}
+
+#[derive(Debug)]
+pub struct AuditReport {
+    /// What is wrong with tables and indexes themselves, a sentence each.
+    pub database: Vec<String>,
+    pub events: i64,
+    pub head: Anchor,
+    pub first_bad: Option<Problem>,
+    pub rows: Vec<Changed>,
+}
+
+impl AuditReport {
+    pub fn is_ok(&self) -> bool {
+        self.database.is_empty() && self.first_bad.is_none() && self.rows.is_empty()
+    }
+}
+
+const COLUMNS: &str =
+    "SELECT seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash FROM audit";
+
+fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let bytes = |digest: [u8; 32]| Digest::from_bytes(digest);
+    Ok(Event {
+        seq: row.get::<_, RowNumber>(0)?.0,
+        time: row.get(1)?,
+        action: row.get(2)?,
+        subject: Subject::from_key(row.get(3)?, row.get(4)?),
+        actor: Actor { uid: row.get(5)?, login: row.get(6)?, sudo_user: row.get(7)?, host: row.get(8)? },
+        reason: row.get(9)?,
+        row_digest: row.get::<_, Option<[u8; 32]>>(10)?.map(bytes),
+        hash: bytes(row.get(11)?),
+    })
+}
+
+impl View<'_> {
+    fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
+        let run = || {
+            self.conn().prepare_cached(&format!("{COLUMNS} {rest}"))?.query_map(args, read_event)?.collect()
+        };
+        self.ok(run())
+    }
+
+    /// A page of entries from number `seq` on, all or those about a token's id.
+    pub fn page_of_events(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
+        let Some(id) = id else { return self.events_from(seq, page()) };
+        let rest = "WHERE subject = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
+        let events = self.events(rest, params![id, seq, page()])?;
+        ascending(events.iter().map(|event| event.seq), seq).map(|()| events)
+    }
+
+    fn events_from(&self, seq: i64, count: i64) -> Result<Vec<Event>, StoreError> {
+        let events = self.events("WHERE seq >= ?1 ORDER BY seq LIMIT ?2", params![seq, count])?;
+        ascending(events.iter().map(|event| event.seq), seq).map(|()| events)
+    }
+
+    /// The last entries about a token's id, oldest first.
+    pub fn last_events(&self, id: &str, count: i64) -> Result<Vec<Event>, StoreError> {
+        let mut events = self.events("WHERE subject = ?1 ORDER BY seq DESC LIMIT ?2", params![id, count])?;
+        events.reverse();
+        Ok(events)
+    }
+
+    /// The last entry; `0` and zeros before the first.
+    pub fn anchor(&self) -> Result<Anchor, StoreError> {
+        self.head().map(|head| head.anchor)
+    }
+
+    pub(super) fn head(&self) -> Result<Head, StoreError> {
+        let sql = "SELECT seq, hash, time FROM audit ORDER BY seq DESC LIMIT 1";
+        let run = || {
+            let mut statement = self.conn().prepare_cached(sql)?;
+            let read = |row: &Row<'_>| {
+                let anchor =
+                    Anchor { seq: row.get::<_, RowNumber>(0)?.0, hash: Digest::from_bytes(row.get(1)?) };
+                Ok(Head { anchor, time: row.get(2)? })
+            };
+            statement.query_row([], read).optional()
+        };
+        let before = Head { anchor: Anchor { seq: 0, hash: GENESIS }, time: None };
+        Ok(self.ok(run())?.unwrap_or(before))
+    }
+
+    /// The digest in the last entry about a subject; none where there is no entry, or the subject is gone.
+    pub(super) fn last_digest(&self, key: &str) -> Result<Option<Digest>, StoreError> {
+        let sql = "SELECT digest FROM audit WHERE subject = ?1 ORDER BY seq DESC LIMIT 1";
+        let run = || {
+            let read = |row: &Row<'_>| row.get::<_, Option<[u8; 32]>>(0);
+            self.conn().prepare_cached(sql)?.query_row([key], read).optional()
+        };
+        Ok(self.ok(run())?.flatten().map(Digest::from_bytes))
+    }
+}
+
+impl Write<'_> {
+    pub(super) fn insert_event(&self, event: &Event) -> Result<(), StoreError> {
+        let sql = "INSERT INTO audit (seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+        let Actor { uid, login, sudo_user, host } = &event.actor;
+        let digest = event.row_digest.as_ref().map(Digest::as_bytes);
+        let run = || {
+            self.conn().prepare_cached(sql)?.execute(params![
+                event.seq,
+                event.time,
+                event.action,
+                event.subject.key(),
+                event.subject.name(),
+                uid,
+                login,
+                sudo_user,
+                host,
+                event.reason,
+                digest,
+                event.hash.as_bytes()
+            ])
+        };
+        self.ok(run()).map(drop)
+    }
+}
+
+fn hash_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<Digest>> {
+    let sql = "SELECT hash FROM audit WHERE seq = ?1";
+    conn.query_row(sql, [seq], |row| row.get(0)).optional().map(|hash| hash.map(Digest::from_bytes))
+}
+
+impl Store {
+    pub(super) fn anchor_hash(&self, seq: i64) -> rusqlite::Result<Option<Digest>> {
+        hash_at(&self.conn, seq)
+    }
+
+    /// Checks the database's own structure, the whole chain and every object. `since` must be an ancestor of the head.
+    pub fn audit<E: From<StoreError>>(
+        &self,
+        since: Option<&Anchor>,
+        now: Timestamp,
+        watch: Watch<'_, E>,
+    ) -> Result<AuditReport, E> {
+        watch(Step::new("checking the database", 0, 0))?;
+        let database = integrity::check(self)?;
+        Ok(AuditReport { database, ..self.audit_history(since, now, watch)? })
+    }
+
+    /// The same without the database's own structure.
+    pub(super) fn audit_history<E: From<StoreError>>(
+        &self,
+        since: Option<&Anchor>,
+        now: Timestamp,
+        watch: Watch<'_, E>,
+    ) -> Result<AuditReport, E> {
+        let mut chain = Chain::new();
+        let of = self.last_entry();
+        while self.read(|view| chain.follow(view))? {
+            watch(Step::new("checking entries", chain.last.seq, of))?;
+        }
+        if chain.first_bad.is_none()
+            && let Some(since) = since
+        {
+            let found = hash_at(&self.conn, since.seq).map_err(|err| self.failed(&err))?;
+            if found != Some(since.hash) && *since != (Anchor { seq: 0, hash: GENESIS }) {
+                let problem = "not the entry that the anchor names".to_owned();
+                chain.first_bad = Some(Problem { seq: since.seq, problem });
+            }
+        }
+        let rows = self.audit_objects(&mut chain, now, watch)?;
+        let Chain { last: head, first_bad, .. } = chain;
+        Ok(AuditReport { database: Vec::new(), events: head.seq, head, first_bad, rows })
+    }
+
+    /// Every object that is not what its last entry says, page by page.
+    fn audit_objects<E: From<StoreError>>(
+        &self,
+        chain: &mut Chain,
+        now: Timestamp,
+        watch: Watch<'_, E>,
+    ) -> Result<Vec<Changed>, E> {
+        let mut changed = self.read(|view| {
+            chain.catch_up(view)?;
+            let scopes = view.catalogue().map(|all| digest::catalogue(&all));
+            let settings = view.settings().map(|all| digest::settings(&all));
+            let mut changed = Vec::new();
+            for (found, subject, name) in
+                [(scopes, Subject::Catalogue, "scopes"), (settings, Subject::Settings, "settings")]
+            {
+                if damage_as_none(found)?.is_none_or(|found| !chain.last_is(subject.key(), &found)) {
+                    changed.push(Changed { id: None, name: name.to_owned() });
+                }
+            }
+            Ok::<_, StoreError>(changed)
+        })?;
+        let (mut from, mut done, of) = (Some(FIRST), 0, self.count());
+        while let Some(start) = from {
+            watch(Step::new("checking tokens", done, of))?;
+            from = self.read(|view| {
+                chain.catch_up(view)?;
+                let rows = view.rows_from(start)?;
+                changed.extend(view.changed_tokens(&rows, now, chain)?);
+                done += rows.len();
+                if rows.is_empty() {
+                    changed.extend(chain.missing(view, now)?);
+                }
+                Ok::<_, StoreError>(rows.last().and_then(|last| last.checked_add(1)))
+            })?;
+        }
+        Ok(changed)
+    }
+}
+
+/// What a walk along the chain has found, entry by entry: the one account of what each object should be.
+struct Chain {
+    last: Anchor,
+    first_bad: Option<Problem>,
+    /// How many entries are read at once.
+    step: i64,
+    /// The last entry about each subject: its number, its digest, and whether the object was met in the tables.
+    subjects: HashMap<String, Last>,
+}
+
+struct Last {
+    seq: i64,
+    digest: Option<Digest>,
+    met: bool,
+}
+
+impl Chain {
+    fn new() -> Self {
+        let last = Anchor { seq: 0, hash: GENESIS };
+        Self { last, first_bad: None, step: page(), subjects: HashMap::new() }
+    }
+
+    /// Goes on by a page. Returns whether there may be more entries.
+    fn follow(&mut self, view: &View<'_>) -> Result<bool, StoreError> {
+        if self.first_bad.is_some() {
+            return Ok(false);
+        }
+        // The first page begins below every number that an entry may have, so that none hides there.
+        let from = if self.last.seq == 0 { Some(FIRST) } else { self.last.seq.checked_add(1) };
+        let Some(from) = from else { return Ok(false) };
+        let page = match view.events_from(from, self.step) {
+            // One entry that no version of ours wrote: go on singly, up to it.
+            Err(StoreError::Damaged(_)) if self.step > 1 => {
+                self.step = 1;
+                return Ok(true);
+            }
+            Err(StoreError::Damaged(why)) => {
+                self.stop(format!("the entry cannot be read: {why}"));
+                return Ok(false);
+            }
+            page => page?,
+        };
+        for event in &page {
+            if event.seq != self.last.seq + 1 {
+                self.stop("the entry is missing".to_owned());
+                return Ok(false);
+            }
+            if event.chained(&self.last.hash) != event.hash {
+                self.stop("its hash is not that of its content and the entries before it".to_owned());
+                return Ok(false);
+            }
+            self.last = Anchor { seq: event.seq, hash: event.hash };
+            let last = Last { seq: event.seq, digest: event.row_digest, met: false };
+            self.subjects.insert(event.subject.key().to_owned(), last);
+        }
+        Ok(!page.is_empty())
+    }
+
+    fn stop(&mut self, problem: String) {
+        self.first_bad = Some(Problem { seq: self.last.seq + 1, problem });
+    }
+
+    /// Takes up the entries that were written since, so that objects are compared with what this transaction sees.
+    fn catch_up(&mut self, view: &View<'_>) -> Result<(), StoreError> {
+        while self.follow(view)? {}
+        Ok(())
+    }
+
+    fn last_is(&self, key: &str, found: &Digest) -> bool {
+        self.subjects.get(key).is_some_and(|last| last.digest.as_ref() == Some(found))
+    }
+
+    fn meet(&mut self, key: &str) {
+        if let Some(last) = self.subjects.get_mut(key) {
+            last.met = true;
+        }
+    }
+
+    /// Tokens that should exist by their last entry but were not met.
+    fn missing(&self, view: &View<'_>, now: Timestamp) -> Result<Vec<Changed>, StoreError> {
+        let is_token = |key: &str| !key.starts_with('*');
+        let lost = self.subjects.iter().filter(|(key, it)| is_token(key) && it.digest.is_some() && !it.met);
+        let mut lost: Vec<(&String, &Last)> = lost.collect();
+        lost.sort_unstable_by_key(|(_, last)| last.seq);
+        let mut missing = Vec::new();
+        for (id, last) in lost {
+            // Made meanwhile, in a row that was used before, behind this walk.
+            if let Some(row) = view.row_of_id(id)?
+                && self.last_is(id, &digest::token(&view.token(row, now)?))
+            {
+                continue;
+            }
+            let event = view.events_from(last.seq, 1)?.pop();
+            let name = event.and_then(|event| event.subject.name().map(str::to_owned));
+            missing.push(Changed { id: Some(id.clone()), name: name.unwrap_or_default() });
+        }
+        Ok(missing)
+    }
+}
+
+/// A value that may be damaged, where the rest of the walk goes on.
+fn damage_as_none<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match found {
+        Err(StoreError::Damaged(_)) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+impl View<'_> {
+    fn changed_tokens(
+        &self,
+        rows: &[i64],
+        now: Timestamp,
+        chain: &mut Chain,
+    ) -> Result<Vec<Changed>, StoreError> {
+        let tokens = match self.tokens(rows, now) {
+            // One row that no version of ours wrote: find it among the others.
+            Err(StoreError::Damaged(_)) if rows.len() > 1 => {
+                let (left, right) = rows.split_at(rows.len() / 2);
+                let mut changed = self.changed_tokens(left, now, chain)?;
+                changed.extend(self.changed_tokens(right, now, chain)?);
+                return Ok(changed);
+            }
+            Err(StoreError::Damaged(_)) => {
+                let changed = self.unreadable(rows[0])?;
+                chain.meet(changed.id.as_deref().unwrap_or_default());
+                return Ok(vec![changed]);
+            }
+            tokens => tokens?,
+        };
+        let mut changed = Vec::new();
+        for token in tokens {
+            chain.meet(&token.id);
+            if !chain.last_is(&token.id, &digest::token(&token)) {
+                changed.push(Changed { id: Some(token.id), name: token.name });
+            }
+        }
+        Ok(changed)
+    }
+
+    fn unreadable(&self, row: i64) -> Result<Changed, StoreError> {
+        let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM token WHERE row = ?1";
+        let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
+        self.ok(self.conn().query_row(sql, [row], read))
+    }
+}
+
+fn page() -> i64 {
+    i64::try_from(PAGE).unwrap_or(i64::MAX)
+}
+
+/// A text that need not be one.
+fn lossy(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes_or_null()?.unwrap_or_default()).into_owned())
+}

@@ -1,0 +1,233 @@
+//! What is wrong with a store, as far as it can be opened at all.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::open::{self, Access, Found, Location};
+use super::{FIRST, PAGE, build};
+use super::{Opening, Step, Store, Watch, hot, integrity};
+use crate::domain::settings::Settings;
+use crate::domain::text::shown;
+use crate::domain::token::{Status, Token};
+use crate::domain::when::Timestamp;
+use crate::store::sharing::Sharing;
+use crate::store::usage;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+#[derive(Debug)]
+pub struct Finding {
+    pub code: &'static str,
+    pub severity: Severity,
+    pub message: String,
+    /// Whether a repair can mend it without losing anything.
+    pub repairable: bool,
+}
+
+impl Finding {
+    pub fn is_same(&self, other: &Finding) -> bool {
+        (self.code, &self.message) == (other.code, &other.message)
+    }
+}
+
+fn error(code: &'static str, message: impl Into<String>) -> Finding {
+    Finding { code, severity: Severity::Error, message: message.into(), repairable: false }
+}
+
+fn warning(code: &'static str, message: impl Into<String>) -> Finding {
+    Finding { severity: Severity::Warning, ..error(code, message) }
+}
+
+/// Looks at everything; changes nothing. An error means that the store cannot be opened even to look.
+pub fn examine<E: From<StoreError>>(
+    location: &Location,
+    uid: u32,
+    now: Timestamp,
+    watch: Watch<'_, E>,
+) -> Result<Vec<Finding>, E> {
+    let found = location.find()?;
+    let mut wrong = location.unsafe_files(&found)?;
+    if !fs::symlink_metadata(&found.database).is_ok_and(|meta| meta.is_file()) && !wrong.is_empty() {
+        return Err(StoreError::from(wrong.swap_remove(0)).into());
+    }
+    let mut all: Vec<Finding> = wrong
+        .into_iter()
+        .map(|it| Finding {
+            repairable: true,
+            ..error("permissions", format!("`{}`: {}; {}", it.path.display(), it.why, it.fix))
+        })
+        .collect();
+    open::header(&found.database)?;
+    all.extend(files(&found));
+    let store = match Store::connect(&found, Access::Read) {
+        Ok(store) => store,
+        Err(Opening::HotJournal) => Store::open_to_read(&Location { named: true, dir: found.dir.clone() })?,
+        Err(Opening::Failed(StoreError::Damaged(why))) => {
+            all.push(error("schema", why));
+            return Ok(all);
+        }
+        Err(Opening::Failed(err)) => return Err(err.into()),
+    };
+    if store.is_copy() {
+        all.push(Finding {
+            repairable: true,
+            ..warning("leftover", "a killed writer left its journal; the next change rolls it back")
+        });
+    }
+    watch(Step::new("checking the database", 0, 0))?;
+    let database = integrity::check(&store)?;
+    let sound = database.is_empty();
+    all.extend(database.into_iter().map(|problem| error("integrity", problem)));
+    if sound {
+        all.extend(content(&store, uid, now, watch)?);
+    }
+    Ok(all)
+}
+
+/// The files of use, and what killed commands left behind.
+fn files(found: &Found) -> Vec<Finding> {
+    let mut all = Vec::new();
+    for name in [usage::SECRETS, usage::SCOPES] {
+        if usage::Usage::to_read(&found.dir, name).since().is_none() {
+            let message = format!("`{name}` is missing or unreadable: last use is not recorded");
+            all.push(Finding { repairable: true, ..warning("usage", message) });
+        }
+    }
+    all.extend(leftovers(&found.dir).into_iter().map(|path| Finding {
+        repairable: true,
+        ..warning("leftover", format!("`{}` was left by a killed command", path.display()))
+    }));
+    let foreign_mode =
+        Sharing::of(&found.database).is_ok_and(|sharing| mode_of(&found.database) != sharing.database_mode());
+    if foreign_mode {
+        let message = format!("`{}` has the mode {:o}", found.database.display(), mode_of(&found.database));
+        all.push(Finding { repairable: true, ..warning("permissions", message) });
+    }
+    if hot::journal(&found.database).is_symlink() {
+        all.push(error("permissions", "the journal is a symbolic link"));
+    }
+    all
+}
+
+/// Mends modes and removes leftovers, as far as they are ours. What the next change mends by itself is left to it.
+pub fn repair(location: &Location) -> Result<(), StoreError> {
+    let found = location.find()?;
+    let failed = |path: &Path, err: &std::io::Error| StoreError::io("repair", path, err);
+    for it in location.unsafe_files(&found)?.into_iter().filter(|it| it.path.starts_with(&found.dir)) {
+        tighten(&it.path, mode_of(&it.path) & !0o022).map_err(|err| failed(&it.path, &err))?;
+    }
+    let sharing = Sharing::of(&found.database).map_err(|err| failed(&found.database, &err))?;
+    tighten(&found.database, sharing.database_mode()).map_err(|err| failed(&found.database, &err))?;
+    for path in leftovers(&found.dir) {
+        fs::remove_file(&path).map_err(|err| failed(&path, &err))?;
+    }
+    for name in [usage::SECRETS, usage::SCOPES] {
+        let path = found.dir.join(name);
+        if usage::Usage::to_read(&found.dir, name).since().is_none() && path.is_file() {
+            fs::remove_file(&path).map_err(|err| failed(&path, &err))?;
+        }
+    }
+    Ok(())
+}
+
+/// Changes the mode of a regular file or directory, never of what a link points to.
+fn tighten(path: &Path, mode: u32) -> std::io::Result<()> {
+    let meta = fs::symlink_metadata(path)?;
+    if meta.is_symlink() || mode_of(path) == mode {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// Files that killed commands left: none of them was ever part of the store.
+fn leftovers(dir: &Path) -> Vec<PathBuf> {
+    let left = |name: &str| name.starts_with(build::TEMPORARY) || name.starts_with(usage::TEMPORARY);
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().to_str().is_some_and(left))
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+fn mode_of(path: &Path) -> u32 {
+    fs::symlink_metadata(path).map_or(0, |meta| meta.mode() & 0o7777)
+}
+
+/// The audit chain, the objects under it, and what the settings say of them.
+fn content<E: From<StoreError>>(
+    store: &Store,
+    uid: u32,
+    now: Timestamp,
+    watch: Watch<'_, E>,
+) -> Result<Vec<Finding>, E> {
+    let report = store.audit_history(None, now, watch)?;
+    let mut all = Vec::new();
+    let chained = report.first_bad.is_none();
+    if let Some(bad) = report.first_bad {
+        all.push(error("audit_chain", format!("entry {}: {}", bad.seq, bad.problem)));
+    }
+    let sound = report.rows.is_empty();
+    for row in report.rows {
+        let what = row.id.map_or_else(|| "the".to_owned(), |id| format!("token {}", shown(&id)));
+        all.push(error("row_digest", format!("{what} {} is not what its last event says", shown(&row.name))));
+    }
+    let last = if chained { store.read(|view| Ok::<_, StoreError>(view.head()?.time))? } else { None };
+    if let Some(last) = last.filter(|last| *last > now) {
+        all.push(warning("clock", format!("the last change was made at {last}, the clock says {now}")));
+    }
+    if !sound {
+        return Ok(all);
+    }
+    let settings = store.read(|view| view.settings())?;
+    let (mut from, mut done, of) = (FIRST, 0, store.count());
+    loop {
+        watch(Step::new("checking rules", done, of))?;
+        let (last, tokens) = store.read(|view| {
+            let rows = view.rows_from(from)?;
+            Ok::<_, StoreError>((rows.last().copied(), view.tokens(&rows, now)?))
+        })?;
+        done += tokens.len();
+        all.extend(tokens.iter().flat_map(|token| policy(token, &settings, uid, now)));
+        match last.and_then(|last| last.checked_add(1)) {
+            Some(next) if all.len() < PAGE => from = next,
+            _ => return Ok(all),
+        }
+    }
+}
+
+/// What of a live token the store's rules would no longer admit, and deliveries that nobody finished.
+fn policy(token: &Token, settings: &Settings, uid: u32, now: Timestamp) -> Vec<Finding> {
+    let mut all = Vec::new();
+    if let Some(delivery) = token.delivery.as_ref().filter(|it| it.deadline <= now) {
+        let whose = if delivery.uid == uid { String::new() } else { format!(" of uid {}", delivery.uid) };
+        let message = format!(
+            "the delivery of `{}`, under way since {},{whose} was never finished",
+            token.name, delivery.started_at
+        );
+        all.push(Finding { repairable: delivery.uid == uid, ..warning("leftover", message) });
+    }
+    if matches!(token.status(now), Status::Revoked | Status::Expired) {
+        return all;
+    }
+    let mut beyond = |why: &str| all.push(warning("policy", format!("`{}` {why}", token.name)));
+    if let (Some(max), Some(face)) = (settings.max_ttl, token.face()) {
+        let too_long = face.expires_at.is_none_or(|end| end.since(face.created_at) > max.secs());
+        if too_long {
+            beyond(&format!("lives longer than max-ttl ({max})"));
+        }
+    }
+    if settings.require_owner && token.owner.is_none() {
+        beyond("has no owner");
+    }
+    if settings.require_description && token.description.is_none() {
+        beyond("has no description");
+    }
+    all
+}

@@ -1,0 +1,125 @@
+//! Which tokens there are: by name, by what a person may call them, and page by page.
+
+use rusqlite::types::{FromSql, ToSql};
+use rusqlite::{OptionalExtension, params};
+
+use super::words::MOST;
+use super::{PAGE, StoreError, View, ascending};
+use crate::domain::name::{Name, cut_ends, is_id_prefix};
+use crate::domain::secret::SecretHash;
+use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
+
+impl View<'_> {
+    /// A page of rows in order of row, from `from` on.
+    pub fn rows_from(&self, from: i64) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT row FROM token WHERE row >= ?1 ORDER BY row LIMIT ?2";
+        let rows: Vec<i64> = self.column(sql, params![from, page()])?;
+        ascending(rows.iter().copied(), from).map(|()| rows)
+    }
+
+    /// The row of the token of exactly this id.
+    pub(super) fn row_of_id(&self, id: &str) -> Result<Option<i64>, StoreError> {
+        Ok(self.column("SELECT row FROM token WHERE id = ?1", params![id])?.pop())
+    }
+
+    /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.
+    pub fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
+        let sql = if reverse {
+            "SELECT row FROM token WHERE revoked_at IS NULL AND (?1 IS NULL OR name < ?1) ORDER BY name DESC LIMIT ?2"
+        } else {
+            "SELECT row FROM token WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2"
+        };
+        let start = if reverse { None } else { Some("") };
+        self.column(sql, params![after.or(start), page()])
+    }
+
+    /// The rows of the first unrevoked tokens, in order of name, whose names begin so; `disabled` chooses among them.
+    pub fn rows_by_start(&self, start: &str, disabled: Option<bool>) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT row FROM token WHERE revoked_at IS NULL AND name >= ?1 AND name < ?1 || '~'
+             AND (?2 IS NULL OR (disabled_at IS NOT NULL) = ?2) ORDER BY name LIMIT ?3";
+        self.column(sql, params![start, disabled, MOST])
+    }
+
+    /// A page of the names of unrevoked tokens before a word, and one after it, in order of name.
+    pub fn names_beside(&self, word: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT * FROM (SELECT name FROM token WHERE revoked_at IS NULL AND name < ?1 ORDER BY name DESC LIMIT ?2)
+             UNION ALL
+             SELECT * FROM (SELECT name FROM token WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2)";
+        self.column(sql, params![word, page()])
+    }
+
+    /// How many tokens are hidden from a list that shows neither the revoked nor the expired.
+    pub fn count_over(&self, now: Timestamp) -> Result<i64, StoreError> {
+        let sql = "SELECT count(*) FROM token t WHERE t.revoked_at IS NOT NULL
+             OR t.disabled_at IS NULL AND EXISTS (SELECT 1 FROM secret s WHERE s.token = t.row
+             AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL AND s.expires_at <= ?1)";
+        self.ok(self.conn().query_row(sql, [now], |row| row.get(0)))
+    }
+
+    /// The unrevoked token of a name, visible or not.
+    pub fn named(&self, name: &Name) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL";
+        let run = || self.conn().prepare_cached(sql)?.query_row([name.as_str()], |row| row.get(0)).optional();
+        self.ok(run())
+    }
+
+    /// The visible tokens that a reference may mean: by name, else by id, else by a prefix of one, else by a hint,
+    /// else by a name as a narrow list cuts it.
+    pub fn candidates(&self, reference: &str, now: Timestamp) -> Result<Vec<Token>, StoreError> {
+        let hint = reference.strip_suffix("...").or_else(|| reference.strip_suffix('…'));
+        let hint = hint.map(|start| format!("{start}…"));
+        let by_prefix = is_id_prefix(reference).then_some(reference);
+        let cut = cut_ends(reference).map(|(head, tail)| format!("{head}?*{tail}"));
+        let rules: [(&str, Option<&str>); 7] = [
+            ("SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL", Some(reference)),
+            ("SELECT row FROM token WHERE name = ?1", Some(reference)),
+            ("SELECT row FROM token WHERE id = ?1", Some(reference)),
+            ("SELECT row FROM token WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 50", by_prefix),
+            ("SELECT DISTINCT token FROM secret WHERE hint = ?1 LIMIT 50", hint.as_deref()),
+            ("SELECT row FROM token WHERE name GLOB ?1 AND revoked_at IS NULL LIMIT 50", cut.as_deref()),
+            ("SELECT row FROM token WHERE name GLOB ?1 LIMIT 50", cut.as_deref()),
+        ];
+        for (sql, key) in rules {
+            let Some(key) = key else { continue };
+            let mut found = self.tokens(&self.column(sql, params![key])?, now)?;
+            found.retain(|token| token.is_visible(now));
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// A page of the secrets that were made elsewhere, in order of row, after `after`: row, hash and hint. A hint of
+    /// theirs shows four characters, one of ours a prefix too.
+    pub fn adopted_after(&self, after: i64) -> Result<Vec<(i64, SecretHash, String)>, StoreError> {
+        let sql =
+            "SELECT row, hash, hint FROM secret WHERE row > ?1 AND length(hint) = 5 ORDER BY row LIMIT ?2";
+        let run = || {
+            let mut statement = self.conn().prepare_cached(sql)?;
+            let rows = statement
+                .query_map(params![after, page()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect()
+        };
+        let found: Vec<(i64, SecretHash, String)> = self.ok(run())?;
+        ascending(found.iter().map(|(row, ..)| *row), after).map(|()| found)
+    }
+
+    /// The deliveries of a user that can no longer succeed: their heirs, by row of the token.
+    pub fn overdue(&self, uid: u32, now: Timestamp) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret
+             WHERE d.uid = ?1 AND d.deadline <= ?2 ORDER BY s.row";
+        self.column(sql, params![uid, now])
+    }
+
+    /// The first column of what a statement finds.
+    pub(super) fn column<T: FromSql>(&self, sql: &str, args: &[&dyn ToSql]) -> Result<Vec<T>, StoreError> {
+        let run = || self.conn().prepare_cached(sql)?.query_map(args, |row| row.get(0))?.collect();
+        self.ok(run())
+    }
+}
+
+fn page() -> i64 {
+    i64::try_from(PAGE).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,421 @@
+//! The only place that knows SQLite.
+//!
+//! Locking: a rollback journal (`journal_mode=DELETE`) with `synchronous=EXTRA`, since write-ahead logging would
+//! shut out read-only verifiers of another user, and DELETE with FULL lost a committed row in 25 of 133 power cuts.
+//! Every write is one `BEGIN IMMEDIATE` transaction. A read transaction ends before its rows are written anywhere,
+//! so that a stopped reader holds nothing; lists come in pages of at most [`PAGE`] rows.
+//!
+//! Permissions: the owner writes, readers need only to read `tokens.db`. A reading command changes no byte; where a
+//! killed writer left its journal, it reads a copy that it rolled back itself.
+//!
+//! Compatibility: `application_id` and `user_version` are looked at before SQLite opens the file, the text of every
+//! object after.
+
+mod audit;
+mod build;
+mod doctor;
+mod error;
+mod find;
+mod hot;
+mod integrity;
+mod lock;
+mod open;
+mod schema;
+mod scopes;
+mod settings;
+mod sql;
+mod tokens;
+mod watch;
+mod words;
+
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tempfile::TempDir;
+
+pub use audit::{AuditReport, Changed, Problem};
+pub use build::{make, share};
+pub use doctor::{Finding, Severity, examine, repair};
+pub use error::{StoreError, UNCHANGED, UNSETTLED};
+pub use lock::set_patience;
+use open::{Access, Found};
+pub use open::{Location, PATIENCE};
+pub use schema::version;
+pub use tokens::{NewSecret, Parts, Presented};
+pub use watch::{Step, Watch};
+pub use words::MOST;
+
+use crate::domain::digest::{self, Digest};
+use crate::domain::event::{self, Action, Anchor, Author, Event, GENESIS, Subject};
+use crate::domain::scope::{Catalogue, Scope};
+use crate::domain::settings::Settings;
+use crate::domain::text::shown;
+use crate::domain::token::Token;
+use crate::domain::when::{Clock, ClockWrong, Timestamp};
+use crate::store::sharing::Sharing;
+use crate::store::usage::{self, Usage};
+
+/// The rows of one read transaction.
+pub const PAGE: usize = 1_000;
+/// Where a walk through rows begins: a row below 1 is damage, and so must be seen.
+pub const FIRST: i64 = i64::MIN;
+/// How far behind the last event a clock may be.
+const CLOCK_TOLERANCE: i64 = 5 * 60;
+
+/// An open store.
+pub struct Store {
+    conn: Connection,
+    database: PathBuf,
+    uses: Usage,
+    asks: Usage,
+    /// Holds the copy that a reader works on in place of a store with a hot journal.
+    copy: Option<TempDir>,
+}
+
+impl Store {
+    fn from_connection(conn: Connection, database: PathBuf) -> Self {
+        let dir = database.parent().unwrap_or(Path::new("/"));
+        let (uses, asks) = (Usage::to_read(dir, usage::SECRETS), Usage::to_read(dir, usage::SCOPES));
+        Self { conn, uses, asks, database, copy: None }
+    }
+
+    /// To look; not one byte is changed.
+    pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
+        let found = checked(location)?;
+        open::header(&found.database)?;
+        // A writer may roll the journal back between the look at it and the copy; then the next round reads.
+        for _ in 0..10 {
+            match Self::connect(&found, Access::Read) {
+                Err(Opening::HotJournal) => {}
+                Err(Opening::Failed(err)) => return Err(err),
+                Ok(store) => return Ok(store),
+            }
+            if let Some((conn, dir)) = hot::copy(&found.database)? {
+                let store = Self::from_connection(conn, found.database.clone());
+                schema::check(&store.conn).map_err(|err| err.into_store_error(&found.database))?;
+                return Ok(Self { copy: Some(dir), ..store });
+            }
+        }
+        Err(StoreError::Locked(lock::holders(&found.database)))
+    }
+
+    /// To look while somebody is typing: a store that is not ready at once is an error.
+    pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
+        let found = checked(location)?;
+        open::header(&found.database)?;
+        Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))
+    }
+
+    /// To change.
+    pub fn open_to_write(location: &Location, clock: &dyn Clock) -> Result<Self, StoreError> {
+        let found = checked(location)?;
+        open::header(&found.database)?;
+        let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
+        // The files of use may be lost; the next write brings them back, if it can.
+        let _ = Sharing::of(&found.database).and_then(|sharing| {
+            let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
+            usage::make(&found.dir, sharing, now)
+        });
+        Ok(store)
+    }
+
+    fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
+        let sort = |err: rusqlite::Error| match err.sqlite_error().map(|err| err.extended_code) {
+            Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Opening::HotJournal,
+            _ => Opening::Failed(StoreError::sqlite(&found.database, &err)),
+        };
+        let conn = open::connect(&found.database, access).map_err(sort)?;
+        schema::check(&conn).map_err(|err| match err {
+            schema::SchemaError::Sqlite(err) => sort(err),
+            differs @ schema::SchemaError::Differs => {
+                Opening::Failed(differs.into_store_error(&found.database))
+            }
+        })?;
+        Ok(Self::from_connection(conn, found.database.clone()))
+    }
+
+    pub fn path(&self) -> &Path {
+        self.database.parent().unwrap_or(Path::new("/"))
+    }
+
+    /// Whether this reader works on a copy because a killed writer left its journal.
+    pub fn is_copy(&self) -> bool {
+        self.copy.is_some()
+    }
+
+    fn failed(&self, err: &rusqlite::Error) -> StoreError {
+        StoreError::sqlite(&self.database, err)
+    }
+
+    /// Records a use of a presented secret and the scopes it was asked for. Nothing depends on it.
+    pub fn record_use(&self, presented: &Presented, scopes: &[Scope], catalogue: &Catalogue, now: Timestamp) {
+        let (token, secret) = (&presented.token, presented.secret());
+        let uses = Usage::to_record(self.path(), usage::SECRETS);
+        uses.record(secret.row, usage::secret_tag(&secret.hash), secret.created_at, now);
+        if scopes.is_empty() {
+            return;
+        }
+        let asks = Usage::to_record(self.path(), usage::SCOPES);
+        for grant in token.grants.values() {
+            let held = catalogue.closure([&grant.scope]);
+            if scopes.iter().any(|scope| held.contains(scope)) {
+                asks.record(grant.row, usage::scope_tag(&token.id, &grant.scope), token.created_at, now);
+            }
+        }
+    }
+
+    /// One read transaction, ended before its result is looked at.
+    pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
+        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
+            .map_err(|err| self.failed(&err))?;
+        let out = f(&View { store: self })?;
+        tx.commit().map_err(|err| self.failed(&err))?;
+        Ok(out)
+    }
+
+    /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was.
+    /// An `f` that changes nothing is no error, but one that changes something and records no event is.
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        clock: &dyn Clock,
+        author: &Author,
+        f: impl FnOnce(&Write<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
+            .map_err(|err| self.failed(&err))?;
+        let now = clock.now().map_err(StoreError::Clock)?;
+        let before = self.conn.total_changes();
+        let write = Write { view: View { store: self }, now, author, head: RefCell::new(None) };
+        let out = f(&write)?;
+        let Some(head) = write.head.into_inner() else {
+            if self.conn.total_changes() == before {
+                return Ok(out);
+            }
+            let what = "a change would have left no event".to_owned();
+            return Err(StoreError::Io { what, settled: UNCHANGED }.into());
+        };
+        match tx.commit() {
+            Ok(()) => Ok(out),
+            Err(err) => self.settle(&err, &head.anchor).map(|()| out).map_err(E::from),
+        }
+    }
+
+    /// After a failed COMMIT: only what the database holds tells whether it happened.
+    fn settle(&self, err: &rusqlite::Error, expected: &Anchor) -> Result<(), StoreError> {
+        let kept = open::connect(&self.database, Access::Write)
+            .and_then(|conn| Self::from_connection(conn, self.database.clone()).anchor_hash(expected.seq));
+        match kept {
+            Ok(Some(hash)) if hash == expected.hash => Ok(()),
+            Ok(_) => Err(self.failed(err)),
+            Err(_) => Err(StoreError::Io { what: format!("the store failed: {err}"), settled: UNSETTLED }),
+        }
+    }
+}
+
+enum Opening {
+    HotJournal,
+    Failed(StoreError),
+}
+
+impl Opening {
+    /// For who does not try once more.
+    fn at_once(self, found: &Found) -> StoreError {
+        match self {
+            Self::HotJournal => StoreError::Locked(lock::holders(&found.database)),
+            Self::Failed(err) => err,
+        }
+    }
+}
+
+/// The files, if nobody else could have touched them.
+fn checked(location: &Location) -> Result<Found, StoreError> {
+    let found = location.find()?;
+    match location.unsafe_files(&found)?.into_iter().next() {
+        Some(wrong) => Err(wrong.into()),
+        None => Ok(found),
+    }
+}
+
+/// What can be asked within a transaction. The queries are in the files of their tables.
+pub struct View<'a> {
+    store: &'a Store,
+}
+
+/// Fails unless a page goes up from `from`: a damaged tree may lead in a circle, and a walk through its pages with it.
+fn ascending(rows: impl IntoIterator<Item = i64>, from: i64) -> Result<(), StoreError> {
+    let mut least = Some(from);
+    for row in rows {
+        if least.is_none_or(|least| row < least) {
+            return Err(StoreError::Damaged("its rows are out of order".to_owned()));
+        }
+        least = row.checked_add(1);
+    }
+    Ok(())
+}
+
+impl View<'_> {
+    fn conn(&self) -> &Connection {
+        &self.store.conn
+    }
+
+    /// An error of a statement as the error of the store.
+    fn ok<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+        result.map_err(|err| self.store.failed(&err))
+    }
+}
+
+/// A write transaction: what can be asked, and what can be changed. Each change compares the object with its last
+/// event, writes the rows, and records its own event, all in one call.
+pub struct Write<'a> {
+    view: View<'a>,
+    /// Read after the lock was held.
+    pub now: Timestamp,
+    pub author: &'a Author,
+    head: RefCell<Option<Head>>,
+}
+
+/// The last entry of the audit chain.
+struct Head {
+    anchor: Anchor,
+    time: Option<Timestamp>,
+}
+
+impl<'a> Deref for Write<'a> {
+    type Target = View<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.view
+    }
+}
+
+impl Write<'_> {
+    /// Fails if an object is not what its last event says, or a hand edit would become part of its history. Ending
+    /// access is never refused: then the answer is [`Matched::No`], which the event of the change has to say.
+    fn compare(&self, action: Action, subject: &Subject, found: Digest) -> Result<Matched, StoreError> {
+        if self.last_digest(subject.key())? == Some(found) {
+            return Ok(Matched::Yes);
+        }
+        if action.only_ends_access() {
+            return Ok(Matched::No);
+        }
+        let what = match subject {
+            Subject::Token { name, .. } => format!("the token `{}`", shown(name)),
+            Subject::Catalogue => "the catalogue of scopes".to_owned(),
+            Subject::Settings => "a setting".to_owned(),
+        };
+        Err(StoreError::Damaged(format!("{what} is not what its last event says")))
+    }
+
+    /// Writes an event of this transaction, chained to the last one.
+    fn record(
+        &self,
+        action: Action,
+        subject: Subject,
+        row_digest: Option<Digest>,
+        matched: Matched,
+    ) -> Result<(), StoreError> {
+        let mut slot = self.head.borrow_mut();
+        let head = match slot.take() {
+            Some(head) => head,
+            None => self.head()?,
+        };
+        if let Some(last) = head.time
+            && last.since(self.now) > CLOCK_TOLERANCE
+            && !self.author.accept_clock
+            && !action.only_ends_access()
+        {
+            return Err(StoreError::Clock(ClockWrong(format!(
+                "the clock says {}, but the last change was made at {last}",
+                self.now
+            ))));
+        }
+        let damaged = || StoreError::Damaged("its audit log has an end that cannot be".to_owned());
+        let mut event = Event {
+            seq: head.anchor.seq.checked_add(1).ok_or_else(damaged)?,
+            time: self.now,
+            action: action.word().to_owned(),
+            subject,
+            actor: self.author.actor.clone(),
+            reason: match matched {
+                Matched::Yes => self.author.reason.clone(),
+                Matched::No => Some(event::reason_of_mismatch(self.author.reason.as_deref())),
+            },
+            row_digest,
+            hash: GENESIS,
+        };
+        event.hash = event.chained(&head.anchor.hash);
+        self.insert_event(&event)?;
+        *slot = Some(Head { anchor: Anchor { seq: event.seq, hash: event.hash }, time: Some(self.now) });
+        Ok(())
+    }
+
+    /// Records what was done to a token, with the digest of what it is now. Returns it.
+    fn record_token(&self, action: Action, row: i64, matched: Matched) -> Result<Token, StoreError> {
+        let token = self.token(row, self.now)?;
+        self.record(action, Subject::of(&token), Some(digest::token(&token)), matched)?;
+        Ok(token)
+    }
+
+    /// The first events of a store, whose tables are empty.
+    fn record_init(&self) -> Result<(), StoreError> {
+        let (scopes, settings) = (Catalogue::default(), Settings::default());
+        let scopes = Some(digest::catalogue(&scopes));
+        self.record(Action::Init, Subject::Catalogue, scopes, Matched::Yes)?;
+        let settings = Some(digest::settings(&settings));
+        self.record(Action::Init, Subject::Settings, settings, Matched::Yes)
+    }
+
+    /// Fails if rows already refer to a row that was just made: it would start with what they claim for it.
+    fn starts_alone(&self, of: &str, row: i64, references: &[(&str, &str)]) -> Result<(), StoreError> {
+        for (table, column) in references {
+            let sql = format!("SELECT 1 FROM {table} WHERE {column} = ?1 LIMIT 1");
+            if !self.column::<i64>(&sql, &[&row])?.is_empty() {
+                let why = format!("a row of `{table}` refers to row {row} of `{of}`, which did not exist");
+                return Err(StoreError::Damaged(why));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an object was what its last event says when it was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Matched {
+    Yes,
+    No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::Actor;
+    use crate::store::Sharing;
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn unix(&self) -> i64 {
+            1_800_000_000
+        }
+    }
+
+    #[test]
+    fn a_change_without_an_event_is_an_error_and_is_not_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let location = Location { dir: dir.path().join("store"), named: true };
+        let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
+        let author = Author { actor, reason: None, accept_clock: false };
+        make(&location, Sharing::Private, &Noon, &author).expect("a store");
+        let store = Store::open_to_write(&location, &Noon).expect("the store");
+        let wrote = store.write(&Noon, &author, |tx| {
+            tx.ok(tx.conn().execute("INSERT INTO setting VALUES ('url', 'x')", []))
+        });
+        assert!(matches!(wrote, Err(StoreError::Io { settled: UNCHANGED, .. })), "{wrote:?}");
+        let url = store.read(|view| view.settings()).expect("the settings").url;
+        assert_eq!(url, None, "it was rolled back");
+        let looked = store.write(&Noon, &author, |tx| tx.settings());
+        assert!(looked.is_ok(), "a transaction that changes nothing needs no event: {looked:?}");
+    }
+}

@@ -1,0 +1,126 @@
+//! The catalogue of scopes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::params;
+
+use super::sql::RowNumber;
+use super::{Matched, StoreError, View, Write};
+use crate::domain::digest;
+use crate::domain::event::{Action, Subject};
+use crate::domain::scope::{Catalogue, Entry};
+
+impl View<'_> {
+    pub fn catalogue(&self) -> Result<Catalogue, StoreError> {
+        let run = || {
+            let mut entries: BTreeMap<i64, Entry> = BTreeMap::new();
+            let mut all = self
+                .conn()
+                .prepare_cached("SELECT row, name, description, created_at, retired_at FROM scope")?;
+            let mut rows = all.query([])?;
+            while let Some(row) = rows.next()? {
+                let entry = Entry {
+                    row: row.get::<_, RowNumber>(0)?.0,
+                    name: row.get(1)?,
+                    description: row.get(2)?,
+                    includes: BTreeSet::new(),
+                    created_at: row.get(3)?,
+                    retired_at: row.get(4)?,
+                };
+                entries.insert(entry.row, entry);
+            }
+            if entries.is_empty() {
+                return Ok(Catalogue::default());
+            }
+            let sql = "SELECT i.scope, s.name FROM scope_include i JOIN scope s ON s.row = i.included";
+            let mut includes = self.conn().prepare_cached(sql)?;
+            let mut rows = includes.query([])?;
+            while let Some(row) = rows.next()? {
+                if let Some(entry) = entries.get_mut(&row.get(0)?) {
+                    entry.includes.insert(row.get(1)?);
+                }
+            }
+            Ok(Catalogue::new(entries.into_values()))
+        };
+        self.ok(run())
+    }
+
+    /// How many unrevoked tokens hold each scope directly, by the scope's row.
+    pub fn holders_by_scope(&self) -> Result<BTreeMap<i64, i64>, StoreError> {
+        let sql = "SELECT g.scope, count(*) FROM granted g JOIN token t ON t.row = g.token
+             WHERE t.revoked_at IS NULL GROUP BY g.scope";
+        let run = || {
+            let mut statement = self.conn().prepare_cached(sql)?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        self.ok(run())
+    }
+
+    /// The rows of the unrevoked tokens that hold any of these scopes directly.
+    pub fn holders(&self, scopes: &[i64]) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT DISTINCT g.token FROM granted g JOIN token t ON t.row = g.token
+             WHERE t.revoked_at IS NULL AND g.scope = ?1";
+        let run = || {
+            let mut statement = self.conn().prepare_cached(sql)?;
+            let mut all = BTreeSet::new();
+            for scope in scopes {
+                for row in statement.query_map([scope], |row| row.get(0))? {
+                    all.insert(row?);
+                }
+            }
+            Ok(all.into_iter().collect())
+        };
+        self.ok(run())
+    }
+}
+
+impl Write<'_> {
+    /// Adds a scope, whose row is not looked at, and records the event. Returns it as it now is.
+    pub fn insert_scope(&self, entry: Entry, action: Action) -> Result<Entry, StoreError> {
+        let matched = self.compare_catalogue(action)?;
+        let sql = "INSERT INTO scope (name, description, created_at) VALUES (?1, ?2, ?3)";
+        self.ok(self.conn().execute(sql, params![entry.name, entry.description, entry.created_at]))?;
+        let row = self.conn().last_insert_rowid();
+        let references = [("scope_include", "scope"), ("scope_include", "included"), ("granted", "scope")];
+        self.starts_alone("scope", row, &references)?;
+        let entry = Entry { row, ..entry };
+        self.save_scope(&entry)?;
+        self.record_catalogue(action, matched)?;
+        Ok(entry)
+    }
+
+    /// Writes back entries, found by their rows, with their includes, and records one event for all of them.
+    pub fn save_scopes(&self, entries: &[Entry], action: Action) -> Result<(), StoreError> {
+        let matched = self.compare_catalogue(action)?;
+        for entry in entries {
+            self.save_scope(entry)?;
+        }
+        self.record_catalogue(action, matched)
+    }
+
+    fn compare_catalogue(&self, action: Action) -> Result<Matched, StoreError> {
+        self.compare(action, &Subject::Catalogue, digest::catalogue(&self.catalogue()?))
+    }
+
+    fn record_catalogue(&self, action: Action, matched: Matched) -> Result<(), StoreError> {
+        self.record(action, Subject::Catalogue, Some(digest::catalogue(&self.catalogue()?)), matched)
+    }
+
+    fn save_scope(&self, entry: &Entry) -> Result<(), StoreError> {
+        let run = || {
+            let conn = self.conn();
+            conn.execute(
+                "UPDATE scope SET name = ?2, description = ?3, retired_at = ?4 WHERE row = ?1",
+                params![entry.row, entry.name, entry.description, entry.retired_at],
+            )?;
+            conn.execute("DELETE FROM scope_include WHERE scope = ?1", [entry.row])?;
+            for included in &entry.includes {
+                let sql =
+                    "INSERT INTO scope_include (scope, included) SELECT ?1, row FROM scope WHERE name = ?2";
+                conn.execute(sql, params![entry.row, included])?;
+            }
+            Ok(())
+        };
+        self.ok(run())
+    }
+}

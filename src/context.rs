@@ -45,11 +45,22 @@ pub type StartPager = Box<dyn FnOnce() -> io::Result<Box<dyn Write>>>;
 
 /// Standard output, which may be the receiver of a secret.
 pub trait Output: Write {
-    /// Whether what is written goes nowhere: closed, or `/dev/null`.
+    /// Whether what is written goes nowhere: closed, a device such as `/dev/null`, or a deleted file.
     fn is_nowhere(&self) -> bool;
+
+    /// The regular file that it is.
+    fn file(&self) -> Option<OutputFile> {
+        None
+    }
 
     /// Makes what was written durable where it is a regular file.
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A regular file that is standard output.
+pub struct OutputFile {
+    pub path: PathBuf,
+    pub meta: std::fs::Metadata,
 }
 
 /// A command that receives something on its stdin. What it prints goes to our stderr.
@@ -134,6 +145,16 @@ pub trait Machine: Clock + Zone {
     /// Fills a buffer from the operating system's generator.
     fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()>;
 
+    /// Whether the program runs with the rights of another user than the one who started it.
+    fn has_borrowed_rights(&self) -> bool {
+        false
+    }
+
+    /// Why the local times that were asked for so far may be wrong.
+    fn zone_problem(&self) -> Option<String> {
+        None
+    }
+
     /// An environment variable; an empty one counts as absent.
     fn env(&self, key: &str) -> Option<OsString>;
 
@@ -146,6 +167,10 @@ pub trait Machine: Clock + Zone {
     fn home(&self) -> Option<PathBuf>;
 
     fn actor(&self) -> Actor;
+
+    /// Keeps other processes of the user, and any core dump, away from our memory from here on. A process of an ordinary
+    /// user can then no longer open `/dev/stdin` and the like, so files are opened before.
+    fn keep_memory_private(&self);
 
     fn pid(&self) -> u32;
 

@@ -1,13 +1,14 @@
 //! One error for all commands: what happened, and from it the code, the exit and the hint, in one match each.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use crate::deliver::DeliverError;
 use crate::domain::Invalid;
 use crate::domain::when::{ClockWrong, Timestamp};
+use crate::domain::widening::Widening;
 use crate::store::StoreError;
 
 /// What an exit code means, and the codes of the errors that end with it.
@@ -44,6 +45,8 @@ pub const EXITS: [Exit; 9] = [
             "store_foreign",
             "store_newer",
             "store_unsafe",
+            "store_read_only",
+            "store_wal",
             "clock",
         ],
     },
@@ -62,8 +65,8 @@ pub enum Error {
     #[error("{}", .0.message)]
     InputNeeded(Invalid),
     /// Granting more than before, not approved yet.
-    #[error("{what}: {} access", gain(*.tokens))]
-    Widens { what: String, tokens: usize },
+    #[error("{what}: {widening}")]
+    Widens { what: String, widening: Box<Widening> },
     #[error("an argument holds a secret; this secret is now exposed")]
     SecretAsArgument,
     #[error("no such {what} `{name}`")]
@@ -78,10 +81,16 @@ pub enum Error {
     Policy(Invalid),
     #[error("`{0}` is revoked")]
     Revoked(String),
-    #[error("{found} selected, not {expected}")]
+    #[error("{found} would change, not {expected}")]
     CountDiffers { expected: usize, found: usize },
+    /// Between the selection and the change.
+    #[error("the selection has changed meanwhile (tokens that no longer match: {lost}); nothing was changed")]
+    SelectionChanged { lost: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The same, of the store in this directory.
+    #[error("`{}`: {err}", .dir.display())]
+    StoreAt { dir: PathBuf, err: StoreError },
     #[error(transparent)]
     Deliver(#[from] DeliverError),
     #[error("cannot write the output: {0}")]
@@ -101,11 +110,6 @@ pub enum Error {
     Declined,
 }
 
-/// How many tokens gain, for people.
-pub fn gain(tokens: usize) -> String {
-    if tokens == 1 { "1 token gains".to_owned() } else { format!("{tokens} tokens gain") }
-}
-
 impl From<Invalid> for Error {
     fn from(invalid: Invalid) -> Self {
         Self::Usage(invalid)
@@ -119,6 +123,15 @@ impl From<ClockWrong> for Error {
 }
 
 impl Error {
+    /// The same error with the store's directory in its message, where nothing in it says which store it is.
+    #[must_use]
+    pub fn of_store(self, dir: &Path) -> Self {
+        match self {
+            Self::Store(err) if !err.names_store() => Self::StoreAt { dir: dir.to_owned(), err },
+            it => it,
+        }
+    }
+
     /// For scripts; never changes.
     pub fn code(&self) -> &'static str {
         match self {
@@ -131,9 +144,11 @@ impl Error {
             Self::UnderWay { .. } => "under_way",
             Self::Policy(_) => "policy",
             Self::Revoked(_) => "revoked",
-            Self::CountDiffers { .. } => "count_differs",
-            Self::Store(err) => match err {
-                StoreError::Missing(_) => "store_missing",
+            Self::CountDiffers { .. } | Self::SelectionChanged { .. } => "count_differs",
+            Self::Store(err) | Self::StoreAt { err, .. } => match err {
+                StoreError::Missing(_) | StoreError::NoPlace { .. } => "store_missing",
+                StoreError::ReadOnly { .. } => "store_read_only",
+                StoreError::Wal { .. } => "store_wal",
                 StoreError::Unreadable { .. } => "store_unreadable",
                 StoreError::Unsafe { .. } => "store_unsafe",
                 StoreError::Foreign { .. } => "store_foreign",
@@ -147,7 +162,10 @@ impl Error {
                 DeliverError::Failed(_) | DeliverError::NoClipboard(_) => "delivery_failed",
                 DeliverError::NotReplaced(_) => "not_replaced",
                 DeliverError::Interrupted => "interrupted",
-                DeliverError::Uncertain { .. } | DeliverError::Unconfirmed(_) | DeliverError::Cut(_) => "io",
+                DeliverError::Uncertain { .. }
+                | DeliverError::Unconfirmed(_)
+                | DeliverError::Dead(_)
+                | DeliverError::Cut(_) => "io",
             },
             Self::Output(_) | Self::File { .. } | Self::Input { .. } | Self::Generator(_) => "io",
             Self::Some { first, .. } => first.code(),
@@ -178,12 +196,21 @@ impl Error {
             Self::NameTaken { .. } => "choose another".to_owned(),
             Self::UnderWay { deadline, .. } => format!("wait for it; it ends by {deadline}"),
             Self::Revoked(_) => "revocation is final; create a new token".to_owned(),
+            Self::SelectionChanged { .. } => "run the command again to see what it selects now".to_owned(),
             Self::CountDiffers { .. } => "nothing was changed; `--dry-run` shows the selection".to_owned(),
-            Self::Store(err) => match err {
+            Self::Store(err) | Self::StoreAt { err, .. } => match err {
                 StoreError::Missing(_) => {
                     "`tokenctl init` makes one, or the first `tokenctl create`".to_owned()
                 }
                 StoreError::Unsafe { fix, .. } => fix.clone(),
+                StoreError::ReadOnly { hint, .. } => hint.clone(),
+                StoreError::Wal { .. } => {
+                    "stop the program that set it (Litestream does), then `tokenctl doctor --repair`"
+                        .to_owned()
+                }
+                StoreError::NoPlace { .. } => {
+                    "name another directory with `--store DIR` or `TOKENCTL_STORE`".to_owned()
+                }
                 StoreError::Newer { .. } => "use a newer tokenctl".to_owned(),
                 StoreError::Damaged(_) => "`tokenctl doctor` says more; restore a backup".to_owned(),
                 StoreError::Locked(_) => {

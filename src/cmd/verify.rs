@@ -54,17 +54,19 @@ impl Verify {
         };
 
         let store = app.open_to_read()?;
-        let now = app.ctx.machine.now()?;
+        let asked = app.ctx.machine.now()?;
         // What the answer does not depend on is not read.
         let parts = Parts {
             labels: app.json() || !ask.labels.is_empty(),
             grants: app.json() || !ask.scopes.is_empty(),
         };
         let (found, catalogue) = store.read(|view| {
-            let found = view.presented(&secret.hash(), now, parts)?;
+            let found = view.presented(&secret.hash(), asked, parts)?;
             let catalogue = if ask.scopes.is_empty() { Catalogue::default() } else { view.catalogue()? };
             Ok::<_, StoreError>((found, catalogue))
         })?;
+        // The store may have been locked for a while; the answer is for the present.
+        let now = app.ctx.machine.now()?;
         let Some(found) = found else { return answer(app, Reason::Unknown, Vec::new(), None) };
         let created = found.secret().created_at;
         if created.since(now) > CLOCK_TOLERANCE {
@@ -118,10 +120,12 @@ pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Z
                     Invalid::new("no secret on stdin").hint("`--secret-file FILE`, or a pipe"),
                 ));
             }
+            app.ctx.machine.keep_memory_private();
             return app.ctx.machine.ask_hidden(question).map_err(asking);
         }
         None => (&mut *app.ctx.stdin, "stdin".to_owned()),
     };
+    app.ctx.machine.keep_memory_private();
     let mut text = Zeroizing::new(vec![0; INPUT_MAX]);
     let mut len = 0;
     while len < text.len() {

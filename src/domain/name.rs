@@ -42,6 +42,55 @@ pub const ID_LEN: usize = 12;
 /// The shortest prefix of an id that addresses a token.
 pub const ID_PREFIX_MIN: usize = 6;
 
+/// A name for a token from now on. Older stores may hold names that look like an id, so only new ones are held to it:
+/// a token with the name of another one's id would be taken for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewName(pub Name);
+
+impl FromStr for NewName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let name: Name = text.parse()?;
+        if is_new_id(text.as_bytes()) {
+            return Err(Invalid::new(format!("`{text}` looks like the id of a token"))
+                .hint("a name of another length, without a digit, or with a capital or one of . _ @ -"));
+        }
+        Ok(Self(name))
+    }
+}
+
+/// Whether text has the shape of an id as it is made today: with a digit, so that names can be ordinary words of the
+/// same length.
+pub fn is_new_id(text: &[u8]) -> bool {
+    text.len() == ID_LEN
+        && text.iter().all(|b| ID_ALPHABET.contains(b))
+        && text.iter().any(u8::is_ascii_digit)
+}
+
+/// A token's id: 12 random lower-case letters and digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenId(String);
+
+impl TokenId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.len() == ID_LEN && is_id_prefix(text) {
+            return Ok(Self(text.to_owned()));
+        }
+        let shown: String = text.chars().take(64).collect();
+        Err(Invalid::new(format!("`{}` is not an id of a token", shown.escape_debug()))
+            .hint("12 lower-case letters and digits"))
+    }
+}
+
 /// Whether text can be an id or a prefix of one that is long enough to address a token.
 pub fn is_id_prefix(text: &str) -> bool {
     (ID_PREFIX_MIN..=ID_LEN).contains(&text.len()) && text.bytes().all(|b| ID_ALPHABET.contains(&b))
@@ -65,6 +114,25 @@ mod tests {
         }
         for text in ["", "-a", ".a", "a b", "a/b", "a\n", "é", "$(x)", &"x".repeat(65)] {
             assert!(text.parse::<Name>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_new_name_has_not_the_shape_of_an_id() {
+        for text in ["abcdef123456", "0123456789ab", "aaaaaaaaaaa0"] {
+            assert!(text.parse::<NewName>().is_err() && text.parse::<Name>().is_ok(), "{text}");
+        }
+        for text in ["notification", "service1-web", "abcdef12345", "abcdef1234567", "Abcdef123456"] {
+            assert!(text.parse::<NewName>().is_ok(), "{text}");
+        }
+        assert!("a b".parse::<NewName>().is_err());
+    }
+
+    #[test]
+    fn an_id_has_exactly_twelve_lower_case_letters_and_digits() {
+        assert!("abcdef123456".parse::<TokenId>().is_ok());
+        for text in ["", "abcdef12345", "abcdef1234567", "abcdef12345A", "abcdef12345-", "é2345678901"] {
+            assert!(text.parse::<TokenId>().is_err(), "{text}");
         }
     }
 

@@ -1,17 +1,21 @@
 //! This machine: the one place that reads its clock, its environment, its generator and its terminal.
 
 mod clipboard;
+mod foreground;
 mod interrupts;
 mod pager;
 mod process;
 mod streams;
 mod terminal;
 mod users;
+mod zone;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{Local, NaiveDate, NaiveTime, TimeZone};
@@ -30,9 +34,10 @@ pub use clipboard::hold as hold_clipboard;
 /// alone until it is shared on purpose, and can be opened by him, whatever the umask was.
 pub fn context() -> Context {
     leave_no_core();
+    fail_where_a_file_may_not_grow();
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Context {
-        machine: Box::new(Host { umask, started: Instant::now() }),
+        machine: Box::new(Host { umask, started: Instant::now(), asked_zone: Cell::new(false) }),
         stdin: streams::input(),
         stdout: streams::output(),
         stderr: streams::talk(),
@@ -45,10 +50,19 @@ fn leave_no_core() {
     let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
+/// A write beyond the limit on the size of files (`ulimit -f`) is an error that can be reported, not a signal that ends
+/// the program. A handler, unlike a signal that is ignored, is not inherited by the commands that are started.
+fn fail_where_a_file_may_not_grow() {
+    // Without a handler the program is ended as it would be.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+}
+
 struct Host {
     /// As the caller had it: what a command makes is the caller's affair.
     umask: Mode,
     started: Instant,
+    /// Whether a local time was asked for.
+    asked_zone: Cell<bool>,
 }
 
 impl Clock for Host {
@@ -60,6 +74,7 @@ impl Clock for Host {
 
 impl Zone for Host {
     fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64> {
+        self.asked_zone.set(true);
         // A local time that the clock skips over is taken an hour later.
         let wall = day.and_time(time);
         Local
@@ -82,6 +97,15 @@ impl Machine for Host {
         Ok(())
     }
 
+    fn has_borrowed_rights(&self) -> bool {
+        let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
+        user != rustix::process::geteuid() || group != rustix::process::getegid()
+    }
+
+    fn zone_problem(&self) -> Option<String> {
+        self.asked_zone.get().then(|| zone::problem(self.env("TZ")))?
+    }
+
     fn env(&self, key: &str) -> Option<OsString> {
         variable(key).filter(|value| !value.is_empty())
     }
@@ -100,6 +124,12 @@ impl Machine for Host {
             sudo_user: self.env("SUDO_USER").and_then(text),
             host: rustix::system::uname().nodename().to_str().ok().map(str::to_owned),
         }
+    }
+
+    fn keep_memory_private(&self) {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // Without it a secret is no safer than before.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 
     fn pid(&self) -> u32 {

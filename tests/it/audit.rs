@@ -47,7 +47,7 @@ fn every_change_writes_exactly_its_events() {
         (&["scopes", "remove", "a", "write"], &["scopes.remove"]),
         (&["scopes", "set", "a", "write", "--allow-widen"], &["scopes.set"]),
         (&["scopes", "edit", "read", "-d", "Read"], &["scope.edit"]),
-        (&["scopes", "rename", "read", "see"], &["scope.rename"]),
+        (&["scopes", "rename", "read", "see", "--allow-widen"], &["scope.rename"]),
         (&["scopes", "retire", "see"], &["scope.retire"]),
         (&["scopes", "define", "see", "--allow-widen"], &["scope.define"]),
         (
@@ -448,4 +448,18 @@ fn a_secret_or_a_grant_below_row_one_is_damage() {
         world.run(&["show", "demo"]).exit(6);
         world.run(&["audit", "verify"]).exit(3);
     }
+}
+
+#[test]
+fn a_second_delivery_of_a_token_is_damage() {
+    let world = world();
+    world.run(&["rotate", "demo"]).ok();
+    world.sql(
+        "INSERT INTO delivery SELECT row, 'stdout', NULL, 0, 1, 1800000000, 2093558400, NULL, NULL FROM secret
+         WHERE token = 1",
+    );
+    assert_eq!(world.refused(&["rotate", "demo"]), (6, "store_damaged".into()));
+    let rows = &world.run(&["audit", "verify", "--json"]).exit(3).json()["rows"];
+    assert!(rows.to_string().contains("demo"), "{rows}");
+    world.run(&["doctor"]).exit(3);
 }

@@ -25,13 +25,18 @@ impl View<'_> {
 
     /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.
     pub fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
-        let sql = if reverse {
-            "SELECT row FROM token WHERE revoked_at IS NULL AND (?1 IS NULL OR name < ?1) ORDER BY name DESC LIMIT ?2"
-        } else {
-            "SELECT row FROM token WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2"
+        let order = if reverse { "DESC" } else { "ASC" };
+        // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
+        let Some(after) = after else {
+            let sql =
+                format!("SELECT row FROM token WHERE revoked_at IS NULL ORDER BY name {order} LIMIT ?1");
+            return self.column(&sql, params![page()]);
         };
-        let start = if reverse { None } else { Some("") };
-        self.column(sql, params![after.or(start), page()])
+        let beyond = if reverse { "<" } else { ">" };
+        let sql = format!(
+            "SELECT row FROM token WHERE revoked_at IS NULL AND name {beyond} ?1 ORDER BY name {order} LIMIT ?2"
+        );
+        self.column(&sql, params![after, page()])
     }
 
     /// The rows of the first unrevoked tokens, in order of name, whose names begin so; `disabled` chooses among them.
@@ -64,17 +69,20 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// The visible tokens that a reference may mean: by name, else by id, else by a prefix of one, else by a hint,
-    /// else by a name as a narrow list cuts it.
+    /// The visible tokens that a reference may mean: by name or id, else by a prefix of an id, else by a hint, else by
+    /// a name as a narrow list cuts it. Among tokens of one name an unrevoked one wins; where a name is another
+    /// token's id, both may be meant.
     pub fn candidates(&self, reference: &str, now: Timestamp) -> Result<Vec<Token>, StoreError> {
         let hint = reference.strip_suffix("...").or_else(|| reference.strip_suffix('…'));
         let hint = hint.map(|start| format!("{start}…"));
         let by_prefix = is_id_prefix(reference).then_some(reference);
         let cut = cut_ends(reference).map(|(head, tail)| format!("{head}?*{tail}"));
-        let rules: [(&str, Option<&str>); 7] = [
-            ("SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL", Some(reference)),
+        let rules: [(&str, Option<&str>); 6] = [
+            (
+                "SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL UNION SELECT row FROM token WHERE id = ?1",
+                Some(reference),
+            ),
             ("SELECT row FROM token WHERE name = ?1", Some(reference)),
-            ("SELECT row FROM token WHERE id = ?1", Some(reference)),
             ("SELECT row FROM token WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 50", by_prefix),
             ("SELECT DISTINCT token FROM secret WHERE hint = ?1 LIMIT 50", hint.as_deref()),
             ("SELECT row FROM token WHERE name GLOB ?1 AND revoked_at IS NULL LIMIT 50", cut.as_deref()),
@@ -106,10 +114,10 @@ impl View<'_> {
         ascending(found.iter().map(|(row, ..)| *row), after).map(|()| found)
     }
 
-    /// The deliveries of a user that can no longer succeed: their heirs, by row of the token.
-    pub fn overdue(&self, uid: u32, now: Timestamp) -> Result<Vec<i64>, StoreError> {
+    /// The tokens, by row, whose delivery is past its deadline: those of a user, or of everybody.
+    pub fn overdue(&self, uid: Option<u32>, now: Timestamp) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret
-             WHERE d.uid = ?1 AND d.deadline <= ?2 ORDER BY s.row";
+             WHERE (?1 IS NULL OR d.uid = ?1) AND d.deadline <= ?2 ORDER BY s.row";
         self.column(sql, params![uid, now])
     }
 

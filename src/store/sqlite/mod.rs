@@ -27,7 +27,7 @@ mod tokens;
 mod watch;
 mod words;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
@@ -64,17 +64,16 @@ const CLOCK_TOLERANCE: i64 = 5 * 60;
 pub struct Store {
     conn: Connection,
     database: PathBuf,
-    uses: Usage,
-    asks: Usage,
+    /// The files of use, from the first question on: most verdicts need neither.
+    uses: OnceCell<Usage>,
+    asks: OnceCell<Usage>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
     copy: Option<TempDir>,
 }
 
 impl Store {
     fn from_connection(conn: Connection, database: PathBuf) -> Self {
-        let dir = database.parent().unwrap_or(Path::new("/"));
-        let (uses, asks) = (Usage::to_read(dir, usage::SECRETS), Usage::to_read(dir, usage::SCOPES));
-        Self { conn, uses, asks, database, copy: None }
+        Self { conn, uses: OnceCell::new(), asks: OnceCell::new(), database, copy: None }
     }
 
     /// To look; not one byte is changed.
@@ -134,6 +133,14 @@ impl Store {
 
     pub fn path(&self) -> &Path {
         self.database.parent().unwrap_or(Path::new("/"))
+    }
+
+    pub(super) fn uses(&self) -> &Usage {
+        self.uses.get_or_init(|| Usage::to_read(self.path(), usage::SECRETS))
+    }
+
+    pub(super) fn asks(&self) -> &Usage {
+        self.asks.get_or_init(|| Usage::to_read(self.path(), usage::SCOPES))
     }
 
     /// Whether this reader works on a copy because a killed writer left its journal.

@@ -202,8 +202,9 @@ pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     // Or each statement is prepared once more when its parameters are bound.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // No temporary files: what a reader sorts stays in memory.
-    conn.execute_batch(
-        "PRAGMA temp_store = MEMORY; PRAGMA synchronous = EXTRA; PRAGMA cell_size_check = ON",
-    )?;
+    conn.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON")?;
+    if access == Access::Write {
+        conn.execute_batch("PRAGMA synchronous = EXTRA")?;
+    }
     Ok(conn)
 }

@@ -26,7 +26,8 @@ impl Presented {
     }
 }
 
-/// What of a token is needed, where a look-up must be fast; what is not is empty.
+/// What of a token is needed, where a look-up must be fast; what is not is empty. With neither part, a token that is
+/// found by its current secret has only that one, since the verdict depends on no other.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts {
     pub labels: bool,
@@ -73,7 +74,7 @@ impl View<'_> {
             if let Some(token) = found.get_mut(&row.get(0)?) {
                 let mut grant = Grant { row: row.get(1)?, scope: row.get(3)?, last_asked_at: None };
                 let tag = scope_tag(&token.id, &grant.scope);
-                grant.last_asked_at = self.store.asks.last(grant.row, tag, token.created_at, now);
+                grant.last_asked_at = self.store.asks().last(grant.row, tag, token.created_at, now);
                 token.grants.insert(row.get(2)?, grant);
             }
             Ok(())
@@ -83,9 +84,9 @@ impl View<'_> {
              FROM secret s LEFT JOIN delivery d ON d.secret = s.row";
         self.each(secrets, "s.token", "s.row", rows, |row| {
             if let Some(token) = found.get_mut(&row.get(0)?) {
-                let mut secret = read_secret(row)?;
+                let mut secret = read_secret(row, 1)?;
                 let tag = secret_tag(&secret.hash);
-                secret.last_used_at = self.store.uses.last(secret.row, tag, secret.created_at, now);
+                secret.last_used_at = self.store.uses().last(secret.row, tag, secret.created_at, now);
                 if row.get_ref(9)?.as_str_or_null()?.is_some() {
                     token.delivery = Some(read_delivery(row, secret.row)?);
                 }
@@ -132,6 +133,11 @@ impl View<'_> {
         now: Timestamp,
         parts: Parts,
     ) -> Result<Option<Presented>, StoreError> {
+        if let Parts { labels: false, grants: false } = parts
+            && let Some(found) = self.current(hash)?
+        {
+            return Ok(Some(found));
+        }
         let sql = "SELECT token FROM secret WHERE hash = ?1";
         let run = || self.conn().prepare_cached(sql)?.query_row([hash], |row| row.get(0)).optional();
         let Some(row) = self.ok(run())? else { return Ok(None) };
@@ -140,9 +146,23 @@ impl View<'_> {
         Ok(index.map(|index| Presented { token, index }))
     }
 
+    /// The token with this current secret, in one statement.
+    fn current(&self, hash: &SecretHash) -> Result<Option<Presented>, StoreError> {
+        let sql = "SELECT t.row, t.id, t.name, t.description, t.owner, t.icon, t.ttl, t.until, t.not_before,
+             t.rotate_every, t.grace, t.created_at, t.created_by, t.disabled_at, t.revoked_at,
+             s.row, s.hash, s.hint, s.created_at, s.expires_at, s.delivered_at, s.superseded_at, s.revoked_at
+             FROM secret s JOIN token t ON t.row = s.token
+             WHERE s.hash = ?1 AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL";
+        let read = |row: &Row<'_>| Ok((read_token(row)?, read_secret(row, 15)?));
+        let run = || self.conn().prepare_cached(sql)?.query_row([hash], read).optional();
+        let found = self.ok(run())?.filter(|(_, secret)| secret.hash == *hash);
+        Ok(found
+            .map(|(token, secret)| Presented { token: Token { secrets: vec![secret], ..token }, index: 0 }))
+    }
+
     /// Since when use is recorded.
     pub fn usage_since(&self) -> Option<Timestamp> {
-        self.store.uses.since()
+        self.store.uses().since()
     }
 }
 
@@ -295,16 +315,17 @@ fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
     })
 }
 
-fn read_secret(row: &Row<'_>) -> rusqlite::Result<StoredSecret> {
+/// A secret whose columns begin at `first`.
+fn read_secret(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredSecret> {
     Ok(StoredSecret {
-        row: row.get(1)?,
-        hash: row.get(2)?,
-        hint: row.get(3)?,
-        created_at: row.get(4)?,
-        expires_at: row.get(5)?,
-        delivered_at: row.get(6)?,
-        superseded_at: row.get(7)?,
-        revoked_at: row.get(8)?,
+        row: row.get(first)?,
+        hash: row.get(first + 1)?,
+        hint: row.get(first + 2)?,
+        created_at: row.get(first + 3)?,
+        expires_at: row.get(first + 4)?,
+        delivered_at: row.get(first + 5)?,
+        superseded_at: row.get(first + 6)?,
+        revoked_at: row.get(first + 7)?,
         last_used_at: None,
     })
 }

@@ -8,7 +8,7 @@ mod usage;
 
 pub use sharing::Sharing;
 pub use sqlite::{
-    AuditReport, Changed, FIRST, Finding, Location, MOST, PAGE, PATIENCE, Parts, Presented, Problem,
-    Severity, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write, examine, make, repair,
-    set_patience, share, version,
+    AuditReport, Changed, FIRST, Finding, Location, MOST, NewSecret, PAGE, PATIENCE, Parts, Presented,
+    Problem, Severity, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write, examine, make,
+    repair, set_patience, share, version,
 };

@@ -18,7 +18,7 @@ use crate::domain::secret::Secret;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::Clock;
 use crate::error::Error;
-use crate::store::{Parts, Store, StoreError};
+use crate::store::{NewSecret, Parts, Store, StoreError};
 
 /// The fewest bits that a secret made elsewhere may have.
 const LEAST_BITS: f64 = 128.0;
@@ -100,22 +100,19 @@ impl Adopt {
                 return Err(Error::Policy(known).into());
             }
             let begun = args.enter(tx, &self.name, machine)?;
-            tx.insert_secret(
-                begun.token,
-                &StoredSecret {
-                    row: 0,
-                    hash: secret.hash(),
-                    hint: secret.hint(),
-                    created_at: tx.now,
-                    expires_at: begun.expires_at,
-                    delivered_at: Some(tx.now),
-                    superseded_at: None,
-                    revoked_at: None,
-                    last_used_at: None,
-                },
-            )?;
-            tx.record_token(Action::Adopt, begun.token)?;
-            tx.token(begun.token, tx.now).map_err(|err: StoreError| err.into())
+            let secret = StoredSecret {
+                row: 0,
+                hash: secret.hash(),
+                hint: secret.hint(),
+                created_at: tx.now,
+                expires_at: begun.expires_at,
+                delivered_at: Some(tx.now),
+                superseded_at: None,
+                revoked_at: None,
+                last_used_at: None,
+            };
+            let first = NewSecret { secret, delivery: None };
+            tx.insert_token(&begun.token, &first, Action::Adopt).map_err(|err: StoreError| err.into())
         })
     }
 }

@@ -155,13 +155,15 @@ impl View<'_> {
         Ok(index.map(|index| Presented { token, index }))
     }
 
-    /// The token with this current secret, in one statement.
+    /// The token with this current secret, in one statement. Its hash must come from the row: a column that an index has
+    /// may be read from there, and an index may lead to the wrong row.
     fn current(&self, hash: &SecretHash) -> Result<Option<Presented>, StoreError> {
         let sql = "SELECT t.row, t.id, t.name, t.description, t.owner, t.icon, t.ttl, t.until, t.not_before,
              t.rotate_every, t.grace, t.created_at, t.created_by, t.disabled_at, t.revoked_at,
              s.row, s.hash, s.hint, s.created_at, s.expires_at, s.delivered_at, s.superseded_at, s.revoked_at
              FROM secret s JOIN token t ON t.row = s.token
-             WHERE s.hash = ?1 AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL";
+             WHERE s.row = (SELECT row FROM secret WHERE hash = ?1)
+             AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL";
         let read = |row: &Row<'_>| Ok((read_token(row)?, read_secret(row, 15)?));
         let run = || self.conn().prepare_cached(sql)?.query_row([hash], read).optional();
         let found = self.ok(run())?.filter(|(_, secret)| secret.hash == *hash);

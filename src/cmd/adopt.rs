@@ -73,7 +73,7 @@ impl Adopt {
                 .hint("16 to 512 printable ASCII characters without a space, and with its checksum if it is one of ours")
         };
         let input = verify::input(app, self.secret_file.as_deref(), "Secret to adopt")?;
-        let secret = Secret::read(input).ok_or_else(malformed)?;
+        let secret = Secret::read_pasted(&input).ok_or_else(malformed)?;
         let bits = secret.nominal_bits();
         if bits < LEAST_BITS {
             let weak = format!("the secret has at most {bits:.0} bits, fewer than {LEAST_BITS}");

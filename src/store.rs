@@ -2,8 +2,10 @@
 //!
 //! This is all that other rooms may use of it. `sqlite` alone knows SQLite; the files of use lie beside the database.
 
+mod files;
 mod sharing;
 mod sqlite;
+mod trust;
 mod usage;
 
 pub use sharing::Sharing;

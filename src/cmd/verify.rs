@@ -54,17 +54,19 @@ impl Verify {
         };
 
         let store = app.open_to_read()?;
-        let now = app.ctx.machine.now()?;
+        let asked = app.ctx.machine.now()?;
         // What the answer does not depend on is not read.
         let parts = Parts {
             labels: app.json() || !ask.labels.is_empty(),
             grants: app.json() || !ask.scopes.is_empty(),
         };
         let (found, catalogue) = store.read(|view| {
-            let found = view.presented(&secret.hash(), now, parts)?;
+            let found = view.presented(&secret.hash(), asked, parts)?;
             let catalogue = if ask.scopes.is_empty() { Catalogue::default() } else { view.catalogue()? };
             Ok::<_, StoreError>((found, catalogue))
         })?;
+        // The store may have been locked for a while; the answer is for the present.
+        let now = app.ctx.machine.now()?;
         let Some(found) = found else { return answer(app, Reason::Unknown, Vec::new(), None) };
         let created = found.secret().created_at;
         if created.since(now) > CLOCK_TOLERANCE {

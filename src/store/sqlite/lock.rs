@@ -9,10 +9,15 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+/// The one error of a lock, besides that somebody holds it, for which SQLite waits: ENOLCK.
+const NO_LOCKS: i32 = rustix::io::Errno::NOLCK.raw_os_error();
+
 thread_local! {
     /// How long the connections of this thread wait, and since when the present wait lasts.
     static PATIENCE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// Why the file system gave no lock, where nobody holds one.
+    static REFUSED: Cell<Option<i32>> = const { Cell::new(None) };
 }
 
 /// Lets the connections of this thread wait this long from now on.
@@ -27,6 +32,11 @@ pub fn set_patience(patience: Duration) {
 pub fn wait(conn: &mut Connection, patience: Duration) -> rusqlite::Result<()> {
     set_patience(patience);
     conn.busy_handler(Some(|tries| {
+        let refused = std::io::Error::last_os_error().raw_os_error().filter(|errno| *errno == NO_LOCKS);
+        REFUSED.set(refused);
+        if refused.is_some() {
+            return false;
+        }
         let now = Instant::now();
         if tries == 0 || SINCE.get().is_none() {
             SINCE.set(Some(now));
@@ -36,6 +46,11 @@ pub fn wait(conn: &mut Connection, patience: Duration) -> rusqlite::Result<()> {
         thread::sleep(Duration::from_millis(1 + jitter));
         waited < PATIENCE.get()
     }))
+}
+
+/// Why the last lock that this thread asked for was refused, where that was not because somebody holds it.
+pub fn refusal() -> Option<std::io::Error> {
+    REFUSED.get().map(std::io::Error::from_raw_os_error)
 }
 
 /// The pids that hold POSIX locks on a file, ours left out; empty where `/proc/locks` cannot tell.

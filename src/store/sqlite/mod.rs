@@ -30,10 +30,10 @@ mod words;
 
 use std::cell::{OnceCell, RefCell};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tempfile::TempDir;
 
 pub use audit::{AuditReport, Changed, Problem};
 pub use build::{make, share};
@@ -55,7 +55,7 @@ use crate::domain::text::shown;
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, ClockWrong, Timestamp};
 use crate::store::sharing::Sharing;
-use crate::store::usage::{self, Usage};
+use crate::store::usage::{self, Beside, Usage};
 
 /// The rows of one read transaction.
 pub const PAGE: usize = 1_000;
@@ -67,23 +67,22 @@ const CLOCK_TOLERANCE: i64 = 5 * 60;
 /// An open store.
 pub struct Store {
     conn: Connection,
-    database: PathBuf,
+    found: Found,
     /// The files of use, from the first question on: most verdicts need neither.
     uses: OnceCell<Usage>,
     asks: OnceCell<Usage>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
-    copy: Option<TempDir>,
+    copy: Option<hot::Copy>,
 }
 
 impl Store {
-    fn from_connection(conn: Connection, database: PathBuf) -> Self {
-        Self { conn, uses: OnceCell::new(), asks: OnceCell::new(), database, copy: None }
+    fn from_connection(conn: Connection, found: Found) -> Self {
+        Self { conn, uses: OnceCell::new(), asks: OnceCell::new(), found, copy: None }
     }
 
     /// To look; not one byte is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
         let found = checked(location)?;
-        open::header(&found.database)?;
         // A writer may roll the journal back between the look at it and the copy; then the next round reads.
         for _ in 0..10 {
             match Self::connect(&found, Access::Read) {
@@ -91,10 +90,10 @@ impl Store {
                 Err(Opening::Failed(err)) => return Err(err),
                 Ok(store) => return Ok(store),
             }
-            if let Some((conn, dir)) = hot::copy(&found.database)? {
-                let store = Self::from_connection(conn, found.database.clone());
-                schema::check(&store.conn).map_err(|err| err.into_store_error(&found.database))?;
-                return Ok(Self { copy: Some(dir), ..store });
+            if let Some((conn, copy)) = hot::copy(&found)? {
+                let store = Self::from_connection(conn, found);
+                schema::check(&store.conn).map_err(|err| err.into_store_error(&store.found.database))?;
+                return Ok(Self { copy: Some(copy), ..store });
             }
         }
         Err(StoreError::Locked(lock::holders(&found.database)))
@@ -103,19 +102,18 @@ impl Store {
     /// To look while somebody is typing: a store that is not ready at once is an error.
     pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
         let found = checked(location)?;
-        open::header(&found.database)?;
         Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))
     }
 
     /// To change.
     pub fn open_to_write(location: &Location, clock: &dyn Clock) -> Result<Self, StoreError> {
         let found = checked(location)?;
-        open::header(&found.database)?;
+        found.check_writable()?;
         let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
         // The files of use may be lost; the next write brings them back, if it can.
-        let _ = Sharing::of(&found.database).and_then(|sharing| {
+        let _ = std::fs::symlink_metadata(&found.dir).and_then(|dir| {
             let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
-            usage::make(&found.dir, sharing, now)
+            usage::make(&found.dir, found.meta.uid(), Sharing::of(&dir, &found.meta), now)
         });
         Ok(store)
     }
@@ -128,23 +126,23 @@ impl Store {
         let conn = open::connect(&found.database, access).map_err(sort)?;
         schema::check(&conn).map_err(|err| match err {
             schema::SchemaError::Sqlite(err) => sort(err),
-            differs @ schema::SchemaError::Differs => {
+            differs @ schema::SchemaError::Differs { .. } => {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
         })?;
-        Ok(Self::from_connection(conn, found.database.clone()))
+        Ok(Self::from_connection(conn, found.clone()))
     }
 
     pub fn path(&self) -> &Path {
-        self.database.parent().unwrap_or(Path::new("/"))
+        &self.found.dir
     }
 
     pub(super) fn uses(&self) -> &Usage {
-        self.uses.get_or_init(|| Usage::to_read(self.path(), usage::SECRETS))
+        self.uses.get_or_init(|| Usage::to_read(beside(&self.found), usage::SECRETS))
     }
 
     pub(super) fn asks(&self) -> &Usage {
-        self.asks.get_or_init(|| Usage::to_read(self.path(), usage::SCOPES))
+        self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
     }
 
     /// Whether this reader works on a copy because a killed writer left its journal.
@@ -153,18 +151,18 @@ impl Store {
     }
 
     fn failed(&self, err: &rusqlite::Error) -> StoreError {
-        StoreError::sqlite(&self.database, err)
+        StoreError::sqlite(&self.found.database, err)
     }
 
     /// Records a use of a presented secret and the scopes it was asked for. Nothing depends on it.
     pub fn record_use(&self, presented: &Presented, scopes: &[Scope], catalogue: &Catalogue, now: Timestamp) {
         let (token, secret) = (&presented.token, presented.secret());
-        let uses = Usage::to_record(self.path(), usage::SECRETS);
+        let uses = Usage::to_record(beside(&self.found), usage::SECRETS);
         uses.record(secret.row, usage::secret_tag(&secret.hash), secret.created_at, now);
         if scopes.is_empty() {
             return;
         }
-        let asks = Usage::to_record(self.path(), usage::SCOPES);
+        let asks = Usage::to_record(beside(&self.found), usage::SCOPES);
         for grant in token.grants.values() {
             let held = catalogue.closure([&grant.scope]);
             if scopes.iter().any(|scope| held.contains(scope)) {
@@ -211,8 +209,8 @@ impl Store {
 
     /// After a failed COMMIT: only what the database holds tells whether it happened.
     fn settle(&self, err: &rusqlite::Error, expected: &Anchor) -> Result<(), StoreError> {
-        let kept = open::connect(&self.database, Access::Write)
-            .and_then(|conn| Self::from_connection(conn, self.database.clone()).anchor_hash(expected.seq));
+        let kept = open::connect(&self.found.database, Access::Write)
+            .and_then(|conn| Self::from_connection(conn, self.found.clone()).anchor_hash(expected.seq));
         match kept {
             Ok(Some(hash)) if hash == expected.hash => Ok(()),
             Ok(_) => Err(self.failed(err)),
@@ -236,13 +234,17 @@ impl Opening {
     }
 }
 
-/// The files, if nobody else could have touched them.
+/// The files, if nobody else could have touched them and they are a store.
 fn checked(location: &Location) -> Result<Found, StoreError> {
     let found = location.find()?;
-    match location.unsafe_files(&found)?.into_iter().next() {
-        Some(wrong) => Err(wrong.into()),
-        None => Ok(found),
+    if let Some(wrong) = location.unsafe_files(&found)?.into_iter().next() {
+        return Err(wrong.into());
     }
+    found.version().map(|_| found)
+}
+
+fn beside(found: &Found) -> Beside<'_> {
+    Beside { dir: &found.dir, owner: found.meta.uid(), len: found.meta.len() }
 }
 
 /// What can be asked within a transaction. The queries are in the files of their tables.
@@ -411,7 +413,7 @@ mod tests {
     #[test]
     fn a_change_without_an_event_is_an_error_and_is_not_kept() {
         let dir = tempfile::tempdir().expect("a directory");
-        let location = Location { dir: dir.path().join("store"), named: true };
+        let location = Location { dir: dir.path().join("store"), named: true, trusts_group: false };
         let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
         let author = Author { actor, reason: None, accept_clock: false };
         make(&location, Sharing::Private, &Noon, &author).expect("a store");

@@ -210,13 +210,18 @@ fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
     Unsafe { path: path.to_owned(), why, fix, by_mode: false }
 }
 
+/// Directories above a path in which others could replace what is below: the rule for destinations of secrets.
+pub fn unsafe_path(path: &Path) -> Result<Vec<Unsafe>, StoreError> {
+    unsafe_ancestors(path, None)
+}
+
 /// Directories above `dir` in which others could replace what is below.
 fn unsafe_ancestors(dir: &Path, trusted: Option<u32>) -> Result<Vec<Unsafe>, StoreError> {
     let mut all = Vec::new();
     for path in dir.ancestors().skip(1) {
         let meta = lstat(path)?;
         if meta.mode() & STICKY == 0 && trust::others_can_write(&meta, trusted) {
-            all.push(writable(path, &meta, "replace the store below it"));
+            all.push(writable(path, &meta, "replace what is below it"));
         }
     }
     Ok(all)
@@ -354,10 +359,9 @@ pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     // Or each statement is prepared once more when its parameters are bound.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // No temporary files: what a reader sorts stays in memory.
-    conn.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON")?;
-    if access == Access::Write {
-        conn.execute_batch("PRAGMA synchronous = EXTRA")?;
-    }
+    conn.execute_batch(
+        "PRAGMA temp_store = MEMORY; PRAGMA synchronous = EXTRA; PRAGMA cell_size_check = ON",
+    )?;
     Ok(conn)
 }
 

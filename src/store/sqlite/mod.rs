@@ -41,7 +41,7 @@ pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
 pub use lock::set_patience;
 use open::{Access, Found};
-pub use open::{Location, PATIENCE};
+pub use open::{Location, PATIENCE, unsafe_path};
 pub use schema::version;
 pub use tokens::{NewSecret, Parts, Presented};
 pub use watch::{Step, Watch};
@@ -143,6 +143,11 @@ impl Store {
 
     pub(super) fn asks(&self) -> &Usage {
         self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
+    }
+
+    /// Whether this user owns the database.
+    pub fn belongs_to(&self, uid: u32) -> bool {
+        self.found.meta.uid() == uid
     }
 
     /// Whether this reader works on a copy because a killed writer left its journal.

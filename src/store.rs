@@ -10,5 +10,5 @@ pub use sharing::Sharing;
 pub use sqlite::{
     AuditReport, Changed, FIRST, Finding, Location, MOST, PAGE, PATIENCE, Parts, Presented, Problem,
     Severity, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write, examine, make, repair,
-    set_patience, share, version,
+    share, version,
 };

@@ -25,7 +25,7 @@ use crate::domain::event::{Action, Author, Subject};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{Delivery, SinkKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
-use crate::store::{self, PATIENCE, Store, StoreError, Write};
+use crate::store::{PATIENCE, Store, StoreError, Write};
 
 pub use clipboard::Clipboard;
 pub use command::Command;
@@ -246,7 +246,7 @@ impl Handover<'_> {
         let now = self.clock.now().map_err(|wrong| unknown(wrong.into()))?;
         let left = heir.deadline.since(now) - MARGIN.secs();
         let patience = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-        store::set_patience(patience);
+        self.store.set_patience(patience);
         let confirmed = self.store.write(self.clock, &posthumous(self.author), |tx| {
             let Some(token) = heir.find(tx)? else {
                 return Ok(Err("the secret was revoked or taken over before it was confirmed"));
@@ -259,7 +259,7 @@ impl Handover<'_> {
             tx.update(&token, &confirmed, Action::Confirm).map(Ok)
         });
         // What comes after waits no longer than everything else does.
-        store::set_patience(PATIENCE);
+        self.store.set_patience(PATIENCE);
         match confirmed {
             Ok(Ok(token)) => Ok(token),
             Ok(Err("the hand-over took too long")) => {

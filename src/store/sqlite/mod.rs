@@ -27,9 +27,10 @@ mod tokens;
 mod watch;
 mod words;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tempfile::TempDir;
@@ -38,7 +39,6 @@ pub use audit::{AuditReport, Changed, Problem};
 pub use build::{make, share};
 pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
-pub use lock::set_patience;
 use open::{Access, Found};
 pub use open::{Location, PATIENCE};
 pub use schema::version;
@@ -64,6 +64,8 @@ const CLOCK_TOLERANCE: i64 = 5 * 60;
 pub struct Store {
     conn: Connection,
     database: PathBuf,
+    /// How long a transaction waits for a lock.
+    patience: Cell<Duration>,
     uses: Usage,
     asks: Usage,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
@@ -74,7 +76,12 @@ impl Store {
     fn from_connection(conn: Connection, database: PathBuf) -> Self {
         let dir = database.parent().unwrap_or(Path::new("/"));
         let (uses, asks) = (Usage::to_read(dir, usage::SECRETS), Usage::to_read(dir, usage::SCOPES));
-        Self { conn, uses, asks, database, copy: None }
+        Self { conn, uses, asks, database, patience: Cell::new(PATIENCE), copy: None }
+    }
+
+    /// Sets how long the transactions of this store wait for a lock from now on.
+    pub fn set_patience(&self, patience: Duration) {
+        self.patience.set(patience);
     }
 
     /// To look; not one byte is changed.
@@ -129,7 +136,9 @@ impl Store {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
         })?;
-        Ok(Self::from_connection(conn, found.database.clone()))
+        let store = Self::from_connection(conn, found.database.clone());
+        store.set_patience(access.patience());
+        Ok(store)
     }
 
     pub fn path(&self) -> &Path {
@@ -164,6 +173,7 @@ impl Store {
 
     /// One read transaction, ended before its result is looked at.
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
+        lock::be_patient(self.patience.get());
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
             .map_err(|err| self.failed(&err))?;
         let out = f(&View { store: self })?;
@@ -179,6 +189,7 @@ impl Store {
         author: &Author,
         f: impl FnOnce(&Write<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        lock::be_patient(self.patience.get());
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
             .map_err(|err| self.failed(&err))?;
         let now = clock.now().map_err(StoreError::Clock)?;

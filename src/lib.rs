@@ -12,6 +12,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod cmd;
 pub mod context;
 pub mod deliver;
@@ -20,5 +21,10 @@ pub mod error;
 pub mod host;
 pub mod store;
 pub mod ui;
+mod verifier;
+pub mod verify;
 
 pub use cli::run;
+pub use domain::verdict::{Ask, Reason};
+pub use verifier::{Verifier, VerifyError};
+pub use verify::{Request, Verdict};

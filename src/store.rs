@@ -9,6 +9,6 @@ mod usage;
 pub use sharing::Sharing;
 pub use sqlite::{
     AuditReport, Changed, FIRST, Finding, Location, MOST, PAGE, PATIENCE, Parts, Presented, Problem,
-    Severity, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write, examine, make, repair,
-    share, version,
+    Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write, examine, make,
+    repair, share, version,
 };

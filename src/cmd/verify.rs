@@ -9,18 +9,15 @@ use zeroize::Zeroizing;
 use crate::app::{App, Outcome, asking, keep_answer};
 use crate::cmd::args::takes::Takes;
 use crate::domain::Invalid;
-use crate::domain::scope::{Catalogue, Scope};
-use crate::domain::secret::{INPUT_MAX, Secret};
+use crate::domain::scope::Scope;
+use crate::domain::secret::INPUT_MAX;
 use crate::domain::text::SetLabel;
 use crate::domain::token::Role;
-use crate::domain::verdict::{Ask, Reason, judge};
-use crate::domain::when::{ClockWrong, Edge, Timestamp, When, Zone};
+use crate::domain::verdict::Ask;
+use crate::domain::when::{Edge, Timestamp, When, Zone};
 use crate::error::Error;
-use crate::store::{Parts, Presented, StoreError};
 use crate::ui::json::VerdictDoc;
-
-/// A clock this far before a secret's creation is wrong, in seconds.
-const CLOCK_TOLERANCE: i64 = 5 * 60;
+use crate::verify::{self, Manner, Request, Verdict};
 
 #[derive(Args)]
 pub struct Verify {
@@ -42,42 +39,18 @@ impl Verify {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let at = future(self.at, &*app.ctx.machine)?;
         let input = input(app, self.secret_file.as_deref(), "Secret to verify")?;
-        let Some(secret) = Secret::read(input) else {
-            return answer(app, Reason::Malformed, Vec::new(), None);
-        };
         let ask = Ask {
             scopes: self.scopes.clone(),
             labels: self.labels.iter().map(|label| label.0.clone()).collect(),
         };
-
+        let request = Request::new(&input, &ask);
+        if request.is_malformed() {
+            return answer(app, &Verdict::malformed());
+        }
         let store = app.open_to_read()?;
-        let now = app.ctx.machine.now()?;
-        // What the answer does not depend on is not read.
-        let parts = Parts {
-            labels: app.json() || !ask.labels.is_empty(),
-            grants: app.json() || !ask.scopes.is_empty(),
-        };
-        let (found, catalogue) = store.read(|view| {
-            let found = view.presented(&secret.hash(), now, parts)?;
-            let catalogue = if ask.scopes.is_empty() { Catalogue::default() } else { view.catalogue()? };
-            Ok::<_, StoreError>((found, catalogue))
-        })?;
-        let Some(found) = found else { return answer(app, Reason::Unknown, Vec::new(), None) };
-        let created = found.secret().created_at;
-        if created.since(now) > CLOCK_TOLERANCE {
-            return Err(ClockWrong(format!(
-                "the clock says {now}, but this secret was created at {created}"
-            ))
-            .into());
-        }
-        let (reason, missing) = judge(&found.token, found.secret(), &ask, &catalogue, at.unwrap_or(now));
-        if reason == Reason::Unknown {
-            return answer(app, reason, missing, None);
-        }
-        if reason == Reason::Valid && at.is_none() {
-            store.record_use(&found, &ask.scopes, &catalogue, now);
-        }
-        answer(app, reason, missing, Some(&found))
+        let manner = Manner { at, describe: app.json() };
+        let verdict = verify::one(&store, &*app.ctx.machine, request, manner)?;
+        answer(app, &verdict)
     }
 }
 
@@ -128,25 +101,19 @@ pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Z
     Ok(text)
 }
 
-fn answer(
-    app: &mut App<'_>,
-    reason: Reason,
-    missing: Vec<&Scope>,
-    found: Option<&Presented>,
-) -> Result<Outcome, Error> {
+fn answer(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {
     let text = if app.json() {
-        let document = VerdictDoc::new(reason, missing, found.map(|found| (&found.token, found.secret())));
+        let missing = verdict.missing_scopes().iter().collect();
+        let document = VerdictDoc::new(verdict.reason(), missing, verdict.token().zip(verdict.secret()));
         serde_json::to_string(&document).unwrap_or_default()
     } else {
-        let mut words = vec![reason.word()];
-        words.extend(found.map(|found| found.token.name.as_str()));
-        if reason == Reason::Valid && found.is_some_and(|found| found.secret().role() == Role::Previous) {
-            words.push(Role::Previous.word());
-        }
+        let mut words = vec![verdict.reason().word()];
+        words.extend(verdict.token().map(|token| token.name.as_str()));
+        words.extend(verdict.is_previous().then_some(Role::Previous.word()));
         words.join(" ")
     };
     if !app.quiet() {
         keep_answer(app.print(&format!("{text}\n")))?;
     }
-    Ok(if reason == Reason::Valid { Outcome::Done } else { Outcome::No })
+    Ok(if verdict.is_valid() { Outcome::Done } else { Outcome::No })
 }

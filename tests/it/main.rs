@@ -54,5 +54,6 @@ mod tables;
 mod terminals;
 mod tidy;
 mod users;
+mod verifier;
 mod verify;
 mod wizard;

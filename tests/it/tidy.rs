@@ -5,18 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each room may import of ours.
-const TABLE: [(&str, &[&str]); 12] = [
+const TABLE: [(&str, &[&str]); 15] = [
     ("main", &["lib", "host"]),
-    ("lib", &["cli"]),
+    ("lib", &["cli", "verifier", "verify", "domain"]),
     ("cli", &["cmd", "app", "store", "ui", "context", "domain", "error"]),
-    ("host", &["context"]),
-    ("cmd", &["app", "deliver", "store", "ui", "context", "domain", "error"]),
+    ("verifier", &["verify", "store", "clock", "domain"]),
+    ("host", &["context", "clock"]),
+    ("cmd", &["app", "verify", "deliver", "store", "ui", "context", "domain", "error"]),
     ("app", &["deliver", "store", "ui", "context", "domain", "error"]),
+    ("verify", &["store", "domain"]),
     ("error", &["deliver", "store", "domain"]),
     ("deliver", &["store", "context", "domain"]),
     ("store", &["domain"]),
     ("ui", &["domain"]),
     ("context", &["domain"]),
+    ("clock", &["domain"]),
     ("domain", &[]),
 ];
 

@@ -4,8 +4,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::checked;
 use super::error::StoreError;
-use super::open::{self, Access, Found, Location};
+use super::open::{Access, Found, Location};
 use super::{FIRST, PAGE, build};
 use super::{Opening, Step, Store, Watch, hot};
 use crate::domain::settings::Settings;
@@ -63,9 +64,9 @@ pub fn examine<E: From<StoreError>>(
             ..error("permissions", format!("`{}`: {}; {}", it.path.display(), it.why, it.fix))
         })
         .collect();
-    open::header(&found.database)?;
+    let opened = Store::connect(&found, Access::Read, &checked::check(&found.database)?);
     all.extend(files(&found));
-    let store = match Store::connect(&found, Access::Read) {
+    let store = match opened {
         Ok(store) => store,
         Err(Opening::HotJournal) => Store::open_to_read(&Location { named: true, dir: found.dir.clone() })?,
         Err(Opening::Failed(StoreError::Damaged(why))) => {

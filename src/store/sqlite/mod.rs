@@ -13,12 +13,14 @@
 
 mod audit;
 mod build;
+mod checked;
 mod doctor;
 mod error;
 mod find;
 mod hot;
 mod lock;
 mod open;
+mod pool;
 mod schema;
 mod scopes;
 mod settings;
@@ -30,6 +32,7 @@ mod words;
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -37,10 +40,12 @@ use tempfile::TempDir;
 
 pub use audit::{AuditReport, Changed, Problem};
 pub use build::{make, share};
+use checked::{Checked, FileId};
 pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
 use open::{Access, Found};
 pub use open::{Location, PATIENCE};
+pub use pool::SharedStore;
 pub use schema::version;
 pub use tokens::{Parts, Presented};
 pub use watch::{Step, Watch};
@@ -63,6 +68,8 @@ const CLOCK_TOLERANCE: i64 = 5 * 60;
 /// An open store.
 pub struct Store {
     conn: Connection,
+    /// Dropped after the connection.
+    checked: Option<Arc<Checked>>,
     database: PathBuf,
     /// How long a transaction waits for a lock.
     patience: Cell<Duration>,
@@ -76,7 +83,7 @@ impl Store {
     fn from_connection(conn: Connection, database: PathBuf) -> Self {
         let dir = database.parent().unwrap_or(Path::new("/"));
         let (uses, asks) = (Usage::to_read(dir, usage::SECRETS), Usage::to_read(dir, usage::SCOPES));
-        Self { conn, uses, asks, database, patience: Cell::new(PATIENCE), copy: None }
+        Self { conn, checked: None, uses, asks, database, patience: Cell::new(PATIENCE), copy: None }
     }
 
     /// Sets how long the transactions of this store wait for a lock from now on.
@@ -86,11 +93,13 @@ impl Store {
 
     /// To look; not one byte is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
-        let found = checked(location)?;
-        open::header(&found.database)?;
+        let found = safe(location)?;
+        let checked = checked::check(&found.database)?;
         // A writer may roll the journal back between the look at it and the copy; then the next round reads.
         for _ in 0..10 {
-            match Self::connect(&found, Access::Read) {
+            match Self::connect(&found, Access::Read, &checked) {
+                // A copy may be made only while this process has no connection to the original.
+                Err(Opening::HotJournal) if checked::is_shared(&checked) => break,
                 Err(Opening::HotJournal) => {}
                 Err(Opening::Failed(err)) => return Err(err),
                 Ok(store) => return Ok(store),
@@ -106,16 +115,23 @@ impl Store {
 
     /// To look while somebody is typing: a store that is not ready at once is an error.
     pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
-        let found = checked(location)?;
-        open::header(&found.database)?;
-        Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))
+        let found = safe(location)?;
+        let checked = checked::check(&found.database)?;
+        Self::connect(&found, Access::Glance, &checked).map_err(|err| err.at_once(&found))
+    }
+
+    /// To look, beside other connections of this process to the same file.
+    fn open_beside(location: &Location) -> Result<Self, Opening> {
+        let found = safe(location).map_err(Opening::Failed)?;
+        let checked = checked::check(&found.database).map_err(Opening::Failed)?;
+        Self::connect(&found, Access::Read, &checked)
     }
 
     /// To change.
     pub fn open_to_write(location: &Location, clock: &dyn Clock) -> Result<Self, StoreError> {
-        let found = checked(location)?;
-        open::header(&found.database)?;
-        let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
+        let found = safe(location)?;
+        let checked = checked::check(&found.database)?;
+        let store = Self::connect(&found, Access::Write, &checked).map_err(|err| err.at_once(&found))?;
         // The files of use may be lost; the next write brings them back, if it can.
         let _ = Sharing::of(&found.database).and_then(|sharing| {
             let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
@@ -124,7 +140,7 @@ impl Store {
         Ok(store)
     }
 
-    fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
+    fn connect(found: &Found, access: Access, checked: &Arc<Checked>) -> Result<Self, Opening> {
         let sort = |err: rusqlite::Error| match err.sqlite_error().map(|err| err.extended_code) {
             Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Opening::HotJournal,
             _ => Opening::Failed(StoreError::sqlite(&found.database, &err)),
@@ -138,7 +154,7 @@ impl Store {
         })?;
         let store = Self::from_connection(conn, found.database.clone());
         store.set_patience(access.patience());
-        Ok(store)
+        Ok(Self { checked: Some(Arc::clone(checked)), ..store })
     }
 
     pub fn path(&self) -> &Path {
@@ -148,6 +164,11 @@ impl Store {
     /// Whether this reader works on a copy because a killed writer left its journal.
     pub fn is_copy(&self) -> bool {
         self.copy.is_some()
+    }
+
+    /// Which file it is; `None` for a copy of it.
+    fn id(&self) -> Option<FileId> {
+        self.checked.as_ref().map(|checked| checked.id)
     }
 
     fn failed(&self, err: &rusqlite::Error) -> StoreError {
@@ -179,6 +200,21 @@ impl Store {
         let out = f(&View { store: self })?;
         tx.commit().map_err(|err| self.failed(&err))?;
         Ok(out)
+    }
+
+    /// One read transaction with one reading of the clock, made once its lock is held: what the transaction sees was
+    /// so at that time, however long it waited for a writer.
+    pub fn read_now<T, E: From<StoreError>>(
+        &self,
+        clock: &dyn Clock,
+        f: impl FnOnce(&View<'_>, Timestamp) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.read(|view| {
+            // The first statement takes the lock.
+            let run = || self.conn.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0));
+            let _: i64 = view.ok(run())?;
+            f(view, clock.now().map_err(StoreError::Clock)?)
+        })
     }
 
     /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was,
@@ -237,7 +273,7 @@ impl Opening {
 }
 
 /// The files, if nobody else could have touched them.
-fn checked(location: &Location) -> Result<Found, StoreError> {
+fn safe(location: &Location) -> Result<Found, StoreError> {
     let found = location.find()?;
     match location.unsafe_files(&found)?.into_iter().next() {
         Some(wrong) => Err(wrong.into()),

@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::OFlags;
 
+use super::checked::FileId;
 use super::error::StoreError;
 use super::{lock, schema};
 
@@ -133,11 +134,11 @@ fn lstat(path: &Path) -> Result<Metadata, StoreError> {
         .map_err(|err| StoreError::Unreadable { path: path.to_owned(), why: err.to_string() })
 }
 
-/// Looks at the header of the file, before SQLite does. Returns the version.
+/// Checks the header of the file, before SQLite opens it. Returns which file it was.
 ///
 /// Never call it while this process has the database open: closing any descriptor of a file drops all its POSIX
 /// locks.
-pub fn header(path: &Path) -> Result<i64, StoreError> {
+pub fn header(path: &Path) -> Result<FileId, StoreError> {
     let unreadable =
         |err: std::io::Error| StoreError::Unreadable { path: path.to_owned(), why: err.to_string() };
     let foreign = |why: &str| StoreError::Foreign { path: path.to_owned(), why: why.to_owned() };
@@ -167,7 +168,7 @@ pub fn header(path: &Path) -> Result<i64, StoreError> {
     if bytes[18] != 1 || bytes[19] != 1 || int(44) != 4 || int(56) != 1 || found == 0 {
         return Err(StoreError::Damaged("its header is not one that tokenctl writes".to_owned()));
     }
-    Ok(found)
+    file.metadata().map(|meta| FileId::of(&meta)).map_err(unreadable)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod rename;
 pub(crate) mod revoke;
 pub(crate) mod rotate;
+pub(crate) mod scan;
 pub(crate) mod scopes;
 pub(crate) mod settings;
 pub(crate) mod show;

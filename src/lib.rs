@@ -7,6 +7,7 @@
 //! - [`cli`] is the command line as a whole, [`cmd`] has a file a verb, [`app`] is what a verb is handed;
 //! - [`error`] turns what went wrong into a code, an exit and a hint;
 //! - [`deliver`] hands a secret over so that it is neither lost nor orphaned;
+//! - [`scan`] finds in files what could be a secret;
 //! - [`store`] alone knows SQL, [`ui`] alone how things look;
 //! - [`domain`] has the rules, as functions of their arguments.
 
@@ -19,6 +20,7 @@ pub mod deliver;
 pub mod domain;
 pub mod error;
 pub mod host;
+pub mod scan;
 pub mod store;
 pub mod ui;
 mod verifier;

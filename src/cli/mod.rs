@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, Parser, Subcommand};
 
 use crate::app::{App, Global, HEADING, Look, Outcome};
 use crate::cmd::{
-    adopt, audit, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scopes,
+    adopt, audit, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan, scopes,
     settings, show, verify,
 };
 use crate::context::Context;
@@ -106,6 +106,8 @@ pub enum Verb {
     Rotate(rotate::Rotate),
     /// Say whether a secret is good: exit 0 if so, 3 if not
     Verify(verify::Verify),
+    /// Find secrets in files and histories: exit 3 if one works
+    Scan(scan::Scan),
     /// Show what happened, newest last
     Audit(audit::Audit),
     /// Look for damage and broken rules: exit 3 if there is any
@@ -134,6 +136,7 @@ impl Verb {
             Self::Revoke(it) => it.run(app),
             Self::Rotate(it) => it.run(app),
             Self::Verify(it) => it.run(app),
+            Self::Scan(it) => it.run(app),
             Self::Audit(it) => it.run(app),
             Self::Doctor(it) => it.run(app),
             Self::Settings(it) => it.run(app),

@@ -82,6 +82,7 @@ fn table(store: &Store, values: &Values, screen: Screen) -> String {
     let mut rows = vec![
         ("path", store.path().to_string_lossy().into_owned()),
         ("schema-version", store::version().to_string()),
+        ("pattern", values.prefix.pattern()),
     ];
     rows.extend(Key::ALL.map(|key| (key.word(), values.get(key))));
     if screen.width.is_some() {

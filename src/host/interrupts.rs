@@ -1,18 +1,55 @@
 //! Who answers to Ctrl-C and to a request to end: we do where that is said, elsewhere they end us at once.
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use rustix::pipe::{PipeFlags, pipe_with};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::low_level::unregister;
+use signal_hook::low_level::{pipe, unregister};
 use signal_hook::{SigId, flag};
+
+/// Ctrl-C or a request to end, once it came.
+pub struct Stop {
+    came: Arc<AtomicBool>,
+    /// A signal writes into this pipe, so that a wait that begins behind the signal ends too.
+    pipe: io::Result<OwnedFd>,
+}
+
+impl Stop {
+    fn new(signals: impl Iterator<Item = i32>) -> Self {
+        let came = Arc::<AtomicBool>::default();
+        let pipe = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(io::Error::from);
+        let pipe = pipe.and_then(|(reader, writer)| {
+            for signal in signals {
+                flag::register(signal, Arc::clone(&came))?;
+                pipe::register(signal, writer.try_clone()?)?;
+            }
+            Ok(reader)
+        });
+        Self { came, pipe }
+    }
+
+    pub fn requested(&self) -> bool {
+        self.came.load(Ordering::SeqCst)
+    }
+
+    /// Becomes readable when it comes, and stays so.
+    pub fn readable(&self) -> io::Result<BorrowedFd<'_>> {
+        match &self.pipe {
+            Ok(pipe) => Ok(pipe.as_fd()),
+            Err(err) => Err(err.kind().into()),
+        }
+    }
+}
 
 struct Interrupts {
     /// Ctrl-C ends us at once.
     by_ctrl_c: Arc<AtomicBool>,
     /// So do the others.
     by_others: Arc<AtomicBool>,
-    came: Arc<AtomicBool>,
+    stop: Stop,
     /// What makes a second Ctrl-C end us, while the first one waits.
     second: Mutex<Vec<SigId>>,
 }
@@ -22,20 +59,15 @@ static INTERRUPTS: OnceLock<Interrupts> = OnceLock::new();
 fn interrupts() -> &'static Interrupts {
     INTERRUPTS.get_or_init(|| {
         let ends = || Arc::new(AtomicBool::new(true));
-        let interrupts = Interrupts {
-            by_ctrl_c: ends(),
-            by_others: ends(),
-            came: Arc::default(),
-            second: Mutex::default(),
-        };
+        let (by_ctrl_c, by_others) = (ends(), ends());
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-        for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
-            let ends = if signal == SIGINT { &interrupts.by_ctrl_c } else { &interrupts.by_others };
+        let signals = [SIGINT, SIGTERM].into_iter().chain(hangup);
+        for signal in signals.clone() {
+            let ends = if signal == SIGINT { &by_ctrl_c } else { &by_others };
             // Without these handlers the signal ends us at once, as it does everywhere else.
             let _ = flag::register_conditional_default(signal, Arc::clone(ends));
-            let _ = flag::register(signal, Arc::clone(&interrupts.came));
         }
-        interrupts
+        Interrupts { by_ctrl_c, by_others, stop: Stop::new(signals), second: Mutex::default() }
     })
 }
 
@@ -71,14 +103,14 @@ pub fn defer_interrupts(defer: bool) {
 }
 
 pub fn interrupted() -> bool {
-    INTERRUPTS.get().is_some_and(|interrupts| interrupts.came.load(Ordering::SeqCst))
+    INTERRUPTS.get().is_some_and(|interrupts| interrupts.stop.requested())
 }
 
 /// Runs something that has its own answer to Ctrl-C and to a request to end: whether one came is in its argument.
 /// Elsewhere they end us at once.
-pub fn with_interrupts<T>(f: impl FnOnce(&AtomicBool) -> T) -> T {
+pub fn with_interrupts<T>(f: impl FnOnce(&Stop) -> T) -> T {
     let _deaf = deaf();
-    f(&interrupts().came)
+    f(&interrupts().stop)
 }
 
 /// As long as this lives, Ctrl-C and a request to end are only noted.

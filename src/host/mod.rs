@@ -6,6 +6,7 @@ mod pager;
 mod process;
 mod streams;
 mod terminal;
+mod users;
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -14,10 +15,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{Local, NaiveDate, NaiveTime, TimeZone};
-use rand::TryRng;
-use rand::rngs::SysRng;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
+use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
@@ -72,7 +72,14 @@ impl Zone for Host {
 
 impl Machine for Host {
     fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()> {
-        SysRng.try_fill_bytes(buffer).map_err(io::Error::other)
+        // Asked for by number: what asks the C library for `getrandom` by name finds none in a static program, and
+        // would read `/dev/urandom`, which an empty root directory does not have.
+        let mut filled = 0;
+        while filled < buffer.len() {
+            filled +=
+                rustix::io::retry_on_intr(|| getrandom(&mut buffer[filled..], GetRandomFlags::empty()))?;
+        }
+        Ok(())
     }
 
     fn env(&self, key: &str) -> Option<OsString> {
@@ -80,14 +87,13 @@ impl Machine for Host {
     }
 
     fn home(&self) -> Option<PathBuf> {
-        use uzers::os::unix::UserExt;
-        let from_database = || uzers::get_user_by_uid(uid()).map(|user| user.home_dir().to_owned());
+        let from_database = || users::by_uid(uid()).map(|user| user.home);
         self.env("HOME").map(PathBuf::from).or_else(from_database)
     }
 
     fn actor(&self) -> Actor {
         let text = |value: OsString| value.into_string().ok();
-        let login = uzers::get_user_by_uid(uid()).and_then(|user| text(user.name().to_owned()));
+        let login = users::by_uid(uid()).and_then(|user| text(user.login));
         Actor {
             uid: uid(),
             login: login.or_else(|| self.env("LOGNAME").and_then(text)),
@@ -101,7 +107,7 @@ impl Machine for Host {
     }
 
     fn group_id(&self, name: &str) -> Option<u32> {
-        uzers::get_group_by_name(name).map(|group| group.gid()).or_else(|| name.parse().ok())
+        users::group_id(name)
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read>> {

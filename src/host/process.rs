@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,7 +25,7 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
         File::from(writer).write_all(job.input)?;
         (reader.try_clone()?, reader)
     };
-    with_interrupts(|interrupted| {
+    with_interrupts(|stop| {
         let stdout = io::stderr().as_fd().try_clone_to_owned()?;
         let mut command = Command::new("sh");
         command
@@ -44,7 +43,7 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
                 let unread = rustix::io::ioctl_fionread(&unread).unwrap_or(u64::MAX);
                 return Ok(ended(status, unread));
             }
-            if interrupted.load(Ordering::SeqCst) {
+            if stop.requested() {
                 kill(&mut child);
                 return Ok(JobEnd::Interrupted);
             }

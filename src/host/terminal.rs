@@ -1,18 +1,18 @@
 //! Questions on the terminal. Ctrl-C at one of them gives the cursor back and is an answer; elsewhere it ends us.
 
+mod keys;
 mod line;
 mod list;
 mod plain;
 
 use std::io::{self, IsTerminal};
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use dialoguer::Confirm;
-use dialoguer::console::{Key, Term};
-use rustix::termios::{LocalModes, OptionalActions, Termios};
+use dialoguer::console::Term;
+use rustix::termios::{InputModes, LocalModes, OptionalActions, SpecialCodeIndex, Termios};
 use zeroize::Zeroizing;
 
-use super::interrupts::with_interrupts;
+use self::keys::Keys;
+use super::interrupts::{interrupted, with_interrupts};
 use crate::context::{Choice, Question, Terminal};
 
 pub fn look() -> Terminal {
@@ -36,43 +36,37 @@ pub struct Person {
 impl Person {
     pub fn confirm(&self, question: &str) -> io::Result<bool> {
         if self.dumb {
-            return asking(Mode::Lines, |term, came| plain::confirm(term, came, question));
+            return asking(Mode::Lines, |term, keys| plain::confirm(term, keys, question));
         }
-        asking(Mode::Keys, |term, _| {
-            let answer = Confirm::new().with_prompt(question).default(false).interact_on_opt(term);
-            let answer = answer.map_err(|dialoguer::Error::IO(err)| err);
-            // What is said next starts a line.
-            let answer = answer.inspect_err(|_| drop(term.write_line("")));
-            answer?.ok_or_else(given_up)
-        })
+        asking(Mode::Keys, |term, keys| line::confirm(term, keys, question))
     }
 
     pub fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>> {
         if self.dumb {
-            return asking(Mode::Lines, |term, came| plain::ask(term, came, question, initial));
+            return asking(Mode::Lines, |term, keys| plain::ask(term, keys, question, initial));
         }
-        asking(Mode::Keys, |term, came| line::ask(term, came, question, initial))
+        asking(Mode::Keys, |term, keys| line::ask(term, keys, question, initial))
     }
 
     pub fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<String>> {
         if self.dumb {
-            return asking(Mode::HiddenLines, |term, came| plain::ask_hidden(term, came, question));
+            return asking(Mode::HiddenLines, |term, keys| plain::ask_hidden(term, keys, question));
         }
-        asking(Mode::Keys, |term, came| line::ask_hidden(term, came, question))
+        asking(Mode::Keys, |term, keys| line::ask_hidden(term, keys, question))
     }
 
     pub fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize> {
         if self.dumb {
-            return asking(Mode::Lines, |term, came| plain::select(term, came, question, choices));
+            return asking(Mode::Lines, |term, keys| plain::select(term, keys, question, choices));
         }
-        asking(Mode::Keys, |term, came| list::select(term, came, question, choices))
+        asking(Mode::Keys, |term, keys| list::select(term, keys, question, choices))
     }
 
     pub fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>> {
         if self.dumb {
-            return asking(Mode::Lines, |term, came| plain::choose(term, came, question, choices));
+            return asking(Mode::Lines, |term, keys| plain::choose(term, keys, question, choices));
         }
-        asking(Mode::Keys, |term, came| list::choose(term, came, question, choices))
+        asking(Mode::Keys, |term, keys| list::choose(term, keys, question, choices))
     }
 }
 
@@ -87,17 +81,18 @@ enum Mode {
 }
 
 /// Runs a question with Ctrl-C as one of its answers, and leaves the terminal as it was.
-fn asking<T>(mode: Mode, question: impl FnOnce(&Term, &AtomicBool) -> io::Result<T>) -> io::Result<T> {
+fn asking<T>(mode: Mode, question: impl FnOnce(&Term, &Keys<'_>) -> io::Result<T>) -> io::Result<T> {
     let term = Term::stderr();
-    with_interrupts(|came| {
+    let answer = with_interrupts(|stop| {
         let _modes = Modes::set(mode)?;
-        let answer = question(&term, came);
+        let answer = question(&term, &Keys { stop });
         if mode == Mode::Keys {
             let _ = term.show_cursor();
         }
-        // One that came between two keys counts too.
-        if came.load(Ordering::SeqCst) { Err(given_up()) } else { answer }
-    })
+        answer
+    });
+    // Looked at when a signal ends us again, so that none comes in between.
+    if interrupted() { Err(given_up()) } else { answer }
 }
 
 /// The terminal's modes as they were before a question, set again when dropped.
@@ -113,6 +108,11 @@ impl Modes {
         let before = rustix::termios::tcgetattr(io::stdin())?;
         let mut during = before.clone();
         during.local_modes.remove(off);
+        if mode == Mode::Keys {
+            during.input_modes.remove(InputModes::IXON);
+            during.special_codes[SpecialCodeIndex::VMIN] = 1;
+            during.special_codes[SpecialCodeIndex::VTIME] = 0;
+        }
         rustix::termios::tcsetattr(io::stdin(), OptionalActions::Drain, &during)?;
         Ok(Self(Some(before)))
     }
@@ -129,31 +129,6 @@ impl Drop for Modes {
 /// Ctrl-C, Ctrl-D, Escape, or a request to end.
 fn given_up() -> io::Error {
     io::ErrorKind::Interrupted.into()
-}
-
-/// The next key; an error once somebody wants us to end.
-fn key(term: &Term, came: &AtomicBool) -> io::Result<Key> {
-    let key = next(term)?;
-    if let Key::UnknownEscSeq(seq) = &key
-        && seq.first() == Some(&'[')
-        && seq.last().is_some_and(|c| !is_final(*c))
-    {
-        // The rest of a sequence that is longer than expected is no text.
-        while !matches!(next(term)?, Key::Char(c) if is_final(c)) {}
-    }
-    if came.load(Ordering::SeqCst) { Err(given_up()) } else { Ok(key) }
-}
-
-fn next(term: &Term) -> io::Result<Key> {
-    match term.read_key_raw()? {
-        Key::CtrlC => Err(given_up()),
-        key => Ok(key),
-    }
-}
-
-/// Whether a character ends an escape sequence (ECMA-48, 5.4).
-fn is_final(c: char) -> bool {
-    c != '[' && ('@'..='~').contains(&c)
 }
 
 /// Text cut to so many columns.

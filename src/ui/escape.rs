@@ -1,6 +1,18 @@
 //! Text that others typed, made harmless for the format it stands in.
 
-use crate::domain::text::is_hidden;
+use crate::domain::text::{is_hidden, shown};
+
+/// A path for people and documents: what is not UTF-8 as `\xFF`, and hidden characters escaped.
+pub fn path(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(&shown(chunk.valid()).to_string());
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02X}"));
+        }
+    }
+    out
+}
 
 /// For tab-separated values: hidden characters and backslashes escaped, so that a line is a record.
 pub fn tsv(text: &str, out: &mut Vec<u8>) {

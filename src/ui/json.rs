@@ -2,6 +2,7 @@
 //!
 //! They stand apart from the domain's structs, so that renaming one of those breaks no script.
 
+mod leak;
 mod log;
 mod verdict;
 
@@ -14,6 +15,7 @@ use crate::domain::scope::{Entry, Scope};
 use crate::domain::settings::Settings;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
+pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
 pub use verdict::VerdictDoc;
 
@@ -223,6 +225,7 @@ pub struct SettingsDoc<'a> {
     path: &'a str,
     schema_version: i64,
     prefix: &'a str,
+    pattern: String,
     default_ttl: Option<Span>,
     max_ttl: Option<Span>,
     grace: Span,
@@ -239,6 +242,7 @@ impl<'a> SettingsDoc<'a> {
             path,
             schema_version,
             prefix: settings.prefix.as_str(),
+            pattern: settings.prefix.pattern(),
             default_ttl: settings.default_ttl,
             max_ttl: settings.max_ttl,
             grace: settings.grace,

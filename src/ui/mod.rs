@@ -4,6 +4,7 @@ pub mod column;
 pub mod escape;
 mod fit;
 pub mod json;
+pub mod leaks;
 pub mod list;
 pub mod page;
 pub mod progress;

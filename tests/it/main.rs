@@ -11,6 +11,7 @@
 )]
 
 mod adopt;
+mod alone;
 mod arguments;
 mod audit;
 mod clipboard;
@@ -41,6 +42,7 @@ mod recovery;
 mod rename;
 mod revoke;
 mod rotate;
+mod scan;
 mod scopes;
 mod selecting;
 mod settings;

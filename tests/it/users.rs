@@ -304,3 +304,18 @@ fn a_umask_that_takes_everything_leaves_a_user_his_store() {
     assert_eq!(mode(&shared.store()), 0o700);
     assert_eq!(shared.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o600; 3]);
 }
+
+#[test]
+fn a_user_whom_only_getent_knows_is_recorded_by_name() {
+    let Some(shared) = Shared::new() else { return };
+    let getent = shared.dir.path().join("getent");
+    let script =
+        format!("#!/bin/sh\n[ \"$*\" = 'passwd {ADMIN}' ] && echo 'ann:x:{ADMIN}:1::/home/ann:/bin/sh'\n");
+    fs::write(&getent, script).expect("a script");
+    fs::set_permissions(&getent, Permissions::from_mode(0o755)).expect("a mode");
+    let mut init = shared.command(ADMIN, shared.program.to_str().expect("UTF-8"));
+    init.env("PATH", format!("{}:/usr/bin:/bin", shared.dir.path().display()));
+    ended(init.arg("init").spawn().expect("the program starts")).ok();
+    let log = shared.run(ADMIN, &["audit", "--json"], "").ok();
+    assert!(log.out.contains(r#""login":"ann""#), "{}", log.out);
+}

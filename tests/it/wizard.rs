@@ -1,6 +1,7 @@
 //! Questions at a terminal: what they fill in, what they refuse, and that nothing happens when they are given up.
 
 mod screens;
+mod signals;
 
 use serde_json::json;
 use tokenctl::context::{CopyWay, Terminal};

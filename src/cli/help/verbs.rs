@@ -7,7 +7,7 @@ pub const GROUPS: [Group; 5] = [
         name: "Tokens",
         verbs: &["create", "adopt", "list", "show", "rename", "edit", "disable", "enable", "revoke"],
     },
-    Group { name: "Secrets", verbs: &["rotate", "verify"] },
+    Group { name: "Secrets", verbs: &["rotate", "verify", "scan"] },
     Group { name: "Scopes", verbs: &["scopes"] },
     Group { name: "Store", verbs: &["init", "settings", "audit", "doctor"] },
     Group { name: "Shell", verbs: &["completions", "man"] },
@@ -33,7 +33,7 @@ pub struct Verb {
 /// What a command line does, and the line, for `sh`.
 pub struct Example(pub &'static str, pub &'static str);
 
-pub const VERBS: [Verb; 29] = [
+pub const VERBS: [Verb; 30] = [
     Verb {
         path: "",
         also: &[],
@@ -282,6 +282,37 @@ pub const VERBS: [Verb; 29] = [
             ),
         ],
         exits: &[0, 1, 2, 3, 6, 130],
+    },
+    Verb {
+        path: "scan",
+        also: &["search", "grep", "leaks", "detect"],
+        more: &[
+            "Each secret found is one line: path, line, column, and the token's name, status and owner. The secret is \
+             never printed. A secret with a correct checksum that is not in the store is `unknown`. Exit 3 means that \
+             a secret works: its status is active, provisional, pending or disabled",
+            "Folders are walked as ripgrep walks them: without hidden files, what ignore files exclude, and binary \
+             files. A file named as an argument and standard input are searched to their end. UTF-16 is searched if it \
+             begins with a byte order mark; packed files are named and not searched; encoded text, like base64, is not \
+             recognized",
+            "An adopted secret has no checksum. It is found where its first four characters appear and it is followed \
+             by anything but a letter or a digit",
+            "Standard input may be the output of `git log -p` or `git diff`; each secret is then reported with its \
+             file and commit. Lines that a commit removes count in a history and not in a diff, so the commit that \
+             removes a secret passes a pre-commit hook",
+        ],
+        examples: &[
+            Example(
+                "Search a folder, hidden and ignored files too",
+                "tokenctl scan --hidden --no-ignore /var/lib/",
+            ),
+            Example("Search the history of a repository", "git log -p --all | tokenctl scan -"),
+            Example("Search the last commit", "git show | tokenctl scan -"),
+            Example(
+                "Revoke the secrets in a file that was published",
+                "tokenctl scan --revoke --yes leaked.txt || echo 'revoked what worked'",
+            ),
+        ],
+        exits: &[0, 1, 2, 3, 5, 6, 130],
     },
     Verb {
         path: "scopes",

@@ -1,13 +1,14 @@
 //! One line typed by a person. It never wraps, however wide its characters: it scrolls sideways.
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 
 use dialoguer::console::{Key, Term};
+use dialoguer::theme::{SimpleTheme, Theme};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use zeroize::Zeroizing;
 
-use super::{cut, dim, given_up, key};
+use super::keys::Keys;
+use super::{cut, dim, given_up};
 use crate::context::{Question, is_hidden};
 
 /// More than any answer may have. What is typed stays in one place in memory.
@@ -15,7 +16,7 @@ const LONGEST: usize = 4_096;
 
 pub fn ask(
     term: &Term,
-    came: &AtomicBool,
+    keys: &Keys<'_>,
     question: &Question<'_>,
     initial: &str,
 ) -> io::Result<Zeroizing<String>> {
@@ -32,7 +33,7 @@ pub fn ask(
         // The terminal keeps the place of the cursor: it knows best how wide it shows things.
         term.write_str(&format!("\r{head}{before}\x1b7{after}\x1b[K\x1b8"))
     };
-    if !edit(term, came, &mut line, draw)? {
+    if !edit(keys, &mut line, draw)? {
         term.write_line("")?;
         return Err(given_up());
     }
@@ -41,23 +42,41 @@ pub fn ask(
     Ok(line.into_text())
 }
 
-pub fn ask_hidden(term: &Term, came: &AtomicBool, question: &str) -> io::Result<Zeroizing<String>> {
+pub fn ask_hidden(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<Zeroizing<String>> {
     let mut line = Line::new("");
-    let answered = edit(term, came, &mut line, |_| term.write_str(&format!("\r{question}: \x1b[K")))?;
+    let answered = edit(keys, &mut line, |_| term.write_str(&format!("\r{question}: \x1b[K")))?;
     term.write_line(if answered { "[hidden]" } else { "" })?;
     if answered { Ok(line.into_text()) } else { Err(given_up()) }
 }
 
+/// A yes or no; no where neither is said.
+pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool> {
+    let (theme, mut asked, mut told) = (SimpleTheme, String::new(), String::new());
+    theme.format_confirm_prompt(&mut asked, question, Some(false)).map_err(io::Error::other)?;
+    term.write_str(&asked)?;
+    let answer = loop {
+        match keys.next() {
+            Ok(Key::Char('y' | 'Y')) => break Ok(true),
+            Ok(Key::Char('n' | 'N') | Key::Enter) => break Ok(false),
+            Ok(Key::Escape | Key::Char('q' | '\x04')) => break Err(given_up()),
+            Ok(_) => {}
+            Err(err) => break Err(err),
+        }
+    };
+    if let Ok(answer) = answer {
+        theme.format_confirm_prompt_selection(&mut told, question, Some(answer)).map_err(io::Error::other)?;
+        term.clear_line()?;
+    }
+    // What is said next starts a line.
+    term.write_line(&told)?;
+    answer
+}
+
 /// Takes keys until the line is done. False when it was given up.
-fn edit(
-    term: &Term,
-    came: &AtomicBool,
-    line: &mut Line,
-    draw: impl Fn(&Line) -> io::Result<()>,
-) -> io::Result<bool> {
+fn edit(keys: &Keys<'_>, line: &mut Line, draw: impl Fn(&Line) -> io::Result<()>) -> io::Result<bool> {
     loop {
         draw(line)?;
-        match key(term, came) {
+        match keys.next() {
             Ok(Key::Enter) => return Ok(true),
             Ok(Key::Char('\x04')) if line.text.is_empty() => return Ok(false),
             Ok(key) => line.press(&key),

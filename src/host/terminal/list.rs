@@ -2,12 +2,12 @@
 //! has as many lines as we think.
 
 use std::io;
-use std::sync::atomic::AtomicBool;
 
 use dialoguer::console::{Key, Term};
 use unicode_width::UnicodeWidthStr;
 
-use super::{cut, dim, given_up, key};
+use super::keys::Keys;
+use super::{cut, dim, given_up};
 use crate::context::{Choice, Question};
 
 /// Rows that are seen at once where there is room.
@@ -17,22 +17,22 @@ const LEAST_ABOUT: usize = 6;
 
 pub fn select(
     term: &Term,
-    came: &AtomicBool,
+    keys: &Keys<'_>,
     question: &Question<'_>,
     choices: &[Choice],
 ) -> io::Result<usize> {
     let list = List { question, choices, several: false };
-    let chosen = list.run(term, came)?;
+    let chosen = list.run(term, keys)?;
     chosen.first().copied().ok_or_else(given_up)
 }
 
 pub fn choose(
     term: &Term,
-    came: &AtomicBool,
+    keys: &Keys<'_>,
     question: &Question<'_>,
     choices: &[Choice],
 ) -> io::Result<Vec<usize>> {
-    List { question, choices, several: true }.run(term, came)
+    List { question, choices, several: true }.run(term, keys)
 }
 
 struct List<'a> {
@@ -50,7 +50,7 @@ struct State {
 }
 
 impl List<'_> {
-    fn run(&self, term: &Term, came: &AtomicBool) -> io::Result<Vec<usize>> {
+    fn run(&self, term: &Term, keys: &Keys<'_>) -> io::Result<Vec<usize>> {
         let marked: Vec<bool> = self.choices.iter().map(|choice| choice.chosen).collect();
         let first = marked.iter().position(|marked| *marked && !self.several);
         let mut state = State { at: first.unwrap_or(0), top: 0, marked };
@@ -60,7 +60,7 @@ impl List<'_> {
             let lines = self.lines(&mut state, rows.into(), columns.into());
             // The last line has no end, so that a full screen does not scroll.
             term.write_str(&format!("\r{}", lines.join("\r\n")))?;
-            let answer = key(term, came);
+            let answer = keys.next();
             if lines.len() > 1 {
                 term.move_cursor_up(lines.len() - 1)?;
             }

@@ -1,40 +1,36 @@
 //! Questions for a terminal that draws nothing: whole lines, and lists to choose from by number.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use dialoguer::console::Term;
-use rustix::event::{PollFd, PollFlags, Timespec};
 use zeroize::Zeroizing;
 
 use super::given_up;
+use super::keys::Keys;
 use crate::context::{Choice, Question};
 
-/// How often a wait for a line looks whether somebody wants us to end.
-const LOOK: Duration = Duration::from_millis(200);
 /// More than a terminal takes as one line.
 const LONGEST: usize = 4_097;
 
-pub fn confirm(term: &Term, came: &AtomicBool, question: &str) -> io::Result<bool> {
-    let answer = prompt(term, came, &format!("{question} [y/N] "))?;
+pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool> {
+    let answer = prompt(term, keys, &format!("{question} [y/N] "))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// What was there before is shown; an empty line keeps it.
 pub fn ask(
     term: &Term,
-    came: &AtomicBool,
+    keys: &Keys<'_>,
     question: &Question<'_>,
     initial: &str,
 ) -> io::Result<Zeroizing<String>> {
     let Question { text, hint, .. } = question;
     if initial.is_empty() {
         let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
-        return prompt(term, came, &format!("{text}{hint}: "));
+        return prompt(term, keys, &format!("{text}{hint}: "));
     }
     let initial_shown: String = initial.chars().flat_map(shown).collect();
-    let answer = prompt(term, came, &format!("{text} [{initial_shown}] (empty keeps it, - clears it): "))?;
+    let answer = prompt(term, keys, &format!("{text} [{initial_shown}] (empty keeps it, - clears it): "))?;
     Ok(match answer.as_str() {
         "" => Zeroizing::new(initial.to_owned()),
         "-" => Zeroizing::default(),
@@ -42,22 +38,22 @@ pub fn ask(
     })
 }
 
-pub fn ask_hidden(term: &Term, came: &AtomicBool, question: &str) -> io::Result<Zeroizing<String>> {
-    let answer = prompt(term, came, &format!("{question}: "));
+pub fn ask_hidden(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<Zeroizing<String>> {
+    let answer = prompt(term, keys, &format!("{question}: "));
     term.write_line("")?;
     answer
 }
 
 pub fn select(
     term: &Term,
-    came: &AtomicBool,
+    keys: &Keys<'_>,
     question: &Question<'_>,
     choices: &[Choice],
 ) -> io::Result<usize> {
     let preset = choices.iter().position(|choice| choice.chosen).unwrap_or(0);
     show(term, question, choices, false)?;
     loop {
-        let answer = prompt(term, came, &format!("number [{}]: ", preset + 1))?;
+        let answer = prompt(term, keys, &format!("number [{}]: ", preset + 1))?;
         match numbers(&answer, choices.len()).as_deref() {
             Some([]) => return Ok(preset),
             Some([at]) => return Ok(*at),
@@ -68,14 +64,14 @@ pub fn select(
 
 pub fn choose(
     term: &Term,
-    came: &AtomicBool,
+    keys: &Keys<'_>,
     question: &Question<'_>,
     choices: &[Choice],
 ) -> io::Result<Vec<usize>> {
     show(term, question, choices, true)?;
     let preset: Vec<usize> = (0..choices.len()).filter(|at| choices[*at].chosen).collect();
     loop {
-        let answer = prompt(term, came, "numbers, like 1,3 (empty keeps the marks, - clears them): ")?;
+        let answer = prompt(term, keys, "numbers, like 1,3 (empty keeps the marks, - clears them): ")?;
         match numbers(&answer, choices.len()) {
             Some(none) if none.is_empty() => return Ok(preset),
             Some(chosen) => return Ok(chosen),
@@ -110,32 +106,20 @@ fn numbers(answer: &str, count: usize) -> Option<Vec<usize>> {
 }
 
 /// A line without its end; an error at the end of the input, or once somebody wants us to end.
-fn prompt(term: &Term, came: &AtomicBool, text: &str) -> io::Result<Zeroizing<String>> {
+fn prompt(term: &Term, keys: &Keys<'_>, text: &str) -> io::Result<Zeroizing<String>> {
     term.write_str(text)?;
-    let answer = line(came);
+    let answer = line(keys);
     if answer.is_err() {
         term.write_line("")?;
     }
     answer
 }
 
-fn line(came: &AtomicBool) -> io::Result<Zeroizing<String>> {
-    let stdin = io::stdin();
-    let pause = Timespec::try_from(LOOK).map_err(io::Error::other)?;
-    loop {
-        let ready = rustix::event::poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&pause));
-        if came.load(Ordering::SeqCst) {
-            return Err(given_up());
-        }
-        match ready {
-            Ok(0) | Err(rustix::io::Errno::INTR) => {}
-            Ok(_) => break,
-            Err(err) => return Err(err.into()),
-        }
-    }
+fn line(keys: &Keys<'_>) -> io::Result<Zeroizing<String>> {
+    keys.wait(None)?;
     // Straight from the terminal, which hands out one line at a time: std's buffer would keep a copy.
     let mut bytes = Zeroizing::new([0; LONGEST]);
-    let read = rustix::io::read(&stdin, &mut bytes[..])?;
+    let read = rustix::io::read(io::stdin(), &mut bytes[..])?;
     if read == 0 {
         return Err(given_up());
     }

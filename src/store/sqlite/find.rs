@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, params};
 use super::words::MOST;
 use super::{PAGE, StoreError, View, ascending};
 use crate::domain::name::{Name, cut_ends, is_id_prefix};
+use crate::domain::secret::SecretHash;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 
@@ -83,6 +84,21 @@ impl View<'_> {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// A page of the secrets that were made elsewhere, in order of row, after `after`: row, hash and hint. A hint of
+    /// theirs shows four characters, one of ours a prefix too.
+    pub fn adopted_after(&self, after: i64) -> Result<Vec<(i64, SecretHash, String)>, StoreError> {
+        let sql =
+            "SELECT row, hash, hint FROM secret WHERE row > ?1 AND length(hint) = 5 ORDER BY row LIMIT ?2";
+        let run = || {
+            let mut statement = self.conn().prepare_cached(sql)?;
+            let rows = statement
+                .query_map(params![after, page()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect()
+        };
+        let found: Vec<(i64, SecretHash, String)> = self.ok(run())?;
+        ascending(found.iter().map(|(row, ..)| *row), after).map(|()| found)
     }
 
     /// The deliveries of a user that can no longer succeed: their heirs, by row of the token.

@@ -163,7 +163,7 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
     let other = World::of_processes();
     other.mint("a");
     let asking = Screen::new(&other, (80, 24), &[]);
-    for key in ["C-c", "Escape", "q"] {
+    for key in ["C-c", "C-d", "Escape", "q"] {
         asking.run("tokenctl revoke a");
         asking.wait("revoke `a`? [y/N]");
         asking.press(&[key]);

@@ -1,0 +1,88 @@
+//! Names of users and groups, asked without the C library: in a static program it loads the modules of
+//! `/etc/nsswitch.conf` beside a second C library, and the one of systemd then ends the process with a segmentation
+//! fault for a user that is not in `/etc/passwd`. So the files are read here, and for names that other databases hold
+//! (LDAP, sssd, systemd) `getent` is run, which is linked as the system is.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A user, as passwd(5) describes one.
+pub struct User {
+    pub login: OsString,
+    pub home: PathBuf,
+}
+
+pub fn by_uid(uid: u32) -> Option<User> {
+    let key = uid.to_string();
+    let fields = find("passwd", &key, |fields| fields.get(2).is_some_and(|field| *field == key.as_bytes()))?;
+    let text = |at: usize| Some(OsString::from_vec(fields.get(at)?.clone()));
+    Some(User { login: text(0)?, home: text(5)?.into() })
+}
+
+/// The id of a group by its name or number.
+pub fn group_id(name: &str) -> Option<u32> {
+    let id = |fields: Vec<Vec<u8>>| String::from_utf8(fields.get(2)?.clone()).ok()?.parse().ok();
+    let is_it = |fields: &[&[u8]]| fields[0] == name.as_bytes();
+    in_file("group", is_it)
+        .and_then(id)
+        .or_else(|| name.parse().ok())
+        .or_else(|| from_getent("group", name, is_it).and_then(id))
+}
+
+/// The fields of the first entry that fits.
+fn find(database: &str, key: &str, fits: impl Fn(&[&[u8]]) -> bool + Copy) -> Option<Vec<Vec<u8>>> {
+    in_file(database, fits).or_else(|| from_getent(database, key, fits))
+}
+
+fn in_file(database: &str, fits: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8>>> {
+    first(&fs::read(format!("/etc/{database}")).ok()?, fits)
+}
+
+/// What `getent` knows; nothing where there is no such command.
+fn from_getent(database: &str, key: &str, fits: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8>>> {
+    if key.starts_with('-') {
+        return None;
+    }
+    let mut getent = Command::new("getent");
+    getent.args([database, key]).stdin(Stdio::null()).stderr(Stdio::null());
+    first(&getent.output().ok()?.stdout, fits)
+}
+
+fn first(entries: &[u8], fits: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8>>> {
+    let lines = entries.split(|byte| *byte == b'\n');
+    let mut all = lines.map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>());
+    let found = all.find(|fields| fits(fields))?;
+    Some(found.into_iter().map(<[u8]>::to_vec).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_found_by_a_whole_field() {
+        let entries =
+            b"# a comment\nroot:x:0:0:root:/root:/bin/sh\n+::::::\nann:x:10:10::/home/ann:/bin/sh\n";
+        let found = |uid: &[u8]| {
+            let fields = first(entries, |fields| fields.get(2).is_some_and(|field| *field == uid))?;
+            String::from_utf8(fields[0].clone()).ok()
+        };
+        assert_eq!(found(b"10"), Some("ann".to_owned()));
+        assert_eq!(found(b"0"), Some("root".to_owned()));
+        assert_eq!(found(b"1"), None);
+    }
+
+    #[test]
+    fn root_is_a_user_and_a_group_and_a_number_is_a_group() {
+        let root = by_uid(0).unwrap();
+        assert_eq!((root.login, root.home), ("root".into(), "/root".into()));
+        assert_eq!(group_id("root"), Some(0));
+        assert_eq!(group_id("60124"), Some(60124));
+        assert_eq!(group_id("no-such-group"), None);
+        assert_eq!(group_id("--help"), None);
+        assert_eq!(group_id(""), None);
+    }
+}

@@ -1,0 +1,145 @@
+//! Folders, walked as ripgrep walks them, and their files searched by several threads.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
+
+use ignore::{DirEntry, WalkBuilder, WalkState};
+
+use super::finder::Finder;
+use super::kind::Skipped;
+use super::piece::{Buffer, Hit, Source};
+
+/// The hits of one file are reported when there are so many.
+const HITS: usize = 1_000;
+
+/// What to search.
+#[derive(Debug)]
+pub struct Walk {
+    /// Files and folders; none is no walk.
+    pub paths: Vec<PathBuf>,
+    /// Hidden ones too.
+    pub hidden: bool,
+    /// What ignore files exclude, too.
+    pub ignored: bool,
+    /// Binary files to their end.
+    pub binary: bool,
+}
+
+/// What a walk came upon.
+#[derive(Debug)]
+pub enum Report {
+    /// Of one file, in order; there may be more to come.
+    Hits {
+        path: PathBuf,
+        hits: Vec<Hit>,
+    },
+    Skipped {
+        path: PathBuf,
+        what: Skipped,
+    },
+    Unread {
+        path: Option<PathBuf>,
+        err: io::Error,
+    },
+    /// An ignore file that holds what is not a pattern.
+    Odd(String),
+}
+
+impl Walk {
+    /// Searches everything. Ends early where nobody takes the reports any more.
+    pub fn run(&self, finder: &Finder, reports: &SyncSender<Report>) {
+        let Some((first, rest)) = self.paths.split_first() else { return };
+        let mut builder = WalkBuilder::new(first);
+        for path in rest {
+            builder.add(path);
+        }
+        builder.hidden(!self.hidden);
+        if self.ignored {
+            builder.ignore(false).parents(false).git_ignore(false).git_global(false).git_exclude(false);
+        } else {
+            builder.add_custom_ignore_filename(".rgignore");
+        }
+        builder.build_parallel().run(|| {
+            let (mut buffer, reports) = (Buffer::default(), reports.clone());
+            Box::new(move |entry| {
+                let sent = match entry {
+                    Ok(entry) => self.visit(entry, finder, &mut buffer, &reports),
+                    Err(err) => reports.send(unread(err)).is_ok(),
+                };
+                if sent { WalkState::Continue } else { WalkState::Quit }
+            })
+        });
+    }
+
+    /// Searches an entry if it is a file. Whether its report was taken.
+    fn visit(
+        &self,
+        entry: DirEntry,
+        finder: &Finder,
+        buffer: &mut Buffer,
+        reports: &SyncSender<Report>,
+    ) -> bool {
+        if let Some(err) = entry.error()
+            && reports.send(Report::Odd(err.to_string())).is_err()
+        {
+            return false;
+        }
+        let is_named = entry.depth() == 0;
+        let kind = entry.file_type();
+        // What was named is read whatever it is: a pipe, or a link to a file.
+        let is_searched = kind.is_some_and(|kind| kind.is_file() || is_named && !kind.is_dir());
+        if !is_searched {
+            return true;
+        }
+        let path = entry.into_path();
+        let mut hits = Vec::new();
+        let searched = open(&path, is_named).and_then(|mut file| {
+            let source = if is_named || self.binary { Source::Any } else { Source::Text };
+            source.search(&mut file, finder, buffer, &mut |hit| {
+                hits.push(hit);
+                hits.len() < HITS || {
+                    let hits = std::mem::take(&mut hits);
+                    reports.send(Report::Hits { path: path.clone(), hits }).is_ok()
+                }
+            })
+        });
+        let report = match searched {
+            Ok(what) => what.map(|what| Report::Skipped { path: path.clone(), what }),
+            // It was there when its folder was read, and is gone.
+            Err(err) if err.kind() == ErrorKind::NotFound && !is_named => None,
+            Err(err) => Some(Report::Unread { path: Some(path.clone()), err }),
+        };
+        let hits = (!hits.is_empty()).then_some(Report::Hits { path, hits });
+        hits.into_iter().chain(report).all(|report| reports.send(report).is_ok())
+    }
+}
+
+/// A file, which may have become a pipe since its folder was read: then it must not be waited for.
+fn open(path: &Path, is_named: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    if !is_named {
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    }
+    options.open(path)
+}
+
+fn unread(err: ignore::Error) -> Report {
+    let path = path_of(&err);
+    let text = err.to_string();
+    let err = err.into_io_error().unwrap_or_else(|| io::Error::other(text));
+    Report::Unread { path, err }
+}
+
+/// The path that an error of a walk is about.
+fn path_of(err: &ignore::Error) -> Option<PathBuf> {
+    match err {
+        ignore::Error::WithPath { path, .. } => Some(path.clone()),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => path_of(err),
+        ignore::Error::Loop { child, .. } => Some(child.clone()),
+        _ => None,
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 pub use crate::domain::event::Actor;
-pub use crate::domain::text::is_hidden;
+pub use crate::domain::text::{is_hidden, shown};
 pub use crate::domain::when::{Clock, Zone};
 
 /// Where a program runs: its machine and its streams.

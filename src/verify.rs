@@ -30,7 +30,12 @@ impl<'a> Request<'a> {
     pub fn new(presented: &[u8], ask: &'a Ask) -> Self {
         // What is longer cannot be a secret, and is not copied.
         let text = (presented.len() <= INPUT_MAX).then(|| Zeroizing::new(presented.to_vec()));
-        Self { presented: text.and_then(Secret::read).map(|secret| secret.hash()), ask }
+        Self::of_secret(text.and_then(Secret::read).as_ref(), ask)
+    }
+
+    /// The request for a secret that was read already; `None` for a text that cannot be one.
+    pub fn of_secret(secret: Option<&Secret>, ask: &'a Ask) -> Self {
+        Self { presented: secret.map(Secret::hash), ask }
     }
 
     /// Whether the text cannot be a secret. The answer is known without a store.

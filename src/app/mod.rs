@@ -76,7 +76,7 @@ impl<'a> App<'a> {
 
     fn screen_of(&self, terminal: bool, style: Style) -> Screen {
         let (columns, _) = self.size();
-        Screen { width: terminal.then_some(columns), ascii: terminal && self.ascii(), style }
+        Screen { width: terminal.then_some(columns), ascii: self.ascii(terminal), style }
     }
 
     /// Columns and rows of the terminal; of one that does not tell, by the environment, or the usual ones.
@@ -87,12 +87,16 @@ impl<'a> App<'a> {
         (size(terminal.width, "COLUMNS", 80), size(terminal.height, "LINES", 24))
     }
 
-    /// Whether the terminal may know no more than ASCII: a dumb one, or by its locale.
-    fn ascii(&self) -> bool {
-        let env = |key| self.ctx.machine.env(key);
-        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env).unwrap_or_default();
-        let locale = locale.to_string_lossy().to_ascii_lowercase();
-        self.ctx.machine.is_dumb() || !(locale.contains("utf-8") || locale.contains("utf8"))
+    /// Whether the reader may know no more than ASCII: a dumb terminal, or by the locale. Where there is no locale, a
+    /// terminal knows ASCII; who reads a file or a pipe is not known.
+    fn ascii(&self, terminal: bool) -> bool {
+        let env = |key| self.ctx.machine.env(key).filter(|value| !value.is_empty());
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env);
+        let is_ascii = locale.map_or(terminal, |locale| {
+            let locale = locale.to_string_lossy().to_ascii_lowercase();
+            !(locale.contains("utf-8") || locale.contains("utf8"))
+        });
+        is_ascii || terminal && self.ctx.machine.is_dumb()
     }
 
     /// Whether somebody is there to answer.
@@ -195,9 +199,13 @@ impl<'a> App<'a> {
     }
 
     /// Opens the store for a change, after finishing what killed commands of this user left.
-    pub fn open_to_write(&self, author: &Author) -> Result<Store, Error> {
+    pub fn open_to_write(&mut self, author: &Author) -> Result<Store, Error> {
         let store = Store::open_to_write(&self.location()?, &*self.ctx.machine)?;
-        deliver::recover(&store, &*self.ctx.machine, author)?;
+        for err in deliver::recover(&store, &*self.ctx.machine, author)? {
+            self.talk().warn(&format!(
+                "a delivery that was cut short could not be finished: {err}; `tokenctl doctor` says more"
+            ));
+        }
         Ok(store)
     }
 }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use clap_complete::CompletionCandidate;
 
 use crate::app::{App, Outcome};
-use crate::domain::text::is_hidden;
+use crate::domain::text::hidden_in;
 use crate::error::Error;
 pub use offer::{asking_shell, complete};
 
@@ -54,7 +54,7 @@ impl Shell {
     /// Whether a candidate can be put on its command line and stands there for itself.
     fn admits(self, candidate: &str) -> bool {
         match self {
-            Self::Zsh | Self::Fish | Self::Elvish => !candidate.contains(is_hidden),
+            Self::Zsh | Self::Fish | Self::Elvish => hidden_in(candidate).is_none(),
             // These put in as it is what they are given.
             Self::Bash | Self::Powershell => {
                 candidate.chars().all(|c| c.is_alphanumeric() || "-_.,:/@=+%".contains(c))

@@ -18,7 +18,7 @@ use crate::domain::secret::Secret;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::Clock;
 use crate::error::Error;
-use crate::store::{Parts, Store, StoreError};
+use crate::store::{NewSecret, Parts, Store, StoreError};
 
 /// The fewest bits that a secret made elsewhere may have.
 const LEAST_BITS: f64 = 128.0;
@@ -73,7 +73,7 @@ impl Adopt {
                 .hint("16 to 512 printable ASCII characters without a space, and with its checksum if it is one of ours")
         };
         let input = verify::input(app, self.secret_file.as_deref(), "Secret to adopt")?;
-        let secret = Secret::read(input).ok_or_else(malformed)?;
+        let secret = Secret::read_pasted(&input).ok_or_else(malformed)?;
         let bits = secret.nominal_bits();
         if bits < LEAST_BITS {
             let weak = format!("the secret has at most {bits:.0} bits, fewer than {LEAST_BITS}");
@@ -100,22 +100,19 @@ impl Adopt {
                 return Err(Error::Policy(known).into());
             }
             let begun = args.enter(tx, &self.name, machine)?;
-            tx.insert_secret(
-                begun.token,
-                &StoredSecret {
-                    row: 0,
-                    hash: secret.hash(),
-                    hint: secret.hint(),
-                    created_at: tx.now,
-                    expires_at: begun.expires_at,
-                    delivered_at: Some(tx.now),
-                    superseded_at: None,
-                    revoked_at: None,
-                    last_used_at: None,
-                },
-            )?;
-            tx.record_token(Action::Adopt, begun.token)?;
-            tx.token(begun.token, tx.now).map_err(|err: StoreError| err.into())
+            let secret = StoredSecret {
+                row: 0,
+                hash: secret.hash(),
+                hint: secret.hint(),
+                created_at: tx.now,
+                expires_at: begun.expires_at,
+                delivered_at: Some(tx.now),
+                superseded_at: None,
+                revoked_at: None,
+                last_used_at: None,
+            };
+            let first = NewSecret { secret, delivery: None };
+            tx.insert_token(&begun.token, &first, Action::Adopt).map_err(|err: StoreError| err.into())
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::cmd::args::takes::Takes;
 use crate::domain::event::{Anchor, Event, Subject};
 use crate::domain::text::shown;
 use crate::error::Error;
-use crate::store::Store;
+use crate::store::{FIRST, Store};
 use crate::ui::json::{AuditDoc, EventDoc, HeadDoc, NamedDoc, ProblemDoc};
 use crate::ui::table::{Cell, Column, Fill, Table};
 use crate::ui::{Screen, escape};
@@ -82,13 +82,15 @@ impl Events<'_> {
         out: &mut dyn Write,
         mut text: impl FnMut(&[Event], &mut Vec<u8>) -> io::Result<()>,
     ) -> Result<(), Error> {
-        let mut seq = 0;
+        let mut from = FIRST;
         loop {
-            let page = self.store.read(|view| view.events_after(seq, self.token))?;
+            let page = self.store.read(|view| view.page_of_events(from, self.token))?;
             let mut bytes = Vec::new();
             text(&page, &mut bytes).and_then(|()| out.write_all(&bytes)).map_err(Error::Output)?;
-            let Some(last) = page.last() else { return out.flush().map_err(Error::Output) };
-            seq = last.seq;
+            match page.last().and_then(|last| last.seq.checked_add(1)) {
+                Some(next) => from = next,
+                None => return out.flush().map_err(Error::Output),
+            }
         }
     }
 
@@ -180,11 +182,15 @@ fn verify(app: &mut App<'_>, store: &Store, since: Option<&Anchor>) -> Result<Ou
             ok: report.is_ok(),
             events: report.events,
             head: HeadDoc::new(&report.head),
+            database: &report.database,
             first_bad: problem,
             rows: named.collect(),
         })
     } else {
         let mut text = String::new();
+        for problem in &report.database {
+            text.push_str(&format!("database: {}\n", shown(problem)));
+        }
         if let Some(bad) = &report.first_bad {
             text.push_str(&format!("entry {}: {}\n", bad.seq, shown(&bad.problem)));
         }

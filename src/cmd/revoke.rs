@@ -50,7 +50,8 @@ impl Revoke {
             return Err(Invalid::new("a secret and names or filters together").hint("either of them").into());
         }
         let input = verify::input(app, Some(path), "Leaked secret")?;
-        let secret = Secret::read(input).ok_or_else(|| Invalid::new("what was read cannot be a secret"))?;
+        let secret =
+            Secret::read_pasted(&input).ok_or_else(|| Invalid::new("what was read cannot be a secret"))?;
         let hash = secret.hash();
         let many = Many {
             part: &|token| token.is_previous(&hash).then_some("a previous secret"),

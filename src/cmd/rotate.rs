@@ -311,7 +311,7 @@ impl Rotate {
         if self.grace.is_some() {
             in_order(token.lifetime, token.rotate_every, None, grace)?;
         }
-        Ok(Begun { token: token.row, expires_at, grace: (!self.now).then_some(grace) })
+        Ok(Begun { token: token.clone(), is_new: false, expires_at, grace: (!self.now).then_some(grace) })
     }
 
     /// The end of the new secret: by flag, else as the token's lifetime says.

@@ -58,7 +58,7 @@ impl Settings {
         Ok(Outcome::Done)
     }
 
-    fn set(&self, app: &App<'_>, key: Key, value: &str) -> Result<(Store, Values, bool), Error> {
+    fn set(&self, app: &mut App<'_>, key: Key, value: &str) -> Result<(Store, Values, bool), Error> {
         Values::default().set(key, value)?;
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
@@ -70,7 +70,6 @@ impl Settings {
                 return Ok::<_, Error>((after, false));
             }
             tx.save_setting(&after, key)?;
-            tx.record_settings()?;
             Ok((after, true))
         })?;
         Ok((store, values, changed))

@@ -39,11 +39,14 @@ impl Verify {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let at = future(self.at, &*app.ctx.machine)?;
         let input = input(app, self.secret_file.as_deref(), "Secret to verify")?;
+        let typed = is_prompt(app, self.secret_file.as_deref());
+        // What a program presents is taken as it is.
+        let secret = if typed { Secret::read_pasted(&input) } else { Secret::read(input) };
         let ask = Ask {
             scopes: self.scopes.clone(),
             labels: self.labels.iter().map(|label| label.0.clone()).collect(),
         };
-        let request = Request::new(&input, &ask);
+        let request = Request::of_secret(secret.as_ref(), &ask);
         if request.is_malformed() {
             return answer(app, &Verdict::malformed());
         }
@@ -67,8 +70,13 @@ pub fn future(at: Option<When>, machine: &dyn crate::context::Machine) -> Result
     Ok(Some(at))
 }
 
-/// A presented secret: from a file, from stdin, or typed on the terminal that stdin is. At most one character more
-/// is read than a secret can have.
+/// Whether a secret will be typed on the terminal that stdin is.
+fn is_prompt(app: &App<'_>, file: Option<&Path>) -> bool {
+    file.is_none_or(|path| path == Path::new("-")) && app.ctx.terminal.stdin
+}
+
+/// A presented secret: from a file, from stdin, or typed on the terminal that stdin is. Only so much is read that what
+/// cannot be a secret is known.
 pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     let mut opened;
     let (source, what): (&mut dyn Read, String) = match file.filter(|path| *path != Path::new("-")) {
@@ -77,7 +85,7 @@ pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Z
             opened = app.ctx.machine.open(path).map_err(|err| Error::Input { what: what.clone(), err })?;
             (&mut *opened, what)
         }
-        None if app.ctx.terminal.stdin => {
+        None if is_prompt(app, file) => {
             if !app.can_ask() {
                 return Err(Error::InputNeeded(
                     Invalid::new("no secret on stdin").hint("`--secret-file FILE`, or a pipe"),

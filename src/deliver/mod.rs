@@ -21,11 +21,11 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::context::Clock;
-use crate::domain::event::{Action, Author, Subject};
+use crate::domain::event::{Action, Author};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{Delivery, SinkKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
-use crate::store::{PATIENCE, Store, StoreError, Write};
+use crate::store::{NewSecret, PATIENCE, Store, StoreError, Write};
 
 pub use clipboard::Clipboard;
 pub use command::Command;
@@ -142,9 +142,10 @@ pub trait Sink {
     }
 }
 
-/// The token that gets the secret, as the first transaction made or found it.
+/// The token that gets the secret, as the first transaction plans it, which then enters it, or has found it.
 pub struct Begun {
-    pub token: i64,
+    pub token: Token,
+    pub is_new: bool,
     /// The real end of the secret.
     pub expires_at: Option<Timestamp>,
     /// How long the secret before it lives on; none: it and all others end at once.
@@ -204,23 +205,20 @@ impl Handover<'_> {
         let now = tx.now;
         let deadline = now.plus(DEADLINE).unwrap_or(Timestamp::MAX);
         let mortal = Some(begun.expires_at.map_or(deadline, |end| end.min(deadline)));
-        let row = tx.insert_secret(
-            begun.token,
-            &StoredSecret {
-                row: 0,
-                hash: secret.hash(),
-                hint: secret.hint(),
-                created_at: now,
-                // A file must never hold a secret that dies by itself; what nobody keeps must.
-                expires_at: if sink.kind().keeps() { begun.expires_at } else { mortal },
-                delivered_at: None,
-                superseded_at: None,
-                revoked_at: None,
-                last_used_at: None,
-            },
-        )?;
-        tx.insert_delivery(&Delivery {
-            secret: row,
+        let secret = StoredSecret {
+            row: 0,
+            hash: secret.hash(),
+            hint: secret.hint(),
+            created_at: now,
+            // A file must never hold a secret that dies by itself; what nobody keeps must.
+            expires_at: if sink.kind().keeps() { begun.expires_at } else { mortal },
+            delivered_at: None,
+            superseded_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        let delivery = Some(Delivery {
+            secret: 0,
             sink: sink.kind(),
             target: sink.target(),
             uid: self.author.actor.uid,
@@ -229,9 +227,13 @@ impl Handover<'_> {
             deadline,
             expires_at: begun.expires_at,
             grace: begun.grace,
-        })?;
-        tx.record_token(self.action, begun.token)?;
-        tx.token(begun.token, now)
+        });
+        let new = NewSecret { secret, delivery };
+        if begun.is_new {
+            tx.insert_token(&begun.token, &new, self.action)
+        } else {
+            tx.insert_secret(&begun.token, &new, self.action)
+        }
     }
 
     /// The second transaction.
@@ -342,7 +344,5 @@ fn withdraw(tx: &Write<'_>, token: &Token) -> Result<(), StoreError> {
     if !without.secrets.is_empty() {
         return tx.update(token, &without, Action::Withdraw).map(drop);
     }
-    tx.delete_token(token)?;
-    let subject = Subject::Token { id: token.id.clone(), name: token.name.clone() };
-    tx.record(Action::Withdraw, subject, None)
+    tx.delete_token(token, Action::Withdraw)
 }

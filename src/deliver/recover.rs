@@ -11,6 +11,7 @@ use crate::context::Clock;
 use crate::domain::event::{Action, Author};
 use crate::domain::secret::SecretHash;
 use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
 use crate::store::{Store, StoreError, Write};
 
 /// What is to become of an heir whose hand-over is over.
@@ -21,22 +22,40 @@ pub enum Fate {
     Withdraw,
 }
 
-/// Finishes the deliveries of this user past their deadline. Part of every change, before its own work. Returns how
-/// many there were.
-pub fn recover(store: &Store, clock: &dyn Clock, author: &Author) -> Result<usize, StoreError> {
+/// Finishes the deliveries of this user past their deadline. Part of every change, before its own work. Returns what
+/// damage in the store kept from being finished, which must not be in the way of the change.
+pub fn recover(store: &Store, clock: &dyn Clock, author: &Author) -> Result<Vec<StoreError>, StoreError> {
     let now = clock.now()?;
-    let uid = author.actor.uid;
-    let tokens = store.read(|view| view.tokens(&view.overdue(uid, now)?, now))?;
-    for token in &tokens {
-        // The target is read before the lock is taken: reading it may block.
-        let fate = fate(token);
-        store.write(clock, &posthumous(author), |tx| {
-            let still = tx.tokens(&[token.row], tx.now)?.pop().filter(|is| is.delivery == token.delivery);
-            still.map_or(Ok(()), |is| settle(tx, &is, fate))
-        })?;
-        clear(token);
+    let mut left = Vec::new();
+    let rows = match store.read(|view| view.overdue(author.actor.uid, now)) {
+        Err(damaged @ StoreError::Damaged(_)) => return Ok(vec![damaged]),
+        rows => rows?,
+    };
+    for row in rows {
+        match finish(store, clock, author, row, now) {
+            Err(damaged @ StoreError::Damaged(_)) => left.push(damaged),
+            finished => finished?,
+        }
     }
-    Ok(tokens.len())
+    Ok(left)
+}
+
+fn finish(
+    store: &Store,
+    clock: &dyn Clock,
+    author: &Author,
+    row: i64,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(token) = store.read(|view| view.tokens(&[row], now))?.pop() else { return Ok(()) };
+    // The target is read before the lock is taken: reading it may block.
+    let fate = fate(&token);
+    store.write(clock, &posthumous(author), |tx| {
+        let still = tx.tokens(&[row], tx.now)?.pop().filter(|is| is.delivery == token.delivery);
+        still.map_or(Ok(()), |is| settle(tx, &is, fate))
+    })?;
+    clear(&token);
+    Ok(())
 }
 
 /// Looks at the target of a token's open delivery.

@@ -1,6 +1,7 @@
 //! What happened: one entry of the audit log, and the chain that binds it to those before it.
 
 use super::digest::{Digest, Encoder};
+use super::token::Token;
 use super::when::Timestamp;
 
 /// Who acts. The uid is a fact; the rest are claims of the environment.
@@ -82,6 +83,13 @@ impl Action {
     }
 }
 
+/// The reason in the event of a change to an object that was not what its last event says: the log must show where
+/// an edit by hand became part of the object's history.
+pub fn reason_of_mismatch(reason: Option<&str>) -> String {
+    let mismatch = "before this change it was not what its last event says";
+    reason.map_or_else(|| mismatch.to_owned(), |reason| format!("{mismatch}; {reason}"))
+}
+
 /// What an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
@@ -91,6 +99,10 @@ pub enum Subject {
 }
 
 impl Subject {
+    pub fn of(token: &Token) -> Self {
+        Self::Token { id: token.id.clone(), name: token.name.clone() }
+    }
+
     /// What the store keeps in place of a token's id; no id holds a `*`.
     pub fn key(&self) -> &str {
         match self {

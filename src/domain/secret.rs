@@ -15,8 +15,10 @@ const CHECK_LEN: usize = 6;
 const BODY_LEN: usize = RANDOM_LEN + CHECK_LEN;
 /// Lengths of a secret made elsewhere, in characters.
 pub const FOREIGN_LEN: std::ops::RangeInclusive<usize> = 16..=512;
-/// The longest input worth reading: one more than a secret with a line end.
-pub const INPUT_MAX: usize = 512 + 3;
+/// The longest input worth reading: a secret with what people paste around it.
+pub const INPUT_MAX: usize = 512 + 64;
+/// The scheme before a secret in an `Authorization` header.
+const BEARER: &[u8] = b"Bearer ";
 const HINT_LEN: usize = 4;
 
 /// A plain secret, wiped when dropped. No Debug, Display, Clone or Serialize on purpose.
@@ -174,6 +176,19 @@ impl Secret {
         Some(Self(input))
     }
 
+    /// Reads what a person typed or pasted: blanks and line ends around it and a leading `Bearer` are no part of it.
+    pub fn read_pasted(input: &[u8]) -> Option<Self> {
+        // What was cut may have lost its end.
+        if input.len() >= INPUT_MAX {
+            return None;
+        }
+        let text = input.trim_ascii();
+        let scheme =
+            text.split_at_checked(BEARER.len()).filter(|(start, _)| start.eq_ignore_ascii_case(BEARER));
+        let text = scheme.map_or(text, |(_, token)| token.trim_ascii_start());
+        Self::read(Zeroizing::new(text.to_vec()))
+    }
+
     /// The text itself. Whoever calls this answers for where it goes.
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -275,6 +290,23 @@ mod tests {
             assert_eq!(read(&with_end).is_some(), end != b"\r", "{end:?}");
         }
         assert_eq!(secret.hint(), format!("{}…", String::from_utf8_lossy(&text[..8])));
+    }
+
+    #[test]
+    fn what_a_person_pastes_is_trimmed() {
+        let secret = minted();
+        let text = String::from_utf8(secret.expose().to_vec()).unwrap();
+        let pasted = |text: &str| Secret::read_pasted(text.as_bytes()).map(|it| it.hash());
+        for around in ["{}", "{} ", " \t{}\r\n\n", "Bearer {}", "bearer  {}\n"] {
+            assert_eq!(pasted(&around.replace("{}", &text)), Some(secret.hash()), "{around:?}");
+        }
+        for other in ["Basic {}", "{} {}", "Bearer Bearer {}", "Bearer "] {
+            assert_eq!(pasted(&other.replace("{}", &text)), None, "{other:?}");
+        }
+        // What is longer than what is read never passes for its first part.
+        let longest = format!("Bearer {}", "x".repeat(INPUT_MAX));
+        assert_eq!(pasted(&longest[..INPUT_MAX]), None);
+        assert!(pasted(&format!("Bearer {}\n", "x".repeat(512))).is_some());
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
@@ -13,6 +16,10 @@ const MAX_CHARS: usize = 1_000;
 const MAX_LABEL_CHARS: usize = 63;
 /// Asks for the coloured form of a glyph; the one invisible character an icon may hold.
 const EMOJI_STYLE: char = '\u{fe0f}';
+const JOINER: char = '\u{200d}';
+const NON_JOINER: char = '\u{200c}';
+const SKIN_TONES: RangeInclusive<char> = '\u{1f3fb}'..='\u{1f3ff}';
+const KEYCAP: char = '\u{20e3}';
 
 /// Whether a character cannot be seen for what it is: a control, a direction mark, or of no width.
 pub fn is_hidden(c: char) -> bool {
@@ -42,13 +49,61 @@ pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Opt
     words.into_iter().filter_map(slips).min_by_key(|(slips, _)| *slips).map(|(_, word)| word)
 }
 
-fn visible(what: &str, text: &str, max: usize) -> Result<(), Invalid> {
-    if let Some(c) = text.chars().find(|c| is_hidden(*c)) {
+/// The characters of a text, and whether each one is hidden where it stands. A joiner or the style of an emoji is not,
+/// where it shapes its neighbours.
+fn in_context(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
+    let mut before = None;
+    let mut chars = text.chars().peekable();
+    std::iter::from_fn(move || {
+        let c = chars.next()?;
+        let hidden = is_hidden(c) && !before.is_some_and(|before| shapes(before, c, chars.peek().copied()));
+        before = Some(c);
+        Some((c, hidden))
+    })
+}
+
+fn shapes(before: char, c: char, after: Option<char>) -> bool {
+    let after = |is: fn(char) -> bool| after.is_some_and(is);
+    match c {
+        EMOJI_STYLE if after(|c| c == KEYCAP) => matches!(before, '0'..='9' | '#' | '*'),
+        EMOJI_STYLE => is_emoji(before),
+        JOINER if after(is_emoji) => is_emoji(before) || before == EMOJI_STYLE,
+        JOINER | NON_JOINER => joins(before) && after(joins),
+        _ => false,
+    }
+}
+
+/// Whether a character is in one of the blocks of emoji and of the symbols that have the form of one.
+fn is_emoji(c: char) -> bool {
+    matches!(c,
+        '©' | '®' | '‼' | '⁉' | '™' | 'ℹ' | '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{23ff}' | 'Ⓜ'
+        | '\u{25a0}'..='\u{27bf}' | '\u{2900}'..='\u{297f}' | '\u{2b00}'..='\u{2bff}' | '〰' | '〽' | '㊗' | '㊙'
+        | '\u{1f000}'..='\u{1faff}')
+}
+
+/// Whether a character is of a script whose letters join. Between Latin ones a joiner could only hide.
+fn joins(c: char) -> bool {
+    let script = matches!(c, '\u{590}'..='\u{1cff}' | '\u{a800}'..='\u{abff}' | '\u{fb50}'..='\u{fefc}' | '\u{10a00}'..='\u{11fff}');
+    script && (c.is_alphabetic() || is_combining_mark(c))
+}
+
+/// The first character of a text that is hidden.
+pub fn hidden_in(text: &str) -> Option<char> {
+    in_context(text).find(|(_, hidden)| *hidden).map(|(c, _)| c)
+}
+
+/// Text as it is stored: without blanks at its ends, and what looks the same is the same (Unicode's NFC).
+fn normal(text: &str) -> String {
+    text.trim().nfc().collect()
+}
+
+fn visible(what: &str, text: &str) -> Result<(), Invalid> {
+    if let Some(c) = hidden_in(text) {
         return Err(Invalid::new(format!("the {what} holds the invisible character {}", c.escape_unicode()))
             .hint("one line of visible characters"));
     }
-    if text.chars().nth(max).is_some() {
-        return Err(Invalid::new(format!("the {what} is longer than {max} characters")));
+    if text.chars().nth(MAX_CHARS).is_some() {
+        return Err(Invalid::new(format!("the {what} is longer than {MAX_CHARS} characters")));
     }
     Ok(())
 }
@@ -68,8 +123,8 @@ impl FromStr for Line {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        visible("text", text, MAX_CHARS)?;
-        Ok(Self(text.trim().to_owned()))
+        visible("text", text)?;
+        Ok(Self(normal(text)))
     }
 }
 
@@ -100,10 +155,11 @@ impl FromStr for Icon {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let bare = text.strip_suffix(EMOJI_STYLE).unwrap_or(text);
-        visible("icon", bare, MAX_CHARS)?;
-        let one = text.graphemes(true).count() == 1 && (1..=2).contains(&text.width()) && text.trim() == text;
+        visible("icon", bare)?;
+        let alone = !bare.contains(is_hidden) && text.graphemes(true).count() == 1;
+        let one = alone && (1..=2).contains(&text.width()) && text.trim() == text;
         if one || text.is_empty() {
-            return Ok(Self(text.to_owned()));
+            return Ok(Self(normal(text)));
         }
         Err(Invalid::new("the icon is not one glyph of at most two columns").hint("one character, like `🔑`"))
     }
@@ -139,8 +195,8 @@ impl FromStr for Label {
         if !first || !rest || key.len() > MAX_LABEL_CHARS {
             return Err(shape());
         }
-        visible("label", value, MAX_CHARS)?;
-        Ok(Self { key: key.to_owned(), value: value.trim().to_owned() })
+        visible("label", value)?;
+        Ok(Self { key: key.to_owned(), value: normal(value) })
     }
 }
 
@@ -171,13 +227,23 @@ pub fn shown(text: &str) -> impl fmt::Display + '_ {
     impl fmt::Display for Shown<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             use fmt::Write as _;
-            for c in self.0.chars() {
-                if is_hidden(c) { write!(f, "{}", c.escape_unicode())? } else { f.write_char(c)? }
+            for (c, hidden) in in_context(self.0) {
+                if hidden { write!(f, "{}", c.escape_unicode())? } else { f.write_char(c)? }
             }
             Ok(())
         }
     }
     Shown(text)
+}
+
+/// Takes skin tones, styles and joiners from emoji.
+pub fn plain_emoji(text: &mut String) {
+    let mut before = ' ';
+    text.retain(|c| {
+        let joins_emoji = c == JOINER && (is_emoji(before) || before == EMOJI_STYLE);
+        before = c;
+        !joins_emoji && c != EMOJI_STYLE && !SKIN_TONES.contains(&c)
+    });
 }
 
 /// An icon as it is shown: in the plain form, whose width terminals agree on.
@@ -226,6 +292,46 @@ mod tests {
         assert!("x".repeat(1_001).parse::<Line>().is_err());
         assert_eq!("  ".parse::<Line>().unwrap().into_option(), None);
         assert_eq!(shown("a\x1b[0m\u{202e}").to_string(), "a\\u{1b}[0m\\u{202e}");
+    }
+
+    #[test]
+    fn joiners_and_styles_are_text_where_they_shape_their_neighbours() {
+        for text in [
+            "⚠\u{fe0f} prod",
+            "1\u{fe0f}\u{20e3}",
+            "👨\u{200d}👩\u{200d}👧",
+            "❤\u{fe0f}\u{200d}🔥",
+            "👩\u{1f3fd}\u{200d}💻",
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष",
+        ] {
+            assert_eq!(text.parse::<Line>().unwrap().into_option().as_deref(), Some(text));
+            assert_eq!(shown(text).to_string(), text);
+        }
+        for text in [
+            "\u{200d}",
+            "a\u{200d}b",
+            "a\u{200c}b",
+            "می\u{200c}",
+            "م\u{200c} ی",
+            "a\u{fe0f}",
+            "1\u{fe0f}",
+            "\u{fe0f}⚠",
+            "⚠\u{fe0f}\u{fe0f}",
+            "🔑\u{200d}",
+            "م\u{200f}ی",
+            "م\u{202e}ی",
+        ] {
+            assert!(text.parse::<Line>().is_err(), "{text:?}");
+            assert!(shown(text).to_string().contains("\\u{"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_looks_the_same_is_the_same() {
+        assert_eq!("Zoe\u{308}".parse::<Line>(), "Zo\u{eb}".parse::<Line>());
+        assert_eq!("who=Zoe\u{308}".parse::<Label>(), "who=Zo\u{eb}".parse::<Label>());
+        assert_eq!("e\u{301}".parse::<Icon>(), "\u{e9}".parse::<Icon>());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Text that others typed, made harmless for the format it stands in.
 
-use crate::domain::text::{is_hidden, shown};
+use crate::domain::text::{hidden_in, shown};
 
 /// A path for people and documents: what is not UTF-8 as `\xFF`, and hidden characters escaped.
 pub fn path(bytes: &[u8]) -> String {
@@ -16,20 +16,22 @@ pub fn path(bytes: &[u8]) -> String {
 
 /// For tab-separated values: hidden characters and backslashes escaped, so that a line is a record.
 pub fn tsv(text: &str, out: &mut Vec<u8>) {
-    if !text.contains(|c: char| c == '\\' || is_hidden(c)) {
+    if !text.contains('\\') && hidden_in(text).is_none() {
         out.extend_from_slice(text.as_bytes());
         return;
     }
-    for c in text.chars() {
-        match c {
-            '\t' => out.extend_from_slice(b"\\t"),
-            '\n' => out.extend_from_slice(b"\\n"),
-            '\r' => out.extend_from_slice(b"\\r"),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            c if is_hidden(c) => out.extend_from_slice(c.escape_unicode().to_string().as_bytes()),
-            c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
+    let mut rest = text;
+    while let Some(at) = rest.find(['\t', '\n', '\r', '\\']) {
+        out.extend_from_slice(shown(&rest[..at]).to_string().as_bytes());
+        out.extend_from_slice(match rest.as_bytes()[at] {
+            b'\t' => b"\\t",
+            b'\n' => b"\\n",
+            b'\r' => b"\\r",
+            _ => b"\\\\",
+        });
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(shown(rest).to_string().as_bytes());
 }
 
 /// A record of tab-separated values.
@@ -49,13 +51,7 @@ pub fn csv(text: &str, out: &mut Vec<u8>) {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         clean.push(b'\'');
     }
-    for c in text.chars() {
-        if is_hidden(c) {
-            clean.extend_from_slice(c.escape_unicode().to_string().as_bytes());
-        } else {
-            clean.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-    }
+    clean.extend_from_slice(shown(text).to_string().as_bytes());
     if !clean.iter().any(|b| matches!(b, b',' | b'"' | b'\'' | b' ')) {
         out.extend_from_slice(&clean);
         return;

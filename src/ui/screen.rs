@@ -1,12 +1,9 @@
 //! What a person reads from: how wide it is, and what it can show.
 
-use std::ops::RangeInclusive;
-
 use unicode_width::UnicodeWidthStr;
 
 use super::{Style, fit};
-
-const SKIN_TONES: RangeInclusive<char> = '\u{1f3fb}'..='\u{1f3ff}';
+use crate::domain::text::plain_emoji;
 
 /// The terminal that a person reads from, if it is one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,14 +21,14 @@ impl Screen {
         if self.ascii { "..." } else { "…" }
     }
 
-    /// Spells a text as it can show it: our own marks in ASCII, and without the skin tones of emoji, whose width
-    /// terminals do not agree on. Else what people typed stays as it is.
+    /// Spells a text as it can show it: our own marks in ASCII, and emoji without skin tones, style and joiners, whose
+    /// width terminals do not agree on. Else what people typed stays as it is.
     pub fn spell(self, text: &mut String) {
         if self.ascii && text.contains('…') {
             *text = text.replace('…', "...");
         }
         if self.width.is_some() {
-            text.retain(|c| !SKIN_TONES.contains(&c));
+            plain_emoji(text);
         }
     }
 

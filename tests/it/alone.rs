@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{World, have, program_path, run, uid};
+use crate::support::{World, copy_program, have, run, uid};
 
 #[test]
 fn it_works_in_an_empty_root_directory() {
@@ -14,7 +14,7 @@ fn it_works_in_an_empty_root_directory() {
     let world = World::new();
     let root = world.dir.path().join("root");
     fs::create_dir(&root).expect("a directory");
-    fs::copy(program_path(), root.join("tokenctl")).expect("a copy");
+    copy_program(&root.join("tokenctl"));
     let at = |args: &[&str], input: &[u8]| {
         let mut chroot = Command::new("chroot");
         chroot.arg(&root).args(["/tokenctl", "--store", "/store"]).env_clear();

@@ -151,6 +151,7 @@ fn a_sound_log_is_verified() {
         json!({
             "ok": true, "events": seq.parse::<i64>().expect("a number"),
             "head": {"seq": seq.parse::<i64>().expect("a number"), "hash": hash}, "first_bad": null, "rows": [],
+            "database": [],
         })
     );
 }
@@ -190,9 +191,8 @@ fn no_number_of_an_entry_makes_it_hang_or_overflow() {
         let world = world();
         world.sql(&format!("UPDATE audit SET seq = {seq} WHERE seq = 10"));
         world.run(&["audit", "verify"]).exit(3);
-        world.run(&["audit"]).ok();
-        let refused = world.run(&["enable", "other"]).code;
-        assert_eq!(refused, if seq.starts_with('-') { 0 } else { 6 }, "{seq}");
+        world.run(&["audit"]).exit(if seq.starts_with('-') { 6 } else { 0 });
+        assert_eq!(world.refused(&["enable", "other"]), (6, "store_damaged".into()), "{seq}");
     }
 }
 
@@ -275,5 +275,177 @@ fn an_anchor_that_is_none_is_a_usage_error() {
     {
         let args = ["audit", "verify", &*format!("--since={anchor}")];
         assert_eq!(world.refused(&args), (2, "usage".into()), "{anchor}");
+    }
+}
+
+/// Leaves rows out of an index: builds it by another text, then puts its own text back.
+fn hide_from_index(world: &World, index: &str, condition: &str) {
+    let text = |change: &str| {
+        world.sql(&format!(
+            "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = {change} WHERE name = '{index}'"
+        ));
+    };
+    let conn = rusqlite::Connection::open(world.database()).expect("the database");
+    let find = "SELECT sql FROM sqlite_schema WHERE name = ?1";
+    let honest: String = conn.query_row(find, [index], |row| row.get(0)).expect("its text");
+    drop(conn);
+    let quoted = |sql: &str| format!("'{}'", sql.replace('\'', "''"));
+    let joint = if honest.contains(" WHERE ") { "AND" } else { "WHERE" };
+    text(&quoted(&format!("{honest} {joint} {condition}")));
+    world.sql(&format!("REINDEX {index}"));
+    text(&quoted(&honest));
+}
+
+#[test]
+fn a_row_that_an_index_hides_is_found() {
+    let world = world();
+    let secret = world.create("leaked", &["-s", "read"]);
+    world.run(&["revoke", "leaked", "--yes"]).ok();
+    world.sql("UPDATE token SET revoked_at = NULL WHERE name = 'leaked'");
+    hide_from_index(&world, "audit_subject", "action <> 'revoke'");
+    let since = head(&world);
+    assert_eq!(world.verify(&secret, &[]).0, 0, "the trick works without an audit");
+    let report = world.run(&["audit", "verify", "--since", &since, "--json"]).exit(3).json();
+    assert_eq!(report["rows"], json!([{"id": world.show("leaked")["id"], "name": "leaked"}]), "{report}");
+    assert_eq!(report["database"].as_array().map(Vec::len), Some(2), "{report}");
+    let text = world.run(&["audit", "verify"]).exit(3).out;
+    assert!(text.starts_with("database: ") && text.contains("audit_subject"), "{text}");
+}
+
+#[test]
+fn a_token_that_the_index_of_names_hides_is_found() {
+    let world = world();
+    hide_from_index(&world, "token_name", "name <> 'demo'");
+    let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
+    let problems = report["database"].to_string();
+    assert!(problems.contains("missing from index token_name"), "{report}");
+    world.run(&["doctor"]).exit(3);
+}
+
+#[test]
+fn rows_that_refer_to_nothing_are_found() {
+    for planted in [
+        "INSERT INTO granted (token, scope) VALUES (99, 1)",
+        "INSERT INTO label VALUES (99, 'a', 'b')",
+        "INSERT INTO scope_include VALUES (1, 99)",
+    ] {
+        let world = world();
+        world.sql(&format!("PRAGMA foreign_keys = OFF; {planted}"));
+        let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
+        assert_eq!(report["database"].as_array().map(Vec::len), Some(1), "{report}");
+    }
+}
+
+#[test]
+fn a_new_object_never_starts_with_rows_that_were_planted_for_it() {
+    for (planted, args) in [
+        ("INSERT INTO granted (token, scope) VALUES (3, 1)", &["create", "new", "-s", "read"][..]),
+        ("INSERT INTO label VALUES (3, 'role', 'admin')", &["create", "new", "-s", "read"]),
+        (
+            "INSERT INTO secret (token, hash, hint, created_at) VALUES (3, zeroblob(32), 'x', 1800000000)",
+            &["create", "new", "-s", "read"],
+        ),
+        (
+            "INSERT INTO delivery VALUES (3, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
+            &["create", "new", "-s", "read"],
+        ),
+        (
+            "INSERT INTO delivery VALUES (3, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
+            &["rotate", "demo"],
+        ),
+        ("INSERT INTO scope_include VALUES (2, 1)", &["scopes", "define", "new"]),
+        ("INSERT INTO scope_include VALUES (1, 2)", &["scopes", "define", "new"]),
+        ("INSERT INTO granted (token, scope) VALUES (1, 2)", &["scopes", "define", "new"]),
+    ] {
+        let world = world();
+        world.sql(&format!("PRAGMA foreign_keys = OFF; {planted}"));
+        let before = world.bytes();
+        assert_eq!(world.refused(args), (6, "store_damaged".into()), "{planted}");
+        assert_eq!(world.bytes(), before, "{planted}");
+    }
+}
+
+#[test]
+fn a_hand_edit_is_not_made_part_of_history_by_the_next_change() {
+    for (tampering, args) in [
+        ("UPDATE token SET revoked_at = NULL", &["edit", "demo", "-d", "x"][..]),
+        ("UPDATE token SET revoked_at = NULL", &["rename", "demo", "new"]),
+        ("UPDATE token SET revoked_at = NULL", &["rotate", "demo"]),
+        ("UPDATE token SET revoked_at = NULL", &["scopes", "remove", "demo", "read"]),
+        (
+            "UPDATE token SET revoked_at = NULL; UPDATE token SET disabled_at = 1800000000",
+            &["enable", "demo"],
+        ),
+        ("UPDATE scope SET description = 'all'", &["scopes", "define", "new"]),
+        ("UPDATE scope SET description = 'all'", &["scopes", "edit", "read", "-d", "x"]),
+        ("UPDATE scope SET description = 'all'", &["scopes", "rename", "read", "see"]),
+        ("UPDATE scope SET description = 'all'", &["scopes", "retire", "read"]),
+        ("UPDATE setting SET value = '2h'", &["settings", "require-owner", "true"]),
+    ] {
+        let world = world();
+        world.run(&["revoke", "demo", "--yes"]).ok();
+        world.sql(tampering);
+        let before = world.bytes();
+        let ran = world.run(&[args, &["--json"]].concat()).exit(6);
+        assert_eq!(ran.failure()["code"], "store_damaged", "{tampering}");
+        assert!(ran.failure()["message"].to_string().contains("is not what its last event says"), "{ran:?}");
+        assert_eq!(world.bytes(), before, "{args:?}");
+        world.run(&["audit", "verify"]).exit(3);
+    }
+}
+
+#[test]
+fn access_can_be_ended_after_a_hand_edit_and_the_log_says_so() {
+    for (args, action) in [(["revoke", "demo", "--yes"], "revoke"), (["disable", "demo", "--yes"], "disable")]
+    {
+        let world = world();
+        world.sql("UPDATE token SET owner = 'eve' WHERE name = 'demo'");
+        world.run(&[&args[..], &["--reason", "leaked"]].concat()).ok();
+        let last = events(&world).pop().expect("an event");
+        assert_eq!(
+            (&last["action"], &last["reason"]),
+            (&json!(action), &json!("before this change it was not what its last event says; leaked"))
+        );
+        world.run(&["audit", "verify"]).ok();
+    }
+}
+
+#[test]
+fn a_row_below_one_is_damage_wherever_it_is_met() {
+    for row in ["-9223372036854775808", "-7", "0"] {
+        let world = world();
+        let secret = world.create("planted", &["-s", "read"]);
+        world.sql(&format!(
+            "PRAGMA foreign_keys = OFF; UPDATE token SET row = {row} WHERE row = 3;
+             UPDATE secret SET token = {row} WHERE token = 3; UPDATE granted SET token = {row} WHERE token = 3"
+        ));
+        let verdict = world.run_with(&["verify", "--json"], secret.as_bytes()).exit(6);
+        assert_eq!(verdict.failure()["code"], "store_damaged");
+        for args in [
+            &["list"][..],
+            &["list", "--json"],
+            &["list", "--owner", "x"],
+            &["show", "planted"],
+            &["list", "--sort", "created"],
+        ] {
+            world.run(args).exit(6);
+        }
+        let rows = &world.run(&["audit", "verify", "--json"]).exit(3).json()["rows"];
+        assert!(rows.to_string().contains("planted"), "{rows}");
+        world.run(&["doctor"]).exit(3);
+    }
+}
+
+#[test]
+fn a_secret_or_a_grant_below_row_one_is_damage() {
+    for tampering in [
+        "UPDATE secret SET row = -1 WHERE token = 1",
+        "UPDATE granted SET row = 0 WHERE token = 1",
+        "UPDATE scope SET row = -5; UPDATE granted SET scope = -5",
+    ] {
+        let world = world();
+        world.sql(&format!("PRAGMA foreign_keys = OFF; {tampering}"));
+        world.run(&["show", "demo"]).exit(6);
+        world.run(&["audit", "verify"]).exit(3);
     }
 }

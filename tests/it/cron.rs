@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::recovery::real_time;
-use crate::support::{DAY, Ran, World, have, program_path, run};
+use crate::support::{DAY, Ran, World, have, program_path, run, write_program};
 
 /// A store in the place where the program looks for it by itself, with two tokens that are due by the real clock.
 struct Job {
@@ -129,8 +130,7 @@ fn a_job_restarts_the_service_of_each_token_that_it_rotated() {
         return;
     }
     let job = Job::new();
-    let systemctl = job.world.write("home/systemctl", "#!/bin/sh\necho \"$@\" >>called\n");
-    fs::set_permissions(systemctl, fs::Permissions::from_mode(0o700)).expect("a mode");
+    write_program(Path::new(&job.world.path("home/systemctl")), b"#!/bin/sh\necho \"$@\" >>called\n");
     let line = "PATH=$HOME:$PATH exec bash -o pipefail -c 'tokenctl rotate --due --quiet --out-dir secrets | \
         xargs --no-run-if-empty systemctl try-restart'";
     job.line(line).ok();

@@ -68,12 +68,7 @@ fn a_new_lifetime_counts_from_now() {
 fn no_secret_outlives_the_end_of_the_one_after_it() {
     let world = World::with_store();
     world.create("demo", &[]);
-    // As a rotation with ten days of grace leaves it.
-    world.sql(
-        "UPDATE secret SET superseded_at = created_at, expires_at = created_at + 864000;
-         INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
-         SELECT token, randomblob(32), 'tkn_AbCd…', created_at, NULL, created_at FROM secret",
-    );
+    world.run(&["rotate", "demo", "--grace", "10d"]).ok();
     let ends = |args: &[&str]| {
         world.run(&[&["edit", "demo"], args].concat()).ok();
         let secrets = world.show("demo")["secrets"].take();

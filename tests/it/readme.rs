@@ -194,7 +194,8 @@ fn same(line: &str) -> String {
         text.push_str(&piece[word.len()..]);
     }
     let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ")
+    // A use is recorded once a minute: a session that a busy machine draws out records one more.
+    words.join(" ").replace("after the rotation", "before the rotation")
 }
 
 fn class(word: &str) -> &str {

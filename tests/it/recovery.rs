@@ -519,3 +519,26 @@ fn what_cannot_be_mended_stays_found() {
 fn chmod(world: &World, name: &str, mode: u32) {
     fs::set_permissions(world.store().join(name), Permissions::from_mode(mode)).expect("a mode");
 }
+
+#[test]
+fn a_damaged_delivery_is_in_the_way_of_no_other_token() {
+    let world = World::with_store();
+    world.at_real_time(0);
+    for name in ["good", "bad", "late"] {
+        world.run(&["create", name]).ok();
+    }
+    world.kill_by_command(&["rotate", "bad"]);
+    world.kill_by_command(&["rotate", "late"]);
+    world.sql("UPDATE token SET created_by = CAST(x'ff' AS TEXT) WHERE name = 'bad'");
+    world.at_real_time(HOUR);
+    let ran = world.run(&["revoke", "good", "--yes"]).ok();
+    assert!(
+        ran.err.contains("warning: a delivery that was cut short could not be finished: "),
+        "{}",
+        ran.err
+    );
+    assert_eq!(world.last_event()["action"], "revoke");
+    assert_eq!(world.show("late")["secrets"].as_array().map(Vec::len), Some(1), "it was rolled back");
+    let findings = world.run(&["doctor", "--json"]).exit(3).json();
+    assert!(findings.to_string().contains("bad is not what its last event says"), "{findings}");
+}

@@ -422,6 +422,19 @@ pub fn run(command: &mut Command, input: &[u8]) -> Ran {
     Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
 }
 
+/// Writes a program that can be run at once. Another process writes it: while this one had it open for writing, any
+/// process that a neighbouring test starts would have it too, and Linux runs no file that is open for writing.
+#[track_caller]
+pub fn write_program(path: &Path, content: &[u8]) {
+    run(Command::new("sh").args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(path), content).ok();
+}
+
+/// Copies the real program to where a test can run it.
+#[track_caller]
+pub fn copy_program(to: &Path) {
+    write_program(to, &std::fs::read(program_path()).expect("the program"));
+}
+
 /// Whether a Debian tool is there. Where it is missing the test says so and is skipped, but fails in CI.
 pub fn have(tool: &str) -> bool {
     let found = std::env::var_os("PATH")

@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::processes::{assert_failure, ended, mode};
-use crate::support::{Ran, World, have, program_path, uid};
+use crate::support::{Ran, World, copy_program, have, uid, write_program};
 
 const ADMIN: u32 = 64_001;
 const MEMBER: u32 = 64_002;
@@ -39,10 +39,8 @@ impl Shared {
         }
         let dir = World::new().dir;
         let program = dir.path().join("tokenctl");
-        fs::copy(program_path(), &program).expect("a copy");
-        for path in [dir.path(), &program] {
-            fs::set_permissions(path, Permissions::from_mode(0o755)).expect("a mode");
-        }
+        copy_program(&program);
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("a mode");
         let home = dir.path().join("home");
         fs::create_dir(&home).expect("a directory");
         fs::set_permissions(&home, Permissions::from_mode(0o755)).expect("a mode");
@@ -311,8 +309,7 @@ fn a_user_whom_only_getent_knows_is_recorded_by_name() {
     let getent = shared.dir.path().join("getent");
     let script =
         format!("#!/bin/sh\n[ \"$*\" = 'passwd {ADMIN}' ] && echo 'ann:x:{ADMIN}:1::/home/ann:/bin/sh'\n");
-    fs::write(&getent, script).expect("a script");
-    fs::set_permissions(&getent, Permissions::from_mode(0o755)).expect("a mode");
+    write_program(&getent, script.as_bytes());
     let mut init = shared.command(ADMIN, shared.program.to_str().expect("UTF-8"));
     init.env("PATH", format!("{}:/usr/bin:/bin", shared.dir.path().display()));
     ended(init.arg("init").spawn().expect("the program starts")).ok();

@@ -245,7 +245,11 @@ fn a_secret_comes_from_stdin_a_file_or_a_person() {
     assert_eq!(world.refused(&args), (2, "secret_as_argument".into()));
     assert!(!world.run(&args).err.contains(&secret));
 
-    world.at_terminal(&[Answer::Type(secret), Answer::CtrlC]);
+    // A person pastes more than the secret; a program presents what it is given.
+    let pasted = format!(" Bearer {secret} ");
+    assert_eq!(world.verify(&pasted, &[]), (3, "malformed".into()));
+    world.at_terminal(&[Answer::Type(secret), Answer::Type(pasted), Answer::CtrlC]);
+    assert_eq!(world.verify("", &[]), (0, "valid demo".into()));
     assert_eq!(world.verify("", &[]), (0, "valid demo".into()));
     assert_eq!(world.verify("", &[]).0, 130);
     assert_eq!(world.refused(&["verify", "--no-input"]), (2, "input_needed".into()));

@@ -527,7 +527,8 @@ fn text_of_others_is_harmless_in_questions() {
         let quoted = text.replace('\'', "''");
         world.sql(&format!("UPDATE scope SET description = '{quoted}'; UPDATE token SET owner = '{quoted}'"));
         world.at_terminal(&[Enter, say("ann"), Enter, Enter, Enter, Enter, Enter, Yes, CtrlC]);
-        let ran = world.run(&["edit", "a"]).ok();
+        // What was edited by hand is not changed, but it is shown before that is known.
+        let ran = world.run(&["edit", "a"]).exit(6);
         assert_harmless(&ran.err);
         offered(&world);
         world.run(&["scopes", "set", "a"]).exit(130);

@@ -184,7 +184,7 @@ impl TokenArgs {
             .map_err(Error::Generator)?;
         token.id = String::from_utf8_lossy(&id).into_owned();
         // There is no secret before it that a grace could be for.
-        Ok(Begun { token: tx.insert_token(&token)?, expires_at, grace: None })
+        Ok(Begun { token, is_new: true, expires_at, grace: None })
     }
 
     fn labels(&self) -> Result<BTreeMap<String, String>, Invalid> {

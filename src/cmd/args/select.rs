@@ -228,16 +228,18 @@ pub fn filtered(
     mut take: impl FnMut(Vec<Token>) -> Result<(), Error>,
 ) -> Result<Times, Error> {
     let times = Times { now, at, usage_since: store.read(|view| Ok::<_, StoreError>(view.usage_since()))? };
-    let mut after = FIRST;
+    let mut from = FIRST;
     loop {
         let (last, mut page) = store.read(|view| {
-            let rows = view.rows_after(after)?;
+            let rows = view.rows_from(from)?;
             Ok::<_, StoreError>((rows.last().copied(), view.tokens(&rows, now)?))
         })?;
-        let Some(last) = last else { return Ok(times) };
         page.retain(|token| filter.meets(token, &times, catalogue));
         take(page)?;
-        after = last;
+        match last.and_then(|last| last.checked_add(1)) {
+            Some(next) => from = next,
+            None => return Ok(times),
+        }
     }
 }
 

@@ -197,12 +197,9 @@ impl Define {
     fn add(&self, tx: &Write<'_>, catalogue: &Catalogue) -> Result<Changed, Error> {
         let includes = self.wanted(catalogue)?;
         let description = self.description.clone().and_then(Line::into_option);
-        let row = tx.insert_scope(&self.scope, description.as_deref())?;
         let name = self.scope.clone();
-        let entry = Entry { row, name, description, includes, created_at: tx.now, retired_at: None };
-        tx.save_scope(&entry)?;
-        tx.record_catalogue(Action::CatalogueDefine)?;
-        Ok((entry, true))
+        let entry = Entry { row: 0, name, description, includes, created_at: tx.now, retired_at: None };
+        Ok((tx.insert_scope(entry, Action::CatalogueDefine)?, true))
     }
 
     fn reopen(&self, tx: &Write<'_>, catalogue: &Catalogue, known: &Entry) -> Result<Changed, Error> {
@@ -213,8 +210,7 @@ impl Define {
         if self.includes.is_some() {
             entry.includes = self.wanted(catalogue)?;
         }
-        tx.save_scope(&entry)?;
-        tx.record_catalogue(Action::CatalogueDefine)?;
+        tx.save_scopes(std::slice::from_ref(&entry), Action::CatalogueDefine)?;
         Ok((entry, true))
     }
 
@@ -255,8 +251,7 @@ impl EditScope {
             let wider = catalogue.with_includes(&self.scope, after.includes.clone());
             let gaining = affected(tx, catalogue, &wider, |had, has| !has.is_subset(had))?.len();
             widen::check(approved, &format!("what `{}` includes", self.scope), gaining)?;
-            tx.save_scope(&after)?;
-            tx.record_catalogue(Action::CatalogueEdit)?;
+            tx.save_scopes(std::slice::from_ref(&after), Action::CatalogueEdit)?;
             Ok((after, true))
         })?;
         let note = if changed { "edited" } else { "nothing changed:" };
@@ -276,8 +271,7 @@ impl RenameScope {
                 return Err(Error::NameTaken { what: "scope", name: self.new.to_string() });
             }
             entry.name = self.new.clone();
-            tx.save_scope(&entry)?;
-            tx.record_catalogue(Action::CatalogueRename)?;
+            tx.save_scopes(std::slice::from_ref(&entry), Action::CatalogueRename)?;
             Ok((entry, true))
         })?;
         let note = if changed {
@@ -324,33 +318,39 @@ impl Retire {
             let mut after = before.clone();
             after.retired_at.get_or_insert(tx.now);
             let mut changed = before.retired_at.is_none();
-            let mut from = Vec::new();
+            let (mut from, mut entries) = (Vec::new(), vec![after.clone()]);
             if self.withdraw {
-                from = self.withdraw(tx, &catalogue, before)?;
-                changed |=
-                    !from.is_empty() || catalogue.iter().any(|other| other.includes.contains(&self.scope));
+                let without = self.without(&catalogue);
+                from = self.withdraw(tx, &catalogue, &without, before)?;
+                entries.extend(without.iter().filter(|it| catalogue.get(&it.name) != Some(it)).cloned());
+                changed |= !from.is_empty() || entries.len() > 1;
             }
             if changed {
-                tx.save_scope(&after)?;
-                tx.record_catalogue(Action::CatalogueRetire)?;
+                tx.save_scopes(&entries, Action::CatalogueRetire)?;
             }
             Ok((after, changed, from))
         })
     }
 
-    /// Takes the scope out of the includes of others and from every token. Returns who loses it.
-    fn withdraw(&self, tx: &Write<'_>, catalogue: &Catalogue, retired: &Entry) -> Result<Vec<Token>, Error> {
-        let without =
-            Catalogue::new(catalogue.iter().filter(|other| other.name != self.scope).map(|other| {
-                let mut other = other.clone();
-                other.includes.remove(&self.scope);
-                other
-            }));
+    /// The other scopes, none of which includes this one.
+    fn without(&self, catalogue: &Catalogue) -> Catalogue {
+        Catalogue::new(catalogue.iter().filter(|other| other.name != self.scope).map(|other| {
+            let mut other = other.clone();
+            other.includes.remove(&self.scope);
+            other
+        }))
+    }
+
+    /// Takes the scope from every token. Returns the tokens that lose it.
+    fn withdraw(
+        &self,
+        tx: &Write<'_>,
+        catalogue: &Catalogue,
+        without: &Catalogue,
+        retired: &Entry,
+    ) -> Result<Vec<Token>, Error> {
         let loses = |had: &BTreeSet<&Scope>, _: &BTreeSet<&Scope>| had.contains(&self.scope);
-        let from = affected(tx, catalogue, &without, loses)?;
-        for other in without.iter().filter(|other| catalogue.get(&other.name) != Some(other)) {
-            tx.save_scope(other)?;
-        }
+        let from = affected(tx, catalogue, without, loses)?;
         for row in tx.holders(&[retired.row])? {
             let before = tx.token(row, tx.now)?;
             let mut after = before.clone();

@@ -3,10 +3,16 @@
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::holder::Hold;
+
+/// How often deleting the buffer is tried, with this pause.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(200);
 
 pub struct Tmux {
     buffer: String,
@@ -33,8 +39,13 @@ impl Hold for Tmux {
     }
 
     fn leave(&mut self) {
-        if let Ok(true) = self.is_ours() {
-            let _ = tmux(&["delete-buffer", "-b", &self.buffer], b"");
+        // A busy machine may refuse to start tmux once; the secret must not stay for that.
+        for _ in 0..TRIES {
+            match self.is_ours() {
+                Ok(false) => return,
+                Ok(true) if tmux(&["delete-buffer", "-b", &self.buffer], b"").is_ok() => return,
+                Ok(true) | Err(_) => thread::sleep(PAUSE),
+            }
         }
     }
 }

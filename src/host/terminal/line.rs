@@ -155,9 +155,13 @@ impl Line {
     }
 }
 
-/// A character that could move the cursor, or hide, is seen as one that cannot. The form of an icon may stay.
+/// A character that could move the cursor, or hide, is seen as one that cannot. What shapes its neighbours may stay.
 fn drawn(c: char) -> char {
-    if is_hidden(c) && c != '\u{fe0f}' { char::REPLACEMENT_CHARACTER } else { c }
+    if is_hidden(c) && !matches!(c, '\u{fe0f}' | '\u{200c}' | '\u{200d}') {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        c
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::given_up;
 use super::keys::Keys;
-use crate::context::{Choice, Question};
+use crate::context::{Choice, Question, shown};
 
 /// More than a terminal takes as one line.
 const LONGEST: usize = 4_097;
@@ -29,8 +29,7 @@ pub fn ask(
         let hint = if hint.is_empty() { String::new() } else { format!(" ({hint})") };
         return prompt(term, keys, &format!("{text}{hint}: "));
     }
-    let initial_shown: String = initial.chars().flat_map(shown).collect();
-    let answer = prompt(term, keys, &format!("{text} [{initial_shown}] (empty keeps it, - clears it): "))?;
+    let answer = prompt(term, keys, &format!("{text} [{}] (empty keeps it, - clears it): ", shown(initial)))?;
     Ok(match answer.as_str() {
         "" => Zeroizing::new(initial.to_owned()),
         "-" => Zeroizing::default(),
@@ -125,11 +124,6 @@ fn line(keys: &Keys<'_>) -> io::Result<Zeroizing<String>> {
     }
     let text = Zeroizing::new(String::from_utf8_lossy(&bytes[..read]).into_owned());
     Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))
-}
-
-/// A character that could move the cursor, or hide, in a form that cannot.
-fn shown(c: char) -> Vec<char> {
-    if crate::context::is_hidden(c) { c.escape_unicode().collect() } else { vec![c] }
 }
 
 #[cfg(test)]

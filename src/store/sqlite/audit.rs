@@ -1,10 +1,13 @@
 //! The audit log: its entries, its chain, and whether every object is what its last entry says.
 
+use std::collections::HashMap;
+
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::StoreError;
-use super::{FIRST, Head, PAGE, Step, Store, View, Watch, Write, ascending};
+use super::sql::RowNumber;
+use super::{FIRST, Head, PAGE, Step, Store, View, Watch, Write, ascending, integrity};
 use crate::domain::digest::{self, Digest};
 use crate::domain::event::{Actor, Anchor, Event, GENESIS, Subject};
 use crate::domain::when::Timestamp;
@@ -25,6 +28,8 @@ pub struct Changed {
 
 #[derive(Debug)]
 pub struct AuditReport {
+    /// What is wrong with tables and indexes themselves, a sentence each.
+    pub database: Vec<String>,
     pub events: i64,
     pub head: Anchor,
     pub first_bad: Option<Problem>,
@@ -33,7 +38,7 @@ pub struct AuditReport {
 
 impl AuditReport {
     pub fn is_ok(&self) -> bool {
-        self.first_bad.is_none() && self.rows.is_empty()
+        self.database.is_empty() && self.first_bad.is_none() && self.rows.is_empty()
     }
 }
 
@@ -43,7 +48,7 @@ const COLUMNS: &str =
 fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let bytes = |digest: [u8; 32]| Digest::from_bytes(digest);
     Ok(Event {
-        seq: row.get(0)?,
+        seq: row.get::<_, RowNumber>(0)?.0,
         time: row.get(1)?,
         action: row.get(2)?,
         subject: Subject::from_key(row.get(3)?, row.get(4)?),
@@ -62,16 +67,16 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// A page of entries after `seq`, all or those about a token's id.
-    pub fn events_after(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
-        let Some(id) = id else { return self.next_events(seq, page()) };
-        let rest = "WHERE subject = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+    /// A page of entries from number `seq` on, all or those about a token's id.
+    pub fn page_of_events(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
+        let Some(id) = id else { return self.events_from(seq, page()) };
+        let rest = "WHERE subject = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
         let events = self.events(rest, params![id, seq, page()])?;
         ascending(events.iter().map(|event| event.seq), seq).map(|()| events)
     }
 
-    fn next_events(&self, seq: i64, count: i64) -> Result<Vec<Event>, StoreError> {
-        let events = self.events("WHERE seq > ?1 ORDER BY seq LIMIT ?2", params![seq, count])?;
+    fn events_from(&self, seq: i64, count: i64) -> Result<Vec<Event>, StoreError> {
+        let events = self.events("WHERE seq >= ?1 ORDER BY seq LIMIT ?2", params![seq, count])?;
         ascending(events.iter().map(|event| event.seq), seq).map(|()| events)
     }
 
@@ -92,7 +97,8 @@ impl View<'_> {
         let run = || {
             let mut statement = self.conn().prepare_cached(sql)?;
             let read = |row: &Row<'_>| {
-                let anchor = Anchor { seq: row.get(0)?, hash: Digest::from_bytes(row.get(1)?) };
+                let anchor =
+                    Anchor { seq: row.get::<_, RowNumber>(0)?.0, hash: Digest::from_bytes(row.get(1)?) };
                 Ok(Head { anchor, time: row.get(2)? })
             };
             statement.query_row([], read).optional()
@@ -102,7 +108,7 @@ impl View<'_> {
     }
 
     /// The digest in the last entry about a subject; none where there is no entry, or the subject is gone.
-    fn last_digest(&self, key: &str) -> Result<Option<Digest>, StoreError> {
+    pub(super) fn last_digest(&self, key: &str) -> Result<Option<Digest>, StoreError> {
         let sql = "SELECT digest FROM audit WHERE subject = ?1 ORDER BY seq DESC LIMIT 1";
         let run = || {
             let read = |row: &Row<'_>| row.get::<_, Option<[u8; 32]>>(0);
@@ -148,127 +154,217 @@ impl Store {
         hash_at(&self.conn, seq)
     }
 
-    /// Walks the whole chain and every object. `since` must be an ancestor of the head.
+    /// Checks the database's own structure, the whole chain and every object. `since` must be an ancestor of the head.
     pub fn audit<E: From<StoreError>>(
         &self,
         since: Option<&Anchor>,
         now: Timestamp,
         watch: Watch<'_, E>,
     ) -> Result<AuditReport, E> {
-        let (head, mut first_bad) = self.audit_chain(watch)?;
-        if first_bad.is_none()
+        watch(Step::new("checking the database", 0, 0))?;
+        let database = integrity::check(self)?;
+        Ok(AuditReport { database, ..self.audit_history(since, now, watch)? })
+    }
+
+    /// The same without the database's own structure.
+    pub(super) fn audit_history<E: From<StoreError>>(
+        &self,
+        since: Option<&Anchor>,
+        now: Timestamp,
+        watch: Watch<'_, E>,
+    ) -> Result<AuditReport, E> {
+        let mut chain = Chain::new();
+        let of = self.last_entry();
+        while self.read(|view| chain.follow(view))? {
+            watch(Step::new("checking entries", chain.last.seq, of))?;
+        }
+        if chain.first_bad.is_none()
             && let Some(since) = since
         {
             let found = hash_at(&self.conn, since.seq).map_err(|err| self.failed(&err))?;
             if found != Some(since.hash) && *since != (Anchor { seq: 0, hash: GENESIS }) {
                 let problem = "not the entry that the anchor names".to_owned();
-                first_bad = Some(Problem { seq: since.seq, problem });
+                chain.first_bad = Some(Problem { seq: since.seq, problem });
             }
         }
-        let rows = self.audit_objects(now, watch)?;
-        Ok(AuditReport { events: head.seq, head, first_bad, rows })
-    }
-
-    fn audit_chain<E: From<StoreError>>(&self, watch: Watch<'_, E>) -> Result<(Anchor, Option<Problem>), E> {
-        let of = self.last_entry();
-        let mut last = Anchor { seq: 0, hash: GENESIS };
-        let (mut after, mut count) = (FIRST, page());
-        loop {
-            watch(Step::new("checking entries", last.seq, of))?;
-            let page = match self.read(|view| view.next_events(after, count)) {
-                // One entry that no version of ours wrote: go on singly, up to it.
-                Err(StoreError::Damaged(_)) if count > 1 => {
-                    count = 1;
-                    continue;
-                }
-                Err(StoreError::Damaged(why)) => {
-                    let problem = format!("the entry cannot be read: {why}");
-                    return Ok((last, Some(Problem { seq: last.seq + 1, problem })));
-                }
-                page => page?,
-            };
-            if page.is_empty() {
-                return Ok((last, None));
-            }
-            for event in page {
-                let problem = if event.seq != last.seq + 1 {
-                    Some("the entry is missing")
-                } else if event.chained(&last.hash) != event.hash {
-                    Some("its hash is not that of its content and the entries before it")
-                } else {
-                    None
-                };
-                if let Some(problem) = problem {
-                    return Ok((last, Some(Problem { seq: last.seq + 1, problem: problem.to_owned() })));
-                }
-                last = Anchor { seq: event.seq, hash: event.hash };
-            }
-            after = last.seq;
-        }
+        let rows = self.audit_objects(&mut chain, now, watch)?;
+        let Chain { last: head, first_bad, .. } = chain;
+        Ok(AuditReport { database: Vec::new(), events: head.seq, head, first_bad, rows })
     }
 
     /// Every object that is not what its last entry says, page by page.
     fn audit_objects<E: From<StoreError>>(
         &self,
+        chain: &mut Chain,
         now: Timestamp,
         watch: Watch<'_, E>,
     ) -> Result<Vec<Changed>, E> {
-        let mut changed = Vec::new();
-        let (catalogue, settings) = self.read(|view| {
-            let same = |digest: Result<Digest, StoreError>, subject: &Subject| match digest {
-                Err(StoreError::Damaged(_)) => Ok(false),
-                digest => Ok::<_, StoreError>(view.last_digest(subject.key())? == Some(digest?)),
-            };
+        let mut changed = self.read(|view| {
+            chain.catch_up(view)?;
             let scopes = view.catalogue().map(|all| digest::catalogue(&all));
             let settings = view.settings().map(|all| digest::settings(&all));
-            Ok::<_, StoreError>((same(scopes, &Subject::Catalogue)?, same(settings, &Subject::Settings)?))
+            let mut changed = Vec::new();
+            for (found, subject, name) in
+                [(scopes, Subject::Catalogue, "scopes"), (settings, Subject::Settings, "settings")]
+            {
+                if damage_as_none(found)?.is_none_or(|found| !chain.last_is(subject.key(), &found)) {
+                    changed.push(Changed { id: None, name: name.to_owned() });
+                }
+            }
+            Ok::<_, StoreError>(changed)
         })?;
-        for (same, name) in [(catalogue, "scopes"), (settings, "settings")] {
-            if !same {
-                changed.push(Changed { id: None, name: name.to_owned() });
-            }
-        }
-        let (mut after, mut done, of) = (FIRST, 0, self.count());
-        loop {
+        let (mut from, mut done, of) = (Some(FIRST), 0, self.count());
+        while let Some(start) = from {
             watch(Step::new("checking tokens", done, of))?;
-            let (rows, found) = self.read(|view| {
-                let rows = view.rows_after(after)?;
-                let found = view.changed_tokens(&rows, now)?;
-                Ok::<_, StoreError>((rows, found))
+            from = self.read(|view| {
+                chain.catch_up(view)?;
+                let rows = view.rows_from(start)?;
+                changed.extend(view.changed_tokens(&rows, now, chain)?);
+                done += rows.len();
+                if rows.is_empty() {
+                    changed.extend(chain.missing(view, now)?);
+                }
+                Ok::<_, StoreError>(rows.last().and_then(|last| last.checked_add(1)))
             })?;
-            changed.extend(found);
-            done += rows.len();
-            match rows.last() {
-                Some(last) => after = *last,
-                None => break,
-            }
-        }
-        let (mut from, of) = (FIRST, self.last_entry());
-        while let Some((to, found)) = self.read(|view| view.orphans(from))? {
-            changed.extend(found);
-            from = to;
-            watch(Step::new("looking for lost tokens", from, of))?;
         }
         Ok(changed)
     }
 }
 
+/// What a walk along the chain has found, entry by entry: the one account of what each object should be.
+struct Chain {
+    last: Anchor,
+    first_bad: Option<Problem>,
+    /// How many entries are read at once.
+    step: i64,
+    /// The last entry about each subject: its number, its digest, and whether the object was met in the tables.
+    subjects: HashMap<String, Last>,
+}
+
+struct Last {
+    seq: i64,
+    digest: Option<Digest>,
+    met: bool,
+}
+
+impl Chain {
+    fn new() -> Self {
+        let last = Anchor { seq: 0, hash: GENESIS };
+        Self { last, first_bad: None, step: page(), subjects: HashMap::new() }
+    }
+
+    /// Goes on by a page. Returns whether there may be more entries.
+    fn follow(&mut self, view: &View<'_>) -> Result<bool, StoreError> {
+        if self.first_bad.is_some() {
+            return Ok(false);
+        }
+        // The first page begins below every number that an entry may have, so that none hides there.
+        let from = if self.last.seq == 0 { Some(FIRST) } else { self.last.seq.checked_add(1) };
+        let Some(from) = from else { return Ok(false) };
+        let page = match view.events_from(from, self.step) {
+            // One entry that no version of ours wrote: go on singly, up to it.
+            Err(StoreError::Damaged(_)) if self.step > 1 => {
+                self.step = 1;
+                return Ok(true);
+            }
+            Err(StoreError::Damaged(why)) => {
+                self.stop(format!("the entry cannot be read: {why}"));
+                return Ok(false);
+            }
+            page => page?,
+        };
+        for event in &page {
+            if event.seq != self.last.seq + 1 {
+                self.stop("the entry is missing".to_owned());
+                return Ok(false);
+            }
+            if event.chained(&self.last.hash) != event.hash {
+                self.stop("its hash is not that of its content and the entries before it".to_owned());
+                return Ok(false);
+            }
+            self.last = Anchor { seq: event.seq, hash: event.hash };
+            let last = Last { seq: event.seq, digest: event.row_digest, met: false };
+            self.subjects.insert(event.subject.key().to_owned(), last);
+        }
+        Ok(!page.is_empty())
+    }
+
+    fn stop(&mut self, problem: String) {
+        self.first_bad = Some(Problem { seq: self.last.seq + 1, problem });
+    }
+
+    /// Takes up the entries that were written since, so that objects are compared with what this transaction sees.
+    fn catch_up(&mut self, view: &View<'_>) -> Result<(), StoreError> {
+        while self.follow(view)? {}
+        Ok(())
+    }
+
+    fn last_is(&self, key: &str, found: &Digest) -> bool {
+        self.subjects.get(key).is_some_and(|last| last.digest.as_ref() == Some(found))
+    }
+
+    fn meet(&mut self, key: &str) {
+        if let Some(last) = self.subjects.get_mut(key) {
+            last.met = true;
+        }
+    }
+
+    /// Tokens that should exist by their last entry but were not met.
+    fn missing(&self, view: &View<'_>, now: Timestamp) -> Result<Vec<Changed>, StoreError> {
+        let is_token = |key: &str| !key.starts_with('*');
+        let lost = self.subjects.iter().filter(|(key, it)| is_token(key) && it.digest.is_some() && !it.met);
+        let mut lost: Vec<(&String, &Last)> = lost.collect();
+        lost.sort_unstable_by_key(|(_, last)| last.seq);
+        let mut missing = Vec::new();
+        for (id, last) in lost {
+            // Made meanwhile, in a row that was used before, behind this walk.
+            if let Some(row) = view.row_of_id(id)?
+                && self.last_is(id, &digest::token(&view.token(row, now)?))
+            {
+                continue;
+            }
+            let event = view.events_from(last.seq, 1)?.pop();
+            let name = event.and_then(|event| event.subject.name().map(str::to_owned));
+            missing.push(Changed { id: Some(id.clone()), name: name.unwrap_or_default() });
+        }
+        Ok(missing)
+    }
+}
+
+/// A value that may be damaged, where the rest of the walk goes on.
+fn damage_as_none<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match found {
+        Err(StoreError::Damaged(_)) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 impl View<'_> {
-    fn changed_tokens(&self, rows: &[i64], now: Timestamp) -> Result<Vec<Changed>, StoreError> {
+    fn changed_tokens(
+        &self,
+        rows: &[i64],
+        now: Timestamp,
+        chain: &mut Chain,
+    ) -> Result<Vec<Changed>, StoreError> {
         let tokens = match self.tokens(rows, now) {
             // One row that no version of ours wrote: find it among the others.
             Err(StoreError::Damaged(_)) if rows.len() > 1 => {
                 let (left, right) = rows.split_at(rows.len() / 2);
-                let mut changed = self.changed_tokens(left, now)?;
-                changed.extend(self.changed_tokens(right, now)?);
+                let mut changed = self.changed_tokens(left, now, chain)?;
+                changed.extend(self.changed_tokens(right, now, chain)?);
                 return Ok(changed);
             }
-            Err(StoreError::Damaged(_)) => return self.unreadable(rows[0]).map(|changed| vec![changed]),
+            Err(StoreError::Damaged(_)) => {
+                let changed = self.unreadable(rows[0])?;
+                chain.meet(changed.id.as_deref().unwrap_or_default());
+                return Ok(vec![changed]);
+            }
             tokens => tokens?,
         };
         let mut changed = Vec::new();
         for token in tokens {
-            if self.last_digest(&token.id)? != Some(digest::token(&token)) {
+            chain.meet(&token.id);
+            if !chain.last_is(&token.id, &digest::token(&token)) {
                 changed.push(Changed { id: Some(token.id), name: token.name });
             }
         }
@@ -279,27 +375,6 @@ impl View<'_> {
         let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM token WHERE row = ?1";
         let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
         self.ok(self.conn().query_row(sql, [row], read))
-    }
-
-    /// Tokens that should exist by their last entry, which is on the page of entries after a number, but do not; and
-    /// the last number of that page, unless it is empty.
-    fn orphans(&self, from: i64) -> Result<Option<(i64, Vec<Changed>)>, StoreError> {
-        let end = "SELECT max(seq) FROM (SELECT seq FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2)";
-        let sql =
-            "SELECT a.subject, a.name FROM audit a WHERE a.seq > ?1 AND a.seq <= ?2 AND a.digest IS NOT NULL
-             AND a.subject NOT LIKE '*%'
-             AND NOT EXISTS (SELECT 1 FROM audit b WHERE b.subject = a.subject AND b.seq > a.seq)
-             AND NOT EXISTS (SELECT 1 FROM token t WHERE t.id = a.subject)";
-        let run = || {
-            let to: Option<i64> =
-                self.conn().prepare_cached(end)?.query_row([from, page()], |row| row.get(0))?;
-            let Some(to) = to.filter(|to| *to > from) else { return Ok(None) };
-            let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
-            let found =
-                self.conn().prepare_cached(sql)?.query_map([from, to], read)?.collect::<Result<_, _>>()?;
-            Ok(Some((to, found)))
-        };
-        self.ok(run())
     }
 }
 

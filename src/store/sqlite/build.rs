@@ -10,10 +10,7 @@ use super::Store;
 use super::error::StoreError;
 use super::open::{self, Access, Location};
 use super::schema;
-use crate::domain::digest;
-use crate::domain::event::{Action, Author, Subject};
-use crate::domain::scope::Catalogue;
-use crate::domain::settings::Settings;
+use crate::domain::event::Author;
 use crate::domain::when::Clock;
 use crate::store::sharing::Sharing;
 use crate::store::usage;
@@ -87,8 +84,7 @@ fn fill(path: &Path, clock: &dyn Clock, author: &Author) -> Result<(), StoreErro
     let store = Store::from_connection(conn, path.to_owned());
     store.write(clock, author, |tx| {
         schema::migrate(tx.conn(), 0).map_err(|err| StoreError::sqlite(path, &err))?;
-        tx.record(Action::Init, Subject::Catalogue, Some(digest::catalogue(&Catalogue::default())))?;
-        tx.record(Action::Init, Subject::Settings, Some(digest::settings(&Settings::default())))
+        tx.record_init()
     })
 }
 

@@ -8,7 +8,7 @@ use super::checked;
 use super::error::StoreError;
 use super::open::{Access, Found, Location};
 use super::{FIRST, PAGE, build};
-use super::{Opening, Step, Store, Watch, hot};
+use super::{Opening, Step, Store, Watch, hot, integrity};
 use crate::domain::settings::Settings;
 use crate::domain::text::shown;
 use crate::domain::token::{Status, Token};
@@ -82,9 +82,9 @@ pub fn examine<E: From<StoreError>>(
         });
     }
     watch(Step::new("checking the database", 0, 0))?;
-    let integrity = integrity(&store)?;
-    let sound = integrity.is_empty();
-    all.extend(integrity);
+    let database = integrity::check(&store)?;
+    let sound = database.is_empty();
+    all.extend(database.into_iter().map(|problem| error("integrity", problem)));
     if sound {
         all.extend(content(&store, uid, now, watch)?);
     }
@@ -161,32 +161,6 @@ fn mode_of(path: &Path) -> u32 {
     fs::symlink_metadata(path).map_or(0, |meta| meta.mode() & 0o7777)
 }
 
-/// SQLite's own checks.
-fn integrity(store: &Store) -> Result<Vec<Finding>, StoreError> {
-    let run = || {
-        let mut all = Vec::new();
-        let mut statement = store.conn.prepare("PRAGMA integrity_check(20)")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let line: String = row.get(0)?;
-            if line != "ok" {
-                all.push(error("integrity", line));
-            }
-        }
-        let mut statement = store.conn.prepare("PRAGMA foreign_key_check")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
-            all.push(error("integrity", format!("a row of `{table}` belongs to no `{parent}`")));
-        }
-        Ok(all)
-    };
-    match run().map_err(|err| store.failed(&err)) {
-        Err(StoreError::Damaged(why)) => Ok(vec![error("integrity", why)]),
-        all => all,
-    }
-}
-
 /// The audit chain, the objects under it, and what the settings say of them.
 fn content<E: From<StoreError>>(
     store: &Store,
@@ -194,7 +168,7 @@ fn content<E: From<StoreError>>(
     now: Timestamp,
     watch: Watch<'_, E>,
 ) -> Result<Vec<Finding>, E> {
-    let report = store.audit(None, now, watch)?;
+    let report = store.audit_history(None, now, watch)?;
     let mut all = Vec::new();
     let chained = report.first_bad.is_none();
     if let Some(bad) = report.first_bad {
@@ -213,17 +187,17 @@ fn content<E: From<StoreError>>(
         return Ok(all);
     }
     let settings = store.read(|view| view.settings())?;
-    let (mut after, mut done, of) = (FIRST, 0, store.count());
+    let (mut from, mut done, of) = (FIRST, 0, store.count());
     loop {
         watch(Step::new("checking rules", done, of))?;
         let (last, tokens) = store.read(|view| {
-            let rows = view.rows_after(after)?;
+            let rows = view.rows_from(from)?;
             Ok::<_, StoreError>((rows.last().copied(), view.tokens(&rows, now)?))
         })?;
         done += tokens.len();
         all.extend(tokens.iter().flat_map(|token| policy(token, &settings, uid, now)));
-        match last {
-            Some(last) if all.len() < PAGE => after = last,
+        match last.and_then(|last| last.checked_add(1)) {
+            Some(next) if all.len() < PAGE => from = next,
             _ => return Ok(all),
         }
     }

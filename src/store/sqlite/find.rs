@@ -11,11 +11,16 @@ use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 
 impl View<'_> {
-    /// A page of rows in order of row, after `after`.
-    pub fn rows_after(&self, after: i64) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT row FROM token WHERE row > ?1 ORDER BY row LIMIT ?2";
-        let rows: Vec<i64> = self.column(sql, params![after, page()])?;
-        ascending(rows.iter().copied(), after).map(|()| rows)
+    /// A page of rows in order of row, from `from` on.
+    pub fn rows_from(&self, from: i64) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT row FROM token WHERE row >= ?1 ORDER BY row LIMIT ?2";
+        let rows: Vec<i64> = self.column(sql, params![from, page()])?;
+        ascending(rows.iter().copied(), from).map(|()| rows)
+    }
+
+    /// The row of the token of exactly this id.
+    pub(super) fn row_of_id(&self, id: &str) -> Result<Option<i64>, StoreError> {
+        Ok(self.column("SELECT row FROM token WHERE id = ?1", params![id])?.pop())
     }
 
     /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.

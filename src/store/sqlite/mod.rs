@@ -18,6 +18,7 @@ mod doctor;
 mod error;
 mod find;
 mod hot;
+mod integrity;
 mod lock;
 mod open;
 mod pool;
@@ -47,20 +48,23 @@ use open::{Access, Found};
 pub use open::{Location, PATIENCE};
 pub use pool::SharedStore;
 pub use schema::version;
-pub use tokens::{Parts, Presented};
+pub use tokens::{NewSecret, Parts, Presented};
 pub use watch::{Step, Watch};
 pub use words::MOST;
 
 use crate::domain::digest::{self, Digest};
-use crate::domain::event::{Action, Anchor, Author, Event, GENESIS, Subject};
+use crate::domain::event::{self, Action, Anchor, Author, Event, GENESIS, Subject};
 use crate::domain::scope::{Catalogue, Scope};
+use crate::domain::settings::Settings;
+use crate::domain::text::shown;
+use crate::domain::token::Token;
 use crate::domain::when::{Clock, ClockWrong, Timestamp};
 use crate::store::sharing::Sharing;
 use crate::store::usage::{self, Usage};
 
 /// The rows of one read transaction.
 pub const PAGE: usize = 1_000;
-/// Where a walk through rows begins: no version of ours wrote one below 1, but then it must be seen.
+/// Where a walk through rows begins: a row below 1 is damage, and so must be seen.
 pub const FIRST: i64 = i64::MIN;
 /// How far behind the last event a clock may be.
 const CLOCK_TOLERANCE: i64 = 5 * 60;
@@ -217,8 +221,8 @@ impl Store {
         })
     }
 
-    /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was,
-    /// and so does an `f` that records no event.
+    /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was.
+    /// An `f` that changes nothing is no error, but one that changes something and records no event is.
     pub fn write<T, E: From<StoreError>>(
         &self,
         clock: &dyn Clock,
@@ -229,16 +233,16 @@ impl Store {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
             .map_err(|err| self.failed(&err))?;
         let now = clock.now().map_err(StoreError::Clock)?;
-        let write = Write {
-            view: View { store: self },
-            now,
-            author,
-            head: RefCell::new(None),
-            events: RefCell::new(0),
-        };
+        let before = self.conn.total_changes();
+        let write = Write { view: View { store: self }, now, author, head: RefCell::new(None) };
         let out = f(&write)?;
-        let (head, events) = (write.head.into_inner(), write.events.into_inner());
-        let Some(head) = head.filter(|_| events > 0) else { return Ok(out) };
+        let Some(head) = write.head.into_inner() else {
+            if self.conn.total_changes() == before {
+                return Ok(out);
+            }
+            let what = "a change would have left no event".to_owned();
+            return Err(StoreError::Io { what, settled: UNCHANGED }.into());
+        };
         match tx.commit() {
             Ok(()) => Ok(out),
             Err(err) => self.settle(&err, &head.anchor).map(|()| out).map_err(E::from),
@@ -286,13 +290,14 @@ pub struct View<'a> {
     store: &'a Store,
 }
 
-/// Fails unless a page goes up from `after`: a damaged tree may lead in a circle, and a walk through its pages with it.
-fn ascending(rows: impl IntoIterator<Item = i64>, mut after: i64) -> Result<(), StoreError> {
+/// Fails unless a page goes up from `from`: a damaged tree may lead in a circle, and a walk through its pages with it.
+fn ascending(rows: impl IntoIterator<Item = i64>, from: i64) -> Result<(), StoreError> {
+    let mut least = Some(from);
     for row in rows {
-        if row <= after {
+        if least.is_none_or(|least| row < least) {
             return Err(StoreError::Damaged("its rows are out of order".to_owned()));
         }
-        after = row;
+        least = row.checked_add(1);
     }
     Ok(())
 }
@@ -308,14 +313,14 @@ impl View<'_> {
     }
 }
 
-/// A write transaction: what can be asked, and what can be changed. Every change records its event.
+/// A write transaction: what can be asked, and what can be changed. Each change compares the object with its last
+/// event, writes the rows, and records its own event, all in one call.
 pub struct Write<'a> {
     view: View<'a>,
     /// Read after the lock was held.
     pub now: Timestamp,
     pub author: &'a Author,
     head: RefCell<Option<Head>>,
-    events: RefCell<usize>,
 }
 
 /// The last entry of the audit chain.
@@ -333,12 +338,30 @@ impl<'a> Deref for Write<'a> {
 }
 
 impl Write<'_> {
+    /// Fails if an object is not what its last event says, or a hand edit would become part of its history. Ending
+    /// access is never refused: then the answer is [`Matched::No`], which the event of the change has to say.
+    fn compare(&self, action: Action, subject: &Subject, found: Digest) -> Result<Matched, StoreError> {
+        if self.last_digest(subject.key())? == Some(found) {
+            return Ok(Matched::Yes);
+        }
+        if action.only_ends_access() {
+            return Ok(Matched::No);
+        }
+        let what = match subject {
+            Subject::Token { name, .. } => format!("the token `{}`", shown(name)),
+            Subject::Catalogue => "the catalogue of scopes".to_owned(),
+            Subject::Settings => "a setting".to_owned(),
+        };
+        Err(StoreError::Damaged(format!("{what} is not what its last event says")))
+    }
+
     /// Writes an event of this transaction, chained to the last one.
-    pub fn record(
+    fn record(
         &self,
         action: Action,
         subject: Subject,
         row_digest: Option<Digest>,
+        matched: Matched,
     ) -> Result<(), StoreError> {
         let mut slot = self.head.borrow_mut();
         let head = match slot.take() {
@@ -362,31 +385,84 @@ impl Write<'_> {
             action: action.word().to_owned(),
             subject,
             actor: self.author.actor.clone(),
-            reason: self.author.reason.clone(),
+            reason: match matched {
+                Matched::Yes => self.author.reason.clone(),
+                Matched::No => Some(event::reason_of_mismatch(self.author.reason.as_deref())),
+            },
             row_digest,
             hash: GENESIS,
         };
         event.hash = event.chained(&head.anchor.hash);
         self.insert_event(&event)?;
         *slot = Some(Head { anchor: Anchor { seq: event.seq, hash: event.hash }, time: Some(self.now) });
-        *self.events.borrow_mut() += 1;
         Ok(())
     }
 
-    /// Records what was done to a token, with the digest of what it is now.
-    pub fn record_token(&self, action: Action, row: i64) -> Result<(), StoreError> {
+    /// Records what was done to a token, with the digest of what it is now. Returns it.
+    fn record_token(&self, action: Action, row: i64, matched: Matched) -> Result<Token, StoreError> {
         let token = self.token(row, self.now)?;
-        let subject = Subject::Token { id: token.id.clone(), name: token.name.clone() };
-        self.record(action, subject, Some(digest::token(&token)))
+        self.record(action, Subject::of(&token), Some(digest::token(&token)), matched)?;
+        Ok(token)
     }
 
-    /// Records a change of the catalogue.
-    pub fn record_catalogue(&self, action: Action) -> Result<(), StoreError> {
-        self.record(action, Subject::Catalogue, Some(digest::catalogue(&self.catalogue()?)))
+    /// The first events of a store, whose tables are empty.
+    fn record_init(&self) -> Result<(), StoreError> {
+        let (scopes, settings) = (Catalogue::default(), Settings::default());
+        let scopes = Some(digest::catalogue(&scopes));
+        self.record(Action::Init, Subject::Catalogue, scopes, Matched::Yes)?;
+        let settings = Some(digest::settings(&settings));
+        self.record(Action::Init, Subject::Settings, settings, Matched::Yes)
     }
 
-    /// Records a change of the settings.
-    pub fn record_settings(&self) -> Result<(), StoreError> {
-        self.record(Action::Settings, Subject::Settings, Some(digest::settings(&self.settings()?)))
+    /// Fails if rows already refer to a row that was just made: it would start with what they claim for it.
+    fn starts_alone(&self, of: &str, row: i64, references: &[(&str, &str)]) -> Result<(), StoreError> {
+        for (table, column) in references {
+            let sql = format!("SELECT 1 FROM {table} WHERE {column} = ?1 LIMIT 1");
+            if !self.column::<i64>(&sql, &[&row])?.is_empty() {
+                let why = format!("a row of `{table}` refers to row {row} of `{of}`, which did not exist");
+                return Err(StoreError::Damaged(why));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether an object was what its last event says when it was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Matched {
+    Yes,
+    No,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::Actor;
+    use crate::store::Sharing;
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn unix(&self) -> i64 {
+            1_800_000_000
+        }
+    }
+
+    #[test]
+    fn a_change_without_an_event_is_an_error_and_is_not_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let location = Location { dir: dir.path().join("store"), named: true };
+        let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
+        let author = Author { actor, reason: None, accept_clock: false };
+        make(&location, Sharing::Private, &Noon, &author).expect("a store");
+        let store = Store::open_to_write(&location, &Noon).expect("the store");
+        let wrote = store.write(&Noon, &author, |tx| {
+            tx.ok(tx.conn().execute("INSERT INTO setting VALUES ('url', 'x')", []))
+        });
+        assert!(matches!(wrote, Err(StoreError::Io { settled: UNCHANGED, .. })), "{wrote:?}");
+        let url = store.read(|view| view.settings()).expect("the settings").url;
+        assert_eq!(url, None, "it was rolled back");
+        let looked = store.write(&Noon, &author, |tx| tx.settings());
+        assert!(looked.is_ok(), "a transaction that changes nothing needs no event: {looked:?}");
     }
 }

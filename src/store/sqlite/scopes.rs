@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::params;
 
-use super::{StoreError, View, Write};
-use crate::domain::scope::{Catalogue, Entry, Scope};
+use super::sql::RowNumber;
+use super::{Matched, StoreError, View, Write};
+use crate::domain::digest;
+use crate::domain::event::{Action, Subject};
+use crate::domain::scope::{Catalogue, Entry};
 
 impl View<'_> {
     pub fn catalogue(&self) -> Result<Catalogue, StoreError> {
@@ -17,7 +20,7 @@ impl View<'_> {
             let mut rows = all.query([])?;
             while let Some(row) = rows.next()? {
                 let entry = Entry {
-                    row: row.get(0)?,
+                    row: row.get::<_, RowNumber>(0)?.0,
                     name: row.get(1)?,
                     description: row.get(2)?,
                     includes: BTreeSet::new(),
@@ -72,15 +75,38 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Adds a scope. Returns its row.
-    pub fn insert_scope(&self, scope: &Scope, description: Option<&str>) -> Result<i64, StoreError> {
+    /// Adds a scope, whose row is not looked at, and records the event. Returns it as it now is.
+    pub fn insert_scope(&self, entry: Entry, action: Action) -> Result<Entry, StoreError> {
+        let matched = self.compare_catalogue(action)?;
         let sql = "INSERT INTO scope (name, description, created_at) VALUES (?1, ?2, ?3)";
-        self.ok(self.conn().execute(sql, params![scope, description, self.now]))?;
-        Ok(self.conn().last_insert_rowid())
+        self.ok(self.conn().execute(sql, params![entry.name, entry.description, entry.created_at]))?;
+        let row = self.conn().last_insert_rowid();
+        let references = [("scope_include", "scope"), ("scope_include", "included"), ("granted", "scope")];
+        self.starts_alone("scope", row, &references)?;
+        let entry = Entry { row, ..entry };
+        self.save_scope(&entry)?;
+        self.record_catalogue(action, matched)?;
+        Ok(entry)
     }
 
-    /// Writes back an entry, found by its row, with its includes.
-    pub fn save_scope(&self, entry: &Entry) -> Result<(), StoreError> {
+    /// Writes back entries, found by their rows, with their includes, and records one event for all of them.
+    pub fn save_scopes(&self, entries: &[Entry], action: Action) -> Result<(), StoreError> {
+        let matched = self.compare_catalogue(action)?;
+        for entry in entries {
+            self.save_scope(entry)?;
+        }
+        self.record_catalogue(action, matched)
+    }
+
+    fn compare_catalogue(&self, action: Action) -> Result<Matched, StoreError> {
+        self.compare(action, &Subject::Catalogue, digest::catalogue(&self.catalogue()?))
+    }
+
+    fn record_catalogue(&self, action: Action, matched: Matched) -> Result<(), StoreError> {
+        self.record(action, Subject::Catalogue, Some(digest::catalogue(&self.catalogue()?)), matched)
+    }
+
+    fn save_scope(&self, entry: &Entry) -> Result<(), StoreError> {
         let run = || {
             let conn = self.conn();
             conn.execute(

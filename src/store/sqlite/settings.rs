@@ -3,6 +3,8 @@
 use rusqlite::params;
 
 use super::{StoreError, View, Write};
+use crate::domain::digest;
+use crate::domain::event::{Action, Subject};
 use crate::domain::settings::{Key, Settings};
 
 impl View<'_> {
@@ -23,7 +25,10 @@ impl View<'_> {
 }
 
 impl Write<'_> {
+    /// Writes one setting and records the event.
     pub fn save_setting(&self, settings: &Settings, key: Key) -> Result<(), StoreError> {
+        let action = Action::Settings;
+        let matched = self.compare(action, &Subject::Settings, digest::settings(&self.settings()?))?;
         let value = settings.get(key);
         let run = || {
             if value == Settings::default().get(key) {
@@ -33,6 +38,7 @@ impl Write<'_> {
                  ON CONFLICT (key) DO UPDATE SET value = excluded.value";
             self.conn().execute(sql, params![key.word(), value])
         };
-        self.ok(run()).map(drop)
+        self.ok(run())?;
+        self.record(action, Subject::Settings, Some(digest::settings(&self.settings()?)), matched)
     }
 }

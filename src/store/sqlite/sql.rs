@@ -7,6 +7,16 @@ use crate::domain::secret::SecretHash;
 use crate::domain::token::SinkKind;
 use crate::domain::when::{Span, Timestamp};
 
+/// The number of a row: no version of ours wrote one below 1, where a walk through rows might not look.
+pub struct RowNumber(pub i64);
+
+impl FromSql for RowNumber {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let row = value.as_i64()?;
+        if row < 1 { Err(FromSqlError::OutOfRange(row)) } else { Ok(Self(row)) }
+    }
+}
+
 impl FromSql for Timestamp {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let secs = value.as_i64()?;

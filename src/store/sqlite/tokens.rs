@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::types::ToSql;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{StoreError, View, Write};
-use crate::domain::event::Action;
+use super::sql::RowNumber;
+use super::{Matched, StoreError, View, Write};
+use crate::domain::digest;
+use crate::domain::event::{Action, Subject};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Delivery, Grant, SinkKind, StoredSecret, Token};
@@ -25,6 +27,12 @@ impl Presented {
     pub fn secret(&self) -> &StoredSecret {
         &self.token.secrets[self.index]
     }
+}
+
+/// A secret to be entered, and its delivery if it has not been delivered. Rows are not looked at.
+pub struct NewSecret {
+    pub secret: StoredSecret,
+    pub delivery: Option<Delivery>,
 }
 
 /// What of a token is needed, where a look-up must be fast; what is not is empty.
@@ -72,10 +80,11 @@ impl View<'_> {
         let grants = "SELECT g.token, g.row, g.scope, s.name FROM granted g JOIN scope s ON s.row = g.scope";
         self.each(grants, "g.token", "g.token", granted, |row| {
             if let Some(token) = found.get_mut(&row.get(0)?) {
-                let mut grant = Grant { row: row.get(1)?, scope: row.get(3)?, last_asked_at: None };
+                let mut grant =
+                    Grant { row: row.get::<_, RowNumber>(1)?.0, scope: row.get(3)?, last_asked_at: None };
                 let tag = scope_tag(&token.id, &grant.scope);
                 grant.last_asked_at = self.store.asks.last(grant.row, tag, token.created_at, now);
-                token.grants.insert(row.get(2)?, grant);
+                token.grants.insert(row.get::<_, RowNumber>(2)?.0, grant);
             }
             Ok(())
         })?;
@@ -152,21 +161,37 @@ impl Write<'_> {
         self.ok(self.conn().prepare_cached(sql).and_then(|mut statement| statement.execute(args)))
     }
 
-    /// Adds a token with its labels and grants. Returns its row; its secrets come after.
-    pub fn insert_token(&self, token: &Token) -> Result<i64, StoreError> {
+    /// Adds a token with its labels, its grants and its first secret, and records the event. Rows are not looked at.
+    /// Returns the token as it now is.
+    pub fn insert_token(
+        &self,
+        token: &Token,
+        first: &NewSecret,
+        action: Action,
+    ) -> Result<Token, StoreError> {
         let sql = "INSERT INTO token (id, name, created_at, created_by) VALUES (?1, ?2, ?3, ?4)";
         self.run(sql, params![token.id, token.name, token.created_at, token.created_by])?;
         let row = self.conn().last_insert_rowid();
+        self.starts_alone("token", row, &[("label", "token"), ("granted", "token"), ("secret", "token")])?;
         self.save_token(&Token { row, ..token.clone() })?;
         for scope in token.grants.keys() {
             self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![row, scope])?;
         }
-        Ok(row)
+        self.enter_secret(row, first)?;
+        self.record_token(action, row, Matched::Yes)
+    }
+
+    /// Adds a secret to a token as read in this transaction, and records the event. Returns the token as it now is.
+    pub fn insert_secret(&self, token: &Token, new: &NewSecret, action: Action) -> Result<Token, StoreError> {
+        let matched = self.compare(action, &Subject::of(token), digest::token(token))?;
+        self.enter_secret(token.row, new)?;
+        self.record_token(action, token.row, matched)
     }
 
     /// Writes what differs between a token as read in this transaction and as it shall be, and records the event.
     pub fn update(&self, before: &Token, after: &Token, action: Action) -> Result<Token, StoreError> {
         let row = before.row;
+        let matched = self.compare(action, &Subject::of(before), digest::token(before))?;
         self.save_token(after)?;
         for scope in before.grants.keys().filter(|scope| !after.grants.contains_key(scope)) {
             self.run("DELETE FROM granted WHERE token = ?1 AND scope = ?2", params![row, scope])?;
@@ -191,8 +216,7 @@ impl Write<'_> {
                 Some(_) => 0,
             };
         }
-        self.record_token(action, row)?;
-        self.token(row, self.now)
+        self.record_token(action, row, matched)
     }
 
     /// Writes all that can change of a token itself, and its labels.
@@ -226,13 +250,14 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Adds a secret to a token; its row is not looked at.
-    pub fn insert_secret(&self, token: i64, secret: &StoredSecret) -> Result<i64, StoreError> {
+    fn enter_secret(&self, token: i64, new: &NewSecret) -> Result<(), StoreError> {
         let sql = "INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let StoredSecret { hash, hint, created_at, expires_at, delivered_at, .. } = secret;
+        let StoredSecret { hash, hint, created_at, expires_at, delivered_at, .. } = &new.secret;
         self.run(sql, params![token, hash, hint, created_at, expires_at, delivered_at])?;
-        Ok(self.conn().last_insert_rowid())
+        let row = self.conn().last_insert_rowid();
+        self.starts_alone("secret", row, &[("delivery", "secret")])?;
+        new.delivery.as_ref().map_or(Ok(()), |delivery| self.enter_delivery(row, delivery))
     }
 
     fn save_secret(&self, secret: &StoredSecret) -> Result<usize, StoreError> {
@@ -242,12 +267,12 @@ impl Write<'_> {
         self.run(sql, params![row, expires_at, delivered_at, superseded_at, revoked_at])
     }
 
-    pub fn insert_delivery(&self, it: &Delivery) -> Result<(), StoreError> {
+    fn enter_delivery(&self, secret: i64, it: &Delivery) -> Result<(), StoreError> {
         let sql =
             "INSERT INTO delivery (secret, sink, target, uid, pid, started_at, deadline, expires_at, grace)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let values = params![
-            it.secret,
+            secret,
             it.sink.word(),
             it.target,
             it.uid,
@@ -260,22 +285,24 @@ impl Write<'_> {
         self.run(sql, values).map(drop)
     }
 
-    /// Removes a token that never had a delivered secret, with all that belongs to it.
-    pub fn delete_token(&self, token: &Token) -> Result<(), StoreError> {
+    /// Removes a token that never had a delivered secret, with all that belongs to it, and records the event.
+    pub fn delete_token(&self, token: &Token, action: Action) -> Result<(), StoreError> {
+        let matched = self.compare(action, &Subject::of(token), digest::token(token))?;
         for secret in &token.secrets {
             self.run("DELETE FROM delivery WHERE secret = ?1", params![secret.row])?;
         }
         for table in ["label", "granted", "secret"] {
             self.run(&format!("DELETE FROM {table} WHERE token = ?1"), params![token.row])?;
         }
-        self.run("DELETE FROM token WHERE row = ?1", params![token.row]).map(drop)
+        self.run("DELETE FROM token WHERE row = ?1", params![token.row])?;
+        self.record(action, Subject::of(token), None, matched)
     }
 }
 
 fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
     let (ttl, until): (Option<Span>, Option<Timestamp>) = (row.get(6)?, row.get(7)?);
     Ok(Token {
-        row: row.get(0)?,
+        row: row.get::<_, RowNumber>(0)?.0,
         id: row.get(1)?,
         name: row.get(2)?,
         description: row.get(3)?,
@@ -298,7 +325,7 @@ fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
 
 fn read_secret(row: &Row<'_>) -> rusqlite::Result<StoredSecret> {
     Ok(StoredSecret {
-        row: row.get(1)?,
+        row: row.get::<_, RowNumber>(1)?.0,
         hash: row.get(2)?,
         hint: row.get(3)?,
         created_at: row.get(4)?,

@@ -69,6 +69,7 @@ pub struct AuditDoc<'a> {
     pub ok: bool,
     pub events: i64,
     pub head: HeadDoc,
+    pub database: &'a [String],
     pub first_bad: Option<ProblemDoc<'a>>,
     pub rows: Vec<NamedDoc<'a>>,
 }

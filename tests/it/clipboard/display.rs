@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Holder, last};
 use crate::processes::until;
-use crate::support::{Ran, World, have, program_path, run, uid};
+use crate::support::{Ran, World, copy_program, have, run, uid};
 
 /// An X server, killed at the end of the test.
 pub struct Screen {
@@ -200,7 +200,7 @@ impl Compositor {
         }
         let world = World::new();
         let dir = world.dir.path();
-        fs::copy(program_path(), dir.join("tokenctl")).expect("a copy");
+        copy_program(&dir.join("tokenctl"));
         if uid() == 0 {
             chown(dir, Some(USER), Some(USER)).expect("an owner");
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Holder, last, terminal::unpacked};
-use crate::processes::until;
+use crate::processes::{eventually, until};
 use crate::support::{Ran, World, have, run};
 use crate::terminals::Screen;
 
@@ -106,7 +106,10 @@ fn a_buffer_is_deleted_when_its_time_is_over_unless_it_holds_something_else() {
     let Some(tmux) = Tmux::new(&world) else { return };
     tmux.tmux(&["set-buffer", "-b", "mine", "something"]).ok();
     tmux.tokenctl("create demo --copy=tmux --copy-timeout 1s");
-    until("the buffer is deleted", || tmux.buffers() == ["mine"]);
+    eventually(|| {
+        let listed = tmux.tmux(&["list-buffers", "-F", "#{buffer_name}"]);
+        if listed.out == "mine\n" { Ok(()) } else { Err(format!("not deleted: {listed:?}")) }
+    });
     tmux.tokenctl("rotate demo --copy=tmux --copy-timeout 6s");
     let holder = Holder::of(6);
     let name = tmux.buffers().into_iter().find(|name| name != "mine").expect("a buffer");

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{World, have};
+use crate::support::{World, have, run};
 use crate::terminals::Screen;
 
 /// A shell in a home of its own. Its prompt is `> `.
@@ -93,6 +93,17 @@ fn bash(rc: &str) -> Shell {
     }
     shell.shows("tokenctl show ci-", 2, &["ci-build   ci-deploy  ci-old\n"]);
     shell
+}
+
+#[test]
+fn zsh_says_what_it_misses_where_its_completion_was_not_started() {
+    if !have("zsh") {
+        return;
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/completions/_tokenctl");
+    let ran = run(Command::new("zsh").args(["-f", "-c", "source $1; echo goes on", "zsh", script]), b"").ok();
+    let missing = "tokenctl: no completion yet: run `autoload -Uz compinit && compinit` before this script\n";
+    assert_eq!((&*ran.out, &*ran.err), ("goes on\n", missing));
 }
 
 #[test]

@@ -134,6 +134,16 @@ pub trait Machine: Clock + Zone {
     /// Fills a buffer from the operating system's generator.
     fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()>;
 
+    /// Whether the program runs with the rights of another user than the one who started it.
+    fn has_borrowed_rights(&self) -> bool {
+        false
+    }
+
+    /// Why the local times that were asked for so far may be wrong.
+    fn zone_problem(&self) -> Option<String> {
+        None
+    }
+
     /// An environment variable; an empty one counts as absent.
     fn env(&self, key: &str) -> Option<OsString>;
 

@@ -1,7 +1,7 @@
 //! One error for all commands: what happened, and from it the code, the exit and the hint, in one match each.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -44,6 +44,8 @@ pub const EXITS: [Exit; 9] = [
             "store_foreign",
             "store_newer",
             "store_unsafe",
+            "store_read_only",
+            "store_wal",
             "clock",
         ],
     },
@@ -82,6 +84,9 @@ pub enum Error {
     CountDiffers { expected: usize, found: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The same, of the store in this directory.
+    #[error("`{}`: {err}", .dir.display())]
+    StoreAt { dir: PathBuf, err: StoreError },
     #[error(transparent)]
     Deliver(#[from] DeliverError),
     #[error("cannot write the output: {0}")]
@@ -119,6 +124,15 @@ impl From<ClockWrong> for Error {
 }
 
 impl Error {
+    /// The same error with the store's directory in its message, where nothing in it says which store it is.
+    #[must_use]
+    pub fn of_store(self, dir: &Path) -> Self {
+        match self {
+            Self::Store(err) if !err.names_store() => Self::StoreAt { dir: dir.to_owned(), err },
+            it => it,
+        }
+    }
+
     /// For scripts; never changes.
     pub fn code(&self) -> &'static str {
         match self {
@@ -132,8 +146,10 @@ impl Error {
             Self::Policy(_) => "policy",
             Self::Revoked(_) => "revoked",
             Self::CountDiffers { .. } => "count_differs",
-            Self::Store(err) => match err {
-                StoreError::Missing(_) => "store_missing",
+            Self::Store(err) | Self::StoreAt { err, .. } => match err {
+                StoreError::Missing(_) | StoreError::NoPlace { .. } => "store_missing",
+                StoreError::ReadOnly { .. } => "store_read_only",
+                StoreError::Wal { .. } => "store_wal",
                 StoreError::Unreadable { .. } => "store_unreadable",
                 StoreError::Unsafe { .. } => "store_unsafe",
                 StoreError::Foreign { .. } => "store_foreign",
@@ -179,11 +195,19 @@ impl Error {
             Self::UnderWay { deadline, .. } => format!("wait for it; it ends by {deadline}"),
             Self::Revoked(_) => "revocation is final; create a new token".to_owned(),
             Self::CountDiffers { .. } => "nothing was changed; `--dry-run` shows the selection".to_owned(),
-            Self::Store(err) => match err {
+            Self::Store(err) | Self::StoreAt { err, .. } => match err {
                 StoreError::Missing(_) => {
                     "`tokenctl init` makes one, or the first `tokenctl create`".to_owned()
                 }
                 StoreError::Unsafe { fix, .. } => fix.clone(),
+                StoreError::ReadOnly { hint, .. } => hint.clone(),
+                StoreError::Wal { .. } => {
+                    "stop the program that set it (Litestream does), then `tokenctl doctor --repair`"
+                        .to_owned()
+                }
+                StoreError::NoPlace { .. } => {
+                    "name another directory with `--store DIR` or `TOKENCTL_STORE`".to_owned()
+                }
                 StoreError::Newer { .. } => "use a newer tokenctl".to_owned(),
                 StoreError::Damaged(_) => "`tokenctl doctor` says more; restore a backup".to_owned(),
                 StoreError::Locked(_) => {

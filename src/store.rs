@@ -2,13 +2,15 @@
 //!
 //! This is all that other rooms may use of it. `sqlite` alone knows SQLite; the files of use lie beside the database.
 
+mod files;
 mod sharing;
 mod sqlite;
+mod trust;
 mod usage;
 
 pub use sharing::Sharing;
 pub use sqlite::{
     AuditReport, Changed, FIRST, Finding, Location, MOST, NewSecret, PAGE, PATIENCE, Parts, Presented,
-    Problem, Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write, examine, make,
-    repair, share, version,
+    Problem, Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write,
+    examine, make, repair, share, version,
 };

@@ -15,6 +15,9 @@ pub struct Global {
     #[arg(long, value_name = "DIR", global = true, help_heading = HEADING, value_parser = clap::builder::OsStringValueParser::new())]
     #[arg(value_hint = ValueHint::DirPath)]
     pub store: Option<OsString>,
+    /// Let the members of the group of the named store change its files [env: TOKENCTL_TRUST_GROUP]
+    #[arg(long, global = true, help_heading = HEADING)]
+    pub trust_group: bool,
     /// Answer in JSON, errors too
     #[arg(long, global = true, help_heading = HEADING)]
     pub json: bool,

@@ -184,14 +184,22 @@ impl<'a> App<'a> {
             }
             let dir = std::path::absolute(&dir)
                 .map_err(|err| Error::Input { what: "the working directory".to_owned(), err })?;
-            return Ok(Location { dir, named: true });
+            let variable = machine.env("TOKENCTL_TRUST_GROUP");
+            let trusts_group = self.global.trust_group || variable.is_some_and(|value| value == "1");
+            return Ok(Location { dir, named: true, trusts_group });
+        }
+        if self.global.trust_group {
+            return Err(Invalid::new("`--trust-group` is for a store that is named")
+                .hint("add `--store DIR`")
+                .into());
         }
         let data = machine.env("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let data = data.or_else(|| machine.home().map(|home| home.join(".local/share")));
         let data = data.ok_or_else(|| {
-            Invalid::new("there is no home directory").hint("name a store with `--store DIR`")
+            Invalid::new("there is no home directory")
+                .hint("name a store with `--store DIR` or `TOKENCTL_STORE`")
         })?;
-        Ok(Location { dir: data.join("tokenctl"), named: false })
+        Ok(Location { dir: data.join("tokenctl"), named: false, trusts_group: false })
     }
 
     pub fn open_to_read(&self) -> Result<Store, Error> {

@@ -18,8 +18,9 @@ use crate::ui::json::ManDoc;
 const DATE: &str = "2026-11-22";
 
 /// What the program looks at in its environment, as in the README.
-pub const ENVIRONMENT: [(&str, &str); 10] = [
+pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("TOKENCTL_STORE, XDG_DATA_HOME, HOME", "where the store is"),
+    ("TOKENCTL_TRUST_GROUP", "`1` is `--trust-group`, for a store that is named"),
     (
         "NO_COLOR, TERM=dumb",
         "no colour; with `TERM=dumb` no pager either, questions are plain lines, and lists are chosen from by number",

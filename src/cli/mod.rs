@@ -17,6 +17,7 @@ use crate::cmd::{
     settings, show, verify,
 };
 use crate::context::Context;
+use crate::domain::Invalid;
 use crate::error::Error;
 use completions::{asking_shell, complete};
 pub use help::{Example, GROUPS, VERBS};
@@ -31,6 +32,9 @@ const STYLES: Styles = Styles::styled()
 
 /// The program: parses, runs the verb, reports. Returns the exit code.
 pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
+    if ctx.machine.has_borrowed_rights() {
+        return report(&borrowed_rights().into(), Look::guess(&args, ctx), ctx);
+    }
     if let Some(shell) = asking_shell(&args, ctx) {
         return complete(&shell, &args[2..], ctx);
     }
@@ -46,11 +50,23 @@ pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
     let look = app.look();
     let ran = cli.verb.run(&mut app);
     app.clear();
+    if let Some(why) = app.ctx.machine.zone_problem() {
+        app.talk().warn(&format!("{why}; dates were read in UTC"));
+    }
     match ran {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::No) => 3,
-        Err(err) => report(&err, look, ctx),
+        Err(err) => {
+            let dir = app.location().map(|location| location.dir).unwrap_or_default();
+            report(&err.of_store(&dir), look, ctx)
+        }
     }
+}
+
+/// The environment and the paths are those of who started the program, the rights of its files are another's.
+fn borrowed_rights() -> Invalid {
+    Invalid::new("the program was started with the rights of another user (setuid or setgid)")
+        .hint("`chmod ug-s` on the program, and `sudo -u USER tokenctl …` to run it as another user")
 }
 
 /// htpasswd for API tokens: create, hand over once, verify, rotate, revoke

@@ -6,7 +6,7 @@ use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::domain::Invalid;
 use crate::error::Error;
-use crate::store::{self, Sharing, StoreError};
+use crate::store::{self, Sharing};
 use crate::ui::json::InitDoc;
 
 #[derive(Args)]
@@ -35,9 +35,7 @@ impl Init {
         // Opening it proves that what is there is ours.
         let path = app.open_to_write(&author)?.path().to_owned();
         let shared = match gid {
-            Some(gid) if !made => {
-                store::share(&path, gid).map_err(|err| StoreError::io("share", &path, &err))?
-            }
+            Some(gid) if !made => store::share(&location, gid)?,
             _ => false,
         };
         let changed = made || shared;

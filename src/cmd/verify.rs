@@ -10,7 +10,7 @@ use crate::app::{App, Outcome, asking, keep_answer};
 use crate::cmd::args::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::scope::Scope;
-use crate::domain::secret::INPUT_MAX;
+use crate::domain::secret::{INPUT_MAX, Secret};
 use crate::domain::text::SetLabel;
 use crate::domain::token::Role;
 use crate::domain::verdict::Ask;

@@ -7,11 +7,14 @@ mod process;
 mod streams;
 mod terminal;
 mod users;
+mod zone;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{Local, NaiveDate, NaiveTime, TimeZone};
@@ -31,9 +34,10 @@ pub use clipboard::hold as hold_clipboard;
 /// alone until it is shared on purpose, and can be opened by him, whatever the umask was.
 pub fn context() -> Context {
     leave_no_core();
+    fail_where_a_file_may_not_grow();
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Context {
-        machine: Box::new(Host { umask, started: Instant::now() }),
+        machine: Box::new(Host { umask, started: Instant::now(), asked_zone: Cell::new(false) }),
         stdin: streams::input(),
         stdout: streams::output(),
         stderr: streams::talk(),
@@ -46,10 +50,19 @@ fn leave_no_core() {
     let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
+/// A write beyond the limit on the size of files (`ulimit -f`) is an error that can be reported, not a signal that ends
+/// the program. A handler, unlike a signal that is ignored, is not inherited by the commands that are started.
+fn fail_where_a_file_may_not_grow() {
+    // Without a handler the program is ended as it would be.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+}
+
 struct Host {
     /// As the caller had it: what a command makes is the caller's affair.
     umask: Mode,
     started: Instant,
+    /// Whether a local time was asked for.
+    asked_zone: Cell<bool>,
 }
 
 impl Clock for Host {
@@ -60,6 +73,7 @@ impl Clock for Host {
 
 impl Zone for Host {
     fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64> {
+        self.asked_zone.set(true);
         // A local time that the clock skips over is taken an hour later.
         let wall = day.and_time(time);
         Local
@@ -80,6 +94,15 @@ impl Machine for Host {
                 rustix::io::retry_on_intr(|| getrandom(&mut buffer[filled..], GetRandomFlags::empty()))?;
         }
         Ok(())
+    }
+
+    fn has_borrowed_rights(&self) -> bool {
+        let (user, group) = (rustix::process::getuid(), rustix::process::getgid());
+        user != rustix::process::geteuid() || group != rustix::process::getegid()
+    }
+
+    fn zone_problem(&self) -> Option<String> {
+        self.asked_zone.get().then(|| zone::problem(self.env("TZ")))?
     }
 
     fn env(&self, key: &str) -> Option<OsString> {

@@ -1,9 +1,8 @@
 //! Who may use the files of a store besides its owner, as group and modes.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
-use std::path::Path;
 
 /// Who may use the files besides the owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +34,12 @@ impl Sharing {
         }
     }
 
-    /// As the mode of an existing database says.
-    pub fn of(database: &Path) -> io::Result<Self> {
-        let meta = fs::symlink_metadata(database)?;
-        Ok(if meta.mode() & 0o040 == 0 { Self::Private } else { Self::Group(meta.gid()) })
+    /// How an existing store is shared: with its group if `init --group` gave it the directory, whose mode says so. The
+    /// mode of the database says nothing: a restored backup may have any.
+    pub fn of(dir: &Metadata, database: &Metadata) -> Self {
+        let group = Self::Group(dir.gid());
+        let shared = dir.mode() & 0o7777 == group.directory_mode() && database.gid() == dir.gid();
+        if shared { group } else { Self::Private }
     }
 
     /// Gives an open file or directory its group and mode, whatever the umask was.

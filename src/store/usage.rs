@@ -3,15 +3,15 @@
 //!
 //! Each file: 16 bytes of header (8 of magic, 8 of Unix seconds since when it records, little-endian), then 8 bytes
 //! at the offset of a row id: 4 of tag, 4 of seconds since 2020. A wrong tag, a time before the creation or in the
-//! future is no record. One read, at most one write a minute a record, no lock, no sync: the files may be lost.
+//! future is no record. One read, at most one write a minute a record, no lock, no sync: the files may be lost. One that
+//! is not a regular file with one link of the store's owner is none.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, fchown};
 use std::path::Path;
 
-use rustix::fs::OFlags;
-
+use super::files;
 use super::sharing::Sharing;
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretHash;
@@ -45,27 +45,43 @@ pub fn scope_tag(token_id: &str, scope: &Scope) -> Tag {
     tag
 }
 
+/// The database that the files of use lie beside.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside<'a> {
+    pub dir: &'a Path,
+    /// Its owner, who also owns the files of use.
+    pub owner: u32,
+    /// In bytes.
+    pub len: u64,
+}
+
 /// One open usage file; none where it is missing or not ours to open.
-pub struct Usage(Option<File>);
+pub struct Usage {
+    file: Option<File>,
+    /// No row of the database has a greater number, so that a hand-edited one cannot make a file of terabytes.
+    most: u64,
+}
 
 impl Usage {
-    fn open(dir: &Path, name: &str, write: bool) -> Self {
-        let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
-        Self(OpenOptions::new().read(true).write(write).custom_flags(flags).open(dir.join(name)).ok())
+    fn open(database: Beside<'_>, name: &str, write: bool) -> Self {
+        let opened = files::open(&database.dir.join(name), write).ok();
+        let ours = opened.filter(|opened| files::problem(&opened.meta, database.owner).is_none());
+        // A row and the event of its making take more than a byte of the database.
+        Self { file: ours.map(|opened| opened.file), most: database.len }
     }
 
-    pub fn to_read(dir: &Path, name: &str) -> Self {
-        Self::open(dir, name, false)
+    pub fn to_read(database: Beside<'_>, name: &str) -> Self {
+        Self::open(database, name, false)
     }
 
-    pub fn to_record(dir: &Path, name: &str) -> Self {
-        Self::open(dir, name, true)
+    pub fn to_record(database: Beside<'_>, name: &str) -> Self {
+        Self::open(database, name, true)
     }
 
     /// Since when use is recorded; `None` when it is not.
     pub fn since(&self) -> Option<Timestamp> {
         let mut header = [0u8; 16];
-        self.0.as_ref()?.read_exact_at(&mut header, 0).ok()?;
+        self.file.as_ref()?.read_exact_at(&mut header, 0).ok()?;
         let (magic, since) = header.split_at(8);
         (magic == MAGIC)
             .then(|| since.try_into().map(i64::from_le_bytes).ok().and_then(Timestamp::from_unix))?
@@ -74,7 +90,7 @@ impl Usage {
     /// The recorded time, if it can be true: not before `created`, not after `now`.
     pub fn last(&self, row: i64, tag: Tag, created: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let mut record = [0u8; 8];
-        self.0.as_ref()?.read_exact_at(&mut record, offset(row)?).ok()?;
+        self.file.as_ref()?.read_exact_at(&mut record, offset(row)?).ok()?;
         let secs = u32::from_le_bytes([record[4], record[5], record[6], record[7]]);
         let time = Timestamp::from_unix(Timestamp::MIN.unix() + i64::from(secs))?;
         (record[..4] == tag && (created..=now).contains(&time)).then_some(time)
@@ -82,8 +98,11 @@ impl Usage {
 
     /// Records a use now. What cannot be recorded is lost: a verdict never depends on it.
     pub fn record(&self, row: i64, tag: Tag, created: Timestamp, now: Timestamp) {
-        let recent = self.last(row, tag, created, now).is_some_and(|last| now.since(last) < RESOLUTION);
-        let (Some(file), Some(offset), false) = (&self.0, offset(row), recent) else { return };
+        let recent = || self.last(row, tag, created, now).is_some_and(|last| now.since(last) < RESOLUTION);
+        let (Some(file), Some(offset)) = (&self.file, offset(row)) else { return };
+        if row.unsigned_abs() > self.most || self.since().is_none() || recent() {
+            return;
+        }
         let secs = u32::try_from(now.since(Timestamp::MIN)).unwrap_or(u32::MAX);
         let mut record = [0u8; 8];
         record[..4].copy_from_slice(&tag);
@@ -96,16 +115,19 @@ fn offset(row: i64) -> Option<u64> {
     u64::try_from(row).ok()?.checked_sub(1)?.checked_mul(RECORD_LEN)?.checked_add(HEADER_LEN)
 }
 
-/// Makes the usage files that are missing.
-pub fn make(dir: &Path, sharing: Sharing, now: Timestamp) -> io::Result<()> {
+/// Makes the usage files that are missing, for the owner of the database.
+pub fn make(dir: &Path, owner: u32, sharing: Sharing, now: Timestamp) -> io::Result<()> {
     for name in [SECRETS, SCOPES] {
         let path = dir.join(name);
-        if std::fs::symlink_metadata(&path).is_ok() {
+        if files::look(&path)?.is_some() {
             continue;
         }
         let mut new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir)?;
         new.write_all(MAGIC)?;
         new.write_all(&now.unix().to_le_bytes())?;
+        if new.as_file().metadata()?.uid() != owner {
+            fchown(new.as_file(), Some(owner), None)?;
+        }
         sharing.apply(new.as_file(), sharing.usage_mode())?;
         match new.persist_noclobber(path) {
             Err(err) if err.error.kind() != io::ErrorKind::AlreadyExists => return Err(err.error),
@@ -120,11 +142,19 @@ mod tests {
     use super::*;
     use crate::domain::token::tests::at;
 
+    fn beside(dir: &Path) -> Beside<'_> {
+        Beside { dir, owner: dir.metadata().unwrap().uid(), len: 10_000 }
+    }
+
+    fn make_in(dir: &Path) {
+        make(dir, beside(dir).owner, Sharing::Private, at(5)).unwrap();
+    }
+
     #[test]
     fn a_use_is_kept_to_the_minute_and_checked_against_its_secret() {
         let dir = tempfile::tempdir().unwrap();
-        make(dir.path(), Sharing::Private, at(5)).unwrap();
-        let usage = Usage::to_record(dir.path(), SECRETS);
+        make_in(dir.path());
+        let usage = Usage::to_record(beside(dir.path()), SECRETS);
         let tag = [1, 2, 3, 4];
         assert_eq!(usage.since(), Some(at(5)));
         assert_eq!(usage.last(7, tag, at(0), at(100)), None);
@@ -144,10 +174,43 @@ mod tests {
     #[test]
     fn a_file_that_is_missing_or_foreign_records_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let missing = Usage::to_record(dir.path(), SECRETS);
+        let missing = Usage::to_record(beside(dir.path()), SECRETS);
         missing.record(1, [1; 4], at(0), at(9));
         assert_eq!((missing.since(), missing.last(1, [1; 4], at(0), at(9))), (None, None));
         std::fs::write(dir.path().join(SECRETS), "garbage").unwrap();
-        assert_eq!(Usage::to_read(dir.path(), SECRETS).since(), None);
+        assert_eq!(Usage::to_read(beside(dir.path()), SECRETS).since(), None);
+    }
+
+    #[test]
+    fn a_row_that_the_database_cannot_hold_is_not_recorded() {
+        let dir = tempfile::tempdir().unwrap();
+        make_in(dir.path());
+        let usage = Usage::to_record(beside(dir.path()), SECRETS);
+        usage.record(10_001, [1; 4], at(0), at(100));
+        usage.record(1 << 40, [1; 4], at(0), at(100));
+        assert_eq!(dir.path().join(SECRETS).metadata().unwrap().len(), HEADER_LEN);
+        usage.record(10_000, [1; 4], at(0), at(100));
+        assert_eq!(usage.last(10_000, [1; 4], at(0), at(200)), Some(at(100)));
+    }
+
+    #[test]
+    fn a_file_without_our_magic_or_of_two_links_or_another_owner_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, twin) = (dir.path().join(SECRETS), dir.path().join("twin"));
+        std::fs::write(&file, [b'x'; 64]).unwrap();
+        let record = |database| Usage::to_record(database, SECRETS).record(1, [1; 4], at(0), at(100));
+        record(beside(dir.path()));
+        assert_eq!(std::fs::read(&file).unwrap(), [b'x'; 64]);
+        std::fs::remove_file(&file).unwrap();
+        make_in(dir.path());
+        let fresh = std::fs::read(&file).unwrap();
+        record(Beside { owner: beside(dir.path()).owner + 1, ..beside(dir.path()) });
+        assert_eq!(std::fs::read(&file).unwrap(), fresh);
+        std::fs::hard_link(&file, &twin).unwrap();
+        record(beside(dir.path()));
+        assert_eq!(std::fs::read(&file).unwrap(), fresh);
+        std::fs::remove_file(&twin).unwrap();
+        record(beside(dir.path()));
+        assert!(std::fs::read(&file).unwrap() != fresh);
     }
 }

@@ -153,7 +153,8 @@ fn a_member_changes_nothing() {
     let before = shared.bytes();
     for args in CHANGES {
         let ran = shared.run(MEMBER, &[args, &["--json"]].concat(), ADOPTED);
-        assert_failure(&ran, "store_unreadable", 6);
+        let failure = assert_failure(&ran, "store_read_only", 6);
+        assert_eq!(failure["hint"], "run the command as its owner: `sudo -u '#64001' tokenctl …`");
         assert!(before == shared.bytes(), "{args:?}");
     }
     assert_eq!(shared.run(ADMIN, &["verify"], &secret).ok().line(), "valid demo");

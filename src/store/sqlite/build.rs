@@ -1,22 +1,27 @@
 //! Making a store: whole under a temporary name, on disk, then renamed without replacing. Who comes second uses
 //! the first's.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
+use rustix::io::Errno;
+
 use super::Store;
-use super::error::StoreError;
-use super::open::{self, Access, Location};
+use super::error::{StoreError, read_only};
+use super::open::{self, Access, Found, Location};
 use super::schema;
 use crate::domain::event::Author;
 use crate::domain::when::Clock;
 use crate::store::sharing::Sharing;
-use crate::store::usage;
+use crate::store::{files, usage};
 
 /// What a database under construction is called; one that is left over was never a store.
 pub const TEMPORARY: &str = "tokens.db.new-";
+/// How many directories are made for a store that was not named: below the home directory, `.local/share/tokenctl`. A
+/// home that is not there is not made.
+const DEFAULT_DEPTH: usize = 3;
 
 /// Makes the store unless there is one. Returns whether this call made it.
 pub fn make(
@@ -30,13 +35,14 @@ pub fn make(
     }
     clock.now()?;
     directory(location, sharing)?;
-    let failed = |err: &io::Error| StoreError::io("make a store in", &location.dir, err);
+    let failed = |err: &io::Error| cannot_make(location, err);
     let dir = fs::canonicalize(&location.dir).map_err(|err| failed(&err))?;
     let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&dir).map_err(|err| failed(&err))?;
     fill(new.path(), clock, author)?;
     sharing.apply(new.as_file(), sharing.database_mode()).map_err(|err| failed(&err))?;
     new.as_file().sync_all().map_err(|err| failed(&err))?;
-    usage::make(&dir, sharing, clock.now()?).map_err(|err| failed(&err))?;
+    let owner = new.as_file().metadata().map_err(|err| failed(&err))?.uid();
+    usage::make(&dir, owner, sharing, clock.now()?).map_err(|err| failed(&err))?;
     let made = match new.persist_noclobber(dir.join(open::DATABASE)) {
         Ok(_) => true,
         Err(err) if err.error.kind() == io::ErrorKind::AlreadyExists => false,
@@ -46,17 +52,32 @@ pub fn make(
     Ok(made)
 }
 
+/// Why there can be no store: a place where none can be made, or a failure that may pass.
+fn cannot_make(location: &Location, err: &io::Error) -> StoreError {
+    let path = location.dir.clone();
+    match err.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
+            StoreError::NoPlace { path, why: err.to_string() }
+        }
+        io::ErrorKind::ReadOnlyFilesystem => read_only(&path, Errno::ROFS),
+        _ => StoreError::io("make a store in", &path, err),
+    }
+}
+
 /// Makes the store's directory where it is missing. What could not be opened afterwards is not made.
 fn directory(location: &Location, sharing: Sharing) -> Result<(), StoreError> {
-    let failed = |err: &io::Error| StoreError::io("make the directory", &location.dir, err);
+    let failed = |err: &io::Error| cannot_make(location, err);
     let missing: Vec<&Path> = location.dir.ancestors().take_while(|path| !path.exists()).collect();
     let there = location.dir.ancestors().nth(missing.len()).unwrap_or(Path::new("/"));
     let there = fs::canonicalize(there).map_err(|err| failed(&err))?;
+    if !location.named && missing.len() > DEFAULT_DEPTH {
+        let why = format!("there is nothing below `{}`", there.display());
+        return Err(StoreError::NoPlace { path: location.dir.clone(), why });
+    }
     let wrong = if missing.is_empty() {
         location.unsafe_directory(&there)?
     } else {
-        // The new directory lies inside this one, which so is itself an ancestor to look at.
-        open::unsafe_ancestors(&there.join("new"))?
+        location.unsafe_parents(&there)?
     };
     if let Some(wrong) = wrong.into_iter().next() {
         return Err(wrong.into());
@@ -64,15 +85,15 @@ fn directory(location: &Location, sharing: Sharing) -> Result<(), StoreError> {
     for path in missing.iter().rev() {
         // Another command may be making the same ones.
         match DirBuilder::new().mode(0o700).create(path) {
-            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(|err| failed(&err))?,
         }
-        // Whatever the umask took away.
-        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(|err| failed(&err))?;
     }
     if !missing.is_empty() || sharing != Sharing::Private {
-        let dir = File::open(&location.dir).map_err(|err| failed(&err))?;
-        sharing.apply(&dir, sharing.directory_mode()).map_err(|err| failed(&err))?;
+        let dir = fs::canonicalize(&location.dir)
+            .and_then(|dir| files::open(&dir, false))
+            .map_err(|err| failed(&err))?;
+        sharing.apply(&dir.file, sharing.directory_mode()).map_err(|err| failed(&err))?;
         sync_directory(&there).map_err(|err| failed(&err))?;
     }
     Ok(())
@@ -81,7 +102,8 @@ fn directory(location: &Location, sharing: Sharing) -> Result<(), StoreError> {
 /// Turns the empty file into a database with our tables and the first entry of the audit chain.
 fn fill(path: &Path, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
     let conn = open::connect(path, Access::Write).map_err(|err| StoreError::sqlite(path, &err))?;
-    let store = Store::from_connection(conn, path.to_owned());
+    let found = Found::unread(path).map_err(|err| StoreError::io("make a store in", path, &err))?;
+    let store = Store::from_connection(conn, found);
     store.write(clock, author, |tx| {
         schema::migrate(tx.conn(), 0).map_err(|err| StoreError::sqlite(path, &err))?;
         tx.record_init()
@@ -89,26 +111,40 @@ fn fill(path: &Path, clock: &dyn Clock, author: &Author) -> Result<(), StoreErro
 }
 
 /// Gives an existing store to a group. Returns whether that changed anything.
-pub fn share(dir: &Path, gid: u32) -> io::Result<bool> {
+///
+/// Its files are opened here: call it only while no connection to the database is open.
+pub fn share(location: &Location, gid: u32) -> Result<bool, StoreError> {
+    let found = location.find()?;
     let sharing = Sharing::Group(gid);
     let mut changed = false;
     let files = [
-        (dir.to_owned(), sharing.directory_mode()),
-        (dir.join(open::DATABASE), sharing.database_mode()),
-        (dir.join(usage::SECRETS), sharing.usage_mode()),
-        (dir.join(usage::SCOPES), sharing.usage_mode()),
+        (found.dir.clone(), sharing.directory_mode()),
+        (found.database.clone(), sharing.database_mode()),
+        (found.dir.join(usage::SECRETS), sharing.usage_mode()),
+        (found.dir.join(usage::SCOPES), sharing.usage_mode()),
     ];
     for (path, mode) in files {
-        let meta = match fs::symlink_metadata(&path) {
+        let failed = |err: &io::Error| unsafe_to_change(&path, err);
+        let opened = match files::open(&path, false) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
-            meta => meta?,
+            opened => opened.map_err(|err| failed(&err))?,
         };
-        if meta.mode() & 0o7777 != mode || meta.gid() != gid {
-            sharing.apply(&File::open(&path)?, mode)?;
+        opened.belongs_to(found.meta.uid()).map_err(|err| failed(&err))?;
+        if opened.meta.mode() & 0o7777 != mode || opened.meta.gid() != gid {
+            sharing.apply(&opened.file, mode).map_err(|err| StoreError::io("share", &path, &err))?;
             changed = true;
         }
     }
     Ok(changed)
+}
+
+/// A file of the store whose mode or group is not touched.
+pub fn unsafe_to_change(path: &Path, err: &io::Error) -> StoreError {
+    StoreError::Unsafe {
+        path: path.to_owned(),
+        why: err.to_string(),
+        fix: "look at what it is and who made it, and move it away".to_owned(),
+    }
 }
 
 pub fn sync_directory(dir: &Path) -> io::Result<()> {

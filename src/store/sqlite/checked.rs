@@ -1,4 +1,4 @@
-//! The database files that this process has open, each with its header checked.
+//! The database files that this process has open, and what was seen of each before SQLite opened it.
 //!
 //! When a process closes any descriptor of a file, the system drops all POSIX locks of that process on it, those of
 //! SQLite's connections too. So a file is opened to look at its header only while this process has no connection to
@@ -6,11 +6,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::error::StoreError;
-use super::open;
+use super::open::{Found, Location};
 
 /// Which file it is, whatever its name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,27 +24,31 @@ impl FileId {
     }
 }
 
-/// A file whose header was checked. Drop it after the connection for which it was checked.
+/// A file that was looked into. Drop it after the connection for which it was.
 #[derive(Debug)]
 pub struct Checked {
     pub id: FileId,
+    found: Found,
 }
 
 static OPEN: Mutex<Vec<Weak<Checked>>> = Mutex::new(Vec::new());
 
-/// Checks the header of a database, unless this process has it open already.
-pub fn check(database: &Path) -> Result<Arc<Checked>, StoreError> {
+/// The store's files, as [`Location::find`] finds them, but not opened where this process has them open already.
+pub fn find(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
     let mut files = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     files.retain(|file| file.strong_count() > 0);
-    let meta = fs::symlink_metadata(database)
-        .map_err(|err| StoreError::Unreadable { path: database.to_owned(), why: err.to_string() })?;
-    let id = FileId::of(&meta);
-    if let Some(checked) = files.iter().filter_map(Weak::upgrade).find(|checked| checked.id == id) {
-        return Ok(checked);
+    if let Ok(meta) = fs::symlink_metadata(location.database()) {
+        let id = FileId::of(&meta);
+        if let Some(checked) = files.iter().filter_map(Weak::upgrade).find(|checked| checked.id == id) {
+            let mut found = checked.found.clone();
+            found.meta = meta;
+            return Ok((found, checked));
+        }
     }
-    let checked = Arc::new(Checked { id: open::header(database)? });
+    let found = location.find()?;
+    let checked = Arc::new(Checked { id: FileId::of(&found.meta), found: found.clone() });
     files.push(Arc::downgrade(&checked));
-    Ok(checked)
+    Ok((found, checked))
 }
 
 /// Whether another connection of this process relies on the same check.

@@ -1,20 +1,21 @@
 //! What is wrong with a store, as far as it can be opened at all.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::checked;
+use super::build::unsafe_to_change;
 use super::error::StoreError;
-use super::open::{Access, Found, Location};
-use super::{FIRST, PAGE, build};
+use super::open::{Access, Found, Location, journal};
+use super::{FIRST, PAGE, beside, build};
 use super::{Opening, Step, Store, Watch, hot, integrity};
 use crate::domain::settings::Settings;
 use crate::domain::text::shown;
 use crate::domain::token::{Status, Token};
 use crate::domain::when::Timestamp;
 use crate::store::sharing::Sharing;
-use crate::store::usage;
+use crate::store::{files, usage};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -53,22 +54,37 @@ pub fn examine<E: From<StoreError>>(
     watch: Watch<'_, E>,
 ) -> Result<Vec<Finding>, E> {
     let found = location.find()?;
-    let mut wrong = location.unsafe_files(&found)?;
-    if !fs::symlink_metadata(&found.database).is_ok_and(|meta| meta.is_file()) && !wrong.is_empty() {
-        return Err(StoreError::from(wrong.swap_remove(0)).into());
-    }
+    let wrong = location.unsafe_files(&found)?;
+    // SQLite would read such a journal, and wait for a FIFO.
+    let stuck = wrong.iter().any(|it| it.path == journal(&found.database));
     let mut all: Vec<Finding> = wrong
         .into_iter()
         .map(|it| Finding {
-            repairable: true,
+            repairable: it.by_mode && it.path.starts_with(&found.dir),
             ..error("permissions", format!("`{}`: {}; {}", it.path.display(), it.why, it.fix))
         })
         .collect();
-    let opened = Store::connect(&found, Access::Read, &checked::check(&found.database)?);
-    all.extend(files(&found));
-    let store = match opened {
+    match found.version() {
+        Err(StoreError::Wal { .. }) => {
+            all.push(wal());
+            return Ok(all);
+        }
+        version => version?,
+    };
+    all.extend(beside_database(location, &found));
+    if stuck {
+        return Ok(all);
+    }
+    let store = match Store::connect(&found, Access::Read) {
         Ok(store) => store,
-        Err(Opening::HotJournal) => Store::open_to_read(&Location { named: true, dir: found.dir.clone() })?,
+        Err(Opening::HotJournal) => {
+            let dir = found.dir.clone();
+            Store::open_to_read(&Location { dir, named: true, trusts_group: location.trusts_group })?
+        }
+        Err(Opening::Failed(StoreError::Wal { .. })) => {
+            all.push(wal());
+            return Ok(all);
+        }
         Err(Opening::Failed(StoreError::Damaged(why))) => {
             all.push(error("schema", why));
             return Ok(all);
@@ -91,59 +107,81 @@ pub fn examine<E: From<StoreError>>(
     Ok(all)
 }
 
-/// The files of use, and what killed commands left behind.
-fn files(found: &Found) -> Vec<Finding> {
+fn wal() -> Finding {
+    let message = "another program has set WAL mode or keeps tables in the store; stop it before the repair";
+    Finding { repairable: true, ..error("wal", message) }
+}
+
+/// The files of use, the mode of the database, and what killed commands left behind.
+fn beside_database(location: &Location, found: &Found) -> Vec<Finding> {
     let mut all = Vec::new();
     for name in [usage::SECRETS, usage::SCOPES] {
-        if usage::Usage::to_read(&found.dir, name).since().is_none() {
-            let message = format!("`{name}` is missing or unreadable: last use is not recorded");
+        if usage::Usage::to_read(beside(found), name).since().is_none() {
+            let message = format!("`{name}` is missing or cannot be used: last use is not recorded");
             all.push(Finding { repairable: true, ..warning("usage", message) });
         }
     }
-    all.extend(leftovers(&found.dir).into_iter().map(|path| Finding {
+    all.extend(leftovers(&found.dir).into_iter().chain(hot::left_behind()).map(|path| Finding {
         repairable: true,
         ..warning("leftover", format!("`{}` was left by a killed command", path.display()))
     }));
-    let foreign_mode =
-        Sharing::of(&found.database).is_ok_and(|sharing| mode_of(&found.database) != sharing.database_mode());
-    if foreign_mode {
-        let message = format!("`{}` has the mode {:o}", found.database.display(), mode_of(&found.database));
+    let (mode, expected) = (found.meta.mode() & 0o7777, database_mode(location, found));
+    if expected.is_ok_and(|expected| expected != mode) {
+        let message = format!("`{}` has the mode {mode:o}", found.database.display());
         all.push(Finding { repairable: true, ..warning("permissions", message) });
-    }
-    if hot::journal(&found.database).is_symlink() {
-        all.push(error("permissions", "the journal is a symbolic link"));
     }
     all
 }
 
-/// Mends modes and removes leftovers, as far as they are ours. What the next change mends by itself is left to it.
+/// The mode that the database should have. A group that is trusted keeps what it has.
+fn database_mode(location: &Location, found: &Found) -> io::Result<u32> {
+    let sharing = Sharing::of(&fs::symlink_metadata(&found.dir)?, &found.meta);
+    let kept = if location.trusts_group { found.meta.mode() & 0o060 } else { 0 };
+    Ok(sharing.database_mode() | kept)
+}
+
+/// Corrects modes, leaves WAL mode and removes leftovers, as far as they belong to the owner of the store. What the
+/// next change repairs by itself is left to it.
 pub fn repair(location: &Location) -> Result<(), StoreError> {
     let found = location.find()?;
-    let failed = |path: &Path, err: &std::io::Error| StoreError::io("repair", path, err);
-    for it in location.unsafe_files(&found)?.into_iter().filter(|it| it.path.starts_with(&found.dir)) {
-        tighten(&it.path, mode_of(&it.path) & !0o022).map_err(|err| failed(&it.path, &err))?;
-    }
-    let sharing = Sharing::of(&found.database).map_err(|err| failed(&found.database, &err))?;
-    tighten(&found.database, sharing.database_mode()).map_err(|err| failed(&found.database, &err))?;
+    let failed = |path: &Path, err: &io::Error| StoreError::io("repair", path, err);
     for path in leftovers(&found.dir) {
         fs::remove_file(&path).map_err(|err| failed(&path, &err))?;
     }
+    for path in hot::left_behind() {
+        fs::remove_dir_all(&path).map_err(|err| failed(&path, &err))?;
+    }
+    let set_mode = |path: &Path, mode: &dyn Fn(u32) -> u32| {
+        let opened = files::open(path, false);
+        opened
+            .and_then(|opened| opened.set_mode(found.meta.uid(), mode(opened.meta.mode())))
+            .map_err(|err| unsafe_to_change(path, &err))
+    };
+    for it in location.unsafe_files(&found)? {
+        if it.by_mode && it.path.starts_with(&found.dir) {
+            set_mode(&it.path, &|mode| mode & !0o022)?;
+        } else if it.path == journal(&found.database) {
+            return Err(it.into());
+        }
+    }
+    let expected = database_mode(location, &found).map_err(|err| failed(&found.database, &err))?;
+    set_mode(&found.database, &|_| expected)?;
+    if matches!(found.version(), Err(StoreError::Wal { .. })) || has_foreign_tables(&found) {
+        found.leave_wal()?;
+    }
     for name in [usage::SECRETS, usage::SCOPES] {
         let path = found.dir.join(name);
-        if usage::Usage::to_read(&found.dir, name).since().is_none() && path.is_file() {
+        let is_there = || files::look(&path).is_ok_and(|meta| meta.is_some_and(|meta| !meta.is_dir()));
+        if usage::Usage::to_read(beside(&found), name).since().is_none() && is_there() {
             fs::remove_file(&path).map_err(|err| failed(&path, &err))?;
         }
     }
     Ok(())
 }
 
-/// Changes the mode of a regular file or directory, never of what a link points to.
-fn tighten(path: &Path, mode: u32) -> std::io::Result<()> {
-    let meta = fs::symlink_metadata(path)?;
-    if meta.is_symlink() || mode_of(path) == mode {
-        return Ok(());
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+/// Whether Litestream keeps tables in the store, though it is not in WAL mode any more.
+fn has_foreign_tables(found: &Found) -> bool {
+    matches!(Store::connect(found, Access::Read), Err(Opening::Failed(StoreError::Wal { .. })))
 }
 
 /// Files that killed commands left: none of them was ever part of the store.
@@ -155,10 +193,6 @@ fn leftovers(dir: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
         .map(|entry| entry.path())
         .collect()
-}
-
-fn mode_of(path: &Path) -> u32 {
-    fs::symlink_metadata(path).map_or(0, |meta| meta.mode() & 0o7777)
 }
 
 /// The audit chain, the objects under it, and what the settings say of them.

@@ -1,48 +1,83 @@
 //! A store whose writer was killed: a reader may not roll its journal back, so it rolls back a private copy.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
 use super::error::StoreError;
-use super::open::{self, Access};
+use super::open::{self, Access, Found, MOST_BYTES, journal};
+use crate::store::files::{self, Opened};
 
-/// A larger database is not copied.
-const MAX_COPY: u64 = 256 << 20;
+/// How the directory of a copy is called in the directory for temporary files.
+const PREFIX: &str = "tokenctl-copy-";
 
-pub fn journal(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
-    name.push("-journal");
-    PathBuf::from(name)
+/// A copy that a reader works on. It goes when it is dropped.
+pub struct Copy {
+    dir: TempDir,
+    /// Holds a lock as long as the reader lives, so that what a killed one left can be told from it.
+    _alive: File,
 }
 
-/// A consistent copy of a database with a hot journal, in a directory that goes when it is dropped. `None` when a
-/// writer was faster: then the original can be read again.
+impl Copy {
+    fn new() -> io::Result<Self> {
+        let private = Permissions::from_mode(0o700);
+        let dir = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir()?;
+        let alive = File::open(dir.path())?;
+        rustix::fs::flock(&alive, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Self { dir, _alive: alive })
+    }
+}
+
+/// The copies that killed readers of this user left in the directory for temporary files.
+pub fn left_behind() -> Vec<PathBuf> {
+    let us = rustix::process::geteuid().as_raw();
+    let is_left = |path: &Path| {
+        files::open(path, false).is_ok_and(|opened| {
+            opened.meta.is_dir()
+                && opened.meta.uid() == us
+                && rustix::fs::flock(&opened.file, FlockOperation::NonBlockingLockExclusive).is_ok()
+        })
+    };
+    let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+        .map(|entry| entry.path())
+        .filter(|path| is_left(path))
+        .collect()
+}
+
+/// A consistent copy of a database with a hot journal. `None` when a writer was faster: then the original can be read
+/// again.
 ///
 /// No connection to the original may be open: reading it drops this process's locks on it.
-pub fn copy(database: &Path) -> Result<Option<(Connection, TempDir)>, StoreError> {
-    let failed = |err: &std::io::Error| StoreError::io("copy", database, err);
-    let size = fs::symlink_metadata(database).map_err(|err| failed(&err))?.len();
-    if size > MAX_COPY {
-        return Err(StoreError::Unreadable {
-            path: database.to_owned(),
-            why: "a killed writer left its journal, and the store is too large to copy".to_owned(),
-        });
+pub fn copy(found: &Found) -> Result<Option<(Connection, Copy)>, StoreError> {
+    let database = &found.database;
+    let failed = |err: &io::Error| StoreError::io("copy", database, err);
+    let too_large = || StoreError::Unreadable {
+        path: database.clone(),
+        why: "a killed writer left its journal, and the store is too large to copy".to_owned(),
+    };
+    let source = files::open(database, false).map_err(|err| failed(&err))?;
+    if (source.meta.dev(), source.meta.ino()) != (found.meta.dev(), found.meta.ino()) {
+        // It is another file than the one that was found safe.
+        return Ok(None);
     }
-    let private = Permissions::from_mode(0o700);
-    let dir = tempfile::Builder::new()
-        .prefix("tokenctl-")
-        .permissions(private)
-        .tempdir()
+    if source.meta.len() > MOST_BYTES {
+        return Err(too_large());
+    }
+    let Some(before) = content(&journal(database), database)? else { return Ok(None) };
+    let copy = Copy::new().map_err(|err| failed(&err))?;
+    let copied = copy.dir.path().canonicalize().map_err(|err| failed(&err))?.join(open::DATABASE);
+    File::create_new(&copied)
+        .and_then(|mut file| io::copy(&mut (&source.file).take(MOST_BYTES), &mut file))
         .map_err(|err| failed(&err))?;
-    let copied = dir.path().canonicalize().map_err(|err| failed(&err))?.join(open::DATABASE);
-    let Ok(before) = fs::read(journal(database)) else { return Ok(None) };
-    fs::copy(database, &copied).map_err(|err| failed(&err))?;
     fs::write(journal(&copied), &before).map_err(|err| failed(&err))?;
-    if fs::read(journal(database)).ok().as_ref() != Some(&before) {
+    if content(&journal(database), database)?.as_ref() != Some(&before) {
         return Ok(None);
     }
     let sqlite = |err: rusqlite::Error| StoreError::sqlite(&copied, &err);
@@ -51,5 +86,17 @@ pub fn copy(database: &Path) -> Result<Option<(Connection, TempDir)>, StoreError
     if answer != "ok" {
         return Err(StoreError::Damaged(format!("after its journal was rolled back: {answer}")));
     }
-    Ok(Some((conn, dir)))
+    Ok(Some((conn, copy)))
+}
+
+/// What a journal holds, if it is still one that SQLite wrote for the owner of the store.
+fn content(path: &Path, database: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let Ok(Opened { file, meta }) = files::open(path, false) else { return Ok(None) };
+    if !meta.is_file() || meta.nlink() != 1 || meta.len() > MOST_BYTES {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(MOST_BYTES).read_to_end(&mut bytes);
+    read.map_err(|err| StoreError::io("copy", database, &err))?;
+    Ok(Some(bytes))
 }

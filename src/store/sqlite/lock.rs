@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
+/// The one error of a lock, besides that somebody holds it, for which SQLite waits: ENOLCK.
+const NO_LOCKS: i32 = rustix::io::Errno::NOLCK.raw_os_error();
+
 thread_local! {
     /// How long the store that is being used on this thread waits. SQLite calls a plain function, which knows no
     /// connection, so the store leaves its patience here each time before it uses its connection.
     static PATIENCE: Cell<Duration> = const { Cell::new(super::open::PATIENCE) };
     /// Since when the present wait lasts.
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// Why the file system gave no lock, where nobody holds one.
+    static REFUSED: Cell<Option<i32>> = const { Cell::new(None) };
 }
 
 /// Says how long a connection that this thread uses next waits for a lock.
@@ -28,6 +33,11 @@ pub fn be_patient(patience: Duration) {
 /// processes some starved for 20 s. Here all look equally often, at moments that differ.
 pub fn wait(conn: &mut Connection) -> rusqlite::Result<()> {
     conn.busy_handler(Some(|tries| {
+        let refused = std::io::Error::last_os_error().raw_os_error().filter(|errno| *errno == NO_LOCKS);
+        REFUSED.set(refused);
+        if refused.is_some() {
+            return false;
+        }
         let now = Instant::now();
         if tries == 0 || SINCE.get().is_none() {
             SINCE.set(Some(now));
@@ -37,6 +47,11 @@ pub fn wait(conn: &mut Connection) -> rusqlite::Result<()> {
         thread::sleep(Duration::from_millis(1 + jitter));
         waited < PATIENCE.get()
     }))
+}
+
+/// Why the last lock that this thread asked for was refused, where that was not because somebody holds it.
+pub fn refusal() -> Option<std::io::Error> {
+    REFUSED.get().map(std::io::Error::from_raw_os_error)
 }
 
 /// The pids that hold POSIX locks on a file, ours left out; empty where `/proc/locks` cannot tell.

@@ -32,12 +32,12 @@ mod words;
 
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use tempfile::TempDir;
 
 pub use audit::{AuditReport, Changed, Problem};
 pub use build::{make, share};
@@ -60,7 +60,7 @@ use crate::domain::text::shown;
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, ClockWrong, Timestamp};
 use crate::store::sharing::Sharing;
-use crate::store::usage::{self, Usage};
+use crate::store::usage::{self, Beside, Usage};
 
 /// The rows of one read transaction.
 pub const PAGE: usize = 1_000;
@@ -74,20 +74,20 @@ pub struct Store {
     conn: Connection,
     /// Dropped after the connection.
     checked: Option<Arc<Checked>>,
-    database: PathBuf,
+    found: Found,
     /// How long a transaction waits for a lock.
     patience: Cell<Duration>,
     uses: Usage,
     asks: Usage,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
-    copy: Option<TempDir>,
+    copy: Option<hot::Copy>,
 }
 
 impl Store {
-    fn from_connection(conn: Connection, database: PathBuf) -> Self {
-        let dir = database.parent().unwrap_or(Path::new("/"));
-        let (uses, asks) = (Usage::to_read(dir, usage::SECRETS), Usage::to_read(dir, usage::SCOPES));
-        Self { conn, checked: None, uses, asks, database, patience: Cell::new(PATIENCE), copy: None }
+    fn from_connection(conn: Connection, found: Found) -> Self {
+        let (uses, asks) =
+            (Usage::to_read(beside(&found), usage::SECRETS), Usage::to_read(beside(&found), usage::SCOPES));
+        Self { conn, checked: None, uses, asks, found, patience: Cell::new(PATIENCE), copy: None }
     }
 
     /// Sets how long the transactions of this store wait for a lock from now on.
@@ -97,21 +97,20 @@ impl Store {
 
     /// To look; not one byte is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
-        let found = safe(location)?;
-        let checked = checked::check(&found.database)?;
+        let (found, checked) = safe(location)?;
         // A writer may roll the journal back between the look at it and the copy; then the next round reads.
         for _ in 0..10 {
-            match Self::connect(&found, Access::Read, &checked) {
+            match Self::connect(&found, Access::Read) {
                 // A copy may be made only while this process has no connection to the original.
                 Err(Opening::HotJournal) if checked::is_shared(&checked) => break,
                 Err(Opening::HotJournal) => {}
                 Err(Opening::Failed(err)) => return Err(err),
-                Ok(store) => return Ok(store),
+                Ok(store) => return Ok(Self { checked: Some(checked), ..store }),
             }
-            if let Some((conn, dir)) = hot::copy(&found.database)? {
-                let store = Self::from_connection(conn, found.database.clone());
-                schema::check(&store.conn).map_err(|err| err.into_store_error(&found.database))?;
-                return Ok(Self { copy: Some(dir), ..store });
+            if let Some((conn, copy)) = hot::copy(&found)? {
+                let store = Self::from_connection(conn, found);
+                schema::check(&store.conn).map_err(|err| err.into_store_error(&store.found.database))?;
+                return Ok(Self { copy: Some(copy), ..store });
             }
         }
         Err(StoreError::Locked(lock::holders(&found.database)))
@@ -119,32 +118,31 @@ impl Store {
 
     /// To look while somebody is typing: a store that is not ready at once is an error.
     pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
-        let found = safe(location)?;
-        let checked = checked::check(&found.database)?;
-        Self::connect(&found, Access::Glance, &checked).map_err(|err| err.at_once(&found))
+        let (found, checked) = safe(location)?;
+        let store = Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
+        Ok(Self { checked: Some(checked), ..store })
     }
 
     /// To look, beside other connections of this process to the same file.
     fn open_beside(location: &Location) -> Result<Self, Opening> {
-        let found = safe(location).map_err(Opening::Failed)?;
-        let checked = checked::check(&found.database).map_err(Opening::Failed)?;
-        Self::connect(&found, Access::Read, &checked)
+        let (found, checked) = safe(location).map_err(Opening::Failed)?;
+        Ok(Self { checked: Some(checked), ..Self::connect(&found, Access::Read)? })
     }
 
     /// To change.
     pub fn open_to_write(location: &Location, clock: &dyn Clock) -> Result<Self, StoreError> {
-        let found = safe(location)?;
-        let checked = checked::check(&found.database)?;
-        let store = Self::connect(&found, Access::Write, &checked).map_err(|err| err.at_once(&found))?;
+        let (found, checked) = safe(location)?;
+        found.check_writable()?;
+        let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
         // The files of use may be lost; the next write brings them back, if it can.
-        let _ = Sharing::of(&found.database).and_then(|sharing| {
+        let _ = std::fs::symlink_metadata(&found.dir).and_then(|dir| {
             let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
-            usage::make(&found.dir, sharing, now)
+            usage::make(&found.dir, found.meta.uid(), Sharing::of(&dir, &found.meta), now)
         });
-        Ok(store)
+        Ok(Self { checked: Some(checked), ..store })
     }
 
-    fn connect(found: &Found, access: Access, checked: &Arc<Checked>) -> Result<Self, Opening> {
+    fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
         let sort = |err: rusqlite::Error| match err.sqlite_error().map(|err| err.extended_code) {
             Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Opening::HotJournal,
             _ => Opening::Failed(StoreError::sqlite(&found.database, &err)),
@@ -152,17 +150,17 @@ impl Store {
         let conn = open::connect(&found.database, access).map_err(sort)?;
         schema::check(&conn).map_err(|err| match err {
             schema::SchemaError::Sqlite(err) => sort(err),
-            differs @ schema::SchemaError::Differs => {
+            differs @ schema::SchemaError::Differs { .. } => {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
         })?;
-        let store = Self::from_connection(conn, found.database.clone());
+        let store = Self::from_connection(conn, found.clone());
         store.set_patience(access.patience());
-        Ok(Self { checked: Some(Arc::clone(checked)), ..store })
+        Ok(store)
     }
 
     pub fn path(&self) -> &Path {
-        self.database.parent().unwrap_or(Path::new("/"))
+        &self.found.dir
     }
 
     /// Whether this reader works on a copy because a killed writer left its journal.
@@ -176,18 +174,18 @@ impl Store {
     }
 
     fn failed(&self, err: &rusqlite::Error) -> StoreError {
-        StoreError::sqlite(&self.database, err)
+        StoreError::sqlite(&self.found.database, err)
     }
 
     /// Records a use of a presented secret and the scopes it was asked for. Nothing depends on it.
     pub fn record_use(&self, presented: &Presented, scopes: &[Scope], catalogue: &Catalogue, now: Timestamp) {
         let (token, secret) = (&presented.token, presented.secret());
-        let uses = Usage::to_record(self.path(), usage::SECRETS);
+        let uses = Usage::to_record(beside(&self.found), usage::SECRETS);
         uses.record(secret.row, usage::secret_tag(&secret.hash), secret.created_at, now);
         if scopes.is_empty() {
             return;
         }
-        let asks = Usage::to_record(self.path(), usage::SCOPES);
+        let asks = Usage::to_record(beside(&self.found), usage::SCOPES);
         for grant in token.grants.values() {
             let held = catalogue.closure([&grant.scope]);
             if scopes.iter().any(|scope| held.contains(scope)) {
@@ -251,8 +249,8 @@ impl Store {
 
     /// After a failed COMMIT: only what the database holds tells whether it happened.
     fn settle(&self, err: &rusqlite::Error, expected: &Anchor) -> Result<(), StoreError> {
-        let kept = open::connect(&self.database, Access::Write)
-            .and_then(|conn| Self::from_connection(conn, self.database.clone()).anchor_hash(expected.seq));
+        let kept = open::connect(&self.found.database, Access::Write)
+            .and_then(|conn| Self::from_connection(conn, self.found.clone()).anchor_hash(expected.seq));
         match kept {
             Ok(Some(hash)) if hash == expected.hash => Ok(()),
             Ok(_) => Err(self.failed(err)),
@@ -276,13 +274,17 @@ impl Opening {
     }
 }
 
-/// The files, if nobody else could have touched them.
-fn safe(location: &Location) -> Result<Found, StoreError> {
-    let found = location.find()?;
-    match location.unsafe_files(&found)?.into_iter().next() {
-        Some(wrong) => Err(wrong.into()),
-        None => Ok(found),
+/// The files, if nobody else could have touched them and they are a store.
+fn safe(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
+    let (found, checked) = checked::find(location)?;
+    if let Some(wrong) = location.unsafe_files(&found)?.into_iter().next() {
+        return Err(wrong.into());
     }
+    found.version().map(|_| (found, checked))
+}
+
+fn beside(found: &Found) -> Beside<'_> {
+    Beside { dir: &found.dir, owner: found.meta.uid(), len: found.meta.len() }
 }
 
 /// What can be asked within a transaction. The queries are in the files of their tables.
@@ -451,7 +453,7 @@ mod tests {
     #[test]
     fn a_change_without_an_event_is_an_error_and_is_not_kept() {
         let dir = tempfile::tempdir().expect("a directory");
-        let location = Location { dir: dir.path().join("store"), named: true };
+        let location = Location { dir: dir.path().join("store"), named: true, trusts_group: false };
         let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
         let author = Author { actor, reason: None, accept_clock: false };
         make(&location, Sharing::Private, &Noon, &author).expect("a store");

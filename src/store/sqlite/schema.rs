@@ -111,32 +111,101 @@ pub fn migrate(conn: &Connection, from: i64) -> rusqlite::Result<()> {
     conn.pragma_update(None, "user_version", version())
 }
 
-/// Compares the text of every object with the expected one: a hostile store can hold nothing that runs.
+/// What `ANALYZE` leaves: statistics, which change no answer.
+const STATISTICS: [&str; 2] =
+    ["CREATE TABLE sqlite_stat1(tbl,idx,stat)", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"];
+/// What Litestream names the tables that it keeps in a database.
+const LITESTREAM: &str = "_litestream_";
+
+/// Compares every object with the expected ones, in any order: a hostile store can hold nothing that runs. `VACUUM`
+/// changes the order, and `ANALYZE` adds statistics.
 pub fn check(conn: &Connection) -> Result<(), SchemaError> {
-    let mut expected = MIGRATIONS.iter().copied().flatten();
-    let mut stored = conn
-        .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid")
-        .map_err(SchemaError::Sqlite)?;
-    let mut rows = stored.query([]).map_err(SchemaError::Sqlite)?;
-    while let Some(row) = rows.next().map_err(SchemaError::Sqlite)? {
-        let found = row.get_ref(0).ok().and_then(|value| value.as_str().ok().map(str::to_owned));
-        if found.as_deref() != expected.next().copied() {
-            return Err(SchemaError::Differs);
+    let expected: Vec<&str> = MIGRATIONS.iter().copied().flatten().copied().collect();
+    let mut seen = vec![false; expected.len()];
+    let mut foreign = Vec::new();
+    let mut statement = conn.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
+    let mut rows = statement.query([])?;
+    let mut next = 0;
+    while let Some(row) = rows.next()? {
+        let text = |at| row.get_ref(at).ok().and_then(|value| value.as_str().ok()).unwrap_or_default();
+        let (kind, name, sql) = (text(0), text(1), text(2));
+        // Mostly they stand in the order in which they were made.
+        let from_next = (next..expected.len()).chain(0..next);
+        let found = from_next.into_iter().find(|at| expected[*at] == sql && declares(sql, kind, name));
+        match found {
+            Some(at) if !seen[at] => {
+                seen[at] = true;
+                next = at + 1;
+            }
+            None if STATISTICS.contains(&sql) => {}
+            _ => foreign.push(name.to_owned()),
         }
     }
-    if expected.next().is_some() { Err(SchemaError::Differs) } else { Ok(()) }
+    let missing =
+        expected.iter().zip(seen).find(|(_, seen)| !seen).map(|(sql, _)| declared(sql).1.to_owned());
+    if missing.is_none() && foreign.is_empty() {
+        Ok(())
+    } else {
+        Err(SchemaError::Differs { missing, foreign })
+    }
+}
+
+/// The kind and the name in the text of an object.
+fn declared(sql: &str) -> (&'static str, &str) {
+    let (kind, rest) = match sql.strip_prefix("CREATE TABLE ") {
+        Some(rest) => ("table", rest),
+        None => ("index", sql.split_once(" INDEX ").map_or("", |(_, rest)| rest)),
+    };
+    (kind, rest.split(' ').next().unwrap_or_default())
+}
+
+fn declares(sql: &str, kind: &str, name: &str) -> bool {
+    declared(sql) == (kind, name)
+}
+
+/// Drops the tables of Litestream.
+pub fn drop_litestream(conn: &Connection) -> rusqlite::Result<()> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB ?1";
+    let names: Vec<String> = conn
+        .prepare(sql)?
+        .query_map([format!("{LITESTREAM}*")], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    names
+        .iter()
+        .try_for_each(|name| conn.execute_batch(&format!("DROP TABLE \"{}\"", name.replace('"', "\"\""))))
 }
 
 pub enum SchemaError {
     Sqlite(rusqlite::Error),
-    Differs,
+    /// An object of ours that is missing or has another text, and those that are not ours.
+    Differs {
+        missing: Option<String>,
+        foreign: Vec<String>,
+    },
+}
+
+impl From<rusqlite::Error> for SchemaError {
+    fn from(err: rusqlite::Error) -> Self {
+        Self::Sqlite(err)
+    }
 }
 
 impl SchemaError {
     pub fn into_store_error(self, path: &std::path::Path) -> StoreError {
         match self {
             Self::Sqlite(err) => StoreError::sqlite(path, &err),
-            Self::Differs => StoreError::Damaged("its tables are not those that tokenctl makes".to_owned()),
+            Self::Differs { missing: None, foreign }
+                if foreign.iter().all(|name| name.starts_with(LITESTREAM)) =>
+            {
+                StoreError::Wal { path: path.to_owned() }
+            }
+            Self::Differs { missing: Some(name), .. } => {
+                StoreError::Damaged(format!("its table or index `{name}` is not the one that tokenctl makes"))
+            }
+            Self::Differs { foreign, .. } => StoreError::Damaged(format!(
+                "it has objects that tokenctl does not make: `{}`",
+                foreign.join("`, `")
+            )),
         }
     }
 }

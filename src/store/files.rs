@@ -1,0 +1,128 @@
+//! The one place that opens files which somebody else may have touched.
+//!
+//! - A symbolic link is not followed, and a FIFO is not waited for.
+//! - The kind, the owner and the number of links are asked of the open file, so that nobody can exchange it meanwhile.
+//! - Modes, groups and owners change through the open file as well, never by path.
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+
+/// An open file or directory, and what its descriptor says of it.
+#[derive(Debug)]
+pub struct Opened {
+    pub file: File,
+    pub meta: Metadata,
+}
+
+/// Opens a file to read, or to read and write.
+pub fn open(path: &Path, write: bool) -> io::Result<Opened> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path)?;
+    let mut meta = file.metadata()?;
+    // A file system that cannot rename without replacing gives a new file a second link for a moment.
+    for _ in 0..50 {
+        if !meta.is_file() || meta.nlink() == 1 {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+        meta = file.metadata()?;
+    }
+    Ok(Opened { file, meta })
+}
+
+impl Opened {
+    /// Gives the file this mode, if it is a regular file with one link, or a directory, of this owner. A file never
+    /// gets a bit beyond those of reading, writing and executing.
+    pub fn set_mode(&self, owner: u32, mode: u32) -> io::Result<()> {
+        self.belongs_to(owner)?;
+        let mode = mode & if self.meta.is_dir() { 0o2777 } else { 0o777 };
+        if self.meta.mode() & 0o7777 == mode {
+            return Ok(());
+        }
+        self.file.set_permissions(Permissions::from_mode(mode))
+    }
+
+    /// Fails unless this is a regular file with one link, or a directory, of this owner.
+    pub fn belongs_to(&self, owner: u32) -> io::Result<()> {
+        match problem(&self.meta, owner) {
+            Some(why) if !self.meta.is_dir() => Err(io::Error::other(why)),
+            _ if self.meta.uid() != owner => Err(io::Error::other(foreign(self.meta.uid()))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why a file is not a regular file with one link of this owner.
+pub fn problem(meta: &Metadata, owner: u32) -> Option<String> {
+    if !meta.is_file() {
+        Some(format!("it is {}, not a regular file", kind(meta)))
+    } else if meta.nlink() != 1 {
+        Some(format!("it has {} hard links", meta.nlink()))
+    } else if meta.uid() != owner {
+        Some(foreign(meta.uid()))
+    } else {
+        None
+    }
+}
+
+fn foreign(uid: u32) -> String {
+    format!("it belongs to uid {uid}")
+}
+
+/// What something is, with its article.
+pub fn kind(meta: &Metadata) -> &'static str {
+    let kind = meta.file_type();
+    match () {
+        () if kind.is_dir() => "a directory",
+        () if kind.is_symlink() => "a symbolic link",
+        () if kind.is_fifo() => "a FIFO",
+        () if kind.is_socket() => "a socket",
+        () if kind.is_file() => "a regular file",
+        () => "a device",
+    }
+}
+
+/// What is at a path, without following a link; `None` where there is nothing.
+pub fn look(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::symlink_metadata(path) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        meta => meta.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_is_not_followed_and_a_second_name_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link, twin) = (dir.path().join("file"), dir.path().join("link"), dir.path().join("twin"));
+        fs::write(&file, "text").unwrap();
+        symlink(&file, &link).unwrap();
+        assert_eq!(open(&link, false).unwrap_err().raw_os_error(), Some(40), "ELOOP");
+        let owner = fs::metadata(&file).unwrap().uid();
+        open(&file, true).unwrap().belongs_to(owner).unwrap();
+        assert!(open(&file, true).unwrap().belongs_to(owner + 1).is_err());
+        fs::hard_link(&file, twin).unwrap();
+        let refused = open(&file, true).unwrap().set_mode(owner, 0o600).unwrap_err();
+        assert_eq!(refused.to_string(), "it has 2 hard links");
+    }
+
+    #[test]
+    fn a_mode_never_makes_a_file_run_as_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "text").unwrap();
+        let opened = open(&path, false).unwrap();
+        opened.set_mode(opened.meta.uid(), 0o6755).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o755);
+    }
+}

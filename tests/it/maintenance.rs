@@ -1,0 +1,155 @@
+//! What administrators and other programs do to the database with SQLite's own tools: a store outlives it, or says how
+//! it is brought back.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use rusqlite::Connection;
+
+use crate::processes::{assert_failure, mode};
+use crate::store::{ALL, ask, refused, sound};
+use crate::support::{World, have, run};
+
+/// Every command does what it is for.
+#[track_caller]
+fn everything_works(world: &World, after: &str) {
+    for args in ALL {
+        let ran = ask(world, args);
+        // Some were done before, and some find their token revoked; none may fail because of the store.
+        let answers = if args[0] == "doctor" { &[0][..] } else { &[0, 2, 3, 4, 5] };
+        assert!(answers.contains(&ran.code), "after {after}: {args:?} {ran:?}");
+    }
+    world.is_sound();
+}
+
+#[test]
+fn every_statement_of_maintenance_leaves_a_store_that_works() {
+    for sql in [
+        "VACUUM",
+        "ANALYZE",
+        "REINDEX",
+        "PRAGMA optimize",
+        "PRAGMA optimize = 0x10002",
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+        "PRAGMA integrity_check",
+        "PRAGMA foreign_key_check",
+        "PRAGMA auto_vacuum = INCREMENTAL; VACUUM; PRAGMA incremental_vacuum",
+        "PRAGMA auto_vacuum = FULL; VACUUM",
+        "PRAGMA page_size = 8192; VACUUM",
+        "PRAGMA journal_mode = TRUNCATE; VACUUM; PRAGMA journal_mode = DELETE",
+        "PRAGMA journal_mode = PERSIST; VACUUM",
+        "PRAGMA secure_delete = ON; VACUUM",
+        "ANALYZE; VACUUM; ANALYZE token; REINDEX",
+    ] {
+        let world = sound();
+        (0..5).for_each(|n| drop(world.mint(&format!("more-{n}"))));
+        let secret = world.mint("kept");
+        world.sql(sql);
+        assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid kept", "{sql}");
+        everything_works(&world, sql);
+    }
+}
+
+#[test]
+fn a_copy_by_vacuum_into_or_by_the_backup_of_sqlite_works_in_place_of_the_store() {
+    let world = sound();
+    let secret = world.mint("kept");
+    let copy = world.dir.path().join("copy.db");
+    world.sql(&format!("VACUUM INTO '{}'", copy.display()));
+    fs::write(world.database(), fs::read(&copy).expect("a copy")).expect("the database");
+    assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid kept");
+    everything_works(&world, "VACUUM INTO");
+
+    if !have("sqlite3") {
+        return;
+    }
+    let world = sound();
+    let secret = world.mint("kept");
+    let copy = world.dir.path().join("backup.db");
+    let backup = format!(".backup '{}'", copy.display());
+    run(Command::new("sqlite3").arg(world.database()).arg(backup), b"").ok();
+    fs::rename(&copy, world.database()).expect("a file");
+    fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("a mode");
+    assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid kept");
+    everything_works(&world, ".backup");
+}
+
+/// Leaves a store as Litestream does.
+fn replicated(world: &World) {
+    let conn = Connection::open(world.database()).expect("the database");
+    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).expect("a mode");
+    let tables = "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER);
+         CREATE TABLE _litestream_lock (id INTEGER)";
+    conn.execute_batch(tables).expect("tables");
+    conn.close().expect("the database");
+}
+
+#[test]
+fn a_store_in_wal_mode_says_so_and_is_brought_back() {
+    let world = sound();
+    replicated(&world);
+    refused(&world, "store_wal", "doctor --repair");
+    let failure = assert_failure(&ask(&world, &["list"]), "store_wal", 6);
+    let path = world.database().canonicalize().expect("a path");
+    let message = format!("`{}` is in WAL mode, which another program has set", path.display());
+    assert_eq!(failure["message"], message);
+    let found = ask(&world, &["doctor"]).exit(3).json();
+    assert_eq!(
+        (&found["findings"][0]["code"], &found["findings"][0]["repairable"]),
+        (&"wal".into(), &true.into())
+    );
+    world.real(&["doctor", "--repair", "--yes"], b"").ok();
+    everything_works(&world, "WAL");
+}
+
+#[test]
+fn tables_of_litestream_without_wal_mode_are_dropped_as_well() {
+    let world = sound();
+    replicated(&world);
+    world.sql("PRAGMA journal_mode = DELETE");
+    refused(&world, "store_wal", "doctor --repair");
+    world.real(&["doctor", "--repair", "--yes"], b"").ok();
+    everything_works(&world, "Litestream");
+}
+
+#[test]
+fn a_store_that_another_program_has_open_stays_in_wal_mode() {
+    let world = sound();
+    replicated(&world);
+    let other = Connection::open(world.database()).expect("the database");
+    other.query_row("SELECT count(*) FROM token", [], |_| Ok(())).expect("a count");
+    let ran = world.real(&["doctor", "--repair", "--yes", "--json"], b"");
+    assert_failure(&ran, "store_locked", 6);
+    refused(&world, "store_wal", "doctor --repair");
+    drop(other);
+    world.real(&["doctor", "--repair", "--yes"], b"").ok();
+    everything_works(&world, "another program");
+}
+
+#[test]
+fn a_log_that_lies_beside_the_store_is_not_read() {
+    let world = sound();
+    fs::write(world.store().join("tokens.db-wal"), [0xa5; 4096]).expect("a file");
+    refused(&world, "store_wal", "doctor --repair");
+    world.real(&["doctor", "--repair", "--yes"], b"").ok();
+    assert!(!world.store().join("tokens.db-wal").exists());
+    everything_works(&world, "a stray log");
+}
+
+#[test]
+fn a_restored_store_becomes_private_again_unless_it_was_made_for_a_group() {
+    for restored in [0o644, 0o640, 0o666, 0o777, 0o4755] {
+        let world = sound();
+        fs::set_permissions(world.database(), Permissions::from_mode(restored)).expect("a mode");
+        world.real(&["doctor"], b"").exit(3);
+        world.real(&["doctor", "--repair", "--yes"], b"").ok();
+        assert_eq!(mode(&world.database()), 0o600, "{restored:o}");
+    }
+    let world = World::of_processes();
+    let group = rustix::process::getgid().as_raw().to_string();
+    world.real(&["init", "--group", &group], b"").ok();
+    fs::set_permissions(world.database(), Permissions::from_mode(0o644)).expect("a mode");
+    world.real(&["doctor", "--repair", "--yes"], b"").ok();
+    assert_eq!((mode(&world.store()), mode(&world.database())), (0o2750, 0o640));
+}

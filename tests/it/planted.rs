@@ -1,0 +1,271 @@
+//! What a user may leave in the store that root is asked to look at, and where a store may be.
+
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+
+use crate::processes::{assert_failure, mode};
+use crate::store::{ask, everything, refused, sound};
+use crate::support::{World, have, program, run, uid};
+
+/// A user and a group without names.
+const OTHER: u32 = 64_001;
+const GROUP: u32 = 64_010;
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+}
+
+/// Whether this test can give files away.
+fn is_root() -> bool {
+    let root = uid() == 0;
+    if !root {
+        eprintln!("skipped: only root can give files to others");
+    }
+    root
+}
+
+#[test]
+fn sharing_a_store_touches_no_file_that_a_link_leads_to() {
+    let group = rustix::process::getgid().as_raw().to_string();
+    for name in ["usage.scopes", "usage.secrets"] {
+        for by_symlink in [true, false] {
+            let world = sound();
+            let victim = world.dir.path().join("victim");
+            fs::write(&victim, "private").expect("a file");
+            chmod(&victim, 0o600);
+            let planted = world.store().join(name);
+            fs::remove_file(&planted).expect("a file");
+            let made = if by_symlink { symlink(&victim, planted) } else { fs::hard_link(&victim, planted) };
+            made.expect("a link");
+            let failure = assert_failure(&ask(&world, &["init", "--group", &group]), "store_unsafe", 6);
+            assert!(failure["message"].as_str().expect("words").contains(name), "{failure}");
+            assert_eq!(mode(&victim), 0o600);
+            assert_eq!(fs::read(&victim).expect("a file"), b"private");
+        }
+    }
+}
+
+#[test]
+fn a_planted_journal_is_neither_waited_for_nor_read() {
+    let planted = |plant: &dyn Fn(&Path)| {
+        let world = sound();
+        plant(&world.store().join("tokens.db-journal"));
+        refused(&world, "store_unsafe", "not a journal that tokenctl wrote");
+        ask(&world, &["doctor", "--repair", "--yes"]).exit(3);
+    };
+    planted(&|path| fs::create_dir(path).expect("a directory"));
+    planted(&|path| symlink("/dev/zero", path).expect("a link"));
+    planted(&|path| drop(UnixListener::bind(path).expect("a socket")));
+    if have("mkfifo") {
+        planted(&|path| drop(run(Command::new("mkfifo").arg(path), b"").ok()));
+    }
+    if is_root() {
+        planted(&|path| {
+            fs::write(path, "x").expect("a file");
+            chown(path, Some(OTHER), None).expect("an owner");
+        });
+    }
+    let world = sound();
+    let journal = File::create(world.store().join("tokens.db-journal")).expect("a file");
+    journal.set_len(8 << 30).expect("a size");
+    assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
+}
+
+#[test]
+fn a_killed_writer_of_a_very_large_store_leaves_one_that_is_not_copied() {
+    let world = sound();
+    if !world.kill_at_commit("half", 1) {
+        return;
+    }
+    let database = File::options().write(true).open(world.database()).expect("the database");
+    database.set_len(257 << 20).expect("a size");
+    let failure = assert_failure(&ask(&world, &["list"]), "store_unreadable", 6);
+    assert!(
+        failure["message"].as_str().expect("words").ends_with("the store is too large to copy"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn a_copy_that_a_killed_reader_left_is_found_and_removed() {
+    let world = sound();
+    let temporary = world.dir.path().join("tmp");
+    let (left, other) = (temporary.join("tokenctl-copy-x"), temporary.join("tokenctl-copy-file"));
+    fs::create_dir_all(&left).expect("a directory");
+    fs::write(left.join("tokens.db"), "copied").expect("a file");
+    fs::write(&other, "not a directory").expect("a file");
+    let doctor = |args: &[&str]| {
+        let mut program = world.program();
+        run(program.env("TMPDIR", &temporary).arg("doctor").args(args), b"")
+    };
+    let found = doctor(&["--json"]).exit(3).json();
+    assert_eq!(found["findings"][0]["code"], "leftover", "{found}");
+    doctor(&["--repair", "--yes"]).ok();
+    assert!(!left.exists() && other.exists());
+}
+
+#[test]
+fn a_store_may_trust_its_group_when_it_is_named() {
+    if !is_root() {
+        return;
+    }
+    let world = sound();
+    for path in ["", "tokens.db", "usage.secrets", "usage.scopes"] {
+        chown(world.store().join(path), None, Some(GROUP)).expect("a group");
+        chmod(&world.store().join(path), if path.is_empty() { 0o2770 } else { 0o660 });
+    }
+    let path = world.store().canonicalize().expect("a path");
+    let failure = assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
+    let hint = format!(
+        "chmod g-w {}/tokens.db; `--trust-group` trusts the group of a store that is named",
+        path.display()
+    );
+    assert_eq!(failure["hint"], hint);
+    ask(&world, &["create", "by-flag", "--trust-group"]).ok();
+    let by_variable = |value| run(world.program().env("TOKENCTL_TRUST_GROUP", value).arg("list"), b"");
+    by_variable("1").ok();
+    by_variable("0").exit(6);
+    ask(&world, &["doctor", "--trust-group"]).ok();
+    assert_eq!(mode(&world.database()), 0o660);
+    // Others are not its group.
+    chmod(&world.database(), 0o662);
+    assert_failure(&ask(&world, &["list", "--trust-group"]), "store_unsafe", 6);
+    let unnamed = run(program().env("HOME", world.dir.path()).args(["list", "--trust-group"]), b"");
+    assert!(unnamed.exit(2).err.contains("--store DIR"));
+}
+
+#[test]
+fn no_store_is_made_in_the_home_of_another_user_or_where_there_is_none() {
+    let in_home = |home: &Path| {
+        let ran = run(program().env("HOME", home).args(["create", "demo", "--json"]), b"");
+        (ran.failure()["code"].clone(), ran.exit(6).failure()["hint"].as_str().expect("a hint").to_owned())
+    };
+    let world = World::new();
+    let (code, hint) = in_home(&world.dir.path().join("nowhere/at/all"));
+    assert_eq!(
+        (code, &*hint),
+        ("store_missing".into(), "name another directory with `--store DIR` or `TOKENCTL_STORE`")
+    );
+    if !is_root() {
+        return;
+    }
+    let home = world.dir.path().join("home");
+    fs::create_dir(&home).expect("a directory");
+    chown(&home, Some(OTHER), None).expect("an owner");
+    let (code, hint) = in_home(&home);
+    assert_eq!(code, "store_unsafe");
+    assert!(hint.starts_with("if you trust that user, name the store with `--store "), "{hint}");
+    assert_eq!(fs::read_dir(&home).expect("a directory").count(), 0);
+}
+
+#[test]
+fn new_files_of_use_belong_to_the_owner_of_the_store() {
+    if !is_root() {
+        return;
+    }
+    let world = sound();
+    for path in ["", "tokens.db"] {
+        chown(world.store().join(path), Some(OTHER), None).expect("an owner");
+    }
+    for name in ["usage.secrets", "usage.scopes"] {
+        fs::remove_file(world.store().join(name)).expect("a file");
+    }
+    ask(&world, &["create", "by-root"]).ok();
+    for name in ["usage.secrets", "usage.scopes"] {
+        assert_eq!(fs::metadata(world.store().join(name)).expect("a file").uid(), OTHER, "{name}");
+    }
+}
+
+#[test]
+fn a_damaged_store_is_named_in_its_error() {
+    let world = sound();
+    world.sql("CREATE TABLE more (x)");
+    let message = format!(
+        "`{}`: the store is damaged: it has objects that tokenctl does not make: `more`",
+        world.store().display()
+    );
+    assert_eq!(assert_failure(&ask(&world, &["list"]), "store_damaged", 6)["message"], message);
+}
+
+#[test]
+fn a_file_system_that_gives_no_locks_is_named_at_once() {
+    if !have("strace") {
+        return;
+    }
+    let world = sound();
+    let log = world.dir.path().join("log");
+    let traced = |inject: &str| {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-e", inject, "-o"]).arg(&log).arg(crate::support::program_path());
+        run(strace.args(["list", "--store"]).arg(world.store()), b"")
+    };
+    traced("trace=fcntl").ok();
+    let calls = fs::read_to_string(&log).expect("a trace");
+    let first = calls.lines().position(|line| line.contains("F_SETLK")).expect("a lock") + 1;
+    for error in ["ENOLCK", "EINVAL", "EBADF"] {
+        let ran = traced(&format!("inject=fcntl:error={error}:when={first}+"));
+        assert_ne!(ran.code, 0, "{error}: {ran:?}");
+        assert!(ran.err.contains("the file system refuses to lock it"), "{error}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_with_words() {
+    if !have("bash") {
+        return;
+    }
+    let world = sound();
+    let secret = world.mint("other");
+    let verified = run(world.bash("ulimit -f 0; tokenctl verify").env("LC_ALL", "C"), secret.as_bytes());
+    assert_eq!(verified.ok().line(), "valid other");
+    let before = everything(&world.store());
+    let ran = world.shell("ulimit -f 0; tokenctl create new").exit(1);
+    assert!(ran.err.contains("this process may write no file larger than 0 bytes (`ulimit -f`)"), "{ran:?}");
+    assert!(before == everything(&world.store()));
+}
+
+#[test]
+fn an_unknown_time_zone_is_a_warning() {
+    let world = sound();
+    let args = ["create", "new", "--expires", "2999-01-01", "--quiet"];
+    let ran = run(world.program().env("TZ", "Nowhere/Land").args(args), b"").ok();
+    assert!(
+        ran.err.contains("the time zone `Nowhere/Land` of `TZ` is not known here; dates were read in UTC"),
+        "{ran:?}"
+    );
+    let known =
+        run(world.program().env("TZ", "CET-1CEST").args(["edit", "new", "--expires", "2999-01-02"]), b"");
+    assert!(!known.ok().err.contains("TZ"));
+}
+
+#[test]
+fn a_program_with_the_rights_of_another_user_does_nothing() {
+    if !is_root() || !have("setpriv") {
+        return;
+    }
+    let world = sound();
+    let mut setpriv = Command::new("setpriv");
+    setpriv.args(["--ruid", "64001"]).arg(crate::support::program_path()).arg("list");
+    let ran = run(setpriv.arg("--store").arg(world.store()), b"").exit(2);
+    assert!(ran.err.contains("the rights of another user"), "{ran:?}");
+}
+
+#[test]
+fn a_use_at_an_absurd_row_makes_no_file_of_terabytes() {
+    let world = sound();
+    let secret = world.mint("other");
+    world.sql("PRAGMA foreign_keys = OFF; UPDATE secret SET row = 1099511627776 WHERE token = 2");
+    world.real(&["verify"], secret.as_bytes());
+    assert!(fs::metadata(world.store().join("usage.secrets")).expect("a file").len() < 1 << 20);
+}
+
+#[test]
+fn a_journal_of_ours_that_is_cut_off_is_no_reason_to_refuse() {
+    let world = sound();
+    let journal = File::create(world.store().join("tokens.db-journal")).expect("a file");
+    journal.write_all_at(&[0; 512], 0).expect("a file");
+    ask(&world, &["list"]).ok();
+}

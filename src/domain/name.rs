@@ -42,6 +42,29 @@ pub const ID_LEN: usize = 12;
 /// The shortest prefix of an id that addresses a token.
 pub const ID_PREFIX_MIN: usize = 6;
 
+/// A token's id: 12 random lower-case letters and digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenId(String);
+
+impl TokenId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.len() == ID_LEN && is_id_prefix(text) {
+            return Ok(Self(text.to_owned()));
+        }
+        let shown: String = text.chars().take(64).collect();
+        Err(Invalid::new(format!("`{}` is not an id of a token", shown.escape_debug()))
+            .hint("12 lower-case letters and digits"))
+    }
+}
+
 /// Whether text can be an id or a prefix of one that is long enough to address a token.
 pub fn is_id_prefix(text: &str) -> bool {
     (ID_PREFIX_MIN..=ID_LEN).contains(&text.len()) && text.bytes().all(|b| ID_ALPHABET.contains(&b))
@@ -65,6 +88,14 @@ mod tests {
         }
         for text in ["", "-a", ".a", "a b", "a/b", "a\n", "é", "$(x)", &"x".repeat(65)] {
             assert!(text.parse::<Name>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_id_has_exactly_twelve_lower_case_letters_and_digits() {
+        assert!("abcdef123456".parse::<TokenId>().is_ok());
+        for text in ["", "abcdef12345", "abcdef1234567", "abcdef12345A", "abcdef12345-", "é2345678901"] {
+            assert!(text.parse::<TokenId>().is_err(), "{text}");
         }
     }
 

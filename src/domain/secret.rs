@@ -347,6 +347,34 @@ mod tests {
         assert!(bits("aB3aB3aB3aB3aB3aB3aB3aB3") > 128.0);
     }
 
+    #[test]
+    fn every_random_byte_is_used_once_and_every_character_is_equally_likely() {
+        let every: Vec<u8> = (0..=255).collect();
+        let mut fills = 0u8;
+        let mut fill = |pool: &mut [u8]| {
+            let next = usize::from(fills % 4) * 64;
+            pool.copy_from_slice(&every[next..next + 64]);
+            fills += 1;
+            Ok::<_, Infallible>(())
+        };
+        // All 256 values of a byte, of which 8 are thrown away: 62 characters, 4 times each.
+        let mut text = [0; 248];
+        random_text(&mut text, ALPHABET, &mut fill).expect("random text");
+        text.sort_unstable();
+        assert_eq!(text.to_vec(), ALPHABET.iter().flat_map(|letter| [*letter; 4]).collect::<Vec<_>>());
+        assert_eq!(fills, 4);
+    }
+
+    #[test]
+    fn secrets_with_the_shortest_and_the_longest_prefix_are_found() {
+        for prefix in ["ab", "abcdefghij"] {
+            let secret = Secret::mint(&prefix.parse().expect("a prefix"), &mut counting()).expect("a secret");
+            for before in ["", "-", "--token="] {
+                assert!(contains_secret(&[before.as_bytes(), secret.expose()].concat()), "{before}{prefix}");
+            }
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn nothing_presented_makes_it_panic(input in proptest::collection::vec(0u8.., 0..600)) {

@@ -449,3 +449,17 @@ fn a_secret_or_a_grant_below_row_one_is_damage() {
         world.run(&["audit", "verify"]).exit(3);
     }
 }
+
+#[test]
+fn a_second_delivery_of_a_token_is_damage() {
+    let world = world();
+    world.run(&["rotate", "demo"]).ok();
+    world.sql(
+        "INSERT INTO delivery SELECT row, 'stdout', NULL, 0, 1, 1800000000, 2093558400, NULL, NULL FROM secret
+         WHERE token = 1",
+    );
+    assert_eq!(world.refused(&["rotate", "demo"]), (6, "store_damaged".into()));
+    let rows = &world.run(&["audit", "verify", "--json"]).exit(3).json()["rows"];
+    assert!(rows.to_string().contains("demo"), "{rows}");
+    world.run(&["doctor"]).exit(3);
+}

@@ -289,7 +289,7 @@ fn no_text_of_the_store_means_anything_to_a_shell() {
         let text = text.replace('\'', "''");
         world.sql(&format!(
             "INSERT INTO token (id, name, owner, created_at, created_by)
-             VALUES ('{at:012}', '{text}', '{text}', 1795348800, 'me');
+             VALUES ('{at:012}', 'n{at}', '{text}', 1795348800, 'me');
              INSERT INTO secret (token, hash, hint, created_at, delivered_at)
              VALUES (last_insert_rowid(), randomblob(32), 'tkn_xxxx…', 1795348800, 1795348800);
              INSERT INTO label (token, key, value) VALUES ({at} + 100, '{text}', '{text}'), ({at} + 100, 'env', '{text}');

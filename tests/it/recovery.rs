@@ -537,6 +537,7 @@ fn a_damaged_delivery_is_in_the_way_of_no_other_token() {
         "{}",
         ran.err
     );
+    assert!(ran.err.contains("`created_by` in `token` where `row` is 2"), "{}", ran.err);
     assert_eq!(world.last_event()["action"], "revoke");
     assert_eq!(world.show("late")["secrets"].as_array().map(Vec::len), Some(1), "it was rolled back");
     let findings = world.run(&["doctor", "--json"]).exit(3).json();

@@ -108,3 +108,23 @@ impl Token {
         self.revoke(now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::StoredSecret;
+    use crate::domain::token::tests::{at, secret, token};
+
+    #[test]
+    fn another_lifetime_leaves_a_revoked_secret_as_it_is() {
+        let revoked = StoredSecret {
+            superseded_at: Some(at(5)),
+            expires_at: Some(at(50)),
+            revoked_at: Some(at(6)),
+            ..secret(1, 0)
+        };
+        let mut it = token(vec![revoked.clone(), secret(2, 5)]);
+        it.set_lifetime(Lifetime::Until(at(20)), Some(at(20)));
+        assert_eq!((&it.secrets[0], it.secrets[1].expires_at), (&revoked, Some(at(20))));
+    }
+}

@@ -25,13 +25,18 @@ impl View<'_> {
 
     /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.
     pub fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
-        let sql = if reverse {
-            "SELECT row FROM token WHERE revoked_at IS NULL AND (?1 IS NULL OR name < ?1) ORDER BY name DESC LIMIT ?2"
-        } else {
-            "SELECT row FROM token WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2"
+        let order = if reverse { "DESC" } else { "ASC" };
+        // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
+        let Some(after) = after else {
+            let sql =
+                format!("SELECT row FROM token WHERE revoked_at IS NULL ORDER BY name {order} LIMIT ?1");
+            return self.column(&sql, params![page()]);
         };
-        let start = if reverse { None } else { Some("") };
-        self.column(sql, params![after.or(start), page()])
+        let beyond = if reverse { "<" } else { ">" };
+        let sql = format!(
+            "SELECT row FROM token WHERE revoked_at IS NULL AND name {beyond} ?1 ORDER BY name {order} LIMIT ?2"
+        );
+        self.column(&sql, params![after, page()])
     }
 
     /// The rows of the first unrevoked tokens, in order of name, whose names begin so; `disabled` chooses among them.

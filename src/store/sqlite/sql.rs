@@ -1,9 +1,13 @@
 //! How values of the domain stand in columns. What no version of ours wrote does not convert, and so is damage.
 
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::Row;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 
+use super::StoreError;
+use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretHash;
+use crate::domain::text::shown;
 use crate::domain::token::SinkKind;
 use crate::domain::when::{Span, Timestamp};
 
@@ -65,6 +69,43 @@ impl ToSql for Scope {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.as_str().into())
     }
+}
+
+impl FromSql for Name {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map_err(FromSqlError::other)
+    }
+}
+
+impl FromSql for TokenId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str()?.parse().map_err(FromSqlError::other)
+    }
+}
+
+/// That a column of a row holds what no version of ours wrote there, seen in the light of other columns.
+pub fn wrong(column: usize, why: &str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Null, why.into())
+}
+
+/// What a value that does not convert says of the store: the table, the row by its first column, and the column.
+pub fn damage(table: &str, row: &Row<'_>, err: &rusqlite::Error) -> StoreError {
+    let (column, why) = match err {
+        rusqlite::Error::FromSqlConversionFailure(column, _, why) => (*column, why.to_string()),
+        rusqlite::Error::InvalidColumnType(column, _, found) => (*column, format!("it is of type {found}")),
+        rusqlite::Error::IntegralValueOutOfRange(column, value) => {
+            (*column, format!("{value} is out of range"))
+        }
+        rusqlite::Error::Utf8Error(column, why) => (*column, why.to_string()),
+        err => return StoreError::Damaged(format!("a row of `{table}` cannot be read: {err}")),
+    };
+    let name = |column| row.as_ref().column_name(column).unwrap_or("?").to_owned();
+    let key = match row.get_ref(0) {
+        Ok(ValueRef::Integer(key)) => key.to_string(),
+        Ok(ValueRef::Text(key)) => shown(&String::from_utf8_lossy(key)).to_string(),
+        _ => "?".to_owned(),
+    };
+    StoreError::Damaged(format!("`{}` in `{table}` where `{}` is {key}: {why}", name(column), name(0)))
 }
 
 impl FromSql for SinkKind {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use rusqlite::types::ToSql;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::sql::RowNumber;
+use super::sql::{RowNumber, damage, wrong};
 use super::{Matched, StoreError, View, Write};
 use crate::domain::digest;
 use crate::domain::event::{Action, Subject};
 use crate::domain::lifetime::Lifetime;
+use crate::domain::name::{Name, TokenId};
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Delivery, Grant, SinkKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
@@ -49,8 +50,7 @@ impl Parts {
 impl View<'_> {
     /// One token by its row.
     pub fn token(&self, row: i64, now: Timestamp) -> Result<Token, StoreError> {
-        let token = self.tokens(&[row], now)?.pop();
-        token.ok_or_else(|| StoreError::Damaged(format!("token row {row} is missing")))
+        self.tokens(&[row], now)?.pop().ok_or_else(|| missing(row))
     }
 
     /// The tokens of these rows, in their order; rows that are gone are left out. `now` bounds the times of use.
@@ -66,38 +66,48 @@ impl View<'_> {
         let columns =
             "SELECT row, id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
              created_at, created_by, disabled_at, revoked_at FROM token";
-        self.each(columns, "row", "row", rows, |row| {
+        self.each("token", columns, "row", "row", rows, |row| {
             let token = read_token(row)?;
             found.insert(token.row, token);
             Ok(())
         })?;
-        self.each("SELECT token, key, value FROM label", "token", "token, key", labelled, |row| {
+        self.each("label", "SELECT token, key, value FROM label", "token", "token, key", labelled, |row| {
             if let Some(token) = found.get_mut(&row.get(0)?) {
                 token.labels.insert(row.get(1)?, row.get(2)?);
             }
             Ok(())
         })?;
-        let grants = "SELECT g.token, g.row, g.scope, s.name FROM granted g JOIN scope s ON s.row = g.scope";
-        self.each(grants, "g.token", "g.token", granted, |row| {
-            if let Some(token) = found.get_mut(&row.get(0)?) {
+        // The index holds all of a grant; the table is asked again by its row, or a damaged index could grant a scope.
+        let grants = "SELECT g.row, g.token, g.scope, s.name, t.token, t.scope FROM granted g
+             LEFT JOIN scope s ON s.row = g.scope LEFT JOIN granted t ON t.row = g.row";
+        self.each("granted", grants, "g.token", "g.token", granted, |row| {
+            if let Some(token) = found.get_mut(&row.get(1)?) {
+                let (by_index, by_table): ([Option<i64>; 2], [Option<i64>; 2]) =
+                    ([row.get(1)?, row.get(2)?], [row.get(4)?, row.get(5)?]);
+                if by_index != by_table {
+                    return Err(wrong(4, "the table and its index differ"));
+                }
                 let mut grant =
-                    Grant { row: row.get::<_, RowNumber>(1)?.0, scope: row.get(3)?, last_asked_at: None };
+                    Grant { row: row.get::<_, RowNumber>(0)?.0, scope: row.get(3)?, last_asked_at: None };
                 let tag = scope_tag(&token.id, &grant.scope);
                 grant.last_asked_at = self.store.asks.last(grant.row, tag, token.created_at, now);
                 token.grants.insert(row.get::<_, RowNumber>(2)?.0, grant);
             }
             Ok(())
         })?;
-        let secrets = "SELECT s.token, s.row, s.hash, s.hint, s.created_at, s.expires_at, s.delivered_at,
+        let secrets = "SELECT s.row, s.token, s.hash, s.hint, s.created_at, s.expires_at, s.delivered_at,
              s.superseded_at, s.revoked_at, d.sink, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace
              FROM secret s LEFT JOIN delivery d ON d.secret = s.row";
-        self.each(secrets, "s.token", "s.row", rows, |row| {
-            if let Some(token) = found.get_mut(&row.get(0)?) {
+        self.each("secret", secrets, "s.token", "s.row", rows, |row| {
+            if let Some(token) = found.get_mut(&row.get(1)?) {
                 let mut secret = read_secret(row)?;
                 let tag = secret_tag(&secret.hash);
                 secret.last_used_at = self.store.uses.last(secret.row, tag, secret.created_at, now);
                 if row.get_ref(9)?.as_str_or_null()?.is_some() {
-                    token.delivery = Some(read_delivery(row, secret.row)?);
+                    let delivery = read_delivery(row, secret.row)?;
+                    if secret.delivered_at.is_some() || token.delivery.replace(delivery).is_some() {
+                        return Err(wrong(9, "a delivery that cannot be under way"));
+                    }
                 }
                 token.secrets.push(secret);
             }
@@ -109,6 +119,7 @@ impl View<'_> {
     /// Runs `columns … WHERE column IN rows` over one row or a page of them.
     fn each(
         &self,
+        table: &str,
         columns: &str,
         column: &str,
         order: &str,
@@ -123,16 +134,13 @@ impl View<'_> {
                 ("IN (SELECT value FROM json_each(?1))", Box::new(format!("[{}]", list.join(","))))
             }
         };
-        let mut run = || {
-            let sql = format!("{columns} WHERE {column} {test} ORDER BY {order}");
-            let mut statement = self.conn().prepare_cached(&sql)?;
-            let mut found = statement.query(params![keys])?;
-            while let Some(row) = found.next()? {
-                take(row)?;
-            }
-            Ok(())
-        };
-        self.ok(run())
+        let sql = format!("{columns} WHERE {column} {test} ORDER BY {order}");
+        let mut statement = self.ok(self.conn().prepare_cached(&sql))?;
+        let mut found = self.ok(statement.query(params![keys]))?;
+        while let Some(row) = self.ok(found.next())? {
+            take(row).map_err(|err| damage(table, row, &err))?;
+        }
+        Ok(())
     }
 
     /// The secret of this hash, compared once more in constant time.
@@ -145,9 +153,13 @@ impl View<'_> {
         let sql = "SELECT token FROM secret WHERE hash = ?1";
         let run = || self.conn().prepare_cached(sql)?.query_row([hash], |row| row.get(0)).optional();
         let Some(row) = self.ok(run())? else { return Ok(None) };
-        let Some(token) = self.load(&[row], now, parts)?.pop() else { return Ok(None) };
+        // What the index of hashes has found is there, or the index is damaged: no reason to call a secret unknown.
+        let token = self.load(&[row], now, parts)?.pop().ok_or_else(|| missing(row))?;
         let index = token.secrets.iter().position(|secret| secret.hash == *hash);
-        Ok(index.map(|index| Presented { token, index }))
+        let index = index.ok_or_else(|| {
+            StoreError::Damaged(format!("no secret of token row {row} is where an index says"))
+        })?;
+        Ok(Some(Presented { token, index }))
     }
 
     /// Since when use is recorded.
@@ -299,20 +311,34 @@ impl Write<'_> {
     }
 }
 
+fn missing(row: i64) -> StoreError {
+    StoreError::Damaged(format!("token row {row} is missing"))
+}
+
 fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
-    let (ttl, until): (Option<Span>, Option<Timestamp>) = (row.get(6)?, row.get(7)?);
+    let lifetime = match (row.get::<_, Option<Span>>(6)?, row.get::<_, Option<Timestamp>>(7)?) {
+        (Some(_), Some(_)) => return Err(wrong(7, "a token with a `ttl` has no `until`")),
+        (Some(ttl), None) if ttl.is_zero() => return Err(wrong(6, "a lifetime is longer than nothing")),
+        (Some(ttl), None) => Lifetime::Ttl(ttl),
+        (None, Some(until)) => Lifetime::Until(until),
+        (None, None) => Lifetime::Endless,
+    };
+    let rotate_every: Option<Span> = row.get(9)?;
+    if rotate_every.is_some_and(Span::is_zero) {
+        return Err(wrong(9, "a rotation is due after more than no time"));
+    }
     Ok(Token {
         row: row.get::<_, RowNumber>(0)?.0,
-        id: row.get(1)?,
-        name: row.get(2)?,
+        id: row.get::<_, TokenId>(1)?.as_str().to_owned(),
+        name: row.get::<_, Name>(2)?.to_string(),
         description: row.get(3)?,
         owner: row.get(4)?,
         icon: row.get(5)?,
         labels: BTreeMap::new(),
         grants: BTreeMap::new(),
-        lifetime: ttl.map(Lifetime::Ttl).or(until.map(Lifetime::Until)).unwrap_or(Lifetime::Endless),
+        lifetime,
         not_before: row.get(8)?,
-        rotate_every: row.get(9)?,
+        rotate_every,
         grace: row.get(10)?,
         created_at: row.get(11)?,
         created_by: row.get(12)?,
@@ -324,15 +350,20 @@ fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
 }
 
 fn read_secret(row: &Row<'_>) -> rusqlite::Result<StoredSecret> {
+    let [delivered_at, superseded_at, revoked_at]: [Option<Timestamp>; 3] =
+        [row.get(6)?, row.get(7)?, row.get(8)?];
+    if delivered_at.is_none() && (superseded_at.is_some() || revoked_at.is_some()) {
+        return Err(wrong(6, "a secret that was never delivered is neither superseded nor revoked"));
+    }
     Ok(StoredSecret {
-        row: row.get::<_, RowNumber>(1)?.0,
+        row: row.get::<_, RowNumber>(0)?.0,
         hash: row.get(2)?,
         hint: row.get(3)?,
         created_at: row.get(4)?,
         expires_at: row.get(5)?,
-        delivered_at: row.get(6)?,
-        superseded_at: row.get(7)?,
-        revoked_at: row.get(8)?,
+        delivered_at,
+        superseded_at,
+        revoked_at,
         last_used_at: None,
     })
 }

@@ -1,20 +1,18 @@
 //! `verify`: is this secret good, and for what is asked.
 
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use zeroize::Zeroizing;
 
-use crate::app::{App, Outcome, asking, keep_answer};
+use crate::app::{App, Outcome, keep_answer};
 use crate::cmd::args::takes::Takes;
-use crate::domain::Invalid;
+use crate::cmd::args::{at, secret};
 use crate::domain::scope::Scope;
-use crate::domain::secret::{INPUT_MAX, Secret};
+use crate::domain::secret::Secret;
 use crate::domain::text::SetLabel;
 use crate::domain::token::Role;
 use crate::domain::verdict::Ask;
-use crate::domain::when::{Edge, Timestamp, When, Zone};
+use crate::domain::when::When;
 use crate::error::Error;
 use crate::ui::json::VerdictDoc;
 use crate::verify::{self, Manner, Request, Verdict};
@@ -37,9 +35,9 @@ pub struct Verify {
 
 impl Verify {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let at = future(self.at, &*app.ctx.machine)?;
-        let input = input(app, self.secret_file.as_deref(), "Secret to verify")?;
-        let typed = is_prompt(app, self.secret_file.as_deref());
+        let at = at::future(self.at, &*app.ctx.machine)?;
+        let input = secret::input(app, self.secret_file.as_deref(), "Secret to verify")?;
+        let typed = secret::is_prompt(app, self.secret_file.as_deref());
         // What a program presents is taken as it is.
         let secret = if typed { Secret::read_pasted(&input) } else { Secret::read(input) };
         let ask = Ask {
@@ -55,58 +53,6 @@ impl Verify {
         let verdict = verify::one(&store, &*app.ctx.machine, request, manner)?;
         answer(app, &verdict)
     }
-}
-
-/// An instant of `--at`, which must be to come.
-pub fn future(at: Option<When>, machine: &dyn crate::context::Machine) -> Result<Option<Timestamp>, Error> {
-    let Some(when) = at else { return Ok(None) };
-    let now = machine.now()?;
-    let at = when.resolve(now, machine as &dyn Zone, Edge::Start)?;
-    if at < now {
-        return Err(Invalid::new(format!("{at} is in the past"))
-            .hint("`--at` takes an instant to come")
-            .into());
-    }
-    Ok(Some(at))
-}
-
-/// Whether a secret will be typed on the terminal that stdin is.
-fn is_prompt(app: &App<'_>, file: Option<&Path>) -> bool {
-    file.is_none_or(|path| path == Path::new("-")) && app.ctx.terminal.stdin
-}
-
-/// A presented secret: from a file, from stdin, or typed on the terminal that stdin is. Only so much is read that what
-/// cannot be a secret is known.
-pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
-    let mut opened;
-    let (source, what): (&mut dyn Read, String) = match file.filter(|path| *path != Path::new("-")) {
-        Some(path) => {
-            let what = format!("`{}`", path.display());
-            opened = app.ctx.machine.open(path).map_err(|err| Error::Input { what: what.clone(), err })?;
-            (&mut *opened, what)
-        }
-        None if is_prompt(app, file) => {
-            if !app.can_ask() {
-                return Err(Error::InputNeeded(
-                    Invalid::new("no secret on stdin").hint("`--secret-file FILE`, or a pipe"),
-                ));
-            }
-            return app.ctx.machine.ask_hidden(question).map_err(asking);
-        }
-        None => (&mut *app.ctx.stdin, "stdin".to_owned()),
-    };
-    let mut text = Zeroizing::new(vec![0; INPUT_MAX]);
-    let mut len = 0;
-    while len < text.len() {
-        match source.read(&mut text[len..]) {
-            Ok(0) => break,
-            Ok(more) => len += more,
-            Err(err) if err.kind() == ErrorKind::Interrupted => {}
-            Err(err) => return Err(Error::Input { what, err }),
-        }
-    }
-    text.truncate(len);
-    Ok(text)
 }
 
 fn answer(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {

@@ -45,11 +45,22 @@ pub type StartPager = Box<dyn FnOnce() -> io::Result<Box<dyn Write>>>;
 
 /// Standard output, which may be the receiver of a secret.
 pub trait Output: Write {
-    /// Whether what is written goes nowhere: closed, or `/dev/null`.
+    /// Whether what is written goes nowhere: closed, a device such as `/dev/null`, or a deleted file.
     fn is_nowhere(&self) -> bool;
+
+    /// The regular file that it is.
+    fn file(&self) -> Option<OutputFile> {
+        None
+    }
 
     /// Makes what was written durable where it is a regular file.
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A regular file that is standard output.
+pub struct OutputFile {
+    pub path: PathBuf,
+    pub meta: std::fs::Metadata,
 }
 
 /// A command that receives something on its stdin. What it prints goes to our stderr.
@@ -156,6 +167,10 @@ pub trait Machine: Clock + Zone {
     fn home(&self) -> Option<PathBuf>;
 
     fn actor(&self) -> Actor;
+
+    /// Keeps other processes of the user, and any core dump, away from our memory from here on. A process of an ordinary
+    /// user can then no longer open `/dev/stdin` and the like, so files are opened before.
+    fn keep_memory_private(&self);
 
     fn pid(&self) -> u32;
 

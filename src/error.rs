@@ -163,7 +163,10 @@ impl Error {
                 DeliverError::Failed(_) | DeliverError::NoClipboard(_) => "delivery_failed",
                 DeliverError::NotReplaced(_) => "not_replaced",
                 DeliverError::Interrupted => "interrupted",
-                DeliverError::Uncertain { .. } | DeliverError::Unconfirmed(_) | DeliverError::Cut(_) => "io",
+                DeliverError::Uncertain { .. }
+                | DeliverError::Unconfirmed(_)
+                | DeliverError::Dead(_)
+                | DeliverError::Cut(_) => "io",
             },
             Self::Output(_) | Self::File { .. } | Self::Input { .. } | Self::Generator(_) => "io",
             Self::Some { first, .. } => first.code(),

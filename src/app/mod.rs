@@ -209,10 +209,8 @@ impl<'a> App<'a> {
     /// Opens the store for a change, after finishing what killed commands of this user left.
     pub fn open_to_write(&mut self, author: &Author) -> Result<Store, Error> {
         let store = Store::open_to_write(&self.location()?, &*self.ctx.machine)?;
-        for err in deliver::recover(&store, &*self.ctx.machine, author)? {
-            self.talk().warn(&format!(
-                "a delivery that was cut short could not be finished: {err}; `tokenctl doctor` says more"
-            ));
+        for left in deliver::recover(&store, &*self.ctx.machine, author)? {
+            self.talk().warn(&left);
         }
         Ok(store)
     }

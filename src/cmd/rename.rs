@@ -40,7 +40,7 @@ impl Rename {
                 if other.is_visible(tx.now) {
                     return Err(Error::NameTaken { what: "name", name: other.name });
                 }
-                deliver::abandon(tx, &other, Fate::Withdraw)?;
+                deliver::abandon(tx, &other, &Fate::RollBack)?;
             }
             let mut after = before.clone();
             after.name = self.new.to_string();

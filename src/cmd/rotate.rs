@@ -125,7 +125,7 @@ impl Rotate {
         }
         if let Some(dir) = &self.out_dir {
             // A mistyped directory shows at the first run, not when something is due.
-            deliver::check_directory(dir).map_err(deliver::DeliverError::from)?;
+            deliver::check_directory(dir, &app.location()?.dir).map_err(deliver::DeliverError::from)?;
         }
         let author = self.change.author(app);
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
@@ -188,24 +188,29 @@ impl Rotate {
                 _ => self.admit(&token, &settings, now, machine),
             };
             let rotated = admitted.map(|_| token.clone());
-            self.done(token, rotated)
+            self.done(token, rotated, now)
         };
         Ok(tokens.into_iter().map(one).collect())
     }
 
     fn one_of_several(&self, app: &mut App<'_>, store: &Store, author: &Author, token: Token) -> Done {
         let sink = self.sink.within(self.out_dir.as_deref(), &token.name);
+        let now = match app.ctx.machine.now() {
+            Ok(now) => now,
+            Err(wrong) => return Done { token, changed: false, error: Some(wrong.into()) },
+        };
         let rotated = self.rotate(app, store, author, &token, &sink);
-        self.done(token, rotated.map(|delivered| delivered.token))
+        self.done(token, rotated.map(|delivered| delivered.token), now)
     }
 
     /// What became of one of several tokens.
-    fn done(&self, seen: Token, rotated: Result<Token, Halt>) -> Done {
+    fn done(&self, seen: Token, rotated: Result<Token, Halt>, now: Timestamp) -> Done {
         match rotated {
             Ok(token) => Done { token, changed: true, error: None },
-            // Of two runs at once each rotates what the other does not.
+            // Of two runs at once each rotates what the other does not. A delivery past its deadline is not under way: only
+            // another user can finish it, and somebody must hear of it.
             Err(Halt::Already(token)) => Done { token: *token, changed: false, error: None },
-            Err(Halt::Error(Error::UnderWay { .. })) if self.due => {
+            Err(Halt::Error(Error::UnderWay { deadline, .. })) if self.due && now < deadline => {
                 Done { token: seen, changed: false, error: None }
             }
             Err(Halt::Error(error)) => Done { token: seen, changed: false, error: Some(error) },
@@ -247,16 +252,11 @@ impl Rotate {
         if self.due && !token.is_due(app.ctx.machine.now()?) {
             return Err(Halt::Already(Box::new(token.clone())));
         }
-        // The target of a rotation under way is read before the lock is taken.
-        let fate = if self.take_over { deliver::fate(token) } else { Fate::Withdraw };
-        let rotated =
-            sink::hand_over(app, store, author, Action::Rotate, sink, &hashes(token), |tx, machine| {
-                self.prepare(tx, token, fate, machine)
-            });
-        if self.take_over && rotated.is_ok() {
-            deliver::clear(token);
-        }
-        rotated
+        // The file of a rotation under way is read before the lock is taken.
+        let fate = if self.take_over { deliver::fate(token) } else { Fate::RollBack };
+        sink::hand_over(app, store, author, Action::Rotate, sink, &hashes(token), |tx, machine| {
+            self.prepare(tx, token, &fate, machine)
+        })
     }
 
     /// Ends, within the first transaction, a delivery that is in the way, then admits the token as it is now.
@@ -264,7 +264,7 @@ impl Rotate {
         &self,
         tx: &Write<'_>,
         seen: &Token,
-        fate: Fate,
+        fate: &Fate,
         machine: &dyn Machine,
     ) -> Result<Begun, Halt> {
         let now = tx.now;
@@ -277,7 +277,7 @@ impl Rotate {
             if !self.may_end(&token, &delivery, now) || !(dead || same) {
                 return Err(under_way(&token, &delivery).into());
             }
-            deliver::abandon(tx, &token, if dead { Fate::Withdraw } else { fate })?;
+            deliver::abandon(tx, &token, if dead { &Fate::RollBack } else { fate })?;
             token = tx.token(token.row, now)?;
         }
         self.admit(&token, &tx.settings()?, now, machine)

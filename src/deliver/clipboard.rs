@@ -32,7 +32,7 @@ impl<'a> Clipboard<'a> {
     fn reach(&self) -> Result<Reached, Refusal> {
         let mut tag = [0; 6];
         random_text(&mut tag, b"abcdefghijklmnopqrstuvwxyz", &mut |bytes| self.machine.fill_random(bytes))
-            .map_err(|err| Refusal::Failed(err.to_string()))?;
+            .map_err(|err| Refusal::from(err.to_string()))?;
         let name = format!("tokenctl-{}", String::from_utf8_lossy(&tag));
         let mut tried = Vec::new();
         for way in self.ways {

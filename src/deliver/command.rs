@@ -21,7 +21,7 @@ impl Sink for Command<'_> {
 
     fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
         if self.text.trim().is_empty() {
-            return Err(Refusal::Failed("the command is empty".to_owned()));
+            return Err("the command is empty".to_owned().into());
         }
         Ok(())
     }
@@ -34,7 +34,7 @@ impl Sink for Command<'_> {
             env: &[("TOKENCTL_NAME", &token.name), ("TOKENCTL_ID", &token.id), ("TOKENCTL_EXPIRES_AT", &end)],
             timeout: self.timeout,
         };
-        let failed = |why: String| Err(Refusal::Failed(format!("the command {why}")));
+        let failed = |why: String| Err(format!("the command {why}").into());
         match self.machine.run(&job) {
             Ok(JobEnd::Done { unread: 0 }) => Ok(Handed::Whole),
             Ok(JobEnd::Done { .. }) => failed("did not read the secret".to_owned()),

@@ -1,16 +1,17 @@
 //! A line of an environment file as the receiver: `VAR=secret`, or `export VAR=secret`; the other lines stay.
 
-use std::path::Path;
 use std::str::FromStr;
 
 use zeroize::Zeroizing;
 
-use super::env_text::{self, Place, line_end};
-use super::target::{Target, hash_of};
+use super::content::hash_of;
+use super::env_text::{self, Place, line_end, settings};
+use super::target::{Seen, Target};
 use super::{Handed, Refusal, Sink};
 use crate::domain::Invalid;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{SinkKind, Token};
+use crate::domain::when::Timestamp;
 
 /// The name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +39,15 @@ pub struct EnvFile {
 }
 
 impl EnvFile {
-    pub fn new(path: &Path, variable: Variable, force: bool) -> Result<Self, Refusal> {
-        Ok(Self { target: Target::new(path)?, variable, force, ours: Vec::new() })
+    pub fn new(target: Target, variable: Variable, force: bool) -> Self {
+        Self { target, variable, force, ours: Vec::new() }
+    }
+
+    /// What is there, if a secret may go into it.
+    fn look(&self) -> Result<Seen, Refusal> {
+        let seen = self.target.look()?;
+        self.target.admit(&seen, self.ours.iter().any(|hash| holds(&seen.content, hash)))?;
+        Ok(seen)
     }
 
     /// Where the secret goes in `content`.
@@ -48,7 +56,7 @@ impl EnvFile {
         let ours =
             |text: &[u8]| text.is_empty() || hash_of(text).is_some_and(|hash| self.ours.contains(&hash));
         match env_text::place(content, variable, ours) {
-            Err(why) => Err(Refusal::Failed(format!("`{path}` {why}"))),
+            Err(why) => Err(format!("`{path}` {why}").into()),
             Ok(Place::Other(_)) if !self.force => Err(Refusal::NotReplaced(format!(
                 "`{path}` sets {variable} to something that is no secret of this token"
             ))),
@@ -68,12 +76,17 @@ impl Sink for EnvFile {
 
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal> {
         self.ours = ours.to_vec();
-        self.place(&self.target.look()?.content).map(drop)
+        self.place(&self.look()?.content).map(drop)
+    }
+
+    fn reserve(&mut self, secret: &Secret, now: Timestamp) -> Result<(), Refusal> {
+        let seen = self.look()?;
+        self.target.reserve(&seen, &secret.hash(), now)
     }
 
     fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Handed, Refusal> {
         let _lock = self.target.lock()?;
-        let seen = self.target.look()?;
+        let seen = self.look()?;
         let old = seen.content.as_slice();
         let (name, end) = (self.variable.0.as_bytes(), line_end(old));
         let gap = if old.is_empty() || old.ends_with(b"\n") { b"" } else { end };
@@ -86,8 +99,14 @@ impl Sink for EnvFile {
         for part in parts {
             new.extend_from_slice(part);
         }
-        self.target.replace(&seen, &new, &secret.hash())
+        self.target.replace(&seen, &new)
     }
+}
+
+/// Whether a file is this secret, or sets a variable to it.
+pub fn holds(content: &[u8], hash: &SecretHash) -> bool {
+    let is_it = |text: &[u8]| hash_of(text).is_some_and(|found| found == *hash);
+    is_it(content) || settings(content).iter().any(|setting| setting.value_if(is_it).is_some())
 }
 
 #[cfg(test)]

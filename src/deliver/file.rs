@@ -1,13 +1,13 @@
 //! A file of its own as the receiver: the secret and a line end, and nothing else.
 
-use std::path::Path;
-
 use zeroize::Zeroizing;
 
-use super::target::{Target, hash_of};
+use super::content::hash_of;
+use super::target::{Seen, Target};
 use super::{Handed, Refusal, Sink};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{SinkKind, Token};
+use crate::domain::when::Timestamp;
 
 pub struct OutFile {
     target: Target,
@@ -17,15 +17,17 @@ pub struct OutFile {
 }
 
 impl OutFile {
-    pub fn new(path: &Path, force: bool) -> Result<Self, Refusal> {
-        Ok(Self { target: Target::new(path)?, force, ours: Vec::new() })
+    pub fn new(target: Target, force: bool) -> Self {
+        Self { target, force, ours: Vec::new() }
     }
 
-    /// An empty file holds nothing that could be lost.
-    fn may_replace(&self, content: &[u8]) -> Result<(), Refusal> {
-        let ours = content.is_empty() || hash_of(content).is_some_and(|hash| self.ours.contains(&hash));
-        if self.force || ours {
-            return Ok(());
+    /// What is there, if it may be replaced. An empty file holds nothing that could be lost.
+    fn look(&self) -> Result<Seen, Refusal> {
+        let seen = self.target.look()?;
+        let ours = hash_of(&seen.content).is_some_and(|hash| self.ours.contains(&hash));
+        self.target.admit(&seen, ours)?;
+        if self.force || ours || seen.content.is_empty() {
+            return Ok(seen);
         }
         let path = self.target.path.display();
         Err(Refusal::NotReplaced(format!("`{path}` exists and holds no secret of this token")))
@@ -43,15 +45,19 @@ impl Sink for OutFile {
 
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal> {
         self.ours = ours.to_vec();
-        self.may_replace(&self.target.look()?.content)
+        self.look().map(drop)
+    }
+
+    fn reserve(&mut self, secret: &Secret, now: Timestamp) -> Result<(), Refusal> {
+        let seen = self.look()?;
+        self.target.reserve(&seen, &secret.hash(), now)
     }
 
     fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Handed, Refusal> {
-        let seen = self.target.look()?;
-        self.may_replace(&seen.content)?;
+        let seen = self.look()?;
         let mut content = Zeroizing::new(Vec::with_capacity(secret.expose().len() + 1));
         content.extend_from_slice(secret.expose());
         content.push(b'\n');
-        self.target.replace(&seen, &content, &secret.hash())
+        self.target.replace(&seen, &content)
     }
 }

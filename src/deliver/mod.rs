@@ -1,26 +1,37 @@
-//! Handing a secret over so that it is never lost and never orphaned, whatever dies in between.
+//! Delivering a secret so that it is never lost and never orphaned, whatever dies in between.
 //!
-//! 1. One transaction enters the heir, valid at once, and a delivery with a deadline.
-//! 2. The sink takes the secret; no lock of the store is held.
-//! 3. One conditional transaction confirms the heir: it gets its real end, and the secret before it its grace.
+//! 1. A destination that is a file gets its temporary file.
+//! 2. The first transaction enters the provisional secret, valid at once, and a delivery with a deadline.
+//! 3. The destination takes the secret; no lock of the store is held.
+//! 4. The second transaction confirms the secret, if it is still there: it sets its real expiry and starts the grace
+//!    period of the previous secret.
 //!
-//! What fails is withdrawn in a transaction of its own. What was killed is looked at by the next change after the
-//! deadline: a file that holds the heir confirms it; everywhere else the heir is dead by itself from then on.
+//! A delivery that fails before its secret is in place is rolled back in a transaction of its own. A delivery that was
+//! killed or stopped is looked at by the next change after its deadline:
+//!
+//! - its temporary file is removed first, so that nothing gets into place any more;
+//! - a file that holds the secret confirms it, and one that holds something else rolls it back;
+//! - a file that cannot be read, or not be made durable, leaves the delivery open;
+//! - everywhere else the provisional secret has expired by itself.
 
 mod clipboard;
 mod command;
+mod content;
+mod dress;
 mod env_file;
 mod env_text;
 mod file;
 mod recover;
 mod stdout;
 mod target;
+mod temporary;
 
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::context::Clock;
+use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{Delivery, SinkKind, StoredSecret, Token};
@@ -31,9 +42,10 @@ pub use clipboard::Clipboard;
 pub use command::Command;
 pub use env_file::{EnvFile, Variable};
 pub use file::OutFile;
-pub use recover::{Fate, abandon, clear, fate, recover};
+pub use recover::{Fate, abandon, fate, recover};
 pub use stdout::{Form, Stdout};
-pub use target::check_directory;
+pub use target::{Target, check_directory};
+use temporary::Temporary;
 
 /// An heir that is not confirmed by then never will be.
 const DEADLINE: Span = Span::minutes(10);
@@ -42,9 +54,9 @@ const MARGIN: Span = Span::minutes(1);
 
 #[derive(Debug, Error)]
 pub enum DeliverError {
-    /// The heir is gone for good, or never was.
-    #[error("{0}; nothing was changed")]
-    Failed(String),
+    /// The provisional secret was rolled back, or never stored.
+    #[error("{}; nothing was changed", .0.message)]
+    Failed(Invalid),
     /// The target holds something else.
     #[error("{0}; nothing was changed")]
     NotReplaced(String),
@@ -60,6 +72,9 @@ pub enum DeliverError {
     /// The file holds the new secret, which works, but the store does not know that yet.
     #[error("the new secret is in place and works, but {0}; the previous one keeps its own end")]
     Unconfirmed(String),
+    /// The file holds the new secret, which was revoked or rolled back before it could be confirmed.
+    #[error("`{0}` holds a secret that does not work: it was revoked or rolled back during its delivery")]
+    Dead(String),
     /// The secret is delivered and valid, the rest of the output is not.
     #[error("the secret is delivered and valid, but the output was cut: {0}")]
     Cut(String),
@@ -74,7 +89,9 @@ impl DeliverError {
             Self::NoClipboard(_) => {
                 "without `--copy` it goes to standard output, with `--out FILE` into a file"
             }
-            Self::Failed(_) => "see to the receiver, then run the command again",
+            Self::Failed(Invalid { hint: Some(hint), .. }) => hint,
+            Self::Failed(_) => "fix the destination, then run the command again",
+            Self::Dead(_) => "run the command again once the token may have a new secret",
             Self::Interrupted | Self::Cut(_) => return None,
         };
         Some(hint.to_owned())
@@ -84,7 +101,7 @@ impl DeliverError {
 /// Why a sink does not have the secret.
 #[derive(Debug)]
 pub enum Refusal {
-    Failed(String),
+    Failed(Invalid),
     /// The target holds something else, and nobody said to replace it.
     NotReplaced(String),
     NoClipboard(String),
@@ -93,7 +110,7 @@ pub enum Refusal {
 
 impl From<String> for Refusal {
     fn from(why: String) -> Self {
-        Self::Failed(why)
+        Self::Failed(Invalid::new(why))
     }
 }
 
@@ -127,6 +144,11 @@ pub trait Sink {
 
     /// Whether it could take a secret at all; asked before anything is changed. `ours` are the token's secrets.
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal>;
+
+    /// Makes what must exist before the store knows of the secret. Dropping the sink takes it away again.
+    fn reserve(&mut self, _: &Secret, _: Timestamp) -> Result<(), Refusal> {
+        Ok(())
+    }
 
     /// Hands the secret of `token` over, whose state is that after the confirmation.
     fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Handed, Refusal>;
@@ -170,28 +192,32 @@ impl Handover<'_> {
         sink: &mut dyn Sink,
         prepare: impl FnOnce(&Write<'_>) -> Result<Begun, E>,
     ) -> Result<Token, E> {
+        sink.reserve(secret, self.clock.now().map_err(StoreError::Clock)?).map_err(DeliverError::from)?;
         let token = self.store.write(self.clock, self.author, |tx| {
             let begun = prepare(tx)?;
             self.enter_heir(tx, secret, sink, &begun).map_err(E::from)
         })?;
         let heir = Heir::of(&token)?;
         let mut confirmed = token.clone();
-        confirmed.confirm(heir.started_at, true);
-        let handed = match sink.deliver(secret, &confirmed) {
-            Ok(handed) => handed,
+        confirmed.confirm(heir.started_at);
+        match sink.deliver(secret, &confirmed) {
+            Ok(Handed::Whole) => {}
+            // The file may be the old one again after a power cut, so both secrets must work until recovery knows.
+            Ok(Handed::NotDurable(why)) => return Err(DeliverError::Unconfirmed(why).into()),
             Err(refusal) => return Err(self.give_up(&heir, refusal).into()),
-        };
-        let kept = sink.kind().keeps();
-        match (self.confirm(&heir, matches!(handed, Handed::Whole)), handed) {
-            (Ok(_), Handed::NotDurable(why)) => Err(DeliverError::Unconfirmed(why).into()),
-            (Ok(token), Handed::Whole) => {
+        }
+        match (self.confirm(&heir), sink.kind().keeps()) {
+            (Ok(token), _) => {
                 sink.finish()?;
                 Ok(token)
             }
-            (Err(Unconfirmed::Gone(why)), _) => Err(DeliverError::Failed(why.to_owned()).into()),
-            // After a file is in place nothing is withdrawn: recovery will find it there.
-            (Err(Unconfirmed::Unknown(why)), _) if kept => Err(DeliverError::Unconfirmed(why).into()),
-            (Err(Unconfirmed::Unknown(why)), _) => Err(self.give_up(&heir, why.into()).into()),
+            // Once a file is in place nothing is rolled back: recovery will find the secret there.
+            (Err(Unconfirmed::Gone), true) => {
+                Err(DeliverError::Dead(sink.target().unwrap_or_default()).into())
+            }
+            (Err(Unconfirmed::Gone), false) => Err(DeliverError::from(Refusal::from(GONE.to_owned())).into()),
+            (Err(Unconfirmed::Unknown(why)), true) => Err(DeliverError::Unconfirmed(why).into()),
+            (Err(Unconfirmed::Unknown(why)), false) => Err(self.give_up(&heir, why.into()).into()),
         }
     }
 
@@ -237,8 +263,8 @@ impl Handover<'_> {
     }
 
     /// The second transaction.
-    fn confirm(&self, heir: &Heir, start_grace: bool) -> Result<Token, Unconfirmed> {
-        // What became of the secret is said by who asked; the words of the store are about this transaction.
+    fn confirm(&self, heir: &Heir) -> Result<Token, Unconfirmed> {
+        // What became of the secret is said by the caller; the words of the store are about this transaction.
         let unknown = |err: StoreError| {
             Unconfirmed::Unknown(match err {
                 StoreError::Io { what, .. } => what,
@@ -247,53 +273,65 @@ impl Handover<'_> {
         };
         let now = self.clock.now().map_err(|wrong| unknown(wrong.into()))?;
         let left = heir.deadline.since(now) - MARGIN.secs();
-        let patience = Duration::from_secs(u64::try_from(left).unwrap_or(0));
-        self.store.set_patience(patience);
+        self.store.set_patience(Duration::from_secs(u64::try_from(left).unwrap_or(0)));
         let confirmed = self.store.write(self.clock, &posthumous(self.author), |tx| {
-            let Some(token) = heir.find(tx)? else {
-                return Ok(Err("the secret was revoked or taken over before it was confirmed"));
-            };
+            let Some(token) = heir.find(tx)? else { return heir.find_confirmed(tx).map(Confirmed::from) };
             if token.heir().is_none_or(|heir| heir.is_past_end(tx.now)) {
-                return Ok(Err("the hand-over took too long"));
+                return Ok(Confirmed::TooLate);
             }
             let mut confirmed = token.clone();
-            confirmed.confirm(tx.now, start_grace);
-            tx.update(&token, &confirmed, Action::Confirm).map(Ok)
+            confirmed.confirm(tx.now);
+            tx.update(&token, &confirmed, Action::Confirm).map(|token| Confirmed::Yes(Box::new(token)))
         });
         // What comes after waits no longer than everything else does.
         self.store.set_patience(PATIENCE);
-        match confirmed {
-            Ok(Ok(token)) => Ok(token),
-            Ok(Err("the hand-over took too long")) => {
-                Err(Unconfirmed::Unknown("the hand-over took too long".to_owned()))
-            }
-            Ok(Err(why)) => Err(Unconfirmed::Gone(why)),
-            Err(err) => Err(unknown(err)),
+        match confirmed.map_err(unknown)? {
+            Confirmed::Yes(token) => Ok(*token),
+            Confirmed::TooLate => Err(Unconfirmed::Unknown("the delivery took too long".to_owned())),
+            Confirmed::Gone => Err(Unconfirmed::Gone),
         }
     }
 
-    /// Withdraws the heir after a failure that is known.
+    /// Rolls the provisional secret back after a failure that is known.
     fn give_up(&self, heir: &Heir, refusal: Refusal) -> DeliverError {
-        let withdrawn = self.store.write(self.clock, &posthumous(self.author), |tx| match heir.find(tx)? {
-            Some(token) => withdraw(tx, &token),
-            None => Ok(()),
-        });
-        match (withdrawn, refusal) {
+        let rolled_back =
+            self.store.write(self.clock, &posthumous(self.author), |tx| match heir.find(tx)? {
+                Some(token) => roll_back(tx, &token),
+                None => Ok(()),
+            });
+        match (rolled_back, refusal) {
             (Ok(()), refusal) => refusal.into(),
-            (Err(_), Refusal::Failed(why) | Refusal::NotReplaced(why) | Refusal::NoClipboard(why)) => {
+            (Err(_), refusal) => {
+                let why = match refusal {
+                    Refusal::Failed(why) => why.message,
+                    Refusal::NotReplaced(why) | Refusal::NoClipboard(why) => why,
+                    Refusal::Interrupted => "interrupted".to_owned(),
+                };
                 DeliverError::Uncertain { why, until: heir.expires_at }
-            }
-            (Err(_), Refusal::Interrupted) => {
-                DeliverError::Uncertain { why: "interrupted".to_owned(), until: heir.expires_at }
             }
         }
     }
 }
 
-/// Why an heir is not the current secret.
+const GONE: &str = "the secret was revoked or taken over before it was confirmed";
+
+/// What the second transaction did.
+enum Confirmed {
+    Yes(Box<Token>),
+    TooLate,
+    Gone,
+}
+
+impl From<Option<Token>> for Confirmed {
+    fn from(token: Option<Token>) -> Self {
+        token.map_or(Self::Gone, |token| Self::Yes(Box::new(token)))
+    }
+}
+
+/// Why a provisional secret is not the current one.
 enum Unconfirmed {
     /// It no longer exists.
-    Gone(&'static str),
+    Gone,
     /// It may still be there.
     Unknown(String),
 }
@@ -309,6 +347,7 @@ struct Heir {
     token: i64,
     id: String,
     secret: i64,
+    hash: SecretHash,
     started_at: Timestamp,
     deadline: Timestamp,
     expires_at: Timestamp,
@@ -320,11 +359,24 @@ impl Heir {
             token: token.row,
             id: token.id.clone(),
             secret: heir.row,
+            hash: heir.hash,
             started_at: delivery.started_at,
             deadline: delivery.deadline,
             expires_at: heir.expires_at.unwrap_or(delivery.deadline),
         });
         found.ok_or_else(|| StoreError::Damaged("an heir was not kept".to_owned()))
+    }
+
+    /// The token, if recovery or another rotation has confirmed the secret already.
+    fn find_confirmed(&self, tx: &Write<'_>) -> Result<Option<Token>, StoreError> {
+        let token = tx.tokens(&[self.token], tx.now)?.pop();
+        let is_ours = |it: &StoredSecret| {
+            it.hash == self.hash
+                && it.delivered_at.is_some()
+                && it.revoked_at.is_none()
+                && !it.is_past_end(tx.now)
+        };
+        Ok(token.filter(|token| token.revoked_at.is_none() && token.secrets.iter().any(is_ours)))
     }
 
     /// The token, if it still is the one, unrevoked, and the heir is still its heir. Rows may have been used again.
@@ -337,8 +389,8 @@ impl Heir {
     }
 }
 
-/// Takes the heir away as if it had never been, and with it a token that never had another secret.
-fn withdraw(tx: &Write<'_>, token: &Token) -> Result<(), StoreError> {
+/// Removes the provisional secret and its delivery, and with them a token that never had another secret.
+fn roll_back(tx: &Write<'_>, token: &Token) -> Result<(), StoreError> {
     let mut without = token.clone();
     without.withdraw_heir();
     if !without.secrets.is_empty() {

@@ -1,40 +1,50 @@
-//! What a killed hand-over left: finished or withdrawn by the next change of the same user after its deadline.
+//! What a killed delivery left: confirmed or rolled back by the next change after its deadline, or left open as long as
+//! nobody can tell which of the two is right.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::fs::File;
 use std::path::Path;
 
-use super::env_text::settings;
-use super::target::{hash_of, read, temporary};
-use super::{posthumous, withdraw};
+use rustix::fs::Dir;
+
+use super::content::{Found, read};
+use super::env_file::holds;
+use super::target::sync;
+use super::{Temporary, posthumous, roll_back};
 use crate::context::Clock;
 use crate::domain::event::{Action, Author};
-use crate::domain::secret::SecretHash;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::store::{Store, StoreError, Write};
 
-/// What is to become of an heir whose hand-over is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is to become of the provisional secret of a delivery that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// Its target holds it.
+    /// Its file holds it.
     Confirm,
-    Withdraw,
+    /// Nothing holds it, and nothing ever will.
+    RollBack,
+    /// Its file could not be read, or not be made durable: this is why.
+    Open(String),
 }
 
-/// Finishes the deliveries of this user past their deadline. Part of every change, before its own work. Returns what
-/// damage in the store kept from being finished, which must not be in the way of the change.
-pub fn recover(store: &Store, clock: &dyn Clock, author: &Author) -> Result<Vec<StoreError>, StoreError> {
+/// Finishes the deliveries past their deadline: those of this user, and all of them for the owner of the store. Part of
+/// every change, before its own work. Returns why some were left as they are: damage, too, must not be in the way.
+pub fn recover(store: &Store, clock: &dyn Clock, author: &Author) -> Result<Vec<String>, StoreError> {
+    let damaged = |err: StoreError| {
+        format!("a delivery that was cut short could not be finished: {err}; `tokenctl doctor` says more")
+    };
     let now = clock.now()?;
-    let mut left = Vec::new();
-    let rows = match store.read(|view| view.overdue(author.actor.uid, now)) {
-        Err(damaged @ StoreError::Damaged(_)) => return Ok(vec![damaged]),
+    let uid = author.actor.uid;
+    let whose = (!store.belongs_to(uid)).then_some(uid);
+    let rows = match store.read(|view| view.overdue(whose, now)) {
+        Err(err @ StoreError::Damaged(_)) => return Ok(vec![damaged(err)]),
         rows => rows?,
     };
+    let mut left = Vec::new();
     for row in rows {
         match finish(store, clock, author, row, now) {
-            Err(damaged @ StoreError::Damaged(_)) => left.push(damaged),
-            finished => finished?,
+            Err(err @ StoreError::Damaged(_)) => left.push(damaged(err)),
+            finished => left.extend(finished?),
         }
     }
     Ok(left)
@@ -46,63 +56,75 @@ fn finish(
     author: &Author,
     row: i64,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    let Some(token) = store.read(|view| view.tokens(&[row], now))?.pop() else { return Ok(()) };
-    // The target is read before the lock is taken: reading it may block.
+) -> Result<Option<String>, StoreError> {
+    let Some(token) = store.read(|view| view.tokens(&[row], now))?.pop() else { return Ok(None) };
+    // The file is read before the lock is taken: reading it may block.
     let fate = fate(&token);
+    if let Fate::Open(why) = &fate {
+        return Ok(Some(format!("the delivery of `{}` stays open: {why}", token.name)));
+    }
     store.write(clock, &posthumous(author), |tx| {
-        let still = tx.tokens(&[row], tx.now)?.pop().filter(|is| is.delivery == token.delivery);
-        still.map_or(Ok(()), |is| settle(tx, &is, fate))
+        let still = tx.tokens(&[token.row], tx.now)?.pop().filter(|is| is.delivery == token.delivery);
+        still.map_or(Ok(()), |is| settle(tx, &is, &fate))
     })?;
-    clear(&token);
-    Ok(())
+    Ok(None)
 }
 
-/// Looks at the target of a token's open delivery.
+/// Looks at the file of a token's open delivery, after making sure that the delivery can no longer change it.
 pub fn fate(token: &Token) -> Fate {
-    let found = token.delivery.as_ref().filter(|delivery| delivery.sink.keeps()).and_then(|delivery| {
-        let content = read(Path::new(delivery.target.as_deref()?)).ok()?;
-        let heir = token.heir()?.hash;
-        Some(holds(&content, &heir))
-    });
-    if found == Some(true) { Fate::Confirm } else { Fate::Withdraw }
+    let delivery = token.delivery.as_ref().filter(|delivery| delivery.sink.keeps());
+    let target = delivery.and_then(|delivery| delivery.target.as_deref());
+    let (Some(target), Some(heir)) = (target.map(Path::new), token.heir()) else { return Fate::RollBack };
+    let open = |what: &str| Fate::Open(format!("`{}` {what}", target.display()));
+    let removed = match Temporary::remove(target, &heir.hash) {
+        Ok(removed) => removed,
+        Err(err) => return open(&format!("could still be replaced: {err}")),
+    };
+    match read(target) {
+        Ok(Found::File(file, content)) if holds(&content, &heir.hash) => match sync_again(&file, target) {
+            Ok(()) => Fate::Confirm,
+            Err(err) => open(&format!("could not be synced: {err}")),
+        },
+        Ok(Found::File(..) | Found::Other) => Fate::RollBack,
+        Ok(Found::Absent) if removed => Fate::RollBack,
+        Ok(Found::Absent) => match is_empty(target.parent().unwrap_or(target)) {
+            Ok(false) => Fate::RollBack,
+            // The temporary was there; only a rename or another file system in its place takes everything away.
+            Ok(true) => open("is missing in an empty directory, as if its file system were not mounted"),
+            Err(err) => open(&format!("could not be looked for: {err}")),
+        },
+        Err(err) => open(&format!("could not be read: {err}")),
+    }
 }
 
-/// Whether a file is this secret, or sets a variable to it.
-fn holds(content: &[u8], heir: &SecretHash) -> bool {
-    let is_heir = |text: &[u8]| hash_of(text).is_some_and(|hash| hash == *heir);
-    is_heir(content) || settings(content).iter().any(|setting| setting.value_if(is_heir).is_some())
+fn is_empty(dir: &Path) -> std::io::Result<bool> {
+    for entry in Dir::read_from(File::open(dir)?)? {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-fn settle(tx: &Write<'_>, token: &Token, fate: Fate) -> Result<(), StoreError> {
+fn sync_again(file: &File, target: &Path) -> std::io::Result<()> {
+    sync(file)?;
+    sync(&File::open(target.parent().unwrap_or(target))?)
+}
+
+fn settle(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> {
     let past_end = token.heir().is_none_or(|heir| heir.is_past_end(tx.now));
     match fate {
-        Fate::Confirm if !past_end => {
+        Fate::Confirm | Fate::Open(_) if !past_end => {
             let mut confirmed = token.clone();
-            confirmed.confirm(tx.now, true);
+            confirmed.confirm(tx.now);
             tx.update(token, &confirmed, Action::Confirm).map(drop)
         }
-        Fate::Confirm | Fate::Withdraw => withdraw(tx, token),
+        Fate::Confirm | Fate::Open(_) | Fate::RollBack => roll_back(tx, token),
     }
 }
 
-/// Finishes a delivery without waiting for its deadline: a creation that died, or a rotation taken over.
-pub fn abandon(tx: &Write<'_>, token: &Token, fate: Fate) -> Result<(), StoreError> {
+/// Finishes a delivery without waiting for its deadline: a creation that died, or a rotation taken over. A secret whose
+/// file could not be read may be in use, so it is confirmed.
+pub fn abandon(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> {
     settle(tx, token, fate)
-}
-
-/// Removes the temporary that a token's delivery left beside its target, if it is a regular file of ours with one link.
-pub fn clear(token: &Token) {
-    let Some(target) = token.delivery.as_ref().and_then(|delivery| delivery.target.as_deref()) else {
-        return;
-    };
-    let (Some(dir), Some(heir)) = (Path::new(target).parent(), token.heir()) else { return };
-    let path = temporary(dir, &heir.hash);
-    let ours = fs::symlink_metadata(&path).is_ok_and(|meta| {
-        meta.is_file() && meta.nlink() == 1 && meta.uid() == rustix::process::geteuid().as_raw()
-    });
-    if ours {
-        // Left there it is a dead secret in a private file; the next look does no better.
-        let _ = fs::remove_file(&path);
-    }
 }

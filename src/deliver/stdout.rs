@@ -1,9 +1,11 @@
 //! Standard output as the receiver: one write, every error looked at, the line end held back until it is confirmed.
 
+use std::path::Path;
+
 use zeroize::Zeroizing;
 
 use super::{DeliverError, Handed, Refusal, Sink};
-use crate::context::Output;
+use crate::context::{Output, OutputFile};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{SinkKind, Token};
 
@@ -16,6 +18,8 @@ pub enum Form<'a> {
 }
 
 pub struct Stdout<'a> {
+    /// The store's directory, whose own files take no output.
+    pub store: &'a Path,
     pub out: &'a mut dyn Output,
     pub form: Form<'a>,
 }
@@ -27,8 +31,14 @@ impl Sink for Stdout<'_> {
 
     fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
         if self.out.is_nowhere() {
-            let why = "standard output goes nowhere: it is closed or /dev/null";
-            return Err(Refusal::Failed(why.to_owned()));
+            let why = "standard output goes nowhere: it is closed, deleted or a device like /dev/null";
+            return Err(why.to_owned().into());
+        }
+        let is_in_store = |file: &OutputFile| {
+            file.path.parent().is_some_and(|dir| std::fs::canonicalize(self.store).is_ok_and(|it| it == dir))
+        };
+        if self.out.file().is_some_and(|file| is_in_store(&file)) {
+            return Err("standard output is a file of the store".to_owned().into());
         }
         Ok(())
     }

@@ -1,70 +1,114 @@
-//! What sinks that write a file have in common: which targets are safe, and replacing one whole.
+//! Which files may take a secret, and what is there now.
 
-use std::fs::{self, File, Metadata, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{OFlags, RenameFlags};
+use rustix::fs::{AtFlags, OFlags, StatxAttributes, StatxFlags};
 use zeroize::Zeroizing;
 
-use super::{Handed, Refusal};
-use crate::domain::secret::{Secret, SecretHash};
-
-/// A larger file is no file of secrets.
-const MAX_FILE: u64 = 1 << 20;
+use super::content::{Found, flags, read};
+use super::{Handed, Refusal, Temporary};
+use crate::domain::Invalid;
+use crate::domain::secret::SecretHash;
+use crate::domain::when::Timestamp;
+use crate::store;
 
 /// A file that is to hold a secret.
 pub struct Target {
     /// Absolute, its directory without symbolic links.
     pub path: PathBuf,
     dir: PathBuf,
+    opened: File,
+    /// Made before the store knows of the secret, so that recovery can make sure that it is never renamed.
+    temporary: Option<Temporary>,
 }
 
 /// Whether files in this directory can take secrets.
-pub fn check_directory(dir: &Path) -> Result<(), Refusal> {
-    Target::new(&dir.join("NAME")).map(drop)
+pub fn check_directory(dir: &Path, store: &Path) -> Result<(), Refusal> {
+    Target::new(&dir.join("NAME"), store).map(drop)
 }
 
 /// What a target was when it was looked at.
 pub struct Seen {
-    meta: Option<Metadata>,
+    pub meta: Option<Metadata>,
     /// Its content; empty where it is absent.
     pub content: Zeroizing<Vec<u8>>,
 }
 
+impl Seen {
+    /// Whether it belongs to neither us nor root.
+    fn is_foreign(&self) -> bool {
+        self.meta.as_ref().is_some_and(|meta| is_foreign(meta.uid()))
+    }
+}
+
+fn is_foreign(uid: u32) -> bool {
+    uid != 0 && uid != rustix::process::geteuid().as_raw()
+}
+
+fn refusal(path: &Path, why: &str) -> Invalid {
+    Invalid::new(format!("`{}` cannot take a secret: {why}", path.display()))
+}
+
 impl Target {
-    /// In its directory's own path; the directory must be there, and others must not be able to write it.
-    pub fn new(path: &Path) -> Result<Self, Refusal> {
-        let refuse = |why: &str| Refusal::Failed(format!("`{}` cannot take a secret: {why}", path.display()));
+    /// The directory must exist outside of the `store`, and nobody but us and root may be able to change or replace it.
+    pub fn new(path: &Path, store: &Path) -> Result<Self, Refusal> {
+        let refuse = |why: &str| Refusal::Failed(refusal(path, why));
         let name = path.file_name().ok_or_else(|| refuse("it names no file"))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let dir = fs::canonicalize(parent).map_err(|err| refuse(&format!("its directory: {err}")))?;
-        let meta = fs::metadata(&dir).map_err(|err| refuse(&format!("its directory: {err}")))?;
-        if !meta.is_dir() {
-            return Err(refuse("its directory is none"));
+        let failed = |err: io::Error| refuse(&format!("its directory: {err}"));
+        let dir = fs::canonicalize(parent).map_err(failed)?;
+        let directory = flags(OFlags::DIRECTORY);
+        let opened = OpenOptions::new().read(true).custom_flags(directory).open(&dir).map_err(failed)?;
+        let mode = opened.metadata().map_err(failed)?.mode();
+        if mode & 0o022 != 0 {
+            return Err(refuse(&format!("others can write its directory (mode {:o})", mode & 0o7777)));
         }
-        if meta.mode() & 0o022 != 0 {
-            return Err(refuse(&format!("others can write its directory (mode {:o})", meta.mode() & 0o7777)));
+        if fs::canonicalize(store).is_ok_and(|store| dir.starts_with(store)) {
+            return Err(refuse("its directory is the store's own"));
         }
-        let target = Self { path: dir.join(name), dir };
+        let target = Self { path: dir.join(name), dir, opened, temporary: None };
         if target.path.to_str().is_none() {
             return Err(refuse("its name is not UTF-8"));
         }
+        target.check_ancestors()?;
         Ok(target)
     }
 
+    /// Whether only we and root decide what the path leads to, and what may be removed from its directory.
+    fn check_ancestors(&self) -> Result<(), Refusal> {
+        let unsafe_ = store::unsafe_path(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
+        if let Some(wrong) = unsafe_.into_iter().next() {
+            let why = format!("`{}`: {}", wrong.path.display(), wrong.why);
+            return Err(Refusal::Failed(refusal(&self.path, &why).hint(wrong.fix)));
+        }
+        for dir in self.dir.ancestors() {
+            let owner = fs::symlink_metadata(dir).map_err(|err| self.refuse(&err.to_string()))?.uid();
+            if is_foreign(owner) {
+                return Err(self.refuse(&format!("`{}` belongs to uid {owner}", dir.display())));
+            }
+        }
+        let attributes = attributes(&self.dir).map_err(|err| self.refuse(&err.to_string()))?;
+        if attributes.intersects(StatxAttributes::APPEND | StatxAttributes::IMMUTABLE) {
+            return Err(self.refuse("nothing can be renamed in its directory (`lsattr -d` shows why)"));
+        }
+        Ok(())
+    }
+
     fn refuse(&self, why: &str) -> Refusal {
-        Refusal::Failed(format!("`{}` cannot take a secret: {why}", self.path.display()))
+        Refusal::Failed(refusal(&self.path, why))
     }
 
     /// Looks at what is there: nothing, or a regular file that the world cannot read.
     pub fn look(&self) -> Result<Seen, Refusal> {
+        let failed = |err: io::Error| self.refuse(&err.to_string());
         let meta = match fs::symlink_metadata(&self.path) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => {
                 return Ok(Seen { meta: None, content: Zeroizing::default() });
             }
-            meta => meta.map_err(|err| self.refuse(&err.to_string()))?,
+            meta => meta.map_err(failed)?,
         };
         if meta.is_symlink() {
             return Err(self.refuse("it is a symbolic link"));
@@ -77,62 +121,56 @@ impl Target {
                 self.refuse(&format!("its mode {:o} lets the world read or write it", meta.mode() & 0o7777))
             );
         }
-        let content = read(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
-        Ok(Seen { meta: Some(meta), content })
+        if attributes(&self.path).map_err(failed)?.contains(StatxAttributes::MOUNT_ROOT) {
+            return Err(self.mounted());
+        }
+        match read(&self.path).map_err(failed)? {
+            Found::File(_, content) => Ok(Seen { meta: Some(meta), content }),
+            Found::Other | Found::Absent => Err(self.refuse("somebody else changed it meanwhile")),
+        }
     }
 
-    /// Replaces what was seen by `content`: a temporary beside it, on disk, renamed, the directory on disk.
-    pub fn replace(&self, seen: &Seen, content: &[u8], hash: &SecretHash) -> Result<Handed, Refusal> {
-        let temporary = temporary(&self.dir, hash);
-        let prepared = Self::prepare(seen, content, &temporary);
-        if let Err(err) = prepared.and_then(|()| self.put(seen, &temporary)) {
-            // It cannot be in place yet; what is left of it is ours.
-            let _ = fs::remove_file(&temporary);
-            return Err(self.refuse(&err.to_string()));
+    /// A file that is mounted by itself can be written, but never replaced.
+    fn mounted(&self) -> Refusal {
+        let why = "it is mounted by itself, so that it cannot be replaced";
+        Refusal::Failed(refusal(&self.path, why).hint("mount its directory instead"))
+    }
+
+    /// Refuses a file of another user, unless that user has a secret of this token already.
+    pub fn admit(&self, seen: &Seen, holds_ours: bool) -> Result<(), Refusal> {
+        if !seen.is_foreign() || holds_ours {
+            return Ok(());
         }
-        match File::open(&self.dir).and_then(|dir| dir.sync_all()) {
+        let uid = seen.meta.as_ref().map_or(0, Metadata::uid);
+        let why = format!("it belongs to uid {uid} and holds no secret of this token yet");
+        let path = self.path.display();
+        let hint = format!("`chown root {path}`, deliver, then give it back with `chown {uid} {path}`");
+        Err(Refusal::Failed(refusal(&self.path, &why).hint(hint)))
+    }
+
+    /// Makes the temporary file that will replace what was seen.
+    pub fn reserve(&mut self, seen: &Seen, hash: &SecretHash, now: Timestamp) -> Result<(), Refusal> {
+        Temporary::sweep(&self.dir, &self.opened, now);
+        let temporary = Temporary::create(&self.path, hash, seen.meta.as_ref())
+            .map_err(|err| self.refuse(&err.to_string()))?;
+        self.temporary = Some(temporary);
+        Ok(())
+    }
+
+    /// Replaces what was seen by `content`: the temporary is written to disk and renamed, then the directory is synced.
+    pub fn replace(&mut self, seen: &Seen, content: &[u8]) -> Result<Handed, Refusal> {
+        let Some(temporary) = &mut self.temporary else { return Err(self.refuse("it was not prepared")) };
+        let filled = temporary.fill(&self.path, content, seen.meta.as_ref());
+        if let Err(err) = filled.and_then(|()| temporary.put(&self.path, seen.meta.as_ref())) {
+            return Err(match err.raw_os_error() {
+                Some(code) if code == rustix::io::Errno::BUSY.raw_os_error() => self.mounted(),
+                _ => self.refuse(&err.to_string()),
+            });
+        }
+        match sync(&self.opened) {
             Ok(()) => Ok(Handed::Whole),
             Err(err) => Ok(Handed::NotDurable(format!("its directory could not be synced: {err}"))),
         }
-    }
-
-    fn prepare(seen: &Seen, content: &[u8], temporary: &Path) -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0))
-            .open(temporary)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
-        if let Some(meta) = &seen.meta {
-            let ours = file.metadata()?;
-            let changed = |was: u32, is: u32| (was != is).then_some(was);
-            let (uid, gid) = (changed(meta.uid(), ours.uid()), changed(meta.gid(), ours.gid()));
-            if uid.is_some() || gid.is_some() {
-                fchown(&file, uid, gid).map_err(|err| {
-                    io::Error::new(err.kind(), format!("its owner and group cannot be kept: {err}"))
-                })?;
-            }
-        }
-        file.write_all(content)?;
-        if let Some(meta) = &seen.meta {
-            file.set_permissions(Permissions::from_mode(meta.mode() & 0o7777))?;
-        }
-        file.sync_all()
-    }
-
-    /// Renames, unless somebody else changed the target since it was seen.
-    fn put(&self, seen: &Seen, temporary: &Path) -> io::Result<()> {
-        let Some(was) = &seen.meta else {
-            let cwd = rustix::fs::CWD;
-            return Ok(rustix::fs::renameat_with(cwd, temporary, cwd, &self.path, RenameFlags::NOREPLACE)?);
-        };
-        let is = fs::symlink_metadata(&self.path)?;
-        let same = |meta: &Metadata| (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec());
-        if same(was) != same(&is) {
-            return Err(io::Error::other("somebody else changed it meanwhile"));
-        }
-        fs::rename(temporary, &self.path)
     }
 
     /// Holds the directory against other tokenctls that edit a file in it, until dropped.
@@ -140,36 +178,32 @@ impl Target {
         const TRIES: u32 = 500;
         let dir = File::open(&self.dir).map_err(|err| self.refuse(&err.to_string()))?;
         for _ in 0..TRIES {
-            if dir.try_lock().is_ok() {
-                return Ok(dir);
+            match dir.try_lock() {
+                Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(20)),
+                // Without locks, as on NFS, the last look before the rename still finds most changes by others.
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(dir),
             }
-            std::thread::sleep(std::time::Duration::from_millis(20));
         }
         Err(self.refuse("another process holds its directory locked"))
     }
 }
 
-/// The name that a delivery's temporary has, from the hash of its secret, so that recovery finds it.
-pub fn temporary(dir: &Path, hash: &SecretHash) -> PathBuf {
-    let tag = u64::from_be_bytes(std::array::from_fn(|at| hash.as_bytes()[at]));
-    dir.join(format!(".tokenctl-{tag:016x}"))
-}
-
-/// The content of a regular file of reasonable size; never waits for a pipe, never follows a link.
-pub fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
-    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() || meta.len() > MAX_FILE {
-        return Err(io::Error::other("not a regular file of at most 1 MiB"));
+/// What the file system says of a file beyond its mode; nothing where it does not tell.
+fn attributes(path: &Path) -> io::Result<StatxAttributes> {
+    let told = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    match told {
+        Ok(told) => Ok(told.stx_attributes & told.stx_attributes_mask),
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(StatxAttributes::empty()),
+        Err(err) => Err(err.into()),
     }
-    // Room for all of it at once: growing would leave copies behind.
-    let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1));
-    Read::by_ref(&mut file).take(MAX_FILE).read_to_end(&mut content)?;
-    Ok(content)
 }
 
-/// The hash of text that is a secret.
-pub fn hash_of(text: &[u8]) -> Option<SecretHash> {
-    Secret::read(Zeroizing::new(text.to_vec())).map(|secret| secret.hash())
+/// Makes a file or directory durable, where its file system offers that: CIFS, vboxsf and some FUSE do not for directories.
+pub fn sync(file: &File) -> io::Result<()> {
+    use rustix::io::Errno;
+    const NOT_OFFERED: [Errno; 4] = [Errno::INVAL, Errno::BADF, Errno::NOSYS, Errno::OPNOTSUPP];
+    match file.sync_all() {
+        Err(err) if NOT_OFFERED.iter().any(|it| err.raw_os_error() == Some(it.raw_os_error())) => Ok(()),
+        done => done,
+    }
 }

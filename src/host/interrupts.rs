@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
 use signal_hook::{SigId, flag};
 
@@ -69,6 +69,17 @@ fn interrupts() -> &'static Interrupts {
         }
         Interrupts { by_ctrl_c, by_others, stop: Stop::new(signals), second: Mutex::default() }
     })
+}
+
+/// Makes sure that a child can be waited for, whatever our caller did: while its signal is ignored, nobody learns how it
+/// ended. Children get the default again.
+pub fn await_children() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        if is_ignored(SIGCHLD) {
+            let _ = flag::register(SIGCHLD, Arc::default());
+        }
+    });
 }
 
 /// Whether who started us had it ignored, as `nohup` does with a hangup. Then it stays so.

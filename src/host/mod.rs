@@ -1,6 +1,7 @@
 //! This machine: the one place that reads its clock, its environment, its generator and its terminal.
 
 mod clipboard;
+mod foreground;
 mod interrupts;
 mod pager;
 mod process;
@@ -123,6 +124,12 @@ impl Machine for Host {
             sudo_user: self.env("SUDO_USER").and_then(text),
             host: rustix::system::uname().nodename().to_str().ok().map(str::to_owned),
         }
+    }
+
+    fn keep_memory_private(&self) {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // Without it a secret is no safer than before.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 
     fn pid(&self) -> u32 {

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::Mode;
 use rustix::process::{Pid, Signal};
 
-use super::interrupts::with_interrupts;
+use super::foreground::Foreground;
+use super::interrupts::{await_children, with_interrupts};
 use crate::context::{Job, JobEnd};
 
 /// How often a running command is looked at: soon at first, then calmly.
@@ -36,12 +37,15 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
             .stdout(Stdio::from(stdout))
             .process_group(0);
         let mut child = as_caller(umask, || command.spawn())?;
+        let foreground = Foreground::give(&child);
         let started = Instant::now();
         let mut pause = LOOK.start;
         loop {
             if let Some(status) = child.try_wait()? {
                 let unread = rustix::io::ioctl_fionread(&unread).unwrap_or(u64::MAX);
-                return Ok(ended(status, unread));
+                // With the foreground goes Ctrl-C, which would otherwise have come to us.
+                let by_ctrl_c = foreground.is_some() && status.signal() == Some(Signal::INT.as_raw());
+                return Ok(if by_ctrl_c { JobEnd::Interrupted } else { ended(status, unread) });
             }
             if stop.requested() {
                 kill(&mut child);
@@ -59,6 +63,7 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
 
 /// Runs something with the umask that the caller of this program has.
 pub fn as_caller<T>(umask: Mode, f: impl FnOnce() -> T) -> T {
+    await_children();
     let ours = rustix::process::umask(umask);
     let done = f();
     rustix::process::umask(ours);

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
-use crate::context::Output;
+use crate::context::{Output, OutputFile};
 
 pub fn input() -> Box<dyn Read> {
     Box::new(Stream(own(io::stdin().as_fd())))
@@ -51,13 +51,19 @@ impl Write for Stream {
 impl Output for Stream {
     /// std opens a closed descriptor as `/dev/null` before `main`, so that both look alike.
     fn is_nowhere(&self) -> bool {
-        let null = std::fs::metadata("/dev/null").map(|meta| meta.rdev());
-        let ours = self.0.as_ref().map(File::metadata);
-        match (ours, null) {
-            (Some(Ok(ours)), Ok(null)) => ours.file_type().is_char_device() && ours.rdev() == null,
-            (Some(Ok(_)), Err(_)) => false,
-            _ => true,
-        }
+        // `/dev/null`, `/dev/zero` and their like, except for `/dev/full`, which says itself what becomes of a write.
+        const MEMORY: (u32, u32) = (1, 7);
+        let Some(Ok(meta)) = self.0.as_ref().map(File::metadata) else { return true };
+        let (major, minor) = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
+        let is_memory = meta.file_type().is_char_device() && major == MEMORY.0 && minor != MEMORY.1;
+        is_memory || meta.is_file() && meta.nlink() == 0
+    }
+
+    fn file(&self) -> Option<OutputFile> {
+        let file = self.0.as_ref()?;
+        let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+        Some(OutputFile { path, meta })
     }
 
     fn sync(&mut self) -> io::Result<()> {

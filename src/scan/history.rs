@@ -1,6 +1,14 @@
 //! Where in a history a line of `git log -p`, `git show` or `git diff` comes from.
 
+use std::ops::Range;
+
+use memchr::memmem;
+
 use super::position::Position;
+
+/// How a commit and a file begin. No line within a file does: each begins with a mark.
+const COMMIT: &[u8] = b"\ncommit ";
+const FILE: &[u8] = b"\ndiff --";
 
 /// Follows a stream line by line. Text that is no output of git has lines of its own only.
 #[derive(Debug, Default)]
@@ -57,8 +65,18 @@ impl History {
             self.enter(piece);
         }
         let from = self.position.passed(base).min(to);
-        for end in memchr::memchr_iter(b'\n', &piece[from..to]) {
-            self.enter(&piece[from + end + 1..]);
+        let file = last(piece, from..to, FILE);
+        if file.is_some() || self.part == Part::Other {
+            // All before the last file is over, but for its commit.
+            if let Some(commit) = last(piece, from..file.unwrap_or(to), COMMIT) {
+                self.enter(&piece[commit + 1..]);
+            }
+        }
+        if file.is_some() || self.part != Part::Other {
+            let from = file.unwrap_or(from);
+            for end in memchr::memchr_iter(b'\n', &piece[from..to]) {
+                self.enter(&piece[from + end + 1..]);
+            }
         }
         self.position.advance(piece, base, to);
     }
@@ -128,6 +146,14 @@ impl History {
             self.part = Part::Hunk { marks, line: Line::Same };
         }
     }
+}
+
+/// Where a beginning of a line is last, by the line end before it, which must be in the range.
+fn last(piece: &[u8], range: Range<usize>, start: &[u8]) -> Option<usize> {
+    let text = &piece[range.start..piece.len().min(range.end + start.len() - 1)];
+    // A stretch without any is left fastest forwards.
+    memmem::find(text, start)?;
+    memmem::rfind(text, start).map(|at| range.start + at)
 }
 
 fn rest_of_line(text: &[u8]) -> &[u8] {
@@ -200,12 +226,26 @@ fn unquoted(text: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// The place of each `HERE` in a stream, in pieces of any length.
+    /// The place of each `HERE` in a stream, which does not depend on where it is looked at between.
     fn places(stream: &str) -> Vec<String> {
+        let all = places_by(stream, usize::MAX);
+        for step in [1, 7, 40, 200] {
+            assert_eq!(places_by(stream, step), all, "{step}");
+        }
+        all
+    }
+
+    fn places_by(stream: &str, step: usize) -> Vec<String> {
         let text = stream.as_bytes();
         let mut history = History::default();
         let mut places = Vec::new();
+        let mut passed = 0;
         for at in memchr::memmem::find_iter(text, "HERE") {
+            while at - passed > step {
+                passed += step;
+                history.advance(text, 0, passed);
+            }
+            passed = at;
             history.advance(text, 0, at);
             places.push(match history.of(at as u64) {
                 None => "none".to_owned(),
@@ -224,7 +264,7 @@ mod tests {
         let log = "commit 0123456789abcdef0123456789abcdef01234567 (HEAD -> main)\nAuthor: a <a@b>\n\n    Say HERE\n\n\
             diff --git a/x b/x\nindex 1..2 100644\n--- a/x\n+++ b/x\n@@ -3,3 +4,3 @@ fn HERE()\n same HERE\n-old HERE\n\
             +++ new HERE\n\\ No newline at end of file\n\n\
-            commit fedcba9\n\ndiff --git \"a/\\303\\244 b\" \"b/\\303\\244 b\"\nnew file mode 100644\n--- /dev/null\n\
+            commit fedcba9\n\ndiff --git a/skipped b/skipped\nnew file mode 100644\n\ndiff --git \"a/\\303\\244 b\" \"b/\\303\\244 b\"\nnew file mode 100644\n--- /dev/null\n\
             +++ \"b/\\303\\244 b\"\n@@ -0,0 +1,2 @@\n+one\n+two HERE\n";
         let first = "0123456789abcdef0123456789abcdef01234567";
         let expected = [

@@ -67,6 +67,7 @@ impl Walk {
             Box::new(move |entry| {
                 let sent = match entry {
                     Ok(entry) => self.visit(entry, finder, &mut buffer, &reports),
+                    Err(err) if is_gone(&err) => true,
                     Err(err) => reports.send(unread(err)).is_ok(),
                 };
                 if sent { WalkState::Continue } else { WalkState::Quit }
@@ -125,6 +126,12 @@ fn open(path: &Path, is_named: bool) -> io::Result<File> {
         options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
     }
     options.open(path)
+}
+
+/// A folder that was there when the one around it was read.
+fn is_gone(err: &ignore::Error) -> bool {
+    let found = err.io_error().map(io::Error::kind);
+    found == Some(ErrorKind::NotFound) && err.depth().is_some_and(|depth| depth > 0)
 }
 
 fn unread(err: ignore::Error) -> Report {

@@ -19,8 +19,10 @@ mod first;
 mod htpasswd;
 mod kill;
 mod memory;
+mod pause;
 mod power;
 mod races;
+mod volume;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -299,8 +301,13 @@ impl Scene {
     /// Asks what must hold whatever happened, now and after the deadline. `stdout` is what the reader got, `exit` how
     /// the program ended, if it ended by itself.
     fn check(&self, dir: TempDir, stdout: &str, exit: Option<i32>) -> Result<(), String> {
+        self.check_at(dir, stdout, exit, now())
+    }
+
+    /// The same by a clock that says this.
+    fn check_at(&self, dir: TempDir, stdout: &str, exit: Option<i32>, now: i64) -> Result<(), String> {
         let mut held = self.held(dir.path(), stdout)?;
-        let world = World::at(dir, now());
+        let world = World::at(dir, now);
         let (confirmed, withdrawn) = (exit == Some(0), exit == Some(7));
         want!(!confirmed || held.is_some() && held != self.old, "exit 0, and nothing was delivered");
         if withdrawn && !self.receiver.keeps() {
@@ -334,12 +341,7 @@ impl Scene {
         sound(&world)?;
         let ran = world.run(&["doctor", "--repair"]);
         want!(ran.code == 0, "doctor --repair: {ran:?}");
-        let left: Vec<_> = fs::read_dir(world.dir.path().join("target"))
-            .expect("a directory")
-            .map(|entry| entry.expect("an entry").file_name())
-            .filter(|name| name != "secret")
-            .collect();
-        want!(left.is_empty(), "left beside the target: {left:?}");
+        swept(&world)?;
         valid(&world, &self.bystander, "another token")?;
         if let Some(new) = new.filter(|_| !dead) {
             let role = valid(&world, new, "the new secret, later")?;
@@ -377,6 +379,36 @@ fn whole(text: &str) -> Option<String> {
 fn write(path: &Path, text: &str) {
     fs::write(path, text).expect("a file");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a mode");
+}
+
+/// Whether nothing is left beside the target. The store does not know of a temporary file whose delivery had not begun;
+/// it must be empty, and the next delivery into the directory removes it.
+fn swept(world: &World) -> Result<(), String> {
+    let left = || -> Vec<PathBuf> {
+        let entries = fs::read_dir(world.dir.path().join("target")).expect("a directory");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths.filter(|path| !path.ends_with("secret")).collect()
+    };
+    let before = left();
+    if before.is_empty() {
+        return Ok(());
+    }
+    want!(before.iter().all(|path| fs::metadata(path).is_ok_and(|meta| meta.len() == 0)), "left: {before:?}");
+    world.wait(10 * MINUTE);
+    let other = world.dir.path().join("target/other");
+    let ran = world.run(&["create", "sweeper", "--out", other.to_str().expect("UTF-8")]);
+    want!(ran.code == 0, "the next delivery: {ran:?}");
+    fs::remove_file(other).expect("a file");
+    want!(left().is_empty(), "left beside the target: {:?}", left());
+    let ran = world.run(&["revoke", "sweeper", "--yes"]);
+    want!(ran.code == 0, "{ran:?}");
+    Ok(())
+}
+
+/// Every n-th of these in a usual run, all of them with `CRASH=all` in the environment.
+fn sampled<T>(jobs: Vec<T>, nth: usize) -> Vec<T> {
+    let step = if std::env::var_os("CRASH").is_some_and(|which| which == "all") { 1 } else { nth };
+    jobs.into_iter().step_by(step).collect()
 }
 
 /// Whether the store can be listed, its log is whole, and nothing is wrong with it that is not mended by itself.

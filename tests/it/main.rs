@@ -20,6 +20,7 @@ mod concurrent;
 mod crash;
 mod create;
 mod cron;
+mod destinations;
 mod disable;
 mod doctor;
 mod edit;

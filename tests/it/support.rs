@@ -535,6 +535,8 @@ impl Machine for Fake {
         }
     }
 
+    fn keep_memory_private(&self) {}
+
     fn pid(&self) -> u32 {
         std::process::id()
     }

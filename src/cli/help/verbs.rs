@@ -312,7 +312,7 @@ pub const VERBS: [Verb; 30] = [
                 "tokenctl scan --revoke --yes leaked.txt || echo 'revoked what worked'",
             ),
         ],
-        exits: &[0, 1, 2, 3, 5, 6, 130],
+        exits: &[0, 1, 2, 3, 6, 130],
     },
     Verb {
         path: "scopes",

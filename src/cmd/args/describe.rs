@@ -92,7 +92,7 @@ impl TokenArgs {
     /// of the name a [`Halt::Already`].
     pub fn claim(&self, tx: &Write<'_>, name: &Name) -> Result<(), Halt> {
         let Some(token) = self.look_up(tx, name, tx.now)? else { return Ok(()) };
-        deliver::abandon(tx, &token, Fate::Withdraw)?;
+        deliver::abandon(tx, &token, &Fate::RollBack)?;
         Ok(())
     }
 

@@ -31,10 +31,12 @@ pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Z
                     Invalid::new("no secret on stdin").hint("`--secret-file FILE`, or a pipe"),
                 ));
             }
+            app.ctx.machine.keep_memory_private();
             return app.ctx.machine.ask_hidden(question).map_err(asking);
         }
         None => (&mut *app.ctx.stdin, "stdin".to_owned()),
     };
+    app.ctx.machine.keep_memory_private();
     let mut text = Zeroizing::new(vec![0; INPUT_MAX]);
     let mut len = 0;
     while len < text.len() {

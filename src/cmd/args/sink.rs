@@ -1,5 +1,6 @@
 //! Where a new secret goes: the flags, and the hand-over that `create` and `rotate` share.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,9 +8,9 @@ use clap::{Args, ValueEnum};
 
 use super::describe::Halt;
 use crate::app::App;
-use crate::context::{CopyWay, Machine, Output};
+use crate::context::{CopyWay, Machine, Output, OutputFile};
 use crate::deliver::{
-    Begun, Clipboard, Command, DeliverError, EnvFile, Form, Handover, OutFile, Refusal, Sink, Stdout,
+    Begun, Clipboard, Command, DeliverError, EnvFile, Form, Handover, OutFile, Sink, Stdout, Target,
 };
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
@@ -129,6 +130,7 @@ impl SinkArgs {
         out: &'a mut dyn Output,
         machine: &'a dyn Machine,
         form: Form<'a>,
+        store: &'a Path,
     ) -> Result<Box<dyn Sink + 'a>, Error> {
         if self.force && self.out.is_none() && self.env_file.is_none() {
             return Err(Invalid::new("`--force` without a file to replace")
@@ -137,16 +139,20 @@ impl SinkArgs {
         }
         let exec_timeout = within("--exec-timeout", self.exec_timeout, LONGEST_EXEC)?;
         let copy_timeout = within("--copy-timeout", self.copy_timeout, LONGEST_COPY)?;
-        let refused = |refusal: Refusal| DeliverError::from(refusal);
-        Ok(match (&self.out, &self.env_file, &self.env_name, &self.exec) {
-            (Some(path), ..) => Box::new(OutFile::new(path, self.force).map_err(refused)?),
-            (_, Some(path), Some(name), _) => {
-                Box::new(EnvFile::new(path, name.clone(), self.force).map_err(refused)?)
+        for (flag, path) in [("--out", &self.out), ("--env-file", &self.env_file)] {
+            if path.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+                let bad = Invalid::new(format!("`{flag} -` does not name a file"));
+                return Err(bad.hint("without a destination the secret goes to standard output").into());
             }
+        }
+        let target = |path: &Path| Target::new(path, store).map_err(DeliverError::from);
+        Ok(match (&self.out, &self.env_file, &self.env_name, &self.exec) {
+            (Some(path), ..) => Box::new(OutFile::new(target(path)?, self.force)),
+            (_, Some(path), Some(name), _) => Box::new(EnvFile::new(target(path)?, name.clone(), self.force)),
             (.., Some(text)) => Box::new(Command { machine, text, timeout: exec_timeout }),
             _ => match self.copy {
                 Some(way) => Box::new(Clipboard::new(machine, way.ways(), copy_timeout)),
-                None => Box::new(Stdout { out, form }),
+                None => Box::new(Stdout { store, out, form }),
             },
         })
     }
@@ -158,7 +164,8 @@ impl SinkArgs {
 
     /// Whether the sink could take a secret of a token that has these.
     pub fn check(&self, app: &mut App<'_>, ours: &[SecretHash]) -> Result<(), Error> {
-        let mut sink = self.sink(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain)?;
+        let store = app.location()?.dir;
+        let mut sink = self.sink(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain, &store)?;
         sink.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
     }
 
@@ -207,8 +214,9 @@ pub fn hand_over(
         serde_json::to_vec(&document).unwrap_or_default()
     };
     let form = if json { Form::Json(&members) } else { Form::Plain };
-    let mut sink = args.sink(&mut *app.ctx.stdout, machine, form)?;
+    let mut sink = args.sink(&mut *app.ctx.stdout, machine, form, store.path())?;
     sink.check(ours).map_err(DeliverError::from)?;
+    machine.keep_memory_private();
     let secret =
         Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
     let handover = Handover { store, clock: machine, author, pid: machine.pid(), action };
@@ -240,7 +248,13 @@ pub fn answer(
     let start = token.not_before.filter(|start| *start > now);
     let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
     let place = place.clone().or_else(|| sink.place());
+    let readable = sink.is_stdout().then(|| app.ctx.stdout.file()).flatten();
+    let readable = readable.filter(|file| file.meta.mode() & 0o004 != 0);
     let mut talk = app.talk();
+    if let Some(OutputFile { path, meta }) = readable {
+        let (path, mode) = (path.display(), meta.mode() & 0o7777);
+        talk.warn(&format!("everybody can read the secret in `{path}` (mode {mode:o}): `chmod 600 {path}`"));
+    }
     for note in said {
         talk.note(note);
     }

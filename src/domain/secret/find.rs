@@ -2,33 +2,54 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
-
 use super::{BODY_LEN, shape};
 
 /// Lengths of a prefix.
 const PREFIX_LEN: Range<usize> = 2..11;
 
+/// As many bytes are compared at once, which compilers make one step.
+const WINDOW: usize = 16;
+/// Every run of letters and digits that is as long as a body has such a window in it.
+const STRIDE: usize = BODY_LEN - WINDOW + 1;
+
 /// The first secret of this program's shape, checksum included, whose underscore is at `from` or later, whatever
 /// surrounds it.
 ///
-/// A secret ends in [`BODY_LEN`] letters and digits. The search looks at the last byte where such a run could end and
-/// walks back, so most of the text is never looked at.
+/// A secret ends in [`BODY_LEN`] letters and digits, and few other texts have a run of as many. So the search looks at
+/// one window in every [`STRIDE`] bytes, and closer only where that holds nothing else.
 pub fn find_secret(text: &[u8], from: usize) -> Option<Range<usize>> {
-    let mut start = from + 1;
+    // Where a body may begin, and the window that is looked at.
+    let mut floor = from + 1;
+    let mut at = floor;
     loop {
-        let end = start + BODY_LEN;
-        let body = text.get(start..end)?;
-        if let Some(gap) = body.iter().rposition(|byte| !IS_BODY[usize::from(*byte)]) {
-            start += gap + 1;
+        if !is_run(text.get(at..at + WINDOW)?) {
+            at += STRIDE;
             continue;
         }
-        if let Some(found) = secret_around(text, start - 1) {
+        let before = text[floor..at].iter().rposition(|byte| !is_in_body(*byte));
+        let start = before.map_or(floor, |gap| floor + gap + 1);
+        let rest = &text[at + WINDOW..];
+        let end = at + WINDOW + rest.iter().position(|byte| !is_in_body(*byte)).unwrap_or(rest.len());
+        // The underscore before a body ends the run before it, so only the first of a run can be one.
+        if end - start >= BODY_LEN
+            && text[start - 1] == b'_'
+            && let Some(found) = secret_around(text, start - 1)
+        {
             return Some(found);
         }
-        // The body is preceded by an underscore, and none is inside this run.
-        start = end + memchr(b'_', &text[end..])? + 1;
+        (floor, at) = (end, end);
     }
+}
+
+fn is_run(window: &[u8]) -> bool {
+    // Without a branch for each byte.
+    window.iter().fold(true, |all, byte| all & is_in_body(*byte))
+}
+
+/// Whether a byte may be in the body of a secret.
+fn is_in_body(byte: u8) -> bool {
+    let (letter, digit) = ((byte | 0x20).wrapping_sub(b'a'), byte.wrapping_sub(b'0'));
+    u8::from(letter < 26) | u8::from(digit < 10) != 0
 }
 
 /// Whether such a secret is anywhere in `text`.
@@ -44,17 +65,6 @@ fn secret_around(text: &[u8], underscore: usize) -> Option<Range<usize>> {
         .map(|len| underscore - len..end)
         .find(|range| shape(&text[range.clone()]) == Some(true))
 }
-
-/// Whether a byte may be in the body of a secret.
-static IS_BODY: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric();
-        byte += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests {

@@ -28,25 +28,26 @@ impl Token {
         self.disabled_at.take().is_some()
     }
 
-    /// Gives it another lifetime, and its current secret the end of that, which those before it do not outlive. One
-    /// being delivered keeps what was promised, but outlives no fixed end.
+    /// Gives it another lifetime, and its current secret the expiry of that, which the previous ones do not outlive. A
+    /// provisional secret keeps the expiry that was promised, but does not outlive a fixed one.
     pub fn set_lifetime(&mut self, lifetime: Lifetime, end: Option<Timestamp>) {
         self.lifetime = lifetime;
+        let capped = |own: Option<Timestamp>| own.into_iter().chain(lifetime.until()).min();
         for secret in self.secrets.iter_mut().filter(|secret| secret.revoked_at.is_none()) {
             match secret.role() {
                 Role::Current => secret.expires_at = end,
                 Role::Previous => secret.expires_at = secret.expires_at.into_iter().chain(end).min(),
-                Role::Provisional => {}
+                Role::Provisional => secret.expires_at = capped(secret.expires_at),
             }
         }
-        if let (Some(delivery), Some(until)) = (&mut self.delivery, lifetime.until()) {
-            delivery.expires_at = Some(delivery.expires_at.map_or(until, |end| end.min(until)));
+        if let Some(delivery) = &mut self.delivery {
+            delivery.expires_at = capped(delivery.expires_at);
         }
     }
 
-    /// Its heir becomes the current secret with the end that was meant for it, the current one a previous one.
-    /// Without `start_grace` that keeps its own end.
-    pub fn confirm(&mut self, now: Timestamp, start_grace: bool) {
+    /// Its provisional secret becomes the current one with the expiry that was meant for it, and the current one a
+    /// previous one, whose grace period starts.
+    pub fn confirm(&mut self, now: Timestamp) {
         let Some(delivery) = self.delivery.take() else { return };
         // The least of its own end, what is granted to it, and the new secret's end.
         let bounded = |own: Option<Timestamp>, granted: Option<Timestamp>| {
@@ -64,7 +65,6 @@ impl Token {
                 role @ (Role::Current | Role::Previous) => {
                     secret.superseded_at.get_or_insert(now);
                     match delivery.grace {
-                        _ if !start_grace => {}
                         None => secret.expires_at = Some(now),
                         Some(grace) if role == Role::Current => {
                             secret.expires_at = bounded(secret.expires_at, now.plus(grace));

@@ -221,6 +221,7 @@ fn content<E: From<StoreError>>(
         return Ok(all);
     }
     let settings = store.read(|view| view.settings())?;
+    let owner = store.belongs_to(uid);
     let (mut from, mut done, of) = (FIRST, 0, store.count());
     loop {
         watch(Step::new("checking rules", done, of))?;
@@ -229,7 +230,7 @@ fn content<E: From<StoreError>>(
             Ok::<_, StoreError>((rows.last().copied(), view.tokens(&rows, now)?))
         })?;
         done += tokens.len();
-        all.extend(tokens.iter().flat_map(|token| policy(token, &settings, uid, now)));
+        all.extend(tokens.iter().flat_map(|token| policy(token, &settings, (uid, owner), now)));
         match last.and_then(|last| last.checked_add(1)) {
             Some(next) if all.len() < PAGE => from = next,
             _ => return Ok(all),
@@ -237,8 +238,9 @@ fn content<E: From<StoreError>>(
     }
 }
 
-/// What of a live token the store's rules would no longer admit, and deliveries that nobody finished.
-fn policy(token: &Token, settings: &Settings, uid: u32, now: Timestamp) -> Vec<Finding> {
+/// What of a live token the store's rules would no longer allow, and deliveries that nobody finished. The user who looks
+/// may finish his own, and as the owner of the store all of them.
+fn policy(token: &Token, settings: &Settings, (uid, owner): (u32, bool), now: Timestamp) -> Vec<Finding> {
     let mut all = Vec::new();
     if let Some(delivery) = token.delivery.as_ref().filter(|it| it.deadline <= now) {
         let whose = if delivery.uid == uid { String::new() } else { format!(" of uid {}", delivery.uid) };
@@ -246,7 +248,7 @@ fn policy(token: &Token, settings: &Settings, uid: u32, now: Timestamp) -> Vec<F
             "the delivery of `{}`, under way since {},{whose} was never finished",
             token.name, delivery.started_at
         );
-        all.push(Finding { repairable: delivery.uid == uid, ..warning("leftover", message) });
+        all.push(Finding { repairable: delivery.uid == uid || owner, ..warning("leftover", message) });
     }
     if matches!(token.status(now), Status::Revoked | Status::Expired) {
         return all;

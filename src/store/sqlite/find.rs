@@ -111,10 +111,10 @@ impl View<'_> {
         ascending(found.iter().map(|(row, ..)| *row), after).map(|()| found)
     }
 
-    /// The deliveries of a user that can no longer succeed: their heirs, by row of the token.
-    pub fn overdue(&self, uid: u32, now: Timestamp) -> Result<Vec<i64>, StoreError> {
+    /// The tokens, by row, whose delivery is past its deadline: those of a user, or of everybody.
+    pub fn overdue(&self, uid: Option<u32>, now: Timestamp) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret
-             WHERE d.uid = ?1 AND d.deadline <= ?2 ORDER BY s.row";
+             WHERE (?1 IS NULL OR d.uid = ?1) AND d.deadline <= ?2 ORDER BY s.row";
         self.column(sql, params![uid, now])
     }
 

@@ -45,7 +45,7 @@ use checked::{Checked, FileId};
 pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
 use open::{Access, Found};
-pub use open::{Location, PATIENCE};
+pub use open::{Location, PATIENCE, unsafe_path};
 pub use pool::SharedStore;
 pub use schema::version;
 pub use tokens::{NewSecret, Parts, Presented};
@@ -161,6 +161,11 @@ impl Store {
 
     pub fn path(&self) -> &Path {
         &self.found.dir
+    }
+
+    /// Whether this user owns the database.
+    pub fn belongs_to(&self, uid: u32) -> bool {
+        self.found.meta.uid() == uid
     }
 
     /// Whether this reader works on a copy because a killed writer left its journal.

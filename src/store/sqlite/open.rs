@@ -210,13 +210,18 @@ fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
     Unsafe { path: path.to_owned(), why, fix, by_mode: false }
 }
 
+/// Directories above a path in which others could replace what is below: the rule for destinations of secrets.
+pub fn unsafe_path(path: &Path) -> Result<Vec<Unsafe>, StoreError> {
+    unsafe_ancestors(path, None)
+}
+
 /// Directories above `dir` in which others could replace what is below.
 fn unsafe_ancestors(dir: &Path, trusted: Option<u32>) -> Result<Vec<Unsafe>, StoreError> {
     let mut all = Vec::new();
     for path in dir.ancestors().skip(1) {
         let meta = lstat(path)?;
         if meta.mode() & STICKY == 0 && trust::others_can_write(&meta, trusted) {
-            all.push(writable(path, &meta, "replace the store below it"));
+            all.push(writable(path, &meta, "replace what is below it"));
         }
     }
     Ok(all)

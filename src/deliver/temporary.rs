@@ -1,0 +1,185 @@
+//! The temporary file beside a target: made before the store knows of its secret, dressed like the file it replaces, and
+//! renamed once.
+//!
+//! Whoever removes it makes sure that its secret never gets into place any more. Recovery does so before it looks at the
+//! target, so that a delivery that was only stopped cannot put a secret there that has just been rolled back.
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Dir, OFlags, RenameFlags};
+use rustix::io::Errno;
+
+use super::content::flags;
+use super::dress::dress;
+use super::target::sync;
+use crate::domain::secret::SecretHash;
+use crate::domain::when::Timestamp;
+
+const PREFIX: &str = ".tokenctl-";
+/// A temporary that is older than this belongs to a delivery that is over.
+const LIFE: i64 = 15 * 60;
+
+pub struct Temporary {
+    path: PathBuf,
+    file: File,
+    /// The file that it looks like, as it was then.
+    like: Option<Identity>,
+    /// Under its own name, and not yet that of the target.
+    is_there: bool,
+}
+
+/// A file at a time; any change of content, owner or mode makes another one of it.
+#[derive(PartialEq, Eq)]
+struct Identity {
+    dev: u64,
+    ino: u64,
+    len: u64,
+    mtime: (i64, i64),
+    ctime: (i64, i64),
+}
+
+impl From<&Metadata> for Identity {
+    fn from(meta: &Metadata) -> Self {
+        Self {
+            dev: meta.dev(),
+            ino: meta.ino(),
+            len: meta.len(),
+            mtime: (meta.mtime(), meta.mtime_nsec()),
+            ctime: (meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+}
+
+/// Whether two descriptions are of one file.
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+impl Temporary {
+    /// Makes it empty and private, with the owner, mode and attributes of the target if that exists.
+    pub fn create(target: &Path, hash: &SecretHash, like: Option<&Metadata>) -> io::Result<Self> {
+        let path = name(target, hash);
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(flags(OFlags::NOFOLLOW))
+            .open(&path)?;
+        let mut made = Self { path, file, like: None, is_there: true };
+        made.file.set_permissions(Permissions::from_mode(0o600))?;
+        made.look_like(target, like)?;
+        Ok(made)
+    }
+
+    fn look_like(&mut self, target: &Path, like: Option<&Metadata>) -> io::Result<()> {
+        dress(&self.file, target, like)?;
+        self.like = like.map(Identity::from);
+        Ok(())
+    }
+
+    /// Writes the content and makes it durable. `seen` is the target as it is to be replaced.
+    pub fn fill(&mut self, target: &Path, content: &[u8], seen: Option<&Metadata>) -> io::Result<()> {
+        if self.like != seen.map(Identity::from) {
+            self.look_like(target, seen)?;
+        }
+        self.file.write_all(content)?;
+        sync(&self.file)
+    }
+
+    /// Gives it the target's name, unless the target is no longer what was seen, or this file no longer has its own name.
+    pub fn put(&mut self, target: &Path, seen: Option<&Metadata>) -> io::Result<()> {
+        let ours = self.file.metadata()?;
+        let named = fs::symlink_metadata(&self.path);
+        if !named.is_ok_and(|named| is_same(&named, &ours) && named.nlink() == 1) {
+            return Err(io::Error::other("another command took this delivery over"));
+        }
+        let renamed = match seen {
+            None => self.rename_to_nothing(target),
+            Some(seen) if Identity::from(seen) == Identity::from(&fs::symlink_metadata(target)?) => {
+                fs::rename(&self.path, target)
+            }
+            Some(_) => Err(io::Error::other("somebody else changed it meanwhile")),
+        };
+        // Over a network a rename may be done and still be reported as failed.
+        let in_place = || fs::symlink_metadata(target).is_ok_and(|is| is_same(&is, &ours));
+        if renamed.is_ok() || in_place() {
+            self.is_there = false;
+            return Ok(());
+        }
+        renamed
+    }
+
+    /// Where the file system cannot rename without replacing, as ZFS, NFS, 9p and FUSE, a link can do it.
+    fn rename_to_nothing(&self, target: &Path) -> io::Result<()> {
+        match rustix::fs::renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                rustix::fs::linkat(CWD, &self.path, CWD, target, AtFlags::empty())?;
+                fs::remove_file(&self.path)
+            }
+            renamed => Ok(renamed?),
+        }
+    }
+
+    /// Removes what killed commands of ours left in a directory before their deliveries had begun.
+    pub fn sweep(dir: &Path, opened: &File, now: Timestamp) {
+        // Not through std, which panics where a directory cannot be closed.
+        for entry in Dir::read_from(opened).into_iter().flatten().flatten() {
+            let is_old = |meta: &Metadata| meta.mtime().saturating_add(LIFE) <= now.unix();
+            let name = entry.file_name().to_str().unwrap_or_default();
+            let tag = name.strip_prefix(PREFIX).unwrap_or_default();
+            let is_tag = tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let path = dir.join(name);
+            if is_tag && fs::symlink_metadata(&path).is_ok_and(|meta| is_old(&meta) && is_left(&meta)) {
+                // The next delivery tries again.
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    /// Removes the temporary of a delivery that may still be under way. Returns whether there was one; fails if it is
+    /// still there and could yet get into place.
+    pub fn remove(target: &Path, hash: &SecretHash) -> io::Result<bool> {
+        let path = name(target, hash);
+        let meta = match fs::symlink_metadata(&path) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(false),
+            meta => meta?,
+        };
+        let at_target = fs::symlink_metadata(target).ok();
+        let linked = at_target.as_ref().is_some_and(|is| is_same(&meta, is));
+        if !(linked || meta.is_file() && meta.nlink() == 1) {
+            // Something else has its name, which `put` would not rename.
+            return Ok(false);
+        }
+        // It may have been given the owner of the file that it was to replace.
+        if !linked && !is_left(&meta) && at_target.is_none_or(|is| is.uid() != meta.uid()) {
+            return Err(io::Error::other(format!("`{}` belongs to uid {}", path.display(), meta.uid())));
+        }
+        fs::remove_file(&path).map(|()| true)
+    }
+}
+
+/// A regular file of ours with one link.
+fn is_left(meta: &Metadata) -> bool {
+    meta.is_file() && meta.nlink() == 1 && meta.uid() == rustix::process::geteuid().as_raw()
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.is_there && fs::remove_file(&self.path).is_err() {
+            let ours = self.file.metadata().ok().zip(fs::symlink_metadata(&self.path).ok());
+            // Without its secret it is harmless where it stays.
+            if ours.is_some_and(|(ours, named)| is_same(&ours, &named) && ours.nlink() == 1) {
+                let _ = self.file.set_len(0);
+            }
+        }
+    }
+}
+
+/// The name that a delivery's temporary has, from the hash of its secret, so that recovery finds it.
+fn name(target: &Path, hash: &SecretHash) -> PathBuf {
+    let tag = u64::from_be_bytes(std::array::from_fn(|at| hash.as_bytes()[at]));
+    target.with_file_name(format!("{PREFIX}{tag:016x}"))
+}

@@ -1,0 +1,158 @@
+//! Stopped after every call, for longer than its deadline allows, while somebody else changes the store; then it goes on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{Scene, Verb, assert_none, each, now, sampled, sound, swept, valid};
+use crate::processes::until;
+use crate::support::{MINUTE, Ran, World, have, program_path, run};
+
+/// Calls after which it is stopped: those on files beside the database, whose pages are written under its lock.
+const CALLS: &str =
+    "openat,write,fsync,unlink,rename,renameat,renameat2,link,linkat,fchmod,fchown,flock,close,statx";
+/// Fewer real pauses than this, during which the other one could write: the test no longer does what it should.
+const AT_LEAST: usize = 30;
+
+#[test]
+fn a_delivery_paused_past_its_deadline_never_leaves_a_dead_secret_in_a_file() {
+    let scenes: Vec<_> = Scene::all().into_iter().filter(|scene| scene.receiver.keeps()).collect();
+    paused_everywhere(
+        &scenes,
+        |scene, dir| {
+            let world = World::at(dir, now() + 11 * MINUTE);
+            let ran = world.run(&["settings", "grace", "26h"]);
+            let outcome = if ran.code == 0 { Ok(()) } else { Err(format!("{}: {ran:?}", scene.label())) };
+            (world.dir, outcome)
+        },
+        |scene, dir, ran| scene.check_at(dir, &ran.out, Some(ran.code), now() + 12 * MINUTE),
+    );
+}
+
+#[test]
+fn a_delivery_paused_while_another_takes_it_over_never_leaves_a_dead_secret_in_a_file() {
+    let scenes: Vec<_> =
+        Scene::all().into_iter().filter(|it| it.receiver.keeps() && it.verb == Verb::Rotate).collect();
+    paused_everywhere(
+        &scenes,
+        |scene, dir| {
+            let mut args = scene.args(dir.path());
+            args.push("--take-over".to_owned());
+            let ran = run(Scene::program(dir.path()).args(&args), b"");
+            // Before the delivery of the first has begun, or after it was confirmed, there is nothing to take over.
+            let outcome = if ran.code == 0 { Ok(()) } else { Err(format!("the second: {ran:?}")) };
+            (dir, outcome)
+        },
+        |scene, dir, ran| {
+            want!([0, 1, 5, 7].contains(&ran.code), "exit {}", ran.code);
+            let Some(held) = scene.held(dir.path(), "")? else {
+                return Err("no secret in the file".to_owned());
+            };
+            let world = World::at(dir, now());
+            valid(&world, &held, "the secret in the file")?;
+            world.wait(11 * MINUTE);
+            let next = world.run(&["settings", "grace", "26h"]);
+            want!(next.code == 0, "the next change: {next:?}");
+            sound(&world)?;
+            swept(&world)?;
+            valid(&world, scene.old.as_deref().unwrap_or_default(), "the old secret")?;
+            valid(&world, &scene.bystander, "another token")?;
+            let role = valid(&world, &held, "the secret in the file, later")?;
+            want!(role == "current", "the secret in the file is {role}");
+            Ok(())
+        },
+    );
+}
+
+/// Stops a delivery after each call, lets somebody else do something unless the stopped one holds the lock, lets the first
+/// go on, and checks what is left.
+#[track_caller]
+fn paused_everywhere(
+    scenes: &[Scene],
+    meanwhile: impl Fn(&Scene, tempfile::TempDir) -> (tempfile::TempDir, Result<(), String>) + Sync,
+    check: impl Fn(&Scene, tempfile::TempDir, &Ran) -> Result<(), String> + Sync,
+) {
+    if !have("strace") {
+        return;
+    }
+    let points = scenes.iter().flat_map(|scene| scene.points(CALLS).into_iter().map(move |it| (scene, it)));
+    let jobs = sampled(points.collect(), 2);
+    let counts = Mutex::new(BTreeMap::<(String, i32), usize>::new());
+    let failed = each(&jobs, |(scene, point)| {
+        let dir = scene.stage();
+        let place = format!("{} stopped after {} {}", scene.label(), point.0, point.1);
+        let Some(stopped) = Stopped::start(scene, dir.path(), point) else {
+            return Err(format!("{place}: it was not"));
+        };
+        let free = is_free(dir.path());
+        let (dir, done) = if free { meanwhile(scene, dir) } else { (dir, Ok(())) };
+        let ran = stopped.go_on();
+        let because = |why: String| format!("{place}: {why}; {ran:?}");
+        done.map_err(because)?;
+        let outcome = (if free { "written meanwhile" } else { "locked" }.to_owned(), ran.code);
+        *counts.lock().expect("a count").entry(outcome).or_default() += 1;
+        check(scene, dir, &ran).map_err(because)
+    });
+    let counts = counts.into_inner().expect("a count");
+    println!("pauses: {} {counts:?}", jobs.len());
+    assert_none(&failed, jobs.len());
+    let written: usize =
+        counts.iter().filter(|((how, _), _)| how == "written meanwhile").map(|(_, count)| count).sum();
+    assert!(written >= AT_LEAST, "{counts:?}");
+}
+
+/// Whether nobody holds a lock of the store, or that of the directory.
+fn is_free(dir: &Path) -> bool {
+    let conn = rusqlite::Connection::open(dir.join("store/tokens.db")).expect("the database");
+    conn.busy_timeout(Duration::ZERO).expect("a timeout");
+    let store = conn.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").is_ok();
+    store && fs::File::open(dir.join("target")).expect("a directory").try_lock().is_ok()
+}
+
+/// The program under strace, stopped by a signal.
+struct Stopped {
+    strace: std::process::Child,
+    pid: Pid,
+    log: tempfile::TempDir,
+}
+
+impl Stopped {
+    fn start(scene: &Scene, dir: &Path, (call, nth): &(String, usize)) -> Option<Self> {
+        let log = super::scratch();
+        let path = log.path().join("log");
+        let mut strace = Command::new("strace")
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TOKENCTL_STORE", dir.join("store"))
+            .args(["-f", "-o", path.to_str().expect("UTF-8"), "-e", &format!("trace={call}")])
+            .args(["-e", &format!("inject={call}:signal=SIGSTOP:when={nth}")])
+            .arg(program_path())
+            .args(scene.args(dir))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("strace starts");
+        let mut pid = None;
+        until("the stop", || {
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let line = text.lines().find(|line| line.contains("--- stopped by SIGSTOP ---"));
+            pid = line.and_then(|line| line.split(' ').next()?.parse().ok()).and_then(Pid::from_raw);
+            pid.is_some() || strace.try_wait().expect("strace").is_some()
+        });
+        pid.map(|pid| Self { strace, pid, log })
+    }
+
+    fn go_on(self) -> Ran {
+        kill_process(self.pid, Signal::CONT).expect("a signal");
+        let done = self.strace.wait_with_output().expect("strace ends");
+        drop(self.log);
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
+    }
+}

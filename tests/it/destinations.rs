@@ -1,0 +1,250 @@
+//! Files that take secrets: which are refused, what is kept of those that are replaced, and odd file systems.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use crate::support::{MINUTE, Ran, World, have, run};
+
+fn chmod(path: &str, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+fn trimmed(path: &str) -> String {
+    fs::read_to_string(path).expect("a file").trim_end().trim_start_matches("A=").to_owned()
+}
+
+impl World {
+    /// Fails unless a file takes no secret of a new token, nor of `demo`, and no environment file's line either. Returns
+    /// what was said.
+    #[track_caller]
+    fn takes_none(&self, target: &str) -> String {
+        let mut said = String::new();
+        for verb in [["create", "new"], ["rotate", "demo"]] {
+            for sink in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
+                let failure = self.refuses(&[&verb, sink].concat(), 7, "delivery_failed");
+                failure["message"].as_str().expect("a message").clone_into(&mut said);
+                assert!(said.ends_with("nothing was changed"), "{said}");
+            }
+        }
+        said
+    }
+
+    /// Runs a script with `tokenctl` under strace, which injects this into the calls on the directory `out`.
+    #[track_caller]
+    fn injected(&self, inject: &str, args: &str) -> Ran {
+        let calls = inject.split(':').next().expect("a call");
+        let dir = fs::canonicalize(self.dir.path()).expect("a directory").join("out");
+        let only = if calls == "fsync" { format!("-P {}", dir.display()) } else { String::new() };
+        let script = format!(
+            "exec strace -f -o log {only} -e trace={calls} -e inject={inject} tokenctl {args} && cat log"
+        );
+        let ran = run(&mut self.bash(&script), b"");
+        let log = fs::read_to_string(self.path("log")).expect("a log");
+        assert!(log.contains("(INJECTED)") || log.contains("SIGKILL"), "{inject}: {log}");
+        ran
+    }
+}
+
+#[test]
+fn a_directory_that_another_user_owns_or_could_replace_takes_no_secret() {
+    let world = World::new();
+    if world.uid != 0 {
+        println!("skipped: only root can give files away");
+        return;
+    }
+    world.create("demo", &[]);
+    let theirs = world.directory("theirs");
+    let in_theirs = world.write("theirs/file", "");
+    let below = world.directory("theirs/ours");
+    let open = world.directory("open");
+    let in_open = world.directory("open/ours");
+    let empty = world.write("empty", "");
+    for path in [&theirs, &in_theirs, &empty] {
+        chown(path, Some(64_001), Some(64_001)).expect("an owner");
+    }
+    chmod(&open, 0o777);
+    for target in [&in_theirs, &format!("{theirs}/new"), &format!("{below}/new")] {
+        assert!(world.takes_none(target).contains("belongs to uid 64001"), "{target}");
+    }
+    assert!(world.takes_none(&format!("{in_open}/new")).contains("replace what is below it"));
+    let said = world.takes_none(&empty);
+    assert!(said.contains("belongs to uid 64001 and holds no secret of this token yet"), "{said}");
+    world.run(&["rotate", "demo", "--out", &empty, "--force"]).exit(7);
+    for dir in [&theirs, &below, &in_open] {
+        world.refuses(&["rotate", "--due", "--out-dir", dir], 7, "delivery_failed");
+    }
+}
+
+#[test]
+fn a_file_of_the_store_takes_no_secret() {
+    let world = World::new();
+    world.create("demo", &[]);
+    for name in ["tokens.db-journal", "usage.scopes", "new"] {
+        let path = world.store().join(name);
+        let said = world.takes_none(path.to_str().expect("UTF-8"));
+        assert!(said.contains("the store's own"), "{said}");
+    }
+    let dir = world.store();
+    world.run(&["rotate", "--due", "--out-dir", dir.to_str().expect("UTF-8")]).exit(7);
+}
+
+#[test]
+fn a_dash_is_not_the_name_of_a_file() {
+    let world = World::new();
+    for sink in [&["--out", "-"][..], &["--env-file", "-", "--env-name", "A"]] {
+        let failure = world.refuses(&[&["create", "demo"], sink].concat(), 2, "usage");
+        assert_eq!(failure["hint"], "without a destination the secret goes to standard output");
+    }
+    assert!(!world.store().exists() && !std::path::Path::new("-").exists());
+}
+
+#[test]
+fn an_access_control_list_and_other_attributes_are_kept() {
+    if !have("setfacl") || !have("getfacl") || !have("getfattr") || !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    let state = "getfacl -n secret; getfattr -n user.note secret";
+    world.shell("mkdir -m 700 out && cd out && tokenctl create demo --out secret && tokenctl create e --env-file env --env-name A").ok();
+    for (name, args) in
+        [("secret", "rotate demo --out secret"), ("env", "rotate e --env-file env --env-name A")]
+    {
+        let state = state.replace("secret", name);
+        let script = format!(
+            "cd out && setfacl -m u:64001:r,g::-,g:64010:r {name} && setfattr -n user.note -v mine {name} && {state}"
+        );
+        let before = world.shell(&script).ok().out;
+        assert!(before.contains("user:64001:r--") && before.contains("user.note=\"mine\""), "{before}");
+        world.shell(&format!("cd out && tokenctl {args}")).ok();
+        assert_eq!(world.shell(&format!("cd out && {state}")).ok().out, before, "{name}");
+    }
+    // A list that the directory hands down lets nobody in who was not let in before.
+    world
+        .shell("cd out && tokenctl create plain --out plain && chmod 640 plain && setfacl -d -m u:64001:r .")
+        .ok();
+    let list = "cd out && getfacl -n plain new";
+    world.shell("cd out && tokenctl rotate plain --out plain && tokenctl create new --out new").ok();
+    let after = world.shell(list).ok().out;
+    let (plain, new) = after.split_once("# file: new").expect("two files");
+    assert!(!plain.contains("64001"), "{plain}");
+    assert!(new.contains("mask::---"), "{new}");
+}
+
+#[test]
+fn a_file_that_is_mounted_by_itself_is_refused_with_advice() {
+    if !have("unshare") || !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    let mount = "touch file mounted && chmod 600 file mounted && mount --bind file mounted";
+    if world.shell(&format!("unshare -m bash -c '{mount}'")).code != 0 {
+        println!("skipped: mounting is not allowed here");
+        return;
+    }
+    let script = format!("unshare -m bash -c '{mount} && tokenctl create demo --out mounted'");
+    let ran = world.shell(&script).exit(7);
+    assert!(ran.err.contains("it is mounted by itself"), "{}", ran.err);
+    assert!(ran.err.contains("hint: mount its directory instead"), "{}", ran.err);
+    world.real(&["show", "demo"], b"").exit(4);
+}
+
+#[test]
+fn a_directory_that_only_takes_new_files_is_refused_before_anything_changes() {
+    if !have("chattr") || !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    if world.shell("mkdir -m 700 log && chattr +a log").code != 0 {
+        println!("skipped: `chattr +a` does not work here");
+        return;
+    }
+    let ran = world.shell("tokenctl create demo --out log/secret");
+    let left = world.shell("ls -A log; chattr -a log").ok().out;
+    assert!(ran.exit(7).err.contains("nothing can be renamed in its directory"));
+    assert_eq!(left, "");
+}
+
+#[test]
+fn a_file_system_that_cannot_rename_without_replacing_gets_a_link() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    for error in ["EINVAL", "ENOSYS", "EOPNOTSUPP"] {
+        let world = World::of_processes();
+        world.directory("out");
+        world.injected(&format!("renameat2:error={error}"), "create demo --out out/secret").ok();
+        let secret = trimmed(&world.path("out/secret"));
+        assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
+        assert_eq!(world.shell("ls -A out").ok().out, "secret\n", "{error}");
+    }
+}
+
+#[test]
+fn a_kill_between_link_and_unlink_is_recovered_as_a_file_in_place() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    let run_in = |world: &World, kill: &str| {
+        world.directory("out");
+        let script = format!(
+            "exec strace -o log -e trace=renameat2,unlink -e inject=renameat2:error=EINVAL {kill} \
+             tokenctl create demo --out out/secret"
+        );
+        run(&mut world.bash(&script), b"")
+    };
+    let first = World::of_processes();
+    run_in(&first, "").ok();
+    let log = fs::read_to_string(first.path("log")).expect("a log");
+    let mut unlinks = log.lines().filter(|line| line.starts_with("unlink("));
+    let nth = 1 + unlinks.position(|line| line.contains("/.tokenctl-")).expect("an unlink");
+    let world = World::of_processes();
+    assert_eq!(run_in(&world, &format!("-e inject=unlink:signal=SIGKILL:when={nth}")).code, -1);
+    assert_eq!(world.shell("ls -A out | wc -l").ok().line(), "2");
+    let secret = trimmed(&world.path("out/secret"));
+    world.at_real_time(11 * MINUTE);
+    world.run(&["settings", "grace", "2h"]).ok();
+    assert_eq!(world.show("demo")["status"], "active");
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()));
+    assert_eq!(world.shell("ls -A out").ok().out, "secret\n");
+}
+
+#[test]
+fn a_directory_that_cannot_be_synced_at_all_does_not_fail_a_delivery() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    for error in ["EINVAL", "EBADF", "ENOSYS", "EOPNOTSUPP"] {
+        let world = World::of_processes();
+        world.directory("out");
+        let ran = world.injected(&format!("fsync:error={error}"), "create demo --out out/secret").ok();
+        assert!(!ran.err.contains("synced"), "{}", ran.err);
+        assert_eq!(world.look_at("demo")["status"], "active", "{error}");
+    }
+}
+
+#[test]
+fn a_directory_that_failed_to_sync_leaves_both_secrets_until_recovery_has_synced_it() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    world.directory("out");
+    world.shell("tokenctl create demo --grace 3h --out out/secret").ok();
+    let old = trimmed(&world.path("out/secret"));
+    let ran = world.injected("fsync:error=EIO", "rotate demo --out out/secret").exit(1);
+    assert!(ran.err.contains("the new secret is in place and works"), "{}", ran.err);
+    let new = trimmed(&world.path("out/secret"));
+    let roles = |world: &World| -> Vec<String> {
+        let secrets = world.show("demo")["secrets"].as_array().expect("secrets").clone();
+        secrets.iter().map(|it| it["role"].as_str().expect("a role").to_owned()).collect()
+    };
+    world.at_real_time(0);
+    assert_eq!(roles(&world), ["current", "provisional"]);
+    world.at_real_time(11 * MINUTE);
+    for secret in [&old, &new] {
+        assert_eq!(world.verify(secret, &[]).0, 0);
+    }
+    world.run(&["settings", "grace", "2h"]).ok();
+    assert_eq!(roles(&world), ["previous", "current"]);
+    assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
+}

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::deliver::DeliverError;
 use crate::domain::Invalid;
 use crate::domain::when::{ClockWrong, Timestamp};
+use crate::domain::widening::Widening;
 use crate::store::StoreError;
 
 /// What an exit code means, and the codes of the errors that end with it.
@@ -64,8 +65,8 @@ pub enum Error {
     #[error("{}", .0.message)]
     InputNeeded(Invalid),
     /// Granting more than before, not approved yet.
-    #[error("{what}: {} access", gain(*.tokens))]
-    Widens { what: String, tokens: usize },
+    #[error("{what}: {widening}")]
+    Widens { what: String, widening: Box<Widening> },
     #[error("an argument holds a secret; this secret is now exposed")]
     SecretAsArgument,
     #[error("no such {what} `{name}`")]
@@ -80,8 +81,11 @@ pub enum Error {
     Policy(Invalid),
     #[error("`{0}` is revoked")]
     Revoked(String),
-    #[error("{found} selected, not {expected}")]
+    #[error("{found} would change, not {expected}")]
     CountDiffers { expected: usize, found: usize },
+    /// Between the selection and the change.
+    #[error("the selection has changed meanwhile (tokens that no longer match: {lost}); nothing was changed")]
+    SelectionChanged { lost: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The same, of the store in this directory.
@@ -104,11 +108,6 @@ pub enum Error {
     Interrupted,
     #[error("answered no; nothing was changed")]
     Declined,
-}
-
-/// How many tokens gain, for people.
-pub fn gain(tokens: usize) -> String {
-    if tokens == 1 { "1 token gains".to_owned() } else { format!("{tokens} tokens gain") }
 }
 
 impl From<Invalid> for Error {
@@ -145,7 +144,7 @@ impl Error {
             Self::UnderWay { .. } => "under_way",
             Self::Policy(_) => "policy",
             Self::Revoked(_) => "revoked",
-            Self::CountDiffers { .. } => "count_differs",
+            Self::CountDiffers { .. } | Self::SelectionChanged { .. } => "count_differs",
             Self::Store(err) | Self::StoreAt { err, .. } => match err {
                 StoreError::Missing(_) | StoreError::NoPlace { .. } => "store_missing",
                 StoreError::ReadOnly { .. } => "store_read_only",
@@ -197,6 +196,7 @@ impl Error {
             Self::NameTaken { .. } => "choose another".to_owned(),
             Self::UnderWay { deadline, .. } => format!("wait for it; it ends by {deadline}"),
             Self::Revoked(_) => "revocation is final; create a new token".to_owned(),
+            Self::SelectionChanged { .. } => "run the command again to see what it selects now".to_owned(),
             Self::CountDiffers { .. } => "nothing was changed; `--dry-run` shows the selection".to_owned(),
             Self::Store(err) | Self::StoreAt { err, .. } => match err {
                 StoreError::Missing(_) => {

@@ -13,7 +13,7 @@ use crate::cmd::args::secret;
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
-use crate::domain::name::Name;
+use crate::domain::name::NewName;
 use crate::domain::secret::Secret;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::Clock;
@@ -22,12 +22,15 @@ use crate::store::{NewSecret, Parts, Store, StoreError};
 
 /// The fewest bits that a secret made elsewhere may have.
 const LEAST_BITS: f64 = 128.0;
+/// The fewest by its different characters alone. Lower, since a random key repeats some: 32 hexadecimal digits use
+/// only seven of them about once in ten million keys.
+const LEAST_DISTINCT_BITS: f64 = 96.0;
 
 #[derive(Args)]
 pub struct Adopt {
     /// The name: letters, digits and . _ @ -
     #[arg(value_name = "NAME")]
-    name: Name,
+    name: NewName,
     #[command(flatten)]
     token: TokenArgs,
     /// Read the secret from this file, not from stdin
@@ -41,7 +44,7 @@ impl Adopt {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
         let mut secret = None;
-        let opened = open_or_make(app, &author, &self.name, &self.token, |app| {
+        let opened = open_or_make(app, &author, &self.name.0, &self.token, |app| {
             secret = Some(self.secret(app)?);
             Ok(())
         });
@@ -75,11 +78,15 @@ impl Adopt {
         let input = secret::input(app, self.secret_file.as_deref(), "Secret to adopt")?;
         let secret = Secret::read_pasted(&input).ok_or_else(malformed)?;
         let bits = secret.nominal_bits();
-        if bits < LEAST_BITS {
-            let weak = format!("the secret has at most {bits:.0} bits, fewer than {LEAST_BITS}");
-            return Err(Error::Policy(Invalid::new(weak).hint("`tokenctl create` makes one of 190 bits")));
-        }
-        Ok(secret)
+        let weak = if bits < LEAST_BITS {
+            // Rounded down: `127.9` must not read as enough.
+            format!("the secret has at most {:.0} bits, fewer than {LEAST_BITS}", bits.floor())
+        } else if secret.distinct_bits() < LEAST_DISTINCT_BITS {
+            "the secret uses too few different characters to be random".to_owned()
+        } else {
+            return Ok(secret);
+        };
+        Err(Error::Policy(Invalid::new(weak).hint("`tokenctl create` makes one of 190 bits")))
     }
 
     fn enter(
@@ -99,7 +106,7 @@ impl Adopt {
                     .hint("`tokenctl verify` says whose it is");
                 return Err(Error::Policy(known).into());
             }
-            let begun = args.enter(tx, &self.name, machine)?;
+            let begun = args.enter(tx, &self.name.0, machine)?;
             let secret = StoredSecret {
                 row: 0,
                 hash: secret.hash(),

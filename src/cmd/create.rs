@@ -13,7 +13,7 @@ use crate::cmd::args::sink::{self, Delivered, SinkArgs, delivered_at};
 use crate::context::Machine;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
-use crate::domain::name::Name;
+use crate::domain::name::{Name, NewName};
 use crate::error::Error;
 use crate::store::{self, Store};
 
@@ -21,7 +21,7 @@ use crate::store::{self, Store};
 pub struct Create {
     /// The name: letters, digits and . _ @ -; without one a terminal is asked
     #[arg(value_name = "NAME")]
-    name: Option<Name>,
+    name: Option<NewName>,
     #[command(flatten)]
     token: TokenArgs,
     #[command(flatten)]
@@ -35,7 +35,7 @@ impl Create {
         let author = self.change.author(app);
         let (token, sink) = (self.token.clone(), self.sink.clone());
         let order = match &self.name {
-            Some(name) => Order { name: name.clone(), token, sink },
+            Some(NewName(name)) => Order { name: name.clone(), token, sink },
             None => ask::ask(app, &author, token, sink)?,
         };
         order.run(app, &author)

@@ -16,10 +16,12 @@ use crate::context::Machine;
 use crate::domain::Invalid;
 use crate::domain::event::Action;
 use crate::domain::lifetime::in_order;
+use crate::domain::scope::Catalogue;
 use crate::domain::settings::Settings;
 use crate::domain::text::{Icon, Label, Line, each_once};
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
+use crate::domain::widening::Widening;
 use crate::error::Error;
 
 #[derive(Args, Clone)]
@@ -41,13 +43,13 @@ pub struct Edit {
     pub labels: Vec<Label>,
     #[command(flatten)]
     pub lifetime: LifetimeArgs,
-    /// Let them be good only from this date, time or duration on; empty clears it
+    /// Let them be good only from this date, time or duration on; `none` clears it
     #[arg(long, value_name = "WHEN", help_heading = HEADING)]
     not_before: Option<NotBefore>,
-    /// Make them due for rotation this often; `never` clears it
+    /// Make them due for rotation this often; `none` clears it
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub rotate_every: Option<Clearable>,
-    /// Let a replaced secret live on this long; empty returns to the setting
+    /// Let a replaced secret live on this long; `none` returns to the setting
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub grace: Option<Clearable>,
     #[command(flatten)]
@@ -75,17 +77,22 @@ impl Edit {
         let store = app.open_to_write(&author)?;
         let now = app.ctx.machine.now()?;
         let selected = named(&self.names, &store, now)?;
-        let done = self.widen.run(app, |app, approved| {
+        let done = self.widen.run(app, |app, approval| {
             let machine = &*app.ctx.machine;
             store.write(machine as &dyn Clock, &author, |tx| {
                 let settings = tx.settings()?;
-                let mut gaining = 0;
+                let mut widening = Widening::default();
+                // No scope changes here, so the catalogue does not matter.
+                let catalogue = Catalogue::default();
                 let apply = |token: &mut Token, now| {
-                    gaining += usize::from(self.opens(token));
-                    self.apply(token, &settings, now, machine)
+                    let before = token.clone();
+                    let changed = self.apply(token, &settings, now, machine)?;
+                    let gain = Widening::of_token((&before, &catalogue), (token, &catalogue));
+                    widening = std::mem::take(&mut widening).and(gain);
+                    Ok(changed)
                 };
                 let done = change_all(tx, &selected, Action::Edit, apply)?;
-                widen::check(approved, "changing or removing a label", gaining)?;
+                widen::check(approval, "adding or changing a label", widening)?;
                 Ok::<_, Error>(done)
             })
         })?;
@@ -101,12 +108,6 @@ impl Edit {
             || self.not_before.is_some()
             || self.rotate_every.is_some()
             || self.grace.is_some()
-    }
-
-    /// Whether a label that a verifier may require is changed or removed.
-    fn opens(&self, token: &Token) -> bool {
-        let differs = |label: &Label| token.labels.get(&label.key).is_some_and(|value| *value != label.value);
-        self.labels.iter().any(differs)
     }
 
     /// Makes the change of a token, unless it may not be; whether that makes a difference.

@@ -21,8 +21,11 @@ enum Sort {
     Name,
     Status,
     Owner,
+    #[value(aliases = ["created_at", "created-at"])]
     Created,
+    #[value(aliases = ["expires_at", "expires-at"])]
     Expires,
+    #[value(aliases = ["last_used", "last_used_at", "last-used-at"])]
     LastUsed,
 }
 

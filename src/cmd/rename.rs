@@ -8,7 +8,7 @@ use crate::cmd::args::select::Reference;
 use crate::cmd::args::takes::Takes;
 use crate::deliver::{self, Fate};
 use crate::domain::event::Action;
-use crate::domain::name::Name;
+use crate::domain::name::NewName;
 use crate::error::Error;
 
 #[derive(Args)]
@@ -18,13 +18,14 @@ pub struct Rename {
     name: Reference,
     /// Its new name
     #[arg(value_name = "NEW")]
-    new: Name,
+    new: NewName,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
 impl Rename {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let NewName(new) = &self.new;
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
         let (old, token, now) = store.write(&*app.ctx.machine, &author, |tx| {
@@ -32,10 +33,10 @@ impl Rename {
             if before.revoked_at.is_some() {
                 return Err(Error::Revoked(before.name));
             }
-            if before.name == self.new.as_str() {
+            if before.name == new.as_str() {
                 return Ok((None, before, tx.now));
             }
-            if let Some(row) = tx.named(&self.new)? {
+            if let Some(row) = tx.named(new)? {
                 let other = tx.token(row, tx.now)?;
                 if other.is_visible(tx.now) {
                     return Err(Error::NameTaken { what: "name", name: other.name });
@@ -43,7 +44,7 @@ impl Rename {
                 deliver::abandon(tx, &other, &Fate::RollBack)?;
             }
             let mut after = before.clone();
-            after.name = self.new.to_string();
+            after.name = new.to_string();
             Ok((Some(before.name.clone()), tx.update(&before, &after, Action::Rename)?, tx.now))
         })?;
         let note = match &old {

@@ -11,10 +11,8 @@ use crate::cmd::args::secret;
 use crate::cmd::args::select::{Selection, TargetArgs};
 use crate::domain::Invalid;
 use crate::domain::event::Action;
-use crate::domain::secret::{Secret, SecretHash};
-use crate::domain::when::Timestamp;
+use crate::domain::secret::Secret;
 use crate::error::Error;
-use crate::store::{Parts, Store};
 
 #[derive(Args)]
 pub struct Revoke {
@@ -58,14 +56,6 @@ impl Revoke {
             apply: &|token, now| Ok(token.revoke_leaked(&hash, now)),
             ..many
         };
-        many.run(app, &self.change, rehearsal, |store, now| of_secret(store, &hash, now))
+        many.run(app, &self.change, rehearsal, |store, now| Selection::of_secret(store, &hash, now))
     }
-}
-
-/// The token that a secret belongs to.
-fn of_secret(store: &Store, hash: &SecretHash, now: Timestamp) -> Result<Selection, Error> {
-    let found = store.read(|view| view.presented(hash, now, Parts::ALL))?;
-    let token = found.map(|found| found.token).filter(|token| token.is_visible(now));
-    let unknown = || Error::NotFound { what: "token", name: "of this secret".to_owned(), nearest: None };
-    Ok(Selection { tokens: vec![token.ok_or_else(unknown)?], by_filter: false })
 }

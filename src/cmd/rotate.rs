@@ -134,13 +134,15 @@ impl Rotate {
         if self.due {
             selection.tokens.retain(|token| token.is_due(now));
         }
-        rehearsal.expect(selection.tokens.len())?;
-        if rehearsal.dry_run {
-            let would = self.rehearse(&store, selection.tokens, now, &*app.ctx.machine)?;
-            many::show(app, &store, &would, "rotated", now)?;
-            return many::fail_with(app, would, "rotated").map(|()| Outcome::Done);
+        if rehearsal.dry_run || rehearsal.expect.is_some() {
+            let would = self.rehearse(&store, selection.tokens.clone(), now, &*app.ctx.machine)?;
+            rehearsal.expect(would.iter().filter(|one| one.changed).count())?;
+            if rehearsal.dry_run {
+                many::show(app, &store, &would, "rotated", now)?;
+                return many::fail_with(app, would, "rotated").map(|()| Outcome::Done);
+            }
         }
-        if selection.by_filter && !self.due && !selection.tokens.is_empty() {
+        if selection.is_by_filter() && !self.due && !selection.tokens.is_empty() {
             many::ask(app, &store, Action::Rotate, None, &selection, now)?;
         }
         let of = selection.tokens.len();
@@ -271,6 +273,7 @@ impl Rotate {
         let gone = || Error::NotFound { what: "token", name: seen.name.clone(), nearest: None };
         let mut token =
             tx.tokens(&[seen.row], now)?.pop().filter(|token| token.id == seen.id).ok_or_else(gone)?;
+        self.targets.check_again(tx, &token, now, self.due)?;
         if let Some(delivery) = token.delivery.clone() {
             let dead = is_dead(&delivery, now);
             let same = seen.delivery.as_ref() == Some(&delivery);

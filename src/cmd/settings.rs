@@ -42,9 +42,9 @@ impl Settings {
         match (self.key, &self.value) {
             (Some(key), Some(_)) => {
                 let how = if changed { "now is" } else { "already is" };
-                app.talk().note(&format!("{} {how} `{}`", key.word(), values.get(key)));
+                app.talk().note(&format!("{} {how} `{}`", key.word(), values.shown(key)));
             }
-            (Some(key), None) => app.print(&format!("{}\n", shown(&values.get(key))))?,
+            (Some(key), None) => app.print(&format!("{}\n", shown(&values.shown(key))))?,
             (None, _) => app.print_paged(&table(&store, &values, app.screen()))?,
         }
         if let (Some(default), Some(max)) = (values.default_ttl, values.max_ttl)
@@ -83,7 +83,7 @@ fn table(store: &Store, values: &Values, screen: Screen) -> String {
         ("schema-version", store::version().to_string()),
         ("pattern", values.prefix.pattern()),
     ];
-    rows.extend(Key::ALL.map(|key| (key.word(), values.get(key))));
+    rows.extend(Key::ALL.map(|key| (key.word(), values.shown(key))));
     if screen.width.is_some() {
         let columns = [Column::new("", Fill::Whole), Column::new("", Fill::Wrap(12))];
         let row = |(key, value): (&str, String)| vec![key.into(), shown(&value).to_string().into()];

@@ -51,6 +51,10 @@ impl Verify {
         let store = app.open_to_read()?;
         let manner = Manner { at, describe: app.json() };
         let verdict = verify::one(&store, &*app.ctx.machine, request, manner)?;
+        // With a copy of a store there is more to do than to close it.
+        if !store.is_copy() {
+            app.ctx.machine.leave_to_exit(Box::new(store));
+        }
         answer(app, &verdict)
     }
 }

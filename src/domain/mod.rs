@@ -12,6 +12,7 @@ pub mod text;
 pub mod token;
 pub mod verdict;
 pub mod when;
+pub mod widening;
 
 /// A value that a person typed and that no rule admits. `message` names the value, `hint` what to type instead.
 #[derive(Debug, Clone, PartialEq, Eq)]

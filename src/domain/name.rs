@@ -42,6 +42,32 @@ pub const ID_LEN: usize = 12;
 /// The shortest prefix of an id that addresses a token.
 pub const ID_PREFIX_MIN: usize = 6;
 
+/// A name for a token from now on. Older stores may hold names that look like an id, so only new ones are held to it:
+/// a token with the name of another one's id would be taken for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewName(pub Name);
+
+impl FromStr for NewName {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let name: Name = text.parse()?;
+        if is_new_id(text.as_bytes()) {
+            return Err(Invalid::new(format!("`{text}` looks like the id of a token"))
+                .hint("a name of another length, without a digit, or with a capital or one of . _ @ -"));
+        }
+        Ok(Self(name))
+    }
+}
+
+/// Whether text has the shape of an id as it is made today: with a digit, so that names can be ordinary words of the
+/// same length.
+pub fn is_new_id(text: &[u8]) -> bool {
+    text.len() == ID_LEN
+        && text.iter().all(|b| ID_ALPHABET.contains(b))
+        && text.iter().any(u8::is_ascii_digit)
+}
+
 /// A token's id: 12 random lower-case letters and digits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenId(String);
@@ -89,6 +115,17 @@ mod tests {
         for text in ["", "-a", ".a", "a b", "a/b", "a\n", "é", "$(x)", &"x".repeat(65)] {
             assert!(text.parse::<Name>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_new_name_has_not_the_shape_of_an_id() {
+        for text in ["abcdef123456", "0123456789ab", "aaaaaaaaaaa0"] {
+            assert!(text.parse::<NewName>().is_err() && text.parse::<Name>().is_ok(), "{text}");
+        }
+        for text in ["notification", "service1-web", "abcdef12345", "abcdef1234567", "Abcdef123456"] {
+            assert!(text.parse::<NewName>().is_ok(), "{text}");
+        }
+        assert!("a b".parse::<NewName>().is_err());
     }
 
     #[test]

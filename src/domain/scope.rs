@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::Invalid;
 use super::text;
+use super::token::Token;
 use super::when::Timestamp;
 
 /// Words `[a-z0-9][a-z0-9._-]*` joined by `:`, at most 64 characters.
@@ -96,14 +97,28 @@ impl Catalogue {
         held
     }
 
-    /// The same catalogue with one entry's includes replaced.
+    /// The same catalogue with another version of the entry of that row. Includes follow a new name.
     #[must_use]
-    pub fn with_includes(&self, scope: &Scope, includes: BTreeSet<Scope>) -> Self {
-        let mut changed = self.clone();
-        if let Some(entry) = changed.0.get_mut(scope) {
-            entry.includes = includes;
+    pub fn with(&self, changed: &Entry) -> Self {
+        let old = self.iter().find(|entry| entry.row == changed.row).map(|entry| &entry.name);
+        let others = self.iter().filter(|entry| entry.row != changed.row).cloned().map(|mut entry| {
+            if old.is_some_and(|old| entry.includes.remove(old)) {
+                entry.includes.insert(changed.name.clone());
+            }
+            entry
+        });
+        Self::new(others.chain([changed.clone()]).collect::<Vec<_>>())
+    }
+
+    /// The token with its grants under the names that their scopes have in this catalogue.
+    pub fn regranted(&self, token: &Token) -> Token {
+        let mut token = token.clone();
+        for (row, grant) in &mut token.grants {
+            if let Some(entry) = self.iter().find(|entry| entry.row == *row) {
+                grant.scope = entry.name.clone();
+            }
         }
-        changed
+        token
     }
 
     /// Whether `scope` would include itself if it included these.

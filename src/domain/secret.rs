@@ -2,6 +2,8 @@
 
 mod find;
 
+use std::collections::BTreeSet;
+
 use zeroize::Zeroizing;
 
 use super::Invalid;
@@ -203,8 +205,27 @@ impl Secret {
         hint(&self.0)
     }
 
-    /// Length times the bits a character of its alphabet can carry at most; `hex` counts as sixteen letters.
+    /// Length times the bits a character of its alphabet can carry at most.
     pub fn nominal_bits(&self) -> f64 {
+        self.len() * f64::from(self.alphabet()).log2()
+    }
+
+    /// The bits of all strings of its length that use as few different characters as it does: a bound that a repeated
+    /// character or word lowers, however many classes of characters it has.
+    pub fn distinct_bits(&self) -> f64 {
+        let distinct = u32::try_from(self.0.iter().collect::<BTreeSet<_>>().len()).unwrap_or(u32::MAX);
+        // The ways to choose these characters from the alphabet, in bits.
+        let free = f64::from(self.alphabet().saturating_sub(distinct));
+        let choices: f64 = (1..=distinct).map(|n| ((free + f64::from(n)) / f64::from(n)).log2()).sum();
+        choices + self.len() * f64::from(distinct).log2()
+    }
+
+    fn len(&self) -> f64 {
+        f64::from(u32::try_from(self.0.len()).unwrap_or(u32::MAX))
+    }
+
+    /// How many characters there are of the classes that it uses; `hex` counts as sixteen letters.
+    fn alphabet(&self) -> u32 {
         let any = |class: fn(&u8) -> bool| self.0.iter().any(class);
         let hex = |upper: bool| {
             self.0.iter().all(|b| {
@@ -213,16 +234,14 @@ impl Secret {
         };
         let (digit, lower, upper) =
             (any(u8::is_ascii_digit), any(u8::is_ascii_lowercase), any(u8::is_ascii_uppercase));
-        let letters: u32 = if digit && (hex(true) || hex(false)) {
+        if digit && (hex(true) || hex(false)) {
             if lower || upper { 16 } else { 10 }
         } else {
             [(digit, 10), (lower, 26), (upper, 26), (any(u8::is_ascii_punctuation), 32)]
                 .into_iter()
                 .filter_map(|(present, count)| present.then_some(count))
                 .sum()
-        };
-        let len = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-        f64::from(len) * f64::from(letters).log2()
+        }
     }
 }
 
@@ -348,6 +367,16 @@ mod tests {
     }
 
     #[test]
+    fn few_different_characters_carry_few_bits_however_long_the_text() {
+        let bits = |text: &str| Secret::read(text.as_bytes().to_vec().into()).unwrap().distinct_bits();
+        assert!(bits(&"a".repeat(28)) < 5.0);
+        assert!(bits(&"aB3".repeat(8)) < 60.0);
+        // As few as a random key may have once in ten million.
+        assert!(bits(&"01234567".repeat(4)) > 96.0 && bits("0f3a9c1d7b2e5f8a4c6d0e1b9a7f3c5d") > 96.0);
+        assert!(bits("Xk3ab9PqLm2ZrTy7Wc5NdV") > 130.0);
+    }
+
+    #[test]
     fn every_random_byte_is_used_once_and_every_character_is_equally_likely() {
         let every: Vec<u8> = (0..=255).collect();
         let mut fills = 0u8;
@@ -380,7 +409,7 @@ mod tests {
         fn nothing_presented_makes_it_panic(input in proptest::collection::vec(0u8.., 0..600)) {
             let _ = contains_secret(&input);
             if let Some(secret) = Secret::read(Zeroizing::new(input)) {
-                let _ = (secret.hint(), secret.nominal_bits(), secret.hash());
+                let _ = (secret.hint(), secret.nominal_bits(), secret.distinct_bits(), secret.hash());
             }
         }
     }

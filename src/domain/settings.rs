@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::Invalid;
 use super::secret::Prefix;
 use super::text::{self, Line};
-use super::when::Span;
+use super::when::{Span, is_none};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -85,7 +85,13 @@ impl FromStr for Key {
 }
 
 impl Settings {
-    /// The value as `set` takes it back; `none` or nothing for what is absent.
+    /// The value as it is shown: `none` for what is absent.
+    pub fn shown(&self, key: Key) -> String {
+        let value = self.get(key);
+        if value.is_empty() { "none".to_owned() } else { value }
+    }
+
+    /// The value as `set` takes it back; `none` or nothing for what is absent. Digests cover this text.
     pub fn get(&self, key: Key) -> String {
         let span = |span: Option<Span>| span.map_or_else(|| "none".to_owned(), |span| span.to_string());
         match key {
@@ -111,7 +117,7 @@ impl Settings {
             span if span.is_zero() => Err(Invalid::new(format!("`{value}` is no lifetime at all"))),
             span => Ok(Some(span)),
         };
-        let lifetime = || if value == "none" { Ok(None) } else { length() };
+        let lifetime = || if is_none(value) { Ok(None) } else { length() };
         match key {
             Key::Prefix => self.prefix = value.parse()?,
             Key::DefaultTtl => self.default_ttl = lifetime()?,
@@ -132,7 +138,7 @@ fn is_safe_in_quotes(text: &str) -> bool {
 }
 
 fn url(value: &str) -> Result<Option<String>, Invalid> {
-    let url = value.parse::<Line>()?.into_option();
+    let url = value.parse::<Line>()?.into_option().filter(|url| !is_none(url));
     if url.as_ref().is_none_or(|url| is_safe_in_quotes(url) && !url.contains([' ', '\''])) {
         return Ok(url);
     }

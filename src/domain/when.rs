@@ -217,6 +217,13 @@ impl FromStr for When {
             Invalid::new(format!("`{}` is not a time: {why}", text.escape_debug()))
                 .hint("a date `2027-01-31`, a time `2027-01-31T12:00:00Z`, or a duration `30d`")
         };
+        if let Some(day) = written_otherwise(text) {
+            return Err(Invalid::new(format!(
+                "`{}` is not a date as it is written here",
+                text.escape_debug()
+            ))
+            .hint(format!("`{day}`")));
+        }
         let dashed = text.as_bytes().get(4) == Some(&b'-');
         if !dashed {
             return text.parse().map(When::In).map_err(|err: Invalid| {
@@ -240,6 +247,43 @@ impl FromStr for When {
     }
 }
 
+/// The day that a date in another spelling most likely means: `2027/06/30`, `20270630`, `30.6.2027`. Not where day
+/// and month could be taken for each other.
+fn written_otherwise(text: &str) -> Option<NaiveDate> {
+    let parts: Vec<&str> = match text.len() {
+        8 if text.bytes().all(|b| b.is_ascii_digit()) => vec![&text[..4], &text[4..6], &text[6..]],
+        ..=10 => text.split(['/', '.', '-']).collect(),
+        _ => return None,
+    };
+    let [first, month, last] = parts[..] else { return None };
+    let (year, day) = match (first.len(), last.len()) {
+        (4, _) => (first, last),
+        (_, 4) if text.contains('.') => (last, first),
+        _ => return None,
+    };
+    let day = NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)?;
+    (day.to_string() != text).then_some(day)
+}
+
+/// Whether text says that there is no value: `none`, or nothing.
+pub fn is_none(text: &str) -> bool {
+    matches!(text, "none" | "")
+}
+
+/// The same where what there may be none of is a duration or an end, so that `never` says it too.
+pub fn is_never(text: &str) -> bool {
+    is_none(text) || text == "never"
+}
+
+/// A lifetime as `--ttl` takes it. A word for no end is answered with the flag that means it.
+pub fn ttl(text: &str) -> Result<Span, Invalid> {
+    if is_never(text) { Err(endless(text, "a duration")) } else { text.parse() }
+}
+
+fn endless(text: &str, kind: &str) -> Invalid {
+    Invalid::new(format!("`{text}` is not {kind}")).hint("use `--no-expiry` for a token that never expires")
+}
+
 /// An end as `--expires` takes it: a date or an RFC 3339 time, never a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End(pub When);
@@ -248,7 +292,16 @@ impl FromStr for End {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text.parse()? {
+        if is_never(text) {
+            return Err(endless(text, "a date"));
+        }
+        // What starts with a digit is read as a duration, which is not what is missing here.
+        let is_date = text.contains('-') || written_otherwise(text).is_some();
+        let not_a_date = || {
+            Invalid::new(format!("`{}` is not a date", text.escape_debug()))
+                .hint("a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`")
+        };
+        match text.parse().map_err(|err| if is_date { err } else { not_a_date() })? {
             When::In(_) => Err(Invalid::new(format!("`{text}` is a duration, not a date"))
                 .hint(format!("use `--ttl {text}` for a lifetime from now"))),
             when => Ok(End(when)),
@@ -350,6 +403,29 @@ mod tests {
         let refused = "90d".parse::<End>().unwrap_err();
         assert_eq!(refused.hint.as_deref(), Some("use `--ttl 90d` for a lifetime from now"));
         assert!("2027-01-31".parse::<End>().is_ok());
+    }
+
+    #[test]
+    fn a_date_in_another_spelling_is_answered_with_the_right_one() {
+        for (text, hint) in [
+            ("2027/06/30", "`2027-06-30`"),
+            ("20270630", "`2027-06-30`"),
+            ("24.12.2026", "`2026-12-24`"),
+            ("2027-6-30", "`2027-06-30`"),
+            ("never", "use `--no-expiry` for a token that never expires"),
+            ("none", "use `--no-expiry` for a token that never expires"),
+            ("06/07/2027", "a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`"),
+            ("90x", "a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`"),
+        ] {
+            let refused = text.parse::<End>().unwrap_err();
+            assert_eq!(refused.hint.as_deref(), Some(hint), "{text}");
+            assert!(!refused.message.contains("duration"), "{}", refused.message);
+        }
+        assert_eq!(ttl("never").unwrap_err().hint, "never".parse::<End>().unwrap_err().hint);
+        assert_eq!(ttl("90d"), "90d".parse());
+        // Eight digits and no day, or no date at all.
+        assert!(written_otherwise("20271301").is_none() && written_otherwise("1.2.3").is_none());
+        assert!(written_otherwise("ééé").is_none() && written_otherwise("2027-06-30").is_none());
     }
 
     proptest::proptest! {

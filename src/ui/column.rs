@@ -177,8 +177,13 @@ impl Chosen {
 impl FromStr for Chosen {
     type Err = Invalid;
 
+    /// By its word, or as `--sort` spells it: `last_used_at`, `last-used`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let found = COLUMNS.iter().find(|column| column.word == text).map(Self);
+        let typed = text.replace('-', "_");
+        let is_meant = |column: &&Column| {
+            column.word == typed || column.word.strip_suffix("_at").is_some_and(|word| word == typed)
+        };
+        let found = COLUMNS.iter().find(is_meant).map(Self);
         found.ok_or_else(|| Invalid::no_such("column", text, &COLUMNS.each_ref().map(|column| column.word)))
     }
 }

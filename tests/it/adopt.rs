@@ -173,3 +173,17 @@ fn the_first_adoption_makes_a_store_only_for_a_good_secret() {
     );
     assert_ne!(world.show("a")["usage_since"], Value::Null);
 }
+
+#[test]
+fn a_secret_of_less_than_128_bits_or_of_few_different_characters_is_refused() {
+    let world = World::with_store();
+    // Twenty characters of 84: 127.85 bits.
+    let failure = world.refuses_with(&["adopt", "x"], b"aB.cD,eF;gH:iJ-kL_mN", 5, "policy");
+    assert_eq!(failure["message"], "the secret has at most 127 bits, fewer than 128");
+    for weak in ["a".repeat(28), "aB3".repeat(8), "ab12".repeat(8)] {
+        let failure = world.refuses_with(&["adopt", "x"], weak.as_bytes(), 5, "policy");
+        let few = "the secret uses too few different characters to be random";
+        assert_eq!(failure["message"], few, "{weak}");
+    }
+    world.run_with(&["adopt", "x"], b"0f3a9c1d7b2e5f8a4c6d0e1b9a7f3c5d").ok();
+}

@@ -47,7 +47,7 @@ fn every_change_writes_exactly_its_events() {
         (&["scopes", "remove", "a", "write"], &["scopes.remove"]),
         (&["scopes", "set", "a", "write", "--allow-widen"], &["scopes.set"]),
         (&["scopes", "edit", "read", "-d", "Read"], &["scope.edit"]),
-        (&["scopes", "rename", "read", "see"], &["scope.rename"]),
+        (&["scopes", "rename", "read", "see", "--allow-widen"], &["scope.rename"]),
         (&["scopes", "retire", "see"], &["scope.retire"]),
         (&["scopes", "define", "see", "--allow-widen"], &["scope.define"]),
         (

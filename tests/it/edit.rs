@@ -14,8 +14,8 @@ fn every_flag_sets_and_clears() {
         (&["-d", " text "], "description", json!("text")),
         (&["--owner", "ann"], "owner", json!("ann")),
         (&["--icon", "⚙️"], "icon", json!("⚙️")),
-        (&["-l", "env=prod", "-l", "a/b=c"], "labels", json!({"env": "prod", "a/b": "c"})),
-        (&["-l", "env=", "--allow-widen"], "labels", json!({"a/b": "c"})),
+        (&["-l", "env=prod", "-l", "a/b=c", "--allow-widen"], "labels", json!({"env": "prod", "a/b": "c"})),
+        (&["-l", "env="], "labels", json!({"a/b": "c"})),
         (&["--rotate-every", "30d"], "rotate_every", json!(30 * DAY)),
         (&["--grace", "12h"], "grace", json!(12 * HOUR)),
         (&["--not-before", "2026-12-24"], "not_before", json!("2026-12-24T00:00:00Z")),
@@ -26,7 +26,7 @@ fn every_flag_sets_and_clears() {
         (&["--grace", ""], "grace", Value::Null),
         (&["--rotate-every", "never"], "rotate_every", Value::Null),
         (&["--not-before", ""], "not_before", Value::Null),
-        (&["-l", "a/b=", "--allow-widen"], "labels", json!({})),
+        (&["-l", "a/b="], "labels", json!({})),
     ];
     for (args, key, expected) in cases {
         let ran = world.run(&[&["edit", "demo"], args].concat()).ok();
@@ -84,7 +84,7 @@ fn input_that_breaks_a_rule_changes_nothing() {
     let world = World::with_store();
     world.create("demo", &["--ttl", "60d", "--rotate-every", "30d", "--owner", "ann"]);
     let long = "x".repeat(1_001);
-    let cases: [&[&str]; 26] = [
+    let cases: [&[&str]; 25] = [
         &[],
         &["--allow-widen"],
         &["--reason", "why"],
@@ -104,7 +104,6 @@ fn input_that_breaks_a_rule_changes_nothing() {
         &["--expires", "2026-11-21"],
         &["--not-before", "soon"],
         &["--not-before", "2027-06-01"],
-        &["--rotate-every", "none"],
         &["--rotate-every", "0d"],
         &["--rotate-every", "24h"],
         &["--rotate-every", "60d"],
@@ -180,33 +179,33 @@ fn several_tokens_change_together_or_not_at_all() {
 }
 
 #[test]
-fn a_changed_or_removed_label_is_widening() {
+fn adding_or_changing_a_label_is_widening_and_removing_one_is_free() {
     let world = World::with_store();
     for name in ["a", "b"] {
-        world.create(name, &["-l", "env=prod"]);
+        world.create(name, &["-l", "env=prod", "-l", "old=1"]);
     }
-    for args in [&["-l", "env=dev"][..], &["-l", "env="], &["-l", "env=dev", "--yes"]] {
+    for args in [&["-l", "env=dev"][..], &["-l", "role=admin"], &["-l", "env=dev", "--yes"]] {
         let failure = world.refuses(&[&["edit", "a"], args].concat(), 2, "input_needed");
         assert!(failure["hint"].as_str().unwrap().contains("--allow-widen"), "{failure}");
     }
-    for free in [&["-l", "env=prod"][..], &["-l", "team=x"], &["-l", "none="], &["--owner", "ann"]] {
+    for free in [&["-l", "env=prod"][..], &["-l", "old="], &["-l", "none="], &["--owner", "ann"]] {
         world.run(&[&["edit", "a", "b"], free].concat()).ok();
     }
-    world.run(&["edit", "a", "-l", "env=dev", "--allow-widen"]).ok();
-    assert_eq!(world.show("a")["labels"], json!({"env": "dev", "team": "x"}));
-    assert_eq!(world.show("b")["labels"], json!({"env": "prod", "team": "x"}));
+    world.run(&["edit", "a", "-l", "env=dev", "-l", "role=admin", "--allow-widen"]).ok();
+    assert_eq!(world.show("a")["labels"], json!({"env": "dev", "role": "admin"}));
+    assert_eq!(world.show("b")["labels"], json!({"env": "prod"}));
 }
 
 #[test]
 fn a_person_is_asked_before_tokens_gain() {
     let mut world = World::with_store();
-    for name in ["a", "b", "unlabelled"] {
+    for name in ["a", "b"] {
         world.create(name, &[]);
     }
-    world.run(&["edit", "a", "b", "-l", "env=prod"]).ok();
+    world.create("labelled", &["-l", "env=prod"]);
     let before = world.bytes();
     world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
-    let all = ["edit", "a", "b", "unlabelled", "-l", "env="];
+    let all = ["edit", "a", "b", "labelled", "-l", "env=prod"];
     let code = |args: &[&str]| world.run(&[args, &["--json"]].concat()).exit(130).failure()["code"].clone();
     assert_eq!(code(&all), "declined");
     assert_eq!(code(&[&all[..], &["--yes"]].concat()), "interrupted");
@@ -216,8 +215,30 @@ fn a_person_is_asked_before_tokens_gain() {
         "input_needed"
     );
     world.run(&all).ok();
-    let question = "changing or removing a label: 2 tokens gain access. Go on?";
-    assert_eq!(*world.asked.borrow(), [question; 3]);
+    let asked = world.asked.borrow();
+    assert_eq!(asked.len(), 3);
+    for question in asked.iter() {
+        assert!(question.starts_with("adding or changing a label: 2 tokens gain `env=prod` ("), "{question}");
+        assert!(question.ends_with("). Go on?") && !question.contains("labelled"), "{question}");
+    }
+    assert_eq!(world.show("a")["labels"], json!({"env": "prod"}));
+}
+
+#[test]
+fn a_widening_that_grew_while_it_was_asked_about_is_asked_about_again() {
+    let mut world = World::with_store();
+    world.create("a", &[]);
+    world.create("b", &["-l", "env=prod"]);
+    world.at_terminal(&[Answer::Yes, Answer::No]);
+    let world = Rc::new(world);
+    let other = Rc::clone(&world);
+    *world.meanwhile.borrow_mut() = Some(Box::new(move || {
+        other.run(&["edit", "b", "-l", "env="]).ok();
+    }));
+    world.run(&["edit", "a", "b", "-l", "env=prod"]).exit(130);
+    let asked = world.asked.borrow();
+    assert_eq!(asked[0], "adding or changing a label: 1 token gains `env=prod` (`a`). Go on?");
+    assert!(asked[1].starts_with("adding or changing a label: 2 tokens gain `env=prod` ("), "{asked:?}");
     assert_eq!(world.show("a")["labels"], json!({}));
 }
 

@@ -259,7 +259,7 @@ fn every_change_keeps_its_reason() {
         &["settings", "grace", "1h"],
         &["scopes", "define", "read"],
         &["scopes", "edit", "read", "-d", "x"],
-        &["scopes", "rename", "read", "write"],
+        &["scopes", "rename", "read", "write", "--allow-widen"],
         &["scopes", "add", "b", "write", "--allow-widen"],
         &["scopes", "remove", "b", "write"],
         &["scopes", "set", "b", "write", "--allow-widen"],

@@ -5,15 +5,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use clap::{Command as Clap, CommandFactory};
-use tokenctl::cli::{Cli, Example, GROUPS, VERBS};
+use clap::Command as Clap;
+use tokenctl::cli::{Example, GROUPS, VERBS, command};
 use tokenctl::ui::column::COLUMNS;
 
 use crate::support::{World, have, program, program_path, run};
 
 /// Every command that is shown, the program first.
 pub fn commands() -> Vec<Clap> {
-    let mut root = Cli::command();
+    let mut root = command();
     root.build();
     let mut open = vec![root];
     let mut all = Vec::new();
@@ -293,9 +293,9 @@ fn a_mistyped_word_of_any_other_kind_leads_to_the_one_that_is_meant() {
         (&["list", "--revers"], 2, "--reverse"),
         (&["create", "x", "--expire", "2027-01-01"], 2, "--expires"),
         (&["list", "--sort", "nmae"], 2, "name"),
-        (&["list", "--sort", "last_used"], 2, "last-used"),
+        (&["list", "--sort", "last_usd"], 2, "last-used"),
         (&["list", "--format", "jsno"], 2, "json"),
-        (&["list", "--columns", "name,expires"], 2, "expires_at"),
+        (&["list", "--columns", "name,expirs"], 2, "expires_at"),
         (&["list", "--status", "revokd"], 2, "revoked"),
         (&["list", "--color", "allways"], 2, "always"),
         (&["settings", "defalt-ttl", "1d"], 2, "default-ttl"),

@@ -383,3 +383,48 @@ fn reading_changes_no_byte() {
     }
     assert!(world.bytes() == before);
 }
+
+#[test]
+fn columns_and_keys_of_order_go_by_both_spellings_and_statuses_by_commas() {
+    let world = World::with_store();
+    for name in ["a", "b", "c"] {
+        world.create(name, &[]);
+    }
+    world.run(&["disable", "b"]).ok();
+    world.run(&["revoke", "c", "--yes"]).ok();
+    let list = |args: &[&str]| world.run(&[&["list"], args].concat()).ok().out;
+    for (sort, column) in [
+        ("last-used", "last_used_at"),
+        ("last_used", "last-used-at"),
+        ("last_used_at", "last-used"),
+        ("expires_at", "expires"),
+        ("created-at", "created"),
+    ] {
+        list(&["--sort", sort]);
+        let exact = format!("{}_at", column.replace('-', "_").trim_end_matches("_at"));
+        assert_eq!(list(&["--columns", column]), list(&["--columns", &exact]), "{column}");
+    }
+    assert_eq!(world.names(&["--status", "disabled,revoked"]), ["b", "c"]);
+    assert_eq!(world.names(&["--status", "active", "--status", "revoked"]), ["a", "c"]);
+}
+
+#[test]
+fn none_is_no_value_whatever_the_flag() {
+    let world = World::with_store();
+    world.create("a", &["--ttl", "90d", "--rotate-every", "30d", "--grace", "1h", "--not-before", "1d"]);
+    let edit = ["edit", "a", "--rotate-every", "none", "--grace", "none", "--not-before", "none"];
+    world.run(&edit).ok();
+    let shown = world.show("a");
+    for key in ["rotate_every", "grace", "not_before"] {
+        assert!(shown[key].is_null(), "{key}");
+    }
+    world.run(&["settings", "url", "https://a.example"]).ok();
+    world.run(&["settings", "url", "none"]).ok();
+    assert_eq!(world.run(&["settings", "url"]).ok().out, "none\n");
+    for flag in ["--ttl", "--expires"] {
+        for word in ["none", "never"] {
+            let failure = world.refuses(&["create", "b", flag, word], 2, "usage");
+            assert_eq!(failure["hint"], "use `--no-expiry` for a token that never expires");
+        }
+    }
+}

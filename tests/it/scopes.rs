@@ -1,5 +1,7 @@
 //! `scopes`.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 use tokenctl::context::Terminal;
 
@@ -126,6 +128,50 @@ fn widening_an_include_names_how_many_live_tokens_gain() {
     world.run(&[&edit[..], &["--allow-widen"]].concat()).ok();
     assert_eq!(world.asked.borrow().len(), 1);
     assert_eq!(scope(&world, "read")["includes"], json!(["other"]));
+}
+
+#[test]
+fn an_include_that_grew_while_it_was_asked_about_is_asked_about_again() {
+    let mut world = world();
+    world.define(&["more"]);
+    world.create("a", &["-s", "read"]);
+    world.at_terminal(&[Answer::Yes, Answer::No]);
+    let world = Rc::new(world);
+    let other = Rc::clone(&world);
+    *world.meanwhile.borrow_mut() = Some(Box::new(move || {
+        other.run(&["scopes", "edit", "other", "--includes", "more"]).ok();
+    }));
+    world.run(&["scopes", "edit", "read", "--includes", "other"]).exit(130);
+    let asked = world.asked.borrow();
+    assert_eq!(asked[0], "changing what `read` includes: 1 token gains `other` (`a`). Go on?");
+    assert_eq!(asked[1], "changing what `read` includes: 1 token gains `more`, `other` (`a`). Go on?");
+    assert_eq!(scope(&world, "read")["includes"], json!([]));
+}
+
+#[test]
+fn renaming_a_scope_that_tokens_hold_is_widening() {
+    let world = world();
+    world.define(&["free"]);
+    let secret = world.create("a", &["-s", "read"]);
+    let args = ["scopes", "rename", "read", "all"];
+    let failure = world.refuses(&args, 2, "input_needed");
+    assert_eq!(failure["message"], "renaming `read`: 1 token gains `all` (`a`)");
+    world.run(&[&args[..], &["--allow-widen"]].concat()).ok();
+    assert_eq!(world.verify(&secret, &["-s", "all"]), (0, "valid a".to_owned()));
+    // Nobody holds it.
+    world.run(&["scopes", "rename", "free", "other2"]).ok();
+}
+
+#[test]
+fn reopening_a_scope_with_wider_includes_names_who_gains() {
+    let world = world();
+    world.create("a", &["-s", "read"]);
+    world.run(&["scopes", "retire", "read"]).ok();
+    let failure = world.refuses(&["scopes", "define", "read"], 2, "input_needed");
+    assert_eq!(failure["message"], "reopening `read`: `read` can be granted again");
+    let failure = world.refuses(&["scopes", "define", "read", "--includes", "other"], 2, "input_needed");
+    let wider = "reopening `read`: 1 token gains `other` (`a`), and `read` can be granted again";
+    assert_eq!(failure["message"], wider);
 }
 
 #[test]
@@ -268,7 +314,8 @@ fn a_withdrawn_scope_is_taken_from_every_token_and_include() {
 fn a_renamed_scope_is_held_and_included_under_its_new_name() {
     let world = world();
     let secret = world.create("demo", &["-s", "admin,read"]);
-    let renamed = world.run(&["scopes", "rename", "read", "events:read", "--json"]).ok().json();
+    let renamed =
+        world.run(&["scopes", "rename", "read", "events:read", "--allow-widen", "--json"]).ok().json();
     assert_eq!((&renamed["name"], &renamed["changed"]), (&json!("events:read"), &json!(true)));
     assert_eq!(held(&world, "demo"), json!(["admin", "events:read"]));
     assert_eq!(scope(&world, "write")["includes"], json!(["events:read"]));

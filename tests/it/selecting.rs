@@ -1,5 +1,7 @@
 //! Which tokens a change means: names or filters, rehearsed, counted, asked about.
 
+use std::rc::Rc;
+
 use serde_json::{Value, json};
 
 use crate::support::{Answer, DAY, World};
@@ -295,4 +297,66 @@ fn under_one_name_the_unrevoked_token_wins() {
     let mut found = statuses(&world);
     found.sort();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_selection_that_changed_while_it_was_asked_about_is_asked_about_again() {
+    let mut world = world();
+    world.at_terminal(&[Answer::Yes, Answer::No]);
+    let world = Rc::new(world);
+    let other = Rc::clone(&world);
+    *world.meanwhile.borrow_mut() = Some(Box::new(move || {
+        other.run(&["edit", "web", "-l", "env=dev", "--allow-widen"]).ok();
+    }));
+    let ran = world.run(&["revoke", "-l", "env=prod"]).exit(130);
+    let warning =
+        "the selection has changed meanwhile (tokens that no longer match: 1); nothing was changed\n";
+    assert!(ran.err.contains(warning), "{ran:?}");
+    assert_eq!(*world.asked.borrow(), ["revoke 2 tokens?", "revoke `api`?"]);
+    assert!(statuses(&world).contains(&("web".to_owned(), "active".to_owned())), "{:?}", statuses(&world));
+}
+
+#[test]
+fn a_rotation_by_filter_leaves_alone_what_no_longer_matches() {
+    let mut world = world();
+    world.run(&["enable", "job"]).ok();
+    world.at_terminal(&[Answer::Yes]);
+    let world = Rc::new(world);
+    let other = Rc::clone(&world);
+    *world.meanwhile.borrow_mut() = Some(Box::new(move || {
+        other.run(&["edit", "job", "-l", "env=", "--owner", "bob"]).ok();
+    }));
+    let before = world.show("job")["secrets"].clone();
+    let ran = world.run(&["rotate", "-l", "env=dev", "--exec", "cat >/dev/null"]).exit(5);
+    assert!(ran.err.contains("`job`: the selection has changed meanwhile"), "{ran:?}");
+    assert_eq!(world.show("job")["secrets"], before);
+}
+
+#[test]
+fn a_rehearsal_and_an_expected_count_count_what_would_change() {
+    let world = world();
+    let ran = world.run(&["disable", "--owner", "ann", "--dry-run"]).ok();
+    assert_eq!(ran.err, "1 would be disabled; nothing was changed\n");
+    let failure = world.refuses(&["disable", "--owner", "ann", "--expect", "2", "--yes"], 5, "count_differs");
+    assert_eq!(failure["message"], "1 would change, not 2");
+    world.run(&["disable", "--owner", "ann", "--expect", "1", "--yes"]).ok();
+}
+
+#[test]
+fn a_name_that_is_the_id_of_another_token_is_refused_and_where_it_exists_ambiguous() {
+    let world = World::with_store();
+    world.create("victim", &[]);
+    world.create("decoy", &[]);
+    let id = |name: &str| world.show(name)["id"].as_str().unwrap().to_owned();
+    let (victim, decoy) = (id("victim"), id("decoy"));
+    for args in [&["create", &victim][..], &["rename", "decoy", &victim]] {
+        let failure = world.refuses(args, 2, "usage");
+        let looks = format!("`{victim}` looks like the id of a token");
+        assert!(failure["message"].as_str().unwrap().contains(&looks), "{failure}");
+    }
+    // A version that did not know the rule made it.
+    world.sql(&format!("UPDATE token SET name = '{victim}' WHERE name = 'decoy'"));
+    let ran = world.run(&["revoke", &victim, "--yes"]).exit(4);
+    assert!(ran.err.contains(&victim) && ran.err.contains(&decoy), "{ran:?}");
+    world.run(&["show", "victim"]).ok();
 }

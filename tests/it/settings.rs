@@ -13,7 +13,7 @@ fn all_are_listed_a_line_each() {
     let path = world.store().canonicalize().unwrap().display().to_string();
     let ran = world.run(&["settings"]).ok();
     let expected = format!(
-        "path\t{path}\nschema-version\t1\npattern\ttkn_[0-9A-Za-z]{{38}}\nprefix\ttkn\ndefault-ttl\t90d\nmax-ttl\tnone\ngrace\t1d\nurl\t\n\
+        "path\t{path}\nschema-version\t1\npattern\ttkn_[0-9A-Za-z]{{38}}\nprefix\ttkn\ndefault-ttl\t90d\nmax-ttl\tnone\ngrace\t1d\nurl\tnone\n\
          header\tAuthorization: Bearer {{}}\nrequire-owner\tfalse\nrequire-description\tfalse\n"
     );
     assert_eq!((ran.out, ran.err), (expected, String::new()));

@@ -90,6 +90,9 @@ impl Ran {
     }
 }
 
+/// What happens elsewhere, once, while a question waits for its answer.
+pub type Meanwhile = Rc<RefCell<Option<Box<dyn FnOnce()>>>>;
+
 /// A store in a directory of its own, and the machine that the commands see.
 pub struct World {
     pub dir: TempDir,
@@ -97,6 +100,8 @@ pub struct World {
     random: Rc<Cell<u64>>,
     /// Answers to the questions to come; without any the terminal hangs up.
     pub answers: Rc<RefCell<VecDeque<Answer>>>,
+    /// What happens elsewhere while the next question waits for its answer.
+    pub meanwhile: Meanwhile,
     /// The questions that were asked.
     pub asked: Rc<RefCell<Vec<String>>>,
     /// What stood there to begin with, or could be chosen: a line each, the chosen ones marked with a star.
@@ -150,6 +155,7 @@ impl World {
             now: Rc::new(Cell::new(START)),
             random: Rc::new(Cell::new(1)),
             answers: Rc::default(),
+            meanwhile: Rc::default(),
             asked: Rc::default(),
             offered: Rc::default(),
             env: HashMap::new(),
@@ -252,6 +258,7 @@ impl World {
                 now: Rc::clone(&self.now),
                 random: Rc::clone(&self.random),
                 answers: Rc::clone(&self.answers),
+                meanwhile: Rc::clone(&self.meanwhile),
                 asked: Rc::clone(&self.asked),
                 offered: Rc::clone(&self.offered),
                 env: self.env.clone(),
@@ -459,6 +466,7 @@ struct Fake {
     now: Rc<Cell<i64>>,
     random: Rc<Cell<u64>>,
     answers: Rc<RefCell<VecDeque<Answer>>>,
+    meanwhile: Meanwhile,
     asked: Rc<RefCell<Vec<String>>>,
     offered: Rc<RefCell<Vec<String>>>,
     env: HashMap<String, String>,
@@ -483,6 +491,10 @@ impl Fake {
 
     fn answer(&self, question: &str) -> io::Result<Answer> {
         self.asked.borrow_mut().push(question.to_owned());
+        let meanwhile = self.meanwhile.borrow_mut().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         match self.answers.borrow_mut().pop_front() {
             Some(Answer::CtrlC) => Err(io::ErrorKind::Interrupted.into()),
             Some(answer) => Ok(answer),

@@ -1,5 +1,5 @@
 //! Of each verb what its flags do not say: the group it is listed in, what others call it, paragraphs, examples, and
-//! the exit codes it can end with. `Cli` has the rest.
+//! the exit codes it can end with. `parse::command` has the rest.
 
 /// The groups of verbs, as listed.
 pub const GROUPS: [Group; 5] = [
@@ -162,8 +162,8 @@ pub const VERBS: [Verb; 30] = [
         also: &["update", "modify", "change"],
         more: &[
             "What is not named stays. A lifetime counts from now and holds for the present secret too",
-            "A label that is changed or removed lets a token pass where it did not, so it asks, or needs \
-             `--allow-widen`",
+            "A label that is added or changed lets a token pass where it was refused, so the command asks, or needs \
+             `--allow-widen`; removing a label is free",
         ],
         examples: &[
             Example(
@@ -190,7 +190,10 @@ pub const VERBS: [Verb; 30] = [
         examples: &[
             Example("Pause one token", "tokenctl disable ci-deploy --reason 'odd requests at night'"),
             Example("See whom it would hit, then pause them", "tokenctl disable --owner ann --dry-run"),
-            Example("Refuse unless there are two", "tokenctl disable --owner ann --expect 2 --yes"),
+            Example(
+                "Refuse unless exactly one would be paused",
+                "tokenctl disable --owner ann --expect 1 --yes",
+            ),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],
     },
@@ -364,9 +367,15 @@ pub const VERBS: [Verb; 30] = [
     Verb {
         path: "scopes rename",
         also: &["mv"],
-        more: &["Who holds it, holds it under the new name; what asks for it by the old one is refused"],
-        examples: &[Example("Give it another name", "tokenctl scopes rename events:read events:view")],
-        exits: &[0, 1, 2, 4, 5, 6],
+        more: &[
+            "Tokens keep the scope under its new name. A verifier that requires the old name refuses them, and one that \
+             requires the new name accepts them, so the command asks, or needs `--allow-widen`, if tokens hold it",
+        ],
+        examples: &[Example(
+            "Give it another name",
+            "tokenctl scopes rename events:read events:view --allow-widen",
+        )],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
     },
     Verb {
         path: "scopes retire",

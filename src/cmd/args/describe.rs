@@ -13,7 +13,7 @@ use crate::deliver::{self, Begun, Fate};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::lifetime::{Lifetime, in_order};
-use crate::domain::name::{ID_ALPHABET, ID_LEN, Name};
+use crate::domain::name::{ID_ALPHABET, ID_LEN, Name, is_new_id};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::random_text;
 use crate::domain::settings::{Settings, demand};
@@ -180,8 +180,10 @@ impl TokenArgs {
         let rules = Rules { settings: tx.settings()?, catalogue: tx.catalogue()? };
         let (mut token, expires_at) = self.plan(name, &rules, tx.author, tx.now, machine)?;
         let mut id = [0; ID_LEN];
-        random_text(&mut id, ID_ALPHABET, &mut |bytes| machine.fill_random(bytes))
-            .map_err(Error::Generator)?;
+        while !is_new_id(&id) {
+            random_text(&mut id, ID_ALPHABET, &mut |bytes| machine.fill_random(bytes))
+                .map_err(Error::Generator)?;
+        }
         token.id = String::from_utf8_lossy(&id).into_owned();
         // There is no secret before it that a grace could be for.
         Ok(Begun { token, is_new: true, expires_at, grace: None })

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::domain::Invalid;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::settings::Settings;
-use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone};
+use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone, is_never, is_none, ttl};
 use crate::error::Error;
 
 /// The heading of these flags and of those of a policy.
@@ -17,7 +17,7 @@ pub const HEADING: &str = "Lifetime and rotation";
 #[group(multiple = false)]
 pub struct LifetimeArgs {
     /// Let every secret live this long, like `90d`
-    #[arg(long, value_name = "DURATION", help_heading = HEADING)]
+    #[arg(long, value_name = "DURATION", help_heading = HEADING, value_parser = ttl)]
     pub ttl: Option<Span>,
     /// Let no secret outlive this date or RFC 3339 time
     #[arg(long, value_name = "DATE", help_heading = HEADING)]
@@ -60,7 +60,7 @@ pub fn admitted_end(
     }
 }
 
-/// `--not-before`: an instant, or empty for none.
+/// `--not-before`: an instant, or none.
 #[derive(Debug, Clone, Copy)]
 pub struct NotBefore(Option<When>);
 
@@ -68,7 +68,7 @@ impl std::str::FromStr for NotBefore {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.is_empty() { Ok(Self(None)) } else { text.parse().map(|when| Self(Some(when))) }
+        if is_none(text) { Ok(Self(None)) } else { text.parse().map(|when| Self(Some(when))) }
     }
 }
 
@@ -92,7 +92,7 @@ impl NotBefore {
     }
 }
 
-/// A span, or a word or nothing for none.
+/// A duration, or none.
 #[derive(Debug, Clone, Copy)]
 pub struct Clearable(pub Option<Span>);
 
@@ -100,10 +100,6 @@ impl std::str::FromStr for Clearable {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.is_empty() || text == "never" {
-            Ok(Self(None))
-        } else {
-            text.parse().map(|span| Self(Some(span)))
-        }
+        if is_never(text) { Ok(Self(None)) } else { text.parse().map(|span| Self(Some(span))) }
     }
 }

@@ -37,29 +37,48 @@ impl Many<'_> {
         app: &mut App<'_>,
         change: &ChangeArgs,
         rehearsal: &RehearsalArgs,
-        select: impl FnOnce(&Store, Timestamp) -> Result<Selection, Error>,
+        select: impl Fn(&Store, Timestamp) -> Result<Selection, Error>,
     ) -> Result<Outcome, Error> {
         let author = change.author(app);
         // A rehearsal only looks.
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
-        let now = app.ctx.machine.now()?;
-        let selection = select(&store, now)?;
-        rehearsal.expect(selection.tokens.len())?;
-        let rehearsed = self.rehearse(&selection.tokens, now)?;
-        if rehearsal.dry_run {
-            return show(app, &store, &rehearsed, self.done, now);
+        loop {
+            let now = app.ctx.machine.now()?;
+            let selection = select(&store, now)?;
+            let rehearsed = self.rehearse(&selection.tokens, now)?;
+            let changes = rehearsed.iter().filter(|one| one.changed).count();
+            rehearsal.expect(changes)?;
+            if rehearsal.dry_run {
+                return show(app, &store, &rehearsed, self.done, now);
+            }
+            if changes == 0 {
+                return self.answer(app, &store, &rehearsed, now);
+            }
+            if selection.is_by_filter() || self.asks_for_names {
+                let part = selection.tokens.first().and_then(self.part);
+                ask(app, &store, self.action, part, &selection, now)?;
+            }
+            match store.write(&*app.ctx.machine, &author, |tx| self.change(tx, &selection)) {
+                // A person is shown the new selection and asked again.
+                Err(err @ Error::SelectionChanged { .. }) if app.can_ask() && !app.says_yes() => {
+                    app.talk().warn(&err.to_string());
+                }
+                done => return self.answer(app, &store, &done?, now),
+            }
         }
-        if rehearsed.iter().all(|one| !one.changed) {
-            return self.answer(app, &store, &rehearsed, now);
-        }
-        if selection.by_filter || self.asks_for_names {
-            let part = selection.tokens.first().and_then(self.part);
-            ask(app, &store, self.action, part, &selection, now)?;
-        }
-        let done = store.write(&*app.ctx.machine, &author, |tx| {
-            change_all(tx, &selection.tokens, self.action, self.apply)
+    }
+
+    /// Changes what was selected, unless the selection would be another one by now. A token that needs no change any
+    /// more does not count.
+    fn change(&self, tx: &Write<'_>, selection: &Selection) -> Result<Vec<Done>, Error> {
+        let ids = selection.ids_now(tx, tx.now)?;
+        let mut lost = 0;
+        let done = change_all(tx, &selection.tokens, self.action, |token, now| {
+            let changes = (self.apply)(token, now)?;
+            lost += usize::from(changes && !ids.contains(&token.id));
+            Ok(changes)
         })?;
-        self.answer(app, &store, &done, now)
+        if lost == 0 { Ok(done) } else { Err(Error::SelectionChanged { lost }) }
     }
 
     fn answer(
@@ -131,7 +150,7 @@ pub fn ask(
     };
     let of = part.map(|part| format!("{part} of ")).unwrap_or_default();
     let question = format!("{} {of}{what}?", action.word());
-    if selection.by_filter && app.can_ask() && !app.says_yes() {
+    if selection.is_by_filter() && app.can_ask() && !app.says_yes() {
         let times = present(store, now)?;
         let screen = app.talk_screen();
         let mut list = List::new(Format::Table, None, times, screen, &mut *app.ctx.stderr);

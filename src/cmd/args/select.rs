@@ -1,16 +1,19 @@
 //! Which tokens a command means: by name, or by the filters of `list`.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
 use crate::domain::scope::{Catalogue, Scope};
+use crate::domain::secret::SecretHash;
 use crate::domain::text::{Filled, SetLabel, nearest};
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
-use crate::store::{FIRST, Store, StoreError, View};
+use crate::store::{FIRST, PAGE, Parts, Store, StoreError, View};
 
 /// What a person calls a token: its name, its id, six or more characters of that, its hint, or its name as a narrow
 /// list cuts it.
@@ -58,8 +61,8 @@ pub const FILTERS: &str = "Filters";
 
 #[derive(Args)]
 pub struct FilterArgs {
-    /// Only those of this status; any of several
-    #[arg(long = "status", value_name = "STATUS", help_heading = FILTERS, add = Takes::Status)]
+    /// Only those of one of these statuses
+    #[arg(long = "status", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS, add = Takes::Status)]
     statuses: Vec<Status>,
     /// Only those that hold these scopes, directly or through others
     #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS)]
@@ -119,19 +122,62 @@ pub struct RehearsalArgs {
     /// Show what would be changed, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Refuse unless exactly this many tokens are selected
+    /// Refuse unless exactly this many tokens would change
     #[arg(long, value_name = "N")]
     pub expect: Option<usize>,
 }
 
-/// The tokens of a change, as read.
+/// The tokens of a change as they were read, and what selected them.
 pub struct Selection {
     pub tokens: Vec<Token>,
-    pub by_filter: bool,
+    by: By,
+}
+
+enum By {
+    Names(Vec<Reference>),
+    Filter(Filter, Times),
+    Secret(SecretHash),
+}
+
+impl Selection {
+    pub fn is_by_filter(&self) -> bool {
+        matches!(self.by, By::Filter(..))
+    }
+
+    /// The token that a secret belongs to.
+    pub fn of_secret(store: &Store, hash: &SecretHash, now: Timestamp) -> Result<Self, Error> {
+        let token = store.read(|view| owner_of(view, hash, now))?;
+        Ok(Self { tokens: vec![token], by: By::Secret(*hash) })
+    }
+
+    /// The ids of what the names, or the secret, mean by now, or of those of its tokens that the filter still meets.
+    pub fn ids_now(&self, view: &View<'_>, now: Timestamp) -> Result<BTreeSet<String>, Error> {
+        let tokens = match &self.by {
+            By::Names(names) => resolved(names, view, now)?,
+            By::Secret(hash) => vec![owner_of(view, hash, now)?],
+            By::Filter(filter, times) => {
+                let catalogue = view.catalogue()?;
+                let mut tokens = Vec::new();
+                for page in self.tokens.chunks(PAGE) {
+                    let rows: Vec<i64> = page.iter().map(|token| token.row).collect();
+                    tokens.extend(view.tokens(&rows, now)?);
+                }
+                tokens.retain(|token| filter.meets(token, times, &catalogue));
+                tokens
+            }
+        };
+        Ok(tokens.into_iter().map(|token| token.id).collect())
+    }
+}
+
+fn owner_of(view: &View<'_>, hash: &SecretHash, now: Timestamp) -> Result<Token, Error> {
+    let found = view.presented(hash, now, Parts::ALL)?;
+    let token = found.map(|found| found.token).filter(|token| token.is_visible(now));
+    token.ok_or_else(|| Error::NotFound { what: "token", name: "of this secret".to_owned(), nearest: None })
 }
 
 impl RehearsalArgs {
-    /// Fails when another number than this was expected.
+    /// Fails if another number of changes was expected.
     pub fn expect(&self, found: usize) -> Result<(), Error> {
         match self.expect {
             Some(expected) if expected != found => Err(Error::CountDiffers { expected, found }),
@@ -163,15 +209,34 @@ impl TargetArgs {
         if !(all_due && self.names_none()) {
             return self.select(store, now);
         }
-        let filter = self.filter.filter();
-        by_filter(store, &Filter { all: true, ..filter }, now)
+        by_filter(store, self.filter_due(all_due), now)
+    }
+
+    fn filter_due(&self, all_due: bool) -> Filter {
+        Filter { all: all_due, ..self.filter.filter() }
+    }
+
+    /// Fails if the filters, where there are any, no longer meet a token.
+    pub fn check_again(
+        &self,
+        view: &View<'_>,
+        token: &Token,
+        now: Timestamp,
+        all_due: bool,
+    ) -> Result<(), Error> {
+        if !self.names_none() {
+            return Ok(());
+        }
+        let times = Times { now, at: now, usage_since: view.usage_since() };
+        let meets = self.filter_due(all_due).meets(token, &times, &view.catalogue()?);
+        if meets { Ok(()) } else { Err(Error::SelectionChanged { lost: 1 }) }
     }
 
     pub fn select(&self, store: &Store, now: Timestamp) -> Result<Selection, Error> {
         if self.names.is_empty() {
-            return by_filter(store, &self.filter.filter(), now);
+            return by_filter(store, self.filter.filter(), now);
         }
-        Ok(Selection { tokens: named(&self.names, store, now)?, by_filter: false })
+        Ok(Selection { tokens: named(&self.names, store, now)?, by: By::Names(self.names.clone()) })
     }
 
     /// Fails unless there are names or filters, and not both. Asked before the store is opened.
@@ -186,29 +251,31 @@ impl TargetArgs {
     }
 }
 
-fn by_filter(store: &Store, filter: &Filter, now: Timestamp) -> Result<Selection, Error> {
+fn by_filter(store: &Store, filter: Filter, now: Timestamp) -> Result<Selection, Error> {
     let mut tokens = Vec::new();
     let known = known_scopes(store, &filter.scopes)?;
-    filtered(store, filter, &known, now, now, |page| {
+    let times = filtered(store, &filter, &known, now, now, |page| {
         tokens.extend(page);
         Ok(())
     })?;
     tokens.sort_by(|a: &Token, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    Ok(Selection { tokens, by_filter: true })
+    Ok(Selection { tokens, by: By::Filter(filter, times) })
 }
 
 /// The tokens of these names, each once; one unknown is an error.
 pub fn named(names: &[Reference], store: &Store, now: Timestamp) -> Result<Vec<Token>, Error> {
-    store.read(|view| {
-        let mut tokens: Vec<Token> = Vec::new();
-        for name in names {
-            let token = name.resolve(view, now)?;
-            if tokens.iter().all(|known| known.row != token.row) {
-                tokens.push(token);
-            }
+    store.read(|view| resolved(names, view, now))
+}
+
+fn resolved(names: &[Reference], view: &View<'_>, now: Timestamp) -> Result<Vec<Token>, Error> {
+    let mut tokens: Vec<Token> = Vec::new();
+    for name in names {
+        let token = name.resolve(view, now)?;
+        if tokens.iter().all(|known| known.row != token.row) {
+            tokens.push(token);
         }
-        Ok(tokens)
-    })
+    }
+    Ok(tokens)
 }
 
 /// The catalogue, once each of these scopes is in it.

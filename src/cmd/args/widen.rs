@@ -1,44 +1,44 @@
-//! Granting more than before is said aloud: it names how many tokens gain, and asks.
+//! Widening needs approval: a person is shown who gains what, or a flag approves all of it.
 
 use clap::Args;
 
 use crate::app::App;
-use crate::domain::scope::Catalogue;
-use crate::domain::token::Token;
+use crate::domain::widening::{Approval, Widening};
 use crate::error::Error;
 
 #[derive(Args, Clone)]
 pub struct WidenArgs {
-    /// Let tokens be good for more than before
+    /// Let tokens do more than before
     #[arg(long)]
     pub allow_widen: bool,
 }
 
 impl WidenArgs {
-    /// Runs a change that fails with [`Error::Widens`] unless it is approved; then asks, and runs it approved.
+    /// Runs a change that fails with [`Error::Widens`] unless its widening is approved. A person is asked about exactly
+    /// what was found; if it has grown by the time of the change, the question is asked again.
     pub fn run<T>(
         &self,
         app: &mut App<'_>,
-        change: impl Fn(&App<'_>, bool) -> Result<T, Error>,
+        change: impl Fn(&App<'_>, &Approval) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        match change(app, self.allow_widen) {
-            Err(widens @ Error::Widens { .. }) if app.can_ask() => {
-                app.ask(&format!("{widens}. Go on?"), "`--allow-widen` allows it")?;
-                change(app, true)
+        let mut approval =
+            if self.allow_widen { Approval::Any } else { Approval::Shown(Widening::default()) };
+        loop {
+            match change(app, &approval) {
+                Err(widens @ Error::Widens { .. }) if app.can_ask() => {
+                    app.ask(&format!("{widens}. Go on?"), "`--allow-widen` allows it")?;
+                    let Error::Widens { widening, .. } = widens else { return Err(widens) };
+                    approval = Approval::Shown(*widening);
+                }
+                done => return done,
             }
-            done => done,
         }
     }
 }
 
-/// Fails unless `approved` when a change lets this many tokens be good for more.
-pub fn check(approved: bool, what: &str, tokens: usize) -> Result<(), Error> {
-    if approved || tokens == 0 { Ok(()) } else { Err(Error::Widens { what: what.to_owned(), tokens }) }
-}
-
-/// Whether a token may do more after a change of its grants or of the catalogue.
-pub fn gains(before: (&Token, &Catalogue), after: (&Token, &Catalogue)) -> bool {
-    let had = before.1.closure(before.0.grants.values().map(|grant| &grant.scope));
-    let has = after.1.closure(after.0.grants.values().map(|grant| &grant.scope));
-    !has.is_subset(&had)
+/// Fails unless the widening of a change is approved.
+pub fn check(approval: &Approval, what: &str, widening: Widening) -> Result<(), Error> {
+    approval
+        .covers(widening)
+        .map_err(|widening| Error::Widens { what: what.to_owned(), widening: Box::new(widening) })
 }

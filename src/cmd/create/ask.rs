@@ -8,7 +8,7 @@ use crate::cmd::args::sink::{self, SinkArgs};
 use crate::cmd::args::{grants, lifetime};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
-use crate::domain::name::Name;
+use crate::domain::name::{Name, NewName};
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
@@ -60,7 +60,7 @@ pub fn ask(app: &mut App<'_>, author: &Author, token: TokenArgs, sink: SinkArgs)
 /// A free name, or one whose token is there and need not be made.
 fn name(app: &mut App<'_>, store: Option<&Store>, args: &TokenArgs) -> Result<(Name, bool), Error> {
     text(app, "Name", "letters, digits, . _ @ -", "", |app, answer| {
-        let name: Name = answer.trim().parse()?;
+        let NewName(name) = answer.trim().parse()?;
         let Some(store) = store else { return Ok((name, false)) };
         let now = app.ctx.machine.now()?;
         match store.read(|view| args.look_up(view, &name, now)) {

@@ -14,7 +14,8 @@ use crate::domain::event::{Action, Author};
 use crate::domain::scope::{Catalogue, Entry, Scope};
 use crate::domain::text::Line;
 use crate::domain::token::Token;
-use crate::domain::when::Clock;
+use crate::domain::when::{Clock, is_none};
+use crate::domain::widening::{Approval, Widening};
 use crate::error::Error;
 use crate::store::{Store, StoreError, Write};
 use crate::ui::json::{ChangedScopeDoc, NamedDoc, ScopeDoc};
@@ -44,7 +45,7 @@ pub struct EditScope {
     /// Say what it allows; empty clears it
     #[arg(short, long, value_name = "TEXT")]
     description: Option<Line>,
-    /// Let it allow all that these allow, and no others; empty for none
+    /// Let it allow all that these allow, and no others; `none` for none
     #[arg(long, value_name = "A,B", add = Takes::OpenScope)]
     includes: Option<Includes>,
     #[command(flatten)]
@@ -61,7 +62,7 @@ impl std::str::FromStr for Includes {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        if text.is_empty() {
+        if is_none(text) {
             return Ok(Self(Vec::new()));
         }
         text.split(',').map(str::parse).collect::<Result<_, _>>().map(Self)
@@ -76,6 +77,8 @@ pub struct RenameScope {
     /// Its new name
     #[arg(value_name = "NEW")]
     new: Scope,
+    #[command(flatten)]
+    widen: WidenArgs,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -96,30 +99,23 @@ fn entry<'a>(catalogue: &'a Catalogue, scope: &Scope) -> Result<&'a Entry, Error
     catalogue.get(scope).ok_or_else(|| unknown_scope(scope, catalogue))
 }
 
-/// The unrevoked tokens that may do more, or less, once the catalogue is the other one.
-fn affected(
-    tx: &Write<'_>,
-    before: &Catalogue,
-    after: &Catalogue,
-    differs: impl Fn(&BTreeSet<&Scope>, &BTreeSet<&Scope>) -> bool,
-) -> Result<Vec<Token>, StoreError> {
-    let every: Vec<i64> = before.iter().map(|entry| entry.row).collect();
-    let holders = tx.holders(&every)?;
-    let mut tokens = Vec::new();
-    for rows in holders.chunks(crate::store::PAGE) {
-        tokens.extend(tx.tokens(rows, tx.now)?.into_iter().filter(|token| {
-            let held = |catalogue: &Catalogue| -> BTreeSet<Scope> {
-                catalogue
-                    .closure(token.grants.values().map(|grant| &grant.scope))
-                    .into_iter()
-                    .cloned()
-                    .collect()
-            };
-            let (had, has) = (held(before), held(after));
-            differs(&had.iter().collect(), &has.iter().collect())
-        }));
+/// Passes each unrevoked token that holds a scope of the catalogue to `take`.
+fn each_holder(tx: &Write<'_>, catalogue: &Catalogue, mut take: impl FnMut(Token)) -> Result<(), StoreError> {
+    let every: Vec<i64> = catalogue.iter().map(|entry| entry.row).collect();
+    for rows in tx.holders(&every)?.chunks(crate::store::PAGE) {
+        tx.tokens(rows, tx.now)?.into_iter().for_each(&mut take);
     }
-    Ok(tokens)
+    Ok(())
+}
+
+/// What tokens gain once the catalogue is the other one.
+fn widening(tx: &Write<'_>, before: &Catalogue, after: &Catalogue) -> Result<Widening, StoreError> {
+    let mut widening = Widening::default();
+    each_holder(tx, before, |token| {
+        let gain = Widening::of_token((&token, before), (&after.regranted(&token), after));
+        widening = std::mem::take(&mut widening).and(gain);
+    })?;
+    Ok(widening)
 }
 
 fn includable(scopes: &[Scope], of: &Scope, catalogue: &Catalogue) -> Result<BTreeSet<Scope>, Error> {
@@ -139,12 +135,12 @@ fn change(
     app: &mut App<'_>,
     args: &ChangeArgs,
     widen: &WidenArgs,
-    f: impl Fn(&Write<'_>, &Catalogue, bool) -> Result<Changed, Error>,
+    f: impl Fn(&Write<'_>, &Catalogue, &Approval) -> Result<Changed, Error>,
 ) -> Result<(Store, Changed), Error> {
     let author = args.author(app);
     let store = app.open_to_write(&author)?;
-    let changed = widen.run(app, |app, approved| {
-        store.write(&*app.ctx.machine, &author, |tx| f(tx, &tx.catalogue()?, approved))
+    let changed = widen.run(app, |app, approval| {
+        store.write(&*app.ctx.machine, &author, |tx| f(tx, &tx.catalogue()?, approval))
     })?;
     Ok((store, changed))
 }
@@ -171,18 +167,10 @@ fn answer(
 
 impl Define {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let (store, (entry, changed)) = change(app, &self.change, &self.widen, |tx, catalogue, approved| {
+        let (store, (entry, changed)) = change(app, &self.change, &self.widen, |tx, catalogue, approval| {
             match catalogue.get(&self.scope) {
                 None => self.add(tx, catalogue),
-                Some(known) if known.retired_at.is_some() => {
-                    // Whoever still holds it may be granted it anew: said aloud although nobody gains at once.
-                    widen::check(
-                        approved,
-                        &format!("reopening `{}`", self.scope),
-                        tx.holders(&[known.row])?.len().max(1),
-                    )?;
-                    self.reopen(tx, catalogue, known)
-                }
+                Some(known) if known.retired_at.is_some() => self.reopen(tx, catalogue, known, approval),
                 Some(known) => self.same(known),
             }
         })?;
@@ -202,7 +190,13 @@ impl Define {
         Ok((tx.insert_scope(entry, Action::CatalogueDefine)?, true))
     }
 
-    fn reopen(&self, tx: &Write<'_>, catalogue: &Catalogue, known: &Entry) -> Result<Changed, Error> {
+    fn reopen(
+        &self,
+        tx: &Write<'_>,
+        catalogue: &Catalogue,
+        known: &Entry,
+        approval: &Approval,
+    ) -> Result<Changed, Error> {
         let mut entry = Entry { retired_at: None, ..known.clone() };
         if let Some(text) = &self.description {
             entry.description = text.clone().into_option();
@@ -210,6 +204,10 @@ impl Define {
         if self.includes.is_some() {
             entry.includes = self.wanted(catalogue)?;
         }
+        // Tokens may have kept the scope while it was retired, and gain what it includes from now on.
+        let gain = widening(tx, catalogue, &catalogue.with(&entry))?;
+        let gain = gain.and(Widening::of_reopened(&self.scope));
+        widen::check(approval, &format!("reopening `{}`", self.scope), gain)?;
         tx.save_scopes(std::slice::from_ref(&entry), Action::CatalogueDefine)?;
         Ok((entry, true))
     }
@@ -233,7 +231,7 @@ impl EditScope {
                 .hint("`--description TEXT` or `--includes A,B`")
                 .into());
         }
-        let (store, (entry, changed)) = change(app, &self.change, &self.widen, |tx, catalogue, approved| {
+        let (store, (entry, changed)) = change(app, &self.change, &self.widen, |tx, catalogue, approval| {
             let before = entry(catalogue, &self.scope)?;
             let mut after = before.clone();
             if let Some(text) = &self.description {
@@ -248,9 +246,8 @@ impl EditScope {
             if after == *before {
                 return Ok((after, false));
             }
-            let wider = catalogue.with_includes(&self.scope, after.includes.clone());
-            let gaining = affected(tx, catalogue, &wider, |had, has| !has.is_subset(had))?.len();
-            widen::check(approved, &format!("what `{}` includes", self.scope), gaining)?;
+            let gain = widening(tx, catalogue, &catalogue.with(&after))?;
+            widen::check(approval, &format!("changing what `{}` includes", self.scope), gain)?;
             tx.save_scopes(std::slice::from_ref(&after), Action::CatalogueEdit)?;
             Ok((after, true))
         })?;
@@ -261,8 +258,7 @@ impl EditScope {
 
 impl RenameScope {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let never = WidenArgs { allow_widen: true };
-        let (store, (entry, changed)) = change(app, &self.change, &never, |tx, catalogue, _| {
+        let (store, (entry, changed)) = change(app, &self.change, &self.widen, |tx, catalogue, approval| {
             let mut entry = entry(catalogue, &self.scope)?.clone();
             if self.new == self.scope {
                 return Ok((entry, false));
@@ -271,6 +267,9 @@ impl RenameScope {
                 return Err(Error::NameTaken { what: "scope", name: self.new.to_string() });
             }
             entry.name = self.new.clone();
+            // A verifier that requires the new name refused these tokens before.
+            let gain = widening(tx, catalogue, &catalogue.with(&entry))?;
+            widen::check(approval, &format!("renaming `{}`", self.scope), gain)?;
             tx.save_scopes(std::slice::from_ref(&entry), Action::CatalogueRename)?;
             Ok((entry, true))
         })?;
@@ -321,7 +320,7 @@ impl Retire {
             let (mut from, mut entries) = (Vec::new(), vec![after.clone()]);
             if self.withdraw {
                 let without = self.without(&catalogue);
-                from = self.withdraw(tx, &catalogue, &without, before)?;
+                from = self.withdraw(tx, &catalogue, before)?;
                 entries.extend(without.iter().filter(|it| catalogue.get(&it.name) != Some(it)).cloned());
                 changed |= !from.is_empty() || entries.len() > 1;
             }
@@ -342,15 +341,12 @@ impl Retire {
     }
 
     /// Takes the scope from every token. Returns the tokens that lose it.
-    fn withdraw(
-        &self,
-        tx: &Write<'_>,
-        catalogue: &Catalogue,
-        without: &Catalogue,
-        retired: &Entry,
-    ) -> Result<Vec<Token>, Error> {
-        let loses = |had: &BTreeSet<&Scope>, _: &BTreeSet<&Scope>| had.contains(&self.scope);
-        let from = affected(tx, catalogue, without, loses)?;
+    fn withdraw(&self, tx: &Write<'_>, catalogue: &Catalogue, retired: &Entry) -> Result<Vec<Token>, Error> {
+        let mut from = Vec::new();
+        each_holder(tx, catalogue, |token| {
+            let holds = catalogue.closure(token.scopes()).contains(&self.scope);
+            from.extend(holds.then_some(token));
+        })?;
         for row in tx.holders(&[retired.row])? {
             let before = tx.token(row, tx.now)?;
             let mut after = before.clone();

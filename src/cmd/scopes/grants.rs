@@ -12,6 +12,7 @@ use crate::domain::event::Action;
 use crate::domain::scope::Scope;
 use crate::domain::token::{Grant, Token};
 use crate::domain::when::Timestamp;
+use crate::domain::widening::{Approval, Widening};
 use crate::error::Error;
 use crate::store::Write;
 
@@ -41,8 +42,8 @@ impl Grants {
     fn change(&self, app: &mut App<'_>, action: Action) -> Result<Outcome, Error> {
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
-        let (token, changed, now) = self.widen.run(app, |app, approved| {
-            store.write(&*app.ctx.machine, &author, |tx| self.make(tx, action, approved))
+        let (token, changed, now) = self.widen.run(app, |app, approval| {
+            store.write(&*app.ctx.machine, &author, |tx| self.make(tx, action, approval))
         })?;
         let held: Vec<String> = token.scopes().map(ToString::to_string).collect();
         let held = if held.is_empty() { "no scopes".to_owned() } else { held.join(", ") };
@@ -54,7 +55,7 @@ impl Grants {
         &self,
         tx: &Write<'_>,
         action: Action,
-        approved: bool,
+        approval: &Approval,
     ) -> Result<(Token, bool, Timestamp), Error> {
         let catalogue = tx.catalogue()?;
         let before = self.token.resolve(tx, tx.now)?;
@@ -85,8 +86,8 @@ impl Grants {
         if after == before {
             return Ok((before, false, tx.now));
         }
-        let gains = widen::gains((&before, &catalogue), (&after, &catalogue));
-        widen::check(approved, &format!("granting `{}` more scopes", before.name), usize::from(gains))?;
+        let widening = Widening::of_token((&before, &catalogue), (&after, &catalogue));
+        widen::check(approval, &format!("granting `{}` more scopes", before.name), widening)?;
         Ok((tx.update(&before, &after, action)?, true, tx.now))
     }
 }

@@ -69,17 +69,20 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// The visible tokens that a reference may mean: by name, else by id, else by a prefix of one, else by a hint,
-    /// else by a name as a narrow list cuts it.
+    /// The visible tokens that a reference may mean: by name or id, else by a prefix of an id, else by a hint, else by
+    /// a name as a narrow list cuts it. Among tokens of one name an unrevoked one wins; where a name is another
+    /// token's id, both may be meant.
     pub fn candidates(&self, reference: &str, now: Timestamp) -> Result<Vec<Token>, StoreError> {
         let hint = reference.strip_suffix("...").or_else(|| reference.strip_suffix('…'));
         let hint = hint.map(|start| format!("{start}…"));
         let by_prefix = is_id_prefix(reference).then_some(reference);
         let cut = cut_ends(reference).map(|(head, tail)| format!("{head}?*{tail}"));
-        let rules: [(&str, Option<&str>); 7] = [
-            ("SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL", Some(reference)),
+        let rules: [(&str, Option<&str>); 6] = [
+            (
+                "SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL UNION SELECT row FROM token WHERE id = ?1",
+                Some(reference),
+            ),
             ("SELECT row FROM token WHERE name = ?1", Some(reference)),
-            ("SELECT row FROM token WHERE id = ?1", Some(reference)),
             ("SELECT row FROM token WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 50", by_prefix),
             ("SELECT DISTINCT token FROM secret WHERE hint = ?1 LIMIT 50", hint.as_deref()),
             ("SELECT row FROM token WHERE name GLOB ?1 AND revoked_at IS NULL LIMIT 50", cut.as_deref()),

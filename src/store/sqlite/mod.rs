@@ -30,7 +30,7 @@ mod tokens;
 mod watch;
 mod words;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -77,17 +77,25 @@ pub struct Store {
     found: Found,
     /// How long a transaction waits for a lock.
     patience: Cell<Duration>,
-    uses: Usage,
-    asks: Usage,
+    /// The files of use, from the first question on: most verdicts need neither.
+    uses: OnceCell<Usage>,
+    asks: OnceCell<Usage>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
     copy: Option<hot::Copy>,
 }
 
 impl Store {
     fn from_connection(conn: Connection, found: Found) -> Self {
-        let (uses, asks) =
-            (Usage::to_read(beside(&found), usage::SECRETS), Usage::to_read(beside(&found), usage::SCOPES));
-        Self { conn, checked: None, uses, asks, found, patience: Cell::new(PATIENCE), copy: None }
+        let patience = Cell::new(PATIENCE);
+        Self {
+            conn,
+            checked: None,
+            uses: OnceCell::new(),
+            asks: OnceCell::new(),
+            found,
+            patience,
+            copy: None,
+        }
     }
 
     /// Sets how long the transactions of this store wait for a lock from now on.
@@ -161,6 +169,14 @@ impl Store {
 
     pub fn path(&self) -> &Path {
         &self.found.dir
+    }
+
+    pub(super) fn uses(&self) -> &Usage {
+        self.uses.get_or_init(|| Usage::to_read(beside(&self.found), usage::SECRETS))
+    }
+
+    pub(super) fn asks(&self) -> &Usage {
+        self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
     }
 
     /// Whether this user owns the database.

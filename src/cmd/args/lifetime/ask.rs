@@ -7,7 +7,7 @@ use crate::cmd::args::describe::end_in_words;
 use crate::context::Choice;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::settings::Settings;
-use crate::domain::when::{End, Span, Timestamp, When};
+use crate::domain::when::{End, Span, Timestamp, When, is_never};
 use crate::error::Error;
 
 /// What is offered beside the store's default.
@@ -71,7 +71,11 @@ fn rows(app: &App<'_>, settings: &Settings, keep: Option<&str>) -> Result<Vec<(C
 
 /// A duration is a lifetime, anything else an end.
 fn read(text: &str) -> Result<LifetimeArgs, Error> {
-    Ok(match text.trim().parse()? {
+    let text = text.trim();
+    if !text.is_empty() && is_never(text) {
+        return Ok(LifetimeArgs { no_expiry: true, ..LifetimeArgs::default() });
+    }
+    Ok(match text.parse()? {
         When::In(span) => LifetimeArgs { ttl: Some(span), ..LifetimeArgs::default() },
         when => LifetimeArgs { expires: Some(End(when)), ..LifetimeArgs::default() },
     })

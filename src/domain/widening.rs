@@ -1,0 +1,185 @@
+//! Widening: what a change lets tokens do that they could not do before.
+//!
+//! It is a value, so that a person approves exactly what was shown: a change whose widening has grown since then is
+//! not covered by that approval.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::scope::{Catalogue, Scope};
+use super::token::Token;
+
+/// How many tokens, or scopes and labels, a message names.
+const NAMED: usize = 5;
+
+/// What tokens gain by a change, by the id of the token. Revoked tokens gain nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Widening {
+    tokens: BTreeMap<String, Gain>,
+    /// Retired scopes that can be granted again.
+    reopened: BTreeSet<Scope>,
+}
+
+/// What one token gains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Gain {
+    name: String,
+    scopes: BTreeSet<Scope>,
+    /// Key and value.
+    labels: BTreeSet<(String, String)>,
+}
+
+/// What has been approved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approval {
+    /// Every widening, by a flag.
+    Any,
+    /// What a person was shown; nothing to begin with.
+    Shown(Widening),
+}
+
+impl Approval {
+    /// Returns the widening as the error unless it is approved.
+    pub fn covers(&self, widening: Widening) -> Result<(), Widening> {
+        match self {
+            Self::Any => Ok(()),
+            Self::Shown(shown) if shown.includes(&widening) => Ok(()),
+            Self::Shown(_) => Err(widening),
+        }
+    }
+}
+
+impl Widening {
+    /// What a token gains when it, or the catalogue, changes: scopes it holds now, directly or through others, and
+    /// labels that are added or have another value.
+    pub fn of_token(before: (&Token, &Catalogue), after: (&Token, &Catalogue)) -> Self {
+        let held = |(token, catalogue): (&Token, &Catalogue)| -> BTreeSet<Scope> {
+            let grants = token.grants.values().map(|grant| &grant.scope);
+            catalogue.closure(grants).into_iter().cloned().collect()
+        };
+        let token = after.0;
+        let scopes: BTreeSet<Scope> = held(after).difference(&held(before)).cloned().collect();
+        let new = |(key, value): &(&String, &String)| before.0.labels.get(*key) != Some(*value);
+        let labels = token.labels.iter().filter(new);
+        let labels: BTreeSet<_> = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let mut widening = Self::default();
+        if token.revoked_at.is_none() && !(scopes.is_empty() && labels.is_empty()) {
+            widening.tokens.insert(token.id.clone(), Gain { name: token.name.clone(), scopes, labels });
+        }
+        widening
+    }
+
+    /// A retired scope that can be granted again.
+    pub fn of_reopened(scope: &Scope) -> Self {
+        Self { reopened: BTreeSet::from([scope.clone()]), ..Self::default() }
+    }
+
+    /// This and another one together, of other tokens.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.tokens.extend(other.tokens);
+        self.reopened.extend(other.reopened);
+        self
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether everything that the other one grants is granted here too.
+    fn includes(&self, other: &Self) -> bool {
+        other.reopened.is_subset(&self.reopened)
+            && other.tokens.iter().all(|(id, gain)| {
+                self.tokens.get(id).is_some_and(|shown| {
+                    gain.scopes.is_subset(&shown.scopes) && gain.labels.is_subset(&shown.labels)
+                })
+            })
+    }
+}
+
+impl fmt::Display for Widening {
+    /// How many tokens gain, what, and which: "2 tokens gain `read` (`a`, `b`)".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reopened = some_of(self.reopened.iter().map(ToString::to_string));
+        let again = "can be granted again";
+        if self.tokens.is_empty() {
+            return write!(f, "{reopened} {again}");
+        }
+        let gains: BTreeSet<String> = self
+            .tokens
+            .values()
+            .flat_map(|gain| {
+                let labels = gain.labels.iter().map(|(key, value)| format!("{key}={value}"));
+                gain.scopes.iter().map(ToString::to_string).chain(labels)
+            })
+            .collect();
+        let count = self.tokens.len();
+        let tokens = if count == 1 { "token gains" } else { "tokens gain" };
+        let names = some_of(self.tokens.values().map(|gain| gain.name.clone()));
+        write!(f, "{count} {tokens} {} ({names})", some_of(gains.into_iter()))?;
+        if reopened.is_empty() { Ok(()) } else { write!(f, ", and {reopened} {again}") }
+    }
+}
+
+/// The first of some words in backticks, and how many more there are.
+fn some_of(words: impl Iterator<Item = String>) -> String {
+    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
+    let named = words.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    match words.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::tests::{at, token};
+
+    fn labelled(id: &str, labels: &[(&str, &str)]) -> Token {
+        let mut it = token(Vec::new());
+        it.id = id.to_owned();
+        it.labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        it
+    }
+
+    fn gain(id: &str, before: &[(&str, &str)], after: &[(&str, &str)]) -> Widening {
+        let none = Catalogue::default();
+        Widening::of_token((&labelled(id, before), &none), (&labelled(id, after), &none))
+    }
+
+    #[test]
+    fn adding_or_changing_a_label_widens_and_removing_one_does_not() {
+        assert_eq!(gain("a", &[], &[("role", "admin")]).to_string(), "1 token gains `role=admin` (`demo`)");
+        assert!(!gain("a", &[("env", "dev")], &[("env", "prod")]).is_empty());
+        assert!(gain("a", &[("env", "dev"), ("x", "y")], &[("x", "y")]).is_empty());
+    }
+
+    #[test]
+    fn a_revoked_token_gains_nothing() {
+        let none = Catalogue::default();
+        let mut after = labelled("a", &[("role", "admin")]);
+        after.revoked_at = Some(at(1));
+        assert!(Widening::of_token((&labelled("a", &[]), &none), (&after, &none)).is_empty());
+    }
+
+    #[test]
+    fn an_approval_covers_what_was_shown_and_no_more() {
+        let shown = gain("a", &[], &[("x", "1")]).and(gain("b", &[], &[("x", "1")]));
+        let approval = Approval::Shown(shown.clone());
+        assert_eq!(approval.covers(shown), Ok(()));
+        assert_eq!(approval.covers(gain("a", &[], &[("x", "1")])), Ok(()));
+        for grown in [gain("c", &[], &[("x", "1")]), gain("a", &[], &[("x", "1"), ("y", "2")])] {
+            assert_eq!(approval.covers(grown.clone()), Err(grown.clone()));
+            assert_eq!(Approval::Any.covers(grown), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_message_names_the_first_tokens_and_counts_the_others() {
+        let all = ["a", "b", "c", "d", "e", "f", "g"].map(|id| gain(id, &[], &[("x", "1")]));
+        let all = all.into_iter().fold(Widening::default(), Widening::and);
+        let names = ["`demo`"; 5].join(", ");
+        assert_eq!(all.to_string(), format!("7 tokens gain `x=1` ({names} and 2 more)"));
+    }
+}

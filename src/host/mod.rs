@@ -26,6 +26,7 @@ use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
 use zeroize::Zeroizing;
 
+use crate::clock::SystemClock;
 use crate::context::{
     Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Question, StartPager, Zone,
 };
@@ -68,9 +69,8 @@ struct Host {
 }
 
 impl Clock for Host {
-    #[expect(clippy::disallowed_methods, reason = "the one reading of the clock")]
     fn unix(&self) -> i64 {
-        chrono::Utc::now().timestamp()
+        SystemClock.unix()
     }
 }
 

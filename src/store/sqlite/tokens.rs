@@ -17,6 +17,7 @@ use crate::domain::when::{Span, Timestamp};
 use crate::store::usage::{scope_tag, secret_tag};
 
 /// A presented secret that the store knows.
+#[derive(Debug)]
 pub struct Presented {
     pub token: Token,
     /// Its place in `token.secrets`.

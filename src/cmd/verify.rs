@@ -82,6 +82,10 @@ impl Verify {
         if reason == Reason::Valid && at.is_none() {
             store.record_use(&found, &ask.scopes, &catalogue, now);
         }
+        // With a copy of a store there is more to do than to close it.
+        if !store.is_copy() {
+            app.ctx.machine.leave_to_exit(Box::new(store));
+        }
         answer(app, reason, missing, Some(&found))
     }
 }

@@ -28,7 +28,7 @@ mod tokens;
 mod watch;
 mod words;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -68,17 +68,16 @@ const CLOCK_TOLERANCE: i64 = 5 * 60;
 pub struct Store {
     conn: Connection,
     found: Found,
-    uses: Usage,
-    asks: Usage,
+    /// The files of use, from the first question on: most verdicts need neither.
+    uses: OnceCell<Usage>,
+    asks: OnceCell<Usage>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
     copy: Option<hot::Copy>,
 }
 
 impl Store {
     fn from_connection(conn: Connection, found: Found) -> Self {
-        let (uses, asks) =
-            (Usage::to_read(beside(&found), usage::SECRETS), Usage::to_read(beside(&found), usage::SCOPES));
-        Self { conn, uses, asks, found, copy: None }
+        Self { conn, uses: OnceCell::new(), asks: OnceCell::new(), found, copy: None }
     }
 
     /// To look; not one byte is changed.
@@ -136,6 +135,14 @@ impl Store {
 
     pub fn path(&self) -> &Path {
         &self.found.dir
+    }
+
+    pub(super) fn uses(&self) -> &Usage {
+        self.uses.get_or_init(|| Usage::to_read(beside(&self.found), usage::SECRETS))
+    }
+
+    pub(super) fn asks(&self) -> &Usage {
+        self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
     }
 
     /// Whether this user owns the database.

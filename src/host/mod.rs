@@ -20,9 +20,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{Local, NaiveDate, NaiveTime, TimeZone};
+use rand::TryRng;
+use rand::rngs::SysRng;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
-use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
@@ -88,14 +89,7 @@ impl Zone for Host {
 
 impl Machine for Host {
     fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()> {
-        // Asked for by number: what asks the C library for `getrandom` by name finds none in a static program, and
-        // would read `/dev/urandom`, which an empty root directory does not have.
-        let mut filled = 0;
-        while filled < buffer.len() {
-            filled +=
-                rustix::io::retry_on_intr(|| getrandom(&mut buffer[filled..], GetRandomFlags::empty()))?;
-        }
-        Ok(())
+        SysRng.try_fill_bytes(buffer).map_err(io::Error::other)
     }
 
     fn has_borrowed_rights(&self) -> bool {

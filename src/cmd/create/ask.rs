@@ -21,13 +21,13 @@ type Way = (&'static str, &'static str, fn(&mut DestinationArgs));
 const WAYS: &[Way] = &[
     ("Print the secret", "once, to standard output", |_| ()),
     ("Copy the secret", "to the clipboard, for a short time", |destination| {
-        destination.copy(destination::Way::Display)
+        destination.copy(destination::Way::Display);
     }),
     ("Copy the secret", "to the clipboard of tmux, for a short time", |destination| {
-        destination.copy(destination::Way::Tmux)
+        destination.copy(destination::Way::Tmux);
     }),
     ("Copy the secret", "by asking the terminal, which may ignore it", |destination| {
-        destination.copy(destination::Way::Osc52)
+        destination.copy(destination::Way::Osc52);
     }),
 ];
 

@@ -4,20 +4,18 @@ mod ask;
 
 use clap::Args;
 
-use crate::app::present::present;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
-use crate::cmd::args::describe::{Halt, Rules, TokenArgs, end_in_words};
-use crate::cmd::args::grants;
+use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
 use crate::cmd::args::destination::{self, Delivered, DestinationArgs, delivered_at};
+use crate::cmd::args::grants;
+use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make};
 use crate::context::Machine;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, NewName};
-use crate::domain::token::Token;
 use crate::error::Error;
-use crate::store::{self, Sharing, Store};
-use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
+use crate::store::{self, Store};
 
 #[derive(Args)]
 pub struct Create {
@@ -69,69 +67,13 @@ impl Order {
     }
 
     fn make(&mut self, app: &mut App<'_>, author: &Author) -> Result<(Store, Delivered), Halt> {
-        let store = open_or_make(app, author, &self.name, &self.token, |app| self.destination.check(app, &[]))?;
+        let store =
+            open_or_make(app, author, &self.name, &self.token, |app| self.destination.check(app, &[]))?;
         let catalogue = store.read(|view| view.catalogue())?;
         grants::grant(app, &mut self.token, &catalogue)?;
         let enter = |tx: &store::Write<'_>, machine: &dyn Machine| self.token.enter(tx, &self.name, machine);
-        let delivered = destination::deliver(app, &store, author, Action::Create, &self.destination, &[], enter)?;
+        let delivered =
+            destination::deliver(app, &store, author, Action::Create, &self.destination, &[], enter)?;
         Ok((store, delivered))
     }
-}
-
-/// Opens the store for a new token. What can be refused without a store is refused before one is made.
-pub fn open_or_make(
-    app: &mut App<'_>,
-    author: &Author,
-    name: &Name,
-    args: &TokenArgs,
-    check: impl FnOnce(&mut App<'_>) -> Result<(), Error>,
-) -> Result<Store, Halt> {
-    let location = app.location()?;
-    if location.exists() {
-        let store = app.open_to_write(author)?;
-        let now = app.ctx.machine.now()?;
-        store.read(|view| args.look_up(view, name, now))?;
-        check(app)?;
-        return Ok(store);
-    }
-    check(app)?;
-    let now = app.ctx.machine.now()?;
-    args.plan(name, &Rules::default(), author, now, &*app.ctx.machine)?;
-    let made = store::make(&location, Sharing::Private, &*app.ctx.machine, author)?;
-    let store = app.open_to_write(author)?;
-    if made {
-        let path = store.path().display().to_string();
-        app.talk().warn(&format!("made a new store at {path}"));
-    }
-    Ok(store)
-}
-
-/// The answer of `--if-missing` when it is not.
-pub fn existing(
-    app: &mut App<'_>,
-    args: &TokenArgs,
-    token: &Token,
-    with_secret: bool,
-) -> Result<Outcome, Error> {
-    let now = app.ctx.machine.now()?;
-    args.warn_of_differences(app, token, now)?;
-    if app.json() {
-        let store = app.open_to_read()?;
-        let times = present(&store, now)?;
-        let document = ChangedDoc { token: TokenDoc::new(token, &times), changed: false };
-        if with_secret {
-            app.print_json(&NoSecretDoc { token: document, secret: None })?;
-        } else {
-            app.print_json(&document)?;
-        }
-    } else {
-        app.talk().note(&format!("`{}` exists; nothing was changed", token.name));
-    }
-    Ok(Outcome::Done)
-}
-
-/// Says that the store's default lifetime applies.
-pub fn default_lifetime(token: &Token) -> String {
-    let ttl = token.lifetime.ttl().map(|ttl| ttl.to_string()).unwrap_or_default();
-    format!("the lifetime is the default, {ttl}; --ttl, --expires or --no-expiry set another")
 }

@@ -8,10 +8,10 @@ use crate::app::present::present;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::describe::{Halt, end_in_words};
+use crate::cmd::args::destination::{self, Delivered, DestinationArgs, delivered_at};
 use crate::cmd::args::lifetime::{HEADING, LifetimeArgs, admitted_end};
 use crate::cmd::args::many::{self, Done};
 use crate::cmd::args::select::{TargetArgs, named};
-use crate::cmd::args::destination::{self, Delivered, DestinationArgs, delivered_at};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError, Fate};
 use crate::domain::Invalid;
@@ -82,7 +82,13 @@ impl Rotate {
     ) -> Result<Outcome, Error> {
         match self.rotate(app, store, author, token, &self.destination) {
             Ok(delivered) => {
-                destination::answer(app, store, &self.destination, &delivered, &Self::said(&delivered.token))?;
+                destination::answer(
+                    app,
+                    store,
+                    &self.destination,
+                    &delivered,
+                    &Self::said(&delivered.token),
+                )?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
@@ -170,7 +176,11 @@ impl Rotate {
 
     /// A command that gets the secrets has the terminal to itself.
     fn step(&self, app: &mut App<'_>, done: usize, of: usize) -> Result<(), Error> {
-        if self.destination.exec.is_some() { Ok(()) } else { app.step(&Step::new("rotating tokens", done, of)) }
+        if self.destination.exec.is_some() {
+            Ok(())
+        } else {
+            app.step(&Step::new("rotating tokens", done, of))
+        }
     }
 
     /// What would become of each token, by all that can be known without doing it.
@@ -256,9 +266,15 @@ impl Rotate {
         }
         // The file of a rotation under way is read before the lock is taken.
         let fate = if self.take_over { deliver::fate(token) } else { Fate::RollBack };
-        destination::deliver(app, store, author, Action::Rotate, destination, &hashes(token), |tx, machine| {
-            self.prepare(tx, token, &fate, machine)
-        })
+        destination::deliver(
+            app,
+            store,
+            author,
+            Action::Rotate,
+            destination,
+            &hashes(token),
+            |tx, machine| self.prepare(tx, token, &fate, machine),
+        )
     }
 
     /// Ends, within the first transaction, a delivery that is in the way, then admits the token as it is now.

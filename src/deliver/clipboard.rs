@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DeliverError, Accepted, Refusal, Destination};
+use super::{Accepted, DeliverError, Destination, Refusal};
 use crate::context::{self, CopyWay, Machine};
 use crate::domain::secret::{Secret, SecretHash, random_text};
 use crate::domain::token::{DestinationKind, Token};

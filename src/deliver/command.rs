@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Accepted, Refusal, Destination};
+use super::{Accepted, Destination, Refusal};
 use crate::context::{Job, JobEnd, Machine};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};

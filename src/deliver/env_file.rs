@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::content::hash_of;
 use super::env_text::{self, Place, line_end, settings};
 use super::target::{Seen, Target};
-use super::{Accepted, Refusal, Destination};
+use super::{Accepted, Destination, Refusal};
 use crate::domain::Invalid;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};

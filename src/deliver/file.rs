@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::content::hash_of;
 use super::target::{Seen, Target};
-use super::{Accepted, Refusal, Destination};
+use super::{Accepted, Destination, Refusal};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};
 use crate::domain::when::Timestamp;

@@ -36,7 +36,7 @@ use crate::domain::event::{Action, Author};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
-use crate::store::{self, NewSecret, PATIENCE, Store, StoreError, Write};
+use crate::store::{NewSecret, PATIENCE, Store, StoreError, Write};
 
 pub use clipboard::Clipboard;
 pub use command::Command;
@@ -66,8 +66,8 @@ pub enum DeliverError {
     /// Ctrl-C while a command had the secret; the provisional secret is gone for good.
     #[error("interrupted; nothing was changed")]
     Interrupted,
-    /// The provisional secret could not be withdrawn.
-    #[error("{why}, and it could not be withdrawn; the secret may work until {until}")]
+    /// The provisional secret could not be rolled back.
+    #[error("{why}, and it could not be rolled back; the secret may work until {until}")]
     Uncertain { why: String, until: Timestamp },
     /// The file holds the new secret, which works, but the store does not know that yet.
     #[error("the new secret is in place and works, but {0}; the previous one keeps its own end")]
@@ -175,7 +175,7 @@ pub struct Begun {
 }
 
 /// Who delivers, by which clock.
-pub struct Handover<'a> {
+pub struct Protocol<'a> {
     pub store: &'a Store,
     pub clock: &'a dyn Clock,
     pub author: &'a Author,
@@ -183,7 +183,7 @@ pub struct Handover<'a> {
     pub action: Action,
 }
 
-impl Handover<'_> {
+impl Protocol<'_> {
     /// Runs the protocol. `prepare` makes or checks the token within the first transaction. Returns the token as it is
     /// after the confirmation.
     pub fn run<E: From<StoreError> + From<DeliverError>>(
@@ -192,10 +192,12 @@ impl Handover<'_> {
         destination: &mut dyn Destination,
         prepare: impl FnOnce(&Write<'_>) -> Result<Begun, E>,
     ) -> Result<Token, E> {
-        destination.reserve(secret, self.clock.now().map_err(StoreError::Clock)?).map_err(DeliverError::from)?;
+        destination
+            .reserve(secret, self.clock.now().map_err(StoreError::Clock)?)
+            .map_err(DeliverError::from)?;
         let token = self.store.write(self.clock, self.author, |tx| {
             let begun = prepare(tx)?;
-            self.insert_provisional(tx, secret, sink, &begun).map_err(E::from)
+            self.insert_provisional(tx, secret, destination, &begun).map_err(E::from)
         })?;
         let provisional = Pending::of(&token)?;
         let mut confirmed = token.clone();
@@ -278,9 +280,11 @@ impl Handover<'_> {
         };
         let now = self.clock.now().map_err(|wrong| unknown(wrong.into()))?;
         let left = provisional.deadline.since(now) - MARGIN.secs();
-        store::set_patience(Duration::from_secs(u64::try_from(left).unwrap_or(0)));
+        self.store.set_patience(Duration::from_secs(u64::try_from(left).unwrap_or(0)));
         let confirmed = self.store.write(self.clock, &posthumous(self.author), |tx| {
-            let Some(token) = provisional.find(tx)? else { return provisional.find_confirmed(tx).map(Confirmed::from) };
+            let Some(token) = provisional.find(tx)? else {
+                return provisional.find_confirmed(tx).map(Confirmed::from);
+            };
             if token.provisional().is_none_or(|provisional| provisional.is_past_end(tx.now)) {
                 return Ok(Confirmed::TooLate);
             }
@@ -289,7 +293,7 @@ impl Handover<'_> {
             tx.update(&token, &confirmed, Action::Confirm).map(|token| Confirmed::Yes(Box::new(token)))
         });
         // What comes after waits no longer than everything else does.
-        store::set_patience(PATIENCE);
+        self.store.set_patience(PATIENCE);
         match confirmed.map_err(unknown)? {
             Confirmed::Yes(token) => Ok(*token),
             Confirmed::TooLate => Err(Unconfirmed::Unknown("the delivery took too long".to_owned())),
@@ -384,7 +388,7 @@ impl Pending {
         Ok(token.filter(|token| token.revoked_at.is_none() && token.secrets.iter().any(is_ours)))
     }
 
-    /// The token, if it still is the one, unrevoked, and the provisional secret is still its provisional secret. Rows may have been used again.
+    /// The token, if it still is the one, unrevoked, and the provisional secret is still this one. Rows may have been used again.
     fn find(&self, tx: &Write<'_>) -> Result<Option<Token>, StoreError> {
         let token = tx.tokens(&[self.token], tx.now)?.pop();
         Ok(token.filter(|token| {

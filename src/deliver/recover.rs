@@ -74,17 +74,21 @@ fn finish(
 pub fn fate(token: &Token) -> Fate {
     let delivery = token.delivery.as_ref().filter(|delivery| delivery.destination.keeps());
     let target = delivery.and_then(|delivery| delivery.target.as_deref());
-    let (Some(target), Some(provisional)) = (target.map(Path::new), token.provisional()) else { return Fate::RollBack };
+    let (Some(target), Some(provisional)) = (target.map(Path::new), token.provisional()) else {
+        return Fate::RollBack;
+    };
     let open = |what: &str| Fate::Open(format!("`{}` {what}", target.display()));
     let removed = match Temporary::remove(target, &provisional.hash) {
         Ok(removed) => removed,
         Err(err) => return open(&format!("could still be replaced: {err}")),
     };
     match read(target) {
-        Ok(Found::File(file, content)) if holds(&content, &provisional.hash) => match sync_again(&file, target) {
-            Ok(()) => Fate::Confirm,
-            Err(err) => open(&format!("could not be synced: {err}")),
-        },
+        Ok(Found::File(file, content)) if holds(&content, &provisional.hash) => {
+            match sync_again(&file, target) {
+                Ok(()) => Fate::Confirm,
+                Err(err) => open(&format!("could not be synced: {err}")),
+            }
+        }
         Ok(Found::File(..) | Found::Other) => Fate::RollBack,
         Ok(Found::Absent) if removed => Fate::RollBack,
         Ok(Found::Absent) => match is_empty(target.parent().unwrap_or(target)) {

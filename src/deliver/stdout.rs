@@ -4,7 +4,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{DeliverError, Accepted, Refusal, Destination};
+use super::{Accepted, DeliverError, Destination, Refusal};
 use crate::context::{Output, OutputFile};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};

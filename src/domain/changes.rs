@@ -156,11 +156,15 @@ mod tests {
         after.labels.insert("env".to_owned(), "prod".to_owned());
         after.secrets[0].revoked_at = Some(at(5));
         let hint = &before.secrets[0].hint;
-        let expected = ["owner - ann".to_owned(), "labels - env=prod".to_owned(), format!("revoked_secrets - {hint}")];
+        let expected =
+            ["owner - ann".to_owned(), "labels - env=prod".to_owned(), format!("revoked_secrets - {hint}")];
         assert_eq!(words(&of_token(Some(&before), Some(&after))), expected);
         assert_eq!(words(&of_token(Some(&after), Some(&before)))[..2], ["owner ann -", "labels env=prod -"]);
         assert_eq!(of_token(Some(&after), Some(&after)), []);
-        assert_eq!(words(&of_token(None, Some(&before))), ["name - demo".to_owned(), format!("secrets - {hint}")]);
+        assert_eq!(
+            words(&of_token(None, Some(&before))),
+            ["name - demo".to_owned(), format!("secrets - {hint}")]
+        );
     }
 
     #[test]

@@ -121,7 +121,8 @@ pub enum DestinationKind {
 }
 
 impl DestinationKind {
-    pub const ALL: [DestinationKind; 5] = [Self::Stdout, Self::File, Self::EnvFile, Self::Command, Self::Clipboard];
+    pub const ALL: [DestinationKind; 5] =
+        [Self::Stdout, Self::File, Self::EnvFile, Self::Command, Self::Clipboard];
 
     pub fn word(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! Who may use the files of a store besides its owner, as group and modes.
 
-use std::fs::{File, Metadata, Permissions};
 use std::fmt;
+use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 

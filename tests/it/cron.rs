@@ -97,7 +97,7 @@ fn a_job_that_fails_says_what_and_why() {
         format!(
             "rotated `backup`\n\
              error: `app`: {why}\n\
-             hint: see to the receiver, then run the command again\n\
+             hint: fix the destination, then run the command again\n\
              error: 1 of 2 tokens could not be rotated\n"
         )
     );

@@ -87,7 +87,7 @@ fn a_leaked_provisional_secret_ends_its_token_and_the_delivery() {
         assert!(ran.err.contains("revoked"), "{}", ran.err);
         let provisional = std::fs::read_to_string(world.path("got")).expect("a file");
         assert_eq!(provisional.len(), 42);
-        assert_eq!(world.real(&["verify"], heir.as_bytes()).exit(3).line(), "unknown");
+        assert_eq!(world.real(&["verify"], provisional.as_bytes()).exit(3).line(), "unknown");
         let shown = world.look_at(args[1]);
         assert_eq!(shown["status"], "revoked");
         assert_eq!(shown["secrets"].as_array().expect("secrets").len(), left);

@@ -1,5 +1,6 @@
 //! `verify`.
 
+use std::fs;
 use std::io::ErrorKind;
 
 use serde_json::{Value, json};
@@ -261,4 +262,32 @@ fn a_reader_that_went_away_changes_nothing_of_the_answer() {
     world.create("demo", &[]);
     assert_eq!(world.run_failing(&["verify"], 0, ErrorKind::BrokenPipe).code, 3);
     assert_eq!(world.run_failing(&["verify"], 0, ErrorKind::StorageFull).code, 1);
+}
+
+#[test]
+fn an_index_that_leads_to_another_secret_makes_none_valid() {
+    let world = World::with_store();
+    let [one, two] = ["one", "two"].map(|name| world.create(name, &[]));
+    let conn = rusqlite::Connection::open(world.database()).expect("the database");
+    let hash = |row: i64| -> Vec<u8> {
+        conn.query_row("SELECT hash FROM secret WHERE row = ?1", [row], |row| row.get(0)).expect("a secret")
+    };
+    let hashes = [hash(1), hash(2)];
+    drop(conn);
+    // In the pages of the table, which begin with 13, each secret gets the hash of the other; the index stays.
+    let mut bytes = fs::read(world.database()).expect("the store");
+    let place = |hash: &[u8]| {
+        let mut places = bytes.windows(32).enumerate().filter(|(_, it)| *it == hash).map(|(at, _)| at);
+        places.find(|at| bytes[at / 4096 * 4096] == 13).expect("a row")
+    };
+    let places = [place(&hashes[0]), place(&hashes[1])];
+    for (at, other) in places.into_iter().zip([&hashes[1], &hashes[0]]) {
+        bytes[at..at + 32].copy_from_slice(other);
+    }
+    fs::write(world.database(), bytes).expect("the store");
+    for secret in [one, two] {
+        let answer = world.verify(&secret, &[]);
+        assert_eq!((answer.0 > 0, answer.1.contains("valid")), (true, false), "{answer:?}");
+        assert_eq!(world.verify(&secret, &["--json"]).0, answer.0);
+    }
 }

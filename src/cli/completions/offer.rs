@@ -7,12 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::builder::ValueHint;
-use clap::{Arg, Command, CommandFactory, ValueEnum};
+use clap::{Arg, Command, ValueEnum};
 use clap_complete::engine::{self, ArgValueCompleter, CompletionCandidate};
 
 use super::Shell;
 use super::source::Source;
-use crate::cli::Cli;
+use crate::cli::parse;
 use crate::cli::report::exposes_secret;
 use crate::cmd::args::takes::Takes;
 use crate::context::Context;
@@ -42,7 +42,7 @@ fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String>
     }
     let (_, before) = words.split_last()?;
     let source = Arc::new(Source::new(before, ctx));
-    let mut command = Cli::command();
+    let mut command = parse::command();
     command.build();
     let mut command = bind(command, shell, &source);
     let here = Some(Path::new("."));

@@ -10,7 +10,7 @@ use super::describe::Halt;
 use crate::app::App;
 use crate::context::{CopyWay, Machine, Output, OutputFile};
 use crate::deliver::{
-    Begun, Clipboard, Command, DeliverError, EnvFile, Form, Handover, OutFile, Destination, Stdout, Target,
+    Begun, Clipboard, Command, DeliverError, Destination, EnvFile, Form, OutFile, Protocol, Stdout, Target,
 };
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
@@ -125,7 +125,7 @@ impl DestinationArgs {
     }
 
     /// The destination of these flags.
-    fn destination<'a>(
+    fn open<'a>(
         &'a self,
         out: &'a mut dyn Output,
         machine: &'a dyn Machine,
@@ -165,12 +165,12 @@ impl DestinationArgs {
     /// Whether the destination could take a secret of a token that has these.
     pub fn check(&self, app: &mut App<'_>, ours: &[SecretHash]) -> Result<(), Error> {
         let store = app.location()?.dir;
-        let mut destination = self.destination(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain, &store)?;
+        let mut destination = self.open(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain, &store)?;
         destination.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
     }
 
     /// Where the secret will go, in words, where a flag says so.
-    pub fn destination(&self) -> Option<String> {
+    pub fn where_to(&self) -> Option<String> {
         let path =
             self.out.as_ref().or(self.env_file.as_ref()).map(|path| format!("into {}", path.display()));
         path.or_else(|| self.exec.as_ref().map(|command| format!("to the command {command}")))
@@ -214,13 +214,13 @@ pub fn deliver(
         serde_json::to_vec(&document).unwrap_or_default()
     };
     let form = if json { Form::Json(&members) } else { Form::Plain };
-    let mut destination = args.destination(&mut *app.ctx.stdout, machine, form, store.path())?;
+    let mut destination = args.open(&mut *app.ctx.stdout, machine, form, store.path())?;
     destination.check(ours).map_err(DeliverError::from)?;
     machine.keep_memory_private();
     let secret =
         Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
-    let handover = Handover { store, clock: machine, author, pid: machine.pid(), action };
-    let token = handover.run(&secret, &mut *destination, |tx| prepare(tx, machine))?;
+    let delivery = Protocol { store, clock: machine, author, pid: machine.pid(), action };
+    let token = delivery.run(&secret, &mut *destination, |tx| prepare(tx, machine))?;
     Ok(Delivered { token, place: destination.place() })
 }
 

@@ -1,11 +1,14 @@
 //! Flags that several verbs share, and what those verbs do alike with them.
 
+pub mod at;
 pub mod change;
 pub mod describe;
+pub mod destination;
 pub mod grants;
 pub mod lifetime;
 pub mod many;
+pub mod newcomer;
+pub mod secret;
 pub mod select;
-pub mod destination;
 pub mod takes;
 pub mod widen;

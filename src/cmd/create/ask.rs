@@ -20,13 +20,24 @@ type Way = (&'static str, &'static str, fn(&mut DestinationArgs));
 /// The ways to choose from where no flag names one; of those with one name the first that works.
 const WAYS: &[Way] = &[
     ("Print the secret", "once, to standard output", |_| ()),
-    ("Copy the secret", "to the clipboard, for a short time", |destination| destination.copy(destination::Way::Display)),
-    ("Copy the secret", "to the clipboard of tmux, for a short time", |destination| destination.copy(destination::Way::Tmux)),
-    ("Copy the secret", "by asking the terminal, which may ignore it", |destination| destination.copy(destination::Way::Osc52)),
+    ("Copy the secret", "to the clipboard, for a short time", |destination| {
+        destination.copy(destination::Way::Display);
+    }),
+    ("Copy the secret", "to the clipboard of tmux, for a short time", |destination| {
+        destination.copy(destination::Way::Tmux);
+    }),
+    ("Copy the secret", "by asking the terminal, which may ignore it", |destination| {
+        destination.copy(destination::Way::Osc52);
+    }),
 ];
 
 /// Asks for what is not given of a token to be made.
-pub fn ask(app: &mut App<'_>, author: &Author, token: TokenArgs, destination: DestinationArgs) -> Result<Order, Error> {
+pub fn ask(
+    app: &mut App<'_>,
+    author: &Author,
+    token: TokenArgs,
+    destination: DestinationArgs,
+) -> Result<Order, Error> {
     if !app.can_ask() {
         return Err(Error::InputNeeded(
             Invalid::new("no name is given").hint("`tokenctl create NAME`; a terminal is asked"),
@@ -126,7 +137,7 @@ fn overview(app: &mut App<'_>, token: &Token, end: Option<Timestamp>, destinatio
         ("valid from", token.not_before.map(|start| start.to_string())),
         ("rotation", token.rotate_every.map(|every| format!("every {every}"))),
         ("grace", token.grace.map(|grace| grace.to_string())),
-        ("secret", destination.destination()),
+        ("secret", destination.where_to()),
     ];
     let said = |(key, value): (&'static str, Option<String>)| {
         value.filter(|value| !value.is_empty()).map(|value| (key, value))

@@ -321,7 +321,7 @@ impl Retire {
             let (mut from, mut entries) = (Vec::new(), vec![after.clone()]);
             if self.withdraw {
                 let without = self.without(&catalogue);
-                from = self.roll_back(tx, &catalogue, before)?;
+                from = self.withdraw(tx, &catalogue, before)?;
                 entries.extend(without.iter().filter(|it| catalogue.get(&it.name) != Some(it)).cloned());
                 changed |= !from.is_empty() || entries.len() > 1;
             }

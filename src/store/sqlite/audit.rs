@@ -218,10 +218,18 @@ impl Store {
             };
             let scopes = damage_as_none(view.catalogue())?;
             let found = scopes.as_ref().map(|all| move |form: Form| form.catalogue(all));
-            compare(&Subject::Catalogue, "scopes", found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest));
+            compare(
+                &Subject::Catalogue,
+                "scopes",
+                found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest),
+            );
             let settings = damage_as_none(view.settings())?;
             let found = settings.as_ref().map(|all| move |form: Form| form.settings(all));
-            compare(&Subject::Settings, "settings", found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest));
+            compare(
+                &Subject::Settings,
+                "settings",
+                found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest),
+            );
             Ok::<_, StoreError>(changed)
         })?;
         let (mut from, mut done, of) = (Some(FIRST), 0, self.count());

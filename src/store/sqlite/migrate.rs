@@ -56,7 +56,8 @@ fn copy(store: &Store) -> Result<(), StoreError> {
     let found = &store.found;
     let path = found.dir.join(COPY);
     let failed = |err: &std::io::Error| StoreError::io("copy the store to", &path, err);
-    let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&found.dir).map_err(|err| failed(&err))?;
+    let new =
+        tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&found.dir).map_err(|err| failed(&err))?;
     let run = || {
         let from = open::connect(&found.database, Access::Read)?;
         let mut to = open::connect(new.path(), Access::Write)?;
@@ -110,7 +111,8 @@ impl Sound {
     }
 
     fn record(self, tx: &Write<'_>) -> Result<(), StoreError> {
-        let record = |subject, digest| tx.record(Action::Migrate, subject, Some(digest), Vec::new(), Matched::Yes);
+        let record =
+            |subject, digest| tx.record(Action::Migrate, subject, Some(digest), Vec::new(), Matched::Yes);
         if self.catalogue.is_some() {
             record(Subject::Catalogue, Form::Two.catalogue(&tx.catalogue()?))?;
         }
@@ -136,10 +138,7 @@ fn readable<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     }
 }
 
-fn each_token(
-    tx: &Write<'_>,
-    mut f: impl FnMut(i64) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
+fn each_token(tx: &Write<'_>, mut f: impl FnMut(i64) -> Result<(), StoreError>) -> Result<(), StoreError> {
     let mut from = Some(FIRST);
     while let Some(start) = from {
         let rows = tx.rows_from(start)?;

@@ -13,6 +13,7 @@
 
 mod audit;
 mod build;
+mod checked;
 mod doctor;
 mod error;
 mod find;
@@ -21,6 +22,7 @@ mod integrity;
 mod lock;
 mod migrate;
 mod open;
+mod pool;
 mod schema;
 mod scopes;
 mod seal;
@@ -31,21 +33,24 @@ mod v1;
 mod watch;
 mod words;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 pub use audit::{AuditReport, Changed, Problem};
 pub use build::{make, share};
+use checked::{Checked, FileId};
 pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
-pub use lock::set_patience;
 use open::{Access, Found};
 pub use open::{Location, PATIENCE, unsafe_path};
+pub use pool::SharedStore;
 pub use tokens::{NewSecret, Parts, Presented};
 pub use watch::{Step, Watch};
 pub use words::MOST;
@@ -71,34 +76,54 @@ const CLOCK_TOLERANCE: i64 = 5 * 60;
 /// An open store.
 pub struct Store {
     conn: Connection,
+    /// Dropped after the connection.
+    checked: Option<Arc<Checked>>,
     found: Found,
     /// Of the tables: that of today, or 1 where the store is only read.
     version: Cell<i64>,
     /// Whether rows whose seal is broken are read, so that access can be ended whatever happened to them.
     lenient: Cell<bool>,
-    uses: Usage,
-    asks: Usage,
+    /// How long a transaction waits for a lock.
+    patience: Cell<Duration>,
+    /// The files of use, from the first question on: most verdicts need neither.
+    uses: OnceCell<Usage>,
+    asks: OnceCell<Usage>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
     copy: Option<hot::Copy>,
 }
 
 impl Store {
     fn from_connection(conn: Connection, found: Found, version: i64) -> Self {
-        let (uses, asks) =
-            (Usage::to_read(beside(&found), usage::SECRETS), Usage::to_read(beside(&found), usage::SCOPES));
-        let (version, lenient) = (Cell::new(version), Cell::new(false));
-        Self { conn, uses, asks, found, version, lenient, copy: None }
+        let patience = Cell::new(PATIENCE);
+        Self {
+            conn,
+            checked: None,
+            uses: OnceCell::new(),
+            asks: OnceCell::new(),
+            found,
+            version: Cell::new(version),
+            lenient: Cell::new(false),
+            patience,
+            copy: None,
+        }
+    }
+
+    /// Sets how long the transactions of this store wait for a lock from now on.
+    pub fn set_patience(&self, patience: Duration) {
+        self.patience.set(patience);
     }
 
     /// To look; not one byte is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
-        let found = checked(location)?;
+        let (found, checked) = safe(location)?;
         // A writer may roll the journal back between the look at it and the copy; then the next round reads.
         for _ in 0..10 {
             match Self::connect(&found, Access::Read) {
+                // A copy may be made only while this process has no connection to the original.
+                Err(Opening::HotJournal) if checked::is_shared(&checked) => break,
                 Err(Opening::HotJournal) => {}
                 Err(Opening::Failed(err)) => return Err(err),
-                Ok(store) => return Ok(store),
+                Ok(store) => return Ok(Self { checked: Some(checked), ..store }),
             }
             if let Some((conn, copy)) = hot::copy(&found)? {
                 let version = prepare(&conn, &found).map_err(|err| err.into_store_error(&found.database))?;
@@ -110,8 +135,15 @@ impl Store {
 
     /// To look while somebody is typing: a store that is not ready at once is an error.
     pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
-        let found = checked(location)?;
-        Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))
+        let (found, checked) = safe(location)?;
+        let store = Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
+        Ok(Self { checked: Some(checked), ..store })
+    }
+
+    /// To look, beside other connections of this process to the same file.
+    fn open_beside(location: &Location) -> Result<Self, Opening> {
+        let (found, checked) = safe(location).map_err(Opening::Failed)?;
+        Ok(Self { checked: Some(checked), ..Self::connect(&found, Access::Read)? })
     }
 
     /// To change. A store of the version before becomes one of today.
@@ -120,7 +152,7 @@ impl Store {
         clock: &dyn Clock,
         author: &Author,
     ) -> Result<Self, StoreError> {
-        let found = checked(location)?;
+        let (found, checked) = safe(location)?;
         found.check_writable()?;
         let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
         if store.version.get() != schema::VERSION {
@@ -131,7 +163,7 @@ impl Store {
             let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
             usage::make(&found.dir, found.meta.uid(), Sharing::of(&dir, &found.meta), now)
         });
-        Ok(store)
+        Ok(Self { checked: Some(checked), ..store })
     }
 
     fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
@@ -146,7 +178,9 @@ impl Store {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
         })?;
-        Ok(Self::from_connection(conn, found.clone(), version))
+        let store = Self::from_connection(conn, found.clone(), version);
+        store.set_patience(access.patience());
+        Ok(store)
     }
 
     /// The version of its tables.
@@ -164,6 +198,14 @@ impl Store {
         &self.found.dir
     }
 
+    pub(super) fn uses(&self) -> &Usage {
+        self.uses.get_or_init(|| Usage::to_read(beside(&self.found), usage::SECRETS))
+    }
+
+    pub(super) fn asks(&self) -> &Usage {
+        self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
+    }
+
     /// Whether this user owns the database.
     pub fn belongs_to(&self, uid: u32) -> bool {
         self.found.meta.uid() == uid
@@ -172,6 +214,11 @@ impl Store {
     /// Whether this reader works on a copy because a killed writer left its journal.
     pub fn is_copy(&self) -> bool {
         self.copy.is_some()
+    }
+
+    /// Which file it is; `None` for a copy of it.
+    fn id(&self) -> Option<FileId> {
+        self.checked.as_ref().map(|checked| checked.id)
     }
 
     fn failed(&self, err: &rusqlite::Error) -> StoreError {
@@ -197,12 +244,28 @@ impl Store {
 
     /// One read transaction, ended before its result is looked at.
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
+        lock::be_patient(self.patience.get());
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
             .map_err(|err| self.failed(&err))?;
         self.follow_migration().map_err(|err| self.failed(&err))?;
         let out = f(&View { store: self })?;
         tx.commit().map_err(|err| self.failed(&err))?;
         Ok(out)
+    }
+
+    /// One read transaction with one reading of the clock, made once its lock is held: what the transaction sees was
+    /// so at that time, however long it waited for a writer.
+    pub fn read_now<T, E: From<StoreError>>(
+        &self,
+        clock: &dyn Clock,
+        f: impl FnOnce(&View<'_>, Timestamp) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.read(|view| {
+            // The first statement takes the lock.
+            let run = || self.conn.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0));
+            let _: i64 = view.ok(run())?;
+            f(view, clock.now().map_err(StoreError::Clock)?)
+        })
     }
 
     /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was.
@@ -237,6 +300,7 @@ impl Store {
         author: &Author,
         f: impl FnOnce(&Write<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        lock::be_patient(self.patience.get());
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
             .map_err(|err| self.failed(&err))?;
         let now = clock.now().map_err(StoreError::Clock)?;
@@ -258,8 +322,9 @@ impl Store {
 
     /// After a failed COMMIT: only what the database holds tells whether it happened.
     fn settle(&self, err: &rusqlite::Error, expected: &Anchor) -> Result<(), StoreError> {
-        let kept = open::connect(&self.found.database, Access::Write)
-            .and_then(|conn| Self::from_connection(conn, self.found.clone(), schema::VERSION).anchor_hash(expected.seq));
+        let kept = open::connect(&self.found.database, Access::Write).and_then(|conn| {
+            Self::from_connection(conn, self.found.clone(), schema::VERSION).anchor_hash(expected.seq)
+        });
         match kept {
             Ok(Some(hash)) if hash == expected.hash => Ok(()),
             Ok(_) => Err(self.failed(err)),
@@ -300,12 +365,12 @@ fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError>
 }
 
 /// The files, if nobody else could have touched them and they are a store.
-fn checked(location: &Location) -> Result<Found, StoreError> {
-    let found = location.find()?;
+fn safe(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
+    let (found, checked) = checked::find(location)?;
     if let Some(wrong) = location.unsafe_files(&found)?.into_iter().next() {
         return Err(wrong.into());
     }
-    found.version().map(|_| found)
+    found.version().map(|_| (found, checked))
 }
 
 fn beside(found: &Found) -> Beside<'_> {

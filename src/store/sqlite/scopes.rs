@@ -16,9 +16,7 @@ impl View<'_> {
         let run = || {
             let mut counts = BTreeMap::new();
             let mut entries: BTreeMap<i64, Entry> = BTreeMap::new();
-            let mut all = self
-                .conn()
-                .prepare_cached(
+            let mut all = self.conn().prepare_cached(
                 "SELECT row, id, name, description, created_at, retired_at, include_count, seal FROM scope",
             )?;
             let mut rows = all.query([])?;

@@ -76,8 +76,7 @@ impl Write<'_> {
 
     /// Seals a scope and what it includes.
     pub(super) fn seal_scope(&self, row: i64) -> Result<(), StoreError> {
-        let count =
-            "UPDATE scope SET include_count = (SELECT count(*) FROM scope_include WHERE scope = ?1) WHERE row = ?1";
+        let count = "UPDATE scope SET include_count = (SELECT count(*) FROM scope_include WHERE scope = ?1) WHERE row = ?1";
         self.run(count, &[&row])?;
         OF_SCOPE.iter().try_for_each(|table| self.seal_rows(table, row))
     }

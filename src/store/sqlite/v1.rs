@@ -167,7 +167,10 @@ const KEPT: &[(&str, &str, &str, &str)] = &[
 
 /// Moves every row into the tables of today, without seals, within an open transaction. Foreign keys and checks must be
 /// off: what was planted by hand stays what it is, for the log to show.
-pub fn convert(conn: &Connection, create: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> rusqlite::Result<()> {
+pub fn convert(
+    conn: &Connection,
+    create: impl FnOnce(&Connection) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
     for (_, old, ..) in KEPT {
         if let Some(name) = old.strip_suffix("_v1") {
             conn.execute_batch(&format!("ALTER TABLE main.{name} RENAME TO {old}"))?;

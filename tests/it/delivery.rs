@@ -563,7 +563,7 @@ fn a_command_that_does_not_end_is_killed_with_all_it_started() {
 }
 
 #[test]
-fn ctrl_c_kills_the_command_and_withdraws_the_secret() {
+fn ctrl_c_kills_the_command_and_rolls_the_secret_back() {
     let world = World::of_processes();
     let old = world.mint("demo");
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {

@@ -1,6 +1,6 @@
 //! What a change changed, computed from the object before and after it, so that no command can forget a field.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::scope::{Catalogue, Entry};
 use super::settings::Settings;
@@ -25,11 +25,11 @@ enum Values {
     Several(Vec<String>),
 }
 
-type Fields = Vec<(String, Values)>;
+type Field = (String, Values);
 
 /// Between a token and what it became; without either where it is new or gone.
 pub fn of_token(before: Option<&Token>, after: Option<&Token>) -> Vec<Change> {
-    between(before.map(token).unwrap_or_default(), after.map(token).unwrap_or_default())
+    between(&before.map(token).unwrap_or_default(), &after.map(token).unwrap_or_default())
 }
 
 pub fn of_catalogue(before: &Catalogue, after: &Catalogue) -> Vec<Change> {
@@ -41,7 +41,7 @@ pub fn of_catalogue(before: &Catalogue, after: &Catalogue) -> Vec<Change> {
         // Both sides go by one name, or a rename would look like a new scope with all its fields.
         let Some(name) = is.as_ref().or(was.as_ref()).map(|entry| entry.name.to_string()) else { continue };
         let fields = |entry: Option<&Entry>| entry.map(|entry| scope(&name, entry)).unwrap_or_default();
-        all.extend(between(fields(was.as_ref()), fields(is.as_ref())));
+        all.extend(between(&fields(was.as_ref()), &fields(is.as_ref())));
     }
     all
 }
@@ -50,14 +50,14 @@ pub fn of_settings(before: &Settings, after: &Settings) -> Vec<Change> {
     let (before, after) = (before.rows(), after.rows());
     let keys: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
     let one = |value: Option<&String>| Values::One(value.cloned());
-    let side = |rows: &std::collections::BTreeMap<&str, String>| -> Fields {
+    let side = |rows: &BTreeMap<&str, String>| -> Vec<Field> {
         keys.iter().map(|key| ((*key).to_owned(), one(rows.get(key)))).collect()
     };
-    between(side(&before), side(&after))
+    between(&side(&before), &side(&after))
 }
 
 /// In the order of the keys of a token's document.
-fn token(token: &Token) -> Fields {
+fn token(token: &Token) -> Vec<Field> {
     use Values::{One, Several};
     let hints = |which: &dyn Fn(&&super::token::StoredSecret) -> bool| {
         Several(token.secrets.iter().filter(which).map(|secret| secret.hint.clone()).collect())
@@ -87,7 +87,7 @@ fn token(token: &Token) -> Fields {
     fields.into_iter().map(|(field, values)| (field.to_owned(), values)).collect()
 }
 
-fn scope(name: &str, entry: &Entry) -> Fields {
+fn scope(name: &str, entry: &Entry) -> Vec<Field> {
     let of = |field: &str| format!("{name}.{field}");
     vec![
         ("scope".to_owned(), Values::One(Some(entry.name.to_string()))),
@@ -102,15 +102,14 @@ fn instant(time: Option<Timestamp>) -> Values {
 }
 
 /// Field by field; a side that is not there has none, and the other one says what there is.
-fn between(before: Fields, after: Fields) -> Vec<Change> {
+fn between(before: &[Field], after: &[Field]) -> Vec<Change> {
     let mut all = Vec::new();
-    let names = if after.is_empty() { &before } else { &after };
+    let names = if after.is_empty() { before } else { after };
     for (at, (field, _)) in names.iter().enumerate() {
         let mut push = |from: Option<&String>, to: Option<&String>| {
-            let text = |text: &String| cut(text);
-            all.push(Change { field: field.clone(), from: from.map(text), to: to.map(text) });
+            all.push(Change { field: field.clone(), from: from.map(|it| cut(it)), to: to.map(|it| cut(it)) });
         };
-        let (was, is) = (values(&before, at), values(&after, at));
+        let (was, is) = (values(before, at), values(after, at));
         match after.get(at).or(before.get(at)) {
             Some((_, Values::One(_))) if was != is => push(was.first().copied(), is.first().copied()),
             Some((_, Values::Several(_))) => {
@@ -123,7 +122,7 @@ fn between(before: Fields, after: Fields) -> Vec<Change> {
     all
 }
 
-fn values(side: &Fields, at: usize) -> Vec<&String> {
+fn values(side: &[Field], at: usize) -> Vec<&String> {
     match side.get(at) {
         Some((_, Values::One(value))) => value.iter().collect(),
         Some((_, Values::Several(all))) => all.iter().collect(),

@@ -118,7 +118,7 @@ fn a_store_that_another_program_has_open_stays_in_wal_mode() {
     let world = sound();
     replicated(&world);
     let other = Connection::open(world.database()).expect("the database");
-    other.query_row("SELECT count(*) FROM token", [], |_| Ok(())).expect("a count");
+    other.query_row("SELECT count(*) FROM tokens", [], |_| Ok(())).expect("a count");
     let ran = world.real(&["doctor", "--repair", "--yes", "--json"], b"");
     assert_failure(&ran, "store_locked", 6);
     refused(&world, "store_wal", "doctor --repair");

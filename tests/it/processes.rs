@@ -94,14 +94,14 @@ impl World {
     pub fn multiply(&self, name: &str, count: usize) {
         self.sql(&format!(
             "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count})
-             INSERT INTO token (id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
+             INSERT INTO tokens (id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
                created_at, created_by, disabled_at, revoked_at)
              SELECT printf('copy%08d', i), name || printf('-%08d', i), description, owner, icon, ttl, until,
                not_before, rotate_every, grace, created_at, created_by, disabled_at, revoked_at
              FROM n, token WHERE name = '{name}';
              INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
              SELECT copy.row, randomblob(32), hint, secret.created_at, secret.expires_at, delivered_at
-             FROM token AS copy, token AS original JOIN secret ON secret.token = original.row
+             FROM tokens AS copy, tokens AS original JOIN secret ON secret.token = original.row
              WHERE copy.id LIKE 'copy%' AND original.name = '{name}';"
         ));
     }

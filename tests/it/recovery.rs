@@ -517,7 +517,7 @@ fn everything_that_can_be_mended_is() {
 fn what_cannot_be_mended_stays_found() {
     let world = World::with_store();
     world.create("demo", &[]);
-    world.sql("UPDATE token SET owner = 'mallory'");
+    world.sql("UPDATE tokens SET owner = 'mallory'");
     fs::remove_file(world.store().join("usage.scopes")).expect("a file");
     let ran = world.run(&["doctor", "--repair", "--yes", "--json"]).exit(3);
     let document = ran.json();
@@ -546,7 +546,7 @@ fn a_damaged_delivery_is_in_the_way_of_no_other_token() {
     }
     world.kill_by_command(&["rotate", "bad"]);
     world.kill_by_command(&["rotate", "late"]);
-    world.sql("UPDATE token SET created_by = CAST(x'ff' AS TEXT) WHERE name = 'bad'");
+    world.sql("UPDATE tokens SET created_by = CAST(x'ff' AS TEXT) WHERE name = 'bad'");
     world.at_real_time(HOUR);
     let ran = world.run(&["revoke", "good", "--yes"]).ok();
     assert!(
@@ -554,7 +554,7 @@ fn a_damaged_delivery_is_in_the_way_of_no_other_token() {
         "{}",
         ran.err
     );
-    assert!(ran.err.contains("`created_by` in `token` where `row` is 2"), "{}", ran.err);
+    assert!(ran.err.contains("`created_by` in `tokens` where `row` is 2"), "{}", ran.err);
     assert_eq!(world.last_event()["action"], "revoke");
     assert_eq!(world.show("late")["secrets"].as_array().map(Vec::len), Some(1), "it was rolled back");
     let findings = world.run(&["doctor", "--json"]).exit(3).json();

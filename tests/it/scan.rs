@@ -63,7 +63,7 @@ fn every_status(world: &World) -> Vec<(&'static str, String)> {
     let end = world.now() + 600;
     world.sql(&format!(
         "UPDATE secret SET delivered_at = NULL, expires_at = {end}
-         WHERE token = (SELECT row FROM token WHERE name = 'provisional')"
+         WHERE token = (SELECT row FROM tokens WHERE name = 'provisional')"
     ));
     let other = World::with_store();
     other.run(&["settings", "prefix", "other"]).ok();

@@ -69,7 +69,7 @@ fn without_a_reader_an_answer_keeps_its_code() {
         assert_eq!(unread(&["doctor"], ""), 0);
         assert_eq!(unread(&["audit", "verify"], ""), 0);
     }
-    world.sql("UPDATE token SET owner = 'mallory'");
+    world.sql("UPDATE tokens SET owner = 'mallory'");
     for json in [&[][..], &["--json"]] {
         assert_eq!(world.unread(&[&["doctor"], json].concat(), b"").code, 3);
         assert_eq!(world.unread(&[&["audit", "verify"], json].concat(), b"").code, 3);

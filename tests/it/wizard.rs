@@ -525,7 +525,8 @@ fn text_of_others_is_harmless_in_questions() {
         world.define(&["read"]);
         world.create("a", &["-s", "read", "-d", "x"]);
         let quoted = text.replace('\'', "''");
-        world.sql(&format!("UPDATE scope SET description = '{quoted}'; UPDATE token SET owner = '{quoted}'"));
+        world
+            .sql(&format!("UPDATE scope SET description = '{quoted}'; UPDATE tokens SET owner = '{quoted}'"));
         world.at_terminal(&[Enter, say("ann"), Enter, Enter, Enter, Enter, Enter, Yes, CtrlC]);
         // What was edited by hand is not changed, but it is shown before that is known.
         let ran = world.run(&["edit", "a"]).exit(6);

@@ -11,7 +11,7 @@ use crate::cmd::args::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::{INPUT_MAX, Secret};
-use crate::domain::text::SetLabel;
+use crate::domain::text::{SetLabel, shown};
 use crate::domain::token::Role;
 use crate::domain::verdict::{Ask, Reason, judge};
 use crate::domain::when::{ClockWrong, Edge, Timestamp, When, Zone};
@@ -74,6 +74,9 @@ impl Verify {
                 "the clock says {now}, but this secret was created at {created}"
             ))
             .into());
+        }
+        for scope in ask.scopes.iter().filter(|scope| catalogue.get(scope).is_none()) {
+            app.talk().warn(&format!("the scope `{scope}` does not exist in this store"));
         }
         let (reason, missing) = judge(&found.token, found.secret(), &ask, &catalogue, at.unwrap_or(now));
         if reason == Reason::Unknown {
@@ -155,7 +158,7 @@ fn answer(
         if reason == Reason::Valid && found.is_some_and(|found| found.secret().role() == Role::Previous) {
             words.push(Role::Previous.word());
         }
-        words.join(" ")
+        shown(&words.join(" ")).to_string()
     };
     if !app.quiet() {
         keep_answer(app.print(&format!("{text}\n")))?;

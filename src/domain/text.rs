@@ -31,6 +31,11 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// How many characters must be added, taken, changed or swapped to make one word of the other.
+pub fn slips(word: &str, other: &str) -> usize {
+    strsim::osa_distance(word, other)
+}
+
 /// Of some words the one that a mistyped one is most like, if it is like any.
 pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// No word that is looked for is longer; comparing takes the product of both lengths.

@@ -283,7 +283,7 @@ fn a_withdrawn_scope_is_taken_from_every_token_and_include() {
     let direct = world.create("direct", &["-s", "write,other"]);
     let through = world.create("through", &["-s", "admin"]);
     world.create("without", &["-s", "read"]);
-    let withdraw = ["scopes", "retire", "write", "--withdraw"];
+    let withdraw = ["scopes", "retire", "write", "--ungrant"];
     assert_eq!(world.refused(&withdraw), (2, "input_needed".into()));
     world.at_terminal(&[Answer::No]);
     assert_eq!(world.refused(&withdraw), (130, "declined".into()));

@@ -383,7 +383,7 @@ pub const VERBS: [Verb; 30] = [
         more: &["Tokens that hold it keep it, unless it is withdrawn; `scopes define` reopens it"],
         examples: &[
             Example("Leave it to those that hold it", "tokenctl scopes retire events:write"),
-            Example("Take it from them", "tokenctl scopes retire events:write --withdraw --yes"),
+            Example("Take it from them", "tokenctl scopes retire events:write --ungrant --yes"),
         ],
         exits: &[0, 1, 2, 4, 6, 130],
     },
@@ -456,7 +456,7 @@ pub const VERBS: [Verb; 30] = [
             ),
             Example(
                 "Prove that history only grew since",
-                "tokenctl audit verify --since \"$(cat head.txt)\"",
+                "tokenctl audit verify --anchor \"$(cat head.txt)\"",
             ),
         ],
         exits: &[0, 1, 2, 4, 6],
@@ -479,7 +479,7 @@ pub const VERBS: [Verb; 30] = [
             Example("Check everything", "tokenctl audit verify"),
             Example(
                 "Prove that history only grew",
-                "tokenctl audit head > head.txt; tokenctl audit verify --since \"$(cat head.txt)\"",
+                "tokenctl audit head > head.txt; tokenctl audit verify --anchor \"$(cat head.txt)\"",
             ),
         ],
         exits: &[0, 1, 2, 3, 6],

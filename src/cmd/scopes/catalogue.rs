@@ -89,8 +89,8 @@ pub struct Retire {
     #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
     /// Take it from every token, and from the scopes that include it
-    #[arg(long)]
-    withdraw: bool,
+    #[arg(long, alias = "withdraw")]
+    ungrant: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -286,14 +286,14 @@ impl Retire {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
-        if self.withdraw {
+        if self.ungrant {
             let now = app.ctx.machine.now()?;
             let holders = store.read(|view| {
                 let catalogue = view.catalogue()?;
                 let holders = view.holders(&[entry(&catalogue, &self.scope)?.row])?;
                 Ok::<_, Error>(view.tokens(&holders, now)?.len())
             })?;
-            app.confirm(&format!("withdraw `{}` from {holders} tokens that hold it?", self.scope))?;
+            app.confirm(&format!("take `{}` from {holders} tokens that hold it?", self.scope))?;
         }
         let (entry, changed, from) = self.make(app, &store, &author)?;
         let note = match (changed, from.len()) {
@@ -318,9 +318,9 @@ impl Retire {
             after.retired_at.get_or_insert(tx.now);
             let mut changed = before.retired_at.is_none();
             let (mut from, mut entries) = (Vec::new(), vec![after.clone()]);
-            if self.withdraw {
+            if self.ungrant {
                 let without = self.without(&catalogue);
-                from = self.withdraw(tx, &catalogue, before)?;
+                from = self.ungrant_from_all(tx, &catalogue, before)?;
                 entries.extend(without.iter().filter(|it| catalogue.get(&it.name) != Some(it)).cloned());
                 changed |= !from.is_empty() || entries.len() > 1;
             }
@@ -341,7 +341,12 @@ impl Retire {
     }
 
     /// Takes the scope from every token. Returns the tokens that lose it.
-    fn withdraw(&self, tx: &Write<'_>, catalogue: &Catalogue, retired: &Entry) -> Result<Vec<Token>, Error> {
+    fn ungrant_from_all(
+        &self,
+        tx: &Write<'_>,
+        catalogue: &Catalogue,
+        retired: &Entry,
+    ) -> Result<Vec<Token>, Error> {
         let mut from = Vec::new();
         each_holder(tx, catalogue, |token| {
             let holds = catalogue.closure(token.scopes()).contains(&self.scope);

@@ -187,8 +187,10 @@ impl Error {
             Self::Widens { .. } => "`--allow-widen` allows it".to_owned(),
             Self::SecretAsArgument => "revoke it, and pass secrets on stdin or in a file".to_owned(),
             Self::NotFound { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
-            Self::NotFound { what, .. } if *what == "scope" => {
-                "`tokenctl scopes list` shows those that exist".to_owned()
+            Self::NotFound { what: "scope", name, .. } => {
+                format!(
+                    "`tokenctl scopes define {name}` makes it; `tokenctl scopes list` shows those that exist"
+                )
             }
             Self::NotFound { .. } => "`tokenctl list --all` shows those that exist".to_owned(),
             Self::Ambiguous { .. } => "use one of the ids".to_owned(),
@@ -200,7 +202,8 @@ impl Error {
             Self::CountDiffers { .. } => "nothing was changed; `--dry-run` shows the selection".to_owned(),
             Self::Store(err) | Self::StoreAt { err, .. } => match err {
                 StoreError::Missing(_) => {
-                    "`tokenctl init` makes one, or the first `tokenctl create`".to_owned()
+                    "`tokenctl init` makes one, or the first `tokenctl create` or `tokenctl scopes define`"
+                        .to_owned()
                 }
                 StoreError::Unsafe { fix, .. } => fix.clone(),
                 StoreError::ReadOnly { hint, .. } => hint.clone(),

@@ -11,7 +11,7 @@ use crate::domain::event::{Anchor, Event, Subject};
 use crate::domain::text::shown;
 use crate::error::Error;
 use crate::store::{FIRST, Store};
-use crate::ui::json::{AuditDoc, EventDoc, HeadDoc, NamedDoc, ProblemDoc};
+use crate::ui::json::{self, AuditDoc, EventDoc, HeadDoc, NamedDoc, ProblemDoc};
 use crate::ui::table::{Cell, Column, Fill, Table};
 use crate::ui::{Screen, escape};
 
@@ -99,7 +99,7 @@ impl Events<'_> {
         self.stream(out, |page, text| {
             for event in page {
                 text.extend_from_slice(before);
-                serde_json::to_writer(&mut *text, &EventDoc::new(event))?;
+                json::append(text, &EventDoc::new(event));
                 before = b",";
             }
             if page.is_empty() {

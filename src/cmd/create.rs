@@ -16,7 +16,7 @@ use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, NewName};
 use crate::domain::token::Token;
 use crate::error::Error;
-use crate::store::{self, Sharing, Store};
+use crate::store::{self, Store};
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
 #[derive(Args)]
@@ -97,13 +97,7 @@ pub fn open_or_make(
     check(app)?;
     let now = app.ctx.machine.now()?;
     args.plan(name, &Rules::default(), author, now, &*app.ctx.machine)?;
-    let made = store::make(&location, Sharing::Private, &*app.ctx.machine, author)?;
-    let store = app.open_to_write(author)?;
-    if made {
-        let path = store.path().display().to_string();
-        app.talk().warn(&format!("made a new store at {path}"));
-    }
-    Ok(store)
+    Ok(app.open_or_make(author)?)
 }
 
 /// The answer of `--if-missing` when it is not.

@@ -17,7 +17,7 @@ use crate::domain::verdict::{Ask, Reason, judge};
 use crate::domain::when::{ClockWrong, Edge, Timestamp, When, Zone};
 use crate::error::Error;
 use crate::store::{Parts, Presented, StoreError};
-use crate::ui::json::VerdictDoc;
+use crate::ui::json::{self, VerdictDoc};
 
 /// A clock this far before a secret's creation is wrong, in seconds.
 const CLOCK_TOLERANCE: i64 = 5 * 60;
@@ -151,7 +151,7 @@ fn answer(
 ) -> Result<Outcome, Error> {
     let text = if app.json() {
         let document = VerdictDoc::new(reason, missing, found.map(|found| (&found.token, found.secret())));
-        serde_json::to_string(&document).unwrap_or_default()
+        json::text(&document)
     } else {
         let mut words = vec![reason.word()];
         words.extend(found.map(|found| found.token.name.as_str()));

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::str::FromStr;
 
 use super::column::Chosen;
-use super::json::TokenDoc;
+use super::json::{self, TokenDoc};
 use super::table::{Cell, Column, Fill, Table};
 use super::{Screen, escape};
 use crate::domain::Invalid;
@@ -131,7 +131,7 @@ impl<'a> List<'a> {
             if self.format == Format::Json && at + self.count > 0 {
                 text.push(b',');
             }
-            serde_json::to_writer(&mut *text, &TokenDoc::new(token, &self.times))?;
+            json::append(text, &TokenDoc::new(token, &self.times));
             if self.format == Format::JsonLines {
                 text.push(b'\n');
             }

@@ -378,7 +378,7 @@ fn a_hand_edit_is_not_made_part_of_history_by_the_next_change() {
         ),
         ("UPDATE scope SET description = 'all'", &["scopes", "define", "new"]),
         ("UPDATE scope SET description = 'all'", &["scopes", "edit", "read", "-d", "x"]),
-        ("UPDATE scope SET description = 'all'", &["scopes", "rename", "read", "see"]),
+        ("UPDATE scope SET description = 'all'", &["scopes", "rename", "read", "see", "--allow-widen"]),
         ("UPDATE scope SET description = 'all'", &["scopes", "retire", "read"]),
         ("UPDATE setting SET value = '2h'", &["settings", "require-owner", "true"]),
     ] {

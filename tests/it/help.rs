@@ -354,3 +354,18 @@ fn a_flag_that_is_not_there_leads_to_where_the_thing_is() {
         assert_eq!(world.refuses(args, 2, "usage")["hint"], *hint, "{args:?}");
     }
 }
+
+#[test]
+fn help_and_version_are_commands_too() {
+    let world = World::new();
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["help"], &["--help"]),
+        (&["help", "rotate"], &["rotate", "--help"]),
+        (&["help", "scopes", "add"], &["scopes", "add", "--help"]),
+        (&["version"], &["--version"]),
+    ];
+    for (typed, meant) in cases {
+        assert_eq!(world.run(typed).ok().out, world.run(meant).ok().out, "{typed:?}");
+    }
+    assert!(world.run(&["help", "rotaet"]).exit(2).err.contains("no such command `rotaet`"));
+}

@@ -131,7 +131,10 @@ fn only_create_and_adopt_make_a_missing_store() {
     ];
     for args in verbs {
         let failure = world.refuses(args, 6, "store_missing");
-        assert_eq!(failure["hint"], "`tokenctl init` makes one, or the first `tokenctl create`");
+        assert_eq!(
+            failure["hint"],
+            "`tokenctl init` makes one, or the first `tokenctl create` or `tokenctl scopes define`"
+        );
     }
     assert!(!world.store().exists());
 }

@@ -24,10 +24,9 @@ const VARIABLE: &str = "TOKENCTL_COMPLETE";
 /// The shell, if these arguments are its question: `tokenctl -- tokenctl WORD…`.
 ///
 /// Neither the variable nor `--` alone asks anything: with the variable left behind in the environment of a service,
-/// `tokenctl -- verify` would end with 0. The scripts pass the program's own word, which is no command, and at least
-/// one word more.
+/// `tokenctl -- verify` would end with 0. The scripts pass the program's own word first, which is not a command.
 pub fn asking_shell(args: &[OsString], ctx: &Context) -> Option<OsString> {
-    let [_, dashes, program, _, ..] = args else { return None };
+    let [_, dashes, program, ..] = args else { return None };
     let is_command = VERBS.iter().any(|verb| *program == *verb.path) || *program == *"ls";
     let is_flag = program.as_encoded_bytes().starts_with(b"-");
     if *dashes != *"--" || is_command || is_flag { None } else { ctx.machine.env(VARIABLE) }

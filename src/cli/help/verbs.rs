@@ -41,6 +41,7 @@ pub const VERBS: [Verb; 30] = [
             "A token is what its users know: a name, an owner, scopes, a lifetime. A secret is the string that a \
              client presents; the store keeps its hash only, so that it can be handed over once and never again",
             "Data goes to standard output, all else to standard error. Nothing is asked without a terminal",
+            "`tokenctl help COMMAND` is `tokenctl COMMAND --help`, and `tokenctl version` is `tokenctl --version`",
         ],
         examples: &[
             Example(

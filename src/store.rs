@@ -11,6 +11,6 @@ mod usage;
 pub use sharing::Sharing;
 pub use sqlite::{
     AuditReport, Changed, FIRST, Finding, Location, MOST, NewSecret, PAGE, PATIENCE, Parts, Presented,
-    Problem, Severity, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write, examine, make,
-    repair, set_patience, share, unsafe_path, version,
+    Problem, Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write,
+    examine, make, repair, share, unsafe_path, version,
 };

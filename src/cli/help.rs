@@ -6,10 +6,10 @@ mod verbs;
 
 use std::ffi::OsString;
 
+use clap::Command;
 use clap::builder::styling::Style;
-use clap::{Command, CommandFactory};
 
-use super::{Cli, STYLES};
+use super::{STYLES, parse};
 use crate::error::EXITS;
 pub use verbs::{Example, GROUPS, VERBS, Verb};
 
@@ -20,7 +20,7 @@ const NARROW: usize = 60;
 
 /// The whole command line, nothing deferred.
 pub fn tree(width: usize) -> Command {
-    let mut root = Cli::command().term_width(width);
+    let mut root = parse::command().term_width(width);
     root.build();
     root
 }

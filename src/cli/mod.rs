@@ -4,14 +4,15 @@ mod completions;
 mod help;
 mod man;
 mod mistake;
+mod parse;
 mod report;
 
 use std::ffi::OsString;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Arg, ArgAction, Parser, Subcommand};
+use clap::{Arg, ArgAction, Subcommand};
 
-use crate::app::{App, Global, HEADING, Look, Outcome};
+use crate::app::{App, HEADING, Look, Outcome};
 use crate::cmd::{
     adopt, audit, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan, scopes,
     settings, show, verify,
@@ -23,6 +24,7 @@ use completions::{asking_shell, complete};
 pub use help::{Example, GROUPS, VERBS};
 pub use man::ENVIRONMENT;
 use mistake::usage;
+pub use parse::command;
 use report::{exposes_secret, report};
 
 const STYLES: Styles = Styles::styled()
@@ -43,7 +45,7 @@ pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
     if exposes_secret(&args) {
         return report(&Error::SecretAsArgument, look, ctx);
     }
-    let cli = match Cli::try_parse_from(&args) {
+    let cli = match parse::parse(&args, &*ctx.machine) {
         Ok(cli) => cli,
         Err(err) => return usage(args, err, look, ctx),
     };
@@ -68,18 +70,6 @@ pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
 fn borrowed_rights() -> Invalid {
     Invalid::new("the program was started with the rights of another user (setuid or setgid)")
         .hint("`chmod ug-s` on the program, and `sudo -u USER tokenctl …` to run it as another user")
-}
-
-/// htpasswd for API tokens: create, hand over once, verify, rotate, revoke
-#[derive(Parser)]
-#[command(name = "tokenctl", version, styles = STYLES)]
-#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
-#[command(disable_help_flag = true, arg = help_flag())]
-pub struct Cli {
-    #[command(flatten)]
-    pub global: Global,
-    #[command(subcommand)]
-    pub verb: Verb,
 }
 
 fn help_flag() -> Arg {

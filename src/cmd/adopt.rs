@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::create::{default_lifetime, existing, open_or_make};
-use super::verify;
 use crate::app::{App, Outcome, present};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
 use crate::cmd::args::grants;
+use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make};
+use crate::cmd::args::secret;
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
@@ -84,7 +84,7 @@ impl Adopt {
             Invalid::new("what was read cannot be a secret")
                 .hint("16 to 512 printable ASCII characters without a space, and with its checksum if it is one of ours")
         };
-        let input = verify::input(app, self.secret_file.as_deref(), "Secret to adopt")?;
+        let input = secret::input(app, self.secret_file.as_deref(), "Secret to adopt")?;
         let secret = Secret::read_pasted(&input).ok_or_else(malformed)?;
         let bits = secret.nominal_bits();
         let weak = if bits < LEAST_BITS {

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use super::verify::future;
 use crate::app::{App, Outcome};
+use crate::cmd::args::at::future;
 use crate::cmd::args::select::{FILTERS, FilterArgs, filtered, known_scopes};
 use crate::cmd::args::takes::Takes;
 use crate::domain::Invalid;

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::verify;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::many::Many;
+use crate::cmd::args::secret;
 use crate::cmd::args::select::{Selection, TargetArgs};
 use crate::domain::Invalid;
 use crate::domain::event::Action;
@@ -47,7 +47,7 @@ impl Revoke {
         if !self.targets.is_empty() {
             return Err(Invalid::new("a secret and names or filters together").hint("either of them").into());
         }
-        let input = verify::input(app, Some(path), "Leaked secret")?;
+        let input = secret::input(app, Some(path), "Leaked secret")?;
         let secret =
             Secret::read_pasted(&input).ok_or_else(|| Invalid::new("what was read cannot be a secret"))?;
         let hash = secret.hash();

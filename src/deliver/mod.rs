@@ -36,7 +36,7 @@ use crate::domain::event::{Action, Author};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{Delivery, SinkKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
-use crate::store::{self, NewSecret, PATIENCE, Store, StoreError, Write};
+use crate::store::{NewSecret, PATIENCE, Store, StoreError, Write};
 
 pub use clipboard::Clipboard;
 pub use command::Command;
@@ -273,7 +273,7 @@ impl Handover<'_> {
         };
         let now = self.clock.now().map_err(|wrong| unknown(wrong.into()))?;
         let left = heir.deadline.since(now) - MARGIN.secs();
-        store::set_patience(Duration::from_secs(u64::try_from(left).unwrap_or(0)));
+        self.store.set_patience(Duration::from_secs(u64::try_from(left).unwrap_or(0)));
         let confirmed = self.store.write(self.clock, &posthumous(self.author), |tx| {
             let Some(token) = heir.find(tx)? else { return heir.find_confirmed(tx).map(Confirmed::from) };
             if token.heir().is_none_or(|heir| heir.is_past_end(tx.now)) {
@@ -284,7 +284,7 @@ impl Handover<'_> {
             tx.update(&token, &confirmed, Action::Confirm).map(|token| Confirmed::Yes(Box::new(token)))
         });
         // What comes after waits no longer than everything else does.
-        store::set_patience(PATIENCE);
+        self.store.set_patience(PATIENCE);
         match confirmed.map_err(unknown)? {
             Confirmed::Yes(token) => Ok(*token),
             Confirmed::TooLate => Err(Unconfirmed::Unknown("the delivery took too long".to_owned())),

@@ -5,7 +5,7 @@ use super::token::Token;
 use super::when::Timestamp;
 
 /// Who acts. The uid is a fact; the rest are claims of the environment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Actor {
     pub uid: u32,
     pub login: Option<String>,

@@ -10,6 +10,7 @@ mod terminal;
 mod users;
 mod zone;
 
+use std::any::Any;
 use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,11 +20,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{Local, NaiveDate, NaiveTime, TimeZone};
+use rand::TryRng;
+use rand::rngs::SysRng;
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit};
-use rustix::rand::{GetRandomFlags, getrandom};
 use zeroize::Zeroizing;
 
+use crate::clock::SystemClock;
 use crate::context::{
     Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Question, StartPager, Zone,
 };
@@ -69,9 +72,8 @@ struct Host {
 }
 
 impl Clock for Host {
-    #[expect(clippy::disallowed_methods, reason = "the one reading of the clock")]
     fn unix(&self) -> i64 {
-        chrono::Utc::now().timestamp()
+        SystemClock.unix()
     }
 }
 
@@ -90,14 +92,7 @@ impl Zone for Host {
 
 impl Machine for Host {
     fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()> {
-        // Asked for by number: what asks the C library for `getrandom` by name finds none in a static program, and
-        // would read `/dev/urandom`, which an empty root directory does not have.
-        let mut filled = 0;
-        while filled < buffer.len() {
-            filled +=
-                rustix::io::retry_on_intr(|| getrandom(&mut buffer[filled..], GetRandomFlags::empty()))?;
-        }
-        Ok(())
+        SysRng.try_fill_bytes(buffer).map_err(io::Error::other)
     }
 
     fn has_borrowed_rights(&self) -> bool {
@@ -111,6 +106,10 @@ impl Machine for Host {
 
     fn env(&self, key: &str) -> Option<OsString> {
         variable(key).filter(|value| !value.is_empty())
+    }
+
+    fn leave_to_exit(&self, it: Box<dyn Any>) {
+        std::mem::forget(it);
     }
 
     fn home(&self) -> Option<PathBuf> {

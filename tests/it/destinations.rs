@@ -248,3 +248,46 @@ fn a_directory_that_failed_to_sync_leaves_both_secrets_until_recovery_has_synced
     assert_eq!(roles(&world), ["previous", "current"]);
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
 }
+
+#[test]
+fn standard_output_that_keeps_nothing_or_is_the_store_takes_no_secret() {
+    if !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    for place in [">/dev/zero", ">>store/tokens.db", "3>gone 1>&3; rm gone; exec tokenctl create demo"] {
+        let before = world.bytes();
+        let script = if place.contains("gone") {
+            format!("exec {place}")
+        } else {
+            format!("tokenctl create demo {place}")
+        };
+        let ran = world.shell(&script).exit(7);
+        assert!(ran.err.contains("nothing was changed"), "{place}: {}", ran.err);
+        assert!(world.bytes() == before, "{place} changed the store");
+    }
+}
+
+#[test]
+fn a_secret_in_a_file_that_everybody_can_read_is_warned_about() {
+    if !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    let open = world.shell("umask 022; tokenctl create demo --quiet >open").ok();
+    assert!(
+        open.err.contains("everybody can read the secret in `") && open.err.contains("chmod 600"),
+        "{open:?}"
+    );
+    assert_eq!(world.shell("umask 077; tokenctl create other --quiet >private").ok().err, "");
+}
+
+#[test]
+fn a_parent_that_ignores_the_end_of_children_does_not_fail_a_command() {
+    if !have("env") || !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    world.shell("env --ignore-signal=CHLD tokenctl create demo --exec 'cat >got'").ok();
+    assert_eq!(world.real(&["verify"], trimmed(&world.path("got")).as_bytes()).ok().line(), "valid demo");
+}

@@ -5,15 +5,15 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use clap::{Command as Clap, CommandFactory};
-use tokenctl::cli::{Cli, Example, GROUPS, VERBS};
+use clap::Command as Clap;
+use tokenctl::cli::{Example, GROUPS, VERBS, command};
 use tokenctl::ui::column::COLUMNS;
 
 use crate::support::{World, have, program, program_path, run};
 
 /// Every command that is shown, the program first.
 pub fn commands() -> Vec<Clap> {
-    let mut root = Cli::command();
+    let mut root = command();
     root.build();
     let mut open = vec![root];
     let mut all = Vec::new();

@@ -59,5 +59,6 @@ mod tables;
 mod terminals;
 mod tidy;
 mod users;
+mod verifier;
 mod verify;
 mod wizard;

@@ -256,6 +256,23 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
 }
 
 #[test]
+fn a_provisional_secret_does_not_outlive_a_new_fixed_end_of_its_token() {
+    let world = World::of_processes();
+    world.directory("out");
+    world.shell("tokenctl create demo --out out/file").ok();
+    if !world.kill_at(At::AfterRename, "rotate demo --out out/file") {
+        return;
+    }
+    let secret = fs::read_to_string(world.path("out/file")).expect("a file");
+    world.at_real_time(0);
+    let until = crate::rotate::time(world.now() + 3 * MINUTE);
+    world.run(&["edit", "demo", "--expires", until.as_str().expect("a time")]).ok();
+    assert_eq!(world.verify(&secret, &[]).0, 0);
+    world.wait(5 * MINUTE);
+    assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
+}
+
+#[test]
 fn a_creation_whose_file_is_in_place_is_confirmed() {
     let world = World::of_processes();
     world.directory("out");

@@ -1,5 +1,6 @@
 //! `verify`.
 
+use std::fs;
 use std::io::ErrorKind;
 
 use serde_json::{Value, json};
@@ -272,4 +273,32 @@ fn a_required_scope_that_does_not_exist_is_a_warning_too() {
     assert_eq!(ran.out, "scope_missing a\n");
     assert_eq!(ran.err, "warning: the scope `raed` does not exist in this store\n");
     assert_eq!(world.run_with(&["verify", "-s", "read"], secret.as_bytes()).ok().err, "");
+}
+
+#[test]
+fn an_index_that_leads_to_another_secret_makes_none_valid() {
+    let world = World::with_store();
+    let [one, two] = ["one", "two"].map(|name| world.create(name, &[]));
+    let conn = rusqlite::Connection::open(world.database()).expect("the database");
+    let hash = |row: i64| -> Vec<u8> {
+        conn.query_row("SELECT hash FROM secret WHERE row = ?1", [row], |row| row.get(0)).expect("a secret")
+    };
+    let hashes = [hash(1), hash(2)];
+    drop(conn);
+    // In the pages of the table, which begin with 13, each secret gets the hash of the other; the index stays.
+    let mut bytes = fs::read(world.database()).expect("the store");
+    let place = |hash: &[u8]| {
+        let mut places = bytes.windows(32).enumerate().filter(|(_, it)| *it == hash).map(|(at, _)| at);
+        places.find(|at| bytes[at / 4096 * 4096] == 13).expect("a row")
+    };
+    let places = [place(&hashes[0]), place(&hashes[1])];
+    for (at, other) in places.into_iter().zip([&hashes[1], &hashes[0]]) {
+        bytes[at..at + 32].copy_from_slice(other);
+    }
+    fs::write(world.database(), bytes).expect("the store");
+    for secret in [one, two] {
+        let answer = world.verify(&secret, &[]);
+        assert_eq!((answer.0 > 0, answer.1.contains("valid")), (true, false), "{answer:?}");
+        assert_eq!(world.verify(&secret, &["--json"]).0, answer.0);
+    }
 }

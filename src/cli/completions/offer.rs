@@ -7,13 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::builder::ValueHint;
-use clap::{Arg, Command, CommandFactory, ValueEnum};
+use clap::{Arg, Command, ValueEnum};
 use clap_complete::engine::{self, ArgValueCompleter, CompletionCandidate};
 
 use super::Shell;
 use super::source::Source;
 use crate::cli::report::exposes_secret;
-use crate::cli::{Cli, VERBS};
+use crate::cli::{VERBS, parse};
 use crate::cmd::args::takes::Takes;
 use crate::context::Context;
 use crate::store::MOST;
@@ -27,9 +27,11 @@ const VARIABLE: &str = "TOKENCTL_COMPLETE";
 /// `tokenctl -- verify` would end with 0. The scripts pass the program's own word first, which is not a command.
 pub fn asking_shell(args: &[OsString], ctx: &Context) -> Option<OsString> {
     let [_, dashes, program, ..] = args else { return None };
+    if *dashes != *"--" || program.as_encoded_bytes().starts_with(b"-") {
+        return None;
+    }
     let is_command = VERBS.iter().any(|verb| *program == *verb.path) || *program == *"ls";
-    let is_flag = program.as_encoded_bytes().starts_with(b"-");
-    if *dashes != *"--" || is_command || is_flag { None } else { ctx.machine.env(VARIABLE) }
+    if is_command { None } else { ctx.machine.env(VARIABLE) }
 }
 
 /// Answers with the candidates for the last of the words. Returns the exit code.
@@ -46,7 +48,7 @@ fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String>
     }
     let (_, before) = words.split_last()?;
     let source = Arc::new(Source::new(before, ctx));
-    let mut command = Cli::command();
+    let mut command = parse::command();
     command.build();
     let mut command = bind(command, shell, &source);
     let here = Some(Path::new("."));

@@ -1,5 +1,5 @@
 //! Of each verb what its flags do not say: the group it is listed in, what others call it, paragraphs, examples, and
-//! the exit codes it can end with. `Cli` has the rest.
+//! the exit codes it can end with. `parse::command` has the rest.
 
 /// The groups of verbs, as listed.
 pub const GROUPS: [Group; 5] = [

@@ -1,10 +1,13 @@
 //! Flags that several verbs share, and what those verbs do alike with them.
 
+pub mod at;
 pub mod change;
 pub mod describe;
 pub mod grants;
 pub mod lifetime;
 pub mod many;
+pub mod newcomer;
+pub mod secret;
 pub mod select;
 pub mod sink;
 pub mod takes;

@@ -13,24 +13,25 @@ use rusqlite::Connection;
 const NO_LOCKS: i32 = rustix::io::Errno::NOLCK.raw_os_error();
 
 thread_local! {
-    /// How long the connections of this thread wait, and since when the present wait lasts.
-    static PATIENCE: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    /// How long the store that is being used on this thread waits. SQLite calls a plain function, which knows no
+    /// connection, so the store leaves its patience here each time before it uses its connection.
+    static PATIENCE: Cell<Duration> = const { Cell::new(super::open::PATIENCE) };
+    /// Since when the present wait lasts.
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
     /// Why the file system gave no lock, where nobody holds one.
     static REFUSED: Cell<Option<i32>> = const { Cell::new(None) };
 }
 
-/// Lets the connections of this thread wait this long from now on.
-pub fn set_patience(patience: Duration) {
+/// Says how long a connection that this thread uses next waits for a lock.
+pub fn be_patient(patience: Duration) {
     PATIENCE.set(patience);
 }
 
-/// Lets a connection wait this long for a lock.
+/// Lets a connection wait for a lock as long as [`be_patient`] said last.
 ///
 /// SQLite's own waiting sleeps ever longer, so that who comes late overtakes who waits: of 1,000 creates by 50
 /// processes some starved for 20 s. Here all look equally often, at moments that differ.
-pub fn wait(conn: &mut Connection, patience: Duration) -> rusqlite::Result<()> {
-    set_patience(patience);
+pub fn wait(conn: &mut Connection) -> rusqlite::Result<()> {
     conn.busy_handler(Some(|tries| {
         let refused = std::io::Error::last_os_error().raw_os_error().filter(|errno| *errno == NO_LOCKS);
         REFUSED.set(refused);

@@ -13,6 +13,7 @@
 
 mod audit;
 mod build;
+mod checked;
 mod doctor;
 mod error;
 mod find;
@@ -20,6 +21,7 @@ mod hot;
 mod integrity;
 mod lock;
 mod open;
+mod pool;
 mod schema;
 mod scopes;
 mod settings;
@@ -28,20 +30,23 @@ mod tokens;
 mod watch;
 mod words;
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use audit::{AuditReport, Changed, Problem};
 pub use build::{make, share};
+use checked::{Checked, FileId};
 pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
-pub use lock::set_patience;
 use open::{Access, Found};
 pub use open::{Location, PATIENCE, unsafe_path};
+pub use pool::SharedStore;
 pub use schema::version;
 pub use tokens::{NewSecret, Parts, Presented};
 pub use watch::{Step, Watch};
@@ -67,29 +72,48 @@ const CLOCK_TOLERANCE: i64 = 5 * 60;
 /// An open store.
 pub struct Store {
     conn: Connection,
+    /// Dropped after the connection.
+    checked: Option<Arc<Checked>>,
     found: Found,
-    uses: Usage,
-    asks: Usage,
+    /// How long a transaction waits for a lock.
+    patience: Cell<Duration>,
+    /// The files of use, from the first question on: most verdicts need neither.
+    uses: OnceCell<Usage>,
+    asks: OnceCell<Usage>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
     copy: Option<hot::Copy>,
 }
 
 impl Store {
     fn from_connection(conn: Connection, found: Found) -> Self {
-        let (uses, asks) =
-            (Usage::to_read(beside(&found), usage::SECRETS), Usage::to_read(beside(&found), usage::SCOPES));
-        Self { conn, uses, asks, found, copy: None }
+        let patience = Cell::new(PATIENCE);
+        Self {
+            conn,
+            checked: None,
+            uses: OnceCell::new(),
+            asks: OnceCell::new(),
+            found,
+            patience,
+            copy: None,
+        }
+    }
+
+    /// Sets how long the transactions of this store wait for a lock from now on.
+    pub fn set_patience(&self, patience: Duration) {
+        self.patience.set(patience);
     }
 
     /// To look; not one byte is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
-        let found = checked(location)?;
+        let (found, checked) = safe(location)?;
         // A writer may roll the journal back between the look at it and the copy; then the next round reads.
         for _ in 0..10 {
             match Self::connect(&found, Access::Read) {
+                // A copy may be made only while this process has no connection to the original.
+                Err(Opening::HotJournal) if checked::is_shared(&checked) => break,
                 Err(Opening::HotJournal) => {}
                 Err(Opening::Failed(err)) => return Err(err),
-                Ok(store) => return Ok(store),
+                Ok(store) => return Ok(Self { checked: Some(checked), ..store }),
             }
             if let Some((conn, copy)) = hot::copy(&found)? {
                 let store = Self::from_connection(conn, found);
@@ -102,13 +126,20 @@ impl Store {
 
     /// To look while somebody is typing: a store that is not ready at once is an error.
     pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
-        let found = checked(location)?;
-        Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))
+        let (found, checked) = safe(location)?;
+        let store = Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
+        Ok(Self { checked: Some(checked), ..store })
+    }
+
+    /// To look, beside other connections of this process to the same file.
+    fn open_beside(location: &Location) -> Result<Self, Opening> {
+        let (found, checked) = safe(location).map_err(Opening::Failed)?;
+        Ok(Self { checked: Some(checked), ..Self::connect(&found, Access::Read)? })
     }
 
     /// To change.
     pub fn open_to_write(location: &Location, clock: &dyn Clock) -> Result<Self, StoreError> {
-        let found = checked(location)?;
+        let (found, checked) = safe(location)?;
         found.check_writable()?;
         let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
         // The files of use may be lost; the next write brings them back, if it can.
@@ -116,7 +147,7 @@ impl Store {
             let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
             usage::make(&found.dir, found.meta.uid(), Sharing::of(&dir, &found.meta), now)
         });
-        Ok(store)
+        Ok(Self { checked: Some(checked), ..store })
     }
 
     fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
@@ -131,11 +162,21 @@ impl Store {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
         })?;
-        Ok(Self::from_connection(conn, found.clone()))
+        let store = Self::from_connection(conn, found.clone());
+        store.set_patience(access.patience());
+        Ok(store)
     }
 
     pub fn path(&self) -> &Path {
         &self.found.dir
+    }
+
+    pub(super) fn uses(&self) -> &Usage {
+        self.uses.get_or_init(|| Usage::to_read(beside(&self.found), usage::SECRETS))
+    }
+
+    pub(super) fn asks(&self) -> &Usage {
+        self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
     }
 
     /// Whether this user owns the database.
@@ -146,6 +187,11 @@ impl Store {
     /// Whether this reader works on a copy because a killed writer left its journal.
     pub fn is_copy(&self) -> bool {
         self.copy.is_some()
+    }
+
+    /// Which file it is; `None` for a copy of it.
+    fn id(&self) -> Option<FileId> {
+        self.checked.as_ref().map(|checked| checked.id)
     }
 
     fn failed(&self, err: &rusqlite::Error) -> StoreError {
@@ -171,11 +217,27 @@ impl Store {
 
     /// One read transaction, ended before its result is looked at.
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
+        lock::be_patient(self.patience.get());
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
             .map_err(|err| self.failed(&err))?;
         let out = f(&View { store: self })?;
         tx.commit().map_err(|err| self.failed(&err))?;
         Ok(out)
+    }
+
+    /// One read transaction with one reading of the clock, made once its lock is held: what the transaction sees was
+    /// so at that time, however long it waited for a writer.
+    pub fn read_now<T, E: From<StoreError>>(
+        &self,
+        clock: &dyn Clock,
+        f: impl FnOnce(&View<'_>, Timestamp) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.read(|view| {
+            // The first statement takes the lock.
+            let run = || self.conn.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0));
+            let _: i64 = view.ok(run())?;
+            f(view, clock.now().map_err(StoreError::Clock)?)
+        })
     }
 
     /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was.
@@ -186,6 +248,7 @@ impl Store {
         author: &Author,
         f: impl FnOnce(&Write<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        lock::be_patient(self.patience.get());
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
             .map_err(|err| self.failed(&err))?;
         let now = clock.now().map_err(StoreError::Clock)?;
@@ -233,12 +296,12 @@ impl Opening {
 }
 
 /// The files, if nobody else could have touched them and they are a store.
-fn checked(location: &Location) -> Result<Found, StoreError> {
-    let found = location.find()?;
+fn safe(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
+    let (found, checked) = checked::find(location)?;
     if let Some(wrong) = location.unsafe_files(&found)?.into_iter().next() {
         return Err(wrong.into());
     }
-    found.version().map(|_| found)
+    found.version().map(|_| (found, checked))
 }
 
 fn beside(found: &Found) -> Beside<'_> {

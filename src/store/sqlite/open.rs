@@ -312,7 +312,7 @@ impl Found {
         }
         let run = || {
             let conn = connect(&self.database, Access::Write)?;
-            lock::set_patience(GLANCE);
+            lock::be_patient(GLANCE);
             let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
             // A table of another program may refer to ours, and then dropping it would delete rows.
             conn.execute_batch("PRAGMA foreign_keys = OFF")?;
@@ -335,16 +335,25 @@ pub enum Access {
     Write,
 }
 
+impl Access {
+    pub fn patience(self) -> Duration {
+        match self {
+            Self::Read | Self::Write => PATIENCE,
+            Self::Glance => GLANCE,
+        }
+    }
+}
+
 /// A connection that runs nothing the file brings along.
 pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
-    let (mode, patience) = match access {
-        Access::Read => (OpenFlags::SQLITE_OPEN_READ_ONLY, PATIENCE),
-        Access::Glance => (OpenFlags::SQLITE_OPEN_READ_ONLY, GLANCE),
-        Access::Write => (OpenFlags::SQLITE_OPEN_READ_WRITE, PATIENCE),
+    let mode = match access {
+        Access::Read | Access::Glance => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
     let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let mut conn = Connection::open_with_flags(path, flags)?;
-    lock::wait(&mut conn, patience)?;
+    lock::be_patient(access.patience());
+    lock::wait(&mut conn)?;
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     for off in [
         DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA,

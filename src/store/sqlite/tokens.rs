@@ -17,6 +17,7 @@ use crate::domain::when::{Span, Timestamp};
 use crate::store::usage::{scope_tag, secret_tag};
 
 /// A presented secret that the store knows.
+#[derive(Debug)]
 pub struct Presented {
     pub token: Token,
     /// Its place in `token.secrets`.
@@ -35,7 +36,8 @@ pub struct NewSecret {
     pub delivery: Option<Delivery>,
 }
 
-/// What of a token is needed, where a look-up must be fast; what is not is empty.
+/// What of a token is needed, where a look-up must be fast; what is not is empty. With neither part, a token that is
+/// found by its current secret has only that one, since the verdict depends on no other.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts {
     pub labels: bool,
@@ -89,7 +91,7 @@ impl View<'_> {
                 let mut grant =
                     Grant { row: row.get::<_, RowNumber>(0)?.0, scope: row.get(3)?, last_asked_at: None };
                 let tag = scope_tag(&token.id, &grant.scope);
-                grant.last_asked_at = self.store.asks.last(grant.row, tag, token.created_at, now);
+                grant.last_asked_at = self.store.asks().last(grant.row, tag, token.created_at, now);
                 token.grants.insert(row.get::<_, RowNumber>(2)?.0, grant);
             }
             Ok(())
@@ -99,9 +101,9 @@ impl View<'_> {
              FROM secret s LEFT JOIN delivery d ON d.secret = s.row";
         self.each("secret", secrets, "s.token", "s.row", rows, |row| {
             if let Some(token) = found.get_mut(&row.get(1)?) {
-                let mut secret = read_secret(row)?;
+                let mut secret = read_secret(row, 0)?;
                 let tag = secret_tag(&secret.hash);
-                secret.last_used_at = self.store.uses.last(secret.row, tag, secret.created_at, now);
+                secret.last_used_at = self.store.uses().last(secret.row, tag, secret.created_at, now);
                 if row.get_ref(9)?.as_str_or_null()?.is_some() {
                     let delivery = read_delivery(row, secret.row)?;
                     if secret.delivered_at.is_some() || token.delivery.replace(delivery).is_some() {
@@ -149,6 +151,11 @@ impl View<'_> {
         now: Timestamp,
         parts: Parts,
     ) -> Result<Option<Presented>, StoreError> {
+        if let Parts { labels: false, grants: false } = parts
+            && let Some(found) = self.current(hash)?
+        {
+            return Ok(Some(found));
+        }
         let sql = "SELECT token FROM secret WHERE hash = ?1";
         let run = || self.conn().prepare_cached(sql)?.query_row([hash], |row| row.get(0)).optional();
         let Some(row) = self.ok(run())? else { return Ok(None) };
@@ -161,9 +168,25 @@ impl View<'_> {
         Ok(Some(Presented { token, index }))
     }
 
+    /// The token with this current secret, in one statement. Its hash must come from the row: a column that an index has
+    /// may be read from there, and an index may lead to the wrong row.
+    fn current(&self, hash: &SecretHash) -> Result<Option<Presented>, StoreError> {
+        let sql = "SELECT t.row, t.id, t.name, t.description, t.owner, t.icon, t.ttl, t.until, t.not_before,
+             t.rotate_every, t.grace, t.created_at, t.created_by, t.disabled_at, t.revoked_at,
+             s.row, s.token, s.hash, s.hint, s.created_at, s.expires_at, s.delivered_at, s.superseded_at, s.revoked_at
+             FROM secret s JOIN token t ON t.row = s.token
+             WHERE s.row = (SELECT row FROM secret WHERE hash = ?1)
+             AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL";
+        let read = |row: &Row<'_>| Ok((read_token(row)?, read_secret(row, 15)?));
+        let run = || self.conn().prepare_cached(sql)?.query_row([hash], read).optional();
+        let found = self.ok(run())?.filter(|(_, secret)| secret.hash == *hash);
+        Ok(found
+            .map(|(token, secret)| Presented { token: Token { secrets: vec![secret], ..token }, index: 0 }))
+    }
+
     /// Since when use is recorded.
     pub fn usage_since(&self) -> Option<Timestamp> {
-        self.store.uses.since()
+        self.store.uses().since()
     }
 }
 
@@ -348,18 +371,19 @@ fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
     })
 }
 
-fn read_secret(row: &Row<'_>) -> rusqlite::Result<StoredSecret> {
+/// A secret whose columns begin at `first`: its row, its token, and the rest.
+fn read_secret(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredSecret> {
     let [delivered_at, superseded_at, revoked_at]: [Option<Timestamp>; 3] =
-        [row.get(6)?, row.get(7)?, row.get(8)?];
+        [row.get(first + 6)?, row.get(first + 7)?, row.get(first + 8)?];
     if delivered_at.is_none() && (superseded_at.is_some() || revoked_at.is_some()) {
-        return Err(wrong(6, "a secret that was never delivered is neither superseded nor revoked"));
+        return Err(wrong(first + 6, "a secret that was never delivered is neither superseded nor revoked"));
     }
     Ok(StoredSecret {
-        row: row.get::<_, RowNumber>(0)?.0,
-        hash: row.get(2)?,
-        hint: row.get(3)?,
-        created_at: row.get(4)?,
-        expires_at: row.get(5)?,
+        row: row.get::<_, RowNumber>(first)?.0,
+        hash: row.get(first + 2)?,
+        hint: row.get(first + 3)?,
+        created_at: row.get(first + 4)?,
+        expires_at: row.get(first + 5)?,
         delivered_at,
         superseded_at,
         revoked_at,

@@ -1,0 +1,107 @@
+//! How fast the program is, as ratios: what is compared runs in turns, so that whatever else the machine does falls on
+//! all of it; and the user instructions of a few commands, which repeat from run to run.
+//!
+//!     cargo bench                  every figure
+//!     cargo bench -- --smoke       each once, and the instructions of `verify` against `benches/instructions`
+//!     cargo bench -- --accept      the same, and writes that file
+
+#![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
+
+mod instructions;
+mod rounds;
+mod stocked;
+
+use std::process::{Command, ExitCode};
+
+use instructions::{count, is_kept};
+use rounds::{Pair, compare};
+use stocked::Stocked;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    let smoke = has("--smoke") || has("--accept");
+    let (rounds, few, many) = if smoke { (1, 50, 100) } else { (300, 1_000, 100_000) };
+    processes(rounds, &Stocked::new(few), &Stocked::new(many));
+    let verify = instructions();
+    // Without valgrind the limit would be held by nothing.
+    let kept = !smoke || verify.is_some_and(|verify| is_kept(verify, has("--accept")));
+    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Wall times of whole processes.
+fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
+    let size = |store: &Stocked| format!("{} tokens", store.tokens);
+    let (small, large) = (size(few), size(many));
+    println!("| of {rounds} rounds, the median | ms | against | ms | ratio |\n|---|---|---|---|---|");
+    let row = |name: &str, other: &str, pair: Pair| {
+        println!("| {name} | {:.2} | {other} | {:.2} | {:.2} |", pair.first, pair.second, pair.ratio);
+    };
+    let quick = |name: &str, other: &str, first: &dyn Fn() -> Command, second: &dyn Fn() -> Command| {
+        row(name, other, compare(rounds, first, second));
+    };
+    quick("`--version`", "`/bin/true`", &|| few.run(&["--version"]), &|| Command::new("/bin/true"));
+    if has("sqlite3") {
+        for (store, size) in [(few, &small), (many, &large)] {
+            quick(&format!("`verify`, {size}"), "`sqlite3`, the same look-up", &|| store.verify(), &|| {
+                store.look_up()
+            });
+        }
+    }
+    if has("htpasswd") {
+        for (hash, flag) in [("SHA-1", "-s"), ("bcrypt", "-B")] {
+            let check = few.htpasswd(flag);
+            quick(
+                &format!("`verify`, {small}"),
+                &format!("`htpasswd -v`, {hash}, as many users"),
+                &|| few.verify(),
+                &check,
+            );
+        }
+    }
+    let grown = |verb: &str, rounds: usize, run: &dyn Fn(&Stocked) -> Command| {
+        row(&format!("`{verb}`, {large}"), &small, compare(rounds, &|| run(many), &|| run(few)));
+    };
+    grown("verify", rounds, &Stocked::verify);
+    grown("show", rounds, &|store| store.run(&["show", "real"]));
+    grown("create", rounds.div_ceil(3), &Stocked::create);
+    grown("rotate", rounds.div_ceil(3), &Stocked::rotate);
+    quick("`create`", "`verify`", &|| few.create(), &|| few.verify());
+    if has("sqlite3") {
+        row(
+            &format!("`list --format jsonl`, {large}"),
+            "`sqlite3 -json`, the same columns",
+            compare(rounds.div_ceil(30), &|| many.run(&["list", "--format", "jsonl"]), &|| many.dump()),
+        );
+    }
+}
+
+/// User instructions on a store of 50 tokens. Returns those of `verify`.
+fn instructions() -> Option<u64> {
+    if !has("valgrind") {
+        return None;
+    }
+    let store = Stocked::new(50);
+    println!("\n| on 50 tokens | user instructions |\n|---|---|");
+    let counted = |args: &[&str]| {
+        let count = count(&store, args);
+        println!("| `{}` | {count} |", args[0]);
+        count
+    };
+    let verify = counted(&["verify"]);
+    counted(&["--version"]);
+    counted(&["show", "real"]);
+    counted(&["list", "--format", "jsonl"]);
+    counted(&["create", "new", "--out", &store.path("new")]);
+    Some(verify)
+}
+
+/// Whether a program is installed.
+fn has(program: &str) -> bool {
+    let there = Command::new(program).arg("--version").output().is_ok();
+    if !there {
+        println!("{program} is not installed: nothing is compared with it");
+    }
+    there
+}

@@ -1,0 +1,47 @@
+//! Processes in turns.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Medians: of the times in milliseconds, and of the ratios within the rounds.
+pub struct Pair {
+    pub first: f64,
+    pub second: f64,
+    pub ratio: f64,
+}
+
+/// Runs both in each round, the first one first in every other.
+pub fn compare(rounds: usize, first: &dyn Fn() -> Command, second: &dyn Fn() -> Command) -> Pair {
+    // The first few fill the caches.
+    let unmeasured = if rounds > 1 { 5 } else { 0 };
+    let (mut firsts, mut seconds, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for turn in 0..rounds + unmeasured {
+        let (one, other) = if turn % 2 == 0 {
+            let one = timed(first());
+            (one, timed(second()))
+        } else {
+            let other = timed(second());
+            (timed(first()), other)
+        };
+        if turn >= unmeasured {
+            firsts.push(one.as_secs_f64() * 1000.0);
+            seconds.push(other.as_secs_f64() * 1000.0);
+            ratios.push(one.as_secs_f64() / other.as_secs_f64());
+        }
+    }
+    Pair { first: median(firsts), second: median(seconds), ratio: median(ratios) }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn timed(mut command: Command) -> Duration {
+    command.stdout(Stdio::null());
+    let start = Instant::now();
+    let done = command.status().expect("it runs");
+    let took = start.elapsed();
+    assert!(done.success(), "{command:?}");
+    took
+}

@@ -1,0 +1,128 @@
+//! Stores with many tokens, and what is run on them.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+/// A store with this many tokens, one of them real.
+pub struct Stocked {
+    dir: TempDir,
+    pub tokens: usize,
+    /// The look-up of the real one.
+    query: String,
+    created: Cell<usize>,
+}
+
+impl Stocked {
+    pub fn new(tokens: usize) -> Self {
+        let dir = tempfile::Builder::new().prefix("tokenctl-bench-").tempdir().expect("a directory");
+        let secret = File::create(dir.path().join("secret")).expect("a file");
+        let created = tokenctl(dir.path()).args(["--quiet", "create", "real"]).stdout(secret).status();
+        assert!(created.expect("tokenctl runs").success());
+        let conn = Connection::open(dir.path().join("store/tokens.db")).expect("the database");
+        let query = conn
+            .query_row(
+                "SELECT format('SELECT t.name, t.disabled_at, t.revoked_at, s.expires_at, s.revoked_at \
+                 FROM secret s JOIN token t ON t.row = s.token WHERE s.hash = x''%s''', hex(hash)) FROM secret",
+                [],
+                |row| row.get(0),
+            )
+            .expect("its one secret");
+        conn.execute_batch(&format!(
+            "BEGIN;
+             INSERT INTO token (id, name, ttl, created_at, created_by)
+             WITH RECURSIVE n (i) AS (VALUES (2) UNION ALL SELECT i + 1 FROM n WHERE i < {tokens})
+             SELECT format('%012d', i), format('token-%d', i), t.ttl, t.created_at, t.created_by FROM n, token t;
+             INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
+             SELECT t.row, randomblob(32), 'tkn_0000', s.created_at, s.expires_at, s.delivered_at
+             FROM token t, secret s WHERE t.row <> s.token AND s.row = 1;
+             COMMIT"
+        ))
+        .expect("the rows");
+        Self { dir, tokens, query, created: Cell::new(0) }
+    }
+
+    pub fn run(&self, args: &[&str]) -> Command {
+        let mut command = tokenctl(self.dir.path());
+        command.args(args);
+        command
+    }
+
+    pub fn verify(&self) -> Command {
+        let mut command = self.run(&["verify"]);
+        command.stdin(self.secret());
+        command
+    }
+
+    pub fn secret(&self) -> File {
+        File::open(self.dir.path().join("secret")).expect("the secret")
+    }
+
+    /// A durable `create`, into a file.
+    pub fn create(&self) -> Command {
+        let number = self.created.get();
+        self.created.set(number + 1);
+        self.run(&[
+            "--quiet",
+            "create",
+            &format!("new-{number}"),
+            "--out",
+            &self.path(&format!("new-{number}")),
+        ])
+    }
+
+    /// Replaces the secret of a token that is not the real one.
+    pub fn rotate(&self) -> Command {
+        self.run(&["--quiet", "--yes", "rotate", "token-2", "--out", &self.path("rotated")])
+    }
+
+    /// The look-up of `verify` by the `sqlite3` shell.
+    pub fn look_up(&self) -> Command {
+        let mut command = Command::new("sqlite3");
+        command.arg("-readonly").arg(self.path("store/tokens.db")).arg(&self.query);
+        command
+    }
+
+    /// All tokens by the `sqlite3` shell, with the columns that `list` shows of them.
+    pub fn dump(&self) -> Command {
+        let mut command = Command::new("sqlite3");
+        command.args(["-readonly", "-json"]).arg(self.path("store/tokens.db")).arg(
+            "SELECT t.id, t.name, t.description, t.owner, t.icon, t.ttl, t.until, t.not_before, t.rotate_every, t.grace, \
+             t.created_at, t.created_by, t.disabled_at, s.hint, s.created_at, s.expires_at, s.delivered_at, \
+             s.superseded_at, s.revoked_at FROM token t JOIN secret s ON s.token = t.row \
+             WHERE t.revoked_at IS NULL ORDER BY t.name",
+        );
+        command
+    }
+
+    /// The check of a password against a file with as many users as there are tokens, hashed as this flag of `htpasswd`
+    /// says. The user is the last one.
+    pub fn htpasswd(&self, flag: &str) -> impl Fn() -> Command {
+        let made =
+            Command::new("htpasswd").args(["-nb", flag, "real", "secret"]).output().expect("htpasswd runs");
+        let line = String::from_utf8(made.stdout).expect("UTF-8");
+        let hash = line.trim().split_once(':').expect("a hash").1.to_owned();
+        let others = (1..self.tokens).map(|number| format!("user-{number}:{hash}\n"));
+        let path = self.dir.path().join("htpasswd");
+        std::fs::write(&path, others.chain([format!("real:{hash}\n")]).collect::<String>()).expect("a file");
+        move || {
+            let mut command = Command::new("htpasswd");
+            command.arg("-vb").arg(&path).args(["real", "secret"]).stderr(Stdio::null());
+            command
+        }
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).to_str().expect("UTF-8").to_owned()
+    }
+}
+
+fn tokenctl(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenctl"));
+    command.env_clear().env("TOKENCTL_STORE", dir.join("store"));
+    command
+}

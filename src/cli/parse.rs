@@ -1,0 +1,112 @@
+//! Parsing. Clap copies the global flags into each verb before it looks at the line; that costs more than all the rest of
+//! it. So only the verb that the line names is built at first. A line that does not fit is parsed again with all of
+//! them, so that what is said of it never depends on this.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::{STYLES, Verb, help_flag};
+use crate::app::Global;
+use crate::context::Machine;
+
+/// What was typed.
+pub struct Cli {
+    pub global: Global,
+    pub verb: Verb,
+}
+
+/// htpasswd for API tokens: create, hand over once, verify, rotate, revoke
+#[derive(Parser)]
+#[command(name = "tokenctl", version, styles = STYLES)]
+#[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(disable_help_flag = true, arg = help_flag())]
+struct Root {
+    #[command(flatten)]
+    _global: Global,
+}
+
+/// The whole command line.
+pub fn command() -> Command {
+    Verb::augment_subcommands(Root::command())
+}
+
+pub fn parse(args: &[OsString], machine: &dyn Machine) -> Result<Cli, clap::Error> {
+    // Each verb is a name and a line of help here; its flags are built when it is chosen.
+    let verbs = Verb::augment_subcommands(Command::new("verbs"));
+    let narrow = narrow(&verbs, args);
+    machine.leave_to_exit(Box::new(verbs));
+    match parse_with(narrow, args, machine) {
+        Err(err) if err.kind() != ErrorKind::DisplayVersion => parse_with(command(), args, machine),
+        parsed => parsed,
+    }
+}
+
+/// The command line with no other verb than the one that these arguments name, if any does.
+fn narrow(verbs: &Command, args: &[OsString]) -> Command {
+    let is_named = |verb: &&Command, arg: &OsString| {
+        arg == verb.get_name() || verb.get_all_aliases().any(|alias| arg == alias)
+    };
+    let named = args.iter().skip(1).find_map(|arg| verbs.get_subcommands().find(|verb| is_named(verb, arg)));
+    named.into_iter().fold(Root::command(), |root, verb| root.subcommand(verb.clone()))
+}
+
+fn parse_with(mut command: Command, args: &[OsString], machine: &dyn Machine) -> Result<Cli, clap::Error> {
+    let mut matches = command.try_get_matches_from_mut(args)?;
+    let mut read = || {
+        let global = Global::from_arg_matches_mut(&mut matches)?;
+        Ok(Cli { global, verb: Verb::from_arg_matches_mut(&mut matches)? })
+    };
+    let cli = read().map_err(|err: clap::Error| err.format(&mut command));
+    machine.leave_to_exit(Box::new((command, matches)));
+    cli
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What clap read of a line with the verb that it names, and with all.
+    fn both(line: &str) -> (Option<String>, Option<String>) {
+        let args: Vec<OsString> =
+            ["tokenctl"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
+        // In a debug build the matches begin with the names that there were.
+        let read = |command: Command| {
+            let matches = command.try_get_matches_from(&args).ok()?;
+            format!("{matches:?}").split_once(", args: ").map(|(_, read)| read.to_owned())
+        };
+        let verbs = Verb::augment_subcommands(Command::new("verbs"));
+        (read(narrow(&verbs, &args)), read(command()))
+    }
+
+    #[test]
+    fn a_line_is_read_the_same_with_one_verb_as_with_all() {
+        for line in [
+            "verify",
+            "ls --json -q",
+            "--color never list",
+            "--store verify ls",
+            "create list --label a=b --ttl 3d --yes",
+            "scopes list",
+            "audit verify",
+            "verify --scope a,b --store list --at 2030-01-01",
+            "revoke -y -- verify",
+            "settings",
+        ] {
+            let (one, all) = both(line);
+            assert!(all.is_some(), "{line}");
+            // The value of `--store` may be the name of a verb.
+            assert!(one == all || one.is_none() && line.starts_with("--store"), "{line}: {one:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_does_not_fit_is_read_by_neither() {
+        for line in
+            ["", "lst", "verify list", "--store", "--json", "list --version", "--store verify", "-- verify x"]
+        {
+            assert_eq!(both(line), (None, None), "{line}");
+        }
+    }
+}

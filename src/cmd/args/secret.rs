@@ -1,0 +1,52 @@
+//! A presented secret: from a file, from standard input, or typed.
+
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::app::{App, asking};
+use crate::domain::Invalid;
+use crate::domain::secret::INPUT_MAX;
+use crate::error::Error;
+
+/// Whether a secret will be typed on the terminal that stdin is.
+pub fn is_prompt(app: &App<'_>, file: Option<&Path>) -> bool {
+    file.is_none_or(|path| path == Path::new("-")) && app.ctx.terminal.stdin
+}
+
+/// A presented secret: from a file, from stdin, or typed on the terminal that stdin is. Only so much is read that what
+/// cannot be a secret is known.
+pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let mut opened;
+    let (source, what): (&mut dyn Read, String) = match file.filter(|path| *path != Path::new("-")) {
+        Some(path) => {
+            let what = format!("`{}`", path.display());
+            opened = app.ctx.machine.open(path).map_err(|err| Error::Input { what: what.clone(), err })?;
+            (&mut *opened, what)
+        }
+        None if is_prompt(app, file) => {
+            if !app.can_ask() {
+                return Err(Error::InputNeeded(
+                    Invalid::new("no secret on stdin").hint("`--secret-file FILE`, or a pipe"),
+                ));
+            }
+            app.ctx.machine.keep_memory_private();
+            return app.ctx.machine.ask_hidden(question).map_err(asking);
+        }
+        None => (&mut *app.ctx.stdin, "stdin".to_owned()),
+    };
+    app.ctx.machine.keep_memory_private();
+    let mut text = Zeroizing::new(vec![0; INPUT_MAX]);
+    let mut len = 0;
+    while len < text.len() {
+        match source.read(&mut text[len..]) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(err) if err.kind() == ErrorKind::Interrupted => {}
+            Err(err) => return Err(Error::Input { what, err }),
+        }
+    }
+    text.truncate(len);
+    Ok(text)
+}

@@ -1,0 +1,57 @@
+//! The database files that this process has open, and what was seen of each before SQLite opened it.
+//!
+//! When a process closes any descriptor of a file, the system drops all POSIX locks of that process on it, those of
+//! SQLite's connections too. So a file is opened to look at its header only while this process has no connection to
+//! it; later connections rely on that first look.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::error::StoreError;
+use super::open::{Found, Location};
+
+/// Which file it is, whatever its name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub fn of(meta: &fs::Metadata) -> Self {
+        Self { device: meta.dev(), inode: meta.ino() }
+    }
+}
+
+/// A file that was looked into. Drop it after the connection for which it was.
+#[derive(Debug)]
+pub struct Checked {
+    pub id: FileId,
+    found: Found,
+}
+
+static OPEN: Mutex<Vec<Weak<Checked>>> = Mutex::new(Vec::new());
+
+/// The store's files, as [`Location::find`] finds them, but not opened where this process has them open already.
+pub fn find(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
+    let mut files = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    files.retain(|file| file.strong_count() > 0);
+    if let Ok(meta) = fs::symlink_metadata(location.database()) {
+        let id = FileId::of(&meta);
+        if let Some(checked) = files.iter().filter_map(Weak::upgrade).find(|checked| checked.id == id) {
+            let mut found = checked.found.clone();
+            found.meta = meta;
+            return Ok((found, checked));
+        }
+    }
+    let found = location.find()?;
+    let checked = Arc::new(Checked { id: FileId::of(&found.meta), found: found.clone() });
+    files.push(Arc::downgrade(&checked));
+    Ok((found, checked))
+}
+
+/// Whether another connection of this process relies on the same check.
+pub fn is_shared(checked: &Arc<Checked>) -> bool {
+    Arc::strong_count(checked) > 1
+}

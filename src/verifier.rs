@@ -1,0 +1,81 @@
+//! The store of a service that verifies secrets: opened once, asked from many threads.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::clock::SystemClock;
+use crate::domain::verdict::Ask;
+use crate::domain::when::Clock;
+use crate::store::{Location, SharedStore, StoreError};
+use crate::verify::{Manner, Request, Verdict, answer};
+
+/// Tells whether presented secrets are valid, from any number of threads.
+///
+/// - A change is seen by the next call: after a revocation has returned, no call says yes.
+/// - An error is never a yes.
+/// - A call waits up to 20 seconds for a process that is writing to the store.
+/// - A store that was locked, moved, replaced or restored is used again as soon as it can be. Until then every call
+///   returns an error.
+/// - It needs permission to read `tokens.db`. It records when a secret was last used where it may write the usage
+///   files beside it.
+///
+/// All verifiers of one store in a process share their connections. Do not open `tokens.db` in the same process by
+/// other means: closing it would drop the locks of these connections.
+///
+/// ```
+/// # use tokenctl::{clock::SystemClock, domain::event::{Actor, Author}, store};
+/// # let dir = tempfile::tempdir()?;
+/// # let store = dir.path().join("store");
+/// # let location = store::Location { dir: store.clone(), named: true, trusts_group: false };
+/// # let author = Author { actor: Actor::default(), reason: None, accept_clock: false };
+/// # store::make(&location, store::Sharing::Private, &SystemClock, &author)?;
+/// use tokenctl::{Ask, Verifier};
+///
+/// let verifier = Verifier::open(&store)?;
+/// let ask = Ask { scopes: vec!["events:read".parse()?], ..Ask::default() };
+/// assert!(!verifier.verify(b"whatever-was-presented", &ask)?.is_valid());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Verifier {
+    store: SharedStore,
+    clock: Box<dyn Clock + Send + Sync>,
+}
+
+/// Why there is no verdict: the store could not be read, or the clock is wrong.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct VerifyError(#[from] pub StoreError);
+
+impl Verifier {
+    /// Opens the store in this directory, as `tokenctl --store DIR` does.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, VerifyError> {
+        Self::with_clock(dir, SystemClock)
+    }
+
+    /// Opens the store with another clock than that of the system.
+    pub fn with_clock(
+        dir: impl Into<PathBuf>,
+        clock: impl Clock + Send + Sync + 'static,
+    ) -> Result<Self, VerifyError> {
+        let store = SharedStore::open(Location { dir: dir.into(), named: true, trusts_group: false })?;
+        Ok(Self { store, clock: Box::new(clock) })
+    }
+
+    /// Whether the presented text is a valid secret that allows what is asked. One line end after it is ignored.
+    pub fn verify(&self, presented: &[u8], ask: &Ask) -> Result<Verdict, VerifyError> {
+        let mut answers = self.verify_all(&[Request::new(presented, ask)])?;
+        answers.pop().unwrap_or_else(|| Ok(Verdict::malformed()))
+    }
+
+    /// The verdicts on requests that wait together, in their order, from one read transaction with one reading of the
+    /// clock. An error within is about one request; an error of the whole is about all of them.
+    pub fn verify_all(
+        &self,
+        requests: &[Request<'_>],
+    ) -> Result<Vec<Result<Verdict, VerifyError>>, VerifyError> {
+        let manner = Manner { at: None, describe: true };
+        let answers = self.store.read(|store| answer(store, &*self.clock, requests, manner))?;
+        Ok(answers.into_iter().map(|answer| answer.map_err(VerifyError)).collect())
+    }
+}

@@ -1,0 +1,176 @@
+//! From a presented text to a verdict: the one verification behind every way to ask.
+//!
+//! - A burst of requests is answered in one read transaction with one reading of the clock, which is made once the
+//!   lock is held. The transaction has ended before the first answer is seen, so a revocation that returned before a
+//!   request was made is in its answer.
+//! - An error is never a yes.
+//! - A use is recorded for a valid secret, and only for the present.
+
+use zeroize::Zeroizing;
+
+use crate::domain::scope::{Catalogue, Scope};
+use crate::domain::secret::{INPUT_MAX, Secret, SecretHash};
+use crate::domain::token::{Role, StoredSecret, Token};
+use crate::domain::verdict::{Ask, Reason, judge};
+use crate::domain::when::{Clock, ClockWrong, Timestamp};
+use crate::store::{Parts, Presented, Store, StoreError, View};
+
+/// A secret that was created this many seconds in the future tells that the clock is wrong.
+const CLOCK_TOLERANCE: i64 = 5 * 60;
+
+/// A presented secret, as its hash, and what it must allow.
+pub struct Request<'a> {
+    /// `None` for a text that cannot be a secret.
+    presented: Option<SecretHash>,
+    ask: &'a Ask,
+}
+
+impl<'a> Request<'a> {
+    /// Reads a presented text; one line end after it is ignored.
+    pub fn new(presented: &[u8], ask: &'a Ask) -> Self {
+        // What is longer cannot be a secret, and is not copied.
+        let text = (presented.len() <= INPUT_MAX).then(|| Zeroizing::new(presented.to_vec()));
+        Self::of_secret(text.and_then(Secret::read).as_ref(), ask)
+    }
+
+    /// The request for a secret that was read already; `None` for a text that cannot be one.
+    pub fn of_secret(secret: Option<&Secret>, ask: &'a Ask) -> Self {
+        Self { presented: secret.map(Secret::hash), ask }
+    }
+
+    /// Whether the text cannot be a secret. The answer is known without a store.
+    pub fn is_malformed(&self) -> bool {
+        self.presented.is_none()
+    }
+}
+
+/// How requests are answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Manner {
+    /// For an instant to come instead of the present.
+    pub at: Option<Timestamp>,
+    /// Whether the verdict tells the labels and scopes of the token, asked for or not.
+    pub describe: bool,
+}
+
+/// Whether a presented secret allows what was asked, and the token that it belongs to.
+#[derive(Debug)]
+pub struct Verdict {
+    reason: Reason,
+    missing_scopes: Vec<Scope>,
+    undefined_scopes: Vec<Scope>,
+    found: Option<Presented>,
+}
+
+impl Verdict {
+    pub fn is_valid(&self) -> bool {
+        self.reason == Reason::Valid
+    }
+
+    /// The first reason that holds.
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The required scopes that the token does not hold; empty unless that is the reason.
+    pub fn missing_scopes(&self) -> &[Scope] {
+        &self.missing_scopes
+    }
+
+    /// The required scopes that the store does not have, which perhaps are mistyped.
+    pub fn undefined_scopes(&self) -> &[Scope] {
+        &self.undefined_scopes
+    }
+
+    /// The token; `None` for a malformed or unknown secret.
+    pub fn token(&self) -> Option<&Token> {
+        self.found.as_ref().map(|found| &found.token)
+    }
+
+    /// The presented secret as the store knows it.
+    pub fn secret(&self) -> Option<&StoredSecret> {
+        self.found.as_ref().map(Presented::secret)
+    }
+
+    /// Whether this is a valid secret that a rotation replaced, within its grace period.
+    pub fn is_previous(&self) -> bool {
+        self.is_valid() && self.secret().is_some_and(|secret| secret.role() == Role::Previous)
+    }
+
+    /// Of a text that cannot be a secret.
+    pub fn malformed() -> Self {
+        let (missing_scopes, undefined_scopes) = (Vec::new(), Vec::new());
+        Self { reason: Reason::Malformed, missing_scopes, undefined_scopes, found: None }
+    }
+
+    fn unknown() -> Self {
+        Self { reason: Reason::Unknown, ..Self::malformed() }
+    }
+}
+
+/// The answer to one request.
+pub fn one(
+    store: &Store,
+    clock: &dyn Clock,
+    request: Request<'_>,
+    manner: Manner,
+) -> Result<Verdict, StoreError> {
+    answer(store, clock, &[request], manner)?.pop().unwrap_or_else(|| Ok(Verdict::malformed()))
+}
+
+/// The answers to a burst of requests, in their order. An error that concerns one of them leaves the others alone.
+pub fn answer(
+    store: &Store,
+    clock: &dyn Clock,
+    requests: &[Request<'_>],
+    manner: Manner,
+) -> Result<Vec<Result<Verdict, StoreError>>, StoreError> {
+    if requests.iter().all(Request::is_malformed) {
+        return Ok(requests.iter().map(|_| Ok(Verdict::malformed())).collect());
+    }
+    let needs_catalogue = requests.iter().any(|request| !request.ask.scopes.is_empty());
+    let (answers, catalogue, now) = store.read_now(clock, |view, now| {
+        let catalogue = if needs_catalogue { view.catalogue()? } else { Catalogue::default() };
+        let answer = |request: &Request<'_>| verdict(view, &catalogue, now, request, manner);
+        let answers: Vec<_> = requests.iter().map(answer).collect();
+        Ok::<_, StoreError>((answers, catalogue, now))
+    })?;
+    if manner.at.is_none() {
+        for (request, answer) in requests.iter().zip(&answers) {
+            if let Ok(Verdict { reason: Reason::Valid, found: Some(found), .. }) = answer {
+                store.record_use(found, &request.ask.scopes, &catalogue, now);
+            }
+        }
+    }
+    Ok(answers)
+}
+
+fn verdict(
+    view: &View<'_>,
+    catalogue: &Catalogue,
+    now: Timestamp,
+    request: &Request<'_>,
+    Manner { at, describe }: Manner,
+) -> Result<Verdict, StoreError> {
+    let Request { presented: Some(hash), ask } = request else { return Ok(Verdict::malformed()) };
+    // What the answer does not depend on is not read.
+    let parts =
+        Parts { labels: describe || !ask.labels.is_empty(), grants: describe || !ask.scopes.is_empty() };
+    let Some(found) = view.presented(hash, now, parts)? else { return Ok(Verdict::unknown()) };
+    let created = found.secret().created_at;
+    if created.since(now) > CLOCK_TOLERANCE {
+        let wrong = format!("the clock says {now}, but this secret was created at {created}");
+        return Err(ClockWrong(wrong).into());
+    }
+    let (reason, missing) = judge(&found.token, found.secret(), ask, catalogue, at.unwrap_or(now));
+    if reason == Reason::Unknown {
+        return Ok(Verdict::unknown());
+    }
+    let undefined = ask.scopes.iter().filter(|scope| catalogue.get(scope).is_none());
+    Ok(Verdict {
+        reason,
+        missing_scopes: missing.into_iter().cloned().collect(),
+        undefined_scopes: undefined.cloned().collect(),
+        found: Some(found),
+    })
+}

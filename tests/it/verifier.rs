@@ -1,0 +1,201 @@
+//! `Verifier`, as a service uses it: one store, many threads, a store that changes below it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokenctl::context::Clock;
+use tokenctl::{Ask, Reason, Request, Verdict, Verifier};
+
+use crate::support::{START, World, have};
+
+const THREADS: usize = 8;
+
+struct Fixed(i64);
+
+impl Clock for Fixed {
+    fn unix(&self) -> i64 {
+        self.0
+    }
+}
+
+fn verifier(world: &World) -> Verifier {
+    Verifier::with_clock(world.store(), Fixed(world.now())).unwrap()
+}
+
+fn ask(scopes: &[&str]) -> Ask {
+    Ask { scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(), ..Ask::default() }
+}
+
+fn verify(verifier: &Verifier, secret: &str) -> Verdict {
+    verifier.verify(secret.as_bytes(), &Ask::default()).unwrap()
+}
+
+#[test]
+fn a_verdict_says_why_and_whose_secret_it_is() {
+    let world = World::with_store();
+    world.define(&["read", "write"]);
+    let secret = world.create("app", &["-s", "read", "--owner", "ops", "-l", "env=prod"]);
+    let verifier = verifier(&world);
+    let yes = verifier.verify(format!("{secret}\n").as_bytes(), &ask(&["read"])).unwrap();
+    let token = yes.token().unwrap();
+    assert_eq!((yes.is_valid(), yes.reason(), token.name.as_str()), (true, Reason::Valid, "app"));
+    assert_eq!((token.owner.as_deref(), token.labels["env"].as_str()), (Some("ops"), "prod"));
+    let no = verifier.verify(secret.as_bytes(), &ask(&["read", "write"])).unwrap();
+    assert_eq!(
+        (no.is_valid(), no.reason(), no.missing_scopes()),
+        (false, Reason::ScopeMissing, &ask(&["write"]).scopes[..])
+    );
+    assert_eq!(verify(&verifier, "nobody-knows-this-secret").reason(), Reason::Unknown);
+    for malformed in ["", "two words that are long enough", &"x".repeat(100_000)] {
+        assert_eq!(verify(&verifier, malformed).reason(), Reason::Malformed);
+    }
+    world.wait(60);
+    assert!(!world.show("app")["last_used_at"].is_null(), "the use was not recorded");
+}
+
+#[test]
+fn a_burst_is_answered_in_order() {
+    let world = World::with_store();
+    let (a, b) = (world.create("a", &[]), world.create("b", &[]));
+    world.run(&["revoke", "b", "--yes"]).ok();
+    let anything = Ask::default();
+    let requests =
+        [a.as_str(), "bad", &b, "nobody-knows-this-secret"].map(|it| Request::new(it.as_bytes(), &anything));
+    let answers = verifier(&world).verify_all(&requests).unwrap();
+    let reasons: Vec<Reason> = answers.iter().map(|answer| answer.as_ref().unwrap().reason()).collect();
+    assert_eq!(reasons, [Reason::Valid, Reason::Malformed, Reason::Revoked, Reason::Unknown]);
+}
+
+#[test]
+fn no_thread_says_yes_after_a_revocation_has_returned() {
+    const TOKENS: usize = 1_000;
+    let world = World::with_store();
+    let secrets: Vec<String> = (0..TOKENS).map(|n| world.create(&format!("t{n}"), &[])).collect();
+    let verifier = verifier(&world);
+    let (revoked, started, yeses) = (AtomicUsize::new(0), Barrier::new(THREADS + 1), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (verifier, secrets, revoked, started, yeses) =
+                (&verifier, &secrets, &revoked, &started, &yeses);
+            scope.spawn(move || {
+                started.wait();
+                let mut round = thread;
+                loop {
+                    let gone = revoked.load(Ordering::Acquire);
+                    // The latest ones are the most likely to be wrong; any of those before may be.
+                    for n in [gone.checked_sub(1), (gone > 0).then(|| round % gone)].into_iter().flatten() {
+                        let verdict = verify(verifier, &secrets[n]);
+                        assert_eq!(verdict.reason(), Reason::Revoked, "t{n} after {gone} were revoked");
+                    }
+                    if gone == TOKENS {
+                        return;
+                    }
+                    yeses.fetch_add(
+                        usize::from(verify(verifier, &secrets[TOKENS - 1]).is_valid()),
+                        Ordering::Relaxed,
+                    );
+                    round += THREADS;
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+        }
+        started.wait();
+        for n in 0..TOKENS {
+            world.run(&["revoke", &format!("t{n}"), "--yes"]).ok();
+            revoked.store(n + 1, Ordering::Release);
+        }
+    });
+    assert!(yeses.into_inner() > 0, "no thread ever asked before the last revocation");
+}
+
+#[test]
+fn every_thread_waits_for_a_store_that_another_process_has_locked() {
+    if !have("sqlite3") {
+        return;
+    }
+    let world = World::with_store();
+    let secret = world.create("app", &[]);
+    let verifier = verifier(&world);
+    // The connection of this thread is used by another one then.
+    assert!(verify(&verifier, &secret).is_valid());
+    let mut holder = Command::new("sqlite3")
+        .arg(world.database())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut orders = holder.stdin.take().unwrap();
+    orders.write_all(b"BEGIN EXCLUSIVE; SELECT 'held';\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    thread::scope(|scope| {
+        let asked: Vec<_> =
+            (0..THREADS).map(|_| scope.spawn(|| verify(&verifier, &secret).is_valid())).collect();
+        thread::sleep(Duration::from_millis(600));
+        orders.write_all(b"ROLLBACK;\n").unwrap();
+        drop(orders);
+        assert!(asked.into_iter().all(|asked| asked.join().unwrap()));
+    });
+    assert!(holder.wait().unwrap().success());
+}
+
+#[test]
+fn a_store_that_was_moved_is_an_error_until_one_is_there_again() {
+    let (world, other) = (World::with_store(), World::with_store());
+    // The generator of both begins alike.
+    world.create("first", &[]);
+    let (old, new) = (world.create("old", &[]), other.create("new", &[]));
+    let verifier = verifier(&world);
+    assert!(verify(&verifier, &old).is_valid());
+    std::fs::remove_file(world.database()).unwrap();
+    let error = verifier.verify(old.as_bytes(), &Ask::default()).unwrap_err();
+    assert_eq!(error.to_string(), format!("no store at `{}`", world.store().display()));
+    std::fs::rename(other.database(), world.database()).unwrap();
+    assert_eq!(verify(&verifier, &old).reason(), Reason::Unknown);
+    assert_eq!(verify(&verifier, &new).token().unwrap().name, "new");
+    std::fs::write(world.database(), "no database").unwrap();
+    std::fs::rename(world.database(), world.store().join("away")).unwrap();
+    std::fs::copy(world.store().join("away"), world.database()).unwrap();
+    verifier.verify(new.as_bytes(), &Ask::default()).expect_err("a file that is no store");
+}
+
+#[test]
+fn a_secret_from_the_future_is_an_error_and_not_a_yes() {
+    let world = World::with_store();
+    let secret = world.create("app", &[]);
+    let early = Verifier::with_clock(world.store(), Fixed(START - 301)).unwrap();
+    let error = early.verify(secret.as_bytes(), &Ask::default()).unwrap_err();
+    assert!(error.to_string().contains("but this secret was created at"), "{error}");
+    let late = Verifier::with_clock(world.store(), Fixed(START - 300)).unwrap();
+    assert!(verify(&late, &secret).is_valid());
+}
+
+#[test]
+fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
+    if !have("sqlite3") {
+        return;
+    }
+    let world = World::with_store();
+    world.create("app", &[]);
+    let first = tokenctl::store::SharedStore::open(location(&world)).unwrap();
+    let locked = first.read(|store| {
+        store.read(|view| {
+            view.catalogue()?;
+            // Opening and closing the file would drop the lock that this transaction holds.
+            world.run(&["list"]).ok();
+            let writer =
+                Command::new("sqlite3").arg(world.database()).arg("BEGIN EXCLUSIVE; ROLLBACK").output();
+            Ok(!writer.unwrap().status.success())
+        })
+    });
+    assert!(locked.unwrap(), "another process could write in the middle of a read transaction");
+}
+
+fn location(world: &World) -> tokenctl::store::Location {
+    tokenctl::store::Location { dir: world.store(), named: true, trusts_group: false }
+}

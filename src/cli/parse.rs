@@ -17,7 +17,7 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-/// htpasswd for API tokens: create, hand over once, verify, rotate, revoke
+/// htpasswd for API tokens: create, deliver once, verify, rotate, revoke
 #[derive(Parser)]
 #[command(name = "tokenctl", version, styles = STYLES)]
 #[command(subcommand_required = true, arg_required_else_help = true, disable_help_subcommand = true)]

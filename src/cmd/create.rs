@@ -1,4 +1,4 @@
-//! `create`: a new token, and its first secret handed over.
+//! `create`: a new token, and its first secret delivered.
 
 mod ask;
 
@@ -7,9 +7,9 @@ use clap::Args;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
+use crate::cmd::args::destination::{self, Delivered, DestinationArgs, delivered_at};
 use crate::cmd::args::grants;
 use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make};
-use crate::cmd::args::sink::{self, Delivered, SinkArgs, delivered_at};
 use crate::context::Machine;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
@@ -25,7 +25,7 @@ pub struct Create {
     #[command(flatten)]
     token: TokenArgs,
     #[command(flatten)]
-    sink: SinkArgs,
+    destination: DestinationArgs,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -33,10 +33,10 @@ pub struct Create {
 impl Create {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
-        let (token, sink) = (self.token.clone(), self.sink.clone());
+        let (token, destination) = (self.token.clone(), self.destination.clone());
         let order = match &self.name {
-            Some(NewName(name)) => Order { name: name.clone(), token, sink },
-            None => ask::ask(app, &author, token, sink)?,
+            Some(NewName(name)) => Order { name: name.clone(), token, destination },
+            None => ask::ask(app, &author, token, destination)?,
         };
         order.run(app, &author)
     }
@@ -46,7 +46,7 @@ impl Create {
 pub struct Order {
     pub name: Name,
     pub token: TokenArgs,
-    pub sink: SinkArgs,
+    pub destination: DestinationArgs,
 }
 
 impl Order {
@@ -62,16 +62,18 @@ impl Order {
         if self.token.by_default() && token.lifetime != Lifetime::Endless {
             said.push(default_lifetime(token));
         }
-        sink::answer(app, &store, &self.sink, &delivered, &said)?;
+        destination::answer(app, &store, &self.destination, &delivered, &said)?;
         Ok(Outcome::Done)
     }
 
     fn make(&mut self, app: &mut App<'_>, author: &Author) -> Result<(Store, Delivered), Halt> {
-        let store = open_or_make(app, author, &self.name, &self.token, |app| self.sink.check(app, &[]))?;
+        let store =
+            open_or_make(app, author, &self.name, &self.token, |app| self.destination.check(app, &[]))?;
         let catalogue = store.read(|view| view.catalogue())?;
         grants::grant(app, &mut self.token, &catalogue)?;
         let enter = |tx: &store::Write<'_>, machine: &dyn Machine| self.token.enter(tx, &self.name, machine);
-        let delivered = sink::hand_over(app, &store, author, Action::Create, &self.sink, &[], enter)?;
+        let delivered =
+            destination::deliver(app, &store, author, Action::Create, &self.destination, &[], enter)?;
         Ok((store, delivered))
     }
 }

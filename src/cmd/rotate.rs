@@ -8,10 +8,10 @@ use crate::app::present::present;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::describe::{Halt, end_in_words};
+use crate::cmd::args::destination::{self, Delivered, DestinationArgs, delivered_at};
 use crate::cmd::args::lifetime::{HEADING, LifetimeArgs, admitted_end};
 use crate::cmd::args::many::{self, Done};
 use crate::cmd::args::select::{TargetArgs, named};
-use crate::cmd::args::sink::{self, Delivered, SinkArgs, delivered_at};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError, Fate};
 use crate::domain::Invalid;
@@ -49,9 +49,9 @@ pub struct Rotate {
     #[arg(long, alias = "take-over")]
     replace_pending: bool,
     #[command(flatten)]
-    sink: SinkArgs,
+    destination: DestinationArgs,
     /// Put each secret into a file of its token's name in this directory
-    #[arg(long, value_name = "DIR", help_heading = sink::HEADING, group = "sink")]
+    #[arg(long, value_name = "DIR", help_heading = destination::HEADING, group = "destination")]
     #[arg(value_hint = ValueHint::DirPath)]
     out_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -81,9 +81,15 @@ impl Rotate {
         author: &Author,
         token: &Token,
     ) -> Result<Outcome, Error> {
-        match self.rotate(app, store, author, token, &self.sink) {
+        match self.rotate(app, store, author, token, &self.destination) {
             Ok(delivered) => {
-                sink::answer(app, store, &self.sink, &delivered, &Self::said(&delivered.token))?;
+                destination::answer(
+                    app,
+                    store,
+                    &self.destination,
+                    &delivered,
+                    &Self::said(&delivered.token),
+                )?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
@@ -116,12 +122,12 @@ impl Rotate {
         if !(self.due && self.targets.is_empty()) {
             self.targets.check()?;
         }
-        if !rehearsal.dry_run && self.out_dir.is_none() && self.sink.exec.is_none() {
+        if !rehearsal.dry_run && self.out_dir.is_none() && self.destination.exec.is_none() {
             let bad = Invalid::new("each of several secrets needs a place of its own")
                 .hint("`--out-dir DIR` or `--exec COMMAND`");
             return Err(bad.into());
         }
-        if self.sink.force && self.out_dir.is_none() {
+        if self.destination.force && self.out_dir.is_none() {
             return Err(Invalid::new("`--force` without a file to replace").hint("`--out-dir DIR`").into());
         }
         if let Some(dir) = &self.out_dir {
@@ -171,7 +177,11 @@ impl Rotate {
 
     /// A command that gets the secrets has the terminal to itself.
     fn step(&self, app: &mut App<'_>, done: usize, of: usize) -> Result<(), Error> {
-        if self.sink.exec.is_some() { Ok(()) } else { app.step(&Step::new("rotating tokens", done, of)) }
+        if self.destination.exec.is_some() {
+            Ok(())
+        } else {
+            app.step(&Step::new("rotating tokens", done, of))
+        }
     }
 
     /// What would become of each token, by all that can be known without doing it.
@@ -197,12 +207,12 @@ impl Rotate {
     }
 
     fn one_of_several(&self, app: &mut App<'_>, store: &Store, author: &Author, token: Token) -> Done {
-        let sink = self.sink.within(self.out_dir.as_deref(), &token.name);
+        let destination = self.destination.within(self.out_dir.as_deref(), &token.name);
         let now = match app.ctx.machine.now() {
             Ok(now) => now,
             Err(wrong) => return Done { token, changed: false, error: Some(wrong.into()) },
         };
-        let rotated = self.rotate(app, store, author, &token, &sink);
+        let rotated = self.rotate(app, store, author, &token, &destination);
         self.done(token, rotated.map(|delivered| delivered.token), now)
     }
 
@@ -226,11 +236,11 @@ impl Rotate {
         store: &Store,
         author: &Author,
         token: &Token,
-        sink: &SinkArgs,
+        destination: &DestinationArgs,
     ) -> Result<Delivered, Halt> {
         let mut token = token.clone();
         loop {
-            let rotated = self.rotate_as_seen(app, store, author, &token, sink);
+            let rotated = self.rotate_as_seen(app, store, author, &token, destination);
             let Err(Halt::Error(Error::Deliver(DeliverError::NotReplaced(_)))) = &rotated else {
                 return rotated;
             };
@@ -250,16 +260,22 @@ impl Rotate {
         store: &Store,
         author: &Author,
         token: &Token,
-        sink: &SinkArgs,
+        destination: &DestinationArgs,
     ) -> Result<Delivered, Halt> {
         if self.due && !token.is_due(app.ctx.machine.now()?) {
             return Err(Halt::Already(Box::new(token.clone())));
         }
         // The file of a rotation under way is read before the lock is taken.
         let fate = if self.replace_pending { deliver::fate(token) } else { Fate::RollBack };
-        sink::hand_over(app, store, author, Action::Rotate, sink, &hashes(token), |tx, machine| {
-            self.prepare(tx, token, &fate, machine)
-        })
+        destination::deliver(
+            app,
+            store,
+            author,
+            Action::Rotate,
+            destination,
+            &hashes(token),
+            |tx, machine| self.prepare(tx, token, &fate, machine),
+        )
     }
 
     /// Ends, within the first transaction, a delivery that is in the way, then admits the token as it is now.
@@ -349,7 +365,7 @@ fn hashes(token: &Token) -> Vec<SecretHash> {
 
 /// Nothing can come of it any more.
 fn is_dead(delivery: &Delivery, now: Timestamp) -> bool {
-    delivery.deadline <= now && !delivery.sink.keeps()
+    delivery.deadline <= now && !delivery.destination.keeps()
 }
 
 fn under_way(token: &Token, delivery: &Delivery) -> Error {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{DeliverError, Handed, Refusal, Sink};
+use super::{Accepted, DeliverError, Destination, Refusal};
 use crate::context::{self, CopyWay, Machine};
 use crate::domain::secret::{Secret, SecretHash, random_text};
-use crate::domain::token::{SinkKind, Token};
+use crate::domain::token::{DestinationKind, Token};
 
 pub struct Clipboard<'a> {
     machine: &'a dyn Machine,
@@ -45,9 +45,9 @@ impl<'a> Clipboard<'a> {
     }
 }
 
-impl Sink for Clipboard<'_> {
-    fn kind(&self) -> SinkKind {
-        SinkKind::Clipboard
+impl Destination for Clipboard<'_> {
+    fn kind(&self) -> DestinationKind {
+        DestinationKind::Clipboard
     }
 
     fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
@@ -55,14 +55,14 @@ impl Sink for Clipboard<'_> {
         Ok(())
     }
 
-    fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Handed, Refusal> {
+    fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Accepted, Refusal> {
         let reached = match self.reached.take() {
             Some(reached) => reached,
             None => self.reach()?,
         };
         let Reached { way, clipboard, .. } = self.reached.insert(reached);
         match clipboard.put(secret.expose()) {
-            Ok(()) => Ok(Handed::Whole),
+            Ok(()) => Ok(Accepted::Whole),
             Err(err) => Err(Refusal::NoClipboard(format!("{} did not take the secret: {err}", way.word()))),
         }
     }

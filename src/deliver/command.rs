@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Handed, Refusal, Sink};
+use super::{Accepted, Destination, Refusal};
 use crate::context::{Job, JobEnd, Machine};
 use crate::domain::secret::{Secret, SecretHash};
-use crate::domain::token::{SinkKind, Token};
+use crate::domain::token::{DestinationKind, Token};
 
 pub struct Command<'a> {
     pub machine: &'a dyn Machine,
@@ -14,9 +14,9 @@ pub struct Command<'a> {
     pub timeout: Duration,
 }
 
-impl Sink for Command<'_> {
-    fn kind(&self) -> SinkKind {
-        SinkKind::Command
+impl Destination for Command<'_> {
+    fn kind(&self) -> DestinationKind {
+        DestinationKind::Command
     }
 
     fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
@@ -26,7 +26,7 @@ impl Sink for Command<'_> {
         Ok(())
     }
 
-    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Handed, Refusal> {
+    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Accepted, Refusal> {
         let end = token.expires_at().map(|end| end.to_string()).unwrap_or_default();
         let job = Job {
             command: self.text,
@@ -36,7 +36,7 @@ impl Sink for Command<'_> {
         };
         let failed = |why: String| Err(format!("the command {why}").into());
         match self.machine.run(&job) {
-            Ok(JobEnd::Done { unread: 0 }) => Ok(Handed::Whole),
+            Ok(JobEnd::Done { unread: 0 }) => Ok(Accepted::Whole),
             Ok(JobEnd::Done { .. }) => failed("did not read the secret".to_owned()),
             Ok(JobEnd::Exit(code)) => failed(format!("failed with exit {code}")),
             Ok(JobEnd::Signal(signal)) => failed(format!("was ended by signal {signal}")),

@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 use super::content::hash_of;
 use super::env_text::{self, Place, line_end, settings};
 use super::target::{Seen, Target};
-use super::{Handed, Refusal, Sink};
+use super::{Accepted, Destination, Refusal};
 use crate::domain::Invalid;
 use crate::domain::secret::{Secret, SecretHash};
-use crate::domain::token::{SinkKind, Token};
+use crate::domain::token::{DestinationKind, Token};
 use crate::domain::when::Timestamp;
 
 /// The name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
@@ -65,9 +65,9 @@ impl EnvFile {
     }
 }
 
-impl Sink for EnvFile {
-    fn kind(&self) -> SinkKind {
-        SinkKind::EnvFile
+impl Destination for EnvFile {
+    fn kind(&self) -> DestinationKind {
+        DestinationKind::EnvFile
     }
 
     fn target(&self) -> Option<String> {
@@ -84,7 +84,7 @@ impl Sink for EnvFile {
         self.target.reserve(&seen, &secret.hash(), now)
     }
 
-    fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Handed, Refusal> {
+    fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Accepted, Refusal> {
         let _lock = self.target.lock()?;
         let seen = self.look()?;
         let old = seen.content.as_slice();

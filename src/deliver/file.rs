@@ -4,9 +4,9 @@ use zeroize::Zeroizing;
 
 use super::content::hash_of;
 use super::target::{Seen, Target};
-use super::{Handed, Refusal, Sink};
+use super::{Accepted, Destination, Refusal};
 use crate::domain::secret::{Secret, SecretHash};
-use crate::domain::token::{SinkKind, Token};
+use crate::domain::token::{DestinationKind, Token};
 use crate::domain::when::Timestamp;
 
 pub struct OutFile {
@@ -34,9 +34,9 @@ impl OutFile {
     }
 }
 
-impl Sink for OutFile {
-    fn kind(&self) -> SinkKind {
-        SinkKind::File
+impl Destination for OutFile {
+    fn kind(&self) -> DestinationKind {
+        DestinationKind::File
     }
 
     fn target(&self) -> Option<String> {
@@ -53,7 +53,7 @@ impl Sink for OutFile {
         self.target.reserve(&seen, &secret.hash(), now)
     }
 
-    fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Handed, Refusal> {
+    fn deliver(&mut self, secret: &Secret, _: &Token) -> Result<Accepted, Refusal> {
         let seen = self.look()?;
         let mut content = Zeroizing::new(Vec::with_capacity(secret.expose().len() + 1));
         content.extend_from_slice(secret.expose());

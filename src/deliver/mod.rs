@@ -34,7 +34,7 @@ use crate::context::Clock;
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::secret::{Secret, SecretHash};
-use crate::domain::token::{Delivery, SinkKind, StoredSecret, Token};
+use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::store::{NewSecret, PATIENCE, Store, StoreError, Write};
 
@@ -47,7 +47,7 @@ pub use stdout::{Form, Stdout};
 pub use target::{Target, check_directory};
 use temporary::Temporary;
 
-/// An heir that is not confirmed by then never will be.
+/// A provisional secret that is not confirmed by then never will be.
 const DEADLINE: Span = Span::minutes(10);
 /// Confirming stops waiting for the lock this long before the deadline.
 const MARGIN: Span = Span::minutes(1);
@@ -63,11 +63,11 @@ pub enum DeliverError {
     /// No way to a clipboard works.
     #[error("{0}; nothing was changed")]
     NoClipboard(String),
-    /// Ctrl-C while a command had the secret; the heir is gone for good.
+    /// Ctrl-C while a command had the secret; the provisional secret is gone for good.
     #[error("interrupted; nothing was changed")]
     Interrupted,
-    /// The heir could not be withdrawn.
-    #[error("{why}, and it could not be withdrawn; the secret may work until {until}")]
+    /// The provisional secret could not be rolled back.
+    #[error("{why}, and it could not be rolled back; the secret may work until {until}")]
     Uncertain { why: String, until: Timestamp },
     /// The file holds the new secret, which works, but the store does not know that yet.
     #[error("the new secret is in place and works, but {0}; the previous one keeps its own end")]
@@ -98,7 +98,7 @@ impl DeliverError {
     }
 }
 
-/// Why a sink does not have the secret.
+/// Why a destination does not have the secret.
 #[derive(Debug)]
 pub enum Refusal {
     Failed(Invalid),
@@ -125,19 +125,19 @@ impl From<Refusal> for DeliverError {
     }
 }
 
-/// A secret that a sink has.
+/// A secret that a destination has.
 #[derive(Debug)]
-pub enum Handed {
+pub enum Accepted {
     Whole,
     /// In place, but not known to outlast a power cut.
     NotDurable(String),
 }
 
 /// A receiver of one secret.
-pub trait Sink {
-    fn kind(&self) -> SinkKind;
+pub trait Destination {
+    fn kind(&self) -> DestinationKind;
 
-    /// The absolute path of what receives it, for sinks that keep it.
+    /// The absolute path of what receives it, for destinations that keep it.
     fn target(&self) -> Option<String> {
         None
     }
@@ -145,15 +145,15 @@ pub trait Sink {
     /// Whether it could take a secret at all; asked before anything is changed. `ours` are the token's secrets.
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal>;
 
-    /// Makes what must exist before the store knows of the secret. Dropping the sink takes it away again.
+    /// Makes what must exist before the store knows of the secret. Dropping the destination takes it away again.
     fn reserve(&mut self, _: &Secret, _: Timestamp) -> Result<(), Refusal> {
         Ok(())
     }
 
     /// Hands the secret of `token` over, whose state is that after the confirmation.
-    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Handed, Refusal>;
+    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Accepted, Refusal>;
 
-    /// Where the secret went, in words, for a sink that finds its own way.
+    /// Where the secret went, in words, for a destination that finds its own way.
     fn place(&self) -> Option<String> {
         None
     }
@@ -174,8 +174,8 @@ pub struct Begun {
     pub grace: Option<Span>,
 }
 
-/// Who hands over, by which clock.
-pub struct Handover<'a> {
+/// Who delivers, by which clock.
+pub struct Protocol<'a> {
     pub store: &'a Store,
     pub clock: &'a dyn Clock,
     pub author: &'a Author,
@@ -183,49 +183,51 @@ pub struct Handover<'a> {
     pub action: Action,
 }
 
-impl Handover<'_> {
+impl Protocol<'_> {
     /// Runs the protocol. `prepare` makes or checks the token within the first transaction. Returns the token as it is
     /// after the confirmation.
     pub fn run<E: From<StoreError> + From<DeliverError>>(
         &self,
         secret: &Secret,
-        sink: &mut dyn Sink,
+        destination: &mut dyn Destination,
         prepare: impl FnOnce(&Write<'_>) -> Result<Begun, E>,
     ) -> Result<Token, E> {
-        sink.reserve(secret, self.clock.now().map_err(StoreError::Clock)?).map_err(DeliverError::from)?;
+        destination
+            .reserve(secret, self.clock.now().map_err(StoreError::Clock)?)
+            .map_err(DeliverError::from)?;
         let token = self.store.write(self.clock, self.author, |tx| {
             let begun = prepare(tx)?;
-            self.enter_heir(tx, secret, sink, &begun).map_err(E::from)
+            self.insert_provisional(tx, secret, destination, &begun).map_err(E::from)
         })?;
-        let heir = Heir::of(&token)?;
+        let provisional = Pending::of(&token)?;
         let mut confirmed = token.clone();
-        confirmed.confirm(heir.started_at);
-        match sink.deliver(secret, &confirmed) {
-            Ok(Handed::Whole) => {}
+        confirmed.confirm(provisional.started_at);
+        match destination.deliver(secret, &confirmed) {
+            Ok(Accepted::Whole) => {}
             // The file may be the old one again after a power cut, so both secrets must work until recovery knows.
-            Ok(Handed::NotDurable(why)) => return Err(DeliverError::Unconfirmed(why).into()),
-            Err(refusal) => return Err(self.give_up(&heir, refusal).into()),
+            Ok(Accepted::NotDurable(why)) => return Err(DeliverError::Unconfirmed(why).into()),
+            Err(refusal) => return Err(self.give_up(&provisional, refusal).into()),
         }
-        match (self.confirm(&heir), sink.kind().keeps()) {
+        match (self.confirm(&provisional), destination.kind().keeps()) {
             (Ok(token), _) => {
-                sink.finish()?;
+                destination.finish()?;
                 Ok(token)
             }
             // Once a file is in place nothing is rolled back: recovery will find the secret there.
             (Err(Unconfirmed::Gone), true) => {
-                Err(DeliverError::Dead(sink.target().unwrap_or_default()).into())
+                Err(DeliverError::Dead(destination.target().unwrap_or_default()).into())
             }
             (Err(Unconfirmed::Gone), false) => Err(DeliverError::from(Refusal::from(GONE.to_owned())).into()),
             (Err(Unconfirmed::Unknown(why)), true) => Err(DeliverError::Unconfirmed(why).into()),
-            (Err(Unconfirmed::Unknown(why)), false) => Err(self.give_up(&heir, why.into()).into()),
+            (Err(Unconfirmed::Unknown(why)), false) => Err(self.give_up(&provisional, why.into()).into()),
         }
     }
 
-    fn enter_heir(
+    fn insert_provisional(
         &self,
         tx: &Write<'_>,
         secret: &Secret,
-        sink: &dyn Sink,
+        destination: &dyn Destination,
         begun: &Begun,
     ) -> Result<Token, StoreError> {
         let now = tx.now;
@@ -237,7 +239,7 @@ impl Handover<'_> {
             hint: secret.hint(),
             created_at: now,
             // A file must never hold a secret that dies by itself; what nobody keeps must.
-            expires_at: if sink.kind().keeps() { begun.expires_at } else { mortal },
+            expires_at: if destination.kind().keeps() { begun.expires_at } else { mortal },
             delivered_at: None,
             superseded_at: None,
             revoked_at: None,
@@ -245,8 +247,8 @@ impl Handover<'_> {
         };
         let delivery = Some(Delivery {
             secret: 0,
-            sink: sink.kind(),
-            target: sink.target(),
+            destination: destination.kind(),
+            target: destination.target(),
             uid: self.author.actor.uid,
             pid: self.pid,
             started_at: now,
@@ -263,7 +265,7 @@ impl Handover<'_> {
     }
 
     /// The second transaction.
-    fn confirm(&self, heir: &Heir) -> Result<Token, Unconfirmed> {
+    fn confirm(&self, provisional: &Pending) -> Result<Token, Unconfirmed> {
         // What became of the secret is said by the caller; the words of the store are about this transaction.
         let unknown = |err: StoreError| {
             Unconfirmed::Unknown(match err {
@@ -272,11 +274,13 @@ impl Handover<'_> {
             })
         };
         let now = self.clock.now().map_err(|wrong| unknown(wrong.into()))?;
-        let left = heir.deadline.since(now) - MARGIN.secs();
+        let left = provisional.deadline.since(now) - MARGIN.secs();
         self.store.set_patience(Duration::from_secs(u64::try_from(left).unwrap_or(0)));
         let confirmed = self.store.write(self.clock, &posthumous(self.author), |tx| {
-            let Some(token) = heir.find(tx)? else { return heir.find_confirmed(tx).map(Confirmed::from) };
-            if token.heir().is_none_or(|heir| heir.is_past_end(tx.now)) {
+            let Some(token) = provisional.find(tx)? else {
+                return provisional.find_confirmed(tx).map(Confirmed::from);
+            };
+            if token.provisional().is_none_or(|provisional| provisional.is_past_end(tx.now)) {
                 return Ok(Confirmed::TooLate);
             }
             let mut confirmed = token.clone();
@@ -293,9 +297,9 @@ impl Handover<'_> {
     }
 
     /// Rolls the provisional secret back after a failure that is known.
-    fn give_up(&self, heir: &Heir, refusal: Refusal) -> DeliverError {
+    fn give_up(&self, provisional: &Pending, refusal: Refusal) -> DeliverError {
         let rolled_back =
-            self.store.write(self.clock, &posthumous(self.author), |tx| match heir.find(tx)? {
+            self.store.write(self.clock, &posthumous(self.author), |tx| match provisional.find(tx)? {
                 Some(token) => roll_back(tx, &token),
                 None => Ok(()),
             });
@@ -307,7 +311,7 @@ impl Handover<'_> {
                     Refusal::NotReplaced(why) | Refusal::NoClipboard(why) => why,
                     Refusal::Interrupted => "interrupted".to_owned(),
                 };
-                DeliverError::Uncertain { why, until: heir.expires_at }
+                DeliverError::Uncertain { why, until: provisional.expires_at }
             }
         }
     }
@@ -342,8 +346,8 @@ fn posthumous(author: &Author) -> Author {
     Author { accept_clock: true, reason: None, ..author.clone() }
 }
 
-/// The heir of a token, as the first transaction left it.
-struct Heir {
+/// The provisional secret of a token, as the first transaction left it.
+struct Pending {
     token: i64,
     id: String,
     secret: i64,
@@ -353,18 +357,18 @@ struct Heir {
     expires_at: Timestamp,
 }
 
-impl Heir {
+impl Pending {
     fn of(token: &Token) -> Result<Self, StoreError> {
-        let found = token.heir().zip(token.delivery.as_ref()).map(|(heir, delivery)| Self {
+        let found = token.provisional().zip(token.delivery.as_ref()).map(|(provisional, delivery)| Self {
             token: token.row,
             id: token.id.clone(),
-            secret: heir.row,
-            hash: heir.hash,
+            secret: provisional.row,
+            hash: provisional.hash,
             started_at: delivery.started_at,
             deadline: delivery.deadline,
-            expires_at: heir.expires_at.unwrap_or(delivery.deadline),
+            expires_at: provisional.expires_at.unwrap_or(delivery.deadline),
         });
-        found.ok_or_else(|| StoreError::Damaged("an heir was not kept".to_owned()))
+        found.ok_or_else(|| StoreError::Damaged("a provisional secret was not kept".to_owned()))
     }
 
     /// The token, if recovery or another rotation has confirmed the secret already.
@@ -379,7 +383,7 @@ impl Heir {
         Ok(token.filter(|token| token.revoked_at.is_none() && token.secrets.iter().any(is_ours)))
     }
 
-    /// The token, if it still is the one, unrevoked, and the heir is still its heir. Rows may have been used again.
+    /// The token, if it still is the one, unrevoked, and the provisional secret is still this one. Rows may have been used again.
     fn find(&self, tx: &Write<'_>) -> Result<Option<Token>, StoreError> {
         let token = tx.tokens(&[self.token], tx.now)?.pop();
         Ok(token.filter(|token| {
@@ -392,9 +396,9 @@ impl Heir {
 /// Removes the provisional secret and its delivery, and with them a token that never had another secret.
 fn roll_back(tx: &Write<'_>, token: &Token) -> Result<(), StoreError> {
     let mut without = token.clone();
-    without.withdraw_heir();
+    without.remove_provisional();
     if !without.secrets.is_empty() {
-        return tx.update(token, &without, Action::Withdraw).map(drop);
+        return tx.update(token, &without, Action::RollBack).map(drop);
     }
-    tx.delete_token(token, Action::Withdraw)
+    tx.delete_token(token, Action::RollBack)
 }

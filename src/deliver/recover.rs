@@ -72,19 +72,23 @@ fn finish(
 
 /// Looks at the file of a token's open delivery, after making sure that the delivery can no longer change it.
 pub fn fate(token: &Token) -> Fate {
-    let delivery = token.delivery.as_ref().filter(|delivery| delivery.sink.keeps());
+    let delivery = token.delivery.as_ref().filter(|delivery| delivery.destination.keeps());
     let target = delivery.and_then(|delivery| delivery.target.as_deref());
-    let (Some(target), Some(heir)) = (target.map(Path::new), token.heir()) else { return Fate::RollBack };
+    let (Some(target), Some(provisional)) = (target.map(Path::new), token.provisional()) else {
+        return Fate::RollBack;
+    };
     let open = |what: &str| Fate::Open(format!("`{}` {what}", target.display()));
-    let removed = match Temporary::remove(target, &heir.hash) {
+    let removed = match Temporary::remove(target, &provisional.hash) {
         Ok(removed) => removed,
         Err(err) => return open(&format!("could still be replaced: {err}")),
     };
     match read(target) {
-        Ok(Found::File(file, content)) if holds(&content, &heir.hash) => match sync_again(&file, target) {
-            Ok(()) => Fate::Confirm,
-            Err(err) => open(&format!("could not be synced: {err}")),
-        },
+        Ok(Found::File(file, content)) if holds(&content, &provisional.hash) => {
+            match sync_again(&file, target) {
+                Ok(()) => Fate::Confirm,
+                Err(err) => open(&format!("could not be synced: {err}")),
+            }
+        }
         Ok(Found::File(..) | Found::Other) => Fate::RollBack,
         Ok(Found::Absent) if removed => Fate::RollBack,
         Ok(Found::Absent) => match is_empty(target.parent().unwrap_or(target)) {
@@ -112,7 +116,7 @@ fn sync_again(file: &File, target: &Path) -> std::io::Result<()> {
 }
 
 fn settle(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> {
-    let past_end = token.heir().is_none_or(|heir| heir.is_past_end(tx.now));
+    let past_end = token.provisional().is_none_or(|provisional| provisional.is_past_end(tx.now));
     match fate {
         Fate::Confirm | Fate::Open(_) if !past_end => {
             let mut confirmed = token.clone();

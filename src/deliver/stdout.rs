@@ -4,10 +4,10 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{DeliverError, Handed, Refusal, Sink};
+use super::{Accepted, DeliverError, Destination, Refusal};
 use crate::context::{Output, OutputFile};
 use crate::domain::secret::{Secret, SecretHash};
-use crate::domain::token::{SinkKind, Token};
+use crate::domain::token::{DestinationKind, Token};
 
 /// What stands around the secret.
 pub enum Form<'a> {
@@ -24,9 +24,9 @@ pub struct Stdout<'a> {
     pub form: Form<'a>,
 }
 
-impl Sink for Stdout<'_> {
-    fn kind(&self) -> SinkKind {
-        SinkKind::Stdout
+impl Destination for Stdout<'_> {
+    fn kind(&self) -> DestinationKind {
+        DestinationKind::Stdout
     }
 
     fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
@@ -43,7 +43,7 @@ impl Sink for Stdout<'_> {
         Ok(())
     }
 
-    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Handed, Refusal> {
+    fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Accepted, Refusal> {
         let (before, after): (Vec<u8>, &[u8]) = match &self.form {
             Form::Plain => (Vec::new(), b""),
             Form::Json(members) => {
@@ -63,7 +63,7 @@ impl Sink for Stdout<'_> {
         let written =
             self.out.write_all(&text).and_then(|()| self.out.flush()).and_then(|()| self.out.sync());
         match written {
-            Ok(()) => Ok(Handed::Whole),
+            Ok(()) => Ok(Accepted::Whole),
             Err(err) => Err(format!("the secret could not be written to standard output: {err}").into()),
         }
     }

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, OFlags, StatxAttributes, StatxFlags};
 use zeroize::Zeroizing;
 
 use super::content::{Found, flags, read};
-use super::{Handed, Refusal, Temporary};
+use super::{Accepted, Refusal, Temporary};
 use crate::domain::Invalid;
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
@@ -158,7 +158,7 @@ impl Target {
     }
 
     /// Replaces what was seen by `content`: the temporary is written to disk and renamed, then the directory is synced.
-    pub fn replace(&mut self, seen: &Seen, content: &[u8]) -> Result<Handed, Refusal> {
+    pub fn replace(&mut self, seen: &Seen, content: &[u8]) -> Result<Accepted, Refusal> {
         let Some(temporary) = &mut self.temporary else { return Err(self.refuse("it was not prepared")) };
         let filled = temporary.fill(&self.path, content, seen.meta.as_ref());
         if let Err(err) = filled.and_then(|()| temporary.put(&self.path, seen.meta.as_ref())) {
@@ -168,8 +168,8 @@ impl Target {
             });
         }
         match sync(&self.opened) {
-            Ok(()) => Ok(Handed::Whole),
-            Err(err) => Ok(Handed::NotDurable(format!("its directory could not be synced: {err}"))),
+            Ok(()) => Ok(Accepted::Whole),
+            Err(err) => Ok(Accepted::NotDurable(format!("its directory could not be synced: {err}"))),
         }
     }
 

@@ -88,7 +88,7 @@ pub fn token(token: &Token) -> Digest {
     }
     e.len(usize::from(token.delivery.is_some()));
     if let Some(delivery) = &token.delivery {
-        e.int(delivery.secret).text(delivery.sink.word()).opt_text(delivery.target.as_deref());
+        e.int(delivery.secret).text(delivery.destination.word()).opt_text(delivery.target.as_deref());
         e.int(i64::from(delivery.uid)).int(i64::from(delivery.pid)).instant(Some(delivery.started_at));
         e.instant(Some(delivery.deadline))
             .instant(delivery.expires_at)

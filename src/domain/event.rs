@@ -34,7 +34,7 @@ pub enum Action {
     Init,
     Create,
     Confirm,
-    Withdraw,
+    RollBack,
     Rotate,
     Adopt,
     Rename,
@@ -58,7 +58,7 @@ impl Action {
             Self::Init => "init",
             Self::Create => "create",
             Self::Confirm => "confirm",
-            Self::Withdraw => "withdraw",
+            Self::RollBack => "rollback",
             Self::Rotate => "rotate",
             Self::Adopt => "adopt",
             Self::Rename => "rename",
@@ -79,7 +79,7 @@ impl Action {
 
     /// Never refused for the clock: ending access must always work.
     pub fn only_ends_access(self) -> bool {
-        matches!(self, Self::Disable | Self::Revoke | Self::Withdraw)
+        matches!(self, Self::Disable | Self::Revoke | Self::RollBack)
     }
 }
 

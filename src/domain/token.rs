@@ -58,7 +58,7 @@ impl FromStr for Status {
 /// Where a secret stands in the succession of its token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The heir: not yet known to be delivered.
+    /// The provisional secret: not yet known to be delivered.
     Provisional,
     Current,
     /// Superseded by a rotation.
@@ -111,7 +111,7 @@ impl StoredSecret {
 
 /// Where a secret goes; the word is what the store keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SinkKind {
+pub enum DestinationKind {
     Stdout,
     File,
     EnvFile,
@@ -119,8 +119,9 @@ pub enum SinkKind {
     Clipboard,
 }
 
-impl SinkKind {
-    pub const ALL: [SinkKind; 5] = [Self::Stdout, Self::File, Self::EnvFile, Self::Command, Self::Clipboard];
+impl DestinationKind {
+    pub const ALL: [DestinationKind; 5] =
+        [Self::Stdout, Self::File, Self::EnvFile, Self::Command, Self::Clipboard];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -138,19 +139,19 @@ impl SinkKind {
     }
 }
 
-/// A hand-over under way.
+/// A delivery under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The heir's row.
+    /// The provisional secret's row.
     pub secret: i64,
-    pub sink: SinkKind,
-    /// Absolute path, for sinks that have one.
+    pub destination: DestinationKind,
+    /// Absolute path, for destinations that have one.
     pub target: Option<String>,
     pub uid: u32,
     pub pid: u32,
     pub started_at: Timestamp,
     pub deadline: Timestamp,
-    /// The end that the heir gets when it is confirmed.
+    /// The end that the provisional secret gets when it is confirmed.
     pub expires_at: Option<Timestamp>,
     /// How long the secret before it lives on; none: it and all others end at once.
     pub grace: Option<Span>,
@@ -200,7 +201,7 @@ impl Token {
         self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
     }
 
-    pub fn heir(&self) -> Option<&StoredSecret> {
+    pub fn provisional(&self) -> Option<&StoredSecret> {
         self.secrets.iter().find(|secret| secret.role() == Role::Provisional)
     }
 
@@ -213,9 +214,9 @@ impl Token {
         self.secrets.iter().any(|secret| secret.hash == *hash && secret.role() == Role::Previous)
     }
 
-    /// The secret that the token is judged by: the current one, the heir while there is none.
+    /// The secret that the token is judged by: the current one, the provisional secret while there is none.
     pub fn face(&self) -> Option<&StoredSecret> {
-        self.current().or_else(|| self.heir())
+        self.current().or_else(|| self.provisional())
     }
 
     pub fn expires_at(&self) -> Option<Timestamp> {
@@ -255,8 +256,8 @@ impl Token {
     /// Whether commands see it: a creation that nobody confirmed is gone after its deadline.
     pub fn is_visible(&self, now: Timestamp) -> bool {
         let confirmed = self.secrets.iter().any(|secret| secret.delivered_at.is_some());
-        let kept = self.delivery.as_ref().is_some_and(|delivery| delivery.sink.keeps());
-        let alive = self.heir().is_some_and(|heir| kept || !heir.is_past_end(now));
+        let kept = self.delivery.as_ref().is_some_and(|delivery| delivery.destination.keeps());
+        let alive = self.provisional().is_some_and(|provisional| kept || !provisional.is_past_end(now));
         confirmed || alive || self.revoked_at.is_some()
     }
 
@@ -347,8 +348,8 @@ pub(crate) mod tests {
 
     #[test]
     fn the_first_status_that_holds_is_the_status() {
-        let heir = StoredSecret { delivered_at: None, expires_at: Some(at(600)), ..secret(1, 0) };
-        let mut it = token(vec![heir]);
+        let provisional = StoredSecret { delivered_at: None, expires_at: Some(at(600)), ..secret(1, 0) };
+        let mut it = token(vec![provisional]);
         assert_eq!(it.status(at(10)), Status::Provisional);
         it.not_before = Some(at(100));
         assert_eq!(it.status(at(10)), Status::Pending);
@@ -365,8 +366,8 @@ pub(crate) mod tests {
     fn a_token_is_judged_by_its_current_secret() {
         let previous = StoredSecret { superseded_at: Some(at(5)), expires_at: Some(at(50)), ..secret(1, 0) };
         let current = StoredSecret { expires_at: Some(at(100)), ..secret(2, 4) };
-        let heir = StoredSecret { delivered_at: None, expires_at: Some(at(9)), ..secret(3, 6) };
-        let it = token(vec![previous, current, heir]);
+        let provisional = StoredSecret { delivered_at: None, expires_at: Some(at(9)), ..secret(3, 6) };
+        let it = token(vec![previous, current, provisional]);
         assert_eq!(it.expires_at(), Some(at(100)));
         assert_eq!(it.status(at(60)), Status::Active);
         assert_eq!(it.secret_status(&it.secrets[0], at(60)), Status::Expired);
@@ -376,8 +377,8 @@ pub(crate) mod tests {
 
     #[test]
     fn an_unconfirmed_creation_is_gone_after_its_end() {
-        let heir = StoredSecret { delivered_at: None, expires_at: Some(at(600)), ..secret(1, 0) };
-        let it = token(vec![heir]);
+        let provisional = StoredSecret { delivered_at: None, expires_at: Some(at(600)), ..secret(1, 0) };
+        let it = token(vec![provisional]);
         assert!(it.is_visible(at(599)));
         assert!(!it.is_visible(at(600)));
         assert_eq!(it.rotated_at(), None);

@@ -83,7 +83,7 @@ fn an_adoption_is_one_event_and_a_failed_delivery_two() {
     world.run_with(&["adopt", "demo"], b"a-secret-made-elsewhere-long-ago").ok();
     assert_eq!(world.actions()[2..], ["adopt"]);
     world.run_failing(&["create", "new"], 0, ErrorKind::BrokenPipe).exit(7);
-    assert_eq!(world.actions()[3..], ["create", "withdraw"]);
+    assert_eq!(world.actions()[3..], ["create", "rollback"]);
     assert_eq!(events(&world)[4]["row_digest"], Value::Null, "it is gone");
     world.run(&["audit", "verify"]).ok();
 }

@@ -180,7 +180,7 @@ fn a_secret_that_is_not_confirmed_leaves_the_clipboard() {
     let world = with(&[CopyWay::Display]);
     world.clipboards.borrow_mut().slow = 11 * 60;
     let ran = world.run(&["create", "demo", "--copy"]).exit(7);
-    assert!(ran.err.contains("the hand-over took too long"), "{}", ran.err);
+    assert!(ran.err.contains("the delivery took too long"), "{}", ran.err);
     assert_eq!(world.clipboards.borrow().holds, None);
     assert!(world.names(&["--all"]).is_empty());
 }

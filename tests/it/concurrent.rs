@@ -81,7 +81,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
     let mut names: Vec<&str> = results.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(list.lines().collect::<Vec<_>>(), names);
-    // Two events of the store, and two of each create: made, and handed over.
+    // Two events of the store, and two of each create: made, and delivered.
     let audit = world.real(&["audit", "verify", "--json"], b"").ok().json();
     assert_eq!(audit["events"], 2 + 2 * PROCESSES * CREATES);
     world.is_sound();
@@ -117,7 +117,7 @@ fn of_many_creates_of_one_name_one_succeeds() {
             let last = ran.err.lines().last().unwrap_or_default();
             let error: serde_json::Value = serde_json::from_str(last).expect(last);
             let code = error["error"]["code"].as_str().expect("a code");
-            // Whoever comes after the hand-over finds the token, and with `--if-missing` is content.
+            // Whoever comes after the delivery finds the token, and with `--if-missing` is content.
             assert!(code == "under_way" || (code == "name_taken" && !if_missing), "{ran:?}");
         }
         assert_eq!(secrets.len(), 1, "{results:?}");

@@ -1,7 +1,7 @@
-//! Promises 1, 2, 3 and 7: whatever dies, fails or loses power while a secret is handed over, it is neither lost nor
+//! Promises 1, 2, 3 and 7: whatever dies, fails or loses power while a secret is delivered, it is neither lost nor
 //! orphaned.
 //!
-//! A [`Scene`] is one hand-over, prepared up to the moment before it. Each test lets it go wrong at every place there
+//! A [`Scene`] is one delivery, prepared up to the moment before it. Each test lets it go wrong at every place there
 //! is, each time in a fresh copy, and then asks the same questions of what is left: now, and once the deadline of the
 //! delivery has passed and the next change has recovered it.
 
@@ -42,7 +42,7 @@ use crate::support::{MINUTE, Ran, World, program, program_path, run};
 /// Calls that change something, make it last, or take and give back what a change needs.
 const CHANGING: &str = "openat,write,pwrite64,fsync,fdatasync,ftruncate,unlink,unlinkat,rename,renameat,renameat2,\
     link,linkat,mkdir,chmod,fchmod,fchmodat,chown,fchown,fchownat,fcntl,flock,close,pipe2,clone,clone3,vfork,execve";
-/// The name of what is handed over, and the variable that holds it in an environment file.
+/// The name of what is delivered, and the variable that holds it in an environment file.
 const NAME: &str = "demo";
 /// `tkn_`, 32 characters of chance and 6 of checksum.
 const SECRET_LEN: usize = 42;
@@ -70,7 +70,7 @@ impl Receiver {
     }
 }
 
-/// A hand-over about to begin.
+/// A delivery about to begin.
 struct Scene {
     verb: Verb,
     receiver: Receiver,
@@ -256,7 +256,7 @@ impl Scene {
         args
     }
 
-    /// Runs the hand-over under strace with these options.
+    /// Runs the delivery under strace with these options.
     fn traced(&self, dir: &Path, options: &[&str]) -> Ended {
         traced(dir, options, &self.args(dir))
     }

@@ -24,8 +24,8 @@ impl Job {
         world.env.insert("TOKENCTL_STORE".to_owned(), store);
         world.wait(real_time() - 40 * DAY - world.now());
         for name in ["app", "backup"] {
-            let sink = format!("{home}/secrets/{name}");
-            world.run(&["create", name, "--ttl", "90d", "--rotate-every", "30d", "--out", &sink]).ok();
+            let destination = format!("{home}/secrets/{name}");
+            world.run(&["create", name, "--ttl", "90d", "--rotate-every", "30d", "--out", &destination]).ok();
         }
         world.run(&["create", "by-hand", "--out", &format!("{home}/by-hand")]).ok();
         Self { world, home }
@@ -97,7 +97,7 @@ fn a_job_that_fails_says_what_and_why() {
         format!(
             "rotated `backup`\n\
              error: `app`: {why}\n\
-             hint: see to the receiver, then run the command again\n\
+             hint: fix the destination, then run the command again\n\
              error: 1 of 2 tokens could not be rotated\n"
         )
     );
@@ -214,7 +214,7 @@ fn pass_keeps_a_secret_that_verifies() {
     assert_eq!(ran.out, "backup\n");
     let ran = job.line("pass show tokens/backup | tokenctl verify").ok();
     assert_eq!(ran.out, "valid backup\n");
-    // Without its key nothing is handed over, and what pass has stays good.
+    // Without its key nothing is delivered, and what pass has stays good.
     job.line("rm -r .password-store/.gpg-id").ok();
     let ran = job.line(&format!("tokenctl rotate app --exec '{insert}' -q")).exit(7);
     assert!(ran.err.contains("error: the command failed with exit 1; nothing was changed"), "{}", ran.err);

@@ -20,8 +20,8 @@ impl World {
     fn takes_none(&self, target: &str) -> String {
         let mut said = String::new();
         for verb in [["create", "new"], ["rotate", "demo"]] {
-            for sink in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
-                let failure = self.refuses(&[&verb, sink].concat(), 7, "delivery_failed");
+            for destination in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
+                let failure = self.refuses(&[&verb, destination].concat(), 7, "delivery_failed");
                 failure["message"].as_str().expect("a message").clone_into(&mut said);
                 assert!(said.ends_with("nothing was changed"), "{said}");
             }
@@ -91,8 +91,8 @@ fn a_file_of_the_store_takes_no_secret() {
 #[test]
 fn a_dash_is_not_the_name_of_a_file() {
     let world = World::new();
-    for sink in [&["--out", "-"][..], &["--env-file", "-", "--env-name", "A"]] {
-        let failure = world.refuses(&[&["create", "demo"], sink].concat(), 2, "usage");
+    for destination in [&["--out", "-"][..], &["--env-file", "-", "--env-name", "A"]] {
+        let failure = world.refuses(&[&["create", "demo"], destination].concat(), 2, "usage");
         assert_eq!(failure["hint"], "without a destination the secret goes to standard output");
     }
     assert!(!world.store().exists() && !std::path::Path::new("-").exists());

@@ -352,7 +352,7 @@ fn a_violated_check_is_found_and_no_command_takes_it_for_a_token() {
         ("UPDATE secret SET expires_at = -1", "`expires_at` in `secret` where `row` is 1: "),
         (
             "INSERT INTO delivery VALUES (1, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
-            "`sink` in `secret` where `row` is 1: ",
+            "`destination` in `secret` where `row` is 1: ",
         ),
     ] {
         let world = World::new();

@@ -266,7 +266,7 @@ fn a_mistyped_name_leads_to_the_token_that_is_meant() {
 #[test]
 fn a_name_is_looked_for_among_those_beside_it() {
     let world = World::with_store();
-    // More than two pages, without as many hand-overs.
+    // More than two pages, without as many deliveries.
     world.create("t0000", &[]);
     let mut rows = String::from("BEGIN;");
     for n in 1..3000 {

@@ -78,16 +78,16 @@ fn of_several_previous_secrets_only_the_leaked_one_ends() {
 }
 
 #[test]
-fn a_leaked_heir_ends_its_token_and_the_hand_over() {
+fn a_leaked_provisional_secret_ends_its_token_and_the_delivery() {
     let world = Rc::new(World::of_processes());
     let old = world.mint("demo");
     let script = "cat >got; tokenctl revoke --secret-file got --yes";
     for (args, left) in [(["create", "new"], 0), (["rotate", "demo"], 1)] {
         let ran = world.shell(&format!("tokenctl {} --exec '{script}'", args.join(" "))).exit(7);
         assert!(ran.err.contains("revoked"), "{}", ran.err);
-        let heir = std::fs::read_to_string(world.path("got")).expect("a file");
-        assert_eq!(heir.len(), 42);
-        assert_eq!(world.real(&["verify"], heir.as_bytes()).exit(3).line(), "unknown");
+        let provisional = std::fs::read_to_string(world.path("got")).expect("a file");
+        assert_eq!(provisional.len(), 42);
+        assert_eq!(world.real(&["verify"], provisional.as_bytes()).exit(3).line(), "unknown");
         let shown = world.look_at(args[1]);
         assert_eq!(shown["status"], "revoked");
         assert_eq!(shown["secrets"].as_array().expect("secrets").len(), left);

@@ -373,8 +373,8 @@ fn a_failed_delivery_leaves_the_old_secret_alone() {
         assert_eq!(after[key], before[key], "{key}");
     }
     assert_eq!(world.verify(&old, &[]), (0, "valid demo".to_owned()));
-    let withdrawn = ["rotate", "withdraw"].repeat(3);
-    assert_eq!(world.actions(), [&["init", "init", "create", "confirm"], &withdrawn[..]].concat());
+    let rolled_back = ["rotate", "rollback"].repeat(3);
+    assert_eq!(world.actions(), [&["init", "init", "create", "confirm"], &rolled_back[..]].concat());
     world.run(&["audit", "verify"]).ok();
 }
 

@@ -260,7 +260,7 @@ fn a_file_takes_a_whole_secret() {
     assert_eq!((quiet.status.code(), quiet.stdout.len()), (Some(0), text.len()));
 }
 
-/// The end of a failed hand-over of `demo`: exit 7, no secret anywhere, no token, its name free, the log sound.
+/// The end of a failed delivery of `demo`: exit 7, no secret anywhere, no token, its name free, the log sound.
 #[track_caller]
 fn fails_and_changes_nothing(world: &World, ran: &Ran, json: bool) {
     assert_eq!((ran.code, ran.out.as_str()), (7, ""), "{ran:?}");

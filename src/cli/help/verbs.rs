@@ -39,7 +39,7 @@ pub const VERBS: [Verb; 30] = [
         also: &[],
         more: &[
             "A token is what its users know: a name, an owner, scopes, a lifetime. A secret is the string that a \
-             client presents; the store keeps its hash only, so that it can be handed over once and never again",
+             client presents; the store keeps its hash only, so that it can be delivered once and never again",
             "Data goes to standard output, all else to standard error. Nothing is asked without a terminal",
             "`tokenctl help COMMAND` is `tokenctl COMMAND --help`, and `tokenctl version` is `tokenctl --version`",
         ],
@@ -65,7 +65,7 @@ pub const VERBS: [Verb; 30] = [
         also: &["new", "add", "generate", "gen", "issue", "mint", "make"],
         more: &[
             "The secret goes to standard output, one line and nothing else, or to the one place that a flag names. A \
-             hand-over that fails exits with 7 and leaves no token",
+             delivery that fails exits with 7 and leaves no token",
             "A command of `--exec` gets the secret on standard input, without a line end, and TOKENCTL_NAME, \
              TOKENCTL_ID and TOKENCTL_EXPIRES_AT in its environment",
             "Without a lifetime the setting `default-ttl` applies. A store with scopes wants `--scope` or \
@@ -213,7 +213,7 @@ pub const VERBS: [Verb; 30] = [
         also: &["delete", "del", "remove", "rm", "destroy", "kill", "invalidate", "expire"],
         more: &[
             "It cannot be undone. The token stays in `list --all` and in the log, and its name is free",
-            "A leaked secret of a current or coming hand-over ends its token; one that was replaced ends alone",
+            "A leaked secret of a current or coming delivery ends its token; one that was replaced ends alone",
         ],
         examples: &[
             Example("End a token", "tokenctl revoke ci-deploy --yes --reason 'pipeline is gone'"),
@@ -231,7 +231,7 @@ pub const VERBS: [Verb; 30] = [
         also: &["regenerate", "roll", "reroll", "renew", "refresh", "reissue", "cycle"],
         more: &[
             "The old secret starts to end only when the new one has been delivered, and is good for its grace. A \
-             hand-over that fails exits with 7 and leaves all as it was",
+             delivery that fails exits with 7 and leaves all as it was",
             "With `--due` and no name it rotates all that their policies make due, prints their names, and says \
              nothing when there are none: a line for cron",
         ],

@@ -88,7 +88,7 @@ struct Times {
 }
 
 impl TokenArgs {
-    /// Finds the name free, or says why not; a creation that died is withdrawn. `--if-missing` makes a usable token
+    /// Finds the name free, or says why not; a creation that died is rolled back. `--if-missing` makes a usable token
     /// of the name a [`Halt::Already`].
     pub fn claim(&self, tx: &Write<'_>, name: &Name) -> Result<(), Halt> {
         let Some(token) = self.look_up(tx, name, tx.now)? else { return Ok(()) };
@@ -96,7 +96,7 @@ impl TokenArgs {
         Ok(())
     }
 
-    /// The token of the name that can be withdrawn, if any; one that cannot is an error.
+    /// The token of the name that can be rolled back, if any; one that cannot is an error.
     pub fn look_up(&self, view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, Halt> {
         let Some(row) = view.named(name)? else { return Ok(None) };
         let token = view.token(row, now)?;

@@ -3,12 +3,12 @@
 pub mod at;
 pub mod change;
 pub mod describe;
+pub mod destination;
 pub mod grants;
 pub mod lifetime;
 pub mod many;
 pub mod newcomer;
 pub mod secret;
 pub mod select;
-pub mod sink;
 pub mod takes;
 pub mod widen;

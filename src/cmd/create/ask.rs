@@ -4,7 +4,7 @@ use super::Order;
 use crate::app::App;
 use crate::app::prompt::{choice, icon, line, select, show, text};
 use crate::cmd::args::describe::{Halt, Rules, TokenArgs};
-use crate::cmd::args::sink::{self, SinkArgs};
+use crate::cmd::args::destination::{self, DestinationArgs};
 use crate::cmd::args::{grants, lifetime};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
@@ -15,24 +15,35 @@ use crate::error::Error;
 use crate::store::Store;
 
 /// A way to be handed the secret: its name, what it means, and the flags that it stands for.
-type Way = (&'static str, &'static str, fn(&mut SinkArgs));
+type Way = (&'static str, &'static str, fn(&mut DestinationArgs));
 
 /// The ways to choose from where no flag names one; of those with one name the first that works.
 const WAYS: &[Way] = &[
     ("Print the secret", "once, to standard output", |_| ()),
-    ("Copy the secret", "to the clipboard, for a short time", |sink| sink.copy(sink::Way::Display)),
-    ("Copy the secret", "to the clipboard of tmux, for a short time", |sink| sink.copy(sink::Way::Tmux)),
-    ("Copy the secret", "by asking the terminal, which may ignore it", |sink| sink.copy(sink::Way::Osc52)),
+    ("Copy the secret", "to the clipboard, for a short time", |destination| {
+        destination.copy(destination::Way::Display);
+    }),
+    ("Copy the secret", "to the clipboard of tmux, for a short time", |destination| {
+        destination.copy(destination::Way::Tmux);
+    }),
+    ("Copy the secret", "by asking the terminal, which may ignore it", |destination| {
+        destination.copy(destination::Way::Osc52);
+    }),
 ];
 
 /// Asks for what is not given of a token to be made.
-pub fn ask(app: &mut App<'_>, author: &Author, token: TokenArgs, sink: SinkArgs) -> Result<Order, Error> {
+pub fn ask(
+    app: &mut App<'_>,
+    author: &Author,
+    token: TokenArgs,
+    destination: DestinationArgs,
+) -> Result<Order, Error> {
     if !app.can_ask() {
         return Err(Error::InputNeeded(
             Invalid::new("no name is given").hint("`tokenctl create NAME`; a terminal is asked"),
         ));
     }
-    sink.check(app, &[])?;
+    destination.check(app, &[])?;
     let store = app.location()?.exists().then(|| app.open_to_read()).transpose()?;
     let rules = match &store {
         Some(store) => store.read(|view| {
@@ -42,7 +53,7 @@ pub fn ask(app: &mut App<'_>, author: &Author, token: TokenArgs, sink: SinkArgs)
     };
     token.check_given(&rules, app.ctx.machine.now()?, &*app.ctx.machine)?;
     let (name, is_there) = name(app, store.as_ref(), &token)?;
-    let mut order = Order { name, token, sink };
+    let mut order = Order { name, token, destination };
     // With `--if-missing` there is nothing to make.
     if is_there {
         return Ok(order);
@@ -50,7 +61,7 @@ pub fn ask(app: &mut App<'_>, author: &Author, token: TokenArgs, sink: SinkArgs)
     order.describe(app, &rules)?;
     let machine = &*app.ctx.machine;
     let (planned, end) = order.token.plan(&order.name, &rules, author, machine.now()?, machine)?;
-    overview(app, &planned, end, &order.sink);
+    overview(app, &planned, end, &order.destination);
     if !app.says_yes() {
         order.confirm(app)?;
     }
@@ -98,11 +109,11 @@ impl Order {
     /// Goes on only with a yes, which also says where the secret is wanted.
     fn confirm(&mut self, app: &mut App<'_>) -> Result<(), Error> {
         let given: &[Way] = &[("Create it", "", |_| ())];
-        let ways = if self.sink.is_stdout() { WAYS } else { given };
+        let ways = if self.destination.is_stdout() { WAYS } else { given };
         let works = |(.., want): &&Way| {
-            let mut sink = self.sink.clone();
-            want(&mut sink);
-            sink.check(app, &[]).is_ok()
+            let mut destination = self.destination.clone();
+            want(&mut destination);
+            destination.check(app, &[]).is_ok()
         };
         let mut ways: Vec<&Way> = ways.iter().filter(works).collect();
         ways.dedup_by_key(|(name, ..)| name);
@@ -110,12 +121,12 @@ impl Order {
         choices.push(choice("Cancel", "nothing is made", false));
         let at = select(app, &format!("Create `{}`", self.name), &choices)?;
         let (_, _, want) = ways.get(at).ok_or(Error::Declined)?;
-        want(&mut self.sink);
+        want(&mut self.destination);
         Ok(())
     }
 }
 
-fn overview(app: &mut App<'_>, token: &Token, end: Option<Timestamp>, sink: &SinkArgs) {
+fn overview(app: &mut App<'_>, token: &Token, end: Option<Timestamp>, destination: &DestinationArgs) {
     let granted = token.scopes().map(ToString::to_string).collect::<Vec<_>>();
     let rows = [
         ("description", token.description.clone()),
@@ -126,7 +137,7 @@ fn overview(app: &mut App<'_>, token: &Token, end: Option<Timestamp>, sink: &Sin
         ("valid from", token.not_before.map(|start| start.to_string())),
         ("rotation", token.rotate_every.map(|every| format!("every {every}"))),
         ("grace", token.grace.map(|grace| grace.to_string())),
-        ("secret", sink.destination()),
+        ("secret", destination.where_to()),
     ];
     let said = |(key, value): (&'static str, Option<String>)| {
         value.filter(|value| !value.is_empty()).map(|value| (key, value))

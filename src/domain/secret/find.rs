@@ -15,8 +15,8 @@ const STRIDE: usize = BODY_LEN - WINDOW + 1;
 /// The first secret of this program's shape, checksum included, whose underscore is at `from` or later, whatever
 /// surrounds it.
 ///
-/// A secret ends in [`BODY_LEN`] letters and digits, and few other texts have a run of as many. So the search looks at
-/// one window in every [`STRIDE`] bytes, and closer only where that holds nothing else.
+/// A secret ends in `BODY_LEN` letters and digits, and few other texts have a run of as many. So the search looks at
+/// one window in every `STRIDE` bytes, and closer only where that holds nothing else.
 pub fn find_secret(text: &[u8], from: usize) -> Option<Range<usize>> {
     // Where a body may begin, and the window that is looked at.
     let mut floor = from + 1;

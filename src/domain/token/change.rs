@@ -12,7 +12,7 @@ impl Token {
             return false;
         }
         self.revoked_at = Some(now);
-        self.withdraw_heir();
+        self.remove_provisional();
         true
     }
 
@@ -76,8 +76,8 @@ impl Token {
         }
     }
 
-    /// Takes the heir away, as if it had never been.
-    pub fn withdraw_heir(&mut self) {
+    /// Takes the provisional secret away, as if it had never been.
+    pub fn remove_provisional(&mut self) {
         self.delivery = None;
         self.secrets.retain(|secret| secret.role() != Role::Provisional);
     }

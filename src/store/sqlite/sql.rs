@@ -8,7 +8,7 @@ use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretHash;
 use crate::domain::text::shown;
-use crate::domain::token::SinkKind;
+use crate::domain::token::DestinationKind;
 use crate::domain::when::{Span, Timestamp};
 
 /// The number of a row: no version of ours wrote one below 1, where a walk through rows might not look.
@@ -108,9 +108,9 @@ pub fn damage(table: &str, row: &Row<'_>, err: &rusqlite::Error) -> StoreError {
     StoreError::Damaged(format!("`{}` in `{table}` where `{}` is {key}: {why}", name(column), name(0)))
 }
 
-impl FromSql for SinkKind {
+impl FromSql for DestinationKind {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let word = value.as_str()?;
-        SinkKind::ALL.into_iter().find(|kind| kind.word() == word).ok_or(FromSqlError::InvalidType)
+        DestinationKind::ALL.into_iter().find(|kind| kind.word() == word).ok_or(FromSqlError::InvalidType)
     }
 }

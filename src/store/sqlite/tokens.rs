@@ -12,7 +12,7 @@ use crate::domain::event::{Action, Subject};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, TokenId};
 use crate::domain::secret::SecretHash;
-use crate::domain::token::{Delivery, Grant, SinkKind, StoredSecret, Token};
+use crate::domain::token::{Delivery, DestinationKind, Grant, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::store::usage::{scope_tag, secret_tag};
 
@@ -307,7 +307,7 @@ impl Write<'_> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         let values = params![
             secret,
-            it.sink.word(),
+            it.destination.word(),
             it.target,
             it.uid,
             it.pid,
@@ -394,7 +394,7 @@ fn read_secret(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredSecret> {
 fn read_delivery(row: &Row<'_>, secret: i64) -> rusqlite::Result<Delivery> {
     Ok(Delivery {
         secret,
-        sink: row.get::<_, SinkKind>(9)?,
+        destination: row.get::<_, DestinationKind>(9)?,
         target: row.get(10)?,
         uid: row.get(11)?,
         pid: row.get(12)?,

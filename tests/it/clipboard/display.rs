@@ -158,7 +158,7 @@ fn rotate_traced(screen: &Screen, world: &World, strace: &str, stay: &str) -> Ra
 }
 
 #[test]
-fn a_secret_whose_hand_over_is_killed_can_still_be_pasted() {
+fn a_secret_whose_delivery_is_killed_can_still_be_pasted() {
     let Some(screen) = Screen::new() else { return };
     if !have("strace") {
         return;

@@ -122,12 +122,12 @@ fn fails(jobs: &[Job<'_>], kind: &str) {
     assert!(counts.len() == scenes.len() && counts.values().all(|count| *count >= least), "{counts:?}");
 }
 
-/// The token before the hand-over.
+/// The token before the delivery.
 pub fn before(scene: &Scene) -> Option<Value> {
     state(&World::at(scene.stage(), now())).expect("a state")
 }
 
-/// What of a token a hand-over may change.
+/// What of a token a delivery may change.
 fn state(world: &World) -> Result<Option<Value>, String> {
     Ok(shown(world)?.map(|mut token| {
         let object = token.as_object_mut().expect("an object");

@@ -7,7 +7,7 @@ use crate::support::have;
 const AT_LEAST: usize = 120;
 
 #[test]
-fn a_hand_over_killed_anywhere_neither_loses_nor_orphans_a_secret() {
+fn a_delivery_killed_anywhere_neither_loses_nor_orphans_a_secret() {
     if !have("strace") {
         return;
     }

@@ -18,7 +18,7 @@ const PLACE: &str = "TOKENCTL_TEST_MEMORY_PLACE";
 const ARGS: &str = "TOKENCTL_TEST_MEMORY_ARGS";
 /// Set: memory runs short only once the secret is on its way to stdout.
 const LATE: &str = "TOKENCTL_TEST_MEMORY_LATE";
-/// From nothing to more than a hand-over takes.
+/// From nothing to more than a delivery takes.
 const MOST: usize = 2 << 20;
 const STEP: usize = 4 << 10;
 /// Fewer tries than this that failed for want of memory: the limit no longer bites.
@@ -27,7 +27,7 @@ const AT_LEAST: usize = 20;
 /// Not a test: what a process of the test below does.
 #[test]
 #[ignore = "run by the test of out-of-memory, in a process of its own"]
-fn hand_over_with_little_memory() {
+fn delivery_with_little_memory() {
     let var = |name| std::env::var(name).ok();
     let (Some(limit), Some(place), Some(args)) = (var(LIMIT), var(PLACE), var(ARGS)) else { return };
     let place = Path::new(&place);
@@ -55,7 +55,7 @@ fn hand_over_with_little_memory() {
 
 fn attempt(scene: &Scene, place: &Path, limit: usize, late: bool) -> Result<Ran, String> {
     let done = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "crash::memory::hand_over_with_little_memory", "--ignored", "--nocapture"])
+        .args(["--exact", "crash::memory::delivery_with_little_memory", "--ignored", "--nocapture"])
         .env(LIMIT, limit.to_string())
         .env(PLACE, place)
         .env(ARGS, scene.args(place).join("\n"))

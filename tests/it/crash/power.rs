@@ -37,7 +37,7 @@ enum Step {
     },
     Unlink(PathBuf),
     /// The receiver has the secret.
-    Handed(String),
+    Accepted(String),
     /// The receiver was told that it is confirmed.
     Told,
 }
@@ -149,7 +149,7 @@ fn replay(disk: Disk, steps: &[Step]) -> Vec<Lost> {
     };
     for step in steps {
         // What is pending only grows until something is synced or somebody is told.
-        if matches!(step, Step::Sync(_) | Step::Handed(_) | Step::Told) {
+        if matches!(step, Step::Sync(_) | Step::Accepted(_) | Step::Told) {
             look(&disk, &pending, &handed, told);
         }
         let file =
@@ -187,7 +187,7 @@ fn replay(disk: Disk, steps: &[Step]) -> Vec<Lost> {
                 });
                 None
             }
-            Step::Handed(secret) => {
+            Step::Accepted(secret) => {
                 handed = Some(secret.clone());
                 None
             }
@@ -259,7 +259,7 @@ fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
                     && path.to_string_lossy().starts_with("pipe:")
                     || scene.receiver == Receiver::Command && path == received;
                 match (outside, is_secret(&bytes)) {
-                    (true, true) => Some(Step::Handed(String::from_utf8(bytes).expect("UTF-8"))),
+                    (true, true) => Some(Step::Accepted(String::from_utf8(bytes).expect("UTF-8"))),
                     (true, false) => (bytes == b"\n").then_some(Step::Told),
                     _ => Some(Step::Write { path, at: args.get(3).map(|at| at.parse().expect(at)), bytes }),
                 }
@@ -292,7 +292,7 @@ fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
             | Step::Sync(path)
             | Step::Unlink(path)
             | Step::Rename { from: path, .. } => inside(path),
-            Step::Handed(_) | Step::Told => true,
+            Step::Accepted(_) | Step::Told => true,
         }));
     }
     all
@@ -324,7 +324,7 @@ fn lay_out(place: &Path, scene: &Scene, lost: &Lost) -> TempDir {
 }
 
 #[test]
-fn a_hand_over_that_loses_power_anywhere_neither_loses_nor_orphans_a_secret() {
+fn a_delivery_that_loses_power_anywhere_neither_loses_nor_orphans_a_secret() {
     if !have("strace") {
         return;
     }

@@ -9,7 +9,7 @@ use crate::processes::ended;
 use crate::support::{Ran, World, program, run};
 
 #[test]
-fn of_rotations_at_once_one_at_a_time_has_an_heir_and_the_last_is_current() {
+fn of_rotations_at_once_one_at_a_time_has_a_provisional_secret_and_the_last_is_current() {
     const AT_ONCE: usize = 20;
     let world = World::of_processes();
     let old = world.mint("demo");
@@ -48,7 +48,7 @@ fn of_rotations_at_once_one_at_a_time_has_an_heir_and_the_last_is_current() {
 }
 
 #[test]
-fn a_revocation_during_a_hand_over_leaves_nothing_valid() {
+fn a_revocation_during_a_delivery_leaves_nothing_valid() {
     let world = World::of_processes();
     let old = world.mint("demo");
     let dir = world.dir.path();

@@ -1,4 +1,4 @@
-//! Where a new secret goes: the flags, and the hand-over that `create` and `rotate` share.
+//! Where a new secret goes: the flags, and the delivery that `create` and `rotate` share.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::describe::Halt;
 use crate::app::App;
 use crate::context::{CopyWay, Machine, Output, OutputFile};
 use crate::deliver::{
-    Begun, Clipboard, Command, DeliverError, EnvFile, Form, Handover, OutFile, Sink, Stdout, Target,
+    Begun, Clipboard, Command, DeliverError, Destination, EnvFile, Form, OutFile, Protocol, Stdout, Target,
 };
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
@@ -32,16 +32,16 @@ const LONGEST_COPY: Span = Span::minutes(10);
 pub const HEADING: &str = "Where the secret goes";
 
 #[derive(Args, Clone)]
-pub struct SinkArgs {
+pub struct DestinationArgs {
     /// Put the secret into this file
-    #[arg(long, value_name = "FILE", help_heading = HEADING, group = "sink")]
+    #[arg(long, value_name = "FILE", help_heading = HEADING, group = "destination")]
     pub out: Option<PathBuf>,
     /// Put the secret into a line of this environment file
     #[arg(
         long,
         value_name = "FILE",
         help_heading = HEADING,
-        group = "sink",
+        group = "destination",
         requires = "env_name"
     )]
     env_file: Option<PathBuf>,
@@ -49,7 +49,7 @@ pub struct SinkArgs {
     #[arg(long, value_name = "NAME", help_heading = HEADING, requires = "env_file")]
     env_name: Option<crate::deliver::Variable>,
     /// Give the secret to this command on stdin, run by `sh -c`
-    #[arg(long, value_name = "COMMAND", help_heading = HEADING, group = "sink")]
+    #[arg(long, value_name = "COMMAND", help_heading = HEADING, group = "destination")]
     pub exec: Option<String>,
     /// Kill the command after this long
     #[arg(
@@ -65,7 +65,7 @@ pub struct SinkArgs {
         long,
         value_name = "WAY",
         help_heading = HEADING,
-        group = "sink",
+        group = "destination",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "auto"
@@ -106,14 +106,14 @@ impl Way {
     }
 }
 
-/// A token whose secret was handed over.
+/// A token whose secret was delivered.
 pub struct Delivered {
     pub token: Token,
-    /// Where the secret is, as only its sink could tell.
+    /// Where the secret is, as only its destination could tell.
     place: Option<String>,
 }
 
-impl SinkArgs {
+impl DestinationArgs {
     /// Nowhere else is named: standard output.
     pub fn is_stdout(&self) -> bool {
         self.out.is_none() && self.env_file.is_none() && self.exec.is_none() && self.copy.is_none()
@@ -124,14 +124,14 @@ impl SinkArgs {
         self.copy = Some(way);
     }
 
-    /// The sink of these flags.
-    fn sink<'a>(
+    /// The destination of these flags.
+    fn open<'a>(
         &'a self,
         out: &'a mut dyn Output,
         machine: &'a dyn Machine,
         form: Form<'a>,
         store: &'a Path,
-    ) -> Result<Box<dyn Sink + 'a>, Error> {
+    ) -> Result<Box<dyn Destination + 'a>, Error> {
         if self.force && self.out.is_none() && self.env_file.is_none() {
             return Err(Invalid::new("`--force` without a file to replace")
                 .hint("`--out FILE` or `--env-file FILE`")
@@ -162,15 +162,15 @@ impl SinkArgs {
         Self { out: dir.map(|dir| dir.join(name)).or_else(|| self.out.clone()), ..self.clone() }
     }
 
-    /// Whether the sink could take a secret of a token that has these.
+    /// Whether the destination could take a secret of a token that has these.
     pub fn check(&self, app: &mut App<'_>, ours: &[SecretHash]) -> Result<(), Error> {
         let store = app.location()?.dir;
-        let mut sink = self.sink(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain, &store)?;
-        sink.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
+        let mut destination = self.open(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain, &store)?;
+        destination.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
     }
 
     /// Where the secret will go, in words, where a flag says so.
-    pub fn destination(&self) -> Option<String> {
+    pub fn where_to(&self) -> Option<String> {
         let path =
             self.out.as_ref().or(self.env_file.as_ref()).map(|path| format!("into {}", path.display()));
         path.or_else(|| self.exec.as_ref().map(|command| format!("to the command {command}")))
@@ -194,12 +194,12 @@ fn within(flag: &str, time: Span, longest: Span) -> Result<Duration, Error> {
 }
 
 /// Mints a secret and hands it over. `prepare` makes or checks its token within the first transaction.
-pub fn hand_over(
+pub fn deliver(
     app: &mut App<'_>,
     store: &Store,
     author: &Author,
     action: Action,
-    args: &SinkArgs,
+    args: &DestinationArgs,
     ours: &[SecretHash],
     prepare: impl FnOnce(&Write<'_>, &dyn Machine) -> Result<Begun, Halt>,
 ) -> Result<Delivered, Halt> {
@@ -214,28 +214,28 @@ pub fn hand_over(
         json::text(&document).into_bytes()
     };
     let form = if is_json { Form::Json(&members) } else { Form::Plain };
-    let mut sink = args.sink(&mut *app.ctx.stdout, machine, form, store.path())?;
-    sink.check(ours).map_err(DeliverError::from)?;
+    let mut destination = args.open(&mut *app.ctx.stdout, machine, form, store.path())?;
+    destination.check(ours).map_err(DeliverError::from)?;
     machine.keep_memory_private();
     let secret =
         Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
-    let handover = Handover { store, clock: machine, author, pid: machine.pid(), action };
-    let token = handover.run(&secret, &mut *sink, |tx| prepare(tx, machine))?;
-    Ok(Delivered { token, place: sink.place() })
+    let delivery = Protocol { store, clock: machine, author, pid: machine.pid(), action };
+    let token = delivery.run(&secret, &mut *destination, |tx| prepare(tx, machine))?;
+    Ok(Delivered { token, place: destination.place() })
 }
 
-/// The answer after a hand-over: the document where the sink was not stdout, and notes for a person, `said` first.
+/// The answer after a delivery: the document where the destination was not stdout, and notes for a person, `said` first.
 ///
 /// The secret is delivered by now: what fails here must not sound as if nothing had been changed.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
-    sink: &SinkArgs,
+    destination: &DestinationArgs,
     Delivered { token, place }: &Delivered,
     said: &[String],
 ) -> Result<(), Error> {
     let now = delivered_at(token);
-    if app.json() && !sink.is_stdout() {
+    if app.json() && !destination.is_stdout() {
         let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since())).unwrap_or_default();
         let times = Times { now, at: now, usage_since };
         let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
@@ -247,8 +247,8 @@ pub fn answer(
     }
     let start = token.not_before.filter(|start| *start > now);
     let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
-    let place = place.clone().or_else(|| sink.place());
-    let readable = sink.is_stdout().then(|| app.ctx.stdout.file()).flatten();
+    let place = place.clone().or_else(|| destination.place());
+    let readable = destination.is_stdout().then(|| app.ctx.stdout.file()).flatten();
     let readable = readable.filter(|file| file.meta.mode() & 0o004 != 0);
     let mut talk = app.talk();
     if let Some(OutputFile { path, meta }) = readable {
@@ -284,7 +284,7 @@ fn quoted(url: &str) -> String {
     if url.chars().all(plain) { url.to_owned() } else { format!("\"{url}\"") }
 }
 
-/// When the current secret was handed over.
+/// When the current secret was delivered.
 pub fn delivered_at(token: &Token) -> Timestamp {
     token.current().and_then(|secret| secret.delivered_at).unwrap_or(token.created_at)
 }

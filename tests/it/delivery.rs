@@ -36,17 +36,17 @@ fn awaited(path: &str) -> String {
 }
 
 #[test]
-fn every_sink_takes_a_first_secret_and_a_next_one() {
+fn every_destination_takes_a_first_secret_and_a_next_one() {
     let world = World::new();
     let dir = world.directory("out");
     let (file, env, piped) = (format!("{dir}/file"), format!("{dir}/env"), format!("{dir}/piped"));
     let command = format!("cat >{piped}");
-    let sinks: [(&str, &[&str]); 3] = [
+    let destinations: [(&str, &[&str]); 3] = [
         ("file", &["--out", &file]),
         ("env", &["--env-file", &env, "--env-name", "API_TOKEN"]),
         ("piped", &["--exec", &command]),
     ];
-    for (name, sink) in sinks {
+    for (name, destination) in destinations {
         let secret = || {
             let text = fs::read_to_string(format!("{dir}/{name}")).expect("a file");
             let expected = match name {
@@ -56,12 +56,12 @@ fn every_sink_takes_a_first_secret_and_a_next_one() {
             };
             expected.expect(&text).to_owned()
         };
-        let ran = world.run(&[&["create", name], sink].concat()).ok();
+        let ran = world.run(&[&["create", name], destination].concat()).ok();
         let first = secret();
         assert_eq!((ran.out.as_str(), first.len()), ("", 42), "{name}");
         assert!(!ran.err.contains("shown once") && !ran.err.contains(&first), "{}", ran.err);
         assert_eq!(world.verify(&first, &[]), (0, format!("valid {name}")));
-        let ran = world.run(&[&["rotate", name], sink].concat()).ok();
+        let ran = world.run(&[&["rotate", name], destination].concat()).ok();
         let second = secret();
         assert_eq!(ran.out, "");
         let place = if name == "piped" { "the command has the secret" } else { "the secret is in " };
@@ -71,10 +71,10 @@ fn every_sink_takes_a_first_secret_and_a_next_one() {
         assert_eq!(world.verify(&first, &[]), (0, format!("valid {name} previous")));
         for verb in ["create", "rotate"] {
             let made = format!("{name}-json");
-            let ran = world.run(&[&[verb, &made, "--json", "--force"], sink].concat());
+            let ran = world.run(&[&[verb, &made, "--json", "--force"], destination].concat());
             let ran = if name == "piped" {
                 assert_eq!(ran.code, 2, "`--force` without a file");
-                world.run(&[&[verb, &made, "--json"], sink].concat())
+                world.run(&[&[verb, &made, "--json"], destination].concat())
             } else {
                 ran
             };
@@ -89,15 +89,15 @@ fn every_sink_takes_a_first_secret_and_a_next_one() {
 }
 
 #[test]
-fn two_sinks_are_one_too_many() {
+fn two_destinations_are_one_too_many() {
     let world = World::with_store();
     world.create("demo", &[]);
     let file = world.path("file");
-    let sinks: [&[&str]; 3] =
+    let destinations: [&[&str]; 3] =
         [&["--out", &file], &["--env-file", &file, "--env-name", "A"], &["--exec", "cat"]];
     for verb in [["create", "new"], ["rotate", "demo"]] {
-        for (at, first) in sinks.iter().enumerate() {
-            for second in &sinks[at + 1..] {
+        for (at, first) in destinations.iter().enumerate() {
+            for second in &destinations[at + 1..] {
                 world.refuses(&[&verb, *first, *second].concat(), 2, "usage");
             }
         }
@@ -148,7 +148,7 @@ fn an_existing_file_keeps_its_owner_group_and_mode() {
         for mode in [0o600, 0o640, 0o400, 0o660] {
             let name = format!("{verb}-{kind}-{mode:o}");
             let path = world.path(&name);
-            let sink: &[&str] = if kind == "out" {
+            let destination: &[&str] = if kind == "out" {
                 &["--out", &path]
             } else {
                 &["--env-file", &path, "--env-name", "API_TOKEN"]
@@ -156,7 +156,7 @@ fn an_existing_file_keeps_its_owner_group_and_mode() {
             // A file of another user is one that has a secret of this token already.
             let owner = if verb == "rotate" { 64_001 } else { 0 };
             if verb == "rotate" {
-                world.run(&[&["create", &name], sink].concat()).ok();
+                world.run(&[&["create", &name], destination].concat()).ok();
             } else {
                 world.write(&name, "");
             }
@@ -165,7 +165,7 @@ fn an_existing_file_keeps_its_owner_group_and_mode() {
             }
             chmod(&path, mode);
             let before = fs::metadata(&path).expect("a file");
-            world.run(&[&[verb, &name], sink].concat()).ok();
+            world.run(&[&[verb, &name], destination].concat()).ok();
             let after = fs::metadata(&path).expect("a file");
             let kept = |meta: &fs::Metadata| (meta.uid(), meta.gid(), meta.mode());
             assert_eq!(kept(&after), kept(&before), "{name}");
@@ -226,8 +226,8 @@ fn what_is_no_private_file_is_refused_before_anything_changes() {
     for target in targets {
         for verb in [["create", "new"], ["rotate", "demo"]] {
             for force in [&[][..], &["--force"]] {
-                for sink in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
-                    let failure = world.refuses(&[&verb, sink, force].concat(), 7, "delivery_failed");
+                for destination in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
+                    let failure = world.refuses(&[&verb, destination, force].concat(), 7, "delivery_failed");
                     let message = failure["message"].as_str().expect("a message");
                     assert!(message.ends_with("nothing was changed"), "{message}");
                 }
@@ -375,20 +375,20 @@ fn a_line_that_is_not_ours_or_not_alone_is_refused() {
     let env = |path: &str| ["--env-file", path, "--env-name", "A"].map(str::to_owned);
     for content in ["A=x\n".to_owned(), format!("A={other}\n"), format!("A={secret}x\n")] {
         let path = world.write("env", &content);
-        let sink = env(&path);
-        let sink: Vec<&str> = sink.iter().map(String::as_str).collect();
-        world.refuses(&[&["rotate", "demo"], &sink[..]].concat(), 5, "not_replaced");
+        let destination = env(&path);
+        let destination: Vec<&str> = destination.iter().map(String::as_str).collect();
+        world.refuses(&[&["rotate", "demo"], &destination[..]].concat(), 5, "not_replaced");
         assert_eq!(fs::read_to_string(&path).expect("a file"), content);
-        world.run(&[&["rotate", "demo", "--force"], &sink[..]].concat()).ok();
+        world.run(&[&["rotate", "demo", "--force"], &destination[..]].concat()).ok();
         let after = fs::read_to_string(&path).expect("a file");
         assert_eq!(world.verify(after.trim_start_matches("A=").trim_end(), &[]).0, 0, "{after}");
     }
     for content in ["A=\nA=\n".to_owned(), format!("A={secret}\nexport A={secret}\n")] {
         let path = world.write("env", &content);
-        let sink = env(&path);
-        let sink: Vec<&str> = sink.iter().map(String::as_str).collect();
+        let destination = env(&path);
+        let destination: Vec<&str> = destination.iter().map(String::as_str).collect();
         for force in [&[][..], &["--force"]] {
-            let args = [&["rotate", "demo"], &sink[..], force].concat();
+            let args = [&["rotate", "demo"], &destination[..], force].concat();
             let failure = world.refuses(&args, 7, "delivery_failed");
             assert!(failure["message"].as_str().expect("a text").contains("sets A more than once"));
         }
@@ -465,7 +465,7 @@ fn a_command_gets_exactly_the_secret_and_knows_whose_it_is() {
         assert_eq!(secret.len(), 42, "no line end");
         assert_eq!(world.real(&["verify"], &secret).line(), "valid demo");
         let shown = world.look_at("demo");
-        // The final end, not that of the hand-over.
+        // The final end, not that of the delivery.
         let end = shown["expires_at"].as_str().unwrap_or_default();
         assert_eq!(end.is_empty(), !ends);
         let expected = format!(
@@ -563,7 +563,7 @@ fn a_command_that_does_not_end_is_killed_with_all_it_started() {
 }
 
 #[test]
-fn ctrl_c_kills_the_command_and_withdraws_the_secret() {
+fn ctrl_c_kills_the_command_and_rolls_the_secret_back() {
     let world = World::of_processes();
     let old = world.mint("demo");
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
@@ -595,7 +595,7 @@ fn ctrl_c_kills_the_command_and_withdraws_the_secret() {
 }
 
 #[test]
-fn a_hangup_ends_a_hand_over_unless_nohup_keeps_it_away() {
+fn a_hangup_ends_a_delivery_unless_nohup_keeps_it_away() {
     let world = World::of_processes();
     world.mint("demo");
     // The command hangs up on who runs it, as a closed terminal would, and gives it the time to notice.

@@ -467,9 +467,9 @@ fn a_second_delivery_of_a_token_is_damage() {
 #[test]
 fn a_claim_of_the_environment_is_cut_to_64_characters() {
     let world = World::with_store();
-    let long = "s".repeat(1_000);
-    crate::support::run(world.program().args(["create", "a"]).env("SUDO_USER", &long), b"").ok();
+    let claim = "s".repeat(1_000);
+    crate::support::run(world.program().args(["create", "a"]).env("SUDO_USER", &claim), b"").ok();
     let log = world.real(&["audit", "--json"], b"").ok().json();
     let actor = &log.as_array().unwrap().last().unwrap()["actor"];
-    assert_eq!(actor["sudo_user"], long[..64]);
+    assert_eq!(actor["sudo_user"], claim[..64]);
 }

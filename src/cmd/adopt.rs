@@ -118,15 +118,8 @@ impl Adopt {
                 return Err(Error::Policy(known).into());
             }
             let secret = StoredSecret {
-                row: 0,
-                hash: secret.hash(),
-                hint: secret.hint(),
-                created_at: tx.now,
-                expires_at: begun.expires_at,
                 delivered_at: Some(tx.now),
-                superseded_at: None,
-                revoked_at: None,
-                last_used_at: None,
+                ..StoredSecret::new(secret, tx.now, begun.expires_at)
             };
             let first = NewSecret { secret, delivery: None };
             tx.insert_token(&begun.token, &first, Action::Adopt).map_err(|err: StoreError| err.into())

@@ -28,7 +28,9 @@ pub fn open_or_make(
     }
     check(app)?;
     let now = app.ctx.machine.now()?;
-    args.plan(name, &Rules::default(), author, now, &*app.ctx.machine)?;
+    let rules = Rules::default();
+    let new = args.describe(name, &rules.catalogue, now, &*app.ctx.machine)?;
+    new.admit(String::new(), &rules.settings, "", now)?;
     Ok(app.open_or_make(author)?)
 }
 

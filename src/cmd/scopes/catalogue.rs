@@ -112,7 +112,7 @@ fn each_holder(tx: &Write<'_>, catalogue: &Catalogue, mut take: impl FnMut(Token
 fn widening(tx: &Write<'_>, before: &Catalogue, after: &Catalogue) -> Result<Widening, StoreError> {
     let mut widening = Widening::default();
     each_holder(tx, before, |token| {
-        let gain = Widening::of_token((&token, before), (&after.regranted(&token), after));
+        let gain = Widening::of_token((&token, before), (&token.regranted(after), after));
         widening = std::mem::take(&mut widening).and(gain);
     })?;
     Ok(widening)
@@ -370,7 +370,7 @@ impl Retire {
     ) -> Result<Vec<Token>, Error> {
         let mut from = Vec::new();
         each_holder(tx, catalogue, |token| {
-            let holds = catalogue.closure(token.scopes()).contains(&self.scope);
+            let holds = token.held_scopes(catalogue).contains(&self.scope);
             from.extend(holds.then_some(token));
         })?;
         for row in tx.holders(&[retired.row])? {

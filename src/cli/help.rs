@@ -10,7 +10,7 @@ use clap::Command;
 use clap::builder::styling::Style;
 
 use super::{STYLES, parse};
-use crate::error::EXITS;
+use crate::domain::code::EXITS;
 pub use verbs::{Example, GROUPS, VERBS, Verb};
 
 /// The widest that help gets.
@@ -71,6 +71,19 @@ pub fn asked(args: Vec<OsString>, width: Option<u16>) -> Option<clap::Error> {
         .trim_end()
         .to_owned();
     Page { long, width, global }.of(root).try_get_matches_from(args).err()
+}
+
+/// The arguments with `help [COMMAND]` and `version`, as other programs have them, in the form of flags.
+pub fn as_flags(mut args: Vec<OsString>) -> Vec<OsString> {
+    match args.get(1).and_then(|word| word.to_str()) {
+        Some("help") => {
+            args.remove(1);
+            args.push("--help".into());
+        }
+        Some("version") if args.len() == 2 => args[1] = "--version".into(),
+        _ => {}
+    }
+    args
 }
 
 struct Page {

@@ -1,12 +1,14 @@
 //! The rules, without clock, random, disk or terminal: everything here is a function of its arguments.
 
 pub mod changes;
+pub mod code;
 pub mod destination;
 pub mod digest;
 pub mod event;
 pub mod filter;
 pub mod lifetime;
 pub mod name;
+pub mod policy;
 pub mod scope;
 pub mod secret;
 pub mod settings;

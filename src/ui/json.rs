@@ -5,11 +5,13 @@
 mod leak;
 mod log;
 mod verdict;
+mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 
+use crate::domain::code::Code;
 use crate::domain::filter::Times;
 use crate::domain::scope::{Entry, Scope};
 use crate::domain::settings::Settings;
@@ -18,6 +20,7 @@ use crate::domain::when::{Span, Timestamp};
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
 pub use verdict::VerdictDoc;
+pub use writer::{append, text};
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -173,8 +176,8 @@ pub struct Failure<'a> {
 }
 
 impl<'a> Failure<'a> {
-    pub fn new(code: &'a str, message: &'a str, hint: Option<&'a str>, exit: u8) -> Self {
-        Self { error: ErrorDoc { code, message, hint, exit } }
+    pub fn new(code: Code, message: &'a str, hint: Option<&'a str>) -> Self {
+        Self { error: ErrorDoc { code: code.word(), message, hint, exit: code.exit() } }
     }
 }
 

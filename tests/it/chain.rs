@@ -49,7 +49,11 @@ fn it_agrees_with_audit_verify() {
     assert_eq!((ok, &*head), (true, world.run(&["audit", "head"]).ok().line()), "{err}");
     let changes = world.run(&["audit", "--token", "token-001", "--json"]).ok().json();
     let last = changes.as_array().and_then(|all| all.last()).expect("an event")["changes"].clone();
-    assert_eq!(last, json!([{"field": "description", "from": null, "to": "x\"y"}]), "the owner was hers before");
+    assert_eq!(
+        last,
+        json!([{"field": "description", "from": null, "to": "x\"y"}]),
+        "the owner was hers before"
+    );
     world.sql("UPDATE events SET reason = 'x' WHERE seq = 7");
     assert_eq!(check(&world), (false, String::new(), "entry 7".to_owned()));
     assert_eq!(world.run(&["audit", "verify", "--json"]).exit(3).json()["first_bad"]["seq"], 7);

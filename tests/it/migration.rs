@@ -34,11 +34,12 @@ fn version(world: &World) -> i64 {
 fn seen(world: &World) -> Value {
     let verdict = |state: &str| world.verify(&format!("a-secret-of-known-{state}"), &[]).0;
     let document = |args: &[&str]| world.run(args).ok().json();
+    let verdicts = ["active", "revoked", "disabled"].map(verdict);
     json!([
         document(&["list", "--all", "--json"]),
         document(&["scopes", "list", "--json"]),
         document(&["show", "token-017", "--json"])["secrets"],
-        ["active", "revoked", "disabled"].map(verdict),
+        verdicts,
     ])
 }
 

@@ -66,7 +66,11 @@ impl Write<'_> {
     }
 
     /// Whether an object is what its last event says.
-    pub(super) fn is_as_recorded(&self, subject: &Subject, found: impl Fn(Form) -> Digest) -> Result<bool, StoreError> {
+    pub(super) fn is_as_recorded(
+        &self,
+        subject: &Subject,
+        found: impl Fn(Form) -> Digest,
+    ) -> Result<bool, StoreError> {
         let last = self.last_digest(subject.key())?;
         Ok(last.is_some_and(|(form, digest)| digest == found(form)))
     }
@@ -153,7 +157,12 @@ impl Write<'_> {
     }
 
     /// Fails if rows already refer to a row that was just made: it would start with what they claim for it.
-    pub(super) fn starts_alone(&self, of: &str, row: i64, references: &[(&str, &str)]) -> Result<(), StoreError> {
+    pub(super) fn starts_alone(
+        &self,
+        of: &str,
+        row: i64,
+        references: &[(&str, &str)],
+    ) -> Result<(), StoreError> {
         for (table, column) in references {
             let sql = format!("SELECT 1 FROM {table} WHERE {column} = ?1 LIMIT 1");
             if !self.column::<i64>(&sql, &[&row])?.is_empty() {

@@ -156,8 +156,9 @@ impl Error {
             Self::NotFound { nearest: Some(nearest), .. } => {
                 (Code::NotFound, Some(format!("did you mean `{nearest}`?")))
             }
-            Self::NotFound { what: Subject::Scope, .. } => {
-                hinted(Code::NotFound, "`tokenctl scopes list` shows those that exist")
+            Self::NotFound { what: Subject::Scope, name, .. } => {
+                let define = format!("`tokenctl scopes define {name}` makes it");
+                (Code::NotFound, Some(format!("{define}; `tokenctl scopes list` shows those that exist")))
             }
             Self::NotFound { what: Subject::Token, .. } => {
                 hinted(Code::NotFound, "`tokenctl list --all` shows those that exist")
@@ -189,9 +190,10 @@ impl Error {
 
 fn of_store(err: &StoreError) -> (Code, Option<String>) {
     let (code, hint) = match err {
-        StoreError::Missing(_) => {
-            (Code::StoreMissing, "`tokenctl init` makes one, or the first `tokenctl create`")
-        }
+        StoreError::Missing(_) => (
+            Code::StoreMissing,
+            "`tokenctl init` makes one, or the first `tokenctl create` or `tokenctl scopes define`",
+        ),
         StoreError::NoPlace { .. } => {
             (Code::StoreMissing, "name another directory with `--store DIR` or `TOKENCTL_STORE`")
         }

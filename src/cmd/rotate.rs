@@ -19,6 +19,7 @@ use crate::domain::code::Code;
 use crate::domain::event::{Action, Author};
 use crate::domain::policy::{self, Replacement, Rotation};
 use crate::domain::settings::Settings;
+use crate::domain::text::shown;
 use crate::domain::token::{Delivery, Role, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::{Error, Subject};
@@ -44,9 +45,9 @@ pub struct Rotate {
     now: bool,
     #[command(flatten)]
     lifetime: LifetimeArgs,
-    /// Withdraw the secret of a rotation under way
-    #[arg(long)]
-    take_over: bool,
+    /// Replace the provisional secret of a rotation under way
+    #[arg(long, alias = "take-over")]
+    replace_pending: bool,
     #[command(flatten)]
     destination: DestinationArgs,
     /// Put each secret into a file of its token's name in this directory
@@ -166,7 +167,7 @@ impl Rotate {
             interrupted |= one.error.as_ref().is_some_and(|err| err.code() == Code::Interrupted);
             if one.changed && self.due && self.targets.names_none() && !app.json() {
                 // The rotation stands, whoever reads of it; the others go on.
-                cut = app.print(&format!("{}\n", one.token.name)).err().or(cut);
+                cut = app.print(&format!("{}\n", shown(&one.token.name))).err().or(cut);
             }
             done.push(one);
         }
@@ -266,7 +267,7 @@ impl Rotate {
             return Err(Halt::Already(Box::new(token.clone())));
         }
         // The file of a rotation under way is read before the lock is taken.
-        let fate = if self.take_over { deliver::fate(token) } else { Fate::RollBack };
+        let fate = if self.replace_pending { deliver::fate(token) } else { Fate::RollBack };
         destination::deliver(
             app,
             store,
@@ -305,7 +306,7 @@ impl Rotate {
 
     /// Whether a delivery under way may be ended for this one.
     fn may_end(&self, token: &Token, delivery: &Delivery, now: Timestamp) -> bool {
-        token.current().is_some() && (delivery.is_dead(now) || self.take_over)
+        token.current().is_some() && (delivery.is_dead(now) || self.replace_pending)
     }
 
     /// Checks that the token may have another secret, and which end it gets.

@@ -316,7 +316,7 @@ fn looking_changes_no_byte() {
         &["settings", "grace"],
         &["audit"],
         &["audit", "--token", "full"],
-        &["audit", "verify", "--since", head.trim_end()],
+        &["audit", "verify", "--anchor", head.trim_end()],
         &["doctor"],
         &["verify"],
         &["disable", "full", "until", "--dry-run"],

@@ -98,7 +98,7 @@ impl World {
                created_at, created_by, disabled_at, revoked_at)
              SELECT printf('copy%08d', i), name || printf('-%08d', i), description, owner, icon, ttl, until,
                not_before, rotate_every, grace, created_at, created_by, disabled_at, revoked_at
-             FROM n, token WHERE name = '{name}';
+             FROM n, tokens WHERE name = '{name}';
              INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
              SELECT copy.row, randomblob(32), hint, secret.created_at, secret.expires_at, delivered_at
              FROM tokens AS copy, tokens AS original JOIN secret ON secret.token = original.row

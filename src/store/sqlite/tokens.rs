@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use rusqlite::types::ToSql;
+use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::sql::{Count, RowNumber, damage, wrong};
@@ -441,7 +441,10 @@ fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
 }
 
 fn read_destination(row: &Row<'_>) -> rusqlite::Result<Option<Destination>> {
-    let Some(kind) = row.get::<_, Option<String>>(15)? else { return Ok(None) };
+    let Some(kind) = row.get::<_, Option<String>>(15)? else {
+        let rest = (16..=20).any(|column| row.get_ref(column).is_ok_and(|value| value != ValueRef::Null));
+        return if rest { Err(wrong(15, "a destination without a kind")) } else { Ok(None) };
+    };
     let receiver = Receiver::new(&kind, row.get(16)?, row.get(17)?, row.get(18)?)
         .ok_or_else(|| wrong(15, "a destination that no token can have"))?;
     Ok(Some(Destination { receiver, host: row.get(19)?, uid: row.get(20)? }))

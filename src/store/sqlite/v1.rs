@@ -152,7 +152,7 @@ const KEPT: &[(&str, &str, &str, &str)] = &[
         "row, token, hash, hint, created_at, expires_at, delivered_at, superseded_at, revoked_at",
         "",
     ),
-    ("delivery", "delivery_v1", "secret, target, uid, pid, started_at, deadline, expires_at, grace", "kind = destination"),
+    ("delivery", "delivery_v1", "secret, target, uid, pid, started_at, deadline, expires_at, grace", "kind = sink"),
     ("label", "label_v1", "token, key, value", ""),
     ("scope", "scope_v1", "row, name, description, created_at, retired_at", "id = lower(hex(randomblob(6)))"),
     ("scope_include", "scope_include_v1", "scope, included", ""),

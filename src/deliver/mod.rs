@@ -345,8 +345,6 @@ fn posthumous(author: &Author) -> Author {
 /// The provisional secret of a token, as the first transaction left it.
 struct Pending {
     token: i64,
-    id: String,
-    secret: i64,
     hash: SecretHash,
     started_at: Timestamp,
     deadline: Timestamp,
@@ -357,8 +355,6 @@ impl Pending {
     fn of(token: &Token) -> Result<Self, StoreError> {
         let found = token.provisional().zip(token.delivery.as_ref()).map(|(provisional, delivery)| Self {
             token: token.row,
-            id: token.id.clone(),
-            secret: provisional.row,
             hash: provisional.hash,
             started_at: delivery.started_at,
             deadline: delivery.deadline,
@@ -379,13 +375,11 @@ impl Pending {
         Ok(token.filter(|token| token.revoked_at.is_none() && token.secrets.iter().any(is_ours)))
     }
 
-    /// The token, if it still is the one, unrevoked, and the provisional secret is still this one. Rows may have been used again.
+    /// The token, if its provisional secret is still this one. Rows may have been used again, and a revoked token has no
+    /// provisional secret.
     fn find(&self, tx: &Write<'_>) -> Result<Option<Token>, StoreError> {
         let token = tx.tokens(&[self.token], tx.now)?.pop();
-        Ok(token.filter(|token| {
-            let is_ours = |it: &Delivery| it.secret == self.secret && it.started_at == self.started_at;
-            token.id == self.id && token.revoked_at.is_none() && token.delivery.as_ref().is_some_and(is_ours)
-        }))
+        Ok(token.filter(|token| token.provisional().is_some_and(|it| it.hash == self.hash)))
     }
 }
 
@@ -397,4 +391,85 @@ fn roll_back(tx: &Write<'_>, token: &Token) -> Result<(), StoreError> {
         return tx.update(token, &without, Action::RollBack).map(drop);
     }
     tx.delete_token(token, Action::RollBack)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+    use crate::domain::event::Actor;
+    use crate::domain::token::tests::token;
+    use crate::store::{Location, Sharing, make};
+
+    /// A clock that notes how long the store would wait at each look at it.
+    struct Watching<'a> {
+        store: Option<&'a Store>,
+        now: Cell<i64>,
+        seen: RefCell<Vec<u64>>,
+    }
+
+    fn watching(store: Option<&Store>) -> Watching<'_> {
+        Watching { store, now: Cell::new(1_800_000_000), seen: RefCell::default() }
+    }
+
+    impl crate::domain::when::Clock for Watching<'_> {
+        fn unix(&self) -> i64 {
+            self.seen.borrow_mut().extend(self.store.map(|store| store.patience().as_secs()));
+            self.now.get()
+        }
+    }
+
+    /// Takes a secret, and this many seconds.
+    struct Slow<'a>(&'a Cell<i64>, i64);
+
+    impl Destination for Slow<'_> {
+        fn kind(&self) -> DestinationKind {
+            DestinationKind::Stdout
+        }
+
+        fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        fn deliver(&mut self, _: &Secret, _: &Token) -> Result<Accepted, Refusal> {
+            self.0.set(self.0.get() + self.1);
+            Ok(Accepted::Whole)
+        }
+    }
+
+    #[test]
+    fn a_confirmation_waits_for_the_lock_until_a_minute_before_the_deadline_and_nothing_else_does() {
+        let usual = PATIENCE.as_secs();
+        for (takes, left) in [(0, 540), (100, 440), (570, 0)] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let location = Location { dir: dir.path().join("store"), named: true, trusts_group: false };
+            let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
+            let author = Author { actor, reason: None, accept_clock: false };
+            make(&location, Sharing::Private, &watching(None), &author).expect("a store");
+            let store = Store::open_to_write(&location, &watching(None)).expect("the store");
+            let clock = watching(Some(&store));
+            let protocol =
+                Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };
+            let secret = Secret::mint(&"tkn".parse().expect("a prefix"), &mut |bytes| {
+                bytes.fill(7);
+                Ok::<_, std::io::Error>(())
+            });
+            let begun = Begun { token: token(Vec::new()), is_new: true, expires_at: None, grace: None };
+            let mut slow = Slow(&clock.now, takes);
+            let made = protocol.run::<Trouble>(&secret.expect("a secret"), &mut slow, |_| Ok(begun));
+            assert!(made.is_ok_and(|token| token.delivery.is_none()));
+            // Reserved, entered, about to be confirmed, confirmed.
+            assert_eq!(*clock.seen.borrow(), [usual, usual, usual, left], "{takes}");
+            assert_eq!(store.patience(), PATIENCE, "what comes after waits as before");
+        }
+    }
+
+    #[derive(Debug, Error)]
+    enum Trouble {
+        #[error(transparent)]
+        Store(#[from] StoreError),
+        #[error(transparent)]
+        Deliver(#[from] DeliverError),
+    }
 }

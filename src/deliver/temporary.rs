@@ -31,25 +31,19 @@ pub struct Temporary {
     is_there: bool,
 }
 
-/// A file at a time; any change of content, owner or mode makes another one of it.
+/// A file at a time; any change of content, owner or mode makes another one of it, since each sets the time of change
+/// (`ctime`), which nobody can set to another one.
 #[derive(PartialEq, Eq)]
 struct Identity {
     dev: u64,
     ino: u64,
     len: u64,
-    mtime: (i64, i64),
     ctime: (i64, i64),
 }
 
 impl From<&Metadata> for Identity {
     fn from(meta: &Metadata) -> Self {
-        Self {
-            dev: meta.dev(),
-            ino: meta.ino(),
-            len: meta.len(),
-            mtime: (meta.mtime(), meta.mtime_nsec()),
-            ctime: (meta.ctime(), meta.ctime_nsec()),
-        }
+        Self { dev: meta.dev(), ino: meta.ino(), len: meta.len(), ctime: (meta.ctime(), meta.ctime_nsec()) }
     }
 }
 
@@ -182,4 +176,20 @@ impl Drop for Temporary {
 fn name(target: &Path, hash: &SecretHash) -> PathBuf {
     let tag = u64::from_be_bytes(std::array::from_fn(|at| hash.as_bytes()[at]));
     target.with_file_name(format!("{PREFIX}{tag:016x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_the_name_already_is_neither_followed_nor_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (target, hash) = (dir.path().join("target"), SecretHash::from_bytes([7; 32]));
+        let planted = name(&target, &hash);
+        fs::write(&planted, "theirs").unwrap();
+        let refused = Temporary::create(&target, &hash, None).err().map(|err| err.kind());
+        assert_eq!(refused, Some(io::ErrorKind::AlreadyExists));
+        assert_eq!(fs::read_to_string(&planted).unwrap(), "theirs");
+    }
 }

@@ -1,5 +1,7 @@
 //! Where a secret may go: files, lines of environment files, commands.
 
+mod foreground;
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::ExitStatusExt;
@@ -653,5 +655,14 @@ fn a_delivered_secret_stays_when_the_rest_cannot_be_said() {
         assert!(message.contains("delivered and valid"), "{message}");
         let content = fs::read(&file).expect("a file");
         assert_eq!(world.real(&["verify"], &content).line(), format!("valid {}", args[1]));
+    }
+}
+
+#[test]
+fn a_command_runs_under_the_umask_of_who_called() {
+    for umask in ["0000", "0027", "0777"] {
+        let world = World::of_processes();
+        let ran = world.shell(&format!("umask {umask}; tokenctl create demo --exec 'umask; cat >/dev/null'"));
+        assert_eq!(ran.ok().err.lines().next(), Some(umask));
     }
 }

@@ -187,3 +187,23 @@ fn an_appended_line_ends_as_the_lines_before_it() {
     let content = fs::read_to_string(&path).expect("a file");
     assert!(content.starts_with("A=1\r\nB=2\r\nAPI_TOKEN=tkn_") && content.ends_with("\r\n"), "{content:?}");
 }
+
+#[test]
+fn a_file_system_without_locks_is_no_reason_to_wait_for_one() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    for error in ["ENOLCK", "EINVAL", "EBADF", "EOPNOTSUPP"] {
+        let world = World::of_processes();
+        world.directory("out");
+        let args = "create demo --env-file out/env --env-name A";
+        let script =
+            format!("exec strace -f -o log -e trace=flock -e inject=flock:error={error} tokenctl {args}");
+        world.shell(&script).ok();
+        let log = fs::read_to_string(world.path("log")).expect("a log");
+        assert_eq!(log.matches("(INJECTED)").count(), 1, "{error}: {log}");
+        let line = fs::read_to_string(world.path("out/env")).expect("a file");
+        let secret = line.trim_end().strip_prefix("A=").expect("a line");
+        assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
+    }
+}

@@ -138,13 +138,15 @@ fn a_secret_of_nobody_is_not_found_and_what_cannot_be_one_is_usage() {
 
 #[test]
 fn a_leaked_secret_comes_from_a_file_or_from_stdin() {
-    for line_end in ["", "\n", "\r\n"] {
+    for (before, after) in
+        [("", ""), ("", "\n"), ("", "\r\n"), ("", " \n\n"), ("Bearer ", "\n"), ("\n\t", "\t")]
+    {
         let world = World::new();
         let (a, b) = (world.create("a", &[]), world.create("b", &[]));
-        let file = world.write("secret", &format!("{a}{line_end}"));
+        let file = world.write("secret", &format!("{before}{a}{after}"));
         let ran = world.run(&["revoke", "--secret-file", &file, "-y"]).ok();
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", "revoked `a`\n"));
-        let input = format!("{b}{line_end}");
+        let input = format!("{before}{b}{after}");
         world.run_with(&["revoke", "--secret-file", "-", "-y"], input.as_bytes()).ok();
         assert!(world.names(&[]).is_empty());
     }

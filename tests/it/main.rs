@@ -27,6 +27,7 @@ mod enable;
 mod env_files;
 mod global;
 mod help;
+mod histories;
 mod hygiene;
 mod init;
 mod leaks;

@@ -209,6 +209,9 @@ fn a_file_system_that_gives_no_locks_is_named_at_once() {
         let ran = traced(&format!("inject=fcntl:error={error}:when={first}+"));
         assert_ne!(ran.code, 0, "{error}: {ran:?}");
         assert!(ran.err.contains("the file system refuses to lock it"), "{error}: {ran:?}");
+        // At once: who waits asks every few milliseconds.
+        let refused = fs::read_to_string(&log).expect("a trace").matches("(INJECTED)").count();
+        assert!(refused < 10, "{error}: asked {refused} times");
     }
 }
 
@@ -268,4 +271,60 @@ fn a_journal_of_ours_that_is_cut_off_is_no_reason_to_refuse() {
     let journal = File::create(world.store().join("tokens.db-journal")).expect("a file");
     journal.write_all_at(&[0; 512], 0).expect("a file");
     ask(&world, &["list"]).ok();
+}
+
+/// Ends a journal with the name of a super-journal, as SQLite does for a change of several databases at once: the page
+/// of locks, the name, its length, the sum of its bytes, and a magic number.
+fn name_super_journal(journal: &Path, name: &Path) {
+    let name = name.as_os_str().as_encoded_bytes();
+    let mut end = vec![0, 0x40, 0, 1];
+    end.extend_from_slice(name);
+    end.extend_from_slice(&u32::try_from(name.len()).expect("a length").to_be_bytes());
+    let sum = name.iter().fold(0u32, |sum, byte| sum.wrapping_add_signed(i32::from(byte.cast_signed())));
+    end.extend_from_slice(&sum.to_be_bytes());
+    end.extend_from_slice(&[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]);
+    let length = fs::metadata(journal).expect("a journal").len();
+    let file = File::options().write(true).open(journal).expect("a journal");
+    file.write_all_at(&end, length).expect("a journal");
+}
+
+#[test]
+fn a_planted_super_journal_deletes_nothing() {
+    for content in ["precious", ""] {
+        let world = sound();
+        if !world.kill_at_commit("half", 1) {
+            return;
+        }
+        let victim = world.dir.path().canonicalize().expect("a path").join("victim");
+        fs::write(&victim, content).expect("a file");
+        name_super_journal(&world.store().join("tokens.db-journal"), &victim);
+        for args in [&["list"][..], &["create", "next"], &["list"]] {
+            world.real(args, b"");
+            assert_eq!(fs::read_to_string(&victim).expect("the file is gone"), content, "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_is_no_whole_database_after_its_journal_is_not_read() {
+    let world = sound();
+    world.multiply("demo", 300);
+    if !world.kill_at_commit("half", 1) {
+        return;
+    }
+    ask(&world, &["settings"]).ok();
+    let (database, journal) = (world.database(), world.store().join("tokens.db-journal"));
+    let (mut bytes, journal) =
+        (fs::read(&database).expect("the database"), fs::read(journal).expect("a journal"));
+    let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+    // A leaf of the copied tokens that the killed writer had not touched.
+    let leaf = bytes
+        .chunks_mut(4096)
+        .find(|page| page[0] == 13 && has(page, b"demo-00000150") && !has(&journal, &page[..64]))
+        .expect("a leaf");
+    leaf[3..8].fill(0xff);
+    fs::write(&database, bytes).expect("the database");
+    let failure = assert_failure(&ask(&world, &["settings"]), "store_damaged", 6);
+    let message = failure["message"].as_str().expect("words");
+    assert!(message.contains("after its journal was rolled back: "), "{failure}");
 }

@@ -1,12 +1,14 @@
 //! A delivery that was killed, and what becomes of its secret; what `doctor` finds and mends.
 
+use std::cell::RefCell;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
 use crate::processes::{assert_failure, full_pipe, mode, wait_until_stuck};
-use crate::support::{Answer, DAY, HOUR, MINUTE, Ran, START, World, have, run, time};
+use crate::support::{Answer, DAY, HOUR, MINUTE, Ran, START, World, have, program, run, time};
 
 /// Where a delivery is killed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -547,4 +549,125 @@ fn a_damaged_delivery_is_in_the_way_of_no_other_token() {
     assert_eq!(world.show("late")["secrets"].as_array().map(Vec::len), Some(1), "it was rolled back");
     let findings = world.run(&["doctor", "--json"]).exit(3).json();
     assert!(findings.to_string().contains("bad is not what its last event says"), "{findings}");
+}
+
+#[test]
+fn an_overdue_delivery_of_another_user_is_reported_until_the_owner_of_the_store_finishes_it() {
+    const OWNER: u32 = 64_001;
+    let mut world = World::of_processes();
+    if world.uid != 0 {
+        println!("skipped: only root can give files away");
+        return;
+    }
+    world.directory("out");
+    world.shell("tokenctl create demo --rotate-every 30d --grace 3h --out out/demo").ok();
+    if !world.kill_at(At::AfterRename, "rotate demo --out out/demo") {
+        return;
+    }
+    let secret = fs::read_to_string(world.path("out/demo")).expect("a file");
+    for path in ["", "tokens.db", "usage.secrets", "usage.scopes"] {
+        std::os::unix::fs::chown(world.store().join(path), Some(OWNER), None).expect("an owner");
+    }
+    let root = world.uid;
+    let out = world.path("out");
+    let due = ["rotate", "--due", "--out-dir", &out];
+    world.at_real_time(40 * DAY);
+    world.uid = 64_002;
+    for _ in 0..2 {
+        let ran = world.run(&due).exit(5);
+        assert!(ran.err.contains("demo") && ran.err.contains(&format!("uid {root}")), "{}", ran.err);
+        assert_eq!(ran.out, "");
+    }
+    assert_eq!(world.count("confirm"), 1);
+    world.uid = OWNER;
+    world.run(&["settings", "grace", "2h"]).ok();
+    assert_eq!(world.count("confirm"), 2);
+    assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()));
+    world.wait(31 * DAY);
+    assert_eq!(world.run(&due).ok().out, "demo\n");
+    world.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn a_device_in_place_of_a_target_is_never_opened() {
+    let world = World::of_processes();
+    world.directory("out");
+    world.shell("tokenctl create demo --out out/file").ok();
+    if !world.kill_at(At::AfterRename, "rotate demo --out out/file") {
+        return;
+    }
+    let path = world.path("out/file");
+    let new = fs::read_to_string(&path).expect("a file");
+    fs::remove_file(&path).expect("a file");
+    let (kind, null) = (rustix::fs::FileType::CharacterDevice, rustix::fs::makedev(1, 3));
+    if rustix::fs::mknodat(rustix::fs::CWD, &path, kind, rustix::fs::Mode::RUSR, null).is_err() {
+        println!("skipped: making a device is not allowed here");
+        return;
+    }
+    let script =
+        "exec strace -f -o log -e trace=open,openat tokenctl rotate demo --take-over --out out/other";
+    world.shell(script).ok();
+    let log = fs::read_to_string(world.path("log")).expect("a log");
+    assert!(log.contains("tokens.db\"") && !log.contains("out/file\""), "{log}");
+    assert_eq!(world.real(&["verify"], new.as_bytes()).exit(3).line(), "unknown");
+}
+
+#[test]
+fn a_delivery_that_was_taken_over_confirms_nothing_of_the_one_that_took_over() {
+    let world = World::with_store();
+    world.at_real_time(0);
+    let old = world.create("demo", &[]);
+    let other = Rc::new(RefCell::new(String::new()));
+    let (store, got, seen) = (world.store(), world.path("got"), Rc::clone(&other));
+    let first = world.run_while(&["rotate", "demo"], move || {
+        let command = format!("cat >{got}; kill -KILL $PPID");
+        let mut killed = program();
+        killed.env("TOKENCTL_STORE", store).args(["rotate", "demo", "--take-over"]);
+        assert_eq!(run(killed.args(["--exec", &command]), b"").code, -1);
+        *seen.borrow_mut() = fs::read_to_string(got).expect("a secret");
+    });
+    let first = first.exit(7);
+    world.wait(MINUTE);
+    assert!(
+        first.err.contains("the secret was revoked or taken over before it was confirmed"),
+        "{}",
+        first.err
+    );
+    assert_eq!(world.count("confirm"), 1);
+    assert_eq!(world.verify(first.line(), &[]), (3, "unknown".to_owned()));
+    assert_eq!(world.verify(&old, &[]), (0, "valid demo".to_owned()));
+    assert_eq!(world.show("demo")["secrets"][1]["role"], "provisional");
+    assert_eq!(world.verify(&other.borrow(), &[]).0, 0, "it is still under way");
+}
+
+#[test]
+fn a_temporary_of_another_user_stays_and_keeps_its_delivery_open() {
+    let world = World::of_processes();
+    world.directory("out");
+    if world.uid != 0 || !world.kill_at(At::BeforeRename, "create demo --out out/file") {
+        return;
+    }
+    let temporary = world.path(&format!("out/{}", world.temporaries()[0]));
+    let secret = fs::read_to_string(&temporary).expect("a file");
+    std::os::unix::fs::chown(&temporary, Some(64_001), None).expect("an owner");
+    world.at_real_time(20 * MINUTE);
+    let ran = world.run(&["settings", "grace", "2h"]).ok();
+    assert!(ran.err.contains("belongs to uid 64001") && ran.err.contains("stays open"), "{}", ran.err);
+    // Nor does the next delivery into the directory sweep it away.
+    world.run(&["create", "other", "--out", &world.path("out/other")]).ok();
+    assert!(fs::symlink_metadata(&temporary).is_ok(), "it was deleted");
+    assert_eq!((world.count("rollback"), world.verify(&secret, &[]).0), (0, 0));
+}
+
+#[test]
+fn a_secret_that_could_not_be_rolled_back_is_said_to_work_until_its_deadline() {
+    let world = World::of_processes();
+    let command = "cat >got; mv store/tokens.db store/away; exit 3";
+    let ran = world.shell(&format!("tokenctl create demo --exec '{command}'"));
+    fs::rename(world.store().join("away"), world.database()).expect("the database");
+    let said = "the command failed with exit 3, and it could not be rolled back; the secret may work until ";
+    assert!(ran.code != 0 && ran.err.contains(said), "{ran:?}");
+    assert!(!ran.err.contains("nothing was changed"), "{}", ran.err);
+    let secret = fs::read(world.path("got")).expect("a file");
+    assert_eq!(world.real(&["verify"], &secret).ok().line(), "valid demo");
 }

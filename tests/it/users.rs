@@ -13,7 +13,7 @@ use std::thread;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::processes::{assert_failure, ended, mode};
+use crate::processes::{assert_failure, ended, mode, until};
 use crate::support::{Ran, World, copy_program, have, uid, write_program};
 
 const ADMIN: u32 = 64_001;
@@ -316,4 +316,76 @@ fn a_user_whom_only_getent_knows_is_recorded_by_name() {
     ended(init.arg("init").spawn().expect("the program starts")).ok();
     let log = shared.run(ADMIN, &["audit", "--json"], "").ok();
     assert!(log.out.contains(r#""login":"ann""#), "{}", log.out);
+}
+
+/// Whom the memory of a process belongs to: root's it is where nobody else may read it.
+fn owner_of_memory(pid: u32) -> Option<u32> {
+    let meta = fs::metadata(format!("/proc/{pid}/mem")).ok()?;
+    Some(std::os::unix::fs::MetadataExt::uid(&meta))
+}
+
+#[test]
+fn nobody_reads_the_memory_of_a_process_that_delivers_a_secret() {
+    let Some(shared) = Shared::new() else { return };
+    shared.run(ADMIN, &["init"], "").ok();
+    let said = shared.dir.path().join("home/said");
+    let command = format!("cat >/dev/null; stat -c %u /proc/$PPID/mem /proc/$$/mem >{}", said.display());
+    shared.run(ADMIN, &["create", "demo", "--exec", &command], "").ok();
+    // The command itself is no secret's keeper; it shows that such files belong to their user elsewhere.
+    assert_eq!(fs::read_to_string(said).expect("a file"), format!("0\n{ADMIN}\n"));
+}
+
+#[test]
+fn nobody_reads_the_memory_of_a_process_that_reads_a_secret() {
+    let Some((shared, secret)) = Shared::with_token() else { return };
+    for (args, code) in
+        [(&["verify"][..], 0), (&["adopt", "mine"], 5), (&["revoke", "--secret-file", "-", "-y"], 0)]
+    {
+        let mut command = shared.command(ADMIN, shared.program.to_str().expect("UTF-8"));
+        let mut child = command.args(args).spawn().expect("the program starts");
+        let name = format!("/proc/{}/comm", child.id());
+        let runs = || fs::read_to_string(&name).is_ok_and(|name| name == "tokenctl\n");
+        until("memory that nobody reads", || runs() && owner_of_memory(child.id()) == Some(0));
+        child.stdin.take().expect("a pipe").write_all(secret.as_bytes()).expect("a reader");
+        ended(child).exit(code);
+    }
+}
+
+#[test]
+fn a_store_on_a_read_only_file_system_says_so_and_can_be_read() {
+    if !have("unshare") || !have("bash") || uid() != 0 {
+        return;
+    }
+    let world = World::of_processes();
+    let secret = world.mint("demo");
+    let mount = "mount --bind store store && mount -o remount,bind,ro store";
+    if world.shell(&format!("unshare -m bash -c '{mount}'")).code != 0 {
+        println!("skipped: mounting is not allowed here");
+        return;
+    }
+    for args in CHANGES.iter().filter(|args| args[0] != "enable") {
+        let script =
+            format!("unshare -m bash -c '{mount} && echo {ADOPTED} | tokenctl {} --json'", args.join(" "));
+        let failure = assert_failure(&world.shell(&script), "store_read_only", 6);
+        let message = failure["message"].as_str().expect("words");
+        assert!(message.ends_with("its file system is mounted read-only"), "{failure}");
+        assert!(message.contains(world.store().to_str().expect("UTF-8")), "{failure}");
+        assert_eq!(failure["hint"], "mount it for writing; reading commands work as they are");
+    }
+    let script = format!(
+        "unshare -m bash -c '{mount} && echo {secret} | tokenctl verify && tokenctl list --format names'"
+    );
+    assert_eq!(world.shell(&script).ok().out, "valid demo\ndemo\n");
+}
+
+#[test]
+fn a_database_that_its_owner_made_read_only_says_how_that_ends() {
+    let Some((shared, _)) = Shared::with_token() else { return };
+    let database = shared.store().join("tokens.db");
+    fs::set_permissions(&database, Permissions::from_mode(0o440)).expect("a mode");
+    let failure = assert_failure(&shared.run(ADMIN, &["create", "new", "--json"], ""), "store_read_only", 6);
+    let database = database.canonicalize().expect("a path");
+    assert_eq!(failure["hint"], format!("chmod u+w {}", database.display()));
+    assert!(failure["message"].as_str().expect("words").ends_with("its mode lets nobody write"), "{failure}");
+    shared.run(ADMIN, &["list"], "").ok();
 }

@@ -107,6 +107,11 @@ impl Store {
         self.patience.set(patience);
     }
 
+    #[cfg(test)]
+    pub fn patience(&self) -> Duration {
+        self.patience.get()
+    }
+
     /// To look; not one byte is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;

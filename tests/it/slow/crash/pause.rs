@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Scene, Verb, assert_none, each, now, sampled, sound, swept, valid};
+use super::{Receiver, Scene, Verb, assert_none, each, now, sampled, sound, swept, valid};
 use crate::processes::until;
 use crate::support::{MINUTE, Ran, World, have, program_path, run};
 
@@ -67,6 +67,72 @@ fn a_delivery_paused_while_another_takes_it_over_never_leaves_a_dead_secret_in_a
             Ok(())
         },
     );
+}
+
+#[test]
+fn a_secret_that_is_revoked_between_its_file_and_its_confirmation_is_said_to_be_dead() {
+    if !have("strace") {
+        return;
+    }
+    for receiver in [Receiver::File, Receiver::EnvFile] {
+        let scene = Scene::new(Verb::Rotate, receiver);
+        let dir = scene.stage();
+        let stopped = Stopped::start(&scene, dir.path(), &("rename".to_owned(), 1)).expect("a stop");
+        run(Scene::program(dir.path()).args(["revoke", super::NAME, "--yes"]), b"").ok();
+        let ran = stopped.go_on().exit(1);
+        let file = fs::canonicalize(Scene::file(dir.path())).expect("a path");
+        let said = format!(
+            "`{}` holds a secret that does not work: it was revoked or rolled back during its delivery",
+            file.display()
+        );
+        assert!(ran.err.contains(&said) && !ran.err.contains("nothing was changed"), "{}", ran.err);
+        assert!(
+            ran.err.contains("run the command again once the token may have a new secret"),
+            "{}",
+            ran.err
+        );
+        let held = scene.held(dir.path(), "").expect("a file").expect("a secret");
+        assert_ne!(Some(&held), scene.old.as_ref());
+        let answer = run(Scene::program(dir.path()).arg("verify"), held.as_bytes()).exit(3);
+        assert!(answer.line().starts_with("unknown") || answer.line().starts_with("revoked"), "{answer:?}");
+    }
+}
+
+#[test]
+fn a_file_that_changes_while_its_secret_is_on_the_way_is_left_alone() {
+    if !have("strace") {
+        return;
+    }
+    for receiver in [Receiver::File, Receiver::EnvFile] {
+        let scene = Scene::new(Verb::Rotate, receiver);
+        // After it was found fit, and after it was looked at once more.
+        let calls = scene.points("openat,fsync,rename");
+        let rename = calls.iter().position(|(name, _)| name == "rename").expect("a rename");
+        let synced = calls[..rename].iter().rfind(|(name, _)| name == "fsync").expect("a sync").clone();
+        let entered = ("unlink".to_owned(), 1);
+        for (at, said) in
+            [(&entered, "no secret of this token"), (&synced, "somebody else changed it meanwhile")]
+        {
+            let dir = scene.stage();
+            let stopped = Stopped::start(&scene, dir.path(), at).expect("a stop");
+            let file = Scene::file(dir.path());
+            // In place and of the same length, as an editor may do it.
+            let before = fs::read_to_string(&file).expect("a file");
+            let secret = scene.old.as_deref().expect("a secret");
+            let theirs = before.replace(secret, &"x".repeat(secret.len()));
+            fs::write(&file, &theirs).expect("a file");
+            let ran = stopped.go_on();
+            assert!(ran.code == 5 || ran.code == 7, "{ran:?}");
+            assert!(
+                ran.err.contains(said) && ran.err.contains("nothing was changed"),
+                "{receiver:?}: {ran:?}"
+            );
+            assert_eq!(fs::read_to_string(&file).expect("a file"), theirs);
+            let left = fs::read_dir(dir.path().join("target")).expect("a directory").count();
+            assert_eq!(left, 1, "something was left beside it");
+            run(Scene::program(dir.path()).arg("verify"), secret.as_bytes()).ok();
+        }
+    }
 }
 
 /// Stops a delivery after each call, lets somebody else do something unless the stopped one holds the lock, lets the first

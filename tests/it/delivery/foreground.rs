@@ -1,0 +1,45 @@
+//! Commands that receive a secret and have the terminal meanwhile.
+
+use std::fs;
+
+use crate::support::{World, have};
+use crate::terminals::Screen;
+
+#[test]
+fn a_command_that_asks_on_the_terminal_gets_its_answer() {
+    if !have("tmux") {
+        return;
+    }
+    let world = World::of_processes();
+    let screen = Screen::new(&world, (80, 24), &[]);
+    screen
+        .run("tokenctl create demo --exec 'echo Sure; read answer </dev/tty; echo $answer >said; cat >got'");
+    screen.wait("Sure");
+    screen.say("indeed");
+    screen.press(&["Enter"]);
+    screen.wait("EXIT 0");
+    assert_eq!(fs::read_to_string(world.path("said")).expect("a file"), "indeed\n");
+    let got = fs::read(world.path("got")).expect("a file");
+    assert_eq!(world.real(&["verify"], &got).ok().line(), "valid demo");
+    // The shell has its terminal back.
+    screen.run("read again; echo $again");
+    screen.say("mine");
+    screen.press(&["Enter"]);
+    screen.wait_for("EXIT 0", |shown| shown.contains("\nmine\nEXIT 0"));
+}
+
+#[test]
+fn ctrl_c_in_a_command_that_has_the_terminal_ends_the_delivery() {
+    if !have("tmux") {
+        return;
+    }
+    let world = World::of_processes();
+    let screen = Screen::new(&world, (80, 24), &[]);
+    screen.run("tokenctl create demo --exec 'cat >got; echo Ready; exec sleep 600'");
+    screen.wait("Ready");
+    screen.press(&["C-c"]);
+    let shown = screen.wait("EXIT 130");
+    assert!(shown.contains("interrupted; nothing was changed"), "{shown}");
+    let got = fs::read(world.path("got")).expect("a file");
+    assert_eq!(world.real(&["verify"], &got).exit(3).line(), "unknown");
+}

@@ -1,0 +1,213 @@
+//! Random histories of several processes, some of which are killed: whatever happened, no secret is lost, and the log and
+//! every object agree.
+//!
+//! `HISTORY_STEPS` in the environment makes them longer than 300 steps, `HISTORY_SEED` makes another one.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::processes::ended;
+use crate::support::{MINUTE, Ran, World, program, run};
+
+const PROCESSES: u64 = 3;
+/// How many tokens each process has for itself.
+const OWN: u64 = 4;
+
+fn number(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |text| text.parse().expect("a number"))
+}
+
+/// A splitmix64 generator.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+
+    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[usize::try_from(self.below(of.len() as u64)).expect("a place")]
+    }
+}
+
+/// What one process knows of a token that no other process changes.
+#[derive(Default)]
+struct Known {
+    /// Handed over with exit 0, by the last such command.
+    secret: Option<String>,
+    /// It was told to end the token, or to pause it, and may have done so before it was killed.
+    ended: bool,
+    paused: bool,
+}
+
+struct Process<'a> {
+    dir: &'a Path,
+    label: u64,
+    random: Random,
+    known: HashMap<String, Known>,
+    said: Vec<String>,
+}
+
+impl Process<'_> {
+    fn program(&self) -> Command {
+        let mut command = program();
+        command.env("TOKENCTL_STORE", self.dir.join("store")).env("TMPDIR", self.dir.join("tmp"));
+        command
+    }
+
+    /// Runs a command; one in four is killed after at most as long as it usually takes. None for those.
+    fn act(&mut self, args: &[&str]) -> Option<Ran> {
+        let mut child = self
+            .program()
+            .args(args)
+            .current_dir(self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let killed = self.random.below(4) == 0;
+        if killed {
+            thread::sleep(Duration::from_millis(self.random.below(60)));
+            child.kill().expect("a child");
+        }
+        let ran = ended(child);
+        self.said.push(format!(
+            "{}: {args:?} {}{}",
+            self.label,
+            ran.code,
+            if killed { " killed" } else { "" }
+        ));
+        assert!((-1..8).contains(&ran.code) && !ran.err.contains("panicked"), "{args:?}: {ran:?}");
+        assert!(ran.code != 6, "the store is at fault: {args:?}: {ran:?}");
+        (ran.code != -1).then_some(ran)
+    }
+
+    /// Runs a command. False where it certainly did nothing.
+    fn may_have_done(&mut self, args: &[&str]) -> bool {
+        self.act(args).is_none_or(|ran| ran.code == 0)
+    }
+
+    fn step(&mut self) {
+        if self.random.below(3) == 0 {
+            return self.step_of_all();
+        }
+        let name = format!("p{}-{}", self.label, self.random.below(OWN));
+        let mut known = self.known.remove(&name).unwrap_or_default();
+        let file = format!("out/{name}");
+        match self.random.below(12) {
+            0..=3 => {
+                if let Some(ran) = self.act(&["create", &name]).filter(|ran| ran.code == 0) {
+                    known = Known { secret: Some(ran.line().to_owned()), ..Known::default() };
+                }
+            }
+            4..=6 => {
+                if let Some(ran) = self.act(&["rotate", &name]).filter(|ran| ran.code == 0) {
+                    known.secret = Some(ran.line().to_owned());
+                }
+            }
+            7 => {
+                let verb = self.random.pick(&["create", "rotate"]);
+                if self.act(&[verb, &name, "--out", &file, "--force"]).is_some_and(|ran| ran.code == 0) {
+                    let secret = std::fs::read_to_string(self.dir.join(&file)).expect("a file");
+                    let kept = if verb == "create" { Known::default() } else { known };
+                    known = Known { secret: Some(secret.trim_end().to_owned()), ..kept };
+                }
+            }
+            8 => {
+                let args = ["rotate", &name, "--take-over", "--exec", "cat >/dev/null"];
+                // Nobody has that secret; the one before it lives on.
+                self.act(&args);
+            }
+            9 => {
+                known.paused |= self.may_have_done(&["disable", &name]);
+                known.paused &= self.act(&["enable", &name]).is_none_or(|ran| ran.code != 0);
+            }
+            10 => drop(self.act(&["edit", &name, "--owner", "ann"])),
+            _ => {
+                known.ended |= self.may_have_done(&["revoke", &name, "--yes"]);
+            }
+        }
+        self.known.insert(name, known);
+    }
+
+    /// Changes what all have in common.
+    fn step_of_all(&mut self) {
+        let (scope, other) =
+            (self.random.pick(&["read", "write"]), self.random.pick(&["read", "write", "all"]));
+        let (name, new) = (self.random.pick(&["x", "y"]), self.random.pick(&["x", "y"]));
+        match self.random.below(8) {
+            0 => drop(self.act(&["create", name])),
+            1 => drop(self.act(&["scopes", "define", other])),
+            2 => drop(self.act(&["scopes", "add", name, scope, "--allow-widen"])),
+            3 => drop(self.act(&["scopes", "remove", name, scope])),
+            4 => drop(self.act(&["rename", name, new])),
+            5 => drop(self.act(&["revoke", name, "--yes"])),
+            6 => drop(self.act(&["list", "--all"])),
+            _ => drop(self.act(&["rotate", name, "--now"])),
+        }
+    }
+
+    /// The secrets that must work.
+    fn owed(&self) -> impl Iterator<Item = (&String, &String)> {
+        let live = self.known.iter().filter(|(_, known)| !known.ended && !known.paused);
+        live.filter_map(|(name, known)| Some((name, known.secret.as_ref()?)))
+    }
+}
+
+#[test]
+fn whatever_three_processes_do_and_whichever_are_killed_no_secret_is_lost() {
+    let (steps, seed) = (number("HISTORY_STEPS", 300), number("HISTORY_SEED", 1));
+    let world = World::of_processes();
+    for name in ["out", "tmp"] {
+        world.directory(name);
+    }
+    let dir = world.dir.path();
+    let processes: Vec<Process<'_>> = thread::scope(|scope| {
+        let start = |label| {
+            let random = Random(seed.wrapping_mul(PROCESSES) + label);
+            let mut it = Process { dir, label, random, known: HashMap::new(), said: Vec::new() };
+            scope.spawn(move || {
+                (0..steps / PROCESSES).for_each(|_| it.step());
+                it
+            })
+        };
+        let running: Vec<_> = (0..PROCESSES).map(start).collect();
+        running.into_iter().map(|it| it.join().expect("a history")).collect()
+    });
+    let history = processes.iter().flat_map(|it| it.said.clone()).collect::<Vec<_>>().join("\n");
+    let owed: Vec<_> = processes.iter().flat_map(Process::owed).collect();
+    let killed = history.matches(" killed").count();
+    println!(
+        "seed {seed}: {} commands, {killed} killed, {} secrets owed",
+        history.lines().count(),
+        owed.len()
+    );
+    assert!(killed > 0 && !owed.is_empty(), "nothing was tried");
+    let valid = |answer: (i32, String), name: &str, when: &str| {
+        assert!(answer.0 == 0, "{name} {when}: {answer:?}, seed {seed}\n{history}");
+    };
+    for (name, secret) in &owed {
+        let ran = run(world.program().arg("verify"), secret.as_bytes());
+        valid((ran.code, ran.out), name, "at the end");
+    }
+    world.real(&["audit", "verify"], b"").ok();
+    // The next change undoes what a killed writer left halfway, and the one after the deadline what a delivery left.
+    for (later, grace) in [(0, "25h"), (11 * MINUTE, "26h")] {
+        world.at_real_time(later);
+        world.run(&["settings", "grace", grace]).ok();
+        world.run(&["audit", "verify"]).ok();
+        world.run(&["doctor", "--repair", "--yes"]).ok();
+        world.run(&["doctor"]).ok();
+        for (name, secret) in &owed {
+            valid(world.verify(secret, &[]), name, "later");
+        }
+    }
+}

@@ -17,7 +17,7 @@ use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
-pub use verdict::VerdictDoc;
+pub use verdict::{AnswerDoc, NoAnswerDoc, VerdictDoc};
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -52,6 +52,7 @@ mod selecting;
 mod settings;
 mod show;
 mod store;
+mod stream;
 mod streams;
 mod stuck;
 mod support;

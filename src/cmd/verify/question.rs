@@ -71,9 +71,10 @@ impl<'a> Question<'a> {
     }
 
     fn of_json(text: &'a [u8], flags: &Ask) -> Self {
-        let Ok(OnlyId { id }) = serde_json::from_slice(text) else { return Self::malformed(true) };
+        let Ok(text) = std::str::from_utf8(text) else { return Self::malformed(true) };
+        let Ok(OnlyId { id }) = serde_json::from_str(text) else { return Self::malformed(true) };
         // An error of the parser may quote the secret, so it is not repeated.
-        let asked = serde_json::from_slice::<Document<'a>>(text).map_err(|_| {
+        let asked = serde_json::from_str::<Document<'a>>(text).map_err(|_| {
             Invalid::new("the line is not a request")
                 .hint("an object of `secret`, and as needed `scopes` (a list), `labels` (an object) and `id`")
         });

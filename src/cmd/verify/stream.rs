@@ -131,11 +131,12 @@ impl Reply<'_> {
         if self.is_json {
             let (message, hint) = (shown(&err.to_string()).to_string(), err.hint());
             let hint = hint.map(|hint| shown(&hint).to_string());
-            let error =
-                ErrorDoc { code: err.code(), message: &message, hint: hint.as_deref(), exit: err.exit() };
+            let code = err.code();
+            let (word, exit) = (code.word(), code.exit());
+            let error = ErrorDoc { code: word, message: &message, hint: hint.as_deref(), exit };
             self.document(&NoAnswerDoc { error, id: self.question.id });
         } else {
-            self.text.extend_from_slice(format!("error {}\n", err.code()).as_bytes());
+            self.text.extend_from_slice(format!("error {}\n", err.code().word()).as_bytes());
         }
     }
 

@@ -13,12 +13,12 @@ use crate::cmd::args::takes::Takes;
 use crate::cmd::args::{at, secret};
 use crate::domain::scope::Scope;
 use crate::domain::secret::Secret;
-use crate::domain::text::SetLabel;
+use crate::domain::text::{SetLabel, shown};
 use crate::domain::token::Role;
 use crate::domain::verdict::Ask;
 use crate::domain::when::When;
 use crate::error::Error;
-use crate::ui::json::VerdictDoc;
+use crate::ui::json::{self, VerdictDoc};
 use crate::verify::{self, Manner, Request, Verdict};
 
 #[derive(Args)]
@@ -65,16 +65,15 @@ impl Verify {
         if !store.is_copy() {
             app.ctx.machine.leave_to_exit(Box::new(store));
         }
+        for scope in verdict.undefined_scopes() {
+            app.talk().warn(&format!("the scope `{scope}` does not exist in this store"));
+        }
         answer(app, &verdict)
     }
 }
 
 fn answer(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {
-    let text = if app.json() {
-        serde_json::to_string(&VerdictDoc::of(verdict)).unwrap_or_default()
-    } else {
-        words(verdict)
-    };
+    let text = if app.json() { json::text(&VerdictDoc::of(verdict)) } else { words(verdict) };
     if !app.quiet() {
         keep_answer(app.print(&format!("{text}\n")))?;
     }
@@ -86,5 +85,5 @@ fn words(verdict: &Verdict) -> String {
     let mut words = vec![verdict.reason().word()];
     words.extend(verdict.token().map(|token| token.name.as_str()));
     words.extend(verdict.is_previous().then_some(Role::Previous.word()));
-    words.join(" ")
+    shown(&words.join(" ")).to_string()
 }

@@ -13,11 +13,10 @@ use super::words;
 use crate::app::{App, Outcome};
 use crate::context::{Clock, Context};
 use crate::domain::Invalid;
-use crate::domain::text::shown;
 use crate::domain::verdict::Ask;
 use crate::error::Error;
 use crate::store::{Location, SharedStore, StoreError};
-use crate::ui::json::{AnswerDoc, ErrorDoc, NoAnswerDoc, VerdictDoc};
+use crate::ui::json::{AnswerDoc, ErrorDoc, NoAnswerDoc, VerdictDoc, append};
 use crate::verify::{Manner, Request, Verdict, answer};
 
 /// Answers are written once there are this many bytes of them.
@@ -129,8 +128,7 @@ impl Reply<'_> {
 
     fn error(&mut self, err: &Error) {
         if self.is_json {
-            let (message, hint) = (shown(&err.to_string()).to_string(), err.hint());
-            let hint = hint.map(|hint| shown(&hint).to_string());
+            let (message, hint) = (err.to_string(), err.hint());
             let code = err.code();
             let (word, exit) = (code.word(), code.exit());
             let error = ErrorDoc { code: word, message: &message, hint: hint.as_deref(), exit };
@@ -141,8 +139,7 @@ impl Reply<'_> {
     }
 
     fn document(&mut self, document: &impl serde::Serialize) {
-        // A document of texts and numbers can always be written, and a buffer takes everything.
-        let _ = serde_json::to_writer(&mut *self.text, document);
+        append(self.text, document);
         self.text.push(b'\n');
     }
 }

@@ -27,7 +27,8 @@ impl<'a> Requests<'a> {
         {
             let mut set = change.prepare("UPDATE secret SET hash = ?2 WHERE row = ?1").expect("it fits");
             for token in 2..=store.tokens {
-                set.execute((token, SecretHash::of(secret(token).as_bytes()).as_bytes())).expect("a hash");
+                let row = i64::try_from(token).expect("a row");
+                set.execute((row, SecretHash::of(secret(token).as_bytes()).as_bytes())).expect("a hash");
             }
         }
         change.commit().expect("the hashes");

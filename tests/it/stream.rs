@@ -118,7 +118,7 @@ fn no_line_ends_the_stream_or_is_a_yes() {
     let (world, secret) = world_with_token();
     let long = "x".repeat(64 * 1024 + 1);
     let plain = ["", " ", "\0", "\u{feff}", "[]", "null", "x y", &long, &format!(" {secret}")];
-    let input: String = plain.iter().map(|line| format!("{line}\n{secret}\n")).collect();
+    let input = plain.map(|line| format!("{line}\n{secret}\n")).concat();
     let expected: Vec<&str> = plain.iter().flat_map(|_| ["malformed", "valid app"]).collect();
     assert_eq!(answers(&world, &[], &input), expected);
 
@@ -161,9 +161,9 @@ fn bytes_that_are_not_text_are_malformed() {
 #[test]
 fn a_thousand_requests_that_arrive_at_once_are_answered_in_order() {
     let (world, secret) = world_with_token();
-    let input: String =
-        (0..3_000).map(|id| format!("{{\"secret\":\"{secret}\",\"id\":{id}}}\n{UNKNOWN}\n")).collect();
-    let lines = answers(&world, &[], &input);
+    let pair = |id| format!("{{\"secret\":\"{secret}\",\"id\":{id}}}\n{UNKNOWN}\n");
+    let input: Vec<String> = (0..3_000).map(pair).collect();
+    let lines = answers(&world, &[], &input.concat());
     assert_eq!(lines.len(), 6_000);
     for (id, pair) in lines.chunks(2).enumerate() {
         assert!(pair[0].ends_with(&format!("\"id\":{id}}}")) && pair[1] == "unknown", "{pair:?}");

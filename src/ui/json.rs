@@ -19,7 +19,7 @@ use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
-pub use verdict::VerdictDoc;
+pub use verdict::{AnswerDoc, NoAnswerDoc, VerdictDoc};
 pub use writer::{append, text};
 
 impl Serialize for Timestamp {

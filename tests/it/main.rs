@@ -50,6 +50,7 @@ mod settings;
 mod show;
 mod slow;
 mod store;
+mod stream;
 mod streams;
 mod stuck;
 mod support;

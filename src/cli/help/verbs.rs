@@ -270,6 +270,11 @@ pub const VERBS: [Verb; 30] = [
              NAME`, `valid NAME previous`, or the reason against it, the first that holds of malformed, unknown, \
              revoked, disabled, superseded, expired, not_yet_valid, scope_missing, label_mismatch",
             "It needs only to read the store",
+            "With `--stream` it answers one line after another until its input ends, in order and at once, so that a \
+             service keeps one process. A line is a secret, answered with the line above or `error CODE`, or a JSON \
+             object of `secret`, `scopes`, `labels` and `id`, answered with the document of `--json` and the `id`. \
+             `--scope` and `--label` hold for every line. Errors of the store are answers, and it goes on once the \
+             store can be read; then it exits with 0",
         ],
         examples: &[
             Example(
@@ -284,6 +289,7 @@ pub const VERBS: [Verb; 30] = [
                 "Ask whether it will be good in two weeks",
                 "tokenctl verify --at 14d --json < secret.txt",
             ),
+            Example("Answer for a service, line by line", "tokenctl verify --stream --scope events:read"),
         ],
         exits: &[0, 1, 2, 3, 6, 130],
     },

@@ -32,7 +32,15 @@ pub const EXITS: [Exit; 9] = [
     Exit {
         exit: 5,
         meaning: "conflict",
-        codes: &["name_taken", "under_way", "policy", "revoked", "count_differs", "not_replaced"],
+        codes: &[
+            "name_taken",
+            "under_way",
+            "policy",
+            "revoked",
+            "count_differs",
+            "not_replaced",
+            "address_taken",
+        ],
     },
     Exit {
         exit: 6,
@@ -104,6 +112,11 @@ pub enum Error {
     /// Of a change of several tokens, each in its own transaction; the first failure gives the code.
     #[error("{failed} of {all} tokens could not be {done}")]
     Some { failed: usize, all: usize, done: &'static str, first: Box<Error> },
+    /// Of `serve`.
+    #[error("cannot listen on `{address}`: {why}")]
+    AddressTaken { address: String, why: String },
+    #[error("cannot serve: {0}")]
+    Serve(io::Error),
     #[error("interrupted")]
     Interrupted,
     #[error("answered no; nothing was changed")]
@@ -167,7 +180,12 @@ impl Error {
                 | DeliverError::Dead(_)
                 | DeliverError::Cut(_) => "io",
             },
-            Self::Output(_) | Self::File { .. } | Self::Input { .. } | Self::Generator(_) => "io",
+            Self::AddressTaken { .. } => "address_taken",
+            Self::Output(_)
+            | Self::File { .. }
+            | Self::Input { .. }
+            | Self::Generator(_)
+            | Self::Serve(_) => "io",
             Self::Some { first, .. } => first.code(),
             Self::Interrupted => "interrupted",
             Self::Declined => "declined",
@@ -222,12 +240,14 @@ impl Error {
                 }
                 StoreError::Io { .. } => return None,
             },
+            Self::AddressTaken { .. } => "stop that process, or choose another address".to_owned(),
             Self::Deliver(err) => return err.hint(),
             Self::Some { .. }
             | Self::Output(_)
             | Self::File { .. }
             | Self::Input { .. }
             | Self::Generator(_)
+            | Self::Serve(_)
             | Self::Interrupted
             | Self::Declined => return None,
         };

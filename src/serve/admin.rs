@@ -12,7 +12,7 @@ pub async fn answer(gate: &Gate, connections: usize, request: Request<Incoming>)
             Ok(_) => answer::text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
             Err(failure) => {
                 let mut response = answer::unavailable();
-                *response.body_mut() = Text::from(format!("{}: {}\n", failure.code, failure.message));
+                *response.body_mut() = Text::from(format!("{}: {}\n", failure.code.word(), failure.message));
                 response
             }
         },

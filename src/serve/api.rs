@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::answer::{self, Text};
 use super::engine::{Answer, Engine, Failure, Question};
 use super::gate::Reply;
+use crate::domain::code::Code;
 use crate::domain::secret::{INPUT_MAX, Secret};
 use crate::domain::text::{Label, SetLabel};
 use crate::domain::verdict::Ask;
@@ -51,18 +52,19 @@ struct AnswerDoc<'a> {
     id: &'a Value,
 }
 
-/// One request of a body, and its `id`.
+/// Of a request in a body what its answer needs.
 struct Item {
-    question: Question,
     id: Value,
+    is_request: bool,
 }
 
 impl Item {
-    /// What is not understood asks about nothing that can be a secret.
-    fn read(mut value: Value) -> Self {
+    /// What is not a request asks about nothing that can be a secret.
+    fn read(mut value: Value) -> (Question, Self) {
         let id = value.get_mut("id").map(Value::take).unwrap_or_default();
         let question = serde_json::from_value(value).ok().and_then(RequestDoc::question);
-        Self { question: question.unwrap_or(Question { secret: None, ask: Arc::default() }), id }
+        let is_request = question.is_some();
+        (question.unwrap_or(Question { secret: None, ask: Arc::default() }), Self { id, is_request })
     }
 }
 
@@ -103,8 +105,7 @@ pub async fn reply(engine: &Engine, body: Incoming) -> Reply {
     if values.len() > MOST {
         return refused(StatusCode::BAD_REQUEST, "the body holds more than 1,000 requests");
     }
-    let (questions, ids): (Vec<_>, Vec<_>) =
-        values.into_iter().map(Item::read).map(|item| (item.question, item.id)).unzip();
+    let (questions, items): (Vec<_>, Vec<_>) = values.into_iter().map(Item::read).unzip();
     let answers = match engine.answers(questions).await {
         Ok(answers) => answers,
         Err(failure) => {
@@ -114,15 +115,17 @@ pub async fn reply(engine: &Engine, body: Incoming) -> Reply {
         }
     };
     let failed = answers.iter().find_map(|answer| answer.as_ref().err().cloned());
-    let documents: Vec<String> = answers.iter().zip(&ids).map(|(answer, id)| document(answer, id)).collect();
+    let documents: Vec<String> =
+        answers.iter().zip(&items).map(|(answer, item)| document(answer, item)).collect();
     let text =
         if is_array { format!("[{}]\n", documents.join(",")) } else { format!("{}\n", documents.concat()) };
     let response = answer::text(StatusCode::OK, JSON, text);
     Reply { failure: failed, ..Reply::plain("answered", response) }
 }
 
-fn document(answer: &Answer, id: &Value) -> String {
+fn document(answer: &Answer, Item { id, is_request }: &Item) -> String {
     let verdict = match answer {
+        _ if !is_request => return failure_doc(&wrong("the element is not a request"), Some(id)),
         Ok(verdict) => verdict,
         Err(failure) => return failure_doc(failure, Some(id)),
     };
@@ -132,7 +135,7 @@ fn document(answer: &Answer, id: &Value) -> String {
 }
 
 fn failure_doc(failure: &Failure, id: Option<&Value>) -> String {
-    let error = json!({"code": failure.code, "message": failure.message, "hint": failure.hint});
+    let error = json!({"code": failure.code.word(), "message": failure.message, "hint": failure.hint});
     match id {
         Some(id) => json!({"error": error, "id": id}),
         None => json!({"error": error}),
@@ -140,10 +143,13 @@ fn failure_doc(failure: &Failure, id: Option<&Value>) -> String {
     .to_string()
 }
 
-fn refused(status: StatusCode, why: &'static str) -> Reply {
-    let hint = "an object like {\"secret\": \"…\", \"scopes\": [\"a\"], \"labels\": {\"k\": \"v\"}, \"id\": 1}, or up to 1,000 of them";
-    let failure = Failure { code: "usage", message: why.to_owned(), hint: Some(hint.to_owned()) };
-    let mut response = answer::text(status, JSON, format!("{}\n", failure_doc(&failure, None)));
+fn wrong(why: &str) -> Failure {
+    let hint = "an object of `secret`, and as needed `scopes` (a list), `labels` (an object) and `id`";
+    Failure { code: Code::Usage, message: why.to_owned(), hint: Some(hint.to_owned()) }
+}
+
+fn refused(status: StatusCode, why: &str) -> Reply {
+    let mut response = answer::text(status, JSON, format!("{}\n", failure_doc(&wrong(why), None)));
     // What is left of the body must not be taken for the next request.
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     Reply::plain("bad_body", response)

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use crate::domain::code::Code;
 use crate::domain::secret::Secret;
 use crate::domain::verdict::Ask;
 use crate::error::Error;
@@ -35,7 +36,7 @@ pub struct Question {
 /// Why there is no verdict.
 #[derive(Debug, Clone)]
 pub struct Failure {
-    pub code: &'static str,
+    pub code: Code,
     pub message: String,
     pub hint: Option<String>,
 }
@@ -91,7 +92,7 @@ impl Engine {
 impl Failure {
     fn late(why: &str) -> Self {
         let hint = "try again; a stopped process holds its lock until it ends".to_owned();
-        Self { code: "store_locked", message: why.to_owned(), hint: Some(hint) }
+        Self { code: Code::StoreLocked, message: why.to_owned(), hint: Some(hint) }
     }
 }
 

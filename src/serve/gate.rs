@@ -52,7 +52,7 @@ impl Reply {
     }
 
     pub fn failed(failure: Failure, response: Response<Text>) -> Self {
-        Self { response, result: failure.code, who: None, failure: Some(failure) }
+        Self { response, result: failure.code.word(), who: None, failure: Some(failure) }
     }
 }
 

@@ -49,6 +49,7 @@ mod rotate;
 mod scan;
 mod scopes;
 mod selecting;
+mod serve;
 mod settings;
 mod show;
 mod store;

@@ -9,9 +9,12 @@ pub fn config(address: &Address, parts: &[Part]) -> String {
         other => other.to_string(),
     };
     let routes: String = parts.iter().map(|part| route(part, &gate)).collect();
+    // An address before the colon would be the only `Host` that is served.
+    let (host, port) = LISTENS.rsplit_once(':').unwrap_or_default();
     format!(
-        "# A Caddyfile. Replace http://{LISTENS} and {SERVICE} (your service).
-http://{LISTENS} {{
+        "# A Caddyfile. Replace {LISTENS} and {SERVICE} (your service).
+http://:{port} {{
+	bind {host}
 {routes}	respond 404
 }}
 "

@@ -11,7 +11,7 @@ use crate::domain::event::{Anchor, Event, Subject};
 use crate::domain::text::shown;
 use crate::error::Error;
 use crate::store::{FIRST, Store};
-use crate::ui::json::{AuditDoc, EventDoc, HeadDoc, NamedDoc, ProblemDoc};
+use crate::ui::json::{self, AuditDoc, EventDoc, HeadDoc, NamedDoc, ProblemDoc};
 use crate::ui::table::{Cell, Column, Fill, Table};
 use crate::ui::{Screen, escape};
 
@@ -32,8 +32,8 @@ enum Verb {
     /// Check the whole log and every object against it: exit 0 if all is well, 3 if not
     Verify {
         /// Prove that this head, kept elsewhere, is an ancestor
-        #[arg(long, value_name = "SEQ:HASH")]
-        since: Option<Anchor>,
+        #[arg(long, alias = "since", value_name = "SEQ:HASH")]
+        anchor: Option<Anchor>,
     },
 }
 
@@ -43,7 +43,7 @@ impl Audit {
         match &self.verb {
             None => self.log(app, &store),
             Some(Verb::Head) => head(app, &store),
-            Some(Verb::Verify { since }) => verify(app, &store, since.as_ref()),
+            Some(Verb::Verify { anchor }) => verify(app, &store, anchor.as_ref()),
         }
     }
 
@@ -99,7 +99,7 @@ impl Events<'_> {
         self.stream(out, |page, text| {
             for event in page {
                 text.extend_from_slice(before);
-                serde_json::to_writer(&mut *text, &EventDoc::new(event))?;
+                json::append(text, &EventDoc::new(event));
                 before = b",";
             }
             if page.is_empty() {
@@ -172,9 +172,9 @@ fn head(app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {
     Ok(Outcome::Done)
 }
 
-fn verify(app: &mut App<'_>, store: &Store, since: Option<&Anchor>) -> Result<Outcome, Error> {
+fn verify(app: &mut App<'_>, store: &Store, anchor: Option<&Anchor>) -> Result<Outcome, Error> {
     let now = app.ctx.machine.now()?;
-    let report = store.audit(since, now, &mut |step| app.step(&step))?;
+    let report = store.audit(anchor, now, &mut |step| app.step(&step))?;
     let printed = if app.json() {
         let problem = report.first_bad.as_ref().map(|bad| ProblemDoc { seq: bad.seq, problem: &bad.problem });
         let named = report.rows.iter().map(|row| NamedDoc { id: row.id.as_deref(), name: &row.name });

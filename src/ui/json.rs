@@ -5,6 +5,7 @@
 mod leak;
 mod log;
 mod verdict;
+mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ use crate::domain::when::{Span, Timestamp};
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
 pub use verdict::VerdictDoc;
+pub use writer::{append, text};
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,9 +6,7 @@ use clap::Args;
 
 use crate::domain::Invalid;
 use crate::domain::lifetime::Lifetime;
-use crate::domain::settings::Settings;
 use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone, is_never, is_none, ttl};
-use crate::error::Error;
 
 /// The heading of these flags and of those of a policy.
 pub const HEADING: &str = "Lifetime and rotation";
@@ -44,22 +42,6 @@ impl LifetimeArgs {
     }
 }
 
-/// The end of a secret made now, if the store admits such a lifetime.
-pub fn admitted_end(
-    lifetime: Lifetime,
-    settings: &Settings,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, Error> {
-    let end = lifetime.end(now)?;
-    match settings.max_ttl {
-        Some(max) if lifetime.exceeds(max, now) => Err(Error::Policy(
-            Invalid::new(format!("the lifetime is longer than this store admits ({max})"))
-                .hint(format!("`--ttl {max}` or shorter; `tokenctl settings max-ttl` is the limit")),
-        )),
-        _ => Ok(end),
-    }
-}
-
 /// `--not-before`: an instant, or none.
 #[derive(Debug, Clone, Copy)]
 pub struct NotBefore(Option<When>);
@@ -73,22 +55,8 @@ impl std::str::FromStr for NotBefore {
 }
 
 impl NotBefore {
-    /// The instant, which must come before the end.
-    pub fn resolve(
-        self,
-        now: Timestamp,
-        end: Option<Timestamp>,
-        zone: &dyn Zone,
-    ) -> Result<Option<Timestamp>, Invalid> {
-        let Some(when) = self.0 else { return Ok(None) };
-        let start = when.resolve(now, zone, Edge::Start)?;
-        match end {
-            Some(end) if end <= start => {
-                Err(Invalid::new(format!("it would start at {start}, not before its end at {end}"))
-                    .hint("an earlier `--not-before` or a later end"))
-            }
-            _ => Ok(Some(start)),
-        }
+    pub fn resolve(self, now: Timestamp, zone: &dyn Zone) -> Result<Option<Timestamp>, Invalid> {
+        self.0.map(|when| when.resolve(now, zone, Edge::Start)).transpose()
     }
 }
 

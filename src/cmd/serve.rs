@@ -62,12 +62,13 @@ impl Serve {
         self.check_reach()?;
         app.ctx.machine.keep_memory_private();
         let mut passed = Passed::from_environment();
-        let listeners = self.bind(&self.listen, &mut passed)?;
-        let admins = self.bind(&self.admin_listen, &mut passed)?;
         let log = self.log.then(Log::start).transpose().map_err(Error::Output)?;
         let manners =
             Manners { sources: self.secret_from.clone(), realm: self.realm.clone(), explain: self.explain };
         let gate = Gate::open(app.location()?, routes, manners, log)?;
+        // A socket that is there belongs to a gate that can answer.
+        let listeners = self.bind(&self.listen, &mut passed)?;
+        let admins = self.bind(&self.admin_listen, &mut passed)?;
         for listener in listeners.iter().chain(&admins) {
             app.talk().note(&format!("listening on {}", listener.place()));
         }

@@ -78,7 +78,7 @@ fn what_is_not_http_is_refused() {
     let requests = [
         ("\x16\x03\x01\x02\x00\x01\x00\x01\x7c\x03\x03".to_owned() + &"\0".repeat(100), 400),
         (format!("GET /verify HTTP/1.1\r\nX-Long: {long}\r\n\r\n"), 431),
-        (format!("GET /{long} HTTP/1.1\r\n\r\n"), 414),
+        (format!("GET /{long} HTTP/1.1\r\n\r\n"), 431),
         (format!("GET /verify HTTP/1.1\r\n{}\r\n", "X-Many: 1\r\n".repeat(1_000)), 431),
         ("GET /verify HTTP/1.1\r\nX-Api Key: a\r\n\r\n".to_owned(), 400),
         (format!("GET /verify HTTP/1.1\r\nX-Api-Key: {secret}\r\n folded\r\n\r\n"), 400),

@@ -27,7 +27,7 @@ pub struct Log {
     writer: JoinHandle<()>,
 }
 
-#[derive(Serialize)]
+#[derive(Clone, Copy, Serialize)]
 pub struct Line<'a> {
     time: Option<Timestamp>,
     method: &'a str,

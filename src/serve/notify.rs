@@ -1,4 +1,4 @@
-//! Tells systemd how far this service is: sd_notify(3).
+//! Tells systemd how far this service is: `sd_notify(3)`.
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;

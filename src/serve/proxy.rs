@@ -73,5 +73,6 @@ fn lines<'a>(
     lines: impl IntoIterator<Item = &'a str>,
     each: impl Fn(&str) -> String,
 ) -> String {
-    lines.into_iter().map(|line| format!("{indent}{}\n", each(line))).collect()
+    let lines: Vec<String> = lines.into_iter().map(|line| format!("{indent}{}\n", each(line))).collect();
+    lines.concat()
 }

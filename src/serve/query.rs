@@ -26,7 +26,6 @@ pub fn ask(query: Option<&str>) -> Result<Ask, String> {
     Ok(ask)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 fn message(invalid: crate::domain::Invalid) -> String {
     invalid.message
 }

@@ -2,6 +2,8 @@
 
 mod hostile;
 mod lifecycle;
+mod proxies;
+mod recipes;
 mod store;
 
 use std::io::{Read, Write};
@@ -73,7 +75,7 @@ impl Gate {
 
     /// The answer to one request on a connection of its own.
     fn get(&self, target: &str, headers: &[&str]) -> Answer {
-        let head: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+        let head = headers.iter().map(|header| format!("{header}\r\n")).collect::<Vec<_>>().concat();
         self.send(&format!("GET {target} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{head}\r\n"))
     }
 

@@ -41,6 +41,7 @@ fn a_store_that_was_moved_or_replaced_is_opened_again() {
     let other = World::with_store();
     // The generator of the tests gives the first token of each store the same secret.
     other.create("first", &[]);
+    other.run(&["revoke", "first", "--yes"]).ok();
     let theirs = other.create("other", &[]);
     fs::rename(other.database(), world.database()).unwrap();
     assert_eq!(gate.with_secret("/verify", &secret).status, 401);

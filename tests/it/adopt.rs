@@ -14,7 +14,7 @@ fn an_adopted_secret_is_good_and_never_listed() {
     let shown = world.show("legacy");
     let id = shown["id"].as_str().unwrap();
     assert_eq!(ran.err, format!("adopted `legacy` ({id}), expires 2026-12-22T12:00:00Z (in 30 days)\n"));
-    assert_eq!(world.verify(SECRET, &[]), (0, "valid legacy".to_owned()));
+    world.is_valid(SECRET, "legacy");
     assert_eq!(shown["secrets"][0]["hint"], "Zk3-…");
     assert_eq!(shown["secrets"][0]["role"], "current");
     assert_eq!(world.actions(), ["init", "init", "adopt"]);
@@ -99,7 +99,7 @@ fn a_secret_that_the_store_knows_is_refused() {
     // What another store made can be adopted: its checksum is right.
     let elsewhere = World::new();
     elsewhere.run_with(&["adopt", "moved"], ours.as_bytes()).ok();
-    assert_eq!(elsewhere.verify(&ours, &[]), (0, "valid moved".to_owned()));
+    elsewhere.is_valid(&ours, "moved");
 }
 
 #[test]
@@ -111,10 +111,10 @@ fn a_secret_comes_from_a_file() {
     world.refuses(&["adopt", "a", "--secret-file", world.dir.path().to_str().unwrap()], 1, "io");
     std::fs::write(&file, format!("{SECRET}\r\n")).unwrap();
     world.run_with(&["adopt", "a", "--secret-file", path], b"ignored").ok();
-    assert_eq!(world.verify(SECRET, &[]), (0, "valid a".to_owned()));
+    world.is_valid(SECRET, "a");
     let piped = "another-secret-that-is-strong-1";
     world.run_with(&["adopt", "b", "--secret-file", "-"], piped.as_bytes()).ok();
-    assert_eq!(world.verify(piped, &[]), (0, "valid b".to_owned()));
+    world.is_valid(piped, "b");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_terminal_is_asked_for_the_secret() {
     assert_eq!(world.asked.borrow().len(), 3);
     assert!(world.bytes() == before);
     world.terminal = crate::support::World::new().terminal;
-    assert_eq!(world.verify(SECRET, &[]), (0, "valid a".to_owned()));
+    world.is_valid(SECRET, "a");
 }
 
 #[test]

@@ -137,7 +137,7 @@ fn the_log_of_one_token_follows_it_through_its_names() {
     };
     assert_eq!(of("new"), ["create", "confirm", "edit", "rename"]);
     assert_eq!(of("other"), ["create", "confirm", "disable"]);
-    assert_eq!(world.refused(&["audit", "--token", "demo"]), (4, "not_found".into()));
+    world.refuses(&["audit", "--token", "demo"], 4, "not_found");
     assert_eq!(world.run_failing(&["audit"], 100, ErrorKind::BrokenPipe).code, 0);
 }
 
@@ -192,7 +192,7 @@ fn no_number_of_an_entry_makes_it_hang_or_overflow() {
         world.sql(&format!("UPDATE audit SET seq = {seq} WHERE seq = 10"));
         world.run(&["audit", "verify"]).exit(3);
         world.run(&["audit"]).exit(if seq.starts_with('-') { 6 } else { 0 });
-        assert_eq!(world.refused(&["enable", "other"]), (6, "store_damaged".into()), "{seq}");
+        world.refuses(&["enable", "other"], 6, "store_damaged");
     }
 }
 
@@ -274,7 +274,7 @@ fn an_anchor_that_is_none_is_a_usage_error() {
         ["", ":", "5", "five:00", &head[..head.len() - 1], &format!("{head}0"), &format!("-{head}"), "1:"]
     {
         let args = ["audit", "verify", &*format!("--anchor={anchor}")];
-        assert_eq!(world.refused(&args), (2, "usage".into()), "{anchor}");
+        world.refuses(&args, 2, "usage");
     }
 }
 
@@ -360,7 +360,7 @@ fn a_new_object_never_starts_with_rows_that_were_planted_for_it() {
         let world = world();
         world.sql(&format!("PRAGMA foreign_keys = OFF; {planted}"));
         let before = world.bytes();
-        assert_eq!(world.refused(args), (6, "store_damaged".into()), "{planted}");
+        world.refuses(args, 6, "store_damaged");
         assert_eq!(world.bytes(), before, "{planted}");
     }
 }
@@ -458,7 +458,7 @@ fn a_second_delivery_of_a_token_is_damage() {
         "INSERT INTO delivery SELECT row, 'stdout', NULL, 0, 1, 1800000000, 2093558400, NULL, NULL FROM secret
          WHERE token = 1",
     );
-    assert_eq!(world.refused(&["rotate", "demo"]), (6, "store_damaged".into()));
+    world.refuses(&["rotate", "demo"], 6, "store_damaged");
     let rows = &world.run(&["audit", "verify", "--json"]).exit(3).json()["rows"];
     assert!(rows.to_string().contains("demo"), "{rows}");
     world.run(&["doctor"]).exit(3);

@@ -5,8 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::recovery::real_time;
-use crate::support::{DAY, Ran, World, have, program_path, run, write_program};
+use crate::support::{DAY, Ran, World, have, program_path, real_time, run, write_program};
 
 /// A store in the place where the program looks for it by itself, with two tokens that are due by the real clock.
 struct Job {

@@ -281,7 +281,7 @@ fn a_finding_has_its_code_and_says_whether_it_can_be_mended() {
 #[test]
 fn what_is_no_store_is_an_error_of_its_own() {
     let missing = World::new();
-    assert_eq!(missing.refused(&["doctor"]), (6, "store_missing".into()));
+    missing.refuses(&["doctor"], 6, "store_missing");
     for (code, offset, bytes) in [
         ("store_foreign", 0, &b"PK"[..]),
         ("store_foreign", 68, b"\0\0\0\0"),
@@ -292,13 +292,13 @@ fn what_is_no_store_is_an_error_of_its_own() {
         file.write_all_at(bytes, offset).expect("some bytes");
         let before = world.bytes();
         for args in [&["doctor"][..], &["list"], &["create", "new"], &["init"]] {
-            assert_eq!(world.refused(args), (6, code.into()), "{args:?}");
+            world.refuses(args, 6, code);
         }
         assert_eq!(world.bytes(), before);
     }
     let world = World::with_store();
     std::fs::write(world.database(), "").expect("the database");
-    assert_eq!(world.refused(&["doctor"]), (6, "store_foreign".into()));
+    world.refuses(&["doctor"], 6, "store_foreign");
 }
 
 #[test]

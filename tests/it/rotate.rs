@@ -1,23 +1,16 @@
 //! `rotate`.
 
 use std::cell::RefCell;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, DAY, HOUR, MINUTE, Ran, START, World, assert_token_keys};
+use crate::support::{Answer, DAY, HOUR, MINUTE, Ran, START, World, assert_token_keys, time};
 
 /// A policy that makes a token due after 30 days.
 const MONTHLY: [&str; 6] = ["--ttl", "90d", "--rotate-every", "30d", "--grace", "24h"];
-
-/// An instant as the documents print it.
-pub fn time(unix: i64) -> Value {
-    let time = chrono::DateTime::from_timestamp(unix, 0).expect("a time");
-    json!(time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
-}
 
 /// The roles and ends of a token's secrets, the oldest first, ended ones too.
 #[track_caller]
@@ -26,44 +19,6 @@ fn ends(world: &World, name: &str) -> Vec<(String, Value)> {
     let role = |secret: &Value| secret["role"].as_str().expect("a role").to_owned();
     let secrets = shown["secrets"].as_array().expect("secrets");
     secrets.iter().map(|secret| (role(secret), secret["expires_at"].clone())).collect()
-}
-
-impl World {
-    /// Rotates a token with these further arguments. Returns its new secret.
-    #[track_caller]
-    pub fn rotate(&self, name: &str, args: &[&str]) -> String {
-        let ran = self.run(&[&["rotate", name], args].concat()).ok();
-        assert!(ran.out.ends_with('\n'), "{ran:?}");
-        ran.line().to_owned()
-    }
-
-    /// A path beside the store.
-    pub fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().expect("UTF-8").to_owned()
-    }
-
-    /// Makes a directory beside the store. Returns its path.
-    pub fn directory(&self, name: &str) -> String {
-        let path = self.path(name);
-        fs::create_dir(&path).expect("a directory");
-        path
-    }
-
-    /// Writes a private file beside the store. Returns its path.
-    pub fn write(&self, name: &str, content: &str) -> String {
-        let path = self.path(name);
-        fs::write(&path, content).expect("a file");
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a mode");
-        path
-    }
-
-    /// Fails unless the file of this path holds a secret of this answer and a line end, and nothing else.
-    #[track_caller]
-    pub fn assert_file_holds(&self, path: &str, answer: &str) {
-        let content = fs::read_to_string(path).expect("a file");
-        assert_eq!(content.len(), 43, "a secret and a line end: {content:?}");
-        assert_eq!(self.verify(&content, &[]).1, answer);
-    }
 }
 
 #[test]
@@ -85,13 +40,13 @@ fn a_new_secret_takes_over_and_the_old_one_has_its_grace() {
         )
     );
     assert_ne!(old, new);
-    assert_eq!(world.verify(new, &[]), (0, "valid demo".to_owned()));
+    world.is_valid(new, "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     world.wait(DAY - 1);
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     world.wait(1);
     assert_eq!(world.verify(&old, &[]), (3, "superseded demo".to_owned()));
-    assert_eq!(world.verify(new, &[]), (0, "valid demo".to_owned()));
+    world.is_valid(new, "demo");
     assert_eq!(world.actions(), ["init", "init", "create", "confirm", "rotate", "confirm"]);
 }
 
@@ -106,7 +61,7 @@ fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
     let mut document = ran.json();
     assert_token_keys(&document, &["changed", "secret"]);
     let secret = document["secret"].take();
-    assert_eq!(world.verify(secret.as_str().unwrap(), &[]), (0, "valid demo".to_owned()));
+    world.is_valid(secret.as_str().unwrap(), "demo");
     let now = START + 10 * DAY;
     let mut expected = before.clone();
     let changes = json!({
@@ -154,7 +109,7 @@ fn a_superseded_secret_ends_at_the_least_of_three() {
         let new = world.rotate("demo", rotation);
         let case = format!("{token:?} {rotation:?}");
         assert_eq!(ends(&world, "demo")[0], ("previous".to_owned(), time(now + left)), "{case}");
-        assert_eq!(world.verify(&new, &[]), (0, "valid demo".to_owned()), "{case}");
+        world.is_valid(&new, "demo");
         world.wait((left - 1).max(0));
         let before = if left > 0 { (0, "valid demo previous") } else { (3, "superseded demo") };
         assert_eq!(world.verify(&old, &[]), (before.0, before.1.to_owned()), "{case}");
@@ -201,7 +156,7 @@ fn what_has_ended_stays_ended_and_what_was_superseded_keeps_its_end() {
         assert_eq!(world.verify(secret, &[]).0, 3);
     }
     assert_eq!(ends(&world, "demo")[0], role("previous", HOUR));
-    assert_eq!(world.verify(&fifth, &[]), (0, "valid demo".to_owned()));
+    world.is_valid(&fifth, "demo");
 }
 
 #[test]
@@ -327,20 +282,20 @@ fn an_expired_a_pending_and_an_adopted_token_can_be_rotated() {
     world.wait(HOUR);
     assert_eq!(world.verify(&expired, &[]), (3, "expired expired".to_owned()));
     let new = world.rotate("expired", &[]);
-    assert_eq!(world.verify(&new, &[]), (0, "valid expired".to_owned()));
+    world.is_valid(&new, "expired");
     assert_eq!(world.verify(&expired, &[]).0, 3);
 
     world.create("pending", &["--not-before", "2d"]);
     let new = world.rotate("pending", &[]);
     assert_eq!(world.verify(&new, &[]), (3, "not_yet_valid pending".to_owned()));
     world.wait(2 * DAY);
-    assert_eq!(world.verify(&new, &[]), (0, "valid pending".to_owned()));
+    world.is_valid(&new, "pending");
 
     let legacy = "a-secret-from-elsewhere-0123456789abcdef";
     world.run_with(&["adopt", "adopted"], legacy.as_bytes()).ok();
     let new = world.rotate("adopted", &[]);
     assert!(new.starts_with("tkn_"));
-    assert_eq!(world.verify(&new, &[]), (0, "valid adopted".to_owned()));
+    world.is_valid(&new, "adopted");
     assert_eq!(world.verify(legacy, &[]), (0, "valid adopted previous".to_owned()));
 }
 
@@ -352,7 +307,7 @@ fn every_reference_names_one_token() {
     let (id, hint) = (shown["id"].as_str().unwrap(), shown["secrets"][0]["hint"].as_str().unwrap());
     for reference in [id, &id[..6], hint] {
         let new = world.rotate(reference, &["--now"]);
-        assert_eq!(world.verify(&new, &[]), (0, "valid demo".to_owned()), "{reference}");
+        world.is_valid(&new, "demo");
     }
 }
 
@@ -372,7 +327,7 @@ fn a_failed_delivery_leaves_the_old_secret_alone() {
     for key in ["secrets", "expires_at", "rotated_at", "status"] {
         assert_eq!(after[key], before[key], "{key}");
     }
-    assert_eq!(world.verify(&old, &[]), (0, "valid demo".to_owned()));
+    world.is_valid(&old, "demo");
     let rolled_back = ["rotate", "rollback"].repeat(3);
     assert_eq!(world.actions(), [&["init", "init", "create", "confirm"], &rolled_back[..]].concat());
     world.run(&["audit", "verify"]).ok();
@@ -405,7 +360,7 @@ fn of_two_rotations_at_once_the_second_is_refused() {
     assert_eq!(failure["message"], expected);
     assert_eq!(failure["hint"], "wait for it; it ends by 2026-11-22T12:10:00Z");
     let first = first.ok();
-    assert_eq!(world.verify(first.line(), &[]), (0, "valid demo".to_owned()));
+    world.is_valid(first.line(), "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     // The grace starts with the confirmation.
     assert_eq!(ends(&world, "demo")[0].1, time(START + MINUTE + DAY));
@@ -420,7 +375,7 @@ fn a_rotation_can_be_taken_over() {
     assert_eq!(first.code, 7, "{first:?}");
     assert!(first.err.contains("taken over"), "{}", first.err);
     assert_eq!(world.verify(first.line(), &[]), (3, "unknown".to_owned()));
-    assert_eq!(world.verify(second.line(), &[]), (0, "valid demo".to_owned()));
+    world.is_valid(second.line(), "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     assert_eq!(world.show("demo")["secrets"].as_array().unwrap().len(), 2);
     world.run(&["audit", "verify"]).ok();
@@ -476,7 +431,7 @@ fn one_that_is_not_due_is_left_alone() {
     world.wait(1);
     world.run(&["rotate", "demo", "--due", "--out", &missing]).exit(7);
     let new = world.run(&["rotate", "demo", "--due"]).ok();
-    assert_eq!(world.verify(new.line(), &[]), (0, "valid demo".to_owned()));
+    world.is_valid(new.line(), "demo");
     assert_eq!(world.run(&["rotate", "demo", "--due"]).ok().out, "");
 }
 

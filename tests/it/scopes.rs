@@ -47,7 +47,7 @@ fn a_scope_is_defined_once_and_listed() {
     document["changed"] = json!(false);
     world.wait(1);
     assert_eq!(world.run(&[&define[..], &["--json"]].concat()).ok().json(), document);
-    assert_eq!(world.refused(&["scopes", "define", "events:write", "-d", "else"]), (5, "name_taken".into()));
+    world.refuses(&["scopes", "define", "events:write", "-d", "else"], 5, "name_taken");
 
     world.create("demo", &["-s", "events:write"]);
     world.create("gone", &["-s", "events:write"]);
@@ -78,9 +78,9 @@ fn includes_reach_as_far_as_they_go_and_never_in_a_circle() {
     let before = world.bytes();
     for args in [["edit", "read", "--includes", "admin"], ["edit", "admin", "--includes", "admin"]] {
         let args = [&["scopes"], &args[..], &["--allow-widen"]].concat();
-        assert_eq!(world.refused(&args), (2, "usage".into()), "{args:?}");
+        world.refuses(&args, 2, "usage");
     }
-    assert_eq!(world.refused(&["scopes", "define", "new", "--includes", "new"]), (4, "not_found".into()));
+    world.refuses(&["scopes", "define", "new", "--includes", "new"], 4, "not_found");
     assert_eq!(world.bytes(), before);
 }
 
@@ -94,9 +94,9 @@ fn granting_more_asks_and_yes_never_widens() {
         &["scopes", "edit", "read", "--includes", "other"],
     ] {
         let before = world.bytes();
-        assert_eq!(world.refused(args), (2, "input_needed".into()), "{args:?}");
+        world.refuses(args, 2, "input_needed");
         let with_yes = [args, &["--yes"]].concat();
-        assert_eq!(world.refused(&with_yes), (2, "input_needed".into()), "{with_yes:?}");
+        world.refuses(&with_yes, 2, "input_needed");
         assert_eq!(world.bytes(), before);
     }
     let refused = world.run(&["scopes", "add", "demo", "other"]).exit(2);
@@ -104,8 +104,8 @@ fn granting_more_asks_and_yes_never_widens() {
 
     world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
     let add = ["scopes", "add", "demo", "other"];
-    assert_eq!(world.refused(&add), (130, "declined".into()));
-    assert_eq!(world.refused(&add), (130, "interrupted".into()));
+    assert_eq!(world.run(&[&add[..], &["--json"]].concat()).exit(130).failure()["code"], "declined");
+    assert_eq!(world.run(&[&add[..], &["--json"]].concat()).exit(130).failure()["code"], "interrupted");
     assert_eq!(held(&world, "demo"), json!(["read"]));
     world.run(&add).ok();
     assert_eq!(held(&world, "demo"), json!(["other", "read"]));
@@ -240,7 +240,7 @@ fn a_mistyped_scope_names_the_nearest_and_changes_nothing() {
         assert_eq!(ran.out, "");
     }
     assert_eq!(world.bytes(), before);
-    assert_eq!(world.refused(&["scopes", "add", "nobody", "read"]), (4, "not_found".into()));
+    world.refuses(&["scopes", "add", "nobody", "read"], 4, "not_found");
 }
 
 #[test]
@@ -266,12 +266,12 @@ fn a_retired_scope_is_kept_but_granted_no_more_until_it_is_reopened() {
         &["scopes", "edit", "read", "--includes", "other", "--allow-widen"],
         &["scopes", "define", "new", "--includes", "other"],
     ] {
-        assert_eq!(world.refused(args), (5, "policy".into()), "{args:?}");
+        world.refuses(args, 5, "policy");
     }
     world.create("all", &["--all-scopes"]);
     assert_eq!(held(&world, "all"), json!(["admin", "read", "write"]));
 
-    assert_eq!(world.refused(&["scopes", "define", "other"]), (2, "input_needed".into()));
+    world.refuses(&["scopes", "define", "other"], 2, "input_needed");
     assert!(changed(&world, &["scopes", "define", "other", "--allow-widen"]));
     assert_eq!(scope(&world, "other")["retired_at"], Value::Null);
     assert!(changed(&world, &["scopes", "add", "bare", "other", "--allow-widen"]));
@@ -284,9 +284,9 @@ fn a_withdrawn_scope_is_taken_from_every_token_and_include() {
     let through = world.create("through", &["-s", "admin"]);
     world.create("without", &["-s", "read"]);
     let withdraw = ["scopes", "retire", "write", "--ungrant"];
-    assert_eq!(world.refused(&withdraw), (2, "input_needed".into()));
+    world.refuses(&withdraw, 2, "input_needed");
     world.at_terminal(&[Answer::No]);
-    assert_eq!(world.refused(&withdraw), (130, "declined".into()));
+    assert_eq!(world.run(&[&withdraw[..], &["--json"]].concat()).exit(130).failure()["code"], "declined");
     world.terminal = Terminal::default();
     assert_eq!(world.verify(&direct, &["-s", "write"]).0, 0);
 
@@ -321,7 +321,7 @@ fn a_renamed_scope_is_held_and_included_under_its_new_name() {
     assert_eq!(scope(&world, "write")["includes"], json!(["events:read"]));
     assert_eq!(world.verify(&secret, &["-s", "events:read"]).0, 0);
     assert_eq!(world.verify(&secret, &["-s", "read"]), (3, "scope_missing demo".into()));
-    assert_eq!(world.refused(&["scopes", "rename", "events:read", "other"]), (5, "name_taken".into()));
+    world.refuses(&["scopes", "rename", "events:read", "other"], 5, "name_taken");
     world.run(&["doctor"]).ok();
 }
 
@@ -354,7 +354,7 @@ fn the_first_scope_makes_the_store_as_the_first_token_does() {
         world.refuses(&["create", "a", "-s", "deploy"], 4, "not_found")["hint"],
         "`tokenctl scopes define deploy` makes it; `tokenctl scopes list` shows those that exist"
     );
-    assert_eq!(world.refused(&["scopes", "define", "deploy", "--includes", "read"]), (4, "not_found".into()));
+    world.refuses(&["scopes", "define", "deploy", "--includes", "read"], 4, "not_found");
     assert!(!world.store().exists(), "what is refused makes no store");
     let ran = world.run(&["scopes", "define", "deploy"]).ok();
     let path = world.store().canonicalize().expect("the store");

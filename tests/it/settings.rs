@@ -137,7 +137,7 @@ fn they_rule_what_is_made_after() {
         "{}",
         ran.err
     );
-    assert_eq!(world.verify(&old, &[]), (0, "valid old".to_owned()));
+    world.is_valid(&old, "old");
     world.run(&["settings", "default-ttl", "none"]).ok();
     let endless = world.run(&["create", "endless"]).ok();
     assert!(!endless.err.contains("default lifetime"), "{}", endless.err);

@@ -361,10 +361,14 @@ fn every_verb_has_a_file_and_a_test_of_its_name() {
 #[test]
 fn every_test_file_is_a_module() {
     let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests");
-    for entry in fs::read_dir(root().join("tests/it")).expect("the tests") {
-        let path = entry.expect("an entry").path();
-        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
-        assert!(name == "main" || modules.contains(&format!("mod {name};")), "{name} never runs");
+    let slow = fs::read_to_string(root().join("tests/it/slow.rs")).expect("the slow tests");
+    for (dir, modules) in [("tests/it", &modules), ("tests/it/slow", &slow)] {
+        for entry in fs::read_dir(root().join(dir)).expect("the tests") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+            let runs = modules.lines().any(|line| line == format!("mod {name};"));
+            assert!(name == "main" || runs, "{dir}/{name} never runs");
+        }
     }
 }
 

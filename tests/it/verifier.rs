@@ -71,48 +71,6 @@ fn a_burst_is_answered_in_order() {
 }
 
 #[test]
-fn no_thread_says_yes_after_a_revocation_has_returned() {
-    const TOKENS: usize = 1_000;
-    let world = World::with_store();
-    let secrets: Vec<String> = (0..TOKENS).map(|n| world.create(&format!("t{n}"), &[])).collect();
-    let verifier = verifier(&world);
-    let (revoked, started, yeses) = (AtomicUsize::new(0), Barrier::new(THREADS + 1), AtomicUsize::new(0));
-    thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (verifier, secrets, revoked, started, yeses) =
-                (&verifier, &secrets, &revoked, &started, &yeses);
-            scope.spawn(move || {
-                started.wait();
-                let mut round = thread;
-                loop {
-                    let gone = revoked.load(Ordering::Acquire);
-                    // The latest ones are the most likely to be wrong; any of those before may be.
-                    for n in [gone.checked_sub(1), (gone > 0).then(|| round % gone)].into_iter().flatten() {
-                        let verdict = verify(verifier, &secrets[n]);
-                        assert_eq!(verdict.reason(), Reason::Revoked, "t{n} after {gone} were revoked");
-                    }
-                    if gone == TOKENS {
-                        return;
-                    }
-                    yeses.fetch_add(
-                        usize::from(verify(verifier, &secrets[TOKENS - 1]).is_valid()),
-                        Ordering::Relaxed,
-                    );
-                    round += THREADS;
-                    thread::sleep(Duration::from_millis(1));
-                }
-            });
-        }
-        started.wait();
-        for n in 0..TOKENS {
-            world.run(&["revoke", &format!("t{n}"), "--yes"]).ok();
-            revoked.store(n + 1, Ordering::Release);
-        }
-    });
-    assert!(yeses.into_inner() > 0, "no thread ever asked before the last revocation");
-}
-
-#[test]
 fn every_thread_waits_for_a_store_that_another_process_has_locked() {
     if !have("sqlite3") {
         return;
@@ -198,4 +156,51 @@ fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
 
 fn location(world: &World) -> tokenctl::store::Location {
     tokenctl::store::Location { dir: world.store(), named: true, trusts_group: false }
+}
+
+mod slow {
+    use super::*;
+
+    #[test]
+    fn no_thread_says_yes_after_a_revocation_has_returned() {
+        const TOKENS: usize = 1_000;
+        let world = World::with_store();
+        let secrets: Vec<String> = (0..TOKENS).map(|n| world.create(&format!("t{n}"), &[])).collect();
+        let verifier = verifier(&world);
+        let (revoked, started, yeses) = (AtomicUsize::new(0), Barrier::new(THREADS + 1), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (verifier, secrets, revoked, started, yeses) =
+                    (&verifier, &secrets, &revoked, &started, &yeses);
+                scope.spawn(move || {
+                    started.wait();
+                    let mut round = thread;
+                    loop {
+                        let gone = revoked.load(Ordering::Acquire);
+                        // The latest ones are the most likely to be wrong; any of those before may be.
+                        for n in [gone.checked_sub(1), (gone > 0).then(|| round % gone)].into_iter().flatten()
+                        {
+                            let verdict = verify(verifier, &secrets[n]);
+                            assert_eq!(verdict.reason(), Reason::Revoked, "t{n} after {gone} were revoked");
+                        }
+                        if gone == TOKENS {
+                            return;
+                        }
+                        yeses.fetch_add(
+                            usize::from(verify(verifier, &secrets[TOKENS - 1]).is_valid()),
+                            Ordering::Relaxed,
+                        );
+                        round += THREADS;
+                        thread::sleep(Duration::from_millis(1));
+                    }
+                });
+            }
+            started.wait();
+            for n in 0..TOKENS {
+                world.run(&["revoke", &format!("t{n}"), "--yes"]).ok();
+                revoked.store(n + 1, Ordering::Release);
+            }
+        });
+        assert!(yeses.into_inner() > 0, "no thread ever asked before the last revocation");
+    }
 }

@@ -55,7 +55,7 @@ fn delivery_with_little_memory() {
 
 fn attempt(scene: &Scene, place: &Path, limit: usize, late: bool) -> Result<Ran, String> {
     let done = Command::new(std::env::current_exe().expect("this program"))
-        .args(["--exact", "crash::memory::delivery_with_little_memory", "--ignored", "--nocapture"])
+        .args(["--exact", "slow::crash::memory::delivery_with_little_memory", "--ignored", "--nocapture"])
         .env(LIMIT, limit.to_string())
         .env(PLACE, place)
         .env(ARGS, scene.args(place).join("\n"))

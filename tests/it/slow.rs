@@ -1,0 +1,6 @@
+//! The suites that take minutes: `cargo test --test it -- --skip slow::` runs all others.
+
+mod clipboard;
+mod concurrent;
+mod crash;
+mod package;

@@ -1,0 +1,32 @@
+//! Times: where the clock of a test starts, what they look like, and the real one.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::World;
+
+/// 2026-11-22T12:00:00Z, where every test's clock starts.
+pub const START: i64 = 1_795_348_800;
+pub const MINUTE: i64 = 60;
+pub const HOUR: i64 = 60 * MINUTE;
+pub const DAY: i64 = 24 * HOUR;
+
+/// An instant as the documents print it.
+pub fn time(unix: i64) -> Value {
+    let time = chrono::DateTime::from_timestamp(unix, 0).expect("a time");
+    json!(time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
+}
+
+/// The real time in Unix seconds.
+pub fn real_time() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    i64::try_from(since.as_secs()).expect("a time before the end")
+}
+
+impl World {
+    /// Sets the clock of the commands in this process to the real time, and this much later.
+    pub fn at_real_time(&self, later: i64) {
+        self.wait(real_time() + later - self.now());
+    }
+}

@@ -1,0 +1,294 @@
+//! A store of its own, and the commands that a test runs against it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::ffi::OsString;
+use std::io::{self, Cursor, Write};
+use std::path::PathBuf;
+use std::process::Command;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokenctl::context::{Context, Output, Terminal};
+
+use super::machine::{Busy, Captured, Failing, Fake};
+use super::{Answer, Clipboards, Ran, START, assert_harmless, program, run, uid};
+
+/// What happens elsewhere, once, while a question waits for its answer.
+pub type Meanwhile = Rc<RefCell<Option<Box<dyn FnOnce()>>>>;
+
+/// A store in a directory of its own, and the machine that the commands see.
+pub struct World {
+    pub dir: TempDir,
+    now: Rc<Cell<i64>>,
+    random: Rc<Cell<u64>>,
+    /// Answers to the questions to come; without any the terminal hangs up.
+    pub answers: Rc<RefCell<VecDeque<Answer>>>,
+    /// What happens elsewhere while the next question waits for its answer.
+    pub meanwhile: Meanwhile,
+    /// The questions that were asked.
+    pub asked: Rc<RefCell<Vec<String>>>,
+    /// What stood there to begin with, or could be chosen: a line each, the chosen ones marked with a star.
+    pub offered: Rc<RefCell<Vec<String>>>,
+    pub env: HashMap<String, String>,
+    pub terminal: Terminal,
+    /// What went through the pager, if there is one.
+    pub paged: Option<Rc<RefCell<Vec<u8>>>>,
+    pub uid: u32,
+    /// How much later it is at each look at the clock that only goes forward.
+    pub pace: Duration,
+    pub clipboards: Rc<RefCell<Clipboards>>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        // The store must lie below directories that only their owner can write.
+        // In memory where that can be had: thousands of durable writes are not what most tests are about.
+        let mut builder = tempfile::Builder::new();
+        let builder = builder.prefix("tokenctl-test-");
+        let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory");
+        Self {
+            dir,
+            now: Rc::new(Cell::new(START)),
+            random: Rc::new(Cell::new(1)),
+            answers: Rc::default(),
+            meanwhile: Rc::default(),
+            asked: Rc::default(),
+            offered: Rc::default(),
+            env: HashMap::new(),
+            terminal: Terminal::default(),
+            paged: None,
+            uid: uid(),
+            pace: Duration::ZERO,
+            clipboards: Rc::default(),
+        }
+    }
+
+    /// A world in a directory that is there, at this time.
+    pub fn at(dir: TempDir, now: i64) -> Self {
+        Self { dir, now: Rc::new(Cell::new(now)), ..Self::new() }
+    }
+
+    /// A world whose store exists.
+    pub fn with_store() -> Self {
+        let world = Self::new();
+        world.run(&["init"]).ok();
+        world
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.dir.path().join("store")
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.store().join("tokens.db")
+    }
+
+    /// Lets time pass, or go back.
+    pub fn wait(&self, secs: i64) {
+        self.now.set(self.now.get() + secs);
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now.get()
+    }
+
+    /// Puts a person at the terminal, who will answer so.
+    pub fn at_terminal(&mut self, answers: &[Answer]) {
+        self.terminal =
+            Terminal { stdin: true, stdout: true, stderr: true, width: Some(100), height: Some(24) };
+        self.env.entry("LANG".to_owned()).or_insert("C.UTF-8".to_owned());
+        self.answers.borrow_mut().extend(answers.iter().cloned());
+    }
+
+    /// Runs a command in this process, with nothing on stdin.
+    #[track_caller]
+    pub fn run(&self, args: &[&str]) -> Ran {
+        self.run_with(args, b"")
+    }
+
+    /// Runs a command in this process with this on stdin.
+    #[track_caller]
+    pub fn run_with(&self, args: &[&str], input: &[u8]) -> Ran {
+        let out = Rc::new(RefCell::new(Vec::new()));
+        self.run_into(args, input, Box::new(Captured(Rc::clone(&out))), &out)
+    }
+
+    /// Runs a command whose stdout fails after `limit` bytes.
+    #[track_caller]
+    pub fn run_failing(&self, args: &[&str], limit: usize, kind: io::ErrorKind) -> Ran {
+        let out = Rc::new(RefCell::new(Vec::new()));
+        let failing = Failing { out: Rc::clone(&out), limit, kind };
+        self.run_into(args, b"", Box::new(failing), &out)
+    }
+
+    fn run_into(
+        &self,
+        args: &[&str],
+        input: &[u8],
+        stdout: Box<dyn Output>,
+        out: &Rc<RefCell<Vec<u8>>>,
+    ) -> Ran {
+        let err = Rc::new(RefCell::new(Vec::new()));
+        let code = self.run_on(args, input, stdout, Box::new(Captured(Rc::clone(&err))));
+        Ran { code, out: text(out), err: text(&err) }
+    }
+
+    /// Runs a command whose stdout and stderr are one terminal. Returns its exit code and what the terminal got.
+    #[track_caller]
+    pub fn run_on_screen(&self, args: &[&str]) -> (i32, String) {
+        let screen = Rc::new(RefCell::new(Vec::new()));
+        let both = || Captured(Rc::clone(&screen));
+        let code = self.run_on(args, b"", Box::new(both()), Box::new(both()));
+        (code, text(&screen))
+    }
+
+    /// Runs a command whose stderr goes here.
+    #[track_caller]
+    pub fn run_talking_to(&self, args: &[&str], stderr: Box<dyn Write>) -> i32 {
+        self.run_on(args, b"", Box::new(Captured(Rc::default())), stderr)
+    }
+
+    fn run_on(&self, args: &[&str], input: &[u8], stdout: Box<dyn Output>, stderr: Box<dyn Write>) -> i32 {
+        let mut ctx = Context {
+            machine: Box::new(Fake {
+                now: Rc::clone(&self.now),
+                random: Rc::clone(&self.random),
+                answers: Rc::clone(&self.answers),
+                meanwhile: Rc::clone(&self.meanwhile),
+                asked: Rc::clone(&self.asked),
+                offered: Rc::clone(&self.offered),
+                env: self.env.clone(),
+                store: self.store(),
+                paged: self.paged.clone(),
+                uid: self.uid,
+                pace: self.pace,
+                looks: Cell::new(0),
+                interrupted: Cell::new(false),
+                columns: self.terminal.width,
+                clipboards: Rc::clone(&self.clipboards),
+            }),
+            stdin: Box::new(Cursor::new(input.to_vec())),
+            stdout,
+            stderr,
+            terminal: self.terminal,
+        };
+        let args = std::iter::once("tokenctl").chain(args.iter().copied()).map(OsString::from).collect();
+        i32::from(tokenctl::run(args, &mut ctx))
+    }
+
+    /// Runs a command that must fail so, with nothing on stdout, harmless words, and not a byte of the store changed.
+    /// Returns the `error` object.
+    #[track_caller]
+    pub fn refuses(&self, args: &[&str], exit: i32, code: &str) -> Value {
+        self.refuses_with(args, b"", exit, code)
+    }
+
+    /// The same with this on stdin.
+    #[track_caller]
+    pub fn refuses_with(&self, args: &[&str], input: &[u8], exit: i32, code: &str) -> Value {
+        let state = || self.store().exists().then(|| self.bytes());
+        let before = state();
+        let plain = self.run_with(args, input);
+        assert_eq!((plain.code, &*plain.out), (exit, ""), "{args:?}: {}", plain.err);
+        let ran = self.run_with(&[&["--json"], args].concat(), input);
+        assert_eq!((ran.code, &*ran.out), (exit, ""), "{args:?}: {}", ran.err);
+        assert_harmless(&plain.err);
+        let failure = ran.failure();
+        assert_harmless(failure["message"].as_str().expect("a message"));
+        assert_eq!((&failure["exit"], &failure["code"]), (&exit.into(), &code.into()), "{args:?}: {failure}");
+        assert!(state() == before, "{args:?} changed the store");
+        failure
+    }
+
+    /// Runs a command during which, before it first writes to stdout, something else happens.
+    #[track_caller]
+    pub fn run_while(&self, args: &[&str], during: impl FnOnce() + 'static) -> Ran {
+        let out = Rc::new(RefCell::new(Vec::new()));
+        let busy = Busy { out: Captured(Rc::clone(&out)), during: Some(Box::new(during)) };
+        self.run_into(args, b"", Box::new(busy), &out)
+    }
+
+    /// Puts these scopes into the catalogue.
+    #[track_caller]
+    pub fn define(&self, scopes: &[&str]) {
+        for scope in scopes {
+            self.run(&["scopes", "define", scope]).ok();
+        }
+    }
+
+    /// Creates a token with these further arguments. Returns its secret.
+    #[track_caller]
+    pub fn create(&self, name: &str, args: &[&str]) -> String {
+        let ran = self.run(&[&["create", name], args].concat()).ok();
+        assert!(ran.out.ends_with('\n'), "{ran:?}");
+        ran.line().to_owned()
+    }
+
+    /// The one line that `verify` answers, with its exit code.
+    #[track_caller]
+    pub fn verify(&self, secret: &str, args: &[&str]) -> (i32, String) {
+        let ran = self.run_with(&[&["verify"], args].concat(), secret.as_bytes());
+        (ran.code, ran.line().to_owned())
+    }
+
+    /// Rotates a token with these further arguments. Returns its new secret.
+    #[track_caller]
+    pub fn rotate(&self, name: &str, args: &[&str]) -> String {
+        let ran = self.run(&[&["rotate", name], args].concat()).ok();
+        assert!(ran.out.ends_with('\n'), "{ran:?}");
+        ran.line().to_owned()
+    }
+
+    /// Fails unless the secret is the current one of the token of this name and nothing forbids its use.
+    #[track_caller]
+    pub fn is_valid(&self, secret: &str, name: &str) {
+        assert_eq!(self.verify(secret, &[]), (0, format!("valid {name}")));
+    }
+
+    /// `show --json` of a token.
+    #[track_caller]
+    pub fn show(&self, name: &str) -> Value {
+        self.run(&["show", name, "--json"]).ok().json()
+    }
+
+    /// The names that `list` prints with these arguments, in its order.
+    #[track_caller]
+    pub fn names(&self, args: &[&str]) -> Vec<String> {
+        let ran = self.run(&[&["list", "--format", "names"], args].concat()).ok();
+        ran.out.lines().map(str::to_owned).collect()
+    }
+
+    /// The actions of the audit log, oldest first.
+    #[track_caller]
+    pub fn actions(&self) -> Vec<String> {
+        let log = self.run(&["audit", "--json"]).ok().json();
+        let action = |event: &Value| event["action"].as_str().expect("an action").to_owned();
+        log.as_array().expect("an array").iter().map(action).collect()
+    }
+
+    /// Changes the database behind the program's back.
+    pub fn sql(&self, sql: &str) {
+        let conn = rusqlite::Connection::open(self.database()).expect("the database");
+        conn.execute_batch(sql).expect(sql);
+    }
+
+    /// The real program against this store, with the real clock.
+    pub fn program(&self) -> Command {
+        let mut command = program();
+        command.env("TOKENCTL_STORE", self.store());
+        command
+    }
+
+    /// Runs the real program.
+    #[track_caller]
+    pub fn real(&self, args: &[&str], input: &[u8]) -> Ran {
+        run(self.program().args(args), input)
+    }
+}
+
+fn text(bytes: &RefCell<Vec<u8>>) -> String {
+    String::from_utf8(bytes.borrow().clone()).expect("UTF-8")
+}

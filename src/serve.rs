@@ -19,6 +19,7 @@ mod notify;
 mod present;
 mod proxy;
 mod query;
+mod reply;
 mod route;
 mod run;
 

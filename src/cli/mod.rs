@@ -115,7 +115,7 @@ pub enum Verb {
     Rotate(rotate::Rotate),
     /// Say whether a secret is good: exit 0 if so, 3 if not
     Verify(verify::Verify),
-    /// Answer proxies and services over HTTP whether a secret is valid
+    /// Tell proxies and services over HTTP if a secret is valid
     #[cfg(feature = "serve")]
     Serve(serve::Serve),
     /// Find secrets in files and histories: exit 3 if one works

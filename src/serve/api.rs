@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::answer::{self, Text};
 use super::engine::{Answer, Engine, Failure, Question};
-use super::gate::Reply;
+use super::reply::Reply;
 use crate::domain::code::Code;
 use crate::domain::secret::{INPUT_MAX, Secret};
 use crate::domain::text::{Label, SetLabel};

@@ -11,10 +11,11 @@ use tokio::time::Instant;
 
 use super::answer::{self, Challenge, Text};
 use super::api;
-use super::engine::{Answer, Engine, Failure, Question};
+use super::engine::{Answer, Engine, Question};
 use super::log::{Line, Log};
 use super::metrics::Metrics;
 use super::present::{Presented, Source, presented};
+use super::reply::Reply;
 use super::route::{Routes, Target};
 use crate::domain::verdict::Ask;
 use crate::store::{Location, StoreError, UNCHANGED};
@@ -34,26 +35,6 @@ pub struct Gate {
     log: RefCell<Option<Log>>,
     metrics: RefCell<Metrics>,
     under_way: Cell<usize>,
-}
-
-/// An answer, and what is noted of it.
-pub struct Reply {
-    pub response: Response<Text>,
-    /// A name from a small set, for counting.
-    pub result: &'static str,
-    /// Id, name and hint of the secret that was presented.
-    pub who: Option<[String; 3]>,
-    pub failure: Option<Failure>,
-}
-
-impl Reply {
-    pub fn plain(result: &'static str, response: Response<Text>) -> Self {
-        Self { response, result, who: None, failure: None }
-    }
-
-    pub fn failed(failure: Failure, response: Response<Text>) -> Self {
-        Self { response, result: failure.code.word(), who: None, failure: Some(failure) }
-    }
 }
 
 impl Gate {

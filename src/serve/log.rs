@@ -12,7 +12,7 @@ use std::time::Duration;
 use hyper::Method;
 use serde::Serialize;
 
-use super::gate::Reply;
+use super::reply::Reply;
 use crate::clock::SystemClock;
 use crate::domain::when::{Clock, Timestamp};
 

@@ -13,6 +13,8 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Arg, ArgAction, Subcommand};
 
 use crate::app::{App, HEADING, Look, Outcome};
+#[cfg(feature = "serve")]
+use crate::cmd::serve;
 use crate::cmd::{
     adopt, audit, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan, scopes,
     settings, show, verify,
@@ -113,6 +115,9 @@ pub enum Verb {
     Rotate(rotate::Rotate),
     /// Say whether a secret is good: exit 0 if so, 3 if not
     Verify(verify::Verify),
+    /// Tell proxies and services over HTTP if a secret is valid
+    #[cfg(feature = "serve")]
+    Serve(serve::Serve),
     /// Find secrets in files and histories: exit 3 if one works
     Scan(scan::Scan),
     /// Show what happened, newest last
@@ -143,6 +148,8 @@ impl Verb {
             Self::Revoke(it) => it.run(app),
             Self::Rotate(it) => it.run(app),
             Self::Verify(it) => it.run(app),
+            #[cfg(feature = "serve")]
+            Self::Serve(it) => it.run(app),
             Self::Scan(it) => it.run(app),
             Self::Audit(it) => it.run(app),
             Self::Doctor(it) => it.run(app),

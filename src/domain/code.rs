@@ -15,6 +15,7 @@ pub enum Code {
     Revoked,
     CountDiffers,
     NotReplaced,
+    AddressTaken,
     StoreMissing,
     StoreUnreadable,
     StoreLocked,
@@ -32,7 +33,7 @@ pub enum Code {
 
 impl Code {
     /// In the order of the exit codes.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Io,
         Self::Usage,
         Self::InputNeeded,
@@ -45,6 +46,7 @@ impl Code {
         Self::Revoked,
         Self::CountDiffers,
         Self::NotReplaced,
+        Self::AddressTaken,
         Self::StoreMissing,
         Self::StoreUnreadable,
         Self::StoreLocked,
@@ -75,6 +77,7 @@ impl Code {
             Self::Revoked => ("revoked", 5),
             Self::CountDiffers => ("count_differs", 5),
             Self::NotReplaced => ("not_replaced", 5),
+            Self::AddressTaken => ("address_taken", 5),
             Self::StoreMissing => ("store_missing", 6),
             Self::StoreUnreadable => ("store_unreadable", 6),
             Self::StoreLocked => ("store_locked", 6),

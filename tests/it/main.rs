@@ -46,6 +46,7 @@ mod rotate;
 mod scan;
 mod scopes;
 mod selecting;
+mod serve;
 mod settings;
 mod show;
 mod slow;

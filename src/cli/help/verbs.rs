@@ -7,7 +7,7 @@ pub const GROUPS: [Group; 5] = [
         name: "Tokens",
         verbs: &["create", "adopt", "list", "show", "rename", "edit", "disable", "enable", "revoke"],
     },
-    Group { name: "Secrets", verbs: &["rotate", "verify", "scan"] },
+    Group { name: "Secrets", verbs: &["rotate", "verify", "serve", "scan"] },
     Group { name: "Scopes", verbs: &["scopes"] },
     Group { name: "Store", verbs: &["init", "settings", "audit", "doctor"] },
     Group { name: "Shell", verbs: &["completions", "man"] },
@@ -33,7 +33,7 @@ pub struct Verb {
 /// What a command line does, and the line, for `sh`.
 pub struct Example(pub &'static str, pub &'static str);
 
-pub const VERBS: [Verb; 30] = [
+pub const VERBS: [Verb; 30 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "",
         also: &[],
@@ -490,6 +490,38 @@ pub const VERBS: [Verb; 30] = [
             ),
         ],
         exits: &[0, 1, 2, 3, 6],
+    },
+    #[cfg(feature = "serve")]
+    Verb {
+        path: "serve",
+        also: &["gate", "server", "daemon", "listen", "http"],
+        more: &[
+            "For nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and Envoy ext_authz: `/verify?scope=A&label=K=V` \
+             and `/route/NAME` answer 200 with the headers X-Token-Id, -Name, -Owner, -Scopes, -Labels, -Role and \
+             -Expires; 401 without a valid secret; 403 for a missing scope or label; 503 when the store cannot be \
+             read. Text in these headers is percent-encoded where it is not plain ASCII",
+            "Services post `{\"secret\", \"scopes\", \"labels\", \"id\"}`, or an array of up to 1,000, to `/api/verify` and \
+             get the document of `verify --json` with the `id`; the status is 200 whatever the verdict",
+            "A secret comes from `Authorization: Bearer`, `X-Api-Key` or the password of `Authorization: Basic`, never \
+             from a query; two different secrets are refused with 400. A revocation counts from the next request on",
+            "It runs until SIGTERM, which ends it with exit 0 after the requests that it has read are answered. It needs only to \
+             read the store; it cannot create or change a token",
+        ],
+        examples: &[
+            Example(
+                "Serve nginx on a Unix socket; `/route/reports` requires a scope",
+                "tokenctl serve --listen unix:gate.sock --route reports=scope:events:read",
+            ),
+            Example(
+                "Print the configuration of nginx for it",
+                "tokenctl serve --listen unix:/run/gate.sock --route reports=scope:events:read --print-config nginx",
+            ),
+            Example(
+                "Serve services on this machine, with metrics and a log",
+                "tokenctl serve --listen 127.0.0.1:8787 --admin-listen 127.0.0.1:8788 --log",
+            ),
+        ],
+        exits: &[0, 1, 2, 5, 6, 130],
     },
     Verb {
         path: "doctor",

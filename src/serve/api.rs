@@ -129,8 +129,7 @@ fn document(answer: &Answer, Item { id, is_request }: &Item) -> String {
         Ok(verdict) => verdict,
         Err(failure) => return failure_doc(failure, Some(id)),
     };
-    let missing = verdict.missing_scopes().iter().collect();
-    let verdict = VerdictDoc::new(verdict.reason(), missing, verdict.token().zip(verdict.secret()));
+    let verdict = VerdictDoc::of(verdict);
     serde_json::to_string(&AnswerDoc { verdict, id }).unwrap_or_else(|_| "null".to_owned())
 }
 

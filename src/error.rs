@@ -27,7 +27,11 @@ pub const EXITS: [Exit; 9] = [
         meaning: "usage; or an answer was needed and there is no terminal",
         codes: &["usage", "input_needed", "secret_as_argument"],
     },
-    Exit { exit: 3, meaning: "the answer is no: `verify`, `scan`, `audit verify`, `doctor`", codes: &[] },
+    Exit {
+        exit: 3,
+        meaning: "the answer is no: `verify`, `scan`, `check`, `audit verify`, `doctor`",
+        codes: &[],
+    },
     Exit { exit: 4, meaning: "no such token or scope, or several", codes: &["not_found", "ambiguous"] },
     Exit {
         exit: 5,

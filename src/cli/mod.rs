@@ -14,8 +14,8 @@ use clap::{Arg, ArgAction, Subcommand};
 
 use crate::app::{App, HEADING, Look, Outcome};
 use crate::cmd::{
-    adopt, audit, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan, scopes,
-    settings, show, verify,
+    adopt, audit, check, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan,
+    scopes, settings, show, verify,
 };
 use crate::context::Context;
 use crate::domain::Invalid;
@@ -114,6 +114,8 @@ pub enum Verb {
     Verify(verify::Verify),
     /// Find secrets in files and histories: exit 3 if one works
     Scan(scan::Scan),
+    /// Report tokens that need attention: exit 3 if there are any
+    Check(check::Check),
     /// Show what happened, newest last
     Audit(audit::Audit),
     /// Look for damage and broken rules: exit 3 if there is any
@@ -143,6 +145,7 @@ impl Verb {
             Self::Rotate(it) => it.run(app),
             Self::Verify(it) => it.run(app),
             Self::Scan(it) => it.run(app),
+            Self::Check(it) => it.run(app),
             Self::Audit(it) => it.run(app),
             Self::Doctor(it) => it.run(app),
             Self::Settings(it) => it.run(app),

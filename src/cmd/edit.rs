@@ -7,7 +7,7 @@ use clap::Args;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::describe::demanded;
-use crate::cmd::args::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore, admitted_end};
+use crate::cmd::args::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore, admitted_end, revives};
 use crate::cmd::args::many::{answer, change_all};
 use crate::cmd::args::select::{Reference, named};
 use crate::cmd::args::takes::Takes;
@@ -52,6 +52,9 @@ pub struct Edit {
     /// Let a replaced secret live on this long; `none` returns to the setting
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub grace: Option<Clearable>,
+    /// Give an expired token another lifetime, which brings it back to life
+    #[arg(long, help_heading = HEADING)]
+    revive: bool,
     #[command(flatten)]
     widen: WidenArgs,
     #[command(flatten)]
@@ -145,6 +148,9 @@ impl Edit {
             token.grace = grace;
         }
         if let Some(lifetime) = self.lifetime.resolve(now, machine)? {
+            if token.has_expired(now) && !self.revive {
+                return Err(revives(token));
+            }
             let end = admitted_end(lifetime, settings, now)?;
             token.set_lifetime(lifetime, end);
         }

@@ -9,7 +9,7 @@ use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::describe::{Halt, end_in_words};
 use crate::cmd::args::destination::{self, Delivered, DestinationArgs, delivered_at};
-use crate::cmd::args::lifetime::{HEADING, LifetimeArgs, admitted_end};
+use crate::cmd::args::lifetime::{HEADING, LifetimeArgs, admitted_end, revives};
 use crate::cmd::args::many::{self, Done};
 use crate::cmd::args::select::{TargetArgs, named};
 use crate::context::Machine;
@@ -19,7 +19,7 @@ use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::{Lifetime, in_order};
 use crate::domain::secret::SecretHash;
 use crate::domain::settings::Settings;
-use crate::domain::token::{Delivery, Role, Token};
+use crate::domain::token::{Delivery, Revival, Role, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
 use crate::store::{Step, Store, Write};
@@ -44,6 +44,9 @@ pub struct Rotate {
     now: bool,
     #[command(flatten)]
     lifetime: LifetimeArgs,
+    /// Rotate a token that has expired, which brings it back to life
+    #[arg(long, help_heading = HEADING)]
+    revive: bool,
     /// Withdraw the secret of a rotation under way
     #[arg(long)]
     take_over: bool,
@@ -237,6 +240,29 @@ impl Rotate {
         token: &Token,
         destination: &DestinationArgs,
     ) -> Result<Delivered, Halt> {
+        let had_expired = token.expires_at().filter(|_| {
+            let now = app.ctx.machine.now();
+            now.is_ok_and(|now| token.has_expired(now))
+        });
+        let rotated = self.rotate_settled(app, store, author, token, destination);
+        if let (Ok(_), Some(end)) = (&rotated, had_expired) {
+            app.talk().warn(&format!(
+                "`{}` had expired at {end}; the rotation brought it back to life",
+                token.name
+            ));
+        }
+        rotated
+    }
+
+    /// Tries again where another run changed the token's file since the token was read.
+    fn rotate_settled(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        author: &Author,
+        token: &Token,
+        destination: &DestinationArgs,
+    ) -> Result<Delivered, Halt> {
         let mut token = token.clone();
         loop {
             let rotated = self.rotate_as_seen(app, store, author, &token, destination);
@@ -326,6 +352,9 @@ impl Rotate {
             return Err(Halt::Already(Box::new(token.clone())));
         }
         let expires_at = self.end(token, settings, now, machine)?;
+        if token.revival(now, self.due) == Revival::Deliberate && !self.revive {
+            return Err(revives(token).into());
+        }
         let grace = self.grace.or(token.grace).unwrap_or(settings.grace);
         if self.grace.is_some() {
             in_order(token.lifetime, token.rotate_every, None, grace)?;

@@ -197,7 +197,7 @@ fn a_verb_that_is_not_there_leads_to_one_that_is() {
         ("whoami", "verify"),
         ("identify", "verify"),
         ("lookup", "verify"),
-        ("check", "verify"),
+        ("validate", "verify"),
         ("get", "show"),
         ("info", "show"),
         ("log", "audit"),

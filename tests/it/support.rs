@@ -14,8 +14,8 @@ use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokenctl::context::{
-    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Output, Question, StartPager,
-    Terminal, Zone,
+    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, OpensAt, Output, Question,
+    StartPager, Terminal, Zone,
 };
 use zeroize::Zeroizing;
 
@@ -27,7 +27,7 @@ pub const DAY: i64 = 24 * HOUR;
 
 /// The keys of a token in every document.
 const TOKEN_KEYS: &str = "id name description owner icon labels scopes status created_at created_by expires_at \
-    not_before ttl until rotate_every grace rotated_at last_used_at usage_since secrets";
+    not_before ttl until rotate_every grace rotated_at due_at last_used_at usage_since secrets";
 
 /// Fails unless the keys of an object are those of a token and these.
 #[track_caller]
@@ -570,7 +570,7 @@ impl Machine for Fake {
         }
     }
 
-    fn pager(&self) -> Option<StartPager> {
+    fn pager(&self, _: OpensAt) -> Option<StartPager> {
         let paged = Rc::clone(self.paged.as_ref()?);
         Some(Box::new(move || Ok(Box::new(Captured(paged)))))
     }

@@ -7,6 +7,7 @@ use clap::Args;
 use crate::domain::Invalid;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::settings::Settings;
+use crate::domain::token::Token;
 use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone, is_never, is_none, ttl};
 use crate::error::Error;
 
@@ -39,6 +40,15 @@ impl LifetimeArgs {
         Ok(self.no_expiry.then_some(Lifetime::Endless))
     }
 
+    /// The flags that say this.
+    pub fn of(lifetime: Lifetime) -> Self {
+        Self {
+            ttl: lifetime.ttl(),
+            expires: lifetime.until().map(|until| End(When::At(until))),
+            no_expiry: lifetime == Lifetime::Endless,
+        }
+    }
+
     pub fn is_given(&self) -> bool {
         self.ttl.is_some() || self.expires.is_some() || self.no_expiry
     }
@@ -60,6 +70,13 @@ pub fn admitted_end(
     }
 }
 
+/// That a change would let an expired token work again, which must be asked for.
+pub fn revives(token: &Token) -> Error {
+    let end = token.expires_at().map(|end| format!(" at {end}")).unwrap_or_default();
+    let expired = Invalid::new(format!("`{}` expired{end}; this would bring it back to life", token.name));
+    Error::Policy(expired.hint("pass `--revive` if it should work again, or revoke it"))
+}
+
 /// `--not-before`: an instant, or none.
 #[derive(Debug, Clone, Copy)]
 pub struct NotBefore(Option<When>);
@@ -73,6 +90,10 @@ impl std::str::FromStr for NotBefore {
 }
 
 impl NotBefore {
+    pub fn at(instant: Timestamp) -> Self {
+        Self(Some(When::At(instant)))
+    }
+
     /// The instant, which must come before the end.
     pub fn resolve(
         self,

@@ -1,4 +1,4 @@
-//! One error for all commands: what happened, and from it the code, the exit and the hint, in one match each.
+//! One error for all commands: what happened, and from it the code and the hint, in one match.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,60 +7,34 @@ use thiserror::Error;
 
 use crate::deliver::DeliverError;
 use crate::domain::Invalid;
+use crate::domain::code::Code;
 use crate::domain::when::{ClockWrong, Timestamp};
 use crate::domain::widening::Widening;
 use crate::store::StoreError;
 
-/// What an exit code means, and the codes of the errors that end with it.
-pub struct Exit {
-    pub exit: u8,
-    pub meaning: &'static str,
-    pub codes: &'static [&'static str],
+/// What a failure is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    Token,
+    Scope,
 }
 
-/// Every way to end, for scripts; never changes.
-pub const EXITS: [Exit; 9] = [
-    Exit { exit: 0, meaning: "done; valid; nothing to do", codes: &[] },
-    Exit { exit: 1, meaning: "failed", codes: &["io"] },
-    Exit {
-        exit: 2,
-        meaning: "usage; or an answer was needed and there is no terminal",
-        codes: &["usage", "input_needed", "secret_as_argument"],
-    },
-    Exit {
-        exit: 3,
-        meaning: "the answer is no: `verify`, `scan`, `check`, `audit verify`, `doctor`",
-        codes: &[],
-    },
-    Exit { exit: 4, meaning: "no such token or scope, or several", codes: &["not_found", "ambiguous"] },
-    Exit {
-        exit: 5,
-        meaning: "conflict",
-        codes: &["name_taken", "under_way", "policy", "revoked", "count_differs", "not_replaced"],
-    },
-    Exit {
-        exit: 6,
-        meaning: "the store cannot be used",
-        codes: &[
-            "store_missing",
-            "store_unreadable",
-            "store_locked",
-            "store_damaged",
-            "store_foreign",
-            "store_newer",
-            "store_unsafe",
-            "store_read_only",
-            "store_wal",
-            "clock",
-        ],
-    },
-    Exit {
-        exit: 7,
-        meaning: "the secret could not be delivered; nothing was changed",
-        codes: &["delivery_failed"],
-    },
-    Exit { exit: 130, meaning: "Ctrl-C, or answered no", codes: &["interrupted", "declined"] },
-];
+impl Subject {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Scope => "scope",
+        }
+    }
+
+    /// What of it must be unique.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Token => "name",
+            Self::Scope => "scope",
+        }
+    }
+}
 
 #[derive(Debug, Error)]
 pub enum Error {
@@ -73,12 +47,12 @@ pub enum Error {
     Widens { what: String, widening: Box<Widening> },
     #[error("an argument holds a secret; this secret is now exposed")]
     SecretAsArgument,
-    #[error("no such {what} `{name}`")]
-    NotFound { what: &'static str, name: String, nearest: Option<String> },
+    #[error("no such {} `{name}`", .what.word())]
+    NotFound { what: Subject, name: String, nearest: Option<String> },
     #[error("`{reference}` means {} tokens: {}", .ids.len(), .ids.join(", "))]
     Ambiguous { reference: String, ids: Vec<String> },
-    #[error("the {what} `{name}` is taken")]
-    NameTaken { what: &'static str, name: String },
+    #[error("the {} `{name}` is taken", .what.name())]
+    NameTaken { what: Subject, name: String },
     #[error("`{name}` is being delivered by process {pid} of uid {uid} since {started_at}")]
     UnderWay { name: String, uid: u32, pid: u32, started_at: Timestamp, deadline: Timestamp },
     #[error("{}", .0.message)]
@@ -136,105 +110,97 @@ impl Error {
         }
     }
 
-    /// For scripts; never changes.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
+        self.told().0
+    }
+
+    /// What to do about it; most errors have one.
+    pub fn hint(&self) -> Option<String> {
+        self.told().1
+    }
+
+    /// The code and the hint.
+    fn told(&self) -> (Code, Option<String>) {
+        let hinted = |code, hint: &str| (code, Some(hint.to_owned()));
         match self {
-            Self::Usage(_) => "usage",
-            Self::InputNeeded(_) | Self::Widens { .. } => "input_needed",
-            Self::SecretAsArgument => "secret_as_argument",
-            Self::NotFound { .. } => "not_found",
-            Self::Ambiguous { .. } => "ambiguous",
-            Self::NameTaken { .. } => "name_taken",
-            Self::UnderWay { .. } => "under_way",
-            Self::Policy(_) => "policy",
-            Self::Revoked(_) => "revoked",
-            Self::CountDiffers { .. } | Self::SelectionChanged { .. } => "count_differs",
-            Self::Store(err) | Self::StoreAt { err, .. } => match err {
-                StoreError::Missing(_) | StoreError::NoPlace { .. } => "store_missing",
-                StoreError::ReadOnly { .. } => "store_read_only",
-                StoreError::Wal { .. } => "store_wal",
-                StoreError::Unreadable { .. } => "store_unreadable",
-                StoreError::Unsafe { .. } => "store_unsafe",
-                StoreError::Foreign { .. } => "store_foreign",
-                StoreError::Newer { .. } => "store_newer",
-                StoreError::Damaged(_) => "store_damaged",
-                StoreError::Locked(_) => "store_locked",
-                StoreError::Clock(_) => "clock",
-                StoreError::Io { .. } => "io",
-            },
-            Self::Deliver(err) => match err {
-                DeliverError::Failed(_) | DeliverError::NoClipboard(_) => "delivery_failed",
-                DeliverError::NotReplaced(_) => "not_replaced",
-                DeliverError::Interrupted => "interrupted",
-                DeliverError::Uncertain { .. }
-                | DeliverError::Unconfirmed(_)
-                | DeliverError::Dead(_)
-                | DeliverError::Cut(_) => "io",
-            },
-            Self::Output(_) | Self::File { .. } | Self::Input { .. } | Self::Generator(_) => "io",
-            Self::Some { first, .. } => first.code(),
-            Self::Interrupted => "interrupted",
-            Self::Declined => "declined",
+            Self::Usage(invalid) => (Code::Usage, invalid.hint.clone()),
+            Self::InputNeeded(invalid) => (Code::InputNeeded, invalid.hint.clone()),
+            Self::Policy(invalid) => (Code::Policy, invalid.hint.clone()),
+            Self::Widens { .. } => hinted(Code::InputNeeded, "`--allow-widen` allows it"),
+            Self::SecretAsArgument => {
+                hinted(Code::SecretAsArgument, "revoke it, and pass secrets on stdin or in a file")
+            }
+            Self::NotFound { nearest: Some(nearest), .. } => {
+                (Code::NotFound, Some(format!("did you mean `{nearest}`?")))
+            }
+            Self::NotFound { what: Subject::Scope, .. } => {
+                hinted(Code::NotFound, "`tokenctl scopes list` shows those that exist")
+            }
+            Self::NotFound { what: Subject::Token, .. } => {
+                hinted(Code::NotFound, "`tokenctl list --all` shows those that exist")
+            }
+            Self::Ambiguous { .. } => hinted(Code::Ambiguous, "use one of the ids"),
+            Self::NameTaken { what: Subject::Scope, .. } => {
+                hinted(Code::NameTaken, "`tokenctl scopes edit` changes it")
+            }
+            Self::NameTaken { what: Subject::Token, .. } => hinted(Code::NameTaken, "choose another"),
+            Self::UnderWay { deadline, .. } => {
+                (Code::UnderWay, Some(format!("wait for it; it ends by {deadline}")))
+            }
+            Self::Revoked(_) => hinted(Code::Revoked, "revocation is final; create a new token"),
+            Self::SelectionChanged { .. } => {
+                hinted(Code::CountDiffers, "run the command again to see what it selects now")
+            }
+            Self::CountDiffers { .. } => {
+                hinted(Code::CountDiffers, "nothing was changed; `--dry-run` shows the selection")
+            }
+            Self::Store(err) | Self::StoreAt { err, .. } => of_store(err),
+            Self::Deliver(err) => (of_delivery(err), err.hint()),
+            Self::Output(_) | Self::File { .. } | Self::Input { .. } | Self::Generator(_) => (Code::Io, None),
+            Self::Some { first, .. } => (first.code(), None),
+            Self::Interrupted => (Code::Interrupted, None),
+            Self::Declined => (Code::Declined, None),
         }
     }
+}
 
-    /// The exit code that goes with [`Error::code`].
-    pub fn exit(&self) -> u8 {
-        EXITS.iter().find(|row| row.codes.contains(&self.code())).map_or(1, |row| row.exit)
-    }
+fn of_store(err: &StoreError) -> (Code, Option<String>) {
+    let (code, hint) = match err {
+        StoreError::Missing(_) => {
+            (Code::StoreMissing, "`tokenctl init` makes one, or the first `tokenctl create`")
+        }
+        StoreError::NoPlace { .. } => {
+            (Code::StoreMissing, "name another directory with `--store DIR` or `TOKENCTL_STORE`")
+        }
+        StoreError::ReadOnly { hint, .. } => (Code::StoreReadOnly, &hint[..]),
+        StoreError::Wal { .. } => (
+            Code::StoreWal,
+            "stop the program that set it (Litestream does), then `tokenctl doctor --repair`",
+        ),
+        StoreError::Unreadable { .. } => {
+            (Code::StoreUnreadable, "look at the path; `--store DIR` names another")
+        }
+        StoreError::Unsafe { fix, .. } => (Code::StoreUnsafe, &fix[..]),
+        StoreError::Foreign { .. } => (Code::StoreForeign, "look at the path; `--store DIR` names another"),
+        StoreError::Newer { .. } => (Code::StoreNewer, "use a newer tokenctl"),
+        StoreError::Damaged(_) => (Code::StoreDamaged, "`tokenctl doctor` says more; restore a backup"),
+        StoreError::Locked(_) => {
+            (Code::StoreLocked, "try again; a stopped process holds its lock until it ends")
+        }
+        StoreError::Clock(_) => (Code::Clock, "set the clock, or `--accept-clock` for a change"),
+        StoreError::Io { .. } => return (Code::Io, None),
+    };
+    (code, Some(hint.to_owned()))
+}
 
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::Usage(invalid) | Self::InputNeeded(invalid) | Self::Policy(invalid) => {
-                return invalid.hint.clone();
-            }
-            Self::Widens { .. } => "`--allow-widen` allows it".to_owned(),
-            Self::SecretAsArgument => "revoke it, and pass secrets on stdin or in a file".to_owned(),
-            Self::NotFound { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
-            Self::NotFound { what, .. } if *what == "scope" => {
-                "`tokenctl scopes list` shows those that exist".to_owned()
-            }
-            Self::NotFound { .. } => "`tokenctl list --all` shows those that exist".to_owned(),
-            Self::Ambiguous { .. } => "use one of the ids".to_owned(),
-            Self::NameTaken { what: "scope", .. } => "`tokenctl scopes edit` changes it".to_owned(),
-            Self::NameTaken { .. } => "choose another".to_owned(),
-            Self::UnderWay { deadline, .. } => format!("wait for it; it ends by {deadline}"),
-            Self::Revoked(_) => "revocation is final; create a new token".to_owned(),
-            Self::SelectionChanged { .. } => "run the command again to see what it selects now".to_owned(),
-            Self::CountDiffers { .. } => "nothing was changed; `--dry-run` shows the selection".to_owned(),
-            Self::Store(err) | Self::StoreAt { err, .. } => match err {
-                StoreError::Missing(_) => {
-                    "`tokenctl init` makes one, or the first `tokenctl create`".to_owned()
-                }
-                StoreError::Unsafe { fix, .. } => fix.clone(),
-                StoreError::ReadOnly { hint, .. } => hint.clone(),
-                StoreError::Wal { .. } => {
-                    "stop the program that set it (Litestream does), then `tokenctl doctor --repair`"
-                        .to_owned()
-                }
-                StoreError::NoPlace { .. } => {
-                    "name another directory with `--store DIR` or `TOKENCTL_STORE`".to_owned()
-                }
-                StoreError::Newer { .. } => "use a newer tokenctl".to_owned(),
-                StoreError::Damaged(_) => "`tokenctl doctor` says more; restore a backup".to_owned(),
-                StoreError::Locked(_) => {
-                    "try again; a stopped process holds its lock until it ends".to_owned()
-                }
-                StoreError::Clock(_) => "set the clock, or `--accept-clock` for a change".to_owned(),
-                StoreError::Unreadable { .. } | StoreError::Foreign { .. } => {
-                    "look at the path; `--store DIR` names another".to_owned()
-                }
-                StoreError::Io { .. } => return None,
-            },
-            Self::Deliver(err) => return err.hint(),
-            Self::Some { .. }
-            | Self::Output(_)
-            | Self::File { .. }
-            | Self::Input { .. }
-            | Self::Generator(_)
-            | Self::Interrupted
-            | Self::Declined => return None,
-        };
-        Some(hint)
+fn of_delivery(err: &DeliverError) -> Code {
+    match err {
+        DeliverError::Failed(_) | DeliverError::NoClipboard(_) => Code::DeliveryFailed,
+        DeliverError::NotReplaced(_) => Code::NotReplaced,
+        DeliverError::Interrupted => Code::Interrupted,
+        DeliverError::Uncertain { .. }
+        | DeliverError::Unconfirmed(_)
+        | DeliverError::Dead(_)
+        | DeliverError::Cut(_) => Code::Io,
     }
 }

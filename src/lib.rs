@@ -10,7 +10,7 @@
 //!
 //! - `main` hands the arguments and the machine to `run`;
 //! - `cli` is the command line as a whole, `cmd` has one file per verb, `app` is what a verb is given;
-//! - `error` turns what went wrong into a code, an exit and a hint;
+//! - `error` turns what went wrong into a code and a hint;
 //! - `deliver` brings a secret to its destination so that it is neither lost nor orphaned;
 //! - `scan` finds in files what could be a secret;
 //! - [`verify`] turns a presented text into a verdict;

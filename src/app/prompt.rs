@@ -48,13 +48,13 @@ pub fn choice(name: &str, about: &str, chosen: bool) -> Choice {
 
 /// Says what is wrong with an answer, so that it is asked for again. What no other answer would mend ends the questions.
 pub fn refuse(app: &mut App<'_>, err: Error) -> Result<(), Error> {
-    if !matches!(err.exit(), 2 | 4 | 5) {
+    if !matches!(err.code().exit(), 2 | 4 | 5) {
         return Err(err);
     }
     let mut talk = app.talk();
     // These are words for the person who answers, not the outcome of the command.
     talk.json = false;
-    talk.error(err.code(), err.exit(), &err.to_string(), err.hint().as_deref());
+    talk.error(err.code(), &err.to_string(), err.hint().as_deref());
     Ok(())
 }
 

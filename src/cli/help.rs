@@ -10,7 +10,7 @@ use clap::Command;
 use clap::builder::styling::Style;
 
 use super::{STYLES, parse};
-use crate::error::EXITS;
+use crate::domain::code::EXITS;
 pub use verbs::{Example, GROUPS, VERBS, Verb};
 
 /// The widest that help gets.

@@ -11,7 +11,8 @@ use clap_mangen::roff::{Roff, bold, italic, roman};
 
 use super::help::{self, Example, GROUPS, only};
 use crate::app::{App, Outcome};
-use crate::error::{EXITS, Error};
+use crate::domain::code::EXITS;
+use crate::error::Error;
 use crate::ui::json::ManDoc;
 
 /// The day of this version; by hand, so that a page depends on nothing but its source.
@@ -244,11 +245,9 @@ fn exits(roff: &mut Roff, exits: &[u8], with_codes: bool) {
     roff.control("SH", ["EXIT STATUS"]);
     for row in EXITS.iter().filter(|row| exits.contains(&row.exit)) {
         roff.control("TP", []).text([bold(row.exit.to_string())]);
-        let codes = if with_codes && !row.codes.is_empty() {
-            format!(" ({})", row.codes.join(", "))
-        } else {
-            String::new()
-        };
+        let codes = row.codes();
+        let codes =
+            if with_codes && !codes.is_empty() { format!(" ({})", codes.join(", ")) } else { String::new() };
         roff.text([roman(format!("{}{codes}", row.meaning))]);
     }
 }

@@ -10,6 +10,7 @@ use super::report::report;
 use crate::app::{Look, style};
 use crate::context::Context;
 use crate::domain::Invalid;
+use crate::domain::code::Code;
 use crate::domain::text::nearest;
 use crate::error::Error;
 
@@ -28,7 +29,7 @@ pub fn usage(args: Vec<OsString>, err: clap::Error, look: Look, ctx: &mut Contex
         }
         _ => {
             let Invalid { message, hint } = told(&err);
-            look.talk(ctx).error("usage", 2, &message, hint.as_deref());
+            look.talk(ctx).error(Code::Usage, &message, hint.as_deref());
             2
         }
     }

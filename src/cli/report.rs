@@ -15,8 +15,8 @@ pub fn report(err: &Error, look: Look, ctx: &mut Context) -> u8 {
     {
         return 0;
     }
-    look.talk(ctx).error(err.code(), err.exit(), &err.to_string(), err.hint().as_deref());
-    err.exit()
+    look.talk(ctx).error(err.code(), &err.to_string(), err.hint().as_deref());
+    err.code().exit()
 }
 
 /// Whether one of our secrets stands in an argument, where every process of the machine can read it.

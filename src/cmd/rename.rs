@@ -9,7 +9,7 @@ use crate::cmd::args::takes::Takes;
 use crate::deliver::{self, Fate};
 use crate::domain::event::Action;
 use crate::domain::name::NewName;
-use crate::error::Error;
+use crate::error::{Error, Subject};
 
 #[derive(Args)]
 pub struct Rename {
@@ -39,7 +39,7 @@ impl Rename {
             if let Some(row) = tx.named(new)? {
                 let other = tx.token(row, tx.now)?;
                 if other.is_visible(tx.now) {
-                    return Err(Error::NameTaken { what: "name", name: other.name });
+                    return Err(Error::NameTaken { what: Subject::Token, name: other.name });
                 }
                 deliver::abandon(tx, &other, &Fate::RollBack)?;
             }

@@ -15,13 +15,14 @@ use crate::cmd::args::select::{TargetArgs, named};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError, Fate};
 use crate::domain::Invalid;
+use crate::domain::code::Code;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::{Lifetime, in_order};
 use crate::domain::secret::SecretHash;
 use crate::domain::settings::Settings;
 use crate::domain::token::{Delivery, Revival, Role, Token};
 use crate::domain::when::{Span, Timestamp};
-use crate::error::Error;
+use crate::error::{Error, Subject};
 use crate::store::{Step, Store, Write};
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
@@ -166,7 +167,7 @@ impl Rotate {
             } else {
                 self.one_of_several(app, &store, &author, token)
             };
-            interrupted |= one.error.as_ref().is_some_and(|err| err.code() == "interrupted");
+            interrupted |= one.error.as_ref().is_some_and(|err| err.code() == Code::Interrupted);
             if one.changed && self.due && self.targets.names_none() && !app.json() {
                 // The rotation stands, whoever reads of it; the others go on.
                 cut = app.print(&format!("{}\n", one.token.name)).err().or(cut);
@@ -312,7 +313,7 @@ impl Rotate {
         machine: &dyn Machine,
     ) -> Result<Begun, Halt> {
         let now = tx.now;
-        let gone = || Error::NotFound { what: "token", name: seen.name.clone(), nearest: None };
+        let gone = || Error::NotFound { what: Subject::Token, name: seen.name.clone(), nearest: None };
         let mut token =
             tx.tokens(&[seen.row], now)?.pop().filter(|token| token.id == seen.id).ok_or_else(gone)?;
         self.targets.check_again(tx, &token, now, self.due)?;

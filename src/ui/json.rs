@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 
+use crate::domain::code::Code;
 use crate::domain::filter::Times;
 use crate::domain::scope::{Entry, Scope};
 use crate::domain::settings::Settings;
@@ -177,8 +178,8 @@ pub struct Failure<'a> {
 }
 
 impl<'a> Failure<'a> {
-    pub fn new(code: &'a str, message: &'a str, hint: Option<&'a str>, exit: u8) -> Self {
-        Self { error: ErrorDoc { code, message, hint, exit } }
+    pub fn new(code: Code, message: &'a str, hint: Option<&'a str>) -> Self {
+        Self { error: ErrorDoc { code: code.word(), message, hint, exit: code.exit() } }
     }
 }
 

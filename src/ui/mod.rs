@@ -16,6 +16,7 @@ pub mod table;
 
 use std::io::{self, Write};
 
+use crate::domain::code::Code;
 use crate::domain::text::shown;
 use crate::domain::token::Status;
 pub use screen::Screen;
@@ -112,10 +113,10 @@ impl Talk<'_> {
     }
 
     /// Why the command failed, and what to do: as clap says it, or as one line of JSON.
-    pub fn error(&mut self, code: &str, exit: u8, message: &str, hint: Option<&str>) {
+    pub fn error(&mut self, code: Code, message: &str, hint: Option<&str>) {
         if self.json {
             let (message, hint) = (shown(message).to_string(), hint.map(|hint| shown(hint).to_string()));
-            let document = json::Failure::new(code, &message, hint.as_deref(), exit);
+            let document = json::Failure::new(code, &message, hint.as_deref());
             self.line(&serde_json::to_string(&document).unwrap_or_default());
             return;
         }

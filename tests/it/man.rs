@@ -9,7 +9,7 @@ use std::process::Command;
 use clap::Command as Clap;
 use serde_json::json;
 use tokenctl::cli::VERBS;
-use tokenctl::error::EXITS;
+use tokenctl::domain::code::{EXITS, Exit};
 
 use crate::help::{commands, path};
 use crate::support::{World, have, program, run};
@@ -153,7 +153,7 @@ fn every_page_tells_the_exits_of_its_verb() {
             assert_eq!(told, verb.exits.contains(&row.exit), "{} {}", verb.path, row.exit);
         }
     }
-    for code in EXITS.iter().flat_map(|row| row.codes) {
+    for code in EXITS.iter().flat_map(Exit::codes) {
         assert!(pages["tokenctl.1"].contains(code), "{code}");
     }
 }

@@ -26,7 +26,7 @@ pub struct Verb {
     /// A sentence or two each, without the last full stop.
     pub more: &'static [&'static str],
     pub examples: &'static [Example],
-    /// Of [`crate::error::EXITS`].
+    /// Of [`crate::domain::code::EXITS`].
     pub exits: &'static [u8],
 }
 

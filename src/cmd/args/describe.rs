@@ -20,7 +20,7 @@ use crate::domain::settings::{Settings, demand};
 use crate::domain::text::{Icon, Label, Line, SetLabel, each_once};
 use crate::domain::token::{Grant, Status, Token};
 use crate::domain::when::{Span, Timestamp, Zone, relative};
-use crate::error::Error;
+use crate::error::{Error, Subject};
 use crate::store::{View, Write};
 
 #[derive(Args, Clone)]
@@ -139,7 +139,7 @@ impl TokenArgs {
             }));
         }
         if !self.if_missing {
-            return Err(Halt::Error(Error::NameTaken { what: "name", name: token.name }));
+            return Err(Halt::Error(Error::NameTaken { what: Subject::Token, name: token.name }));
         }
         Err(match status {
             Status::Disabled => conflict("exists, but is disabled", "`tokenctl enable` lifts that").into(),

@@ -227,7 +227,7 @@ pub fn fail_with(app: &mut App<'_>, tokens: Vec<Done>, done: &'static str) -> Re
     if !app.json() {
         for (name, err) in tokens.iter().filter_map(|one| Some((&one.token.name, one.error.as_ref()?))) {
             let message = format!("`{name}`: {err}");
-            app.talk().error(err.code(), err.exit(), &message, err.hint().as_deref());
+            app.talk().error(err.code(), &message, err.hint().as_deref());
         }
     }
     let mut errors = tokens.into_iter().filter_map(|one| one.error);
@@ -245,15 +245,15 @@ fn document(
     let times = present(store, now)?;
     let texts: Vec<_> = tokens
         .iter()
-        .map(|one| one.error.as_ref().map(|err| (err.code(), err.to_string(), err.hint(), err.exit())))
+        .map(|one| one.error.as_ref().map(|err| (err.code(), err.to_string(), err.hint())))
         .collect();
     let documents = tokens.iter().zip(&texts).map(|(one, text)| OneOfManyDoc {
         token: ChangedDoc { token: TokenDoc::new(&one.token, &times), changed: one.changed },
-        error: text.as_ref().map(|(code, message, hint, exit)| ErrorDoc {
-            code,
+        error: text.as_ref().map(|(code, message, hint)| ErrorDoc {
+            code: code.word(),
             message,
             hint: hint.as_deref(),
-            exit: *exit,
+            exit: code.exit(),
         }),
     });
     let changed = !dry_run && tokens.iter().any(|one| one.changed);

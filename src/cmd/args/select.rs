@@ -12,7 +12,7 @@ use crate::domain::secret::SecretHash;
 use crate::domain::text::{Filled, SetLabel, nearest};
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Span, Timestamp};
-use crate::error::Error;
+use crate::error::{Error, Subject};
 use crate::store::{FIRST, PAGE, Parts, Store, StoreError, View};
 
 /// What a person calls a token: its name, its id, six or more characters of that, its hint, or its name as a narrow
@@ -40,7 +40,7 @@ impl Reference {
             return Err(Error::Ambiguous { reference: self.0.clone(), ids });
         }
         found.pop().ok_or_else(|| Error::NotFound {
-            what: "token",
+            what: Subject::Token,
             name: self.0.clone(),
             nearest: self.nearest(view, now),
         })
@@ -189,7 +189,11 @@ impl Selection {
 fn owner_of(view: &View<'_>, hash: &SecretHash, now: Timestamp) -> Result<Token, Error> {
     let found = view.presented(hash, now, Parts::ALL)?;
     let token = found.map(|found| found.token).filter(|token| token.is_visible(now));
-    token.ok_or_else(|| Error::NotFound { what: "token", name: "of this secret".to_owned(), nearest: None })
+    token.ok_or_else(|| Error::NotFound {
+        what: Subject::Token,
+        name: "of this secret".to_owned(),
+        nearest: None,
+    })
 }
 
 impl RehearsalArgs {
@@ -350,5 +354,5 @@ pub fn scope_rows(
 /// That a scope is not there, and which one may be meant.
 pub fn unknown_scope(scope: &Scope, catalogue: &Catalogue) -> Error {
     let nearest = catalogue.nearest(scope).map(str::to_owned);
-    Error::NotFound { what: "scope", name: scope.to_string(), nearest }
+    Error::NotFound { what: Subject::Scope, name: scope.to_string(), nearest }
 }

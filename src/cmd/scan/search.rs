@@ -239,7 +239,7 @@ impl<'a, 'b> Search<'a, 'b> {
 }
 
 fn tell_error(app: &mut App<'_>, err: &Error) {
-    app.talk().error(err.code(), err.exit(), &err.to_string(), err.hint().as_deref());
+    app.talk().error(err.code(), &err.to_string(), err.hint().as_deref());
 }
 
 impl Found {

@@ -16,7 +16,7 @@ use crate::domain::text::Line;
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, is_none};
 use crate::domain::widening::{Approval, Widening};
-use crate::error::Error;
+use crate::error::{Error, Subject};
 use crate::store::{Store, StoreError, Write};
 use crate::ui::json::{ChangedScopeDoc, NamedDoc, ScopeDoc};
 
@@ -220,7 +220,7 @@ impl Define {
         if same_text && self.includes.as_ref().is_none_or(wanted) {
             return Ok((known.clone(), false));
         }
-        Err(Error::NameTaken { what: "scope", name: self.scope.to_string() })
+        Err(Error::NameTaken { what: Subject::Scope, name: self.scope.to_string() })
     }
 }
 
@@ -264,7 +264,7 @@ impl RenameScope {
                 return Ok((entry, false));
             }
             if catalogue.get(&self.new).is_some() {
-                return Err(Error::NameTaken { what: "scope", name: self.new.to_string() });
+                return Err(Error::NameTaken { what: Subject::Scope, name: self.new.to_string() });
             }
             entry.name = self.new.clone();
             // A verifier that requires the new name refused these tokens before.

@@ -1,0 +1,142 @@
+//! The error codes that scripts read, and the exit code of each. Neither ever changes.
+
+/// What kind of failure it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    Io,
+    Usage,
+    InputNeeded,
+    SecretAsArgument,
+    NotFound,
+    Ambiguous,
+    NameTaken,
+    UnderWay,
+    Policy,
+    Revoked,
+    CountDiffers,
+    NotReplaced,
+    StoreMissing,
+    StoreUnreadable,
+    StoreLocked,
+    StoreDamaged,
+    StoreForeign,
+    StoreNewer,
+    StoreUnsafe,
+    StoreReadOnly,
+    StoreWal,
+    Clock,
+    DeliveryFailed,
+    Interrupted,
+    Declined,
+}
+
+impl Code {
+    /// In the order of the exit codes.
+    pub const ALL: [Self; 25] = [
+        Self::Io,
+        Self::Usage,
+        Self::InputNeeded,
+        Self::SecretAsArgument,
+        Self::NotFound,
+        Self::Ambiguous,
+        Self::NameTaken,
+        Self::UnderWay,
+        Self::Policy,
+        Self::Revoked,
+        Self::CountDiffers,
+        Self::NotReplaced,
+        Self::StoreMissing,
+        Self::StoreUnreadable,
+        Self::StoreLocked,
+        Self::StoreDamaged,
+        Self::StoreForeign,
+        Self::StoreNewer,
+        Self::StoreUnsafe,
+        Self::StoreReadOnly,
+        Self::StoreWal,
+        Self::Clock,
+        Self::DeliveryFailed,
+        Self::Interrupted,
+        Self::Declined,
+    ];
+
+    /// The word in JSON documents, and the exit code of a program that fails with it.
+    const fn told(self) -> (&'static str, u8) {
+        match self {
+            Self::Io => ("io", 1),
+            Self::Usage => ("usage", 2),
+            Self::InputNeeded => ("input_needed", 2),
+            Self::SecretAsArgument => ("secret_as_argument", 2),
+            Self::NotFound => ("not_found", 4),
+            Self::Ambiguous => ("ambiguous", 4),
+            Self::NameTaken => ("name_taken", 5),
+            Self::UnderWay => ("under_way", 5),
+            Self::Policy => ("policy", 5),
+            Self::Revoked => ("revoked", 5),
+            Self::CountDiffers => ("count_differs", 5),
+            Self::NotReplaced => ("not_replaced", 5),
+            Self::StoreMissing => ("store_missing", 6),
+            Self::StoreUnreadable => ("store_unreadable", 6),
+            Self::StoreLocked => ("store_locked", 6),
+            Self::StoreDamaged => ("store_damaged", 6),
+            Self::StoreForeign => ("store_foreign", 6),
+            Self::StoreNewer => ("store_newer", 6),
+            Self::StoreUnsafe => ("store_unsafe", 6),
+            Self::StoreReadOnly => ("store_read_only", 6),
+            Self::StoreWal => ("store_wal", 6),
+            Self::Clock => ("clock", 6),
+            Self::DeliveryFailed => ("delivery_failed", 7),
+            Self::Interrupted => ("interrupted", 130),
+            Self::Declined => ("declined", 130),
+        }
+    }
+
+    pub const fn word(self) -> &'static str {
+        self.told().0
+    }
+
+    pub const fn exit(self) -> u8 {
+        self.told().1
+    }
+}
+
+/// An exit code and its meaning.
+pub struct Exit {
+    pub exit: u8,
+    pub meaning: &'static str,
+}
+
+impl Exit {
+    /// The words of the codes that end with it.
+    pub fn codes(&self) -> Vec<&'static str> {
+        Code::ALL.into_iter().filter(|code| code.exit() == self.exit).map(Code::word).collect()
+    }
+}
+
+/// Every exit code of the program.
+pub const EXITS: [Exit; 9] = [
+    Exit { exit: 0, meaning: "done; valid; nothing to do" },
+    Exit { exit: 1, meaning: "failed" },
+    Exit { exit: 2, meaning: "usage; or an answer was needed and there is no terminal" },
+    Exit { exit: 3, meaning: "the answer is no: `verify`, `scan`, `check`, `audit verify`, `doctor`" },
+    Exit { exit: 4, meaning: "no such token or scope, or several" },
+    Exit { exit: 5, meaning: "conflict" },
+    Exit { exit: 6, meaning: "the store cannot be used" },
+    Exit { exit: 7, meaning: "the secret could not be delivered; nothing was changed" },
+    Exit { exit: 130, meaning: "Ctrl-C, or answered no" },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A code that is missing in the list would be missing in the manual and the README.
+    #[test]
+    fn every_code_is_listed_once_with_an_exit_that_exists() {
+        for (at, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, at, "{}", code.word());
+            assert!(EXITS.iter().any(|row| row.exit == code.exit()), "{}", code.word());
+        }
+        assert_eq!(Code::Declined as usize + 1, Code::ALL.len(), "the last code ends the list");
+    }
+}

@@ -1,10 +1,7 @@
 //! The rules, without clock, random, disk or terminal: everything here is a function of its arguments.
 
-<<<<<<< HEAD
 pub mod check;
-=======
 pub mod code;
->>>>>>> main
 pub mod digest;
 pub mod event;
 pub mod filter;

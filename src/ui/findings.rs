@@ -74,8 +74,9 @@ impl<'a> Report<'a> {
                 }
                 Format::Prometheus => {}
             }
-            let count = self.counts.iter_mut().find(|(code, _)| *code == finding.code);
-            count.into_iter().for_each(|(_, count)| *count += 1);
+            for (_, count) in self.counts.iter_mut().filter(|(code, _)| *code == finding.code) {
+                *count += 1;
+            }
         }
         self.out.write_all(&text)
     }

@@ -1,4 +1,4 @@
-//! The text format of Prometheus, as node_exporter's textfile collector reads it: one family after another, each with
+//! The text format of Prometheus, as the textfile collector of a node exporter reads it: one family after another, each with
 //! its HELP and TYPE.
 
 use crate::domain::check::FindingCode;

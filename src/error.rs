@@ -8,6 +8,8 @@ use thiserror::Error;
 use crate::deliver::DeliverError;
 use crate::domain::Invalid;
 use crate::domain::code::Code;
+use crate::domain::policy::Refused;
+use crate::domain::token::{Delivery, Token};
 use crate::domain::when::{ClockWrong, Timestamp};
 use crate::domain::widening::Widening;
 use crate::store::StoreError;
@@ -94,6 +96,16 @@ impl From<Invalid> for Error {
     }
 }
 
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Invalid(invalid) => Self::Usage(invalid),
+            Refused::Forbidden(invalid) => Self::Policy(invalid),
+            Refused::Revoked(name) => Self::Revoked(name),
+        }
+    }
+}
+
 impl From<ClockWrong> for Error {
     fn from(wrong: ClockWrong) -> Self {
         Self::Store(StoreError::Clock(wrong))
@@ -101,6 +113,17 @@ impl From<ClockWrong> for Error {
 }
 
 impl Error {
+    /// That this delivery of the token is in the way.
+    pub fn under_way(token: &Token, delivery: &Delivery) -> Self {
+        Self::UnderWay {
+            name: token.name.clone(),
+            uid: delivery.uid,
+            pid: delivery.pid,
+            started_at: delivery.started_at,
+            deadline: delivery.deadline,
+        }
+    }
+
     /// The same error with the store's directory in its message, where nothing in it says which store it is.
     #[must_use]
     pub fn of_store(self, dir: &Path) -> Self {
@@ -133,8 +156,9 @@ impl Error {
             Self::NotFound { nearest: Some(nearest), .. } => {
                 (Code::NotFound, Some(format!("did you mean `{nearest}`?")))
             }
-            Self::NotFound { what: Subject::Scope, .. } => {
-                hinted(Code::NotFound, "`tokenctl scopes list` shows those that exist")
+            Self::NotFound { what: Subject::Scope, name, .. } => {
+                let define = format!("`tokenctl scopes define {name}` makes it");
+                (Code::NotFound, Some(format!("{define}; `tokenctl scopes list` shows those that exist")))
             }
             Self::NotFound { what: Subject::Token, .. } => {
                 hinted(Code::NotFound, "`tokenctl list --all` shows those that exist")
@@ -166,9 +190,10 @@ impl Error {
 
 fn of_store(err: &StoreError) -> (Code, Option<String>) {
     let (code, hint) = match err {
-        StoreError::Missing(_) => {
-            (Code::StoreMissing, "`tokenctl init` makes one, or the first `tokenctl create`")
-        }
+        StoreError::Missing(_) => (
+            Code::StoreMissing,
+            "`tokenctl init` makes one, or the first `tokenctl create` or `tokenctl scopes define`",
+        ),
         StoreError::NoPlace { .. } => {
             (Code::StoreMissing, "name another directory with `--store DIR` or `TOKENCTL_STORE`")
         }

@@ -58,6 +58,7 @@ pub struct Manner {
 pub struct Verdict {
     reason: Reason,
     missing_scopes: Vec<Scope>,
+    undefined_scopes: Vec<Scope>,
     found: Option<Presented>,
 }
 
@@ -74,6 +75,11 @@ impl Verdict {
     /// The required scopes that the token does not hold; empty unless that is the reason.
     pub fn missing_scopes(&self) -> &[Scope] {
         &self.missing_scopes
+    }
+
+    /// The required scopes that the store does not have, which perhaps are mistyped.
+    pub fn undefined_scopes(&self) -> &[Scope] {
+        &self.undefined_scopes
     }
 
     /// The token; `None` for a malformed or unknown secret.
@@ -93,7 +99,8 @@ impl Verdict {
 
     /// Of a text that cannot be a secret.
     pub fn malformed() -> Self {
-        Self { reason: Reason::Malformed, missing_scopes: Vec::new(), found: None }
+        let (missing_scopes, undefined_scopes) = (Vec::new(), Vec::new());
+        Self { reason: Reason::Malformed, missing_scopes, undefined_scopes, found: None }
     }
 
     fn unknown() -> Self {
@@ -159,5 +166,11 @@ fn verdict(
     if reason == Reason::Unknown {
         return Ok(Verdict::unknown());
     }
-    Ok(Verdict { reason, missing_scopes: missing.into_iter().cloned().collect(), found: Some(found) })
+    let undefined = ask.scopes.iter().filter(|scope| catalogue.get(scope).is_none());
+    Ok(Verdict {
+        reason,
+        missing_scopes: missing.into_iter().cloned().collect(),
+        undefined_scopes: undefined.cloned().collect(),
+        found: Some(found),
+    })
 }

@@ -19,9 +19,9 @@ use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
-use crate::store::{Location, Store};
+use crate::store::{self, Location, Sharing, Store};
 use crate::ui::progress::Progress;
-use crate::ui::{self, Screen, Style, Talk};
+use crate::ui::{Screen, Style, Talk, json};
 pub use file::replace_file;
 pub use global::{Global, HEADING};
 pub use look::{Look, style};
@@ -151,7 +151,8 @@ impl<'a> App<'a> {
     /// Writes a document to stdout.
     pub fn print_json(&mut self, document: &impl Serialize) -> Result<(), Error> {
         self.clear();
-        ui::write_json(&mut *self.ctx.stdout, document).map_err(Error::Output)
+        let text = format!("{}\n", json::text(document));
+        self.ctx.stdout.write_all(text.as_bytes()).map_err(Error::Output)
     }
 
     /// Writes text to stdout.
@@ -241,6 +242,17 @@ impl<'a> App<'a> {
         let store = Store::open_to_write(&self.location()?, &*self.ctx.machine)?;
         for left in deliver::recover(&store, &*self.ctx.machine, author)? {
             self.talk().warn(&left);
+        }
+        Ok(store)
+    }
+
+    /// The same for a change that a store begins with: where there is none, it is made first.
+    pub fn open_or_make(&mut self, author: &Author) -> Result<Store, Error> {
+        let made = store::make(&self.location()?, Sharing::Private, &*self.ctx.machine, author)?;
+        let store = self.open_to_write(author)?;
+        if made {
+            let path = store.path().display().to_string();
+            self.talk().warn(&format!("made a new store at {path}"));
         }
         Ok(store)
     }

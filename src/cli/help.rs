@@ -73,6 +73,19 @@ pub fn asked(args: Vec<OsString>, width: Option<u16>) -> Option<clap::Error> {
     Page { long, width, global }.of(root).try_get_matches_from(args).err()
 }
 
+/// The arguments with `help [COMMAND]` and `version`, as other programs have them, in the form of flags.
+pub fn as_flags(mut args: Vec<OsString>) -> Vec<OsString> {
+    match args.get(1).and_then(|word| word.to_str()) {
+        Some("help") => {
+            args.remove(1);
+            args.push("--help".into());
+        }
+        Some("version") if args.len() == 2 => args[1] = "--version".into(),
+        _ => {}
+    }
+    args
+}
+
 struct Page {
     long: bool,
     width: usize,

@@ -11,8 +11,20 @@ use crate::app::{Look, style};
 use crate::context::Context;
 use crate::domain::Invalid;
 use crate::domain::code::Code;
-use crate::domain::text::nearest;
+use crate::domain::text::{nearest, slips};
+use crate::domain::token::Status;
 use crate::error::Error;
+
+/// The commands that cannot be undone.
+const FINAL: [&str; 2] = ["revoke", "scopes retire"];
+
+/// What stands in another command, or goes by another flag, than where people look for it.
+const ELSEWHERE: [(&str, &str, &str); 4] = [
+    ("edit", "--scope", "`tokenctl scopes set NAME SCOPE` changes what a token holds"),
+    ("edit", "--scopes", "`tokenctl scopes set NAME SCOPE` changes what a token holds"),
+    ("edit", "-s", "`tokenctl scopes set NAME SCOPE` changes what a token holds"),
+    ("edit", "--name", "`tokenctl rename NAME NEW` gives a token another name"),
+];
 
 /// Help and version go to stdout with exit 0, a mistake to stderr with exit 2.
 pub fn usage(args: Vec<OsString>, err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
@@ -93,11 +105,29 @@ fn told(err: &clap::Error) -> Invalid {
     if said.hint.is_some() {
         return said;
     }
-    let hint = match first(err, ContextKind::SuggestedArg) {
-        Some(similar) => format!("did you mean `{similar}`?"),
-        None => how_it_is_used(err),
-    };
-    said.hint(hint)
+    let typed = first(err, ContextKind::InvalidArg).map(|arg| flag(&arg)).unwrap_or_default();
+    let hint = elsewhere(&command(err).unwrap_or_default(), &typed).or_else(|| {
+        let similar = first(err, ContextKind::SuggestedArg)?;
+        is_like(&typed, &flag(&similar)).then(|| format!("did you mean `{similar}`?"))
+    });
+    said.hint(hint.unwrap_or_else(|| how_it_is_used(err)))
+}
+
+/// Where the thing is that a flag was expected to do.
+fn elsewhere(path: &str, typed: &str) -> Option<String> {
+    let known = ELSEWHERE.iter().find(|(verb, arg, _)| *verb == path && *arg == typed);
+    let status = Status::ALL.iter().map(|status| status.word()).find(|word| typed == format!("--{word}"));
+    match (known, status) {
+        (Some((.., hint)), _) => Some((*hint).to_owned()),
+        (None, Some(word)) if path == "list" => Some(format!("did you mean `--status {word}`?")),
+        _ => None,
+    }
+}
+
+/// Whether a flag may be meant by another one: but for a slip or two of a long one, or a part of it.
+fn is_like(typed: &str, similar: &str) -> bool {
+    let bare = typed.trim_start_matches('-');
+    !bare.is_empty() && similar.contains(bare) || slips(typed, similar) <= (bare.len() / 4).max(1)
 }
 
 /// A value that our own rules refuse speaks for itself; clap itself refuses only what is no count. A flag says which of
@@ -123,7 +153,12 @@ fn no_such_command(err: &clap::Error) -> Invalid {
     let words = siblings
         .flat_map(|(verb, name)| verb.also.iter().copied().chain([name]).map(move |word| (word, verb)));
     let words: BTreeMap<&str, _> = words.collect();
-    let meant = nearest(&typed, words.keys().copied()).and_then(|word| words.get(word));
+    // What cannot be undone is proposed only for a slip of the fingers: `export` is near `expire`, which is `revoke`.
+    let is_offered = |(word, verb): &(&&str, &&help::Verb)| {
+        !FINAL.contains(&verb.path) || slips(word, &typed.to_lowercase()) <= 1
+    };
+    let offered = words.iter().filter(is_offered).map(|(word, _)| *word);
+    let meant = nearest(&typed, offered).and_then(|word| words.get(word));
     let said = Invalid::new(format!("no such command `{parent}{typed}`"));
     match meant {
         Some(verb) => said.hint(format!("did you mean `tokenctl {}`?", verb.path)),

@@ -40,6 +40,7 @@ pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
     if let Some(shell) = asking_shell(&args, ctx) {
         return complete(&shell, &args[2..], ctx);
     }
+    let args = help::as_flags(args);
     let look = Look::guess(&args, ctx);
     if exposes_secret(&args) {
         return report(&Error::SecretAsArgument, look, ctx);

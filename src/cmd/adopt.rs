@@ -48,16 +48,14 @@ impl Adopt {
             secret = Some(self.secret(app)?);
             Ok(())
         });
-        let done = match (opened, secret) {
-            (Ok(store), Some(secret)) => {
-                self.enter(app, &store, &author, &secret).map(|token| (store, token))
-            }
+        let done = match (opened, &secret) {
+            (Ok(store), Some(secret)) => self.enter(app, &store, &author, secret).map(|token| (store, token)),
             (Ok(_), None) => Err(Invalid::new("no secret was read").into()),
             (Err(halt), _) => Err(halt),
         };
         let (store, token) = match done {
             Ok(done) => done,
-            Err(Halt::Already(token)) => return existing(app, &self.token, &token, false),
+            Err(Halt::Already(token)) => return self.already(app, &token, secret),
             Err(Halt::Error(err)) => return Err(err),
         };
         let now = token.created_at;
@@ -68,6 +66,17 @@ impl Adopt {
             app.talk().note(&default_lifetime(&token));
         }
         Ok(done)
+    }
+
+    /// The answer of `--if-missing` when the token exists: with this secret nothing is left to do.
+    fn already(&self, app: &mut App<'_>, token: &Token, secret: Option<Secret>) -> Result<Outcome, Error> {
+        let hash = secret.map_or_else(|| self.secret(app), Ok)?.hash();
+        let now = app.ctx.machine.now()?;
+        if token.secrets.iter().any(|known| known.hash == hash && !known.is_over(now)) {
+            return existing(app, &self.token, token, false);
+        }
+        let other = Invalid::new(format!("`{}` exists with another secret", token.name));
+        Err(Error::Policy(other.hint("choose another name, or revoke it first")))
     }
 
     fn secret(&self, app: &mut App<'_>) -> Result<Secret, Error> {
@@ -101,22 +110,16 @@ impl Adopt {
         grants::grant(app, &mut args, &catalogue)?;
         let machine = &*app.ctx.machine;
         store.write(machine as &dyn Clock, author, |tx| {
+            // First the name: with `--if-missing` its token may be the one that has this secret.
+            let begun = args.enter(tx, &self.name.0, machine)?;
             if tx.presented(&secret.hash(), tx.now, Parts::ALL)?.is_some() {
                 let known = Invalid::new("the store knows this secret already")
                     .hint("`tokenctl verify` says whose it is");
                 return Err(Error::Policy(known).into());
             }
-            let begun = args.enter(tx, &self.name.0, machine)?;
             let secret = StoredSecret {
-                row: 0,
-                hash: secret.hash(),
-                hint: secret.hint(),
-                created_at: tx.now,
-                expires_at: begun.expires_at,
                 delivered_at: Some(tx.now),
-                superseded_at: None,
-                revoked_at: None,
-                last_used_at: None,
+                ..StoredSecret::new(secret, tx.now, begun.expires_at)
             };
             let first = NewSecret { secret, delivery: None };
             tx.insert_token(&begun.token, &first, Action::Adopt).map_err(|err: StoreError| err.into())

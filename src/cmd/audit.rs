@@ -28,8 +28,8 @@ enum Verb {
     /// Check the whole log and every object against it: exit 0 if all is well, 3 if not
     Verify {
         /// Prove that this head, kept elsewhere, is an ancestor
-        #[arg(long, value_name = "SEQ:HASH")]
-        since: Option<Anchor>,
+        #[arg(long, alias = "since", value_name = "SEQ:HASH")]
+        anchor: Option<Anchor>,
     },
 }
 
@@ -39,7 +39,7 @@ impl Audit {
         match &self.verb {
             None => self.log.run(app, &store),
             Some(Verb::Head) => head(app, &store),
-            Some(Verb::Verify { since }) => verify(app, &store, since.as_ref()),
+            Some(Verb::Verify { anchor }) => verify(app, &store, anchor.as_ref()),
         }
     }
 }
@@ -54,9 +54,9 @@ fn head(app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {
     Ok(Outcome::Done)
 }
 
-fn verify(app: &mut App<'_>, store: &Store, since: Option<&Anchor>) -> Result<Outcome, Error> {
+fn verify(app: &mut App<'_>, store: &Store, anchor: Option<&Anchor>) -> Result<Outcome, Error> {
     let now = app.ctx.machine.now()?;
-    let report = store.audit(since, now, &mut |step| app.step(&step))?;
+    let report = store.audit(anchor, now, &mut |step| app.step(&step))?;
     let printed = if app.json() {
         let problem = report.first_bad.as_ref().map(|bad| ProblemDoc { seq: bad.seq, problem: &bad.problem });
         let named = report.rows.iter().map(|row| NamedDoc { id: row.id.as_deref(), name: &row.name });

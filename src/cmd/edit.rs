@@ -6,21 +6,17 @@ use clap::Args;
 
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
-use crate::cmd::args::describe::demanded;
-use crate::cmd::args::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore, admitted_end, revives};
+use crate::cmd::args::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore};
 use crate::cmd::args::many::{answer, change_all};
 use crate::cmd::args::select::{Reference, named};
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::widen::{self, WidenArgs};
-use crate::context::Machine;
 use crate::domain::Invalid;
 use crate::domain::event::Action;
-use crate::domain::lifetime::in_order;
 use crate::domain::scope::Catalogue;
-use crate::domain::settings::Settings;
 use crate::domain::text::{Icon, Label, Line, each_once};
-use crate::domain::token::Token;
-use crate::domain::when::{Clock, Timestamp};
+use crate::domain::token::{Field, Token, TokenChange};
+use crate::domain::when::{Clock, Timestamp, Zone};
 use crate::domain::widening::Widening;
 use crate::error::Error;
 
@@ -88,10 +84,11 @@ impl Edit {
                 // No scope changes here, so the catalogue does not matter.
                 let catalogue = Catalogue::default();
                 let apply = |token: &mut Token, now| {
-                    let before = token.clone();
-                    let changed = self.apply(token, &settings, now, machine)?;
-                    let gain = Widening::of_token((&before, &catalogue), (token, &catalogue));
+                    let after = self.change_of(now, machine)?.apply(token, &settings, now)?;
+                    let gain = Widening::of_token((token, &catalogue), (&after, &catalogue));
                     widening = std::mem::take(&mut widening).and(gain);
+                    let changed = after != *token;
+                    *token = after;
                     Ok(changed)
                 };
                 let done = change_all(tx, &selected, Action::Edit, apply)?;
@@ -113,59 +110,27 @@ impl Edit {
             || self.grace.is_some()
     }
 
-    /// Makes the change of a token, unless it may not be; whether that makes a difference.
-    pub fn apply(
-        &self,
-        token: &mut Token,
-        settings: &Settings,
-        now: Timestamp,
-        machine: &dyn Machine,
-    ) -> Result<bool, Error> {
-        if token.revoked_at.is_some() {
-            return Err(Error::Revoked(token.name.clone()));
-        }
-        let before = token.clone();
-        if let Some(text) = &self.description {
-            token.description = text.clone().into_option();
-        }
-        if let Some(text) = &self.owner {
-            token.owner = text.clone().into_option();
-        }
-        if let Some(icon) = &self.icon {
-            token.icon = icon.clone().into_option();
-        }
-        for label in &self.labels {
-            if label.value.is_empty() {
-                token.labels.remove(&label.key);
-            } else {
-                token.labels.insert(label.key.clone(), label.value.clone());
-            }
-        }
-        if let Some(Clearable(every)) = self.rotate_every {
-            token.rotate_every = every;
-        }
-        if let Some(Clearable(grace)) = self.grace {
-            token.grace = grace;
-        }
-        if let Some(lifetime) = self.lifetime.resolve(now, machine)? {
-            if token.has_expired(now) && !self.revive {
-                return Err(revives(token));
-            }
-            let end = admitted_end(lifetime, settings, now)?;
-            token.set_lifetime(lifetime, end);
-        }
-        if let Some(start) = self.not_before {
-            token.not_before = start.resolve(now, token.expires_at(), machine)?;
-        }
-        if let (Some(start), Some(end)) = (token.not_before, token.expires_at())
-            && end <= start
-            && *token != before
-        {
-            let never = format!("`{}` would end at {end}, before it is good at {start}", token.name);
-            return Err(Invalid::new(never).hint("a later end, or an earlier `--not-before`").into());
-        }
-        in_order(token.lifetime, token.rotate_every, token.grace, settings.grace)?;
-        demanded(token, settings)?;
-        Ok(*token != before)
+    /// The change that the flags describe.
+    fn change_of(&self, now: Timestamp, zone: &dyn Zone) -> Result<TokenChange, Invalid> {
+        let start = self.not_before.map(|start| start.resolve(now, zone)).transpose()?;
+        let line = |given: &Option<Line>| set(given.clone().map(Line::into_option));
+        let span = |given: Option<Clearable>| set(given.map(|Clearable(span)| span));
+        Ok(TokenChange {
+            description: line(&self.description),
+            owner: line(&self.owner),
+            icon: set(self.icon.clone().map(Icon::into_option)),
+            labels: self.labels.clone(),
+            lifetime: self.lifetime.resolve(now, zone)?,
+            revives: self.revive,
+            not_before: set(start),
+            rotate_every: span(self.rotate_every),
+            grace: span(self.grace),
+        })
     }
+}
+
+/// What a flag that clears a value with an empty one sets.
+#[expect(clippy::option_option, reason = "the outer one is whether the flag is given")]
+fn set<T>(given: Option<Option<T>>) -> Field<T> {
+    given.map_or(Field::Keep, Field::Set)
 }

@@ -9,7 +9,7 @@ use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::describe::{Halt, end_in_words};
 use crate::cmd::args::destination::{self, Delivered, DestinationArgs, delivered_at};
-use crate::cmd::args::lifetime::{HEADING, LifetimeArgs, admitted_end, revives};
+use crate::cmd::args::lifetime::{HEADING, LifetimeArgs};
 use crate::cmd::args::many::{self, Done};
 use crate::cmd::args::select::{TargetArgs, named};
 use crate::context::Machine;
@@ -17,10 +17,10 @@ use crate::deliver::{self, Begun, DeliverError, Fate};
 use crate::domain::Invalid;
 use crate::domain::code::Code;
 use crate::domain::event::{Action, Author};
-use crate::domain::lifetime::{Lifetime, in_order};
-use crate::domain::secret::SecretHash;
+use crate::domain::policy::{self, Replacement, Rotation};
 use crate::domain::settings::Settings;
-use crate::domain::token::{Delivery, Revival, Role, Token};
+use crate::domain::text::shown;
+use crate::domain::token::{Delivery, Role, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::{Error, Subject};
 use crate::store::{Step, Store, Write};
@@ -48,9 +48,9 @@ pub struct Rotate {
     /// Rotate a token that has expired, which brings it back to life
     #[arg(long, help_heading = HEADING)]
     revive: bool,
-    /// Withdraw the secret of a rotation under way
-    #[arg(long)]
-    take_over: bool,
+    /// Replace the provisional secret of a rotation under way
+    #[arg(long, alias = "take-over")]
+    replace_pending: bool,
     #[command(flatten)]
     destination: DestinationArgs,
     /// Put each secret into a file of its token's name in this directory
@@ -170,7 +170,7 @@ impl Rotate {
             interrupted |= one.error.as_ref().is_some_and(|err| err.code() == Code::Interrupted);
             if one.changed && self.due && self.targets.names_none() && !app.json() {
                 // The rotation stands, whoever reads of it; the others go on.
-                cut = app.print(&format!("{}\n", one.token.name)).err().or(cut);
+                cut = app.print(&format!("{}\n", shown(&one.token.name))).err().or(cut);
             }
             done.push(one);
         }
@@ -199,7 +199,7 @@ impl Rotate {
         let one = |token: Token| {
             let admitted = match &token.delivery {
                 Some(delivery) if !self.may_end(&token, delivery, now) => {
-                    Err(under_way(&token, delivery).into())
+                    Err(Error::under_way(&token, delivery).into())
                 }
                 _ => self.admit(&token, &settings, now, machine),
             };
@@ -273,7 +273,8 @@ impl Rotate {
             // The file may hold a secret that another run has put there since the token was read.
             let now = app.ctx.machine.now()?;
             let again = store.read(|view| view.tokens(&[token.row], now))?.pop();
-            match again.filter(|again| again.id == token.id && hashes(again) != hashes(&token)) {
+            match again.filter(|again| again.id == token.id && again.secret_hashes() != token.secret_hashes())
+            {
                 Some(again) => token = again,
                 None => return rotated,
             }
@@ -292,14 +293,14 @@ impl Rotate {
             return Err(Halt::Already(Box::new(token.clone())));
         }
         // The file of a rotation under way is read before the lock is taken.
-        let fate = if self.take_over { deliver::fate(token) } else { Fate::RollBack };
+        let fate = if self.replace_pending { deliver::fate(token) } else { Fate::RollBack };
         destination::deliver(
             app,
             store,
             author,
             Action::Rotate,
             destination,
-            &hashes(token),
+            &token.secret_hashes(),
             |tx, machine| self.prepare(tx, token, &fate, machine),
         )
     }
@@ -318,10 +319,10 @@ impl Rotate {
             tx.tokens(&[seen.row], now)?.pop().filter(|token| token.id == seen.id).ok_or_else(gone)?;
         self.targets.check_again(tx, &token, now, self.due)?;
         if let Some(delivery) = token.delivery.clone() {
-            let dead = is_dead(&delivery, now);
+            let dead = delivery.is_dead(now);
             let same = seen.delivery.as_ref() == Some(&delivery);
             if !self.may_end(&token, &delivery, now) || !(dead || same) {
-                return Err(under_way(&token, &delivery).into());
+                return Err(Error::under_way(&token, &delivery).into());
             }
             deliver::abandon(tx, &token, if dead { &Fate::RollBack } else { fate })?;
             token = tx.token(token.row, now)?;
@@ -331,7 +332,7 @@ impl Rotate {
 
     /// Whether a delivery under way may be ended for this one.
     fn may_end(&self, token: &Token, delivery: &Delivery, now: Timestamp) -> bool {
-        token.current().is_some() && (is_dead(delivery, now) || self.take_over)
+        token.current().is_some() && (delivery.is_dead(now) || self.replace_pending)
     }
 
     /// Checks that the token may have another secret, and which end it gets.
@@ -342,67 +343,18 @@ impl Rotate {
         now: Timestamp,
         machine: &dyn Machine,
     ) -> Result<Begun, Halt> {
-        if token.revoked_at.is_some() {
-            return Err(Error::Revoked(token.name.clone()).into());
-        }
-        if token.disabled_at.is_some() {
-            let disabled = Invalid::new(format!("`{}` is disabled: a new secret would not work", token.name));
-            return Err(Error::Policy(disabled.hint("`tokenctl enable` first")).into());
-        }
+        policy::check_can_rotate(token)?;
         if self.due && !token.is_due(now) {
             return Err(Halt::Already(Box::new(token.clone())));
         }
-        let expires_at = self.end(token, settings, now, machine)?;
-        if token.revival(now, self.due) == Revival::Deliberate && !self.revive {
-            return Err(revives(token).into());
-        }
-        let grace = self.grace.or(token.grace).unwrap_or(settings.grace);
-        if self.grace.is_some() {
-            in_order(token.lifetime, token.rotate_every, None, grace)?;
-        }
-        Ok(Begun { token: token.clone(), is_new: false, expires_at, grace: (!self.now).then_some(grace) })
-    }
-
-    /// The end of the new secret: by flag, else as the token's lifetime says.
-    fn end(
-        &self,
-        token: &Token,
-        settings: &Settings,
-        now: Timestamp,
-        machine: &dyn Machine,
-    ) -> Result<Option<Timestamp>, Error> {
-        let until = token.lifetime.until();
-        let policy =
-            |why: String| Error::Policy(Invalid::new(why).hint("`tokenctl edit` gives it another lifetime"));
-        if let Some(until) = until.filter(|until| *until <= now) {
-            return Err(policy(format!("`{}` lives until {until}, which is past", token.name)));
-        }
-        let lifetime: Lifetime = self.lifetime.resolve(now, machine)?.unwrap_or(token.lifetime);
-        let end = admitted_end(lifetime, settings, now)?;
-        match until {
-            Some(until) if end.is_none_or(|end| end > until) => {
-                Err(policy(format!("no secret of `{}` outlives {until}", token.name)))
-            }
-            _ => Ok(end),
-        }
-    }
-}
-
-fn hashes(token: &Token) -> Vec<SecretHash> {
-    token.secrets.iter().map(|secret| secret.hash).collect()
-}
-
-/// Nothing can come of it any more.
-fn is_dead(delivery: &Delivery, now: Timestamp) -> bool {
-    delivery.deadline <= now && !delivery.destination.keeps()
-}
-
-fn under_way(token: &Token, delivery: &Delivery) -> Error {
-    Error::UnderWay {
-        name: token.name.clone(),
-        uid: delivery.uid,
-        pid: delivery.pid,
-        started_at: delivery.started_at,
-        deadline: delivery.deadline,
+        let rotation = Rotation {
+            lifetime: self.lifetime.resolve(now, machine)?,
+            grace: self.grace,
+            at_once: self.now,
+            by_policy: self.due,
+            revives: self.revive,
+        };
+        let Replacement { expires_at, grace } = rotation.check(token, settings, now)?;
+        Ok(Begun { token: token.clone(), is_new: false, expires_at, grace })
     }
 }

@@ -9,12 +9,12 @@ use crate::cmd::args::takes::Takes;
 use crate::cmd::args::{at, secret};
 use crate::domain::scope::Scope;
 use crate::domain::secret::Secret;
-use crate::domain::text::SetLabel;
+use crate::domain::text::{SetLabel, shown};
 use crate::domain::token::Role;
 use crate::domain::verdict::Ask;
 use crate::domain::when::When;
 use crate::error::Error;
-use crate::ui::json::VerdictDoc;
+use crate::ui::json::{self, VerdictDoc};
 use crate::verify::{self, Manner, Request, Verdict};
 
 #[derive(Args)]
@@ -55,6 +55,9 @@ impl Verify {
         if !store.is_copy() {
             app.ctx.machine.leave_to_exit(Box::new(store));
         }
+        for scope in verdict.undefined_scopes() {
+            app.talk().warn(&format!("the scope `{scope}` does not exist in this store"));
+        }
         answer(app, &verdict)
     }
 }
@@ -62,13 +65,12 @@ impl Verify {
 fn answer(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {
     let text = if app.json() {
         let missing = verdict.missing_scopes().iter().collect();
-        let document = VerdictDoc::new(verdict.reason(), missing, verdict.token().zip(verdict.secret()));
-        serde_json::to_string(&document).unwrap_or_default()
+        json::text(&VerdictDoc::new(verdict.reason(), missing, verdict.token().zip(verdict.secret())))
     } else {
         let mut words = vec![verdict.reason().word()];
         words.extend(verdict.token().map(|token| token.name.as_str()));
         words.extend(verdict.is_previous().then_some(Role::Previous.word()));
-        words.join(" ")
+        shown(&words.join(" ")).to_string()
     };
     if !app.quiet() {
         keep_answer(app.print(&format!("{text}\n")))?;

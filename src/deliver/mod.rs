@@ -233,18 +233,9 @@ impl Protocol<'_> {
         let now = tx.now;
         let deadline = now.plus(DEADLINE).unwrap_or(Timestamp::MAX);
         let mortal = Some(begun.expires_at.map_or(deadline, |end| end.min(deadline)));
-        let secret = StoredSecret {
-            row: 0,
-            hash: secret.hash(),
-            hint: secret.hint(),
-            created_at: now,
-            // A file must never hold a secret that dies by itself; what nobody keeps must.
-            expires_at: if destination.kind().keeps() { begun.expires_at } else { mortal },
-            delivered_at: None,
-            superseded_at: None,
-            revoked_at: None,
-            last_used_at: None,
-        };
+        // A file must never hold a secret that dies by itself; what nobody keeps must.
+        let expires_at = if destination.kind().keeps() { begun.expires_at } else { mortal };
+        let secret = StoredSecret::new(secret, now, expires_at);
         let delivery = Some(Delivery {
             secret: 0,
             destination: destination.kind(),

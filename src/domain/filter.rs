@@ -67,7 +67,7 @@ impl Filter {
             && (!self.never_used || times.never_used(token))
             && self.search.as_ref().is_none_or(|text| found(token, text))
             && (self.scopes.is_empty() || {
-                let held = catalogue.closure(token.grants.values().map(|grant| &grant.scope));
+                let held = token.held_scopes(catalogue);
                 self.scopes.iter().all(|scope| held.contains(scope))
             })
     }

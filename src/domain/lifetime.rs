@@ -49,6 +49,28 @@ impl Lifetime {
     }
 }
 
+/// The times that are given of a token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// None: the store's default.
+    pub lifetime: Option<Lifetime>,
+    pub not_before: Option<Timestamp>,
+    pub rotate_every: Option<Span>,
+    /// None: as the store says.
+    pub grace: Option<Span>,
+}
+
+/// Fails if it would start to work only after it has expired.
+pub fn starts_before(start: Option<Timestamp>, expiry: Option<Timestamp>) -> Result<(), Invalid> {
+    match (start, expiry) {
+        (Some(start), Some(expiry)) if expiry <= start => {
+            Err(Invalid::new(format!("it would start at {start}, not before its end at {expiry}"))
+                .hint("an earlier `--not-before` or a later end"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `grace` < `rotate-every` < `ttl`: a secret must be replaced before it ends, and its predecessor be gone by the
 /// next turn. The grace in force is the token's own or the store's; without a rotation only its own is held to that.
 pub fn in_order(

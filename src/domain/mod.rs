@@ -7,6 +7,7 @@ pub mod event;
 pub mod filter;
 pub mod lifetime;
 pub mod name;
+pub mod policy;
 pub mod scope;
 pub mod secret;
 pub mod settings;

@@ -6,7 +6,6 @@ use std::str::FromStr;
 
 use super::Invalid;
 use super::text;
-use super::token::Token;
 use super::when::Timestamp;
 
 /// Words `[a-z0-9][a-z0-9._-]*` joined by `:`, at most 64 characters.
@@ -108,17 +107,6 @@ impl Catalogue {
             entry
         });
         Self::new(others.chain([changed.clone()]).collect::<Vec<_>>())
-    }
-
-    /// The token with its grants under the names that their scopes have in this catalogue.
-    pub fn regranted(&self, token: &Token) -> Token {
-        let mut token = token.clone();
-        for (row, grant) in &mut token.grants {
-            if let Some(entry) = self.iter().find(|entry| entry.row == *row) {
-                grant.scope = entry.name.clone();
-            }
-        }
-        token
     }
 
     /// Whether `scope` would include itself if it included these.

@@ -31,6 +31,11 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// How many characters must be added, taken, changed or swapped to make one word of the other.
+pub fn slips(word: &str, other: &str) -> usize {
+    strsim::osa_distance(word, other)
+}
+
 /// Of some words the one that a mistyped one is most like, if it is like any.
 pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// No word that is looked for is longer; comparing takes the product of both lengths.
@@ -51,7 +56,7 @@ pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// The characters of a text, and whether each one is hidden where it stands. A joiner or the style of an emoji is not,
 /// where it shapes its neighbours.
-fn in_context(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
+pub fn seen(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
     let mut before = None;
     let mut chars = text.chars().peekable();
     std::iter::from_fn(move || {
@@ -89,7 +94,7 @@ fn joins(c: char) -> bool {
 
 /// The first character of a text that is hidden.
 pub fn hidden_in(text: &str) -> Option<char> {
-    in_context(text).find(|(_, hidden)| *hidden).map(|(c, _)| c)
+    seen(text).find(|(_, hidden)| *hidden).map(|(c, _)| c)
 }
 
 /// Text as it is stored: without blanks at its ends, and what looks the same is the same (Unicode's NFC).
@@ -237,7 +242,7 @@ pub fn shown(text: &str) -> impl fmt::Display + '_ {
     impl fmt::Display for Shown<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             use fmt::Write as _;
-            for (c, hidden) in in_context(self.0) {
+            for (c, hidden) in seen(self.0) {
                 if hidden { write!(f, "{}", c.escape_unicode())? } else { f.write_char(c)? }
             }
             Ok(())

@@ -2,16 +2,21 @@
 
 mod change;
 mod due;
+mod edit;
+mod new;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::Invalid;
 use super::lifetime::Lifetime;
-use super::scope::Scope;
+use super::scope::{Catalogue, Scope};
 use super::secret::SecretHash;
 use super::when::{Span, Timestamp};
 pub use due::Revival;
+
+pub use edit::{Field, TokenChange};
+pub use new::NewToken;
 
 /// An end that is nearer is worth a look.
 const SOON: Span = Span::days(14);
@@ -159,6 +164,13 @@ pub struct Delivery {
     pub grace: Option<Span>,
 }
 
+impl Delivery {
+    /// Whether nothing can come of it any more.
+    pub fn is_dead(&self, now: Timestamp) -> bool {
+        self.deadline <= now && !self.destination.keeps()
+    }
+}
+
 /// A token with everything that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
@@ -196,6 +208,27 @@ pub struct Grant {
 impl Token {
     pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
         self.grants.values().map(|grant| &grant.scope).collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// Everything that it may do: the scopes that it holds directly, and all that these include.
+    pub fn held_scopes<'a>(&'a self, catalogue: &'a Catalogue) -> BTreeSet<&'a Scope> {
+        catalogue.closure(self.grants.values().map(|grant| &grant.scope))
+    }
+
+    /// The same token with its grants under the names that their scopes have in this catalogue.
+    #[must_use]
+    pub fn regranted(&self, catalogue: &Catalogue) -> Self {
+        let mut token = self.clone();
+        for (row, grant) in &mut token.grants {
+            if let Some(entry) = catalogue.iter().find(|entry| entry.row == *row) {
+                grant.scope = entry.name.clone();
+            }
+        }
+        token
+    }
+
+    pub fn secret_hashes(&self) -> Vec<SecretHash> {
+        self.secrets.iter().map(|secret| secret.hash).collect()
     }
 
     /// Its labels as they are given.

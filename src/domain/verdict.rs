@@ -69,7 +69,7 @@ pub fn judge<'a>(
     if reason != Reason::Valid {
         return (reason, Vec::new());
     }
-    let held = catalogue.closure(token.grants.values().map(|grant| &grant.scope));
+    let held = token.held_scopes(catalogue);
     let missing: Vec<&Scope> =
         ask.scopes.iter().filter(|scope| catalogue.get(scope).is_none() || !held.contains(scope)).collect();
     if !missing.is_empty() {

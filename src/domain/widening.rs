@@ -54,8 +54,7 @@ impl Widening {
     /// labels that are added or have another value.
     pub fn of_token(before: (&Token, &Catalogue), after: (&Token, &Catalogue)) -> Self {
         let held = |(token, catalogue): (&Token, &Catalogue)| -> BTreeSet<Scope> {
-            let grants = token.grants.values().map(|grant| &grant.scope);
-            catalogue.closure(grants).into_iter().cloned().collect()
+            token.held_scopes(catalogue).into_iter().cloned().collect()
         };
         let token = after.0;
         let scopes: BTreeSet<Scope> = held(after).difference(&held(before)).cloned().collect();

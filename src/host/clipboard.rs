@@ -2,6 +2,7 @@
 
 #[cfg(feature = "clipboard")]
 mod display;
+mod hold;
 mod holder;
 mod keeper;
 mod osc52;

@@ -61,6 +61,9 @@ fn fail_where_a_file_may_not_grow() {
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
+/// The most characters of a claim that the log keeps.
+const CLAIM_MAX: usize = 64;
+
 struct Host {
     /// As the caller had it: what a command makes is the caller's affair.
     umask: Mode,
@@ -116,7 +119,8 @@ impl Machine for Host {
     }
 
     fn actor(&self) -> Actor {
-        let text = |value: OsString| value.into_string().ok();
+        // Each event keeps these claims of the environment, which may be of any length.
+        let text = |value: OsString| Some(value.into_string().ok()?.chars().take(CLAIM_MAX).collect());
         let login = users::by_uid(uid()).and_then(|user| text(user.login));
         Actor {
             uid: uid(),

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use super::json::TokenFindingDoc;
+use super::json::{self, TokenFindingDoc};
 use super::{Screen, prometheus};
 use crate::domain::Invalid;
 use crate::domain::check::{Finding, FindingCode, Severity};
@@ -66,10 +66,10 @@ impl<'a> Report<'a> {
                 Format::Text => text.extend_from_slice(self.lines(token, finding).as_bytes()),
                 Format::Json => {
                     text.extend_from_slice(if self.found() == 0 { b"{\"findings\":[" } else { b"," });
-                    serde_json::to_writer(&mut text, &TokenFindingDoc::new(token, finding))?;
+                    json::append(&mut text, &TokenFindingDoc::new(token, finding));
                 }
                 Format::JsonLines => {
-                    serde_json::to_writer(&mut text, &TokenFindingDoc::new(token, finding))?;
+                    json::append(&mut text, &TokenFindingDoc::new(token, finding));
                     text.push(b'\n');
                 }
                 Format::Prometheus => {}

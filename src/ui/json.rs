@@ -6,6 +6,7 @@ mod finding;
 mod leak;
 mod log;
 mod verdict;
+mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +22,7 @@ pub use finding::TokenFindingDoc;
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
 pub use verdict::VerdictDoc;
+pub use writer::{append, text};
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

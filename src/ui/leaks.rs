@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::json::{Leak, LeakDoc, UNKNOWN};
+use super::json::{self, Leak, LeakDoc, UNKNOWN};
 use super::{Ink, Style, tint};
 use crate::domain::text::shown;
 
@@ -28,7 +28,7 @@ impl Leaks {
     pub fn write(&mut self, leak: &Leak<'_>, out: &mut dyn Write) -> io::Result<()> {
         let mut text = match self.format {
             Format::Text => line(leak, self.style).into_bytes(),
-            Format::Json | Format::Jsonl => serde_json::to_vec(&LeakDoc::new(leak))?,
+            Format::Json | Format::Jsonl => json::text(&LeakDoc::new(leak)).into_bytes(),
         };
         if self.format == Format::Json {
             text.insert(0, if self.count == 0 { b'[' } else { b',' });

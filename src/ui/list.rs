@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::str::FromStr;
 
 use super::column::Chosen;
-use super::json::TokenDoc;
+use super::json::{self, TokenDoc};
 use super::table::{Cell, Column, Fill, Table};
 use super::{Screen, escape};
 use crate::domain::Invalid;
@@ -77,7 +77,7 @@ impl<'a> List<'a> {
             Format::Table => self.table(tokens, &mut text),
             Format::Tsv => self.separated(tokens, b'\t', escape::tsv, &mut text),
             Format::Csv => self.separated(tokens, b',', escape::csv, &mut text),
-            Format::Json | Format::JsonLines => self.json(tokens, &mut text)?,
+            Format::Json | Format::JsonLines => self.json(tokens, &mut text),
             Format::Names => {
                 for token in tokens {
                     escape::tsv(&token.name, &mut text);
@@ -126,17 +126,16 @@ impl<'a> List<'a> {
         }
     }
 
-    fn json(&self, tokens: &[Token], text: &mut Vec<u8>) -> io::Result<()> {
+    fn json(&self, tokens: &[Token], text: &mut Vec<u8>) {
         for (at, token) in tokens.iter().enumerate() {
             if self.format == Format::Json && at + self.count > 0 {
                 text.push(b',');
             }
-            serde_json::to_writer(&mut *text, &TokenDoc::new(token, &self.times))?;
+            json::append(text, &TokenDoc::new(token, &self.times));
             if self.format == Format::JsonLines {
                 text.push(b'\n');
             }
         }
-        Ok(())
     }
 
     fn table(&mut self, tokens: &[Token], text: &mut Vec<u8>) {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::str::FromStr;
 
-use super::json::EventDoc;
+use super::json::{self, EventDoc};
 use super::table::{Cell, Column, Fill, Table};
 use super::{Screen, escape};
 use crate::domain::Invalid;
@@ -95,7 +95,7 @@ impl<'a> Log<'a> {
                     if self.format == Format::Json && at + self.count > 0 {
                         text.push(b',');
                     }
-                    serde_json::to_writer(&mut text, &EventDoc::new(event))?;
+                    json::append(&mut text, &EventDoc::new(event));
                     if self.format == Format::JsonLines {
                         text.push(b'\n');
                     }

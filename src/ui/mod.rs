@@ -14,7 +14,7 @@ mod prometheus;
 mod screen;
 pub mod table;
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use crate::domain::code::Code;
 use crate::domain::text::shown;
@@ -105,7 +105,7 @@ impl Talk<'_> {
     pub fn warn(&mut self, text: &str) {
         if self.json {
             let document = serde_json::json!({ "warning": { "message": shown(text).to_string() } });
-            self.line(&document.to_string());
+            self.line(&json::text(&document));
         } else {
             let head = self.style.yellow("warning:");
             self.line(&format!("{head} {}", shown(text)));
@@ -117,7 +117,7 @@ impl Talk<'_> {
         if self.json {
             let (message, hint) = (shown(message).to_string(), hint.map(|hint| shown(hint).to_string()));
             let document = json::Failure::new(code, &message, hint.as_deref());
-            self.line(&serde_json::to_string(&document).unwrap_or_default());
+            self.line(&json::text(&document));
             return;
         }
         let head = self.style.red("error:");
@@ -127,11 +127,4 @@ impl Talk<'_> {
             self.line(&format!("{head} {}", shown(hint)));
         }
     }
-}
-
-/// Writes a document and its line end in one go.
-pub fn write_json(out: &mut dyn Write, document: &impl serde::Serialize) -> io::Result<()> {
-    let mut text = serde_json::to_vec(document)?;
-    text.push(b'\n');
-    out.write_all(&text)
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, DAY, World, assert_token_keys};
+use crate::support::{Answer, DAY, HOUR, World, assert_token_keys};
 
 const SECRET: &str = "Zk3-from.another/System_0815xyz";
 
@@ -30,7 +30,7 @@ fn the_document_is_a_token_that_changed() {
     assert_token_keys(&document, &["changed"]);
     assert_eq!(document["changed"], true);
     assert_eq!((&document["owner"], &document["ttl"]), (&json!("ann"), &json!(90 * DAY)));
-    let again = world.run(&["adopt", "a", "--json", "--if-missing"]).ok().json();
+    let again = world.run_with(&["adopt", "a", "--json", "--if-missing"], SECRET.as_bytes()).ok().json();
     assert_token_keys(&again, &["changed"]);
     assert_eq!(again["changed"], false);
 }
@@ -186,4 +186,25 @@ fn a_secret_of_less_than_128_bits_or_of_few_different_characters_is_refused() {
         assert_eq!(failure["message"], few, "{weak}");
     }
     world.run_with(&["adopt", "x"], b"0f3a9c1d7b2e5f8a4c6d0e1b9a7f3c5d").ok();
+}
+
+#[test]
+fn a_token_that_exists_with_another_secret_is_a_conflict() {
+    let world = World::with_store();
+    let adopt = ["adopt", "legacy", "--if-missing"];
+    let first = "sk_live_0123456789abcdefghijklmnopqrstuvwxyz";
+    let other = "pk_live_9876543210abcdefghijklmnopqrstuvwxyz";
+    world.run_with(&adopt, first.as_bytes()).ok();
+    let again = world.run_with(&adopt, first.as_bytes()).ok();
+    assert_eq!(again.err, "`legacy` exists; nothing was changed\n");
+    let events = world.actions();
+    let refused = world.run_with(&adopt, other.as_bytes()).exit(5);
+    let said = "error: `legacy` exists with another secret\nhint: choose another name, or revoke it first\n";
+    assert_eq!((&*refused.out, &*refused.err), ("", said));
+    assert_eq!(world.actions(), events);
+    // A replaced secret is the token's own until its grace period is over.
+    world.run(&["rotate", "legacy", "--grace", "1h"]).ok();
+    world.run_with(&adopt, first.as_bytes()).ok();
+    world.wait(HOUR);
+    world.run_with(&adopt, first.as_bytes()).exit(5);
 }

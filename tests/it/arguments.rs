@@ -91,11 +91,11 @@ const FLAGS: [&str; 67] = [
     "--expect",
     "--previous",
     "--includes",
-    "--withdraw",
+    "--ungrant",
     "--allow-widen",
     "--accept-clock",
     "--token",
-    "--since",
+    "--anchor",
     "--repair",
     "--out",
     "--out-dir",
@@ -104,7 +104,7 @@ const FLAGS: [&str; 67] = [
     "--exec-timeout",
     "--force",
     "--now",
-    "--take-over",
+    "--replace-pending",
     "--help",
     "-h",
     "--version",
@@ -321,7 +321,7 @@ fn huge_arguments_make_nothing_panic() {
             &["show"],
             &["verify", "--at"],
             &["settings", "header"],
-            &["audit", "verify", "--since"],
+            &["audit", "verify", "--anchor"],
             &["--store"],
             &[],
         ] {
@@ -380,5 +380,26 @@ fn every_verb_helps_with_what_the_list_of_verbs_says_of_it() {
         let line =
             list.lines().find(|line| line.ends_with(first)).unwrap_or_else(|| panic!("{first}: {list}"));
         assert!(line.contains(&format!(" {verb}")), "{line}");
+    }
+}
+
+#[test]
+fn the_older_spelling_of_a_flag_works_and_is_not_shown() {
+    let world = World::with_store();
+    world.define(&["read"]);
+    world.create("a", &["-s", "read"]);
+    let head = world.run(&["audit", "head"]).ok().out;
+    let cases: [&[&str]; 3] = [
+        &["rotate", "a", "--take-over"],
+        &["audit", "verify", "--since", head.trim()],
+        &["scopes", "retire", "read", "--withdraw", "--yes"],
+    ];
+    for args in cases {
+        world.run(args).ok();
+        let verb: Vec<&str> = args.iter().copied().filter(|word| !word.starts_with('-')).collect();
+        let depth = if verb[0] == "rotate" { 1 } else { 2 };
+        let help = world.run(&[&verb[..depth], &["--help"]].concat()).ok().out;
+        let flag = args.iter().find(|word| word.starts_with("--")).expect("a flag");
+        assert!(!help.contains(flag), "{help}");
     }
 }

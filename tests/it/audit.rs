@@ -51,7 +51,7 @@ fn every_change_writes_exactly_its_events() {
         (&["scopes", "retire", "see"], &["scope.retire"]),
         (&["scopes", "define", "see", "--allow-widen"], &["scope.define"]),
         (
-            &["scopes", "retire", "write", "--withdraw", "--yes"],
+            &["scopes", "retire", "write", "--ungrant", "--yes"],
             &["scopes.remove", "scopes.remove", "scope.retire"],
         ),
         (&["disable", "a", "c"], &["disable", "disable"]),
@@ -246,24 +246,24 @@ fn an_anchor_proves_that_history_only_grew() {
     world.run(&["disable", "demo"]).ok();
     let end = head(&world);
     world.run(&["enable", "demo"]).ok();
-    let since = |anchor: &str| world.run(&["audit", "verify", "--since", anchor]).code;
+    let check = |anchor: &str| world.run(&["audit", "verify", "--anchor", anchor]).code;
     let zeros = format!("0:{}", "0".repeat(64));
     for anchor in [&zeros, &start, &middle, &end, &head(&world)] {
-        assert_eq!(since(anchor), 0, "{anchor}");
+        assert_eq!(check(anchor), 0, "{anchor}");
     }
     // As many entries, but others: sound in itself, and shown up by the anchor alone.
     std::fs::write(world.database(), copy).expect("the database");
-    assert_eq!((since(&start), since(&middle), since(&end)), (0, 0, 3), "cut off");
+    assert_eq!((check(&start), check(&middle), check(&end)), (0, 0, 3), "cut off");
     world.run(&["edit", "demo", "--owner", "eve"]).ok();
     world.run(&["edit", "demo", "--owner", "ann"]).ok();
     assert_eq!(world.run(&["audit", "verify"]).code, 0);
-    assert_eq!((since(&start), since(&middle), since(&end)), (0, 0, 3), "rewritten");
-    let report = world.run(&["audit", "verify", "--json", "--since", &end]).exit(3).json();
+    assert_eq!((check(&start), check(&middle), check(&end)), (0, 0, 3), "rewritten");
+    let report = world.run(&["audit", "verify", "--json", "--anchor", &end]).exit(3).json();
     assert_eq!(report["first_bad"]["seq"], json!(5), "{report}");
     let other = World::with_store();
     other.wait(START % 7 + 1);
     other.create("demo", &[]);
-    assert_eq!(other.run(&["audit", "verify", "--since", &middle]).code, 3, "another store");
+    assert_eq!(other.run(&["audit", "verify", "--anchor", &middle]).code, 3, "another store");
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn an_anchor_that_is_none_is_a_usage_error() {
     for anchor in
         ["", ":", "5", "five:00", &head[..head.len() - 1], &format!("{head}0"), &format!("-{head}"), "1:"]
     {
-        let args = ["audit", "verify", &*format!("--since={anchor}")];
+        let args = ["audit", "verify", &*format!("--anchor={anchor}")];
         assert_eq!(world.refused(&args), (2, "usage".into()), "{anchor}");
     }
 }
@@ -305,7 +305,7 @@ fn a_row_that_an_index_hides_is_found() {
     hide_from_index(&world, "audit_subject", "action <> 'revoke'");
     let since = head(&world);
     assert_eq!(world.verify(&secret, &[]).0, 0, "the trick works without an audit");
-    let report = world.run(&["audit", "verify", "--since", &since, "--json"]).exit(3).json();
+    let report = world.run(&["audit", "verify", "--anchor", &since, "--json"]).exit(3).json();
     assert_eq!(report["rows"], json!([{"id": world.show("leaked")["id"], "name": "leaked"}]), "{report}");
     assert_eq!(report["database"].as_array().map(Vec::len), Some(2), "{report}");
     let text = world.run(&["audit", "verify"]).exit(3).out;
@@ -462,4 +462,14 @@ fn a_second_delivery_of_a_token_is_damage() {
     let rows = &world.run(&["audit", "verify", "--json"]).exit(3).json()["rows"];
     assert!(rows.to_string().contains("demo"), "{rows}");
     world.run(&["doctor"]).exit(3);
+}
+
+#[test]
+fn a_claim_of_the_environment_is_cut_to_64_characters() {
+    let world = World::with_store();
+    let claim = "s".repeat(1_000);
+    crate::support::run(world.program().args(["create", "a"]).env("SUDO_USER", &claim), b"").ok();
+    let log = world.real(&["audit", "--json"], b"").ok().json();
+    let actor = &log.as_array().unwrap().last().unwrap()["actor"];
+    assert_eq!(actor["sudo_user"], claim[..64]);
 }

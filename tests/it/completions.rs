@@ -368,3 +368,13 @@ proptest! {
         ask(&mut world, shell, &words);
     }
 }
+
+#[test]
+fn a_variable_left_in_the_environment_answers_no_command() {
+    let mut world = World::with_store();
+    world.env.insert("TOKENCTL_COMPLETE".to_owned(), "bash".to_owned());
+    for args in [&["--", "verify"][..], &["--", "verify", "-q"], &["--", "--quiet", "verify"]] {
+        assert_ne!(world.run(args).code, 0, "{args:?}");
+    }
+    assert!(world.run(&["--", "tokenctl", "rev"]).ok().out.contains("revoke"));
+}

@@ -326,3 +326,46 @@ fn help_goes_where_it_is_asked_for_whatever_stands_around_it() {
         of(&["scopes", "add", "-h"]).starts_with("Grant scopes to a token\n\nUsage: tokenctl scopes add ")
     );
 }
+
+#[test]
+fn what_cannot_be_undone_is_proposed_for_its_own_words_alone() {
+    let world = World::new();
+    for typed in ["export", "unrevoke", "undelete"] {
+        let err = world.run(&[typed]).exit(2).err;
+        assert!(!err.contains("tokenctl revoke"), "{typed}: {err}");
+    }
+    for typed in ["expire", "delete", "rm", "revoek"] {
+        let err = world.run(&[typed]).exit(2).err;
+        assert!(err.ends_with("hint: did you mean `tokenctl revoke`?\n"), "{typed}: {err}");
+    }
+}
+
+#[test]
+fn a_flag_that_is_not_there_leads_to_where_the_thing_is() {
+    let world = World::new();
+    let cases: [(&[&str], &str); 5] = [
+        (&["edit", "a", "--scope", "x"], "`tokenctl scopes set NAME SCOPE` changes what a token holds"),
+        (&["edit", "a", "--name", "b"], "`tokenctl rename NAME NEW` gives a token another name"),
+        (&["list", "--revoked"], "did you mean `--status revoked`?"),
+        (&["create", "a", "--lable", "k=v"], "did you mean `--label`?"),
+        (&["create", "a", "--expire", "2027-06-30"], "did you mean `--expires`?"),
+    ];
+    for (args, hint) in cases {
+        assert_eq!(world.refuses(args, 2, "usage")["hint"], *hint, "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_commands_too() {
+    let world = World::new();
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["help"], &["--help"]),
+        (&["help", "rotate"], &["rotate", "--help"]),
+        (&["help", "scopes", "add"], &["scopes", "add", "--help"]),
+        (&["version"], &["--version"]),
+    ];
+    for (typed, meant) in cases {
+        assert_eq!(world.run(typed).ok().out, world.run(meant).ok().out, "{typed:?}");
+    }
+    assert!(world.run(&["help", "rotaet"]).exit(2).err.contains("no such command `rotaet`"));
+}

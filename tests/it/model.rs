@@ -316,7 +316,7 @@ impl Pair {
                 }
             }
             OfScope::Retire { withdraw } => {
-                let flags: &[&str] = if withdraw { &["--withdraw", "--yes"] } else { &[] };
+                let flags: &[&str] = if withdraw { &["--ungrant", "--yes"] } else { &[] };
                 self.change(true, &[&["scopes", "retire", name], flags].concat(), "");
                 self.model.retired.insert(at);
                 if withdraw {

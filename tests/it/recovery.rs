@@ -408,7 +408,7 @@ fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
         }
         let provisional = fs::read_to_string(world.path("out/file")).expect("a file");
         world.shell("tokenctl rotate demo --out out/file").exit(5);
-        world.shell("tokenctl rotate demo --out out/file --take-over").ok();
+        world.shell("tokenctl rotate demo --out out/file --replace-pending").ok();
         let new = fs::read_to_string(world.path("out/file")).expect("a file");
         let verify = |secret: &str| world.real(&["verify"], secret.as_bytes()).line().to_owned();
         assert_eq!(verify(&new), "valid demo");

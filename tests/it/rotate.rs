@@ -416,7 +416,7 @@ fn of_two_rotations_at_once_the_second_is_refused() {
 fn a_rotation_can_be_taken_over() {
     let world = Rc::new(World::new());
     let old = world.create("demo", &[]);
-    let (second, first) = meanwhile(&world, &["rotate", "demo", "--take-over"]);
+    let (second, first) = meanwhile(&world, &["rotate", "demo", "--replace-pending"]);
     let second = second.ok();
     assert_eq!(first.code, 7, "{first:?}");
     assert!(first.err.contains("taken over"), "{}", first.err);
@@ -426,7 +426,7 @@ fn a_rotation_can_be_taken_over() {
     assert_eq!(world.show("demo")["secrets"].as_array().unwrap().len(), 2);
     world.run(&["audit", "verify"]).ok();
     // With nothing under way it is a rotation like any other.
-    world.rotate("demo", &["--take-over"]);
+    world.rotate("demo", &["--replace-pending"]);
 }
 
 #[test]

@@ -283,7 +283,7 @@ fn a_withdrawn_scope_is_taken_from_every_token_and_include() {
     let direct = world.create("direct", &["-s", "write,other"]);
     let through = world.create("through", &["-s", "admin"]);
     world.create("without", &["-s", "read"]);
-    let withdraw = ["scopes", "retire", "write", "--withdraw"];
+    let withdraw = ["scopes", "retire", "write", "--ungrant"];
     assert_eq!(world.refused(&withdraw), (2, "input_needed".into()));
     world.at_terminal(&[Answer::No]);
     assert_eq!(world.refused(&withdraw), (130, "declined".into()));
@@ -345,4 +345,20 @@ fn what_makes_no_sense_is_a_usage_error() {
         assert_eq!(world.run(args).code, 2, "{args:?}");
     }
     assert_eq!(world.bytes(), before);
+}
+
+#[test]
+fn the_first_scope_makes_the_store_as_the_first_token_does() {
+    let world = World::new();
+    assert_eq!(
+        world.refuses(&["create", "a", "-s", "deploy"], 4, "not_found")["hint"],
+        "`tokenctl scopes define deploy` makes it; `tokenctl scopes list` shows those that exist"
+    );
+    assert_eq!(world.refused(&["scopes", "define", "deploy", "--includes", "read"]), (4, "not_found".into()));
+    assert!(!world.store().exists(), "what is refused makes no store");
+    let ran = world.run(&["scopes", "define", "deploy"]).ok();
+    let path = world.store().canonicalize().expect("the store");
+    assert_eq!(ran.err, format!("warning: made a new store at {}\ndefined `deploy`\n", path.display()));
+    world.create("a", &["-s", "deploy"]);
+    assert_eq!(world.run(&["scopes", "define", "read"]).ok().err, "defined `read`\n");
 }

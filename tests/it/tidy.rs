@@ -50,6 +50,15 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Its path as a module: `store`, `sqlite`, `open`; nothing for the top.
+    fn module(&self) -> Vec<String> {
+        let parts = self.path.with_extension("");
+        let parts = parts.iter().filter_map(|part| part.to_str()).map(str::to_owned);
+        parts.filter(|part| !matches!(&part[..], "mod" | "lib" | "main")).collect()
+    }
+}
+
 fn sources() -> Vec<Source> {
     let src = root().join("src");
     let mut open = vec![src.clone()];
@@ -181,6 +190,126 @@ fn no_rooms_import_each_other_in_a_circle() {
     assert!(graph.is_empty(), "{graph:?}");
 }
 
+/// The names that follow a path: one, or all of a group in braces, each with the path before it.
+fn leaves(rest: &str, path: &[String], found: &mut Vec<Vec<String>>) {
+    let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    if let Some(group) = rest.strip_prefix('{') {
+        let mut depth = 0;
+        let mut member = String::new();
+        for c in group.chars() {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => break,
+                '}' => depth -= 1,
+                ',' if depth == 0 => {
+                    leaves(std::mem::take(&mut member).trim(), path, found);
+                    continue;
+                }
+                _ => {}
+            }
+            member.push(c);
+        }
+        leaves(member.trim(), path, found);
+    } else if !word.is_empty() {
+        let path = [path, std::slice::from_ref(&word)].concat();
+        match rest[word.len()..].strip_prefix("::") {
+            Some(rest) => leaves(rest, &path, found),
+            None => found.push(path),
+        }
+    }
+}
+
+/// The paths of ours that a source names, from the top of the crate.
+fn named(source: &Source) -> Vec<Vec<String>> {
+    let lines: Vec<&str> = source.program.iter().map(|(_, line)| line.as_str()).collect();
+    let text = lines.join("\n");
+    let module = source.module();
+    let begins = |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+    let mut found = Vec::new();
+    for (at, it) in text.match_indices("crate::").filter(|(at, _)| begins(*at)) {
+        leaves(&text[at + it.len()..], &[], &mut found);
+    }
+    for (at, _) in text.match_indices("super::").filter(|(at, _)| begins(*at)) {
+        let (mut rest, mut base) = (&text[at..], &module[..]);
+        while let (Some(after), Some((_, above))) = (rest.strip_prefix("super::"), base.split_last()) {
+            (rest, base) = (after, above);
+        }
+        leaves(rest, base, &mut found);
+    }
+    found
+}
+
+/// The files among these that each of them imports. A module and those inside of it are one thing, told from above: what
+/// they have from each other does not count.
+fn imported(sources: &[Source]) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+    let modules: BTreeSet<Vec<String>> = sources.iter().map(Source::module).collect();
+    let file = |path: &Vec<String>| {
+        (1..=path.len()).rev().map(|len| path[..len].to_vec()).find(|path| modules.contains(path))
+    };
+    let is_family = |one: &[String], other: &[String]| one.starts_with(other) || other.starts_with(one);
+    let of = |source: &Source| {
+        let own = source.module();
+        let others = named(source).iter().filter_map(file).filter(|other| !is_family(&own, other)).collect();
+        (own, others)
+    };
+    sources.iter().map(of).collect()
+}
+
+/// What is left of imports when everything is taken away that leads into no circle.
+fn circles(
+    mut left: BTreeMap<Vec<String>, BTreeSet<Vec<String>>>,
+) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
+    loop {
+        let before = left.len();
+        let used: BTreeSet<Vec<String>> = left.values().flatten().cloned().collect();
+        left.retain(|file, others| !others.is_empty() && used.contains(file));
+        let files: BTreeSet<Vec<String>> = left.keys().cloned().collect();
+        for others in left.values_mut() {
+            others.retain(|other| files.contains(other));
+        }
+        if left.len() == before {
+            return left;
+        }
+    }
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let imported = imported(&sources());
+    let count: usize = imported.values().map(BTreeSet::len).sum();
+    assert!(count > 200, "only {count} imports were found");
+    let circles = circles(imported);
+    let shown: Vec<String> = circles
+        .iter()
+        .map(|(file, others)| {
+            let others: Vec<String> = others.iter().map(|other| other.join("::")).collect();
+            format!("{} -> {}", file.join("::"), others.join(", "))
+        })
+        .collect();
+    assert!(shown.is_empty(), "{}", shown.join("\n"));
+}
+
+#[test]
+fn a_circle_of_files_is_seen_however_it_is_written() {
+    let source =
+        |path: &str, text: &str| Source { path: path.into(), text: text.to_owned(), program: program(text) };
+    let found = |a: &str, b: &str, c: &str| {
+        let sources =
+            [source("x/a.rs", a), source("x/b.rs", b), source("y.rs", c), source("x.rs", "mod a; mod b;")];
+        circles(imported(&sources)).into_keys().map(|file| file.join("::")).collect::<Vec<_>>()
+    };
+    assert_eq!(found("use super::b::B;", "use crate::x::a::A;", ""), ["x::a", "x::b"]);
+    assert_eq!(
+        found("use super::{\n    c, b::{B, C},\n};", "fn f() { super::a::f() }", ""),
+        ["x::a", "x::b"]
+    );
+    assert_eq!(
+        found("use super::b::B;", "use crate::y::Y;", "use crate::x::{a::A, X};"),
+        ["x::a", "x::b", "y"]
+    );
+    assert_eq!(found("use super::X;", "use super::a::A;", "use crate::x::a::A;"), [""; 0]);
+}
+
 #[test]
 fn the_parser_of_this_test_sees_what_it_must() {
     let source =
@@ -310,11 +439,18 @@ fn no_verb_imports_a_verb() {
 fn no_source_is_long() {
     let mut lengths: Vec<usize> = sources().iter().map(|source| source.program.len()).collect();
     lengths.sort_unstable();
-    assert!(lengths[lengths.len() / 2] <= 115, "the median source has {} lines", lengths[lengths.len() / 2]);
+    assert!(lengths[lengths.len() / 2] <= 110, "the median source has {} lines", lengths[lengths.len() / 2]);
     // A table of texts is as long as its texts.
     for source in sources().iter().filter(|source| !source.path.ends_with("help/verbs.rs")) {
         let lines = source.program.len();
-        assert!(lines <= 500, "{} has {lines} lines without its tests", source.path.display());
+        // These two are to be split as well.
+        let waits =
+            ["store/sqlite/mod.rs", "store/sqlite/tokens.rs"].iter().any(|it| source.path.ends_with(it));
+        assert!(
+            lines <= if waits { 500 } else { 400 },
+            "{} has {lines} lines without its tests",
+            source.path.display()
+        );
     }
 }
 

@@ -265,6 +265,17 @@ fn a_reader_that_went_away_changes_nothing_of_the_answer() {
 }
 
 #[test]
+fn a_required_scope_that_does_not_exist_is_a_warning_too() {
+    let world = World::with_store();
+    world.define(&["read"]);
+    let secret = world.create("a", &["-s", "read"]);
+    let ran = world.run_with(&["verify", "-s", "raed"], secret.as_bytes()).exit(3);
+    assert_eq!(ran.out, "scope_missing a\n");
+    assert_eq!(ran.err, "warning: the scope `raed` does not exist in this store\n");
+    assert_eq!(world.run_with(&["verify", "-s", "read"], secret.as_bytes()).ok().err, "");
+}
+
+#[test]
 fn an_index_that_leads_to_another_secret_makes_none_valid() {
     let world = World::with_store();
     let [one, two] = ["one", "two"].map(|name| world.create(name, &[]));

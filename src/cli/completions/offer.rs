@@ -12,8 +12,8 @@ use clap_complete::engine::{self, ArgValueCompleter, CompletionCandidate};
 
 use super::Shell;
 use super::source::Source;
-use crate::cli::parse;
 use crate::cli::report::exposes_secret;
+use crate::cli::{VERBS, parse};
 use crate::cmd::args::takes::Takes;
 use crate::context::Context;
 use crate::store::MOST;
@@ -23,9 +23,15 @@ const VARIABLE: &str = "TOKENCTL_COMPLETE";
 
 /// The shell, if these arguments are its question: `tokenctl -- tokenctl WORD…`.
 ///
-/// The variable alone asks nothing: left behind in the environment of a service it would end each `verify` with 0.
+/// Neither the variable nor `--` alone asks anything: with the variable left behind in the environment of a service,
+/// `tokenctl -- verify` would end with 0. The scripts pass the program's own word first, which is not a command.
 pub fn asking_shell(args: &[OsString], ctx: &Context) -> Option<OsString> {
-    args.get(1).filter(|arg| *arg == "--").and_then(|_| ctx.machine.env(VARIABLE))
+    let [_, dashes, program, ..] = args else { return None };
+    if *dashes != *"--" || program.as_encoded_bytes().starts_with(b"-") {
+        return None;
+    }
+    let is_command = VERBS.iter().any(|verb| *program == *verb.path) || *program == *"ls";
+    if is_command { None } else { ctx.machine.env(VARIABLE) }
 }
 
 /// Answers with the candidates for the last of the words. Returns the exit code.

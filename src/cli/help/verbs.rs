@@ -41,6 +41,7 @@ pub const VERBS: [Verb; 31] = [
             "A token is what its users know: a name, an owner, scopes, a lifetime. A secret is the string that a \
              client presents; the store keeps its hash only, so that it can be delivered once and never again",
             "Data goes to standard output, all else to standard error. Nothing is asked without a terminal",
+            "`tokenctl help COMMAND` is `tokenctl COMMAND --help`, and `tokenctl version` is `tokenctl --version`",
         ],
         examples: &[
             Example(
@@ -379,7 +380,7 @@ pub const VERBS: [Verb; 31] = [
         more: &["Tokens that hold it keep it, unless it is withdrawn; `scopes define` reopens it"],
         examples: &[
             Example("Leave it to those that hold it", "tokenctl scopes retire events:write"),
-            Example("Take it from them", "tokenctl scopes retire events:write --withdraw --yes"),
+            Example("Take it from them", "tokenctl scopes retire events:write --ungrant --yes"),
         ],
         exits: &[0, 1, 2, 4, 6, 130],
     },
@@ -489,7 +490,7 @@ pub const VERBS: [Verb; 31] = [
             ),
             Example(
                 "Prove that history only grew since",
-                "tokenctl audit verify --since \"$(cat head.txt)\"",
+                "tokenctl audit verify --anchor \"$(cat head.txt)\"",
             ),
         ],
         exits: &[0, 1, 2, 4, 6],
@@ -512,7 +513,7 @@ pub const VERBS: [Verb; 31] = [
             Example("Check everything", "tokenctl audit verify"),
             Example(
                 "Prove that history only grew",
-                "tokenctl audit head > head.txt; tokenctl audit verify --since \"$(cat head.txt)\"",
+                "tokenctl audit head > head.txt; tokenctl audit verify --anchor \"$(cat head.txt)\"",
             ),
         ],
         exits: &[0, 1, 2, 3, 6],

@@ -4,21 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 
-use super::lifetime::{HEADING, LifetimeArgs, NotBefore, admitted_end};
+use super::lifetime::{HEADING, LifetimeArgs, NotBefore};
 use super::select::scope_rows;
 use super::takes::Takes;
 use crate::app::App;
 use crate::context::Machine;
 use crate::deliver::{self, Begun, Fate};
 use crate::domain::Invalid;
-use crate::domain::event::Author;
-use crate::domain::lifetime::{Lifetime, in_order};
+use crate::domain::lifetime::Terms;
 use crate::domain::name::{ID_ALPHABET, ID_LEN, Name, is_new_id};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::random_text;
-use crate::domain::settings::{Settings, demand};
+use crate::domain::settings::Settings;
 use crate::domain::text::{Icon, Label, Line, SetLabel, each_once};
-use crate::domain::token::{Grant, Status, Token};
+use crate::domain::token::{Grant, NewToken, Status, Token};
 use crate::domain::when::{Span, Timestamp, Zone, relative};
 use crate::error::{Error, Subject};
 use crate::store::{View, Write};
@@ -79,14 +78,6 @@ pub struct Rules {
     pub catalogue: Catalogue,
 }
 
-/// When a token is good.
-struct Times {
-    lifetime: Lifetime,
-    /// Of its first secret.
-    end: Option<Timestamp>,
-    not_before: Option<Timestamp>,
-}
-
 impl TokenArgs {
     /// Fills in what no flag says from a token that is there, as if its flags had been given.
     #[must_use]
@@ -130,13 +121,7 @@ impl TokenArgs {
         let conflict =
             |why: &str, hint: &str| Error::Policy(Invalid::new(format!("`{name}` {why}")).hint(hint));
         if let (None, Some(delivery)) = (token.current(), &token.delivery) {
-            return Err(Halt::Error(Error::UnderWay {
-                name: token.name.clone(),
-                uid: delivery.uid,
-                pid: delivery.pid,
-                started_at: delivery.started_at,
-                deadline: delivery.deadline,
-            }));
+            return Err(Error::under_way(&token, delivery).into());
         }
         if !self.if_missing {
             return Err(Halt::Error(Error::NameTaken { what: Subject::Token, name: token.name }));
@@ -151,64 +136,46 @@ impl TokenArgs {
         })
     }
 
-    /// The token that the flags describe, without id and secrets, and the end of its first secret.
-    pub fn plan(
+    /// The token that the flags describe.
+    pub fn describe(
         &self,
         name: &Name,
-        rules: &Rules,
-        author: &Author,
+        catalogue: &Catalogue,
         now: Timestamp,
-        machine: &dyn Machine,
-    ) -> Result<(Token, Option<Timestamp>), Error> {
-        let Times { lifetime, end, not_before } = self.times(&rules.settings, now, machine)?;
-        let token = Token {
-            row: 0,
-            id: String::new(),
-            name: name.to_string(),
+        zone: &dyn Zone,
+    ) -> Result<NewToken, Error> {
+        Ok(NewToken {
+            name: name.clone(),
             description: self.description.clone().and_then(Line::into_option),
             owner: self.owner.clone().and_then(Line::into_option),
             icon: self.icon.clone().and_then(Icon::into_option),
             labels: self.labels()?,
-            grants: self.grants(&rules.catalogue)?,
-            lifetime,
-            not_before,
+            grants: self.grants(catalogue)?,
+            terms: self.terms(now, zone)?,
+        })
+    }
+
+    fn terms(&self, now: Timestamp, zone: &dyn Zone) -> Result<Terms, Invalid> {
+        Ok(Terms {
+            lifetime: self.lifetime.resolve(now, zone)?,
+            not_before: self.not_before.map(|start| start.resolve(now, zone)).transpose()?.flatten(),
             rotate_every: self.rotate_every,
             grace: self.grace,
-            created_at: now,
-            created_by: author.actor.display_name(),
-            disabled_at: None,
-            revoked_at: None,
-            secrets: Vec::new(),
-            delivery: None,
-        };
-        demanded(&token, &rules.settings)?;
-        Ok((token, end))
+        })
     }
 
-    /// When it is good, if the flags fit each other and the store admits it.
-    fn times(&self, settings: &Settings, now: Timestamp, zone: &dyn Zone) -> Result<Times, Error> {
-        let lifetime = match self.lifetime.resolve(now, zone)? {
-            Some(lifetime) => lifetime,
-            None => settings.default_ttl.map_or(Lifetime::Endless, Lifetime::Ttl),
-        };
-        let end = admitted_end(lifetime, settings, now)?;
-        in_order(lifetime, self.rotate_every, self.grace, settings.grace)?;
-        let not_before = self.not_before.map(|start| start.resolve(now, end, zone)).transpose()?.flatten();
-        Ok(Times { lifetime, end, not_before })
-    }
-
-    /// Claims the name and enters the planned token, ready for its first secret.
+    /// Claims the name and describes the token, ready for its first secret.
     pub fn enter(&self, tx: &Write<'_>, name: &Name, machine: &dyn Machine) -> Result<Begun, Halt> {
         self.claim(tx, name)?;
-        let rules = Rules { settings: tx.settings()?, catalogue: tx.catalogue()? };
-        let (mut token, expires_at) = self.plan(name, &rules, tx.author, tx.now, machine)?;
         let mut id = [0; ID_LEN];
         while !is_new_id(&id) {
             random_text(&mut id, ID_ALPHABET, &mut |bytes| machine.fill_random(bytes))
                 .map_err(Error::Generator)?;
         }
-        token.id = String::from_utf8_lossy(&id).into_owned();
-        // There is no secret before it that a grace could be for.
+        let id = String::from_utf8_lossy(&id).into_owned();
+        let new = self.describe(name, &tx.catalogue()?, tx.now, machine)?;
+        let (token, expires_at) = new.admit(id, &tx.settings()?, &tx.author.actor.display_name(), tx.now)?;
+        // There is no previous secret that could have a grace period.
         Ok(Begun { token, is_new: true, expires_at, grace: None })
     }
 
@@ -244,7 +211,7 @@ impl TokenArgs {
             self.grants(&rules.catalogue)?;
         }
         if !self.by_default() {
-            self.times(&rules.settings, now, zone)?;
+            self.terms(now, zone)?.check(&rules.settings, now)?;
         }
         Ok(())
     }
@@ -257,7 +224,9 @@ impl TokenArgs {
         now: Timestamp,
         zone: &dyn Zone,
     ) -> Result<(), Error> {
-        Self { lifetime: lifetime.clone(), ..self.clone() }.times(settings, now, zone).map(|_| ())
+        let lifetime = lifetime.resolve(now, zone)?;
+        Terms { lifetime, ..self.terms(now, zone)? }.check(settings, now)?;
+        Ok(())
     }
 
     /// Whether the store's default lifetime applies.
@@ -275,7 +244,7 @@ impl TokenArgs {
         let open: BTreeSet<&Scope> = catalogue.open().map(|entry| &entry.name).collect();
         let lifetime = self.lifetime.resolve(now, &*app.ctx.machine)?;
         let start = match self.not_before {
-            Some(start) => Some(start.resolve(now, None, &*app.ctx.machine)?),
+            Some(start) => Some(start.resolve(now, &*app.ctx.machine)?),
             None => None,
         };
         let same = [
@@ -295,19 +264,6 @@ impl TokenArgs {
         }
         Ok(())
     }
-}
-
-/// What the store demands of every token.
-pub fn demanded(token: &Token, settings: &Settings) -> Result<(), Error> {
-    for (required, present, what, flag) in [
-        (settings.require_owner, token.owner.is_some(), "an owner", "--owner"),
-        (settings.require_description, token.description.is_some(), "a description", "--description"),
-    ] {
-        if required && !present {
-            return Err(Error::Policy(demand(what).hint(format!("`{flag}`"))));
-        }
-    }
-    Ok(())
 }
 
 /// The end of a token in words.

@@ -21,7 +21,7 @@ use crate::domain::token::Token;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
 use crate::store::{Store, StoreError, Write};
-use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
+use crate::ui::json::{self, ChangedDoc, NoSecretDoc, TokenDoc};
 
 /// The longest that a command may take, well before the deadline of its delivery.
 const LONGEST_EXEC: Span = Span::minutes(8);
@@ -203,7 +203,7 @@ pub fn deliver(
     ours: &[SecretHash],
     prepare: impl FnOnce(&Write<'_>, &dyn Machine) -> Result<Begun, Halt>,
 ) -> Result<Delivered, Halt> {
-    let json = app.json();
+    let is_json = app.json();
     let machine = &*app.ctx.machine;
     let (settings, usage_since) =
         store.read(|view| Ok::<_, StoreError>((view.settings()?, view.usage_since())))?;
@@ -211,9 +211,9 @@ pub fn deliver(
         let now = delivered_at(token);
         let times = Times { now, at: now, usage_since };
         let document = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
-        serde_json::to_vec(&document).unwrap_or_default()
+        json::text(&document).into_bytes()
     };
-    let form = if json { Form::Json(&members) } else { Form::Plain };
+    let form = if is_json { Form::Json(&members) } else { Form::Plain };
     let mut destination = args.open(&mut *app.ctx.stdout, machine, form, store.path())?;
     destination.check(ours).map_err(DeliverError::from)?;
     machine.keep_memory_private();

@@ -6,10 +6,7 @@ use clap::Args;
 
 use crate::domain::Invalid;
 use crate::domain::lifetime::Lifetime;
-use crate::domain::settings::Settings;
-use crate::domain::token::Token;
 use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone, is_never, is_none, ttl};
-use crate::error::Error;
 
 /// The heading of these flags and of those of a policy.
 pub const HEADING: &str = "Lifetime and rotation";
@@ -54,29 +51,6 @@ impl LifetimeArgs {
     }
 }
 
-/// The end of a secret made now, if the store admits such a lifetime.
-pub fn admitted_end(
-    lifetime: Lifetime,
-    settings: &Settings,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, Error> {
-    let end = lifetime.end(now)?;
-    match settings.max_ttl {
-        Some(max) if lifetime.exceeds(max, now) => Err(Error::Policy(
-            Invalid::new(format!("the lifetime is longer than this store admits ({max})"))
-                .hint(format!("`--ttl {max}` or shorter; `tokenctl settings max-ttl` is the limit")),
-        )),
-        _ => Ok(end),
-    }
-}
-
-/// That a change would let an expired token work again, which must be asked for.
-pub fn revives(token: &Token) -> Error {
-    let end = token.expires_at().map(|end| format!(" at {end}")).unwrap_or_default();
-    let expired = Invalid::new(format!("`{}` expired{end}; this would bring it back to life", token.name));
-    Error::Policy(expired.hint("pass `--revive` if it should work again, or revoke it"))
-}
-
 /// `--not-before`: an instant, or none.
 #[derive(Debug, Clone, Copy)]
 pub struct NotBefore(Option<When>);
@@ -94,22 +68,8 @@ impl NotBefore {
         Self(Some(When::At(instant)))
     }
 
-    /// The instant, which must come before the end.
-    pub fn resolve(
-        self,
-        now: Timestamp,
-        end: Option<Timestamp>,
-        zone: &dyn Zone,
-    ) -> Result<Option<Timestamp>, Invalid> {
-        let Some(when) = self.0 else { return Ok(None) };
-        let start = when.resolve(now, zone, Edge::Start)?;
-        match end {
-            Some(end) if end <= start => {
-                Err(Invalid::new(format!("it would start at {start}, not before its end at {end}"))
-                    .hint("an earlier `--not-before` or a later end"))
-            }
-            _ => Ok(Some(start)),
-        }
+    pub fn resolve(self, now: Timestamp, zone: &dyn Zone) -> Result<Option<Timestamp>, Invalid> {
+        self.0.map(|when| when.resolve(now, zone, Edge::Start)).transpose()
     }
 }
 

@@ -7,7 +7,7 @@ use crate::domain::event::Author;
 use crate::domain::name::Name;
 use crate::domain::token::Token;
 use crate::error::Error;
-use crate::store::{self, Sharing, Store};
+use crate::store::Store;
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
 /// Opens the store for a new token. What can be refused without a store is refused before one is made.
@@ -28,14 +28,10 @@ pub fn open_or_make(
     }
     check(app)?;
     let now = app.ctx.machine.now()?;
-    args.plan(name, &Rules::default(), author, now, &*app.ctx.machine)?;
-    let made = store::make(&location, Sharing::Private, &*app.ctx.machine, author)?;
-    let store = app.open_to_write(author)?;
-    if made {
-        let path = store.path().display().to_string();
-        app.talk().warn(&format!("made a new store at {path}"));
-    }
-    Ok(store)
+    let rules = Rules::default();
+    let new = args.describe(name, &rules.catalogue, now, &*app.ctx.machine)?;
+    new.admit(String::new(), &rules.settings, "", now)?;
+    Ok(app.open_or_make(author)?)
 }
 
 /// The answer of `--if-missing` when it is not.

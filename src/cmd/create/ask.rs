@@ -60,8 +60,11 @@ pub fn ask(
     }
     order.describe(app, &rules)?;
     let machine = &*app.ctx.machine;
-    let (planned, end) = order.token.plan(&order.name, &rules, author, machine.now()?, machine)?;
-    overview(app, &planned, end, &order.destination);
+    let now = machine.now()?;
+    let new = order.token.describe(&order.name, &rules.catalogue, now, machine)?;
+    let creator = author.actor.display_name();
+    let (planned, expiry) = new.admit(String::new(), &rules.settings, &creator, now)?;
+    overview(app, &planned, expiry, &order.destination);
     if !app.says_yes() {
         order.confirm(app)?;
     }

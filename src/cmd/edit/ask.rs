@@ -35,9 +35,8 @@ pub fn ask(app: &mut App<'_>, given: &Edit, name: &Reference) -> Result<Edit, Er
 
 /// The token as it would be.
 fn applied(app: &App<'_>, edit: &Edit, token: &Token, settings: &Settings) -> Result<Token, Error> {
-    let mut after = token.clone();
-    edit.apply(&mut after, settings, app.ctx.machine.now()?, &*app.ctx.machine)?;
-    Ok(after)
+    let now = app.ctx.machine.now()?;
+    Ok(edit.change_of(now, &*app.ctx.machine)?.apply(token, settings, now)?)
 }
 
 fn describe(app: &mut App<'_>, token: &Token, settings: &Settings, edit: &mut Edit) -> Result<(), Error> {

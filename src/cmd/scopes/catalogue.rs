@@ -89,8 +89,8 @@ pub struct Retire {
     #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
     /// Take it from every token, and from the scopes that include it
-    #[arg(long)]
-    withdraw: bool,
+    #[arg(long, alias = "withdraw")]
+    ungrant: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -112,7 +112,7 @@ fn each_holder(tx: &Write<'_>, catalogue: &Catalogue, mut take: impl FnMut(Token
 fn widening(tx: &Write<'_>, before: &Catalogue, after: &Catalogue) -> Result<Widening, StoreError> {
     let mut widening = Widening::default();
     each_holder(tx, before, |token| {
-        let gain = Widening::of_token((&token, before), (&after.regranted(&token), after));
+        let gain = Widening::of_token((&token, before), (&token.regranted(after), after));
         widening = std::mem::take(&mut widening).and(gain);
     })?;
     Ok(widening)
@@ -131,14 +131,18 @@ fn includable(scopes: &[Scope], of: &Scope, catalogue: &Catalogue) -> Result<BTr
 /// A change of the catalogue: the entry as it now is, and whether anything changed.
 type Changed = (Entry, bool);
 
+/// [`App::open_to_write`], or [`App::open_or_make`].
+type Open = fn(&mut App<'_>, &Author) -> Result<Store, Error>;
+
 fn change(
     app: &mut App<'_>,
     args: &ChangeArgs,
     widen: &WidenArgs,
+    open: Open,
     f: impl Fn(&Write<'_>, &Catalogue, &Approval) -> Result<Changed, Error>,
 ) -> Result<(Store, Changed), Error> {
     let author = args.author(app);
-    let store = app.open_to_write(&author)?;
+    let store = open(app, &author)?;
     let changed = widen.run(app, |app, approval| {
         store.write(&*app.ctx.machine, &author, |tx| f(tx, &tx.catalogue()?, approval))
     })?;
@@ -167,13 +171,18 @@ fn answer(
 
 impl Define {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let (store, (entry, changed)) = change(app, &self.change, &self.widen, |tx, catalogue, approval| {
-            match catalogue.get(&self.scope) {
+        if !app.location()?.exists() {
+            // What can be refused without a store is refused before one is made.
+            self.wanted(&Catalogue::default())?;
+        }
+        let define =
+            |tx: &Write<'_>, catalogue: &Catalogue, approval: &Approval| match catalogue.get(&self.scope) {
                 None => self.add(tx, catalogue),
                 Some(known) if known.retired_at.is_some() => self.reopen(tx, catalogue, known, approval),
                 Some(known) => self.same(known),
-            }
-        })?;
+            };
+        let (store, (entry, changed)) =
+            change(app, &self.change, &self.widen, |app, author| app.open_or_make(author), define)?;
         let note = if changed { "defined" } else { "nothing changed:" };
         answer(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))
     }
@@ -231,26 +240,32 @@ impl EditScope {
                 .hint("`--description TEXT` or `--includes A,B`")
                 .into());
         }
-        let (store, (entry, changed)) = change(app, &self.change, &self.widen, |tx, catalogue, approval| {
-            let before = entry(catalogue, &self.scope)?;
-            let mut after = before.clone();
-            if let Some(text) = &self.description {
-                after.description = text.clone().into_option();
-            }
-            if let Some(Includes(scopes)) = &self.includes {
-                let kept: Vec<Scope> =
-                    scopes.iter().filter(|scope| !before.includes.contains(scope)).cloned().collect();
-                includable(&kept, &self.scope, catalogue)?;
-                after.includes = scopes.iter().cloned().collect();
-            }
-            if after == *before {
-                return Ok((after, false));
-            }
-            let gain = widening(tx, catalogue, &catalogue.with(&after))?;
-            widen::check(approval, &format!("changing what `{}` includes", self.scope), gain)?;
-            tx.save_scopes(std::slice::from_ref(&after), Action::CatalogueEdit)?;
-            Ok((after, true))
-        })?;
+        let (store, (entry, changed)) = change(
+            app,
+            &self.change,
+            &self.widen,
+            |app, author| app.open_to_write(author),
+            |tx, catalogue, approval| {
+                let before = entry(catalogue, &self.scope)?;
+                let mut after = before.clone();
+                if let Some(text) = &self.description {
+                    after.description = text.clone().into_option();
+                }
+                if let Some(Includes(scopes)) = &self.includes {
+                    let kept: Vec<Scope> =
+                        scopes.iter().filter(|scope| !before.includes.contains(scope)).cloned().collect();
+                    includable(&kept, &self.scope, catalogue)?;
+                    after.includes = scopes.iter().cloned().collect();
+                }
+                if after == *before {
+                    return Ok((after, false));
+                }
+                let gain = widening(tx, catalogue, &catalogue.with(&after))?;
+                widen::check(approval, &format!("changing what `{}` includes", self.scope), gain)?;
+                tx.save_scopes(std::slice::from_ref(&after), Action::CatalogueEdit)?;
+                Ok((after, true))
+            },
+        )?;
         let note = if changed { "edited" } else { "nothing changed:" };
         answer(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))
     }
@@ -258,21 +273,27 @@ impl EditScope {
 
 impl RenameScope {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let (store, (entry, changed)) = change(app, &self.change, &self.widen, |tx, catalogue, approval| {
-            let mut entry = entry(catalogue, &self.scope)?.clone();
-            if self.new == self.scope {
-                return Ok((entry, false));
-            }
-            if catalogue.get(&self.new).is_some() {
-                return Err(Error::NameTaken { what: Subject::Scope, name: self.new.to_string() });
-            }
-            entry.name = self.new.clone();
-            // A verifier that requires the new name refused these tokens before.
-            let gain = widening(tx, catalogue, &catalogue.with(&entry))?;
-            widen::check(approval, &format!("renaming `{}`", self.scope), gain)?;
-            tx.save_scopes(std::slice::from_ref(&entry), Action::CatalogueRename)?;
-            Ok((entry, true))
-        })?;
+        let (store, (entry, changed)) = change(
+            app,
+            &self.change,
+            &self.widen,
+            |app, author| app.open_to_write(author),
+            |tx, catalogue, approval| {
+                let mut entry = entry(catalogue, &self.scope)?.clone();
+                if self.new == self.scope {
+                    return Ok((entry, false));
+                }
+                if catalogue.get(&self.new).is_some() {
+                    return Err(Error::NameTaken { what: Subject::Scope, name: self.new.to_string() });
+                }
+                entry.name = self.new.clone();
+                // A verifier that requires the new name refused these tokens before.
+                let gain = widening(tx, catalogue, &catalogue.with(&entry))?;
+                widen::check(approval, &format!("renaming `{}`", self.scope), gain)?;
+                tx.save_scopes(std::slice::from_ref(&entry), Action::CatalogueRename)?;
+                Ok((entry, true))
+            },
+        )?;
         let note = if changed {
             format!("renamed `{}` to `{}`", self.scope, self.new)
         } else {
@@ -286,14 +307,14 @@ impl Retire {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
-        if self.withdraw {
+        if self.ungrant {
             let now = app.ctx.machine.now()?;
             let holders = store.read(|view| {
                 let catalogue = view.catalogue()?;
                 let holders = view.holders(&[entry(&catalogue, &self.scope)?.row])?;
                 Ok::<_, Error>(view.tokens(&holders, now)?.len())
             })?;
-            app.confirm(&format!("withdraw `{}` from {holders} tokens that hold it?", self.scope))?;
+            app.confirm(&format!("take `{}` from {holders} tokens that hold it?", self.scope))?;
         }
         let (entry, changed, from) = self.make(app, &store, &author)?;
         let note = match (changed, from.len()) {
@@ -318,9 +339,9 @@ impl Retire {
             after.retired_at.get_or_insert(tx.now);
             let mut changed = before.retired_at.is_none();
             let (mut from, mut entries) = (Vec::new(), vec![after.clone()]);
-            if self.withdraw {
+            if self.ungrant {
                 let without = self.without(&catalogue);
-                from = self.withdraw(tx, &catalogue, before)?;
+                from = self.ungrant_from_all(tx, &catalogue, before)?;
                 entries.extend(without.iter().filter(|it| catalogue.get(&it.name) != Some(it)).cloned());
                 changed |= !from.is_empty() || entries.len() > 1;
             }
@@ -341,10 +362,15 @@ impl Retire {
     }
 
     /// Takes the scope from every token. Returns the tokens that lose it.
-    fn withdraw(&self, tx: &Write<'_>, catalogue: &Catalogue, retired: &Entry) -> Result<Vec<Token>, Error> {
+    fn ungrant_from_all(
+        &self,
+        tx: &Write<'_>,
+        catalogue: &Catalogue,
+        retired: &Entry,
+    ) -> Result<Vec<Token>, Error> {
         let mut from = Vec::new();
         each_holder(tx, catalogue, |token| {
-            let holds = catalogue.closure(token.scopes()).contains(&self.scope);
+            let holds = token.held_scopes(catalogue).contains(&self.scope);
             from.extend(holds.then_some(token));
         })?;
         for row in tx.holders(&[retired.row])? {

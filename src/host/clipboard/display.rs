@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arboard::{Clipboard, SetExtLinux};
 use zeroize::Zeroizing;
 
-use super::holder::{Event, Hold, MARK};
+use super::hold::{Event, Hold, MARK};
 
 /// The role of a process that reads the clipboard back.
 pub const PROOF: &str = "proof";

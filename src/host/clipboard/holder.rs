@@ -13,31 +13,12 @@ use zeroize::Zeroizing;
 
 #[cfg(feature = "clipboard")]
 use super::display;
+use super::hold::{Event, Hold, MARK};
 use super::tmux;
 use crate::host::{leave_no_core, streams};
 
-/// The first argument of this process.
-pub const MARK: &str = "--hold-clipboard";
-
 /// Nobody confirms a secret after this.
 const LONGEST: Duration = Duration::from_secs(600);
-
-/// What ends the holding of a clipboard, or lets it go on.
-pub enum Event {
-    /// Who started us is done, or dead: the secret may be confirmed.
-    Stay,
-    /// Somebody else copied something, or who started us takes the secret back.
-    Leave,
-}
-
-/// A clipboard that this process holds.
-pub trait Hold {
-    /// Puts text there and reads it back.
-    fn put(&mut self, text: &[u8]) -> io::Result<()>;
-
-    /// Takes away what does not go with the process.
-    fn leave(&mut self) {}
-}
 
 /// Is the holder of a clipboard until that ends, if the arguments say so. Returns its exit code.
 pub fn hold(args: &[OsString]) -> Option<u8> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::holder::MARK;
+use super::hold::MARK;
 use crate::context::Clipboard;
 use crate::host::process::kill;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::holder::Hold;
+use super::hold::Hold;
 
 /// How often deleting the buffer is tried, with this pause.
 const TRIES: u32 = 5;

@@ -28,18 +28,21 @@ impl Copy {
         let private = Permissions::from_mode(0o700);
         let dir = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir()?;
         let alive = File::open(dir.path())?;
-        rustix::fs::flock(&alive, FlockOperation::NonBlockingLockExclusive)?;
+        // Shared, and it waits: `left_behind` of another process tries the lock for a moment.
+        rustix::fs::flock(&alive, FlockOperation::LockShared)?;
         Ok(Self { dir, _alive: alive })
     }
 }
 
-/// The copies that killed readers of this user left in the directory for temporary files.
+/// The copies that killed readers of this user left in the directory for temporary files. A directory without a database
+/// is being made: its reader may not have locked it yet.
 pub fn left_behind() -> Vec<PathBuf> {
     let us = rustix::process::geteuid().as_raw();
     let is_left = |path: &Path| {
         files::open(path, false).is_ok_and(|opened| {
             opened.meta.is_dir()
                 && opened.meta.uid() == us
+                && path.join(open::DATABASE).exists()
                 && rustix::fs::flock(&opened.file, FlockOperation::NonBlockingLockExclusive).is_ok()
         })
     };

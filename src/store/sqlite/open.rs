@@ -10,12 +10,11 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{StoreError, read_only, shell};
-use super::{lock, schema};
+use super::lock::{self, PATIENCE};
+use super::schema;
 use crate::store::{files, trust};
 
 pub const DATABASE: &str = "tokens.db";
-/// Readers and writers wait this long for each other: with 1 s, 30 to 64 of 1,000 concurrent creates failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
 /// Who is typing does not wait.
 const GLANCE: Duration = Duration::from_millis(50);
 /// A larger journal is refused, and a larger database not copied.

@@ -180,7 +180,7 @@ fn a_secret_whose_delivery_is_killed_can_still_be_pasted() {
         let token = world.look_at("demo");
         let secrets = token["secrets"].as_array().expect("secrets");
         assert_eq!(secrets.iter().all(|it| it["role"] != "provisional"), confirmed);
-        world.real(&["rotate", "demo", "--take-over"], b"").ok();
+        world.real(&["rotate", "demo", "--replace-pending"], b"").ok();
     }
 }
 

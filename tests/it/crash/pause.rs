@@ -42,7 +42,7 @@ fn a_delivery_paused_while_another_takes_it_over_never_leaves_a_dead_secret_in_a
         &scenes,
         |scene, dir| {
             let mut args = scene.args(dir.path());
-            args.push("--take-over".to_owned());
+            args.push("--replace-pending".to_owned());
             let ran = run(Scene::program(dir.path()).args(&args), b"");
             // Before the delivery of the first has begun, or after it was confirmed, there is nothing to take over.
             let outcome = if ran.code == 0 { Ok(()) } else { Err(format!("the second: {ran:?}")) };

@@ -1,0 +1,110 @@
+//! What an edit sets of a token.
+
+use super::Token;
+use crate::domain::Invalid;
+use crate::domain::lifetime::{Lifetime, in_order, starts_before};
+use crate::domain::policy::{Refused, allowed_expiry, check_required, expired};
+use crate::domain::settings::Settings;
+use crate::domain::text::Label;
+use crate::domain::when::{Span, Timestamp};
+
+/// What becomes of a value that may be absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Field<T> {
+    #[default]
+    Keep,
+    /// `None` clears it.
+    Set(Option<T>),
+}
+
+impl<T: Clone> Field<T> {
+    fn apply(&self, value: &mut Option<T>) {
+        if let Self::Set(new) = self {
+            value.clone_from(new);
+        }
+    }
+}
+
+/// A change of a token; the default changes nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TokenChange {
+    pub description: Field<String>,
+    pub owner: Field<String>,
+    pub icon: Field<String>,
+    /// A label with an empty value is removed.
+    pub labels: Vec<Label>,
+    pub lifetime: Option<Lifetime>,
+    /// A token that has expired may work again.
+    pub revives: bool,
+    pub not_before: Field<Timestamp>,
+    pub rotate_every: Field<Span>,
+    pub grace: Field<Span>,
+}
+
+impl TokenChange {
+    /// The token with this change made now, if it is allowed.
+    pub fn apply(&self, before: &Token, settings: &Settings, now: Timestamp) -> Result<Token, Refused> {
+        if before.revoked_at.is_some() {
+            return Err(Refused::Revoked(before.name.clone()));
+        }
+        let mut token = before.clone();
+        self.description.apply(&mut token.description);
+        self.owner.apply(&mut token.owner);
+        self.icon.apply(&mut token.icon);
+        for label in &self.labels {
+            if label.value.is_empty() {
+                token.labels.remove(&label.key);
+            } else {
+                token.labels.insert(label.key.clone(), label.value.clone());
+            }
+        }
+        self.rotate_every.apply(&mut token.rotate_every);
+        self.grace.apply(&mut token.grace);
+        if let Some(lifetime) = self.lifetime {
+            if before.has_expired(now) && !self.revives {
+                return Err(expired(before));
+            }
+            token.set_lifetime(lifetime, allowed_expiry(lifetime, settings, now)?);
+        }
+        if let Field::Set(start) = self.not_before {
+            starts_before(start, token.expires_at())?;
+            token.not_before = start;
+        }
+        if let (Some(start), Some(end)) = (token.not_before, token.expires_at())
+            && end <= start
+            && token != *before
+        {
+            let never = format!("`{}` would end at {end}, before it is good at {start}", token.name);
+            return Err(Invalid::new(never).hint("a later end, or an earlier `--not-before`").into());
+        }
+        in_order(token.lifetime, token.rotate_every, token.grace, settings.grace)?;
+        check_required(token.owner.as_ref(), token.description.as_ref(), settings)?;
+        Ok(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::tests::{at, secret, token};
+
+    #[test]
+    fn what_is_not_set_stays_and_none_clears() {
+        let mut it = token(vec![secret(1, 0)]);
+        (it.owner, it.icon) = (Some("alice".to_owned()), Some("*".to_owned()));
+        let change = TokenChange { icon: Field::Set(None), ..TokenChange::default() };
+        let after = change.apply(&it, &Settings::default(), at(1)).expect("allowed");
+        assert_eq!((after.owner.as_deref(), after.icon), (Some("alice"), None));
+        let nothing = TokenChange::default().apply(&it, &Settings::default(), at(1));
+        assert_eq!(nothing, Ok(it));
+    }
+
+    #[test]
+    fn an_edit_takes_nothing_away_that_the_store_requires() {
+        let mut it = token(vec![secret(1, 0)]);
+        it.owner = Some("alice".to_owned());
+        let settings = Settings { require_owner: true, ..Settings::default() };
+        let change = TokenChange { owner: Field::Set(None), ..TokenChange::default() };
+        assert!(matches!(change.apply(&it, &settings, at(1)), Err(Refused::Forbidden(_))));
+    }
+}

@@ -1,0 +1,80 @@
+//! What is given of a token that does not exist yet.
+
+use std::collections::BTreeMap;
+
+use super::{Grant, StoredSecret, Token};
+use crate::domain::lifetime::Terms;
+use crate::domain::name::Name;
+use crate::domain::policy::{Refused, check_required};
+use crate::domain::secret::Secret;
+use crate::domain::settings::Settings;
+use crate::domain::when::Timestamp;
+
+/// A token to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    pub name: Name,
+    pub description: Option<String>,
+    pub owner: Option<String>,
+    pub icon: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    /// By the scope's row, as in [`Token`].
+    pub grants: BTreeMap<i64, Grant>,
+    pub terms: Terms,
+}
+
+impl NewToken {
+    /// The token as it is to be stored by this person now, and the expiry of its first secret, if the store allows it.
+    /// The store gives it a row, its first secret and what belongs to both.
+    pub fn admit(
+        self,
+        id: String,
+        settings: &Settings,
+        created_by: &str,
+        now: Timestamp,
+    ) -> Result<(Token, Option<Timestamp>), Refused> {
+        let (lifetime, expiry) = self.terms.check(settings, now)?;
+        check_required(self.owner.as_ref(), self.description.as_ref(), settings)?;
+        let token = Token {
+            row: UNSTORED,
+            id,
+            name: self.name.to_string(),
+            description: self.description,
+            owner: self.owner,
+            icon: self.icon,
+            labels: self.labels,
+            grants: self.grants,
+            lifetime,
+            not_before: self.terms.not_before,
+            rotate_every: self.terms.rotate_every,
+            grace: self.terms.grace,
+            created_at: now,
+            created_by: created_by.to_owned(),
+            disabled_at: None,
+            revoked_at: None,
+            secrets: Vec::new(),
+            delivery: None,
+        };
+        Ok((token, expiry))
+    }
+}
+
+/// The row of what the store does not hold yet.
+const UNSTORED: i64 = 0;
+
+impl StoredSecret {
+    /// A secret made now, not yet known to be delivered.
+    pub fn new(secret: &Secret, now: Timestamp, expires_at: Option<Timestamp>) -> Self {
+        Self {
+            row: UNSTORED,
+            hash: secret.hash(),
+            hint: secret.hint(),
+            created_at: now,
+            expires_at,
+            delivered_at: None,
+            superseded_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        }
+    }
+}

@@ -60,7 +60,7 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
 }
 
 impl View<'_> {
-    fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
+    pub(super) fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
         let run = || {
             self.conn().prepare_cached(&format!("{COLUMNS} {rest}"))?.query_map(args, read_event)?.collect()
         };
@@ -73,32 +73,6 @@ impl View<'_> {
         let rest = "WHERE subject = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
         let events = self.events(rest, params![id, seq, page()])?;
         ascending(events.iter().map(|event| event.seq), seq).map(|()| events)
-    }
-
-    /// A page of entries from number `seq` back, all or those about a token's id, the newest first.
-    pub fn page_of_events_back(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
-        let events = match id {
-            Some(id) => {
-                let rest = "WHERE subject = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT ?3";
-                self.events(rest, params![id, seq, page()])?
-            }
-            None => self.events("WHERE seq <= ?1 ORDER BY seq DESC LIMIT ?2", params![seq, page()])?,
-        };
-        ascending(events.iter().rev().map(|event| event.seq), FIRST).map(|()| events)
-    }
-
-    /// The creation or rotation of a token whose confirmation this is.
-    pub fn beginning_of(&self, confirmation: &Event) -> Result<Option<Event>, StoreError> {
-        let rest =
-            "WHERE subject = ?1 AND seq < ?2 AND action IN ('create', 'rotate') ORDER BY seq DESC LIMIT 1";
-        Ok(self.events(rest, params![confirmation.subject.key(), confirmation.seq])?.pop())
-    }
-
-    /// The id of the last token of this name or id that is gone.
-    pub fn logged_id(&self, reference: &str) -> Result<Option<String>, StoreError> {
-        let sql = "SELECT subject FROM audit WHERE (name = ?1 OR subject = ?1) AND name IS NOT NULL
-             AND NOT EXISTS (SELECT 1 FROM token WHERE id = subject) ORDER BY seq DESC LIMIT 1";
-        Ok(self.column(sql, params![reference])?.pop())
     }
 
     fn events_from(&self, seq: i64, count: i64) -> Result<Vec<Event>, StoreError> {
@@ -404,7 +378,7 @@ impl View<'_> {
     }
 }
 
-fn page() -> i64 {
+pub(super) fn page() -> i64 {
     i64::try_from(PAGE).unwrap_or(i64::MAX)
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 pub(crate) mod args;
 pub(crate) mod audit;
+pub(crate) mod check;
 pub(crate) mod create;
 pub(crate) mod disable;
 pub(crate) mod doctor;

@@ -16,8 +16,8 @@ use crate::app::{App, HEADING, Look, Outcome};
 #[cfg(feature = "serve")]
 use crate::cmd::serve;
 use crate::cmd::{
-    adopt, audit, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan, scopes,
-    settings, show, verify,
+    adopt, audit, check, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan,
+    scopes, settings, show, verify,
 };
 use crate::context::Context;
 use crate::domain::Invalid;
@@ -120,6 +120,8 @@ pub enum Verb {
     Serve(serve::Serve),
     /// Find secrets in files and histories: exit 3 if one works
     Scan(scan::Scan),
+    /// Report tokens that need attention: exit 3 if there are any
+    Check(check::Check),
     /// Show what happened, newest last
     Audit(audit::Audit),
     /// Look for damage and broken rules: exit 3 if there is any
@@ -151,6 +153,7 @@ impl Verb {
             #[cfg(feature = "serve")]
             Self::Serve(it) => it.run(app),
             Self::Scan(it) => it.run(app),
+            Self::Check(it) => it.run(app),
             Self::Audit(it) => it.run(app),
             Self::Doctor(it) => it.run(app),
             Self::Settings(it) => it.run(app),

@@ -73,7 +73,15 @@ impl Verify {
 }
 
 fn answer(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {
-    let text = if app.json() { json::text(&VerdictDoc::of(verdict)) } else { words(verdict) };
+    let text = if app.json() {
+        json::text(&VerdictDoc::new(
+            verdict.reason(),
+            verdict.missing_scopes(),
+            verdict.token().zip(verdict.secret()),
+        ))
+    } else {
+        words(verdict)
+    };
     if !app.quiet() {
         keep_answer(app.print(&format!("{text}\n")))?;
     }

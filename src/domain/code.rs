@@ -121,7 +121,7 @@ pub const EXITS: [Exit; 9] = [
     Exit { exit: 0, meaning: "done; valid; nothing to do" },
     Exit { exit: 1, meaning: "failed" },
     Exit { exit: 2, meaning: "usage; or an answer was needed and there is no terminal" },
-    Exit { exit: 3, meaning: "the answer is no: `verify`, `scan`, `audit verify`, `doctor`" },
+    Exit { exit: 3, meaning: "the answer is no: `verify`, `scan`, `check`, `audit verify`, `doctor`" },
     Exit { exit: 4, meaning: "no such token or scope, or several" },
     Exit { exit: 5, meaning: "conflict" },
     Exit { exit: 6, meaning: "the store cannot be used" },

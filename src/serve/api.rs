@@ -129,7 +129,8 @@ fn document(answer: &Answer, Item { id, is_request }: &Item) -> String {
         Ok(verdict) => verdict,
         Err(failure) => return failure_doc(failure, Some(id)),
     };
-    let verdict = VerdictDoc::of(verdict);
+    let verdict =
+        VerdictDoc::new(verdict.reason(), verdict.missing_scopes(), verdict.token().zip(verdict.secret()));
     serde_json::to_string(&AnswerDoc { verdict, id }).unwrap_or_else(|_| "null".to_owned())
 }
 

@@ -199,7 +199,7 @@ fn a_verb_that_is_not_there_leads_to_one_that_is() {
         ("whoami", "verify"),
         ("identify", "verify"),
         ("lookup", "verify"),
-        ("check", "verify"),
+        ("validate", "verify"),
         ("gate", "serve"),
         ("daemon", "serve"),
         ("get", "show"),

@@ -118,7 +118,11 @@ struct Reply<'a> {
 impl Reply<'_> {
     fn verdict(&mut self, verdict: &Verdict) {
         if self.is_json {
-            let verdict = VerdictDoc::of(verdict);
+            let verdict = VerdictDoc::new(
+                verdict.reason(),
+                verdict.missing_scopes(),
+                verdict.token().zip(verdict.secret()),
+            );
             self.document(&AnswerDoc { verdict, id: self.question.id });
         } else {
             self.text.extend_from_slice(words(verdict).as_bytes());

@@ -20,6 +20,7 @@ mod find;
 mod hot;
 mod integrity;
 mod lock;
+mod log;
 mod open;
 mod pool;
 mod schema;

@@ -7,8 +7,9 @@ use serde_json::value::RawValue;
 
 use super::ErrorDoc;
 use crate::domain::scope::Scope;
+use crate::domain::token::{StoredSecret, Token};
+use crate::domain::verdict::Reason;
 use crate::domain::when::Timestamp;
-use crate::verify::Verdict;
 
 /// `verify`.
 #[derive(Serialize)]
@@ -38,12 +39,16 @@ struct VerdictSecret<'a> {
 }
 
 impl<'a> VerdictDoc<'a> {
-    pub fn of(verdict: &'a Verdict) -> Self {
-        let of = verdict.token().zip(verdict.secret());
+    /// `of` is the token that was found, and its presented secret.
+    pub fn new(
+        reason: Reason,
+        missing_scopes: &'a [Scope],
+        of: Option<(&'a Token, &'a StoredSecret)>,
+    ) -> Self {
         Self {
-            valid: verdict.is_valid(),
-            reason: verdict.reason().word(),
-            missing_scopes: verdict.missing_scopes(),
+            valid: reason == Reason::Valid,
+            reason: reason.word(),
+            missing_scopes,
             token: of.map(|(token, _)| VerdictToken {
                 id: &token.id,
                 name: &token.name,

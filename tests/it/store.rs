@@ -42,9 +42,9 @@ pub const ALL: [&[&str]; 24] = [
     &["init"],
 ];
 
-/// The three that make a missing store.
+/// Those that make a missing store.
 fn makes(args: &[&str]) -> bool {
-    matches!(args[0], "create" | "adopt" | "init")
+    matches!(args[0], "create" | "adopt" | "init") || args.starts_with(&["scopes", "define"])
 }
 
 /// Runs the program as JSON, with a secret on stdin; it must end soon.

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::context::{Context, OpensAt, Terminal};
-use crate::deliver;
+use crate::deliver::{self, Missing};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
@@ -239,8 +239,13 @@ impl<'a> App<'a> {
 
     /// Opens the store for a change, after finishing what killed commands of this user left.
     pub fn open_to_write(&mut self, author: &Author) -> Result<Store, Error> {
+        self.open_and_recover(author, Missing::Unmounted)
+    }
+
+    /// The same for a person who says what a missing file means.
+    pub fn open_and_recover(&mut self, author: &Author, missing: Missing) -> Result<Store, Error> {
         let store = Store::open_to_write(&self.location()?, &*self.ctx.machine)?;
-        for left in deliver::recover(&store, &*self.ctx.machine, author)? {
+        for left in deliver::recover(&store, &*self.ctx.machine, author, missing)? {
             self.talk().warn(&left);
         }
         Ok(store)

@@ -13,7 +13,7 @@ use crate::cmd::args::lifetime::{HEADING, LifetimeArgs};
 use crate::cmd::args::many::{self, Done};
 use crate::cmd::args::select::{TargetArgs, named};
 use crate::context::Machine;
-use crate::deliver::{self, Begun, DeliverError, Fate};
+use crate::deliver::{self, Begun, DeliverError, Fate, Missing};
 use crate::domain::Invalid;
 use crate::domain::code::Code;
 use crate::domain::event::{Action, Author};
@@ -293,7 +293,8 @@ impl Rotate {
             return Err(Halt::Already(Box::new(token.clone())));
         }
         // The file of a rotation under way is read before the lock is taken.
-        let fate = if self.replace_pending { deliver::fate(token) } else { Fate::RollBack };
+        let fate =
+            if self.replace_pending { deliver::fate(token, Missing::Unmounted) } else { Fate::RollBack };
         destination::deliver(
             app,
             store,

@@ -42,7 +42,7 @@ pub use clipboard::Clipboard;
 pub use command::Command;
 pub use env_file::{EnvFile, Variable};
 pub use file::OutFile;
-pub use recover::{Fate, abandon, fate, recover};
+pub use recover::{Fate, Missing, abandon, fate, recover};
 pub use stdout::{Form, Stdout};
 pub use target::{Target, check_directory};
 use temporary::Temporary;

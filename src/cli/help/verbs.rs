@@ -562,6 +562,8 @@ pub const VERBS: [Verb; 31 + cfg!(feature = "serve") as usize] = [
         more: &[
             "It looks at the database, the audit log, each object, permissions, the clock, what killed commands left, and \
                  tokens beyond the settings; and changes nothing without `--repair`",
+            "A delivery whose file is missing in an empty directory stays open, since its volume may not be mounted. \
+                 `--repair` takes the file for gone, and rolls the delivery back",
         ],
         examples: &[
             Example("Look", "tokenctl doctor"),

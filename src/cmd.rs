@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 pub(crate) mod args;
 pub(crate) mod audit;
+pub(crate) mod check;
 pub(crate) mod create;
 pub(crate) mod disable;
 pub(crate) mod doctor;
@@ -15,6 +16,8 @@ pub(crate) mod revoke;
 pub(crate) mod rotate;
 pub(crate) mod scan;
 pub(crate) mod scopes;
+#[cfg(feature = "serve")]
+pub(crate) mod serve;
 pub(crate) mod settings;
 pub(crate) mod show;
 pub(crate) mod verify;

@@ -40,6 +40,13 @@ impl Terminal {
     }
 }
 
+/// Where a pager opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpensAt {
+    Start,
+    End,
+}
+
 /// Starts the pager: what is then written to it is shown to the user. Dropping it ends its input and waits until the
 /// user has left it.
 pub type StartPager = Box<dyn FnOnce() -> io::Result<Box<dyn Write>>>;
@@ -190,7 +197,7 @@ pub trait Machine: Clock + Zone {
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd>;
 
     /// The user's pager; `None` where there is none, or none is wanted.
-    fn pager(&self) -> Option<StartPager>;
+    fn pager(&self, opens_at: OpensAt) -> Option<StartPager>;
 
     /// Time since the start, by a clock that only goes forward.
     fn uptime(&self) -> Duration;

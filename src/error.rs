@@ -84,6 +84,11 @@ pub enum Error {
     /// Of a change of several tokens, each in its own transaction; the first failure gives the code.
     #[error("{failed} of {all} tokens could not be {done}")]
     Some { failed: usize, all: usize, done: &'static str, first: Box<Error> },
+    /// Of `serve`.
+    #[error("cannot listen on `{address}`: {why}")]
+    AddressTaken { address: String, why: String },
+    #[error("cannot serve: {0}")]
+    Serve(io::Error),
     #[error("interrupted")]
     Interrupted,
     #[error("answered no; nothing was changed")]
@@ -180,7 +185,14 @@ impl Error {
             }
             Self::Store(err) | Self::StoreAt { err, .. } => of_store(err),
             Self::Deliver(err) => (of_delivery(err), err.hint()),
-            Self::Output(_) | Self::File { .. } | Self::Input { .. } | Self::Generator(_) => (Code::Io, None),
+            Self::AddressTaken { .. } => {
+                hinted(Code::AddressTaken, "stop that process, or choose another address")
+            }
+            Self::Output(_)
+            | Self::File { .. }
+            | Self::Input { .. }
+            | Self::Generator(_)
+            | Self::Serve(_) => (Code::Io, None),
             Self::Some { first, .. } => (first.code(), None),
             Self::Interrupted => (Code::Interrupted, None),
             Self::Declined => (Code::Declined, None),

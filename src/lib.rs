@@ -12,7 +12,7 @@
 //! - `cli` is the command line as a whole, `cmd` has one file per verb, `app` is what a verb is given;
 //! - `error` turns what went wrong into a code and a hint;
 //! - `deliver` brings a secret to its destination so that it is neither lost nor orphaned;
-//! - `scan` finds in files what could be a secret;
+//! - `scan` finds in files what could be a secret; `serve` answers over HTTP;
 //! - [`verify`] turns a presented text into a verdict;
 //! - [`store`] alone knows SQL, `ui` alone how things look;
 //! - `host` is this machine; it implements what `context` lets a command ask for;
@@ -36,6 +36,8 @@ pub mod error;
 pub mod host;
 #[cfg(feature = "cli")]
 pub mod scan;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod store;
 #[cfg(feature = "cli")]
 pub mod ui;

@@ -3,6 +3,7 @@
 //! This is all that other rooms may use of it. `sqlite` alone knows SQLite; the files of use lie beside the database.
 
 mod files;
+mod recorder;
 mod sharing;
 mod sqlite;
 mod trust;

@@ -53,6 +53,12 @@ impl Verifier {
         Self::with_clock(dir, SystemClock)
     }
 
+    /// Opens the store at a location, as the program does.
+    #[cfg(feature = "serve")]
+    pub(crate) fn at(location: Location) -> Result<Self, StoreError> {
+        Ok(Self { store: SharedStore::open(location)?, clock: Box::new(SystemClock) })
+    }
+
     /// Opens the store with another clock than that of the system.
     pub fn with_clock(
         dir: impl Into<PathBuf>,

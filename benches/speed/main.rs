@@ -11,12 +11,14 @@
 mod instructions;
 mod rounds;
 mod stocked;
+mod stream;
 
 use std::process::{Command, ExitCode};
 
 use instructions::{count, is_kept};
 use rounds::{Pair, compare};
 use stocked::Stocked;
+use stream::Requests;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let smoke = has("--smoke") || has("--accept");
     let (rounds, few, many) = if smoke { (1, 50, 100) } else { (300, 1_000, 100_000) };
     processes(rounds, &Stocked::new(few), &Stocked::new(many));
+    streams(smoke);
     let verify = instructions();
     // Without valgrind the limit would be held by nothing.
     let kept = !smoke || verify.is_some_and(|verify| is_kept(verify, has("--accept")));
@@ -73,6 +76,19 @@ fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
             &format!("`list --format jsonl`, {large}"),
             "`sqlite3 -json`, the same columns",
             compare(rounds.div_ceil(30), &|| many.run(&["list", "--format", "jsonl"]), &|| many.dump()),
+        );
+    }
+}
+
+/// `verify --stream` with a file of requests.
+fn streams(smoke: bool) {
+    println!("\n| of a few rounds, the median | ms | against | ms | ratio |\n|---|---|---|---|---|");
+    for tokens in if smoke { [50, 100] } else { [1_000, 1_000_000] } {
+        let (rounds, count) = if smoke { (1, 1_000) } else { (10, 1_000_000) };
+        let Pair { first, second, ratio } = Requests::new(&Stocked::new(tokens), count).compare(rounds);
+        println!(
+            "| `verify --stream`, {count} requests, {tokens} tokens | {first:.0} \
+             | hash and prepared look-up | {second:.0} | {ratio:.2} |"
         );
     }
 }

@@ -12,16 +12,21 @@ pub struct Pair {
 
 /// Runs both in each round, the first one first in every other.
 pub fn compare(rounds: usize, first: &dyn Fn() -> Command, second: &dyn Fn() -> Command) -> Pair {
+    compare_times(rounds, &|| timed(first()), &|| timed(second()))
+}
+
+/// The same of whatever times itself.
+pub fn compare_times(rounds: usize, first: &dyn Fn() -> Duration, second: &dyn Fn() -> Duration) -> Pair {
     // The first few fill the caches.
     let unmeasured = if rounds > 1 { 5 } else { 0 };
     let (mut firsts, mut seconds, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..rounds + unmeasured {
         let (one, other) = if turn % 2 == 0 {
-            let one = timed(first());
-            (one, timed(second()))
+            let one = first();
+            (one, second())
         } else {
-            let other = timed(second());
-            (timed(first()), other)
+            let other = second();
+            (first(), other)
         };
         if turn >= unmeasured {
             firsts.push(one.as_secs_f64() * 1000.0);

@@ -1,5 +1,6 @@
 //! A command under way, as every verb is handed it, and how it ends.
 
+mod file;
 mod global;
 mod look;
 mod pager;
@@ -12,8 +13,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::context::{Context, Terminal};
-use crate::deliver;
+use crate::context::{Context, OpensAt, Terminal};
+use crate::deliver::{self, Missing};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
@@ -21,6 +22,7 @@ use crate::error::Error;
 use crate::store::{self, Location, Sharing, Store};
 use crate::ui::progress::Progress;
 use crate::ui::{Screen, Style, Talk, json};
+pub use file::replace_file;
 pub use global::{Global, HEADING};
 pub use look::{Look, style};
 use pager::Paged;
@@ -53,6 +55,17 @@ impl<'a> App<'a> {
 
     pub fn json(&self) -> bool {
         self.global.json
+    }
+
+    /// The format that was chosen: by its flag, or by `--json`, which goes with no other.
+    pub fn format<F: Copy + PartialEq>(&self, chosen: Option<F>, json: F) -> Result<Option<F>, Invalid> {
+        match chosen {
+            Some(format) if self.json() && format != json => {
+                Err(Invalid::new("`--json` and another `--format`").hint("either of them"))
+            }
+            None if self.json() => Ok(Some(json)),
+            chosen => Ok(chosen),
+        }
     }
 
     pub fn quiet(&self) -> bool {
@@ -159,9 +172,26 @@ impl<'a> App<'a> {
         human: bool,
         write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
     ) -> Result<T, Error> {
+        self.through_pager(human, OpensAt::Start, write)
+    }
+
+    /// The same for what a person reads from its end, like a log.
+    pub fn paged_from_end<T>(
+        &mut self,
+        write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.through_pager(true, OpensAt::End, write)
+    }
+
+    fn through_pager<T>(
+        &mut self,
+        human: bool,
+        opens_at: OpensAt,
+        write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let Terminal { stdin, stdout, .. } = self.ctx.terminal;
         let pages = human && stdin && stdout && !self.global.no_pager && !self.ctx.machine.is_dumb();
-        let start = if pages { self.ctx.machine.pager() } else { None };
+        let start = if pages { self.ctx.machine.pager(opens_at) } else { None };
         // A prompt takes the last row.
         let rows = self.size().1.saturating_sub(1);
         let mut out = Paged::new(&mut *self.ctx.stdout, rows, start);
@@ -209,8 +239,13 @@ impl<'a> App<'a> {
 
     /// Opens the store for a change, after finishing what killed commands of this user left.
     pub fn open_to_write(&mut self, author: &Author) -> Result<Store, Error> {
+        self.open_and_recover(author, Missing::Unmounted)
+    }
+
+    /// The same for a person who says what a missing file means.
+    pub fn open_and_recover(&mut self, author: &Author, missing: Missing) -> Result<Store, Error> {
         let store = Store::open_to_write(&self.location()?, &*self.ctx.machine, author)?;
-        for left in deliver::recover(&store, &*self.ctx.machine, author)? {
+        for left in deliver::recover(&store, &*self.ctx.machine, author, missing)? {
             self.talk().warn(&left);
         }
         Ok(store)

@@ -110,7 +110,7 @@ impl Page {
             // One screen.
             let end = "`tokenctl --help` says more, `tokenctl COMMAND --help` all of a command";
             let end = wrapped("", end, self.width);
-            return format!("{{about}}\n{usage}\n\n{}\n\n{end}", self.listing(command));
+            return format!("{{about}}\n{usage}\n{}\n{end}", self.listing(command));
         }
         let mut parts = vec!["{about}".to_owned()];
         parts.extend(more.iter().map(|more| wrapped("", more, self.width)));

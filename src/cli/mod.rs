@@ -13,9 +13,11 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Arg, ArgAction, Subcommand};
 
 use crate::app::{App, HEADING, Look, Outcome};
+#[cfg(feature = "serve")]
+use crate::cmd::serve;
 use crate::cmd::{
-    adopt, audit, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan, scopes,
-    settings, show, verify,
+    adopt, audit, check, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan,
+    scopes, settings, show, verify,
 };
 use crate::context::Context;
 use crate::domain::Invalid;
@@ -113,8 +115,13 @@ pub enum Verb {
     Rotate(rotate::Rotate),
     /// Say whether a secret is good: exit 0 if so, 3 if not
     Verify(verify::Verify),
+    /// Tell proxies and services over HTTP if a secret is valid
+    #[cfg(feature = "serve")]
+    Serve(serve::Serve),
     /// Find secrets in files and histories: exit 3 if one works
     Scan(scan::Scan),
+    /// Report tokens that need attention: exit 3 if there are any
+    Check(check::Check),
     /// Show what happened, newest last
     Audit(audit::Audit),
     /// Look for damage and broken rules: exit 3 if there is any
@@ -143,7 +150,10 @@ impl Verb {
             Self::Revoke(it) => it.run(app),
             Self::Rotate(it) => it.run(app),
             Self::Verify(it) => it.run(app),
+            #[cfg(feature = "serve")]
+            Self::Serve(it) => it.run(app),
             Self::Scan(it) => it.run(app),
+            Self::Check(it) => it.run(app),
             Self::Audit(it) => it.run(app),
             Self::Doctor(it) => it.run(app),
             Self::Settings(it) => it.run(app),

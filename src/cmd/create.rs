@@ -10,6 +10,8 @@ use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
 use crate::cmd::args::destination::{self, Delivered, DestinationArgs, delivered_at};
 use crate::cmd::args::grants;
 use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make};
+use crate::cmd::args::select::Reference;
+use crate::cmd::args::takes::Takes;
 use crate::context::Machine;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
@@ -22,6 +24,9 @@ pub struct Create {
     /// The name: letters, digits and . _ @ -; without one a terminal is asked
     #[arg(value_name = "NAME")]
     name: Option<NewName>,
+    /// Copy what no flag says from this token, which may be revoked: all but its name and its secret
+    #[arg(long, value_name = "TOKEN", add = Takes::Token)]
+    like: Option<Reference>,
     #[command(flatten)]
     token: TokenArgs,
     #[command(flatten)]
@@ -33,7 +38,14 @@ pub struct Create {
 impl Create {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
-        let (token, destination) = (self.token.clone(), self.destination.clone());
+        let destination = self.destination.clone();
+        let token = match &self.like {
+            Some(like) => {
+                let (store, now) = (app.open_to_read()?, app.ctx.machine.now()?);
+                self.token.clone().like(&store.read(|view| like.resolve(view, now))?)
+            }
+            None => self.token.clone(),
+        };
         let order = match &self.name {
             Some(NewName(name)) => Order { name: name.clone(), token, destination },
             None => ask::ask(app, &author, token, destination)?,

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::app::{App, Outcome, keep_answer};
 use crate::cmd::args::change::ChangeArgs;
+use crate::deliver::Missing;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
@@ -28,7 +29,7 @@ impl Doctor {
             app.confirm(&format!("repair {repairable} of {} findings?", found.len()))?;
             store::repair(&app.location()?)?;
             // Opening it to write rolls a journal back and finishes what was killed.
-            app.open_to_write(&author)?;
+            app.open_and_recover(&author, Missing::Gone)?;
             Some(examine(app, &author)?)
         } else {
             None

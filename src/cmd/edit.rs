@@ -48,6 +48,9 @@ pub struct Edit {
     /// Let a replaced secret live on this long; `none` returns to the setting
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub grace: Option<Clearable>,
+    /// Give an expired token another lifetime, which brings it back to life
+    #[arg(long, help_heading = HEADING)]
+    revive: bool,
     #[command(flatten)]
     widen: WidenArgs,
     #[command(flatten)]
@@ -118,6 +121,7 @@ impl Edit {
             icon: set(self.icon.clone().map(Icon::into_option)),
             labels: self.labels.clone(),
             lifetime: self.lifetime.resolve(now, zone)?,
+            revives: self.revive,
             not_before: set(start),
             rotate_every: span(self.rotate_every),
             grace: span(self.grace),

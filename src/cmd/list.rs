@@ -25,6 +25,8 @@ enum Sort {
     Created,
     #[value(aliases = ["expires_at", "expires-at"])]
     Expires,
+    #[value(aliases = ["due_at", "due-at"])]
+    Due,
     #[value(aliases = ["last_used", "last_used_at", "last-used-at"])]
     LastUsed,
 }
@@ -36,7 +38,7 @@ pub struct List {
     /// List the revoked and the expired too
     #[arg(long, help_heading = FILTERS)]
     all: bool,
-    /// Order by name, status, owner, created, expires or last-used; what has none comes last
+    /// Order by name, status, owner, created, expires, due or last-used; tokens without one come last
     #[arg(
         long,
         value_name = "KEY",
@@ -104,15 +106,8 @@ impl List {
     }
 
     fn format(&self, app: &App<'_>) -> Result<Format, Error> {
-        let format = match self.format {
-            Some(format) if app.json() && format != Format::Json => {
-                return Err(Invalid::new("`--json` and another `--format`").hint("either of them").into());
-            }
-            Some(format) => format,
-            None if app.json() => Format::Json,
-            None if app.ctx.terminal.stdout => Format::Table,
-            None => Format::Tsv,
-        };
+        let usual = if app.ctx.terminal.stdout { Format::Table } else { Format::Tsv };
+        let format = app.format(self.format, Format::Json)?.unwrap_or(usual);
         if self.columns.is_some() && !matches!(format, Format::Table | Format::Tsv | Format::Csv) {
             return Err(Invalid::new("`--columns` has no meaning in this format")
                 .hint("table, tsv or csv")
@@ -193,6 +188,7 @@ impl List {
             }
             Sort::Created => time(Some(token.created_at)),
             Sort::Expires => time(token.expires_at()),
+            Sort::Due => time(token.due_at()),
             Sort::LastUsed => time(token.last_used_at()),
         }
     }

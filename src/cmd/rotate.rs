@@ -13,7 +13,7 @@ use crate::cmd::args::lifetime::{HEADING, LifetimeArgs};
 use crate::cmd::args::many::{self, Done};
 use crate::cmd::args::select::{TargetArgs, named};
 use crate::context::Machine;
-use crate::deliver::{self, Begun, DeliverError, Fate};
+use crate::deliver::{self, Begun, DeliverError, Fate, Missing};
 use crate::domain::Invalid;
 use crate::domain::code::Code;
 use crate::domain::event::{Action, Author};
@@ -45,6 +45,9 @@ pub struct Rotate {
     now: bool,
     #[command(flatten)]
     lifetime: LifetimeArgs,
+    /// Rotate a token that has expired, which brings it back to life
+    #[arg(long, help_heading = HEADING)]
+    revive: bool,
     /// Replace the provisional secret of a rotation under way
     #[arg(long, alias = "take-over")]
     replace_pending: bool,
@@ -238,6 +241,29 @@ impl Rotate {
         token: &Token,
         destination: &DestinationArgs,
     ) -> Result<Delivered, Halt> {
+        let had_expired = token.expires_at().filter(|_| {
+            let now = app.ctx.machine.now();
+            now.is_ok_and(|now| token.has_expired(now))
+        });
+        let rotated = self.rotate_settled(app, store, author, token, destination);
+        if let (Ok(_), Some(end)) = (&rotated, had_expired) {
+            app.talk().warn(&format!(
+                "`{}` had expired at {end}; the rotation brought it back to life",
+                token.name
+            ));
+        }
+        rotated
+    }
+
+    /// Tries again where another run changed the token's file since the token was read.
+    fn rotate_settled(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        author: &Author,
+        token: &Token,
+        destination: &DestinationArgs,
+    ) -> Result<Delivered, Halt> {
         let mut token = token.clone();
         loop {
             let rotated = self.rotate_as_seen(app, store, author, &token, destination);
@@ -267,7 +293,8 @@ impl Rotate {
             return Err(Halt::Already(Box::new(token.clone())));
         }
         // The file of a rotation under way is read before the lock is taken.
-        let fate = if self.replace_pending { deliver::fate(token) } else { Fate::RollBack };
+        let fate =
+            if self.replace_pending { deliver::fate(token, Missing::Unmounted) } else { Fate::RollBack };
         destination::deliver(
             app,
             store,
@@ -321,8 +348,13 @@ impl Rotate {
         if self.due && !token.is_due(now) {
             return Err(Halt::Already(Box::new(token.clone())));
         }
-        let rotation =
-            Rotation { lifetime: self.lifetime.resolve(now, machine)?, grace: self.grace, at_once: self.now };
+        let rotation = Rotation {
+            lifetime: self.lifetime.resolve(now, machine)?,
+            grace: self.grace,
+            at_once: self.now,
+            by_policy: self.due,
+            revives: self.revive,
+        };
         let Replacement { expires_at, grace } = rotation.check(token, settings, now)?;
         Ok(Begun { token: token.clone(), is_new: false, expires_at, grace })
     }

@@ -42,7 +42,7 @@ pub struct Scan {
 
 impl Scan {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let format = self.format(app)?;
+        let format = app.format(self.format, Format::Json)?.unwrap_or(Format::Text);
         if self.revoke && !app.says_yes() && !app.can_ask() {
             return Err(Error::InputNeeded(
                 Invalid::new("`--revoke` asks before it revokes anything").hint("pass `--yes` to confirm"),
@@ -68,17 +68,6 @@ impl Scan {
             revoke::revoke(app, &self.change.author(app), &found.working)?;
         }
         found.outcome(app)
-    }
-
-    fn format(&self, app: &App<'_>) -> Result<Format, Error> {
-        match self.format {
-            Some(format) if app.json() && format != Format::Json => {
-                Err(Invalid::new("`--json` and another `--format`").hint("either of them").into())
-            }
-            Some(format) => Ok(format),
-            None if app.json() => Ok(Format::Json),
-            None => Ok(Format::Text),
-        }
     }
 
     fn not_searched(&self) -> String {

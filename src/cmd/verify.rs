@@ -1,5 +1,9 @@
 //! `verify`: is this secret good, and for what is asked.
 
+mod lines;
+mod question;
+mod stream;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -31,19 +35,25 @@ pub struct Verify {
     /// Answer for this instant to come
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,
+    /// Answer each line of stdin, a secret or a JSON request
+    #[arg(long, conflicts_with_all = ["secret_file", "at"])]
+    stream: bool,
 }
 
 impl Verify {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let ask = Ask {
+            scopes: self.scopes.clone(),
+            labels: self.labels.iter().map(|label| label.0.clone()).collect(),
+        };
+        if self.stream {
+            return stream::run(app, &ask);
+        }
         let at = at::future(self.at, &*app.ctx.machine)?;
         let input = secret::input(app, self.secret_file.as_deref(), "Secret to verify")?;
         let typed = secret::is_prompt(app, self.secret_file.as_deref());
         // What a program presents is taken as it is.
         let secret = if typed { Secret::read_pasted(&input) } else { Secret::read(input) };
-        let ask = Ask {
-            scopes: self.scopes.clone(),
-            labels: self.labels.iter().map(|label| label.0.clone()).collect(),
-        };
         let request = Request::of_secret(secret.as_ref(), &ask);
         if request.is_malformed() {
             return answer(app, &Verdict::malformed());
@@ -64,16 +74,24 @@ impl Verify {
 
 fn answer(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {
     let text = if app.json() {
-        let missing = verdict.missing_scopes().iter().collect();
-        json::text(&VerdictDoc::new(verdict.reason(), missing, verdict.token().zip(verdict.secret())))
+        json::text(&VerdictDoc::new(
+            verdict.reason(),
+            verdict.missing_scopes(),
+            verdict.token().zip(verdict.secret()),
+        ))
     } else {
-        let mut words = vec![verdict.reason().word()];
-        words.extend(verdict.token().map(|token| token.name.as_str()));
-        words.extend(verdict.is_previous().then_some(Role::Previous.word()));
-        shown(&words.join(" ")).to_string()
+        words(verdict)
     };
     if !app.quiet() {
         keep_answer(app.print(&format!("{text}\n")))?;
     }
     Ok(if verdict.is_valid() { Outcome::Done } else { Outcome::No })
+}
+
+/// The plain line, without its end.
+fn words(verdict: &Verdict) -> String {
+    let mut words = vec![verdict.reason().word()];
+    words.extend(verdict.token().map(|token| token.name.as_str()));
+    words.extend(verdict.is_previous().then_some(Role::Previous.word()));
+    shown(&words.join(" ")).to_string()
 }

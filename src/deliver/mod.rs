@@ -42,7 +42,7 @@ pub use clipboard::Clipboard;
 pub use command::Command;
 pub use env_file::{EnvFile, Variable};
 pub use file::OutFile;
-pub use recover::{Fate, abandon, fate, recover};
+pub use recover::{Fate, Missing, abandon, fate, recover};
 pub use stdout::{Form, Stdout};
 pub use target::{Target, check_directory};
 use temporary::Temporary;
@@ -447,7 +447,7 @@ mod tests {
             let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
             let author = Author { actor, reason: None, accept_clock: false };
             make(&location, Sharing::Private, &watching(None), &author).expect("a store");
-            let store = Store::open_to_write(&location, &watching(None)).expect("the store");
+            let store = Store::open_to_write(&location, &watching(None), &author).expect("the store");
             let clock = watching(Some(&store));
             let protocol =
                 Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };

@@ -27,9 +27,23 @@ pub enum Fate {
     Open(String),
 }
 
+/// What it means that a file is missing from a directory that is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// Its file system may not be mounted, so the delivery stays open.
+    Unmounted,
+    /// A person says that it is gone.
+    Gone,
+}
+
 /// Finishes the deliveries past their deadline: those of this user, and all of them for the owner of the store. Part of
 /// every change, before its own work. Returns why some were left as they are: damage, too, must not be in the way.
-pub fn recover(store: &Store, clock: &dyn Clock, author: &Author) -> Result<Vec<String>, StoreError> {
+pub fn recover(
+    store: &Store,
+    clock: &dyn Clock,
+    author: &Author,
+    missing: Missing,
+) -> Result<Vec<String>, StoreError> {
     let damaged = |err: StoreError| {
         format!("a delivery that was cut short could not be finished: {err}; `tokenctl doctor` says more")
     };
@@ -42,7 +56,7 @@ pub fn recover(store: &Store, clock: &dyn Clock, author: &Author) -> Result<Vec<
     };
     let mut left = Vec::new();
     for row in rows {
-        match finish(store, clock, author, row, now) {
+        match finish(store, clock, author, row, now, missing) {
             Err(err @ StoreError::Damaged(_)) => left.push(damaged(err)),
             finished => left.extend(finished?),
         }
@@ -56,10 +70,11 @@ fn finish(
     author: &Author,
     row: i64,
     now: Timestamp,
+    missing: Missing,
 ) -> Result<Option<String>, StoreError> {
     let Some(token) = store.read(|view| view.tokens(&[row], now))?.pop() else { return Ok(None) };
     // The file is read before the lock is taken: reading it may block.
-    let fate = fate(&token);
+    let fate = fate(&token, missing);
     if let Fate::Open(why) = &fate {
         return Ok(Some(format!("the delivery of `{}` stays open: {why}", token.name)));
     }
@@ -71,7 +86,7 @@ fn finish(
 }
 
 /// Looks at the file of a token's open delivery, after making sure that the delivery can no longer change it.
-pub fn fate(token: &Token) -> Fate {
+pub fn fate(token: &Token, missing: Missing) -> Fate {
     let delivery = token.delivery.as_ref().filter(|delivery| delivery.destination.keeps());
     let target = delivery.and_then(|delivery| delivery.target.as_deref());
     let (Some(target), Some(provisional)) = (target.map(Path::new), token.provisional()) else {
@@ -90,11 +105,14 @@ pub fn fate(token: &Token) -> Fate {
             }
         }
         Ok(Found::File(..) | Found::Other) => Fate::RollBack,
-        Ok(Found::Absent) if removed => Fate::RollBack,
+        Ok(Found::Absent) if removed || missing == Missing::Gone => Fate::RollBack,
         Ok(Found::Absent) => match is_empty(target.parent().unwrap_or(target)) {
             Ok(false) => Fate::RollBack,
             // The temporary was there; only a rename or another file system in its place takes everything away.
-            Ok(true) => open("is missing in an empty directory, as if its file system were not mounted"),
+            Ok(true) => open(
+                "is missing in an empty directory, as if its file system were not mounted; \
+                 `tokenctl doctor --repair` takes it for gone",
+            ),
             Err(err) => open(&format!("could not be looked for: {err}")),
         },
         Err(err) => open(&format!("could not be read: {err}")),

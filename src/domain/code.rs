@@ -15,6 +15,7 @@ pub enum Code {
     Revoked,
     CountDiffers,
     NotReplaced,
+    AddressTaken,
     StoreMissing,
     StoreUnreadable,
     StoreLocked,
@@ -32,7 +33,7 @@ pub enum Code {
 
 impl Code {
     /// In the order of the exit codes.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Io,
         Self::Usage,
         Self::InputNeeded,
@@ -45,6 +46,7 @@ impl Code {
         Self::Revoked,
         Self::CountDiffers,
         Self::NotReplaced,
+        Self::AddressTaken,
         Self::StoreMissing,
         Self::StoreUnreadable,
         Self::StoreLocked,
@@ -75,6 +77,7 @@ impl Code {
             Self::Revoked => ("revoked", 5),
             Self::CountDiffers => ("count_differs", 5),
             Self::NotReplaced => ("not_replaced", 5),
+            Self::AddressTaken => ("address_taken", 5),
             Self::StoreMissing => ("store_missing", 6),
             Self::StoreUnreadable => ("store_unreadable", 6),
             Self::StoreLocked => ("store_locked", 6),
@@ -118,7 +121,7 @@ pub const EXITS: [Exit; 9] = [
     Exit { exit: 0, meaning: "done; valid; nothing to do" },
     Exit { exit: 1, meaning: "failed" },
     Exit { exit: 2, meaning: "usage; or an answer was needed and there is no terminal" },
-    Exit { exit: 3, meaning: "the answer is no: `verify`, `scan`, `audit verify`, `doctor`" },
+    Exit { exit: 3, meaning: "the answer is no: `verify`, `scan`, `check`, `audit verify`, `doctor`" },
     Exit { exit: 4, meaning: "no such token or scope, or several" },
     Exit { exit: 5, meaning: "conflict" },
     Exit { exit: 6, meaning: "the store cannot be used" },

@@ -1,9 +1,13 @@
 //! What happened: one entry of the audit log, and the chain that binds it to those before it.
 
+mod query;
+
+use super::Invalid;
 use super::changes::Change;
 use super::digest::{Digest, Encoder, Form};
 use super::token::Token;
 use super::when::Timestamp;
+pub use query::Query;
 
 /// Who acts. The uid is a fact; the rest are claims of the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -55,6 +59,33 @@ pub enum Action {
 }
 
 impl Action {
+    pub const ALL: [Action; 19] = [
+        Self::Init,
+        Self::Create,
+        Self::Confirm,
+        Self::RollBack,
+        Self::Rotate,
+        Self::Adopt,
+        Self::Rename,
+        Self::Edit,
+        Self::ScopesAdd,
+        Self::ScopesRemove,
+        Self::ScopesSet,
+        Self::Disable,
+        Self::Enable,
+        Self::Revoke,
+        Self::CatalogueDefine,
+        Self::CatalogueEdit,
+        Self::CatalogueRename,
+        Self::CatalogueRetire,
+        Self::Settings,
+    ];
+
+    /// Whether an event with this word is such an action. Older versions had another word for a rollback.
+    pub fn names(self, word: &str) -> bool {
+        word == self.word() || self == Self::RollBack && word == WITHDRAW
+    }
+
     pub fn word(self) -> &'static str {
         match self {
             Self::Init => "init",
@@ -88,6 +119,18 @@ impl Action {
     /// Never refused for the clock, nor for what somebody did to an object by hand: ending access must always work.
     pub fn only_ends_access(self) -> bool {
         matches!(self, Self::Disable | Self::Revoke | Self::RollBack)
+    }
+}
+
+/// What a rollback was called; logs that hold the word keep it.
+const WITHDRAW: &str = "withdraw";
+
+impl std::str::FromStr for Action {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let found = Self::ALL.into_iter().find(|action| action.names(text));
+        found.ok_or_else(|| Invalid::no_such("action", text, &Self::ALL.map(Self::word)))
     }
 }
 

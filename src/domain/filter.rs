@@ -17,6 +17,9 @@ pub struct Filter {
     pub owners: Vec<String>,
     pub labels: Vec<Label>,
     pub expires_within: Option<Span>,
+    /// Those whose policy asked for a new secret by now.
+    pub overdue: bool,
+    pub due_within: Option<Span>,
     pub unused_for: Option<Span>,
     pub never_used: bool,
     /// Looked for in name, description and owner, whatever the case.
@@ -54,6 +57,10 @@ impl Filter {
             && self
                 .expires_within
                 .is_none_or(|span| token.expires_at().is_some_and(|end| end.since(times.at) <= span.secs()))
+            && (!self.overdue || token.due_at().is_some_and(|due| due <= times.at))
+            && self
+                .due_within
+                .is_none_or(|span| token.due_at().is_some_and(|due| due.since(times.at) <= span.secs()))
             && self.unused_for.is_none_or(|span| {
                 token.last_used_at().is_some_and(|used| times.now.since(used) > span.secs())
             })
@@ -78,7 +85,7 @@ pub struct Times {
 
 impl Times {
     /// No record of use, and none would have been missed in the last 30 days.
-    fn never_used(&self, token: &Token) -> bool {
+    pub fn never_used(&self, token: &Token) -> bool {
         let old = |instant: Timestamp| self.now.since(instant) > NEVER_USED_AFTER.secs();
         token.last_used_at().is_none() && old(token.created_at) && self.usage_since.is_some_and(old)
     }

@@ -3,7 +3,7 @@
 use super::Invalid;
 use super::lifetime::{Lifetime, Terms, in_order};
 use super::settings::Settings;
-use super::token::Token;
+use super::token::{Revival, Token};
 use super::when::{Span, Timestamp};
 
 /// Why a change of a token is refused.
@@ -85,6 +85,13 @@ pub fn check_can_rotate(token: &Token) -> Result<(), Refused> {
     Ok(())
 }
 
+/// That a change would let an expired token work again, which must be asked for.
+pub fn expired(token: &Token) -> Refused {
+    let end = token.expires_at().map(|end| format!(" at {end}")).unwrap_or_default();
+    let expired = Invalid::new(format!("`{}` expired{end}; this would bring it back to life", token.name));
+    Refused::Forbidden(expired.hint("pass `--revive` if it should work again, or revoke it"))
+}
+
 /// What is asked of a rotation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rotation {
@@ -94,6 +101,10 @@ pub struct Rotation {
     pub grace: Option<Span>,
     /// Every other secret expires at once.
     pub at_once: bool,
+    /// The token's policy asked for it.
+    pub by_policy: bool,
+    /// A token that has expired may work again.
+    pub revives: bool,
 }
 
 /// What a rotation does to the secrets of a token.
@@ -110,6 +121,9 @@ impl Rotation {
     pub fn check(&self, token: &Token, settings: &Settings, now: Timestamp) -> Result<Replacement, Refused> {
         check_can_rotate(token)?;
         let expires_at = self.expiry(token, settings, now)?;
+        if token.revival(now, self.by_policy) == Revival::Deliberate && !self.revives {
+            return Err(expired(token));
+        }
         let grace = self.grace.or(token.grace).unwrap_or(settings.grace);
         if self.grace.is_some() {
             in_order(token.lifetime, token.rotate_every, None, grace)?;

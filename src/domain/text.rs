@@ -118,6 +118,11 @@ fn visible(what: &str, text: &str) -> Result<(), Invalid> {
 pub struct Line(String);
 
 impl Line {
+    /// A text that a token has already.
+    pub fn stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// `None` when empty.
     pub fn into_option(self) -> Option<String> {
         Some(self.0).filter(|text| !text.is_empty())
@@ -150,6 +155,11 @@ impl FromStr for Filled {
 pub struct Icon(String);
 
 impl Icon {
+    /// An icon that a token has already.
+    pub fn stored(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     pub fn into_option(self) -> Option<String> {
         Some(self.0).filter(|text| !text.is_empty())
     }

@@ -1,6 +1,7 @@
 //! A token, its secrets, and what they are at an instant. Status and role are derived, never stored.
 
 mod change;
+mod due;
 mod edit;
 mod new;
 
@@ -13,6 +14,7 @@ use super::lifetime::Lifetime;
 use super::scope::{Catalogue, Scope};
 use super::secret::SecretHash;
 use super::when::{Span, Timestamp};
+pub use due::Revival;
 
 pub use edit::{Field, TokenChange};
 pub use new::NewToken;
@@ -277,11 +279,16 @@ impl Token {
     /// Whether it is good and soon no more: within 14 days, and in the second half of its life, so that a token of a
     /// week does not warn from its first day on.
     pub fn ends_soon(&self, now: Timestamp) -> bool {
+        self.expires_within(SOON, now)
+    }
+
+    /// The same within any span.
+    pub fn expires_within(&self, span: Span, now: Timestamp) -> bool {
         let Some((secret, end)) = self.face().and_then(|secret| Some((secret, secret.expires_at?))) else {
             return false;
         };
         let left = end.since(now);
-        self.status(now) == Status::Active && left <= SOON.secs() && left <= now.since(secret.created_at)
+        self.status(now) == Status::Active && left <= span.secs() && left <= now.since(secret.created_at)
     }
 
     pub fn status(&self, now: Timestamp) -> Status {
@@ -310,16 +317,6 @@ impl Token {
         let kept = self.delivery.as_ref().is_some_and(|delivery| delivery.destination.keeps());
         let alive = self.provisional().is_some_and(|provisional| kept || !provisional.is_past_end(now));
         confirmed || alive || self.revoked_at.is_some()
-    }
-
-    /// Whether its policy asks for a new secret: the current one was delivered a whole turn ago. An expired token is
-    /// due, unless nothing it could get would live.
-    pub fn is_due(&self, now: Timestamp) -> bool {
-        let (Some(every), Some(current)) = (self.rotate_every, self.current()) else { return false };
-        let turn = current.delivered_at.and_then(|time| time.plus(every)).is_some_and(|due| due <= now);
-        let past_until = self.lifetime.until().is_some_and(|until| until <= now);
-        let status = self.status(now);
-        turn && !past_until && !matches!(status, Status::Revoked | Status::Disabled | Status::Pending)
     }
 
     /// When the current secret took over from another; `None` for a first secret.

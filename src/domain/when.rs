@@ -1,11 +1,14 @@
 //! Time as the store keeps it: whole UTC seconds, checked at every step.
 
+mod past;
+
 use std::fmt;
 use std::str::FromStr;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Timelike};
 
 use super::Invalid;
+pub use past::Past;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;

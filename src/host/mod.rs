@@ -28,7 +28,8 @@ use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
 use crate::context::{
-    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, Question, StartPager, Zone,
+    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, OpensAt, Question, StartPager,
+    Zone,
 };
 
 pub use clipboard::hold as hold_clipboard;
@@ -151,8 +152,8 @@ impl Machine for Host {
         process::run(job, self.umask)
     }
 
-    fn pager(&self) -> Option<StartPager> {
-        pager::of(variable, self.umask)
+    fn pager(&self, opens_at: OpensAt) -> Option<StartPager> {
+        pager::of(variable, self.umask, opens_at)
     }
 
     fn uptime(&self) -> Duration {

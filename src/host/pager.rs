@@ -10,23 +10,28 @@ use rustix::fs::Mode;
 
 use super::interrupts::{Deaf, deaf};
 use super::process::as_caller;
-use crate::context::StartPager;
+use crate::context::{OpensAt, StartPager};
 
 /// What less reads: it is to show colours, and where the user says nothing to leave when all fits and to leave the text
-/// on the screen.
-fn less(said: Option<OsString>) -> OsString {
-    said.map_or_else(|| "FRX".into(), |said| [OsStr::new("-R "), &said].into_iter().collect())
+/// on the screen. A command like `+G` takes all that follows it, so it comes last.
+fn less(said: Option<OsString>, opens_at: OpensAt) -> OsString {
+    let mut flags = said
+        .map_or_else(|| "FRX".into(), |said| [OsStr::new("-R "), &said].into_iter().collect::<OsString>());
+    if opens_at == OpensAt::End {
+        flags.push(" +G");
+    }
+    flags
 }
 
 /// The pager that an environment asks for, with the umask that it is to have.
-pub fn of(env: impl Fn(&str) -> Option<OsString>, umask: Mode) -> Option<StartPager> {
+pub fn of(env: impl Fn(&str) -> Option<OsString>, umask: Mode, opens_at: OpensAt) -> Option<StartPager> {
     let pager = env("PAGER").unwrap_or_else(|| "less".into());
     let path = env("PATH").unwrap_or_default();
     if pager.is_empty() || pager == "cat" || !can_start(pager.to_str()?, &path) {
         return None;
     }
     // lv is another one that has to be told to show colours.
-    let told = [("LESS", less(env("LESS"))), ("LV", env("LV").unwrap_or_else(|| "-c".into()))];
+    let told = [("LESS", less(env("LESS"), opens_at)), ("LV", env("LV").unwrap_or_else(|| "-c".into()))];
     Some(Box::new(move || {
         let mut command = Command::new("sh");
         command.arg("-c").arg(pager).envs(told).stdin(Stdio::piped());

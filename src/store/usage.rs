@@ -25,9 +25,9 @@ const MAGIC: &[u8; 8] = b"tkncuse1";
 const HEADER_LEN: u64 = 16;
 const RECORD_LEN: u64 = 8;
 /// A use within this many seconds of the recorded one is not written.
-const RESOLUTION: i64 = 60;
+pub const RESOLUTION: i64 = 60;
 
-type Tag = [u8; 4];
+pub type Tag = [u8; 4];
 
 /// The tag of a secret's record.
 pub fn secret_tag(hash: &SecretHash) -> Tag {

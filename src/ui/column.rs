@@ -41,7 +41,7 @@ fn text(text: Option<&String>) -> String {
 }
 
 /// In the order of tab- and comma-separated lists, which is for ever; only additions at the end.
-pub const COLUMNS: [Column; 12] = [
+pub const COLUMNS: [Column; 13] = [
     Column {
         word: "id",
         heading: "ID",
@@ -136,6 +136,16 @@ pub const COLUMNS: [Column; 12] = [
         fill: Fill::Whole,
         plain: |t, _| t.face().map(|secret| secret.hint.clone()).unwrap_or_default(),
         human: |t, _| dash(&t.face().map(|secret| secret.hint.clone()).unwrap_or_default()),
+    },
+    Column {
+        word: "due_at",
+        heading: "DUE",
+        fill: Fill::Whole,
+        plain: |t, _| exact(t.due_at()),
+        human: |t, at| match t.due_at() {
+            Some(due) => Cell { text: relative(due, at.at), ink: t.is_due(at.at).then_some(Ink::Yellow) },
+            None => "-".into(),
+        },
     },
 ];
 

@@ -2,6 +2,7 @@
 //!
 //! They stand apart from the domain's structs, so that renaming one of those breaks no script.
 
+mod finding;
 mod leak;
 mod log;
 mod verdict;
@@ -17,9 +18,10 @@ use crate::domain::scope::{Entry, Scope};
 use crate::domain::settings::Settings;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
+pub use finding::TokenFindingDoc;
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
-pub use verdict::VerdictDoc;
+pub use verdict::{AnswerDoc, NoAnswerDoc, VerdictDoc};
 pub use writer::{append, text};
 
 impl Serialize for Timestamp {
@@ -59,6 +61,7 @@ pub struct TokenDoc<'a> {
     rotate_every: Option<Span>,
     grace: Option<Span>,
     rotated_at: Option<Timestamp>,
+    due_at: Option<Timestamp>,
     last_used_at: Option<Timestamp>,
     usage_since: Option<Timestamp>,
     secrets: Vec<SecretDoc<'a>>,
@@ -105,6 +108,7 @@ impl<'a> TokenDoc<'a> {
             rotate_every: token.rotate_every,
             grace: token.grace,
             rotated_at: token.rotated_at(),
+            due_at: token.due_at(),
             last_used_at: token.last_used_at(),
             usage_since: times.usage_since,
             secrets: secrets
@@ -185,6 +189,20 @@ impl<'a> Failure<'a> {
 pub struct NamedDoc<'a> {
     pub id: Option<&'a str>,
     pub name: &'a str,
+}
+
+/// A token by its id and name, and who answers for it.
+#[derive(Serialize)]
+pub struct OwnedTokenDoc<'a> {
+    id: &'a str,
+    name: &'a str,
+    owner: Option<&'a str>,
+}
+
+impl<'a> OwnedTokenDoc<'a> {
+    pub fn new(token: &'a Token) -> Self {
+        Self { id: &token.id, name: &token.name, owner: token.owner.as_deref() }
+    }
 }
 
 /// S.

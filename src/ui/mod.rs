@@ -2,12 +2,15 @@
 
 pub mod column;
 pub mod escape;
+pub mod findings;
 mod fit;
 pub mod json;
 pub mod leaks;
 pub mod list;
+pub mod log;
 pub mod page;
 pub mod progress;
+mod prometheus;
 mod screen;
 pub mod table;
 

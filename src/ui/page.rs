@@ -17,17 +17,24 @@ const LABEL: Column = Column::new("description", Fill::Whole);
 const TEXT: Column = Column::new("", Fill::Wrap(20));
 /// So many scopes stand below each other before they stand beside each other too.
 const FEW: usize = 8;
+/// How many ended secrets are listed; a token that is rotated daily has hundreds.
+const ENDED: usize = 10;
 
 /// Everything about a token, with its last events.
 pub fn token(token: &Token, events: &[Event], times: &Times, screen: Screen) -> String {
     let table = |columns: &[Column], rows| Table::new(screen, columns).indented(2).rows(rows);
     let mut page = title(token, times.at, screen);
     page.push_str(&table(&[LABEL, TEXT], fields(token, times)));
-    let secrets = token.secrets.iter().rev().map(|it| secret(token, it, times, screen)).collect();
+    let (listed, more) = listed_secrets(token, times.at);
+    let secrets = listed.into_iter().map(|it| secret(token, it, times, screen)).collect();
+    let mut secrets = table(&[WHOLE; 5], secrets);
+    if more > 0 {
+        secrets.push_str(&format!("  and {more} more that have expired or were revoked\n"));
+    }
     let events_columns = [WHOLE, WHOLE, Column::new("", Fill::Wrap(8)), TEXT];
     for (name, section) in [
         ("scopes", scopes(token, times.now, screen)),
-        ("secrets", table(&[WHOLE; 5], secrets)),
+        ("secrets", secrets),
         ("events", table(&events_columns, events.iter().map(event).collect())),
     ] {
         if !section.is_empty() {
@@ -35,6 +42,19 @@ pub fn token(token: &Token, events: &[Event], times: &Times, screen: Screen) -> 
         }
     }
     page
+}
+
+/// The secrets that work and the newest of those that have ended, the newest first, and how many others have ended.
+fn listed_secrets(token: &Token, now: Timestamp) -> (Vec<&StoredSecret>, usize) {
+    let mut ended = 0;
+    let is_listed = |secret: &&StoredSecret| {
+        let has_ended = token.revoked_at.is_some() || secret.is_over(now);
+        ended += usize::from(has_ended);
+        !has_ended || ended <= ENDED
+    };
+    let listed: Vec<&StoredSecret> = token.secrets.iter().rev().filter(is_listed).collect();
+    let more = token.secrets.len() - listed.len();
+    (listed, more)
 }
 
 fn title(token: &Token, now: Timestamp, screen: Screen) -> String {
@@ -67,6 +87,7 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ("lifetime", token.lifetime.ttl().map(|ttl| format!("{ttl} for every new secret"))),
         ("until", token.lifetime.until().map(when)),
         ("rotation", token.rotate_every.map(|every| format!("every {every}"))),
+        ("due", token.due_at().map(|due| due_in_words(due, token.is_due(now), now))),
         ("grace", token.grace.map(|grace| grace.to_string())),
         ("rotated", token.rotated_at().map(when)),
         ("last used", Some(last_used)),
@@ -81,6 +102,12 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ])
     };
     fields.into_iter().filter_map(row).collect()
+}
+
+/// When the policy asks for the next secret; an overdue rotation is named as one.
+fn due_in_words(due: Timestamp, is_due: bool, now: Timestamp) -> String {
+    let when = format!("{due} ({})", relative(due, now));
+    if is_due { format!("{when}, not rotated yet") } else { when }
 }
 
 /// The scopes and when each was last asked for; many of them side by side on a screen, in the order of its columns.

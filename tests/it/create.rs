@@ -67,6 +67,7 @@ fn every_flag_is_kept() {
         "status": "pending", "created_at": "2026-11-22T13:00:00Z", "created_by": "tester",
         "expires_at": "2027-01-21T13:00:00Z", "not_before": "2026-11-24T13:00:00Z", "ttl": 60 * DAY,
         "until": null, "rotate_every": 30 * DAY, "grace": 12 * HOUR, "rotated_at": null,
+        "due_at": "2026-12-22T13:00:00Z",
         "last_used_at": null, "usage_since": "2026-11-22T12:00:00Z", "changed": true, "secret": null,
         "secrets": [{
             "hint": format!("{}…", &secret.as_str().unwrap()[..8]), "role": "current", "status": "pending",
@@ -405,4 +406,44 @@ fn an_unconfirmed_creation_is_listed_as_provisional_and_then_forgotten() {
     });
     assert_eq!(ran.exit(7).out.len(), 42);
     assert_eq!(world.show("demo")["status"], "active");
+}
+
+#[test]
+fn a_copy_has_all_of_a_token_but_name_and_secret() {
+    let world = World::with_store();
+    world.define(&["read", "write"]);
+    let args = "-s read -l env=prod -l team=web --owner ann --icon 🔑 --ttl 60d --not-before 2d --rotate-every 30d \
+        --grace 12h -d";
+    let secret = world.create("old", &args.split_whitespace().chain(["Deploys"]).collect::<Vec<_>>());
+    let keys =
+        ["description", "owner", "icon", "labels", "scopes", "not_before", "ttl", "rotate_every", "grace"];
+    let copied = |name: &str| keys.map(|key| world.show(name)[key].clone());
+    let copy = world.create("new", &["--like", "old"]);
+    assert_eq!(copied("new"), copied("old"));
+    assert!(copy != secret && world.show("new")["id"] != world.show("old")["id"]);
+    // Of a revoked token too, and under its name.
+    let old = copied("old");
+    world.run(&["revoke", "old", "--yes"]).ok();
+    world.create("old", &["--like", "old"]);
+    assert_eq!(copied("old"), old);
+    // A flag wins.
+    let more = ["--like", "old", "--owner", "bob", "-s", "write", "--no-expiry", "-l", "env=test"];
+    world.create("other", &more);
+    let other = world.show("other");
+    assert_eq!(
+        (&other["owner"], &other["scopes"], &other["ttl"], &other["labels"], &other["icon"]),
+        (&json!("bob"), &json!(["write"]), &json!(null), &json!({"env": "test"}), &json!("🔑"))
+    );
+    world.refuses(&["create", "more", "--like", "nothing"], 4, "not_found");
+}
+
+#[test]
+fn a_copy_does_not_get_what_its_token_could_not_get_now() {
+    let world = World::with_store();
+    world.define(&["read"]);
+    world.create("old", &["-s", "read", "--expires", "2026-12-01"]);
+    world.wait(20 * DAY);
+    world.refuses(&["create", "new", "--like", "old"], 2, "usage");
+    world.run(&["scopes", "retire", "read"]).ok();
+    world.refuses(&["create", "new", "--like", "old", "--ttl", "1d"], 5, "policy");
 }

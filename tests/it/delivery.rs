@@ -301,7 +301,7 @@ fn a_file_that_holds_a_secret_of_this_token_or_nothing_is_replaced() {
     // Even one that has ended since: the file was left behind, not taken by somebody else.
     world.wait(100 * DAY);
     let path = world.write("file", &first);
-    world.run(&["rotate", "demo", "--out", &path]).ok();
+    world.run(&["rotate", "demo", "--revive", "--out", &path]).ok();
     world.assert_file_holds(&path, "valid demo");
 }
 

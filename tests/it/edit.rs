@@ -44,7 +44,7 @@ fn a_new_lifetime_counts_from_now() {
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
     let until = "2026-12-31T23:59:59Z";
     let cases: [(&[&str], Value, Value, Value); 4] = [
-        (&["--ttl", "90d"], json!("2027-03-02T12:00:00Z"), json!(90 * DAY), Value::Null),
+        (&["--ttl", "90d", "--revive"], json!("2027-03-02T12:00:00Z"), json!(90 * DAY), Value::Null),
         (&["--expires", "2026-12-31"], json!(until), Value::Null, json!(until)),
         (&["--no-expiry"], Value::Null, Value::Null, Value::Null),
         (&["--ttl", "1h"], json!("2026-12-02T13:00:00Z"), json!(HOUR), Value::Null),

@@ -61,7 +61,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
         (
             &["list", "--sort", "zzz"],
             "`zzz` is not a value of `--sort`",
-            "one of name, status, owner, created, expires, last-used",
+            "one of name, status, owner, created, expires, due, last-used",
         ),
         (
             &["create", "a", "--ttl", "1d", "--no-expiry"],
@@ -120,7 +120,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
         world.refuses(&["list", text], 2, "usage");
         world.refuses(&["--store", &format!("/nowhere/{text}"), "list"], 6, "store_missing");
     }
-    for verb in ["check", "scan", "prune", "export", "import", "apply", "backup", "restore", "serve"] {
+    for verb in ["nonsense", "scan", "prune", "export", "import", "apply", "backup", "restore", "serve"] {
         world.refuses(&[verb], 2, "usage");
     }
 }

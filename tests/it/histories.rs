@@ -104,7 +104,7 @@ impl Process<'_> {
         let file = format!("out/{name}");
         match self.random.below(12) {
             0..=3 => {
-                if let Some(ran) = self.act(&["create", &name]).filter(|ran| ran.code == 0) {
+                if let Some(ran) = self.act(&["create", &name, "--all-scopes"]).filter(|ran| ran.code == 0) {
                     known = Known { secret: Some(ran.line().to_owned()), ..Known::default() };
                 }
             }
@@ -115,7 +115,9 @@ impl Process<'_> {
             }
             7 => {
                 let verb = self.random.pick(&["create", "rotate"]);
-                if self.act(&[verb, &name, "--out", &file, "--force"]).is_some_and(|ran| ran.code == 0) {
+                let scopes: &[&str] = if verb == "create" { &["--all-scopes"] } else { &[] };
+                let args = [&[verb, &name, "--out", &file, "--force"], scopes].concat();
+                if self.act(&args).is_some_and(|ran| ran.code == 0) {
                     let secret = std::fs::read_to_string(self.dir.join(&file)).expect("a file");
                     let kept = if verb == "create" { Known::default() } else { known };
                     known = Known { secret: Some(secret.trim_end().to_owned()), ..kept };
@@ -144,7 +146,7 @@ impl Process<'_> {
             (self.random.pick(&["read", "write"]), self.random.pick(&["read", "write", "all"]));
         let (name, new) = (self.random.pick(&["x", "y"]), self.random.pick(&["x", "y"]));
         match self.random.below(8) {
-            0 => drop(self.act(&["create", name])),
+            0 => drop(self.act(&["create", name, "--all-scopes"])),
             1 => drop(self.act(&["scopes", "define", other])),
             2 => drop(self.act(&["scopes", "add", name, scope, "--allow-widen"])),
             3 => drop(self.act(&["scopes", "remove", name, scope])),
@@ -190,7 +192,7 @@ fn whatever_three_processes_do_and_whichever_are_killed_no_secret_is_lost() {
         history.lines().count(),
         owed.len()
     );
-    assert!(killed > 0 && !owed.is_empty(), "nothing was tried");
+    assert!(killed > 0 && !owed.is_empty(), "nothing was tried\n{history}");
     let valid = |answer: (i32, String), name: &str, when: &str| {
         assert!(answer.0 == 0, "{name} {when}: {answer:?}, seed {seed}\n{history}");
     };

@@ -244,7 +244,7 @@ impl Pair {
         let token = &self.model.tokens[at];
         let (id, held, open) = (token.id.clone(), token.scopes.clone(), !token.revoked);
         let edit = |admitted: bool, arg: &str| {
-            self.change(open && admitted, &["edit", &id, arg, "--allow-widen"], "").is_some()
+            self.change(open && admitted, &["edit", &id, arg, "--allow-widen", "--revive"], "").is_some()
         };
         let grant = |verb: &str, scopes: u8, after: &BTreeSet<usize>| {
             let admitted = open && self.model.grantable(&(after - &held));

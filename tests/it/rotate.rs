@@ -66,6 +66,7 @@ fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
     let mut expected = before.clone();
     let changes = json!({
         "changed": true, "secret": null, "expires_at": time(now + 90 * DAY), "rotated_at": time(now),
+        "due_at": time(now + 30 * DAY),
         "secrets": [
             {
                 "hint": before["secrets"][0]["hint"], "role": "previous", "status": "active",
@@ -128,7 +129,7 @@ fn what_has_ended_stays_ended_and_what_was_superseded_keeps_its_end() {
     let world = World::new();
     let first = world.create("demo", &["--ttl", "1h"]);
     world.wait(2 * HOUR);
-    let second = world.rotate("demo", &["--ttl", "10d", "--grace", "2d"]);
+    let second = world.rotate("demo", &["--ttl", "10d", "--grace", "2d", "--revive"]);
     assert_eq!(ends(&world, "demo")[0].1, time(START + HOUR));
     assert_eq!(world.verify(&first, &[]).0, 3);
     world.wait(HOUR);
@@ -233,7 +234,7 @@ fn past_its_until_a_token_gets_no_secret() {
         let failure = world.refuses(&[&["rotate", "demo"], flags].concat(), 5, "policy");
         assert!(failure["hint"].as_str().unwrap().contains("tokenctl edit"), "{failure}");
     }
-    world.run(&["edit", "demo", "--ttl", "30d"]).ok();
+    world.run(&["edit", "demo", "--ttl", "30d", "--revive"]).ok();
     world.rotate("demo", &[]);
     assert_eq!(world.show("demo")["expires_at"], time(START + 39 * DAY));
 }
@@ -281,7 +282,7 @@ fn an_expired_a_pending_and_an_adopted_token_can_be_rotated() {
     let expired = world.create("expired", &["--ttl", "1h"]);
     world.wait(HOUR);
     assert_eq!(world.verify(&expired, &[]), (3, "expired expired".to_owned()));
-    let new = world.rotate("expired", &[]);
+    let new = world.rotate("expired", &["--revive"]);
     world.is_valid(&new, "expired");
     assert_eq!(world.verify(&expired, &[]).0, 3);
 
@@ -473,7 +474,9 @@ fn all_that_is_due_is_rotated_and_nothing_else() {
     let dir = world.directory("out");
     let ran = world.run(&["rotate", "--due", "--out-dir", &dir]).ok();
     assert_eq!(ran.out, "a-expired\nb-due\n");
-    assert_eq!(ran.err, "rotated `a-expired`\nrotated `b-due`\n");
+    let warning =
+        "warning: `a-expired` had expired at 2026-12-23T12:00:00Z; the rotation brought it back to life\n";
+    assert_eq!(ran.err, format!("{warning}rotated `a-expired`\nrotated `b-due`\n"));
     let mut files: Vec<_> =
         fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
@@ -506,7 +509,7 @@ fn missed_runs_are_caught_up_once() {
     world.wait(15 * DAY);
     assert_eq!(run(), "demo\n");
     // The file's own previous content is replaced each time, however late.
-    world.wait(200 * DAY);
+    world.wait(120 * DAY);
     assert_eq!(world.show("demo")["status"], "expired");
     assert_eq!(run(), "demo\n");
     world.assert_file_holds(&format!("{dir}/demo"), "valid demo");

@@ -27,6 +27,7 @@ fn a_page_tells_everything_about_a_token() {
   valid from   2026-11-24T12:00:00Z (25 hours ago)
   lifetime     60d for every new secret
   rotation     every 30d
+  due          2026-12-22T12:00:00Z (in 27 days)
   grace        12h
   last used    2026-11-25T12:00:00Z (65 minutes ago)
   disabled     2026-11-25T13:00:00Z (5 minutes ago)
@@ -139,4 +140,31 @@ fn a_hint_or_prefix_of_two_tokens_is_ambiguous() {
         let message = format!("`{reference}` means 2 tokens: abcdef000001, abcdef000002");
         assert_eq!(failure["message"], message);
     }
+}
+
+#[test]
+fn ten_secrets_that_have_ended_are_listed_and_the_others_counted() {
+    let world = World::new();
+    world.create("demo", &["--no-expiry"]);
+    let listed = || {
+        let page = world.run(&["show", "demo"]).ok().out;
+        let (_, secrets) = page.split_once("secrets\n").expect("the secrets");
+        let (secrets, _) = secrets.split_once("events\n").expect("the events");
+        let lines: Vec<String> = secrets.lines().map(str::to_owned).collect();
+        (lines.len(), lines.last().cloned().unwrap_or_default())
+    };
+    for _ in 0..10 {
+        world.rotate("demo", &["--now"]);
+    }
+    assert_eq!(listed().0, 11);
+    for _ in 0..5 {
+        world.rotate("demo", &["--now"]);
+    }
+    let more = "  and 5 more that have expired or were revoked".to_owned();
+    assert_eq!(listed(), (12, more));
+    world.rotate("demo", &["--grace", "1h"]);
+    assert_eq!(listed().0, 13);
+    world.run(&["revoke", "demo", "--yes"]).ok();
+    assert_eq!(listed(), (11, "  and 7 more that have expired or were revoked".to_owned()));
+    assert_eq!(world.show("demo")["secrets"].as_array().unwrap().len(), 17);
 }

@@ -57,6 +57,7 @@ fn without_a_reader_what_only_shows_ends_with_0() {
 fn without_a_reader_an_answer_keeps_its_code() {
     let world = World::of_processes();
     let secret = world.mint("demo");
+    world.real(&["scopes", "define", "admin"], b"").ok();
     for json in [&[][..], &["--json"]] {
         let unread = |args: &[&str], input: &str| {
             let ran = world.unread(&[args, json].concat(), input.as_bytes());

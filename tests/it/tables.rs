@@ -266,7 +266,7 @@ hooks:send                             5       15 days ago
         ),
         (
             40,
-            &["audit", "--token", "gone"],
+            &["audit", "--all", "--token", "gone"],
             "\
 SEQ  TIME                  ACTION
   ABOUT  BY      REASON
@@ -282,7 +282,7 @@ SEQ  TIME                  ACTION
         ),
         (
             80,
-            &["audit", "--token", "gone"],
+            &["audit", "--all", "--token", "gone"],
             "\
 SEQ  TIME                  ACTION   ABOUT  BY      REASON
 19   2026-11-22T12:00:00Z  create   gone   tester

@@ -8,6 +8,8 @@ use clap_complete::CompletionCandidate;
 use crate::app::{App, Global};
 use crate::cmd::args::takes::Takes;
 use crate::context::Context;
+use crate::domain::check::FindingCode;
+use crate::domain::event::Action;
 use crate::domain::scope::{Entry, Scope};
 use crate::domain::settings::Key;
 use crate::domain::text::shown;
@@ -16,6 +18,7 @@ use crate::domain::when::{Timestamp, relative};
 use crate::store::{Location, Store, StoreError, View};
 use crate::ui::column::COLUMNS;
 use crate::ui::list::FORMATS;
+use crate::ui::{findings, log};
 
 /// Where the words come from, as the command line before the one that is typed says.
 pub struct Source {
@@ -49,7 +52,13 @@ impl Source {
         match takes {
             Takes::Status => fixed(&Status::ALL.map(Status::word)),
             Takes::Column => fixed(&COLUMNS.map(|column| column.word)),
-            Takes::Format => fixed(&FORMATS.map(|(word, _)| word)),
+            Takes::Action => fixed(&Action::ALL.map(Action::word)),
+            Takes::Format => match verb {
+                "check" => fixed(&findings::FORMATS.map(|(word, _)| word)),
+                "audit" => fixed(&log::FORMATS.map(|(word, _)| word)),
+                _ => fixed(&FORMATS.map(|(word, _)| word)),
+            },
+            Takes::Finding => fixed(&FindingCode::ALL.map(FindingCode::word)),
             Takes::Setting => fixed(&Key::ALL.map(Key::word)),
             Takes::Token | Takes::Scope | Takes::OpenScope | Takes::Owner | Takes::Label => {
                 let mut found = self.stored(takes, verb, start).unwrap_or_default();

@@ -7,9 +7,9 @@ pub const GROUPS: [Group; 5] = [
         name: "Tokens",
         verbs: &["create", "adopt", "list", "show", "rename", "edit", "disable", "enable", "revoke"],
     },
-    Group { name: "Secrets", verbs: &["rotate", "verify", "scan"] },
+    Group { name: "Secrets", verbs: &["rotate", "verify", "serve", "scan"] },
     Group { name: "Scopes", verbs: &["scopes"] },
-    Group { name: "Store", verbs: &["init", "settings", "audit", "doctor"] },
+    Group { name: "Store", verbs: &["init", "settings", "check", "audit", "doctor"] },
     Group { name: "Shell", verbs: &["completions", "man"] },
 ];
 
@@ -33,7 +33,7 @@ pub struct Verb {
 /// What a command line does, and the line, for `sh`.
 pub struct Example(pub &'static str, pub &'static str);
 
-pub const VERBS: [Verb; 30] = [
+pub const VERBS: [Verb; 31 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "",
         also: &[],
@@ -85,8 +85,8 @@ pub const VERBS: [Verb; 30] = [
                 "tokenctl create pages -s events:read --exec 'pass insert -m tokens/$TOKENCTL_NAME'",
             ),
             Example(
-                "Do nothing if the token is there already, as a script may",
-                "tokenctl create nightly --if-missing --scope events:read --out nightly.key",
+                "Copy scopes, owner, labels, lifetime and policy from another token",
+                "tokenctl create backup-eu --like backup --if-missing --out backup-eu.key",
             ),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 7, 130],
@@ -131,7 +131,10 @@ pub const VERBS: [Verb; 30] = [
                 "Make a spreadsheet of everything there ever was",
                 "tokenctl list --all --format csv > tokens.csv",
             ),
-            Example("See what will have expired in 60 days", "tokenctl list --at 60d --status expired"),
+            Example(
+                "See what is due for rotation, the first due date first",
+                "tokenctl list --due-within 7d --sort due",
+            ),
         ],
         exits: &[0, 1, 2, 4, 6],
     },
@@ -162,7 +165,8 @@ pub const VERBS: [Verb; 30] = [
         path: "edit",
         also: &["update", "modify", "change"],
         more: &[
-            "What is not named stays. A lifetime counts from now and holds for the present secret too",
+            "What is not named stays. A lifetime counts from now and holds for the present secret too; an expired token \
+             gets one only with `--revive`",
             "A label that is added or changed lets a token pass where it was refused, so the command asks, or needs \
              `--allow-widen`; removing a label is free",
         ],
@@ -232,6 +236,8 @@ pub const VERBS: [Verb; 30] = [
         more: &[
             "The old secret starts to end only when the new one has been delivered, and is good for its grace. A \
              delivery that fails exits with 7 and leaves all as it was",
+            "A token that has expired comes back to life only with `--revive`. Its policy may catch up without that for \
+             one interval after the expiry, with a warning",
             "With `--due` and no name it rotates all that their policies make due, prints their names, and says \
              nothing when there are none: a line for cron",
         ],
@@ -254,22 +260,17 @@ pub const VERBS: [Verb; 30] = [
     },
     Verb {
         path: "verify",
-        also: &[
-            "whoami",
-            "identify",
-            "lookup",
-            "check",
-            "validate",
-            "introspect",
-            "authenticate",
-            "auth",
-            "test",
-        ],
+        also: &["whoami", "identify", "lookup", "validate", "introspect", "authenticate", "auth", "test"],
         more: &[
             "The secret comes from standard input, from a file, or from a prompt. The answer is one line: `valid \
              NAME`, `valid NAME previous`, or the reason against it, the first that holds of malformed, unknown, \
              revoked, disabled, superseded, expired, not_yet_valid, scope_missing, label_mismatch",
             "It needs only to read the store",
+            "With `--stream` it answers one line after another until its input ends, in order and at once, so that a \
+             service keeps one process. A line is a secret, answered with the line above or `error CODE`, or a JSON \
+             object of `secret`, `scopes`, `labels` and `id`, answered with the document of `--json` and the `id`. \
+             `--scope` and `--label` hold for every line. Errors of the store are answers, and it goes on once the \
+             store can be read; then it exits with 0",
         ],
         examples: &[
             Example(
@@ -284,6 +285,7 @@ pub const VERBS: [Verb; 30] = [
                 "Ask whether it will be good in two weeks",
                 "tokenctl verify --at 14d --json < secret.txt",
             ),
+            Example("Answer for a service, line by line", "tokenctl verify --stream --scope events:read"),
         ],
         exits: &[0, 1, 2, 3, 6, 130],
     },
@@ -443,14 +445,51 @@ pub const VERBS: [Verb; 30] = [
         exits: &[0, 1, 2, 6],
     },
     Verb {
+        path: "check",
+        also: &["monitor", "report", "alerts", "stale"],
+        more: &[
+            "Each finding is two lines: severity, code, what it is and whose token, then what to do. Nothing is printed \
+             when there is nothing to report, so cron sends mail only when somebody has to act. Revoked and expired \
+             tokens are examined too; filters narrow it as in `list`",
+            "The codes: `expiring` (in the second half of its life and within `--window`), `expired` (in the last week), \
+             `rotation_overdue` (by more than a day), `previous_in_use` (a client still uses the secret before the last \
+             rotation), `unused` (for 90 days), `never_used` (in 30 days of recording), `no_expiry`, `scope_unused` (a \
+             token in use holds a scope that no verification required in 90 days of recording), `provisional` (a \
+             delivery was killed and not settled)",
+            "With `--format prometheus` it exits with 0 whatever it finds: an alert rule decides",
+        ],
+        examples: &[
+            Example("See what needs attention", "tokenctl check || echo 'see above'"),
+            Example(
+                "Report only what breaks a client, a month ahead",
+                "tokenctl check --only expiring,expired,rotation_overdue,previous_in_use --window 30d",
+            ),
+            Example(
+                "Write metrics for the textfile collector of node_exporter",
+                "tokenctl check --format prometheus --out /var/lib/tokenctl.prom",
+            ),
+        ],
+        exits: &[0, 1, 2, 3, 4, 6],
+    },
+    Verb {
         path: "audit",
         also: &["log", "logs", "history", "events"],
         more: &[
-            "Each change is an event in a chain of hashes: when, who, what, why. A terminal gets aligned columns, a pipe \
-                 tab-separated ones",
+            "Each change is an event in a chain of hashes: when, who, what, why. A terminal gets a table that opens at the \
+                 newest event and shows a confirmed delivery on one line; a pipe gets tab-separated lines: number, time, \
+                 action, id, name, actor, reason",
+            "Who created the tokens of a quarter: `tokenctl audit --action create,adopt --since 2026-10-01 --until \
+                 2026-12-31`. What an administrator changed yesterday: `tokenctl audit --actor ann --since yesterday \
+                 --until yesterday`. When a secret was last replaced: `tokenctl audit --token backup --action rotate \
+                 --limit 1`. What was revoked this month, for a spreadsheet: `tokenctl audit --action revoke --since 30d \
+                 --format csv`. Who may do what today: `tokenctl list --columns name,owner,scopes`",
         ],
         examples: &[
-            Example("See what happened to one token", "tokenctl audit --token ci-deploy"),
+            Example(
+                "See what happened to one token in a month, the newest first",
+                "tokenctl audit --token ci-deploy --since 30d --reverse",
+            ),
+            Example("See who created or revoked tokens", "tokenctl audit --action create,adopt,revoke"),
             Example(
                 "Keep the head where the owner of the store cannot write",
                 "tokenctl audit head > head.txt",
@@ -485,12 +524,46 @@ pub const VERBS: [Verb; 30] = [
         ],
         exits: &[0, 1, 2, 3, 6],
     },
+    #[cfg(feature = "serve")]
+    Verb {
+        path: "serve",
+        also: &["gate", "server", "daemon", "listen", "http"],
+        more: &[
+            "For nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and Envoy ext_authz: `/verify?scope=A&label=K=V` \
+             and `/route/NAME` answer 200 with the headers X-Token-Id, -Name, -Owner, -Scopes, -Labels, -Role and \
+             -Expires; 401 without a valid secret; 403 for a missing scope or label; 503 when the store cannot be \
+             read. Text in these headers is percent-encoded where it is not plain ASCII",
+            "Services post `{\"secret\", \"scopes\", \"labels\", \"id\"}`, or an array of up to 1,000, to `/api/verify` and \
+             get the document of `verify --json` with the `id`; the status is 200 whatever the verdict",
+            "A secret comes from `Authorization: Bearer`, `X-Api-Key` or the password of `Authorization: Basic`, never \
+             from a query; two different secrets are refused with 400. A revocation counts from the next request on",
+            "It runs until SIGTERM, which ends it with exit 0 after the requests that it has read are answered. It needs only to \
+             read the store; it cannot create or change a token",
+        ],
+        examples: &[
+            Example(
+                "Serve nginx on a Unix socket; `/route/reports` requires a scope",
+                "tokenctl serve --listen unix:gate.sock --route reports=scope:events:read",
+            ),
+            Example(
+                "Print the configuration of nginx for it",
+                "tokenctl serve --listen unix:/run/gate.sock --route reports=scope:events:read --print-config nginx",
+            ),
+            Example(
+                "Serve services on this machine, with metrics and a log",
+                "tokenctl serve --listen 127.0.0.1:8787 --admin-listen 127.0.0.1:8788 --log",
+            ),
+        ],
+        exits: &[0, 1, 2, 5, 6, 130],
+    },
     Verb {
         path: "doctor",
         also: &["fsck", "status", "health"],
         more: &[
             "It looks at the database, the audit log, each object, permissions, the clock, what killed commands left, and \
                  tokens beyond the settings; and changes nothing without `--repair`",
+            "A delivery whose file is missing in an empty directory stays open, since its volume may not be mounted. \
+                 `--repair` takes the file for gone, and rolls the delivery back",
         ],
         examples: &[
             Example("Look", "tokenctl doctor"),

@@ -16,7 +16,7 @@ use crate::domain::name::{ID_ALPHABET, ID_LEN, Name, is_new_id};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::random_text;
 use crate::domain::settings::Settings;
-use crate::domain::text::{Icon, Line, SetLabel, each_once};
+use crate::domain::text::{Icon, Label, Line, SetLabel, each_once};
 use crate::domain::token::{Grant, NewToken, Status, Token};
 use crate::domain::when::{Span, Timestamp, Zone, relative};
 use crate::error::{Error, Subject};
@@ -79,6 +79,29 @@ pub struct Rules {
 }
 
 impl TokenArgs {
+    /// Fills in what no flag says from a token that is there, as if its flags had been given.
+    #[must_use]
+    pub fn like(mut self, token: &Token) -> Self {
+        let line = |text: &Option<String>| text.as_deref().map(Line::stored);
+        self.description = self.description.or_else(|| line(&token.description));
+        self.owner = self.owner.or_else(|| line(&token.owner));
+        self.icon = self.icon.or_else(|| token.icon.as_deref().map(Icon::stored));
+        if self.labels.is_empty() {
+            let label = |(key, value): (&String, &String)| Label { key: key.clone(), value: value.clone() };
+            self.labels = token.labels.iter().map(label).map(SetLabel).collect();
+        }
+        if !self.grants_something() {
+            self.scopes = token.scopes().cloned().collect();
+        }
+        if self.by_default() {
+            self.lifetime = LifetimeArgs::of(token.lifetime);
+        }
+        self.not_before = self.not_before.or_else(|| token.not_before.map(NotBefore::at));
+        self.rotate_every = self.rotate_every.or(token.rotate_every);
+        self.grace = self.grace.or(token.grace);
+        self
+    }
+
     /// Finds the name free, or says why not; a creation that died is rolled back. `--if-missing` makes a usable token
     /// of the name a [`Halt::Already`].
     pub fn claim(&self, tx: &Write<'_>, name: &Name) -> Result<(), Halt> {

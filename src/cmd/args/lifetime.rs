@@ -37,6 +37,15 @@ impl LifetimeArgs {
         Ok(self.no_expiry.then_some(Lifetime::Endless))
     }
 
+    /// The flags that say this.
+    pub fn of(lifetime: Lifetime) -> Self {
+        Self {
+            ttl: lifetime.ttl(),
+            expires: lifetime.until().map(|until| End(When::At(until))),
+            no_expiry: lifetime == Lifetime::Endless,
+        }
+    }
+
     pub fn is_given(&self) -> bool {
         self.ttl.is_some() || self.expires.is_some() || self.no_expiry
     }
@@ -55,6 +64,10 @@ impl std::str::FromStr for NotBefore {
 }
 
 impl NotBefore {
+    pub fn at(instant: Timestamp) -> Self {
+        Self(Some(When::At(instant)))
+    }
+
     pub fn resolve(self, now: Timestamp, zone: &dyn Zone) -> Result<Option<Timestamp>, Invalid> {
         self.0.map(|when| when.resolve(now, zone, Edge::Start)).transpose()
     }

@@ -46,6 +46,14 @@ impl Reference {
         })
     }
 
+    /// The id of the one token that it means, or of one that is gone and left nothing but its events.
+    pub fn resolve_logged(&self, view: &View<'_>, now: Timestamp) -> Result<String, Error> {
+        match self.resolve(view, now) {
+            Err(missing @ Error::NotFound { .. }) => view.logged_id(&self.0)?.ok_or(missing),
+            found => found.map(|token| token.id),
+        }
+    }
+
     /// The name most like it of those beside it: of all in a small store, and in a large one of those that begin as
     /// it does. What cannot be read is no help.
     fn nearest(&self, view: &View<'_>, now: Timestamp) -> Option<String> {
@@ -77,6 +85,12 @@ pub struct FilterArgs {
     /// Only those that end within this time
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     expires_within: Option<Span>,
+    /// Only those that a rotation policy has made due
+    #[arg(long, help_heading = FILTERS)]
+    overdue: bool,
+    /// Only those that are due for rotation within this time, or already
+    #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
+    due_within: Option<Span>,
     /// Only those last used longer ago than this
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     unused_for: Option<Span>,
@@ -96,6 +110,8 @@ impl FilterArgs {
             owners: self.owners.iter().map(|owner| owner.0.clone()).collect(),
             labels: self.labels.iter().map(|label| label.0.clone()).collect(),
             expires_within: self.expires_within,
+            overdue: self.overdue,
+            due_within: self.due_within,
             unused_for: self.unused_for,
             never_used: self.never_used,
             search: self.search.as_ref().map(|text| text.0.clone()),

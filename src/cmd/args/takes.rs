@@ -15,6 +15,9 @@ pub enum Takes {
     Column,
     Format,
     Setting,
+    /// A code of `check`.
+    Finding,
+    Action,
 }
 
 impl ArgExt for Takes {}

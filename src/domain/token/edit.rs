@@ -3,7 +3,7 @@
 use super::Token;
 use crate::domain::Invalid;
 use crate::domain::lifetime::{Lifetime, in_order, starts_before};
-use crate::domain::policy::{Refused, allowed_expiry, check_required};
+use crate::domain::policy::{Refused, allowed_expiry, check_required, expired};
 use crate::domain::settings::Settings;
 use crate::domain::text::Label;
 use crate::domain::when::{Span, Timestamp};
@@ -34,6 +34,8 @@ pub struct TokenChange {
     /// A label with an empty value is removed.
     pub labels: Vec<Label>,
     pub lifetime: Option<Lifetime>,
+    /// A token that has expired may work again.
+    pub revives: bool,
     pub not_before: Field<Timestamp>,
     pub rotate_every: Field<Span>,
     pub grace: Field<Span>,
@@ -59,6 +61,9 @@ impl TokenChange {
         self.rotate_every.apply(&mut token.rotate_every);
         self.grace.apply(&mut token.grace);
         if let Some(lifetime) = self.lifetime {
+            if before.has_expired(now) && !self.revives {
+                return Err(expired(before));
+            }
             token.set_lifetime(lifetime, allowed_expiry(lifetime, settings, now)?);
         }
         if let Field::Set(start) = self.not_before {

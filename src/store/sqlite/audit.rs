@@ -63,7 +63,7 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
 }
 
 impl View<'_> {
-    fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
+    pub(super) fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
         let run = || {
             self.conn().prepare_cached(&format!("{COLUMNS} {rest}"))?.query_map(args, read_event)?.collect()
         };
@@ -399,7 +399,7 @@ impl View<'_> {
     }
 }
 
-fn page() -> i64 {
+pub(super) fn page() -> i64 {
     i64::try_from(PAGE).unwrap_or(i64::MAX)
 }
 

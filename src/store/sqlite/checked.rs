@@ -31,23 +31,26 @@ pub struct Checked {
     found: Found,
 }
 
-static OPEN: Mutex<Vec<Weak<Checked>>> = Mutex::new(Vec::new());
+static OPEN: Mutex<Vec<(FileId, Weak<Checked>)>> = Mutex::new(Vec::new());
 
 /// The store's files, as [`Location::find`] finds them, but not opened where this process has them open already.
 pub fn find(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
     let mut files = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    files.retain(|file| file.strong_count() > 0);
+    files.retain(|(_, file)| file.strong_count() > 0);
     if let Ok(meta) = fs::symlink_metadata(location.database()) {
         let id = FileId::of(&meta);
-        if let Some(checked) = files.iter().filter_map(Weak::upgrade).find(|checked| checked.id == id) {
+        // Only the file itself is held: what another thread relies on must not look shared.
+        let same = files.iter().find(|(other, _)| *other == id);
+        if let Some(checked) = same.and_then(|(_, file)| file.upgrade()) {
             let mut found = checked.found.clone();
             found.meta = meta;
             return Ok((found, checked));
         }
     }
     let found = location.find()?;
-    let checked = Arc::new(Checked { id: FileId::of(&found.meta), found: found.clone() });
-    files.push(Arc::downgrade(&checked));
+    let id = FileId::of(&found.meta);
+    let checked = Arc::new(Checked { id, found: found.clone() });
+    files.push((id, Arc::downgrade(&checked)));
     Ok((found, checked))
 }
 

@@ -20,6 +20,7 @@ mod find;
 mod hot;
 mod integrity;
 mod lock;
+mod log;
 mod migrate;
 mod open;
 mod pool;
@@ -60,6 +61,7 @@ use write::{Head, Matched};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::when::{Clock, Timestamp};
+use crate::store::recorder::Recorder;
 use crate::store::sharing::Sharing;
 use crate::store::usage::{self, Beside, Usage};
 
@@ -82,6 +84,8 @@ pub struct Store {
     /// The files of use, from the first question on: most verdicts need neither.
     uses: OnceCell<Usage>,
     asks: OnceCell<Usage>,
+    /// The same files as uses are recorded in them.
+    recorders: RefCell<[Recorder; 2]>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
     copy: Option<hot::Copy>,
 }
@@ -94,6 +98,7 @@ impl Store {
             checked: None,
             uses: OnceCell::new(),
             asks: OnceCell::new(),
+            recorders: RefCell::new([usage::SECRETS, usage::SCOPES].map(Recorder::new)),
             found,
             version: Cell::new(version),
             lenient: Cell::new(false),
@@ -227,16 +232,18 @@ impl Store {
     /// Records a use of a presented secret and the scopes it was asked for. Nothing depends on it.
     pub fn record_use(&self, presented: &Presented, scopes: &[Scope], catalogue: &Catalogue, now: Timestamp) {
         let (token, secret) = (&presented.token, presented.secret());
-        let uses = Usage::to_record(beside(&self.found), usage::SECRETS);
-        uses.record(secret.row, usage::secret_tag(&secret.hash), secret.created_at, now);
+        let [uses, asks] = &mut *self.recorders.borrow_mut();
+        let (beside, database) = (beside(&self.found), &*self.found.database);
+        let tag = usage::secret_tag(&secret.hash);
+        uses.record(beside, database, secret.row, tag, secret.created_at, now);
         if scopes.is_empty() {
             return;
         }
-        let asks = Usage::to_record(beside(&self.found), usage::SCOPES);
         for grant in token.grants.values() {
             let held = catalogue.closure([&grant.scope]);
             if scopes.iter().any(|scope| held.contains(scope)) {
-                asks.record(grant.row, usage::scope_tag(&token.id, &grant.scope), token.created_at, now);
+                let tag = usage::scope_tag(&token.id, &grant.scope);
+                asks.record(beside, database, grant.row, tag, token.created_at, now);
             }
         }
     }

@@ -236,6 +236,11 @@ impl View<'_> {
     pub fn usage_since(&self) -> Option<Timestamp> {
         self.store.uses().since()
     }
+
+    /// Since when the uses of scopes are recorded.
+    pub fn scope_usage_since(&self) -> Option<Timestamp> {
+        self.store.asks().since()
+    }
 }
 
 impl Write<'_> {

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::OwnedTokenDoc;
 use crate::domain::token::{Status, Token};
 
 /// A secret that was found outside of the store.
@@ -13,14 +14,7 @@ pub struct LeakDoc<'a> {
     commit: Option<&'a str>,
     hint: &'a str,
     status: &'static str,
-    token: Option<LeakedToken<'a>>,
-}
-
-#[derive(Serialize)]
-struct LeakedToken<'a> {
-    id: &'a str,
-    name: &'a str,
-    owner: Option<&'a str>,
+    token: Option<OwnedTokenDoc<'a>>,
 }
 
 /// The word for a secret that the store does not know.
@@ -46,11 +40,7 @@ impl<'a> LeakDoc<'a> {
             commit: leak.commit,
             hint: leak.hint,
             status: leak.known.map_or(UNKNOWN, |(_, status)| status.word()),
-            token: leak.known.map(|(token, _)| LeakedToken {
-                id: &token.id,
-                name: &token.name,
-                owner: token.owner.as_deref(),
-            }),
+            token: leak.known.map(|(token, _)| OwnedTokenDoc::new(token)),
         }
     }
 }

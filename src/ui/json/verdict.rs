@@ -1,9 +1,11 @@
-//! The document of `verify`.
+//! The documents of `verify`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
+use super::ErrorDoc;
 use crate::domain::scope::Scope;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::verdict::Reason;
@@ -14,7 +16,7 @@ use crate::domain::when::Timestamp;
 pub struct VerdictDoc<'a> {
     valid: bool,
     reason: &'static str,
-    missing_scopes: Vec<&'a Scope>,
+    missing_scopes: &'a [Scope],
     token: Option<VerdictToken<'a>>,
     secret: Option<VerdictSecret<'a>>,
 }
@@ -37,11 +39,16 @@ struct VerdictSecret<'a> {
 }
 
 impl<'a> VerdictDoc<'a> {
-    pub fn new(reason: Reason, missing: Vec<&'a Scope>, of: Option<(&'a Token, &'a StoredSecret)>) -> Self {
+    /// `of` is the token that was found, and its presented secret.
+    pub fn new(
+        reason: Reason,
+        missing_scopes: &'a [Scope],
+        of: Option<(&'a Token, &'a StoredSecret)>,
+    ) -> Self {
         Self {
             valid: reason == Reason::Valid,
             reason: reason.word(),
-            missing_scopes: missing,
+            missing_scopes,
             token: of.map(|(token, _)| VerdictToken {
                 id: &token.id,
                 name: &token.name,
@@ -57,4 +64,20 @@ impl<'a> VerdictDoc<'a> {
             }),
         }
     }
+}
+
+/// An answer of `verify --stream`.
+#[derive(Serialize)]
+pub struct AnswerDoc<'a> {
+    #[serde(flatten)]
+    pub verdict: VerdictDoc<'a>,
+    /// As it stood in the request.
+    pub id: Option<&'a RawValue>,
+}
+
+/// The same where there is no verdict.
+#[derive(Serialize)]
+pub struct NoAnswerDoc<'a> {
+    pub error: ErrorDoc<'a>,
+    pub id: Option<&'a RawValue>,
 }

@@ -31,7 +31,7 @@ impl Formatter for Harmless {
             return out.write_all(fragment.as_bytes());
         }
         for (c, hidden) in seen(fragment) {
-            if hidden {
+            if hidden && !c.is_ascii_whitespace() {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     write!(out, "\\u{unit:04x}")?;
                 }
@@ -40,6 +40,11 @@ impl Formatter for Harmless {
             }
         }
         Ok(())
+    }
+
+    /// A hidden character of raw JSON is in a text of it, but for the white space between its parts.
+    fn write_raw_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
+        self.write_string_fragment(out, fragment)
     }
 }
 

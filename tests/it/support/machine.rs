@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime};
 use tokenctl::context::{
-    Actor, Choice, Clipboard, Clock, CopyWay, Job, JobEnd, Machine, Output, Question, StartPager, Zone,
+    Actor, Choice, Clipboard, Clock, CopyWay, Job, JobEnd, Machine, OpensAt, Output, Question, StartPager,
+    Zone,
 };
 use zeroize::Zeroizing;
 
@@ -152,7 +153,7 @@ impl Machine for Fake {
         }
     }
 
-    fn pager(&self) -> Option<StartPager> {
+    fn pager(&self, _: OpensAt) -> Option<StartPager> {
         let paged = Rc::clone(self.paged.as_ref()?);
         Some(Box::new(move || Ok(Box::new(Captured(paged)))))
     }

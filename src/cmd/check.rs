@@ -1,0 +1,104 @@
+//! `check`: what about the tokens needs attention.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use crate::app::{App, Outcome, keep_answer, replace_file};
+use crate::cmd::args::select::{FilterArgs, filtered, known_scopes};
+use crate::cmd::args::takes::Takes;
+use crate::domain::check::{Exam, FindingCode, examine};
+use crate::domain::filter::{Filter, Times};
+use crate::domain::when::{Span, Timestamp};
+use crate::error::Error;
+use crate::store::{Store, StoreError};
+use crate::ui::Screen;
+use crate::ui::findings::{Format, Report};
+
+#[derive(Args)]
+pub struct Check {
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Report tokens in the second half of their life that expire within this time
+    #[arg(long, value_name = "DURATION", default_value = "14d")]
+    window: Span,
+    #[arg(long, value_name = "CODE,…", value_delimiter = ',', help = codes(), add = Takes::Finding)]
+    only: Vec<FindingCode>,
+    /// Do not report these findings
+    #[arg(long, value_name = "CODE,…", value_delimiter = ',', add = Takes::Finding)]
+    skip: Vec<FindingCode>,
+    /// Write text, json, jsonl or prometheus [default: text]
+    #[arg(long, value_name = "FORMAT", add = Takes::Format)]
+    format: Option<Format>,
+    /// Write the report to this file, which is replaced as a whole or not at all
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    out: Option<PathBuf>,
+}
+
+fn codes() -> String {
+    format!("Report only these of the findings {}", FindingCode::ALL.map(FindingCode::word).join(", "))
+}
+
+impl Check {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let format = app.format(self.format, Format::Json)?.unwrap_or(Format::Text);
+        let store = app.open_to_read()?;
+        let now = app.ctx.machine.now()?;
+        let (screen, mut found) = (app.screen(), 0);
+        match &self.out {
+            Some(path) => {
+                let plain = Screen::default();
+                replace_file(path, |out| self.report(&store, now, format, plain, out, &mut found))?;
+            }
+            None if app.quiet() => {
+                self.report(&store, now, format, screen, &mut std::io::sink(), &mut found)?;
+            }
+            None => {
+                let is_text = format == Format::Text;
+                let write = |out: &mut dyn Write| self.report(&store, now, format, screen, out, &mut found);
+                keep_answer(app.paged(is_text, write))?;
+                if found == 0 && is_text && app.ctx.terminal.stdout {
+                    app.talk().note("no findings");
+                }
+            }
+        }
+        Ok(if found > 0 && format != Format::Prometheus { Outcome::No } else { Outcome::Done })
+    }
+
+    /// Examines the tokens page by page; `found` counts the findings, also when nobody reads them to the end.
+    fn report(
+        &self,
+        store: &Store,
+        now: Timestamp,
+        format: Format,
+        screen: Screen,
+        out: &mut dyn Write,
+        found: &mut usize,
+    ) -> Result<(), Error> {
+        let codes = self.codes();
+        let filter = Filter { all: true, ..self.filter.filter() };
+        let catalogue = known_scopes(store, &filter.scopes)?;
+        let (usage_since, scopes_since) =
+            store.read(|view| Ok::<_, StoreError>((view.usage_since(), view.scope_usage_since())))?;
+        let times = Times { now, at: now, usage_since };
+        let exam = Exam { times, window: self.window, scopes_since };
+        let mut report = Report::new(format, &codes, screen, out);
+        filtered(store, &filter, &catalogue, now, now, |page| {
+            for token in page {
+                let findings = examine(&token, &exam, &codes);
+                *found += findings.len();
+                report.token(&token, &findings).map_err(Error::Output)?;
+            }
+            Ok(())
+        })?;
+        report.end().map_err(Error::Output)
+    }
+
+    fn codes(&self) -> Vec<FindingCode> {
+        let is_wanted = |code: &FindingCode| {
+            (self.only.is_empty() || self.only.contains(code)) && !self.skip.contains(code)
+        };
+        FindingCode::ALL.into_iter().filter(is_wanted).collect()
+    }
+}

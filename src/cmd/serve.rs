@@ -1,0 +1,127 @@
+//! `serve`: the answers of `verify` over HTTP.
+
+use std::ffi::OsString;
+use std::io;
+
+use clap::Args;
+
+use crate::app::{App, Outcome};
+use crate::domain::Invalid;
+use crate::error::Error;
+use crate::serve::{
+    self, Address, End, Gate, Limits, ListenError, Listener, Log, Manners, Passed, Proxy, Route, Routes,
+    SocketMode, Source,
+};
+
+#[derive(Args)]
+pub struct Serve {
+    /// Listen here: `unix:PATH`, `ADDR:PORT`, or `fd://` for the sockets that systemd passes
+    #[arg(long, value_name = "ADDRESS", required = true)]
+    listen: Vec<Address>,
+    /// Require this at `/route/NAME`; without requirements only a valid secret
+    #[arg(long = "route", value_name = "NAME=scope:A,label:K=V")]
+    routes: Vec<Route>,
+    /// Answer `/healthz` and `/metrics` here
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Vec<Address>,
+    /// Listen on addresses that other machines can reach
+    #[arg(long)]
+    allow_remote: bool,
+    /// Set the mode of the socket files
+    #[arg(long, value_name = "MODE", default_value = "660")]
+    socket_mode: SocketMode,
+    /// Read secrets from these headers: bearer, x-api-key, basic
+    #[arg(long, value_name = "A,B", value_delimiter = ',', value_enum, hide_possible_values = true)]
+    #[arg(default_value = "bearer,x-api-key,basic")]
+    secret_from: Vec<Source>,
+    /// Name this realm to clients without a valid secret
+    #[arg(long, value_name = "NAME", default_value = "tokenctl", value_parser = realm)]
+    realm: String,
+    /// Tell clients why a secret is refused
+    #[arg(long)]
+    explain: bool,
+    /// Write a line of JSON to standard error for each request
+    #[arg(long)]
+    log: bool,
+    /// Serve so many connections at once
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    max_connections: u32,
+    /// Print a configuration for nginx, caddy, traefik or envoy, and end
+    #[arg(long, value_name = "PROXY", value_enum, hide_possible_values = true)]
+    print_config: Option<Proxy>,
+}
+
+impl Serve {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let routes = Routes::new(self.routes.clone())?;
+        if let Some(proxy) = self.print_config {
+            let first = self.listen.first().unwrap_or(&Address::Passed);
+            app.print(&serve::config(proxy, first, &routes)?)?;
+            return Ok(Outcome::Done);
+        }
+        self.check_reach()?;
+        app.ctx.machine.keep_memory_private();
+        let mut passed = Passed::from_environment();
+        let log = self.log.then(Log::start).transpose().map_err(Error::Output)?;
+        let manners =
+            Manners { sources: self.secret_from.clone(), realm: self.realm.clone(), explain: self.explain };
+        let gate = Gate::open(app.location()?, routes, manners, log)?;
+        // A socket that is there belongs to a gate that can answer.
+        let listeners = self.bind(&self.listen, &mut passed)?;
+        let admins = self.bind(&self.admin_listen, &mut passed)?;
+        for listener in listeners.iter().chain(&admins) {
+            app.talk().note(&format!("listening on {}", listener.place()));
+        }
+        let notify: Option<OsString> = app.ctx.machine.env("NOTIFY_SOCKET");
+        let limits = Limits { connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX) };
+        match serve::run(gate, listeners, admins, &limits, notify.as_deref()) {
+            Ok(End::Terminated) => Ok(Outcome::Done),
+            Ok(End::CtrlC) => Err(Error::Interrupted),
+            Err(err) => Err(Error::Serve(err)),
+        }
+    }
+
+    /// Refuses addresses that other machines reach, unless that is intended.
+    fn check_reach(&self) -> Result<(), Error> {
+        let reached = self
+            .listen
+            .iter()
+            .chain(&self.admin_listen)
+            .find(|address| matches!(address, Address::Tcp(address) if !address.ip().is_loopback()));
+        match reached.filter(|_| !self.allow_remote) {
+            None => Ok(()),
+            Some(address) => Err(Invalid::new(format!(
+                "other machines can reach `{address}`, and secrets would travel unencrypted"
+            ))
+            .hint("listen on 127.0.0.1 or a Unix socket behind a proxy, or pass `--allow-remote`")
+            .into()),
+        }
+    }
+
+    fn bind(&self, addresses: &[Address], passed: &mut Passed) -> Result<Vec<Listener>, Error> {
+        let mut all = Vec::new();
+        for address in addresses {
+            let bound = Listener::bind(address, self.socket_mode, passed);
+            all.extend(bound.map_err(|err| failed(address, err))?);
+        }
+        Ok(all)
+    }
+}
+
+fn failed(address: &Address, err: ListenError) -> Error {
+    match err {
+        ListenError::Taken(why) => Error::AddressTaken { address: address.to_string(), why },
+        ListenError::Failed(err) => {
+            Error::Serve(io::Error::new(err.kind(), format!("cannot listen on `{address}`: {err}")))
+        }
+    }
+}
+
+/// Text for between the quotes of a header.
+fn realm(text: &str) -> Result<String, Invalid> {
+    let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\' || c == ' ';
+    if text.chars().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(Invalid::new("the realm is not plain text").hint("ASCII without quotes and backslashes"))
+}

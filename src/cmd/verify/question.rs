@@ -1,0 +1,133 @@
+//! One line of a stream: a bare secret, or a JSON object that also says what the secret must allow.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::lines::Line;
+use crate::domain::Invalid;
+use crate::domain::scope::Scope;
+use crate::domain::text::SetLabel;
+use crate::domain::verdict::Ask;
+
+pub struct Question<'a> {
+    pub is_json: bool,
+    /// Returned with the answer as it is.
+    pub id: Option<&'a RawValue>,
+    pub asked: Result<Asked<'a>, Wrong>,
+}
+
+pub struct Asked<'a> {
+    pub secret: Cow<'a, [u8]>,
+    /// `None` for what the flags require, and no more.
+    pub ask: Option<Ask>,
+}
+
+/// Why a line is not a request.
+pub enum Wrong {
+    /// An empty line, one that is too long, or broken JSON.
+    Malformed,
+    /// A JSON document that is not a request.
+    Invalid(Invalid),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<'a> {
+    #[serde(borrow)]
+    secret: Cow<'a, str>,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    labels: Pairs,
+    // Known here so that it is not an unknown key.
+    #[serde(borrow, default, rename = "id")]
+    _id: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct OnlyId<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+}
+
+impl<'a> Question<'a> {
+    /// Reads a line; `flags` are added to what a JSON request requires.
+    pub fn read(line: Line<'a>, flags: &Ask) -> Self {
+        match line {
+            Line::TooLong(first) => Self::malformed(first == b'{'),
+            Line::Whole(text) if text.first() == Some(&b'{') => Self::of_json(text, flags),
+            Line::Whole(text) => {
+                Self { is_json: false, id: None, asked: Ok(Asked { secret: text.into(), ask: None }) }
+            }
+        }
+    }
+
+    fn malformed(is_json: bool) -> Self {
+        Self { is_json, id: None, asked: Err(Wrong::Malformed) }
+    }
+
+    fn of_json(text: &'a [u8], flags: &Ask) -> Self {
+        let Ok(text) = std::str::from_utf8(text) else { return Self::malformed(true) };
+        let Ok(OnlyId { id }) = serde_json::from_str(text) else { return Self::malformed(true) };
+        // An error of the parser may quote the secret, so it is not repeated.
+        let asked = serde_json::from_str::<Document<'a>>(text).map_err(|_| {
+            Invalid::new("the line is not a request")
+                .hint("an object of `secret`, and as needed `scopes` (a list), `labels` (an object) and `id`")
+        });
+        let asked = asked.and_then(|document| document.asked(flags)).map_err(Wrong::Invalid);
+        Self { is_json: true, id, asked }
+    }
+}
+
+impl<'a> Document<'a> {
+    fn asked(self, flags: &Ask) -> Result<Asked<'a>, Invalid> {
+        let secret = match self.secret {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+        if self.scopes.is_empty() && self.labels.0.is_empty() {
+            return Ok(Asked { secret, ask: None });
+        }
+        let mut ask = flags.clone();
+        for scope in &self.scopes {
+            ask.scopes.push(scope.parse::<Scope>()?);
+        }
+        for (key, value) in &self.labels.0 {
+            if key.contains('=') {
+                return Err(Invalid::new("the key of a label holds a `=`"));
+            }
+            ask.labels.push(format!("{key}={value}").parse::<SetLabel>()?.0);
+        }
+        Ok(Asked { secret, ask: Some(ask) })
+    }
+}
+
+/// The entries of an object. A key that stands there twice is required with both values, which no token has.
+#[derive(Default)]
+struct Pairs(Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}

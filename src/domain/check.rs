@@ -1,0 +1,269 @@
+//! What about a token needs attention at an instant: a function of the token, of when its use was recorded, and of
+//! the time. Nothing here knows the store or the output.
+
+use std::str::FromStr;
+
+use super::Invalid;
+use super::filter::Times;
+use super::token::{Grant, LastUse, Role, Status, StoredSecret, Token};
+use super::when::{Span, Timestamp, relative};
+
+/// An expired token is reported for this long.
+const RECENT: Span = Span::days(7);
+/// A rotation may be this late before it is reported, so that a daily job is never late.
+const LATE: Span = Span::days(1);
+/// A token or scope without a use in this time is reported.
+const UNUSED: Span = Span::days(90);
+
+/// What a finding is about; the words never change. A new code needs an entry in `ALL` and, as the compiler will say,
+/// a word, a severity, a summary and a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FindingCode {
+    Expiring,
+    Expired,
+    RotationOverdue,
+    PreviousInUse,
+    Unused,
+    NeverUsed,
+    NoExpiry,
+    ScopeUnused,
+    Provisional,
+}
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// A client is refused, or will be if nobody acts.
+    Error,
+    Warning,
+}
+
+impl Severity {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// One thing about one token that needs attention.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub code: FindingCode,
+    /// Since when it holds, where that is known.
+    pub since: Option<Timestamp>,
+    /// A sentence that names the token.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// What a token is examined against.
+#[derive(Debug, Clone, Copy)]
+pub struct Exam {
+    pub times: Times,
+    /// How long before its expiry a token is reported.
+    pub window: Span,
+    /// Since when uses of scopes are recorded; `None` when they are not.
+    pub scopes_since: Option<Timestamp>,
+}
+
+/// Since when a finding holds, its message and its hint.
+type Found = (Option<Timestamp>, String, String);
+
+impl FindingCode {
+    /// In the order in which they are reported of a token.
+    pub const ALL: [FindingCode; 9] = [
+        Self::Expiring,
+        Self::Expired,
+        Self::RotationOverdue,
+        Self::PreviousInUse,
+        Self::Unused,
+        Self::NeverUsed,
+        Self::NoExpiry,
+        Self::ScopeUnused,
+        Self::Provisional,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Expiring => "expiring",
+            Self::Expired => "expired",
+            Self::RotationOverdue => "rotation_overdue",
+            Self::PreviousInUse => "previous_in_use",
+            Self::Unused => "unused",
+            Self::NeverUsed => "never_used",
+            Self::NoExpiry => "no_expiry",
+            Self::ScopeUnused => "scope_unused",
+            Self::Provisional => "provisional",
+        }
+    }
+
+    pub fn severity(self) -> Severity {
+        match self {
+            Self::Expired | Self::RotationOverdue | Self::PreviousInUse => Severity::Error,
+            Self::Expiring
+            | Self::Unused
+            | Self::NeverUsed
+            | Self::NoExpiry
+            | Self::ScopeUnused
+            | Self::Provisional => Severity::Warning,
+        }
+    }
+
+    /// The finding about this token, if there is one.
+    fn find(self, token: &Token, exam: &Exam) -> Option<Found> {
+        match self {
+            Self::Expiring => expiring(token, exam),
+            Self::Expired => expired(token, exam.times.now),
+            Self::RotationOverdue => rotation_overdue(token, exam.times.now),
+            Self::PreviousInUse => previous_in_use(token, exam.times.now),
+            Self::Unused => unused(token, exam.times.now),
+            Self::NeverUsed => never_used(token, &exam.times),
+            Self::NoExpiry => no_expiry(token, exam.times.now),
+            Self::ScopeUnused => scope_unused(token, exam),
+            Self::Provisional => provisional(token, exam.times.now),
+        }
+    }
+}
+
+impl FromStr for FindingCode {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let found = Self::ALL.into_iter().find(|code| code.word() == text.replace('-', "_"));
+        found.ok_or_else(|| Invalid::no_such("finding", text, &Self::ALL.map(Self::word)))
+    }
+}
+
+/// What of these needs attention about a token.
+pub fn examine(token: &Token, exam: &Exam, codes: &[FindingCode]) -> Vec<Finding> {
+    let find = |code: &FindingCode| {
+        let (since, message, hint) = code.find(token, exam)?;
+        Some(Finding { code: *code, since, message, hint })
+    };
+    codes.iter().filter_map(find).collect()
+}
+
+fn when(instant: Timestamp, now: Timestamp) -> String {
+    format!("{instant} ({})", relative(instant, now))
+}
+
+fn is_active(token: &Token, now: Timestamp) -> bool {
+    token.status(now) == Status::Active
+}
+
+fn is_older(instant: Timestamp, span: Span, now: Timestamp) -> bool {
+    now.since(instant) > span.secs()
+}
+
+/// In the second half of its life and within the window.
+fn expiring(token: &Token, exam: &Exam) -> Option<Found> {
+    let now = exam.times.now;
+    if !token.expires_within(exam.window, now) {
+        return None;
+    }
+    let (name, end, start) = (&token.name, token.expires_at()?, token.face()?.created_at);
+    let half = Span::from_secs(end.since(start) / 2).unwrap_or(exam.window);
+    let since = end.minus(half.min(exam.window));
+    let hint = match token.lifetime.until() {
+        Some(_) => format!("`tokenctl edit {name} --expires DATE` gives it more time"),
+        None => format!("`tokenctl rotate {name}` delivers a new secret"),
+    };
+    Some((Some(since), format!("`{name}` expires {}", when(end, now)), hint))
+}
+
+fn expired(token: &Token, now: Timestamp) -> Option<Found> {
+    let (name, end) = (&token.name, token.expires_at()?);
+    if token.status(now) != Status::Expired || is_older(end, RECENT, now) {
+        return None;
+    }
+    let revive = match token.lifetime.until() {
+        Some(_) => format!("`tokenctl edit {name} --expires DATE --revive`"),
+        None => format!("`tokenctl rotate {name} --revive`"),
+    };
+    let hint = format!("{revive} brings it back, `tokenctl revoke {name}` ends it for good");
+    Some((Some(end), format!("`{name}` expired {}", when(end, now)), hint))
+}
+
+fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Found> {
+    let due = token.due_at().filter(|_| token.is_due(now))?;
+    let name = &token.name;
+    let hint = format!("`tokenctl rotate {name}`, and look at why the job that rotates it did not");
+    is_older(due, LATE, now)
+        .then(|| (Some(due), format!("`{name}` was due for rotation {}", when(due, now)), hint))
+}
+
+/// A client did not learn of the new secret, and its grace period is running out.
+fn previous_in_use(token: &Token, now: Timestamp) -> Option<Found> {
+    let is_used = |secret: &&StoredSecret| {
+        let used_late = secret.last_used_at.zip(secret.superseded_at).is_some_and(|(used, by)| used >= by);
+        secret.role() == Role::Previous && used_late && token.secret_status(secret, now) == Status::Active
+    };
+    let secret = token.secrets.iter().rev().find(is_used)?;
+    let (name, end) = (&token.name, secret.expires_at?);
+    let used = when(secret.last_used_at?, now);
+    let message = format!(
+        "a client used the previous secret of `{name}` {used}, after the rotation; it stops working {}",
+        when(end, now)
+    );
+    Some((secret.superseded_at, message, "give that client the current secret before then".to_owned()))
+}
+
+fn unused(token: &Token, now: Timestamp) -> Option<Found> {
+    let used = token.last_used_at().filter(|used| is_active(token, now) && is_older(*used, UNUSED, now))?;
+    let name = &token.name;
+    let hint = format!("`tokenctl disable {name}` if nobody needs it");
+    Some((Some(used), format!("`{name}` was last used {}", when(used, now)), hint))
+}
+
+fn never_used(token: &Token, times: &Times) -> Option<Found> {
+    if !(is_active(token, times.now) && times.never_used(token)) {
+        return None;
+    }
+    let name = &token.name;
+    let message = match (token.last_use(times.usage_since), times.usage_since) {
+        (LastUse::NotRecorded, Some(since)) => {
+            format!("no use of `{name}` is recorded since {}", when(since, times.now))
+        }
+        _ => format!("`{name}` was created {} and never used", when(token.created_at, times.now)),
+    };
+    let hint = format!("`tokenctl revoke {name}` if nobody needs it");
+    Some((Some(token.created_at.max(times.usage_since?)), message, hint))
+}
+
+fn no_expiry(token: &Token, now: Timestamp) -> Option<Found> {
+    let works = matches!(token.status(now), Status::Active | Status::Pending);
+    let current = token.current().filter(|current| works && current.expires_at.is_none())?;
+    let name = &token.name;
+    let hint = format!("`tokenctl edit {name} --ttl 90d` sets a lifetime");
+    Some((Some(current.created_at), format!("`{name}` never expires"), hint))
+}
+
+/// Scopes that a token in use holds and does not need: nobody required them in the time that a token may be unused.
+fn scope_unused(token: &Token, exam: &Exam) -> Option<Found> {
+    let now = exam.times.now;
+    let recorded = exam.scopes_since?.max(token.created_at);
+    let in_use = token.last_used_at().is_some_and(|used| !is_older(used, UNUSED, now));
+    if !(is_active(token, now) && in_use && is_older(recorded, UNUSED, now)) {
+        return None;
+    }
+    let is_idle = |grant: &&Grant| grant.last_asked_at.is_none_or(|asked| is_older(asked, UNUSED, now));
+    let idle: Vec<&Grant> = token.grants.values().filter(is_idle).collect();
+    let since = idle.iter().map(|grant| grant.last_asked_at.unwrap_or(recorded)).max()?;
+    let mut scopes: Vec<&str> = idle.iter().map(|grant| grant.scope.as_str()).collect();
+    scopes.sort_unstable();
+    let (name, list) = (&token.name, scopes.join(", "));
+    let message = format!("`{name}` holds scopes that no verification required in {UNUSED}: {list}");
+    Some((Some(since), message, format!("`tokenctl scopes remove {name} {}`", scopes.join(" "))))
+}
+
+/// A delivery that was killed and that nobody has finished.
+fn provisional(token: &Token, now: Timestamp) -> Option<Found> {
+    let delivery = token.delivery.as_ref().filter(|delivery| delivery.deadline <= now)?;
+    let (name, uid, deadline) = (&token.name, delivery.uid, delivery.deadline);
+    let message = format!("a delivery of `{name}` by uid {uid} was not confirmed by {}", when(deadline, now));
+    let hint = format!("`tokenctl doctor --repair` as uid {uid} confirms it or rolls it back");
+    Some((Some(deadline), message, hint))
+}

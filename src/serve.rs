@@ -1,0 +1,32 @@
+//! The gate: the answers of `verify` over HTTP, for proxies and services.
+//!
+//! - One thread waits for all sockets and speaks HTTP; another one verifies. It answers all requests that wait in one
+//!   read transaction, which begins after they arrived. Nothing is remembered from one burst to the next, so a
+//!   revocation counts from the next request on.
+//! - Whatever cannot be decided is not a yes: every request is answered within about a second, if need be with 503.
+//! - Which scopes and labels a proxy requires comes from the routes of the command line, never from a client.
+
+mod admin;
+mod answer;
+mod api;
+mod connection;
+mod engine;
+mod gate;
+mod listen;
+mod log;
+mod metrics;
+mod notify;
+mod present;
+mod proxy;
+mod query;
+mod reply;
+mod route;
+mod run;
+
+pub use gate::{Gate, Manners};
+pub use listen::{Address, ListenError, Listener, Passed, SocketMode};
+pub use log::Log;
+pub use present::Source;
+pub use proxy::{Proxy, config};
+pub use route::{Route, Routes};
+pub use run::{End, Limits, run};

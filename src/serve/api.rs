@@ -1,0 +1,172 @@
+//! `POST /api/verify`: one request as a JSON object, or an array of them, for services. Never for proxies: the status
+//! says nothing of the verdict.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use super::answer::{self, Text};
+use super::engine::{Answer, Engine, Failure, Question};
+use super::reply::Reply;
+use crate::domain::code::Code;
+use crate::domain::secret::{INPUT_MAX, Secret};
+use crate::domain::text::{Label, SetLabel};
+use crate::domain::verdict::Ask;
+use crate::ui::json::VerdictDoc;
+
+const JSON: &str = "application/json";
+/// The longest body, in bytes.
+const BODY: usize = 1 << 20;
+/// How long a body may take.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// The most requests of one body.
+const MOST: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RequestDoc {
+    secret: String,
+    #[serde(default)]
+    scopes: Vec<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    /// Taken out before; the key stays.
+    #[serde(default, rename = "id")]
+    _id: Value,
+}
+
+#[derive(Serialize)]
+struct AnswerDoc<'a> {
+    #[serde(flatten)]
+    verdict: VerdictDoc<'a>,
+    id: &'a Value,
+}
+
+/// Of a request in a body what its answer needs.
+struct Item {
+    id: Value,
+    is_request: bool,
+}
+
+impl Item {
+    /// What is not a request asks about nothing that can be a secret.
+    fn read(mut value: Value) -> (Question, Self) {
+        let id = value.get_mut("id").map(Value::take).unwrap_or_default();
+        let question = serde_json::from_value(value).ok().and_then(RequestDoc::question);
+        let is_request = question.is_some();
+        (question.unwrap_or(Question { secret: None, ask: Arc::default() }), Self { id, is_request })
+    }
+}
+
+impl RequestDoc {
+    fn question(self) -> Option<Question> {
+        let text = Zeroizing::new(self.secret.into_bytes());
+        let scopes = self.scopes.iter().map(|scope| scope.parse().ok()).collect::<Option<_>>()?;
+        let labels = self.labels.iter().map(|(key, value)| label(key, value)).collect::<Option<_>>()?;
+        let secret = (text.len() <= INPUT_MAX).then(|| Secret::read(text)).flatten();
+        Some(Question { secret, ask: Arc::new(Ask { scopes, labels }) })
+    }
+}
+
+fn label(key: &str, value: &str) -> Option<Label> {
+    // A key with `=` in it would be another key.
+    let label = format!("{key}={value}").parse::<SetLabel>().ok()?.0;
+    (label.key == key).then_some(label)
+}
+
+pub async fn reply(engine: &Engine, body: Incoming) -> Reply {
+    let body = match timeout(BODY_TIME, read(body)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(())) => {
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 1 MiB, or broken");
+        }
+        Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the body took longer than 10 seconds"),
+    };
+    let (is_array, values) = match serde_json::from_slice(&body) {
+        Ok(Value::Array(values)) => (true, values),
+        Ok(value @ Value::Object(_)) => (false, vec![value]),
+        _ => {
+            return refused(
+                StatusCode::BAD_REQUEST,
+                "the body is neither a JSON object nor an array of objects",
+            );
+        }
+    };
+    if values.len() > MOST {
+        return refused(StatusCode::BAD_REQUEST, "the body holds more than 1,000 requests");
+    }
+    let (questions, items): (Vec<_>, Vec<_>) = values.into_iter().map(Item::read).unzip();
+    let answers = match engine.answers(questions).await {
+        Ok(answers) => answers,
+        Err(failure) => {
+            let mut response = answer::unavailable();
+            *response.body_mut() = Text::from(format!("{}\n", failure_doc(&failure, None)));
+            return Reply::failed(failure, response);
+        }
+    };
+    let failed = answers.iter().find_map(|answer| answer.as_ref().err().cloned());
+    let documents: Vec<String> =
+        answers.iter().zip(&items).map(|(answer, item)| document(answer, item)).collect();
+    let text =
+        if is_array { format!("[{}]\n", documents.join(",")) } else { format!("{}\n", documents.concat()) };
+    let response = answer::text(StatusCode::OK, JSON, text);
+    Reply { failure: failed, ..Reply::plain("answered", response) }
+}
+
+fn document(answer: &Answer, Item { id, is_request }: &Item) -> String {
+    let verdict = match answer {
+        _ if !is_request => return failure_doc(&wrong("the element is not a request"), Some(id)),
+        Ok(verdict) => verdict,
+        Err(failure) => return failure_doc(failure, Some(id)),
+    };
+    let verdict =
+        VerdictDoc::new(verdict.reason(), verdict.missing_scopes(), verdict.token().zip(verdict.secret()));
+    serde_json::to_string(&AnswerDoc { verdict, id }).unwrap_or_else(|_| "null".to_owned())
+}
+
+fn failure_doc(failure: &Failure, id: Option<&Value>) -> String {
+    let error = json!({"code": failure.code.word(), "message": failure.message, "hint": failure.hint});
+    match id {
+        Some(id) => json!({"error": error, "id": id}),
+        None => json!({"error": error}),
+    }
+    .to_string()
+}
+
+fn wrong(why: &str) -> Failure {
+    let hint = "an object of `secret`, and as needed `scopes` (a list), `labels` (an object) and `id`";
+    Failure { code: Code::Usage, message: why.to_owned(), hint: Some(hint.to_owned()) }
+}
+
+fn refused(status: StatusCode, why: &str) -> Reply {
+    let mut response = answer::text(status, JSON, format!("{}\n", failure_doc(&wrong(why), None)));
+    // What is left of the body must not be taken for the next request.
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    Reply::plain("bad_body", response)
+}
+
+/// A whole body; an error for one that is too long or cannot be read.
+async fn read(mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, ()> {
+    let mut all = Zeroizing::new(Vec::new());
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let data: Bytes = match frame.map_err(|_| ())?.into_data() {
+            Ok(data) => data,
+            Err(_) => continue,
+        };
+        if all.len() + data.len() > BODY {
+            return Err(());
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(all)
+}

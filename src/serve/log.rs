@@ -1,0 +1,98 @@
+//! The log: a line of JSON for each request, never with a secret, a path or a query.
+//!
+//! A thread writes it, so that a reader of stderr who is slow holds up no request. Lines that find no room are dropped
+//! and counted in the next one.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use hyper::Method;
+use serde::Serialize;
+
+use super::reply::Reply;
+use crate::clock::SystemClock;
+use crate::domain::when::{Clock, Timestamp};
+
+/// Lines that wait at once.
+const WAITING: usize = 4_096;
+/// How long the end waits for what is not written yet.
+const END: Duration = Duration::from_millis(500);
+
+pub struct Log {
+    lines: SyncSender<String>,
+    dropped: Cell<u64>,
+    writer: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+pub struct Line<'a> {
+    time: Option<Timestamp>,
+    method: &'a str,
+    route: &'a str,
+    status: u16,
+    result: &'a str,
+    token_id: Option<&'a str>,
+    token: Option<&'a str>,
+    hint: Option<&'a str>,
+    error: Option<&'a str>,
+    micros: u128,
+    /// Lines that found no room since the one before.
+    dropped: u64,
+}
+
+impl<'a> Line<'a> {
+    pub fn new(method: &'a Method, route: &'a str, reply: &'a Reply, took: Duration) -> Self {
+        let who = |at: usize| reply.who.as_ref().map(|who| who[at].as_str());
+        Self {
+            time: SystemClock.now().ok(),
+            method: method.as_str(),
+            route,
+            status: reply.response.status().as_u16(),
+            result: reply.result,
+            token_id: who(0),
+            token: who(1),
+            hint: who(2),
+            error: reply.failure.as_ref().map(|failure| &*failure.message),
+            micros: took.as_micros(),
+            dropped: 0,
+        }
+    }
+}
+
+impl Log {
+    /// Starts the thread that writes to stderr.
+    pub fn start() -> io::Result<Self> {
+        let (lines, waiting) = sync_channel(WAITING);
+        let writer = thread::Builder::new().name("log".to_owned()).spawn(move || write_all(&waiting))?;
+        Ok(Self { lines, dropped: Cell::new(0), writer })
+    }
+
+    pub fn write(&self, line: Line<'_>) {
+        let dropped = self.dropped.take();
+        let mut text = serde_json::to_string(&Line { dropped, ..line }).unwrap_or_default();
+        text.push('\n');
+        if self.lines.try_send(text).is_err() {
+            self.dropped.set(dropped + 1);
+        }
+    }
+
+    pub fn finish(self) {
+        drop(self.lines);
+        let step = Duration::from_millis(5);
+        let mut waited = Duration::ZERO;
+        while !self.writer.is_finished() && waited < END {
+            thread::sleep(step);
+            waited += step;
+        }
+    }
+}
+
+fn write_all(lines: &Receiver<String>) {
+    while let Ok(line) = lines.recv() {
+        // Nobody is left to tell.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+}

@@ -1,0 +1,191 @@
+//! The life of a gate: it accepts connections until a signal ends it, and then answers what was accepted.
+
+use std::cell::Cell;
+use std::ffi::OsStr;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::{Instant, sleep};
+
+use super::gate::Gate;
+use super::listen::{Listener, Socket};
+use super::{admin, connection, notify};
+
+/// Connections to the administrative sockets, beside those to the gate.
+const ADMINS: usize = 32;
+/// How long the end waits for answers.
+const END: Duration = Duration::from_secs(2);
+/// How long nothing may be under way before idle connections are left.
+const QUIET: Duration = Duration::from_millis(100);
+/// After a failed accept, as when there are no descriptors left.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub struct Limits {
+    pub connections: usize,
+}
+
+/// What ended a gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Terminated,
+    CtrlC,
+}
+
+/// Serves until a signal comes. Systemd's socket is told when connections are accepted, and when they no longer are.
+pub fn run(
+    gate: Gate,
+    listeners: Vec<Listener>,
+    admins: Vec<Listener>,
+    limits: &Limits,
+    notify: Option<&OsStr>,
+) -> io::Result<End> {
+    make_room(limits.connections);
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (stopping, stop) = watch::channel(false);
+    let house = Rc::new(House { gate, open: Cell::new(0), stop });
+    let end = LocalSet::new().block_on(&runtime, async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let mut accepting = house.accept_all(&listeners, limits.connections, Role::Gate)?;
+        accepting.extend(house.accept_all(&admins, ADMINS, Role::Admin)?);
+        notify::tell(notify, "READY=1");
+        let end = tokio::select! {
+            _ = terminated.recv() => End::Terminated,
+            _ = interrupted.recv() => End::CtrlC,
+        };
+        notify::tell(notify, "STOPPING=1");
+        for task in accepting {
+            task.abort();
+        }
+        drop((listeners, admins));
+        let _ = stopping.send(true);
+        house.wait_for_answers().await;
+        Ok(end)
+    });
+    house.gate.finish();
+    end
+}
+
+/// Raises the limit on descriptors towards what the connections need.
+fn make_room(connections: usize) {
+    let limit = getrlimit(Resource::Nofile);
+    let needed = u64::try_from(connections + ADMINS + 64).unwrap_or(u64::MAX);
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = limit.maximum.map_or(needed, |maximum| needed.min(maximum));
+        // With fewer, connections wait until others are closed.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Gate,
+    Admin,
+}
+
+struct House {
+    gate: Gate,
+    /// Open connections.
+    open: Cell<usize>,
+    stop: watch::Receiver<bool>,
+}
+
+impl House {
+    /// Starts to accept connections, so many at once.
+    fn accept_all(
+        self: &Rc<Self>,
+        listeners: &[Listener],
+        most: usize,
+        role: Role,
+    ) -> io::Result<Vec<JoinHandle<()>>> {
+        let slots = Arc::new(Semaphore::new(most));
+        let start = |listener: &Listener| {
+            let (house, slots) = (Rc::clone(self), Arc::clone(&slots));
+            Ok(match &listener.socket {
+                Socket::Unix(socket) => {
+                    let socket = UnixListener::from_std(socket.try_clone()?)?;
+                    spawn_local(house.accept(socket, slots, role))
+                }
+                Socket::Tcp(socket) => {
+                    let socket = TcpListener::from_std(socket.try_clone()?)?;
+                    spawn_local(house.accept(socket, slots, role))
+                }
+            })
+        };
+        listeners.iter().map(start).collect()
+    }
+
+    /// While all slots are taken, further connections wait in the backlog of the socket.
+    async fn accept<L: Accept>(self: Rc<Self>, socket: L, slots: Arc<Semaphore>, role: Role) {
+        while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
+            let Ok(stream) = socket.accept().await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            let house = Rc::clone(&self);
+            spawn_local(async move {
+                house.open.set(house.open.get() + 1);
+                house.serve(stream, role).await;
+                house.open.set(house.open.get() - 1);
+                drop(slot);
+            });
+        }
+    }
+
+    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, role: Role) {
+        let stop = self.stop.clone();
+        match role {
+            Role::Gate => connection::serve(stream, |request| self.gate.answer(request), stop).await,
+            Role::Admin => {
+                let answer = |request| admin::answer(&self.gate, self.open.get(), request);
+                connection::serve(stream, answer, stop).await;
+            }
+        }
+    }
+
+    /// Waits until every request that was read is answered. Connections that only listen are left.
+    async fn wait_for_answers(&self) {
+        let began = Instant::now();
+        let mut quiet_since = began;
+        while self.open.get() > 0 && began.elapsed() < END && quiet_since.elapsed() < QUIET {
+            if self.gate.under_way() > 0 {
+                quiet_since = Instant::now();
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// A socket that is asked for its next connection.
+trait Accept: 'static {
+    type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
+
+    async fn accept(&self) -> io::Result<Self::Stream>;
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}

@@ -1,0 +1,93 @@
+//! The usage file of a process that verifies again and again: it stays open, and what was recorded within the last
+//! minute is remembered, so that a busy secret costs no system call.
+
+use std::fs;
+use std::path::Path;
+
+use super::usage::{Beside, RESOLUTION, Tag, Usage};
+use crate::domain::when::Timestamp;
+
+/// The remembered records, 8 MiB at most; memory that no use has touched is not taken from the machine.
+const REMEMBERED: usize = 1 << 20;
+
+/// One usage file, opened again once a minute: it may have been replaced, and the database may have grown.
+pub struct Recorder {
+    name: &'static str,
+    open: Option<(Usage, Timestamp)>,
+    /// The tag and the time in seconds of the last use of a row, at its number modulo the length.
+    recent: Vec<(u32, u32)>,
+}
+
+impl Recorder {
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, open: None, recent: Vec::new() }
+    }
+
+    /// Records a use now, unless one was recorded within the last minute.
+    pub fn record(
+        &mut self,
+        beside: Beside<'_>,
+        database: &Path,
+        row: i64,
+        tag: Tag,
+        created: Timestamp,
+        now: Timestamp,
+    ) {
+        let is_stale = |opened: Timestamp| !(0..RESOLUTION).contains(&now.since(opened));
+        let is_first = self.open.is_none();
+        if self.open.as_ref().is_none_or(|(_, opened)| is_stale(*opened)) {
+            let len = fs::metadata(database).map_or(beside.len, |meta| meta.len());
+            self.open = Some((Usage::to_record(Beside { len, ..beside }, self.name), now));
+        }
+        let Some((usage, _)) = &self.open else { return };
+        if is_first {
+            // Most processes record one use; they need no memory of it.
+            return usage.record(row, tag, created, now);
+        }
+        if self.recent.is_empty() {
+            self.recent = vec![(0, 0); REMEMBERED];
+        }
+        let place = usize::try_from(row).unwrap_or(0) % REMEMBERED;
+        let (tag_number, secs) = (u32::from_le_bytes(tag), now.since(Timestamp::MIN));
+        let (last_tag, last) = self.recent[place];
+        if last_tag == tag_number && (0..RESOLUTION).contains(&(secs - i64::from(last))) {
+            return;
+        }
+        usage.record(row, tag, created, now);
+        self.recent[place] = (tag_number, u32::try_from(secs).unwrap_or(u32::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::domain::token::tests::at;
+    use crate::store::sharing::Sharing;
+    use crate::store::usage::{self, SECRETS};
+
+    #[test]
+    fn a_use_is_written_once_a_minute_into_the_file_that_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = dir.path().metadata().unwrap().uid();
+        let beside = Beside { dir: dir.path(), owner, len: 10_000 };
+        let make = || usage::make(dir.path(), owner, Sharing::Private, at(0)).unwrap();
+        let last = |row| Usage::to_read(beside, SECRETS).last(row, [1; 4], at(0), at(9_999));
+        let mut recorder = Recorder::new(SECRETS);
+        let mut record =
+            |row, secs| recorder.record(beside, Path::new("missing"), row, [1; 4], at(0), at(secs));
+        make();
+        for (row, secs) in [(1, 100), (2, 100), (1, 130), (2, 159), (1, 159)] {
+            record(row, secs);
+        }
+        assert_eq!((last(1), last(2)), (Some(at(100)), Some(at(100))));
+        // What is remembered is not looked up.
+        std::fs::remove_file(dir.path().join(SECRETS)).unwrap();
+        make();
+        record(2, 159);
+        assert_eq!(last(2), None);
+        record(2, 160);
+        assert_eq!(last(2), Some(at(160)), "the new file was not found");
+    }
+}

@@ -1,0 +1,320 @@
+//! `check`: what about the tokens needs attention.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{DAY, HOUR, START, World, have, program_path, run};
+
+/// The codes that `check` reports with these arguments, each with the token's name, in its order.
+fn found(world: &World, args: &[&str]) -> Vec<String> {
+    let document = world.run(&[&["check", "--json"], args].concat()).json();
+    let one =
+        |it: &Value| format!("{} {}", it["code"].as_str().unwrap(), it["token"]["name"].as_str().unwrap());
+    let findings: Vec<String> = document["findings"].as_array().unwrap().iter().map(one).collect();
+    assert_eq!(document["ok"], findings.is_empty());
+    findings
+}
+
+#[test]
+fn a_store_without_findings_is_silent() {
+    let mut world = World::with_store();
+    world.create("demo", &[]);
+    let ran = world.run(&["check"]).ok();
+    assert_eq!((&*ran.out, &*ran.err), ("", ""));
+    let document = world.run(&["check", "--json"]).ok().json();
+    assert_eq!(document, json!({"ok": true, "findings": []}));
+    assert_eq!(world.run(&["check", "--format", "jsonl"]).ok().out, "");
+    world.at_terminal(&[]);
+    assert_eq!(world.run(&["check"]).ok().err, "no findings\n");
+}
+
+#[test]
+fn a_token_is_expiring_in_the_second_half_of_its_life_and_within_the_window() {
+    let world = World::with_store();
+    world.create("long", &["--ttl", "90d", "--owner", "ann"]);
+    world.create("short", &["--ttl", "10d"]);
+    world.wait(5 * DAY - 1);
+    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    world.wait(1);
+    assert_eq!(found(&world, &[]), ["expiring short"]);
+    assert_eq!(found(&world, &["--window", "4d"]), Vec::<String>::new());
+    world.run(&["revoke", "short", "--yes"]).ok();
+    world.wait(71 * DAY);
+    let ran = world.run(&["check", "--skip", "never_used"]).exit(3);
+    let expected = "\
+warning: expiring: `long` expires 2027-02-20T12:00:00Z (in 14 days) (owner: ann)
+  hint: `tokenctl rotate long` delivers a new secret
+";
+    assert_eq!((&*ran.out, &*ran.err), (expected, ""));
+}
+
+#[test]
+fn an_expired_token_is_reported_for_a_week() {
+    let world = World::with_store();
+    world.create("demo", &["--ttl", "10d"]);
+    world.create("fixed", &["--expires", "2026-12-02T12:00:00Z"]);
+    world.wait(10 * DAY);
+    let document = world.run(&["check", "--json"]).exit(3).json();
+    let id = world.show("demo")["id"].clone();
+    assert_eq!(
+        document["findings"][0],
+        json!({
+            "code": "expired",
+            "severity": "error",
+            "token": {"id": id, "name": "demo", "owner": null},
+            "since": "2026-12-02T12:00:00Z",
+            "message": "`demo` expired 2026-12-02T12:00:00Z (just now)",
+            "hint": "`tokenctl rotate demo --revive` brings it back, `tokenctl revoke demo` ends it for good",
+        })
+    );
+    assert_eq!(
+        document["findings"][1]["hint"],
+        "`tokenctl edit fixed --expires DATE --revive` brings it back, `tokenctl revoke fixed` ends it for good"
+    );
+    world.wait(7 * DAY);
+    assert_eq!(found(&world, &["--search", "demo"]), ["expired demo"]);
+    world.wait(1);
+    assert_eq!(found(&world, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn a_rotation_is_overdue_when_it_is_more_than_a_day_late() {
+    let world = World::with_store();
+    let secret = world.create("demo", &["--rotate-every", "30d"]);
+    world.verify(&secret, &[]);
+    world.create("paused", &["--rotate-every", "30d"]);
+    world.run(&["disable", "paused"]).ok();
+    world.wait(31 * DAY);
+    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    world.wait(1);
+    let ran = world.run(&["check"]).exit(3);
+    let expected = "\
+error: rotation_overdue: `demo` was due for rotation 2026-12-22T12:00:00Z (24 hours ago)
+  hint: `tokenctl rotate demo`, and look at why the job that rotates it did not
+";
+    assert_eq!(ran.out, expected);
+    world.rotate("demo", &[]);
+    assert_eq!(found(&world, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn a_previous_secret_that_is_used_after_the_rotation_is_reported_until_it_expires() {
+    let world = World::with_store();
+    let old = world.create("demo", &[]);
+    world.verify(&old, &[]);
+    world.wait(DAY);
+    world.rotate("demo", &["--grace", "12h"]);
+    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    world.wait(2 * HOUR);
+    world.verify(&old, &[]);
+    world.wait(HOUR);
+    let document = world.run(&["check", "--json"]).exit(3).json();
+    let finding = &document["findings"][0];
+    assert_eq!(
+        (&finding["code"], &finding["since"]),
+        (&json!("previous_in_use"), &json!("2026-11-23T12:00:00Z"))
+    );
+    assert_eq!(
+        finding["message"],
+        "a client used the previous secret of `demo` 2026-11-23T14:00:00Z (60 minutes ago), after the rotation; it \
+         stops working 2026-11-24T00:00:00Z (in 9 hours)"
+    );
+    world.wait(9 * HOUR);
+    assert_eq!(found(&world, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn tokens_and_scopes_that_nobody_uses_are_reported() {
+    let world = World::with_store();
+    world.define(&["read", "write"]);
+    let used = world.create("used", &["--ttl", "1y", "-s", "read,write"]);
+    world.create("never", &["--ttl", "1y", "-s", "read"]);
+    world.verify(&used, &[]);
+    world.wait(30 * DAY);
+    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    world.wait(1);
+    assert_eq!(found(&world, &[]), ["never_used never"]);
+    world.wait(60 * DAY);
+    world.verify(&used, &["-s", "read"]);
+    assert_eq!(found(&world, &["--skip", "never_used"]), ["scope_unused used"]);
+    let document = world.run(&["check", "--only", "scope-unused", "--json"]).exit(3).json();
+    let finding = &document["findings"][0];
+    assert_eq!(
+        (&finding["message"], &finding["hint"], &finding["since"]),
+        (
+            &json!("`used` holds scopes that no verification required in 90d: write"),
+            &json!("`tokenctl scopes remove used write`"),
+            &json!("2026-11-22T12:00:00Z")
+        )
+    );
+    world.wait(90 * DAY);
+    assert_eq!(found(&world, &["--only", "unused,scope_unused"]), ["scope_unused used"]);
+    world.wait(1);
+    assert_eq!(found(&world, &["--only", "unused,scope_unused"]), ["unused used"]);
+}
+
+#[test]
+fn a_token_without_an_expiry_is_reported_at_once() {
+    let world = World::with_store();
+    world.create("demo", &["--no-expiry"]);
+    assert_eq!(found(&world, &[]), ["no_expiry demo"]);
+    world.run(&["disable", "demo"]).ok();
+    assert_eq!(found(&world, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn a_delivery_that_was_killed_is_reported_after_its_deadline() {
+    let world = World::with_store();
+    let file = world.dir.path().join("demo.key");
+    world.create("demo", &["--ttl", "90d"]);
+    world.rotate("demo", &[]);
+    // As the database is after the first transaction of a delivery to a file.
+    world.sql(&format!(
+        "INSERT INTO secret (token, hash, hint, created_at) SELECT token, zeroblob(32), hint, created_at FROM secret LIMIT 1;
+         INSERT INTO delivery SELECT max(row), 'file', '{}', 1234, 1, {START}, {START} + 600, NULL, 3600 FROM secret",
+        file.display()
+    ));
+    world.wait(599);
+    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    world.wait(1);
+    let ran = world.run(&["check"]).exit(3);
+    let expected = "\
+warning: provisional: a delivery of `demo` by uid 1234 was not confirmed by 2026-11-22T12:10:00Z (just now)
+  hint: `tokenctl doctor --repair` as uid 1234 confirms it or rolls it back
+";
+    assert_eq!(ran.out, expected);
+}
+
+#[test]
+fn filters_and_codes_narrow_it() {
+    let world = World::with_store();
+    for (name, owner) in [("a", "ann"), ("b", "bob")] {
+        world.create(name, &["--no-expiry", "--owner", owner]);
+    }
+    assert_eq!(found(&world, &["--owner", "bob"]), ["no_expiry b"]);
+    assert_eq!(found(&world, &["--skip", "no_expiry"]), Vec::<String>::new());
+    assert_eq!(found(&world, &["--only", "no_expiry", "--skip", "no_expiry"]), Vec::<String>::new());
+    let failure = world.refuses(&["check", "--only", "no_expire"], 2, "usage");
+    assert_eq!(failure["hint"], "did you mean `no_expiry`?");
+}
+
+#[test]
+fn each_format_has_the_same_findings() {
+    let world = World::with_store();
+    for name in ["a", "b"] {
+        world.create(name, &["--no-expiry"]);
+    }
+    let document = world.run(&["check", "--json"]).exit(3).json();
+    let lines = world.run(&["check", "--format", "jsonl"]).exit(3).out;
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(document["findings"], Value::Array(lines));
+    let ran = world.run(&["check", "--quiet"]).exit(3);
+    assert_eq!((&*ran.out, &*ran.err), ("", ""));
+    world.refuses(&["check", "--format", "csv"], 2, "usage");
+    world.run(&["check", "--json", "--format", "text"]).exit(2);
+}
+
+#[test]
+fn metrics_count_each_finding_and_name_each_expiry() {
+    let world = World::with_store();
+    world.create("endless", &["--no-expiry"]);
+    world.create("demo", &["--ttl", "10d", "--owner", "a\"n\\n"]);
+    world.create("gone", &["--ttl", "10d"]);
+    world.run(&["revoke", "gone", "--yes"]).ok();
+    world.wait(10 * DAY);
+    let id = world.show("demo")["id"].clone();
+    let end = START + 10 * DAY;
+    let ran = world.run(&["check", "--format", "prometheus", "--only", "expired,expiring,no_expiry"]).ok();
+    let expected = format!(
+        r#"# HELP tokenctl_token_expires_timestamp_seconds When the token expires, in Unix seconds.
+# TYPE tokenctl_token_expires_timestamp_seconds gauge
+tokenctl_token_expires_timestamp_seconds{{id={id},name="demo",owner="a\"n\\n"}} {end}
+# HELP tokenctl_check_findings How many tokens `tokenctl check` reports, by code.
+# TYPE tokenctl_check_findings gauge
+tokenctl_check_findings{{code="expiring",severity="warning"}} 0
+tokenctl_check_findings{{code="expired",severity="error"}} 1
+tokenctl_check_findings{{code="no_expiry",severity="warning"}} 1
+"#
+    );
+    assert_eq!((&*ran.out, &*ran.err), (&*expected, ""));
+    if have("promtool") {
+        for metrics in [ran.out, world.run(&["check", "--format", "prometheus", "--owner", "none"]).ok().out]
+        {
+            let lint = run(Command::new("promtool").args(["check", "metrics"]), metrics.as_bytes()).ok();
+            assert_eq!((&*lint.out, &*lint.err), ("", ""));
+        }
+    }
+}
+
+#[test]
+fn a_file_is_replaced_as_a_whole_or_not_at_all() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::with_store();
+    world.create("demo", &["--no-expiry"]);
+    let dir = world.directory("metrics");
+    let file = format!("{dir}/tokenctl.prom");
+    let args = ["check", "--format", "prometheus", "--out", &file];
+    let ran = world.run(&args).ok();
+    assert_eq!((&*ran.out, &*ran.err), ("", ""));
+    let metrics = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(metrics, world.run(&args[..3]).ok().out);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    // A store that cannot be read leaves the file as it was, and nothing beside it.
+    world.sql("PRAGMA user_version = 99");
+    world.run(&args).exit(6);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), metrics);
+    world.sql("PRAGMA user_version = 1");
+    world.sql("UPDATE token SET created_at = 1");
+    world.run(&args).exit(6);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), metrics);
+    world.sql(&format!("UPDATE token SET created_at = {START}"));
+    world.run(&["revoke", "demo", "--yes"]).ok();
+    world.run(&args).ok();
+    assert_ne!(std::fs::read_to_string(&file).unwrap(), metrics);
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 1);
+    let ran = world.run(&["check", "--out", &format!("{dir}/missing/report")]).exit(1);
+    assert!(ran.err.starts_with("error: cannot write `"), "{}", ran.err);
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_change_the_answer() {
+    let world = World::with_store();
+    world.create("demo", &["--no-expiry"]);
+    world.run_failing(&["check"], 10, std::io::ErrorKind::BrokenPipe).exit(3);
+}
+
+#[test]
+fn the_lines_of_the_readme_mail_findings_and_write_metrics() {
+    let world = World::with_store();
+    let metrics = world.directory("node_exporter");
+    let readme = include_str!("../../README.md");
+    let lines: Vec<&str> = readme.lines().filter(|line| line.contains("tokenctl check")).collect();
+    let command = |part: &str| {
+        let line = lines.iter().find(|line| line.contains(part)).expect("a line of the README");
+        line[line.find("tokenctl").unwrap()..].replace("/var/lib/prometheus/node-exporter", &metrics)
+    };
+    let cron = |line: &str| {
+        let mut command = Command::new("sh");
+        let path = program_path().parent().unwrap().display();
+        command.args(["-c", line]).env_clear().env("PATH", format!("{path}:/usr/bin:/bin"));
+        run(command.env("TOKENCTL_STORE", world.store()), b"")
+    };
+    let mail = command("--skip");
+    // Cron sends a mail when there is anything to read.
+    let ran = cron(&mail);
+    assert_eq!((ran.code, &*ran.out, &*ran.err), (0, "", ""));
+    assert!(world.real(&["create", "demo", "--ttl", "2s"], b"").ok().out.starts_with("tkn_"));
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    let ran = cron(&mail);
+    assert!(ran.out.starts_with("error: expired: `demo` expired "), "{ran:?}");
+    assert_eq!((ran.code, &*ran.err), (3, ""));
+    let ran = cron(&command("prometheus"));
+    assert_eq!((ran.code, &*ran.out, &*ran.err), (0, "", ""));
+    let written = std::fs::read_to_string(format!("{metrics}/tokenctl.prom")).unwrap();
+    assert!(
+        written.contains("tokenctl_check_findings{code=\"expired\",severity=\"error\"} 1\n"),
+        "{written}"
+    );
+}

@@ -1,0 +1,176 @@
+//! What `audit` shows of the log: which events, in which order and format.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use crate::support::{DAY, HOUR, World};
+
+/// Events of three days: a creation each day at noon, and a change on the second.
+fn world() -> World {
+    let world = World::with_store();
+    world.create("first", &["--owner", "ann"]);
+    world.wait(DAY);
+    world.create("second", &[]);
+    world.run(&["edit", "first", "--owner", "bob", "--reason", "moved"]).ok();
+    world.wait(DAY);
+    world.create("third", &[]);
+    world.wait(HOUR);
+    world
+}
+
+/// Number, action and name of the events that `audit` prints with these arguments.
+fn shown(world: &World, args: &[&str]) -> Vec<String> {
+    let log = world.run(&[&["audit", "--format", "tsv"], args].concat()).ok().out;
+    let event = |line: &str| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        format!("{} {} {}", fields[0], fields[2], fields[4])
+    };
+    log.lines().map(event).collect()
+}
+
+#[test]
+fn events_are_selected_by_time() {
+    let world = world();
+    let third = ["8 create third", "9 confirm third"];
+    for since in ["today", "2026-11-24", "2026-11-24T12:00:00Z", "1h"] {
+        assert_eq!(shown(&world, &["--since", since]), third, "{since}");
+    }
+    assert_eq!(shown(&world, &["--since", "59m"]), Vec::<String>::new());
+    let second = ["5 create second", "6 confirm second", "7 edit first"];
+    for args in [["--since", "yesterday", "--until", "yesterday"], ["--since", "25h", "--until", "2h"]] {
+        assert_eq!(shown(&world, &args), second, "{args:?}");
+    }
+    assert_eq!(shown(&world, &["--until", "2026-11-22"]).len(), 4);
+    let failure = world.refuses(&["audit", "--since", "tomorrow"], 2, "usage");
+    assert!(failure["message"].as_str().unwrap().contains("`tomorrow`"), "{failure}");
+}
+
+#[test]
+fn events_are_selected_by_action_actor_and_token() {
+    let world = world();
+    assert_eq!(
+        shown(&world, &["--action", "edit,confirm", "--token", "first"]),
+        ["4 confirm first", "7 edit first"]
+    );
+    for actor in ["tester", &world.uid.to_string()] {
+        assert_eq!(shown(&world, &["--actor", actor]).len(), 9, "{actor}");
+    }
+    assert_eq!(shown(&world, &["--actor", "nobody"]), Vec::<String>::new());
+    let failure = world.refuses(&["audit", "--action", "revok"], 2, "usage");
+    assert_eq!(failure["hint"], "did you mean `revoke`?");
+}
+
+#[test]
+fn a_rollback_is_found_under_its_old_word_too() {
+    let world = World::with_store();
+    world.run(&["create", "demo", "--exec", "false"]).exit(7);
+    world.run(&["create", "demo", "--exec", "false"]).exit(7);
+    world.sql("UPDATE audit SET action = 'withdraw' WHERE seq = 4");
+    for word in ["rollback", "withdraw"] {
+        assert_eq!(shown(&world, &["--action", word]), ["4 withdraw demo", "6 rollback demo"], "{word}");
+    }
+}
+
+#[test]
+fn the_newest_are_kept_and_shown_in_either_order() {
+    let world = world();
+    assert_eq!(shown(&world, &["--limit", "2"]), ["8 create third", "9 confirm third"]);
+    assert_eq!(shown(&world, &["--limit", "2", "--reverse"]), ["9 confirm third", "8 create third"]);
+    assert_eq!(
+        shown(&world, &["--token", "first", "--reverse"]),
+        ["7 edit first", "4 confirm first", "3 create first"]
+    );
+    assert_eq!(shown(&world, &["--limit", "0"]), Vec::<String>::new());
+    assert_eq!(shown(&world, &["--limit", "99"]).len(), 9);
+    let forwards = shown(&world, &[]);
+    let backwards: Vec<String> = shown(&world, &["--reverse"]).into_iter().rev().collect();
+    assert_eq!(forwards, backwards);
+}
+
+#[test]
+fn more_than_a_page_is_shown_in_either_order() {
+    let world = World::with_store();
+    world.create("demo", &[]);
+    world.sql(
+        "WITH RECURSIVE n(i) AS (SELECT 5 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+         INSERT INTO audit SELECT i, time, 'edit', subject, name, uid, login, sudo_user, host, reason, digest, hash
+         FROM n, audit WHERE seq = 4",
+    );
+    let all = shown(&world, &[]);
+    assert_eq!((all.len(), &*all[2499]), (2500, "2500 edit demo"));
+    let back: Vec<String> = shown(&world, &["--reverse"]).into_iter().rev().collect();
+    assert!(all == back);
+    assert!(shown(&world, &["--limit", "1500"]) == all[1000..]);
+    assert!(shown(&world, &["--token", "demo", "--reverse"]).len() == 2498);
+}
+
+#[test]
+fn the_table_shows_a_confirmed_delivery_on_one_line() {
+    let mut world = world();
+    world.rotate("first", &[]);
+    world.run(&["create", "failed", "--exec", "false"]).exit(7);
+    world.at_terminal(&[]);
+    let actions = |args: &[&str]| -> Vec<String> {
+        let table = world.run(&[&["audit"], args].concat()).ok().out;
+        table.lines().skip(1).map(|line| line.split_whitespace().nth(2).unwrap().to_owned()).collect()
+    };
+    let folded = ["init", "init", "create", "create", "edit", "create", "rotate", "create", "rollback"];
+    assert_eq!(actions(&[]), folded);
+    assert_eq!(actions(&["--reverse"]), folded.iter().rev().copied().collect::<Vec<_>>());
+    assert_eq!(actions(&["--limit", "3"]), ["rotate", "create", "rollback"]);
+    assert_eq!(actions(&["--all", "--limit", "4"]), ["rotate", "confirm", "create", "rollback"]);
+    assert_eq!(actions(&["--action", "confirm"]).len(), 4);
+    // Without its beginning a confirmation stands alone.
+    world.wait(DAY);
+    let sql = "UPDATE audit SET login = 'other' WHERE action = 'confirm' AND name = 'third'";
+    world.sql(sql);
+    assert_eq!(actions(&["--token", "third"]), ["create", "confirm"]);
+}
+
+#[test]
+fn each_format_has_the_same_events() {
+    let world = world();
+    let csv = world.run(&["audit", "--format", "csv", "--token", "first"]).ok().out;
+    let id = world.show("first")["id"].as_str().unwrap().to_owned();
+    let expected = format!(
+        "seq,time,action,id,name,actor,reason\r\n\
+         3,2026-11-22T12:00:00Z,create,{id},first,tester,\r\n\
+         4,2026-11-22T12:00:00Z,confirm,{id},first,tester,\r\n\
+         7,2026-11-23T12:00:00Z,edit,{id},first,tester,moved\r\n"
+    );
+    assert_eq!(csv, expected);
+    let json = world.run(&["audit", "--json"]).ok().json();
+    let lines = world.run(&["audit", "--format", "jsonl"]).ok().out;
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((json.as_array().unwrap(), lines.len()), (&lines, 9));
+    assert_eq!(world.run(&["audit", "--format", "json", "--limit", "0"]).ok().out, "[]\n");
+    assert_eq!(world.run(&["audit", "--format", "csv", "--limit", "0"]).ok().out.lines().count(), 1);
+    world.run(&["audit", "--json", "--format", "tsv"]).exit(2);
+}
+
+#[test]
+fn a_token_that_is_gone_is_found_by_its_events() {
+    let world = world();
+    world.run(&["create", "failed", "--exec", "false"]).exit(7);
+    world.run(&["show", "failed"]).exit(4);
+    assert_eq!(shown(&world, &["--token", "failed"]), ["10 create failed", "11 rollback failed"]);
+    world.refuses(&["audit", "--token", "nothing"], 4, "not_found");
+}
+
+#[test]
+fn a_long_log_goes_through_the_pager() {
+    let mut world = world();
+    world.at_terminal(&[]);
+    world.terminal.height = Some(4);
+    world.paged = Some(Rc::default());
+    let paged = |args: &[&str]| {
+        let ran = world.run(&[&["audit"], args].concat()).ok();
+        let paged = world.paged.as_ref().map(|paged: &Rc<RefCell<Vec<u8>>>| paged.take()).unwrap();
+        (ran.out.is_empty(), String::from_utf8(paged).unwrap().lines().count())
+    };
+    assert_eq!(paged(&[]), (true, 7));
+    assert_eq!(paged(&["--reverse"]), (true, 7));
+    assert_eq!(paged(&["--format", "json"]), (false, 0));
+}

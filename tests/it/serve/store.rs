@@ -1,0 +1,96 @@
+//! A store that changes or goes away below a gate: never a yes that should not be, and recovery by itself.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use rusqlite::Connection;
+
+use super::{Gate, app};
+use crate::support::World;
+
+#[test]
+fn a_store_that_is_locked_gives_503_until_it_is_free() {
+    let (world, secret) = app();
+    let gate = Gate::start(&world, &[]);
+    let conn = Connection::open(world.database()).unwrap();
+    conn.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    for _ in 0..2 {
+        let no = gate.with_secret("/verify", &secret);
+        assert_eq!((no.status, no.header("retry-after")), (503, Some("1")), "{no:?}");
+        let no = gate.post(&format!("{{\"secret\": \"{secret}\"}}"));
+        assert_eq!((no.status, &no.json()["error"]["code"]), (503, &"store_locked".into()));
+    }
+    // What cannot be a secret needs no store, but waits its turn.
+    assert_ne!(gate.get("/verify", &["X-Api-Key: x"]).status, 200);
+    drop(conn);
+    while gate.with_secret("/verify", &secret).status == 503 {}
+    assert_eq!(gate.with_secret("/verify", &secret).status, 200);
+}
+
+#[test]
+fn a_store_that_was_moved_or_replaced_is_opened_again() {
+    let (world, secret) = app();
+    let gate = Gate::start(&world, &[]);
+    let away = world.dir.path().join("away");
+    fs::rename(world.store(), &away).unwrap();
+    assert_eq!(gate.with_secret("/verify", &secret).status, 503);
+    fs::rename(&away, world.store()).unwrap();
+    assert_eq!(gate.with_secret("/verify", &secret).status, 200);
+
+    let other = World::with_store();
+    // The generator of the tests gives the first token of each store the same secret.
+    other.create("first", &[]);
+    other.run(&["revoke", "first", "--yes"]).ok();
+    let theirs = other.create("other", &[]);
+    fs::rename(other.database(), world.database()).unwrap();
+    assert_eq!(gate.with_secret("/verify", &secret).status, 401);
+    assert_eq!(gate.with_secret("/verify", &theirs).status, 200);
+
+    fs::write(world.database(), "garbage").unwrap();
+    assert_eq!(gate.with_secret("/verify", &theirs).status, 503);
+}
+
+#[test]
+fn no_yes_is_given_after_a_revocation_has_returned() {
+    const TOKENS: usize = 6;
+    let (world, _) = app();
+    let secrets: Vec<String> =
+        (0..TOKENS).map(|n| world.create(&format!("t{n}"), &["--all-scopes"])).collect();
+    let gate = Gate::start(&world, &[]);
+    let (revoked, yes, ends) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        for client in 0..4 {
+            let (secrets, gate, revoked, yes, ends) = (&secrets, &gate, &revoked, &yes, &ends);
+            scope.spawn(move || {
+                let mut at = client;
+                while !ends.load(Ordering::SeqCst) {
+                    at = (at + 1) % TOKENS;
+                    let over = revoked.load(Ordering::SeqCst) > at;
+                    let status = gate.with_secret("/verify", &secrets[at]).status;
+                    assert!(!(over && status == 200), "t{at} was revoked before it was asked for");
+                    yes.fetch_add(usize::from(status == 200), Ordering::SeqCst);
+                }
+            });
+        }
+        for at in 0..TOKENS {
+            let before = yes.load(Ordering::SeqCst);
+            while yes.load(Ordering::SeqCst) < before + 20 {
+                thread::yield_now();
+            }
+            // Not as a test thread of its own: the world is not shared.
+            let ran = world.real(&["revoke", &format!("t{at}"), "--yes"], b"");
+            if ran.code != 0 {
+                ends.store(true, Ordering::SeqCst);
+            }
+            ran.ok();
+            revoked.store(at + 1, Ordering::SeqCst);
+            if at + 1 == TOKENS {
+                ends.store(true, Ordering::SeqCst);
+            }
+        }
+    });
+    for secret in &secrets {
+        assert_eq!(gate.with_secret("/verify", secret).status, 401);
+    }
+}

@@ -118,9 +118,16 @@ fn tamper(world: &World, sql: &str) -> bool {
     let fast = "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF;
          PRAGMA journal_mode = MEMORY";
     conn.execute_batch(fast).expect("pragmas");
-    // Whoever edits a row keeps its seal; an edit of the seal itself stays.
-    let of_seals = ["SET seal", "_count = "].iter().any(|it| sql.contains(it));
-    conn.execute_batch(sql).is_ok() && (of_seals || crate::seals::seal(&conn).is_ok())
+    // Whoever edits a row keeps its seal; an edit of the seal itself stays, and one of a row's number, of which no digest
+    // knows: nothing but the seal can notice it.
+    let of_seals =
+        ["SET seal", "_count = ", "secret SET row", "granted SET row"].iter().any(|it| sql.contains(it));
+    let done = conn.execute_batch(sql).is_ok();
+    if done && !of_seals {
+        // What is no text cannot be sealed, and keeps the seal of what was there.
+        let _ = crate::seals::seal(&conn);
+    }
+    done
 }
 
 /// Other values to try in a column; a constraint may refuse some of them.

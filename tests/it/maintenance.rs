@@ -40,7 +40,7 @@ fn every_statement_of_maintenance_leaves_a_store_that_works() {
         "PRAGMA journal_mode = TRUNCATE; VACUUM; PRAGMA journal_mode = DELETE",
         "PRAGMA journal_mode = PERSIST; VACUUM",
         "PRAGMA secure_delete = ON; VACUUM",
-        "ANALYZE; VACUUM; ANALYZE token; REINDEX",
+        "ANALYZE; VACUUM; ANALYZE tokens; REINDEX",
     ] {
         let world = sound();
         (0..5).for_each(|n| drop(world.mint(&format!("more-{n}"))));

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use crate::support::World;
 
-/// After the store was made.
-const THEN: i64 = 1_795_780_800;
+/// Minutes after the store was made, before the deadlines of its two deliveries.
+const THEN: i64 = 1_795_774_500;
 
 /// A store as the last program of version 1 left it: 1,000 tokens in every state, one of them edited by hand.
 pub fn old() -> World {
@@ -30,10 +30,23 @@ fn version(world: &World) -> i64 {
     conn.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a number")
 }
 
+/// A document without what changes by looking: uses are recorded from the first change on.
+fn without_uses(mut document: Value) -> Value {
+    match &mut document {
+        Value::Array(all) => all.iter_mut().for_each(|it| *it = without_uses(it.take())),
+        Value::Object(fields) => {
+            fields.retain(|key, _| key != "last_used_at" && key != "usage_since");
+            fields.values_mut().for_each(|it| *it = without_uses(it.take()));
+        }
+        _ => {}
+    }
+    document
+}
+
 /// What can be seen of every token and scope, and the verdicts on the known secrets.
 fn seen(world: &World) -> Value {
     let verdict = |state: &str| world.verify(&format!("a-secret-of-known-{state}"), &[]).0;
-    let document = |args: &[&str]| world.run(args).ok().json();
+    let document = |args: &[&str]| without_uses(world.run(args).ok().json());
     let verdicts = ["active", "revoked", "disabled"].map(verdict);
     json!([
         document(&["list", "--all", "--json"]),
@@ -67,7 +80,8 @@ fn the_first_change_migrates_and_nothing_else_looks_different() {
     assert_eq!(seen(&world), was);
     let kept = world.store().join("tokens.db.v1");
     assert_eq!(fs::metadata(&kept).expect("a copy").permissions().mode() & 0o777, 0o600);
-    assert!(fs::read(kept).expect("a copy") == before, "the copy differs");
+    // Copying counts as a change, which the header of the copy says.
+    assert!(fs::read(kept).expect("a copy")[100..] == before[100..], "the copy differs");
     let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
     assert_eq!(report["rows"].as_array().map(Vec::len), Some(1), "{report}");
     assert_eq!(report["rows"][0]["name"], "edited");
@@ -128,10 +142,10 @@ fn a_full_disk_leaves_the_store_as_it_was_and_a_later_command_migrates() {
             assert!(fs::read(world.database()).expect("the database") == before, "{most}");
         }
     }
-    world.run(&["settings", "grace", "4h"]).ok();
+    world.real(&["settings", "grace", "4h"], b"").ok();
     assert_eq!(version(&world), 2);
     assert_eq!(
-        world.run(&["audit", "verify", "--json"]).exit(3).json()["rows"].as_array().map(Vec::len),
+        world.real(&["audit", "verify", "--json"], b"").exit(3).json()["rows"].as_array().map(Vec::len),
         Some(1)
     );
 }

@@ -197,7 +197,7 @@ impl Define {
         let name = self.scope.clone();
         let (row, id) = (0, String::new());
         let entry = Entry { row, id, name, description, includes, created_at: tx.now, retired_at: None };
-        Ok((tx.insert_scope(entry, Action::CatalogueDefine)?, true))
+        Ok((tx.insert_scope(&entry, Action::CatalogueDefine)?, true))
     }
 
     fn reopen(

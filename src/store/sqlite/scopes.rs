@@ -88,7 +88,7 @@ impl View<'_> {
 
 impl Write<'_> {
     /// Adds a scope, whose row is not looked at, and records the event. Returns it as it now is.
-    pub fn insert_scope(&self, entry: Entry, action: Action) -> Result<Entry, StoreError> {
+    pub fn insert_scope(&self, entry: &Entry, action: Action) -> Result<Entry, StoreError> {
         let (before, matched) = self.compare_catalogue(action)?;
         let sql = "INSERT INTO scope (id, name, description, created_at)
              VALUES (lower(hex(randomblob(6))), ?1, ?2, ?3)";

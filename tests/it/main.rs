@@ -32,6 +32,7 @@ mod help;
 mod histories;
 mod hygiene;
 mod init;
+mod install;
 mod leaks;
 mod list;
 mod log;

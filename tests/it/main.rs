@@ -41,7 +41,6 @@ mod man;
 mod model;
 mod pager;
 mod planted;
-mod processes;
 mod progress;
 mod readme;
 mod recovery;

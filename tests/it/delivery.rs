@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::processes::{ended, eventually, mode, soon, until};
+use crate::support::processes::{ended, eventually, mode, soon, until};
 use crate::support::{DAY, World, assert_token_keys, have, program, run};
 
 fn chmod(path: &str, mode: u32) {

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::processes::until;
+use crate::support::processes::until;
 use crate::support::{DAY, MINUTE, START, World};
 
 /// Whose clock agrees with that of real processes.

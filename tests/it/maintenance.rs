@@ -7,8 +7,8 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
-use crate::processes::{assert_failure, mode};
 use crate::store::{ALL, ask, refused, sound};
+use crate::support::processes::{assert_failure, mode};
 use crate::support::{World, have, run};
 
 /// Every command does what it is for.

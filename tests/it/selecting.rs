@@ -185,7 +185,7 @@ fn a_filter_and_revoke_ask_while_disable_and_enable_of_a_name_do_not() {
         assert!(no.err.ends_with("answered no; nothing was changed\n"), "{}", no.err);
         assert!(stopped.err.ends_with("interrupted\n"), "{}", stopped.err);
         let mute = [args, &["--no-input"]].concat();
-        assert_eq!(world.run(&[&mute[..], &["--json"]].concat()).exit(2).failure()["code"], "input_needed");
+        world.refuses_once(&mute, 2, "input_needed");
     }
     assert_eq!(world.bytes(), before);
     assert_eq!(world.asked.borrow().len(), 2 * asking.len());

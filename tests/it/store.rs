@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::processes::{assert_failure, ended, mode};
+use crate::support::processes::{assert_failure, ended, mode};
 use crate::support::{Ran, World, have, run, uid};
 
 /// A secret of our shape that no store knows.

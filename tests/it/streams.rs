@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::process::Stdio;
 
-use crate::processes::{assert_failure, ended, full_pipe, wait_until_stuck};
+use crate::support::processes::{assert_failure, ended, full_pipe, wait_until_stuck};
 use crate::support::{Ran, World, have, program, run};
 
 /// More than a pipe holds.

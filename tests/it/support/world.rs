@@ -203,6 +203,15 @@ impl World {
         failure
     }
 
+    /// Runs a command with `--json` once, which must fail so with nothing on stdout: for a person who answers questions.
+    #[track_caller]
+    pub fn refuses_once(&self, args: &[&str], exit: i32, code: &str) {
+        let ran = self.run(&[args, &["--json"]].concat()).exit(exit);
+        assert_eq!(ran.out, "", "{args:?}");
+        let failure = ran.failure();
+        assert_eq!((&failure["exit"], &failure["code"]), (&exit.into(), &code.into()), "{args:?}: {failure}");
+    }
+
     /// Runs a command during which, before it first writes to stdout, something else happens.
     #[track_caller]
     pub fn run_while(&self, args: &[&str], during: impl FnOnce() + 'static) -> Ran {
@@ -267,6 +276,12 @@ impl World {
         let log = self.run(&["audit", "--json"]).ok().json();
         let action = |event: &Value| event["action"].as_str().expect("an action").to_owned();
         log.as_array().expect("an array").iter().map(action).collect()
+    }
+
+    /// The last event.
+    pub fn last_event(&self) -> Value {
+        let log = self.run(&["audit", "--json"]).ok().json();
+        log.as_array().and_then(|log| log.last()).expect("an event").clone()
     }
 
     /// Changes the database behind the program's back, with seals that fit what it holds then.

@@ -80,6 +80,7 @@ fn token(token: &Token) -> Vec<Field> {
         ("grace", span(token.grace)),
         ("destination", One(token.destination.as_ref().map(ToString::to_string))),
         ("hook", One(token.hook.clone())),
+        ("pending_hook", One(token.pending_hook.as_ref().map(|hook| hook.command.clone()))),
         ("allow_from", One(token.allow_from.clone())),
         ("secrets", hints(&|_| true)),
         ("revoked_secrets", hints(&|secret| secret.revoked_at.is_some())),

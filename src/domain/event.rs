@@ -51,6 +51,7 @@ pub enum Action {
     Disable,
     Enable,
     Revoke,
+    Hook,
     CatalogueDefine,
     CatalogueEdit,
     CatalogueRename,
@@ -59,7 +60,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Action; 19] = [
+    pub const ALL: [Action; 20] = [
         Self::Init,
         Self::Create,
         Self::Confirm,
@@ -74,6 +75,7 @@ impl Action {
         Self::Disable,
         Self::Enable,
         Self::Revoke,
+        Self::Hook,
         Self::CatalogueDefine,
         Self::CatalogueEdit,
         Self::CatalogueRename,
@@ -103,6 +105,7 @@ impl Action {
             Self::Disable => "disable",
             Self::Enable => "enable",
             Self::Revoke => "revoke",
+            Self::Hook => "hook",
             Self::CatalogueDefine => "scope.define",
             Self::CatalogueEdit => "scope.edit",
             Self::CatalogueRename => "scope.rename",
@@ -113,7 +116,7 @@ impl Action {
 
     /// Never refused for the clock.
     pub fn works_at_any_time(self) -> bool {
-        self.only_ends_access() || self == Self::Migrate
+        self.only_ends_access() || matches!(self, Self::Migrate | Self::Hook)
     }
 
     /// Never refused for the clock, nor for what somebody did to an object by hand: ending access must always work.

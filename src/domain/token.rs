@@ -3,6 +3,7 @@
 mod change;
 mod due;
 mod edit;
+mod memory;
 mod new;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +11,7 @@ use std::str::FromStr;
 
 use super::Invalid;
 use super::destination::Destination;
+use super::hook::PendingHook;
 use super::lifetime::Lifetime;
 use super::scope::{Catalogue, Scope};
 use super::secret::SecretHash;
@@ -17,6 +19,7 @@ use super::when::{Span, Timestamp};
 pub use due::Revival;
 
 pub use edit::{Field, TokenChange};
+pub use memory::{Memory, Remember};
 pub use new::NewToken;
 
 /// An end that is nearer is worth a look.
@@ -210,6 +213,8 @@ pub struct Token {
     /// In order of creation.
     pub secrets: Vec<StoredSecret>,
     pub delivery: Option<Delivery>,
+    /// What its last rotation still has to run. No digest covers it.
+    pub pending_hook: Option<PendingHook>,
 }
 
 /// A scope that a token holds directly.
@@ -394,6 +399,7 @@ pub(crate) mod tests {
             allow_from: None,
             secrets,
             delivery: None,
+            pending_hook: None,
         }
     }
 

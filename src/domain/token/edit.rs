@@ -2,6 +2,7 @@
 
 use super::Token;
 use crate::domain::Invalid;
+use crate::domain::destination::Destination;
 use crate::domain::lifetime::{Lifetime, in_order, starts_before};
 use crate::domain::policy::{Refused, allowed_expiry, check_required, expired};
 use crate::domain::settings::Settings;
@@ -39,6 +40,8 @@ pub struct TokenChange {
     pub not_before: Field<Timestamp>,
     pub rotate_every: Field<Span>,
     pub grace: Field<Span>,
+    pub destination: Field<Destination>,
+    pub hook: Field<String>,
 }
 
 impl TokenChange {
@@ -60,6 +63,8 @@ impl TokenChange {
         }
         self.rotate_every.apply(&mut token.rotate_every);
         self.grace.apply(&mut token.grace);
+        self.destination.apply(&mut token.destination);
+        self.hook.apply(&mut token.hook);
         if let Some(lifetime) = self.lifetime {
             if before.has_expired(now) && !self.revives {
                 return Err(expired(before));

@@ -57,6 +57,7 @@ impl NewToken {
             allow_from: None,
             secrets: Vec::new(),
             delivery: None,
+            pending_hook: None,
         };
         Ok((token, expiry))
     }

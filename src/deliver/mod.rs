@@ -393,7 +393,13 @@ mod tests {
                 bytes.fill(7);
                 Ok::<_, std::io::Error>(())
             });
-            let begun = Begun { token: token(Vec::new()), is_new: true, expires_at: None, grace: None, memory: Memory::default() };
+            let begun = Begun {
+                token: token(Vec::new()),
+                is_new: true,
+                expires_at: None,
+                grace: None,
+                memory: Memory::default(),
+            };
             let mut slow = Slow(&clock.now, takes);
             let made = protocol.run::<Trouble>(&secret.expect("a secret"), &mut slow, |_| Ok(begun));
             assert!(made.is_ok_and(|token| token.delivery.is_none()));

@@ -66,7 +66,10 @@ impl Receiver {
     /// Whether a secret here and one there would be in each other's way.
     pub fn collides_with(&self, other: &Self) -> bool {
         let same_file = self.path().is_some() && self.path() == other.path();
-        same_file && (self.variable().is_none() || other.variable().is_none() || self.variable() == other.variable())
+        same_file
+            && (self.variable().is_none()
+                || other.variable().is_none()
+                || self.variable() == other.variable())
     }
 
     /// For a sentence.
@@ -103,7 +106,8 @@ mod tests {
     #[test]
     fn two_receivers_collide_where_one_would_replace_the_other() {
         let file = |path: &str| Receiver::File { path: path.to_owned() };
-        let line = |variable: &str| Receiver::EnvFile { path: "/a".to_owned(), variable: variable.to_owned() };
+        let line =
+            |variable: &str| Receiver::EnvFile { path: "/a".to_owned(), variable: variable.to_owned() };
         let command = Receiver::Command { command: "cat".to_owned() };
         assert!(file("/a").collides_with(&file("/a")) && !file("/a").collides_with(&file("/b")));
         assert!(line("A").collides_with(&line("A")) && !line("A").collides_with(&line("B")));

@@ -267,6 +267,12 @@ impl Token {
         self.secrets.iter().find(|secret| secret.role() == Role::Current)
     }
 
+    /// When the secret that was superseded last stops working.
+    pub fn previous_end(&self) -> Option<Timestamp> {
+        let previous = self.secrets.iter().rev().find(|secret| secret.role() == Role::Previous)?;
+        previous.expires_at.filter(|_| previous.revoked_at.is_none())
+    }
+
     /// Whether this is one of its superseded secrets.
     pub fn is_previous(&self, hash: &SecretHash) -> bool {
         self.secrets.iter().any(|secret| secret.hash == *hash && secret.role() == Role::Previous)

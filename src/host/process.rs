@@ -27,11 +27,8 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
         (reader.try_clone()?, reader)
     };
     with_interrupts(|stop| {
-        let stdout = if job.mute {
-            Stdio::null()
-        } else {
-            Stdio::from(io::stderr().as_fd().try_clone_to_owned()?)
-        };
+        let stdout =
+            if job.mute { Stdio::null() } else { Stdio::from(io::stderr().as_fd().try_clone_to_owned()?) };
         let mut command = Command::new("sh");
         command
             .arg("-c")

@@ -2,6 +2,7 @@
 //!
 //! They stand apart from the domain's structs, so that renaming one of those breaks no script.
 
+mod destination;
 mod finding;
 mod leak;
 mod log;
@@ -18,6 +19,7 @@ use crate::domain::scope::{Entry, Scope};
 use crate::domain::settings::Settings;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
+use destination::{DestinationDoc, HookDoc};
 pub use finding::TokenFindingDoc;
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
@@ -62,6 +64,8 @@ pub struct TokenDoc<'a> {
     grace: Option<Span>,
     rotated_at: Option<Timestamp>,
     due_at: Option<Timestamp>,
+    destination: Option<DestinationDoc<'a>>,
+    hook: Option<HookDoc<'a>>,
     last_used_at: Option<Timestamp>,
     usage_since: Option<Timestamp>,
     secrets: Vec<SecretDoc<'a>>,
@@ -109,6 +113,8 @@ impl<'a> TokenDoc<'a> {
             grace: token.grace,
             rotated_at: token.rotated_at(),
             due_at: token.due_at(),
+            destination: token.destination.as_ref().map(DestinationDoc::new),
+            hook: HookDoc::of(token),
             last_used_at: token.last_used_at(),
             usage_since: times.usage_since,
             secrets: secrets

@@ -4,8 +4,10 @@ use unicode_width::UnicodeWidthStr;
 
 use super::table::{Cell, Column, Fill, Table};
 use super::{Ink, Screen, tint};
+use crate::domain::destination::Destination;
 use crate::domain::event::Event;
 use crate::domain::filter::Times;
+use crate::domain::hook::PendingHook;
 use crate::domain::text::{shown, shown_icon};
 use crate::domain::token::{Grant, LastUse, Status, StoredSecret, Token};
 use crate::domain::when::{Timestamp, relative};
@@ -89,6 +91,9 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ("rotation", token.rotate_every.map(|every| format!("every {every}"))),
         ("due", token.due_at().map(|due| due_in_words(due, token.is_due(now), now))),
         ("grace", token.grace.map(|grace| grace.to_string())),
+        ("destination", token.destination.as_ref().map(destination)),
+        ("hook", token.hook.clone()),
+        ("pending", token.pending_hook.as_ref().map(|hook| pending(hook, now))),
         ("rotated", token.rotated_at().map(when)),
         ("last used", Some(last_used)),
         ("disabled", token.disabled_at.map(when)),
@@ -102,6 +107,17 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ])
     };
     fields.into_iter().filter_map(row).collect()
+}
+
+fn destination(it: &Destination) -> String {
+    let host = it.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    format!("{it} (uid {}{host})", it.uid)
+}
+
+/// A command that is still to be run.
+fn pending(hook: &PendingHook, now: Timestamp) -> String {
+    let failed = hook.failed_at.map(|time| format!(", failed {}", relative(time, now))).unwrap_or_default();
+    format!("{} (since {}{failed})", hook.command, hook.created_at)
 }
 
 /// When the policy asks for the next secret; an overdue rotation is named as one.

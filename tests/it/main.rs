@@ -46,6 +46,7 @@ mod planted;
 mod progress;
 mod readme;
 mod recovery;
+mod remembered;
 mod rename;
 mod revoke;
 mod rotate;

@@ -67,6 +67,8 @@ fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
     let changes = json!({
         "changed": true, "secret": null, "expires_at": time(now + 90 * DAY), "rotated_at": time(now),
         "due_at": time(now + 30 * DAY),
+        "destination": null,
+        "hook": null,
         "secrets": [
             {
                 "hint": before["secrets"][0]["hint"], "role": "previous", "status": "active",
@@ -631,10 +633,8 @@ fn several_need_a_place_for_each() {
     }
     let file = world.path("file");
     for args in [
-        &["--due"][..],
-        &["a", "b"],
-        &["--owner", "ann", "-y"],
-        &["a", "b", "--out", &file],
+        &["a", "b", "--out", &file][..],
+        &["a", "b", "--stdout"],
         &["--due", "--env-file", &file, "--env-name", "TOKEN"],
         &["--due", "--out-dir", &dir, "--exec", "cat"],
         &["a", "--out-dir", &dir, "--out", &file],
@@ -644,6 +644,9 @@ fn several_need_a_place_for_each() {
     ] {
         world.refuses(&[&["rotate"], args].concat(), 2, "usage");
     }
+    world.run(&["rotate", "--due"]).ok();
+    let ran = world.run(&["rotate", "a", "b"]).exit(5);
+    assert!(ran.err.starts_with("error: `a`: `a` has no destination\n"), "{}", ran.err);
     world.refuses(&["rotate", "a", "nobody", "--out-dir", &dir], 4, "not_found");
     assert!(fs::read_dir(&dir).unwrap().next().is_none());
     let ran = world.run(&["rotate", "a", "b", "a", "--out-dir", &dir]).ok();

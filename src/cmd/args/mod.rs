@@ -2,11 +2,13 @@
 
 pub mod at;
 pub mod change;
+pub mod delivery;
 pub mod describe;
 pub mod destination;
 pub mod grants;
 pub mod lifetime;
 pub mod many;
+pub mod memory;
 pub mod newcomer;
 pub mod secret;
 pub mod select;

@@ -81,7 +81,9 @@ impl Token {
             self.pending_hook = Some(PendingHook {
                 secret: delivery.secret,
                 command: command.clone(),
-                destination: receiver.as_ref().map(|it| it.path().or(it.command()).unwrap_or_default().to_owned()),
+                destination: receiver
+                    .as_ref()
+                    .map(|it| it.path().or(it.command()).unwrap_or_default().to_owned()),
                 previous_expires_at: previous,
                 uid: owner_of_hook.0,
                 host: owner_of_hook.1,

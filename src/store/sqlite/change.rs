@@ -170,6 +170,7 @@ impl Write<'_> {
         for secret in &token.secrets {
             self.run("DELETE FROM delivery WHERE secret = ?1", params![secret.row])?;
         }
+        self.save_hook(token.row, None)?;
         for table in ["label", "granted", "secret"] {
             self.run(&format!("DELETE FROM {table} WHERE token = ?1"), params![token.row])?;
         }

@@ -100,7 +100,8 @@ impl Write<'_> {
         let sql = "DELETE FROM hook WHERE secret IN (SELECT row FROM secret WHERE token = ?1)";
         self.run(sql, params![token])?;
         let Some(it) = hook else { return Ok(()) };
-        let sql = "INSERT INTO hook (secret, command, destination, previous_expires_at, host, uid, claimed_at,
+        let sql =
+            "INSERT INTO hook (secret, command, destination, previous_expires_at, host, uid, claimed_at,
              claimed_pid, failed_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let values = params![
             it.secret,

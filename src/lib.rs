@@ -6,7 +6,8 @@
 //! tokenctl = { version = "0.1", default-features = false }
 //! ```
 //!
-//! Everything else is for the program. Its layers, each of which imports only from those below it:
+//! Everything else is for the program; `docs/architecture.md` says what it guarantees, and which file holds it. Its
+//! layers, each of which imports only from those below it:
 //!
 //! - `main` hands the arguments and the machine to `run`;
 //! - `cli` is the command line as a whole, `cmd` has one file per verb, `app` is what a verb is given;

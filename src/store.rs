@@ -13,5 +13,5 @@ pub use sharing::Sharing;
 pub use sqlite::{
     AuditReport, Changed, FIRST, Finding, Location, MOST, NewSecret, PAGE, PATIENCE, Parts, Presented,
     Problem, Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write,
-    examine, make, repair, share, unsafe_path, version,
+    examine, make, repair, share, unsafe_path,
 };

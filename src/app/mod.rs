@@ -244,7 +244,7 @@ impl<'a> App<'a> {
 
     /// The same for a person who says what a missing file means.
     pub fn open_and_recover(&mut self, author: &Author, missing: Missing) -> Result<Store, Error> {
-        let store = Store::open_to_write(&self.location()?, &*self.ctx.machine)?;
+        let store = Store::open_to_write(&self.location()?, &*self.ctx.machine, author)?;
         for left in deliver::recover(&store, &*self.ctx.machine, author, missing)? {
             self.talk().warn(&left);
         }

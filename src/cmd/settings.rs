@@ -8,7 +8,7 @@ use crate::cmd::args::takes::Takes;
 use crate::domain::settings::{Key, Settings as Values};
 use crate::domain::text::shown;
 use crate::error::Error;
-use crate::store::{self, Store};
+use crate::store::Store;
 use crate::ui::json::SettingsDoc;
 use crate::ui::table::{Column, Fill, Table};
 use crate::ui::{Screen, escape};
@@ -36,7 +36,7 @@ impl Settings {
         };
         if app.json() {
             let path = store.path().to_string_lossy().into_owned();
-            app.print_json(&SettingsDoc::new(&values, &path, store::version(), changed))?;
+            app.print_json(&SettingsDoc::new(&values, &path, store.version(), changed))?;
             return Ok(Outcome::Done);
         }
         match (self.key, &self.value) {
@@ -69,7 +69,7 @@ impl Settings {
             if after == before {
                 return Ok::<_, Error>((after, false));
             }
-            tx.save_setting(&after, key)?;
+            tx.save_settings(&after)?;
             Ok((after, true))
         })?;
         Ok((store, values, changed))
@@ -80,7 +80,7 @@ impl Settings {
 fn table(store: &Store, values: &Values, screen: Screen) -> String {
     let mut rows = vec![
         ("path", store.path().to_string_lossy().into_owned()),
-        ("schema-version", store::version().to_string()),
+        ("schema-version", store.version().to_string()),
         ("pattern", values.prefix.pattern()),
     ];
     rows.extend(Key::ALL.map(|key| (key.word(), values.shown(key))));

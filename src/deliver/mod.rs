@@ -240,6 +240,11 @@ impl Protocol<'_> {
             secret: 0,
             destination: destination.kind(),
             target: destination.target(),
+            variable: None,
+            command: None,
+            hook: None,
+            remember: false,
+            host: None,
             uid: self.author.actor.uid,
             pid: self.pid,
             started_at: now,
@@ -442,7 +447,7 @@ mod tests {
             let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
             let author = Author { actor, reason: None, accept_clock: false };
             make(&location, Sharing::Private, &watching(None), &author).expect("a store");
-            let store = Store::open_to_write(&location, &watching(None)).expect("the store");
+            let store = Store::open_to_write(&location, &watching(None), &author).expect("the store");
             let clock = watching(Some(&store));
             let protocol =
                 Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };

@@ -1,10 +1,17 @@
-//! One hash over a whole object, so that any changed bit of it shows. Each field is length-prefixed.
+//! One hash over a whole object, so that any changed bit of it shows. Each field is length-prefixed. It names other
+//! objects by their ids and hashes, never by a row of the database. docs/audit-format.md describes it for others.
 
-use super::lifetime::Lifetime;
+mod v1;
+
+use std::collections::BTreeSet;
+
 use super::scope::Catalogue;
-use super::settings::{Key, Settings};
+use super::settings::Settings;
 use super::token::Token;
 use super::when::{Span, Timestamp};
+
+/// Of the encoding: the second byte of what is hashed.
+const VERSION: u8 = 2;
 
 pub type Digest = blake3::Hash;
 
@@ -12,7 +19,16 @@ pub type Digest = blake3::Hash;
 pub struct Encoder(blake3::Hasher);
 
 impl Encoder {
+    /// In the form of today: two bytes that say so, then what it is about.
     pub fn new(context: &str) -> Self {
+        let mut encoder = Self(blake3::Hasher::new());
+        encoder.0.update(&[b't', VERSION]);
+        encoder.text(context);
+        encoder
+    }
+
+    /// In the form of version 1.
+    pub fn plain(context: &str) -> Self {
         let mut encoder = Self(blake3::Hasher::new());
         encoder.text(context);
         encoder
@@ -51,7 +67,11 @@ impl Encoder {
         self.opt_int(instant.map(Timestamp::unix))
     }
 
-    fn len(&mut self, len: usize) -> &mut Self {
+    fn span(&mut self, span: Option<Span>) -> &mut Self {
+        self.opt_int(span.map(Span::secs))
+    }
+
+    pub fn len(&mut self, len: usize) -> &mut Self {
         self.int(i64::try_from(len).unwrap_or(i64::MAX))
     }
 
@@ -60,61 +80,115 @@ impl Encoder {
     }
 }
 
-/// Over a token with its labels, grants, secrets and open delivery. Not over use, which lives elsewhere.
-pub fn token(token: &Token) -> Digest {
-    let mut e = Encoder::new("tokenctl token v1");
-    e.int(token.row).text(&token.id).text(&token.name).opt_text(token.description.as_deref());
+/// How digests and entries of the log are computed; entries keep the form they were written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    One,
+    Two,
+}
+
+impl Form {
+    pub fn number(self) -> i64 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+        }
+    }
+
+    /// Over a token with its labels, grants, secrets and open delivery. Not over use, which lives elsewhere.
+    pub fn token(self, of: &Token) -> Digest {
+        match self {
+            Self::One => v1::token(of),
+            Self::Two => token(of),
+        }
+    }
+
+    /// Over the whole catalogue.
+    pub fn catalogue(self, of: &Catalogue) -> Digest {
+        match self {
+            Self::One => v1::catalogue(of),
+            Self::Two => catalogue(of),
+        }
+    }
+
+    /// Over all settings that are set, and what the store says of itself.
+    pub fn settings(self, of: &Settings) -> Digest {
+        match self {
+            Self::One => v1::settings(of),
+            Self::Two => settings(of),
+        }
+    }
+}
+
+fn token(token: &Token) -> Digest {
+    let mut e = Encoder::new("token");
+    e.text(&token.id).text(&token.name).opt_text(token.description.as_deref());
     e.opt_text(token.owner.as_deref()).opt_text(token.icon.as_deref());
-    let (ttl, until) = (token.lifetime.ttl(), token.lifetime.until());
-    e.opt_int(ttl.map(Span::secs)).instant(until).int(i64::from(token.lifetime == Lifetime::Endless));
-    e.instant(token.not_before)
-        .opt_int(token.rotate_every.map(Span::secs))
-        .opt_int(token.grace.map(Span::secs));
+    e.opt_int(token.lifetime.ttl().map(Span::secs)).instant(token.lifetime.until());
+    e.instant(token.not_before).span(token.rotate_every).span(token.grace);
     e.instant(Some(token.created_at)).text(&token.created_by);
     e.instant(token.disabled_at).instant(token.revoked_at);
+    let destination = token.destination.as_ref();
+    e.opt_text(destination.map(|it| it.receiver.word()));
+    e.opt_text(destination.and_then(|it| it.receiver.path()));
+    e.opt_text(destination.and_then(|it| it.receiver.variable()));
+    e.opt_text(destination.and_then(|it| it.receiver.command()));
+    e.opt_text(destination.and_then(|it| it.host.as_deref()));
+    e.opt_int(destination.map(|it| i64::from(it.uid)));
+    e.opt_text(token.hook.as_deref()).opt_text(token.allow_from.as_deref());
     e.len(token.labels.len());
     for (key, value) in &token.labels {
         e.text(key).text(value);
     }
-    e.len(token.grants.len());
-    for (scope, grant) in &token.grants {
-        e.int(*scope).int(grant.row);
+    let scopes: BTreeSet<&str> = token.grants.values().map(|grant| grant.scope_id.as_str()).collect();
+    e.len(scopes.len());
+    for id in scopes {
+        e.text(id);
     }
-    e.len(token.secrets.len());
-    for secret in &token.secrets {
-        e.int(secret.row).bytes(secret.hash.as_bytes()).text(&secret.hint).instant(Some(secret.created_at));
+    let mut secrets: Vec<_> = token.secrets.iter().collect();
+    secrets.sort_unstable_by_key(|secret| (secret.created_at, *secret.hash.as_bytes()));
+    e.len(secrets.len());
+    for secret in secrets {
+        e.bytes(secret.hash.as_bytes()).text(&secret.hint).instant(Some(secret.created_at));
         e.instant(secret.expires_at).instant(secret.delivered_at);
         e.instant(secret.superseded_at).instant(secret.revoked_at);
     }
     e.len(usize::from(token.delivery.is_some()));
     if let Some(delivery) = &token.delivery {
-        e.int(delivery.secret).text(delivery.destination.word()).opt_text(delivery.target.as_deref());
-        e.int(i64::from(delivery.uid)).int(i64::from(delivery.pid)).instant(Some(delivery.started_at));
-        e.instant(Some(delivery.deadline))
-            .instant(delivery.expires_at)
-            .opt_int(delivery.grace.map(Span::secs));
+        let secret = token.secrets.iter().find(|secret| secret.row == delivery.secret);
+        e.opt_bytes(secret.map(|secret| &secret.hash.as_bytes()[..]));
+        e.text(delivery.destination.word()).opt_text(delivery.target.as_deref());
+        e.opt_text(delivery.variable.as_deref()).opt_text(delivery.command.as_deref());
+        e.opt_text(delivery.hook.as_deref()).int(i64::from(delivery.remember));
+        e.opt_text(delivery.host.as_deref()).int(i64::from(delivery.uid)).int(i64::from(delivery.pid));
+        e.instant(Some(delivery.started_at)).instant(Some(delivery.deadline));
+        e.instant(delivery.expires_at).span(delivery.grace);
     }
     e.finish()
 }
 
-/// Over the whole catalogue.
-pub fn catalogue(catalogue: &Catalogue) -> Digest {
-    let mut e = Encoder::new("tokenctl scopes v1");
-    for entry in catalogue.iter() {
-        e.int(entry.row).text(entry.name.as_str()).opt_text(entry.description.as_deref());
+fn catalogue(catalogue: &Catalogue) -> Digest {
+    let mut e = Encoder::new("scopes");
+    let mut entries: Vec<_> = catalogue.iter().collect();
+    entries.sort_unstable_by_key(|entry| &entry.id);
+    e.len(entries.len());
+    for entry in entries {
+        e.text(&entry.id).text(entry.name.as_str()).opt_text(entry.description.as_deref());
         e.instant(Some(entry.created_at)).instant(entry.retired_at).len(entry.includes.len());
-        for included in &entry.includes {
-            e.text(included.as_str());
+        let included = entry.includes.iter().filter_map(|name| catalogue.get(name));
+        for id in included.map(|entry| &entry.id).collect::<BTreeSet<_>>() {
+            e.text(id);
         }
     }
     e.finish()
 }
 
-/// Over all settings.
-pub fn settings(settings: &Settings) -> Digest {
-    let mut e = Encoder::new("tokenctl settings v1");
-    for key in Key::ALL {
-        e.text(key.word()).text(&settings.get(key));
+fn settings(settings: &Settings) -> Digest {
+    let mut e = Encoder::new("settings");
+    let rows = settings.rows();
+    e.len(rows.len());
+    for (key, value) in rows {
+        e.text(key).text(&value);
     }
     e.finish()
 }

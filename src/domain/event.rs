@@ -3,7 +3,8 @@
 mod query;
 
 use super::Invalid;
-use super::digest::{Digest, Encoder};
+use super::changes::Change;
+use super::digest::{Digest, Encoder, Form};
 use super::token::Token;
 use super::when::Timestamp;
 pub use query::Query;
@@ -39,6 +40,7 @@ pub enum Action {
     Create,
     Confirm,
     RollBack,
+    Migrate,
     Rotate,
     Adopt,
     Rename,
@@ -90,6 +92,7 @@ impl Action {
             Self::Create => "create",
             Self::Confirm => "confirm",
             Self::RollBack => "rollback",
+            Self::Migrate => "migrate",
             Self::Rotate => "rotate",
             Self::Adopt => "adopt",
             Self::Rename => "rename",
@@ -108,7 +111,12 @@ impl Action {
         }
     }
 
-    /// Never refused for the clock: ending access must always work.
+    /// Never refused for the clock.
+    pub fn works_at_any_time(self) -> bool {
+        self.only_ends_access() || self == Self::Migrate
+    }
+
+    /// Never refused for the clock, nor for what somebody did to an object by hand: ending access must always work.
     pub fn only_ends_access(self) -> bool {
         matches!(self, Self::Disable | Self::Revoke | Self::RollBack)
     }
@@ -183,6 +191,10 @@ pub struct Event {
     pub subject: Subject,
     pub actor: Actor,
     pub reason: Option<String>,
+    /// Of this entry and of its digest.
+    pub form: Form,
+    /// What differs from before; nothing in the form of version 1.
+    pub changes: Vec<Change>,
     /// Of the subject after the change; `None` when it is gone.
     pub row_digest: Option<Digest>,
     /// Of this entry and, through it, of all before.
@@ -192,7 +204,10 @@ pub struct Event {
 impl Event {
     /// The hash that this entry must have after one of `previous`.
     pub fn chained(&self, previous: &Digest) -> Digest {
-        let mut encoder = Encoder::new("tokenctl audit entry v1");
+        let mut encoder = match self.form {
+            Form::One => Encoder::plain("tokenctl audit entry v1"),
+            Form::Two => Encoder::new("event"),
+        };
         encoder.bytes(previous.as_bytes());
         encoder.int(self.seq).int(self.time.unix()).text(&self.action);
         encoder.text(self.subject.key()).opt_text(self.subject.name());
@@ -201,6 +216,12 @@ impl Event {
             encoder.opt_text(claim.as_deref());
         }
         encoder.opt_bytes(self.row_digest.as_ref().map(|digest| &digest.as_bytes()[..]));
+        if self.form == Form::Two {
+            encoder.len(self.changes.len());
+            for change in &self.changes {
+                encoder.text(&change.field).opt_text(change.from.as_deref()).opt_text(change.to.as_deref());
+            }
+        }
         encoder.finish()
     }
 }
@@ -248,6 +269,8 @@ mod tests {
             subject: Subject::Token { id: "abcdef123456".to_owned(), name: "demo".to_owned() },
             actor: Actor { uid: 0, login: Some("root".to_owned()), sudo_user: None, host: None },
             reason: None,
+            form: Form::Two,
+            changes: Vec::new(),
             row_digest: None,
             hash: GENESIS,
         };
@@ -257,6 +280,11 @@ mod tests {
             login: Some("root".to_owned()),
             sudo_user: sudo.map(str::to_owned),
             host: host.map(str::to_owned),
+        };
+        let change = |from: Option<&str>, to: Option<&str>| Change {
+            field: "owner".to_owned(),
+            from: from.map(str::to_owned),
+            to: to.map(str::to_owned),
         };
         let changed = [
             Event { seq: 2, ..base.clone() },
@@ -270,6 +298,10 @@ mod tests {
             Event { actor: actor(0, None, Some("a")), ..base.clone() },
             Event { reason: Some(String::new()), ..base.clone() },
             Event { row_digest: Some(GENESIS), ..base.clone() },
+            Event { form: Form::One, ..base.clone() },
+            Event { changes: vec![change(None, None)], ..base.clone() },
+            Event { changes: vec![change(Some("a"), None)], ..base.clone() },
+            Event { changes: vec![change(None, Some("a"))], ..base.clone() },
         ];
         let mut hashes: Vec<Digest> = changed.iter().map(|event| event.chained(&GENESIS)).collect();
         hashes.push(base.chained(&GENESIS));

@@ -1,7 +1,9 @@
 //! The rules, without clock, random, disk or terminal: everything here is a function of its arguments.
 
+pub mod changes;
 pub mod check;
 pub mod code;
+pub mod destination;
 pub mod digest;
 pub mod event;
 pub mod filter;

@@ -46,6 +46,8 @@ impl FromStr for Scope {
 pub struct Entry {
     /// The row of the store, by which grants refer to it, so that a rename touches nothing else.
     pub row: i64,
+    /// 12 random characters, by which the log refers to it; empty in a store of version 1, which knows none.
+    pub id: String,
     pub name: Scope,
     pub description: Option<String>,
     pub includes: BTreeSet<Scope>,
@@ -126,6 +128,7 @@ mod tests {
     fn catalogue(includes: &[(&str, &[&str])]) -> Catalogue {
         Catalogue::new(includes.iter().zip(1..).map(|((name, includes), row)| Entry {
             row,
+            id: format!("scope{row:07}"),
             name: scope(name),
             description: None,
             includes: includes.iter().map(|s| scope(s)).collect(),

@@ -1,5 +1,6 @@
 //! The settings of a store: each key's spelling, default and rule.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::Invalid;
@@ -20,6 +21,28 @@ pub struct Settings {
     pub header: String,
     pub require_owner: bool,
     pub require_description: bool,
+    /// What the store says of itself, which no command sets.
+    pub facts: BTreeMap<Fact, String>,
+}
+
+/// What the store says of itself, under keys that no setting has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fact {
+    /// A random UUID.
+    StoreId,
+    /// `private`, or `group:GID` of the group that may read it.
+    Sharing,
+}
+
+impl Fact {
+    pub const ALL: [Fact; 2] = [Self::StoreId, Self::Sharing];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::StoreId => "store-id",
+            Self::Sharing => "sharing",
+        }
+    }
 }
 
 impl Default for Settings {
@@ -33,6 +56,7 @@ impl Default for Settings {
             header: "Authorization: Bearer {}".to_owned(),
             require_owner: false,
             require_description: false,
+            facts: BTreeMap::new(),
         }
     }
 }
@@ -92,6 +116,14 @@ impl Settings {
     }
 
     /// The value as `set` takes it back; `none` or nothing for what is absent. Digests cover this text.
+    /// What differs from the defaults, and the facts, as the store keeps them: in order of the key.
+    pub fn rows(&self) -> BTreeMap<&'static str, String> {
+        let default = Self::default();
+        let set = Key::ALL.into_iter().filter(|key| self.get(*key) != default.get(*key));
+        let facts = self.facts.iter().map(|(fact, value)| (fact.word(), value.clone()));
+        set.map(|key| (key.word(), self.get(key))).chain(facts).collect()
+    }
+
     pub fn get(&self, key: Key) -> String {
         let span = |span: Option<Span>| span.map_or_else(|| "none".to_owned(), |span| span.to_string());
         match key {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::Invalid;
+use super::destination::Destination;
 use super::lifetime::Lifetime;
 use super::scope::{Catalogue, Scope};
 use super::secret::SecretHash;
@@ -154,6 +155,15 @@ pub struct Delivery {
     pub destination: DestinationKind,
     /// Absolute path, for destinations that have one.
     pub target: Option<String>,
+    /// The name in an env file.
+    pub variable: Option<String>,
+    /// What the secret is piped into.
+    pub command: Option<String>,
+    /// What runs once it is confirmed.
+    pub hook: Option<String>,
+    /// Whether the token remembers this destination and hook once it is confirmed.
+    pub remember: bool,
+    pub host: Option<String>,
     pub uid: u32,
     pub pid: u32,
     pub started_at: Timestamp,
@@ -191,6 +201,12 @@ pub struct Token {
     pub created_by: String,
     pub disabled_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
+    /// Where a rotation delivers by itself.
+    pub destination: Option<Destination>,
+    /// The command that a rotation runs after a delivery to it.
+    pub hook: Option<String>,
+    /// Networks that it may be presented from, with commas between them, in their shortest spelling.
+    pub allow_from: Option<String>,
     /// In order of creation.
     pub secrets: Vec<StoredSecret>,
     pub delivery: Option<Delivery>,
@@ -200,6 +216,8 @@ pub struct Token {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     pub row: i64,
+    /// The id of the scope.
+    pub scope_id: String,
     pub scope: Scope,
     /// From the usage file; `None` when there is no record.
     pub last_asked_at: Option<Timestamp>,
@@ -371,6 +389,9 @@ pub(crate) mod tests {
             created_by: "root".to_owned(),
             disabled_at: None,
             revoked_at: None,
+            destination: None,
+            hook: None,
+            allow_from: None,
             secrets,
             delivery: None,
         }

@@ -92,7 +92,8 @@ mod tests {
     fn a_scope_that_is_held_but_not_in_the_catalogue_is_missing() {
         let gone: Scope = "gone".parse().expect("a scope");
         let mut it = token(vec![secret(1, 0)]);
-        it.grants.insert(1, Grant { row: 1, scope: gone.clone(), last_asked_at: None });
+        it.grants
+            .insert(1, Grant { row: 1, scope_id: String::new(), scope: gone.clone(), last_asked_at: None });
         let ask = Ask { scopes: vec![gone.clone()], labels: Vec::new() };
         let verdict = judge(&it, &it.secrets[0], &ask, &Catalogue::default(), at(1));
         assert_eq!(verdict, (Reason::ScopeMissing, vec![&gone]));

@@ -1,5 +1,6 @@
 //! Who may use the files of a store besides its owner, as group and modes.
 
+use std::fmt;
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -12,7 +13,26 @@ pub enum Sharing {
     Group(u32),
 }
 
+impl fmt::Display for Sharing {
+    /// As the store records it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Private => f.write_str("private"),
+            Self::Group(gid) => write!(f, "group:{gid}"),
+        }
+    }
+}
+
 impl Sharing {
+    /// What the store has recorded of itself.
+    pub fn recorded(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            None if text == "private" => Some(Self::Private),
+            Some(("group", gid)) => gid.parse().ok().map(Self::Group),
+            _ => None,
+        }
+    }
+
     pub fn directory_mode(self) -> u32 {
         match self {
             Self::Private => 0o700,

@@ -112,7 +112,8 @@ impl Talk<'_> {
         }
     }
 
-    /// Why the command failed, and what to do: as clap says it, or as one line of JSON.
+    /// Why the command failed, and what to do: as clap says it, or as one line of JSON. Quiet too, since whoever reads the
+    /// mail of a job needs the hint most.
     pub fn error(&mut self, code: Code, message: &str, hint: Option<&str>) {
         if self.json {
             let (message, hint) = (shown(message).to_string(), hint.map(|hint| shown(hint).to_string()));
@@ -122,7 +123,7 @@ impl Talk<'_> {
         }
         let head = self.style.red("error:");
         self.line(&format!("{head} {}", shown(message)));
-        if let Some(hint) = hint.filter(|_| !self.quiet) {
+        if let Some(hint) = hint {
             let head = self.style.green("hint:");
             self.line(&format!("{head} {}", shown(hint)));
         }

@@ -126,8 +126,7 @@ fn a_terminal_is_asked_for_the_secret() {
     world.run(&["adopt", "b"]).exit(130);
     world.run(&["adopt", "b"]).exit(2);
     assert_eq!(*world.asked.borrow(), ["Secret to adopt"; 3]);
-    let failure = world.run(&["adopt", "b", "--no-input", "--json"]).exit(2).failure();
-    assert_eq!(failure["code"], "input_needed");
+    world.refuses_once(&["adopt", "b", "--no-input"], 2, "input_needed");
     assert_eq!(world.asked.borrow().len(), 3);
     assert!(world.bytes() == before);
     world.terminal = crate::support::World::new().terminal;

@@ -114,7 +114,8 @@ fn an_event_says_who_did_what_when_and_why() {
             "seq": 5, "time": "2026-11-22T12:01:00Z", "action": "disable",
             "token": {"id": world.show("demo")["id"], "name": "demo"},
             "actor": {"uid": world.uid, "login": "tester", "sudo_user": null, "host": "here"},
-            "reason": "a \"test\"", "row_digest": event["row_digest"], "hash": event["hash"],
+            "reason": "a \"test\"", "changes": [{"field": "disabled_at", "from": null, "to": "2026-11-22T12:01:00Z"}],
+            "row_digest": event["row_digest"], "hash": event["hash"],
         })
     );
     for digest in ["row_digest", "hash"] {
@@ -159,20 +160,20 @@ fn a_sound_log_is_verified() {
 #[test]
 fn the_first_bad_entry_is_named() {
     for (tampering, bad) in [
-        ("UPDATE audit SET reason = 'x' WHERE seq = 5", 5),
-        ("UPDATE audit SET time = time + 1 WHERE seq = 1", 1),
-        ("UPDATE audit SET hash = zeroblob(32) WHERE seq = 4", 4),
-        ("UPDATE audit SET digest = NULL WHERE seq = 4", 4),
-        ("UPDATE audit SET time = -1 WHERE seq = 5", 5),
-        ("UPDATE audit SET time = -1 WHERE seq = (SELECT max(seq) FROM audit)", 10),
-        ("UPDATE audit SET subject = CAST(x'ff' AS TEXT) WHERE seq = 6", 6),
-        ("DELETE FROM audit WHERE seq = 3", 3),
-        ("DELETE FROM audit WHERE seq = 1", 1),
-        ("UPDATE audit SET seq = seq + 100 WHERE seq = 10", 10),
-        ("INSERT INTO audit SELECT 11, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash
-          FROM audit WHERE seq = 10", 11),
-        ("INSERT INTO audit SELECT -7, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash
-          FROM audit WHERE seq = 10", 1),
+        ("UPDATE events SET reason = 'x' WHERE seq = 5", 5),
+        ("UPDATE events SET time = time + 1 WHERE seq = 1", 1),
+        ("UPDATE events SET hash = zeroblob(32) WHERE seq = 4", 4),
+        ("UPDATE events SET digest = NULL WHERE seq = 4", 4),
+        ("UPDATE events SET time = -1 WHERE seq = 5", 5),
+        ("UPDATE events SET time = -1 WHERE seq = (SELECT max(seq) FROM events)", 10),
+        ("UPDATE events SET subject = CAST(x'ff' AS TEXT) WHERE seq = 6", 6),
+        ("DELETE FROM events WHERE seq = 3", 3),
+        ("DELETE FROM events WHERE seq = 1", 1),
+        ("UPDATE events SET seq = seq + 100 WHERE seq = 10", 10),
+        ("INSERT INTO events SELECT 11, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash, format, changes
+          FROM events WHERE seq = 10", 11),
+        ("INSERT INTO events SELECT -7, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash, format, changes
+          FROM events WHERE seq = 10", 1),
     ] {
         let world = world();
         world.sql(tampering);
@@ -189,7 +190,7 @@ fn the_first_bad_entry_is_named() {
 fn no_number_of_an_entry_makes_it_hang_or_overflow() {
     for seq in ["9223372036854775807", "-9223372036854775808"] {
         let world = world();
-        world.sql(&format!("UPDATE audit SET seq = {seq} WHERE seq = 10"));
+        world.sql(&format!("UPDATE events SET seq = {seq} WHERE seq = 10"));
         world.run(&["audit", "verify"]).exit(3);
         world.run(&["audit"]).exit(if seq.starts_with('-') { 6 } else { 0 });
         world.refuses(&["enable", "other"], 6, "store_damaged");
@@ -199,30 +200,30 @@ fn no_number_of_an_entry_makes_it_hang_or_overflow() {
 #[test]
 fn an_object_that_is_not_what_its_last_event_says_is_named() {
     for (tampering, expected) in [
-        ("UPDATE token SET owner = 'eve' WHERE name = 'demo'", &["demo"][..]),
+        ("UPDATE tokens SET owner = 'eve' WHERE name = 'demo'", &["demo"][..]),
         ("UPDATE secret SET expires_at = NULL", &["demo", "other"]),
-        ("UPDATE token SET disabled_at = NULL", &["other"]),
-        ("INSERT INTO label VALUES (1, 'a', 'b')", &["demo"]),
+        ("UPDATE tokens SET disabled_at = NULL", &["other"]),
+        ("INSERT INTO label (token, key, value) VALUES (1, 'a', 'b')", &["demo"]),
         ("DELETE FROM label", &["demo"]),
         ("UPDATE scope SET description = 'all'", &["scopes"]),
         ("DELETE FROM setting", &["settings"]),
         // An event without its object, and an object without an event.
         (
-            "DELETE FROM granted WHERE token = 2; DELETE FROM secret WHERE token = 2; DELETE FROM token WHERE row = 2",
+            "DELETE FROM granted WHERE token = 2; DELETE FROM secret WHERE token = 2; DELETE FROM tokens WHERE row = 2",
             &["other"],
         ),
         (
-            "INSERT INTO token (id, name, created_at, created_by) VALUES ('abcdefghijkl', 'eve', 1800000000, 'x')",
+            "INSERT INTO tokens (id, name, created_at, created_by) VALUES ('abcdefghijkl', 'eve', 1800000000, 'x')",
             &["eve"],
         ),
         (
-            "INSERT INTO token (row, id, name, created_at, created_by)
+            "INSERT INTO tokens (row, id, name, created_at, created_by)
              VALUES (-7, 'abcdefghijkl', 'eve', 1800000000, 'x')",
             &["eve"],
         ),
         // The end of the log, cut off.
-        ("DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)", &["other"]),
-        ("DELETE FROM audit WHERE seq > 2", &["scopes", "settings", "demo", "other"]),
+        ("DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)", &["other"]),
+        ("DELETE FROM events WHERE seq > 2", &["scopes", "settings", "demo", "other"]),
     ] {
         let world = world();
         world.sql(tampering);
@@ -301,15 +302,15 @@ fn a_row_that_an_index_hides_is_found() {
     let world = world();
     let secret = world.create("leaked", &["-s", "read"]);
     world.run(&["revoke", "leaked", "--yes"]).ok();
-    world.sql("UPDATE token SET revoked_at = NULL WHERE name = 'leaked'");
-    hide_from_index(&world, "audit_subject", "action <> 'revoke'");
+    world.sql("UPDATE tokens SET revoked_at = NULL WHERE name = 'leaked'");
+    hide_from_index(&world, "event_subject", "action <> 'revoke'");
     let since = head(&world);
     assert_eq!(world.verify(&secret, &[]).0, 0, "the trick works without an audit");
     let report = world.run(&["audit", "verify", "--anchor", &since, "--json"]).exit(3).json();
     assert_eq!(report["rows"], json!([{"id": world.show("leaked")["id"], "name": "leaked"}]), "{report}");
     assert_eq!(report["database"].as_array().map(Vec::len), Some(2), "{report}");
     let text = world.run(&["audit", "verify"]).exit(3).out;
-    assert!(text.starts_with("database: ") && text.contains("audit_subject"), "{text}");
+    assert!(text.starts_with("database: ") && text.contains("event_subject"), "{text}");
 }
 
 #[test]
@@ -326,8 +327,8 @@ fn a_token_that_the_index_of_names_hides_is_found() {
 fn rows_that_refer_to_nothing_are_found() {
     for planted in [
         "INSERT INTO granted (token, scope) VALUES (99, 1)",
-        "INSERT INTO label VALUES (99, 'a', 'b')",
-        "INSERT INTO scope_include VALUES (1, 99)",
+        "INSERT INTO label (token, key, value) VALUES (99, 'a', 'b')",
+        "INSERT INTO scope_include (scope, included) VALUES (1, 99)",
     ] {
         let world = world();
         world.sql(&format!("PRAGMA foreign_keys = OFF; {planted}"));
@@ -340,21 +341,26 @@ fn rows_that_refer_to_nothing_are_found() {
 fn a_new_object_never_starts_with_rows_that_were_planted_for_it() {
     for (planted, args) in [
         ("INSERT INTO granted (token, scope) VALUES (3, 1)", &["create", "new", "-s", "read"][..]),
-        ("INSERT INTO label VALUES (3, 'role', 'admin')", &["create", "new", "-s", "read"]),
+        (
+            "INSERT INTO label (token, key, value) VALUES (3, 'role', 'admin')",
+            &["create", "new", "-s", "read"],
+        ),
         (
             "INSERT INTO secret (token, hash, hint, created_at) VALUES (3, zeroblob(32), 'x', 1800000000)",
             &["create", "new", "-s", "read"],
         ),
         (
-            "INSERT INTO delivery VALUES (3, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
+            "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, grace)
+             VALUES (3, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
             &["create", "new", "-s", "read"],
         ),
         (
-            "INSERT INTO delivery VALUES (3, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
+            "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, grace)
+             VALUES (3, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
             &["rotate", "demo"],
         ),
-        ("INSERT INTO scope_include VALUES (2, 1)", &["scopes", "define", "new"]),
-        ("INSERT INTO scope_include VALUES (1, 2)", &["scopes", "define", "new"]),
+        ("INSERT INTO scope_include (scope, included) VALUES (2, 1)", &["scopes", "define", "new"]),
+        ("INSERT INTO scope_include (scope, included) VALUES (1, 2)", &["scopes", "define", "new"]),
         ("INSERT INTO granted (token, scope) VALUES (1, 2)", &["scopes", "define", "new"]),
     ] {
         let world = world();
@@ -368,12 +374,12 @@ fn a_new_object_never_starts_with_rows_that_were_planted_for_it() {
 #[test]
 fn a_hand_edit_is_not_made_part_of_history_by_the_next_change() {
     for (tampering, args) in [
-        ("UPDATE token SET revoked_at = NULL", &["edit", "demo", "-d", "x"][..]),
-        ("UPDATE token SET revoked_at = NULL", &["rename", "demo", "new"]),
-        ("UPDATE token SET revoked_at = NULL", &["rotate", "demo"]),
-        ("UPDATE token SET revoked_at = NULL", &["scopes", "remove", "demo", "read"]),
+        ("UPDATE tokens SET revoked_at = NULL", &["edit", "demo", "-d", "x"][..]),
+        ("UPDATE tokens SET revoked_at = NULL", &["rename", "demo", "new"]),
+        ("UPDATE tokens SET revoked_at = NULL", &["rotate", "demo"]),
+        ("UPDATE tokens SET revoked_at = NULL", &["scopes", "remove", "demo", "read"]),
         (
-            "UPDATE token SET revoked_at = NULL; UPDATE token SET disabled_at = 1800000000",
+            "UPDATE tokens SET revoked_at = NULL; UPDATE tokens SET disabled_at = 1800000000",
             &["enable", "demo"],
         ),
         ("UPDATE scope SET description = 'all'", &["scopes", "define", "new"]),
@@ -399,7 +405,7 @@ fn access_can_be_ended_after_a_hand_edit_and_the_log_says_so() {
     for (args, action) in [(["revoke", "demo", "--yes"], "revoke"), (["disable", "demo", "--yes"], "disable")]
     {
         let world = world();
-        world.sql("UPDATE token SET owner = 'eve' WHERE name = 'demo'");
+        world.sql("UPDATE tokens SET owner = 'eve' WHERE name = 'demo'");
         world.run(&[&args[..], &["--reason", "leaked"]].concat()).ok();
         let last = events(&world).pop().expect("an event");
         assert_eq!(
@@ -416,7 +422,7 @@ fn a_row_below_one_is_damage_wherever_it_is_met() {
         let world = world();
         let secret = world.create("planted", &["-s", "read"]);
         world.sql(&format!(
-            "PRAGMA foreign_keys = OFF; UPDATE token SET row = {row} WHERE row = 3;
+            "PRAGMA foreign_keys = OFF; UPDATE tokens SET row = {row} WHERE row = 3;
              UPDATE secret SET token = {row} WHERE token = 3; UPDATE granted SET token = {row} WHERE token = 3"
         ));
         let verdict = world.run_with(&["verify", "--json"], secret.as_bytes()).exit(6);
@@ -455,7 +461,8 @@ fn a_second_delivery_of_a_token_is_damage() {
     let world = world();
     world.run(&["rotate", "demo"]).ok();
     world.sql(
-        "INSERT INTO delivery SELECT row, 'stdout', NULL, 0, 1, 1800000000, 2093558400, NULL, NULL FROM secret
+        "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, grace)
+         SELECT row, 'stdout', NULL, 0, 1, 1800000000, 2093558400, NULL, NULL FROM secret
          WHERE token = 1",
     );
     world.refuses(&["rotate", "demo"], 6, "store_damaged");

@@ -172,7 +172,8 @@ fn a_delivery_that_was_killed_is_reported_after_its_deadline() {
     // As the database is after the first transaction of a delivery to a file.
     world.sql(&format!(
         "INSERT INTO secret (token, hash, hint, created_at) SELECT token, zeroblob(32), hint, created_at FROM secret LIMIT 1;
-         INSERT INTO delivery SELECT max(row), 'file', '{}', 1234, 1, {START}, {START} + 600, NULL, 3600 FROM secret",
+         INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, grace)
+         SELECT max(row), 'file', '{}', 1234, 1, {START}, {START} + 600, 3600 FROM secret",
         file.display()
     ));
     world.wait(599);
@@ -264,11 +265,11 @@ fn a_file_is_replaced_as_a_whole_or_not_at_all() {
     world.sql("PRAGMA user_version = 99");
     world.run(&args).exit(6);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), metrics);
-    world.sql("PRAGMA user_version = 1");
-    world.sql("UPDATE token SET created_at = 1");
+    world.sql("PRAGMA user_version = 2");
+    world.sql("UPDATE tokens SET created_at = 1");
     world.run(&args).exit(6);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), metrics);
-    world.sql(&format!("UPDATE token SET created_at = {START}"));
+    world.sql(&format!("UPDATE tokens SET created_at = {START}"));
     world.run(&["revoke", "demo", "--yes"]).ok();
     world.run(&args).ok();
     assert_ne!(std::fs::read_to_string(&file).unwrap(), metrics);

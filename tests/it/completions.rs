@@ -207,12 +207,12 @@ fn of_ten_thousand_tokens_two_hundred_are_offered() {
     let mut world = filled();
     world.sql(
         "WITH RECURSIVE n (i) AS (VALUES (1000) UNION ALL SELECT i + 1 FROM n WHERE i < 10999)
-         INSERT INTO token (row, id, name, created_at, created_by, owner)
+         INSERT INTO tokens (row, id, name, created_at, created_by, owner)
          SELECT i, 'id' || printf('%010d', i), 't' || i, 1795348800, 'me', 'o' || i FROM n;
          INSERT INTO secret (token, hash, hint, created_at, delivered_at)
-         SELECT row, randomblob(32), 'tkn_xxxx…', 1795348800, 1795348800 FROM token WHERE row >= 1000;
-         INSERT INTO label (token, key, value) SELECT row, 'k' || row, 'v' FROM token WHERE row >= 1000;
-         INSERT INTO scope (name, created_at) SELECT 's' || row, 1795348800 FROM token WHERE row >= 1000;",
+         SELECT row, randomblob(32), 'tkn_xxxx…', 1795348800, 1795348800 FROM tokens WHERE row >= 1000;
+         INSERT INTO label (token, key, value) SELECT row, 'k' || row, 'v' FROM tokens WHERE row >= 1000;
+         INSERT INTO scope (id, name, created_at) SELECT printf('scope%07d', row), 's' || row, 1795348800 FROM tokens WHERE row >= 1000;",
     );
     let whole: [&[&str]; 5] = [
         &["show", "t"],
@@ -288,13 +288,13 @@ fn no_text_of_the_store_means_anything_to_a_shell() {
     for (at, text) in HOSTILE.iter().chain(&hostile).enumerate() {
         let text = text.replace('\'', "''");
         world.sql(&format!(
-            "INSERT INTO token (id, name, owner, created_at, created_by)
+            "INSERT INTO tokens (id, name, owner, created_at, created_by)
              VALUES ('{at:012}', 'n{at}', '{text}', 1795348800, 'me');
              INSERT INTO secret (token, hash, hint, created_at, delivered_at)
              VALUES (last_insert_rowid(), randomblob(32), 'tkn_xxxx…', 1795348800, 1795348800);
              INSERT INTO label (token, key, value) VALUES ({at} + 100, '{text}', '{text}'), ({at} + 100, 'env', '{text}');
-             INSERT INTO scope (name, description, created_at) VALUES ('x{at}', '{text}', 1795348800);"
-        ).replace(&format!("({at} + 100"), "((SELECT max(row) FROM token)"));
+             INSERT INTO scope (id, name, description, created_at) VALUES (printf('scope%07d', {at}), 'x{at}', '{text}', 1795348800);"
+        ).replace(&format!("({at} + 100"), "((SELECT max(row) FROM tokens)"));
     }
     for (shell, _) in SCRIPTS {
         for words in

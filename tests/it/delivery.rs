@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::processes::{ended, eventually, mode, soon, until};
+use crate::support::processes::{ended, eventually, mode, soon, until};
 use crate::support::{DAY, World, assert_token_keys, have, program, run};
 
 fn chmod(path: &str, mode: u32) {
@@ -513,8 +513,9 @@ fn a_command_that_does_not_take_the_secret_gets_none() {
             let args = [&verb, &["--exec", command, "-q"][..]].concat();
             let ran = world.real(&args, b"").exit(7);
             assert_eq!(ran.out, "");
-            let last = ran.err.lines().last().expect("a line");
-            assert_eq!(last, format!("error: the command {why}; nothing was changed"), "{command}");
+            let hint = "hint: fix the destination, then run the command again";
+            let end = format!("error: the command {why}; nothing was changed\n{hint}\n");
+            assert!(ran.err.ends_with(&end), "{command}: {}", ran.err);
             let ran = world.real(&[&args[..], &["--json"]].concat(), b"").exit(7);
             let line: Value = serde_json::from_str(ran.err.lines().last().expect("a line")).expect("JSON");
             assert_eq!(line["error"]["code"], "delivery_failed");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 
-use crate::support::{MINUTE, Ran, World, have, run};
+use crate::support::{MINUTE, World, have, run};
 
 fn chmod(path: &str, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
@@ -13,36 +13,19 @@ fn trimmed(path: &str) -> String {
     fs::read_to_string(path).expect("a file").trim_end().trim_start_matches("A=").to_owned()
 }
 
-impl World {
-    /// Fails unless a file takes no secret of a new token, nor of `demo`, and no environment file's line either. Returns
-    /// what was said.
-    #[track_caller]
-    fn takes_none(&self, target: &str) -> String {
-        let mut said = String::new();
-        for verb in [["create", "new"], ["rotate", "demo"]] {
-            for destination in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
-                let failure = self.refuses(&[&verb, destination].concat(), 7, "delivery_failed");
-                failure["message"].as_str().expect("a message").clone_into(&mut said);
-                assert!(said.ends_with("nothing was changed"), "{said}");
-            }
+/// Fails unless a file takes no secret of a new token, nor of `demo`, and no environment file's line either. Returns
+/// what was said.
+#[track_caller]
+fn takes_none(world: &World, target: &str) -> String {
+    let mut said = String::new();
+    for verb in [["create", "new"], ["rotate", "demo"]] {
+        for destination in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
+            let failure = world.refuses(&[&verb, destination].concat(), 7, "delivery_failed");
+            failure["message"].as_str().expect("a message").clone_into(&mut said);
+            assert!(said.ends_with("nothing was changed"), "{said}");
         }
-        said
     }
-
-    /// Runs a script with `tokenctl` under strace, which injects this into the calls on the directory `out`.
-    #[track_caller]
-    fn injected(&self, inject: &str, args: &str) -> Ran {
-        let calls = inject.split(':').next().expect("a call");
-        let dir = fs::canonicalize(self.dir.path()).expect("a directory").join("out");
-        let only = if calls == "fsync" { format!("-P {}", dir.display()) } else { String::new() };
-        let script = format!(
-            "exec strace -f -o log {only} -e trace={calls} -e inject={inject} tokenctl {args} && cat log"
-        );
-        let ran = run(&mut self.bash(&script), b"");
-        let log = fs::read_to_string(self.path("log")).expect("a log");
-        assert!(log.contains("(INJECTED)") || log.contains("SIGKILL"), "{inject}: {log}");
-        ran
-    }
+    said
 }
 
 #[test]
@@ -64,10 +47,10 @@ fn a_directory_that_another_user_owns_or_could_replace_takes_no_secret() {
     }
     chmod(&open, 0o777);
     for target in [&in_theirs, &format!("{theirs}/new"), &format!("{below}/new")] {
-        assert!(world.takes_none(target).contains("belongs to uid 64001"), "{target}");
+        assert!(takes_none(&world, target).contains("belongs to uid 64001"), "{target}");
     }
-    assert!(world.takes_none(&format!("{in_open}/new")).contains("replace what is below it"));
-    let said = world.takes_none(&empty);
+    assert!(takes_none(&world, &format!("{in_open}/new")).contains("replace what is below it"));
+    let said = takes_none(&world, &empty);
     assert!(said.contains("belongs to uid 64001 and holds no secret of this token yet"), "{said}");
     world.run(&["rotate", "demo", "--out", &empty, "--force"]).exit(7);
     for dir in [&theirs, &below, &in_open] {
@@ -81,7 +64,7 @@ fn a_file_of_the_store_takes_no_secret() {
     world.create("demo", &[]);
     for name in ["tokens.db-journal", "usage.scopes", "new"] {
         let path = world.store().join(name);
-        let said = world.takes_none(path.to_str().expect("UTF-8"));
+        let said = takes_none(&world, path.to_str().expect("UTF-8"));
         assert!(said.contains("the store's own"), "{said}");
     }
     let dir = world.store();

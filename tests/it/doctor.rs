@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 use serde_json::json;
 
-use crate::processes::until;
+use crate::support::processes::until;
 use crate::support::{DAY, MINUTE, START, World};
 
 /// Whose clock agrees with that of real processes.
@@ -89,7 +89,7 @@ fn dump(database: &Path) -> rusqlite::Result<Vec<String>> {
 }
 
 const TABLES: [&str; 9] =
-    ["setting", "token", "secret", "delivery", "label", "scope", "scope_include", "granted", "audit"];
+    ["setting", "tokens", "secret", "delivery", "label", "scope", "scope_include", "granted", "events"];
 
 struct Column {
     name: String,
@@ -118,7 +118,16 @@ fn tamper(world: &World, sql: &str) -> bool {
     let fast = "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF;
          PRAGMA journal_mode = MEMORY";
     conn.execute_batch(fast).expect("pragmas");
-    conn.execute_batch(sql).is_ok()
+    // Whoever edits a row keeps its seal; an edit of the seal itself stays, and one of a row's number, of which no digest
+    // knows: nothing but the seal can notice it.
+    let of_seals =
+        ["SET seal", "_count = ", "secret SET row", "granted SET row"].iter().any(|it| sql.contains(it));
+    let done = conn.execute_batch(sql).is_ok();
+    if done && !of_seals {
+        // What is no text cannot be sealed, and keeps the seal of what was there.
+        let _ = crate::seals::seal(&conn);
+    }
+    done
 }
 
 /// Other values to try in a column; a constraint may refuse some of them.
@@ -229,7 +238,7 @@ fn no_flipped_bit_goes_unseen_or_makes_it_panic() {
 fn rows_of_tokens(world: &World, database: &[u8]) -> Vec<usize> {
     let conn = Connection::open(world.database()).expect("the database");
     let page =
-        conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'token'", [], |row| row.get(0));
+        conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'tokens'", [], |row| row.get(0));
     let page: u32 = page.expect("a page");
     let start = (page as usize - 1) * 4096;
     assert_eq!(database[start], 13, "a leaf");
@@ -258,7 +267,7 @@ fn a_finding_has_its_code_and_says_whether_it_can_be_mended() {
         ("clock", false, &|world| world.wait(-DAY)),
         ("policy", false, &|world| drop(world.run(&["settings", "max-ttl", "1d"]).ok())),
         ("schema", false, &|world| world.sql("CREATE TABLE x (y)")),
-        ("audit_chain", false, &|world| world.sql("UPDATE audit SET reason = 'x' WHERE seq = 3")),
+        ("audit_chain", false, &|world| world.sql("UPDATE events SET reason = 'x' WHERE seq = 3")),
     ];
     for (code, repairable, spoil) in cases {
         let world = at_real_time();
@@ -335,15 +344,15 @@ fn looking_changes_no_byte() {
 #[test]
 fn a_violated_check_is_found_and_no_command_takes_it_for_a_token() {
     for (tampering, column) in [
-        ("UPDATE token SET until = 2000000000", "`until` in `token` where `row` is 1: "),
-        ("UPDATE token SET ttl = 0", "`ttl` in `token` where `row` is 1: "),
-        ("UPDATE token SET ttl = -5", "`ttl` in `token` where `row` is 1: "),
-        ("UPDATE token SET rotate_every = 0", "`rotate_every` in `token` where `row` is 1: "),
-        ("UPDATE token SET grace = -1", "`grace` in `token` where `row` is 1: "),
-        ("UPDATE token SET id = 'short'", "`id` in `token` where `row` is 1: "),
-        ("UPDATE token SET name = ''", "`name` in `token` where `row` is 1: "),
-        ("UPDATE token SET name = '/etc/cron.d/x'", "`name` in `token` where `row` is 1: "),
-        ("UPDATE token SET name = '$(id)'", "`name` in `token` where `row` is 1: "),
+        ("UPDATE tokens SET until = 2000000000", "`until` in `tokens` where `row` is 1: "),
+        ("UPDATE tokens SET ttl = 0", "`ttl` in `tokens` where `row` is 1: "),
+        ("UPDATE tokens SET ttl = -5", "`ttl` in `tokens` where `row` is 1: "),
+        ("UPDATE tokens SET rotate_every = 0", "`rotate_every` in `tokens` where `row` is 1: "),
+        ("UPDATE tokens SET grace = -1", "`grace` in `tokens` where `row` is 1: "),
+        ("UPDATE tokens SET id = 'short'", "`id` in `tokens` where `row` is 1: "),
+        ("UPDATE tokens SET name = ''", "`name` in `tokens` where `row` is 1: "),
+        ("UPDATE tokens SET name = '/etc/cron.d/x'", "`name` in `tokens` where `row` is 1: "),
+        ("UPDATE tokens SET name = '$(id)'", "`name` in `tokens` where `row` is 1: "),
         ("UPDATE secret SET hash = x'00'", "`hash` in `secret` where `row` is 1: "),
         (
             "UPDATE secret SET delivered_at = NULL, revoked_at = 1800000000",
@@ -351,8 +360,9 @@ fn a_violated_check_is_found_and_no_command_takes_it_for_a_token() {
         ),
         ("UPDATE secret SET expires_at = -1", "`expires_at` in `secret` where `row` is 1: "),
         (
-            "INSERT INTO delivery VALUES (1, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
-            "`sink` in `secret` where `row` is 1: ",
+            "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, grace)
+             VALUES (1, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
+            "`kind` in `secret` where `row` is 1: ",
         ),
     ] {
         let world = World::new();
@@ -379,11 +389,8 @@ fn used_bytes(world: &World, database: &[u8], table: &str) -> Vec<usize> {
     (start..start + 8 + 2 * int(start + 3)).chain(start + int(start + 5)..start + 4096).collect()
 }
 
-/// Verdicts are not sealed yet: so many single bits make a revoked or an expired secret valid. It may only fall.
-const UNSEEN_BY_VERIFY: usize = 8;
-
 #[test]
-fn few_flipped_bits_bring_a_secret_back() {
+fn no_flipped_bit_brings_a_secret_back() {
     let world = World::new();
     let (revoked, expired) = (world.create("revoked", &[]), world.create("expired", &["--ttl", "1d"]));
     world.run(&["revoke", "revoked", "--yes"]).ok();
@@ -391,7 +398,7 @@ fn few_flipped_bits_bring_a_secret_back() {
     let sound = std::fs::read(world.database()).expect("the database");
     let file = File::options().write(true).open(world.database()).expect("the database");
     let (mut flips, mut wrong) = (0, Vec::new());
-    for table in ["token", "secret"] {
+    for table in ["tokens", "secret"] {
         for at in used_bytes(&world, &sound, table) {
             let place = u64::try_from(at).expect("in range");
             for bit in 0..8 {
@@ -406,5 +413,5 @@ fn few_flipped_bits_bring_a_secret_back() {
         }
     }
     assert!(flips > 2_000, "{flips}");
-    assert_eq!(wrong.len(), UNSEEN_BY_VERIFY, "of {flips}:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {flips}:\n{}", wrong.len(), wrong.join("\n"));
 }

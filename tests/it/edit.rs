@@ -206,14 +206,10 @@ fn a_person_is_asked_before_tokens_gain() {
     let before = world.bytes();
     world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
     let all = ["edit", "a", "b", "labelled", "-l", "env=prod"];
-    let code = |args: &[&str]| world.run(&[args, &["--json"]].concat()).exit(130).failure()["code"].clone();
-    assert_eq!(code(&all), "declined");
-    assert_eq!(code(&[&all[..], &["--yes"]].concat()), "interrupted");
+    world.refuses_once(&all, 130, "declined");
+    world.refuses_once(&[&all[..], &["--yes"]].concat(), 130, "interrupted");
     assert!(world.bytes() == before);
-    assert_eq!(
-        world.run(&[&all[..], &["--no-input", "--json"]].concat()).exit(2).failure()["code"],
-        "input_needed"
-    );
+    world.refuses_once(&[&all[..], &["--no-input"]].concat(), 2, "input_needed");
     world.run(&all).ok();
     let asked = world.asked.borrow();
     assert_eq!(asked.len(), 3);

@@ -275,7 +275,7 @@ fn a_name_is_looked_for_among_those_beside_it() {
     let mut rows = String::from("BEGIN;");
     for n in 1..3000 {
         rows.push_str(&format!(
-            "INSERT INTO token (id, name, created_at, created_by) VALUES ('{n:012}', 't{n:04}', {0}, 'x');\
+            "INSERT INTO tokens (id, name, created_at, created_by) VALUES ('{n:012}', 't{n:04}', {0}, 'x');\
              INSERT INTO secret (token, hash, hint, created_at, delivered_at) VALUES (last_insert_rowid(), \
              unhex('{n:064x}'), 'tkn_AbCd…', {0}, {0});",
             world.now()

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::processes::ended;
+use crate::support::processes::ended;
 use crate::support::{MINUTE, Ran, World, program, run};
 
 const PROCESSES: u64 = 3;

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::processes::{full_pipe, wait_until_stuck};
+use crate::support::processes::{full_pipe, wait_until_stuck};
 use crate::support::{Ran, World, have, run};
 
 /// A secret is looked for by pieces of this length, so that no part of it goes unseen; the hint is shorter.

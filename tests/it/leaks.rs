@@ -6,12 +6,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, DAY, HOUR, Ran, World, assert_token_keys};
 
-impl World {
-    /// Revokes by a secret on stdin.
-    #[track_caller]
-    fn leaked(&self, secret: &str) -> Ran {
-        self.run_with(&["revoke", "--secret-file", "-", "--yes", "--json"], secret.as_bytes())
-    }
+/// Revokes by a secret on stdin.
+#[track_caller]
+fn leaked(world: &World, secret: &str) -> Ran {
+    world.run_with(&["revoke", "--secret-file", "-", "--yes", "--json"], secret.as_bytes())
 }
 
 /// A token with a previous and a current secret.
@@ -39,7 +37,7 @@ fn one(ran: &Ran) -> (bool, String) {
 #[test]
 fn a_leaked_current_secret_ends_its_token() {
     let (world, old, new) = rotated();
-    assert_eq!(one(&world.leaked(&new).ok()), (true, "revoked".to_owned()));
+    assert_eq!(one(&leaked(&world, &new).ok()), (true, "revoked".to_owned()));
     for secret in [&old, &new] {
         assert_eq!(world.verify(secret, &[]), (3, "revoked demo".to_owned()));
     }
@@ -47,7 +45,7 @@ fn a_leaked_current_secret_ends_its_token() {
     // Both have ended: there is nothing left to change.
     let bytes = world.bytes();
     for secret in [&old, &new] {
-        assert_eq!(one(&world.leaked(secret).ok()), (false, "revoked".to_owned()));
+        assert_eq!(one(&leaked(&world, secret).ok()), (false, "revoked".to_owned()));
     }
     assert!(world.bytes() == bytes, "the store was changed");
 }
@@ -55,14 +53,14 @@ fn a_leaked_current_secret_ends_its_token() {
 #[test]
 fn a_leaked_previous_secret_ends_alone() {
     let (world, old, new) = rotated();
-    let ran = world.leaked(&old).ok();
+    let ran = leaked(&world, &old).ok();
     assert_eq!(one(&ran), (true, "active".to_owned()));
     let secrets = ran.json()["tokens"][0]["secrets"].clone();
     assert_eq!((secrets.as_array().expect("secrets").len(), &secrets[0]["role"]), (1, &json!("current")));
     assert_eq!(world.verify(&old, &[]), (3, "revoked demo".to_owned()));
     world.is_valid(&new, "demo");
     let bytes = world.bytes();
-    assert_eq!(one(&world.leaked(&old).ok()), (false, "active".to_owned()));
+    assert_eq!(one(&leaked(&world, &old).ok()), (false, "active".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
     world.run(&["audit", "verify"]).ok();
 }
@@ -71,7 +69,7 @@ fn a_leaked_previous_secret_ends_alone() {
 fn of_several_previous_secrets_only_the_leaked_one_ends() {
     let (world, first, second) = rotated();
     let third = world.rotate("demo", &[]);
-    world.leaked(&second).ok();
+    leaked(&world, &second).ok();
     assert_eq!(world.verify(&first, &[]), (0, "valid demo previous".to_owned()));
     assert_eq!(world.verify(&second, &[]).0, 3);
     world.is_valid(&third, "demo");
@@ -101,9 +99,9 @@ fn what_has_ended_by_itself_is_left_alone() {
     let (world, old, new) = rotated();
     world.wait(DAY);
     let bytes = world.bytes();
-    assert_eq!(one(&world.leaked(&old).ok()), (false, "active".to_owned()));
+    assert_eq!(one(&leaked(&world, &old).ok()), (false, "active".to_owned()));
     world.wait(90 * DAY);
-    assert_eq!(one(&world.leaked(&new).ok()), (false, "expired".to_owned()));
+    assert_eq!(one(&leaked(&world, &new).ok()), (false, "expired".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
     // Nothing would be done, so nothing is asked.
     world.run_with(&["revoke", "--secret-file", "-"], old.as_bytes()).ok();

@@ -300,7 +300,8 @@ fn no_text_breaks_a_line_or_moves_the_cursor() {
     world.create("demo", &["-d", "x", "--owner", "x"]);
     let text = "=a\tb\nEVIL\r\x1b[2J\u{202e}\\\"',c";
     let conn = rusqlite::Connection::open(world.database()).unwrap();
-    conn.execute("UPDATE token SET owner = ?1, description = ?1, created_by = ?1", [text]).unwrap();
+    conn.execute("UPDATE tokens SET owner = ?1, description = ?1, created_by = ?1", [text]).unwrap();
+    crate::seals::seal(&conn).unwrap();
     for (format, lines) in [("table", 2), ("tsv", 1), ("csv", 2), ("json", 1), ("jsonl", 1), ("names", 1)] {
         let ran = world.run(&["list", "--format", format]).ok();
         assert_eq!(ran.out.lines().count(), lines, "{format}: {}", ran.out);
@@ -333,13 +334,13 @@ fn a_long_list_comes_in_pages_without_a_gap() {
     // Of 2,500 a fifth is revoked, a fifth expired.
     world.sql(
         "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i <= 2500)
-         INSERT INTO token (row, id, name, created_at, created_by, revoked_at)
+         INSERT INTO tokens (row, id, name, created_at, created_by, revoked_at)
          SELECT i, printf('%012d', i), printf('t%04d', i * 7919 % 10007), created_at + i, 'x',
-         iif(i % 5 = 0, created_at + i, NULL) FROM n, token WHERE token.row = 1;
+         iif(i % 5 = 0, created_at + i, NULL) FROM n, tokens WHERE tokens.row = 1;
          INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
          SELECT row, randomblob(32), 'tkn_AbCd…', created_at, iif(row % 5 = 1, created_at + 1, NULL), created_at
-         FROM token WHERE row > 1;
-         UPDATE token SET revoked_at = created_at WHERE row = 1",
+         FROM tokens WHERE row > 1;
+         UPDATE tokens SET revoked_at = created_at WHERE row = 1",
     );
     world.wait(DAY);
     let by_number = |keep: fn(u32) -> bool| {

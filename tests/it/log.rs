@@ -67,7 +67,7 @@ fn a_rollback_is_found_under_its_old_word_too() {
     let world = World::with_store();
     world.run(&["create", "demo", "--exec", "false"]).exit(7);
     world.run(&["create", "demo", "--exec", "false"]).exit(7);
-    world.sql("UPDATE audit SET action = 'withdraw' WHERE seq = 4");
+    world.sql("UPDATE events SET action = 'withdraw' WHERE seq = 4");
     for word in ["rollback", "withdraw"] {
         assert_eq!(shown(&world, &["--action", word]), ["4 withdraw demo", "6 rollback demo"], "{word}");
     }
@@ -95,8 +95,8 @@ fn more_than_a_page_is_shown_in_either_order() {
     world.create("demo", &[]);
     world.sql(
         "WITH RECURSIVE n(i) AS (SELECT 5 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
-         INSERT INTO audit SELECT i, time, 'edit', subject, name, uid, login, sudo_user, host, reason, digest, hash
-         FROM n, audit WHERE seq = 4",
+         INSERT INTO events SELECT i, time, 'edit', subject, name, uid, login, sudo_user, host, reason, digest, hash, format, changes
+         FROM n, events WHERE seq = 4",
     );
     let all = shown(&world, &[]);
     assert_eq!((all.len(), &*all[2499]), (2500, "2500 edit demo"));
@@ -124,7 +124,7 @@ fn the_table_shows_a_confirmed_delivery_on_one_line() {
     assert_eq!(actions(&["--action", "confirm"]).len(), 4);
     // Without its beginning a confirmation stands alone.
     world.wait(DAY);
-    let sql = "UPDATE audit SET login = 'other' WHERE action = 'confirm' AND name = 'third'";
+    let sql = "UPDATE events SET login = 'other' WHERE action = 'confirm' AND name = 'third'";
     world.sql(sql);
     assert_eq!(actions(&["--token", "third"]), ["create", "confirm"]);
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use rusqlite::Connection;
 
-use crate::processes::{assert_failure, mode};
 use crate::store::{ALL, ask, refused, sound};
+use crate::support::processes::{assert_failure, mode};
 use crate::support::{World, have, run};
 
 /// Every command does what it is for.
@@ -40,7 +40,7 @@ fn every_statement_of_maintenance_leaves_a_store_that_works() {
         "PRAGMA journal_mode = TRUNCATE; VACUUM; PRAGMA journal_mode = DELETE",
         "PRAGMA journal_mode = PERSIST; VACUUM",
         "PRAGMA secure_delete = ON; VACUUM",
-        "ANALYZE; VACUUM; ANALYZE token; REINDEX",
+        "ANALYZE; VACUUM; ANALYZE tokens; REINDEX",
     ] {
         let world = sound();
         (0..5).for_each(|n| drop(world.mint(&format!("more-{n}"))));
@@ -118,7 +118,7 @@ fn a_store_that_another_program_has_open_stays_in_wal_mode() {
     let world = sound();
     replicated(&world);
     let other = Connection::open(world.database()).expect("the database");
-    other.query_row("SELECT count(*) FROM token", [], |_| Ok(())).expect("a count");
+    other.query_row("SELECT count(*) FROM tokens", [], |_| Ok(())).expect("a count");
     let ran = world.real(&["doctor", "--repair", "--yes", "--json"], b"");
     assert_failure(&ran, "store_locked", 6);
     refused(&world, "store_wal", "doctor --repair");

@@ -6,8 +6,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::processes::{assert_failure, mode};
 use crate::store::{ask, everything, refused, sound};
+use crate::support::processes::{assert_failure, mode};
 use crate::support::{World, have, program, run, uid};
 
 /// A user and a group without names.

@@ -2,17 +2,15 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Stdio};
 use std::rc::Rc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::processes::{soon, wait_until_stuck};
+use crate::support::processes::{soon, wait_until_stuck};
 use crate::support::{Answer, DAY, World};
 use crate::terminals::{all, stopped};
 
@@ -208,43 +206,4 @@ fn a_second_ctrl_c_waits_for_nothing() {
     wait_until_stuck(&mut child);
     kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
     assert_eq!(soon(&mut child).signal(), Some(Signal::INT.as_raw()));
-}
-
-impl World {
-    /// A world whose store takes a while to check.
-    pub fn large() -> Self {
-        let world = Self::of_processes();
-        world.mint("demo");
-        world.multiply("demo", 10_000);
-        world
-    }
-
-    /// Starts a `doctor` that has long been at work, on this terminal.
-    pub fn doctor_on(&self, screen: OwnedFd) -> Child {
-        let mut child = self
-            .program()
-            .arg("doctor")
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(screen)
-            .spawn()
-            .expect("the program starts");
-        let files = format!("/proc/{}/fd", child.id());
-        let is_at_work = || {
-            let open = std::fs::read_dir(&files).into_iter().flatten().flatten();
-            open.filter_map(|file| file.path().read_link().ok()).any(|path| path == self.database())
-        };
-        while !is_at_work() {
-            assert!(child.try_wait().expect("a child").is_none(), "it was over too soon");
-        }
-        // While it stands still its clock goes on.
-        kill_process(Pid::from_child(&child), Signal::STOP).expect("a process");
-        let still = Instant::now();
-        while still.elapsed() < Duration::from_millis(1_100) {
-            thread::sleep(Duration::from_millis(50));
-        }
-        kill_process(Pid::from_child(&child), Signal::CONT).expect("a process");
-        child
-    }
 }

@@ -144,6 +144,13 @@ pub fn blocks(language: &str) -> Vec<String> {
     found
 }
 
+/// The lines to type that a section shows indented.
+pub fn commands(section: &str) -> Vec<String> {
+    let (_, rest) = README.split_once(&format!("\n{section}\n")).expect(section);
+    let (rest, _) = rest.split_once("\n## ").expect("the next");
+    rest.lines().filter_map(|line| line.strip_prefix("    ")).map(str::to_owned).collect()
+}
+
 fn home() -> TempDir {
     tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory")
 }

@@ -7,66 +7,11 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use crate::processes::{assert_failure, full_pipe, mode, wait_until_stuck};
+use crate::support::processes::{At, assert_failure, full_pipe, mode, wait_until_stuck};
 use crate::support::{Answer, DAY, HOUR, MINUTE, Ran, START, World, have, program, run, time};
 
-/// Where a delivery is killed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum At {
-    /// The temporary is written and not renamed.
-    BeforeRename,
-    /// The file is in place and not confirmed.
-    AfterRename,
-}
-
-impl World {
-    /// Has the real program give a token's secret to a command that kills the program. Returns the secret.
-    #[track_caller]
-    fn kill_by_command(&self, args: &[&str]) -> String {
-        let got = self.path("got");
-        let command = format!("cat >{got}; kill -KILL $PPID");
-        let ran = self.real(&[args, &["--exec", &command]].concat(), b"");
-        assert_eq!(ran.code, -1, "not killed: {ran:?}");
-        fs::read_to_string(got).expect("a file")
-    }
-
-    /// Kills the real program while it puts a secret into a file of the directory `out`. False where that is
-    /// impossible.
-    #[track_caller]
-    fn kill_at(&self, at: At, args: &str) -> bool {
-        if !have("strace") || !have("bash") {
-            return false;
-        }
-        let calls = match at {
-            At::BeforeRename => "rename,renameat,renameat2",
-            At::AfterRename => "fsync",
-        };
-        let dir = fs::canonicalize(self.dir.path()).expect("a directory").join("out");
-        let only = if at == At::AfterRename { format!("-P {}", dir.display()) } else { String::new() };
-        let script = format!(
-            "exec strace -f -o /dev/null {only} -e trace={calls} -e inject={calls}:signal=SIGKILL tokenctl {args}"
-        );
-        let ran = run(&mut self.bash(&script), b"");
-        assert_eq!(ran.code, -1, "not killed: {ran:?}");
-        true
-    }
-
-    /// The temporaries of deliveries in the directory `out`.
-    fn temporaries(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path("out")).expect("a directory");
-        let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
-        names.filter(|name| name.starts_with(".tokenctl-")).collect()
-    }
-
-    /// The last event.
-    fn last_event(&self) -> Value {
-        let log = self.run(&["audit", "--json"]).ok().json();
-        log.as_array().and_then(|log| log.last()).expect("an event").clone()
-    }
-
-    fn count(&self, action: &str) -> usize {
-        self.actions().iter().filter(|it| *it == action).count()
-    }
+fn count(world: &World, action: &str) -> usize {
+    world.actions().iter().filter(|it| *it == action).count()
 }
 
 #[test]
@@ -85,7 +30,7 @@ fn a_creation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
     let new = world.create("demo", &[]);
     world.is_valid(&new, "demo");
     assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
-    assert_eq!(world.count("rollback"), 1);
+    assert_eq!(count(&world, "rollback"), 1);
     world.run(&["audit", "verify"]).ok();
     world.run(&["doctor"]).ok();
 }
@@ -134,7 +79,7 @@ fn one_killed_while_it_wrote_to_stdout_is_dead_too() {
     world.create("new", &[]);
     assert_eq!(world.show("demo")["secrets"].as_array().expect("secrets").len(), 1);
     world.is_valid(&old, "demo");
-    assert_eq!(world.count("rollback"), 2);
+    assert_eq!(count(&world, "rollback"), 2);
 }
 
 #[test]
@@ -164,17 +109,17 @@ fn the_next_change_of_the_same_user_withdraws_it_and_says_so_in_the_log() {
     let secret = world.kill_by_command(&["rotate", "demo"]);
     world.at_real_time(9 * MINUTE);
     world.run(&["edit", "demo", "--owner", "ann"]).ok();
-    assert_eq!((world.count("rollback"), world.verify(&secret, &[]).0), (0, 0), "too early");
+    assert_eq!((count(&world, "rollback"), world.verify(&secret, &[]).0), (0, 0), "too early");
     world.wait(2 * MINUTE);
     let us = world.uid;
     world.uid = 64_001;
     world.run(&["edit", "demo", "--owner", "bob"]).ok();
-    assert_eq!(world.count("rollback"), 0, "another user's is not ours");
+    assert_eq!(count(&world, "rollback"), 0, "another user's is not ours");
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
     world.uid = us;
     // A change of something else does it too, before its own work; a look does not.
     world.run(&["list"]).ok();
-    assert_eq!(world.count("rollback"), 0);
+    assert_eq!(count(&world, "rollback"), 0);
     world.run(&["settings", "grace", "2h", "--reason", "calm"]).ok();
     let log = world.run(&["audit", "--json"]).ok().json();
     let [.., withdraw, settings] = &log.as_array().expect("events")[..] else { panic!("{log}") };
@@ -222,7 +167,7 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
         let both = |world: &World, at: &str| {
             assert_eq!(world.verify(&new, &[]).0, 0, "{at}");
             assert_eq!(world.verify(&old, &[]).0, 0, "{at}");
-            assert_eq!(world.count("confirm"), 1, "{at}");
+            assert_eq!(count(world, "confirm"), 1, "{at}");
         };
         world.at_real_time(0);
         both(&world, "at once");
@@ -232,7 +177,7 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
         world.wait(20 * DAY);
         both(&world, "without a change");
         world.run(&["edit", "demo", "--owner", "bob"]).ok();
-        assert_eq!(world.count("confirm"), 2);
+        assert_eq!(count(&world, "confirm"), 2);
         world.is_valid(&new, "demo");
         assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
         // The grace starts now, not when the program was killed.
@@ -507,7 +452,7 @@ fn everything_that_can_be_mended_is() {
 fn what_cannot_be_mended_stays_found() {
     let world = World::with_store();
     world.create("demo", &[]);
-    world.sql("UPDATE token SET owner = 'mallory'");
+    world.sql("UPDATE tokens SET owner = 'mallory'");
     fs::remove_file(world.store().join("usage.scopes")).expect("a file");
     let ran = world.run(&["doctor", "--repair", "--yes", "--json"]).exit(3);
     let document = ran.json();
@@ -536,7 +481,7 @@ fn a_damaged_delivery_is_in_the_way_of_no_other_token() {
     }
     world.kill_by_command(&["rotate", "bad"]);
     world.kill_by_command(&["rotate", "late"]);
-    world.sql("UPDATE token SET created_by = CAST(x'ff' AS TEXT) WHERE name = 'bad'");
+    world.sql("UPDATE tokens SET created_by = CAST(x'ff' AS TEXT) WHERE name = 'bad'");
     world.at_real_time(HOUR);
     let ran = world.run(&["revoke", "good", "--yes"]).ok();
     assert!(
@@ -544,7 +489,7 @@ fn a_damaged_delivery_is_in_the_way_of_no_other_token() {
         "{}",
         ran.err
     );
-    assert!(ran.err.contains("`created_by` in `token` where `row` is 2"), "{}", ran.err);
+    assert!(ran.err.contains("`created_by` in `tokens` where `row` is 2"), "{}", ran.err);
     assert_eq!(world.last_event()["action"], "revoke");
     assert_eq!(world.show("late")["secrets"].as_array().map(Vec::len), Some(1), "it was rolled back");
     let findings = world.run(&["doctor", "--json"]).exit(3).json();
@@ -578,10 +523,10 @@ fn an_overdue_delivery_of_another_user_is_reported_until_the_owner_of_the_store_
         assert!(ran.err.contains("demo") && ran.err.contains(&format!("uid {root}")), "{}", ran.err);
         assert_eq!(ran.out, "");
     }
-    assert_eq!(world.count("confirm"), 1);
+    assert_eq!(count(&world, "confirm"), 1);
     world.uid = OWNER;
     world.run(&["settings", "grace", "2h"]).ok();
-    assert_eq!(world.count("confirm"), 2);
+    assert_eq!(count(&world, "confirm"), 2);
     assert_eq!(world.verify(&secret, &[]), (0, "valid demo".to_owned()));
     world.wait(31 * DAY);
     assert_eq!(world.run(&due).ok().out, "demo\n");
@@ -633,7 +578,7 @@ fn a_delivery_that_was_taken_over_confirms_nothing_of_the_one_that_took_over() {
         "{}",
         first.err
     );
-    assert_eq!(world.count("confirm"), 1);
+    assert_eq!(count(&world, "confirm"), 1);
     assert_eq!(world.verify(first.line(), &[]), (3, "unknown".to_owned()));
     assert_eq!(world.verify(&old, &[]), (0, "valid demo".to_owned()));
     assert_eq!(world.show("demo")["secrets"][1]["role"], "provisional");
@@ -656,7 +601,7 @@ fn a_temporary_of_another_user_stays_and_keeps_its_delivery_open() {
     // Nor does the next delivery into the directory sweep it away.
     world.run(&["create", "other", "--out", &world.path("out/other")]).ok();
     assert!(fs::symlink_metadata(&temporary).is_ok(), "it was deleted");
-    assert_eq!((world.count("rollback"), world.verify(&secret, &[]).0), (0, 0));
+    assert_eq!((count(&world, "rollback"), world.verify(&secret, &[]).0), (0, 0));
 }
 
 #[test]

@@ -104,8 +104,8 @@ fn granting_more_asks_and_yes_never_widens() {
 
     world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
     let add = ["scopes", "add", "demo", "other"];
-    assert_eq!(world.run(&[&add[..], &["--json"]].concat()).exit(130).failure()["code"], "declined");
-    assert_eq!(world.run(&[&add[..], &["--json"]].concat()).exit(130).failure()["code"], "interrupted");
+    world.refuses_once(&add, 130, "declined");
+    world.refuses_once(&add, 130, "interrupted");
     assert_eq!(held(&world, "demo"), json!(["read"]));
     world.run(&add).ok();
     assert_eq!(held(&world, "demo"), json!(["other", "read"]));
@@ -286,7 +286,7 @@ fn a_withdrawn_scope_is_taken_from_every_token_and_include() {
     let withdraw = ["scopes", "retire", "write", "--ungrant"];
     world.refuses(&withdraw, 2, "input_needed");
     world.at_terminal(&[Answer::No]);
-    assert_eq!(world.run(&[&withdraw[..], &["--json"]].concat()).exit(130).failure()["code"], "declined");
+    world.refuses_once(&withdraw, 130, "declined");
     world.terminal = Terminal::default();
     assert_eq!(world.verify(&direct, &["-s", "write"]).0, 0);
 

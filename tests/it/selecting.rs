@@ -185,7 +185,7 @@ fn a_filter_and_revoke_ask_while_disable_and_enable_of_a_name_do_not() {
         assert!(no.err.ends_with("answered no; nothing was changed\n"), "{}", no.err);
         assert!(stopped.err.ends_with("interrupted\n"), "{}", stopped.err);
         let mute = [args, &["--no-input"]].concat();
-        assert_eq!(world.run(&[&mute[..], &["--json"]].concat()).exit(2).failure()["code"], "input_needed");
+        world.refuses_once(&mute, 2, "input_needed");
     }
     assert_eq!(world.bytes(), before);
     assert_eq!(world.asked.borrow().len(), 2 * asking.len());
@@ -269,7 +269,7 @@ fn what_means_several_tokens_lists_their_ids() {
         let secret = format!("{start}-a-secret-from-elsewhere-{name}");
         world.run_with(&["adopt", name], secret.as_bytes()).ok();
     }
-    world.sql("UPDATE token SET id = 'abcdef12345' || row WHERE name <> 'c'");
+    world.sql("UPDATE tokens SET id = 'abcdef12345' || row WHERE name <> 'c'");
     let before = world.bytes();
     for name in ["abcdef", "abcdef12345", "same…"] {
         let ran = world.run(&["disable", name]).exit(4);
@@ -355,7 +355,7 @@ fn a_name_that_is_the_id_of_another_token_is_refused_and_where_it_exists_ambiguo
         assert!(failure["message"].as_str().unwrap().contains(&looks), "{failure}");
     }
     // A version that did not know the rule made it.
-    world.sql(&format!("UPDATE token SET name = '{victim}' WHERE name = 'decoy'"));
+    world.sql(&format!("UPDATE tokens SET name = '{victim}' WHERE name = 'decoy'"));
     let ran = world.run(&["revoke", &victim, "--yes"]).exit(4);
     assert!(ran.err.contains(&victim) && ran.err.contains(&decoy), "{ran:?}");
     world.run(&["show", "victim"]).ok();

@@ -13,13 +13,13 @@ fn all_are_listed_a_line_each() {
     let path = world.store().canonicalize().unwrap().display().to_string();
     let ran = world.run(&["settings"]).ok();
     let expected = format!(
-        "path\t{path}\nschema-version\t1\npattern\ttkn_[0-9A-Za-z]{{38}}\nprefix\ttkn\ndefault-ttl\t90d\nmax-ttl\tnone\ngrace\t1d\nurl\tnone\n\
+        "path\t{path}\nschema-version\t2\npattern\ttkn_[0-9A-Za-z]{{38}}\nprefix\ttkn\ndefault-ttl\t90d\nmax-ttl\tnone\ngrace\t1d\nurl\tnone\n\
          header\tAuthorization: Bearer {{}}\nrequire-owner\tfalse\nrequire-description\tfalse\n"
     );
     assert_eq!((ran.out, ran.err), (expected, String::new()));
     let document = world.run(&["settings", "--json"]).ok().json();
     let expected = json!({
-        "path": path, "schema_version": 1, "prefix": "tkn",
+        "path": path, "schema_version": 2, "prefix": "tkn",
         "pattern": "tkn_[0-9A-Za-z]{38}", "default_ttl": 90 * DAY, "max_ttl": null,
         "grace": 24 * HOUR, "url": null, "header": "Authorization: Bearer {}", "require_owner": false,
         "require_description": false, "changed": false,

@@ -70,7 +70,7 @@ fn the_document_is_a_token_and_its_last_ten_events() {
     let log = world.run(&["audit", "--json"]).ok().json();
     assert_eq!(log.as_array().unwrap().last(), events.last());
     let keys: Vec<_> = events[0].as_object().unwrap().keys().collect();
-    assert_eq!(keys, ["action", "actor", "hash", "reason", "row_digest", "seq", "time", "token"]);
+    assert_eq!(keys, ["action", "actor", "changes", "hash", "reason", "row_digest", "seq", "time", "token"]);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_hint_or_prefix_of_two_tokens_is_ambiguous() {
     for name in ["a", "b"] {
         world.create(name, &[]);
     }
-    world.sql("UPDATE token SET id = 'abcdef00000' || row; UPDATE secret SET hint = 'tkn_AbCd…'");
+    world.sql("UPDATE tokens SET id = 'abcdef00000' || row; UPDATE secret SET hint = 'tkn_AbCd…'");
     for reference in ["tkn_AbCd…", "abcdef"] {
         let failure = world.refuses(&["show", reference], 4, "ambiguous");
         let message = format!("`{reference}` means 2 tokens: abcdef000001, abcdef000002");

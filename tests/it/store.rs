@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::processes::{assert_failure, ended, mode};
+use crate::support::processes::{assert_failure, ended, mode};
 use crate::support::{Ran, World, have, run, uid};
 
 /// A secret of our shape that no store knows.
@@ -172,7 +172,7 @@ fn the_database_of_another_program_is_foreign() {
 
 #[test]
 fn a_newer_store_is_left_alone() {
-    for version in ["2", "99", "2147483647", "-1"] {
+    for version in ["3", "99", "2147483647", "-1"] {
         let world = sound();
         world.sql(&format!("PRAGMA user_version = {version}"));
         refused(&world, "store_newer", "newer tokenctl");
@@ -265,13 +265,13 @@ fn garbage_in_any_page_breaks_no_command() {
 fn a_store_with_more_than_its_tables_is_damaged() {
     for sql in [
         "CREATE TABLE more (x)",
-        "CREATE INDEX more ON token (owner)",
-        "CREATE VIEW more AS SELECT * FROM token",
-        "CREATE TRIGGER more AFTER INSERT ON token BEGIN DELETE FROM audit; END",
-        "CREATE TABLE more (x); DROP TABLE more; DROP INDEX audit_subject",
-        "ALTER TABLE token ADD COLUMN more TEXT",
+        "CREATE INDEX more ON tokens (owner)",
+        "CREATE VIEW more AS SELECT * FROM tokens",
+        "CREATE TRIGGER more AFTER INSERT ON tokens BEGIN DELETE FROM events; END",
+        "CREATE TABLE more (x); DROP TABLE more; DROP INDEX event_subject",
+        "ALTER TABLE tokens ADD COLUMN more TEXT",
         "DROP TABLE granted",
-        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (grace >= 0)', '') WHERE name = 'token'",
+        "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (grace >= 0)', '') WHERE name = 'tokens'",
     ] {
         let world = sound();
         world.sql(sql);

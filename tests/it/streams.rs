@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::process::Stdio;
 
-use crate::processes::{assert_failure, ended, full_pipe, wait_until_stuck};
+use crate::support::processes::{assert_failure, ended, full_pipe, wait_until_stuck};
 use crate::support::{Ran, World, have, program, run};
 
 /// More than a pipe holds.
@@ -70,7 +70,7 @@ fn without_a_reader_an_answer_keeps_its_code() {
         assert_eq!(unread(&["doctor"], ""), 0);
         assert_eq!(unread(&["audit", "verify"], ""), 0);
     }
-    world.sql("UPDATE token SET owner = 'mallory'");
+    world.sql("UPDATE tokens SET owner = 'mallory'");
     for json in [&[][..], &["--json"]] {
         assert_eq!(world.unread(&[&["doctor"], json].concat(), b"").code, 3);
         assert_eq!(world.unread(&[&["audit", "verify"], json].concat(), b"").code, 3);

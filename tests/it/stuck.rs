@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
-use crate::processes::{assert_failure, ended, full_pipe, soon, wait_until_stuck};
+use crate::support::processes::{assert_failure, ended, full_pipe, soon, wait_until_stuck};
 use crate::support::{World, have, run};
 use crate::terminals::{all, stopped};
 

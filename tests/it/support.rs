@@ -3,6 +3,7 @@
 
 mod files;
 mod machine;
+pub mod processes;
 mod times;
 mod world;
 

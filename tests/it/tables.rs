@@ -41,12 +41,12 @@ fn office() -> World {
     world.wait(15 * DAY);
     let deadline = world.now() + 5 * MINUTE;
     world.sql(&format!(
-        "UPDATE audit SET subject = (SELECT printf('id%010d', row) FROM token WHERE id = subject)
-         WHERE subject IN (SELECT id FROM token);
-         UPDATE token SET id = printf('id%010d', row);
+        "UPDATE events SET subject = (SELECT printf('id%010d', row) FROM tokens WHERE id = subject)
+         WHERE subject IN (SELECT id FROM tokens);
+         UPDATE tokens SET id = printf('id%010d', row);
          UPDATE secret SET hint = printf('tkn_%04d…', row);
          UPDATE secret SET delivered_at = NULL, expires_at = {deadline}
-         WHERE token = (SELECT row FROM token WHERE name = 'half-made')"
+         WHERE token = (SELECT row FROM tokens WHERE name = 'half-made')"
     ));
     world.at_terminal(&[]);
     world.env.insert("NO_COLOR".to_owned(), "1".to_owned());

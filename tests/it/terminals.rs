@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::processes::eventually;
+use crate::support::processes::eventually;
 use crate::support::{Ran, World, run, search_path};
 
 /// A terminal: the test's end, and the program's.

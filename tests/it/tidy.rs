@@ -60,9 +60,10 @@ impl Source {
     }
 }
 
-fn sources() -> Vec<Source> {
-    let src = root().join("src");
-    let mut open = vec![src.clone()];
+/// Each Rust file below a directory of the repository: its path from there, and its text.
+fn rust(dir: &str) -> Vec<(PathBuf, String)> {
+    let dir = root().join(dir);
+    let mut open = vec![dir.clone()];
     let mut all = Vec::new();
     while let Some(path) = open.pop() {
         if path.is_dir() {
@@ -71,13 +72,17 @@ fn sources() -> Vec<Source> {
             );
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = fs::read_to_string(&path).expect("a source");
-            let program = program(&text);
-            all.push(Source { path: path.strip_prefix(&src).expect("below").to_owned(), text, program });
+            all.push((path.strip_prefix(&dir).expect("below").to_owned(), text));
         }
     }
     assert!(all.len() > 20, "only {} sources were found", all.len());
-    all.sort_by(|a, b| a.path.cmp(&b.path));
+    all.sort();
     all
+}
+
+fn sources() -> Vec<Source> {
+    let source = |(path, text): (PathBuf, String)| Source { path, program: program(&text), text };
+    rust("src").into_iter().map(source).collect()
 }
 
 /// The lines outside of comments and of items under `#[cfg(test)]`, with their numbers. An item ends where a line
@@ -407,6 +412,34 @@ fn every_source_opens_with_its_rule() {
     for source in sources() {
         assert!(source.text.starts_with("//! "), "{} says not what it is", source.path.display());
     }
+}
+
+/// What a paper shows as code in a line.
+fn quoted(paper: &str) -> Vec<String> {
+    let text = fs::read_to_string(root().join(paper)).expect(paper);
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_file_that_the_architecture_names_exists() {
+    let named = quoted("docs/architecture.md");
+    let paths: Vec<_> =
+        named.iter().filter(|it| it.starts_with("src/") || it.starts_with("tests/")).collect();
+    for path in &paths {
+        assert!(root().join(path).exists(), "there is no {path}");
+    }
+    assert!(paths.len() > 10, "{paths:?}");
+}
+
+#[test]
+fn every_test_that_a_broken_line_turns_red_exists() {
+    let tests: String = ["src", "tests/it"].into_iter().flat_map(rust).map(|(_, text)| text).collect();
+    let named = quoted("docs/mutants.md");
+    let named: Vec<&str> = named.iter().filter_map(|it| it.rsplit_once("::")).map(|(_, name)| name).collect();
+    for name in &named {
+        assert!(tests.contains(&format!("fn {name}(")), "there is no test `{name}`");
+    }
+    assert!(named.len() > 50, "{named:?}");
 }
 
 #[test]

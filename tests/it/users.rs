@@ -13,7 +13,7 @@ use std::thread;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::processes::{assert_failure, ended, mode, until};
+use crate::support::processes::{assert_failure, ended, mode, until};
 use crate::support::{Ran, World, copy_program, have, uid, write_program};
 
 const ADMIN: u32 = 64_001;

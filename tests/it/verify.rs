@@ -26,7 +26,7 @@ fn of_several_reasons_the_first_is_given() {
     assert_eq!(answer(&["-s", "read", "-l", "env=dev"]), (3, "label_mismatch demo".into()));
     assert_eq!(answer(&ask), (3, "scope_missing demo".into()));
     // From here on each further reason outweighs all before it.
-    world.sql(&format!("UPDATE token SET not_before = {}", START + 10 * DAY));
+    world.sql(&format!("UPDATE tokens SET not_before = {}", START + 10 * DAY));
     assert_eq!(answer(&ask), (3, "not_yet_valid demo".into()));
     world.wait(DAY - 1);
     assert_eq!(answer(&ask), (3, "not_yet_valid demo".into()));
@@ -34,12 +34,12 @@ fn of_several_reasons_the_first_is_given() {
     assert_eq!(answer(&ask), (3, "expired demo".into()));
     world.sql(&format!("UPDATE secret SET superseded_at = {START}"));
     assert_eq!(answer(&ask), (3, "superseded demo".into()));
-    world.sql(&format!("UPDATE token SET disabled_at = {START}"));
+    world.sql(&format!("UPDATE tokens SET disabled_at = {START}"));
     assert_eq!(answer(&ask), (3, "disabled demo".into()));
     world.sql(&format!("UPDATE secret SET revoked_at = {START}"));
     assert_eq!(answer(&ask), (3, "revoked demo".into()));
     world.sql("UPDATE secret SET revoked_at = NULL");
-    world.sql(&format!("UPDATE token SET revoked_at = {START}"));
+    world.sql(&format!("UPDATE tokens SET revoked_at = {START}"));
     assert_eq!(answer(&ask), (3, "revoked demo".into()));
     assert_eq!(world.verify(UNKNOWN, &ask), (3, "unknown".into()));
     assert_eq!(world.verify("short", &ask), (3, "malformed".into()));
@@ -253,7 +253,7 @@ fn a_secret_comes_from_stdin_a_file_or_a_person() {
     world.is_valid("", "demo");
     world.is_valid("", "demo");
     assert_eq!(world.verify("", &[]).0, 130);
-    assert_eq!(world.run(&["verify", "--no-input", "--json"]).exit(2).failure()["code"], "input_needed");
+    world.refuses_once(&["verify", "--no-input"], 2, "input_needed");
 }
 
 #[test]

@@ -590,7 +590,7 @@ pub const VERBS: [Verb; 31 + cfg!(feature = "serve") as usize] = [
         ],
         examples: &[
             Example("Read the page", "tokenctl man | man -l -"),
-            Example("Install them all for you", "tokenctl man ~/.local/share/man/man1"),
+            Example("Install them all for you", "tokenctl man ~/.cargo/share/man/man1"),
         ],
         exits: &[0, 1, 2],
     },

@@ -186,7 +186,12 @@ impl TokenArgs {
     }
 
     fn grants(&self, catalogue: &Catalogue) -> Result<BTreeMap<i64, Grant>, Error> {
-        let grant = |scope: &Scope| Grant { row: 0, scope: scope.clone(), last_asked_at: None };
+        let grant = |scope: &Scope| Grant {
+            row: 0,
+            scope_id: String::new(),
+            scope: scope.clone(),
+            last_asked_at: None,
+        };
         if self.all_scopes {
             return Ok(catalogue.open().map(|entry| (entry.row, grant(&entry.name))).collect());
         }

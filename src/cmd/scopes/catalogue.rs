@@ -195,8 +195,9 @@ impl Define {
         let includes = self.wanted(catalogue)?;
         let description = self.description.clone().and_then(Line::into_option);
         let name = self.scope.clone();
-        let entry = Entry { row: 0, name, description, includes, created_at: tx.now, retired_at: None };
-        Ok((tx.insert_scope(entry, Action::CatalogueDefine)?, true))
+        let (row, id) = (0, String::new());
+        let entry = Entry { row, id, name, description, includes, created_at: tx.now, retired_at: None };
+        Ok((tx.insert_scope(&entry, Action::CatalogueDefine)?, true))
     }
 
     fn reopen(

@@ -80,9 +80,9 @@ impl Grants {
             Action::ScopesSet => after.grants.retain(|_, grant| self.scopes.contains(&grant.scope)),
             _ => {}
         }
-        after
-            .grants
-            .extend(new.into_iter().map(|(row, scope)| (row, Grant { row: 0, scope, last_asked_at: None })));
+        after.grants.extend(new.into_iter().map(|(row, scope)| {
+            (row, Grant { row: 0, scope_id: String::new(), scope, last_asked_at: None })
+        }));
         if after == before {
             return Ok((before, false, tx.now));
         }

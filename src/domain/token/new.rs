@@ -52,6 +52,9 @@ impl NewToken {
             created_by: created_by.to_owned(),
             disabled_at: None,
             revoked_at: None,
+            destination: None,
+            hook: None,
+            allow_from: None,
             secrets: Vec::new(),
             delivery: None,
         };

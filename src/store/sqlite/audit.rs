@@ -1,15 +1,13 @@
-//! The audit log: its entries, its chain, and whether every object is what its last entry says.
+//! The audit: whether the chain of the log holds, and whether every object is what its last entry says.
 
 use std::collections::HashMap;
 
-use rusqlite::types::ToSql;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::error::StoreError;
-use super::sql::RowNumber;
-use super::{FIRST, Head, PAGE, Step, Store, View, Watch, Write, ascending, integrity};
-use crate::domain::digest::{self, Digest};
-use crate::domain::event::{Actor, Anchor, Event, GENESIS, Subject};
+use super::{FIRST, PAGE, Step, Store, View, Watch, integrity};
+use crate::domain::digest::{Digest, Form};
+use crate::domain::event::{Anchor, GENESIS, Subject};
 use crate::domain::when::Timestamp;
 
 /// The first entry that cannot be what was written.
@@ -42,110 +40,8 @@ impl AuditReport {
     }
 }
 
-const COLUMNS: &str =
-    "SELECT seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash FROM audit";
-
-fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
-    let bytes = |digest: [u8; 32]| Digest::from_bytes(digest);
-    Ok(Event {
-        seq: row.get::<_, RowNumber>(0)?.0,
-        time: row.get(1)?,
-        action: row.get(2)?,
-        subject: Subject::from_key(row.get(3)?, row.get(4)?),
-        actor: Actor { uid: row.get(5)?, login: row.get(6)?, sudo_user: row.get(7)?, host: row.get(8)? },
-        reason: row.get(9)?,
-        row_digest: row.get::<_, Option<[u8; 32]>>(10)?.map(bytes),
-        hash: bytes(row.get(11)?),
-    })
-}
-
-impl View<'_> {
-    pub(super) fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
-        let run = || {
-            self.conn().prepare_cached(&format!("{COLUMNS} {rest}"))?.query_map(args, read_event)?.collect()
-        };
-        self.ok(run())
-    }
-
-    /// A page of entries from number `seq` on, all or those about a token's id.
-    pub fn page_of_events(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
-        let Some(id) = id else { return self.events_from(seq, page()) };
-        let rest = "WHERE subject = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
-        let events = self.events(rest, params![id, seq, page()])?;
-        ascending(events.iter().map(|event| event.seq), seq).map(|()| events)
-    }
-
-    fn events_from(&self, seq: i64, count: i64) -> Result<Vec<Event>, StoreError> {
-        let events = self.events("WHERE seq >= ?1 ORDER BY seq LIMIT ?2", params![seq, count])?;
-        ascending(events.iter().map(|event| event.seq), seq).map(|()| events)
-    }
-
-    /// The last entries about a token's id, oldest first.
-    pub fn last_events(&self, id: &str, count: i64) -> Result<Vec<Event>, StoreError> {
-        let mut events = self.events("WHERE subject = ?1 ORDER BY seq DESC LIMIT ?2", params![id, count])?;
-        events.reverse();
-        Ok(events)
-    }
-
-    /// The last entry; `0` and zeros before the first.
-    pub fn anchor(&self) -> Result<Anchor, StoreError> {
-        self.head().map(|head| head.anchor)
-    }
-
-    pub(super) fn head(&self) -> Result<Head, StoreError> {
-        let sql = "SELECT seq, hash, time FROM audit ORDER BY seq DESC LIMIT 1";
-        let run = || {
-            let mut statement = self.conn().prepare_cached(sql)?;
-            let read = |row: &Row<'_>| {
-                let anchor =
-                    Anchor { seq: row.get::<_, RowNumber>(0)?.0, hash: Digest::from_bytes(row.get(1)?) };
-                Ok(Head { anchor, time: row.get(2)? })
-            };
-            statement.query_row([], read).optional()
-        };
-        let before = Head { anchor: Anchor { seq: 0, hash: GENESIS }, time: None };
-        Ok(self.ok(run())?.unwrap_or(before))
-    }
-
-    /// The digest in the last entry about a subject; none where there is no entry, or the subject is gone.
-    pub(super) fn last_digest(&self, key: &str) -> Result<Option<Digest>, StoreError> {
-        let sql = "SELECT digest FROM audit WHERE subject = ?1 ORDER BY seq DESC LIMIT 1";
-        let run = || {
-            let read = |row: &Row<'_>| row.get::<_, Option<[u8; 32]>>(0);
-            self.conn().prepare_cached(sql)?.query_row([key], read).optional()
-        };
-        Ok(self.ok(run())?.flatten().map(Digest::from_bytes))
-    }
-}
-
-impl Write<'_> {
-    pub(super) fn insert_event(&self, event: &Event) -> Result<(), StoreError> {
-        let sql = "INSERT INTO audit (seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
-        let Actor { uid, login, sudo_user, host } = &event.actor;
-        let digest = event.row_digest.as_ref().map(Digest::as_bytes);
-        let run = || {
-            self.conn().prepare_cached(sql)?.execute(params![
-                event.seq,
-                event.time,
-                event.action,
-                event.subject.key(),
-                event.subject.name(),
-                uid,
-                login,
-                sudo_user,
-                host,
-                event.reason,
-                digest,
-                event.hash.as_bytes()
-            ])
-        };
-        self.ok(run()).map(drop)
-    }
-}
-
 fn hash_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<Digest>> {
-    let sql = "SELECT hash FROM audit WHERE seq = ?1";
+    let sql = "SELECT hash FROM events WHERE seq = ?1";
     conn.query_row(sql, [seq], |row| row.get(0)).optional().map(|hash| hash.map(Digest::from_bytes))
 }
 
@@ -201,16 +97,26 @@ impl Store {
     ) -> Result<Vec<Changed>, E> {
         let mut changed = self.read(|view| {
             chain.catch_up(view)?;
-            let scopes = view.catalogue().map(|all| digest::catalogue(&all));
-            let settings = view.settings().map(|all| digest::settings(&all));
             let mut changed = Vec::new();
-            for (found, subject, name) in
-                [(scopes, Subject::Catalogue, "scopes"), (settings, Subject::Settings, "settings")]
-            {
-                if damage_as_none(found)?.is_none_or(|found| !chain.last_is(subject.key(), &found)) {
+            let mut compare = |subject: &Subject, name: &str, found: Option<&dyn Fn(Form) -> Digest>| {
+                if found.is_none_or(|found| !chain.last_is(subject.key(), found)) {
                     changed.push(Changed { id: None, name: name.to_owned() });
                 }
-            }
+            };
+            let scopes = damage_as_none(view.catalogue())?;
+            let found = scopes.as_ref().map(|all| move |form: Form| form.catalogue(all));
+            compare(
+                &Subject::Catalogue,
+                "scopes",
+                found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest),
+            );
+            let settings = damage_as_none(view.settings())?;
+            let found = settings.as_ref().map(|all| move |form: Form| form.settings(all));
+            compare(
+                &Subject::Settings,
+                "settings",
+                found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest),
+            );
             Ok::<_, StoreError>(changed)
         })?;
         let (mut from, mut done, of) = (Some(FIRST), 0, self.count());
@@ -244,6 +150,7 @@ struct Chain {
 struct Last {
     seq: i64,
     digest: Option<Digest>,
+    form: Form,
     met: bool,
 }
 
@@ -283,7 +190,7 @@ impl Chain {
                 return Ok(false);
             }
             self.last = Anchor { seq: event.seq, hash: event.hash };
-            let last = Last { seq: event.seq, digest: event.row_digest, met: false };
+            let last = Last { seq: event.seq, digest: event.row_digest, form: event.form, met: false };
             self.subjects.insert(event.subject.key().to_owned(), last);
         }
         Ok(!page.is_empty())
@@ -299,8 +206,8 @@ impl Chain {
         Ok(())
     }
 
-    fn last_is(&self, key: &str, found: &Digest) -> bool {
-        self.subjects.get(key).is_some_and(|last| last.digest.as_ref() == Some(found))
+    fn last_is(&self, key: &str, found: impl Fn(Form) -> Digest) -> bool {
+        self.subjects.get(key).is_some_and(|last| last.digest == Some(found(last.form)))
     }
 
     fn meet(&mut self, key: &str) {
@@ -318,10 +225,11 @@ impl Chain {
         let mut missing = Vec::new();
         for (id, last) in lost {
             // Made meanwhile, in a row that was used before, behind this walk.
-            if let Some(row) = view.row_of_id(id)?
-                && self.last_is(id, &digest::token(&view.token(row, now)?))
-            {
-                continue;
+            if let Some(row) = view.row_of_id(id)? {
+                let token = view.token(row, now)?;
+                if self.last_is(id, |form| form.token(&token)) {
+                    continue;
+                }
             }
             let event = view.events_from(last.seq, 1)?.pop();
             let name = event.and_then(|event| event.subject.name().map(str::to_owned));
@@ -364,7 +272,7 @@ impl View<'_> {
         let mut changed = Vec::new();
         for token in tokens {
             chain.meet(&token.id);
-            if !chain.last_is(&token.id, &digest::token(&token)) {
+            if !chain.last_is(&token.id, |form| form.token(&token)) {
                 changed.push(Changed { id: Some(token.id), name: token.name });
             }
         }
@@ -372,7 +280,7 @@ impl View<'_> {
     }
 
     fn unreadable(&self, row: i64) -> Result<Changed, StoreError> {
-        let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM token WHERE row = ?1";
+        let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM tokens WHERE row = ?1";
         let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
         self.ok(self.conn().query_row(sql, [row], read))
     }

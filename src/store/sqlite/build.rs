@@ -38,7 +38,7 @@ pub fn make(
     let failed = |err: &io::Error| cannot_make(location, err);
     let dir = fs::canonicalize(&location.dir).map_err(|err| failed(&err))?;
     let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&dir).map_err(|err| failed(&err))?;
-    fill(new.path(), clock, author)?;
+    fill(new.path(), sharing, clock, author)?;
     sharing.apply(new.as_file(), sharing.database_mode()).map_err(|err| failed(&err))?;
     new.as_file().sync_all().map_err(|err| failed(&err))?;
     let owner = new.as_file().metadata().map_err(|err| failed(&err))?.uid();
@@ -100,13 +100,14 @@ fn directory(location: &Location, sharing: Sharing) -> Result<(), StoreError> {
 }
 
 /// Turns the empty file into a database with our tables and the first entry of the audit chain.
-fn fill(path: &Path, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
+fn fill(path: &Path, sharing: Sharing, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
     let conn = open::connect(path, Access::Write).map_err(|err| StoreError::sqlite(path, &err))?;
     let found = Found::unread(path).map_err(|err| StoreError::io("make a store in", path, &err))?;
-    let store = Store::from_connection(conn, found);
-    store.write(clock, author, |tx| {
-        schema::migrate(tx.conn(), 0).map_err(|err| StoreError::sqlite(path, &err))?;
-        tx.record_init()
+    let store = Store::from_connection(conn, found, schema::VERSION);
+    store.transact(clock, author, |tx| {
+        let made = schema::create(tx.conn()).and_then(|()| schema::stamp(tx.conn()));
+        made.map_err(|err| StoreError::sqlite(path, &err))?;
+        tx.record_init(sharing)
     })
 }
 

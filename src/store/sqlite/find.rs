@@ -13,14 +13,14 @@ use crate::domain::when::Timestamp;
 impl View<'_> {
     /// A page of rows in order of row, from `from` on.
     pub fn rows_from(&self, from: i64) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT row FROM token WHERE row >= ?1 ORDER BY row LIMIT ?2";
+        let sql = "SELECT row FROM tokens WHERE row >= ?1 ORDER BY row LIMIT ?2";
         let rows: Vec<i64> = self.column(sql, params![from, page()])?;
         ascending(rows.iter().copied(), from).map(|()| rows)
     }
 
     /// The row of the token of exactly this id.
     pub(super) fn row_of_id(&self, id: &str) -> Result<Option<i64>, StoreError> {
-        Ok(self.column("SELECT row FROM token WHERE id = ?1", params![id])?.pop())
+        Ok(self.column("SELECT row FROM tokens WHERE id = ?1", params![id])?.pop())
     }
 
     /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.
@@ -29,34 +29,34 @@ impl View<'_> {
         // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
         let Some(after) = after else {
             let sql =
-                format!("SELECT row FROM token WHERE revoked_at IS NULL ORDER BY name {order} LIMIT ?1");
+                format!("SELECT row FROM tokens WHERE revoked_at IS NULL ORDER BY name {order} LIMIT ?1");
             return self.column(&sql, params![page()]);
         };
         let beyond = if reverse { "<" } else { ">" };
         let sql = format!(
-            "SELECT row FROM token WHERE revoked_at IS NULL AND name {beyond} ?1 ORDER BY name {order} LIMIT ?2"
+            "SELECT row FROM tokens WHERE revoked_at IS NULL AND name {beyond} ?1 ORDER BY name {order} LIMIT ?2"
         );
         self.column(&sql, params![after, page()])
     }
 
     /// The rows of the first unrevoked tokens, in order of name, whose names begin so; `disabled` chooses among them.
     pub fn rows_by_start(&self, start: &str, disabled: Option<bool>) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT row FROM token WHERE revoked_at IS NULL AND name >= ?1 AND name < ?1 || '~'
+        let sql = "SELECT row FROM tokens WHERE revoked_at IS NULL AND name >= ?1 AND name < ?1 || '~'
              AND (?2 IS NULL OR (disabled_at IS NOT NULL) = ?2) ORDER BY name LIMIT ?3";
         self.column(sql, params![start, disabled, MOST])
     }
 
     /// A page of the names of unrevoked tokens before a word, and one after it, in order of name.
     pub fn names_beside(&self, word: &str) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT * FROM (SELECT name FROM token WHERE revoked_at IS NULL AND name < ?1 ORDER BY name DESC LIMIT ?2)
+        let sql = "SELECT * FROM (SELECT name FROM tokens WHERE revoked_at IS NULL AND name < ?1 ORDER BY name DESC LIMIT ?2)
              UNION ALL
-             SELECT * FROM (SELECT name FROM token WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2)";
+             SELECT * FROM (SELECT name FROM tokens WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2)";
         self.column(sql, params![word, page()])
     }
 
     /// How many tokens are hidden from a list that shows neither the revoked nor the expired.
     pub fn count_over(&self, now: Timestamp) -> Result<i64, StoreError> {
-        let sql = "SELECT count(*) FROM token t WHERE t.revoked_at IS NOT NULL
+        let sql = "SELECT count(*) FROM tokens t WHERE t.revoked_at IS NOT NULL
              OR t.disabled_at IS NULL AND EXISTS (SELECT 1 FROM secret s WHERE s.token = t.row
              AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL AND s.expires_at <= ?1)";
         self.ok(self.conn().query_row(sql, [now], |row| row.get(0)))
@@ -64,7 +64,7 @@ impl View<'_> {
 
     /// The unrevoked token of a name, visible or not.
     pub fn named(&self, name: &Name) -> Result<Option<i64>, StoreError> {
-        let sql = "SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL";
+        let sql = "SELECT row FROM tokens WHERE name = ?1 AND revoked_at IS NULL";
         let run = || self.conn().prepare_cached(sql)?.query_row([name.as_str()], |row| row.get(0)).optional();
         self.ok(run())
     }
@@ -79,14 +79,14 @@ impl View<'_> {
         let cut = cut_ends(reference).map(|(head, tail)| format!("{head}?*{tail}"));
         let rules: [(&str, Option<&str>); 6] = [
             (
-                "SELECT row FROM token WHERE name = ?1 AND revoked_at IS NULL UNION SELECT row FROM token WHERE id = ?1",
+                "SELECT row FROM tokens WHERE name = ?1 AND revoked_at IS NULL UNION SELECT row FROM tokens WHERE id = ?1",
                 Some(reference),
             ),
-            ("SELECT row FROM token WHERE name = ?1", Some(reference)),
-            ("SELECT row FROM token WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 50", by_prefix),
+            ("SELECT row FROM tokens WHERE name = ?1", Some(reference)),
+            ("SELECT row FROM tokens WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 50", by_prefix),
             ("SELECT DISTINCT token FROM secret WHERE hint = ?1 LIMIT 50", hint.as_deref()),
-            ("SELECT row FROM token WHERE name GLOB ?1 AND revoked_at IS NULL LIMIT 50", cut.as_deref()),
-            ("SELECT row FROM token WHERE name GLOB ?1 LIMIT 50", cut.as_deref()),
+            ("SELECT row FROM tokens WHERE name GLOB ?1 AND revoked_at IS NULL LIMIT 50", cut.as_deref()),
+            ("SELECT row FROM tokens WHERE name GLOB ?1 LIMIT 50", cut.as_deref()),
         ];
         for (sql, key) in rules {
             let Some(key) = key else { continue };

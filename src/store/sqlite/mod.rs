@@ -21,24 +21,27 @@ mod hot;
 mod integrity;
 mod lock;
 mod log;
+mod migrate;
 mod open;
 mod pool;
 mod schema;
 mod scopes;
+mod seal;
 mod settings;
 mod sql;
 mod tokens;
+mod v1;
 mod watch;
 mod words;
+mod write;
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
 
 pub use audit::{AuditReport, Changed, Problem};
 pub use build::{make, share};
@@ -49,18 +52,15 @@ pub use lock::PATIENCE;
 use open::{Access, Found};
 pub use open::{Location, unsafe_path};
 pub use pool::SharedStore;
-pub use schema::version;
 pub use tokens::{NewSecret, Parts, Presented};
 pub use watch::{Step, Watch};
 pub use words::MOST;
+pub use write::Write;
+use write::{Head, Matched};
 
-use crate::domain::digest::{self, Digest};
-use crate::domain::event::{self, Action, Anchor, Author, Event, GENESIS, Subject};
+use crate::domain::event::{Anchor, Author};
 use crate::domain::scope::{Catalogue, Scope};
-use crate::domain::settings::Settings;
-use crate::domain::text::shown;
-use crate::domain::token::Token;
-use crate::domain::when::{Clock, ClockWrong, Timestamp};
+use crate::domain::when::{Clock, Timestamp};
 use crate::store::recorder::Recorder;
 use crate::store::sharing::Sharing;
 use crate::store::usage::{self, Beside, Usage};
@@ -69,15 +69,16 @@ use crate::store::usage::{self, Beside, Usage};
 pub const PAGE: usize = 1_000;
 /// Where a walk through rows begins: a row below 1 is damage, and so must be seen.
 pub const FIRST: i64 = i64::MIN;
-/// How far behind the last event a clock may be.
-const CLOCK_TOLERANCE: i64 = 5 * 60;
-
 /// An open store.
 pub struct Store {
     conn: Connection,
     /// Dropped after the connection.
     checked: Option<Arc<Checked>>,
     found: Found,
+    /// Of the tables: that of today, or 1 where the store is only read.
+    version: Cell<i64>,
+    /// Whether rows whose seal is broken are read, so that access can be ended whatever happened to them.
+    lenient: Cell<bool>,
     /// How long a transaction waits for a lock.
     patience: Cell<Duration>,
     /// The files of use, from the first question on: most verdicts need neither.
@@ -90,7 +91,7 @@ pub struct Store {
 }
 
 impl Store {
-    fn from_connection(conn: Connection, found: Found) -> Self {
+    fn from_connection(conn: Connection, found: Found, version: i64) -> Self {
         let patience = Cell::new(PATIENCE);
         Self {
             conn,
@@ -99,6 +100,8 @@ impl Store {
             asks: OnceCell::new(),
             recorders: RefCell::new([usage::SECRETS, usage::SCOPES].map(Recorder::new)),
             found,
+            version: Cell::new(version),
+            lenient: Cell::new(false),
             patience,
             copy: None,
         }
@@ -127,9 +130,8 @@ impl Store {
                 Ok(store) => return Ok(Self { checked: Some(checked), ..store }),
             }
             if let Some((conn, copy)) = hot::copy(&found)? {
-                let store = Self::from_connection(conn, found);
-                schema::check(&store.conn).map_err(|err| err.into_store_error(&store.found.database))?;
-                return Ok(Self { copy: Some(copy), ..store });
+                let version = prepare(&conn, &found).map_err(|err| err.into_store_error(&found.database))?;
+                return Ok(Self { copy: Some(copy), ..Self::from_connection(conn, found, version) });
             }
         }
         Err(StoreError::Locked(lock::holders(&found.database)))
@@ -148,11 +150,18 @@ impl Store {
         Ok(Self { checked: Some(checked), ..Self::connect(&found, Access::Read)? })
     }
 
-    /// To change.
-    pub fn open_to_write(location: &Location, clock: &dyn Clock) -> Result<Self, StoreError> {
+    /// To change. A store of the version before becomes one of today.
+    pub fn open_to_write(
+        location: &Location,
+        clock: &dyn Clock,
+        author: &Author,
+    ) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;
         found.check_writable()?;
         let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
+        if store.version.get() != schema::VERSION {
+            migrate::migrate(&store, clock, author)?;
+        }
         // The files of use may be lost; the next write brings them back, if it can.
         let _ = std::fs::symlink_metadata(&found.dir).and_then(|dir| {
             let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
@@ -167,15 +176,26 @@ impl Store {
             _ => Opening::Failed(StoreError::sqlite(&found.database, &err)),
         };
         let conn = open::connect(&found.database, access).map_err(sort)?;
-        schema::check(&conn).map_err(|err| match err {
+        let version = prepare(&conn, found).map_err(|err| match err {
             schema::SchemaError::Sqlite(err) => sort(err),
             differs @ schema::SchemaError::Differs { .. } => {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
         })?;
-        let store = Self::from_connection(conn, found.clone());
+        let store = Self::from_connection(conn, found.clone(), version);
         store.set_patience(access.patience());
         Ok(store)
+    }
+
+    /// The version of its tables.
+    pub fn version(&self) -> i64 {
+        self.version.get()
+    }
+
+    /// From here on rows are read though their seals are broken: for commands that only end access, which must work. The
+    /// log still shows what was changed behind its back.
+    pub fn accept_broken_seals(&self) {
+        self.lenient.set(true);
     }
 
     pub fn path(&self) -> &Path {
@@ -233,6 +253,7 @@ impl Store {
         lock::be_patient(self.patience.get());
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
             .map_err(|err| self.failed(&err))?;
+        self.follow_migration().map_err(|err| self.failed(&err))?;
         let out = f(&View { store: self })?;
         tx.commit().map_err(|err| self.failed(&err))?;
         Ok(out)
@@ -261,6 +282,30 @@ impl Store {
         author: &Author,
         f: impl FnOnce(&Write<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.transact(clock, author, |tx| {
+            let found = schema::version_of(&self.conn).map_err(|err| self.failed(&err))?;
+            if found == schema::VERSION {
+                return f(tx);
+            }
+            Err(StoreError::Newer { found, known: schema::VERSION }.into())
+        })
+    }
+
+    /// Within a read transaction: takes note that another process has brought the store to the version of today.
+    fn follow_migration(&self) -> rusqlite::Result<()> {
+        if self.version.get() != schema::VERSION && schema::version_of(&self.conn)? == schema::VERSION {
+            v1::unview(&self.conn)?;
+            self.version.set(schema::VERSION);
+        }
+        Ok(())
+    }
+
+    fn transact<T, E: From<StoreError>>(
+        &self,
+        clock: &dyn Clock,
+        author: &Author,
+        f: impl FnOnce(&Write<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
         lock::be_patient(self.patience.get());
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
             .map_err(|err| self.failed(&err))?;
@@ -283,8 +328,9 @@ impl Store {
 
     /// After a failed COMMIT: only what the database holds tells whether it happened.
     fn settle(&self, err: &rusqlite::Error, expected: &Anchor) -> Result<(), StoreError> {
-        let kept = open::connect(&self.found.database, Access::Write)
-            .and_then(|conn| Self::from_connection(conn, self.found.clone()).anchor_hash(expected.seq));
+        let kept = open::connect(&self.found.database, Access::Write).and_then(|conn| {
+            Self::from_connection(conn, self.found.clone(), schema::VERSION).anchor_hash(expected.seq)
+        });
         match kept {
             Ok(Some(hash)) if hash == expected.hash => Ok(()),
             Ok(_) => Err(self.failed(err)),
@@ -306,6 +352,22 @@ impl Opening {
             Self::Failed(err) => err,
         }
     }
+}
+
+/// Checks the tables, and makes those of version 1 readable. Returns their version.
+fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError> {
+    let mut version = found.stamp();
+    let mut checked = schema::check(conn, version);
+    if checked.is_err() {
+        // It may have been migrated since the header was looked at, or its journal not been rolled back.
+        version = schema::version_of(conn)?;
+        checked = schema::check(conn, version);
+    }
+    checked?;
+    if version != schema::VERSION {
+        v1::view(conn)?;
+    }
+    Ok(version)
 }
 
 /// The files, if nobody else could have touched them and they are a store.
@@ -343,131 +405,19 @@ impl View<'_> {
         &self.store.conn
     }
 
+    fn checks_seals(&self) -> bool {
+        self.store.version.get() == schema::VERSION && !self.store.lenient.get()
+    }
+
+    /// Fails unless these columns, all of a table's row but its seal, are what was written.
+    fn unbroken(&self, table: &str, row: &Row<'_>, columns: std::ops::Range<usize>) -> rusqlite::Result<()> {
+        if self.checks_seals() { seal::check(table, row, columns) } else { Ok(()) }
+    }
+
     /// An error of a statement as the error of the store.
     fn ok<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
         result.map_err(|err| self.store.failed(&err))
     }
-}
-
-/// A write transaction: what can be asked, and what can be changed. Each change compares the object with its last
-/// event, writes the rows, and records its own event, all in one call.
-pub struct Write<'a> {
-    view: View<'a>,
-    /// Read after the lock was held.
-    pub now: Timestamp,
-    pub author: &'a Author,
-    head: RefCell<Option<Head>>,
-}
-
-/// The last entry of the audit chain.
-struct Head {
-    anchor: Anchor,
-    time: Option<Timestamp>,
-}
-
-impl<'a> Deref for Write<'a> {
-    type Target = View<'a>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.view
-    }
-}
-
-impl Write<'_> {
-    /// Fails if an object is not what its last event says, or a hand edit would become part of its history. Ending
-    /// access is never refused: then the answer is [`Matched::No`], which the event of the change has to say.
-    fn compare(&self, action: Action, subject: &Subject, found: Digest) -> Result<Matched, StoreError> {
-        if self.last_digest(subject.key())? == Some(found) {
-            return Ok(Matched::Yes);
-        }
-        if action.only_ends_access() {
-            return Ok(Matched::No);
-        }
-        let what = match subject {
-            Subject::Token { name, .. } => format!("the token `{}`", shown(name)),
-            Subject::Catalogue => "the catalogue of scopes".to_owned(),
-            Subject::Settings => "a setting".to_owned(),
-        };
-        Err(StoreError::Damaged(format!("{what} is not what its last event says")))
-    }
-
-    /// Writes an event of this transaction, chained to the last one.
-    fn record(
-        &self,
-        action: Action,
-        subject: Subject,
-        row_digest: Option<Digest>,
-        matched: Matched,
-    ) -> Result<(), StoreError> {
-        let mut slot = self.head.borrow_mut();
-        let head = match slot.take() {
-            Some(head) => head,
-            None => self.head()?,
-        };
-        if let Some(last) = head.time
-            && last.since(self.now) > CLOCK_TOLERANCE
-            && !self.author.accept_clock
-            && !action.only_ends_access()
-        {
-            return Err(StoreError::Clock(ClockWrong(format!(
-                "the clock says {}, but the last change was made at {last}",
-                self.now
-            ))));
-        }
-        let damaged = || StoreError::Damaged("its audit log has an end that cannot be".to_owned());
-        let mut event = Event {
-            seq: head.anchor.seq.checked_add(1).ok_or_else(damaged)?,
-            time: self.now,
-            action: action.word().to_owned(),
-            subject,
-            actor: self.author.actor.clone(),
-            reason: match matched {
-                Matched::Yes => self.author.reason.clone(),
-                Matched::No => Some(event::reason_of_mismatch(self.author.reason.as_deref())),
-            },
-            row_digest,
-            hash: GENESIS,
-        };
-        event.hash = event.chained(&head.anchor.hash);
-        self.insert_event(&event)?;
-        *slot = Some(Head { anchor: Anchor { seq: event.seq, hash: event.hash }, time: Some(self.now) });
-        Ok(())
-    }
-
-    /// Records what was done to a token, with the digest of what it is now. Returns it.
-    fn record_token(&self, action: Action, row: i64, matched: Matched) -> Result<Token, StoreError> {
-        let token = self.token(row, self.now)?;
-        self.record(action, Subject::of(&token), Some(digest::token(&token)), matched)?;
-        Ok(token)
-    }
-
-    /// The first events of a store, whose tables are empty.
-    fn record_init(&self) -> Result<(), StoreError> {
-        let (scopes, settings) = (Catalogue::default(), Settings::default());
-        let scopes = Some(digest::catalogue(&scopes));
-        self.record(Action::Init, Subject::Catalogue, scopes, Matched::Yes)?;
-        let settings = Some(digest::settings(&settings));
-        self.record(Action::Init, Subject::Settings, settings, Matched::Yes)
-    }
-
-    /// Fails if rows already refer to a row that was just made: it would start with what they claim for it.
-    fn starts_alone(&self, of: &str, row: i64, references: &[(&str, &str)]) -> Result<(), StoreError> {
-        for (table, column) in references {
-            let sql = format!("SELECT 1 FROM {table} WHERE {column} = ?1 LIMIT 1");
-            if !self.column::<i64>(&sql, &[&row])?.is_empty() {
-                let why = format!("a row of `{table}` refers to row {row} of `{of}`, which did not exist");
-                return Err(StoreError::Damaged(why));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether an object was what its last event says when it was changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Matched {
-    Yes,
-    No,
 }
 
 #[cfg(test)]
@@ -491,7 +441,7 @@ mod tests {
         let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
         let author = Author { actor, reason: None, accept_clock: false };
         make(&location, Sharing::Private, &Noon, &author).expect("a store");
-        let store = Store::open_to_write(&location, &Noon).expect("the store");
+        let store = Store::open_to_write(&location, &Noon, &author).expect("the store");
         let wrote = store.write(&Noon, &author, |tx| {
             tx.ok(tx.conn().execute("INSERT INTO setting VALUES ('url', 'x')", []))
         });

@@ -258,6 +258,12 @@ impl Found {
         })
     }
 
+    /// The version in the header.
+    pub fn stamp(&self) -> i64 {
+        let bytes = self.head.get(60..64).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u32::from_be_bytes).map_or(0, i64::from)
+    }
+
     /// Looks at the header of the file. Returns the version.
     pub fn version(&self) -> Result<i64, StoreError> {
         let foreign = |why: &str| StoreError::Foreign { path: self.database.clone(), why: why.to_owned() };
@@ -275,7 +281,7 @@ impl Found {
         if int(68) != schema::APPLICATION_ID {
             return Err(foreign("it is the database of another program"));
         }
-        let (known, found) = (schema::version(), int(60));
+        let (known, found) = (schema::VERSION, self.stamp());
         if found > known {
             return Err(StoreError::Newer { found, known });
         }

@@ -1,19 +1,24 @@
-//! The tables, as append-only migrations: a fresh store runs them all, so a version has one schema text.
+//! The tables. Those of the version before stand in `v1`, which also brings a store from there to here.
 //!
 //! Every object costs about 20,000 instructions at each open, so there are few of them.
 
 use rusqlite::Connection;
 
 use super::error::StoreError;
+use super::v1;
 
 /// `tknc`, in the header of the database file.
 pub const APPLICATION_ID: i64 = 0x746b_6e63;
 
-/// One list of statements a version, in the exact form that SQLite keeps (`CREATE TABLE name`, one space).
-const MIGRATIONS: &[&[&str]] = &[&[
+/// The version that this program writes.
+pub const VERSION: i64 = 2;
+
+/// The statements, in the exact form that SQLite keeps (`CREATE TABLE name`, one space). Each row that a verdict depends
+/// on ends with its seal; `*_count` says how many rows belong to it, so that none can go unnoticed.
+const OBJECTS: &[&str] = &[
     "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
-    "CREATE TABLE token (
-  row INTEGER PRIMARY KEY,
+    "CREATE TABLE tokens (
+  row INTEGER PRIMARY KEY CHECK (row > 0),
   id TEXT NOT NULL UNIQUE CHECK (length(id) = 12),
   name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 64),
   description TEXT,
@@ -28,27 +33,45 @@ const MIGRATIONS: &[&[&str]] = &[&[
   created_by TEXT NOT NULL,
   disabled_at INTEGER,
   revoked_at INTEGER,
+  destination_kind TEXT,
+  destination_path TEXT,
+  destination_variable TEXT,
+  destination_command TEXT,
+  destination_host TEXT,
+  destination_uid INTEGER,
+  hook TEXT,
+  allow_from TEXT,
+  label_count INTEGER NOT NULL DEFAULT 0,
+  grant_count INTEGER NOT NULL DEFAULT 0,
+  secret_count INTEGER NOT NULL DEFAULT 0,
+  seal INTEGER,
   CHECK (ttl IS NULL OR until IS NULL)
 ) STRICT",
-    "CREATE UNIQUE INDEX token_name ON token (name) WHERE revoked_at IS NULL",
+    "CREATE UNIQUE INDEX token_name ON tokens (name) WHERE revoked_at IS NULL",
     "CREATE TABLE secret (
-  row INTEGER PRIMARY KEY,
-  token INTEGER NOT NULL REFERENCES token (row),
+  row INTEGER PRIMARY KEY CHECK (row > 0),
+  token INTEGER NOT NULL REFERENCES tokens (row),
   hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),
   hint TEXT NOT NULL,
   created_at INTEGER NOT NULL,
   expires_at INTEGER,
   delivered_at INTEGER,
   superseded_at INTEGER CHECK (superseded_at IS NULL OR delivered_at IS NOT NULL),
-  revoked_at INTEGER CHECK (revoked_at IS NULL OR delivered_at IS NOT NULL)
+  revoked_at INTEGER CHECK (revoked_at IS NULL OR delivered_at IS NOT NULL),
+  seal INTEGER
 ) STRICT",
     "CREATE INDEX secret_token ON secret (token)",
-    "CREATE UNIQUE INDEX secret_heir ON secret (token) WHERE delivered_at IS NULL",
+    "CREATE UNIQUE INDEX secret_provisional ON secret (token) WHERE delivered_at IS NULL",
     "CREATE UNIQUE INDEX secret_current ON secret (token) WHERE delivered_at IS NOT NULL AND superseded_at IS NULL",
     "CREATE TABLE delivery (
   secret INTEGER PRIMARY KEY REFERENCES secret (row),
-  sink TEXT NOT NULL,
+  kind TEXT NOT NULL,
   target TEXT,
+  variable TEXT,
+  command TEXT,
+  hook TEXT,
+  remember INTEGER NOT NULL DEFAULT 0 CHECK (remember IN (0, 1)),
+  host TEXT,
   uid INTEGER NOT NULL,
   pid INTEGER NOT NULL,
   started_at INTEGER NOT NULL,
@@ -56,32 +79,51 @@ const MIGRATIONS: &[&[&str]] = &[&[
   expires_at INTEGER,
   grace INTEGER CHECK (grace >= 0)
 ) STRICT",
+    "CREATE TABLE hook (
+  secret INTEGER PRIMARY KEY REFERENCES secret (row),
+  command TEXT NOT NULL,
+  destination TEXT,
+  previous_expires_at INTEGER,
+  host TEXT,
+  uid INTEGER NOT NULL,
+  claimed_at INTEGER,
+  claimed_pid INTEGER,
+  failed_at INTEGER,
+  created_at INTEGER NOT NULL
+) STRICT",
     "CREATE TABLE label (
-  token INTEGER NOT NULL REFERENCES token (row),
+  token INTEGER NOT NULL REFERENCES tokens (row),
   key TEXT NOT NULL,
   value TEXT NOT NULL,
+  seal INTEGER,
   PRIMARY KEY (token, key)
 ) STRICT, WITHOUT ROWID",
     "CREATE TABLE scope (
-  row INTEGER PRIMARY KEY,
+  row INTEGER PRIMARY KEY CHECK (row > 0),
+  id TEXT NOT NULL UNIQUE CHECK (length(id) = 12),
   name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 64),
   description TEXT,
   created_at INTEGER NOT NULL,
-  retired_at INTEGER
+  retired_at INTEGER,
+  include_count INTEGER NOT NULL DEFAULT 0,
+  seal INTEGER
 ) STRICT",
     "CREATE TABLE scope_include (
   scope INTEGER NOT NULL REFERENCES scope (row),
   included INTEGER NOT NULL REFERENCES scope (row) CHECK (included <> scope),
+  seal INTEGER,
   PRIMARY KEY (scope, included)
 ) STRICT, WITHOUT ROWID",
     "CREATE TABLE granted (
-  row INTEGER PRIMARY KEY,
-  token INTEGER NOT NULL REFERENCES token (row),
+  row INTEGER PRIMARY KEY CHECK (row > 0),
+  token INTEGER NOT NULL REFERENCES tokens (row),
   scope INTEGER NOT NULL REFERENCES scope (row),
+  seal INTEGER,
   UNIQUE (token, scope)
 ) STRICT",
-    "CREATE TABLE audit (
-  seq INTEGER PRIMARY KEY,
+    "CREATE TABLE pruned (hash BLOB PRIMARY KEY CHECK (length(hash) = 32), at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE events (
+  seq INTEGER PRIMARY KEY CHECK (seq > 0),
   time INTEGER NOT NULL,
   action TEXT NOT NULL,
   subject TEXT NOT NULL,
@@ -92,23 +134,27 @@ const MIGRATIONS: &[&[&str]] = &[&[
   host TEXT,
   reason TEXT,
   digest BLOB CHECK (length(digest) = 32),
-  hash BLOB NOT NULL CHECK (length(hash) = 32)
+  hash BLOB NOT NULL CHECK (length(hash) = 32),
+  format INTEGER NOT NULL CHECK (format IN (1, 2)),
+  changes TEXT CHECK ((changes IS NULL) = (format = 1))
 ) STRICT",
-    "CREATE INDEX audit_subject ON audit (subject)",
-]];
+    "CREATE INDEX event_subject ON events (subject)",
+];
 
-/// The version that this program writes.
-pub fn version() -> i64 {
-    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+/// Makes every table and index of this version.
+pub fn create(conn: &Connection) -> rusqlite::Result<()> {
+    OBJECTS.iter().try_for_each(|sql| conn.execute_batch(sql))
 }
 
-/// Brings an open transaction from version `from` to ours.
-pub fn migrate(conn: &Connection, from: i64) -> rusqlite::Result<()> {
-    for statement in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(usize::MAX)).copied().flatten() {
-        conn.execute_batch(statement)?;
-    }
+/// Says in the header of the file what it is.
+pub fn stamp(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "application_id", APPLICATION_ID)?;
-    conn.pragma_update(None, "user_version", version())
+    conn.pragma_update(None, "user_version", VERSION)
+}
+
+/// What the header says by now.
+pub fn version_of(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 /// What `ANALYZE` leaves: statistics, which change no answer.
@@ -119,8 +165,8 @@ const LITESTREAM: &str = "_litestream_";
 
 /// Compares every object with the expected ones, in any order: a hostile store can hold nothing that runs. `VACUUM`
 /// changes the order, and `ANALYZE` adds statistics.
-pub fn check(conn: &Connection) -> Result<(), SchemaError> {
-    let expected: Vec<&str> = MIGRATIONS.iter().copied().flatten().copied().collect();
+pub fn check(conn: &Connection, version: i64) -> Result<(), SchemaError> {
+    let expected = if version == VERSION { OBJECTS } else { v1::OBJECTS };
     let mut seen = vec![false; expected.len()];
     let mut foreign = Vec::new();
     let mut statement = conn.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;

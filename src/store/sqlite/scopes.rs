@@ -4,41 +4,53 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::params;
 
-use super::sql::RowNumber;
+use super::sql::{Count, RowNumber};
 use super::{Matched, StoreError, View, Write};
-use crate::domain::digest;
+use crate::domain::changes;
+use crate::domain::digest::Form;
 use crate::domain::event::{Action, Subject};
 use crate::domain::scope::{Catalogue, Entry};
 
 impl View<'_> {
     pub fn catalogue(&self) -> Result<Catalogue, StoreError> {
         let run = || {
+            let mut counts = BTreeMap::new();
             let mut entries: BTreeMap<i64, Entry> = BTreeMap::new();
-            let mut all = self
-                .conn()
-                .prepare_cached("SELECT row, name, description, created_at, retired_at FROM scope")?;
+            let mut all = self.conn().prepare_cached(
+                "SELECT row, id, name, description, created_at, retired_at, include_count, seal FROM scope",
+            )?;
             let mut rows = all.query([])?;
             while let Some(row) = rows.next()? {
+                self.unbroken("scope", row, 0..7)?;
                 let entry = Entry {
                     row: row.get::<_, RowNumber>(0)?.0,
-                    name: row.get(1)?,
-                    description: row.get(2)?,
+                    id: row.get(1)?,
+                    name: row.get(2)?,
+                    description: row.get(3)?,
                     includes: BTreeSet::new(),
-                    created_at: row.get(3)?,
-                    retired_at: row.get(4)?,
+                    created_at: row.get(4)?,
+                    retired_at: row.get(5)?,
                 };
+                counts.insert(entry.row, row.get::<_, Count>(6)?.0);
                 entries.insert(entry.row, entry);
             }
             if entries.is_empty() {
                 return Ok(Catalogue::default());
             }
-            let sql = "SELECT i.scope, s.name FROM scope_include i JOIN scope s ON s.row = i.included";
+            let sql = "SELECT i.scope, i.included, i.seal, s.name FROM scope_include i LEFT JOIN scope s ON s.row = i.included";
             let mut includes = self.conn().prepare_cached(sql)?;
             let mut rows = includes.query([])?;
             while let Some(row) = rows.next()? {
-                if let Some(entry) = entries.get_mut(&row.get(0)?) {
-                    entry.includes.insert(row.get(1)?);
+                self.unbroken("scope_include", row, 0..2)?;
+                if let (Some(entry), Some(included)) = (entries.get_mut(&row.get(0)?), row.get(3)?) {
+                    entry.includes.insert(included);
                 }
+            }
+            if self.checks_seals()
+                && let Some(row) = entries.values().find(|it| counts.get(&it.row) != Some(&it.includes.len()))
+            {
+                let why = format!("what scope row {} includes is missing", row.row);
+                return Err(rusqlite::Error::ToSqlConversionFailure(why.into()));
             }
             Ok(Catalogue::new(entries.into_values()))
         };
@@ -47,7 +59,7 @@ impl View<'_> {
 
     /// How many unrevoked tokens hold each scope directly, by the scope's row.
     pub fn holders_by_scope(&self) -> Result<BTreeMap<i64, i64>, StoreError> {
-        let sql = "SELECT g.scope, count(*) FROM granted g JOIN token t ON t.row = g.token
+        let sql = "SELECT g.scope, count(*) FROM granted g JOIN tokens t ON t.row = g.token
              WHERE t.revoked_at IS NULL GROUP BY g.scope";
         let run = || {
             let mut statement = self.conn().prepare_cached(sql)?;
@@ -58,7 +70,7 @@ impl View<'_> {
 
     /// The rows of the unrevoked tokens that hold any of these scopes directly.
     pub fn holders(&self, scopes: &[i64]) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT DISTINCT g.token FROM granted g JOIN token t ON t.row = g.token
+        let sql = "SELECT DISTINCT g.token FROM granted g JOIN tokens t ON t.row = g.token
              WHERE t.revoked_at IS NULL AND g.scope = ?1";
         let run = || {
             let mut statement = self.conn().prepare_cached(sql)?;
@@ -76,34 +88,45 @@ impl View<'_> {
 
 impl Write<'_> {
     /// Adds a scope, whose row is not looked at, and records the event. Returns it as it now is.
-    pub fn insert_scope(&self, entry: Entry, action: Action) -> Result<Entry, StoreError> {
-        let matched = self.compare_catalogue(action)?;
-        let sql = "INSERT INTO scope (name, description, created_at) VALUES (?1, ?2, ?3)";
+    pub fn insert_scope(&self, entry: &Entry, action: Action) -> Result<Entry, StoreError> {
+        let (before, matched) = self.compare_catalogue(action)?;
+        let sql = "INSERT INTO scope (id, name, description, created_at)
+             VALUES (lower(hex(randomblob(6))), ?1, ?2, ?3)";
         self.ok(self.conn().execute(sql, params![entry.name, entry.description, entry.created_at]))?;
         let row = self.conn().last_insert_rowid();
         let references = [("scope_include", "scope"), ("scope_include", "included"), ("granted", "scope")];
         self.starts_alone("scope", row, &references)?;
-        let entry = Entry { row, ..entry };
-        self.save_scope(&entry)?;
-        self.record_catalogue(action, matched)?;
-        Ok(entry)
+        self.save_scope(&Entry { row, ..entry.clone() })?;
+        let after = self.record_catalogue(action, &before, matched)?;
+        let missing = || StoreError::Damaged("a scope that was just written is not there".to_owned());
+        after.get(&entry.name).cloned().ok_or_else(missing)
     }
 
     /// Writes back entries, found by their rows, with their includes, and records one event for all of them.
     pub fn save_scopes(&self, entries: &[Entry], action: Action) -> Result<(), StoreError> {
-        let matched = self.compare_catalogue(action)?;
+        let (before, matched) = self.compare_catalogue(action)?;
         for entry in entries {
             self.save_scope(entry)?;
         }
-        self.record_catalogue(action, matched)
+        self.record_catalogue(action, &before, matched).map(drop)
     }
 
-    fn compare_catalogue(&self, action: Action) -> Result<Matched, StoreError> {
-        self.compare(action, &Subject::Catalogue, digest::catalogue(&self.catalogue()?))
+    fn compare_catalogue(&self, action: Action) -> Result<(Catalogue, Matched), StoreError> {
+        let found = self.catalogue()?;
+        let matched = self.compare(action, &Subject::Catalogue, |form| form.catalogue(&found))?;
+        Ok((found, matched))
     }
 
-    fn record_catalogue(&self, action: Action, matched: Matched) -> Result<(), StoreError> {
-        self.record(action, Subject::Catalogue, Some(digest::catalogue(&self.catalogue()?)), matched)
+    fn record_catalogue(
+        &self,
+        action: Action,
+        before: &Catalogue,
+        matched: Matched,
+    ) -> Result<Catalogue, StoreError> {
+        let after = self.catalogue()?;
+        let changes = changes::of_catalogue(before, &after);
+        self.record(action, Subject::Catalogue, Some(Form::Two.catalogue(&after)), changes, matched)?;
+        Ok(after)
     }
 
     fn save_scope(&self, entry: &Entry) -> Result<(), StoreError> {
@@ -121,6 +144,7 @@ impl Write<'_> {
             }
             Ok(())
         };
-        self.ok(run())
+        self.ok(run())?;
+        self.seal_scope(entry.row)
     }
 }

@@ -1,11 +1,12 @@
-//! The settings: a row for each that is not its default.
+//! The settings: a row for each that is not its default, and for each fact of the store.
 
 use rusqlite::params;
 
-use super::{StoreError, View, Write};
-use crate::domain::digest;
+use super::{Matched, StoreError, View, Write};
+use crate::domain::changes;
+use crate::domain::digest::Form;
 use crate::domain::event::{Action, Subject};
-use crate::domain::settings::{Key, Settings};
+use crate::domain::settings::{Fact, Key, Settings};
 
 impl View<'_> {
     pub fn settings(&self) -> Result<Settings, StoreError> {
@@ -16,6 +17,10 @@ impl View<'_> {
         let rows: Vec<(String, String)> = self.ok(run())?;
         let mut settings = Settings::default();
         for (key, value) in rows {
+            if let Some(fact) = Fact::ALL.into_iter().find(|fact| fact.word() == key) {
+                settings.facts.insert(fact, value);
+                continue;
+            }
             key.parse::<Key>().and_then(|key| settings.set(key, &value)).map_err(|invalid| {
                 StoreError::Damaged(format!("a setting is not one: {}", invalid.message))
             })?;
@@ -25,20 +30,31 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Writes one setting and records the event.
-    pub fn save_setting(&self, settings: &Settings, key: Key) -> Result<(), StoreError> {
-        let action = Action::Settings;
-        let matched = self.compare(action, &Subject::Settings, digest::settings(&self.settings()?))?;
-        let value = settings.get(key);
-        let run = || {
-            if value == Settings::default().get(key) {
-                return self.conn().execute("DELETE FROM setting WHERE key = ?1", [key.word()]);
-            }
+    /// Writes what differs from the settings as they are, and records the event.
+    pub fn save_settings(&self, settings: &Settings) -> Result<(), StoreError> {
+        let before = self.settings()?;
+        let matched = self.compare(Action::Settings, &Subject::Settings, |form| form.settings(&before))?;
+        self.write_settings(Action::Settings, &before, settings, matched)
+    }
+
+    pub(super) fn write_settings(
+        &self,
+        action: Action,
+        before: &Settings,
+        after: &Settings,
+        matched: Matched,
+    ) -> Result<(), StoreError> {
+        let (was, is) = (before.rows(), after.rows());
+        for key in was.keys().filter(|key| !is.contains_key(*key)) {
+            self.run("DELETE FROM setting WHERE key = ?1", &[key])?;
+        }
+        for (key, value) in is.iter().filter(|(key, value)| was.get(*key) != Some(value)) {
             let sql = "INSERT INTO setting (key, value) VALUES (?1, ?2)
                  ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-            self.conn().execute(sql, params![key.word(), value])
-        };
-        self.ok(run())?;
-        self.record(action, Subject::Settings, Some(digest::settings(&self.settings()?)), matched)
+            self.run(sql, params![key, value])?;
+        }
+        let after = self.settings()?;
+        let changes = changes::of_settings(before, &after);
+        self.record(action, Subject::Settings, Some(Form::Two.settings(&after)), changes, matched)
     }
 }

@@ -4,6 +4,8 @@ use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 
 use super::StoreError;
+use crate::domain::changes::Change;
+use crate::domain::digest::Form;
 use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::Scope;
 use crate::domain::secret::SecretHash;
@@ -18,6 +20,16 @@ impl FromSql for RowNumber {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let row = value.as_i64()?;
         if row < 1 { Err(FromSqlError::OutOfRange(row)) } else { Ok(Self(row)) }
+    }
+}
+
+/// How many rows belong to something.
+pub struct Count(pub usize);
+
+impl FromSql for Count {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let count = value.as_i64()?;
+        usize::try_from(count).map(Self).map_err(|_| FromSqlError::OutOfRange(count))
     }
 }
 
@@ -106,6 +118,24 @@ pub fn damage(table: &str, row: &Row<'_>, err: &rusqlite::Error) -> StoreError {
         _ => "?".to_owned(),
     };
     StoreError::Damaged(format!("`{}` in `{table}` where `{}` is {key}: {why}", name(column), name(0)))
+}
+
+impl FromSql for Form {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = value.as_i64()?;
+        let found = [Form::One, Form::Two].into_iter().find(|form| form.number() == number);
+        found.ok_or(FromSqlError::OutOfRange(number))
+    }
+}
+
+/// The changes of an entry, as JSON.
+#[derive(Default)]
+pub struct Changes(pub Vec<Change>);
+
+impl FromSql for Changes {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        serde_json::from_str(value.as_str()?).map(Self).map_err(FromSqlError::other)
+    }
 }
 
 impl FromSql for DestinationKind {

@@ -27,6 +27,6 @@ impl Store {
 
     /// How many tokens there are; 0 likewise.
     pub(super) fn count(&self) -> i64 {
-        self.conn.query_row("SELECT count(*) FROM token", [], |row| row.get(0)).unwrap_or(0)
+        self.conn.query_row("SELECT count(*) FROM tokens", [], |row| row.get(0)).unwrap_or(0)
     }
 }

@@ -10,7 +10,7 @@ pub const MOST: u16 = 200;
 impl View<'_> {
     /// Owners, in order.
     pub fn owners(&self, start: &str) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT DISTINCT owner FROM token WHERE substr(owner, 1, length(?1)) = ?1 ORDER BY owner LIMIT ?2";
+        let sql = "SELECT DISTINCT owner FROM tokens WHERE substr(owner, 1, length(?1)) = ?1 ORDER BY owner LIMIT ?2";
         self.column(sql, params![start, MOST])
     }
 

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::NamedDoc;
+use crate::domain::changes::Change;
 use crate::domain::event::{Anchor, Event, Subject};
 use crate::domain::when::Timestamp;
 
@@ -15,6 +16,7 @@ pub struct EventDoc<'a> {
     token: Option<NamedDoc<'a>>,
     actor: ActorDoc<'a>,
     reason: Option<&'a str>,
+    changes: &'a [Change],
     row_digest: Option<String>,
     hash: String,
 }
@@ -44,6 +46,7 @@ impl<'a> EventDoc<'a> {
                 host: event.actor.host.as_deref(),
             },
             reason: event.reason.as_deref(),
+            changes: &event.changes,
             row_digest: event.row_digest.map(|digest| digest.to_hex().to_string()),
             hash: event.hash.to_hex().to_string(),
         }

@@ -45,4 +45,11 @@ impl World {
         all.sort();
         all
     }
+
+    /// The temporaries of deliveries in the directory `out`.
+    pub fn temporaries(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.path("out")).expect("a directory");
+        let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));
+        names.filter(|name| name.starts_with(".tokenctl-")).collect()
+    }
 }

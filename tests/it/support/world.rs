@@ -203,6 +203,15 @@ impl World {
         failure
     }
 
+    /// Runs a command with `--json` once, which must fail so with nothing on stdout: for a person who answers questions.
+    #[track_caller]
+    pub fn refuses_once(&self, args: &[&str], exit: i32, code: &str) {
+        let ran = self.run(&[args, &["--json"]].concat()).exit(exit);
+        assert_eq!(ran.out, "", "{args:?}");
+        let failure = ran.failure();
+        assert_eq!((&failure["exit"], &failure["code"]), (&exit.into(), &code.into()), "{args:?}: {failure}");
+    }
+
     /// Runs a command during which, before it first writes to stdout, something else happens.
     #[track_caller]
     pub fn run_while(&self, args: &[&str], during: impl FnOnce() + 'static) -> Ran {
@@ -269,10 +278,36 @@ impl World {
         log.as_array().expect("an array").iter().map(action).collect()
     }
 
-    /// Changes the database behind the program's back.
+    /// The last event.
+    pub fn last_event(&self) -> Value {
+        let log = self.run(&["audit", "--json"]).ok().json();
+        log.as_array().and_then(|log| log.last()).expect("an event").clone()
+    }
+
+    /// Changes the database behind the program's back, with seals that fit what it holds then.
     pub fn sql(&self, sql: &str) {
+        let conn = self.sql_unsealed(sql);
+        // Rows of what is no store of ours have none.
+        let _ = crate::seals::seal(&conn);
+    }
+
+    /// The document of a token without what differs from store to store: the chain covers the id of the store, and the
+    /// digest of a token the ids of scopes.
+    pub fn show_alike(&self, name: &str) -> Value {
+        let mut document = self.show(name);
+        for event in document["events"].as_array_mut().expect("events") {
+            event["hash"].take();
+            event["row_digest"].take();
+        }
+        document
+    }
+
+    /// The same as a bad disk would: seals stay what they were.
+    pub fn sql_unsealed(&self, sql: &str) -> rusqlite::Connection {
         let conn = rusqlite::Connection::open(self.database()).expect("the database");
+        conn.execute_batch("PRAGMA ignore_check_constraints = ON").expect("a pragma");
         conn.execute_batch(sql).expect(sql);
+        conn
     }
 
     /// The real program against this store, with the real clock.

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::processes::soon;
 use crate::readme::{blocks, lines};
+use crate::support::processes::soon;
 use crate::support::{World, have};
 use crate::terminals::{Screen, terminal};
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::termios::tcgetattr;
 
-use crate::processes::{eventually, soon};
+use crate::support::processes::{eventually, soon};
 use crate::support::{World, have, program_path};
 use crate::terminals::terminal;
 

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Holder, last};
-use crate::processes::until;
+use crate::support::processes::until;
 use crate::support::{Ran, World, copy_program, have, run, uid};
 
 /// An X server, killed at the end of the test.

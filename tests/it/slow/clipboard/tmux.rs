@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Holder, last, terminal::unpacked};
-use crate::processes::{eventually, until};
+use crate::support::processes::{eventually, until};
 use crate::support::{Ran, World, have, run};
 use crate::terminals::Screen;
 

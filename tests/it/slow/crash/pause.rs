@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Receiver, Scene, Verb, assert_none, each, now, sampled, sound, swept, valid};
-use crate::processes::until;
+use crate::support::processes::until;
 use crate::support::{MINUTE, Ran, World, have, program_path, run};
 
 /// Calls after which it is stopped: those on files beside the database, whose pages are written under its lock.

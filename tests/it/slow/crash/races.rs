@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use super::Scene;
-use crate::processes::ended;
+use crate::support::processes::ended;
 use crate::support::{Ran, World, program, run};
 
 #[test]

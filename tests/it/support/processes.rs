@@ -1,11 +1,14 @@
 //! Real processes in odd places: shells, pipes that nobody reads, killed halfway.
 
+use std::fs;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::support::{Ran, World, have, run, search_path};
@@ -94,14 +97,14 @@ impl World {
     pub fn multiply(&self, name: &str, count: usize) {
         self.sql(&format!(
             "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count})
-             INSERT INTO token (id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
+             INSERT INTO tokens (id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
                created_at, created_by, disabled_at, revoked_at)
              SELECT printf('copy%08d', i), name || printf('-%08d', i), description, owner, icon, ttl, until,
                not_before, rotate_every, grace, created_at, created_by, disabled_at, revoked_at
-             FROM n, token WHERE name = '{name}';
+             FROM n, tokens WHERE name = '{name}';
              INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
              SELECT copy.row, randomblob(32), hint, secret.created_at, secret.expires_at, delivered_at
-             FROM token AS copy, token AS original JOIN secret ON secret.token = original.row
+             FROM tokens AS copy, tokens AS original JOIN secret ON secret.token = original.row
              WHERE copy.id LIKE 'copy%' AND original.name = '{name}';"
         ));
     }
@@ -120,6 +123,98 @@ impl World {
         assert!(self.store().join("tokens.db-journal").exists(), "no journal was left");
         true
     }
+
+    /// Has the real program give a token's secret to a command that kills the program. Returns the secret.
+    #[track_caller]
+    pub fn kill_by_command(&self, args: &[&str]) -> String {
+        let got = self.path("got");
+        let command = format!("cat >{got}; kill -KILL $PPID");
+        let ran = self.real(&[args, &["--exec", &command]].concat(), b"");
+        assert_eq!(ran.code, -1, "not killed: {ran:?}");
+        fs::read_to_string(got).expect("a file")
+    }
+
+    /// Kills the real program while it puts a secret into a file of the directory `out`. False where that is
+    /// impossible.
+    #[track_caller]
+    pub fn kill_at(&self, at: At, args: &str) -> bool {
+        if !have("strace") || !have("bash") {
+            return false;
+        }
+        let calls = match at {
+            At::BeforeRename => "rename,renameat,renameat2",
+            At::AfterRename => "fsync",
+        };
+        let dir = fs::canonicalize(self.dir.path()).expect("a directory").join("out");
+        let only = if at == At::AfterRename { format!("-P {}", dir.display()) } else { String::new() };
+        let script = format!(
+            "exec strace -f -o /dev/null {only} -e trace={calls} -e inject={calls}:signal=SIGKILL tokenctl {args}"
+        );
+        let ran = run(&mut self.bash(&script), b"");
+        assert_eq!(ran.code, -1, "not killed: {ran:?}");
+        true
+    }
+
+    /// Runs a script with `tokenctl` under strace, which injects this into the calls on the directory `out`.
+    #[track_caller]
+    pub fn injected(&self, inject: &str, args: &str) -> Ran {
+        let calls = inject.split(':').next().expect("a call");
+        let dir = fs::canonicalize(self.dir.path()).expect("a directory").join("out");
+        let only = if calls == "fsync" { format!("-P {}", dir.display()) } else { String::new() };
+        let script = format!(
+            "exec strace -f -o log {only} -e trace={calls} -e inject={inject} tokenctl {args} && cat log"
+        );
+        let ran = run(&mut self.bash(&script), b"");
+        let log = fs::read_to_string(self.path("log")).expect("a log");
+        assert!(log.contains("(INJECTED)") || log.contains("SIGKILL"), "{inject}: {log}");
+        ran
+    }
+
+    /// A world whose store takes a while to check.
+    pub fn large() -> Self {
+        let world = Self::of_processes();
+        world.mint("demo");
+        world.multiply("demo", 10_000);
+        world
+    }
+
+    /// Starts a `doctor` that has long been at work, on this terminal.
+    pub fn doctor_on(&self, screen: OwnedFd) -> Child {
+        let mut child = self
+            .program()
+            .arg("doctor")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(screen)
+            .spawn()
+            .expect("the program starts");
+        let files = format!("/proc/{}/fd", child.id());
+        let is_at_work = || {
+            let open = fs::read_dir(&files).into_iter().flatten().flatten();
+            open.filter_map(|file| file.path().read_link().ok()).any(|path| path == self.database())
+        };
+        while !is_at_work() {
+            assert!(child.try_wait().expect("a child").is_none(), "it was over too soon");
+        }
+        // While it stands still its clock goes on.
+        kill_process(Pid::from_child(&child), Signal::STOP).expect("a process");
+        let still = Instant::now();
+        while still.elapsed() < Duration::from_millis(1_100) {
+            thread::sleep(Duration::from_millis(50));
+        }
+        kill_process(Pid::from_child(&child), Signal::CONT).expect("a process");
+        child
+    }
+}
+
+/// Where a delivery is killed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum At {
+    /// The temporary is written and not renamed.
+    BeforeRename,
+    /// The file is in place and not confirmed.
+    AfterRename,
 }
 
 /// A pipe into which nothing more goes: its reading end, and its writing end.
@@ -161,7 +256,7 @@ pub fn wait_until_stuck(child: &mut Child) {
     while same < 10 {
         assert!(child.try_wait().expect("a child").is_none(), "it ended instead of waiting");
         assert!(start.elapsed() < Duration::from_secs(60), "it never waited");
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = fs::read_to_string(&path).unwrap_or_default();
         // From the state on, with the ticks that were spent: fields 3, 14 and 15 of proc(5).
         let fields: Vec<&str> =
             text.rsplit(')').next().unwrap_or_default().split_whitespace().take(13).collect();
@@ -217,5 +312,5 @@ pub fn assert_failure(ran: &Ran, code: &str, exit: i32) -> Value {
 /// The mode bits of a file itself.
 pub fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::MetadataExt;
-    std::fs::symlink_metadata(path).expect("a file").mode() & 0o7777
+    fs::symlink_metadata(path).expect("a file").mode() & 0o7777
 }

@@ -1,0 +1,176 @@
+//! What a change changed, computed from the object before and after it, so that no command can forget a field.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::scope::{Catalogue, Entry};
+use super::settings::Settings;
+use super::token::Token;
+use super::when::{Span, Timestamp};
+
+/// A longer text is cut in the log.
+const LONGEST: usize = 200;
+
+/// One field, in the spelling of the flags; of a field with several values, one of them that came or went.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    pub field: String,
+    pub from: Option<String>,
+    pub to: Option<String>,
+}
+
+/// The values of a field: at most one, or any number that come and go singly.
+enum Values {
+    One(Option<String>),
+    Several(Vec<String>),
+}
+
+type Field = (String, Values);
+
+/// Between a token and what it became; without either where it is new or gone.
+pub fn of_token(before: Option<&Token>, after: Option<&Token>) -> Vec<Change> {
+    between(&before.map(token).unwrap_or_default(), &after.map(token).unwrap_or_default())
+}
+
+pub fn of_catalogue(before: &Catalogue, after: &Catalogue) -> Vec<Change> {
+    let by_id = |catalogue: &Catalogue, id: &str| catalogue.iter().find(|it| it.id == id).cloned();
+    let ids: BTreeSet<&str> = before.iter().chain(after.iter()).map(|entry| entry.id.as_str()).collect();
+    let mut all = Vec::new();
+    for id in ids {
+        let (was, is) = (by_id(before, id), by_id(after, id));
+        // Both sides go by one name, or a rename would look like a new scope with all its fields.
+        let Some(name) = is.as_ref().or(was.as_ref()).map(|entry| entry.name.to_string()) else { continue };
+        let fields = |entry: Option<&Entry>| entry.map(|entry| scope(&name, entry)).unwrap_or_default();
+        all.extend(between(&fields(was.as_ref()), &fields(is.as_ref())));
+    }
+    all
+}
+
+pub fn of_settings(before: &Settings, after: &Settings) -> Vec<Change> {
+    let (before, after) = (before.rows(), after.rows());
+    let keys: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();
+    let one = |value: Option<&String>| Values::One(value.cloned());
+    let side = |rows: &BTreeMap<&str, String>| -> Vec<Field> {
+        keys.iter().map(|key| ((*key).to_owned(), one(rows.get(key)))).collect()
+    };
+    between(&side(&before), &side(&after))
+}
+
+/// In the order of the keys of a token's document.
+fn token(token: &Token) -> Vec<Field> {
+    use Values::{One, Several};
+    let hints = |which: &dyn Fn(&&super::token::StoredSecret) -> bool| {
+        Several(token.secrets.iter().filter(which).map(|secret| secret.hint.clone()).collect())
+    };
+    let span = |span: Option<Span>| One(span.map(|span| span.to_string()));
+    let fields = [
+        ("name", One(Some(token.name.clone()))),
+        ("description", One(token.description.clone())),
+        ("owner", One(token.owner.clone())),
+        ("icon", One(token.icon.clone())),
+        ("labels", Several(token.label_words())),
+        ("scopes", Several(token.scopes().map(ToString::to_string).collect())),
+        ("disabled_at", instant(token.disabled_at)),
+        ("revoked_at", instant(token.revoked_at)),
+        ("expires_at", instant(token.expires_at())),
+        ("not_before", instant(token.not_before)),
+        ("ttl", span(token.lifetime.ttl())),
+        ("until", instant(token.lifetime.until())),
+        ("rotate_every", span(token.rotate_every)),
+        ("grace", span(token.grace)),
+        ("destination", One(token.destination.as_ref().map(ToString::to_string))),
+        ("hook", One(token.hook.clone())),
+        ("allow_from", One(token.allow_from.clone())),
+        ("secrets", hints(&|_| true)),
+        ("revoked_secrets", hints(&|secret| secret.revoked_at.is_some())),
+    ];
+    fields.into_iter().map(|(field, values)| (field.to_owned(), values)).collect()
+}
+
+fn scope(name: &str, entry: &Entry) -> Vec<Field> {
+    let of = |field: &str| format!("{name}.{field}");
+    vec![
+        ("scope".to_owned(), Values::One(Some(entry.name.to_string()))),
+        (of("description"), Values::One(entry.description.clone())),
+        (of("includes"), Values::Several(entry.includes.iter().map(ToString::to_string).collect())),
+        (of("retired_at"), instant(entry.retired_at)),
+    ]
+}
+
+fn instant(time: Option<Timestamp>) -> Values {
+    Values::One(time.map(|time| String::from_utf8_lossy(&time.rfc3339()).into_owned()))
+}
+
+/// Field by field; a side that is not there has none, and the other one says what there is.
+fn between(before: &[Field], after: &[Field]) -> Vec<Change> {
+    let mut all = Vec::new();
+    let names = if after.is_empty() { before } else { after };
+    for (at, (field, _)) in names.iter().enumerate() {
+        let mut push = |from: Option<&String>, to: Option<&String>| {
+            all.push(Change { field: field.clone(), from: from.map(|it| cut(it)), to: to.map(|it| cut(it)) });
+        };
+        let (was, is) = (values(before, at), values(after, at));
+        match after.get(at).or(before.get(at)) {
+            Some((_, Values::One(_))) if was != is => push(was.first().copied(), is.first().copied()),
+            Some((_, Values::Several(_))) => {
+                was.iter().filter(|value| !is.contains(value)).for_each(|value| push(Some(value), None));
+                is.iter().filter(|value| !was.contains(value)).for_each(|value| push(None, Some(value)));
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+fn values(side: &[Field], at: usize) -> Vec<&String> {
+    match side.get(at) {
+        Some((_, Values::One(value))) => value.iter().collect(),
+        Some((_, Values::Several(all))) => all.iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+fn cut(text: &str) -> String {
+    if text.chars().count() <= LONGEST {
+        return text.to_owned();
+    }
+    format!("{}…", text.chars().take(LONGEST).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::tests::{at, secret, token};
+
+    fn words(changes: &[Change]) -> Vec<String> {
+        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
+        changes.iter().map(|it| format!("{} {} {}", it.field, side(&it.from), side(&it.to))).collect()
+    }
+
+    #[test]
+    fn a_change_says_each_field_and_each_element_that_came_or_went() {
+        let before = token(vec![secret(1, 0)]);
+        let mut after = before.clone();
+        after.owner = Some("ann".to_owned());
+        after.labels.insert("env".to_owned(), "prod".to_owned());
+        after.secrets[0].revoked_at = Some(at(5));
+        let hint = &before.secrets[0].hint;
+        let expected =
+            ["owner - ann".to_owned(), "labels - env=prod".to_owned(), format!("revoked_secrets - {hint}")];
+        assert_eq!(words(&of_token(Some(&before), Some(&after))), expected);
+        assert_eq!(words(&of_token(Some(&after), Some(&before)))[..2], ["owner ann -", "labels env=prod -"]);
+        assert_eq!(of_token(Some(&after), Some(&after)), []);
+        assert_eq!(
+            words(&of_token(None, Some(&before))),
+            ["name - demo".to_owned(), format!("secrets - {hint}")]
+        );
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_marked() {
+        let before = token(vec![secret(1, 0)]);
+        let after = Token { description: Some("é".repeat(201)), ..before.clone() };
+        let changes = of_token(Some(&before), Some(&after));
+        assert_eq!(changes[0].to, Some(format!("{}…", "é".repeat(200))));
+    }
+}

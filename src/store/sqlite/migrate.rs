@@ -1,0 +1,149 @@
+//! The first command that writes brings a store of version 1 to the version of today, in one transaction.
+//!
+//! What the log vouches for gets an entry with its new digest. What was changed by hand gets none, and so stays reported;
+//! it stops nothing, or one such row would keep every token from being revoked.
+
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::time::Duration;
+
+use rusqlite::backup::Backup;
+
+use super::build::{TEMPORARY, sync_directory};
+use super::open::{self, Access};
+use super::{FIRST, Matched, Store, StoreError, Write, schema, v1};
+use crate::domain::digest::Form;
+use crate::domain::event::{Action, Author, Subject};
+use crate::domain::scope::Catalogue;
+use crate::domain::settings::Settings;
+use crate::domain::when::Clock;
+use crate::store::sharing::Sharing;
+
+/// The database as it was before, beside the one of today.
+const COPY: &str = "tokens.db.v1";
+
+pub fn migrate(store: &Store, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
+    let set = |pragmas: &str| store.conn.execute_batch(pragmas).map_err(|err| store.failed(&err));
+    // Neither can be set within a transaction.
+    set("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")?;
+    let before = store.version.get();
+    let done = store.transact(clock, author, convert);
+    if done.is_err() {
+        store.version.set(before);
+    }
+    set("PRAGMA foreign_keys = ON; PRAGMA ignore_check_constraints = OFF").and(done)
+}
+
+fn convert(tx: &Write<'_>) -> Result<(), StoreError> {
+    let (store, conn) = (tx.view.store, tx.conn());
+    if tx.ok(schema::version_of(conn))? == schema::VERSION {
+        // Another process was faster.
+        return tx.ok(store.follow_migration());
+    }
+    copy(store)?;
+    let sound = Sound::find(tx)?;
+    tx.ok(v1::unview(conn).and_then(|()| v1::convert(conn, schema::create)))?;
+    tx.ok(schema::stamp(conn))?;
+    store.version.set(schema::VERSION);
+    let scopes: Vec<i64> = tx.column("SELECT row FROM scope", &[])?;
+    scopes.into_iter().try_for_each(|row| tx.seal_scope(row))?;
+    each_token(tx, |row| tx.seal_token(row))?;
+    sound.record(tx)
+}
+
+/// Keeps the database as it was. The transaction is open, so that nobody changes it meanwhile; SQLite copies it, since
+/// opening the file by hand would drop the locks of this process.
+fn copy(store: &Store) -> Result<(), StoreError> {
+    let found = &store.found;
+    let path = found.dir.join(COPY);
+    let failed = |err: &std::io::Error| StoreError::io("copy the store to", &path, err);
+    let new =
+        tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&found.dir).map_err(|err| failed(&err))?;
+    let run = || {
+        let from = open::connect(&found.database, Access::Read)?;
+        let mut to = open::connect(new.path(), Access::Write)?;
+        Backup::new(&from, &mut to)?.run_to_completion(1_000, Duration::ZERO, None)
+    };
+    run().map_err(|err| StoreError::sqlite(new.path(), &err))?;
+    let kept = || {
+        let file = new.as_file();
+        if file.metadata()?.uid() != found.meta.uid() {
+            fchown(file, Some(found.meta.uid()), None)?;
+        }
+        file.sync_all()
+    };
+    kept().map_err(|err| failed(&err))?;
+    new.persist(&path).map_err(|err| failed(&err.error))?;
+    sync_directory(&found.dir).map_err(|err| failed(&err))
+}
+
+/// What is as its last entry says.
+struct Sound {
+    tokens: Vec<i64>,
+    catalogue: Option<Catalogue>,
+    settings: Option<Settings>,
+}
+
+impl Sound {
+    fn find(tx: &Write<'_>) -> Result<Self, StoreError> {
+        let mut tokens = Vec::new();
+        each_token(tx, |row| {
+            let token = readable(tx.token(row, tx.now))?;
+            if let Some(token) = token
+                && tx.is_as_recorded(&Subject::of(&token), |form| form.token(&token))?
+            {
+                tokens.push(row);
+            }
+            Ok(())
+        })?;
+        let mut catalogue = readable(tx.catalogue())?;
+        if let Some(all) = &catalogue
+            && !tx.is_as_recorded(&Subject::Catalogue, |form| form.catalogue(all))?
+        {
+            catalogue = None;
+        }
+        let mut settings = readable(tx.settings())?;
+        if let Some(all) = &settings
+            && !tx.is_as_recorded(&Subject::Settings, |form| form.settings(all))?
+        {
+            settings = None;
+        }
+        Ok(Self { tokens, catalogue, settings })
+    }
+
+    fn record(self, tx: &Write<'_>) -> Result<(), StoreError> {
+        let record =
+            |subject, digest| tx.record(Action::Migrate, subject, Some(digest), Vec::new(), Matched::Yes);
+        if self.catalogue.is_some() {
+            record(Subject::Catalogue, Form::Two.catalogue(&tx.catalogue()?))?;
+        }
+        if let Some(before) = self.settings {
+            let dir = std::fs::symlink_metadata(&tx.view.store.found.dir);
+            let dir = dir.map_err(|err| StoreError::io("look at", &tx.view.store.found.dir, &err))?;
+            let facts = tx.first_facts(Sharing::of(&dir, &tx.view.store.found.meta))?;
+            let after = Settings { facts, ..before.clone() };
+            tx.write_settings(Action::Migrate, &before, &after, Matched::Yes)?;
+        }
+        self.tokens.into_iter().try_for_each(|row| {
+            let token = tx.token(row, tx.now)?;
+            record(Subject::of(&token), Form::Two.token(&token))
+        })
+    }
+}
+
+/// A value that may be damaged, in a store that is to be migrated all the same.
+fn readable<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match found {
+        Err(StoreError::Damaged(_)) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn each_token(tx: &Write<'_>, mut f: impl FnMut(i64) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    let mut from = Some(FIRST);
+    while let Some(start) = from {
+        let rows = tx.rows_from(start)?;
+        rows.iter().try_for_each(|row| f(*row))?;
+        from = rows.last().and_then(|last| last.checked_add(1));
+    }
+    Ok(())
+}

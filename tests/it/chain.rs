@@ -1,0 +1,60 @@
+//! The audit chain, checked by a program of another language that was written from docs/audit-format.md.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use crate::migration;
+use crate::support::{World, have};
+
+fn python(args: &[&str]) -> (bool, String, String) {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+    let mut command = Command::new("python3");
+    let ran = command.arg("-B").args(args).current_dir(data).output().expect("python3 starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    (ran.status.success(), text(&ran.stdout), text(&ran.stderr))
+}
+
+fn check(world: &World) -> (bool, String, String) {
+    python(&["check-chain.py", world.database().to_str().expect("UTF-8")])
+}
+
+#[test]
+fn the_hash_of_that_program_is_blake3() {
+    if !have("python3") {
+        return;
+    }
+    let lengths = [0, 1, 63, 64, 65, 1_023, 1_024, 1_025, 2_048, 2_049, 3_073, 9_000];
+    let script = "import sys; from blake3 import blake3\n\
+        for n in sys.argv[1:]: print(blake3(bytes(i % 251 for i in range(int(n)))).hex())";
+    let args: Vec<String> = lengths.iter().map(ToString::to_string).collect();
+    let args: Vec<&str> = ["-c", script].into_iter().chain(args.iter().map(String::as_str)).collect();
+    let expected = lengths.map(|len: u32| {
+        let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+        blake3::hash(&bytes).to_hex().to_string()
+    });
+    assert_eq!(python(&args).1.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn it_agrees_with_audit_verify() {
+    if !have("python3") {
+        return;
+    }
+    let world = migration::old();
+    world.run(&["revoke", "edited", "--yes", "--reason", "é"]).ok();
+    world.run(&["edit", "token-001", "-d", "x\"y", "--owner", "ann"]).ok();
+    world.run(&["audit", "verify"]).ok();
+    let (ok, head, err) = check(&world);
+    assert_eq!((ok, &*head), (true, world.run(&["audit", "head"]).ok().line()), "{err}");
+    let changes = world.run(&["audit", "--token", "token-001", "--json"]).ok().json();
+    let last = changes.as_array().and_then(|all| all.last()).expect("an event")["changes"].clone();
+    assert_eq!(
+        last,
+        json!([{"field": "description", "from": null, "to": "x\"y"}]),
+        "the owner was hers before"
+    );
+    world.sql("UPDATE events SET reason = 'x' WHERE seq = 7");
+    assert_eq!(check(&world), (false, String::new(), "entry 7".to_owned()));
+    assert_eq!(world.run(&["audit", "verify", "--json"]).exit(3).json()["first_bad"]["seq"], 7);
+}

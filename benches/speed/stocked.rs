@@ -34,7 +34,7 @@ impl Stocked {
         let query = conn
             .query_row(
                 "SELECT format('SELECT t.name, t.disabled_at, t.revoked_at, s.expires_at, s.revoked_at \
-                 FROM secret s JOIN token t ON t.row = s.token WHERE s.hash = x''%s''', hex(hash)) FROM secret",
+                 FROM secret s JOIN tokens t ON t.row = s.token WHERE s.hash = x''%s''', hex(hash)) FROM secret",
                 [],
                 |row| row.get(0),
             )
@@ -91,7 +91,7 @@ impl Stocked {
         command.args(["-readonly", "-json"]).arg(self.path("store/tokens.db")).arg(
             "SELECT t.id, t.name, t.description, t.owner, t.icon, t.ttl, t.until, t.not_before, t.rotate_every, t.grace, \
              t.created_at, t.created_by, t.disabled_at, s.hint, s.created_at, s.expires_at, s.delivered_at, \
-             s.superseded_at, s.revoked_at FROM token t JOIN secret s ON s.token = t.row \
+             s.superseded_at, s.revoked_at FROM tokens t JOIN secret s ON s.token = t.row \
              WHERE t.revoked_at IS NULL ORDER BY t.name",
         );
         command
@@ -129,7 +129,7 @@ fn fill(dir: PathBuf, tokens: usize) {
     let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
     let author = Author { actor, reason: None, accept_clock: false };
     let location = Location { dir, named: true, trusts_group: false };
-    let store = Store::open_to_write(&location, &SystemClock).expect("the store");
+    let store = Store::open_to_write(&location, &SystemClock, &author).expect("the store");
     let numbers: Vec<usize> = (2..=tokens).collect();
     for some in numbers.chunks(10_000) {
         let added = store.write::<_, StoreError>(&SystemClock, &author, |tx| {

@@ -50,7 +50,7 @@ impl<'a> Requests<'a> {
             Connection::open_with_flags(self.store.path("store/tokens.db"), flags).expect("the database");
         let change = conn.unchecked_transaction().expect("a transaction");
         let sql = "SELECT t.name, t.disabled_at, t.revoked_at, s.expires_at, s.revoked_at
-             FROM secret s JOIN token t ON t.row = s.token WHERE s.hash = ?1";
+             FROM secret s JOIN tokens t ON t.row = s.token WHERE s.hash = ?1";
         let mut look_up = change.prepare(sql).expect("it fits");
         for line in fs::read(&self.path).expect("the requests").split(|byte| *byte == b'\n') {
             if line.is_empty() {

@@ -10,6 +10,7 @@ use super::{Matched, StoreError, View, Write};
 use crate::domain::changes;
 use crate::domain::destination::{Destination, Receiver};
 use crate::domain::event::{Action, Subject};
+use crate::domain::filter::Times;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, TokenId};
 use crate::domain::secret::SecretHash;
@@ -232,14 +233,9 @@ impl View<'_> {
             .map(|(token, secret)| Presented { token: Token { secrets: vec![secret], ..token }, index: 0 }))
     }
 
-    /// Since when use is recorded.
-    pub fn usage_since(&self) -> Option<Timestamp> {
-        self.store.uses().since()
-    }
-
-    /// Since when the uses of scopes are recorded.
-    pub fn scope_usage_since(&self) -> Option<Timestamp> {
-        self.store.asks().since()
+    /// The instants by which tokens are shown now.
+    pub fn times(&self, now: Timestamp) -> Times {
+        self.store.times(now)
     }
 }
 

@@ -71,6 +71,7 @@ pub use write::Write;
 use write::{Head, Matched};
 
 use crate::domain::event::{Anchor, Author};
+use crate::domain::filter::Times;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::when::{Clock, Timestamp};
 use crate::store::recorder::Recorder;
@@ -149,6 +150,16 @@ impl Store {
 
     pub(super) fn asks(&self) -> &Usage {
         self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
+    }
+
+    /// The instants by which tokens are shown now. Since when use is recorded does not depend on the database.
+    pub fn times(&self, now: Timestamp) -> Times {
+        Times { now, at: now, usage_since: self.uses().since() }
+    }
+
+    /// Since when it is recorded which scopes are asked for.
+    pub fn scope_usage_since(&self) -> Option<Timestamp> {
+        self.asks().since()
     }
 
     /// Whether this user owns the database.

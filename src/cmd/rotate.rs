@@ -8,7 +8,6 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use crate::app::present::present;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::delivery::{self, Delivered, delivered_at};
@@ -108,7 +107,7 @@ impl Rotate {
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
-                    let times = present(store, app.ctx.machine.now()?)?;
+                    let times = store.times(app.ctx.machine.now()?);
                     let token = ChangedDoc { token: TokenDoc::new(&token, &times), changed: false };
                     app.print_json(&NoSecretDoc { token, secret: None })?;
                 } else {

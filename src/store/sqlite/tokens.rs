@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::sql::{Count, RowNumber, damage, wrong};
 use super::token_rows::{read_delivery, read_hook, read_secret, read_token};
 use super::{StoreError, View};
+use crate::domain::filter::Times;
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Grant, StoredSecret, Token};
 use crate::domain::when::Timestamp;
@@ -224,14 +225,9 @@ impl View<'_> {
             .map(|(token, secret)| Presented { token: Token { secrets: vec![secret], ..token }, index: 0 }))
     }
 
-    /// Since when use is recorded.
-    pub fn usage_since(&self) -> Option<Timestamp> {
-        self.store.uses().since()
-    }
-
-    /// Since when the uses of scopes are recorded.
-    pub fn scope_usage_since(&self) -> Option<Timestamp> {
-        self.store.asks().since()
+    /// The instants by which tokens are shown now.
+    pub fn times(&self, now: Timestamp) -> Times {
+        self.store.times(now)
     }
 }
 

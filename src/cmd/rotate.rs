@@ -103,7 +103,7 @@ impl Rotate {
                 said.extend(route::newly_remembered(token, &delivered.token));
                 route.say(app, token, &delivered);
                 delivery::answer(app, store, &route.args, &delivered, &said)?;
-                self.run_hook(app, store, author, &delivered.token)?;
+                self.run_own_hook(app, store, author, &delivered.token)?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
@@ -113,6 +113,7 @@ impl Rotate {
                 } else {
                     app.talk().note(&format!("`{}` is not due; nothing was changed", token.name));
                 }
+                self.run_hook(app, store, author, &token)?;
             }
             Err(Halt::Error(err)) => return Err(err),
         }

@@ -22,10 +22,12 @@ pub enum FindingCode {
     Expiring,
     Expired,
     RotationOverdue,
+    HookPending,
     PreviousInUse,
     Unused,
     NeverUsed,
     NoExpiry,
+    NoDestination,
     ScopeUnused,
     Provisional,
 }
@@ -74,14 +76,16 @@ type Found = (Option<Timestamp>, String, String);
 
 impl FindingCode {
     /// In the order in which they are reported of a token.
-    pub const ALL: [FindingCode; 9] = [
+    pub const ALL: [FindingCode; 11] = [
         Self::Expiring,
         Self::Expired,
         Self::RotationOverdue,
+        Self::HookPending,
         Self::PreviousInUse,
         Self::Unused,
         Self::NeverUsed,
         Self::NoExpiry,
+        Self::NoDestination,
         Self::ScopeUnused,
         Self::Provisional,
     ];
@@ -91,10 +95,12 @@ impl FindingCode {
             Self::Expiring => "expiring",
             Self::Expired => "expired",
             Self::RotationOverdue => "rotation_overdue",
+            Self::HookPending => "hook_pending",
             Self::PreviousInUse => "previous_in_use",
             Self::Unused => "unused",
             Self::NeverUsed => "never_used",
             Self::NoExpiry => "no_expiry",
+            Self::NoDestination => "no_destination",
             Self::ScopeUnused => "scope_unused",
             Self::Provisional => "provisional",
         }
@@ -102,11 +108,14 @@ impl FindingCode {
 
     pub fn severity(self) -> Severity {
         match self {
-            Self::Expired | Self::RotationOverdue | Self::PreviousInUse => Severity::Error,
+            Self::Expired | Self::RotationOverdue | Self::HookPending | Self::PreviousInUse => {
+                Severity::Error
+            }
             Self::Expiring
             | Self::Unused
             | Self::NeverUsed
             | Self::NoExpiry
+            | Self::NoDestination
             | Self::ScopeUnused
             | Self::Provisional => Severity::Warning,
         }
@@ -118,10 +127,12 @@ impl FindingCode {
             Self::Expiring => expiring(token, exam),
             Self::Expired => expired(token, exam.times.now),
             Self::RotationOverdue => rotation_overdue(token, exam.times.now),
+            Self::HookPending => hook_pending(token, exam.times.now),
             Self::PreviousInUse => previous_in_use(token, exam.times.now),
             Self::Unused => unused(token, exam.times.now),
             Self::NeverUsed => never_used(token, &exam.times),
             Self::NoExpiry => no_expiry(token, exam.times.now),
+            Self::NoDestination => no_destination(token, exam.times.now),
             Self::ScopeUnused => scope_unused(token, exam),
             Self::Provisional => provisional(token, exam.times.now),
         }
@@ -193,6 +204,25 @@ fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Found> {
     let hint = format!("`tokenctl rotate {name}`, and look at why the job that rotates it did not");
     is_older(due, LATE, now)
         .then(|| (Some(due), format!("`{name}` was due for rotation {}", when(due, now)), hint))
+}
+
+/// A rotation whose hook has not succeeded, and which nobody is running.
+fn hook_pending(token: &Token, now: Timestamp) -> Option<Found> {
+    let hook = token.pending_hook.as_ref().filter(|hook| !hook.is_claimed(now))?;
+    let (name, uid) = (&token.name, hook.uid);
+    let state = hook.failed_at.map_or("has not run".to_owned(), |time| format!("failed {}", when(time, now)));
+    let message = format!("`{}` after the rotation of `{name}` {state}", hook.command);
+    let hint = format!("`tokenctl rotate --due` as uid {uid} runs it again until it succeeds");
+    Some((Some(hook.created_at), message, hint))
+}
+
+/// A policy that asks for rotations, and nowhere to deliver them.
+fn no_destination(token: &Token, now: Timestamp) -> Option<Found> {
+    let works = matches!(token.status(now), Status::Active | Status::Pending);
+    token.rotate_every.filter(|_| works && token.destination.is_none())?;
+    let name = &token.name;
+    let hint = format!("`tokenctl edit {name} --out FILE` lets `tokenctl rotate --due` deliver there");
+    Some((None, format!("`{name}` has a rotation policy and no destination"), hint))
 }
 
 /// A client did not learn of the new secret, and its grace period is running out.

@@ -31,6 +31,7 @@ mod env_files;
 mod global;
 mod help;
 mod histories;
+mod hooks;
 mod hygiene;
 mod init;
 mod install;

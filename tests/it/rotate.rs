@@ -700,16 +700,17 @@ fn a_rehearsal_shows_and_changes_nothing() {
         (&["young", "--due"], &[]),
         (&["--search", "due"], &["b-due"]),
     ] {
-        let ran = world.run(&[&["rotate", "--dry-run"], args].concat()).ok();
+        let ran = world.run(&[&["rotate", "--dry-run", "--exec", "false"], args].concat()).ok();
         assert_eq!(names(&ran), expected, "{args:?}");
         assert_eq!(ran.err, format!("{} would be rotated; nothing was changed\n", expected.len()));
-        let document = world.run(&[&["rotate", "-n", "--json"], args].concat()).ok().json();
+        let document =
+            world.run(&[&["rotate", "-n", "--json", "--exec", "false"], args].concat()).ok().json();
         assert_eq!((&document["changed"], &document["dry_run"]), (&json!(false), &json!(true)));
         assert_eq!(document["count"], expected.len(), "{args:?}");
     }
     for args in [
         &["--due", "--exec", "false", "--expect", "3"][..],
-        &["--due", "-n", "--expect", "1"],
+        &["--due", "-n", "--exec", "false", "--expect", "1"],
         &["young", "b-due", "--exec", "false", "--expect", "1"],
         &["young", "--expect", "2"],
     ] {
@@ -731,12 +732,12 @@ fn a_rehearsal_is_refused_what_a_rotation_is() {
     world.run(&["revoke", "ended", "--yes"]).ok();
     let real = world.run(&["rotate", "paused"]).exit(5);
     for args in [&["paused"][..], &["fine", "paused"]] {
-        let ran = world.run(&[&["rotate", "--dry-run"], args].concat()).exit(5);
+        let ran = world.run(&[&["rotate", "--dry-run", "--exec", "false"], args].concat()).exit(5);
         let why = real.err.lines().next().and_then(|line| line.strip_prefix("error: ")).expect("an error");
         assert!(ran.err.contains(why), "{} {}", ran.err, real.err);
         assert_eq!(ran.out.lines().count(), args.len() - 1, "{}", ran.out);
     }
-    let document = world.run(&["rotate", "-n", "fine", "paused", "--json"]).exit(5).json();
+    let document = world.run(&["rotate", "-n", "fine", "paused", "--exec", "false", "--json"]).exit(5).json();
     assert_eq!(document["tokens"][1]["error"]["code"], "policy");
     let document = world.run(&["rotate", "-n", "ended", "--json"]).exit(5).json();
     assert_eq!(document["tokens"][0]["error"]["code"], "revoked");

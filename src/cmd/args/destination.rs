@@ -24,7 +24,7 @@ const LONGEST_COPY: Span = Span::minutes(10);
 /// The heading of the flags that name a receiver.
 pub const HEADING: &str = "Where the secret goes";
 
-/// What a token can remember.
+// What a token can remember. No documentation: it would become that of the verb.
 #[derive(Args, Clone, Default)]
 pub struct ReceiverArgs {
     /// Put the secret into this file

@@ -28,6 +28,9 @@ impl Rotate {
                 .hint("`--out-dir DIR` or `--exec COMMAND`, for tokens that remember none");
             return Err(bad.into());
         }
+        if self.destination.force && self.destination.to.exec.is_some() {
+            return Err(Invalid::new("`--force` without a file to replace").hint("`--out-dir DIR`").into());
+        }
         if let Some(dir) = &self.out_dir {
             // A mistyped directory shows at the first run, not when something is due.
             deliver::check_directory(dir, &app.location()?.dir).map_err(deliver::DeliverError::from)?;
@@ -36,7 +39,10 @@ impl Rotate {
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
         let now = app.ctx.machine.now()?;
         let mut selection = self.targets.select_due(&store, now, self.due)?;
+        let mut left = Vec::new();
         if self.due {
+            let uid = author.actor.uid;
+            left.extend(selection.tokens.iter().filter(|it| it.has_hook_of(uid)).cloned());
             selection.tokens.retain(|token| token.is_due(now));
         }
         if rehearsal.dry_run || rehearsal.expect.is_some() {
@@ -44,6 +50,7 @@ impl Rotate {
             let would = self.rehearse(&store, &author, tokens, now, &*app.ctx.machine)?;
             rehearsal.expect(would.iter().filter(|one| one.changed).count())?;
             if rehearsal.dry_run {
+                let would = with_hooks(app, would, left);
                 many::show(app, &store, &would, "rotated", now)?;
                 return many::fail_with(app, would, "rotated").map(|()| Outcome::Done);
             }
@@ -70,6 +77,10 @@ impl Rotate {
                 cut = app.print(&format!("{}\n", shown(&one.token.name))).err().or(cut);
             }
             done.push(one);
+        }
+        if !interrupted {
+            left.retain(|token| !done.iter().any(|one| one.changed && one.token.row == token.row));
+            self.run_hooks(app, &store, &author, &mut done, left);
         }
         many::answer_each(app, &store, done, "rotated")?;
         cut.map_or(Ok(Outcome::Done), Err)
@@ -128,6 +139,21 @@ impl Rotate {
 /// A command that gets a secret has the terminal to itself.
 fn step(app: &mut App<'_>, has_commands: bool, done: usize, of: usize) -> Result<(), Error> {
     if has_commands { Ok(()) } else { app.step(&Step::new("rotating tokens", done, of)) }
+}
+
+/// Adds the tokens whose hooks would be run again.
+fn with_hooks(app: &mut App<'_>, mut would: Vec<Done>, left: Vec<Token>) -> Vec<Done> {
+    for token in left {
+        match would.iter().find(|one| one.token.row == token.row) {
+            // Its rotation would leave a hook in place of this one.
+            Some(one) if one.changed => continue,
+            _ => app.talk().note(&format!("the hook of `{}` would be run again", token.name)),
+        }
+        if would.iter().all(|one| one.token.row != token.row) {
+            would.push(Done { token, changed: false, error: None });
+        }
+    }
+    would
 }
 
 fn has_command(token: &Token) -> bool {

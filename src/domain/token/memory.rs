@@ -44,6 +44,11 @@ impl Token {
         self.destination.as_ref().is_some_and(|it| Some(&it.receiver) == receiver)
     }
 
+    /// Whether a hook of this user is still to be run.
+    pub fn has_hook_of(&self, uid: u32) -> bool {
+        self.pending_hook.as_ref().is_some_and(|hook| hook.uid == uid)
+    }
+
     /// What a rotation that delivers to `receiver` carries. `after` is the command that was given for it.
     pub fn memory_of(&self, receiver: Option<&Receiver>, after: Option<&str>, remember: Remember) -> Memory {
         let replaces_hook = after.is_some() && self.hook.as_deref().is_some_and(|hook| Some(hook) != after);

@@ -13,12 +13,6 @@ use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
 
 impl View<'_> {
-    /// The tokens, by row, with a hook of this user that is still to be run.
-    pub fn with_pending_hook(&self, uid: u32) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT DISTINCT s.token FROM hook h JOIN secret s ON s.row = h.secret WHERE h.uid = ?1 ORDER BY 1";
-        self.column(sql, params![uid])
-    }
-
     /// The unrevoked tokens whose destination is in the same file, or will be once their delivery is confirmed.
     pub fn sharing_file(&self, receiver: &Receiver, now: Timestamp) -> Result<Vec<Token>, StoreError> {
         let Some(path) = receiver.path() else { return Ok(Vec::new()) };
@@ -29,7 +23,8 @@ impl View<'_> {
 }
 
 impl Store {
-    /// Claims the pending hook of a token for this process. `None` where another one is running it, or it is done.
+    /// Claims the pending hook of a token for this process. `None` where another one is running it, or it is done, or
+    /// another rotation has left another one.
     pub fn claim_hook(
         &self,
         clock: &dyn Clock,
@@ -38,9 +33,11 @@ impl Store {
     ) -> Result<Option<PendingHook>, StoreError> {
         self.keep_books(clock, |view, now| {
             let same = view.tokens(&[token.row], now)?.pop().filter(|it| it.id == token.id);
-            let Some(hook) = same.and_then(|it| it.pending_hook).filter(|hook| !hook.is_claimed(now)) else {
-                return Ok(None);
+            let is_it = |hook: &PendingHook| {
+                let seen = token.pending_hook.as_ref().map(|seen| (seen.secret, &seen.command));
+                seen == Some((hook.secret, &hook.command)) && !hook.is_claimed(now)
             };
+            let Some(hook) = same.and_then(|it| it.pending_hook).filter(is_it) else { return Ok(None) };
             let sql = "UPDATE hook SET claimed_at = ?2, claimed_pid = ?3 WHERE secret = ?1";
             view.ok(view.conn().execute(sql, params![hook.secret, now, pid]))?;
             Ok(Some(PendingHook { claim: Some(Claim { at: now, pid }), ..hook }))

@@ -147,9 +147,7 @@ impl Protocol<'_> {
                 Ok(token)
             }
             // Once a file is in place nothing is rolled back: recovery will find the secret there.
-            (Err(Unconfirmed::Gone), true) => {
-                Err(DeliverError::Dead(path_of(destination.receiver()).unwrap_or_default()).into())
-            }
+            (Err(Unconfirmed::Gone), true) => Err(DeliverError::Dead(path_of(&*destination)).into()),
             (Err(Unconfirmed::Gone), false) => Err(DeliverError::from(Refusal::from(GONE.to_owned())).into()),
             (Err(Unconfirmed::Unknown(why)), true) => Err(DeliverError::Unconfirmed(why).into()),
             (Err(Unconfirmed::Unknown(why)), false) => Err(self.give_up(&provisional, why.into()).into()),
@@ -248,8 +246,8 @@ impl Protocol<'_> {
     }
 }
 
-fn path_of(receiver: Option<Receiver>) -> Option<String> {
-    receiver.as_ref().and_then(Receiver::path).map(str::to_owned)
+fn path_of(destination: &dyn Destination) -> String {
+    destination.receiver().as_ref().and_then(Receiver::path).unwrap_or_default().to_owned()
 }
 
 const GONE: &str = "the secret was revoked or taken over before it was confirmed";

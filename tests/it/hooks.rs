@@ -77,13 +77,16 @@ fn a_hook_that_fails_is_run_again_by_every_later_run_until_it_succeeds() {
     world.assert_file_holds(&world.path("secret"), "valid demo");
     assert_eq!(pending(&world), since);
     let found = world.run(&["check", "--only", "hook_pending", "--json"]).exit(3).json();
-    assert_eq!((&found[0]["code"], &found[0]["since"]), (&json!("hook_pending"), &since));
+    assert_eq!(
+        (&found["findings"][0]["code"], &found["findings"][0]["since"]),
+        (&json!("hook_pending"), &since)
+    );
     assert!(world.run(&["show", "demo"]).ok().out.contains(", failed "));
 
     world.wait(HOUR);
-    let would = world.run(&["rotate", "--due", "--dry-run"]).ok();
-    assert_eq!((runs(&world), would.out.as_str()), (1, ""));
-    assert!(would.err.contains("the hook of `demo` would be run again\n"), "{}", would.err);
+    let rehearsed = world.run(&["rotate", "--due", "--dry-run"]).ok();
+    assert_eq!((runs(&world), rehearsed.out.as_str()), (1, ""));
+    assert!(rehearsed.err.contains("the hook of `demo` would be run again\n"), "{}", rehearsed.err);
     let listed = world.run(&["rotate", "--due", "--dry-run", "--json"]).ok().json();
     assert_eq!(
         (&listed["tokens"][0]["name"], &listed["tokens"][0]["changed"]),
@@ -180,6 +183,7 @@ fn a_run_that_is_killed_during_its_hook_is_repeated_after_six_minutes_or_when_th
         });
         let killed = real(&world, &["rotate", "demo"]);
         assert_eq!(killed.code, -1, "{killed:?}");
+        world.at_real_time(0);
         world.assert_file_holds(&world.path("secret"), "valid demo");
         assert_ne!(pending(&world), Value::Null);
         world.at_real_time(later);

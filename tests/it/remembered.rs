@@ -13,10 +13,10 @@ fn create(world: &World, name: &str, args: &[&str]) -> String {
 }
 
 /// The line of `show` that begins with this word.
-fn shown(world: &World, name: &str, word: &str) -> Option<String> {
+fn shown(world: &World, name: &str, field: &str) -> Option<String> {
     let page = world.run(&["show", name]).ok().out;
-    let line = page.lines().find(|line| line.trim_start().starts_with(&format!("{word} ")))?;
-    Some(line.trim_start()[word.len()..].trim().to_owned())
+    let line = page.lines().find(|line| line.trim_start().starts_with(&format!("{field} ")))?;
+    Some(line.trim_start()[field.len()..].trim().to_owned())
 }
 
 #[test]

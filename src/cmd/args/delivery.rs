@@ -76,7 +76,7 @@ pub fn deliver(
             token.name
         ));
     }
-    Ok(Delivered { token, place, receiver })
+    Ok(Delivered { token, receiver, place })
 }
 
 fn another_variable(receiver: Option<&Receiver>, other: &str) -> Error {

@@ -12,7 +12,7 @@ use crate::domain::hook::{LIMIT, PendingHook};
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 impl Rotate {
     /// Runs what the rotation that made the current secret of this token has left to do.
@@ -48,9 +48,19 @@ impl Rotate {
         }
         app.clear();
         let machine = &*app.ctx.machine;
-        let Some(hook) = store.claim_hook(machine, token, machine.pid())? else { return Ok(None) };
+        // The rotation stands: no words of the store may say that nothing was changed.
+        let failed = |what: &str, err: StoreError| match err {
+            StoreError::Io { what: why, .. } => failure_of(token, &seen.command, format!("{what}: {why}")),
+            err => failure_of(token, &seen.command, format!("{what}: {err}")),
+        };
+        let claimed = store.claim_hook(machine, token, machine.pid());
+        let Some(hook) = claimed.map_err(|err| failed("could not be started", err))? else {
+            return Ok(None);
+        };
         match run(app, token, &hook) {
-            Ok(()) => Ok(store.finish_hook(&*app.ctx.machine, author, token, &hook)?),
+            Ok(()) => store
+                .finish_hook(&*app.ctx.machine, author, token, &hook)
+                .map_err(|err| failed("has run, which could not be noted", err)),
             Err(err) => {
                 // If this fails too, the claim expires by itself.
                 let _ = store.release_hook(&*app.ctx.machine, &hook);
@@ -108,10 +118,10 @@ fn run(app: &App<'_>, token: &Token, hook: &PendingHook) -> Result<(), Error> {
     match app.ctx.machine.run(&job) {
         Ok(JobEnd::Done { .. }) => Ok(()),
         Ok(JobEnd::Interrupted) => Err(Error::Interrupted),
-        ended => Err(Error::HookFailed {
-            name: token.name.clone(),
-            command: hook.command.clone(),
-            how: failure(&ended, timeout),
-        }),
+        ended => Err(failure_of(token, &hook.command, failure(&ended, timeout))),
     }
+}
+
+fn failure_of(token: &Token, command: &str, how: String) -> Error {
+    Error::HookFailed { name: token.name.clone(), command: command.to_owned(), how }
 }

@@ -131,7 +131,7 @@ fn a_program_of_version_1_in_the_middle_of_a_delivery_changes_nothing_more() {
     let world = old();
     let conn = Connection::open(world.database()).expect("the database");
     let read = "SELECT row FROM token WHERE name = 'provisional'";
-    let confirm = "UPDATE secret SET delivered_at = 1 WHERE delivered_at IS NULL";
+    let confirm = "UPDATE secret SET delivered_at = 1 WHERE token = ?1";
     let log = "INSERT INTO audit (seq, time, action, subject, uid, hash) VALUES (?1, 1, 'confirm', 'x', 0, zeroblob(32))";
     let row: i64 =
         conn.prepare_cached(read).and_then(|mut it| it.query_row([], |row| row.get(0))).expect("a row");
@@ -144,7 +144,7 @@ fn a_program_of_version_1_in_the_middle_of_a_delivery_changes_nothing_more() {
     conn.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
     // The table has the same name, but nothing of that version commits without its entry of the log.
     conn.prepare_cached(confirm)
-        .and_then(|mut it| it.execute([]))
+        .and_then(|mut it| it.execute([row]))
         .expect("the statement of a table that is left");
     no_table(conn.prepare_cached(log).and_then(|mut it| it.execute([row])));
     conn.execute_batch("ROLLBACK").expect("a transaction");

@@ -11,6 +11,7 @@ use super::token_rows::{
     Counts, DELIVERY, OF_SECRET, OF_TOKEN, add_secret, read_counts, read_secret, read_token,
 };
 use super::{StoreError, View};
+use crate::domain::filter::Times;
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Grant, StoredSecret, Token};
 use crate::domain::when::Timestamp;
@@ -250,14 +251,9 @@ impl View<'_> {
         }))
     }
 
-    /// Since when use is recorded.
-    pub fn usage_since(&self) -> Option<Timestamp> {
-        self.store.uses().since()
-    }
-
-    /// Since when the uses of scopes are recorded.
-    pub fn scope_usage_since(&self) -> Option<Timestamp> {
-        self.store.asks().since()
+    /// The instants by which tokens are shown now.
+    pub fn times(&self, now: Timestamp) -> Times {
+        self.store.times(now)
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Presented {
     pub token: Token,
     /// Its place in `token.secrets`.
     pub index: usize,
+    /// When the store was last changed. No event is dated before the one before it, except where a clock was accepted.
+    pub last_change: Option<Timestamp>,
 }
 
 impl Presented {
@@ -211,7 +213,7 @@ impl View<'_> {
         let index = index.ok_or_else(|| {
             StoreError::Damaged(format!("no secret of token row {row} is where an index says"))
         })?;
-        Ok(Some(Presented { token, index }))
+        Ok(Some(Presented { token, index, last_change: self.head()?.time }))
     }
 
     /// Fails if the table knows a hash that its index does not: then the index is damaged, and the secret not unknown.
@@ -230,9 +232,9 @@ impl View<'_> {
     /// The token with this current secret, in one statement. Its hash must come from the row: a column that an index has
     /// may be read from there, and an index may lead to the wrong row.
     fn current(&self, hash: &SecretHash) -> Result<Option<Presented>, StoreError> {
-        let sql = "SELECT t.*, s.* FROM secret s JOIN tokens t ON t.row = s.token
-             WHERE s.row = (SELECT row FROM secret WHERE hash = ?1)
-             AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL";
+        let sql = "SELECT t.*, s.*, (SELECT time FROM events ORDER BY seq DESC LIMIT 1)
+             FROM secret s NOT INDEXED JOIN tokens t NOT INDEXED ON t.row = s.token
+             WHERE s.row = (SELECT row FROM secret WHERE hash = ?1)";
         let mut slot = self.look_up.borrow_mut();
         let statement = match &mut *slot {
             Some(statement) => statement,
@@ -241,14 +243,14 @@ impl View<'_> {
         let read = |row: &Row<'_>| {
             let values = cells::values::<{ OF_TOKEN + OF_SECRET }>(row)?;
             let (of_token, of_secret) = values.split_at(OF_TOKEN);
-            let (token, _) = self.whole_token(&Cells::new(row, 0, of_token))?;
-            Ok((token, self.whole_secret(&Cells::new(row, OF_TOKEN, of_secret))?))
+            let (mut token, _) = self.whole_token(&Cells::new(row, 0, of_token))?;
+            token.secrets.push(self.whole_secret(&Cells::new(row, OF_TOKEN, of_secret))?);
+            Ok(Presented { token, index: 0, last_change: row.get(OF_TOKEN + OF_SECRET)? })
         };
         let found = self.ok(statement.query_row([hash], read).optional())?;
-        Ok(found.filter(|(_, secret)| secret.hash == *hash).map(|(mut token, secret)| {
-            token.secrets.push(secret);
-            Presented { token, index: 0 }
-        }))
+        // In the statement these tests would cost more: each index is weighed against each of them.
+        let is_current = |it: &StoredSecret| it.delivered_at.is_some() && it.superseded_at.is_none();
+        Ok(found.filter(|found| found.secret().hash == *hash && is_current(found.secret())))
     }
 
     /// The instants by which tokens are shown now.

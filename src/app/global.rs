@@ -43,6 +43,7 @@ pub struct Global {
 }
 
 /// A parser that offers no values, or `true` and `false` would be told of in help and completions.
+#[expect(clippy::unnecessary_wraps, reason = "the form of a parser")]
 fn given(_: &str) -> Result<bool, Infallible> {
     Ok(true)
 }

@@ -10,7 +10,9 @@ use rustix::io::Errno;
 
 use super::Store;
 use super::error::{StoreError, read_only};
-use super::open::{self, Access, Found, Location};
+use super::found::{self, Found};
+use super::location::Location;
+use super::open::{self, Access};
 use super::schema;
 use crate::domain::event::Author;
 use crate::domain::when::Clock;
@@ -43,7 +45,7 @@ pub fn make(
     new.as_file().sync_all().map_err(|err| failed(&err))?;
     let owner = new.as_file().metadata().map_err(|err| failed(&err))?.uid();
     usage::make(&dir, owner, sharing, clock.now()?).map_err(|err| failed(&err))?;
-    let made = match new.persist_noclobber(dir.join(open::DATABASE)) {
+    let made = match new.persist_noclobber(dir.join(found::DATABASE)) {
         Ok(_) => true,
         Err(err) if err.error.kind() == io::ErrorKind::AlreadyExists => false,
         Err(err) => return Err(failed(&err.error)),

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 
 use super::build::unsafe_to_change;
 use super::error::StoreError;
-use super::open::{Access, Found, Location, journal};
+use super::found::{Found, journal};
+use super::location::Location;
+use super::open::Access;
+use super::opening::Opening;
 use super::{FIRST, PAGE, beside, build};
-use super::{Opening, Step, Store, Watch, hot, integrity};
+use super::{Step, Store, Watch, hot, integrity};
 use crate::domain::settings::Settings;
 use crate::domain::text::shown;
 use crate::domain::token::{Status, Token};

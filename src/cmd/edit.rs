@@ -96,7 +96,12 @@ impl Edit {
                     Ok(changed)
                 };
                 let done = change_all(tx, &selected, Action::Edit, apply)?;
-                widen::check(approval, "a label or an address more", widening)?;
+                let what = if self.allow.is_given() {
+                    "allowing another address"
+                } else {
+                    "adding or changing a label"
+                };
+                widen::check(approval, what, widening)?;
                 Ok::<_, Error>(done)
             })
         })?;

@@ -106,7 +106,7 @@ fn more_addresses_are_a_widening_and_fewer_are_not() {
     }
     for wider in ["10.1.0.0/16", "10.1.2.0/24,10.1.3.4,192.0.2.1", "0.0.0.0/0", "::/0", "none"] {
         let args = ["edit", "app", "--allow-from", wider];
-        let error = world.refuses(&args, 5, "would_widen");
+        let error = world.refuses(&args, 2, "input_needed");
         let gained = error["message"].as_str().expect("a message").to_owned();
         let named = if wider == "none" { "from everywhere" } else { "from " };
         assert!(gained.contains(named), "{gained}");
@@ -130,7 +130,7 @@ fn a_rule_that_cannot_be_meant_is_refused_with_what_can() {
     assert!(refused("example.com").0.contains("neither an address nor a network"));
     assert!(refused("10.0.0.0/33").0.contains("neither an address nor a network"));
     assert!(refused("none,10.0.0.0/8").0.contains("beside addresses"));
-    assert!(refused("10.0.0.0/8,").0.contains("neither"));
+    assert!(refused("10.0.0.0/8,").0.contains("beside addresses"));
     world.refuses(&["create", "new", "-s", "read", "--allow-from", "none,::1"], 2, "usage");
     assert_eq!(world.show("app")["allow_from"], json!(["10.0.0.0/8", "2001:db8::/32"]));
 }

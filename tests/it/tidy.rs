@@ -11,7 +11,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("cli", &["cmd", "app", "store", "ui", "context", "domain", "error"]),
     ("serve", &["verifier", "verify", "clock", "store", "ui", "domain", "error"]),
     ("verifier", &["verify", "store", "clock", "domain"]),
-    ("host", &["context", "clock"]),
+    ("host", &["context", "clock", "ui"]),
     ("cmd", &["app", "deliver", "scan", "serve", "verify", "store", "ui", "context", "domain", "error"]),
     ("app", &["deliver", "store", "ui", "context", "domain", "error"]),
     ("verify", &["store", "domain"]),

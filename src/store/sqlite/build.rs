@@ -113,34 +113,6 @@ fn fill(path: &Path, sharing: Sharing, clock: &dyn Clock, author: &Author) -> Re
     })
 }
 
-/// Gives an existing store to a group. Returns whether that changed anything.
-///
-/// Its files are opened here: call it only while no connection to the database is open.
-pub fn share(location: &Location, gid: u32) -> Result<bool, StoreError> {
-    let found = location.find()?;
-    let sharing = Sharing::Group(gid);
-    let mut changed = false;
-    let files = [
-        (found.dir.clone(), sharing.directory_mode()),
-        (found.database.clone(), sharing.database_mode()),
-        (found.dir.join(usage::SECRETS), sharing.usage_mode()),
-        (found.dir.join(usage::SCOPES), sharing.usage_mode()),
-    ];
-    for (path, mode) in files {
-        let failed = |err: &io::Error| unsafe_to_change(&path, err);
-        let opened = match files::open(&path, false) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened.map_err(|err| failed(&err))?,
-        };
-        opened.belongs_to(found.meta.uid()).map_err(|err| failed(&err))?;
-        if opened.meta.mode() & 0o7777 != mode || opened.meta.gid() != gid {
-            sharing.apply(&opened.file, mode).map_err(|err| StoreError::io("share", &path, &err))?;
-            changed = true;
-        }
-    }
-    Ok(changed)
-}
-
 /// A file of the store whose mode or group is not touched.
 pub fn unsafe_to_change(path: &Path, err: &io::Error) -> StoreError {
     StoreError::Unsafe {

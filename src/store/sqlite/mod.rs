@@ -32,6 +32,7 @@ mod schema;
 mod scopes;
 mod seal;
 mod settings;
+mod share;
 mod sql;
 mod token_rows;
 mod tokens;
@@ -50,7 +51,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use audit::{AuditReport, Changed, Problem};
-pub use build::{make, share};
+pub use build::make;
 pub use change::NewSecret;
 use checked::{Checked, FileId};
 pub use doctor::{Finding, Severity, examine, repair};
@@ -60,6 +61,7 @@ pub use location::{Location, unsafe_path};
 pub use lock::PATIENCE;
 use open::Access;
 pub use pool::SharedStore;
+pub use share::share;
 pub use tokens::{Parts, Presented};
 pub use view::View;
 use view::ascending;
@@ -69,6 +71,7 @@ pub use write::Write;
 use write::{Head, Matched};
 
 use crate::domain::event::{Anchor, Author};
+use crate::domain::filter::Times;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::when::{Clock, Timestamp};
 use crate::store::recorder::Recorder;
@@ -147,6 +150,16 @@ impl Store {
 
     pub(super) fn asks(&self) -> &Usage {
         self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
+    }
+
+    /// The instants by which tokens are shown now. Since when use is recorded does not depend on the database.
+    pub fn times(&self, now: Timestamp) -> Times {
+        Times { now, at: now, usage_since: self.uses().since() }
+    }
+
+    /// Since when it is recorded which scopes are asked for.
+    pub fn scope_usage_since(&self) -> Option<Timestamp> {
+        self.asks().since()
     }
 
     /// Whether this user owns the database.

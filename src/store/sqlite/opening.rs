@@ -12,7 +12,6 @@ use super::open::{self, Access};
 use super::{Store, StoreError, hot, lock, migrate, schema, v1};
 use crate::domain::event::Author;
 use crate::domain::when::Clock;
-use crate::store::sharing::Sharing;
 use crate::store::usage;
 
 impl Store {
@@ -62,10 +61,11 @@ impl Store {
             migrate::migrate(&store, clock, author)?;
         }
         // The files of use may be lost; the next write brings them back, if it can.
-        let _ = std::fs::symlink_metadata(&found.dir).and_then(|dir| {
-            let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
-            usage::make(&found.dir, found.meta.uid(), Sharing::of(&dir, &found.meta), now)
-        });
+        if usage::is_missing(&found.dir)
+            && let Ok(now) = clock.now()
+        {
+            let _ = usage::make(&found.dir, found.meta.uid(), store.sharing_of_new_files(), now);
+        }
         Ok(Self { checked: Some(checked), ..store })
     }
 

@@ -260,7 +260,8 @@ fn a_rule_of_addresses_holds_at_the_gate() {
     // A Unix socket has no address at its other end.
     let gate = Gate::start(&world, &["--explain"]);
     let no = gate.get("/verify?scope=missing", &[&bearer, forwarded, "X-Real-IP: 192.0.2.7"]);
-    let why = "Bearer realm=\"tokenctl\", error=\"insufficient_scope\", error_description=\"source_not_allowed\"";
+    let why =
+        "Bearer realm=\"tokenctl\", error=\"insufficient_scope\", error_description=\"source_not_allowed\"";
     assert_eq!((no.status, no.header("www-authenticate")), (403, Some(why)));
     let posted = |address: Value| {
         gate.post(&json!({"secret": office, "address": address}).to_string()).json()["reason"].clone()

@@ -4,6 +4,7 @@ mod lines;
 mod question;
 mod stream;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use clap::Args;
 use crate::app::{App, Outcome, keep_answer};
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::{at, secret};
+use crate::domain::address;
 use crate::domain::scope::Scope;
 use crate::domain::secret::Secret;
 use crate::domain::text::SetLabel;
@@ -32,6 +34,9 @@ pub struct Verify {
     /// Require this label
     #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     labels: Vec<SetLabel>,
+    /// Present it from this address, which tokens with `--allow-from` need
+    #[arg(long, value_name = "ADDR", value_parser = address::address)]
+    address: Option<IpAddr>,
     /// Answer for this instant to come
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,
@@ -45,6 +50,7 @@ impl Verify {
         let ask = Ask {
             scopes: self.scopes.clone(),
             labels: self.labels.iter().map(|label| label.0.clone()).collect(),
+            address: self.address,
         };
         if self.stream {
             return stream::run(app, &ask);

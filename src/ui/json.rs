@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Serialize, Serializer};
 
+use crate::domain::address::Network;
 use crate::domain::code::Code;
 use crate::domain::filter::Times;
 use crate::domain::scope::{Entry, Scope};
@@ -44,6 +45,12 @@ impl Serialize for Scope {
     }
 }
 
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 #[derive(Serialize)]
 pub struct TokenDoc<'a> {
     id: &'a str,
@@ -62,6 +69,7 @@ pub struct TokenDoc<'a> {
     until: Option<Timestamp>,
     rotate_every: Option<Span>,
     grace: Option<Span>,
+    allow_from: &'a [Network],
     rotated_at: Option<Timestamp>,
     due_at: Option<Timestamp>,
     last_used_at: Option<Timestamp>,
@@ -109,6 +117,7 @@ impl<'a> TokenDoc<'a> {
             until: token.lifetime.until(),
             rotate_every: token.rotate_every,
             grace: token.grace,
+            allow_from: token.networks(),
             rotated_at: token.rotated_at(),
             due_at: token.due_at(),
             last_used_at: token.last_used_at(),

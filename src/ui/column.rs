@@ -142,6 +142,13 @@ pub const COLUMNS: [Column; 14] = [
         human: |t, _| dash(&t.face().map(|secret| secret.hint.clone()).unwrap_or_default()),
     },
     Column {
+        word: "allow_from",
+        heading: "ALLOWED FROM",
+        fill: Fill::Cut(20),
+        plain: |t, _| text(t.allow_from.as_ref().map(ToString::to_string).as_ref()),
+        human: |t, _| dash(&text(t.allow_from.as_ref().map(ToString::to_string).as_ref())),
+    },
+    Column {
         word: "due_at",
         heading: "DUE",
         fill: Fill::Whole,

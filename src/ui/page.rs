@@ -94,6 +94,7 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ("destination", token.destination.as_ref().map(destination)),
         ("hook", token.hook.clone()),
         ("pending", token.pending_hook.as_ref().map(|hook| pending(hook, now))),
+        ("allowed from", token.allow_from.as_ref().map(|rule| rule.to_string().replace(',', ", "))),
         ("rotated", token.rotated_at().map(when)),
         ("last used", Some(last_used)),
         ("disabled", token.disabled_at.map(when)),

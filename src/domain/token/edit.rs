@@ -2,6 +2,7 @@
 
 use super::Token;
 use crate::domain::Invalid;
+use crate::domain::address::AllowFrom;
 use crate::domain::destination::Destination;
 use crate::domain::lifetime::{Lifetime, in_order, starts_before};
 use crate::domain::policy::{Refused, allowed_expiry, check_required, expired};
@@ -42,6 +43,7 @@ pub struct TokenChange {
     pub grace: Field<Span>,
     pub destination: Field<Destination>,
     pub hook: Field<String>,
+    pub allow_from: Field<AllowFrom>,
 }
 
 impl TokenChange {
@@ -65,6 +67,7 @@ impl TokenChange {
         self.grace.apply(&mut token.grace);
         self.destination.apply(&mut token.destination);
         self.hook.apply(&mut token.hook);
+        self.allow_from.apply(&mut token.allow_from);
         if let Some(lifetime) = self.lifetime {
             if before.has_expired(now) && !self.revives {
                 return Err(expired(before));

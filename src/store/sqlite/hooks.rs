@@ -85,7 +85,7 @@ impl Store {
         if found != schema::VERSION {
             return Err(StoreError::Newer { found, known: schema::VERSION });
         }
-        let out = f(&View { store: self }, clock.now().map_err(StoreError::Clock)?)?;
+        let out = f(&View::of(self), clock.now().map_err(StoreError::Clock)?)?;
         tx.commit().map_err(|err| self.failed(&err))?;
         Ok(out)
     }

@@ -5,6 +5,7 @@
 mod finding;
 mod leak;
 mod log;
+mod moving;
 mod verdict;
 mod writer;
 
@@ -21,6 +22,7 @@ use crate::domain::when::{Span, Timestamp};
 pub use finding::TokenFindingDoc;
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
+pub use moving::{BackupDoc, RestoreDoc};
 pub use verdict::{AnswerDoc, NoAnswerDoc, VerdictDoc};
 pub use writer::{append, text};
 

@@ -2,6 +2,7 @@
 
 pub mod at;
 pub mod change;
+pub mod commands;
 pub mod describe;
 pub mod destination;
 pub mod grants;

@@ -12,18 +12,22 @@
 //! object after.
 
 mod audit;
+mod backup;
 mod build;
+mod bury;
 mod checked;
 mod doctor;
 mod error;
 mod find;
 mod hot;
+mod install;
 mod integrity;
 mod lock;
 mod log;
 mod migrate;
 mod open;
 mod pool;
+mod restore;
 mod schema;
 mod scopes;
 mod seal;
@@ -52,6 +56,7 @@ pub use lock::PATIENCE;
 use open::{Access, Found};
 pub use open::{Location, unsafe_path};
 pub use pool::SharedStore;
+pub use restore::{Brought, Live, Restoration, open_backup, plan};
 pub use tokens::{NewSecret, Parts, Presented};
 pub use watch::{Step, Watch};
 pub use words::MOST;

@@ -236,7 +236,9 @@ fn of_store(err: &StoreError) -> (Code, Option<String>) {
             (Code::StoreLocked, "try again; a stopped process holds its lock until it ends")
         }
         StoreError::Changed => (Code::CountDiffers, "run the command again"),
-        StoreError::Clock(_) => (Code::Clock, "set the clock, or `--accept-clock` for a change"),
+        StoreError::Clock(_) => {
+            (Code::Clock, "set the clock, or if it is right make a change with `--accept-clock`")
+        }
         StoreError::Io { .. } => return (Code::Io, None),
     };
     (code, Some(hint.to_owned()))

@@ -15,9 +15,6 @@ use crate::domain::verdict::{Ask, Reason, judge};
 use crate::domain::when::{Clock, ClockWrong, Timestamp};
 use crate::store::{Parts, Presented, Store, StoreError, View};
 
-/// A secret that was created this many seconds in the future tells that the clock is wrong.
-const CLOCK_TOLERANCE: i64 = 5 * 60;
-
 /// A presented secret, as its hash, and what it must allow.
 pub struct Request<'a> {
     /// `None` for a text that cannot be a secret.
@@ -158,13 +155,17 @@ fn verdict(
         Parts { labels: describe || !ask.labels.is_empty(), grants: describe || !ask.scopes.is_empty() };
     let Some(found) = view.presented(hash, now, parts)? else { return Ok(Verdict::unknown()) };
     let created = found.secret().created_at;
-    if created.since(now) > CLOCK_TOLERANCE {
+    if created.since(now) > ClockWrong::TOLERANCE {
         let wrong = format!("the clock says {now}, but this secret was created at {created}");
         return Err(ClockWrong(wrong).into());
     }
     let (reason, missing) = judge(&found.token, found.secret(), ask, catalogue, at.unwrap_or(now));
     if reason == Reason::Unknown {
         return Ok(Verdict::unknown());
+    }
+    // A clock that went back would make an expired secret valid again.
+    if reason == Reason::Valid && found.secret().expires_at.is_some() {
+        ClockWrong::check(now, view.last_change()?)?;
     }
     let undefined = ask.scopes.iter().filter(|scope| catalogue.get(scope).is_none());
     Ok(Verdict {

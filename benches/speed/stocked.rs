@@ -2,11 +2,16 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokenctl::clock::SystemClock;
+use tokenctl::domain::event::{Action, Actor, Author};
+use tokenctl::domain::secret::Secret;
+use tokenctl::domain::token::{StoredSecret, Token};
+use tokenctl::store::{Location, NewSecret, Store, StoreError};
 
 /// A store with this many tokens, one of them real.
 pub struct Stocked {
@@ -20,29 +25,22 @@ pub struct Stocked {
 impl Stocked {
     pub fn new(tokens: usize) -> Self {
         let dir = tempfile::Builder::new().prefix("tokenctl-bench-").tempdir().expect("a directory");
-        let secret = File::create(dir.path().join("secret")).expect("a file");
-        let created = tokenctl(dir.path()).args(["--quiet", "create", "real"]).stdout(secret).status();
-        assert!(created.expect("tokenctl runs").success());
+        let secret = dir.path().join("secret").to_str().expect("UTF-8").to_owned();
+        for args in [["init"].as_slice(), &["create", "real", "--out", &secret]] {
+            let made = tokenctl(dir.path()).arg("--quiet").args(args).stdout(Stdio::null()).status();
+            assert!(made.expect("tokenctl runs").success(), "{args:?}");
+        }
         let conn = Connection::open(dir.path().join("store/tokens.db")).expect("the database");
         let query = conn
             .query_row(
                 "SELECT format('SELECT t.name, t.disabled_at, t.revoked_at, s.expires_at, s.revoked_at \
-                 FROM secret s JOIN token t ON t.row = s.token WHERE s.hash = x''%s''', hex(hash)) FROM secret",
+                 FROM secret s JOIN tokens t ON t.row = s.token WHERE s.hash = x''%s''', hex(hash)) FROM secret",
                 [],
                 |row| row.get(0),
             )
             .expect("its one secret");
-        conn.execute_batch(&format!(
-            "BEGIN;
-             INSERT INTO token (id, name, ttl, created_at, created_by)
-             WITH RECURSIVE n (i) AS (VALUES (2) UNION ALL SELECT i + 1 FROM n WHERE i < {tokens})
-             SELECT format('%012d', i), format('token-%d', i), t.ttl, t.created_at, t.created_by FROM n, token t;
-             INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
-             SELECT t.row, randomblob(32), 'tkn_0000', s.created_at, s.expires_at, s.delivered_at
-             FROM token t, secret s WHERE t.row <> s.token AND s.row = 1;
-             COMMIT"
-        ))
-        .expect("the rows");
+        drop(conn);
+        fill(dir.path().join("store"), tokens);
         Self { dir, tokens, query, created: Cell::new(0) }
     }
 
@@ -93,7 +91,7 @@ impl Stocked {
         command.args(["-readonly", "-json"]).arg(self.path("store/tokens.db")).arg(
             "SELECT t.id, t.name, t.description, t.owner, t.icon, t.ttl, t.until, t.not_before, t.rotate_every, t.grace, \
              t.created_at, t.created_by, t.disabled_at, s.hint, s.created_at, s.expires_at, s.delivered_at, \
-             s.superseded_at, s.revoked_at FROM token t JOIN secret s ON s.token = t.row \
+             s.superseded_at, s.revoked_at FROM tokens t JOIN secret s ON s.token = t.row \
              WHERE t.revoked_at IS NULL ORDER BY t.name",
         );
         command
@@ -118,6 +116,40 @@ impl Stocked {
 
     pub fn path(&self, name: &str) -> String {
         self.dir.path().join(name).to_str().expect("UTF-8").to_owned()
+    }
+}
+
+/// The secret of a token that is not the real one; they are numbered from 2 on.
+pub fn known_secret(token: usize) -> String {
+    format!("a-known-secret-of-token-{token:012}")
+}
+
+/// Adds tokens as `adopt` does, but thousands in a transaction.
+fn fill(dir: PathBuf, tokens: usize) {
+    let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
+    let author = Author { actor, reason: None, accept_clock: false };
+    let location = Location { dir, named: true, trusts_group: false };
+    let store = Store::open_to_write(&location, &SystemClock, &author).expect("the store");
+    let numbers: Vec<usize> = (2..=tokens).collect();
+    for some in numbers.chunks(10_000) {
+        let added = store.write::<_, StoreError>(&SystemClock, &author, |tx| {
+            let real = tx.token(1, tx.now)?;
+            some.iter().try_for_each(|number| {
+                let secret = Secret::read(known_secret(*number).into_bytes().into()).expect("a secret");
+                let secret = StoredSecret {
+                    delivered_at: Some(tx.now),
+                    ..StoredSecret::new(&secret, tx.now, real.expires_at())
+                };
+                let token = Token {
+                    id: format!("{number:012}"),
+                    name: format!("token-{number}"),
+                    secrets: Vec::new(),
+                    ..real.clone()
+                };
+                tx.insert_token(&token, &NewSecret { secret, delivery: None }, Action::Adopt).map(drop)
+            })
+        });
+        added.expect("tokens");
     }
 }
 

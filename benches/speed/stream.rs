@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokenctl::domain::secret::SecretHash;
 
 use crate::rounds::{Pair, compare_times};
-use crate::stocked::Stocked;
+use crate::stocked::{Stocked, known_secret};
 
 /// A burst of requests of known secrets, in an order that leaps through the store.
 pub struct Requests<'a> {
@@ -19,21 +19,10 @@ pub struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    /// Gives the tokens of the store secrets that are known, and writes this many requests.
+    /// Writes this many requests.
     pub fn new(store: &'a Stocked, count: usize) -> Self {
-        let secret = |token: usize| format!("a-known-secret-of-token-{token:012}");
-        let mut conn = Connection::open(store.path("store/tokens.db")).expect("the database");
-        let change = conn.transaction().expect("a transaction");
-        {
-            let mut set = change.prepare("UPDATE secret SET hash = ?2 WHERE row = ?1").expect("it fits");
-            for token in 2..=store.tokens {
-                let row = i64::try_from(token).expect("a row");
-                set.execute((row, SecretHash::of(secret(token).as_bytes()).as_bytes())).expect("a hash");
-            }
-        }
-        change.commit().expect("the hashes");
         // A prime step visits all tokens before it comes back to one.
-        let lines = (0..count).map(|n| secret(2 + n * 7_919 % (store.tokens - 1)) + "\n");
+        let lines = (0..count).map(|n| known_secret(2 + n * 7_919 % (store.tokens - 1)) + "\n");
         let path = store.path("requests");
         fs::write(&path, lines.collect::<String>()).expect("the requests");
         Self { store, path, count }
@@ -61,7 +50,7 @@ impl<'a> Requests<'a> {
             Connection::open_with_flags(self.store.path("store/tokens.db"), flags).expect("the database");
         let change = conn.unchecked_transaction().expect("a transaction");
         let sql = "SELECT t.name, t.disabled_at, t.revoked_at, s.expires_at, s.revoked_at
-             FROM secret s JOIN token t ON t.row = s.token WHERE s.hash = ?1";
+             FROM secret s JOIN tokens t ON t.row = s.token WHERE s.hash = ?1";
         let mut look_up = change.prepare(sql).expect("it fits");
         for line in fs::read(&self.path).expect("the requests").split(|byte| *byte == b'\n') {
             if line.is_empty() {

@@ -1,7 +1,6 @@
 //! The answers that several verbs give.
 
 use super::{App, Outcome};
-use crate::domain::filter::Times;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
@@ -15,12 +14,6 @@ pub fn say_changed(app: &mut App<'_>, token: &Token, changed: bool, done: &str) 
     app.talk().note(&note);
 }
 
-/// The instants of the present.
-pub fn present(store: &Store, now: Timestamp) -> Result<Times, Error> {
-    let usage_since = store.read(|view| Ok::<_, Error>(view.usage_since()))?;
-    Ok(Times { now, at: now, usage_since })
-}
-
 /// The answer of a verb that changes one token.
 pub fn one(
     app: &mut App<'_>,
@@ -31,8 +24,7 @@ pub fn one(
     note: &str,
 ) -> Result<Outcome, Error> {
     if app.json() {
-        let times = present(store, now)?;
-        app.print_json(&ChangedDoc { token: TokenDoc::new(token, &times), changed })?;
+        app.print_json(&ChangedDoc { token: TokenDoc::new(token, &store.times(now)), changed })?;
     } else {
         app.talk().note(note);
     }

@@ -9,10 +9,10 @@ use crate::app::{App, Outcome, keep_answer, replace_file};
 use crate::cmd::args::select::{FilterArgs, filtered, known_scopes};
 use crate::cmd::args::takes::Takes;
 use crate::domain::check::{Exam, FindingCode, examine};
-use crate::domain::filter::{Filter, Times};
+use crate::domain::filter::Filter;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::ui::Screen;
 use crate::ui::findings::{Format, Report};
 
@@ -79,10 +79,8 @@ impl Check {
         let codes = self.codes();
         let filter = Filter { all: true, ..self.filter.filter() };
         let catalogue = known_scopes(store, &filter.scopes)?;
-        let (usage_since, scopes_since) =
-            store.read(|view| Ok::<_, StoreError>((view.usage_since(), view.scope_usage_since())))?;
-        let times = Times { now, at: now, usage_since };
-        let exam = Exam { times, window: self.window, scopes_since };
+        let scopes_since = store.scope_usage_since();
+        let exam = Exam { times: store.times(now), window: self.window, scopes_since };
         let mut report = Report::new(format, &codes, screen, out);
         filtered(store, &filter, &catalogue, now, now, |page| {
             for token in page {

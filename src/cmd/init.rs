@@ -35,7 +35,7 @@ impl Init {
         // Opening it proves that what is there is ours.
         let path = app.open_to_write(&author)?.path().to_owned();
         let shared = match gid {
-            Some(gid) if !made => store::share(&location, gid)?,
+            Some(gid) if !made => store::share(&location, gid, &*app.ctx.machine, &author)?,
             _ => false,
         };
         let changed = made || shared;

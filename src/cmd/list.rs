@@ -76,8 +76,7 @@ impl List {
         let now = app.ctx.machine.now()?;
         let filter = Filter { all: self.all, ..self.filter.filter() };
         let catalogue = known_scopes(&store, &filter.scopes)?;
-        let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since()))?;
-        let times = Times { now, at: at.unwrap_or(now), usage_since };
+        let times = Times { at: at.unwrap_or(now), ..store.times(now) };
 
         let screen = app.screen();
         let source = Source { store: &store, filter: &filter, catalogue: &catalogue, times };

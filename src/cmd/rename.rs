@@ -4,9 +4,9 @@ use clap::Args;
 
 use crate::app::{App, Outcome, present};
 use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::describe::vacate;
 use crate::cmd::args::select::Reference;
 use crate::cmd::args::takes::Takes;
-use crate::deliver::{self, Fate};
 use crate::domain::event::Action;
 use crate::domain::name::NewName;
 use crate::error::{Error, Subject};
@@ -36,12 +36,8 @@ impl Rename {
             if before.name == new.as_str() {
                 return Ok((None, before, tx.now));
             }
-            if let Some(row) = tx.named(new)? {
-                let other = tx.token(row, tx.now)?;
-                if other.is_visible(tx.now) {
-                    return Err(Error::NameTaken { what: Subject::Token, name: other.name });
-                }
-                deliver::abandon(tx, &other, &Fate::RollBack)?;
+            if let Some(other) = vacate(tx, new)? {
+                return Err(Error::NameTaken { what: Subject::Token, name: other.name });
             }
             let mut after = before.clone();
             after.name = new.to_string();

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use crate::app::present::present;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::describe::{Halt, end_in_words};
@@ -96,7 +95,7 @@ impl Rotate {
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
-                    let times = present(store, app.ctx.machine.now()?)?;
+                    let times = store.times(app.ctx.machine.now()?);
                     let token = ChangedDoc { token: TokenDoc::new(&token, &times), changed: false };
                     app.print_json(&NoSecretDoc { token, secret: None })?;
                 } else {

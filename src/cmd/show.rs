@@ -5,7 +5,6 @@ use clap::Args;
 use crate::app::{App, Outcome};
 use crate::cmd::args::select::Reference;
 use crate::cmd::args::takes::Takes;
-use crate::domain::filter::Times;
 use crate::error::Error;
 use crate::ui::json::{EventDoc, ShowDoc, TokenDoc};
 use crate::ui::page;
@@ -24,12 +23,12 @@ impl Show {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let store = app.open_to_read()?;
         let now = app.ctx.machine.now()?;
-        let (token, events, usage_since) = store.read(|view| {
+        let (token, events) = store.read(|view| {
             let token = self.name.resolve(view, now)?;
             let events = view.last_events(&token.id, EVENTS)?;
-            Ok::<_, Error>((token, events, view.usage_since()))
+            Ok::<_, Error>((token, events))
         })?;
-        let times = Times { now, at: now, usage_since };
+        let times = store.times(now);
         if app.json() {
             let events = events.iter().map(EventDoc::new).collect();
             app.print_json(&ShowDoc { token: TokenDoc::whole(&token, &times), events })?;

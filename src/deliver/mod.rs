@@ -336,10 +336,9 @@ enum Unconfirmed {
     Unknown(String),
 }
 
-/// The author of what follows from an earlier change: not refused for a clock that went back meanwhile, since the
-/// receiver has the secret already.
+/// The author of what follows from an earlier change, and had its reason there.
 fn posthumous(author: &Author) -> Author {
-    Author { accept_clock: true, reason: None, ..author.clone() }
+    Author { reason: None, ..author.clone() }
 }
 
 /// The provisional secret of a token, as the first transaction left it.

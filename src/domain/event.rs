@@ -114,9 +114,9 @@ impl Action {
         }
     }
 
-    /// Never refused for the clock.
+    /// Never refused for the clock. A confirmation is not, since its destination may have the secret already.
     pub fn works_at_any_time(self) -> bool {
-        self.only_ends_access() || self == Self::Migrate
+        self.only_ends_access() || matches!(self, Self::Migrate | Self::Confirm)
     }
 
     /// Never refused for the clock, nor for what somebody did to an object by hand: ending access must always work.

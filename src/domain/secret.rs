@@ -4,13 +4,18 @@ mod find;
 
 use std::collections::BTreeSet;
 
+use blake3::hazmat::HasherExt;
 use zeroize::Zeroizing;
 
 use super::Invalid;
 pub use find::{contains_secret, find_secret};
 
-/// Binds the stored hash to its use (BLAKE3's key-derivation mode); changing it orphans every secret.
-const CONTEXT: &str = "tokenctl 2026-11-22 api token secret v1";
+/// Binds the stored hash to its use: the key that BLAKE3 derives from `tokenctl 2026-11-22 api token secret v1`. Changing
+/// it orphans every secret.
+const CONTEXT_KEY: [u8; 32] = [
+    0x38, 0x2d, 0xa7, 0x55, 0xa3, 0x04, 0x2f, 0xb6, 0x23, 0x05, 0xe2, 0x9c, 0x54, 0x5c, 0x93, 0xcb, 0xd9,
+    0xbf, 0xfc, 0x45, 0x37, 0x69, 0x2b, 0xbb, 0x21, 0x4c, 0x15, 0x14, 0xc2, 0xad, 0x3b, 0xc3,
+];
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const RANDOM_LEN: usize = 32;
 const CHECK_LEN: usize = 6;
@@ -33,7 +38,7 @@ pub struct SecretHash(blake3::Hash);
 impl SecretHash {
     /// Of text that may be a secret.
     pub fn of(text: &[u8]) -> Self {
-        Self(blake3::Hash::from_bytes(blake3::derive_key(CONTEXT, text)))
+        Self(blake3::Hasher::new_from_context_key(&CONTEXT_KEY).update(text).finalize())
     }
 
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
@@ -290,6 +295,13 @@ mod tests {
 
     fn read(text: &[u8]) -> Option<Vec<u8>> {
         Secret::read(Zeroizing::new(text.to_vec())).map(|s| s.expose().to_vec())
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_key_derivation_mode_in_its_context() {
+        let context = "tokenctl 2026-11-22 api token secret v1";
+        assert_eq!(CONTEXT_KEY, blake3::hazmat::hash_derive_key_context(context));
+        assert_eq!(*SecretHash::of(b"a secret").as_bytes(), blake3::derive_key(context, b"a secret"));
     }
 
     #[test]

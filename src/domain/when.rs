@@ -160,6 +160,19 @@ impl fmt::Display for Timestamp {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockWrong(pub String);
 
+impl ClockWrong {
+    /// How far behind what the store knows to be past a clock may be: five minutes, in seconds.
+    pub const TOLERANCE: i64 = 5 * 60;
+
+    /// Fails if a clock is further behind the last change of its store.
+    pub fn check(now: Timestamp, last_change: Option<Timestamp>) -> Result<(), Self> {
+        match last_change.filter(|last| last.since(now) > Self::TOLERANCE) {
+            Some(last) => Err(Self(format!("the clock says {now}, but the last change was made at {last}"))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What tells the time. Read once a decision.
 pub trait Clock {
     /// Unix seconds.

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use self::keys::Keys;
 use super::interrupts::{interrupted, with_interrupts};
 use crate::context::{Choice, Question, Terminal};
+use crate::ui::{Style, fit};
 
 pub fn look() -> Terminal {
     // Of a stream that is no terminal there is no size.
@@ -133,25 +134,11 @@ fn given_up() -> io::Error {
 
 /// Text cut to so many columns.
 fn cut(text: &str, columns: usize) -> String {
-    use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-    if text.width() <= columns {
-        return text.to_owned();
-    }
-    let mut room = columns.saturating_sub(1);
-    let fits = |c: &char| {
-        let left = room.checked_sub(c.width().unwrap_or(0));
-        room = left.unwrap_or(0);
-        left.is_some()
-    };
-    let mut kept: String = text.chars().take_while(fits).collect();
-    if columns > 0 {
-        kept.push('…');
-    }
-    kept
+    fit::cut(text, columns, "…")
 }
 
 fn dim(text: &str, color: bool) -> String {
-    if color && !text.is_empty() { format!("\x1b[2m{text}\x1b[22m") } else { text.to_owned() }
+    if text.is_empty() { String::new() } else { Style { color }.dim(text) }
 }
 
 /// Columns of the terminal that stderr is. None while we run in the background: it shows what another job says.
@@ -164,18 +151,4 @@ pub fn columns() -> Option<u16> {
     let known =
         rustix::termios::tcgetwinsize(&stderr).ok().map(|size| size.ws_col).filter(|columns| *columns > 0);
     Some(known.unwrap_or(80))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_cut_by_columns_not_bytes() {
-        assert_eq!(cut("grün", 4), "grün");
-        assert_eq!(cut("grüner", 4), "grü…");
-        assert_eq!(cut("漢字漢字", 8), "漢字漢字");
-        assert_eq!(cut("漢字漢字", 6), "漢字…");
-        assert_eq!(cut("ab", 0), "");
-    }
 }

@@ -54,8 +54,16 @@ impl Sharing {
         }
     }
 
-    /// How an existing store is shared: with its group if `init --group` gave it the directory, whose mode says so. The
-    /// mode of the database says nothing: a restored backup may have any.
+    /// Whether what has the modes of this sharing is open to nobody else: it must have the group.
+    pub fn is_group_of(self, meta: &Metadata) -> bool {
+        match self {
+            Self::Private => true,
+            Self::Group(gid) => meta.gid() == gid,
+        }
+    }
+
+    /// How a store of version 1 is shared, which did not record it: with its group if `init --group` gave it the
+    /// directory, whose mode says so. The mode of the database says nothing: a restored backup may have any.
     pub fn of(dir: &Metadata, database: &Metadata) -> Self {
         let group = Self::Group(dir.gid());
         let shared = dir.mode() & 0o7777 == group.directory_mode() && database.gid() == dir.gid();

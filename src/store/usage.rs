@@ -115,6 +115,11 @@ fn offset(row: i64) -> Option<u64> {
     u64::try_from(row).ok()?.checked_sub(1)?.checked_mul(RECORD_LEN)?.checked_add(HEADER_LEN)
 }
 
+/// Whether there is not even something of the name of one of these files.
+pub fn is_missing(dir: &Path) -> bool {
+    [SECRETS, SCOPES].iter().any(|name| matches!(files::look(&dir.join(name)), Ok(None)))
+}
+
 /// Makes the usage files that are missing, for the owner of the database.
 pub fn make(dir: &Path, owner: u32, sharing: Sharing, now: Timestamp) -> io::Result<()> {
     for name in [SECRETS, SCOPES] {

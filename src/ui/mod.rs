@@ -3,7 +3,7 @@
 pub mod column;
 pub mod escape;
 pub mod findings;
-mod fit;
+pub mod fit;
 pub mod json;
 pub mod leaks;
 pub mod list;

@@ -53,3 +53,24 @@ fn disabling_works_whatever_the_clock_says() {
     assert_eq!(world.verify(&secret, &[]).0, 3);
     assert_eq!(world.run(&["audit", "verify"]).code, 0);
 }
+
+#[test]
+fn a_change_with_a_wrong_clock_does_not_make_the_clock_right() {
+    let world = World::new();
+    world.create("demo", &[]);
+    let secret = world.create("other", &[]);
+    world.wait(DAY);
+    world.run(&["edit", "demo", "--owner", "ann"]).ok();
+    let time = world.last_event()["time"].clone();
+    world.wait(-301);
+    for change in [&["disable", "demo"][..], &["revoke", "other", "--yes"]] {
+        world.run(change).ok();
+        assert_eq!((&world.last_event()["action"], &world.last_event()["time"]), (&change[0].into(), &time));
+        world.refuses(&["create", "new"], 6, "clock");
+    }
+    assert_eq!(world.verify(&secret, &[]), (3, "revoked other".into()));
+    // An administrator who accepts the clock has it from then on.
+    world.run(&["edit", "demo", "--owner", "bob", "--accept-clock"]).ok();
+    world.run(&["create", "new"]).ok();
+    world.run(&["audit", "verify"]).ok();
+}

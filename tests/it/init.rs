@@ -84,6 +84,25 @@ fn a_group_may_read_and_record_use() {
 }
 
 #[test]
+fn a_group_is_recorded_once_with_what_changed() {
+    let world = World::with_store();
+    let gid = world.dir.path().metadata().unwrap().gid();
+    let before = world.actions().len();
+    world.run(&["init", "--group", &gid.to_string()]).ok();
+    let event = world.last_event();
+    assert_eq!((&event["action"], world.actions().len()), (&json!("settings"), before + 1));
+    let change = json!([{"field": "sharing", "from": "private", "to": format!("group:{gid}")}]);
+    assert_eq!(event["changes"], change);
+    let bytes = world.bytes();
+    let again = world.run(&["init", "--group", &gid.to_string(), "--json"]).ok().json();
+    assert_eq!((&again["changed"], world.bytes() == bytes), (&json!(false), true));
+    // Modes that somebody changed are set again, and there is nothing to record.
+    std::fs::set_permissions(world.database(), std::fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(world.run(&["init", "--group", &gid.to_string(), "--json"]).ok().json()["changed"], true);
+    assert_eq!((modes(&world), world.actions().len()), (expected(0o2750, 0o640, 0o660), before + 1));
+}
+
+#[test]
 fn a_lost_file_of_use_comes_back_as_shared_as_it_was() {
     let world = World::new();
     let gid = world.dir.path().metadata().unwrap().gid().to_string();
@@ -91,8 +110,10 @@ fn a_lost_file_of_use_comes_back_as_shared_as_it_was() {
     for file in ["usage.scopes", "usage.secrets"] {
         std::fs::remove_file(world.store().join(file)).unwrap();
     }
+    // The mode of the directory says nothing.
+    std::fs::set_permissions(world.store(), std::fs::Permissions::from_mode(0o750)).unwrap();
     world.create("demo", &[]);
-    assert_eq!(modes(&world), expected(0o2750, 0o640, 0o660));
+    assert_eq!(modes(&world), expected(0o750, 0o640, 0o660));
 }
 
 #[test]

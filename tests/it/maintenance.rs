@@ -3,6 +3,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use rusqlite::Connection;
@@ -138,18 +139,64 @@ fn a_log_that_lies_beside_the_store_is_not_read() {
 }
 
 #[test]
-fn a_restored_store_becomes_private_again_unless_it_was_made_for_a_group() {
-    for restored in [0o644, 0o640, 0o666, 0o777, 0o4755] {
-        let world = sound();
-        fs::set_permissions(world.database(), Permissions::from_mode(restored)).expect("a mode");
-        world.real(&["doctor"], b"").exit(3);
-        world.real(&["doctor", "--repair", "--yes"], b"").ok();
-        assert_eq!(mode(&world.database()), 0o600, "{restored:o}");
-    }
-    let world = World::of_processes();
+fn a_restored_store_is_as_open_as_it_has_recorded_whatever_the_mode_of_its_directory_is() {
     let group = rustix::process::getgid().as_raw().to_string();
-    world.real(&["init", "--group", &group], b"").ok();
-    fs::set_permissions(world.database(), Permissions::from_mode(0o644)).expect("a mode");
-    world.real(&["doctor", "--repair", "--yes"], b"").ok();
-    assert_eq!((mode(&world.store()), mode(&world.database())), (0o2750, 0o640));
+    let chmod = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+    for (shared, right) in [(false, 0o600), (true, 0o640)] {
+        for (directory, restored) in
+            [(0o700, 0o644), (0o2750, 0o644), (0o755, 0o640), (0o2750, 0o600), (0o750, 0o4755)]
+        {
+            let world = sound();
+            if shared {
+                world.real(&["init", "--group", &group], b"").ok();
+            }
+            chmod(&world.store(), directory);
+            chmod(&world.database(), restored);
+            let code = world.real(&["doctor"], b"").code;
+            assert_eq!(code, if restored == right { 0 } else { 3 }, "{shared} {directory:o} {restored:o}");
+            world.real(&["doctor", "--repair", "--yes"], b"").ok();
+            let found = (mode(&world.store()), mode(&world.database()));
+            assert_eq!(found, (directory, right), "{shared} {directory:o} {restored:o}");
+            world.real(&["doctor"], b"").ok();
+        }
+    }
+}
+
+#[test]
+fn what_others_could_write_is_private_whatever_it_has_recorded() {
+    let group = rustix::process::getgid().as_raw().to_string();
+    for (directory, database) in [(0o2750, 0o666), (0o2750, 0o777), (0o777, 0o640)] {
+        let world = sound();
+        world.real(&["init", "--group", &group], b"").ok();
+        fs::set_permissions(world.store(), Permissions::from_mode(directory)).expect("a mode");
+        fs::set_permissions(world.database(), Permissions::from_mode(database)).expect("a mode");
+        world.real(&["doctor"], b"").exit(3);
+        world.real(&["doctor", "--repair", "--yes"], b"");
+        assert_eq!(mode(&world.database()), 0o600, "{directory:o} {database:o}");
+    }
+}
+
+/// A backup that root restored has the group of root, which is not that of the verifiers.
+#[test]
+fn a_database_of_another_group_than_is_recorded_becomes_private_and_says_how_it_is_shared_again() {
+    if rustix::process::geteuid().as_raw() != 0 {
+        return;
+    }
+    let world = sound();
+    world.real(&["init", "--group", "0"], b"").ok();
+    std::os::unix::fs::chown(world.database(), None, Some(12)).expect("a group");
+    let found = world.real(&["doctor", "--json"], b"").exit(3).json();
+    let database = world.database();
+    assert_eq!(
+        found["findings"][1]["message"],
+        format!(
+            "the store is shared with group 0, but `{}` has group 12; `tokenctl init --group 0` shares it again",
+            database.display()
+        )
+    );
+    world.real(&["doctor", "--repair", "--yes"], b"").exit(3);
+    assert_eq!(mode(&database), 0o600);
+    world.real(&["init", "--group", "0"], b"").ok();
+    assert_eq!(mode(&database), 0o640);
+    world.real(&["doctor"], b"").ok();
 }

@@ -6,9 +6,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::rc::Rc;
 
 use serde_json::{Value, json};
+use tokenctl::context::CopyWay;
 
 use crate::support::processes::{At, assert_failure, full_pipe, mode, wait_until_stuck};
-use crate::support::{Answer, DAY, HOUR, MINUTE, Ran, START, World, have, program, run, time};
+use crate::support::{Answer, Clipboards, DAY, HOUR, MINUTE, Ran, START, World, have, program, run, time};
 
 fn count(world: &World, action: &str) -> usize {
     world.actions().iter().filter(|it| *it == action).count()
@@ -615,4 +616,17 @@ fn a_secret_that_could_not_be_rolled_back_is_said_to_work_until_its_deadline() {
     assert!(!ran.err.contains("nothing was changed"), "{}", ran.err);
     let secret = fs::read(world.path("got")).expect("a file");
     assert_eq!(world.real(&["verify"], &secret).ok().line(), "valid demo");
+}
+
+#[test]
+fn a_clock_that_goes_back_during_a_delivery_does_not_stop_it() {
+    let world = World::new();
+    *world.clipboards.borrow_mut() =
+        Clipboards { there: vec![CopyWay::Tmux], slow: -HOUR, ..Clipboards::default() };
+    world.run(&["create", "demo", "--copy"]).ok();
+    assert_eq!(world.show("demo")["status"], "active");
+    let confirmed = world.last_event();
+    assert_eq!((&confirmed["action"], &confirmed["time"]), (&"confirm".into(), &time(START)));
+    // What begins now is refused.
+    world.refuses(&["create", "new"], 6, "clock");
 }

@@ -302,3 +302,25 @@ fn an_index_that_leads_to_another_secret_makes_none_valid() {
         assert_eq!(world.verify(&secret, &["--json"]).0, answer.0);
     }
 }
+
+#[test]
+fn an_expired_secret_is_not_valid_again_for_a_clock_that_went_back() {
+    let world = World::new();
+    let secret = world.create("demo", &["--ttl", "30d"]);
+    let endless = world.create("endless", &["--no-expiry"]);
+    world.wait(40 * DAY);
+    world.create("other", &[]);
+    assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
+    world.wait(-20 * DAY);
+    let failure = world.refuses_with(&["verify"], secret.as_bytes(), 6, "clock");
+    let said = "the clock says 2026-12-12T12:00:00Z, but the last change was made at 2027-01-01T12:00:00Z";
+    assert!(failure["message"].as_str().expect("a message").contains(said), "{failure}");
+    // What does not depend on the clock is answered.
+    world.is_valid(&endless, "endless");
+    world.run(&["disable", "demo"]).ok();
+    assert_eq!(world.verify(&secret, &[]), (3, "disabled demo".to_owned()));
+    // Nor does a delivery make the wrong clock right.
+    world.refuses(&["rotate", "endless"], 6, "clock");
+    world.run(&["enable", "demo", "--accept-clock"]).ok();
+    world.is_valid(&secret, "demo");
+}

@@ -20,7 +20,7 @@ use crate::domain::text::{Icon, Label, Line, SetLabel, each_once};
 use crate::domain::token::{Grant, NewToken, Status, Token};
 use crate::domain::when::{Span, Timestamp, Zone, relative};
 use crate::error::{Error, Subject};
-use crate::store::{View, Write};
+use crate::store::{Store, StoreError, View, Write};
 
 #[derive(Args, Clone)]
 pub struct TokenArgs {
@@ -105,35 +105,37 @@ impl TokenArgs {
     /// Finds the name free, or says why not; a creation that died is rolled back. `--if-missing` makes a usable token
     /// of the name a [`Halt::Already`].
     pub fn claim(&self, tx: &Write<'_>, name: &Name) -> Result<(), Halt> {
-        let Some(token) = self.look_up(tx, name, tx.now)? else { return Ok(()) };
-        deliver::abandon(tx, &token, &Fate::RollBack)?;
-        Ok(())
+        match vacate(tx, name)? {
+            Some(token) => Err(self.conflict(name, token, tx.now)),
+            None => Ok(()),
+        }
     }
 
-    /// The token of the name that can be rolled back, if any; one that cannot is an error.
-    pub fn look_up(&self, view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, Halt> {
-        let Some(row) = view.named(name)? else { return Ok(None) };
-        let token = view.token(row, now)?;
-        if !token.is_visible(now) {
-            return Ok(Some(token));
+    /// The same, without a change.
+    pub fn look_up(&self, view: &View<'_>, name: &Name, now: Timestamp) -> Result<(), Halt> {
+        match holder(view, name, now)?.filter(|token| token.is_visible(now)) {
+            Some(token) => Err(self.conflict(name, token, now)),
+            None => Ok(()),
         }
-        let status = token.status(now);
+    }
+
+    fn conflict(&self, name: &Name, token: Token, now: Timestamp) -> Halt {
         let conflict =
             |why: &str, hint: &str| Error::Policy(Invalid::new(format!("`{name}` {why}")).hint(hint));
         if let (None, Some(delivery)) = (token.current(), &token.delivery) {
-            return Err(Error::under_way(&token, delivery).into());
+            return Error::under_way(&token, delivery).into();
         }
         if !self.if_missing {
-            return Err(Halt::Error(Error::NameTaken { what: Subject::Token, name: token.name }));
+            return Error::NameTaken { what: Subject::Token, name: token.name }.into();
         }
-        Err(match status {
+        match token.status(now) {
             Status::Disabled => conflict("exists, but is disabled", "`tokenctl enable` lifts that").into(),
             Status::Expired => {
                 conflict("exists, but is expired", "`tokenctl edit --ttl` renews it, or revoke it first")
                     .into()
             }
             _ => Halt::Already(Box::new(token)),
-        })
+        }
     }
 
     /// The token that the flags describe.
@@ -240,12 +242,18 @@ impl TokenArgs {
     }
 
     /// Warns of each given flag that an existing token does not meet.
-    pub fn warn_of_differences(&self, app: &mut App<'_>, token: &Token, now: Timestamp) -> Result<(), Error> {
+    pub fn warn_of_differences(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        token: &Token,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let same_line = |given: &Option<Line>, has: &Option<String>| {
             given.as_ref().is_none_or(|given| given.clone().into_option() == *has)
         };
         let scopes: BTreeSet<&Scope> = token.scopes().collect();
-        let catalogue = app.open_to_read()?.read(|view| view.catalogue())?;
+        let catalogue = store.read(|view| view.catalogue())?;
         let open: BTreeSet<&Scope> = catalogue.open().map(|entry| &entry.name).collect();
         let lifetime = self.lifetime.resolve(now, &*app.ctx.machine)?;
         let start = match self.not_before {
@@ -268,6 +276,22 @@ impl TokenArgs {
             app.talk().warn(&format!("`{}` exists and differs from {flag}; it was not changed", token.name));
         }
         Ok(())
+    }
+}
+
+/// The token that has a name.
+fn holder(view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, StoreError> {
+    view.named(name)?.map(|row| view.token(row, now)).transpose()
+}
+
+/// Rolls back a creation of this name that died. Returns the token that has the name all the same.
+pub fn vacate(tx: &Write<'_>, name: &Name) -> Result<Option<Token>, StoreError> {
+    match holder(tx, name, tx.now)? {
+        Some(token) if !token.is_visible(tx.now) => {
+            deliver::abandon(tx, &token, &Fate::RollBack)?;
+            Ok(None)
+        }
+        holder => Ok(holder),
     }
 }
 

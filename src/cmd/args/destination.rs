@@ -14,13 +14,12 @@ use crate::deliver::{
 };
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
-use crate::domain::filter::Times;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::settings::Settings;
 use crate::domain::token::Token;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
-use crate::store::{Store, StoreError, Write};
+use crate::store::{Store, Write};
 use crate::ui::json::{self, ChangedDoc, NoSecretDoc, TokenDoc};
 
 /// The longest that a command may take, well before the deadline of its delivery.
@@ -205,11 +204,9 @@ pub fn deliver(
 ) -> Result<Delivered, Halt> {
     let is_json = app.json();
     let machine = &*app.ctx.machine;
-    let (settings, usage_since) =
-        store.read(|view| Ok::<_, StoreError>((view.settings()?, view.usage_since())))?;
+    let settings = store.read(|view| view.settings())?;
     let members = |token: &Token| {
-        let now = delivered_at(token);
-        let times = Times { now, at: now, usage_since };
+        let times = store.times(delivered_at(token));
         let document = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
         json::text(&document).into_bytes()
     };
@@ -236,9 +233,7 @@ pub fn answer(
 ) -> Result<(), Error> {
     let now = delivered_at(token);
     if app.json() && !destination.is_stdout() {
-        let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since())).unwrap_or_default();
-        let times = Times { now, at: now, usage_since };
-        let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
+        let token = ChangedDoc { token: TokenDoc::new(token, &store.times(now)), changed: true };
         let printed = app.print_json(&NoSecretDoc { token, secret: None });
         printed.map_err(|err| match err {
             Error::Output(err) => Error::Deliver(DeliverError::Cut(err.to_string())),

@@ -2,7 +2,7 @@
 
 use super::change::ChangeArgs;
 use super::select::{RehearsalArgs, Selection};
-use crate::app::present::{present, say_changed};
+use crate::app::present::say_changed;
 use crate::app::{App, Outcome};
 use crate::domain::event::Action;
 use crate::domain::token::Token;
@@ -154,7 +154,7 @@ pub fn ask(
     let of = part.map(|part| format!("{part} of ")).unwrap_or_default();
     let question = format!("{} {of}{what}?", action.word());
     if selection.is_by_filter() && app.can_ask() && !app.says_yes() {
-        let times = present(store, now)?;
+        let times = store.times(now);
         let screen = app.talk_screen();
         let mut list = List::new(Format::Table, None, times, screen, &mut *app.ctx.stderr);
         list.page(&selection.tokens).and_then(|()| list.end()).map_err(Error::Output)?;
@@ -173,7 +173,7 @@ pub fn show(
     if app.json() {
         return document(app, store, tokens, now, true);
     }
-    let times = present(store, now)?;
+    let times = store.times(now);
     let would: Vec<Token> = tokens.iter().filter(|one| one.changed).map(|one| one.token.clone()).collect();
     let screen = app.screen();
     let format = if app.ctx.terminal.stdout { Format::Table } else { Format::Tsv };
@@ -245,7 +245,7 @@ fn document(
     now: Timestamp,
     dry_run: bool,
 ) -> Result<Outcome, Error> {
-    let times = present(store, now)?;
+    let times = store.times(now);
     let texts: Vec<_> = tokens
         .iter()
         .map(|one| one.error.as_ref().map(|err| (err.code(), err.to_string(), err.hint())))

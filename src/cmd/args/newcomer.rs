@@ -1,7 +1,6 @@
 //! What `create` and `adopt` have in common: the store for a new token, and the answers about it.
 
 use super::describe::{Halt, Rules, TokenArgs};
-use crate::app::present::present;
 use crate::app::{App, Outcome};
 use crate::domain::event::Author;
 use crate::domain::name::Name;
@@ -42,11 +41,10 @@ pub fn existing(
     with_secret: bool,
 ) -> Result<Outcome, Error> {
     let now = app.ctx.machine.now()?;
-    args.warn_of_differences(app, token, now)?;
+    let store = app.open_to_read()?;
+    args.warn_of_differences(app, &store, token, now)?;
     if app.json() {
-        let store = app.open_to_read()?;
-        let times = present(&store, now)?;
-        let document = ChangedDoc { token: TokenDoc::new(token, &times), changed: false };
+        let document = ChangedDoc { token: TokenDoc::new(token, &store.times(now)), changed: false };
         if with_secret {
             app.print_json(&NoSecretDoc { token: document, secret: None })?;
         } else {

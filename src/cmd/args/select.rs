@@ -247,8 +247,7 @@ impl TargetArgs {
         if !self.names_none() {
             return Ok(());
         }
-        let times = Times { now, at: now, usage_since: view.usage_since() };
-        let meets = self.filter_due(all_due).meets(token, &times, &view.catalogue()?);
+        let meets = self.filter_due(all_due).meets(token, &view.times(now), &view.catalogue()?);
         if meets { Ok(()) } else { Err(Error::SelectionChanged { lost: 1 }) }
     }
 
@@ -314,7 +313,7 @@ pub fn filtered(
     at: Timestamp,
     mut take: impl FnMut(Vec<Token>) -> Result<(), Error>,
 ) -> Result<Times, Error> {
-    let times = Times { now, at, usage_since: store.read(|view| Ok::<_, StoreError>(view.usage_since()))? };
+    let times = Times { at, ..store.times(now) };
     let mut from = FIRST;
     loop {
         let (last, mut page) = store.read(|view| {

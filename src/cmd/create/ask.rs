@@ -78,7 +78,7 @@ fn name(app: &mut App<'_>, store: Option<&Store>, args: &TokenArgs) -> Result<(N
         let Some(store) = store else { return Ok((name, false)) };
         let now = app.ctx.machine.now()?;
         match store.read(|view| args.look_up(view, &name, now)) {
-            Ok(_) => Ok((name, false)),
+            Ok(()) => Ok((name, false)),
             Err(Halt::Already(_)) => Ok((name, true)),
             Err(Halt::Error(err)) => Err(err),
         }

@@ -11,7 +11,8 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
 use super::error::StoreError;
-use super::open::{self, Access, Location};
+use super::location::Location;
+use super::open::{self, Access};
 use super::{Store, hot};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::Clock;
@@ -54,8 +55,8 @@ impl Store {
         let dir = copy.path().canonicalize().map_err(|err| failed(&err))?;
         let location = Location { dir, named: true, trusts_group: false };
         let database = location.database();
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&database);
-        fill(&database, file.map_err(|err| failed(&err))?)?;
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&database);
+        fill(&database, opened.map_err(|err| failed(&err))?)?;
         let store = Self::open_to_write(&location, clock, author)?;
         Ok(Self { copy: Some(copy), ..store })
     }

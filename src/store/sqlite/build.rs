@@ -10,7 +10,9 @@ use rustix::io::Errno;
 
 use super::Store;
 use super::error::{StoreError, read_only};
-use super::open::{self, Access, Found, Location};
+use super::found::{self, Found};
+use super::location::Location;
+use super::open::{self, Access};
 use super::schema;
 use crate::domain::event::Author;
 use crate::domain::when::Clock;
@@ -54,7 +56,7 @@ pub fn put(
     new.as_file().sync_all().map_err(|err| failed(&err))?;
     let owner = new.as_file().metadata().map_err(|err| failed(&err))?.uid();
     usage::make(&dir, owner, sharing, clock.now()?).map_err(|err| failed(&err))?;
-    let made = match new.persist_noclobber(dir.join(open::DATABASE)) {
+    let made = match new.persist_noclobber(dir.join(found::DATABASE)) {
         Ok(_) => true,
         Err(err) if err.error.kind() == io::ErrorKind::AlreadyExists => false,
         Err(err) => return Err(failed(&err.error)),
@@ -120,34 +122,6 @@ fn fill(path: &Path, sharing: Sharing, clock: &dyn Clock, author: &Author) -> Re
         made.map_err(|err| StoreError::sqlite(path, &err))?;
         tx.record_init(sharing)
     })
-}
-
-/// Gives an existing store to a group. Returns whether that changed anything.
-///
-/// Its files are opened here: call it only while no connection to the database is open.
-pub fn share(location: &Location, gid: u32) -> Result<bool, StoreError> {
-    let found = location.find()?;
-    let sharing = Sharing::Group(gid);
-    let mut changed = false;
-    let files = [
-        (found.dir.clone(), sharing.directory_mode()),
-        (found.database.clone(), sharing.database_mode()),
-        (found.dir.join(usage::SECRETS), sharing.usage_mode()),
-        (found.dir.join(usage::SCOPES), sharing.usage_mode()),
-    ];
-    for (path, mode) in files {
-        let failed = |err: &io::Error| unsafe_to_change(&path, err);
-        let opened = match files::open(&path, false) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened.map_err(|err| failed(&err))?,
-        };
-        opened.belongs_to(found.meta.uid()).map_err(|err| failed(&err))?;
-        if opened.meta.mode() & 0o7777 != mode || opened.meta.gid() != gid {
-            sharing.apply(&opened.file, mode).map_err(|err| StoreError::io("share", &path, &err))?;
-            changed = true;
-        }
-    }
-    Ok(changed)
 }
 
 /// A file of the store whose mode or group is not touched.

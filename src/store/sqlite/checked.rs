@@ -9,7 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::error::StoreError;
-use super::open::{Found, Location};
+use super::found::Found;
+use super::location::Location;
 
 /// Which file it is, whatever its name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::build::unsafe_to_change;
 use super::error::StoreError;
-use super::open::{Access, Found, Location, journal};
+use super::found::{Found, journal};
+use super::location::{Location, Unsafe};
+use super::open::Access;
+use super::opening::Opening;
+use super::share::database_mode;
 use super::{FIRST, PAGE, beside, build};
-use super::{Opening, Step, Store, Watch, hot, integrity};
+use super::{Step, Store, Watch, hot, integrity};
 use crate::domain::settings::Settings;
 use crate::domain::text::shown;
 use crate::domain::token::{Status, Token};
@@ -56,6 +60,7 @@ pub fn examine<E: From<StoreError>>(
     let found = location.find()?;
     let wrong = location.unsafe_files(&found)?;
     // SQLite would read such a journal, and wait for a FIFO.
+    let recorded = recorded(location, is_open(&wrong));
     let stuck = wrong.iter().any(|it| it.path == journal(&found.database));
     let mut all: Vec<Finding> = wrong
         .into_iter()
@@ -71,10 +76,11 @@ pub fn examine<E: From<StoreError>>(
         }
         version => version?,
     };
-    all.extend(beside_database(location, &found));
+    all.extend(beside_database(&found));
     if stuck {
         return Ok(all);
     }
+    all.extend(mode(location, &found, recorded));
     let store = match Store::connect(&found, Access::Read) {
         Ok(store) => store,
         Err(Opening::HotJournal) => {
@@ -112,8 +118,21 @@ fn wal() -> Finding {
     Finding { repairable: true, ..error("wal", message) }
 }
 
-/// The files of use, the mode of the database, and what killed commands left behind.
-fn beside_database(location: &Location, found: &Found) -> Vec<Finding> {
+/// Whether others could write the store.
+fn is_open(wrong: &[Unsafe]) -> bool {
+    wrong.iter().any(|it| it.by_mode)
+}
+
+/// With whom the store says that it is shared: with nobody, if others could have written that.
+fn recorded(location: &Location, was_open: bool) -> Option<Sharing> {
+    if was_open {
+        return Some(Sharing::Private);
+    }
+    Store::open_to_read(location).ok()?.sharing()
+}
+
+/// The files of use, and what killed commands left behind.
+fn beside_database(found: &Found) -> Vec<Finding> {
     let mut all = Vec::new();
     for name in [usage::SECRETS, usage::SCOPES] {
         if usage::Usage::to_read(beside(found), name).since().is_none() {
@@ -125,19 +144,25 @@ fn beside_database(location: &Location, found: &Found) -> Vec<Finding> {
         repairable: true,
         ..warning("leftover", format!("`{}` was left by a killed command", path.display()))
     }));
-    let (mode, expected) = (found.meta.mode() & 0o7777, database_mode(location, found));
-    if expected.is_ok_and(|expected| expected != mode) {
-        let message = format!("`{}` has the mode {mode:o}", found.database.display());
-        all.push(Finding { repairable: true, ..warning("permissions", message) });
-    }
     all
 }
 
-/// The mode that the database should have. A group that is trusted keeps what it has.
-fn database_mode(location: &Location, found: &Found) -> io::Result<u32> {
-    let sharing = Sharing::of(&fs::symlink_metadata(&found.dir)?, &found.meta);
-    let kept = if location.trusts_group { found.meta.mode() & 0o060 } else { 0 };
-    Ok(sharing.database_mode() | kept)
+/// A mode of the database that does not fit the sharing, and a group that does not.
+fn mode(location: &Location, found: &Found, recorded: Option<Sharing>) -> Vec<Finding> {
+    let (path, mode) = (found.database.display(), found.meta.mode() & 0o7777);
+    let mut all = Vec::new();
+    if database_mode(location, found, recorded) != mode {
+        let message = format!("`{path}` has the mode {mode:o}");
+        all.push(Finding { repairable: true, ..warning("permissions", message) });
+    }
+    if let Some(Sharing::Group(gid)) = recorded.filter(|sharing| !sharing.is_group_of(&found.meta)) {
+        let message = format!(
+            "the store is shared with group {gid}, but `{path}` has group {}; `tokenctl init --group {gid}` shares it again",
+            found.meta.gid()
+        );
+        all.push(warning("permissions", message));
+    }
+    all
 }
 
 /// Corrects modes, leaves WAL mode and removes leftovers, as far as they belong to the owner of the store. What the
@@ -157,18 +182,20 @@ pub fn repair(location: &Location) -> Result<(), StoreError> {
             .and_then(|opened| opened.set_mode(found.meta.uid(), mode(opened.meta.mode())))
             .map_err(|err| unsafe_to_change(path, &err))
     };
-    for it in location.unsafe_files(&found)? {
+    let wrong = location.unsafe_files(&found)?;
+    let was_open = is_open(&wrong);
+    for it in wrong {
         if it.by_mode && it.path.starts_with(&found.dir) {
             set_mode(&it.path, &|mode| mode & !0o022)?;
         } else if it.path == journal(&found.database) {
             return Err(it.into());
         }
     }
-    let expected = database_mode(location, &found).map_err(|err| failed(&found.database, &err))?;
-    set_mode(&found.database, &|_| expected)?;
     if matches!(found.version(), Err(StoreError::Wal { .. })) || has_foreign_tables(&found) {
         found.leave_wal()?;
     }
+    let expected = database_mode(location, &found, recorded(location, was_open));
+    set_mode(&found.database, &|_| expected)?;
     for name in [usage::SECRETS, usage::SCOPES] {
         let path = found.dir.join(name);
         let is_there = || files::look(&path).is_ok_and(|meta| meta.is_some_and(|meta| !meta.is_dir()));

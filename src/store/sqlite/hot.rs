@@ -10,7 +10,9 @@ use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
 use super::error::StoreError;
-use super::open::{self, Access, Found, MOST_BYTES, journal};
+use super::found::{DATABASE, Found, journal};
+use super::location::MOST_BYTES;
+use super::open::{self, Access};
 use crate::store::files::{self, Opened};
 
 /// How the directory of a copy is called in the directory for temporary files.
@@ -46,7 +48,7 @@ pub fn left_behind() -> Vec<PathBuf> {
         files::open(path, false).is_ok_and(|opened| {
             opened.meta.is_dir()
                 && opened.meta.uid() == us
-                && path.join(open::DATABASE).exists()
+                && path.join(DATABASE).exists()
                 && rustix::fs::flock(&opened.file, FlockOperation::NonBlockingLockExclusive).is_ok()
         })
     };
@@ -79,7 +81,7 @@ pub fn copy(found: &Found) -> Result<Option<(Connection, Copy)>, StoreError> {
     }
     let Some(before) = content(&journal(database), database)? else { return Ok(None) };
     let copy = Copy::new().map_err(|err| failed(&err))?;
-    let copied = copy.dir.path().canonicalize().map_err(|err| failed(&err))?.join(open::DATABASE);
+    let copied = copy.dir.path().canonicalize().map_err(|err| failed(&err))?.join(DATABASE);
     File::create_new(&copied)
         .and_then(|mut file| io::copy(&mut (&source.file).take(MOST_BYTES), &mut file))
         .map_err(|err| failed(&err))?;

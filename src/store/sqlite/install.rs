@@ -11,12 +11,15 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::build::{TEMPORARY, put, sync_directory};
-use super::open::{self, Access, Found, Location};
+use super::found::{Found, journal};
+use super::location::Location;
+use super::open::{self, Access};
 use super::restore::{Live, Restoration};
 use super::{Store, StoreError, UNSETTLED, backup, lock};
 use crate::domain::event::Anchor;
 use crate::domain::when::Clock;
 use crate::store::files;
+use crate::store::sharing::Sharing;
 
 /// The database as it was before, where its log is not part of the new one.
 pub const BEFORE: &str = "tokens.db.before-restore";
@@ -27,7 +30,8 @@ impl Restoration {
         match &self.live {
             Live::Missing => {
                 let fill = |file: &Path| self.result.back_up(file).map(drop);
-                if put(location, crate::store::Sharing::Private, clock, fill)? {
+                let sharing = self.result.sharing().unwrap_or(Sharing::Private);
+                if put(location, sharing, clock, fill)? {
                     return Ok(());
                 }
                 Err(StoreError::Changed)
@@ -139,7 +143,7 @@ fn keep_old(found: &Found, fill: impl FnOnce(&Path) -> Result<(), StoreError>) -
 fn remove_empty_journal(found: &Found) -> Result<(), StoreError> {
     let run =
         |conn: Connection| conn.execute_batch("PRAGMA journal_mode = PERSIST; PRAGMA journal_mode = DELETE");
-    let path = open::journal(&found.database);
+    let path = journal(&found.database);
     if matches!(files::look(&path), Ok(Some(_))) {
         // It is done; the next change removes it otherwise.
         let _ = open::connect(&found.database, Access::Write).and_then(run);

@@ -15,26 +15,33 @@ mod audit;
 mod backup;
 mod build;
 mod bury;
+mod change;
 mod checked;
 mod doctor;
 mod error;
 mod find;
+mod found;
 mod hot;
 mod install;
 mod integrity;
+mod location;
 mod lock;
 mod log;
 mod migrate;
 mod open;
+mod opening;
 mod pool;
 mod restore;
 mod schema;
 mod scopes;
 mod seal;
 mod settings;
+mod share;
 mod sql;
+mod token_rows;
 mod tokens;
 mod v1;
+mod view;
 mod watch;
 mod words;
 mod write;
@@ -45,29 +52,34 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, Row, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use audit::{AuditReport, Changed, Problem};
-pub use build::{make, share};
+pub use build::make;
+pub use change::NewSecret;
 use checked::{Checked, FileId};
 pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
+use found::Found;
+pub use location::{Location, unsafe_path};
 pub use lock::PATIENCE;
-use open::{Access, Found};
-pub use open::{Location, unsafe_path};
+use open::Access;
 pub use pool::SharedStore;
 pub use restore::{Brought, Live, Restoration, open_backup, plan};
-pub use tokens::{NewSecret, Parts, Presented};
+pub use share::share;
+pub use tokens::{Parts, Presented};
+pub use view::View;
+use view::ascending;
 pub use watch::{Step, Watch};
 pub use words::MOST;
 pub use write::Write;
 use write::{Head, Matched};
 
 use crate::domain::event::{Anchor, Author};
+use crate::domain::filter::Times;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::when::{Clock, Timestamp};
 use crate::store::recorder::Recorder;
-use crate::store::sharing::Sharing;
 use crate::store::usage::{self, Beside, Usage};
 
 /// The rows of one read transaction.
@@ -122,76 +134,6 @@ impl Store {
         self.patience.get()
     }
 
-    /// To look; not one byte is changed.
-    pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
-        let (found, checked) = safe(location)?;
-        // A writer may roll the journal back between the look at it and the copy; then the next round reads.
-        for _ in 0..10 {
-            match Self::connect(&found, Access::Read) {
-                // A copy may be made only while this process has no connection to the original.
-                Err(Opening::HotJournal) if checked::is_shared(&checked) => break,
-                Err(Opening::HotJournal) => {}
-                Err(Opening::Failed(err)) => return Err(err),
-                Ok(store) => return Ok(Self { checked: Some(checked), ..store }),
-            }
-            if let Some((conn, copy)) = hot::copy(&found)? {
-                let version = prepare(&conn, &found).map_err(|err| err.into_store_error(&found.database))?;
-                return Ok(Self { copy: Some(copy), ..Self::from_connection(conn, found, version) });
-            }
-        }
-        Err(StoreError::Locked(lock::holders(&found.database)))
-    }
-
-    /// To look while somebody is typing: a store that is not ready at once is an error.
-    pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
-        let (found, checked) = safe(location)?;
-        let store = Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
-        Ok(Self { checked: Some(checked), ..store })
-    }
-
-    /// To look, beside other connections of this process to the same file.
-    fn open_beside(location: &Location) -> Result<Self, Opening> {
-        let (found, checked) = safe(location).map_err(Opening::Failed)?;
-        Ok(Self { checked: Some(checked), ..Self::connect(&found, Access::Read)? })
-    }
-
-    /// To change. A store of the version before becomes one of today.
-    pub fn open_to_write(
-        location: &Location,
-        clock: &dyn Clock,
-        author: &Author,
-    ) -> Result<Self, StoreError> {
-        let (found, checked) = safe(location)?;
-        found.check_writable()?;
-        let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
-        if store.version.get() != schema::VERSION {
-            migrate::migrate(&store, clock, author)?;
-        }
-        // The files of use may be lost; the next write brings them back, if it can.
-        let _ = std::fs::symlink_metadata(&found.dir).and_then(|dir| {
-            let now = clock.now().map_err(|err| std::io::Error::other(err.0))?;
-            usage::make(&found.dir, found.meta.uid(), Sharing::of(&dir, &found.meta), now)
-        });
-        Ok(Self { checked: Some(checked), ..store })
-    }
-
-    fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
-        let sort = |err: rusqlite::Error| match err.sqlite_error().map(|err| err.extended_code) {
-            Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Opening::HotJournal,
-            _ => Opening::Failed(StoreError::sqlite(&found.database, &err)),
-        };
-        let conn = open::connect(&found.database, access).map_err(sort)?;
-        let version = prepare(&conn, found).map_err(|err| match err {
-            schema::SchemaError::Sqlite(err) => sort(err),
-            differs @ schema::SchemaError::Differs { .. } => {
-                Opening::Failed(differs.into_store_error(&found.database))
-            }
-        })?;
-        let store = Self::from_connection(conn, found.clone(), version);
-        store.set_patience(access.patience());
-        Ok(store)
-    }
-
     /// The version of its tables.
     pub fn version(&self) -> i64 {
         self.version.get()
@@ -213,6 +155,16 @@ impl Store {
 
     pub(super) fn asks(&self) -> &Usage {
         self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
+    }
+
+    /// The instants by which tokens are shown now. Since when use is recorded does not depend on the database.
+    pub fn times(&self, now: Timestamp) -> Times {
+        Times { now, at: now, usage_since: self.uses().since() }
+    }
+
+    /// Since when it is recorded which scopes are asked for.
+    pub fn scope_usage_since(&self) -> Option<Timestamp> {
+        self.asks().since()
     }
 
     /// Whether this user owns the database.
@@ -344,85 +296,8 @@ impl Store {
     }
 }
 
-enum Opening {
-    HotJournal,
-    Failed(StoreError),
-}
-
-impl Opening {
-    /// For who does not try once more.
-    fn at_once(self, found: &Found) -> StoreError {
-        match self {
-            Self::HotJournal => StoreError::Locked(lock::holders(&found.database)),
-            Self::Failed(err) => err,
-        }
-    }
-}
-
-/// Checks the tables, and makes those of version 1 readable. Returns their version.
-fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError> {
-    let mut version = found.stamp();
-    let mut checked = schema::check(conn, version);
-    if checked.is_err() {
-        // It may have been migrated since the header was looked at, or its journal not been rolled back.
-        version = schema::version_of(conn)?;
-        checked = schema::check(conn, version);
-    }
-    checked?;
-    if version != schema::VERSION {
-        v1::view(conn)?;
-    }
-    Ok(version)
-}
-
-/// The files, if nobody else could have touched them and they are a store.
-fn safe(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
-    let (found, checked) = checked::find(location)?;
-    if let Some(wrong) = location.unsafe_files(&found)?.into_iter().next() {
-        return Err(wrong.into());
-    }
-    found.version().map(|_| (found, checked))
-}
-
 fn beside(found: &Found) -> Beside<'_> {
     Beside { dir: &found.dir, owner: found.meta.uid(), len: found.meta.len() }
-}
-
-/// What can be asked within a transaction. The queries are in the files of their tables.
-pub struct View<'a> {
-    store: &'a Store,
-}
-
-/// Fails unless a page goes up from `from`: a damaged tree may lead in a circle, and a walk through its pages with it.
-fn ascending(rows: impl IntoIterator<Item = i64>, from: i64) -> Result<(), StoreError> {
-    let mut least = Some(from);
-    for row in rows {
-        if least.is_none_or(|least| row < least) {
-            return Err(StoreError::Damaged("its rows are out of order".to_owned()));
-        }
-        least = row.checked_add(1);
-    }
-    Ok(())
-}
-
-impl View<'_> {
-    fn conn(&self) -> &Connection {
-        &self.store.conn
-    }
-
-    fn checks_seals(&self) -> bool {
-        self.store.version.get() == schema::VERSION && !self.store.lenient.get()
-    }
-
-    /// Fails unless these columns, all of a table's row but its seal, are what was written.
-    fn unbroken(&self, table: &str, row: &Row<'_>, columns: std::ops::Range<usize>) -> rusqlite::Result<()> {
-        if self.checks_seals() { seal::check(table, row, columns) } else { Ok(()) }
-    }
-
-    /// An error of a statement as the error of the store.
-    fn ok<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
-        result.map_err(|err| self.store.failed(&err))
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use super::checked::FileId;
-use super::{Location, Opening, Store, StoreError};
+use super::opening::Opening;
+use super::{Location, Store, StoreError};
 
 /// Connections kept between uses; more are opened while more threads read at once.
 const KEPT: usize = 16;

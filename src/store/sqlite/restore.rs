@@ -10,7 +10,7 @@ use std::path::Path;
 use rusqlite::{Row, params};
 use rustix::fs::OFlags;
 
-use super::open::Location;
+use super::location::Location;
 use super::{FIRST, Step, Store, StoreError, View, Watch, Write};
 use crate::domain::changes;
 use crate::domain::digest::Form;
@@ -135,6 +135,7 @@ pub fn plan<E: From<StoreError>>(
     watch(Step::new("checking the result", 0, 0))?;
     check(&result, now, watch)?;
     let (head, commands) = result.read(|view| Ok::<_, StoreError>((view.anchor()?, view.commands()?)))?;
+    let commands = commands.into_iter().filter(|it| !built.knows(it)).collect();
     Ok(Restoration {
         result,
         live,
@@ -144,7 +145,7 @@ pub fn plan<E: From<StoreError>>(
         kept_ended: built.kept_ended,
         discarded: built.discarded,
         widening: built.widening,
-        commands: commands.into_iter().filter(|it| !built.knows(it)).collect(),
+        commands,
     })
 }
 

@@ -1,20 +1,17 @@
-//! Tokens and what belongs to them: labels, grants, secrets, the open delivery.
+//! Tokens as they are read, with what belongs to them: labels, grants, secrets, the open delivery.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use rusqlite::types::{ToSql, ValueRef};
+use rusqlite::types::ToSql;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::sql::{Count, RowNumber, damage, wrong};
-use super::{Matched, StoreError, View, Write};
-use crate::domain::changes;
-use crate::domain::destination::{Destination, Receiver};
-use crate::domain::event::{Action, Subject};
-use crate::domain::lifetime::Lifetime;
-use crate::domain::name::{Name, TokenId};
+use super::token_rows::{read_delivery, read_secret, read_token};
+use super::{StoreError, View};
+use crate::domain::filter::Times;
 use crate::domain::secret::SecretHash;
-use crate::domain::token::{Delivery, DestinationKind, Grant, StoredSecret, Token};
-use crate::domain::when::{Span, Timestamp};
+use crate::domain::token::{Grant, StoredSecret, Token};
+use crate::domain::when::Timestamp;
 use crate::store::usage::{scope_tag, secret_tag};
 
 /// A presented secret that the store knows.
@@ -29,12 +26,6 @@ impl Presented {
     pub fn secret(&self) -> &StoredSecret {
         &self.token.secrets[self.index]
     }
-}
-
-/// A secret to be entered, and its delivery if it has not been delivered. Rows are not looked at.
-pub struct NewSecret {
-    pub secret: StoredSecret,
-    pub delivery: Option<Delivery>,
 }
 
 /// What of a token is needed, where a look-up must be fast; what is not is empty. With neither part, a token that is
@@ -232,264 +223,12 @@ impl View<'_> {
             .map(|(token, secret)| Presented { token: Token { secrets: vec![secret], ..token }, index: 0 }))
     }
 
-    /// Since when use is recorded.
-    pub fn usage_since(&self) -> Option<Timestamp> {
-        self.store.uses().since()
-    }
-
-    /// Since when the uses of scopes are recorded.
-    pub fn scope_usage_since(&self) -> Option<Timestamp> {
-        self.store.asks().since()
-    }
-}
-
-impl Write<'_> {
-    pub(super) fn run(&self, sql: &str, args: &[&dyn ToSql]) -> Result<usize, StoreError> {
-        self.ok(self.conn().prepare_cached(sql).and_then(|mut statement| statement.execute(args)))
-    }
-
-    /// Adds a token with its labels, its grants and its first secret, and records the event. Rows are not looked at.
-    /// Returns the token as it now is.
-    pub fn insert_token(
-        &self,
-        token: &Token,
-        first: &NewSecret,
-        action: Action,
-    ) -> Result<Token, StoreError> {
-        let sql = "INSERT INTO tokens (id, name, created_at, created_by) VALUES (?1, ?2, ?3, ?4)";
-        self.run(sql, params![token.id, token.name, token.created_at, token.created_by])?;
-        let row = self.conn().last_insert_rowid();
-        self.starts_alone("tokens", row, &[("label", "token"), ("granted", "token"), ("secret", "token")])?;
-        self.save_token(&Token { row, ..token.clone() })?;
-        for scope in token.grants.keys() {
-            self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![row, scope])?;
-        }
-        self.enter_secret(row, first)?;
-        self.record_token(action, None, row, Matched::Yes)
-    }
-
-    /// Adds a secret to a token as read in this transaction, and records the event. Returns the token as it now is.
-    pub fn insert_secret(&self, token: &Token, new: &NewSecret, action: Action) -> Result<Token, StoreError> {
-        let matched = self.compare(action, &Subject::of(token), |form| form.token(token))?;
-        self.enter_secret(token.row, new)?;
-        self.record_token(action, Some(token), token.row, matched)
-    }
-
-    /// Writes what differs between a token as read in this transaction and as it shall be, and records the event.
-    pub fn update(&self, before: &Token, after: &Token, action: Action) -> Result<Token, StoreError> {
-        let row = before.row;
-        let matched = self.compare(action, &Subject::of(before), |form| form.token(before))?;
-        self.save_token(after)?;
-        for scope in before.grants.keys().filter(|scope| !after.grants.contains_key(scope)) {
-            self.run("DELETE FROM granted WHERE token = ?1 AND scope = ?2", params![row, scope])?;
-        }
-        for scope in after.grants.keys().filter(|scope| !before.grants.contains_key(scope)) {
-            self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![row, scope])?;
-        }
-        match (&before.delivery, &after.delivery) {
-            (Some(was), None) => self.run("DELETE FROM delivery WHERE secret = ?1", params![was.secret])?,
-            (Some(was), Some(is)) if was.expires_at != is.expires_at => {
-                let sql = "UPDATE delivery SET expires_at = ?2 WHERE secret = ?1";
-                self.run(sql, params![is.secret, is.expires_at])?
-            }
-            _ => 0,
-        };
-        for was in &before.secrets {
-            match after.secrets.iter().find(|is| is.row == was.row) {
-                None => {
-                    self.run("DELETE FROM secret WHERE row = ?1 AND delivered_at IS NULL", params![was.row])?
-                }
-                Some(is) if is != was => self.save_secret(is)?,
-                Some(_) => 0,
-            };
-        }
-        self.record_token(action, Some(before), row, matched)
-    }
-
-    /// Writes all that can change of a token itself, and its labels.
-    pub(super) fn save_token(&self, token: &Token) -> Result<(), StoreError> {
-        let sql = "UPDATE tokens SET name = ?2, description = ?3, owner = ?4, icon = ?5, ttl = ?6, until = ?7,
-             not_before = ?8, rotate_every = ?9, grace = ?10, disabled_at = ?11, revoked_at = ?12,
-             destination_kind = ?13, destination_path = ?14, destination_variable = ?15, destination_command = ?16,
-             destination_host = ?17, destination_uid = ?18, hook = ?19, allow_from = ?20 WHERE row = ?1";
-        let destination = token.destination.as_ref();
-        let receiver = destination.map(|it| &it.receiver);
-        self.run(
-            sql,
-            params![
-                token.row,
-                token.name,
-                token.description,
-                token.owner,
-                token.icon,
-                token.lifetime.ttl(),
-                token.lifetime.until(),
-                token.not_before,
-                token.rotate_every,
-                token.grace,
-                token.disabled_at,
-                token.revoked_at,
-                receiver.map(Receiver::word),
-                receiver.and_then(Receiver::path),
-                receiver.and_then(Receiver::variable),
-                receiver.and_then(Receiver::command),
-                destination.and_then(|it| it.host.as_deref()),
-                destination.map(|it| it.uid),
-                token.hook,
-                token.allow_from
-            ],
-        )?;
-        self.run("DELETE FROM label WHERE token = ?1", params![token.row])?;
-        for (key, value) in &token.labels {
-            self.run(
-                "INSERT INTO label (token, key, value) VALUES (?1, ?2, ?3)",
-                params![token.row, key, value],
-            )?;
-        }
-        Ok(())
-    }
-
-    fn enter_secret(&self, token: i64, new: &NewSecret) -> Result<(), StoreError> {
-        let sql = "INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let StoredSecret { hash, hint, created_at, expires_at, delivered_at, .. } = &new.secret;
-        self.run(sql, params![token, hash, hint, created_at, expires_at, delivered_at])?;
-        let row = self.conn().last_insert_rowid();
-        self.starts_alone("secret", row, &[("delivery", "secret")])?;
-        new.delivery.as_ref().map_or(Ok(()), |delivery| self.enter_delivery(row, delivery))
-    }
-
-    pub(super) fn save_secret(&self, secret: &StoredSecret) -> Result<usize, StoreError> {
-        let sql = "UPDATE secret SET expires_at = ?2, delivered_at = ?3, superseded_at = ?4, revoked_at = ?5
-             WHERE row = ?1";
-        let StoredSecret { row, expires_at, delivered_at, superseded_at, revoked_at, .. } = secret;
-        self.run(sql, params![row, expires_at, delivered_at, superseded_at, revoked_at])
-    }
-
-    fn enter_delivery(&self, secret: i64, it: &Delivery) -> Result<(), StoreError> {
-        let sql =
-            "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, grace, variable,
-             command, hook, remember, host) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
-        let values = params![
-            secret,
-            it.destination.word(),
-            it.target,
-            it.uid,
-            it.pid,
-            it.started_at,
-            it.deadline,
-            it.expires_at,
-            it.grace,
-            it.variable,
-            it.command,
-            it.hook,
-            it.remember,
-            it.host
-        ];
-        self.run(sql, values).map(drop)
-    }
-
-    /// Removes a token that never had a delivered secret, with all that belongs to it, and records the event.
-    pub fn delete_token(&self, token: &Token, action: Action) -> Result<(), StoreError> {
-        let matched = self.compare(action, &Subject::of(token), |form| form.token(token))?;
-        for secret in &token.secrets {
-            self.run("DELETE FROM delivery WHERE secret = ?1", params![secret.row])?;
-        }
-        for table in ["label", "granted", "secret"] {
-            self.run(&format!("DELETE FROM {table} WHERE token = ?1"), params![token.row])?;
-        }
-        self.run("DELETE FROM tokens WHERE row = ?1", params![token.row])?;
-        let changes = changes::of_token(Some(token), None);
-        self.record(action, Subject::of(token), None, changes, matched)
+    /// The instants by which tokens are shown now.
+    pub fn times(&self, now: Timestamp) -> Times {
+        self.store.times(now)
     }
 }
 
 fn missing(row: i64) -> StoreError {
     StoreError::Damaged(format!("token row {row} is missing"))
-}
-
-fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
-    let lifetime = match (row.get::<_, Option<Span>>(6)?, row.get::<_, Option<Timestamp>>(7)?) {
-        (Some(_), Some(_)) => return Err(wrong(7, "a token with a `ttl` has no `until`")),
-        (Some(ttl), None) if ttl.is_zero() => return Err(wrong(6, "a lifetime is longer than nothing")),
-        (Some(ttl), None) => Lifetime::Ttl(ttl),
-        (None, Some(until)) => Lifetime::Until(until),
-        (None, None) => Lifetime::Endless,
-    };
-    let rotate_every: Option<Span> = row.get(9)?;
-    if rotate_every.is_some_and(Span::is_zero) {
-        return Err(wrong(9, "a rotation is due after more than no time"));
-    }
-    Ok(Token {
-        row: row.get::<_, RowNumber>(0)?.0,
-        id: row.get::<_, TokenId>(1)?.as_str().to_owned(),
-        name: row.get::<_, Name>(2)?.to_string(),
-        description: row.get(3)?,
-        owner: row.get(4)?,
-        icon: row.get(5)?,
-        labels: BTreeMap::new(),
-        grants: BTreeMap::new(),
-        lifetime,
-        not_before: row.get(8)?,
-        rotate_every,
-        grace: row.get(10)?,
-        created_at: row.get(11)?,
-        created_by: row.get(12)?,
-        disabled_at: row.get(13)?,
-        revoked_at: row.get(14)?,
-        destination: read_destination(row)?,
-        hook: row.get(21)?,
-        allow_from: row.get(22)?,
-        secrets: Vec::new(),
-        delivery: None,
-    })
-}
-
-fn read_destination(row: &Row<'_>) -> rusqlite::Result<Option<Destination>> {
-    let Some(kind) = row.get::<_, Option<String>>(15)? else {
-        let rest = (16..=20).any(|column| row.get_ref(column).is_ok_and(|value| value != ValueRef::Null));
-        return if rest { Err(wrong(15, "a destination without a kind")) } else { Ok(None) };
-    };
-    let receiver = Receiver::new(&kind, row.get(16)?, row.get(17)?, row.get(18)?)
-        .ok_or_else(|| wrong(15, "a destination that no token can have"))?;
-    Ok(Some(Destination { receiver, host: row.get(19)?, uid: row.get(20)? }))
-}
-
-/// A secret whose columns begin at `first`: its row, its token, and the rest.
-fn read_secret(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredSecret> {
-    let [delivered_at, superseded_at, revoked_at]: [Option<Timestamp>; 3] =
-        [row.get(first + 6)?, row.get(first + 7)?, row.get(first + 8)?];
-    if delivered_at.is_none() && (superseded_at.is_some() || revoked_at.is_some()) {
-        return Err(wrong(first + 6, "a secret that was never delivered is neither superseded nor revoked"));
-    }
-    Ok(StoredSecret {
-        row: row.get::<_, RowNumber>(first)?.0,
-        hash: row.get(first + 2)?,
-        hint: row.get(first + 3)?,
-        created_at: row.get(first + 4)?,
-        expires_at: row.get(first + 5)?,
-        delivered_at,
-        superseded_at,
-        revoked_at,
-        last_used_at: None,
-    })
-}
-
-fn read_delivery(row: &Row<'_>, secret: i64) -> rusqlite::Result<Delivery> {
-    Ok(Delivery {
-        secret,
-        destination: row.get::<_, DestinationKind>(10)?,
-        target: row.get(11)?,
-        uid: row.get(12)?,
-        pid: row.get(13)?,
-        started_at: row.get(14)?,
-        deadline: row.get(15)?,
-        expires_at: row.get(16)?,
-        grace: row.get(17)?,
-        variable: row.get(18)?,
-        command: row.get(19)?,
-        hook: row.get(20)?,
-        remember: row.get(21)?,
-        host: row.get(22)?,
-    })
 }

@@ -15,9 +15,6 @@ use crate::domain::token::Token;
 use crate::domain::when::{ClockWrong, Timestamp};
 use crate::store::sharing::Sharing;
 
-/// How far behind the last event a clock may be.
-const CLOCK_TOLERANCE: i64 = 5 * 60;
-
 /// A write transaction: what can be asked, and what can be changed. Each change compares the object with its last
 /// event, writes the rows, and records its own event, all in one call.
 pub struct Write<'a> {
@@ -89,20 +86,17 @@ impl Write<'_> {
             Some(head) => head,
             None => self.head()?,
         };
-        if let Some(last) = head.time
-            && last.since(self.now) > CLOCK_TOLERANCE
-            && !self.author.accept_clock
-            && !action.works_at_any_time()
-        {
-            return Err(StoreError::Clock(ClockWrong(format!(
-                "the clock says {}, but the last change was made at {last}",
-                self.now
-            ))));
+        if !self.author.accept_clock && !action.works_at_any_time() {
+            ClockWrong::check(self.now, head.time)?;
         }
+        // Unless somebody says that the clock is right, no entry is dated before the one before it: then the last time is
+        // the latest, and a change that is never refused makes it no earlier one for those that may be.
+        let last = head.time.filter(|_| !self.author.accept_clock);
+        let time = last.map_or(self.now, |last| last.max(self.now));
         let damaged = || StoreError::Damaged("its audit log has an end that cannot be".to_owned());
         let mut event = Event {
             seq: head.anchor.seq.checked_add(1).ok_or_else(damaged)?,
-            time: self.now,
+            time,
             action: action.word().to_owned(),
             subject,
             actor: self.author.actor.clone(),
@@ -117,7 +111,7 @@ impl Write<'_> {
         };
         event.hash = event.chained(&head.anchor.hash);
         self.insert_event(&event)?;
-        *slot = Some(Head { anchor: Anchor { seq: event.seq, hash: event.hash }, time: Some(self.now) });
+        *slot = Some(Head { anchor: Anchor { seq: event.seq, hash: event.hash }, time: Some(time) });
         Ok(())
     }
 

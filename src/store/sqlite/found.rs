@@ -1,0 +1,128 @@
+//! A store that was found: what its header says, before SQLite opens it.
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use super::error::{StoreError, read_only};
+use super::lock;
+use super::open::{Access, GLANCE, connect};
+use super::schema;
+use crate::store::files;
+
+pub const DATABASE: &str = "tokens.db";
+/// The part of the file that is looked at before SQLite opens it.
+pub const HEADER_LEN: usize = 100;
+
+/// A store that is there: its real directory, and its database as it was when it was opened to look at it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub dir: PathBuf,
+    pub database: PathBuf,
+    pub meta: Metadata,
+    /// Its first bytes.
+    pub head: Vec<u8>,
+}
+
+impl Found {
+    /// A database that this process has just made, not looked into.
+    pub fn unread(database: &Path) -> io::Result<Self> {
+        let dir = database.parent().unwrap_or(Path::new("/")).to_owned();
+        Ok(Self {
+            dir,
+            database: database.to_owned(),
+            meta: fs::symlink_metadata(database)?,
+            head: Vec::new(),
+        })
+    }
+
+    /// The version in the header.
+    pub fn stamp(&self) -> i64 {
+        let bytes = self.head.get(60..64).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(u32::from_be_bytes).map_or(0, i64::from)
+    }
+
+    /// Looks at the header of the file. Returns the version.
+    pub fn version(&self) -> Result<i64, StoreError> {
+        let foreign = |why: &str| StoreError::Foreign { path: self.database.clone(), why: why.to_owned() };
+        let bytes = &self.head;
+        if bytes.len() < HEADER_LEN {
+            return Err(foreign("it is too short for a database"));
+        }
+        // https://www.sqlite.org/fileformat.html, section 1.3: big-endian integers at fixed offsets.
+        let int = |at: usize| {
+            i64::from(u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]))
+        };
+        if !bytes.starts_with(b"SQLite format 3\0") {
+            return Err(foreign("it is no SQLite database"));
+        }
+        if int(68) != schema::APPLICATION_ID {
+            return Err(foreign("it is the database of another program"));
+        }
+        let (known, found) = (schema::VERSION, self.stamp());
+        if found > known {
+            return Err(StoreError::Newer { found, known });
+        }
+        // A rollback journal or a write-ahead log, schema format 4, UTF-8.
+        let modes = [bytes[18], bytes[19]];
+        if !(modes == [1, 1] || modes == [2, 2]) || int(44) != 4 || int(56) != 1 || found == 0 {
+            return Err(StoreError::Damaged("its header is not one that tokenctl writes".to_owned()));
+        }
+        if modes == [2, 2] || look(&beside(&self.database, "-wal"))?.is_some() {
+            return Err(StoreError::Wal { path: self.database.clone() });
+        }
+        Ok(found)
+    }
+
+    /// Fails where the files cannot be changed, with the reason.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        for path in [&self.database, &self.dir] {
+            if let Err(err) = rustix::fs::access(path, rustix::fs::Access::WRITE_OK) {
+                return Err(read_only(path, err));
+            }
+        }
+        Ok(())
+    }
+
+    /// Turns a store that another program set to write-ahead logging back, and drops what Litestream keeps in it. Fails
+    /// while somebody has it open.
+    pub fn leave_wal(&self) -> Result<(), StoreError> {
+        for path in ["-wal", "-shm"].map(|end| beside(&self.database, end)) {
+            if let Some(why) = look(&path)?.and_then(|meta| files::problem(&meta, self.meta.uid())) {
+                let fix = "it is not a file of SQLite; find out who made it, and move it away".to_owned();
+                return Err(StoreError::Unsafe { path, why, fix });
+            }
+        }
+        let run = || {
+            let conn = connect(&self.database, Access::Write)?;
+            lock::be_patient(GLANCE);
+            let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
+            // A table of another program may refer to ours, and then dropping it would delete rows.
+            conn.execute_batch("PRAGMA foreign_keys = OFF")?;
+            schema::drop_litestream(&conn)?;
+            Ok(mode)
+        };
+        match run() {
+            Ok(mode) if mode == "delete" => Ok(()),
+            Ok(_) => Err(StoreError::Locked(lock::holders(&self.database))),
+            Err(err) => Err(StoreError::sqlite(&self.database, &err)),
+        }
+    }
+}
+
+/// The rollback journal of a database.
+pub fn journal(database: &Path) -> PathBuf {
+    beside(database, "-journal")
+}
+
+/// A file that SQLite keeps beside a database.
+fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
+}
+
+pub fn look(path: &Path) -> Result<Option<Metadata>, StoreError> {
+    files::look(path).map_err(|err| StoreError::Unreadable { path: path.to_owned(), why: err.to_string() })
+}

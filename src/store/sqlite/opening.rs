@@ -1,0 +1,128 @@
+//! Opening a store: to look, to look at once, or to change.
+
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use super::checked::{self, Checked};
+use super::found::Found;
+use super::location::Location;
+use super::open::{self, Access};
+use super::{Store, StoreError, hot, lock, migrate, schema, v1};
+use crate::domain::event::Author;
+use crate::domain::when::Clock;
+use crate::store::usage;
+
+impl Store {
+    /// To look; not one byte is changed.
+    pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
+        let (found, checked) = safe(location)?;
+        // A writer may roll the journal back between the look at it and the copy; then the next round reads.
+        for _ in 0..10 {
+            match Self::connect(&found, Access::Read) {
+                // A copy may be made only while this process has no connection to the original.
+                Err(Opening::HotJournal) if checked::is_shared(&checked) => break,
+                Err(Opening::HotJournal) => {}
+                Err(Opening::Failed(err)) => return Err(err),
+                Ok(store) => return Ok(Self { checked: Some(checked), ..store }),
+            }
+            if let Some((conn, copy)) = hot::copy(&found)? {
+                let version = prepare(&conn, &found).map_err(|err| err.into_store_error(&found.database))?;
+                return Ok(Self { copy: Some(copy), ..Self::from_connection(conn, found, version) });
+            }
+        }
+        Err(StoreError::Locked(lock::holders(&found.database)))
+    }
+
+    /// To look while somebody is typing: a store that is not ready at once is an error.
+    pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
+        let (found, checked) = safe(location)?;
+        let store = Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
+        Ok(Self { checked: Some(checked), ..store })
+    }
+
+    /// To look, beside other connections of this process to the same file.
+    pub(super) fn open_beside(location: &Location) -> Result<Self, Opening> {
+        let (found, checked) = safe(location).map_err(Opening::Failed)?;
+        Ok(Self { checked: Some(checked), ..Self::connect(&found, Access::Read)? })
+    }
+
+    /// To change. A store of the version before becomes one of today.
+    pub fn open_to_write(
+        location: &Location,
+        clock: &dyn Clock,
+        author: &Author,
+    ) -> Result<Self, StoreError> {
+        let (found, checked) = safe(location)?;
+        found.check_writable()?;
+        let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
+        if store.version.get() != schema::VERSION {
+            migrate::migrate(&store, clock, author)?;
+        }
+        // The files of use may be lost; the next write brings them back, if it can.
+        if usage::is_missing(&found.dir)
+            && let Ok(now) = clock.now()
+        {
+            let _ = usage::make(&found.dir, found.meta.uid(), store.sharing_of_new_files(), now);
+        }
+        Ok(Self { checked: Some(checked), ..store })
+    }
+
+    pub(super) fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
+        let sort = |err: rusqlite::Error| match err.sqlite_error().map(|err| err.extended_code) {
+            Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Opening::HotJournal,
+            _ => Opening::Failed(StoreError::sqlite(&found.database, &err)),
+        };
+        let conn = open::connect(&found.database, access).map_err(sort)?;
+        let version = prepare(&conn, found).map_err(|err| match err {
+            schema::SchemaError::Sqlite(err) => sort(err),
+            differs @ schema::SchemaError::Differs { .. } => {
+                Opening::Failed(differs.into_store_error(&found.database))
+            }
+        })?;
+        let store = Self::from_connection(conn, found.clone(), version);
+        store.set_patience(access.patience());
+        Ok(store)
+    }
+}
+
+pub enum Opening {
+    HotJournal,
+    Failed(StoreError),
+}
+
+impl Opening {
+    /// For who does not try once more.
+    pub fn at_once(self, found: &Found) -> StoreError {
+        match self {
+            Self::HotJournal => StoreError::Locked(lock::holders(&found.database)),
+            Self::Failed(err) => err,
+        }
+    }
+}
+
+/// Checks the tables, and makes those of version 1 readable. Returns their version.
+fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError> {
+    let mut version = found.stamp();
+    let mut checked = schema::check(conn, version);
+    if checked.is_err() {
+        // It may have been migrated since the header was looked at, or its journal not been rolled back.
+        version = schema::version_of(conn)?;
+        checked = schema::check(conn, version);
+    }
+    checked?;
+    if version != schema::VERSION {
+        v1::view(conn)?;
+    }
+    Ok(version)
+}
+
+/// The files, if nobody else could have touched them and they are a store.
+fn safe(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
+    let (found, checked) = checked::find(location)?;
+    if let Some(wrong) = location.unsafe_files(&found)?.into_iter().next() {
+        return Err(wrong.into());
+    }
+    found.version().map(|_| (found, checked))
+}

@@ -1,0 +1,83 @@
+//! With whom a store is shared, as it has recorded it, and what follows for the mode of its database.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use super::build::unsafe_to_change;
+use super::found::Found;
+use super::location::Location;
+use super::{Store, StoreError, schema};
+use crate::domain::event::Author;
+use crate::domain::settings::Fact;
+use crate::domain::when::Clock;
+use crate::store::sharing::Sharing;
+use crate::store::{files, usage};
+
+impl Store {
+    /// With whom it says that it is shared; `None` where it cannot be read. A store of version 1 did not say, and is
+    /// judged by the mode of its directory.
+    pub(super) fn sharing(&self) -> Option<Sharing> {
+        let (settings, found) = (self.read(|view| view.settings()).ok()?, &self.found);
+        if self.version() != schema::VERSION {
+            return fs::symlink_metadata(&found.dir).ok().map(|dir| Sharing::of(&dir, &found.meta));
+        }
+        Sharing::recorded(settings.facts.get(&Fact::Sharing)?)
+    }
+
+    /// The same for new files beside the database: private, unless the database has the group that is recorded.
+    pub(super) fn sharing_of_new_files(&self) -> Sharing {
+        self.sharing().filter(|sharing| sharing.is_group_of(&self.found.meta)).unwrap_or(Sharing::Private)
+    }
+}
+
+/// The mode that the database should have, by what the store has recorded. That counts only while the database has its
+/// group: a backup that another user restored would be open to a group that nobody chose.
+pub fn database_mode(location: &Location, found: &Found, recorded: Option<Sharing>) -> u32 {
+    let mode = found.meta.mode() & 0o7777;
+    let kept = if location.trusts_group { mode & 0o060 } else { 0 };
+    let sharing = match recorded {
+        // A store that cannot be read keeps either of the modes that there are.
+        None if mode == Sharing::Group(0).database_mode() => return mode,
+        Some(sharing) if sharing.is_group_of(&found.meta) => sharing,
+        _ => Sharing::Private,
+    };
+    sharing.database_mode() | kept
+}
+
+/// Gives an existing store to a group, and records it. Returns whether that changed anything.
+///
+/// Its files are opened here: call it only while no connection to the database is open.
+pub fn share(location: &Location, gid: u32, clock: &dyn Clock, author: &Author) -> Result<bool, StoreError> {
+    let sharing = Sharing::Group(gid);
+    // Recorded first: who is killed in between leaves less open than the record says.
+    let recorded = Store::open_to_write(location, clock, author)?.write(clock, author, |tx| {
+        let mut settings = tx.settings()?;
+        let is_new = settings.facts.insert(Fact::Sharing, sharing.to_string()) != Some(sharing.to_string());
+        if is_new { tx.save_settings(&settings).map(|()| true) } else { Ok(false) }
+    })?;
+    share_files(&location.find()?, sharing).map(|changed| changed || recorded)
+}
+
+fn share_files(found: &Found, sharing: Sharing) -> Result<bool, StoreError> {
+    let files = [
+        (found.dir.clone(), sharing.directory_mode()),
+        (found.database.clone(), sharing.database_mode()),
+        (found.dir.join(usage::SECRETS), sharing.usage_mode()),
+        (found.dir.join(usage::SCOPES), sharing.usage_mode()),
+    ];
+    let mut changed = false;
+    for (path, mode) in files {
+        let failed = |err: &io::Error| unsafe_to_change(&path, err);
+        let opened = match files::open(&path, false) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(|err| failed(&err))?,
+        };
+        opened.belongs_to(found.meta.uid()).map_err(|err| failed(&err))?;
+        if opened.meta.mode() & 0o7777 != mode || !sharing.is_group_of(&opened.meta) {
+            sharing.apply(&opened.file, mode).map_err(|err| StoreError::io("share", &path, &err))?;
+            changed = true;
+        }
+    }
+    Ok(changed)
+}

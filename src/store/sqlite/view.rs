@@ -1,0 +1,47 @@
+//! What can be asked within a transaction. The queries are in the files of their tables.
+
+use rusqlite::{Connection, Row};
+
+use super::{Store, StoreError, schema, seal};
+
+/// A transaction.
+pub struct View<'a> {
+    pub(super) store: &'a Store,
+}
+
+/// Fails unless a page goes up from `from`: a damaged tree may lead in a circle, and a walk through its pages with it.
+pub fn ascending(rows: impl IntoIterator<Item = i64>, from: i64) -> Result<(), StoreError> {
+    let mut least = Some(from);
+    for row in rows {
+        if least.is_none_or(|least| row < least) {
+            return Err(StoreError::Damaged("its rows are out of order".to_owned()));
+        }
+        least = row.checked_add(1);
+    }
+    Ok(())
+}
+
+impl View<'_> {
+    pub(super) fn conn(&self) -> &Connection {
+        &self.store.conn
+    }
+
+    pub(super) fn checks_seals(&self) -> bool {
+        self.store.version.get() == schema::VERSION && !self.store.lenient.get()
+    }
+
+    /// Fails unless these columns, all of a table's row but its seal, are what was written.
+    pub(super) fn unbroken(
+        &self,
+        table: &str,
+        row: &Row<'_>,
+        columns: std::ops::Range<usize>,
+    ) -> rusqlite::Result<()> {
+        if self.checks_seals() { seal::check(table, row, columns) } else { Ok(()) }
+    }
+
+    /// An error of a statement as the error of the store.
+    pub(super) fn ok<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+        result.map_err(|err| self.store.failed(&err))
+    }
+}

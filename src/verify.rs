@@ -165,7 +165,7 @@ fn verdict(
     }
     // A clock that went back would make an expired secret valid again.
     if reason == Reason::Valid && found.secret().expires_at.is_some() {
-        ClockWrong::check(now, view.last_change()?)?;
+        ClockWrong::check(now, found.last_change)?;
     }
     let undefined = ask.scopes.iter().filter(|scope| catalogue.get(scope).is_none());
     Ok(Verdict {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{DAY, HOUR, START, World, have, program_path, run};
+use crate::support::{DAY, HOUR, START, World, have, program_path, run, time};
 
 /// The codes that `check` reports with these arguments, each with the token's name, in its order.
 fn found(world: &World, args: &[&str]) -> Vec<String> {
@@ -39,6 +39,13 @@ fn a_token_is_expiring_in_the_second_half_of_its_life_and_within_the_window() {
     world.wait(1);
     assert_eq!(found(&world, &[]), ["expiring short"]);
     assert_eq!(found(&world, &["--window", "4d"]), Vec::<String>::new());
+    let since = |args: &[&str]| {
+        world.run(&[&["check", "--json"], args].concat()).json()["findings"][0]["since"].clone()
+    };
+    assert_eq!(since(&[]), time(START + 5 * DAY), "since half of its life is over");
+    world.wait(2 * DAY);
+    assert_eq!(since(&["--window", "4d"]), time(START + 6 * DAY), "since it is within the window");
+    world.wait(-2 * DAY);
     world.run(&["revoke", "short", "--yes"]).ok();
     world.wait(71 * DAY);
     let ran = world.run(&["check", "--skip", "never_used"]).exit(3);
@@ -122,6 +129,20 @@ fn a_previous_secret_that_is_used_after_the_rotation_is_reported_until_it_expire
     );
     world.wait(9 * HOUR);
     assert_eq!(found(&world, &[]), Vec::<String>::new());
+}
+
+#[test]
+fn of_a_token_that_is_older_than_the_record_it_says_since_when_there_is_no_use() {
+    let world = World::with_store();
+    world.create("demo", &["--ttl", "1y"]);
+    world.wait(DAY);
+    std::fs::remove_file(world.store().join("usage.secrets")).expect("the record of uses");
+    world.run(&["edit", "demo", "--owner", "ann"]).ok();
+    world.wait(30 * DAY + 1);
+    let document = world.run(&["check", "--json"]).exit(3).json();
+    let message = "no use of `demo` is recorded since 2026-11-23T12:00:00Z (30 days ago)";
+    assert_eq!(document["findings"][0]["message"], message);
+    assert_eq!(document["findings"][0]["since"], time(START + DAY));
 }
 
 #[test]

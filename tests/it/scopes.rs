@@ -153,9 +153,11 @@ fn renaming_a_scope_that_tokens_hold_is_widening() {
     let world = world();
     world.define(&["free"]);
     let secret = world.create("a", &["-s", "read"]);
+    // It holds `read` through another scope.
+    world.create("b", &["-s", "write"]);
     let args = ["scopes", "rename", "read", "all"];
     let failure = world.refuses(&args, 2, "input_needed");
-    assert_eq!(failure["message"], "renaming `read`: 1 token gains `all` (`a`)");
+    assert_eq!(failure["message"], "renaming `read`: 2 tokens gain `all` (`b`, `a`)");
     world.run(&[&args[..], &["--allow-widen"]].concat()).ok();
     assert_eq!(world.verify(&secret, &["-s", "all"]), (0, "valid a".to_owned()));
     // Nobody holds it.

@@ -9,7 +9,6 @@ use super::sql::{Changes, RowNumber};
 use super::{FIRST, Head, View, Write, ascending};
 use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{Actor, Anchor, Event, GENESIS, Subject};
-use crate::domain::when::Timestamp;
 
 const COLUMNS: &str =
     "SELECT seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash, format, changes
@@ -67,11 +66,6 @@ impl View<'_> {
     /// The last entry; `0` and zeros before the first.
     pub fn anchor(&self) -> Result<Anchor, StoreError> {
         self.head().map(|head| head.anchor)
-    }
-
-    /// When the last entry was written. No entry is dated before the one before it, except where a clock was accepted.
-    pub fn last_change(&self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.column("SELECT time FROM events ORDER BY seq DESC LIMIT 1", &[])?.pop())
     }
 
     pub(super) fn head(&self) -> Result<Head, StoreError> {

@@ -41,7 +41,7 @@ impl Restore {
         let author = self.change.author(app);
         let backup = self.open(app, &author)?;
         let plan = self.widen.run(app, |app, approval| {
-            let plan = self.plan(app, &backup, &author)?;
+            let plan = plan(app, &backup, &author)?;
             if !self.dry_run {
                 widen::check(approval, "restoring the backup", plan.widening.clone())?;
             }
@@ -61,11 +61,6 @@ impl Restore {
         let machine = &*app.ctx.machine;
         let opened = store::open_backup::<StoreError>(&self.file, machine, author, &mut |_| Ok(()));
         opened.map_err(|err| Error::Backup { path: self.file.clone(), err: Box::new(err.into()) })
-    }
-
-    fn plan(&self, app: &App<'_>, backup: &Store, author: &Author) -> Result<Restoration, Error> {
-        let machine = &*app.ctx.machine;
-        Ok(store::plan::<StoreError>(&app.location()?, backup, machine, author, &mut |_| Ok(()))?)
     }
 
     /// Fails where the restoration would lose what no flag gave up.
@@ -137,6 +132,11 @@ impl Restore {
         app.talk().note(&note);
         Ok(Outcome::Done)
     }
+}
+
+fn plan(app: &App<'_>, backup: &Store, author: &Author) -> Result<Restoration, Error> {
+    let machine = &*app.ctx.machine;
+    Ok(store::plan::<StoreError>(&app.location()?, backup, machine, author, &mut |_| Ok(()))?)
 }
 
 fn documents(all: &[(String, String)]) -> Vec<NamedDoc<'_>> {

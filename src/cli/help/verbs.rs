@@ -2,20 +2,24 @@
 //! the exit codes it can end with. `parse::command` has the rest.
 
 /// The groups of verbs, as listed.
-pub const GROUPS: [Group; 5] = [
+pub const GROUPS: [Group; 6] = [
     Group {
         name: "Tokens",
         verbs: &["create", "adopt", "list", "show", "rename", "edit", "disable", "enable", "revoke"],
+        about: None,
     },
-    Group { name: "Secrets", verbs: &["rotate", "verify", "serve", "scan"] },
-    Group { name: "Scopes", verbs: &["scopes"] },
-    Group { name: "Store", verbs: &["init", "settings", "check", "audit", "doctor", "backup", "restore"] },
-    Group { name: "Shell", verbs: &["completions", "man"] },
+    Group { name: "Secrets", verbs: &["rotate", "verify", "serve", "scan"], about: None },
+    Group { name: "Scopes", verbs: &["scopes"], about: None },
+    Group { name: "Store", verbs: &["init", "settings", "check", "audit", "doctor"], about: None },
+    Group { name: "Moving", verbs: &["backup", "restore"], about: Some("Copy the store, and bring it back") },
+    Group { name: "Shell", verbs: &["completions", "man"], about: Some("Set up TAB, read the manual") },
 ];
 
 pub struct Group {
     pub name: &'static str,
     pub verbs: &'static [&'static str],
+    /// What they do together, where the short help has one line for all of them.
+    pub about: Option<&'static str>,
 }
 
 pub struct Verb {

@@ -74,7 +74,10 @@ impl Restoration {
         let released = conn.execute_batch("PRAGMA locking_mode = NORMAL; PRAGMA user_version");
         drop(conn);
         match copied.and(released) {
-            Ok(()) => remove_empty_journal(found),
+            Ok(()) => {
+                remove_empty_journal(found);
+                Ok(())
+            }
             Err(err) => self.settle(found, &err),
         }
     }
@@ -140,7 +143,7 @@ fn keep_old(found: &Found, fill: impl FnOnce(&Path) -> Result<(), StoreError>) -
 }
 
 /// With its exclusive lock SQLite clears the journal's header and leaves the file; one without a header is not hot.
-fn remove_empty_journal(found: &Found) -> Result<(), StoreError> {
+fn remove_empty_journal(found: &Found) {
     let run =
         |conn: Connection| conn.execute_batch("PRAGMA journal_mode = PERSIST; PRAGMA journal_mode = DELETE");
     let path = journal(&found.database);
@@ -148,5 +151,4 @@ fn remove_empty_journal(found: &Found) -> Result<(), StoreError> {
         // It is done; the next change removes it otherwise.
         let _ = open::connect(&found.database, Access::Write).and_then(run);
     }
-    Ok(())
 }

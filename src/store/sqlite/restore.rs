@@ -64,7 +64,7 @@ pub fn open_backup<E: From<StoreError>>(
     watch: Watch<'_, E>,
 ) -> Result<Store, E> {
     let unreadable = |why: String| StoreError::Unreadable { path: file.to_owned(), why };
-    let fill = |_: &Path, mut to: File| {
+    let copy = |mut to: File| {
         let flags = OFlags::NONBLOCK.bits().cast_signed();
         let mut from = File::options().read(true).custom_flags(flags).open(file)?;
         if !from.metadata()?.is_file() {
@@ -72,9 +72,8 @@ pub fn open_backup<E: From<StoreError>>(
         }
         io::copy(&mut from, &mut to).map(drop)
     };
-    let store =
-        Store::private(clock, author, |path, to| fill(path, to).map_err(|err| unreadable(err.to_string())))
-            .map_err(|err| err.of_file(file))?;
+    let store = Store::private(clock, author, |_, to| copy(to).map_err(|err| unreadable(err.to_string())))
+        .map_err(|err| err.of_file(file))?;
     let now = clock.now().map_err(StoreError::Clock)?;
     check(&store, now, watch)?;
     Ok(store)

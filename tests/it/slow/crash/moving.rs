@@ -5,11 +5,14 @@ use std::sync::Mutex;
 
 use tempfile::TempDir;
 
-use super::{CHANGING, Scene, World, assert_none, copy, each, killed, now, points, sampled, scratch, sound, traced};
+use super::{
+    CHANGING, Scene, World, assert_none, copy, each, killed, now, points, sampled, scratch, sound, traced,
+};
 use crate::support::{have, run};
 
 /// Calls that may need room.
-const GROWING: &str = "openat,write,pwrite64,ftruncate,fsync,fdatasync,link,linkat,rename,renameat,renameat2,mkdir";
+const GROWING: &str =
+    "openat,write,pwrite64,ftruncate,fsync,fdatasync,link,linkat,rename,renameat,renameat2,mkdir";
 /// Fewer real kills or failures than this for one move: the test no longer does what it should.
 const AT_LEAST: usize = 12;
 
@@ -133,7 +136,8 @@ fn a_move_on_a_full_or_broken_disk_is_done_or_not_begun_and_says_which() {
     for it in Move::all() {
         for error in ["ENOSPC", "EIO"] {
             let stage = it.stage();
-            let calls = if error == "EIO" { &format!("{GROWING},read,pread64,unlink,fcntl") } else { GROWING };
+            let calls =
+                if error == "EIO" { &format!("{GROWING},read,pread64,unlink,fcntl") } else { GROWING };
             let jobs = sampled(points(stage.path(), calls, &filled(it.args, stage.path())), 6);
             let count = Mutex::new(0);
             let failed = each(&jobs, |(call, nth)| {

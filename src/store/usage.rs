@@ -13,8 +13,8 @@ use std::path::Path;
 
 use super::files;
 use super::sharing::Sharing;
-use crate::domain::scope::Scope;
 use crate::domain::secret::SecretHash;
+use crate::domain::token::Grant;
 use crate::domain::when::Timestamp;
 
 pub const SECRETS: &str = "usage.secrets";
@@ -36,10 +36,21 @@ pub fn secret_tag(hash: &SecretHash) -> Tag {
     tag
 }
 
-/// The tag of a granted scope's record.
-pub fn scope_tag(token_id: &str, scope: &Scope) -> Tag {
+/// The tag of a granted scope's record: by the scope's id, so that a rename leaves the record where it is.
+pub fn scope_tag(token_id: &str, grant: &Grant) -> Tag {
+    // In a store of version 1 scopes have none.
+    let id = Some(&*grant.scope_id).filter(|id| !id.is_empty());
+    scope_tag_of(token_id, id.unwrap_or(grant.scope.as_str()))
+}
+
+/// The tag of a record that was written while the store was of version 1, by the scope's name.
+pub fn scope_tag_v1(token_id: &str, grant: &Grant) -> Tag {
+    scope_tag_of(token_id, grant.scope.as_str())
+}
+
+fn scope_tag_of(token_id: &str, scope: &str) -> Tag {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(token_id.as_bytes()).update(b"\0").update(scope.as_str().as_bytes());
+    hasher.update(token_id.as_bytes()).update(b"\0").update(scope.as_bytes());
     let mut tag = Tag::default();
     tag.copy_from_slice(&hasher.finalize().as_bytes()[..4]);
     tag

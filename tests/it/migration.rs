@@ -1,16 +1,26 @@
 //! From a store of the version before to one of today. `tests/data/make-store-v1` says how that store was made.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Command, Stdio};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use tokenctl::context::Clock;
+use tokenctl::{Ask, Reason, Verifier};
 
-use crate::support::World;
+use crate::support::{HOUR, World};
 
 /// Minutes after the store was made, before the deadlines of its two deliveries.
 const THEN: i64 = 1_795_774_500;
+
+struct Fixed(i64);
+
+impl Clock for Fixed {
+    fn unix(&self) -> i64 {
+        self.0
+    }
+}
 
 /// A store as the last program of version 1 left it: 1,000 tokens in every state, one of them edited by hand.
 pub fn old() -> World {
@@ -31,7 +41,7 @@ fn version(world: &World) -> i64 {
 }
 
 /// A document without what changes by looking: uses are recorded from the first change on.
-fn without_uses(mut document: Value) -> Value {
+pub fn without_uses(mut document: Value) -> Value {
     match &mut document {
         Value::Array(all) => all.iter_mut().for_each(|it| *it = without_uses(it.take())),
         Value::Object(fields) => {
@@ -106,6 +116,89 @@ fn a_statement_of_version_1_cannot_write_into_version_2() {
     {
         let err = conn.prepare(sql).err().map(|err| err.to_string()).unwrap_or_default();
         assert!(err.contains("no such table"), "{sql}: {err}");
+    }
+}
+
+fn no_table<T>(result: rusqlite::Result<T>) {
+    let err = result.err().map(|err| err.to_string()).unwrap_or_default();
+    assert!(err.contains("no such table"), "{err}");
+}
+
+/// A program of version 1 that stores a secret, hands it out, and then is to confirm it: what it prepared before another
+/// program migrated the store fails, and nothing of it stays.
+#[test]
+fn a_program_of_version_1_in_the_middle_of_a_delivery_changes_nothing_more() {
+    let world = old();
+    let conn = Connection::open(world.database()).expect("the database");
+    let read = "SELECT row FROM token WHERE name = 'provisional'";
+    let confirm = "UPDATE secret SET delivered_at = 1 WHERE token = ?1";
+    let log = "INSERT INTO audit (seq, time, action, subject, uid, hash) VALUES (?1, 1, 'confirm', 'x', 0, zeroblob(32))";
+    let row: i64 =
+        conn.prepare_cached(read).and_then(|mut it| it.query_row([], |row| row.get(0))).expect("a row");
+    for sql in [confirm, log, "DELETE FROM delivery"] {
+        drop(conn.prepare_cached(sql).expect(sql));
+    }
+    world.run(&["init"]).ok();
+    let bytes = fs::read(world.database()).expect("the database");
+    no_table(conn.prepare_cached(read).and_then(|mut it| it.query_row([], |row| row.get::<_, i64>(0))));
+    conn.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
+    // The table has the same name, but nothing of that version commits without its entry of the log.
+    conn.prepare_cached(confirm)
+        .and_then(|mut it| it.execute([row]))
+        .expect("the statement of a table that is left");
+    no_table(conn.prepare_cached(log).and_then(|mut it| it.execute([row])));
+    conn.execute_batch("ROLLBACK").expect("a transaction");
+    drop(conn);
+    assert!(fs::read(world.database()).expect("the database") == bytes, "something of it stayed");
+    let count = |sql: &str| -> i64 {
+        let conn = Connection::open(world.database()).expect("the database");
+        conn.query_row(sql, [], |row| row.get(0)).expect("a count")
+    };
+    assert_eq!(count("SELECT count(*) FROM delivery"), 2, "their deadlines are to come");
+    world.wait(HOUR);
+    world.run(&["settings", "grace", "3h"]).ok();
+    assert_eq!(count("SELECT count(*) FROM delivery"), 0);
+    assert_eq!(count("SELECT count(*) FROM secret WHERE delivered_at IS NULL"), 0);
+    world.run(&["show", "provisional"]).exit(4);
+    assert_eq!(world.show("twice")["secrets"].as_array().map(Vec::len), Some(1));
+    let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
+    assert_eq!(report["rows"].as_array().map(Vec::len), Some(1), "{report}");
+}
+
+#[test]
+fn readers_that_have_a_store_open_follow_its_migration() {
+    let world = old();
+    let verifier = Verifier::with_clock(world.store(), Fixed(world.now())).expect("a verifier");
+    let reasons = || {
+        ["active", "revoked", "disabled", "nothing"].map(|state| {
+            let secret = format!("a-secret-of-known-{state}");
+            let verdict = verifier.verify(secret.as_bytes(), &Ask::default()).expect("a verdict");
+            verdict.reason()
+        })
+    };
+    let right = [Reason::Valid, Reason::Revoked, Reason::Disabled, Reason::Unknown];
+    assert_eq!(reasons(), right);
+    world.run(&["init"]).ok();
+    assert_eq!(version(&world), 2);
+    assert_eq!(reasons(), right);
+    world.run(&["revoke", "known-active", "--yes"]).ok();
+    assert_eq!(reasons()[0], Reason::Revoked);
+}
+
+#[test]
+fn a_store_that_was_shared_with_a_group_is_recorded_as_that() {
+    for (directory, database, shared) in [(0o2750, 0o640, true), (0o2750, 0o600, true), (0o700, 0o640, false)]
+    {
+        let world = old();
+        fs::set_permissions(world.store(), Permissions::from_mode(directory)).expect("a mode");
+        fs::set_permissions(world.database(), Permissions::from_mode(database)).expect("a mode");
+        world.run(&["init"]).ok();
+        let gid = fs::metadata(world.database()).expect("the database").gid();
+        let recorded = if shared { format!("group:{gid}") } else { "private".to_owned() };
+        let changes = world.run(&["audit", "--json"]).ok().json();
+        let changes = changes.as_array().expect("an array").iter().filter_map(|it| it["changes"].as_array());
+        let found: Vec<_> = changes.flatten().filter(|it| it["field"] == "sharing").collect();
+        assert_eq!(found, [&json!({"field": "sharing", "from": null, "to": recorded})]);
     }
 }
 

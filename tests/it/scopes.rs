@@ -328,6 +328,29 @@ fn a_renamed_scope_is_held_and_included_under_its_new_name() {
 }
 
 #[test]
+fn a_rename_changes_no_digest_of_a_holder_and_keeps_when_the_scope_was_asked_for() {
+    let world = world();
+    let secret = world.create("demo", &["-s", "read"]);
+    world.verify(&secret, &["-s", "read"]);
+    let digests = || {
+        let conn = rusqlite::Connection::open(world.database()).expect("the database");
+        let mut all = conn.prepare("SELECT digest FROM events WHERE name = 'demo'").expect("a statement");
+        let all: Result<Vec<Vec<u8>>, _> = all.query_map([], |row| row.get(0)).expect("rows").collect();
+        all.expect("digests")
+    };
+    let asked = |scope: &str| {
+        let page = world.run(&["show", "demo"]).ok().out;
+        page.lines().any(|line| line.contains(&format!("{scope}  asked for ")))
+    };
+    let before = digests();
+    assert!(asked("read"));
+    world.run(&["scopes", "rename", "read", "see", "--allow-widen"]).ok();
+    world.run(&["audit", "verify"]).ok();
+    assert_eq!(digests(), before, "its holder got no new entry");
+    assert!(asked("see"));
+}
+
+#[test]
 fn what_makes_no_sense_is_a_usage_error() {
     let world = world();
     world.create("demo", &["-s", "read"]);

@@ -3,4 +3,5 @@
 mod clipboard;
 mod concurrent;
 mod crash;
+mod flips;
 mod package;

@@ -199,7 +199,7 @@ impl Store {
         for grant in token.grants.values() {
             let held = catalogue.closure([&grant.scope]);
             if scopes.iter().any(|scope| held.contains(scope)) {
-                let tag = usage::scope_tag(&token.id, &grant.scope);
+                let tag = usage::scope_tag(&token.id, grant);
                 asks.record(beside, database, grant.row, tag, token.created_at, now);
             }
         }

@@ -12,7 +12,7 @@ use crate::domain::filter::Times;
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Grant, StoredSecret, Token};
 use crate::domain::when::Timestamp;
-use crate::store::usage::{scope_tag, secret_tag};
+use crate::store::usage::{scope_tag, scope_tag_v1, secret_tag};
 
 /// A presented secret that the store knows.
 #[derive(Debug)]
@@ -102,8 +102,9 @@ impl View<'_> {
                     scope_id: row.get(5)?,
                     last_asked_at: None,
                 };
-                let tag = scope_tag(&token.id, &grant.scope);
-                grant.last_asked_at = self.store.asks().last(grant.row, tag, token.created_at, now);
+                let asked = |tag| self.store.asks().last(grant.row, tag, token.created_at, now);
+                grant.last_asked_at =
+                    asked(scope_tag(&token.id, &grant)).or_else(|| asked(scope_tag_v1(&token.id, &grant)));
                 token.grants.insert(row.get::<_, RowNumber>(2)?.0, grant);
             }
             Ok(())

@@ -20,6 +20,7 @@ mod htpasswd;
 mod kill;
 mod memory;
 mod moving;
+mod migration;
 mod pause;
 mod power;
 mod races;
@@ -413,8 +414,11 @@ fn swept(world: &World) -> Result<(), String> {
 
 /// Every n-th of these in a usual run, all of them with `CRASH=all` in the environment.
 fn sampled<T>(jobs: Vec<T>, nth: usize) -> Vec<T> {
-    let step = if std::env::var_os("CRASH").is_some_and(|which| which == "all") { 1 } else { nth };
-    jobs.into_iter().step_by(step).collect()
+    jobs.into_iter().step_by(every(nth)).collect()
+}
+
+fn every(nth: usize) -> usize {
+    if std::env::var_os("CRASH").is_some_and(|which| which == "all") { 1 } else { nth }
 }
 
 /// Whether the store can be listed, its log is whole, and nothing is wrong with it that is not mended by itself.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -12,14 +13,14 @@ use tempfile::TempDir;
 use super::{Receiver, Scene, assert_none, each, write};
 use crate::support::have;
 
-const CALLS: &str = "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,link,\
+pub const CALLS: &str = "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,link,\
     linkat,mkdir,truncate,creat,writev,pwritev,sync_file_range,fallocate";
 /// Fewer states than this of one scene: the recording no longer shows what it should.
 const AT_LEAST: usize = 200;
 
 /// What a run did to files, as far as it succeeded.
 #[derive(Debug)]
-enum Step {
+pub enum Step {
     Create(PathBuf),
     Write {
         path: PathBuf,
@@ -54,7 +55,7 @@ enum Pending {
 
 /// Files by number, and where their names are.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-struct Disk {
+pub struct Disk {
     files: Vec<Vec<u8>>,
     names: BTreeMap<PathBuf, usize>,
 }
@@ -92,7 +93,7 @@ impl Disk {
         self.names.iter().map(|(path, file)| (path.clone(), self.files[*file].clone())).collect()
     }
 
-    fn load(&mut self, dir: &Path) {
+    pub fn load(&mut self, dir: &Path) {
         for entry in fs::read_dir(dir).expect("a directory") {
             let path = entry.expect("an entry").path();
             self.names.insert(path.clone(), self.files.len());
@@ -131,10 +132,10 @@ fn states(disk: &Disk, pending: &[Pending]) -> Vec<Disk> {
 }
 
 /// A state, what its receiver had got by then, and whether it had been told that all is well.
-type Lost = (BTreeMap<PathBuf, Vec<u8>>, Option<String>, bool);
+pub type Lost = (BTreeMap<PathBuf, Vec<u8>>, Option<String>, bool);
 
-/// Every state that a loss of power during the recorded steps may leave.
-fn replay(disk: Disk, steps: &[Step]) -> Vec<Lost> {
+/// Every n-th of the states that a loss of power during the recorded steps may leave.
+pub fn replay(disk: Disk, steps: &[Step], nth: usize) -> Vec<Lost> {
     let mut volatile = disk.clone();
     let (mut disk, mut pending) = (disk, Vec::<Pending>::new());
     let (mut handed, mut told) = (None, false);
@@ -142,7 +143,9 @@ fn replay(disk: Disk, steps: &[Step]) -> Vec<Lost> {
     let mut look = |disk: &Disk, pending: &[Pending], handed: &Option<String>, told| {
         for state in states(disk, pending) {
             let lost = (state.tree(), handed.clone(), told);
-            if seen.insert(lost.clone()) {
+            let mut hasher = DefaultHasher::new();
+            lost.hash(&mut hasher);
+            if seen.insert(hasher.finish()) && seen.len().is_multiple_of(nth) {
                 all.push(lost);
             }
         }
@@ -220,7 +223,7 @@ fn between(text: &str, open: char, close: char) -> Option<&str> {
 }
 
 /// The steps of a recording below `dir`.
-fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
+pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
     let path = |text: &str, open, close| {
         let bytes = unhex(between(text, open, close).unwrap_or_default());
         PathBuf::from(String::from_utf8(bytes).expect("UTF-8"))
@@ -299,7 +302,7 @@ fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
 }
 
 /// Lays a state out at the place of the recording, whose path is in the store.
-fn lay_out(place: &Path, scene: &Scene, lost: &Lost) -> TempDir {
+pub fn lay_out(place: &Path, scene: &Scene, lost: &Lost) -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     let private = || fs::Permissions::from_mode(0o700);
     let name = place.file_name().expect("a name");
@@ -344,7 +347,7 @@ fn a_delivery_that_loses_power_anywhere_neither_loses_nor_orphans_a_secret() {
         assert_eq!(done.ran.code, 0, "{:?}", done.ran);
         let steps = steps(&fs::read_to_string(&log).expect("a log"), scene, &place);
         drop(dir);
-        let lost = replay(disk, &steps);
+        let lost = replay(disk, &steps, 1);
         counts.lock().expect("a count").insert(scene.label(), lost.len());
         for (nth, lost) in lost.iter().enumerate() {
             let dir = lay_out(&place, scene, lost);

@@ -6,6 +6,8 @@
 //! - An error is never a yes.
 //! - A use is recorded for a valid secret, and only for the present.
 
+use std::net::IpAddr;
+
 use zeroize::Zeroizing;
 
 use crate::domain::scope::{Catalogue, Scope};
@@ -20,6 +22,7 @@ pub struct Request<'a> {
     /// `None` for a text that cannot be a secret.
     presented: Option<SecretHash>,
     ask: &'a Ask,
+    address: Option<IpAddr>,
 }
 
 impl<'a> Request<'a> {
@@ -32,7 +35,13 @@ impl<'a> Request<'a> {
 
     /// The request for a secret that was read already; `None` for a text that cannot be one.
     pub fn of_secret(secret: Option<&Secret>, ask: &'a Ask) -> Self {
-        Self { presented: secret.map(Secret::hash), ask }
+        Self { presented: secret.map(Secret::hash), ask, address: ask.address }
+    }
+
+    /// The same request from this address, whatever the ask says.
+    #[must_use]
+    pub fn from(self, address: Option<IpAddr>) -> Self {
+        Self { address, ..self }
     }
 
     /// Whether the text cannot be a secret. The answer is known without a store.
@@ -149,7 +158,7 @@ fn verdict(
     request: &Request<'_>,
     Manner { at, describe }: Manner,
 ) -> Result<Verdict, StoreError> {
-    let Request { presented: Some(hash), ask } = request else { return Ok(Verdict::malformed()) };
+    let Request { presented: Some(hash), ask, address } = request else { return Ok(Verdict::malformed()) };
     // What the answer does not depend on is not read.
     let parts =
         Parts { labels: describe || !ask.labels.is_empty(), grants: describe || !ask.scopes.is_empty() };
@@ -159,7 +168,7 @@ fn verdict(
         let wrong = format!("the clock says {now}, but this secret was created at {created}");
         return Err(ClockWrong(wrong).into());
     }
-    let (reason, missing) = judge(&found.token, found.secret(), ask, catalogue, at.unwrap_or(now));
+    let (reason, missing) = judge(&found.token, found.secret(), ask, *address, catalogue, at.unwrap_or(now));
     if reason == Reason::Unknown {
         return Ok(Verdict::unknown());
     }

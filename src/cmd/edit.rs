@@ -5,6 +5,7 @@ mod ask;
 use clap::Args;
 
 use crate::app::{App, Outcome};
+use crate::cmd::args::allow::AllowArgs;
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore};
 use crate::cmd::args::many::{answer, change_all};
@@ -37,6 +38,8 @@ pub struct Edit {
     /// Set a label, or remove it with `KEY=`
     #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     pub labels: Vec<Label>,
+    #[command(flatten)]
+    allow: AllowArgs,
     #[command(flatten)]
     pub lifetime: LifetimeArgs,
     /// Let them be good only from this date, time or duration on; `none` clears it
@@ -72,6 +75,7 @@ impl Edit {
 
     fn change(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         each_once(&self.labels)?;
+        self.allow.rule()?;
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
         let now = app.ctx.machine.now()?;
@@ -92,7 +96,12 @@ impl Edit {
                     Ok(changed)
                 };
                 let done = change_all(tx, &selected, Action::Edit, apply)?;
-                widen::check(approval, "adding or changing a label", widening)?;
+                let what = if self.allow.is_given() {
+                    "allowing another address"
+                } else {
+                    "adding or changing a label"
+                };
+                widen::check(approval, what, widening)?;
                 Ok::<_, Error>(done)
             })
         })?;
@@ -104,6 +113,7 @@ impl Edit {
             || self.owner.is_some()
             || self.icon.is_some()
             || !self.labels.is_empty()
+            || self.allow.is_given()
             || self.lifetime.is_given()
             || self.not_before.is_some()
             || self.rotate_every.is_some()
@@ -125,6 +135,7 @@ impl Edit {
             not_before: set(start),
             rotate_every: span(self.rotate_every),
             grace: span(self.grace),
+            allow_from: if self.allow.is_given() { Field::Set(self.allow.rule()?) } else { Field::Keep },
         })
     }
 }

@@ -9,8 +9,8 @@ use crate::app::{App, Outcome};
 use crate::domain::Invalid;
 use crate::error::Error;
 use crate::serve::{
-    self, Address, End, Gate, Limits, ListenError, Listener, Log, Manners, Passed, Proxy, Route, Routes,
-    SocketMode, Source,
+    self, Address, End, Gate, Limits, ListenError, Listener, Log, Manners, Origin, Passed, Proxy, Route,
+    Routes, SocketMode, Source,
 };
 
 #[derive(Args)]
@@ -34,6 +34,9 @@ pub struct Serve {
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_enum, hide_possible_values = true)]
     #[arg(default_value = "bearer,x-api-key,basic")]
     secret_from: Vec<Source>,
+    /// Take the address of a client from here: peer, x-forwarded-for, x-real-ip
+    #[arg(long, value_name = "WHERE", value_enum, default_value = "peer", hide_possible_values = true)]
+    address_from: Origin,
     /// Name this realm to clients without a valid secret
     #[arg(long, value_name = "NAME", default_value = "tokenctl", value_parser = realm)]
     realm: String,
@@ -56,15 +59,19 @@ impl Serve {
         let routes = Routes::new(self.routes.clone())?;
         if let Some(proxy) = self.print_config {
             let first = self.listen.first().unwrap_or(&Address::Passed);
-            app.print(&serve::config(proxy, first, &routes)?)?;
+            app.print(&serve::config(proxy, first, &routes, self.address_from)?)?;
             return Ok(Outcome::Done);
         }
         self.check_reach()?;
         app.ctx.machine.keep_memory_private();
         let mut passed = Passed::from_environment();
         let log = self.log.then(Log::start).transpose().map_err(Error::Output)?;
-        let manners =
-            Manners { sources: self.secret_from.clone(), realm: self.realm.clone(), explain: self.explain };
+        let manners = Manners {
+            sources: self.secret_from.clone(),
+            origin: self.address_from,
+            realm: self.realm.clone(),
+            explain: self.explain,
+        };
         let gate = Gate::open(app.location()?, routes, manners, log)?;
         // A socket that is there belongs to a gate that can answer.
         let listeners = self.bind(&self.listen, &mut passed)?;

@@ -4,6 +4,7 @@ mod lines;
 mod question;
 mod stream;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,9 +12,10 @@ use clap::Args;
 use crate::app::{App, Outcome, keep_answer};
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::{at, secret};
+use crate::domain::address;
 use crate::domain::scope::Scope;
 use crate::domain::secret::Secret;
-use crate::domain::text::{SetLabel, shown};
+use crate::domain::text::SetLabel;
 use crate::domain::token::Role;
 use crate::domain::verdict::Ask;
 use crate::domain::when::When;
@@ -32,6 +34,9 @@ pub struct Verify {
     /// Require this label
     #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     labels: Vec<SetLabel>,
+    /// Present it from this address, which tokens with `--allow-from` need
+    #[arg(long, value_name = "ADDR", value_parser = address::address)]
+    address: Option<IpAddr>,
     /// Answer for this instant to come
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,
@@ -45,6 +50,7 @@ impl Verify {
         let ask = Ask {
             scopes: self.scopes.clone(),
             labels: self.labels.iter().map(|label| label.0.clone()).collect(),
+            address: self.address,
         };
         if self.stream {
             return stream::run(app, &ask);
@@ -88,10 +94,13 @@ fn answer(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {
     Ok(if verdict.is_valid() { Outcome::Done } else { Outcome::No })
 }
 
-/// The plain line, without its end.
+/// The plain line, without its end. What a name may hold is harmless on every terminal.
 fn words(verdict: &Verdict) -> String {
-    let mut words = vec![verdict.reason().word()];
-    words.extend(verdict.token().map(|token| token.name.as_str()));
-    words.extend(verdict.is_previous().then_some(Role::Previous.word()));
-    shown(&words.join(" ")).to_string()
+    let mut words = verdict.reason().word().to_owned();
+    let previous = verdict.is_previous().then_some(Role::Previous.word());
+    for word in verdict.token().map(|token| token.name.as_str()).into_iter().chain(previous) {
+        words.push(' ');
+        words.push_str(word);
+    }
+    words
 }

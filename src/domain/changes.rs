@@ -80,7 +80,7 @@ fn token(token: &Token) -> Vec<Field> {
         ("grace", span(token.grace)),
         ("destination", One(token.destination.as_ref().map(ToString::to_string))),
         ("hook", One(token.hook.clone())),
-        ("allow_from", One(token.allow_from.clone())),
+        ("allow_from", Several(token.networks().iter().map(ToString::to_string).collect())),
         ("secrets", hints(&|_| true)),
         ("revoked_secrets", hints(&|secret| secret.revoked_at.is_some())),
     ];

@@ -135,7 +135,7 @@ fn token(token: &Token) -> Digest {
     e.opt_text(destination.and_then(|it| it.receiver.command()));
     e.opt_text(destination.and_then(|it| it.host.as_deref()));
     e.opt_int(destination.map(|it| i64::from(it.uid)));
-    e.opt_text(token.hook.as_deref()).opt_text(token.allow_from.as_deref());
+    e.opt_text(token.hook.as_deref()).opt_text(token.allow_from.as_ref().map(ToString::to_string).as_deref());
     e.len(token.labels.len());
     for (key, value) in &token.labels {
         e.text(key).text(value);

@@ -1,5 +1,6 @@
 //! The rules, without clock, random, disk or terminal: everything here is a function of its arguments.
 
+pub mod address;
 pub mod changes;
 pub mod check;
 pub mod code;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use super::Invalid;
+use super::address::{AllowFrom, Network};
 use super::destination::Destination;
 use super::lifetime::Lifetime;
 use super::scope::{Catalogue, Scope};
@@ -205,8 +206,8 @@ pub struct Token {
     pub destination: Option<Destination>,
     /// The command that a rotation runs after a delivery to it.
     pub hook: Option<String>,
-    /// Networks that it may be presented from, with commas between them, in their shortest spelling.
-    pub allow_from: Option<String>,
+    /// Where it may be presented from, if not from everywhere.
+    pub allow_from: Option<AllowFrom>,
     /// In order of creation.
     pub secrets: Vec<StoredSecret>,
     pub delivery: Option<Delivery>,
@@ -252,6 +253,11 @@ impl Token {
     /// Its labels as they are given.
     pub fn label_words(&self) -> Vec<String> {
         self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
+    /// The networks that it may be presented from; empty for everywhere.
+    pub fn networks(&self) -> &[Network] {
+        self.allow_from.as_ref().map_or(&[], AllowFrom::networks)
     }
 
     pub fn provisional(&self) -> Option<&StoredSecret> {

@@ -1,5 +1,8 @@
 //! Whether a presented secret is good, and if not, the first reason why.
 
+use std::net::IpAddr;
+
+use super::address::AllowFrom;
 use super::scope::{Catalogue, Scope};
 use super::text::Label;
 use super::token::{Role, Status, StoredSecret, Token};
@@ -16,6 +19,8 @@ pub enum Reason {
     Superseded,
     Expired,
     NotYetValid,
+    /// Presented from an address that the token does not allow, or from an unknown one.
+    SourceNotAllowed,
     ScopeMissing,
     LabelMismatch,
     Valid,
@@ -31,6 +36,7 @@ impl Reason {
             Self::Superseded => "superseded",
             Self::Expired => "expired",
             Self::NotYetValid => "not_yet_valid",
+            Self::SourceNotAllowed => "source_not_allowed",
             Self::ScopeMissing => "scope_missing",
             Self::LabelMismatch => "label_mismatch",
             Self::Valid => "valid",
@@ -45,13 +51,16 @@ pub struct Ask {
     pub scopes: Vec<Scope>,
     /// All needed.
     pub labels: Vec<Label>,
+    /// Where the secret was presented from, as far as that is known.
+    pub address: Option<IpAddr>,
 }
 
-/// Judges a secret of a token at an instant. The missing scopes come with [`Reason::ScopeMissing`] only.
+/// Judges a secret of a token that is presented from an address, at an instant. The missing scopes come with [`Reason::ScopeMissing`] only.
 pub fn judge<'a>(
     token: &Token,
     secret: &StoredSecret,
     ask: &'a Ask,
+    address: Option<IpAddr>,
     catalogue: &Catalogue,
     now: Timestamp,
 ) -> (Reason, Vec<&'a Scope>) {
@@ -68,6 +77,10 @@ pub fn judge<'a>(
     };
     if reason != Reason::Valid {
         return (reason, Vec::new());
+    }
+    let allows = |rule: &AllowFrom| address.is_some_and(|address| rule.allows(address));
+    if !token.allow_from.as_ref().is_none_or(allows) {
+        return (Reason::SourceNotAllowed, Vec::new());
     }
     let held = token.held_scopes(catalogue);
     let missing: Vec<&Scope> =
@@ -94,8 +107,8 @@ mod tests {
         let mut it = token(vec![secret(1, 0)]);
         it.grants
             .insert(1, Grant { row: 1, scope_id: String::new(), scope: gone.clone(), last_asked_at: None });
-        let ask = Ask { scopes: vec![gone.clone()], labels: Vec::new() };
-        let verdict = judge(&it, &it.secrets[0], &ask, &Catalogue::default(), at(1));
+        let ask = Ask { scopes: vec![gone.clone()], ..Ask::default() };
+        let verdict = judge(&it, &it.secrets[0], &ask, None, &Catalogue::default(), at(1));
         assert_eq!(verdict, (Reason::ScopeMissing, vec![&gone]));
     }
 }

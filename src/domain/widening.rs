@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::address::{AllowFrom, Network};
 use super::scope::{Catalogue, Scope};
 use super::token::Token;
 
@@ -27,6 +28,8 @@ struct Gain {
     scopes: BTreeSet<Scope>,
     /// Key and value.
     labels: BTreeSet<(String, String)>,
+    /// Networks that it may be presented from; `None` for everywhere.
+    sources: BTreeSet<Option<Network>>,
 }
 
 /// What has been approved.
@@ -51,7 +54,7 @@ impl Approval {
 
 impl Widening {
     /// What a token gains when it, or the catalogue, changes: scopes it holds now, directly or through others, and
-    /// labels that are added or have another value.
+    /// labels that are added or have another value, and addresses that it may come from.
     pub fn of_token(before: (&Token, &Catalogue), after: (&Token, &Catalogue)) -> Self {
         let held = |(token, catalogue): (&Token, &Catalogue)| -> BTreeSet<Scope> {
             token.held_scopes(catalogue).into_iter().cloned().collect()
@@ -61,9 +64,12 @@ impl Widening {
         let new = |(key, value): &(&String, &String)| before.0.labels.get(*key) != Some(*value);
         let labels = token.labels.iter().filter(new);
         let labels: BTreeSet<_> = labels.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let sources = sources(before.0.allow_from.as_ref(), token.allow_from.as_ref());
         let mut widening = Self::default();
-        if token.revoked_at.is_none() && !(scopes.is_empty() && labels.is_empty()) {
-            widening.tokens.insert(token.id.clone(), Gain { name: token.name.clone(), scopes, labels });
+        let gains = !(scopes.is_empty() && labels.is_empty() && sources.is_empty());
+        if token.revoked_at.is_none() && gains {
+            let name = token.name.clone();
+            widening.tokens.insert(token.id.clone(), Gain { name, scopes, labels, sources });
         }
         widening
     }
@@ -95,7 +101,9 @@ impl Widening {
         other.reopened.is_subset(&self.reopened)
             && other.tokens.iter().all(|(id, gain)| {
                 self.tokens.get(id).is_some_and(|shown| {
-                    gain.scopes.is_subset(&shown.scopes) && gain.labels.is_subset(&shown.labels)
+                    gain.scopes.is_subset(&shown.scopes)
+                        && gain.labels.is_subset(&shown.labels)
+                        && gain.sources.is_subset(&shown.sources)
                 })
             })
     }
@@ -114,7 +122,11 @@ impl fmt::Display for Widening {
             .values()
             .flat_map(|gain| {
                 let labels = gain.labels.iter().map(|(key, value)| format!("{key}={value}"));
-                gain.scopes.iter().map(ToString::to_string).chain(labels)
+                let sources = gain.sources.iter().map(|it| match it {
+                    Some(network) => format!("from {network}"),
+                    None => "from everywhere".to_owned(),
+                });
+                gain.scopes.iter().map(ToString::to_string).chain(labels).chain(sources)
             })
             .collect();
         let count = self.tokens.len();
@@ -122,6 +134,15 @@ impl fmt::Display for Widening {
         let names = some_of(self.tokens.values().map(|gain| gain.name.clone()));
         write!(f, "{count} {tokens} {} ({names})", some_of(gains.into_iter()))?;
         if reopened.is_empty() { Ok(()) } else { write!(f, ", and {reopened} {again}") }
+    }
+}
+
+/// The networks that a rule adds to another one; without a rule a token may come from everywhere.
+fn sources(before: Option<&AllowFrom>, after: Option<&AllowFrom>) -> BTreeSet<Option<Network>> {
+    match (before, after) {
+        (None, _) => BTreeSet::new(),
+        (Some(_), None) => BTreeSet::from([None]),
+        (Some(before), Some(after)) => after.beyond(before).map(Some).collect(),
     }
 }
 

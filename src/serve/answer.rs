@@ -93,7 +93,7 @@ impl Challenge<'_> {
     pub fn verdict(&self, verdict: &Verdict) -> Response<Text> {
         match verdict.reason() {
             Reason::Valid => identity(verdict),
-            reason @ (Reason::ScopeMissing | Reason::LabelMismatch) => {
+            reason @ (Reason::SourceNotAllowed | Reason::ScopeMissing | Reason::LabelMismatch) => {
                 self.refusal(StatusCode::FORBIDDEN, Some("insufficient_scope"), reason.word())
             }
             reason @ (Reason::Malformed

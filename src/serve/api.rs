@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::answer::{self, Text};
 use super::engine::{Answer, Engine, Failure, Question};
 use super::reply::Reply;
+use crate::domain::address::address;
 use crate::domain::code::Code;
 use crate::domain::secret::{INPUT_MAX, Secret};
 use crate::domain::text::{Label, SetLabel};
@@ -40,6 +41,7 @@ struct RequestDoc {
     scopes: Vec<String>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    address: Option<String>,
     /// Taken out before; the key stays.
     #[serde(default, rename = "id")]
     _id: Value,
@@ -64,7 +66,7 @@ impl Item {
         let id = value.get_mut("id").map(Value::take).unwrap_or_default();
         let question = serde_json::from_value(value).ok().and_then(RequestDoc::question);
         let is_request = question.is_some();
-        (question.unwrap_or(Question { secret: None, ask: Arc::default() }), Self { id, is_request })
+        (question.unwrap_or(Question::default()), Self { id, is_request })
     }
 }
 
@@ -73,8 +75,9 @@ impl RequestDoc {
         let text = Zeroizing::new(self.secret.into_bytes());
         let scopes = self.scopes.iter().map(|scope| scope.parse().ok()).collect::<Option<_>>()?;
         let labels = self.labels.iter().map(|(key, value)| label(key, value)).collect::<Option<_>>()?;
+        let address = self.address.map(|text| address(&text)).transpose().ok()?;
         let secret = (text.len() <= INPUT_MAX).then(|| Secret::read(text)).flatten();
-        Some(Question { secret, ask: Arc::new(Ask { scopes, labels }) })
+        Some(Question { secret, ask: Arc::new(Ask { scopes, labels, address }), address })
     }
 }
 
@@ -144,7 +147,8 @@ fn failure_doc(failure: &Failure, id: Option<&Value>) -> String {
 }
 
 fn wrong(why: &str) -> Failure {
-    let hint = "an object of `secret`, and as needed `scopes` (a list), `labels` (an object) and `id`";
+    let hint =
+        "an object of `secret`, and as needed `scopes` (a list), `labels` (an object), `address` and `id`";
     Failure { code: Code::Usage, message: why.to_owned(), hint: Some(hint.to_owned()) }
 }
 

@@ -4,6 +4,7 @@
 //! that waits too long is answered without it, and never with a yes.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -27,10 +28,12 @@ const WAITING: usize = 8_192;
 /// After so many secrets a burst takes no further request.
 const BURST: usize = 1_000;
 
-/// A presented secret, `None` for a text that cannot be one, and what it must allow.
+/// A presented secret, `None` for a text that cannot be one, what it must allow, and where it comes from.
+#[derive(Default)]
 pub struct Question {
     pub secret: Option<Secret>,
     pub ask: Arc<Ask>,
+    pub address: Option<IpAddr>,
 }
 
 /// Why there is no verdict.
@@ -122,7 +125,8 @@ fn work(verifier: &Verifier, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
 
 fn reply(verifier: &Verifier, burst: Vec<Job>) {
     let questions = burst.iter().flat_map(|job| &job.questions);
-    let requests: Vec<_> = questions.map(|it| Request::of_secret(it.secret.as_ref(), &it.ask)).collect();
+    let requests: Vec<_> =
+        questions.map(|it| Request::of_secret(it.secret.as_ref(), &it.ask).from(it.address)).collect();
     let mut answers = match verifier.verify_all(&requests) {
         Ok(answers) => answers.into_iter().map(|answer| answer.map_err(Failure::from)).collect(),
         Err(err) => {

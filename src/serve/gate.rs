@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::{Body, Incoming};
@@ -14,6 +15,7 @@ use super::api;
 use super::engine::{Answer, Engine, Question};
 use super::log::{Line, Log};
 use super::metrics::Metrics;
+use super::origin::Origin;
 use super::present::{Presented, Source, presented};
 use super::reply::Reply;
 use super::route::{Routes, Target};
@@ -24,6 +26,7 @@ use crate::verifier::Verifier;
 /// How requests are read and refused.
 pub struct Manners {
     pub sources: Vec<Source>,
+    pub origin: Origin,
     pub realm: String,
     pub explain: bool,
 }
@@ -61,7 +64,8 @@ impl Gate {
         })
     }
 
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Text> {
+    /// Answers a request that comes over a connection from this address.
+    pub async fn answer(&self, request: Request<Incoming>, peer: Option<IpAddr>) -> Response<Text> {
         let started = Instant::now();
         let _under_way = UnderWay::begin(&self.under_way);
         let method = request.method().clone();
@@ -69,7 +73,7 @@ impl Gate {
         let reads_body = matches!(target, Target::Api);
         // A body that is not read must not be taken for the next request.
         let closes = !reads_body && !request.body().is_end_stream();
-        let (route, mut reply) = self.reply(target, request).await;
+        let (route, mut reply) = self.reply(target, request, peer).await;
         if closes {
             reply.response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -81,9 +85,14 @@ impl Gate {
         reply.response
     }
 
-    async fn reply(&self, target: Target, request: Request<Incoming>) -> (Arc<str>, Reply) {
+    async fn reply(
+        &self,
+        target: Target,
+        request: Request<Incoming>,
+        peer: Option<IpAddr>,
+    ) -> (Arc<str>, Reply) {
         match target {
-            Target::Verify(name, ask) => (name, self.verify(ask, request.headers()).await),
+            Target::Verify(name, ask) => (name, self.verify(ask, request.headers(), peer).await),
             Target::BadQuery(why) => {
                 let response = answer::text(StatusCode::BAD_REQUEST, "text/plain", format!("{why}\n"));
                 ("/verify".into(), Reply::plain("bad_query", response))
@@ -99,14 +108,15 @@ impl Gate {
         }
     }
 
-    async fn verify(&self, ask: Arc<Ask>, headers: &HeaderMap) -> Reply {
+    async fn verify(&self, ask: Arc<Ask>, headers: &HeaderMap, peer: Option<IpAddr>) -> Reply {
         let challenge = Challenge { realm: &self.manners.realm, explain: self.manners.explain };
         let secret = match presented(headers, &self.manners.sources) {
             Presented::Nothing => return Reply::plain("nothing_presented", challenge.nothing()),
             Presented::Several => return Reply::plain("several_presented", challenge.several()),
             Presented::Secret(secret) => secret,
         };
-        match self.engine.answer(Question { secret, ask }).await {
+        let address = self.manners.origin.of(peer, headers);
+        match self.engine.answer(Question { secret, ask, address }).await {
             Err(failure) => Reply::failed(failure, answer::unavailable()),
             Ok(verdict) => {
                 let who = verdict.token().zip(verdict.secret());
@@ -125,7 +135,7 @@ impl Gate {
     pub async fn probe(&self) -> Answer {
         let secret =
             crate::domain::secret::Secret::read(zeroize::Zeroizing::new(b"nobody-has-this-secret".to_vec()));
-        self.engine.answer(Question { secret, ask: Arc::default() }).await
+        self.engine.answer(Question { secret, ..Question::default() }).await
     }
 
     /// The metrics as text.

@@ -7,6 +7,7 @@ mod nginx;
 mod traefik;
 
 use super::listen::Address;
+use super::origin::Origin;
 use super::route::Routes;
 use crate::domain::Invalid;
 
@@ -43,7 +44,7 @@ struct Part {
 }
 
 /// A configuration that works as it is printed, for the gate at this address.
-pub fn config(proxy: Proxy, address: &Address, routes: &Routes) -> Result<String, Invalid> {
+pub fn config(proxy: Proxy, address: &Address, routes: &Routes, origin: Origin) -> Result<String, Invalid> {
     if *address == Address::Passed {
         return Err(Invalid::new("the address of a passed socket is not known")
             .hint("`--listen` with the address of the `.socket` unit"));
@@ -58,6 +59,9 @@ pub fn config(proxy: Proxy, address: &Address, routes: &Routes) -> Result<String
         .collect();
     if parts.is_empty() {
         parts.push(Part { name: "all".to_owned(), prefix: "/".to_owned(), asks: "/verify".to_owned() });
+    }
+    if proxy == Proxy::Envoy && origin == Origin::XRealIp {
+        return Err(Invalid::new("Envoy adds no `X-Real-IP`").hint("`--address-from x-forwarded-for`"));
     }
     match proxy {
         Proxy::Nginx => Ok(nginx::config(address, &parts)),

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,24 +128,29 @@ impl House {
     /// While all slots are taken, further connections wait in the backlog of the socket.
     async fn accept<L: Accept>(self: Rc<Self>, socket: L, slots: Arc<Semaphore>, role: Role) {
         while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
-            let Ok(stream) = socket.accept().await else {
+            let Ok((stream, peer)) = socket.accept().await else {
                 sleep(PAUSE).await;
                 continue;
             };
             let house = Rc::clone(&self);
             spawn_local(async move {
                 house.open.set(house.open.get() + 1);
-                house.serve(stream, role).await;
+                house.serve(stream, peer, role).await;
                 house.open.set(house.open.get() - 1);
                 drop(slot);
             });
         }
     }
 
-    async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Unpin + 'static, role: Role) {
+    async fn serve(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        peer: Option<IpAddr>,
+        role: Role,
+    ) {
         let stop = self.stop.clone();
         match role {
-            Role::Gate => connection::serve(stream, |request| self.gate.answer(request), stop).await,
+            Role::Gate => connection::serve(stream, |request| self.gate.answer(request, peer), stop).await,
             Role::Admin => {
                 let answer = |request| admin::answer(&self.gate, self.open.get(), request);
                 connection::serve(stream, answer, stop).await;
@@ -169,23 +175,24 @@ impl House {
 trait Accept: 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
 
-    async fn accept(&self) -> io::Result<Self::Stream>;
+    /// The connection, and the address at its other end.
+    async fn accept(&self) -> io::Result<(Self::Stream, Option<IpAddr>)>;
 }
 
 impl Accept for UnixListener {
     type Stream = UnixStream;
 
-    async fn accept(&self) -> io::Result<UnixStream> {
-        self.accept().await.map(|(stream, _)| stream)
+    async fn accept(&self) -> io::Result<(UnixStream, Option<IpAddr>)> {
+        self.accept().await.map(|(stream, _)| (stream, None))
     }
 }
 
 impl Accept for TcpListener {
     type Stream = TcpStream;
 
-    async fn accept(&self) -> io::Result<TcpStream> {
-        let (stream, _) = self.accept().await?;
+    async fn accept(&self) -> io::Result<(TcpStream, Option<IpAddr>)> {
+        let (stream, peer) = self.accept().await?;
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok((stream, Some(peer.ip().to_canonical())))
     }
 }

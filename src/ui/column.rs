@@ -41,7 +41,7 @@ fn text(text: Option<&String>) -> String {
 }
 
 /// In the order of tab- and comma-separated lists, which is for ever; only additions at the end.
-pub const COLUMNS: [Column; 13] = [
+pub const COLUMNS: [Column; 14] = [
     Column {
         word: "id",
         heading: "ID",
@@ -136,6 +136,13 @@ pub const COLUMNS: [Column; 13] = [
         fill: Fill::Whole,
         plain: |t, _| t.face().map(|secret| secret.hint.clone()).unwrap_or_default(),
         human: |t, _| dash(&t.face().map(|secret| secret.hint.clone()).unwrap_or_default()),
+    },
+    Column {
+        word: "allow_from",
+        heading: "ALLOWED FROM",
+        fill: Fill::Cut(20),
+        plain: |t, _| text(t.allow_from.as_ref().map(ToString::to_string).as_ref()),
+        human: |t, _| dash(&text(t.allow_from.as_ref().map(ToString::to_string).as_ref())),
     },
     Column {
         word: "due_at",

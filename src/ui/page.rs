@@ -89,6 +89,7 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ("rotation", token.rotate_every.map(|every| format!("every {every}"))),
         ("due", token.due_at().map(|due| due_in_words(due, token.is_due(now), now))),
         ("grace", token.grace.map(|grace| grace.to_string())),
+        ("allowed from", token.allow_from.as_ref().map(|rule| rule.to_string().replace(',', ", "))),
         ("rotated", token.rotated_at().map(when)),
         ("last used", Some(last_used)),
         ("disabled", token.disabled_at.map(when)),

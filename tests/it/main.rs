@@ -10,6 +10,7 @@
     reason = "a test fails by panicking, and runs on a real machine"
 )]
 
+mod addresses;
 mod adopt;
 mod alone;
 mod arguments;

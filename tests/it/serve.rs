@@ -252,6 +252,35 @@ fn a_refusal_says_why_only_where_that_is_asked_for() {
 }
 
 #[test]
+fn a_rule_of_addresses_holds_at_the_gate() {
+    let (world, _) = app();
+    let office = world.create("office", &["--all-scopes", "--allow-from", "192.0.2.0/24"]);
+    let bearer = format!("Authorization: Bearer {office}");
+    let forwarded = "X-Forwarded-For: 203.0.113.9, 192.0.2.7";
+    // A Unix socket has no address at its other end.
+    let gate = Gate::start(&world, &["--explain"]);
+    let no = gate.get("/verify?scope=missing", &[&bearer, forwarded, "X-Real-IP: 192.0.2.7"]);
+    let why =
+        "Bearer realm=\"tokenctl\", error=\"insufficient_scope\", error_description=\"source_not_allowed\"";
+    assert_eq!((no.status, no.header("www-authenticate")), (403, Some(why)));
+    let posted = |address: Value| {
+        gate.post(&json!({"secret": office, "address": address}).to_string()).json()["reason"].clone()
+    };
+    assert_eq!(posted(json!("192.0.2.7")), "valid");
+    assert_eq!(posted(json!("192.0.3.7")), "source_not_allowed");
+    assert_eq!(posted(Value::Null), "source_not_allowed");
+    assert_eq!(posted(json!("192.0.2.0/24")), Value::Null);
+    drop(gate);
+    let gate = Gate::start(&world, &["--address-from", "x-forwarded-for"]);
+    assert_eq!(gate.get("/verify", &[&bearer, forwarded]).status, 200);
+    assert_eq!(gate.get("/verify", &[&bearer, "X-Forwarded-For: 192.0.2.7, 203.0.113.9"]).status, 403);
+    drop(gate);
+    let gate = Gate::start(&world, &["--address-from", "x-real-ip"]);
+    assert_eq!(gate.get("/verify", &[&bearer, "X-Real-IP: 192.0.2.7"]).status, 200);
+    assert_eq!(gate.get("/verify", &[&bearer, forwarded]).status, 403);
+}
+
+#[test]
 fn a_secret_is_read_from_the_headers_that_are_named() {
     let (world, secret) = app();
     let basic = format!("Authorization: Basic {}", base64(&format!("any:{secret}")));

@@ -128,7 +128,8 @@ fn no_line_ends_the_stream_or_is_a_yes() {
         assert_eq!((all.len(), &all[0]["reason"], &all[1]["valid"]), (2, &json!("malformed"), &json!(true)));
     }
     let invalid = [
-        r#""address":"192.0.2.1""#,
+        r#""adress":"192.0.2.1""#,
+        r#""address":"192.0.2.0/24""#,
         r#""scopes":"read""#,
         r#""scopes":["Not A Scope"]"#,
         r#""labels":{"env":1}"#,

@@ -268,12 +268,13 @@ pub const VERBS: [Verb; 33 + cfg!(feature = "serve") as usize] = [
         more: &[
             "The secret comes from standard input, from a file, or from a prompt. The answer is one line: `valid \
              NAME`, `valid NAME previous`, or the reason against it, the first that holds of malformed, unknown, \
-             revoked, disabled, superseded, expired, not_yet_valid, scope_missing, label_mismatch",
+             revoked, disabled, superseded, expired, not_yet_valid, source_not_allowed, scope_missing, \
+             label_mismatch",
             "It needs only to read the store",
             "With `--stream` it answers one line after another until its input ends, in order and at once, so that a \
              service keeps one process. A line is a secret, answered with the line above or `error CODE`, or a JSON \
-             object of `secret`, `scopes`, `labels` and `id`, answered with the document of `--json` and the `id`. \
-             `--scope` and `--label` hold for every line. Errors of the store are answers, and it goes on once the \
+             object of `secret`, `scopes`, `labels`, `address` and `id`, answered with the document of `--json` and the `id`. \
+             `--scope` and `--label` hold for every line, `--address` for those without one. Errors of the store are answers, and it goes on once the \
              store can be read; then it exits with 0",
         ],
         examples: &[
@@ -535,12 +536,14 @@ pub const VERBS: [Verb; 33 + cfg!(feature = "serve") as usize] = [
         more: &[
             "For nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and Envoy ext_authz: `/verify?scope=A&label=K=V` \
              and `/route/NAME` answer 200 with the headers X-Token-Id, -Name, -Owner, -Scopes, -Labels, -Role and \
-             -Expires; 401 without a valid secret; 403 for a missing scope or label; 503 when the store cannot be \
+             -Expires; 401 without a valid secret; 403 for a missing scope or label, or an address that is not allowed; 503 when the store cannot be \
              read. Text in these headers is percent-encoded where it is not plain ASCII",
-            "Services post `{\"secret\", \"scopes\", \"labels\", \"id\"}`, or an array of up to 1,000, to `/api/verify` and \
+            "Services post `{\"secret\", \"scopes\", \"labels\", \"address\", \"id\"}`, or an array of up to 1,000, to `/api/verify` and \
              get the document of `verify --json` with the `id`; the status is 200 whatever the verdict",
             "A secret comes from `Authorization: Bearer`, `X-Api-Key` or the password of `Authorization: Basic`, never \
              from a query; two different secrets are refused with 400. A revocation counts from the next request on",
+            "Tokens with `--allow-from` need an address: by default that of the other end, or with `--address-from` what \
+             the proxy says. Believe a header only where clients cannot reach the gate past the proxy",
             "It runs until SIGTERM, which ends it with exit 0 after the requests that it has read are answered. It needs only to \
              read the store; it cannot create or change a token",
         ],

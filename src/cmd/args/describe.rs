@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 
+use super::allow::AllowArgs;
 use super::lifetime::{HEADING, LifetimeArgs, NotBefore};
 use super::select::scope_rows;
 use super::takes::Takes;
@@ -42,6 +43,8 @@ pub struct TokenArgs {
     /// Grant all scopes that exist now
     #[arg(long, conflicts_with = "scopes", help_heading = "Scopes")]
     pub all_scopes: bool,
+    #[command(flatten)]
+    allow: AllowArgs,
     #[command(flatten)]
     pub lifetime: LifetimeArgs,
     /// Let it be good only from this date, time or duration on
@@ -92,6 +95,9 @@ impl TokenArgs {
         }
         if !self.grants_something() {
             self.scopes = token.scopes().cloned().collect();
+        }
+        if !self.allow.is_given() {
+            self.allow = AllowArgs::of(token.allow_from.as_ref());
         }
         if self.by_default() {
             self.lifetime = LifetimeArgs::of(token.lifetime);
@@ -154,6 +160,7 @@ impl TokenArgs {
             labels: self.labels()?,
             grants: self.grants(catalogue)?,
             terms: self.terms(now, zone)?,
+            allow_from: self.allow.rule()?,
         })
     }
 
@@ -214,6 +221,7 @@ impl TokenArgs {
     /// Fails where what is given is wrong, whatever is still to be asked.
     pub fn check_given(&self, rules: &Rules, now: Timestamp, zone: &dyn Zone) -> Result<(), Error> {
         self.labels()?;
+        self.allow.rule()?;
         if self.grants_something() {
             self.grants(&rules.catalogue)?;
         }
@@ -268,6 +276,7 @@ impl TokenArgs {
             ("--scope", self.scopes.is_empty() || self.scopes.iter().collect::<BTreeSet<_>>() == scopes),
             ("--all-scopes", !self.all_scopes || open == scopes),
             ("--ttl, --expires, --no-expiry", lifetime.is_none_or(|lifetime| lifetime == token.lifetime)),
+            ("--allow-from", !self.allow.is_given() || self.allow.rule()? == token.allow_from),
             ("--not-before", start.is_none_or(|start| start == token.not_before)),
             ("--rotate-every", self.rotate_every.is_none_or(|every| Some(every) == token.rotate_every)),
             ("--grace", self.grace.is_none_or(|grace| Some(grace) == token.grace)),

@@ -1,5 +1,6 @@
 //! Flags that several verbs share, and what those verbs do alike with them.
 
+pub mod allow;
 pub mod at;
 pub mod change;
 pub mod commands;

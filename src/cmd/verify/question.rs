@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::lines::Line;
 use crate::domain::Invalid;
+use crate::domain::address::address;
 use crate::domain::scope::Scope;
 use crate::domain::text::SetLabel;
 use crate::domain::verdict::Ask;
@@ -43,6 +44,8 @@ struct Document<'a> {
     scopes: Vec<String>,
     #[serde(default)]
     labels: Pairs,
+    #[serde(borrow, default)]
+    address: Option<Cow<'a, str>>,
     // Known here so that it is not an unknown key.
     #[serde(borrow, default, rename = "id")]
     _id: Option<&'a RawValue>,
@@ -76,7 +79,7 @@ impl<'a> Question<'a> {
         // An error of the parser may quote the secret, so it is not repeated.
         let asked = serde_json::from_str::<Document<'a>>(text).map_err(|_| {
             Invalid::new("the line is not a request")
-                .hint("an object of `secret`, and as needed `scopes` (a list), `labels` (an object) and `id`")
+                .hint("an object of `secret`, and as needed `scopes` (a list), `labels` (an object), `address` and `id`")
         });
         let asked = asked.and_then(|document| document.asked(flags)).map_err(Wrong::Invalid);
         Self { is_json: true, id, asked }
@@ -89,7 +92,7 @@ impl<'a> Document<'a> {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
-        if self.scopes.is_empty() && self.labels.0.is_empty() {
+        if self.scopes.is_empty() && self.labels.0.is_empty() && self.address.is_none() {
             return Ok(Asked { secret, ask: None });
         }
         let mut ask = flags.clone();
@@ -101,6 +104,9 @@ impl<'a> Document<'a> {
                 return Err(Invalid::new("the key of a label holds a `=`"));
             }
             ask.labels.push(format!("{key}={value}").parse::<SetLabel>()?.0);
+        }
+        if let Some(text) = &self.address {
+            ask.address = Some(address(text)?);
         }
         Ok(Asked { secret, ask: Some(ask) })
     }

@@ -2,6 +2,7 @@
 
 use super::Token;
 use crate::domain::Invalid;
+use crate::domain::address::AllowFrom;
 use crate::domain::lifetime::{Lifetime, in_order, starts_before};
 use crate::domain::policy::{Refused, allowed_expiry, check_required, expired};
 use crate::domain::settings::Settings;
@@ -39,6 +40,7 @@ pub struct TokenChange {
     pub not_before: Field<Timestamp>,
     pub rotate_every: Field<Span>,
     pub grace: Field<Span>,
+    pub allow_from: Field<AllowFrom>,
 }
 
 impl TokenChange {
@@ -60,6 +62,7 @@ impl TokenChange {
         }
         self.rotate_every.apply(&mut token.rotate_every);
         self.grace.apply(&mut token.grace);
+        self.allow_from.apply(&mut token.allow_from);
         if let Some(lifetime) = self.lifetime {
             if before.has_expired(now) && !self.revives {
                 return Err(expired(before));

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Grant, StoredSecret, Token};
+use crate::domain::address::AllowFrom;
 use crate::domain::lifetime::Terms;
 use crate::domain::name::Name;
 use crate::domain::policy::{Refused, check_required};
@@ -21,6 +22,7 @@ pub struct NewToken {
     /// By the scope's row, as in [`Token`].
     pub grants: BTreeMap<i64, Grant>,
     pub terms: Terms,
+    pub allow_from: Option<AllowFrom>,
 }
 
 impl NewToken {
@@ -54,7 +56,7 @@ impl NewToken {
             revoked_at: None,
             destination: None,
             hook: None,
-            allow_from: None,
+            allow_from: self.allow_from,
             secrets: Vec::new(),
             delivery: None,
         };

@@ -32,6 +32,7 @@ fn route(part: &Part, gate: &str) -> String {
 {forged}		forward_auth {gate} {{
 			uri {asks}
 			copy_headers {headers}
+			header_up X-Real-IP {{remote_host}}
 			transport http {{
 				dial_timeout 1s
 				response_header_timeout 2s

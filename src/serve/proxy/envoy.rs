@@ -21,7 +21,7 @@ pub fn config(address: &Address, parts: &[Part]) -> Result<String, Invalid> {
         format!("- {{ match: {{ prefix: {prefix} }}, route: {{ cluster: service }} }}")
     });
     let exact = |header: &str| format!("- {{ exact: {} }}", header.to_lowercase());
-    let asked = lines("                        ", SECRET, exact);
+    let asked = lines("                          ", SECRET.into_iter().chain(["X-Forwarded-For"]), exact);
     let removed = SECRET.map(str::to_lowercase).join(", ");
     let (listens, service) = (typed_socket(LISTENS), typed_socket(SERVICE));
     Ok(format!(
@@ -35,6 +35,8 @@ static_resources:
               typed_config:
                 \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
                 stat_prefix: http
+                # Adds the address of the client to `X-Forwarded-For`.
+                use_remote_address: true
                 normalize_path: true
                 merge_slashes: true
                 path_with_escaped_slashes_action: REJECT_REQUEST

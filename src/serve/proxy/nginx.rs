@@ -40,6 +40,8 @@ fn location(part: &Part) -> String {
         proxy_http_version 1.1;
         proxy_set_header Connection \"\";
         proxy_set_header Content-Length \"\";
+        proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+        proxy_set_header X-Real-IP $remote_addr;
         proxy_pass_request_body off;
         proxy_connect_timeout 1s;
         proxy_read_timeout 2s;

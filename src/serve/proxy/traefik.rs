@@ -16,7 +16,8 @@ pub fn config(address: &Address, parts: &[Part]) -> Result<String, Invalid> {
     let forged = lines("          ", IDENTITY, empty);
     let secret = lines("          ", SECRET, empty);
     Ok(format!(
-        "# A file of the dynamic configuration. Replace {SERVICE} (your service).
+        "# A file of the dynamic configuration. Replace {SERVICE} (your service). If that reads `X_Token_Id` as `X-Token-Id`,
+# as CGI, WSGI and PHP do, set `aliasHeadersStrategy: delete` on the entry point.
 http:
   routers:
 {routers}  middlewares:

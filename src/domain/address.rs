@@ -1,0 +1,166 @@
+//! The addresses that a token may be presented from.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::Invalid;
+
+/// A network, or a single address as the network of one. One of IPv4 addresses mapped into IPv6 is the IPv4 network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Network(IpNet);
+
+impl Network {
+    fn contains(self, address: IpAddr) -> bool {
+        self.0.contains(&address)
+    }
+
+    fn covers(self, other: Self) -> bool {
+        self.0.contains(&other.0)
+    }
+}
+
+impl FromStr for Network {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let network = match text.parse::<IpAddr>() {
+            Ok(address) => IpNet::from(address),
+            Err(_) => text.parse::<IpNet>().map_err(|_| {
+                Invalid::new(format!("`{}` is neither an address nor a network", text.escape_debug()))
+                    .hint("like `192.0.2.7`, `192.0.2.0/24` or `2001:db8::/32`")
+            })?,
+        };
+        if network.addr() != network.network() {
+            return Err(Invalid::new(format!("`{network}` is an address within a network")).hint(format!(
+                "the network is `{}`, the address alone is `{}`",
+                network.trunc(),
+                network.addr()
+            )));
+        }
+        Ok(Self(unmapped(network)))
+    }
+}
+
+/// The length of the prefix `::ffff:0:0/96`, behind which IPv6 holds the addresses of IPv4.
+const MAPPED: u8 = 96;
+
+fn unmapped(network: IpNet) -> IpNet {
+    let IpNet::V6(it) = network else { return network };
+    let address = it.addr().to_ipv4_mapped();
+    let short = it.prefix_len().checked_sub(MAPPED);
+    address.zip(short).and_then(|(address, len)| Ipv4Net::new(address, len).ok()).map_or(network, IpNet::V4)
+}
+
+/// Reads an address, in any spelling.
+pub fn address(text: &str) -> Result<IpAddr, Invalid> {
+    text.parse::<IpAddr>().map(|address| address.to_canonical()).map_err(|_| {
+        Invalid::new(format!("`{}` is not an address", text.escape_debug()))
+            .hint("like `192.0.2.7` or `2001:db8::7`")
+    })
+}
+
+impl fmt::Display for Network {
+    /// With the length of the prefix, also for a single address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The networks that a token may be presented from: at least one, in order, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowFrom(Vec<Network>);
+
+impl AllowFrom {
+    /// `None` without a network.
+    pub fn new(mut networks: Vec<Network>) -> Option<Self> {
+        networks.sort_unstable();
+        networks.dedup();
+        (!networks.is_empty()).then_some(Self(networks))
+    }
+
+    pub fn networks(&self) -> &[Network] {
+        &self.0
+    }
+
+    /// Whether a token with this rule may be presented from there.
+    pub fn allows(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(address))
+    }
+
+    /// The networks of which another rule, if there is one, does not cover the whole.
+    pub fn beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Network> + 'a {
+        let covered = |network: Network| other.0.iter().any(|it| it.covers(network));
+        self.0.iter().copied().filter(move |network| !covered(*network))
+    }
+}
+
+impl fmt::Display for AllowFrom {
+    /// As it is stored: with commas.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, network) in self.0.iter().enumerate() {
+            write!(f, "{}{network}", if nth == 0 { "" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for AllowFrom {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let networks = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        Self::new(networks).ok_or_else(|| Invalid::new("no network is given"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(text: &str) -> AllowFrom {
+        text.parse().expect(text)
+    }
+
+    #[test]
+    fn a_rule_is_kept_in_one_spelling() {
+        for (given, kept) in [
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("2001:DB8:0::/32,10.0.0.0/8,10.0.0.0/8", "10.0.0.0/8,2001:db8::/32"),
+            ("::ffff:192.0.2.7", "192.0.2.7/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::/0", "::/0"),
+        ] {
+            assert_eq!(rule(given).to_string(), kept);
+            assert_eq!(rule(kept), rule(given));
+        }
+        for bad in
+            ["", "10.0.0.1/8", "10.0.0.0/33", "example.com", "10.0.0", "10.0.0.0/8,", " 10.0.0.1", "::1%lo"]
+        {
+            assert!(bad.parse::<AllowFrom>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_address_of_ipv4() {
+        let rule = rule("10.0.0.0/8");
+        for (address, allowed) in
+            [("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("11.0.0.1", false), ("::10.1.2.3", false)]
+        {
+            assert_eq!(rule.allows(address.parse().expect(address)), allowed, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_network_within_another_is_not_beyond_it() {
+        let beyond = |new: &str, old: &str| -> Vec<String> {
+            rule(new).beyond(&rule(old)).map(|network| network.to_string()).collect()
+        };
+        assert_eq!(beyond("10.1.0.0/16", "10.0.0.0/8"), Vec::<String>::new());
+        assert_eq!(beyond("10.1.0.0/16,192.0.2.0/24", "10.0.0.0/8"), ["192.0.2.0/24"]);
+        assert_eq!(beyond("10.0.0.0/8", "10.1.0.0/16"), ["10.0.0.0/8"]);
+    }
+}

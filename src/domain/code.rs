@@ -17,6 +17,7 @@ pub enum Code {
     Revoked,
     CountDiffers,
     NotReplaced,
+    NewerExists,
     AddressTaken,
     StoreMissing,
     StoreUnreadable,
@@ -35,7 +36,7 @@ pub enum Code {
 
 impl Code {
     /// In the order of the exit codes.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::Io,
         Self::HookFailed,
         Self::Usage,
@@ -50,6 +51,7 @@ impl Code {
         Self::Revoked,
         Self::CountDiffers,
         Self::NotReplaced,
+        Self::NewerExists,
         Self::AddressTaken,
         Self::StoreMissing,
         Self::StoreUnreadable,
@@ -83,6 +85,7 @@ impl Code {
             Self::Revoked => ("revoked", 5),
             Self::CountDiffers => ("count_differs", 5),
             Self::NotReplaced => ("not_replaced", 5),
+            Self::NewerExists => ("newer_exists", 5),
             Self::AddressTaken => ("address_taken", 5),
             Self::StoreMissing => ("store_missing", 6),
             Self::StoreUnreadable => ("store_unreadable", 6),

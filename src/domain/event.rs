@@ -57,10 +57,11 @@ pub enum Action {
     CatalogueRename,
     CatalogueRetire,
     Settings,
+    Restore,
 }
 
 impl Action {
-    pub const ALL: [Action; 20] = [
+    pub const ALL: [Action; 21] = [
         Self::Init,
         Self::Create,
         Self::Confirm,
@@ -81,6 +82,7 @@ impl Action {
         Self::CatalogueRename,
         Self::CatalogueRetire,
         Self::Settings,
+        Self::Restore,
     ];
 
     /// Whether an event with this word is such an action. Older versions had another word for a rollback.
@@ -111,6 +113,7 @@ impl Action {
             Self::CatalogueRename => "scope.rename",
             Self::CatalogueRetire => "scope.retire",
             Self::Settings => "settings",
+            Self::Restore => "restore",
         }
     }
 

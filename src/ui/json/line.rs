@@ -1,6 +1,9 @@
 //! The document of a token in a list, written straight from the token: a list may have a million of them, and serde
 //! would look through every key once more. A test holds it equal to [`TokenDoc`](super::TokenDoc).
 
+use serde::Serialize;
+
+use super::destination::{DestinationDoc, HookDoc};
 use super::writer::append;
 use crate::domain::filter::Times;
 use crate::domain::token::{StoredSecret, Token};
@@ -36,8 +39,12 @@ pub fn append_token(text: &mut Vec<u8>, token: &Token, times: &Times) {
     out.time(r#","until":"#, token.lifetime.until());
     out.span(r#","rotate_every":"#, token.rotate_every);
     out.span(r#","grace":"#, token.grace);
+    out.raw(r#","allow_from":"#);
+    append(out.0, &token.networks());
     out.time(r#","rotated_at":"#, token.rotated_at());
     out.time(r#","due_at":"#, token.due_at());
+    out.document(r#","destination":"#, token.destination.as_ref().map(DestinationDoc::new));
+    out.document(r#","hook":"#, HookDoc::of(token));
     out.time(r#","last_used_at":"#, token.last_used_at());
     out.time(r#","usage_since":"#, times.usage_since);
     out.raw(r#","secrets":["#);
@@ -100,6 +107,12 @@ impl Out<'_> {
         append(self.0, &span);
     }
 
+    fn document(&mut self, key: &str, value: Option<impl Serialize>) {
+        let Some(value) = value else { return self.null(key) };
+        self.raw(key);
+        append(self.0, &value);
+    }
+
     fn null(&mut self, key: &str) {
         self.raw(key);
         self.raw("null");
@@ -109,6 +122,7 @@ impl Out<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::destination::{Destination, Receiver};
     use crate::domain::lifetime::Lifetime;
     use crate::domain::token::Grant;
     use crate::domain::token::tests::{at, secret, token};
@@ -131,6 +145,9 @@ mod tests {
         full.rotate_every = Some(Span::days(30));
         full.grace = Some(Span::hours(0));
         full.not_before = Some(at(3));
+        let receiver = Receiver::File { path: "/a".to_owned() };
+        full.destination = Some(Destination { receiver, host: None, uid: 7 });
+        full.hook = Some("true".to_owned());
         let until = Token { lifetime: Lifetime::Until(at(500)), ..bare.clone() };
         let revoked = Token { revoked_at: Some(at(2)), ..full.clone() };
         for token in [bare, full, until, revoked] {

@@ -93,7 +93,15 @@ pub fn read_delivery(row: &Row<'_>, secret: i64) -> rusqlite::Result<Delivery> {
         variable: row.get(18)?,
         command: row.get(19)?,
         hook: row.get(20)?,
-        remember: row.get(21)?,
+        remember: read_switch(row, 21)?,
         host: row.get(22)?,
     })
+}
+
+fn read_switch(row: &Row<'_>, column: usize) -> rusqlite::Result<bool> {
+    match row.get(column)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    }
 }

@@ -4,6 +4,7 @@
 
 mod finding;
 mod leak;
+mod line;
 mod log;
 mod verdict;
 mod writer;
@@ -21,6 +22,7 @@ use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 pub use finding::TokenFindingDoc;
 pub use leak::{Leak, LeakDoc, UNKNOWN};
+pub use line::append_token;
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
 pub use verdict::{AnswerDoc, NoAnswerDoc, VerdictDoc};
 pub use writer::{append, text};

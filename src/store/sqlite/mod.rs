@@ -13,6 +13,7 @@
 
 mod audit;
 mod build;
+mod cells;
 mod change;
 mod checked;
 mod doctor;
@@ -27,6 +28,7 @@ mod log;
 mod migrate;
 mod open;
 mod opening;
+mod page;
 mod pool;
 mod schema;
 mod scopes;
@@ -206,7 +208,7 @@ impl Store {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
             .map_err(|err| self.failed(&err))?;
         self.follow_migration().map_err(|err| self.failed(&err))?;
-        let out = f(&View { store: self })?;
+        let out = f(&View::of(self))?;
         tx.commit().map_err(|err| self.failed(&err))?;
         Ok(out)
     }
@@ -263,7 +265,7 @@ impl Store {
             .map_err(|err| self.failed(&err))?;
         let now = clock.now().map_err(StoreError::Clock)?;
         let before = self.conn.total_changes();
-        let write = Write { view: View { store: self }, now, author, head: RefCell::new(None) };
+        let write = Write { view: View::of(self), now, author, head: RefCell::new(None) };
         let out = f(&write)?;
         let Some(head) = write.head.into_inner() else {
             if self.conn.total_changes() == before {

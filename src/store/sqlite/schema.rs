@@ -1,8 +1,8 @@
 //! The tables. Those of the version before stand in `v1`, which also brings a store from there to here.
 //!
-//! SQLite parses them at each open, and that was a third of what a `verify` costs: 20,000 instructions an object, 1,000 to
-//! 7,000 a check. So there are few objects, and no checks that the reading repeats: each value is read as its type of the domain,
-//! which cannot hold what a check would refuse, and rows that a verdict depends on are sealed.
+//! SQLite parses them at each open: about 20,000 instructions an object, 4,000 a check. So there are few objects, and no
+//! checks that the reading repeats: each value is read as its type of the domain, which cannot hold what a check would
+//! refuse, and rows that a verdict depends on are sealed.
 
 use rusqlite::Connection;
 

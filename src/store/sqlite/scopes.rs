@@ -21,7 +21,7 @@ impl View<'_> {
             )?;
             let mut rows = all.query([])?;
             while let Some(row) = rows.next()? {
-                self.unbroken("scope", row, 0..7)?;
+                self.begins_unbroken::<8>("scope", row)?;
                 let entry = Entry {
                     row: row.get::<_, RowNumber>(0)?.0,
                     id: row.get(1)?,
@@ -41,7 +41,7 @@ impl View<'_> {
             let mut includes = self.conn().prepare_cached(sql)?;
             let mut rows = includes.query([])?;
             while let Some(row) = rows.next()? {
-                self.unbroken("scope_include", row, 0..2)?;
+                self.begins_unbroken::<3>("scope_include", row)?;
                 if let (Some(entry), Some(included)) = (entries.get_mut(&row.get(0)?), row.get(3)?) {
                     entry.includes.insert(included);
                 }

@@ -15,6 +15,9 @@ pub const APPLICATION_ID: i64 = 0x746b_6e63;
 /// The version that this program writes.
 pub const VERSION: i64 = 2;
 
+/// That no two tokens have a name, but those that are revoked.
+pub const TOKEN_NAME: &str = "CREATE UNIQUE INDEX token_name ON tokens (name) WHERE revoked_at IS NULL";
+
 /// The statements, in the exact form that SQLite keeps (`CREATE TABLE name`, one space). Each row that a verdict depends
 /// on ends with its seal; `*_count` says how many rows belong to it, so that none can go unnoticed. Both are written last.
 const OBJECTS: &[&str] = &[
@@ -48,7 +51,7 @@ const OBJECTS: &[&str] = &[
   secret_count INTEGER,
   seal INTEGER
 ) STRICT",
-    "CREATE UNIQUE INDEX token_name ON tokens (name) WHERE revoked_at IS NULL",
+    TOKEN_NAME,
     "CREATE TABLE secret (
   row INTEGER PRIMARY KEY,
   token INTEGER NOT NULL REFERENCES tokens,

@@ -121,7 +121,7 @@ fn read_delivery(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<D
         variable: row.get(first + 8)?,
         command: row.get(first + 9)?,
         hook: row.get(first + 10)?,
-        remember: row.get(first + 11)?,
+        remember: read_switch(row, first + 11)?,
         host: row.get(first + 12)?,
     })
 }
@@ -159,4 +159,12 @@ fn read_hook(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Optio
         failed_at: row.get(first + 7)?,
         created_at: row.get(first + 8)?,
     }))
+}
+
+fn read_switch(row: &Row<'_>, column: usize) -> rusqlite::Result<bool> {
+    match row.get(column)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    }
 }

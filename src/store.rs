@@ -10,6 +10,8 @@ mod trust;
 mod usage;
 
 pub use sharing::Sharing;
+#[cfg(feature = "cli")]
+pub use sqlite::{BadLine, Conflict, EXPORT_FORMAT, Extent, Importer, unused};
 pub use sqlite::{
     AuditReport, Brought, Changed, FIRST, Finding, Live, Location, MOST, NewSecret, PAGE, PATIENCE, Parts,
     Presented, Problem, Restoration, Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED,

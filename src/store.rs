@@ -10,10 +10,10 @@ mod trust;
 mod usage;
 
 pub use sharing::Sharing;
-#[cfg(feature = "cli")]
-pub use sqlite::{BadLine, Conflict, EXPORT_FORMAT, Extent, Importer, unused};
 pub use sqlite::{
     AuditReport, Brought, Changed, FIRST, Finding, Live, Location, MOST, NewSecret, PAGE, PATIENCE, Parts,
     Presented, Problem, Restoration, Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED,
     View, Watch, Write, examine, make, open_backup, plan, repair, share, unsafe_path,
 };
+#[cfg(feature = "cli")]
+pub use sqlite::{BadLine, Conflict, EXPORT_FORMAT, Extent, Importer, unused};

@@ -16,8 +16,8 @@ use crate::app::{App, HEADING, Look, Outcome};
 #[cfg(feature = "serve")]
 use crate::cmd::serve;
 use crate::cmd::{
-    adopt, audit, backup, check, create, disable, doctor, edit, enable, export, import, init, list, prune, rename,
-    restore, revoke, rotate, scan, scopes, settings, show, verify,
+    adopt, audit, backup, check, create, disable, doctor, edit, enable, export, import, init, list, prune,
+    rename, restore, revoke, rotate, scan, scopes, settings, show, verify,
 };
 use crate::context::Context;
 use crate::domain::Invalid;

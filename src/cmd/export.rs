@@ -7,10 +7,10 @@ use clap::Args;
 use crate::app::{App, Outcome};
 use crate::cmd::args::select::{FilterArgs, known_scopes};
 use crate::domain::event::Author;
-use crate::domain::filter::{Filter, Times};
+use crate::domain::filter::Filter;
 use crate::domain::token::Token;
 use crate::error::Error;
-use crate::store::{Extent, StoreError};
+use crate::store::Extent;
 
 #[derive(Args)]
 pub struct Export {
@@ -30,8 +30,7 @@ impl Export {
         let history = !self.tokens && chosen.is_empty();
         let filter = Filter { all: chosen.is_empty(), ..chosen };
         let catalogue = known_scopes(&store, &filter.scopes)?;
-        let usage_since = store.read(|view| Ok::<_, StoreError>(view.usage_since()))?;
-        let times = Times { now, at: now, usage_since };
+        let times = store.times(now);
         let includes = |token: &Token| history || filter.meets(token, &times, &catalogue);
         let extent = Extent { history, includes: &includes };
         let (machine, stdout) = (&*app.ctx.machine, &mut app.ctx.stdout);

@@ -1,6 +1,5 @@
 //! `import`: a store, or tokens, from what `export` wrote.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -48,7 +47,7 @@ impl Import {
                 self.commands.admit(app, "the file", &whole.commands)?;
                 let made = whole.live == Live::Missing;
                 whole.install(&app.location()?, &*app.ctx.machine)?;
-                self.answer_whole(app, usize::try_from(whole.tokens()).unwrap_or(0), made)
+                answer_whole(app, usize::try_from(whole.tokens()).unwrap_or(0), made)
             }
             _ => self.tokens(app, &mut lines, &author),
         }
@@ -73,24 +72,10 @@ impl Import {
         }
     }
 
-    fn answer_whole(&self, app: &mut App<'_>, count: usize, made: bool) -> Result<Outcome, Error> {
-        if app.json() {
-            app.print_json(&ManyDoc { changed: true, dry_run: false, count, tokens: Vec::new() })?;
-        } else {
-            let what = if made { "made a store" } else { "filled the store" };
-            app.talk().note(&format!("{what} with {count} tokens and their history"));
-        }
-        Ok(Outcome::Done)
-    }
-
     /// Enters single tokens. All lines are read before the lock is taken, since a pipe may be slow.
-    fn tokens(
-        &self,
-        app: &mut App<'_>,
-        lines: &mut Lines,
-        author: &Author,
-    ) -> Result<Outcome, Error> {
-        let spooling = |err| Error::Input { what: "the lines, which are kept in a temporary file".to_owned(), err };
+    fn tokens(&self, app: &mut App<'_>, lines: &mut Lines, author: &Author) -> Result<Outcome, Error> {
+        let spooling =
+            |err| Error::Input { what: "the lines, which are kept in a temporary file".to_owned(), err };
         let mut spool = tempfile::tempfile().map_err(spooling)?;
         let mut brought = Vec::new();
         while let Some((kind, fields)) = lines.next()? {
@@ -127,6 +112,16 @@ impl Import {
     }
 }
 
+fn answer_whole(app: &mut App<'_>, count: usize, made: bool) -> Result<Outcome, Error> {
+    if app.json() {
+        app.print_json(&ManyDoc { changed: true, dry_run: false, count, tokens: Vec::new() })?;
+    } else {
+        let what = if made { "made a store" } else { "filled the store" };
+        app.talk().note(&format!("{what} with {count} tokens and their history"));
+    }
+    Ok(Outcome::Done)
+}
+
 /// The commands that rotations of a token would run.
 fn commands(fields: &serde_json::Map<String, Value>) -> Vec<Brought> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -159,7 +154,9 @@ fn conflict_error(name: &str, conflict: Conflict) -> Error {
             format!("no secret of `{name}` was delivered when it was exported"),
             "nothing was imported; take the token out of the file",
         ),
-        Conflict::NoScope(scope) => Error::NotFound { what: Subject::Scope, name: scope.to_string(), nearest: None },
+        Conflict::NoScope(scope) => {
+            Error::NotFound { what: Subject::Scope, name: scope.to_string(), nearest: None }
+        }
     }
 }
 

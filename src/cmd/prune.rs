@@ -96,7 +96,12 @@ impl Prune {
             for (before, after) in found {
                 let secrets = lost(before, after.as_ref());
                 let what = if after.is_none() { "the token" } else { "secrets" };
-                app.print(&format!("{}\t{}\t{}\t{what}\t{secrets}\n", before.id, before.name, before.status(now).word()))?;
+                app.print(&format!(
+                    "{}\t{}\t{}\t{what}\t{secrets}\n",
+                    before.id,
+                    before.name,
+                    before.status(now).word()
+                ))?;
             }
         }
         app.talk().note(&match (found.is_empty(), changed) {
@@ -115,7 +120,8 @@ fn lost(before: &Token, after: Option<&Token>) -> usize {
 
 fn words(verb: &str, found: &[Found]) -> String {
     let tokens = found.iter().filter(|(_, after)| after.is_none()).count();
-    let secrets: usize = found.iter().filter_map(|(before, after)| Some(lost(before, Some(after.as_ref()?)))).sum();
+    let secrets: usize =
+        found.iter().filter_map(|(before, after)| Some(lost(before, Some(after.as_ref()?)))).sum();
     let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     format!("{verb} {} and {} of others", plural(tokens, "token"), plural(secrets, "ended secret"))
 }

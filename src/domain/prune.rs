@@ -52,8 +52,7 @@ mod tests {
 
     #[test]
     fn what_has_ended_long_enough_goes_and_nothing_else() {
-        let previous =
-            StoredSecret { superseded_at: Some(at(1)), expires_at: Some(at(10)), ..secret(1, 0) };
+        let previous = StoredSecret { superseded_at: Some(at(1)), expires_at: Some(at(10)), ..secret(1, 0) };
         let live = token(vec![previous, secret(2, 1)]);
         assert_eq!(live.pruned(at(9), at(20)), Pruned::Nothing);
         let left = Token { secrets: vec![secret(2, 1)], ..live.clone() };

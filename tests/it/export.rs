@@ -58,7 +58,10 @@ fn tokens_alone_are_those_that_are_chosen() {
     assert_eq!(names(&["export", "--tokens"]), ["demo", "gone"]);
     assert_eq!(names(&["export", "--owner", "ann"]), ["demo"]);
     assert_eq!(names(&["export", "--status", "revoked"]), ["gone"]);
-    assert_eq!(kinds(&lines(&world.run(&["export", "--tokens"]).ok().out)), ["header", "scope", "token", "end"]);
+    assert_eq!(
+        kinds(&lines(&world.run(&["export", "--tokens"]).ok().out)),
+        ["header", "scope", "token", "end"]
+    );
     world.refuses(&["export", "--scope", "nonsense"], 4, "not_found");
 }
 

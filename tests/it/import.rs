@@ -64,15 +64,27 @@ fn an_export_that_is_cut_or_changed_is_refused_and_makes_no_store() {
         ("name,secret\n".to_owned(), "line 1: it is not JSON".to_owned()),
         (joined(&all[..all.len() - 1]), "the export was cut short".to_owned()),
         (out[..out.len() - 9].to_owned(), "it has no end: the export was cut short".to_owned()),
-        (joined(&[&all[..token], &all[token + 1..]].concat()), "lines of type `token`, but 1 came".to_owned()),
+        (
+            joined(&[&all[..token], &all[token + 1..]].concat()),
+            "lines of type `token`, but 1 came".to_owned(),
+        ),
         (joined(&twice), format!("line {}: it breaks a rule, or repeats what must be unique", line + 1)),
         (replaced("\"name\":\"demo\"", "\"name\":\"de mo\""), format!("line {line}: `de mo` is not a name")),
         (replaced(&hash, &hash[2..]), format!("line {line}: `hash` is not a hash of 64 hexadecimal digits")),
         (replaced("\"owner\":\"ann\"", "\"owner\":7"), format!("line {line}: `owner` is not a text")),
         (replaced("\"owner\":\"ann\"", "\"ownr\":\"ann\""), format!("line {line}: `owner` is missing")),
-        (replaced("\"owner\":\"ann\"", "\"owner\":\"ann\",\"x\":1"), format!("line {line}: it has an unknown key `x`")),
-        (replaced("\"owner\":\"ann\"", "\"owner\":\"eve\""), "`demo` is not what its last event says".to_owned()),
-        (replaced("\"action\":\"revoke\"", "\"action\":\"enable\""), "its hash is not that of its content".to_owned()),
+        (
+            replaced("\"owner\":\"ann\"", "\"owner\":\"ann\",\"x\":1"),
+            format!("line {line}: it has an unknown key `x`"),
+        ),
+        (
+            replaced("\"owner\":\"ann\"", "\"owner\":\"eve\""),
+            "`demo` is not what its last event says".to_owned(),
+        ),
+        (
+            replaced("\"action\":\"revoke\"", "\"action\":\"enable\""),
+            "its hash is not that of its content".to_owned(),
+        ),
         (replaced("\"format\":1,", "\"format\":9,"), "another format".to_owned()),
     ];
     for (text, expected) in cases {

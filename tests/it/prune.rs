@@ -33,7 +33,10 @@ fn what_has_ended_goes_and_the_log_still_vouches_for_the_rest() {
             json!(["revoked", "revoked", true, 1])
         ]
     );
-    assert_eq!((&document["changed"], &document["dry_run"], &document["count"]), (&json!(true), &json!(false), &json!(3)));
+    assert_eq!(
+        (&document["changed"], &document["dry_run"], &document["count"]),
+        (&json!(true), &json!(false), &json!(3))
+    );
     assert_eq!(world.names(&["--all"]), ["disabled", "live"]);
     world.is_valid(&newer, "live");
     for secret in [&revoked, &live] {
@@ -69,7 +72,10 @@ fn what_ended_lately_and_what_is_not_chosen_stays() {
     world.run(&["revoke", "late", "--yes"]).ok();
     let before = world.bytes();
     let shown = world.run(&["prune", "--older-than", "5d", "--dry-run"]).ok();
-    assert!(shown.out.contains("\tearly\trevoked\tthe token\t1\n") && shown.out.lines().count() == 1, "{shown:?}");
+    assert!(
+        shown.out.contains("\tearly\trevoked\tthe token\t1\n") && shown.out.lines().count() == 1,
+        "{shown:?}"
+    );
     assert_eq!(shown.err, "it would remove 1 token and 0 ended secrets of others; nothing was changed\n");
     assert_eq!(world.bytes(), before);
     world.refuses(&["prune", "--older-than", "5d", "--expect", "2"], 5, "count_differs");

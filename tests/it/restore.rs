@@ -326,7 +326,12 @@ fn the_recipes_of_the_readme_work_as_written() {
     let in_home = |line: &str| {
         let mut shell = std::process::Command::new("sh");
         let path = format!("{}/bin:{}", home.path().display(), search_path());
-        shell.args(["-c", line]).env_clear().current_dir(home.path()).env("HOME", home.path()).env("PATH", path);
+        shell
+            .args(["-c", line])
+            .env_clear()
+            .current_dir(home.path())
+            .env("HOME", home.path())
+            .env("PATH", path);
         run(&mut shell, b"")
     };
     // Another host is another directory.

@@ -11,7 +11,11 @@ pub const GROUPS: [Group; 6] = [
     Group { name: "Secrets", verbs: &["rotate", "verify", "serve", "scan"], about: None },
     Group { name: "Scopes", verbs: &["scopes"], about: None },
     Group { name: "Store", verbs: &["init", "settings", "check", "audit", "doctor"], about: None },
-    Group { name: "Moving", verbs: &["backup", "restore", "export", "import", "prune"], about: Some("Copy, move, clean up") },
+    Group {
+        name: "Moving",
+        verbs: &["backup", "restore", "export", "import", "prune"],
+        about: Some("Copy, move, clean up"),
+    },
     Group { name: "Shell", verbs: &["completions", "man"], about: Some("Set up TAB, read the manual") },
 ];
 
@@ -639,8 +643,14 @@ pub const VERBS: [Verb; 36 + cfg!(feature = "serve") as usize] = [
             "Commands that rotations would run are listed and need `--accept-commands`",
         ],
         examples: &[
-            Example("Make a copy of a store", "tokenctl export > all.jsonl; tokenctl --store copy import all.jsonl"),
-            Example("Take what is not there yet", "tokenctl export --tokens | tokenctl import - --skip-existing"),
+            Example(
+                "Make a copy of a store",
+                "tokenctl export > all.jsonl; tokenctl --store copy import all.jsonl",
+            ),
+            Example(
+                "Take what is not there yet",
+                "tokenctl export --tokens | tokenctl import - --skip-existing",
+            ),
         ],
         exits: &[0, 1, 2, 4, 5, 6],
     },

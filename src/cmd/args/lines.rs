@@ -13,6 +13,9 @@ use crate::store::EXPORT_FORMAT;
 /// No line is longer.
 const LONGEST: u64 = 16 << 20;
 
+/// The type of a line and the rest of it.
+type Line = (String, Map<String, Value>);
+
 pub struct Lines {
     input: BufReader<Box<dyn Read>>,
     number: usize,
@@ -39,9 +42,9 @@ impl Lines {
     }
 
     fn head(&self, fields: &Map<String, Value>) -> Result<Option<Anchor>, Error> {
-        let head = fields.get("head").and_then(|head| {
-            format!("{}:{}", head["seq"].as_i64()?, head["hash"].as_str()?).parse().ok()
-        });
+        let head = fields
+            .get("head")
+            .and_then(|head| format!("{}:{}", head["seq"].as_i64()?, head["hash"].as_str()?).parse().ok());
         head.map(Some).ok_or_else(|| self.bad("its `head` is missing, or not one"))
     }
 
@@ -51,7 +54,7 @@ impl Lines {
     }
 
     /// The next line that is neither the heading nor the end; none once the end was there.
-    pub fn next(&mut self) -> Result<Option<(String, Map<String, Value>)>, Error> {
+    pub fn next(&mut self) -> Result<Option<Line>, Error> {
         let Some((kind, fields)) = self.read()? else {
             return if self.ended {
                 Ok(None)
@@ -81,7 +84,7 @@ impl Lines {
         Ok(())
     }
 
-    fn read(&mut self) -> Result<Option<(String, Map<String, Value>)>, Error> {
+    fn read(&mut self) -> Result<Option<Line>, Error> {
         let mut line = Vec::new();
         let read = (&mut self.input).take(LONGEST).read_until(b'\n', &mut line);
         if read.map_err(|err| Error::Input { what: "the export".to_owned(), err })? == 0 {

@@ -264,12 +264,7 @@ impl TargetArgs {
     }
 
     /// Hands on each token that is meant, those that are over too.
-    pub fn each(
-        &self,
-        store: &Store,
-        now: Timestamp,
-        mut take: impl FnMut(Token),
-    ) -> Result<(), Error> {
+    pub fn each(&self, store: &Store, now: Timestamp, mut take: impl FnMut(Token)) -> Result<(), Error> {
         if !self.names.is_empty() {
             named(&self.names, store, now)?.into_iter().for_each(take);
             return Ok(());

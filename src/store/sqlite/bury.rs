@@ -47,7 +47,12 @@ impl Write<'_> {
     }
 
     /// Writes a token as it shall be, which goes where there is none, and records the event.
-    pub(super) fn replace(&self, action: Action, before: &Token, after: Option<&Token>) -> Result<(), StoreError> {
+    pub(super) fn replace(
+        &self,
+        action: Action,
+        before: &Token,
+        after: Option<&Token>,
+    ) -> Result<(), StoreError> {
         let subject = Subject::of(before);
         let matched = self.compare(action, &subject, |form| form.token(before))?;
         let kept = |hash| after.is_some_and(|after| after.secrets.iter().any(|secret| secret.hash == hash));

@@ -134,9 +134,7 @@ pub fn show(columns: &[Column], row: &Row<'_>, first: usize) -> rusqlite::Result
                 String::from_utf8_lossy(&time.rfc3339()).into()
             }
             (ValueRef::Integer(number), _) => number.into(),
-            (ValueRef::Blob(bytes), _) => {
-                bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
-            }
+            (ValueRef::Blob(bytes), _) => hex(bytes).into(),
             (_, Json) => serde_json::from_str(&row.get::<_, String>(at)?)
                 .map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))?,
             _ => row.get::<_, String>(at)?.into(),
@@ -157,7 +155,9 @@ fn take_one(Column(name, kind, null): &Column, fields: &mut Fields) -> Result<Sq
     match (kind, value) {
         (_, Value::Null) if *null == Perhaps => Ok(Sql::Null),
         (Text, Value::String(text)) => Ok(text.into()),
-        (Number, Value::Number(number)) => number.as_i64().map_or_else(|| wrong("a whole number"), |it| Ok(it.into())),
+        (Number, Value::Number(number)) => {
+            number.as_i64().map_or_else(|| wrong("a whole number"), |it| Ok(it.into()))
+        }
         (Time, Value::String(text)) => {
             let time = Timestamp::from_rfc3339(&text);
             time.map_or_else(|| wrong("a time like `2026-01-31T12:00:00Z`"), |time| Ok(time.unix().into()))
@@ -175,9 +175,15 @@ fn take_one(Column(name, kind, null): &Column, fields: &mut Fields) -> Result<Sq
     }
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> = hex.chars().map(|c| c.to_digit(16).and_then(|it| u8::try_from(it).ok())).collect::<Option<_>>()?;
-    (digits.len() % 2 == 0).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    let digits: Vec<u8> =
+        hex.chars().map(|c| c.to_digit(16).and_then(|it| u8::try_from(it).ok())).collect::<Option<_>>()?;
+    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 /// Fails if there is a field that no column took.

@@ -5,7 +5,7 @@ use rusqlite::{Row, params};
 use serde_json::{Value, json};
 
 use super::columns::{self, Column, Fields};
-use super::{FIRST, PAGE, Store, StoreError, View, Watch, Step};
+use super::{FIRST, PAGE, Step, Store, StoreError, View, Watch};
 use crate::domain::event::Author;
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
@@ -95,7 +95,13 @@ fn line(kind: &str, fields: &Value) -> String {
 }
 
 impl View<'_> {
-    fn shown(&self, table: &str, columns: &[Column], key: &str, rest: &str) -> Result<Vec<Fields>, StoreError> {
+    fn shown(
+        &self,
+        table: &str,
+        columns: &[Column],
+        key: &str,
+        rest: &str,
+    ) -> Result<Vec<Fields>, StoreError> {
         let names = columns::names(columns, "");
         let sql = format!("SELECT {names} FROM {table} ORDER BY {key} {rest}");
         let read = |row: &Row<'_>| columns::show(columns, row, 0);
@@ -141,7 +147,10 @@ impl View<'_> {
         fields.insert("labels".to_owned(), json!(token.labels));
         let scopes: Vec<&str> = token.scopes().map(|scope| scope.as_str()).collect();
         fields.insert("scopes".to_owned(), json!(scopes));
-        let sql = format!("SELECT row, {} FROM secret WHERE token = ?1 ORDER BY row", columns::names(columns::SECRET, ""));
+        let sql = format!(
+            "SELECT row, {} FROM secret WHERE token = ?1 ORDER BY row",
+            columns::names(columns::SECRET, "")
+        );
         let read = |row: &Row<'_>| {
             let secret: i64 = row.get(0)?;
             let mut fields = columns::show(columns::SECRET, row, 1)?;

@@ -88,7 +88,7 @@ impl Importer {
     fn scope(&mut self, fields: &mut Fields) -> Result<(), BadLine> {
         let includes = words(fields, "includes")?;
         let mut values = columns::take(columns::SCOPE, fields)?;
-        let name = text(&values[1]);
+        let name = text(&values[1]).to_owned();
         name.parse::<Scope>().map_err(|invalid| invalid.message)?;
         let row = i64::try_from(self.scopes.len()).unwrap_or(i64::MAX) + 1;
         values.insert(0, row.into());
@@ -96,14 +96,15 @@ impl Importer {
         values.push(seal::of_values("scope", &values).into());
         let names = format!("row, {}, include_count, seal", columns::names(columns::SCOPE, ""));
         insert(&self.store.conn, "scope", &names, values)?;
-        self.scopes.insert(name.to_owned(), row);
+        self.scopes.insert(name, row);
         self.includes.push((row, includes));
         Ok(())
     }
 
     fn token(&mut self, fields: &mut Fields) -> Result<(), BadLine> {
         let parts = Parts::take(fields)?;
-        let scopes: Vec<i64> = parts.scopes.iter().map(|name| self.scope_row(name)).collect::<Result<_, _>>()?;
+        let scopes: Vec<i64> =
+            parts.scopes.iter().map(|name| self.scope_row(name)).collect::<Result<_, _>>()?;
         let conn = &self.store.conn;
         self.rows.token += 1;
         let token = self.rows.token;
@@ -153,11 +154,16 @@ impl Importer {
         for (row, includes) in &self.includes {
             for name in includes {
                 let included = self.scope_row(name).map_err(damaged)?;
-                sealed(&self.store.conn, "scope_include", "scope, included", vec![(*row).into(), included.into()])
-                    .map_err(|bad| match bad {
-                        BadLine::Content(why) => damaged(why),
-                        BadLine::Store(err) => err.into(),
-                    })?;
+                sealed(
+                    &self.store.conn,
+                    "scope_include",
+                    "scope, included",
+                    vec![(*row).into(), included.into()],
+                )
+                .map_err(|bad| match bad {
+                    BadLine::Content(why) => damaged(why),
+                    BadLine::Store(err) => err.into(),
+                })?;
             }
         }
         let store = self.store;
@@ -196,7 +202,8 @@ pub fn unused(location: &Location) -> Result<Option<Live>, StoreError> {
     }
     let store = Store::open_to_read(location)?;
     store.read(|view| {
-        let sql = "SELECT (SELECT count(*) FROM events WHERE action <> 'init') + (SELECT count(*) FROM tokens)";
+        let sql =
+            "SELECT (SELECT count(*) FROM events WHERE action <> 'init') + (SELECT count(*) FROM tokens)";
         let is_used = view.column::<i64>(sql, &[])? != [0];
         Ok(if is_used { None } else { Some(Live::SameHistory(view.anchor()?)) })
     })
@@ -222,9 +229,8 @@ struct SecretParts {
 
 impl Parts {
     fn take(fields: &mut Fields) -> Result<Self, String> {
-        let labels = match fields.remove("labels") {
-            Some(Value::Object(labels)) => labels,
-            _ => return Err("`labels` is missing, or not an object".to_owned()),
+        let Some(Value::Object(labels)) = fields.remove("labels") else {
+            return Err("`labels` is missing, or not an object".to_owned());
         };
         let label = |(key, value): (String, Value)| match value {
             Value::String(value) => Ok((key, value)),
@@ -323,7 +329,11 @@ pub enum Conflict {
 
 impl Write<'_> {
     /// Enters a token of an export, with its delivered secrets, and records the event.
-    pub fn import_token(&self, mut fields: Fields, catalogue: &Catalogue) -> Result<Result<Token, Conflict>, BadLine> {
+    pub fn import_token(
+        &self,
+        mut fields: Fields,
+        catalogue: &Catalogue,
+    ) -> Result<Result<Token, Conflict>, BadLine> {
         let mut parts = Parts::take(&mut fields)?;
         columns::end(&fields)?;
         parts.secrets.retain(SecretParts::is_delivered);
@@ -358,7 +368,8 @@ impl Write<'_> {
     }
 
     fn conflict(&self, parts: &Parts) -> Result<Option<Conflict>, StoreError> {
-        let is_there = |sql: &str, value: &Sql| Ok::<_, StoreError>(!self.column::<i64>(sql, &[value])?.is_empty());
+        let is_there =
+            |sql: &str, value: &Sql| Ok::<_, StoreError>(!self.column::<i64>(sql, &[value])?.is_empty());
         if parts.secrets.is_empty() {
             return Ok(Some(Conflict::Undelivered));
         }

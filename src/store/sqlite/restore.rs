@@ -79,7 +79,11 @@ pub fn open_backup<E: From<StoreError>>(
 }
 
 /// Fails unless the database, its log and every object in it are sound.
-pub(super) fn check<E: From<StoreError>>(store: &Store, now: Timestamp, watch: Watch<'_, E>) -> Result<(), E> {
+pub(super) fn check<E: From<StoreError>>(
+    store: &Store,
+    now: Timestamp,
+    watch: Watch<'_, E>,
+) -> Result<(), E> {
     damage(store, now, watch)?.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
 }
 

@@ -121,6 +121,12 @@ impl Timestamp {
         self.0 - earlier.0
     }
 
+    /// The instant that [`Timestamp::rfc3339`] writes so.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let time = Self::from_unix(DateTime::parse_from_rfc3339(text).ok()?.timestamp())?;
+        (time.rfc3339() == text.as_bytes()).then_some(time)
+    }
+
     /// `2027-01-31T00:00:00Z`, written by hand: a list of a million tokens formats millions of these.
     pub fn rfc3339(self) -> [u8; 20] {
         // All are positive and small, and 32 bits are divided sooner than 64.

@@ -58,10 +58,12 @@ pub enum Action {
     CatalogueRetire,
     Settings,
     Restore,
+    Import,
+    Prune,
 }
 
 impl Action {
-    pub const ALL: [Action; 21] = [
+    pub const ALL: [Action; 23] = [
         Self::Init,
         Self::Create,
         Self::Confirm,
@@ -83,6 +85,8 @@ impl Action {
         Self::CatalogueRetire,
         Self::Settings,
         Self::Restore,
+        Self::Import,
+        Self::Prune,
     ];
 
     /// Whether an event with this word is such an action. Older versions had another word for a rollback.
@@ -114,6 +118,8 @@ impl Action {
             Self::CatalogueRetire => "scope.retire",
             Self::Settings => "settings",
             Self::Restore => "restore",
+            Self::Import => "import",
+            Self::Prune => "prune",
         }
     }
 

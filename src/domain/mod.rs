@@ -12,6 +12,7 @@ pub mod hook;
 pub mod lifetime;
 pub mod name;
 pub mod policy;
+pub mod prune;
 pub mod restore;
 pub mod scope;
 pub mod secret;

@@ -9,6 +9,7 @@ pub mod describe;
 pub mod destination;
 pub mod grants;
 pub mod lifetime;
+pub mod lines;
 pub mod many;
 pub mod memory;
 pub mod newcomer;

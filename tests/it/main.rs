@@ -47,6 +47,7 @@ mod planted;
 mod progress;
 mod readme;
 mod recovery;
+mod refused;
 mod rename;
 mod revoke;
 mod rotate;

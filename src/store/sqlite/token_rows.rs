@@ -76,6 +76,7 @@ pub fn read_secret(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredSecret
         superseded_at,
         revoked_at,
         last_used_at: None,
+        refused_at: None,
     })
 }
 

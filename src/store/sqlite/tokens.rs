@@ -11,6 +11,7 @@ use super::{StoreError, View};
 use crate::domain::filter::Times;
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Grant, StoredSecret, Token};
+use crate::domain::verdict::refusal;
 use crate::domain::when::Timestamp;
 use crate::store::usage::{scope_tag, scope_tag_v1, secret_tag};
 
@@ -119,6 +120,9 @@ impl View<'_> {
                 let mut secret = read_secret(row, 0)?;
                 let tag = secret_tag(&secret.hash);
                 secret.last_used_at = self.store.uses().last(secret.row, tag, secret.created_at, now);
+                if refusal(token, &secret, now).is_some() {
+                    secret.refused_at = self.store.refusals().last(secret.row, tag, secret.created_at, now);
+                }
                 if row.get_ref(10)?.as_str_or_null()?.is_some() {
                     let delivery = read_delivery(row, secret.row)?;
                     if secret.delivered_at.is_some() || token.delivery.replace(delivery).is_some() {

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     let smoke = has("--smoke") || has("--accept");
     build();
-    let (rounds, few, many) = if smoke { (1, 50, 100) } else { (300, 1_000, 100_000) };
+    let (rounds, few, many) = if smoke { (1, 50, 100) } else { (200, 1_000, 1_000_000) };
     processes(rounds, &Stocked::new(few), &Stocked::new(many));
     streams(smoke);
     let verify = instructions();
@@ -76,6 +76,7 @@ fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
     };
     grown("verify", rounds, &Stocked::verify);
     grown("show", rounds, &|store| store.run(&["show", "real"]));
+    grown("completion", rounds, &Stocked::complete);
     grown("create", rounds.div_ceil(3), &Stocked::create);
     grown("rotate", rounds.div_ceil(3), &Stocked::rotate);
     quick("`create`", "`verify`", &|| few.create(), &|| few.verify());
@@ -86,6 +87,20 @@ fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
             compare(rounds.div_ceil(30), &|| many.run(&["list", "--format", "jsonl"]), &|| many.dump()),
         );
     }
+    for verb in [["list", "--format", "jsonl"].as_slice(), &["check"], &["doctor"], &["audit", "verify"]] {
+        let (few, many) = (few.whole(verb), many.whole(verb));
+        println!(
+            "| `{}`, {large} | {:.0}, {} KiB | {small} | {:.2}, {} KiB | {:.1} each |",
+            verb.join(" "),
+            many.millis,
+            many.peak,
+            few.millis,
+            few.peak,
+            many.millis / few.millis
+        );
+    }
+    let first = many.first_line();
+    println!("| first line of `list --format jsonl`, {large} | {first:.1} | | | |");
 }
 
 /// `verify --stream` with a file of requests.

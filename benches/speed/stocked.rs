@@ -2,8 +2,10 @@
 
 use std::cell::Cell;
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -78,6 +80,41 @@ impl Stocked {
         self.run(&["--quiet", "--yes", "rotate", "token-2", "--out", &self.path("rotated")])
     }
 
+    /// The names of tokens for a shell that completes.
+    pub fn complete(&self) -> Command {
+        let mut command = self.run(&["--", "tokenctl", "show", "re"]);
+        command.env("TOKENCTL_COMPLETE", "bash");
+        command
+    }
+
+    /// A command over all tokens, whatever it answers.
+    pub fn whole(&self, args: &[&str]) -> Whole {
+        let report = self.path("report");
+        let mut command = Command::new("/usr/bin/time");
+        command.args(["-f", "%M", "-o", &report, env!("CARGO_BIN_EXE_tokenctl")]).args(args);
+        command.env_clear().env("TOKENCTL_STORE", self.path("store"));
+        let start = Instant::now();
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("time runs");
+        let millis = start.elapsed().as_secs_f64() * 1000.0;
+        // Where the command answers no, its exit code comes before.
+        let report = std::fs::read_to_string(report).expect("a report");
+        let peak = report.lines().last().and_then(|line| line.parse().ok()).expect("a peak");
+        Whole { millis, peak }
+    }
+
+    /// The milliseconds to the first line of a list of all tokens.
+    pub fn first_line(&self) -> f64 {
+        let start = Instant::now();
+        let mut list =
+            self.run(&["list", "--format", "jsonl"]).stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut line = String::new();
+        BufReader::new(list.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        let millis = start.elapsed().as_secs_f64() * 1000.0;
+        // Without a reader it ends.
+        list.wait().expect("it ends");
+        millis
+    }
+
     /// The look-up of `verify` by the `sqlite3` shell.
     pub fn look_up(&self) -> Command {
         let mut command = Command::new("sqlite3");
@@ -117,6 +154,12 @@ impl Stocked {
     pub fn path(&self, name: &str) -> String {
         self.dir.path().join(name).to_str().expect("UTF-8").to_owned()
     }
+}
+
+/// What a command over all tokens took: the time, and the most memory in KiB.
+pub struct Whole {
+    pub millis: f64,
+    pub peak: u64,
 }
 
 /// The secret of a token that is not the real one; they are numbered from 2 on.

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::hint::black_box;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
@@ -33,13 +32,17 @@ impl<'a> Requests<'a> {
     }
 
     fn stream(&self) -> Duration {
+        // A file, since the reader of a pipe would be measured with it.
+        let answers = self.store.path("answers");
         let mut command = self.store.run(&["verify", "--stream"]);
-        command.stdin(File::open(&self.path).expect("the requests")).stdout(Stdio::piped());
+        command.stdin(File::open(&self.path).expect("the requests"));
+        command.stdout(File::create(&answers).expect("a file"));
         let start = Instant::now();
-        let done = command.output().expect("tokenctl runs");
+        let done = command.status().expect("tokenctl runs");
         let took = start.elapsed();
-        let valid = done.stdout.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"valid "));
-        assert_eq!(valid.count(), self.count, "every secret is valid");
+        assert!(done.success(), "{done}");
+        let answers = fs::read_to_string(answers).expect("the answers");
+        assert_eq!(answers.lines().filter(|line| line.starts_with("valid ")).count(), self.count);
         took
     }
 

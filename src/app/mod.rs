@@ -37,15 +37,16 @@ pub struct App<'a> {
 
 impl<'a> App<'a> {
     pub fn new(ctx: &'a mut Context, global: &'a Global) -> Self {
-        let shows_progress = ctx.terminal.stderr && !ctx.machine.is_dumb() && !global.quiet && !global.json;
+        let shows_progress =
+            ctx.terminal.stderr && !ctx.machine.is_dumb() && global.quiet.is_none() && global.json.is_none();
         let progress = Progress::since(ctx.machine.uptime());
         Self { ctx, global, progress, shows_progress }
     }
 
     pub fn look(&self) -> Look {
-        let color = self.global.color;
+        let color = self.global.color.unwrap_or_default();
         let style = style(color, self.ctx.terminal.stderr, self.ctx);
-        Look { json: self.global.json, quiet: self.global.quiet, color, style }
+        Look { json: self.global.json.is_some(), quiet: self.global.quiet.is_some(), color, style }
     }
 
     pub fn talk(&mut self) -> Talk<'_> {
@@ -54,7 +55,7 @@ impl<'a> App<'a> {
     }
 
     pub fn json(&self) -> bool {
-        self.global.json
+        self.global.json.is_some()
     }
 
     /// The format that was chosen: by its flag, or by `--json`, which goes with no other.
@@ -69,12 +70,12 @@ impl<'a> App<'a> {
     }
 
     pub fn quiet(&self) -> bool {
-        self.global.quiet
+        self.global.quiet.is_some()
     }
 
     /// The style of what goes to stdout.
     pub fn out_style(&self) -> Style {
-        style(self.global.color, self.ctx.terminal.stdout, self.ctx)
+        style(self.global.color.unwrap_or_default(), self.ctx.terminal.stdout, self.ctx)
     }
 
     /// What a person reads stdout from.
@@ -114,12 +115,12 @@ impl<'a> App<'a> {
 
     /// Whether somebody is there to answer.
     pub fn can_ask(&self) -> bool {
-        self.ctx.terminal.can_ask() && !self.global.no_input
+        self.ctx.terminal.can_ask() && self.global.no_input.is_none()
     }
 
     /// Whether the flag answers yes.
     pub fn says_yes(&self) -> bool {
-        self.global.yes
+        self.global.yes.is_some()
     }
 
     /// Goes on only with a yes: from the flag, or from a person.
@@ -190,7 +191,7 @@ impl<'a> App<'a> {
         write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let Terminal { stdin, stdout, .. } = self.ctx.terminal;
-        let pages = human && stdin && stdout && !self.global.no_pager && !self.ctx.machine.is_dumb();
+        let pages = human && stdin && stdout && self.global.no_pager.is_none() && !self.ctx.machine.is_dumb();
         let start = if pages { self.ctx.machine.pager(opens_at) } else { None };
         // A prompt takes the last row.
         let rows = self.size().1.saturating_sub(1);
@@ -216,10 +217,11 @@ impl<'a> App<'a> {
             let dir = std::path::absolute(&dir)
                 .map_err(|err| Error::Input { what: "the working directory".to_owned(), err })?;
             let variable = machine.env("TOKENCTL_TRUST_GROUP");
-            let trusts_group = self.global.trust_group || variable.is_some_and(|value| value == "1");
+            let trusts_group =
+                self.global.trust_group.is_some() || variable.is_some_and(|value| value == "1");
             return Ok(Location { dir, named: true, trusts_group });
         }
-        if self.global.trust_group {
+        if self.global.trust_group.is_some() {
             return Err(Invalid::new("`--trust-group` is for a store that is named")
                 .hint("add `--store DIR`")
                 .into());

@@ -40,6 +40,15 @@ impl<'a> Paged<'a> {
         };
     }
 
+    fn pass_on(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let to: &mut dyn Write = match &mut self.to {
+            To::Undecided(_) | To::Screen => &mut *self.screen,
+            To::Pager(pager) => pager,
+        };
+        to.write_all(bytes)?;
+        to.flush()
+    }
+
     fn is_long(&self) -> bool {
         self.held.iter().filter(|byte| **byte == b'\n').nth(self.rows).is_some()
     }
@@ -47,22 +56,23 @@ impl<'a> Paged<'a> {
 
 impl Write for Paged<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.held.extend_from_slice(bytes);
-        if self.is_long() {
-            self.decide();
+        if let To::Undecided(_) = self.to {
+            self.held.extend_from_slice(bytes);
+            if self.is_long() {
+                self.decide();
+            }
+            self.flush()?;
+        } else {
+            self.pass_on(bytes)?;
         }
-        self.flush()?;
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let to: &mut dyn Write = match &mut self.to {
-            To::Undecided(_) => return Ok(()),
-            To::Screen => &mut *self.screen,
-            To::Pager(pager) => pager,
-        };
+        if let To::Undecided(_) = self.to {
+            return Ok(());
+        }
         let held = std::mem::take(&mut self.held);
-        to.write_all(&held)?;
-        to.flush()
+        self.pass_on(&held)
     }
 }

@@ -119,10 +119,9 @@ impl List {
     fn stream(&self, source: &Source<'_>, list: &mut Writer<'_>) -> Result<(), Error> {
         let mut after: Option<String> = None;
         loop {
-            let (full, mut page) = source.store.read(|view| {
-                let rows = view.rows_by_name(after.as_deref(), self.reverse)?;
-                Ok::<_, StoreError>((rows.len() == PAGE, view.tokens(&rows, source.times.now)?))
-            })?;
+            let (mut page, full) = source
+                .store
+                .read(|view| view.page_by_name(after.as_deref(), self.reverse, source.times.now))?;
             let end = page.last().map(|token| token.name.clone());
             // An index that is damaged may lead in a circle.
             let goes_on = match (&after, &end) {

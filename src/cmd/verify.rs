@@ -15,7 +15,7 @@ use crate::cmd::args::{at, secret};
 use crate::domain::address;
 use crate::domain::scope::Scope;
 use crate::domain::secret::Secret;
-use crate::domain::text::{SetLabel, shown};
+use crate::domain::text::SetLabel;
 use crate::domain::token::Role;
 use crate::domain::verdict::Ask;
 use crate::domain::when::When;
@@ -94,10 +94,13 @@ fn answer(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {
     Ok(if verdict.is_valid() { Outcome::Done } else { Outcome::No })
 }
 
-/// The plain line, without its end.
+/// The plain line, without its end. What a name may hold is harmless on every terminal.
 fn words(verdict: &Verdict) -> String {
-    let mut words = vec![verdict.reason().word()];
-    words.extend(verdict.token().map(|token| token.name.as_str()));
-    words.extend(verdict.is_previous().then_some(Role::Previous.word()));
-    shown(&words.join(" ")).to_string()
+    let mut words = verdict.reason().word().to_owned();
+    let previous = verdict.is_previous().then_some(Role::Previous.word());
+    for word in verdict.token().map(|token| token.name.as_str()).into_iter().chain(previous) {
+        words.push(' ');
+        words.push_str(word);
+    }
+    words
 }

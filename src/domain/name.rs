@@ -26,7 +26,7 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-        let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._@-".contains(&b));
+        let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'@' | b'-'));
         if first && rest && text.len() <= 64 {
             return Ok(Self(text.to_owned()));
         }
@@ -63,9 +63,7 @@ impl FromStr for NewName {
 /// Whether text has the shape of an id as it is made today: with a digit, so that names can be ordinary words of the
 /// same length.
 pub fn is_new_id(text: &[u8]) -> bool {
-    text.len() == ID_LEN
-        && text.iter().all(|b| ID_ALPHABET.contains(b))
-        && text.iter().any(u8::is_ascii_digit)
+    text.len() == ID_LEN && text.iter().copied().all(is_of_ids) && text.iter().any(u8::is_ascii_digit)
 }
 
 /// A token's id: 12 random lower-case letters and digits.
@@ -93,7 +91,12 @@ impl FromStr for TokenId {
 
 /// Whether text can be an id or a prefix of one that is long enough to address a token.
 pub fn is_id_prefix(text: &str) -> bool {
-    (ID_PREFIX_MIN..=ID_LEN).contains(&text.len()) && text.bytes().all(|b| ID_ALPHABET.contains(&b))
+    (ID_PREFIX_MIN..=ID_LEN).contains(&text.len()) && text.bytes().all(is_of_ids)
+}
+
+/// Whether a byte is in [`ID_ALPHABET`].
+fn is_of_ids(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit()
 }
 
 /// What is left of a name that a list has cut in its middle: two characters or more at each end.

@@ -343,6 +343,13 @@ mod tests {
     }
 
     #[test]
+    fn emoji_are_made_plain_and_letters_left_as_they_are() {
+        let mut text = "👩\u{1f3fd}\u{200d}💻 ⚠\u{fe0f}, ❤\u{fe0f}\u{200d}🔥, क्\u{200d}ष".to_owned();
+        plain_emoji(&mut text);
+        assert_eq!(text, "👩💻 ⚠, ❤🔥, क्\u{200d}ष");
+    }
+
+    #[test]
     fn what_looks_the_same_is_the_same() {
         assert_eq!("Zoe\u{308}".parse::<Line>(), "Zo\u{eb}".parse::<Line>());
         assert_eq!("who=Zoe\u{308}".parse::<Label>(), "who=Zo\u{eb}".parse::<Label>());
@@ -368,6 +375,8 @@ mod tests {
             assert!(text.parse::<Label>().is_err(), "{text:?}");
         }
         assert!("env=".parse::<Label>().is_ok());
+        let key = |len| format!("{}=x", "k".repeat(len)).parse::<Label>();
+        assert!(key(MAX_LABEL_CHARS).is_ok() && key(MAX_LABEL_CHARS + 1).is_err());
         assert!("env=".parse::<SetLabel>().is_err());
     }
 }

@@ -27,6 +27,8 @@ pub const TEMPORARY: &str = "usage.new-";
 const MAGIC: &[u8; 8] = b"tkncuse1";
 const HEADER_LEN: u64 = 16;
 const RECORD_LEN: u64 = 8;
+/// A multiple of the length of a record.
+const BLOCK_LEN: u64 = 4096;
 /// A use within this many seconds of the recorded one is not written.
 pub const RESOLUTION: i64 = 60;
 
@@ -105,9 +107,28 @@ impl Usage {
     pub fn last(&self, row: i64, tag: Tag, created: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let mut record = [0u8; 8];
         self.file.as_ref()?.read_exact_at(&mut record, offset(row)?).ok()?;
-        let secs = u32::from_le_bytes([record[4], record[5], record[6], record[7]]);
-        let time = Timestamp::from_unix(Timestamp::MIN.unix() + i64::from(secs))?;
-        (record[..4] == tag && (created..=now).contains(&time)).then_some(time)
+        credible(record, tag, created, now)
+    }
+
+    /// The same for one who asks for many rows: those near the last one are read with it.
+    pub fn last_in(
+        &self,
+        block: &mut Block,
+        row: i64,
+        tag: Tag,
+        created: Timestamp,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let offset = offset(row)?;
+        let start = offset - offset % BLOCK_LEN;
+        if block.start != Some(start) {
+            block.bytes.resize(usize::try_from(BLOCK_LEN).ok()?, 0);
+            let len = self.file.as_ref()?.read_at(&mut block.bytes, start).ok()?;
+            block.bytes.truncate(len);
+            block.start = Some(start);
+        }
+        let at = usize::try_from(offset - start).ok()?;
+        credible(block.bytes.get(at..at + 8)?.try_into().ok()?, tag, created, now)
     }
 
     /// Records a use now. What cannot be recorded is lost: a verdict never depends on it.
@@ -123,6 +144,19 @@ impl Usage {
         record[4..].copy_from_slice(&secs.to_le_bytes());
         let _ = file.write_all_at(&record, offset);
     }
+}
+
+/// Bytes of a usage file that were read at once.
+#[derive(Default)]
+pub struct Block {
+    start: Option<u64>,
+    bytes: Vec<u8>,
+}
+
+fn credible(record: [u8; 8], tag: Tag, created: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let secs = u32::from_le_bytes([record[4], record[5], record[6], record[7]]);
+    let time = Timestamp::from_unix(Timestamp::MIN.unix() + i64::from(secs))?;
+    (record[..4] == tag && (created..=now).contains(&time)).then_some(time)
 }
 
 fn offset(row: i64) -> Option<u64> {

@@ -4,7 +4,9 @@
 
 mod finding;
 mod leak;
+mod line;
 mod log;
+mod moving;
 mod verdict;
 mod writer;
 
@@ -21,7 +23,9 @@ use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 pub use finding::TokenFindingDoc;
 pub use leak::{Leak, LeakDoc, UNKNOWN};
+pub use line::append_token;
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
+pub use moving::{BackupDoc, RestoreDoc};
 pub use verdict::{AnswerDoc, NoAnswerDoc, VerdictDoc};
 pub use writer::{append, text};
 

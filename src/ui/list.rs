@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::str::FromStr;
 
 use super::column::Chosen;
-use super::json::{self, TokenDoc};
+use super::json;
 use super::table::{Cell, Column, Fill, Table};
 use super::{Screen, escape};
 use crate::domain::Invalid;
@@ -47,6 +47,8 @@ pub struct List<'a> {
     columns: Vec<Chosen>,
     table: Table,
     times: Times,
+    /// The page under way, in memory that the next one takes again.
+    text: Vec<u8>,
     out: &'a mut dyn Write,
 }
 
@@ -64,12 +66,13 @@ impl<'a> List<'a> {
         let columns = columns.unwrap_or_else(default);
         let mut table = Table::new(screen, headings(&columns, screen));
         table.drops = drops;
-        Self { count: 0, format, columns, table, times, out }
+        Self { count: 0, format, columns, table, times, text: Vec::new(), out }
     }
 
     /// Writes a page of tokens, at once.
     pub fn page(&mut self, tokens: &[Token]) -> io::Result<()> {
-        let mut text = Vec::new();
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
         if self.count == 0 {
             self.begin(&mut text);
         }
@@ -86,7 +89,8 @@ impl<'a> List<'a> {
             }
         }
         self.count += tokens.len();
-        self.out.write_all(&text)
+        self.text = text;
+        self.out.write_all(&self.text)
     }
 
     /// Ends the list, which may have had no page.
@@ -131,7 +135,7 @@ impl<'a> List<'a> {
             if self.format == Format::Json && at + self.count > 0 {
                 text.push(b',');
             }
-            json::append(text, &TokenDoc::new(token, &self.times));
+            json::append_token(text, token, &self.times);
             if self.format == Format::JsonLines {
                 text.push(b'\n');
             }

@@ -24,7 +24,7 @@ impl View<'_> {
     }
 
     /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.
-    pub fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
+    pub(super) fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
         let order = if reverse { "DESC" } else { "ASC" };
         // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
         let Some(after) = after else {

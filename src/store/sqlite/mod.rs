@@ -12,7 +12,10 @@
 //! object after.
 
 mod audit;
+mod backup;
 mod build;
+mod bury;
+mod cells;
 mod change;
 mod checked;
 mod doctor;
@@ -20,6 +23,7 @@ mod error;
 mod find;
 mod found;
 mod hot;
+mod install;
 mod integrity;
 mod location;
 mod lock;
@@ -27,7 +31,9 @@ mod log;
 mod migrate;
 mod open;
 mod opening;
+mod page;
 mod pool;
+mod restore;
 mod schema;
 mod scopes;
 mod seal;
@@ -61,6 +67,7 @@ pub use location::{Location, unsafe_path};
 pub use lock::PATIENCE;
 use open::Access;
 pub use pool::SharedStore;
+pub use restore::{Brought, Live, Restoration, open_backup, plan};
 pub use share::share;
 pub use tokens::{Parts, Presented};
 pub use view::View;
@@ -220,7 +227,7 @@ impl Store {
         let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
             .map_err(|err| self.failed(&err))?;
         self.follow_migration().map_err(|err| self.failed(&err))?;
-        let out = f(&View { store: self })?;
+        let out = f(&View::of(self))?;
         tx.commit().map_err(|err| self.failed(&err))?;
         Ok(out)
     }
@@ -277,7 +284,7 @@ impl Store {
             .map_err(|err| self.failed(&err))?;
         let now = clock.now().map_err(StoreError::Clock)?;
         let before = self.conn.total_changes();
-        let write = Write { view: View { store: self }, now, author, head: RefCell::new(None) };
+        let write = Write { view: View::of(self), now, author, head: RefCell::new(None) };
         let out = f(&write)?;
         let Some(head) = write.head.into_inner() else {
             if self.conn.total_changes() == before {

@@ -21,7 +21,7 @@ impl View<'_> {
             )?;
             let mut rows = all.query([])?;
             while let Some(row) = rows.next()? {
-                self.unbroken("scope", row, 0..7)?;
+                self.begins_unbroken::<8>("scope", row)?;
                 let entry = Entry {
                     row: row.get::<_, RowNumber>(0)?.0,
                     id: row.get(1)?,
@@ -41,7 +41,7 @@ impl View<'_> {
             let mut includes = self.conn().prepare_cached(sql)?;
             let mut rows = includes.query([])?;
             while let Some(row) = rows.next()? {
-                self.unbroken("scope_include", row, 0..2)?;
+                self.begins_unbroken::<3>("scope_include", row)?;
                 if let (Some(entry), Some(included)) = (entries.get_mut(&row.get(0)?), row.get(3)?) {
                     entry.includes.insert(included);
                 }
@@ -109,6 +109,30 @@ impl Write<'_> {
             self.save_scope(entry)?;
         }
         self.record_catalogue(action, &before, matched).map(drop)
+    }
+
+    /// Makes the scopes of a backup what they were in it. One that was retired since stays so, and so do those that are
+    /// newer.
+    pub(super) fn restore_catalogue(&self, backup: &Catalogue) -> Result<(), StoreError> {
+        let present = self.catalogue()?;
+        let restored = |old: &Entry| {
+            let is = present.iter().find(|is| is.id == old.id)?;
+            Some(Entry { row: is.row, retired_at: old.retired_at.or(is.retired_at), ..old.clone() })
+        };
+        let entries: Vec<Entry> = backup.iter().filter_map(restored).collect();
+        if entries.iter().all(|entry| present.get(&entry.name) == Some(entry)) {
+            return Ok(());
+        }
+        let (before, matched) = self.compare_catalogue(Action::Restore)?;
+        // Scopes may exchange their names.
+        for entry in &entries {
+            self.run("UPDATE scope SET name = '*' || row WHERE row = ?1", &[&entry.row])?;
+        }
+        for entry in &entries {
+            self.run("UPDATE scope SET name = ?2 WHERE row = ?1", params![entry.row, entry.name])?;
+        }
+        entries.iter().try_for_each(|entry| self.save_scope(entry))?;
+        self.record_catalogue(Action::Restore, &before, matched).map(drop)
     }
 
     fn compare_catalogue(&self, action: Action) -> Result<(Catalogue, Matched), StoreError> {

@@ -4,6 +4,7 @@
 use rusqlite::types::ValueRef;
 use rusqlite::{Row, params_from_iter};
 
+use super::cells::Cells;
 use super::sql::wrong;
 use super::{StoreError, Write};
 
@@ -27,7 +28,7 @@ const OF_SCOPE: [Sealed; 2] = [
 ];
 
 /// The seal of a row of a table: over the name of the table and each column, with its type and length.
-fn seal(table: &str, row: &Row<'_>, columns: std::ops::Range<usize>) -> rusqlite::Result<i64> {
+fn seal(table: &str, columns: &[ValueRef<'_>]) -> i64 {
     let mut bytes = Vec::with_capacity(256);
     let text = |tag: u8, text: &[u8], bytes: &mut Vec<u8>| {
         bytes.push(tag);
@@ -36,7 +37,7 @@ fn seal(table: &str, row: &Row<'_>, columns: std::ops::Range<usize>) -> rusqlite
     };
     text(b't', table.as_bytes(), &mut bytes);
     for column in columns {
-        match row.get_ref(column)? {
+        match *column {
             ValueRef::Null => bytes.push(b'n'),
             ValueRef::Integer(value) => {
                 bytes.push(b'i');
@@ -52,16 +53,22 @@ fn seal(table: &str, row: &Row<'_>, columns: std::ops::Range<usize>) -> rusqlite
     }
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..8]);
-    Ok(i64::from_le_bytes(first))
+    i64::from_le_bytes(first)
 }
 
-/// Fails unless the column after these, all of a table's row, is their seal.
-pub fn check(table: &str, row: &Row<'_>, columns: std::ops::Range<usize>) -> rusqlite::Result<()> {
-    let at = columns.end;
-    if row.get::<_, Option<i64>>(at)? == Some(seal(table, row, columns)?) {
+/// Fails unless the last of these columns, all of a table's row, is the seal of the others.
+pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
+    let Some((last, columns)) = cells.values().split_last() else { return Ok(()) };
+    if *last == ValueRef::Integer(seal(table, columns)) {
         return Ok(());
     }
-    Err(wrong(at, "the row is not what was written"))
+    Err(wrong(cells.column(columns.len()), "the row is not what was written"))
+}
+
+/// The seal of the columns from `first` to the one before `last`.
+fn seal_of(table: &str, row: &Row<'_>, first: usize, last: usize) -> rusqlite::Result<i64> {
+    let columns: Vec<_> = (first..last).map(|at| row.get_ref(at)).collect::<Result<_, _>>()?;
+    Ok(seal(table, &columns))
 }
 
 impl Write<'_> {
@@ -92,7 +99,7 @@ impl Write<'_> {
             let mut changed = Vec::new();
             let mut rows = all.query([owner])?;
             while let Some(row) = rows.next()? {
-                let seal = seal(name, row, key.len()..last)?;
+                let seal = seal_of(name, row, key.len(), last)?;
                 if row.get::<_, Option<i64>>(last)? != Some(seal) {
                     let mut values = vec![rusqlite::types::Value::Integer(seal)];
                     for at in 0..key.len() {

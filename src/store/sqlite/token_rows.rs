@@ -5,73 +5,94 @@ use std::collections::BTreeMap;
 use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
-use super::sql::{RowNumber, wrong};
+use super::cells::Cells;
+use super::sql::{Count, RowNumber, wrong};
 use crate::domain::destination::{Destination, Receiver};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, TokenId};
 use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 
-pub fn read_token(row: &Row<'_>) -> rusqlite::Result<Token> {
-    let lifetime = match (row.get::<_, Option<Span>>(6)?, row.get::<_, Option<Timestamp>>(7)?) {
-        (Some(_), Some(_)) => return Err(wrong(7, "a token with a `ttl` has no `until`")),
-        (Some(ttl), None) if ttl.is_zero() => return Err(wrong(6, "a lifetime is longer than nothing")),
+/// The columns of a token and of a secret, with their seals.
+pub const OF_TOKEN: usize = 27;
+pub const OF_SECRET: usize = 10;
+/// The columns of a delivery, and where they come from.
+pub const DELIVERY: &str = "d.kind, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace,
+     d.variable, d.command, d.hook, d.remember, d.host";
+
+/// How many labels, grants and secrets a token says it has.
+pub type Counts = [usize; 3];
+
+/// The counts of a token's row.
+pub fn read_counts(cells: &Cells<'_>) -> Counts {
+    [23, 24, 25].map(|at| cells.get::<Count>(at).map_or(usize::MAX, |count| count.0))
+}
+
+pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
+    let lifetime = match (cells.get::<Option<Span>>(6)?, cells.get::<Option<Timestamp>>(7)?) {
+        (Some(_), Some(_)) => return Err(wrong(cells.column(7), "a token with a `ttl` has no `until`")),
+        (Some(ttl), None) if ttl.is_zero() => {
+            return Err(wrong(cells.column(6), "a lifetime is longer than nothing"));
+        }
         (Some(ttl), None) => Lifetime::Ttl(ttl),
         (None, Some(until)) => Lifetime::Until(until),
         (None, None) => Lifetime::Endless,
     };
-    let rotate_every: Option<Span> = row.get(9)?;
+    let rotate_every: Option<Span> = cells.get(9)?;
     if rotate_every.is_some_and(Span::is_zero) {
-        return Err(wrong(9, "a rotation is due after more than no time"));
+        return Err(wrong(cells.column(9), "a rotation is due after more than no time"));
     }
     Ok(Token {
-        row: row.get::<_, RowNumber>(0)?.0,
-        id: row.get::<_, TokenId>(1)?.as_str().to_owned(),
-        name: row.get::<_, Name>(2)?.to_string(),
-        description: row.get(3)?,
-        owner: row.get(4)?,
-        icon: row.get(5)?,
+        row: cells.get::<RowNumber>(0)?.0,
+        id: cells.get::<TokenId>(1)?.as_str().to_owned(),
+        name: cells.get::<Name>(2)?.to_string(),
+        description: cells.get(3)?,
+        owner: cells.get(4)?,
+        icon: cells.get(5)?,
         labels: BTreeMap::new(),
         grants: BTreeMap::new(),
         lifetime,
-        not_before: row.get(8)?,
+        not_before: cells.get(8)?,
         rotate_every,
-        grace: row.get(10)?,
-        created_at: row.get(11)?,
-        created_by: row.get(12)?,
-        disabled_at: row.get(13)?,
-        revoked_at: row.get(14)?,
-        destination: read_destination(row)?,
-        hook: row.get(21)?,
-        allow_from: row.get(22)?,
+        grace: cells.get(10)?,
+        created_at: cells.get(11)?,
+        created_by: cells.get(12)?,
+        disabled_at: cells.get(13)?,
+        revoked_at: cells.get(14)?,
+        destination: read_destination(cells)?,
+        hook: cells.get(21)?,
+        allow_from: cells.get(22)?,
         secrets: Vec::new(),
         delivery: None,
     })
 }
 
-pub fn read_destination(row: &Row<'_>) -> rusqlite::Result<Option<Destination>> {
-    let Some(kind) = row.get::<_, Option<String>>(15)? else {
-        let rest = (16..=20).any(|column| row.get_ref(column).is_ok_and(|value| value != ValueRef::Null));
-        return if rest { Err(wrong(15, "a destination without a kind")) } else { Ok(None) };
+fn read_destination(cells: &Cells<'_>) -> rusqlite::Result<Option<Destination>> {
+    let Some(kind) = cells.get::<Option<String>>(15)? else {
+        let rest = cells.values()[16..=20].iter().any(|value| *value != ValueRef::Null);
+        return if rest { Err(wrong(cells.column(15), "a destination without a kind")) } else { Ok(None) };
     };
-    let receiver = Receiver::new(&kind, row.get(16)?, row.get(17)?, row.get(18)?)
-        .ok_or_else(|| wrong(15, "a destination that no token can have"))?;
-    Ok(Some(Destination { receiver, host: row.get(19)?, uid: row.get(20)? }))
+    let receiver = Receiver::new(&kind, cells.get(16)?, cells.get(17)?, cells.get(18)?)
+        .ok_or_else(|| wrong(cells.column(15), "a destination that no token can have"))?;
+    Ok(Some(Destination { receiver, host: cells.get(19)?, uid: cells.get(20)? }))
 }
 
-/// A secret whose columns begin at `first`: its row, its token, and the rest.
-pub fn read_secret(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredSecret> {
+/// A secret from its columns: its row, its token, and the rest.
+pub fn read_secret(cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
     let [delivered_at, superseded_at, revoked_at]: [Option<Timestamp>; 3] =
-        [row.get(first + 6)?, row.get(first + 7)?, row.get(first + 8)?];
+        [cells.get(6)?, cells.get(7)?, cells.get(8)?];
     if delivered_at.is_none() && (superseded_at.is_some() || revoked_at.is_some()) {
-        return Err(wrong(first + 6, "a secret that was never delivered is neither superseded nor revoked"));
+        return Err(wrong(
+            cells.column(6),
+            "a secret that was never delivered is neither superseded nor revoked",
+        ));
     }
     Ok(StoredSecret {
-        row: row.get::<_, RowNumber>(first)?.0,
-        hash: row.get(first + 2)?,
-        hint: row.get(first + 3)?,
-        created_at: row.get(first + 4)?,
-        expires_at: row.get(first + 5)?,
+        row: cells.get::<RowNumber>(0)?.0,
+        hash: cells.get(2)?,
+        hint: cells.get(3)?,
+        created_at: cells.get(4)?,
+        expires_at: cells.get(5)?,
         delivered_at,
         superseded_at,
         revoked_at,
@@ -80,21 +101,46 @@ pub fn read_secret(row: &Row<'_>, first: usize) -> rusqlite::Result<StoredSecret
     })
 }
 
-pub fn read_delivery(row: &Row<'_>, secret: i64) -> rusqlite::Result<Delivery> {
+fn read_delivery(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Delivery> {
     Ok(Delivery {
         secret,
-        destination: row.get::<_, DestinationKind>(10)?,
-        target: row.get(11)?,
-        uid: row.get(12)?,
-        pid: row.get(13)?,
-        started_at: row.get(14)?,
-        deadline: row.get(15)?,
-        expires_at: row.get(16)?,
-        grace: row.get(17)?,
-        variable: row.get(18)?,
-        command: row.get(19)?,
-        hook: row.get(20)?,
-        remember: row.get(21)?,
-        host: row.get(22)?,
+        destination: row.get::<_, DestinationKind>(first)?,
+        target: row.get(first + 1)?,
+        uid: row.get(first + 2)?,
+        pid: row.get(first + 3)?,
+        started_at: row.get(first + 4)?,
+        deadline: row.get(first + 5)?,
+        expires_at: row.get(first + 6)?,
+        grace: row.get(first + 7)?,
+        variable: row.get(first + 8)?,
+        command: row.get(first + 9)?,
+        hook: row.get(first + 10)?,
+        remember: read_switch(row, first + 11)?,
+        host: row.get(first + 12)?,
     })
+}
+
+/// Adds a secret to its token, and the delivery whose columns begin at `first`, if there is one.
+pub fn add_secret(
+    token: &mut Token,
+    secret: StoredSecret,
+    row: &Row<'_>,
+    first: usize,
+) -> rusqlite::Result<()> {
+    if row.get_ref(first)?.as_str_or_null()?.is_some() {
+        let delivery = read_delivery(row, first, secret.row)?;
+        if secret.delivered_at.is_some() || token.delivery.replace(delivery).is_some() {
+            return Err(wrong(first, "a delivery that cannot be under way"));
+        }
+    }
+    token.secrets.push(secret);
+    Ok(())
+}
+
+fn read_switch(row: &Row<'_>, column: usize) -> rusqlite::Result<bool> {
+    match row.get(column)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    }
 }

@@ -5,8 +5,11 @@ use std::collections::HashMap;
 use rusqlite::types::ToSql;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::sql::{Count, RowNumber, damage, wrong};
-use super::token_rows::{read_delivery, read_secret, read_token};
+use super::cells::{self, Cells};
+use super::sql::{RowNumber, damage, wrong};
+use super::token_rows::{
+    Counts, DELIVERY, OF_SECRET, OF_TOKEN, add_secret, read_counts, read_secret, read_token,
+};
 use super::{StoreError, View};
 use crate::domain::filter::Times;
 use crate::domain::secret::SecretHash;
@@ -39,6 +42,9 @@ pub struct Parts {
     pub grants: bool,
 }
 
+/// Tokens by their rows, and how many rows each says it has.
+pub(super) type Found = HashMap<i64, (Token, Counts)>;
+
 /// How many secrets are looked through for one that an index does not find.
 const LOOKED_THROUGH: i64 = 10_000;
 
@@ -58,45 +64,87 @@ impl View<'_> {
     }
 
     fn load(&self, rows: &[i64], now: Timestamp, parts: Parts) -> Result<Vec<Token>, StoreError> {
-        // No row is a page of none.
-        let (labelled, granted) =
-            (if parts.labels { rows } else { &[] }, if parts.grants { rows } else { &[] });
-        let mut found: HashMap<i64, Token> = HashMap::with_capacity(rows.len());
-        let columns =
-            "SELECT row, id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace,
-             created_at, created_by, disabled_at, revoked_at, destination_kind, destination_path,
-             destination_variable, destination_command, destination_host, destination_uid, hook, allow_from,
-             label_count, grant_count, secret_count, seal FROM tokens";
-        let mut counts: HashMap<i64, [usize; 3]> = HashMap::new();
-        self.each("tokens", columns, "row", "row", rows, |row| {
-            self.unbroken("tokens", row, 0..26)?;
-            let token = read_token(row)?;
-            counts.insert(
-                token.row,
-                [23, 24, 25].map(|at| row.get::<_, Count>(at).map_or(usize::MAX, |count| count.0)),
-            );
-            found.insert(token.row, token);
+        let mut found: Found = HashMap::with_capacity(rows.len());
+        self.each("tokens", "SELECT * FROM tokens", "row", "row", rows, |row| {
+            let values = cells::values::<OF_TOKEN>(row)?;
+            let it = self.whole_token(&Cells::new(row, 0, &values))?;
+            found.insert(it.0.row, it);
             Ok(())
         })?;
-        let labels = "SELECT token, key, value, seal FROM label";
-        self.each("label", labels, "token", "token, key", labelled, |row| {
-            self.unbroken("label", row, 0..3)?;
-            if let Some(token) = found.get_mut(&row.get(0)?) {
-                token.labels.insert(row.get(1)?, row.get(2)?);
+        let secrets =
+            format!("SELECT s.*, {DELIVERY} FROM secret s LEFT JOIN delivery d ON d.secret = s.row");
+        self.each("secret", &secrets, "s.token", "s.row", rows, |row| {
+            let values = cells::values::<OF_SECRET>(row)?;
+            let mut secret = self.whole_secret(&Cells::new(row, 0, &values))?;
+            if let Some((token, _)) = found.get_mut(&row.get(1)?) {
+                let tag = secret_tag(&secret.hash);
+                secret.last_used_at = self.store.uses().last(secret.row, tag, secret.created_at, now);
+                secret.refused_at = self.refused_at(token, &secret, now);
+                add_secret(token, secret, row, OF_SECRET)?;
             }
             Ok(())
         })?;
+        if parts.labels {
+            self.add_labels(rows, &mut found)?;
+        }
+        if parts.grants {
+            self.add_grants(rows, &mut found, now)?;
+        }
+        self.are_whole(found.values(), parts)?;
+        Ok(rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect())
+    }
+
+    /// When a secret that has ended was last presented.
+    pub(super) fn refused_at(
+        &self,
+        token: &Token,
+        secret: &StoredSecret,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        refusal(token, secret, now)?;
+        self.store.refusals().last(secret.row, secret_tag(&secret.hash), secret.created_at, now)
+    }
+
+    /// A token from all columns of its row, and how many rows it says it has.
+    pub(super) fn whole_token(&self, cells: &Cells<'_>) -> rusqlite::Result<(Token, Counts)> {
+        self.unbroken("tokens", cells)?;
+        Ok((read_token(cells)?, read_counts(cells)))
+    }
+
+    /// A secret from all columns of its row.
+    pub(super) fn whole_secret(&self, cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
+        self.unbroken("secret", cells)?;
+        read_secret(cells)
+    }
+
+    pub(super) fn add_labels(&self, rows: &[i64], found: &mut Found) -> Result<(), StoreError> {
+        let labels = "SELECT token, key, value, seal FROM label";
+        self.each("label", labels, "token", "token, key", rows, |row| {
+            self.begins_unbroken::<4>("label", row)?;
+            if let Some((token, _)) = found.get_mut(&row.get(0)?) {
+                token.labels.insert(row.get(1)?, row.get(2)?);
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn add_grants(
+        &self,
+        rows: &[i64],
+        found: &mut Found,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         // The index holds all of a grant; the table is asked again by its row, or a damaged index could grant a scope.
         let grants = "SELECT t.row, t.token, t.scope, t.seal, s.name, s.id, g.token, g.scope FROM granted g
              LEFT JOIN scope s ON s.row = g.scope LEFT JOIN granted t ON t.row = g.row";
-        self.each("granted", grants, "g.token", "g.token", granted, |row| {
-            if let Some(token) = found.get_mut(&row.get(6)?) {
+        self.each("granted", grants, "g.token", "g.token", rows, |row| {
+            if let Some((token, _)) = found.get_mut(&row.get(6)?) {
                 let (by_index, by_table): ([Option<i64>; 2], [Option<i64>; 2]) =
                     ([row.get(6)?, row.get(7)?], [row.get(1)?, row.get(2)?]);
                 if by_index != by_table {
                     return Err(wrong(1, "the table and its index differ"));
                 }
-                self.unbroken("granted", row, 0..3)?;
+                self.begins_unbroken::<4>("granted", row)?;
                 let mut grant = Grant {
                     row: row.get::<_, RowNumber>(0)?.0,
                     scope: row.get(4)?,
@@ -109,42 +157,24 @@ impl View<'_> {
                 token.grants.insert(row.get::<_, RowNumber>(2)?.0, grant);
             }
             Ok(())
-        })?;
-        let secrets = "SELECT s.row, s.token, s.hash, s.hint, s.created_at, s.expires_at, s.delivered_at,
-             s.superseded_at, s.revoked_at, s.seal, d.kind, d.target, d.uid, d.pid, d.started_at, d.deadline,
-             d.expires_at, d.grace, d.variable, d.command, d.hook, d.remember, d.host
-             FROM secret s LEFT JOIN delivery d ON d.secret = s.row";
-        self.each("secret", secrets, "s.token", "s.row", rows, |row| {
-            self.unbroken("secret", row, 0..9)?;
-            if let Some(token) = found.get_mut(&row.get(1)?) {
-                let mut secret = read_secret(row, 0)?;
-                let tag = secret_tag(&secret.hash);
-                secret.last_used_at = self.store.uses().last(secret.row, tag, secret.created_at, now);
-                if refusal(token, &secret, now).is_some() {
-                    secret.refused_at = self.store.refusals().last(secret.row, tag, secret.created_at, now);
-                }
-                if row.get_ref(10)?.as_str_or_null()?.is_some() {
-                    let delivery = read_delivery(row, secret.row)?;
-                    if secret.delivered_at.is_some() || token.delivery.replace(delivery).is_some() {
-                        return Err(wrong(10, "a delivery that cannot be under way"));
-                    }
-                }
-                token.secrets.push(secret);
-            }
-            Ok(())
-        })?;
-        if self.checks_seals() {
-            for (row, [labels, grants, secrets]) in counts {
-                let Some(token) = found.get(&row) else { continue };
-                let whole = token.secrets.len() == secrets
-                    && (!parts.labels || token.labels.len() == labels)
-                    && (!parts.grants || token.grants.len() == grants);
-                if !whole {
-                    return Err(StoreError::Damaged(format!("rows of token row {row} are missing")));
-                }
+        })
+    }
+
+    /// Fails if rows of a token are missing.
+    pub(super) fn are_whole<'t>(
+        &self,
+        found: impl IntoIterator<Item = &'t (Token, Counts)>,
+        parts: Parts,
+    ) -> Result<(), StoreError> {
+        for (token, [labels, grants, secrets]) in found.into_iter().filter(|_| self.checks_seals()) {
+            let whole = token.secrets.len() == *secrets
+                && (!parts.labels || token.labels.len() == *labels)
+                && (!parts.grants || token.grants.len() == *grants);
+            if !whole {
+                return Err(StoreError::Damaged(format!("rows of token row {} are missing", token.row)));
             }
         }
-        Ok(rows.iter().filter_map(|row| found.remove(row)).collect())
+        Ok(())
     }
 
     /// Runs `columns … WHERE column IN rows` over one row or a page of them.
@@ -219,16 +249,22 @@ impl View<'_> {
         let sql = "SELECT t.*, s.*, (SELECT time FROM events ORDER BY seq DESC LIMIT 1)
              FROM secret s NOT INDEXED JOIN tokens t NOT INDEXED ON t.row = s.token
              WHERE s.row = (SELECT row FROM secret WHERE hash = ?1)";
-        let read = |row: &Row<'_>| {
-            self.unbroken("tokens", row, 0..26)?;
-            self.unbroken("secret", row, 27..36)?;
-            let token = Token { secrets: vec![read_secret(row, 27)?], ..read_token(row)? };
-            Ok(Presented { token, index: 0, last_change: row.get(37)? })
+        let mut slot = self.look_up.borrow_mut();
+        let statement = match &mut *slot {
+            Some(statement) => statement,
+            empty => empty.insert(self.ok(self.store.conn.prepare_cached(sql))?),
         };
-        let run = || self.conn().prepare_cached(sql)?.query_row([hash], read).optional();
+        let read = |row: &Row<'_>| {
+            let values = cells::values::<{ OF_TOKEN + OF_SECRET }>(row)?;
+            let (of_token, of_secret) = values.split_at(OF_TOKEN);
+            let (mut token, _) = self.whole_token(&Cells::new(row, 0, of_token))?;
+            token.secrets.push(self.whole_secret(&Cells::new(row, OF_TOKEN, of_secret))?);
+            Ok(Presented { token, index: 0, last_change: row.get(OF_TOKEN + OF_SECRET)? })
+        };
+        let found = self.ok(statement.query_row([hash], read).optional())?;
         // In the statement these tests would cost more: each index is weighed against each of them.
         let is_current = |it: &StoredSecret| it.delivered_at.is_some() && it.superseded_at.is_none();
-        Ok(self.ok(run())?.filter(|found| found.secret().hash == *hash && is_current(found.secret())))
+        Ok(found.filter(|found| found.secret().hash == *hash && is_current(found.secret())))
     }
 
     /// The instants by which tokens are shown now.

@@ -1,12 +1,17 @@
 //! What can be asked within a transaction. The queries are in the files of their tables.
 
-use rusqlite::{Connection, Row};
+use std::cell::RefCell;
 
+use rusqlite::{CachedStatement, Connection, Row};
+
+use super::cells::{self, Cells};
 use super::{Store, StoreError, schema, seal};
 
 /// A transaction.
 pub struct View<'a> {
     pub(super) store: &'a Store,
+    /// The look-up of a current secret, which a burst repeats.
+    pub(super) look_up: RefCell<Option<CachedStatement<'a>>>,
 }
 
 /// Fails unless a page goes up from `from`: a damaged tree may lead in a circle, and a walk through its pages with it.
@@ -21,6 +26,12 @@ pub fn ascending(rows: impl IntoIterator<Item = i64>, from: i64) -> Result<(), S
     Ok(())
 }
 
+impl<'a> View<'a> {
+    pub(super) fn of(store: &'a Store) -> Self {
+        Self { store, look_up: RefCell::new(None) }
+    }
+}
+
 impl View<'_> {
     pub(super) fn conn(&self) -> &Connection {
         &self.store.conn
@@ -30,14 +41,14 @@ impl View<'_> {
         self.store.version.get() == schema::VERSION && !self.store.lenient.get()
     }
 
-    /// Fails unless these columns, all of a table's row but its seal, are what was written.
-    pub(super) fn unbroken(
-        &self,
-        table: &str,
-        row: &Row<'_>,
-        columns: std::ops::Range<usize>,
-    ) -> rusqlite::Result<()> {
-        if self.checks_seals() { seal::check(table, row, columns) } else { Ok(()) }
+    /// Fails unless these columns, all of a table's row with its seal, are what was written.
+    pub(super) fn unbroken(&self, table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
+        if self.checks_seals() { seal::check(table, cells) } else { Ok(()) }
+    }
+
+    /// The same of the first columns of a row.
+    pub(super) fn begins_unbroken<const N: usize>(&self, table: &str, row: &Row<'_>) -> rusqlite::Result<()> {
+        self.unbroken(table, &Cells::new(row, 0, &cells::values::<N>(row)?))
     }
 
     /// An error of a statement as the error of the store.

@@ -43,3 +43,19 @@ fn ctrl_c_in_a_command_that_has_the_terminal_ends_the_delivery() {
     let got = fs::read(world.path("got")).expect("a file");
     assert_eq!(world.real(&["verify"], &got).exit(3).line(), "unknown");
 }
+
+#[test]
+fn a_script_has_its_terminal_back_after_the_command() {
+    if !have("tmux") {
+        return;
+    }
+    let world = World::of_processes();
+    let screen = Screen::new(&world, (80, 24), &[]);
+    // It has no job control, with which an interactive shell takes the terminal back by itself.
+    world.write("script", "tokenctl create demo -q --exec 'cat >got'; echo Next; read next; echo $next\n");
+    screen.run("sh script");
+    screen.wait("Next");
+    screen.say("mine");
+    screen.press(&["Enter"]);
+    screen.wait_for("EXIT 0", |shown| shown.contains("\nmine\nEXIT 0"));
+}

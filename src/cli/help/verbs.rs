@@ -655,7 +655,7 @@ pub const VERBS: [Verb; 36 + cfg!(feature = "serve") as usize] = [
     },
     Verb {
         path: "prune",
-        also: &["purge", "clean", "gc", "delete"],
+        also: &["purge", "clean", "gc"],
         more: &[
             "Revoked and expired tokens go, and of the others the previous secrets that have ended. The log keeps what happened \
              to them. Hashes of removed secrets are kept too, so that none of them can be adopted or imported again. A token \

@@ -51,6 +51,7 @@ mod progress;
 mod prune;
 mod readme;
 mod recovery;
+mod refused;
 mod rename;
 mod restore;
 mod revoke;

@@ -87,7 +87,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
     world.is_sound();
     let mut files: Vec<_> = world.bytes().into_iter().map(|(name, _)| name).collect();
     files.sort();
-    assert_eq!(files, ["tokens.db", "usage.scopes", "usage.secrets"]);
+    assert_eq!(files, ["tokens.db", "usage.refused", "usage.scopes", "usage.secrets"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::domain::prune::Pruned;
 use crate::domain::token::Token;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::ui::json::{PruneDoc, PrunedDoc};
 
 #[derive(Args)]
@@ -48,7 +48,12 @@ impl Prune {
             Ok::<_, Error>(())
         })?;
         let done = self.answer(app, &found, true, now)?;
-        if let Err(why) = store.shrink() {
+        if let Err(err) = store.shrink() {
+            // What such an error says of the store is true of its size alone.
+            let why = match err {
+                StoreError::Io { what, .. } => what,
+                err => err.to_string(),
+            };
             app.talk().note(&format!("the file keeps its size, and new tokens will use the room: {why}"));
         }
         Ok(done)

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::Invalid;
 use super::filter::Times;
 use super::token::{Grant, LastUse, Role, Status, StoredSecret, Token};
+use super::verdict::refusal;
 use super::when::{Span, Timestamp, relative};
 
 /// An expired token is reported for this long.
@@ -24,6 +25,7 @@ pub enum FindingCode {
     RotationOverdue,
     HookPending,
     PreviousInUse,
+    RefusedInUse,
     Unused,
     NeverUsed,
     NoExpiry,
@@ -76,12 +78,13 @@ type Found = (Option<Timestamp>, String, String);
 
 impl FindingCode {
     /// In the order in which they are reported of a token.
-    pub const ALL: [FindingCode; 11] = [
+    pub const ALL: [FindingCode; 12] = [
         Self::Expiring,
         Self::Expired,
         Self::RotationOverdue,
         Self::HookPending,
         Self::PreviousInUse,
+        Self::RefusedInUse,
         Self::Unused,
         Self::NeverUsed,
         Self::NoExpiry,
@@ -97,6 +100,7 @@ impl FindingCode {
             Self::RotationOverdue => "rotation_overdue",
             Self::HookPending => "hook_pending",
             Self::PreviousInUse => "previous_in_use",
+            Self::RefusedInUse => "refused_in_use",
             Self::Unused => "unused",
             Self::NeverUsed => "never_used",
             Self::NoExpiry => "no_expiry",
@@ -108,9 +112,11 @@ impl FindingCode {
 
     pub fn severity(self) -> Severity {
         match self {
-            Self::Expired | Self::RotationOverdue | Self::HookPending | Self::PreviousInUse => {
-                Severity::Error
-            }
+            Self::Expired
+            | Self::RotationOverdue
+            | Self::HookPending
+            | Self::PreviousInUse
+            | Self::RefusedInUse => Severity::Error,
             Self::Expiring
             | Self::Unused
             | Self::NeverUsed
@@ -129,6 +135,7 @@ impl FindingCode {
             Self::RotationOverdue => rotation_overdue(token, exam.times.now),
             Self::HookPending => hook_pending(token, exam.times.now),
             Self::PreviousInUse => previous_in_use(token, exam.times.now),
+            Self::RefusedInUse => refused_in_use(token, exam.times.now),
             Self::Unused => unused(token, exam.times.now),
             Self::NeverUsed => never_used(token, &exam.times),
             Self::NoExpiry => no_expiry(token, exam.times.now),
@@ -239,6 +246,22 @@ fn previous_in_use(token: &Token, now: Timestamp) -> Option<Found> {
         when(end, now)
     );
     Some((secret.superseded_at, message, "give that client the current secret before then".to_owned()))
+}
+
+/// A client still presents a secret that has ended.
+fn refused_in_use(token: &Token, now: Timestamp) -> Option<Found> {
+    let is_recent = |at: &Timestamp| !is_older(*at, Span::days(1), now);
+    let refused = token.secrets.iter().filter_map(|secret| secret.refused_at.zip(Some(secret)));
+    let (at, secret) = refused.filter(|(at, _)| is_recent(at)).max_by_key(|(at, _)| *at)?;
+    let (name, hint) = (&token.name, &secret.hint);
+    let state = refusal(token, secret, now)?.word();
+    let message = format!("a client presented the {state} secret {hint} of `{name}` {}", when(at, now));
+    let hint = if secret.role() == Role::Current {
+        "find that client, and take the secret from it or bring the token back"
+    } else {
+        "give that client the current secret"
+    };
+    Some((Some(at), message, hint.to_owned()))
 }
 
 fn unused(token: &Token, now: Timestamp) -> Option<Found> {

@@ -100,6 +100,8 @@ pub struct StoredSecret {
     pub revoked_at: Option<Timestamp>,
     /// From the usage file, not the database; `None` when there is no record.
     pub last_used_at: Option<Timestamp>,
+    /// When it was last presented after its end, likewise.
+    pub refused_at: Option<Timestamp>,
 }
 
 impl StoredSecret {
@@ -385,6 +387,7 @@ pub(crate) mod tests {
             superseded_at: None,
             revoked_at: None,
             last_used_at: None,
+            refused_at: None,
         }
     }
 

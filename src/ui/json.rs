@@ -91,6 +91,7 @@ struct SecretDoc<'a> {
     created_at: Timestamp,
     expires_at: Option<Timestamp>,
     last_used_at: Option<Timestamp>,
+    refused_at: Option<Timestamp>,
 }
 
 impl<'a> TokenDoc<'a> {
@@ -138,6 +139,7 @@ impl<'a> TokenDoc<'a> {
                     created_at: secret.created_at,
                     expires_at: secret.expires_at,
                     last_used_at: secret.last_used_at,
+                    refused_at: secret.refused_at,
                 })
                 .collect(),
         }

@@ -10,6 +10,7 @@ use crate::domain::filter::Times;
 use crate::domain::hook::PendingHook;
 use crate::domain::text::{shown, shown_icon};
 use crate::domain::token::{Grant, LastUse, Status, StoredSecret, Token};
+use crate::domain::verdict::{Reason, refusal};
 use crate::domain::when::{Timestamp, relative};
 
 const WHOLE: Column = Column::new("", Fill::Whole);
@@ -174,8 +175,17 @@ fn secret(token: &Token, it: &StoredSecret, times: &Times, screen: Screen) -> Ve
         (None, Some(end)) => format!("ends {}", relative(end, now)),
         (None, None) => "no end".to_owned(),
     };
+    let state = token.secret_status(it, now);
+    let used = match it.refused_at {
+        // The reason is that of today.
+        Some(time) => {
+            let why = refusal(token, it, now).map_or("", Reason::word);
+            format!("refused {} ({why})", relative(time, times.now))
+        }
+        None => used,
+    };
     let hint = shown(&it.hint).to_string();
-    let status = status(token.secret_status(it, now));
+    let status = status(state);
     vec![hint.into(), it.role().word().into(), status, end.into(), used.into()]
 }
 

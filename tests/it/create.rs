@@ -72,6 +72,7 @@ fn every_flag_is_kept() {
         "secrets": [{
             "hint": format!("{}…", &secret.as_str().unwrap()[..8]), "role": "current", "status": "pending",
             "created_at": "2026-11-22T13:00:00Z", "expires_at": "2027-01-21T13:00:00Z", "last_used_at": null,
+            "refused_at": null,
         }],
     });
     assert_eq!(made, expected);

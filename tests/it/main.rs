@@ -52,6 +52,7 @@ mod progress;
 mod prune;
 mod readme;
 mod recovery;
+mod refused;
 mod remembered;
 mod rename;
 mod restore;

@@ -73,10 +73,12 @@ fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
             {
                 "hint": before["secrets"][0]["hint"], "role": "previous", "status": "active",
                 "created_at": time(START), "expires_at": time(now + DAY), "last_used_at": null,
+                "refused_at": null,
             },
             {
                 "hint": format!("{}…", &secret.as_str().unwrap()[..8]), "role": "current", "status": "active",
                 "created_at": time(now), "expires_at": time(now + 90 * DAY), "last_used_at": null,
+                "refused_at": null,
             },
         ],
     });

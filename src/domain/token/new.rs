@@ -81,6 +81,7 @@ impl StoredSecret {
             superseded_at: None,
             revoked_at: None,
             last_used_at: None,
+            refused_at: None,
         }
     }
 }

@@ -91,6 +91,7 @@ use write::{Head, Matched};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::filter::Times;
 use crate::domain::scope::{Catalogue, Scope};
+use crate::domain::token::StoredSecret;
 use crate::domain::when::{Clock, Timestamp};
 use crate::store::recorder::Recorder;
 use crate::store::usage::{self, Beside, Usage};
@@ -114,8 +115,9 @@ pub struct Store {
     /// The files of use, from the first question on: most verdicts need neither.
     uses: OnceCell<Usage>,
     asks: OnceCell<Usage>,
+    refusals: OnceCell<Usage>,
     /// The same files as uses are recorded in them.
-    recorders: RefCell<[Recorder; 2]>,
+    recorders: RefCell<[Recorder; 3]>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
     copy: Option<hot::Copy>,
 }
@@ -128,7 +130,8 @@ impl Store {
             checked: None,
             uses: OnceCell::new(),
             asks: OnceCell::new(),
-            recorders: RefCell::new([usage::SECRETS, usage::SCOPES].map(Recorder::new)),
+            refusals: OnceCell::new(),
+            recorders: RefCell::new(usage::FILES.map(Recorder::new)),
             found,
             version: Cell::new(version),
             lenient: Cell::new(false),
@@ -168,6 +171,10 @@ impl Store {
 
     pub(super) fn asks(&self) -> &Usage {
         self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
+    }
+
+    pub(super) fn refusals(&self) -> &Usage {
+        self.refusals.get_or_init(|| Usage::to_read(beside(&self.found), usage::REFUSED))
     }
 
     /// The instants by which tokens are shown now. Since when use is recorded does not depend on the database.
@@ -216,7 +223,7 @@ impl Store {
     /// Records a use of a presented secret and the scopes it was asked for. Nothing depends on it.
     pub fn record_use(&self, presented: &Presented, scopes: &[Scope], catalogue: &Catalogue, now: Timestamp) {
         let (token, secret) = (&presented.token, presented.secret());
-        let [uses, asks] = &mut *self.recorders.borrow_mut();
+        let [uses, asks, _] = &mut *self.recorders.borrow_mut();
         let (beside, database) = (beside(&self.found), &*self.found.database);
         let tag = usage::secret_tag(&secret.hash);
         uses.record(beside, database, secret.row, tag, secret.created_at, now);
@@ -230,6 +237,13 @@ impl Store {
                 asks.record(beside, database, grant.row, tag, token.created_at, now);
             }
         }
+    }
+
+    /// Records that a secret was presented that has ended. Nothing depends on it.
+    pub fn record_refusal(&self, secret: &StoredSecret, now: Timestamp) {
+        let [.., refusals] = &mut *self.recorders.borrow_mut();
+        let (row, tag, created) = (secret.row, usage::secret_tag(&secret.hash), secret.created_at);
+        refusals.record(beside(&self.found), &self.found.database, row, tag, created, now);
     }
 
     /// One read transaction, ended before its result is looked at.

@@ -107,6 +107,7 @@ impl View<'_> {
             let mut secret = self.whole_secret(&of_secret)?;
             let tag = secret_tag(&secret.hash);
             secret.last_used_at = self.store.uses().last_in(block, secret.row, tag, secret.created_at, now);
+            secret.refused_at = self.refused_at(token, &secret, now);
             add_secret(token, secret, row, OF_TOKEN + OF_SECRET)?;
         }
         Ok(false)

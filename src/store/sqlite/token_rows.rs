@@ -104,6 +104,7 @@ pub fn read_secret(cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
         superseded_at,
         revoked_at,
         last_used_at: None,
+        refused_at: None,
     })
 }
 

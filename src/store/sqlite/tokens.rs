@@ -14,6 +14,7 @@ use super::{StoreError, View};
 use crate::domain::filter::Times;
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Grant, StoredSecret, Token};
+use crate::domain::verdict::refusal;
 use crate::domain::when::Timestamp;
 use crate::store::usage::{scope_tag, scope_tag_v1, secret_tag};
 
@@ -80,6 +81,7 @@ impl View<'_> {
             if let Some((token, _)) = found.get_mut(&row.get(1)?) {
                 let tag = secret_tag(&secret.hash);
                 secret.last_used_at = self.store.uses().last(secret.row, tag, secret.created_at, now);
+                secret.refused_at = self.refused_at(token, &secret, now);
                 add_secret(token, secret, row, OF_SECRET)?;
             }
             Ok(())
@@ -92,6 +94,17 @@ impl View<'_> {
         }
         self.are_whole(found.values(), parts)?;
         Ok(rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect())
+    }
+
+    /// When a secret that has ended was last presented.
+    pub(super) fn refused_at(
+        &self,
+        token: &Token,
+        secret: &StoredSecret,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        refusal(token, secret, now)?;
+        self.store.refusals().last(secret.row, secret_tag(&secret.hash), secret.created_at, now)
     }
 
     /// A token from all columns of its row, and how many rows it says it has.

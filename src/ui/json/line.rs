@@ -66,6 +66,7 @@ impl Out<'_> {
         self.time(r#","created_at":"#, Some(secret.created_at));
         self.time(r#","expires_at":"#, secret.expires_at);
         self.time(r#","last_used_at":"#, secret.last_used_at);
+        self.time(r#","refused_at":"#, secret.refused_at);
         self.raw("}");
     }
 
@@ -132,7 +133,12 @@ mod tests {
     fn a_line_is_the_document_of_the_token() {
         let bare = token(vec![secret(1, 0)]);
         let ended = StoredSecret { expires_at: Some(at(9)), superseded_at: Some(at(5)), ..secret(1, 0) };
-        let used = StoredSecret { last_used_at: Some(at(8)), expires_at: Some(at(99)), ..secret(2, 4) };
+        let used = StoredSecret {
+            last_used_at: Some(at(8)),
+            refused_at: Some(at(9)),
+            expires_at: Some(at(99)),
+            ..secret(2, 4)
+        };
         let scopes = ["b", "a"].map(|scope| scope.parse().unwrap());
         let grant = |(row, scope)| (row, Grant { row, scope, scope_id: String::new(), last_asked_at: None });
         let mut full = token(vec![ended, used, StoredSecret { delivered_at: None, ..secret(3, 6) }]);

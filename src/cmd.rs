@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 pub(crate) mod args;
 pub(crate) mod audit;
+pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod create;
 pub(crate) mod disable;
@@ -12,6 +13,7 @@ pub(crate) mod enable;
 pub(crate) mod init;
 pub(crate) mod list;
 pub(crate) mod rename;
+pub(crate) mod restore;
 pub(crate) mod revoke;
 pub(crate) mod rotate;
 pub(crate) mod scan;

@@ -59,6 +59,9 @@ pub enum Error {
     UnderWay { name: String, uid: u32, pid: u32, started_at: Timestamp, deadline: Timestamp },
     #[error("{}", .0.message)]
     Policy(Invalid),
+    /// What is newer than a backup would be lost.
+    #[error("{}", .0.message)]
+    Newer(Invalid),
     #[error("`{0}` is revoked")]
     Revoked(String),
     #[error("{found} would change, not {expected}")]
@@ -71,6 +74,9 @@ pub enum Error {
     /// The same, of the store in this directory.
     #[error("`{}`: {err}", .dir.display())]
     StoreAt { dir: PathBuf, err: StoreError },
+    /// Of a backup that cannot be restored.
+    #[error("the backup `{}` cannot be restored: {err}", .path.display())]
+    Backup { path: PathBuf, err: Box<Error> },
     #[error(transparent)]
     Deliver(#[from] DeliverError),
     #[error("cannot write the output: {0}")]
@@ -153,6 +159,7 @@ impl Error {
         match self {
             Self::Usage(invalid) => (Code::Usage, invalid.hint.clone()),
             Self::InputNeeded(invalid) => (Code::InputNeeded, invalid.hint.clone()),
+            Self::Newer(invalid) => (Code::NewerExists, invalid.hint.clone()),
             Self::Policy(invalid) => (Code::Policy, invalid.hint.clone()),
             Self::Widens { .. } => hinted(Code::InputNeeded, "`--allow-widen` allows it"),
             Self::SecretAsArgument => {
@@ -184,6 +191,10 @@ impl Error {
                 hinted(Code::CountDiffers, "nothing was changed; `--dry-run` shows the selection")
             }
             Self::Store(err) | Self::StoreAt { err, .. } => of_store(err),
+            Self::Backup { err, .. } => {
+                let hint = "nothing was changed; use another backup, made by `tokenctl backup`";
+                (err.code(), Some(hint.to_owned()))
+            }
             Self::Deliver(err) => (of_delivery(err), err.hint()),
             Self::AddressTaken { .. } => {
                 hinted(Code::AddressTaken, "stop that process, or choose another address")
@@ -224,6 +235,7 @@ fn of_store(err: &StoreError) -> (Code, Option<String>) {
         StoreError::Locked(_) => {
             (Code::StoreLocked, "try again; a stopped process holds its lock until it ends")
         }
+        StoreError::Changed => (Code::CountDiffers, "run the command again"),
         StoreError::Clock(_) => {
             (Code::Clock, "set the clock, or if it is right make a change with `--accept-clock`")
         }

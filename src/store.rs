@@ -11,7 +11,7 @@ mod usage;
 
 pub use sharing::Sharing;
 pub use sqlite::{
-    AuditReport, Changed, FIRST, Finding, Location, MOST, NewSecret, PAGE, PATIENCE, Parts, Presented,
-    Problem, Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED, View, Watch, Write,
-    examine, make, repair, share, unsafe_path,
+    AuditReport, Brought, Changed, FIRST, Finding, Live, Location, MOST, NewSecret, PAGE, PATIENCE, Parts,
+    Presented, Problem, Restoration, Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED,
+    View, Watch, Write, examine, make, open_backup, plan, repair, share, unsafe_path,
 };

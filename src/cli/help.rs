@@ -110,13 +110,13 @@ impl Page {
             // One screen.
             let end = "`tokenctl --help` says more, `tokenctl COMMAND --help` all of a command";
             let end = wrapped("", end, self.width);
-            return format!("{{about}}\n{usage}\n{}\n{end}", self.listing(command));
+            return format!("{{about}}\n{usage}\n{}\n{end}", self.listing(command, true));
         }
         let mut parts = vec!["{about}".to_owned()];
         parts.extend(more.iter().map(|more| wrapped("", more, self.width)));
         parts.push(usage.to_owned());
         if is_root {
-            parts.push(self.listing(command));
+            parts.push(self.listing(command, false));
             parts.push(format!("{}{{options}}", heading("Options")));
         } else {
             if command.has_subcommands() || command.get_arguments().any(|arg| !arg.is_hide_set()) {
@@ -131,8 +131,8 @@ impl Page {
         parts.join("\n\n")
     }
 
-    /// The verbs by their groups.
-    fn listing(&self, root: &Command) -> String {
+    /// The verbs by their groups; some of these in one line, where it must be short.
+    fn listing(&self, root: &Command, short: bool) -> String {
         let (header, literal) = (STYLES.get_header(), STYLES.get_literal());
         let narrow = self.width < NARROW;
         let indent = if narrow { 2 } else { 9 };
@@ -141,6 +141,11 @@ impl Page {
             let mut first = format!("{header}{}:{header:#}{:2$}", group.name, "", 8 - group.name.len());
             if narrow {
                 lines.push(std::mem::take(&mut first).trim_end().to_owned());
+            }
+            if let Some(about) = group.about.filter(|_| short && !narrow) {
+                let names = group.verbs.join(", ");
+                lines.push(format!("{first}{literal}{names}{literal:#}  {about}"));
+                continue;
             }
             for verb in group.verbs.iter().filter_map(|verb| root.find_subcommand(verb)) {
                 let start = if first.is_empty() { " ".repeat(indent) } else { std::mem::take(&mut first) };

@@ -16,8 +16,8 @@ use crate::app::{App, HEADING, Look, Outcome};
 #[cfg(feature = "serve")]
 use crate::cmd::serve;
 use crate::cmd::{
-    adopt, audit, check, create, disable, doctor, edit, enable, init, list, rename, revoke, rotate, scan,
-    scopes, settings, show, verify,
+    adopt, audit, backup, check, create, disable, doctor, edit, enable, init, list, rename, restore, revoke,
+    rotate, scan, scopes, settings, show, verify,
 };
 use crate::context::Context;
 use crate::domain::Invalid;
@@ -128,6 +128,10 @@ pub enum Verb {
     Doctor(doctor::Doctor),
     /// Show the settings of the store, or change one
     Settings(settings::Settings),
+    /// Copy the store into one file
+    Backup(backup::Backup),
+    /// Bring the store back from a backup
+    Restore(restore::Restore),
     /// Print the script for a shell that makes TAB complete words
     Completions(completions::Completions),
     /// Print the manual page, or write one for each command
@@ -157,6 +161,8 @@ impl Verb {
             Self::Audit(it) => it.run(app),
             Self::Doctor(it) => it.run(app),
             Self::Settings(it) => it.run(app),
+            Self::Backup(it) => it.run(app),
+            Self::Restore(it) => it.run(app),
             Self::Completions(it) => it.run(app),
             Self::Man(it) => it.run(app),
         }

@@ -15,6 +15,7 @@ pub enum Code {
     Revoked,
     CountDiffers,
     NotReplaced,
+    NewerExists,
     AddressTaken,
     StoreMissing,
     StoreUnreadable,
@@ -33,7 +34,7 @@ pub enum Code {
 
 impl Code {
     /// In the order of the exit codes.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Io,
         Self::Usage,
         Self::InputNeeded,
@@ -46,6 +47,7 @@ impl Code {
         Self::Revoked,
         Self::CountDiffers,
         Self::NotReplaced,
+        Self::NewerExists,
         Self::AddressTaken,
         Self::StoreMissing,
         Self::StoreUnreadable,
@@ -77,6 +79,7 @@ impl Code {
             Self::Revoked => ("revoked", 5),
             Self::CountDiffers => ("count_differs", 5),
             Self::NotReplaced => ("not_replaced", 5),
+            Self::NewerExists => ("newer_exists", 5),
             Self::AddressTaken => ("address_taken", 5),
             Self::StoreMissing => ("store_missing", 6),
             Self::StoreUnreadable => ("store_unreadable", 6),

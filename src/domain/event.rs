@@ -56,10 +56,11 @@ pub enum Action {
     CatalogueRename,
     CatalogueRetire,
     Settings,
+    Restore,
 }
 
 impl Action {
-    pub const ALL: [Action; 19] = [
+    pub const ALL: [Action; 20] = [
         Self::Init,
         Self::Create,
         Self::Confirm,
@@ -79,6 +80,7 @@ impl Action {
         Self::CatalogueRename,
         Self::CatalogueRetire,
         Self::Settings,
+        Self::Restore,
     ];
 
     /// Whether an event with this word is such an action. Older versions had another word for a rollback.
@@ -108,6 +110,7 @@ impl Action {
             Self::CatalogueRename => "scope.rename",
             Self::CatalogueRetire => "scope.retire",
             Self::Settings => "settings",
+            Self::Restore => "restore",
         }
     }
 

@@ -87,6 +87,11 @@ impl Widening {
         self
     }
 
+    /// The tokens that gain something, by id and name.
+    pub fn tokens(&self) -> Vec<(String, String)> {
+        self.tokens.iter().map(|(id, gain)| (id.clone(), gain.name.clone())).collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -91,7 +91,7 @@ fn every_argument_is_offered_what_it_takes() {
     let mut world = filled();
     let cases: &[(&[&str], &[&str])] = &[
         (&["sh"], &["show"]),
-        (&["re"], &["rename", "revoke"]),
+        (&["re"], &["rename", "revoke", "restore"]),
         (&["scopes", "r"], &["rename", "retire", "remove"]),
         (&["show", "--n"], &["--no-input", "--no-pager"]),
         (&["completions", "p"], &["powershell"]),

@@ -2,20 +2,24 @@
 //! the exit codes it can end with. `parse::command` has the rest.
 
 /// The groups of verbs, as listed.
-pub const GROUPS: [Group; 5] = [
+pub const GROUPS: [Group; 6] = [
     Group {
         name: "Tokens",
         verbs: &["create", "adopt", "list", "show", "rename", "edit", "disable", "enable", "revoke"],
+        about: None,
     },
-    Group { name: "Secrets", verbs: &["rotate", "verify", "serve", "scan"] },
-    Group { name: "Scopes", verbs: &["scopes"] },
-    Group { name: "Store", verbs: &["init", "settings", "check", "audit", "doctor"] },
-    Group { name: "Shell", verbs: &["completions", "man"] },
+    Group { name: "Secrets", verbs: &["rotate", "verify", "serve", "scan"], about: None },
+    Group { name: "Scopes", verbs: &["scopes"], about: None },
+    Group { name: "Store", verbs: &["init", "settings", "check", "audit", "doctor"], about: None },
+    Group { name: "Moving", verbs: &["backup", "restore"], about: Some("Copy the store, and bring it back") },
+    Group { name: "Shell", verbs: &["completions", "man"], about: Some("Set up TAB, read the manual") },
 ];
 
 pub struct Group {
     pub name: &'static str,
     pub verbs: &'static [&'static str],
+    /// What they do together, where the short help has one line for all of them.
+    pub about: Option<&'static str>,
 }
 
 pub struct Verb {
@@ -33,7 +37,7 @@ pub struct Verb {
 /// What a command line does, and the line, for `sh`.
 pub struct Example(pub &'static str, pub &'static str);
 
-pub const VERBS: [Verb; 31 + cfg!(feature = "serve") as usize] = [
+pub const VERBS: [Verb; 33 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "",
         also: &[],
@@ -573,6 +577,43 @@ pub const VERBS: [Verb; 31 + cfg!(feature = "serve") as usize] = [
             Example("Mend what can be mended", "tokenctl doctor --repair --yes"),
         ],
         exits: &[0, 1, 2, 3, 6, 130],
+    },
+    Verb {
+        path: "backup",
+        also: &["dump", "save", "snapshot"],
+        more: &[
+            "The copy is consistent while others write, readable by you alone, and on disk when the command ends. Standard \
+             output gets the head of the log, to be kept elsewhere: `audit verify --anchor` proves later that the log only \
+             grew. When and how often a secret was used is not part of it",
+        ],
+        examples: &[
+            Example(
+                "Keep a copy for each day of the week",
+                "tokenctl backup --force \"store-$(date +%u).db\"",
+            ),
+            Example("Send a copy elsewhere", "tokenctl backup - > elsewhere.db"),
+        ],
+        exits: &[0, 1, 2, 5, 6],
+    },
+    Verb {
+        path: "restore",
+        also: &["recover", "rollback", "undo"],
+        more: &[
+            "The backup is checked as `doctor` checks a store, and the store is changed in one transaction or not at all. What \
+             was revoked, disabled, expired or pruned since the backup stays so. The log keeps all that happened since, and \
+             gets an event for each object that the backup changes",
+            "Tokens, secrets and open deliveries that are newer than the backup are given up only with `--discard-newer`, \
+             and nothing gets more scopes without `--allow-widen`. Without a store one is made. Commands that rotations would run, and that the store does \
+             not know, are listed and need `--accept-commands`",
+        ],
+        examples: &[
+            Example(
+                "See what it would change",
+                "tokenctl backup today.db; tokenctl restore today.db --dry-run",
+            ),
+            Example("Bring it back", "tokenctl restore today.db --yes"),
+        ],
+        exits: &[0, 1, 2, 5, 6, 130],
     },
     Verb {
         path: "completions",

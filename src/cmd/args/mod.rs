@@ -3,6 +3,7 @@
 pub mod allow;
 pub mod at;
 pub mod change;
+pub mod commands;
 pub mod describe;
 pub mod destination;
 pub mod grants;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::error::StoreError;
-use super::{FIRST, PAGE, Step, Store, View, Watch, integrity};
+use super::{FIRST, PAGE, Step, Store, View, Watch, integrity, schema};
 use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{Anchor, GENESIS, Subject};
 use crate::domain::when::Timestamp;
@@ -46,6 +46,14 @@ fn hash_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<Digest>> {
 }
 
 impl Store {
+    /// The last entry as a connection sees it that has not been prepared.
+    pub(super) fn newest(&self) -> rusqlite::Result<Option<Anchor>> {
+        let table = if schema::version_of(&self.conn)? == schema::VERSION { "events" } else { "main.audit" };
+        let sql = format!("SELECT seq, hash FROM {table} ORDER BY seq DESC LIMIT 1");
+        let read = |row: &Row<'_>| Ok(Anchor { seq: row.get(0)?, hash: Digest::from_bytes(row.get(1)?) });
+        self.conn.query_row(&sql, [], read).optional()
+    }
+
     pub(super) fn anchor_hash(&self, seq: i64) -> rusqlite::Result<Option<Digest>> {
         hash_at(&self.conn, seq)
     }

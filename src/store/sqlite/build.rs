@@ -35,12 +35,23 @@ pub fn make(
     if location.exists() {
         return Ok(false);
     }
+    put(location, sharing, clock, |path| fill(path, sharing, clock, author))
+}
+
+/// Puts a database into the store's place unless there is one, which `fill` writes into an empty file. Returns whether
+/// this call did.
+pub fn put(
+    location: &Location,
+    sharing: Sharing,
+    clock: &dyn Clock,
+    fill: impl FnOnce(&Path) -> Result<(), StoreError>,
+) -> Result<bool, StoreError> {
     clock.now()?;
     directory(location, sharing)?;
     let failed = |err: &io::Error| cannot_make(location, err);
     let dir = fs::canonicalize(&location.dir).map_err(|err| failed(&err))?;
     let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&dir).map_err(|err| failed(&err))?;
-    fill(new.path(), sharing, clock, author)?;
+    fill(new.path())?;
     sharing.apply(new.as_file(), sharing.database_mode()).map_err(|err| failed(&err))?;
     new.as_file().sync_all().map_err(|err| failed(&err))?;
     let owner = new.as_file().metadata().map_err(|err| failed(&err))?.uid();

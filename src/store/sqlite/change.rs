@@ -79,7 +79,7 @@ impl Write<'_> {
     }
 
     /// Writes all that can change of a token itself, and its labels.
-    fn save_token(&self, token: &Token) -> Result<(), StoreError> {
+    pub(super) fn save_token(&self, token: &Token) -> Result<(), StoreError> {
         let sql = "UPDATE tokens SET name = ?2, description = ?3, owner = ?4, icon = ?5, ttl = ?6, until = ?7,
              not_before = ?8, rotate_every = ?9, grace = ?10, disabled_at = ?11, revoked_at = ?12,
              destination_kind = ?13, destination_path = ?14, destination_variable = ?15, destination_command = ?16,
@@ -131,7 +131,7 @@ impl Write<'_> {
         new.delivery.as_ref().map_or(Ok(()), |delivery| self.enter_delivery(row, delivery))
     }
 
-    fn save_secret(&self, secret: &StoredSecret) -> Result<usize, StoreError> {
+    pub(super) fn save_secret(&self, secret: &StoredSecret) -> Result<usize, StoreError> {
         let sql = "UPDATE secret SET expires_at = ?2, delivered_at = ?3, superseded_at = ?4, revoked_at = ?5
              WHERE row = ?1";
         let StoredSecret { row, expires_at, delivered_at, superseded_at, revoked_at, .. } = secret;

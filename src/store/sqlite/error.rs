@@ -38,6 +38,9 @@ pub enum StoreError {
     Damaged(String),
     #[error("the store is locked{}", holders(.0))]
     Locked(Vec<u32>),
+    /// Between a look at it and the change that was to follow.
+    #[error("the store has changed meanwhile; nothing was changed")]
+    Changed,
     #[error("{}", .0.0)]
     Clock(ClockWrong),
     /// `settled` says what the store holds now.
@@ -66,7 +69,19 @@ impl From<ClockWrong> for StoreError {
 impl StoreError {
     /// Whether the message says which store it is about.
     pub fn names_store(&self) -> bool {
-        !matches!(self, Self::Newer { .. } | Self::Damaged(_) | Self::Locked(_))
+        !matches!(self, Self::Newer { .. } | Self::Damaged(_) | Self::Locked(_) | Self::Changed)
+    }
+
+    /// The same of another file, of which the one that it is about is a private copy.
+    #[must_use]
+    pub fn of_file(self, path: &Path) -> Self {
+        let path = path.to_owned();
+        match self {
+            Self::Foreign { why, .. } => Self::Foreign { path, why },
+            Self::Unreadable { why, .. } => Self::Unreadable { path, why },
+            Self::Wal { .. } => Self::Wal { path },
+            it => it,
+        }
     }
 
     pub fn io(what: &str, path: &Path, err: &io::Error) -> Self {

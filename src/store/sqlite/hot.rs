@@ -26,13 +26,17 @@ pub struct Copy {
 }
 
 impl Copy {
-    fn new() -> io::Result<Self> {
+    pub fn new() -> io::Result<Self> {
         let private = Permissions::from_mode(0o700);
         let dir = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir()?;
         let alive = File::open(dir.path())?;
         // Shared, and it waits: `left_behind` of another process tries the lock for a moment.
         rustix::fs::flock(&alive, FlockOperation::LockShared)?;
         Ok(Self { dir, _alive: alive })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
     }
 }
 

@@ -4,13 +4,10 @@
 //! it stops nothing, or one such row would keep every token from being revoked.
 
 use std::os::unix::fs::{MetadataExt, fchown};
-use std::time::Duration;
-
-use rusqlite::backup::Backup;
 
 use super::build::{TEMPORARY, sync_directory};
 use super::open::{self, Access};
-use super::{FIRST, Matched, Store, StoreError, Write, schema, v1};
+use super::{FIRST, Matched, Store, StoreError, Write, backup, schema, v1};
 use crate::domain::digest::Form;
 use crate::domain::event::{Action, Author, Subject};
 use crate::domain::scope::Catalogue;
@@ -60,8 +57,7 @@ fn copy(store: &Store) -> Result<(), StoreError> {
         tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&found.dir).map_err(|err| failed(&err))?;
     let run = || {
         let from = open::connect(&found.database, Access::Read)?;
-        let mut to = open::connect(new.path(), Access::Write)?;
-        Backup::new(&from, &mut to)?.run_to_completion(1_000, Duration::ZERO, None)
+        backup::copy_to_new(&from, new.path())
     };
     run().map_err(|err| StoreError::sqlite(new.path(), &err))?;
     let kept = || {

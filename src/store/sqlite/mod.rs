@@ -12,7 +12,9 @@
 //! object after.
 
 mod audit;
+mod backup;
 mod build;
+mod bury;
 mod cells;
 mod change;
 mod checked;
@@ -21,6 +23,7 @@ mod error;
 mod find;
 mod found;
 mod hot;
+mod install;
 mod integrity;
 mod location;
 mod lock;
@@ -30,6 +33,7 @@ mod open;
 mod opening;
 mod page;
 mod pool;
+mod restore;
 mod schema;
 mod scopes;
 mod seal;
@@ -63,6 +67,7 @@ pub use location::{Location, unsafe_path};
 pub use lock::PATIENCE;
 use open::Access;
 pub use pool::SharedStore;
+pub use restore::{Brought, Live, Restoration, open_backup, plan};
 pub use share::share;
 pub use tokens::{Parts, Presented};
 pub use view::View;

@@ -13,6 +13,9 @@ pub const APPLICATION_ID: i64 = 0x746b_6e63;
 /// The version that this program writes.
 pub const VERSION: i64 = 2;
 
+/// That no two tokens have a name, but those that are revoked.
+pub const TOKEN_NAME: &str = "CREATE UNIQUE INDEX token_name ON tokens (name) WHERE revoked_at IS NULL";
+
 /// The statements, in the exact form that SQLite keeps (`CREATE TABLE name`, one space). Each row that a verdict depends
 /// on ends with its seal; `*_count` says how many rows belong to it, so that none can go unnoticed.
 const OBJECTS: &[&str] = &[
@@ -47,7 +50,7 @@ const OBJECTS: &[&str] = &[
   seal INTEGER,
   CHECK (ttl IS NULL OR until IS NULL)
 ) STRICT",
-    "CREATE UNIQUE INDEX token_name ON tokens (name) WHERE revoked_at IS NULL",
+    TOKEN_NAME,
     "CREATE TABLE secret (
   row INTEGER PRIMARY KEY CHECK (row > 0),
   token INTEGER NOT NULL REFERENCES tokens (row),

@@ -111,6 +111,30 @@ impl Write<'_> {
         self.record_catalogue(action, &before, matched).map(drop)
     }
 
+    /// Makes the scopes of a backup what they were in it. One that was retired since stays so, and so do those that are
+    /// newer.
+    pub(super) fn restore_catalogue(&self, backup: &Catalogue) -> Result<(), StoreError> {
+        let present = self.catalogue()?;
+        let restored = |old: &Entry| {
+            let is = present.iter().find(|is| is.id == old.id)?;
+            Some(Entry { row: is.row, retired_at: old.retired_at.or(is.retired_at), ..old.clone() })
+        };
+        let entries: Vec<Entry> = backup.iter().filter_map(restored).collect();
+        if entries.iter().all(|entry| present.get(&entry.name) == Some(entry)) {
+            return Ok(());
+        }
+        let (before, matched) = self.compare_catalogue(Action::Restore)?;
+        // Scopes may exchange their names.
+        for entry in &entries {
+            self.run("UPDATE scope SET name = '*' || row WHERE row = ?1", &[&entry.row])?;
+        }
+        for entry in &entries {
+            self.run("UPDATE scope SET name = ?2 WHERE row = ?1", params![entry.row, entry.name])?;
+        }
+        entries.iter().try_for_each(|entry| self.save_scope(entry))?;
+        self.record_catalogue(Action::Restore, &before, matched).map(drop)
+    }
+
     fn compare_catalogue(&self, action: Action) -> Result<(Catalogue, Matched), StoreError> {
         let found = self.catalogue()?;
         let matched = self.compare(action, &Subject::Catalogue, |form| form.catalogue(&found))?;

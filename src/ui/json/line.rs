@@ -36,6 +36,8 @@ pub fn append_token(text: &mut Vec<u8>, token: &Token, times: &Times) {
     out.time(r#","until":"#, token.lifetime.until());
     out.span(r#","rotate_every":"#, token.rotate_every);
     out.span(r#","grace":"#, token.grace);
+    out.raw(r#","allow_from":"#);
+    append(out.0, &token.networks());
     out.time(r#","rotated_at":"#, token.rotated_at());
     out.time(r#","due_at":"#, token.due_at());
     out.time(r#","last_used_at":"#, token.last_used_at());

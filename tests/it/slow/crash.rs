@@ -20,6 +20,7 @@ mod htpasswd;
 mod kill;
 mod memory;
 mod migration;
+mod moving;
 mod pause;
 mod power;
 mod races;
@@ -146,6 +147,8 @@ fn traced(dir: &Path, options: &[&str], args: &[String]) -> Ended {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("TOKENCTL_STORE", dir.join("store"))
+        // What a killed run leaves there must not meet the next test.
+        .env("TMPDIR", dir)
         .args(["-f", "-qq"])
         .args(options)
         .arg(program_path())

@@ -1,0 +1,116 @@
+//! `backup`: a consistent copy of the store in one file.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueHint};
+
+use crate::app::{App, Outcome};
+use crate::deliver::DeliverError;
+use crate::domain::Invalid;
+use crate::domain::event::Anchor;
+use crate::error::Error;
+use crate::store::Store;
+use crate::ui::json::{BackupDoc, HeadDoc};
+
+/// How a backup begins to be called; what a killed command left has such a name.
+const TEMPORARY: &str = ".tokenctl-backup-";
+
+#[derive(Args)]
+pub struct Backup {
+    /// Write the copy to this file; `-` writes it to stdout
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    force: bool,
+}
+
+impl Backup {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        if self.file == Path::new("-") {
+            return self.to_stdout(app);
+        }
+        let store = app.open_to_read()?;
+        let path = std::path::absolute(&self.file).map_err(|err| self.failed(err))?;
+        self.check(&store, &path)?;
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        let dir = fs::canonicalize(dir).map_err(|err| self.failed(err))?;
+        let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&dir);
+        let new = new.map_err(|err| self.failed(err))?;
+        let head = store.back_up(new.path())?;
+        new.as_file().sync_all().map_err(|err| self.failed(err))?;
+        let bytes = new.as_file().metadata().map_err(|err| self.failed(err))?.len();
+        let put = if self.force { new.persist(&path) } else { new.persist_noclobber(&path) };
+        put.map_err(|err| match err.error.kind() {
+            io::ErrorKind::AlreadyExists => self.exists(),
+            _ => self.failed(err.error),
+        })?;
+        File::open(&dir).and_then(|dir| dir.sync_all()).map_err(|err| self.failed(err))?;
+        self.answer(app, &path, bytes, &head)
+    }
+
+    /// Refuses what could be known before the work to be refused.
+    fn check(&self, store: &Store, path: &Path) -> Result<(), Error> {
+        if !self.force && path.symlink_metadata().is_ok() {
+            return Err(self.exists());
+        }
+        let dir = path.parent().and_then(|dir| fs::canonicalize(dir).ok());
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if dir.as_deref() == Some(store.path())
+            && (name.starts_with("tokens.db") || name.starts_with("usage."))
+        {
+            return Err(Invalid::new(format!(
+                "`{}` is a name that the store uses itself",
+                self.file.display()
+            ))
+            .hint("name a file outside of the store's directory")
+            .into());
+        }
+        Ok(())
+    }
+
+    fn answer(&self, app: &mut App<'_>, path: &Path, bytes: u64, head: &Anchor) -> Result<Outcome, Error> {
+        if app.json() {
+            let path = &path.to_string_lossy();
+            app.print_json(&BackupDoc { path, bytes, head: HeadDoc::new(head) })?;
+        } else {
+            app.talk().note(&format!("backed up to {} ({bytes} bytes)", self.file.display()));
+            app.print(&format!("{head}\n"))?;
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// The copy is whole before the first byte is written, so that a slow reader holds no lock.
+    fn to_stdout(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        if app.json() {
+            return Err(Invalid::new("`--json`, and the copy itself on stdout")
+                .hint("either of them")
+                .into());
+        }
+        if app.ctx.terminal.stdout {
+            return Err(Invalid::new("the copy is not for a terminal")
+                .hint("redirect it, or name a file")
+                .into());
+        }
+        let store = app.open_to_read()?;
+        let mut new = tempfile::NamedTempFile::new().map_err(|err| self.failed(err))?;
+        let path = fs::canonicalize(new.path()).map_err(|err| self.failed(err))?;
+        let head = store.back_up(&path)?;
+        io::copy(new.as_file_mut(), &mut *app.ctx.stdout)
+            .and_then(|_| app.ctx.stdout.flush())
+            .and_then(|()| app.ctx.stdout.sync())
+            .map_err(Error::Output)?;
+        app.talk().note(&format!("audit head {head}"));
+        Ok(Outcome::Done)
+    }
+
+    fn exists(&self) -> Error {
+        DeliverError::NotReplaced(format!("`{}` exists", self.file.display())).into()
+    }
+
+    fn failed(&self, err: io::Error) -> Error {
+        Error::File { path: self.file.clone(), err }
+    }
+}

@@ -1,0 +1,144 @@
+//! `restore`: the store as a backup has it, except for what has ended since.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use crate::app::{App, Outcome};
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::commands::CommandsArgs;
+use crate::cmd::args::widen::{self, WidenArgs};
+use crate::domain::Invalid;
+use crate::domain::event::Author;
+use crate::error::Error;
+use crate::store::{self, Live, Restoration, Store, StoreError};
+use crate::ui::json::{HeadDoc, NamedDoc, RestoreDoc};
+
+#[derive(Args)]
+pub struct Restore {
+    /// The backup, as `tokenctl backup` wrote it
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    file: PathBuf,
+    /// Show what would change, and change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Give up tokens, secrets and deliveries that are newer than the backup
+    #[arg(long)]
+    discard_newer: bool,
+    /// Replace a damaged store, or one with another history; it is kept as `tokens.db.before-restore`
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    commands: CommandsArgs,
+    #[command(flatten)]
+    widen: WidenArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Restore {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let author = self.change.author(app);
+        let backup = self.open(app, &author)?;
+        let plan = self.widen.run(app, |app, approval| {
+            let plan = plan(app, &backup, &author)?;
+            if !self.dry_run {
+                widen::check(approval, "restoring the backup", plan.widening.clone())?;
+            }
+            Ok(plan)
+        })?;
+        if self.dry_run || !plan.changed {
+            return self.answer(app, &plan, false);
+        }
+        self.admit(&plan)?;
+        self.commands.admit(app, "the backup", &plan.commands)?;
+        app.confirm(&self.question(&plan))?;
+        plan.install(&app.location()?, &*app.ctx.machine)?;
+        self.answer(app, &plan, true)
+    }
+
+    fn open(&self, app: &mut App<'_>, author: &Author) -> Result<Store, Error> {
+        let machine = &*app.ctx.machine;
+        let opened = store::open_backup::<StoreError>(&self.file, machine, author, &mut |_| Ok(()));
+        opened.map_err(|err| Error::Backup { path: self.file.clone(), err: Box::new(err.into()) })
+    }
+
+    /// Fails where the restoration would lose what no flag gave up.
+    fn admit(&self, plan: &Restoration) -> Result<(), Error> {
+        let why = match &plan.live {
+            Live::Unusable(why, _) => Some(format!("the present store cannot be used: {why}")),
+            Live::OtherHistory(head) => {
+                Some(format!("the present log, whose head is {head}, does not continue that of the backup"))
+            }
+            Live::Missing | Live::SameHistory(_) => None,
+        };
+        if let Some(why) = why.filter(|_| !self.force) {
+            let hint = "`--force` replaces the store, and keeps it as `tokens.db.before-restore`";
+            return Err(Error::Policy(Invalid::new(why).hint(hint)));
+        }
+        if plan.discarded.is_empty() || self.discard_newer {
+            return Ok(());
+        }
+        let names: Vec<String> = plan.discarded.iter().map(|(_, name)| format!("`{name}`")).collect();
+        let newer = format!(
+            "clients would lose access, since the backup has no secret of theirs: {}",
+            names.join(", ")
+        );
+        Err(Error::Newer(
+            Invalid::new(newer).hint("rotate them again afterwards; `--discard-newer` gives them up"),
+        ))
+    }
+
+    fn question(&self, plan: &Restoration) -> String {
+        let file = self.file.display();
+        match &plan.live {
+            Live::Missing => format!("make a store from `{file}`?"),
+            Live::SameHistory(head) => {
+                let behind = head.seq - plan.backup_head.seq;
+                format!("restore the store as of {behind} events ago from `{file}`?")
+            }
+            Live::OtherHistory(_) | Live::Unusable(..) => format!("replace the store by `{file}`?"),
+        }
+    }
+
+    fn answer(&self, app: &mut App<'_>, plan: &Restoration, changed: bool) -> Result<Outcome, Error> {
+        if app.json() {
+            let widened = plan.widening.tokens();
+            app.print_json(&RestoreDoc {
+                changed,
+                dry_run: self.dry_run,
+                backup_head: HeadDoc::new(&plan.backup_head),
+                head: HeadDoc::new(&plan.head),
+                kept_ended: documents(&plan.kept_ended),
+                discarded: documents(&plan.discarded),
+                widened: documents(&widened),
+            })?;
+            return Ok(Outcome::Done);
+        }
+        for (tokens, what) in [
+            (&plan.kept_ended, "what has ended since the backup stays so"),
+            (&plan.discarded, "given up, since it is newer than the backup"),
+            (&plan.widening.tokens(), "may do more than before"),
+        ] {
+            for (id, name) in tokens {
+                app.talk().note(&format!("`{name}` ({id}): {what}"));
+            }
+        }
+        let note = match (changed, plan.changed) {
+            (true, _) => format!("restored the store from {}", self.file.display()),
+            (false, true) => "it would change the store; nothing was changed".to_owned(),
+            (false, false) => "the store is what the backup says; nothing was changed".to_owned(),
+        };
+        app.talk().note(&note);
+        Ok(Outcome::Done)
+    }
+}
+
+fn plan(app: &App<'_>, backup: &Store, author: &Author) -> Result<Restoration, Error> {
+    let machine = &*app.ctx.machine;
+    Ok(store::plan::<StoreError>(&app.location()?, backup, machine, author, &mut |_| Ok(()))?)
+}
+
+fn documents(all: &[(String, String)]) -> Vec<NamedDoc<'_>> {
+    all.iter().map(|(id, name)| NamedDoc { id: Some(id), name }).collect()
+}

@@ -1,0 +1,124 @@
+//! What a token becomes when a backup is restored: what it was in the backup, except for what has ended since.
+
+use super::scope::Catalogue;
+use super::token::{Grant, StoredSecret, Token};
+use super::when::Timestamp;
+
+/// What became of a token of the backup that the present store knows too.
+pub struct Restored {
+    pub token: Token,
+    /// Something of it has ended since the backup, and stays so.
+    pub kept_ended: bool,
+}
+
+impl Token {
+    /// This token of a backup in place of the present one. Only secrets that were delivered in the backup and are still
+    /// known come back; none where there is no such secret.
+    pub fn restored_over(&self, present: &Token, now: Timestamp) -> Option<Restored> {
+        let mut ended = self.disabled_at.is_none() && present.disabled_at.is_some()
+            || self.revoked_at.is_none() && present.revoked_at.is_some();
+        let mut secrets = Vec::new();
+        for secret in self.secrets.iter().filter(|secret| secret.delivered_at.is_some()) {
+            let Some(is) = present.secrets.iter().find(|is| is.hash == secret.hash) else {
+                ended |= !secret.is_over(now);
+                continue;
+            };
+            let after = StoredSecret { row: is.row, ..secret.ended_as(is, now) };
+            ended |= !secret.is_over(now) && after.is_over(now);
+            secrets.push(after);
+        }
+        if secrets.is_empty() {
+            return None;
+        }
+        let token = Token {
+            row: present.row,
+            disabled_at: self.disabled_at.or(present.disabled_at),
+            revoked_at: self.revoked_at.or(present.revoked_at),
+            secrets,
+            delivery: None,
+            ..self.clone()
+        };
+        Some(Restored { token, kept_ended: ended })
+    }
+
+    /// This token of a backup, with what another store has ended of it. All of its secrets are kept.
+    #[must_use]
+    pub fn ended_as(&self, other: &Token, now: Timestamp) -> Self {
+        let mut token = self.clone();
+        token.disabled_at = token.disabled_at.or(other.disabled_at);
+        token.revoked_at = token.revoked_at.or(other.revoked_at);
+        for secret in token.secrets.iter_mut().filter(|secret| secret.delivered_at.is_some()) {
+            if let Some(other) = other.secrets.iter().find(|other| other.hash == secret.hash) {
+                *secret = secret.ended_as(other, now);
+            }
+        }
+        token
+    }
+
+    /// The same token with its grants by the rows and names that their scopes have in this catalogue; a scope that is not
+    /// there is not granted.
+    #[must_use]
+    pub fn granted_in(mut self, catalogue: &Catalogue) -> Self {
+        let regrant = |grant: Grant| {
+            let entry = catalogue.iter().find(|entry| entry.id == grant.scope_id)?;
+            Some((entry.row, Grant { scope: entry.name.clone(), ..grant }))
+        };
+        self.grants = self.grants.into_values().filter_map(regrant).collect();
+        self
+    }
+
+    /// Whether a client can still use it, or could once it is enabled.
+    pub fn has_working_secret(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.secrets.iter().any(|secret| !secret.is_over(now))
+    }
+}
+
+impl StoredSecret {
+    fn ended_as(&self, other: &Self, now: Timestamp) -> Self {
+        let earlier = if other.is_past_end(now) { other.expires_at } else { None };
+        Self {
+            revoked_at: self.revoked_at.or(other.revoked_at),
+            expires_at: self.expires_at.into_iter().chain(earlier).min(),
+            ..self.clone()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::tests::{at, secret, token};
+
+    #[test]
+    fn what_has_ended_since_the_backup_stays_ended() {
+        let backup = token(vec![secret(1, 0), StoredSecret { superseded_at: Some(at(1)), ..secret(2, 0) }]);
+        let mut present = backup.clone();
+        assert!(!backup.restored_over(&present, at(9)).unwrap().kept_ended);
+        present.secrets[0].expires_at = Some(at(5));
+        let restored = backup.restored_over(&present, at(9)).unwrap();
+        assert_eq!((restored.token.secrets[0].expires_at, restored.kept_ended), (Some(at(5)), true));
+        // What will end is not what has ended.
+        present.secrets[0].expires_at = Some(at(10));
+        assert_eq!(backup.restored_over(&present, at(9)).unwrap().token, backup);
+        for end in
+            [|it: &mut Token| it.revoked_at = Some(at(3)), |it: &mut Token| it.disabled_at = Some(at(3))]
+        {
+            let mut present = backup.clone();
+            end(&mut present);
+            let restored = backup.restored_over(&present, at(9)).unwrap();
+            assert!(restored.kept_ended && restored.token == present);
+        }
+        present.secrets.remove(0);
+        assert_eq!(backup.restored_over(&present, at(9)).unwrap().token.secrets.len(), 1);
+        present.secrets.clear();
+        assert!(backup.restored_over(&present, at(9)).is_none(), "no secret is left of it");
+    }
+
+    #[test]
+    fn a_secret_that_was_not_delivered_in_the_backup_does_not_come_back() {
+        let provisional = StoredSecret { delivered_at: None, ..secret(2, 1) };
+        let backup = token(vec![secret(1, 0), provisional]);
+        let restored = backup.restored_over(&backup, at(9)).unwrap();
+        assert_eq!(restored.token.secrets, [secret(1, 0)]);
+    }
+}

@@ -1,0 +1,154 @@
+//! Puts a restored store in place: over the live database in one transaction, or as a new one.
+//!
+//! The lock is held from the last look at the live log until the end of that transaction, so that no change in between
+//! can be lost.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, fchown};
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::build::{TEMPORARY, put, sync_directory};
+use super::found::{Found, journal};
+use super::location::Location;
+use super::open::{self, Access};
+use super::restore::{Live, Restoration};
+use super::{Store, StoreError, UNSETTLED, backup, lock};
+use crate::domain::event::Anchor;
+use crate::domain::when::Clock;
+use crate::store::files;
+use crate::store::sharing::Sharing;
+
+/// The database as it was before, where its log is not part of the new one.
+pub const BEFORE: &str = "tokens.db.before-restore";
+
+impl Restoration {
+    /// Puts the result in place, unless the store has changed since it was looked at.
+    pub fn install(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
+        match &self.live {
+            Live::Missing => {
+                let fill = |file: &Path| self.result.back_up(file).map(drop);
+                let sharing = self.result.sharing().unwrap_or(Sharing::Private);
+                if put(location, sharing, clock, fill)? {
+                    return Ok(());
+                }
+                Err(StoreError::Changed)
+            }
+            Live::SameHistory(head) => self.write_over(&location.find()?, Some(head), false),
+            Live::OtherHistory(head) => self.write_over(&location.find()?, Some(head), true),
+            Live::Unusable(_, head) => {
+                let found = location.find()?;
+                match self.write_over(&found, head.as_ref(), true) {
+                    // SQLite cannot write into what it does not take for a database.
+                    Err(StoreError::Damaged(_) | StoreError::Foreign { .. }) => self.replace(&found),
+                    done => done,
+                }
+            }
+        }
+    }
+
+    fn write_over(&self, found: &Found, expected: Option<&Anchor>, keep: bool) -> Result<(), StoreError> {
+        found.check_writable()?;
+        let failed = |err: rusqlite::Error| StoreError::sqlite(&found.database, &err);
+        let mut conn = open::connect(&found.database, Access::Write).map_err(failed)?;
+        lock::be_patient(lock::PATIENCE);
+        // Then the lock of a transaction stays when it ends.
+        conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").map_err(failed)?;
+        if let Some(expected) = expected {
+            let store = Store::from_connection(conn, found.clone(), super::schema::VERSION);
+            let head = store.newest().map_err(failed)?;
+            if head.as_ref() != Some(expected) {
+                return Err(StoreError::Changed);
+            }
+            conn = store.conn;
+        }
+        conn.execute_batch("COMMIT").map_err(failed)?;
+        if keep {
+            keep_old(found, |file| {
+                backup::copy_to_new(&conn, file).map_err(|err| StoreError::sqlite(file, &err))
+            })?;
+        }
+        let copied = backup::copy(&self.result.conn, &mut conn);
+        let released = conn.execute_batch("PRAGMA locking_mode = NORMAL; PRAGMA user_version");
+        drop(conn);
+        match copied.and(released) {
+            Ok(()) => {
+                remove_empty_journal(found);
+                Ok(())
+            }
+            Err(err) => self.settle(found, &err),
+        }
+    }
+
+    /// After a failed COMMIT: only what the database holds tells whether it happened.
+    fn settle(&self, found: &Found, err: &rusqlite::Error) -> Result<(), StoreError> {
+        let head = open::connect(&found.database, Access::Write)
+            .and_then(|conn| Store::from_connection(conn, found.clone(), super::schema::VERSION).newest());
+        match head {
+            Ok(head) if head.as_ref() == Some(&self.head) => Ok(()),
+            Ok(_) => Err(StoreError::sqlite(&found.database, err)),
+            Err(_) if !self.live.is_readable() => Err(StoreError::sqlite(&found.database, err)),
+            Err(_) => Err(StoreError::Io { what: format!("the store failed: {err}"), settled: UNSETTLED }),
+        }
+    }
+
+    /// Gives the result the name of what is no database.
+    fn replace(&self, found: &Found) -> Result<(), StoreError> {
+        let failed = |err: &io::Error| StoreError::io("restore", &found.database, err);
+        keep_old(found, |file| {
+            fs::copy(&found.database, file).map(drop).map_err(|err| StoreError::io("keep", file, &err))
+        })?;
+        let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&found.dir);
+        let new = new.map_err(|err| failed(&err))?;
+        self.result.back_up(new.path())?;
+        dress(&new, found).and_then(|()| new.as_file().sync_all()).map_err(|err| failed(&err))?;
+        new.persist(&found.database).map_err(|err| failed(&err.error))?;
+        sync_directory(&found.dir).map_err(|err| failed(&err))
+    }
+}
+
+impl Live {
+    fn is_readable(&self) -> bool {
+        matches!(self, Self::SameHistory(_) | Self::OtherHistory(_))
+    }
+}
+
+/// Owner, group and mode of what was there.
+fn dress(new: &tempfile::NamedTempFile, found: &Found) -> io::Result<()> {
+    let file = new.as_file();
+    if file.metadata()?.uid() != found.meta.uid() || file.metadata()?.gid() != found.meta.gid() {
+        fchown(file, Some(found.meta.uid()), Some(found.meta.gid()))?;
+    }
+    file.set_permissions(found.meta.permissions())
+}
+
+/// Keeps the old database beside the new one, private.
+fn keep_old(found: &Found, fill: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
+    let path = found.dir.join(BEFORE);
+    let failed = |err: &io::Error| StoreError::io("keep the old store in", &path, err);
+    let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&found.dir);
+    let new = new.map_err(|err| failed(&err))?;
+    fill(new.path())?;
+    let sync = || {
+        if new.as_file().metadata()?.uid() != found.meta.uid() {
+            fchown(new.as_file(), Some(found.meta.uid()), None)?;
+        }
+        new.as_file().sync_all()
+    };
+    sync().map_err(|err| failed(&err))?;
+    new.persist(&path).map_err(|err| failed(&err.error))?;
+    sync_directory(&found.dir).map_err(|err| failed(&err))
+}
+
+/// With its exclusive lock SQLite clears the journal's header and leaves the file; one without a header is not hot.
+fn remove_empty_journal(found: &Found) {
+    let run =
+        |conn: Connection| conn.execute_batch("PRAGMA journal_mode = PERSIST; PRAGMA journal_mode = DELETE");
+    let path = journal(&found.database);
+    if matches!(files::look(&path), Ok(Some(_))) {
+        // It is done; the next change removes it otherwise.
+        let _ = open::connect(&found.database, Access::Write).and_then(run);
+    }
+}

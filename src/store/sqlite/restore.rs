@@ -1,0 +1,370 @@
+//! What a restored backup would be, built and checked in a private copy of the store. Nothing here touches the store
+//! itself.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::{Row, params};
+use rustix::fs::OFlags;
+
+use super::location::Location;
+use super::{FIRST, Step, Store, StoreError, View, Watch, Write};
+use crate::domain::changes;
+use crate::domain::digest::Form;
+use crate::domain::event::{Action, Anchor, Author, Subject};
+use crate::domain::scope::Catalogue;
+use crate::domain::settings::{Fact, Settings};
+use crate::domain::token::Token;
+use crate::domain::when::{Clock, Timestamp};
+use crate::domain::widening::Widening;
+
+/// What the backup meets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Live {
+    Missing,
+    /// Its log, whose head is this, holds the head of the backup.
+    SameHistory(Anchor),
+    /// It can be read, but has another history.
+    OtherHistory(Anchor),
+    /// It is damaged, in this way; its head, if that can be read.
+    Unusable(String, Option<Anchor>),
+}
+
+/// A checked result, which [`Restoration::install`] puts in place of the store.
+pub struct Restoration {
+    pub(super) result: Store,
+    pub live: Live,
+    pub backup_head: Anchor,
+    pub head: Anchor,
+    pub changed: bool,
+    /// Tokens by id and name of which something stays ended although it works in the backup.
+    pub kept_ended: Vec<(String, String)>,
+    /// Tokens that go, lose a secret or a delivery under way, or are left without a secret that works.
+    pub discarded: Vec<(String, String)>,
+    pub widening: Widening,
+    pub commands: Vec<Brought>,
+}
+
+/// A command that a rotation of a token would run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Brought {
+    pub name: String,
+    pub id: String,
+    pub command: String,
+}
+
+/// Opens a private copy of a backup, of the version of today, if all of it is sound. The file is not touched.
+pub fn open_backup<E: From<StoreError>>(
+    file: &Path,
+    clock: &dyn Clock,
+    author: &Author,
+    watch: Watch<'_, E>,
+) -> Result<Store, E> {
+    let unreadable = |why: String| StoreError::Unreadable { path: file.to_owned(), why };
+    let copy = |mut to: File| {
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let mut from = File::options().read(true).custom_flags(flags).open(file)?;
+        if !from.metadata()?.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        io::copy(&mut from, &mut to).map(drop)
+    };
+    let store = Store::private(clock, author, |_, to| copy(to).map_err(|err| unreadable(err.to_string())))
+        .map_err(|err| err.of_file(file))?;
+    let now = clock.now().map_err(StoreError::Clock)?;
+    check(&store, now, watch)?;
+    Ok(store)
+}
+
+/// Fails unless the database, its log and every object in it are sound.
+fn check<E: From<StoreError>>(store: &Store, now: Timestamp, watch: Watch<'_, E>) -> Result<(), E> {
+    damage(store, now, watch)?.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
+}
+
+/// The first thing that is wrong with a store.
+fn damage<E: From<StoreError>>(
+    store: &Store,
+    now: Timestamp,
+    watch: Watch<'_, E>,
+) -> Result<Option<String>, E> {
+    let report = store.audit(None, now, watch)?;
+    let database = report.database.into_iter();
+    Ok(database
+        .chain(report.first_bad.map(|bad| format!("entry {} of its log: {}", bad.seq, bad.problem)))
+        .chain(report.rows.into_iter().map(|row| format!("`{}` is not what its last event says", row.name)))
+        .next())
+}
+
+/// Builds what a backup makes of the store.
+pub fn plan<E: From<StoreError>>(
+    location: &Location,
+    backup: &Store,
+    clock: &dyn Clock,
+    author: &Author,
+    watch: Watch<'_, E>,
+) -> Result<Restoration, E> {
+    let now = clock.now().map_err(StoreError::Clock)?;
+    let backup_head = backup.read(|view| view.anchor())?;
+    let (mut live, present) = meet(location, &backup_head)?;
+    let mut result = None;
+    if let (Live::SameHistory(head), Some(present)) = (&live, &present) {
+        let copy = present.private_copy(clock, author)?;
+        match damage(&copy, now, watch)? {
+            None => result = Some(copy),
+            Some(why) => live = Live::Unusable(why, Some(*head)),
+        }
+    }
+    let result = result.map_or_else(|| backup.private_copy(clock, author), Ok)?;
+    let mut built = Built::default();
+    let changed = match (&live, &present) {
+        (Live::SameHistory(_), _) => {
+            built.known = result.read(|view| view.commands())?;
+            result.write(clock, author, |tx| tx.merge(backup, &mut built))?
+        }
+        (_, Some(present)) => {
+            present.accept_broken_seals();
+            result.write(clock, author, |tx| tx.end_as(present, &mut built))?;
+            true
+        }
+        _ => true,
+    };
+    watch(Step::new("checking the result", 0, 0))?;
+    check(&result, now, watch)?;
+    let (head, commands) = result.read(|view| Ok::<_, StoreError>((view.anchor()?, view.commands()?)))?;
+    let commands = commands.into_iter().filter(|it| !built.knows(it)).collect();
+    Ok(Restoration {
+        result,
+        live,
+        backup_head,
+        head,
+        changed,
+        kept_ended: built.kept_ended,
+        discarded: built.discarded,
+        widening: built.widening,
+        commands,
+    })
+}
+
+fn meet(location: &Location, backup_head: &Anchor) -> Result<(Live, Option<Store>), StoreError> {
+    if !location.exists() {
+        return Ok((Live::Missing, None));
+    }
+    let store = match Store::open_to_read(location) {
+        Err(err @ (StoreError::Damaged(_) | StoreError::Foreign { .. })) => {
+            return Ok((Live::Unusable(err.to_string(), None), None));
+        }
+        store => store?,
+    };
+    let read = store.read(|view| {
+        let found = view.ok(store.anchor_hash(backup_head.seq))?;
+        Ok((view.anchor()?, found == Some(backup_head.hash)))
+    });
+    Ok(match read {
+        Ok((head, true)) => (Live::SameHistory(head), Some(store)),
+        Ok((head, false)) => (Live::OtherHistory(head), Some(store)),
+        Err(StoreError::Damaged(why)) => (Live::Unusable(why, None), Some(store)),
+        Err(err) => return Err(err),
+    })
+}
+
+/// What is noted while a result is built.
+#[derive(Default)]
+struct Built {
+    kept_ended: Vec<(String, String)>,
+    discarded: Vec<(String, String)>,
+    widening: Widening,
+    known: BTreeSet<Brought>,
+}
+
+impl Built {
+    /// Whether the present store has this command of this token.
+    fn knows(&self, it: &Brought) -> bool {
+        self.known.iter().any(|known| (&known.id, &known.command) == (&it.id, &it.command))
+    }
+}
+
+fn named(token: &Token) -> (String, String) {
+    (token.id.clone(), token.name.clone())
+}
+
+impl View<'_> {
+    /// The commands that rotations run.
+    pub fn commands(&self) -> Result<BTreeSet<Brought>, StoreError> {
+        let sql = "SELECT name, id, destination_command FROM tokens WHERE destination_command IS NOT NULL
+             UNION SELECT name, id, hook FROM tokens WHERE hook IS NOT NULL
+             UNION SELECT t.name, t.id, d.command FROM delivery d JOIN secret s ON s.row = d.secret
+               JOIN tokens t ON t.row = s.token WHERE d.command IS NOT NULL
+             UNION SELECT t.name, t.id, d.hook FROM delivery d JOIN secret s ON s.row = d.secret
+               JOIN tokens t ON t.row = s.token WHERE d.hook IS NOT NULL
+             UNION SELECT t.name, t.id, h.command FROM hook h JOIN secret s ON s.row = h.secret
+               JOIN tokens t ON t.row = s.token";
+        let run = || {
+            let mut statement = self.conn().prepare(sql)?;
+            let read =
+                |row: &Row<'_>| Ok(Brought { name: row.get(0)?, id: row.get(1)?, command: row.get(2)? });
+            statement.query_map([], read)?.collect()
+        };
+        self.ok(run())
+    }
+
+    fn token_of_id(&self, id: &str, now: Timestamp) -> Result<Option<Token>, StoreError> {
+        self.row_of_id(id)?.map(|row| self.token(row, now)).transpose()
+    }
+}
+
+impl Write<'_> {
+    /// Makes this copy of the present store what the backup says, except for what has ended since.
+    fn merge(&self, backup: &Store, built: &mut Built) -> Result<bool, StoreError> {
+        let before = self.anchor()?;
+        let (catalogue, settings) =
+            backup.read(|view| Ok::<_, StoreError>((view.catalogue()?, view.settings()?)))?;
+        let was = self.catalogue()?;
+        self.restore_catalogue(&catalogue)?;
+        let is = self.catalogue()?;
+        self.restore_settings(settings)?;
+        // Tokens may exchange their names.
+        self.free_names(true)?;
+        self.each_page(|page| {
+            for present in page {
+                let old = backup.read(|view| view.token_of_id(&present.id, self.now))?;
+                self.merge_token(&present, old.as_ref(), (&was, &is), built)?;
+            }
+            Ok(())
+        })?;
+        self.free_names(false)?;
+        self.note_missing(backup, built)?;
+        Ok(self.head.borrow().as_ref().is_some_and(|head| head.anchor != before))
+    }
+
+    fn merge_token(
+        &self,
+        present: &Token,
+        old: Option<&Token>,
+        (was, is): (&Catalogue, &Catalogue),
+        built: &mut Built,
+    ) -> Result<(), StoreError> {
+        let restored = old.and_then(|old| old.restored_over(present, self.now));
+        let Some(mut restored) = restored else {
+            // What was made since the backup and has ended keeps its place, since nothing is lost with it.
+            if present.revoked_at.is_none() {
+                built.discarded.push(named(present));
+                self.restore_token(present, None)?;
+            }
+            return Ok(());
+        };
+        restored.token = restored.token.granted_in(is);
+        let after = &restored.token;
+        let newer = present.secrets.iter().filter(|secret| !secret.is_over(self.now));
+        let lost = newer.clone().any(|it| after.secrets.iter().all(|kept| kept.hash != it.hash));
+        let was_usable = present.has_working_secret(self.now);
+        if present.revoked_at.is_none() && lost || was_usable && !after.has_working_secret(self.now) {
+            built.discarded.push(named(present));
+        }
+        if restored.kept_ended {
+            built.kept_ended.push(named(present));
+        }
+        let gain = Widening::of_token((present, was), (after, is));
+        built.widening = std::mem::take(&mut built.widening).and(gain);
+        if Form::Two.token(present) == Form::Two.token(after) {
+            return Ok(());
+        }
+        self.restore_token(present, Some(after))
+    }
+
+    /// What of the backup is gone from the present store stays gone.
+    fn note_missing(&self, backup: &Store, built: &mut Built) -> Result<(), StoreError> {
+        let mut from = Some(FIRST);
+        while let Some(start) = from {
+            let (last, page) = backup.read(|view| {
+                let rows = view.rows_from(start)?;
+                Ok::<_, StoreError>((rows.last().copied(), view.tokens(&rows, self.now)?))
+            })?;
+            for token in page.iter().filter(|token| token.has_working_secret(self.now)) {
+                if self.row_of_id(&token.id)?.is_none() && token.current().is_some() {
+                    built.kept_ended.push(named(token));
+                }
+            }
+            from = last.and_then(|last| last.checked_add(1));
+        }
+        Ok(())
+    }
+
+    /// Ends in this copy of a backup what another store, as far as that can be read, has ended.
+    fn end_as(&self, other: &Store, built: &mut Built) -> Result<(), StoreError> {
+        self.each_page(|page| {
+            for before in page {
+                let found = other.read(|view| view.token_of_id(&before.id, self.now)).ok().flatten();
+                let Some(found) = found else { continue };
+                let after = before.ended_as(&found, self.now);
+                if after != before {
+                    built.kept_ended.push(named(&before));
+                    self.update(&before, &after, Action::Restore)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn each_page(
+        &self,
+        mut take: impl FnMut(Vec<Token>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut from = Some(FIRST);
+        while let Some(start) = from {
+            let rows = self.rows_from(start)?;
+            take(self.tokens(&rows, self.now)?)?;
+            from = rows.last().and_then(|last| last.checked_add(1));
+        }
+        Ok(())
+    }
+
+    /// Writes a token as it shall be, which goes where there is none, and records the event.
+    fn restore_token(&self, before: &Token, after: Option<&Token>) -> Result<(), StoreError> {
+        let subject = Subject::of(before);
+        let matched = self.compare(Action::Restore, &subject, |form| form.token(before))?;
+        let kept = |hash| after.is_some_and(|after| after.secrets.iter().any(|secret| secret.hash == hash));
+        for secret in before.secrets.iter().filter(|secret| !kept(secret.hash)) {
+            self.bury(secret)?;
+        }
+        let Some(after) = after else {
+            self.remove_token(before.row)?;
+            let changes = changes::of_token(Some(before), None);
+            return self.record(Action::Restore, subject, None, changes, matched);
+        };
+        if let Some(delivery) = &before.delivery {
+            self.run("DELETE FROM delivery WHERE secret = ?1", params![delivery.secret])?;
+        }
+        self.save_token(after)?;
+        self.run("DELETE FROM granted WHERE token = ?1", params![after.row])?;
+        for scope in after.grants.keys() {
+            self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![after.row, scope])?;
+        }
+        // First those that were superseded since, or two secrets would be current for a moment.
+        let mut secrets: Vec<_> = after.secrets.iter().collect();
+        secrets.sort_by_key(|secret| secret.superseded_at.is_none());
+        secrets.into_iter().try_for_each(|secret| self.save_secret(secret).map(drop))?;
+        self.record_token(Action::Restore, Some(before), after.row, matched).map(drop)
+    }
+
+    fn restore_settings(&self, backup: Settings) -> Result<(), StoreError> {
+        let before = self.settings()?;
+        let mut after = backup;
+        // Whose group reads the files is a fact of the present store.
+        after.facts.remove(&Fact::Sharing);
+        after.facts.extend(before.facts.get_key_value(&Fact::Sharing).map(|(fact, it)| (*fact, it.clone())));
+        if before == after {
+            return Ok(());
+        }
+        let matched = self.compare(Action::Restore, &Subject::Settings, |form| form.settings(&before))?;
+        self.write_settings(Action::Restore, &before, &after, matched)
+    }
+
+    /// Takes the rule away that names are unique, or brings it back.
+    fn free_names(&self, free: bool) -> Result<(), StoreError> {
+        let sql = if free { "DROP INDEX token_name" } else { super::schema::TOKEN_NAME };
+        self.ok(self.conn().execute_batch(sql))
+    }
+}

@@ -1,0 +1,25 @@
+//! The documents of the verbs that move a store.
+
+use serde::Serialize;
+
+use super::{HeadDoc, NamedDoc};
+
+/// `backup`.
+#[derive(Serialize)]
+pub struct BackupDoc<'a> {
+    pub path: &'a str,
+    pub bytes: u64,
+    pub head: HeadDoc,
+}
+
+/// `restore`.
+#[derive(Serialize)]
+pub struct RestoreDoc<'a> {
+    pub changed: bool,
+    pub dry_run: bool,
+    pub backup_head: HeadDoc,
+    pub head: HeadDoc,
+    pub kept_ended: Vec<NamedDoc<'a>>,
+    pub discarded: Vec<NamedDoc<'a>>,
+    pub widened: Vec<NamedDoc<'a>>,
+}

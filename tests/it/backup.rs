@@ -1,0 +1,81 @@
+//! `backup`: a consistent copy in one file, whole or not there.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use crate::support::World;
+
+#[test]
+fn a_backup_is_private_whole_and_says_the_head_of_the_log() {
+    let world = World::with_store();
+    world.create("demo", &[]);
+    let path = world.path("copy.db");
+    let head = world.run(&["audit", "head"]).ok().out;
+    let ran = world.run(&["backup", &path]).ok();
+    assert_eq!(ran.out, head);
+    let meta = fs::metadata(&path).expect("the copy");
+    assert_eq!(ran.err, format!("backed up to {path} ({} bytes)\n", meta.len()));
+    assert_eq!(meta.mode() & 0o7777, 0o600);
+    let other = world.directory("other");
+    fs::copy(&path, format!("{other}/tokens.db")).expect("a store");
+    assert_eq!(world.run(&["--store", &other, "audit", "head"]).ok().out, head);
+    assert_eq!(world.run(&["--store", &other, "list", "--format", "names"]).ok().out, "demo\n");
+    assert_eq!(world.run(&["--store", &other, "audit", "verify"]).ok().line(), format!("ok {}", head.trim()));
+}
+
+#[test]
+fn a_file_that_exists_is_replaced_only_by_force() {
+    let world = World::with_store();
+    let path = world.write("copy.db", "mine");
+    let refused = world.refuses(&["backup", &path], 5, "not_replaced");
+    assert_eq!(refused["message"], format!("`{path}` exists; nothing was changed"));
+    assert_eq!(fs::read_to_string(&path).expect("the file"), "mine");
+    let document = world.run(&["backup", &path, "--force", "--json"]).ok().json();
+    assert_eq!(document["path"], path);
+    assert_eq!(document["bytes"], fs::metadata(&path).expect("the copy").len());
+    let head = world.run(&["audit", "head", "--json"]).ok().json();
+    assert_eq!(document["head"], head);
+    let keys: Vec<_> = document.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["bytes", "head", "path"]);
+}
+
+#[test]
+fn the_files_of_the_store_itself_are_never_overwritten() {
+    let world = World::with_store();
+    let before = world.bytes();
+    for name in ["tokens.db", "tokens.db-journal", "usage.secrets"] {
+        let path = world.store().join(name);
+        let refused = world.refuses(&["backup", "--force", path.to_str().expect("UTF-8")], 2, "usage");
+        assert_eq!(refused["hint"], "name a file outside of the store's directory");
+    }
+    assert_eq!(world.bytes(), before);
+}
+
+#[test]
+fn stdout_gets_the_copy_and_stderr_the_head() {
+    let world = World::of_processes();
+    world.mint("demo");
+    let head = world.real(&["audit", "head"], b"").ok().out;
+    let copied = world.program().args(["backup", "-"]).output().expect("it runs");
+    assert!(copied.status.success());
+    assert_eq!(String::from_utf8_lossy(&copied.stderr), format!("audit head {head}"));
+    let path = world.path("copy.db");
+    fs::write(&path, copied.stdout).expect("a file");
+    let restored = world.directory("restored");
+    world.real(&["--store", &restored, "restore", &path, "--yes"], b"").ok();
+    assert_eq!(world.real(&["--store", &restored, "audit", "head"], b"").ok().out, head);
+    world.refuses(&["backup", "-", "--json"], 2, "usage");
+}
+
+#[test]
+fn a_backup_that_cannot_be_written_leaves_no_file() {
+    let world = World::with_store();
+    let missing = world.path("missing/copy.db");
+    let failed = world.refuses(&["backup", &missing], 1, "io");
+    assert_eq!(
+        failed["message"],
+        format!("cannot write `{missing}`: No such file or directory (os error 2)")
+    );
+    world.refuses(&["--store", &world.path("nothing"), "backup", &world.path("x.db")], 6, "store_missing");
+    assert!(fs::metadata(world.path("x.db")).is_err());
+}

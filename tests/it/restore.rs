@@ -1,0 +1,320 @@
+//! `restore`: the store as a backup has it, except for what has ended since.
+
+use std::fs;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+use tokenctl::context::{Actor, Clock};
+use tokenctl::domain::event::{Action, Author};
+use tokenctl::domain::token::Token;
+use tokenctl::store::{Location, Store, StoreError};
+
+use crate::support::{Answer, DAY, World};
+
+/// A store with a token, and a backup of it.
+fn backed_up() -> (World, String, String) {
+    let world = World::with_store();
+    let secret = world.create("demo", &["--no-expiry"]);
+    let path = world.path("copy.db");
+    world.run(&["backup", &path]).ok();
+    (world, secret, path)
+}
+
+#[track_caller]
+fn is_sound(world: &World) {
+    world.run(&["audit", "verify"]).ok();
+    assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
+}
+
+fn names(document: &Value) -> Vec<&str> {
+    document.as_array().expect("tokens").iter().map(|it| it["name"].as_str().expect("a name")).collect()
+}
+
+#[test]
+fn a_missing_store_is_made_exactly_as_it_was() {
+    let (world, secret, path) = backed_up();
+    let (head, shown) = (world.run(&["audit", "head"]).ok().out, world.show("demo"));
+    fs::remove_dir_all(world.store()).expect("the store");
+    let document = world.run(&["restore", &path, "--yes", "--json"]).ok().json();
+    let (seq, hash) = head.trim().split_once(':').expect("a head");
+    let anchor = json!({ "seq": seq.parse::<i64>().expect("a number"), "hash": hash });
+    assert_eq!(
+        document,
+        json!({ "changed": true, "dry_run": false, "backup_head": anchor, "head": anchor,
+            "kept_ended": [], "discarded": [], "widened": [] })
+    );
+    assert_eq!(world.run(&["audit", "head"]).ok().out, head);
+    assert_eq!(world.show("demo")["id"], shown["id"]);
+    world.is_valid(&secret, "demo");
+    is_sound(&world);
+}
+
+#[test]
+fn what_was_changed_since_is_what_it_was_and_the_log_says_so() {
+    let (world, secret, path) = backed_up();
+    world.run(&["rename", "demo", "other"]).ok();
+    world.run(&["edit", "other", "--owner", "ann", "-l", "env=prod", "--allow-widen"]).ok();
+    world.run(&["settings", "grace", "1h"]).ok();
+    world.define(&["events:read"]);
+    world.run(&["scopes", "rename", "events:read", "events:view"]).ok();
+    let head = world.run(&["audit", "head"]).ok().out;
+    world.run(&["restore", &path, "--yes", "--reason", "a mistake"]).ok();
+    world.is_valid(&secret, "demo");
+    let token = world.show("demo");
+    assert_eq!((&token["owner"], &token["labels"]), (&Value::Null, &json!({})));
+    assert_eq!(world.run(&["settings", "grace"]).ok().out, "1d\n");
+    let actions = world.actions();
+    assert_eq!(actions[actions.len() - 2..], ["restore", "restore"]);
+    assert_eq!(world.last_event()["reason"], "a mistake");
+    world.run(&["audit", "verify", "--anchor", head.trim()]).ok();
+    is_sound(&world);
+    let again = world.run(&["restore", &path, "--yes"]).ok();
+    assert_eq!(again.err, "the store is what the backup says; nothing was changed\n");
+}
+
+#[test]
+fn what_was_revoked_disabled_or_expired_since_stays_so() {
+    let world = World::with_store();
+    let all = ["revoked", "disabled", "expired", "previous"];
+    let secrets = all.map(|name| world.create(name, &["--ttl", "90d"]));
+    let path = world.path("copy.db");
+    world.run(&["backup", &path]).ok();
+    world.run(&["revoke", "revoked", "--yes"]).ok();
+    world.run(&["disable", "disabled"]).ok();
+    world.run(&["edit", "expired", "--ttl", "1d"]).ok();
+    world.rotate("previous", &["--now"]);
+    world.wait(2 * DAY);
+    let refused = world.refuses(&["restore", &path, "--yes"], 5, "newer_exists");
+    assert_eq!(
+        refused["message"],
+        "clients would lose access, since the backup has no secret of theirs: `previous`"
+    );
+    let document = world.run(&["restore", &path, "--yes", "--discard-newer", "--json"]).ok().json();
+    assert_eq!(names(&document["kept_ended"]), all);
+    assert_eq!(names(&document["discarded"]), ["previous"]);
+    let answers: Vec<_> = secrets.iter().map(|secret| world.verify(secret, &[]).1).collect();
+    assert_eq!(answers, ["revoked revoked", "disabled disabled", "expired expired", "expired previous"]);
+    is_sound(&world);
+}
+
+#[test]
+fn what_is_newer_than_the_backup_goes_only_when_that_is_said() {
+    let (world, secret, path) = backed_up();
+    let newer = world.create("newer", &[]);
+    world.create("gone", &[]);
+    world.run(&["revoke", "gone", "--yes"]).ok();
+    let rotated = world.rotate("demo", &[]);
+    let before = world.bytes();
+    let refused = world.refuses(&["restore", &path, "--yes"], 5, "newer_exists");
+    assert!(refused["message"].as_str().expect("a text").ends_with(": `demo`, `newer`"), "{refused}");
+    let document = world.run(&["restore", &path, "--dry-run", "--json"]).ok().json();
+    assert_eq!((&document["changed"], names(&document["discarded"])), (&json!(false), vec!["demo", "newer"]));
+    assert_eq!(world.bytes(), before);
+    world.run(&["restore", &path, "--yes", "--discard-newer"]).ok();
+    world.is_valid(&secret, "demo");
+    for secret in [&newer, &rotated] {
+        assert_eq!(world.verify(secret, &[]), (3, "unknown".to_owned()));
+    }
+    assert_eq!(world.names(&["--all"]), ["demo", "gone"]);
+    is_sound(&world);
+}
+
+#[test]
+fn a_token_gets_more_than_it_has_only_when_that_is_allowed() {
+    let world = World::with_store();
+    world.define(&["events:read", "admin"]);
+    world.create("demo", &["-s", "events:read,admin"]);
+    let path = world.path("copy.db");
+    world.run(&["backup", &path]).ok();
+    world.run(&["scopes", "remove", "demo", "admin"]).ok();
+    let before = world.bytes();
+    let refused = world.refuses(&["restore", &path, "--yes"], 2, "input_needed");
+    assert_eq!(refused["message"], "restoring the backup: 1 token gains `admin` (`demo`)");
+    assert_eq!(world.bytes(), before);
+    let document = world.run(&["restore", &path, "--yes", "--allow-widen", "--json"]).ok().json();
+    assert_eq!(names(&document["widened"]), ["demo"]);
+    assert_eq!(world.show("demo")["scopes"], json!(["admin", "events:read"]));
+    is_sound(&world);
+}
+
+#[test]
+fn names_and_scopes_that_were_exchanged_are_exchanged_back() {
+    let world = World::with_store();
+    world.define(&["a:x", "b:x"]);
+    for (name, scope) in [("one", "a:x"), ("two", "b:x")] {
+        world.create(name, &["-s", scope]);
+    }
+    let (path, before) = (world.path("copy.db"), [world.show("one"), world.show("two")]);
+    world.run(&["backup", &path]).ok();
+    for (from, to) in [("one", "three"), ("two", "one"), ("three", "two")] {
+        world.run(&["rename", from, to]).ok();
+    }
+    for (from, to) in [("a:x", "c:x"), ("b:x", "a:x"), ("c:x", "b:x")] {
+        world.run(&["scopes", "rename", from, to, "--allow-widen"]).ok();
+    }
+    world.run(&["restore", &path, "--yes", "--allow-widen"]).ok();
+    for (name, before) in ["one", "two"].into_iter().zip(before) {
+        let after = world.show(name);
+        assert_eq!((&after["id"], &after["scopes"]), (&before["id"], &before["scopes"]));
+    }
+    is_sound(&world);
+}
+
+#[test]
+fn a_bad_backup_is_refused_and_the_store_has_not_changed_by_one_byte() {
+    let (world, _, path) = backed_up();
+    let bytes = fs::read(&path).expect("the copy");
+    let with = |at: usize, with: &[u8]| {
+        let mut changed = bytes.clone();
+        changed[at..at + with.len()].copy_from_slice(with);
+        changed
+    };
+    let name = bytes.windows(4).position(|window| window == b"demo").expect("the name");
+    let cases: [(&str, Vec<u8>, &str); 6] = [
+        ("empty", Vec::new(), "store_foreign"),
+        ("text", b"name,secret\n".repeat(100), "store_foreign"),
+        ("foreign", with(68, &[1, 2, 3, 4]), "store_foreign"),
+        ("newer", with(60, &[0, 0, 0, 99]), "store_newer"),
+        ("cut", bytes[..bytes.len() / 2].to_vec(), "store_damaged"),
+        ("edited", with(name, b"dome"), "store_damaged"),
+    ];
+    let before = world.bytes();
+    for (case, bytes, code) in cases {
+        let bad = world.path(case);
+        fs::write(&bad, bytes).expect("a file");
+        let refused = world.refuses(&["restore", &bad, "--yes", "--force", "--discard-newer"], 6, code);
+        let message = refused["message"].as_str().expect("a text");
+        assert!(message.starts_with(&format!("the backup `{bad}` cannot be restored: ")), "{message}");
+        assert_eq!(world.bytes(), before, "{case}");
+    }
+    world.refuses(&["restore", &world.path("missing"), "--yes"], 6, "store_unreadable");
+    world.refuses(&["restore", &world.directory("dir"), "--yes"], 6, "store_unreadable");
+    assert_eq!(world.bytes(), before);
+}
+
+#[test]
+fn another_history_replaces_the_store_only_by_force_and_the_old_one_is_kept() {
+    let (world, secret, _) = backed_up();
+    let other = World::with_store();
+    // The generators of both worlds begin alike.
+    other.create("first", &[]);
+    let theirs = other.create("theirs", &[]);
+    let path = other.path("copy.db");
+    other.run(&["backup", &path]).ok();
+    let before = world.bytes();
+    let refused = world.refuses(&["restore", &path, "--yes"], 5, "policy");
+    assert_eq!(refused["hint"], "`--force` replaces the store, and keeps it as `tokens.db.before-restore`");
+    assert_eq!(world.bytes(), before);
+    world.run(&["restore", &path, "--yes", "--force"]).ok();
+    world.is_valid(&theirs, "theirs");
+    assert_eq!(world.names(&[]), ["first", "theirs"]);
+    is_sound(&world);
+    // The way back.
+    let kept = world.store().join("tokens.db.before-restore");
+    let kept = kept.to_str().expect("UTF-8").to_owned();
+    world.run(&["restore", &kept, "--yes", "--force"]).ok();
+    world.is_valid(&secret, "demo");
+    is_sound(&world);
+}
+
+#[test]
+fn a_damaged_store_is_replaced_by_force_and_keeps_what_it_had_revoked() {
+    for damage in ["digest", "header"] {
+        let (world, secret, _) = backed_up();
+        let other = world.create("other", &[]);
+        let path = world.path("newer.db");
+        world.run(&["backup", &path]).ok();
+        world.run(&["revoke", "demo", "--yes"]).ok();
+        if damage == "digest" {
+            world.sql("UPDATE events SET hash = zeroblob(32) WHERE seq = 4");
+        } else {
+            let mut bytes = fs::read(world.database()).expect("the store");
+            bytes[..16].fill(b'x');
+            fs::write(world.database(), bytes).expect("the store");
+        }
+        let before = world.bytes();
+        let refused = world.refuses(&["restore", &path, "--yes"], 5, "policy");
+        assert!(refused["message"].as_str().expect("a text").starts_with("the present "), "{refused}");
+        assert_eq!(world.bytes(), before);
+        world.run(&["restore", &path, "--yes", "--force"]).ok();
+        world.is_valid(&other, "other");
+        // Of what SQLite cannot read nothing is known.
+        let expected = if damage == "digest" { "revoked demo" } else { "valid demo" };
+        assert_eq!(world.verify(&secret, &[]).1, expected, "{damage}");
+        is_sound(&world);
+    }
+}
+
+#[test]
+fn commands_that_a_backup_brings_need_somebody_who_accepts_them() {
+    let world = World::with_store();
+    world.create("demo", &[]);
+    give_hook(&world, "demo", "deploy --now");
+    let path = world.path("copy.db");
+    world.run(&["backup", &path]).ok();
+    let other = World::new();
+    let refused = other.run(&["restore", &path, "--yes"]).exit(2);
+    assert!(
+        refused.err.starts_with("warning: the backup brings a command of `demo`: deploy --now\n"),
+        "{}",
+        refused.err
+    );
+    assert!(!other.store().join("tokens.db").exists());
+    other.run(&["restore", &path, "--yes", "--accept-commands"]).ok();
+    assert_eq!(other.names(&[]), ["demo"]);
+    // The store that has them needs nobody to accept them again.
+    other.run(&["rename", "demo", "other"]).ok();
+    other.run(&["restore", &path, "--yes"]).ok();
+    assert_eq!(other.names(&[]), ["demo"]);
+}
+
+/// Gives a token a hook as a rotation that remembers it does.
+fn give_hook(world: &World, name: &str, hook: &str) {
+    let actor = Actor { uid: world.uid, login: None, sudo_user: None, host: None };
+    let author = Author { actor, reason: None, accept_clock: false };
+    let location = Location { dir: world.store(), named: true, trusts_group: false };
+    let clock = At(world.now());
+    let store = Store::open_to_write(&location, &clock, &author).expect("the store");
+    let done = store.write::<_, StoreError>(&clock, &author, |tx| {
+        let row = tx.named(&name.parse().expect("a name"))?.expect("the token");
+        let before = tx.token(row, tx.now)?;
+        let after = Token { hook: Some(hook.to_owned()), ..before.clone() };
+        tx.update(&before, &after, Action::Edit)
+    });
+    done.expect("the change");
+}
+
+struct At(i64);
+
+impl Clock for At {
+    fn unix(&self) -> i64 {
+        self.0
+    }
+}
+
+#[test]
+fn it_asks_and_a_no_changes_nothing() {
+    let (mut world, _, path) = backed_up();
+    world.run(&["rename", "demo", "other"]).ok();
+    let before = world.bytes();
+    world.refuses(&["restore", &path], 2, "input_needed");
+    world.at_terminal(&[Answer::No]);
+    world.run(&["restore", &path]).exit(130);
+    assert_eq!(world.bytes(), before);
+}
+
+#[test]
+fn a_store_that_changes_between_the_look_and_the_change_is_left_alone() {
+    let (mut world, _, path) = backed_up();
+    world.run(&["rename", "demo", "other"]).ok();
+    world.at_terminal(&[Answer::Yes]);
+    let world = Rc::new(world);
+    let elsewhere = Rc::clone(&world);
+    *world.meanwhile.borrow_mut() = Some(Box::new(move || {
+        elsewhere.run(&["revoke", "other", "--yes"]).ok();
+    }));
+    let done = world.run(&["restore", &path]).exit(5);
+    assert!(done.err.contains("the store has changed meanwhile; nothing was changed"), "{}", done.err);
+    assert_eq!(world.show("other")["status"], "revoked");
+    is_sound(&world);
+}

@@ -15,3 +15,5 @@ pub use sqlite::{
     Presented, Problem, Restoration, Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED,
     View, Watch, Write, examine, make, open_backup, plan, repair, share, unsafe_path,
 };
+#[cfg(feature = "cli")]
+pub use sqlite::{BadLine, Conflict, EXPORT_FORMAT, Extent, Importer, unused};

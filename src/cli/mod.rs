@@ -16,8 +16,8 @@ use crate::app::{App, HEADING, Look, Outcome};
 #[cfg(feature = "serve")]
 use crate::cmd::serve;
 use crate::cmd::{
-    adopt, audit, backup, check, create, disable, doctor, edit, enable, init, list, rename, restore, revoke,
-    rotate, scan, scopes, settings, show, verify,
+    adopt, audit, backup, check, create, disable, doctor, edit, enable, export, import, init, list, prune,
+    rename, restore, revoke, rotate, scan, scopes, settings, show, verify,
 };
 use crate::context::Context;
 use crate::domain::Invalid;
@@ -132,6 +132,12 @@ pub enum Verb {
     Backup(backup::Backup),
     /// Bring the store back from a backup
     Restore(restore::Restore),
+    /// Write the store as JSON lines, without secrets
+    Export(export::Export),
+    /// Take a store, or tokens, from an export
+    Import(import::Import),
+    /// Remove tokens and secrets that have ended
+    Prune(prune::Prune),
     /// Print the script for a shell that makes TAB complete words
     Completions(completions::Completions),
     /// Print the manual page, or write one for each command
@@ -163,6 +169,9 @@ impl Verb {
             Self::Settings(it) => it.run(app),
             Self::Backup(it) => it.run(app),
             Self::Restore(it) => it.run(app),
+            Self::Export(it) => it.run(app),
+            Self::Import(it) => it.run(app),
+            Self::Prune(it) => it.run(app),
             Self::Completions(it) => it.run(app),
             Self::Man(it) => it.run(app),
         }

@@ -112,6 +112,11 @@ impl Adopt {
         store.write(machine as &dyn Clock, author, |tx| {
             // First the name: with `--if-missing` its token may be the one that has this secret.
             let begun = args.enter(tx, &self.name.0, machine)?;
+            if tx.is_pruned(&secret.hash())? {
+                let ended = Invalid::new("the store had this secret, and it ended")
+                    .hint("a secret does not come back; create a new one");
+                return Err(Error::Policy(ended).into());
+            }
             if tx.presented(&secret.hash(), tx.now, Parts::ALL)?.is_some() {
                 let known = Invalid::new("the store knows this secret already")
                     .hint("`tokenctl verify` says whose it is");

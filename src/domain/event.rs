@@ -57,10 +57,12 @@ pub enum Action {
     CatalogueRetire,
     Settings,
     Restore,
+    Import,
+    Prune,
 }
 
 impl Action {
-    pub const ALL: [Action; 20] = [
+    pub const ALL: [Action; 22] = [
         Self::Init,
         Self::Create,
         Self::Confirm,
@@ -81,6 +83,8 @@ impl Action {
         Self::CatalogueRetire,
         Self::Settings,
         Self::Restore,
+        Self::Import,
+        Self::Prune,
     ];
 
     /// Whether an event with this word is such an action. Older versions had another word for a rollback.
@@ -111,6 +115,8 @@ impl Action {
             Self::CatalogueRetire => "scope.retire",
             Self::Settings => "settings",
             Self::Restore => "restore",
+            Self::Import => "import",
+            Self::Prune => "prune",
         }
     }
 

@@ -11,6 +11,7 @@ pub mod filter;
 pub mod lifetime;
 pub mod name;
 pub mod policy;
+pub mod prune;
 pub mod restore;
 pub mod scope;
 pub mod secret;

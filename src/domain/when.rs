@@ -121,19 +121,26 @@ impl Timestamp {
         self.0 - earlier.0
     }
 
+    /// The instant that [`Timestamp::rfc3339`] writes so.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let time = Self::from_unix(DateTime::parse_from_rfc3339(text).ok()?.timestamp())?;
+        (time.rfc3339() == text.as_bytes()).then_some(time)
+    }
+
     /// `2027-01-31T00:00:00Z`, written by hand: a list of a million tokens formats millions of these.
     pub fn rfc3339(self) -> [u8; 20] {
-        let (days, rest) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        // All are positive and small, and 32 bits are divided sooner than 64.
+        let [days, rest] = [self.0 / DAY, self.0 % DAY].map(|number| u32::try_from(number).unwrap_or(0));
         // Civil date from days since 1970 (Howard Hinnant, chrono-Compatible Low-Level Date Algorithms).
         let z = days + 719_468;
-        let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+        let (era, doe) = (z / 146_097, z % 146_097);
         let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
         let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
         let mp = (5 * doy + 2) / 153;
         let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-        let year = yoe + era * 400 + i64::from(month <= 2);
+        let year = yoe + era * 400 + u32::from(month <= 2);
         let mut text = *b"0000-00-00T00:00:00Z";
-        let mut put = |at: usize, width: usize, mut value: i64| {
+        let mut put = |at: usize, width: usize, mut value: u32| {
             for slot in text[at..at + width].iter_mut().rev() {
                 *slot = b'0' + u8::try_from(value % 10).unwrap_or(0);
                 value /= 10;
@@ -142,9 +149,9 @@ impl Timestamp {
         put(0, 4, year);
         put(5, 2, month);
         put(8, 2, day);
-        put(11, 2, rest / HOUR);
-        put(14, 2, rest % HOUR / MINUTE);
-        put(17, 2, rest % MINUTE);
+        put(11, 2, rest / 3_600);
+        put(14, 2, rest / 60 % 60);
+        put(17, 2, rest % 60);
         text
     }
 }

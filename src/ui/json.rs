@@ -25,7 +25,7 @@ pub use finding::TokenFindingDoc;
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use line::append_token;
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
-pub use moving::{BackupDoc, RestoreDoc};
+pub use moving::{BackupDoc, PruneDoc, PrunedDoc, RestoreDoc};
 pub use verdict::{AnswerDoc, NoAnswerDoc, VerdictDoc};
 pub use writer::{append, text};
 

@@ -9,7 +9,8 @@ use tokenctl::domain::event::{Action, Author};
 use tokenctl::domain::token::Token;
 use tokenctl::store::{Location, Store, StoreError};
 
-use crate::support::{Answer, DAY, World};
+use crate::readme::commands;
+use crate::support::{Answer, DAY, World, run, search_path, write_program};
 
 /// A store with a token, and a backup of it.
 fn backed_up() -> (World, String, String) {
@@ -317,4 +318,39 @@ fn a_store_that_changes_between_the_look_and_the_change_is_left_alone() {
     assert!(done.err.contains("the store has changed meanwhile; nothing was changed"), "{}", done.err);
     assert_eq!(world.show("other")["status"], "revoked");
     is_sound(&world);
+}
+
+#[test]
+fn the_recipes_of_the_readme_work_as_written() {
+    let home = tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory");
+    let in_home = |line: &str| {
+        let mut shell = std::process::Command::new("sh");
+        let path = format!("{}/bin:{}", home.path().display(), search_path());
+        shell
+            .args(["-c", line])
+            .env_clear()
+            .current_dir(home.path())
+            .env("HOME", home.path())
+            .env("PATH", path);
+        run(&mut shell, b"")
+    };
+    // Another host is another directory.
+    let ssh = "#!/bin/sh\nshift\nTOKENCTL_STORE=$HOME/new-host exec \"$@\"\n";
+    fs::create_dir(home.path().join("bin")).expect("a directory");
+    fs::create_dir(home.path().join("backups")).expect("a directory");
+    write_program(&home.path().join("bin/ssh"), ssh.as_bytes());
+    let secret = in_home("tokenctl create demo").ok().out;
+    for line in commands("## Backups, moving, disaster recovery") {
+        let cron = line.strip_prefix("30 3 * * * ").map(|line| line.replace("\\%", "%"));
+        in_home(cron.as_deref().unwrap_or(&line)).ok();
+        if cron.is_some() {
+            fs::remove_dir_all(home.path().join(".local/share/tokenctl")).expect("the store is lost");
+        }
+    }
+    for store in ["", "--store new-host "] {
+        let verify = format!("printf %s '{}' | tokenctl {store}verify", secret.trim());
+        assert_eq!(in_home(&verify).ok().out, "valid demo\n");
+    }
+    let head = |store: &str| in_home(&format!("tokenctl {store}audit head")).ok().out;
+    assert_eq!(head(""), head("--store new-host "));
 }

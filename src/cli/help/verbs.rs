@@ -11,7 +11,11 @@ pub const GROUPS: [Group; 6] = [
     Group { name: "Secrets", verbs: &["rotate", "verify", "serve", "scan"], about: None },
     Group { name: "Scopes", verbs: &["scopes"], about: None },
     Group { name: "Store", verbs: &["init", "settings", "check", "audit", "doctor"], about: None },
-    Group { name: "Moving", verbs: &["backup", "restore"], about: Some("Copy the store, and bring it back") },
+    Group {
+        name: "Moving",
+        verbs: &["backup", "restore", "export", "import", "prune"],
+        about: Some("Copy, move, clean up"),
+    },
     Group { name: "Shell", verbs: &["completions", "man"], about: Some("Set up TAB, read the manual") },
 ];
 
@@ -37,7 +41,7 @@ pub struct Verb {
 /// What a command line does, and the line, for `sh`.
 pub struct Example(pub &'static str, pub &'static str);
 
-pub const VERBS: [Verb; 33 + cfg!(feature = "serve") as usize] = [
+pub const VERBS: [Verb; 36 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "",
         also: &[],
@@ -614,6 +618,55 @@ pub const VERBS: [Verb; 33 + cfg!(feature = "serve") as usize] = [
             Example("Bring it back", "tokenctl restore today.db --yes"),
         ],
         exits: &[0, 1, 2, 5, 6, 130],
+    },
+    Verb {
+        path: "export",
+        also: &["dump-json"],
+        more: &[
+            "One JSON document a line, all of one moment: the heading, settings, scopes, tokens with the hashes of their secrets, \
+             the log, and an end that counts them. No secret is part of it, since the store has none. With `--tokens` or a \
+             filter, scopes and tokens only",
+        ],
+        examples: &[
+            Example("Move a store to another directory", "tokenctl export | tokenctl --store new import -"),
+            Example("Hand over the tokens of one team", "tokenctl export --label team=web > web.jsonl"),
+        ],
+        exits: &[0, 1, 2, 4, 6],
+    },
+    Verb {
+        path: "import",
+        also: &["load"],
+        more: &[
+            "A store that does not exist, or in which nothing has happened, becomes the exported one: the same tokens, log and \
+             head, once every line, the log and each object are found to be sound. A store that has content gets the tokens \
+             only, with their delivered secrets, all of them or none; their scopes must exist",
+            "Commands that rotations would run are listed and need `--accept-commands`",
+        ],
+        examples: &[
+            Example(
+                "Make a copy of a store",
+                "tokenctl export > all.jsonl; tokenctl --store copy import all.jsonl",
+            ),
+            Example(
+                "Take what is not there yet",
+                "tokenctl export --tokens | tokenctl import - --skip-existing",
+            ),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6],
+    },
+    Verb {
+        path: "prune",
+        also: &["purge", "clean", "gc"],
+        more: &[
+            "Revoked and expired tokens go, and of the others the previous secrets that have ended. The log keeps what happened \
+             to them. Hashes of removed secrets are kept too, so that none of them can be adopted or imported again. A token \
+             that is due for rotation, or whose delivery or hook is pending, stays",
+        ],
+        examples: &[
+            Example("See what would go", "tokenctl prune --older-than 90d --dry-run"),
+            Example("Remove what ended a year ago", "tokenctl prune --older-than 1y --yes"),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 130],
     },
     Verb {
         path: "completions",

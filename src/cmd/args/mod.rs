@@ -8,6 +8,7 @@ pub mod describe;
 pub mod destination;
 pub mod grants;
 pub mod lifetime;
+pub mod lines;
 pub mod many;
 pub mod newcomer;
 pub mod secret;

@@ -258,6 +258,26 @@ impl TargetArgs {
         Ok(Selection { tokens: named(&self.names, store, now)?, by: By::Names(self.names.clone()) })
     }
 
+    /// Fails if there are names and filters. With neither every token is meant.
+    pub fn check_optional(&self) -> Result<(), Invalid> {
+        if self.names.is_empty() && self.filter.filter().is_empty() { Ok(()) } else { self.check() }
+    }
+
+    /// Hands on each token that is meant, those that are over too.
+    pub fn each(&self, store: &Store, now: Timestamp, mut take: impl FnMut(Token)) -> Result<(), Error> {
+        if !self.names.is_empty() {
+            named(&self.names, store, now)?.into_iter().for_each(take);
+            return Ok(());
+        }
+        let filter = Filter { all: true, ..self.filter.filter() };
+        let catalogue = known_scopes(store, &filter.scopes)?;
+        let each = |page: Vec<Token>| {
+            page.into_iter().for_each(&mut take);
+            Ok(())
+        };
+        filtered(store, &filter, &catalogue, now, now, each).map(drop)
+    }
+
     /// Fails unless there are names or filters, and not both. Asked before the store is opened.
     pub fn check(&self) -> Result<(), Invalid> {
         match (self.names.is_empty(), self.filter.filter().is_empty()) {

@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::io::Errno;
 
 use super::Store;
-use super::error::{StoreError, read_only};
+use super::error::{StoreError, UNSETTLED, read_only};
 use super::found::{self, Found};
 use super::location::Location;
 use super::open::{self, Access};
@@ -61,8 +61,13 @@ pub fn put(
         Err(err) if err.error.kind() == io::ErrorKind::AlreadyExists => false,
         Err(err) => return Err(failed(&err.error)),
     };
-    sync_directory(&dir).map_err(|err| failed(&err))?;
+    sync_directory(&dir).map_err(|err| unsettled(&location.dir, &err))?;
     Ok(made)
+}
+
+/// That a store has its name, but a loss of power may take that away again.
+pub fn unsettled(dir: &Path, err: &io::Error) -> StoreError {
+    StoreError::Io { what: format!("cannot sync `{}`: {err}", dir.display()), settled: UNSETTLED }
 }
 
 /// Why there can be no store: a place where none can be made, or a failure that may pass.

@@ -1,11 +1,84 @@
 //! Removing tokens and secrets for good. Their hashes stay, so that nobody can bring one of these secrets back.
 
+use std::collections::BTreeSet;
+
 use rusqlite::params;
 
-use super::{StoreError, Write};
-use crate::domain::token::StoredSecret;
+use super::{Store, StoreError, View, Write};
+use crate::domain::changes;
+use crate::domain::digest::Form;
+use crate::domain::event::{Action, Subject};
+use crate::domain::secret::SecretHash;
+use crate::domain::token::{StoredSecret, Token};
+
+impl Store {
+    /// Gives the room of removed rows back to the file system. It needs room for a copy while it works, and is done
+    /// wholly or not at all.
+    pub fn shrink(&self) -> Result<(), StoreError> {
+        super::lock::be_patient(self.patience.get());
+        // The copy may be large, so it is not kept in memory.
+        let run = self.conn.execute_batch("PRAGMA temp_store = FILE; VACUUM");
+        run.map_err(|err| self.failed(&err))
+    }
+}
+
+impl View<'_> {
+    /// Whether a secret of this hash was removed because it had ended.
+    pub fn is_pruned(&self, hash: &SecretHash) -> Result<bool, StoreError> {
+        Ok(!self.column::<i64>("SELECT 1 FROM pruned WHERE hash = ?1", params![hash])?.is_empty())
+    }
+
+    /// The rows of tokens with a hook that has still to run.
+    pub fn tokens_with_hooks(&self) -> Result<BTreeSet<i64>, StoreError> {
+        let sql = "SELECT DISTINCT s.token FROM hook h JOIN secret s ON s.row = h.secret";
+        Ok(self.column(sql, &[])?.into_iter().collect())
+    }
+}
 
 impl Write<'_> {
+    /// Removes from a token what is not left of it, or all of it, and records the event.
+    pub fn prune(&self, before: &Token, left: Option<&Token>) -> Result<(), StoreError> {
+        let is = self.tokens(&[before.row], self.now)?.pop();
+        // Between the look and the change somebody may have changed it.
+        if is.is_none_or(|is| Form::Two.token(&is) != Form::Two.token(before)) {
+            return Err(StoreError::Changed);
+        }
+        self.replace(Action::Prune, before, left)
+    }
+
+    /// Writes a token as it shall be, which goes where there is none, and records the event.
+    pub(super) fn replace(
+        &self,
+        action: Action,
+        before: &Token,
+        after: Option<&Token>,
+    ) -> Result<(), StoreError> {
+        let subject = Subject::of(before);
+        let matched = self.compare(action, &subject, |form| form.token(before))?;
+        let kept = |hash| after.is_some_and(|after| after.secrets.iter().any(|secret| secret.hash == hash));
+        for secret in before.secrets.iter().filter(|secret| !kept(secret.hash)) {
+            self.bury(secret)?;
+        }
+        let Some(after) = after else {
+            self.remove_token(before.row)?;
+            let changes = changes::of_token(Some(before), None);
+            return self.record(action, subject, None, changes, matched);
+        };
+        if let Some(delivery) = &before.delivery {
+            self.run("DELETE FROM delivery WHERE secret = ?1", params![delivery.secret])?;
+        }
+        self.save_token(after)?;
+        self.run("DELETE FROM granted WHERE token = ?1", params![after.row])?;
+        for scope in after.grants.keys() {
+            self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![after.row, scope])?;
+        }
+        // First those that were superseded since, or two secrets would be current for a moment.
+        let mut secrets: Vec<_> = after.secrets.iter().collect();
+        secrets.sort_by_key(|secret| secret.superseded_at.is_none());
+        secrets.into_iter().try_for_each(|secret| self.save_secret(secret).map(drop))?;
+        self.record_token(action, Some(before), after.row, matched).map(drop)
+    }
+
     /// Removes a secret with what belongs to it, and keeps its hash.
     pub(super) fn bury(&self, secret: &StoredSecret) -> Result<(), StoreError> {
         for sql in [

@@ -10,6 +10,11 @@ use crate::domain::secret::SecretHash;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 
+/// From the few deliveries to their secrets: in the other direction, which SQLite would choose by itself, every change would
+/// walk through all secrets of the store.
+const OVERDUE: &str = "SELECT s.token FROM delivery d CROSS JOIN secret s ON s.row = d.secret
+     WHERE (?1 IS NULL OR d.uid = ?1) AND d.deadline <= ?2 ORDER BY d.secret";
+
 impl View<'_> {
     /// A page of rows in order of row, from `from` on.
     pub fn rows_from(&self, from: i64) -> Result<Vec<i64>, StoreError> {
@@ -116,9 +121,7 @@ impl View<'_> {
 
     /// The tokens, by row, whose delivery is past its deadline: those of a user, or of everybody.
     pub fn overdue(&self, uid: Option<u32>, now: Timestamp) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret
-             WHERE (?1 IS NULL OR d.uid = ?1) AND d.deadline <= ?2 ORDER BY s.row";
-        self.column(sql, params![uid, now])
+        self.column(OVERDUE, params![uid, now])
     }
 
     /// The first column of what a statement finds.
@@ -130,4 +133,23 @@ impl View<'_> {
 
 fn page() -> i64 {
     i64::try_from(PAGE).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::super::schema;
+    use super::*;
+
+    #[test]
+    fn a_change_walks_through_the_deliveries_and_not_through_all_secrets() {
+        let conn = Connection::open_in_memory().expect("a database");
+        schema::create(&conn).expect("its tables");
+        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {OVERDUE}")).expect("it fits");
+        let steps =
+            plan.query_map(params![None::<u32>, 0], |row| row.get::<_, String>("detail")).expect("a plan");
+        let steps: Vec<String> = steps.collect::<Result<_, _>>().expect("its steps");
+        assert_eq!(steps, ["SCAN d", "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)"]);
+    }
 }

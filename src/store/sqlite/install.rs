@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::build::{TEMPORARY, put, sync_directory};
+use super::build::{TEMPORARY, put, sync_directory, unsettled};
 use super::found::{Found, journal};
 use super::location::Location;
 use super::open::{self, Access};
@@ -105,7 +105,7 @@ impl Restoration {
         self.result.back_up(new.path())?;
         dress(&new, found).and_then(|()| new.as_file().sync_all()).map_err(|err| failed(&err))?;
         new.persist(&found.database).map_err(|err| failed(&err.error))?;
-        sync_directory(&found.dir).map_err(|err| failed(&err))
+        sync_directory(&found.dir).map_err(|err| unsettled(&found.dir, &err))
     }
 }
 

@@ -1,11 +1,11 @@
 //! The log: its entries as they are read, in either order, and written.
 
-use rusqlite::types::ToSql;
+use rusqlite::types::{ToSql, ValueRef};
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::audit::page;
 use super::error::StoreError;
-use super::sql::{Changes, RowNumber};
+use super::sql::{Changes, RowNumber, wrong};
 use super::{FIRST, Head, View, Write, ascending};
 use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{Actor, Anchor, Event, GENESIS, Subject};
@@ -18,6 +18,7 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
     let bytes = |digest: [u8; 32]| Digest::from_bytes(digest);
     let form = row.get(12)?;
     let changes = match form {
+        Form::One if row.get_ref(13)? != ValueRef::Null => return Err(wrong(13, "that version kept none")),
         Form::One => Changes::default(),
         Form::Two => row.get(13)?,
     };

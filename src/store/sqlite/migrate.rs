@@ -20,14 +20,14 @@ const COPY: &str = "tokens.db.v1";
 
 pub fn migrate(store: &Store, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
     let set = |pragmas: &str| store.conn.execute_batch(pragmas).map_err(|err| store.failed(&err));
-    // Neither can be set within a transaction.
-    set("PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON")?;
+    // It cannot be set within a transaction.
+    set("PRAGMA foreign_keys = OFF")?;
     let before = store.version.get();
     let done = store.transact(clock, author, convert);
     if done.is_err() {
         store.version.set(before);
     }
-    set("PRAGMA foreign_keys = ON; PRAGMA ignore_check_constraints = OFF").and(done)
+    set("PRAGMA foreign_keys = ON").and(done)
 }
 
 fn convert(tx: &Write<'_>) -> Result<(), StoreError> {

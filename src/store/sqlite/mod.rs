@@ -18,11 +18,17 @@ mod bury;
 mod cells;
 mod change;
 mod checked;
+#[cfg(feature = "cli")]
+mod columns;
 mod doctor;
 mod error;
+#[cfg(feature = "cli")]
+mod export;
 mod find;
 mod found;
 mod hot;
+#[cfg(feature = "cli")]
+mod import;
 mod install;
 mod integrity;
 mod location;
@@ -62,7 +68,11 @@ pub use change::NewSecret;
 use checked::{Checked, FileId};
 pub use doctor::{Finding, Severity, examine, repair};
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
+#[cfg(feature = "cli")]
+pub use export::{Extent, FORMAT as EXPORT_FORMAT};
 use found::Found;
+#[cfg(feature = "cli")]
+pub use import::{BadLine, Conflict, Importer, unused};
 pub use location::{Location, unsafe_path};
 pub use lock::PATIENCE;
 use open::Access;

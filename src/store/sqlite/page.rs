@@ -11,6 +11,9 @@ use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::store::usage::{Block, secret_tag};
 
+/// The tokens of a page: with what is written of them they are all in memory at once.
+const TOKENS: usize = 250;
+
 impl View<'_> {
     /// A page of the unrevoked tokens in order of name, after `after`, which is last in the other direction; and whether
     /// more may follow.
@@ -69,7 +72,7 @@ impl View<'_> {
              LEFT JOIN secret s ON s.token = t.row LEFT JOIN delivery d ON d.secret = s.row
              WHERE i.revoked_at IS NULL {bound} ORDER BY i.name {order}, s.row"
         );
-        let (mut page, mut block) = (Vec::with_capacity(PAGE), Block::default());
+        let (mut page, mut block) = (Vec::with_capacity(TOKENS), Block::default());
         let mut statement = self.ok(self.conn().prepare_cached(&sql))?;
         let mut rows = self.ok(statement.query(params_from_iter(after)))?;
         while let Some(row) = self.ok(rows.next())? {
@@ -95,7 +98,7 @@ impl View<'_> {
         let (of_token, of_secret) = (Cells::new(row, 0, of_token), Cells::new(row, OF_TOKEN, of_secret));
         let number: i64 = of_token.get(0)?;
         if page.last().is_none_or(|(last, _)| last.row != number) {
-            if page.len() == PAGE {
+            if page.len() == TOKENS {
                 return Ok(true);
             }
             page.push(self.whole_token(&of_token)?);

@@ -7,12 +7,11 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rusqlite::{Row, params};
+use rusqlite::Row;
 use rustix::fs::OFlags;
 
 use super::location::Location;
 use super::{FIRST, Step, Store, StoreError, View, Watch, Write};
-use crate::domain::changes;
 use crate::domain::digest::Form;
 use crate::domain::event::{Action, Anchor, Author, Subject};
 use crate::domain::scope::Catalogue;
@@ -80,7 +79,11 @@ pub fn open_backup<E: From<StoreError>>(
 }
 
 /// Fails unless the database, its log and every object in it are sound.
-fn check<E: From<StoreError>>(store: &Store, now: Timestamp, watch: Watch<'_, E>) -> Result<(), E> {
+pub(super) fn check<E: From<StoreError>>(
+    store: &Store,
+    now: Timestamp,
+    watch: Watch<'_, E>,
+) -> Result<(), E> {
     damage(store, now, watch)?.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
 }
 
@@ -251,7 +254,7 @@ impl Write<'_> {
             // What was made since the backup and has ended keeps its place, since nothing is lost with it.
             if present.revoked_at.is_none() {
                 built.discarded.push(named(present));
-                self.restore_token(present, None)?;
+                self.replace(Action::Restore, present, None)?;
             }
             return Ok(());
         };
@@ -271,7 +274,7 @@ impl Write<'_> {
         if Form::Two.token(present) == Form::Two.token(after) {
             return Ok(());
         }
-        self.restore_token(present, Some(after))
+        self.replace(Action::Restore, present, Some(after))
     }
 
     /// What of the backup is gone from the present store stays gone.
@@ -319,34 +322,6 @@ impl Write<'_> {
             from = rows.last().and_then(|last| last.checked_add(1));
         }
         Ok(())
-    }
-
-    /// Writes a token as it shall be, which goes where there is none, and records the event.
-    fn restore_token(&self, before: &Token, after: Option<&Token>) -> Result<(), StoreError> {
-        let subject = Subject::of(before);
-        let matched = self.compare(Action::Restore, &subject, |form| form.token(before))?;
-        let kept = |hash| after.is_some_and(|after| after.secrets.iter().any(|secret| secret.hash == hash));
-        for secret in before.secrets.iter().filter(|secret| !kept(secret.hash)) {
-            self.bury(secret)?;
-        }
-        let Some(after) = after else {
-            self.remove_token(before.row)?;
-            let changes = changes::of_token(Some(before), None);
-            return self.record(Action::Restore, subject, None, changes, matched);
-        };
-        if let Some(delivery) = &before.delivery {
-            self.run("DELETE FROM delivery WHERE secret = ?1", params![delivery.secret])?;
-        }
-        self.save_token(after)?;
-        self.run("DELETE FROM granted WHERE token = ?1", params![after.row])?;
-        for scope in after.grants.keys() {
-            self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![after.row, scope])?;
-        }
-        // First those that were superseded since, or two secrets would be current for a moment.
-        let mut secrets: Vec<_> = after.secrets.iter().collect();
-        secrets.sort_by_key(|secret| secret.superseded_at.is_none());
-        secrets.into_iter().try_for_each(|secret| self.save_secret(secret).map(drop))?;
-        self.record_token(Action::Restore, Some(before), after.row, matched).map(drop)
     }
 
     fn restore_settings(&self, backup: Settings) -> Result<(), StoreError> {

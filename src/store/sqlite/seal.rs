@@ -56,6 +56,13 @@ fn seal(table: &str, columns: &[ValueRef<'_>]) -> i64 {
     i64::from_le_bytes(first)
 }
 
+/// The seal of a row with these columns.
+#[cfg(feature = "cli")]
+pub fn of_values(table: &str, columns: &[rusqlite::types::Value]) -> i64 {
+    let columns: Vec<_> = columns.iter().map(ValueRef::from).collect();
+    seal(table, &columns)
+}
+
 /// Fails unless the last of these columns, all of a table's row, is the seal of the others.
 pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
     let Some((last, columns)) = cells.values().split_last() else { return Ok(()) };

@@ -114,7 +114,7 @@ fn read_delivery(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<D
         variable: row.get(first + 8)?,
         command: row.get(first + 9)?,
         hook: row.get(first + 10)?,
-        remember: row.get(first + 11)?,
+        remember: read_switch(row, first + 11)?,
         host: row.get(first + 12)?,
     })
 }
@@ -134,4 +134,12 @@ pub fn add_secret(
     }
     token.secrets.push(secret);
     Ok(())
+}
+
+fn read_switch(row: &Row<'_>, column: usize) -> rusqlite::Result<bool> {
+    match row.get(column)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    }
 }

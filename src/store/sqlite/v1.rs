@@ -165,8 +165,8 @@ const KEPT: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// Moves every row into the tables of today, without seals, within an open transaction. Foreign keys and checks must be
-/// off: what was planted by hand stays what it is, for the log to show.
+/// Moves every row into the tables of today, without seals, within an open transaction. Foreign keys must be off:
+/// what was planted by hand stays what it is, for the log to show.
 pub fn convert(
     conn: &Connection,
     create: impl FnOnce(&Connection) -> rusqlite::Result<()>,

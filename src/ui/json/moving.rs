@@ -23,3 +23,22 @@ pub struct RestoreDoc<'a> {
     pub discarded: Vec<NamedDoc<'a>>,
     pub widened: Vec<NamedDoc<'a>>,
 }
+
+/// `prune`.
+#[derive(Serialize)]
+pub struct PruneDoc<'a> {
+    pub changed: bool,
+    pub dry_run: bool,
+    pub count: usize,
+    pub tokens: Vec<PrunedDoc<'a>>,
+}
+
+/// What went of a token: all of it, or so many of its secrets.
+#[derive(Serialize)]
+pub struct PrunedDoc<'a> {
+    pub id: &'a str,
+    pub name: &'a str,
+    pub status: &'static str,
+    pub removed: bool,
+    pub secrets: usize,
+}

@@ -1,0 +1,182 @@
+//! The whole store, or its tokens, as JSON lines. It is read from a private copy, so that no lock is held while somebody
+//! reads the lines slowly, and all of them are of one moment.
+
+use rusqlite::{Row, params};
+use serde_json::{Value, json};
+
+use super::columns::{self, Column, Fields};
+use super::{FIRST, PAGE, Step, Store, StoreError, View, Watch};
+use crate::domain::event::Author;
+use crate::domain::token::Token;
+use crate::domain::when::{Clock, Timestamp};
+
+/// Of the lines.
+pub const FORMAT: i64 = 1;
+
+/// What an export leaves out.
+pub struct Extent<'a> {
+    /// Settings, pruned hashes and events are part of it.
+    pub history: bool,
+    pub includes: &'a dyn Fn(&Token) -> bool,
+}
+
+/// Takes a line, without its end.
+pub type Take<'a, E> = &'a mut dyn FnMut(&str) -> Result<(), E>;
+
+impl Store {
+    /// Passes each line of an export on.
+    pub fn export<E: From<StoreError>>(
+        &self,
+        extent: &Extent<'_>,
+        clock: &dyn Clock,
+        author: &Author,
+        take: Take<'_, E>,
+        watch: Watch<'_, E>,
+    ) -> Result<(), E> {
+        watch(Step::new("copying the store", 0, 0))?;
+        let copy = self.private_copy(clock, author)?;
+        let now = clock.now().map_err(StoreError::Clock)?;
+        let head = copy.read(|view| view.anchor())?;
+        let header = json!({ "format": FORMAT, "version": env!("CARGO_PKG_VERSION"), "history": extent.history,
+            "head": { "seq": head.seq, "hash": head.hash.to_hex().as_str() } });
+        take(&line("header", &header))?;
+        let mut counts = Fields::new();
+        let mut lines = |kind: &str, all: Vec<Fields>, take: Take<'_, E>| {
+            let count = counts.get(kind).and_then(Value::as_u64).unwrap_or(0);
+            counts.insert(kind.to_owned(), (count + all.len() as u64).into());
+            all.into_iter().try_for_each(|fields| take(&line(kind, &fields.into())))
+        };
+        if extent.history {
+            let all = copy.read(|view| view.shown("setting", columns::SETTING, "key", ""))?;
+            lines("setting", all, take)?;
+        }
+        lines("scope", copy.read(|view| view.shown_scopes())?, take)?;
+        let (mut from, mut done, of) = (Some(FIRST), 0, copy.count());
+        while let Some(start) = from {
+            let (last, page) = copy.read(|view| view.shown_tokens(start, extent, now))?;
+            done += page.len();
+            lines("token", page, take)?;
+            watch(Step::new("exporting tokens", done, of))?;
+            from = last.and_then(|last| last.checked_add(1));
+        }
+        if extent.history {
+            copy.each_shown("pruned", columns::PRUNED, "hash", |page| lines("pruned", page, take))?;
+            copy.each_shown("events", columns::EVENT, "seq", |page| lines("event", page, take))?;
+        }
+        take(&line("end", &counts.into()))
+    }
+
+    /// Passes the rows of a table on, page by page.
+    fn each_shown<E: From<StoreError>>(
+        &self,
+        table: &str,
+        columns: &[Column],
+        key: &str,
+        mut page: impl FnMut(Vec<Fields>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for at in (0..).step_by(PAGE) {
+            let rest = format!("LIMIT {PAGE} OFFSET {at}");
+            let all = self.read(|view| view.shown(table, columns, key, &rest))?;
+            if all.is_empty() {
+                break;
+            }
+            page(all)?;
+        }
+        Ok(())
+    }
+}
+
+/// A line that begins with what it is.
+fn line(kind: &str, fields: &Value) -> String {
+    let text = fields.to_string();
+    let rest = text.strip_prefix('{').unwrap_or_default();
+    let comma = if rest == "}" { "" } else { "," };
+    format!("{{\"type\":\"{kind}\"{comma}{rest}")
+}
+
+impl View<'_> {
+    fn shown(
+        &self,
+        table: &str,
+        columns: &[Column],
+        key: &str,
+        rest: &str,
+    ) -> Result<Vec<Fields>, StoreError> {
+        let names = columns::names(columns, "");
+        let sql = format!("SELECT {names} FROM {table} ORDER BY {key} {rest}");
+        let read = |row: &Row<'_>| columns::show(columns, row, 0);
+        let run = || self.conn().prepare(&sql)?.query_map([], read)?.collect();
+        self.ok(run())
+    }
+
+    fn shown_scopes(&self) -> Result<Vec<Fields>, StoreError> {
+        let sql = format!(
+            "SELECT {}, (SELECT json_group_array(i.name) FROM (SELECT o.name FROM scope_include JOIN scope o
+             ON o.row = included WHERE scope = s.row ORDER BY o.name) i) FROM scope s ORDER BY row",
+            columns::names(columns::SCOPE, "s.")
+        );
+        let run = || {
+            let read = |row: &Row<'_>| {
+                let mut fields = columns::show(columns::SCOPE, row, 0)?;
+                fields.insert("includes".to_owned(), list(row, columns::SCOPE.len())?);
+                Ok(fields)
+            };
+            self.conn().prepare(&sql)?.query_map([], read)?.collect()
+        };
+        self.ok(run())
+    }
+
+    /// A page of tokens from a row on, and the last row of it.
+    fn shown_tokens(
+        &self,
+        from: i64,
+        extent: &Extent<'_>,
+        now: Timestamp,
+    ) -> Result<(Option<i64>, Vec<Fields>), StoreError> {
+        let rows = self.rows_from(from)?;
+        let tokens = self.tokens(&rows, now)?;
+        let chosen = tokens.iter().filter(|token| (extent.includes)(token));
+        let all = chosen.map(|token| self.ok(self.shown_token(token))).collect::<Result<_, _>>()?;
+        Ok((rows.last().copied(), all))
+    }
+
+    fn shown_token(&self, token: &Token) -> rusqlite::Result<Fields> {
+        let sql = format!("SELECT {} FROM tokens WHERE row = ?1", columns::names(columns::TOKEN, ""));
+        let read = |row: &Row<'_>| columns::show(columns::TOKEN, row, 0);
+        let mut fields = self.conn().prepare_cached(&sql)?.query_row([token.row], read)?;
+        fields.insert("labels".to_owned(), json!(token.labels));
+        let scopes: Vec<&str> = token.scopes().map(|scope| scope.as_str()).collect();
+        fields.insert("scopes".to_owned(), json!(scopes));
+        let sql = format!(
+            "SELECT row, {} FROM secret WHERE token = ?1 ORDER BY row",
+            columns::names(columns::SECRET, "")
+        );
+        let read = |row: &Row<'_>| {
+            let secret: i64 = row.get(0)?;
+            let mut fields = columns::show(columns::SECRET, row, 1)?;
+            for (table, columns) in [("delivery", columns::DELIVERY), ("hook", columns::HOOK)] {
+                fields.insert(table.to_owned(), self.shown_one(table, columns, secret)?);
+            }
+            Ok(Value::from(fields))
+        };
+        let secrets: rusqlite::Result<Vec<Value>> =
+            self.conn().prepare_cached(&sql)?.query_map([token.row], read)?.collect();
+        fields.insert("secrets".to_owned(), secrets?.into());
+        Ok(fields)
+    }
+
+    /// What belongs to a secret; null where nothing does.
+    fn shown_one(&self, table: &str, columns: &[Column], secret: i64) -> rusqlite::Result<Value> {
+        let sql = format!("SELECT {} FROM {table} WHERE secret = ?1", columns::names(columns, ""));
+        let read = |row: &Row<'_>| columns::show(columns, row, 0);
+        let mut statement = self.conn().prepare_cached(&sql)?;
+        let found = statement.query_map(params![secret], read)?.next();
+        Ok(found.transpose()?.map_or(Value::Null, Value::from))
+    }
+}
+
+/// A column that holds a list in JSON.
+fn list(row: &Row<'_>, at: usize) -> rusqlite::Result<Value> {
+    serde_json::from_str(&row.get::<_, String>(at)?)
+        .map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))
+}

@@ -1,0 +1,126 @@
+//! `import`: a store, or tokens, from what `export` wrote.
+
+use serde_json::json;
+
+use crate::export::lines;
+use crate::support::{DAY, World};
+
+/// A store with something of everything, an export of it, and a secret that works.
+fn exported() -> (World, String, String) {
+    let world = World::with_store();
+    world.define(&["events:read", "events:write"]);
+    world.run(&["scopes", "define", "admin", "--includes", "events:read,events:write"]).ok();
+    world.run(&["scopes", "retire", "events:write"]).ok();
+    world.create("demo", &["-s", "admin", "--owner", "ann", "-l", "env=prod", "--rotate-every", "30d"]);
+    let secret = world.rotate("demo", &[]);
+    world.create("gone", &["-s", "events:read"]);
+    world.run(&["revoke", "gone", "--yes"]).ok();
+    world.create("pruned", &["-s", "events:read"]);
+    world.run(&["revoke", "pruned", "--yes"]).ok();
+    world.run(&["prune", "pruned", "--yes"]).ok();
+    world.run(&["settings", "grace", "2h"]).ok();
+    world.run(&["rename", "demo", "demö".trim_end_matches('ö')]).ok();
+    world.run(&["rename", "dem", "demo"]).ok();
+    let out = world.run(&["export"]).ok().out;
+    (world, out, secret)
+}
+
+#[test]
+fn a_new_store_is_exactly_the_old_one() {
+    let (world, out, secret) = exported();
+    for init in [false, true] {
+        let other = if init { World::with_store() } else { World::new() };
+        other.wait(DAY);
+        let ran = other.run_with(&["import", "-"], out.as_bytes()).ok();
+        let what = if init { "filled the store" } else { "made a store" };
+        assert_eq!(ran.err, format!("{what} with 2 tokens and their history\n"));
+        for args in [&["audit", "head"][..], &["export"], &["audit", "--json"], &["scopes", "list"]] {
+            assert_eq!(other.run(args).ok().out, world.run(args).ok().out, "{args:?}");
+        }
+        other.is_valid(&secret, "demo");
+        other.run(&["audit", "verify"]).ok();
+        assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
+        other.run(&["edit", "demo", "--owner", "eve"]).ok();
+        other.run(&["audit", "verify"]).ok();
+    }
+}
+
+#[test]
+fn an_export_that_is_cut_or_changed_is_refused_and_makes_no_store() {
+    let (_, out, _) = exported();
+    let all: Vec<&str> = out.lines().collect();
+    let joined = |all: &[&str]| format!("{}\n", all.join("\n"));
+    let token = all.iter().position(|line| line.contains("\"type\":\"token\"")).expect("a token");
+    let replaced = |from: &str, to: &str| {
+        assert!(out.contains(from), "{from}");
+        out.replacen(from, to, 1)
+    };
+    let line = token + 1;
+    let hash = lines(&out)[token]["secrets"][0]["hash"].as_str().expect("a hash").to_owned();
+    let mut twice = all.clone();
+    twice.insert(token, all[token]);
+    let cases = [
+        (String::new(), "line 0: there is nothing to import".to_owned()),
+        ("name,secret\n".to_owned(), "line 1: it is not JSON".to_owned()),
+        (joined(&all[..all.len() - 1]), "the export was cut short".to_owned()),
+        (out[..out.len() - 9].to_owned(), "it has no end: the export was cut short".to_owned()),
+        (
+            joined(&[&all[..token], &all[token + 1..]].concat()),
+            "lines of type `token`, but 1 came".to_owned(),
+        ),
+        (joined(&twice), format!("line {}: it breaks a rule, or repeats what must be unique", line + 1)),
+        (replaced("\"name\":\"demo\"", "\"name\":\"de mo\""), format!("line {line}: `de mo` is not a name")),
+        (replaced(&hash, &hash[2..]), format!("line {line}: `hash` is not a hash of 64 hexadecimal digits")),
+        (replaced("\"owner\":\"ann\"", "\"owner\":7"), format!("line {line}: `owner` is not a text")),
+        (replaced("\"owner\":\"ann\"", "\"ownr\":\"ann\""), format!("line {line}: `owner` is missing")),
+        (
+            replaced("\"owner\":\"ann\"", "\"owner\":\"ann\",\"x\":1"),
+            format!("line {line}: it has an unknown key `x`"),
+        ),
+        (
+            replaced("\"owner\":\"ann\"", "\"owner\":\"eve\""),
+            "`demo` is not what its last event says".to_owned(),
+        ),
+        (
+            replaced("\"action\":\"revoke\"", "\"action\":\"enable\""),
+            "its hash is not that of its content".to_owned(),
+        ),
+        (replaced("\"format\":1,", "\"format\":9,"), "another format".to_owned()),
+    ];
+    for (text, expected) in cases {
+        let other = World::new();
+        let refused = other.refuses_with(&["import", "-"], text.as_bytes(), 2, "usage");
+        let message = refused["message"].as_str().expect("a text");
+        assert!(message.contains(&expected), "{message}: {expected}");
+        assert!(!other.database().exists(), "{expected}");
+    }
+}
+
+#[test]
+fn tokens_join_those_of_another_store_all_or_none() {
+    let (_, out, secret) = exported();
+    let other = World::with_store();
+    other.run_with(&["adopt", "mine"], b"mine_0123456789abcdefghijklmnopqrstuvwxyz").ok();
+    let refused = other.refuses_with(&["import", "-"], out.as_bytes(), 4, "not_found");
+    assert_eq!(refused["message"], "no such scope `admin`");
+    other.define(&["events:read", "admin"]);
+    let document = other.run_with(&["import", "-", "--json"], out.as_bytes()).ok().json();
+    let rows: Vec<_> = document["tokens"].as_array().expect("tokens").iter().map(|it| &it["name"]).collect();
+    assert_eq!(rows, ["demo", "gone"]);
+    assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(2)));
+    other.is_valid(&secret, "demo");
+    assert_eq!(other.names(&["--all"]), ["demo", "gone", "mine"]);
+    assert_eq!(other.last_event()["action"], "import");
+    let again = other.refuses_with(&["import", "-"], out.as_bytes(), 5, "policy");
+    assert_eq!(
+        again["message"],
+        "the store has `demo` already, or one of its secrets, and 1 more tokens conflict"
+    );
+    other.run_with(&["import", "-", "--skip-existing"], out.as_bytes()).ok();
+    other.run(&["revoke", "demo", "--yes"]).ok();
+    other.run(&["prune", "--yes"]).ok();
+    let pruned = other.refuses_with(&["import", "-", "--skip-existing"], out.as_bytes(), 5, "policy");
+    assert!(pruned["message"].as_str().expect("a text").contains("had a secret of `demo`, and it ended"));
+    other.run(&["audit", "verify"]).ok();
+    assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
+}

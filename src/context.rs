@@ -80,6 +80,8 @@ pub struct Job<'a> {
     pub env: &'a [(&'a str, &'a str)],
     /// Then its process group is killed.
     pub timeout: Duration,
+    /// Whether what it prints goes nowhere, not to our stderr.
+    pub mute: bool,
 }
 
 /// How a command ended.

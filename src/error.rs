@@ -59,6 +59,12 @@ pub enum Error {
     UnderWay { name: String, uid: u32, pid: u32, started_at: Timestamp, deadline: Timestamp },
     #[error("{}", .0.message)]
     Policy(Invalid),
+    /// A rotation has nowhere to deliver to.
+    #[error("`{name}` {why}")]
+    NoDestination { name: String, why: String },
+    /// The rotation itself was done.
+    #[error("`{name}` is rotated, but `{command}` after it {how}")]
+    HookFailed { name: String, command: String, how: String },
     /// What is newer than a backup would be lost.
     #[error("{}", .0.message)]
     Newer(Invalid),
@@ -182,6 +188,13 @@ impl Error {
             Self::NameTaken { what: Subject::Token, .. } => hinted(Code::NameTaken, "choose another"),
             Self::UnderWay { deadline, .. } => {
                 (Code::UnderWay, Some(format!("wait for it; it ends by {deadline}")))
+            }
+            Self::NoDestination { .. } => hinted(
+                Code::NoDestination,
+                "name one, or `tokenctl edit NAME --out FILE` sets one that stays",
+            ),
+            Self::HookFailed { .. } => {
+                hinted(Code::HookFailed, "`tokenctl rotate --due` runs it again until it succeeds")
             }
             Self::Revoked(_) => hinted(Code::Revoked, "revocation is final; create a new token"),
             Self::SelectionChanged { .. } => {

@@ -4,7 +4,7 @@
 //!   lock is held. The transaction has ended before the first answer is seen, so a revocation that returned before a
 //!   request was made is in its answer.
 //! - An error is never a yes.
-//! - A use is recorded for a valid secret, and only for the present.
+//! - A use is recorded for a valid secret, and a refusal for one that has ended; both only for the present.
 
 use std::net::IpAddr;
 
@@ -143,8 +143,13 @@ pub fn answer(
     })?;
     if manner.at.is_none() {
         for (request, answer) in requests.iter().zip(&answers) {
-            if let Ok(Verdict { reason: Reason::Valid, found: Some(found), .. }) = answer {
-                store.record_use(found, &request.ask.scopes, &catalogue, now);
+            let Ok(Verdict { reason, found: Some(found), .. }) = answer else { continue };
+            match reason {
+                Reason::Valid => store.record_use(found, &request.ask.scopes, &catalogue, now),
+                Reason::Revoked | Reason::Disabled | Reason::Superseded | Reason::Expired => {
+                    store.record_refusal(found.secret(), now);
+                }
+                _ => {}
             }
         }
     }

@@ -6,13 +6,16 @@ use clap::Args;
 
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::delivery::{self, Delivered, delivered_at};
 use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
-use crate::cmd::args::destination::{self, Delivered, DestinationArgs, delivered_at};
+use crate::cmd::args::destination::DestinationArgs;
 use crate::cmd::args::grants;
+use crate::cmd::args::memory::{MemoryArgs, check_receiver};
 use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make};
 use crate::cmd::args::select::Reference;
 use crate::cmd::args::takes::Takes;
 use crate::context::Machine;
+use crate::domain::destination::Receiver;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, NewName};
@@ -32,13 +35,15 @@ pub struct Create {
     #[command(flatten)]
     destination: DestinationArgs,
     #[command(flatten)]
+    memory: MemoryArgs,
+    #[command(flatten)]
     change: ChangeArgs,
 }
 
 impl Create {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
-        let destination = self.destination.clone();
+        let (destination, memory) = (self.destination.clone(), self.memory.clone());
         let token = match &self.like {
             Some(like) => {
                 let (store, now) = (app.open_to_read()?, app.ctx.machine.now()?);
@@ -47,8 +52,8 @@ impl Create {
             None => self.token.clone(),
         };
         let order = match &self.name {
-            Some(NewName(name)) => Order { name: name.clone(), token, destination },
-            None => ask::ask(app, &author, token, destination)?,
+            Some(NewName(name)) => Order { name: name.clone(), token, destination, memory },
+            None => ask::ask(app, &author, token, destination, memory)?,
         };
         order.run(app, &author)
     }
@@ -59,6 +64,7 @@ pub struct Order {
     pub name: Name,
     pub token: TokenArgs,
     pub destination: DestinationArgs,
+    pub memory: MemoryArgs,
 }
 
 impl Order {
@@ -74,7 +80,10 @@ impl Order {
         if self.token.by_default() && token.lifetime != Lifetime::Endless {
             said.push(default_lifetime(token));
         }
-        destination::answer(app, &store, &self.destination, &delivered, &said)?;
+        if token.destination.is_some() {
+            said.push("later rotations go there too; `--no-remember` delivers once".to_owned());
+        }
+        delivery::answer(app, &store, &self.destination, &delivered, &said)?;
         Ok(Outcome::Done)
     }
 
@@ -83,9 +92,39 @@ impl Order {
             open_or_make(app, author, &self.name, &self.token, |app| self.destination.check(app, &[]))?;
         let catalogue = store.read(|view| view.catalogue())?;
         grants::grant(app, &mut self.token, &catalogue)?;
-        let enter = |tx: &store::Write<'_>, machine: &dyn Machine| self.token.enter(tx, &self.name, machine);
-        let delivered =
-            destination::deliver(app, &store, author, Action::Create, &self.destination, &[], enter)?;
+        let remembers = self.remembers(app, &store)?;
+        let enter = |tx: &store::Write<'_>, machine: &dyn Machine, receiver: Option<&Receiver>| {
+            let mut begun = self.token.enter(tx, &self.name, machine)?;
+            begun.token.hook = self.memory.after().map(str::to_owned);
+            if let Some(receiver) = receiver.filter(|_| remembers) {
+                check_receiver(tx, &begun.token, receiver, tx.now)?;
+                begun.memory.remember = true;
+            }
+            Ok(begun)
+        };
+        let order = delivery::Order {
+            action: Action::Create,
+            args: &self.destination,
+            ours: &[],
+            keeps_variable: false,
+        };
+        let delivered = delivery::deliver(app, &store, author, &order, enter)?;
         Ok((store, delivered))
+    }
+
+    /// Whether the token is to remember its destination, which a store that others can write must not make it do.
+    fn remembers(&self, app: &mut App<'_>, store: &Store) -> Result<bool, Error> {
+        let wanted = !self.memory.no_remember && self.destination.to.is_given();
+        if !wanted && self.memory.after().is_none() {
+            return Ok(false);
+        }
+        match store.check_commands() {
+            Ok(()) => Ok(wanted),
+            Err(err) if self.memory.after().is_some() => Err(err.into()),
+            Err(err) => {
+                app.talk().warn(&format!("the destination is not remembered: {err}"));
+                Ok(false)
+            }
+        }
     }
 }

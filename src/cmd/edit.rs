@@ -2,24 +2,30 @@
 
 mod ask;
 
+use std::str::FromStr;
+
 use clap::Args;
 
 use crate::app::{App, Outcome};
 use crate::cmd::args::allow::AllowArgs;
 use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::destination::{self, ReceiverArgs};
 use crate::cmd::args::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore};
 use crate::cmd::args::many::{answer, change_all};
+use crate::cmd::args::memory::{HookCommand, check_receiver};
 use crate::cmd::args::select::{Reference, named};
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::widen::{self, WidenArgs};
 use crate::domain::Invalid;
-use crate::domain::event::Action;
+use crate::domain::destination::Destination;
+use crate::domain::event::{Action, Actor, Author};
 use crate::domain::scope::Catalogue;
 use crate::domain::text::{Icon, Label, Line, each_once};
 use crate::domain::token::{Field, Token, TokenChange};
 use crate::domain::when::{Clock, Timestamp, Zone};
 use crate::domain::widening::Widening;
 use crate::error::Error;
+use crate::store::Store;
 
 #[derive(Args, Clone)]
 pub struct Edit {
@@ -55,6 +61,14 @@ pub struct Edit {
     #[arg(long, help_heading = HEADING)]
     revive: bool,
     #[command(flatten)]
+    pub receiver: ReceiverArgs,
+    /// Forget where rotations deliver
+    #[arg(long, help_heading = destination::HEADING, group = "destination")]
+    no_destination: bool,
+    /// Run this command by `sh -c` once a rotation has delivered to the remembered destination; `none` clears it
+    #[arg(long, value_name = "COMMAND", help_heading = destination::HEADING)]
+    after: Option<After>,
+    #[command(flatten)]
     widen: WidenArgs,
     #[command(flatten)]
     change: ChangeArgs,
@@ -80,6 +94,7 @@ impl Edit {
         let store = app.open_to_write(&author)?;
         let now = app.ctx.machine.now()?;
         let selected = named(&self.names, &store, now)?;
+        let (place, problem) = self.place(app, &store, &author, &selected)?;
         let done = self.widen.run(app, |app, approval| {
             let machine = &*app.ctx.machine;
             store.write(machine as &dyn Clock, &author, |tx| {
@@ -88,7 +103,11 @@ impl Edit {
                 // No scope changes here, so the catalogue does not matter.
                 let catalogue = Catalogue::default();
                 let apply = |token: &mut Token, now| {
-                    let after = self.change_of(now, machine)?.apply(token, &settings, now)?;
+                    let change = TokenChange { destination: place.clone(), ..self.change_of(now, machine)? };
+                    let after = change.apply(token, &settings, now)?;
+                    if let Field::Set(Some(place)) = &place {
+                        check_receiver(tx, token, &place.receiver, now)?;
+                    }
                     let gain = Widening::of_token((token, &catalogue), (&after, &catalogue));
                     widening = std::mem::take(&mut widening).and(gain);
                     let changed = after != *token;
@@ -105,6 +124,9 @@ impl Edit {
                 Ok::<_, Error>(done)
             })
         })?;
+        if let Some(problem) = problem {
+            app.talk().warn(&format!("a rotation would not deliver there now: {problem}"));
+        }
         answer(app, &store, &done, "edited", now)
     }
 
@@ -118,6 +140,9 @@ impl Edit {
             || self.not_before.is_some()
             || self.rotate_every.is_some()
             || self.grace.is_some()
+            || self.receiver.is_given()
+            || self.no_destination
+            || self.after.is_some()
     }
 
     /// The change that the flags describe.
@@ -135,8 +160,51 @@ impl Edit {
             not_before: set(start),
             rotate_every: span(self.rotate_every),
             grace: span(self.grace),
+            destination: Field::Keep,
+            hook: set(self.after.clone().map(|After(hook)| hook)),
             allow_from: if self.allow.is_given() { Field::Set(self.allow.rule()?) } else { Field::Keep },
         })
+    }
+
+    /// The destination that the flags set or clear, and why a rotation would not deliver there now.
+    fn place(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        author: &Author,
+        selected: &[Token],
+    ) -> Result<(Field<Destination>, Option<String>), Error> {
+        if self.receiver.is_given() || matches!(self.after, Some(After(Some(_)))) {
+            store.check_commands()?;
+        }
+        if !self.receiver.is_given() && !self.no_destination {
+            return Ok((Field::Keep, None));
+        }
+        let [token] = selected else {
+            let several = Invalid::new("a destination belongs to one token, and several are named");
+            return Err(several.hint("run the command once for each").into());
+        };
+        if self.no_destination {
+            return Ok((Field::Set(None), None));
+        }
+        let (receiver, problem) = self.receiver.look(app, store.path(), &token.secret_hashes())?;
+        let Actor { host, uid, .. } = author.actor.clone();
+        Ok((Field::Set(Some(Destination { receiver, host, uid })), problem))
+    }
+}
+
+/// A hook to set, or `none` to clear it.
+#[derive(Clone)]
+struct After(Option<String>);
+
+impl FromStr for After {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        text.parse().map(|HookCommand(command)| Self(Some(command)))
     }
 }
 

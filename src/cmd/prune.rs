@@ -11,7 +11,7 @@ use crate::domain::prune::Pruned;
 use crate::domain::token::Token;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::ui::json::{PruneDoc, PrunedDoc};
 
 #[derive(Args)]
@@ -41,6 +41,7 @@ impl Prune {
             return self.answer(app, &found, false, now);
         }
         app.confirm(&format!("{}?", words("remove", &found)))?;
+        let size = store.bytes();
         store.write(&*app.ctx.machine, &author, |tx| {
             for (before, after) in &found {
                 tx.prune(before, after.as_ref())?;
@@ -48,9 +49,7 @@ impl Prune {
             Ok::<_, Error>(())
         })?;
         let done = self.answer(app, &found, true, now)?;
-        if let Err(why) = store.shrink() {
-            app.talk().note(&format!("the file keeps its size, and new tokens will use the room: {why}"));
-        }
+        say_size(app, &store, size);
         Ok(done)
     }
 
@@ -111,6 +110,18 @@ impl Prune {
         });
         Ok(Outcome::Done)
     }
+}
+
+/// Gives room back to the file system, and says why where the file is no smaller than it was.
+fn say_size(app: &mut App<'_>, store: &Store, before: u64) {
+    let why = match store.shrink() {
+        Ok(()) if store.bytes() < before => return,
+        Ok(()) => "the log keeps the events of what was removed".to_owned(),
+        // What such an error says of the store is true of its size alone.
+        Err(StoreError::Io { what, .. }) => what,
+        Err(err) => err.to_string(),
+    };
+    app.talk().note(&format!("the file has not become smaller: {why}"));
 }
 
 /// How many secrets go.

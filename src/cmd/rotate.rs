@@ -1,29 +1,32 @@
 //! `rotate`: a new secret for the same token, the old one good until its grace is over.
 
+mod hooks;
+mod route;
+mod several;
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::delivery::{self, Delivered, delivered_at};
 use crate::cmd::args::describe::{Halt, end_in_words};
-use crate::cmd::args::destination::{self, Delivered, DestinationArgs, delivered_at};
+use crate::cmd::args::destination::{self, DestinationArgs};
 use crate::cmd::args::lifetime::{HEADING, LifetimeArgs};
-use crate::cmd::args::many::{self, Done};
+use crate::cmd::args::memory::MemoryArgs;
 use crate::cmd::args::select::{TargetArgs, named};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError, Fate, Missing};
-use crate::domain::Invalid;
-use crate::domain::code::Code;
 use crate::domain::event::{Action, Author};
 use crate::domain::policy::{self, Replacement, Rotation};
 use crate::domain::settings::Settings;
-use crate::domain::text::shown;
-use crate::domain::token::{Delivery, Role, Token};
+use crate::domain::token::{Delivery, Memory, Role, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::{Error, Subject};
-use crate::store::{Step, Store, Write};
+use crate::store::{Store, Write};
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
+use route::Route;
 
 // These flags are not the token's, as elsewhere, but of this secret alone.
 #[derive(Args)]
@@ -52,10 +55,18 @@ pub struct Rotate {
     replace_pending: bool,
     #[command(flatten)]
     destination: DestinationArgs,
+    /// Print the secret, wherever the token's destination is
+    #[arg(long, help_heading = destination::HEADING, group = "destination")]
+    stdout: bool,
     /// Put each secret into a file of its token's name in this directory
     #[arg(long, value_name = "DIR", help_heading = destination::HEADING, group = "destination")]
     #[arg(value_hint = ValueHint::DirPath)]
     out_dir: Option<PathBuf>,
+    /// Remember this destination and the command of `--after` in place of those that the token has
+    #[arg(long, help_heading = destination::HEADING, conflicts_with_all = ["no_remember", "stdout", "copy", "out_dir"])]
+    remember: bool,
+    #[command(flatten)]
+    memory: MemoryArgs,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -83,15 +94,16 @@ impl Rotate {
         author: &Author,
         token: &Token,
     ) -> Result<Outcome, Error> {
-        match self.rotate(app, store, author, token, &self.destination) {
-            Ok(delivered) => {
-                destination::answer(
-                    app,
-                    store,
-                    &self.destination,
-                    &delivered,
-                    &Self::said(&delivered.token),
-                )?;
+        let rotated = self
+            .route(store, author, token)
+            .and_then(|route| Ok((self.rotate(app, store, author, token, &route)?, route)));
+        match rotated {
+            Ok((delivered, route)) => {
+                let mut said = Self::said(&delivered.token).to_vec();
+                said.extend(route::newly_remembered(token, &delivered.token));
+                route.say(app, token, &delivered);
+                delivery::answer(app, store, &route.args, &delivered, &said)?;
+                self.run_own_hook(app, store, author, &delivered.token)?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
@@ -101,6 +113,7 @@ impl Rotate {
                 } else {
                     app.talk().note(&format!("`{}` is not due; nothing was changed", token.name));
                 }
+                self.run_hook(app, store, author, &token)?;
             }
             Err(Halt::Error(err)) => return Err(err),
         }
@@ -119,132 +132,19 @@ impl Rotate {
         [format!("rotated `{}` ({}), {new}", token.name, token.id), format!("the previous secret {old}")]
     }
 
-    fn several(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let rehearsal = &self.targets.rehearsal;
-        if !(self.due && self.targets.is_empty()) {
-            self.targets.check()?;
-        }
-        if !rehearsal.dry_run && self.out_dir.is_none() && self.destination.exec.is_none() {
-            let bad = Invalid::new("each of several secrets needs a place of its own")
-                .hint("`--out-dir DIR` or `--exec COMMAND`");
-            return Err(bad.into());
-        }
-        if self.destination.force && self.out_dir.is_none() {
-            return Err(Invalid::new("`--force` without a file to replace").hint("`--out-dir DIR`").into());
-        }
-        if let Some(dir) = &self.out_dir {
-            // A mistyped directory shows at the first run, not when something is due.
-            deliver::check_directory(dir, &app.location()?.dir).map_err(deliver::DeliverError::from)?;
-        }
-        let author = self.change.author(app);
-        let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
-        let now = app.ctx.machine.now()?;
-        let mut selection = self.targets.select_due(&store, now, self.due)?;
-        if self.due {
-            selection.tokens.retain(|token| token.is_due(now));
-        }
-        if rehearsal.dry_run || rehearsal.expect.is_some() {
-            let would = self.rehearse(&store, selection.tokens.clone(), now, &*app.ctx.machine)?;
-            rehearsal.expect(would.iter().filter(|one| one.changed).count())?;
-            if rehearsal.dry_run {
-                many::show(app, &store, &would, "rotated", now)?;
-                return many::fail_with(app, would, "rotated").map(|()| Outcome::Done);
-            }
-        }
-        if selection.is_by_filter() && !self.due && !selection.tokens.is_empty() {
-            many::ask(app, &store, Action::Rotate, None, &selection, now)?;
-        }
-        let of = selection.tokens.len();
-        let mut done = Vec::with_capacity(of);
-        let mut cut = None;
-        let mut interrupted = false;
-        for token in selection.tokens {
-            let one = if interrupted {
-                Done { token, changed: false, error: None }
-            } else if let Err(err) = self.step(app, done.len(), of) {
-                Done { token, changed: false, error: Some(err) }
-            } else {
-                self.one_of_several(app, &store, &author, token)
-            };
-            interrupted |= one.error.as_ref().is_some_and(|err| err.code() == Code::Interrupted);
-            if one.changed && self.due && self.targets.names_none() && !app.json() {
-                // The rotation stands, whoever reads of it; the others go on.
-                cut = app.print(&format!("{}\n", shown(&one.token.name))).err().or(cut);
-            }
-            done.push(one);
-        }
-        many::answer_each(app, &store, done, "rotated")?;
-        cut.map_or(Ok(Outcome::Done), Err)
-    }
-
-    /// A command that gets the secrets has the terminal to itself.
-    fn step(&self, app: &mut App<'_>, done: usize, of: usize) -> Result<(), Error> {
-        if self.destination.exec.is_some() {
-            Ok(())
-        } else {
-            app.step(&Step::new("rotating tokens", done, of))
-        }
-    }
-
-    /// What would become of each token, by all that can be known without doing it.
-    fn rehearse(
-        &self,
-        store: &Store,
-        tokens: Vec<Token>,
-        now: Timestamp,
-        machine: &dyn Machine,
-    ) -> Result<Vec<Done>, Error> {
-        let settings = store.read(|view| view.settings())?;
-        let one = |token: Token| {
-            let admitted = match &token.delivery {
-                Some(delivery) if !self.may_end(&token, delivery, now) => {
-                    Err(Error::under_way(&token, delivery).into())
-                }
-                _ => self.admit(&token, &settings, now, machine),
-            };
-            let rotated = admitted.map(|_| token.clone());
-            self.done(token, rotated, now)
-        };
-        Ok(tokens.into_iter().map(one).collect())
-    }
-
-    fn one_of_several(&self, app: &mut App<'_>, store: &Store, author: &Author, token: Token) -> Done {
-        let destination = self.destination.within(self.out_dir.as_deref(), &token.name);
-        let now = match app.ctx.machine.now() {
-            Ok(now) => now,
-            Err(wrong) => return Done { token, changed: false, error: Some(wrong.into()) },
-        };
-        let rotated = self.rotate(app, store, author, &token, &destination);
-        self.done(token, rotated.map(|delivered| delivered.token), now)
-    }
-
-    /// What became of one of several tokens.
-    fn done(&self, seen: Token, rotated: Result<Token, Halt>, now: Timestamp) -> Done {
-        match rotated {
-            Ok(token) => Done { token, changed: true, error: None },
-            // Of two runs at once each rotates what the other does not. A delivery past its deadline is not under way: only
-            // another user can finish it, and somebody must hear of it.
-            Err(Halt::Already(token)) => Done { token: *token, changed: false, error: None },
-            Err(Halt::Error(Error::UnderWay { deadline, .. })) if self.due && now < deadline => {
-                Done { token: seen, changed: false, error: None }
-            }
-            Err(Halt::Error(error)) => Done { token: seen, changed: false, error: Some(error) },
-        }
-    }
-
     fn rotate(
         &self,
         app: &mut App<'_>,
         store: &Store,
         author: &Author,
         token: &Token,
-        destination: &DestinationArgs,
+        route: &Route,
     ) -> Result<Delivered, Halt> {
         let had_expired = token.expires_at().filter(|_| {
             let now = app.ctx.machine.now();
             now.is_ok_and(|now| token.has_expired(now))
         });
-        let rotated = self.rotate_settled(app, store, author, token, destination);
+        let rotated = self.rotate_settled(app, store, author, token, route);
         if let (Ok(_), Some(end)) = (&rotated, had_expired) {
             app.talk().warn(&format!(
                 "`{}` had expired at {end}; the rotation brought it back to life",
@@ -261,11 +161,11 @@ impl Rotate {
         store: &Store,
         author: &Author,
         token: &Token,
-        destination: &DestinationArgs,
+        route: &Route,
     ) -> Result<Delivered, Halt> {
         let mut token = token.clone();
         loop {
-            let rotated = self.rotate_as_seen(app, store, author, &token, destination);
+            let rotated = self.rotate_as_seen(app, store, author, &token, route);
             let Err(Halt::Error(Error::Deliver(DeliverError::NotReplaced(_)))) = &rotated else {
                 return rotated;
             };
@@ -286,7 +186,7 @@ impl Rotate {
         store: &Store,
         author: &Author,
         token: &Token,
-        destination: &DestinationArgs,
+        route: &Route,
     ) -> Result<Delivered, Halt> {
         if self.due && !token.is_due(app.ctx.machine.now()?) {
             return Err(Halt::Already(Box::new(token.clone())));
@@ -294,15 +194,17 @@ impl Rotate {
         // The file of a rotation under way is read before the lock is taken.
         let fate =
             if self.replace_pending { deliver::fate(token, Missing::Unmounted) } else { Fate::RollBack };
-        destination::deliver(
-            app,
-            store,
-            author,
-            Action::Rotate,
-            destination,
-            &token.secret_hashes(),
-            |tx, machine| self.prepare(tx, token, &fate, machine),
-        )
+        let order = delivery::Order {
+            action: Action::Rotate,
+            args: &route.args,
+            ours: &token.secret_hashes(),
+            keeps_variable: token.destination.is_some() && !self.remember,
+        };
+        delivery::deliver(app, store, author, &order, |tx, machine, receiver| {
+            let begun = self.prepare(tx, token, &fate, machine)?;
+            let memory = route.memory(tx, &begun.token, receiver)?;
+            Ok(Begun { memory, ..begun })
+        })
     }
 
     /// Ends, within the first transaction, a delivery that is in the way, then admits the token as it is now.
@@ -355,6 +257,6 @@ impl Rotate {
             revives: self.revive,
         };
         let Replacement { expires_at, grace } = rotation.check(token, settings, now)?;
-        Ok(Begun { token: token.clone(), is_new: false, expires_at, grace })
+        Ok(Begun { token: token.clone(), is_new: false, expires_at, grace, memory: Memory::default() })
     }
 }

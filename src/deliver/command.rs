@@ -1,9 +1,11 @@
 //! A command as the receiver: exactly the secret on its stdin, all of it read, exit 0.
 
+use std::io;
 use std::time::Duration;
 
 use super::{Accepted, Destination, Refusal};
 use crate::context::{Job, JobEnd, Machine};
+use crate::domain::destination::Receiver;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};
 
@@ -12,11 +14,17 @@ pub struct Command<'a> {
     /// Run by `sh -c`.
     pub text: &'a str,
     pub timeout: Duration,
+    /// Whether what it prints goes nowhere.
+    pub mute: bool,
 }
 
 impl Destination for Command<'_> {
     fn kind(&self) -> DestinationKind {
         DestinationKind::Command
+    }
+
+    fn receiver(&self) -> Option<Receiver> {
+        Some(Receiver::Command { command: self.text.to_owned() })
     }
 
     fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
@@ -33,18 +41,26 @@ impl Destination for Command<'_> {
             input: secret.expose(),
             env: &[("TOKENCTL_NAME", &token.name), ("TOKENCTL_ID", &token.id), ("TOKENCTL_EXPIRES_AT", &end)],
             timeout: self.timeout,
+            mute: self.mute,
         };
         let failed = |why: String| Err(format!("the command {why}").into());
         match self.machine.run(&job) {
             Ok(JobEnd::Done { unread: 0 }) => Ok(Accepted::Whole),
             Ok(JobEnd::Done { .. }) => failed("did not read the secret".to_owned()),
-            Ok(JobEnd::Exit(code)) => failed(format!("failed with exit {code}")),
-            Ok(JobEnd::Signal(signal)) => failed(format!("was ended by signal {signal}")),
-            Ok(JobEnd::TimedOut) => {
-                failed(format!("did not end within {} s and was killed", self.timeout.as_secs()))
-            }
             Ok(JobEnd::Interrupted) => Err(Refusal::Interrupted),
-            Err(err) => failed(format!("could not be run: {err}")),
+            ended => failed(failure(&ended, self.timeout)),
         }
+    }
+}
+
+/// How a command failed, as the rest of a sentence.
+pub fn failure(ended: &io::Result<JobEnd>, timeout: Duration) -> String {
+    match ended {
+        Ok(JobEnd::Done { .. }) => "ended".to_owned(),
+        Ok(JobEnd::Exit(code)) => format!("failed with exit {code}"),
+        Ok(JobEnd::Signal(signal)) => format!("was ended by signal {signal}"),
+        Ok(JobEnd::TimedOut) => format!("did not end within {} s and was killed", timeout.as_secs()),
+        Ok(JobEnd::Interrupted) => "was interrupted".to_owned(),
+        Err(err) => format!("could not be run: {err}"),
     }
 }

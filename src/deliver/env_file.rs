@@ -9,6 +9,7 @@ use super::env_text::{self, Place, line_end, settings};
 use super::target::{Seen, Target};
 use super::{Accepted, Destination, Refusal};
 use crate::domain::Invalid;
+use crate::domain::destination::Receiver;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};
 use crate::domain::when::Timestamp;
@@ -16,6 +17,12 @@ use crate::domain::when::Timestamp;
 /// The name of an environment variable: `[A-Za-z_][A-Za-z0-9_]*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variable(String);
+
+impl Variable {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
 
 impl FromStr for Variable {
     type Err = Invalid;
@@ -36,11 +43,12 @@ pub struct EnvFile {
     /// Replace whatever the line holds.
     force: bool,
     ours: Vec<SecretHash>,
+    other_variable: Option<String>,
 }
 
 impl EnvFile {
     pub fn new(target: Target, variable: Variable, force: bool) -> Self {
-        Self { target, variable, force, ours: Vec::new() }
+        Self { target, variable, force, ours: Vec::new(), other_variable: None }
     }
 
     /// What is there, if a secret may go into it.
@@ -70,13 +78,23 @@ impl Destination for EnvFile {
         DestinationKind::EnvFile
     }
 
-    fn target(&self) -> Option<String> {
-        self.target.path.to_str().map(str::to_owned)
+    fn receiver(&self) -> Option<Receiver> {
+        let path = self.target.path.to_str()?.to_owned();
+        Some(Receiver::EnvFile { path, variable: self.variable.0.clone() })
+    }
+
+    fn other_variable(&self) -> Option<&str> {
+        self.other_variable.as_deref()
     }
 
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal> {
         self.ours = ours.to_vec();
-        self.place(&self.look()?.content).map(drop)
+        let seen = self.look()?;
+        self.other_variable = match self.place(&seen.content)? {
+            Place::End => variable_of(&seen.content, ours),
+            Place::Value(_) | Place::Other(_) => None,
+        };
+        Ok(())
     }
 
     fn reserve(&mut self, secret: &Secret, now: Timestamp) -> Result<(), Refusal> {
@@ -101,6 +119,14 @@ impl Destination for EnvFile {
         }
         self.target.replace(&seen, &new)
     }
+}
+
+/// The variable that a file sets to one of these secrets.
+fn variable_of(content: &[u8], secrets: &[SecretHash]) -> Option<String> {
+    let is_one = |text: &[u8]| hash_of(text).is_some_and(|found| secrets.contains(&found));
+    let settings = settings(content);
+    let found = settings.iter().find(|setting| setting.value_if(is_one).is_some())?;
+    Some(String::from_utf8_lossy(found.name).into_owned())
 }
 
 /// Whether a file is this secret, or sets a variable to it.

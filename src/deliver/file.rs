@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 use super::content::hash_of;
 use super::target::{Seen, Target};
 use super::{Accepted, Destination, Refusal};
+use crate::domain::destination::Receiver;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};
 use crate::domain::when::Timestamp;
@@ -39,8 +40,8 @@ impl Destination for OutFile {
         DestinationKind::File
     }
 
-    fn target(&self) -> Option<String> {
-        self.target.path.to_str().map(str::to_owned)
+    fn receiver(&self) -> Option<Receiver> {
+        Some(Receiver::File { path: self.target.path.to_str()?.to_owned() })
     }
 
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal> {

@@ -20,6 +20,7 @@ mod content;
 mod dress;
 mod env_file;
 mod env_text;
+mod error;
 mod file;
 mod recover;
 mod stdout;
@@ -28,19 +29,18 @@ mod temporary;
 
 use std::time::Duration;
 
-use thiserror::Error;
-
 use crate::context::Clock;
-use crate::domain::Invalid;
+use crate::domain::destination::Receiver;
 use crate::domain::event::{Action, Author};
 use crate::domain::secret::{Secret, SecretHash};
-use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
+use crate::domain::token::{Delivery, DestinationKind, Memory, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::store::{NewSecret, PATIENCE, Store, StoreError, Write};
 
 pub use clipboard::Clipboard;
-pub use command::Command;
+pub use command::{Command, failure};
 pub use env_file::{EnvFile, Variable};
+pub use error::{DeliverError, Refusal};
 pub use file::OutFile;
 pub use recover::{Fate, Missing, abandon, fate, recover};
 pub use stdout::{Form, Stdout};
@@ -51,79 +51,6 @@ use temporary::Temporary;
 const DEADLINE: Span = Span::minutes(10);
 /// Confirming stops waiting for the lock this long before the deadline.
 const MARGIN: Span = Span::minutes(1);
-
-#[derive(Debug, Error)]
-pub enum DeliverError {
-    /// The provisional secret was rolled back, or never stored.
-    #[error("{}; nothing was changed", .0.message)]
-    Failed(Invalid),
-    /// The target holds something else.
-    #[error("{0}; nothing was changed")]
-    NotReplaced(String),
-    /// No way to a clipboard works.
-    #[error("{0}; nothing was changed")]
-    NoClipboard(String),
-    /// Ctrl-C while a command had the secret; the provisional secret is gone for good.
-    #[error("interrupted; nothing was changed")]
-    Interrupted,
-    /// The provisional secret could not be rolled back.
-    #[error("{why}, and it could not be rolled back; the secret may work until {until}")]
-    Uncertain { why: String, until: Timestamp },
-    /// The file holds the new secret, which works, but the store does not know that yet.
-    #[error("the new secret is in place and works, but {0}; the previous one keeps its own end")]
-    Unconfirmed(String),
-    /// The file holds the new secret, which was revoked or rolled back before it could be confirmed.
-    #[error("`{0}` holds a secret that does not work: it was revoked or rolled back during its delivery")]
-    Dead(String),
-    /// The secret is delivered and valid, the rest of the output is not.
-    #[error("the secret is delivered and valid, but the output was cut: {0}")]
-    Cut(String),
-}
-
-impl DeliverError {
-    pub fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Self::NotReplaced(_) => "`--force` replaces what it holds",
-            Self::Uncertain { .. } => "revoke the token if somebody may have seen the secret",
-            Self::Unconfirmed(_) => "the next change of the store, ten minutes from now, finishes it",
-            Self::NoClipboard(_) => {
-                "without `--copy` it goes to standard output, with `--out FILE` into a file"
-            }
-            Self::Failed(Invalid { hint: Some(hint), .. }) => hint,
-            Self::Failed(_) => "fix the destination, then run the command again",
-            Self::Dead(_) => "run the command again once the token may have a new secret",
-            Self::Interrupted | Self::Cut(_) => return None,
-        };
-        Some(hint.to_owned())
-    }
-}
-
-/// Why a destination does not have the secret.
-#[derive(Debug)]
-pub enum Refusal {
-    Failed(Invalid),
-    /// The target holds something else, and nobody said to replace it.
-    NotReplaced(String),
-    NoClipboard(String),
-    Interrupted,
-}
-
-impl From<String> for Refusal {
-    fn from(why: String) -> Self {
-        Self::Failed(Invalid::new(why))
-    }
-}
-
-impl From<Refusal> for DeliverError {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Failed(why) => Self::Failed(why),
-            Refusal::NotReplaced(why) => Self::NotReplaced(why),
-            Refusal::NoClipboard(why) => Self::NoClipboard(why),
-            Refusal::Interrupted => Self::Interrupted,
-        }
-    }
-}
 
 /// A secret that a destination has.
 #[derive(Debug)]
@@ -137,8 +64,13 @@ pub enum Accepted {
 pub trait Destination {
     fn kind(&self) -> DestinationKind;
 
-    /// The absolute path of what receives it, for destinations that keep it.
-    fn target(&self) -> Option<String> {
+    /// The place or the command that receives it, for destinations that a token can remember.
+    fn receiver(&self) -> Option<Receiver> {
+        None
+    }
+
+    /// The variable of a file, other than the one that gets the secret, that holds a secret of the token.
+    fn other_variable(&self) -> Option<&str> {
         None
     }
 
@@ -172,6 +104,7 @@ pub struct Begun {
     pub expires_at: Option<Timestamp>,
     /// How long the secret before it lives on; none: it and all others end at once.
     pub grace: Option<Span>,
+    pub memory: Memory,
 }
 
 /// Who delivers, by which clock.
@@ -214,9 +147,7 @@ impl Protocol<'_> {
                 Ok(token)
             }
             // Once a file is in place nothing is rolled back: recovery will find the secret there.
-            (Err(Unconfirmed::Gone), true) => {
-                Err(DeliverError::Dead(destination.target().unwrap_or_default()).into())
-            }
+            (Err(Unconfirmed::Gone), true) => Err(DeliverError::Dead(path_of(&*destination)).into()),
             (Err(Unconfirmed::Gone), false) => Err(DeliverError::from(Refusal::from(GONE.to_owned())).into()),
             (Err(Unconfirmed::Unknown(why)), true) => Err(DeliverError::Unconfirmed(why).into()),
             (Err(Unconfirmed::Unknown(why)), false) => Err(self.give_up(&provisional, why.into()).into()),
@@ -236,15 +167,17 @@ impl Protocol<'_> {
         // A file must never hold a secret that dies by itself; what nobody keeps must.
         let expires_at = if destination.kind().keeps() { begun.expires_at } else { mortal };
         let secret = StoredSecret::new(secret, now, expires_at);
+        let receiver = destination.receiver();
+        let text = |text: Option<&str>| text.map(str::to_owned);
         let delivery = Some(Delivery {
             secret: 0,
             destination: destination.kind(),
-            target: destination.target(),
-            variable: None,
-            command: None,
-            hook: None,
-            remember: false,
-            host: None,
+            target: text(receiver.as_ref().and_then(Receiver::path)),
+            variable: text(receiver.as_ref().and_then(Receiver::variable)),
+            command: text(receiver.as_ref().and_then(Receiver::command)),
+            hook: begun.memory.hook.clone(),
+            remember: begun.memory.remember,
+            host: self.author.actor.host.clone(),
             uid: self.author.actor.uid,
             pid: self.pid,
             started_at: now,
@@ -311,6 +244,10 @@ impl Protocol<'_> {
             }
         }
     }
+}
+
+fn path_of(destination: &dyn Destination) -> String {
+    destination.receiver().as_ref().and_then(Receiver::path).unwrap_or_default().to_owned()
 }
 
 const GONE: &str = "the secret was revoked or taken over before it was confirmed";
@@ -454,7 +391,13 @@ mod tests {
                 bytes.fill(7);
                 Ok::<_, std::io::Error>(())
             });
-            let begun = Begun { token: token(Vec::new()), is_new: true, expires_at: None, grace: None };
+            let begun = Begun {
+                token: token(Vec::new()),
+                is_new: true,
+                expires_at: None,
+                grace: None,
+                memory: Memory::default(),
+            };
             let mut slow = Slow(&clock.now, takes);
             let made = protocol.run::<Trouble>(&secret.expect("a secret"), &mut slow, |_| Ok(begun));
             assert!(made.is_ok_and(|token| token.delivery.is_none()));
@@ -464,7 +407,7 @@ mod tests {
         }
     }
 
-    #[derive(Debug, Error)]
+    #[derive(Debug, thiserror::Error)]
     enum Trouble {
         #[error(transparent)]
         Store(#[from] StoreError),

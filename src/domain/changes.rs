@@ -1,6 +1,7 @@
 //! What a change changed, computed from the object before and after it, so that no command can forget a field.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::scope::{Catalogue, Entry};
 use super::settings::Settings;
@@ -17,6 +18,19 @@ pub struct Change {
     pub field: String,
     pub from: Option<String>,
     pub to: Option<String>,
+}
+
+impl fmt::Display for Change {
+    /// For people: `owner: ann → bob`, `scopes: +read`, `hook: -systemctl reload app`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = &self.field;
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => write!(f, "{field}: {from} → {to}"),
+            (None, Some(to)) => write!(f, "{field}: +{to}"),
+            (Some(from), None) => write!(f, "{field}: -{from}"),
+            (None, None) => f.write_str(field),
+        }
+    }
 }
 
 /// The values of a field: at most one, or any number that come and go singly.
@@ -62,6 +76,9 @@ fn token(token: &Token) -> Vec<Field> {
     let hints = |which: &dyn Fn(&&super::token::StoredSecret) -> bool| {
         Several(token.secrets.iter().filter(which).map(|secret| secret.hint.clone()).collect())
     };
+    // Of a token whose first secret is on its way, the end that it will have.
+    let under_way = token.delivery.as_ref().filter(|_| token.current().is_none());
+    let promised = under_way.map_or(token.expires_at(), |delivery| delivery.expires_at);
     let span = |span: Option<Span>| One(span.map(|span| span.to_string()));
     let fields = [
         ("name", One(Some(token.name.clone()))),
@@ -72,7 +89,7 @@ fn token(token: &Token) -> Vec<Field> {
         ("scopes", Several(token.scopes().map(ToString::to_string).collect())),
         ("disabled_at", instant(token.disabled_at)),
         ("revoked_at", instant(token.revoked_at)),
-        ("expires_at", instant(token.expires_at())),
+        ("expires_at", instant(promised)),
         ("not_before", instant(token.not_before)),
         ("ttl", span(token.lifetime.ttl())),
         ("until", instant(token.lifetime.until())),
@@ -80,9 +97,10 @@ fn token(token: &Token) -> Vec<Field> {
         ("grace", span(token.grace)),
         ("destination", One(token.destination.as_ref().map(ToString::to_string))),
         ("hook", One(token.hook.clone())),
+        ("pending_hook", One(token.pending_hook.as_ref().map(|hook| hook.command.clone()))),
         ("allow_from", Several(token.networks().iter().map(ToString::to_string).collect())),
         ("secrets", hints(&|_| true)),
-        ("revoked_secrets", hints(&|secret| secret.revoked_at.is_some())),
+        ("revoked_secrets", hints(&|secret| secret.revoked_at.or(token.revoked_at).is_some())),
     ];
     fields.into_iter().map(|(field, values)| (field.to_owned(), values)).collect()
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::Invalid;
 use super::filter::Times;
 use super::token::{Grant, LastUse, Role, Status, StoredSecret, Token};
+use super::verdict::refusal;
 use super::when::{Span, Timestamp, relative};
 
 /// An expired token is reported for this long.
@@ -22,10 +23,13 @@ pub enum FindingCode {
     Expiring,
     Expired,
     RotationOverdue,
+    HookPending,
     PreviousInUse,
+    RefusedInUse,
     Unused,
     NeverUsed,
     NoExpiry,
+    NoDestination,
     ScopeUnused,
     Provisional,
 }
@@ -74,14 +78,17 @@ type Found = (Option<Timestamp>, String, String);
 
 impl FindingCode {
     /// In the order in which they are reported of a token.
-    pub const ALL: [FindingCode; 9] = [
+    pub const ALL: [FindingCode; 12] = [
         Self::Expiring,
         Self::Expired,
         Self::RotationOverdue,
+        Self::HookPending,
         Self::PreviousInUse,
+        Self::RefusedInUse,
         Self::Unused,
         Self::NeverUsed,
         Self::NoExpiry,
+        Self::NoDestination,
         Self::ScopeUnused,
         Self::Provisional,
     ];
@@ -91,10 +98,13 @@ impl FindingCode {
             Self::Expiring => "expiring",
             Self::Expired => "expired",
             Self::RotationOverdue => "rotation_overdue",
+            Self::HookPending => "hook_pending",
             Self::PreviousInUse => "previous_in_use",
+            Self::RefusedInUse => "refused_in_use",
             Self::Unused => "unused",
             Self::NeverUsed => "never_used",
             Self::NoExpiry => "no_expiry",
+            Self::NoDestination => "no_destination",
             Self::ScopeUnused => "scope_unused",
             Self::Provisional => "provisional",
         }
@@ -102,11 +112,16 @@ impl FindingCode {
 
     pub fn severity(self) -> Severity {
         match self {
-            Self::Expired | Self::RotationOverdue | Self::PreviousInUse => Severity::Error,
+            Self::Expired
+            | Self::RotationOverdue
+            | Self::HookPending
+            | Self::PreviousInUse
+            | Self::RefusedInUse => Severity::Error,
             Self::Expiring
             | Self::Unused
             | Self::NeverUsed
             | Self::NoExpiry
+            | Self::NoDestination
             | Self::ScopeUnused
             | Self::Provisional => Severity::Warning,
         }
@@ -118,10 +133,13 @@ impl FindingCode {
             Self::Expiring => expiring(token, exam),
             Self::Expired => expired(token, exam.times.now),
             Self::RotationOverdue => rotation_overdue(token, exam.times.now),
+            Self::HookPending => hook_pending(token, exam.times.now),
             Self::PreviousInUse => previous_in_use(token, exam.times.now),
+            Self::RefusedInUse => refused_in_use(token, exam.times.now),
             Self::Unused => unused(token, exam.times.now),
             Self::NeverUsed => never_used(token, &exam.times),
             Self::NoExpiry => no_expiry(token, exam.times.now),
+            Self::NoDestination => no_destination(token, exam.times.now),
             Self::ScopeUnused => scope_unused(token, exam),
             Self::Provisional => provisional(token, exam.times.now),
         }
@@ -195,6 +213,25 @@ fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Found> {
         .then(|| (Some(due), format!("`{name}` was due for rotation {}", when(due, now)), hint))
 }
 
+/// A rotation whose hook has not succeeded, and which nobody is running.
+fn hook_pending(token: &Token, now: Timestamp) -> Option<Found> {
+    let hook = token.pending_hook.as_ref().filter(|hook| !hook.is_claimed(now))?;
+    let (name, uid) = (&token.name, hook.uid);
+    let state = hook.failed_at.map_or("has not run".to_owned(), |time| format!("failed {}", when(time, now)));
+    let message = format!("`{}` after the rotation of `{name}` {state}", hook.command);
+    let hint = format!("`tokenctl rotate --due` as uid {uid} runs it again until it succeeds");
+    Some((Some(hook.created_at), message, hint))
+}
+
+/// A policy that asks for rotations, and nowhere to deliver them.
+fn no_destination(token: &Token, now: Timestamp) -> Option<Found> {
+    let works = matches!(token.status(now), Status::Active | Status::Pending);
+    token.rotate_every.filter(|_| works && token.destination.is_none())?;
+    let name = &token.name;
+    let hint = format!("`tokenctl edit {name} --out FILE` lets `tokenctl rotate --due` deliver there");
+    Some((None, format!("`{name}` has a rotation policy and no destination"), hint))
+}
+
 /// A client did not learn of the new secret, and its grace period is running out.
 fn previous_in_use(token: &Token, now: Timestamp) -> Option<Found> {
     let is_used = |secret: &&StoredSecret| {
@@ -209,6 +246,22 @@ fn previous_in_use(token: &Token, now: Timestamp) -> Option<Found> {
         when(end, now)
     );
     Some((secret.superseded_at, message, "give that client the current secret before then".to_owned()))
+}
+
+/// A client still presents a secret that has ended.
+fn refused_in_use(token: &Token, now: Timestamp) -> Option<Found> {
+    let is_recent = |at: &Timestamp| !is_older(*at, Span::days(1), now);
+    let refused = token.secrets.iter().filter_map(|secret| secret.refused_at.zip(Some(secret)));
+    let (at, secret) = refused.filter(|(at, _)| is_recent(at)).max_by_key(|(at, _)| *at)?;
+    let (name, hint) = (&token.name, &secret.hint);
+    let state = refusal(token, secret, now)?.word();
+    let message = format!("a client presented the {state} secret {hint} of `{name}` {}", when(at, now));
+    let hint = if secret.role() == Role::Current {
+        "find that client, and take the secret from it or bring the token back"
+    } else {
+        "give that client the current secret"
+    };
+    Some((Some(at), message, hint.to_owned()))
 }
 
 fn unused(token: &Token, now: Timestamp) -> Option<Found> {

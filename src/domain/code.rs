@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     Io,
+    HookFailed,
     Usage,
     InputNeeded,
     SecretAsArgument,
@@ -12,6 +13,7 @@ pub enum Code {
     NameTaken,
     UnderWay,
     Policy,
+    NoDestination,
     Revoked,
     CountDiffers,
     NotReplaced,
@@ -34,8 +36,9 @@ pub enum Code {
 
 impl Code {
     /// In the order of the exit codes.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Io,
+        Self::HookFailed,
         Self::Usage,
         Self::InputNeeded,
         Self::SecretAsArgument,
@@ -44,6 +47,7 @@ impl Code {
         Self::NameTaken,
         Self::UnderWay,
         Self::Policy,
+        Self::NoDestination,
         Self::Revoked,
         Self::CountDiffers,
         Self::NotReplaced,
@@ -68,6 +72,7 @@ impl Code {
     const fn told(self) -> (&'static str, u8) {
         match self {
             Self::Io => ("io", 1),
+            Self::HookFailed => ("hook_failed", 1),
             Self::Usage => ("usage", 2),
             Self::InputNeeded => ("input_needed", 2),
             Self::SecretAsArgument => ("secret_as_argument", 2),
@@ -76,6 +81,7 @@ impl Code {
             Self::NameTaken => ("name_taken", 5),
             Self::UnderWay => ("under_way", 5),
             Self::Policy => ("policy", 5),
+            Self::NoDestination => ("no_destination", 5),
             Self::Revoked => ("revoked", 5),
             Self::CountDiffers => ("count_differs", 5),
             Self::NotReplaced => ("not_replaced", 5),

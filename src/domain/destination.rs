@@ -1,5 +1,7 @@
 //! Where the secrets of a token go by themselves, as the token remembers it.
 
+use std::fmt;
+
 /// What a token remembers of where its secrets go, and whose paths and commands these are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
@@ -60,14 +62,56 @@ impl Receiver {
             _ => None,
         }
     }
+
+    /// Whether a secret here and one there would be in each other's way.
+    pub fn collides_with(&self, other: &Self) -> bool {
+        let same_file = self.path().is_some() && self.path() == other.path();
+        same_file
+            && (self.variable().is_none()
+                || other.variable().is_none()
+                || self.variable() == other.variable())
+    }
+
+    /// For a sentence.
+    pub fn in_words(&self) -> String {
+        match self {
+            Self::File { path } => format!("`{path}`"),
+            Self::EnvFile { path, variable } => format!("{variable} in `{path}`"),
+            Self::Command { command } => format!("the command `{command}`"),
+        }
+    }
 }
 
-impl std::fmt::Display for Destination {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.receiver {
-            Receiver::File { path } => write!(f, "file {path}"),
-            Receiver::EnvFile { path, variable } => write!(f, "env-file {path} {variable}"),
-            Receiver::Command { command } => write!(f, "command {command}"),
+impl fmt::Display for Receiver {
+    /// As the log keeps it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path } => write!(f, "file {path}"),
+            Self::EnvFile { path, variable } => write!(f, "env-file {path} {variable}"),
+            Self::Command { command } => write!(f, "command {command}"),
         }
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.receiver.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_receivers_collide_where_one_would_replace_the_other() {
+        let file = |path: &str| Receiver::File { path: path.to_owned() };
+        let line =
+            |variable: &str| Receiver::EnvFile { path: "/a".to_owned(), variable: variable.to_owned() };
+        let command = Receiver::Command { command: "cat".to_owned() };
+        assert!(file("/a").collides_with(&file("/a")) && !file("/a").collides_with(&file("/b")));
+        assert!(line("A").collides_with(&line("A")) && !line("A").collides_with(&line("B")));
+        assert!(file("/a").collides_with(&line("A")) && line("A").collides_with(&file("/a")));
+        assert!(!command.collides_with(&command));
     }
 }

@@ -51,6 +51,7 @@ pub enum Action {
     Disable,
     Enable,
     Revoke,
+    Hook,
     CatalogueDefine,
     CatalogueEdit,
     CatalogueRename,
@@ -62,7 +63,7 @@ pub enum Action {
 }
 
 impl Action {
-    pub const ALL: [Action; 22] = [
+    pub const ALL: [Action; 23] = [
         Self::Init,
         Self::Create,
         Self::Confirm,
@@ -77,6 +78,7 @@ impl Action {
         Self::Disable,
         Self::Enable,
         Self::Revoke,
+        Self::Hook,
         Self::CatalogueDefine,
         Self::CatalogueEdit,
         Self::CatalogueRename,
@@ -109,6 +111,7 @@ impl Action {
             Self::Disable => "disable",
             Self::Enable => "enable",
             Self::Revoke => "revoke",
+            Self::Hook => "hook",
             Self::CatalogueDefine => "scope.define",
             Self::CatalogueEdit => "scope.edit",
             Self::CatalogueRename => "scope.rename",
@@ -122,7 +125,7 @@ impl Action {
 
     /// Never refused for the clock. A confirmation is not, since its destination may have the secret already.
     pub fn works_at_any_time(self) -> bool {
-        self.only_ends_access() || matches!(self, Self::Migrate | Self::Confirm)
+        self.only_ends_access() || matches!(self, Self::Migrate | Self::Confirm | Self::Hook)
     }
 
     /// Never refused for the clock, nor for what somebody did to an object by hand: ending access must always work.

@@ -8,6 +8,7 @@ pub mod destination;
 pub mod digest;
 pub mod event;
 pub mod filter;
+pub mod hook;
 pub mod lifetime;
 pub mod name;
 pub mod policy;

@@ -3,6 +3,7 @@
 mod change;
 mod due;
 mod edit;
+mod memory;
 mod new;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use std::str::FromStr;
 use super::Invalid;
 use super::address::{AllowFrom, Network};
 use super::destination::Destination;
+use super::hook::PendingHook;
 use super::lifetime::Lifetime;
 use super::scope::{Catalogue, Scope};
 use super::secret::SecretHash;
@@ -18,6 +20,7 @@ use super::when::{Span, Timestamp};
 pub use due::Revival;
 
 pub use edit::{Field, TokenChange};
+pub use memory::{Memory, Remember};
 pub use new::NewToken;
 
 /// An end that is nearer is worth a look.
@@ -97,6 +100,8 @@ pub struct StoredSecret {
     pub revoked_at: Option<Timestamp>,
     /// From the usage file, not the database; `None` when there is no record.
     pub last_used_at: Option<Timestamp>,
+    /// When it was last presented after its end, likewise.
+    pub refused_at: Option<Timestamp>,
 }
 
 impl StoredSecret {
@@ -211,6 +216,8 @@ pub struct Token {
     /// In order of creation.
     pub secrets: Vec<StoredSecret>,
     pub delivery: Option<Delivery>,
+    /// What its last rotation still has to run. No digest covers it.
+    pub pending_hook: Option<PendingHook>,
 }
 
 /// A scope that a token holds directly.
@@ -266,6 +273,12 @@ impl Token {
 
     pub fn current(&self) -> Option<&StoredSecret> {
         self.secrets.iter().find(|secret| secret.role() == Role::Current)
+    }
+
+    /// When the secret that was superseded last stops working.
+    pub fn previous_end(&self) -> Option<Timestamp> {
+        let previous = self.secrets.iter().rev().find(|secret| secret.role() == Role::Previous)?;
+        previous.expires_at.filter(|_| previous.revoked_at.is_none())
     }
 
     /// Whether this is one of its superseded secrets.
@@ -374,6 +387,7 @@ pub(crate) mod tests {
             superseded_at: None,
             revoked_at: None,
             last_used_at: None,
+            refused_at: None,
         }
     }
 
@@ -400,6 +414,7 @@ pub(crate) mod tests {
             allow_from: None,
             secrets,
             delivery: None,
+            pending_hook: None,
         }
     }
 

@@ -55,6 +55,17 @@ pub struct Ask {
     pub address: Option<IpAddr>,
 }
 
+/// Why a secret that was good is refused now.
+pub fn refusal(token: &Token, secret: &StoredSecret, now: Timestamp) -> Option<Reason> {
+    match token.secret_status(secret, now) {
+        Status::Revoked => Some(Reason::Revoked),
+        Status::Disabled => Some(Reason::Disabled),
+        Status::Expired if secret.role() == Role::Previous => Some(Reason::Superseded),
+        Status::Expired => Some(Reason::Expired),
+        Status::Pending | Status::Provisional | Status::Active => None,
+    }
+}
+
 /// Judges a secret of a token that is presented from an address, at an instant. The missing scopes come with [`Reason::ScopeMissing`] only.
 pub fn judge<'a>(
     token: &Token,
@@ -67,16 +78,11 @@ pub fn judge<'a>(
     if !token.is_visible(now) {
         return (Reason::Unknown, Vec::new());
     }
-    let reason = match token.secret_status(secret, now) {
-        Status::Revoked => Reason::Revoked,
-        Status::Disabled => Reason::Disabled,
-        Status::Expired if secret.role() == Role::Previous => Reason::Superseded,
-        Status::Expired => Reason::Expired,
-        Status::Pending => Reason::NotYetValid,
-        Status::Provisional | Status::Active => Reason::Valid,
-    };
-    if reason != Reason::Valid {
+    if let Some(reason) = refusal(token, secret, now) {
         return (reason, Vec::new());
+    }
+    if token.secret_status(secret, now) == Status::Pending {
+        return (Reason::NotYetValid, Vec::new());
     }
     let allows = |rule: &AllowFrom| address.is_some_and(|address| rule.allows(address));
     if !token.allow_from.as_ref().is_none_or(allows) {

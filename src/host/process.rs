@@ -27,14 +27,15 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
         (reader.try_clone()?, reader)
     };
     with_interrupts(|stop| {
-        let stdout = io::stderr().as_fd().try_clone_to_owned()?;
+        let stdout =
+            if job.mute { Stdio::null() } else { Stdio::from(io::stderr().as_fd().try_clone_to_owned()?) };
         let mut command = Command::new("sh");
         command
             .arg("-c")
             .arg(job.command)
             .envs(job.env.iter().copied())
             .stdin(Stdio::from(input))
-            .stdout(Stdio::from(stdout))
+            .stdout(stdout)
             .process_group(0);
         let mut child = as_caller(umask, || command.spawn())?;
         let foreground = Foreground::give(&child);

@@ -1,4 +1,4 @@
-//! When a secret was last used and a granted scope last asked for: two files of fixed records beside the database,
+//! When a secret was last used, or refused, and a granted scope last asked for: files of fixed records beside the database,
 //! because a second database would double the cost of a look-up and make verifiers queue.
 //!
 //! Each file: 16 bytes of header (8 of magic, 8 of Unix seconds since when it records, little-endian), then 8 bytes
@@ -19,6 +19,9 @@ use crate::domain::when::Timestamp;
 
 pub const SECRETS: &str = "usage.secrets";
 pub const SCOPES: &str = "usage.scopes";
+/// When a secret that has ended was last presented; with the rows and tags of [`SECRETS`].
+pub const REFUSED: &str = "usage.refused";
+pub const FILES: [&str; 3] = [SECRETS, SCOPES, REFUSED];
 /// What a usage file under construction is called.
 pub const TEMPORARY: &str = "usage.new-";
 const MAGIC: &[u8; 8] = b"tkncuse1";
@@ -162,12 +165,12 @@ fn offset(row: i64) -> Option<u64> {
 
 /// Whether there is not even something of the name of one of these files.
 pub fn is_missing(dir: &Path) -> bool {
-    [SECRETS, SCOPES].iter().any(|name| matches!(files::look(&dir.join(name)), Ok(None)))
+    FILES.iter().any(|name| matches!(files::look(&dir.join(name)), Ok(None)))
 }
 
 /// Makes the usage files that are missing, for the owner of the database.
 pub fn make(dir: &Path, owner: u32, sharing: Sharing, now: Timestamp) -> io::Result<()> {
-    for name in [SECRETS, SCOPES] {
+    for name in FILES {
         let path = dir.join(name);
         if files::look(&path)?.is_some() {
             continue;

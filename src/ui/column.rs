@@ -40,8 +40,12 @@ fn text(text: Option<&String>) -> String {
     text.cloned().unwrap_or_default()
 }
 
+fn destination(token: &Token) -> String {
+    token.destination.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
 /// In the order of tab- and comma-separated lists, which is for ever; only additions at the end.
-pub const COLUMNS: [Column; 14] = [
+pub const COLUMNS: [Column; 15] = [
     Column {
         word: "id",
         heading: "ID",
@@ -153,6 +157,13 @@ pub const COLUMNS: [Column; 14] = [
             Some(due) => Cell { text: relative(due, at.at), ink: t.is_due(at.at).then_some(Ink::Yellow) },
             None => "-".into(),
         },
+    },
+    Column {
+        word: "destination",
+        heading: "DESTINATION",
+        fill: Fill::Cut(12),
+        plain: |t, _| destination(t),
+        human: |t, _| dash(&destination(t)),
     },
 ];
 

@@ -2,6 +2,7 @@
 //!
 //! They stand apart from the domain's structs, so that renaming one of those breaks no script.
 
+mod destination;
 mod finding;
 mod leak;
 mod line;
@@ -21,6 +22,7 @@ use crate::domain::scope::{Entry, Scope};
 use crate::domain::settings::Settings;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
+use destination::{DestinationDoc, HookDoc};
 pub use finding::TokenFindingDoc;
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use line::append_token;
@@ -74,6 +76,8 @@ pub struct TokenDoc<'a> {
     allow_from: &'a [Network],
     rotated_at: Option<Timestamp>,
     due_at: Option<Timestamp>,
+    destination: Option<DestinationDoc<'a>>,
+    hook: Option<HookDoc<'a>>,
     last_used_at: Option<Timestamp>,
     usage_since: Option<Timestamp>,
     secrets: Vec<SecretDoc<'a>>,
@@ -87,6 +91,7 @@ struct SecretDoc<'a> {
     created_at: Timestamp,
     expires_at: Option<Timestamp>,
     last_used_at: Option<Timestamp>,
+    refused_at: Option<Timestamp>,
 }
 
 impl<'a> TokenDoc<'a> {
@@ -122,6 +127,8 @@ impl<'a> TokenDoc<'a> {
             allow_from: token.networks(),
             rotated_at: token.rotated_at(),
             due_at: token.due_at(),
+            destination: token.destination.as_ref().map(DestinationDoc::new),
+            hook: HookDoc::of(token),
             last_used_at: token.last_used_at(),
             usage_since: times.usage_since,
             secrets: secrets
@@ -132,6 +139,7 @@ impl<'a> TokenDoc<'a> {
                     created_at: secret.created_at,
                     expires_at: secret.expires_at,
                     last_used_at: secret.last_used_at,
+                    refused_at: secret.refused_at,
                 })
                 .collect(),
         }

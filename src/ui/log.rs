@@ -7,6 +7,7 @@ use super::json::{self, EventDoc};
 use super::table::{Cell, Column, Fill, Table};
 use super::{Screen, escape};
 use crate::domain::Invalid;
+use crate::domain::changes::Change;
 use crate::domain::event::{Event, Subject};
 use crate::domain::text::shown;
 
@@ -36,21 +37,23 @@ impl FromStr for Format {
     }
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::new("SEQ", Fill::Whole),
     Column::new("TIME", Fill::Whole),
     Column::new("ACTION", Fill::Whole),
     Column::new("ABOUT", Fill::Wrap(16)),
     Column::new("BY", Fill::Wrap(8)),
+    Column::new("CHANGES", Fill::Wrap(24)),
     Column::new("REASON", Fill::Wrap(20)),
 ];
 
 /// The fields of a tab- or comma-separated line, in an order that never changes; only additions at the end.
-const FIELDS: [&str; 7] = ["seq", "time", "action", "id", "name", "actor", "reason"];
+const FIELDS: [&str; 8] = ["seq", "time", "action", "id", "name", "actor", "reason", "changes"];
 
 /// A log under way.
 pub struct Log<'a> {
     format: Format,
+    screen: Screen,
     table: Table,
     count: usize,
     out: &'a mut dyn Write,
@@ -58,7 +61,7 @@ pub struct Log<'a> {
 
 impl<'a> Log<'a> {
     pub fn new(format: Format, screen: Screen, out: &'a mut dyn Write) -> Self {
-        Self { format, table: Table::new(screen, COLUMNS), count: 0, out }
+        Self { format, screen, table: Table::new(screen, COLUMNS), count: 0, out }
     }
 
     /// Writes a page of events, at once.
@@ -69,7 +72,8 @@ impl<'a> Log<'a> {
         }
         match self.format {
             Format::Table => {
-                let rows: Vec<Vec<Cell>> = events.iter().map(|event| cells(event).into()).collect();
+                let rows: Vec<Vec<Cell>> =
+                    events.iter().map(|event| cells(event, self.screen).into()).collect();
                 let heads = self.count == 0 && !rows.is_empty();
                 let rows = if heads { self.table.headed(rows) } else { self.table.rows(rows) };
                 text.extend_from_slice(rows.as_bytes());
@@ -141,10 +145,25 @@ fn fields(event: &Event) -> [String; FIELDS.len()] {
     let (id, name) = subject(event);
     let (seq, time, actor) = (event.seq.to_string(), event.time.to_string(), event.actor.display_name());
     let reason = event.reason.clone().unwrap_or_default();
-    [seq, time, event.action.clone(), id.to_owned(), name.to_owned(), actor, reason]
+    let changes = in_words(event.changes.iter());
+    [seq, time, event.action.clone(), id.to_owned(), name.to_owned(), actor, reason, changes]
 }
 
-fn cells(event: &Event) -> [Cell; 6] {
-    let [seq, time, action, _, name, actor, reason] = fields(event);
-    [seq, time, action, name, actor, reason].map(|text| shown(&text).to_string().into())
+fn in_words<'a>(changes: impl Iterator<Item = &'a Change>) -> String {
+    changes.map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn cells(event: &Event, screen: Screen) -> [Cell; 7] {
+    let [seq, time, action, _, name, actor, reason, _] = fields(event);
+    // What stands beside it is not said again: the name of a new token, and when it was disabled or revoked.
+    let tells = |change: &&Change| match &*change.field {
+        "name" => change.from.is_some(),
+        "disabled_at" | "revoked_at" => change.to.is_none(),
+        _ => true,
+    };
+    let mut changes = in_words(event.changes.iter().filter(tells));
+    if screen.ascii {
+        changes = changes.replace('→', "->");
+    }
+    [seq, time, action, name, actor, changes, reason].map(|text| shown(&text).to_string().into())
 }

@@ -4,10 +4,13 @@ use unicode_width::UnicodeWidthStr;
 
 use super::table::{Cell, Column, Fill, Table};
 use super::{Ink, Screen, tint};
+use crate::domain::destination::Destination;
 use crate::domain::event::Event;
 use crate::domain::filter::Times;
+use crate::domain::hook::PendingHook;
 use crate::domain::text::{shown, shown_icon};
 use crate::domain::token::{Grant, LastUse, Status, StoredSecret, Token};
+use crate::domain::verdict::{Reason, refusal};
 use crate::domain::when::{Timestamp, relative};
 
 const WHOLE: Column = Column::new("", Fill::Whole);
@@ -89,6 +92,9 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ("rotation", token.rotate_every.map(|every| format!("every {every}"))),
         ("due", token.due_at().map(|due| due_in_words(due, token.is_due(now), now))),
         ("grace", token.grace.map(|grace| grace.to_string())),
+        ("destination", token.destination.as_ref().map(destination)),
+        ("hook", token.hook.clone()),
+        ("pending", token.pending_hook.as_ref().map(|hook| pending(hook, now))),
         ("allowed from", token.allow_from.as_ref().map(|rule| rule.to_string().replace(',', ", "))),
         ("rotated", token.rotated_at().map(when)),
         ("last used", Some(last_used)),
@@ -103,6 +109,17 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ])
     };
     fields.into_iter().filter_map(row).collect()
+}
+
+fn destination(it: &Destination) -> String {
+    let host = it.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+    format!("{it} (uid {}{host})", it.uid)
+}
+
+/// A command that is still to be run.
+fn pending(hook: &PendingHook, now: Timestamp) -> String {
+    let failed = hook.failed_at.map(|time| format!(", failed {}", relative(time, now))).unwrap_or_default();
+    format!("{} (since {}{failed})", hook.command, hook.created_at)
 }
 
 /// When the policy asks for the next secret; an overdue rotation is named as one.
@@ -158,8 +175,17 @@ fn secret(token: &Token, it: &StoredSecret, times: &Times, screen: Screen) -> Ve
         (None, Some(end)) => format!("ends {}", relative(end, now)),
         (None, None) => "no end".to_owned(),
     };
+    let state = token.secret_status(it, now);
+    let used = match it.refused_at {
+        // The reason is that of today.
+        Some(time) => {
+            let why = refusal(token, it, now).map_or("", Reason::word);
+            format!("refused {} ({why})", relative(time, times.now))
+        }
+        None => used,
+    };
     let hint = shown(&it.hint).to_string();
-    let status = status(token.secret_status(it, now));
+    let status = status(state);
     vec![hint.into(), it.role().word().into(), status, end.into(), used.into()]
 }
 

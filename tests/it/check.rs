@@ -93,15 +93,28 @@ fn a_rotation_is_overdue_when_it_is_more_than_a_day_late() {
     world.create("paused", &["--rotate-every", "30d"]);
     world.run(&["disable", "paused"]).ok();
     world.wait(31 * DAY);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(found(&world, &["--skip", "no_destination"]), Vec::<String>::new());
     world.wait(1);
-    let ran = world.run(&["check"]).exit(3);
+    let ran = world.run(&["check", "--skip", "no_destination"]).exit(3);
     let expected = "\
 error: rotation_overdue: `demo` was due for rotation 2026-12-22T12:00:00Z (24 hours ago)
   hint: `tokenctl rotate demo`, and look at why the job that rotates it did not
 ";
     assert_eq!(ran.out, expected);
     world.rotate("demo", &[]);
+    assert_eq!(found(&world, &["--skip", "no_destination"]), Vec::<String>::new());
+}
+
+#[test]
+fn a_policy_without_a_destination_is_reported_until_it_has_one() {
+    let world = World::with_store();
+    world.create("demo", &["--rotate-every", "30d"]);
+    let expected = "\
+warning: no_destination: `demo` has a rotation policy and no destination
+  hint: `tokenctl edit demo --out FILE` lets `tokenctl rotate --due` deliver there
+";
+    assert_eq!(world.run(&["check"]).exit(3).out, expected);
+    world.run(&["edit", "demo", "--out", &world.path("secret")]).ok();
     assert_eq!(found(&world, &[]), Vec::<String>::new());
 }
 

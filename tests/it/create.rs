@@ -67,11 +67,12 @@ fn every_flag_is_kept() {
         "status": "pending", "created_at": "2026-11-22T13:00:00Z", "created_by": "tester",
         "expires_at": "2027-01-21T13:00:00Z", "not_before": "2026-11-24T13:00:00Z", "ttl": 60 * DAY,
         "until": null, "rotate_every": 30 * DAY, "grace": 12 * HOUR, "rotated_at": null,
-        "due_at": "2026-12-22T13:00:00Z", "allow_from": [],
+        "due_at": "2026-12-22T13:00:00Z", "destination": null, "hook": null, "allow_from": [],
         "last_used_at": null, "usage_since": "2026-11-22T12:00:00Z", "changed": true, "secret": null,
         "secrets": [{
             "hint": format!("{}…", &secret.as_str().unwrap()[..8]), "role": "current", "status": "pending",
             "created_at": "2026-11-22T13:00:00Z", "expires_at": "2027-01-21T13:00:00Z", "last_used_at": null,
+            "refused_at": null,
         }],
     });
     assert_eq!(made, expected);

@@ -24,7 +24,19 @@ impl Job {
         world.wait(real_time() - 40 * DAY - world.now());
         for name in ["app", "backup"] {
             let destination = format!("{home}/secrets/{name}");
-            world.run(&["create", name, "--ttl", "90d", "--rotate-every", "30d", "--out", &destination]).ok();
+            world
+                .run(&[
+                    "create",
+                    name,
+                    "--ttl",
+                    "90d",
+                    "--rotate-every",
+                    "30d",
+                    "--out",
+                    &destination,
+                    "--no-remember",
+                ])
+                .ok();
         }
         world.run(&["create", "by-hand", "--out", &format!("{home}/by-hand")]).ok();
         Self { world, home }

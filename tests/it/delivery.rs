@@ -73,7 +73,8 @@ fn every_destination_takes_a_first_secret_and_a_next_one() {
         assert_eq!(world.verify(&first, &[]), (0, format!("valid {name} previous")));
         for verb in ["create", "rotate"] {
             let made = format!("{name}-json");
-            let ran = world.run(&[&[verb, &made, "--json", "--force"], destination].concat());
+            let ran =
+                world.run(&[&[verb, &made, "--json", "--force", "--no-remember"], destination].concat());
             let ran = if name == "piped" {
                 assert_eq!(ran.code, 2, "`--force` without a file");
                 world.run(&[&[verb, &made, "--json"], destination].concat())
@@ -295,7 +296,7 @@ fn a_file_that_holds_a_secret_of_this_token_or_nothing_is_replaced() {
         ("adopted", format!("{legacy}\n")),
     ] {
         let path = world.write("file", &content);
-        world.run(&["rotate", name, "--out", &path]).ok();
+        world.run(&["rotate", name, "--out", &path, "--no-remember"]).ok();
         world.assert_file_holds(&path, &format!("valid {name}"));
     }
     // Even one that has ended since: the file was left behind, not taken by somebody else.
@@ -648,7 +649,8 @@ fn a_delivered_secret_stays_when_the_rest_cannot_be_said() {
     // Plain: nothing is owed to stdout.
     let ran = world.unread(&["create", "demo", "--out", &file], b"");
     assert_eq!(ran.code, 0, "{ran:?}");
-    for args in [&["rotate", "demo", "--json"][..], &["create", "new", "--json", "--force"]] {
+    for args in [&["rotate", "demo", "--json"][..], &["create", "new", "--json", "--force", "--no-remember"]]
+    {
         let ran = world.unread(&[args, &["--out", &file]].concat(), b"").exit(1);
         let failure = ran.failure();
         assert_eq!(failure["code"], "io");

@@ -334,7 +334,7 @@ fn help_goes_where_it_is_asked_for_whatever_stands_around_it() {
 #[test]
 fn what_cannot_be_undone_is_proposed_for_its_own_words_alone() {
     let world = World::new();
-    for typed in ["export", "unrevoke", "undelete"] {
+    for typed in ["exports", "unrevoke", "undelete"] {
         let err = world.run(&[typed]).exit(2).err;
         assert!(!err.contains("tokenctl revoke"), "{typed}: {err}");
     }

@@ -19,7 +19,13 @@ fn modes(world: &World) -> Vec<(String, u32)> {
 }
 
 fn expected(directory: u32, database: u32, usage: u32) -> Vec<(String, u32)> {
-    let all = [(".", directory), ("tokens.db", database), ("usage.scopes", usage), ("usage.secrets", usage)];
+    let all = [
+        (".", directory),
+        ("tokens.db", database),
+        ("usage.refused", usage),
+        ("usage.scopes", usage),
+        ("usage.secrets", usage),
+    ];
     all.map(|(name, mode)| (name.to_owned(), mode)).to_vec()
 }
 
@@ -107,7 +113,7 @@ fn a_lost_file_of_use_comes_back_as_shared_as_it_was() {
     let world = World::new();
     let gid = world.dir.path().metadata().unwrap().gid().to_string();
     world.run(&["init", "--group", &gid]).ok();
-    for file in ["usage.scopes", "usage.secrets"] {
+    for file in ["usage.refused", "usage.scopes", "usage.secrets"] {
         std::fs::remove_file(world.store().join(file)).unwrap();
     }
     // The mode of the directory says nothing.

@@ -114,7 +114,9 @@ fn the_table_shows_a_confirmed_delivery_on_one_line() {
     world.at_terminal(&[]);
     let actions = |args: &[&str]| -> Vec<String> {
         let table = world.run(&[&["audit"], args].concat()).ok().out;
-        table.lines().skip(1).map(|line| line.split_whitespace().nth(2).unwrap().to_owned()).collect()
+        // What does not fit into a column goes on below.
+        let events = table.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
+        events.map(|line| line.split_whitespace().nth(2).unwrap().to_owned()).collect()
     };
     let folded = ["init", "init", "create", "create", "edit", "create", "rotate", "create", "rollback"];
     assert_eq!(actions(&[]), folded);
@@ -134,11 +136,13 @@ fn each_format_has_the_same_events() {
     let world = world();
     let csv = world.run(&["audit", "--format", "csv", "--token", "first"]).ok().out;
     let id = world.show("first")["id"].as_str().unwrap().to_owned();
+    let hint = world.show("first")["secrets"][0]["hint"].as_str().unwrap().to_owned();
     let expected = format!(
-        "seq,time,action,id,name,actor,reason\r\n\
-         3,2026-11-22T12:00:00Z,create,{id},first,tester,\r\n\
-         4,2026-11-22T12:00:00Z,confirm,{id},first,tester,\r\n\
-         7,2026-11-23T12:00:00Z,edit,{id},first,tester,moved\r\n"
+        "seq,time,action,id,name,actor,reason,changes\r\n\
+         3,2026-11-22T12:00:00Z,create,{id},first,tester,,\
+         \"name: +first; owner: +ann; expires_at: +2027-02-20T12:00:00Z; ttl: +90d; secrets: +{hint}\"\r\n\
+         4,2026-11-22T12:00:00Z,confirm,{id},first,tester,,\r\n\
+         7,2026-11-23T12:00:00Z,edit,{id},first,tester,moved,\"owner: ann → bob\"\r\n"
     );
     assert_eq!(csv, expected);
     let json = world.run(&["audit", "--json"]).ok().json();
@@ -168,9 +172,56 @@ fn a_long_log_goes_through_the_pager() {
     let paged = |args: &[&str]| {
         let ran = world.run(&[&["audit"], args].concat()).ok();
         let paged = world.paged.as_ref().map(|paged: &Rc<RefCell<Vec<u8>>>| paged.take()).unwrap();
-        (ran.out.is_empty(), String::from_utf8(paged).unwrap().lines().count())
+        let paged = String::from_utf8(paged).unwrap();
+        (ran.out.is_empty(), paged.lines().filter(|line| !line.starts_with(' ')).count())
     };
     assert_eq!(paged(&[]), (true, 7));
     assert_eq!(paged(&["--reverse"]), (true, 7));
     assert_eq!(paged(&["--format", "json"]), (false, 0));
+}
+
+#[test]
+fn the_five_questions_of_an_auditor_have_one_command_each() {
+    let world = World::with_store();
+    world.define(&["read", "admin"]);
+    world.create("ci-deploy", &["--owner", "ann", "-s", "read"]);
+    world.wait(8 * DAY);
+    world.run(&["scopes", "add", "ci-deploy", "admin", "--allow-widen", "--reason", "release"]).ok();
+    world.run(&["edit", "ci-deploy", "--owner", "bob"]).ok();
+    let hint = world.show("ci-deploy")["secrets"][0]["hint"].as_str().expect("a hint").to_owned();
+    world.run(&["revoke", "ci-deploy", "--yes", "--reason", "leaked, ticket 7"]).ok();
+    // The manual names these commands.
+    let manual = world.run(&["help", "audit"]).ok().out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let asked = |command: &str| -> Vec<Vec<String>> {
+        assert!(manual.contains(&format!("tokenctl {command}")), "{command}: {manual}");
+        let args: Vec<&str> = command.split(' ').collect();
+        let args =
+            if command.contains("--format") { args } else { [&args[..], &["--format", "tsv"]].concat() };
+        let out = world.run(&args).ok().out;
+        out.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+    };
+    let granted = asked("audit --token ci-deploy --action create,scopes.add,scopes.set");
+    let [created, added] = &granted[..] else { panic!("{granted:?}") };
+    assert!(created[7].contains("owner: +ann; ") && created[7].contains("scopes: +read; "), "{created:?}");
+    assert_eq!(
+        added[1..],
+        ["2026-11-30T12:00:00Z", "scopes.add", &added[3], "ci-deploy", "tester", "release", "scopes: +admin"]
+    );
+    let owned = asked("audit --token ci-deploy --action create,edit");
+    assert_eq!(owned[1][7], "owner: ann → bob");
+    let week = asked("audit --since 7d");
+    assert_eq!(
+        week.iter().map(|event| event[2].as_str()).collect::<Vec<_>>(),
+        ["scopes.add", "edit", "revoke"]
+    );
+    assert_eq!(asked("audit --actor ann"), Vec::<Vec<String>>::new());
+    let revoked = asked("audit --action revoke --format csv");
+    assert_eq!(revoked.len(), 2, "{revoked:?}");
+    assert!(revoked[0][0].ends_with(",reason,changes"), "{revoked:?}");
+    let fields = &revoked[1][0];
+    assert!(
+        fields.contains("\"leaked, ticket 7\"") && fields.contains("revoked_at: +2026-11-30T12:00:00Z"),
+        "{fields}"
+    );
+    assert!(fields.contains(&hint), "which secret was revoked: {fields}");
 }

@@ -45,7 +45,7 @@ pub fn without_uses(mut document: Value) -> Value {
     match &mut document {
         Value::Array(all) => all.iter_mut().for_each(|it| *it = without_uses(it.take())),
         Value::Object(fields) => {
-            fields.retain(|key, _| key != "last_used_at" && key != "usage_since");
+            fields.retain(|key, _| !["last_used_at", "refused_at", "usage_since"].contains(&key.as_str()));
             fields.values_mut().for_each(|it| *it = without_uses(it.take()));
         }
         _ => {}

@@ -30,7 +30,7 @@ fn is_root() -> bool {
 #[test]
 fn sharing_a_store_touches_no_file_that_a_link_leads_to() {
     let group = rustix::process::getgid().as_raw().to_string();
-    for name in ["usage.scopes", "usage.secrets"] {
+    for name in ["usage.refused", "usage.scopes", "usage.secrets"] {
         for by_symlink in [true, false] {
             let world = sound();
             let victim = world.dir.path().join("victim");
@@ -170,11 +170,11 @@ fn new_files_of_use_belong_to_the_owner_of_the_store() {
     for path in ["", "tokens.db"] {
         chown(world.store().join(path), Some(OTHER), None).expect("an owner");
     }
-    for name in ["usage.secrets", "usage.scopes"] {
+    for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
         fs::remove_file(world.store().join(name)).expect("a file");
     }
     ask(&world, &["create", "by-root"]).ok();
-    for name in ["usage.secrets", "usage.scopes"] {
+    for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
         assert_eq!(fs::metadata(world.store().join(name)).expect("a file").uid(), OTHER, "{name}");
     }
 }

@@ -99,6 +99,16 @@ fn a_token_that_is_due_or_under_way_is_left_alone() {
 }
 
 #[test]
+fn a_file_that_does_not_shrink_says_why() {
+    let world = World::with_store();
+    world.create("gone", &[]);
+    world.run(&["revoke", "gone", "--yes"]).ok();
+    let ran = world.run(&["prune", "--yes"]).ok();
+    let why = "the file has not become smaller: the log keeps the events of what was removed";
+    assert_eq!(ran.err, format!("removed 1 token and 0 ended secrets of others\n{why}\n"));
+}
+
+#[test]
 fn the_file_shrinks_after_many_rotations_and_revocations() {
     let world = World::with_store();
     world.create("kept", &["--no-expiry"]);

@@ -506,8 +506,8 @@ fn an_overdue_delivery_of_another_user_is_reported_until_the_owner_of_the_store_
         return;
     }
     world.directory("out");
-    world.shell("tokenctl create demo --rotate-every 30d --grace 3h --out out/demo").ok();
-    if !world.kill_at(At::AfterRename, "rotate demo --out out/demo") {
+    world.shell("tokenctl create demo --rotate-every 30d --grace 3h --out out/demo --no-remember").ok();
+    if !world.kill_at(At::AfterRename, "rotate demo --out out/demo --no-remember") {
         return;
     }
     let secret = fs::read_to_string(world.path("out/demo")).expect("a file");

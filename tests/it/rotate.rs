@@ -67,14 +67,18 @@ fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
     let changes = json!({
         "changed": true, "secret": null, "expires_at": time(now + 90 * DAY), "rotated_at": time(now),
         "due_at": time(now + 30 * DAY),
+        "destination": null,
+        "hook": null,
         "secrets": [
             {
                 "hint": before["secrets"][0]["hint"], "role": "previous", "status": "active",
                 "created_at": time(START), "expires_at": time(now + DAY), "last_used_at": null,
+                "refused_at": null,
             },
             {
                 "hint": format!("{}…", &secret.as_str().unwrap()[..8]), "role": "current", "status": "active",
                 "created_at": time(now), "expires_at": time(now + 90 * DAY), "last_used_at": null,
+                "refused_at": null,
             },
         ],
     });
@@ -631,10 +635,8 @@ fn several_need_a_place_for_each() {
     }
     let file = world.path("file");
     for args in [
-        &["--due"][..],
-        &["a", "b"],
-        &["--owner", "ann", "-y"],
-        &["a", "b", "--out", &file],
+        &["a", "b", "--out", &file][..],
+        &["a", "b", "--stdout"],
         &["--due", "--env-file", &file, "--env-name", "TOKEN"],
         &["--due", "--out-dir", &dir, "--exec", "cat"],
         &["a", "--out-dir", &dir, "--out", &file],
@@ -644,6 +646,9 @@ fn several_need_a_place_for_each() {
     ] {
         world.refuses(&[&["rotate"], args].concat(), 2, "usage");
     }
+    world.run(&["rotate", "--due"]).ok();
+    let ran = world.run(&["rotate", "a", "b"]).exit(5);
+    assert!(ran.err.starts_with("error: `a`: `a` has no destination\n"), "{}", ran.err);
     world.refuses(&["rotate", "a", "nobody", "--out-dir", &dir], 4, "not_found");
     assert!(fs::read_dir(&dir).unwrap().next().is_none());
     let ran = world.run(&["rotate", "a", "b", "a", "--out-dir", &dir]).ok();
@@ -697,16 +702,17 @@ fn a_rehearsal_shows_and_changes_nothing() {
         (&["young", "--due"], &[]),
         (&["--search", "due"], &["b-due"]),
     ] {
-        let ran = world.run(&[&["rotate", "--dry-run"], args].concat()).ok();
+        let ran = world.run(&[&["rotate", "--dry-run", "--exec", "false"], args].concat()).ok();
         assert_eq!(names(&ran), expected, "{args:?}");
         assert_eq!(ran.err, format!("{} would be rotated; nothing was changed\n", expected.len()));
-        let document = world.run(&[&["rotate", "-n", "--json"], args].concat()).ok().json();
+        let document =
+            world.run(&[&["rotate", "-n", "--json", "--exec", "false"], args].concat()).ok().json();
         assert_eq!((&document["changed"], &document["dry_run"]), (&json!(false), &json!(true)));
         assert_eq!(document["count"], expected.len(), "{args:?}");
     }
     for args in [
         &["--due", "--exec", "false", "--expect", "3"][..],
-        &["--due", "-n", "--expect", "1"],
+        &["--due", "-n", "--exec", "false", "--expect", "1"],
         &["young", "b-due", "--exec", "false", "--expect", "1"],
         &["young", "--expect", "2"],
     ] {
@@ -728,12 +734,12 @@ fn a_rehearsal_is_refused_what_a_rotation_is() {
     world.run(&["revoke", "ended", "--yes"]).ok();
     let real = world.run(&["rotate", "paused"]).exit(5);
     for args in [&["paused"][..], &["fine", "paused"]] {
-        let ran = world.run(&[&["rotate", "--dry-run"], args].concat()).exit(5);
+        let ran = world.run(&[&["rotate", "--dry-run", "--exec", "false"], args].concat()).exit(5);
         let why = real.err.lines().next().and_then(|line| line.strip_prefix("error: ")).expect("an error");
         assert!(ran.err.contains(why), "{} {}", ran.err, real.err);
         assert_eq!(ran.out.lines().count(), args.len() - 1, "{}", ran.out);
     }
-    let document = world.run(&["rotate", "-n", "fine", "paused", "--json"]).exit(5).json();
+    let document = world.run(&["rotate", "-n", "fine", "paused", "--exec", "false", "--json"]).exit(5).json();
     assert_eq!(document["tokens"][1]["error"]["code"], "policy");
     let document = world.run(&["rotate", "-n", "ended", "--json"]).exit(5).json();
     assert_eq!(document["tokens"][0]["error"]["code"], "revoked");

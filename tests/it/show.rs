@@ -63,7 +63,7 @@ fn the_document_is_a_token_and_its_last_ten_events() {
     assert_token_keys(&shown, &["events"]);
     let secret = shown["secrets"][0].as_object().unwrap();
     let keys: Vec<_> = secret.keys().collect();
-    assert_eq!(keys, ["created_at", "expires_at", "hint", "last_used_at", "role", "status"]);
+    assert_eq!(keys, ["created_at", "expires_at", "hint", "last_used_at", "refused_at", "role", "status"]);
     let events = shown["events"].as_array().unwrap();
     let reasons: Vec<_> = events.iter().map(|event| event["reason"].as_str().unwrap()).collect();
     assert_eq!(reasons, ["r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11"]);

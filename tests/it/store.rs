@@ -306,7 +306,7 @@ fn files_of_use_that_are_not_files_are_not_waited_for() {
     }
     let world = sound();
     let secret = world.mint("other");
-    for name in ["usage.secrets", "usage.scopes"] {
+    for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
         fs::remove_file(world.store().join(name)).expect("a file");
         run(std::process::Command::new("mkfifo").arg(world.store().join(name)), b"").ok();
     }
@@ -320,7 +320,7 @@ fn files_of_use_that_are_not_files_are_not_waited_for() {
     // A link is not followed either, to be written through.
     let aside = world.dir.path().join("aside");
     fs::write(&aside, [0; 64]).expect("a file");
-    for name in ["usage.secrets", "usage.scopes"] {
+    for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
         fs::remove_file(world.store().join(name)).expect("a file");
         symlink(&aside, world.store().join(name)).expect("a link");
     }
@@ -388,7 +388,7 @@ fn modes_do_not_depend_on_the_umask() {
         assert_eq!(mode(&world.store()), 0o700, "umask {umask}");
         let mut files: Vec<_> = world.bytes().into_iter().map(|(name, _)| name).collect();
         files.sort();
-        assert_eq!(files, ["tokens.db", "usage.scopes", "usage.secrets"]);
+        assert_eq!(files, ["tokens.db", "usage.refused", "usage.scopes", "usage.secrets"]);
         for name in files {
             assert_eq!(mode(&world.store().join(&name)), 0o600, "umask {umask}: {name:?}");
         }

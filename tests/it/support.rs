@@ -19,7 +19,8 @@ pub use world::{Meanwhile, World};
 
 /// The keys of a token in every document.
 const TOKEN_KEYS: &str = "id name description owner icon labels scopes status created_at created_by expires_at \
-    not_before ttl until rotate_every grace rotated_at due_at allow_from last_used_at usage_since secrets";
+    not_before ttl until rotate_every grace rotated_at due_at destination hook allow_from \
+    last_used_at usage_since secrets";
 
 /// Fails unless the keys of an object are those of a token and these.
 #[track_caller]

@@ -269,26 +269,36 @@ hooks:send                             5       15 days ago
             &["audit", "--all", "--token", "gone"],
             "\
 SEQ  TIME                  ACTION
-  ABOUT  BY      REASON
+  ABOUT  BY
+  CHANGES
+  REASON
 19   2026-11-22T12:00:00Z  create
   gone   tester
+  scopes: +hooks:send; expires_at:
+  +2027-02-20T12:00:00Z; ttl: +90d;
+  secrets: +tkn_NTqN…
 20   2026-11-22T12:00:00Z  confirm
   gone   tester
 27   2026-11-22T12:00:00Z  revoke
-  gone   tester  found in a public
-                 repository, nobody
-                 knows since when
+  gone   tester
+  revoked_secrets: +tkn_NTqN…
+  found in a public repository, nobody
+  knows since when
 ",
         ),
         (
             80,
             &["audit", "--all", "--token", "gone"],
             "\
-SEQ  TIME                  ACTION   ABOUT  BY      REASON
-19   2026-11-22T12:00:00Z  create   gone   tester
+SEQ  TIME                  ACTION   ABOUT  BY      CHANGES
+  REASON
+19   2026-11-22T12:00:00Z  create   gone   tester  scopes: +hooks:send;
+                                                   expires_at:
+                                                   +2027-02-20T12:00:00Z; ttl:
+                                                   +90d; secrets: +tkn_NTqN…
 20   2026-11-22T12:00:00Z  confirm  gone   tester
-27   2026-11-22T12:00:00Z  revoke   gone   tester  found in a public repository,
-                                                   nobody knows since when
+27   2026-11-22T12:00:00Z  revoke   gone   tester  revoked_secrets: +tkn_NTqN…
+  found in a public repository, nobody knows since when
 ",
         ),
     ];

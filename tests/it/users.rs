@@ -116,8 +116,9 @@ fn a_shared_store_has_the_modes_of_one() {
     let Some((shared, _)) = Shared::with_token() else { return };
     let modes =
         |names: &[&str]| names.iter().map(|name| mode(&shared.store().join(name))).collect::<Vec<_>>();
-    assert_eq!(modes(&["", "tokens.db", "usage.secrets", "usage.scopes"]), [0o2750, 0o640, 0o660, 0o660]);
-    for path in ["", "tokens.db", "usage.secrets", "usage.scopes"] {
+    let files = ["", "tokens.db", "usage.secrets", "usage.scopes", "usage.refused"];
+    assert_eq!(modes(&files), [0o2750, 0o640, 0o660, 0o660, 0o660]);
+    for path in files {
         let meta = fs::metadata(shared.store().join(path)).expect("a file");
         assert_eq!(std::os::unix::fs::MetadataExt::gid(&meta), GROUP, "{path}");
     }
@@ -127,7 +128,7 @@ fn a_shared_store_has_the_modes_of_one() {
     assert_eq!(mode(&later.store()), 0o700);
     later.run(MEMBER, &["list"], "").exit(6);
     later.run(ADMIN, &["init", "--group", &GROUP.to_string()], "").ok();
-    assert_eq!(later.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o640, 0o660, 0o660]);
+    assert_eq!(later.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o640, 0o660, 0o660, 0o660]);
     later.run(MEMBER, &["list"], "").ok();
 }
 
@@ -186,7 +187,7 @@ fn a_stranger_does_nothing_at_all() {
 #[test]
 fn a_member_who_cannot_record_verifies_all_the_same() {
     let Some((shared, secret)) = Shared::with_token() else { return };
-    for name in ["usage.secrets", "usage.scopes"] {
+    for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
         fs::set_permissions(shared.store().join(name), Permissions::from_mode(0o640)).expect("a mode");
     }
     let before = shared.bytes();
@@ -301,7 +302,7 @@ fn a_umask_that_takes_everything_leaves_a_user_his_store() {
         ended(bash.args(["--norc", "-c", script]).arg(&shared.program).spawn().expect("bash starts")).ok();
     assert_eq!(ran.out.lines().nth(1), Some("demo"), "{ran:?}");
     assert_eq!(mode(&shared.store()), 0o700);
-    assert_eq!(shared.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o600; 3]);
+    assert_eq!(shared.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o600; 4]);
 }
 
 #[test]

@@ -486,12 +486,11 @@ pub const VERBS: [Verb; 36 + cfg!(feature = "serve") as usize] = [
         more: &[
             "Each change is an event in a chain of hashes: when, who, what, why. A terminal gets a table that opens at the \
                  newest event and shows a confirmed delivery on one line; a pipe gets tab-separated lines: number, time, \
-                 action, id, name, actor, reason",
-            "Who created the tokens of a quarter: `tokenctl audit --action create,adopt --since 2026-10-01 --until \
-                 2026-12-31`. What an administrator changed yesterday: `tokenctl audit --actor ann --since yesterday \
-                 --until yesterday`. When a secret was last replaced: `tokenctl audit --token backup --action rotate \
-                 --limit 1`. What was revoked this month, for a spreadsheet: `tokenctl audit --action revoke --since 30d \
-                 --format csv`. Who may do what today: `tokenctl list --columns name,owner,scopes`",
+                 action, id, name, actor, reason, changes",
+            "Who gave a token which scope, and when: `tokenctl audit --token ci-deploy --action \
+                 create,scopes.add,scopes.set`. Who owned it before: `tokenctl audit --token ci-deploy --action \
+                 create,edit`. What changed this week: `tokenctl audit --since 7d`. What one administrator did: `tokenctl \
+                 audit --actor ann`. Which secrets were revoked, and why: `tokenctl audit --action revoke --format csv`",
         ],
         examples: &[
             Example(

@@ -18,7 +18,7 @@ use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::random_text;
 use crate::domain::settings::Settings;
 use crate::domain::text::{Icon, Label, Line, SetLabel, each_once};
-use crate::domain::token::{Grant, NewToken, Status, Token};
+use crate::domain::token::{Grant, Memory, NewToken, Status, Token};
 use crate::domain::when::{Span, Timestamp, Zone, relative};
 use crate::error::{Error, Subject};
 use crate::store::{Store, StoreError, View, Write};
@@ -185,7 +185,7 @@ impl TokenArgs {
         let new = self.describe(name, &tx.catalogue()?, tx.now, machine)?;
         let (token, expires_at) = new.admit(id, &tx.settings()?, &tx.author.actor.display_name(), tx.now)?;
         // There is no previous secret that could have a grace period.
-        Ok(Begun { token, is_new: true, expires_at, grace: None })
+        Ok(Begun { token, is_new: true, expires_at, grace: None, memory: Memory::default() })
     }
 
     fn labels(&self) -> Result<BTreeMap<String, String>, Invalid> {

@@ -1,26 +1,20 @@
-//! Where a new secret goes: the flags, and the delivery that `create` and `rotate` share.
+//! Where a new secret goes: the flags, and the destination that they name.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::describe::Halt;
 use crate::app::App;
-use crate::context::{CopyWay, Machine, Output, OutputFile};
+use crate::context::{CopyWay, Machine, Output};
 use crate::deliver::{
-    Begun, Clipboard, Command, DeliverError, Destination, EnvFile, Form, OutFile, Protocol, Stdout, Target,
+    Clipboard, Command, DeliverError, Destination, EnvFile, Form, OutFile, Refusal, Stdout, Target,
 };
 use crate::domain::Invalid;
-use crate::domain::event::{Action, Author};
-use crate::domain::secret::{Secret, SecretHash};
-use crate::domain::settings::Settings;
-use crate::domain::token::Token;
-use crate::domain::when::{Span, Timestamp};
+use crate::domain::destination::Receiver;
+use crate::domain::secret::SecretHash;
+use crate::domain::when::Span;
 use crate::error::Error;
-use crate::store::{Store, Write};
-use crate::ui::json::{self, ChangedDoc, NoSecretDoc, TokenDoc};
 
 /// The longest that a command may take, well before the deadline of its delivery.
 const LONGEST_EXEC: Span = Span::minutes(8);
@@ -30,8 +24,9 @@ const LONGEST_COPY: Span = Span::minutes(10);
 /// The heading of the flags that name a receiver.
 pub const HEADING: &str = "Where the secret goes";
 
-#[derive(Args, Clone)]
-pub struct DestinationArgs {
+// What a token can remember. No documentation: it would become that of the verb.
+#[derive(Args, Clone, Default)]
+pub struct ReceiverArgs {
     /// Put the secret into this file
     #[arg(long, value_name = "FILE", help_heading = HEADING, group = "destination")]
     pub out: Option<PathBuf>,
@@ -50,6 +45,12 @@ pub struct DestinationArgs {
     /// Give the secret to this command on stdin, run by `sh -c`
     #[arg(long, value_name = "COMMAND", help_heading = HEADING, group = "destination")]
     pub exec: Option<String>,
+}
+
+#[derive(Args, Clone)]
+pub struct DestinationArgs {
+    #[command(flatten)]
+    pub to: ReceiverArgs,
     /// Kill the command after this long
     #[arg(
         long,
@@ -105,17 +106,76 @@ impl Way {
     }
 }
 
-/// A token whose secret was delivered.
-pub struct Delivered {
-    pub token: Token,
-    /// Where the secret is, as only its destination could tell.
-    place: Option<String>,
+impl ReceiverArgs {
+    /// The flags that would name this receiver.
+    fn of(receiver: &Receiver) -> Self {
+        let path = receiver.path().map(PathBuf::from);
+        match receiver {
+            Receiver::File { .. } => Self { out: path, ..Self::default() },
+            Receiver::EnvFile { variable, .. } => {
+                Self { env_file: path, env_name: variable.parse().ok(), ..Self::default() }
+            }
+            Receiver::Command { command } => Self { exec: Some(command.clone()), ..Self::default() },
+        }
+    }
+
+    pub fn is_given(&self) -> bool {
+        self.out.is_some() || self.env_file.is_some() || self.exec.is_some()
+    }
+
+    /// What these flags name, and why it could take no secret of a token that has these now.
+    pub fn look(
+        &self,
+        app: &mut App<'_>,
+        store: &Path,
+        ours: &[SecretHash],
+    ) -> Result<(Receiver, Option<String>), Error> {
+        let args = DestinationArgs::to(self.clone());
+        let site = Site { machine: &*app.ctx.machine, form: Form::Plain, store, mute: false };
+        let mut destination = args.open(&mut *app.ctx.stdout, site)?;
+        let problem = match destination.check(ours) {
+            Err(Refusal::NotReplaced(why)) => Some(why),
+            checked => checked.map(|()| None).map_err(DeliverError::from)?,
+        };
+        let receiver = destination.receiver();
+        let nowhere = || Invalid::new("the flags name no destination").into();
+        receiver.map(|receiver| (receiver, problem)).ok_or_else(nowhere)
+    }
+
+    /// Where the secret will go, in words.
+    fn where_to(&self) -> Option<String> {
+        let path = self.out.as_ref().or(self.env_file.as_ref());
+        let path = path.map(|path| format!("into {}", path.display()));
+        path.or_else(|| self.exec.as_ref().map(|command| format!("to the command {command}")))
+    }
+
+    /// Where the secret went, in words.
+    pub fn place(&self) -> Option<String> {
+        let path = self.out.as_ref().or(self.env_file.as_ref());
+        let path = path.map(|path| format!("the secret is in {}", path.display()));
+        path.or_else(|| self.exec.as_ref().map(|_| "the command has the secret".to_owned()))
+    }
+}
+
+/// What a destination needs of its surroundings.
+pub struct Site<'a> {
+    pub machine: &'a dyn Machine,
+    pub form: Form<'a>,
+    /// The directory of the store.
+    pub store: &'a Path,
+    /// Whether what a command prints goes nowhere.
+    pub mute: bool,
 }
 
 impl DestinationArgs {
     /// Nowhere else is named: standard output.
     pub fn is_stdout(&self) -> bool {
-        self.out.is_none() && self.env_file.is_none() && self.exec.is_none() && self.copy.is_none()
+        !self.to.is_given() && self.copy.is_none()
+    }
+
+    /// As if only these flags had been given.
+    fn to(to: ReceiverArgs) -> Self {
+        Self { to, exec_timeout: LONGEST_EXEC, copy: None, copy_timeout: LONGEST_COPY, force: false }
     }
 
     /// As if `--copy` had been given.
@@ -123,32 +183,39 @@ impl DestinationArgs {
         self.copy = Some(way);
     }
 
+    /// The same flags with another receiver; `--force` stays where there is a file to replace.
+    #[must_use]
+    pub fn with(&self, receiver: &Receiver) -> Self {
+        let force = self.force && receiver.path().is_some();
+        Self { to: ReceiverArgs::of(receiver), copy: None, force, ..self.clone() }
+    }
+
     /// The destination of these flags.
-    fn open<'a>(
+    pub fn open<'a>(
         &'a self,
         out: &'a mut dyn Output,
-        machine: &'a dyn Machine,
-        form: Form<'a>,
-        store: &'a Path,
+        site: Site<'a>,
     ) -> Result<Box<dyn Destination + 'a>, Error> {
-        if self.force && self.out.is_none() && self.env_file.is_none() {
+        let ReceiverArgs { out: file, env_file, env_name, exec } = &self.to;
+        if self.force && file.is_none() && env_file.is_none() {
             return Err(Invalid::new("`--force` without a file to replace")
                 .hint("`--out FILE` or `--env-file FILE`")
                 .into());
         }
-        let exec_timeout = within("--exec-timeout", self.exec_timeout, LONGEST_EXEC)?;
+        let timeout = within("--exec-timeout", self.exec_timeout, LONGEST_EXEC)?;
         let copy_timeout = within("--copy-timeout", self.copy_timeout, LONGEST_COPY)?;
-        for (flag, path) in [("--out", &self.out), ("--env-file", &self.env_file)] {
+        for (flag, path) in [("--out", file), ("--env-file", env_file)] {
             if path.as_ref().is_some_and(|path| path.as_os_str() == "-") {
                 let bad = Invalid::new(format!("`{flag} -` does not name a file"));
                 return Err(bad.hint("without a destination the secret goes to standard output").into());
             }
         }
+        let Site { machine, form, store, mute } = site;
         let target = |path: &Path| Target::new(path, store).map_err(DeliverError::from);
-        Ok(match (&self.out, &self.env_file, &self.env_name, &self.exec) {
+        Ok(match (file, env_file, env_name, exec) {
             (Some(path), ..) => Box::new(OutFile::new(target(path)?, self.force)),
             (_, Some(path), Some(name), _) => Box::new(EnvFile::new(target(path)?, name.clone(), self.force)),
-            (.., Some(text)) => Box::new(Command { machine, text, timeout: exec_timeout }),
+            (.., Some(text)) => Box::new(Command { machine, text, timeout, mute }),
             _ => match self.copy {
                 Some(way) => Box::new(Clipboard::new(machine, way.ways(), copy_timeout)),
                 None => Box::new(Stdout { store, out, form }),
@@ -158,29 +225,21 @@ impl DestinationArgs {
 
     /// The same flags for one of several tokens: a file of its name.
     pub fn within(&self, dir: Option<&Path>, name: &str) -> Self {
-        Self { out: dir.map(|dir| dir.join(name)).or_else(|| self.out.clone()), ..self.clone() }
+        let out = dir.map(|dir| dir.join(name)).or_else(|| self.to.out.clone());
+        Self { to: ReceiverArgs { out, ..self.to.clone() }, ..self.clone() }
     }
 
     /// Whether the destination could take a secret of a token that has these.
     pub fn check(&self, app: &mut App<'_>, ours: &[SecretHash]) -> Result<(), Error> {
         let store = app.location()?.dir;
-        let mut destination = self.open(&mut *app.ctx.stdout, &*app.ctx.machine, Form::Plain, &store)?;
+        let site = Site { machine: &*app.ctx.machine, form: Form::Plain, store: &store, mute: false };
+        let mut destination = self.open(&mut *app.ctx.stdout, site)?;
         destination.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
     }
 
     /// Where the secret will go, in words, where a flag says so.
     pub fn where_to(&self) -> Option<String> {
-        let path =
-            self.out.as_ref().or(self.env_file.as_ref()).map(|path| format!("into {}", path.display()));
-        path.or_else(|| self.exec.as_ref().map(|command| format!("to the command {command}")))
-            .or_else(|| self.copy.map(|_| "to the clipboard".to_owned()))
-    }
-
-    /// Where the secret went, in words.
-    fn place(&self) -> Option<String> {
-        let path = self.out.as_ref().or(self.env_file.as_ref());
-        let path = path.map(|path| format!("the secret is in {}", path.display()));
-        path.or_else(|| self.exec.as_ref().map(|_| "the command has the secret".to_owned()))
+        self.to.where_to().or_else(|| self.copy.map(|_| "to the clipboard".to_owned()))
     }
 }
 
@@ -190,96 +249,4 @@ fn within(flag: &str, time: Span, longest: Span) -> Result<Duration, Error> {
         return Err(Invalid::new(format!("`{flag} {time}` is not between 1s and {longest}")).into());
     }
     Ok(Duration::from_secs(time.secs().unsigned_abs()))
-}
-
-/// Mints a secret and hands it over. `prepare` makes or checks its token within the first transaction.
-pub fn deliver(
-    app: &mut App<'_>,
-    store: &Store,
-    author: &Author,
-    action: Action,
-    args: &DestinationArgs,
-    ours: &[SecretHash],
-    prepare: impl FnOnce(&Write<'_>, &dyn Machine) -> Result<Begun, Halt>,
-) -> Result<Delivered, Halt> {
-    let is_json = app.json();
-    let machine = &*app.ctx.machine;
-    let settings = store.read(|view| view.settings())?;
-    let members = |token: &Token| {
-        let times = store.times(delivered_at(token));
-        let document = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
-        json::text(&document).into_bytes()
-    };
-    let form = if is_json { Form::Json(&members) } else { Form::Plain };
-    let mut destination = args.open(&mut *app.ctx.stdout, machine, form, store.path())?;
-    destination.check(ours).map_err(DeliverError::from)?;
-    machine.keep_memory_private();
-    let secret =
-        Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
-    let delivery = Protocol { store, clock: machine, author, pid: machine.pid(), action };
-    let token = delivery.run(&secret, &mut *destination, |tx| prepare(tx, machine))?;
-    Ok(Delivered { token, place: destination.place() })
-}
-
-/// The answer after a delivery: the document where the destination was not stdout, and notes for a person, `said` first.
-///
-/// The secret is delivered by now: what fails here must not sound as if nothing had been changed.
-pub fn answer(
-    app: &mut App<'_>,
-    store: &Store,
-    destination: &DestinationArgs,
-    Delivered { token, place }: &Delivered,
-    said: &[String],
-) -> Result<(), Error> {
-    let now = delivered_at(token);
-    if app.json() && !destination.is_stdout() {
-        let token = ChangedDoc { token: TokenDoc::new(token, &store.times(now)), changed: true };
-        let printed = app.print_json(&NoSecretDoc { token, secret: None });
-        printed.map_err(|err| match err {
-            Error::Output(err) => Error::Deliver(DeliverError::Cut(err.to_string())),
-            err => err,
-        })?;
-    }
-    let start = token.not_before.filter(|start| *start > now);
-    let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
-    let place = place.clone().or_else(|| destination.place());
-    let readable = destination.is_stdout().then(|| app.ctx.stdout.file()).flatten();
-    let readable = readable.filter(|file| file.meta.mode() & 0o004 != 0);
-    let mut talk = app.talk();
-    if let Some(OutputFile { path, meta }) = readable {
-        let (path, mode) = (path.display(), meta.mode() & 0o7777);
-        talk.warn(&format!("everybody can read the secret in `{path}` (mode {mode:o}): `chmod 600 {path}`"));
-    }
-    for note in said {
-        talk.note(note);
-    }
-    if let Some(start) = start {
-        talk.note(&format!("good from {start} on"));
-    }
-    if let Some(place) = place {
-        talk.note(&place);
-    } else {
-        talk.note("this secret is shown once; keep it now");
-        if let Ok(usage) = usage {
-            talk.note(&usage);
-        }
-    }
-    Ok(())
-}
-
-fn usage_hint(settings: &Settings) -> String {
-    let header = settings.header.replace("{}", "$TOKEN");
-    let url = settings.url.as_deref().unwrap_or("https://…");
-    format!("use it: curl -H \"{header}\" {}", quoted(url))
-}
-
-/// As one word of a shell command.
-fn quoted(url: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || ":/._-~%=+,@…".contains(c);
-    if url.chars().all(plain) { url.to_owned() } else { format!("\"{url}\"") }
-}
-
-/// When the current secret was delivered.
-pub fn delivered_at(token: &Token) -> Timestamp {
-    token.current().and_then(|secret| secret.delivered_at).unwrap_or(token.created_at)
 }

@@ -233,6 +233,8 @@ pub fn fail_with(app: &mut App<'_>, tokens: Vec<Done>, done: &'static str) -> Re
             app.talk().error(err.code(), &message, err.hint().as_deref());
         }
     }
+    let is_hook = |one: &Done| matches!(one.error, Some(Error::HookFailed { .. }));
+    let done = if tokens.iter().any(is_hook) { "finished" } else { done };
     let mut errors = tokens.into_iter().filter_map(|one| one.error);
     let Some(first) = errors.next() else { return Ok(()) };
     Err(Error::Some { failed: 1 + errors.count(), all, done, first: Box::new(first) })

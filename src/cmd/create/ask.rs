@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::app::prompt::{choice, icon, line, select, show, text};
 use crate::cmd::args::describe::{Halt, Rules, TokenArgs};
 use crate::cmd::args::destination::{self, DestinationArgs};
+use crate::cmd::args::memory::MemoryArgs;
 use crate::cmd::args::{grants, lifetime};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
@@ -37,6 +38,7 @@ pub fn ask(
     author: &Author,
     token: TokenArgs,
     destination: DestinationArgs,
+    memory: MemoryArgs,
 ) -> Result<Order, Error> {
     if !app.can_ask() {
         return Err(Error::InputNeeded(
@@ -53,7 +55,7 @@ pub fn ask(
     };
     token.check_given(&rules, app.ctx.machine.now()?, &*app.ctx.machine)?;
     let (name, is_there) = name(app, store.as_ref(), &token)?;
-    let mut order = Order { name, token, destination };
+    let mut order = Order { name, token, destination, memory };
     // With `--if-missing` there is nothing to make.
     if is_there {
         return Ok(order);

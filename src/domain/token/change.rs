@@ -12,6 +12,7 @@ impl Token {
             return false;
         }
         self.revoked_at = Some(now);
+        self.pending_hook = None;
         self.remove_provisional();
         true
     }
@@ -46,13 +47,14 @@ impl Token {
     }
 
     /// Its provisional secret becomes the current one with the expiry that was meant for it, and the current one a
-    /// previous one, whose grace period starts.
+    /// previous one, whose grace period starts. What the delivery carried takes effect.
     pub fn confirm(&mut self, now: Timestamp) {
         let Some(delivery) = self.delivery.take() else { return };
         // The least of its own end, what is granted to it, and the new secret's end.
         let bounded = |own: Option<Timestamp>, granted: Option<Timestamp>| {
             [own, granted, delivery.expires_at].into_iter().flatten().min()
         };
+        let current = self.current().map(|secret| secret.row);
         for secret in &mut self.secrets {
             match secret.role() {
                 Role::Provisional => {
@@ -74,6 +76,8 @@ impl Token {
                 }
             }
         }
+        let previous = self.secrets.iter().find(|secret| Some(secret.row) == current);
+        self.apply_memory(&delivery, previous.and_then(|secret| secret.expires_at), now);
     }
 
     /// Takes the provisional secret away, as if it had never been.

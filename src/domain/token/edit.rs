@@ -3,6 +3,7 @@
 use super::Token;
 use crate::domain::Invalid;
 use crate::domain::address::AllowFrom;
+use crate::domain::destination::Destination;
 use crate::domain::lifetime::{Lifetime, in_order, starts_before};
 use crate::domain::policy::{Refused, allowed_expiry, check_required, expired};
 use crate::domain::settings::Settings;
@@ -40,6 +41,8 @@ pub struct TokenChange {
     pub not_before: Field<Timestamp>,
     pub rotate_every: Field<Span>,
     pub grace: Field<Span>,
+    pub destination: Field<Destination>,
+    pub hook: Field<String>,
     pub allow_from: Field<AllowFrom>,
 }
 
@@ -62,6 +65,8 @@ impl TokenChange {
         }
         self.rotate_every.apply(&mut token.rotate_every);
         self.grace.apply(&mut token.grace);
+        self.destination.apply(&mut token.destination);
+        self.hook.apply(&mut token.hook);
         self.allow_from.apply(&mut token.allow_from);
         if let Some(lifetime) = self.lifetime {
             if before.has_expired(now) && !self.revives {

@@ -59,6 +59,7 @@ impl NewToken {
             allow_from: self.allow_from,
             secrets: Vec::new(),
             delivery: None,
+            pending_hook: None,
         };
         Ok((token, expiry))
     }
@@ -80,6 +81,7 @@ impl StoredSecret {
             superseded_at: None,
             revoked_at: None,
             last_used_at: None,
+            refused_at: None,
         }
     }
 }

@@ -12,6 +12,11 @@ use crate::domain::secret::SecretHash;
 use crate::domain::token::{StoredSecret, Token};
 
 impl Store {
+    /// How large the database is.
+    pub fn bytes(&self) -> u64 {
+        std::fs::symlink_metadata(&self.found.database).map_or(0, |meta| meta.len())
+    }
+
     /// Gives the room of removed rows back to the file system. It needs room for a copy while it works, and is done
     /// wholly or not at all.
     pub fn shrink(&self) -> Result<(), StoreError> {

@@ -66,6 +66,9 @@ impl Write<'_> {
             }
             _ => 0,
         };
+        if before.pending_hook != after.pending_hook {
+            self.save_hook(row, after.pending_hook.as_ref())?;
+        }
         for was in &before.secrets {
             match after.secrets.iter().find(|is| is.row == was.row) {
                 None => {
@@ -127,7 +130,7 @@ impl Write<'_> {
         let StoredSecret { hash, hint, created_at, expires_at, delivered_at, .. } = &new.secret;
         self.run(sql, params![token, hash, hint, created_at, expires_at, delivered_at])?;
         let row = self.conn().last_insert_rowid();
-        self.starts_alone("secret", row, &[("delivery", "secret")])?;
+        self.starts_alone("secret", row, &[("delivery", "secret"), ("hook", "secret")])?;
         new.delivery.as_ref().map_or(Ok(()), |delivery| self.enter_delivery(row, delivery))
     }
 
@@ -167,6 +170,7 @@ impl Write<'_> {
         for secret in &token.secrets {
             self.run("DELETE FROM delivery WHERE secret = ?1", params![secret.row])?;
         }
+        self.save_hook(token.row, None)?;
         for table in ["label", "granted", "secret"] {
             self.run(&format!("DELETE FROM {table} WHERE token = ?1"), params![token.row])?;
         }

@@ -134,9 +134,9 @@ fn recorded(location: &Location, was_open: bool) -> Option<Sharing> {
 /// The files of use, and what killed commands left behind.
 fn beside_database(found: &Found) -> Vec<Finding> {
     let mut all = Vec::new();
-    for name in [usage::SECRETS, usage::SCOPES] {
+    for name in usage::FILES {
         if usage::Usage::to_read(beside(found), name).since().is_none() {
-            let message = format!("`{name}` is missing or cannot be used: last use is not recorded");
+            let message = format!("`{name}` is missing or cannot be used: what it is for is not recorded");
             all.push(Finding { repairable: true, ..warning("usage", message) });
         }
     }
@@ -196,7 +196,7 @@ pub fn repair(location: &Location) -> Result<(), StoreError> {
     }
     let expected = database_mode(location, &found, recorded(location, was_open));
     set_mode(&found.database, &|_| expected)?;
-    for name in [usage::SECRETS, usage::SCOPES] {
+    for name in usage::FILES {
         let path = found.dir.join(name);
         let is_there = || files::look(&path).is_ok_and(|meta| meta.is_some_and(|meta| !meta.is_dir()));
         if usage::Usage::to_read(beside(&found), name).since().is_none() && is_there() {

@@ -26,6 +26,7 @@ mod error;
 mod export;
 mod find;
 mod found;
+mod hooks;
 mod hot;
 #[cfg(feature = "cli")]
 mod import;
@@ -90,6 +91,7 @@ use write::{Head, Matched};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::filter::Times;
 use crate::domain::scope::{Catalogue, Scope};
+use crate::domain::token::StoredSecret;
 use crate::domain::when::{Clock, Timestamp};
 use crate::store::recorder::Recorder;
 use crate::store::usage::{self, Beside, Usage};
@@ -113,8 +115,9 @@ pub struct Store {
     /// The files of use, from the first question on: most verdicts need neither.
     uses: OnceCell<Usage>,
     asks: OnceCell<Usage>,
+    refusals: OnceCell<Usage>,
     /// The same files as uses are recorded in them.
-    recorders: RefCell<[Recorder; 2]>,
+    recorders: RefCell<[Recorder; 3]>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
     copy: Option<hot::Copy>,
 }
@@ -127,7 +130,8 @@ impl Store {
             checked: None,
             uses: OnceCell::new(),
             asks: OnceCell::new(),
-            recorders: RefCell::new([usage::SECRETS, usage::SCOPES].map(Recorder::new)),
+            refusals: OnceCell::new(),
+            recorders: RefCell::new(usage::FILES.map(Recorder::new)),
             found,
             version: Cell::new(version),
             lenient: Cell::new(false),
@@ -169,6 +173,10 @@ impl Store {
         self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
     }
 
+    pub(super) fn refusals(&self) -> &Usage {
+        self.refusals.get_or_init(|| Usage::to_read(beside(&self.found), usage::REFUSED))
+    }
+
     /// The instants by which tokens are shown now. Since when use is recorded does not depend on the database.
     pub fn times(&self, now: Timestamp) -> Times {
         Times { now, at: now, usage_since: self.uses().since() }
@@ -182,6 +190,20 @@ impl Store {
     /// Whether this user owns the database.
     pub fn belongs_to(&self, uid: u32) -> bool {
         self.found.meta.uid() == uid
+    }
+
+    /// Fails unless only this user and root can have written what the store holds: a path or a command in it is as
+    /// powerful as a line in a crontab.
+    pub fn check_commands(&self) -> Result<(), StoreError> {
+        let strict = Location { dir: self.found.dir.clone(), named: false, trusts_group: false };
+        let Some(wrong) = strict.unsafe_files(&self.found)?.into_iter().next() else { return Ok(()) };
+        Err(StoreError::Unsafe {
+            path: wrong.path,
+            why: format!("{}, so no destination or command in it is used or set", wrong.why),
+            fix: "run it as the owner of a store that nobody else can write; `--out`, `--env-file` and `--exec` \
+                  name a destination for once"
+                .to_owned(),
+        })
     }
 
     /// Whether this reader works on a copy because a killed writer left its journal.
@@ -201,7 +223,7 @@ impl Store {
     /// Records a use of a presented secret and the scopes it was asked for. Nothing depends on it.
     pub fn record_use(&self, presented: &Presented, scopes: &[Scope], catalogue: &Catalogue, now: Timestamp) {
         let (token, secret) = (&presented.token, presented.secret());
-        let [uses, asks] = &mut *self.recorders.borrow_mut();
+        let [uses, asks, _] = &mut *self.recorders.borrow_mut();
         let (beside, database) = (beside(&self.found), &*self.found.database);
         let tag = usage::secret_tag(&secret.hash);
         uses.record(beside, database, secret.row, tag, secret.created_at, now);
@@ -215,6 +237,13 @@ impl Store {
                 asks.record(beside, database, grant.row, tag, token.created_at, now);
             }
         }
+    }
+
+    /// Records that a secret was presented that has ended. Nothing depends on it.
+    pub fn record_refusal(&self, secret: &StoredSecret, now: Timestamp) {
+        let [.., refusals] = &mut *self.recorders.borrow_mut();
+        let (row, tag, created) = (secret.row, usage::secret_tag(&secret.hash), secret.created_at);
+        refusals.record(beside(&self.found), &self.found.database, row, tag, created, now);
     }
 
     /// One read transaction, ended before its result is looked at.

@@ -4,7 +4,7 @@ use rusqlite::{Row, params, params_from_iter};
 
 use super::cells::{self, Cells};
 use super::sql::damage;
-use super::token_rows::{Counts, DELIVERY, OF_SECRET, OF_TOKEN, add_secret};
+use super::token_rows::{Counts, DELIVERY, HOOK, OF_SECRET, OF_TOKEN, add_secret};
 use super::tokens::Found;
 use super::{PAGE, Parts, StoreError, View};
 use crate::domain::token::Token;
@@ -68,9 +68,9 @@ impl View<'_> {
         // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
         let bound = after.map_or(String::new(), |_| format!("AND i.name {beyond} ?1"));
         let sql = format!(
-            "SELECT t.*, s.*, {DELIVERY} FROM tokens i CROSS JOIN tokens t ON t.row = i.row
+            "SELECT t.*, s.*, {DELIVERY}, {HOOK} FROM tokens i CROSS JOIN tokens t ON t.row = i.row
              LEFT JOIN secret s ON s.token = t.row LEFT JOIN delivery d ON d.secret = s.row
-             WHERE i.revoked_at IS NULL {bound} ORDER BY i.name {order}, s.row"
+             LEFT JOIN hook h ON h.secret = s.row WHERE i.revoked_at IS NULL {bound} ORDER BY i.name {order}, s.row"
         );
         let (mut page, mut block) = (Vec::with_capacity(TOKENS), Block::default());
         let mut statement = self.ok(self.conn().prepare_cached(&sql))?;
@@ -107,6 +107,7 @@ impl View<'_> {
             let mut secret = self.whole_secret(&of_secret)?;
             let tag = secret_tag(&secret.hash);
             secret.last_used_at = self.store.uses().last_in(block, secret.row, tag, secret.created_at, now);
+            secret.refused_at = self.refused_at(token, &secret, now);
             add_secret(token, secret, row, OF_TOKEN + OF_SECRET)?;
         }
         Ok(false)

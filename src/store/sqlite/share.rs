@@ -60,14 +60,11 @@ pub fn share(location: &Location, gid: u32, clock: &dyn Clock, author: &Author) 
 }
 
 fn share_files(found: &Found, sharing: Sharing) -> Result<bool, StoreError> {
-    let files = [
-        (found.dir.clone(), sharing.directory_mode()),
-        (found.database.clone(), sharing.database_mode()),
-        (found.dir.join(usage::SECRETS), sharing.usage_mode()),
-        (found.dir.join(usage::SCOPES), sharing.usage_mode()),
-    ];
+    let files =
+        [(found.dir.clone(), sharing.directory_mode()), (found.database.clone(), sharing.database_mode())];
+    let usage = usage::FILES.map(|name| (found.dir.join(name), sharing.usage_mode()));
     let mut changed = false;
-    for (path, mode) in files {
+    for (path, mode) in files.into_iter().chain(usage) {
         let failed = |err: &io::Error| unsafe_to_change(&path, err);
         let opened = match files::open(&path, false) {
             Err(err) if err.kind() == io::ErrorKind::NotFound => continue,

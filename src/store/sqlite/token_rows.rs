@@ -8,6 +8,7 @@ use rusqlite::types::ValueRef;
 use super::cells::Cells;
 use super::sql::{Count, RowNumber, wrong};
 use crate::domain::destination::{Destination, Receiver};
+use crate::domain::hook::{Claim, PendingHook};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, TokenId};
 use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
@@ -19,6 +20,11 @@ pub const OF_SECRET: usize = 10;
 /// The columns of a delivery, and where they come from.
 pub const DELIVERY: &str = "d.kind, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace,
      d.variable, d.command, d.hook, d.remember, d.host";
+const OF_DELIVERY: usize = 13;
+/// The columns of a pending hook, right after those.
+pub const HOOK: &str =
+    "h.command, h.destination, h.previous_expires_at, h.host, h.uid, h.claimed_at, h.claimed_pid,
+     h.failed_at, h.created_at";
 
 /// How many labels, grants and secrets a token says it has.
 pub type Counts = [usize; 3];
@@ -64,6 +70,7 @@ pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
         allow_from: cells.get(22)?,
         secrets: Vec::new(),
         delivery: None,
+        pending_hook: None,
     })
 }
 
@@ -97,6 +104,7 @@ pub fn read_secret(cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
         superseded_at,
         revoked_at,
         last_used_at: None,
+        refused_at: None,
     })
 }
 
@@ -119,7 +127,7 @@ fn read_delivery(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<D
     })
 }
 
-/// Adds a secret to its token, and the delivery whose columns begin at `first`, if there is one.
+/// Adds a secret to its token, and the delivery and the pending hook, if there are any, whose columns begin at `first`.
 pub fn add_secret(
     token: &mut Token,
     secret: StoredSecret,
@@ -132,8 +140,26 @@ pub fn add_secret(
             return Err(wrong(first, "a delivery that cannot be under way"));
         }
     }
+    token.pending_hook = read_hook(row, first + OF_DELIVERY, secret.row)?.or(token.pending_hook.take());
     token.secrets.push(secret);
     Ok(())
+}
+
+/// The hook whose columns begin at `first` and that waits for a secret's row, if there is one.
+fn read_hook(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Option<PendingHook>> {
+    let Some(command) = row.get(first)? else { return Ok(None) };
+    let claim = row.get::<_, Option<Timestamp>>(first + 5)?.zip(row.get::<_, Option<u32>>(first + 6)?);
+    Ok(Some(PendingHook {
+        secret,
+        command,
+        destination: row.get(first + 1)?,
+        previous_expires_at: row.get(first + 2)?,
+        host: row.get(first + 3)?,
+        uid: row.get(first + 4)?,
+        claim: claim.map(|(at, pid)| Claim { at, pid }),
+        failed_at: row.get(first + 7)?,
+        created_at: row.get(first + 8)?,
+    }))
 }
 
 fn read_switch(row: &Row<'_>, column: usize) -> rusqlite::Result<bool> {

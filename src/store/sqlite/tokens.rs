@@ -8,12 +8,13 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::cells::{self, Cells};
 use super::sql::{RowNumber, damage, wrong};
 use super::token_rows::{
-    Counts, DELIVERY, OF_SECRET, OF_TOKEN, add_secret, read_counts, read_secret, read_token,
+    Counts, DELIVERY, HOOK, OF_SECRET, OF_TOKEN, add_secret, read_counts, read_secret, read_token,
 };
 use super::{StoreError, View};
 use crate::domain::filter::Times;
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{Grant, StoredSecret, Token};
+use crate::domain::verdict::refusal;
 use crate::domain::when::Timestamp;
 use crate::store::usage::{scope_tag, scope_tag_v1, secret_tag};
 
@@ -70,14 +71,17 @@ impl View<'_> {
             found.insert(it.0.row, it);
             Ok(())
         })?;
-        let secrets =
-            format!("SELECT s.*, {DELIVERY} FROM secret s LEFT JOIN delivery d ON d.secret = s.row");
+        let secrets = format!(
+            "SELECT s.*, {DELIVERY}, {HOOK} FROM secret s LEFT JOIN delivery d ON d.secret = s.row
+             LEFT JOIN hook h ON h.secret = s.row"
+        );
         self.each("secret", &secrets, "s.token", "s.row", rows, |row| {
             let values = cells::values::<OF_SECRET>(row)?;
             let mut secret = self.whole_secret(&Cells::new(row, 0, &values))?;
             if let Some((token, _)) = found.get_mut(&row.get(1)?) {
                 let tag = secret_tag(&secret.hash);
                 secret.last_used_at = self.store.uses().last(secret.row, tag, secret.created_at, now);
+                secret.refused_at = self.refused_at(token, &secret, now);
                 add_secret(token, secret, row, OF_SECRET)?;
             }
             Ok(())
@@ -90,6 +94,17 @@ impl View<'_> {
         }
         self.are_whole(found.values(), parts)?;
         Ok(rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect())
+    }
+
+    /// When a secret that has ended was last presented.
+    pub(super) fn refused_at(
+        &self,
+        token: &Token,
+        secret: &StoredSecret,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        refusal(token, secret, now)?;
+        self.store.refusals().last(secret.row, secret_tag(&secret.hash), secret.created_at, now)
     }
 
     /// A token from all columns of its row, and how many rows it says it has.

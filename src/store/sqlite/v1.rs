@@ -112,6 +112,11 @@ const VIEWS: &[(&str, &str)] = &[
         "SELECT secret, sink AS kind, target, NULL AS variable, NULL AS command, NULL AS hook, 0 AS remember,
          NULL AS host, uid, pid, started_at, deadline, expires_at, grace FROM main.delivery",
     ),
+    (
+        "hook",
+        "SELECT NULL AS secret, NULL AS command, NULL AS destination, NULL AS previous_expires_at, NULL AS host,
+         NULL AS uid, NULL AS claimed_at, NULL AS claimed_pid, NULL AS failed_at, NULL AS created_at WHERE 0",
+    ),
     ("label", "SELECT token, key, value, NULL AS seal FROM main.label"),
     (
         "scope",

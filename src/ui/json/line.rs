@@ -1,6 +1,9 @@
 //! The document of a token in a list, written straight from the token: a list may have a million of them, and serde
 //! would look through every key once more. A test holds it equal to [`TokenDoc`](super::TokenDoc).
 
+use serde::Serialize;
+
+use super::destination::{DestinationDoc, HookDoc};
 use super::writer::append;
 use crate::domain::filter::Times;
 use crate::domain::token::{StoredSecret, Token};
@@ -40,6 +43,8 @@ pub fn append_token(text: &mut Vec<u8>, token: &Token, times: &Times) {
     append(out.0, &token.networks());
     out.time(r#","rotated_at":"#, token.rotated_at());
     out.time(r#","due_at":"#, token.due_at());
+    out.document(r#","destination":"#, token.destination.as_ref().map(DestinationDoc::new));
+    out.document(r#","hook":"#, HookDoc::of(token));
     out.time(r#","last_used_at":"#, token.last_used_at());
     out.time(r#","usage_since":"#, times.usage_since);
     out.raw(r#","secrets":["#);
@@ -61,6 +66,7 @@ impl Out<'_> {
         self.time(r#","created_at":"#, Some(secret.created_at));
         self.time(r#","expires_at":"#, secret.expires_at);
         self.time(r#","last_used_at":"#, secret.last_used_at);
+        self.time(r#","refused_at":"#, secret.refused_at);
         self.raw("}");
     }
 
@@ -102,6 +108,12 @@ impl Out<'_> {
         append(self.0, &span);
     }
 
+    fn document(&mut self, key: &str, value: Option<impl Serialize>) {
+        let Some(value) = value else { return self.null(key) };
+        self.raw(key);
+        append(self.0, &value);
+    }
+
     fn null(&mut self, key: &str) {
         self.raw(key);
         self.raw("null");
@@ -111,6 +123,7 @@ impl Out<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::destination::{Destination, Receiver};
     use crate::domain::lifetime::Lifetime;
     use crate::domain::token::Grant;
     use crate::domain::token::tests::{at, secret, token};
@@ -120,7 +133,12 @@ mod tests {
     fn a_line_is_the_document_of_the_token() {
         let bare = token(vec![secret(1, 0)]);
         let ended = StoredSecret { expires_at: Some(at(9)), superseded_at: Some(at(5)), ..secret(1, 0) };
-        let used = StoredSecret { last_used_at: Some(at(8)), expires_at: Some(at(99)), ..secret(2, 4) };
+        let used = StoredSecret {
+            last_used_at: Some(at(8)),
+            refused_at: Some(at(9)),
+            expires_at: Some(at(99)),
+            ..secret(2, 4)
+        };
         let scopes = ["b", "a"].map(|scope| scope.parse().unwrap());
         let grant = |(row, scope)| (row, Grant { row, scope, scope_id: String::new(), last_asked_at: None });
         let mut full = token(vec![ended, used, StoredSecret { delivered_at: None, ..secret(3, 6) }]);
@@ -133,6 +151,9 @@ mod tests {
         full.rotate_every = Some(Span::days(30));
         full.grace = Some(Span::hours(0));
         full.not_before = Some(at(3));
+        let receiver = Receiver::File { path: "/a".to_owned() };
+        full.destination = Some(Destination { receiver, host: None, uid: 7 });
+        full.hook = Some("true".to_owned());
         let until = Token { lifetime: Lifetime::Until(at(500)), ..bare.clone() };
         let revoked = Token { revoked_at: Some(at(2)), ..full.clone() };
         for token in [bare, full, until, revoked] {

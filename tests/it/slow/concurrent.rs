@@ -87,7 +87,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
     world.is_sound();
     let mut files: Vec<_> = world.bytes().into_iter().map(|(name, _)| name).collect();
     files.sort();
-    assert_eq!(files, ["tokens.db", "usage.scopes", "usage.secrets"]);
+    assert_eq!(files, ["tokens.db", "usage.refused", "usage.scopes", "usage.secrets"]);
 }
 
 #[test]
@@ -144,4 +144,39 @@ fn changes_of_one_token_at_once_are_all_kept() {
     });
     assert_eq!(world.look_at("demo")["labels"].as_object().map(serde_json::Map::len), Some(AT_ONCE));
     world.is_sound();
+}
+
+#[test]
+fn a_backup_taken_while_fifty_write_restores_to_a_sound_store() {
+    let world = World::of_processes();
+    let (store, start, done) = (world.store(), Barrier::new(PROCESSES + 1), AtomicUsize::new(0));
+    let mut copies = Vec::new();
+    thread::scope(|scope| {
+        for process in 0..PROCESSES {
+            let (store, start, done) = (&store, &start, &done);
+            scope.spawn(move || {
+                start.wait();
+                for n in 0..3 {
+                    run(at(store).args(["create", &format!("p{process}-{n}")]), b"").ok();
+                }
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        start.wait();
+        while done.load(Ordering::Relaxed) < PROCESSES && copies.len() < 6 {
+            let path = world.path(&format!("copy-{}.db", copies.len()));
+            let head = run(at(&store).args(["backup", &path]), b"").ok().out;
+            copies.push((path, head));
+        }
+    });
+    println!("backups while {PROCESSES} wrote: {}", copies.len());
+    assert!(!copies.is_empty());
+    for (nth, (path, head)) in copies.iter().enumerate() {
+        let dir = PathBuf::from(world.path(&format!("restored-{nth}")));
+        run(at(&dir).args(["restore", path, "--yes"]), b"").ok();
+        run(at(&dir).args(["audit", "verify", "--anchor", head.trim()]), b"").ok();
+        assert_eq!(run(at(&dir).arg("doctor"), b"").ok().out, "ok\n");
+        // What was created since is newer, and all of it was part of the same history.
+        run(at(&store).args(["restore", path, "--dry-run"]), b"").ok();
+    }
 }

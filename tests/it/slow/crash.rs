@@ -76,6 +76,8 @@ impl Receiver {
 struct Scene {
     verb: Verb,
     receiver: Receiver,
+    /// Whether the token remembers the receiver and a hook, so that the rotation needs no flag.
+    remembers: bool,
     base: TempDir,
     /// The secret before it.
     old: Option<String>,
@@ -194,6 +196,11 @@ fn killed(dir: &Path, (call, nth): &(String, usize), args: &[String]) -> Ended {
 }
 
 impl Scene {
+    /// A rotation to the receiver that the token remembers, with a hook after it.
+    fn remembered(receiver: Receiver) -> Self {
+        Self { remembers: true, ..Self::new(Verb::Rotate, receiver) }
+    }
+
     fn new(verb: Verb, receiver: Receiver) -> Self {
         let base = scratch();
         let target = base.path().join("target");
@@ -202,7 +209,7 @@ impl Scene {
         let mint = |name| run(Self::program(base.path()).args(["create", name]), b"").ok().line().to_owned();
         let bystander = mint("bystander");
         let old = (verb == Verb::Rotate).then(|| mint(NAME));
-        let scene = Self { verb, receiver, base, old, bystander };
+        let scene = Self { verb, receiver, remembers: false, base, old, bystander };
         let dir = scene.base.path();
         if let (Receiver::File, Some(old)) = (receiver, &scene.old) {
             write(&Self::file(dir), &format!("{old}\n"));
@@ -214,15 +221,17 @@ impl Scene {
         scene
     }
 
-    /// Each verb into each receiver.
+    /// Each verb into each receiver, and what a token can remember.
     fn all() -> Vec<Self> {
         use Receiver::{Command, EnvFile, File, Stdout};
         let of = |verb| [Stdout, File, EnvFile, Command].map(|receiver| Self::new(verb, receiver));
-        [Verb::Create, Verb::Rotate].into_iter().flat_map(of).collect()
+        let given = [Verb::Create, Verb::Rotate].into_iter().flat_map(of);
+        given.chain([File, EnvFile, Command].map(Self::remembered)).collect()
     }
 
     fn label(&self) -> String {
-        format!("{:?} {:?}", self.verb, self.receiver)
+        let remembered = if self.remembers { " remembered" } else { "" };
+        format!("{:?} {:?}{remembered}", self.verb, self.receiver)
     }
 
     fn program(dir: &Path) -> Command {
@@ -240,23 +249,43 @@ impl Scene {
     fn stage(&self) -> TempDir {
         let dir = scratch();
         copy(self.base.path(), dir.path());
+        if self.remembers {
+            // Paths are absolute, so each copy has its own.
+            let runs = Self::runs(dir.path());
+            let after = format!("echo run >> {}", runs.display());
+            let mut edit = Self::program(dir.path());
+            edit.args(["edit", NAME, "--after", &after]).args(self.destination(dir.path()));
+            run(&mut edit, b"").ok();
+        }
         dir
     }
 
-    fn args(&self, dir: &Path) -> Vec<String> {
+    /// A line for each time that the hook has run.
+    fn runs(dir: &Path) -> PathBuf {
+        dir.join("runs")
+    }
+
+    /// The flags that name the receiver.
+    fn destination(&self, dir: &Path) -> Vec<String> {
         let file = Self::file(dir).to_str().expect("UTF-8").to_owned();
-        let verb = if self.verb == Verb::Create { "create" } else { "rotate" };
-        let mut args = vec![verb.to_owned(), NAME.to_owned()];
-        let more = match self.receiver {
+        match self.receiver {
             Receiver::Stdout => vec![],
             Receiver::File => vec!["--out".to_owned(), file],
-            Receiver::EnvFile => {
-                // With a document on stdout, which comes when all is over.
-                ["--env-file", &file, "--env-name", VARIABLE, "--json"].map(str::to_owned).to_vec()
-            }
+            Receiver::EnvFile => ["--env-file", &file, "--env-name", VARIABLE].map(str::to_owned).to_vec(),
             Receiver::Command => vec!["--exec".to_owned(), format!("cat > {file}")],
-        };
-        args.extend(more);
+        }
+    }
+
+    fn args(&self, dir: &Path) -> Vec<String> {
+        let verb = if self.verb == Verb::Create { "create" } else { "rotate" };
+        let mut args = vec![verb.to_owned(), NAME.to_owned()];
+        if !self.remembers {
+            args.extend(self.destination(dir));
+        }
+        if self.receiver == Receiver::EnvFile {
+            // With a document on stdout, which comes when all is over.
+            args.push("--json".to_owned());
+        }
         args
     }
 
@@ -366,6 +395,9 @@ impl Scene {
             } else {
                 want!(role == "current" && roles == ["current"], "the old secret is {role} of {roles:?}");
             }
+            if self.remembers {
+                hooked(&world, roles.len() == 2)?;
+            }
         } else if delivered {
             want!(roles == ["current"], "{roles:?}");
         } else {
@@ -375,6 +407,20 @@ impl Scene {
         }
         Ok(())
     }
+}
+
+/// Whether the hook has run if the token was rotated, at the latest with the next run, and never otherwise.
+fn hooked(world: &World, rotated: bool) -> Result<(), String> {
+    let runs = || fs::read_to_string(Scene::runs(world.dir.path())).map_or(0, |runs| runs.lines().count());
+    let before = runs();
+    want!(rotated || before == 0, "the hook of a rotation that did not happen has run");
+    let ran = world.run(&["rotate", "--due"]);
+    want!(ran.code == 0, "the next run: {ran:?}");
+    let token = shown(world)?.unwrap_or_default();
+    want!(token["hook"]["pending_since"].is_null(), "the hook is still pending: {}", token["hook"]);
+    let after = runs();
+    want!((after > 0) == rotated && after <= 2, "the hook has run {before}, then {after} times");
+    Ok(())
 }
 
 /// The secret in a text that holds all of one and nothing else.

@@ -145,6 +145,10 @@ impl Machine for Fake {
     }
 
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd> {
+        // No test waits until its time is over.
+        if job.command == "sleep infinity" {
+            return Ok(JobEnd::TimedOut);
+        }
         let mut command = Command::new("sh");
         command.arg("-c").arg(job.command).envs(job.env.iter().copied());
         match run(&mut command, job.input).code {

@@ -53,6 +53,9 @@ fn check(world: &World, received: Option<String>) -> Result<(), String> {
     let files = fs::read_dir(world.store()).expect("the store");
     let mut names: Vec<_> = files.map(|entry| entry.expect("an entry").file_name()).collect();
     names.sort();
-    want!(names == ["tokens.db", "usage.scopes", "usage.secrets"], "left in the store: {names:?}");
+    want!(
+        names == ["tokens.db", "usage.refused", "usage.scopes", "usage.secrets"],
+        "left in the store: {names:?}"
+    );
     Ok(())
 }

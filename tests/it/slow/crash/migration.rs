@@ -58,7 +58,8 @@ impl Old {
         let database = base.path().join("store/tokens.db");
         fs::copy(large.database(), &database).expect("a copy");
         let bystander = "x".repeat(super::SECRET_LEN);
-        let scene = Scene { verb: Verb::Create, receiver: Receiver::File, base, old: None, bystander };
+        let (verb, receiver) = (Verb::Create, Receiver::File);
+        let scene = Scene { verb, receiver, remembers: false, base, old: None, bystander };
         let seen = seen(&World::at(scene.stage(), now())).expect("a store that can be read");
         assert_eq!(seen["audit"]["rows"].as_array().map(Vec::len), Some(1), "{}", seen["audit"]);
         Self { database: fs::read(database).expect("the database"), seen, scene }

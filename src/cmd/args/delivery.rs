@@ -1,0 +1,152 @@
+//! The delivery that `create` and `rotate` share, and the answer after it.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::describe::Halt;
+use super::destination::{DestinationArgs, Site};
+use crate::app::App;
+use crate::context::{Machine, OutputFile};
+use crate::deliver::{Begun, DeliverError, Form, Protocol};
+use crate::domain::Invalid;
+use crate::domain::destination::Receiver;
+use crate::domain::event::{Action, Author};
+use crate::domain::secret::{Secret, SecretHash};
+use crate::domain::settings::Settings;
+use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
+use crate::error::Error;
+use crate::store::{Store, Write};
+use crate::ui::json::{self, ChangedDoc, NoSecretDoc, TokenDoc};
+
+/// A token whose secret was delivered.
+pub struct Delivered {
+    pub token: Token,
+    /// What has the secret, if a token can remember that.
+    pub receiver: Option<Receiver>,
+    /// Where the secret is, as only its destination could tell.
+    place: Option<String>,
+}
+
+/// What is to be delivered where.
+pub struct Order<'a> {
+    pub action: Action,
+    pub args: &'a DestinationArgs,
+    /// The secrets that the token has.
+    pub ours: &'a [SecretHash],
+    /// Whether a file that holds a secret of the token under another variable is refused.
+    pub keeps_variable: bool,
+}
+
+/// Mints a secret and hands it over. `prepare` makes or checks its token within the first transaction.
+pub fn deliver(
+    app: &mut App<'_>,
+    store: &Store,
+    author: &Author,
+    order: &Order<'_>,
+    prepare: impl FnOnce(&Write<'_>, &dyn Machine, Option<&Receiver>) -> Result<Begun, Halt>,
+) -> Result<Delivered, Halt> {
+    let (is_json, mute) = (app.json(), app.quiet());
+    let machine = &*app.ctx.machine;
+    let settings = store.read(|view| view.settings())?;
+    let members = |token: &Token| {
+        let times = store.times(delivered_at(token));
+        let document = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
+        json::text(&document).into_bytes()
+    };
+    let form = if is_json { Form::Json(&members) } else { Form::Plain };
+    let site = Site { machine, form, store: store.path(), mute };
+    let mut destination = order.args.open(&mut *app.ctx.stdout, site)?;
+    destination.check(order.ours).map_err(DeliverError::from)?;
+    let receiver = destination.receiver();
+    let other_variable = destination.other_variable().map(str::to_owned);
+    if let (Some(other), true) = (&other_variable, order.keeps_variable) {
+        return Err(another_variable(receiver.as_ref(), other).into());
+    }
+    machine.keep_memory_private();
+    let secret =
+        Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
+    let delivery = Protocol { store, clock: machine, author, pid: machine.pid(), action: order.action };
+    let token = delivery.run(&secret, &mut *destination, |tx| prepare(tx, machine, receiver.as_ref()))?;
+    let place = destination.place();
+    drop(destination);
+    if let Some((other, receiver)) = other_variable.zip(receiver.as_ref()) {
+        app.talk().warn(&format!(
+            "the new secret is {}, and {other} there still holds a secret of `{}`",
+            receiver.in_words(),
+            token.name
+        ));
+    }
+    Ok(Delivered { token, receiver, place })
+}
+
+fn another_variable(receiver: Option<&Receiver>, other: &str) -> Error {
+    let name = receiver.and_then(Receiver::variable).unwrap_or_default();
+    let path = receiver.and_then(Receiver::path).unwrap_or_default();
+    let bad = format!("{name} is not in `{path}`, where {other} holds a secret of this token");
+    Error::Policy(
+        Invalid::new(bad).hint(format!("`--env-name {other}`, or `--remember` to use {name} from now on")),
+    )
+}
+
+/// The answer after a delivery: the document where the destination was not stdout, and notes for a person, `said` first.
+///
+/// The secret is delivered by now: what fails here must not sound as if nothing had been changed.
+pub fn answer(
+    app: &mut App<'_>,
+    store: &Store,
+    destination: &DestinationArgs,
+    Delivered { token, place, .. }: &Delivered,
+    said: &[String],
+) -> Result<(), Error> {
+    let now = delivered_at(token);
+    if app.json() && !destination.is_stdout() {
+        let token = ChangedDoc { token: TokenDoc::new(token, &store.times(now)), changed: true };
+        let printed = app.print_json(&NoSecretDoc { token, secret: None });
+        printed.map_err(|err| match err {
+            Error::Output(err) => Error::Deliver(DeliverError::Cut(err.to_string())),
+            err => err,
+        })?;
+    }
+    let start = token.not_before.filter(|start| *start > now);
+    let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
+    let place = place.clone().or_else(|| destination.to.place());
+    let readable = destination.is_stdout().then(|| app.ctx.stdout.file()).flatten();
+    let readable = readable.filter(|file| file.meta.mode() & 0o004 != 0);
+    let mut talk = app.talk();
+    if let Some(OutputFile { path, meta }) = readable {
+        let (path, mode) = (path.display(), meta.mode() & 0o7777);
+        talk.warn(&format!("everybody can read the secret in `{path}` (mode {mode:o}): `chmod 600 {path}`"));
+    }
+    for note in said {
+        talk.note(note);
+    }
+    if let Some(start) = start {
+        talk.note(&format!("good from {start} on"));
+    }
+    if let Some(place) = place {
+        talk.note(&place);
+    } else {
+        talk.note("this secret is shown once; keep it now");
+        if let Ok(usage) = usage {
+            talk.note(&usage);
+        }
+    }
+    Ok(())
+}
+
+fn usage_hint(settings: &Settings) -> String {
+    let header = settings.header.replace("{}", "$TOKEN");
+    let url = settings.url.as_deref().unwrap_or("https://…");
+    format!("use it: curl -H \"{header}\" {}", quoted(url))
+}
+
+/// As one word of a shell command.
+fn quoted(url: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || ":/._-~%=+,@…".contains(c);
+    if url.chars().all(plain) { url.to_owned() } else { format!("\"{url}\"") }
+}
+
+/// When the current secret was delivered.
+pub fn delivered_at(token: &Token) -> Timestamp {
+    token.current().and_then(|secret| secret.delivered_at).unwrap_or(token.created_at)
+}

@@ -1,0 +1,54 @@
+//! What a token remembers of a delivery, and what is run after one: the flags, and who may set that.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+use super::destination::HEADING;
+use crate::domain::Invalid;
+use crate::domain::destination::Receiver;
+use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
+use crate::error::Error;
+use crate::store::View;
+
+#[derive(Args, Clone)]
+pub struct MemoryArgs {
+    /// Do not remember the destination for later rotations
+    #[arg(long, help_heading = HEADING)]
+    pub no_remember: bool,
+    /// Run this command by `sh -c` once a rotation has delivered its secret to the remembered destination
+    #[arg(long, value_name = "COMMAND", help_heading = HEADING)]
+    after: Option<HookCommand>,
+}
+
+impl MemoryArgs {
+    pub fn after(&self) -> Option<&str> {
+        self.after.as_ref().map(|HookCommand(command)| command.as_str())
+    }
+}
+
+/// A command that is more than blanks.
+#[derive(Clone)]
+pub struct HookCommand(pub String);
+
+impl FromStr for HookCommand {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.trim().is_empty() {
+            return Err(Invalid::new("the command is empty"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Fails if another token has its secrets where this one would have them.
+pub fn check_receiver(
+    view: &View<'_>,
+    token: &Token,
+    receiver: &Receiver,
+    now: Timestamp,
+) -> Result<(), Error> {
+    Ok(token.check_receiver(receiver, &view.sharing_file(receiver, now)?)?)
+}

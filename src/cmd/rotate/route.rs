@@ -1,0 +1,126 @@
+//! Where a rotation delivers: as its flags say, else where the token remembers.
+
+use super::Rotate;
+use crate::app::App;
+use crate::cmd::args::delivery::Delivered;
+use crate::cmd::args::describe::Halt;
+use crate::cmd::args::destination::DestinationArgs;
+use crate::cmd::args::memory::check_receiver;
+use crate::domain::Invalid;
+use crate::domain::destination::{Destination, Receiver};
+use crate::domain::event::Author;
+use crate::domain::token::{Memory, Remember, Token};
+use crate::error::Error;
+use crate::store::{Store, Write};
+
+/// Where a token's new secret goes, and what the token keeps of that.
+pub struct Route {
+    pub args: DestinationArgs,
+    /// The destination is the remembered one, because no flag names another.
+    from_memory: Option<Destination>,
+    after: Option<String>,
+    remember: Remember,
+}
+
+impl Rotate {
+    /// Whether one token is rotated for its own sake: then a flag overrides the destination that it has.
+    pub fn is_single(&self) -> bool {
+        self.targets.single().is_some() && self.out_dir.is_none()
+    }
+
+    /// [`Halt::Already`] where it is for another user to rotate the token.
+    pub fn route(&self, store: &Store, author: &Author, token: &Token) -> Result<Route, Halt> {
+        let (single, uid) = (self.is_single(), author.actor.uid);
+        let named = self.stdout || !self.destination.is_stdout();
+        let after = self.memory.after().filter(|_| !self.due || token.hook.is_none()).map(str::to_owned);
+        let to = |args, remember| Route { args, from_memory: None, after: after.clone(), remember };
+        match &token.destination {
+            Some(it) if !(named && single) => {
+                if it.uid != uid && self.due && !single {
+                    return Err(Halt::Already(Box::new(token.clone())));
+                }
+                check_own(token, it, uid)?;
+                store.check_commands()?;
+                let args = self.destination.with(&it.receiver);
+                Ok(Route { from_memory: Some(it.clone()), ..to(args, self.remembers(store, false)?) })
+            }
+            _ if single => Ok(to(self.destination.clone(), self.remembers(store, true)?)),
+            _ if named || self.out_dir.is_some() => {
+                let args = self.destination.within(self.out_dir.as_deref(), &token.name);
+                Ok(to(args, self.remembers(store, false)?))
+            }
+            _ => Err(no_destination(token, "has no destination".to_owned()).into()),
+        }
+    }
+
+    /// `first` says whether a first destination is remembered without being asked.
+    fn remembers(&self, store: &Store, first: bool) -> Result<Remember, Error> {
+        if self.remember {
+            store.check_commands()?;
+            return Ok(Remember::Always);
+        }
+        let may = first && !self.memory.no_remember && store.check_commands().is_ok();
+        Ok(if may { Remember::First } else { Remember::Never })
+    }
+}
+
+fn check_own(token: &Token, destination: &Destination, uid: u32) -> Result<(), Error> {
+    if destination.uid == uid {
+        return Ok(());
+    }
+    let place = destination.receiver.in_words();
+    Err(no_destination(token, format!("goes to {place}, which belongs to uid {}", destination.uid)))
+}
+
+fn no_destination(token: &Token, why: String) -> Error {
+    Error::NoDestination { name: token.name.clone(), why }
+}
+
+impl Route {
+    /// What the delivery of the token, as it is within the first transaction, carries.
+    pub fn memory(
+        &self,
+        tx: &Write<'_>,
+        token: &Token,
+        receiver: Option<&Receiver>,
+    ) -> Result<Memory, Error> {
+        if self.from_memory.is_some() && self.from_memory != token.destination {
+            let moved =
+                format!("the destination of `{}` was changed meanwhile; nothing was changed", token.name);
+            return Err(Error::Policy(Invalid::new(moved).hint("run the command again")));
+        }
+        let memory = token.memory_of(receiver, self.after.as_deref(), self.remember);
+        if let Some(receiver) = receiver.filter(|_| memory.remember) {
+            check_receiver(tx, token, receiver, tx.now)?;
+        }
+        Ok(memory)
+    }
+
+    /// Warns where somebody may look for the secret in the wrong place.
+    pub fn say(&self, app: &mut App<'_>, before: &Token, delivered: &Delivered) {
+        let (token, name) = (&delivered.token, &before.name);
+        let Some(it) = &before.destination else { return };
+        let place = it.receiver.in_words();
+        if self.from_memory.is_some() {
+            if !app.ctx.terminal.stdout {
+                app.talk().warn(&format!("the secret is in {place}, not here; `--stdout` prints it"));
+            }
+        } else if !before.remembers(delivered.receiver.as_ref()) && token.destination == before.destination {
+            let end = token.previous_end();
+            let end = end.map_or("has expired".to_owned(), |end| format!("stops working at {end}"));
+            app.talk().warn(&format!(
+                "`{name}` remembers {place}, which now holds a secret that {end}; `--remember` moves it"
+            ));
+        }
+        let moved = token.destination.as_ref().is_some_and(|moved| moved.receiver != it.receiver);
+        if moved && it.receiver.path().is_some() {
+            app.talk().warn(&format!("{place} stays as it was and holds a superseded secret"));
+        }
+    }
+}
+
+/// What the token remembers from now on, if that is something else.
+pub fn newly_remembered(before: &Token, after: &Token) -> Option<String> {
+    let now = after.destination.as_ref().filter(|_| before.destination != after.destination)?;
+    Some(format!("from now on rotations deliver to {}", now.receiver.in_words()))
+}

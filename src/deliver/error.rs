@@ -1,0 +1,79 @@
+//! How a delivery fails, and what to do about it.
+
+use thiserror::Error;
+
+use crate::domain::Invalid;
+use crate::domain::when::Timestamp;
+
+#[derive(Debug, Error)]
+pub enum DeliverError {
+    /// The provisional secret was rolled back, or never stored.
+    #[error("{}; nothing was changed", .0.message)]
+    Failed(Invalid),
+    /// The target holds something else.
+    #[error("{0}; nothing was changed")]
+    NotReplaced(String),
+    /// No way to a clipboard works.
+    #[error("{0}; nothing was changed")]
+    NoClipboard(String),
+    /// Ctrl-C while a command had the secret; the provisional secret is gone for good.
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
+    /// The provisional secret could not be rolled back.
+    #[error("{why}, and it could not be rolled back; the secret may work until {until}")]
+    Uncertain { why: String, until: Timestamp },
+    /// The file holds the new secret, which works, but the store does not know that yet.
+    #[error("the new secret is in place and works, but {0}; the previous one keeps its own end")]
+    Unconfirmed(String),
+    /// The file holds the new secret, which was revoked or rolled back before it could be confirmed.
+    #[error("`{0}` holds a secret that does not work: it was revoked or rolled back during its delivery")]
+    Dead(String),
+    /// The secret is delivered and valid, the rest of the output is not.
+    #[error("the secret is delivered and valid, but the output was cut: {0}")]
+    Cut(String),
+}
+
+impl DeliverError {
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NotReplaced(_) => "`--force` replaces what it holds",
+            Self::Uncertain { .. } => "revoke the token if somebody may have seen the secret",
+            Self::Unconfirmed(_) => "the next change of the store, ten minutes from now, finishes it",
+            Self::NoClipboard(_) => {
+                "without `--copy` it goes to standard output, with `--out FILE` into a file"
+            }
+            Self::Failed(Invalid { hint: Some(hint), .. }) => hint,
+            Self::Failed(_) => "fix the destination, then run the command again",
+            Self::Dead(_) => "run the command again once the token may have a new secret",
+            Self::Interrupted | Self::Cut(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+/// Why a destination does not have the secret.
+#[derive(Debug)]
+pub enum Refusal {
+    Failed(Invalid),
+    /// The target holds something else, and nobody said to replace it.
+    NotReplaced(String),
+    NoClipboard(String),
+    Interrupted,
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self::Failed(Invalid::new(why))
+    }
+}
+
+impl From<Refusal> for DeliverError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Failed(why) => Self::Failed(why),
+            Refusal::NotReplaced(why) => Self::NotReplaced(why),
+            Refusal::NoClipboard(why) => Self::NoClipboard(why),
+            Refusal::Interrupted => Self::Interrupted,
+        }
+    }
+}

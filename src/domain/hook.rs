@@ -1,0 +1,65 @@
+//! A command that a rotation still has to run, once its secret is delivered.
+
+use super::when::{Span, Timestamp};
+
+/// A hook that takes longer is stopped.
+pub const LIMIT: Span = Span::minutes(5);
+/// Who claims a hook has this long to run it; then another run may take it over.
+const CLAIM: Span = Span::minutes(6);
+
+/// It waits until it was run with success, is replaced by that of a later rotation, or its token is revoked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingHook {
+    /// The row of the secret whose delivery it follows.
+    pub secret: i64,
+    /// For `sh -c`.
+    pub command: String,
+    /// The path or command that has the secret; none where it went to stdout or a clipboard.
+    pub destination: Option<String>,
+    /// When the secret before it stops working.
+    pub previous_expires_at: Option<Timestamp>,
+    /// Whose command it is: nobody else runs it.
+    pub host: Option<String>,
+    pub uid: u32,
+    pub claim: Option<Claim>,
+    pub failed_at: Option<Timestamp>,
+    pub created_at: Timestamp,
+}
+
+/// The process that is running a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    pub at: Timestamp,
+    pub pid: u32,
+}
+
+impl PendingHook {
+    /// Whether somebody is running it. A claim from the future was made before the clock went back, and is void.
+    pub fn is_claimed(&self, now: Timestamp) -> bool {
+        self.claim.is_some_and(|claim| claim.at <= now && now.since(claim.at) < CLAIM.secs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::tests::at;
+
+    #[test]
+    fn a_claim_holds_for_six_minutes_and_never_from_the_future() {
+        let claimed = PendingHook {
+            secret: 1,
+            command: "true".to_owned(),
+            destination: None,
+            previous_expires_at: None,
+            host: None,
+            uid: 0,
+            claim: Some(Claim { at: at(100), pid: 1 }),
+            failed_at: None,
+            created_at: at(90),
+        };
+        let is_claimed = |now| claimed.is_claimed(at(now));
+        assert!(is_claimed(100) && is_claimed(459) && !is_claimed(460) && !is_claimed(99));
+        assert!(!PendingHook { claim: None, ..claimed.clone() }.is_claimed(at(100)));
+    }
+}

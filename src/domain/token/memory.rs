@@ -1,0 +1,110 @@
+//! What a token remembers of where its secrets go, and what a rotation runs afterwards.
+
+use super::{Delivery, DestinationKind, Token};
+use crate::domain::Invalid;
+use crate::domain::destination::{Destination, Receiver};
+use crate::domain::hook::PendingHook;
+use crate::domain::policy::Refused;
+use crate::domain::when::Timestamp;
+
+/// When a delivery makes its token remember where it went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remember {
+    Never,
+    /// Only where the token remembers no destination yet.
+    First,
+    Always,
+}
+
+/// What a delivery carries besides its secret: it takes effect once the secret is confirmed, whoever confirms it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Whether the token remembers the receiver and the hook.
+    pub remember: bool,
+    /// What is to be run.
+    pub hook: Option<String>,
+}
+
+impl Delivery {
+    /// Where the secret goes, if that is a place or a command that can be remembered.
+    pub fn receiver(&self) -> Option<Receiver> {
+        let (target, variable) = (self.target.clone(), self.variable.clone());
+        match self.destination {
+            DestinationKind::File => Some(Receiver::File { path: target? }),
+            DestinationKind::EnvFile => Some(Receiver::EnvFile { path: target?, variable: variable? }),
+            DestinationKind::Command => Some(Receiver::Command { command: self.command.clone()? }),
+            DestinationKind::Stdout | DestinationKind::Clipboard => None,
+        }
+    }
+}
+
+impl Token {
+    /// Whether it remembers this receiver.
+    pub fn remembers(&self, receiver: Option<&Receiver>) -> bool {
+        self.destination.as_ref().is_some_and(|it| Some(&it.receiver) == receiver)
+    }
+
+    /// Whether a hook of this user is still to be run.
+    pub fn has_hook_of(&self, uid: u32) -> bool {
+        self.pending_hook.as_ref().is_some_and(|hook| hook.uid == uid)
+    }
+
+    /// What a rotation that delivers to `receiver` carries. `after` is the command that was given for it.
+    pub fn memory_of(&self, receiver: Option<&Receiver>, after: Option<&str>, remember: Remember) -> Memory {
+        let replaces_hook = after.is_some() && self.hook.as_deref().is_some_and(|hook| Some(hook) != after);
+        let remember = match remember {
+            Remember::Never => false,
+            Remember::First => receiver.is_some() && self.destination.is_none() && !replaces_hook,
+            Remember::Always => true,
+        };
+        let is_remembered = self.remembers(receiver) || remember && receiver.is_some();
+        let own = self.hook.as_deref().filter(|_| is_remembered);
+        Memory { remember, hook: after.or(own).map(str::to_owned) }
+    }
+
+    /// Fails if another of these tokens has its secrets where this one would have them.
+    pub fn check_receiver(&self, receiver: &Receiver, others: &[Token]) -> Result<(), Refused> {
+        let has = |other: &&Token| {
+            let under_way = other.delivery.as_ref().filter(|it| it.remember).and_then(Delivery::receiver);
+            let own = other.destination.as_ref().map(|it| &it.receiver);
+            other.id != self.id && own.into_iter().chain(&under_way).any(|it| it.collides_with(receiver))
+        };
+        let Some(other) = others.iter().find(has) else { return Ok(()) };
+        let taken = Invalid::new(format!("{} is the destination of `{}`", receiver.in_words(), other.name));
+        Err(Refused::Forbidden(taken.hint("choose another file or variable; two tokens cannot share one")))
+    }
+
+    /// Applies what a confirmed delivery carried. `previous` is when the secret before it stops working.
+    pub(super) fn apply_memory(&mut self, delivery: &Delivery, previous: Option<Timestamp>, now: Timestamp) {
+        let receiver = delivery.receiver();
+        let owner_of_hook = self
+            .destination
+            .as_ref()
+            .filter(|it| Some(&it.receiver) == receiver.as_ref() && self.hook == delivery.hook)
+            .map_or((delivery.uid, delivery.host.clone()), |it| (it.uid, it.host.clone()));
+        if let Some(command) = &delivery.hook {
+            self.pending_hook = Some(PendingHook {
+                secret: delivery.secret,
+                command: command.clone(),
+                destination: receiver
+                    .as_ref()
+                    .map(|it| it.path().or(it.command()).unwrap_or_default().to_owned()),
+                previous_expires_at: previous,
+                uid: owner_of_hook.0,
+                host: owner_of_hook.1,
+                claim: None,
+                failed_at: None,
+                created_at: now,
+            });
+        }
+        if !delivery.remember {
+            return;
+        }
+        if let Some(receiver) = receiver {
+            self.destination = Some(Destination { receiver, host: delivery.host.clone(), uid: delivery.uid });
+        }
+        if delivery.hook.is_some() {
+            self.hook.clone_from(&delivery.hook);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Where a token's secrets go, and what is run then.
+
+use serde::Serialize;
+
+use crate::domain::destination::Destination;
+use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
+
+#[derive(Serialize)]
+pub struct DestinationDoc<'a> {
+    kind: &'static str,
+    path: Option<&'a str>,
+    variable: Option<&'a str>,
+    command: Option<&'a str>,
+    host: Option<&'a str>,
+    uid: u32,
+}
+
+impl<'a> DestinationDoc<'a> {
+    pub fn new(it: &'a Destination) -> Self {
+        Self {
+            kind: it.receiver.word(),
+            path: it.receiver.path(),
+            variable: it.receiver.variable(),
+            command: it.receiver.command(),
+            host: it.host.as_deref(),
+            uid: it.uid,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct HookDoc<'a> {
+    command: &'a str,
+    pending_since: Option<Timestamp>,
+}
+
+impl<'a> HookDoc<'a> {
+    /// The hook that a token remembers, or one that was given for a rotation and is still to be run.
+    pub fn of(token: &'a Token) -> Option<Self> {
+        let pending = token.pending_hook.as_ref();
+        let command = token.hook.as_deref().or(pending.map(|hook| hook.command.as_str()))?;
+        Some(Self { command, pending_since: pending.map(|hook| hook.created_at) })
+    }
+}

@@ -120,7 +120,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
         world.refuses(&["list", text], 2, "usage");
         world.refuses(&["--store", &format!("/nowhere/{text}"), "list"], 6, "store_missing");
     }
-    for verb in ["nonsense", "scan", "prune", "export", "import", "apply", "backup", "restore", "serve"] {
+    for verb in ["nonsense", "scan", "import", "apply", "backup", "restore", "serve"] {
         world.refuses(&[verb], 2, "usage");
     }
 }

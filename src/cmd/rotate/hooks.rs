@@ -42,17 +42,18 @@ impl Rotate {
         let Some(seen) = token.pending_hook.as_ref().filter(|hook| hook.uid == author.actor.uid) else {
             return Ok(None);
         };
-        // What this command line says itself needs no trust in the store.
-        if self.memory.after() != Some(&seen.command) {
-            store.check_commands()?;
-        }
-        app.clear();
-        let machine = &*app.ctx.machine;
         // The rotation stands: no words of the store may say that nothing was changed.
         let failed = |what: &str, err: StoreError| match err {
+            err @ StoreError::Unsafe { .. } => err.into(),
             StoreError::Io { what: why, .. } => failure_of(token, &seen.command, format!("{what}: {why}")),
             err => failure_of(token, &seen.command, format!("{what}: {err}")),
         };
+        // What this command line says itself needs no trust in the store.
+        if self.memory.after() != Some(&seen.command) {
+            store.check_commands().map_err(|err| failed("could not be started", err))?;
+        }
+        app.clear();
+        let machine = &*app.ctx.machine;
         let claimed = store.claim_hook(machine, token, machine.pid());
         let Some(hook) = claimed.map_err(|err| failed("could not be started", err))? else {
             return Ok(None);

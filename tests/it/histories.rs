@@ -124,7 +124,7 @@ impl Process<'_> {
                 }
             }
             8 => {
-                let args = ["rotate", &name, "--take-over", "--exec", "cat >/dev/null"];
+                let args = ["rotate", &name, "--take-over", "--no-remember", "--exec", "cat >/dev/null"];
                 // Nobody has that secret; the one before it lives on.
                 self.act(&args);
             }

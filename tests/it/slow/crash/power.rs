@@ -222,6 +222,26 @@ fn between(text: &str, open: char, close: char) -> Option<&str> {
     Some(rest.split_once(close)?.0)
 }
 
+/// The lines of a recording, each with a whole call: where processes run beside each other, strace writes one in two
+/// parts. A call stands where it ended.
+fn whole_calls(log: &str) -> Vec<String> {
+    let (mut all, mut begun) = (Vec::new(), BTreeMap::new());
+    for line in log.lines() {
+        let (pid, call) = line.split_once(' ').expect("a pid");
+        if let Some(first) = call.strip_suffix("<unfinished ...>") {
+            begun.insert(pid, first);
+        } else if let (true, Some((_, rest))) =
+            (call.trim_start().starts_with("<... "), call.split_once(" resumed>"))
+        {
+            let first = begun.remove(pid).expect("a call that began");
+            all.push(format!("{pid} {first}{rest}"));
+        } else {
+            all.push(line.to_owned());
+        }
+    }
+    all
+}
+
 /// The steps of a recording below `dir`.
 pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
     let path = |text: &str, open, close| {
@@ -239,7 +259,7 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
             known.insert(dir.join(place).join(entry.expect("an entry").file_name()));
         }
     }
-    for line in log.lines() {
+    for line in &whole_calls(log) {
         let call = line.split_once(' ').expect("a pid").1.trim_start();
         let Some((name, rest)) = call.split_once('(') else { continue };
         let (args, result) = rest.rsplit_once(" = ").unwrap_or((rest, ""));
@@ -297,6 +317,11 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
             | Step::Rename { from: path, .. } => inside(path),
             Step::Accepted(_) | Step::Told => true,
         }));
+        // What a hook has done is its own to keep, so it lasts.
+        let runs = Scene::runs(dir);
+        if matches!(all.last(), Some(Step::Write { path, .. }) if *path == runs) {
+            all.extend([Step::Sync(runs), Step::Sync(dir.to_owned())]);
+        }
     }
     all
 }

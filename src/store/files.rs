@@ -92,6 +92,8 @@ pub fn kind(meta: &Metadata) -> &'static str {
 pub fn look(path: &Path) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        // It was removed between the look-up of its name and the look at it, as a journal is when its writer commits.
+        Ok(meta) if meta.is_file() && meta.nlink() == 0 => Ok(None),
         meta => meta.map(Some),
     }
 }

@@ -23,7 +23,7 @@ use crate::domain::code::Code;
 use crate::domain::secret::{INPUT_MAX, Secret};
 use crate::domain::text::{Label, SetLabel};
 use crate::domain::verdict::Ask;
-use crate::ui::json::VerdictDoc;
+use crate::ui::json::{self, VerdictDoc};
 
 const JSON: &str = "application/json";
 /// The longest body, in bytes.
@@ -134,16 +134,15 @@ fn document(answer: &Answer, Item { id, is_request }: &Item) -> String {
     };
     let verdict =
         VerdictDoc::new(verdict.reason(), verdict.missing_scopes(), verdict.token().zip(verdict.secret()));
-    serde_json::to_string(&AnswerDoc { verdict, id }).unwrap_or_else(|_| "null".to_owned())
+    json::text(&AnswerDoc { verdict, id })
 }
 
 fn failure_doc(failure: &Failure, id: Option<&Value>) -> String {
     let error = json!({"code": failure.code.word(), "message": failure.message, "hint": failure.hint});
-    match id {
+    json::text(&match id {
         Some(id) => json!({"error": error, "id": id}),
         None => json!({"error": error}),
-    }
-    .to_string()
+    })
 }
 
 fn wrong(why: &str) -> Failure {

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::reply::Reply;
 use crate::clock::SystemClock;
 use crate::domain::when::{Clock, Timestamp};
+use crate::ui::json;
 
 /// Lines that wait at once.
 const WAITING: usize = 4_096;
@@ -72,7 +73,7 @@ impl Log {
 
     pub fn write(&self, line: Line<'_>) {
         let dropped = self.dropped.take();
-        let mut text = serde_json::to_string(&Line { dropped, ..line }).unwrap_or_default();
+        let mut text = json::text(&Line { dropped, ..line });
         text.push('\n');
         if self.lines.try_send(text).is_err() {
             self.dropped.set(dropped + 1);

@@ -352,6 +352,20 @@ fn services_post_one_request_or_many() {
 }
 
 #[test]
+fn a_document_holds_no_hidden_character() {
+    let (world, secret) = app();
+    let gate = Gate::start(&world, &[]);
+    let hidden = "\u{202e}\u{9b}";
+    let valid = json!({"secret": secret, "id": hidden});
+    let wrong = json!({"secrets": secret, "id": hidden});
+    for request in [valid, wrong] {
+        let answer = gate.post(&request.to_string());
+        assert!(answer.body.contains("\\u202e\\u009b") && !answer.body.contains('\u{202e}'), "{answer:?}");
+        assert_eq!(answer.json()["id"], hidden);
+    }
+}
+
+#[test]
 fn a_body_that_is_no_request_is_refused() {
     let (world, _) = app();
     let gate = Gate::start(&world, &[]);

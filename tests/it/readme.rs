@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokenctl::cli::ENVIRONMENT;
 use tokenctl::domain::code::EXITS;
 
-use crate::support::{have, run, search_path};
+use crate::support::{have, program_path, run, search_path};
 
 const README: &str = include_str!("../../README.md");
 /// Where the README says that the reader is at home.
@@ -28,6 +28,30 @@ fn the_script_runs_and_leaves_a_revoked_token() {
     let list = "tokenctl list --all --columns name,status,scopes; tokenctl scopes list --json | grep -c events:write";
     let left = shell(home.path(), "sh").args(["-c", list]).output().expect("sh runs");
     assert_eq!(String::from_utf8_lossy(&left.stdout), "nightly-export\trevoked\tevents:read\n1\n");
+}
+
+/// Read by systemd, not started by it: the tests need no system of their own.
+#[test]
+fn systemd_accepts_the_units() {
+    if !have("systemd-analyze") {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let program = program_path();
+    let program = program.to_str().expect("UTF-8");
+    let mut units = Vec::new();
+    for block in blocks("ini") {
+        for unit in format!("\n{block}").split("\n# /etc/systemd/system/").skip(1) {
+            let (name, text) = unit.split_once('\n').expect("a unit below its name");
+            let path = dir.path().join(name);
+            let text = text.replace("/usr/local/bin/tokenctl", program).replace("/usr/bin/tokenctl", program);
+            std::fs::write(&path, text).expect("a unit");
+            units.push(path);
+        }
+    }
+    assert_eq!(units.len(), 3, "{units:?}");
+    let ran = run(Command::new("systemd-analyze").arg("verify").args(&units), b"").ok();
+    assert_eq!(ran.err, "", "systemd has nothing to say of them");
 }
 
 /// All transcripts are one session at one terminal, 79 columns wide. `UPDATE_README=1` puts into the page what it shows.

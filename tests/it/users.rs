@@ -390,3 +390,78 @@ fn a_database_that_its_owner_made_read_only_says_how_that_ends() {
     assert!(failure["message"].as_str().expect("words").ends_with("its mode lets nobody write"), "{failure}");
     shared.run(ADMIN, &["list"], "").ok();
 }
+
+/// What root may not be made to run, nor set, in a store that another user can write.
+#[test]
+fn root_does_not_run_what_the_store_of_another_user_says() {
+    const ROOT: u32 = 0;
+    let Some(shared) = Shared::new() else { return };
+    let ran = shared.dir.path().join("home/ran");
+    let (exec, after) = (format!("cat >/dev/null; id -u >>{}", ran.display()), "true");
+    shared.run(ADMIN, &["create", "demo", "--exec", &exec, "--after", after], "").ok();
+    let runs = || fs::read_to_string(&ran).unwrap_or_default();
+    assert_eq!(runs(), format!("{ADMIN}\n"));
+    let json = |args: &[&str]| shared.run(ROOT, &[args, &["--json"]].concat(), "");
+    assert_failure(&json(&["rotate", "demo"]), "no_destination", 5);
+    for args in [
+        &["edit", "demo", "--exec", "true"][..],
+        &["edit", "demo", "--after", "true"],
+        &["create", "new", "--after", "true"],
+        &["rotate", "demo", "--exec", "cat >/dev/null", "--remember"],
+    ] {
+        assert_failure(&json(args), "store_unsafe", 6);
+    }
+    // Flags work, and what they name is not remembered.
+    let made = shared.run(ROOT, &["create", "new", "--exec", "cat >/dev/null"], "").ok();
+    assert!(made.err.contains("warning: the destination is not remembered: "), "{}", made.err);
+    shared.run(ROOT, &["rotate", "demo", "--stdout"], "").ok();
+    assert_eq!(shared.run(ADMIN, &["show", "new", "--json"], "").ok().json()["destination"], Value::Null);
+    assert_eq!(runs(), format!("{ADMIN}\n"), "root ran the command");
+    shared.run(ADMIN, &["rotate", "demo"], "").ok();
+    assert_eq!(runs(), format!("{ADMIN}\n{ADMIN}\n"));
+
+    // A destination that claims to be root's, in a store that another user can write by now.
+    let Some(shared) = Shared::new() else { return };
+    shared
+        .run(
+            ROOT,
+            &["create", "demo", "--exec", &exec, "--ttl", "9d", "--rotate-every", "1s", "--grace", "0s"],
+            "",
+        )
+        .ok();
+    for path in ["", "tokens.db", "usage.secrets", "usage.scopes"] {
+        chown(shared.store().join(path), Some(ADMIN), Some(ADMIN)).expect("an owner");
+    }
+    let before = runs();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    for args in [&["rotate", "demo", "--json"][..], &["rotate", "--due", "--json"]] {
+        let refused = shared.run(ROOT, args, "").exit(6);
+        assert!(refused.err.contains("store_unsafe"), "{refused:?}");
+    }
+    assert_eq!(runs(), before);
+}
+
+#[test]
+fn a_store_that_trusts_its_group_uses_nothing_that_it_stores() {
+    let Some(shared) = Shared::new() else { return };
+    let file = shared.dir.path().join("home/secret");
+    let file = file.to_str().expect("UTF-8");
+    shared.run(ADMIN, &["create", "demo", "--out", file], "").ok();
+    for (path, mode) in [("", 0o770), ("tokens.db", 0o660)] {
+        let path = shared.store().join(path);
+        chown(&path, None, Some(GROUP)).expect("a group");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
+    }
+    let failure = assert_failure(
+        &shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--json"], ""),
+        "store_unsafe",
+        6,
+    );
+    assert!(
+        failure["message"]
+            .as_str()
+            .expect("words")
+            .ends_with("no destination or command in it is used or set")
+    );
+    shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--out", file], "").ok();
+}

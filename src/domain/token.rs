@@ -1,10 +1,12 @@
 //! A token, its secrets, and what they are at an instant. Status and role are derived, never stored.
 
 mod change;
+mod delivery;
 mod due;
 mod edit;
 mod memory;
 mod new;
+mod stored;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
@@ -17,11 +19,12 @@ use super::lifetime::Lifetime;
 use super::scope::{Catalogue, Scope};
 use super::secret::SecretHash;
 use super::when::{Span, Timestamp};
+pub use delivery::{Delivery, DestinationKind};
 pub use due::Revival;
-
 pub use edit::{Field, TokenChange};
 pub use memory::{Memory, Remember};
 pub use new::NewToken;
+pub use stored::{Role, StoredSecret};
 
 /// An end that is nearer is worth a look.
 const SOON: Span = Span::days(14);
@@ -64,126 +67,6 @@ impl FromStr for Status {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let found = Self::ALL.into_iter().find(|status| status.word() == text);
         found.ok_or_else(|| Invalid::no_such("status", text, &Self::ALL.map(Self::word)))
-    }
-}
-
-/// Where a secret stands in the succession of its token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// The provisional secret: not yet known to be delivered.
-    Provisional,
-    Current,
-    /// Superseded by a rotation.
-    Previous,
-}
-
-impl Role {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Provisional => "provisional",
-            Self::Current => "current",
-            Self::Previous => "previous",
-        }
-    }
-}
-
-/// A secret as the store knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredSecret {
-    pub row: i64,
-    pub hash: SecretHash,
-    pub hint: String,
-    pub created_at: Timestamp,
-    pub expires_at: Option<Timestamp>,
-    pub delivered_at: Option<Timestamp>,
-    pub superseded_at: Option<Timestamp>,
-    pub revoked_at: Option<Timestamp>,
-    /// From the usage file, not the database; `None` when there is no record.
-    pub last_used_at: Option<Timestamp>,
-    /// When it was last presented after its end, likewise.
-    pub refused_at: Option<Timestamp>,
-}
-
-impl StoredSecret {
-    pub fn role(&self) -> Role {
-        match (self.delivered_at, self.superseded_at) {
-            (None, _) => Role::Provisional,
-            (Some(_), None) => Role::Current,
-            (Some(_), Some(_)) => Role::Previous,
-        }
-    }
-
-    pub fn is_past_end(&self, now: Timestamp) -> bool {
-        self.expires_at.is_some_and(|end| end <= now)
-    }
-
-    /// Ended for good: by revocation or by time.
-    pub fn is_over(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_some() || self.is_past_end(now)
-    }
-}
-
-/// Where a secret goes; the word is what the store keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DestinationKind {
-    Stdout,
-    File,
-    EnvFile,
-    Command,
-    Clipboard,
-}
-
-impl DestinationKind {
-    pub const ALL: [DestinationKind; 5] =
-        [Self::Stdout, Self::File, Self::EnvFile, Self::Command, Self::Clipboard];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::File => "file",
-            Self::EnvFile => "env-file",
-            Self::Command => "command",
-            Self::Clipboard => "clipboard",
-        }
-    }
-
-    /// Whether the secret stays where it was put, so that it can be looked for after a crash.
-    pub fn keeps(self) -> bool {
-        matches!(self, Self::File | Self::EnvFile)
-    }
-}
-
-/// A delivery under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Delivery {
-    /// The provisional secret's row.
-    pub secret: i64,
-    pub destination: DestinationKind,
-    /// Absolute path, for destinations that have one.
-    pub target: Option<String>,
-    /// The name in an env file.
-    pub variable: Option<String>,
-    /// What the secret is piped into.
-    pub command: Option<String>,
-    /// What runs once it is confirmed.
-    pub hook: Option<String>,
-    /// Whether the token remembers this destination and hook once it is confirmed.
-    pub remember: bool,
-    pub host: Option<String>,
-    pub uid: u32,
-    pub pid: u32,
-    pub started_at: Timestamp,
-    pub deadline: Timestamp,
-    /// The end that the provisional secret gets when it is confirmed.
-    pub expires_at: Option<Timestamp>,
-    /// How long the secret before it lives on; none: it and all others end at once.
-    pub grace: Option<Span>,
-}
-
-impl Delivery {
-    /// Whether nothing can come of it any more.
-    pub fn is_dead(&self, now: Timestamp) -> bool {
-        self.deadline <= now && !self.destination.keeps()
     }
 }
 

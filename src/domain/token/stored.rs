@@ -1,0 +1,60 @@
+//! A secret as the store keeps it, and where it stands in the succession of its token.
+
+use crate::domain::secret::SecretHash;
+use crate::domain::when::Timestamp;
+
+/// Where a secret stands in the succession of its token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The provisional secret: not yet known to be delivered.
+    Provisional,
+    Current,
+    /// Superseded by a rotation.
+    Previous,
+}
+
+impl Role {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Provisional => "provisional",
+            Self::Current => "current",
+            Self::Previous => "previous",
+        }
+    }
+}
+
+/// A secret as the store knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSecret {
+    pub row: i64,
+    pub hash: SecretHash,
+    pub hint: String,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    pub delivered_at: Option<Timestamp>,
+    pub superseded_at: Option<Timestamp>,
+    pub revoked_at: Option<Timestamp>,
+    /// From the usage file, not the database; `None` when there is no record.
+    pub last_used_at: Option<Timestamp>,
+    /// When it was last presented after its end, likewise.
+    pub refused_at: Option<Timestamp>,
+}
+
+impl StoredSecret {
+    pub fn role(&self) -> Role {
+        match (self.delivered_at, self.superseded_at) {
+            (None, _) => Role::Provisional,
+            (Some(_), None) => Role::Current,
+            (Some(_), Some(_)) => Role::Previous,
+        }
+    }
+
+    pub fn is_past_end(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// Ended for good: by revocation or by time.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_some() || self.is_past_end(now)
+    }
+}

@@ -10,6 +10,7 @@ use crate::cmd::args::commands::CommandsArgs;
 use crate::cmd::args::widen::{self, WidenArgs};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
+use crate::domain::name::{Name, TokenId};
 use crate::error::Error;
 use crate::store::{self, Live, Restoration, Store};
 use crate::ui::json::{HeadDoc, NamedDoc, RestoreDoc};
@@ -142,6 +143,6 @@ fn plan(app: &mut App<'_>, backup: &Store, author: &Author) -> Result<Restoratio
     store::plan(&location, backup, &now, author, &mut |step| app.step(&step))
 }
 
-fn documents(all: &[(String, String)]) -> Vec<NamedDoc<'_>> {
+fn documents(all: &[(TokenId, Name)]) -> Vec<NamedDoc<'_>> {
     all.iter().map(|(id, name)| NamedDoc { id: Some(id), name }).collect()
 }

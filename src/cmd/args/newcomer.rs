@@ -1,6 +1,6 @@
 //! What `create` and `adopt` have in common: the store for a new token, and the answers about it.
 
-use super::describe::{Halt, Rules, TokenArgs};
+use super::describe::{Halt, Rules, TokenArgs, new_id};
 use crate::app::{App, Outcome};
 use crate::domain::event::Author;
 use crate::domain::name::Name;
@@ -29,7 +29,7 @@ pub fn open_or_make(
     let now = app.ctx.machine.now()?;
     let rules = Rules::default();
     let new = args.describe(name, &rules.catalogue, now, &*app.ctx.machine)?;
-    new.admit(String::new(), &rules.settings, "", now)?;
+    new.admit(new_id(&*app.ctx.machine)?, &rules.settings, "", now)?;
     Ok(app.open_or_make(author)?)
 }
 

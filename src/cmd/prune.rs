@@ -8,6 +8,7 @@ use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::select::TargetArgs;
 use crate::domain::digest::{Digest, Form};
+use crate::domain::name::{Name, TokenId};
 use crate::domain::prune::Pruned;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
@@ -30,8 +31,8 @@ struct Found {
     row: i64,
     /// Of the token as it was looked at.
     digest: Digest,
-    id: String,
-    name: String,
+    id: TokenId,
+    name: Name,
     status: &'static str,
     whole: bool,
     /// How many secrets go.

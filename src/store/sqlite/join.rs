@@ -44,18 +44,19 @@ impl Write<'_> {
             .collect::<Result<_, _>>()?;
         let all: Vec<i64> = entered.iter().filter_map(|one| one.as_ref().ok().copied()).collect();
         let mut tokens = self.tokens(&all, self.now).map_err(of_all)?.into_iter();
-        let recorded = entered.into_iter().map(|one| match one {
+        let lost = || StoreError::Damaged("a token that was just written is not there".to_owned());
+        let mut record = || {
+            let token = tokens.next().ok_or_else(lost)?;
+            let digest = Some(Form::Two.token(&token));
+            let changes = changes::of_token(None, Some(&token));
+            self.record(Action::Import, Subject::of(&token), digest, changes, Matched::Yes)?;
+            Ok(token)
+        };
+        let become_tokens = |one: Result<i64, Conflict>| match one {
+            Ok(_) => record().map(Ok),
             Err(conflict) => Ok(Err(conflict)),
-            Ok(_) => {
-                let lost = || StoreError::Damaged("a token that was just written is not there".to_owned());
-                let token = tokens.next().ok_or_else(lost)?;
-                let digest = Some(Form::Two.token(&token));
-                let changes = changes::of_token(None, Some(&token));
-                self.record(Action::Import, Subject::of(&token), digest, changes, Matched::Yes)?;
-                Ok(Ok(token))
-            }
-        });
-        recorded.collect::<Result<_, _>>().map_err(of_all)
+        };
+        entered.into_iter().map(become_tokens).collect::<Result<_, _>>().map_err(of_all)
     }
 
     /// Writes the rows of a token. Returns its own.

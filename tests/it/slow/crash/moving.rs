@@ -210,9 +210,10 @@ fn a_move_on_a_full_or_broken_disk_is_done_or_not_begun_and_says_which() {
 
 /// The lines of a recording that are about the store itself; the private copies of a move may be lost.
 fn about_store(log: &str, dir: &Path) -> String {
-    let hex: String =
-        dir.join("store").to_str().expect("UTF-8").bytes().map(|b| format!("\\x{b:02x}")).collect();
-    log.lines().filter(|line| line.contains(&hex)).map(|line| format!("{line}\n")).collect()
+    let store = dir.join("store");
+    let hex: Vec<_> = store.to_str().expect("UTF-8").bytes().map(|b| format!("\\x{b:02x}")).collect();
+    let hex = hex.concat();
+    log.lines().filter(|line| line.contains(&hex)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

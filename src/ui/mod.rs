@@ -9,6 +9,7 @@ pub mod leaks;
 pub mod list;
 pub mod log;
 pub mod page;
+pub mod plan;
 pub mod progress;
 mod prometheus;
 mod screen;

@@ -80,7 +80,7 @@ use found::Found;
 pub use import::{Importer, unused};
 #[cfg(feature = "cli")]
 pub use join::{Conflict, Entered};
-pub use location::{Location, unsafe_path};
+pub use location::{Location, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
 use open::Access;
 #[cfg(feature = "cli")]

@@ -14,6 +14,7 @@ pub mod progress;
 mod prometheus;
 mod screen;
 pub mod table;
+pub mod toml;
 
 use std::io::Write;
 

@@ -31,4 +31,4 @@ pub use origin::Origin;
 pub use present::Source;
 pub use proxy::{Proxy, config};
 pub use route::{Route, Routes};
-pub use run::{End, Limits, run};
+pub use run::{End, Limits, Signals, run};

@@ -1,11 +1,17 @@
 //! Rotation without a person: from cron, into `pass`, into an environment file.
 
+mod daemon;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::{DAY, Ran, World, have, program_path, real_time, run, write_program};
+
+/// Gives `pass` a key of this test alone, without a passphrase.
+const PASS_KEY: &str = "umask 077; mkdir .gnupg && gpg --batch --quiet --passphrase '' \
+    --quick-generate-key job@example.org default default never && pass init job@example.org";
 
 /// A store in the place where the program looks for it by itself, with two tokens that are due by the real clock.
 struct Job {
@@ -14,13 +20,18 @@ struct Job {
 }
 
 impl Job {
-    fn new() -> Self {
+    fn without_tokens() -> Self {
         let mut world = World::new();
         let home = world.directory("home");
         let store = format!("{home}/.local/share/tokenctl");
         fs::create_dir_all(format!("{home}/.local/share")).expect("a directory");
-        fs::create_dir(format!("{home}/secrets")).expect("a directory");
         world.env.insert("TOKENCTL_STORE".to_owned(), store);
+        Self { world, home }
+    }
+
+    fn new() -> Self {
+        let Self { world, home } = Self::without_tokens();
+        fs::create_dir(format!("{home}/secrets")).expect("a directory");
         world.wait(real_time() - 40 * DAY - world.now());
         for name in ["app", "backup"] {
             let destination = format!("{home}/secrets/{name}");
@@ -207,10 +218,7 @@ fn pass_keeps_a_secret_that_verifies() {
         return;
     }
     let job = Job::new();
-    // A key of this test alone, without a passphrase.
-    let key = "umask 077; mkdir .gnupg && gpg --batch --quiet --passphrase '' --quick-generate-key job@example.org \
-        default default never && pass init job@example.org";
-    job.line(key).ok();
+    job.line(PASS_KEY).ok();
     let stored = || job.line("pass show tokens/app | tokenctl verify").out;
     let insert = "pass insert --multiline --force tokens/$TOKENCTL_NAME";
     job.line(&format!("tokenctl rotate app --exec '{insert}' -q")).ok();

@@ -10,6 +10,7 @@ use crate::cmd::args::commands::CommandsArgs;
 use crate::cmd::args::widen::{self, WidenArgs};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
+use crate::domain::name::{Name, TokenId};
 use crate::error::Error;
 use crate::store::{self, Live, Restoration, Store, StoreError};
 use crate::ui::json::{HeadDoc, NamedDoc, RestoreDoc};
@@ -139,6 +140,6 @@ fn plan(app: &App<'_>, backup: &Store, author: &Author) -> Result<Restoration, E
     Ok(store::plan::<StoreError>(&app.location()?, backup, machine, author, &mut |_| Ok(()))?)
 }
 
-fn documents(all: &[(String, String)]) -> Vec<NamedDoc<'_>> {
+fn documents(all: &[(TokenId, Name)]) -> Vec<NamedDoc<'_>> {
     all.iter().map(|(id, name)| NamedDoc { id: Some(id), name }).collect()
 }

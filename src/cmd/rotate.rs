@@ -217,7 +217,7 @@ impl Rotate {
         machine: &dyn Machine,
     ) -> Result<Begun, Halt> {
         let now = tx.now;
-        let gone = || Error::NotFound { what: Subject::Token, name: seen.name.clone(), nearest: None };
+        let gone = || Error::NotFound { what: Subject::Token, name: seen.name.to_string(), nearest: None };
         let mut token =
             tx.tokens(&[seen.row], now)?.pop().filter(|token| token.id == seen.id).ok_or_else(gone)?;
         self.targets.check_again(tx, &token, now, self.due)?;

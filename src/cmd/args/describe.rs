@@ -13,9 +13,8 @@ use crate::context::Machine;
 use crate::deliver::{self, Begun, Fate};
 use crate::domain::Invalid;
 use crate::domain::lifetime::Terms;
-use crate::domain::name::{ID_ALPHABET, ID_LEN, Name, is_new_id};
+use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::{Catalogue, Scope};
-use crate::domain::secret::random_text;
 use crate::domain::settings::Settings;
 use crate::domain::text::{Icon, Label, Line, SetLabel, each_once};
 use crate::domain::token::{Grant, Memory, NewToken, Status, Token};
@@ -135,7 +134,7 @@ impl TokenArgs {
             return Error::under_way(&token, delivery).into();
         }
         if !self.if_missing {
-            return Error::NameTaken { what: Subject::Token, name: token.name }.into();
+            return Error::NameTaken { what: Subject::Token, name: token.name.to_string() }.into();
         }
         match token.status(now) {
             Status::Disabled => conflict("exists, but is disabled", "`tokenctl enable` lifts that").into(),
@@ -186,12 +185,7 @@ impl TokenArgs {
     /// Claims the name and describes the token, ready for its first secret.
     pub fn enter(&self, tx: &Write<'_>, name: &Name, machine: &dyn Machine) -> Result<Begun, Halt> {
         self.claim(tx, name)?;
-        let mut id = [0; ID_LEN];
-        while !is_new_id(&id) {
-            random_text(&mut id, ID_ALPHABET, &mut |bytes| machine.fill_random(bytes))
-                .map_err(Error::Generator)?;
-        }
-        let id = String::from_utf8_lossy(&id).into_owned();
+        let id = new_id(machine)?;
         let new = self.describe(name, &tx.catalogue()?, tx.now, machine)?;
         let (token, expires_at) = new.admit(id, &tx.settings()?, &tx.author.actor.display_name(), tx.now)?;
         // There is no previous secret that could have a grace period.
@@ -317,4 +311,9 @@ pub fn vacate(tx: &Write<'_>, name: &Name) -> Result<Option<Token>, StoreError> 
 /// The end of a token in words.
 pub fn end_in_words(end: Option<Timestamp>, now: Timestamp) -> String {
     end.map_or_else(|| "never expires".to_owned(), |end| format!("expires {end} ({})", relative(end, now)))
+}
+
+/// An id for a token that is made.
+pub fn new_id(machine: &dyn Machine) -> Result<TokenId, Error> {
+    TokenId::random(&mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)
 }

@@ -142,5 +142,5 @@ fn run(app: &App<'_>, token: &Token, hook: &PendingHook) -> Result<(), Error> {
 }
 
 fn failure_of(token: &Token, command: &str, how: String) -> Error {
-    Error::HookFailed { name: token.name.clone(), command: command.to_owned(), how }
+    Error::HookFailed { name: token.name.to_string(), command: command.to_owned(), how }
 }

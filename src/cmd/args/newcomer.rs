@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::describe::{Halt, Rules, TokenArgs, holder};
+use super::describe::{Halt, Rules, TokenArgs, holder, new_id};
 use crate::app::{App, Outcome};
 use crate::domain::event::Author;
 use crate::domain::name::Name;
@@ -32,7 +32,7 @@ pub fn open_or_make(
     let now = app.ctx.machine.now()?;
     let rules = Rules::default();
     let new = args.describe(name, &rules.catalogue, now, &*app.ctx.machine)?;
-    new.admit(String::new(), &rules.settings, "", now)?;
+    new.admit(new_id(&*app.ctx.machine)?, &rules.settings, "", now)?;
     Ok(app.open_or_make(author)?)
 }
 

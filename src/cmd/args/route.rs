@@ -82,7 +82,7 @@ fn check_own(token: &Token, destination: &Destination, uid: u32) -> Result<(), E
 }
 
 fn no_destination(token: &Token, why: String) -> Error {
-    Error::NoDestination { name: token.name.clone(), why }
+    Error::NoDestination { name: token.name.to_string(), why }
 }
 
 impl Route {

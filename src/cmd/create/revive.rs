@@ -53,7 +53,7 @@ impl Order {
 
 /// Plans the rotation of a token that is still the expired one.
 fn begin(tx: &Write<'_>, seen: &Token) -> Result<Begun, Halt> {
-    let gone = || Error::NotFound { what: Subject::Token, name: seen.name.clone(), nearest: None };
+    let gone = || Error::NotFound { what: Subject::Token, name: seen.name.to_string(), nearest: None };
     let token = tx.tokens(&[seen.row], tx.now)?.pop().filter(|token| token.id == seen.id).ok_or_else(gone)?;
     if let Some(delivery) = &token.delivery {
         return Err(Error::under_way(&token, delivery).into());

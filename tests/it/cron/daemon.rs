@@ -66,11 +66,12 @@ impl Daemon {
     }
 }
 
-/// The bodies of the mails that were sent, without those that are equal to an earlier one.
+/// The bodies of the mails that were sent.
 fn mails(job: &Job) -> Vec<String> {
     let entries = fs::read_dir(job.world.path("mails")).expect("mails");
     let paths = entries.map(|entry| entry.expect("a mail").path());
-    let whole = paths.filter(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes()[0] == b'.'));
+    // One that is still being written begins with a dot.
+    let whole = paths.filter(|path| !path.to_string_lossy().contains("/."));
     let body = |path| {
         let mail = fs::read_to_string(path).expect("a mail");
         mail.split_once("\n\n").expect("a head and a body").1.to_owned()
@@ -185,6 +186,5 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
     assert_eq!(job.verify("in-file"), "valid in-file");
     assert_eq!(job.verify("to-command"), "valid to-command");
     assert_eq!(job.line("pass show tokens/in-pass | tokenctl verify").out, "valid in-pass\n");
-    job.line("tokenctl show nowhere").ok();
     job.line("gpgconf --kill all").ok();
 }

@@ -1,6 +1,7 @@
 //! Flags that several verbs share, and what those verbs do alike with them.
 
 pub mod allow;
+pub mod arrivals;
 pub mod at;
 pub mod change;
 pub mod commands;

@@ -133,7 +133,7 @@ impl Error {
     /// That this delivery of the token is in the way.
     pub fn under_way(token: &Token, delivery: &Delivery) -> Self {
         Self::UnderWay {
-            name: token.name.clone(),
+            name: token.name.to_string(),
             uid: delivery.uid,
             pid: delivery.pid,
             started_at: delivery.started_at,

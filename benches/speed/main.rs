@@ -2,7 +2,7 @@
 //! all of it; and the user instructions of a few commands, which repeat from run to run.
 //!
 //!     cargo bench                  every figure
-//!     cargo bench -- PART…         only these: processes, streams, gate, instructions
+//!     cargo bench -- PART…         only these: processes, streams, gate, moving, instructions
 //!     cargo bench -- --many=N      with N tokens in the larger store, not 1,000,000
 //!     cargo bench -- --smoke       each once, and the instructions of `verify` against `benches/instructions`
 //!     cargo bench -- --accept      the same, and writes that file
@@ -15,6 +15,7 @@
 mod gate;
 mod instructions;
 mod load;
+mod moving;
 mod rounds;
 mod stocked;
 mod stream;
@@ -23,6 +24,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use instructions::{count, is_kept};
+use moving::Exported;
 use rounds::{Pair, compare};
 use stocked::Stocked;
 use stream::Requests;
@@ -32,7 +34,7 @@ fn main() -> ExitCode {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     let smoke = has("--smoke") || has("--accept");
     build();
-    let parts = ["processes", "streams", "gate", "instructions"];
+    let parts = ["processes", "streams", "gate", "moving", "instructions"];
     let chosen = |part: &str| !parts.iter().any(|part| has(part)) || has(part);
     let (rounds, few, many) = if smoke { (1, 50, 100) } else { (200, 1_000, 1_000_000) };
     let given = args.iter().find_map(|arg| arg.strip_prefix("--many="));
@@ -48,6 +50,9 @@ fn main() -> ExitCode {
         if chosen("processes") {
             processes(rounds, &few, &many);
         }
+    }
+    if chosen("moving") {
+        moving(if smoke { 1 } else { 5 }, if smoke { 100 } else { 100_000 });
     }
     let verify = if chosen("instructions") { instructions() } else { None };
     // Without valgrind the limit would be held by nothing.
@@ -154,6 +159,20 @@ fn gates(smoke: bool, stores: [&Stocked; 2]) {
     for store in stores {
         gate::compare(store, rounds, long);
     }
+}
+
+/// `import` with as many tokens.
+fn moving(rounds: usize, tokens: usize) {
+    println!("\n| of {rounds} rounds, the median | ms | against | ms | ratio |\n|---|---|---|---|---|");
+    let store = Stocked::new(tokens);
+    let exported = Exported::new(&store);
+    let row = |what: &str, Pair { first, second, ratio }: Pair| {
+        println!(
+            "| `import`, {tokens} tokens {what} | {first:.0} | bare inserts | {second:.0} | {ratio:.2} |"
+        );
+    };
+    row("with their history, into no store", exported.whole(rounds));
+    row("into a store that has another", exported.tokens(rounds));
 }
 
 /// User instructions on a store of 50 tokens. Returns those of `verify`.

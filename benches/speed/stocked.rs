@@ -184,8 +184,8 @@ fn fill(dir: PathBuf, tokens: usize) {
                     ..StoredSecret::new(&secret, tx.now, real.expires_at())
                 };
                 let token = Token {
-                    id: format!("{number:012}"),
-                    name: format!("token-{number}"),
+                    id: format!("{number:012}").parse().expect("an id"),
+                    name: format!("token-{number}").parse().expect("a name"),
                     secrets: Vec::new(),
                     ..real.clone()
                 };

@@ -26,7 +26,7 @@ impl Disable {
             asks_for_names: false,
             part: &|_| None,
             apply: &|token, now| match token.revoked_at {
-                Some(_) => Err(Error::Revoked(token.name.clone())),
+                Some(_) => Err(Error::Revoked(token.name.to_string())),
                 None => Ok(token.disable(now)),
             },
         };

@@ -26,7 +26,7 @@ impl Enable {
             asks_for_names: false,
             part: &|_| None,
             apply: &|token, _| match token.revoked_at {
-                Some(_) => Err(Error::Revoked(token.name.clone())),
+                Some(_) => Err(Error::Revoked(token.name.to_string())),
                 None => Ok(token.enable()),
             },
         };

@@ -8,6 +8,7 @@ use crate::cmd::args::select::{FILTERS, FilterArgs, filtered, known_scopes};
 use crate::cmd::args::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
+use crate::domain::name::Name;
 use crate::domain::scope::Catalogue;
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Timestamp, When};
@@ -117,7 +118,7 @@ impl List {
 
     /// In order of name straight from the index, never more than a page in memory.
     fn stream(&self, source: &Source<'_>, list: &mut Writer<'_>) -> Result<(), Error> {
-        let mut after: Option<String> = None;
+        let mut after: Option<Name> = None;
         loop {
             let (mut page, full) = source
                 .store
@@ -177,7 +178,7 @@ impl List {
     fn key(&self, token: &Token, at: Timestamp) -> Key {
         let time = |time: Option<Timestamp>| time.map_or(Key::None, |time| Key::Number(time.unix()));
         match self.sort {
-            Sort::Name => Key::Text(token.name.clone()),
+            Sort::Name => Key::Text(token.name.to_string()),
             Sort::Owner => token.owner.clone().map_or(Key::None, Key::Text),
             Sort::Status => {
                 let status = token.status(at);

@@ -31,16 +31,16 @@ impl Rename {
         let (old, token, now) = store.write(&*app.ctx.machine, &author, |tx| {
             let before = self.name.resolve(tx, tx.now)?;
             if before.revoked_at.is_some() {
-                return Err(Error::Revoked(before.name));
+                return Err(Error::Revoked(before.name.to_string()));
             }
-            if before.name == new.as_str() {
+            if before.name == *new {
                 return Ok((None, before, tx.now));
             }
             if let Some(other) = vacate(tx, new)? {
-                return Err(Error::NameTaken { what: Subject::Token, name: other.name });
+                return Err(Error::NameTaken { what: Subject::Token, name: other.name.to_string() });
             }
             let mut after = before.clone();
-            after.name = new.to_string();
+            after.name = new.clone();
             Ok((Some(before.name.clone()), tx.update(&before, &after, Action::Rename)?, tx.now))
         })?;
         let note = match &old {

@@ -81,7 +81,7 @@ fn token(token: &Token) -> Vec<Field> {
     let promised = under_way.map_or(token.expires_at(), |delivery| delivery.expires_at);
     let span = |span: Option<Span>| One(span.map(|span| span.to_string()));
     let fields = [
-        ("name", One(Some(token.name.clone()))),
+        ("name", One(Some(token.name.to_string()))),
         ("description", One(token.description.clone())),
         ("owner", One(token.owner.clone())),
         ("icon", One(token.icon.clone())),

@@ -163,7 +163,7 @@ pub enum Subject {
 
 impl Subject {
     pub fn of(token: &Token) -> Self {
-        Self::Token { id: token.id.clone(), name: token.name.clone() }
+        Self::Token { id: token.id.to_string(), name: token.name.to_string() }
     }
 
     /// What the store keeps in place of a token's id; no id holds a `*`.

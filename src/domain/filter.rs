@@ -93,7 +93,7 @@ impl Times {
 
 fn found(token: &Token, text: &str) -> bool {
     let text = text.to_lowercase();
-    [Some(&token.name), token.description.as_ref(), token.owner.as_ref()]
+    [Some(&*token.name), token.description.as_deref(), token.owner.as_deref()]
         .into_iter()
         .flatten()
         .any(|field| field.to_lowercase().contains(&text))

@@ -1,9 +1,11 @@
 //! Names and ids of tokens, and the references that address them.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use super::Invalid;
+use super::secret::random_text;
 
 /// A token's name: `[A-Za-z0-9][A-Za-z0-9._@-]{0,63}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +13,14 @@ pub struct Name(String);
 
 impl Name {
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
         &self.0
     }
 }
@@ -37,8 +47,8 @@ impl FromStr for Name {
 }
 
 /// Lower-case letters and digits of an id.
-pub const ID_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-pub const ID_LEN: usize = 12;
+const ID_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
+const ID_LEN: usize = 12;
 /// The shortest prefix of an id that addresses a token.
 pub const ID_PREFIX_MIN: usize = 6;
 
@@ -62,17 +72,36 @@ impl FromStr for NewName {
 
 /// Whether text has the shape of an id as it is made today: with a digit, so that names can be ordinary words of the
 /// same length.
-pub fn is_new_id(text: &[u8]) -> bool {
+fn is_new_id(text: &[u8]) -> bool {
     text.len() == ID_LEN && text.iter().copied().all(is_of_ids) && text.iter().any(u8::is_ascii_digit)
 }
 
 /// A token's id: 12 random lower-case letters and digits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(String);
 
 impl TokenId {
-    pub fn as_str(&self) -> &str {
+    /// A new id, with characters of a random source; its error is passed on.
+    pub fn random<E>(fill: &mut dyn FnMut(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
+        let mut id = [0; ID_LEN];
+        while !is_new_id(&id) {
+            random_text(&mut id, ID_ALPHABET, fill)?;
+        }
+        Ok(Self(id.iter().copied().map(char::from).collect()))
+    }
+}
+
+impl Deref for TokenId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
         &self.0
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

@@ -76,7 +76,7 @@ impl Terms {
 /// Fails if no rotation could give the token a secret that works.
 pub fn check_can_rotate(token: &Token) -> Result<(), Refused> {
     if token.revoked_at.is_some() {
-        return Err(Refused::Revoked(token.name.clone()));
+        return Err(Refused::Revoked(token.name.to_string()));
     }
     if token.disabled_at.is_some() {
         let disabled = Invalid::new(format!("`{}` is disabled: a new secret would not work", token.name));

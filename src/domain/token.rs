@@ -16,6 +16,7 @@ use super::address::{AllowFrom, Network};
 use super::destination::Destination;
 use super::hook::PendingHook;
 use super::lifetime::Lifetime;
+use super::name::{Name, TokenId};
 use super::scope::{Catalogue, Scope};
 use super::secret::SecretHash;
 use super::when::{Span, Timestamp};
@@ -74,8 +75,8 @@ impl FromStr for Status {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     pub row: i64,
-    pub id: String,
-    pub name: String,
+    pub id: TokenId,
+    pub name: Name,
     pub description: Option<String>,
     pub owner: Option<String>,
     pub icon: Option<String>,
@@ -277,8 +278,8 @@ pub(crate) mod tests {
     pub fn token(secrets: Vec<StoredSecret>) -> Token {
         Token {
             row: 1,
-            id: "abcdef123456".to_owned(),
-            name: "demo".to_owned(),
+            id: "abcdef123456".parse().unwrap(),
+            name: "demo".parse().unwrap(),
             description: None,
             owner: None,
             icon: None,

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::address::{AllowFrom, Network};
+use super::name::{Name, TokenId};
 use super::scope::{Catalogue, Scope};
 use super::token::Token;
 
@@ -16,7 +17,7 @@ const NAMED: usize = 5;
 /// What tokens gain by a change, by the id of the token. Revoked tokens gain nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Widening {
-    tokens: BTreeMap<String, Gain>,
+    tokens: BTreeMap<TokenId, Gain>,
     /// Retired scopes that can be granted again.
     reopened: BTreeSet<Scope>,
 }
@@ -24,7 +25,7 @@ pub struct Widening {
 /// What one token gains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Gain {
-    name: String,
+    name: Name,
     scopes: BTreeSet<Scope>,
     /// Key and value.
     labels: BTreeSet<(String, String)>,
@@ -88,7 +89,7 @@ impl Widening {
     }
 
     /// The tokens that gain something, by id and name.
-    pub fn tokens(&self) -> Vec<(String, String)> {
+    pub fn tokens(&self) -> Vec<(TokenId, Name)> {
         self.tokens.iter().map(|(id, gain)| (id.clone(), gain.name.clone())).collect()
     }
 
@@ -131,7 +132,7 @@ impl fmt::Display for Widening {
             .collect();
         let count = self.tokens.len();
         let tokens = if count == 1 { "token gains" } else { "tokens gain" };
-        let names = some_of(self.tokens.values().map(|gain| gain.name.clone()));
+        let names = some_of(self.tokens.values().map(|gain| gain.name.to_string()));
         write!(f, "{count} {tokens} {} ({names})", some_of(gains.into_iter()))?;
         if reopened.is_empty() { Ok(()) } else { write!(f, ", and {reopened} {again}") }
     }
@@ -161,9 +162,10 @@ mod tests {
     use super::*;
     use crate::domain::token::tests::{at, token};
 
+    /// A token whose id begins with a letter, and has these labels.
     fn labelled(id: &str, labels: &[(&str, &str)]) -> Token {
         let mut it = token(Vec::new());
-        it.id = id.to_owned();
+        it.id = format!("{id}bcdef123456").parse().unwrap();
         it.labels = labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         it
     }

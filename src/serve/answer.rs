@@ -139,7 +139,7 @@ fn values(token: &Token, secret: &StoredSecret) -> [String; 7] {
         token.labels.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect();
     let expires = secret.expires_at.map(|at| String::from_utf8_lossy(&at.rfc3339()).into_owned());
     [
-        token.id.clone(),
+        token.id.to_string(),
         encoded(&token.name),
         encoded(token.owner.as_deref().unwrap_or_default()),
         scopes.join(","),

@@ -123,8 +123,9 @@ impl Gate {
                 Reply {
                     response: challenge.verdict(&verdict),
                     result: verdict.reason().word(),
-                    who: who
-                        .map(|(token, secret)| [token.id.clone(), token.name.clone(), secret.hint.clone()]),
+                    who: who.map(|(token, secret)| {
+                        [token.id.to_string(), token.name.to_string(), secret.hint.clone()]
+                    }),
                     failure: None,
                 }
             }

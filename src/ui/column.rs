@@ -50,14 +50,14 @@ pub const COLUMNS: [Column; 15] = [
         word: "id",
         heading: "ID",
         fill: Fill::Whole,
-        plain: |t, _| t.id.clone(),
-        human: |t, _| t.id.clone().into(),
+        plain: |t, _| t.id.to_string(),
+        human: |t, _| t.id.to_string().into(),
     },
     Column {
         word: "name",
         heading: "NAME",
         fill: Fill::CutMiddle(8),
-        plain: |t, _| t.name.clone(),
+        plain: |t, _| t.name.to_string(),
         human: |t, _| shown(&t.name).to_string().into(),
     },
     Column {

@@ -80,7 +80,7 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         LastUse::NotRecorded => "not recorded".to_owned(),
     };
     let fields = [
-        ("id", Some(token.id.clone())),
+        ("id", Some(token.id.to_string())),
         ("description", token.description.clone()),
         ("owner", token.owner.clone()),
         ("labels", Some(token.label_words().join(", ")).filter(|text| !text.is_empty())),

@@ -115,7 +115,7 @@ fn a_store_that_was_moved_is_an_error_until_one_is_there_again() {
     assert_eq!(error.to_string(), format!("no store at `{}`", world.store().display()));
     std::fs::rename(other.database(), world.database()).unwrap();
     assert_eq!(verify(&verifier, &old).reason(), Reason::Unknown);
-    assert_eq!(verify(&verifier, &new).token().unwrap().name, "new");
+    assert_eq!(verify(&verifier, &new).token().unwrap().name.as_str(), "new");
     std::fs::write(world.database(), "no database").unwrap();
     std::fs::rename(world.database(), world.store().join("away")).unwrap();
     std::fs::copy(world.store().join("away"), world.database()).unwrap();

@@ -13,9 +13,8 @@ use crate::context::Machine;
 use crate::deliver::{self, Begun, Fate};
 use crate::domain::Invalid;
 use crate::domain::lifetime::Terms;
-use crate::domain::name::{ID_ALPHABET, ID_LEN, Name, is_new_id};
+use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::{Catalogue, Scope};
-use crate::domain::secret::random_text;
 use crate::domain::settings::Settings;
 use crate::domain::text::{Icon, Label, Line, SetLabel, each_once};
 use crate::domain::token::{Grant, Memory, NewToken, Status, Token};
@@ -58,7 +57,10 @@ pub struct TokenArgs {
     grace: Option<Span>,
     /// Do nothing if there is a usable token of that name
     #[arg(long)]
-    if_missing: bool,
+    pub if_missing: bool,
+    /// Whether an expired token of the name is rotated; none where the verb has no flag for that.
+    #[arg(skip)]
+    pub revives: Option<bool>,
 }
 
 /// Why no token was made.
@@ -132,13 +134,20 @@ impl TokenArgs {
             return Error::under_way(&token, delivery).into();
         }
         if !self.if_missing {
-            return Error::NameTaken { what: Subject::Token, name: token.name }.into();
+            return Error::NameTaken { what: Subject::Token, name: token.name.to_string() }.into();
         }
         match token.status(now) {
             Status::Disabled => conflict("exists, but is disabled", "`tokenctl enable` lifts that").into(),
-            Status::Expired => {
-                conflict("exists, but is expired", "`tokenctl edit --ttl` renews it, or revoke it first")
-                    .into()
+            Status::Expired if self.revives != Some(true) => {
+                let by = match self.revives {
+                    Some(_) => "`--revive`".to_owned(),
+                    None => format!("`tokenctl rotate {name} --revive`"),
+                };
+                conflict(
+                    "exists, but has expired",
+                    &format!("{by} gives it a new secret, or revoke it first"),
+                )
+                .into()
             }
             _ => Halt::Already(Box::new(token)),
         }
@@ -176,12 +185,7 @@ impl TokenArgs {
     /// Claims the name and describes the token, ready for its first secret.
     pub fn enter(&self, tx: &Write<'_>, name: &Name, machine: &dyn Machine) -> Result<Begun, Halt> {
         self.claim(tx, name)?;
-        let mut id = [0; ID_LEN];
-        while !is_new_id(&id) {
-            random_text(&mut id, ID_ALPHABET, &mut |bytes| machine.fill_random(bytes))
-                .map_err(Error::Generator)?;
-        }
-        let id = String::from_utf8_lossy(&id).into_owned();
+        let id = new_id(machine)?;
         let new = self.describe(name, &tx.catalogue()?, tx.now, machine)?;
         let (token, expires_at) = new.admit(id, &tx.settings()?, &tx.author.actor.display_name(), tx.now)?;
         // There is no previous secret that could have a grace period.
@@ -289,7 +293,7 @@ impl TokenArgs {
 }
 
 /// The token that has a name.
-fn holder(view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, StoreError> {
+pub fn holder(view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, StoreError> {
     view.named(name)?.map(|row| view.token(row, now)).transpose()
 }
 
@@ -307,4 +311,9 @@ pub fn vacate(tx: &Write<'_>, name: &Name) -> Result<Option<Token>, StoreError> 
 /// The end of a token in words.
 pub fn end_in_words(end: Option<Timestamp>, now: Timestamp) -> String {
     end.map_or_else(|| "never expires".to_owned(), |end| format!("expires {end} ({})", relative(end, now)))
+}
+
+/// An id for a token that is made.
+pub fn new_id(machine: &dyn Machine) -> Result<TokenId, Error> {
+    TokenId::random(&mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)
 }

@@ -254,12 +254,7 @@ fn document(
         .collect();
     let documents = tokens.iter().zip(&texts).map(|(one, text)| OneOfManyDoc {
         token: ChangedDoc { token: TokenDoc::new(&one.token, &times), changed: one.changed },
-        error: text.as_ref().map(|(code, message, hint)| ErrorDoc {
-            code: code.word(),
-            message,
-            hint: hint.as_deref(),
-            exit: code.exit(),
-        }),
+        error: text.as_ref().map(|(code, message, hint)| ErrorDoc::new(*code, message, hint.as_deref())),
     });
     let changed = !dry_run && tokens.iter().any(|one| one.changed);
     app.print_json(&ManyDoc { changed, dry_run, count: tokens.len(), tokens: documents.collect() })?;

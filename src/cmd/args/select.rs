@@ -7,6 +7,7 @@ use clap::Args;
 use super::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
+use crate::domain::name::TokenId;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::SecretHash;
 use crate::domain::text::{Filled, SetLabel, nearest};
@@ -36,7 +37,7 @@ impl Reference {
     pub fn resolve(&self, view: &View<'_>, now: Timestamp) -> Result<Token, Error> {
         let mut found = view.candidates(&self.0, now)?;
         if found.len() > 1 {
-            let ids = found.into_iter().map(|token| token.id).collect();
+            let ids = found.into_iter().map(|token| token.id.to_string()).collect();
             return Err(Error::Ambiguous { reference: self.0.clone(), ids });
         }
         found.pop().ok_or_else(|| Error::NotFound {
@@ -50,7 +51,7 @@ impl Reference {
     pub fn resolve_logged(&self, view: &View<'_>, now: Timestamp) -> Result<String, Error> {
         match self.resolve(view, now) {
             Err(missing @ Error::NotFound { .. }) => view.logged_id(&self.0)?.ok_or(missing),
-            found => found.map(|token| token.id),
+            found => found.map(|token| token.id.to_string()),
         }
     }
 
@@ -60,7 +61,7 @@ impl Reference {
         let names = view.names_beside(&self.0).ok()?;
         let name = nearest(&self.0, names.iter().map(String::as_str))?;
         let token = view.token(view.named(&name.parse().ok()?).ok()??, now).ok()?;
-        token.is_visible(now).then_some(token.name)
+        token.is_visible(now).then(|| token.name.to_string())
     }
 }
 
@@ -167,7 +168,7 @@ impl Selection {
     }
 
     /// The ids of what the names, or the secret, mean by now, or of those of its tokens that the filter still meets.
-    pub fn ids_now(&self, view: &View<'_>, now: Timestamp) -> Result<BTreeSet<String>, Error> {
+    pub fn ids_now(&self, view: &View<'_>, now: Timestamp) -> Result<BTreeSet<TokenId>, Error> {
         let tokens = match &self.by {
             By::Names(names) => resolved(names, view, now)?,
             By::Secret(hash) => vec![owner_of(view, hash, now)?],

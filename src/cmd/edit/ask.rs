@@ -19,7 +19,7 @@ pub fn ask(app: &mut App<'_>, given: &Edit, name: &Reference) -> Result<Edit, Er
     let (token, settings) =
         app.open_to_read()?.read(|view| Ok::<_, Error>((name.resolve(view, now)?, view.settings()?)))?;
     if token.revoked_at.is_some() {
-        return Err(Error::Revoked(token.name));
+        return Err(Error::Revoked(token.name.to_string()));
     }
     let mut edit = given.clone();
     describe(app, &token, &settings, &mut edit)?;

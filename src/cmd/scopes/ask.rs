@@ -18,7 +18,7 @@ pub fn of_token(app: &mut App<'_>, token: &Reference) -> Result<Vec<Scope>, Erro
     let (token, catalogue) =
         app.open_to_read()?.read(|view| Ok::<_, Error>((token.resolve(view, now)?, view.catalogue()?)))?;
     if token.revoked_at.is_some() {
-        return Err(Error::Revoked(token.name));
+        return Err(Error::Revoked(token.name.to_string()));
     }
     ask(app, &catalogue, &token.scopes().collect())
 }

@@ -60,7 +60,7 @@ impl Grants {
         let catalogue = tx.catalogue()?;
         let before = self.token.resolve(tx, tx.now)?;
         if before.revoked_at.is_some() {
-            return Err(Error::Revoked(before.name));
+            return Err(Error::Revoked(before.name.to_string()));
         }
         // Those held already need not be open to grants.
         let new: Vec<Scope> = match action {

@@ -50,7 +50,7 @@ impl TokenChange {
     /// The token with this change made now, if it is allowed.
     pub fn apply(&self, before: &Token, settings: &Settings, now: Timestamp) -> Result<Token, Refused> {
         if before.revoked_at.is_some() {
-            return Err(Refused::Revoked(before.name.clone()));
+            return Err(Refused::Revoked(before.name.to_string()));
         }
         let mut token = before.clone();
         self.description.apply(&mut token.description);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Grant, StoredSecret, Token};
 use crate::domain::address::AllowFrom;
 use crate::domain::lifetime::Terms;
-use crate::domain::name::Name;
+use crate::domain::name::{Name, TokenId};
 use crate::domain::policy::{Refused, check_required};
 use crate::domain::secret::Secret;
 use crate::domain::settings::Settings;
@@ -30,7 +30,7 @@ impl NewToken {
     /// The store gives it a row, its first secret and what belongs to both.
     pub fn admit(
         self,
-        id: String,
+        id: TokenId,
         settings: &Settings,
         created_by: &str,
         now: Timestamp,
@@ -40,7 +40,7 @@ impl NewToken {
         let token = Token {
             row: UNSTORED,
             id,
-            name: self.name.to_string(),
+            name: self.name,
             description: self.description,
             owner: self.owner,
             icon: self.icon,

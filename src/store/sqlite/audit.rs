@@ -281,7 +281,7 @@ impl View<'_> {
         for token in tokens {
             chain.meet(&token.id);
             if !chain.last_is(&token.id, |form| form.token(&token)) {
-                changed.push(Changed { id: Some(token.id), name: token.name });
+                changed.push(Changed { id: Some(token.id.to_string()), name: token.name.to_string() });
             }
         }
         Ok(changed)

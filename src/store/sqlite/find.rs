@@ -70,7 +70,7 @@ impl View<'_> {
     /// The unrevoked token of a name, visible or not.
     pub fn named(&self, name: &Name) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT row FROM tokens WHERE name = ?1 AND revoked_at IS NULL";
-        let run = || self.conn().prepare_cached(sql)?.query_row([name.as_str()], |row| row.get(0)).optional();
+        let run = || self.conn().prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional();
         self.ok(run())
     }
 

@@ -14,6 +14,7 @@ use super::location::Location;
 use super::{FIRST, Step, Store, StoreError, View, Watch, Write};
 use crate::domain::digest::Form;
 use crate::domain::event::{Action, Anchor, Author, Subject};
+use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::Catalogue;
 use crate::domain::settings::{Fact, Settings};
 use crate::domain::token::Token;
@@ -40,9 +41,9 @@ pub struct Restoration {
     pub head: Anchor,
     pub changed: bool,
     /// Tokens by id and name of which something stays ended although it works in the backup.
-    pub kept_ended: Vec<(String, String)>,
+    pub kept_ended: Vec<(TokenId, Name)>,
     /// Tokens that go, lose a secret or a delivery under way, or are left without a secret that works.
-    pub discarded: Vec<(String, String)>,
+    pub discarded: Vec<(TokenId, Name)>,
     pub widening: Widening,
     pub commands: Vec<Brought>,
 }
@@ -176,8 +177,8 @@ fn meet(location: &Location, backup_head: &Anchor) -> Result<(Live, Option<Store
 /// What is noted while a result is built.
 #[derive(Default)]
 struct Built {
-    kept_ended: Vec<(String, String)>,
-    discarded: Vec<(String, String)>,
+    kept_ended: Vec<(TokenId, Name)>,
+    discarded: Vec<(TokenId, Name)>,
     widening: Widening,
     known: BTreeSet<Brought>,
 }
@@ -189,7 +190,7 @@ impl Built {
     }
 }
 
-fn named(token: &Token) -> (String, String) {
+fn named(token: &Token) -> (TokenId, Name) {
     (token.id.clone(), token.name.clone())
 }
 

@@ -99,9 +99,21 @@ impl FromSql for Name {
     }
 }
 
+impl ToSql for Name {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok((**self).into())
+    }
+}
+
 impl FromSql for TokenId {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         value.as_str()?.parse().map_err(FromSqlError::other)
+    }
+}
+
+impl ToSql for TokenId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok((**self).into())
     }
 }
 

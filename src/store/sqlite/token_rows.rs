@@ -10,7 +10,6 @@ use super::sql::{Count, RowNumber, wrong};
 use crate::domain::destination::{Destination, Receiver};
 use crate::domain::hook::{Claim, PendingHook};
 use crate::domain::lifetime::Lifetime;
-use crate::domain::name::{Name, TokenId};
 use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 
@@ -50,8 +49,8 @@ pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
     }
     Ok(Token {
         row: cells.get::<RowNumber>(0)?.0,
-        id: cells.get::<TokenId>(1)?.as_str().to_owned(),
-        name: cells.get::<Name>(2)?.to_string(),
+        id: cells.get(1)?,
+        name: cells.get(2)?,
         description: cells.get(3)?,
         owner: cells.get(4)?,
         icon: cells.get(5)?,

@@ -10,6 +10,7 @@
 //! `TOKENCTL_PROGRAM=PATH` measures that program, instead of the one that is built here.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+#![expect(clippy::disallowed_methods, reason = "its environment says what it measures")]
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
 
 mod gate;

@@ -74,6 +74,8 @@ pub fn run(
     let (stopping, stop) = watch::channel(false);
     let house = Rc::new(House { gate, open: Cell::new(0), stop });
     let end = LocalSet::new().block_on(&runtime, async {
+        let engine = Rc::clone(&house);
+        spawn_local(async move { engine.gate.run().await });
         let mut accepting = house.accept_all(&listeners, limits.connections, Role::Gate)?;
         accepting.extend(house.accept_all(&admins, ADMINS, Role::Admin)?);
         notify::tell(notify, "READY=1");

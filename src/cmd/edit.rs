@@ -97,12 +97,12 @@ impl Edit {
         let now = app.ctx.machine.now()?;
         let selected = named(&self.names, &store, now)?;
         let (place, problem) = self.place(app, &store, &author, &selected)?;
-        let (done, changes) = self.widen.run(app, |app, approval| {
+        let (done, differences) = self.widen.run(app, |app, approval| {
             let machine = &*app.ctx.machine;
             store.write(machine as &dyn Clock, &author, |tx| {
                 let settings = tx.settings()?;
                 let mut widening = Widening::default();
-                let mut changes = Vec::new();
+                let mut differences = Vec::new();
                 // No scope changes here, so the catalogue does not matter.
                 let catalogue = Catalogue::default();
                 let apply = |token: &mut Token, now| {
@@ -114,7 +114,7 @@ impl Edit {
                     let gain = Widening::of_token((token, &catalogue), (&after, &catalogue));
                     widening = std::mem::take(&mut widening).and(gain);
                     let changed = after != *token;
-                    changes.push(changes::of_token(Some(token), Some(&after)));
+                    differences.push(changes::of_token(Some(token), Some(&after)));
                     *token = after;
                     Ok(changed)
                 };
@@ -125,7 +125,7 @@ impl Edit {
                     "adding or changing a label"
                 };
                 widen::check(approval, what, widening)?;
-                Ok::<_, Error>((done, changes))
+                Ok::<_, Error>((done, differences))
             })
         })?;
         if let Some(problem) = problem {
@@ -134,9 +134,9 @@ impl Edit {
         if app.json() {
             return many::answer(app, &store, &done, "edited", now);
         }
-        for (one, changes) in done.iter().zip(&changes) {
+        for (one, differences) in done.iter().zip(&differences) {
             say_changed(app, &one.token, one.changed, "edited");
-            say_changes(app, changes);
+            say_changes(app, differences);
         }
         Ok(Outcome::Done)
     }

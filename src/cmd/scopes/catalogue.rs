@@ -145,15 +145,15 @@ fn change(
 ) -> Result<(Store, Changed, Vec<Change>), Error> {
     let author = args.author(app);
     let store = open(app, &author)?;
-    let (changed, changes) = widen.run(app, |app, approval| {
+    let (changed, differences) = widen.run(app, |app, approval| {
         store.write(&*app.ctx.machine, &author, |tx| {
             let before = tx.catalogue()?;
             let changed = f(tx, &before, approval)?;
-            let changes = changes::of_catalogue(&before, &before.with(&changed.0));
-            Ok::<_, Error>((changed, changes))
+            let differences = changes::of_catalogue(&before, &before.with(&changed.0));
+            Ok::<_, Error>((changed, differences))
         })
     })?;
-    Ok((store, changed, changes))
+    Ok((store, changed, differences))
 }
 
 fn answer(
@@ -248,7 +248,7 @@ impl EditScope {
                 .hint("`--description TEXT` or `--includes A,B`")
                 .into());
         }
-        let (store, (entry, changed), changes) = change(
+        let (store, (entry, changed), differences) = change(
             app,
             &self.change,
             &self.widen,
@@ -276,7 +276,7 @@ impl EditScope {
         )?;
         let note = if changed { "edited" } else { "nothing changed:" };
         let done = answer(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))?;
-        say_changes(app, &changes);
+        say_changes(app, &differences);
         Ok(done)
     }
 }

@@ -43,16 +43,16 @@ impl Grants {
     fn change(&self, app: &mut App<'_>, action: Action) -> Result<Outcome, Error> {
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
-        let (token, changes, now) = self.widen.run(app, |app, approval| {
+        let (token, differences, now) = self.widen.run(app, |app, approval| {
             store.write(&*app.ctx.machine, &author, |tx| self.make(tx, action, approval))
         })?;
         let held: Vec<String> = token.scopes().map(ToString::to_string).collect();
         let held = if held.is_empty() { "no scopes".to_owned() } else { held.join(", ") };
-        let changed = !changes.is_empty();
+        let changed = !differences.is_empty();
         let how = if changed { "now holds" } else { "already holds" };
         let note = format!("`{}` {how} {held}", token.name);
         let done = present::one(app, &store, &token, changed, now, &note)?;
-        present::say_changes(app, &changes);
+        present::say_changes(app, &differences);
         Ok(done)
     }
 
@@ -93,7 +93,7 @@ impl Grants {
         }
         let widening = Widening::of_token((&before, &catalogue), (&after, &catalogue));
         widen::check(approval, &format!("granting `{}` more scopes", before.name), widening)?;
-        let changes = changes::of_token(Some(&before), Some(&after));
-        Ok((tx.update(&before, &after, action)?, changes, tx.now))
+        let differences = changes::of_token(Some(&before), Some(&after));
+        Ok((tx.update(&before, &after, action)?, differences, tx.now))
     }
 }

@@ -73,7 +73,7 @@ impl Apply {
             app.talk().note(&format!("{end}; nothing was changed"));
             return plan.fail();
         }
-        self.ask(app, &plan)?;
+        ask(app, &plan)?;
         let store = if exists { store } else { app.open_or_make(&author)? };
         drop(kept);
         let mut plan = self.widen.run(app, |app, approval| {
@@ -141,19 +141,6 @@ impl Apply {
                 why: "is new, and nothing says where its secret goes".to_owned(),
                 hint: "`out`, `env_file` or `exec` in its section of the file, or `--out-dir DIR`",
             }),
-        }
-    }
-
-    fn ask(&self, app: &mut App<'_>, plan: &Plan) -> Result<(), Error> {
-        let revoked = plan.revoked();
-        let names: Vec<String> = revoked.iter().map(|token| format!("`{}`", token.name)).collect();
-        match &names[..] {
-            [] => Ok(()),
-            [one] => app.confirm(&format!("revoke {one}, which the file does not name?")),
-            all => {
-                let question = format!("revoke {} tokens that the file does not name", all.len());
-                app.confirm(&format!("{question} ({})?", all.join(", ")))
-            }
         }
     }
 
@@ -233,6 +220,20 @@ impl Apply {
         };
         let order = delivery::Order { action: Action::Create, args: &args, ours: &[], keeps_variable: false };
         delivery::deliver(app, store, author, &order, enter)
+    }
+}
+
+/// Asks before tokens are revoked.
+fn ask(app: &mut App<'_>, plan: &Plan) -> Result<(), Error> {
+    let revoked = plan.revoked();
+    let names: Vec<String> = revoked.iter().map(|token| format!("`{}`", token.name)).collect();
+    match &names[..] {
+        [] => Ok(()),
+        [one] => app.confirm(&format!("revoke {one}, which the file does not name?")),
+        all => {
+            let question = format!("revoke {} tokens that the file does not name", all.len());
+            app.confirm(&format!("{question} ({})?", all.join(", ")))
+        }
     }
 }
 

@@ -54,6 +54,22 @@ pub struct Item {
 /// What follows from other fields, and differs with the time.
 const DERIVED: [&str; 4] = ["name", "expires_at", "secrets", "revoked_secrets"];
 
+/// In the spelling of the file.
+fn as_wanted(change: &mut Change) {
+    let key = match change.field.as_str() {
+        "disabled_at" => {
+            for side in [&mut change.from, &mut change.to] {
+                *side = side.take().map(|_| true.to_string());
+            }
+            "disabled"
+        }
+        "until" => "expires",
+        "hook" => "after",
+        _ => return,
+    };
+    key.clone_into(&mut change.field);
+}
+
 impl Item {
     /// A setting that is to have another value.
     pub fn of_setting(key: Key, before: &Settings, after: &Settings) -> Option<Self> {
@@ -82,6 +98,7 @@ impl Item {
     pub fn of_token(before: Option<&Token>, after: &Token, widens: bool) -> Self {
         let mut changes = changes::of_token(before, Some(after));
         changes.retain(|change| !DERIVED.contains(&change.field.as_str()));
+        changes.iter_mut().for_each(as_wanted);
         Self {
             kind: Kind::Token,
             name: after.name.to_string(),

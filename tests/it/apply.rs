@@ -261,7 +261,7 @@ fn a_file_that_others_can_write_is_not_applied() {
     let refused = world.refuses(&["apply", &format!("{dir}/tokens.toml")], 5, "policy");
     assert!(refused["message"].as_str().expect("a text").contains("its mode 777 lets others"), "{refused}");
     if crate::support::uid() == 0 {
-        std::os::unix::fs::chown(&path.replace("tokens.toml", "open/tokens.toml"), Some(4_242), None)
+        std::os::unix::fs::chown(path.replace("tokens.toml", "open/tokens.toml"), Some(4_242), None)
             .expect("an owner");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("a mode");
         let refused = world.refuses(&["apply", &format!("{dir}/tokens.toml")], 5, "policy");

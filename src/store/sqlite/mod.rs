@@ -40,6 +40,7 @@ mod open;
 mod opening;
 mod page;
 mod pool;
+mod prepared;
 mod restore;
 mod schema;
 mod scopes;
@@ -110,6 +111,10 @@ pub struct Store {
     version: Cell<i64>,
     /// Whether rows whose seal is broken are read, so that access can be ended whatever happened to them.
     lenient: Cell<bool>,
+    /// Whether it is asked one question, so that no statement is kept.
+    once: bool,
+    /// Whether the transaction of its checks is still open, which then is that of the first question.
+    began: Cell<bool>,
     /// How long a transaction waits for a lock.
     patience: Cell<Duration>,
     /// The files of use, from the first question on: most verdicts need neither.
@@ -135,6 +140,8 @@ impl Store {
             found,
             version: Cell::new(version),
             lenient: Cell::new(false),
+            once: false,
+            began: Cell::new(false),
             patience,
             copy: None,
         }
@@ -249,11 +256,14 @@ impl Store {
     /// One read transaction, ended before its result is looked at.
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
         lock::be_patient(self.patience.get());
-        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
-            .map_err(|err| self.failed(&err))?;
-        self.follow_migration().map_err(|err| self.failed(&err))?;
-        let out = f(&View::of(self))?;
-        tx.commit().map_err(|err| self.failed(&err))?;
+        let failed = |err| self.failed(&err);
+        let begin = || Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred);
+        let tx = if self.began.take() { None } else { Some(begin().map_err(failed)?) };
+        self.follow_migration().map_err(failed)?;
+        let out = f(&View::of(self));
+        let ended = tx.map_or_else(|| self.conn.execute_batch("COMMIT"), Transaction::commit);
+        let out = out?;
+        ended.map_err(failed)?;
         Ok(out)
     }
 
@@ -264,10 +274,11 @@ impl Store {
         clock: &dyn Clock,
         f: impl FnOnce(&View<'_>, Timestamp) -> Result<T, E>,
     ) -> Result<T, E> {
+        let is_locked = self.began.get();
         self.read(|view| {
             // The first statement takes the lock.
-            let run = || self.conn.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0));
-            let _: i64 = view.ok(run())?;
+            let run = || self.prepare("PRAGMA user_version")?.query_row([], |row| row.get(0));
+            let _: i64 = if is_locked { 0 } else { view.ok(run())? };
             f(view, clock.now().map_err(StoreError::Clock)?)
         })
     }

@@ -201,6 +201,9 @@ pub trait Machine: Clock + Zone {
     /// The user's pager; `None` where there is none, or none is wanted.
     fn pager(&self, opens_at: OpensAt) -> Option<StartPager>;
 
+    /// Waits this long.
+    fn pause(&self, time: Duration);
+
     /// Time since the start, by a clock that only goes forward.
     fn uptime(&self) -> Duration;
 

@@ -4,11 +4,13 @@
 //!     cargo bench                  every figure
 //!     cargo bench -- --smoke       each once, and the instructions of `verify` against `benches/instructions`
 //!     cargo bench -- --accept      the same, and writes that file
+//!     cargo bench -- --moving      `import` against bare inserts, and nothing else
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
 
 mod instructions;
+mod moving;
 mod rounds;
 mod stocked;
 mod stream;
@@ -16,6 +18,7 @@ mod stream;
 use std::process::{Command, ExitCode};
 
 use instructions::{count, is_kept};
+use moving::Exported;
 use rounds::{Pair, compare};
 use stocked::Stocked;
 use stream::Requests;
@@ -25,9 +28,14 @@ fn main() -> ExitCode {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     let smoke = has("--smoke") || has("--accept");
     build();
+    if has("--moving") {
+        moving(5, 100_000);
+        return ExitCode::SUCCESS;
+    }
     let (rounds, few, many) = if smoke { (1, 50, 100) } else { (200, 1_000, 1_000_000) };
     processes(rounds, &Stocked::new(few), &Stocked::new(many));
     streams(smoke);
+    moving(if smoke { 1 } else { 5 }, if smoke { 100 } else { 100_000 });
     let verify = instructions();
     // Without valgrind the limit would be held by nothing.
     let kept = !smoke || verify.is_some_and(|verify| is_kept(verify, has("--accept")));
@@ -114,6 +122,20 @@ fn streams(smoke: bool) {
              | hash and prepared look-up | {second:.0} | {ratio:.2} |"
         );
     }
+}
+
+/// `import` with as many tokens.
+fn moving(rounds: usize, tokens: usize) {
+    println!("\n| of {rounds} rounds, the median | ms | against | ms | ratio |\n|---|---|---|---|---|");
+    let store = Stocked::new(tokens);
+    let exported = Exported::new(&store);
+    let row = |what: &str, Pair { first, second, ratio }: Pair| {
+        println!(
+            "| `import`, {tokens} tokens {what} | {first:.0} | bare inserts | {second:.0} | {ratio:.2} |"
+        );
+    };
+    row("with their history, into no store", exported.whole(rounds));
+    row("into a store that has another", exported.tokens(rounds));
 }
 
 /// User instructions on a store of 50 tokens. Returns those of `verify`.

@@ -1,6 +1,7 @@
 //! The answers that several verbs give.
 
 use super::{App, Outcome};
+use crate::domain::changes::Change;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
@@ -12,6 +13,16 @@ pub fn say_changed(app: &mut App<'_>, token: &Token, changed: bool, done: &str) 
     let note =
         if changed { format!("{done} `{}`", token.name) } else { format!("`{}` is so already", token.name) };
     app.talk().note(&note);
+}
+
+/// Says below that what was changed: field, old and new.
+pub fn say_changes(app: &mut App<'_>, changes: &[Change]) {
+    let ascii = app.talk_screen().ascii;
+    for change in changes {
+        let words = change.to_string();
+        let words = if ascii { words.replace('→', "->") } else { words };
+        app.talk().note(&format!("  {words}"));
+    }
 }
 
 /// The answer of a verb that changes one token.

@@ -8,7 +8,7 @@ use crate::app::{App, Outcome, present};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
 use crate::cmd::args::grants;
-use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make};
+use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make, wait, warn_of_missing_files};
 use crate::cmd::args::secret;
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
@@ -44,19 +44,12 @@ impl Adopt {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
         let mut secret = None;
-        let opened = open_or_make(app, &author, &self.name.0, &self.token, |app| {
-            secret = Some(self.secret(app)?);
-            Ok(())
-        });
-        let done = match (opened, &secret) {
-            (Ok(store), Some(secret)) => self.enter(app, &store, &author, secret).map(|token| (store, token)),
-            (Ok(_), None) => Err(Invalid::new("no secret was read").into()),
-            (Err(halt), _) => Err(halt),
-        };
-        let (store, token) = match done {
-            Ok(done) => done,
-            Err(Halt::Already(token)) => return self.already(app, &token, secret),
-            Err(Halt::Error(err)) => return Err(err),
+        let (store, token) = loop {
+            match self.make(app, &author, &mut secret) {
+                Ok(made) => break made,
+                Err(Halt::Already(token)) => return self.already(app, &token, secret),
+                Err(Halt::Error(err)) => wait(app, &self.token, &self.name.0, err)?,
+            }
         };
         let now = token.created_at;
         let note =
@@ -68,11 +61,30 @@ impl Adopt {
         Ok(done)
     }
 
+    /// Reads the secret, once it is known that the name is free, and makes the token.
+    fn make(
+        &self,
+        app: &mut App<'_>,
+        author: &Author,
+        secret: &mut Option<Secret>,
+    ) -> Result<(Store, Token), Halt> {
+        let store = open_or_make(app, author, &self.name.0, &self.token, |app| {
+            if secret.is_none() {
+                *secret = Some(self.secret(app)?);
+            }
+            Ok(())
+        })?;
+        let secret = secret.as_ref().ok_or_else(|| Invalid::new("no secret was read"))?;
+        let token = self.enter(app, &store, author, secret)?;
+        Ok((store, token))
+    }
+
     /// The answer of `--if-missing` when the token exists: with this secret nothing is left to do.
     fn already(&self, app: &mut App<'_>, token: &Token, secret: Option<Secret>) -> Result<Outcome, Error> {
         let hash = secret.map_or_else(|| self.secret(app), Ok)?.hash();
         let now = app.ctx.machine.now()?;
         if token.secrets.iter().any(|known| known.hash == hash && !known.is_over(now)) {
+            warn_of_missing_files(app, token, None);
             return existing(app, &self.token, token, false);
         }
         let other = Invalid::new(format!("`{}` exists with another secret", token.name));

@@ -2,9 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueHint};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::app::{App, Outcome};
 use crate::deliver::DeliverError;
@@ -16,6 +19,8 @@ use crate::ui::json::{BackupDoc, HeadDoc};
 
 /// How a backup begins to be called; what a killed command left has such a name.
 const TEMPORARY: &str = ".tokenctl-backup-";
+/// A file that is younger may not have its lock yet.
+const A_MOMENT: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
 pub struct Backup {
@@ -37,8 +42,11 @@ impl Backup {
         self.check(&store, &path)?;
         let dir = path.parent().unwrap_or(Path::new("/"));
         let dir = fs::canonicalize(dir).map_err(|err| self.failed(err))?;
+        sweep(&dir);
         let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&dir);
         let new = new.map_err(|err| self.failed(err))?;
+        // Where there are no locks nothing is swept either.
+        let _ = flock(&new, FlockOperation::NonBlockingLockExclusive);
         let head = store.back_up(new.path())?;
         new.as_file().sync_all().map_err(|err| self.failed(err))?;
         let bytes = new.as_file().metadata().map_err(|err| self.failed(err))?.len();
@@ -112,5 +120,27 @@ impl Backup {
 
     fn failed(&self, err: io::Error) -> Error {
         Error::File { path: self.file.clone(), err }
+    }
+}
+
+/// Removes what killed backups of this user left in a directory. One that is alive holds a lock on its file, except in the
+/// moment in which it makes it. Nothing depends on this.
+fn sweep(dir: &Path) {
+    let us = rustix::process::geteuid().as_raw();
+    let is_left = |path: &Path| {
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+        let file = File::options().read(true).custom_flags(flags).open(path)?;
+        let meta = file.metadata()?;
+        let is_old = meta.modified()?.elapsed().is_ok_and(|age| age > A_MOMENT);
+        let is_ours = meta.is_file() && meta.nlink() == 1 && meta.uid() == us;
+        Ok::<_, io::Error>(
+            is_ours && is_old && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok(),
+        )
+    };
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let is_named = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        if is_named && is_left(&entry.path()).unwrap_or(false) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }

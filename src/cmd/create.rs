@@ -1,6 +1,7 @@
 //! `create`: a new token, and its first secret delivered.
 
 mod ask;
+mod revive;
 
 use clap::Args;
 
@@ -11,7 +12,7 @@ use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
 use crate::cmd::args::destination::DestinationArgs;
 use crate::cmd::args::grants;
 use crate::cmd::args::memory::{MemoryArgs, check_receiver};
-use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make};
+use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make, wait, warn_of_missing_files};
 use crate::cmd::args::select::Reference;
 use crate::cmd::args::takes::Takes;
 use crate::context::Machine;
@@ -19,6 +20,7 @@ use crate::domain::destination::Receiver;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, NewName};
+use crate::domain::token::Token;
 use crate::error::Error;
 use crate::store::{self, Store};
 
@@ -32,6 +34,9 @@ pub struct Create {
     like: Option<Reference>,
     #[command(flatten)]
     token: TokenArgs,
+    /// With `--if-missing`, give a token of that name that has expired a new secret; its id stays
+    #[arg(long, requires = "if_missing")]
+    revive: bool,
     #[command(flatten)]
     destination: DestinationArgs,
     #[command(flatten)]
@@ -44,13 +49,12 @@ impl Create {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = self.change.author(app);
         let (destination, memory) = (self.destination.clone(), self.memory.clone());
-        let token = match &self.like {
-            Some(like) => {
-                let (store, now) = (app.open_to_read()?, app.ctx.machine.now()?);
-                self.token.clone().like(&store.read(|view| like.resolve(view, now))?)
-            }
-            None => self.token.clone(),
-        };
+        let mut token = self.token.clone();
+        token.revives = Some(self.revive);
+        if let Some(like) = &self.like {
+            let (store, now) = (app.open_to_read()?, app.ctx.machine.now()?);
+            token = token.like(&store.read(|view| like.resolve(view, now))?);
+        }
         let order = match &self.name {
             Some(NewName(name)) => Order { name: name.clone(), token, destination, memory },
             None => ask::ask(app, &author, token, destination, memory)?,
@@ -69,10 +73,26 @@ pub struct Order {
 
 impl Order {
     fn run(mut self, app: &mut App<'_>, author: &Author) -> Result<Outcome, Error> {
-        let (store, delivered) = match self.make(app, author) {
-            Ok(made) => made,
-            Err(Halt::Already(token)) => return existing(app, &self.token, &token, true),
-            Err(Halt::Error(err)) => return Err(err),
+        let (store, delivered) = loop {
+            let halt = match self.make(app, author) {
+                Ok(made) => break made,
+                // Only where it is to be revived.
+                Err(Halt::Already(token)) if token.has_expired(app.ctx.machine.now()?) => {
+                    match self.revive(app, author, &token) {
+                        Ok(()) => return Ok(Outcome::Done),
+                        Err(halt) => halt,
+                    }
+                }
+                Err(halt) => halt,
+            };
+            match halt {
+                Halt::Already(token) => {
+                    self.warn_of_other_destination(app, &token);
+                    warn_of_missing_files(app, &token, self.destination.to.path());
+                    return existing(app, &self.token, &token, true);
+                }
+                Halt::Error(err) => wait(app, &self.token, &self.name, err)?,
+            }
         };
         let token = &delivered.token;
         let end = end_in_words(token.expires_at(), delivered_at(token));
@@ -83,8 +103,22 @@ impl Order {
         if token.destination.is_some() {
             said.push("later rotations go there too; `--no-remember` delivers once".to_owned());
         }
-        delivery::answer(app, &store, &self.destination, &delivered, &said)?;
+        delivery::document(app, &store, &self.destination, token, None)?;
+        delivery::tell(app, &store, &self.destination, &delivered, &said);
         Ok(Outcome::Done)
+    }
+
+    /// Warns of a destination or hook of the flags that the existing token does not have.
+    fn warn_of_other_destination(&self, app: &mut App<'_>, token: &Token) {
+        let (to, after) = (&self.destination.to, self.memory.after());
+        let has = token.destination.as_ref().is_some_and(|it| to.name(&it.receiver));
+        let same = [
+            ("--out, --env-file, --exec", has || !to.is_given() || self.memory.no_remember),
+            ("--after", after.is_none() || after == token.hook.as_deref()),
+        ];
+        for (flag, _) in same.iter().filter(|(_, same)| !same) {
+            app.talk().warn(&format!("`{}` exists and differs from {flag}; it was not changed", token.name));
+        }
     }
 
     fn make(&mut self, app: &mut App<'_>, author: &Author) -> Result<(Store, Delivered), Halt> {

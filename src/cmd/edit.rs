@@ -6,17 +6,19 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use crate::app::present::{say_changed, say_changes};
 use crate::app::{App, Outcome};
 use crate::cmd::args::allow::AllowArgs;
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::destination::{self, ReceiverArgs};
 use crate::cmd::args::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore};
-use crate::cmd::args::many::{answer, change_all};
+use crate::cmd::args::many::{self, change_all};
 use crate::cmd::args::memory::{HookCommand, check_receiver};
 use crate::cmd::args::select::{Reference, named};
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::widen::{self, WidenArgs};
 use crate::domain::Invalid;
+use crate::domain::changes;
 use crate::domain::destination::Destination;
 use crate::domain::event::{Action, Actor, Author};
 use crate::domain::scope::Catalogue;
@@ -95,11 +97,12 @@ impl Edit {
         let now = app.ctx.machine.now()?;
         let selected = named(&self.names, &store, now)?;
         let (place, problem) = self.place(app, &store, &author, &selected)?;
-        let done = self.widen.run(app, |app, approval| {
+        let (done, differences) = self.widen.run(app, |app, approval| {
             let machine = &*app.ctx.machine;
             store.write(machine as &dyn Clock, &author, |tx| {
                 let settings = tx.settings()?;
                 let mut widening = Widening::default();
+                let mut differences = Vec::new();
                 // No scope changes here, so the catalogue does not matter.
                 let catalogue = Catalogue::default();
                 let apply = |token: &mut Token, now| {
@@ -111,6 +114,7 @@ impl Edit {
                     let gain = Widening::of_token((token, &catalogue), (&after, &catalogue));
                     widening = std::mem::take(&mut widening).and(gain);
                     let changed = after != *token;
+                    differences.push(changes::of_token(Some(token), Some(&after)));
                     *token = after;
                     Ok(changed)
                 };
@@ -121,13 +125,20 @@ impl Edit {
                     "adding or changing a label"
                 };
                 widen::check(approval, what, widening)?;
-                Ok::<_, Error>(done)
+                Ok::<_, Error>((done, differences))
             })
         })?;
         if let Some(problem) = problem {
             app.talk().warn(&format!("a rotation would not deliver there now: {problem}"));
         }
-        answer(app, &store, &done, "edited", now)
+        if app.json() {
+            return many::answer(app, &store, &done, "edited", now);
+        }
+        for (one, differences) in done.iter().zip(&differences) {
+            say_changed(app, &one.token, one.changed, "edited");
+            say_changes(app, differences);
+        }
+        Ok(Outcome::Done)
     }
 
     fn says_something(&self) -> bool {

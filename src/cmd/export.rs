@@ -1,6 +1,7 @@
 //! `export`: the store as JSON lines, without secrets.
 
-use std::io::{self, BufWriter, Write};
+use std::cell::RefCell;
+use std::io::{self, Write};
 
 use clap::Args;
 
@@ -11,6 +12,9 @@ use crate::domain::filter::Filter;
 use crate::domain::token::Token;
 use crate::error::Error;
 use crate::store::Extent;
+
+/// So many bytes are written at once.
+const BUFFER: usize = 1 << 16;
 
 #[derive(Args)]
 pub struct Export {
@@ -33,16 +37,27 @@ impl Export {
         let times = store.times(now);
         let includes = |token: &Token| history || filter.meets(token, &times, &catalogue);
         let extent = Extent { history, includes: &includes };
-        let (machine, stdout) = (&*app.ctx.machine, &mut app.ctx.stdout);
-        let mut out = BufWriter::with_capacity(1 << 16, stdout);
+        // A line of progress and the lines of the export may go to one terminal.
+        let (app, mut text) = (RefCell::new(app), Vec::with_capacity(BUFFER));
+        let flush = |text: &mut Vec<u8>| {
+            let mut app = app.borrow_mut();
+            app.clear();
+            let written = app.ctx.stdout.write_all(text).and_then(|()| app.ctx.stdout.flush());
+            text.clear();
+            written.map_err(failed)
+        };
         store.export(
             &extent,
-            machine,
+            &now,
             &author,
-            &mut |line| writeln!(out, "{line}").map_err(failed),
-            &mut |_| Ok(()),
+            &mut |line| {
+                text.extend_from_slice(line.as_bytes());
+                text.push(b'\n');
+                if text.len() < BUFFER { Ok(()) } else { flush(&mut text) }
+            },
+            &mut |step| app.borrow_mut().step(&step),
         )?;
-        out.flush().map_err(failed)?;
+        flush(&mut text)?;
         Ok(Outcome::Done)
     }
 }

@@ -1,20 +1,19 @@
 //! `import`: a store, or tokens, from what `export` wrote.
 
-use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+mod tokens;
+
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use serde_json::Value;
 
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::commands::CommandsArgs;
-use crate::cmd::args::lines::{Lines, bad};
-use crate::cmd::args::many::{self, Done};
+use crate::cmd::args::lines::Lines;
 use crate::domain::Invalid;
-use crate::domain::event::Author;
-use crate::error::{Error, Subject};
-use crate::store::{self, BadLine, Brought, Conflict, Importer, Live, StoreError};
+use crate::error::Error;
+use crate::store::{self, Importer, Live, PAGE, Step, StoreError};
 use crate::ui::json::ManyDoc;
 
 #[derive(Args)]
@@ -25,6 +24,9 @@ pub struct Import {
     /// Leave out tokens whose name, id or secret the store has
     #[arg(long)]
     skip_existing: bool,
+    /// Check every line, show what would be entered, and change nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
     #[command(flatten)]
     commands: CommandsArgs,
     #[command(flatten)]
@@ -40,14 +42,19 @@ impl Import {
             (Some(head), Some(live)) => {
                 let mut importer = Importer::new(&*app.ctx.machine, &author)?;
                 while let Some((kind, fields)) = lines.next()? {
-                    importer.line(&kind, fields).map_err(|err| refused(&lines, err))?;
+                    importer
+                        .line(&kind, fields)
+                        .map_err(|err| tokens::refused(&lines.number().to_string(), err))?;
+                    step(app, &lines)?;
                 }
-                let finished = importer.finish::<Error>(head, live, &*app.ctx.machine, &mut |_| Ok(()));
+                let now = app.ctx.machine.now()?;
+                let finished = importer.finish::<Error>(head, live, now, &mut |step| app.step(&step));
                 let whole = finished.map_err(|err| self.not_sound(err))?;
-                self.commands.admit(app, "the file", &whole.commands)?;
-                let made = whole.live == Live::Missing;
-                whole.install(&app.location()?, &*app.ctx.machine)?;
-                answer_whole(app, usize::try_from(whole.tokens()).unwrap_or(0), made)
+                if !self.dry_run {
+                    self.commands.admit(app, "the file", &whole.commands)?;
+                    whole.install(&app.location()?, &*app.ctx.machine)?;
+                }
+                self.answer_whole(app, usize::try_from(whole.tokens()).unwrap_or(0), &whole.live)
             }
             _ => self.tokens(app, &mut lines, &author),
         }
@@ -72,101 +79,29 @@ impl Import {
         }
     }
 
-    /// Enters single tokens. All lines are read before the lock is taken, since a pipe may be slow.
-    fn tokens(&self, app: &mut App<'_>, lines: &mut Lines, author: &Author) -> Result<Outcome, Error> {
-        let spooling =
-            |err| Error::Input { what: "the lines, which are kept in a temporary file".to_owned(), err };
-        let mut spool = tempfile::tempfile().map_err(spooling)?;
-        let mut brought = Vec::new();
-        while let Some((kind, fields)) = lines.next()? {
-            if kind == "token" {
-                brought.extend(commands(&fields));
-                writeln!(spool, "{} {}", lines.number(), Value::from(fields)).map_err(spooling)?;
-            }
+    fn answer_whole(&self, app: &mut App<'_>, count: usize, live: &Live) -> Result<Outcome, Error> {
+        if app.json() {
+            let (changed, dry_run) = (!self.dry_run, self.dry_run);
+            app.print_json(&ManyDoc { changed, dry_run, count, tokens: Vec::new() })?;
+            return Ok(Outcome::Done);
         }
-        spool.rewind().map_err(spooling)?;
-        self.commands.admit(app, "the file", &brought)?;
-        let store = app.open_or_make(author)?;
-        let entered = store.write(&*app.ctx.machine, author, |tx| {
-            let catalogue = tx.catalogue()?;
-            let mut done = Vec::new();
-            let mut first = None;
-            for line in BufReader::new(&spool).lines() {
-                let line = line.map_err(spooling)?;
-                let (number, text) = line.split_once(' ').unwrap_or_default();
-                let Ok(Value::Object(fields)) = serde_json::from_str(text) else { continue };
-                let name = fields.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-                match tx.import_token(fields, &catalogue).map_err(|err| at(number, err))? {
-                    Ok(token) => done.push(Done { token, changed: true, error: None }),
-                    Err(Conflict::Name | Conflict::Known) if self.skip_existing => {}
-                    Err(conflict) => {
-                        let err = conflict_error(&name, conflict);
-                        first = Some(first.map_or_else(|| (err, 1), |(it, count)| (it, count + 1)));
-                    }
-                }
-            }
-            first.map_or(Ok(done), |(err, count)| Err(with_others(err, count)))
-        })?;
-        let now = app.ctx.machine.now()?;
-        many::answer(app, &store, &entered, "imported", now)
+        let what = match (live, self.dry_run) {
+            (Live::Missing, false) => "made a store",
+            (Live::Missing, true) => "it would make a store",
+            (_, false) => "filled the store",
+            (_, true) => "it would fill the store",
+        };
+        let end = if self.dry_run { "; nothing was changed" } else { "" };
+        app.talk().note(&format!("{what} with {count} tokens and their history{end}"));
+        Ok(Outcome::Done)
     }
 }
 
-fn answer_whole(app: &mut App<'_>, count: usize, made: bool) -> Result<Outcome, Error> {
-    if app.json() {
-        app.print_json(&ManyDoc { changed: true, dry_run: false, count, tokens: Vec::new() })?;
+/// Says how many lines were read, now and then.
+fn step(app: &mut App<'_>, lines: &Lines) -> Result<(), Error> {
+    if lines.number().is_multiple_of(PAGE) {
+        app.step(&Step::new("reading lines", lines.number(), 0))
     } else {
-        let what = if made { "made a store" } else { "filled the store" };
-        app.talk().note(&format!("{what} with {count} tokens and their history"));
-    }
-    Ok(Outcome::Done)
-}
-
-/// The commands that rotations of a token would run.
-fn commands(fields: &serde_json::Map<String, Value>) -> Vec<Brought> {
-    let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let all = ["destination_command", "hook"].map(text).into_iter().filter(|command| !command.is_empty());
-    all.map(|command| Brought { name: text("name"), id: text("id"), command }).collect()
-}
-
-fn refused(lines: &Lines, err: BadLine) -> Error {
-    at(&lines.number().to_string(), err)
-}
-
-fn at(number: &str, err: BadLine) -> Error {
-    match err {
-        BadLine::Content(why) => bad(number, &why),
-        BadLine::Store(err) => err.into(),
-    }
-}
-
-fn conflict_error(name: &str, conflict: Conflict) -> Error {
-    let hint = "nothing was imported; `--skip-existing` leaves out what the store has";
-    let policy = |why: String, hint: &str| Error::Policy(Invalid::new(why).hint(hint));
-    match conflict {
-        Conflict::Name => policy(format!("the name `{name}` is taken"), hint),
-        Conflict::Known => policy(format!("the store has `{name}` already, or one of its secrets"), hint),
-        Conflict::Pruned => policy(
-            format!("the store had a secret of `{name}`, and it ended"),
-            "nothing was imported; take the token out of the file",
-        ),
-        Conflict::Undelivered => policy(
-            format!("no secret of `{name}` was delivered when it was exported"),
-            "nothing was imported; take the token out of the file",
-        ),
-        Conflict::NoScope(scope) => {
-            Error::NotFound { what: Subject::Scope, name: scope.to_string(), nearest: None }
-        }
-    }
-}
-
-/// The first of several conflicts, which says how many there are.
-fn with_others(err: Error, count: usize) -> Error {
-    match err {
-        Error::Policy(invalid) if count > 1 => {
-            let message = format!("{}, and {} more tokens conflict", invalid.message, count - 1);
-            Error::Policy(Invalid { message, ..invalid })
-        }
-        err => err,
+        Ok(())
     }
 }

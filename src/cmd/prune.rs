@@ -7,8 +7,9 @@ use clap::Args;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::select::TargetArgs;
+use crate::domain::digest::{Digest, Form};
+use crate::domain::name::{Name, TokenId};
 use crate::domain::prune::Pruned;
-use crate::domain::token::Token;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
 use crate::store::{Store, StoreError};
@@ -25,8 +26,18 @@ pub struct Prune {
     change: ChangeArgs,
 }
 
-/// A token before it is pruned, and what is left of it.
-type Found = (Token, Option<Token>);
+/// A token of which something goes. There may be very many, so each is kept in few words.
+struct Found {
+    row: i64,
+    /// Of the token as it was looked at.
+    digest: Digest,
+    id: TokenId,
+    name: Name,
+    status: &'static str,
+    whole: bool,
+    /// How many secrets go.
+    secrets: usize,
+}
 
 impl Prune {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
@@ -35,72 +46,65 @@ impl Prune {
         let rehearsal = &self.targets.rehearsal;
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
         let now = app.ctx.machine.now()?;
-        let found = self.find(&store, now)?;
+        let until = self.older_than.map_or(now, |span| now.minus(span));
+        let found = self.find(&store, until, now)?;
         rehearsal.expect(found.len())?;
         if rehearsal.dry_run || found.is_empty() {
-            return self.answer(app, &found, false, now);
+            return self.answer(app, &found, false);
         }
         app.confirm(&format!("{}?", words("remove", &found)))?;
         let size = store.bytes();
+        store.keep_pages()?;
         store.write(&*app.ctx.machine, &author, |tx| {
-            for (before, after) in &found {
-                tx.prune(before, after.as_ref())?;
-            }
-            Ok::<_, Error>(())
+            found.iter().try_for_each(|it| tx.prune(it.row, &it.digest, until, now))
         })?;
-        let done = self.answer(app, &found, true, now)?;
+        let done = self.answer(app, &found, true)?;
         say_size(app, &store, size);
         Ok(done)
     }
 
     /// What goes, of the tokens that are chosen.
-    fn find(&self, store: &Store, now: Timestamp) -> Result<Vec<Found>, Error> {
-        let until = self.older_than.map_or(now, |span| now.minus(span));
+    fn find(&self, store: &Store, until: Timestamp, now: Timestamp) -> Result<Vec<Found>, Error> {
         let hooked: BTreeSet<i64> = store.read(|view| view.tokens_with_hooks())?;
         let mut found = Vec::new();
         self.targets.each(store, now, |token| {
-            if hooked.contains(&token.row) {
-                return;
-            }
-            match token.pruned(until, now) {
-                Pruned::Nothing => {}
-                Pruned::Secrets(left) => found.push((token, Some(*left))),
-                Pruned::Whole => found.push((token, None)),
-            }
+            let left = match token.pruned(until, now) {
+                _ if hooked.contains(&token.row) => return,
+                Pruned::Nothing => return,
+                Pruned::Secrets(left) => Some(left),
+                Pruned::Whole => None,
+            };
+            found.push(Found {
+                row: token.row,
+                digest: Form::Two.token(&token),
+                status: token.status(now).word(),
+                whole: left.is_none(),
+                secrets: token.secrets.len() - left.map_or(0, |left| left.secrets.len()),
+                id: token.id,
+                name: token.name,
+            });
         })?;
-        found.sort_by(|a, b| (&a.0.name, &a.0.id).cmp(&(&b.0.name, &b.0.id)));
+        found.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         Ok(found)
     }
 
-    fn answer(
-        &self,
-        app: &mut App<'_>,
-        found: &[Found],
-        changed: bool,
-        now: Timestamp,
-    ) -> Result<Outcome, Error> {
+    fn answer(&self, app: &mut App<'_>, found: &[Found], changed: bool) -> Result<Outcome, Error> {
         let dry_run = self.targets.rehearsal.dry_run;
         if app.json() {
-            let tokens = found.iter().map(|(before, after)| PrunedDoc {
-                id: &before.id,
-                name: &before.name,
-                status: before.status(now).word(),
-                removed: after.is_none(),
-                secrets: lost(before, after.as_ref()),
+            let tokens = found.iter().map(|it| PrunedDoc {
+                id: &it.id,
+                name: &it.name,
+                status: it.status,
+                removed: it.whole,
+                secrets: it.secrets,
             });
             app.print_json(&PruneDoc { changed, dry_run, count: found.len(), tokens: tokens.collect() })?;
             return Ok(Outcome::Done);
         }
         if dry_run {
-            for (before, after) in found {
-                let secrets = lost(before, after.as_ref());
-                let what = if after.is_none() { "the token" } else { "secrets" };
-                app.print(&format!(
-                    "{}\t{}\t{}\t{what}\t{secrets}\n",
-                    before.id,
-                    before.name,
-                    before.status(now).word()
-                ))?;
+            for it in found {
+                let what = if it.whole { "the token" } else { "secrets" };
+                app.print(&format!("{}\t{}\t{}\t{what}\t{}\n", it.id, it.name, it.status, it.secrets))?;
             }
         }
         app.talk().note(&match (found.is_empty(), changed) {
@@ -124,15 +128,9 @@ fn say_size(app: &mut App<'_>, store: &Store, before: u64) {
     app.talk().note(&format!("the file has not become smaller: {why}"));
 }
 
-/// How many secrets go.
-fn lost(before: &Token, after: Option<&Token>) -> usize {
-    before.secrets.len() - after.map_or(0, |after| after.secrets.len())
-}
-
 fn words(verb: &str, found: &[Found]) -> String {
-    let tokens = found.iter().filter(|(_, after)| after.is_none()).count();
-    let secrets: usize =
-        found.iter().filter_map(|(before, after)| Some(lost(before, Some(after.as_ref()?)))).sum();
+    let tokens = found.iter().filter(|it| it.whole).count();
+    let secrets: usize = found.iter().filter(|it| !it.whole).map(|it| it.secrets).sum();
     let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     format!("{verb} {} and {} of others", plural(tokens, "token"), plural(secrets, "ended secret"))
 }

@@ -12,7 +12,7 @@ use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::name::{Name, TokenId};
 use crate::error::Error;
-use crate::store::{self, Live, Restoration, Store, StoreError};
+use crate::store::{self, Live, Restoration, Store};
 use crate::ui::json::{HeadDoc, NamedDoc, RestoreDoc};
 
 #[derive(Args)]
@@ -59,9 +59,12 @@ impl Restore {
     }
 
     fn open(&self, app: &mut App<'_>, author: &Author) -> Result<Store, Error> {
-        let machine = &*app.ctx.machine;
-        let opened = store::open_backup::<StoreError>(&self.file, machine, author, &mut |_| Ok(()));
-        opened.map_err(|err| Error::Backup { path: self.file.clone(), err: Box::new(err.into()) })
+        let now = app.ctx.machine.now()?;
+        let opened = store::open_backup::<Error>(&self.file, &now, author, &mut |step| app.step(&step));
+        opened.map_err(|err| match err {
+            Error::Interrupted => err,
+            err => Error::Backup { path: self.file.clone(), err: Box::new(err) },
+        })
     }
 
     /// Fails where the restoration would lose what no flag gave up.
@@ -135,9 +138,9 @@ impl Restore {
     }
 }
 
-fn plan(app: &App<'_>, backup: &Store, author: &Author) -> Result<Restoration, Error> {
-    let machine = &*app.ctx.machine;
-    Ok(store::plan::<StoreError>(&app.location()?, backup, machine, author, &mut |_| Ok(()))?)
+fn plan(app: &mut App<'_>, backup: &Store, author: &Author) -> Result<Restoration, Error> {
+    let (now, location) = (app.ctx.machine.now()?, app.location()?);
+    store::plan(&location, backup, &now, author, &mut |step| app.step(&step))
 }
 
 fn documents(all: &[(TokenId, Name)]) -> Vec<NamedDoc<'_>> {

@@ -1,7 +1,5 @@
 //! `rotate`: a new secret for the same token, the old one good until its grace is over.
 
-mod hooks;
-mod route;
 mod several;
 
 use std::path::PathBuf;
@@ -10,23 +8,24 @@ use clap::{Args, ValueHint};
 
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
-use crate::cmd::args::delivery::{self, Delivered, delivered_at};
-use crate::cmd::args::describe::{Halt, end_in_words};
+use crate::cmd::args::delivery::{self, Delivered, rotated_in_words};
+use crate::cmd::args::describe::Halt;
 use crate::cmd::args::destination::{self, DestinationArgs};
+use crate::cmd::args::hooks;
 use crate::cmd::args::lifetime::{HEADING, LifetimeArgs};
 use crate::cmd::args::memory::MemoryArgs;
+use crate::cmd::args::route::{self, Flags, Route};
 use crate::cmd::args::select::{TargetArgs, named};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError, Fate, Missing};
 use crate::domain::event::{Action, Author};
 use crate::domain::policy::{self, Replacement, Rotation};
 use crate::domain::settings::Settings;
-use crate::domain::token::{Delivery, Memory, Role, Token};
+use crate::domain::token::{Delivery, Memory, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::{Error, Subject};
 use crate::store::{Store, Write};
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
-use route::Route;
 
 // These flags are not the token's, as elsewhere, but of this secret alone.
 #[derive(Args)]
@@ -87,6 +86,23 @@ impl Rotate {
         self.several(app)
     }
 
+    /// Whether one token is rotated for its own sake.
+    fn is_single(&self) -> bool {
+        self.targets.single().is_some() && self.out_dir.is_none()
+    }
+
+    fn flags(&self) -> Flags<'_> {
+        Flags {
+            args: &self.destination,
+            memory: &self.memory,
+            named: self.stdout || !self.destination.is_stdout(),
+            single: self.is_single(),
+            due: self.due,
+            remember: self.remember,
+            dir: self.out_dir.as_deref(),
+        }
+    }
+
     fn one(
         &self,
         app: &mut App<'_>,
@@ -95,41 +111,29 @@ impl Rotate {
         token: &Token,
     ) -> Result<Outcome, Error> {
         let rotated = self
+            .flags()
             .route(store, author, token)
             .and_then(|route| Ok((self.rotate(app, store, author, token, &route)?, route)));
         match rotated {
             Ok((delivered, route)) => {
-                let mut said = Self::said(&delivered.token).to_vec();
+                let mut said = rotated_in_words(&delivered.token).to_vec();
                 said.extend(route::newly_remembered(token, &delivered.token));
                 route.say(app, token, &delivered);
-                delivery::answer(app, store, &route.args, &delivered, &said)?;
-                self.run_own_hook(app, store, author, &delivered.token)?;
+                hooks::answer(app, store, author, self.memory.after(), &route.args, delivered, &said)?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
                     let times = store.times(app.ctx.machine.now()?);
                     let token = ChangedDoc { token: TokenDoc::new(&token, &times), changed: false };
-                    app.print_json(&NoSecretDoc { token, secret: None })?;
+                    app.print_json(&NoSecretDoc { token, secret: None, error: None })?;
                 } else {
                     app.talk().note(&format!("`{}` is not due; nothing was changed", token.name));
                 }
-                self.run_hook(app, store, author, &token)?;
+                hooks::run_pending(app, store, author, self.memory.after(), &token)?;
             }
             Err(Halt::Error(err)) => return Err(err),
         }
         Ok(Outcome::Done)
-    }
-
-    /// What a person wants to know of it: the new end, and that of the secret before.
-    fn said(token: &Token) -> [String; 2] {
-        let now = delivered_at(token);
-        let new = end_in_words(token.expires_at(), now);
-        let previous = token.secrets.iter().rev().find(|secret| secret.role() == Role::Previous);
-        let old = match previous {
-            Some(previous) if !previous.is_over(now) => end_in_words(previous.expires_at, now),
-            _ => "has ended".to_owned(),
-        };
-        [format!("rotated `{}` ({}), {new}", token.name, token.id), format!("the previous secret {old}")]
     }
 
     fn rotate(
@@ -146,10 +150,7 @@ impl Rotate {
         });
         let rotated = self.rotate_settled(app, store, author, token, route);
         if let (Ok(_), Some(end)) = (&rotated, had_expired) {
-            app.talk().warn(&format!(
-                "`{}` had expired at {end}; the rotation brought it back to life",
-                token.name
-            ));
+            delivery::warn_of_revival(app, token, end);
         }
         rotated
     }

@@ -27,13 +27,14 @@ pub struct Settings {
 
 impl Settings {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let (store, values, changed) = if let (Some(key), Some(value)) = (self.key, &self.value) {
+        let (store, values, old) = if let (Some(key), Some(value)) = (self.key, &self.value) {
             self.set(app, key, value)?
         } else {
             let store = app.open_to_read()?;
             let values = store.read(|view| view.settings())?;
-            (store, values, false)
+            (store, values, None)
         };
+        let changed = old.is_some();
         if app.json() {
             let path = store.path().to_string_lossy().into_owned();
             app.print_json(&SettingsDoc::new(&values, &path, store.version(), changed))?;
@@ -41,8 +42,11 @@ impl Settings {
         }
         match (self.key, &self.value) {
             (Some(key), Some(_)) => {
-                let how = if changed { "now is" } else { "already is" };
-                app.talk().note(&format!("{} {how} `{}`", key.word(), values.shown(key)));
+                let (key, new) = (key.word(), values.shown(key));
+                app.talk().note(&match old {
+                    Some(old) => format!("{key} now is `{new}`; it was `{old}`"),
+                    None => format!("{key} already is `{new}`"),
+                });
             }
             (Some(key), None) => app.print(&format!("{}\n", shown(&values.shown(key))))?,
             (None, _) => app.print_paged(&table(&store, &values, app.screen()))?,
@@ -58,21 +62,27 @@ impl Settings {
         Ok(Outcome::Done)
     }
 
-    fn set(&self, app: &mut App<'_>, key: Key, value: &str) -> Result<(Store, Values, bool), Error> {
+    /// The settings as they are now, and the value before, if it was another one.
+    fn set(
+        &self,
+        app: &mut App<'_>,
+        key: Key,
+        value: &str,
+    ) -> Result<(Store, Values, Option<String>), Error> {
         Values::default().set(key, value)?;
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
-        let (values, changed) = store.write(&*app.ctx.machine, &author, |tx| {
+        let (values, old) = store.write(&*app.ctx.machine, &author, |tx| {
             let before = tx.settings()?;
             let mut after = before.clone();
             after.set(key, value)?;
             if after == before {
-                return Ok::<_, Error>((after, false));
+                return Ok::<_, Error>((after, None));
             }
             tx.save_settings(&after)?;
-            Ok((after, true))
+            Ok((after, Some(before.shown(key))))
         })?;
-        Ok((store, values, changed))
+        Ok((store, values, old))
     }
 }
 

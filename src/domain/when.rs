@@ -191,6 +191,13 @@ pub trait Clock {
     }
 }
 
+/// A clock that stands, for work that is of one instant however long it takes.
+impl Clock for Timestamp {
+    fn unix(&self) -> i64 {
+        self.0
+    }
+}
+
 /// Where local days begin and end.
 pub trait Zone {
     /// The first instant at or after a local wall-clock time, in Unix seconds.

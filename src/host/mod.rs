@@ -156,6 +156,10 @@ impl Machine for Host {
         pager::of(variable, self.umask, opens_at)
     }
 
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
     fn uptime(&self) -> Duration {
         self.started.elapsed()
     }

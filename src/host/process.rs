@@ -88,3 +88,33 @@ pub fn kill(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hook has five minutes. What happens after them is shown here with less.
+    #[test]
+    fn a_command_that_never_ends_is_killed_with_all_it_started_once_its_time_is_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pids = dir.path().join("pids");
+        let command = format!("sleep infinity & echo $$ $! >{}; wait", pids.display());
+        let timeout = Duration::from_secs(2);
+        let job = Job { command: &command, input: b"", env: &[], timeout, mute: true };
+        assert_eq!(run(&job, Mode::RWXG | Mode::RWXO).expect("sh starts"), JobEnd::TimedOut);
+        let pids = std::fs::read_to_string(pids).expect("the command has started");
+        assert_eq!(pids.split_whitespace().count(), 2);
+        for pid in pids.split_whitespace() {
+            let is_gone = || {
+                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                matches!(
+                    stat.rsplit(')').next().and_then(|rest| rest.trim().chars().next()),
+                    None | Some('Z')
+                )
+            };
+            while !is_gone() {
+                thread::sleep(LOOK.end);
+            }
+        }
+    }
+}

@@ -160,6 +160,9 @@ pub struct NoSecretDoc<'a> {
     #[serde(flatten)]
     pub token: ChangedDoc<'a>,
     pub secret: Option<()>,
+    /// What went wrong after the change, which stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorDoc<'a>>,
 }
 
 /// T + `events`.
@@ -194,6 +197,12 @@ pub struct ErrorDoc<'a> {
     pub exit: u8,
 }
 
+impl<'a> ErrorDoc<'a> {
+    pub fn new(code: Code, message: &'a str, hint: Option<&'a str>) -> Self {
+        Self { code: code.word(), message, hint, exit: code.exit() }
+    }
+}
+
 /// A failure: one line on stderr.
 #[derive(Serialize)]
 pub struct Failure<'a> {
@@ -202,7 +211,7 @@ pub struct Failure<'a> {
 
 impl<'a> Failure<'a> {
     pub fn new(code: Code, message: &'a str, hint: Option<&'a str>) -> Self {
-        Self { error: ErrorDoc { code: code.word(), message, hint, exit: code.exit() } }
+        Self { error: ErrorDoc::new(code, message, hint) }
     }
 }
 

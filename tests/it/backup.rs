@@ -79,3 +79,28 @@ fn a_backup_that_cannot_be_written_leaves_no_file() {
     world.refuses(&["--store", &world.path("nothing"), "backup", &world.path("x.db")], 6, "store_missing");
     assert!(fs::metadata(world.path("x.db")).is_err());
 }
+
+#[test]
+fn what_a_killed_backup_left_goes_with_the_next_one() {
+    let world = World::with_store();
+    let dir = world.directory("backups");
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
+    let left = |name: &str| {
+        let path = format!("{dir}/{name}");
+        let file = fs::File::create(&path).expect("a file");
+        file.set_modified(old).expect("a time");
+        (path, file)
+    };
+    let (killed, _) = left(".tokenctl-backup-killed");
+    let (working, lock) = left(".tokenctl-backup-working");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("a lock");
+    let (other, _) = left("tokenctl-backup-other");
+    let young = format!("{dir}/.tokenctl-backup-young");
+    fs::write(&young, "").expect("a file");
+    std::os::unix::fs::symlink(&other, format!("{dir}/.tokenctl-backup-link")).expect("a link");
+    world.run(&["backup", &format!("{dir}/copy.db")]).ok();
+    assert!(!fs::exists(&killed).expect("a look"));
+    for path in [&working, &other, &young] {
+        assert!(fs::exists(path).expect("a look"), "{path}");
+    }
+}

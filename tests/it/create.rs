@@ -342,20 +342,6 @@ fn if_missing_answers_by_the_state_of_the_token() {
 }
 
 #[test]
-fn if_missing_under_way_says_when_it_ends() {
-    for args in [&[][..], &["--not-before", "1d"]] {
-        let world = Rc::new(World::with_store());
-        let other = Rc::clone(&world);
-        let ran = world.run_while(&[&["create", "demo"], args].concat(), move || {
-            let failure = other.refuses(&["create", "demo", "--if-missing"], 5, "under_way");
-            assert_eq!(failure["hint"], "wait for it; it ends by 2026-11-22T12:10:00Z");
-            other.refuses(&["create", "demo"], 5, "under_way");
-        });
-        ran.ok();
-    }
-}
-
-#[test]
 fn if_missing_warns_of_each_option_that_differs() {
     let world = World::with_store();
     world.define(&["admin", "events:read"]);

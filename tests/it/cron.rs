@@ -1,11 +1,17 @@
 //! Rotation without a person: from cron, into `pass`, into an environment file.
 
+mod daemon;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
 use crate::support::{DAY, Ran, World, have, program_path, real_time, run, write_program};
+
+/// Gives `pass` a key of this test alone, without a passphrase.
+const PASS_KEY: &str = "umask 077; mkdir .gnupg && gpg --batch --quiet --passphrase '' \
+    --quick-generate-key job@example.org default default never && pass init job@example.org";
 
 /// A store in the place where the program looks for it by itself, with two tokens that are due by the real clock.
 struct Job {
@@ -14,13 +20,18 @@ struct Job {
 }
 
 impl Job {
-    fn new() -> Self {
+    fn without_tokens() -> Self {
         let mut world = World::new();
         let home = world.directory("home");
         let store = format!("{home}/.local/share/tokenctl");
         fs::create_dir_all(format!("{home}/.local/share")).expect("a directory");
-        fs::create_dir(format!("{home}/secrets")).expect("a directory");
         world.env.insert("TOKENCTL_STORE".to_owned(), store);
+        Self { world, home }
+    }
+
+    fn new() -> Self {
+        let Self { world, home } = Self::without_tokens();
+        fs::create_dir(format!("{home}/secrets")).expect("a directory");
         world.wait(real_time() - 40 * DAY - world.now());
         for name in ["app", "backup"] {
             let destination = format!("{home}/secrets/{name}");
@@ -207,10 +218,7 @@ fn pass_keeps_a_secret_that_verifies() {
         return;
     }
     let job = Job::new();
-    // A key of this test alone, without a passphrase.
-    let key = "umask 077; mkdir .gnupg && gpg --batch --quiet --passphrase '' --quick-generate-key job@example.org \
-        default default never && pass init job@example.org";
-    job.line(key).ok();
+    job.line(PASS_KEY).ok();
     let stored = || job.line("pass show tokens/app | tokenctl verify").out;
     let insert = "pass insert --multiline --force tokens/$TOKENCTL_NAME";
     job.line(&format!("tokenctl rotate app --exec '{insert}' -q")).ok();
@@ -231,4 +239,71 @@ fn pass_keeps_a_secret_that_verifies() {
     assert!(ran.err.contains("error: the command failed with exit 1; nothing was changed"), "{}", ran.err);
     assert_eq!(stored(), "valid app\n");
     job.line("gpgconf --kill all").ok();
+}
+
+const README: &str = include_str!("../../README.md");
+
+/// What the README has its reader type that begins so.
+fn typed(start: &str) -> &'static str {
+    README.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no line `{start}`"))
+}
+
+/// Programs that stand in for those of a machine with containers, a cluster and services: they note what they were
+/// asked, and what reached them.
+const STAND_INS: [(&str, &str); 3] = [
+    // Starts a container with what `.env` says, as `docker compose --project-directory DIR up` does.
+    ("docker", "#!/bin/sh\necho docker $* >>~/called\n. $3/.env && printf %s $API_TOKEN >~/container\n"),
+    // Makes the manifest of a secret of its standard input, or keeps the secret of one.
+    (
+        "kubectl",
+        "#!/bin/sh\ncase \"$*\" in\n\
+         'create secret generic api-token --from-file=token=/dev/stdin --dry-run=client --output=yaml')\n\
+         printf 'kind: Secret\\ndata:\\n  token: %s\\n' $(base64 --wrap=0) ;;\n\
+         'apply --filename=-') sed -n 's/^  token: //p' | base64 --decode >~/cluster ;;\n\
+         *) exit 64 ;;\nesac\n",
+    ),
+    ("systemctl", "#!/bin/sh\necho systemctl $* >>~/called\n"),
+];
+
+#[test]
+fn the_destinations_and_hooks_of_the_readme_work_with_their_programs() {
+    if !have("pass") || !have("gpg") {
+        return;
+    }
+    let job = Job::without_tokens();
+    let (home, bin) = (&job.home, job.world.directory("bin"));
+    for (name, text) in STAND_INS {
+        write_program(Path::new(&format!("{bin}/{name}")), text.as_bytes());
+    }
+    job.line(PASS_KEY).ok();
+    let line = |line: &str| job.line(&format!("PATH={bin}:$PATH; {}", line.replace("/srv/app", home)));
+    for name in ["app", "mail", "api"] {
+        line(&format!("tokenctl create {name} --ttl 90d --rotate-every 30d | wc -c")).ok();
+    }
+    line("umask 077; echo PORT=8080 >.env").ok();
+    for start in ["edit app --env-file", "edit app --after", "edit mail --exec", "edit api --exec"] {
+        line(typed(&format!("tokenctl {start} "))).ok();
+    }
+    let ran = line("tokenctl rotate app mail api --quiet").ok();
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
+    assert_eq!(job.verify("container"), "valid app");
+    let called = || fs::read_to_string(format!("{home}/called")).expect("it was called");
+    assert_eq!(
+        called(),
+        format!("docker compose --project-directory {home} up --detach --force-recreate api\n")
+    );
+    assert_eq!(line("pass show tokens/mail | tokenctl verify").out, "valid mail\n");
+    assert_eq!(job.verify("cluster"), "valid api");
+
+    // The timer's unit, whose service is restarted by the hook that stands below it.
+    let (_, hook) = README.split_once("so `tokenctl edit app --after ").expect("a hook");
+    let hook = hook.split('`').next().expect("its end");
+    line(&format!("tokenctl edit app --after {hook}")).ok();
+    let start = typed("ExecStart=/usr/local/bin/tokenctl ").trim_start_matches("ExecStart=/usr/local/bin/");
+    let start = start.replace("--store /var/lib/tokenctl ", "");
+    line("tokenctl edit app --rotate-every 1s --grace 0s").ok();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    line(&start).ok();
+    assert_eq!(called().lines().last(), Some("systemctl try-restart app"));
+    line("gpgconf --kill all").ok();
 }

@@ -30,10 +30,31 @@ fn every_flag_sets_and_clears() {
     ];
     for (args, key, expected) in cases {
         let ran = world.run(&[&["edit", "demo"], args].concat()).ok();
-        assert_eq!((&*ran.out, &*ran.err), ("", "edited `demo`\n"), "{args:?}");
+        assert!(ran.out.is_empty() && ran.err.starts_with("edited `demo`\n  "), "{args:?}: {}", ran.err);
         assert_eq!(world.show("demo")[key], expected, "{args:?}");
     }
     assert_eq!(world.actions().iter().filter(|action| *action == "edit").count(), 16);
+}
+
+#[test]
+fn an_edit_says_each_field_with_its_old_and_new_value() {
+    let world = World::with_store();
+    world.create("a", &["--owner", "ann", "-l", "env=prod", "--ttl", "60d"]);
+    world.create("b", &["--owner", "bob", "--ttl", "90d"]);
+    let ran =
+        world.run(&["edit", "a", "b", "--owner", "bob", "--ttl", "90d", "-l", "env=", "-d", "text"]).ok();
+    let expected = "edited `a`
+  description: +text
+  owner: ann → bob
+  labels: -env=prod
+  expires_at: 2027-01-21T12:00:00Z → 2027-02-20T12:00:00Z
+  ttl: 60d → 90d
+edited `b`
+  description: +text
+";
+    assert_eq!((&*ran.out, &*ran.err), ("", expected));
+    assert_eq!(world.run(&["edit", "b", "-d", "text"]).ok().err, "`b` is so already\n");
+    assert_eq!(world.run(&["edit", "b", "-d", "other", "--quiet"]).ok().err, "");
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{DAY, HOUR, MINUTE, Ran, World, program, run, search_path};
+use crate::support::processes::At;
+use crate::support::{DAY, HOUR, MINUTE, Ran, World, assert_token_keys, program, run, search_path};
 
 const MONTHLY: [&str; 4] = ["--ttl", "90d", "--rotate-every", "30d"];
 
@@ -113,6 +114,9 @@ fn a_rotation_stands_whatever_its_hook_does_and_its_document_is_whole() {
     assert_eq!((&ran.json()["changed"], &ran.json()["secret"]), (&json!(true), &Value::Null));
     let last: Value = serde_json::from_str(ran.err.lines().last().unwrap()).unwrap();
     assert_eq!(last["error"]["code"], "hook_failed");
+    assert_eq!(ran.json()["error"], last["error"], "the document says what failed after the change");
+    assert_token_keys(&ran.json(), &["changed", "secret", "error"]);
+    assert_eq!(ran.json()["hook"]["pending_since"], crate::support::time(world.now()));
     assert_eq!(last["error"]["message"], "`demo` is rotated, but `exit 7` after it failed with exit 7");
     world.assert_file_holds(&world.path("secret"), "valid demo");
     // The next run of the one token tries it again, though it is not due.
@@ -263,4 +267,23 @@ fn two_runs_at_once_rotate_each_token_once_and_run_each_hook_once() {
         fs::read_to_string(world.path("runs")).unwrap().lines().map(str::to_owned).collect();
     ran.sort();
     assert_eq!(ran, names);
+}
+
+#[test]
+fn recovery_runs_the_hook_of_a_delivery_that_it_confirms_and_none_of_one_that_it_rolls_back() {
+    for (at, confirmed) in [(At::AfterRename, true), (At::BeforeRename, false)] {
+        let world = World::new();
+        world.at_real_time(0);
+        let file = format!("{}/secret", world.directory("out"));
+        world.run(&["create", "demo", "--out", &file, "--after", &fails(0)(&world)]).ok();
+        if !world.kill_at(at, "rotate demo") {
+            return;
+        }
+        world.at_real_time(11 * MINUTE);
+        world.run(&["rotate", "--due", "--quiet"]).ok();
+        assert_eq!((runs(&world) == 1, pending(&world)), (confirmed, Value::Null), "{at:?}");
+        world.assert_file_holds(&file, "valid demo");
+        let last = if confirmed { "hook" } else { "rollback" };
+        assert_eq!(world.last_event()["action"], last);
+    }
 }

@@ -124,3 +124,77 @@ fn tokens_join_those_of_another_store_all_or_none() {
     other.run(&["audit", "verify"]).ok();
     assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
 }
+
+#[test]
+fn a_dry_run_checks_every_line_and_changes_no_byte() {
+    let (_, out, _) = exported();
+    let bad = out.replacen("\"owner\":\"ann\"", "\"owner\":\"eve\"", 1);
+    let none = World::new();
+    let ran = none.run_with(&["import", "-", "-n"], out.as_bytes()).ok();
+    assert_eq!(ran.err, "it would make a store with 2 tokens and their history; nothing was changed\n");
+    none.refuses_with(&["import", "-", "-n"], bad.as_bytes(), 2, "usage");
+    assert!(!none.database().exists());
+
+    let fresh = World::with_store();
+    let before = fresh.bytes();
+    let document = fresh.run_with(&["import", "-", "-n", "--json"], out.as_bytes()).ok().json();
+    assert_eq!(document, json!({ "changed": false, "dry_run": true, "count": 2, "tokens": [] }));
+    assert_eq!(fresh.bytes(), before);
+
+    let used = World::with_store();
+    used.define(&["events:read", "admin"]);
+    let before = used.bytes();
+    let ran = used.run_with(&["import", "-", "-n"], out.as_bytes()).ok();
+    let names: Vec<_> = ran.out.lines().filter_map(|line| line.split_once('\t')).map(|row| row.1).collect();
+    assert_eq!((names, &*ran.err), (vec!["demo", "gone"], "2 would be imported; nothing was changed\n"));
+    let document = used.run_with(&["import", "-", "-n", "--json"], out.as_bytes()).ok().json();
+    assert_eq!((&document["changed"], &document["dry_run"]), (&json!(false), &json!(true)));
+    assert_eq!(document["tokens"][0]["name"], "demo");
+    assert_eq!(used.bytes(), before);
+    used.run_with(&["import", "-"], out.as_bytes()).ok();
+    let refused = used.refuses_with(&["import", "-", "-n"], out.as_bytes(), 5, "policy");
+    assert!(refused["message"].as_str().expect("a text").contains("the store has `demo` already"));
+
+    let tokens = World::with_store();
+    tokens.create("solo", &[]);
+    let lines = tokens.run(&["export", "--tokens"]).ok().out;
+    let ran = none.run_with(&["import", "-", "-n"], lines.as_bytes()).ok();
+    assert_eq!(ran.err, "1 would be imported; nothing was changed\n");
+    assert!(!none.database().exists());
+}
+
+/// Lines of tokens that were never delivered here: as many as asked for, all unlike.
+pub fn many(world: &World, count: usize) -> String {
+    let out = world.run(&["export", "--tokens"]).ok().out;
+    let mut all = lines(&out);
+    let mut text = format!("{}\n", all[0]);
+    let token = all.iter_mut().find(|line| line["type"] == "token").expect("a token");
+    for n in 0..count {
+        token["id"] = json!(format!("{n:012}"));
+        token["name"] = json!(format!("many-{n}"));
+        token["secrets"][0]["hash"] = json!(format!("{n:064}"));
+        text.push_str(&format!("{token}\n"));
+    }
+    text + &format!("{}\n", json!({ "type": "end", "token": count }))
+}
+
+#[test]
+fn more_tokens_than_are_read_at_once_come_in_one_transaction() {
+    let world = World::with_store();
+    world.create("demo", &["--owner", "ann"]);
+    let text = many(&world, 1_200);
+    let document = world.run_with(&["import", "-", "--json"], text.as_bytes()).ok().json();
+    assert_eq!((&document["count"], &document["changed"]), (&json!(1_200), &json!(true)));
+    let names: Vec<_> = document["tokens"].as_array().expect("tokens").iter().map(|it| &it["name"]).collect();
+    let expected: Vec<_> = (0..1_200).map(|n| json!(format!("many-{n}"))).collect();
+    assert!(names.into_iter().eq(&expected), "{document}");
+    world.run(&["audit", "verify"]).ok();
+    assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
+    let (before, second) = (world.bytes(), text.replace("many-700\"", "demo\"").replace("many-", "more-"));
+    let refused = world.refuses_with(&["import", "-"], second.as_bytes(), 5, "policy");
+    assert!(
+        refused["message"].as_str().expect("a text").contains("and 1199 more tokens conflict"),
+        "{refused}"
+    );
+    assert_eq!(world.bytes(), before);
+}

@@ -36,6 +36,7 @@ mod help;
 mod histories;
 mod hooks;
 mod hygiene;
+mod if_missing;
 mod import;
 mod init;
 mod install;

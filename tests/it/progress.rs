@@ -207,3 +207,20 @@ fn a_second_ctrl_c_waits_for_nothing() {
     kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
     assert_eq!(soon(&mut child).signal(), Some(Signal::INT.as_raw()));
 }
+
+#[test]
+fn a_store_that_moves_says_how_far_it_is() {
+    let mut world = slow(400);
+    let copy = world.path("copy.db");
+    world.run(&["backup", &copy]).ok();
+    let exported = world.run(&["export"]).ok();
+    let lines = ["exporting tokens 1 of 1"];
+    assert_eq!(exported.err, screen(&lines));
+    world.run(&["rename", "demo", "other"]).ok();
+    world.at_terminal(&[]);
+    let ran = world.run(&["restore", &copy, "--yes"]).ok();
+    assert!(ran.err.starts_with("\rchecking tokens"), "{:?}", ran.err);
+    let many = crate::import::many(&world, 4_500);
+    let ran = world.run_with(&["import", "-", "-n"], many.as_bytes());
+    assert!(ran.err.starts_with("\rreading lines"), "{:?}", ran.err);
+}

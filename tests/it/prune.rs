@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
+use crate::import::many;
 use crate::support::{DAY, World};
 
 #[test]
@@ -126,4 +127,33 @@ fn the_file_shrinks_after_many_rotations_and_revocations() {
     assert_eq!(world.names(&["--all"]), ["kept"]);
     world.run(&["audit", "verify", "--anchor", head.trim()]).ok();
     assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
+}
+
+#[test]
+fn ten_thousand_revoked_tokens_and_three_hundred_rotations_leave_a_log_that_verifies() {
+    let world = World::with_store();
+    let adopted = "legacy_0123456789abcdefghijklmnopqrstuvwxyz\n";
+    world.run_with(&["adopt", "legacy", "--no-expiry"], adopted.as_bytes()).ok();
+    world.create("kept", &["--no-expiry", "--owner", "ann"]);
+    let text = many(&world, 10_000);
+    world.run_with(&["import", "-", "--quiet"], text.as_bytes()).ok();
+    for _ in 0..300 {
+        world.rotate("kept", &["--now"]);
+    }
+    world.run(&["revoke", "legacy", "--yes"]).ok();
+    world.run(&["revoke", "--search", "many-", "--expect", "10000", "--yes", "--quiet"]).ok();
+    world.wait(DAY);
+    let size = || fs::metadata(world.database()).expect("the store").len();
+    let (before, head) = (size(), world.run(&["audit", "head"]).ok().out);
+    let ran = world.run(&["prune", "--yes"]).ok();
+    let (said, why) = ran.err.split_once('\n').expect("a line");
+    assert_eq!(said, "removed 10001 tokens and 300 ended secrets of others");
+    let grown = "the file has not become smaller: the log keeps the events of what was removed\n";
+    assert!(size() < before && why.is_empty() || why == grown, "{why}: {} of {before}", size());
+    assert_eq!(world.names(&["--all"]), ["kept"]);
+    world.run(&["audit", "verify", "--anchor", head.trim()]).ok();
+    assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
+    world.refuses_with(&["adopt", "again", "--no-expiry"], adopted.as_bytes(), 5, "policy");
+    let again = world.refuses_with(&["import", "-", "--quiet"], text.as_bytes(), 5, "policy");
+    assert!(again["message"].as_str().expect("a text").contains("had a secret of `many-0`, and it ended"));
 }

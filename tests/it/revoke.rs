@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{DAY, World};
+use crate::support::{Answer, DAY, World};
 
 #[test]
 fn revocation_is_final_and_the_row_stays() {
@@ -69,4 +69,23 @@ fn revoking_works_whatever_the_clock_says() {
     world.run(&["revoke", "demo", "--yes"]).ok();
     assert_eq!(world.verify(&secret, &[]), (3, "revoked demo".into()));
     assert_eq!(world.run(&["audit", "verify"]).code, 0);
+}
+
+#[test]
+fn the_question_about_one_token_says_who_answers_for_it_and_when_it_was_last_used() {
+    let mut world = World::new();
+    let secret = world.create("used", &["--owner", "ann"]);
+    world.create("unused", &[]);
+    world.verify(&secret, &[]);
+    world.wait(3 * DAY);
+    world.at_terminal(&[Answer::No, Answer::No, Answer::No]);
+    for args in [&["used"][..], &["unused"], &["used", "unused"]] {
+        world.run(&[&["revoke"], args].concat()).exit(130);
+    }
+    let asked = [
+        "revoke `used` (owner: ann, last used 3 days ago)?",
+        "revoke `unused` (no owner, no use recorded)?",
+        "revoke 2 tokens?",
+    ];
+    assert_eq!(*world.asked.borrow(), asked);
 }

@@ -312,7 +312,7 @@ fn a_selection_that_changed_while_it_was_asked_about_is_asked_about_again() {
     let warning =
         "the selection has changed meanwhile (tokens that no longer match: 1); nothing was changed\n";
     assert!(ran.err.contains(warning), "{ran:?}");
-    assert_eq!(*world.asked.borrow(), ["revoke 2 tokens?", "revoke `api`?"]);
+    assert_eq!(*world.asked.borrow(), ["revoke 2 tokens?", "revoke `api` (owner: bob, no use recorded)?"]);
     assert!(statuses(&world).contains(&("web".to_owned(), "active".to_owned())), "{:?}", statuses(&world));
 }
 

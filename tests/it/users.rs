@@ -197,6 +197,57 @@ fn a_member_who_cannot_record_verifies_all_the_same() {
 }
 
 #[test]
+fn an_old_secret_that_a_member_was_shown_is_named_to_the_administrator() {
+    let Some((shared, old)) = Shared::with_token() else { return };
+    let admin = |args: &[&str]| shared.run(ADMIN, args, "").ok().line().to_owned();
+    let current = admin(&["rotate", "demo", "--grace", "0s"]);
+    let revoked = admin(&["create", "gone"]);
+    let expired = admin(&["create", "short", "--ttl", "1s"]);
+    admin(&["revoke", "gone", "--yes"]);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let ended = [(&old, "superseded demo"), (&revoked, "revoked gone"), (&expired, "expired short")];
+    let present = || {
+        for (secret, answer) in ended {
+            let ran = shared.run(MEMBER, &["verify"], secret).exit(3);
+            assert_eq!((ran.line(), ran.err.as_str()), (answer, ""));
+        }
+    };
+    let refused = |name: &str| {
+        let shown = shared.run(ADMIN, &["show", name, "--json"], "").ok().json();
+        shown["secrets"][0]["refused_at"].clone()
+    };
+    let found = || {
+        let ran = shared.run(ADMIN, &["check", "--only", "refused_in_use", "--json"], "");
+        let findings = ran.json()["findings"].as_array().expect("findings").clone();
+        findings.iter().map(|it| it["message"].as_str().expect("words").to_owned()).collect::<Vec<_>>()
+    };
+    // Who may not write the record loses nothing but this: a use is recorded, and every answer stays the same.
+    let file = shared.store().join("usage.refused");
+    fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("a mode");
+    present();
+    assert_eq!(found(), Vec::<String>::new());
+    assert_eq!(shared.run(MEMBER, &["verify"], &current).ok().line(), "valid demo");
+    let shown = shared.run(ADMIN, &["show", "demo", "--json"], "").ok().json();
+    assert!(shown["last_used_at"].is_string(), "{shown}");
+
+    fs::set_permissions(&file, Permissions::from_mode(0o660)).expect("a mode");
+    present();
+    for (name, why) in [("demo", "superseded"), ("gone", "revoked"), ("short", "expired")] {
+        assert!(refused(name).is_string(), "{name}");
+        let page = shared.run(ADMIN, &["show", name], "").ok().out;
+        assert!(page.contains("refused ") && page.contains(&format!("({why})")), "{page}");
+    }
+    let found = found();
+    assert_eq!(found.len(), 3, "{found:?}");
+    for (finding, (name, why)) in
+        found.iter().zip([("demo", "superseded"), ("gone", "revoked"), ("short", "expired")])
+    {
+        let start = format!("a client presented the {why} secret ");
+        assert!(finding.starts_with(&start) && finding.contains(&format!(" of `{name}` ")), "{finding}");
+    }
+}
+
+#[test]
 fn a_member_verifies_while_writers_write() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     let done = AtomicBool::new(false);

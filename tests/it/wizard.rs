@@ -502,7 +502,8 @@ fn scopes_are_set_from_those_held() {
     // Narrowing is free.
     offered(&world);
     world.run(&["scopes", "set", "a"]).ok();
-    assert_eq!(world.run(&["scopes", "set", "a"]).ok().err, "`a` holds no scopes\n");
+    let none = "`a` now holds no scopes\n  scopes: -read\n";
+    assert_eq!(world.run(&["scopes", "set", "a"]).ok().err, none);
     assert_eq!(world.show("a")["scopes"], json!([]));
     world.run(&["scopes", "retire", "read"]).ok();
     world.run(&["scopes", "retire", "write"]).ok();

@@ -78,6 +78,8 @@ pub const VERBS: [Verb; 36 + cfg!(feature = "serve") as usize] = [
              TOKENCTL_ID and TOKENCTL_EXPIRES_AT in its environment",
             "Without a lifetime the setting `default-ttl` applies. A store with scopes wants `--scope` or \
              `--all-scopes`",
+            "`--if-missing` waits for a delivery of that name which is under way, and warns where the existing token or \
+             its destination is not as the flags say",
         ],
         examples: &[
             Example(

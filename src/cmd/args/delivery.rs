@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use super::describe::Halt;
+use super::describe::{Halt, end_in_words};
 use super::destination::{DestinationArgs, Site};
 use crate::app::App;
 use crate::context::{Machine, OutputFile};
@@ -12,11 +12,11 @@ use crate::domain::destination::Receiver;
 use crate::domain::event::{Action, Author};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::settings::Settings;
-use crate::domain::token::Token;
+use crate::domain::token::{Role, Token};
 use crate::domain::when::Timestamp;
 use crate::error::Error;
 use crate::store::{Store, Write};
-use crate::ui::json::{self, ChangedDoc, NoSecretDoc, TokenDoc};
+use crate::ui::json::{self, ChangedDoc, ErrorDoc, NoSecretDoc, TokenDoc};
 
 /// A token whose secret was delivered.
 pub struct Delivered {
@@ -88,25 +88,37 @@ fn another_variable(receiver: Option<&Receiver>, other: &str) -> Error {
     )
 }
 
-/// The answer after a delivery: the document where the destination was not stdout, and notes for a person, `said` first.
+/// The document of a delivery to anywhere but stdout, with what failed after it.
 ///
 /// The secret is delivered by now: what fails here must not sound as if nothing had been changed.
-pub fn answer(
+pub fn document(
+    app: &mut App<'_>,
+    store: &Store,
+    destination: &DestinationArgs,
+    token: &Token,
+    failed: Option<&Error>,
+) -> Result<(), Error> {
+    if !app.json() || destination.is_stdout() {
+        return Ok(());
+    }
+    let failed = failed.map(|err| (err.code(), err.to_string(), err.hint()));
+    let error = failed.as_ref().map(|(code, message, hint)| ErrorDoc::new(*code, message, hint.as_deref()));
+    let token = ChangedDoc { token: TokenDoc::new(token, &store.times(delivered_at(token))), changed: true };
+    app.print_json(&NoSecretDoc { token, secret: None, error }).map_err(|err| match err {
+        Error::Output(err) => Error::Deliver(DeliverError::Cut(err.to_string())),
+        err => err,
+    })
+}
+
+/// Tells a person about a delivery, beginning with what was `said` by the verb.
+pub fn tell(
     app: &mut App<'_>,
     store: &Store,
     destination: &DestinationArgs,
     Delivered { token, place, .. }: &Delivered,
     said: &[String],
-) -> Result<(), Error> {
+) {
     let now = delivered_at(token);
-    if app.json() && !destination.is_stdout() {
-        let token = ChangedDoc { token: TokenDoc::new(token, &store.times(now)), changed: true };
-        let printed = app.print_json(&NoSecretDoc { token, secret: None });
-        printed.map_err(|err| match err {
-            Error::Output(err) => Error::Deliver(DeliverError::Cut(err.to_string())),
-            err => err,
-        })?;
-    }
     let start = token.not_before.filter(|start| *start > now);
     let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
     let place = place.clone().or_else(|| destination.to.place());
@@ -131,7 +143,12 @@ pub fn answer(
             talk.note(&usage);
         }
     }
-    Ok(())
+}
+
+/// Says that a rotation let an expired token work again.
+pub fn warn_of_revival(app: &mut App<'_>, token: &Token, end: Timestamp) {
+    let revived = format!("`{}` had expired at {end}; the rotation brought it back to life", token.name);
+    app.talk().warn(&revived);
 }
 
 fn usage_hint(settings: &Settings) -> String {
@@ -144,6 +161,18 @@ fn usage_hint(settings: &Settings) -> String {
 fn quoted(url: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || ":/._-~%=+,@…".contains(c);
     if url.chars().all(plain) { url.to_owned() } else { format!("\"{url}\"") }
+}
+
+/// What a person wants to know of a rotation: the expiry of the new secret, and that of the one before.
+pub fn rotated_in_words(token: &Token) -> [String; 2] {
+    let now = delivered_at(token);
+    let new = end_in_words(token.expires_at(), now);
+    let previous = token.secrets.iter().rev().find(|secret| secret.role() == Role::Previous);
+    let old = match previous {
+        Some(previous) if !previous.is_over(now) => end_in_words(previous.expires_at, now),
+        _ => "has ended".to_owned(),
+    };
+    [format!("rotated `{}` ({}), {new}", token.name, token.id), format!("the previous secret {old}")]
 }
 
 /// When the current secret was delivered.

@@ -57,7 +57,10 @@ pub struct TokenArgs {
     grace: Option<Span>,
     /// Do nothing if there is a usable token of that name
     #[arg(long)]
-    if_missing: bool,
+    pub if_missing: bool,
+    /// Whether an expired token of the name is rotated; none where the verb has no flag for that.
+    #[arg(skip)]
+    pub revives: Option<bool>,
 }
 
 /// Why no token was made.
@@ -135,9 +138,16 @@ impl TokenArgs {
         }
         match token.status(now) {
             Status::Disabled => conflict("exists, but is disabled", "`tokenctl enable` lifts that").into(),
-            Status::Expired => {
-                conflict("exists, but is expired", "`tokenctl edit --ttl` renews it, or revoke it first")
-                    .into()
+            Status::Expired if self.revives != Some(true) => {
+                let by = match self.revives {
+                    Some(_) => "`--revive`".to_owned(),
+                    None => format!("`tokenctl rotate {name} --revive`"),
+                };
+                conflict(
+                    "exists, but has expired",
+                    &format!("{by} gives it a new secret, or revoke it first"),
+                )
+                .into()
             }
             _ => Halt::Already(Box::new(token)),
         }
@@ -283,7 +293,7 @@ impl TokenArgs {
 }
 
 /// The token that has a name.
-fn holder(view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, StoreError> {
+pub fn holder(view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, StoreError> {
     view.named(name)?.map(|row| view.token(row, now)).transpose()
 }
 

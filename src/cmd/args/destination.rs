@@ -119,6 +119,22 @@ impl ReceiverArgs {
         }
     }
 
+    /// The file that they name.
+    pub fn path(&self) -> Option<&Path> {
+        self.out.as_deref().or(self.env_file.as_deref())
+    }
+
+    /// Whether they name this receiver.
+    pub fn name(&self, receiver: &Receiver) -> bool {
+        let there = |path: &Path| {
+            let path = std::path::absolute(path).ok()?;
+            Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+        };
+        let same_path = self.path().and_then(there) == receiver.path().map(PathBuf::from);
+        let variable = self.env_name.as_ref().map(crate::deliver::Variable::as_str);
+        same_path && variable == receiver.variable() && self.exec.as_deref() == receiver.command()
+    }
+
     pub fn is_given(&self) -> bool {
         self.out.is_some() || self.env_file.is_some() || self.exec.is_some()
     }
@@ -144,15 +160,13 @@ impl ReceiverArgs {
 
     /// Where the secret will go, in words.
     fn where_to(&self) -> Option<String> {
-        let path = self.out.as_ref().or(self.env_file.as_ref());
-        let path = path.map(|path| format!("into {}", path.display()));
+        let path = self.path().map(|path| format!("into {}", path.display()));
         path.or_else(|| self.exec.as_ref().map(|command| format!("to the command {command}")))
     }
 
     /// Where the secret went, in words.
     pub fn place(&self) -> Option<String> {
-        let path = self.out.as_ref().or(self.env_file.as_ref());
-        let path = path.map(|path| format!("the secret is in {}", path.display()));
+        let path = self.path().map(|path| format!("the secret is in {}", path.display()));
         path.or_else(|| self.exec.as_ref().map(|_| "the command has the secret".to_owned()))
     }
 }

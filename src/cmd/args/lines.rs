@@ -18,6 +18,7 @@ type Line = (String, Map<String, Value>);
 
 pub struct Lines {
     input: BufReader<Box<dyn Read>>,
+    text: Vec<u8>,
     number: usize,
     counts: BTreeMap<String, u64>,
     ended: bool,
@@ -27,7 +28,7 @@ impl Lines {
     /// Reads the first line. Returns the head of the log, where the history follows.
     pub fn open(input: Box<dyn Read>) -> Result<(Self, Option<Anchor>), Error> {
         let input = BufReader::with_capacity(1 << 16, input);
-        let mut lines = Self { input, number: 0, counts: BTreeMap::new(), ended: false };
+        let mut lines = Self { input, text: Vec::new(), number: 0, counts: BTreeMap::new(), ended: false };
         let Some((kind, fields)) = lines.read()? else { return Err(lines.bad("there is nothing to import")) };
         if kind != "header" {
             return Err(lines.bad("it is not the heading of an export"));
@@ -51,6 +52,11 @@ impl Lines {
     /// The number of the last line that was read.
     pub fn number(&self) -> usize {
         self.number
+    }
+
+    /// The text of that line, with its end.
+    pub fn text(&self) -> &[u8] {
+        &self.text
     }
 
     /// The next line that is neither the heading nor the end; none once the end was there.
@@ -85,16 +91,16 @@ impl Lines {
     }
 
     fn read(&mut self) -> Result<Option<Line>, Error> {
-        let mut line = Vec::new();
-        let read = (&mut self.input).take(LONGEST).read_until(b'\n', &mut line);
+        self.text.clear();
+        let read = (&mut self.input).take(LONGEST).read_until(b'\n', &mut self.text);
         if read.map_err(|err| Error::Input { what: "the export".to_owned(), err })? == 0 {
             return Ok(None);
         }
         self.number += 1;
-        if line.last() != Some(&b'\n') {
+        if self.text.last() != Some(&b'\n') {
             return Err(self.bad("it has no end: the export was cut short"));
         }
-        let parsed = serde_json::from_slice(&line).map_err(|_| self.bad("it is not JSON"))?;
+        let parsed = serde_json::from_slice(&self.text).map_err(|_| self.bad("it is not JSON"))?;
         let Value::Object(mut fields) = parsed else { return Err(self.bad("it is not a JSON object")) };
         match fields.remove("type") {
             Some(Value::String(kind)) => Ok(Some((kind, fields))),

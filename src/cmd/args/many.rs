@@ -6,7 +6,7 @@ use crate::app::present::say_changed;
 use crate::app::{App, Outcome};
 use crate::domain::event::Action;
 use crate::domain::token::Token;
-use crate::domain::when::Timestamp;
+use crate::domain::when::{Timestamp, relative};
 use crate::error::Error;
 use crate::store::{PAGE, Store, Write};
 use crate::ui::json::{ChangedDoc, ErrorDoc, ManyDoc, OneOfManyDoc, TokenDoc};
@@ -151,8 +151,12 @@ pub fn ask(
         [one] => format!("`{}`", one.name),
         many => format!("{} tokens", many.len()),
     };
+    let about = match (&selection.tokens[..], action) {
+        ([one], Action::Revoke) => format!(" ({})", owner_and_use(one, now)),
+        _ => String::new(),
+    };
     let of = part.map(|part| format!("{part} of ")).unwrap_or_default();
-    let question = format!("{} {of}{what}?", action.word());
+    let question = format!("{} {of}{what}{about}?", action.word());
     if selection.is_by_filter() && app.can_ask() && !app.says_yes() {
         let times = store.times(now);
         let screen = app.talk_screen();
@@ -160,6 +164,13 @@ pub fn ask(
         list.page(&selection.tokens).and_then(|()| list.end()).map_err(Error::Output)?;
     }
     app.confirm(&question)
+}
+
+/// By what a person knows whether somebody still needs a token.
+fn owner_and_use(token: &Token, now: Timestamp) -> String {
+    let owner = token.owner.as_ref().map_or("no owner".to_owned(), |owner| format!("owner: {owner}"));
+    let used = token.last_used_at().map(|used| format!("last used {}", relative(used, now)));
+    format!("{owner}, {}", used.unwrap_or_else(|| "no use recorded".to_owned()))
 }
 
 /// What a rehearsal found: the table of what would change, or the document.
@@ -254,12 +265,7 @@ fn document(
         .collect();
     let documents = tokens.iter().zip(&texts).map(|(one, text)| OneOfManyDoc {
         token: ChangedDoc { token: TokenDoc::new(&one.token, &times), changed: one.changed },
-        error: text.as_ref().map(|(code, message, hint)| ErrorDoc {
-            code: code.word(),
-            message,
-            hint: hint.as_deref(),
-            exit: code.exit(),
-        }),
+        error: text.as_ref().map(|(code, message, hint)| ErrorDoc::new(*code, message, hint.as_deref())),
     });
     let changed = !dry_run && tokens.iter().any(|one| one.changed);
     app.print_json(&ManyDoc { changed, dry_run, count: tokens.len(), tokens: documents.collect() })?;

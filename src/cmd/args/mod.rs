@@ -1,6 +1,7 @@
 //! Flags that several verbs share, and what those verbs do alike with them.
 
 pub mod allow;
+pub mod arrivals;
 pub mod at;
 pub mod change;
 pub mod commands;
@@ -8,11 +9,13 @@ pub mod delivery;
 pub mod describe;
 pub mod destination;
 pub mod grants;
+pub mod hooks;
 pub mod lifetime;
 pub mod lines;
 pub mod many;
 pub mod memory;
 pub mod newcomer;
+pub mod route;
 pub mod secret;
 pub mod select;
 pub mod takes;

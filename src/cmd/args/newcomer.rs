@@ -1,6 +1,9 @@
 //! What `create` and `adopt` have in common: the store for a new token, and the answers about it.
 
-use super::describe::{Halt, Rules, TokenArgs, new_id};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::describe::{Halt, Rules, TokenArgs, holder, new_id};
 use crate::app::{App, Outcome};
 use crate::domain::event::Author;
 use crate::domain::name::Name;
@@ -33,6 +36,57 @@ pub fn open_or_make(
     Ok(app.open_or_make(author)?)
 }
 
+/// How often a delivery that is in the way is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Waits with `--if-missing` until the delivery that `err` says is under way is over, so that the verb can try again.
+/// Returns every other error, and that of a delivery which is still there after its deadline.
+pub fn wait(app: &mut App<'_>, args: &TokenArgs, name: &Name, err: Error) -> Result<(), Error> {
+    let now = app.ctx.machine.now()?;
+    let (pid, started_at, deadline) = match err {
+        Error::UnderWay { pid, started_at, deadline, .. } if args.if_missing && now < deadline => {
+            (pid, started_at, deadline)
+        }
+        err => return Err(err),
+    };
+    app.talk().note(&format!("waiting for the delivery of `{name}` by pid {pid}, until {deadline} at most"));
+    let store = app.open_to_read()?;
+    loop {
+        app.ctx.machine.pause(LOOK);
+        let now = app.ctx.machine.now()?;
+        let holder = store.read(|view| holder(view, name, now))?;
+        let delivery = holder.and_then(|token| token.delivery);
+        if now >= deadline || delivery.is_none_or(|it| it.started_at != started_at || it.pid != pid) {
+            return Ok(());
+        }
+    }
+}
+
+/// Warns of each file that should hold the token's secret and is gone: `--if-missing` does not bring it back. `named` is
+/// the file of the command line.
+pub fn warn_of_missing_files(app: &mut App<'_>, token: &Token, named: Option<&Path>) {
+    let remembered = token.destination.as_ref().and_then(|it| it.receiver.path()).map(PathBuf::from);
+    let named =
+        named.and_then(|path| std::path::absolute(path).ok()).filter(|it| Some(it) != remembered.as_ref());
+    let name = &token.name;
+    if let Some(path) = remembered.filter(|path| is_missing(path)) {
+        let path = path.display();
+        app.talk().warn(&format!(
+            "`{path}`, where `{name}` has its secret, is missing; `tokenctl rotate {name}` delivers a new one there"
+        ));
+    }
+    if let Some(path) = named.filter(|path| is_missing(path)) {
+        let path = path.display();
+        app.talk().warn(&format!(
+            "`{path}` is missing, and nothing was put there; `tokenctl rotate {name}` with the same flags does that"
+        ));
+    }
+}
+
+fn is_missing(path: &Path) -> bool {
+    path.try_exists().is_ok_and(|exists| !exists)
+}
+
 /// The answer of `--if-missing` when it is not.
 pub fn existing(
     app: &mut App<'_>,
@@ -46,7 +100,7 @@ pub fn existing(
     if app.json() {
         let document = ChangedDoc { token: TokenDoc::new(token, &store.times(now)), changed: false };
         if with_secret {
-            app.print_json(&NoSecretDoc { token: document, secret: None })?;
+            app.print_json(&NoSecretDoc { token: document, secret: None, error: None })?;
         } else {
             app.print_json(&document)?;
         }

@@ -19,7 +19,7 @@ impl WidenArgs {
     pub fn run<T>(
         &self,
         app: &mut App<'_>,
-        change: impl Fn(&App<'_>, &Approval) -> Result<T, Error>,
+        mut change: impl FnMut(&mut App<'_>, &Approval) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut approval =
             if self.allow_widen { Approval::Any } else { Approval::Shown(Widening::default()) };

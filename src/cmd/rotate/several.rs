@@ -3,6 +3,7 @@
 use super::Rotate;
 use crate::app::{App, Outcome};
 use crate::cmd::args::describe::Halt;
+use crate::cmd::args::hooks;
 use crate::cmd::args::many::{self, Done};
 use crate::context::Machine;
 use crate::deliver;
@@ -80,7 +81,7 @@ impl Rotate {
         }
         if !interrupted {
             left.retain(|token| !done.iter().any(|one| one.changed && one.token.row == token.row));
-            self.run_hooks(app, &store, &author, &mut done, left);
+            hooks::run_all(app, &store, &author, self.memory.after(), &mut done, left);
         }
         many::answer_each(app, &store, done, "rotated")?;
         cut.map_or(Ok(Outcome::Done), Err)
@@ -103,7 +104,7 @@ impl Rotate {
                 }
                 _ => self.admit(&token, &settings, now, machine),
             };
-            let admitted = admitted.and_then(|_| self.route(store, author, &token));
+            let admitted = admitted.and_then(|_| self.flags().route(store, author, &token));
             let rotated = admitted.map(|_| token.clone());
             self.done(token, rotated, now)
         };
@@ -116,6 +117,7 @@ impl Rotate {
             Err(wrong) => return Done { token, changed: false, error: Some(wrong.into()) },
         };
         let rotated = self
+            .flags()
             .route(store, author, &token)
             .and_then(|route| self.rotate(app, store, author, &token, &route));
         self.done(token, rotated.map(|delivered| delivered.token), now)

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 
+use crate::app::present::say_changes;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::select::{scope_rows, unknown_scope};
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::widen::{self, WidenArgs};
 use crate::domain::Invalid;
+use crate::domain::changes::{self, Change};
 use crate::domain::event::{Action, Author};
 use crate::domain::scope::{Catalogue, Entry, Scope};
 use crate::domain::text::Line;
@@ -140,13 +142,18 @@ fn change(
     widen: &WidenArgs,
     open: Open,
     f: impl Fn(&Write<'_>, &Catalogue, &Approval) -> Result<Changed, Error>,
-) -> Result<(Store, Changed), Error> {
+) -> Result<(Store, Changed, Vec<Change>), Error> {
     let author = args.author(app);
     let store = open(app, &author)?;
-    let changed = widen.run(app, |app, approval| {
-        store.write(&*app.ctx.machine, &author, |tx| f(tx, &tx.catalogue()?, approval))
+    let (changed, differences) = widen.run(app, |app, approval| {
+        store.write(&*app.ctx.machine, &author, |tx| {
+            let before = tx.catalogue()?;
+            let changed = f(tx, &before, approval)?;
+            let differences = changes::of_catalogue(&before, &before.with(&changed.0));
+            Ok::<_, Error>((changed, differences))
+        })
     })?;
-    Ok((store, changed))
+    Ok((store, changed, differences))
 }
 
 fn answer(
@@ -181,7 +188,7 @@ impl Define {
                 Some(known) if known.retired_at.is_some() => self.reopen(tx, catalogue, known, approval),
                 Some(known) => self.same(known),
             };
-        let (store, (entry, changed)) =
+        let (store, (entry, changed), _) =
             change(app, &self.change, &self.widen, |app, author| app.open_or_make(author), define)?;
         let note = if changed { "defined" } else { "nothing changed:" };
         answer(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))
@@ -241,7 +248,7 @@ impl EditScope {
                 .hint("`--description TEXT` or `--includes A,B`")
                 .into());
         }
-        let (store, (entry, changed)) = change(
+        let (store, (entry, changed), differences) = change(
             app,
             &self.change,
             &self.widen,
@@ -268,13 +275,15 @@ impl EditScope {
             },
         )?;
         let note = if changed { "edited" } else { "nothing changed:" };
-        answer(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))
+        let done = answer(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))?;
+        say_changes(app, &differences);
+        Ok(done)
     }
 }
 
 impl RenameScope {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let (store, (entry, changed)) = change(
+        let (store, (entry, changed), _) = change(
             app,
             &self.change,
             &self.widen,

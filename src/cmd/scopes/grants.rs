@@ -8,6 +8,7 @@ use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::select::{Reference, scope_rows};
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::widen::{self, WidenArgs};
+use crate::domain::changes::{self, Change};
 use crate::domain::event::Action;
 use crate::domain::scope::Scope;
 use crate::domain::token::{Grant, Token};
@@ -42,13 +43,17 @@ impl Grants {
     fn change(&self, app: &mut App<'_>, action: Action) -> Result<Outcome, Error> {
         let author = self.change.author(app);
         let store = app.open_to_write(&author)?;
-        let (token, changed, now) = self.widen.run(app, |app, approval| {
+        let (token, differences, now) = self.widen.run(app, |app, approval| {
             store.write(&*app.ctx.machine, &author, |tx| self.make(tx, action, approval))
         })?;
         let held: Vec<String> = token.scopes().map(ToString::to_string).collect();
         let held = if held.is_empty() { "no scopes".to_owned() } else { held.join(", ") };
-        let already = if changed { "" } else { "already " };
-        present::one(app, &store, &token, changed, now, &format!("`{}` {already}holds {held}", token.name))
+        let changed = !differences.is_empty();
+        let how = if changed { "now holds" } else { "already holds" };
+        let note = format!("`{}` {how} {held}", token.name);
+        let done = present::one(app, &store, &token, changed, now, &note)?;
+        present::say_changes(app, &differences);
+        Ok(done)
     }
 
     fn make(
@@ -56,7 +61,7 @@ impl Grants {
         tx: &Write<'_>,
         action: Action,
         approval: &Approval,
-    ) -> Result<(Token, bool, Timestamp), Error> {
+    ) -> Result<(Token, Vec<Change>, Timestamp), Error> {
         let catalogue = tx.catalogue()?;
         let before = self.token.resolve(tx, tx.now)?;
         if before.revoked_at.is_some() {
@@ -84,10 +89,11 @@ impl Grants {
             (row, Grant { row: 0, scope_id: String::new(), scope, last_asked_at: None })
         }));
         if after == before {
-            return Ok((before, false, tx.now));
+            return Ok((before, Vec::new(), tx.now));
         }
         let widening = Widening::of_token((&before, &catalogue), (&after, &catalogue));
         widen::check(approval, &format!("granting `{}` more scopes", before.name), widening)?;
-        Ok((tx.update(&before, &after, action)?, true, tx.now))
+        let differences = changes::of_token(Some(&before), Some(&after));
+        Ok((tx.update(&before, &after, action)?, differences, tx.now))
     }
 }

@@ -62,7 +62,7 @@ impl Store {
     }
 
     /// A private copy of this store, of the version of today.
-    pub(super) fn private_copy(&self, clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
+    pub fn private_copy(&self, clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
         Self::private(clock, author, |database, _| self.back_up(database).map(drop))
     }
 }

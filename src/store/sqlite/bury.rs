@@ -6,10 +6,12 @@ use rusqlite::params;
 
 use super::{Store, StoreError, View, Write};
 use crate::domain::changes;
-use crate::domain::digest::Form;
+use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{Action, Subject};
+use crate::domain::prune::Pruned;
 use crate::domain::secret::SecretHash;
 use crate::domain::token::{StoredSecret, Token};
+use crate::domain::when::Timestamp;
 
 impl Store {
     /// How large the database is.
@@ -41,14 +43,22 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Removes from a token what is not left of it, or all of it, and records the event.
-    pub fn prune(&self, before: &Token, left: Option<&Token>) -> Result<(), StoreError> {
-        let is = self.tokens(&[before.row], self.now)?.pop();
-        // Between the look and the change somebody may have changed it.
-        if is.is_none_or(|is| Form::Two.token(&is) != Form::Two.token(before)) {
-            return Err(StoreError::Changed);
+    /// Removes from the token of this row what [`Token::pruned`] does not leave of it, and records the event. Fails if the
+    /// token is not what was looked at: somebody may have changed it since.
+    pub fn prune(
+        &self,
+        row: i64,
+        looked_at: &Digest,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let token = self.tokens(&[row], self.now)?.pop();
+        let token = token.filter(|token| Form::Two.token(token) == *looked_at).ok_or(StoreError::Changed)?;
+        match token.pruned(until, now) {
+            Pruned::Nothing => Err(StoreError::Changed),
+            Pruned::Secrets(left) => self.replace(Action::Prune, &token, Some(&left)),
+            Pruned::Whole => self.replace(Action::Prune, &token, None),
         }
-        self.replace(Action::Prune, before, left)
     }
 
     /// Writes a token as it shall be, which goes where there is none, and records the event.

@@ -32,6 +32,8 @@ mod hot;
 mod import;
 mod install;
 mod integrity;
+#[cfg(feature = "cli")]
+mod join;
 mod location;
 mod lock;
 mod log;
@@ -39,6 +41,8 @@ mod migrate;
 mod open;
 mod opening;
 mod page;
+#[cfg(feature = "cli")]
+mod parts;
 mod pool;
 mod prepared;
 mod restore;
@@ -74,10 +78,14 @@ pub use error::{StoreError, UNCHANGED, UNSETTLED};
 pub use export::{Extent, FORMAT as EXPORT_FORMAT};
 use found::Found;
 #[cfg(feature = "cli")]
-pub use import::{BadLine, Conflict, Importer, unused};
+pub use import::{Importer, unused};
+#[cfg(feature = "cli")]
+pub use join::{Conflict, Entered};
 pub use location::{Location, unsafe_path};
 pub use lock::PATIENCE;
 use open::Access;
+#[cfg(feature = "cli")]
+pub use parts::BadLine;
 pub use pool::SharedStore;
 pub use restore::{Brought, Live, Restoration, open_backup, plan};
 pub use share::share;

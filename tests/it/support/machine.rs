@@ -162,6 +162,11 @@ impl Machine for Fake {
         Some(Box::new(move || Ok(Box::new(Captured(paged)))))
     }
 
+    fn pause(&self, _: Duration) {
+        // No test waits: a second is over.
+        self.now.set(self.now.get() + 1);
+    }
+
     fn uptime(&self) -> Duration {
         self.looks.set(self.looks.get() + 1);
         self.pace * self.looks.get()

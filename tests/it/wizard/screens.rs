@@ -165,7 +165,7 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
     let asking = Screen::new(&other, (80, 24), &[]);
     for key in ["C-c", "C-d", "Escape", "q"] {
         asking.run("tokenctl revoke a");
-        asking.wait("revoke `a`? [y/N]");
+        asking.wait("revoke `a` (no owner, no use recorded)? [y/N]");
         asking.press(&[key]);
         let shown = asking.wait("EXIT 130");
         assert!(shown.contains("\nerror: interrupted\n") && asking.cursor_is_shown(), "{key}: {shown}");

@@ -20,11 +20,21 @@ struct Asked {
 }
 
 const QUESTIONS: [Asked; 5] = [
-    Asked { term: "xterm", args: &["revoke", "a"], question: "revoke `a`? [y/N]", answer: "y" },
+    Asked {
+        term: "xterm",
+        args: &["revoke", "a"],
+        question: "revoke `a` (no owner, no use recorded)? [y/N]",
+        answer: "y",
+    },
     Asked { term: "xterm", args: &["adopt", "x"], question: "Secret to adopt:", answer: "x\r" },
     Asked { term: "xterm", args: &["create"], question: "Name", answer: "\x1b[Da\r" },
     Asked { term: "xterm", args: &["create", "ci"], question: "[ ] read", answer: "\r" },
-    Asked { term: "dumb", args: &["revoke", "a"], question: "revoke `a`? [y/N]", answer: "y\n" },
+    Asked {
+        term: "dumb",
+        args: &["revoke", "a"],
+        question: "revoke `a` (no owner, no use recorded)? [y/N]",
+        answer: "y\n",
+    },
 ];
 
 fn world() -> World {

@@ -6,8 +6,10 @@ use std::sync::Mutex;
 
 use tempfile::TempDir;
 
+use super::power::{CALLS, Disk, lay_out, replay, steps};
 use super::{
-    CHANGING, Scene, World, assert_none, copy, each, killed, now, points, sampled, scratch, sound, traced,
+    CHANGING, Receiver, Scene, Verb, World, assert_none, copy, each, every, killed, now, points, sampled,
+    scratch, sound, traced,
 };
 use crate::support::{have, run};
 
@@ -19,6 +21,9 @@ const AT_LEAST: usize = 7;
 
 /// The state of a store that is not there.
 const MISSING: &str = "missing";
+
+/// A line of a preparation that takes the store away.
+const AWAY: &[&str] = &["away"];
 
 /// A command about to begin, and what is there before and after it.
 struct Move {
@@ -35,6 +40,11 @@ impl Move {
         let base = scratch();
         let run_all = |lines: &[&[&str]]| {
             for line in lines {
+                if *line == AWAY {
+                    let (store, there) = (base.path().join("store"), base.path().join("there"));
+                    fs::rename(store, there).expect("the store");
+                    continue;
+                }
                 // `> FILE` keeps what the rest prints.
                 let (file, line) = match line {
                     [">", file, line @ ..] => (Some(file), line),
@@ -48,10 +58,6 @@ impl Move {
         };
         let revoked = run(Scene::program(base.path()).args(["create", "revoked"]), b"").ok().out;
         run_all(prepare);
-        if args[0] == "import" {
-            // It makes the store.
-            fs::rename(base.path().join("store"), base.path().join("there")).expect("the store");
-        }
         let mut it = Self { base, args, revoked, states: Default::default() };
         let dir = it.stage();
         it.states[0] = state(dir.path()).expect("a state");
@@ -76,7 +82,26 @@ impl Move {
             ),
             Self::new(
                 &["import", "{}/all.jsonl"],
-                &[&["create", "demo"], &["revoke", "revoked", "--yes"], &[">", "all.jsonl", "export"]],
+                &[&["create", "demo"], &["revoke", "revoked", "--yes"], &[">", "all.jsonl", "export"], AWAY],
+            ),
+            Self::new(
+                &["import", "{}/all.jsonl"],
+                &[
+                    &["create", "demo"],
+                    &["revoke", "revoked", "--yes"],
+                    &[">", "all.jsonl", "export"],
+                    AWAY,
+                    &["init"],
+                ],
+            ),
+            Self::new(
+                &["import", "{}/more.jsonl"],
+                &[
+                    &["revoke", "revoked", "--yes"],
+                    &["--store", "{}/there", "create", "demo"],
+                    &["--store", "{}/there", "create", "other"],
+                    &[">", "more.jsonl", "--store", "{}/there", "export", "--tokens"],
+                ],
             ),
             Self::new(&["prune", "--yes"], &[&["create", "demo"], &["revoke", "revoked", "--yes"]]),
             Self::new(
@@ -180,5 +205,50 @@ fn a_move_on_a_full_or_broken_disk_is_done_or_not_begun_and_says_which() {
             assert_none(&failed, jobs.len());
             assert!(jobs.len() >= AT_LEAST, "{} points", jobs.len());
         }
+    }
+}
+
+/// The lines of a recording that are about the store itself; the private copies of a move may be lost.
+fn about_store(log: &str, dir: &Path) -> String {
+    let store = dir.join("store");
+    let hex: Vec<_> = store.to_str().expect("UTF-8").bytes().map(|b| format!("\\x{b:02x}")).collect();
+    let hex = hex.concat();
+    log.lines().filter(|line| line.contains(&hex)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_move_that_loses_power_anywhere_is_done_or_not_begun() {
+    if !have("strace") {
+        return;
+    }
+    // A store that is made is put in place as `create` puts one, whose loss of power has its own test.
+    for it in Move::all().into_iter().filter(|it| it.states[0] != MISSING) {
+        let base = it.stage();
+        fs::create_dir(base.path().join("target")).expect("a directory");
+        let (verb, receiver) = (Verb::Create, Receiver::File);
+        let scene = Scene { verb, receiver, remembers: false, base, old: None, bystander: String::new() };
+        let dir = scene.stage();
+        let (mut disk, place) = (Disk::default(), dir.path().to_owned());
+        disk.load(&place.join("store"));
+        let log = scratch();
+        let log = log.path().join("log");
+        let trace = format!("trace={CALLS}");
+        let options = ["-y", "-xx", "-s", "10000000", "-o", log.to_str().expect("UTF-8"), "-e", &trace];
+        let done = traced(dir.path(), &options, &filled(it.args, dir.path()));
+        assert_eq!(done.ran.code, 0, "{:?}", done.ran);
+        let log = fs::read_to_string(&log).expect("a log");
+        let steps = steps(&about_store(&log, &place), &scene, &place);
+        drop(dir);
+        let lost = replay(disk, &steps, every(5));
+        let failed: Vec<_> = (0..)
+            .zip(&lost)
+            .filter_map(|(nth, lost)| {
+                let checked = it.check(lay_out(&place, &scene, lost), lost.2.then_some(0), "");
+                checked.err().map(|why: String| format!("{:?} state {nth}: {why}", it.args))
+            })
+            .collect();
+        println!("states of {} after a loss of power: {}", it.args[0], lost.len());
+        assert_none(&failed, lost.len());
+        assert!(lost.len() >= 20, "{} states", lost.len());
     }
 }

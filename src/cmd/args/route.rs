@@ -1,11 +1,12 @@
 //! Where a rotation delivers: as its flags say, else where the token remembers.
 
-use super::Rotate;
+use std::path::Path;
+
+use super::delivery::Delivered;
+use super::describe::Halt;
+use super::destination::DestinationArgs;
+use super::memory::{MemoryArgs, check_receiver};
 use crate::app::App;
-use crate::cmd::args::delivery::Delivered;
-use crate::cmd::args::describe::Halt;
-use crate::cmd::args::destination::DestinationArgs;
-use crate::cmd::args::memory::check_receiver;
 use crate::domain::Invalid;
 use crate::domain::destination::{Destination, Receiver};
 use crate::domain::event::Author;
@@ -22,32 +23,40 @@ pub struct Route {
     remember: Remember,
 }
 
-impl Rotate {
-    /// Whether one token is rotated for its own sake: then a flag overrides the destination that it has.
-    pub fn is_single(&self) -> bool {
-        self.targets.single().is_some() && self.out_dir.is_none()
-    }
+/// What the command line says about where secrets go.
+pub struct Flags<'a> {
+    pub args: &'a DestinationArgs,
+    pub memory: &'a MemoryArgs,
+    /// A destination is named, be it standard output.
+    pub named: bool,
+    /// One token is rotated for its own sake: then a flag overrides the destination that it has.
+    pub single: bool,
+    /// Only what its policy makes due is rotated.
+    pub due: bool,
+    pub remember: bool,
+    /// The directory for files of several tokens.
+    pub dir: Option<&'a Path>,
+}
 
+impl Flags<'_> {
     /// [`Halt::Already`] where it is for another user to rotate the token.
     pub fn route(&self, store: &Store, author: &Author, token: &Token) -> Result<Route, Halt> {
-        let (single, uid) = (self.is_single(), author.actor.uid);
-        let named = self.stdout || !self.destination.is_stdout();
+        let uid = author.actor.uid;
         let after = self.memory.after().filter(|_| !self.due || token.hook.is_none()).map(str::to_owned);
         let to = |args, remember| Route { args, from_memory: None, after: after.clone(), remember };
         match &token.destination {
-            Some(it) if !(named && single) => {
-                if it.uid != uid && self.due && !single {
+            Some(it) if !(self.named && self.single) => {
+                if it.uid != uid && self.due && !self.single {
                     return Err(Halt::Already(Box::new(token.clone())));
                 }
                 check_own(token, it, uid)?;
                 store.check_commands()?;
-                let args = self.destination.with(&it.receiver);
+                let args = self.args.with(&it.receiver);
                 Ok(Route { from_memory: Some(it.clone()), ..to(args, self.remembers(store, false)?) })
             }
-            _ if single => Ok(to(self.destination.clone(), self.remembers(store, true)?)),
-            _ if named || self.out_dir.is_some() => {
-                let args = self.destination.within(self.out_dir.as_deref(), &token.name);
-                Ok(to(args, self.remembers(store, false)?))
+            _ if self.single => Ok(to(self.args.clone(), self.remembers(store, true)?)),
+            _ if self.named || self.dir.is_some() => {
+                Ok(to(self.args.within(self.dir, &token.name), self.remembers(store, false)?))
             }
             _ => Err(no_destination(token, "has no destination".to_owned()).into()),
         }

@@ -1,0 +1,120 @@
+//! Many tokens that come in one transaction: where they go, and the answer, which is read back page by page.
+
+use std::io::{self, BufWriter, Write};
+
+use tempfile::TempDir;
+
+use crate::app::present::say_changed;
+use crate::app::{App, Outcome};
+use crate::domain::event::Author;
+use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
+use crate::error::Error;
+use crate::store::{self, Location, Sharing, Store, StoreError};
+use crate::ui::json::{ChangedDoc, OneOfManyDoc, TokenDoc, append};
+
+/// The tokens that came, by their rows.
+#[derive(Default)]
+pub struct Arrivals {
+    pub count: usize,
+    first: Option<i64>,
+    last: i64,
+}
+
+impl Arrivals {
+    pub fn add(&mut self, token: &Token) {
+        self.count += 1;
+        self.first.get_or_insert(token.row);
+        self.last = token.row;
+    }
+}
+
+/// The store that they go to, which is made where there is none; for a rehearsal a private copy, which goes with what is
+/// returned beside it.
+pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<(Option<TempDir>, Store), Error> {
+    if !rehearses {
+        return Ok((None, app.open_or_make(author)?));
+    }
+    if app.location()?.exists() {
+        return Ok((None, app.open_to_read()?.private_copy(&*app.ctx.machine, author)?));
+    }
+    let kept =
+        tempfile::tempdir().map_err(|err| Error::Input { what: "a temporary directory".to_owned(), err })?;
+    let dir = kept.path().canonicalize().unwrap_or_else(|_| kept.path().to_owned()).join("store");
+    let location = Location { dir, named: true, trusts_group: false };
+    store::make(&location, Sharing::Private, &*app.ctx.machine, author)?;
+    Ok((Some(kept), Store::open_to_write(&location, &*app.ctx.machine, author)?))
+}
+
+/// Says which tokens came.
+pub fn answer(
+    app: &mut App<'_>,
+    store: &Store,
+    entered: &Arrivals,
+    done: &str,
+    rehearsed: bool,
+) -> Result<Outcome, Error> {
+    let now = app.ctx.machine.now()?;
+    if app.json() {
+        let changed = !rehearsed && entered.count > 0;
+        let times = store.times(now);
+        let mut out = BufWriter::new(&mut *app.ctx.stdout);
+        let head =
+            format!(r#"{{"changed":{changed},"dry_run":{rehearsed},"count":{},"tokens":["#, entered.count);
+        out.write_all(head.as_bytes()).map_err(Error::Output)?;
+        let mut text = Vec::new();
+        let mut first = true;
+        entered.each(store, now, |token| {
+            text.clear();
+            text.extend((!first).then_some(b','));
+            first = false;
+            let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
+            append(&mut text, &OneOfManyDoc { token, error: None });
+            out.write_all(&text).map_err(Error::Output)
+        })?;
+        out.write_all(b"]}\n").and_then(|()| out.flush()).map_err(Error::Output)?;
+        return Ok(Outcome::Done);
+    }
+    if rehearsed {
+        entered.each(store, now, |token| app.print(&format!("{}\t{}\n", token.id, token.name)))?;
+        app.talk().note(&format!("{} would be {done}; nothing was changed", entered.count));
+    } else if entered.count == 0 {
+        app.talk().note("no token came; nothing was changed");
+    } else {
+        entered.each(store, now, |token| {
+            say_changed(app, token, true, done);
+            Ok(())
+        })?;
+    }
+    Ok(Outcome::Done)
+}
+
+impl Arrivals {
+    fn each(
+        &self,
+        store: &Store,
+        now: Timestamp,
+        mut take: impl FnMut(&Token) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut from = self.first;
+        while let Some(start) = from.filter(|start| *start <= self.last) {
+            let read = store.read(|view| {
+                let rows = view.rows_from(start)?;
+                Ok::<_, StoreError>((rows.clone(), view.tokens(&rows, now)?))
+            });
+            let (rows, tokens) = read.map_err(unread)?;
+            tokens.iter().filter(|token| token.row <= self.last).try_for_each(&mut take)?;
+            from = rows.last().and_then(|last| last.checked_add(1));
+        }
+        Ok(())
+    }
+}
+
+/// The tokens came, whatever the error says of its own transaction.
+fn unread(err: StoreError) -> Error {
+    let why = match err {
+        StoreError::Io { what, .. } => what,
+        err => err.to_string(),
+    };
+    Error::Output(io::Error::other(format!("the tokens came, but cannot be read back: {why}")))
+}

@@ -1,0 +1,190 @@
+//! The line of the README under the real cron daemon, whose clock runs fast; its jobs have the real one.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use super::{Job, PASS_KEY};
+use crate::support::processes::{eventually, until};
+use crate::support::{DAY, have, program_path, real_time, uid, write_program};
+
+/// Cron sees its own crontab and nothing of the machine's, and hands its mails to a stand-in for sendmail.
+const ISOLATED: &str = r#"
+mount -t tmpfs none /run && mount -t tmpfs none /etc/cron.d && mount -t tmpfs none /var/spool/cron/crontabs &&
+mount --bind "$0/nothing" /etc/crontab && mount --bind "$0/sbin" /usr/sbin || exit 77
+cp "$0/crontab" /var/spool/cron/crontabs/root && chmod 600 /var/spool/cron/crontabs/root
+LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME='+0 x20' exec /usr/sbin/cron -f
+"#;
+
+/// A cron daemon that is ended with the test.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Daemon {
+    /// Starts cron with a line in which a minute passes every three seconds. None where mounting is not allowed.
+    fn start(job: &Job, line: &str) -> Option<Self> {
+        let dir = job.world.dir.path();
+        let sbin = job.world.directory("sbin");
+        let mails = job.world.directory("mails");
+        fs::write(dir.join("nothing"), "").expect("a file");
+        let cron = "command -v cron | xargs -I{} cp {} ";
+        super::run(Command::new("sh").args(["-c", &format!("{cron} {sbin}/")]), b"").ok();
+        let sendmail = format!("#!/bin/sh\n/bin/cat >{mails}/.$$ && /bin/mv {mails}/.$$ {mails}/$$\n");
+        write_program(Path::new(&format!("{sbin}/sendmail")), sendmail.as_bytes());
+        let programs = program_path().parent().expect("a directory").display();
+        let path = format!("HOME={}\nPATH={programs}:/usr/bin:/bin\n", job.home);
+        fs::write(dir.join("crontab"), format!("{path}{line}\n")).expect("a file");
+        let mut child = Command::new("unshare")
+            .args(["-m", "sh", "-c", ISOLATED])
+            .arg(dir)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("unshare starts");
+        let mut is_cron = || {
+            let name = fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap_or_default();
+            let ended = child.try_wait().expect("a child");
+            if name == "cron\n" || ended.is_some() { Ok(ended) } else { Err("cron did not start".to_owned()) }
+        };
+        if let Some(status) = eventually(&mut is_cron) {
+            assert!(matches!(status.code(), Some(1 | 77)), "{status}");
+            eprintln!("skipped: mounting is not allowed here");
+            return None;
+        }
+        Some(Self(child))
+    }
+}
+
+/// The bodies of the mails that were sent.
+fn mails(job: &Job) -> Vec<String> {
+    let entries = fs::read_dir(job.world.path("mails")).expect("mails");
+    let paths = entries.map(|entry| entry.expect("a mail").path());
+    // One that is still being written begins with a dot.
+    let whole = paths.filter(|path| !path.to_string_lossy().contains("/."));
+    let body = |path| {
+        let mail = fs::read_to_string(path).expect("a mail");
+        mail.split_once("\n\n").expect("a head and a body").1.to_owned()
+    };
+    whole.map(body).collect()
+}
+
+/// Asks the gate, as a server would for a client that presents what is in this file. None without a whole answer.
+fn status(gate: &Path, file: &Path) -> Option<u16> {
+    let secret = fs::read_to_string(file).ok()?;
+    let mut stream = UnixStream::connect(gate).ok()?;
+    let request = format!(
+        "GET /verify HTTP/1.1\r\nHost: gate\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+        secret.trim()
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    answer.split(' ').nth(1)?.parse().ok()
+}
+
+/// The tokens of this test, which a policy made due ten days ago.
+fn due_tokens(job: &Job) {
+    job.world.wait(real_time() - 40 * DAY - job.world.now());
+    let policy = ["--ttl", "90d", "--rotate-every", "30d", "--grace", "2d"];
+    let (file, env) = (format!("{}/in-file", job.home), format!("{}/app.env", job.home));
+    fs::write(&env, "PORT=8080\n").expect("a file");
+    fs::set_permissions(&env, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let create =
+        |name: &str, args: &[&str]| job.world.run(&[&["create", name], &policy[..], args].concat()).ok();
+    create("in-file", &["--out", &file]);
+    // The service reads its secret when it is restarted, which fails twice.
+    let restart = "cd ~ && echo run >>runs && test $(wc -l <runs) -gt 2 && umask 077 && \
+        sed -n s/^TOKEN=//p app.env >service.new && mv service.new service";
+    create("service", &["--env-file", &env, "--env-name", "TOKEN", "--after", restart]);
+    create("in-pass", &[]);
+    create("to-command", &[]);
+    create("nowhere", &[]);
+    let pass = "pass insert --multiline --force tokens/$TOKENCTL_NAME";
+    job.world.run(&["edit", "in-pass", "--exec", pass]).ok();
+    job.world.run(&["edit", "to-command", "--exec", "cat >~/to-command"]).ok();
+    job.line("umask 077; sed -n s/^TOKEN=//p app.env >service").ok();
+}
+
+#[test]
+fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works() {
+    if !["cron", "faketime", "unshare", "pass", "gpg"].into_iter().all(have) {
+        return;
+    }
+    if uid() != 0 {
+        eprintln!("skipped: only root can give cron a crontab of its own");
+        return;
+    }
+    let job = Job::without_tokens();
+    job.line(PASS_KEY).ok();
+    due_tokens(&job);
+    let readme = include_str!("../../../README.md");
+    let line = readme.lines().find_map(|line| line.strip_prefix("17 * * * *")).expect("a line of the README");
+    assert_eq!(line.trim(), "tokenctl rotate --due --quiet >/dev/null");
+
+    let gate = job.world.dir.path().join("gate.sock");
+    let service = Path::new(&job.home).join("service");
+    let listen = format!("unix:{}", gate.display());
+    let mut server = job
+        .world
+        .program()
+        .env("TOKENCTL_STORE", &job.world.env["TOKENCTL_STORE"])
+        .args(["serve", "--listen", &listen])
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    until("the gate answers", || status(&gate, &service) == Some(200));
+    let done = AtomicBool::new(false);
+    let answers = thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let mut answers = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                answers.push(status(&gate, &service));
+                thread::sleep(Duration::from_millis(20));
+            }
+            answers
+        });
+        let daemon = Daemon::start(&job, &format!("* * * * *{line}"));
+        if daemon.is_some() {
+            let runs =
+                || fs::read_to_string(format!("{}/runs", job.home)).unwrap_or_default().lines().count();
+            until("three runs of the hook, and a later mail", || runs() == 3 && mails(&job).len() > 3);
+        }
+        drop(daemon);
+        done.store(true, Ordering::Relaxed);
+        client.join().expect("the client")
+    });
+    let _ = server.kill();
+    let _ = server.wait();
+    if mails(&job).is_empty() {
+        return;
+    }
+    assert!(answers.len() > 50 && answers.iter().all(|answer| *answer == Some(200)), "{answers:?}");
+
+    let only = "error: `nowhere`: `nowhere` has no destination\nhint: name one, or `tokenctl edit NAME --out FILE` sets \
+                one that stays\n";
+    let (hook, others): (Vec<_>, Vec<_>) =
+        mails(&job).into_iter().partition(|mail| mail.contains("`service`"));
+    assert_eq!(hook.len(), 2, "{hook:?}");
+    for mail in hook {
+        assert!(mail.contains("`service` is rotated, but") && mail.contains(only), "{mail}");
+    }
+    assert!(others.iter().all(|mail| mail.starts_with(only) && mail.lines().count() == 3), "{others:?}");
+    let runs = fs::read_to_string(format!("{}/runs", job.home)).expect("runs");
+    assert_eq!(runs, "run\nrun\nrun\n");
+    assert_eq!(job.verify("service"), "valid service", "it was restarted with the new secret");
+    assert_eq!(job.verify("in-file"), "valid in-file");
+    assert_eq!(job.verify("to-command"), "valid to-command");
+    assert_eq!(job.line("pass show tokens/in-pass | tokenctl verify").out, "valid in-pass\n");
+    job.line("gpgconf --kill all").ok();
+}

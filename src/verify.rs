@@ -7,6 +7,7 @@
 //! - A use is recorded for a valid secret, and a refusal for one that has ended; both only for the present.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -65,7 +66,7 @@ pub struct Verdict {
     reason: Reason,
     missing_scopes: Vec<Scope>,
     undefined_scopes: Vec<Scope>,
-    found: Option<Presented>,
+    found: Option<Arc<Presented>>,
 }
 
 impl Verdict {
@@ -88,14 +89,15 @@ impl Verdict {
         &self.undefined_scopes
     }
 
-    /// The token; `None` for a malformed or unknown secret.
+    /// The token, without the times of its use; `None` for a malformed or unknown secret. If that is its current secret, the
+    /// token has only this one.
     pub fn token(&self) -> Option<&Token> {
         self.found.as_ref().map(|found| &found.token)
     }
 
     /// The presented secret as the store knows it.
     pub fn secret(&self) -> Option<&StoredSecret> {
-        self.found.as_ref().map(Presented::secret)
+        self.found.as_ref().map(|found| found.secret())
     }
 
     /// Whether this is a valid secret that a rotation replaced, within its grace period.
@@ -136,7 +138,7 @@ pub fn answer(
     }
     let needs_catalogue = requests.iter().any(|request| !request.ask.scopes.is_empty());
     let (answers, catalogue, now) = store.read_now(clock, |view, now| {
-        let catalogue = if needs_catalogue { view.catalogue()? } else { Catalogue::default() };
+        let catalogue = if needs_catalogue { view.known_catalogue()? } else { Arc::default() };
         let answer = |request: &Request<'_>| verdict(view, &catalogue, now, request, manner);
         let answers: Vec<_> = requests.iter().map(answer).collect();
         Ok::<_, StoreError>((answers, catalogue, now))
@@ -165,9 +167,12 @@ fn verdict(
 ) -> Result<Verdict, StoreError> {
     let Request { presented: Some(hash), ask, address } = request else { return Ok(Verdict::malformed()) };
     // What the answer does not depend on is not read.
-    let parts =
-        Parts { labels: describe || !ask.labels.is_empty(), grants: describe || !ask.scopes.is_empty() };
-    let Some(found) = view.presented(hash, now, parts)? else { return Ok(Verdict::unknown()) };
+    let parts = Parts {
+        labels: describe || !ask.labels.is_empty(),
+        grants: describe || !ask.scopes.is_empty(),
+        rest: false,
+    };
+    let Some(found) = view.known(hash, now, parts)? else { return Ok(Verdict::unknown()) };
     let created = found.secret().created_at;
     if created.since(now) > ClockWrong::TOLERANCE {
         let wrong = format!("the clock says {now}, but this secret was created at {created}");

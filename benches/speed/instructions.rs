@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::stocked::Stocked;
+use crate::stocked::{Stocked, program};
 
 /// The number that `verify` is held to, and what it may rise by.
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instructions");
@@ -12,9 +12,9 @@ const PERCENT: u64 = 3;
 
 /// A command of `tokenctl` on a store; the real secret is its standard input.
 pub fn count(store: &Stocked, args: &[&str]) -> u64 {
-    let program = env!("CARGO_BIN_EXE_tokenctl");
+    let program = program();
     let mut valgrind = Command::new("valgrind");
-    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", program]).args(args);
+    valgrind.args(["--tool=callgrind", "--callgrind-out-file=/dev/null", &program]).args(args);
     valgrind.env_clear().env("PATH", "/usr/bin:/bin").env("TOKENCTL_STORE", store.path("store"));
     let done = valgrind.stdin(store.secret()).output().expect("valgrind runs");
     let said = String::from_utf8_lossy(&done.stderr);

@@ -2,20 +2,27 @@
 //! all of it; and the user instructions of a few commands, which repeat from run to run.
 //!
 //!     cargo bench                  every figure
+//!     cargo bench -- PART…         only these: processes, streams, gate, moving, instructions
+//!     cargo bench -- --many=N      with N tokens in the larger store, not 1,000,000
 //!     cargo bench -- --smoke       each once, and the instructions of `verify` against `benches/instructions`
 //!     cargo bench -- --accept      the same, and writes that file
-//!     cargo bench -- --moving      `import` against bare inserts, and nothing else
+//!
+//! `TOKENCTL_PROGRAM=PATH` measures that program, instead of the one that is built here.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
+#![expect(clippy::disallowed_methods, reason = "its environment says what it measures")]
 #![expect(clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
 
+mod gate;
 mod instructions;
+mod load;
 mod moving;
 mod rounds;
 mod stocked;
 mod stream;
 
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 
 use instructions::{count, is_kept};
 use moving::Exported;
@@ -28,23 +35,39 @@ fn main() -> ExitCode {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     let smoke = has("--smoke") || has("--accept");
     build();
-    if has("--moving") {
-        moving(5, 100_000);
-        return ExitCode::SUCCESS;
-    }
+    let parts = ["processes", "streams", "gate", "moving", "instructions"];
+    let chosen = |part: &str| !parts.iter().any(|part| has(part)) || has(part);
     let (rounds, few, many) = if smoke { (1, 50, 100) } else { (200, 1_000, 1_000_000) };
-    processes(rounds, &Stocked::new(few), &Stocked::new(many));
-    streams(smoke);
-    moving(if smoke { 1 } else { 5 }, if smoke { 100 } else { 100_000 });
-    let verify = instructions();
+    let given = args.iter().find_map(|arg| arg.strip_prefix("--many="));
+    let many = given.map_or(many, |number| number.parse().expect("a number of tokens"));
+    if chosen("processes") || chosen("streams") || chosen("gate") {
+        let (few, many) = (Stocked::new(few), Stocked::new(many));
+        if chosen("streams") {
+            streams(smoke, [&few, &many]);
+        }
+        if chosen("gate") {
+            gates(smoke, [&few, &many]);
+        }
+        if chosen("processes") {
+            processes(rounds, &few, &many);
+        }
+    }
+    if chosen("moving") {
+        moving(if smoke { 1 } else { 5 }, if smoke { 100 } else { 100_000 });
+    }
+    let verify = if chosen("instructions") { instructions() } else { None };
     // Without valgrind the limit would be held by nothing.
-    let kept = !smoke || verify.is_some_and(|verify| is_kept(verify, has("--accept")));
+    let kept =
+        !(smoke && chosen("instructions")) || verify.is_some_and(|verify| is_kept(verify, has("--accept")));
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Builds the program as it is installed, in place of the one that was built beside this benchmark: there the features
 /// of the crates for tests are in it as well, which cost 74,000 instructions.
 fn build() {
+    if std::env::var_os("TOKENCTL_PROGRAM").is_some() {
+        return;
+    }
     let cargo = Command::new(env!("CARGO")).args(["build", "--release", "--locked", "--quiet"]).status();
     assert!(cargo.expect("cargo runs").success(), "it builds");
 }
@@ -112,15 +135,30 @@ fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
 }
 
 /// `verify --stream` with a file of requests.
-fn streams(smoke: bool) {
+fn streams(smoke: bool, stores: [&Stocked; 2]) {
     println!("\n| of a few rounds, the median | ms | against | ms | ratio |\n|---|---|---|---|---|");
-    for tokens in if smoke { [50, 100] } else { [1_000, 1_000_000] } {
+    for store in stores {
         let (rounds, count) = if smoke { (1, 1_000) } else { (10, 1_000_000) };
-        let Pair { first, second, ratio } = Requests::new(&Stocked::new(tokens), count).compare(rounds);
+        let Pair { first, second, ratio } = Requests::new(store, count).compare(rounds);
+        let tokens = store.tokens;
         println!(
             "| `verify --stream`, {count} requests, {tokens} tokens | {first:.0} \
              | hash and prepared look-up | {second:.0} | {ratio:.2} |"
         );
+    }
+}
+
+/// `serve` under load.
+fn gates(smoke: bool, stores: [&Stocked; 2]) {
+    if !has("nginx") {
+        return;
+    }
+    println!(
+        "\n| | CPU µs a request | of nginx, `return 204` | ratio | throughput, ratio |\n|---|---|---|---|---|"
+    );
+    let (rounds, long) = if smoke { (1, Duration::from_millis(20)) } else { (9, Duration::from_secs(1)) };
+    for store in stores {
+        gate::compare(store, rounds, long);
     }
 }
 
@@ -160,7 +198,7 @@ fn instructions() -> Option<u64> {
 
 /// Whether a program is installed.
 fn has(program: &str) -> bool {
-    let there = Command::new(program).arg("--version").output().is_ok();
+    let there = Command::new(program).arg("-v").stdin(Stdio::null()).output().is_ok();
     if !there {
         println!("{program} is not installed: nothing is compared with it");
     }

@@ -37,7 +37,8 @@ pub fn compare_times(rounds: usize, first: &dyn Fn() -> Duration, second: &dyn F
     Pair { first: median(firsts), second: median(seconds), ratio: median(ratios) }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The one in the middle.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

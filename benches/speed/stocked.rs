@@ -91,7 +91,7 @@ impl Stocked {
     pub fn whole(&self, args: &[&str]) -> Whole {
         let report = self.path("report");
         let mut command = Command::new("/usr/bin/time");
-        command.args(["-f", "%M", "-o", &report, env!("CARGO_BIN_EXE_tokenctl")]).args(args);
+        command.args(["-f", "%M", "-o", &report, &program()]).args(args);
         command.env_clear().env("TOKENCTL_STORE", self.path("store"));
         let start = Instant::now();
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("time runs");
@@ -196,8 +196,13 @@ fn fill(dir: PathBuf, tokens: usize) {
     }
 }
 
+/// What is measured.
+pub fn program() -> String {
+    std::env::var("TOKENCTL_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_tokenctl").to_owned())
+}
+
 fn tokenctl(dir: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tokenctl"));
+    let mut command = Command::new(program());
     command.env_clear().env("TOKENCTL_STORE", dir.join("store"));
     command
 }

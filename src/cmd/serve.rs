@@ -10,7 +10,7 @@ use crate::domain::Invalid;
 use crate::error::Error;
 use crate::serve::{
     self, Address, End, Gate, Limits, ListenError, Listener, Log, Manners, Origin, Passed, Proxy, Route,
-    Routes, SocketMode, Source,
+    Routes, Signals, SocketMode, Source,
 };
 
 #[derive(Args)]
@@ -73,6 +73,7 @@ impl Serve {
             explain: self.explain,
         };
         let gate = Gate::open(app.location()?, routes, manners, log)?;
+        let signals = Signals::new().map_err(Error::Serve)?;
         // A socket that is there belongs to a gate that can answer.
         let listeners = self.bind(&self.listen, &mut passed)?;
         let admins = self.bind(&self.admin_listen, &mut passed)?;
@@ -81,7 +82,7 @@ impl Serve {
         }
         let notify: Option<OsString> = app.ctx.machine.env("NOTIFY_SOCKET");
         let limits = Limits { connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX) };
-        match serve::run(gate, listeners, admins, &limits, notify.as_deref()) {
+        match serve::run(signals, gate, listeners, admins, &limits, notify.as_deref()) {
             Ok(End::Terminated) => Ok(Outcome::Done),
             Ok(End::CtrlC) => Err(Error::Interrupted),
             Err(err) => Err(Error::Serve(err)),

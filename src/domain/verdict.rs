@@ -88,11 +88,13 @@ pub fn judge<'a>(
     if !token.allow_from.as_ref().is_none_or(allows) {
         return (Reason::SourceNotAllowed, Vec::new());
     }
-    let held = token.held_scopes(catalogue);
-    let missing: Vec<&Scope> =
-        ask.scopes.iter().filter(|scope| catalogue.get(scope).is_none() || !held.contains(scope)).collect();
-    if !missing.is_empty() {
-        return (Reason::ScopeMissing, missing);
+    if !ask.scopes.is_empty() {
+        let held = token.held_scopes(catalogue);
+        let lacks = |scope: &&Scope| catalogue.get(scope).is_none() || !held.contains(scope);
+        let missing: Vec<&Scope> = ask.scopes.iter().filter(lacks).collect();
+        if !missing.is_empty() {
+            return (Reason::ScopeMissing, missing);
+        }
     }
     let carried = |label: &Label| token.labels.get(&label.key) == Some(&label.value);
     if !ask.labels.iter().all(carried) {

@@ -13,7 +13,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::answer::Text;
 
@@ -23,8 +23,12 @@ const HEAD: usize = 16 << 10;
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a client may leave an answer unread.
 const WRITE_TIME: Duration = Duration::from_secs(10);
+/// How long requests are still read after the end was announced: what a client sent before is answered, even if it lies
+/// unread in the socket.
+pub const LAST_LOOK: Duration = Duration::from_millis(20);
 
-/// Answers the requests of a connection. Once `stop` changes, the request under way is the last one.
+/// Answers the requests of a connection, also of a client that sends no more but reads. Soon after `stop` changes, the
+/// request under way is the last one.
 pub async fn serve<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -39,14 +43,18 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(HEAD)
+        .half_close(true)
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
     tokio::select! {
         // What went wrong with one connection concerns nobody else.
         _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
+        _ = stop.wait_for(|stop| *stop) => {}
     }
-    let _ = connection.await;
+    if timeout(LAST_LOOK, connection.as_mut()).await.is_err() {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
 }
 
 /// A stream whose writes fail when the other end takes nothing for a while.

@@ -1,8 +1,11 @@
-//! The verifying thread, and the queue to it.
+//! Where requests become bursts.
 //!
-//! It takes all requests that wait and answers them in one read transaction, which begins after they arrived. A request
-//! that waits too long is answered without it, and never with a yes.
+//! - All requests that have arrived when the sockets were last looked at are answered in one read transaction, which begins
+//!   after they arrived, right on the thread that speaks HTTP. That waits for nothing.
+//! - What cannot be answered so, because the store is locked or must be opened again, goes to a thread that may wait. A request
+//!   that waits too long there is answered without it, and never with a yes.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,7 +14,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::domain::code::Code;
@@ -27,6 +31,8 @@ const PATIENCE: Duration = Duration::from_millis(900);
 const WAITING: usize = 8_192;
 /// After so many secrets a burst takes no further request.
 const BURST: usize = 1_000;
+/// More secrets of one request are left to the thread, so that they hold up nobody.
+const AT_ONCE: usize = 50;
 
 /// A presented secret, `None` for a text that cannot be one, what it must allow, and where it comes from.
 #[derive(Default)]
@@ -51,7 +57,16 @@ struct Job {
     reply: oneshot::Sender<Vec<Answer>>,
 }
 
+/// A request of the next burst. It gets its questions back if they cannot be answered at once.
+struct Arrived {
+    questions: Vec<Question>,
+    reply: oneshot::Sender<Result<Vec<Answer>, Vec<Question>>>,
+}
+
 pub struct Engine {
+    verifier: Arc<Verifier>,
+    arrived: RefCell<Vec<Arrived>>,
+    arrival: Notify,
     queue: SyncSender<Job>,
     waiting: Arc<AtomicUsize>,
 }
@@ -60,14 +75,53 @@ impl Engine {
     /// Starts the thread.
     pub fn start(verifier: Verifier) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(WAITING);
-        let waiting = Arc::<AtomicUsize>::default();
-        let left = Arc::clone(&waiting);
-        thread::Builder::new().name("verify".to_owned()).spawn(move || work(&verifier, &jobs, &left))?;
-        Ok(Self { queue, waiting })
+        let (verifier, waiting) = (Arc::new(verifier), Arc::<AtomicUsize>::default());
+        let (shared, left) = (Arc::clone(&verifier), Arc::clone(&waiting));
+        thread::Builder::new().name("verify".to_owned()).spawn(move || work(&shared, &jobs, &left))?;
+        Ok(Self { verifier, arrived: RefCell::default(), arrival: Notify::new(), queue, waiting })
+    }
+
+    /// Answers bursts for ever.
+    pub async fn run(&self) {
+        loop {
+            self.arrival.notified().await;
+            // The sockets are looked at once more, and what they hold belongs to the burst.
+            yield_now().await;
+            let burst = self.arrived.take();
+            let answers = at_once(&self.verifier, &burst);
+            match answers {
+                Some(mut answers) => {
+                    for Arrived { questions, reply } in burst {
+                        // The client may have gone.
+                        let _ = reply.send(Ok(answers.by_ref().take(questions.len()).collect()));
+                    }
+                }
+                None => {
+                    for Arrived { questions, reply } in burst {
+                        let _ = reply.send(Err(questions));
+                    }
+                }
+            }
+        }
     }
 
     /// The answers to questions that belong together, in their order.
     pub async fn answers(&self, questions: Vec<Question>) -> Result<Vec<Answer>, Failure> {
+        if questions.len() > AT_ONCE {
+            return self.answers_in_time(questions).await;
+        }
+        let (reply, answers) = oneshot::channel();
+        self.arrived.borrow_mut().push(Arrived { questions, reply });
+        self.arrival.notify_one();
+        match answers.await {
+            Ok(Ok(answers)) => Ok(answers),
+            Ok(Err(questions)) => self.answers_in_time(questions).await,
+            Err(_) => Err(Failure::late("the gate is ending")),
+        }
+    }
+
+    /// The same from the thread, which may wait for the store.
+    async fn answers_in_time(&self, questions: Vec<Question>) -> Result<Vec<Answer>, Failure> {
         let (reply, answers) = oneshot::channel();
         self.waiting.fetch_add(1, Ordering::Relaxed);
         if self.queue.try_send(Job { questions, reply }).is_err() {
@@ -88,7 +142,7 @@ impl Engine {
 
     /// How many requests wait.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.waiting.load(Ordering::Relaxed) + self.arrived.borrow().len()
     }
 }
 
@@ -104,6 +158,17 @@ impl From<VerifyError> for Failure {
         let err = Error::Store(err);
         Self { code: err.code(), message: err.to_string(), hint: err.hint() }
     }
+}
+
+/// The answers to all questions of a burst, in their order; `None` if that would take waiting.
+fn at_once(verifier: &Verifier, burst: &[Arrived]) -> Option<std::vec::IntoIter<Answer>> {
+    let questions = burst.iter().flat_map(|it| &it.questions);
+    let answers = verifier.verify_at_once(&requests(questions))?;
+    Some(answers.into_iter().map(|answer| answer.map_err(Failure::from)).collect::<Vec<_>>().into_iter())
+}
+
+fn requests<'a>(questions: impl Iterator<Item = &'a Question>) -> Vec<Request<'a>> {
+    questions.map(|it| Request::of_secret(it.secret.as_ref(), &it.ask).from(it.address)).collect()
 }
 
 fn work(verifier: &Verifier, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
@@ -124,9 +189,7 @@ fn work(verifier: &Verifier, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
 }
 
 fn reply(verifier: &Verifier, burst: Vec<Job>) {
-    let questions = burst.iter().flat_map(|job| &job.questions);
-    let requests: Vec<_> =
-        questions.map(|it| Request::of_secret(it.secret.as_ref(), &it.ask).from(it.address)).collect();
+    let requests = requests(burst.iter().flat_map(|job| &job.questions));
     let mut answers = match verifier.verify_all(&requests) {
         Ok(answers) => answers.into_iter().map(|answer| answer.map_err(Failure::from)).collect(),
         Err(err) => {

@@ -64,6 +64,11 @@ impl Gate {
         })
     }
 
+    /// Answers what waits in bursts, for ever. Without it nothing is answered.
+    pub async fn run(&self) {
+        self.engine.run().await;
+    }
+
     /// Answers a request that comes over a connection from this address.
     pub async fn answer(&self, request: Request<Incoming>, peer: Option<IpAddr>) -> Response<Text> {
         let started = Instant::now();

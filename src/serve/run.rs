@@ -11,20 +11,21 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::runtime::Builder;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep};
 
+use super::connection::LAST_LOOK;
 use super::gate::Gate;
 use super::listen::{Listener, Socket};
 use super::{admin, connection, notify};
 
 /// Connections to the administrative sockets, beside those to the gate.
 const ADMINS: usize = 32;
-/// How long the end waits for answers.
-const END: Duration = Duration::from_secs(2);
+/// How long the end waits for answers. A request waits no longer for its own.
+const END: Duration = Duration::from_millis(950);
 /// How long nothing may be under way before idle connections are left.
 const QUIET: Duration = Duration::from_millis(100);
 /// After a failed accept, as when there are no descriptors left.
@@ -41,8 +42,27 @@ pub enum End {
     CtrlC,
 }
 
+/// The signals that end a gate. From when this is made they end nothing else: make it before the sockets, whose files the
+/// end removes.
+pub struct Signals {
+    runtime: Runtime,
+    terminated: Signal,
+    interrupted: Signal,
+}
+
+impl Signals {
+    pub fn new() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let entered = runtime.enter();
+        let (terminated, interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        drop(entered);
+        Ok(Self { runtime, terminated, interrupted })
+    }
+}
+
 /// Serves until a signal comes. Systemd's socket is told when connections are accepted, and when they no longer are.
 pub fn run(
+    signals: Signals,
     gate: Gate,
     listeners: Vec<Listener>,
     admins: Vec<Listener>,
@@ -50,12 +70,12 @@ pub fn run(
     notify: Option<&OsStr>,
 ) -> io::Result<End> {
     make_room(limits.connections);
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let Signals { runtime, mut terminated, mut interrupted } = signals;
     let (stopping, stop) = watch::channel(false);
     let house = Rc::new(House { gate, open: Cell::new(0), stop });
     let end = LocalSet::new().block_on(&runtime, async {
-        let mut terminated = signal(SignalKind::terminate())?;
-        let mut interrupted = signal(SignalKind::interrupt())?;
+        let engine = Rc::clone(&house);
+        spawn_local(async move { engine.gate.run().await });
         let mut accepting = house.accept_all(&listeners, limits.connections, Role::Gate)?;
         accepting.extend(house.accept_all(&admins, ADMINS, Role::Admin)?);
         notify::tell(notify, "READY=1");
@@ -64,11 +84,13 @@ pub fn run(
             _ = interrupted.recv() => End::CtrlC,
         };
         notify::tell(notify, "STOPPING=1");
+        let _ = stopping.send(true);
+        // Who has connected before the end is accepted.
+        sleep(LAST_LOOK).await;
         for task in accepting {
             task.abort();
         }
         drop((listeners, admins));
-        let _ = stopping.send(true);
         house.wait_for_answers().await;
         Ok(end)
     });

@@ -8,6 +8,7 @@ pub mod commands;
 pub mod delivery;
 pub mod describe;
 pub mod destination;
+pub mod fold;
 pub mod grants;
 pub mod hooks;
 pub mod lifetime;

@@ -163,7 +163,7 @@ impl<'a, 'b> Search<'a, 'b> {
 
     /// What the store says of these secrets. No transaction looks up more than a page.
     fn known(&self, hashes: &BTreeMap<[u8; 32], SecretHash>) -> Result<BTreeMap<[u8; 32], Known>, Error> {
-        let parts = Parts { labels: false, grants: false };
+        let parts = Parts { labels: false, grants: false, rest: false };
         let mut all = BTreeMap::new();
         let mut hashes = hashes.iter();
         loop {

@@ -38,7 +38,7 @@ pub fn wait(conn: &mut Connection) -> rusqlite::Result<()> {
     conn.busy_handler(Some(|tries| {
         let refused = std::io::Error::last_os_error().raw_os_error().filter(|errno| *errno == NO_LOCKS);
         REFUSED.set(refused);
-        if refused.is_some() {
+        if refused.is_some() || WAIT.get().is_zero() {
             return false;
         }
         let now = Instant::now();

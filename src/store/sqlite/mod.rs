@@ -34,6 +34,7 @@ mod install;
 mod integrity;
 #[cfg(feature = "cli")]
 mod join;
+mod known;
 mod location;
 mod lock;
 mod log;
@@ -81,6 +82,7 @@ use found::Found;
 pub use import::{Importer, unused};
 #[cfg(feature = "cli")]
 pub use join::{Conflict, Entered};
+use known::Known;
 pub use location::{Location, unsafe_path};
 pub use lock::PATIENCE;
 use open::Access;
@@ -129,6 +131,8 @@ pub struct Store {
     uses: OnceCell<Usage>,
     asks: OnceCell<Usage>,
     refusals: OnceCell<Usage>,
+    /// What it remembers from one transaction to the next, if anything.
+    known: RefCell<Option<Known>>,
     /// The same files as uses are recorded in them.
     recorders: RefCell<[Recorder; 3]>,
     /// Holds the copy that a reader works on in place of a store with a hot journal.
@@ -144,6 +148,7 @@ impl Store {
             uses: OnceCell::new(),
             asks: OnceCell::new(),
             refusals: OnceCell::new(),
+            known: RefCell::new(None),
             recorders: RefCell::new(usage::FILES.map(Recorder::new)),
             found,
             version: Cell::new(version),
@@ -163,6 +168,11 @@ impl Store {
     #[cfg(test)]
     pub fn patience(&self) -> Duration {
         self.patience.get()
+    }
+
+    /// From here on what look-ups find is remembered for as long as the database is not changed.
+    pub(super) fn remember(&self) {
+        self.known.borrow_mut().get_or_insert_default();
     }
 
     /// The version of its tables.
@@ -285,8 +295,15 @@ impl Store {
         let is_locked = self.began.get();
         self.read(|view| {
             // The first statement takes the lock.
-            let run = || self.prepare("PRAGMA user_version")?.query_row([], |row| row.get(0));
-            let _: i64 = if is_locked { 0 } else { view.ok(run())? };
+            if !is_locked {
+                let mut known = self.known.borrow_mut();
+                let sql = if known.is_some() { "PRAGMA data_version" } else { "PRAGMA user_version" };
+                let run = || self.prepare(sql)?.query_row([], |row| row.get(0));
+                let version = view.ok(run())?;
+                if let Some(known) = &mut *known {
+                    known.begin(version);
+                }
+            }
             f(view, clock.now().map_err(StoreError::Clock)?)
         })
     }

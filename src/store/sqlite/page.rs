@@ -52,7 +52,7 @@ impl View<'_> {
         }
         let mut found: Found = page.into_iter().map(|it| (it.0.row, it)).collect();
         self.add_labels(&rows, &mut found)?;
-        self.add_grants(&rows, &mut found, now)?;
+        self.add_grants(&rows, &mut found, Some(now))?;
         self.are_whole(found.values(), Parts::ALL)?;
         Ok((rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect(), more))
     }

@@ -8,7 +8,11 @@
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+#[cfg(feature = "serve")]
+use std::time::Duration;
 
+#[cfg(feature = "serve")]
+use super::PATIENCE;
 use super::checked::FileId;
 use super::opening::Opening;
 use super::{Location, Store, StoreError};
@@ -75,10 +79,25 @@ impl Pool {
         Ok(value)
     }
 
+    /// What `f` makes of a connection that is open, if no lock is held that it would wait for.
+    #[cfg(feature = "serve")]
+    fn read_at_once<T>(&self, f: impl FnOnce(&Store) -> Result<T, StoreError>) -> Option<T> {
+        let _turn = self.turn.try_read().ok()?;
+        let store = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        store.set_patience(Duration::ZERO);
+        let value = f(&store);
+        store.set_patience(PATIENCE);
+        if matches!(value, Ok(_) | Err(StoreError::Locked(_) | StoreError::Clock(_))) {
+            self.keep(store);
+        }
+        value.ok()
+    }
+
     /// Keeps a connection for later, if it is one to this file itself.
     fn keep(&self, store: Store) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT && !store.is_copy() && store.id() == Some(self.id) {
+            store.remember();
             idle.push(store);
         }
     }
@@ -106,6 +125,14 @@ impl SharedStore {
             *self.pool.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&pool);
         }
         pool.read(f)
+    }
+
+    /// The same without waiting for anything; `None` where the store is locked, was replaced, or failed.
+    #[cfg(feature = "serve")]
+    pub fn read_at_once<T>(&self, f: impl FnOnce(&Store) -> Result<T, StoreError>) -> Option<T> {
+        let present = id(&self.location).ok()?;
+        let pool = Arc::clone(&*self.pool.try_read().ok()?);
+        if pool.id == present { pool.read_at_once(f) } else { None }
     }
 }
 

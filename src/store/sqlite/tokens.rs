@@ -34,12 +34,14 @@ impl Presented {
     }
 }
 
-/// What of a token is needed, where a look-up must be fast; what is not is empty. With neither part, a token that is
-/// found by its current secret has only that one, since the verdict depends on no other.
+/// What of a token is needed, where a look-up must be fast; what is not is empty.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts {
     pub labels: bool,
     pub grants: bool,
+    /// All secrets, and the times of use. Otherwise a token that is found by its current secret has only that one, since the
+    /// verdict depends on no other.
+    pub rest: bool,
 }
 
 /// Tokens by their rows, and how many rows each says it has.
@@ -49,7 +51,7 @@ pub(super) type Found = HashMap<i64, (Token, Counts)>;
 const LOOKED_THROUGH: i64 = 10_000;
 
 impl Parts {
-    pub const ALL: Parts = Parts { labels: true, grants: true };
+    pub const ALL: Parts = Parts { labels: true, grants: true, rest: true };
 }
 
 impl View<'_> {
@@ -79,9 +81,11 @@ impl View<'_> {
             let values = cells::values::<OF_SECRET>(row)?;
             let mut secret = self.whole_secret(&Cells::new(row, 0, &values))?;
             if let Some((token, _)) = found.get_mut(&row.get(1)?) {
-                let tag = secret_tag(&secret.hash);
-                secret.last_used_at = self.store.uses().last(secret.row, tag, secret.created_at, now);
-                secret.refused_at = self.refused_at(token, &secret, now);
+                if parts.rest {
+                    let tag = secret_tag(&secret.hash);
+                    secret.last_used_at = self.store.uses().last(secret.row, tag, secret.created_at, now);
+                    secret.refused_at = self.refused_at(token, &secret, now);
+                }
                 add_secret(token, secret, row, OF_SECRET)?;
             }
             Ok(())
@@ -90,7 +94,7 @@ impl View<'_> {
             self.add_labels(rows, &mut found)?;
         }
         if parts.grants {
-            self.add_grants(rows, &mut found, now)?;
+            self.add_grants(rows, &mut found, parts.rest.then_some(now))?;
         }
         self.are_whole(found.values(), parts)?;
         Ok(rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect())
@@ -130,11 +134,12 @@ impl View<'_> {
         })
     }
 
+    /// With the times of their use up to `now`, if that is given.
     pub(super) fn add_grants(
         &self,
         rows: &[i64],
         found: &mut Found,
-        now: Timestamp,
+        now: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         // The index holds all of a grant; the table is asked again by its row, or a damaged index could grant a scope.
         let grants = "SELECT t.row, t.token, t.scope, t.seal, s.name, s.id, g.token, g.scope FROM granted g
@@ -153,9 +158,11 @@ impl View<'_> {
                     scope_id: row.get(5)?,
                     last_asked_at: None,
                 };
-                let asked = |tag| self.store.asks().last(grant.row, tag, token.created_at, now);
-                grant.last_asked_at =
-                    asked(scope_tag(&token.id, &grant)).or_else(|| asked(scope_tag_v1(&token.id, &grant)));
+                if let Some(now) = now {
+                    let asked = |tag| self.store.asks().last(grant.row, tag, token.created_at, now);
+                    grant.last_asked_at = asked(scope_tag(&token.id, &grant))
+                        .or_else(|| asked(scope_tag_v1(&token.id, &grant)));
+                }
                 token.grants.insert(row.get::<_, RowNumber>(2)?.0, grant);
             }
             Ok(())
@@ -169,7 +176,7 @@ impl View<'_> {
         parts: Parts,
     ) -> Result<(), StoreError> {
         for (token, [labels, grants, secrets]) in found.into_iter().filter(|_| self.checks_seals()) {
-            let whole = token.secrets.len() == *secrets
+            let whole = (!parts.rest || token.secrets.len() == *secrets)
                 && (!parts.labels || token.labels.len() == *labels)
                 && (!parts.grants || token.grants.len() == *grants);
             if !whole {
@@ -213,8 +220,8 @@ impl View<'_> {
         now: Timestamp,
         parts: Parts,
     ) -> Result<Option<Presented>, StoreError> {
-        if let Parts { labels: false, grants: false } = parts
-            && let Some(found) = self.current(hash)?
+        if !parts.rest
+            && let Some(found) = self.current(hash, parts)?
         {
             return Ok(Some(found));
         }
@@ -247,7 +254,7 @@ impl View<'_> {
 
     /// The token with this current secret, in one statement. Its hash must come from the row: a column that an index has
     /// may be read from there, and an index may lead to the wrong row.
-    fn current(&self, hash: &SecretHash) -> Result<Option<Presented>, StoreError> {
+    fn current(&self, hash: &SecretHash, parts: Parts) -> Result<Option<Presented>, StoreError> {
         let sql = "SELECT t.*, s.*, (SELECT time FROM events ORDER BY seq DESC LIMIT 1)
              FROM secret s NOT INDEXED JOIN tokens t NOT INDEXED ON t.row = s.token
              WHERE s.row = (SELECT row FROM secret WHERE hash = ?1)";
@@ -259,14 +266,36 @@ impl View<'_> {
         let read = |row: &Row<'_>| {
             let values = cells::values::<{ OF_TOKEN + OF_SECRET }>(row)?;
             let (of_token, of_secret) = values.split_at(OF_TOKEN);
-            let (mut token, _) = self.whole_token(&Cells::new(row, 0, of_token))?;
+            let (mut token, counts) = self.whole_token(&Cells::new(row, 0, of_token))?;
             token.secrets.push(self.whole_secret(&Cells::new(row, OF_TOKEN, of_secret))?);
-            Ok(Presented { token, index: 0, last_change: row.get(OF_TOKEN + OF_SECRET)? })
+            Ok((Presented { token, index: 0, last_change: row.get(OF_TOKEN + OF_SECRET)? }, counts))
         };
         let found = self.ok(statement.query_row([hash], read).optional())?;
         // In the statement these tests would cost more: each index is weighed against each of them.
         let is_current = |it: &StoredSecret| it.delivered_at.is_some() && it.superseded_at.is_none();
-        Ok(found.filter(|found| found.secret().hash == *hash && is_current(found.secret())))
+        let found = found.filter(|(it, _)| it.secret().hash == *hash && is_current(it.secret()));
+        let Some((it, counts)) = found else { return Ok(None) };
+        self.described(it, counts, parts).map(Some)
+    }
+
+    /// Adds the labels and grants of a token that says it has some.
+    fn described(&self, it: Presented, counts: Counts, parts: Parts) -> Result<Presented, StoreError> {
+        let [labels, grants, _] = counts;
+        let parts = Parts { labels: parts.labels && labels > 0, grants: parts.grants && grants > 0, ..parts };
+        if !(parts.labels || parts.grants) {
+            return Ok(it);
+        }
+        let (row, rest) = (it.token.row, (it.index, it.last_change));
+        let mut found = Found::from([(row, (it.token, counts))]);
+        if parts.labels {
+            self.add_labels(&[row], &mut found)?;
+        }
+        if parts.grants {
+            self.add_grants(&[row], &mut found, None)?;
+        }
+        self.are_whole(found.values(), parts)?;
+        let (token, _) = found.remove(&row).ok_or_else(|| missing(row))?;
+        Ok(Presented { token, index: rest.0, last_change: rest.1 })
     }
 
     /// The instants by which tokens are shown now.

@@ -31,6 +31,20 @@ fn a_connection_carries_many_requests_one_after_another_and_in_advance() {
 }
 
 #[test]
+fn a_client_that_sends_no_more_is_answered() {
+    let (world, secret) = app();
+    let gate = Gate::start(&world, &[]);
+    for _ in 0..20 {
+        let mut stream = gate.connect();
+        let request = format!("GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");
+        stream.write_all(request.repeat(3).as_bytes()).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!([(); 3].map(|()| answer(&mut stream).status), [200; 3]);
+        assert_eq!(rest(&mut stream), "");
+    }
+}
+
+#[test]
 fn http_1_0_is_answered_and_closed_unless_it_wants_to_stay() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);

@@ -69,6 +69,55 @@ fn a_request_that_was_read_is_answered_after_sigterm() {
 }
 
 #[test]
+fn what_was_sent_before_the_end_is_answered() {
+    let (world, secret) = app();
+    let mut gate = Gate::start(&world, &[]);
+    let request = format!("GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");
+    let mut kept: Vec<UnixStream> = (0..8).map(|_| gate.connect()).collect();
+    for stream in &mut kept {
+        stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(answer(stream).status, 200);
+    }
+    // Stopped, it reads nothing: all of this lies in its sockets when the signal comes.
+    gate.signal("-STOP");
+    let mut new: Vec<UnixStream> = (0..8).map(|_| gate.connect()).collect();
+    for stream in kept.iter_mut().chain(&mut new) {
+        stream.write_all(request.as_bytes()).unwrap();
+    }
+    gate.signal("-TERM");
+    gate.signal("-CONT");
+    for stream in kept.iter_mut().chain(&mut new) {
+        assert_eq!(answer(stream).status, 200);
+    }
+    assert_eq!(gate.end().0, Some(0));
+}
+
+#[test]
+fn a_signal_that_comes_while_it_starts_to_listen_ends_it_as_later_ones_do() {
+    if !have("strace") {
+        return;
+    }
+    let (world, _) = app();
+    let socket = world.dir.path().join("gate.sock");
+    let listen = format!("unix:{}", socket.display());
+    for (signal, code) in [("TERM", 0), ("INT", 130)] {
+        let mut strace = Command::new("strace");
+        strace.args([
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=listen",
+            "-e",
+            &format!("inject=listen:signal={signal}"),
+        ]);
+        strace.arg(program_path()).args(["serve", "--listen", &listen]).env("TOKENCTL_STORE", world.store());
+        let ran = crate::support::run(&mut strace, b"");
+        assert_eq!((ran.code, socket.exists()), (code, false), "{signal}: {}", ran.err);
+    }
+}
+
+#[test]
 fn ctrl_c_ends_it_as_it_ends_every_verb() {
     let (world, _) = app();
     let mut gate = Gate::start(&world, &[]);
@@ -121,6 +170,28 @@ fn a_socket_that_systemd_passes_is_served() {
     gate.signal("-TERM");
     assert_eq!(gate.end().0, Some(0));
     world.refuses(&["serve", "--listen", "fd://"], 1, "io");
+}
+
+#[test]
+fn the_usage_files_stay_open() {
+    if !have("strace") {
+        return;
+    }
+    let (world, _) = app();
+    let secrets: Vec<_> = (0..5).map(|n| world.create(&format!("t{n}"), &["-s", "read"])).collect();
+    let trace = world.dir.path().join("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-D", "-f", "-e", "trace=openat", "-o"]).arg(&trace).arg(program_path());
+    strace.env_clear().env("TOKENCTL_STORE", world.store());
+    let gate = Gate::start_as(&world, strace, &[]);
+    for secret in &secrets {
+        assert_eq!(gate.with_secret("/verify?scope=read", secret).status, 200);
+    }
+    let opened = |name: &str| fs::read_to_string(&trace).unwrap().matches(&format!("/{name}\"")).count();
+    assert_eq!(["usage.secrets", "usage.scopes"].map(opened), [1, 1]);
+    let used = world.real(&["list", "--json"], b"").ok().json();
+    let used = used.as_array().unwrap().iter().filter(|token| !token["last_used_at"].is_null()).count();
+    assert_eq!(used, secrets.len());
 }
 
 #[test]

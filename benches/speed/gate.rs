@@ -1,0 +1,126 @@
+//! `serve` against nginx's own `return 204`: the same requests over the same kind of socket, in turns.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::load::{Target, drive, is_up};
+use crate::rounds::median;
+use crate::stocked::{Stocked, known_secret};
+
+/// A server with a Unix socket and a TCP port. It consists of one process.
+struct Server {
+    child: Child,
+    unix: Target,
+    tcp: Target,
+    status: &'static str,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The cost of a request: the CPU time of the server and the wall time, in microseconds.
+struct Cost {
+    cpu: f64,
+    wall: f64,
+}
+
+impl Server {
+    fn start(command: &mut Command, unix: &str, tcp: SocketAddr, status: &'static str) -> Self {
+        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        let server = Self { child, unix: Target::Unix(unix.into()), tcp: Target::Tcp(tcp), status };
+        let start = Instant::now();
+        while !is_up(&server.unix) || !is_up(&server.tcp) {
+            assert!(start.elapsed() < Duration::from_secs(30), "{command:?} does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        server
+    }
+
+    fn nginx(dir: &Path) -> Self {
+        let (tcp, unix) = (free(), dir.join("nginx.sock").display().to_string());
+        let dir = dir.display();
+        let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {dir}/{name}; "))
+            .concat();
+        let config = format!(
+            "daemon off; master_process off; pid {dir}/pid; error_log {dir}/error.log;
+             events {{}}
+             http {{ access_log off; keepalive_requests 1000000000; {temporary}
+             server {{ listen unix:{unix}; listen {tcp}; location / {{ return 204; }} }} }}"
+        );
+        let path = format!("{dir}/nginx.conf");
+        fs::write(&path, config).expect("its configuration");
+        let mut nginx = Command::new("nginx");
+        Self::start(nginx.args(["-e", &format!("{dir}/error.log"), "-c", &path]), &unix, tcp, "HTTP/1.1 204 ")
+    }
+
+    fn gate(store: &Stocked) -> Self {
+        let (tcp, unix) = (free(), store.path("gate.sock"));
+        let (on_unix, on_tcp) = (format!("unix:{unix}"), tcp.to_string());
+        let mut gate = store.run(&["--quiet", "serve", "--listen", &on_unix, "--listen", &on_tcp]);
+        Self::start(&mut gate, &unix, tcp, "HTTP/1.1 200 ")
+    }
+
+    fn measure(&self, socket: Socket, connections: usize, requests: &[String], long: Duration) -> Cost {
+        let target = if socket == Socket::Unix { &self.unix } else { &self.tcp };
+        let (cpu, start) = (self.cpu(), Instant::now());
+        let answered = f64::from(drive(target, connections, requests, self.status, long));
+        let wall = start.elapsed().as_secs_f64() * 1e6;
+        Cost { cpu: (self.cpu() - cpu) / answered, wall: wall / answered }
+    }
+
+    /// The microseconds of CPU time that its threads have taken.
+    fn cpu(&self) -> f64 {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
+        let nanoseconds = tasks.map(|task| {
+            let text = fs::read_to_string(task.expect("a thread").path().join("schedstat"));
+            text.expect("its times").split(' ').next().and_then(|it| it.parse::<f64>().ok()).expect("a time")
+        });
+        nanoseconds.sum::<f64>() / 1000.0
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Socket {
+    Unix,
+    Tcp,
+}
+
+/// An address that nobody listens on.
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("its number")
+}
+
+/// Prints a line for each kind of socket and number of connections.
+pub fn compare(store: &Stocked, rounds: usize, long: Duration) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (nginx, gate) = (Server::nginx(dir.path()), Server::gate(store));
+    // A prime step visits all tokens before it comes back to one.
+    let secrets = (0..store.tokens).map(|n| known_secret(2 + n * 7_919 % (store.tokens - 1)));
+    let request =
+        |secret| format!("GET /verify HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {secret}\r\n\r\n");
+    let requests: Vec<String> = secrets.map(request).collect();
+    for (socket, name) in [(Socket::Unix, "Unix"), (Socket::Tcp, "TCP")] {
+        for connections in [16, 64] {
+            let measure = |server: &Server| server.measure(socket, connections, &requests, long);
+            let pairs: Vec<(Cost, Cost)> = (0..rounds).map(|_| (measure(&gate), measure(&nginx))).collect();
+            let of = |value: &dyn Fn(&(Cost, Cost)) -> f64| median(pairs.iter().map(value).collect());
+            println!(
+                "| `serve`, {} tokens, {name}, {connections} connections | {:.1} | {:.1} | {:.2} | {:.2} |",
+                store.tokens,
+                of(&|(gate, _)| gate.cpu),
+                of(&|(_, nginx)| nginx.cpu),
+                of(&|(gate, nginx)| gate.cpu / nginx.cpu),
+                of(&|(gate, nginx)| nginx.wall / gate.wall)
+            );
+        }
+    }
+}

@@ -348,6 +348,10 @@ fn the_lines_of_the_readme_mail_findings_and_write_metrics() {
     let ran = cron(&command("prometheus"));
     assert_eq!((ran.code, &*ran.out, &*ran.err), (0, "", ""));
     let written = std::fs::read_to_string(format!("{metrics}/tokenctl.prom")).unwrap();
+    if have("promtool") {
+        let lint = run(Command::new("promtool").args(["check", "metrics"]), written.as_bytes()).ok();
+        assert_eq!((&*lint.out, &*lint.err), ("", ""));
+    }
     assert!(
         written.contains("tokenctl_check_findings{code=\"expired\",severity=\"error\"} 1\n"),
         "{written}"

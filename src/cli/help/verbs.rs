@@ -153,7 +153,7 @@ pub const VERBS: [Verb; 36 + cfg!(feature = "serve") as usize] = [
         also: &["get", "info", "describe", "view", "inspect"],
         more: &[
             "Its secrets are shown by their first four characters, with their ends and when they were last used; below \
-                 them its last ten events",
+                 them its last ten events, without the confirmations of deliveries",
         ],
         examples: &[
             Example("See whether the secret before the last rotation is still used", "tokenctl show backup"),

@@ -83,7 +83,7 @@ pub use import::{Importer, unused};
 #[cfg(feature = "cli")]
 pub use join::{Conflict, Entered};
 use known::Known;
-pub use location::{Location, unsafe_path};
+pub use location::{Location, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
 use open::Access;
 #[cfg(feature = "cli")]

@@ -1,11 +1,13 @@
 //! The verbs, a file each. The questions of a verb are in its child `ask`; flags that verbs share are in `args`.
 
 pub(crate) mod adopt;
+pub(crate) mod apply;
 pub(crate) mod args;
 pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod create;
+pub(crate) mod diff;
 pub(crate) mod disable;
 pub(crate) mod doctor;
 pub(crate) mod edit;

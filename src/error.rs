@@ -61,7 +61,7 @@ pub enum Error {
     Policy(Invalid),
     /// A rotation has nowhere to deliver to.
     #[error("`{name}` {why}")]
-    NoDestination { name: String, why: String },
+    NoDestination { name: String, why: String, hint: &'static str },
     /// The rotation itself was done.
     #[error("`{name}` is rotated, but `{command}` after it {how}")]
     HookFailed { name: String, command: String, how: String },
@@ -94,8 +94,8 @@ pub enum Error {
     #[error("the generator of the operating system failed: {0}")]
     Generator(io::Error),
     /// Of a change of several tokens, each in its own transaction; the first failure gives the code.
-    #[error("{failed} of {all} tokens could not be {done}")]
-    Some { failed: usize, all: usize, done: &'static str, first: Box<Error> },
+    #[error("{failed} of {all} {of} could not be {done}")]
+    Some { failed: usize, all: usize, of: &'static str, done: &'static str, first: Box<Error> },
     /// Of `serve`.
     #[error("cannot listen on `{address}`: {why}")]
     AddressTaken { address: String, why: String },
@@ -189,10 +189,7 @@ impl Error {
             Self::UnderWay { deadline, .. } => {
                 (Code::UnderWay, Some(format!("wait for it; it ends by {deadline}")))
             }
-            Self::NoDestination { .. } => hinted(
-                Code::NoDestination,
-                "name one, or `tokenctl edit NAME --out FILE` sets one that stays",
-            ),
+            Self::NoDestination { hint, .. } => hinted(Code::NoDestination, hint),
             Self::HookFailed { .. } => {
                 hinted(Code::HookFailed, "`tokenctl rotate --due` runs it again until it succeeds")
             }

@@ -13,7 +13,7 @@ pub use sharing::Sharing;
 pub use sqlite::{
     AuditReport, Brought, Changed, FIRST, Finding, Live, Location, MOST, NewSecret, PAGE, PATIENCE, Parts,
     Presented, Problem, Restoration, Severity, SharedStore, Step, Store, StoreError, UNCHANGED, UNSETTLED,
-    View, Watch, Write, examine, make, open_backup, plan, repair, share, unsafe_path,
+    View, Watch, Write, examine, make, open_backup, plan, repair, share, unsafe_file, unsafe_path,
 };
 #[cfg(feature = "cli")]
 pub use sqlite::{BadLine, Conflict, EXPORT_FORMAT, Entered, Extent, Importer, unused};

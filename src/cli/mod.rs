@@ -16,8 +16,8 @@ use crate::app::{App, HEADING, Look, Outcome};
 #[cfg(feature = "serve")]
 use crate::cmd::serve;
 use crate::cmd::{
-    adopt, audit, backup, check, create, disable, doctor, edit, enable, export, import, init, list, prune,
-    rename, restore, revoke, rotate, scan, scopes, settings, show, verify,
+    adopt, apply, audit, backup, check, create, diff, disable, doctor, edit, enable, export, import, init,
+    list, prune, rename, restore, revoke, rotate, scan, scopes, settings, show, verify,
 };
 use crate::context::Context;
 use crate::domain::Invalid;
@@ -138,6 +138,10 @@ pub enum Verb {
     Import(import::Import),
     /// Remove tokens and secrets that have ended
     Prune(prune::Prune),
+    /// Show how the store differs from a file: exit 3 if it does
+    Diff(diff::Diff),
+    /// Make the store what a file wants of it
+    Apply(apply::Apply),
     /// Print the script for a shell that makes TAB complete words
     Completions(completions::Completions),
     /// Print the manual page, or write one for each command
@@ -172,6 +176,8 @@ impl Verb {
             Self::Export(it) => it.run(app),
             Self::Import(it) => it.run(app),
             Self::Prune(it) => it.run(app),
+            Self::Diff(it) => it.run(app),
+            Self::Apply(it) => it.run(app),
             Self::Completions(it) => it.run(app),
             Self::Man(it) => it.run(app),
         }

@@ -1,17 +1,18 @@
 //! `export`: the store as JSON lines, without secrets.
 
 use std::cell::RefCell;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use clap::Args;
 
 use crate::app::{App, Outcome};
-use crate::cmd::args::select::{FilterArgs, known_scopes};
+use crate::cmd::args::select::{FilterArgs, filtered, known_scopes};
 use crate::domain::event::Author;
 use crate::domain::filter::Filter;
 use crate::domain::token::Token;
 use crate::error::Error;
-use crate::store::Extent;
+use crate::store::{Extent, Store};
+use crate::ui::toml;
 
 /// So many bytes are written at once.
 const BUFFER: usize = 1 << 16;
@@ -21,6 +22,9 @@ pub struct Export {
     /// Leave out settings and history: tokens and scopes only
     #[arg(long)]
     tokens: bool,
+    /// Write settings, scopes and live tokens as the TOML file that `tokenctl apply` takes
+    #[arg(long, conflicts_with = "tokens")]
+    toml: bool,
     #[command(flatten)]
     filter: FilterArgs,
 }
@@ -29,6 +33,9 @@ impl Export {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = Author { actor: app.ctx.machine.actor(), reason: None, accept_clock: false };
         let store = app.open_to_read()?;
+        if self.toml {
+            return self.wanted(app, &store);
+        }
         let now = app.ctx.machine.now()?;
         let chosen = self.filter.filter();
         let history = !self.tokens && chosen.is_empty();
@@ -58,6 +65,39 @@ impl Export {
             &mut |step| app.borrow_mut().step(&step),
         )?;
         flush(&mut text)?;
+        Ok(Outcome::Done)
+    }
+}
+
+impl Export {
+    /// The store as a file of what is wanted. A token that has ended is not.
+    fn wanted(&self, app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {
+        let now = app.ctx.machine.now()?;
+        let (settings, catalogue) =
+            store.read(|view| Ok::<_, Error>((view.settings()?, view.catalogue()?)))?;
+        let filter = self.filter.filter();
+        let asked = known_scopes(store, &filter.scopes)?;
+        let mut out = BufWriter::with_capacity(BUFFER, &mut *app.ctx.stdout);
+        let mut put = |text: &str| out.write_all(text.as_bytes()).map_err(failed);
+        put(&toml::settings(&settings))?;
+        catalogue.iter().try_for_each(|entry| put(&toml::scope(entry)))?;
+        let has_scopes = !catalogue.is_empty();
+        let mut left_out = 0;
+        filtered(store, &Filter { all: true, ..filter }, &asked, now, now, |page| {
+            for token in page {
+                if token.status(now).is_over() || token.has_expired(now) || token.current().is_none() {
+                    left_out += 1;
+                } else {
+                    put(&toml::token(&token, has_scopes))?;
+                }
+            }
+            Ok(())
+        })?;
+        out.flush().map_err(failed)?;
+        drop(out);
+        if left_out > 0 {
+            app.talk().note(&format!("left out, since they have ended or were never delivered: {left_out}"));
+        }
         Ok(Outcome::Done)
     }
 }

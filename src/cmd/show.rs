@@ -3,13 +3,17 @@
 use clap::Args;
 
 use crate::app::{App, Outcome};
+use crate::cmd::args::fold::confirmed_by;
 use crate::cmd::args::select::Reference;
 use crate::cmd::args::takes::Takes;
+use crate::domain::event::Event;
 use crate::error::Error;
+use crate::store::View;
 use crate::ui::json::{EventDoc, ShowDoc, TokenDoc};
 use crate::ui::page;
 
 /// How many of the last events are shown.
+const SHOWN: usize = 10;
 const EVENTS: i64 = 10;
 
 #[derive(Args)]
@@ -25,7 +29,8 @@ impl Show {
         let now = app.ctx.machine.now()?;
         let (token, events) = store.read(|view| {
             let token = self.name.resolve(view, now)?;
-            let events = view.last_events(&token.id, EVENTS)?;
+            let events =
+                if app.json() { view.last_events(&token.id, EVENTS)? } else { folded(view, &token.id)? };
             Ok::<_, Error>((token, events))
         })?;
         let times = store.times(now);
@@ -37,4 +42,17 @@ impl Show {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// The last events of a token, without the confirmations that a person need not read.
+fn folded(view: &View<'_>, id: &str) -> Result<Vec<Event>, Error> {
+    let mut kept = Vec::new();
+    // At least every other event is kept.
+    for event in view.last_events(id, 2 * EVENTS)?.into_iter().rev() {
+        if kept.len() < SHOWN && confirmed_by(view, &event)?.is_none() {
+            kept.push(event);
+        }
+    }
+    kept.reverse();
+    Ok(kept)
 }

@@ -20,6 +20,7 @@ use crate::domain::token::Role;
 use crate::domain::verdict::Ask;
 use crate::domain::when::When;
 use crate::error::Error;
+use crate::store::Store;
 use crate::ui::json::{self, VerdictDoc};
 use crate::verify::{self, Manner, Request, Verdict};
 
@@ -64,7 +65,7 @@ impl Verify {
         if request.is_malformed() {
             return answer(app, &Verdict::malformed());
         }
-        let store = app.open_to_read()?;
+        let store = Store::open_to_ask_once(&app.location()?)?;
         let manner = Manner { at, describe: app.json() };
         let verdict = verify::one(&store, &*app.ctx.machine, request, manner)?;
         // With a copy of a store there is more to do than to close it.

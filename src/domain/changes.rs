@@ -60,6 +60,19 @@ pub fn of_catalogue(before: &Catalogue, after: &Catalogue) -> Vec<Change> {
     all
 }
 
+/// Of one scope, without its name.
+pub fn of_scope(before: Option<&Entry>, after: &Entry) -> Vec<Change> {
+    let fields = |entry: &Entry| -> Vec<Field> {
+        let of = |field: &str| field.to_owned();
+        scope("", entry)
+            .into_iter()
+            .skip(1)
+            .map(|(field, values)| (of(field.trim_start_matches('.')), values))
+            .collect()
+    };
+    between(&before.map(fields).unwrap_or_default(), &fields(after))
+}
+
 pub fn of_settings(before: &Settings, after: &Settings) -> Vec<Change> {
     let (before, after) = (before.rows(), after.rows());
     let keys: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();

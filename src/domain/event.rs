@@ -60,10 +60,11 @@ pub enum Action {
     Restore,
     Import,
     Prune,
+    Apply,
 }
 
 impl Action {
-    pub const ALL: [Action; 23] = [
+    pub const ALL: [Action; 24] = [
         Self::Init,
         Self::Create,
         Self::Confirm,
@@ -87,6 +88,7 @@ impl Action {
         Self::Restore,
         Self::Import,
         Self::Prune,
+        Self::Apply,
     ];
 
     /// Whether an event with this word is such an action. Older versions had another word for a rollback.
@@ -120,6 +122,7 @@ impl Action {
             Self::Restore => "restore",
             Self::Import => "import",
             Self::Prune => "prune",
+            Self::Apply => "apply",
         }
     }
 

@@ -11,6 +11,7 @@ pub mod filter;
 pub mod hook;
 pub mod lifetime;
 pub mod name;
+pub mod plan;
 pub mod policy;
 pub mod prune;
 pub mod restore;
@@ -20,6 +21,7 @@ pub mod settings;
 pub mod text;
 pub mod token;
 pub mod verdict;
+pub mod wanted;
 pub mod when;
 pub mod widening;
 

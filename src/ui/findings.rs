@@ -95,14 +95,21 @@ impl<'a> Report<'a> {
     /// `severity: code: message (owner)`, and below it what to do.
     fn lines(&self, token: &Token, finding: &Finding) -> String {
         let style = self.screen.style;
-        let severity = match finding.code.severity() {
-            Severity::Error => style.red("error:"),
-            Severity::Warning => style.yellow("warning:"),
+        let (severity, ink) = match finding.code.severity() {
+            Severity::Error => ("error:", style.red("error:")),
+            Severity::Warning => ("warning:", style.yellow("warning:")),
         };
         let owner = token.owner.as_ref().map(|owner| format!(" (owner: {owner})")).unwrap_or_default();
         let head = format!("{}: {}{owner}", finding.code.word(), finding.message);
-        let lines = self.screen.hang(&format!("{severity} {}", shown(&head)));
-        let hint = self.screen.hang(&format!("  {} {}", style.green("hint:"), shown(&finding.hint)));
+        let lines = self.hang(severity, &ink, &shown(&head).to_string());
+        let hint =
+            self.hang("  hint:", &format!("  {}", style.green("hint:")), &shown(&finding.hint).to_string());
         format!("{lines}\n{hint}\n")
+    }
+
+    /// Wraps a text after its heading, which is coloured only then: an escape sequence takes no column.
+    fn hang(&self, heading: &str, coloured: &str, text: &str) -> String {
+        let lines = self.screen.hang(&format!("{heading} {text}"));
+        lines.strip_prefix(heading).map_or(lines.clone(), |rest| format!("{coloured}{rest}"))
     }
 }

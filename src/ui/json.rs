@@ -8,6 +8,7 @@ mod leak;
 mod line;
 mod log;
 mod moving;
+mod plan;
 mod verdict;
 mod writer;
 
@@ -28,6 +29,7 @@ pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use line::append_token;
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
 pub use moving::{BackupDoc, PruneDoc, PrunedDoc, RestoreDoc};
+pub use plan::{ItemDoc, PlanDoc};
 pub use verdict::{AnswerDoc, NoAnswerDoc, VerdictDoc};
 pub use writer::{append, text};
 

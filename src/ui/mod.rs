@@ -9,10 +9,12 @@ pub mod leaks;
 pub mod list;
 pub mod log;
 pub mod page;
+pub mod plan;
 pub mod progress;
 mod prometheus;
 mod screen;
 pub mod table;
+pub mod toml;
 
 use std::io::Write;
 

@@ -348,8 +348,28 @@ fn the_lines_of_the_readme_mail_findings_and_write_metrics() {
     let ran = cron(&command("prometheus"));
     assert_eq!((ran.code, &*ran.out, &*ran.err), (0, "", ""));
     let written = std::fs::read_to_string(format!("{metrics}/tokenctl.prom")).unwrap();
+    if have("promtool") {
+        let lint = run(Command::new("promtool").args(["check", "metrics"]), written.as_bytes()).ok();
+        assert_eq!((&*lint.out, &*lint.err), ("", ""));
+    }
     assert!(
         written.contains("tokenctl_check_findings{code=\"expired\",severity=\"error\"} 1\n"),
         "{written}"
     );
+}
+
+#[test]
+fn colours_take_no_room_in_the_lines_of_a_terminal() {
+    let mut world = World::with_store();
+    world.create("api-gateway", &["--ttl", "10d", "--owner", "ann"]);
+    world.wait(6 * DAY);
+    world.at_terminal(&[]);
+    world.terminal.width = Some(63);
+    let ran = world.run(&["check", "--only", "expiring", "--color", "always"]).exit(3);
+    let expected = "\
+\u{1b}[33mwarning:\u{1b}[0m expiring: `api-gateway` expires 2026-12-02T12:00:00Z
+  (in 4 days) (owner: ann)
+  \u{1b}[32mhint:\u{1b}[0m `tokenctl rotate api-gateway` delivers a new secret
+";
+    assert_eq!(ran.out, expected);
 }

@@ -9,6 +9,8 @@ use std::process::Command;
 
 use crate::support::{DAY, Ran, World, have, program_path, real_time, run, write_program};
 
+const README: &str = include_str!("../../README.md");
+
 /// Gives `pass` a key of this test alone, without a passphrase.
 const PASS_KEY: &str = "umask 077; mkdir .gnupg && gpg --batch --quiet --passphrase '' \
     --quick-generate-key job@example.org default default never && pass init job@example.org";
@@ -240,8 +242,6 @@ fn pass_keeps_a_secret_that_verifies() {
     assert_eq!(stored(), "valid app\n");
     job.line("gpgconf --kill all").ok();
 }
-
-const README: &str = include_str!("../../README.md");
 
 /// What the README has its reader type that begins so.
 fn typed(start: &str) -> &'static str {

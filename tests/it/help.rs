@@ -102,6 +102,7 @@ const SETUP: &str = r#"
     tokenctl create app -s events:write > leaked.txt
     echo sk_live_0123456789abcdefghijklmnopqrstuvwxyz > legacy.txt
     echo pk_live_9876543210abcdefghijklmnopqrstuvwxyz > partner.txt
+    printf '[tokens.nightly]\nscopes = ["events:read"]\n' > tokens.toml
 "#;
 
 fn shell(home: &Path, script: &str) -> Command {

@@ -158,6 +158,18 @@ fn a_command_for_all_that_is_due_serves_tokens_without_a_hook() {
 }
 
 #[test]
+fn all_that_is_due_is_delivered_before_the_first_hook_runs() {
+    let world = World::new();
+    let (last, copy) = (world.path("z"), world.path("copy"));
+    let after = format!("cp {last} {copy}");
+    world.run(&[&["create", "a", "--out", &world.path("a"), "--after", &after], &MONTHLY[..]].concat()).ok();
+    world.run(&[&["create", "z", "--out", &last], &MONTHLY[..]].concat()).ok();
+    world.wait(30 * DAY);
+    world.run(&["rotate", "--due", "--quiet"]).ok();
+    world.assert_file_holds(&copy, "valid z");
+}
+
+#[test]
 fn revoking_a_token_drops_its_hook() {
     let world = world_with(fails(9));
     world.run(&["rotate", "demo"]).exit(1);

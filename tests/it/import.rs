@@ -198,3 +198,24 @@ fn more_tokens_than_are_read_at_once_come_in_one_transaction() {
     );
     assert_eq!(world.bytes(), before);
 }
+
+#[test]
+fn commands_that_an_export_brings_need_somebody_who_accepts_them() {
+    let world = World::with_store();
+    world.run(&["create", "piped", "--exec", "cat >/dev/null"]).ok();
+    world.run(&["create", "hooked", "--out", &world.path("secret"), "--after", "deploy --now"]).ok();
+    let out = world.run(&["export"]).ok().out;
+    let full = World::with_store();
+    full.run_with(&["adopt", "here"], b"sk_live_0123456789abcdefghijklmnopqrstuvwxyz").ok();
+    for other in [World::new(), full] {
+        let had = other.store().exists();
+        let refused = other.run_with(&["import", "-"], out.as_bytes()).exit(2);
+        for brought in ["`piped`: cat >/dev/null\n", "`hooked`: deploy --now\n"] {
+            assert!(refused.err.contains(&format!(" brings a command of {brought}")), "{}", refused.err);
+        }
+        assert!(refused.err.ends_with("hint: `--accept-commands` accepts them, once you have read them\n"));
+        assert_eq!(other.store().exists(), had);
+        other.run_with(&["import", "-", "--accept-commands"], out.as_bytes()).ok();
+        assert_eq!(other.show("piped")["destination"]["command"], "cat >/dev/null");
+    }
+}

@@ -32,11 +32,12 @@ fn office() -> World {
 #[test]
 fn filters_differ_by_and_and_repeat_by_or_or_and() {
     let world = office();
-    let cases: [(&str, &[&str]); 25] = [
+    let cases: [(&str, &[&str]); 26] = [
         ("", &["admin", "asleep", "later", "reader"]),
         ("--all", &["admin", "asleep", "expired", "later", "reader", "revoked"]),
         ("--status expired", &["expired"]),
         ("--status revoked --status disabled", &["asleep", "revoked"]),
+        ("--status revoked,disabled", &["asleep", "revoked"]),
         ("--status active", &["admin", "reader"]),
         ("--status pending --all", &["later"]),
         ("--status provisional", &[]),

@@ -13,6 +13,7 @@
 mod addresses;
 mod adopt;
 mod alone;
+mod apply;
 mod arguments;
 mod audit;
 mod backup;
@@ -24,6 +25,7 @@ mod create;
 mod cron;
 mod delivery;
 mod destinations;
+mod diff;
 mod disable;
 mod doctor;
 mod due;

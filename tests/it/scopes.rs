@@ -387,3 +387,26 @@ fn the_first_scope_makes_the_store_as_the_first_token_does() {
     world.create("a", &["-s", "deploy"]);
     assert_eq!(world.run(&["scopes", "define", "read"]).ok().err, "defined `read`\n");
 }
+
+#[test]
+fn a_change_says_which_scopes_came_and_went() {
+    let world = World::with_store();
+    world.define(&["other", "read", "write"]);
+    world.create("demo", &["-s", "read,write"]);
+    let said = |args: &[&str]| world.run(&[&["scopes"], args].concat()).ok().err;
+    assert_eq!(
+        said(&["set", "demo", "other,read", "--allow-widen"]),
+        "`demo` now holds other, read\n  scopes: -write\n  scopes: +other\n"
+    );
+    assert_eq!(said(&["add", "demo", "read"]), "`demo` already holds other, read\n");
+    assert_eq!(
+        said(&["remove", "demo", "read,other"]),
+        "`demo` now holds no scopes\n  scopes: -other\n  scopes: -read\n"
+    );
+    assert_eq!(
+        said(&["edit", "read", "-d", "Reads", "--includes", "other"]),
+        "edited `read`\n  read.description: +Reads\n  read.includes: +other\n"
+    );
+    assert_eq!(said(&["edit", "read", "-d", "Reads"]), "nothing changed: `read`\n");
+    assert_eq!(said(&["rename", "read", "reads"]), "renamed `read` to `reads`\n");
+}

@@ -15,9 +15,9 @@ const TABLES: [(&str, &[&str]); 6] = [
 /// Gives every row of a store the seal of what it holds now.
 pub fn seal(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(
-        "UPDATE tokens SET label_count = (SELECT count(*) FROM label WHERE token = tokens.row),
-         grant_count = (SELECT count(*) FROM granted WHERE token = tokens.row),
-         secret_count = (SELECT count(*) FROM secret WHERE token = tokens.row);
+        "UPDATE tokens SET counts = (SELECT count(*) FROM label WHERE token = tokens.row) || ',' ||
+         (SELECT count(*) FROM granted WHERE token = tokens.row) || ',' ||
+         (SELECT count(*) FROM secret WHERE token = tokens.row);
          UPDATE scope SET include_count = (SELECT count(*) FROM scope_include i WHERE i.scope = scope.row)",
     )?;
     for (table, key) in TABLES {

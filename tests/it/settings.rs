@@ -154,3 +154,15 @@ fn a_default_beyond_the_maximum_is_warned_of() {
     assert!(ran.err.starts_with(warning), "{}", ran.err);
     assert_eq!(world.run(&["settings", "default-ttl", "30d", "-q"]).ok().err, "");
 }
+
+#[test]
+fn a_change_says_the_old_value_and_the_new_one() {
+    let world = World::with_store();
+    let said = |args: &[&str]| world.run(&[&["settings"], args].concat()).ok().err;
+    assert_eq!(said(&["grace", "2d"]), "grace now is `2d`; it was `1d`\n");
+    assert_eq!(said(&["grace", "2d"]), "grace already is `2d`\n");
+    assert_eq!(
+        said(&["url", "https://api.example/v1"]),
+        "url now is `https://api.example/v1`; it was `none`\n"
+    );
+}

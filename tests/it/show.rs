@@ -38,7 +38,6 @@ secrets
   {}  current  disabled  ends in 57 days  used 65 minutes ago
 events
   2026-11-22T12:00:00Z  create   tester  start
-  2026-11-22T12:00:00Z  confirm  tester
   2026-11-25T13:00:00Z  disable  tester  leak?
 ",
         shown["id"].as_str().unwrap(),
@@ -167,4 +166,24 @@ fn ten_secrets_that_have_ended_are_listed_and_the_others_counted() {
     world.run(&["revoke", "demo", "--yes"]).ok();
     assert_eq!(listed(), (11, "  and 7 more that have expired or were revoked".to_owned()));
     assert_eq!(world.show("demo")["secrets"].as_array().unwrap().len(), 17);
+}
+
+#[test]
+fn a_page_shows_ten_events_without_confirmations_and_the_document_the_last_ten() {
+    let world = World::new();
+    world.create("demo", &["--no-expiry"]);
+    for _ in 0..300 {
+        world.rotate("demo", &["--now"]);
+    }
+    let page = world.run(&["show", "demo"]).ok().out;
+    let (_, events) = page.split_once("events\n").expect("the events");
+    assert_eq!(events, "  2026-11-22T12:00:00Z  rotate  tester\n".repeat(10));
+    let document = world.show("demo");
+    let actions: Vec<_> = document["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(actions, ["rotate", "confirm"].repeat(5));
 }

@@ -169,8 +169,7 @@ secrets
   tkn_0002…  current  active
     ends in 12 months
 events
-  2026-11-22T12:00:00Z  create   tester
-  2026-11-22T12:00:00Z  confirm  tester
+  2026-11-22T12:00:00Z  create  tester
 ",
         ),
         (
@@ -193,9 +192,8 @@ secrets
   tkn_0007…  current  revoked
     revoked 15 days ago
 events
-  2026-11-22T12:00:00Z  create   tester
-  2026-11-22T12:00:00Z  confirm  tester
-  2026-11-22T12:00:00Z  revoke   tester
+  2026-11-22T12:00:00Z  create  tester
+  2026-11-22T12:00:00Z  revoke  tester
     found in a public repository, nobody
     knows since when
 ",
@@ -216,10 +214,9 @@ scopes
 secrets
   tkn_0007…  current  revoked  revoked 15 days ago
 events
-  2026-11-22T12:00:00Z  create   tester
-  2026-11-22T12:00:00Z  confirm  tester
-  2026-11-22T12:00:00Z  revoke   tester  found in a public repository, nobody
-                                         knows since when
+  2026-11-22T12:00:00Z  create  tester
+  2026-11-22T12:00:00Z  revoke  tester  found in a public repository, nobody
+                                        knows since when
 ",
         ),
     ];

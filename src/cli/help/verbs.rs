@@ -13,8 +13,8 @@ pub const GROUPS: [Group; 6] = [
     Group { name: "Store", verbs: &["init", "settings", "check", "audit", "doctor"], about: None },
     Group {
         name: "Moving",
-        verbs: &["backup", "restore", "export", "import", "prune"],
-        about: Some("Copy, move, clean up"),
+        verbs: &["backup", "restore", "export", "import", "prune", "diff", "apply"],
+        about: Some("Copy, move, keep"),
     },
     Group { name: "Shell", verbs: &["completions", "man"], about: Some("Set up TAB, read the manual") },
 ];
@@ -41,7 +41,7 @@ pub struct Verb {
 /// What a command line does, and the line, for `sh`.
 pub struct Example(pub &'static str, pub &'static str);
 
-pub const VERBS: [Verb; 36 + cfg!(feature = "serve") as usize] = [
+pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "",
         also: &[],
@@ -153,7 +153,7 @@ pub const VERBS: [Verb; 36 + cfg!(feature = "serve") as usize] = [
         also: &["get", "info", "describe", "view", "inspect"],
         more: &[
             "Its secrets are shown by their first four characters, with their ends and when they were last used; below \
-                 them its last ten events",
+                 them its last ten events, without the confirmations of deliveries",
         ],
         examples: &[
             Example("See whether the secret before the last rotation is still used", "tokenctl show backup"),
@@ -668,6 +668,53 @@ pub const VERBS: [Verb; 36 + cfg!(feature = "serve") as usize] = [
             Example("Remove what ended a year ago", "tokenctl prune --older-than 1y --yes"),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],
+    },
+    Verb {
+        path: "diff",
+        also: &["drift", "plan"],
+        more: &[
+            "The file is TOML: `[settings]`, `[scopes.NAME]` and `[tokens.NAME]`. A key that it does not have, and a token that \
+             it does not name, are no difference. `tokenctl export --toml` writes such a file",
+            "`+` is to be created, `~` to be updated, `-` to be revoked. What widens is marked: tokens may do more by it",
+        ],
+        examples: &[
+            Example(
+                "Begin a file, and see that nothing differs from it",
+                "tokenctl export --toml > wanted.toml; tokenctl diff wanted.toml",
+            ),
+            Example(
+                "See what differs, and change it",
+                "tokenctl diff tokens.toml || tokenctl apply tokens.toml --out-dir /etc/service-tokens",
+            ),
+        ],
+        exits: &[0, 1, 2, 3, 6],
+    },
+    Verb {
+        path: "apply",
+        also: &["sync", "reconcile"],
+        more: &[
+            "The keys of `[tokens.NAME]` are `description`, `owner`, `icon`, `scopes`, `labels`, one of `ttl`, `expires` and \
+             `no_expiry`, `not_before`, `rotate_every`, `grace`, `allow_from`, one of `out`, `env_file` with `env_name`, and \
+             `exec`, then `after` and `disabled`. Those of `[scopes.NAME]` are `description` and `includes`, those of \
+             `[settings]` the keys of `tokenctl settings`. Paths are absolute",
+            "A key that is absent leaves its value as it is; `\"\"` clears a text, `\"none\"` everything else. A token that does \
+             not exist is created, and its secret delivered to its destination, or into a file of its name in `--out-dir`. \
+             All changes in place are one transaction, in which nothing happens unless every one of them is allowed",
+            "Tokens that the file does not name are left alone, unless `--exclusive` revokes them. A second run changes \
+             nothing; one after a run that was killed completes it. A file that others can write is refused, since rotations \
+             run its commands",
+        ],
+        examples: &[
+            Example(
+                "See what it would do",
+                "tokenctl apply tokens.toml --out-dir /etc/service-tokens --dry-run",
+            ),
+            Example(
+                "Let tokens do more, and put new secrets into files",
+                "tokenctl apply tokens.toml --allow-widen --out-dir /etc/service-tokens",
+            ),
+        ],
+        exits: &[0, 1, 2, 4, 5, 6, 7, 130],
     },
     Verb {
         path: "completions",

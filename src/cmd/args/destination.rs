@@ -18,6 +18,8 @@ use crate::error::Error;
 
 /// The longest that a command may take, well before the deadline of its delivery.
 const LONGEST_EXEC: Span = Span::minutes(8);
+/// How long it may take where nothing is said of that.
+const USUAL_EXEC: Span = Span::minutes(1);
 /// The longest that a secret may lie in a clipboard.
 const LONGEST_COPY: Span = Span::minutes(10);
 
@@ -108,7 +110,7 @@ impl Way {
 
 impl ReceiverArgs {
     /// The flags that would name this receiver.
-    fn of(receiver: &Receiver) -> Self {
+    pub fn of(receiver: &Receiver) -> Self {
         let path = receiver.path().map(PathBuf::from);
         match receiver {
             Receiver::File { .. } => Self { out: path, ..Self::default() },
@@ -190,6 +192,11 @@ impl DestinationArgs {
     /// As if only these flags had been given.
     fn to(to: ReceiverArgs) -> Self {
         Self { to, exec_timeout: LONGEST_EXEC, copy: None, copy_timeout: LONGEST_COPY, force: false }
+    }
+
+    /// As if only the flags of this receiver had been given.
+    pub fn of(receiver: &Receiver) -> Self {
+        Self { exec_timeout: USUAL_EXEC, ..Self::to(ReceiverArgs::of(receiver)) }
     }
 
     /// As if `--copy` had been given.

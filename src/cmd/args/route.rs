@@ -82,7 +82,8 @@ fn check_own(token: &Token, destination: &Destination, uid: u32) -> Result<(), E
 }
 
 fn no_destination(token: &Token, why: String) -> Error {
-    Error::NoDestination { name: token.name.to_string(), why }
+    let hint = "name one, or `tokenctl edit NAME --out FILE` sets one that stays";
+    Error::NoDestination { name: token.name.to_string(), why, hint }
 }
 
 impl Route {

@@ -3,8 +3,12 @@
 use clap::Args;
 
 use crate::app::App;
+use crate::domain::scope::Catalogue;
+use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
 use crate::domain::widening::{Approval, Widening};
 use crate::error::Error;
+use crate::store::{PAGE, StoreError, View};
 
 #[derive(Args, Clone)]
 pub struct WidenArgs {
@@ -41,4 +45,33 @@ pub fn check(approval: &Approval, what: &str, widening: Widening) -> Result<(), 
     approval
         .covers(widening)
         .map_err(|widening| Error::Widens { what: what.to_owned(), widening: Box::new(widening) })
+}
+
+/// Passes each unrevoked token that holds a scope of the catalogue to `take`.
+pub fn each_holder(
+    view: &View<'_>,
+    now: Timestamp,
+    catalogue: &Catalogue,
+    mut take: impl FnMut(Token),
+) -> Result<(), StoreError> {
+    let every: Vec<i64> = catalogue.iter().map(|entry| entry.row).collect();
+    for rows in view.holders(&every)?.chunks(PAGE) {
+        view.tokens(rows, now)?.into_iter().for_each(&mut take);
+    }
+    Ok(())
+}
+
+/// What tokens gain once the catalogue is the other one.
+pub fn of_catalogue(
+    view: &View<'_>,
+    now: Timestamp,
+    before: &Catalogue,
+    after: &Catalogue,
+) -> Result<Widening, StoreError> {
+    let mut widening = Widening::default();
+    each_holder(view, now, before, |token| {
+        let gain = Widening::of_token((&token, before), (&token.regranted(after), after));
+        widening = std::mem::take(&mut widening).and(gain);
+    })?;
+    Ok(widening)
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use crate::app::{App, Outcome};
+use crate::cmd::args::fold::confirmed_by;
 use crate::cmd::args::select::Reference;
 use crate::cmd::args::takes::Takes;
 use crate::domain::event::{Action, Event, Query};
@@ -145,10 +146,6 @@ impl Log<'_> {
 
     /// Whether an event is the confirmation of a delivery that the same actor began, and whose beginning is selected.
     fn is_folded(&self, view: &View<'_>, event: &Event) -> Result<bool, Error> {
-        if !self.folds || !Action::Confirm.names(&event.action) {
-            return Ok(false);
-        }
-        let begun = view.beginning_of(event)?;
-        Ok(begun.is_some_and(|begun| begun.actor == event.actor && self.query.meets(&begun)))
+        Ok(self.folds && confirmed_by(view, event)?.is_some_and(|begun| self.query.meets(&begun)))
     }
 }

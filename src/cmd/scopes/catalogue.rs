@@ -19,7 +19,7 @@ use crate::domain::token::Token;
 use crate::domain::when::{Clock, is_none};
 use crate::domain::widening::{Approval, Widening};
 use crate::error::{Error, Subject};
-use crate::store::{Store, StoreError, Write};
+use crate::store::{Store, Write};
 use crate::ui::json::{ChangedScopeDoc, NamedDoc, ScopeDoc};
 
 #[derive(Args)]
@@ -99,25 +99,6 @@ pub struct Retire {
 
 fn entry<'a>(catalogue: &'a Catalogue, scope: &Scope) -> Result<&'a Entry, Error> {
     catalogue.get(scope).ok_or_else(|| unknown_scope(scope, catalogue))
-}
-
-/// Passes each unrevoked token that holds a scope of the catalogue to `take`.
-fn each_holder(tx: &Write<'_>, catalogue: &Catalogue, mut take: impl FnMut(Token)) -> Result<(), StoreError> {
-    let every: Vec<i64> = catalogue.iter().map(|entry| entry.row).collect();
-    for rows in tx.holders(&every)?.chunks(crate::store::PAGE) {
-        tx.tokens(rows, tx.now)?.into_iter().for_each(&mut take);
-    }
-    Ok(())
-}
-
-/// What tokens gain once the catalogue is the other one.
-fn widening(tx: &Write<'_>, before: &Catalogue, after: &Catalogue) -> Result<Widening, StoreError> {
-    let mut widening = Widening::default();
-    each_holder(tx, before, |token| {
-        let gain = Widening::of_token((&token, before), (&token.regranted(after), after));
-        widening = std::mem::take(&mut widening).and(gain);
-    })?;
-    Ok(widening)
 }
 
 fn includable(scopes: &[Scope], of: &Scope, catalogue: &Catalogue) -> Result<BTreeSet<Scope>, Error> {
@@ -222,7 +203,7 @@ impl Define {
             entry.includes = self.wanted(catalogue)?;
         }
         // Tokens may have kept the scope while it was retired, and gain what it includes from now on.
-        let gain = widening(tx, catalogue, &catalogue.with(&entry))?;
+        let gain = widen::of_catalogue(tx, tx.now, catalogue, &catalogue.with(&entry))?;
         let gain = gain.and(Widening::of_reopened(&self.scope));
         widen::check(approval, &format!("reopening `{}`", self.scope), gain)?;
         tx.save_scopes(std::slice::from_ref(&entry), Action::CatalogueDefine)?;
@@ -268,7 +249,7 @@ impl EditScope {
                 if after == *before {
                     return Ok((after, false));
                 }
-                let gain = widening(tx, catalogue, &catalogue.with(&after))?;
+                let gain = widen::of_catalogue(tx, tx.now, catalogue, &catalogue.with(&after))?;
                 widen::check(approval, &format!("changing what `{}` includes", self.scope), gain)?;
                 tx.save_scopes(std::slice::from_ref(&after), Action::CatalogueEdit)?;
                 Ok((after, true))
@@ -298,7 +279,7 @@ impl RenameScope {
                 }
                 entry.name = self.new.clone();
                 // A verifier that requires the new name refused these tokens before.
-                let gain = widening(tx, catalogue, &catalogue.with(&entry))?;
+                let gain = widen::of_catalogue(tx, tx.now, catalogue, &catalogue.with(&entry))?;
                 widen::check(approval, &format!("renaming `{}`", self.scope), gain)?;
                 tx.save_scopes(std::slice::from_ref(&entry), Action::CatalogueRename)?;
                 Ok((entry, true))
@@ -379,7 +360,7 @@ impl Retire {
         retired: &Entry,
     ) -> Result<Vec<Token>, Error> {
         let mut from = Vec::new();
-        each_holder(tx, catalogue, |token| {
+        widen::each_holder(tx, tx.now, catalogue, |token| {
             let holds = token.held_scopes(catalogue).contains(&self.scope);
             from.extend(holds.then_some(token));
         })?;

@@ -20,7 +20,12 @@ pub enum Field<T> {
 }
 
 impl<T: Clone> Field<T> {
-    fn apply(&self, value: &mut Option<T>) {
+    /// The value of a field that begins without one.
+    pub fn value(&self) -> Option<T> {
+        if let Self::Set(value) = self { value.clone() } else { None }
+    }
+
+    pub fn apply(&self, value: &mut Option<T>) {
         if let Self::Set(new) = self {
             value.clone_from(new);
         }

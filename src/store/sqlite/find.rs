@@ -70,7 +70,7 @@ impl View<'_> {
     /// The unrevoked token of a name, visible or not.
     pub fn named(&self, name: &Name) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT row FROM tokens WHERE name = ?1 AND revoked_at IS NULL";
-        let run = || self.conn().prepare_cached(sql)?.query_row([name], |row| row.get(0)).optional();
+        let run = || self.prepare(sql)?.query_row([name], |row| row.get(0)).optional();
         self.ok(run())
     }
 
@@ -110,7 +110,7 @@ impl View<'_> {
         let sql =
             "SELECT row, hash, hint FROM secret WHERE row > ?1 AND length(hint) = 5 ORDER BY row LIMIT ?2";
         let run = || {
-            let mut statement = self.conn().prepare_cached(sql)?;
+            let mut statement = self.prepare(sql)?;
             let rows = statement
                 .query_map(params![after, page()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             rows.collect()
@@ -126,7 +126,7 @@ impl View<'_> {
 
     /// The first column of what a statement finds.
     pub(super) fn column<T: FromSql>(&self, sql: &str, args: &[&dyn ToSql]) -> Result<Vec<T>, StoreError> {
-        let run = || self.conn().prepare_cached(sql)?.query_map(args, |row| row.get(0))?.collect();
+        let run = || self.prepare(sql)?.query_map(args, |row| row.get(0))?.collect();
         self.ok(run())
     }
 }

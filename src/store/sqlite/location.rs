@@ -190,6 +190,22 @@ fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
     Unsafe { path: path.to_owned(), why, fix, by_mode: false }
 }
 
+/// Why others could decide what is in an open file, which has no symbolic links in its path, and how that ends: they own
+/// it, can write it, or can replace it.
+pub fn unsafe_file(path: &Path, meta: &Metadata) -> Result<Option<(String, String)>, StoreError> {
+    let owner = meta.uid();
+    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        let fix = format!("read it, then take it over: `sudo chown $USER {}`", shell(path));
+        return Ok(Some((format!("it belongs to uid {owner}"), fix)));
+    }
+    if trust::others_can_write(meta, None) {
+        let Unsafe { why, .. } = writable(path, meta, "write");
+        return Ok(Some((why, format!("`chmod go-w {}`", shell(path)))));
+    }
+    let above = unsafe_path(path)?.into_iter().next();
+    Ok(above.map(|it| (format!("`{}`: {}", it.path.display(), it.why), it.fix)))
+}
+
 /// Directories above a path in which others could replace what is below: the rule for destinations of secrets.
 pub fn unsafe_path(path: &Path) -> Result<Vec<Unsafe>, StoreError> {
     unsafe_ancestors(path, None)

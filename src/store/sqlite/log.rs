@@ -38,9 +38,7 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
 
 impl View<'_> {
     pub(super) fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
-        let run = || {
-            self.conn().prepare_cached(&format!("{COLUMNS} {rest}"))?.query_map(args, read_event)?.collect()
-        };
+        let run = || self.prepare(&format!("{COLUMNS} {rest}"))?.query_map(args, read_event)?.collect();
         self.ok(run())
     }
 
@@ -72,7 +70,7 @@ impl View<'_> {
     pub(super) fn head(&self) -> Result<Head, StoreError> {
         let sql = "SELECT seq, hash, time FROM events ORDER BY seq DESC LIMIT 1";
         let run = || {
-            let mut statement = self.conn().prepare_cached(sql)?;
+            let mut statement = self.prepare(sql)?;
             let read = |row: &Row<'_>| {
                 let anchor =
                     Anchor { seq: row.get::<_, RowNumber>(0)?.0, hash: Digest::from_bytes(row.get(1)?) };
@@ -94,7 +92,7 @@ impl View<'_> {
                 let digest: Option<[u8; 32]> = row.get(1)?;
                 Ok(digest.map(Digest::from_bytes).zip(Some(row.get::<_, Form>(0)?)))
             };
-            self.conn().prepare_cached(sql)?.query_row(params![key, up_to], read).optional()
+            self.prepare(sql)?.query_row(params![key, up_to], read).optional()
         };
         Ok(self.ok(run())?.flatten().map(|(digest, form)| (form, digest)))
     }

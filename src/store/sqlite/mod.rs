@@ -45,6 +45,7 @@ mod page;
 #[cfg(feature = "cli")]
 mod parts;
 mod pool;
+mod prepared;
 mod restore;
 mod schema;
 mod scopes;
@@ -82,7 +83,7 @@ pub use import::{Importer, unused};
 #[cfg(feature = "cli")]
 pub use join::{Conflict, Entered};
 use known::Known;
-pub use location::{Location, unsafe_path};
+pub use location::{Location, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
 use open::Access;
 #[cfg(feature = "cli")]
@@ -120,6 +121,10 @@ pub struct Store {
     version: Cell<i64>,
     /// Whether rows whose seal is broken are read, so that access can be ended whatever happened to them.
     lenient: Cell<bool>,
+    /// Whether it is asked one question, so that no statement is kept.
+    once: bool,
+    /// Whether the transaction of its checks is still open, which then is that of the first question.
+    began: Cell<bool>,
     /// How long a transaction waits for a lock.
     patience: Cell<Duration>,
     /// The files of use, from the first question on: most verdicts need neither.
@@ -148,6 +153,8 @@ impl Store {
             found,
             version: Cell::new(version),
             lenient: Cell::new(false),
+            once: false,
+            began: Cell::new(false),
             patience,
             copy: None,
         }
@@ -267,11 +274,14 @@ impl Store {
     /// One read transaction, ended before its result is looked at.
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
         lock::be_patient(self.patience.get());
-        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred)
-            .map_err(|err| self.failed(&err))?;
-        self.follow_migration().map_err(|err| self.failed(&err))?;
-        let out = f(&View::of(self))?;
-        tx.commit().map_err(|err| self.failed(&err))?;
+        let failed = |err| self.failed(&err);
+        let begin = || Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred);
+        let tx = if self.began.take() { None } else { Some(begin().map_err(failed)?) };
+        self.follow_migration().map_err(failed)?;
+        let out = f(&View::of(self));
+        let ended = tx.map_or_else(|| self.conn.execute_batch("COMMIT"), Transaction::commit);
+        let out = out?;
+        ended.map_err(failed)?;
         Ok(out)
     }
 
@@ -282,16 +292,18 @@ impl Store {
         clock: &dyn Clock,
         f: impl FnOnce(&View<'_>, Timestamp) -> Result<T, E>,
     ) -> Result<T, E> {
+        let is_locked = self.began.get();
         self.read(|view| {
             // The first statement takes the lock.
-            let mut known = self.known.borrow_mut();
-            let sql = if known.is_some() { "PRAGMA data_version" } else { "PRAGMA user_version" };
-            let run = || self.conn.prepare_cached(sql)?.query_row([], |row| row.get(0));
-            let version = view.ok(run())?;
-            if let Some(known) = &mut *known {
-                known.begin(version);
+            if !is_locked {
+                let mut known = self.known.borrow_mut();
+                let sql = if known.is_some() { "PRAGMA data_version" } else { "PRAGMA user_version" };
+                let run = || self.prepare(sql)?.query_row([], |row| row.get(0));
+                let version = view.ok(run())?;
+                if let Some(known) = &mut *known {
+                    known.begin(version);
+                }
             }
-            drop(known);
             f(view, clock.now().map_err(StoreError::Clock)?)
         })
     }

@@ -1,5 +1,6 @@
 //! Opening a store: to look, to look at once, or to change.
 
+use std::cell::Cell;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
@@ -14,13 +15,26 @@ use crate::domain::event::Author;
 use crate::domain::when::Clock;
 use crate::store::usage;
 
+/// Takes the lock, which `BEGIN` alone does not.
+const BEGIN_TO_READ: &str = "BEGIN; PRAGMA user_version";
+
 impl Store {
     /// To look; not one byte is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
+        Self::open_reader(location, Access::Read)
+    }
+
+    /// To ask one question. The read transaction in which the store is checked is that of the question as well, and no
+    /// statement is kept.
+    pub fn open_to_ask_once(location: &Location) -> Result<Self, StoreError> {
+        Self::open_reader(location, Access::Once)
+    }
+
+    fn open_reader(location: &Location, access: Access) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;
         // A writer may roll the journal back between the look at it and the copy; then the next round reads.
         for _ in 0..10 {
-            match Self::connect(&found, Access::Read) {
+            match Self::connect(&found, access) {
                 // A copy may be made only while this process has no connection to the original.
                 Err(Opening::HotJournal) if checked::is_shared(&checked) => break,
                 Err(Opening::HotJournal) => {}
@@ -75,13 +89,18 @@ impl Store {
             _ => Opening::Failed(StoreError::sqlite(&found.database, &err)),
         };
         let conn = open::connect(&found.database, access).map_err(sort)?;
+        let once = access == Access::Once;
+        if once {
+            conn.execute_batch(BEGIN_TO_READ).map_err(sort)?;
+        }
         let version = prepare(&conn, found).map_err(|err| match err {
             schema::SchemaError::Sqlite(err) => sort(err),
             differs @ schema::SchemaError::Differs { .. } => {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
         })?;
-        let store = Self::from_connection(conn, found.clone(), version);
+        let store =
+            Self { once, began: Cell::new(once), ..Self::from_connection(conn, found.clone(), version) };
         store.set_patience(access.patience());
         Ok(store)
     }

@@ -73,7 +73,7 @@ impl View<'_> {
              LEFT JOIN hook h ON h.secret = s.row WHERE i.revoked_at IS NULL {bound} ORDER BY i.name {order}, s.row"
         );
         let (mut page, mut block) = (Vec::with_capacity(TOKENS), Block::default());
-        let mut statement = self.ok(self.conn().prepare_cached(&sql))?;
+        let mut statement = self.ok(self.prepare(&sql))?;
         let mut rows = self.ok(statement.query(params_from_iter(after)))?;
         while let Some(row) = self.ok(rows.next())? {
             let is_full =

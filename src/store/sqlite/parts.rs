@@ -69,7 +69,7 @@ impl Rows {
         let token = self.token;
         let mut values = vec![token.into()];
         values.extend(parts.token);
-        values.extend([parts.labels.len(), scopes.len(), parts.secrets.len()].map(number));
+        values.push(format!("{},{},{}", parts.labels.len(), scopes.len(), parts.secrets.len()).into());
         sealed(conn, "tokens", &token_columns(), values)?;
         for (key, value) in parts.labels {
             sealed(conn, "label", "token, key, value", vec![token.into(), key.into(), value.into()])?;
@@ -99,7 +99,7 @@ impl Rows {
 }
 
 fn token_columns() -> String {
-    format!("row, {}, label_count, grant_count, secret_count", columns::names(columns::TOKEN, ""))
+    format!("row, {}, counts", columns::names(columns::TOKEN, ""))
 }
 
 /// The parts of a token's line.

@@ -1,8 +1,8 @@
 //! The tables. Those of the version before stand in `v1`, which also brings a store from there to here.
 //!
-//! SQLite parses them at each open: about 20,000 instructions an object, 4,000 a check. So there are few objects, and no
-//! checks that the reading repeats: each value is read as its type of the domain, which cannot hold what a check would
-//! refuse, and rows that a verdict depends on are sealed.
+//! SQLite parses them at each open: about 15,000 instructions an object, 4,000 a check, 500 a `NOT NULL`. So there are few
+//! objects, and no constraints that the reading repeats: each value is read as its type of the domain, which cannot hold
+//! what a constraint would refuse, and rows that a verdict depends on are sealed.
 
 use rusqlite::Connection;
 
@@ -19,13 +19,14 @@ pub const VERSION: i64 = 2;
 pub const TOKEN_NAME: &str = "CREATE UNIQUE INDEX token_name ON tokens (name) WHERE revoked_at IS NULL";
 
 /// The statements, in the exact form that SQLite keeps (`CREATE TABLE name`, one space). Each row that a verdict depends
-/// on ends with its seal; `*_count` says how many rows belong to it, so that none can go unnoticed. Both are written last.
+/// on ends with its seal; `counts` says how many labels, grants and secrets a token has, and `include_count` how many scopes
+/// a scope includes, so that no row can go unnoticed. Both are written last.
 const OBJECTS: &[&str] = &[
-    "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID",
     "CREATE TABLE tokens (
   row INTEGER PRIMARY KEY,
-  id TEXT NOT NULL UNIQUE,
-  name TEXT NOT NULL,
+  id TEXT UNIQUE,
+  name TEXT,
   description TEXT,
   owner TEXT,
   icon TEXT,
@@ -34,8 +35,8 @@ const OBJECTS: &[&str] = &[
   not_before INTEGER,
   rotate_every INTEGER,
   grace INTEGER,
-  created_at INTEGER NOT NULL,
-  created_by TEXT NOT NULL,
+  created_at INTEGER,
+  created_by TEXT,
   disabled_at INTEGER,
   revoked_at INTEGER,
   destination_kind TEXT,
@@ -46,18 +47,16 @@ const OBJECTS: &[&str] = &[
   destination_uid INTEGER,
   hook TEXT,
   allow_from TEXT,
-  label_count INTEGER,
-  grant_count INTEGER,
-  secret_count INTEGER,
+  counts TEXT,
   seal INTEGER
 ) STRICT",
     TOKEN_NAME,
     "CREATE TABLE secret (
   row INTEGER PRIMARY KEY,
-  token INTEGER NOT NULL REFERENCES tokens,
-  hash BLOB NOT NULL UNIQUE,
-  hint TEXT NOT NULL,
-  created_at INTEGER NOT NULL,
+  token INTEGER REFERENCES tokens,
+  hash BLOB UNIQUE,
+  hint TEXT,
+  created_at INTEGER,
   expires_at INTEGER,
   delivered_at INTEGER,
   superseded_at INTEGER,
@@ -65,8 +64,8 @@ const OBJECTS: &[&str] = &[
   seal INTEGER
 ) STRICT",
     "CREATE INDEX secret_token ON secret (token)",
-    "CREATE UNIQUE INDEX secret_provisional ON secret (token) WHERE delivered_at IS NULL",
-    "CREATE UNIQUE INDEX secret_current ON secret (token) WHERE delivered_at IS NOT NULL AND superseded_at IS NULL",
+    // A token has at most one provisional and one current secret.
+    "CREATE UNIQUE INDEX secret_role ON secret (token, delivered_at IS NULL) WHERE superseded_at IS NULL",
     "CREATE TABLE delivery (
   secret INTEGER PRIMARY KEY REFERENCES secret,
   kind TEXT NOT NULL,
@@ -76,10 +75,10 @@ const OBJECTS: &[&str] = &[
   hook TEXT,
   remember INTEGER NOT NULL DEFAULT 0,
   host TEXT,
-  uid INTEGER NOT NULL,
-  pid INTEGER NOT NULL,
-  started_at INTEGER NOT NULL,
-  deadline INTEGER NOT NULL,
+  uid INTEGER,
+  pid INTEGER,
+  started_at INTEGER,
+  deadline INTEGER,
   expires_at INTEGER,
   grace INTEGER
 ) STRICT",
@@ -89,57 +88,57 @@ const OBJECTS: &[&str] = &[
   destination TEXT,
   previous_expires_at INTEGER,
   host TEXT,
-  uid INTEGER NOT NULL,
+  uid INTEGER,
   claimed_at INTEGER,
   claimed_pid INTEGER,
   failed_at INTEGER,
-  created_at INTEGER NOT NULL
+  created_at INTEGER
 ) STRICT",
     "CREATE TABLE label (
-  token INTEGER NOT NULL REFERENCES tokens,
-  key TEXT NOT NULL,
-  value TEXT NOT NULL,
+  token INTEGER REFERENCES tokens,
+  key TEXT,
+  value TEXT,
   seal INTEGER,
   PRIMARY KEY (token, key)
 ) STRICT, WITHOUT ROWID",
     "CREATE TABLE scope (
   row INTEGER PRIMARY KEY,
-  id TEXT NOT NULL,
-  name TEXT NOT NULL UNIQUE,
+  id TEXT,
+  name TEXT UNIQUE,
   description TEXT,
-  created_at INTEGER NOT NULL,
+  created_at INTEGER,
   retired_at INTEGER,
   include_count INTEGER,
   seal INTEGER
 ) STRICT",
     "CREATE TABLE scope_include (
-  scope INTEGER NOT NULL REFERENCES scope,
-  included INTEGER NOT NULL REFERENCES scope,
+  scope INTEGER REFERENCES scope,
+  included INTEGER REFERENCES scope,
   seal INTEGER,
   PRIMARY KEY (scope, included)
 ) STRICT, WITHOUT ROWID",
     "CREATE TABLE granted (
   row INTEGER PRIMARY KEY,
-  token INTEGER NOT NULL REFERENCES tokens,
-  scope INTEGER NOT NULL REFERENCES scope,
+  token INTEGER REFERENCES tokens,
+  scope INTEGER REFERENCES scope,
   seal INTEGER,
   UNIQUE (token, scope)
 ) STRICT",
-    "CREATE TABLE pruned (hash BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID",
+    "CREATE TABLE pruned (hash BLOB PRIMARY KEY, at INTEGER) STRICT, WITHOUT ROWID",
     "CREATE TABLE events (
   seq INTEGER PRIMARY KEY,
-  time INTEGER NOT NULL,
-  action TEXT NOT NULL,
-  subject TEXT NOT NULL,
+  time INTEGER,
+  action TEXT,
+  subject TEXT,
   name TEXT,
-  uid INTEGER NOT NULL,
+  uid INTEGER,
   login TEXT,
   sudo_user TEXT,
   host TEXT,
   reason TEXT,
   digest BLOB,
-  hash BLOB NOT NULL,
-  format INTEGER NOT NULL,
+  hash BLOB,
+  format INTEGER,
   changes TEXT
 ) STRICT",
     "CREATE INDEX event_subject ON events (subject)",

@@ -16,7 +16,7 @@ impl View<'_> {
         let run = || {
             let mut counts = BTreeMap::new();
             let mut entries: BTreeMap<i64, Entry> = BTreeMap::new();
-            let mut all = self.conn().prepare_cached(
+            let mut all = self.prepare(
                 "SELECT row, id, name, description, created_at, retired_at, include_count, seal FROM scope",
             )?;
             let mut rows = all.query([])?;
@@ -38,7 +38,7 @@ impl View<'_> {
                 return Ok(Catalogue::default());
             }
             let sql = "SELECT i.scope, i.included, i.seal, s.name FROM scope_include i LEFT JOIN scope s ON s.row = i.included";
-            let mut includes = self.conn().prepare_cached(sql)?;
+            let mut includes = self.prepare(sql)?;
             let mut rows = includes.query([])?;
             while let Some(row) = rows.next()? {
                 self.begins_unbroken::<3>("scope_include", row)?;
@@ -62,7 +62,7 @@ impl View<'_> {
         let sql = "SELECT g.scope, count(*) FROM granted g JOIN tokens t ON t.row = g.token
              WHERE t.revoked_at IS NULL GROUP BY g.scope";
         let run = || {
-            let mut statement = self.conn().prepare_cached(sql)?;
+            let mut statement = self.prepare(sql)?;
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         self.ok(run())
@@ -73,7 +73,7 @@ impl View<'_> {
         let sql = "SELECT DISTINCT g.token FROM granted g JOIN tokens t ON t.row = g.token
              WHERE t.revoked_at IS NULL AND g.scope = ?1";
         let run = || {
-            let mut statement = self.conn().prepare_cached(sql)?;
+            let mut statement = self.prepare(sql)?;
             let mut all = BTreeSet::new();
             for scope in scopes {
                 for row in statement.query_map([scope], |row| row.get(0))? {

@@ -81,9 +81,9 @@ fn seal_of(table: &str, row: &Row<'_>, first: usize, last: usize) -> rusqlite::R
 impl Write<'_> {
     /// Seals all rows of a token as they now are.
     pub(super) fn seal_token(&self, row: i64) -> Result<(), StoreError> {
-        let counts = "UPDATE tokens SET label_count = (SELECT count(*) FROM label WHERE token = ?1),
-             grant_count = (SELECT count(*) FROM granted WHERE token = ?1),
-             secret_count = (SELECT count(*) FROM secret WHERE token = ?1) WHERE row = ?1";
+        let counts = "UPDATE tokens SET counts = (SELECT count(*) FROM label WHERE token = ?1) || ',' ||
+             (SELECT count(*) FROM granted WHERE token = ?1) || ',' ||
+             (SELECT count(*) FROM secret WHERE token = ?1) WHERE row = ?1";
         self.run(counts, &[&row])?;
         OF_TOKEN.iter().try_for_each(|table| self.seal_rows(table, row))
     }

@@ -11,7 +11,7 @@ use crate::domain::settings::{Fact, Key, Settings};
 impl View<'_> {
     pub fn settings(&self) -> Result<Settings, StoreError> {
         let run = || {
-            let mut statement = self.conn().prepare_cached("SELECT key, value FROM setting")?;
+            let mut statement = self.prepare("SELECT key, value FROM setting")?;
             statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         let rows: Vec<(String, String)> = self.ok(run())?;

@@ -6,7 +6,7 @@ use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
 use super::cells::Cells;
-use super::sql::{Count, RowNumber, wrong};
+use super::sql::{RowNumber, wrong};
 use crate::domain::destination::{Destination, Receiver};
 use crate::domain::hook::{Claim, PendingHook};
 use crate::domain::lifetime::Lifetime;
@@ -14,7 +14,7 @@ use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 
 /// The columns of a token and of a secret, with their seals.
-pub const OF_TOKEN: usize = 27;
+pub const OF_TOKEN: usize = 25;
 pub const OF_SECRET: usize = 10;
 /// The columns of a delivery, and where they come from.
 pub const DELIVERY: &str = "d.kind, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace,
@@ -30,7 +30,13 @@ pub type Counts = [usize; 3];
 
 /// The counts of a token's row.
 pub fn read_counts(cells: &Cells<'_>) -> Counts {
-    [23, 24, 25].map(|at| cells.get::<Count>(at).map_or(usize::MAX, |count| count.0))
+    let mut counts = [usize::MAX; 3];
+    if let ValueRef::Text(text) = cells.values()[23] {
+        for (count, digits) in counts.iter_mut().zip(text.split(|byte| *byte == b',')) {
+            *count = std::str::from_utf8(digits).ok().and_then(|it| it.parse().ok()).unwrap_or(usize::MAX);
+        }
+    }
+    counts
 }
 
 pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {

@@ -205,7 +205,7 @@ impl View<'_> {
             }
         };
         let sql = format!("{columns} WHERE {column} {test} ORDER BY {order}");
-        let mut statement = self.ok(self.conn().prepare_cached(&sql))?;
+        let mut statement = self.ok(self.prepare(&sql))?;
         let mut found = self.ok(statement.query(params![keys]))?;
         while let Some(row) = self.ok(found.next())? {
             take(row).map_err(|err| damage(table, row, &err))?;
@@ -226,7 +226,7 @@ impl View<'_> {
             return Ok(Some(found));
         }
         let sql = "SELECT token FROM secret WHERE hash = ?1";
-        let run = || self.conn().prepare_cached(sql)?.query_row([hash], |row| row.get(0)).optional();
+        let run = || self.prepare(sql)?.query_row([hash], |row| row.get(0)).optional();
         let Some(row) = self.ok(run())? else {
             return self.is_nowhere(hash).map(|()| None);
         };
@@ -261,7 +261,7 @@ impl View<'_> {
         let mut slot = self.look_up.borrow_mut();
         let statement = match &mut *slot {
             Some(statement) => statement,
-            empty => empty.insert(self.ok(self.store.conn.prepare_cached(sql))?),
+            empty => empty.insert(self.ok(self.prepare(sql))?),
         };
         let read = |row: &Row<'_>| {
             let values = cells::values::<{ OF_TOKEN + OF_SECRET }>(row)?;

@@ -99,8 +99,7 @@ const VIEWS: &[(&str, &str)] = &[
         "SELECT row, id, name, description, owner, icon, ttl, until, not_before, rotate_every, grace, created_at,
          created_by, disabled_at, revoked_at, NULL AS destination_kind, NULL AS destination_path,
          NULL AS destination_variable, NULL AS destination_command, NULL AS destination_host,
-         NULL AS destination_uid, NULL AS hook, NULL AS allow_from, 0 AS label_count, 0 AS grant_count,
-         0 AS secret_count, NULL AS seal FROM main.token",
+         NULL AS destination_uid, NULL AS hook, NULL AS allow_from, NULL AS counts, NULL AS seal FROM main.token",
     ),
     (
         "secret",

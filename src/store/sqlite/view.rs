@@ -2,16 +2,17 @@
 
 use std::cell::RefCell;
 
-use rusqlite::{CachedStatement, Connection, Row};
+use rusqlite::{Connection, Row};
 
 use super::cells::{self, Cells};
+use super::prepared::Prepared;
 use super::{Store, StoreError, schema, seal};
 
 /// A transaction.
 pub struct View<'a> {
     pub(super) store: &'a Store,
     /// The look-up of a current secret, which a burst repeats.
-    pub(super) look_up: RefCell<Option<CachedStatement<'a>>>,
+    pub(super) look_up: RefCell<Option<Prepared<'a>>>,
 }
 
 /// Fails unless a page goes up from `from`: a damaged tree may lead in a circle, and a walk through its pages with it.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{Job, PASS_KEY};
+use super::{Job, PASS_KEY, README};
 use crate::support::processes::{eventually, until};
 use crate::support::{DAY, have, program_path, real_time, uid, write_program};
 
@@ -33,8 +33,15 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    /// Starts cron with a line in which a minute passes every three seconds. None where mounting is not allowed.
-    fn start(job: &Job, line: &str) -> Option<Self> {
+    /// Starts cron with these lines; a minute passes every three seconds. None where that cannot be done here.
+    fn start(job: &Job, lines: &[String]) -> Option<Self> {
+        if !["cron", "faketime", "unshare"].into_iter().all(have) {
+            return None;
+        }
+        if uid() != 0 {
+            eprintln!("skipped: only root can give cron a crontab of its own");
+            return None;
+        }
         let dir = job.world.dir.path();
         let sbin = job.world.directory("sbin");
         let mails = job.world.directory("mails");
@@ -45,7 +52,7 @@ impl Daemon {
         write_program(Path::new(&format!("{sbin}/sendmail")), sendmail.as_bytes());
         let programs = program_path().parent().expect("a directory").display();
         let path = format!("HOME={}\nPATH={programs}:/usr/bin:/bin\n", job.home);
-        fs::write(dir.join("crontab"), format!("{path}{line}\n")).expect("a file");
+        fs::write(dir.join("crontab"), format!("{path}{}\n", lines.join("\n"))).expect("a file");
         let mut child = Command::new("unshare")
             .args(["-m", "sh", "-c", ISOLATED])
             .arg(dir)
@@ -93,7 +100,7 @@ fn status(gate: &Path, file: &Path) -> Option<u16> {
     answer.split(' ').nth(1)?.parse().ok()
 }
 
-/// The tokens of this test, which a policy made due ten days ago.
+/// The tokens of the test below, which a policy made due ten days ago.
 fn due_tokens(job: &Job) {
     job.world.wait(real_time() - 40 * DAY - job.world.now());
     let policy = ["--ttl", "90d", "--rotate-every", "30d", "--grace", "2d"];
@@ -118,18 +125,13 @@ fn due_tokens(job: &Job) {
 
 #[test]
 fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works() {
-    if !["cron", "faketime", "unshare", "pass", "gpg"].into_iter().all(have) {
-        return;
-    }
-    if uid() != 0 {
-        eprintln!("skipped: only root can give cron a crontab of its own");
+    if !have("pass") || !have("gpg") {
         return;
     }
     let job = Job::without_tokens();
     job.line(PASS_KEY).ok();
     due_tokens(&job);
-    let readme = include_str!("../../../README.md");
-    let line = readme.lines().find_map(|line| line.strip_prefix("17 * * * *")).expect("a line of the README");
+    let line = README.lines().find_map(|line| line.strip_prefix("17 * * * *")).expect("a line of the README");
     assert_eq!(line.trim(), "tokenctl rotate --due --quiet >/dev/null");
 
     let gate = job.world.dir.path().join("gate.sock");
@@ -154,7 +156,7 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
             }
             answers
         });
-        let daemon = Daemon::start(&job, &format!("* * * * *{line}"));
+        let daemon = Daemon::start(&job, &[format!("* * * * *{line}")]);
         if daemon.is_some() {
             let runs =
                 || fs::read_to_string(format!("{}/runs", job.home)).unwrap_or_default().lines().count();
@@ -187,4 +189,29 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
     assert_eq!(job.verify("to-command"), "valid to-command");
     assert_eq!(job.line("pass show tokens/in-pass | tokenctl verify").out, "valid in-pass\n");
     job.line("gpgconf --kill all").ok();
+}
+
+#[test]
+fn the_lines_for_monitoring_mail_what_was_found_and_write_metrics() {
+    let job = Job::without_tokens();
+    job.world.wait(real_time() - 40 * DAY - job.world.now());
+    job.world.run(&["create", "demo", "--ttl", "38d", "--owner", "ann"]).ok();
+    let metrics = job.world.directory("metrics");
+    let line = |start: &str| {
+        let line = README.lines().find_map(|line| line.strip_prefix(start)).expect("a line of the README");
+        format!("* * * * *{}", line.replace("/var/lib/prometheus/node-exporter", &metrics))
+    };
+    let lines = [line("30 7 * * *"), line("*/5 * * * *")];
+    let Some(daemon) = Daemon::start(&job, &lines) else { return };
+    let file = format!("{metrics}/tokenctl.prom");
+    until("a mail and metrics", || !mails(&job).is_empty() && fs::exists(&file).is_ok_and(|it| it));
+    drop(daemon);
+    let mail = mails(&job).remove(0);
+    assert!(mail.starts_with("error: expired: `demo` expired "), "{mail}");
+    assert!(mail.contains("(owner: ann)\n  hint: `tokenctl rotate demo --revive` brings it back"), "{mail}");
+    let written = fs::read_to_string(file).expect("metrics");
+    assert!(
+        written.contains("tokenctl_check_findings{code=\"expired\",severity=\"error\"} 1\n"),
+        "{written}"
+    );
 }

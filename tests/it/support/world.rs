@@ -145,6 +145,12 @@ impl World {
         (code, text(&screen))
     }
 
+    /// Runs a command whose stdout goes here, and so not into what is returned.
+    #[track_caller]
+    pub fn run_writing_to(&self, args: &[&str], stdout: Box<dyn Output>) -> Ran {
+        self.run_into(args, b"", stdout, &Rc::default())
+    }
+
     /// Runs a command whose stderr goes here.
     #[track_caller]
     pub fn run_talking_to(&self, args: &[&str], stderr: Box<dyn Write>) -> i32 {

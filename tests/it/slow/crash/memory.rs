@@ -1,13 +1,18 @@
-//! Out of memory within SQLite, at every step of the memory it may have.
+//! Out of memory, at every page that a command's heap may still grow by.
 //!
-//! The limit is one of the whole process and can only be lowered, so each try is a process of its own: this test
-//! program again, told by its environment what to do.
+//! SQLite reports what it does not get; Rust's own allocations end the process at once, as a kill does. The limit is one
+//! of the whole process, so each try is a process of its own: this test program again, told by its environment what to do.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokenctl::context::Output;
 
 use super::errors::{before, said};
 use super::{Receiver, Scene, Verb, assert_none, each, now, scratch};
@@ -19,10 +24,13 @@ const ARGS: &str = "TOKENCTL_TEST_MEMORY_ARGS";
 /// Set: memory runs short only once the secret is on its way to stdout.
 const LATE: &str = "TOKENCTL_TEST_MEMORY_LATE";
 /// From nothing to more than a delivery takes.
-const MOST: usize = 2 << 20;
+const MOST: usize = 4 << 20;
+/// A page: the heap does not grow by less.
 const STEP: usize = 4 << 10;
-/// Fewer tries than this that failed for want of memory: the limit no longer bites.
+/// Fewer tries than this that SQLite ended for want of memory: the limit no longer bites.
 const AT_LEAST: usize = 20;
+/// What abort does.
+const SIGABRT: i32 = 6;
 
 /// Not a test: what a process of the test below does.
 #[test]
@@ -31,41 +39,89 @@ fn delivery_with_little_memory() {
     let var = |name| std::env::var(name).ok();
     let (Some(limit), Some(place), Some(args)) = (var(LIMIT), var(PLACE), var(ARGS)) else { return };
     let place = Path::new(&place);
-    let conn = rusqlite::Connection::open_in_memory().expect("a database");
-    let lower = move || {
-        // Without memory there is no answer, but it holds.
-        let _ = conn.query_row(&format!("PRAGMA hard_heap_limit={limit}"), [], |_| Ok(()));
-        // The connection is not closed: that is not what is tried here.
-        std::mem::forget(conn);
-    };
+    let limit: u64 = limit.parse().expect("a number");
     let mut world = World::at(scratch(), now());
     let store = place.join("store").to_str().expect("UTF-8").to_owned();
     world.env.insert("TOKENCTL_STORE".to_owned(), store);
     let args: Vec<_> = args.lines().collect();
-    let ran = if var(LATE).is_some() {
-        world.run_while(&args, lower)
-    } else {
-        lower();
-        world.run(&args)
-    };
-    fs::write(place.join("out"), ran.out).expect("a file");
-    fs::write(place.join("err"), ran.err).expect("a file");
-    fs::write(place.join("code"), ran.code.to_string()).expect("a file");
+    let out = File::create(place.join("out")).expect("a file");
+    let (err, code) = (place.join("err"), place.join("code"));
+    let late = var(LATE).is_some();
+    if !late {
+        grow_no_more_than(limit);
+    }
+    let ran = world.run_writing_to(&args, Box::new(Kept { out, limit: late.then_some(limit) }));
+    // What is written here must not fail for want of memory.
+    let unlimited = Rlimit { current: None, maximum: None };
+    setrlimit(Resource::Data, unlimited).expect("a limit is lifted");
+    fs::write(err, ran.err).expect("a file");
+    fs::write(code, ran.code.to_string()).expect("a file");
 }
 
-fn attempt(scene: &Scene, place: &Path, limit: usize, late: bool) -> Result<Ran, String> {
+/// Lets this process have as many bytes of data more than it has now.
+fn grow_no_more_than(more: u64) {
+    let status = fs::read_to_string("/proc/self/status").expect("the state of this process");
+    let data = status.lines().find_map(|line| line.strip_prefix("VmData:")).expect("its data");
+    let has: u64 = data.trim().trim_end_matches(" kB").parse().expect("a number");
+    drop(status);
+    let maximum = getrlimit(Resource::Data).maximum;
+    setrlimit(Resource::Data, Rlimit { current: Some(has * 1024 + more), maximum }).expect("a limit");
+}
+
+/// A stdout that outlives its process, and from whose first byte on memory may run short.
+struct Kept {
+    out: File,
+    limit: Option<u64>,
+}
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(limit) = self.limit.take() {
+            grow_no_more_than(limit);
+        }
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Output for Kept {
+    fn is_nowhere(&self) -> bool {
+        false
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.out.sync_all()
+    }
+}
+
+/// What a command did, or what it had written when it was aborted.
+enum Attempt {
+    Ended(Ran),
+    Aborted(String),
+}
+
+fn attempt(scene: &Scene, place: &Path, limit: usize, late: bool) -> Result<Attempt, String> {
     let done = Command::new(std::env::current_exe().expect("this program"))
         .args(["--exact", "slow::crash::memory::delivery_with_little_memory", "--ignored", "--nocapture"])
         .env(LIMIT, limit.to_string())
         .env(PLACE, place)
         .env(ARGS, scene.args(place).join("\n"))
         .envs(late.then_some((LATE, "1")))
+        // One heap, which grows by what is asked for.
+        .env("MALLOC_ARENA_MAX", "1")
+        .env("MALLOC_TOP_PAD_", "0")
         .stdin(Stdio::null())
         .output()
         .expect("this program starts");
     let read = |name: &str| fs::read_to_string(place.join(name)).map_err(|_| format!("it died: {done:?}"));
+    if done.status.signal() == Some(SIGABRT) {
+        return Ok(Attempt::Aborted(read("out")?));
+    }
     let code = read("code")?.parse().expect("a number");
-    Ok(Ran { code, out: read("out")?, err: read("err")? })
+    Ok(Attempt::Ended(Ran { code, out: read("out")?, err: read("err")? }))
 }
 
 #[test]
@@ -84,8 +140,9 @@ fn out_of_memory_leaves_the_old_state_or_the_new_one_and_says_which() {
             while low < high {
                 let middle = usize::midpoint(low, high);
                 let dir = scene.stage();
-                let ended = attempt(scene, dir.path(), middle * STEP, false).is_ok_and(|ran| ran.code == 0);
-                (low, high) = if ended { (low, middle) } else { (middle + 1, high) };
+                let ended = attempt(scene, dir.path(), middle * STEP, false);
+                let worked = matches!(ended, Ok(Attempt::Ended(Ran { code: 0, .. })));
+                (low, high) = if worked { (low, middle) } else { (middle + 1, high) };
             }
             high
         })
@@ -98,20 +155,29 @@ fn out_of_memory_leaves_the_old_state_or_the_new_one_and_says_which() {
         // Only stdout tells when the secret is on its way.
         .filter(|((_, scene), _, late)| !late || scene.receiver == Receiver::Stdout)
         .collect();
-    let exits = Mutex::new(BTreeMap::<i32, usize>::new());
+    let exits = Mutex::new(BTreeMap::<Option<i32>, usize>::new());
     let failed = each(&jobs, |((before, scene), limit, late)| {
         let dir = scene.stage();
         let place = format!("{} with {limit} bytes, late {late}", scene.label());
         let because = |why| format!("{place}: {why}");
-        let ran = attempt(scene, dir.path(), *limit, *late).map_err(because)?;
-        *exits.lock().expect("a count").entry(ran.code).or_default() += 1;
-        let because = |why| format!("{place}: {why}; {ran:?}");
-        said(scene, before.as_ref(), dir.path(), &ran).map_err(because)?;
-        scene.check(dir, &ran.out, Some(ran.code)).map_err(because)
+        let count = |exit| *exits.lock().expect("a count").entry(exit).or_default() += 1;
+        match attempt(scene, dir.path(), *limit, *late).map_err(because)? {
+            Attempt::Aborted(out) => {
+                count(None);
+                scene.check(dir, &out, None).map_err(|why| format!("{place}: {why}; aborted after {out:?}"))
+            }
+            Attempt::Ended(ran) => {
+                count(Some(ran.code));
+                let because = |why| format!("{place}: {why}; {ran:?}");
+                said(scene, before.as_ref(), dir.path(), &ran).map_err(because)?;
+                scene.check(dir, &ran.out, Some(ran.code)).map_err(because)
+            }
+        }
     });
     let exits = exits.into_inner().expect("a count");
-    println!("limits of memory: {}, exits {exits:?}", jobs.len());
+    println!("limits of memory: {}, exits {exits:?} (none: aborted)", jobs.len());
     assert_none(&failed, jobs.len());
-    let short: usize = exits.iter().filter(|(code, _)| **code != 0).map(|(_, count)| count).sum();
-    assert!(short >= AT_LEAST && exits.contains_key(&0), "{exits:?}");
+    let is_short = |exit: &Option<i32>| exit.is_some_and(|code| code != 0);
+    let short: usize = exits.iter().filter(|(exit, _)| is_short(exit)).map(|(_, count)| count).sum();
+    assert!(short >= AT_LEAST && exits.contains_key(&Some(0)), "{exits:?}");
 }

@@ -1,0 +1,269 @@
+//! `apply`: makes the store what a file wants of it. All that changes in place is one transaction; then each new token is
+//! made through its destination, and at last goes what the file does not name.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+use crate::app::{App, Outcome};
+use crate::cmd::args::arrivals;
+use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::delivery::{self, Delivered};
+use crate::cmd::args::describe::{Halt, new_id, vacate};
+use crate::cmd::args::destination::{DestinationArgs, HEADING, ReceiverArgs};
+use crate::cmd::args::many::change_all;
+use crate::cmd::args::memory::check_receiver;
+use crate::cmd::args::plan::{Plan, Sight, What, grants, new_token};
+use crate::cmd::args::select::RehearsalArgs;
+use crate::cmd::args::wanted::WantedArgs;
+use crate::cmd::args::widen::{self, WidenArgs};
+use crate::context::Machine;
+use crate::deliver::{self, Begun, DeliverError};
+use crate::domain::code::Code;
+use crate::domain::destination::Receiver;
+use crate::domain::event::{Action, Author};
+use crate::domain::name::Name;
+use crate::domain::scope::Entry;
+use crate::domain::token::{Field, Memory, Token};
+use crate::domain::wanted::{Wanted, WantedToken};
+use crate::domain::widening::Approval;
+use crate::error::{Error, Subject};
+use crate::store::{Step as Progress, Store, Write};
+
+#[derive(Args)]
+pub struct Apply {
+    #[command(flatten)]
+    wanted: WantedArgs,
+    /// Revoke the tokens that the file does not name
+    #[arg(long)]
+    exclusive: bool,
+    /// Put the secret of a new token that names no destination into a file of its name in this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = HEADING)]
+    out_dir: Option<PathBuf>,
+    #[command(flatten)]
+    rehearsal: RehearsalArgs,
+    #[command(flatten)]
+    widen: WidenArgs,
+    #[command(flatten)]
+    change: ChangeArgs,
+}
+
+impl Apply {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let wanted = self.wanted.read(app, true)?;
+        let author = self.change.author(app);
+        if let Some(dir) = &self.out_dir {
+            deliver::check_directory(dir, &app.location()?.dir).map_err(DeliverError::from)?;
+        }
+        let exists = app.location()?.exists();
+        let dry_run = self.rehearsal.dry_run;
+        let (kept, store) = match (exists, dry_run) {
+            (true, false) => (None, app.open_to_write(&author)?),
+            (true, true) => (None, app.open_to_read()?),
+            (false, _) => arrivals::store(app, &author, true)?,
+        };
+        let mut plan = self.plan(app, &store, &author, &wanted)?;
+        self.check(app, &store, &wanted, &mut plan)?;
+        self.rehearsal.expect(plan.steps.len())?;
+        if dry_run || plan.steps.is_empty() || plan.has_errors() {
+            plan.show(app, false, dry_run)?;
+            let end =
+                if plan.has_errors() || dry_run { plan.in_words() } else { "it is as wanted".to_owned() };
+            app.talk().note(&format!("{end}; nothing was changed"));
+            return plan.fail();
+        }
+        ask(app, &plan)?;
+        let store = if exists { store } else { app.open_or_make(&author)? };
+        drop(kept);
+        let mut plan = self.widen.run(app, |app, approval| {
+            let machine = &*app.ctx.machine;
+            let sight = self.sight(&wanted, &author, machine);
+            store.write(machine, &author, |tx| self.change(tx, &sight, approval))
+        })?;
+        let created = self.create_all(app, &store, &author, &wanted, &mut plan);
+        if created.is_ok() && !plan.has_errors() {
+            let revoked = plan.revoked();
+            store.write(&*app.ctx.machine, &author, |tx| {
+                change_all(tx, &revoked, Action::Revoke, |token, now| Ok(token.revoke(now)))
+            })?;
+        }
+        plan.show(app, true, false)?;
+        created?;
+        if !plan.has_errors() {
+            app.talk().note(&format!("{}; all of it is done", plan.in_words()));
+        }
+        plan.fail()
+    }
+
+    fn sight<'a>(&self, wanted: &'a Wanted, author: &'a Author, machine: &'a dyn Machine) -> Sight<'a> {
+        Sight { wanted, exclusive: self.exclusive, actor: &author.actor, machine }
+    }
+
+    fn plan(&self, app: &App<'_>, store: &Store, author: &Author, wanted: &Wanted) -> Result<Plan, Error> {
+        let machine = &*app.ctx.machine;
+        let sight = self.sight(wanted, author, machine);
+        store.read_now(machine, |view, now| Plan::new(view, &sight, now))
+    }
+
+    /// Finds out of each secret that would be delivered, or of each new destination, whether it can be.
+    fn check(&self, app: &mut App<'_>, store: &Store, wanted: &Wanted, plan: &mut Plan) -> Result<(), Error> {
+        let mut sets_commands = false;
+        for step in plan.steps.iter_mut().filter(|step| step.error.is_none()) {
+            let checked = match &step.what {
+                What::Create(name) => {
+                    let token = &wanted.tokens[name];
+                    sets_commands |= token.remembers_something();
+                    self.destination(name, token).and_then(|args| args.check(app, &[]))
+                }
+                What::Update { before, after } => {
+                    let moved =
+                        after.destination.as_ref().filter(|it| before.destination.as_ref() != Some(it));
+                    sets_commands |= moved.is_some() || after.hook.is_some() && after.hook != before.hook;
+                    moved.map_or(Ok(()), |moved| look(app, store, before, &moved.receiver))
+                }
+                What::Setting | What::Scope | What::Revoke(_) => Ok(()),
+            };
+            step.error = checked.err();
+        }
+        if sets_commands { Ok(store.check_commands()?) } else { Ok(()) }
+    }
+
+    /// Where the secret of a new token goes.
+    fn destination(&self, name: &Name, token: &WantedToken) -> Result<DestinationArgs, Error> {
+        match (&token.receiver, &self.out_dir) {
+            (Field::Set(Some(receiver)), _) => Ok(DestinationArgs::of(receiver)),
+            (_, Some(dir)) => Ok(DestinationArgs::of(&Receiver::File {
+                path: dir.join(name.as_str()).to_string_lossy().into_owned(),
+            })),
+            (_, None) => Err(Error::NoDestination {
+                name: name.to_string(),
+                why: "is new, and nothing says where its secret goes".to_owned(),
+                hint: "`out`, `env_file` or `exec` in its section of the file, or `--out-dir DIR`",
+            }),
+        }
+    }
+
+    /// All that changes in place: settings, scopes, then tokens by name.
+    fn change(&self, tx: &Write<'_>, sight: &Sight<'_>, approval: &Approval) -> Result<Plan, Error> {
+        let plan = Plan::new(tx, sight, tx.now)?;
+        if plan.has_errors() {
+            return Err(plan.into_error());
+        }
+        let what = format!("applying `{}`", self.wanted.file.display());
+        widen::check(approval, &what, plan.widening.clone())?;
+        if plan.settings != tx.settings()? {
+            tx.save_settings(&plan.settings)?;
+        }
+        save_scopes(tx, &plan.scopes)?;
+        let catalogue = tx.catalogue()?;
+        let by = (sight.actor.host.as_deref(), sight.actor.uid);
+        for step in &plan.steps {
+            let What::Update { before, .. } = &step.what else { continue };
+            let wanted = &sight.wanted.tokens[&before.name];
+            let grants = grants(wanted, Some(before), &catalogue)?;
+            let after = wanted.over(before, grants, &plan.settings, by, tx.now)?;
+            tx.update(before, &after, Action::Apply)?;
+        }
+        Ok(plan)
+    }
+
+    /// Makes each new token, and keeps with its step why it could not be made.
+    fn create_all(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        author: &Author,
+        wanted: &Wanted,
+        plan: &mut Plan,
+    ) -> Result<(), Error> {
+        let of = plan.created().count();
+        let mut done = 0;
+        for step in &mut plan.steps {
+            let What::Create(name) = &step.what else { continue };
+            app.step(&Progress::new("creating tokens", done, of))?;
+            done += 1;
+            match self.create(app, store, author, name, &wanted.tokens[name]) {
+                Ok(made) => say(app, &made),
+                Err(Halt::Error(err)) if err.code() == Code::Interrupted => return Err(err),
+                Err(Halt::Error(err)) => step.error = Some(err),
+                Err(Halt::Already(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn create(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        author: &Author,
+        name: &Name,
+        wanted: &WantedToken,
+    ) -> Result<Delivered, Halt> {
+        let args = self.destination(name, wanted)?;
+        let remembers = matches!(wanted.receiver, Field::Set(Some(_)));
+        let enter = |tx: &Write<'_>, machine: &dyn Machine, receiver: Option<&Receiver>| {
+            if vacate(tx, name)?.is_some() {
+                return Err(Error::NameTaken { what: Subject::Token, name: name.to_string() }.into());
+            }
+            let new = new_token(wanted, name, &tx.catalogue()?)?;
+            let by = tx.author.actor.display_name();
+            let (token, expires_at) = new.admit(new_id(machine)?, &tx.settings()?, &by, tx.now)?;
+            let token = wanted.complete(token, tx.now);
+            let mut memory = Memory::default();
+            if let Some(receiver) = receiver.filter(|_| remembers) {
+                check_receiver(tx, &token, receiver, tx.now)?;
+                memory.remember = true;
+            }
+            Ok(Begun { token, is_new: true, expires_at, grace: None, memory })
+        };
+        let order = delivery::Order { action: Action::Create, args: &args, ours: &[], keeps_variable: false };
+        delivery::deliver(app, store, author, &order, enter)
+    }
+}
+
+/// Asks before tokens are revoked.
+fn ask(app: &mut App<'_>, plan: &Plan) -> Result<(), Error> {
+    let revoked = plan.revoked();
+    let names: Vec<String> = revoked.iter().map(|token| format!("`{}`", token.name)).collect();
+    match &names[..] {
+        [] => Ok(()),
+        [one] => app.confirm(&format!("revoke {one}, which the file does not name?")),
+        all => {
+            let question = format!("revoke {} tokens that the file does not name", all.len());
+            app.confirm(&format!("{question} ({})?", all.join(", ")))
+        }
+    }
+}
+
+/// Whether a rotation of the token could deliver there. A file that holds something else is only worth a warning.
+fn look(app: &mut App<'_>, store: &Store, token: &Token, receiver: &Receiver) -> Result<(), Error> {
+    let (_, problem) = ReceiverArgs::of(receiver).look(app, store.path(), &token.secret_hashes())?;
+    if let Some(problem) = problem {
+        app.talk().warn(&format!("a rotation of `{}` would not deliver there now: {problem}", token.name));
+    }
+    Ok(())
+}
+
+/// New scopes come first, so that each can be included by any other.
+fn save_scopes(tx: &Write<'_>, scopes: &[Entry]) -> Result<(), Error> {
+    let mut changed = Vec::new();
+    for entry in scopes {
+        if entry.row > 0 {
+            changed.push(entry.clone());
+            continue;
+        }
+        let bare = Entry { includes: BTreeSet::new(), ..entry.clone() };
+        let stored = tx.insert_scope(&bare, Action::Apply)?;
+        if !entry.includes.is_empty() {
+            changed.push(Entry { includes: entry.includes.clone(), ..stored });
+        }
+    }
+    if changed.is_empty() { Ok(()) } else { Ok(tx.save_scopes(&changed, Action::Apply)?) }
+}
+
+fn say(app: &mut App<'_>, made: &Delivered) {
+    let place = made.receiver.as_ref().map(Receiver::in_words).unwrap_or_default();
+    app.talk().note(&format!("created `{}`; its secret went to {place}", made.token.name));
+}

@@ -1,0 +1,13 @@
+//! What people need not read twice: the confirmation of a delivery says no more than its beginning does.
+
+use crate::domain::event::{Action, Event};
+use crate::error::Error;
+use crate::store::View;
+
+/// The creation or rotation that this event confirms, if the same actor did both.
+pub fn confirmed_by(view: &View<'_>, event: &Event) -> Result<Option<Event>, Error> {
+    if !Action::Confirm.names(&event.action) {
+        return Ok(None);
+    }
+    Ok(view.beginning_of(event)?.filter(|begun| begun.actor == event.actor))
+}

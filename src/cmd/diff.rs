@@ -1,0 +1,36 @@
+//! `diff`: how the store differs from what a file wants of it.
+
+use clap::Args;
+
+use crate::app::{App, Outcome, keep_answer};
+use crate::cmd::args::plan::{Plan, Sight};
+use crate::cmd::args::wanted::WantedArgs;
+use crate::error::Error;
+
+#[derive(Args)]
+pub struct Diff {
+    #[command(flatten)]
+    wanted: WantedArgs,
+    /// Show tokens that the file does not name as to be revoked
+    #[arg(long)]
+    exclusive: bool,
+}
+
+impl Diff {
+    pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        let wanted = self.wanted.read(app, false)?;
+        let store = app.open_to_read()?;
+        let machine = &*app.ctx.machine;
+        let actor = machine.actor();
+        let sight = Sight { wanted: &wanted, exclusive: self.exclusive, actor: &actor, machine };
+        let plan = store.read_now(machine, |view, now| Plan::new(view, &sight, now))?;
+        keep_answer(plan.show(app, false, true))?;
+        let file = self.wanted.file.display();
+        if plan.steps.is_empty() {
+            app.talk().note(&format!("no drift: the store is as `{file}` wants it"));
+            return Ok(Outcome::Done);
+        }
+        app.talk().note(&format!("{}; `tokenctl apply {file}` makes them", plan.in_words()));
+        Ok(Outcome::No)
+    }
+}

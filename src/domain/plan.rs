@@ -1,0 +1,125 @@
+//! What must change until the store is as wanted: one thing a line, in the order in which they are done.
+
+use super::changes::{self, Change};
+use super::name::Name;
+use super::scope::Entry;
+use super::settings::{Key, Settings};
+use super::token::Token;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Setting,
+    Scope,
+    Token,
+}
+
+impl Kind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Setting => "setting",
+            Self::Scope => "scope",
+            Self::Token => "token",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    Create,
+    Update,
+    Revoke,
+}
+
+impl Doing {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Revoke => "revoke",
+        }
+    }
+}
+
+/// Something that must change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub kind: Kind,
+    pub name: String,
+    pub doing: Doing,
+    pub changes: Vec<Change>,
+    /// Whether a token may do more by it than before. A new token is no widening.
+    pub widens: bool,
+}
+
+/// What follows from other fields, and differs with the time.
+const DERIVED: [&str; 4] = ["name", "expires_at", "secrets", "revoked_secrets"];
+
+/// In the spelling of the file.
+fn as_wanted(change: &mut Change) {
+    let key = match change.field.as_str() {
+        "disabled_at" => {
+            for side in [&mut change.from, &mut change.to] {
+                *side = side.take().map(|_| true.to_string());
+            }
+            "disabled"
+        }
+        "until" => "expires",
+        "hook" => "after",
+        _ => return,
+    };
+    key.clone_into(&mut change.field);
+}
+
+impl Item {
+    /// A setting that is to have another value.
+    pub fn of_setting(key: Key, before: &Settings, after: &Settings) -> Option<Self> {
+        let (from, to) = (before.shown(key), after.shown(key));
+        let name = key.word().to_owned();
+        (from != to).then(|| Self {
+            kind: Kind::Setting,
+            doing: Doing::Update,
+            changes: vec![Change { field: name.clone(), from: Some(from), to: Some(to) }],
+            name,
+            widens: false,
+        })
+    }
+
+    pub fn of_scope(before: Option<&Entry>, after: &Entry, widens: bool) -> Self {
+        Self {
+            kind: Kind::Scope,
+            name: after.name.to_string(),
+            doing: if before.is_some() { Doing::Update } else { Doing::Create },
+            changes: changes::of_scope(before, after),
+            widens,
+        }
+    }
+
+    /// A token that is new, or that is to be another.
+    pub fn of_token(before: Option<&Token>, after: &Token, widens: bool) -> Self {
+        let mut changes = changes::of_token(before, Some(after));
+        changes.retain(|change| !DERIVED.contains(&change.field.as_str()));
+        changes.iter_mut().for_each(as_wanted);
+        Self {
+            kind: Kind::Token,
+            name: after.name.to_string(),
+            doing: if before.is_some() { Doing::Update } else { Doing::Create },
+            changes,
+            widens,
+        }
+    }
+
+    /// A token of this name of which nothing else can be said.
+    pub fn of_new(name: &Name) -> Self {
+        let (kind, name) = (Kind::Token, name.to_string());
+        Self { kind, name, doing: Doing::Create, changes: Vec::new(), widens: false }
+    }
+
+    pub fn is_of_token(&self, name: &Name) -> bool {
+        self.kind == Kind::Token && self.name == name.as_str()
+    }
+
+    pub fn of_revocation(token: &Token) -> Self {
+        let (kind, name) = (Kind::Token, token.name.to_string());
+        Self { kind, name, doing: Doing::Revoke, changes: Vec::new(), widens: false }
+    }
+}

@@ -112,9 +112,14 @@ mod tests {
                     None | Some('Z')
                 )
             };
-            while !is_gone() {
-                thread::sleep(LOOK.end);
-            }
+            // What is killed takes a moment to go.
+            let looks = (0..200).find(|_| {
+                is_gone() || {
+                    thread::sleep(LOOK.end);
+                    false
+                }
+            });
+            assert!(looks.is_some(), "{pid} is still there");
         }
     }
 }

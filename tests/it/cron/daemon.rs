@@ -73,6 +73,15 @@ impl Daemon {
     }
 }
 
+/// Ends the client, too, when the test fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The bodies of the mails that were sent.
 fn mails(job: &Job) -> Vec<String> {
     let entries = fs::read_dir(job.world.path("mails")).expect("mails");
@@ -156,6 +165,7 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
             }
             answers
         });
+        let ending = Done(&done);
         let daemon = Daemon::start(&job, &[format!("* * * * *{line}")]);
         if daemon.is_some() {
             let runs =
@@ -163,7 +173,7 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
             until("three runs of the hook, and a later mail", || runs() == 3 && mails(&job).len() > 3);
         }
         drop(daemon);
-        done.store(true, Ordering::Relaxed);
+        drop(ending);
         client.join().expect("the client")
     });
     let _ = server.kill();

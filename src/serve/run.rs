@@ -11,10 +11,10 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep};
 
 use super::connection::LAST_LOOK;
@@ -45,14 +45,14 @@ pub enum End {
 /// The signals that end a gate. From when this is made they end nothing else: make it before the sockets, whose files the
 /// end removes.
 pub struct Signals {
-    runtime: Runtime,
+    runtime: LocalRuntime,
     terminated: Signal,
     interrupted: Signal,
 }
 
 impl Signals {
     pub fn new() -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
         let entered = runtime.enter();
         let (terminated, interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         drop(entered);
@@ -73,7 +73,7 @@ pub fn run(
     let Signals { runtime, mut terminated, mut interrupted } = signals;
     let (stopping, stop) = watch::channel(false);
     let house = Rc::new(House { gate, open: Cell::new(0), stop });
-    let end = LocalSet::new().block_on(&runtime, async {
+    let end = runtime.block_on(async {
         let engine = Rc::clone(&house);
         spawn_local(async move { engine.gate.run().await });
         let mut accepting = house.accept_all(&listeners, limits.connections, Role::Gate)?;

@@ -2,9 +2,11 @@
 
 mod hostile;
 mod lifecycle;
+mod load;
 mod proxies;
 mod recipes;
 mod store;
+mod systemd;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

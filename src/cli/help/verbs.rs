@@ -107,6 +107,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         more: &[
             "The secret comes from standard input, from a file, or from a prompt that does not show it. One of less than \
                  128 bits is refused, and so is one that the store knows",
+            "`--from` takes many at once, from CSV with a heading or from JSON lines: `name`, `secret` (or `hash`, 64 hexadecimal \
+                 digits as `export` writes them), and as needed `owner`, `description`, `scopes`, `labels` and `expires`. What a line \
+                 does not say is as the flags say. Either all lines are adopted or none",
         ],
         examples: &[
             Example(
@@ -116,6 +119,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
             Example(
                 "From a file, with a first due date",
                 "tokenctl adopt partner -s admin --ttl 90d --secret-file partner.txt",
+            ),
+            Example(
+                "A table of names and secrets; run again, it passes over those that are there",
+                "tokenctl adopt --from team.csv --all-scopes --if-missing",
             ),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],

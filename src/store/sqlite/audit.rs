@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::StoreError;
 use super::{FIRST, PAGE, Step, Store, View, Watch, integrity, schema};
@@ -67,17 +67,19 @@ impl Store {
     ) -> Result<AuditReport, E> {
         watch(Step::new("checking the database", 0, 0))?;
         let database = integrity::check(self)?;
-        Ok(AuditReport { database, ..self.audit_history(since, now, watch)? })
+        let history = self.audit_history(since, now, database.is_empty(), watch)?;
+        Ok(AuditReport { database, ..history })
     }
 
-    /// The same without the database's own structure.
+    /// The same without the database's own structure, which may be damaged unless it can be trusted.
     pub(super) fn audit_history<E: From<StoreError>>(
         &self,
         since: Option<&Anchor>,
         now: Timestamp,
+        trusts_index: bool,
         watch: Watch<'_, E>,
     ) -> Result<AuditReport, E> {
-        let mut chain = Chain::new();
+        let mut chain = Chain::new(trusts_index);
         let of = self.last_entry();
         while self.read(|view| chain.follow(view))? {
             watch(Step::new("checking entries", chain.last.seq, of))?;
@@ -107,9 +109,11 @@ impl Store {
             chain.catch_up(view)?;
             let mut changed = Vec::new();
             let mut compare = |subject: &Subject, name: &str, found: Option<&dyn Fn(Form) -> Digest>| {
-                if found.is_none_or(|found| !chain.last_is(subject.key(), found)) {
+                let is_last = found.map(|found| chain.last_is(view, subject.key(), found)).transpose()?;
+                if is_last != Some(true) {
                     changed.push(Changed { id: None, name: name.to_owned() });
                 }
+                Ok::<_, StoreError>(())
             };
             let scopes = damage_as_none(view.catalogue())?;
             let found = scopes.as_ref().map(|all| move |form: Form| form.catalogue(all));
@@ -117,16 +121,17 @@ impl Store {
                 &Subject::Catalogue,
                 "scopes",
                 found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest),
-            );
+            )?;
             let settings = damage_as_none(view.settings())?;
             let found = settings.as_ref().map(|all| move |form: Form| form.settings(all));
             compare(
                 &Subject::Settings,
                 "settings",
                 found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest),
-            );
+            )?;
             Ok::<_, StoreError>(changed)
         })?;
+        let began = chain.last.seq;
         let (mut from, mut done, of) = (Some(FIRST), 0, self.count());
         while let Some(start) = from {
             watch(Step::new("checking tokens", done, of))?;
@@ -135,37 +140,44 @@ impl Store {
                 let rows = view.rows_from(start)?;
                 changed.extend(view.changed_tokens(&rows, now, chain)?);
                 done += rows.len();
-                if rows.is_empty() {
-                    changed.extend(chain.missing(view, now)?);
-                }
                 Ok::<_, StoreError>(rows.last().and_then(|last| last.checked_add(1)))
             })?;
         }
+        if let Some(by_subject) = &chain.by_subject {
+            changed.extend(self.read(|view| view.missing_of(by_subject))?);
+        } else {
+            let mut after = 0;
+            while let Some(seq) = self.read(|view| view.missing(chain, after, &mut changed))? {
+                after = seq;
+            }
+        }
+        self.read(|view| view.changed_meanwhile(chain, began, now, &mut changed))?;
         Ok(changed)
     }
 }
 
-/// What a walk along the chain has found, entry by entry: the one account of what each object should be.
+/// How far a walk along the chain has come, and whether it holds. It is the one account of what each object should be: that
+/// is what the last of these entries about it says.
 struct Chain {
     last: Anchor,
     first_bad: Option<Problem>,
     /// How many entries are read at once.
     step: i64,
-    /// The last entry about each subject: its number, its digest, and whether the object was met in the tables.
-    subjects: HashMap<String, Last>,
+    /// The last entry about each object, for a store whose indexes are damaged. Otherwise the index of the log leads to it, and
+    /// the walk takes no memory.
+    by_subject: Option<HashMap<String, Last>>,
 }
 
 struct Last {
     seq: i64,
-    digest: Option<Digest>,
-    form: Form,
-    met: bool,
+    name: Option<String>,
+    digest: Option<(Form, Digest)>,
 }
 
 impl Chain {
-    fn new() -> Self {
-        let last = Anchor { seq: 0, hash: GENESIS };
-        Self { last, first_bad: None, step: page(), subjects: HashMap::new() }
+    fn new(trusts_index: bool) -> Self {
+        let by_subject = if trusts_index { None } else { Some(HashMap::new()) };
+        Self { last: Anchor { seq: 0, hash: GENESIS }, first_bad: None, step: page(), by_subject }
     }
 
     /// Goes on by a page. Returns whether there may be more entries.
@@ -188,7 +200,8 @@ impl Chain {
             }
             page => page?,
         };
-        for event in &page {
+        let is_last = page.is_empty();
+        for event in page {
             if event.seq != self.last.seq + 1 {
                 self.stop("the entry is missing".to_owned());
                 return Ok(false);
@@ -198,10 +211,13 @@ impl Chain {
                 return Ok(false);
             }
             self.last = Anchor { seq: event.seq, hash: event.hash };
-            let last = Last { seq: event.seq, digest: event.row_digest, form: event.form, met: false };
-            self.subjects.insert(event.subject.key().to_owned(), last);
+            if let Some(by_subject) = &mut self.by_subject {
+                let digest = event.row_digest.map(|digest| (event.form, digest));
+                let last = Last { seq: event.seq, name: event.subject.name().map(str::to_owned), digest };
+                by_subject.insert(event.subject.key().to_owned(), last);
+            }
         }
-        Ok(!page.is_empty())
+        Ok(!is_last)
     }
 
     fn stop(&mut self, problem: String) {
@@ -214,36 +230,18 @@ impl Chain {
         Ok(())
     }
 
-    fn last_is(&self, key: &str, found: impl Fn(Form) -> Digest) -> bool {
-        self.subjects.get(key).is_some_and(|last| last.digest == Some(found(last.form)))
-    }
-
-    fn meet(&mut self, key: &str) {
-        if let Some(last) = self.subjects.get_mut(key) {
-            last.met = true;
-        }
-    }
-
-    /// Tokens that should exist by their last entry but were not met.
-    fn missing(&self, view: &View<'_>, now: Timestamp) -> Result<Vec<Changed>, StoreError> {
-        let is_token = |key: &str| !key.starts_with('*');
-        let lost = self.subjects.iter().filter(|(key, it)| is_token(key) && it.digest.is_some() && !it.met);
-        let mut lost: Vec<(&String, &Last)> = lost.collect();
-        lost.sort_unstable_by_key(|(_, last)| last.seq);
-        let mut missing = Vec::new();
-        for (id, last) in lost {
-            // Made meanwhile, in a row that was used before, behind this walk.
-            if let Some(row) = view.row_of_id(id)? {
-                let token = view.token(row, now)?;
-                if self.last_is(id, |form| form.token(&token)) {
-                    continue;
-                }
-            }
-            let event = view.events_from(last.seq, 1)?.pop();
-            let name = event.and_then(|event| event.subject.name().map(str::to_owned));
-            missing.push(Changed { id: Some(id.clone()), name: name.unwrap_or_default() });
-        }
-        Ok(missing)
+    /// Whether an object is what its last entry says.
+    fn last_is(
+        &self,
+        view: &View<'_>,
+        key: &str,
+        found: impl Fn(Form) -> Digest,
+    ) -> Result<bool, StoreError> {
+        let last = match &self.by_subject {
+            Some(by_subject) => by_subject.get(key).and_then(|last| last.digest),
+            None => view.last_digest(key, self.last.seq)?,
+        };
+        Ok(last.is_some_and(|(form, digest)| digest == found(form)))
     }
 }
 
@@ -260,7 +258,7 @@ impl View<'_> {
         &self,
         rows: &[i64],
         now: Timestamp,
-        chain: &mut Chain,
+        chain: &Chain,
     ) -> Result<Vec<Changed>, StoreError> {
         let tokens = match self.tokens(rows, now) {
             // One row that no version of ours wrote: find it among the others.
@@ -271,20 +269,78 @@ impl View<'_> {
                 return Ok(changed);
             }
             Err(StoreError::Damaged(_)) => {
-                let changed = self.unreadable(rows[0])?;
-                chain.meet(changed.id.as_deref().unwrap_or_default());
-                return Ok(vec![changed]);
+                return Ok(vec![self.unreadable(rows[0])?]);
             }
             tokens => tokens?,
         };
         let mut changed = Vec::new();
         for token in tokens {
-            chain.meet(&token.id);
-            if !chain.last_is(&token.id, |form| form.token(&token)) {
+            if !chain.last_is(self, &token.id, |form| form.token(&token))? {
                 changed.push(Changed { id: Some(token.id.to_string()), name: token.name.to_string() });
             }
         }
         Ok(changed)
+    }
+
+    /// A page of tokens that should exist by their last entry, by the number of that entry, after `after`. Returns the last
+    /// number that was looked at, while there may be more.
+    fn missing(
+        &self,
+        chain: &Chain,
+        after: i64,
+        changed: &mut Vec<Changed>,
+    ) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT e.seq, e.subject, e.name, e.digest IS NOT NULL AND NOT EXISTS
+               (SELECT 1 FROM events l WHERE l.subject = e.subject AND l.seq > e.seq AND l.seq <= ?2)
+             FROM events e WHERE e.seq > ?1 AND e.seq <= ?2 AND e.subject NOT GLOB '[*]*'
+             AND NOT EXISTS (SELECT 1 FROM tokens t WHERE t.id = e.subject) ORDER BY e.seq LIMIT ?3";
+        let mut run = || {
+            let mut statement = self.conn().prepare_cached(sql)?;
+            let mut rows = statement.query(params![after, chain.last.seq, page()])?;
+            let mut last = None;
+            while let Some(row) = rows.next()? {
+                last = Some(row.get(0)?);
+                if row.get(3)? {
+                    let name: Option<String> = row.get(2)?;
+                    changed.push(Changed { id: row.get(1)?, name: name.unwrap_or_default() });
+                }
+            }
+            Ok(last)
+        };
+        self.ok(run())
+    }
+
+    /// The same from what is in memory, oldest entry first.
+    fn missing_of(&self, by_subject: &HashMap<String, Last>) -> Result<Vec<Changed>, StoreError> {
+        let mut lost = Vec::new();
+        for (id, last) in by_subject.iter().filter(|(key, it)| !key.starts_with('*') && it.digest.is_some()) {
+            if self.row_of_id(id)?.is_none() {
+                lost.push((
+                    last.seq,
+                    Changed { id: Some(id.clone()), name: last.name.clone().unwrap_or_default() },
+                ));
+            }
+        }
+        lost.sort_unstable_by_key(|(seq, _)| *seq);
+        Ok(lost.into_iter().map(|(_, changed)| changed).collect())
+    }
+
+    /// Tokens that were changed since entry `began`, perhaps in rows that the walk had passed.
+    fn changed_meanwhile(
+        &self,
+        chain: &Chain,
+        began: i64,
+        now: Timestamp,
+        changed: &mut Vec<Changed>,
+    ) -> Result<(), StoreError> {
+        let sql = "SELECT DISTINCT t.row FROM events e JOIN tokens t ON t.id = e.subject WHERE e.seq > ?1 AND e.seq <= ?2";
+        for row in self.column::<i64>(sql, params![began, chain.last.seq])? {
+            let is_new = |it: &Changed| changed.iter().all(|other| other.id != it.id);
+            let found: Vec<Changed> =
+                self.changed_tokens(&[row], now, chain)?.into_iter().filter(is_new).collect();
+            changed.extend(found);
+        }
+        Ok(())
     }
 
     fn unreadable(&self, row: i64) -> Result<Changed, StoreError> {

@@ -229,7 +229,7 @@ fn content<E: From<StoreError>>(
     now: Timestamp,
     watch: Watch<'_, E>,
 ) -> Result<Vec<Finding>, E> {
-    let report = store.audit_history(None, now, watch)?;
+    let report = store.audit_history(None, now, true, watch)?;
     let mut all = Vec::new();
     let chained = report.first_bad.is_none();
     if let Some(bad) = report.first_bad {

@@ -82,15 +82,17 @@ impl View<'_> {
         Ok(self.ok(run())?.unwrap_or(before))
     }
 
-    /// The digest in the last entry about a subject, and its form; none where there is no entry, or the subject is gone.
-    pub(super) fn last_digest(&self, key: &str) -> Result<Option<(Form, Digest)>, StoreError> {
-        let sql = "SELECT format, digest FROM events WHERE subject = ?1 ORDER BY seq DESC LIMIT 1";
+    /// The digest in the last entry about a subject, of those up to a number, and its form; none where there is no entry, or
+    /// the subject is gone.
+    pub(super) fn last_digest(&self, key: &str, up_to: i64) -> Result<Option<(Form, Digest)>, StoreError> {
+        let sql =
+            "SELECT format, digest FROM events WHERE subject = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
         let run = || {
             let read = |row: &Row<'_>| {
                 let digest: Option<[u8; 32]> = row.get(1)?;
                 Ok(digest.map(Digest::from_bytes).zip(Some(row.get::<_, Form>(0)?)))
             };
-            self.prepare(sql)?.query_row([key], read).optional()
+            self.prepare(sql)?.query_row(params![key, up_to], read).optional()
         };
         Ok(self.ok(run())?.flatten().map(|(digest, form)| (form, digest)))
     }

@@ -68,7 +68,7 @@ impl Write<'_> {
         subject: &Subject,
         found: impl Fn(Form) -> Digest,
     ) -> Result<bool, StoreError> {
-        let last = self.last_digest(subject.key())?;
+        let last = self.last_digest(subject.key(), i64::MAX)?;
         Ok(last.is_some_and(|(form, digest)| digest == found(form)))
     }
 

@@ -1,52 +1,121 @@
-//! The clients of docs/recipes.md, run against a gate. That in Go is not run: there is no Go among the tools of the tests.
+//! The clients of docs/recipes.md, run against a gate and with a child of their own.
 
+use std::fs;
 use std::process::Command;
 
 use super::{Gate, app};
-use crate::support::{Ran, World, have, run};
+use crate::support::{Ran, World, have, run, search_path};
 
 const RECIPES: &str = include_str!("../../../docs/recipes.md");
 
-fn recipe(language: &str) -> String {
-    let (_, rest) = RECIPES.split_once(&format!("```{language}\n")).expect("a recipe");
-    rest.split_once("```").expect("its end").0.to_owned()
+/// The code of a language: for the gate first, and then with a child.
+fn recipes(language: &str) -> Vec<String> {
+    let start = format!("```{language}\n");
+    RECIPES.split(&start).skip(1).map(|part| part.split_once("```").expect("its end").0.to_owned()).collect()
 }
 
-fn check(program: &str, flag: &str, code: impl Fn(&str) -> String) {
-    if !have(program) {
+/// What a service must get, however it asks with this command.
+fn check(world: &World, secret: &str, ask: impl Fn(&str) -> Command) {
+    let ask = |secret: &str| -> Ran {
+        let mut command = ask(secret);
+        command.env("GATE", world.dir.path().join("gate.sock"));
+        command.env("TOKENCTL_STORE", world.store()).env("PATH", search_path());
+        run(&mut command, b"")
+    };
+    assert_eq!(ask(secret).ok().out, "app\n");
+    assert_eq!(ask("nobody-has-this-secret").ok().out, "nobody\n");
+    fs::rename(world.store(), world.dir.path().join("away")).unwrap();
+    let failed = ask(secret);
+    assert!(failed.code != 0 && failed.out.is_empty() && !failed.err.is_empty(), "{failed:?}");
+    fs::rename(world.dir.path().join("away"), world.store()).unwrap();
+}
+
+/// The same of a program that asks the gate; without the gate it fails.
+fn check_at_gate(ask: impl Fn(&World, &str) -> Command) {
+    let (world, secret) = app();
+    let gate = Gate::start(&world, &[]);
+    check(&world, &secret, |secret| ask(&world, secret));
+    drop(gate);
+    let mut alone = ask(&world, &secret);
+    assert_ne!(run(alone.env("GATE", world.dir.path().join("gate.sock")), b"").code, 0);
+}
+
+fn interpreted(program: &str, flag: &str, code: String) -> Command {
+    let mut command = Command::new(program);
+    command.arg(flag).arg(code);
+    command
+}
+
+#[test]
+fn a_service_in_python_tells_a_token_from_a_failure() {
+    if have("python3") {
+        check_at_gate(|_, secret| {
+            let end = format!(
+                "import os\ntoken = token_of('{secret}', ['read'], os.environ['GATE'])\nprint(token['name'] if token else 'nobody')\n"
+            );
+            interpreted("python3", "-c", recipes("python").remove(0) + &end)
+        });
+    }
+}
+
+#[test]
+fn a_service_in_node_tells_a_token_from_a_failure() {
+    if !have("node") {
+        return;
+    }
+    let print = "then((token) => console.log(token ? token.name : 'nobody'))";
+    check_at_gate(|_, secret| {
+        let end = format!("tokenOf('{secret}', ['read'], process.env.GATE).{print};\n");
+        interpreted("node", "-e", recipes("js").remove(0) + &end)
+    });
+    let (world, secret) = app();
+    check(&world, &secret, |secret| {
+        let end = format!(
+            "const tokens = new Tokens();\ntokens.tokenOf('{secret}', ['read']).{print}.finally(() => tokens.child.stdin.end());\n"
+        );
+        interpreted("node", "-e", recipes("js").remove(1) + &end)
+    });
+}
+
+#[test]
+fn a_service_in_go_tells_a_token_from_a_failure() {
+    if !have("go") {
         return;
     }
     let (world, secret) = app();
-    let gate = Gate::start(&world, &[]);
-    let ask = |secret: &str, world: &World| -> Ran {
-        let socket = world.dir.path().join("gate.sock");
-        run(Command::new(program).args([flag, &code(secret)]).env("GATE", socket), b"")
-    };
-    assert_eq!(ask(&secret, &world).ok().out, "app\n");
-    assert_eq!(ask("nobody-has-this-secret", &world).ok().out, "nobody\n");
-    std::fs::rename(world.store(), world.dir.path().join("away")).unwrap();
-    let failed = ask(&secret, &world);
-    assert!(failed.code != 0 && failed.out.is_empty() && !failed.err.is_empty(), "{failed:?}");
-    drop(gate);
-    assert_ne!(ask(&secret, &world).code, 0);
+    check_at_gate(|world, secret| {
+        let call = format!("gate.TokenOf(\"{secret}\", \"read\")");
+        go(world, &call)
+    });
+    check(&world, &secret, |secret| go(&world, &format!("start().TokenOf(\"{secret}\", \"read\")")));
 }
 
-#[test]
-fn the_client_in_python_tells_a_token_from_a_failure() {
-    check("python3", "-c", |secret| {
-        let end = format!(
-            "import os\ntoken = token_of('{secret}', ['read'], os.environ['GATE'])\nprint(token['name'] if token else 'nobody')\n"
-        );
-        recipe("python") + &end
-    });
-}
-
-#[test]
-fn the_client_in_node_tells_a_token_from_a_failure() {
-    check("node", "-e", |secret| {
-        let end = format!(
-            "tokenOf('{secret}', ['read'], process.env.GATE).then((token) => console.log(token ? token.name : 'nobody'));\n"
-        );
-        recipe("js") + &end
-    });
+/// A program of the recipes that prints what this call says.
+fn go(world: &World, call: &str) -> Command {
+    let dir = world.dir.path().join("go");
+    fs::create_dir_all(dir.join("gate")).unwrap();
+    for (at, code) in recipes("go").into_iter().enumerate() {
+        let socket = world.dir.path().join("gate.sock").display().to_string();
+        let code = code.replace("/run/tokenctl/gate.sock", &socket);
+        fs::write(dir.join(format!("gate/{at}.go")), code).unwrap();
+    }
+    let main = format!(
+        "package main\n\nimport (\n\t\"fmt\"\n\t\"os\"\n\n\t\"recipes/gate\"\n)\n
+func fail(err error) {{\n\tif err != nil {{\n\t\tfmt.Fprintln(os.Stderr, err)\n\t\tos.Exit(1)\n\t}}\n}}\n
+func start() *gate.Stream {{\n\tstream, err := gate.Start()\n\tfail(err)\n\treturn stream\n}}\n
+var _ = start\n
+func main() {{\n\ttoken, err := {call}\n\tfail(err)\n\tif token == nil {{\n\t\tfmt.Println(\"nobody\")\n\t}} else {{\n\t\tfmt.Println(token.Name)\n\t}}\n}}\n"
+    );
+    fs::write(dir.join("go.mod"), "module recipes\n\ngo 1.18\n").unwrap();
+    fs::write(dir.join("main.go"), main).unwrap();
+    let mut command = Command::new("go");
+    // What it compiles of its library is kept for the next run.
+    let cache = concat!(env!("CARGO_TARGET_TMPDIR"), "/go");
+    command
+        .args(["run", "."])
+        .current_dir(dir)
+        .env("GOCACHE", cache)
+        .env("GOFLAGS", "-mod=mod")
+        .env("HOME", "/");
+    command
 }

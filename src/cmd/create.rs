@@ -76,8 +76,9 @@ impl Order {
         let (store, delivered) = loop {
             let halt = match self.make(app, author) {
                 Ok(made) => break made,
-                // Only where it is to be revived.
-                Err(Halt::Already(token)) if token.has_expired(app.ctx.machine.now()?) => {
+                Err(Halt::Already(token))
+                    if self.token.revives == Some(true) && token.has_expired(app.ctx.machine.now()?) =>
+                {
                     match self.revive(app, author, &token) {
                         Ok(()) => return Ok(Outcome::Done),
                         Err(halt) => halt,

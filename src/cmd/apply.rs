@@ -1,5 +1,5 @@
-//! `apply`: makes the store what a file wants of it. All that changes in place is one transaction; then each new token is
-//! made through its destination, and at last goes what the file does not name.
+//! `apply`: makes the store match a file of wanted tokens. All changes in place are one transaction; then each new token is
+//! created through its destination; tokens that the file does not name are revoked last.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -68,7 +68,11 @@ impl Apply {
         self.rehearsal.expect(plan.steps.len())?;
         if dry_run || plan.steps.is_empty() || plan.has_errors() {
             plan.show(app, false, dry_run)?;
-            let end = if plan.steps.is_empty() { "it is as wanted".to_owned() } else { plan.in_words(TO_DO) };
+            let end = if plan.steps.is_empty() {
+                "the store matches the file".to_owned()
+            } else {
+                plan.in_words(TO_DO)
+            };
             app.talk().note(&format!("{end}; nothing was changed"));
             return plan.fail();
         }
@@ -93,7 +97,7 @@ impl Apply {
         if is_whole {
             app.talk().note(&plan.in_words(["created", "updated", "revoked"]));
         } else {
-            app.talk().warn("not all of it is done; the next run completes it");
+            app.talk().warn("some changes are not made; run it again to complete them");
         }
         done?;
         plan.fail()

@@ -27,10 +27,10 @@ impl Diff {
         keep_answer(plan.show(app, false, true))?;
         let file = self.wanted.file.display();
         if plan.steps.is_empty() {
-            app.talk().note(&format!("no drift: the store is as `{file}` wants it"));
+            app.talk().note(&format!("no drift: the store matches `{file}`"));
             return Ok(Outcome::Done);
         }
-        app.talk().note(&format!("{}; `tokenctl apply {file}` makes them", plan.in_words(TO_DO)));
+        app.talk().note(&format!("{}; `tokenctl apply {file}` makes these changes", plan.in_words(TO_DO)));
         Ok(Outcome::No)
     }
 }

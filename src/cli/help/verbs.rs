@@ -682,7 +682,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         more: &[
             "The file is TOML: `[settings]`, `[scopes.NAME]` and `[tokens.NAME]`. A key that it does not have, and a token that \
              it does not name, are no difference. `tokenctl export --toml` writes such a file",
-            "`+` is to be created, `~` to be updated, `-` to be revoked. What widens is marked: tokens may do more by it",
+            "`+` is to be created, `~` to be updated, `-` to be revoked. `(widens)` marks a change by which tokens may do more than before",
         ],
         examples: &[
             Example(
@@ -708,7 +708,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
              not exist is created, and its secret delivered to its destination, or into a file of its name in `--out-dir`. \
              All changes in place are one transaction, in which nothing happens unless every one of them is allowed",
             "Tokens that the file does not name are left alone, unless `--exclusive` revokes them. A second run changes \
-             nothing; one after a run that was killed completes it. A file that others can write is refused, since rotations \
+             nothing. If a run was killed, the next one completes it. A file that others can write is refused, since rotations \
              run its commands",
         ],
         examples: &[

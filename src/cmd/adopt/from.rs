@@ -36,7 +36,6 @@ type Bad = (u64, Error);
 impl Adopt {
     pub(super) fn many(&self, app: &mut App<'_>, file: &Path) -> Result<Outcome, Error> {
         let author = self.change.author(app);
-        app.ctx.machine.keep_memory_private();
         let (candidates, bad) = self.read(app, file)?;
         if !bad.is_empty() && !self.skip_bad {
             let all = candidates.len() + bad.len();
@@ -70,6 +69,8 @@ impl Adopt {
             let failed = |err| Error::Input { what: format!("`{}`", file.display()), err };
             app.ctx.machine.open(file).map_err(failed)?
         };
+        // Only then, or `/dev/stdin` could not be opened any more.
+        app.ctx.machine.keep_memory_private();
         let (mut candidates, mut bad) = (Vec::new(), Vec::new());
         each(&mut source, |line, record| {
             if line.is_multiple_of(PAGE) {

@@ -140,7 +140,7 @@ pub enum Verb {
     Prune(prune::Prune),
     /// Show how the store differs from a file: exit 3 if it does
     Diff(diff::Diff),
-    /// Make the store what a file wants of it
+    /// Make the store match a file of wanted tokens
     Apply(apply::Apply),
     /// Print the script for a shell that makes TAB complete words
     Completions(completions::Completions),

@@ -1,8 +1,12 @@
 //! `adopt`: a token for a secret that exists already.
 
+mod from;
+mod records;
+mod rule;
+
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use crate::app::{App, Outcome, present};
 use crate::cmd::args::change::ChangeArgs;
@@ -10,45 +14,60 @@ use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
 use crate::cmd::args::grants;
 use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make, wait, warn_of_missing_files};
 use crate::cmd::args::secret;
+use crate::context::Machine;
 use crate::domain::Invalid;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
-use crate::domain::name::NewName;
-use crate::domain::secret::Secret;
+use crate::domain::name::{Name, NewName};
+use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::Clock;
 use crate::error::Error;
-use crate::store::{NewSecret, Parts, Store, StoreError};
+use crate::store::{NewSecret, Parts, Store, StoreError, Write};
 
-/// The fewest bits that a secret made elsewhere may have.
-const LEAST_BITS: f64 = 128.0;
-/// The fewest by its different characters alone. Lower, since a random key repeats some: 32 hexadecimal digits use
-/// only seven of them about once in ten million keys.
-const LEAST_DISTINCT_BITS: f64 = 96.0;
+/// The heading of the flags for many at once.
+const MANY: &str = "Many at once";
 
 #[derive(Args)]
 pub struct Adopt {
     /// The name: letters, digits and . _ @ -
-    #[arg(value_name = "NAME")]
-    name: NewName,
+    #[arg(value_name = "NAME", required_unless_present = "from", conflicts_with = "from")]
+    name: Option<NewName>,
     #[command(flatten)]
     token: TokenArgs,
     /// Read the secret from this file, not from stdin
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "from")]
     secret_file: Option<PathBuf>,
+    /// Make a token for each secret of this file, CSV with a heading or JSON lines; `-` reads it from stdin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = MANY)]
+    from: Option<PathBuf>,
+    /// Leave out lines that cannot be adopted, and say which
+    #[arg(long, requires = "from", help_heading = MANY)]
+    skip_bad: bool,
+    /// Check every line, show what would be adopted, and change nothing
+    #[arg(short = 'n', long, requires = "from", help_heading = MANY)]
+    dry_run: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
 impl Adopt {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
+        match (&self.from, &self.name) {
+            (Some(file), _) => self.many(app, file),
+            (None, Some(NewName(name))) => self.one(app, name),
+            (None, None) => Err(Invalid::new("no token is named").into()),
+        }
+    }
+
+    fn one(&self, app: &mut App<'_>, name: &Name) -> Result<Outcome, Error> {
         let author = self.change.author(app);
         let mut secret = None;
         let (store, token) = loop {
-            match self.make(app, &author, &mut secret) {
+            match self.make(app, name, &author, &mut secret) {
                 Ok(made) => break made,
                 Err(Halt::Already(token)) => return self.already(app, &token, secret),
-                Err(Halt::Error(err)) => wait(app, &self.token, &self.name.0, err)?,
+                Err(Halt::Error(err)) => wait(app, &self.token, name, err)?,
             }
         };
         let now = token.created_at;
@@ -65,17 +84,18 @@ impl Adopt {
     fn make(
         &self,
         app: &mut App<'_>,
+        name: &Name,
         author: &Author,
         secret: &mut Option<Secret>,
     ) -> Result<(Store, Token), Halt> {
-        let store = open_or_make(app, author, &self.name.0, &self.token, |app| {
+        let store = open_or_make(app, author, name, &self.token, |app| {
             if secret.is_none() {
                 *secret = Some(self.secret(app)?);
             }
             Ok(())
         })?;
         let secret = secret.as_ref().ok_or_else(|| Invalid::new("no secret was read"))?;
-        let token = self.enter(app, &store, author, secret)?;
+        let token = self.enter(app, &store, name, author, secret)?;
         Ok((store, token))
     }
 
@@ -92,28 +112,14 @@ impl Adopt {
     }
 
     fn secret(&self, app: &mut App<'_>) -> Result<Secret, Error> {
-        let malformed = || {
-            Invalid::new("what was read cannot be a secret")
-                .hint("16 to 512 printable ASCII characters without a space, and with its checksum if it is one of ours")
-        };
-        let input = secret::input(app, self.secret_file.as_deref(), "Secret to adopt")?;
-        let secret = Secret::read_pasted(&input).ok_or_else(malformed)?;
-        let bits = secret.nominal_bits();
-        let weak = if bits < LEAST_BITS {
-            // Rounded down: `127.9` must not read as enough.
-            format!("the secret has at most {:.0} bits, fewer than {LEAST_BITS}", bits.floor())
-        } else if secret.distinct_bits() < LEAST_DISTINCT_BITS {
-            "the secret uses too few different characters to be random".to_owned()
-        } else {
-            return Ok(secret);
-        };
-        Err(Error::Policy(Invalid::new(weak).hint("`tokenctl create` makes one of 190 bits")))
+        rule::secret(&secret::input(app, self.secret_file.as_deref(), "Secret to adopt")?)
     }
 
     fn enter(
         &self,
         app: &mut App<'_>,
         store: &Store,
+        name: &Name,
         author: &Author,
         secret: &Secret,
     ) -> Result<Token, Halt> {
@@ -122,24 +128,35 @@ impl Adopt {
         grants::grant(app, &mut args, &catalogue)?;
         let machine = &*app.ctx.machine;
         store.write(machine as &dyn Clock, author, |tx| {
-            // First the name: with `--if-missing` its token may be the one that has this secret.
-            let begun = args.enter(tx, &self.name.0, machine)?;
-            if tx.is_pruned(&secret.hash())? {
-                let ended = Invalid::new("the store had this secret, and it ended")
-                    .hint("a secret does not come back; create a new one");
-                return Err(Error::Policy(ended).into());
-            }
-            if tx.presented(&secret.hash(), tx.now, Parts::ALL)?.is_some() {
-                let known = Invalid::new("the store knows this secret already")
-                    .hint("`tokenctl verify` says whose it is");
-                return Err(Error::Policy(known).into());
-            }
-            let secret = StoredSecret {
-                delivered_at: Some(tx.now),
-                ..StoredSecret::new(secret, tx.now, begun.expires_at)
-            };
-            let first = NewSecret { secret, delivery: None };
-            tx.insert_token(&begun.token, &first, Action::Adopt).map_err(|err: StoreError| err.into())
+            admit(tx, &args, name, (secret.hash(), &secret.hint()), machine)
         })
     }
+}
+
+/// Enters a token with a secret that exists already.
+fn admit(
+    tx: &Write<'_>,
+    args: &TokenArgs,
+    name: &Name,
+    (hash, hint): (SecretHash, &str),
+    machine: &dyn Machine,
+) -> Result<Token, Halt> {
+    // First the name: with `--if-missing` its token may be the one that has this secret.
+    let begun = args.enter(tx, name, machine)?;
+    if tx.is_pruned(&hash)? {
+        let ended = Invalid::new("the store had this secret, and it ended")
+            .hint("a secret does not come back; create a new one");
+        return Err(Error::Policy(ended).into());
+    }
+    if tx.presented(&hash, tx.now, Parts::ALL)?.is_some() {
+        let known =
+            Invalid::new("the store knows this secret already").hint("`tokenctl verify` says whose it is");
+        return Err(Error::Policy(known).into());
+    }
+    let secret = StoredSecret {
+        delivered_at: Some(tx.now),
+        ..StoredSecret::of(hash, hint.to_owned(), tx.now, begun.expires_at)
+    };
+    let first = NewSecret { secret, delivery: None };
+    tx.insert_token(&begun.token, &first, Action::Adopt).map_err(|err: StoreError| err.into())
 }

@@ -1,5 +1,5 @@
-//! `apply`: makes the store what a file wants of it. All that changes in place is one transaction; then each new token is
-//! made through its destination, and at last goes what the file does not name.
+//! `apply`: makes the store match a file of wanted tokens. All changes in place are one transaction; then each new token is
+//! created through its destination; tokens that the file does not name are revoked last.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::cmd::args::describe::{Halt, new_id, vacate};
 use crate::cmd::args::destination::{DestinationArgs, HEADING, ReceiverArgs};
 use crate::cmd::args::many::change_all;
 use crate::cmd::args::memory::check_receiver;
-use crate::cmd::args::plan::{Plan, Sight, What, grants, new_token};
+use crate::cmd::args::plan::{Plan, Sight, TO_DO, What, grants, new_token};
 use crate::cmd::args::select::RehearsalArgs;
 use crate::cmd::args::wanted::WantedArgs;
 use crate::cmd::args::widen::{self, WidenArgs};
@@ -29,7 +29,7 @@ use crate::domain::token::{Field, Memory, Token};
 use crate::domain::wanted::{Wanted, WantedToken};
 use crate::domain::widening::Approval;
 use crate::error::{Error, Subject};
-use crate::store::{Step as Progress, Store, Write};
+use crate::store::{Step as Progress, Store, StoreError, UNCHANGED, Write};
 
 #[derive(Args)]
 pub struct Apply {
@@ -68,8 +68,11 @@ impl Apply {
         self.rehearsal.expect(plan.steps.len())?;
         if dry_run || plan.steps.is_empty() || plan.has_errors() {
             plan.show(app, false, dry_run)?;
-            let end =
-                if plan.has_errors() || dry_run { plan.in_words() } else { "it is as wanted".to_owned() };
+            let end = if plan.steps.is_empty() {
+                "the store matches the file".to_owned()
+            } else {
+                plan.in_words(TO_DO)
+            };
             app.talk().note(&format!("{end}; nothing was changed"));
             return plan.fail();
         }
@@ -81,18 +84,22 @@ impl Apply {
             let sight = self.sight(&wanted, &author, machine);
             store.write(machine, &author, |tx| self.change(tx, &sight, approval))
         })?;
-        let created = self.create_all(app, &store, &author, &wanted, &mut plan);
-        if created.is_ok() && !plan.has_errors() {
+        let mut done = self.create_all(app, &store, &author, &wanted, &mut plan);
+        // Nothing is revoked while something that may replace it is missing.
+        if done.is_ok() && !plan.has_errors() {
             let revoked = plan.revoked();
-            store.write(&*app.ctx.machine, &author, |tx| {
-                change_all(tx, &revoked, Action::Revoke, |token, now| Ok(token.revoke(now)))
-            })?;
+            let revoke =
+                |tx: &Write<'_>| change_all(tx, &revoked, Action::Revoke, |token, now| Ok(token.revoke(now)));
+            done = store.write(&*app.ctx.machine, &author, revoke).map(drop).map_err(of_the_rest);
         }
-        plan.show(app, true, false)?;
-        created?;
-        if !plan.has_errors() {
-            app.talk().note(&format!("{}; all of it is done", plan.in_words()));
+        let is_whole = done.is_ok() && !plan.has_errors();
+        plan.show(app, plan.changes_something(is_whole), false)?;
+        if is_whole {
+            app.talk().note(&plan.in_words(["created", "updated", "revoked"]));
+        } else {
+            app.talk().warn("some changes are not made; run it again to complete them");
         }
+        done?;
         plan.fail()
     }
 
@@ -220,6 +227,17 @@ impl Apply {
         };
         let order = delivery::Order { action: Action::Create, args: &args, ours: &[], keeps_variable: false };
         delivery::deliver(app, store, author, &order, enter)
+    }
+}
+
+/// What an error of the store says of its own transaction is not true of those before it.
+fn of_the_rest(err: Error) -> Error {
+    match err {
+        Error::Store(StoreError::Io { what, settled: UNCHANGED }) => Error::Store(StoreError::Io {
+            what,
+            settled: "nothing was revoked; what is created or updated stays",
+        }),
+        err => err,
     }
 }
 

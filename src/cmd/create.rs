@@ -76,8 +76,9 @@ impl Order {
         let (store, delivered) = loop {
             let halt = match self.make(app, author) {
                 Ok(made) => break made,
-                // Only where it is to be revived.
-                Err(Halt::Already(token)) if token.has_expired(app.ctx.machine.now()?) => {
+                Err(Halt::Already(token))
+                    if self.token.revives == Some(true) && token.has_expired(app.ctx.machine.now()?) =>
+                {
                     match self.revive(app, author, &token) {
                         Ok(()) => return Ok(Outcome::Done),
                         Err(halt) => halt,
@@ -122,8 +123,10 @@ impl Order {
     }
 
     fn make(&mut self, app: &mut App<'_>, author: &Author) -> Result<(Store, Delivered), Halt> {
-        let store =
-            open_or_make(app, author, &self.name, &self.token, |app| self.destination.check(app, &[]))?;
+        let store = open_or_make(app, author, &self.name, &self.token, |app| {
+            // Where there is a store, the delivery looks by itself before it changes anything.
+            if app.location()?.exists() { Ok(()) } else { self.destination.check(app, &[]) }
+        })?;
         let catalogue = store.read(|view| view.catalogue())?;
         grants::grant(app, &mut self.token, &catalogue)?;
         let remembers = self.remembers(app, &store)?;

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::app::{App, Outcome, keep_answer};
-use crate::cmd::args::plan::{Plan, Sight};
+use crate::cmd::args::plan::{Plan, Sight, TO_DO};
 use crate::cmd::args::wanted::WantedArgs;
 use crate::error::Error;
 
@@ -27,10 +27,10 @@ impl Diff {
         keep_answer(plan.show(app, false, true))?;
         let file = self.wanted.file.display();
         if plan.steps.is_empty() {
-            app.talk().note(&format!("no drift: the store is as `{file}` wants it"));
+            app.talk().note(&format!("no drift: the store matches `{file}`"));
             return Ok(Outcome::Done);
         }
-        app.talk().note(&format!("{}; `tokenctl apply {file}` makes them", plan.in_words()));
+        app.talk().note(&format!("{}; `tokenctl apply {file}` makes these changes", plan.in_words(TO_DO)));
         Ok(Outcome::No)
     }
 }

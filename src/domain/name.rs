@@ -81,6 +81,11 @@ fn is_new_id(text: &[u8]) -> bool {
 pub struct TokenId(String);
 
 impl TokenId {
+    /// That of a token which is only planned: to be shown and checked, and never stored.
+    pub fn planned() -> Self {
+        Self("planned00000".to_owned())
+    }
+
     /// A new id, with characters of a random source; its error is passed on.
     pub fn random<E>(fill: &mut dyn FnMut(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
         let mut id = [0; ID_LEN];

@@ -148,7 +148,7 @@ fn sources(before: Option<&AllowFrom>, after: Option<&AllowFrom>) -> BTreeSet<Op
 }
 
 /// The first of some words in backticks, and how many more there are.
-fn some_of(words: impl Iterator<Item = String>) -> String {
+pub fn some_of(words: impl Iterator<Item = String>) -> String {
     let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
     let named = words.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
     match words.len().saturating_sub(NAMED) {

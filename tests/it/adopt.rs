@@ -207,3 +207,221 @@ fn a_token_that_exists_with_another_secret_is_a_conflict() {
     world.wait(HOUR);
     world.run_with(&adopt, first.as_bytes()).exit(5);
 }
+
+/// A secret of a number that is as strong as it must be.
+fn strong(n: u32) -> String {
+    format!("legacy_{n:04}_Zk3from+another/System0815xyzABCdef")
+}
+
+fn csv(world: &World) -> String {
+    let text = format!(
+        "\u{feff}Name,Secret,owner,scopes,labels,expires,description\r\n\
+         ci,{},ann,events:read,env=prod;team=web,2027-06-30,\"builds, and \"\"more\"\"\"\r\n\
+         \"ops.eu\",{},bob,\"events:read, admin\",,never,\r\n\
+         plain,{},,,,,\r\n",
+        strong(1),
+        strong(2),
+        strong(3)
+    );
+    world.write("team.csv", &text)
+}
+
+#[test]
+fn a_team_moves_in_from_a_table_and_every_client_keeps_working() {
+    let world = World::with_store();
+    world.define(&["events:read", "admin"]);
+    let path = csv(&world);
+    let flags = ["-s", "events:read", "--owner", "team", "--ttl", "30d"];
+    let before = world.bytes();
+    let rehearsed = world.run(&[&["adopt", "--from", &path, "-n"], &flags[..]].concat()).ok();
+    assert_eq!(rehearsed.err, "3 would be adopted; nothing was changed\n");
+    assert_eq!(world.bytes(), before);
+    let ran = world.run(&[&["adopt", "--from", &path], &flags[..]].concat()).ok();
+    assert_eq!((&*ran.out, &*ran.err), ("", "adopted `ci`\nadopted `ops.eu`\nadopted `plain`\n"));
+    for (n, name) in [(1, "ci"), (2, "ops.eu"), (3, "plain")] {
+        world.is_valid(&strong(n), name);
+    }
+    let ci = world.show("ci");
+    assert_eq!((&ci["owner"], &ci["labels"]), (&json!("ann"), &json!({ "env": "prod", "team": "web" })));
+    assert_eq!(
+        (&ci["until"], &ci["description"]),
+        (&json!("2027-06-30T23:59:59Z"), &json!("builds, and \"more\""))
+    );
+    let ops = world.show("ops.eu");
+    assert_eq!((&ops["scopes"], &ops["expires_at"]), (&json!(["admin", "events:read"]), &Value::Null));
+    let plain = world.show("plain");
+    assert_eq!((&plain["owner"], &plain["ttl"]), (&json!("team"), &json!(30 * DAY)));
+    for (name, bytes) in world.bytes() {
+        assert!(!bytes.windows(11).any(|text| text == b"legacy_0001"), "{name:?}");
+    }
+    assert_eq!(world.actions()[world.actions().len() - 3..], ["adopt", "adopt", "adopt"]);
+    let again = world.run(&[&["adopt", "--from", &path, "--if-missing", "--json"], &flags[..]].concat()).ok();
+    let document = again.json();
+    assert_eq!(document, json!({ "changed": false, "dry_run": false, "count": 0, "tokens": [] }));
+    assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
+    world.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn lines_of_json_and_the_hashes_of_an_export_are_adopted_too() {
+    let world = World::with_store();
+    world.define(&["events:read"]);
+    let moved = world.create("moved", &["-s", "events:read"]);
+    let exported = world.run(&["export"]).ok().out;
+    let token = exported.lines().find(|line| line.contains("\"type\":\"token\"")).expect("a token");
+    let token: Value = serde_json::from_str(token).expect("JSON");
+    let secret = &token["secrets"][0];
+    let other = World::new();
+    other.define(&["events:read"]);
+    let lines = [
+        json!({ "name": "a", "secret": strong(1), "scopes": ["events:read"], "labels": { "k": "v=w, x" }, "expires": null }),
+        json!({ "name": "b", "hash": secret["hash"], "hint": secret["hint"], "scopes": "events:read", "owner": "ann" }),
+        json!({ "name": "c", "hash": "0".repeat(64), "scopes": "events:read" }),
+    ];
+    let text = lines.map(|line| format!("{line}\n")).join("\n");
+    let document =
+        other.run_with(&["adopt", "--from", "-", "--no-expiry", "--json"], text.as_bytes()).ok().json();
+    assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(3)));
+    assert_token_keys(&document["tokens"][0], &["changed", "error"]);
+    other.is_valid(&strong(1), "a");
+    other.is_valid(&moved, "b");
+    assert_eq!(other.show("a")["labels"], json!({ "k": "v=w, x" }));
+    assert_eq!(other.show("b")["secrets"][0]["hint"], secret["hint"]);
+    assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
+}
+
+#[test]
+fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
+    let world = World::with_store();
+    world.run_with(&["adopt", "there", "--no-expiry"], strong(9).as_bytes()).ok();
+    world.run_with(&["adopt", "gone", "--no-expiry"], strong(8).as_bytes()).ok();
+    world.run(&["revoke", "gone", "--yes"]).ok();
+    world.run(&["prune", "--yes"]).ok();
+    let good = format!("ok,{}", strong(1));
+    let cases = [
+        (format!("{},x", strong(2)), 2, "usage", "its `name` is not one"),
+        (format!("a b,{}", strong(2)), 2, "usage", "its `name` is not one"),
+        ("weak,0123456789abcdef".to_owned(), 5, "policy", "fewer than 128"),
+        (format!("same,{}", strong(1)), 5, "policy", "knows this secret already"),
+        (format!("ok,{}", strong(2)), 5, "name_taken", "the name `ok` is taken"),
+        (format!("there,{}", strong(2)), 5, "name_taken", "the name `there` is taken"),
+        (format!("x,{}", strong(9)), 5, "policy", "knows this secret already"),
+        (format!("x,{}", strong(8)), 5, "policy", "the store had this secret, and it ended"),
+        ("x,".to_owned(), 2, "usage", "it has no `secret`, and no `hash`"),
+        (format!(",{}", strong(2)), 2, "usage", "it has no `name`"),
+        (format!("x,{},y", strong(2)), 2, "usage", "it has 3 fields, and the heading 2"),
+        ("x,a secret with blanks in it".to_owned(), 2, "usage", "cannot be a secret"),
+    ];
+    let before = world.bytes();
+    for (bad, exit, code, why) in &cases {
+        let text = format!("name,secret\n{good}\n{bad}\n");
+        let ran = world.run_with(&["adopt", "--from", "-", "--no-expiry"], text.as_bytes()).exit(*exit);
+        assert!(ran.err.contains("error: line 3: ") && ran.err.contains(why), "{bad}: {}", ran.err);
+        assert!(ran.err.contains("1 of 2 lines could not be adopted, so none was"), "{}", ran.err);
+        assert!(!ran.err.contains("legacy_") && !ran.err.contains("0123456789"), "{}", ran.err);
+        let failure =
+            world.refuses_with(&["adopt", "--from", "-", "--no-expiry"], text.as_bytes(), *exit, code);
+        assert!(!failure.to_string().contains("legacy_"), "{failure}");
+        assert_eq!(world.bytes(), before, "{bad}");
+    }
+    for (heading, hint) in [
+        ("name,secrt", "did you mean `secret`?".to_owned()),
+        (
+            &strong(1),
+            "the columns are name, secret, hash, hint, owner, description, scopes, labels, expires"
+                .to_owned(),
+        ),
+        ("name,sha256", "adopt the secrets themselves, or rotate them".to_owned()),
+    ] {
+        let text = format!("{heading}\nx,{}\n", strong(2));
+        let refused = world.refuses_with(&["adopt", "--from", "-"], text.as_bytes(), 2, "usage");
+        assert_eq!(refused["hint"], hint);
+        assert!(!refused.to_string().contains("legacy_"), "{refused}");
+    }
+    world.refuses_with(&["adopt", "--from", "-"], b"", 2, "usage");
+    world.refuses_with(
+        &["adopt", "--from", "-"],
+        &[b"name,secret\nx,\"".as_slice(), &vec![b'x'; 1 << 17]].concat(),
+        2,
+        "usage",
+    );
+    for (line, why) in [
+        ("{\"name\":7}".to_owned(), "`name` is not what it should be"),
+        ("{\"nam\":\"x\"}".to_owned(), "there is a column that is not known"),
+        (format!("{{\"name\":\"x\",\"secret\":\"{}\"", strong(2)), "it is not a JSON object"),
+        (format!("{{\"name\":\"x\",\"hash\":\"{}\"}}", "0".repeat(63)), "its `hash` is not one"),
+        (format!("{{\"name\":\"x\",\"hash\":\"{}\",\"secret\":\"{}\"}}", "0".repeat(64), strong(2)), "both"),
+    ] {
+        let ran = world.run_with(&["adopt", "--from", "-"], line.as_bytes()).exit(2);
+        assert!(ran.err.contains(why) && !ran.err.contains("legacy_"), "{line}: {}", ran.err);
+    }
+    let bad = cases.iter().map(|(bad, ..)| format!("{bad}\n")).collect::<Vec<_>>().concat();
+    let text = format!("name,secret\n{bad}{good}\n");
+    let ran = world.run_with(&["adopt", "--from", "-", "--no-expiry", "--skip-bad"], text.as_bytes()).ok();
+    assert_eq!(ran.err.matches("is left out: ").count(), cases.len() - 1, "{}", ran.err);
+    assert!(ran.err.contains("warning: line 2 is left out: its `name` is not one\n"), "{}", ran.err);
+    assert!(ran.err.ends_with("adopted `same`\nadopted `ok`\n"), "{}", ran.err);
+    world.is_valid(&strong(1), "same");
+    world.is_valid(&strong(2), "ok");
+}
+
+#[test]
+fn a_single_secret_and_a_file_of_them_do_not_go_together() {
+    let world = World::new();
+    for args in [
+        &["adopt"][..],
+        &["adopt", "x", "--from", "f"],
+        &["adopt", "--from", "f", "--secret-file", "g"],
+        &["adopt", "x", "--skip-bad"],
+        &["adopt", "x", "-n"],
+    ] {
+        world.refuses(args, 2, "usage");
+    }
+}
+
+/// Each recipe of docs/moving-in.md: the file that it shows, its one command, and every client that keeps working.
+#[test]
+fn a_team_moves_in_as_the_recipes_say() {
+    if !crate::support::have("jq") {
+        return;
+    }
+    let page = include_str!("../../docs/moving-in.md");
+    let block = |after: &str, language: &str| {
+        let (_, rest) = page.split_once(after).expect(after);
+        let (_, rest) = rest.split_once(&format!("```{language}\n")).expect(language);
+        rest.split_once("```").expect("its end").0.to_owned()
+    };
+    for (title, language, file, expected) in [
+        ("## A table of names", "csv", "team.csv", json!({ "billing": ["ann"], "reports": ["bob"] })),
+        ("## Unleash", "json", "unleash.json", json!({ "web-frontend": [null], "mobile": [null] })),
+        (
+            "## Names of a client",
+            "csv",
+            "legacy.csv",
+            json!({ "Acme-Travel.nightly-import": ["Acme Travel"], "Acme-Travel.dashboard": ["Acme Travel"] }),
+        ),
+    ] {
+        let world = World::of_processes();
+        let text = block(title, language);
+        world.write(file, &text);
+        let mut shell = std::process::Command::new("sh");
+        shell.env_clear().env("PATH", crate::support::search_path()).env("TOKENCTL_STORE", world.store());
+        let ran =
+            crate::support::run(shell.args(["-c", &block(title, "sh")]).current_dir(world.dir.path()), b"");
+        assert_eq!(ran.code, 0, "{title}: {}", ran.err);
+        let listed = world.real(&["list", "--json"], b"").ok().json();
+        let listed: serde_json::Map<String, Value> = listed
+            .as_array()
+            .expect("tokens")
+            .iter()
+            .map(|it| (it["name"].as_str().expect("a name").to_owned(), json!([it["owner"]])))
+            .collect();
+        assert_eq!(Value::from(listed), expected, "{title}");
+        let words: Vec<&str> = text.split(['"', ',', '\n']).filter(|word| word.len() > 30).collect();
+        assert_eq!(words.len(), 2, "{words:?}");
+        for secret in words {
+            let answer = world.real(&["verify"], secret.as_bytes()).ok();
+            assert!(answer.out.starts_with("valid "), "{secret}: {answer:?}");
+        }
+    }
+}

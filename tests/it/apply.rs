@@ -106,11 +106,11 @@ fn a_file_makes_a_store_and_a_second_time_changes_nothing() {
     let before = world.bytes();
     world.wait(DAY);
     let again = world.run(&["apply", &path]).ok();
-    assert_eq!((&*again.out, &*again.err), ("", "it is as wanted; nothing was changed\n"));
+    assert_eq!((&*again.out, &*again.err), ("", "the store matches the file; nothing was changed\n"));
     let document = world.run(&["apply", &path, "--json"]).ok().json();
     assert_eq!(document, json!({ "changed": false, "dry_run": false, "count": 0, "plan": [] }));
     let diff = world.run(&["diff", &path]).ok();
-    assert_eq!((&*diff.out, diff.err), ("", format!("no drift: the store is as `{path}` wants it\n")));
+    assert_eq!((&*diff.out, diff.err), ("", format!("no drift: the store matches `{path}`\n")));
     assert_eq!(world.bytes(), before);
     world.run(&["audit", "verify"]).ok();
     assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
@@ -310,7 +310,7 @@ fn an_export_as_toml_makes_the_same_tokens_in_an_empty_store() {
     assert_eq!(other.names(&[]), ["ci", "hostile", "ops.eu", "plain"]);
     assert_eq!(other.run(&["settings", "grace"]).ok().out, "2h\n");
     let again = other.run_with(&["apply", "-", "--out-dir", &keys], text.as_bytes()).ok();
-    assert_eq!(again.err, "it is as wanted; nothing was changed\n");
+    assert_eq!(again.err, "the store matches the file; nothing was changed\n");
     let part = world.run(&["export", "--toml", "--owner", "eve"]).ok().out;
     assert!(part.contains("[tokens.plain]") && !part.contains("[tokens.ci]"), "{part}");
 }

@@ -350,13 +350,13 @@ fn a_new_object_never_starts_with_rows_that_were_planted_for_it() {
             &["create", "new", "-s", "read"],
         ),
         (
-            "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, grace)
-             VALUES (3, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
+            "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, remember)
+             VALUES (3, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, 0)",
             &["create", "new", "-s", "read"],
         ),
         (
-            "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, grace)
-             VALUES (3, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
+            "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, remember)
+             VALUES (3, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, 0)",
             &["rotate", "demo"],
         ),
         ("INSERT INTO scope_include (scope, included) VALUES (2, 1)", &["scopes", "define", "new"]),
@@ -461,8 +461,8 @@ fn a_second_delivery_of_a_token_is_damage() {
     let world = world();
     world.run(&["rotate", "demo"]).ok();
     world.sql(
-        "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, grace)
-         SELECT row, 'stdout', NULL, 0, 1, 1800000000, 2093558400, NULL, NULL FROM secret
+        "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, remember)
+         SELECT row, 'stdout', NULL, 0, 1, 1800000000, 2093558400, NULL, 0 FROM secret
          WHERE token = 1",
     );
     world.refuses(&["rotate", "demo"], 6, "store_damaged");

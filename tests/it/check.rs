@@ -206,8 +206,8 @@ fn a_delivery_that_was_killed_is_reported_after_its_deadline() {
     // As the database is after the first transaction of a delivery to a file.
     world.sql(&format!(
         "INSERT INTO secret (token, hash, hint, created_at) SELECT token, zeroblob(32), hint, created_at FROM secret LIMIT 1;
-         INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, grace)
-         SELECT max(row), 'file', '{}', 1234, 1, {START}, {START} + 600, 3600 FROM secret",
+         INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, grace, remember)
+         SELECT max(row), 'file', '{}', 1234, 1, {START}, {START} + 600, 3600, 0 FROM secret",
         file.display()
     ));
     world.wait(599);

@@ -361,8 +361,8 @@ fn a_violated_check_is_found_and_no_command_takes_it_for_a_token() {
         ),
         ("UPDATE secret SET expires_at = -1", "`expires_at` in `secret` where `row` is 1: "),
         (
-            "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, grace)
-             VALUES (1, 'stdout', NULL, 0, 1, 1800000000, 2000000000, NULL, NULL)",
+            "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, remember)
+             VALUES (1, 'stdout', NULL, 0, 1, 1800000000, 2000000000, 0)",
             "`kind` in `secret` where `row` is 1: ",
         ),
     ] {

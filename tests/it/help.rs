@@ -102,6 +102,7 @@ const SETUP: &str = r#"
     tokenctl create app -s events:write > leaked.txt
     echo sk_live_0123456789abcdefghijklmnopqrstuvwxyz > legacy.txt
     echo pk_live_9876543210abcdefghijklmnopqrstuvwxyz > partner.txt
+    printf 'name,secret\nbilling,kq7V2mXw9bTfR4sYh8NpJc3ZdGe6LuAa\n' > team.csv
     printf '[tokens.nightly]\nscopes = ["events:read"]\n' > tokens.toml
 "#;
 

@@ -199,4 +199,10 @@ fn a_database_of_another_group_than_is_recorded_becomes_private_and_says_how_it_
     world.real(&["init", "--group", "0"], b"").ok();
     assert_eq!(mode(&database), 0o640);
     world.real(&["doctor"], b"").ok();
+    // Nor is a file of use that comes back open to the group that was recorded.
+    std::os::unix::fs::chown(&database, None, Some(12)).expect("a group");
+    let lost = world.store().join("usage.secrets");
+    std::fs::remove_file(&lost).expect("a file");
+    world.real(&["settings", "grace", "25h"], b"").ok();
+    assert_eq!(mode(&lost), 0o600);
 }

@@ -63,6 +63,7 @@ fn the_transcripts_are_what_a_terminal_shows() {
     let home = home();
     let legacy = "sk_live_0123456789abcdefghijklmnopqrstuvwxyz\n";
     std::fs::write(home.path().join("legacy.txt"), legacy).expect("a secret from elsewhere");
+    std::fs::write(home.path().join("tokens.toml"), wanted(home.path())).expect("a file of tokens");
     let expected = blocks("console").concat();
     // In 80 columns it would hang on a second that passes whether a list has room for one more.
     let mut session = String::from("stty cols 79 rows 24\n");
@@ -91,6 +92,13 @@ fn the_transcripts_are_what_a_terminal_shows() {
         assert_eq!(shown.get(at), Some(line), "{:#?}", shown.get(at.saturating_sub(6)..=at));
     }
     assert_eq!(shown.len(), expected.len(), "{:#?}", shown.get(expected.len()..));
+}
+
+/// The file of wanted tokens that the page shows, in this home.
+fn wanted(home: &Path) -> String {
+    let (_, rest) = README.split_once("$ cat tokens.toml\n").expect("the file");
+    let (text, _) = rest.split_once("\n$ ").expect("its end");
+    text.replace(HOME, home.to_str().expect("UTF-8")) + "\n"
 }
 
 /// Puts what the terminal showed in place of the transcripts: into each as many commands as it has.

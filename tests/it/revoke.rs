@@ -85,7 +85,7 @@ fn the_question_about_one_token_says_who_answers_for_it_and_when_it_was_last_use
     let asked = [
         "revoke `used` (owner: ann, last used 3 days ago)?",
         "revoke `unused` (no owner, no use recorded)?",
-        "revoke 2 tokens?",
+        "revoke 2 tokens (`used`, `unused`)?",
     ];
     assert_eq!(*world.asked.borrow(), asked);
 }

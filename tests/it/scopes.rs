@@ -410,3 +410,15 @@ fn a_change_says_which_scopes_came_and_went() {
     assert_eq!(said(&["edit", "read", "-d", "Reads"]), "nothing changed: `read`\n");
     assert_eq!(said(&["rename", "read", "reads"]), "renamed `read` to `reads`\n");
 }
+
+#[test]
+fn the_question_about_a_retirement_names_the_tokens_that_lose_the_scope() {
+    let mut world = World::with_store();
+    world.define(&["read"]);
+    for name in ["a", "b"] {
+        world.create(name, &["-s", "read"]);
+    }
+    world.at_terminal(&[Answer::No]);
+    world.run(&["scopes", "retire", "read", "--ungrant"]).exit(130);
+    assert_eq!(*world.asked.borrow(), ["take `read` from 2 tokens that hold it (`a`, `b`)?"]);
+}

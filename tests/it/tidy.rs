@@ -75,7 +75,7 @@ fn rust(dir: &str) -> Vec<(PathBuf, String)> {
             all.push((path.strip_prefix(&dir).expect("below").to_owned(), text));
         }
     }
-    assert!(all.len() > 20, "only {} sources were found", all.len());
+    assert!(!all.is_empty(), "no source was found in {}", dir.display());
     all.sort();
     all
 }
@@ -409,8 +409,8 @@ fn the_program_never_unwraps() {
 
 #[test]
 fn every_source_opens_with_its_rule() {
-    for source in sources() {
-        assert!(source.text.starts_with("//! "), "{} says not what it is", source.path.display());
+    for (path, text) in ["src", "tests", "benches", "examples"].into_iter().flat_map(rust) {
+        assert!(text.starts_with("//! "), "{} does not say what belongs in it", path.display());
     }
 }
 

@@ -107,6 +107,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         more: &[
             "The secret comes from standard input, from a file, or from a prompt that does not show it. One of less than \
                  128 bits is refused, and so is one that the store knows",
+            "`--from` takes many at once, from CSV with a heading or from JSON lines: `name`, `secret` (or `hash`, 64 hexadecimal \
+                 digits as `export` writes them), and as needed `owner`, `description`, `scopes`, `labels` and `expires`. What a line \
+                 does not say is as the flags say. Either all lines are adopted or none",
         ],
         examples: &[
             Example(
@@ -116,6 +119,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
             Example(
                 "From a file, with a first due date",
                 "tokenctl adopt partner -s admin --ttl 90d --secret-file partner.txt",
+            ),
+            Example(
+                "A table of names and secrets; run again, it passes over those that are there",
+                "tokenctl adopt --from team.csv --all-scopes --if-missing",
             ),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],
@@ -675,7 +682,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         more: &[
             "The file is TOML: `[settings]`, `[scopes.NAME]` and `[tokens.NAME]`. A key that it does not have, and a token that \
              it does not name, are no difference. `tokenctl export --toml` writes such a file",
-            "`+` is to be created, `~` to be updated, `-` to be revoked. What widens is marked: tokens may do more by it",
+            "`+` is to be created, `~` to be updated, `-` to be revoked. `(widens)` marks a change by which tokens may do more than before",
         ],
         examples: &[
             Example(
@@ -701,7 +708,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
              not exist is created, and its secret delivered to its destination, or into a file of its name in `--out-dir`. \
              All changes in place are one transaction, in which nothing happens unless every one of them is allowed",
             "Tokens that the file does not name are left alone, unless `--exclusive` revokes them. A second run changes \
-             nothing; one after a run that was killed completes it. A file that others can write is refused, since rotations \
+             nothing. If a run was killed, the next one completes it. A file that others can write is refused, since rotations \
              run its commands",
         ],
         examples: &[

@@ -79,7 +79,7 @@ pub fn answer(
         entered.each(store, now, |token| app.print(&format!("{}\t{}\n", token.id, token.name)))?;
         app.talk().note(&format!("{} would be {done}; nothing was changed", entered.count));
     } else if entered.count == 0 {
-        app.talk().note("no token came; nothing was changed");
+        app.talk().note("there was no token to enter; nothing was changed");
     } else {
         entered.each(store, now, |token| {
             say_changed(app, token, true, done);
@@ -116,5 +116,5 @@ fn unread(err: StoreError) -> Error {
         StoreError::Io { what, .. } => what,
         err => err.to_string(),
     };
-    Error::Output(io::Error::other(format!("the tokens came, but cannot be read back: {why}")))
+    Error::Output(io::Error::other(format!("the tokens were entered, but cannot be read back: {why}")))
 }

@@ -35,7 +35,7 @@ pub struct TokenArgs {
     pub icon: Option<Icon>,
     /// Attach a label, which `verify --label` can require
     #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
-    labels: Vec<SetLabel>,
+    pub labels: Vec<SetLabel>,
     /// Grant these scopes
     #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = "Scopes", add = Takes::OpenScope)]
     pub scopes: Vec<Scope>,

@@ -7,6 +7,7 @@ use crate::app::{App, Outcome};
 use crate::domain::event::Action;
 use crate::domain::token::Token;
 use crate::domain::when::{Timestamp, relative};
+use crate::domain::widening::some_of;
 use crate::error::Error;
 use crate::store::{PAGE, Store, Write};
 use crate::ui::json::{ChangedDoc, ErrorDoc, ManyDoc, OneOfManyDoc, TokenDoc};
@@ -149,7 +150,11 @@ pub fn ask(
 ) -> Result<(), Error> {
     let what = match &selection.tokens[..] {
         [one] => format!("`{}`", one.name),
-        many => format!("{} tokens", many.len()),
+        many if selection.is_by_filter() => format!("{} tokens", many.len()),
+        many => {
+            let names = some_of(many.iter().map(|token| token.name.to_string()));
+            format!("{} tokens ({names})", many.len())
+        }
     };
     let about = match (&selection.tokens[..], action) {
         ([one], Action::Revoke) => format!(" ({})", owner_and_use(one, now)),

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::describe::{Halt, Rules, TokenArgs, holder, new_id};
+use super::describe::{Halt, Rules, TokenArgs, holder};
 use crate::app::{App, Outcome};
 use crate::domain::event::Author;
-use crate::domain::name::Name;
+use crate::domain::name::{Name, TokenId};
 use crate::domain::token::Token;
 use crate::error::Error;
 use crate::store::Store;
@@ -32,7 +32,7 @@ pub fn open_or_make(
     let now = app.ctx.machine.now()?;
     let rules = Rules::default();
     let new = args.describe(name, &rules.catalogue, now, &*app.ctx.machine)?;
-    new.admit(new_id(&*app.ctx.machine)?, &rules.settings, "", now)?;
+    new.admit(TokenId::planned(), &rules.settings, "", now)?;
     Ok(app.open_or_make(author)?)
 }
 

@@ -24,6 +24,9 @@ use crate::store::{FIRST, View};
 use crate::ui::json::{ErrorDoc, ItemDoc, PlanDoc};
 use crate::ui::plan;
 
+/// What is to be done, for [`Plan::in_words`].
+pub const TO_DO: [&str; 3] = ["to create", "to update", "to revoke"];
+
 /// What must change.
 pub struct Plan {
     pub settings: Settings,
@@ -248,10 +251,10 @@ impl Plan {
         })
     }
 
-    /// How many of each.
-    pub fn in_words(&self) -> String {
+    /// How many of each, in these words.
+    pub fn in_words(&self, [create, update, revoke]: [&str; 3]) -> String {
         let count = |doing| self.steps.iter().filter(|step| step.item.doing == doing).count();
-        let all = [(Doing::Create, "to create"), (Doing::Update, "to update"), (Doing::Revoke, "to revoke")];
+        let all = [(Doing::Create, create), (Doing::Update, update), (Doing::Revoke, revoke)];
         let some = all.into_iter().map(|(doing, word)| (count(doing), word)).filter(|(count, _)| *count > 0);
         some.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
     }
@@ -260,6 +263,12 @@ impl Plan {
     pub fn into_error(self) -> Error {
         let first = self.fail().err();
         first.unwrap_or_else(|| Error::Policy(Invalid::new("the store has changed meanwhile")))
+    }
+
+    /// Whether something was done, where revocations were only if all was.
+    pub fn changes_something(&self, is_whole: bool) -> bool {
+        let is_done = |step: &Step| is_whole || step.error.is_none() && !matches!(step.what, What::Revoke(_));
+        self.steps.iter().any(is_done)
     }
 
     pub fn has_errors(&self) -> bool {

@@ -3,13 +3,13 @@
 use super::Order;
 use crate::app::App;
 use crate::app::prompt::{choice, icon, line, select, show, text};
-use crate::cmd::args::describe::{Halt, Rules, TokenArgs, new_id};
+use crate::cmd::args::describe::{Halt, Rules, TokenArgs};
 use crate::cmd::args::destination::{self, DestinationArgs};
 use crate::cmd::args::memory::MemoryArgs;
 use crate::cmd::args::{grants, lifetime};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
-use crate::domain::name::{Name, NewName};
+use crate::domain::name::{Name, NewName, TokenId};
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
@@ -65,7 +65,7 @@ pub fn ask(
     let now = machine.now()?;
     let new = order.token.describe(&order.name, &rules.catalogue, now, machine)?;
     let creator = author.actor.display_name();
-    let (planned, expiry) = new.admit(new_id(machine)?, &rules.settings, &creator, now)?;
+    let (planned, expiry) = new.admit(TokenId::planned(), &rules.settings, &creator, now)?;
     overview(app, &planned, expiry, &order.destination);
     if !app.says_yes() {
         order.confirm(app)?;

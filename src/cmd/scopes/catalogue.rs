@@ -17,7 +17,7 @@ use crate::domain::scope::{Catalogue, Entry, Scope};
 use crate::domain::text::Line;
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, is_none};
-use crate::domain::widening::{Approval, Widening};
+use crate::domain::widening::{Approval, Widening, some_of};
 use crate::error::{Error, Subject};
 use crate::store::{Store, Write};
 use crate::ui::json::{ChangedScopeDoc, NamedDoc, ScopeDoc};
@@ -303,9 +303,12 @@ impl Retire {
             let holders = store.read(|view| {
                 let catalogue = view.catalogue()?;
                 let holders = view.holders(&[entry(&catalogue, &self.scope)?.row])?;
-                Ok::<_, Error>(view.tokens(&holders, now)?.len())
+                Ok::<_, Error>(view.tokens(&holders, now)?)
             })?;
-            app.confirm(&format!("take `{}` from {holders} tokens that hold it?", self.scope))?;
+            let names = some_of(holders.iter().map(|token| token.name.to_string()));
+            let names = if holders.is_empty() { names } else { format!(" ({names})") };
+            let count = holders.len();
+            app.confirm(&format!("take `{}` from {count} tokens that hold it{names}?", self.scope))?;
         }
         let (entry, changed, from) = self.make(app, &store, &author)?;
         let note = match (changed, from.len()) {

@@ -7,7 +7,7 @@ use crate::domain::address::AllowFrom;
 use crate::domain::lifetime::Terms;
 use crate::domain::name::{Name, TokenId};
 use crate::domain::policy::{Refused, check_required};
-use crate::domain::secret::Secret;
+use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::settings::Settings;
 use crate::domain::when::Timestamp;
 
@@ -71,10 +71,15 @@ const UNSTORED: i64 = 0;
 impl StoredSecret {
     /// A secret made now, not yet known to be delivered.
     pub fn new(secret: &Secret, now: Timestamp, expires_at: Option<Timestamp>) -> Self {
+        Self::of(secret.hash(), secret.hint(), now, expires_at)
+    }
+
+    /// The same of a secret of which only its hash and its hint are known.
+    pub fn of(hash: SecretHash, hint: String, now: Timestamp, expires_at: Option<Timestamp>) -> Self {
         Self {
             row: UNSTORED,
-            hash: secret.hash(),
-            hint: secret.hint(),
+            hash,
+            hint,
             created_at: now,
             expires_at,
             delivered_at: None,

@@ -143,15 +143,20 @@ impl Store {
                 Ok::<_, StoreError>(rows.last().and_then(|last| last.checked_add(1)))
             })?;
         }
-        if let Some(by_subject) = &chain.by_subject {
-            changed.extend(self.read(|view| view.missing_of(by_subject))?);
-        } else {
-            let mut after = 0;
-            while let Some(seq) = self.read(|view| view.missing(chain, after, &mut changed))? {
-                after = seq;
-            }
+        let mut after = Some(0);
+        while let Some(seq) = after {
+            after = self.read(|view| {
+                chain.catch_up(view)?;
+                match &chain.by_subject {
+                    Some(by_subject) => view.missing_of(by_subject, &mut changed).map(|()| None),
+                    None => view.missing(chain, seq, &mut changed),
+                }
+            })?;
         }
-        self.read(|view| view.changed_meanwhile(chain, began, now, &mut changed))?;
+        self.read(|view| {
+            chain.catch_up(view)?;
+            view.changed_meanwhile(chain, began, now, &mut changed)
+        })?;
         Ok(changed)
     }
 }
@@ -311,7 +316,11 @@ impl View<'_> {
     }
 
     /// The same from what is in memory, oldest entry first.
-    fn missing_of(&self, by_subject: &HashMap<String, Last>) -> Result<Vec<Changed>, StoreError> {
+    fn missing_of(
+        &self,
+        by_subject: &HashMap<String, Last>,
+        changed: &mut Vec<Changed>,
+    ) -> Result<(), StoreError> {
         let mut lost = Vec::new();
         for (id, last) in by_subject.iter().filter(|(key, it)| !key.starts_with('*') && it.digest.is_some()) {
             if self.row_of_id(id)?.is_none() {
@@ -322,7 +331,8 @@ impl View<'_> {
             }
         }
         lost.sort_unstable_by_key(|(seq, _)| *seq);
-        Ok(lost.into_iter().map(|(_, changed)| changed).collect())
+        changed.extend(lost.into_iter().map(|(_, changed)| changed));
+        Ok(())
     }
 
     /// Tokens that were changed since entry `began`, perhaps in rows that the walk had passed.

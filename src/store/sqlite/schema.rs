@@ -73,7 +73,7 @@ const OBJECTS: &[&str] = &[
   variable TEXT,
   command TEXT,
   hook TEXT,
-  remember INTEGER NOT NULL DEFAULT 0,
+  remember INTEGER,
   host TEXT,
   uid INTEGER,
   pid INTEGER,

@@ -141,7 +141,7 @@ pub fn unview(conn: &Connection) -> rusqlite::Result<()> {
     VIEWS.iter().try_for_each(|(name, _)| conn.execute_batch(&format!("DROP VIEW IF EXISTS temp.{name}")))
 }
 
-/// What of a table is kept, where its columns are others: those that both have.
+/// What of a table is kept, where its columns are others: those that both have, and then `columns = values`.
 const KEPT: &[(&str, &str, &str, &str)] = &[
     (
         "tokens",
@@ -156,7 +156,7 @@ const KEPT: &[(&str, &str, &str, &str)] = &[
         "row, token, hash, hint, created_at, expires_at, delivered_at, superseded_at, revoked_at",
         "",
     ),
-    ("delivery", "delivery_v1", "secret, target, uid, pid, started_at, deadline, expires_at, grace", "kind = sink"),
+    ("delivery", "delivery_v1", "secret, target, uid, pid, started_at, deadline, expires_at, grace", "kind, remember = sink, 0"),
     ("label", "label_v1", "token, key, value", ""),
     ("scope", "scope_v1", "row, name, description, created_at, retired_at", "id = lower(hex(randomblob(6)))"),
     ("scope_include", "scope_include_v1", "scope, included", ""),

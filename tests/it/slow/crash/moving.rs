@@ -1,7 +1,7 @@
 //! Whatever dies or fails while a store is moved, it is the old one or the new one, and what was revoked stays revoked.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use tempfile::TempDir;
@@ -208,12 +208,14 @@ fn a_move_on_a_full_or_broken_disk_is_done_or_not_begun_and_says_which() {
     }
 }
 
-/// The lines of a recording that are about the store itself; the private copies of a move may be lost.
-fn about_store(log: &str, dir: &Path) -> String {
-    let store = dir.join("store");
-    let hex: Vec<_> = store.to_str().expect("UTF-8").bytes().map(|b| format!("\\x{b:02x}")).collect();
-    let hex = hex.concat();
-    log.lines().filter(|line| line.contains(&hex)).collect::<Vec<_>>().join("\n")
+/// The lines of a recording that are about these directories; the private copies of a move may be lost.
+fn about(log: &str, dirs: &[PathBuf]) -> String {
+    let hex = |dir: &PathBuf| {
+        let digits = dir.to_str().expect("UTF-8").bytes().map(|b| format!("\\x{b:02x}"));
+        digits.collect::<Vec<_>>().concat()
+    };
+    let dirs: Vec<String> = dirs.iter().map(hex).collect();
+    log.lines().filter(|line| dirs.iter().any(|dir| line.contains(dir))).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -237,7 +239,7 @@ fn a_move_that_loses_power_anywhere_is_done_or_not_begun() {
         let done = traced(dir.path(), &options, &filled(it.args, dir.path()));
         assert_eq!(done.ran.code, 0, "{:?}", done.ran);
         let log = fs::read_to_string(&log).expect("a log");
-        let steps = steps(&about_store(&log, &place), &scene, &place);
+        let steps = steps(&about(&log, &[place.join("store")]), &scene, &place);
         drop(dir);
         let lost = replay(disk, &steps, every(5));
         let failed: Vec<_> = (0..)
@@ -251,4 +253,179 @@ fn a_move_that_loses_power_anywhere_is_done_or_not_begun() {
         assert_none(&failed, lost.len());
         assert!(lost.len() >= 20, "{} states", lost.len());
     }
+}
+
+/// What `apply` is to make, in a store with two tokens; `{}` stands for its directory.
+const WANTED: &str = r#"
+[settings]
+grace = "2h"
+[scopes.read]
+[scopes.admin]
+includes = ["read"]
+[tokens.demo]
+owner = "ann"
+scopes = ["read"]
+[tokens.new]
+scopes = ["admin"]
+out = "{}/target/new"
+[tokens.more]
+scopes = []
+labels = { env = "prod" }
+env_file = "{}/target/env"
+env_name = "MORE"
+"#;
+
+/// An `apply` about to begin.
+struct Apply {
+    base: TempDir,
+    /// The tokens before it and after it.
+    states: [String; 2],
+}
+
+impl Apply {
+    const ARGS: &[&str] = &["apply", "{}/tokens.toml", "--exclusive", "--allow-widen", "--yes"];
+
+    fn new() -> Self {
+        let base = scratch();
+        fs::create_dir(base.path().join("target")).expect("a directory");
+        for name in ["demo", "spare"] {
+            run(Scene::program(base.path()).args(["create", name]), b"").ok();
+        }
+        let mut it = Self { base, states: Default::default() };
+        let dir = it.stage();
+        it.states[0] = tokens(dir.path()).expect("a list");
+        run(Scene::program(dir.path()).args(filled(Self::ARGS, dir.path())), b"").ok();
+        it.states[1] = tokens(dir.path()).expect("a list");
+        it
+    }
+
+    fn stage(&self) -> TempDir {
+        let dir = scratch();
+        copy(self.base.path(), dir.path());
+        Self::write(dir.path());
+        dir
+    }
+
+    fn write(dir: &Path) {
+        let text = WANTED.replace("{}", dir.to_str().expect("UTF-8"));
+        fs::write(dir.join("tokens.toml"), text).expect("a file");
+    }
+
+    /// The next run, once deliveries under way are past their deadline, does what is left.
+    fn completes(&self, dir: TempDir) -> Result<(), String> {
+        let again = filled(Self::ARGS, dir.path());
+        let again: Vec<&str> = again.iter().map(String::as_str).collect();
+        let world = World::at(dir, now() + 11 * crate::support::MINUTE);
+        let ran = world.run(&again);
+        want!(ran.code == 0, "the next run: {ran:?}");
+        let is = tokens(world.dir.path())?;
+        want!(is == self.states[1], "{is}, not {}", self.states[1]);
+        let drift = world.run(&["diff", again[1], "--exclusive"]);
+        want!(drift.code == 0, "{drift:?}");
+        for (file, answer) in [("target/new", "valid new"), ("target/env", "valid more")] {
+            let text =
+                fs::read_to_string(world.dir.path().join(file)).map_err(|err| format!("{file}: {err}"))?;
+            let found = world.verify(text.trim().trim_start_matches("MORE="), &[]);
+            want!(found == (0, answer.to_owned()), "{file}: {found:?}");
+        }
+        sound(&world)
+    }
+}
+
+/// What the tokens of a store are, without what differs from run to run.
+fn tokens(dir: &Path) -> Result<String, String> {
+    let look = scratch();
+    copy(dir, look.path());
+    let columns = ["--columns", "name,status,owner,scopes,labels", "--format", "tsv"];
+    let ran = World::at(look, now()).run(&[&["list", "--all"], &columns[..]].concat());
+    want!(ran.code == 0, "list: {ran:?}");
+    Ok(ran.out)
+}
+
+#[test]
+fn an_apply_that_is_killed_anywhere_is_completed_by_the_next_one() {
+    if !have("strace") {
+        return;
+    }
+    let it = Apply::new();
+    let stage = it.stage();
+    let jobs = sampled(points(stage.path(), CHANGING, &filled(Apply::ARGS, stage.path())), 4);
+    let failed = each(&jobs, |point| {
+        let dir = it.stage();
+        let done = killed(dir.path(), point, &filled(Apply::ARGS, dir.path()));
+        let place = format!("killed before {} {}", point.0, point.1);
+        want!(done.killed, "{place}: it was not, {:?}", done.ran);
+        it.completes(dir).map_err(|why| format!("{place}: {why}"))
+    });
+    println!("kill points of apply: {}", jobs.len());
+    assert_none(&failed, jobs.len());
+    assert!(jobs.len() >= 50, "{} points", jobs.len());
+}
+
+#[test]
+fn an_apply_on_a_full_or_broken_disk_says_so_and_is_completed_by_the_next_one() {
+    if !have("strace") {
+        return;
+    }
+    let it = Apply::new();
+    for error in ["ENOSPC", "EIO"] {
+        let stage = it.stage();
+        let calls = if error == "EIO" { &format!("{GROWING},read,pread64,unlink,fcntl") } else { GROWING };
+        let jobs = sampled(points(stage.path(), calls, &filled(Apply::ARGS, stage.path())), 10);
+        let failed = each(&jobs, |(call, nth)| {
+            let dir = it.stage();
+            let inject = format!("inject={call}:error={error}:when={nth}");
+            let options = ["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
+            let done = traced(dir.path(), &options, &filled(Apply::ARGS, dir.path())).ran;
+            let place = format!("{error} at {call} {nth}");
+            let check = || {
+                want!(!done.err.contains("panicked"), "a panic");
+                let is = tokens(dir.path())?;
+                want!(done.code != 0 || is == it.states[1], "exit 0, and it was not done: {is}");
+                let unchanged = done.err.contains("nothing was changed");
+                want!(!unchanged || is == it.states[0], "it says that nothing was changed: {is}");
+                Ok(())
+            };
+            check().map_err(|why| format!("{place}: {why}; {done:?}"))?;
+            it.completes(dir).map_err(|why| format!("{place}: {why}; {done:?}"))
+        });
+        println!("{error} points of apply: {}", jobs.len());
+        assert_none(&failed, jobs.len());
+        assert!(jobs.len() >= 15, "{} points", jobs.len());
+    }
+}
+
+#[test]
+fn an_apply_that_loses_power_anywhere_is_completed_by_the_next_one() {
+    if !have("strace") {
+        return;
+    }
+    let it = Apply::new();
+    let (verb, receiver) = (Verb::Create, Receiver::File);
+    let scene =
+        Scene { verb, receiver, remembers: false, base: it.stage(), old: None, bystander: String::new() };
+    let dir = it.stage();
+    let (mut disk, place) = (Disk::default(), dir.path().to_owned());
+    disk.load(&place.join("store"));
+    let log = scratch();
+    let log = log.path().join("log");
+    let trace = format!("trace={CALLS}");
+    let options = ["-y", "-xx", "-s", "10000000", "-o", log.to_str().expect("UTF-8"), "-e", &trace];
+    let done = traced(dir.path(), &options, &filled(Apply::ARGS, dir.path()));
+    assert_eq!(done.ran.code, 0, "{:?}", done.ran);
+    let log = fs::read_to_string(&log).expect("a log");
+    let steps = steps(&about(&log, &[place.join("store"), place.join("target")]), &scene, &place);
+    drop(dir);
+    let lost = replay(disk, &steps, every(20));
+    let failed: Vec<_> = (0..)
+        .zip(&lost)
+        .filter_map(|(nth, lost)| {
+            let dir = lay_out(&place, &scene, lost);
+            Apply::write(dir.path());
+            it.completes(dir).err().map(|why: String| format!("state {nth}: {why}"))
+        })
+        .collect();
+    println!("states of apply after a loss of power: {}", lost.len());
+    assert_none(&failed, lost.len());
+    assert!(lost.len() >= 20, "{} states", lost.len());
 }

@@ -1,0 +1,30 @@
+//! Which secrets of other systems are strong enough.
+
+use crate::domain::Invalid;
+use crate::domain::secret::Secret;
+use crate::error::Error;
+
+/// The fewest bits that a secret made elsewhere may have.
+const LEAST_BITS: f64 = 128.0;
+/// The fewest by its different characters alone. Lower, since a random key repeats some: 32 hexadecimal digits use
+/// only seven of them about once in ten million keys.
+const LEAST_DISTINCT_BITS: f64 = 96.0;
+
+/// The secret in what was read, if it is strong enough. No error repeats it.
+pub fn secret(input: &[u8]) -> Result<Secret, Error> {
+    let malformed = || {
+        Invalid::new("what was read cannot be a secret")
+            .hint("16 to 512 printable ASCII characters without a space, and with its checksum if it is one of ours")
+    };
+    let secret = Secret::read_pasted(input).ok_or_else(malformed)?;
+    let bits = secret.nominal_bits();
+    let weak = if bits < LEAST_BITS {
+        // Rounded down: `127.9` must not read as enough.
+        format!("the secret has at most {:.0} bits, fewer than {LEAST_BITS}", bits.floor())
+    } else if secret.distinct_bits() < LEAST_DISTINCT_BITS {
+        "the secret uses too few different characters to be random".to_owned()
+    } else {
+        return Ok(secret);
+    };
+    Err(Error::Policy(Invalid::new(weak).hint("`tokenctl create` makes one of 190 bits")))
+}

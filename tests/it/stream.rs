@@ -342,7 +342,8 @@ fn a_secret_that_an_index_hides_is_never_unknown_however_many_others_are() {
     let sql = "SELECT hash FROM secret WHERE row = 2";
     let hash: Vec<u8> = conn.query_row(sql, [], |row| row.get(0)).expect("a secret");
     drop(conn);
-    let unknown: String = (0..30).map(|n| format!("nobody-has-this-secret-{n}\n")).collect();
+    let unknown: Vec<String> = (0..30).map(|n| format!("nobody-has-this-secret-{n}\n")).collect();
+    let unknown = unknown.concat();
     let input = format!("{unknown}{seen}\n{hidden}\n");
     let answers = |last: &str| format!("{}valid seen\n{last}\n", "unknown\n".repeat(30));
     let stream = || world.run_with(&["verify", "--stream"], input.as_bytes()).ok().out;

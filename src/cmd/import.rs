@@ -1,5 +1,6 @@
 //! `import`: a store, or tokens, from what `export` wrote.
 
+mod ahead;
 mod tokens;
 
 use std::io::{self, Read};
@@ -41,12 +42,10 @@ impl Import {
         match (head, unused) {
             (Some(head), Some(live)) => {
                 let mut importer = Importer::new(&*app.ctx.machine, &author)?;
-                while let Some((kind, fields)) = lines.next()? {
-                    importer
-                        .line(&kind, fields)
-                        .map_err(|err| tokens::refused(&lines.number().to_string(), err))?;
-                    step(app, &lines)?;
-                }
+                ahead::each(&mut lines, |number, line| {
+                    importer.line(line).map_err(|err| tokens::refused(&number.to_string(), err))?;
+                    step(app, number)
+                })?;
                 let now = app.ctx.machine.now()?;
                 let finished = importer.finish::<Error>(head, live, now, &mut |step| app.step(&step));
                 let whole = finished.map_err(|err| self.not_sound(err))?;
@@ -98,10 +97,6 @@ impl Import {
 }
 
 /// Says how many lines were read, now and then.
-fn step(app: &mut App<'_>, lines: &Lines) -> Result<(), Error> {
-    if lines.number().is_multiple_of(PAGE) {
-        app.step(&Step::new("reading lines", lines.number(), 0))
-    } else {
-        Ok(())
-    }
+fn step(app: &mut App<'_>, number: usize) -> Result<(), Error> {
+    if number.is_multiple_of(PAGE) { app.step(&Step::new("reading lines", number, 0)) } else { Ok(()) }
 }

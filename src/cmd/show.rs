@@ -14,6 +14,7 @@ use crate::ui::page;
 
 /// How many of the last events are shown.
 const SHOWN: usize = 10;
+/// The same, for the store.
 const EVENTS: i64 = 10;
 
 #[derive(Args)]

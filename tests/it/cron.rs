@@ -1,6 +1,7 @@
 //! Rotation without a person: from cron, into `pass`, into an environment file.
 
 mod daemon;
+mod timer;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -4,6 +4,7 @@
 mod files;
 mod machine;
 pub mod processes;
+pub mod systemd;
 mod times;
 mod world;
 

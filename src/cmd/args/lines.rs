@@ -14,12 +14,18 @@ use crate::store::EXPORT_FORMAT;
 const LONGEST: u64 = 16 << 20;
 
 /// The type of a line and the rest of it.
-type Line = (String, Map<String, Value>);
+pub type Line = (String, Map<String, Value>);
 
 pub struct Lines {
     input: BufReader<Box<dyn Read>>,
     text: Vec<u8>,
     number: usize,
+    tally: Tally,
+}
+
+/// What came so far, by type, and whether the end did.
+#[derive(Default)]
+pub struct Tally {
     counts: BTreeMap<String, u64>,
     ended: bool,
 }
@@ -28,8 +34,11 @@ impl Lines {
     /// Reads the first line. Returns the head of the log, where the history follows.
     pub fn open(input: Box<dyn Read>) -> Result<(Self, Option<Anchor>), Error> {
         let input = BufReader::with_capacity(1 << 16, input);
-        let mut lines = Self { input, text: Vec::new(), number: 0, counts: BTreeMap::new(), ended: false };
-        let Some((kind, fields)) = lines.read()? else { return Err(lines.bad("there is nothing to import")) };
+        let mut lines = Self { input, text: Vec::new(), number: 0, tally: Tally::default() };
+        if !lines.read()? {
+            return Err(lines.bad("there is nothing to import"));
+        }
+        let (kind, fields) = parse(&lines.text).map_err(|why| lines.bad(why))?;
         if kind != "header" {
             return Err(lines.bad("it is not the heading of an export"));
         }
@@ -61,55 +70,78 @@ impl Lines {
 
     /// The next line that is neither the heading nor the end; none once the end was there.
     pub fn next(&mut self) -> Result<Option<Line>, Error> {
-        let Some((kind, fields)) = self.read()? else {
-            return if self.ended {
-                Ok(None)
-            } else {
-                Err(self.bad("it is the last one and does not say `end`: the export was cut short"))
-            };
-        };
-        if self.ended {
-            return Err(self.bad("it follows the end"));
-        }
-        if kind == "end" {
-            self.check_counts(&fields)?;
-            self.ended = true;
-            return self.next();
-        }
-        *self.counts.entry(kind.clone()).or_default() += 1;
-        Ok(Some((kind, fields)))
-    }
-
-    fn check_counts(&self, fields: &Map<String, Value>) -> Result<(), Error> {
-        for (kind, count) in fields {
-            let found = self.counts.get(kind).copied().unwrap_or(0);
-            if count.as_u64() != Some(found) {
-                return Err(self.bad(&format!("it counts {count} lines of type `{kind}`, but {found} came")));
+        while self.read()? {
+            let (kind, fields) = parse(&self.text).map_err(|why| self.bad(why))?;
+            if self.tally.add(self.number, &kind, &fields)? {
+                return Ok(Some((kind, fields)));
             }
         }
-        Ok(())
+        self.tally.finish(self.number).map(|()| None)
     }
 
-    fn read(&mut self) -> Result<Option<Line>, Error> {
+    /// Up to so many of the next lines as they are, with their numbers; they are to be parsed and counted elsewhere.
+    pub fn batch(&mut self, most: usize) -> Result<Vec<(usize, Vec<u8>)>, Error> {
+        let mut all = Vec::new();
+        while all.len() < most && self.read()? {
+            all.push((self.number, std::mem::take(&mut self.text)));
+        }
+        Ok(all)
+    }
+
+    /// Reads a line. Returns whether there was one.
+    fn read(&mut self) -> Result<bool, Error> {
         self.text.clear();
         let read = (&mut self.input).take(LONGEST).read_until(b'\n', &mut self.text);
         if read.map_err(|err| Error::Input { what: "the export".to_owned(), err })? == 0 {
-            return Ok(None);
+            return Ok(false);
         }
         self.number += 1;
         if self.text.last() != Some(&b'\n') {
             return Err(self.bad("it has no end: the export was cut short"));
         }
-        let parsed = serde_json::from_slice(&self.text).map_err(|_| self.bad("it is not JSON"))?;
-        let Value::Object(mut fields) = parsed else { return Err(self.bad("it is not a JSON object")) };
-        match fields.remove("type") {
-            Some(Value::String(kind)) => Ok(Some((kind, fields))),
-            _ => Err(self.bad("it does not say its `type`")),
-        }
+        Ok(true)
     }
 
     fn bad(&self, why: &str) -> Error {
         bad(&self.number.to_string(), why)
+    }
+}
+
+impl Tally {
+    /// Counts a line. Returns whether it is one of content; the end is not, and must count all that came.
+    pub fn add(&mut self, number: usize, kind: &str, fields: &Map<String, Value>) -> Result<bool, Error> {
+        let bad = |why: &str| Err(bad(&number.to_string(), why));
+        if self.ended {
+            return bad("it follows the end");
+        }
+        if kind != "end" {
+            *self.counts.entry(kind.to_owned()).or_default() += 1;
+            return Ok(true);
+        }
+        for (kind, count) in fields {
+            let found = self.counts.get(kind).copied().unwrap_or(0);
+            if count.as_u64() != Some(found) {
+                return bad(&format!("it counts {count} lines of type `{kind}`, but {found} came"));
+            }
+        }
+        self.ended = true;
+        Ok(false)
+    }
+
+    /// Fails unless the end was there; `number` is that of the last line.
+    pub fn finish(&self, number: usize) -> Result<(), Error> {
+        let cut = "it is the last one and does not say `end`: the export was cut short";
+        if self.ended { Ok(()) } else { Err(bad(&number.to_string(), cut)) }
+    }
+}
+
+/// A line from its text. An error says what is wrong with it.
+pub fn parse(text: &[u8]) -> Result<Line, &'static str> {
+    let parsed = serde_json::from_slice(text).map_err(|_| "it is not JSON")?;
+    let Value::Object(mut fields) = parsed else { return Err("it is not a JSON object") };
+    match fields.remove("type") {
+        Some(Value::String(kind)) => Ok((kind, fields)),
+        _ => Err("it does not say its `type`"),
     }
 }
 

@@ -50,11 +50,11 @@ pub fn wait(app: &mut App<'_>, args: &TokenArgs, name: &Name, err: Error) -> Res
         err => return Err(err),
     };
     app.talk().note(&format!("waiting for the delivery of `{name}` by pid {pid}, until {deadline} at most"));
-    let store = app.open_to_read()?;
     loop {
         app.ctx.machine.pause(LOOK);
         let now = app.ctx.machine.now()?;
-        let holder = store.read(|view| holder(view, name, now))?;
+        // Opened anew: what a killed writer left behind is read from a copy, which would never change.
+        let holder = app.open_to_read()?.read(|view| holder(view, name, now))?;
         let delivery = holder.and_then(|token| token.delivery);
         if now >= deadline || delivery.is_none_or(|it| it.started_at != started_at || it.pid != pid) {
             return Ok(());

@@ -34,7 +34,7 @@ impl Import {
                 brought.extend(commands(&fields));
                 spool.keep(lines)?;
             }
-            step(app, lines)?;
+            step(app, lines.number())?;
         }
         let (_kept, store) = arrivals::store(app, author, self.dry_run)?;
         if !self.dry_run {

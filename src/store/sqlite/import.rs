@@ -4,12 +4,13 @@
 
 use std::collections::HashMap;
 
-use super::columns::{self, Column, Fields};
-use super::parts::{BadLine, Parts, Rows, insert, number, sealed, text, words};
-use super::restore::{Live, Restoration, check};
+use rusqlite::types::Value as Sql;
+
+use super::columns;
+use super::parts::{BadLine, Prepared, Rows, insert, number, sealed, text};
+use super::restore::{Live, Restoration, check_built};
 use super::{Location, Store, StoreError, Watch, open, schema, seal};
 use crate::domain::event::{Anchor, Author};
-use crate::domain::scope::Scope;
 use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
 
@@ -40,28 +41,22 @@ impl Importer {
     }
 
     /// Takes up a line.
-    pub fn line(&mut self, kind: &str, mut fields: Fields) -> Result<(), BadLine> {
-        match kind {
-            "setting" => self.plain("setting", columns::SETTING, &mut fields)?,
-            "pruned" => self.plain("pruned", columns::PRUNED, &mut fields)?,
-            "event" => self.plain("events", columns::EVENT, &mut fields)?,
-            "scope" => self.scope(&mut fields)?,
-            "token" => self.token(&mut fields)?,
-            kind => return Err(format!("its type is `{kind}`").into()),
+    pub fn line(&mut self, line: Prepared) -> Result<(), BadLine> {
+        match line {
+            Prepared::Plain(table, columns, values) => {
+                insert(&self.store.conn, table, &columns::names(columns, ""), values)
+            }
+            Prepared::Scope(values, includes) => self.scope(values, includes),
+            Prepared::Token(parts) => {
+                let scopes =
+                    parts.scopes.iter().map(|name| self.scope_row(name)).collect::<Result<_, _>>()?;
+                self.rows.enter(&self.store.conn, parts, scopes).map(drop)
+            }
         }
-        Ok(columns::end(&fields)?)
     }
 
-    fn plain(&self, table: &str, columns: &[Column], fields: &mut Fields) -> Result<(), BadLine> {
-        let values = columns::take(columns, fields)?;
-        insert(&self.store.conn, table, &columns::names(columns, ""), values)
-    }
-
-    fn scope(&mut self, fields: &mut Fields) -> Result<(), BadLine> {
-        let includes = words(fields, "includes")?;
-        let mut values = columns::take(columns::SCOPE, fields)?;
+    fn scope(&mut self, mut values: Vec<Sql>, includes: Vec<String>) -> Result<(), BadLine> {
         let name = text(&values[1]).to_owned();
-        name.parse::<Scope>().map_err(|invalid| invalid.message)?;
         let row = i64::try_from(self.scopes.len()).unwrap_or(i64::MAX) + 1;
         values.insert(0, row.into());
         values.push(number(includes.len()));
@@ -71,12 +66,6 @@ impl Importer {
         self.scopes.insert(name, row);
         self.includes.push((row, includes));
         Ok(())
-    }
-
-    fn token(&mut self, fields: &mut Fields) -> Result<(), BadLine> {
-        let parts = Parts::take(fields)?;
-        let scopes = parts.scopes.iter().map(|name| self.scope_row(name)).collect::<Result<_, _>>()?;
-        self.rows.enter(&self.store.conn, parts, scopes).map(drop)
     }
 
     fn scope_row(&self, name: &str) -> Result<i64, String> {
@@ -110,7 +99,7 @@ impl Importer {
         let store = self.store;
         let end = store.conn.execute_batch("COMMIT; PRAGMA foreign_keys = ON");
         end.map_err(|err| store.failed(&err))?;
-        check(&store, now, watch)?;
+        check_built(&store, now, watch)?;
         let (found, commands) = store.read(|view| Ok::<_, StoreError>((view.anchor()?, view.commands()?)))?;
         if found != head {
             return Err(damaged(format!("its log ends with {found}, and its heading says {head}")));

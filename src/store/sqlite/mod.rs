@@ -87,7 +87,7 @@ pub use location::{Location, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
 use open::Access;
 #[cfg(feature = "cli")]
-pub use parts::BadLine;
+pub use parts::{BadLine, Prepared};
 pub use pool::SharedStore;
 pub use restore::{Brought, Live, Restoration, open_backup, plan};
 pub use share::share;

@@ -11,6 +11,9 @@ use super::lock::{self, PATIENCE};
 /// Who is typing does not wait.
 pub const GLANCE: Duration = Duration::from_millis(50);
 
+/// The statements that a connection keeps.
+const STATEMENTS: usize = 100;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
@@ -53,6 +56,8 @@ pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
     // Or each statement is prepared once more when its parameters are bound.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    // More than one change needs, or a command would prepare one statement several times.
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // No temporary files: what a reader sorts stays in memory.
     conn.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON")?;
     if access == Access::Write {

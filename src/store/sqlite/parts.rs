@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::columns::{self, Column, Fields};
 use super::{StoreError, View, seal};
 use crate::domain::name::{Name, TokenId};
+use crate::domain::scope::Scope;
 use crate::domain::text::Line;
 
 /// Why a line is not one of an export.
@@ -100,6 +101,36 @@ impl Rows {
 
 fn token_columns() -> String {
     format!("row, {}, counts", columns::names(columns::TOKEN, ""))
+}
+
+/// A line taken apart into the values of its rows, which needs no store.
+pub enum Prepared {
+    /// A row of this table with these columns.
+    Plain(&'static str, &'static [Column], Vec<Sql>),
+    /// A scope, and the names of those that it includes.
+    Scope(Vec<Sql>, Vec<String>),
+    Token(Parts),
+}
+
+impl Prepared {
+    /// An error says what is wrong with the line.
+    pub fn of(kind: &str, mut fields: Fields) -> Result<Self, String> {
+        let fields = &mut fields;
+        let line = match kind {
+            "setting" => Self::Plain("setting", columns::SETTING, columns::take(columns::SETTING, fields)?),
+            "pruned" => Self::Plain("pruned", columns::PRUNED, columns::take(columns::PRUNED, fields)?),
+            "event" => Self::Plain("events", columns::EVENT, columns::take(columns::EVENT, fields)?),
+            "scope" => {
+                let includes = words(fields, "includes")?;
+                let values = columns::take(columns::SCOPE, fields)?;
+                text(&values[1]).parse::<Scope>().map_err(|invalid| invalid.message)?;
+                Self::Scope(values, includes)
+            }
+            "token" => Self::Token(Parts::take(fields)?),
+            kind => return Err(format!("its type is `{kind}`")),
+        };
+        columns::end(fields).map(|()| line)
+    }
 }
 
 /// The parts of a token's line.

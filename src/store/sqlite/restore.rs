@@ -11,7 +11,7 @@ use rusqlite::Row;
 use rustix::fs::OFlags;
 
 use super::location::Location;
-use super::{FIRST, Step, Store, StoreError, View, Watch, Write};
+use super::{AuditReport, FIRST, Step, Store, StoreError, View, Watch, Write};
 use crate::domain::digest::Form;
 use crate::domain::event::{Action, Anchor, Author, Subject};
 use crate::domain::name::{Name, TokenId};
@@ -88,18 +88,31 @@ pub(super) fn check<E: From<StoreError>>(
     damage(store, now, watch)?.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
 }
 
+/// The same of a database that this process has just built, whose own structure needs no check.
+pub(super) fn check_built<E: From<StoreError>>(
+    store: &Store,
+    now: Timestamp,
+    watch: Watch<'_, E>,
+) -> Result<(), E> {
+    let wrong = first_of(store.audit_history(None, now, true, watch)?);
+    wrong.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
+}
+
 /// The first thing that is wrong with a store.
 fn damage<E: From<StoreError>>(
     store: &Store,
     now: Timestamp,
     watch: Watch<'_, E>,
 ) -> Result<Option<String>, E> {
-    let report = store.audit(None, now, watch)?;
+    Ok(first_of(store.audit(None, now, watch)?))
+}
+
+fn first_of(report: AuditReport) -> Option<String> {
     let database = report.database.into_iter();
-    Ok(database
+    database
         .chain(report.first_bad.map(|bad| format!("entry {} of its log: {}", bad.seq, bad.problem)))
         .chain(report.rows.into_iter().map(|row| format!("`{}` is not what its last event says", row.name)))
-        .next())
+        .next()
 }
 
 /// Builds what a backup makes of the store.

@@ -1,0 +1,54 @@
+//! The timer of the README, run by a systemd in namespaces of its own.
+
+use super::README;
+use crate::support::systemd::under_systemd;
+use crate::support::{World, have};
+
+/// A service that reads its secret when it starts. It opens the file itself, since a systemd in namespaces has nowhere to
+/// put what `LoadCredential=` loads.
+const APP: &str =
+    "[Service]\nExecStart=/bin/sh -c 'cp /etc/service-tokens/app /run/app.runs-with; exec sleep infinity'\n";
+
+/// The timer was last run before the last full hour, so that systemd catches up at once.
+const LOOK: &str = r#"
+waits() { n=0; until eval "$1"; do n=$((n + 1)); [ $n -lt 150 ] || { echo "never: $1"; return; }; sleep 0.1; done; }
+mkdir -p /usr/local/bin && ln -s /usr/bin/tokenctl /usr/local/bin/tokenctl
+mkdir -m 700 /etc/service-tokens
+export TOKENCTL_STORE=/var/lib/tokenctl
+tokenctl create app -q --ttl 90d --rotate-every 2s --grace 1s --out /etc/service-tokens/app
+HOOK
+systemctl start app
+waits 'cmp -s /run/app.runs-with /etc/service-tokens/app'
+sleep 3
+mkdir -p /var/lib/systemd/timers && touch -d '2 hours ago' /var/lib/systemd/timers/stamp-tokenctl-rotate.timer
+cp /etc/service-tokens/app /run/first
+systemctl start tokenctl-rotate.timer && systemctl is-active tokenctl-rotate.timer
+waits '[ $(tokenctl audit --action hook --format tsv | wc -l) = 1 ]'
+systemctl show tokenctl-rotate.service -p Result --value
+waits 'cmp -s /run/app.runs-with /etc/service-tokens/app'
+cmp -s /run/first /run/app.runs-with || echo another secret
+tokenctl verify </run/app.runs-with
+systemctl is-active app
+"#;
+
+#[test]
+fn the_timer_of_the_readme_rotates_what_is_due_and_its_hook_restarts_the_service() {
+    if !have("bash") {
+        return;
+    }
+    let world = World::new();
+    world.real(&["init"], b"").ok();
+    let unit = |name: &str| {
+        let (_, text) = README.split_once(&format!("# /etc/systemd/system/{name}\n")).expect("the unit");
+        text.split("```").next().and_then(|text| text.split("\n# /etc/").next()).expect("its end").to_owned()
+    };
+    let units = [
+        ("tokenctl-rotate.service", unit("tokenctl-rotate.service")),
+        ("tokenctl-rotate.timer", unit("tokenctl-rotate.timer")),
+        ("app.service", APP.to_owned()),
+    ];
+    let (_, hook) = README.split_once("so `tokenctl edit app --after ").expect("a hook");
+    let hook = format!("tokenctl edit app -q --after {}", hook.split('`').next().expect("its end"));
+    let Some(seen) = under_systemd(&world, &units, &LOOK.replace("HOOK", &hook)) else { return };
+    assert_eq!(seen, "active\nsuccess\nanother secret\nvalid app\nactive\n");
+}

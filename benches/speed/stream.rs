@@ -1,11 +1,14 @@
-//! `verify --stream` against the bare loop: hash, prepared look-up, in one process and one read transaction.
+//! `verify --stream` and `Verifier` against the bare loop: hash, prepared look-up of the columns that a verdict needs, in one
+//! process and one read transaction, without seals.
 
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OpenFlags, Row};
 use tokenctl::domain::secret::SecretHash;
+use tokenctl::{Ask, Request, Verifier};
 
 use crate::rounds::{Pair, compare_times};
 use crate::stocked::{Stocked, known_secret};
@@ -27,8 +30,29 @@ impl<'a> Requests<'a> {
         Self { store, path, count }
     }
 
-    pub fn compare(&self, rounds: usize) -> Pair {
-        compare_times(rounds, &|| self.stream(), &|| self.bare_loop())
+    /// What is compared with the bare loop, by name.
+    pub fn compare(&self, rounds: usize) -> [(&'static str, Pair); 4] {
+        let bare = || self.look_up(VERDICT, |_| ());
+        let against = |first: &dyn Fn() -> Duration| compare_times(rounds, first, &bare);
+        [
+            ("`verify --stream`", against(&|| self.stream())),
+            ("`Verifier`, bursts of 500", against(&|| self.verifier(500))),
+            ("`Verifier`, one by one", against(&|| self.verifier(1))),
+            ("the bare loop with all columns and two hashes over them", against(&|| self.look_up(ALL, seal))),
+        ]
+    }
+
+    fn verifier(&self, burst: usize) -> Duration {
+        let text = fs::read(&self.path).expect("the requests");
+        let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        let (verifier, ask) = (Verifier::open(self.store.path("store")).expect("the store"), Ask::default());
+        let start = Instant::now();
+        for lines in lines.chunks(burst) {
+            let requests: Vec<Request<'_>> = lines.iter().map(|line| Request::new(line, &ask)).collect();
+            let answers = verifier.verify_all(&requests).expect("answers");
+            assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.is_valid())));
+        }
+        start.elapsed()
     }
 
     fn stream(&self) -> Duration {
@@ -46,22 +70,47 @@ impl<'a> Requests<'a> {
         took
     }
 
-    fn bare_loop(&self) -> Duration {
+    /// Looks up each request by this statement, and does this with the row.
+    fn look_up(&self, sql: &str, with: impl Fn(&Row<'_>)) -> Duration {
         let start = Instant::now();
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let conn =
             Connection::open_with_flags(self.store.path("store/tokens.db"), flags).expect("the database");
-        let change = conn.unchecked_transaction().expect("a transaction");
-        let sql = "SELECT t.name, t.disabled_at, t.revoked_at, s.expires_at, s.revoked_at
-             FROM secret s JOIN tokens t ON t.row = s.token WHERE s.hash = ?1";
-        let mut look_up = change.prepare(sql).expect("it fits");
+        let transaction = conn.unchecked_transaction().expect("a transaction");
+        let mut look_up = transaction.prepare(sql).expect("it fits");
         for line in fs::read(&self.path).expect("the requests").split(|byte| *byte == b'\n') {
             if line.is_empty() {
                 continue;
             }
-            let name = look_up.query_row([SecretHash::of(line).as_bytes()], |row| row.get::<_, String>(0));
-            black_box(name.expect("a token"));
+            let read = |row: &Row<'_>| {
+                with(row);
+                row.get::<_, String>("name")
+            };
+            black_box(look_up.query_row([SecretHash::of(line).as_bytes()], read).expect("a token"));
         }
         start.elapsed()
+    }
+}
+
+/// What a verdict needs of a token without labels and scopes.
+const VERDICT: &str =
+    "SELECT t.name, t.not_before, t.disabled_at, t.revoked_at, t.allow_from, s.created_at, s.expires_at,
+     s.delivered_at, s.superseded_at, s.revoked_at
+     FROM secret s JOIN tokens t ON t.row = s.token WHERE s.hash = ?1";
+const ALL: &str = "SELECT t.*, s.* FROM secret s JOIN tokens t ON t.row = s.token WHERE s.hash = ?1";
+
+/// Hashes both halves of a row, as a seal does.
+fn seal(row: &Row<'_>) {
+    let columns = row.as_ref().column_count();
+    for half in [0..columns / 2, columns / 2..columns] {
+        let mut bytes = Vec::with_capacity(256);
+        for column in half {
+            match row.get_ref(column).expect("a column") {
+                ValueRef::Text(text) | ValueRef::Blob(text) => bytes.extend(text),
+                ValueRef::Integer(number) => bytes.extend(number.to_le_bytes()),
+                ValueRef::Null | ValueRef::Real(_) => bytes.push(0),
+            }
+        }
+        black_box(blake3::hash(&bytes));
     }
 }

@@ -333,3 +333,26 @@ echo "${answer# }"
 "#,
     );
 }
+
+#[test]
+fn a_secret_that_an_index_hides_is_never_unknown_however_many_others_are() {
+    let world = World::with_store();
+    let [seen, hidden] = ["seen", "hidden"].map(|name| world.create(name, &[]));
+    let conn = rusqlite::Connection::open(world.database()).expect("the database");
+    let sql = "SELECT hash FROM secret WHERE row = 2";
+    let hash: Vec<u8> = conn.query_row(sql, [], |row| row.get(0)).expect("a secret");
+    drop(conn);
+    let unknown: Vec<String> = (0..30).map(|n| format!("nobody-has-this-secret-{n}\n")).collect();
+    let unknown = unknown.concat();
+    let input = format!("{unknown}{seen}\n{hidden}\n");
+    let answers = |last: &str| format!("{}valid seen\n{last}\n", "unknown\n".repeat(30));
+    let stream = || world.run_with(&["verify", "--stream"], input.as_bytes()).ok().out;
+    assert_eq!(stream(), answers("valid hidden"));
+    // In a page of an index, which begins with 10, the last byte of its hash becomes another one.
+    let mut bytes = fs::read(world.database()).expect("the store");
+    let mut places = bytes.windows(32).enumerate().filter(|(_, it)| *it == hash).map(|(at, _)| at);
+    let place = places.find(|at| bytes[at / 4096 * 4096] == 10).expect("an entry of the index");
+    bytes[place + 31] ^= 1;
+    fs::write(world.database(), bytes).expect("the store");
+    assert_eq!(stream(), answers("error store_damaged"));
+}

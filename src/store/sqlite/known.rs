@@ -14,6 +14,9 @@ use crate::domain::when::Timestamp;
 /// The secrets that are kept at most, a power of two.
 const KEPT: usize = 8_192;
 
+/// After so many unknown secrets the whole index is looked at.
+const WORTH_A_LOOK: usize = 8;
+
 /// What was read at a version of the data.
 #[derive(Default)]
 pub struct Known {
@@ -22,6 +25,17 @@ pub struct Known {
     /// At a place that the hash leads to; a later secret takes it over.
     secrets: Vec<Option<(i64, Arc<Presented>)>>,
     catalogue: Option<(i64, Arc<Catalogue>)>,
+    /// How many secrets were unknown at a version, and whether the index of hashes was found whole at it.
+    unknown: (i64, usize, bool),
+}
+
+/// What is to be done before a secret is called unknown, since a damaged index may hide it.
+pub enum Doubt {
+    None,
+    /// To look for this secret in the table.
+    OfSecret,
+    /// To look for whatever the index hides. It costs as much as some secrets, and then settles all.
+    OfIndex,
 }
 
 impl Known {
@@ -31,6 +45,25 @@ impl Known {
         if self.secrets.is_empty() {
             self.secrets.resize_with(KEPT, || None);
         }
+    }
+
+    /// Counts one more secret that the index does not find.
+    pub fn doubt(&mut self) -> Doubt {
+        if self.unknown.0 != self.version {
+            self.unknown = (self.version, 0, false);
+        }
+        let (_, count, is_whole) = &mut self.unknown;
+        *count += 1;
+        match count {
+            _ if *is_whole => Doubt::None,
+            &mut WORTH_A_LOOK => Doubt::OfIndex,
+            _ => Doubt::OfSecret,
+        }
+    }
+
+    /// The index hides nothing at this version.
+    pub fn index_is_whole(&mut self) {
+        self.unknown.2 = true;
     }
 
     fn get(&self, hash: &SecretHash) -> Option<Arc<Presented>> {
@@ -58,14 +91,14 @@ impl View<'_> {
         now: Timestamp,
         parts: Parts,
     ) -> Result<Option<Arc<Presented>>, StoreError> {
-        let mut known = self.store.known.borrow_mut();
-        let Some(known) = &mut *known else { return Ok(self.presented(hash, now, parts)?.map(Arc::new)) };
-        if let Some(found) = known.get(hash) {
-            return Ok(Some(found));
+        match self.store.known.borrow().as_ref().map(|known| known.get(hash)) {
+            None => return Ok(self.presented(hash, now, parts)?.map(Arc::new)),
+            Some(Some(found)) => return Ok(Some(found)),
+            Some(None) => {}
         }
         let whole = Parts { labels: true, grants: true, rest: false };
         let found = self.presented(hash, now, whole)?.map(Arc::new);
-        if let Some(found) = &found {
+        if let (Some(known), Some(found)) = (&mut *self.store.known.borrow_mut(), &found) {
             known.keep(found);
         }
         Ok(found)

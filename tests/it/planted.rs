@@ -138,6 +138,32 @@ fn a_store_may_trust_its_group_when_it_is_named() {
 }
 
 #[test]
+fn a_group_that_is_only_its_owners_may_write_a_store() {
+    // Root's own group has no other member.
+    if !is_root() {
+        return;
+    }
+    let world = sound();
+    chmod(&world.store(), 0o770);
+    chmod(&world.database(), 0o660);
+    ask(&world, &["list"]).ok();
+    ask(&world, &["create", "new"]).ok();
+    chown(world.database(), None, Some(GROUP)).expect("a group");
+    assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
+}
+
+#[test]
+fn a_database_with_two_names_is_not_read() {
+    let world = sound();
+    let other = world.store().join("other");
+    fs::hard_link(world.database(), &other).expect("a link");
+    let failure = assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
+    assert!(failure["message"].to_string().contains("it has 2 hard links"), "{failure}");
+    fs::remove_file(other).expect("a file");
+    ask(&world, &["list"]).ok();
+}
+
+#[test]
 fn no_store_is_made_in_the_home_of_another_user_or_where_there_is_none() {
     let in_home = |home: &Path| {
         let ran = run(program().env("HOME", home).args(["create", "demo", "--json"]), b"");

@@ -14,6 +14,7 @@ use crate::cmd::args::describe::{Halt, new_id, vacate};
 use crate::cmd::args::destination::{DestinationArgs, HEADING, ReceiverArgs};
 use crate::cmd::args::many::change_all;
 use crate::cmd::args::memory::check_receiver;
+use crate::cmd::args::newcomer::wait_out;
 use crate::cmd::args::plan::{Plan, Sight, TO_DO, What, grants, new_token};
 use crate::cmd::args::select::RehearsalArgs;
 use crate::cmd::args::wanted::WantedArgs;
@@ -58,12 +59,21 @@ impl Apply {
         }
         let exists = app.location()?.exists();
         let dry_run = self.rehearsal.dry_run;
-        let (kept, store) = match (exists, dry_run) {
-            (true, false) => (None, app.open_to_write(&author)?),
-            (true, true) => (None, app.open_to_read()?),
-            (false, _) => arrivals::store(app, &author, true)?,
+        let (kept, store, mut plan) = loop {
+            let (kept, store) = match (exists, dry_run) {
+                (true, false) => (None, app.open_to_write(&author)?),
+                (true, true) => (None, app.open_to_read()?),
+                (false, _) => arrivals::store(app, &author, true)?,
+            };
+            let plan = self.plan(app, &store, &author, &wanted)?;
+            // A creation that another process has begun, or was killed in, is over by its deadline.
+            match plan.under_way().filter(|_| !dry_run) {
+                Some((name, begun, deadline)) if app.ctx.machine.now()? < deadline => {
+                    wait_out(app, name, begun, deadline)?;
+                }
+                _ => break (kept, store, plan),
+            }
         };
-        let mut plan = self.plan(app, &store, &author, &wanted)?;
         self.check(app, &store, &wanted, &mut plan)?;
         self.rehearsal.expect(plan.steps.len())?;
         if dry_run || plan.steps.is_empty() || plan.has_errors() {

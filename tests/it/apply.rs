@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::support::{Answer, DAY, World};
+use std::rc::Rc;
+
+use crate::support::{Answer, DAY, MINUTE, START, World};
 
 /// Settings, scopes and two tokens, with their secrets in the directory `keys`.
 pub fn file(world: &World) -> String {
@@ -334,4 +336,22 @@ fn a_delivery_that_fails_leaves_the_others_and_is_made_up_for_by_the_next_run() 
     fs::write(format!("{keys}/ready"), "").expect("a file");
     world.run(&["apply", &path, "--exclusive", "--yes"]).ok();
     assert_eq!(world.names(&[]), ["a", "b"]);
+}
+
+#[test]
+fn a_creation_that_another_process_began_is_waited_for() {
+    let world = Rc::new(World::with_store());
+    let keys = world.directory("keys");
+    let path =
+        world.write("tokens.toml", &format!("[tokens.demo]\nowner = \"ann\"\nout = \"{keys}/demo\"\n"));
+    let other = Rc::clone(&world);
+    let stopped = world.run_while(&["create", "demo"], move || {
+        other.run(&["apply", &path, "--dry-run"]).exit(5);
+        let ran = other.run(&["apply", &path]).ok();
+        assert!(ran.err.starts_with("waiting for the delivery of `demo` by pid "), "{ran:?}");
+        assert_eq!(other.now(), START + 10 * MINUTE);
+    });
+    assert_eq!(stopped.code, 7, "{stopped:?}");
+    world.assert_file_holds(&world.path("keys/demo"), "valid demo");
+    assert_eq!(world.show("demo")["owner"], "ann");
 }

@@ -8,6 +8,7 @@ use crate::app::{App, Outcome};
 use crate::domain::event::Author;
 use crate::domain::name::{Name, TokenId};
 use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
 use crate::error::Error;
 use crate::store::Store;
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
@@ -49,6 +50,16 @@ pub fn wait(app: &mut App<'_>, args: &TokenArgs, name: &Name, err: Error) -> Res
         }
         err => return Err(err),
     };
+    wait_out(app, name, (pid, started_at), deadline)
+}
+
+/// Waits for the end of the delivery that this process began then, until its deadline at most.
+pub fn wait_out(
+    app: &mut App<'_>,
+    name: &Name,
+    (pid, started_at): (u32, Timestamp),
+    deadline: Timestamp,
+) -> Result<(), Error> {
     app.talk().note(&format!("waiting for the delivery of `{name}` by pid {pid}, until {deadline} at most"));
     loop {
         app.ctx.machine.pause(LOOK);

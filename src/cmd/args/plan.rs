@@ -109,11 +109,7 @@ impl Plan {
             };
             if let (Some(delivery), None) = (&before.delivery, before.current()) {
                 let error = Some(Error::under_way(&before, delivery));
-                self.steps.push(Step {
-                    item: Item::of_token(Some(&before), &before, false),
-                    what: What::Create(name.clone()),
-                    error,
-                });
+                self.steps.push(Step { item: Item::of_new(name), what: What::Create(name.clone()), error });
                 continue;
             }
             let changed = grants(wanted, Some(&before), catalogues.1).and_then(|grants| {
@@ -194,6 +190,16 @@ impl Plan {
             error: None,
         }));
         Ok(())
+    }
+
+    /// The first token whose creation is under way: the process that began it, when, and its deadline.
+    pub fn under_way(&self) -> Option<(&Name, (u32, Timestamp), Timestamp)> {
+        self.steps.iter().find_map(|step| match (&step.what, &step.error) {
+            (What::Create(name), Some(Error::UnderWay { pid, started_at, deadline, .. })) => {
+                Some((name, (*pid, *started_at), *deadline))
+            }
+            _ => None,
+        })
     }
 
     /// The names of the tokens to be made.

@@ -350,6 +350,10 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
         ("{\"nam\":\"x\"}".to_owned(), "there is a column that is not known"),
         (format!("{{\"name\":\"x\",\"secret\":\"{}\"", strong(2)), "it is not a JSON object"),
         (format!("{{\"name\":\"x\",\"hash\":\"{}\"}}", "0".repeat(63)), "its `hash` is not one"),
+        (
+            format!("{{\"name\":\"x\",\"hash\":\"{}\",\"hint\":\"legacy\"}}", "0".repeat(64)),
+            "its `hint` is not one",
+        ),
         (format!("{{\"name\":\"x\",\"hash\":\"{}\",\"secret\":\"{}\"}}", "0".repeat(64), strong(2)), "both"),
     ] {
         let ran = world.run_with(&["adopt", "--from", "-"], line.as_bytes()).exit(2);

@@ -74,7 +74,7 @@ fn a_hook_that_fails_is_run_again_by_every_later_run_until_it_succeeds() {
         "error: `demo`: `demo` is rotated, but `{command}` after it failed with exit 1\nhint: `tokenctl rotate --due` \
          runs it again until it succeeds\nerror: 1 of 1 tokens could not be finished\n"
     );
-    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("demo\n", error.as_str()));
+    assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", error.as_str()));
     world.assert_file_holds(&world.path("secret"), "valid demo");
     assert_eq!(pending(&world), since);
     let found = world.run(&["check", "--only", "hook_pending", "--json"]).exit(3).json();
@@ -245,11 +245,11 @@ fn four_hundred_due_tokens_are_rotated_and_each_of_their_hooks_runs_once() {
         world.run(&[&["create", &name, "--out", &file, "--after", &after], &MONTHLY[..]].concat()).ok();
     }
     world.wait(30 * DAY);
-    let ran = world.run(&["rotate", "--due", "--quiet"]).ok();
-    assert_eq!((ran.out.lines().count(), ran.err.as_str()), (400, ""));
+    let ran = world.run(&["rotate", "--due"]).ok();
+    assert_eq!(ran.out.lines().count(), 400);
     let all = fs::read_to_string(&runs).unwrap();
     assert_eq!(all, ran.out, "in their order, each once");
-    assert_eq!(world.run(&["rotate", "--due", "--quiet"]).ok().out, "");
+    assert_eq!(world.run(&["rotate", "--due"]).ok().out, "");
     world.run(&["audit", "verify"]).ok();
 }
 
@@ -263,7 +263,7 @@ fn two_runs_at_once_rotate_each_token_once_and_run_each_hook_once() {
     }
     let start = || {
         let mut command = program();
-        command.env("TOKENCTL_STORE", world.store()).args(["rotate", "--due", "--quiet"]);
+        command.env("TOKENCTL_STORE", world.store()).args(["rotate", "--due"]);
         command.stdout(std::process::Stdio::piped()).spawn().expect("the program starts")
     };
     let both: Vec<_> = (0..2).map(|_| start()).collect();

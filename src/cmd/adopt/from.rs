@@ -12,7 +12,7 @@ use crate::cmd::args::lifetime::LifetimeArgs;
 use crate::domain::Invalid;
 use crate::domain::name::NewName;
 use crate::domain::secret::SecretHash;
-use crate::domain::text::SetLabel;
+use crate::domain::text::{SetLabel, hidden_in};
 use crate::domain::token::Token;
 use crate::domain::when::is_never;
 use crate::error::Error;
@@ -20,6 +20,10 @@ use crate::store::{Step, Write};
 
 /// So many lines are read between two looks at the terminal.
 const PAGE: u64 = 1_000;
+/// The hint of a secret of which nothing but its hash is known.
+const NO_HINT: &str = "…";
+/// A prefix of ten characters, `_`, four characters of the secret and `…`.
+const LONGEST_HINT: usize = 16;
 
 /// A record that could be a token.
 struct Candidate {
@@ -103,7 +107,7 @@ impl Adopt {
                     let secret = rule::secret(text.as_bytes())?;
                     known = Some((secret.hash(), secret.hint()));
                 }
-                ("hash", Value::Text(text)) => known = Some((hash(text.trim())?, "…".to_owned())),
+                ("hash", Value::Text(text)) => known = Some((hash(text.trim())?, NO_HINT.to_owned())),
                 ("hint", Value::Text(text)) => hint = Some(text.trim().to_owned()),
                 ("owner", Value::Text(text)) => token.owner = Some(text.parse().map_err(wrong)?),
                 ("description", Value::Text(text)) => {
@@ -134,10 +138,12 @@ impl Adopt {
         let missing = |what: &str| Invalid::new(format!("it has no {what}"));
         let name = name.ok_or_else(|| missing("`name`"))?;
         let (hash, own) = known.ok_or_else(|| missing("`secret`, and no `hash`"))?;
-        // A hint that is given is what an export shows; of a secret it is known.
-        let hint = hint.filter(|_| own == "…").unwrap_or(own);
-        if hint.chars().count() > 20 || crate::domain::text::hidden_in(&hint).is_some() {
-            return Err(Invalid::new("its `hint` is not one").into());
+        // Of a secret it is known; beside a hash stands what an export shows.
+        let hint = hint.filter(|_| own == NO_HINT).unwrap_or(own);
+        if !hint.ends_with('…') || hint.chars().count() > LONGEST_HINT || hidden_in(&hint).is_some() {
+            return Err(Invalid::new("its `hint` is not one")
+                .hint("like `tkn_AbCd…`, as `export` writes it")
+                .into());
         }
         Ok(Candidate { line, name, hash, hint, token })
     }

@@ -73,7 +73,7 @@ impl Rotate {
                 self.one_of_several(app, &store, &author, token)
             };
             interrupted |= one.error.as_ref().is_some_and(|err| err.code() == Code::Interrupted);
-            if one.changed && self.due && self.targets.names_none() && !app.json() {
+            if one.changed && self.names_what_it_did(app) {
                 // The rotation stands, whoever reads of it; the others go on.
                 cut = app.print(&format!("{}\n", shown(&one.token.name))).err().or(cut);
             }
@@ -85,6 +85,13 @@ impl Rotate {
         }
         many::answer_each(app, &store, done, "rotated")?;
         cut.map_or(Ok(Outcome::Done), Err)
+    }
+
+    /// Whether names go to stdout: for a script that goes on with what it delivered. Where each token has a destination
+    /// and a hook of its own there is nothing to go on with, and a quiet line of crontab is silent.
+    fn names_what_it_did(&self, app: &App<'_>) -> bool {
+        let is_for_a_script = self.out_dir.is_some() || self.destination.to.exec.is_some() || !app.quiet();
+        self.due && self.targets.names_none() && !app.json() && is_for_a_script
     }
 
     /// What would become of each token, by all that can be known without doing it.

@@ -91,7 +91,9 @@ impl View<'_> {
         now: Timestamp,
         parts: Parts,
     ) -> Result<Option<Arc<Presented>>, StoreError> {
-        match self.store.known.borrow().as_ref().map(|known| known.get(hash)) {
+        // No longer borrowed in the arms, which look into the store.
+        let kept = self.store.known.borrow().as_ref().map(|known| known.get(hash));
+        match kept {
             None => return Ok(self.presented(hash, now, parts)?.map(Arc::new)),
             Some(Some(found)) => return Ok(Some(found)),
             Some(None) => {}

@@ -89,6 +89,7 @@ pub(super) fn check<E: From<StoreError>>(
 }
 
 /// The same of a database that this process has just built, whose own structure needs no check.
+#[cfg(feature = "cli")]
 pub(super) fn check_built<E: From<StoreError>>(
     store: &Store,
     now: Timestamp,

@@ -189,7 +189,8 @@ fn documents() -> Vec<(String, String)> {
         let entries = std::fs::read_dir(root.join(dir)).expect("a directory");
         entries.map(move |entry| format!("{dir}{}", entry.expect("an entry").file_name().display()))
     });
-    let pages: Vec<_> = paths.filter(|path| path.ends_with(".md")).collect();
+    let pages: Vec<_> =
+        paths.filter(|path| Path::new(path).extension().is_some_and(|end| end == "md")).collect();
     pages
         .into_iter()
         .map(|path| (path.clone(), std::fs::read_to_string(root.join(path)).expect("a page")))

@@ -18,7 +18,7 @@ use crate::ui::json::ManDoc;
 /// The day of this version; by hand, so that a page depends on nothing but its source.
 const DATE: &str = "2026-11-22";
 
-/// What the program looks at in its environment, as in the README.
+/// What the program looks at in its environment, as in docs/reference.md.
 pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("TOKENCTL_STORE, XDG_DATA_HOME, HOME", "where the store is"),
     ("TOKENCTL_TRUST_GROUP", "`1` is `--trust-group`, for a store that is named"),

@@ -142,7 +142,7 @@ pub const EXITS: [Exit; 9] = [
 mod tests {
     use super::*;
 
-    /// A code that is missing in the list would be missing in the manual and the README.
+    /// A code that is missing in the list would be missing in the manual and in docs/reference.md.
     #[test]
     fn every_code_is_listed_once_with_an_exit_that_exists() {
         for (at, code) in Code::ALL.into_iter().enumerate() {

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{DAY, HOUR, START, World, have, program_path, run, time};
+use crate::support::{DAY, HOUR, START, World, have, pages, program_path, run, time};
 
 /// The codes that `check` reports with these arguments, each with the token's name, in its order.
 fn found(world: &World, args: &[&str]) -> Vec<String> {
@@ -321,13 +321,11 @@ fn a_reader_that_goes_away_does_not_change_the_answer() {
 }
 
 #[test]
-fn the_lines_of_the_readme_mail_findings_and_write_metrics() {
+fn the_lines_of_the_crontab_mail_findings_and_write_metrics() {
     let world = World::with_store();
     let metrics = world.directory("node_exporter");
-    let readme = include_str!("../../README.md");
-    let lines: Vec<&str> = readme.lines().filter(|line| line.contains("tokenctl check")).collect();
-    let command = |part: &str| {
-        let line = lines.iter().find(|line| line.contains(part)).expect("a line of the README");
+    let command = |start: &str| {
+        let line = pages::line(start);
         line[line.find("tokenctl").unwrap()..].replace("/var/lib/prometheus/node-exporter", &metrics)
     };
     let cron = |line: &str| {
@@ -336,7 +334,7 @@ fn the_lines_of_the_readme_mail_findings_and_write_metrics() {
         command.args(["-c", line]).env_clear().env("PATH", format!("{path}:/usr/bin:/bin"));
         run(command.env("TOKENCTL_STORE", world.store()), b"")
     };
-    let mail = command("--skip");
+    let mail = command("30 7 * * *");
     // Cron sends a mail when there is anything to read.
     let ran = cron(&mail);
     assert_eq!((ran.code, &*ran.out, &*ran.err), (0, "", ""));
@@ -345,7 +343,7 @@ fn the_lines_of_the_readme_mail_findings_and_write_metrics() {
     let ran = cron(&mail);
     assert!(ran.out.starts_with("error: expired: `demo` expired "), "{ran:?}");
     assert_eq!((ran.code, &*ran.err), (3, ""));
-    let ran = cron(&command("prometheus"));
+    let ran = cron(&command("*/5 * * * *"));
     assert_eq!((ran.code, &*ran.out, &*ran.err), (0, "", ""));
     let written = std::fs::read_to_string(format!("{metrics}/tokenctl.prom")).unwrap();
     if have("promtool") {

@@ -8,9 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{DAY, Ran, World, have, program_path, real_time, run, write_program};
-
-const README: &str = include_str!("../../README.md");
+use crate::support::{DAY, Ran, World, have, pages, program_path, real_time, run, write_program};
 
 /// Gives `pass` a key of this test alone, without a passphrase.
 const PASS_KEY: &str = "umask 077; mkdir .gnupg && gpg --batch --quiet --passphrase '' \
@@ -112,20 +110,15 @@ fn a_job_that_fails_says_what_and_why() {
         .expect("a mode");
     let ran = job.line("tokenctl rotate --due --out-dir secrets").exit(7);
     assert_eq!(ran.out, "backup\n");
-    let path = fs::canonicalize(format!("{}/secrets", job.home)).expect("a directory").join("app");
-    let why = format!(
-        "`{}` cannot take a secret: its mode 644 lets the world read or write it; nothing was changed",
-        path.display()
-    );
-    assert_eq!(
-        ran.err,
-        format!(
-            "rotated `backup`\n\
-             error: `app`: {why}\n\
-             hint: fix the destination, then run the command again\n\
-             error: 1 of 2 tokens could not be rotated\n"
-        )
-    );
+    let directory = fs::canonicalize(format!("{}/secrets", job.home)).expect("a directory");
+    let shown =
+        pages::blocks("text").into_iter().find(|block| block.starts_with("error: `app`")).expect("a mail");
+    let mail = shown.replace("/etc/service-tokens", directory.to_str().expect("UTF-8"));
+    let why = "cannot take a secret: its mode 644 lets the world read or write it; nothing was changed\n\
+               hint: fix the destination, then run the command again\n\
+               error: 1 of 2 tokens could not be rotated\n";
+    assert!(mail.ends_with(why), "{mail}");
+    assert_eq!(ran.err, format!("rotated `backup`\n{mail}"));
     assert_eq!(job.verify("secrets/app"), "valid app");
     let ran = job.line("tokenctl rotate --due --out-dir missing").exit(7);
     assert_eq!(ran.out, "");
@@ -244,9 +237,9 @@ fn pass_keeps_a_secret_that_verifies() {
     job.line("gpgconf --kill all").ok();
 }
 
-/// What the README has its reader type that begins so.
-fn typed(start: &str) -> &'static str {
-    README.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no line `{start}`"))
+/// The hook that a page names for a unit that reads its secret when it starts.
+fn restarting_hook() -> &'static str {
+    pages::between("so `tokenctl edit app --after ", "`")
 }
 
 /// Programs that stand in for those of a machine with containers, a cluster and services: they note what they were
@@ -267,7 +260,7 @@ const STAND_INS: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn the_destinations_and_hooks_of_the_readme_work_with_their_programs() {
+fn the_destinations_and_hooks_of_the_pages_work_with_their_programs() {
     if !have("pass") || !have("gpg") {
         return;
     }
@@ -283,7 +276,7 @@ fn the_destinations_and_hooks_of_the_readme_work_with_their_programs() {
     }
     line("umask 077; echo PORT=8080 >.env").ok();
     for start in ["edit app --env-file", "edit app --after", "edit mail --exec", "edit api --exec"] {
-        line(typed(&format!("tokenctl {start} "))).ok();
+        line(pages::line(&format!("tokenctl {start} "))).ok();
     }
     let ran = line("tokenctl rotate app mail api --quiet").ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
@@ -296,11 +289,10 @@ fn the_destinations_and_hooks_of_the_readme_work_with_their_programs() {
     assert_eq!(line("pass show tokens/mail | tokenctl verify").out, "valid mail\n");
     assert_eq!(job.verify("cluster"), "valid api");
 
-    // The timer's unit, whose service is restarted by the hook that stands below it.
-    let (_, hook) = README.split_once("so `tokenctl edit app --after ").expect("a hook");
-    let hook = hook.split('`').next().expect("its end");
-    line(&format!("tokenctl edit app --after {hook}")).ok();
-    let start = typed("ExecStart=/usr/local/bin/tokenctl ").trim_start_matches("ExecStart=/usr/local/bin/");
+    // The timer's unit, whose service is restarted by the hook that is named beside it.
+    line(&format!("tokenctl edit app --after {}", restarting_hook())).ok();
+    let start =
+        pages::line("ExecStart=/usr/local/bin/tokenctl ").trim_start_matches("ExecStart=/usr/local/bin/");
     let start = start.replace("--store /var/lib/tokenctl ", "");
     line("tokenctl edit app --rotate-every 1s --grace 0s").ok();
     std::thread::sleep(std::time::Duration::from_secs(2));

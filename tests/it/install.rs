@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::readme::{blocks, commands};
+use crate::support::pages::{blocks, commands, section};
 use crate::support::{Ran, World, copy_program, have, run, uid};
 
 const NEWCOMER: u32 = 64_021;
@@ -69,7 +69,7 @@ impl Account {
 
 /// The first line of the README's way to install that starts so.
 fn line(start: &str) -> String {
-    let lines = commands("## Install");
+    let lines = commands(section("## Install"));
     lines.into_iter().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no line `{start}`"))
 }
 

@@ -1,6 +1,8 @@
-//! The README: its examples run, its exit codes are the program's, its promises have their tests.
+//! The README and the pages beside it: their examples run, their exit codes are the program's, their promises have their tests.
 
+use std::collections::BTreeSet;
 use std::io::Read;
+use std::iter::Peekable;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -8,10 +10,10 @@ use tempfile::TempDir;
 use tokenctl::cli::ENVIRONMENT;
 use tokenctl::domain::code::EXITS;
 
-use crate::support::{have, program_path, run, search_path};
+use crate::support::pages::{self, PAGES, blocks};
+use crate::support::{World, have, program_path, run, search_path};
 
-const README: &str = include_str!("../../README.md");
-/// Where the README says that the reader is at home.
+/// Where the pages say that the reader is at home.
 const HOME: &str = "/home/ann";
 
 #[test]
@@ -54,7 +56,8 @@ fn systemd_accepts_the_units() {
     assert_eq!(ran.err, "", "systemd has nothing to say of them");
 }
 
-/// All transcripts are one session at one terminal, 79 columns wide. `UPDATE_README=1` puts into the page what it shows.
+/// All transcripts are one session at one terminal, 79 columns wide. `UPDATE_README=1` puts into the pages
+/// what it shows.
 #[test]
 fn the_transcripts_are_what_a_terminal_shows() {
     if !have("script") {
@@ -84,6 +87,8 @@ fn the_transcripts_are_what_a_terminal_shows() {
     child.stdout.take().expect("a pipe").read_to_string(&mut shown).expect("UTF-8");
     child.wait().expect("it ends");
     let shown = as_ann(&shown.replace('\r', "").replace(&*home.path().to_string_lossy(), HOME));
+    let failed = shown.lines().find(|line| line.starts_with("session: "));
+    assert_eq!(failed, None, "the shell itself has something to say about a transcript");
     if lines(&expected) != lines(&shown) && std::env::var_os("UPDATE_README").is_some() {
         return update(&shown);
     }
@@ -96,16 +101,20 @@ fn the_transcripts_are_what_a_terminal_shows() {
 
 /// The file of wanted tokens that the page shows, in this home.
 fn wanted(home: &Path) -> String {
-    let (_, rest) = README.split_once("$ cat tokens.toml\n").expect("the file");
-    let (text, _) = rest.split_once("\n$ ").expect("its end");
-    text.replace(HOME, home.to_str().expect("UTF-8")) + "\n"
+    pages::between("$ cat tokens.toml\n", "\n$ ").replace(HOME, home.to_str().expect("UTF-8")) + "\n"
 }
 
 /// Puts what the terminal showed in place of the transcripts: into each as many commands as it has.
 fn update(shown: &str) {
     let mut answers = shown.split_inclusive('\n').peekable();
+    for page in &PAGES {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page.path);
+        std::fs::write(path, updated(page.text, &mut answers)).expect("the page");
+    }
+}
+
+fn updated<'a>(mut rest: &str, answers: &mut Peekable<impl Iterator<Item = &'a str>>) -> String {
     let mut page = String::new();
-    let mut rest = README;
     while let Some((before, block)) = rest.split_once("\n```console\n") {
         page.push_str(before);
         page.push_str("\n```console\n");
@@ -119,8 +128,7 @@ fn update(shown: &str) {
         page.push_str("```\n");
         rest = after;
     }
-    page.push_str(rest);
-    std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md"), page).expect("the page");
+    page + rest
 }
 
 #[test]
@@ -136,23 +144,147 @@ fn the_exit_codes_are_those_of_the_program() {
 #[test]
 fn the_environment_is_that_of_the_manual() {
     let plain = |text: &str| text.replace('`', "");
-    let told = table("## Files and environment", 3).into_iter();
+    let told = table("## Environment", 3).into_iter();
     let told: Vec<_> = told.map(|row| (plain(&row[0]), plain(&row[1]))).collect();
     assert_eq!(told, ENVIRONMENT.map(|(names, text)| (names.to_owned(), plain(text))));
 }
 
 /// The rows of a section's table, without its heading.
 fn table(section: &str, bars: usize) -> Vec<Vec<String>> {
-    let (_, rest) = README.split_once(&format!("\n{section}\n")).expect(section);
-    let (rest, _) = rest.split_once("\n## ").expect("the next");
-    let rows = rest.lines().filter(|line| line.matches('|').count() == bars).skip(2);
+    let rows = pages::section(section).lines().filter(|line| line.matches('|').count() == bars).skip(2);
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
+}
+
+/// Where a test runs or reads the examples of a language; the last word of each row is its name.
+const TESTED: [(&str, &[&str], &str, &str); 18] = [
+    ("console", &[], "readme.rs", "the_transcripts_are_what_a_terminal_shows"),
+    ("bash", &["docs/scripts.md"], "readme.rs", "the_script_runs_and_leaves_a_revoked_token"),
+    ("ini", &[], "readme.rs", "systemd_accepts_the_units"),
+    (
+        "crontab",
+        &["README.md", "docs/cron.md"],
+        "install.rs",
+        "sudo_and_cron_find_what_was_installed_for_all",
+    ),
+    ("text", &["docs/usage.md"], "wizard/screens.rs", "the_screen_of_the_documents_is_what_a_terminal_shows"),
+    ("text", &["docs/cron.md"], "cron.rs", "a_job_that_fails_says_what_and_why"),
+    ("python", &["docs/services.md"], "stream.rs", "the_python_example_keeps_one_process"),
+    ("shell", &["docs/services.md"], "stream.rs", "the_shell_example_keeps_one_process"),
+    ("sh", &["docs/services.md", "docs/recipes.md"], "readme.rs", "the_commands_of_all_pages_are_commands"),
+    ("sh", &["docs/cron.md"], "cron.rs", "the_destinations_and_hooks_of_the_pages_work_with_their_programs"),
+    ("sh", &["docs/leaks.md"], "scan.rs", "the_hook_of_the_recipes_stops_a_commit_that_adds_a_secret"),
+    ("toml", &["docs/leaks.md"], "scan.rs", "the_rule_of_the_recipes_is_the_pattern_of_the_settings"),
+    ("csv", &["docs/moving-in.md"], "adopt.rs", "a_team_moves_in_as_the_recipes_say"),
+    ("json", &["docs/moving-in.md"], "adopt.rs", "a_team_moves_in_as_the_recipes_say"),
+    ("sh", &["docs/moving-in.md"], "adopt.rs", "a_team_moves_in_as_the_recipes_say"),
+    ("python", &["docs/recipes.md"], "serve/recipes.rs", "a_service_in_python_tells_a_token_from_a_failure"),
+    ("js", &["docs/recipes.md"], "serve/recipes.rs", "a_service_in_node_tells_a_token_from_a_failure"),
+    ("go", &["docs/recipes.md"], "serve/recipes.rs", "a_service_in_go_tells_a_token_from_a_failure"),
+];
+
+/// Each document of the repository by its path.
+fn documents() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let paths = ["", "docs/"].into_iter().flat_map(|dir| {
+        let entries = std::fs::read_dir(root.join(dir)).expect("a directory");
+        entries.map(move |entry| format!("{dir}{}", entry.expect("an entry").file_name().display()))
+    });
+    let pages: Vec<_> =
+        paths.filter(|path| Path::new(path).extension().is_some_and(|end| end == "md")).collect();
+    pages
+        .into_iter()
+        .map(|path| (path.clone(), std::fs::read_to_string(root.join(path)).expect("a page")))
+        .collect()
+}
+
+#[test]
+fn every_example_has_a_test() {
+    let mut used = BTreeSet::new();
+    for (path, text) in documents() {
+        for language in text.lines().filter_map(|line| line.strip_prefix("```").filter(|it| !it.is_empty())) {
+            let in_session = PAGES.iter().any(|page| page.path == path);
+            let is_for = |(of, paths, _, _): &(&str, &[&str], _, _)| {
+                *of == language && (paths.contains(&&*path) || paths.is_empty() && in_session)
+            };
+            let row = TESTED.iter().position(is_for);
+            used.insert(row.unwrap_or_else(|| panic!("no test runs the {language} of {path}")));
+        }
+    }
+    assert_eq!(used.len(), TESTED.len(), "a row without an example: {used:?}");
+    for (_, _, file, test) in TESTED {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(file);
+        let source = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(source.contains(&format!("fn {test}(")), "there is no `{test}` in {file}");
+    }
+}
+
+/// The commands that a document names: in its sentences, and in lines to type outside of transcripts.
+fn commands_in(text: &str) -> Vec<&str> {
+    let mut fence = None;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if let Some(language) = line.strip_prefix("```") {
+            fence = fence.is_none().then_some(language);
+        } else if fence.is_some_and(|language| language != "console") || line.starts_with("    ") {
+            let is_before = |word: &str| word == "sudo" || word.chars().all(|c| "0123456789*/".contains(c));
+            let at = line.find("tokenctl ").filter(|at| line[..*at].split_whitespace().all(is_before));
+            found.extend(at.map(|at| &line[at..]));
+        } else if fence.is_none() {
+            found.extend(line.split('`').skip(1).step_by(2).filter(|span| span.starts_with("tokenctl ")));
+        }
+    }
+    found
+}
+
+/// The words of a command up to the first that is for the shell.
+fn words_of(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in command.chars() {
+        match quote {
+            Some(end) if c == end => quote = None,
+            None if c == '\'' || c == '"' => quote = Some(c),
+            None if "|<>;&".contains(c) => break,
+            None if c.is_whitespace() => words.push(String::new()),
+            _ => words.last_mut().expect("a word").push(c),
+        }
+    }
+    words.into_iter().skip(1).filter(|word| !word.is_empty()).collect()
+}
+
+/// Where a page has the shell put an anchor.
+const KEPT_HEAD: &str = "\"$(cat \"$HOME/backups/head.txt\")\"";
+
+/// Asked for help after all its words, a command complains about each that it does not know.
+#[test]
+fn the_commands_of_all_pages_are_commands() {
+    let world = World::new();
+    let anchor = format!("1:{}", "0".repeat(64));
+    let (mut known, mut complaints) = (0, Vec::new());
+    for (path, text) in documents() {
+        for command in commands_in(&text) {
+            let words = words_of(&command.replace("SEQ:HASH", &anchor).replace(KEPT_HEAD, &anchor));
+            // What a completion script asks, and a text of the audit format, are not commands.
+            if words.first().is_some_and(|word| word == "--") || command == "tokenctl audit entry v1" {
+                continue;
+            }
+            let args: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
+            let ran = world.run(&args);
+            if ran.code == 0 && ran.err.is_empty() {
+                known += 1;
+            } else {
+                complaints.push(format!("{path}: {command}: {}", ran.err));
+            }
+        }
+    }
+    assert_eq!(complaints, [""; 0]);
+    assert!(known > 50, "{known}");
 }
 
 #[test]
 fn every_promise_names_a_test_that_exists() {
     let mut promises = 0;
-    for row in README.lines().filter(|line| line.contains("| `tests/it/")) {
+    for row in include_str!("../../docs/promises.md").lines().filter(|line| line.contains("| `tests/it/")) {
         let names: Vec<&str> = row.split('`').collect();
         let [.., file, _, test, _] = names[..] else { panic!("{row}") };
         let source =
@@ -161,26 +293,6 @@ fn every_promise_names_a_test_that_exists() {
         promises += 1;
     }
     assert!(promises > 15);
-}
-
-/// The blocks of a language, in order.
-pub fn blocks(language: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut rest = README;
-    while let Some((_, after)) = rest.split_once(&format!("\n```{language}\n")) {
-        let (block, after) = after.split_once("\n```\n").expect("the end of the block");
-        found.push(format!("{block}\n"));
-        rest = after;
-    }
-    assert!(!found.is_empty(), "no {language}");
-    found
-}
-
-/// The lines to type that a section shows indented.
-pub fn commands(section: &str) -> Vec<String> {
-    let (_, rest) = README.split_once(&format!("\n{section}\n")).expect(section);
-    let (rest, _) = rest.split_once("\n## ").expect("the next");
-    rest.lines().filter_map(|line| line.strip_prefix("    ")).map(str::to_owned).collect()
 }
 
 fn home() -> TempDir {

@@ -9,8 +9,7 @@ use tokenctl::domain::event::{Action, Author};
 use tokenctl::domain::token::Token;
 use tokenctl::store::{Location, Store, StoreError};
 
-use crate::readme::commands;
-use crate::support::{Answer, DAY, World, run, search_path, write_program};
+use crate::support::{Answer, DAY, World, pages, run, search_path, write_program};
 
 /// A store with a token, and a backup of it.
 fn backed_up() -> (World, String, String) {
@@ -340,7 +339,7 @@ fn the_recipes_of_the_readme_work_as_written() {
     fs::create_dir(home.path().join("backups")).expect("a directory");
     write_program(&home.path().join("bin/ssh"), ssh.as_bytes());
     let secret = in_home("tokenctl create demo").ok().out;
-    for line in commands("## Backups, moving, disaster recovery") {
+    for line in pages::commands(pages::page("docs/moving.md")) {
         let cron = line.strip_prefix("30 3 * * * ").map(|line| line.replace("\\%", "%"));
         in_home(cron.as_deref().unwrap_or(&line)).ok();
         if cron.is_some() {

@@ -7,8 +7,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::readme::blocks;
-use crate::support::{MINUTE, World, have, program_path, search_path};
+use crate::support::{MINUTE, World, have, pages, program_path, search_path};
 
 const UNKNOWN: &str = "a-secret-that-nobody-adopted";
 
@@ -282,7 +281,7 @@ fn its_memory_does_not_grow_with_its_input() {
     assert!(lengths[1] > 60_000, "{}", lengths[1]);
 }
 
-/// Runs an example of the README followed by a few calls, with a valid and a revoked secret as its arguments.
+/// Runs an example of the documents followed by a few calls, with a valid and a revoked secret as its arguments.
 #[track_caller]
 fn example(interpreter: &str, language: &str, calls: &str) {
     if !have(interpreter) {
@@ -292,7 +291,8 @@ fn example(interpreter: &str, language: &str, calls: &str) {
     let valid = world.real(&["create", "valid"], b"").ok();
     let revoked = world.real(&["create", "revoked"], b"").ok();
     world.real(&["revoke", "--yes", "revoked"], b"").ok();
-    let block = blocks(language).into_iter().find(|block| block.contains("--stream")).expect("the example");
+    let block =
+        pages::blocks(language).into_iter().find(|block| block.contains("--stream")).expect("the example");
     let script = world.dir.path().join("script");
     fs::write(&script, block + calls).unwrap();
     let mut command = Command::new(interpreter);

@@ -3,6 +3,7 @@
 
 mod files;
 mod machine;
+pub mod pages;
 pub mod processes;
 pub mod systemd;
 mod times;

@@ -1,10 +1,10 @@
-//! Real shells in a terminal of their own, in which TAB is pressed. They get the script as the README says.
+//! Real shells in a terminal of their own, in which TAB is pressed. They get the script as the documents say.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{World, have, run};
+use crate::support::{World, have, pages, run};
 use crate::terminals::Screen;
 
 /// A shell in a home of its own. Its prompt is `> `.
@@ -53,11 +53,9 @@ impl Shell {
     }
 }
 
-/// What the README says to put into the start-up file of a shell.
+/// What the documents say to put into the start-up file of a shell.
 fn advised(shell: &str) -> String {
-    let readme = include_str!("../../../README.md");
-    let line = readme.lines().find(|line| line.starts_with(&format!("- {shell}, "))).expect(shell);
-    line.split('`').nth(3).expect(shell).to_owned()
+    pages::line(&format!("- {shell}, ")).split('`').nth(3).expect(shell).to_owned()
 }
 
 /// What is the same in every shell.

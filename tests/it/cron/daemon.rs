@@ -1,4 +1,4 @@
-//! The line of the README under the real cron daemon, whose clock runs fast; its jobs have the real one.
+//! The line of the crontab in the documents, under the real cron daemon, whose clock runs fast; its jobs have the real one.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::{Job, PASS_KEY, README};
+use super::{Job, PASS_KEY};
 use crate::support::processes::{eventually, until};
-use crate::support::{DAY, have, program_path, real_time, uid, write_program};
+use crate::support::{DAY, have, pages, program_path, real_time, uid, write_program};
 
 /// Cron sees its own crontab and nothing of the machine's, and hands its mails to a stand-in for sendmail.
 const ISOLATED: &str = r#"
@@ -140,7 +140,7 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
     let job = Job::without_tokens();
     job.line(PASS_KEY).ok();
     due_tokens(&job);
-    let line = README.lines().find_map(|line| line.strip_prefix("17 * * * *")).expect("a line of the README");
+    let line = pages::line("17 * * * *").trim_start_matches("17 * * * *");
     assert_eq!(line.trim(), "tokenctl rotate --due --quiet");
 
     let gate = job.world.dir.path().join("gate.sock");
@@ -208,7 +208,7 @@ fn the_lines_for_monitoring_mail_what_was_found_and_write_metrics() {
     job.world.run(&["create", "demo", "--ttl", "38d", "--owner", "ann"]).ok();
     let metrics = job.world.directory("metrics");
     let line = |start: &str| {
-        let line = README.lines().find_map(|line| line.strip_prefix(start)).expect("a line of the README");
+        let line = pages::line(start).trim_start_matches(start);
         format!("* * * * *{}", line.replace("/var/lib/prometheus/node-exporter", &metrics))
     };
     let lines = [line("30 7 * * *"), line("*/5 * * * *")];

@@ -1,8 +1,8 @@
-//! The timer of the README, run by a systemd in namespaces of its own.
+//! The timer of the documents, run by a systemd in namespaces of its own.
 
-use super::README;
+use super::restarting_hook;
 use crate::support::systemd::under_systemd;
-use crate::support::{World, have};
+use crate::support::{World, have, pages};
 
 /// A service that reads its secret when it starts. It opens the file itself, since a systemd in namespaces has nowhere to
 /// put what `LoadCredential=` loads.
@@ -32,23 +32,19 @@ systemctl is-active app
 "#;
 
 #[test]
-fn the_timer_of_the_readme_rotates_what_is_due_and_its_hook_restarts_the_service() {
+fn the_timer_of_the_documents_rotates_what_is_due_and_its_hook_restarts_the_service() {
     if !have("bash") {
         return;
     }
     let world = World::new();
     world.real(&["init"], b"").ok();
-    let unit = |name: &str| {
-        let (_, text) = README.split_once(&format!("# /etc/systemd/system/{name}\n")).expect("the unit");
-        text.split("```").next().and_then(|text| text.split("\n# /etc/").next()).expect("its end").to_owned()
-    };
+    let unit = pages::unit;
     let units = [
         ("tokenctl-rotate.service", unit("tokenctl-rotate.service")),
         ("tokenctl-rotate.timer", unit("tokenctl-rotate.timer")),
         ("app.service", APP.to_owned()),
     ];
-    let (_, hook) = README.split_once("so `tokenctl edit app --after ").expect("a hook");
-    let hook = format!("tokenctl edit app -q --after {}", hook.split('`').next().expect("its end"));
+    let hook = format!("tokenctl edit app -q --after {}", restarting_hook());
     let Some(seen) = under_systemd(&world, &units, &LOOK.replace("HOOK", &hook)) else { return };
     assert_eq!(seen, "active\nsuccess\nanother secret\nvalid app\nactive\n");
 }

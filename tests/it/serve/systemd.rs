@@ -1,12 +1,11 @@
-//! The unit of the README, run by a systemd in namespaces of its own.
+//! The unit of the documents, run by a systemd in namespaces of its own.
 
 use std::fs;
 use std::os::unix::fs::chown;
 
 use crate::support::systemd::under_systemd;
-use crate::support::{World, have};
+use crate::support::{World, have, pages};
 
-const README: &str = include_str!("../../../README.md");
 /// Runs under that systemd.
 const LOOK: &str = r#"
 systemctl start tokenctl-gate && echo started
@@ -26,7 +25,7 @@ cp -a /var/lib/tokenctl /out/after
 "#;
 
 #[test]
-fn the_unit_of_the_readme_serves_as_a_user_that_can_mint_nothing() {
+fn the_unit_of_the_documents_serves_as_a_user_that_can_mint_nothing() {
     if !have("perl") {
         return;
     }
@@ -35,8 +34,7 @@ fn the_unit_of_the_readme_serves_as_a_user_that_can_mint_nothing() {
     world.real(&["init", "--group", "www-data"], b"").ok();
     world.real(&["scopes", "define", "events:read"], b"").ok();
     fs::write(path("secret"), world.real(&["create", "app", "-s", "events:read"], b"").ok().out).unwrap();
-    let (_, unit) = README.split_once("# /etc/systemd/system/tokenctl-gate.service\n").expect("the unit");
-    let (unit, _) = unit.split_once("```").expect("its end");
+    let unit = pages::unit("tokenctl-gate.service");
     // What the gate may not do, with the same rights.
     let mint =
         unit.lines().filter(|line| !line.starts_with("RuntimeDirectory=") && !line.starts_with("Restart="));
@@ -46,7 +44,7 @@ fn the_unit_of_the_readme_serves_as_a_user_that_can_mint_nothing() {
         _ => line,
     });
     let units =
-        [("tokenctl-gate.service", unit.to_owned()), ("mint.service", mint.collect::<Vec<_>>().join("\n"))];
+        [("tokenctl-gate.service", unit.clone()), ("mint.service", mint.collect::<Vec<_>>().join("\n"))];
     let Some(seen) = under_systemd(&world, &units, LOOK) else { return };
     let expected = "started\ntokenctl-gate\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n\
                     tokenctl-gate www-data 660\n200\n";

@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::readme::{blocks, lines};
+use crate::readme::lines;
 use crate::support::processes::soon;
-use crate::support::{World, have};
+use crate::support::{World, have, pages};
 use crate::terminals::{Screen, terminal};
 
 impl Screen {
@@ -76,7 +76,7 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
 }
 
 #[test]
-fn the_screen_of_the_readme_is_what_a_terminal_shows() {
+fn the_screen_of_the_documents_is_what_a_terminal_shows() {
     if !have("tmux") {
         return;
     }
@@ -98,7 +98,7 @@ fn the_screen_of_the_readme_is_what_a_terminal_shows() {
     screen.wait("> 90d");
     screen.press(&["Down", "Down", "Enter"]);
     let shown = screen.wait("> Print").replace("; echo EXIT $?", "");
-    assert_eq!(lines(&format!("$ {shown}")), lines(&blocks("text")[0]));
+    assert_eq!(lines(&format!("$ {shown}")), lines(&pages::blocks("text")[0]));
 }
 
 #[test]

@@ -156,8 +156,8 @@ pub fn ask(
             format!("{} tokens ({names})", many.len())
         }
     };
-    let about = match (&selection.tokens[..], action) {
-        ([one], Action::Revoke) => format!(" ({})", owner_and_use(one, now)),
+    let about = match (&selection.tokens[..], action, part) {
+        ([one], Action::Revoke, None) => format!(" ({})", owner_and_use(one, now)),
         _ => String::new(),
     };
     let of = part.map(|part| format!("{part} of ")).unwrap_or_default();

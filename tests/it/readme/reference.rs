@@ -90,7 +90,9 @@ impl Reader {
             _ => {
                 if let Some(shape) = kind.strip_prefix("list of ") {
                     let all = value.as_array().unwrap_or_else(|| panic!("{at:?}: {value}"));
-                    all.iter().for_each(|value| self.object(shape, value));
+                    for value in all {
+                        self.object(shape, value);
+                    }
                 } else {
                     self.object(kind, value);
                 }

@@ -1,7 +1,7 @@
 //! The README and the pages beside it: their examples run, their exit codes are
 //! the program's, their promises have their tests.
 
-mod reference;
+pub mod reference;
 
 use std::collections::BTreeSet;
 use std::io::Read;

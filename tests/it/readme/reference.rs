@@ -127,6 +127,13 @@ impl Reader {
     }
 }
 
+/// Fails unless a document is what the reference says of it.
+#[track_caller]
+pub fn assert_is(shape: &'static str, document: &Value) {
+    let mut reader = Reader { shapes: shapes(), seen: BTreeSet::new(), missed: BTreeSet::new() };
+    reader.object(shape, document);
+}
+
 /// The words for a list of these documents.
 fn shape_list(shape: &str) -> &'static str {
     match shape {
@@ -161,7 +168,7 @@ fn the_document_of_every_command_is_named() {
         .map(|command| command.split(" -").next().unwrap_or(command).trim_end_matches(" NAME"))
         .collect();
     // These print other texts, or run other commands.
-    let others = ["", "completions", "export", "scopes", "serve"];
+    let others = ["", "completions", "export", "scopes"];
     let missing: Vec<&str> = VERBS
         .iter()
         .map(|verb| verb.path)
@@ -182,6 +189,8 @@ fn every_document_has_the_keys_and_types_of_its_table() {
     damage(&world, &mut all);
 
     let mut unseen = Vec::new();
+    // `serve` is the one that answers no command: its own tests look at what it logs.
+    all.shapes.remove("Request");
     for Row { key, kind, .. } in all.shapes.values().flatten() {
         if !all.seen.contains(key) && !NEVER_A_VALUE.contains(key) {
             unseen.push(format!("{key:?} never has a value"));

@@ -83,6 +83,26 @@ fn man_finds_the_pages_of_who_installed_for_himself() {
 }
 
 #[test]
+fn what_was_installed_is_removed_as_it_is_said() {
+    let Some(account) = Account::new() else { return };
+    // `cargo` removes the program as it has put it there.
+    let cargo = r#"cargo() { test "$*" = 'uninstall tokenctl' && rm "$HOME/.cargo/bin/tokenctl"; }"#;
+    let (mine, all) = (line("tokenctl man"), line("sudo tokenctl man"));
+    let ran = account.run(&format!(
+        "user '{mine} -q'; {} && {all} -q; user 'tokenctl create demo -q --out key'
+        ls .cargo/share/man/man1/* /usr/local/share/man/man1/* | grep -c tokenctl
+        {cargo}; {}; {}
+        find .cargo /usr/local -type f; user 'tokenctl --version'; echo $?; ls .local/share/tokenctl/tokens.db",
+        line("sudo install"),
+        line("cargo uninstall"),
+        line("sudo rm"),
+    ));
+    let (pages, left) = ran.out.split_once('\n').expect("a number");
+    assert!(pages.parse::<u32>().expect("a number") > 20, "{ran:?}");
+    assert_eq!(left, "127\n.local/share/tokenctl/tokens.db\n", "{ran:?}");
+}
+
+#[test]
 fn sudo_and_cron_find_what_was_installed_for_all() {
     let Some(account) = Account::new() else { return };
     let crontab = &blocks("crontab")[0];

@@ -1,7 +1,7 @@
 //! The README and the pages beside it: their examples run, their exit codes are
 //! the program's, their promises have their tests.
 
-mod reference;
+pub mod reference;
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -219,6 +219,40 @@ fn every_example_has_a_test() {
         let source = std::fs::read_to_string(path).unwrap_or_default();
         assert!(source.contains(&format!("fn {test}(")), "there is no `{test}` in {file}");
     }
+}
+
+/// The anchor that a heading gets.
+fn anchor_of(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[test]
+fn every_link_leads_to_a_file_or_a_heading() {
+    let documents = documents();
+    let (mut broken, mut links) = (Vec::new(), 0);
+    for (path, text) in &documents {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let dir = Path::new(path).parent().expect("a directory");
+            let at = if file.is_empty() { path.into() } else { dir.join(file) };
+            let headings = |text: &str| {
+                let named = text.lines().filter_map(|line| line.strip_prefix('#'));
+                named.map(|line| anchor_of(line.trim_start_matches('#').trim())).collect::<Vec<_>>()
+            };
+            let there = std::fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join(&at));
+            let has_anchor = || {
+                let text = there.as_ref().ok().and_then(|file| std::fs::read_to_string(file).ok());
+                text.is_some_and(|text| headings(&text).iter().any(|it| it == anchor))
+            };
+            if there.is_err() || !anchor.is_empty() && !has_anchor() {
+                broken.push(format!("{path}: {target}"));
+            }
+            links += 1;
+        }
+    }
+    assert_eq!(broken, [""; 0]);
+    assert!(links > 50, "{links}");
 }
 
 /// The commands that a document names: in its sentences, and in lines to type outside of transcripts.

@@ -412,6 +412,9 @@ fn the_log_has_a_line_for_each_request_and_never_a_secret() {
         [json!("GET"), json!("/verify"), json!(200), json!("valid"), json!("app")],
     ];
     assert_eq!(told, expected);
+    for line in &lines {
+        crate::readme::reference::assert_is("Request", line);
+    }
     assert!(lines[0]["hint"].as_str().unwrap().starts_with(&secret[..4]), "{}", lines[0]);
 }
 

@@ -6,6 +6,9 @@
 //! - An error is never a yes.
 //! - A use is recorded for a valid secret, and a refusal for one that has ended; both only for the present.
 
+#[cfg(feature = "cli")]
+pub mod pairs;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -1,11 +1,45 @@
 //! A file for other programs, which is replaced as a whole or not at all: a reader sees the old content or the new.
 
-use std::fs::Permissions;
-use std::io::{BufWriter, Write};
+use std::fs::{self, Permissions};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use crate::context::Output;
+use crate::domain::Invalid;
 use crate::error::Error;
+
+/// Refuses a path that no file of ours may take: one that is there and is not a regular file, and one of the store's own.
+pub fn check_replaceable(path: &Path, store: &Path) -> Result<(), Error> {
+    let is_other = path.symlink_metadata().is_ok_and(|meta| !meta.is_file());
+    if is_other {
+        let bad = Invalid::new(format!("`{}` is not a regular file", path.display()));
+        return Err(bad.hint("name a file, which is then replaced as a whole").into());
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_the_stores = fs::canonicalize(dir).is_ok_and(|dir| dir == store)
+        && (name.starts_with("tokens.db") || name.starts_with("usage."));
+    if is_the_stores {
+        let bad = Invalid::new(format!("`{}` is a name that the store uses itself", path.display()));
+        return Err(bad.hint("name a file outside of the store's directory").into());
+    }
+    Ok(())
+}
+
+/// Fails where what is written would be lost: standard output that is closed, or a device that keeps nothing.
+pub fn check_kept(stdout: &dyn Output) -> Result<(), Error> {
+    let why = "it goes nowhere: it is closed, deleted or a device like /dev/null";
+    if stdout.is_nowhere() { Err(Error::Output(io::Error::other(why))) } else { Ok(()) }
+}
+
+/// An error of an output of which half is nothing: there a reader that goes away is a failure.
+pub fn cut_short(err: io::Error) -> Error {
+    match err.kind() {
+        ErrorKind::BrokenPipe => Error::Output(io::Error::other("the reader went away before the end")),
+        _ => Error::Output(err),
+    }
+}
 
 /// Writes the file beside its path and renames it. A file that exists keeps its mode; a new one gets what the umask
 /// leaves of 0666.

@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::store::{self, Location, Sharing, Store};
 use crate::ui::progress::Progress;
 use crate::ui::{Screen, Style, Talk, json};
-pub use file::replace_file;
+pub use file::{check_kept, check_replaceable, cut_short, replace_file};
 pub use global::{Global, HEADING};
 pub use look::{Look, style};
 use pager::Paged;

@@ -21,6 +21,7 @@ use crate::cmd::args::wanted::WantedArgs;
 use crate::cmd::args::widen::{self, WidenArgs};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError};
+use crate::domain::Invalid;
 use crate::domain::code::Code;
 use crate::domain::destination::Receiver;
 use crate::domain::event::{Action, Author};
@@ -53,6 +54,10 @@ pub struct Apply {
 impl Apply {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let wanted = self.wanted.read(app, true)?;
+        if self.exclusive && wanted.tokens.is_empty() {
+            let bad = Invalid::new("the file names no token, and `--exclusive` would revoke all");
+            return Err(bad.hint("`tokenctl revoke` with filters revokes tokens").into());
+        }
         let author = self.change.author(app);
         if let Some(dir) = &self.out_dir {
             deliver::check_directory(dir, &app.location()?.dir).map_err(DeliverError::from)?;

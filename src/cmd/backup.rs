@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueHint};
 use rustix::fs::{FlockOperation, OFlags, flock};
 
-use crate::app::{App, Outcome};
+use crate::app::{App, Outcome, check_kept, check_replaceable, cut_short};
 use crate::deliver::DeliverError;
 use crate::domain::Invalid;
 use crate::domain::event::Anchor;
@@ -64,19 +64,7 @@ impl Backup {
         if !self.force && path.symlink_metadata().is_ok() {
             return Err(self.exists());
         }
-        let dir = path.parent().and_then(|dir| fs::canonicalize(dir).ok());
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if dir.as_deref() == Some(store.path())
-            && (name.starts_with("tokens.db") || name.starts_with("usage."))
-        {
-            return Err(Invalid::new(format!(
-                "`{}` is a name that the store uses itself",
-                self.file.display()
-            ))
-            .hint("name a file outside of the store's directory")
-            .into());
-        }
-        Ok(())
+        check_replaceable(path, store.path())
     }
 
     fn answer(&self, app: &mut App<'_>, path: &Path, bytes: u64, head: &Anchor) -> Result<Outcome, Error> {
@@ -102,6 +90,7 @@ impl Backup {
                 .hint("redirect it, or name a file")
                 .into());
         }
+        check_kept(&*app.ctx.stdout)?;
         let store = app.open_to_read()?;
         let mut new = tempfile::NamedTempFile::new().map_err(|err| self.failed(err))?;
         let path = fs::canonicalize(new.path()).map_err(|err| self.failed(err))?;
@@ -109,7 +98,7 @@ impl Backup {
         io::copy(new.as_file_mut(), &mut *app.ctx.stdout)
             .and_then(|_| app.ctx.stdout.flush())
             .and_then(|()| app.ctx.stdout.sync())
-            .map_err(Error::Output)?;
+            .map_err(cut_short)?;
         app.talk().note(&format!("audit head {head}"));
         Ok(Outcome::Done)
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
-use crate::app::{App, Outcome, keep_answer, replace_file};
+use crate::app::{App, Outcome, check_replaceable, keep_answer, replace_file};
 use crate::cmd::args::select::{FilterArgs, filtered, known_scopes};
 use crate::cmd::args::takes::Takes;
 use crate::domain::check::{Exam, FindingCode, examine};
@@ -48,6 +48,7 @@ impl Check {
         let (screen, mut found) = (app.screen(), 0);
         match &self.out {
             Some(path) => {
+                check_replaceable(path, store.path())?;
                 let plain = Screen::default();
                 replace_file(path, |out| self.report(&store, now, format, plain, out, &mut found))?;
             }

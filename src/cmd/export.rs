@@ -1,11 +1,11 @@
 //! `export`: the store as JSON lines, without secrets.
 
 use std::cell::RefCell;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 
 use clap::Args;
 
-use crate::app::{App, Outcome};
+use crate::app::{App, Outcome, check_kept, cut_short};
 use crate::cmd::args::select::{FilterArgs, filtered, known_scopes};
 use crate::domain::event::Author;
 use crate::domain::filter::Filter;
@@ -32,6 +32,7 @@ pub struct Export {
 impl Export {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = Author { actor: app.ctx.machine.actor(), reason: None, accept_clock: false };
+        check_kept(&*app.ctx.stdout)?;
         let store = app.open_to_read()?;
         if self.toml {
             return self.wanted(app, &store);
@@ -51,7 +52,7 @@ impl Export {
             app.clear();
             let written = app.ctx.stdout.write_all(text).and_then(|()| app.ctx.stdout.flush());
             text.clear();
-            written.map_err(failed)
+            written.map_err(cut_short)
         };
         store.export(
             &extent,
@@ -78,7 +79,7 @@ impl Export {
         let filter = self.filter.filter();
         let asked = known_scopes(store, &filter.scopes)?;
         let mut out = BufWriter::with_capacity(BUFFER, &mut *app.ctx.stdout);
-        let mut put = |text: &str| out.write_all(text.as_bytes()).map_err(failed);
+        let mut put = |text: &str| out.write_all(text.as_bytes()).map_err(cut_short);
         put(&toml::settings(&settings))?;
         catalogue.iter().try_for_each(|entry| put(&toml::scope(entry)))?;
         let has_scopes = !catalogue.is_empty();
@@ -93,19 +94,11 @@ impl Export {
             }
             Ok(())
         })?;
-        out.flush().map_err(failed)?;
+        out.flush().map_err(cut_short)?;
         drop(out);
         if left_out > 0 {
             app.talk().note(&format!("left out, since they have ended or were never delivered: {left_out}"));
         }
         Ok(Outcome::Done)
-    }
-}
-
-/// Half an export is none, so that a reader that goes away is a failure here.
-fn failed(err: io::Error) -> Error {
-    match err.kind() {
-        io::ErrorKind::BrokenPipe => Error::Output(io::Error::other("the reader went away before the end")),
-        _ => Error::Output(err),
     }
 }

@@ -1,7 +1,6 @@
 //! `POST /api/verify`: one request as a JSON object, or an array of them, for services. Never for proxies: the status
 //! says nothing of the verdict.
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use hyper::StatusCode;
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -24,6 +24,7 @@ use crate::domain::secret::{INPUT_MAX, Secret};
 use crate::domain::text::{Label, SetLabel};
 use crate::domain::verdict::Ask;
 use crate::ui::json::{self, VerdictDoc};
+use crate::verify::pairs::Pairs;
 
 const JSON: &str = "application/json";
 /// The longest body, in bytes.
@@ -40,7 +41,7 @@ struct RequestDoc {
     #[serde(default)]
     scopes: Vec<String>,
     #[serde(default)]
-    labels: BTreeMap<String, String>,
+    labels: Pairs,
     address: Option<String>,
     /// Taken out before; the key stays.
     #[serde(default, rename = "id")]
@@ -60,11 +61,17 @@ struct Item {
     is_request: bool,
 }
 
+#[derive(Deserialize)]
+struct OnlyId {
+    #[serde(default)]
+    id: Value,
+}
+
 impl Item {
-    /// What is not a request asks about nothing that can be a secret.
-    fn read(mut value: Value) -> (Question, Self) {
-        let id = value.get_mut("id").map(Value::take).unwrap_or_default();
-        let question = serde_json::from_value(value).ok().and_then(RequestDoc::question);
+    /// What is not a request asks about nothing that can be a secret. A key that stands there twice makes it none.
+    fn read(text: &RawValue) -> (Question, Self) {
+        let id = serde_json::from_str(text.get()).map(|OnlyId { id }| id).unwrap_or_default();
+        let question = serde_json::from_str(text.get()).ok().and_then(RequestDoc::question);
         let is_request = question.is_some();
         (question.unwrap_or(Question::default()), Self { id, is_request })
     }
@@ -74,7 +81,7 @@ impl RequestDoc {
     fn question(self) -> Option<Question> {
         let text = Zeroizing::new(self.secret.into_bytes());
         let scopes = self.scopes.iter().map(|scope| scope.parse().ok()).collect::<Option<_>>()?;
-        let labels = self.labels.iter().map(|(key, value)| label(key, value)).collect::<Option<_>>()?;
+        let labels = self.labels.0.iter().map(|(key, value)| label(key, value)).collect::<Option<_>>()?;
         let address = self.address.map(|text| address(&text)).transpose().ok()?;
         let secret = (text.len() <= INPUT_MAX).then(|| Secret::read(text)).flatten();
         Some(Question { secret, ask: Arc::new(Ask { scopes, labels, address }), address })
@@ -95,9 +102,10 @@ pub async fn reply(engine: &Engine, body: Incoming) -> Reply {
         }
         Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the body took longer than 10 seconds"),
     };
-    let (is_array, values) = match serde_json::from_slice(&body) {
-        Ok(Value::Array(values)) => (true, values),
-        Ok(value @ Value::Object(_)) => (false, vec![value]),
+    let whole: Option<&RawValue> = serde_json::from_slice(&body).ok();
+    let (is_array, values) = match whole.map(|it| (it, it.get().as_bytes()[0])) {
+        Some((all, b'[')) => (true, serde_json::from_str::<Vec<&RawValue>>(all.get()).unwrap_or_default()),
+        Some((one, b'{')) => (false, vec![one]),
         _ => {
             return refused(
                 StatusCode::BAD_REQUEST,

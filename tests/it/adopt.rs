@@ -370,6 +370,19 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
 }
 
 #[test]
+fn a_secret_in_another_column_is_neither_kept_nor_repeated() {
+    let world = World::with_store();
+    let secret = world.create("demo", &[]);
+    for text in [
+        format!("name,secret,description\na,{},was {secret}\n", strong(1)),
+        format!("{{\"name\": \"{secret}\", \"secret\": \"{}\"}}\n", strong(1)),
+    ] {
+        let ran = world.run(&["adopt", "--from", &world.write("secrets", &text)]).exit(2);
+        assert!(ran.err.contains(" holds a secret") && !ran.err.contains(&secret), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_single_secret_and_a_file_of_them_do_not_go_together() {
     let world = World::new();
     for args in [

@@ -355,3 +355,31 @@ fn a_creation_that_another_process_began_is_waited_for() {
     world.assert_file_holds(&world.path("keys/demo"), "valid demo");
     assert_eq!(world.show("demo")["owner"], "ann");
 }
+
+#[test]
+fn a_file_without_tokens_revokes_none() {
+    let world = World::new();
+    world.create("demo", &[]);
+    for text in ["", "[settings]\ngrace = \"2h\"\n"] {
+        let failure =
+            world.refuses(&["apply", &world.write("empty.toml", text), "--exclusive", "--yes"], 2, "usage");
+        assert_eq!(failure["message"], "the file names no token, and `--exclusive` would revoke all");
+    }
+}
+
+#[test]
+fn a_secret_in_the_file_is_neither_kept_nor_repeated() {
+    let world = World::new();
+    let secret = world.create("demo", &[]);
+    for text in [
+        format!("[tokens.demo]\nafter = \"curl -H 'Authorization: Bearer {secret}' x\"\n"),
+        format!("[tokens.demo]\nttl = \"{secret}\"\n"),
+        format!("[tokens.demo]\n{secret} = 1\n"),
+    ] {
+        let path = world.write("wanted.toml", &text);
+        for verb in ["apply", "diff"] {
+            let failure = world.refuses(&[verb, &path], 2, "usage");
+            assert_eq!(failure["message"], format!("line 2 of `{path}` holds a secret"));
+        }
+    }
+}

@@ -104,3 +104,18 @@ fn what_a_killed_backup_left_goes_with_the_next_one() {
         assert!(fs::exists(path).expect("a look"), "{path}");
     }
 }
+
+#[test]
+fn half_a_backup_is_none() {
+    let world = World::with_store();
+    let ran = world.run_failing(&["backup", "-"], 100, std::io::ErrorKind::BrokenPipe);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("the reader went away before the end"), "{ran:?}");
+    let world = World::of_processes();
+    world.mint("demo");
+    for verb in ["backup -", "export", "export --toml"] {
+        let ran = world.shell(&format!("tokenctl {verb} >&-"));
+        assert_eq!(ran.code, 1, "{verb}: {ran:?}");
+        assert!(ran.err.contains("it goes nowhere"), "{verb}: {ran:?}");
+    }
+}

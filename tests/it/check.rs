@@ -371,3 +371,19 @@ fn colours_take_no_room_in_the_lines_of_a_terminal() {
 ";
     assert_eq!(ran.out, expected);
 }
+
+#[test]
+fn a_report_replaces_nothing_but_a_file_that_is_not_the_stores() {
+    let world = World::with_store();
+    world.create("demo", &[]);
+    let (link, dir) = (world.path("link"), world.directory("dir"));
+    std::os::unix::fs::symlink(world.write("target", "x"), &link).expect("a link");
+    let store = world.store();
+    let own = |name: &str| store.join(name).display().to_string();
+    for path in
+        [own("tokens.db"), own("usage.secrets"), own("../store/tokens.db"), link, dir, "/dev/full".into()]
+    {
+        world.refuses(&["check", "--out", &path], 2, "usage");
+    }
+    world.run(&["doctor"]).ok();
+}

@@ -219,3 +219,14 @@ fn commands_that_an_export_brings_need_somebody_who_accepts_them() {
         assert_eq!(other.show("piped")["destination"]["command"], "cat >/dev/null");
     }
 }
+
+#[test]
+fn a_token_that_is_there_is_skipped_whatever_became_of_its_scopes() {
+    let world = World::with_store();
+    world.define(&["old"]);
+    world.create("demo", &["-s", "old"]);
+    world.run(&["scopes", "retire", "old"]).ok();
+    let out = world.run(&["export"]).ok().out;
+    let ran = world.run_with(&["import", "-", "--skip-existing", "--json"], out.as_bytes()).ok();
+    assert_eq!(ran.json()["changed"], false);
+}

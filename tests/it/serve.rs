@@ -368,6 +368,18 @@ fn a_document_holds_no_hidden_character() {
 }
 
 #[test]
+fn a_key_that_stands_twice_in_a_request_is_never_a_yes() {
+    let (world, secret) = app();
+    let gate = Gate::start(&world, &[]);
+    let twice = |more: &str| gate.post(&format!("{{\"secret\":\"{secret}\",{more}}}")).json();
+    for more in ["\"scopes\":[\"write\"],\"scopes\":[]", "\"address\":\"::1\",\"address\":null"] {
+        assert_eq!(twice(more)["error"]["code"], "usage", "{more}");
+    }
+    let labels = twice("\"labels\":{\"env\":\"test\",\"env\":\"prod\"}");
+    assert_eq!(labels["reason"], "label_mismatch", "both are required");
+}
+
+#[test]
 fn a_body_that_is_no_request_is_refused() {
     let (world, _) = app();
     let gate = Gate::start(&world, &[]);

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::domain::Invalid;
+use crate::domain::secret::contains_secret;
 use crate::domain::text::nearest;
 use crate::error::Error;
 
@@ -128,7 +129,7 @@ fn json_record(line: &[u8]) -> Result<Record<'_>, Invalid> {
             Some(b'{') if column == "labels" => serde_json::from_str(text).map(Value::Pairs),
             _ => return Err(bad().hint("a text; `scopes` may be a list, and `labels` an object")),
         };
-        push(&mut record, column, value.map_err(|_| bad())?);
+        push(&mut record, column, value.map_err(|_| bad())?)?;
     }
     Ok(record)
 }
@@ -153,10 +154,20 @@ impl Ord for Text<'_> {
     }
 }
 
-fn push<'a>(record: &mut Record<'a>, column: &'static str, value: Value<'a>) {
-    if !matches!(&value, Value::Text(text) if text.trim().is_empty()) {
+fn push<'a>(record: &mut Record<'a>, column: &'static str, value: Value<'a>) -> Result<(), Invalid> {
+    let Value::Text(text) = &value else {
+        record.push((column, value));
+        return Ok(());
+    };
+    if column != "secret" && contains_secret(text.as_bytes()) {
+        return Err(
+            Invalid::new(format!("its `{column}` holds a secret")).hint("secrets belong in `secret` alone")
+        );
+    }
+    if !text.trim().is_empty() {
         record.push((column, value));
     }
+    Ok(())
 }
 
 /// The column of a heading. What stands there may be a secret where the heading is missing, so it is not repeated.
@@ -247,7 +258,7 @@ impl Csv {
         }
         let mut record = Record::new();
         for (column, field) in self.columns.iter().zip(self.fields(count)) {
-            push(&mut record, column, Value::Text(Cow::Borrowed(field?)));
+            push(&mut record, column, Value::Text(Cow::Borrowed(field?)))?;
         }
         Ok(record)
     }

@@ -17,6 +17,7 @@ use crate::domain::destination::Receiver;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, NewName};
 use crate::domain::scope::Scope;
+use crate::domain::secret::find_secret;
 use crate::domain::settings::{Key, Settings};
 use crate::domain::text::{Icon, Line, SetLabel};
 use crate::domain::token::Field;
@@ -75,6 +76,13 @@ impl WantedArgs {
                 }
             }
             file.take(LONGEST).read_to_string(&mut text).map_err(failed)?;
+        }
+        if let Some(secret) = find_secret(text.as_bytes(), 0) {
+            let line = 1 + text[..secret.start].matches('\n').count();
+            let bad = Invalid::new(format!("line {line} of {} holds a secret", what()));
+            return Err(bad
+                .hint("the file names tokens, and their secrets go to destinations; rotate that one")
+                .into());
         }
         let machine = &*app.ctx.machine;
         Ok(read(&text, machine.now()?, machine as &dyn Zone)?)

@@ -1,10 +1,8 @@
 //! One line of a stream: a bare secret, or a JSON object that also says what the secret must allow.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::lines::Line;
@@ -13,6 +11,7 @@ use crate::domain::address::address;
 use crate::domain::scope::Scope;
 use crate::domain::text::SetLabel;
 use crate::domain::verdict::Ask;
+use crate::verify::pairs::Pairs;
 
 pub struct Question<'a> {
     pub is_json: bool,
@@ -109,31 +108,5 @@ impl<'a> Document<'a> {
             ask.address = Some(address(text)?);
         }
         Ok(Asked { secret, ask: Some(ask) })
-    }
-}
-
-/// The entries of an object. A key that stands there twice is required with both values, which no token has.
-#[derive(Default)]
-struct Pairs(Vec<(String, String)>);
-
-impl<'de> Deserialize<'de> for Pairs {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Pairs;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of texts")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-        deserializer.deserialize_map(Entries)
     }
 }

@@ -72,6 +72,9 @@ impl Write<'_> {
         for secret in &mut parts.secrets {
             (secret.delivery, secret.hook) = (None, None);
         }
+        if let Some(conflict) = self.conflict(&parts).map_err(BadLine::Store)? {
+            return Ok(Err(conflict));
+        }
         let mut scopes = Vec::new();
         for name in &parts.scopes {
             let scope: Scope = name.parse().map_err(|invalid: crate::domain::Invalid| invalid.message)?;
@@ -79,9 +82,6 @@ impl Write<'_> {
                 Some(entry) => scopes.push(entry.row),
                 None => return Ok(Err(Conflict::NoScope(scope))),
             }
-        }
-        if let Some(conflict) = self.conflict(&parts).map_err(BadLine::Store)? {
-            return Ok(Err(conflict));
         }
         rows.enter(self.conn(), parts, scopes).map(Ok)
     }

@@ -180,7 +180,7 @@ fn table(section: &str, bars: usize) -> Vec<Vec<String>> {
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
-/// Where a test runs or reads the examples of a language; the last word of each row is its name.
+/// The examples of a language, the pages that have them (none: all pages of the session), and the test that runs them.
 const TESTED: [(&str, &[&str], &str, &str); 18] = [
     ("console", &[], "readme.rs", "the_transcripts_are_what_a_terminal_shows"),
     ("bash", &["docs/scripts.md"], "readme.rs", "the_script_runs_and_leaves_a_revoked_token"),

@@ -108,7 +108,7 @@ fn what_a_killed_backup_left_goes_with_the_next_one() {
 #[test]
 fn half_a_backup_is_none() {
     let world = World::with_store();
-    let ran = world.run_failing(&["backup", "-"], 100, std::io::ErrorKind::BrokenPipe);
+    let ran = world.run_failing(&["backup", "-"], 0, std::io::ErrorKind::BrokenPipe);
     assert_eq!(ran.code, 1, "{ran:?}");
     assert!(ran.err.contains("the reader went away before the end"), "{ran:?}");
     let world = World::of_processes();

@@ -1,5 +1,6 @@
 //! One error for all commands: what happened, and from it the code and the hint, in one match.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -95,7 +96,7 @@ pub enum Error {
     Generator(io::Error),
     /// Of a change of several tokens, each in its own transaction; the first failure gives the code.
     #[error("{failed} of {all} {of} could not be {done}")]
-    Some { failed: usize, all: usize, of: &'static str, done: &'static str, first: Box<Error> },
+    Some { failed: usize, all: usize, of: &'static str, done: Cow<'static, str>, first: Box<Error> },
     /// Of `serve`.
     #[error("cannot listen on `{address}`: {why}")]
     AddressTaken { address: String, why: String },

@@ -99,9 +99,14 @@ impl Apply {
             let sight = self.sight(&wanted, &author, machine);
             store.write(machine, &author, |tx| self.change(tx, &sight, approval))
         })?;
-        let mut done = self.create_all(app, &store, &author, &wanted, &mut plan);
+        if plan.has_errors() {
+            plan.show(app, false, false)?;
+            return plan.fail();
+        }
+        self.create_all(app, &store, &author, &wanted, &mut plan);
+        let mut done = Ok(());
         // Nothing is revoked while something that may replace it is missing.
-        if done.is_ok() && !plan.has_errors() {
+        if !plan.has_errors() {
             let revoked = plan.revoked();
             let revoke =
                 |tx: &Write<'_>| change_all(tx, &revoked, Action::Revoke, |token, now| Ok(token.revoke(now)));
@@ -170,7 +175,8 @@ impl Apply {
     fn change(&self, tx: &Write<'_>, sight: &Sight<'_>, approval: &Approval) -> Result<Plan, Error> {
         let plan = Plan::new(tx, sight, tx.now)?;
         if plan.has_errors() {
-            return Err(plan.into_error());
+            // Something has changed since the plan was checked; nothing is done.
+            return Ok(plan);
         }
         let what = format!("applying `{}`", self.wanted.file.display());
         widen::check(approval, &what, plan.widening.clone())?;
@@ -198,21 +204,28 @@ impl Apply {
         author: &Author,
         wanted: &Wanted,
         plan: &mut Plan,
-    ) -> Result<(), Error> {
+    ) {
         let of = plan.created().count();
-        let mut done = 0;
+        let (mut done, mut interrupted) = (0, false);
         for step in &mut plan.steps {
-            let What::Create(name) = &step.what else { continue };
-            app.step(&Progress::new("creating tokens", done, of))?;
+            let made = match &step.what {
+                What::Create(_) | What::Revoke(_) if interrupted => Err(Halt::Error(Error::Interrupted)),
+                What::Create(name) => app
+                    .step(&Progress::new("creating tokens", done, of))
+                    .map_err(Halt::Error)
+                    .and_then(|()| self.create(app, store, author, name, &wanted.tokens[name])),
+                _ => continue,
+            };
             done += 1;
-            match self.create(app, store, author, name, &wanted.tokens[name]) {
+            match made {
                 Ok(made) => say(app, &made),
-                Err(Halt::Error(err)) if err.code() == Code::Interrupted => return Err(err),
-                Err(Halt::Error(err)) => step.error = Some(err),
+                Err(Halt::Error(err)) => {
+                    interrupted |= err.code() == Code::Interrupted;
+                    step.error = Some(err);
+                }
                 Err(Halt::Already(_)) => {}
             }
         }
-        Ok(())
     }
 
     fn create(

@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::app::{App, Outcome, check_kept, cut_short};
 use crate::cmd::args::select::{FilterArgs, filtered, known_scopes};
+use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::filter::Filter;
 use crate::domain::token::Token;
@@ -32,6 +33,9 @@ pub struct Export {
 impl Export {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = Author { actor: app.ctx.machine.actor(), reason: None, accept_clock: false };
+        if self.toml && app.json() {
+            return Err(Invalid::new("`--json`, and TOML on stdout").hint("either of them").into());
+        }
         check_kept(&*app.ctx.stdout)?;
         let store = app.open_to_read()?;
         if self.toml {

@@ -322,6 +322,8 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
         let failure =
             world.refuses_with(&["adopt", "--from", "-", "--no-expiry"], text.as_bytes(), *exit, code);
         assert!(!failure.to_string().contains("legacy_"), "{failure}");
+        let reasons = "1 of 2 lines could not be adopted, so none was: line 3: ";
+        assert!(failure["message"].as_str().unwrap().starts_with(reasons), "{failure}");
         assert_eq!(world.bytes(), before, "{bad}");
     }
     for (heading, hint) in [

@@ -383,3 +383,43 @@ fn a_secret_in_the_file_is_neither_kept_nor_repeated() {
         }
     }
 }
+
+#[test]
+fn an_interrupted_run_says_what_it_did_not_make() {
+    let world = World::of_processes();
+    world.mint("other");
+    let text = "[tokens.a]\nexec = \"kill -TERM $PPID; sleep 5; cat >/dev/null\"\n\
+                [tokens.b]\nexec = \"cat >/dev/null\"\n";
+    let path = world.write("wanted.toml", text);
+    let ran = world.real(&["apply", &path, "--json"], b"").exit(130);
+    let document = ran.json();
+    assert_eq!(document["changed"], false);
+    let errors: Vec<_> = document["plan"].as_array().unwrap().iter().map(|it| &it["error"]["code"]).collect();
+    assert_eq!(errors, ["interrupted", "interrupted"]);
+    assert_eq!(world.real(&["list", "--format", "names"], b"").ok().out, "other\n");
+}
+
+#[test]
+fn files_change_hands_in_one_run() {
+    let world = World::new();
+    let (one, two, three) = (world.path("one"), world.path("two"), world.path("three"));
+    world.run(&["create", "a", "--out", &two]).ok();
+    world.run(&["create", "b", "--out", &one]).ok();
+    let text = format!("[tokens.a]\nout = \"{three}\"\n[tokens.b]\nout = \"{two}\"\n");
+    world.run(&["apply", &world.write("wanted.toml", &text)]).ok();
+    let path = |name: &str| world.run(&["show", name, "--json"]).ok().json()["destination"]["path"].clone();
+    assert_eq!((path("a"), path("b")), (json!(three), json!(two)));
+    let text = format!("[tokens.b]\nout = \"{three}\"\n");
+    let ran = world.run(&["apply", &world.write("wanted.toml", &text)]).exit(5);
+    assert!(ran.out.contains("three` is the destination of `a`"), "{ran:?}");
+}
+
+#[test]
+fn what_is_required_by_now_is_no_difference_of_a_token_that_stays() {
+    let world = World::new();
+    world.create("demo", &[]);
+    world.run(&["settings", "require-owner", "true"]).ok();
+    let out = world.run(&["export", "--toml"]).ok().out;
+    world.run(&["diff", &world.write("wanted.toml", &out)]).ok();
+    world.refuses(&["export", "--toml", "--json"], 2, "usage");
+}

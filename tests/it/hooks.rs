@@ -121,9 +121,7 @@ fn a_rotation_stands_whatever_its_hook_does_and_its_document_is_whole() {
     world.assert_file_holds(&world.path("secret"), "valid demo");
     // The next run of the one token tries it again, though it is not due.
     world.run(&["rotate", "demo", "--due"]).exit(1);
-    world.run(&["edit", "demo", "--after", "true"]).ok();
-    world.run(&["rotate", "demo", "--due"]).exit(1);
-    world.run(&["rotate", "demo"]).ok();
+    world.run(&["rotate", "demo", "--after", "true"]).ok();
     assert_eq!(pending(&world), Value::Null, "a later rotation replaces it");
 }
 
@@ -298,4 +296,21 @@ fn recovery_runs_the_hook_of_a_delivery_that_it_confirms_and_none_of_one_that_it
         let last = if confirmed { "hook" } else { "rollback" };
         assert_eq!(world.last_event()["action"], last);
     }
+}
+
+#[test]
+fn an_edit_of_the_hook_is_one_of_what_the_last_rotation_still_has_to_run() {
+    let world = World::new();
+    let runs = world.path("runs");
+    world.run(&["create", "demo", "--out", &world.path("demo"), "--after", "exit 1"]).ok();
+    world.run(&["rotate", "demo"]).exit(1);
+    world.run(&["edit", "demo", "--after", &format!("echo run >>{runs}")]).ok();
+    world.run(&["rotate", "--due"]).ok();
+    assert_eq!(fs::read_to_string(&runs).unwrap(), "run\n");
+    world.run(&["edit", "demo", "--after", "exit 1"]).ok();
+    world.run(&["rotate", "demo"]).exit(1);
+    world.run(&["edit", "demo", "--after", "none"]).ok();
+    assert!(world.look_at("demo")["hook"].is_null());
+    world.run(&["rotate", "--due"]).ok();
+    world.run(&["audit", "verify"]).ok();
 }

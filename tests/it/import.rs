@@ -114,7 +114,7 @@ fn tokens_join_those_of_another_store_all_or_none() {
     let again = other.refuses_with(&["import", "-"], out.as_bytes(), 5, "policy");
     assert_eq!(
         again["message"],
-        "the store has `demo` already, or one of its secrets, and 1 more tokens conflict"
+        "the store has `demo` already, or one of its secrets, and 1 more tokens conflict: `gone`"
     );
     other.run_with(&["import", "-", "--skip-existing"], out.as_bytes()).ok();
     other.run(&["revoke", "demo", "--yes"]).ok();

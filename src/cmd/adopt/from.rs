@@ -213,11 +213,15 @@ fn words(value: &Value<'_>) -> Vec<String> {
 /// Says of each line what is wrong with it. The error has the first of these reasons.
 fn all_of(app: &mut App<'_>, bad: Vec<Bad>, all: usize) -> Error {
     let failed = bad.len();
-    if !app.json() {
-        for (line, err) in &bad {
+    let mut done = "adopted, so none was".to_owned();
+    for (at, (line, err)) in bad.iter().enumerate() {
+        if app.json() {
+            // One document has all of it.
+            done += &format!("{} line {line}: {err}", if at == 0 { ":" } else { ";" });
+        } else {
             app.talk().error(err.code(), &format!("line {line}: {err}"), err.hint().as_deref());
         }
     }
     let Some((_, first)) = bad.into_iter().next() else { return Invalid::new("nothing was read").into() };
-    Error::Some { failed, all, of: "lines", done: "adopted, so none was", first: Box::new(first) }
+    Error::Some { failed, all, of: "lines", done: done.into(), first: Box::new(first) }
 }

@@ -253,7 +253,13 @@ pub fn fail_with(app: &mut App<'_>, tokens: Vec<Done>, done: &'static str) -> Re
     let done = if tokens.iter().any(is_hook) { "finished" } else { done };
     let mut errors = tokens.into_iter().filter_map(|one| one.error);
     let Some(first) = errors.next() else { return Ok(()) };
-    Err(Error::Some { failed: 1 + errors.count(), all, of: "tokens", done, first: Box::new(first) })
+    Err(Error::Some {
+        failed: 1 + errors.count(),
+        all,
+        of: "tokens",
+        done: done.into(),
+        first: Box::new(first),
+    })
 }
 
 fn document(

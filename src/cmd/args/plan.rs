@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::describe::new_id;
-use super::memory::check_receiver;
 use super::select::scope_rows;
 use super::widen;
 use crate::app::{App, Outcome};
@@ -124,7 +123,7 @@ impl Plan {
             if let (Field::Set(Some(receiver)), true) =
                 (&wanted.receiver, after.destination != before.destination)
             {
-                error = error.or_else(|| check_receiver(view, &before, receiver, now).err());
+                error = error.or_else(|| check_free(view, sight.wanted, &before, receiver, now).err());
             }
             let gain = Widening::of_token((&before, catalogues.0), (&after, catalogues.1));
             let item = Item::of_token(Some(&before), &after, !gain.is_empty());
@@ -149,7 +148,7 @@ impl Plan {
         let (token, _) = new.admit(new_id(sight.machine)?, &self.settings, "", now)?;
         let token = wanted.complete(token, now);
         let Some(receiver) = wanted.receiver.value() else { return Ok(token) };
-        check_receiver(view, &token, &receiver, now)?;
+        check_free(view, sight.wanted, &token, &receiver, now)?;
         let Actor { host, uid, .. } = sight.actor.clone();
         Ok(Token { destination: Some(Destination { receiver, host, uid }), ..token })
     }
@@ -253,7 +252,7 @@ impl Plan {
         let (all, failed) = (self.steps.len(), self.steps.iter().filter(|it| it.error.is_some()).count());
         let first = self.steps.into_iter().find_map(|step| step.error);
         first.map_or(Ok(Outcome::Done), |first| {
-            Err(Error::Some { failed, all, of: "changes", done: "applied", first: Box::new(first) })
+            Err(Error::Some { failed, all, of: "changes", done: "applied".into(), first: Box::new(first) })
         })
     }
 
@@ -263,12 +262,6 @@ impl Plan {
         let all = [(Doing::Create, create), (Doing::Update, update), (Doing::Revoke, revoke)];
         let some = all.into_iter().map(|(doing, word)| (count(doing), word)).filter(|(count, _)| *count > 0);
         some.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
-    }
-
-    /// The first error of a step.
-    pub fn into_error(self) -> Error {
-        let first = self.fail().err();
-        first.unwrap_or_else(|| Error::Policy(Invalid::new("the store has changed meanwhile")))
     }
 
     /// Whether something was done, where revocations were only if all was.
@@ -310,4 +303,20 @@ pub fn grants(
             .map(|(row, scope)| (row, Grant { row: 0, scope_id: String::new(), scope, last_asked_at: None })),
     );
     Ok(Some(grants))
+}
+
+/// Fails if another token keeps the file or variable of a destination. One that goes elsewhere at the same time does not.
+fn check_free(
+    view: &View<'_>,
+    wanted: &Wanted,
+    token: &Token,
+    receiver: &Receiver,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let keeps_it = |other: &Token| match wanted.tokens.get(&other.name).map(|it| &it.receiver) {
+        Some(Field::Set(to)) => to.as_ref().is_some_and(|to| to.collides_with(receiver)),
+        _ => true,
+    };
+    let sharing: Vec<Token> = view.sharing_file(receiver, now)?.into_iter().filter(keeps_it).collect();
+    Ok(token.check_receiver(receiver, &sharing)?)
 }

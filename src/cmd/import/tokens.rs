@@ -11,6 +11,7 @@ use crate::cmd::args::arrivals::{self, Arrivals};
 use crate::cmd::args::lines::{Lines, bad};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
+use crate::domain::text::shown;
 use crate::error::{Error, Subject};
 use crate::store::{BadLine, Brought, Conflict, Write as Transaction};
 
@@ -47,7 +48,7 @@ impl Import {
 
     fn enter(&self, tx: &Transaction<'_>, spool: Spool) -> Result<Arrivals, Error> {
         let catalogue = tx.catalogue()?;
-        let (mut entered, mut conflicts) = (Arrivals::default(), 0);
+        let (mut entered, mut conflicts) = (Arrivals::default(), Vec::new());
         let mut first = None;
         spool.each(|numbers, lines| {
             let names: Vec<String> = lines.iter().map(name).collect();
@@ -57,16 +58,19 @@ impl Import {
                     Ok(token) => entered.add(&token),
                     Err(Conflict::Name | Conflict::Known) if self.skip_existing => {}
                     Err(conflict) => {
-                        conflicts += 1;
+                        conflicts.push(name.clone());
                         first.get_or_insert_with(|| conflict_error(name, conflict));
                     }
                 }
             }
             Ok(())
         })?;
-        first.map_or(Ok(entered), |err| Err(with_others(err, conflicts)))
+        first.map_or(Ok(entered), |err| Err(with_others(err, &conflicts)))
     }
 }
+
+/// How many tokens that conflict a message names.
+const NAMED: usize = 100;
 
 /// The lines of tokens, in a temporary file.
 struct Spool(BufWriter<File>);
@@ -148,11 +152,17 @@ fn conflict_error(name: &str, conflict: Conflict) -> Error {
     }
 }
 
-/// The first of several conflicts, which says how many there are.
-fn with_others(err: Error, count: usize) -> Error {
+/// The first of several conflicts, which names the tokens of the others.
+fn with_others(err: Error, names: &[String]) -> Error {
     match err {
-        Error::Policy(invalid) if count > 1 => {
-            let message = format!("{}, and {} more tokens conflict", invalid.message, count - 1);
+        Error::Policy(invalid) if names.len() > 1 => {
+            let others: Vec<String> =
+                names[1..].iter().take(NAMED).map(|name| format!("`{}`", shown(name))).collect();
+            let rest = names.len() - 1 - others.len();
+            let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+            let others = others.join(", ");
+            let message =
+                format!("{}, and {} more tokens conflict: {others}{rest}", invalid.message, names.len() - 1);
             Error::Policy(Invalid { message, ..invalid })
         }
         err => err,

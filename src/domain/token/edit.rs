@@ -72,6 +72,12 @@ impl TokenChange {
         self.grace.apply(&mut token.grace);
         self.destination.apply(&mut token.destination);
         self.hook.apply(&mut token.hook);
+        // What the last rotation still has to run is no longer the command that somebody has just replaced.
+        match (&self.hook, &mut token.pending_hook) {
+            (Field::Set(None), pending) => *pending = None,
+            (Field::Set(Some(command)), Some(pending)) => command.clone_into(&mut pending.command),
+            _ => {}
+        }
         self.allow_from.apply(&mut token.allow_from);
         if let Some(lifetime) = self.lifetime {
             if before.has_expired(now) && !self.revives {
@@ -91,7 +97,10 @@ impl TokenChange {
             return Err(Invalid::new(never).hint("a later end, or an earlier `--not-before`").into());
         }
         in_order(token.lifetime, token.rotate_every, token.grace, settings.grace)?;
-        check_required(token.owner.as_ref(), token.description.as_ref(), settings)?;
+        // What a setting requires by now does not concern a token that stays as it is.
+        if token != *before {
+            check_required(token.owner.as_ref(), token.description.as_ref(), settings)?;
+        }
         Ok(token)
     }
 }

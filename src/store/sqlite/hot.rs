@@ -48,8 +48,9 @@ pub fn left_behind() -> Vec<PathBuf> {
         files::open(path, false).is_ok_and(|opened| {
             opened.meta.is_dir()
                 && opened.meta.uid() == us
-                && path.join(DATABASE).exists()
                 && rustix::fs::flock(&opened.file, FlockOperation::NonBlockingLockExclusive).is_ok()
+                // Looked at under the lock: a reader that ends removes it before it lets go.
+                && path.join(DATABASE).exists()
         })
     };
     let entries = fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten();

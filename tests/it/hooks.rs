@@ -314,3 +314,14 @@ fn an_edit_of_the_hook_is_one_of_what_the_last_rotation_still_has_to_run() {
     world.run(&["rotate", "--due"]).ok();
     world.run(&["audit", "verify"]).ok();
 }
+
+#[test]
+fn a_command_for_once_is_not_the_one_that_an_edit_replaces() {
+    let world = World::new();
+    world.run(&["create", "demo", "--out", &world.path("demo"), "--after", "true"]).ok();
+    world.run(&["rotate", "demo", "--after", "exit 1"]).exit(1);
+    let wanted = world.run(&["export", "--toml"]).ok().out;
+    world.run(&["diff", &world.write("wanted.toml", &wanted)]).ok();
+    world.run(&["edit", "demo", "--after", "true # again"]).ok();
+    world.run(&["rotate", "demo", "--due"]).exit(1);
+}

@@ -72,11 +72,15 @@ impl TokenChange {
         self.grace.apply(&mut token.grace);
         self.destination.apply(&mut token.destination);
         self.hook.apply(&mut token.hook);
-        // What the last rotation still has to run is no longer the command that somebody has just replaced.
-        match (&self.hook, &mut token.pending_hook) {
-            (Field::Set(None), pending) => *pending = None,
-            (Field::Set(Some(command)), Some(pending)) => command.clone_into(&mut pending.command),
-            _ => {}
+        // The last rotation may still have to run the command that is replaced here; one of its own stays.
+        if token.hook != before.hook
+            && let Some(mut pending) =
+                token.pending_hook.take_if(|it| Some(&it.command) == before.hook.as_ref())
+        {
+            token.pending_hook = token.hook.clone().map(|command| {
+                pending.command = command;
+                pending
+            });
         }
         self.allow_from.apply(&mut token.allow_from);
         if let Some(lifetime) = self.lifetime {

@@ -55,6 +55,7 @@ mod share;
 mod sql;
 mod token_rows;
 mod tokens;
+mod transact;
 mod v1;
 mod view;
 mod watch;
@@ -67,7 +68,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 
 pub use audit::{AuditReport, Changed, Problem};
 pub use build::make;
@@ -85,7 +86,6 @@ pub use join::{Conflict, Entered};
 use known::Known;
 pub use location::{Location, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
-use open::Access;
 #[cfg(feature = "cli")]
 pub use parts::{BadLine, Prepared};
 pub use pool::SharedStore;
@@ -99,11 +99,10 @@ pub use words::MOST;
 pub use write::Write;
 use write::{Head, Matched};
 
-use crate::domain::event::{Anchor, Author};
 use crate::domain::filter::Times;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::token::StoredSecret;
-use crate::domain::when::{Clock, Timestamp};
+use crate::domain::when::Timestamp;
 use crate::store::recorder::Recorder;
 use crate::store::usage::{self, Beside, Usage};
 
@@ -270,142 +269,8 @@ impl Store {
         let (row, tag, created) = (secret.row, usage::secret_tag(&secret.hash), secret.created_at);
         refusals.record(beside(&self.found), &self.found.database, row, tag, created, now);
     }
-
-    /// One read transaction, ended before its result is looked at.
-    pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
-        lock::be_patient(self.patience.get());
-        let failed = |err| self.failed(&err);
-        let begin = || Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred);
-        let tx = if self.began.take() { None } else { Some(begin().map_err(failed)?) };
-        self.follow_migration().map_err(failed)?;
-        let out = f(&View::of(self));
-        let ended = tx.map_or_else(|| self.conn.execute_batch("COMMIT"), Transaction::commit);
-        let out = out?;
-        ended.map_err(failed)?;
-        Ok(out)
-    }
-
-    /// One read transaction with one reading of the clock, made once its lock is held: what the transaction sees was
-    /// so at that time, however long it waited for a writer.
-    pub fn read_now<T, E: From<StoreError>>(
-        &self,
-        clock: &dyn Clock,
-        f: impl FnOnce(&View<'_>, Timestamp) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let is_locked = self.began.get();
-        self.read(|view| {
-            // The first statement takes the lock.
-            if !is_locked {
-                let mut known = self.known.borrow_mut();
-                let sql = if known.is_some() { "PRAGMA data_version" } else { "PRAGMA user_version" };
-                let run = || self.prepare(sql)?.query_row([], |row| row.get(0));
-                let version = view.ok(run())?;
-                if let Some(known) = &mut *known {
-                    known.begin(version);
-                }
-            }
-            f(view, clock.now().map_err(StoreError::Clock)?)
-        })
-    }
-
-    /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was.
-    /// An `f` that changes nothing is no error, but one that changes something and records no event is.
-    pub fn write<T, E: From<StoreError>>(
-        &self,
-        clock: &dyn Clock,
-        author: &Author,
-        f: impl FnOnce(&Write<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        self.transact(clock, author, |tx| {
-            let found = schema::version_of(&self.conn).map_err(|err| self.failed(&err))?;
-            if found == schema::VERSION {
-                return f(tx);
-            }
-            Err(StoreError::Newer { found, known: schema::VERSION }.into())
-        })
-    }
-
-    /// Within a read transaction: takes note that another process has brought the store to the version of today.
-    fn follow_migration(&self) -> rusqlite::Result<()> {
-        if self.version.get() != schema::VERSION && schema::version_of(&self.conn)? == schema::VERSION {
-            v1::unview(&self.conn)?;
-            self.version.set(schema::VERSION);
-        }
-        Ok(())
-    }
-
-    fn transact<T, E: From<StoreError>>(
-        &self,
-        clock: &dyn Clock,
-        author: &Author,
-        f: impl FnOnce(&Write<'_>) -> Result<T, E>,
-    ) -> Result<T, E> {
-        lock::be_patient(self.patience.get());
-        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
-            .map_err(|err| self.failed(&err))?;
-        let now = clock.now().map_err(StoreError::Clock)?;
-        let before = self.conn.total_changes();
-        let write = Write { view: View::of(self), now, author, head: RefCell::new(None) };
-        let out = f(&write)?;
-        let Some(head) = write.head.into_inner() else {
-            if self.conn.total_changes() == before {
-                return Ok(out);
-            }
-            let what = "a change would have left no event".to_owned();
-            return Err(StoreError::Io { what, settled: UNCHANGED }.into());
-        };
-        match tx.commit() {
-            Ok(()) => Ok(out),
-            Err(err) => self.settle(&err, &head.anchor).map(|()| out).map_err(E::from),
-        }
-    }
-
-    /// After a failed COMMIT: only what the database holds tells whether it happened.
-    fn settle(&self, err: &rusqlite::Error, expected: &Anchor) -> Result<(), StoreError> {
-        let kept = open::connect(&self.found.database, Access::Write).and_then(|conn| {
-            Self::from_connection(conn, self.found.clone(), schema::VERSION).anchor_hash(expected.seq)
-        });
-        match kept {
-            Ok(Some(hash)) if hash == expected.hash => Ok(()),
-            Ok(_) => Err(self.failed(err)),
-            Err(_) => Err(StoreError::Io { what: format!("the store failed: {err}"), settled: UNSETTLED }),
-        }
-    }
 }
 
 fn beside(found: &Found) -> Beside<'_> {
     Beside { dir: &found.dir, owner: found.meta.uid(), len: found.meta.len() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::event::Actor;
-    use crate::store::Sharing;
-
-    struct Noon;
-
-    impl Clock for Noon {
-        fn unix(&self) -> i64 {
-            1_800_000_000
-        }
-    }
-
-    #[test]
-    fn a_change_without_an_event_is_an_error_and_is_not_kept() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let location = Location { dir: dir.path().join("store"), named: true, trusts_group: false };
-        let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
-        let author = Author { actor, reason: None, accept_clock: false };
-        make(&location, Sharing::Private, &Noon, &author).expect("a store");
-        let store = Store::open_to_write(&location, &Noon, &author).expect("the store");
-        let wrote = store.write(&Noon, &author, |tx| {
-            tx.ok(tx.conn().execute("INSERT INTO setting VALUES ('url', 'x')", []))
-        });
-        assert!(matches!(wrote, Err(StoreError::Io { settled: UNCHANGED, .. })), "{wrote:?}");
-        let url = store.read(|view| view.settings()).expect("the settings").url;
-        assert_eq!(url, None, "it was rolled back");
-        let looked = store.write(&Noon, &author, |tx| tx.settings());
-        assert!(looked.is_ok(), "a transaction that changes nothing needs no event: {looked:?}");
-    }
 }

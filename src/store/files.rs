@@ -101,7 +101,9 @@ pub fn look(path: &Path) -> io::Result<Option<Metadata>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{CWD, FileType, Mode};
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
 
     #[test]
     fn a_link_is_not_followed_and_a_second_name_is_seen() {
@@ -116,6 +118,39 @@ mod tests {
         fs::hard_link(&file, twin).unwrap();
         let refused = open(&file, true).unwrap().set_mode(owner, 0o600).unwrap_err();
         assert_eq!(refused.to_string(), "it has 2 hard links");
+    }
+
+    #[test]
+    fn what_is_not_a_regular_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("file"), "text").unwrap();
+        symlink("file", path("link")).unwrap();
+        let socket = UnixListener::bind(path("socket")).unwrap();
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(CWD, path("fifo"), FileType::Fifo, mode, 0).unwrap();
+        let named = |path: &Path| kind(&look(path).unwrap().unwrap());
+        assert_eq!(
+            ["", "link", "fifo", "socket", "file"].map(|name| named(&path(name))),
+            ["a directory", "a symbolic link", "a FIFO", "a socket", "a regular file"]
+        );
+        assert_eq!(named(Path::new("/dev/null")), "a device");
+        drop(socket);
+        assert!(look(&path("missing")).unwrap().is_none());
+        assert!(look(&path("file/below")).is_err(), "what cannot be looked for is not missing");
+    }
+
+    #[test]
+    fn a_file_or_directory_of_another_owner_is_refused_by_name_of_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "text").unwrap();
+        for path in [dir.path(), &file] {
+            let opened = open(path, false).unwrap();
+            let owner = opened.meta.uid();
+            let refused = opened.belongs_to(owner + 1).unwrap_err();
+            assert_eq!(refused.to_string(), format!("it belongs to uid {owner}"));
+        }
     }
 
     #[test]

@@ -78,3 +78,18 @@ impl Sharing {
         file.set_permissions(Permissions::from_mode(mode))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_store_records_is_read_as_a_sharing() {
+        for sharing in [Sharing::Private, Sharing::Group(7)] {
+            assert_eq!(Sharing::recorded(&sharing.to_string()), Some(sharing));
+        }
+        for other in ["", "public", "group", "group:", "group:x", "user:7"] {
+            assert_eq!(Sharing::recorded(other), None, "{other}");
+        }
+    }
+}

@@ -289,6 +289,16 @@ fn a_finding_has_its_code_and_says_whether_it_can_be_mended() {
 }
 
 #[test]
+fn a_lifetime_of_exactly_the_maximum_is_within_it() {
+    let world = World::with_store();
+    world.create("demo", &["--ttl", "30d"]);
+    world.run(&["settings", "max-ttl", "30d"]).ok();
+    assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
+    world.run(&["settings", "max-ttl", "29d"]).ok();
+    assert!(world.run(&["doctor"]).exit(3).out.contains("`demo` lives longer than max-ttl (29d)"));
+}
+
+#[test]
 fn what_is_no_store_is_an_error_of_its_own() {
     let missing = World::new();
     missing.refuses(&["doctor"], 6, "store_missing");

@@ -16,4 +16,7 @@ pub use sqlite::{
     View, Watch, Write, examine, make, open_backup, plan, repair, share, unsafe_file, unsafe_path,
 };
 #[cfg(feature = "cli")]
-pub use sqlite::{BadLine, Conflict, EXPORT_FORMAT, Entered, Extent, Importer, Prepared, unused};
+pub use sqlite::{
+    BadLine, Batch, Conflict, EXPORT_FORMAT, Extent, Fields, Importer, Item, Joiner, Joins, Newcomer, Taker,
+    unused,
+};

@@ -9,9 +9,8 @@ use crate::store::Store;
 use crate::ui::json::{ChangedDoc, TokenDoc};
 
 /// Says what became of one token.
-pub fn say_changed(app: &mut App<'_>, token: &Token, changed: bool, done: &str) {
-    let note =
-        if changed { format!("{done} `{}`", token.name) } else { format!("`{}` is so already", token.name) };
+pub fn say_changed(app: &mut App<'_>, name: &str, changed: bool, done: &str) {
+    let note = if changed { format!("{done} `{name}`") } else { format!("`{name}` is so already") };
     app.talk().note(&note);
 }
 

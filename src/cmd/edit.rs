@@ -135,7 +135,7 @@ impl Edit {
             return many::answer(app, &store, &done, "edited", now);
         }
         for (one, differences) in done.iter().zip(&differences) {
-            say_changed(app, &one.token, one.changed, "edited");
+            say_changed(app, &one.token.name, one.changed, "edited");
             say_changes(app, differences);
         }
         Ok(Outcome::Done)

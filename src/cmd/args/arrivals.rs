@@ -8,7 +8,7 @@ use crate::domain::event::Author;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, View};
 use crate::ui::json::{ChangedDoc, OneOfManyDoc, TokenDoc, append};
 
 /// The tokens that came, by their rows.
@@ -78,13 +78,13 @@ pub fn answer(
         return Ok(Outcome::Done);
     }
     if rehearsed {
-        entered.each(store, now, |token| app.print(&format!("{}\t{}\n", token.id, token.name)))?;
+        entered.each_name(store, |id, name| app.print(&format!("{id}\t{name}\n")))?;
         app.talk().note(&format!("{} would be {done}; nothing was changed", entered.count));
     } else if entered.count == 0 {
         app.talk().note("there was no token to enter; nothing was changed");
-    } else {
-        entered.each(store, now, |token| {
-            say_changed(app, token, true, done);
+    } else if !app.quiet() {
+        entered.each_name(store, |_, name| {
+            say_changed(app, name, true, done);
             Ok(())
         })?;
     }
@@ -98,15 +98,35 @@ impl Arrivals {
         now: Timestamp,
         mut take: impl FnMut(&Token) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.pages(
+            store,
+            |view, from| view.tokens(&view.rows_from(from)?, now),
+            |token| token.row,
+            |token| take(&token),
+        )
+    }
+
+    fn each_name(
+        &self,
+        store: &Store,
+        mut take: impl FnMut(&str, &str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.pages(store, |view, from| view.names_from(from), |it| it.0, |(_, id, name)| take(&id, &name))
+    }
+
+    /// Reads page by page, from a row on, and passes on what came.
+    fn pages<T>(
+        &self,
+        store: &Store,
+        read: impl Fn(&View<'_>, i64) -> Result<Vec<T>, StoreError>,
+        row: impl Fn(&T) -> i64,
+        mut take: impl FnMut(T) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut from = self.first;
         while let Some(start) = from.filter(|start| *start <= self.last) {
-            let read = store.read(|view| {
-                let rows = view.rows_from(start)?;
-                Ok::<_, StoreError>((rows.clone(), view.tokens(&rows, now)?))
-            });
-            let (rows, tokens) = read.map_err(unread)?;
-            tokens.iter().filter(|token| token.row <= self.last).try_for_each(&mut take)?;
-            from = rows.last().and_then(|last| last.checked_add(1));
+            let page = store.read(|view| read(view, start)).map_err(unread)?;
+            from = page.last().and_then(|last| row(last).checked_add(1));
+            page.into_iter().filter(|it| row(it) <= self.last).try_for_each(&mut take)?;
         }
         Ok(())
     }

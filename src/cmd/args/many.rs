@@ -217,7 +217,7 @@ pub fn answer(
         app.talk().note("no token is selected; nothing was changed");
     }
     for one in tokens {
-        say_changed(app, &one.token, one.changed, done);
+        say_changed(app, &one.token.name, one.changed, done);
     }
     Ok(Outcome::Done)
 }
@@ -234,7 +234,7 @@ pub fn answer_each(
         document(app, store, &tokens, now, false)?;
     } else {
         for one in tokens.iter().filter(|one| one.changed) {
-            say_changed(app, &one.token, true, done);
+            say_changed(app, &one.token.name, true, done);
         }
     }
     fail_with(app, tokens, done)

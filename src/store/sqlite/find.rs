@@ -1,7 +1,7 @@
 //! Which tokens there are: by name, by what a person may call them, and page by page.
 
 use rusqlite::types::{FromSql, ToSql};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::words::MOST;
 use super::{PAGE, StoreError, View, ascending};
@@ -21,6 +21,15 @@ impl View<'_> {
         let sql = "SELECT row FROM tokens WHERE row >= ?1 ORDER BY row LIMIT ?2";
         let rows: Vec<i64> = self.column(sql, params![from, page()])?;
         ascending(rows.iter().copied(), from).map(|()| rows)
+    }
+
+    /// A page of tokens in order of row, from `from` on: row, id and name.
+    pub fn names_from(&self, from: i64) -> Result<Vec<(i64, String, String)>, StoreError> {
+        let sql = "SELECT row, id, name FROM tokens WHERE row >= ?1 ORDER BY row LIMIT ?2";
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let run = || self.prepare(sql)?.query_map(params![from, page()], read)?.collect();
+        let found: Vec<(i64, String, String)> = self.ok(run())?;
+        ascending(found.iter().map(|(row, ..)| *row), from).map(|()| found)
     }
 
     /// The row of the token of exactly this id.

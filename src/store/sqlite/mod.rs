@@ -13,6 +13,8 @@
 
 mod audit;
 mod backup;
+#[cfg(feature = "cli")]
+mod batch;
 mod build;
 mod bury;
 mod cells;
@@ -32,6 +34,8 @@ mod hot;
 mod import;
 mod install;
 mod integrity;
+#[cfg(feature = "cli")]
+mod item;
 #[cfg(feature = "cli")]
 mod join;
 mod known;
@@ -58,6 +62,8 @@ mod tokens;
 mod transact;
 mod v1;
 mod view;
+#[cfg(feature = "cli")]
+mod vouch;
 mod watch;
 mod words;
 mod write;
@@ -71,6 +77,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 pub use audit::{AuditReport, Changed, Problem};
+#[cfg(feature = "cli")]
+pub use batch::Batch;
 pub use build::make;
 pub use change::NewSecret;
 use checked::{Checked, FileId};
@@ -80,14 +88,16 @@ pub use error::{StoreError, UNCHANGED, UNSETTLED};
 pub use export::{Extent, FORMAT as EXPORT_FORMAT};
 use found::Found;
 #[cfg(feature = "cli")]
-pub use import::{Importer, unused};
+pub use import::{Importer, Taker, unused};
 #[cfg(feature = "cli")]
-pub use join::{Conflict, Entered};
+pub use item::{Fields, Item};
+#[cfg(feature = "cli")]
+pub use join::{Conflict, Joiner, Joins, Newcomer};
 use known::Known;
 pub use location::{Location, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
 #[cfg(feature = "cli")]
-pub use parts::{BadLine, Prepared};
+pub use parts::BadLine;
 pub use pool::SharedStore;
 pub use restore::{Brought, Live, Restoration, open_backup, plan};
 pub use share::share;

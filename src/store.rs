@@ -17,6 +17,6 @@ pub use sqlite::{
 };
 #[cfg(feature = "cli")]
 pub use sqlite::{
-    BadLine, Batch, Conflict, EXPORT_FORMAT, Extent, Fields, Importer, Item, Joiner, Joins, Newcomer, Taker,
-    unused,
+    BadLine, Batch, Conflict, EXPORT_FORMAT, Extent, Fields, Importer, Item, Joiner, Joins, Listed, Newcomer,
+    OneListed, Order, Taker, unused,
 };

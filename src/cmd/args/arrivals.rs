@@ -1,6 +1,6 @@
 //! Many tokens that come in one transaction: where they go, and the answer, which is read back page by page.
 
-use std::io::{self, BufWriter, Write};
+use std::io;
 
 use crate::app::present::say_changed;
 use crate::app::{App, Outcome};
@@ -9,7 +9,7 @@ use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
 use crate::store::{Store, StoreError, View};
-use crate::ui::json::{ChangedDoc, OneOfManyDoc, TokenDoc, append};
+use crate::ui::json::{ChangedDoc, ManyWriter, OneOfManyDoc, TokenDoc};
 
 /// The tokens that came, by their rows.
 #[derive(Default)]
@@ -60,21 +60,13 @@ pub fn answer(
     if app.json() {
         let changed = !rehearsed && entered.count > 0;
         let times = store.times(now);
-        let mut out = BufWriter::new(&mut *app.ctx.stdout);
-        let head =
-            format!(r#"{{"changed":{changed},"dry_run":{rehearsed},"count":{},"tokens":["#, entered.count);
-        out.write_all(head.as_bytes()).map_err(Error::Output)?;
-        let mut text = Vec::new();
-        let mut first = true;
+        let begun = ManyWriter::begin(&mut *app.ctx.stdout, changed, rehearsed, entered.count);
+        let mut out = begun.map_err(Error::Output)?;
         entered.each(store, now, |token| {
-            text.clear();
-            text.extend((!first).then_some(b','));
-            first = false;
             let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
-            append(&mut text, &OneOfManyDoc { token, error: None });
-            out.write_all(&text).map_err(Error::Output)
+            out.token(&OneOfManyDoc { token, error: None }).map_err(Error::Output)
         })?;
-        out.write_all(b"]}\n").and_then(|()| out.flush()).map_err(Error::Output)?;
+        out.end().map_err(Error::Output)?;
         return Ok(Outcome::Done);
     }
     if rehearsed {

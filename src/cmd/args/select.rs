@@ -1,20 +1,17 @@
 //! Which tokens a command means: by name, or by the filters of `list`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 
 use super::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
-use crate::domain::name::TokenId;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::SecretHash;
 use crate::domain::text::{Filled, SetLabel, nearest};
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::{Error, Subject};
-use crate::store::{FIRST, PAGE, Parts, Store, StoreError, View};
+use crate::store::{FIRST, Parts, Store, StoreError, View};
 
 /// What a person calls a token: its name, its id, six or more characters of that, its hint, or its name as a narrow
 /// list cuts it.
@@ -144,50 +141,14 @@ pub struct RehearsalArgs {
     pub expect: Option<usize>,
 }
 
-/// The tokens of a change as they were read, and what selected them.
+/// Tokens as they were read.
 pub struct Selection {
     pub tokens: Vec<Token>,
-    by: By,
+    /// Whether filters selected them.
+    pub is_by_filter: bool,
 }
 
-enum By {
-    Names(Vec<Reference>),
-    Filter(Filter, Times),
-    Secret(SecretHash),
-}
-
-impl Selection {
-    pub fn is_by_filter(&self) -> bool {
-        matches!(self.by, By::Filter(..))
-    }
-
-    /// The token that a secret belongs to.
-    pub fn of_secret(store: &Store, hash: &SecretHash, now: Timestamp) -> Result<Self, Error> {
-        let token = store.read(|view| owner_of(view, hash, now))?;
-        Ok(Self { tokens: vec![token], by: By::Secret(*hash) })
-    }
-
-    /// The ids of what the names, or the secret, mean by now, or of those of its tokens that the filter still meets.
-    pub fn ids_now(&self, view: &View<'_>, now: Timestamp) -> Result<BTreeSet<TokenId>, Error> {
-        let tokens = match &self.by {
-            By::Names(names) => resolved(names, view, now)?,
-            By::Secret(hash) => vec![owner_of(view, hash, now)?],
-            By::Filter(filter, times) => {
-                let catalogue = view.catalogue()?;
-                let mut tokens = Vec::new();
-                for page in self.tokens.chunks(PAGE) {
-                    let rows: Vec<i64> = page.iter().map(|token| token.row).collect();
-                    tokens.extend(view.tokens(&rows, now)?);
-                }
-                tokens.retain(|token| filter.meets(token, times, &catalogue));
-                tokens
-            }
-        };
-        Ok(tokens.into_iter().map(|token| token.id).collect())
-    }
-}
-
-fn owner_of(view: &View<'_>, hash: &SecretHash, now: Timestamp) -> Result<Token, Error> {
+pub fn owner_of(view: &View<'_>, hash: &SecretHash, now: Timestamp) -> Result<Token, Error> {
     let found = view.presented(hash, now, Parts::ALL)?;
     let token = found.map(|found| found.token).filter(|token| token.is_visible(now));
     token.ok_or_else(|| Error::NotFound {
@@ -230,7 +191,7 @@ impl TargetArgs {
         if !(all_due && self.names_none()) {
             return self.select(store, now);
         }
-        by_filter(store, self.filter_due(all_due), now)
+        by_filter(store, &self.filter_due(all_due), now)
     }
 
     fn filter_due(&self, all_due: bool) -> Filter {
@@ -254,9 +215,17 @@ impl TargetArgs {
 
     pub fn select(&self, store: &Store, now: Timestamp) -> Result<Selection, Error> {
         if self.names.is_empty() {
-            return by_filter(store, self.filter.filter(), now);
+            return by_filter(store, &self.filter.filter(), now);
         }
-        Ok(Selection { tokens: named(&self.names, store, now)?, by: By::Names(self.names.clone()) })
+        Ok(Selection { tokens: named(&self.names, store, now)?, is_by_filter: false })
+    }
+
+    pub fn names(&self) -> &[Reference] {
+        &self.names
+    }
+
+    pub fn filter(&self) -> Filter {
+        self.filter.filter()
     }
 
     /// Fails if there are names and filters. With neither every token is meant.
@@ -265,18 +234,19 @@ impl TargetArgs {
     }
 
     /// Hands on each token that is meant, those that are over too.
-    pub fn each(&self, store: &Store, now: Timestamp, mut take: impl FnMut(Token)) -> Result<(), Error> {
+    pub fn each(
+        &self,
+        store: &Store,
+        now: Timestamp,
+        mut take: impl FnMut(Token) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         if !self.names.is_empty() {
-            named(&self.names, store, now)?.into_iter().for_each(take);
-            return Ok(());
+            return named(&self.names, store, now)?.into_iter().try_for_each(take);
         }
         let filter = Filter { all: true, ..self.filter.filter() };
         let catalogue = known_scopes(store, &filter.scopes)?;
-        let each = |page: Vec<Token>| {
-            page.into_iter().for_each(&mut take);
-            Ok(())
-        };
-        filtered(store, &filter, &catalogue, now, now, each).map(drop)
+        let each = |page: Vec<Token>| page.into_iter().try_for_each(&mut take);
+        filtered(store, &filter, &catalogue, now, now, each)
     }
 
     /// Fails unless there are names or filters, and not both. Asked before the store is opened.
@@ -291,15 +261,15 @@ impl TargetArgs {
     }
 }
 
-fn by_filter(store: &Store, filter: Filter, now: Timestamp) -> Result<Selection, Error> {
+fn by_filter(store: &Store, filter: &Filter, now: Timestamp) -> Result<Selection, Error> {
     let mut tokens = Vec::new();
     let known = known_scopes(store, &filter.scopes)?;
-    let times = filtered(store, &filter, &known, now, now, |page| {
+    filtered(store, filter, &known, now, now, |page| {
         tokens.extend(page);
         Ok(())
     })?;
     tokens.sort_by(|a: &Token, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    Ok(Selection { tokens, by: By::Filter(filter, times) })
+    Ok(Selection { tokens, is_by_filter: true })
 }
 
 /// The tokens of these names, each once; one unknown is an error.
@@ -307,7 +277,7 @@ pub fn named(names: &[Reference], store: &Store, now: Timestamp) -> Result<Vec<T
     store.read(|view| resolved(names, view, now))
 }
 
-fn resolved(names: &[Reference], view: &View<'_>, now: Timestamp) -> Result<Vec<Token>, Error> {
+pub fn resolved(names: &[Reference], view: &View<'_>, now: Timestamp) -> Result<Vec<Token>, Error> {
     let mut tokens: Vec<Token> = Vec::new();
     for name in names {
         let token = name.resolve(view, now)?;
@@ -333,7 +303,7 @@ pub fn filtered(
     now: Timestamp,
     at: Timestamp,
     mut take: impl FnMut(Vec<Token>) -> Result<(), Error>,
-) -> Result<Times, Error> {
+) -> Result<(), Error> {
     let times = Times { at, ..store.times(now) };
     let mut from = FIRST;
     loop {
@@ -345,7 +315,7 @@ pub fn filtered(
         take(page)?;
         match last.and_then(|last| last.checked_add(1)) {
             Some(next) => from = next,
-            None => return Ok(times),
+            None => return Ok(()),
         }
     }
 }

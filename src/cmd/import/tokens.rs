@@ -11,7 +11,7 @@ use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::{Error, Subject};
-use crate::store::{BadLine, Batch, Brought, Conflict, Fields, Joins, PAGE, Write as Transaction};
+use crate::store::{BadLine, Batch, Brought, Conflict, Fields, Joins, Write as Transaction};
 
 impl Import {
     /// Enters single tokens. All lines are read before the lock is taken, since a pipe may be slow.
@@ -90,6 +90,8 @@ impl Import {
     }
 }
 
+/// So many tokens are made of lines at once.
+const AT_ONCE: usize = 200;
 /// How many tokens that conflict a message names.
 const NAMED: usize = 100;
 
@@ -111,7 +113,7 @@ impl Spool {
 /// Some of the lines; none of them at the end.
 fn spooled(kept: &mut BufReader<File>) -> Result<Chunk, Error> {
     let mut chunk = Chunk::default();
-    while chunk.lines.len() < PAGE {
+    while chunk.lines.len() < AT_ONCE {
         let from = chunk.text.len();
         kept.read_until(b'\n', &mut chunk.text).map_err(spooling)?;
         let line = &chunk.text[from..];

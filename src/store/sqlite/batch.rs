@@ -1,21 +1,9 @@
 //! Rows of several tables on their way into a database, side by side in a few pieces of memory: one thread makes them,
 //! another one enters them.
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::types::ValueRef;
 
-use super::columns::{self, Column};
-use super::parts::BadLine;
-use super::{StoreError, seal};
-
-/// What an import fills of a table.
-struct Shape {
-    name: &'static str,
-    /// The columns before those that an export shows, and after them.
-    before: &'static [&'static str],
-    shown: &'static [Column],
-    after: &'static [&'static str],
-}
+use super::seal;
 
 /// The tables, by which a row says where it goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,26 +21,21 @@ pub enum Table {
     Events,
 }
 
-const SHAPES: [Shape; 11] = [
-    Shape { name: "setting", before: &[], shown: columns::SETTING, after: &[] },
-    Shape { name: "scope", before: &["row"], shown: columns::SCOPE, after: &["include_count", "seal"] },
-    Shape { name: "scope_include", before: &["scope", "included"], shown: &[], after: &["seal"] },
-    Shape { name: "tokens", before: &["row"], shown: columns::TOKEN, after: &["counts", "seal"] },
-    Shape { name: "label", before: &["token", "key", "value"], shown: &[], after: &["seal"] },
-    Shape { name: "granted", before: &["row", "token", "scope"], shown: &[], after: &["seal"] },
-    Shape { name: "secret", before: &["row", "token"], shown: columns::SECRET, after: &["seal"] },
-    Shape { name: "delivery", before: &["secret"], shown: columns::DELIVERY, after: &[] },
-    Shape { name: "hook", before: &["secret"], shown: columns::HOOK, after: &[] },
-    Shape { name: "pruned", before: &[], shown: columns::PRUNED, after: &[] },
-    Shape { name: "events", before: &[], shown: columns::EVENT, after: &[] },
-];
-
-impl Shape {
-    fn insert(&self) -> String {
-        let shown = self.shown.iter().map(|column| &column.0);
-        let names: Vec<&str> = self.before.iter().chain(shown).chain(self.after).copied().collect();
-        let marks = vec!["?"; names.len()].join(", ");
-        format!("INSERT INTO {} ({}) VALUES ({marks})", self.name, names.join(", "))
+impl Table {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Setting => "setting",
+            Self::Scope => "scope",
+            Self::Includes => "scope_include",
+            Self::Tokens => "tokens",
+            Self::Label => "label",
+            Self::Granted => "granted",
+            Self::Secret => "secret",
+            Self::Delivery => "delivery",
+            Self::Hook => "hook",
+            Self::Pruned => "pruned",
+            Self::Events => "events",
+        }
     }
 }
 
@@ -70,7 +53,7 @@ enum Cell {
 pub struct Row {
     pub table: Table,
     /// The number of its line.
-    line: usize,
+    pub line: usize,
     from: usize,
     to: usize,
 }
@@ -115,7 +98,7 @@ impl Batch {
 
     /// The same with their seal.
     pub fn seal(&mut self, table: Table, line: usize, from: usize) {
-        let seal = seal::seal(SHAPES[table as usize].name, (from..self.cells.len()).map(|at| self.at(at)));
+        let seal = seal::seal(table.name(), (from..self.cells.len()).map(|at| self.at(at)));
         self.integer(seal);
         self.end(table, line, from);
     }
@@ -133,6 +116,11 @@ impl Batch {
         }
     }
 
+    /// All values of a row.
+    pub fn all(&self, row: &Row) -> impl Iterator<Item = ValueRef<'_>> {
+        (row.from..row.to).map(|place| self.at(place))
+    }
+
     pub fn value(&self, row: &Row, at: usize) -> ValueRef<'_> {
         self.at(row.from + at)
     }
@@ -146,41 +134,4 @@ impl Batch {
     pub fn str_at(&self, place: usize) -> &str {
         self.at(place).as_str().unwrap_or_default()
     }
-}
-
-/// The statements that enter rows, each from its first row on.
-#[derive(Default)]
-pub struct Entry<'a>([Option<CachedStatement<'a>>; SHAPES.len()]);
-
-impl<'a> Entry<'a> {
-    pub fn row(&mut self, conn: &'a Connection, batch: &Batch, row: &Row) -> rusqlite::Result<()> {
-        let slot = &mut self.0[row.table as usize];
-        let statement = match slot {
-            Some(statement) => statement,
-            empty => empty.insert(conn.prepare_cached(&SHAPES[row.table as usize].insert())?),
-        };
-        for (at, place) in (1..).zip(row.from..row.to) {
-            statement.raw_bind_parameter(at, ToSqlOutput::Borrowed(batch.at(place)))?;
-        }
-        statement.raw_execute().map(drop)
-    }
-
-    /// Enters all rows. An error has the number of its line.
-    pub fn all(&mut self, conn: &'a Connection, batch: &Batch) -> Result<(), (usize, BadLine)> {
-        let enter = |row: &Row| self.row(conn, batch, row).map_err(|err| (row.line, failed(conn, &err)));
-        batch.rows.iter().try_for_each(enter)
-    }
-}
-
-/// Whether a row could not be entered because of what it holds.
-pub fn is_refused(err: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{ConstraintViolation, TypeMismatch};
-    matches!(err.sqlite_error_code(), Some(ConstraintViolation | TypeMismatch))
-}
-
-pub fn failed(conn: &Connection, err: &rusqlite::Error) -> BadLine {
-    if is_refused(err) {
-        return BadLine::Content(format!("it breaks a rule, or repeats what must be unique ({err})"));
-    }
-    BadLine::Store(StoreError::sqlite(std::path::Path::new(conn.path().unwrap_or_default()), err))
 }

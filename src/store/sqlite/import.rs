@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::batch::{Batch, Entry, Table};
+use super::batch::{Batch, Table};
 use super::cells::Cells;
 use super::columns;
+use super::entry::Entry;
 use super::item::Fields;
 use super::log::{OF_EVENT, read_event};
 use super::parts::{BadLine, Granted, Keep, Rows, Scopes, words};

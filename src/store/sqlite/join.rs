@@ -1,6 +1,7 @@
 //! Tokens of an export in a store that has others.
 
-use super::batch::{Batch, Entry, Table, failed, is_refused};
+use super::batch::{Batch, Table};
+use super::entry::{Entry, failed, is_refused};
 use super::item::Fields;
 use super::parts::{Arrival, BadLine, Granted, Keep, Rows, Scopes};
 use super::{Matched, Store, StoreError, Write};
@@ -145,8 +146,8 @@ impl<'t, 'w> Joins<'t, 'w> {
                 return Ok(Some(Conflict::Pruned));
             }
         }
-        let taken = "SELECT 1 FROM tokens WHERE name = ?1 AND revoked_at IS NULL";
-        Ok((token.revoked_at.is_none() && is_there(taken, &token.name)?).then_some(Conflict::Name))
+        let by_name = "SELECT 1 FROM tokens WHERE name = ?1 AND revoked_at IS NULL";
+        Ok((token.revoked_at.is_none() && is_there(by_name, &token.name)?).then_some(Conflict::Name))
     }
 }
 

@@ -23,6 +23,8 @@ mod checked;
 #[cfg(feature = "cli")]
 mod columns;
 mod doctor;
+#[cfg(feature = "cli")]
+mod entry;
 mod error;
 #[cfg(feature = "cli")]
 mod export;
@@ -39,6 +41,8 @@ mod item;
 #[cfg(feature = "cli")]
 mod join;
 mod known;
+#[cfg(feature = "cli")]
+mod listed;
 mod location;
 mod lock;
 mod log;
@@ -94,6 +98,8 @@ pub use item::{Fields, Item};
 #[cfg(feature = "cli")]
 pub use join::{Conflict, Joiner, Joins, Newcomer};
 use known::Known;
+#[cfg(feature = "cli")]
+pub use listed::{Listed, OneListed, Order};
 pub use location::{Location, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
 #[cfg(feature = "cli")]

@@ -82,9 +82,8 @@ impl Rows {
         scopes: &Scopes,
         batch: &mut Batch,
     ) -> Result<Arrival, String> {
-        let labels = match fields.take("labels") {
-            Some(Item::Object(labels)) => labels,
-            _ => return Err("`labels` is missing, or not an object".to_owned()),
+        let Some(Item::Object(labels)) = fields.take("labels") else {
+            return Err("`labels` is missing, or not an object".to_owned());
         };
         let names = words(fields, "scopes")?;
         let mut secrets = match fields.take("secrets") {

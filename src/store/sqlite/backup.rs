@@ -10,12 +10,12 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::error::StoreError;
 use super::location::Location;
 use super::open::{self, Access};
 use super::{Store, hot};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::Clock;
+use crate::store::error::StoreError;
 
 /// Copies a database over another one, in one transaction of that.
 pub(super) fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
@@ -39,7 +39,7 @@ impl Store {
     pub fn back_up(&self, file: &Path) -> Result<Anchor, StoreError> {
         self.read(|view| {
             let head = view.anchor()?;
-            copy_to_new(view.conn(), file).map_err(|err| StoreError::sqlite(file, &err))?;
+            copy_to_new(&self.files()?.conn, file).map_err(|err| StoreError::sqlite(file, &err))?;
             Ok(head)
         })
     }
@@ -57,8 +57,7 @@ impl Store {
         let database = location.database();
         let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&database);
         fill(&database, opened.map_err(|err| failed(&err))?)?;
-        let store = Self::open_to_write(&location, clock, author)?;
-        Ok(Self { copy: Some(copy), ..store })
+        Self::open_file_to_write(&location, clock, author, Some(copy))
     }
 
     /// A private copy of this store, of the version of today.

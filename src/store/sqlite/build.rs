@@ -8,14 +8,14 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::Store;
-use super::error::{StoreError, UNSETTLED, read_only};
 use super::found::{self, Found};
 use super::location::Location;
 use super::open::{self, Access};
 use super::schema;
+use super::{Sqlite, Store};
 use crate::domain::event::Author;
 use crate::domain::when::Clock;
+use crate::store::error::{StoreError, UNSETTLED, read_only};
 use crate::store::sharing::Sharing;
 use crate::store::{files, usage};
 
@@ -121,9 +121,10 @@ fn directory(location: &Location, sharing: Sharing) -> Result<(), StoreError> {
 fn fill(path: &Path, sharing: Sharing, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
     let conn = open::connect(path, Access::Write).map_err(|err| StoreError::sqlite(path, &err))?;
     let found = Found::unread(path).map_err(|err| StoreError::io("make a store in", path, &err))?;
-    let store = Store::from_connection(conn, found, schema::VERSION);
+    let store = Store::from(Sqlite::new(conn, found, schema::VERSION));
     store.transact(clock, author, |tx| {
-        let made = schema::create(tx.conn()).and_then(|()| schema::stamp(tx.conn()));
+        let conn = &store.files()?.conn;
+        let made = schema::create(conn).and_then(|()| schema::stamp(conn));
         made.map_err(|err| StoreError::sqlite(path, &err))?;
         tx.record_init(sharing)
     })

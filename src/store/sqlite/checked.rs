@@ -8,9 +8,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::error::StoreError;
 use super::found::Found;
 use super::location::Location;
+use crate::store::error::StoreError;
 
 /// Which file it is, whatever its name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,18 +6,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::build::unsafe_to_change;
-use super::error::StoreError;
 use super::found::{Found, journal};
 use super::location::{Location, Unsafe};
 use super::open::Access;
 use super::opening::Opening;
 use super::share::database_mode;
-use super::{FIRST, PAGE, beside, build};
-use super::{Step, Store, Watch, hot, integrity};
+use super::uses::beside;
+use super::{FIRST, PAGE, Sqlite, Step, Store, Watch, build, hot};
 use crate::domain::settings::Settings;
 use crate::domain::text::shown;
 use crate::domain::token::{Status, Token};
 use crate::domain::when::Timestamp;
+use crate::store::error::StoreError;
 use crate::store::sharing::Sharing;
 use crate::store::{files, usage};
 
@@ -81,8 +81,8 @@ pub fn examine<E: From<StoreError>>(
         return Ok(all);
     }
     all.extend(mode(location, &found, recorded));
-    let store = match Store::connect(&found, Access::Read) {
-        Ok(store) => store,
+    let store = match Sqlite::connect(&found, Access::Read) {
+        Ok(store) => Store::from(store),
         Err(Opening::HotJournal) => {
             let dir = found.dir.clone();
             Store::open_to_read(&Location { dir, named: true, trusts_group: location.trusts_group })?
@@ -104,7 +104,7 @@ pub fn examine<E: From<StoreError>>(
         });
     }
     watch(Step::new("checking the database", 0, 0))?;
-    let database = integrity::check(&store)?;
+    let database = store.files()?.check_integrity()?;
     let sound = database.is_empty();
     all.extend(database.into_iter().map(|problem| error("integrity", problem)));
     if sound {
@@ -208,7 +208,7 @@ pub fn repair(location: &Location) -> Result<(), StoreError> {
 
 /// Whether Litestream keeps tables in the store, though it is not in WAL mode any more.
 fn has_foreign_tables(found: &Found) -> bool {
-    matches!(Store::connect(found, Access::Read), Err(Opening::Failed(StoreError::Wal { .. })))
+    matches!(Sqlite::connect(found, Access::Read), Err(Opening::Failed(StoreError::Wal { .. })))
 }
 
 /// Files that killed commands left: none of them was ever part of the store.

@@ -6,13 +6,14 @@ use std::collections::HashMap;
 
 use rusqlite::types::Value as Sql;
 
-use super::columns;
-use super::parts::{BadLine, Prepared, Rows, insert, number, sealed, text};
 use super::restore::{Live, Restoration, check_built};
-use super::{Location, Store, StoreError, Watch, open, schema, seal};
+use super::{Location, Store, StoreError, Watch, open, schema};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
+use crate::store::columns;
+use crate::store::parts::{BadLine, Prepared, Rows, insert, number, sealed, text};
+use crate::store::seal;
 
 /// A store under construction.
 pub struct Importer {
@@ -34,8 +35,9 @@ impl Importer {
             };
             make().map_err(|err| StoreError::sqlite(path, &err))
         })?;
-        let begin = store.conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN");
-        begin.map_err(|err| store.failed(&err))?;
+        let files = store.files()?;
+        let begin = files.conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN");
+        begin.map_err(|err| files.failed(&err))?;
         store.keep_pages()?;
         Ok(Self { store, rows: Rows::default(), scopes: HashMap::new(), includes: Vec::new() })
     }
@@ -44,13 +46,13 @@ impl Importer {
     pub fn line(&mut self, line: Prepared) -> Result<(), BadLine> {
         match line {
             Prepared::Plain(table, columns, values) => {
-                insert(&self.store.conn, table, &columns::names(columns, ""), values)
+                insert(&self.store.engine, table, &columns::names(columns, ""), &values)
             }
             Prepared::Scope(values, includes) => self.scope(values, includes),
             Prepared::Token(parts) => {
                 let scopes =
                     parts.scopes.iter().map(|name| self.scope_row(name)).collect::<Result<_, _>>()?;
-                self.rows.enter(&self.store.conn, parts, scopes).map(drop)
+                self.rows.enter(&self.store.engine, parts, scopes).map(drop)
             }
         }
     }
@@ -62,7 +64,7 @@ impl Importer {
         values.push(number(includes.len()));
         values.push(seal::of_values("scope", &values).into());
         let names = format!("row, {}, include_count, seal", columns::names(columns::SCOPE, ""));
-        insert(&self.store.conn, "scope", &names, values)?;
+        insert(&self.store.engine, "scope", &names, &values)?;
         self.scopes.insert(name, row);
         self.includes.push((row, includes));
         Ok(())
@@ -85,7 +87,7 @@ impl Importer {
             for name in includes {
                 let included = self.scope_row(name).map_err(damaged)?;
                 sealed(
-                    &self.store.conn,
+                    &self.store.engine,
                     "scope_include",
                     "scope, included",
                     vec![(*row).into(), included.into()],
@@ -97,8 +99,9 @@ impl Importer {
             }
         }
         let store = self.store;
-        let end = store.conn.execute_batch("COMMIT; PRAGMA foreign_keys = ON");
-        end.map_err(|err| store.failed(&err))?;
+        let files = store.files()?;
+        let end = files.conn.execute_batch("COMMIT; PRAGMA foreign_keys = ON");
+        end.map_err(|err| files.failed(&err))?;
         check_built(&store, now, watch)?;
         let (found, commands) = store.read(|view| Ok::<_, StoreError>((view.anchor()?, view.commands()?)))?;
         if found != head {

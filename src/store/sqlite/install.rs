@@ -15,9 +15,10 @@ use super::found::{Found, journal};
 use super::location::Location;
 use super::open::{self, Access};
 use super::restore::{Live, Restoration};
-use super::{Store, StoreError, UNSETTLED, backup, lock};
+use super::{Sqlite, StoreError, backup, lock};
 use crate::domain::event::Anchor;
 use crate::domain::when::Clock;
+use crate::store::UNSETTLED;
 use crate::store::files;
 use crate::store::sharing::Sharing;
 
@@ -57,7 +58,7 @@ impl Restoration {
         // Then the lock of a transaction stays when it ends.
         conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").map_err(failed)?;
         if let Some(expected) = expected {
-            let store = Store::from_connection(conn, found.clone(), super::schema::VERSION);
+            let store = Sqlite::new(conn, found.clone(), super::VERSION);
             let head = store.newest().map_err(failed)?;
             if head.as_ref() != Some(expected) {
                 return Err(StoreError::Changed);
@@ -70,7 +71,7 @@ impl Restoration {
                 backup::copy_to_new(&conn, file).map_err(|err| StoreError::sqlite(file, &err))
             })?;
         }
-        let copied = backup::copy(&self.result.conn, &mut conn);
+        let copied = backup::copy(&self.result.files()?.conn, &mut conn);
         let released = conn.execute_batch("PRAGMA locking_mode = NORMAL; PRAGMA user_version");
         drop(conn);
         match copied.and(released) {
@@ -85,7 +86,7 @@ impl Restoration {
     /// After a failed COMMIT: only what the database holds tells whether it happened.
     fn settle(&self, found: &Found, err: &rusqlite::Error) -> Result<(), StoreError> {
         let head = open::connect(&found.database, Access::Write)
-            .and_then(|conn| Store::from_connection(conn, found.clone(), super::schema::VERSION).newest());
+            .and_then(|conn| Sqlite::new(conn, found.clone(), super::VERSION).newest());
         match head {
             Ok(head) if head.as_ref() == Some(&self.head) => Ok(()),
             Ok(_) => Err(StoreError::sqlite(&found.database, err)),

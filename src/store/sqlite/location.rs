@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::error::{StoreError, shell};
 use super::found::{DATABASE, Found, HEADER_LEN, journal, look};
+use crate::store::error::{StoreError, shell};
 use crate::store::{files, trust};
 
 /// A larger journal is refused, and a larger database not copied.

@@ -10,7 +10,7 @@ use super::checked::{self, Checked};
 use super::found::Found;
 use super::location::Location;
 use super::open::{self, Access};
-use super::{Store, StoreError, hot, lock, migrate, schema, v1};
+use super::{Sqlite, Store, StoreError, hot, lock, migrate, schema, v1};
 use crate::domain::event::Author;
 use crate::domain::when::Clock;
 use crate::store::usage;
@@ -21,15 +21,64 @@ const BEGIN_TO_READ: &str = "BEGIN; PRAGMA user_version";
 impl Store {
     /// To look; not one byte is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
-        Self::open_reader(location, Access::Read)
+        Sqlite::open_reader(location, Access::Read).map(Self::from)
     }
 
     /// To ask one question. The read transaction in which the store is checked is that of the question as well, and no
     /// statement is kept.
     pub fn open_to_ask_once(location: &Location) -> Result<Self, StoreError> {
-        Self::open_reader(location, Access::Once)
+        Sqlite::open_reader(location, Access::Once).map(Self::from)
     }
 
+    /// To look while somebody is typing: a store that is not ready at once is an error.
+    pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
+        let (found, checked) = safe(location)?;
+        let engine = Sqlite::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
+        let store = Self::from(Sqlite { checked: Some(checked), ..engine });
+        store.set_patience(Access::Glance.patience());
+        Ok(store)
+    }
+
+    /// To look, beside other connections of this process to the same file.
+    pub(in crate::store) fn open_beside(location: &Location) -> Result<Self, Opening> {
+        let (found, checked) = safe(location).map_err(Opening::Failed)?;
+        Ok(Self::from(Sqlite { checked: Some(checked), ..Sqlite::connect(&found, Access::Read)? }))
+    }
+
+    /// To change. A store of the version before becomes one of today.
+    pub fn open_to_write(
+        location: &Location,
+        clock: &dyn Clock,
+        author: &Author,
+    ) -> Result<Self, StoreError> {
+        Self::open_file_to_write(location, clock, author, None)
+    }
+
+    /// The same of a file that may be a copy, which goes with the store.
+    pub(super) fn open_file_to_write(
+        location: &Location,
+        clock: &dyn Clock,
+        author: &Author,
+        copy: Option<hot::Copy>,
+    ) -> Result<Self, StoreError> {
+        let (found, checked) = safe(location)?;
+        found.check_writable()?;
+        let engine = Sqlite::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
+        let store = Self::from(Sqlite { checked: Some(checked), copy, ..engine });
+        if store.version() != schema::VERSION {
+            migrate::migrate(&store, clock, author)?;
+        }
+        // The files of use may be lost; the next write brings them back, if it can.
+        if usage::is_missing(&found.dir)
+            && let Ok(now) = clock.now()
+        {
+            let _ = usage::make(&found.dir, found.meta.uid(), store.sharing_of_new_files(), now);
+        }
+        Ok(store)
+    }
+}
+
+impl Sqlite {
     fn open_reader(location: &Location, access: Access) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;
         // A writer may roll the journal back between the look at it and the copy; then the next round reads.
@@ -39,48 +88,14 @@ impl Store {
                 Err(Opening::HotJournal) if checked::is_shared(&checked) => break,
                 Err(Opening::HotJournal) => {}
                 Err(Opening::Failed(err)) => return Err(err),
-                Ok(store) => return Ok(Self { checked: Some(checked), ..store }),
+                Ok(engine) => return Ok(Self { checked: Some(checked), ..engine }),
             }
             if let Some((conn, copy)) = hot::copy(&found)? {
                 let version = prepare(&conn, &found).map_err(|err| err.into_store_error(&found.database))?;
-                return Ok(Self { copy: Some(copy), ..Self::from_connection(conn, found, version) });
+                return Ok(Self { copy: Some(copy), ..Self::new(conn, found, version) });
             }
         }
         Err(StoreError::Locked(lock::holders(&found.database)))
-    }
-
-    /// To look while somebody is typing: a store that is not ready at once is an error.
-    pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
-        let (found, checked) = safe(location)?;
-        let store = Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
-        Ok(Self { checked: Some(checked), ..store })
-    }
-
-    /// To look, beside other connections of this process to the same file.
-    pub(super) fn open_beside(location: &Location) -> Result<Self, Opening> {
-        let (found, checked) = safe(location).map_err(Opening::Failed)?;
-        Ok(Self { checked: Some(checked), ..Self::connect(&found, Access::Read)? })
-    }
-
-    /// To change. A store of the version before becomes one of today.
-    pub fn open_to_write(
-        location: &Location,
-        clock: &dyn Clock,
-        author: &Author,
-    ) -> Result<Self, StoreError> {
-        let (found, checked) = safe(location)?;
-        found.check_writable()?;
-        let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
-        if store.version.get() != schema::VERSION {
-            migrate::migrate(&store, clock, author)?;
-        }
-        // The files of use may be lost; the next write brings them back, if it can.
-        if usage::is_missing(&found.dir)
-            && let Ok(now) = clock.now()
-        {
-            let _ = usage::make(&found.dir, found.meta.uid(), store.sharing_of_new_files(), now);
-        }
-        Ok(Self { checked: Some(checked), ..store })
     }
 
     pub(super) fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
@@ -99,10 +114,7 @@ impl Store {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
         })?;
-        let store =
-            Self { once, began: Cell::new(once), ..Self::from_connection(conn, found.clone(), version) };
-        store.set_patience(access.patience());
-        Ok(store)
+        Ok(Self { once, began: Cell::new(once), ..Self::new(conn, found.clone(), version) })
     }
 }
 

@@ -7,7 +7,6 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rusqlite::Row;
 use rustix::fs::OFlags;
 
 use super::location::Location;
@@ -20,6 +19,7 @@ use crate::domain::settings::{Fact, Settings};
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
+use crate::store::engine::Row;
 
 /// What the backup meets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,10 +220,9 @@ impl View<'_> {
              UNION SELECT t.name, t.id, h.command FROM hook h JOIN secret s ON s.row = h.secret
                JOIN tokens t ON t.row = s.token";
         let run = || {
-            let mut statement = self.conn().prepare(sql)?;
             let read =
                 |row: &Row<'_>| Ok(Brought { name: row.get(0)?, id: row.get(1)?, command: row.get(2)? });
-            statement.query_map([], read)?.collect()
+            self.prepare(sql)?.all(&[], read)
         };
         self.ok(run())
     }
@@ -355,6 +354,6 @@ impl Write<'_> {
     /// Takes the rule away that names are unique, or brings it back.
     fn free_names(&self, free: bool) -> Result<(), StoreError> {
         let sql = if free { "DROP INDEX token_name" } else { super::schema::TOKEN_NAME };
-        self.ok(self.conn().execute_batch(sql))
+        self.run(sql, &[]).map(drop)
     }
 }

@@ -18,7 +18,7 @@ impl Store {
     /// With whom it says that it is shared; `None` where it cannot be read. A store of version 1 did not say, and is
     /// judged by the mode of its directory.
     pub(super) fn sharing(&self) -> Option<Sharing> {
-        let (settings, found) = (self.read(|view| view.settings()).ok()?, &self.found);
+        let (settings, found) = (self.read(|view| view.settings()).ok()?, &self.files().ok()?.found);
         if self.version() != schema::VERSION {
             return fs::symlink_metadata(&found.dir).ok().map(|dir| Sharing::of(&dir, &found.meta));
         }
@@ -27,7 +27,8 @@ impl Store {
 
     /// The same for new files beside the database: private, unless the database has the group that is recorded.
     pub(super) fn sharing_of_new_files(&self) -> Sharing {
-        self.sharing().filter(|sharing| sharing.is_group_of(&self.found.meta)).unwrap_or(Sharing::Private)
+        let ours = |sharing: &Sharing| self.files().is_ok_and(|it| sharing.is_group_of(&it.found.meta));
+        self.sharing().filter(ours).unwrap_or(Sharing::Private)
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::process::Resource;
 use thiserror::Error;
 
-use super::lock;
+use super::sqlite::lock;
 use crate::domain::when::ClockWrong;
 
 #[derive(Debug, Error)]

@@ -27,6 +27,10 @@ impl Store {
 
     /// How many tokens there are; 0 likewise.
     pub(super) fn count(&self) -> i64 {
-        self.conn.query_row("SELECT count(*) FROM tokens", [], |row| row.get(0)).unwrap_or(0)
+        let count = self
+            .engine
+            .prepare("SELECT count(*) FROM tokens")
+            .and_then(|mut it| it.one(&[], |row| row.get(0)));
+        count.ok().flatten().unwrap_or(0)
     }
 }

@@ -10,10 +10,8 @@ use crate::domain::settings::{Fact, Key, Settings};
 
 impl View<'_> {
     pub fn settings(&self) -> Result<Settings, StoreError> {
-        let run = || {
-            let mut statement = self.prepare("SELECT key, value FROM setting")?;
-            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        };
+        let run =
+            || self.prepare("SELECT key, value FROM setting")?.all(&[], |row| Ok((row.get(0)?, row.get(1)?)));
         let rows: Vec<(String, String)> = self.ok(run())?;
         let mut settings = Settings::default();
         for (key, value) in rows {

@@ -3,6 +3,7 @@
 use rusqlite::types::Value as Sql;
 
 use super::columns::{self, Fields};
+use super::engine::Engine;
 use super::parts::{BadLine, Parts, Rows, SecretParts};
 use super::{Matched, Store, StoreError, Write};
 use crate::domain::changes;
@@ -83,7 +84,7 @@ impl Write<'_> {
                 None => return Ok(Err(Conflict::NoScope(scope))),
             }
         }
-        rows.enter(self.conn(), parts, scopes).map(Ok)
+        rows.enter(&self.store.engine, parts, scopes).map(Ok)
     }
 
     fn conflict(&self, parts: &Parts) -> Result<Option<Conflict>, StoreError> {
@@ -112,6 +113,8 @@ impl Write<'_> {
 impl Store {
     /// Keeps more pages in memory from here on, for a change of very many rows: 32 MiB.
     pub fn keep_pages(&self) -> Result<(), StoreError> {
-        self.conn.execute_batch("PRAGMA cache_size = -32768").map_err(|err| self.failed(&err))
+        match &self.engine {
+            Engine::Sqlite(it) => it.keep_pages().map_err(|err| it.failed(&err)),
+        }
     }
 }

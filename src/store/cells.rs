@@ -1,7 +1,8 @@
 //! The cells of a row, each taken from SQLite once: a seal is over all of them, and then the row is read.
 
-use rusqlite::Row;
 use rusqlite::types::{FromSql, ValueRef};
+
+use super::engine::Row;
 
 /// Some columns of a row that stand side by side.
 pub struct Cells<'a> {
@@ -11,7 +12,7 @@ pub struct Cells<'a> {
 }
 
 /// The first columns of a row.
-pub fn values<'a, const N: usize>(row: &'a Row<'_>) -> rusqlite::Result<[ValueRef<'a>; N]> {
+pub fn values<'a, const N: usize>(row: &Row<'a>) -> rusqlite::Result<[ValueRef<'a>; N]> {
     let mut values = [ValueRef::Null; N];
     for (at, value) in values.iter_mut().enumerate() {
         *value = row.get_ref(at)?;

@@ -1,9 +1,9 @@
 //! How values of the domain stand in columns. What no version of ours wrote does not convert, and so is damage.
 
-use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 
 use super::StoreError;
+use super::engine::Row;
 use crate::domain::address::AllowFrom;
 use crate::domain::changes::Change;
 use crate::domain::digest::Form;
@@ -133,7 +133,7 @@ pub fn damage(table: &str, row: &Row<'_>, err: &rusqlite::Error) -> StoreError {
         rusqlite::Error::Utf8Error(column, why) => (*column, why.to_string()),
         err => return StoreError::Damaged(format!("a row of `{table}` cannot be read: {err}")),
     };
-    let name = |column| row.as_ref().column_name(column).unwrap_or("?").to_owned();
+    let name = |column| row.column_name(column).unwrap_or("?").to_owned();
     let key = match row.get_ref(0) {
         Ok(ValueRef::Integer(key)) => key.to_string(),
         Ok(ValueRef::Text(key)) => shown(&String::from_utf8_lossy(key)).to_string(),

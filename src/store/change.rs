@@ -16,8 +16,10 @@ pub struct NewSecret {
 }
 
 impl Write<'_> {
-    pub(super) fn run(&self, sql: &str, args: &[&dyn ToSql]) -> Result<usize, StoreError> {
-        self.ok(self.conn().prepare_cached(sql).and_then(|mut statement| statement.execute(args)))
+    /// Runs a statement that enters a row and returns its number.
+    pub(super) fn enter_row(&self, sql: &str, args: &[&dyn ToSql]) -> Result<i64, StoreError> {
+        let lost = || StoreError::Damaged("a row that was just written has no number".to_owned());
+        self.column(sql, args)?.pop().ok_or_else(lost)
     }
 
     /// Adds a token with its labels, its grants and its first secret, and records the event. Rows are not looked at.
@@ -28,9 +30,9 @@ impl Write<'_> {
         first: &NewSecret,
         action: Action,
     ) -> Result<Token, StoreError> {
-        let sql = "INSERT INTO tokens (id, name, created_at, created_by) VALUES (?1, ?2, ?3, ?4)";
-        self.run(sql, params![token.id, token.name, token.created_at, token.created_by])?;
-        let row = self.conn().last_insert_rowid();
+        let sql =
+            "INSERT INTO tokens (id, name, created_at, created_by) VALUES (?1, ?2, ?3, ?4) RETURNING row";
+        let row = self.enter_row(sql, params![token.id, token.name, token.created_at, token.created_by])?;
         self.starts_alone("tokens", row, &[("label", "token"), ("granted", "token"), ("secret", "token")])?;
         self.save_token(&Token { row, ..token.clone() })?;
         for scope in token.grants.keys() {
@@ -126,10 +128,9 @@ impl Write<'_> {
 
     fn enter_secret(&self, token: i64, new: &NewSecret) -> Result<(), StoreError> {
         let sql = "INSERT INTO secret (token, hash, hint, created_at, expires_at, delivered_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING row";
         let StoredSecret { hash, hint, created_at, expires_at, delivered_at, .. } = &new.secret;
-        self.run(sql, params![token, hash, hint, created_at, expires_at, delivered_at])?;
-        let row = self.conn().last_insert_rowid();
+        let row = self.enter_row(sql, params![token, hash, hint, created_at, expires_at, delivered_at])?;
         self.starts_alone("secret", row, &[("delivery", "secret"), ("hook", "secret")])?;
         new.delivery.as_ref().map_or(Ok(()), |delivery| self.enter_delivery(row, delivery))
     }

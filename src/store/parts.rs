@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use rusqlite::types::Value as Sql;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::types::{ToSql, Value as Sql};
 use serde_json::Value;
 
 use super::columns::{self, Column, Fields};
+use super::engine::Engine;
 use super::{StoreError, View, seal};
 use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::Scope;
@@ -40,7 +40,7 @@ impl Rows {
     pub fn last(view: &View<'_>) -> Result<Self, StoreError> {
         let last = |table: &str| {
             let sql = format!("SELECT coalesce(max(row), 0) FROM {table}");
-            view.ok(view.conn().query_row(&sql, [], |row| row.get(0)))
+            view.column(&sql, &[]).map(|all| all.first().copied().unwrap_or(0))
         };
         let rows = Self { token: last("tokens")?, secret: last("secret")?, granted: last("granted")? };
         if rows.token.max(rows.secret).max(rows.granted) > i64::MAX / 2 {
@@ -65,33 +65,34 @@ impl Rows {
     }
 
     /// Writes a token with all that belongs to it, sealed. Returns its row.
-    pub fn enter(&mut self, conn: &Connection, parts: Parts, scopes: Vec<i64>) -> Result<i64, BadLine> {
+    pub fn enter(&mut self, engine: &Engine, parts: Parts, scopes: Vec<i64>) -> Result<i64, BadLine> {
         self.token += 1;
         let token = self.token;
         let mut values = vec![token.into()];
         values.extend(parts.token);
         values.push(format!("{},{},{}", parts.labels.len(), scopes.len(), parts.secrets.len()).into());
-        sealed(conn, "tokens", &token_columns(), values)?;
+        sealed(engine, "tokens", &token_columns(), values)?;
         for (key, value) in parts.labels {
-            sealed(conn, "label", "token, key, value", vec![token.into(), key.into(), value.into()])?;
+            sealed(engine, "label", "token, key, value", vec![token.into(), key.into(), value.into()])?;
         }
         for scope in scopes {
             self.granted += 1;
             let values = vec![self.granted.into(), token.into(), scope.into()];
-            sealed(conn, "granted", "row, token, scope", values)?;
+            sealed(engine, "granted", "row, token, scope", values)?;
         }
         for secret in parts.secrets {
             self.secret += 1;
             let row: Sql = self.secret.into();
             let values = [row.clone(), token.into()].into_iter().chain(secret.secret).collect();
             let names = format!("row, token, {}", columns::names(columns::SECRET, ""));
-            sealed(conn, "secret", &names, values)?;
+            sealed(engine, "secret", &names, values)?;
             for (table, columns, part) in
                 [("delivery", columns::DELIVERY, secret.delivery), ("hook", columns::HOOK, secret.hook)]
             {
                 if let Some(part) = part {
                     let names = format!("secret, {}", columns::names(columns, ""));
-                    insert(conn, table, &names, [row.clone()].into_iter().chain(part).collect())?;
+                    let values: Vec<Sql> = [row.clone()].into_iter().chain(part).collect();
+                    insert(engine, table, &names, &values)?;
                 }
             }
         }
@@ -213,22 +214,23 @@ pub fn number(count: usize) -> Sql {
     i64::try_from(count).unwrap_or(i64::MAX).into()
 }
 
-pub fn sealed(conn: &Connection, table: &str, names: &str, mut values: Vec<Sql>) -> Result<(), BadLine> {
+pub fn sealed(engine: &Engine, table: &str, names: &str, mut values: Vec<Sql>) -> Result<(), BadLine> {
     values.push(seal::of_values(table, &values).into());
-    insert(conn, table, &format!("{names}, seal"), values)
+    insert(engine, table, &format!("{names}, seal"), &values)
 }
 
-pub fn insert(conn: &Connection, table: &str, names: &str, values: Vec<Sql>) -> Result<(), BadLine> {
+pub fn insert(engine: &Engine, table: &str, names: &str, values: &[Sql]) -> Result<(), BadLine> {
     let mut sql = format!("INSERT INTO {table} ({names}) VALUES (?1");
     (2..=values.len()).for_each(|at| {
         let _ = write!(sql, ", ?{at}");
     });
     sql.push(')');
-    let run = || conn.prepare_cached(&sql)?.execute(params_from_iter(values));
-    run().map(drop).map_err(|err: rusqlite::Error| match err.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::ConstraintViolation | rusqlite::ErrorCode::TypeMismatch) => {
+    let values: Vec<&dyn ToSql> = values.iter().map(|it| it as &dyn ToSql).collect();
+    engine.run(&sql, &values).map(drop).map_err(|err| {
+        if err.breaks_rule() {
             BadLine::Content(format!("it breaks a rule, or repeats what must be unique ({err})"))
+        } else {
+            BadLine::Store(engine.failed(&err))
         }
-        _ => BadLine::Store(StoreError::sqlite(std::path::Path::new(conn.path().unwrap_or_default()), &err)),
     })
 }

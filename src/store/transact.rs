@@ -2,23 +2,20 @@
 
 use std::cell::RefCell;
 
-use rusqlite::{Transaction, TransactionBehavior};
-
-use super::open::{self, Access};
-use super::{Store, StoreError, UNCHANGED, UNSETTLED, View, Write, lock, schema, v1};
+use super::engine::{Engine, Fault, Purpose, Transaction};
+use super::sqlite::VERSION;
+use super::{Store, StoreError, UNCHANGED, UNSETTLED, View, Write};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::{Clock, Timestamp};
 
 impl Store {
     /// One read transaction, ended before its result is looked at.
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
-        lock::be_patient(self.patience.get());
         let failed = |err| self.failed(&err);
-        let begin = || Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred);
-        let tx = if self.began.take() { None } else { Some(begin().map_err(failed)?) };
-        self.follow_migration().map_err(failed)?;
+        let tx = self.begin(Purpose::Look)?;
+        self.follow().map_err(failed)?;
         let out = f(&View::of(self));
-        let ended = tx.map_or_else(|| self.conn.execute_batch("COMMIT"), Transaction::commit);
+        let ended = tx.commit();
         let out = out?;
         ended.map_err(failed)?;
         Ok(out)
@@ -31,14 +28,12 @@ impl Store {
         clock: &dyn Clock,
         f: impl FnOnce(&View<'_>, Timestamp) -> Result<T, E>,
     ) -> Result<T, E> {
-        let is_locked = self.began.get();
+        let is_locked = self.is_locked();
         self.read(|view| {
             // The first statement takes the lock.
             if !is_locked {
                 let mut known = self.known.borrow_mut();
-                let sql = if known.is_some() { "PRAGMA data_version" } else { "PRAGMA user_version" };
-                let run = || self.prepare(sql)?.query_row([], |row| row.get(0));
-                let version = view.ok(run())?;
+                let version = view.ok(self.take_lock(known.is_some()))?;
                 if let Some(known) = &mut *known {
                     known.begin(version);
                 }
@@ -56,21 +51,47 @@ impl Store {
         f: impl FnOnce(&Write<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         self.transact(clock, author, |tx| {
-            let found = schema::version_of(&self.conn).map_err(|err| self.failed(&err))?;
-            if found == schema::VERSION {
-                return f(tx);
-            }
-            Err(StoreError::Newer { found, known: schema::VERSION }.into())
+            self.is_of_today()?;
+            f(tx)
         })
     }
 
-    /// Within a read transaction: takes note that another process has brought the store to the version of today.
-    pub(super) fn follow_migration(&self) -> rusqlite::Result<()> {
-        if self.version.get() != schema::VERSION && schema::version_of(&self.conn)? == schema::VERSION {
-            v1::unview(&self.conn)?;
-            self.version.set(schema::VERSION);
+    /// Within a transaction that changes something: fails if another program has made the store one that this one does
+    /// not know.
+    pub(super) fn is_of_today(&self) -> Result<(), StoreError> {
+        let found = match &self.engine {
+            Engine::Sqlite(it) => it.stamped().map_err(|err| it.failed(&err))?,
+        };
+        if found == VERSION { Ok(()) } else { Err(StoreError::Newer { found, known: VERSION }) }
+    }
+
+    pub(super) fn begin(&self, purpose: Purpose) -> Result<Transaction<'_>, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(it) => it.begin(purpose, self.patience.get()).map_err(|err| it.failed(&err)),
         }
-        Ok(())
+    }
+
+    /// Whether the next transaction to look has its lock from its beginning.
+    fn is_locked(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(it) => it.has_begun(),
+        }
+    }
+
+    /// The first statement of a transaction. Returns the version of the data, where that is needed.
+    fn take_lock(&self, needs_version: bool) -> Result<i64, Fault> {
+        let sql = match &self.engine {
+            Engine::Sqlite(_) if needs_version => "PRAGMA data_version",
+            Engine::Sqlite(_) => "PRAGMA user_version",
+        };
+        Ok(self.engine.prepare(sql)?.one(&[], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    /// Within a read transaction: takes note of what other processes have made of the tables.
+    fn follow(&self) -> Result<(), Fault> {
+        match &self.engine {
+            Engine::Sqlite(it) => Ok(it.follow_migration()?),
+        }
     }
 
     pub(super) fn transact<T, E: From<StoreError>>(
@@ -79,15 +100,13 @@ impl Store {
         author: &Author,
         f: impl FnOnce(&Write<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        lock::be_patient(self.patience.get());
-        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
-            .map_err(|err| self.failed(&err))?;
+        let tx = self.begin(Purpose::Change)?;
         let now = clock.now().map_err(StoreError::Clock)?;
-        let before = self.conn.total_changes();
+        let before = self.engine.changes();
         let write = Write { view: View::of(self), now, author, head: RefCell::new(None) };
         let out = f(&write)?;
         let Some(head) = write.head.into_inner() else {
-            if self.conn.total_changes() == before {
+            if self.engine.changes() == before {
                 return Ok(out);
             }
             let what = "a change would have left no event".to_owned();
@@ -99,14 +118,14 @@ impl Store {
         }
     }
 
-    /// After a failed COMMIT: only what the database holds tells whether it happened.
-    fn settle(&self, err: &rusqlite::Error, expected: &Anchor) -> Result<(), StoreError> {
-        let kept = open::connect(&self.found.database, Access::Write).and_then(|conn| {
-            Self::from_connection(conn, self.found.clone(), schema::VERSION).anchor_hash(expected.seq)
-        });
+    /// After a failed COMMIT: only what the store holds tells whether it happened.
+    fn settle(&self, err: &Fault, expected: &Anchor) -> Result<(), StoreError> {
+        let kept = match &self.engine {
+            Engine::Sqlite(it) => it.keeps(expected),
+        };
         match kept {
-            Ok(Some(hash)) if hash == expected.hash => Ok(()),
-            Ok(_) => Err(self.failed(err)),
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.failed(err)),
             Err(_) => Err(StoreError::Io { what: format!("the store failed: {err}"), settled: UNSETTLED }),
         }
     }
@@ -117,7 +136,7 @@ mod tests {
     use super::*;
     use crate::domain::event::Actor;
     use crate::store::Sharing;
-    use crate::store::sqlite::{Location, make};
+    use crate::store::{Location, make};
 
     struct Noon;
 
@@ -135,9 +154,7 @@ mod tests {
         let author = Author { actor, reason: None, accept_clock: false };
         make(&location, Sharing::Private, &Noon, &author).expect("a store");
         let store = Store::open_to_write(&location, &Noon, &author).expect("the store");
-        let wrote = store.write(&Noon, &author, |tx| {
-            tx.ok(tx.conn().execute("INSERT INTO setting VALUES ('url', 'x')", []))
-        });
+        let wrote = store.write(&Noon, &author, |tx| tx.run("INSERT INTO setting VALUES ('url', 'x')", &[]));
         assert!(matches!(wrote, Err(StoreError::Io { settled: UNCHANGED, .. })), "{wrote:?}");
         let url = store.read(|view| view.settings()).expect("the settings").url;
         assert_eq!(url, None, "it was rolled back");

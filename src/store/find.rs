@@ -1,7 +1,7 @@
 //! Which tokens there are: by name, by what a person may call them, and page by page.
 
+use rusqlite::params;
 use rusqlite::types::{FromSql, ToSql};
-use rusqlite::{OptionalExtension, params};
 
 use super::words::MOST;
 use super::{PAGE, StoreError, View, ascending};
@@ -64,14 +64,13 @@ impl View<'_> {
         let sql = "SELECT count(*) FROM tokens t WHERE t.revoked_at IS NOT NULL
              OR t.disabled_at IS NULL AND EXISTS (SELECT 1 FROM secret s WHERE s.token = t.row
              AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL AND s.expires_at <= ?1)";
-        self.ok(self.conn().query_row(sql, [now], |row| row.get(0)))
+        Ok(self.column(sql, &[&now])?.pop().unwrap_or(0))
     }
 
     /// The unrevoked token of a name, visible or not.
     pub fn named(&self, name: &Name) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT row FROM tokens WHERE name = ?1 AND revoked_at IS NULL";
-        let run = || self.prepare(sql)?.query_row([name], |row| row.get(0)).optional();
-        self.ok(run())
+        Ok(self.column(sql, &[name])?.pop())
     }
 
     /// The visible tokens that a reference may mean: by name or id, else by a prefix of an id, else by a hint, else by
@@ -110,10 +109,7 @@ impl View<'_> {
         let sql =
             "SELECT row, hash, hint FROM secret WHERE row > ?1 AND length(hint) = 5 ORDER BY row LIMIT ?2";
         let run = || {
-            let mut statement = self.prepare(sql)?;
-            let rows = statement
-                .query_map(params![after, page()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            rows.collect()
+            self.prepare(sql)?.all(params![after, page()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         };
         let found: Vec<(i64, SecretHash, String)> = self.ok(run())?;
         ascending(found.iter().map(|(row, ..)| *row), after).map(|()| found)
@@ -126,7 +122,7 @@ impl View<'_> {
 
     /// The first column of what a statement finds.
     pub(super) fn column<T: FromSql>(&self, sql: &str, args: &[&dyn ToSql]) -> Result<Vec<T>, StoreError> {
-        let run = || self.prepare(sql)?.query_map(args, |row| row.get(0))?.collect();
+        let run = || self.prepare(sql)?.all(args, |row| row.get(0));
         self.ok(run())
     }
 }
@@ -139,7 +135,7 @@ fn page() -> i64 {
 mod tests {
     use rusqlite::Connection;
 
-    use super::super::schema;
+    use super::super::sqlite::schema;
     use super::*;
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::params;
 
-use super::error::StoreError;
-use super::{FIRST, PAGE, Step, Store, View, Watch, integrity, schema};
+use super::engine::{Engine, Fault, Row};
+use super::{FIRST, PAGE, Step, Store, StoreError, View, Watch};
 use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{Anchor, GENESIS, Subject};
 use crate::domain::when::Timestamp;
@@ -40,22 +40,11 @@ impl AuditReport {
     }
 }
 
-fn hash_at(conn: &Connection, seq: i64) -> rusqlite::Result<Option<Digest>> {
-    let sql = "SELECT hash FROM events WHERE seq = ?1";
-    conn.query_row(sql, [seq], |row| row.get(0)).optional().map(|hash| hash.map(Digest::from_bytes))
-}
-
 impl Store {
-    /// The last entry as a connection sees it that has not been prepared.
-    pub(super) fn newest(&self) -> rusqlite::Result<Option<Anchor>> {
-        let table = if schema::version_of(&self.conn)? == schema::VERSION { "events" } else { "main.audit" };
-        let sql = format!("SELECT seq, hash FROM {table} ORDER BY seq DESC LIMIT 1");
-        let read = |row: &Row<'_>| Ok(Anchor { seq: row.get(0)?, hash: Digest::from_bytes(row.get(1)?) });
-        self.conn.query_row(&sql, [], read).optional()
-    }
-
-    pub(super) fn anchor_hash(&self, seq: i64) -> rusqlite::Result<Option<Digest>> {
-        hash_at(&self.conn, seq)
+    pub(super) fn anchor_hash(&self, seq: i64) -> Result<Option<Digest>, Fault> {
+        let sql = "SELECT hash FROM events WHERE seq = ?1";
+        let hash = self.engine.prepare(sql)?.one(&[&seq], |row| row.get(0))?;
+        Ok(hash.map(Digest::from_bytes))
     }
 
     /// Checks the database's own structure, the whole chain and every object. `since` must be an ancestor of the head.
@@ -66,7 +55,9 @@ impl Store {
         watch: Watch<'_, E>,
     ) -> Result<AuditReport, E> {
         watch(Step::new("checking the database", 0, 0))?;
-        let database = integrity::check(self)?;
+        let database = match &self.engine {
+            Engine::Sqlite(it) => it.check_integrity()?,
+        };
         let history = self.audit_history(since, now, database.is_empty(), watch)?;
         Ok(AuditReport { database, ..history })
     }
@@ -87,7 +78,7 @@ impl Store {
         if chain.first_bad.is_none()
             && let Some(since) = since
         {
-            let found = hash_at(&self.conn, since.seq).map_err(|err| self.failed(&err))?;
+            let found = self.anchor_hash(since.seq).map_err(|err| self.failed(&err))?;
             if found != Some(since.hash) && *since != (Anchor { seq: 0, hash: GENESIS }) {
                 let problem = "not the entry that the anchor names".to_owned();
                 chain.first_bad = Some(Problem { seq: since.seq, problem });
@@ -300,7 +291,7 @@ impl View<'_> {
              FROM events e WHERE e.seq > ?1 AND e.seq <= ?2 AND e.subject NOT GLOB '[*]*'
              AND NOT EXISTS (SELECT 1 FROM tokens t WHERE t.id = e.subject) ORDER BY e.seq LIMIT ?3";
         let mut run = || {
-            let mut statement = self.conn().prepare_cached(sql)?;
+            let mut statement = self.prepare(sql)?;
             let mut rows = statement.query(params![after, chain.last.seq, page()])?;
             let mut last = None;
             while let Some(row) = rows.next()? {
@@ -356,7 +347,8 @@ impl View<'_> {
     fn unreadable(&self, row: i64) -> Result<Changed, StoreError> {
         let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM tokens WHERE row = ?1";
         let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
-        self.ok(self.conn().query_row(sql, [row], read))
+        let found = self.ok(self.prepare(sql).and_then(|mut it| it.one(&[&row], read)))?;
+        found.ok_or_else(|| StoreError::Damaged(format!("token row {row} is missing")))
     }
 }
 

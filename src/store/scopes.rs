@@ -19,11 +19,11 @@ impl View<'_> {
             let mut all = self.prepare(
                 "SELECT row, id, name, description, created_at, retired_at, include_count, seal FROM scope",
             )?;
-            let mut rows = all.query([])?;
+            let mut rows = all.query(&[])?;
             while let Some(row) = rows.next()? {
-                self.begins_unbroken::<8>("scope", row)?;
+                self.begins_unbroken::<8>("scope", &row)?;
                 let entry = Entry {
-                    row: row.get::<_, RowNumber>(0)?.0,
+                    row: row.get::<RowNumber>(0)?.0,
                     id: row.get(1)?,
                     name: row.get(2)?,
                     description: row.get(3)?,
@@ -31,7 +31,7 @@ impl View<'_> {
                     created_at: row.get(4)?,
                     retired_at: row.get(5)?,
                 };
-                counts.insert(entry.row, row.get::<_, Count>(6)?.0);
+                counts.insert(entry.row, row.get::<Count>(6)?.0);
                 entries.insert(entry.row, entry);
             }
             if entries.is_empty() {
@@ -39,9 +39,9 @@ impl View<'_> {
             }
             let sql = "SELECT i.scope, i.included, i.seal, s.name FROM scope_include i LEFT JOIN scope s ON s.row = i.included";
             let mut includes = self.prepare(sql)?;
-            let mut rows = includes.query([])?;
+            let mut rows = includes.query(&[])?;
             while let Some(row) = rows.next()? {
-                self.begins_unbroken::<3>("scope_include", row)?;
+                self.begins_unbroken::<3>("scope_include", &row)?;
                 if let (Some(entry), Some(included)) = (entries.get_mut(&row.get(0)?), row.get(3)?) {
                     entry.includes.insert(included);
                 }
@@ -50,7 +50,7 @@ impl View<'_> {
                 && let Some(row) = entries.values().find(|it| counts.get(&it.row) != Some(&it.includes.len()))
             {
                 let why = format!("what scope row {} includes is missing", row.row);
-                return Err(rusqlite::Error::ToSqlConversionFailure(why.into()));
+                return Err(rusqlite::Error::ToSqlConversionFailure(why.into()).into());
             }
             Ok(Catalogue::new(entries.into_values()))
         };
@@ -61,10 +61,7 @@ impl View<'_> {
     pub fn holders_by_scope(&self) -> Result<BTreeMap<i64, i64>, StoreError> {
         let sql = "SELECT g.scope, count(*) FROM granted g JOIN tokens t ON t.row = g.token
              WHERE t.revoked_at IS NULL GROUP BY g.scope";
-        let run = || {
-            let mut statement = self.prepare(sql)?;
-            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        };
+        let run = || self.prepare(sql)?.all(&[], |row| Ok((row.get(0)?, row.get(1)?)));
         self.ok(run())
     }
 
@@ -76,9 +73,7 @@ impl View<'_> {
             let mut statement = self.prepare(sql)?;
             let mut all = BTreeSet::new();
             for scope in scopes {
-                for row in statement.query_map([scope], |row| row.get(0))? {
-                    all.insert(row?);
-                }
+                all.extend(statement.all::<i64, Vec<_>>(&[scope], |row| row.get(0))?);
             }
             Ok(all.into_iter().collect())
         };
@@ -91,9 +86,8 @@ impl Write<'_> {
     pub fn insert_scope(&self, entry: &Entry, action: Action) -> Result<Entry, StoreError> {
         let (before, matched) = self.compare_catalogue(action)?;
         let sql = "INSERT INTO scope (id, name, description, created_at)
-             VALUES (lower(hex(randomblob(6))), ?1, ?2, ?3)";
-        self.ok(self.conn().execute(sql, params![entry.name, entry.description, entry.created_at]))?;
-        let row = self.conn().last_insert_rowid();
+             VALUES (lower(hex(randomblob(6))), ?1, ?2, ?3) RETURNING row";
+        let row = self.enter_row(sql, params![entry.name, entry.description, entry.created_at])?;
         let references = [("scope_include", "scope"), ("scope_include", "included"), ("granted", "scope")];
         self.starts_alone("scope", row, &references)?;
         self.save_scope(&Entry { row, ..entry.clone() })?;
@@ -154,21 +148,15 @@ impl Write<'_> {
     }
 
     fn save_scope(&self, entry: &Entry) -> Result<(), StoreError> {
-        let run = || {
-            let conn = self.conn();
-            conn.execute(
-                "UPDATE scope SET name = ?2, description = ?3, retired_at = ?4 WHERE row = ?1",
-                params![entry.row, entry.name, entry.description, entry.retired_at],
-            )?;
-            conn.execute("DELETE FROM scope_include WHERE scope = ?1", [entry.row])?;
-            for included in &entry.includes {
-                let sql =
-                    "INSERT INTO scope_include (scope, included) SELECT ?1, row FROM scope WHERE name = ?2";
-                conn.execute(sql, params![entry.row, included])?;
-            }
-            Ok(())
-        };
-        self.ok(run())?;
+        self.run(
+            "UPDATE scope SET name = ?2, description = ?3, retired_at = ?4 WHERE row = ?1",
+            params![entry.row, entry.name, entry.description, entry.retired_at],
+        )?;
+        self.run("DELETE FROM scope_include WHERE scope = ?1", &[&entry.row])?;
+        for included in &entry.includes {
+            let sql = "INSERT INTO scope_include (scope, included) SELECT ?1, row FROM scope WHERE name = ?2";
+            self.run(sql, params![entry.row, included])?;
+        }
         self.seal_scope(entry.row)
     }
 }

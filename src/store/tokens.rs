@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use rusqlite::params;
 use rusqlite::types::ToSql;
-use rusqlite::{OptionalExtension, Row, params};
 
 use super::cells::{self, Cells};
+use super::engine::Row;
 use super::known::{Doubt, Known};
 use super::sql::{RowNumber, damage, wrong};
 use super::token_rows::{
@@ -17,7 +18,7 @@ use crate::domain::secret::SecretHash;
 use crate::domain::token::{Grant, StoredSecret, Token};
 use crate::domain::verdict::refusal;
 use crate::domain::when::Timestamp;
-use crate::store::usage::{scope_tag, scope_tag_v1, secret_tag};
+use crate::store::usage::Kind;
 
 /// A presented secret that the store knows.
 #[derive(Debug)]
@@ -88,8 +89,7 @@ impl View<'_> {
             let mut secret = self.whole_secret(&Cells::new(row, 0, &values))?;
             if let Some((token, _)) = found.get_mut(&row.get(1)?) {
                 if parts.rest {
-                    let tag = secret_tag(&secret.hash);
-                    secret.last_used_at = self.store.uses().last(secret.row, tag, secret.created_at, now);
+                    secret.last_used_at = self.store.last(Kind::Uses, &secret, now, None);
                     secret.refused_at = self.refused_at(token, &secret, now);
                 }
                 add_secret(token, secret, row, OF_SECRET)?;
@@ -114,7 +114,7 @@ impl View<'_> {
         now: Timestamp,
     ) -> Option<Timestamp> {
         refusal(token, secret, now)?;
-        self.store.refusals().last(secret.row, secret_tag(&secret.hash), secret.created_at, now)
+        self.store.last(Kind::Refusals, secret, now, None)
     }
 
     /// A token from all columns of its row, and how many rows it says it has.
@@ -159,17 +159,15 @@ impl View<'_> {
                 }
                 self.begins_unbroken::<4>("granted", row)?;
                 let mut grant = Grant {
-                    row: row.get::<_, RowNumber>(0)?.0,
+                    row: row.get::<RowNumber>(0)?.0,
                     scope: row.get(4)?,
                     scope_id: row.get(5)?,
                     last_asked_at: None,
                 };
                 if let Some(now) = now {
-                    let asked = |tag| self.store.asks().last(grant.row, tag, token.created_at, now);
-                    grant.last_asked_at = asked(scope_tag(&token.id, &grant))
-                        .or_else(|| asked(scope_tag_v1(&token.id, &grant)));
+                    grant.last_asked_at = self.store.last_asked(token, &grant, now);
                 }
-                token.grants.insert(row.get::<_, RowNumber>(2)?.0, grant);
+                token.grants.insert(row.get::<RowNumber>(2)?.0, grant);
             }
             Ok(())
         })
@@ -214,7 +212,7 @@ impl View<'_> {
         let mut statement = self.ok(self.prepare(&sql))?;
         let mut found = self.ok(statement.query(params![keys]))?;
         while let Some(row) = self.ok(found.next())? {
-            take(row).map_err(|err| damage(table, row, &err))?;
+            take(&row).map_err(|err| damage(table, &row, &err))?;
         }
         Ok(())
     }
@@ -232,7 +230,7 @@ impl View<'_> {
             return Ok(Some(found));
         }
         let sql = "SELECT token FROM secret WHERE hash = ?1";
-        let run = || self.prepare(sql)?.query_row([hash], |row| row.get(0)).optional();
+        let run = || self.prepare(sql)?.one(&[hash], |row| row.get(0));
         let Some(row) = self.ok(run())? else {
             return self.is_nowhere(hash).map(|()| None);
         };
@@ -292,7 +290,7 @@ impl View<'_> {
             token.secrets.push(self.whole_secret(&Cells::new(row, OF_TOKEN, of_secret))?);
             Ok((Presented { token, index: 0, last_change: row.get(OF_TOKEN + OF_SECRET)? }, counts))
         };
-        let found = self.ok(statement.query_row([hash], read).optional())?;
+        let found = self.ok(statement.one(&[hash], read))?;
         // In the statement these tests would cost more: each index is weighed against each of them.
         let is_current = |it: &StoredSecret| it.delivered_at.is_some() && it.superseded_at.is_none();
         let found = found.filter(|(it, _)| it.secret().hash == *hash && is_current(it.secret()));

@@ -13,8 +13,7 @@ use std::time::Duration;
 
 #[cfg(feature = "serve")]
 use super::PATIENCE;
-use super::checked::FileId;
-use super::opening::Opening;
+use super::sqlite::{FileId, Opening};
 use super::{Location, Store, StoreError};
 
 /// Connections kept between uses; more are opened while more threads read at once.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::params;
 
+use super::engine::Engine;
 use super::{Store, StoreError, View, Write};
 use crate::domain::changes;
 use crate::domain::digest::{Digest, Form};
@@ -16,16 +17,17 @@ use crate::domain::when::Timestamp;
 impl Store {
     /// How large the database is.
     pub fn bytes(&self) -> u64 {
-        std::fs::symlink_metadata(&self.found.database).map_or(0, |meta| meta.len())
+        match &self.engine {
+            Engine::Sqlite(it) => it.bytes(),
+        }
     }
 
     /// Gives the room of removed rows back to the file system. It needs room for a copy while it works, and is done
     /// wholly or not at all.
     pub fn shrink(&self) -> Result<(), StoreError> {
-        super::lock::be_patient(self.patience.get());
-        // The copy may be large, so it is not kept in memory.
-        let run = self.conn.execute_batch("PRAGMA temp_store = FILE; VACUUM");
-        run.map_err(|err| self.failed(&err))
+        match &self.engine {
+            Engine::Sqlite(it) => it.shrink(self.patience.get()).map_err(|err| it.failed(&err)),
+        }
     }
 }
 

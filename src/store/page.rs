@@ -1,15 +1,17 @@
 //! A page of tokens in order of name, in one statement: how a list of all of them is read.
 
-use rusqlite::{Row, params, params_from_iter};
+use rusqlite::params;
+use rusqlite::types::ToSql;
 
 use super::cells::{self, Cells};
+use super::engine::Row;
 use super::sql::damage;
 use super::token_rows::{Counts, DELIVERY, HOOK, OF_SECRET, OF_TOKEN, add_secret};
 use super::tokens::Found;
 use super::{PAGE, Parts, StoreError, View};
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
-use crate::store::usage::{Block, secret_tag};
+use crate::store::usage::{Block, Kind};
 
 /// The tokens of a page: with what is written of them they are all in memory at once.
 const TOKENS: usize = 250;
@@ -74,10 +76,11 @@ impl View<'_> {
         );
         let (mut page, mut block) = (Vec::with_capacity(TOKENS), Block::default());
         let mut statement = self.ok(self.prepare(&sql))?;
-        let mut rows = self.ok(statement.query(params_from_iter(after)))?;
+        let args: Vec<&dyn ToSql> = after.iter().map(|it| it as &dyn ToSql).collect();
+        let mut rows = self.ok(statement.query(&args))?;
         while let Some(row) = self.ok(rows.next())? {
             let is_full =
-                self.take(row, now, &mut page, &mut block).map_err(|err| damage("tokens", row, &err))?;
+                self.take(&row, now, &mut page, &mut block).map_err(|err| damage("tokens", &row, &err))?;
             if is_full {
                 return Ok((page, true));
             }
@@ -105,8 +108,7 @@ impl View<'_> {
         }
         if let (Some((token, _)), Some(_)) = (page.last_mut(), of_secret.get::<Option<i64>>(0)?) {
             let mut secret = self.whole_secret(&of_secret)?;
-            let tag = secret_tag(&secret.hash);
-            secret.last_used_at = self.store.uses().last_in(block, secret.row, tag, secret.created_at, now);
+            secret.last_used_at = self.store.last(Kind::Uses, &secret, now, Some(block));
             secret.refused_at = self.refused_at(token, &secret, now);
             add_secret(token, secret, row, OF_TOKEN + OF_SECRET)?;
         }

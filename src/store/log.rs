@@ -1,9 +1,10 @@
 //! The log: its entries as they are read, in either order, and written.
 
+use rusqlite::params;
 use rusqlite::types::{ToSql, ValueRef};
-use rusqlite::{OptionalExtension, Row, params};
 
 use super::audit::page;
+use super::engine::Row;
 use super::error::StoreError;
 use super::sql::{Changes, RowNumber, wrong};
 use super::{FIRST, Head, View, Write, ascending};
@@ -23,13 +24,13 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
         Form::Two => row.get(13)?,
     };
     Ok(Event {
-        seq: row.get::<_, RowNumber>(0)?.0,
+        seq: row.get::<RowNumber>(0)?.0,
         time: row.get(1)?,
         action: row.get(2)?,
         subject: Subject::from_key(row.get(3)?, row.get(4)?),
         actor: Actor { uid: row.get(5)?, login: row.get(6)?, sudo_user: row.get(7)?, host: row.get(8)? },
         reason: row.get(9)?,
-        row_digest: row.get::<_, Option<[u8; 32]>>(10)?.map(bytes),
+        row_digest: row.get::<Option<[u8; 32]>>(10)?.map(bytes),
         hash: bytes(row.get(11)?),
         form,
         changes: changes.0,
@@ -38,7 +39,7 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
 
 impl View<'_> {
     pub(super) fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
-        let run = || self.prepare(&format!("{COLUMNS} {rest}"))?.query_map(args, read_event)?.collect();
+        let run = || self.prepare(&format!("{COLUMNS} {rest}"))?.all(args, read_event);
         self.ok(run())
     }
 
@@ -73,10 +74,10 @@ impl View<'_> {
             let mut statement = self.prepare(sql)?;
             let read = |row: &Row<'_>| {
                 let anchor =
-                    Anchor { seq: row.get::<_, RowNumber>(0)?.0, hash: Digest::from_bytes(row.get(1)?) };
+                    Anchor { seq: row.get::<RowNumber>(0)?.0, hash: Digest::from_bytes(row.get(1)?) };
                 Ok(Head { anchor, time: row.get(2)? })
             };
-            statement.query_row([], read).optional()
+            statement.one(&[], read)
         };
         let before = Head { anchor: Anchor { seq: 0, hash: GENESIS }, time: None };
         Ok(self.ok(run())?.unwrap_or(before))
@@ -90,9 +91,9 @@ impl View<'_> {
         let run = || {
             let read = |row: &Row<'_>| {
                 let digest: Option<[u8; 32]> = row.get(1)?;
-                Ok(digest.map(Digest::from_bytes).zip(Some(row.get::<_, Form>(0)?)))
+                Ok(digest.map(Digest::from_bytes).zip(Some(row.get::<Form>(0)?)))
             };
-            self.prepare(sql)?.query_row(params![key, up_to], read).optional()
+            self.prepare(sql)?.one(params![key, up_to], read)
         };
         Ok(self.ok(run())?.flatten().map(|(digest, form)| (form, digest)))
     }
@@ -131,24 +132,22 @@ impl Write<'_> {
         let Actor { uid, login, sudo_user, host } = &event.actor;
         let digest = event.row_digest.as_ref().map(Digest::as_bytes);
         let changes = serde_json::to_string(&event.changes).unwrap_or_default();
-        let run = || {
-            self.conn().prepare_cached(sql)?.execute(params![
-                event.seq,
-                event.time,
-                event.action,
-                event.subject.key(),
-                event.subject.name(),
-                uid,
-                login,
-                sudo_user,
-                host,
-                event.reason,
-                digest,
-                event.hash.as_bytes(),
-                event.form.number(),
-                changes
-            ])
-        };
-        self.ok(run()).map(drop)
+        let values = params![
+            event.seq,
+            event.time,
+            event.action,
+            event.subject.key(),
+            event.subject.name(),
+            uid,
+            login,
+            sudo_user,
+            host,
+            event.reason,
+            digest,
+            event.hash.as_bytes(),
+            event.form.number(),
+            changes
+        ];
+        self.run(sql, values).map(drop)
     }
 }

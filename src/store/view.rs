@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 
-use rusqlite::{Connection, Row};
+use rusqlite::types::ToSql;
 
 use super::cells::{self, Cells};
-use super::prepared::Prepared;
-use super::{Store, StoreError, schema, seal};
+use super::engine::{Fault, Prepared, Row};
+use super::sqlite::VERSION;
+use super::{Store, StoreError, seal};
 
 /// A transaction.
 pub struct View<'a> {
@@ -31,15 +32,20 @@ impl<'a> View<'a> {
     pub(super) fn of(store: &'a Store) -> Self {
         Self { store, look_up: RefCell::new(None) }
     }
+
+    pub(super) fn prepare(&self, sql: &str) -> Result<Prepared<'a>, Fault> {
+        self.store.engine.prepare(sql)
+    }
 }
 
 impl View<'_> {
-    pub(super) fn conn(&self) -> &Connection {
-        &self.store.conn
+    /// Runs a statement that finds nothing. Returns how many rows it changed.
+    pub(super) fn run(&self, sql: &str, args: &[&dyn ToSql]) -> Result<usize, StoreError> {
+        self.ok(self.store.engine.run(sql, args))
     }
 
     pub(super) fn checks_seals(&self) -> bool {
-        self.store.version.get() == schema::VERSION && !self.store.lenient.get()
+        self.store.version() == VERSION && !self.store.lenient.get()
     }
 
     /// Fails unless these columns, all of a table's row with its seal, are what was written.
@@ -53,7 +59,7 @@ impl View<'_> {
     }
 
     /// An error of a statement as the error of the store.
-    pub(super) fn ok<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+    pub(super) fn ok<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
         result.map_err(|err| self.store.failed(&err))
     }
 }

@@ -1,10 +1,10 @@
 //! Seals: eight bytes of a hash over a row, in its last column. A bit that a disk flips must not change a verdict, and
 //! SQLite keeps no checksums. Whoever edits rows on purpose is met by the log instead.
 
-use rusqlite::types::ValueRef;
-use rusqlite::{Row, params_from_iter};
+use rusqlite::types::{ToSql, Value, ValueRef};
 
 use super::cells::Cells;
+use super::engine::Row;
 use super::sql::wrong;
 use super::{StoreError, Write};
 
@@ -58,7 +58,7 @@ fn seal(table: &str, columns: &[ValueRef<'_>]) -> i64 {
 
 /// The seal of a row with these columns.
 #[cfg(feature = "cli")]
-pub fn of_values(table: &str, columns: &[rusqlite::types::Value]) -> i64 {
+pub fn of_values(table: &str, columns: &[Value]) -> i64 {
     let columns: Vec<_> = columns.iter().map(ValueRef::from).collect();
     seal(table, &columns)
 }
@@ -100,15 +100,14 @@ impl Write<'_> {
         let keys = key.join(", ");
         let sql = format!("SELECT {keys}, * FROM {name} WHERE {column} = ?1");
         let run = || {
-            let conn = self.conn();
-            let mut all = conn.prepare_cached(&sql)?;
+            let mut all = self.prepare(&sql)?;
             let last = all.column_count() - 1;
             let mut changed = Vec::new();
-            let mut rows = all.query([owner])?;
+            let mut rows = all.query(&[&owner])?;
             while let Some(row) = rows.next()? {
-                let seal = seal_of(name, row, key.len(), last)?;
-                if row.get::<_, Option<i64>>(last)? != Some(seal) {
-                    let mut values = vec![rusqlite::types::Value::Integer(seal)];
+                let seal = seal_of(name, &row, key.len(), last)?;
+                if row.get::<Option<i64>>(last)? != Some(seal) {
+                    let mut values = vec![Value::Integer(seal)];
                     for at in 0..key.len() {
                         values.push(row.get(at)?);
                     }
@@ -119,7 +118,8 @@ impl Write<'_> {
             let test: Vec<String> = (2..).zip(*key).map(|(at, column)| format!("{column} = ?{at}")).collect();
             let sql = format!("UPDATE {name} SET seal = ?1 WHERE {}", test.join(" AND "));
             for values in changed {
-                conn.prepare_cached(&sql)?.execute(params_from_iter(values))?;
+                let values: Vec<&dyn ToSql> = values.iter().map(|it| it as &dyn ToSql).collect();
+                self.store.engine.run(&sql, &values)?;
             }
             Ok(())
         };

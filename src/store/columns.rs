@@ -1,9 +1,9 @@
 //! The columns of each table as an export shows them, and back.
 
-use rusqlite::Row;
 use rusqlite::types::{Value as Sql, ValueRef};
 use serde_json::{Map, Value};
 
+use super::engine::Row;
 use crate::domain::when::Timestamp;
 
 pub type Fields = Map<String, Value>;
@@ -135,9 +135,9 @@ pub fn show(columns: &[Column], row: &Row<'_>, first: usize) -> rusqlite::Result
             }
             (ValueRef::Integer(number), _) => number.into(),
             (ValueRef::Blob(bytes), _) => hex(bytes).into(),
-            (_, Json) => serde_json::from_str(&row.get::<_, String>(at)?)
+            (_, Json) => serde_json::from_str(&row.get::<String>(at)?)
                 .map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))?,
-            _ => row.get::<_, String>(at)?.into(),
+            _ => row.get::<String>(at)?.into(),
         };
         fields.insert((*name).to_owned(), value);
     }

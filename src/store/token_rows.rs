@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::Row;
 use rusqlite::types::ValueRef;
 
 use super::cells::Cells;
+use super::engine::Row;
 use super::sql::{RowNumber, wrong};
 use crate::domain::destination::{Destination, Receiver};
 use crate::domain::hook::{Claim, PendingHook};
@@ -116,7 +116,7 @@ pub fn read_secret(cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
 fn read_delivery(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Delivery> {
     Ok(Delivery {
         secret,
-        destination: row.get::<_, DestinationKind>(first)?,
+        destination: row.get::<DestinationKind>(first)?,
         target: row.get(first + 1)?,
         uid: row.get(first + 2)?,
         pid: row.get(first + 3)?,
@@ -153,7 +153,7 @@ pub fn add_secret(
 /// The hook whose columns begin at `first` and that waits for a secret's row, if there is one.
 fn read_hook(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Option<PendingHook>> {
     let Some(command) = row.get(first)? else { return Ok(None) };
-    let claim = row.get::<_, Option<Timestamp>>(first + 5)?.zip(row.get::<_, Option<u32>>(first + 6)?);
+    let claim = row.get::<Option<Timestamp>>(first + 5)?.zip(row.get::<Option<u32>>(first + 6)?);
     Ok(Some(PendingHook {
         secret,
         command,

@@ -3,9 +3,10 @@
 //! A claim says nothing about a token, so it leaves no event. It is a transaction nevertheless: of two runs at once,
 //! one gets it.
 
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::params;
 
-use super::{Store, StoreError, View, Write, lock, schema};
+use super::engine::Purpose;
+use super::{Store, StoreError, View, Write};
 use crate::domain::destination::Receiver;
 use crate::domain::event::{Action, Author};
 use crate::domain::hook::{Claim, PendingHook};
@@ -17,7 +18,7 @@ impl View<'_> {
     pub fn sharing_file(&self, receiver: &Receiver, now: Timestamp) -> Result<Vec<Token>, StoreError> {
         let Some(path) = receiver.path() else { return Ok(Vec::new()) };
         let sql = "SELECT row FROM tokens WHERE destination_path = ?1 AND revoked_at IS NULL
-             UNION SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret WHERE d.target = ?1 AND d.remember";
+             UNION SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret WHERE d.target = ?1 AND d.remember = 1";
         self.tokens(&self.column(sql, params![path])?, now)
     }
 }
@@ -39,7 +40,7 @@ impl Store {
             };
             let Some(hook) = same.and_then(|it| it.pending_hook).filter(is_it) else { return Ok(None) };
             let sql = "UPDATE hook SET claimed_at = ?2, claimed_pid = ?3 WHERE secret = ?1";
-            view.ok(view.conn().execute(sql, params![hook.secret, now, pid]))?;
+            view.run(sql, params![hook.secret, now, pid])?;
             Ok(Some(PendingHook { claim: Some(Claim { at: now, pid }), ..hook }))
         })
     }
@@ -50,7 +51,7 @@ impl Store {
             let sql = "UPDATE hook SET claimed_at = NULL, claimed_pid = NULL, failed_at = ?4
                  WHERE secret = ?1 AND claimed_at = ?2 AND claimed_pid = ?3";
             let (at, pid) = (hook.claim.map(|claim| claim.at), hook.claim.map(|claim| claim.pid));
-            view.ok(view.conn().execute(sql, params![hook.secret, at, pid, now])).map(drop)
+            view.run(sql, params![hook.secret, at, pid, now]).map(drop)
         })
     }
 
@@ -78,13 +79,8 @@ impl Store {
         clock: &dyn Clock,
         f: impl FnOnce(&View<'_>, Timestamp) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        lock::be_patient(self.patience.get());
-        let tx = Transaction::new_unchecked(&self.conn, TransactionBehavior::Immediate)
-            .map_err(|err| self.failed(&err))?;
-        let found = schema::version_of(&self.conn).map_err(|err| self.failed(&err))?;
-        if found != schema::VERSION {
-            return Err(StoreError::Newer { found, known: schema::VERSION });
-        }
+        let tx = self.begin(Purpose::Change)?;
+        self.is_of_today()?;
         let out = f(&View::of(self), clock.now().map_err(StoreError::Clock)?)?;
         tx.commit().map_err(|err| self.failed(&err))?;
         Ok(out)

@@ -19,11 +19,15 @@ mod hooks;
 #[cfg(feature = "cli")]
 mod join;
 mod known;
+mod location;
 mod log;
+mod opening;
 mod page;
 #[cfg(feature = "cli")]
 mod parts;
 mod pool;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod recorder;
 mod scopes;
 mod seal;
@@ -38,6 +42,7 @@ mod trust;
 mod usage;
 mod view;
 mod watch;
+mod whole;
 mod words;
 mod write;
 
@@ -47,22 +52,31 @@ pub use error::{StoreError, UNCHANGED, UNSETTLED};
 pub use handle::Store;
 #[cfg(feature = "cli")]
 pub use join::{Conflict, Entered};
+pub use location::{Location, is_url};
+pub use opening::make;
 #[cfg(feature = "cli")]
 pub use parts::{BadLine, Prepared};
 pub use pool::SharedStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{Address, Surroundings, make as make_on_server, script};
 pub use sharing::Sharing;
 pub use sqlite::{
-    Brought, Finding, Live, Location, PATIENCE, Restoration, Severity, examine, make, open_backup, plan,
-    repair, share, unsafe_file, unsafe_path,
+    Brought, Directory, Finding, Live, PATIENCE, Restoration, Severity, open_backup, unsafe_file, unsafe_path,
 };
 #[cfg(feature = "cli")]
-pub use sqlite::{EXPORT_FORMAT, Extent, Importer, unused};
+pub use sqlite::{EXPORT_FORMAT, Extent, Importer};
 pub use tokens::{Parts, Presented};
 pub use view::View;
 pub use watch::{Step, Watch};
+#[cfg(feature = "cli")]
+pub use whole::unused;
+pub use whole::{examine, plan, repair, share};
 pub use words::MOST;
 pub use write::Write;
 
+#[cfg(feature = "postgres")]
+use postgres::{Found, Open, Postgres, statement as server_statement, values as server_value};
+use sqlite::Sqlite;
 use view::ascending;
 use write::{Head, Matched};
 

@@ -57,6 +57,8 @@ impl Store {
         watch(Step::new("checking the database", 0, 0))?;
         let database = match &self.engine {
             Engine::Sqlite(it) => it.check_integrity()?,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Vec::new(),
         };
         let history = self.audit_history(since, now, database.is_empty(), watch)?;
         Ok(AuditReport { database, ..history })
@@ -288,7 +290,7 @@ impl View<'_> {
     ) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT e.seq, e.subject, e.name, e.digest IS NOT NULL AND NOT EXISTS
                (SELECT 1 FROM events l WHERE l.subject = e.subject AND l.seq > e.seq AND l.seq <= ?2)
-             FROM events e WHERE e.seq > ?1 AND e.seq <= ?2 AND e.subject NOT GLOB '[*]*'
+             FROM events e WHERE e.seq > ?1 AND e.seq <= ?2 AND substr(e.subject, 1, 1) <> '*'
              AND NOT EXISTS (SELECT 1 FROM tokens t WHERE t.id = e.subject) ORDER BY e.seq LIMIT ?3";
         let mut run = || {
             let mut statement = self.prepare(sql)?;

@@ -19,6 +19,8 @@ impl Store {
     pub fn bytes(&self) -> u64 {
         match &self.engine {
             Engine::Sqlite(it) => it.bytes(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => 0,
         }
     }
 
@@ -27,6 +29,8 @@ impl Store {
     pub fn shrink(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(it) => it.shrink(self.patience.get()).map_err(|err| it.failed(&err)),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(()),
         }
     }
 }

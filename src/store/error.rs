@@ -43,6 +43,14 @@ pub enum StoreError {
     Changed,
     #[error("{}", .0.0)]
     Clock(ClockWrong),
+    /// What is asked for is done with files, and the store is a server.
+    #[cfg(feature = "postgres")]
+    #[error("`{}` is a server, which has no files of a store", .0.display())]
+    NoFiles(PathBuf),
+    /// A server that cannot be reached.
+    #[cfg(feature = "postgres")]
+    #[error("`{}` cannot be reached: {why}", .server.display())]
+    Unreachable { server: PathBuf, why: String },
     /// `settled` says what the store holds now.
     #[error("{what}; {settled}")]
     Io { what: String, settled: &'static str },

@@ -13,7 +13,8 @@ use crate::domain::when::Timestamp;
 /// From the few deliveries to their secrets: in the other direction, which SQLite would choose by itself, every change would
 /// walk through all secrets of the store.
 const OVERDUE: &str = "SELECT s.token FROM delivery d CROSS JOIN secret s ON s.row = d.secret
-     WHERE (?1 IS NULL OR d.uid = ?1) AND d.deadline <= ?2 ORDER BY d.secret";
+     WHERE (CAST(?1 AS bigint) IS NULL OR d.uid = ?1) AND d.deadline <= ?2
+     AND (CAST(?3 AS text) IS NULL OR d.host = ?3) ORDER BY d.secret";
 
 impl View<'_> {
     /// A page of rows in order of row, from `from` on.
@@ -47,15 +48,15 @@ impl View<'_> {
     /// The rows of the first unrevoked tokens, in order of name, whose names begin so; `disabled` chooses among them.
     pub fn rows_by_start(&self, start: &str, disabled: Option<bool>) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT row FROM tokens WHERE revoked_at IS NULL AND name >= ?1 AND name < ?1 || '~'
-             AND (?2 IS NULL OR (disabled_at IS NOT NULL) = ?2) ORDER BY name LIMIT ?3";
+             AND (CAST(?2 AS bigint) IS NULL OR CAST(disabled_at IS NOT NULL AS int) = ?2) ORDER BY name LIMIT ?3";
         self.column(sql, params![start, disabled, MOST])
     }
 
     /// A page of the names of unrevoked tokens before a word, and one after it, in order of name.
     pub fn names_beside(&self, word: &str) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT * FROM (SELECT name FROM tokens WHERE revoked_at IS NULL AND name < ?1 ORDER BY name DESC LIMIT ?2)
+        let sql = "SELECT * FROM (SELECT name FROM tokens WHERE revoked_at IS NULL AND name < ?1 ORDER BY name DESC LIMIT ?2) a
              UNION ALL
-             SELECT * FROM (SELECT name FROM tokens WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2)";
+             SELECT * FROM (SELECT name FROM tokens WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2) b";
         self.column(sql, params![word, page()])
     }
 
@@ -80,8 +81,7 @@ impl View<'_> {
         let hint = reference.strip_suffix("...").or_else(|| reference.strip_suffix('…'));
         let hint = hint.map(|start| format!("{start}…"));
         let by_prefix = is_id_prefix(reference).then_some(reference);
-        let cut = cut_ends(reference).map(|(head, tail)| format!("{head}?*{tail}"));
-        let rules: [(&str, Option<&str>); 6] = [
+        let rules = [
             (
                 "SELECT row FROM tokens WHERE name = ?1 AND revoked_at IS NULL UNION SELECT row FROM tokens WHERE id = ?1",
                 Some(reference),
@@ -89,18 +89,33 @@ impl View<'_> {
             ("SELECT row FROM tokens WHERE name = ?1", Some(reference)),
             ("SELECT row FROM tokens WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 50", by_prefix),
             ("SELECT DISTINCT token FROM secret WHERE hint = ?1 LIMIT 50", hint.as_deref()),
-            ("SELECT row FROM tokens WHERE name GLOB ?1 AND revoked_at IS NULL LIMIT 50", cut.as_deref()),
-            ("SELECT row FROM tokens WHERE name GLOB ?1 LIMIT 50", cut.as_deref()),
         ];
         for (sql, key) in rules {
             let Some(key) = key else { continue };
-            let mut found = self.tokens(&self.column(sql, params![key])?, now)?;
-            found.retain(|token| token.is_visible(now));
+            let found = self.visible(sql, params![key], now)?;
             if !found.is_empty() {
                 return Ok(found);
             }
         }
-        Ok(Vec::new())
+        let Some((head, tail)) = cut_ends(reference) else { return Ok(Vec::new()) };
+        let cut = "substr(name, 1, length(?1)) = ?1 AND substr(name, length(name) - length(?2) + 1) = ?2
+             AND length(name) > length(?1) + length(?2)";
+        let found = self.visible(
+            &format!("SELECT row FROM tokens WHERE {cut} AND revoked_at IS NULL LIMIT 50"),
+            params![head, tail],
+            now,
+        )?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        self.visible(&format!("SELECT row FROM tokens WHERE {cut} LIMIT 50"), params![head, tail], now)
+    }
+
+    /// The visible ones of the tokens whose rows a statement finds.
+    fn visible(&self, sql: &str, args: &[&dyn ToSql], now: Timestamp) -> Result<Vec<Token>, StoreError> {
+        let mut found = self.tokens(&self.column(sql, args)?, now)?;
+        found.retain(|token| token.is_visible(now));
+        Ok(found)
     }
 
     /// A page of the secrets that were made elsewhere, in order of row, after `after`: row, hash and hint. A hint of
@@ -115,9 +130,14 @@ impl View<'_> {
         ascending(found.iter().map(|(row, ..)| *row), after).map(|()| found)
     }
 
-    /// The tokens, by row, whose delivery is past its deadline: those of a user, or of everybody.
-    pub fn overdue(&self, uid: Option<u32>, now: Timestamp) -> Result<Vec<i64>, StoreError> {
-        self.column(OVERDUE, params![uid, now])
+    /// The tokens, by row, whose delivery is past its deadline: those of a user, or of everybody, on a host or on all.
+    pub fn overdue(
+        &self,
+        uid: Option<u32>,
+        host: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<i64>, StoreError> {
+        self.column(OVERDUE, params![uid, now, host])
     }
 
     /// The first column of what a statement finds.
@@ -143,8 +163,9 @@ mod tests {
         let conn = Connection::open_in_memory().expect("a database");
         schema::create(&conn).expect("its tables");
         let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {OVERDUE}")).expect("it fits");
-        let steps =
-            plan.query_map(params![None::<u32>, 0], |row| row.get::<_, String>("detail")).expect("a plan");
+        let steps = plan
+            .query_map(params![None::<u32>, 0, None::<&str>], |row| row.get::<_, String>("detail"))
+            .expect("a plan");
         let steps: Vec<String> = steps.collect::<Result<_, _>>().expect("its steps");
         assert_eq!(steps, ["SCAN d", "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)"]);
     }

@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use super::engine::{Engine, Fault};
 use super::known::Known;
+#[cfg(feature = "postgres")]
+use super::sqlite::VERSION;
 use super::sqlite::{FileId, PATIENCE, Sqlite};
+#[cfg(feature = "postgres")]
+use super::usage::scope_tag;
 use super::usage::{Block, Kind, secret_tag};
 use super::{Presented, StoreError};
 use crate::domain::filter::Times;
@@ -37,10 +41,15 @@ impl Store {
     }
 
     /// Its files, which only SQLite has.
-    #[expect(clippy::unnecessary_wraps, reason = "an engine may have no files")]
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(clippy::unnecessary_wraps, reason = "another engine has no files")
+    )]
     pub(super) fn files(&self) -> Result<&Sqlite, StoreError> {
         match &self.engine {
             Engine::Sqlite(it) => Ok(it),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => Err(StoreError::NoFiles(it.url().to_owned())),
         }
     }
 
@@ -63,6 +72,8 @@ impl Store {
     pub fn version(&self) -> i64 {
         match &self.engine {
             Engine::Sqlite(it) => it.version.get(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => VERSION,
         }
     }
 
@@ -76,6 +87,8 @@ impl Store {
     pub fn path(&self) -> &Path {
         match &self.engine {
             Engine::Sqlite(it) => &it.found.dir,
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => it.url(),
         }
     }
 
@@ -89,10 +102,17 @@ impl Store {
         self.recorded_since(Kind::Asks)
     }
 
+    /// Whether it may be used from several hosts.
+    pub fn spans_hosts(&self) -> bool {
+        self.engine.spans_hosts()
+    }
+
     /// Whether this user owns the database.
     pub fn belongs_to(&self, uid: u32) -> bool {
         match &self.engine {
             Engine::Sqlite(it) => it.belongs_to(uid),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => false,
         }
     }
 
@@ -101,6 +121,8 @@ impl Store {
     pub fn check_commands(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(it) => it.check_commands(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(()),
         }
     }
 
@@ -108,6 +130,8 @@ impl Store {
     pub fn is_copy(&self) -> bool {
         match &self.engine {
             Engine::Sqlite(it) => it.copy.is_some(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => false,
         }
     }
 
@@ -115,6 +139,8 @@ impl Store {
     pub(super) fn id(&self) -> Option<FileId> {
         match &self.engine {
             Engine::Sqlite(it) => it.id(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => Some(FileId::of_server(it.url())),
         }
     }
 
@@ -125,6 +151,8 @@ impl Store {
     fn recorded_since(&self, kind: Kind) -> Option<Timestamp> {
         match &self.engine {
             Engine::Sqlite(it) => it.usage(kind).since(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => it.usage_since(),
         }
     }
 
@@ -142,6 +170,8 @@ impl Store {
                 Some(block) => it.usage(kind).last_in(block, row, tag, created, now),
                 None => it.usage(kind).last(row, tag, created, now),
             },
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => it.last(kind, row, tag, created, now),
         }
     }
 
@@ -149,6 +179,10 @@ impl Store {
     pub(super) fn last_asked(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
         match &self.engine {
             Engine::Sqlite(it) => it.last_asked(token, grant, now),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => {
+                it.last(Kind::Asks, grant.row, scope_tag(&token.id, grant), token.created_at, now)
+            }
         }
     }
 
@@ -164,6 +198,10 @@ impl Store {
             if scopes.iter().any(|scope| held.contains(scope)) {
                 match &self.engine {
                     Engine::Sqlite(it) => it.record_ask(token, grant, now),
+                    #[cfg(feature = "postgres")]
+                    Engine::Postgres(it) => {
+                        it.record(Kind::Asks, grant.row, scope_tag(&token.id, grant), now);
+                    }
                 }
             }
         }
@@ -179,6 +217,8 @@ impl Store {
             Engine::Sqlite(it) => {
                 it.record(kind, secret.row, secret_tag(&secret.hash), secret.created_at, now);
             }
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => it.record(kind, secret.row, secret_tag(&secret.hash), now),
         }
     }
 }

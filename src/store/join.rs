@@ -43,6 +43,7 @@ impl Write<'_> {
             .zip(lines)
             .map(|(at, fields)| self.enter(&mut rows, fields, catalogue).map_err(|err| (at, err)))
             .collect::<Result<_, _>>()?;
+        self.ok(self.store.engine.number_from_here()).map_err(of_all)?;
         let all: Vec<i64> = entered.iter().filter_map(|one| one.as_ref().ok().copied()).collect();
         let mut tokens = self.tokens(&all, self.now).map_err(of_all)?.into_iter();
         let lost = || StoreError::Damaged("a token that was just written is not there".to_owned());
@@ -115,6 +116,8 @@ impl Store {
     pub fn keep_pages(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(it) => it.keep_pages().map_err(|err| it.failed(&err)),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(()),
         }
     }
 }

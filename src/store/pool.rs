@@ -5,8 +5,6 @@
 //!   with every check. This also finds a journal that a killed writer left: the private copy that is read then may
 //!   only be made while nothing in this process has the database open, and serves one use.
 
-use std::fs;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 #[cfg(feature = "serve")]
 use std::time::Duration;
@@ -35,7 +33,7 @@ impl Pool {
     fn of(location: &Location) -> Result<Arc<Self>, StoreError> {
         let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
-        let id = id(location)?;
+        let id = location.id()?;
         if let Some(pool) = pools.iter().filter_map(Weak::upgrade).find(|pool| pool.id == id) {
             return Ok(pool);
         }
@@ -117,7 +115,7 @@ impl SharedStore {
 
     /// Hands a connection to `f`; a second time with another one where the first had to be given up.
     pub fn read<T>(&self, f: impl FnMut(&Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let present = id(&self.location)?;
+        let present = self.location.id()?;
         let mut pool = Arc::clone(&self.pool.read().unwrap_or_else(PoisonError::into_inner));
         if pool.id != present {
             pool = Pool::of(&self.location)?;
@@ -129,21 +127,8 @@ impl SharedStore {
     /// The same without waiting for anything; `None` where the store is locked, was replaced, or failed.
     #[cfg(feature = "serve")]
     pub fn read_at_once<T>(&self, f: impl FnOnce(&Store) -> Result<T, StoreError>) -> Option<T> {
-        let present = id(&self.location).ok()?;
+        let present = self.location.id().ok()?;
         let pool = Arc::clone(&*self.pool.try_read().ok()?);
         if pool.id == present { pool.read_at_once(f) } else { None }
-    }
-}
-
-/// The database file that the location leads to now.
-fn id(location: &Location) -> Result<FileId, StoreError> {
-    let database = location.database();
-    fs::symlink_metadata(&database).map(|meta| FileId::of(&meta)).map_err(|err| failed(&database, &err))
-}
-
-fn failed(database: &Path, err: &std::io::Error) -> StoreError {
-    match err.kind() {
-        std::io::ErrorKind::NotFound => StoreError::Missing(database.parent().unwrap_or(database).to_owned()),
-        _ => StoreError::Unreadable { path: database.to_owned(), why: err.to_string() },
     }
 }

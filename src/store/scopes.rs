@@ -86,8 +86,11 @@ impl Write<'_> {
     pub fn insert_scope(&self, entry: &Entry, action: Action) -> Result<Entry, StoreError> {
         let (before, matched) = self.compare_catalogue(action)?;
         let sql = "INSERT INTO scope (id, name, description, created_at)
-             VALUES (lower(hex(randomblob(6))), ?1, ?2, ?3) RETURNING row";
-        let row = self.enter_row(sql, params![entry.name, entry.description, entry.created_at])?;
+             VALUES (?4, ?1, ?2, ?3) RETURNING row";
+        // The last twelve digits of a UUID are six random bytes.
+        let uuid = self.uuid()?;
+        let id = uuid.rsplit('-').next();
+        let row = self.enter_row(sql, params![entry.name, entry.description, entry.created_at, id])?;
         let references = [("scope_include", "scope"), ("scope_include", "included"), ("granted", "scope")];
         self.starts_alone("scope", row, &references)?;
         self.save_scope(&Entry { row, ..entry.clone() })?;
@@ -154,7 +157,7 @@ impl Write<'_> {
         )?;
         self.run("DELETE FROM scope_include WHERE scope = ?1", &[&entry.row])?;
         for included in &entry.includes {
-            let sql = "INSERT INTO scope_include (scope, included) SELECT ?1, row FROM scope WHERE name = ?2";
+            let sql = "INSERT INTO scope_include (scope, included) SELECT CAST(?1 AS bigint), row FROM scope WHERE name = ?2";
             self.run(sql, params![entry.row, included])?;
         }
         self.seal_scope(entry.row)

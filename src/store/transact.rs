@@ -61,6 +61,9 @@ impl Store {
     pub(super) fn is_of_today(&self) -> Result<(), StoreError> {
         let found = match &self.engine {
             Engine::Sqlite(it) => it.stamped().map_err(|err| it.failed(&err))?,
+            // Migrations wait for the lock that the transaction holds, and the version was looked at before.
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => VERSION,
         };
         if found == VERSION { Ok(()) } else { Err(StoreError::Newer { found, known: VERSION }) }
     }
@@ -68,6 +71,8 @@ impl Store {
     pub(super) fn begin(&self, purpose: Purpose) -> Result<Transaction<'_>, StoreError> {
         match &self.engine {
             Engine::Sqlite(it) => it.begin(purpose, self.patience.get()).map_err(|err| it.failed(&err)),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => it.begin(purpose, self.patience.get()).map(Transaction::Postgres),
         }
     }
 
@@ -75,6 +80,8 @@ impl Store {
     fn is_locked(&self) -> bool {
         match &self.engine {
             Engine::Sqlite(it) => it.has_begun(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => false,
         }
     }
 
@@ -83,6 +90,9 @@ impl Store {
         let sql = match &self.engine {
             Engine::Sqlite(_) if needs_version => "PRAGMA data_version",
             Engine::Sqlite(_) => "PRAGMA user_version",
+            // The snapshot is taken by the first statement. Each change has an entry, whose hash tells states apart.
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => return self.engine.state(),
         };
         Ok(self.engine.prepare(sql)?.one(&[], |row| row.get(0))?.unwrap_or(0))
     }
@@ -91,6 +101,8 @@ impl Store {
     fn follow(&self) -> Result<(), Fault> {
         match &self.engine {
             Engine::Sqlite(it) => Ok(it.follow_migration()?),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(()),
         }
     }
 
@@ -101,9 +113,9 @@ impl Store {
         f: impl FnOnce(&Write<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
         let tx = self.begin(Purpose::Change)?;
-        let now = clock.now().map_err(StoreError::Clock)?;
+        let (now, drift) = tx.time(clock.now().map_err(StoreError::Clock)?);
         let before = self.engine.changes();
-        let write = Write { view: View::of(self), now, author, head: RefCell::new(None) };
+        let write = Write { view: View::of(self), now, drift, author, head: RefCell::new(None) };
         let out = f(&write)?;
         let Some(head) = write.head.into_inner() else {
             if self.engine.changes() == before {
@@ -119,14 +131,16 @@ impl Store {
     }
 
     /// After a failed COMMIT: only what the store holds tells whether it happened.
-    fn settle(&self, err: &Fault, expected: &Anchor) -> Result<(), StoreError> {
+    pub(super) fn settle(&self, err: &Fault, expected: &Anchor) -> Result<(), StoreError> {
         let kept = match &self.engine {
-            Engine::Sqlite(it) => it.keeps(expected),
+            Engine::Sqlite(it) => it.keeps(expected).ok(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => it.keeps(err, expected).ok(),
         };
         match kept {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(self.failed(err)),
-            Err(_) => Err(StoreError::Io { what: format!("the store failed: {err}"), settled: UNSETTLED }),
+            Some(true) => Ok(()),
+            Some(false) => Err(self.failed(err)),
+            None => Err(StoreError::Io { what: format!("the store failed: {err}"), settled: UNSETTLED }),
         }
     }
 }
@@ -149,7 +163,7 @@ mod tests {
     #[test]
     fn a_change_without_an_event_is_an_error_and_is_not_kept() {
         let dir = tempfile::tempdir().expect("a directory");
-        let location = Location { dir: dir.path().join("store"), named: true, trusts_group: false };
+        let location = Location::named(dir.path().join("store"));
         let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
         let author = Author { actor, reason: None, accept_clock: false };
         make(&location, Sharing::Private, &Noon, &author).expect("a store");

@@ -39,6 +39,11 @@ impl<'a> View<'a> {
 }
 
 impl View<'_> {
+    /// Whether the store may be used from several hosts.
+    pub fn spans_hosts(&self) -> bool {
+        self.store.engine.spans_hosts()
+    }
+
     /// Runs a statement that finds nothing. Returns how many rows it changed.
     pub(super) fn run(&self, sql: &str, args: &[&dyn ToSql]) -> Result<usize, StoreError> {
         self.ok(self.store.engine.run(sql, args))
@@ -50,7 +55,8 @@ impl View<'_> {
 
     /// Fails unless these columns, all of a table's row with its seal, are what was written.
     pub(super) fn unbroken(&self, table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
-        if self.checks_seals() { seal::check(table, cells) } else { Ok(()) }
+        let is_partial = table == "tokens" && self.store.engine.is_narrow();
+        if !is_partial && self.checks_seals() { seal::check(table, cells) } else { Ok(()) }
     }
 
     /// The same of the first columns of a row.

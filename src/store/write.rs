@@ -21,6 +21,8 @@ pub struct Write<'a> {
     pub(super) view: View<'a>,
     /// Read after the lock was held.
     pub now: Timestamp,
+    /// Why the clock of this host is not to be believed, where another one says so.
+    pub(super) drift: Option<ClockWrong>,
     pub author: &'a Author,
     pub(super) head: RefCell<Option<Head>>,
 }
@@ -87,6 +89,7 @@ impl Write<'_> {
             None => self.head()?,
         };
         if !self.author.accept_clock && !action.works_at_any_time() {
+            self.drift.clone().map_or(Ok(()), Err)?;
             ClockWrong::check(self.now, head.time)?;
         }
         // Unless somebody says that the clock is right, no entry is dated before the one before it: then the last time is
@@ -142,12 +145,12 @@ impl Write<'_> {
 
     /// What a store says of itself from its beginning on.
     pub(super) fn first_facts(&self, sharing: Sharing) -> Result<BTreeMap<Fact, String>, StoreError> {
-        // Version 4, variant 1, and 122 random bits.
-        let sql = "WITH r(x) AS (SELECT lower(hex(randomblob(16)))) SELECT substr(x, 1, 8) || '-' || substr(x, 9, 4)
-             || '-4' || substr(x, 14, 3) || '-' || substr('89ab', 1 + abs(random() % 4), 1) || substr(x, 18, 3)
-             || '-' || substr(x, 21) FROM r";
-        let id = self.column(sql, &[])?.pop().unwrap_or_default();
-        Ok(BTreeMap::from([(Fact::StoreId, id), (Fact::Sharing, sharing.to_string())]))
+        Ok(BTreeMap::from([(Fact::StoreId, self.uuid()?), (Fact::Sharing, sharing.to_string())]))
+    }
+
+    pub(super) fn uuid(&self) -> Result<String, StoreError> {
+        let lost = || StoreError::Damaged("the database gives no random number".to_owned());
+        self.column(self.store.engine.uuid(), &[])?.pop().ok_or_else(lost)
     }
 
     /// Fails if rows already refer to a row that was just made: it would start with what they claim for it.

@@ -41,7 +41,7 @@ pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<(Opt
     let kept =
         tempfile::tempdir().map_err(|err| Error::Input { what: "a temporary directory".to_owned(), err })?;
     let dir = kept.path().canonicalize().unwrap_or_else(|_| kept.path().to_owned()).join("store");
-    let location = Location { dir, named: true, trusts_group: false };
+    let location = Location::named(dir);
     store::make(&location, Sharing::Private, &*app.ctx.machine, author)?;
     Ok((Some(kept), Store::open_to_write(&location, &*app.ctx.machine, author)?))
 }

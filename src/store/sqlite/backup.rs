@@ -10,9 +10,9 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::location::Location;
+use super::location::Directory;
 use super::open::{self, Access};
-use super::{Store, hot};
+use super::{Store, hot, schema};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::Clock;
 use crate::store::error::StoreError;
@@ -53,15 +53,45 @@ impl Store {
         let failed = |err: &std::io::Error| StoreError::io("make a copy in", &std::env::temp_dir(), err);
         let copy = hot::Copy::new().map_err(|err| failed(&err))?;
         let dir = copy.path().canonicalize().map_err(|err| failed(&err))?;
-        let location = Location { dir, named: true, trusts_group: false };
+        let location = Directory { dir, named: true, trusts_group: false };
         let database = location.database();
         let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&database);
         fill(&database, opened.map_err(|err| failed(&err))?)?;
-        Self::open_file_to_write(&location, clock, author, Some(copy))
+        Self::file_to_write(&location, clock, author, Some(copy))
     }
 
     /// A private copy of this store, of the version of today.
     pub fn private_copy(&self, clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
+        #[cfg(feature = "postgres")]
+        if let crate::store::engine::Engine::Postgres(_) = &self.engine {
+            return self.file_of_server(clock, author);
+        }
         Self::private(clock, author, |database, _| self.back_up(database).map(drop))
+    }
+
+    /// A private store without any rows, not even the first entry of a log, to be filled in the transaction that is open.
+    #[cfg(feature = "cli")]
+    pub(in crate::store) fn private_to_fill(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
+        let store = Self::private(clock, author, |path, _| {
+            let make = || {
+                let conn = open::connect(path, Access::Write)?;
+                schema::create(&conn)?;
+                schema::stamp(&conn)
+            };
+            make().map_err(|err| StoreError::sqlite(path, &err))
+        })?;
+        let files = store.files()?;
+        let begin = files.conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN");
+        begin.map_err(|err| files.failed(&err))?;
+        store.keep_pages()?;
+        Ok(store)
+    }
+
+    /// Keeps what was filled in.
+    #[cfg(feature = "cli")]
+    pub(in crate::store) fn is_filled(&self) -> Result<(), StoreError> {
+        let files = self.files()?;
+        let end = files.conn.execute_batch("COMMIT; PRAGMA foreign_keys = ON");
+        end.map_err(|err| files.failed(&err))
     }
 }

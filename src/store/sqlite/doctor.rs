@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::build::unsafe_to_change;
 use super::found::{Found, journal};
-use super::location::{Location, Unsafe};
+use super::location::{Directory, Unsafe};
 use super::open::Access;
 use super::opening::Opening;
 use super::share::database_mode;
@@ -46,13 +46,13 @@ fn error(code: &'static str, message: impl Into<String>) -> Finding {
     Finding { code, severity: Severity::Error, message: message.into(), repairable: false }
 }
 
-fn warning(code: &'static str, message: impl Into<String>) -> Finding {
+pub fn warning(code: &'static str, message: impl Into<String>) -> Finding {
     Finding { severity: Severity::Warning, ..error(code, message) }
 }
 
 /// Looks at everything; changes nothing. An error means that the store cannot be opened even to look.
 pub fn examine<E: From<StoreError>>(
-    location: &Location,
+    location: &Directory,
     uid: u32,
     now: Timestamp,
     watch: Watch<'_, E>,
@@ -85,7 +85,7 @@ pub fn examine<E: From<StoreError>>(
         Ok(store) => Store::from(store),
         Err(Opening::HotJournal) => {
             let dir = found.dir.clone();
-            Store::open_to_read(&Location { dir, named: true, trusts_group: location.trusts_group })?
+            Store::file_to_read(&Directory { dir, named: true, trusts_group: location.trusts_group })?
         }
         Err(Opening::Failed(StoreError::Wal { .. })) => {
             all.push(wal());
@@ -124,11 +124,11 @@ fn is_open(wrong: &[Unsafe]) -> bool {
 }
 
 /// With whom the store says that it is shared: with nobody, if others could have written that.
-fn recorded(location: &Location, was_open: bool) -> Option<Sharing> {
+fn recorded(location: &Directory, was_open: bool) -> Option<Sharing> {
     if was_open {
         return Some(Sharing::Private);
     }
-    Store::open_to_read(location).ok()?.sharing()
+    Store::file_to_read(location).ok()?.sharing()
 }
 
 /// The files of use, and what killed commands left behind.
@@ -148,7 +148,7 @@ fn beside_database(found: &Found) -> Vec<Finding> {
 }
 
 /// A mode of the database that does not fit the sharing, and a group that does not.
-fn mode(location: &Location, found: &Found, recorded: Option<Sharing>) -> Vec<Finding> {
+fn mode(location: &Directory, found: &Found, recorded: Option<Sharing>) -> Vec<Finding> {
     let (path, mode) = (found.database.display(), found.meta.mode() & 0o7777);
     let mut all = Vec::new();
     if database_mode(location, found, recorded) != mode {
@@ -167,7 +167,7 @@ fn mode(location: &Location, found: &Found, recorded: Option<Sharing>) -> Vec<Fi
 
 /// Corrects modes, leaves WAL mode and removes leftovers, as far as they belong to the owner of the store. What the
 /// next change repairs by itself is left to it.
-pub fn repair(location: &Location) -> Result<(), StoreError> {
+pub fn repair(location: &Directory) -> Result<(), StoreError> {
     let found = location.find()?;
     let failed = |path: &Path, err: &io::Error| StoreError::io("repair", path, err);
     for path in leftovers(&found.dir) {
@@ -223,7 +223,7 @@ fn leftovers(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The audit chain, the objects under it, and what the settings say of them.
-fn content<E: From<StoreError>>(
+pub fn content<E: From<StoreError>>(
     store: &Store,
     uid: u32,
     now: Timestamp,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use rusqlite::types::Value as Sql;
 
 use super::restore::{Live, Restoration, check_built};
-use super::{Location, Store, StoreError, Watch, open, schema};
+use super::{Store, StoreError, Watch};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
@@ -27,18 +27,7 @@ pub struct Importer {
 impl Importer {
     /// Makes an empty private store.
     pub fn new(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
-        let store = Store::private(clock, author, |path, _| {
-            let make = || {
-                let conn = open::connect(path, open::Access::Write)?;
-                schema::create(&conn)?;
-                schema::stamp(&conn)
-            };
-            make().map_err(|err| StoreError::sqlite(path, &err))
-        })?;
-        let files = store.files()?;
-        let begin = files.conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN");
-        begin.map_err(|err| files.failed(&err))?;
-        store.keep_pages()?;
+        let store = Store::private_to_fill(clock, author)?;
         Ok(Self { store, rows: Rows::default(), scopes: HashMap::new(), includes: Vec::new() })
     }
 
@@ -99,9 +88,7 @@ impl Importer {
             }
         }
         let store = self.store;
-        let files = store.files()?;
-        let end = files.conn.execute_batch("COMMIT; PRAGMA foreign_keys = ON");
-        end.map_err(|err| files.failed(&err))?;
+        store.is_filled()?;
         check_built(&store, now, watch)?;
         let (found, commands) = store.read(|view| Ok::<_, StoreError>((view.anchor()?, view.commands()?)))?;
         if found != head {
@@ -126,18 +113,4 @@ impl Restoration {
     pub fn tokens(&self) -> i64 {
         self.result.count()
     }
-}
-
-/// What an export can replace: nothing, or a store that nothing has happened to.
-pub fn unused(location: &Location) -> Result<Option<Live>, StoreError> {
-    if !location.exists() {
-        return Ok(Some(Live::Missing));
-    }
-    let store = Store::open_to_read(location)?;
-    store.read(|view| {
-        let sql =
-            "SELECT (SELECT count(*) FROM events WHERE action <> 'init') + (SELECT count(*) FROM tokens)";
-        let is_used = view.column::<i64>(sql, &[])? != [0];
-        Ok(if is_used { None } else { Some(Live::SameHistory(view.anchor()?)) })
-    })
 }

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 
 use super::build::{TEMPORARY, put, sync_directory, unsettled};
 use super::found::{Found, journal};
-use super::location::Location;
+use super::location::Directory;
 use super::open::{self, Access};
 use super::restore::{Live, Restoration};
 use super::{Sqlite, StoreError, backup, lock};
@@ -27,7 +27,11 @@ pub const BEFORE: &str = "tokens.db.before-restore";
 
 impl Restoration {
     /// Puts the result in place, unless the store has changed since it was looked at.
-    pub fn install(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
+    pub(in crate::store) fn install_in(
+        &self,
+        location: &Directory,
+        clock: &dyn Clock,
+    ) -> Result<(), StoreError> {
         match &self.live {
             Live::Missing => {
                 let fill = |file: &Path| self.result.back_up(file).map(drop);

@@ -14,8 +14,8 @@ pub const MOST_BYTES: u64 = 256 << 20;
 const STICKY: u32 = 0o1000;
 
 /// Where a store is looked for.
-#[derive(Debug, Clone)]
-pub struct Location {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
     pub dir: PathBuf,
     /// By flag or variable; then its owner need not be us or root.
     pub named: bool,
@@ -39,7 +39,7 @@ impl From<Unsafe> for StoreError {
     }
 }
 
-impl Location {
+impl Directory {
     pub fn database(&self) -> PathBuf {
         self.dir.join(DATABASE)
     }

@@ -45,15 +45,19 @@ pub use build::make;
 use checked::Checked;
 pub use checked::FileId;
 pub use doctor::{Finding, Severity, examine, repair};
+#[cfg(feature = "postgres")]
+pub use doctor::{content, warning};
 #[cfg(feature = "cli")]
 pub use export::{Extent, FORMAT as EXPORT_FORMAT};
 pub use found::Found;
 #[cfg(feature = "cli")]
-pub use import::{Importer, unused};
-pub use location::{Location, unsafe_file, unsafe_path};
+pub use import::Importer;
+pub use location::{Directory, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
 pub use opening::Opening;
 pub use restore::{Brought, Live, Restoration, open_backup, plan};
+#[cfg(feature = "postgres")]
+pub use schema::APPLICATION_ID;
 pub use schema::VERSION;
 pub use share::share;
 
@@ -114,7 +118,7 @@ impl Sqlite {
     }
 
     pub fn check_commands(&self) -> Result<(), StoreError> {
-        let strict = Location { dir: self.found.dir.clone(), named: false, trusts_group: false };
+        let strict = Directory { dir: self.found.dir.clone(), named: false, trusts_group: false };
         let Some(wrong) = strict.unsafe_files(&self.found)?.into_iter().next() else { return Ok(()) };
         Err(StoreError::Unsafe {
             path: wrong.path,

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::checked::{self, Checked};
 use super::found::Found;
-use super::location::Location;
+use super::location::Directory;
 use super::open::{self, Access};
 use super::{Sqlite, Store, StoreError, hot, lock, migrate, schema, v1};
 use crate::domain::event::Author;
@@ -20,18 +20,18 @@ const BEGIN_TO_READ: &str = "BEGIN; PRAGMA user_version";
 
 impl Store {
     /// To look; not one byte is changed.
-    pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
+    pub(in crate::store) fn file_to_read(location: &Directory) -> Result<Self, StoreError> {
         Sqlite::open_reader(location, Access::Read).map(Self::from)
     }
 
     /// To ask one question. The read transaction in which the store is checked is that of the question as well, and no
     /// statement is kept.
-    pub fn open_to_ask_once(location: &Location) -> Result<Self, StoreError> {
+    pub(in crate::store) fn file_to_ask_once(location: &Directory) -> Result<Self, StoreError> {
         Sqlite::open_reader(location, Access::Once).map(Self::from)
     }
 
     /// To look while somebody is typing: a store that is not ready at once is an error.
-    pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
+    pub(in crate::store) fn file_to_glance(location: &Directory) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;
         let engine = Sqlite::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
         let store = Self::from(Sqlite { checked: Some(checked), ..engine });
@@ -40,23 +40,14 @@ impl Store {
     }
 
     /// To look, beside other connections of this process to the same file.
-    pub(in crate::store) fn open_beside(location: &Location) -> Result<Self, Opening> {
+    pub(in crate::store) fn file_beside(location: &Directory) -> Result<Self, Opening> {
         let (found, checked) = safe(location).map_err(Opening::Failed)?;
         Ok(Self::from(Sqlite { checked: Some(checked), ..Sqlite::connect(&found, Access::Read)? }))
     }
 
-    /// To change. A store of the version before becomes one of today.
-    pub fn open_to_write(
-        location: &Location,
-        clock: &dyn Clock,
-        author: &Author,
-    ) -> Result<Self, StoreError> {
-        Self::open_file_to_write(location, clock, author, None)
-    }
-
-    /// The same of a file that may be a copy, which goes with the store.
-    pub(super) fn open_file_to_write(
-        location: &Location,
+    /// To change. A store of the version before becomes one of today; a copy goes with the store.
+    pub(in crate::store) fn file_to_write(
+        location: &Directory,
         clock: &dyn Clock,
         author: &Author,
         copy: Option<hot::Copy>,
@@ -79,7 +70,7 @@ impl Store {
 }
 
 impl Sqlite {
-    fn open_reader(location: &Location, access: Access) -> Result<Self, StoreError> {
+    fn open_reader(location: &Directory, access: Access) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;
         // A writer may roll the journal back between the look at it and the copy; then the next round reads.
         for _ in 0..10 {
@@ -150,7 +141,7 @@ fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError>
 }
 
 /// The files, if nobody else could have touched them and they are a store.
-fn safe(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
+fn safe(location: &Directory) -> Result<(Found, Arc<Checked>), StoreError> {
     let (found, checked) = checked::find(location)?;
     if let Some(wrong) = location.unsafe_files(&found)?.into_iter().next() {
         return Err(wrong.into());

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::location::Location;
+use super::location::Directory;
 use super::{AuditReport, FIRST, Step, Store, StoreError, View, Watch, Write};
 use crate::domain::digest::Form;
 use crate::domain::event::{Action, Anchor, Author, Subject};
@@ -35,7 +35,7 @@ pub enum Live {
 
 /// A checked result, which [`Restoration::install`] puts in place of the store.
 pub struct Restoration {
-    pub(super) result: Store,
+    pub(in crate::store) result: Store,
     pub live: Live,
     pub backup_head: Anchor,
     pub head: Anchor,
@@ -118,7 +118,7 @@ fn first_of(report: AuditReport) -> Option<String> {
 
 /// Builds what a backup makes of the store.
 pub fn plan<E: From<StoreError>>(
-    location: &Location,
+    location: &Directory,
     backup: &Store,
     clock: &dyn Clock,
     author: &Author,
@@ -166,11 +166,11 @@ pub fn plan<E: From<StoreError>>(
     })
 }
 
-fn meet(location: &Location, backup_head: &Anchor) -> Result<(Live, Option<Store>), StoreError> {
+fn meet(location: &Directory, backup_head: &Anchor) -> Result<(Live, Option<Store>), StoreError> {
     if !location.exists() {
         return Ok((Live::Missing, None));
     }
-    let store = match Store::open_to_read(location) {
+    let store = match Store::file_to_read(location) {
         Err(err @ (StoreError::Damaged(_) | StoreError::Foreign { .. })) => {
             return Ok((Live::Unusable(err.to_string(), None), None));
         }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::build::unsafe_to_change;
 use super::found::Found;
-use super::location::Location;
+use super::location::Directory;
 use super::{Store, StoreError, schema};
 use crate::domain::event::Author;
 use crate::domain::settings::Fact;
@@ -34,7 +34,7 @@ impl Store {
 
 /// The mode that the database should have, by what the store has recorded. That counts only while the database has its
 /// group: a backup that another user restored would be open to a group that nobody chose.
-pub fn database_mode(location: &Location, found: &Found, recorded: Option<Sharing>) -> u32 {
+pub fn database_mode(location: &Directory, found: &Found, recorded: Option<Sharing>) -> u32 {
     let mode = found.meta.mode() & 0o7777;
     let kept = if location.trusts_group { mode & 0o060 } else { 0 };
     let sharing = match recorded {
@@ -49,10 +49,10 @@ pub fn database_mode(location: &Location, found: &Found, recorded: Option<Sharin
 /// Gives an existing store to a group, and records it. Returns whether that changed anything.
 ///
 /// Its files are opened here: call it only while no connection to the database is open.
-pub fn share(location: &Location, gid: u32, clock: &dyn Clock, author: &Author) -> Result<bool, StoreError> {
+pub fn share(location: &Directory, gid: u32, clock: &dyn Clock, author: &Author) -> Result<bool, StoreError> {
     let sharing = Sharing::Group(gid);
     // Recorded first: who is killed in between leaves less open than the record says.
-    let recorded = Store::open_to_write(location, clock, author)?.write(clock, author, |tx| {
+    let recorded = Store::file_to_write(location, clock, author, None)?.write(clock, author, |tx| {
         let mut settings = tx.settings()?;
         let is_new = settings.facts.insert(Fact::Sharing, sharing.to_string()) != Some(sharing.to_string());
         if is_new { tx.save_settings(&settings).map(|()| true) } else { Ok(false) }

@@ -15,7 +15,7 @@ use crate::domain::when::{ClockWrong, Timestamp};
 pub enum Engine {
     Sqlite(Sqlite),
     #[cfg(feature = "postgres")]
-    Postgres(Box<Postgres>),
+    Postgres(Postgres),
 }
 
 /// Why a statement failed.
@@ -151,6 +151,10 @@ impl Engine {
 
     /// After rows were entered with numbers of ours: lets the numbers of further rows follow them.
     #[cfg(feature = "cli")]
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(clippy::unnecessary_wraps, reason = "another engine can fail")
+    )]
     pub fn number_from_here(&self) -> Result<(), Fault> {
         match self {
             Self::Sqlite(_) => Ok(()),

@@ -53,6 +53,10 @@ impl Location {
     }
 
     /// Its directory, for what only files can do.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(clippy::unnecessary_wraps, reason = "a server has no directory")
+    )]
     pub(super) fn files(&self) -> Result<&Directory, super::StoreError> {
         match self {
             Self::Directory(it) => Ok(it),

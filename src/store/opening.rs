@@ -62,7 +62,7 @@ impl Store {
 
     #[cfg(feature = "postgres")]
     fn connect(address: &Address, access: Access) -> Result<Self, StoreError> {
-        Ok(Self::of(Engine::Postgres(Box::new(Postgres::connect(address, access)?))))
+        Ok(Self::of(Engine::Postgres(Postgres::connect(address, access)?)))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What is done to a store as a whole, by the place where it is.
 
-use super::sqlite::{self, Finding, Live, Restoration};
+#[cfg(feature = "cli")]
+use super::sqlite::Live;
+use super::sqlite::{self, Finding, Restoration};
 use super::{Location, Store, StoreError, Watch};
 use crate::domain::event::Author;
 use crate::domain::when::{Clock, Timestamp};

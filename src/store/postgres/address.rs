@@ -79,7 +79,10 @@ impl Address {
         let roots = find("sslrootcert", "PGSSLROOTCERT").filter(|it| it != "system").map(PathBuf::from);
         let mut address = Self { host, port, database, user, password: None, tls, roots };
         address.password = match find("password", "PGPASSWORD") {
-            None => address.kept_password(find("passfile", "PGPASSFILE").map(PathBuf::from), around.home)?,
+            None => {
+                let named = find("passfile", "PGPASSFILE").map(PathBuf::from);
+                address.kept_password(named.as_deref(), around.home)?
+            }
             given => given,
         };
         Ok(address)
@@ -101,8 +104,8 @@ impl Address {
     }
 
     /// The password that a file of libpq's format keeps for this address.
-    fn kept_password(&self, named: Option<PathBuf>, home: Option<&Path>) -> Result<Option<String>, Invalid> {
-        let Some(path) = named.clone().or_else(|| home.map(|home| home.join(".pgpass"))) else {
+    fn kept_password(&self, named: Option<&Path>, home: Option<&Path>) -> Result<Option<String>, Invalid> {
+        let Some(path) = named.map(Path::to_owned).or_else(|| home.map(|home| home.join(".pgpass"))) else {
             return Ok(None);
         };
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();

@@ -19,7 +19,7 @@ pub fn examine<E: From<StoreError>>(
 ) -> Result<Vec<Finding>, E> {
     let engine = Postgres::connect(address, Access::Write)?;
     let mut all = engine.settings().map_err(E::from)?;
-    let store = Store::of(Engine::Postgres(Box::new(engine)));
+    let store = Store::of(Engine::Postgres(engine));
     all.extend(content(&store, uid, now, watch)?);
     Ok(all)
 }

@@ -94,7 +94,7 @@ impl Postgres {
     /// Puts a store that was built in a private file in place of one that nothing has happened to.
     pub fn install(address: &Address, built: &Restoration) -> Result<(), StoreError> {
         let Live::SameHistory(expected) = &built.live else { return Err(StoreError::Missing(address.url())) };
-        let store = Store::of(Engine::Postgres(Box::new(Self::connect(address, Access::Write)?)));
+        let store = Store::of(Engine::Postgres(Self::connect(address, Access::Write)?));
         store.become_as(&built.result, expected, &built.head)
     }
 }

@@ -51,11 +51,10 @@ impl Postgres {
             let Fault::Postgres(cause) = &err else { return Err(self.failed(&err)) };
             let again = match cause.code() {
                 // Nothing has been asked yet, so a connection that was lost meanwhile is no loss.
-                None => tries == 1 && self.reconnect().is_ok(),
+                None | Some(&SqlState::ADMIN_SHUTDOWN) => tries == 1 && self.reconnect().is_ok(),
                 Some(&(SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED)) => {
                     tries < TRIES
                 }
-                Some(&SqlState::ADMIN_SHUTDOWN) => tries == 1 && self.reconnect().is_ok(),
                 Some(_) => false,
             };
             if !again {

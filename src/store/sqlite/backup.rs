@@ -12,7 +12,9 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::location::Directory;
 use super::open::{self, Access};
-use super::{Store, hot, schema};
+#[cfg(feature = "cli")]
+use super::schema;
+use super::{Store, hot};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::Clock;
 use crate::store::error::StoreError;

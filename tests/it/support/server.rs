@@ -110,10 +110,6 @@ impl Server {
         format!("postgres://{user}@/{database}?host={}", self.dir.display())
     }
 
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// What `psql` prints of a query; none where it fails.
     pub fn ask(&self, database: &str, sql: &str) -> Option<String> {
         let mut psql = Command::new("psql");

@@ -100,9 +100,17 @@ pub fn client(address: &Address, access: Access, warned: &Arc<AtomicBool>) -> Re
 impl Postgres {
     /// Connects to a store, which must be one.
     pub fn connect(address: &Address, access: Access) -> Result<Self, StoreError> {
+        match Self::tables(address, access)? {
+            (it, true) => Ok(it),
+            (_, false) => Err(StoreError::Missing(address.url())),
+        }
+    }
+
+    /// Connects to the tables of a store, and says whether its log has begun.
+    pub fn tables(address: &Address, access: Access) -> Result<(Self, bool), StoreError> {
         let warned = Arc::<AtomicBool>::default();
         let mut client = client(address, access, &warned)?;
-        let sql = "SELECT application, version, usage_since, has_schema_privilege(n.oid, 'USAGE')
+        let sql = "SELECT application, version, usage_since, has_schema_privilege(n.oid, 'USAGE'), EXISTS (SELECT FROM events)
              FROM meta, pg_catalog.pg_namespace n WHERE n.nspname = 'tokenctl'";
         let found = client.simple_query(sql).map_err(|err| super::failure::of_store(address, &err))?;
         let row = found.iter().find_map(|message| match message {
@@ -119,7 +127,8 @@ impl Postgres {
         if found != known {
             return Err(StoreError::Newer { found, known });
         }
-        Ok(Self {
+        let begun = row.get(4) == Some("t");
+        let it = Self {
             client: RefCell::new(client),
             address: address.clone(),
             access,
@@ -132,7 +141,8 @@ impl Postgres {
             narrow: row.get(3) != Some("t"),
             recent: RefCell::new(HashMap::new()),
             blocks: RefCell::new(uses::Blocks::default()),
-        })
+        };
+        Ok((it, begun))
     }
 
     /// Whether the connection is gone.

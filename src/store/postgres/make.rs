@@ -27,7 +27,7 @@ pub fn make(address: &Address, apply: bool, clock: &dyn Clock, author: &Author) 
         let done = client.batch_execute(&script());
         done.map_err(|err| super::failure::of_store(address, &err))?;
     }
-    let store = Store::of(Engine::Postgres(Postgres::connect(address, Access::Write)?));
+    let store = Store::of(Engine::Postgres(Postgres::tables(address, Access::Write)?.0));
     store.write(clock, author, |tx| {
         if tx.anchor()? != (Anchor { seq: 0, hash: GENESIS }) {
             return Ok(false);

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::build::{TEMPORARY, put, sync_directory, unsettled};
+use super::build::{TEMPORARY, sync_directory, unsettled};
 use super::found::{Found, journal};
 use super::location::Directory;
 use super::open::{self, Access};
@@ -20,7 +20,6 @@ use crate::domain::event::Anchor;
 use crate::domain::when::Clock;
 use crate::store::UNSETTLED;
 use crate::store::files;
-use crate::store::sharing::Sharing;
 
 /// The database as it was before, where its log is not part of the new one.
 pub const BEFORE: &str = "tokens.db.before-restore";
@@ -33,14 +32,7 @@ impl Restoration {
         clock: &dyn Clock,
     ) -> Result<(), StoreError> {
         match &self.live {
-            Live::Missing => {
-                let fill = |file: &Path| self.result.back_up(file).map(drop);
-                let sharing = self.result.sharing().unwrap_or(Sharing::Private);
-                if put(location, sharing, clock, fill)? {
-                    return Ok(());
-                }
-                Err(StoreError::Changed)
-            }
+            Live::Missing => self.result.put_in_place(location, clock),
             Live::SameHistory(head) => self.write_over(&location.find()?, Some(head), false),
             Live::OtherHistory(head) => self.write_over(&location.find()?, Some(head), true),
             Live::Unusable(_, head) => {

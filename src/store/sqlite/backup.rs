@@ -77,8 +77,16 @@ impl Store {
 
     /// Makes the store at a location from this private one. Fails if there is one by now.
     pub fn put_in_place(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
+        self.put_file_in_place(location.files()?, clock)
+    }
+
+    pub(super) fn put_file_in_place(
+        &self,
+        location: &Directory,
+        clock: &dyn Clock,
+    ) -> Result<(), StoreError> {
         let sharing = self.sharing().unwrap_or(Sharing::Private);
-        let made = build::put(location.files()?, sharing, clock, |file| self.back_up(file).map(drop))?;
+        let made = build::put(location, sharing, clock, |file| self.back_up(file).map(drop))?;
         if made { Ok(()) } else { Err(StoreError::Changed) }
     }
 

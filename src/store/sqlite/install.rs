@@ -32,7 +32,7 @@ impl Restoration {
         clock: &dyn Clock,
     ) -> Result<(), StoreError> {
         match &self.live {
-            Live::Missing => self.result.put_in_place(location, clock),
+            Live::Missing => self.result.put_file_in_place(location, clock),
             Live::SameHistory(head) => self.write_over(&location.find()?, Some(head), false),
             Live::OtherHistory(head) => self.write_over(&location.find()?, Some(head), true),
             Live::Unusable(_, head) => {

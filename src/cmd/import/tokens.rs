@@ -86,6 +86,7 @@ impl Import {
                 done
             },
         )?;
+        joins.end()?;
         first.map_or(Ok(entered), |err| Err(with_others(err, &conflicts)))
     }
 }

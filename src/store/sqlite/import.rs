@@ -5,21 +5,21 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::batch::{Batch, Table};
-use super::cells::Cells;
-use super::columns;
-use super::entry::Entry;
-use super::item::Fields;
-use super::log::{OF_EVENT, read_event};
-use super::parts::{BadLine, Granted, Keep, Rows, Scopes, words};
 use super::restore::{Live, Restoration, check_built};
-use super::vouch::Digests;
-use super::{Location, Store, StoreError, Watch, open, schema};
+use super::{Store, StoreError, Watch};
 use crate::domain::Invalid;
 use crate::domain::digest::Form;
 use crate::domain::event::{Anchor, Author, Event, GENESIS};
 use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
+use crate::store::batch::{Batch, Table};
+use crate::store::cells::Cells;
+use crate::store::columns;
+use crate::store::entry::Entry;
+use crate::store::item::Fields;
+use crate::store::log::{OF_EVENT, read_event};
+use crate::store::parts::{BadLine, Granted, Keep, Rows, Scopes, words};
+use crate::store::vouch::Digests;
 
 /// Makes rows of the lines of an export. It needs no store, and so works beside the thread that enters them.
 pub struct Taker {
@@ -147,24 +147,12 @@ pub struct Importer {
 impl Importer {
     /// Makes an empty private store.
     pub fn new(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
-        let store = Store::private(clock, author, |path, _| {
-            let make = || {
-                let conn = open::connect(path, open::Access::Write)?;
-                schema::create(&conn)?;
-                schema::stamp(&conn)
-            };
-            make().map_err(|err| StoreError::sqlite(path, &err))
-        })?;
-        // Whatever becomes of this file when the process dies, it is no store.
-        let begin = store.conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN");
-        begin.map_err(|err| store.failed(&err))?;
-        store.keep_pages()?;
-        Ok(Self { store })
+        Ok(Self { store: Store::private_to_fill(clock, author)? })
     }
 
     /// Enters the rows of some lines. An error has the number of its line.
     pub fn enter(&mut self, batch: &Batch) -> Result<(), (usize, BadLine)> {
-        Entry::default().all(&self.store.conn, batch)
+        Entry::default().all(&self.store.engine, batch)
     }
 
     /// Checks the store, whose log must end so, and prepares to put it into its place.
@@ -178,13 +166,12 @@ impl Importer {
     ) -> Result<Restoration, E> {
         let damaged = |why: String| E::from(StoreError::Damaged(why));
         let included = taker.included().map_err(damaged)?;
-        Entry::default().all(&self.store.conn, &included).map_err(|(_, bad)| match bad {
+        Entry::default().all(&self.store.engine, &included).map_err(|(_, bad)| match bad {
             BadLine::Content(why) => damaged(why),
             BadLine::Store(err) => err.into(),
         })?;
         let store = self.store;
-        let end = store.conn.execute_batch("COMMIT; PRAGMA foreign_keys = ON");
-        end.map_err(|err| store.failed(&err))?;
+        store.is_filled()?;
         // What does not hold, or was not looked at on its way, is audited, for the decision and for the words.
         let log = taker.log;
         if !(log.holds && store.vouched(log.last, taker.digests, now, watch)?) {
@@ -217,18 +204,4 @@ impl Restoration {
     pub fn tokens(&self) -> i64 {
         self.result.count()
     }
-}
-
-/// What an export can replace: nothing, or a store that nothing has happened to.
-pub fn unused(location: &Location) -> Result<Option<Live>, StoreError> {
-    if !location.exists() {
-        return Ok(Some(Live::Missing));
-    }
-    let store = Store::open_to_read(location)?;
-    store.read(|view| {
-        let sql =
-            "SELECT (SELECT count(*) FROM events WHERE action <> 'init') + (SELECT count(*) FROM tokens)";
-        let is_used = view.column::<i64>(sql, &[])? != [0];
-        Ok(if is_used { None } else { Some(Live::SameHistory(view.anchor()?)) })
-    })
 }

@@ -3,9 +3,9 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::{PAGE, StoreError, UNCHANGED};
 use crate::domain::name::{Name, TokenId};
 use crate::domain::token::Token;
+use crate::store::{PAGE, StoreError, UNCHANGED};
 
 /// In which order tokens come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,6 @@
 //! What proxies understand of a verdict.
 
-use std::borrow::Cow;
-
 use super::http::{Response, Status};
-use crate::domain::token::{StoredSecret, Token};
 use crate::domain::verdict::Reason;
 use crate::verify::Verdict;
 
@@ -69,46 +66,56 @@ impl Challenge<'_> {
 /// A yes, with all the identity headers even where they are empty: what is missing a proxy might take from the client.
 fn identity(verdict: &Verdict) -> Response {
     let mut response = Response::new(Status::Ok);
-    let values = verdict.token().zip(verdict.secret()).map(|(token, secret)| values(token, secret));
-    for (name, value) in IDENTITY.into_iter().zip(values.unwrap_or_default()) {
-        response.add(name, &value);
-    }
+    let Some((token, secret)) = verdict.token().zip(verdict.secret()) else {
+        for name in IDENTITY {
+            response.add(name, "");
+        }
+        return response;
+    };
+    let [id, name, owner, scopes, labels, role, expires] = IDENTITY;
+    response.add(id, &token.id);
+    response.add_with(name, |out| encode(&token.name, out));
+    response.add_with(owner, |out| encode(token.owner.as_deref().unwrap_or_default(), out));
+    response.add_with(scopes, |out| {
+        for (at, scope) in token.scopes().enumerate() {
+            out.extend((at > 0).then_some(b','));
+            out.extend_from_slice(scope.as_str().as_bytes());
+        }
+    });
+    response.add_with(labels, |out| {
+        for (at, (key, value)) in token.labels.iter().enumerate() {
+            out.extend((at > 0).then_some(b','));
+            out.extend_from_slice(key.as_bytes());
+            out.push(b'=');
+            encode(value, out);
+        }
+    });
+    response.add(role, secret.role().word());
+    response.add_with(expires, |out| out.extend(secret.expires_at.iter().flat_map(|at| at.rfc3339())));
     response
 }
 
-/// In the order of [`IDENTITY`].
-fn values<'a>(token: &'a Token, secret: &StoredSecret) -> [Cow<'a, str>; 7] {
-    let scopes: Vec<&str> = token.scopes().map(|scope| scope.as_str()).collect();
-    let labels: Vec<String> =
-        token.labels.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect();
-    let expires = secret.expires_at.map(|at| String::from_utf8_lossy(&at.rfc3339()).into_owned());
-    [
-        Cow::Borrowed(&*token.id),
-        encoded(&token.name),
-        encoded(token.owner.as_deref().unwrap_or_default()),
-        scopes.join(",").into(),
-        labels.join(",").into(),
-        secret.role().word().into(),
-        expires.unwrap_or_default().into(),
-    ]
-}
-
 /// Visible ASCII and spaces as they are, all else percent-encoded; commas too, because they join.
-fn encoded(text: &str) -> Cow<'_, str> {
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'%' && byte != b',';
-    if text.bytes().all(plain) {
-        return text.into();
+fn encode(text: &str, out: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        match byte {
+            b' '..=b'~' if byte != b'%' && byte != b',' => out.push(byte),
+            _ => out.extend(format!("%{byte:02X}").bytes()),
+        }
     }
-    let encode = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-    text.bytes().map(encode).collect::<String>().into()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::encoded;
+    use super::encode;
 
     #[test]
     fn a_header_holds_any_text_without_doubt() {
+        let encoded = |text: &str| {
+            let mut out = Vec::new();
+            encode(text, &mut out);
+            String::from_utf8_lossy(&out).into_owned()
+        };
         assert_eq!(encoded("Ann Smith"), "Ann Smith");
         assert_eq!(encoded("é, 100%\r\n"), "%C3%A9%2C 100%25%0D%0A");
     }

@@ -100,18 +100,18 @@ pub fn broken(status: Status) -> Reply {
 }
 
 /// The questions of a body, or the answer to one that cannot be understood.
-pub fn read(body: &[u8]) -> Result<(Vec<Question>, Form), Reply> {
+pub fn read(body: &[u8]) -> Result<(Vec<Question>, Form), Box<Reply>> {
     let whole: Option<&RawValue> = serde_json::from_slice(body).ok();
     let (is_array, values) = match whole.map(|it| (it, it.get().as_bytes()[0])) {
         Some((all, b'[')) => (true, serde_json::from_str::<Vec<&RawValue>>(all.get()).unwrap_or_default()),
         Some((one, b'{')) => (false, vec![one]),
         _ => {
             let why = "the body is neither a JSON object nor an array of objects";
-            return Err(refused(Status::BadRequest, why));
+            return Err(refused(Status::BadRequest, why).into());
         }
     };
     if values.len() > MOST {
-        return Err(refused(Status::BadRequest, "the body holds more than 1,000 requests"));
+        return Err(refused(Status::BadRequest, "the body holds more than 1,000 requests").into());
     }
     let (questions, items) = values.into_iter().map(Item::read).unzip();
     Ok((questions, Form { is_array, items }))

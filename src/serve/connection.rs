@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
-use zeroize::Zeroize;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::engine::{Failure, PATIENCE, Ticket};
 use super::gate::{Pending, Step};
-use super::http::{Body, CONTINUE, Exchange, Parsed, Response, SPACE, Status, parse};
+use super::http::{Body, CONTINUE, Exchange, Framing, Parsed, Response, SPACE, Status, parse};
 use super::poll::Interest;
 use super::turn::{Role, Turn};
 
@@ -57,8 +58,8 @@ pub struct Connection {
     pub role: Role,
     /// The address at its other end.
     peer: Option<IpAddr>,
-    /// What was read and is not used yet.
-    input: Vec<u8>,
+    /// What was read and is not used yet. There are secrets in it.
+    input: Zeroizing<Vec<u8>>,
     /// What is not written yet.
     output: Vec<u8>,
     state: State,
@@ -100,7 +101,7 @@ impl Connection {
             stream,
             role,
             peer,
-            input: Vec::new(),
+            input: Zeroizing::default(),
             output: Vec::new(),
             state: State::Head,
             exchange: Exchange::default(),
@@ -113,8 +114,8 @@ impl Connection {
     /// Reads some of what the client has sent.
     pub fn fill(&mut self) -> io::Result<()> {
         self.input.reserve(if matches!(self.state, State::Body(..)) { READ_LONG } else { READ });
-        match rustix::io::read(&self.stream, spare_capacity(&mut self.input)) {
-            Ok(length) => self.is_read = length == 0,
+        match recv(&self.stream, spare_capacity(&mut *self.input), RecvFlags::empty()) {
+            Ok((length, _)) => self.is_read = length == 0,
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(err) => return Err(err.into()),
         }
@@ -152,7 +153,7 @@ impl Connection {
             match step {
                 None if self.is_read => return Next::End,
                 None => return Next::Client,
-                Some(Step::Done(response)) => self.answer(response, turn),
+                Some(Step::Done(response)) => self.answer(&response, turn),
                 Some(Step::Asks(pending)) => {
                     self.state = State::Asked(None);
                     return Next::Verdicts(pending);
@@ -187,13 +188,13 @@ impl Connection {
     fn expect_body(&mut self, pending: Pending, turn: &mut Turn<'_>) {
         match Body::new(self.exchange.framing) {
             Ok(body) => {
-                if self.exchange.expects && self.input.is_empty() {
+                if self.exchange.expects && self.exchange.framing != Framing::Empty && self.input.is_empty() {
                     self.output.extend_from_slice(CONTINUE);
                 }
                 self.state = State::Body(body, pending);
                 self.deadline = turn.now + BODY_TIME;
             }
-            Err(status) => self.answer(turn.refuse(pending, status), turn),
+            Err(status) => self.answer(&turn.refuse(&pending, status), turn),
         }
     }
 
@@ -204,24 +205,26 @@ impl Connection {
                 self.state = State::Body(body, pending);
                 None
             }
-            Err(status) => Some(Step::Done(turn.refuse(pending, status))),
+            Err(status) => Some(Step::Done(turn.refuse(&pending, status))),
         }
     }
 
     /// Puts the answer to the request under way.
-    pub fn answer(&mut self, response: Response, turn: &Turn<'_>) {
+    pub fn answer(&mut self, response: &Response, turn: &Turn<'_>) {
         let closes = response.closes || !self.exchange.keeps || self.exchange.unread || turn.is_last;
         response.write(&mut self.output, &self.exchange, closes, turn.date);
         let unread = response.closes || self.exchange.unread;
         self.state = if closes { State::Last { unread } } else { State::Head };
+        release(&mut self.input);
         self.deadline = turn.now + WRITE_TIME;
     }
 
     fn write(&mut self, now: Instant) -> io::Result<()> {
         while !self.output.is_empty() {
-            match rustix::io::write(&self.stream, &self.output) {
+            match send(&self.stream, &self.output, SendFlags::NOSIGNAL) {
                 Ok(length) => {
                     self.output.drain(..length);
+                    release(&mut self.output);
                     self.deadline = now + if self.output.is_empty() { HEAD_TIME } else { WRITE_TIME };
                 }
                 Err(Errno::INTR) => {}
@@ -258,14 +261,14 @@ impl Connection {
             return Next::End;
         }
         let response = match std::mem::replace(&mut self.state, State::Head) {
-            State::Body(_, pending) => turn.refuse(pending, Status::Timeout),
+            State::Body(_, pending) => turn.refuse(&pending, Status::Timeout),
             State::Asked(Some((_, pending))) => {
                 let late = Failure::late("the store did not answer in time");
                 turn.gate.end(&pending, Err(late), turn.now)
             }
             _ => return Next::End,
         };
-        self.answer(response, turn);
+        self.answer(&response, turn);
         self.drive(turn)
     }
 
@@ -273,7 +276,9 @@ impl Connection {
     pub fn interest(&self) -> Interest {
         match self.state {
             _ if !self.output.is_empty() => Interest::Write,
-            State::Asked(_) => Interest::Nothing,
+            // The burst is answered before the next look.
+            State::Asked(None) => self.waits_for,
+            State::Asked(Some(_)) => Interest::Nothing,
             _ if self.is_read => Interest::Nothing,
             _ => Interest::Read,
         }
@@ -287,5 +292,156 @@ impl Connection {
     /// Whether nothing of a request has come.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Head) && self.input.is_empty() && self.output.is_empty()
+    }
+}
+
+/// Gives back what a long body or answer took.
+fn release(buffer: &mut Vec<u8>) {
+    if buffer.is_empty() && buffer.capacity() > READ_LONG {
+        *buffer = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::super::admin::Load;
+    use super::super::engine::Question;
+    use super::super::{Gate, Manners, Origin, Routes, Source};
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::domain::event::{Actor, Author};
+    use crate::store::{self, Location, Sharing};
+
+    /// A gate with a connection to it, of which time and bytes come from the test.
+    struct Line {
+        _dir: tempfile::TempDir,
+        gate: Gate,
+        connection: Connection,
+        client: UnixStream,
+        now: Instant,
+        questions: Vec<Question>,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a directory");
+            let location = Location { dir: dir.path().join("store"), named: true, trusts_group: false };
+            let author = Author { actor: Actor::default(), reason: None, accept_clock: false };
+            store::make(&location, Sharing::Private, &SystemClock, &author).expect("a store");
+            let manners = Manners {
+                sources: vec![Source::Bearer],
+                origin: Origin::Peer,
+                realm: "r".to_owned(),
+                explain: false,
+            };
+            let routes = Routes::new(Vec::new()).expect("no routes");
+            let gate = Gate::open(location, routes, manners, None).expect("a gate");
+            let (client, stream) = UnixStream::pair().expect("a connection");
+            for end in [&client, &stream] {
+                end.set_nonblocking(true).expect("it does not block");
+            }
+            let now = Instant::now();
+            let connection = Connection::new(Stream::Unix(stream), Role::Gate, None, now);
+            Self { _dir: dir, gate, connection, client, now, questions: Vec::new() }
+        }
+
+        fn with<T>(&mut self, f: impl FnOnce(&mut Connection, &mut Turn<'_>) -> T) -> T {
+            let mut turn = Turn {
+                gate: &self.gate,
+                now: self.now,
+                date: "D",
+                questions: &mut self.questions,
+                load: Load { arrived: 0, connections: 1 },
+                is_last: false,
+            };
+            f(&mut self.connection, &mut turn)
+        }
+
+        fn send(&mut self, bytes: &[u8]) -> Next {
+            self.client.write_all(bytes).expect("it is sent");
+            self.with(|connection, turn| {
+                connection.fill().expect("it is read");
+                connection.drive(turn)
+            })
+        }
+
+        /// Lets this much time pass; whether something was late then.
+        fn wait(&mut self, time: Duration) -> Option<Next> {
+            self.now += time;
+            self.with(|connection, turn| (connection.deadline <= turn.now).then(|| connection.end_late(turn)))
+        }
+
+        /// The first line of what the client gets.
+        fn answer(&mut self) -> String {
+            let mut bytes = [0; 4096];
+            let length = self.client.read(&mut bytes).unwrap_or_default();
+            String::from_utf8_lossy(&bytes[..length]).lines().next().unwrap_or_default().to_owned()
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_head_that_does_not_come_whole_in_time_ends_its_connection() {
+        let mut line = Line::new();
+        for part in ["GET /ver", "ify HTTP/1.1\r\n", "Host: g\r\n"] {
+            assert!(matches!(line.send(part.as_bytes()), Next::Client));
+            assert!(line.wait(3 * SECOND).is_none());
+        }
+        assert!(matches!(line.wait(SECOND), Some(Next::End)));
+    }
+
+    #[test]
+    fn an_answer_gives_its_connection_time_for_the_next_request() {
+        let mut line = Line::new();
+        for _ in 0..3 {
+            line.wait(6 * SECOND);
+            assert!(matches!(line.send(b"GET /nowhere HTTP/1.1\r\n\r\n"), Next::Client));
+            assert_eq!(line.answer(), "HTTP/1.1 404 Not Found");
+        }
+        assert!(matches!(line.wait(10 * SECOND), Some(Next::End)));
+    }
+
+    #[test]
+    fn a_body_that_does_not_come_in_time_is_refused() {
+        let mut line = Line::new();
+        line.send(b"POST /api/verify HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n");
+        assert_eq!(line.answer(), "HTTP/1.1 100 Continue");
+        assert!(line.wait(9 * SECOND).is_none());
+        assert!(matches!(line.send(b"{"), Next::Client));
+        assert!(matches!(line.wait(SECOND), Some(Next::Client)));
+        assert_eq!(line.answer(), "HTTP/1.1 408 Request Timeout");
+        // What comes now is read, so that the answer is not lost, but not for ever.
+        assert!(matches!(line.send(b"}"), Next::Client));
+        assert!(matches!(line.wait(SECOND), Some(Next::End)));
+    }
+
+    #[test]
+    fn a_client_that_reads_no_answers_is_given_up() {
+        let mut line = Line::new();
+        let requests = b"GET /nowhere HTTP/1.1\r\n\r\n".repeat(100);
+        while line.connection.interest() != Interest::Write {
+            line.send(&requests);
+        }
+        assert!(line.wait(9 * SECOND).is_none());
+        assert!(matches!(line.wait(SECOND), Some(Next::End)));
+    }
+
+    #[test]
+    fn verdicts_that_do_not_come_in_time_are_no_yes() {
+        let mut line = Line::new();
+        let secret = "legacy-secret-0123456789";
+        let request = format!("GET /verify HTTP/1.1\r\nAuthorization: Bearer {secret}\r\n\r\n");
+        let Next::Verdicts(pending) = line.send(request.as_bytes()) else { panic!("it asks") };
+        let ticket = Ticket::new(0, 1);
+        let now = line.now;
+        line.connection.wait_for(ticket, pending, now);
+        assert_eq!(line.connection.interest(), Interest::Nothing);
+        assert!(line.wait(PATIENCE / 2).is_none());
+        assert!(matches!(line.wait(PATIENCE / 2), Some(Next::Client)));
+        assert_eq!(line.answer(), "HTTP/1.1 503 Service Unavailable");
+        assert!(line.connection.claim(ticket).is_none(), "the thread answers too late");
     }
 }

@@ -103,7 +103,7 @@ impl Gate {
                     questions.push(question);
                     return Step::Asks(Pending { questions: 1, ..pending(route, Kind::Verify) });
                 }
-                Err(reply) => (route, reply),
+                Err(reply) => (route, *reply),
             },
             Target::BadQuery(route, why) => {
                 let response = Response::text(Status::BadRequest, "text/plain", format!("{why}\n"));
@@ -127,7 +127,7 @@ impl Gate {
                 questions.extend(all);
                 Step::Asks(asked)
             }
-            Err(reply) => Step::Done(self.done(&pending, reply, now)),
+            Err(reply) => Step::Done(self.done(&pending, *reply, now)),
         }
     }
 
@@ -152,10 +152,10 @@ impl Gate {
         ask: Arc<Ask>,
         headers: Headers<'_, '_>,
         peer: Option<IpAddr>,
-    ) -> Result<Question, Reply> {
+    ) -> Result<Question, Box<Reply>> {
         match presented(headers, &self.manners.sources) {
-            Presented::Nothing => Err(Reply::plain("nothing_presented", self.challenge().nothing())),
-            Presented::Several => Err(Reply::plain("several_presented", self.challenge().several())),
+            Presented::Nothing => Err(Reply::plain("nothing_presented", self.challenge().nothing()).into()),
+            Presented::Several => Err(Reply::plain("several_presented", self.challenge().several()).into()),
             Presented::Secret(secret) => {
                 Ok(Question { secret, ask, address: self.manners.origin.of(peer, headers) })
             }

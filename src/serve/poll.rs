@@ -49,8 +49,6 @@ impl Poll {
     /// Waits until something can be done, but no longer than this. A descriptor that was closed is forgotten.
     pub fn wait(&mut self, patience: Option<Duration>) -> io::Result<impl Iterator<Item = Ready>> {
         self.events.clear();
-        // Rounded up to milliseconds, or a deadline would be looked at again and again just before it.
-        let patience = patience.map(|it| Duration::from_millis(it.as_micros().div_ceil(1_000) as u64));
         let patience = patience.and_then(|it| Timespec::try_from(it).ok());
         match epoll::wait(&self.epoll, spare_capacity(&mut self.events), patience.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}

@@ -105,9 +105,8 @@ mod tests {
 
     /// What headers present: nothing, `!` for several, `?` for what cannot be a secret, or the secret.
     fn of(lines: &[(&'static str, &str)], sources: &[Source]) -> String {
-        let header =
-            |(name, value): &(&'static str, &str)| httparse::Header { name, value: value.as_bytes() };
-        let headers: Vec<_> = lines.iter().map(header).collect();
+        let headers: Vec<_> =
+            lines.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
         match presented(Headers::of(&headers), sources) {
             Presented::Nothing => String::new(),
             Presented::Several => "!".to_owned(),

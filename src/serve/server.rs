@@ -228,7 +228,7 @@ impl<'a> Server<'a> {
             self.with(ticket.slot, |connection, turn| {
                 // It may have been answered without them.
                 let Some(pending) = connection.claim(ticket) else { return Next::Client };
-                connection.answer(turn.gate.end(&pending, Ok(answers), turn.now), turn);
+                connection.answer(&turn.gate.end(&pending, Ok(answers), turn.now), turn);
                 connection.drive(turn)
             });
         }
@@ -236,7 +236,7 @@ impl<'a> Server<'a> {
 
     fn answer(&mut self, slot: usize, pending: &Pending, answers: Result<Vec<Answer>, Failure>) {
         self.with(slot, |connection, turn| {
-            connection.answer(turn.gate.end(pending, answers, turn.now), turn);
+            connection.answer(&turn.gate.end(pending, answers, turn.now), turn);
             connection.drive(turn)
         });
     }

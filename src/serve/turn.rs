@@ -42,7 +42,7 @@ impl Turn<'_> {
     }
 
     /// Refuses a request for its body.
-    pub fn refuse(&self, pending: Pending, why: Status) -> Response {
-        self.gate.refuse(&pending, why, self.now)
+    pub fn refuse(&self, pending: &Pending, why: Status) -> Response {
+        self.gate.refuse(pending, why, self.now)
     }
 }

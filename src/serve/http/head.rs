@@ -70,7 +70,7 @@ pub enum Framing {
 #[derive(Clone, Copy)]
 pub struct Headers<'h, 'b>(&'h [Header<'b>]);
 
-impl<'h, 'b> Headers<'h, 'b> {
+impl<'b> Headers<'_, 'b> {
     /// The values of all headers of this name.
     pub fn all(self, name: &str) -> impl Iterator<Item = &'b [u8]> {
         self.0.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)

@@ -55,6 +55,9 @@ impl Status {
     }
 }
 
+/// Room for the headers of most responses, in bytes.
+const HEADERS: usize = 512;
+
 pub struct Response {
     pub status: Status,
     /// The lines of its own headers.
@@ -66,7 +69,7 @@ pub struct Response {
 
 impl Response {
     pub fn new(status: Status) -> Self {
-        Self { status, headers: Vec::new(), body: String::new(), closes: false }
+        Self { status, headers: Vec::with_capacity(HEADERS), body: String::new(), closes: false }
     }
 
     /// With a body of this media type.
@@ -96,13 +99,21 @@ impl Response {
         self
     }
 
-    /// Adds a header. One whose value could be read as something else stays empty.
     pub fn add(&mut self, name: &str, value: &str) {
-        let plain = value.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-        let value = if plain { value } else { "" };
-        for part in [name, ": ", value, "\r\n"] {
-            self.headers.extend_from_slice(part.as_bytes());
+        self.add_with(name, |out| out.extend_from_slice(value.as_bytes()));
+    }
+
+    /// Adds a header with the value that `write` appends. One that could be read as something else stays empty.
+    pub fn add_with(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        let headers = &mut self.headers;
+        headers.extend_from_slice(name.as_bytes());
+        headers.extend_from_slice(b": ");
+        let start = headers.len();
+        write(headers);
+        if !headers[start..].iter().all(|byte| matches!(byte, b' '..=b'~')) {
+            headers.truncate(start);
         }
+        headers.extend_from_slice(b"\r\n");
     }
 
     /// Appends the response.
@@ -169,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_date_is_that_of_http() {
-        let then = Timestamp::from_unix(784_111_777).expect("an instant");
-        assert_eq!(date(then), "Sun, 06 Nov 1994 08:49:37 GMT");
+        let then = Timestamp::from_unix(1_800_000_000).expect("an instant");
+        assert_eq!(date(then), "Fri, 15 Jan 2027 08:00:00 GMT");
     }
 }

@@ -14,14 +14,21 @@ impl Store {
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
         lock::be_patient(self.patience.get());
         let failed = |err| self.failed(&err);
-        let begin = || Transaction::new_unchecked(&self.conn, TransactionBehavior::Deferred);
-        let tx = if self.began.take() { None } else { Some(begin().map_err(failed)?) };
+        if !self.began.take() {
+            self.run("BEGIN").map_err(failed)?;
+        }
+        let reading = Reading(self);
         self.follow_migration().map_err(failed)?;
         let out = f(&View::of(self));
-        let ended = tx.map_or_else(|| self.conn.execute_batch("COMMIT"), Transaction::commit);
+        let ended = reading.end();
         let out = out?;
         ended.map_err(failed)?;
         Ok(out)
+    }
+
+    /// Runs a statement that has no rows.
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        self.prepare(sql)?.execute([]).map(drop)
     }
 
     /// One read transaction with one reading of the clock, made once its lock is held: what the transaction sees was
@@ -108,6 +115,24 @@ impl Store {
             Ok(Some(hash)) if hash == expected.hash => Ok(()),
             Ok(_) => Err(self.failed(err)),
             Err(_) => Err(StoreError::Io { what: format!("the store failed: {err}"), settled: UNSETTLED }),
+        }
+    }
+}
+
+/// A read transaction, which ends with this at the latest.
+struct Reading<'a>(&'a Store);
+
+impl Reading<'_> {
+    fn end(self) -> rusqlite::Result<()> {
+        self.0.run("COMMIT")
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if !self.0.conn.is_autocommit() {
+            // It fails only where SQLite has ended the transaction itself.
+            let _ = self.0.run("ROLLBACK");
         }
     }
 }

@@ -327,7 +327,7 @@ mod tests {
     impl Line {
         fn new() -> Self {
             let dir = tempfile::tempdir().expect("a directory");
-            let location = Location { dir: dir.path().join("store"), named: true, trusts_group: false };
+            let location = Location::named(dir.path().join("store"));
             let author = Author { actor: Actor::default(), reason: None, accept_clock: false };
             store::make(&location, Sharing::Private, &SystemClock, &author).expect("a store");
             let manners = Manners {

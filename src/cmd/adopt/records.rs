@@ -220,6 +220,10 @@ impl Csv {
         let (mut len, mut count) = (0, 0);
         let number = self.reader.line();
         loop {
+            // An empty input tells the reader that it ends.
+            if input.rest().is_empty() {
+                input.fill()?;
+            }
             let (result, taken, written, ends) = self.reader.read_record(
                 &input.buffer[input.from..input.to],
                 &mut self.text[len..],
@@ -228,8 +232,7 @@ impl Csv {
             input.from += taken;
             (len, count) = (len + written, count + ends);
             match result {
-                // An empty input tells the reader that it ends.
-                ReadRecordResult::InputEmpty => drop(input.fill()?),
+                ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
                     return Err(Invalid::new(format!("line {number} is too long"))
                         .hint("at most 64 columns and 64 KiB; a quote that is not closed takes in all that follows")

@@ -1,4 +1,4 @@
-//! `prune`: removes what has ended for good. The log keeps what happened to it.
+//! `prune`: removes revoked and expired tokens and superseded secrets. The log keeps their events.
 
 use std::collections::BTreeSet;
 
@@ -19,23 +19,23 @@ use crate::ui::json::{PruneDoc, PrunedDoc};
 pub struct Prune {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Only what ended longer ago than this
+    /// Remove only what was revoked or expired longer ago than this
     #[arg(long, value_name = "DURATION")]
     older_than: Option<Span>,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// A token of which something goes. There may be very many, so each is kept in few words.
+/// A token of which something is removed. There may be very many, so each takes little memory.
 struct Found {
     row: i64,
-    /// Of the token as it was looked at.
+    /// The digest of the token when it was examined.
     digest: Digest,
     id: TokenId,
     name: Name,
     status: &'static str,
     whole: bool,
-    /// How many secrets go.
+    /// How many secrets are removed.
     secrets: usize,
 }
 
@@ -63,7 +63,7 @@ impl Prune {
         Ok(done)
     }
 
-    /// What goes, of the tokens that are chosen.
+    /// What is removed of the selected tokens.
     fn find(&self, store: &Store, until: Timestamp, now: Timestamp) -> Result<Vec<Found>, Error> {
         let hooked: BTreeSet<i64> = store.read(|view| view.tokens_with_hooks())?;
         let mut found = Vec::new();
@@ -108,7 +108,7 @@ impl Prune {
             }
         }
         app.talk().note(&match (found.is_empty(), changed) {
-            (true, _) => "nothing is left to be removed; nothing was changed".to_owned(),
+            (true, _) => "there is nothing to remove; nothing was changed".to_owned(),
             (false, true) => words("removed", found),
             (false, false) => format!("{}; nothing was changed", words("it would remove", found)),
         });
@@ -116,12 +116,12 @@ impl Prune {
     }
 }
 
-/// Gives room back to the file system, and says why where the file is no smaller than it was.
+/// Returns free space to the file system, and warns if the file has not become smaller.
 fn say_size(app: &mut App<'_>, store: &Store, before: u64) {
     let why = match store.shrink() {
         Ok(()) if store.bytes() < before => return,
         Ok(()) => "the log keeps the events of what was removed".to_owned(),
-        // What such an error says of the store is true of its size alone.
+        // Such an error concerns only the size of the file.
         Err(StoreError::Io { what, .. }) => what,
         Err(err) => err.to_string(),
     };

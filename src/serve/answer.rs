@@ -1,4 +1,4 @@
-//! HTTP answers: of a verdict what proxies understand of it, and bodies that are there as a whole.
+//! HTTP answers: the status and headers of a verdict, which proxies understand, and bodies.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use crate::domain::token::{StoredSecret, Token};
 use crate::domain::verdict::Reason;
 use crate::verify::Verdict;
 
-/// The headers of a yes; a proxy must overwrite every one of them that a client sends.
+/// The headers of a positive answer. A proxy must overwrite all of them, since clients may send them.
 pub const IDENTITY: [&str; 7] = [
     "x-token-id",
     "x-token-name",
@@ -23,7 +23,7 @@ pub const IDENTITY: [&str; 7] = [
     "x-token-expires",
 ];
 
-/// A body that is there as a whole.
+/// A complete body in memory.
 pub struct Text(Option<Bytes>);
 
 impl Body for Text {
@@ -72,20 +72,20 @@ pub fn unavailable() -> Response<Text> {
     response
 }
 
-/// How a refusal is put.
+/// The form of refusals.
 pub struct Challenge<'a> {
     pub realm: &'a str,
-    /// Whether the reason is told.
+    /// Whether to send the reason.
     pub explain: bool,
 }
 
 impl Challenge<'_> {
-    /// Nothing was presented.
+    /// The request presents no secret.
     pub fn nothing(&self) -> Response<Text> {
         self.refusal(StatusCode::UNAUTHORIZED, None, "")
     }
 
-    /// Secrets that differ.
+    /// The request presents different secrets.
     pub fn several(&self) -> Response<Text> {
         self.refusal(StatusCode::BAD_REQUEST, Some("invalid_request"), "two different secrets")
     }
@@ -122,7 +122,8 @@ impl Challenge<'_> {
     }
 }
 
-/// A yes, with all the identity headers even where they are empty: what is missing a proxy might take from the client.
+/// A positive answer. It has all identity headers, even empty ones, since a proxy might pass on a missing one
+/// from the client.
 fn identity(verdict: &Verdict) -> Response<Text> {
     let mut response = empty(StatusCode::OK);
     let values = verdict.token().zip(verdict.secret()).map(|(token, secret)| values(token, secret));
@@ -149,7 +150,7 @@ fn values(token: &Token, secret: &StoredSecret) -> [String; 7] {
     ]
 }
 
-/// Visible ASCII and spaces as they are, all else percent-encoded; commas too, because they join.
+/// Keeps visible ASCII and spaces, and percent-encodes everything else, including commas, which separate values.
 fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,5 +1,5 @@
-//! `POST /api/verify`: one request as a JSON object, or an array of them, for services. Never for proxies: the status
-//! says nothing of the verdict.
+//! `POST /api/verify`: one request as a JSON object, or an array of them, for services. It is not for proxies,
+//! since the status does not depend on the verdict.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -29,9 +29,9 @@ use crate::verify::pairs::Pairs;
 const JSON: &str = "application/json";
 /// The longest body, in bytes.
 const BODY: usize = 1 << 20;
-/// How long a body may take.
+/// How long receiving a body may take.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// The most requests of one body.
+/// The greatest number of requests in one body.
 const MOST: usize = 1_000;
 
 #[derive(Deserialize)]
@@ -43,7 +43,7 @@ struct RequestDoc {
     #[serde(default)]
     labels: Pairs,
     address: Option<String>,
-    /// Taken out before; the key stays.
+    /// The value was taken out before; the key remains.
     #[serde(default, rename = "id")]
     _id: Value,
 }
@@ -55,7 +55,7 @@ struct AnswerDoc<'a> {
     id: &'a Value,
 }
 
-/// Of a request in a body what its answer needs.
+/// The part of a request that its answer needs.
 struct Item {
     id: Value,
     is_request: bool,
@@ -68,7 +68,8 @@ struct OnlyId {
 }
 
 impl Item {
-    /// What is not a request asks about nothing that can be a secret. A key that stands there twice makes it none.
+    /// Parses an element. An invalid one counts as a request without a secret. An element with a repeated key is
+    /// invalid.
     fn read(text: &RawValue) -> (Question, Self) {
         let id = serde_json::from_str(text.get()).map(|OnlyId { id }| id).unwrap_or_default();
         let question = serde_json::from_str(text.get()).ok().and_then(RequestDoc::question);
@@ -89,7 +90,7 @@ impl RequestDoc {
 }
 
 fn label(key: &str, value: &str) -> Option<Label> {
-    // A key with `=` in it would be another key.
+    // A key with a `=` in it would be parsed as another key.
     let label = format!("{key}={value}").parse::<SetLabel>().ok()?.0;
     (label.key == key).then_some(label)
 }
@@ -98,7 +99,7 @@ pub async fn reply(engine: &Engine, body: Incoming) -> Reply {
     let body = match timeout(BODY_TIME, read(body)).await {
         Ok(Ok(body)) => body,
         Ok(Err(())) => {
-            return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 1 MiB, or broken");
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 1 MiB or incomplete");
         }
         Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the body took longer than 10 seconds"),
     };
@@ -154,19 +155,18 @@ fn failure_doc(failure: &Failure, id: Option<&Value>) -> String {
 }
 
 fn wrong(why: &str) -> Failure {
-    let hint =
-        "an object of `secret`, and as needed `scopes` (a list), `labels` (an object), `address` and `id`";
+    let hint = "use an object with `secret`, and optionally `scopes` (a list), `labels` (an object), `address` and `id`";
     Failure { code: Code::Usage, message: why.to_owned(), hint: Some(hint.to_owned()) }
 }
 
 fn refused(status: StatusCode, why: &str) -> Reply {
     let mut response = answer::text(status, JSON, format!("{}\n", failure_doc(&wrong(why), None)));
-    // What is left of the body must not be taken for the next request.
+    // The rest of the body must not be read as the next request.
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     Reply::plain("bad_body", response)
 }
 
-/// A whole body; an error for one that is too long or cannot be read.
+/// Reads a whole body. Fails if it is too long or cannot be read.
 async fn read(mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, ()> {
     let mut all = Zeroizing::new(Vec::new());
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {

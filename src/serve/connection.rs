@@ -1,4 +1,4 @@
-//! A connection: HTTP/1 with its limits, until its client or the gate ends it.
+//! A connection: HTTP/1 with its limits, until the client or the server closes it.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,12 +23,12 @@ const HEAD: usize = 16 << 10;
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a client may leave an answer unread.
 const WRITE_TIME: Duration = Duration::from_secs(10);
-/// How long requests are still read after the end was announced: what a client sent before is answered, even if it lies
-/// unread in the socket.
+/// How long requests are still read after the stop was announced, so that requests which are unread in the
+/// socket are answered.
 pub const LAST_LOOK: Duration = Duration::from_millis(20);
 
-/// Answers the requests of a connection, also of a client that sends no more but reads. Soon after `stop` changes, the
-/// request under way is the last one.
+/// Answers the requests of a connection, even if the client has closed its side for writing. Soon after `stop`
+/// changes, the current request is the last one.
 pub async fn serve<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -47,7 +47,7 @@ where
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
     tokio::select! {
-        // What went wrong with one connection concerns nobody else.
+        // Errors of one connection do not affect others.
         _ = connection.as_mut() => return,
         _ = stop.wait_for(|stop| *stop) => {}
     }
@@ -57,14 +57,14 @@ where
     }
 }
 
-/// A stream whose writes fail when the other end takes nothing for a while.
+/// A stream whose writes fail if the other end reads nothing for a while.
 struct Impatient<S> {
     stream: S,
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Impatient<S> {
-    /// Fails a write that is pending beyond its deadline.
+    /// Fails if a write is pending beyond its deadline.
     fn bounded<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.deadline = None;

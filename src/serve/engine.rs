@@ -1,9 +1,9 @@
-//! Where requests become bursts.
+//! Collects requests that arrive together, and answers them in one transaction.
 //!
-//! - All requests that have arrived when the sockets were last looked at are answered in one read transaction, which begins
-//!   after they arrived, right on the thread that speaks HTTP. That waits for nothing.
-//! - What cannot be answered so, because the store is locked or must be opened again, goes to a thread that may wait. A request
-//!   that waits too long there is answered without it, and never with a yes.
+//! - All requests that have arrived at the last poll of the sockets are answered in one read transaction, which
+//!   begins after they arrived. This happens on the HTTP thread, which never waits.
+//! - If that is impossible since the store is locked or must be opened again, the requests go to a thread that
+//!   may wait. A request that waits too long there gets an error, never a positive answer.
 
 use std::cell::RefCell;
 use std::io;
@@ -25,16 +25,16 @@ use crate::error::Error;
 use crate::verifier::{Verifier, VerifyError};
 use crate::verify::{Request, Verdict};
 
-/// How long a request waits for its answer.
+/// How long a request may wait for its answer.
 const PATIENCE: Duration = Duration::from_millis(900);
-/// Requests that wait at once; a further one is refused.
+/// How many requests may wait at once. Further ones are refused.
 const WAITING: usize = 8_192;
-/// After so many secrets a burst takes no further request.
+/// How many secrets a batch may have before it is closed.
 const BURST: usize = 1_000;
-/// More secrets of one request are left to the thread, so that they hold up nobody.
+/// A request with more secrets than this goes to the thread, so that it does not delay others.
 const AT_ONCE: usize = 50;
 
-/// A presented secret, `None` for a text that cannot be one, what it must allow, and where it comes from.
+/// A presented secret (`None` for a text that cannot be one), the requirements, and the client's address.
 #[derive(Default)]
 pub struct Question {
     pub secret: Option<Secret>,
@@ -57,7 +57,7 @@ struct Job {
     reply: oneshot::Sender<Vec<Answer>>,
 }
 
-/// A request of the next burst. It gets its questions back if they cannot be answered at once.
+/// A request of the next batch. It gets its questions back if they cannot be answered at once.
 struct Arrived {
     questions: Vec<Question>,
     reply: oneshot::Sender<Result<Vec<Answer>, Vec<Question>>>,
@@ -81,18 +81,18 @@ impl Engine {
         Ok(Self { verifier, arrived: RefCell::default(), arrival: Notify::new(), queue, waiting })
     }
 
-    /// Answers bursts for ever.
+    /// Answers batches forever.
     pub async fn run(&self) {
         loop {
             self.arrival.notified().await;
-            // The sockets are looked at once more, and what they hold belongs to the burst.
+            // The sockets are polled once more, and the requests found there join the batch.
             yield_now().await;
             let burst = self.arrived.take();
             let answers = at_once(&self.verifier, &burst);
             match answers {
                 Some(mut answers) => {
                     for Arrived { questions, reply } in burst {
-                        // The client may have gone.
+                        // The client may have disconnected.
                         let _ = reply.send(Ok(answers.by_ref().take(questions.len()).collect()));
                     }
                 }
@@ -116,11 +116,11 @@ impl Engine {
         match answers.await {
             Ok(Ok(answers)) => Ok(answers),
             Ok(Err(questions)) => self.answers_in_time(questions).await,
-            Err(_) => Err(Failure::late("the gate is ending")),
+            Err(_) => Err(Failure::late("the server is stopping")),
         }
     }
 
-    /// The same from the thread, which may wait for the store.
+    /// The same, by the thread that may wait for the store.
     async fn answers_in_time(&self, questions: Vec<Question>) -> Result<Vec<Answer>, Failure> {
         let (reply, answers) = oneshot::channel();
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -160,7 +160,7 @@ impl From<VerifyError> for Failure {
     }
 }
 
-/// The answers to all questions of a burst, in their order; `None` if that would take waiting.
+/// The answers to all questions of a batch, in their order. `None` if that would take waiting.
 fn at_once(verifier: &Verifier, burst: &[Arrived]) -> Option<std::vec::IntoIter<Answer>> {
     let questions = burst.iter().flat_map(|it| &it.questions);
     let answers = verifier.verify_at_once(&requests(questions))?;
@@ -182,7 +182,7 @@ fn work(verifier: &Verifier, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
             burst.push(job);
         }
         waiting.fetch_sub(burst.len(), Ordering::Relaxed);
-        // Whoever waited too long has been answered.
+        // Requests that waited too long were answered already.
         burst.retain(|job| !job.reply.is_closed());
         reply(verifier, burst);
     }
@@ -201,7 +201,7 @@ fn reply(verifier: &Verifier, burst: Vec<Job>) {
     drop(requests);
     for job in burst {
         let own: Vec<Answer> = answers.by_ref().take(job.questions.len()).collect();
-        // The client may have gone.
+        // The client may have disconnected.
         let _ = job.reply.send(own);
     }
 }

@@ -1,4 +1,4 @@
-//! One request: from its path and headers to an answer, a line of the log and a count.
+//! Handles one request, from its path and headers to the answer, a line of the log and the metrics.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -64,19 +64,19 @@ impl Gate {
         })
     }
 
-    /// Answers what waits in bursts, for ever. Without it nothing is answered.
+    /// Answers waiting requests in batches, forever. It must run for anything to be answered.
     pub async fn run(&self) {
         self.engine.run().await;
     }
 
-    /// Answers a request that comes over a connection from this address.
+    /// Answers a request from a connection with this address.
     pub async fn answer(&self, request: Request<Incoming>, peer: Option<IpAddr>) -> Response<Text> {
         let started = Instant::now();
         let _under_way = UnderWay::begin(&self.under_way);
         let method = request.method().clone();
         let target = self.routes.target(request.uri().path(), request.uri().query());
         let reads_body = matches!(target, Target::Api);
-        // A body that is not read must not be taken for the next request.
+        // A body that is not read must not be parsed as the next request.
         let closes = !reads_body && !request.body().is_end_stream();
         let (route, mut reply) = self.reply(target, request, peer).await;
         if closes {
@@ -137,7 +137,7 @@ impl Gate {
         }
     }
 
-    /// Asks for a secret that nobody has.
+    /// Verifies a secret that nobody has.
     pub async fn probe(&self) -> Answer {
         let secret =
             crate::domain::secret::Secret::read(zeroize::Zeroizing::new(b"nobody-has-this-secret".to_vec()));
@@ -154,7 +154,7 @@ impl Gate {
         self.under_way.get()
     }
 
-    /// Waits a moment for the log to be written.
+    /// Waits for a moment until the log is written.
     pub fn finish(&self) {
         if let Some(log) = self.log.take() {
             log.finish();
@@ -162,7 +162,7 @@ impl Gate {
     }
 }
 
-/// Counts a request as long as it lives, also where its client goes away.
+/// Counts a request while it exists, even if its client disconnects.
 struct UnderWay<'a>(&'a Cell<usize>);
 
 impl<'a> UnderWay<'a> {

@@ -1,14 +1,14 @@
-//! What the gate notes of a request beside its answer.
+//! An answer, together with its data for the log and the metrics.
 
 use hyper::Response;
 
 use super::answer::Text;
 use super::engine::Failure;
 
-/// An answer, and what is noted of it.
+/// An answer with its data for the log and the metrics.
 pub struct Reply {
     pub response: Response<Text>,
-    /// A name from a small set, for counting.
+    /// The result, from a small set of names, for counting.
     pub result: &'static str,
     /// Id, name and hint of the secret that was presented.
     pub who: Option<[String; 3]>,

@@ -1,4 +1,4 @@
-//! The life of a gate: it accepts connections until a signal ends it, and then answers what was accepted.
+//! Runs a gate: accepts connections until a signal arrives, and then answers the accepted requests.
 
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -22,28 +22,28 @@ use super::gate::Gate;
 use super::listen::{Listener, Socket};
 use super::{admin, connection, notify};
 
-/// Connections to the administrative sockets, beside those to the gate.
+/// How many connections to the administrative sockets are allowed, besides those to the gate.
 const ADMINS: usize = 32;
-/// How long the end waits for answers. A request waits no longer for its own.
+/// How long a stopping server waits for answers. A request waits no longer for its own.
 const END: Duration = Duration::from_millis(950);
-/// How long nothing may be under way before idle connections are left.
+/// How long a stopping server must have no open request before it leaves idle connections.
 const QUIET: Duration = Duration::from_millis(100);
-/// After a failed accept, as when there are no descriptors left.
+/// The pause after a failed accept, for instance without free descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Limits {
     pub connections: usize,
 }
 
-/// What ended a gate.
+/// Why a gate stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Terminated,
     CtrlC,
 }
 
-/// The signals that end a gate. From when this is made they end nothing else: make it before the sockets, whose files the
-/// end removes.
+/// The signals that stop a gate. Once this exists, they no longer kill the process. Make it before the sockets,
+/// so that their files are always removed.
 pub struct Signals {
     runtime: LocalRuntime,
     terminated: Signal,
@@ -60,7 +60,7 @@ impl Signals {
     }
 }
 
-/// Serves until a signal comes. Systemd's socket is told when connections are accepted, and when they no longer are.
+/// Serves until a signal arrives. Systemd is notified when the server accepts connections, and when it stops.
 pub fn run(
     signals: Signals,
     gate: Gate,
@@ -82,12 +82,12 @@ pub fn run(
         let end = tokio::select! {
             _ = terminated.recv() => End::Terminated,
             _ = interrupted.recv() => End::CtrlC,
-            // A gate that answers nothing must not look as if it ran.
-            _ = &mut engine => return Err(io::Error::other("the verification ended by a fault in the program")),
+            // A gate that answers nothing must not appear to be running.
+            _ = &mut engine => return Err(io::Error::other("the verification stopped because of a bug in the program")),
         };
         notify::tell(notify, "STOPPING=1");
         let _ = stopping.send(true);
-        // Who has connected before the end is accepted.
+        // Clients that have connected before the stop are accepted.
         sleep(LAST_LOOK).await;
         for task in accepting {
             task.abort();
@@ -100,13 +100,13 @@ pub fn run(
     end
 }
 
-/// Raises the limit on descriptors towards what the connections need.
+/// Raises the limit on descriptors to what the connections need, if possible.
 fn make_room(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     let needed = u64::try_from(connections + ADMINS + 64).unwrap_or(u64::MAX);
     if limit.current.is_some_and(|current| current < needed) {
         let current = limit.maximum.map_or(needed, |maximum| needed.min(maximum));
-        // With fewer, connections wait until others are closed.
+        // With fewer descriptors, connections wait until others are closed.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
     }
 }
@@ -125,7 +125,7 @@ struct House {
 }
 
 impl House {
-    /// Starts to accept connections, so many at once.
+    /// Starts to accept connections, at most this many at once.
     fn accept_all(
         self: &Rc<Self>,
         listeners: &[Listener],
@@ -182,7 +182,7 @@ impl House {
         }
     }
 
-    /// Waits until every request that was read is answered. Connections that only listen are left.
+    /// Waits until every request that was read is answered. Idle connections are left.
     async fn wait_for_answers(&self) {
         let began = Instant::now();
         let mut quiet_since = began;
@@ -195,7 +195,7 @@ impl House {
     }
 }
 
-/// A socket that is asked for its next connection.
+/// A socket that is waiting for its next connection.
 trait Accept: 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
 

@@ -302,11 +302,16 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
         (format!("{},x", strong(2)), 2, "usage", "its `name` is not one"),
         (format!("a b,{}", strong(2)), 2, "usage", "its `name` is not one"),
         ("weak,0123456789abcdef".to_owned(), 5, "policy", "fewer than 128"),
-        (format!("same,{}", strong(1)), 5, "policy", "knows this secret already"),
+        (format!("same,{}", strong(1)), 5, "policy", "is in the store already"),
         (format!("ok,{}", strong(2)), 5, "name_taken", "the name `ok` is taken"),
         (format!("there,{}", strong(2)), 5, "name_taken", "the name `there` is taken"),
-        (format!("x,{}", strong(9)), 5, "policy", "knows this secret already"),
-        (format!("x,{}", strong(8)), 5, "policy", "the store had this secret, and it ended"),
+        (format!("x,{}", strong(9)), 5, "policy", "is in the store already"),
+        (
+            format!("x,{}", strong(8)),
+            5,
+            "policy",
+            "this secret was in the store before, and has expired or was revoked",
+        ),
         ("x,".to_owned(), 2, "usage", "it has no `secret`, and no `hash`"),
         (format!(",{}", strong(2)), 2, "usage", "it has no `name`"),
         (format!("x,{},y", strong(2)), 2, "usage", "it has 3 fields, and the heading 2"),
@@ -349,7 +354,7 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
     );
     for (line, why) in [
         ("{\"name\":7}".to_owned(), "`name` is not what it should be"),
-        ("{\"nam\":\"x\"}".to_owned(), "there is a column that is not known"),
+        ("{\"nam\":\"x\"}".to_owned(), "the heading has an unknown column"),
         (format!("{{\"name\":\"x\",\"secret\":\"{}\"", strong(2)), "it is not a JSON object"),
         (format!("{{\"name\":\"x\",\"hash\":\"{}\"}}", "0".repeat(63)), "its `hash` is not one"),
         (

@@ -35,7 +35,7 @@ fn stdout_is_the_secret_and_stderr_the_talk() {
         format!(
             "warning: made a new store at {}\n\
              created `demo` ({}), expires 2027-02-20T12:00:00Z (in 3 months)\n\
-             the lifetime is the default, 90d; --ttl, --expires or --no-expiry set another\n\
+             the lifetime is the default, 90d; set another with --ttl, --expires or --no-expiry\n\
              this secret is shown once; keep it now\n\
              use it: curl -H \"Authorization: Bearer $TOKEN\" https://…\n",
             path.display(),

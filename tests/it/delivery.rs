@@ -504,7 +504,7 @@ fn a_command_that_does_not_take_the_secret_gets_none() {
         ("false", "failed with exit 1"),
         ("true", "did not read the secret"),
         ("head -c 41 >/dev/null", "did not read the secret"),
-        ("cat >/dev/null; kill -TERM $$", "was ended by signal 15"),
+        ("cat >/dev/null; kill -TERM $$", "was killed by signal 15"),
         ("'", "failed with exit 2"),
         ("", "is empty"),
         ("  ", "is empty"),
@@ -556,7 +556,7 @@ fn a_command_that_does_not_end_is_killed_with_all_it_started() {
         let started = Instant::now();
         let ran = run(&mut command, b"").exit(7);
         assert!((1..15).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
-        assert!(ran.err.contains("did not end within 1 s and was killed"), "{}", ran.err);
+        assert!(ran.err.contains("did not finish within 1 s and was killed"), "{}", ran.err);
         assert_gone(&world);
         let got = fs::read(world.path("got")).expect("a file");
         assert_eq!(world.real(&["verify"], &got).line(), "unknown");

@@ -51,7 +51,7 @@ fn a_directory_that_another_user_owns_or_could_replace_takes_no_secret() {
     }
     assert!(takes_none(&world, &format!("{in_open}/new")).contains("replace what is below it"));
     let said = takes_none(&world, &empty);
-    assert!(said.contains("belongs to uid 64001 and holds no secret of this token yet"), "{said}");
+    assert!(said.contains("belongs to uid 64001 and does not hold a secret of this token yet"), "{said}");
     world.run(&["rotate", "demo", "--out", &empty, "--force"]).exit(7);
     for dir in [&theirs, &below, &in_open] {
         world.refuses(&["rotate", "--due", "--out-dir", dir], 7, "delivery_failed");

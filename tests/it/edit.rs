@@ -53,7 +53,7 @@ edited `b`
   description: +text
 ";
     assert_eq!((&*ran.out, &*ran.err), ("", expected));
-    assert_eq!(world.run(&["edit", "b", "-d", "text"]).ok().err, "`b` is so already\n");
+    assert_eq!(world.run(&["edit", "b", "-d", "text"]).ok().err, "`b` has these values already\n");
     assert_eq!(world.run(&["edit", "b", "-d", "other", "--quiet"]).ok().err, "");
 }
 

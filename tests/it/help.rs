@@ -221,7 +221,7 @@ fn a_verb_that_is_not_there_leads_to_one_that_is() {
         let failure = world.refuses(&args(typed), 2, "usage");
         assert_eq!(failure["hint"], format!("did you mean `tokenctl {meant}`?"));
     }
-    let used = "`tokenctl [OPTIONS] <COMMAND>`; `tokenctl --help` says more";
+    let used = "the usage is `tokenctl [OPTIONS] <COMMAND>`; see `tokenctl --help`";
     for typed in ["zzz", ""] {
         let err = world.run(&[typed]).exit(2).err;
         assert_eq!(err, format!("error: no such command `{typed}`\nhint: {used}\n"));
@@ -350,8 +350,8 @@ fn what_cannot_be_undone_is_proposed_for_its_own_words_alone() {
 fn a_flag_that_is_not_there_leads_to_where_the_thing_is() {
     let world = World::new();
     let cases: [(&[&str], &str); 5] = [
-        (&["edit", "a", "--scope", "x"], "`tokenctl scopes set NAME SCOPE` changes what a token holds"),
-        (&["edit", "a", "--name", "b"], "`tokenctl rename NAME NEW` gives a token another name"),
+        (&["edit", "a", "--scope", "x"], "`tokenctl scopes set NAME SCOPE` changes the scopes of a token"),
+        (&["edit", "a", "--name", "b"], "`tokenctl rename NAME NEW` renames a token"),
         (&["list", "--revoked"], "did you mean `--status revoked`?"),
         (&["create", "a", "--lable", "k=v"], "did you mean `--label`?"),
         (&["create", "a", "--expire", "2027-06-30"], "did you mean `--expires`?"),

@@ -212,7 +212,7 @@ fn a_hook_that_never_ends_is_stopped_after_five_minutes() {
     let world = world_with(|_| "sleep infinity".to_owned());
     let ran = world.run(&["rotate", "demo"]).exit(1);
     assert!(
-        ran.err.contains("`sleep infinity` after it did not end within 300 s and was killed\n"),
+        ran.err.contains("`sleep infinity` after it did not finish within 300 s and was killed\n"),
         "{}",
         ran.err
     );

@@ -40,7 +40,7 @@ fn a_store_is_made_once() {
     assert_eq!(log[0]["reason"], "new host");
     let before = world.bytes();
     let again = world.run(&["init"]).ok();
-    assert_eq!((&*again.out, again.err), ("", format!("there is a store at {path}\n")));
+    assert_eq!((&*again.out, again.err), ("", format!("there is already a store at {path}\n")));
     let document = world.run(&["init", "--json"]).ok().json();
     assert_eq!(document, json!({"path": path, "group": null, "changed": false}));
     assert!(world.bytes() == before);

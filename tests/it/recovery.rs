@@ -46,7 +46,7 @@ fn a_rotation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
     }
     let ran = world.real(&["rotate", "demo", "--json"], b"");
     let failure = assert_failure(&ran, "under_way", 5);
-    assert!(failure["hint"].as_str().expect("a hint").starts_with("wait for it; it ends by "), "{failure}");
+    assert!(failure["hint"].as_str().expect("a hint").starts_with("wait; it ends by "), "{failure}");
     world.at_real_time(10 * MINUTE);
     let bytes = world.bytes();
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
@@ -485,11 +485,7 @@ fn a_damaged_delivery_is_in_the_way_of_no_other_token() {
     world.sql("UPDATE tokens SET created_by = CAST(x'ff' AS TEXT) WHERE name = 'bad'");
     world.at_real_time(HOUR);
     let ran = world.run(&["revoke", "good", "--yes"]).ok();
-    assert!(
-        ran.err.contains("warning: a delivery that was cut short could not be finished: "),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.contains("warning: an interrupted delivery could not be settled: "), "{}", ran.err);
     assert!(ran.err.contains("`created_by` in `tokens` where `row` is 2"), "{}", ran.err);
     assert_eq!(world.last_event()["action"], "revoke");
     assert_eq!(world.show("late")["secrets"].as_array().map(Vec::len), Some(1), "it was rolled back");

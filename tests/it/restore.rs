@@ -1,4 +1,4 @@
-//! `restore`: the store as a backup has it, except for what has ended since.
+//! `restore`: makes the store what it was at a backup, except for what was revoked or has expired since.
 
 use std::fs;
 use std::rc::Rc;
@@ -255,7 +255,7 @@ fn commands_that_a_backup_brings_need_somebody_who_accepts_them() {
     let other = World::new();
     let refused = other.run(&["restore", &path, "--yes"]).exit(2);
     assert!(
-        refused.err.starts_with("warning: the backup brings a command of `demo`: deploy --now\n"),
+        refused.err.starts_with("warning: the backup has a command of `demo`: deploy --now\n"),
         "{}",
         refused.err
     );

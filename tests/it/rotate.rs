@@ -363,7 +363,7 @@ fn of_two_rotations_at_once_the_second_is_refused() {
         world.uid
     );
     assert_eq!(failure["message"], expected);
-    assert_eq!(failure["hint"], "wait for it; it ends by 2026-11-22T12:10:00Z");
+    assert_eq!(failure["hint"], "wait; it ends by 2026-11-22T12:10:00Z at the latest");
     let first = first.ok();
     world.is_valid(first.line(), "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
@@ -478,8 +478,7 @@ fn all_that_is_due_is_rotated_and_nothing_else() {
     let dir = world.directory("out");
     let ran = world.run(&["rotate", "--due", "--out-dir", &dir]).ok();
     assert_eq!(ran.out, "a-expired\nb-due\n");
-    let warning =
-        "warning: `a-expired` had expired at 2026-12-23T12:00:00Z; the rotation brought it back to life\n";
+    let warning = "warning: `a-expired` had expired at 2026-12-23T12:00:00Z; the rotation revived it\n";
     assert_eq!(ran.err, format!("{warning}rotated `a-expired`\nrotated `b-due`\n"));
     let mut files: Vec<_> =
         fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -551,10 +550,12 @@ fn one_that_fails_does_not_stop_the_others() {
             let ran = world.run(&args).exit(5);
             assert_eq!(ran.out, "a\nc\n");
             let path = fs::canonicalize(&dir).unwrap().join("b");
-            let why =
-                format!("`{}` exists and holds no secret of this token; nothing was changed", path.display());
+            let why = format!(
+                "`{}` exists and does not hold a secret of this token; nothing was changed",
+                path.display()
+            );
             let expected = format!(
-                "rotated `a`\nrotated `c`\nerror: `b`: {why}\nhint: `--force` replaces what it holds\n\
+                "rotated `a`\nrotated `c`\nerror: `b`: {why}\nhint: pass `--force` to replace what it holds\n\
                  error: 1 of 3 tokens could not be rotated\n"
             );
             assert_eq!(ran.err, expected);
@@ -776,8 +777,8 @@ fn the_page_tells_whether_the_previous_secret_is_still_used() {
     assert_eq!(
         rows(&page()),
         [
-            "current active ends in 3 months -",
-            "previous active ends in 23 hours used 25 hours ago, before the rotation"
+            "current active expires in 3 months -",
+            "previous active expires in 23 hours used 25 hours ago, before the rotation"
         ]
     );
     world.verify(&new, &[]);
@@ -786,8 +787,8 @@ fn the_page_tells_whether_the_previous_secret_is_still_used() {
     assert_eq!(
         rows(&page()),
         [
-            "current active ends in 3 months used 5 minutes ago",
-            "previous active ends in 23 hours used 5 minutes ago, after the rotation"
+            "current active expires in 3 months used 5 minutes ago",
+            "previous active expires in 23 hours used 5 minutes ago, after the rotation"
         ]
     );
 }

@@ -233,7 +233,8 @@ fn every_kind_of_text_is_searched_and_what_is_packed_is_named() {
         nb.ipynb:1:28: demo active\n\
         server.log:1:13: demo active\n";
     assert_eq!(ran.out, expected);
-    let packed = |name: &str, by: &str| format!("warning: `{name}` was not searched: it is packed ({by})\n");
+    let packed =
+        |name: &str, by: &str| format!("warning: `{name}` was not searched: it is compressed ({by})\n");
     let named =
         [("a.zip", "zip"), ("b.gz", "gzip"), ("c.xz", "xz")].map(|(name, by)| packed(name, by)).concat();
     let hidden =

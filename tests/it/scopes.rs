@@ -100,7 +100,7 @@ fn granting_more_asks_and_yes_never_widens() {
         assert_eq!(world.bytes(), before);
     }
     let refused = world.run(&["scopes", "add", "demo", "other"]).exit(2);
-    assert!(refused.err.ends_with("hint: `--allow-widen` allows it\n"), "{}", refused.err);
+    assert!(refused.err.ends_with("hint: pass `--allow-widen` to allow it\n"), "{}", refused.err);
 
     world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
     let add = ["scopes", "add", "demo", "other"];
@@ -420,5 +420,5 @@ fn the_question_about_a_retirement_names_the_tokens_that_lose_the_scope() {
     }
     world.at_terminal(&[Answer::No]);
     world.run(&["scopes", "retire", "read", "--ungrant"]).exit(130);
-    assert_eq!(*world.asked.borrow(), ["take `read` from 2 tokens that hold it (`a`, `b`)?"]);
+    assert_eq!(*world.asked.borrow(), ["remove `read` from 2 tokens that hold it (`a`, `b`)?"]);
 }

@@ -159,10 +159,10 @@ fn a_default_beyond_the_maximum_is_warned_of() {
 fn a_change_says_the_old_value_and_the_new_one() {
     let world = World::with_store();
     let said = |args: &[&str]| world.run(&[&["settings"], args].concat()).ok().err;
-    assert_eq!(said(&["grace", "2d"]), "grace now is `2d`; it was `1d`\n");
-    assert_eq!(said(&["grace", "2d"]), "grace already is `2d`\n");
+    assert_eq!(said(&["grace", "2d"]), "grace is now `2d`; it was `1d`\n");
+    assert_eq!(said(&["grace", "2d"]), "grace is already `2d`\n");
     assert_eq!(
         said(&["url", "https://api.example/v1"]),
-        "url now is `https://api.example/v1`; it was `none`\n"
+        "url is now `https://api.example/v1`; it was `none`\n"
     );
 }

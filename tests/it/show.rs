@@ -32,10 +32,10 @@ fn a_page_tells_everything_about_a_token() {
   last used    2026-11-25T12:00:00Z (65 minutes ago)
   disabled     2026-11-25T13:00:00Z (5 minutes ago)
 scopes
-  admin        asked for 65 minutes ago
+  admin        required 65 minutes ago
   events:read  -
 secrets
-  {}  current  disabled  ends in 57 days  used 65 minutes ago
+  {}  current  disabled  expires in 57 days  used 65 minutes ago
 events
   2026-11-22T12:00:00Z  create   tester  start
   2026-11-25T13:00:00Z  disable  tester  leak?

@@ -167,7 +167,7 @@ scopes
   hooks:send
 secrets
   tkn_0002…  current  active
-    ends in 12 months
+    expires in 12 months
 events
   2026-11-22T12:00:00Z  create  tester
 ",

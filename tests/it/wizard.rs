@@ -174,7 +174,7 @@ fn a_wrong_answer_is_asked_for_again() {
             "no scope is marked",
             "`soon` is not a time: not understood",
             "`2026-02-30` is not a time: no such day",
-            "the end 2026-01-01T23:59:59Z is in the past",
+            "the expiry 2026-01-01T23:59:59Z is in the past",
         ]
     );
     // What was wrong is there to be mended.
@@ -215,7 +215,7 @@ fn what_is_given_is_not_asked_for() {
     assert_eq!(asked(&world), ["Name", "Create `a`"]);
     world.run(&[&everything[..], &["--yes"]].concat()).ok();
     assert_eq!(asked(&world), ["Name"]);
-    assert!(offered(&world).contains(&"Cancel  nothing is made".to_owned()));
+    assert!(offered(&world).contains(&"Cancel  do not create it".to_owned()));
 }
 
 #[test]
@@ -238,8 +238,8 @@ fn what_the_store_demands_is_asked_until_given() {
     let answers = [say("a"), Enter, say(" "), say("x"), Enter, say("ann"), Enter, Enter, Enter];
     world.at_terminal(&answers);
     let ran = world.run(&["create"]).ok();
-    assert_eq!(ran.err.matches("error: this store demands a description of every token\n").count(), 2);
-    assert_eq!(ran.err.matches("error: this store demands an owner of every token\n").count(), 1);
+    assert_eq!(ran.err.matches("error: this store requires a description for every token\n").count(), 2);
+    assert_eq!(ran.err.matches("error: this store requires an owner for every token\n").count(), 1);
     assert_eq!(world.show("a")["owner"], "ann");
     world.at_terminal(&[say(""), say("y"), say(""), say("bob"), Enter, Enter, Enter, Enter, Enter, Yes]);
     world.run(&["edit", "a"]).ok();
@@ -275,7 +275,7 @@ other  another duration, or a date";
         if !max.is_empty() {
             world.at_terminal(&[say("a"), Pick("other"), say("31d"), say("2027-01-01"), say("30d"), Enter]);
             let ran = world.run(&args).ok();
-            let refusals = ran.err.matches("error: the lifetime is longer than this store admits (30d)");
+            let refusals = ran.err.matches("error: the lifetime is longer than this store allows (30d)");
             assert_eq!(refusals.count(), 2, "{ran:?}");
         }
     }
@@ -284,7 +284,7 @@ other  another duration, or a date";
     world.at_terminal(&[say("a"), Enter, Enter, Enter, Pick("7d"), Pick("30d"), Enter]);
     let ran = world.run(&["create", "--rotate-every", "14d"]).ok();
     assert!(
-        ran.err.starts_with("error: the rotation (14d) is not shorter than the lifetime (7d)\n"),
+        ran.err.starts_with("error: the rotation interval (14d) must be shorter than the lifetime (7d)\n"),
         "{ran:?}"
     );
 }
@@ -340,7 +340,7 @@ fn without_a_terminal_nothing_is_asked() {
     let mut world = with_scopes();
     world.create("a", &["-s", "read"]);
     let needed = world.refuses(&["create"], 2, "input_needed");
-    assert_eq!(needed["hint"], "`tokenctl create NAME`; a terminal is asked");
+    assert_eq!(needed["hint"], "run `tokenctl create NAME`, or run it on a terminal to be asked");
     world.at_terminal(&[]);
     for input in [false, true] {
         world.terminal.stdin = input;
@@ -460,8 +460,8 @@ a
     assert_eq!(
         errors,
         [
-            "error: the rotation (31d) is not shorter than the lifetime (30d)",
-            "error: the grace (20d) is not shorter than the rotation (20d)"
+            "error: the rotation interval (31d) must be shorter than the lifetime (30d)",
+            "error: the grace period (20d) must be shorter than the rotation interval (20d)"
         ]
     );
     let questions = asked(&changed);
@@ -512,7 +512,7 @@ fn scopes_are_set_from_those_held() {
     world.run(&["scopes", "retire", "write"]).ok();
     world.run(&["scopes", "retire", "admin"]).ok();
     let none = world.refuses(&["scopes", "set", "a"], 2, "usage");
-    assert_eq!(none["message"], "there is no scope to grant");
+    assert_eq!(none["message"], "no scope can be granted");
     // Others are never asked for.
     world.refuses(&["scopes", "add", "a"], 2, "usage");
     world.refuses(&["scopes", "remove", "a"], 2, "usage");

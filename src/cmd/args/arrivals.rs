@@ -1,4 +1,5 @@
-//! Many tokens that come in one transaction: where they go, and the answer, which is read back page by page.
+//! Many tokens that are inserted in one transaction: their store, and the output, which is read back page by
+//! page.
 
 use std::io::{self, BufWriter, Write};
 
@@ -13,7 +14,7 @@ use crate::error::Error;
 use crate::store::{self, Location, Sharing, Store, StoreError};
 use crate::ui::json::{ChangedDoc, OneOfManyDoc, TokenDoc, append};
 
-/// The tokens that came, by their rows.
+/// The inserted tokens, by their rows.
 #[derive(Default)]
 pub struct Arrivals {
     pub count: usize,
@@ -29,8 +30,8 @@ impl Arrivals {
     }
 }
 
-/// The store that they go to, which is made where there is none; for a rehearsal a private copy, which goes with what is
-/// returned beside it.
+/// Opens the store for them; a missing one is made. For a dry run it is a private copy, which is deleted with
+/// the returned directory.
 pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<(Option<TempDir>, Store), Error> {
     if !rehearses {
         return Ok((None, app.open_or_make(author)?));
@@ -46,7 +47,7 @@ pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<(Opt
     Ok((Some(kept), Store::open_to_write(&location, &*app.ctx.machine, author)?))
 }
 
-/// Says which tokens came.
+/// Reports the inserted tokens.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
@@ -79,7 +80,7 @@ pub fn answer(
         entered.each(store, now, |token| app.print(&format!("{}\t{}\n", token.id, token.name)))?;
         app.talk().note(&format!("{} would be {done}; nothing was changed", entered.count));
     } else if entered.count == 0 {
-        app.talk().note("there was no token to enter; nothing was changed");
+        app.talk().note("there was no token to insert; nothing was changed");
     } else {
         entered.each(store, now, |token| {
             say_changed(app, token, true, done);
@@ -110,11 +111,11 @@ impl Arrivals {
     }
 }
 
-/// The tokens came, whatever the error says of its own transaction.
+/// The tokens were inserted, although an error of the store may say that nothing was changed.
 fn unread(err: StoreError) -> Error {
     let why = match err {
         StoreError::Io { what, .. } => what,
         err => err.to_string(),
     };
-    Error::Output(io::Error::other(format!("the tokens were entered, but cannot be read back: {why}")))
+    Error::Output(io::Error::other(format!("the tokens were inserted, but cannot be read back: {why}")))
 }

@@ -1,4 +1,4 @@
-//! The lines of an export as they are read: each is JSON, the first says what follows, and the last that all is there.
+//! Reads the lines of an export. Each is JSON. The first describes the export, and the last counts its lines.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -10,7 +10,7 @@ use crate::domain::event::Anchor;
 use crate::error::Error;
 use crate::store::EXPORT_FORMAT;
 
-/// No line is longer.
+/// The longest line, in bytes.
 const LONGEST: u64 = 16 << 20;
 
 /// The type of a line and the rest of it.
@@ -23,7 +23,7 @@ pub struct Lines {
     tally: Tally,
 }
 
-/// What came so far, by type, and whether the end did.
+/// The number of lines so far, by type, and whether the end was read.
 #[derive(Default)]
 pub struct Tally {
     counts: BTreeMap<String, u64>,
@@ -31,7 +31,7 @@ pub struct Tally {
 }
 
 impl Lines {
-    /// Reads the first line. Returns the head of the log, where the history follows.
+    /// Reads the first line. Returns the head of the log if the history follows.
     pub fn open(input: Box<dyn Read>) -> Result<(Self, Option<Anchor>), Error> {
         let input = BufReader::with_capacity(1 << 16, input);
         let mut lines = Self { input, text: Vec::new(), number: 0, tally: Tally::default() };
@@ -63,12 +63,12 @@ impl Lines {
         self.number
     }
 
-    /// The text of that line, with its end.
+    /// The text of that line, with its newline.
     pub fn text(&self) -> &[u8] {
         &self.text
     }
 
-    /// The next line that is neither the heading nor the end; none once the end was there.
+    /// The next line between the heading and the end; `None` after the end.
     pub fn next(&mut self) -> Result<Option<Line>, Error> {
         while self.read()? {
             let (kind, fields) = parse(&self.text).map_err(|why| self.bad(why))?;
@@ -79,7 +79,7 @@ impl Lines {
         self.tally.finish(self.number).map(|()| None)
     }
 
-    /// Up to so many of the next lines as they are, with their numbers; they are to be parsed and counted elsewhere.
+    /// Up to this many of the next lines, unparsed, with their numbers. The caller parses and counts them.
     pub fn batch(&mut self, most: usize) -> Result<Vec<(usize, Vec<u8>)>, Error> {
         let mut all = Vec::new();
         while all.len() < most && self.read()? {
@@ -108,7 +108,8 @@ impl Lines {
 }
 
 impl Tally {
-    /// Counts a line. Returns whether it is one of content; the end is not, and must count all that came.
+    /// Counts a line. Returns whether it is content. The end is not, and its counts must be those of the lines
+    /// before it.
     pub fn add(&mut self, number: usize, kind: &str, fields: &Map<String, Value>) -> Result<bool, Error> {
         let bad = |why: &str| Err(bad(&number.to_string(), why));
         if self.ended {
@@ -128,14 +129,14 @@ impl Tally {
         Ok(false)
     }
 
-    /// Fails unless the end was there; `number` is that of the last line.
+    /// Fails unless the end was read. `number` is that of the last line.
     pub fn finish(&self, number: usize) -> Result<(), Error> {
         let cut = "it is the last one and does not say `end`: the export was cut short";
         if self.ended { Ok(()) } else { Err(bad(&number.to_string(), cut)) }
     }
 }
 
-/// A line from its text. An error says what is wrong with it.
+/// Parses a line. The error is what is wrong with it.
 pub fn parse(text: &[u8]) -> Result<Line, &'static str> {
     let parsed = serde_json::from_slice(text).map_err(|_| "it is not JSON")?;
     let Value::Object(mut fields) = parsed else { return Err("it is not a JSON object") };
@@ -145,7 +146,7 @@ pub fn parse(text: &[u8]) -> Result<Line, &'static str> {
     }
 }
 
-/// What is wrong with a line.
+/// The error of a line.
 pub fn bad(number: &str, why: &str) -> Error {
     let hint = "nothing was imported; `tokenctl export` writes such lines";
     Invalid::new(format!("line {number}: {why}")).hint(hint).into()

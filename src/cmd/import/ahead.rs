@@ -1,4 +1,4 @@
-//! Two threads: one takes the lines of an export apart, ahead of the other, which enters them into the store.
+//! Two threads: one parses the lines of an export, ahead of the other, which inserts them into the store.
 
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -9,9 +9,9 @@ use crate::cmd::args::lines::{Lines, Tally, bad, parse};
 use crate::error::Error;
 use crate::store::Prepared;
 
-/// So many lines are handed over at once,
+/// How many lines are passed on at once,
 const BATCH: usize = 256;
-/// and so many times before the first of them is entered.
+/// and how many batches can wait to be inserted.
 const AHEAD: usize = 4;
 
 /// A line without its number.
@@ -28,7 +28,7 @@ pub fn each(
     thread::scope(|scope| {
         let (hand_over, batches) = sync_channel::<Vec<(usize, Vec<u8>)>>(AHEAD);
         let (give_back, prepared) = sync_channel::<Vec<(usize, Result<Piece, String>)>>(AHEAD);
-        // Either side ends when the other one does.
+        // Either thread stops when the other one does.
         scope.spawn(move || {
             for batch in batches {
                 let pieces = batch.into_iter().map(|(number, text)| (number, piece(&text)));

@@ -1,4 +1,4 @@
-//! Single tokens of an export in a store that has others: all of them or none.
+//! Imports single tokens into a store that has others, all of them or none.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
@@ -15,13 +15,13 @@ use crate::domain::text::shown;
 use crate::error::{Error, Subject};
 use crate::store::{BadLine, Brought, Conflict, Write as Transaction};
 
-/// So many tokens are in memory at once.
+/// How many tokens are in memory at once.
 const PAGE: usize = 500;
 
 type Fields = Map<String, Value>;
 
 impl Import {
-    /// Enters single tokens. All lines are read before the lock is taken, since a pipe may be slow.
+    /// Inserts single tokens. All lines are read before the lock is taken, since a pipe may be slow.
     pub(super) fn tokens(
         &self,
         app: &mut App<'_>,
@@ -69,7 +69,7 @@ impl Import {
     }
 }
 
-/// How many tokens that conflict a message names.
+/// How many conflicting tokens a message names.
 const NAMED: usize = 100;
 
 /// The lines of tokens, in a temporary file.
@@ -80,13 +80,13 @@ impl Spool {
         Ok(Self(BufWriter::new(tempfile::tempfile().map_err(spooling)?)))
     }
 
-    /// Keeps the line that was read last, with its number.
+    /// Stores the last line, with its number.
     fn keep(&mut self, lines: &Lines) -> Result<(), Error> {
         let written = write!(self.0, "{} ", lines.number()).and_then(|()| self.0.write_all(lines.text()));
         written.map_err(spooling)
     }
 
-    /// Passes pages of them on, with their numbers.
+    /// Passes the lines on in pages, with their numbers.
     fn each(self, mut take: impl FnMut(Vec<String>, Vec<Fields>) -> Result<(), Error>) -> Result<(), Error> {
         let mut file = self.0.into_inner().map_err(|err| spooling(err.into_error()))?;
         file.rewind().map_err(spooling)?;
@@ -124,7 +124,7 @@ fn commands(fields: &Fields) -> Vec<Brought> {
     all.map(|command| Brought { name: text("name"), id: text("id"), command }).collect()
 }
 
-/// What is wrong with a line of this number.
+/// The error of the line with this number.
 pub fn refused(number: &str, err: BadLine) -> Error {
     match err {
         BadLine::Content(why) => bad(number, &why),
@@ -133,13 +133,13 @@ pub fn refused(number: &str, err: BadLine) -> Error {
 }
 
 fn conflict_error(name: &str, conflict: Conflict) -> Error {
-    let hint = "nothing was imported; `--skip-existing` leaves out what the store has";
+    let hint = "nothing was imported; `--skip-existing` skips what the store has already";
     let policy = |why: String, hint: &str| Error::Policy(Invalid::new(why).hint(hint));
     match conflict {
         Conflict::Name => policy(format!("the name `{name}` is taken"), hint),
         Conflict::Known => policy(format!("the store has `{name}` already, or one of its secrets"), hint),
         Conflict::Pruned => policy(
-            format!("the store had a secret of `{name}`, and it ended"),
+            format!("a secret of `{name}` was in the store before, and has expired or was revoked"),
             "nothing was imported; take the token out of the file",
         ),
         Conflict::Undelivered => policy(
@@ -152,7 +152,7 @@ fn conflict_error(name: &str, conflict: Conflict) -> Error {
     }
 }
 
-/// The first of several conflicts, which names the tokens of the others.
+/// The error for the first of several conflicts. It names the tokens of the others.
 fn with_others(err: Error, names: &[String]) -> Error {
     match err {
         Error::Policy(invalid) if names.len() > 1 => {

@@ -1,4 +1,4 @@
-//! `--copy`: which way is taken, what is said of it, and that nothing is made where there is none.
+//! `--copy`: which way is taken, what is said of it, and that nothing is created where there is none.
 
 mod display;
 mod terminal;
@@ -100,7 +100,7 @@ fn each_way_claims_what_it_does_and_no_more() {
     for (way, says) in [
         (CopyWay::Display, "copied to the clipboard, cleared in 5 s; a clipboard manager may keep a copy"),
         (CopyWay::Tmux, "in the tmux buffer tokenctl-NAME, deleted in 5 s; your terminal may keep a copy"),
-        (CopyWay::Osc52, "sent to your terminal, which may ignore it; otherwise its clipboard keeps it"),
+        (CopyWay::Osc52, "sent to your terminal, which may ignore it; its clipboard is not cleared"),
     ] {
         let world = with(&[way]);
         let copy = format!("--copy={}", way.word());
@@ -192,7 +192,7 @@ fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
     let ran = world.run(&["create", "demo", "--copy"]).ok();
     assert_eq!(
         last(&ran.err),
-        "copied to the clipboard, which another program has taken over; it is not cleared"
+        "copied to the clipboard, which another program has taken over; it will not be cleared"
     );
     assert_eq!(world.names(&[]), ["demo"]);
 }

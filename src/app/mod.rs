@@ -258,10 +258,14 @@ impl<'a> App<'a> {
         let made = store::make(&self.location()?, Sharing::Private, &*self.ctx.machine, author)?;
         let store = self.open_to_write(author)?;
         if made {
-            let path = store.path().display().to_string();
-            self.talk().warn(&format!("made a new store at {path}"));
+            self.warn_of_new_store(&store);
         }
         Ok(store)
+    }
+
+    pub fn warn_of_new_store(&mut self, store: &Store) {
+        let path = store.path().display().to_string();
+        self.talk().warn(&format!("made a new store at {path}"));
     }
 }
 

@@ -64,10 +64,10 @@ impl Apply {
         }
         let exists = app.location()?.exists();
         let dry_run = self.rehearsal.dry_run;
-        let (kept, store, mut plan) = loop {
-            let (kept, store) = match (exists, dry_run) {
-                (true, false) => (None, app.open_to_write(&author)?),
-                (true, true) => (None, app.open_to_read()?),
+        let (store, mut plan) = loop {
+            let store = match (exists, dry_run) {
+                (true, false) => app.open_to_write(&author)?,
+                (true, true) => app.open_to_read()?,
                 (false, _) => arrivals::store(app, &author, true)?,
             };
             let plan = self.plan(app, &store, &author, &wanted)?;
@@ -76,7 +76,7 @@ impl Apply {
                 Some((name, begun, deadline)) if app.ctx.machine.now()? < deadline => {
                     wait_out(app, name, begun, deadline)?;
                 }
-                _ => break (kept, store, plan),
+                _ => break (store, plan),
             }
         };
         self.check(app, &store, &wanted, &mut plan)?;
@@ -93,7 +93,6 @@ impl Apply {
         }
         ask(app, &plan)?;
         let store = if exists { store } else { app.open_or_make(&author)? };
-        drop(kept);
         let mut plan = self.widen.run(app, |app, approval| {
             let machine = &*app.ctx.machine;
             let sight = self.sight(&wanted, &author, machine);

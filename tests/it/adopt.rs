@@ -377,6 +377,18 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
 }
 
 #[test]
+fn no_record_is_lost_where_one_ends_with_what_is_read_at_once() {
+    // A heading of 10 bytes, a record of 118, and 511 records of 128 are 64 KiB.
+    let record = |n: usize, length: usize| format!("{n:0length$},{n:064}\n");
+    let records: String = (0..515).map(|n| record(n, if n == 0 { 52 } else { 62 })).collect();
+    let world = World::with_store();
+    let text = format!("name,hash\n{records}");
+    assert!(text[..1 << 16].ends_with('\n'));
+    let ran = world.run(&["adopt", "--from", &world.write("secrets", &text), "--json"]).ok();
+    assert_eq!(ran.json()["count"], 515);
+}
+
+#[test]
 fn a_secret_in_another_column_is_neither_kept_nor_repeated() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);

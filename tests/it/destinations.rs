@@ -126,7 +126,7 @@ fn a_file_that_is_mounted_by_itself_is_refused_with_advice() {
     }
     let script = format!("unshare -m bash -c '{mount} && tokenctl create demo --out mounted'");
     let ran = world.shell(&script).exit(7);
-    assert!(ran.err.contains("it is mounted by itself"), "{}", ran.err);
+    assert!(ran.err.contains("it is mounted as a single file"), "{}", ran.err);
     assert!(ran.err.contains("hint: mount its directory instead"), "{}", ran.err);
     world.real(&["show", "demo"], b"").exit(4);
 }

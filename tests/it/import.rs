@@ -232,3 +232,27 @@ fn a_token_that_is_there_is_skipped_whatever_became_of_its_scopes() {
     let ran = world.run_with(&["import", "-", "--skip-existing", "--json"], out.as_bytes()).ok();
     assert_eq!(ran.json()["changed"], false);
 }
+
+#[test]
+fn tokens_that_cannot_be_entered_make_no_store() {
+    let world = World::with_store();
+    world.create("demo", &[]);
+    let good = many(&world, 3);
+    let none = World::new();
+    for (bad, exit, code) in [
+        (good.replace("many-2", "many-1"), 5, "policy"),
+        (good.replace(r#""scopes":[]"#, r#""scopes":["x"]"#), 4, "not_found"),
+    ] {
+        none.refuses_with(&["import", "-"], bad.as_bytes(), exit, code);
+        assert!(!none.store().exists());
+    }
+    let csv = b"name,secret\na,sk_live_0123456789abcdefghijklmnopqrstuvwxyz\na,sk_live_9876543210abcdefghijklmnopqrstuvwxyz\n";
+    none.refuses_with(&["adopt", "--from", "-"], csv, 5, "name_taken");
+    assert!(!none.store().exists());
+    let ran = none.run_with(&["import", "-"], good.as_bytes()).ok();
+    let made = format!("made a new store at {}\n", none.store().display());
+    assert!(ran.err.contains(&made), "{}", ran.err);
+    assert_eq!(none.names(&[]), ["many-0", "many-1", "many-2"]);
+    none.run(&["audit", "verify"]).ok();
+    assert_eq!(none.run(&["doctor"]).ok().out, "ok\n");
+}

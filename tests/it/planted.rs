@@ -6,6 +6,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::store::{ask, everything, refused, sound};
 use crate::support::processes::{assert_failure, mode};
 use crate::support::{World, have, program, run, uid};
@@ -105,6 +107,29 @@ fn a_copy_that_a_killed_reader_left_is_found_and_removed() {
     assert_eq!(found["findings"][0]["code"], "leftover", "{found}");
     doctor(&["--repair", "--yes"]).ok();
     assert!(!left.exists() && other.exists());
+}
+
+#[test]
+fn a_copy_that_a_killed_command_left_goes_with_the_next_copy_and_one_in_use_does_not() {
+    let world = sound();
+    let temporary = world.dir.path().join("tmp");
+    let copies =
+        ["tokenctl-copy-left", "tokenctl-copy-used", "tokenctl-copy-begun"].map(|name| temporary.join(name));
+    let [left, used, begun] = &copies;
+    for copy in &copies {
+        fs::create_dir_all(copy).expect("a directory");
+    }
+    for copy in [left, used] {
+        fs::write(copy.join("tokens.db"), "copied").expect("a file");
+    }
+    let alive = File::open(used).expect("a directory");
+    flock(&alive, FlockOperation::LockShared).expect("a lock");
+    run(world.program().env("TMPDIR", &temporary).arg("export"), b"").ok();
+    assert_eq!(copies.each_ref().map(|copy| copy.exists()), [false, true, true]);
+    assert_eq!(fs::read_dir(&temporary).expect("a directory").count(), 2, "nor is anything new left");
+    drop(alive);
+    run(world.program().env("TMPDIR", &temporary).arg("export"), b"").ok();
+    assert!(!used.exists() && begun.exists());
 }
 
 #[test]

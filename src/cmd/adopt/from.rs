@@ -45,7 +45,7 @@ impl Adopt {
             let all = candidates.len() + bad.len();
             return Err(all_of(app, bad, all));
         }
-        let (_kept, store) = arrivals::store(app, &author, self.dry_run)?;
+        let mut store = arrivals::store(app, &author, self.dry_run)?;
         store.keep_pages()?;
         let all = candidates.len() + bad.len();
         let entered = store.write(&*app.ctx.machine, &author, |tx| {
@@ -58,6 +58,9 @@ impl Adopt {
             Err(Stop::Bad(refused)) => return Err(all_of(app, refused, all)),
             Err(Stop::Error(err)) => return Err(err),
         };
+        if !self.dry_run {
+            store = arrivals::settle(app, &author, store)?;
+        }
         let mut left_out: Vec<Bad> = bad.into_iter().chain(refused).collect();
         left_out.sort_by_key(|(line, _)| *line);
         for (line, err) in left_out {

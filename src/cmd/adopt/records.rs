@@ -221,6 +221,10 @@ impl Csv {
         let (mut len, mut count) = (0, 0);
         let number = self.reader.line();
         loop {
+            // An empty input tells the reader that it ends.
+            if input.rest().is_empty() {
+                input.fill()?;
+            }
             let (result, taken, written, ends) = self.reader.read_record(
                 &input.buffer[input.from..input.to],
                 &mut self.text[len..],
@@ -229,8 +233,7 @@ impl Csv {
             input.from += taken;
             (len, count) = (len + written, count + ends);
             match result {
-                // An empty input tells the parser that the file ends.
-                ReadRecordResult::InputEmpty => drop(input.fill()?),
+                ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
                     return Err(Invalid::new(format!("line {number} is too long"))
                         .hint(

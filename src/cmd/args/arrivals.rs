@@ -3,15 +3,13 @@
 
 use std::io::{self, BufWriter, Write};
 
-use tempfile::TempDir;
-
 use crate::app::present::say_changed;
 use crate::app::{App, Outcome};
 use crate::domain::event::Author;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
-use crate::store::{self, Location, Sharing, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::ui::json::{ChangedDoc, OneOfManyDoc, TokenDoc, append};
 
 /// The inserted tokens, by their rows.
@@ -30,21 +28,25 @@ impl Arrivals {
     }
 }
 
-/// Opens the store for them; a missing one is made. For a dry run it is a private copy, which is deleted with
-/// the returned directory.
-pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<(Option<TempDir>, Store), Error> {
-    if !rehearses {
-        return Ok((None, app.open_or_make(author)?));
+/// The store for them. A new one, and that of a dry run, is private until [`settle`] puts it in place.
+pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<Store, Error> {
+    let machine = &*app.ctx.machine;
+    Ok(match (app.location()?.exists(), rehearses) {
+        (true, false) => app.open_to_write(author)?,
+        (true, true) => app.open_to_read()?.private_copy(machine, author)?,
+        (false, _) => Store::new_private(machine, author)?,
+    })
+}
+
+/// Puts a new store in place, once all tokens are in it. Returns the store with the tokens.
+pub fn settle(app: &mut App<'_>, author: &Author, store: Store) -> Result<Store, Error> {
+    if !store.is_copy() {
+        return Ok(store);
     }
-    if app.location()?.exists() {
-        return Ok((None, app.open_to_read()?.private_copy(&*app.ctx.machine, author)?));
-    }
-    let kept =
-        tempfile::tempdir().map_err(|err| Error::Input { what: "a temporary directory".to_owned(), err })?;
-    let dir = kept.path().canonicalize().unwrap_or_else(|_| kept.path().to_owned()).join("store");
-    let location = Location { dir, named: true, trusts_group: false };
-    store::make(&location, Sharing::Private, &*app.ctx.machine, author)?;
-    Ok((Some(kept), Store::open_to_write(&location, &*app.ctx.machine, author)?))
+    store.put_in_place(&app.location()?, &*app.ctx.machine)?;
+    let store = Store::open_to_write(&app.location()?, &*app.ctx.machine, author).map_err(unread)?;
+    app.warn_of_new_store(&store);
+    Ok(store)
 }
 
 /// Reports the inserted tokens.

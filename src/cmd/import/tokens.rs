@@ -37,12 +37,15 @@ impl Import {
             }
             step(app, lines.number())?;
         }
-        let (_kept, store) = arrivals::store(app, author, self.dry_run)?;
+        let mut store = arrivals::store(app, author, self.dry_run)?;
         if !self.dry_run {
             self.commands.admit(app, "the file", &brought)?;
         }
         store.keep_pages()?;
         let entered = store.write(&*app.ctx.machine, author, |tx| self.enter(tx, spool))?;
+        if !self.dry_run {
+            store = arrivals::settle(app, author, store)?;
+        }
         arrivals::answer(app, &store, &entered, "imported", self.dry_run)
     }
 

@@ -13,9 +13,10 @@ use rusqlite::backup::{Backup, StepResult};
 use super::error::StoreError;
 use super::location::Location;
 use super::open::{self, Access};
-use super::{Store, hot};
+use super::{Store, build, hot};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::Clock;
+use crate::store::sharing::Sharing;
 
 /// Copies a database over another one, in one transaction of that.
 pub(super) fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
@@ -50,6 +51,7 @@ impl Store {
         author: &Author,
         fill: impl FnOnce(&Path, File) -> Result<(), StoreError>,
     ) -> Result<Self, StoreError> {
+        hot::sweep();
         let failed = |err: &std::io::Error| StoreError::io("make a copy in", &std::env::temp_dir(), err);
         let copy = hot::Copy::new().map_err(|err| failed(&err))?;
         let dir = copy.path().canonicalize().map_err(|err| failed(&err))?;
@@ -59,6 +61,22 @@ impl Store {
         fill(&database, opened.map_err(|err| failed(&err))?)?;
         let store = Self::open_to_write(&location, clock, author)?;
         Ok(Self { copy: Some(copy), ..store })
+    }
+
+    /// A new store, which may be lost until it is put in place.
+    #[cfg(feature = "cli")]
+    pub fn new_private(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
+        let store =
+            Self::private(clock, author, |path, _| build::fill(path, Sharing::Private, clock, author))?;
+        store.conn.execute_batch("PRAGMA synchronous = OFF").map_err(|err| store.failed(&err))?;
+        Ok(store)
+    }
+
+    /// Makes the store at a location from this private one. Fails if there is one by now.
+    pub fn put_in_place(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
+        let sharing = self.sharing().unwrap_or(Sharing::Private);
+        let made = build::put(location, sharing, clock, |file| self.back_up(file).map(drop))?;
+        if made { Ok(()) } else { Err(StoreError::Changed) }
     }
 
     /// A private copy of this store, of the version of today.

@@ -118,7 +118,12 @@ fn directory(location: &Location, sharing: Sharing) -> Result<(), StoreError> {
 }
 
 /// Turns the empty file into a database with our tables and the first entry of the audit chain.
-fn fill(path: &Path, sharing: Sharing, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
+pub(super) fn fill(
+    path: &Path,
+    sharing: Sharing,
+    clock: &dyn Clock,
+    author: &Author,
+) -> Result<(), StoreError> {
     let conn = open::connect(path, Access::Write).map_err(|err| StoreError::sqlite(path, &err))?;
     let found = Found::unread(path).map_err(|err| StoreError::io("make a store in", path, &err))?;
     let store = Store::from_connection(conn, found, schema::VERSION);

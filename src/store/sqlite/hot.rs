@@ -40,7 +40,7 @@ impl Copy {
     }
 }
 
-/// The copies that killed readers of this user left in the directory for temporary files. A directory without a database
+/// The copies that killed processes of this user left in the directory for temporary files. A directory without a database
 /// is being made: its reader may not have locked it yet.
 pub fn left_behind() -> Vec<PathBuf> {
     let us = rustix::process::geteuid().as_raw();
@@ -59,6 +59,13 @@ pub fn left_behind() -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .filter(|path| is_left(path))
         .collect()
+}
+
+/// Removes them. One that cannot be removed costs nothing but room, and `doctor` names it.
+pub fn sweep() {
+    for path in left_behind() {
+        let _ = fs::remove_dir_all(path);
+    }
 }
 
 /// A consistent copy of a database with a hot journal. `None` when a writer was faster: then the original can be read

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::build::{TEMPORARY, put, sync_directory, unsettled};
+use super::build::{TEMPORARY, sync_directory, unsettled};
 use super::found::{Found, journal};
 use super::location::Location;
 use super::open::{self, Access};
@@ -19,7 +19,6 @@ use super::{Store, StoreError, UNSETTLED, backup, lock};
 use crate::domain::event::Anchor;
 use crate::domain::when::Clock;
 use crate::store::files;
-use crate::store::sharing::Sharing;
 
 /// The database as it was before, where its log is not part of the new one.
 pub const BEFORE: &str = "tokens.db.before-restore";
@@ -28,14 +27,7 @@ impl Restoration {
     /// Puts the result in place, unless the store has changed since it was looked at.
     pub fn install(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
         match &self.live {
-            Live::Missing => {
-                let fill = |file: &Path| self.result.back_up(file).map(drop);
-                let sharing = self.result.sharing().unwrap_or(Sharing::Private);
-                if put(location, sharing, clock, fill)? {
-                    return Ok(());
-                }
-                Err(StoreError::Changed)
-            }
+            Live::Missing => self.result.put_in_place(location, clock),
             Live::SameHistory(head) => self.write_over(&location.find()?, Some(head), false),
             Live::OtherHistory(head) => self.write_over(&location.find()?, Some(head), true),
             Live::Unusable(_, head) => {

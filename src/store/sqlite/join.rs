@@ -110,8 +110,10 @@ impl Write<'_> {
 }
 
 impl Store {
-    /// Keeps more pages in memory from here on, for a change of very many rows: 32 MiB.
+    /// Keeps more pages in memory from here on, for a change of very many rows: 32 MiB. And what is found out about the
+    /// index of hashes is remembered, or each of very many new secrets would be looked for in the table.
     pub fn keep_pages(&self) -> Result<(), StoreError> {
+        self.remember();
         self.conn.execute_batch("PRAGMA cache_size = -32768").map_err(|err| self.failed(&err))
     }
 }

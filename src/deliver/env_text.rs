@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_replaced_and_what_is_around_it_stays() {
+    fn a_value_is_replaced_and_the_text_around_it_stays() {
         for (before, after) in [
             ("A=OWN", "A=NEW"),
             ("A = OWN\n", "A = NEW\n"),
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_readers_could_read_otherwise_is_unfit() {
+    fn a_file_that_readers_could_read_differently_is_refused() {
         for (content, why) in [
             ("A=OWN\nexport A=OWN\n", "sets A more than once"),
             ("declare -x A=OWN", "line 1,"),

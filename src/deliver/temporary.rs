@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_the_name_already_is_neither_followed_nor_written() {
+    fn an_existing_file_of_the_name_is_neither_followed_nor_written() {
         let dir = tempfile::tempdir().unwrap();
         let (target, hash) = (dir.path().join("target"), SecretHash::from_bytes([7; 32]));
         let planted = name(&target, &hash);

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_receivers_collide_where_one_would_replace_the_other() {
+    fn two_destinations_collide_if_one_would_replace_the_other() {
         let file = |path: &str| Receiver::File { path: path.to_owned() };
         let line =
             |variable: &str| Receiver::EnvFile { path: "/a".to_owned(), variable: variable.to_owned() };

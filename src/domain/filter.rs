@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_hidden_unless_asked_for() {
+    fn revoked_and_expired_tokens_are_hidden_unless_requested() {
         let mut it = token(vec![secret(1, 0)]);
         it.revoked_at = Some(at(1));
         assert!(!meets(&Filter::default(), &it, 5));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_within_a_span_includes_its_last_second() {
+    fn an_expiry_within_a_span_includes_its_last_second() {
         let it = token(vec![StoredSecret { expires_at: Some(at(14 * DAY)), ..secret(1, 0) }]);
         let within = Filter { expires_within: Some(Span::days(14)), ..Filter::default() };
         assert!(meets(&within, &it, 0));

@@ -115,7 +115,7 @@ mod tests {
     use crate::domain::token::tests::at;
 
     #[test]
-    fn an_end_is_in_the_future_or_none() {
+    fn an_expiry_is_in_the_future_or_absent() {
         let day = Span::days(1);
         assert_eq!(Lifetime::Ttl(day).end(at(5)), Ok(Some(at(86_405))));
         assert_eq!(Lifetime::Until(at(9)).end(at(5)), Ok(Some(at(9))));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn grace_rotation_and_lifetime_keep_their_order() {
+    fn grace_period_rotation_and_lifetime_keep_their_order() {
         let ok = |ttl, every: u16, grace| {
             in_order(Lifetime::Ttl(Span::days(ttl)), Some(Span::days(every)), None, Span::days(grace))
         };

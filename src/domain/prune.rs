@@ -52,7 +52,7 @@ mod tests {
     use crate::domain::when::Span;
 
     #[test]
-    fn what_has_ended_long_enough_goes_and_nothing_else() {
+    fn only_old_revocations_and_expiries_are_removed() {
         let previous = StoredSecret { superseded_at: Some(at(1)), expires_at: Some(at(10)), ..secret(1, 0) };
         let live = token(vec![previous, secret(2, 1)]);
         assert_eq!(live.pruned(at(9), at(20)), Pruned::Nothing);

@@ -90,7 +90,7 @@ mod tests {
     use crate::domain::token::tests::{at, secret, token};
 
     #[test]
-    fn what_has_ended_since_the_backup_stays_ended() {
+    fn revocations_and_expiries_since_the_backup_are_kept() {
         let backup = token(vec![secret(1, 0), StoredSecret { superseded_at: Some(at(1)), ..secret(2, 0) }]);
         let mut present = backup.clone();
         assert!(!backup.restored_over(&present, at(9)).unwrap().kept_ended);

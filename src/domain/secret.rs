@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_pastes_is_trimmed() {
+    fn pasted_text_is_trimmed() {
         let secret = minted();
         let text = String::from_utf8(secret.expose().to_vec()).unwrap();
         let pasted = |text: &str| Secret::read_pasted(text.as_bytes()).map(|it| it.hash());

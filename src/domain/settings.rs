@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_default_is_admitted_and_comes_back_on_empty() {
+    fn every_default_is_allowed_and_returns_on_empty() {
         for key in Key::ALL {
             let default = Settings::default();
             let mut changed = default.clone();

@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_the_same_is_the_same() {
+    fn texts_that_look_the_same_are_the_same() {
         assert_eq!("Zoe\u{308}".parse::<Line>(), "Zo\u{eb}".parse::<Line>());
         assert_eq!("who=Zoe\u{308}".parse::<Label>(), "who=Zo\u{eb}".parse::<Label>());
         assert_eq!("e\u{301}".parse::<Icon>(), "\u{e9}".parse::<Icon>());

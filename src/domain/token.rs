@@ -332,7 +332,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_unconfirmed_creation_is_gone_after_its_end() {
+    fn an_unconfirmed_creation_is_gone_after_its_deadline() {
         let provisional = StoredSecret { delivered_at: None, expires_at: Some(at(600)), ..secret(1, 0) };
         let it = token(vec![provisional]);
         assert!(it.is_visible(at(599)));

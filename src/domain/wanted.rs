@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wanted_otherwise_stays_and_a_second_time_changes_nothing() {
+    fn keys_that_are_left_out_stay_and_a_second_run_changes_nothing() {
         let mut before = token(vec![secret(1, 0)]);
         before.owner = Some("ann".to_owned());
         before.labels =

@@ -429,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_never_a_duration() {
+    fn an_expiry_is_never_a_duration() {
         let refused = "90d".parse::<End>().unwrap_err();
         assert_eq!(refused.hint.as_deref(), Some("use `--ttl 90d` for a lifetime from now"));
         assert!("2027-01-31".parse::<End>().is_ok());

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_covers_what_was_shown_and_no_more() {
+    fn an_approval_covers_only_what_was_shown() {
         let shown = gain("a", &[], &[("x", "1")]).and(gain("b", &[], &[("x", "1")]));
         let approval = Approval::Shown(shown.clone());
         assert_eq!(approval.covers(shown), Ok(()));

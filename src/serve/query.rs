@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error() {
+    fn an_unknown_requirement_is_an_error() {
         for query in [
             "",
             "scope",

@@ -119,7 +119,7 @@ fn more_addresses_are_a_widening_and_fewer_are_not() {
 }
 
 #[test]
-fn a_rule_that_cannot_be_meant_is_refused_with_what_can() {
+fn a_meaningless_rule_is_refused_with_a_proposal() {
     let (world, _) = world();
     let refused = |rule: &str| {
         let error = world.refuses(&["edit", "app", "--allow-from", rule], 2, "usage");

@@ -61,7 +61,7 @@ fn items(document: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_file_makes_a_store_and_a_second_time_changes_nothing() {
+fn a_file_makes_a_store_and_a_second_run_changes_nothing() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     let ran = world.run(&["apply", &path, "--json"]).ok();
@@ -119,7 +119,7 @@ fn a_file_makes_a_store_and_a_second_time_changes_nothing() {
 }
 
 #[test]
-fn what_the_file_does_not_say_stays_as_it_is() {
+fn keys_that_the_file_leaves_out_are_not_changed() {
     let world = World::with_store();
     world.create(
         "mine",
@@ -170,7 +170,7 @@ fn none_clears_lists_and_labels_as_it_clears_single_values() {
 }
 
 #[test]
-fn what_is_not_named_goes_only_with_exclusive_which_asks() {
+fn unnamed_tokens_are_revoked_only_with_exclusive_which_asks() {
     let mut world = World::with_store();
     world.create("kept", &[]);
     let (a, b) = (world.create("a", &[]), world.create("b", &["--no-expiry"]));
@@ -432,7 +432,7 @@ fn files_change_hands_in_one_run() {
 }
 
 #[test]
-fn what_is_required_by_now_is_no_difference_of_a_token_that_stays() {
+fn a_later_requirement_is_not_a_difference_of_an_unchanged_token() {
     let world = World::new();
     world.create("demo", &[]);
     world.run(&["settings", "require-owner", "true"]).ok();

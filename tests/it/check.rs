@@ -145,7 +145,7 @@ fn a_previous_secret_that_is_used_after_the_rotation_is_reported_until_it_expire
 }
 
 #[test]
-fn of_a_token_that_is_older_than_the_record_it_says_since_when_there_is_no_use() {
+fn an_old_token_is_reported_with_the_start_of_the_record() {
     let world = World::with_store();
     world.create("demo", &["--ttl", "1y"]);
     world.wait(DAY);
@@ -222,7 +222,7 @@ warning: provisional: a delivery of `demo` by uid 1234 was not confirmed by 2026
 }
 
 #[test]
-fn filters_and_codes_narrow_it() {
+fn filters_and_codes_narrow_the_report() {
     let world = World::with_store();
     for (name, owner) in [("a", "ann"), ("b", "bob")] {
         world.create(name, &["--no-expiry", "--owner", owner]);
@@ -367,13 +367,14 @@ fn colours_take_no_room_in_the_lines_of_a_terminal() {
     let expected = "\
 \u{1b}[33mwarning:\u{1b}[0m expiring: `api-gateway` expires 2026-12-02T12:00:00Z
   (in 4 days) (owner: ann)
-  \u{1b}[32mhint:\u{1b}[0m use `tokenctl rotate api-gateway` to deliver a new secret
+  \u{1b}[32mhint:\u{1b}[0m use `tokenctl rotate api-gateway` to deliver a new
+  secret
 ";
     assert_eq!(ran.out, expected);
 }
 
 #[test]
-fn a_report_replaces_nothing_but_a_file_that_is_not_the_stores() {
+fn a_report_replaces_no_file_of_the_store() {
     let world = World::with_store();
     world.create("demo", &[]);
     let (link, dir) = (world.path("link"), world.directory("dir"));

@@ -114,7 +114,7 @@ fn an_access_control_list_and_other_attributes_are_kept() {
 }
 
 #[test]
-fn a_file_that_is_mounted_by_itself_is_refused_with_advice() {
+fn a_mounted_single_file_is_refused_with_advice() {
     if !have("unshare") || !have("bash") {
         return;
     }

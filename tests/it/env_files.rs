@@ -189,7 +189,7 @@ fn an_appended_line_ends_as_the_lines_before_it() {
 }
 
 #[test]
-fn a_file_system_without_locks_is_no_reason_to_wait_for_one() {
+fn a_file_system_without_locks_is_not_waited_for() {
     if !have("strace") || !have("bash") {
         return;
     }

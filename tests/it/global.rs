@@ -13,7 +13,7 @@ const VERBS: [&str; 15] = [
 ];
 
 #[test]
-fn help_and_version_are_data_and_no_command_is_a_mistake() {
+fn help_and_version_are_data_and_a_missing_command_is_a_mistake() {
     let world = World::new();
     let alone = world.run(&[]).exit(2);
     assert_eq!(alone.out, "");
@@ -130,7 +130,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
 }
 
 #[test]
-fn an_error_has_one_look_whoever_found_it() {
+fn all_errors_have_the_same_form() {
     let world = World::with_store();
     let ours = world.run(&["show", "nobody"]).exit(4);
     let expected = "error: no such token `nobody`\nhint: `tokenctl list --all` shows those that exist\n";
@@ -285,7 +285,7 @@ fn every_change_keeps_its_reason() {
 }
 
 #[test]
-fn arguments_that_are_no_text_are_a_mistake() {
+fn arguments_that_are_not_text_are_a_mistake() {
     let world = World::with_store();
     let junk = OsStr::from_bytes(b"a\xff\xfe\x1b[2J");
     for verb in VERBS {

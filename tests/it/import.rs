@@ -202,7 +202,7 @@ fn more_tokens_than_are_read_at_once_come_in_one_transaction() {
 }
 
 #[test]
-fn commands_that_an_export_brings_need_somebody_who_accepts_them() {
+fn commands_in_an_export_must_be_accepted() {
     let world = World::with_store();
     world.run(&["create", "piped", "--exec", "cat >/dev/null"]).ok();
     world.run(&["create", "hooked", "--out", &world.path("secret"), "--after", "deploy --now"]).ok();
@@ -223,7 +223,7 @@ fn commands_that_an_export_brings_need_somebody_who_accepts_them() {
 }
 
 #[test]
-fn a_token_that_is_there_is_skipped_whatever_became_of_its_scopes() {
+fn an_existing_token_is_skipped_even_if_its_scopes_are_gone() {
     let world = World::with_store();
     world.define(&["old"]);
     world.create("demo", &["-s", "old"]);

@@ -123,7 +123,7 @@ fn a_lost_file_of_use_comes_back_as_shared_as_it_was() {
 }
 
 #[test]
-fn what_is_no_store_is_left_alone() {
+fn a_directory_that_is_not_a_store_is_left_alone() {
     let world = World::new();
     world.refuses(&["init", "--group", "no-such-group"], 2, "usage");
     world.refuses(&["init", "--group", ""], 2, "usage");

@@ -8,7 +8,7 @@ use crate::import::many;
 use crate::support::{DAY, World};
 
 #[test]
-fn what_has_ended_goes_and_the_log_still_vouches_for_the_rest() {
+fn revoked_and_expired_tokens_are_removed_and_the_log_still_verifies() {
     let world = World::with_store();
     let revoked = world.create("revoked", &[]);
     let live = world.create("live", &["--no-expiry"]);
@@ -63,7 +63,7 @@ fn a_secret_that_was_pruned_is_never_adopted_again() {
 }
 
 #[test]
-fn what_ended_lately_and_what_is_not_chosen_stays() {
+fn recently_expired_and_unselected_tokens_stay() {
     let world = World::with_store();
     for name in ["early", "late", "other"] {
         world.create(name, &["--owner", name, "--no-expiry"]);

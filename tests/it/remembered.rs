@@ -158,7 +158,7 @@ fn two_live_tokens_do_not_share_a_file_or_a_variable() {
 }
 
 #[test]
-fn what_is_due_goes_to_its_own_destination_and_the_others_go_on() {
+fn due_secrets_go_to_their_destinations_and_a_failure_stops_no_other() {
     let world = World::new();
     let (file, env, piped) = (world.path("a"), world.write("b.env", "X=1\n"), world.path("c"));
     create(&world, "a", &["--out", &file]);

@@ -22,7 +22,7 @@ fn ends(world: &World, name: &str) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn a_new_secret_takes_over_and_the_old_one_has_its_grace() {
+fn a_new_secret_takes_over_and_the_old_one_has_its_grace_period() {
     let world = World::new();
     let old = world.create("demo", &["--ttl", "90d"]);
     let id = world.show("demo")["id"].as_str().unwrap().to_owned();
@@ -91,7 +91,7 @@ fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
 }
 
 #[test]
-fn a_superseded_secret_ends_at_the_least_of_three() {
+fn a_superseded_secret_expires_at_the_earliest_of_three_instants() {
     // The token, how long it waits, the rotation, and when the old secret ends after that.
     let cases: [(&[&str], i64, &[&str], i64); 9] = [
         (&["--ttl", "90d"], DAY, &[], DAY),
@@ -129,7 +129,7 @@ fn a_superseded_secret_ends_at_the_least_of_three() {
 }
 
 #[test]
-fn what_has_ended_stays_ended_and_what_was_superseded_keeps_its_end() {
+fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
     let world = World::new();
     let first = world.create("demo", &["--ttl", "1h"]);
     world.wait(2 * HOUR);
@@ -178,7 +178,7 @@ fn no_previous_secret_outlives_the_new_one() {
 }
 
 #[test]
-fn grace_and_now_exclude_each_other_and_grace_is_shorter_than_the_turn() {
+fn grace_and_now_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval() {
     let world = World::new();
     world.create("demo", &MONTHLY);
     world.refuses(&["rotate", "demo", "--grace", "1h", "--now"], 2, "usage");
@@ -230,7 +230,7 @@ fn a_new_secret_lives_as_its_token_says() {
 }
 
 #[test]
-fn past_its_until_a_token_gets_no_secret() {
+fn after_its_fixed_expiry_a_token_gets_no_secret() {
     let world = World::new();
     world.create("demo", &["--expires", "2026-11-30"]);
     world.wait(9 * DAY);
@@ -263,7 +263,7 @@ fn the_longest_lifetime_of_the_store_binds_a_rotation() {
 }
 
 #[test]
-fn what_cannot_live_again_is_refused() {
+fn tokens_that_cannot_be_revived_are_refused() {
     let world = World::new();
     for name in ["revoked", "disabled"] {
         world.create(name, &[]);
@@ -389,7 +389,7 @@ fn a_rotation_can_be_taken_over() {
 }
 
 #[test]
-fn what_does_not_end_a_token_does_not_disturb_a_rotation() {
+fn other_changes_do_not_disturb_a_rotation() {
     let commands: [&'static [&str]; 4] = [
         &["disable", "demo"],
         &["rename", "demo", "renamed"],
@@ -628,7 +628,7 @@ fn due_and_a_filter_means_both() {
 }
 
 #[test]
-fn several_need_a_place_for_each() {
+fn several_tokens_need_a_destination_each() {
     let world = World::new();
     let dir = world.directory("out");
     for name in ["a", "b"] {
@@ -689,7 +689,7 @@ fn a_selection_by_filter_is_asked_about() {
 }
 
 #[test]
-fn a_rehearsal_shows_and_changes_nothing() {
+fn a_dry_run_shows_everything_and_changes_nothing() {
     let world = a_month_later();
     let bytes = world.bytes();
     let names = |ran: &Ran| -> Vec<String> {
@@ -726,7 +726,7 @@ fn a_rehearsal_shows_and_changes_nothing() {
 }
 
 #[test]
-fn a_rehearsal_is_refused_what_a_rotation_is() {
+fn a_dry_run_is_refused_whatever_a_rotation_is() {
     let world = World::new();
     for name in ["ended", "fine", "paused"] {
         world.create(name, &[]);

@@ -8,7 +8,7 @@ const KEYS: [&str; 8] =
     ["prefix", "default-ttl", "max-ttl", "grace", "url", "header", "require-owner", "require-description"];
 
 #[test]
-fn all_are_listed_a_line_each() {
+fn all_settings_are_listed_one_per_line() {
     let mut world = World::with_store();
     let path = world.store().canonicalize().unwrap().display().to_string();
     let ran = world.run(&["settings"]).ok();
@@ -118,7 +118,7 @@ fn a_value_that_breaks_its_rule_changes_nothing() {
 }
 
 #[test]
-fn they_rule_what_is_made_after() {
+fn settings_apply_to_later_tokens() {
     let world = World::with_store();
     let old = world.create("old", &[]);
     for (key, value) in [

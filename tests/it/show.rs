@@ -73,7 +73,7 @@ fn the_document_is_a_token_and_its_last_ten_events() {
 }
 
 #[test]
-fn an_ended_secret_is_in_show_and_not_in_list() {
+fn an_old_secret_is_in_show_and_not_in_list() {
     let world = World::new();
     world.create("expired", &["--ttl", "1h"]);
     world.create("revoked", &[]);
@@ -142,7 +142,7 @@ fn a_hint_or_prefix_of_two_tokens_is_ambiguous() {
 }
 
 #[test]
-fn ten_secrets_that_have_ended_are_listed_and_the_others_counted() {
+fn ten_old_secrets_are_listed_and_the_others_counted() {
     let world = World::new();
     world.create("demo", &["--no-expiry"]);
     let listed = || {

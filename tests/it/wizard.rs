@@ -122,7 +122,7 @@ fn the_secret_can_be_copied_where_that_works() {
 }
 
 #[test]
-fn what_can_be_left_open_is_left_open() {
+fn optional_answers_can_be_left_empty() {
     let mut world = bare();
     world.at_terminal(&[say(" ci "), Enter, Enter, Enter, Enter, Pick("Print the secret")]);
     let ran = world.run(&["create"]).ok();
@@ -137,7 +137,7 @@ fn what_can_be_left_open_is_left_open() {
 }
 
 #[test]
-fn a_wrong_answer_is_asked_for_again() {
+fn a_wrong_answer_repeats_the_question() {
     let mut world = with_scopes();
     world.create("taken", &["-s", "read"]);
     world.at_terminal(&[
@@ -186,7 +186,7 @@ fn a_wrong_answer_is_asked_for_again() {
 }
 
 #[test]
-fn what_is_given_is_not_asked_for() {
+fn values_given_by_flags_are_not_asked() {
     let given: [(&[&str], &str); 6] = [
         (&["-d", "x"], "Description"),
         (&["--owner", "x"], "Owner"),
@@ -219,7 +219,7 @@ fn what_is_given_is_not_asked_for() {
 }
 
 #[test]
-fn what_is_given_wrongly_is_said_before_anything_is_asked() {
+fn wrong_flags_are_reported_before_any_question() {
     let mut world = with_scopes();
     world.at_terminal(&[]);
     world.refuses(&["create", "-s", "reed"], 4, "not_found");
@@ -231,7 +231,7 @@ fn what_is_given_wrongly_is_said_before_anything_is_asked() {
 }
 
 #[test]
-fn what_the_store_demands_is_asked_until_given() {
+fn required_questions_are_repeated_until_answered() {
     let mut world = stored();
     world.run(&["settings", "require-owner", "true"]).ok();
     world.run(&["settings", "require-description", "true"]).ok();
@@ -247,7 +247,7 @@ fn what_the_store_demands_is_asked_until_given() {
 }
 
 #[test]
-fn only_admitted_lifetimes_are_offered() {
+fn only_allowed_lifetimes_are_offered() {
     let all = "90d  default, until 2027-02-20T12:00:00Z
 7d  until 2026-11-29T12:00:00Z
 30d  until 2026-12-22T12:00:00Z
@@ -290,7 +290,7 @@ other  another duration, or a date";
 }
 
 #[test]
-fn given_up_at_any_question_nothing_happens() {
+fn cancelling_any_question_changes_nothing() {
     for count in 0..all().len() {
         for store in [with_scopes as fn() -> World, bare] {
             let mut world = store();
@@ -327,7 +327,7 @@ fn given_up_at_any_question_nothing_happens() {
 }
 
 #[test]
-fn cancelled_at_the_overview_nothing_is_made() {
+fn cancelling_the_overview_creates_nothing() {
     let mut world = bare();
     world.at_terminal(&[say("a"), Enter, Enter, Enter, Enter, Pick("Cancel")]);
     let ran = world.run(&["create", "--reason", "why"]).exit(130);
@@ -371,7 +371,7 @@ fn several_tokens_are_never_edited_by_questions() {
 }
 
 #[test]
-fn a_name_that_is_there_ends_the_questions_with_if_missing() {
+fn an_existing_name_ends_the_questions_with_if_missing() {
     let mut world = stored();
     world.create("a", &[]);
     world.at_terminal(&[say("a")]);
@@ -395,7 +395,7 @@ fn a_secret_as_an_answer_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn an_edit_starts_from_what_is_so() {
+fn an_edit_starts_from_the_present_values() {
     let mut world = stored();
     let args = ["-d", "Old", "--owner", "ann", "-l", "env=a,b", "-l", "x=\\", "--rotate-every", "30d"];
     world.create("a", &args);
@@ -476,7 +476,7 @@ a
 }
 
 #[test]
-fn labels_are_asked_for_until_they_are_labels() {
+fn the_question_for_labels_repeats_until_they_are_valid() {
     let mut world = stored();
     world.create("a", &["-l", "env=prod"]);
     let wrong = [say("x"), say("x="), say("a=1, a=2"), say(" a=1,, b=2, ")];
@@ -523,7 +523,7 @@ fn scopes_are_set_from_those_held() {
 }
 
 #[test]
-fn text_of_others_is_harmless_in_questions() {
+fn untrusted_text_is_harmless_in_questions() {
     for text in HOSTILE {
         let mut world = stored();
         world.define(&["read"]);

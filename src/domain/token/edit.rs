@@ -116,7 +116,7 @@ mod tests {
     use crate::domain::token::tests::{at, secret, token};
 
     #[test]
-    fn what_is_not_set_stays_and_none_clears() {
+    fn fields_that_are_not_set_stay_and_none_clears() {
         let mut it = token(vec![secret(1, 0)]);
         (it.owner, it.icon) = (Some("alice".to_owned()), Some("*".to_owned()));
         let change = TokenChange { icon: Field::Set(None), ..TokenChange::default() };

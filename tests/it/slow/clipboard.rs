@@ -135,7 +135,7 @@ fn the_first_way_that_works_is_taken_and_a_named_one_alone() {
 }
 
 #[test]
-fn without_a_clipboard_nothing_is_made_and_all_that_was_tried_is_told() {
+fn without_a_clipboard_nothing_is_created_and_all_attempts_are_reported() {
     let world = with(&[]);
     world.create("demo", &[]);
     for verb in [&["create", "new"][..], &["rotate", "demo"]] {
@@ -209,7 +209,7 @@ fn the_document_of_a_copy_has_no_secret() {
 }
 
 #[test]
-fn a_copy_goes_with_no_other_sink_and_not_for_ever() {
+fn a_copy_excludes_other_destinations_and_has_a_time_limit() {
     let world = with(&CopyWay::ALL);
     world.create("a", &[]);
     world.create("b", &[]);

@@ -141,7 +141,7 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
 }
 
 #[test]
-fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
+fn cancelling_at_any_screen_restores_the_cursor_and_creates_nothing() {
     if !have("tmux") {
         return;
     }
@@ -182,7 +182,7 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
 }
 
 #[test]
-fn a_request_to_end_at_a_question_gives_the_cursor_back() {
+fn a_signal_at_a_question_restores_the_cursor() {
     if !have("tmux") {
         return;
     }
@@ -249,7 +249,7 @@ fn until(terminal: &mut File, text: &str) -> String {
 }
 
 #[test]
-fn a_terminal_that_draws_nothing_is_asked_line_by_line() {
+fn a_dumb_terminal_is_asked_line_by_line() {
     let world = World::of_processes();
     world.real(&["scopes", "define", "read", "-d", "See things"], b"").ok();
     world.real(&["scopes", "define", "write"], b"").ok();

@@ -251,6 +251,16 @@ fn of_store(err: &StoreError) -> (Code, Option<String>) {
         StoreError::Clock(_) => {
             (Code::Clock, "set the clock, or if it is right make a change with `--accept-clock`")
         }
+        #[cfg(feature = "postgres")]
+        StoreError::Unreachable { .. } => (
+            Code::StoreUnreadable,
+            "look at the server and at the URL that `--store` or `TOKENCTL_STORE` names",
+        ),
+        #[cfg(feature = "postgres")]
+        StoreError::NoFiles(_) => (
+            Code::Usage,
+            "PostgreSQL's own tools back it up and restore it; `tokenctl export` makes a file of it",
+        ),
         StoreError::Io { .. } => return (Code::Io, None),
     };
     (code, Some(hint.to_owned()))

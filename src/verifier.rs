@@ -27,7 +27,7 @@ use crate::verify::{Manner, Request, Verdict, answer};
 /// # use tokenctl::{clock::SystemClock, domain::event::{Actor, Author}, store};
 /// # let dir = tempfile::tempdir()?;
 /// # let store = dir.path().join("store");
-/// # let location = store::Location { dir: store.clone(), named: true, trusts_group: false };
+/// # let location = store::Location::named(&store);
 /// # let author = Author { actor: Actor::default(), reason: None, accept_clock: false };
 /// # store::make(&location, store::Sharing::Private, &SystemClock, &author)?;
 /// use tokenctl::{Ask, Verifier};
@@ -66,7 +66,7 @@ impl Verifier {
         dir: impl Into<PathBuf>,
         clock: impl Clock + Send + Sync + 'static,
     ) -> Result<Self, VerifyError> {
-        let store = SharedStore::open(Location { dir: dir.into(), named: true, trusts_group: false })?;
+        let store = SharedStore::open(Location::named(dir))?;
         Ok(Self { store, clock: Box::new(clock) })
     }
 

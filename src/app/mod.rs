@@ -19,7 +19,7 @@ use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
-use crate::store::{self, Location, Sharing, Store};
+use crate::store::{self, Directory, Location, Sharing, Store};
 use crate::ui::progress::Progress;
 use crate::ui::{Screen, Style, Talk, json};
 pub use file::{check_kept, check_replaceable, cut_short, replace_file};
@@ -214,12 +214,15 @@ impl<'a> App<'a> {
             if dir.is_empty() {
                 return Err(Invalid::new("`--store` names no directory").into());
             }
+            if let Some(url) = dir.to_str().filter(|dir| store::is_url(dir)) {
+                return self.server(url);
+            }
             let dir = std::path::absolute(&dir)
                 .map_err(|err| Error::Input { what: "the working directory".to_owned(), err })?;
             let variable = machine.env("TOKENCTL_TRUST_GROUP");
             let trusts_group =
                 self.global.trust_group.is_some() || variable.is_some_and(|value| value == "1");
-            return Ok(Location { dir, named: true, trusts_group });
+            return Ok(Location::Directory(Directory { dir, named: true, trusts_group }));
         }
         if self.global.trust_group.is_some() {
             return Err(Invalid::new("`--trust-group` is for a store that is named")
@@ -232,7 +235,30 @@ impl<'a> App<'a> {
             Invalid::new("there is no home directory")
                 .hint("name a store with `--store DIR` or `TOKENCTL_STORE`")
         })?;
-        Ok(Location { dir: data.join("tokenctl"), named: false, trusts_group: false })
+        Ok(Location::Directory(Directory { dir: data.join("tokenctl"), named: false, trusts_group: false }))
+    }
+
+    #[cfg(feature = "postgres")]
+    fn server(&self, url: &str) -> Result<Location, Error> {
+        if self.global.trust_group.is_some() {
+            return Err(Invalid::new("`--trust-group` is for a store in files").into());
+        }
+        let machine = &self.ctx.machine;
+        let (home, login) = (machine.home(), machine.actor().login);
+        let around = store::Surroundings {
+            env: &|key| machine.env(key),
+            home: home.as_deref(),
+            login: login.as_deref(),
+        };
+        Ok(Location::Server(Box::new(store::Address::read(url, &around)?)))
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    #[expect(clippy::unused_self, reason = "the other one asks the machine")]
+    fn server(&self, _: &str) -> Result<Location, Error> {
+        Err(Invalid::new("this tokenctl is built without PostgreSQL")
+            .hint("the Debian package has it, and `cargo install tokenctl --features postgres`")
+            .into())
     }
 
     pub fn open_to_read(&self) -> Result<Store, Error> {

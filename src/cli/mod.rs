@@ -63,7 +63,7 @@ pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
         Ok(Outcome::Done) => 0,
         Ok(Outcome::No) => 3,
         Err(err) => {
-            let dir = app.location().map(|location| location.dir).unwrap_or_default();
+            let dir = app.location().map(|location| location.shown()).unwrap_or_default();
             report(&err.of_store(&dir), look, ctx)
         }
     }

@@ -60,7 +60,7 @@ impl Apply {
         }
         let author = self.change.author(app);
         if let Some(dir) = &self.out_dir {
-            deliver::check_directory(dir, &app.location()?.dir).map_err(DeliverError::from)?;
+            deliver::check_directory(dir, &app.location()?.shown()).map_err(DeliverError::from)?;
         }
         let exists = app.location()?.exists();
         let dry_run = self.rehearsal.dry_run;

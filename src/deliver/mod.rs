@@ -381,7 +381,7 @@ mod tests {
         let usual = PATIENCE.as_secs();
         for (takes, left) in [(0, 540), (100, 440), (570, 0)] {
             let dir = tempfile::tempdir().expect("a directory");
-            let location = Location { dir: dir.path().join("store"), named: true, trusts_group: false };
+            let location = Location::named(dir.path().join("store"));
             let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
             let author = Author { actor, reason: None, accept_clock: false };
             make(&location, Sharing::Private, &watching(None), &author).expect("a store");

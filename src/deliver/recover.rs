@@ -51,7 +51,9 @@ pub fn recover(
     let now = clock.now()?;
     let uid = author.actor.uid;
     let whose = (!store.belongs_to(uid)).then_some(uid);
-    let rows = match store.read(|view| view.overdue(whose, now)) {
+    // On another host a file of this name is another file.
+    let host = author.actor.host.as_deref().filter(|_| store.spans_hosts());
+    let rows = match store.read(|view| view.overdue(whose, host, now)) {
         Err(err @ StoreError::Damaged(_)) => return Ok(vec![damaged(err)]),
         rows => rows?,
     };

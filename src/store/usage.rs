@@ -22,6 +22,23 @@ pub const SCOPES: &str = "usage.scopes";
 /// When a secret that has ended was last presented; with the rows and tags of [`SECRETS`].
 pub const REFUSED: &str = "usage.refused";
 pub const FILES: [&str; 3] = [SECRETS, SCOPES, REFUSED];
+
+/// What is recorded: uses of secrets, that granted scopes were asked for, and presentations of secrets that had ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Uses,
+    Asks,
+    Refusals,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 3] = [Self::Uses, Self::Asks, Self::Refusals];
+
+    pub fn file(self) -> &'static str {
+        FILES[self as usize]
+    }
+}
+
 /// What a usage file under construction is called.
 pub const TEMPORARY: &str = "usage.new-";
 const MAGIC: &[u8; 8] = b"tkncuse1";

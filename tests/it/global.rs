@@ -65,7 +65,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
         (
             &["list", "--sort", "zzz"],
             "`zzz` is not a value of `--sort`",
-            "one of name, status, owner, created, expires, due, last-used",
+            "use one of name, status, owner, created, expires, due, last-used",
         ),
         (
             &["create", "a", "--ttl", "1d", "--no-expiry"],

@@ -318,7 +318,7 @@ fn a_mistyped_word_of_any_other_kind_leads_to_the_one_that_is_meant() {
         assert_eq!(world.refuses(args, exit, code)["hint"], format!("did you mean `{meant}`?"), "{args:?}");
     }
     let failure = world.refuses(&["list", "--status", "zzz"], 2, "usage");
-    assert_eq!(failure["hint"], "one of active, provisional, pending, disabled, expired, revoked");
+    assert_eq!(failure["hint"], "use one of active, provisional, pending, disabled, expired, revoked");
 }
 
 #[test]

@@ -272,7 +272,7 @@ fn commands_in_a_backup_must_be_accepted() {
 fn give_hook(world: &World, name: &str, hook: &str) {
     let actor = Actor { uid: world.uid, login: None, sudo_user: None, host: None };
     let author = Author { actor, reason: None, accept_clock: false };
-    let location = Location { dir: world.store(), named: true, trusts_group: false };
+    let location = Location::named(world.store());
     let clock = At(world.now());
     let store = Store::open_to_write(&location, &clock, &author).expect("the store");
     let done = store.write::<_, StoreError>(&clock, &author, |tx| {

@@ -155,7 +155,7 @@ fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
 }
 
 fn location(world: &World) -> tokenctl::store::Location {
-    tokenctl::store::Location { dir: world.store(), named: true, trusts_group: false }
+    tokenctl::store::Location::named(world.store())
 }
 
 mod slow {

@@ -252,7 +252,7 @@ impl DestinationArgs {
 
     /// Whether the destination could take a secret of a token that has these secrets.
     pub fn check(&self, app: &mut App<'_>, ours: &[SecretHash]) -> Result<(), Error> {
-        let store = app.location()?.dir;
+        let store = app.location()?.shown();
         let site = Site { machine: &*app.ctx.machine, form: Form::Plain, store: &store, mute: false };
         let mut destination = self.open(&mut *app.ctx.stdout, site)?;
         destination.check(ours).map_err(|refusal| DeliverError::from(refusal).into())

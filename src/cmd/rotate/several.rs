@@ -34,7 +34,7 @@ impl Rotate {
         }
         if let Some(dir) = &self.out_dir {
             // A mistyped directory is reported at the first run, not only when something is due.
-            deliver::check_directory(dir, &app.location()?.dir).map_err(deliver::DeliverError::from)?;
+            deliver::check_directory(dir, &app.location()?.shown()).map_err(deliver::DeliverError::from)?;
         }
         let author = self.change.author(app);
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };

@@ -105,7 +105,7 @@ impl Stream<'_> {
     }
 
     fn error(&self, err: StoreError) -> Error {
-        Error::Store(err).of_store(&self.location.dir)
+        Error::Store(err).of_store(&self.location.shown())
     }
 }
 

@@ -10,12 +10,15 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::error::StoreError;
-use super::location::Location;
+use super::location::Directory;
 use super::open::{self, Access};
+#[cfg(feature = "cli")]
+use super::schema;
 use super::{Store, build, hot};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::Clock;
+use crate::store::Location;
+use crate::store::error::StoreError;
 use crate::store::sharing::Sharing;
 
 /// Copies a database over another one, in one transaction of that.
@@ -40,7 +43,7 @@ impl Store {
     pub fn back_up(&self, file: &Path) -> Result<Anchor, StoreError> {
         self.read(|view| {
             let head = view.anchor()?;
-            copy_to_new(view.conn(), file).map_err(|err| StoreError::sqlite(file, &err))?;
+            copy_to_new(&self.files()?.conn, file).map_err(|err| StoreError::sqlite(file, &err))?;
             Ok(head)
         })
     }
@@ -55,12 +58,11 @@ impl Store {
         let failed = |err: &std::io::Error| StoreError::io("make a copy in", &std::env::temp_dir(), err);
         let copy = hot::Copy::new().map_err(|err| failed(&err))?;
         let dir = copy.path().canonicalize().map_err(|err| failed(&err))?;
-        let location = Location { dir, named: true, trusts_group: false };
+        let location = Directory { dir, named: true, trusts_group: false };
         let database = location.database();
         let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&database);
         fill(&database, opened.map_err(|err| failed(&err))?)?;
-        let store = Self::open_to_write(&location, clock, author)?;
-        Ok(Self { copy: Some(copy), ..store })
+        Self::file_to_write(&location, clock, author, Some(copy))
     }
 
     /// A new store, which may be lost until it is put in place.
@@ -68,12 +70,21 @@ impl Store {
     pub fn new_private(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
         let store =
             Self::private(clock, author, |path, _| build::fill(path, Sharing::Private, clock, author))?;
-        store.conn.execute_batch("PRAGMA synchronous = OFF").map_err(|err| store.failed(&err))?;
+        let files = store.files()?;
+        files.conn.execute_batch("PRAGMA synchronous = OFF").map_err(|err| files.failed(&err))?;
         Ok(store)
     }
 
     /// Makes the store at a location from this private one. Fails if there is one by now.
     pub fn put_in_place(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
+        self.put_file_in_place(location.files()?, clock)
+    }
+
+    pub(super) fn put_file_in_place(
+        &self,
+        location: &Directory,
+        clock: &dyn Clock,
+    ) -> Result<(), StoreError> {
         let sharing = self.sharing().unwrap_or(Sharing::Private);
         let made = build::put(location, sharing, clock, |file| self.back_up(file).map(drop))?;
         if made { Ok(()) } else { Err(StoreError::Changed) }
@@ -81,6 +92,36 @@ impl Store {
 
     /// A private copy of this store, of the version of today.
     pub fn private_copy(&self, clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
+        #[cfg(feature = "postgres")]
+        if let crate::store::engine::Engine::Postgres(_) = &self.engine {
+            return self.file_of_server(clock, author);
+        }
         Self::private(clock, author, |database, _| self.back_up(database).map(drop))
+    }
+
+    /// A private store without any rows, not even the first entry of a log, to be filled in the transaction that is open.
+    #[cfg(feature = "cli")]
+    pub(in crate::store) fn private_to_fill(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
+        let store = Self::private(clock, author, |path, _| {
+            let make = || {
+                let conn = open::connect(path, Access::Write)?;
+                schema::create(&conn)?;
+                schema::stamp(&conn)
+            };
+            make().map_err(|err| StoreError::sqlite(path, &err))
+        })?;
+        let files = store.files()?;
+        let begin = files.conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN");
+        begin.map_err(|err| files.failed(&err))?;
+        store.keep_pages()?;
+        Ok(store)
+    }
+
+    /// Keeps what was filled in.
+    #[cfg(feature = "cli")]
+    pub(in crate::store) fn is_filled(&self) -> Result<(), StoreError> {
+        let files = self.files()?;
+        let end = files.conn.execute_batch("COMMIT; PRAGMA foreign_keys = ON");
+        end.map_err(|err| files.failed(&err))
     }
 }

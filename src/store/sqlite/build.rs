@@ -8,14 +8,14 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::Store;
-use super::error::{StoreError, UNSETTLED, read_only};
 use super::found::{self, Found};
-use super::location::Location;
+use super::location::Directory;
 use super::open::{self, Access};
 use super::schema;
+use super::{Sqlite, Store};
 use crate::domain::event::Author;
 use crate::domain::when::Clock;
+use crate::store::error::{StoreError, UNSETTLED, read_only};
 use crate::store::sharing::Sharing;
 use crate::store::{files, usage};
 
@@ -27,7 +27,7 @@ const DEFAULT_DEPTH: usize = 3;
 
 /// Makes the store unless there is one. Returns whether this call made it.
 pub fn make(
-    location: &Location,
+    location: &Directory,
     sharing: Sharing,
     clock: &dyn Clock,
     author: &Author,
@@ -41,7 +41,7 @@ pub fn make(
 /// Puts a database into the store's place unless there is one, which `fill` writes into an empty file. Returns whether
 /// this call did.
 pub fn put(
-    location: &Location,
+    location: &Directory,
     sharing: Sharing,
     clock: &dyn Clock,
     fill: impl FnOnce(&Path) -> Result<(), StoreError>,
@@ -71,7 +71,7 @@ pub fn unsettled(dir: &Path, err: &io::Error) -> StoreError {
 }
 
 /// Why there can be no store: a place where none can be made, or a failure that may pass.
-fn cannot_make(location: &Location, err: &io::Error) -> StoreError {
+fn cannot_make(location: &Directory, err: &io::Error) -> StoreError {
     let path = location.dir.clone();
     match err.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::NotADirectory => {
@@ -83,7 +83,7 @@ fn cannot_make(location: &Location, err: &io::Error) -> StoreError {
 }
 
 /// Makes the store's directory where it is missing. What could not be opened afterwards is not made.
-fn directory(location: &Location, sharing: Sharing) -> Result<(), StoreError> {
+fn directory(location: &Directory, sharing: Sharing) -> Result<(), StoreError> {
     let failed = |err: &io::Error| cannot_make(location, err);
     let missing: Vec<&Path> = location.dir.ancestors().take_while(|path| !path.exists()).collect();
     let there = location.dir.ancestors().nth(missing.len()).unwrap_or(Path::new("/"));
@@ -126,9 +126,10 @@ pub(super) fn fill(
 ) -> Result<(), StoreError> {
     let conn = open::connect(path, Access::Write).map_err(|err| StoreError::sqlite(path, &err))?;
     let found = Found::unread(path).map_err(|err| StoreError::io("make a store in", path, &err))?;
-    let store = Store::from_connection(conn, found, schema::VERSION);
+    let store = Store::from(Sqlite::new(conn, found, schema::VERSION));
     store.transact(clock, author, |tx| {
-        let made = schema::create(tx.conn()).and_then(|()| schema::stamp(tx.conn()));
+        let conn = &store.files()?.conn;
+        let made = schema::create(conn).and_then(|()| schema::stamp(conn));
         made.map_err(|err| StoreError::sqlite(path, &err))?;
         tx.record_init(sharing)
     })

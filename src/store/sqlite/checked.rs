@@ -8,9 +8,9 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::error::StoreError;
 use super::found::Found;
-use super::location::Location;
+use super::location::Directory;
+use crate::store::error::StoreError;
 
 /// Which file it is, whatever its name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,24 @@ impl FileId {
     pub fn of(meta: &fs::Metadata) -> Self {
         Self { device: meta.dev(), inode: meta.ino() }
     }
+
+    /// Of the database file that a store's directory has now.
+    pub fn at(location: &Directory) -> Result<Self, StoreError> {
+        let database = location.database();
+        fs::symlink_metadata(&database).map(|meta| Self::of(&meta)).map_err(|err| match err.kind() {
+            std::io::ErrorKind::NotFound => StoreError::Missing(location.dir.clone()),
+            _ => StoreError::Unreadable { path: database, why: err.to_string() },
+        })
+    }
+
+    /// That of a server, by its name.
+    #[cfg(feature = "postgres")]
+    pub fn of_server(url: &std::path::Path) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        let mut inode = [0; 8];
+        inode.copy_from_slice(&blake3::hash(url.as_os_str().as_bytes()).as_bytes()[..8]);
+        Self { device: 0, inode: u64::from_le_bytes(inode) }
+    }
 }
 
 /// A file that was looked into. Drop it after the connection for which it was.
@@ -34,8 +52,8 @@ pub struct Checked {
 
 static OPEN: Mutex<Vec<(FileId, Weak<Checked>)>> = Mutex::new(Vec::new());
 
-/// The store's files, as [`Location::find`] finds them, but not opened where this process has them open already.
-pub fn find(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
+/// The store's files, as [`Directory::find`] finds them, but not opened where this process has them open already.
+pub fn find(location: &Directory) -> Result<(Found, Arc<Checked>), StoreError> {
     let mut files = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     files.retain(|(_, file)| file.strong_count() > 0);
     if let Ok(meta) = fs::symlink_metadata(location.database()) {

@@ -6,18 +6,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::build::unsafe_to_change;
-use super::error::StoreError;
 use super::found::{Found, journal};
-use super::location::{Location, Unsafe};
+use super::location::{Directory, Unsafe};
 use super::open::Access;
 use super::opening::Opening;
 use super::share::database_mode;
-use super::{FIRST, PAGE, beside, build};
-use super::{Step, Store, Watch, hot, integrity};
+use super::uses::beside;
+use super::{FIRST, PAGE, Sqlite, Step, Store, Watch, build, hot};
 use crate::domain::settings::Settings;
 use crate::domain::text::shown;
 use crate::domain::token::{Status, Token};
 use crate::domain::when::Timestamp;
+use crate::store::error::StoreError;
 use crate::store::sharing::Sharing;
 use crate::store::{files, usage};
 
@@ -46,13 +46,13 @@ fn error(code: &'static str, message: impl Into<String>) -> Finding {
     Finding { code, severity: Severity::Error, message: message.into(), repairable: false }
 }
 
-fn warning(code: &'static str, message: impl Into<String>) -> Finding {
+pub fn warning(code: &'static str, message: impl Into<String>) -> Finding {
     Finding { severity: Severity::Warning, ..error(code, message) }
 }
 
 /// Looks at everything; changes nothing. An error means that the store cannot be opened even to look.
 pub fn examine<E: From<StoreError>>(
-    location: &Location,
+    location: &Directory,
     uid: u32,
     now: Timestamp,
     watch: Watch<'_, E>,
@@ -81,11 +81,11 @@ pub fn examine<E: From<StoreError>>(
         return Ok(all);
     }
     all.extend(mode(location, &found, recorded));
-    let store = match Store::connect(&found, Access::Read) {
-        Ok(store) => store,
+    let store = match Sqlite::connect(&found, Access::Read) {
+        Ok(store) => Store::from(store),
         Err(Opening::HotJournal) => {
             let dir = found.dir.clone();
-            Store::open_to_read(&Location { dir, named: true, trusts_group: location.trusts_group })?
+            Store::file_to_read(&Directory { dir, named: true, trusts_group: location.trusts_group })?
         }
         Err(Opening::Failed(StoreError::Wal { .. })) => {
             all.push(wal());
@@ -104,7 +104,7 @@ pub fn examine<E: From<StoreError>>(
         });
     }
     watch(Step::new("checking the database", 0, 0))?;
-    let database = integrity::check(&store)?;
+    let database = store.files()?.check_integrity()?;
     let sound = database.is_empty();
     all.extend(database.into_iter().map(|problem| error("integrity", problem)));
     if sound {
@@ -124,11 +124,11 @@ fn is_open(wrong: &[Unsafe]) -> bool {
 }
 
 /// With whom the store says that it is shared: with nobody, if others could have written that.
-fn recorded(location: &Location, was_open: bool) -> Option<Sharing> {
+fn recorded(location: &Directory, was_open: bool) -> Option<Sharing> {
     if was_open {
         return Some(Sharing::Private);
     }
-    Store::open_to_read(location).ok()?.sharing()
+    Store::file_to_read(location).ok()?.sharing()
 }
 
 /// The files of use, and what killed commands left behind.
@@ -148,7 +148,7 @@ fn beside_database(found: &Found) -> Vec<Finding> {
 }
 
 /// A mode of the database that does not fit the sharing, and a group that does not.
-fn mode(location: &Location, found: &Found, recorded: Option<Sharing>) -> Vec<Finding> {
+fn mode(location: &Directory, found: &Found, recorded: Option<Sharing>) -> Vec<Finding> {
     let (path, mode) = (found.database.display(), found.meta.mode() & 0o7777);
     let mut all = Vec::new();
     if database_mode(location, found, recorded) != mode {
@@ -167,7 +167,7 @@ fn mode(location: &Location, found: &Found, recorded: Option<Sharing>) -> Vec<Fi
 
 /// Corrects modes, leaves WAL mode and removes leftovers, as far as they belong to the owner of the store. What the
 /// next change repairs by itself is left to it.
-pub fn repair(location: &Location) -> Result<(), StoreError> {
+pub fn repair(location: &Directory) -> Result<(), StoreError> {
     let found = location.find()?;
     let failed = |path: &Path, err: &io::Error| StoreError::io("repair", path, err);
     for path in leftovers(&found.dir) {
@@ -208,7 +208,7 @@ pub fn repair(location: &Location) -> Result<(), StoreError> {
 
 /// Whether Litestream keeps tables in the store, though it is not in WAL mode any more.
 fn has_foreign_tables(found: &Found) -> bool {
-    matches!(Store::connect(found, Access::Read), Err(Opening::Failed(StoreError::Wal { .. })))
+    matches!(Sqlite::connect(found, Access::Read), Err(Opening::Failed(StoreError::Wal { .. })))
 }
 
 /// Files that killed commands left: none of them was ever part of the store.
@@ -223,7 +223,7 @@ fn leftovers(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// The audit chain, the objects under it, and what the settings say of them.
-fn content<E: From<StoreError>>(
+pub fn content<E: From<StoreError>>(
     store: &Store,
     uid: u32,
     now: Timestamp,

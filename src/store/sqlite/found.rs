@@ -5,10 +5,10 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::error::{StoreError, read_only};
 use super::lock;
 use super::open::{Access, GLANCE, connect};
 use super::schema;
+use crate::store::error::{StoreError, read_only};
 use crate::store::files;
 
 pub const DATABASE: &str = "tokens.db";

@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
-use super::error::StoreError;
 use super::found::{DATABASE, Found, journal};
 use super::location::MOST_BYTES;
 use super::open::{self, Access};
+use crate::store::error::StoreError;
 use crate::store::files::{self, Opened};
 
 /// How the directory of a copy is called in the directory for temporary files.

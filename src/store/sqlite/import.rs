@@ -6,13 +6,14 @@ use std::collections::HashMap;
 
 use rusqlite::types::Value as Sql;
 
-use super::columns;
-use super::parts::{BadLine, Prepared, Rows, insert, number, sealed, text};
 use super::restore::{Live, Restoration, check_built};
-use super::{Location, Store, StoreError, Watch, open, schema, seal};
+use super::{Store, StoreError, Watch};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
+use crate::store::columns;
+use crate::store::parts::{BadLine, Prepared, Rows, insert, number, sealed, text};
+use crate::store::seal;
 
 /// A store under construction.
 pub struct Importer {
@@ -26,17 +27,7 @@ pub struct Importer {
 impl Importer {
     /// Makes an empty private store.
     pub fn new(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
-        let store = Store::private(clock, author, |path, _| {
-            let make = || {
-                let conn = open::connect(path, open::Access::Write)?;
-                schema::create(&conn)?;
-                schema::stamp(&conn)
-            };
-            make().map_err(|err| StoreError::sqlite(path, &err))
-        })?;
-        let begin = store.conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN");
-        begin.map_err(|err| store.failed(&err))?;
-        store.keep_pages()?;
+        let store = Store::private_to_fill(clock, author)?;
         Ok(Self { store, rows: Rows::default(), scopes: HashMap::new(), includes: Vec::new() })
     }
 
@@ -44,13 +35,13 @@ impl Importer {
     pub fn line(&mut self, line: Prepared) -> Result<(), BadLine> {
         match line {
             Prepared::Plain(table, columns, values) => {
-                insert(&self.store.conn, table, &columns::names(columns, ""), values)
+                insert(&self.store.engine, table, &columns::names(columns, ""), &values)
             }
             Prepared::Scope(values, includes) => self.scope(values, includes),
             Prepared::Token(parts) => {
                 let scopes =
                     parts.scopes.iter().map(|name| self.scope_row(name)).collect::<Result<_, _>>()?;
-                self.rows.enter(&self.store.conn, parts, scopes).map(drop)
+                self.rows.enter(&self.store.engine, parts, scopes).map(drop)
             }
         }
     }
@@ -62,7 +53,7 @@ impl Importer {
         values.push(number(includes.len()));
         values.push(seal::of_values("scope", &values).into());
         let names = format!("row, {}, include_count, seal", columns::names(columns::SCOPE, ""));
-        insert(&self.store.conn, "scope", &names, values)?;
+        insert(&self.store.engine, "scope", &names, &values)?;
         self.scopes.insert(name, row);
         self.includes.push((row, includes));
         Ok(())
@@ -85,7 +76,7 @@ impl Importer {
             for name in includes {
                 let included = self.scope_row(name).map_err(damaged)?;
                 sealed(
-                    &self.store.conn,
+                    &self.store.engine,
                     "scope_include",
                     "scope, included",
                     vec![(*row).into(), included.into()],
@@ -97,8 +88,7 @@ impl Importer {
             }
         }
         let store = self.store;
-        let end = store.conn.execute_batch("COMMIT; PRAGMA foreign_keys = ON");
-        end.map_err(|err| store.failed(&err))?;
+        store.is_filled()?;
         check_built(&store, now, watch)?;
         let (found, commands) = store.read(|view| Ok::<_, StoreError>((view.anchor()?, view.commands()?)))?;
         if found != head {
@@ -123,18 +113,4 @@ impl Restoration {
     pub fn tokens(&self) -> i64 {
         self.result.count()
     }
-}
-
-/// What an export can replace: nothing, or a store that nothing has happened to.
-pub fn unused(location: &Location) -> Result<Option<Live>, StoreError> {
-    if !location.exists() {
-        return Ok(Some(Live::Missing));
-    }
-    let store = Store::open_to_read(location)?;
-    store.read(|view| {
-        let sql =
-            "SELECT (SELECT count(*) FROM events WHERE action <> 'init') + (SELECT count(*) FROM tokens)";
-        let is_used = view.column::<i64>(sql, &[])? != [0];
-        Ok(if is_used { None } else { Some(Live::SameHistory(view.anchor()?)) })
-    })
 }

@@ -12,12 +12,13 @@ use rusqlite::Connection;
 
 use super::build::{TEMPORARY, sync_directory, unsettled};
 use super::found::{Found, journal};
-use super::location::Location;
+use super::location::Directory;
 use super::open::{self, Access};
 use super::restore::{Live, Restoration};
-use super::{Store, StoreError, UNSETTLED, backup, lock};
+use super::{Sqlite, StoreError, backup, lock};
 use crate::domain::event::Anchor;
 use crate::domain::when::Clock;
+use crate::store::UNSETTLED;
 use crate::store::files;
 
 /// The database as it was before, where its log is not part of the new one.
@@ -25,9 +26,13 @@ pub const BEFORE: &str = "tokens.db.before-restore";
 
 impl Restoration {
     /// Puts the result in place, unless the store has changed since it was looked at.
-    pub fn install(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
+    pub(in crate::store) fn install_in(
+        &self,
+        location: &Directory,
+        clock: &dyn Clock,
+    ) -> Result<(), StoreError> {
         match &self.live {
-            Live::Missing => self.result.put_in_place(location, clock),
+            Live::Missing => self.result.put_file_in_place(location, clock),
             Live::SameHistory(head) => self.write_over(&location.find()?, Some(head), false),
             Live::OtherHistory(head) => self.write_over(&location.find()?, Some(head), true),
             Live::Unusable(_, head) => {
@@ -49,7 +54,7 @@ impl Restoration {
         // Then the lock of a transaction stays when it ends.
         conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").map_err(failed)?;
         if let Some(expected) = expected {
-            let store = Store::from_connection(conn, found.clone(), super::schema::VERSION);
+            let store = Sqlite::new(conn, found.clone(), super::VERSION);
             let head = store.newest().map_err(failed)?;
             if head.as_ref() != Some(expected) {
                 return Err(StoreError::Changed);
@@ -62,7 +67,7 @@ impl Restoration {
                 backup::copy_to_new(&conn, file).map_err(|err| StoreError::sqlite(file, &err))
             })?;
         }
-        let copied = backup::copy(&self.result.conn, &mut conn);
+        let copied = backup::copy(&self.result.files()?.conn, &mut conn);
         let released = conn.execute_batch("PRAGMA locking_mode = NORMAL; PRAGMA user_version");
         drop(conn);
         match copied.and(released) {
@@ -77,7 +82,7 @@ impl Restoration {
     /// After a failed COMMIT: only what the database holds tells whether it happened.
     fn settle(&self, found: &Found, err: &rusqlite::Error) -> Result<(), StoreError> {
         let head = open::connect(&found.database, Access::Write)
-            .and_then(|conn| Store::from_connection(conn, found.clone(), super::schema::VERSION).newest());
+            .and_then(|conn| Sqlite::new(conn, found.clone(), super::VERSION).newest());
         match head {
             Ok(head) if head.as_ref() == Some(&self.head) => Ok(()),
             Ok(_) => Err(StoreError::sqlite(&found.database, err)),

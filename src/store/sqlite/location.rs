@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::error::{StoreError, shell};
 use super::found::{DATABASE, Found, HEADER_LEN, journal, look};
+use crate::store::error::{StoreError, shell};
 use crate::store::{files, trust};
 
 /// A larger journal is refused, and a larger database not copied.
@@ -14,8 +14,8 @@ pub const MOST_BYTES: u64 = 256 << 20;
 const STICKY: u32 = 0o1000;
 
 /// Where a store is looked for.
-#[derive(Debug, Clone)]
-pub struct Location {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
     pub dir: PathBuf,
     /// By flag or variable; then its owner need not be us or root.
     pub named: bool,
@@ -39,7 +39,7 @@ impl From<Unsafe> for StoreError {
     }
 }
 
-impl Location {
+impl Directory {
     pub fn database(&self) -> PathBuf {
         self.dir.join(DATABASE)
     }

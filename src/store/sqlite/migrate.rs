@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, fchown};
 
 use super::build::{TEMPORARY, sync_directory};
 use super::open::{self, Access};
-use super::{FIRST, Matched, Store, StoreError, Write, backup, schema, v1};
+use super::{FIRST, Found, Matched, Store, StoreError, VERSION, Write, backup, schema, v1};
 use crate::domain::digest::Form;
 use crate::domain::event::{Action, Author, Subject};
 use crate::domain::scope::Catalogue;
@@ -19,28 +19,30 @@ use crate::store::sharing::Sharing;
 const COPY: &str = "tokens.db.v1";
 
 pub fn migrate(store: &Store, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
-    let set = |pragmas: &str| store.conn.execute_batch(pragmas).map_err(|err| store.failed(&err));
+    let files = store.files()?;
+    let set = |pragmas: &str| files.conn.execute_batch(pragmas).map_err(|err| files.failed(&err));
     // It cannot be set within a transaction.
     set("PRAGMA foreign_keys = OFF")?;
-    let before = store.version.get();
+    let before = files.version.get();
     let done = store.transact(clock, author, convert);
     if done.is_err() {
-        store.version.set(before);
+        files.version.set(before);
     }
     set("PRAGMA foreign_keys = ON").and(done)
 }
 
 fn convert(tx: &Write<'_>) -> Result<(), StoreError> {
-    let (store, conn) = (tx.view.store, tx.conn());
-    if tx.ok(schema::version_of(conn))? == schema::VERSION {
+    let files = tx.view.store.files()?;
+    let (conn, ok) = (&files.conn, |done: rusqlite::Result<()>| done.map_err(|err| files.failed(&err)));
+    if files.stamped().map_err(|err| files.failed(&err))? == VERSION {
         // Another process was faster.
-        return tx.ok(store.follow_migration());
+        return ok(files.follow_migration());
     }
-    copy(store)?;
+    copy(&files.found)?;
     let sound = Sound::find(tx)?;
-    tx.ok(v1::unview(conn).and_then(|()| v1::convert(conn, schema::create)))?;
-    tx.ok(schema::stamp(conn))?;
-    store.version.set(schema::VERSION);
+    ok(v1::unview(conn).and_then(|()| v1::convert(conn, schema::create)))?;
+    ok(schema::stamp(conn))?;
+    files.version.set(VERSION);
     let scopes: Vec<i64> = tx.column("SELECT row FROM scope", &[])?;
     scopes.into_iter().try_for_each(|row| tx.seal_scope(row))?;
     each_token(tx, |row| tx.seal_token(row))?;
@@ -49,8 +51,7 @@ fn convert(tx: &Write<'_>) -> Result<(), StoreError> {
 
 /// Keeps the database as it was. The transaction is open, so that nobody changes it meanwhile; SQLite copies it, since
 /// opening the file by hand would drop the locks of this process.
-fn copy(store: &Store) -> Result<(), StoreError> {
-    let found = &store.found;
+fn copy(found: &Found) -> Result<(), StoreError> {
     let path = found.dir.join(COPY);
     let failed = |err: &std::io::Error| StoreError::io("copy the store to", &path, err);
     let new =
@@ -113,9 +114,10 @@ impl Sound {
             record(Subject::Catalogue, Form::Two.catalogue(&tx.catalogue()?))?;
         }
         if let Some(before) = self.settings {
-            let dir = std::fs::symlink_metadata(&tx.view.store.found.dir);
-            let dir = dir.map_err(|err| StoreError::io("look at", &tx.view.store.found.dir, &err))?;
-            let facts = tx.first_facts(Sharing::of(&dir, &tx.view.store.found.meta))?;
+            let found = &tx.view.store.files()?.found;
+            let dir = std::fs::symlink_metadata(&found.dir);
+            let dir = dir.map_err(|err| StoreError::io("look at", &found.dir, &err))?;
+            let facts = tx.first_facts(Sharing::of(&dir, &found.meta))?;
             let after = Settings { facts, ..before.clone() };
             tx.write_settings(Action::Migrate, &before, &after, Matched::Yes)?;
         }

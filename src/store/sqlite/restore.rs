@@ -7,10 +7,9 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rusqlite::Row;
 use rustix::fs::OFlags;
 
-use super::location::Location;
+use super::location::Directory;
 use super::{AuditReport, FIRST, Step, Store, StoreError, View, Watch, Write};
 use crate::domain::digest::Form;
 use crate::domain::event::{Action, Anchor, Author, Subject};
@@ -20,6 +19,7 @@ use crate::domain::settings::{Fact, Settings};
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
+use crate::store::engine::Row;
 
 /// What the backup meets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Live {
 
 /// A checked result, which [`Restoration::install`] puts in place of the store.
 pub struct Restoration {
-    pub(super) result: Store,
+    pub(in crate::store) result: Store,
     pub live: Live,
     pub backup_head: Anchor,
     pub head: Anchor,
@@ -118,7 +118,7 @@ fn first_of(report: AuditReport) -> Option<String> {
 
 /// Builds what a backup makes of the store.
 pub fn plan<E: From<StoreError>>(
-    location: &Location,
+    location: &Directory,
     backup: &Store,
     clock: &dyn Clock,
     author: &Author,
@@ -166,11 +166,11 @@ pub fn plan<E: From<StoreError>>(
     })
 }
 
-fn meet(location: &Location, backup_head: &Anchor) -> Result<(Live, Option<Store>), StoreError> {
+fn meet(location: &Directory, backup_head: &Anchor) -> Result<(Live, Option<Store>), StoreError> {
     if !location.exists() {
         return Ok((Live::Missing, None));
     }
-    let store = match Store::open_to_read(location) {
+    let store = match Store::file_to_read(location) {
         Err(err @ (StoreError::Damaged(_) | StoreError::Foreign { .. })) => {
             return Ok((Live::Unusable(err.to_string(), None), None));
         }
@@ -220,10 +220,9 @@ impl View<'_> {
              UNION SELECT t.name, t.id, h.command FROM hook h JOIN secret s ON s.row = h.secret
                JOIN tokens t ON t.row = s.token";
         let run = || {
-            let mut statement = self.conn().prepare(sql)?;
             let read =
                 |row: &Row<'_>| Ok(Brought { name: row.get(0)?, id: row.get(1)?, command: row.get(2)? });
-            statement.query_map([], read)?.collect()
+            self.prepare(sql)?.all(&[], read)
         };
         self.ok(run())
     }
@@ -355,6 +354,6 @@ impl Write<'_> {
     /// Takes the rule away that names are unique, or brings it back.
     fn free_names(&self, free: bool) -> Result<(), StoreError> {
         let sql = if free { "DROP INDEX token_name" } else { super::schema::TOKEN_NAME };
-        self.ok(self.conn().execute_batch(sql))
+        self.run(sql, &[]).map(drop)
     }
 }

@@ -6,8 +6,8 @@
 
 use rusqlite::Connection;
 
-use super::error::StoreError;
 use super::v1;
+use crate::store::error::StoreError;
 
 /// `tknc`, in the header of the database file.
 pub const APPLICATION_ID: i64 = 0x746b_6e63;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::build::unsafe_to_change;
 use super::found::Found;
-use super::location::Location;
+use super::location::Directory;
 use super::{Store, StoreError, schema};
 use crate::domain::event::Author;
 use crate::domain::settings::Fact;
@@ -18,7 +18,7 @@ impl Store {
     /// With whom it says that it is shared; `None` where it cannot be read. A store of version 1 did not say, and is
     /// judged by the mode of its directory.
     pub(super) fn sharing(&self) -> Option<Sharing> {
-        let (settings, found) = (self.read(|view| view.settings()).ok()?, &self.found);
+        let (settings, found) = (self.read(|view| view.settings()).ok()?, &self.files().ok()?.found);
         if self.version() != schema::VERSION {
             return fs::symlink_metadata(&found.dir).ok().map(|dir| Sharing::of(&dir, &found.meta));
         }
@@ -27,13 +27,14 @@ impl Store {
 
     /// The same for new files beside the database: private, unless the database has the group that is recorded.
     pub(super) fn sharing_of_new_files(&self) -> Sharing {
-        self.sharing().filter(|sharing| sharing.is_group_of(&self.found.meta)).unwrap_or(Sharing::Private)
+        let ours = |sharing: &Sharing| self.files().is_ok_and(|it| sharing.is_group_of(&it.found.meta));
+        self.sharing().filter(ours).unwrap_or(Sharing::Private)
     }
 }
 
 /// The mode that the database should have, by what the store has recorded. That counts only while the database has its
 /// group: a backup that another user restored would be open to a group that nobody chose.
-pub fn database_mode(location: &Location, found: &Found, recorded: Option<Sharing>) -> u32 {
+pub fn database_mode(location: &Directory, found: &Found, recorded: Option<Sharing>) -> u32 {
     let mode = found.meta.mode() & 0o7777;
     let kept = if location.trusts_group { mode & 0o060 } else { 0 };
     let sharing = match recorded {
@@ -48,10 +49,10 @@ pub fn database_mode(location: &Location, found: &Found, recorded: Option<Sharin
 /// Gives an existing store to a group, and records it. Returns whether that changed anything.
 ///
 /// Its files are opened here: call it only while no connection to the database is open.
-pub fn share(location: &Location, gid: u32, clock: &dyn Clock, author: &Author) -> Result<bool, StoreError> {
+pub fn share(location: &Directory, gid: u32, clock: &dyn Clock, author: &Author) -> Result<bool, StoreError> {
     let sharing = Sharing::Group(gid);
     // Recorded first: who is killed in between leaves less open than the record says.
-    let recorded = Store::open_to_write(location, clock, author)?.write(clock, author, |tx| {
+    let recorded = Store::file_to_write(location, clock, author, None)?.write(clock, author, |tx| {
         let mut settings = tx.settings()?;
         let is_new = settings.facts.insert(Fact::Sharing, sharing.to_string()) != Some(sharing.to_string());
         if is_new { tx.save_settings(&settings).map(|()| true) } else { Ok(false) }

@@ -1,0 +1,172 @@
+//! Which tokens there are: by name, by what a person may call them, and page by page.
+
+use rusqlite::params;
+use rusqlite::types::{FromSql, ToSql};
+
+use super::words::MOST;
+use super::{PAGE, StoreError, View, ascending};
+use crate::domain::name::{Name, cut_ends, is_id_prefix};
+use crate::domain::secret::SecretHash;
+use crate::domain::token::Token;
+use crate::domain::when::Timestamp;
+
+/// From the few deliveries to their secrets: in the other direction, which SQLite would choose by itself, every change would
+/// walk through all secrets of the store.
+const OVERDUE: &str = "SELECT s.token FROM delivery d CROSS JOIN secret s ON s.row = d.secret
+     WHERE (CAST(?1 AS bigint) IS NULL OR d.uid = ?1) AND d.deadline <= ?2
+     AND (CAST(?3 AS text) IS NULL OR d.host = ?3) ORDER BY d.secret";
+
+impl View<'_> {
+    /// A page of rows in order of row, from `from` on.
+    pub fn rows_from(&self, from: i64) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT row FROM tokens WHERE row >= ?1 ORDER BY row LIMIT ?2";
+        let rows: Vec<i64> = self.column(sql, params![from, page()])?;
+        ascending(rows.iter().copied(), from).map(|()| rows)
+    }
+
+    /// The row of the token of exactly this id.
+    pub(super) fn row_of_id(&self, id: &str) -> Result<Option<i64>, StoreError> {
+        Ok(self.column("SELECT row FROM tokens WHERE id = ?1", params![id])?.pop())
+    }
+
+    /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.
+    pub(super) fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
+        let order = if reverse { "DESC" } else { "ASC" };
+        // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
+        let Some(after) = after else {
+            let sql =
+                format!("SELECT row FROM tokens WHERE revoked_at IS NULL ORDER BY name {order} LIMIT ?1");
+            return self.column(&sql, params![page()]);
+        };
+        let beyond = if reverse { "<" } else { ">" };
+        let sql = format!(
+            "SELECT row FROM tokens WHERE revoked_at IS NULL AND name {beyond} ?1 ORDER BY name {order} LIMIT ?2"
+        );
+        self.column(&sql, params![after, page()])
+    }
+
+    /// The rows of the first unrevoked tokens, in order of name, whose names begin so; `disabled` chooses among them.
+    pub fn rows_by_start(&self, start: &str, disabled: Option<bool>) -> Result<Vec<i64>, StoreError> {
+        let sql = "SELECT row FROM tokens WHERE revoked_at IS NULL AND name >= ?1 AND name < ?1 || '~'
+             AND (CAST(?2 AS bigint) IS NULL OR CAST(disabled_at IS NOT NULL AS int) = ?2) ORDER BY name LIMIT ?3";
+        self.column(sql, params![start, disabled, MOST])
+    }
+
+    /// A page of the names of unrevoked tokens before a word, and one after it, in order of name.
+    pub fn names_beside(&self, word: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT * FROM (SELECT name FROM tokens WHERE revoked_at IS NULL AND name < ?1 ORDER BY name DESC LIMIT ?2) a
+             UNION ALL
+             SELECT * FROM (SELECT name FROM tokens WHERE revoked_at IS NULL AND name > ?1 ORDER BY name LIMIT ?2) b";
+        self.column(sql, params![word, page()])
+    }
+
+    /// How many tokens are hidden from a list that shows neither the revoked nor the expired.
+    pub fn count_over(&self, now: Timestamp) -> Result<i64, StoreError> {
+        let sql = "SELECT count(*) FROM tokens t WHERE t.revoked_at IS NOT NULL
+             OR t.disabled_at IS NULL AND EXISTS (SELECT 1 FROM secret s WHERE s.token = t.row
+             AND s.delivered_at IS NOT NULL AND s.superseded_at IS NULL AND s.expires_at <= ?1)";
+        Ok(self.column(sql, &[&now])?.pop().unwrap_or(0))
+    }
+
+    /// The unrevoked token of a name, visible or not.
+    pub fn named(&self, name: &Name) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT row FROM tokens WHERE name = ?1 AND revoked_at IS NULL";
+        Ok(self.column(sql, &[name])?.pop())
+    }
+
+    /// The visible tokens that a reference may mean: by name or id, else by a prefix of an id, else by a hint, else by
+    /// a name as a narrow list cuts it. Among tokens of one name an unrevoked one wins; where a name is another
+    /// token's id, both may be meant.
+    pub fn candidates(&self, reference: &str, now: Timestamp) -> Result<Vec<Token>, StoreError> {
+        let hint = reference.strip_suffix("...").or_else(|| reference.strip_suffix('…'));
+        let hint = hint.map(|start| format!("{start}…"));
+        let by_prefix = is_id_prefix(reference).then_some(reference);
+        let rules = [
+            (
+                "SELECT row FROM tokens WHERE name = ?1 AND revoked_at IS NULL UNION SELECT row FROM tokens WHERE id = ?1",
+                Some(reference),
+            ),
+            ("SELECT row FROM tokens WHERE name = ?1", Some(reference)),
+            ("SELECT row FROM tokens WHERE id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 50", by_prefix),
+            ("SELECT DISTINCT token FROM secret WHERE hint = ?1 LIMIT 50", hint.as_deref()),
+        ];
+        for (sql, key) in rules {
+            let Some(key) = key else { continue };
+            let found = self.visible(sql, params![key], now)?;
+            if !found.is_empty() {
+                return Ok(found);
+            }
+        }
+        let Some((head, tail)) = cut_ends(reference) else { return Ok(Vec::new()) };
+        let cut = "substr(name, 1, length(?1)) = ?1 AND substr(name, length(name) - length(?2) + 1) = ?2
+             AND length(name) > length(?1) + length(?2)";
+        let found = self.visible(
+            &format!("SELECT row FROM tokens WHERE {cut} AND revoked_at IS NULL LIMIT 50"),
+            params![head, tail],
+            now,
+        )?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        self.visible(&format!("SELECT row FROM tokens WHERE {cut} LIMIT 50"), params![head, tail], now)
+    }
+
+    /// The visible ones of the tokens whose rows a statement finds.
+    fn visible(&self, sql: &str, args: &[&dyn ToSql], now: Timestamp) -> Result<Vec<Token>, StoreError> {
+        let mut found = self.tokens(&self.column(sql, args)?, now)?;
+        found.retain(|token| token.is_visible(now));
+        Ok(found)
+    }
+
+    /// A page of the secrets that were made elsewhere, in order of row, after `after`: row, hash and hint. A hint of
+    /// theirs shows four characters, one of ours a prefix too.
+    pub fn adopted_after(&self, after: i64) -> Result<Vec<(i64, SecretHash, String)>, StoreError> {
+        let sql =
+            "SELECT row, hash, hint FROM secret WHERE row > ?1 AND length(hint) = 5 ORDER BY row LIMIT ?2";
+        let run = || {
+            self.prepare(sql)?.all(params![after, page()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        };
+        let found: Vec<(i64, SecretHash, String)> = self.ok(run())?;
+        ascending(found.iter().map(|(row, ..)| *row), after).map(|()| found)
+    }
+
+    /// The tokens, by row, whose delivery is past its deadline: those of a user, or of everybody, on a host or on all.
+    pub fn overdue(
+        &self,
+        uid: Option<u32>,
+        host: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Vec<i64>, StoreError> {
+        self.column(OVERDUE, params![uid, now, host])
+    }
+
+    /// The first column of what a statement finds.
+    pub(super) fn column<T: FromSql>(&self, sql: &str, args: &[&dyn ToSql]) -> Result<Vec<T>, StoreError> {
+        let run = || self.prepare(sql)?.all(args, |row| row.get(0));
+        self.ok(run())
+    }
+}
+
+fn page() -> i64 {
+    i64::try_from(PAGE).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::super::sqlite::schema;
+    use super::*;
+
+    #[test]
+    fn a_change_walks_through_the_deliveries_and_not_through_all_secrets() {
+        let conn = Connection::open_in_memory().expect("a database");
+        schema::create(&conn).expect("its tables");
+        let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {OVERDUE}")).expect("it fits");
+        let steps = plan
+            .query_map(params![None::<u32>, 0, None::<&str>], |row| row.get::<_, String>("detail"))
+            .expect("a plan");
+        let steps: Vec<String> = steps.collect::<Result<_, _>>().expect("its steps");
+        assert_eq!(steps, ["SCAN d", "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)"]);
+    }
+}

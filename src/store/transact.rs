@@ -1,0 +1,178 @@
+//! Transactions: each reads the clock once its lock is held, and a change is kept only with its event.
+
+use std::cell::RefCell;
+
+use super::engine::{Engine, Fault, Purpose, Transaction};
+use super::sqlite::VERSION;
+use super::{Store, StoreError, UNCHANGED, UNSETTLED, View, Write};
+use crate::domain::event::{Anchor, Author};
+use crate::domain::when::{Clock, Timestamp};
+
+impl Store {
+    /// One read transaction, ended before its result is looked at.
+    pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
+        let failed = |err| self.failed(&err);
+        let tx = self.begin(Purpose::Look)?;
+        self.follow().map_err(failed)?;
+        let out = f(&View::of(self));
+        let ended = tx.commit();
+        let out = out?;
+        ended.map_err(failed)?;
+        Ok(out)
+    }
+
+    /// One read transaction with one reading of the clock, made once its lock is held: what the transaction sees was
+    /// so at that time, however long it waited for a writer.
+    pub fn read_now<T, E: From<StoreError>>(
+        &self,
+        clock: &dyn Clock,
+        f: impl FnOnce(&View<'_>, Timestamp) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let is_locked = self.is_locked();
+        self.read(|view| {
+            // The first statement takes the lock.
+            if !is_locked {
+                let mut known = self.known.borrow_mut();
+                let version = view.ok(self.take_lock(known.is_some()))?;
+                if let Some(known) = &mut *known {
+                    known.begin(version);
+                }
+            }
+            f(view, clock.now().map_err(StoreError::Clock)?)
+        })
+    }
+
+    /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was.
+    /// An `f` that changes nothing is no error, but one that changes something and records no event is.
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        clock: &dyn Clock,
+        author: &Author,
+        f: impl FnOnce(&Write<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.transact(clock, author, |tx| {
+            self.is_of_today()?;
+            f(tx)
+        })
+    }
+
+    /// Within a transaction that changes something: fails if another program has made the store one that this one does
+    /// not know.
+    pub(super) fn is_of_today(&self) -> Result<(), StoreError> {
+        let found = match &self.engine {
+            Engine::Sqlite(it) => it.stamped().map_err(|err| it.failed(&err))?,
+            // Migrations wait for the lock that the transaction holds, and the version was looked at before.
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => VERSION,
+        };
+        if found == VERSION { Ok(()) } else { Err(StoreError::Newer { found, known: VERSION }) }
+    }
+
+    pub(super) fn begin(&self, purpose: Purpose) -> Result<Transaction<'_>, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(it) => it.begin(purpose, self.patience.get()).map_err(|err| it.failed(&err)),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => it.begin(purpose, self.patience.get()).map(Transaction::Postgres),
+        }
+    }
+
+    /// Whether the next transaction to look has its lock from its beginning.
+    fn is_locked(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(it) => it.has_begun(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => false,
+        }
+    }
+
+    /// The first statement of a transaction. Returns the version of the data, where that is needed.
+    fn take_lock(&self, needs_version: bool) -> Result<i64, Fault> {
+        let sql = match &self.engine {
+            Engine::Sqlite(_) if needs_version => "PRAGMA data_version",
+            Engine::Sqlite(_) => "PRAGMA user_version",
+            // The snapshot is taken by the first statement. Each change has an entry, whose hash tells states apart.
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => return self.engine.state(),
+        };
+        Ok(self.engine.prepare(sql)?.one(&[], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    /// Within a read transaction: takes note of what other processes have made of the tables.
+    fn follow(&self) -> Result<(), Fault> {
+        match &self.engine {
+            Engine::Sqlite(it) => Ok(it.follow_migration()?),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn transact<T, E: From<StoreError>>(
+        &self,
+        clock: &dyn Clock,
+        author: &Author,
+        f: impl FnOnce(&Write<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let tx = self.begin(Purpose::Change)?;
+        let (now, drift) = tx.time(clock.now().map_err(StoreError::Clock)?);
+        let before = self.engine.changes();
+        let write = Write { view: View::of(self), now, drift, author, head: RefCell::new(None) };
+        let out = f(&write)?;
+        let Some(head) = write.head.into_inner() else {
+            if self.engine.changes() == before {
+                return Ok(out);
+            }
+            let what = "a change would have left no event".to_owned();
+            return Err(StoreError::Io { what, settled: UNCHANGED }.into());
+        };
+        match tx.commit() {
+            Ok(()) => Ok(out),
+            Err(err) => self.settle(&err, &head.anchor).map(|()| out).map_err(E::from),
+        }
+    }
+
+    /// After a failed COMMIT: only what the store holds tells whether it happened.
+    pub(super) fn settle(&self, err: &Fault, expected: &Anchor) -> Result<(), StoreError> {
+        let kept = match &self.engine {
+            Engine::Sqlite(it) => it.keeps(expected).ok(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => it.keeps(err, expected).ok(),
+        };
+        match kept {
+            Some(true) => Ok(()),
+            Some(false) => Err(self.failed(err)),
+            None => Err(StoreError::Io { what: format!("the store failed: {err}"), settled: UNSETTLED }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::Actor;
+    use crate::store::Sharing;
+    use crate::store::{Location, make};
+
+    struct Noon;
+
+    impl Clock for Noon {
+        fn unix(&self) -> i64 {
+            1_800_000_000
+        }
+    }
+
+    #[test]
+    fn a_change_without_an_event_is_an_error_and_is_not_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let location = Location::named(dir.path().join("store"));
+        let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
+        let author = Author { actor, reason: None, accept_clock: false };
+        make(&location, Sharing::Private, &Noon, &author).expect("a store");
+        let store = Store::open_to_write(&location, &Noon, &author).expect("the store");
+        let wrote = store.write(&Noon, &author, |tx| tx.run("INSERT INTO setting VALUES ('url', 'x')", &[]));
+        assert!(matches!(wrote, Err(StoreError::Io { settled: UNCHANGED, .. })), "{wrote:?}");
+        let url = store.read(|view| view.settings()).expect("the settings").url;
+        assert_eq!(url, None, "it was rolled back");
+        let looked = store.write(&Noon, &author, |tx| tx.settings());
+        assert!(looked.is_ok(), "a transaction that changes nothing needs no event: {looked:?}");
+    }
+}

@@ -1,4 +1,4 @@
-//! The text format of Prometheus, for the textfile collector of node_exporter: families of metrics, each with
+//! The text format of Prometheus, for the textfile collector of `node_exporter`: families of metrics, each with
 //! HELP and TYPE.
 
 use crate::domain::check::FindingCode;

@@ -76,7 +76,7 @@ pub use write::Write;
 
 #[cfg(feature = "postgres")]
 use postgres::{Found, Open, Postgres, statement as server_statement, values as server_value};
-use sqlite::Sqlite;
+use sqlite::{Look, Sqlite};
 use view::ascending;
 use write::{Head, Matched};
 

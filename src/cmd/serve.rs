@@ -82,7 +82,7 @@ impl Serve {
         }
         let notify: Option<OsString> = app.ctx.machine.env("NOTIFY_SOCKET");
         let limits = Limits { connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX) };
-        match serve::run(signals, gate, listeners, admins, &limits, notify.as_deref()) {
+        match serve::run(&signals, gate, listeners, admins, &limits, notify.as_deref()) {
             Ok(End::Terminated) => Ok(Outcome::Done),
             Ok(End::CtrlC) => Err(Error::Interrupted),
             Err(err) => Err(Error::Serve(err)),

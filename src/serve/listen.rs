@@ -3,7 +3,8 @@
 use std::fmt;
 use std::fs::{self, Metadata, Permissions};
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::str::FromStr;
 
 use listenfd::ListenFd;
 
+use super::connection::Stream;
 use crate::domain::Invalid;
 
 /// A typed address.
@@ -83,11 +85,11 @@ impl From<io::Error> for ListenError {
 
 /// A listening socket. Dropping it removes a socket file that was made here.
 pub struct Listener {
-    pub socket: Socket,
+    socket: Socket,
     file: Option<(PathBuf, (u64, u64))>,
 }
 
-pub enum Socket {
+enum Socket {
     Unix(UnixListener),
     Tcp(TcpListener),
 }
@@ -114,6 +116,23 @@ impl Listener {
     fn tcp(socket: TcpListener) -> Result<Self, ListenError> {
         socket.set_nonblocking(true)?;
         Ok(Self { socket: Socket::Tcp(socket), file: None })
+    }
+
+    /// The next connection, and the address at its other end.
+    pub fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match &self.socket {
+            Socket::Unix(socket) => {
+                let (stream, _) = socket.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Stream::Unix(stream), None))
+            }
+            Socket::Tcp(socket) => {
+                let (stream, peer) = socket.accept()?;
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+            }
+        }
     }
 
     /// Its address, if the socket reports one.
@@ -160,6 +179,15 @@ fn remove_dead(path: &Path) -> Result<(), ListenError> {
 
 fn id(meta: &Metadata) -> (u64, u64) {
     (meta.dev(), meta.ino())
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Unix(socket) => socket.as_fd(),
+            Socket::Tcp(socket) => socket.as_fd(),
+        }
+    }
 }
 
 /// The sockets that systemd passed to this process, until they are taken.

@@ -9,7 +9,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use hyper::Method;
 use serde::Serialize;
 
 use super::reply::Reply;
@@ -45,17 +44,17 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    pub fn new(method: &'a Method, route: &'a str, reply: &'a Reply, took: Duration) -> Self {
-        let who = |at: usize| reply.who.as_ref().map(|who| who[at].as_str());
+    pub fn new(method: &'a str, route: &'a str, reply: &'a Reply, took: Duration) -> Self {
+        let found = reply.verdict.as_ref().and_then(|verdict| verdict.token().zip(verdict.secret()));
         Self {
             time: SystemClock.now().ok(),
-            method: method.as_str(),
+            method,
             route,
-            status: reply.response.status().as_u16(),
+            status: reply.response.status.code(),
             result: reply.result,
-            token_id: who(0),
-            token: who(1),
-            hint: who(2),
+            token_id: found.map(|(token, _)| &*token.id),
+            token: found.map(|(token, _)| &*token.name),
+            hint: found.map(|(_, secret)| &*secret.hint),
             error: reply.failure.as_ref().map(|failure| &*failure.message),
             micros: took.as_micros(),
             dropped: 0,

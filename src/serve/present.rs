@@ -1,8 +1,8 @@
 //! The secret that a request presents in its headers.
 
-use hyper::header::{AUTHORIZATION, HeaderMap};
 use zeroize::Zeroizing;
 
+use super::http::Headers;
 use crate::domain::secret::{INPUT_MAX, Secret};
 
 /// A header that may present a secret.
@@ -26,7 +26,7 @@ pub enum Presented {
 }
 
 /// Reads all headers of these sources, in order.
-pub fn presented(headers: &HeaderMap, sources: &[Source]) -> Presented {
+pub fn presented(headers: Headers<'_, '_>, sources: &[Source]) -> Presented {
     let mut found: Option<Zeroizing<Vec<u8>>> = None;
     for text in sources.iter().flat_map(|source| texts(headers, *source)) {
         if found.as_ref().is_some_and(|found| **found != *text) {
@@ -41,27 +41,25 @@ pub fn presented(headers: &HeaderMap, sources: &[Source]) -> Presented {
 }
 
 /// The texts that are not empty, since a proxy clears a header by emptying it.
-fn texts(headers: &HeaderMap, source: Source) -> Vec<Zeroizing<Vec<u8>>> {
-    let credentials = |scheme: &'static [u8]| {
-        let values = headers.get_all(AUTHORIZATION).into_iter();
-        values.filter_map(move |value| {
-            let (start, rest) = value.as_bytes().split_at_checked(scheme.len())?;
-            let rest = rest.strip_prefix(b" ").filter(|_| start.eq_ignore_ascii_case(scheme))?;
-            Some(rest.trim_ascii())
-        })
-    };
+fn texts(headers: Headers<'_, '_>, source: Source) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
+    let name = if source == Source::XApiKey { "x-api-key" } else { "authorization" };
+    headers.all(name).filter_map(move |value| text(value, source)).filter(|text| !text.is_empty())
+}
+
+/// What the value of a header presents, unless it is of another kind.
+fn text(value: &[u8], source: Source) -> Option<Zeroizing<Vec<u8>>> {
     let owned = |text: &[u8]| Zeroizing::new(text.to_vec());
-    let texts: Vec<_> = match source {
-        Source::Bearer => credentials(b"bearer").map(owned).collect(),
-        Source::XApiKey => {
-            headers.get_all("x-api-key").into_iter().map(|it| owned(it.as_bytes().trim_ascii())).collect()
-        }
-        // A header that cannot be decoded presents something that is not a secret.
-        Source::Basic => {
-            credentials(b"basic").map(|text| password(text).unwrap_or_else(|| owned(b"?"))).collect()
-        }
+    let credentials = |scheme: &[u8]| {
+        let (start, rest) = value.split_at_checked(scheme.len())?;
+        let rest = rest.strip_prefix(b" ").filter(|_| start.eq_ignore_ascii_case(scheme))?;
+        Some(rest.trim_ascii())
     };
-    texts.into_iter().filter(|text| !text.is_empty()).collect()
+    match source {
+        Source::Bearer => credentials(b"bearer").map(owned),
+        Source::XApiKey => Some(owned(value.trim_ascii())),
+        // A header that cannot be decoded presents something that is not a secret.
+        Source::Basic => credentials(b"basic").map(|text| password(text).unwrap_or_else(|| owned(b"?"))),
+    }
 }
 
 /// The text after the first colon of decoded credentials.
@@ -107,11 +105,9 @@ mod tests {
 
     /// The presented secret as text: empty for none, `!` for several, `?` for one that cannot be a secret.
     fn of(lines: &[(&'static str, &str)], sources: &[Source]) -> String {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, value.parse().expect("a value"));
-        }
-        match presented(&headers, sources) {
+        let headers: Vec<_> =
+            lines.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
+        match presented(Headers::of(&headers), sources) {
             Presented::Nothing => String::new(),
             Presented::Several => "!".to_owned(),
             Presented::Secret(None) => "?".to_owned(),

@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Statement};
 
 #[cfg(feature = "postgres")]
 use super::{Found, Open, Postgres, server_statement, server_value};
-use super::{Sqlite, StoreError};
+use super::{Look, Sqlite, StoreError};
 use crate::domain::when::{ClockWrong, Timestamp};
 
 /// Where the rows of a store are.
@@ -46,8 +46,7 @@ pub enum Purpose {
 /// A transaction, which is rolled back where it is not committed.
 pub enum Transaction<'a> {
     Sqlite(rusqlite::Transaction<'a>),
-    /// One that was open before, and whose end is as good as its commit.
-    Began(&'a rusqlite::Connection),
+    Look(Look<'a>),
     #[cfg(feature = "postgres")]
     Postgres(Open<'a>),
 }
@@ -56,7 +55,7 @@ impl Transaction<'_> {
     /// The time of a change by the clock of this host, and why that clock is not to be believed.
     pub fn time(&self, host: Timestamp) -> (Timestamp, Option<ClockWrong>) {
         match self {
-            Self::Sqlite(_) | Self::Began(_) => (host, None),
+            Self::Sqlite(_) | Self::Look(_) => (host, None),
             #[cfg(feature = "postgres")]
             Self::Postgres(open) => open.time(host),
         }
@@ -65,7 +64,7 @@ impl Transaction<'_> {
     pub fn commit(self) -> Result<(), Fault> {
         match self {
             Self::Sqlite(tx) => Ok(tx.commit()?),
-            Self::Began(conn) => Ok(conn.execute_batch("COMMIT")?),
+            Self::Look(look) => Ok(look.end()?),
             #[cfg(feature = "postgres")]
             Self::Postgres(open) => open.commit(),
         }

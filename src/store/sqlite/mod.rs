@@ -88,6 +88,24 @@ pub struct Sqlite {
     pub copy: Option<hot::Copy>,
 }
 
+/// A transaction that only looks. Its statements to begin and to end are kept as all others are.
+pub struct Look<'a>(&'a Sqlite);
+
+impl Look<'_> {
+    pub fn end(self) -> rusqlite::Result<()> {
+        self.0.run("COMMIT")
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        if !self.0.conn.is_autocommit() {
+            // It fails only where SQLite has ended the transaction itself.
+            let _ = self.0.run("ROLLBACK");
+        }
+    }
+}
+
 impl Sqlite {
     fn new(conn: Connection, found: Found, version: i64) -> Self {
         Self {
@@ -139,12 +157,22 @@ impl Sqlite {
     /// Begins a transaction. To look takes no lock before the first statement.
     pub fn begin(&self, purpose: Purpose, patience: Duration) -> rusqlite::Result<Transaction<'_>> {
         lock::be_patient(patience);
-        let behaviour = match purpose {
-            Purpose::Look if self.began.take() => return Ok(Transaction::Began(&self.conn)),
-            Purpose::Look => TransactionBehavior::Deferred,
-            Purpose::Change => TransactionBehavior::Immediate,
-        };
-        rusqlite::Transaction::new_unchecked(&self.conn, behaviour).map(Transaction::Sqlite)
+        match purpose {
+            Purpose::Look if self.began.take() => {}
+            Purpose::Look => self.run("BEGIN")?,
+            Purpose::Change => {
+                let immediate = TransactionBehavior::Immediate;
+                return rusqlite::Transaction::new_unchecked(&self.conn, immediate).map(Transaction::Sqlite);
+            }
+        }
+        Ok(Transaction::Look(Look(self)))
+    }
+
+    /// Runs a statement that has no rows.
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        let run =
+            if self.once { self.conn.execute(sql, []) } else { self.conn.prepare_cached(sql)?.execute([]) };
+        run.map(drop)
     }
 
     /// Whether a transaction to look would be one that has its lock already.

@@ -1,4 +1,4 @@
-//! `disable`: a pause, until `enable`.
+//! `disable`: pauses tokens until `enable`.
 
 use clap::Args;
 

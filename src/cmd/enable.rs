@@ -1,4 +1,4 @@
-//! `enable`: the end of a pause.
+//! `enable`: lets disabled tokens work again.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `import`: a store, or tokens, from what `export` wrote.
+//! `import`: reads a store, or single tokens, from an export.
 
 mod ahead;
 mod tokens;
@@ -19,13 +19,13 @@ use crate::ui::json::ManyDoc;
 
 #[derive(Args)]
 pub struct Import {
-    /// What `tokenctl export` wrote; `-` reads it from stdin
+    /// The file that `tokenctl export` wrote; `-` reads stdin
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
-    /// Leave out tokens whose name, id or secret the store has
+    /// Skip tokens whose name, id or secret is in the store already
     #[arg(long)]
     skip_existing: bool,
-    /// Check every line, show what would be entered, and change nothing
+    /// Check every line, show what would be imported, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
     #[command(flatten)]
@@ -83,7 +83,7 @@ impl Import {
         app.ctx.machine.open(&self.file).map_err(failed)
     }
 
-    /// That each line is one, but all of them together are no store.
+    /// The error if every line is valid, but the lines together are not a store.
     fn not_sound(&self, err: Error) -> Error {
         match err {
             Error::Store(StoreError::Damaged(why)) => {
@@ -112,7 +112,7 @@ impl Import {
     }
 }
 
-/// Says how many lines were read.
+/// Shows from time to time how many lines were read.
 fn step(app: &mut App<'_>, chunk: &Chunk) -> Result<(), Error> {
     chunk.lines.last().map_or(Ok(()), |(number, _)| app.step(&Step::new("reading lines", *number, 0)))
 }

@@ -1,4 +1,4 @@
-//! `prune`: removes what has ended for good. The log keeps what happened to it.
+//! `prune`: removes revoked and expired tokens and superseded secrets. The log keeps their events.
 
 use std::collections::BTreeSet;
 
@@ -20,14 +20,14 @@ use crate::ui::json::{self, ManyWriter, PrunedDoc};
 pub struct Prune {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Only what ended longer ago than this
+    /// Remove only what was revoked or expired longer ago than this
     #[arg(long, value_name = "DURATION")]
     older_than: Option<Span>,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// What of a token goes, and the digest of the token as it was looked at.
+/// What of a token is removed, and the digest of the token when it was examined.
 #[derive(Serialize, Deserialize)]
 struct Note {
     digest: String,
@@ -36,7 +36,7 @@ struct Note {
     secrets: usize,
 }
 
-/// The tokens of which something goes, which may be very many.
+/// The tokens of which something is removed. There may be very many.
 struct Found {
     list: Listed,
     whole: usize,
@@ -71,7 +71,7 @@ impl Prune {
         Ok(done)
     }
 
-    /// What goes, of the tokens that are chosen.
+    /// What is removed of the selected tokens.
     fn find(&self, store: &Store, until: Timestamp, now: Timestamp) -> Result<Found, Error> {
         let hooked: BTreeSet<i64> = store.read(|view| view.tokens_with_hooks())?;
         let mut found = Found { list: Listed::new(Order::Name)?, whole: 0, secrets: 0 };
@@ -117,7 +117,7 @@ impl Prune {
             })?;
         }
         app.talk().note(&match (found.list.count == 0, changed) {
-            (true, _) => "nothing is left to be removed; nothing was changed".to_owned(),
+            (true, _) => "there is nothing to remove; nothing was changed".to_owned(),
             (false, true) => found.words("removed"),
             (false, false) => format!("{}; nothing was changed", found.words("it would remove")),
         });
@@ -151,12 +151,12 @@ impl Found {
     }
 }
 
-/// Gives room back to the file system, and says why where the file is no smaller than it was.
+/// Returns free space to the file system, and warns if the file has not become smaller.
 fn say_size(app: &mut App<'_>, store: &Store, before: u64) {
     let why = match store.shrink() {
         Ok(()) if store.bytes() < before => return,
         Ok(()) => "the log keeps the events of what was removed".to_owned(),
-        // What such an error says of the store is true of its size alone.
+        // Such an error concerns only the size of the file.
         Err(StoreError::Io { what, .. }) => what,
         Err(err) => err.to_string(),
     };

@@ -1,4 +1,4 @@
-//! `revoke`: the end of tokens, or of single secrets, for good and at once.
+//! `revoke`: revokes tokens or single secrets, at once and finally.
 
 use std::path::PathBuf;
 
@@ -19,10 +19,10 @@ use crate::error::Error;
 pub struct Revoke {
     #[command(flatten)]
     targets: TargetArgs,
-    /// End only the secrets that a rotation replaced
+    /// Revoke only the previous secrets
     #[arg(long)]
     previous: bool,
-    /// End what this leaked secret belongs to; `-` reads it from stdin
+    /// Revoke what this leaked secret belongs to; `-` reads it from stdin
     #[arg(long, value_name = "FILE", conflicts_with = "previous")]
     secret_file: Option<PathBuf>,
     #[command(flatten)]
@@ -48,7 +48,9 @@ impl Revoke {
             });
         };
         if !self.targets.is_empty() {
-            return Err(Invalid::new("a secret and names or filters together").hint("either of them").into());
+            return Err(Invalid::new("a secret and names or filters together")
+                .hint("use only one of them")
+                .into());
         }
         let input = secret::input(app, Some(path), "Leaked secret")?;
         let secret =

@@ -1,4 +1,4 @@
-//! `import`: a store, or tokens, from what `export` wrote.
+//! `import`: reads a store, or single tokens, from an export.
 
 use serde_json::json;
 
@@ -120,7 +120,9 @@ fn tokens_join_those_of_another_store_all_or_none() {
     other.run(&["revoke", "demo", "--yes"]).ok();
     other.run(&["prune", "--yes"]).ok();
     let pruned = other.refuses_with(&["import", "-", "--skip-existing"], out.as_bytes(), 5, "policy");
-    assert!(pruned["message"].as_str().expect("a text").contains("had a secret of `demo`, and it ended"));
+    assert!(
+        pruned["message"].as_str().expect("a text").contains("a secret of `demo` was in the store before")
+    );
     other.run(&["audit", "verify"]).ok();
     assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
 }
@@ -200,7 +202,7 @@ fn more_tokens_than_are_read_at_once_come_in_one_transaction() {
 }
 
 #[test]
-fn commands_that_an_export_brings_need_somebody_who_accepts_them() {
+fn commands_in_an_export_must_be_accepted() {
     let world = World::with_store();
     world.run(&["create", "piped", "--exec", "cat >/dev/null"]).ok();
     world.run(&["create", "hooked", "--out", &world.path("secret"), "--after", "deploy --now"]).ok();
@@ -211,9 +213,9 @@ fn commands_that_an_export_brings_need_somebody_who_accepts_them() {
         let had = other.store().exists();
         let refused = other.run_with(&["import", "-"], out.as_bytes()).exit(2);
         for brought in ["`piped`: cat >/dev/null\n", "`hooked`: deploy --now\n"] {
-            assert!(refused.err.contains(&format!(" brings a command of {brought}")), "{}", refused.err);
+            assert!(refused.err.contains(&format!(" has a command of {brought}")), "{}", refused.err);
         }
-        assert!(refused.err.ends_with("hint: `--accept-commands` accepts them, once you have read them\n"));
+        assert!(refused.err.ends_with("hint: read them, then pass `--accept-commands` to accept them\n"));
         assert_eq!(other.store().exists(), had);
         other.run_with(&["import", "-", "--accept-commands"], out.as_bytes()).ok();
         assert_eq!(other.show("piped")["destination"]["command"], "cat >/dev/null");
@@ -221,7 +223,7 @@ fn commands_that_an_export_brings_need_somebody_who_accepts_them() {
 }
 
 #[test]
-fn a_token_that_is_there_is_skipped_whatever_became_of_its_scopes() {
+fn an_existing_token_is_skipped_even_if_its_scopes_are_gone() {
     let world = World::with_store();
     world.define(&["old"]);
     world.create("demo", &["-s", "old"]);

@@ -1,4 +1,5 @@
-//! Many tokens that come in one transaction: where they go, and the answer, which is read back page by page.
+//! Many tokens that are inserted in one transaction: their store, and the output, which is read back page by
+//! page.
 
 use std::io;
 
@@ -11,7 +12,7 @@ use crate::error::Error;
 use crate::store::{Store, StoreError, View};
 use crate::ui::json::{ChangedDoc, ManyWriter, OneOfManyDoc, TokenDoc};
 
-/// The tokens that came, by their rows.
+/// The inserted tokens, by their rows.
 #[derive(Default)]
 pub struct Arrivals {
     pub count: usize,
@@ -27,7 +28,7 @@ impl Arrivals {
     }
 }
 
-/// The store that they go to. A new one, and that of a rehearsal, is private until [`settle`] gives it its place.
+/// The store for them. A new one, and that of a dry run, is private until [`settle`] puts it in place.
 pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<Store, Error> {
     let machine = &*app.ctx.machine;
     Ok(match (app.location()?.exists(), rehearses) {
@@ -37,7 +38,7 @@ pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<Stor
     })
 }
 
-/// Puts a new store in place, now that all tokens are in it. Returns the store that has them.
+/// Puts a new store in place, once all tokens are in it. Returns the store with the tokens.
 pub fn settle(app: &mut App<'_>, author: &Author, store: Store) -> Result<Store, Error> {
     if !store.is_copy() {
         return Ok(store);
@@ -48,7 +49,7 @@ pub fn settle(app: &mut App<'_>, author: &Author, store: Store) -> Result<Store,
     Ok(store)
 }
 
-/// Says which tokens came.
+/// Reports the inserted tokens.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
@@ -73,7 +74,7 @@ pub fn answer(
         entered.each_name(store, |id, name| app.print(&format!("{id}\t{name}\n")))?;
         app.talk().note(&format!("{} would be {done}; nothing was changed", entered.count));
     } else if entered.count == 0 {
-        app.talk().note("there was no token to enter; nothing was changed");
+        app.talk().note("there was no token to insert; nothing was changed");
     } else if !app.quiet() {
         entered.each_name(store, |_, name| {
             say_changed(app, name, true, done);
@@ -124,11 +125,11 @@ impl Arrivals {
     }
 }
 
-/// The tokens came, whatever the error says of its own transaction.
+/// The tokens were inserted, although an error of the store may say that nothing was changed.
 fn unread(err: StoreError) -> Error {
     let why = match err {
         StoreError::Io { what, .. } => what,
         err => err.to_string(),
     };
-    Error::Output(io::Error::other(format!("the tokens were entered, but cannot be read back: {why}")))
+    Error::Output(io::Error::other(format!("the tokens were inserted, but cannot be read back: {why}")))
 }

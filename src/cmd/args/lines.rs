@@ -1,4 +1,4 @@
-//! The lines of an export as they are read: each is JSON, the first says what follows, and the last that all is there.
+//! Reads the lines of an export. Each is JSON. The first describes the export, and the last counts its lines.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -9,7 +9,7 @@ use crate::domain::event::Anchor;
 use crate::error::Error;
 use crate::store::{EXPORT_FORMAT, Fields, Item};
 
-/// No line is longer.
+/// The longest line, in bytes.
 const LONGEST: u64 = 16 << 20;
 
 /// About so many bytes are read at once.
@@ -27,7 +27,7 @@ pub struct Chunk {
     pub lines: Vec<(usize, Range<usize>)>,
 }
 
-/// What came so far, by type, and whether the end did.
+/// The number of lines so far, by type, and whether the end was read.
 #[derive(Default)]
 pub struct Tally {
     counts: BTreeMap<String, u64>,
@@ -35,7 +35,7 @@ pub struct Tally {
 }
 
 impl Lines {
-    /// Reads the first line. Returns the head of the log, where the history follows.
+    /// Reads the first line. Returns the head of the log if the history follows.
     pub fn open(input: Box<dyn Read>) -> Result<(Self, Option<Anchor>), Error> {
         let mut lines = Self { input: BufReader::with_capacity(1 << 16, input), number: 0 };
         let mut text = Vec::new();
@@ -116,7 +116,8 @@ impl Chunk {
 }
 
 impl Tally {
-    /// Counts a line. Returns whether it is one of content; the end is not, and must count all that came.
+    /// Counts a line. Returns whether it is content. The end is not, and its counts must be those of the lines
+    /// before it.
     fn add(&mut self, number: usize, kind: &str, fields: &Fields<'_>) -> Result<bool, Error> {
         if self.ended {
             return Err(bad(number, "it follows the end"));
@@ -139,14 +140,14 @@ impl Tally {
         Ok(false)
     }
 
-    /// Fails unless the end was there; `number` is that of the last line.
+    /// Fails unless the end was read. `number` is that of the last line.
     pub fn finish(&self, number: usize) -> Result<(), Error> {
         let cut = "it is the last one and does not say `end`: the export was cut short";
         if self.ended { Ok(()) } else { Err(bad(number, cut)) }
     }
 }
 
-/// What is wrong with a line.
+/// The error of a line.
 pub fn bad(number: usize, why: &str) -> Error {
     let hint = "nothing was imported; `tokenctl export` writes such lines";
     Invalid::new(format!("line {number}: {why}")).hint(hint).into()

@@ -22,13 +22,13 @@ pub struct Many<'a> {
     /// In the past tense, for people.
     pub done: &'static str,
     pub asks_for_names: bool,
-    /// What of a token is changed, for people, where it is not the whole.
+    /// The part of a token that is changed, for people, if it is not the whole token.
     pub part: &'a dyn Fn(&Token) -> Option<&'static str>,
-    /// Changes a token; whether that makes a difference.
+    /// Changes a token. Returns whether that made a difference.
     pub apply: &'a dyn Fn(&mut Token, Timestamp) -> Result<bool, Error>,
 }
 
-/// What became of one of several tokens.
+/// The result for one of several tokens.
 pub struct Done {
     pub token: Token,
     pub changed: bool,
@@ -44,7 +44,7 @@ impl Many<'_> {
         choose: impl Fn(&Store, Timestamp, Differs<'_>) -> Result<Choice, Error>,
     ) -> Result<Outcome, Error> {
         let author = change.author(app);
-        // A rehearsal only looks.
+        // A dry run only reads.
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
         if self.action.only_ends_access() {
             store.accept_broken_seals();
@@ -75,8 +75,8 @@ impl Many<'_> {
         }
     }
 
-    /// Changes what was chosen, unless the choice would be another one by now. A token that needs no change any more does
-    /// not count. Returns whether anything was changed.
+    /// Changes the chosen tokens, unless some of them no longer match. Tokens that no longer need the change do not count.
+    /// Returns whether anything was changed.
     fn change(&self, tx: &Write<'_>, choice: &Choice) -> Result<bool, Error> {
         let meant = choice.meant(tx, tx.now)?;
         let (mut lost, mut changed) = (0, false);
@@ -195,8 +195,8 @@ fn write_page(list: &mut List<'_>, tokens: impl Iterator<Item = Token>) -> Resul
     if tokens.is_empty() { Ok(()) } else { list.page(&tokens).map_err(Error::Output) }
 }
 
-/// Applies a change within a transaction to each of these tokens that still is one. Tells of each whether it made a
-/// difference.
+/// Applies a change within a transaction to each of these tokens that still exists. Returns for each whether it
+/// made a difference.
 pub fn change_all(
     tx: &Write<'_>,
     selected: &[Token],
@@ -217,7 +217,7 @@ pub fn change_all(
     Ok(done)
 }
 
-/// Asks whether to go on with a selection, which a person is shown first.
+/// Shows a selection to a person and asks for confirmation.
 pub fn ask(
     app: &mut App<'_>,
     store: &Store,
@@ -278,14 +278,14 @@ fn list_to_show(
     list.end().map_err(Error::Output)
 }
 
-/// By what a person knows whether somebody still needs a token.
+/// The last use of a token, by which a person can tell whether somebody still needs it.
 fn owner_and_use(token: &Token, now: Timestamp) -> String {
     let owner = token.owner.as_ref().map_or("no owner".to_owned(), |owner| format!("owner: {owner}"));
     let used = token.last_used_at().map(|used| format!("last used {}", relative(used, now)));
     format!("{owner}, {}", used.unwrap_or_else(|| "no use recorded".to_owned()))
 }
 
-/// What a rehearsal found: the table of what would change, or the document.
+/// The output of a dry run: the table of what would change, or the document.
 pub fn show(
     app: &mut App<'_>,
     store: &Store,
@@ -305,7 +305,7 @@ pub fn show(
     Ok(Outcome::Done)
 }
 
-/// Says what became of each token.
+/// Reports the result for each token.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
@@ -325,7 +325,7 @@ pub fn answer(
     Ok(Outcome::Done)
 }
 
-/// Says what became of tokens that were changed in a transaction each, some of them perhaps in vain.
+/// Reports tokens that were changed in a transaction each, some of which may have failed.
 pub fn answer_each(
     app: &mut App<'_>,
     store: &Store,
@@ -343,7 +343,7 @@ pub fn answer_each(
     fail_with(app, tokens, done)
 }
 
-/// Says of each token why it could not be changed. Fails with the first of these reasons.
+/// Reports why tokens could not be changed. Fails with the first of these reasons.
 pub fn fail_with(app: &mut App<'_>, tokens: Vec<Done>, done: &'static str) -> Result<(), Error> {
     let all = tokens.len();
     if !app.json() {

@@ -1,4 +1,4 @@
-//! Flags that several verbs share, and what those verbs do alike with them.
+//! Flags that several verbs share, and the code for them.
 
 pub mod allow;
 pub mod arrivals;

@@ -1,4 +1,4 @@
-//! Which tokens a command means: by name, or by the filters of `list`.
+//! The tokens of a command, selected by name or by the filters of `list`.
 
 use clap::Args;
 
@@ -13,8 +13,8 @@ use crate::domain::when::{Span, Timestamp};
 use crate::error::{Error, Subject};
 use crate::store::{FIRST, Parts, Store, StoreError, View};
 
-/// What a person calls a token: its name, its id, six or more characters of that, its hint, or its name as a narrow
-/// list cuts it.
+/// A reference to a token: its name, its id, at least six characters of the id, a secret's hint, or the name as
+/// a narrow list cuts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference(String);
 
@@ -30,7 +30,7 @@ impl std::str::FromStr for Reference {
 }
 
 impl Reference {
-    /// The one token that it means.
+    /// The one token that it refers to.
     pub fn resolve(&self, view: &View<'_>, now: Timestamp) -> Result<Token, Error> {
         let mut found = view.candidates(&self.0, now)?;
         if found.len() > 1 {
@@ -44,7 +44,7 @@ impl Reference {
         })
     }
 
-    /// The id of the one token that it means, or of one that is gone and left nothing but its events.
+    /// The id of the token that it refers to, which may have been pruned so that only its events are left.
     pub fn resolve_logged(&self, view: &View<'_>, now: Timestamp) -> Result<String, Error> {
         match self.resolve(view, now) {
             Err(missing @ Error::NotFound { .. }) => view.logged_id(&self.0)?.ok_or(missing),
@@ -52,8 +52,8 @@ impl Reference {
         }
     }
 
-    /// The name most like it of those beside it: of all in a small store, and in a large one of those that begin as
-    /// it does. What cannot be read is no help.
+    /// The most similar name: in a small store of all names, in a large one of those that begin alike. Errors are
+    /// ignored, since this is only for a hint.
     fn nearest(&self, view: &View<'_>, now: Timestamp) -> Option<String> {
         let names = view.names_beside(&self.0).ok()?;
         let name = nearest(&self.0, names.iter().map(String::as_str))?;
@@ -67,35 +67,35 @@ pub const FILTERS: &str = "Filters";
 
 #[derive(Args)]
 pub struct FilterArgs {
-    /// Only those of one of these statuses
+    /// Only tokens with one of these statuses
     #[arg(long = "status", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS, add = Takes::Status)]
     statuses: Vec<Status>,
-    /// Only those that hold these scopes, directly or through others
+    /// Only tokens that hold these scopes, directly or through others
     #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS)]
     #[arg(add = Takes::Scope)]
     scopes: Vec<Scope>,
-    /// Only those of this owner; any of several
+    /// Only tokens of this owner; repeat it for several owners
     #[arg(long = "owner", value_name = "WHO", help_heading = FILTERS, add = Takes::Owner)]
     owners: Vec<Filled>,
-    /// Only those that carry this label; all of several
+    /// Only tokens with this label; repeat it to require several
     #[arg(short, long = "label", value_name = "KEY=VALUE", help_heading = FILTERS, add = Takes::Label)]
     labels: Vec<SetLabel>,
-    /// Only those that end within this time
+    /// Only tokens that expire within this time
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     expires_within: Option<Span>,
-    /// Only those that a rotation policy has made due
+    /// Only tokens that are due for rotation
     #[arg(long, help_heading = FILTERS)]
     overdue: bool,
-    /// Only those that are due for rotation within this time, or already
+    /// Only tokens that are due for rotation within this time, or already
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     due_within: Option<Span>,
-    /// Only those last used longer ago than this
+    /// Only tokens last used longer ago than this
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     unused_for: Option<Span>,
-    /// Only those older than 30 days without a use in as long
+    /// Only tokens older than 30 days that were not used in the last 30 days
     #[arg(long, help_heading = FILTERS)]
     never_used: bool,
-    /// Only those with this text in name, description or owner
+    /// Only tokens with this text in name, description or owner
     #[arg(long, value_name = "TEXT", help_heading = FILTERS)]
     search: Option<Filled>,
 }
@@ -118,7 +118,7 @@ impl FilterArgs {
     }
 }
 
-// No doc comment: clap would show it as the help of the verbs. Names or filters, never both.
+// Names or filters, never both. A doc comment would become the help of the verbs.
 #[derive(Args)]
 pub struct TargetArgs {
     /// The tokens, by name or id
@@ -130,13 +130,13 @@ pub struct TargetArgs {
     pub rehearsal: RehearsalArgs,
 }
 
-// How to be sure of a selection; no doc comment for the same reason.
+// Checks of a selection. This is not a doc comment for the same reason.
 #[derive(Args)]
 pub struct RehearsalArgs {
     /// Show what would be changed, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Refuse unless exactly this many tokens would change
+    /// Fail unless exactly this many tokens would change
     #[arg(long, value_name = "N")]
     pub expect: Option<usize>,
 }
@@ -169,7 +169,7 @@ impl RehearsalArgs {
 }
 
 impl TargetArgs {
-    /// Neither a name nor a filter is given.
+    /// Whether neither a name nor a filter is given.
     pub fn is_empty(&self) -> bool {
         self.names_none() && self.filter.filter().is_empty()
     }
@@ -178,7 +178,7 @@ impl TargetArgs {
         self.names.is_empty()
     }
 
-    /// The one name, where there is one and no filter.
+    /// The name, if there is exactly one and no filter.
     pub fn single(&self) -> Option<&Reference> {
         match &self.names[..] {
             [name] if self.filter.filter().is_empty() => Some(name),
@@ -186,7 +186,8 @@ impl TargetArgs {
         }
     }
 
-    /// As [`TargetArgs::select`], but with `all_due` nothing given means every token, the expired too.
+    /// As [`TargetArgs::select`], but with `all_due` and nothing given, every token is selected, expired ones
+    /// included.
     pub fn select_due(&self, store: &Store, now: Timestamp, all_due: bool) -> Result<Selection, Error> {
         if !(all_due && self.names_none()) {
             return self.select(store, now);
@@ -198,7 +199,7 @@ impl TargetArgs {
         Filter { all: all_due, ..self.filter.filter() }
     }
 
-    /// Fails if the filters, where there are any, no longer meet a token.
+    /// Fails if there are filters that no longer match a token.
     pub fn check_again(
         &self,
         view: &View<'_>,
@@ -228,12 +229,12 @@ impl TargetArgs {
         self.filter.filter()
     }
 
-    /// Fails if there are names and filters. With neither every token is meant.
+    /// Fails if there are both names and filters. Without either, every token is selected.
     pub fn check_optional(&self) -> Result<(), Invalid> {
         if self.names.is_empty() && self.filter.filter().is_empty() { Ok(()) } else { self.check() }
     }
 
-    /// Hands on each token that is meant, those that are over too.
+    /// Passes each selected token on, revoked and expired ones included.
     pub fn each(
         &self,
         store: &Store,
@@ -249,12 +250,12 @@ impl TargetArgs {
         filtered(store, &filter, &catalogue, now, now, each)
     }
 
-    /// Fails unless there are names or filters, and not both. Asked before the store is opened.
+    /// Fails unless there are either names or filters. It is called before the store is opened.
     pub fn check(&self) -> Result<(), Invalid> {
         match (self.names.is_empty(), self.filter.filter().is_empty()) {
-            (false, false) => Err(Invalid::new("names and filters together").hint("either of them")),
+            (false, false) => Err(Invalid::new("names and filters together").hint("use only one of them")),
             (true, true) => {
-                Err(Invalid::new("no token is named").hint("NAME, or a filter like `--owner WHO`"))
+                Err(Invalid::new("no token is named").hint("pass NAME, or a filter like `--owner WHO`"))
             }
             _ => Ok(()),
         }
@@ -272,7 +273,7 @@ fn by_filter(store: &Store, filter: &Filter, now: Timestamp) -> Result<Selection
     Ok(Selection { tokens, is_by_filter: true })
 }
 
-/// The tokens of these names, each once; one unknown is an error.
+/// The tokens of these names, each once. An unknown name is an error.
 pub fn named(names: &[Reference], store: &Store, now: Timestamp) -> Result<Vec<Token>, Error> {
     store.read(|view| resolved(names, view, now))
 }
@@ -288,14 +289,14 @@ pub fn resolved(names: &[Reference], view: &View<'_>, now: Timestamp) -> Result<
     Ok(tokens)
 }
 
-/// The catalogue, once each of these scopes is in it.
+/// The catalogue. Fails if one of these scopes is not in it.
 pub fn known_scopes(store: &Store, scopes: &[Scope]) -> Result<Catalogue, Error> {
     let catalogue = store.read(|view| view.catalogue())?;
     scope_rows(scopes, &catalogue, false)?;
     Ok(catalogue)
 }
 
-/// Meets every token page by page, in the order of their creation; each page is read before `take` sees it.
+/// Passes every token to `take`, in the order of creation. Each page is read completely first.
 pub fn filtered(
     store: &Store,
     filter: &Filter,
@@ -320,7 +321,7 @@ pub fn filtered(
     }
 }
 
-/// The rows of these scopes; one that does not exist, or can no longer be granted, is an error.
+/// The rows of these scopes. A scope that does not exist or is retired is an error.
 pub fn scope_rows(
     scopes: &[Scope],
     catalogue: &Catalogue,
@@ -332,8 +333,8 @@ pub fn scope_rows(
             let entry = catalogue.get(scope).ok_or_else(|| unknown_scope(scope, catalogue))?;
             if to_grant && entry.retired_at.is_some() {
                 let invalid =
-                    Invalid::new(format!("the scope `{scope}` is retired and can be granted no more"))
-                        .hint(format!("`tokenctl scopes define {scope}` reopens it"));
+                    Invalid::new(format!("the scope `{scope}` is retired and can no longer be granted"))
+                        .hint(format!("reopen it with `tokenctl scopes define {scope}`"));
                 return Err(Error::Policy(invalid));
             }
             Ok((entry.row, scope.clone()))
@@ -341,7 +342,7 @@ pub fn scope_rows(
         .collect()
 }
 
-/// That a scope is not there, and which one may be meant.
+/// The error for an unknown scope, with a similar one as a hint.
 pub fn unknown_scope(scope: &Scope, catalogue: &Catalogue) -> Error {
     let nearest = catalogue.nearest(scope).map(str::to_owned);
     Error::NotFound { what: Subject::Scope, name: scope.to_string(), nearest }

@@ -1,4 +1,4 @@
-//! Two threads: one works on the lines of an export ahead of the other, which reads them and enters what they say.
+//! Two threads: one parses the lines of an export, ahead of the other, which reads them and inserts what they say.
 
 use std::sync::mpsc::sync_channel;
 use std::thread;
@@ -6,7 +6,7 @@ use std::thread;
 use crate::cmd::args::lines::Chunk;
 use crate::error::Error;
 
-/// So many chunks are read before what the first of them says is entered.
+/// How many chunks are read before the first of them is inserted.
 const AHEAD: usize = 4;
 
 /// Passes on what `work` makes of each chunk, in order.
@@ -18,7 +18,7 @@ pub fn each<T: Send>(
     thread::scope(|scope| {
         let (hand_over, chunks) = sync_channel::<Chunk>(AHEAD);
         let (give_back, results) = sync_channel::<(Chunk, T)>(AHEAD);
-        // Either side ends when the other one does.
+        // Either thread stops when the other one does.
         scope.spawn(move || {
             for chunk in chunks {
                 let result = work(&chunk);

@@ -1,4 +1,4 @@
-//! Single tokens of an export in a store that has others: all of them or none.
+//! Imports single tokens into a store that has others, all of them or none.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
@@ -14,7 +14,7 @@ use crate::error::{Error, Subject};
 use crate::store::{BadLine, Batch, Brought, Conflict, Fields, Joins, Write as Transaction};
 
 impl Import {
-    /// Enters single tokens. All lines are read before the lock is taken, since a pipe may be slow.
+    /// Inserts single tokens. All lines are read before the lock is taken, since a pipe may be slow.
     pub(super) fn tokens(
         &self,
         app: &mut App<'_>,
@@ -91,9 +91,9 @@ impl Import {
     }
 }
 
-/// So many tokens are made of lines at once.
+/// How many tokens are parsed at once.
 const AT_ONCE: usize = 200;
-/// How many tokens that conflict a message names.
+/// How many conflicting tokens a message names.
 const NAMED: usize = 100;
 
 /// The lines of tokens with their numbers, in a temporary file.
@@ -136,7 +136,7 @@ fn commands(fields: &Fields<'_>) -> Vec<Brought> {
     all.map(|command| Brought { name: text("name"), id: text("id"), command }).collect()
 }
 
-/// What is wrong with a line of this number.
+/// The error of the line with this number.
 pub fn refused(number: usize, err: BadLine) -> Error {
     match err {
         BadLine::Content(why) => bad(number, &why),
@@ -145,13 +145,13 @@ pub fn refused(number: usize, err: BadLine) -> Error {
 }
 
 fn conflict_error(name: &str, conflict: Conflict) -> Error {
-    let hint = "nothing was imported; `--skip-existing` leaves out what the store has";
+    let hint = "nothing was imported; `--skip-existing` skips what the store has already";
     let policy = |why: String, hint: &str| Error::Policy(Invalid::new(why).hint(hint));
     match conflict {
         Conflict::Name => policy(format!("the name `{name}` is taken"), hint),
         Conflict::Known => policy(format!("the store has `{name}` already, or one of its secrets"), hint),
         Conflict::Pruned => policy(
-            format!("the store had a secret of `{name}`, and it ended"),
+            format!("a secret of `{name}` was in the store before, and has expired or was revoked"),
             "nothing was imported; take the token out of the file",
         ),
         Conflict::Undelivered => policy(
@@ -164,7 +164,7 @@ fn conflict_error(name: &str, conflict: Conflict) -> Error {
     }
 }
 
-/// The first of several conflicts, which names the tokens of the others.
+/// The error for the first of several conflicts. It names the tokens of the others.
 fn with_others(err: Error, names: &[String]) -> Error {
     match err {
         Error::Policy(invalid) if names.len() > 1 => {

@@ -24,7 +24,7 @@ pub struct RestoreDoc<'a> {
     pub widened: Vec<NamedDoc<'a>>,
 }
 
-/// What went of a token: all of it, or so many of its secrets.
+/// What was removed of a token: the whole token, or this many of its secrets.
 #[derive(Serialize)]
 pub struct PrunedDoc<'a> {
     pub id: &'a str,

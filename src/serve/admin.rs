@@ -1,4 +1,4 @@
-//! What `--admin-listen` answers: whether the store can be read, and the metrics.
+//! The answers of `--admin-listen`: whether the store can be read, and the metrics.
 
 use std::time::Instant;
 

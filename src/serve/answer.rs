@@ -4,7 +4,7 @@ use super::http::{Response, Status};
 use crate::domain::verdict::Reason;
 use crate::verify::Verdict;
 
-/// The headers of a yes; a proxy must overwrite every one of them that a client sends.
+/// The headers of a positive answer. A proxy must overwrite all of them, since clients may send them.
 pub const IDENTITY: [&str; 7] = [
     "x-token-id",
     "x-token-name",
@@ -15,20 +15,20 @@ pub const IDENTITY: [&str; 7] = [
     "x-token-expires",
 ];
 
-/// How a refusal is put.
+/// The form of refusals.
 pub struct Challenge<'a> {
     pub realm: &'a str,
-    /// Whether the reason is told.
+    /// Whether to send the reason.
     pub explain: bool,
 }
 
 impl Challenge<'_> {
-    /// Nothing was presented.
+    /// The request presents no secret.
     pub fn nothing(&self) -> Response {
         self.refusal(Status::Unauthorized, None, "")
     }
 
-    /// Secrets that differ.
+    /// The request presents different secrets.
     pub fn several(&self) -> Response {
         self.refusal(Status::BadRequest, Some("invalid_request"), "two different secrets")
     }
@@ -63,7 +63,8 @@ impl Challenge<'_> {
     }
 }
 
-/// A yes, with all the identity headers even where they are empty: what is missing a proxy might take from the client.
+/// A positive answer. It has all identity headers, even empty ones, since a proxy might pass on a missing one
+/// from the client.
 fn identity(verdict: &Verdict) -> Response {
     let mut response = Response::new(Status::Ok);
     let Some((token, secret)) = verdict.token().zip(verdict.secret()) else {
@@ -95,7 +96,7 @@ fn identity(verdict: &Verdict) -> Response {
     response
 }
 
-/// Visible ASCII and spaces as they are, all else percent-encoded; commas too, because they join.
+/// Keeps visible ASCII and spaces, and percent-encodes everything else, including commas, which separate values.
 fn encode(text: &str, out: &mut Vec<u8>) {
     for byte in text.bytes() {
         match byte {

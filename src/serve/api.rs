@@ -1,5 +1,5 @@
-//! `POST /api/verify`: one request as a JSON object, or an array of them, for services. Never for proxies: the status
-//! says nothing of the verdict.
+//! `POST /api/verify`: one request as a JSON object, or an array of them, for services. It is not for proxies,
+//! since the status does not depend on the verdict.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::ui::json::{self, VerdictDoc};
 use crate::verify::pairs::Pairs;
 
 const JSON: &str = "application/json";
-/// The most requests of one body.
+/// The greatest number of requests in one body.
 const MOST: usize = 1_000;
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ struct RequestDoc {
     #[serde(default)]
     labels: Pairs,
     address: Option<String>,
-    /// Taken out before; the key stays.
+    /// The value was taken out before; the key remains.
     #[serde(default, rename = "id")]
     _id: Value,
 }
@@ -44,7 +44,7 @@ struct AnswerDoc<'a> {
     id: &'a Value,
 }
 
-/// Of a request in a body what its answer needs.
+/// The part of a request that its answer needs.
 struct Item {
     id: Value,
     is_request: bool,
@@ -57,7 +57,8 @@ struct OnlyId {
 }
 
 impl Item {
-    /// What is not a request asks about nothing that can be a secret. A key that stands there twice makes it none.
+    /// Parses an element. An invalid one counts as a request without a secret. An element with a repeated key is
+    /// invalid.
     fn read(text: &RawValue) -> (Question, Self) {
         let id = serde_json::from_str(text.get()).map(|OnlyId { id }| id).unwrap_or_default();
         let question = serde_json::from_str(text.get()).ok().and_then(RequestDoc::question);
@@ -78,7 +79,7 @@ impl RequestDoc {
 }
 
 fn label(key: &str, value: &str) -> Option<Label> {
-    // A key with `=` in it would be another key.
+    // A key with a `=` in it would be parsed as another key.
     let label = format!("{key}={value}").parse::<SetLabel>().ok()?.0;
     (label.key == key).then_some(label)
 }
@@ -94,7 +95,7 @@ pub struct Form {
 pub fn broken(status: Status) -> Reply {
     let why = match status {
         Status::Timeout => "the body took longer than 10 seconds",
-        _ => "the body is longer than 1 MiB, or broken",
+        _ => "the body is longer than 1 MiB or incomplete",
     };
     refused(status, why)
 }
@@ -155,12 +156,11 @@ fn failure_doc(failure: &Failure, id: Option<&Value>) -> String {
 }
 
 fn wrong(why: &str) -> Failure {
-    let hint =
-        "an object of `secret`, and as needed `scopes` (a list), `labels` (an object), `address` and `id`";
+    let hint = "use an object with `secret`, and optionally `scopes` (a list), `labels` (an object), `address` and `id`";
     Failure { code: Code::Usage, message: why.to_owned(), hint: Some(hint.to_owned()) }
 }
 
-/// What is left of the body must not be taken for the next request.
+/// The rest of the body must not be read as the next request.
 fn refused(status: Status, why: &str) -> Reply {
     let body = format!("{}\n", failure_doc(&wrong(why), None));
     Reply::plain("bad_body", Response::text(status, JSON, body).closing())

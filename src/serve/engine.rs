@@ -21,16 +21,16 @@ use crate::error::Error;
 use crate::verifier::{Verifier, VerifyError};
 use crate::verify::{Request, Verdict};
 
-/// How long a request waits for its answer.
+/// How long a request may wait for its answer.
 pub const PATIENCE: Duration = Duration::from_millis(900);
-/// More secrets of one request are left to the thread, so that they hold up nobody.
+/// A request with more secrets than this goes to the thread, so that it does not delay others.
 pub const AT_ONCE: usize = 50;
-/// Requests that wait at once; a further one is refused.
+/// How many requests may wait at once. Further ones are refused.
 const WAITING: usize = 8_192;
 /// After so many secrets the thread takes no further request into its burst.
 const BURST: usize = 1_000;
 
-/// A presented secret, `None` for a text that cannot be one, what it must allow, and where it comes from.
+/// A presented secret (`None` for a text that cannot be one), the requirements, and the client's address.
 #[derive(Default)]
 pub struct Question {
     pub secret: Option<Secret>,
@@ -92,7 +92,7 @@ impl Engine {
         Ok(Self { verifier, jobs, answered, bell, waiting })
     }
 
-    /// The answers to all questions of a burst, in their order; `None` if that would take waiting.
+    /// The answers to all questions of a batch, in their order. `None` if that would take waiting.
     pub fn at_once(&self, questions: &[Question]) -> Option<Vec<Answer>> {
         let answers = self.verifier.verify_at_once(&requests(questions))?;
         Some(answers.into_iter().map(|answer| answer.map_err(Failure::from)).collect())
@@ -171,7 +171,7 @@ impl Worker {
                 burst.push(job);
             }
             self.waiting.fetch_sub(burst.len(), Ordering::Relaxed);
-            // Whoever waited too long has been answered.
+            // Requests that waited too long were answered already.
             burst.retain(|job| job.since.elapsed() < PATIENCE);
             self.answer(burst);
             let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());

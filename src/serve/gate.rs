@@ -198,7 +198,7 @@ impl Gate {
         self.metrics.borrow().text(arrived + self.engine.waiting(), connections)
     }
 
-    /// Waits a moment for the log to be written.
+    /// Waits for a moment until the log is written.
     pub fn finish(self) {
         if let Some(log) = self.log {
             log.finish();

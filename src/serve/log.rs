@@ -1,7 +1,7 @@
-//! The log: a line of JSON for each request, never with a secret, a path or a query.
+//! The log: one line of JSON for each request, without secrets, paths and queries.
 //!
-//! A thread writes it, so that a reader of stderr who is slow holds up no request. Lines that find no room are dropped
-//! and counted in the next one.
+//! A thread writes it, so that a slow reader of stderr does not delay requests. If the queue is full, lines are
+//! dropped, and the next one counts them.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -16,9 +16,9 @@ use crate::clock::SystemClock;
 use crate::domain::when::{Clock, Timestamp};
 use crate::ui::json;
 
-/// Lines that wait at once.
+/// How many lines may wait.
 const WAITING: usize = 4_096;
-/// How long the end waits for what is not written yet.
+/// How long the server waits for unwritten lines when it stops.
 const END: Duration = Duration::from_millis(500);
 
 pub struct Log {
@@ -39,7 +39,7 @@ pub struct Line<'a> {
     hint: Option<&'a str>,
     error: Option<&'a str>,
     micros: u128,
-    /// Lines that found no room since the one before.
+    /// How many lines were dropped since the previous one.
     dropped: u64,
 }
 
@@ -92,7 +92,7 @@ impl Log {
 
 fn write_all(lines: &Receiver<String>) {
     while let Ok(line) = lines.recv() {
-        // Nobody is left to tell.
+        // If stderr is closed, this cannot be reported.
         let _ = io::stderr().write_all(line.as_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! Counts of requests by route and result, and how long they took, as Prometheus reads them.
+//! Counts and durations of requests by route and result, in the format of Prometheus.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,23 +1,23 @@
-//! The address that a request comes from.
+//! The client's address of a request.
 
 use std::net::IpAddr;
 
 use super::http::Headers;
 use crate::domain::address::address;
 
-/// What is believed about it. A header is the proxy's word only where no client reaches the gate past the proxy.
+/// The source of the address. A header can be trusted only if no client can bypass the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Origin {
-    /// The other end of the connection; a Unix socket has none.
+    /// The other end of the connection. A Unix socket has none.
     Peer,
-    /// The last entry of `X-Forwarded-For`, which the proxy added. Those before it are claims of the client.
+    /// The last entry of `X-Forwarded-For`, which the proxy added. Earlier entries are claims of the client.
     XForwardedFor,
     /// `X-Real-IP`, if there is exactly one.
     XRealIp,
 }
 
 impl Origin {
-    /// The address, unless there is none, or what the header holds is none.
+    /// The address. `None` if it is missing or the header does not contain one.
     pub fn of(self, peer: Option<IpAddr>, headers: Headers<'_, '_>) -> Option<IpAddr> {
         let text = match self {
             Self::Peer => return peer,

@@ -1,4 +1,4 @@
-//! The secret that a request presents, from its headers alone.
+//! The secret that a request presents in its headers.
 
 use zeroize::Zeroizing;
 
@@ -21,11 +21,11 @@ pub enum Presented {
     Nothing,
     /// `None` for a text that cannot be a secret.
     Secret(Option<Secret>),
-    /// Secrets that differ: which of them another program would take is unknown.
+    /// Different secrets. Another program might use another of them.
     Several,
 }
 
-/// Looks at all the headers that these sources name, the first source first.
+/// Reads all headers of these sources, in order.
 pub fn presented(headers: Headers<'_, '_>, sources: &[Source]) -> Presented {
     let mut found: Option<Zeroizing<Vec<u8>>> = None;
     for text in sources.iter().flat_map(|source| texts(headers, *source)) {
@@ -40,7 +40,7 @@ pub fn presented(headers: Headers<'_, '_>, sources: &[Source]) -> Presented {
     }
 }
 
-/// The texts that are not empty: a proxy clears a header by emptying it.
+/// The texts that are not empty, since a proxy clears a header by emptying it.
 fn texts(headers: Headers<'_, '_>, source: Source) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
     let name = if source == Source::XApiKey { "x-api-key" } else { "authorization" };
     headers.all(name).filter_map(move |value| text(value, source)).filter(|text| !text.is_empty())
@@ -57,12 +57,12 @@ fn text(value: &[u8], source: Source) -> Option<Zeroizing<Vec<u8>>> {
     match source {
         Source::Bearer => credentials(b"bearer").map(owned),
         Source::XApiKey => Some(owned(value.trim_ascii())),
-        // One that cannot be decoded presents something that is not a secret.
+        // A header that cannot be decoded presents something that is not a secret.
         Source::Basic => credentials(b"basic").map(|text| password(text).unwrap_or_else(|| owned(b"?"))),
     }
 }
 
-/// What follows the first colon of decoded credentials.
+/// The text after the first colon of decoded credentials.
 fn password(encoded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let text = base64(encoded)?;
     let colon = text.iter().position(|byte| *byte == b':')?;
@@ -103,7 +103,7 @@ mod tests {
 
     const ALL: [Source; 3] = [Source::Bearer, Source::XApiKey, Source::Basic];
 
-    /// What headers present: nothing, `!` for several, `?` for what cannot be a secret, or the secret.
+    /// The presented secret as text: empty for none, `!` for several, `?` for one that cannot be a secret.
     fn of(lines: &[(&'static str, &str)], sources: &[Source]) -> String {
         let headers: Vec<_> =
             lines.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();

@@ -1,13 +1,13 @@
-//! What the gate notes of a request beside its answer.
+//! An answer, together with its data for the log and the metrics.
 
 use super::engine::Failure;
 use super::http::Response;
 use crate::verify::Verdict;
 
-/// An answer, and what is noted of it.
+/// An answer with its data for the log and the metrics.
 pub struct Reply {
     pub response: Response,
-    /// A name from a small set, for counting.
+    /// The result, from a small set of names, for counting.
     pub result: &'static str,
     /// What was found about the secret that a proxy asked for.
     pub verdict: Option<Verdict>,

@@ -1,4 +1,4 @@
-//! What a request asks by its path. A path is taken as it is: nothing is decoded or normalised.
+//! The meaning of a request's path. Paths are neither decoded nor normalised.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl FromStr for Route {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let shape = |what: String| {
-            Invalid::new(what).hint("NAME=scope:A,label:KEY=VALUE, like `reports=scope:events:read`")
+            Invalid::new(what).hint("use NAME=scope:A,label:KEY=VALUE, like `reports=scope:events:read`")
         };
         let shown = text.escape_debug();
         let (name, rules) = text.split_once('=').ok_or_else(|| shape(format!("`{shown}` is not a route")))?;
@@ -56,7 +56,7 @@ pub struct Routes {
     api: Arc<str>,
 }
 
-/// What a path leads to.
+/// The target of a path.
 pub enum Target {
     /// A verification, and the name under which it is counted.
     Verify(Arc<str>, Arc<Ask>),
@@ -71,7 +71,7 @@ impl Routes {
         for (at, route) in routes.iter().enumerate() {
             if routes[..at].iter().any(|earlier| earlier.name == route.name) {
                 return Err(Invalid::new(format!("the route `{}` is given twice", route.name))
-                    .hint("one `--route` with all that it requires"));
+                    .hint("use one `--route` with all its requirements"));
             }
         }
         Ok(Self {

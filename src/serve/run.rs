@@ -1,4 +1,4 @@
-//! The life of a gate: it accepts connections until a signal ends it, and then answers what was accepted.
+//! Runs a gate: accepts connections until a signal arrives, and then answers the accepted requests.
 
 use std::ffi::OsStr;
 use std::io;
@@ -16,29 +16,29 @@ use super::notify;
 use super::server::{SIGNALS, Server};
 use super::turn::Role;
 
-/// Connections to the administrative sockets, beside those to the gate.
+/// How many connections to the administrative sockets are allowed, besides those to the gate.
 const ADMINS: usize = 32;
 /// How long requests are still read after the end was announced: what a client sent before is answered, even if it lies
 /// unread in the socket.
 const LAST_LOOK: Duration = Duration::from_millis(20);
-/// How long the end waits for answers. A request waits no longer for its own.
+/// How long a stopping server waits for answers. A request waits no longer for its own.
 const END: Duration = Duration::from_millis(950);
-/// How long nothing may be under way before idle connections are left.
+/// How long a stopping server must have no open request before it leaves idle connections.
 const QUIET: Duration = Duration::from_millis(100);
 
 pub struct Limits {
     pub connections: usize,
 }
 
-/// What ended a gate.
+/// Why a gate stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     Terminated,
     CtrlC,
 }
 
-/// The signals that end a gate. From when this is made they end nothing else: make it before the sockets, whose files the
-/// end removes.
+/// The signals that stop a gate. Once this exists, they no longer kill the process. Make it before the sockets,
+/// so that their files are always removed.
 pub struct Signals([(OwnedFd, End); 2]);
 
 impl Signals {
@@ -63,7 +63,7 @@ impl Signals {
     }
 }
 
-/// Serves until a signal comes. Systemd's socket is told when connections are accepted, and when they no longer are.
+/// Serves until a signal arrives. Systemd is notified when the server accepts connections, and when it stops.
 pub fn run(
     signals: &Signals,
     gate: Gate,
@@ -112,13 +112,13 @@ fn finish(server: &mut Server<'_>, signals: &Signals) -> io::Result<()> {
     Ok(())
 }
 
-/// Raises the limit on descriptors towards what the connections need.
+/// Raises the limit on descriptors to what the connections need, if possible.
 fn make_room(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     let needed = u64::try_from(connections + ADMINS + 64).unwrap_or(u64::MAX);
     if limit.current.is_some_and(|current| current < needed) {
         let current = limit.maximum.map_or(needed, |maximum| needed.min(maximum));
-        // With fewer, connections wait until others are closed.
+        // With fewer descriptors, connections wait until others are closed.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum: limit.maximum });
     }
 }

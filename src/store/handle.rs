@@ -63,9 +63,19 @@ impl Store {
         self.patience.get()
     }
 
-    /// From here on what look-ups find is remembered for as long as the database is not changed.
+    /// From here on what look-ups find is remembered for as long as the database is not changed. SQLite keeps the upper
+    /// pages of all its trees also of a million tokens, so that a look-up reads only leaves.
     pub(super) fn remember(&self) {
-        self.known.borrow_mut().get_or_insert_default();
+        if self.known.borrow().is_some() {
+            return;
+        }
+        *self.known.borrow_mut() = Some(Known::default());
+        match &self.engine {
+            // With fewer pages it is only slower.
+            Engine::Sqlite(it) => drop(it.keep_pages(8)),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => {}
+        }
     }
 
     /// The version of its tables.

@@ -214,10 +214,9 @@ impl Sqlite {
         rusqlite::OptionalExtension::optional(self.conn.query_row(&sql, [], read))
     }
 
-    /// Keeps more pages in memory from here on, for a change of very many rows: 32 MiB.
-    #[cfg(feature = "cli")]
-    pub fn keep_pages(&self) -> rusqlite::Result<()> {
-        self.conn.execute_batch("PRAGMA cache_size = -32768")
+    /// Keeps this much of the database in memory from here on, instead of 2 MiB.
+    pub fn keep_pages(&self, mebibytes: u16) -> rusqlite::Result<()> {
+        self.conn.execute_batch(&format!("PRAGMA cache_size = -{}", u32::from(mebibytes) * 1024))
     }
 
     /// How large the database is.

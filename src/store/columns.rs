@@ -1,4 +1,4 @@
-//! The columns of each table as an export shows them, and back.
+//! Converts the columns of each table to the form of an export, and back.
 
 use rusqlite::types::{Value as Sql, ValueRef};
 use serde_json::{Map, Value};
@@ -8,16 +8,16 @@ use crate::domain::when::Timestamp;
 
 pub type Fields = Map<String, Value>;
 
-/// How a value is shown.
+/// The form of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
     Number,
-    /// RFC 3339; seconds in the table.
+    /// A time in RFC 3339, which is seconds in the table.
     Time,
-    /// Hexadecimal digits; bytes in the table.
+    /// Hexadecimal digits, which are bytes in the table.
     Hash,
-    /// JSON; its text in the table.
+    /// JSON, which is text in the table.
     Json,
 }
 
@@ -117,13 +117,13 @@ pub const EVENT: &[Column] = &[
     Column("changes", Json, Perhaps),
 ];
 
-/// The names of columns, as a statement lists them, of the table that is called so in it.
+/// The names of columns for a statement, with this alias of their table.
 pub fn names(columns: &[Column], table: &str) -> String {
     let all: Vec<String> = columns.iter().map(|column| format!("{table}{}", column.0)).collect();
     all.join(", ")
 }
 
-/// A row's columns from `first` on, as an export shows them.
+/// The columns of a row from `first` on, in the form of an export.
 pub fn show(columns: &[Column], row: &Row<'_>, first: usize) -> rusqlite::Result<Fields> {
     let mut fields = Fields::new();
     for (at, Column(name, kind, _)) in (first..).zip(columns) {
@@ -144,7 +144,7 @@ pub fn show(columns: &[Column], row: &Row<'_>, first: usize) -> rusqlite::Result
     Ok(fields)
 }
 
-/// Takes the columns out of what an export shows. An error says what is wrong.
+/// Reads the columns from an object of an export. The error is a text.
 pub fn take(columns: &[Column], fields: &mut Fields) -> Result<Vec<Sql>, String> {
     columns.iter().map(|column| take_one(column, fields)).collect()
 }
@@ -186,7 +186,7 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
     digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
-/// Fails if there is a field that no column took.
+/// Fails if there is a field that belongs to no column.
 pub fn end(fields: &Fields) -> Result<(), String> {
     fields.keys().next().map_or(Ok(()), |key| Err(format!("it has an unknown key `{key}`")))
 }

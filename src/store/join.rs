@@ -1,4 +1,4 @@
-//! Tokens of an export in a store that has others.
+//! Inserts tokens of an export into a store that has others.
 
 use rusqlite::types::Value as Sql;
 
@@ -12,26 +12,26 @@ use crate::domain::event::{Action, Subject};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::token::Token;
 
-/// What stands in the way of a token.
+/// Why a token cannot be inserted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// A token that is not revoked has its name.
+    /// An unrevoked token has its name.
     Name,
     /// The store has its id, or one of its secrets.
     Known,
-    /// One of its secrets was removed because it had ended.
+    /// One of its secrets was pruned from the store.
     Pruned,
     /// No secret of it was ever delivered.
     Undelivered,
     NoScope(Scope),
 }
 
-/// What became of a line: a token that was entered, or why it was not.
+/// The result for a line: the inserted token, or the conflict.
 pub type Entered = Result<Token, Conflict>;
 
 impl Write<'_> {
-    /// Enters tokens of an export, with their delivered secrets, and records the event of each. An error has the place of
-    /// its line. Few are to come at once, since all of them are in memory.
+    /// Inserts tokens of an export, with their delivered secrets, and records the event of each. An error has the
+    /// index of its line. All tokens are in memory, so pass only a few at once.
     pub fn import_tokens(
         &self,
         lines: Vec<Fields>,
@@ -61,7 +61,7 @@ impl Write<'_> {
         entered.into_iter().map(become_tokens).collect::<Result<_, _>>().map_err(of_all)
     }
 
-    /// Writes the rows of a token. Returns its own.
+    /// Writes the rows of a token. Returns the token's row.
     fn enter(
         &self,
         rows: &mut Rows,
@@ -112,8 +112,8 @@ impl Write<'_> {
 }
 
 impl Store {
-    /// Keeps more pages in memory from here on, for a change of very many rows: 32 MiB. And what is found out about the
-    /// index of hashes is remembered, or each of very many new secrets would be looked for in the table.
+    /// Prepares for a change of very many rows: keeps 32 MiB of pages in memory, and caches that the index of hashes
+    /// is sound, or each new secret would be searched for in the table.
     pub fn keep_pages(&self) -> Result<(), StoreError> {
         self.remember();
         match &self.engine {

@@ -1,4 +1,4 @@
-//! A token of an export, taken apart into the rows that hold it. What it says is checked for its shape alone.
+//! Splits a token of an export into its rows. Only the form of the values is checked.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::Scope;
 use crate::domain::text::Line;
 
-/// Why a line is not one of an export.
+/// Why a line is not a valid line of an export.
 #[derive(Debug)]
 pub enum BadLine {
     /// What is wrong with it.
@@ -26,7 +26,7 @@ impl From<String> for BadLine {
     }
 }
 
-/// The last row numbers of the tables of tokens.
+/// The greatest row numbers of the tables of tokens.
 #[derive(Default)]
 pub struct Rows {
     token: i64,
@@ -35,8 +35,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Those of a store that has tokens. Fails if rows already refer to one that does not exist: it would start with what
-    /// they claim for it.
+    /// Reads them from a store with tokens. Fails if a row refers to one that does not exist, since a new token
+    /// would get what that row claims.
     pub fn last(view: &View<'_>) -> Result<Self, StoreError> {
         let last = |table: &str| {
             let sql = format!("SELECT coalesce(max(row), 0) FROM {table}");
@@ -64,7 +64,7 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Writes a token with all that belongs to it, sealed. Returns its row.
+    /// Writes a token with everything that belongs to it, sealed. Returns its row.
     pub fn enter(&mut self, engine: &Engine, parts: Parts, scopes: Vec<i64>) -> Result<i64, BadLine> {
         self.token += 1;
         let token = self.token;
@@ -104,17 +104,17 @@ fn token_columns() -> String {
     format!("row, {}, counts", columns::names(columns::TOKEN, ""))
 }
 
-/// A line taken apart into the values of its rows, which needs no store.
+/// A line, parsed into the values of its rows. This needs no store.
 pub enum Prepared {
     /// A row of this table with these columns.
     Plain(&'static str, &'static [Column], Vec<Sql>),
-    /// A scope, and the names of those that it includes.
+    /// A scope, and the names of the scopes that it includes.
     Scope(Vec<Sql>, Vec<String>),
     Token(Parts),
 }
 
 impl Prepared {
-    /// An error says what is wrong with the line.
+    /// Parses a line. The error is what is wrong with it.
     pub fn of(kind: &str, mut fields: Fields) -> Result<Self, String> {
         let fields = &mut fields;
         let line = match kind {
@@ -134,7 +134,7 @@ impl Prepared {
     }
 }
 
-/// The parts of a token's line.
+/// Parses the line of a token.
 pub struct Parts {
     pub token: Vec<Sql>,
     labels: Vec<(String, String)>,

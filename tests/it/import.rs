@@ -79,7 +79,7 @@ fn an_export_that_is_cut_or_changed_is_refused_and_makes_no_store() {
         ),
         (
             replaced("\"owner\":\"ann\"", "\"owner\":\"eve\""),
-            "`demo` is not what its last event says".to_owned(),
+            "`demo` does not match its last event".to_owned(),
         ),
         (
             replaced("\"action\":\"revoke\"", "\"action\":\"enable\""),

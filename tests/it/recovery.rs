@@ -368,7 +368,7 @@ fn an_unfinished_delivery_is_found_and_repaired() {
     let bytes = world.bytes();
     let ran = world.run(&["doctor"]).exit(3);
     assert!(
-        ran.out.starts_with("warning: leftover: the delivery of `demo`, under way since "),
+        ran.out.starts_with("warning: leftover: the delivery of `demo`, begun at "),
         "{}",
         ran.out
     );
@@ -490,7 +490,7 @@ fn a_damaged_delivery_does_not_block_other_tokens() {
     assert_eq!(world.last_event()["action"], "revoke");
     assert_eq!(world.show("late")["secrets"].as_array().map(Vec::len), Some(1), "it was rolled back");
     let findings = world.run(&["doctor", "--json"]).exit(3).json();
-    assert!(findings.to_string().contains("bad is not what its last event says"), "{findings}");
+    assert!(findings.to_string().contains("bad does not match its last event"), "{findings}");
 }
 
 #[test]

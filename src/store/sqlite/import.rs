@@ -1,6 +1,6 @@
-//! Building a store from the lines of an export, in a private file.
+//! Builds a store from the lines of an export, in a private file.
 //!
-//! Nothing is believed: the result is a store only if its log vouches for every object in it.
+//! Nothing is trusted. The result is a store only if its log confirms every object in it.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ use crate::store::seal;
 pub struct Importer {
     store: Store,
     rows: Rows,
-    /// The rows of scopes by their names, and what each includes.
+    /// The rows of scopes by their names, and the includes of each.
     scopes: HashMap<String, i64>,
     includes: Vec<(i64, Vec<String>)>,
 }
@@ -31,7 +31,7 @@ impl Importer {
         Ok(Self { store, rows: Rows::default(), scopes: HashMap::new(), includes: Vec::new() })
     }
 
-    /// Takes up a line.
+    /// Inserts a line.
     pub fn line(&mut self, line: Prepared) -> Result<(), BadLine> {
         match line {
             Prepared::Plain(table, columns, values) => {
@@ -63,7 +63,7 @@ impl Importer {
         self.scopes.get(name).copied().ok_or_else(|| format!("the scope `{name}` is in no line before"))
     }
 
-    /// Checks the store, whose log must end so, and prepares to put it into its place.
+    /// Checks the store, whose log must have this head, and prepares it for being put in place.
     pub fn finish<E: From<StoreError>>(
         self,
         head: Anchor,

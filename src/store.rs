@@ -5,17 +5,23 @@
 //! database.
 
 mod audit;
+#[cfg(feature = "cli")]
+mod batch;
 mod bury;
 mod cells;
 mod change;
 #[cfg(feature = "cli")]
 mod columns;
 mod engine;
+#[cfg(feature = "cli")]
+mod entry;
 mod error;
 mod files;
 mod find;
 mod handle;
 mod hooks;
+#[cfg(feature = "cli")]
+mod item;
 #[cfg(feature = "cli")]
 mod join;
 mod known;
@@ -41,21 +47,27 @@ mod transact;
 mod trust;
 mod usage;
 mod view;
+#[cfg(feature = "cli")]
+mod vouch;
 mod watch;
 mod whole;
 mod words;
 mod write;
 
 pub use audit::{AuditReport, Changed, Problem};
+#[cfg(feature = "cli")]
+pub use batch::Batch;
 pub use change::NewSecret;
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
 pub use handle::Store;
 #[cfg(feature = "cli")]
-pub use join::{Conflict, Entered};
+pub use item::{Fields, Item};
+#[cfg(feature = "cli")]
+pub use join::{Conflict, Joiner, Joins, Newcomer};
 pub use location::{Location, is_url};
 pub use opening::make;
 #[cfg(feature = "cli")]
-pub use parts::{BadLine, Prepared};
+pub use parts::BadLine;
 pub use pool::SharedStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{Address, Surroundings, make as make_on_server, script};
@@ -64,7 +76,7 @@ pub use sqlite::{
     Brought, Directory, Finding, Live, PATIENCE, Restoration, Severity, open_backup, unsafe_file, unsafe_path,
 };
 #[cfg(feature = "cli")]
-pub use sqlite::{EXPORT_FORMAT, Extent, Importer};
+pub use sqlite::{EXPORT_FORMAT, Extent, Importer, Listed, OneListed, Order, Taker};
 pub use tokens::{Parts, Presented};
 pub use view::View;
 pub use watch::{Step, Watch};

@@ -9,12 +9,8 @@ use crate::store::Store;
 use crate::ui::json::{ChangedDoc, TokenDoc};
 
 /// Reports the change of one token.
-pub fn say_changed(app: &mut App<'_>, token: &Token, changed: bool, done: &str) {
-    let note = if changed {
-        format!("{done} `{}`", token.name)
-    } else {
-        format!("`{}` is already {done}", token.name)
-    };
+pub fn say_changed(app: &mut App<'_>, name: &str, changed: bool, done: &str) {
+    let note = if changed { format!("{done} `{name}`") } else { format!("`{name}` is already {done}") };
     app.talk().note(&note);
 }
 

@@ -136,7 +136,7 @@ impl Edit {
         }
         for (one, differences) in done.iter().zip(&differences) {
             if one.changed {
-                say_changed(app, &one.token, true, "edited");
+                say_changed(app, &one.token.name, true, "edited");
             } else {
                 app.talk().note(&format!("`{}` has these values already", one.token.name));
             }

@@ -11,10 +11,10 @@ use clap::{Args, ValueHint};
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::commands::CommandsArgs;
-use crate::cmd::args::lines::Lines;
+use crate::cmd::args::lines::{Chunk, Lines, Tally};
 use crate::domain::Invalid;
 use crate::error::Error;
-use crate::store::{self, Importer, Live, PAGE, Step, StoreError};
+use crate::store::{self, Batch, Importer, Live, Step, StoreError, Taker};
 use crate::ui::json::ManyDoc;
 
 #[derive(Args)]
@@ -42,12 +42,28 @@ impl Import {
         match (head, unused) {
             (Some(head), Some(live)) => {
                 let mut importer = Importer::new(&*app.ctx.machine, &author)?;
-                ahead::each(&mut lines, |number, line| {
-                    importer.line(line).map_err(|err| tokens::refused(&number.to_string(), err))?;
-                    step(app, number)
-                })?;
+                let (mut taker, mut tally) = (Taker::new()?, Tally::default());
+                let rows = |chunk: &Chunk| {
+                    let mut batch = Batch::default();
+                    let done = chunk.each(&mut tally, |number, kind, fields, _| {
+                        taker
+                            .line(number, kind, fields, &mut batch)
+                            .map_err(|err| tokens::refused(number, err))
+                    });
+                    (batch, done)
+                };
+                ahead::each(
+                    || lines.chunk(),
+                    rows,
+                    |chunk, (batch, done)| {
+                        importer.enter(&batch).map_err(|(number, err)| tokens::refused(number, err))?;
+                        step(app, &chunk)?;
+                        done
+                    },
+                )?;
+                tally.finish(lines.number())?;
                 let now = app.ctx.machine.now()?;
-                let finished = importer.finish::<Error>(head, live, now, &mut |step| app.step(&step));
+                let finished = importer.finish::<Error>(taker, head, live, now, &mut |step| app.step(&step));
                 let whole = finished.map_err(|err| self.not_sound(err))?;
                 if !self.dry_run {
                     self.commands.admit(app, "the file", &whole.commands)?;
@@ -97,6 +113,6 @@ impl Import {
 }
 
 /// Shows from time to time how many lines were read.
-fn step(app: &mut App<'_>, number: usize) -> Result<(), Error> {
-    if number.is_multiple_of(PAGE) { app.step(&Step::new("reading lines", number, 0)) } else { Ok(()) }
+fn step(app: &mut App<'_>, chunk: &Chunk) -> Result<(), Error> {
+    chunk.lines.last().map_or(Ok(()), |(number, _)| app.step(&Step::new("reading lines", *number, 0)))
 }

@@ -6,9 +6,10 @@ use clap::Args;
 
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::choice::Choice;
 use crate::cmd::args::many::Many;
 use crate::cmd::args::secret;
-use crate::cmd::args::select::{Selection, TargetArgs};
+use crate::cmd::args::select::TargetArgs;
 use crate::domain::Invalid;
 use crate::domain::event::Action;
 use crate::domain::secret::Secret;
@@ -42,7 +43,9 @@ impl Revoke {
         let rehearsal = &self.targets.rehearsal;
         let Some(path) = &self.secret_file else {
             self.targets.check()?;
-            return many.run(app, &self.change, rehearsal, |store, now| self.targets.select(store, now));
+            return many.run(app, &self.change, rehearsal, |store, now, differs| {
+                Choice::of(&self.targets, store, now, differs)
+            });
         };
         if !self.targets.is_empty() {
             return Err(Invalid::new("a secret and names or filters together")
@@ -58,6 +61,8 @@ impl Revoke {
             apply: &|token, now| Ok(token.revoke_leaked(&hash, now)),
             ..many
         };
-        many.run(app, &self.change, rehearsal, |store, now| Selection::of_secret(store, &hash, now))
+        many.run(app, &self.change, rehearsal, |store, now, differs| {
+            Choice::of_secret(&hash, store, now, differs)
+        })
     }
 }

@@ -82,7 +82,7 @@ impl Store {
         {
             let found = self.anchor_hash(since.seq).map_err(|err| self.failed(&err))?;
             if found != Some(since.hash) && *since != (Anchor { seq: 0, hash: GENESIS }) {
-                let problem = "it is not the entry that the anchor names".to_owned();
+                let problem = "it is it is it is not the entry that the anchor names".to_owned();
                 chain.first_bad = Some(Problem { seq: since.seq, problem });
             }
         }
@@ -100,29 +100,7 @@ impl Store {
     ) -> Result<Vec<Changed>, E> {
         let mut changed = self.read(|view| {
             chain.catch_up(view)?;
-            let mut changed = Vec::new();
-            let mut compare = |subject: &Subject, name: &str, found: Option<&dyn Fn(Form) -> Digest>| {
-                let is_last = found.map(|found| chain.last_is(view, subject.key(), found)).transpose()?;
-                if is_last != Some(true) {
-                    changed.push(Changed { id: None, name: name.to_owned() });
-                }
-                Ok::<_, StoreError>(())
-            };
-            let scopes = damage_as_none(view.catalogue())?;
-            let found = scopes.as_ref().map(|all| move |form: Form| form.catalogue(all));
-            compare(
-                &Subject::Catalogue,
-                "scopes",
-                found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest),
-            )?;
-            let settings = damage_as_none(view.settings())?;
-            let found = settings.as_ref().map(|all| move |form: Form| form.settings(all));
-            compare(
-                &Subject::Settings,
-                "settings",
-                found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest),
-            )?;
-            Ok::<_, StoreError>(changed)
+            view.changed_wholes(chain)
         })?;
         let began = chain.last.seq;
         let (mut from, mut done, of) = (Some(FIRST), 0, self.count());
@@ -156,7 +134,7 @@ impl Store {
 
 /// A walk along the chain: its position, and whether the chain is intact. The last entry about each object tells
 /// what it should be.
-struct Chain {
+pub(super) struct Chain {
     last: Anchor,
     first_bad: Option<Problem>,
     /// How many entries are read at once.
@@ -173,6 +151,12 @@ struct Last {
 }
 
 impl Chain {
+    /// At its end in a store whose log is known to hold, and whose indexes are.
+    #[cfg(feature = "cli")]
+    pub(super) fn at_end(last: Anchor) -> Self {
+        Self { last, ..Self::new(true) }
+    }
+
     fn new(trusts_index: bool) -> Self {
         let by_subject = if trusts_index { None } else { Some(HashMap::new()) };
         Self { last: Anchor { seq: 0, hash: GENESIS }, first_bad: None, step: page(), by_subject }
@@ -252,7 +236,26 @@ fn damage_as_none<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreErr
 }
 
 impl View<'_> {
-    fn changed_tokens(
+    /// The catalogue and the settings, if they are not what their last entries say.
+    pub(super) fn changed_wholes(&self, chain: &Chain) -> Result<Vec<Changed>, StoreError> {
+        let scopes = damage_as_none(self.catalogue())?.map(|all| move |form: Form| form.catalogue(&all));
+        let settings = damage_as_none(self.settings())?.map(|all| move |form: Form| form.settings(&all));
+        let is_last = |subject: Subject, found: Option<&dyn Fn(Form) -> Digest>| {
+            found.map_or(Ok(false), |found| chain.last_is(self, subject.key(), found))
+        };
+        let mut changed = Vec::new();
+        for (subject, name, found) in [
+            (Subject::Catalogue, "scopes", scopes.as_ref().map(|it| it as &dyn Fn(Form) -> Digest)),
+            (Subject::Settings, "settings", settings.as_ref().map(|it| it as _)),
+        ] {
+            if !is_last(subject, found)? {
+                changed.push(Changed { id: None, name: name.to_owned() });
+            }
+        }
+        Ok(changed)
+    }
+
+    pub(super) fn changed_tokens(
         &self,
         rows: &[i64],
         now: Timestamp,
@@ -282,7 +285,7 @@ impl View<'_> {
 
     /// A page of missing tokens that should exist by their last entry, in the order of these entries, after `after`.
     /// Returns the last number that was examined, if there may be more.
-    fn missing(
+    pub(super) fn missing(
         &self,
         chain: &Chain,
         after: i64,

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+#[cfg(feature = "cli")]
+use rusqlite::types::ToSqlOutput;
 use rusqlite::types::{FromSql, ToSql, ValueRef};
 use rusqlite::{CachedStatement, Statement};
 
@@ -162,6 +164,16 @@ impl Engine {
         }
     }
 
+    /// Whether a transaction goes on after a statement that a rule of a table has refused.
+    #[cfg(feature = "cli")]
+    pub fn goes_on(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => false,
+        }
+    }
+
     /// How many rows were changed through it so far.
     pub fn changes(&self) -> u64 {
         match self {
@@ -251,6 +263,25 @@ impl Prepared<'_> {
             #[cfg(feature = "postgres")]
             Self::Postgres(statement) => statement.execute(args)?,
         })
+    }
+
+    /// Runs it with these values, which are not looked at as parameters of different types.
+    #[cfg(feature = "cli")]
+    pub fn enter<'v>(&mut self, values: impl Iterator<Item = ValueRef<'v>>) -> Result<(), Fault> {
+        let statement = match self {
+            Self::Kept(statement) => &mut **statement,
+            Self::Once(statement) => statement,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(statement) => {
+                let values: Vec<_> = values.map(ToSqlOutput::Borrowed).collect();
+                let values: Vec<&dyn ToSql> = values.iter().map(|it| it as &dyn ToSql).collect();
+                return statement.execute(&values).map(drop);
+            }
+        };
+        for (at, value) in (1..).zip(values) {
+            statement.raw_bind_parameter(at, ToSqlOutput::Borrowed(value))?;
+        }
+        Ok(statement.raw_execute().map(drop)?)
     }
 
     /// What `read` makes of each row.

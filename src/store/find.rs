@@ -24,6 +24,16 @@ impl View<'_> {
         ascending(rows.iter().copied(), from).map(|()| rows)
     }
 
+    /// A page of tokens in order of row, from `from` on: row, id and name.
+    pub fn names_from(&self, from: i64) -> Result<Vec<(i64, String, String)>, StoreError> {
+        let sql = "SELECT row, id, name FROM tokens WHERE row >= ?1 ORDER BY row LIMIT ?2";
+        let run = || {
+            self.prepare(sql)?.all(params![from, page()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        };
+        let found: Vec<(i64, String, String)> = self.ok(run())?;
+        ascending(found.iter().map(|(row, ..)| *row), from).map(|()| found)
+    }
+
     /// The row of the token of exactly this id.
     pub(super) fn row_of_id(&self, id: &str) -> Result<Option<i64>, StoreError> {
         Ok(self.column("SELECT row FROM tokens WHERE id = ?1", params![id])?.pop())

@@ -4,6 +4,7 @@ use rusqlite::params;
 use rusqlite::types::{ToSql, ValueRef};
 
 use super::audit::page;
+use super::cells::{self, Cells};
 use super::engine::Row;
 use super::error::StoreError;
 use super::sql::{Changes, RowNumber, wrong};
@@ -15,23 +16,34 @@ const COLUMNS: &str =
     "SELECT seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash, format, changes
      FROM events";
 
-fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
+/// The columns of an entry.
+pub const OF_EVENT: usize = 14;
+
+/// An entry from all columns of its row.
+pub fn read_event(cells: &Cells<'_>) -> rusqlite::Result<Event> {
     let bytes = |digest: [u8; 32]| Digest::from_bytes(digest);
-    let form = row.get(12)?;
+    let form = cells.get(12)?;
     let changes = match form {
-        Form::One if row.get_ref(13)? != ValueRef::Null => return Err(wrong(13, "that version kept none")),
+        Form::One if cells.values()[13] != ValueRef::Null => {
+            return Err(wrong(cells.column(13), "that version kept none"));
+        }
         Form::One => Changes::default(),
-        Form::Two => row.get(13)?,
+        Form::Two => cells.get(13)?,
     };
     Ok(Event {
-        seq: row.get::<RowNumber>(0)?.0,
-        time: row.get(1)?,
-        action: row.get(2)?,
-        subject: Subject::from_key(row.get(3)?, row.get(4)?),
-        actor: Actor { uid: row.get(5)?, login: row.get(6)?, sudo_user: row.get(7)?, host: row.get(8)? },
-        reason: row.get(9)?,
-        row_digest: row.get::<Option<[u8; 32]>>(10)?.map(bytes),
-        hash: bytes(row.get(11)?),
+        seq: cells.get::<RowNumber>(0)?.0,
+        time: cells.get(1)?,
+        action: cells.get(2)?,
+        subject: Subject::from_key(cells.get(3)?, cells.get(4)?),
+        actor: Actor {
+            uid: cells.get(5)?,
+            login: cells.get(6)?,
+            sudo_user: cells.get(7)?,
+            host: cells.get(8)?,
+        },
+        reason: cells.get(9)?,
+        row_digest: cells.get::<Option<[u8; 32]>>(10)?.map(bytes),
+        hash: bytes(cells.get(11)?),
         form,
         changes: changes.0,
     })
@@ -39,7 +51,8 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
 
 impl View<'_> {
     pub(super) fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
-        let run = || self.prepare(&format!("{COLUMNS} {rest}"))?.all(args, read_event);
+        let read = |row: &Row<'_>| read_event(&Cells::new(row, 0, &cells::values::<OF_EVENT>(row)?));
+        let run = || self.prepare(&format!("{COLUMNS} {rest}"))?.all(args, read);
         self.ok(run())
     }
 

@@ -28,7 +28,7 @@ const OF_SCOPE: [Sealed; 2] = [
 ];
 
 /// Computes the seal of a row, over the name of the table and each column with its type and length.
-fn seal(table: &str, columns: &[ValueRef<'_>]) -> i64 {
+pub fn seal<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
     let mut bytes = Vec::with_capacity(256);
     let text = |tag: u8, text: &[u8], bytes: &mut Vec<u8>| {
         bytes.push(tag);
@@ -37,7 +37,7 @@ fn seal(table: &str, columns: &[ValueRef<'_>]) -> i64 {
     };
     text(b't', table.as_bytes(), &mut bytes);
     for column in columns {
-        match *column {
+        match column {
             ValueRef::Null => bytes.push(b'n'),
             ValueRef::Integer(value) => {
                 bytes.push(b'i');
@@ -56,17 +56,10 @@ fn seal(table: &str, columns: &[ValueRef<'_>]) -> i64 {
     i64::from_le_bytes(first)
 }
 
-/// The seal of a row with these columns.
-#[cfg(feature = "cli")]
-pub fn of_values(table: &str, columns: &[Value]) -> i64 {
-    let columns: Vec<_> = columns.iter().map(ValueRef::from).collect();
-    seal(table, &columns)
-}
-
 /// Fails unless the last of these columns, which are a whole row, is the seal of the others.
 pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
     let Some((last, columns)) = cells.values().split_last() else { return Ok(()) };
-    if *last == ValueRef::Integer(seal(table, columns)) {
+    if *last == ValueRef::Integer(seal(table, columns.iter().copied())) {
         return Ok(());
     }
     Err(wrong(cells.column(columns.len()), "the row is not what was written"))
@@ -75,7 +68,7 @@ pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
 /// The seal of the columns from `first` to the one before `last`.
 fn seal_of(table: &str, row: &Row<'_>, first: usize, last: usize) -> rusqlite::Result<i64> {
     let columns: Vec<_> = (first..last).map(|at| row.get_ref(at)).collect::<Result<_, _>>()?;
-    Ok(seal(table, &columns))
+    Ok(seal(table, columns))
 }
 
 impl Write<'_> {

@@ -256,3 +256,59 @@ fn tokens_that_cannot_be_entered_make_no_store() {
     none.run(&["audit", "verify"]).ok();
     assert_eq!(none.run(&["doctor"]).ok().out, "ok\n");
 }
+
+#[test]
+fn a_store_with_tokens_in_every_state_and_entries_of_version_1_moves_whole() {
+    let world = crate::migration::old();
+    world.run(&["revoke", "edited", "--yes"]).ok();
+    world.kill_by_command(&["rotate", "token-001", "--now"]);
+    let out = world.run(&["export"]).ok().out;
+    let other = World::new();
+    other.wait(world.now() - other.now());
+    other.run_with(&["import", "-", "--accept-commands"], out.as_bytes()).ok();
+    assert!(other.run(&["export"]).ok().out == out, "the exports differ");
+    assert_eq!(other.run(&["audit", "verify"]).ok().out, world.run(&["audit", "verify"]).ok().out);
+    let open = lines(&out).iter().filter(|line| line["type"] == "token").any(|token| {
+        let secrets = token["secrets"].as_array().expect("secrets");
+        secrets.iter().any(|secret| !secret["delivery"].is_null())
+    });
+    assert!(open, "there is an open delivery");
+    let joined = World::with_store();
+    joined.run_with(&["adopt", "mine"], b"mine_0123456789abcdefghijklmnopqrstuvwxyz").ok();
+    for scope in world.run(&["scopes", "list", "--json"]).ok().json().as_array().expect("scopes") {
+        joined.define(&[scope["name"].as_str().expect("a name")]);
+    }
+    let ran = joined.run_with(&["import", "-", "--skip-existing", "--json"], out.as_bytes()).ok();
+    assert_eq!(ran.json()["count"], 999);
+    joined.run(&["audit", "verify"]).ok();
+    assert_eq!(joined.run(&["doctor"]).ok().out, "ok\n");
+}
+
+#[test]
+fn what_the_log_does_not_vouch_for_is_refused_and_what_it_does_is_not() {
+    let (world, out, _) = exported();
+    let all: Vec<&str> = out.lines().collect();
+    let joined = |all: &[&str]| format!("{}\n", all.join("\n"));
+    let place = |what: &str| all.iter().position(|line| line.contains(what)).expect(what);
+    // Entries that come in another order are the same log.
+    let (mut shuffled, event) = (all.clone(), place(r#""type":"event""#));
+    shuffled.swap(event, event + 1);
+    let other = World::new();
+    other.run_with(&["import", "-"], joined(&shuffled).as_bytes()).ok();
+    assert_eq!(other.run(&["export"]).ok().out, world.run(&["export"]).ok().out);
+    // A token that is left out, and one whose policy no token can have.
+    let token = place(r#""name":"gone""#);
+    let lost = joined(&[&all[..token], &all[token + 1..]].concat()).replace(r#""token":2"#, r#""token":1"#);
+    let wrong = out.replacen(r#""rotate_every":2592000"#, r#""rotate_every":-1"#, 1);
+    let events = all.iter().filter(|line| line.contains(r#""type":"event""#)).count();
+    let head = out.replacen(&format!(r#""seq":{events}}}"#), &format!(r#""seq":{}}}"#, events + 1), 1);
+    for (text, why) in [
+        (lost, "`gone` does not match its last event"),
+        (wrong, "`demo` does not match its last event"),
+        (head, "its log ends with"),
+    ] {
+        let none = World::new();
+        let refused = none.refuses_with(&["import", "-"], text.as_bytes(), 2, "usage");
+        assert!(refused["message"].as_str().expect("a text").contains(why), "{refused}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Many tokens that are inserted in one transaction: their store, and the output, which is read back page by
 //! page.
 
-use std::io::{self, BufWriter, Write};
+use std::io;
 
 use crate::app::present::say_changed;
 use crate::app::{App, Outcome};
@@ -9,8 +9,8 @@ use crate::domain::event::Author;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
-use crate::store::{Store, StoreError};
-use crate::ui::json::{ChangedDoc, OneOfManyDoc, TokenDoc, append};
+use crate::store::{Store, StoreError, View};
+use crate::ui::json::{ChangedDoc, ManyWriter, OneOfManyDoc, TokenDoc};
 
 /// The inserted tokens, by their rows.
 #[derive(Default)]
@@ -61,31 +61,23 @@ pub fn answer(
     if app.json() {
         let changed = !rehearsed && entered.count > 0;
         let times = store.times(now);
-        let mut out = BufWriter::new(&mut *app.ctx.stdout);
-        let head =
-            format!(r#"{{"changed":{changed},"dry_run":{rehearsed},"count":{},"tokens":["#, entered.count);
-        out.write_all(head.as_bytes()).map_err(Error::Output)?;
-        let mut text = Vec::new();
-        let mut first = true;
+        let begun = ManyWriter::begin(&mut *app.ctx.stdout, changed, rehearsed, entered.count);
+        let mut out = begun.map_err(Error::Output)?;
         entered.each(store, now, |token| {
-            text.clear();
-            text.extend((!first).then_some(b','));
-            first = false;
             let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
-            append(&mut text, &OneOfManyDoc { token, error: None });
-            out.write_all(&text).map_err(Error::Output)
+            out.token(&OneOfManyDoc { token, error: None }).map_err(Error::Output)
         })?;
-        out.write_all(b"]}\n").and_then(|()| out.flush()).map_err(Error::Output)?;
+        out.end().map_err(Error::Output)?;
         return Ok(Outcome::Done);
     }
     if rehearsed {
-        entered.each(store, now, |token| app.print(&format!("{}\t{}\n", token.id, token.name)))?;
+        entered.each_name(store, |id, name| app.print(&format!("{id}\t{name}\n")))?;
         app.talk().note(&format!("{} would be {done}; nothing was changed", entered.count));
     } else if entered.count == 0 {
         app.talk().note("there was no token to insert; nothing was changed");
-    } else {
-        entered.each(store, now, |token| {
-            say_changed(app, token, true, done);
+    } else if !app.quiet() {
+        entered.each_name(store, |_, name| {
+            say_changed(app, name, true, done);
             Ok(())
         })?;
     }
@@ -99,15 +91,35 @@ impl Arrivals {
         now: Timestamp,
         mut take: impl FnMut(&Token) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.pages(
+            store,
+            |view, from| view.tokens(&view.rows_from(from)?, now),
+            |token| token.row,
+            |token| take(&token),
+        )
+    }
+
+    fn each_name(
+        &self,
+        store: &Store,
+        mut take: impl FnMut(&str, &str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.pages(store, |view, from| view.names_from(from), |it| it.0, |(_, id, name)| take(&id, &name))
+    }
+
+    /// Reads page by page, from a row on, and passes on what came.
+    fn pages<T>(
+        &self,
+        store: &Store,
+        read: impl Fn(&View<'_>, i64) -> Result<Vec<T>, StoreError>,
+        row: impl Fn(&T) -> i64,
+        mut take: impl FnMut(T) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut from = self.first;
         while let Some(start) = from.filter(|start| *start <= self.last) {
-            let read = store.read(|view| {
-                let rows = view.rows_from(start)?;
-                Ok::<_, StoreError>((rows.clone(), view.tokens(&rows, now)?))
-            });
-            let (rows, tokens) = read.map_err(unread)?;
-            tokens.iter().filter(|token| token.row <= self.last).try_for_each(&mut take)?;
-            from = rows.last().and_then(|last| last.checked_add(1));
+            let page = store.read(|view| read(view, start)).map_err(unread)?;
+            from = page.last().and_then(|last| row(last).checked_add(1));
+            page.into_iter().filter(|it| row(it) <= self.last).try_for_each(&mut take)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ pub mod allow;
 pub mod arrivals;
 pub mod at;
 pub mod change;
+pub mod choice;
 pub mod commands;
 pub mod delivery;
 pub mod describe;

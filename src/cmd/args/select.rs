@@ -1,20 +1,17 @@
 //! The tokens of a command, selected by name or by the filters of `list`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 
 use super::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
-use crate::domain::name::TokenId;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::SecretHash;
 use crate::domain::text::{Filled, SetLabel, nearest};
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::{Error, Subject};
-use crate::store::{FIRST, PAGE, Parts, Store, StoreError, View};
+use crate::store::{FIRST, Parts, Store, StoreError, View};
 
 /// A reference to a token: its name, its id, at least six characters of the id, a secret's hint, or the name as
 /// a narrow list cuts it.
@@ -144,50 +141,14 @@ pub struct RehearsalArgs {
     pub expect: Option<usize>,
 }
 
-/// The tokens of a change as they were read, and what selected them.
+/// Tokens as they were read.
 pub struct Selection {
     pub tokens: Vec<Token>,
-    by: By,
+    /// Whether filters selected them.
+    pub is_by_filter: bool,
 }
 
-enum By {
-    Names(Vec<Reference>),
-    Filter(Filter, Times),
-    Secret(SecretHash),
-}
-
-impl Selection {
-    pub fn is_by_filter(&self) -> bool {
-        matches!(self.by, By::Filter(..))
-    }
-
-    /// The token of a secret.
-    pub fn of_secret(store: &Store, hash: &SecretHash, now: Timestamp) -> Result<Self, Error> {
-        let token = store.read(|view| owner_of(view, hash, now))?;
-        Ok(Self { tokens: vec![token], by: By::Secret(*hash) })
-    }
-
-    /// The ids that the names or the secret refer to now, or of those selected tokens that the filter still matches.
-    pub fn ids_now(&self, view: &View<'_>, now: Timestamp) -> Result<BTreeSet<TokenId>, Error> {
-        let tokens = match &self.by {
-            By::Names(names) => resolved(names, view, now)?,
-            By::Secret(hash) => vec![owner_of(view, hash, now)?],
-            By::Filter(filter, times) => {
-                let catalogue = view.catalogue()?;
-                let mut tokens = Vec::new();
-                for page in self.tokens.chunks(PAGE) {
-                    let rows: Vec<i64> = page.iter().map(|token| token.row).collect();
-                    tokens.extend(view.tokens(&rows, now)?);
-                }
-                tokens.retain(|token| filter.meets(token, times, &catalogue));
-                tokens
-            }
-        };
-        Ok(tokens.into_iter().map(|token| token.id).collect())
-    }
-}
-
-fn owner_of(view: &View<'_>, hash: &SecretHash, now: Timestamp) -> Result<Token, Error> {
+pub fn owner_of(view: &View<'_>, hash: &SecretHash, now: Timestamp) -> Result<Token, Error> {
     let found = view.presented(hash, now, Parts::ALL)?;
     let token = found.map(|found| found.token).filter(|token| token.is_visible(now));
     token.ok_or_else(|| Error::NotFound {
@@ -231,7 +192,7 @@ impl TargetArgs {
         if !(all_due && self.names_none()) {
             return self.select(store, now);
         }
-        by_filter(store, self.filter_due(all_due), now)
+        by_filter(store, &self.filter_due(all_due), now)
     }
 
     fn filter_due(&self, all_due: bool) -> Filter {
@@ -255,9 +216,17 @@ impl TargetArgs {
 
     pub fn select(&self, store: &Store, now: Timestamp) -> Result<Selection, Error> {
         if self.names.is_empty() {
-            return by_filter(store, self.filter.filter(), now);
+            return by_filter(store, &self.filter.filter(), now);
         }
-        Ok(Selection { tokens: named(&self.names, store, now)?, by: By::Names(self.names.clone()) })
+        Ok(Selection { tokens: named(&self.names, store, now)?, is_by_filter: false })
+    }
+
+    pub fn names(&self) -> &[Reference] {
+        &self.names
+    }
+
+    pub fn filter(&self) -> Filter {
+        self.filter.filter()
     }
 
     /// Fails if there are both names and filters. Without either, every token is selected.
@@ -266,18 +235,19 @@ impl TargetArgs {
     }
 
     /// Passes each selected token on, revoked and expired ones included.
-    pub fn each(&self, store: &Store, now: Timestamp, mut take: impl FnMut(Token)) -> Result<(), Error> {
+    pub fn each(
+        &self,
+        store: &Store,
+        now: Timestamp,
+        mut take: impl FnMut(Token) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         if !self.names.is_empty() {
-            named(&self.names, store, now)?.into_iter().for_each(take);
-            return Ok(());
+            return named(&self.names, store, now)?.into_iter().try_for_each(take);
         }
         let filter = Filter { all: true, ..self.filter.filter() };
         let catalogue = known_scopes(store, &filter.scopes)?;
-        let each = |page: Vec<Token>| {
-            page.into_iter().for_each(&mut take);
-            Ok(())
-        };
-        filtered(store, &filter, &catalogue, now, now, each).map(drop)
+        let each = |page: Vec<Token>| page.into_iter().try_for_each(&mut take);
+        filtered(store, &filter, &catalogue, now, now, each)
     }
 
     /// Fails unless there are either names or filters. It is called before the store is opened.
@@ -292,15 +262,15 @@ impl TargetArgs {
     }
 }
 
-fn by_filter(store: &Store, filter: Filter, now: Timestamp) -> Result<Selection, Error> {
+fn by_filter(store: &Store, filter: &Filter, now: Timestamp) -> Result<Selection, Error> {
     let mut tokens = Vec::new();
     let known = known_scopes(store, &filter.scopes)?;
-    let times = filtered(store, &filter, &known, now, now, |page| {
+    filtered(store, filter, &known, now, now, |page| {
         tokens.extend(page);
         Ok(())
     })?;
     tokens.sort_by(|a: &Token, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    Ok(Selection { tokens, by: By::Filter(filter, times) })
+    Ok(Selection { tokens, is_by_filter: true })
 }
 
 /// The tokens of these names, each once. An unknown name is an error.
@@ -308,7 +278,7 @@ pub fn named(names: &[Reference], store: &Store, now: Timestamp) -> Result<Vec<T
     store.read(|view| resolved(names, view, now))
 }
 
-fn resolved(names: &[Reference], view: &View<'_>, now: Timestamp) -> Result<Vec<Token>, Error> {
+pub fn resolved(names: &[Reference], view: &View<'_>, now: Timestamp) -> Result<Vec<Token>, Error> {
     let mut tokens: Vec<Token> = Vec::new();
     for name in names {
         let token = name.resolve(view, now)?;
@@ -334,7 +304,7 @@ pub fn filtered(
     now: Timestamp,
     at: Timestamp,
     mut take: impl FnMut(Vec<Token>) -> Result<(), Error>,
-) -> Result<Times, Error> {
+) -> Result<(), Error> {
     let times = Times { at, ..store.times(now) };
     let mut from = FIRST;
     loop {
@@ -346,7 +316,7 @@ pub fn filtered(
         take(page)?;
         match last.and_then(|last| last.checked_add(1)) {
             Some(next) => from = next,
-            None => return Ok(times),
+            None => return Ok(()),
         }
     }
 }

@@ -56,8 +56,8 @@ impl Rotate {
                 return many::fail_with(app, would, "rotated").map(|()| Outcome::Done);
             }
         }
-        if selection.is_by_filter() && !self.due && !selection.tokens.is_empty() {
-            many::ask(app, &store, Action::Rotate, None, &selection, now)?;
+        if selection.is_by_filter && !self.due && !selection.tokens.is_empty() {
+            many::ask(app, &store, Action::Rotate, &selection, now)?;
         }
         let of = selection.tokens.len();
         let has_commands = self.destination.to.exec.is_some() || selection.tokens.iter().any(has_command);

@@ -23,6 +23,8 @@ mod hot;
 mod import;
 mod install;
 mod integrity;
+#[cfg(feature = "cli")]
+mod listed;
 mod location;
 pub mod lock;
 mod migrate;
@@ -51,7 +53,9 @@ pub use doctor::{content, warning};
 pub use export::{Extent, FORMAT as EXPORT_FORMAT};
 pub use found::Found;
 #[cfg(feature = "cli")]
-pub use import::Importer;
+pub use import::{Importer, Taker};
+#[cfg(feature = "cli")]
+pub use listed::{Listed, OneListed, Order};
 pub use location::{Directory, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
 pub use opening::Opening;

@@ -175,4 +175,16 @@ mod tests {
         let looked = store.write(&Noon, &author, |tx| tx.settings());
         assert!(looked.is_ok(), "a transaction that changes nothing needs no event: {looked:?}");
     }
+
+    #[test]
+    fn a_read_that_panics_leaves_no_transaction_open() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let location = Location::named(dir.path().join("store"));
+        let author = Author { actor: Actor::default(), reason: None, accept_clock: false };
+        make(&location, Sharing::Private, &Noon, &author).expect("a store");
+        let store = Store::open_to_write(&location, &Noon, &author).expect("the store");
+        let read = || store.read(|_| -> Result<(), StoreError> { unreachable!("a fault in the program") });
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).is_err());
+        assert!(store.read(|view| view.settings()).is_ok());
+    }
 }

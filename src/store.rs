@@ -1,7 +1,7 @@
-//! The store: what is kept of tokens, and when their secrets were last used.
+//! The store: tokens and their log, and when secrets were last used.
 //!
-//! This is all that other rooms may use of it. The queries stand here, one text each; below them an engine runs them
-//! (`engine`). `sqlite` alone knows SQLite: the file, its locks and what a crash leaves; the files of use lie beside the
+//! Other rooms may use only what this module lists. Each query is one text, which an engine runs (`engine`).
+//! Only `sqlite` knows SQLite: the file, its locks and what a crash leaves. The usage files are beside the
 //! database.
 
 mod audit;
@@ -94,5 +94,5 @@ use write::{Head, Matched};
 
 /// The rows of one read transaction.
 pub const PAGE: usize = 1_000;
-/// Where a walk through rows begins: a row below 1 is damage, and so must be seen.
+/// Where a walk through rows begins. A row below 1 is damage, so it must not be skipped.
 pub const FIRST: i64 = i64::MIN;

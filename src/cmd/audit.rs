@@ -78,7 +78,7 @@ fn verify(app: &mut App<'_>, store: &Store, anchor: Option<&Anchor>) -> Result<O
         }
         for row in &report.rows {
             let id = row.id.as_ref().map(|id| format!(" ({})", shown(id))).unwrap_or_default();
-            text.push_str(&format!("`{}`{id} is not what its last event says\n", shown(&row.name)));
+            text.push_str(&format!("`{}`{id} does not match its last event\n", shown(&row.name)));
         }
         if report.is_ok() {
             text.push_str(&format!("ok {}\n", report.head));

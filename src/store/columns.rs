@@ -1,4 +1,4 @@
-//! The columns of each table as an export shows them, and back.
+//! Converts the columns of each table to the form of an export, and back.
 
 use std::sync::LazyLock;
 
@@ -12,16 +12,16 @@ use crate::domain::when::Timestamp;
 
 pub type Fields = Map<String, Value>;
 
-/// How a value is shown.
+/// The form of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
     Number,
-    /// RFC 3339; seconds in the table.
+    /// A time in RFC 3339, which is seconds in the table.
     Time,
-    /// Hexadecimal digits; bytes in the table.
+    /// Hexadecimal digits, which are bytes in the table.
     Hash,
-    /// JSON; its text in the table.
+    /// JSON, which is text in the table.
     Json,
 }
 
@@ -121,13 +121,13 @@ pub static EVENT: &[Column] = &[
     Column("changes", Json, Perhaps),
 ];
 
-/// The names of columns, as a statement lists them, of the table that is called so in it.
+/// The names of columns for a statement, with this alias of their table.
 pub fn names(columns: &[Column], table: &str) -> String {
     let all: Vec<String> = columns.iter().map(|column| format!("{table}{}", column.0)).collect();
     all.join(", ")
 }
 
-/// A row's columns from `first` on, as an export shows them.
+/// The columns of a row from `first` on, in the form of an export.
 pub fn show(columns: &[Column], row: &Row<'_>, first: usize) -> rusqlite::Result<Fields> {
     let mut fields = Fields::new();
     for (at, Column(name, kind, _)) in (first..).zip(columns) {
@@ -223,7 +223,7 @@ fn bytes(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Fails if there is a field that no column took.
+/// Fails if there is a field that belongs to no column.
 pub fn end(fields: &item::Fields<'_>) -> Result<(), String> {
     fields.iter().next().map_or(Ok(()), |(key, _)| Err(format!("it has an unknown key `{key}`")))
 }

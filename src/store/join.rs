@@ -1,4 +1,4 @@
-//! Tokens of an export in a store that has others.
+//! Inserts tokens of an export into a store that has others.
 
 use super::batch::{Batch, Table};
 use super::engine::Engine;
@@ -12,14 +12,14 @@ use crate::domain::event::{Action, Subject};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::token::Token;
 
-/// What stands in the way of a token.
+/// Why a token cannot be inserted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// A token that is not revoked has its name.
+    /// An unrevoked token has its name.
     Name,
     /// The store has its id, or one of its secrets.
     Known,
-    /// One of its secrets was removed because it had ended.
+    /// One of its secrets was pruned from the store.
     Pruned,
     /// No secret of it was ever delivered.
     Undelivered,
@@ -164,12 +164,12 @@ impl<'t, 'w> Joins<'t, 'w> {
 }
 
 impl Store {
-    /// Keeps more pages in memory from here on, for a change of very many rows: 32 MiB. And what is found out about the
-    /// index of hashes is remembered, or each of very many new secrets would be looked for in the table.
+    /// Prepares for a change of very many rows: keeps 32 MiB of pages in memory, and caches that the index of hashes
+    /// is sound, or each new secret would be searched for in the table.
     pub fn keep_pages(&self) -> Result<(), StoreError> {
         self.remember();
         match &self.engine {
-            Engine::Sqlite(it) => it.keep_pages().map_err(|err| it.failed(&err)),
+            Engine::Sqlite(it) => it.keep_pages(32).map_err(|err| it.failed(&err)),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => Ok(()),
         }

@@ -1,8 +1,8 @@
-//! What a process that verifies again and again has read of the store, for as long as nobody changes the store.
+//! A cache of what a long-running verifier has read of the store, valid until the store changes.
 //!
-//! SQLite keeps the pages that it has read while the change counter in the file stays what it was, and looks at the counter
-//! at the start of each transaction. What is kept here lives by the same rule, through `PRAGMA data_version`: it is asked
-//! within the transaction that answers, so nothing is older than that transaction.
+//! SQLite keeps the pages that it has read while the change counter in the file stays the same, and checks the
+//! counter at the start of each transaction. This cache follows the same rule by `PRAGMA data_version`. The
+//! version is read within the transaction that answers, so no answer is older than that transaction.
 
 use std::sync::Arc;
 
@@ -11,35 +11,35 @@ use crate::domain::scope::Catalogue;
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
 
-/// The secrets that are kept at most, a power of two.
+/// How many secrets are kept, a power of two.
 const KEPT: usize = 8_192;
 
-/// After so many unknown secrets the whole index is looked at.
+/// How many unknown secrets are searched for singly before the whole index is checked.
 const WORTH_A_LOOK: usize = 8;
 
-/// What was read at a version of the data.
+/// What was read at one version of the data.
 #[derive(Default)]
 pub struct Known {
-    /// That of the transaction under way.
+    /// The version of the current transaction.
     version: i64,
-    /// At a place that the hash leads to; a later secret takes it over.
+    /// The secrets, each at an index computed from its hash. A later secret replaces an earlier one.
     secrets: Vec<Option<(i64, Arc<Presented>)>>,
     catalogue: Option<(i64, Arc<Catalogue>)>,
-    /// How many secrets were unknown at a version, and whether the index of hashes was found whole at it.
+    /// How many secrets were unknown at this version, and whether the index of hashes was found sound.
     unknown: (i64, usize, bool),
 }
 
-/// What is to be done before a secret is called unknown, since a damaged index may hide it.
+/// What to check before a secret is called unknown, since a damaged index may hide it.
 pub enum Doubt {
     None,
-    /// To look for this secret in the table.
+    /// Search for this secret in the table.
     OfSecret,
-    /// To look for whatever the index hides. It costs as much as some secrets, and then settles all.
+    /// Check the whole index. It costs as much as searching for some secrets, and settles all of them.
     OfIndex,
 }
 
 impl Known {
-    /// Begins a transaction at this version of the data. What is known of another one is known no more.
+    /// Begins a transaction at this version of the data. Entries of other versions are dropped.
     pub fn begin(&mut self, version: i64) {
         self.version = version;
         if self.secrets.is_empty() {
@@ -61,7 +61,7 @@ impl Known {
         }
     }
 
-    /// The index hides nothing at this version.
+    /// Records that the index is sound at this version.
     pub fn index_is_whole(&mut self) {
         self.unknown.2 = true;
     }
@@ -84,14 +84,15 @@ fn place(hash: &SecretHash) -> usize {
 }
 
 impl View<'_> {
-    /// The secret of this hash, as [`View::presented`] finds it. Of a store that remembers, with labels and grants.
+    /// The secret of this hash, as [`View::presented`] finds it. With the cache, labels and grants are always
+    /// included.
     pub fn known(
         &self,
         hash: &SecretHash,
         now: Timestamp,
         parts: Parts,
     ) -> Result<Option<Arc<Presented>>, StoreError> {
-        // No longer borrowed in the arms, which look into the store.
+        // The borrow must not last into the arms, which use the store.
         let kept = self.store.known.borrow().as_ref().map(|known| known.get(hash));
         match kept {
             None => return Ok(self.presented(hash, now, parts)?.map(Arc::new)),

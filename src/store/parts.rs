@@ -1,4 +1,4 @@
-//! A token of an export, taken apart into the rows that hold it. What it says is checked for its shape alone.
+//! Splits a token of an export into its rows. Only the form of the values is checked.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::domain::scope::Scope;
 use crate::domain::text::Line;
 use crate::domain::token::{Grant, Token};
 
-/// Why a line is not one of an export.
+/// Why a line is not a valid line of an export.
 #[derive(Debug)]
 pub enum BadLine {
     /// What is wrong with it.
@@ -35,7 +35,7 @@ impl From<String> for BadLine {
     }
 }
 
-/// The last row numbers of the tables of tokens.
+/// The greatest row numbers of the tables of tokens.
 #[derive(Default)]
 pub struct Rows {
     token: i64,
@@ -44,8 +44,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Those of a store that has tokens. Fails if rows already refer to one that does not exist: it would start with what
-    /// they claim for it.
+    /// Reads them from a store with tokens. Fails if a row refers to one that does not exist, since a new token
+    /// would get what that row claims.
     pub fn last(view: &View<'_>) -> Result<Self, StoreError> {
         let last = |table: &str| {
             let sql = format!("SELECT coalesce(max(row), 0) FROM {table}");

@@ -1,5 +1,5 @@
-//! Seals: eight bytes of a hash over a row, in its last column. A bit that a disk flips must not change a verdict, and
-//! SQLite keeps no checksums. Whoever edits rows on purpose is met by the log instead.
+//! Seals: eight bytes of a hash over a row, in its last column. They are needed since SQLite has no checksums,
+//! and a bit that a disk flips must not change a verdict. Deliberate edits of rows are found by the log instead.
 
 use rusqlite::types::{ToSql, Value, ValueRef};
 
@@ -11,7 +11,7 @@ use super::{StoreError, Write};
 /// A table whose rows are sealed.
 struct Sealed {
     name: &'static str,
-    /// The column by which rows belong to an object, and those that name a row.
+    /// The column that names the object of a row, and those that identify a row.
     owner: &'static str,
     key: &'static [&'static str],
 }
@@ -27,7 +27,7 @@ const OF_SCOPE: [Sealed; 2] = [
     Sealed { name: "scope_include", owner: "scope", key: &["scope", "included"] },
 ];
 
-/// The seal of a row of a table: over the name of the table and each column, with its type and length.
+/// Computes the seal of a row, over the name of the table and each column with its type and length.
 pub fn seal<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
     let mut bytes = Vec::with_capacity(256);
     let text = |tag: u8, text: &[u8], bytes: &mut Vec<u8>| {
@@ -56,7 +56,7 @@ pub fn seal<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) ->
     i64::from_le_bytes(first)
 }
 
-/// Fails unless the last of these columns, all of a table's row, is the seal of the others.
+/// Fails unless the last of these columns, which are a whole row, is the seal of the others.
 pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
     let Some((last, columns)) = cells.values().split_last() else { return Ok(()) };
     if *last == ValueRef::Integer(seal(table, columns.iter().copied())) {
@@ -72,7 +72,7 @@ fn seal_of(table: &str, row: &Row<'_>, first: usize, last: usize) -> rusqlite::R
 }
 
 impl Write<'_> {
-    /// Seals all rows of a token as they now are.
+    /// Seals all rows of a token in their present state.
     pub(super) fn seal_token(&self, row: i64) -> Result<(), StoreError> {
         let counts = "UPDATE tokens SET counts = (SELECT count(*) FROM label WHERE token = ?1) || ',' ||
              (SELECT count(*) FROM granted WHERE token = ?1) || ',' ||
@@ -81,7 +81,7 @@ impl Write<'_> {
         OF_TOKEN.iter().try_for_each(|table| self.seal_rows(table, row))
     }
 
-    /// Seals a scope and what it includes.
+    /// Seals a scope and the rows of its includes.
     pub(super) fn seal_scope(&self, row: i64) -> Result<(), StoreError> {
         let count = "UPDATE scope SET include_count = (SELECT count(*) FROM scope_include WHERE scope = ?1) WHERE row = ?1";
         self.run(count, &[&row])?;

@@ -394,7 +394,7 @@ fn a_hand_edit_is_not_made_part_of_history_by_the_next_change() {
         let before = world.bytes();
         let ran = world.run(&[args, &["--json"]].concat()).exit(6);
         assert_eq!(ran.failure()["code"], "store_damaged", "{tampering}");
-        assert!(ran.failure()["message"].to_string().contains("is not what its last event says"), "{ran:?}");
+        assert!(ran.failure()["message"].to_string().contains("does not match its last event"), "{ran:?}");
         assert_eq!(world.bytes(), before, "{args:?}");
         world.run(&["audit", "verify"]).exit(3);
     }

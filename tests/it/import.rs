@@ -79,7 +79,7 @@ fn an_export_that_is_cut_or_changed_is_refused_and_makes_no_store() {
         ),
         (
             replaced("\"owner\":\"ann\"", "\"owner\":\"eve\""),
-            "`demo` is not what its last event says".to_owned(),
+            "`demo` does not match its last event".to_owned(),
         ),
         (
             replaced("\"action\":\"revoke\"", "\"action\":\"enable\""),
@@ -303,8 +303,8 @@ fn what_the_log_does_not_vouch_for_is_refused_and_what_it_does_is_not() {
     let events = all.iter().filter(|line| line.contains(r#""type":"event""#)).count();
     let head = out.replacen(&format!(r#""seq":{events}}}"#), &format!(r#""seq":{}}}"#, events + 1), 1);
     for (text, why) in [
-        (lost, "`gone` is not what its last event says"),
-        (wrong, "`demo` is not what its last event says"),
+        (lost, "`gone` does not match its last event"),
+        (wrong, "`demo` does not match its last event"),
         (head, "its log ends with"),
     ] {
         let none = World::new();

@@ -576,7 +576,7 @@ fn policy_stops_one_of_many() {
     world.wait(30 * DAY);
     let ran = world.run(&["rotate", "--due", "--exec", "cat >/dev/null"]).exit(5);
     assert_eq!(ran.out, "short\n");
-    assert!(ran.err.contains("`long`: the lifetime is longer than this store admits"), "{}", ran.err);
+    assert!(ran.err.contains("`long`: the lifetime is longer than this store allows"), "{}", ran.err);
 }
 
 #[test]

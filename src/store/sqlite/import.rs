@@ -1,6 +1,6 @@
-//! Building a store from the lines of an export, in a private file.
+//! Builds a store from the lines of an export, in a private file.
 //!
-//! Nothing is believed: the result is a store only if its log vouches for every object in it.
+//! Nothing is trusted. The result is a store only if its log confirms every object in it.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -155,7 +155,7 @@ impl Importer {
         Entry::default().all(&self.store.engine, batch)
     }
 
-    /// Checks the store, whose log must end so, and prepares to put it into its place.
+    /// Checks the store, whose log must have this head, and prepares it for being put in place.
     pub fn finish<E: From<StoreError>>(
         self,
         taker: Taker,

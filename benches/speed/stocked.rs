@@ -171,7 +171,7 @@ pub fn known_secret(token: usize) -> String {
 fn fill(dir: PathBuf, tokens: usize) {
     let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
     let author = Author { actor, reason: None, accept_clock: false };
-    let location = Location { dir, named: true, trusts_group: false };
+    let location = Location::named(dir);
     let store = Store::open_to_write(&location, &SystemClock, &author).expect("the store");
     let numbers: Vec<usize> = (2..=tokens).collect();
     for some in numbers.chunks(10_000) {

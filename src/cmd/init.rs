@@ -1,4 +1,4 @@
-//! `init`: makes the store, or gives it to a group.
+//! `init`: makes the store, or shares it with a group.
 
 use clap::Args;
 
@@ -6,6 +6,8 @@ use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::domain::Invalid;
 use crate::error::Error;
+#[cfg(feature = "postgres")]
+use crate::store::StoreError;
 use crate::store::{self, Sharing};
 use crate::ui::json::InitDoc;
 
@@ -14,6 +16,10 @@ pub struct Init {
     /// Let the members of this group list and verify, but not change tokens
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
+    /// Make the tables and roles in the PostgreSQL that `--store` names, and do not only print how
+    #[cfg(feature = "postgres")]
+    #[arg(long, conflicts_with = "group")]
+    apply: bool,
     #[command(flatten)]
     change: ChangeArgs,
 }
@@ -21,8 +27,18 @@ pub struct Init {
 impl Init {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let location = app.location()?;
+        #[cfg(feature = "postgres")]
+        if let store::Location::Server(address) = &location {
+            return self.on_server(app, address);
+        }
+        #[cfg(feature = "postgres")]
+        if self.apply {
+            let what = Invalid::new("`--apply` is for a store in PostgreSQL");
+            return Err(what.hint("name one with `--store postgres://HOST/DATABASE`").into());
+        }
         let unknown = |name: &String| {
-            Invalid::new(format!("no such group `{}`", name.escape_debug())).hint("`getent group` lists them")
+            Invalid::new(format!("no such group `{}`", name.escape_debug()))
+                .hint("list them with `getent group`")
         };
         let gid = self
             .group
@@ -32,7 +48,7 @@ impl Init {
         let author = self.change.author(app);
         let sharing = gid.map_or(Sharing::Private, Sharing::Group);
         let made = store::make(&location, sharing, &*app.ctx.machine, &author)?;
-        // Opening it proves that what is there is ours.
+        // Opening it proves that the directory holds a store.
         let path = app.open_to_write(&author)?.path().to_owned();
         let shared = match gid {
             Some(gid) if !made => store::share(&location, gid, &*app.ctx.machine, &author)?,
@@ -51,9 +67,37 @@ impl Init {
             } else if shared {
                 "shared the store"
             } else {
-                "there is a store"
+                "there is already a store"
             };
             app.talk().note(&format!("{what} at {}", path.display()));
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Makes the store on a server, or prints what its owner has to run first.
+    #[cfg(feature = "postgres")]
+    fn on_server(&self, app: &mut App<'_>, address: &store::Address) -> Result<Outcome, Error> {
+        if self.group.is_some() {
+            let what = Invalid::new("`--group` is for a store in files");
+            return Err(what.hint("grant roles of PostgreSQL instead").into());
+        }
+        let author = self.change.author(app);
+        let changed = match store::make_on_server(address, self.apply, &*app.ctx.machine, &author) {
+            Err(StoreError::Missing(_)) => {
+                app.print(&store::script())?;
+                app.talk().note(
+                    "nothing was changed; `--apply` runs this, as a role that may make schemas and roles",
+                );
+                return Ok(Outcome::Done);
+            }
+            changed => changed?,
+        };
+        let url = address.url().display().to_string();
+        if app.json() {
+            app.print_json(&InitDoc { path: &url, group: None, changed })?;
+        } else {
+            let what = if changed { "made a new store" } else { "there is a store" };
+            app.talk().note(&format!("{what} at {url}"));
         }
         Ok(Outcome::Done)
     }

@@ -51,6 +51,8 @@ mod migration;
 mod model;
 mod pager;
 mod planted;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod progress;
 mod prune;
 mod readme;

@@ -5,6 +5,8 @@ mod files;
 mod machine;
 pub mod pages;
 pub mod processes;
+#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "nothing asks a server then"))]
+pub mod server;
 pub mod systemd;
 mod times;
 mod world;

@@ -1,7 +1,7 @@
-//! Copies of a whole database, made by SQLite: consistent while others write.
+//! Copies a whole database through SQLite, consistently even while others write.
 //!
-//! A copy is made in one step, during which writers wait. In several steps each write would start it anew, and a busy
-//! store would never be copied.
+//! A copy is made in one step, during which writers wait. In several steps, each write would restart it, and the
+//! copy of a busy store would never finish.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,15 +10,18 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
-use super::error::StoreError;
-use super::location::Location;
+use super::location::Directory;
 use super::open::{self, Access};
+#[cfg(feature = "cli")]
+use super::schema;
 use super::{Store, build, hot};
 use crate::domain::event::{Anchor, Author};
 use crate::domain::when::Clock;
+use crate::store::Location;
+use crate::store::error::StoreError;
 use crate::store::sharing::Sharing;
 
-/// Copies a database over another one, in one transaction of that.
+/// Copies a database over another one, in one transaction of the latter.
 pub(super) fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
     let step = Backup::new(from, to)?.step(-1)?;
     if step == StepResult::Done {
@@ -28,7 +31,7 @@ pub(super) fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<(
     Err(rusqlite::Error::SqliteFailure(busy, None))
 }
 
-/// Copies a database into an empty file that nobody else knows of. Whoever needs it to last syncs it.
+/// Copies a database into an empty private file. The caller syncs it if it must be durable.
 pub(super) fn copy_to_new(from: &Connection, file: &Path) -> rusqlite::Result<()> {
     let mut to = open::connect(file, Access::Write)?;
     to.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF")?;
@@ -36,16 +39,16 @@ pub(super) fn copy_to_new(from: &Connection, file: &Path) -> rusqlite::Result<()
 }
 
 impl Store {
-    /// Copies the database into an empty file that nobody else knows of. Returns the head of the log in the copy.
+    /// Copies the database into an empty private file. Returns the head of the log in the copy.
     pub fn back_up(&self, file: &Path) -> Result<Anchor, StoreError> {
         self.read(|view| {
             let head = view.anchor()?;
-            copy_to_new(view.conn(), file).map_err(|err| StoreError::sqlite(file, &err))?;
+            copy_to_new(&self.files()?.conn, file).map_err(|err| StoreError::sqlite(file, &err))?;
             Ok(head)
         })
     }
 
-    /// A store in a private directory, which goes when it is dropped, in a file that `fill` writes.
+    /// A store in a private directory, in a file that `fill` writes. Dropping it deletes the directory.
     pub(super) fn private(
         clock: &dyn Clock,
         author: &Author,
@@ -55,32 +58,70 @@ impl Store {
         let failed = |err: &std::io::Error| StoreError::io("make a copy in", &std::env::temp_dir(), err);
         let copy = hot::Copy::new().map_err(|err| failed(&err))?;
         let dir = copy.path().canonicalize().map_err(|err| failed(&err))?;
-        let location = Location { dir, named: true, trusts_group: false };
+        let location = Directory { dir, named: true, trusts_group: false };
         let database = location.database();
         let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&database);
         fill(&database, opened.map_err(|err| failed(&err))?)?;
-        let store = Self::open_to_write(&location, clock, author)?;
-        Ok(Self { copy: Some(copy), ..store })
+        Self::file_to_write(&location, clock, author, Some(copy))
     }
 
-    /// A new store, which may be lost until it is put in place.
+    /// A new private store. It is not durable until it is put in place.
     #[cfg(feature = "cli")]
     pub fn new_private(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
         let store =
             Self::private(clock, author, |path, _| build::fill(path, Sharing::Private, clock, author))?;
-        store.conn.execute_batch("PRAGMA synchronous = OFF").map_err(|err| store.failed(&err))?;
+        let files = store.files()?;
+        files.conn.execute_batch("PRAGMA synchronous = OFF").map_err(|err| files.failed(&err))?;
         Ok(store)
     }
 
-    /// Makes the store at a location from this private one. Fails if there is one by now.
+    /// Makes the store at a location from this private one. Fails if there is a store by now.
     pub fn put_in_place(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
+        self.put_file_in_place(location.files()?, clock)
+    }
+
+    pub(super) fn put_file_in_place(
+        &self,
+        location: &Directory,
+        clock: &dyn Clock,
+    ) -> Result<(), StoreError> {
         let sharing = self.sharing().unwrap_or(Sharing::Private);
         let made = build::put(location, sharing, clock, |file| self.back_up(file).map(drop))?;
         if made { Ok(()) } else { Err(StoreError::Changed) }
     }
 
-    /// A private copy of this store, of the version of today.
+    /// A private copy of this store, in the present version.
     pub fn private_copy(&self, clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
+        #[cfg(feature = "postgres")]
+        if let crate::store::engine::Engine::Postgres(_) = &self.engine {
+            return self.file_of_server(clock, author);
+        }
         Self::private(clock, author, |database, _| self.back_up(database).map(drop))
+    }
+
+    /// A private store without any rows, not even the first entry of a log. It is filled in the open transaction.
+    #[cfg(feature = "cli")]
+    pub(in crate::store) fn private_to_fill(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
+        let store = Self::private(clock, author, |path, _| {
+            let make = || {
+                let conn = open::connect(path, Access::Write)?;
+                schema::create(&conn)?;
+                schema::stamp(&conn)
+            };
+            make().map_err(|err| StoreError::sqlite(path, &err))
+        })?;
+        let files = store.files()?;
+        let begin = files.conn.execute_batch("PRAGMA synchronous = OFF; PRAGMA foreign_keys = OFF; BEGIN");
+        begin.map_err(|err| files.failed(&err))?;
+        store.keep_pages()?;
+        Ok(store)
+    }
+
+    /// Commits the rows that were filled in.
+    #[cfg(feature = "cli")]
+    pub(in crate::store) fn is_filled(&self) -> Result<(), StoreError> {
+        let files = self.files()?;
+        let end = files.conn.execute_batch("COMMIT; PRAGMA foreign_keys = ON");
+        end.map_err(|err| files.failed(&err))
     }
 }

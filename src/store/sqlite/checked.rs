@@ -1,18 +1,18 @@
-//! The database files that this process has open, and what was seen of each before SQLite opened it.
+//! The database files that this process has open, and what was known of each before SQLite opened it.
 //!
-//! When a process closes any descriptor of a file, the system drops all POSIX locks of that process on it, those of
-//! SQLite's connections too. So a file is opened to look at its header only while this process has no connection to
-//! it; later connections rely on that first look.
+//! When a process closes any descriptor of a file, the system drops all POSIX locks of that process on it,
+//! including those of SQLite's connections. So a file is opened to read its header only while this process has
+//! no connection to it. Later connections rely on that first check.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::error::StoreError;
 use super::found::Found;
-use super::location::Location;
+use super::location::Directory;
+use crate::store::error::StoreError;
 
-/// Which file it is, whatever its name is.
+/// The identity of a file, independent of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId {
     device: u64,
@@ -23,9 +23,27 @@ impl FileId {
     pub fn of(meta: &fs::Metadata) -> Self {
         Self { device: meta.dev(), inode: meta.ino() }
     }
+
+    /// The identity of the present database file of a store's directory.
+    pub fn at(location: &Directory) -> Result<Self, StoreError> {
+        let database = location.database();
+        fs::symlink_metadata(&database).map(|meta| Self::of(&meta)).map_err(|err| match err.kind() {
+            std::io::ErrorKind::NotFound => StoreError::Missing(location.dir.clone()),
+            _ => StoreError::Unreadable { path: database, why: err.to_string() },
+        })
+    }
+
+    /// The identity of a server, by its name.
+    #[cfg(feature = "postgres")]
+    pub fn of_server(url: &std::path::Path) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        let mut inode = [0; 8];
+        inode.copy_from_slice(&blake3::hash(url.as_os_str().as_bytes()).as_bytes()[..8]);
+        Self { device: 0, inode: u64::from_le_bytes(inode) }
+    }
 }
 
-/// A file that was looked into. Drop it after the connection for which it was.
+/// A checked file. Drop it after its connection.
 #[derive(Debug)]
 pub struct Checked {
     pub id: FileId,
@@ -34,13 +52,14 @@ pub struct Checked {
 
 static OPEN: Mutex<Vec<(FileId, Weak<Checked>)>> = Mutex::new(Vec::new());
 
-/// The store's files, as [`Location::find`] finds them, but not opened where this process has them open already.
-pub fn find(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
+/// The store's files, as [`Directory::find`] finds them, but without opening files that this process has open
+/// already.
+pub fn find(location: &Directory) -> Result<(Found, Arc<Checked>), StoreError> {
     let mut files = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     files.retain(|(_, file)| file.strong_count() > 0);
     if let Ok(meta) = fs::symlink_metadata(location.database()) {
         let id = FileId::of(&meta);
-        // Only the file itself is held: what another thread relies on must not look shared.
+        // Only the file itself is held, so that the check of another thread does not look shared.
         let same = files.iter().find(|(other, _)| *other == id);
         if let Some(checked) = same.and_then(|(_, file)| file.upgrade()) {
             let mut found = checked.found.clone();

@@ -1,4 +1,4 @@
-//! What is wrong with a store, as far as it can be opened at all.
+//! Finds problems of a store that can be opened.
 
 use std::fs;
 use std::io;
@@ -6,18 +6,18 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::build::unsafe_to_change;
-use super::error::StoreError;
 use super::found::{Found, journal};
-use super::location::{Location, Unsafe};
+use super::location::{Directory, Unsafe};
 use super::open::Access;
 use super::opening::Opening;
 use super::share::database_mode;
-use super::{FIRST, PAGE, beside, build};
-use super::{Step, Store, Watch, hot, integrity};
+use super::uses::beside;
+use super::{FIRST, PAGE, Sqlite, Step, Store, Watch, build, hot};
 use crate::domain::settings::Settings;
 use crate::domain::text::shown;
 use crate::domain::token::{Status, Token};
 use crate::domain::when::Timestamp;
+use crate::store::error::StoreError;
 use crate::store::sharing::Sharing;
 use crate::store::{files, usage};
 
@@ -32,7 +32,7 @@ pub struct Finding {
     pub code: &'static str,
     pub severity: Severity,
     pub message: String,
-    /// Whether a repair can mend it without losing anything.
+    /// Whether it can be repaired without data loss.
     pub repairable: bool,
 }
 
@@ -46,20 +46,20 @@ fn error(code: &'static str, message: impl Into<String>) -> Finding {
     Finding { code, severity: Severity::Error, message: message.into(), repairable: false }
 }
 
-fn warning(code: &'static str, message: impl Into<String>) -> Finding {
+pub fn warning(code: &'static str, message: impl Into<String>) -> Finding {
     Finding { severity: Severity::Warning, ..error(code, message) }
 }
 
-/// Looks at everything; changes nothing. An error means that the store cannot be opened even to look.
+/// Checks everything, and changes nothing. Fails if the store cannot even be opened for reading.
 pub fn examine<E: From<StoreError>>(
-    location: &Location,
+    location: &Directory,
     uid: u32,
     now: Timestamp,
     watch: Watch<'_, E>,
 ) -> Result<Vec<Finding>, E> {
     let found = location.find()?;
     let wrong = location.unsafe_files(&found)?;
-    // SQLite would read such a journal, and wait for a FIFO.
+    // SQLite would read such a journal, or wait for a FIFO.
     let recorded = recorded(location, is_open(&wrong));
     let stuck = wrong.iter().any(|it| it.path == journal(&found.database));
     let mut all: Vec<Finding> = wrong
@@ -81,11 +81,11 @@ pub fn examine<E: From<StoreError>>(
         return Ok(all);
     }
     all.extend(mode(location, &found, recorded));
-    let store = match Store::connect(&found, Access::Read) {
-        Ok(store) => store,
+    let store = match Sqlite::connect(&found, Access::Read) {
+        Ok(store) => Store::from(store),
         Err(Opening::HotJournal) => {
             let dir = found.dir.clone();
-            Store::open_to_read(&Location { dir, named: true, trusts_group: location.trusts_group })?
+            Store::file_to_read(&Directory { dir, named: true, trusts_group: location.trusts_group })?
         }
         Err(Opening::Failed(StoreError::Wal { .. })) => {
             all.push(wal());
@@ -104,7 +104,7 @@ pub fn examine<E: From<StoreError>>(
         });
     }
     watch(Step::new("checking the database", 0, 0))?;
-    let database = integrity::check(&store)?;
+    let database = store.files()?.check_integrity()?;
     let sound = database.is_empty();
     all.extend(database.into_iter().map(|problem| error("integrity", problem)));
     if sound {
@@ -118,25 +118,25 @@ fn wal() -> Finding {
     Finding { repairable: true, ..error("wal", message) }
 }
 
-/// Whether others could write the store.
+/// Whether other users could write the store.
 fn is_open(wrong: &[Unsafe]) -> bool {
     wrong.iter().any(|it| it.by_mode)
 }
 
-/// With whom the store says that it is shared: with nobody, if others could have written that.
-fn recorded(location: &Location, was_open: bool) -> Option<Sharing> {
+/// The recorded sharing. It counts as private if others could have written the record.
+fn recorded(location: &Directory, was_open: bool) -> Option<Sharing> {
     if was_open {
         return Some(Sharing::Private);
     }
-    Store::open_to_read(location).ok()?.sharing()
+    Store::file_to_read(location).ok()?.sharing()
 }
 
-/// The files of use, and what killed commands left behind.
+/// Checks the usage files, and leftovers of killed commands.
 fn beside_database(found: &Found) -> Vec<Finding> {
     let mut all = Vec::new();
     for name in usage::FILES {
         if usage::Usage::to_read(beside(found), name).since().is_none() {
-            let message = format!("`{name}` is missing or cannot be used: what it is for is not recorded");
+            let message = format!("`{name}` is missing or cannot be used, so nothing is recorded in it");
             all.push(Finding { repairable: true, ..warning("usage", message) });
         }
     }
@@ -147,8 +147,8 @@ fn beside_database(found: &Found) -> Vec<Finding> {
     all
 }
 
-/// A mode of the database that does not fit the sharing, and a group that does not.
-fn mode(location: &Location, found: &Found, recorded: Option<Sharing>) -> Vec<Finding> {
+/// Checks that the mode and the group of the database fit the sharing.
+fn mode(location: &Directory, found: &Found, recorded: Option<Sharing>) -> Vec<Finding> {
     let (path, mode) = (found.database.display(), found.meta.mode() & 0o7777);
     let mut all = Vec::new();
     if database_mode(location, found, recorded) != mode {
@@ -165,9 +165,9 @@ fn mode(location: &Location, found: &Found, recorded: Option<Sharing>) -> Vec<Fi
     all
 }
 
-/// Corrects modes, leaves WAL mode and removes leftovers, as far as they belong to the owner of the store. What the
-/// next change repairs by itself is left to it.
-pub fn repair(location: &Location) -> Result<(), StoreError> {
+/// Corrects modes, leaves WAL mode and removes leftovers, if they belong to the owner of the store. Problems
+/// that the next change repairs are left to it.
+pub fn repair(location: &Directory) -> Result<(), StoreError> {
     let found = location.find()?;
     let failed = |path: &Path, err: &io::Error| StoreError::io("repair", path, err);
     for path in leftovers(&found.dir) {
@@ -206,12 +206,12 @@ pub fn repair(location: &Location) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether Litestream keeps tables in the store, though it is not in WAL mode any more.
+/// Whether the store has tables of Litestream, although it is not in WAL mode any more.
 fn has_foreign_tables(found: &Found) -> bool {
-    matches!(Store::connect(found, Access::Read), Err(Opening::Failed(StoreError::Wal { .. })))
+    matches!(Sqlite::connect(found, Access::Read), Err(Opening::Failed(StoreError::Wal { .. })))
 }
 
-/// Files that killed commands left: none of them was ever part of the store.
+/// Files that killed commands left. None of them was ever part of the store.
 fn leftovers(dir: &Path) -> Vec<PathBuf> {
     let left = |name: &str| name.starts_with(build::TEMPORARY) || name.starts_with(usage::TEMPORARY);
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
@@ -222,8 +222,8 @@ fn leftovers(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The audit chain, the objects under it, and what the settings say of them.
-fn content<E: From<StoreError>>(
+/// Checks the audit chain, the objects against it, and the settings.
+pub fn content<E: From<StoreError>>(
     store: &Store,
     uid: u32,
     now: Timestamp,
@@ -238,7 +238,7 @@ fn content<E: From<StoreError>>(
     let sound = report.rows.is_empty();
     for row in report.rows {
         let what = row.id.map_or_else(|| "the".to_owned(), |id| format!("token {}", shown(&id)));
-        all.push(error("row_digest", format!("{what} {} is not what its last event says", shown(&row.name))));
+        all.push(error("row_digest", format!("{what} {} does not match its last event", shown(&row.name))));
     }
     let last = if chained { store.read(|view| Ok::<_, StoreError>(view.head()?.time))? } else { None };
     if let Some(last) = last.filter(|last| *last > now) {
@@ -265,14 +265,14 @@ fn content<E: From<StoreError>>(
     }
 }
 
-/// What of a live token the store's rules would no longer allow, and deliveries that nobody finished. The user who looks
-/// may finish his own, and as the owner of the store all of them.
+/// Finds tokens that the store's rules would no longer allow, and unfinished deliveries. A user may settle their
+/// own deliveries, and the owner of the store all of them.
 fn policy(token: &Token, settings: &Settings, (uid, owner): (u32, bool), now: Timestamp) -> Vec<Finding> {
     let mut all = Vec::new();
     if let Some(delivery) = token.delivery.as_ref().filter(|it| it.deadline <= now) {
         let whose = if delivery.uid == uid { String::new() } else { format!(" of uid {}", delivery.uid) };
         let message = format!(
-            "the delivery of `{}`, under way since {},{whose} was never finished",
+            "the delivery of `{}`, begun at {},{whose} was never finished",
             token.name, delivery.started_at
         );
         all.push(Finding { repairable: delivery.uid == uid || owner, ..warning("leftover", message) });

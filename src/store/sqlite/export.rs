@@ -1,30 +1,30 @@
-//! The whole store, or its tokens, as JSON lines. It is read from a private copy, so that no lock is held while somebody
-//! reads the lines slowly, and all of them are of one moment.
+//! Exports the whole store, or its tokens, as JSON lines. It reads a private copy, so that a slow reader holds
+//! no lock, and all lines are of the same moment.
 
-use rusqlite::{Row, params};
 use serde_json::{Value, json};
 
-use super::columns::{self, Column, Fields};
 use super::{FIRST, PAGE, Step, Store, StoreError, View, Watch};
 use crate::domain::event::Author;
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
+use crate::store::columns::{self, Column, Fields};
+use crate::store::engine::{Fault, Row};
 
-/// Of the lines.
+/// The version of the format.
 pub const FORMAT: i64 = 1;
 
 /// What an export leaves out.
 pub struct Extent<'a> {
-    /// Settings, pruned hashes and events are part of it.
+    /// Whether settings, pruned hashes and events are included.
     pub history: bool,
     pub includes: &'a dyn Fn(&Token) -> bool,
 }
 
-/// Takes a line, without its end.
+/// Takes a line, without its newline.
 pub type Take<'a, E> = &'a mut dyn FnMut(&str) -> Result<(), E>;
 
 impl Store {
-    /// Passes each line of an export on.
+    /// Passes each line of an export to `take`.
     pub fn export<E: From<StoreError>>(
         &self,
         extent: &Extent<'_>,
@@ -66,7 +66,7 @@ impl Store {
         take(&line("end", &counts.into()))
     }
 
-    /// Passes the rows of a table on, page by page.
+    /// Passes the rows of a table to `take`, page by page.
     fn each_shown<E: From<StoreError>>(
         &self,
         table: &str,
@@ -86,7 +86,7 @@ impl Store {
     }
 }
 
-/// A line that begins with what it is.
+/// A line that begins with its type.
 fn line(kind: &str, fields: &Value) -> String {
     let text = fields.to_string();
     let rest = text.strip_prefix('{').unwrap_or_default();
@@ -105,7 +105,7 @@ impl View<'_> {
         let names = columns::names(columns, "");
         let sql = format!("SELECT {names} FROM {table} ORDER BY {key} {rest}");
         let read = |row: &Row<'_>| columns::show(columns, row, 0);
-        let run = || self.conn().prepare(&sql)?.query_map([], read)?.collect();
+        let run = || self.prepare(&sql)?.all(&[], read);
         self.ok(run())
     }
 
@@ -121,12 +121,12 @@ impl View<'_> {
                 fields.insert("includes".to_owned(), list(row, columns::SCOPE.len())?);
                 Ok(fields)
             };
-            self.conn().prepare(&sql)?.query_map([], read)?.collect()
+            self.prepare(&sql)?.all(&[], read)
         };
         self.ok(run())
     }
 
-    /// A page of tokens from a row on, and the last row of it.
+    /// A page of tokens from a row on, and its last row.
     fn shown_tokens(
         &self,
         from: i64,
@@ -140,10 +140,10 @@ impl View<'_> {
         Ok((rows.last().copied(), all))
     }
 
-    fn shown_token(&self, token: &Token) -> rusqlite::Result<Fields> {
+    fn shown_token(&self, token: &Token) -> Result<Fields, Fault> {
         let sql = format!("SELECT {} FROM tokens WHERE row = ?1", columns::names(columns::TOKEN, ""));
         let read = |row: &Row<'_>| columns::show(columns::TOKEN, row, 0);
-        let mut fields = self.conn().prepare_cached(&sql)?.query_row([token.row], read)?;
+        let mut fields = self.prepare(&sql)?.one(&[&token.row], read)?.unwrap_or_default();
         fields.insert("labels".to_owned(), json!(token.labels));
         let scopes: Vec<&str> = token.scopes().map(|scope| scope.as_str()).collect();
         fields.insert("scopes".to_owned(), json!(scopes));
@@ -151,32 +151,28 @@ impl View<'_> {
             "SELECT row, {} FROM secret WHERE token = ?1 ORDER BY row",
             columns::names(columns::SECRET, "")
         );
-        let read = |row: &Row<'_>| {
-            let secret: i64 = row.get(0)?;
-            let mut fields = columns::show(columns::SECRET, row, 1)?;
+        let read = |row: &Row<'_>| Ok((row.get(0)?, columns::show(columns::SECRET, row, 1)?));
+        let mut secrets: Vec<(i64, Fields)> = self.prepare(&sql)?.all(&[&token.row], read)?;
+        for (secret, fields) in &mut secrets {
             for (table, columns) in [("delivery", columns::DELIVERY), ("hook", columns::HOOK)] {
-                fields.insert(table.to_owned(), self.shown_one(table, columns, secret)?);
+                fields.insert(table.to_owned(), self.shown_one(table, columns, *secret)?);
             }
-            Ok(Value::from(fields))
-        };
-        let secrets: rusqlite::Result<Vec<Value>> =
-            self.conn().prepare_cached(&sql)?.query_map([token.row], read)?.collect();
-        fields.insert("secrets".to_owned(), secrets?.into());
+        }
+        let secrets: Vec<Value> = secrets.into_iter().map(|(_, fields)| fields.into()).collect();
+        fields.insert("secrets".to_owned(), secrets.into());
         Ok(fields)
     }
 
-    /// What belongs to a secret; null where nothing does.
-    fn shown_one(&self, table: &str, columns: &[Column], secret: i64) -> rusqlite::Result<Value> {
+    /// The row of a table that belongs to a secret, or null.
+    fn shown_one(&self, table: &str, columns: &[Column], secret: i64) -> Result<Value, Fault> {
         let sql = format!("SELECT {} FROM {table} WHERE secret = ?1", columns::names(columns, ""));
         let read = |row: &Row<'_>| columns::show(columns, row, 0);
-        let mut statement = self.conn().prepare_cached(&sql)?;
-        let found = statement.query_map(params![secret], read)?.next();
-        Ok(found.transpose()?.map_or(Value::Null, Value::from))
+        Ok(self.prepare(&sql)?.one(&[&secret], read)?.map_or(Value::Null, Value::from))
     }
 }
 
-/// A column that holds a list in JSON.
+/// A column that contains a list in JSON.
 fn list(row: &Row<'_>, at: usize) -> rusqlite::Result<Value> {
-    serde_json::from_str(&row.get::<_, String>(at)?)
+    serde_json::from_str(&row.get::<String>(at)?)
         .map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))
 }

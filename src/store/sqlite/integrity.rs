@@ -1,32 +1,34 @@
-//! Whether tables and indexes agree with each other and with their constraints, by SQLite's own checks.
+//! Checks by SQLite itself that tables, indexes and constraints agree.
 //!
-//! `integrity_check` compares every index with its table. `quick_check` does not, and a row that only an index hides
+//! `integrity_check` compares every index with its table. `quick_check` does not, so a row that an index hides
 //! would stay hidden.
 
-use super::{Store, StoreError};
+use super::{Sqlite, StoreError};
 
-/// What is wrong, a sentence each; at most the first 20 problems of a kind.
-pub fn check(store: &Store) -> Result<Vec<String>, StoreError> {
-    let run = || {
-        let mut all = Vec::new();
-        let mut statement = store.conn.prepare("PRAGMA integrity_check(20)")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let line: String = row.get(0)?;
-            if line != "ok" {
-                all.push(line);
+impl Sqlite {
+    /// The problems, one sentence each, at most 20 of each kind.
+    pub fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
+        let run = || {
+            let mut all = Vec::new();
+            let mut statement = self.conn.prepare("PRAGMA integrity_check(20)")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let line: String = row.get(0)?;
+                if line != "ok" {
+                    all.push(line);
+                }
             }
+            let mut statement = self.conn.prepare("PRAGMA foreign_key_check")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()?.filter(|_| all.len() < 20) {
+                let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
+                all.push(format!("a row of `{table}` refers to a row of `{parent}` that does not exist"));
+            }
+            Ok(all)
+        };
+        match run().map_err(|err| self.failed(&err)) {
+            Err(StoreError::Damaged(why)) => Ok(vec![why]),
+            all => all,
         }
-        let mut statement = store.conn.prepare("PRAGMA foreign_key_check")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()?.filter(|_| all.len() < 20) {
-            let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
-            all.push(format!("a row of `{table}` refers to a row of `{parent}` that does not exist"));
-        }
-        Ok(all)
-    };
-    match run().map_err(|err| store.failed(&err)) {
-        Err(StoreError::Damaged(why)) => Ok(vec![why]),
-        all => all,
     }
 }

@@ -1,13 +1,14 @@
-//! The first command that writes brings a store of version 1 to the version of today, in one transaction.
+//! Migrates a store of version 1 to the present version, in one transaction of the first command that writes.
 //!
-//! What the log vouches for gets an entry with its new digest. What was changed by hand gets none, and so stays reported;
-//! it stops nothing, or one such row would keep every token from being revoked.
+//! Objects that match their last entry get a new entry with their new digest. Objects that were changed by hand
+//! get none, so they are still reported. They do not stop the migration, or one such row would prevent every
+//! revocation.
 
 use std::os::unix::fs::{MetadataExt, fchown};
 
 use super::build::{TEMPORARY, sync_directory};
 use super::open::{self, Access};
-use super::{FIRST, Matched, Store, StoreError, Write, backup, schema, v1};
+use super::{FIRST, Found, Matched, Store, StoreError, VERSION, Write, backup, schema, v1};
 use crate::domain::digest::Form;
 use crate::domain::event::{Action, Author, Subject};
 use crate::domain::scope::Catalogue;
@@ -15,42 +16,43 @@ use crate::domain::settings::Settings;
 use crate::domain::when::Clock;
 use crate::store::sharing::Sharing;
 
-/// The database as it was before, beside the one of today.
+/// The name of the old database, beside the new one.
 const COPY: &str = "tokens.db.v1";
 
 pub fn migrate(store: &Store, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
-    let set = |pragmas: &str| store.conn.execute_batch(pragmas).map_err(|err| store.failed(&err));
+    let files = store.files()?;
+    let set = |pragmas: &str| files.conn.execute_batch(pragmas).map_err(|err| files.failed(&err));
     // It cannot be set within a transaction.
     set("PRAGMA foreign_keys = OFF")?;
-    let before = store.version.get();
+    let before = files.version.get();
     let done = store.transact(clock, author, convert);
     if done.is_err() {
-        store.version.set(before);
+        files.version.set(before);
     }
     set("PRAGMA foreign_keys = ON").and(done)
 }
 
 fn convert(tx: &Write<'_>) -> Result<(), StoreError> {
-    let (store, conn) = (tx.view.store, tx.conn());
-    if tx.ok(schema::version_of(conn))? == schema::VERSION {
-        // Another process was faster.
-        return tx.ok(store.follow_migration());
+    let files = tx.view.store.files()?;
+    let (conn, ok) = (&files.conn, |done: rusqlite::Result<()>| done.map_err(|err| files.failed(&err)));
+    if files.stamped().map_err(|err| files.failed(&err))? == VERSION {
+        // Another process has migrated it already.
+        return ok(files.follow_migration());
     }
-    copy(store)?;
+    copy(&files.found)?;
     let sound = Sound::find(tx)?;
-    tx.ok(v1::unview(conn).and_then(|()| v1::convert(conn, schema::create)))?;
-    tx.ok(schema::stamp(conn))?;
-    store.version.set(schema::VERSION);
+    ok(v1::unview(conn).and_then(|()| v1::convert(conn, schema::create)))?;
+    ok(schema::stamp(conn))?;
+    files.version.set(VERSION);
     let scopes: Vec<i64> = tx.column("SELECT row FROM scope", &[])?;
     scopes.into_iter().try_for_each(|row| tx.seal_scope(row))?;
     each_token(tx, |row| tx.seal_token(row))?;
     sound.record(tx)
 }
 
-/// Keeps the database as it was. The transaction is open, so that nobody changes it meanwhile; SQLite copies it, since
-/// opening the file by hand would drop the locks of this process.
-fn copy(store: &Store) -> Result<(), StoreError> {
-    let found = &store.found;
+/// Keeps a copy of the old database. The transaction is open, so that nobody changes it meanwhile. SQLite makes
+/// the copy, since opening the file directly would drop the locks of this process.
+fn copy(found: &Found) -> Result<(), StoreError> {
     let path = found.dir.join(COPY);
     let failed = |err: &std::io::Error| StoreError::io("copy the store to", &path, err);
     let new =
@@ -72,7 +74,7 @@ fn copy(store: &Store) -> Result<(), StoreError> {
     sync_directory(&found.dir).map_err(|err| failed(&err))
 }
 
-/// What is as its last entry says.
+/// The objects that match their last entries.
 struct Sound {
     tokens: Vec<i64>,
     catalogue: Option<Catalogue>,
@@ -113,9 +115,10 @@ impl Sound {
             record(Subject::Catalogue, Form::Two.catalogue(&tx.catalogue()?))?;
         }
         if let Some(before) = self.settings {
-            let dir = std::fs::symlink_metadata(&tx.view.store.found.dir);
-            let dir = dir.map_err(|err| StoreError::io("look at", &tx.view.store.found.dir, &err))?;
-            let facts = tx.first_facts(Sharing::of(&dir, &tx.view.store.found.meta))?;
+            let found = &tx.view.store.files()?.found;
+            let dir = std::fs::symlink_metadata(&found.dir);
+            let dir = dir.map_err(|err| StoreError::io("look at", &found.dir, &err))?;
+            let facts = tx.first_facts(Sharing::of(&dir, &found.meta))?;
             let after = Settings { facts, ..before.clone() };
             tx.write_settings(Action::Migrate, &before, &after, Matched::Yes)?;
         }
@@ -126,7 +129,7 @@ impl Sound {
     }
 }
 
-/// A value that may be damaged, in a store that is to be migrated all the same.
+/// A value that may be damaged. Damage does not stop the migration.
 fn readable<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match found {
         Err(StoreError::Damaged(_)) => Ok(None),

@@ -1,214 +1,137 @@
-//! The only place that knows SQLite.
+//! The engine SQLite. Only this module knows it.
 //!
 //! Locking: a rollback journal (`journal_mode=DELETE`) with `synchronous=EXTRA`, since write-ahead logging would
 //! shut out read-only verifiers of another user, and DELETE with FULL lost a committed row in 25 of 133 power cuts.
 //! Every write is one `BEGIN IMMEDIATE` transaction. A read transaction ends before its rows are written anywhere,
 //! so that a stopped reader holds nothing; lists come in pages of at most [`PAGE`] rows.
 //!
-//! Permissions: the owner writes, readers need only to read `tokens.db`. A reading command changes no byte; where a
-//! killed writer left its journal, it reads a copy that it rolled back itself.
+//! Permissions: the owner writes, and readers only need to read `tokens.db`. A reading command changes no byte.
+//! If a killed writer left its journal, it reads a copy that it rolled back itself.
 //!
-//! Compatibility: `application_id` and `user_version` are looked at before SQLite opens the file, the text of every
-//! object after.
+//! Compatibility: `application_id` and `user_version` are checked before SQLite opens the file, and the text of
+//! every table and index afterwards.
 
-mod audit;
 mod backup;
 mod build;
-mod bury;
-mod cells;
-mod change;
 mod checked;
-#[cfg(feature = "cli")]
-mod columns;
 mod doctor;
-mod error;
 #[cfg(feature = "cli")]
 mod export;
-mod find;
 mod found;
-mod hooks;
 mod hot;
 #[cfg(feature = "cli")]
 mod import;
 mod install;
 mod integrity;
 #[cfg(feature = "cli")]
-mod join;
-mod known;
+mod listed;
 mod location;
-mod lock;
-mod log;
+pub mod lock;
 mod migrate;
 mod open;
 mod opening;
-mod page;
-#[cfg(feature = "cli")]
-mod parts;
-mod pool;
-mod prepared;
 mod restore;
-mod schema;
-mod scopes;
-mod seal;
-mod settings;
+pub mod schema;
 mod share;
-mod sql;
-mod token_rows;
-mod tokens;
-mod transact;
+mod uses;
 mod v1;
-mod view;
-mod watch;
-mod words;
-mod write;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, TransactionBehavior};
 
-pub use audit::{AuditReport, Changed, Problem};
 pub use build::make;
-pub use change::NewSecret;
-use checked::{Checked, FileId};
+use checked::Checked;
+pub use checked::FileId;
 pub use doctor::{Finding, Severity, examine, repair};
-pub use error::{StoreError, UNCHANGED, UNSETTLED};
+#[cfg(feature = "postgres")]
+pub use doctor::{content, warning};
 #[cfg(feature = "cli")]
 pub use export::{Extent, FORMAT as EXPORT_FORMAT};
-use found::Found;
+pub use found::Found;
 #[cfg(feature = "cli")]
-pub use import::{Importer, unused};
+pub use import::{Importer, Taker};
 #[cfg(feature = "cli")]
-pub use join::{Conflict, Entered};
-use known::Known;
-pub use location::{Location, unsafe_file, unsafe_path};
+pub use listed::{Listed, OneListed, Order};
+pub use location::{Directory, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
-#[cfg(feature = "cli")]
-pub use parts::{BadLine, Prepared};
-pub use pool::SharedStore;
+pub use opening::Opening;
 pub use restore::{Brought, Live, Restoration, open_backup, plan};
+#[cfg(feature = "postgres")]
+pub use schema::APPLICATION_ID;
+pub use schema::VERSION;
 pub use share::share;
-pub use tokens::{Parts, Presented};
-pub use view::View;
-use view::ascending;
-pub use watch::{Step, Watch};
-pub use words::MOST;
-pub use write::Write;
-use write::{Head, Matched};
 
-use crate::domain::filter::Times;
-use crate::domain::scope::{Catalogue, Scope};
-use crate::domain::token::StoredSecret;
-use crate::domain::when::Timestamp;
-use crate::store::recorder::Recorder;
-use crate::store::usage::{self, Beside, Usage};
+use super::engine::{Fault, Prepared, Purpose, Transaction};
+use super::recorder::Recorder;
+use super::usage::{Kind, Usage};
+use super::{AuditReport, FIRST, Matched, PAGE, Step, Store, StoreError, View, Watch, Write};
+use crate::domain::digest::Digest;
+use crate::domain::event::Anchor;
 
-/// The rows of one read transaction.
-pub const PAGE: usize = 1_000;
-/// Where a walk through rows begins: a row below 1 is damage, and so must be seen.
-pub const FIRST: i64 = i64::MIN;
-/// An open store.
-pub struct Store {
-    conn: Connection,
+/// An open database file.
+pub struct Sqlite {
+    pub conn: Connection,
     /// Dropped after the connection.
     checked: Option<Arc<Checked>>,
-    found: Found,
-    /// Of the tables: that of today, or 1 where the store is only read.
-    version: Cell<i64>,
-    /// Whether rows whose seal is broken are read, so that access can be ended whatever happened to them.
-    lenient: Cell<bool>,
-    /// Whether it is asked one question, so that no statement is kept.
+    pub found: Found,
+    /// The version of the tables: the present one, or 1 if the store is only read.
+    pub version: Cell<i64>,
+    /// Whether it answers a single question, so that no statement is cached.
     once: bool,
-    /// Whether the transaction of its checks is still open, which then is that of the first question.
+    /// Whether the transaction of its checks is still open, so that the first question uses it.
     began: Cell<bool>,
-    /// How long a transaction waits for a lock.
-    patience: Cell<Duration>,
-    /// The files of use, from the first question on: most verdicts need neither.
-    uses: OnceCell<Usage>,
-    asks: OnceCell<Usage>,
-    refusals: OnceCell<Usage>,
-    /// What it remembers from one transaction to the next, if anything.
-    known: RefCell<Option<Known>>,
-    /// The same files as uses are recorded in them.
+    /// The usage files, opened when first needed, since most verdicts do not need them.
+    usage: [OnceCell<Usage>; 3],
+    /// The same files, for recording uses.
     recorders: RefCell<[Recorder; 3]>,
-    /// Holds the copy that a reader works on in place of a store with a hot journal.
-    copy: Option<hot::Copy>,
+    /// The copy that is read instead of a store with a hot journal.
+    pub copy: Option<hot::Copy>,
 }
 
-impl Store {
-    fn from_connection(conn: Connection, found: Found, version: i64) -> Self {
-        let patience = Cell::new(PATIENCE);
+/// A read transaction. Its statements to begin and to end are cached like all others.
+pub struct Look<'a>(&'a Sqlite);
+
+impl Look<'_> {
+    pub fn end(self) -> rusqlite::Result<()> {
+        self.0.run("COMMIT")
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        if !self.0.conn.is_autocommit() {
+            // It fails only if SQLite has ended the transaction itself.
+            let _ = self.0.run("ROLLBACK");
+        }
+    }
+}
+
+impl Sqlite {
+    fn new(conn: Connection, found: Found, version: i64) -> Self {
         Self {
             conn,
             checked: None,
-            uses: OnceCell::new(),
-            asks: OnceCell::new(),
-            refusals: OnceCell::new(),
-            known: RefCell::new(None),
-            recorders: RefCell::new(usage::FILES.map(Recorder::new)),
+            usage: Default::default(),
+            recorders: RefCell::new(Kind::ALL.map(|kind| Recorder::new(kind.file()))),
             found,
             version: Cell::new(version),
-            lenient: Cell::new(false),
             once: false,
             began: Cell::new(false),
-            patience,
             copy: None,
         }
     }
 
-    /// Sets how long the transactions of this store wait for a lock from now on.
-    pub fn set_patience(&self, patience: Duration) {
-        self.patience.set(patience);
+    pub fn failed(&self, err: &rusqlite::Error) -> StoreError {
+        StoreError::sqlite(&self.found.database, err)
     }
 
-    #[cfg(test)]
-    pub fn patience(&self) -> Duration {
-        self.patience.get()
-    }
-
-    /// From here on what look-ups find is remembered for as long as the database is not changed.
-    pub(super) fn remember(&self) {
-        self.known.borrow_mut().get_or_insert_default();
-    }
-
-    /// The version of its tables.
-    pub fn version(&self) -> i64 {
-        self.version.get()
-    }
-
-    /// From here on rows are read though their seals are broken: for commands that only end access, which must work. The
-    /// log still shows what was changed behind its back.
-    pub fn accept_broken_seals(&self) {
-        self.lenient.set(true);
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.found.dir
-    }
-
-    pub(super) fn uses(&self) -> &Usage {
-        self.uses.get_or_init(|| Usage::to_read(beside(&self.found), usage::SECRETS))
-    }
-
-    pub(super) fn asks(&self) -> &Usage {
-        self.asks.get_or_init(|| Usage::to_read(beside(&self.found), usage::SCOPES))
-    }
-
-    pub(super) fn refusals(&self) -> &Usage {
-        self.refusals.get_or_init(|| Usage::to_read(beside(&self.found), usage::REFUSED))
-    }
-
-    /// The instants by which tokens are shown now. Since when use is recorded does not depend on the database.
-    pub fn times(&self, now: Timestamp) -> Times {
-        Times { now, at: now, usage_since: self.uses().since() }
-    }
-
-    /// Since when it is recorded which scopes are asked for.
-    pub fn scope_usage_since(&self) -> Option<Timestamp> {
-        self.asks().since()
+    /// The identity of its file. `None` for a copy.
+    pub fn id(&self) -> Option<FileId> {
+        self.checked.as_ref().map(|checked| checked.id)
     }
 
     /// Whether this user owns the database.
@@ -216,10 +139,8 @@ impl Store {
         self.found.meta.uid() == uid
     }
 
-    /// Fails unless only this user and root can have written what the store holds: a path or a command in it is as
-    /// powerful as a line in a crontab.
     pub fn check_commands(&self) -> Result<(), StoreError> {
-        let strict = Location { dir: self.found.dir.clone(), named: false, trusts_group: false };
+        let strict = Directory { dir: self.found.dir.clone(), named: false, trusts_group: false };
         let Some(wrong) = strict.unsafe_files(&self.found)?.into_iter().next() else { return Ok(()) };
         Err(StoreError::Unsafe {
             path: wrong.path,
@@ -230,47 +151,83 @@ impl Store {
         })
     }
 
-    /// Whether this reader works on a copy because a killed writer left its journal.
-    pub fn is_copy(&self) -> bool {
-        self.copy.is_some()
-    }
-
-    /// Which file it is; `None` for a copy of it.
-    fn id(&self) -> Option<FileId> {
-        self.checked.as_ref().map(|checked| checked.id)
-    }
-
-    fn failed(&self, err: &rusqlite::Error) -> StoreError {
-        StoreError::sqlite(&self.found.database, err)
-    }
-
-    /// Records a use of a presented secret and the scopes it was asked for. Nothing depends on it.
-    pub fn record_use(&self, presented: &Presented, scopes: &[Scope], catalogue: &Catalogue, now: Timestamp) {
-        let (token, secret) = (&presented.token, presented.secret());
-        let [uses, asks, _] = &mut *self.recorders.borrow_mut();
-        let (beside, database) = (beside(&self.found), &*self.found.database);
-        let tag = usage::secret_tag(&secret.hash);
-        uses.record(beside, database, secret.row, tag, secret.created_at, now);
-        if scopes.is_empty() {
-            return;
+    pub fn prepare(&self, sql: &str) -> rusqlite::Result<Prepared<'_>> {
+        if self.once {
+            return self.conn.prepare(sql).map(Prepared::Once);
         }
-        for grant in token.grants.values() {
-            let held = catalogue.closure([&grant.scope]);
-            if scopes.iter().any(|scope| held.contains(scope)) {
-                let tag = usage::scope_tag(&token.id, grant);
-                asks.record(beside, database, grant.row, tag, token.created_at, now);
+        self.conn.prepare_cached(sql).map(Prepared::Kept)
+    }
+
+    /// Begins a transaction. One for reading takes no lock before the first statement.
+    pub fn begin(&self, purpose: Purpose, patience: Duration) -> rusqlite::Result<Transaction<'_>> {
+        lock::be_patient(patience);
+        match purpose {
+            Purpose::Look if self.began.take() => {}
+            Purpose::Look => self.run("BEGIN")?,
+            Purpose::Change => {
+                let immediate = TransactionBehavior::Immediate;
+                return rusqlite::Transaction::new_unchecked(&self.conn, immediate).map(Transaction::Sqlite);
             }
         }
+        Ok(Transaction::Look(Look(self)))
     }
 
-    /// Records that a secret was presented that has ended. Nothing depends on it.
-    pub fn record_refusal(&self, secret: &StoredSecret, now: Timestamp) {
-        let [.., refusals] = &mut *self.recorders.borrow_mut();
-        let (row, tag, created) = (secret.row, usage::secret_tag(&secret.hash), secret.created_at);
-        refusals.record(beside(&self.found), &self.found.database, row, tag, created, now);
+    /// Runs a statement that has no rows.
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        let run =
+            if self.once { self.conn.execute(sql, []) } else { self.conn.prepare_cached(sql)?.execute([]) };
+        run.map(drop)
     }
-}
 
-fn beside(found: &Found) -> Beside<'_> {
-    Beside { dir: &found.dir, owner: found.meta.uid(), len: found.meta.len() }
+    /// Whether a read transaction would have its lock already.
+    pub fn has_begun(&self) -> bool {
+        self.began.get()
+    }
+
+    /// The present version of the tables.
+    pub fn stamped(&self) -> rusqlite::Result<i64> {
+        schema::version_of(&self.conn)
+    }
+
+    /// Within a read transaction, notices that another process has migrated the store.
+    pub fn follow_migration(&self) -> rusqlite::Result<()> {
+        if self.version.get() != VERSION && self.stamped()? == VERSION {
+            v1::unview(&self.conn)?;
+            self.version.set(VERSION);
+        }
+        Ok(())
+    }
+
+    /// After a failed COMMIT, tells whether the database has this entry. Fails if that cannot be read.
+    pub fn keeps(&self, expected: &Anchor) -> Result<bool, Fault> {
+        let conn = open::connect(&self.found.database, open::Access::Write)?;
+        let again = Store::from(Self::new(conn, self.found.clone(), VERSION));
+        Ok(again.anchor_hash(expected.seq)? == Some(expected.hash))
+    }
+
+    /// The last entry, as seen by a connection without prepared views.
+    fn newest(&self) -> rusqlite::Result<Option<Anchor>> {
+        let table = if self.stamped()? == VERSION { "events" } else { "main.audit" };
+        let sql = format!("SELECT seq, hash FROM {table} ORDER BY seq DESC LIMIT 1");
+        let read =
+            |row: &rusqlite::Row<'_>| Ok(Anchor { seq: row.get(0)?, hash: Digest::from_bytes(row.get(1)?) });
+        rusqlite::OptionalExtension::optional(self.conn.query_row(&sql, [], read))
+    }
+
+    /// From now on, keeps this many mebibytes of pages in memory instead of 2.
+    pub fn keep_pages(&self, mebibytes: u16) -> rusqlite::Result<()> {
+        self.conn.execute_batch(&format!("PRAGMA cache_size = -{}", u32::from(mebibytes) * 1024))
+    }
+
+    /// How large the database is.
+    pub fn bytes(&self) -> u64 {
+        std::fs::symlink_metadata(&self.found.database).map_or(0, |meta| meta.len())
+    }
+
+    /// Returns the space of removed rows to the file system. It is atomic, and needs space for a copy meanwhile.
+    pub fn shrink(&self, patience: Duration) -> rusqlite::Result<()> {
+        lock::be_patient(patience);
+        // The copy may be large, so it is not kept in memory.
+        self.conn.execute_batch("PRAGMA temp_store = FILE; VACUUM")
+    }
 }

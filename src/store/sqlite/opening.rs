@@ -1,4 +1,4 @@
-//! Opening a store: to look, to look at once, or to change.
+//! Opens a store for reading, for a single question, or for a change.
 
 use std::cell::Cell;
 use std::os::unix::fs::MetadataExt;
@@ -8,9 +8,9 @@ use rusqlite::Connection;
 
 use super::checked::{self, Checked};
 use super::found::Found;
-use super::location::Location;
+use super::location::Directory;
 use super::open::{self, Access};
-use super::{Store, StoreError, hot, lock, migrate, schema, v1};
+use super::{Sqlite, Store, StoreError, hot, lock, migrate, schema, v1};
 use crate::domain::event::Author;
 use crate::domain::when::Clock;
 use crate::store::usage;
@@ -19,68 +19,74 @@ use crate::store::usage;
 const BEGIN_TO_READ: &str = "BEGIN; PRAGMA user_version";
 
 impl Store {
-    /// To look; not one byte is changed.
-    pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
-        Self::open_reader(location, Access::Read)
+    /// Opens it for reading, without changing a byte.
+    pub(in crate::store) fn file_to_read(location: &Directory) -> Result<Self, StoreError> {
+        Sqlite::open_reader(location, Access::Read).map(Self::from)
     }
 
-    /// To ask one question. The read transaction in which the store is checked is that of the question as well, and no
-    /// statement is kept.
-    pub fn open_to_ask_once(location: &Location) -> Result<Self, StoreError> {
-        Self::open_reader(location, Access::Once)
+    /// Opens it for a single question. The read transaction that checks the store is also that of the question, and
+    /// no statement is cached.
+    pub(in crate::store) fn file_to_ask_once(location: &Directory) -> Result<Self, StoreError> {
+        Sqlite::open_reader(location, Access::Once).map(Self::from)
     }
 
-    fn open_reader(location: &Location, access: Access) -> Result<Self, StoreError> {
+    /// Opens it for completion while somebody types. A store that is not ready at once is an error.
+    pub(in crate::store) fn file_to_glance(location: &Directory) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;
-        // A writer may roll the journal back between the look at it and the copy; then the next round reads.
+        let engine = Sqlite::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
+        let store = Self::from(Sqlite { checked: Some(checked), ..engine });
+        store.set_patience(Access::Glance.patience());
+        Ok(store)
+    }
+
+    /// Opens it for reading, besides other connections of this process to the same file.
+    pub(in crate::store) fn file_beside(location: &Directory) -> Result<Self, Opening> {
+        let (found, checked) = safe(location).map_err(Opening::Failed)?;
+        Ok(Self::from(Sqlite { checked: Some(checked), ..Sqlite::connect(&found, Access::Read)? }))
+    }
+
+    /// Opens it for a change. A store of the previous version is migrated. Dropping the store deletes a copy.
+    pub(in crate::store) fn file_to_write(
+        location: &Directory,
+        clock: &dyn Clock,
+        author: &Author,
+        copy: Option<hot::Copy>,
+    ) -> Result<Self, StoreError> {
+        let (found, checked) = safe(location)?;
+        found.check_writable()?;
+        let engine = Sqlite::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
+        let store = Self::from(Sqlite { checked: Some(checked), copy, ..engine });
+        if store.version() != schema::VERSION {
+            migrate::migrate(&store, clock, author)?;
+        }
+        // Usage files may be lost. The next write makes missing ones, if it can.
+        if usage::is_missing(&found.dir)
+            && let Ok(now) = clock.now()
+        {
+            let _ = usage::make(&found.dir, found.meta.uid(), store.sharing_of_new_files(), now);
+        }
+        Ok(store)
+    }
+}
+
+impl Sqlite {
+    fn open_reader(location: &Directory, access: Access) -> Result<Self, StoreError> {
+        let (found, checked) = safe(location)?;
+        // A writer may roll the journal back between the check and the copy. Then the next round reads the original.
         for _ in 0..10 {
             match Self::connect(&found, access) {
                 // A copy may be made only while this process has no connection to the original.
                 Err(Opening::HotJournal) if checked::is_shared(&checked) => break,
                 Err(Opening::HotJournal) => {}
                 Err(Opening::Failed(err)) => return Err(err),
-                Ok(store) => return Ok(Self { checked: Some(checked), ..store }),
+                Ok(engine) => return Ok(Self { checked: Some(checked), ..engine }),
             }
             if let Some((conn, copy)) = hot::copy(&found)? {
                 let version = prepare(&conn, &found).map_err(|err| err.into_store_error(&found.database))?;
-                return Ok(Self { copy: Some(copy), ..Self::from_connection(conn, found, version) });
+                return Ok(Self { copy: Some(copy), ..Self::new(conn, found, version) });
             }
         }
         Err(StoreError::Locked(lock::holders(&found.database)))
-    }
-
-    /// To look while somebody is typing: a store that is not ready at once is an error.
-    pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
-        let (found, checked) = safe(location)?;
-        let store = Self::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
-        Ok(Self { checked: Some(checked), ..store })
-    }
-
-    /// To look, beside other connections of this process to the same file.
-    pub(super) fn open_beside(location: &Location) -> Result<Self, Opening> {
-        let (found, checked) = safe(location).map_err(Opening::Failed)?;
-        Ok(Self { checked: Some(checked), ..Self::connect(&found, Access::Read)? })
-    }
-
-    /// To change. A store of the version before becomes one of today.
-    pub fn open_to_write(
-        location: &Location,
-        clock: &dyn Clock,
-        author: &Author,
-    ) -> Result<Self, StoreError> {
-        let (found, checked) = safe(location)?;
-        found.check_writable()?;
-        let store = Self::connect(&found, Access::Write).map_err(|err| err.at_once(&found))?;
-        if store.version.get() != schema::VERSION {
-            migrate::migrate(&store, clock, author)?;
-        }
-        // The files of use may be lost; the next write brings them back, if it can.
-        if usage::is_missing(&found.dir)
-            && let Ok(now) = clock.now()
-        {
-            let _ = usage::make(&found.dir, found.meta.uid(), store.sharing_of_new_files(), now);
-        }
-        Ok(Self { checked: Some(checked), ..store })
     }
 
     pub(super) fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
@@ -99,10 +105,7 @@ impl Store {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
         })?;
-        let store =
-            Self { once, began: Cell::new(once), ..Self::from_connection(conn, found.clone(), version) };
-        store.set_patience(access.patience());
-        Ok(store)
+        Ok(Self { once, began: Cell::new(once), ..Self::new(conn, found.clone(), version) })
     }
 }
 
@@ -112,7 +115,7 @@ pub enum Opening {
 }
 
 impl Opening {
-    /// For who does not try once more.
+    /// The error if there is no further attempt.
     pub fn at_once(self, found: &Found) -> StoreError {
         match self {
             Self::HotJournal => StoreError::Locked(lock::holders(&found.database)),
@@ -126,7 +129,7 @@ fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError>
     let mut version = found.stamp();
     let mut checked = schema::check(conn, version);
     if checked.is_err() {
-        // It may have been migrated since the header was looked at, or its journal not been rolled back.
+        // It may have been migrated since the header was read, or its journal may not have been rolled back.
         version = schema::version_of(conn)?;
         checked = schema::check(conn, version);
     }
@@ -137,8 +140,8 @@ fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError>
     Ok(version)
 }
 
-/// The files, if nobody else could have touched them and they are a store.
-fn safe(location: &Location) -> Result<(Found, Arc<Checked>), StoreError> {
+/// The files, if nobody else could have written them and they are a store.
+fn safe(location: &Directory) -> Result<(Found, Arc<Checked>), StoreError> {
     let (found, checked) = checked::find(location)?;
     if let Some(wrong) = location.unsafe_files(&found)?.into_iter().next() {
         return Err(wrong.into());

@@ -53,7 +53,7 @@ pub(super) struct Fake {
     pub(super) asked: Rc<RefCell<Vec<String>>>,
     pub(super) offered: Rc<RefCell<Vec<String>>>,
     pub(super) env: HashMap<String, String>,
-    pub(super) store: PathBuf,
+    pub(super) store: OsString,
     pub(super) paged: Option<Rc<RefCell<Vec<u8>>>>,
     pub(super) uid: u32,
     pub(super) pace: Duration,
@@ -113,7 +113,7 @@ impl Machine for Fake {
     }
 
     fn env(&self, key: &str) -> Option<OsString> {
-        let store = || (key == "TOKENCTL_STORE").then(|| self.store.clone().into_os_string());
+        let store = || (key == "TOKENCTL_STORE").then(|| self.store.clone());
         self.env.get(key).map(OsString::from).or_else(store)
     }
 

@@ -45,7 +45,7 @@ impl World {
         command
             .env_clear()
             .env("PATH", search_path())
-            .env("TOKENCTL_STORE", self.store())
+            .env("TOKENCTL_STORE", self.named())
             .current_dir(self.dir.path())
             .args(["--norc", "-c", script]);
         command

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokenctl::context::{Context, Output, Terminal};
 
 use super::machine::{Busy, Captured, Failing, Fake};
+use super::server::{self, Database};
 use super::{Answer, Clipboards, Ran, START, assert_harmless, program, run, uid};
 
 /// What happens elsewhere, once, while a question waits for its answer.
@@ -40,6 +41,8 @@ pub struct World {
     /// How much later it is at each look at the clock that only goes forward.
     pub pace: Duration,
     pub clipboards: Rc<RefCell<Clipboards>>,
+    /// The database of the store, where stores are in PostgreSQL.
+    server: Option<Database>,
 }
 
 impl World {
@@ -63,7 +66,13 @@ impl World {
             uid: uid(),
             pace: Duration::ZERO,
             clipboards: Rc::default(),
+            server: server::is_engine().then(Database::new),
         }
+    }
+
+    /// How the store is named to the program.
+    pub fn named(&self) -> OsString {
+        self.server.as_ref().map_or_else(|| self.store().into_os_string(), |it| it.url().into())
     }
 
     /// A world in a directory that is there, at this time.
@@ -167,7 +176,7 @@ impl World {
                 asked: Rc::clone(&self.asked),
                 offered: Rc::clone(&self.offered),
                 env: self.env.clone(),
-                store: self.store(),
+                store: self.named(),
                 paged: self.paged.clone(),
                 uid: self.uid,
                 pace: self.pace,
@@ -195,7 +204,10 @@ impl World {
     /// The same with this on stdin.
     #[track_caller]
     pub fn refuses_with(&self, args: &[&str], input: &[u8], exit: i32, code: &str) -> Value {
-        let state = || self.store().exists().then(|| self.bytes());
+        let state = || match &self.server {
+            Some(it) => Some(vec![(OsString::new(), it.state().into_bytes())]),
+            None => self.store().exists().then(|| self.bytes()),
+        };
         let before = state();
         let plain = self.run_with(args, input);
         assert_eq!((plain.code, &*plain.out), (exit, ""), "{args:?}: {}", plain.err);
@@ -319,7 +331,7 @@ impl World {
     /// The real program against this store, with the real clock.
     pub fn program(&self) -> Command {
         let mut command = program();
-        command.env("TOKENCTL_STORE", self.store());
+        command.env("TOKENCTL_STORE", self.named());
         command
     }
 

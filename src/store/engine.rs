@@ -1,0 +1,343 @@
+//! What stands below the queries: the engine that holds a store. Above it each query is one text, and a value is what
+//! SQLite calls one.
+
+use std::fmt;
+
+#[cfg(feature = "cli")]
+use rusqlite::types::ToSqlOutput;
+use rusqlite::types::{FromSql, ToSql, ValueRef};
+use rusqlite::{CachedStatement, Statement};
+
+#[cfg(feature = "postgres")]
+use super::{Found, Open, Postgres, server_statement, server_value};
+use super::{Look, Sqlite, StoreError};
+use crate::domain::when::{ClockWrong, Timestamp};
+
+/// Where the rows of a store are.
+pub enum Engine {
+    Sqlite(Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(Postgres),
+}
+
+/// Why a statement failed.
+#[derive(Debug)]
+pub enum Fault {
+    /// SQLite failed, or a value of a row does not convert.
+    Sqlite(rusqlite::Error),
+    #[cfg(feature = "postgres")]
+    Postgres(::postgres::Error),
+    /// A change is kept, but no standby has confirmed it in time.
+    #[cfg(feature = "postgres")]
+    Unconfirmed,
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(err: rusqlite::Error) -> Self {
+        Self::Sqlite(err)
+    }
+}
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Look,
+    Change,
+}
+
+/// A transaction, which is rolled back where it is not committed.
+pub enum Transaction<'a> {
+    Sqlite(rusqlite::Transaction<'a>),
+    Look(Look<'a>),
+    #[cfg(feature = "postgres")]
+    Postgres(Open<'a>),
+}
+
+impl Transaction<'_> {
+    /// The time of a change by the clock of this host, and why that clock is not to be believed.
+    pub fn time(&self, host: Timestamp) -> (Timestamp, Option<ClockWrong>) {
+        match self {
+            Self::Sqlite(_) | Self::Look(_) => (host, None),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(open) => open.time(host),
+        }
+    }
+
+    pub fn commit(self) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(tx) => Ok(tx.commit()?),
+            Self::Look(look) => Ok(look.end()?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(open) => open.commit(),
+        }
+    }
+}
+
+/// A statement ready to run.
+pub enum Prepared<'a> {
+    Kept(CachedStatement<'a>),
+    /// SQLite takes its parts from memory that the connection has at hand, and not one by one from the C library: a
+    /// third less work.
+    Once(Statement<'a>),
+    #[cfg(feature = "postgres")]
+    Postgres(server_statement::Statement<'a>),
+}
+
+/// The rows that a statement has found.
+pub enum Rows<'a> {
+    Sqlite(rusqlite::Rows<'a>),
+    #[cfg(feature = "postgres")]
+    Postgres(Found),
+}
+
+/// One of them.
+pub enum Row<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    #[cfg(feature = "postgres")]
+    Postgres(&'a ::postgres::Row),
+}
+
+impl Engine {
+    /// What tells one state of the data from another, by the last entry of the log.
+    #[cfg(feature = "postgres")]
+    pub fn state(&self) -> Result<i64, Fault> {
+        let sql = "SELECT hash FROM events ORDER BY seq DESC LIMIT 1";
+        let hash: Option<[u8; 32]> = self.prepare(sql)?.one(&[], |row| row.get(0))?;
+        let first = hash.as_ref().and_then(|hash| hash.first_chunk::<8>()).copied();
+        Ok(first.map_or(0, i64::from_le_bytes))
+    }
+
+    /// Whether it shows no columns of tokens that no verdict needs.
+    pub fn is_narrow(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(it) => it.is_narrow(),
+        }
+    }
+
+    /// Whether it may be used from several hosts.
+    pub fn spans_hosts(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => true,
+        }
+    }
+
+    /// A test by a column for these rows, and its value.
+    pub fn among(&self, rows: &[i64]) -> (&'static str, String) {
+        let list: Vec<String> = rows.iter().map(i64::to_string).collect();
+        let list = list.join(",");
+        match self {
+            Self::Sqlite(_) => ("IN (SELECT value FROM json_each(?1))", format!("[{list}]")),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => ("= ANY (CAST(CAST(?1 AS text) AS bigint[]))", format!("{{{list}}}")),
+        }
+    }
+
+    /// A query for a number that nobody can guess, as a UUID.
+    pub fn uuid(&self) -> &'static str {
+        match self {
+            // Version 4, variant 1, and 122 random bits.
+            Self::Sqlite(_) => {
+                "WITH r(x) AS (SELECT lower(hex(randomblob(16)))) SELECT substr(x, 1, 8) || '-' || substr(x, 9, 4)
+                 || '-4' || substr(x, 14, 3) || '-' || substr('89ab', 1 + abs(random() % 4), 1) || substr(x, 18, 3)
+                 || '-' || substr(x, 21) FROM r"
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "SELECT CAST(gen_random_uuid() AS text)",
+        }
+    }
+
+    /// After rows were entered with numbers of ours: lets the numbers of further rows follow them.
+    #[cfg(feature = "cli")]
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(clippy::unnecessary_wraps, reason = "another engine can fail")
+    )]
+    pub fn number_from_here(&self) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(it) => it.number_from_here(),
+        }
+    }
+
+    /// Whether a transaction goes on after a statement that a rule of a table has refused.
+    #[cfg(feature = "cli")]
+    pub fn goes_on(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => false,
+        }
+    }
+
+    /// How many rows were changed through it so far.
+    pub fn changes(&self) -> u64 {
+        match self {
+            Self::Sqlite(it) => it.conn.total_changes(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(it) => it.changes(),
+        }
+    }
+
+    pub fn prepare(&self, sql: &str) -> Result<Prepared<'_>, Fault> {
+        match self {
+            Self::Sqlite(it) => Ok(it.prepare(sql)?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(it) => it.prepare(sql).map(Prepared::Postgres),
+        }
+    }
+
+    /// What an error of it says of the store.
+    pub fn failed(&self, err: &Fault) -> StoreError {
+        match (self, err) {
+            (Self::Sqlite(it), Fault::Sqlite(err)) => it.failed(err),
+            #[cfg(feature = "postgres")]
+            (Self::Postgres(it), err) => it.failed(err),
+            #[cfg(feature = "postgres")]
+            (Self::Sqlite(_), err) => StoreError::Damaged(err.to_string()),
+        }
+    }
+
+    /// Runs a statement that finds nothing. Returns how many rows it changed.
+    pub fn run(&self, sql: &str, args: &[&dyn ToSql]) -> Result<usize, Fault> {
+        self.prepare(sql)?.execute(args)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(err) => err.fmt(f),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(err) => err.fmt(f),
+            #[cfg(feature = "postgres")]
+            Self::Unconfirmed => f.write_str("no standby has confirmed the change in time"),
+        }
+    }
+}
+
+impl Fault {
+    /// Whether a value breaks a rule of its table.
+    #[cfg(feature = "cli")]
+    pub fn breaks_rule(&self) -> bool {
+        use rusqlite::ErrorCode::{ConstraintViolation, TypeMismatch};
+        match self {
+            Self::Sqlite(err) => {
+                matches!(err.sqlite_error_code(), Some(ConstraintViolation | TypeMismatch))
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(err) => err.code().is_some_and(|code| code.code().starts_with("23")),
+            #[cfg(feature = "postgres")]
+            Self::Unconfirmed => false,
+        }
+    }
+}
+
+impl Prepared<'_> {
+    pub fn column_count(&self) -> usize {
+        match self {
+            Self::Kept(statement) => statement.column_count(),
+            Self::Once(statement) => statement.column_count(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(statement) => statement.columns(),
+        }
+    }
+
+    pub fn query(&mut self, args: &[&dyn ToSql]) -> Result<Rows<'_>, Fault> {
+        Ok(match self {
+            Self::Kept(statement) => Rows::Sqlite(statement.query(args)?),
+            Self::Once(statement) => Rows::Sqlite(statement.query(args)?),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(statement) => Rows::Postgres(statement.query(args)?),
+        })
+    }
+
+    pub fn execute(&mut self, args: &[&dyn ToSql]) -> Result<usize, Fault> {
+        Ok(match self {
+            Self::Kept(statement) => statement.execute(args)?,
+            Self::Once(statement) => statement.execute(args)?,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(statement) => statement.execute(args)?,
+        })
+    }
+
+    /// Runs it with these values, which are not looked at as parameters of different types.
+    #[cfg(feature = "cli")]
+    pub fn enter<'v>(&mut self, values: impl Iterator<Item = ValueRef<'v>>) -> Result<(), Fault> {
+        let statement = match self {
+            Self::Kept(statement) => &mut **statement,
+            Self::Once(statement) => statement,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(statement) => {
+                let values: Vec<_> = values.map(ToSqlOutput::Borrowed).collect();
+                let values: Vec<&dyn ToSql> = values.iter().map(|it| it as &dyn ToSql).collect();
+                return statement.execute(&values).map(drop);
+            }
+        };
+        for (at, value) in (1..).zip(values) {
+            statement.raw_bind_parameter(at, ToSqlOutput::Borrowed(value))?;
+        }
+        Ok(statement.raw_execute().map(drop)?)
+    }
+
+    /// What `read` makes of each row.
+    pub fn all<T, C: FromIterator<T>>(
+        &mut self,
+        args: &[&dyn ToSql],
+        mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<C, Fault> {
+        let mut rows = self.query(args)?;
+        let mut next = || Ok(rows.next()?.map(|row| read(&row)).transpose()?);
+        std::iter::from_fn(|| next().transpose()).collect()
+    }
+
+    /// What `read` makes of the first row, if there is one.
+    pub fn one<T>(
+        &mut self,
+        args: &[&dyn ToSql],
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, Fault> {
+        Ok(self.query(args)?.next()?.map(|row| read(&row)).transpose()?)
+    }
+}
+
+impl Rows<'_> {
+    pub fn next(&mut self) -> Result<Option<Row<'_>>, Fault> {
+        match self {
+            Self::Sqlite(rows) => Ok(rows.next()?.map(Row::Sqlite)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(rows) => Ok(rows.next().map(Row::Postgres)),
+        }
+    }
+}
+
+impl<'a> Row<'a> {
+    /// The value of a column.
+    pub fn get_ref(&self, at: usize) -> rusqlite::Result<ValueRef<'a>> {
+        match self {
+            Self::Sqlite(row) => row.get_ref(at),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(row) => server_value::get_ref(row, at),
+        }
+    }
+
+    pub fn get<T: FromSql>(&self, at: usize) -> rusqlite::Result<T> {
+        match self {
+            Self::Sqlite(row) => row.get(at),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(row) => server_value::get(row, at),
+        }
+    }
+
+    pub fn column_name(&self, at: usize) -> Option<&str> {
+        match self {
+            Self::Sqlite(row) => row.as_ref().column_name(at).ok(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(row) => row.columns().get(at).map(|column| column.name()),
+        }
+    }
+}

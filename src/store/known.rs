@@ -1,0 +1,189 @@
+//! A cache of what a long-running verifier has read of the store, valid until the store changes.
+//!
+//! SQLite keeps the pages that it has read while the change counter in the file stays the same, and checks the
+//! counter at the start of each transaction. This cache follows the same rule by `PRAGMA data_version`. The
+//! version is read within the transaction that answers, so no answer is older than that transaction.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{Parts, Presented, StoreError, View};
+use crate::domain::scope::Catalogue;
+use crate::domain::secret::SecretHash;
+use crate::domain::when::Timestamp;
+
+/// How many secrets are kept at most, in sets of a few. A secret belongs to the set that its hash names.
+const SETS: usize = 2_048;
+const WAYS: usize = 4;
+
+/// How many unknown secrets are searched for singly before the whole index is checked.
+const WORTH_A_LOOK: usize = 8;
+
+/// What was read at one version of the data.
+#[derive(Default)]
+pub struct Known {
+    /// The version of the current transaction.
+    version: i64,
+    /// The sets, one behind the other.
+    secrets: Vec<Option<Kept>>,
+    /// Counts the secrets that were kept, to choose which one of a full set goes.
+    turn: usize,
+    catalogue: Option<(i64, Arc<Catalogue>)>,
+    /// How many secrets were unknown at this version, and whether the index of hashes was found sound.
+    unknown: (i64, usize, bool),
+}
+
+struct Kept {
+    version: i64,
+    /// The end of the hash, so that most others are told apart without a look at them.
+    tag: u64,
+    found: Arc<Presented>,
+}
+
+/// What to check before a secret is called unknown, since a damaged index may hide it.
+pub enum Doubt {
+    None,
+    /// Search for this secret in the table.
+    OfSecret,
+    /// Check the whole index. It costs as much as searching for some secrets, and settles all of them.
+    OfIndex,
+}
+
+impl Known {
+    /// Begins a transaction at this version of the data. Entries of other versions are dropped.
+    pub fn begin(&mut self, version: i64) {
+        self.version = version;
+        if self.secrets.is_empty() {
+            self.secrets.resize_with(SETS * WAYS, || None);
+        }
+    }
+
+    /// Counts one more secret that the index does not find.
+    pub fn doubt(&mut self) -> Doubt {
+        if self.unknown.0 != self.version {
+            self.unknown = (self.version, 0, false);
+        }
+        let (_, count, is_whole) = &mut self.unknown;
+        *count += 1;
+        match count {
+            _ if *is_whole => Doubt::None,
+            &mut WORTH_A_LOOK => Doubt::OfIndex,
+            _ => Doubt::OfSecret,
+        }
+    }
+
+    /// Records that the index is sound at this version.
+    pub fn index_is_whole(&mut self) {
+        self.unknown.2 = true;
+    }
+
+    fn get(&self, hash: &SecretHash) -> Option<Arc<Presented>> {
+        let tag = tag(hash);
+        let is_it = |kept: &&Kept| {
+            kept.tag == tag && kept.version == self.version && kept.found.secret().hash == *hash
+        };
+        let kept = self.secrets.get(set(hash))?.iter().flatten().find(is_it)?;
+        Some(Arc::clone(&kept.found))
+    }
+
+    fn keep(&mut self, found: &Arc<Presented>) {
+        let (hash, version) = (&found.secret().hash, self.version);
+        self.turn = (self.turn + 1) % WAYS;
+        let Some(set) = self.secrets.get_mut(set(hash)) else { return };
+        let free = set.iter().position(|kept| kept.as_ref().is_none_or(|kept| kept.version != version));
+        set[free.unwrap_or(self.turn)] = Some(Kept { version, tag: tag(hash), found: Arc::clone(found) });
+    }
+}
+
+fn set(hash: &SecretHash) -> Range<usize> {
+    let [first, second, ..] = *hash.as_bytes();
+    let first = usize::from(u16::from_le_bytes([first, second])) % SETS * WAYS;
+    first..first + WAYS
+}
+
+fn tag(hash: &SecretHash) -> u64 {
+    hash.as_bytes().last_chunk().map_or(0, |end| u64::from_le_bytes(*end))
+}
+
+impl View<'_> {
+    /// The secret of this hash, as [`View::presented`] finds it. With the cache, labels and grants are always
+    /// included.
+    pub fn known(
+        &self,
+        hash: &SecretHash,
+        now: Timestamp,
+        parts: Parts,
+    ) -> Result<Option<Arc<Presented>>, StoreError> {
+        // The borrow must not last into the arms, which use the store.
+        let kept = self.store.known.borrow().as_ref().map(|known| known.get(hash));
+        match kept {
+            None => return Ok(self.presented(hash, now, parts)?.map(Arc::new)),
+            Some(Some(found)) => return Ok(Some(found)),
+            Some(None) => {}
+        }
+        let whole = Parts { labels: true, grants: true, rest: false };
+        let found = self.presented(hash, now, whole)?.map(Arc::new);
+        if let (Some(known), Some(found)) = (&mut *self.store.known.borrow_mut(), &found) {
+            known.keep(found);
+        }
+        Ok(found)
+    }
+
+    /// The catalogue of scopes.
+    pub fn known_catalogue(&self) -> Result<Arc<Catalogue>, StoreError> {
+        let mut known = self.store.known.borrow_mut();
+        let Some(known) = &mut *known else { return self.catalogue().map(Arc::new) };
+        if let Some((_, catalogue)) =
+            known.catalogue.as_ref().filter(|(version, _)| *version == known.version)
+        {
+            return Ok(Arc::clone(catalogue));
+        }
+        let catalogue = Arc::new(self.catalogue()?);
+        known.catalogue = Some((known.version, Arc::clone(&catalogue)));
+        Ok(catalogue)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::StoredSecret;
+    use crate::domain::token::tests::{secret, token};
+
+    /// A secret whose hash begins and ends with these bytes.
+    fn presented(first: [u8; 2], last: u8) -> Arc<Presented> {
+        let mut bytes = [0; 32];
+        bytes[..2].copy_from_slice(&first);
+        bytes[31] = last;
+        let secret = StoredSecret { hash: SecretHash::from_bytes(bytes), ..secret(1, 0) };
+        Arc::new(Presented { token: token(vec![secret]), index: 0, last_change: None })
+    }
+
+    #[test]
+    fn a_secret_is_never_taken_for_another_one_of_its_place() {
+        let (one, twin, other) = (presented([7, 7], 1), presented([7, 7], 2), presented([7, 8], 1));
+        let mut known = Known::default();
+        known.begin(1);
+        known.keep(&one);
+        known.keep(&other);
+        let knows = |known: &Known, it: &Presented| known.get(&it.secret().hash).is_some();
+        assert!(knows(&known, &one) && knows(&known, &other));
+        assert!(!knows(&known, &twin));
+        known.begin(2);
+        assert!(!knows(&known, &one), "of another version of the data");
+    }
+
+    #[test]
+    fn an_index_is_whole_for_one_version_of_the_data() {
+        let mut known = Known::default();
+        known.begin(1);
+        for _ in 1..WORTH_A_LOOK {
+            assert!(matches!(known.doubt(), Doubt::OfSecret));
+        }
+        assert!(matches!(known.doubt(), Doubt::OfIndex));
+        known.index_is_whole();
+        assert!(matches!(known.doubt(), Doubt::None));
+        known.begin(2);
+        assert!(matches!(known.doubt(), Doubt::OfSecret));
+    }
+}

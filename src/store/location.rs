@@ -1,0 +1,67 @@
+//! The location of a store.
+
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "postgres")]
+use super::postgres::Address;
+use super::sqlite::Directory;
+
+/// The location of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    Directory(Directory),
+    #[cfg(feature = "postgres")]
+    Server(Box<Address>),
+}
+
+/// Whether a store is named by a URL of a server.
+pub fn is_url(text: &str) -> bool {
+    text.starts_with("postgres://") || text.starts_with("postgresql://")
+}
+
+impl Location {
+    /// A directory that somebody has named, where nobody but its owner may write.
+    pub fn named(dir: impl Into<PathBuf>) -> Self {
+        Self::Directory(Directory { dir: dir.into(), named: true, trusts_group: false })
+    }
+
+    /// Whether there is anything at the store's path, or there may be but we cannot look.
+    pub fn exists(&self) -> bool {
+        match self {
+            Self::Directory(it) => it.exists(),
+            #[cfg(feature = "postgres")]
+            Self::Server(_) => true,
+        }
+    }
+
+    /// Its directory. `None` for a server.
+    pub fn dir(&self) -> Option<&Path> {
+        match self {
+            Self::Directory(it) => Some(&it.dir),
+            #[cfg(feature = "postgres")]
+            Self::Server(_) => None,
+        }
+    }
+
+    /// The form for people: a directory or a URL.
+    pub fn shown(&self) -> PathBuf {
+        match self {
+            Self::Directory(it) => it.dir.clone(),
+            #[cfg(feature = "postgres")]
+            Self::Server(it) => it.url(),
+        }
+    }
+
+    /// Its directory, for operations that need files.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(clippy::unnecessary_wraps, reason = "a server has no directory")
+    )]
+    pub(super) fn files(&self) -> Result<&Directory, super::StoreError> {
+        match self {
+            Self::Directory(it) => Ok(it),
+            #[cfg(feature = "postgres")]
+            Self::Server(it) => Err(super::StoreError::NoFiles(it.url())),
+        }
+    }
+}

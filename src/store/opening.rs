@@ -1,0 +1,93 @@
+//! Opens a store for reading, for a single question, or for a change.
+
+#[cfg(feature = "postgres")]
+use super::engine::Engine;
+#[cfg(feature = "postgres")]
+use super::postgres::{Access, Address, Postgres};
+use super::sqlite::{FileId, Opening};
+use super::{Location, Sharing, Store, StoreError, sqlite};
+use crate::domain::event::Author;
+use crate::domain::when::Clock;
+
+impl Store {
+    /// Opens it for reading. Nothing is changed.
+    pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
+        match location {
+            Location::Directory(it) => Self::file_to_read(it),
+            #[cfg(feature = "postgres")]
+            Location::Server(it) => Self::connect(it, Access::Read),
+        }
+    }
+
+    /// Opens it for a single question. The read transaction that checks the store is also that of the question, and
+    /// no statement is cached.
+    pub fn open_to_ask_once(location: &Location) -> Result<Self, StoreError> {
+        match location {
+            Location::Directory(it) => Self::file_to_ask_once(it),
+            #[cfg(feature = "postgres")]
+            Location::Server(it) => Self::connect(it, Access::Read),
+        }
+    }
+
+    /// Opens it for completion while somebody types. A store that is not ready at once is an error.
+    pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
+        match location {
+            Location::Directory(it) => Self::file_to_glance(it),
+            #[cfg(feature = "postgres")]
+            Location::Server(it) => Self::connect(it, Access::Glance),
+        }
+    }
+
+    /// Opens it for reading, besides other connections of this process to the same store.
+    pub(super) fn open_beside(location: &Location) -> Result<Self, Opening> {
+        match location {
+            Location::Directory(it) => Self::file_beside(it),
+            #[cfg(feature = "postgres")]
+            Location::Server(it) => Self::connect(it, Access::Read).map_err(Opening::Failed),
+        }
+    }
+
+    /// Opens it for a change. A store of the previous version is migrated.
+    pub fn open_to_write(
+        location: &Location,
+        clock: &dyn Clock,
+        author: &Author,
+    ) -> Result<Self, StoreError> {
+        match location {
+            Location::Directory(it) => Self::file_to_write(it, clock, author, None),
+            #[cfg(feature = "postgres")]
+            Location::Server(it) => Self::connect(it, Access::Write),
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    fn connect(address: &Address, access: Access) -> Result<Self, StoreError> {
+        Ok(Self::of(Engine::Postgres(Postgres::connect(address, access)?)))
+    }
+}
+
+impl Location {
+    /// The identity of the database that is there now. For a server, it never changes.
+    pub(super) fn id(&self) -> Result<FileId, StoreError> {
+        match self {
+            Self::Directory(it) => FileId::at(it),
+            #[cfg(feature = "postgres")]
+            Self::Server(it) => Ok(FileId::of_server(&it.url())),
+        }
+    }
+}
+
+/// Makes the store unless there is one. Returns whether this call made it. The tables of a server are made by
+/// [`super::make_on_server`] alone.
+pub fn make(
+    location: &Location,
+    sharing: Sharing,
+    clock: &dyn Clock,
+    author: &Author,
+) -> Result<bool, StoreError> {
+    match location {
+        Location::Directory(it) => sqlite::make(it, sharing, clock, author),
+        #[cfg(feature = "postgres")]
+        Location::Server(it) => super::postgres::make(it, false, clock, author),
+    }
+}

@@ -1,0 +1,89 @@
+//! A store in PostgreSQL.
+//!
+//! Every change locks the one row of `head` first, so changes follow each other and none is repeated; a look is one snapshot.
+//! After a COMMIT whose answer never came, a new connection takes that lock: whoever has it knows that the commit in doubt
+//! is decided, and reads whether the log holds its entry.
+
+mod address;
+mod connect;
+mod doctor;
+mod failure;
+mod make;
+mod moving;
+mod schema;
+pub mod statement;
+mod transaction;
+mod uses;
+pub mod values;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use postgres::Client;
+
+pub use address::{Address, Surroundings};
+pub use connect::Access;
+pub use doctor::examine;
+pub use make::{make, script};
+pub use statement::Found;
+pub use transaction::Open;
+
+use super::engine::Fault;
+use crate::domain::when::Timestamp;
+
+/// A connection to a server that holds a store.
+pub struct Postgres {
+    client: RefCell<Client>,
+    address: Address,
+    access: Access,
+    /// The address as people see it.
+    url: PathBuf,
+    statements: RefCell<HashMap<String, postgres::Statement>>,
+    /// How many rows were changed through it.
+    changes: Cell<u64>,
+    /// Whether a statement of the transaction under way has failed, so that it cannot be committed.
+    broken: Cell<bool>,
+    /// Set when the server warns: of a commit, that no standby has confirmed it.
+    warned: Arc<AtomicBool>,
+    /// Since when use is recorded.
+    usage_since: Option<Timestamp>,
+    /// Whether it is the role that may verify alone, and so does not see all columns of a token.
+    narrow: bool,
+    /// The uses that were recorded within the last minute, by kind and row.
+    recent: RefCell<HashMap<(i64, i64), (uses::Tag, i64)>>,
+    blocks: RefCell<uses::Blocks>,
+}
+
+impl Postgres {
+    /// How it is named to people.
+    pub fn url(&self) -> &Path {
+        &self.url
+    }
+
+    pub fn is_narrow(&self) -> bool {
+        self.narrow
+    }
+
+    pub fn usage_since(&self) -> Option<Timestamp> {
+        self.usage_since
+    }
+
+    pub fn changes(&self) -> u64 {
+        self.changes.get()
+    }
+
+    /// Runs statements that find nothing and take no values.
+    fn batch(&self, sql: &str) -> Result<(), Fault> {
+        let done = self.client.borrow_mut().batch_execute(sql);
+        done.map_err(|err| self.note(err))
+    }
+
+    /// Takes note that a statement has failed.
+    fn note(&self, err: postgres::Error) -> Fault {
+        self.broken.set(true);
+        Fault::Postgres(err)
+    }
+}

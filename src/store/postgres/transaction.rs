@@ -1,0 +1,176 @@
+//! Transactions, and what became of a COMMIT whose answer never came.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use postgres::error::SqlState;
+use postgres::{NoTls, SimpleQueryMessage};
+
+use super::address::Tls;
+use super::values::get;
+use super::{Postgres, connect};
+use crate::domain::digest::Digest;
+use crate::domain::event::Anchor;
+use crate::domain::when::{ClockWrong, Timestamp};
+use crate::store::StoreError;
+use crate::store::engine::{Fault, Purpose};
+use crate::store::sqlite::PATIENCE;
+
+const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// Every change is seen by the synchronous standbys before it is acknowledged: a revocation must be, and others cost no
+/// more by it.
+const CHANGE: &str = "BEGIN; SET LOCAL synchronous_commit = remote_apply";
+const LOCK: &str = "SELECT one FROM head FOR UPDATE; SELECT clock()";
+/// How often a transaction is begun anew that the server ended for the sake of another one.
+const TRIES: usize = 10;
+/// How far a host's clock may be from that of the server, in seconds.
+const DRIFT: i64 = 150;
+
+/// A transaction that is rolled back unless it is committed.
+pub struct Open<'a> {
+    engine: &'a Postgres,
+    purpose: Purpose,
+    /// What the clock of the server says, once the lock is held; none where it is not to be compared.
+    pub server_time: Option<i64>,
+    ended: bool,
+}
+
+impl Postgres {
+    pub fn begin(&self, purpose: Purpose, patience: Duration) -> Result<Open<'_>, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            self.broken.set(false);
+            self.forget_uses();
+            let err = match self.begin_once(purpose, patience) {
+                Ok(server_time) => return Ok(Open { engine: self, purpose, server_time, ended: false }),
+                Err(err) => err,
+            };
+            let Fault::Postgres(cause) = &err else { return Err(self.failed(&err)) };
+            let again = match cause.code() {
+                // Nothing has been asked yet, so a connection that was lost meanwhile is no loss.
+                None | Some(&SqlState::ADMIN_SHUTDOWN) => tries == 1 && self.reconnect().is_ok(),
+                Some(&(SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED)) => {
+                    tries < TRIES
+                }
+                Some(_) => false,
+            };
+            if !again {
+                let _ = self.batch("ROLLBACK");
+                return Err(self.failed(&err));
+            }
+            let _ = self.batch("ROLLBACK");
+            self.broken.set(false);
+        }
+    }
+
+    fn begin_once(&self, purpose: Purpose, patience: Duration) -> Result<Option<i64>, Fault> {
+        if purpose == Purpose::Look {
+            return self.batch(LOOK).map(|()| None);
+        }
+        let sql = format!("{CHANGE}; SET LOCAL lock_timeout = {}; {LOCK}", patience.as_millis().max(1));
+        let found = self.client.borrow_mut().simple_query(&sql).map_err(|err| self.note(err))?;
+        let last = found.iter().rev().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        Ok(last.and_then(|row| row.get(0)).and_then(|text| text.parse().ok()))
+    }
+
+    /// After an error of COMMIT: whether the log holds this entry. An error where nobody can tell yet.
+    pub fn keeps(&self, err: &Fault, expected: &Anchor) -> Result<bool, StoreError> {
+        match err {
+            Fault::Postgres(err) if says_that_it_failed(err) => return Ok(false),
+            Fault::Postgres(_) => {}
+            Fault::Sqlite(_) | Fault::Unconfirmed => return Err(self.failed(err)),
+        }
+        let began = Instant::now();
+        loop {
+            match self.look_for(expected) {
+                Err(StoreError::Unreachable { .. }) if began.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(200));
+                }
+                found => return found,
+            }
+        }
+    }
+
+    /// Whether the log holds an entry, once no commit is in doubt.
+    fn look_for(&self, expected: &Anchor) -> Result<bool, StoreError> {
+        self.reconnect()?;
+        let open = self.begin(Purpose::Change, PATIENCE)?;
+        let found =
+            self.prepare("SELECT hash FROM events WHERE seq = ?1").and_then(|it| it.query(&[&expected.seq]));
+        let mut found = found.map_err(|err| self.failed(&err))?;
+        let hash = found.next().map(|row| get::<[u8; 32]>(row, 0)).transpose();
+        drop(open);
+        let hash = hash.map_err(|err| self.failed(&err.into()))?;
+        Ok(hash.map(Digest::from_bytes) == Some(expected.hash))
+    }
+}
+
+/// Whether the server itself said so: then it has rolled back. A server that goes down says what it does to the
+/// connection, not to the transaction.
+fn says_that_it_failed(err: &postgres::Error) -> bool {
+    err.code()
+        .is_some_and(|code| !["08", "57", "58", "XX"].iter().any(|class| code.code().starts_with(class)))
+}
+
+impl Open<'_> {
+    /// The time of a change: the host's, unless that is far from the server's. Then only what ends access may be done, at
+    /// the server's time.
+    pub fn time(&self, host: Timestamp) -> (Timestamp, Option<ClockWrong>) {
+        let Some(server) = self.server_time.and_then(Timestamp::from_unix) else { return (host, None) };
+        if host.since(server).abs() <= DRIFT {
+            return (host, None);
+        }
+        (server, Some(ClockWrong(format!("the clock says {host}, but that of the server says {server}"))))
+    }
+
+    pub fn commit(mut self) -> Result<(), Fault> {
+        self.ended = true;
+        let engine = self.engine;
+        if engine.broken.get() {
+            engine.batch("ROLLBACK")?;
+            return Err(Fault::Sqlite(rusqlite::Error::ExecuteReturnedResults));
+        }
+        if self.purpose == Purpose::Look {
+            return engine.batch("COMMIT");
+        }
+        engine.warned.store(false, Ordering::Relaxed);
+        let limit = engine.limit_wait();
+        let done = engine.batch("COMMIT");
+        drop(limit);
+        done?;
+        if engine.warned.swap(false, Ordering::Relaxed) { Err(Fault::Unconfirmed) } else { Ok(()) }
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            let _ = self.engine.batch("ROLLBACK");
+        }
+    }
+}
+
+impl Postgres {
+    /// Ends a wait for standbys that never answer, for as long as what is returned lives. A statement timeout does not end
+    /// it; a cancel does, and the server then warns that the change is kept but not confirmed.
+    fn limit_wait(&self) -> Sender<()> {
+        let (alive, ended) = channel::<()>();
+        let token = self.client.borrow().cancel_token();
+        let address = self.address.clone();
+        thread::spawn(move || {
+            if ended.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                let _ = match address.tls {
+                    Tls::Off => token.cancel_query(NoTls).is_ok(),
+                    _ => connect::encryption(&address).is_ok_and(|tls| token.cancel_query(tls).is_ok()),
+                };
+            }
+        });
+        alive
+    }
+}

@@ -1,0 +1,121 @@
+//! Seals: eight bytes of a hash over a row, in its last column. They are needed since SQLite has no checksums,
+//! and a bit that a disk flips must not change a verdict. Deliberate edits of rows are found by the log instead.
+
+use rusqlite::types::{ToSql, Value, ValueRef};
+
+use super::cells::Cells;
+use super::engine::Row;
+use super::sql::wrong;
+use super::{StoreError, Write};
+
+/// A table whose rows are sealed.
+struct Sealed {
+    name: &'static str,
+    /// The column that names the object of a row, and those that identify a row.
+    owner: &'static str,
+    key: &'static [&'static str],
+}
+
+const OF_TOKEN: [Sealed; 4] = [
+    Sealed { name: "tokens", owner: "row", key: &["row"] },
+    Sealed { name: "secret", owner: "token", key: &["row"] },
+    Sealed { name: "granted", owner: "token", key: &["row"] },
+    Sealed { name: "label", owner: "token", key: &["token", "key"] },
+];
+const OF_SCOPE: [Sealed; 2] = [
+    Sealed { name: "scope", owner: "row", key: &["row"] },
+    Sealed { name: "scope_include", owner: "scope", key: &["scope", "included"] },
+];
+
+/// Computes the seal of a row, over the name of the table and each column with its type and length.
+pub fn seal<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
+    let mut bytes = Vec::with_capacity(256);
+    let text = |tag: u8, text: &[u8], bytes: &mut Vec<u8>| {
+        bytes.push(tag);
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text);
+    };
+    text(b't', table.as_bytes(), &mut bytes);
+    for column in columns {
+        match column {
+            ValueRef::Null => bytes.push(b'n'),
+            ValueRef::Integer(value) => {
+                bytes.push(b'i');
+                bytes.extend(value.to_le_bytes());
+            }
+            ValueRef::Real(value) => {
+                bytes.push(b'r');
+                bytes.extend(value.to_le_bytes());
+            }
+            ValueRef::Text(value) => text(b't', value, &mut bytes),
+            ValueRef::Blob(value) => text(b'b', value, &mut bytes),
+        }
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(&bytes).as_bytes()[..8]);
+    i64::from_le_bytes(first)
+}
+
+/// Fails unless the last of these columns, which are a whole row, is the seal of the others.
+pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
+    let Some((last, columns)) = cells.values().split_last() else { return Ok(()) };
+    if *last == ValueRef::Integer(seal(table, columns.iter().copied())) {
+        return Ok(());
+    }
+    Err(wrong(cells.column(columns.len()), "the row is not what was written"))
+}
+
+/// The seal of the columns from `first` to the one before `last`.
+fn seal_of(table: &str, row: &Row<'_>, first: usize, last: usize) -> rusqlite::Result<i64> {
+    let columns: Vec<_> = (first..last).map(|at| row.get_ref(at)).collect::<Result<_, _>>()?;
+    Ok(seal(table, columns))
+}
+
+impl Write<'_> {
+    /// Seals all rows of a token in their present state.
+    pub(super) fn seal_token(&self, row: i64) -> Result<(), StoreError> {
+        let counts = "UPDATE tokens SET counts = (SELECT count(*) FROM label WHERE token = ?1) || ',' ||
+             (SELECT count(*) FROM granted WHERE token = ?1) || ',' ||
+             (SELECT count(*) FROM secret WHERE token = ?1) WHERE row = ?1";
+        self.run(counts, &[&row])?;
+        OF_TOKEN.iter().try_for_each(|table| self.seal_rows(table, row))
+    }
+
+    /// Seals a scope and the rows of its includes.
+    pub(super) fn seal_scope(&self, row: i64) -> Result<(), StoreError> {
+        let count = "UPDATE scope SET include_count = (SELECT count(*) FROM scope_include WHERE scope = ?1) WHERE row = ?1";
+        self.run(count, &[&row])?;
+        OF_SCOPE.iter().try_for_each(|table| self.seal_rows(table, row))
+    }
+
+    fn seal_rows(&self, table: &Sealed, owner: i64) -> Result<(), StoreError> {
+        let Sealed { name, owner: column, key } = table;
+        let keys = key.join(", ");
+        let sql = format!("SELECT {keys}, * FROM {name} WHERE {column} = ?1");
+        let run = || {
+            let mut all = self.prepare(&sql)?;
+            let last = all.column_count() - 1;
+            let mut changed = Vec::new();
+            let mut rows = all.query(&[&owner])?;
+            while let Some(row) = rows.next()? {
+                let seal = seal_of(name, &row, key.len(), last)?;
+                if row.get::<Option<i64>>(last)? != Some(seal) {
+                    let mut values = vec![Value::Integer(seal)];
+                    for at in 0..key.len() {
+                        values.push(row.get(at)?);
+                    }
+                    changed.push(values);
+                }
+            }
+            drop(rows);
+            let test: Vec<String> = (2..).zip(*key).map(|(at, column)| format!("{column} = ?{at}")).collect();
+            let sql = format!("UPDATE {name} SET seal = ?1 WHERE {}", test.join(" AND "));
+            for values in changed {
+                let values: Vec<&dyn ToSql> = values.iter().map(|it| it as &dyn ToSql).collect();
+                self.store.engine.run(&sql, &values)?;
+            }
+            Ok(())
+        };
+        self.ok(run())
+    }
+}

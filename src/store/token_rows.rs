@@ -1,0 +1,176 @@
+//! Reads tokens, secrets and deliveries from rows.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::ValueRef;
+
+use super::cells::Cells;
+use super::engine::Row;
+use super::sql::{RowNumber, wrong};
+use crate::domain::destination::{Destination, Receiver};
+use crate::domain::hook::{Claim, PendingHook};
+use crate::domain::lifetime::Lifetime;
+use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
+use crate::domain::when::{Span, Timestamp};
+
+/// The columns of a token and of a secret, with their seals.
+pub const OF_TOKEN: usize = 25;
+pub const OF_SECRET: usize = 10;
+/// The columns of a delivery, with the alias of their table.
+pub const DELIVERY: &str = "d.kind, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace,
+     d.variable, d.command, d.hook, d.remember, d.host";
+const OF_DELIVERY: usize = 13;
+/// The columns of a pending hook, right after those.
+pub const HOOK: &str =
+    "h.command, h.destination, h.previous_expires_at, h.host, h.uid, h.claimed_at, h.claimed_pid,
+     h.failed_at, h.created_at";
+
+/// How many labels, grants and secrets a token should have.
+pub type Counts = [usize; 3];
+
+/// The counts of a token's row.
+pub fn read_counts(cells: &Cells<'_>) -> Counts {
+    let mut counts = [usize::MAX; 3];
+    if let ValueRef::Text(text) = cells.values()[23] {
+        for (count, digits) in counts.iter_mut().zip(text.split(|byte| *byte == b',')) {
+            *count = std::str::from_utf8(digits).ok().and_then(|it| it.parse().ok()).unwrap_or(usize::MAX);
+        }
+    }
+    counts
+}
+
+pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
+    let lifetime = match (cells.get::<Option<Span>>(6)?, cells.get::<Option<Timestamp>>(7)?) {
+        (Some(_), Some(_)) => return Err(wrong(cells.column(7), "a token with a `ttl` has no `until`")),
+        (Some(ttl), None) if ttl.is_zero() => {
+            return Err(wrong(cells.column(6), "a lifetime is longer than nothing"));
+        }
+        (Some(ttl), None) => Lifetime::Ttl(ttl),
+        (None, Some(until)) => Lifetime::Until(until),
+        (None, None) => Lifetime::Endless,
+    };
+    let rotate_every: Option<Span> = cells.get(9)?;
+    if rotate_every.is_some_and(Span::is_zero) {
+        return Err(wrong(cells.column(9), "a rotation is due after more than no time"));
+    }
+    Ok(Token {
+        row: cells.get::<RowNumber>(0)?.0,
+        id: cells.get(1)?,
+        name: cells.get(2)?,
+        description: cells.get(3)?,
+        owner: cells.get(4)?,
+        icon: cells.get(5)?,
+        labels: BTreeMap::new(),
+        grants: BTreeMap::new(),
+        lifetime,
+        not_before: cells.get(8)?,
+        rotate_every,
+        grace: cells.get(10)?,
+        created_at: cells.get(11)?,
+        created_by: cells.get(12)?,
+        disabled_at: cells.get(13)?,
+        revoked_at: cells.get(14)?,
+        destination: read_destination(cells)?,
+        hook: cells.get(21)?,
+        allow_from: cells.get(22)?,
+        secrets: Vec::new(),
+        delivery: None,
+        pending_hook: None,
+    })
+}
+
+fn read_destination(cells: &Cells<'_>) -> rusqlite::Result<Option<Destination>> {
+    let Some(kind) = cells.get::<Option<String>>(15)? else {
+        let rest = cells.values()[16..=20].iter().any(|value| *value != ValueRef::Null);
+        return if rest { Err(wrong(cells.column(15), "a destination without a kind")) } else { Ok(None) };
+    };
+    let receiver = Receiver::new(&kind, cells.get(16)?, cells.get(17)?, cells.get(18)?)
+        .ok_or_else(|| wrong(cells.column(15), "a destination that no token can have"))?;
+    Ok(Some(Destination { receiver, host: cells.get(19)?, uid: cells.get(20)? }))
+}
+
+/// A secret from its columns.
+pub fn read_secret(cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
+    let [delivered_at, superseded_at, revoked_at]: [Option<Timestamp>; 3] =
+        [cells.get(6)?, cells.get(7)?, cells.get(8)?];
+    if delivered_at.is_none() && (superseded_at.is_some() || revoked_at.is_some()) {
+        return Err(wrong(
+            cells.column(6),
+            "a secret that was never delivered is neither superseded nor revoked",
+        ));
+    }
+    Ok(StoredSecret {
+        row: cells.get::<RowNumber>(0)?.0,
+        hash: cells.get(2)?,
+        hint: cells.get(3)?,
+        created_at: cells.get(4)?,
+        expires_at: cells.get(5)?,
+        delivered_at,
+        superseded_at,
+        revoked_at,
+        last_used_at: None,
+        refused_at: None,
+    })
+}
+
+fn read_delivery(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Delivery> {
+    Ok(Delivery {
+        secret,
+        destination: row.get::<DestinationKind>(first)?,
+        target: row.get(first + 1)?,
+        uid: row.get(first + 2)?,
+        pid: row.get(first + 3)?,
+        started_at: row.get(first + 4)?,
+        deadline: row.get(first + 5)?,
+        expires_at: row.get(first + 6)?,
+        grace: row.get(first + 7)?,
+        variable: row.get(first + 8)?,
+        command: row.get(first + 9)?,
+        hook: row.get(first + 10)?,
+        remember: read_switch(row, first + 11)?,
+        host: row.get(first + 12)?,
+    })
+}
+
+/// Adds a secret to its token, with the delivery and the pending hook, if any, whose columns begin at `first`.
+pub fn add_secret(
+    token: &mut Token,
+    secret: StoredSecret,
+    row: &Row<'_>,
+    first: usize,
+) -> rusqlite::Result<()> {
+    if row.get_ref(first)?.as_str_or_null()?.is_some() {
+        let delivery = read_delivery(row, first, secret.row)?;
+        if secret.delivered_at.is_some() || token.delivery.replace(delivery).is_some() {
+            return Err(wrong(first, "a delivery that cannot be under way"));
+        }
+    }
+    token.pending_hook = read_hook(row, first + OF_DELIVERY, secret.row)?.or(token.pending_hook.take());
+    token.secrets.push(secret);
+    Ok(())
+}
+
+/// The pending hook of a secret's row, if there is one, whose columns begin at `first`.
+fn read_hook(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Option<PendingHook>> {
+    let Some(command) = row.get(first)? else { return Ok(None) };
+    let claim = row.get::<Option<Timestamp>>(first + 5)?.zip(row.get::<Option<u32>>(first + 6)?);
+    Ok(Some(PendingHook {
+        secret,
+        command,
+        destination: row.get(first + 1)?,
+        previous_expires_at: row.get(first + 2)?,
+        host: row.get(first + 3)?,
+        uid: row.get(first + 4)?,
+        claim: claim.map(|(at, pid)| Claim { at, pid }),
+        failed_at: row.get(first + 7)?,
+        created_at: row.get(first + 8)?,
+    }))
+}
+
+fn read_switch(row: &Row<'_>, column: usize) -> rusqlite::Result<bool> {
+    match row.get(column)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    }
+}

@@ -1,0 +1,72 @@
+//! A transaction for queries, which are in the files of their tables.
+
+use std::cell::RefCell;
+
+use rusqlite::types::ToSql;
+
+use super::cells::{self, Cells};
+use super::engine::{Fault, Prepared, Row};
+use super::sqlite::VERSION;
+use super::{Store, StoreError, seal};
+
+/// A transaction.
+pub struct View<'a> {
+    pub(super) store: &'a Store,
+    /// The statement that looks up a current secret, which is used many times.
+    pub(super) look_up: RefCell<Option<Prepared<'a>>>,
+}
+
+/// Fails unless the rows of a page ascend from `from`, since a damaged tree may have a cycle, in which a walk
+/// would never end.
+pub fn ascending(rows: impl IntoIterator<Item = i64>, from: i64) -> Result<(), StoreError> {
+    let mut least = Some(from);
+    for row in rows {
+        if least.is_none_or(|least| row < least) {
+            return Err(StoreError::Damaged("its rows are out of order".to_owned()));
+        }
+        least = row.checked_add(1);
+    }
+    Ok(())
+}
+
+impl<'a> View<'a> {
+    pub(super) fn of(store: &'a Store) -> Self {
+        Self { store, look_up: RefCell::new(None) }
+    }
+
+    pub(super) fn prepare(&self, sql: &str) -> Result<Prepared<'a>, Fault> {
+        self.store.engine.prepare(sql)
+    }
+}
+
+impl View<'_> {
+    /// Whether the store may be used from several hosts.
+    pub fn spans_hosts(&self) -> bool {
+        self.store.engine.spans_hosts()
+    }
+
+    /// Runs a statement that finds nothing. Returns how many rows it changed.
+    pub(super) fn run(&self, sql: &str, args: &[&dyn ToSql]) -> Result<usize, StoreError> {
+        self.ok(self.store.engine.run(sql, args))
+    }
+
+    pub(super) fn checks_seals(&self) -> bool {
+        self.store.version() == VERSION && !self.store.lenient.get()
+    }
+
+    /// Fails unless the seal fits these columns, which are a whole row.
+    pub(super) fn unbroken(&self, table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
+        let is_partial = table == "tokens" && self.store.engine.is_narrow();
+        if !is_partial && self.checks_seals() { seal::check(table, cells) } else { Ok(()) }
+    }
+
+    /// The same for the first columns of a row.
+    pub(super) fn begins_unbroken<const N: usize>(&self, table: &str, row: &Row<'_>) -> rusqlite::Result<()> {
+        self.unbroken(table, &Cells::new(row, 0, &cells::values::<N>(row)?))
+    }
+
+    /// Converts an error of a statement to one of the store.
+    pub(super) fn ok<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
+        result.map_err(|err| self.store.failed(&err))
+    }
+}

@@ -1,0 +1,146 @@
+//! A store in PostgreSQL: what is its own. That it behaves like one in files is shown by the tests of the verbs, which run
+//! on it as well.
+
+use crate::support::server::{Database, Server, have};
+use crate::support::{Ran, program, run};
+
+/// A store of its own on the server that the tests share.
+struct Fixture(Database);
+
+impl Fixture {
+    fn new() -> Self {
+        let it = Self(Database::new());
+        it.run(&["init"]).ok();
+        it
+    }
+
+    #[track_caller]
+    fn run(&self, args: &[&str]) -> Ran {
+        self.run_as("postgres", args, b"")
+    }
+
+    /// As a role of PostgreSQL.
+    #[track_caller]
+    fn run_as(&self, role: &str, args: &[&str], input: &[u8]) -> Ran {
+        let url = Server::shared().url(role, &self.0.0);
+        run(program().env("TOKENCTL_STORE", url).args(args), input)
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        Server::shared().sql(&self.0.0, sql)
+    }
+
+    /// What a statement of a role is answered: none where it is refused.
+    fn as_role(&self, role: &str, sql: &str) -> Option<String> {
+        Server::shared().ask(&self.0.0, &format!("SET SESSION AUTHORIZATION {role}; {sql}"))
+    }
+}
+
+#[test]
+fn without_apply_init_prints_what_makes_the_tables_and_makes_none() {
+    if !have() {
+        return;
+    }
+    let server = Server::shared();
+    server.sql("postgres", "CREATE DATABASE empty_one");
+    let url = server.url("postgres", "empty_one");
+    let at = |args: &[&str]| run(program().env("TOKENCTL_STORE", &url).args(args), b"");
+    let printed = at(&["init"]).ok();
+    assert!(printed.out.starts_with("BEGIN;") && printed.out.ends_with("COMMIT;\n"), "{}", printed.out);
+    assert!(printed.err.contains("nothing was changed"), "{}", printed.err);
+    assert_eq!(
+        server.sql("empty_one", "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'tokenctl%'"),
+        "0"
+    );
+    assert!(at(&["create", "web"]).exit(4).err.contains("no store at"));
+    server.sql("empty_one", &printed.out);
+    assert!(at(&["init"]).ok().err.starts_with("made a new store"));
+    assert!(at(&["init", "--apply"]).ok().err.starts_with("there is a store"), "it can be run again");
+    at(&["audit", "verify"]).ok();
+    server.sql("postgres", "DROP DATABASE empty_one WITH (FORCE)");
+}
+
+#[test]
+fn an_export_goes_both_ways_with_the_same_digests_and_the_same_head() {
+    if !have() {
+        return;
+    }
+    let (from, to) = (Fixture::new(), Fixture::new());
+    from.run(&["scopes", "define", "a:read"]).ok();
+    for name in ["web", "api"] {
+        from.run(&["create", name, "--scope", "a:read", "--label", "team=x"]).ok();
+    }
+    from.run(&["rotate", "web"]).ok();
+    from.run(&["revoke", "api", "--yes"]).ok();
+    let head = from.run(&["audit", "head"]).ok().out;
+    let exported = from.run(&["export"]).ok().out;
+    // Into files, and from there into another server.
+    let dir = tempfile::tempdir().expect("a directory");
+    let files = dir.path().join("store");
+    let in_files =
+        |args: &[&str], input: &[u8]| run(program().env("TOKENCTL_STORE", &files).args(args), input);
+    in_files(&["import"], exported.as_bytes()).ok();
+    assert_eq!(in_files(&["audit", "head"], b"").ok().out, head);
+    let again = in_files(&["export"], b"").ok().out;
+    assert_eq!(again, exported);
+    to.run_as("postgres", &["import"], again.as_bytes()).ok();
+    assert_eq!(to.run(&["audit", "head"]).ok().out, head);
+    assert_eq!(to.run(&["export"]).ok().out, exported);
+    to.run(&["audit", "verify"]).ok();
+    // Numbers of rows go on after those that came.
+    to.run(&["create", "new"]).ok();
+    to.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn the_role_that_verifies_can_do_nothing_else() {
+    if !have() {
+        return;
+    }
+    let store = Fixture::new();
+    let secret = store.run(&["create", "web"]).ok();
+    let verified = store.run_as("tokenctl_verify", &["verify"], secret.line().as_bytes());
+    assert_eq!(verified.ok().out, "valid web\n");
+    assert_eq!(store.sql("SELECT count(*) FROM tokenctl.usage"), "1", "its use is recorded");
+    let forbidden = [
+        "SELECT count(*) FROM tokenctl.events",
+        "SELECT destination_path FROM tokenctl.tokens",
+        "SELECT hash FROM tokenctl.secret",
+        "INSERT INTO tokenctl.setting VALUES ('url', 'x')",
+        "INSERT INTO tokenctl_read.secret (token) VALUES (1)",
+        "UPDATE tokenctl_read.tokens SET revoked_at = NULL",
+        "DELETE FROM tokenctl_read.secret",
+        "SELECT row FROM tokenctl_read.tokens FOR UPDATE",
+        "SELECT one FROM tokenctl.head FOR UPDATE",
+        "LOCK TABLE tokenctl.tokens IN ACCESS SHARE MODE",
+        "LOCK TABLE tokenctl_read.tokens IN EXCLUSIVE MODE",
+        "CREATE TABLE tokenctl.t (x int)",
+        "CREATE TABLE tokenctl_read.t (x int)",
+        "CREATE FUNCTION tokenctl_read.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "TRUNCATE tokenctl.usage",
+        "DROP VIEW tokenctl_read.tokens",
+    ];
+    for sql in forbidden {
+        assert_eq!(store.as_role("tokenctl_verify", sql), None, "{sql}");
+    }
+    // What can be read holds nothing of where secrets go, of hooks or of who did what.
+    let hidden =
+        "SELECT count(destination_path) + count(destination_command) + count(hook) FROM tokenctl_read.tokens";
+    assert_eq!(store.as_role("tokenctl_verify", hidden).as_deref(), Some("0"));
+    let columns = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'tokenctl_read' AND table_name = 'events'";
+    assert_eq!(store.sql(columns), "3");
+    // A table that it may make for itself stands before none of ours.
+    let planted = "CREATE TEMP TABLE tokens (row bigint); SET search_path = tokenctl, tokenctl_read, pg_temp; SELECT count(name) FROM tokens";
+    assert_eq!(store.as_role("tokenctl_verify", planted).as_deref(), Some("1"));
+    for args in [&["create", "x"][..], &["revoke", "web", "--yes"], &["list"], &["audit"], &["export"]] {
+        let ran = store.run_as("tokenctl_verify", args, b"");
+        assert!(ran.code != 0 && ran.out.is_empty(), "{args:?}: {ran:?}");
+    }
+    store.run(&["audit", "verify"]).ok();
+}
+
+#[test]
+fn a_password_in_the_url_is_refused() {
+    let ran = run(program().args(["list", "--store", "postgres://ada:very-secret@localhost/x"]), b"").exit(2);
+    assert!(ran.err.contains("PGPASSFILE") && !ran.err.contains("very-secret"), "{}", ran.err);
+}

@@ -1,0 +1,176 @@
+//! A PostgreSQL of the tests' own: Debian's, on a Unix socket in a directory in memory, for as long as this process lives.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::{program, run, uid};
+
+/// Whether stores are in PostgreSQL: then each [`super::World`] has a database of its own.
+pub fn is_engine() -> bool {
+    std::env::var_os("TOKENCTL_TEST_ENGINE").is_some_and(|engine| engine == "postgres")
+}
+
+/// A server that ends with what holds it, or with this process.
+pub struct Server {
+    dir: PathBuf,
+    shell: Child,
+}
+
+/// The programs of the newest version that is installed.
+fn programs() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").ok()?;
+    let all = versions.flatten().map(|version| version.path().join("bin"));
+    all.filter(|bin| bin.join("initdb").is_file()).max()
+}
+
+/// Whether PostgreSQL is there. Where it is missing the test says so and is skipped, but fails in CI.
+pub fn have() -> bool {
+    let found = programs().is_some();
+    if !found {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "PostgreSQL is missing in CI");
+        eprintln!("skipped: PostgreSQL is not installed");
+    }
+    found
+}
+
+/// A command as a user who is not root, since PostgreSQL refuses to run as root.
+fn unprivileged(program: &Path) -> Command {
+    if uid() != 0 {
+        return Command::new(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(program);
+    command
+}
+
+impl Server {
+    /// Starts one with these further settings.
+    pub fn start(settings: &[&str]) -> Self {
+        let bin = programs().expect("PostgreSQL");
+        let mut builder = tempfile::Builder::new();
+        let builder = builder.prefix("tokenctl-pg-");
+        let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory").keep();
+        if uid() == 0 {
+            run(Command::new("chown").arg("postgres").arg(&dir), b"").ok();
+            run(Command::new("chmod").arg("755").arg(&dir), b"").ok();
+        }
+        let data = dir.join("data");
+        let mut init = unprivileged(&bin.join("initdb"));
+        init.args(["-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-D"])
+            .arg(&data);
+        run(&mut init, b"").ok();
+        // The server ends when the pipe closes, however this process ends.
+        let script = r#"dir=$1 bin=$2; shift 2
+            "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= "$@" >"$dir/log" 2>&1 & pid=$!
+            read _; kill -QUIT $pid; wait $pid; rm -rf "$dir"/*"#;
+        let mut shell = unprivileged(Path::new("sh"));
+        shell.args(["-c", script, "sh"]).arg(&dir).arg(&bin);
+        for setting in settings {
+            shell.args(["-c", setting]);
+        }
+        let shell =
+            shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
+        let server = Self { dir, shell };
+        let began = Instant::now();
+        while server.ask("postgres", "SELECT 1").is_none() {
+            assert!(began.elapsed() < Duration::from_secs(60), "the server does not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+
+    /// The one of this process, which is not made to last.
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Server> = OnceLock::new();
+        SHARED.get_or_init(|| {
+            let fast = ["fsync=off", "full_page_writes=off", "max_connections=200", "autovacuum=off"];
+            let server = Self::start(&fast);
+            server.sql("postgres", "CREATE DATABASE made");
+            run(program().args(["init", "--apply", "--store", &server.url("postgres", "made")]), b"").ok();
+            // A store whose log has no entry yet, and whose clock is not compared with those of tests.
+            server.sql("made", "TRUNCATE tokenctl.events, tokenctl.setting, tokenctl.usage");
+            server.sql("made", "CREATE OR REPLACE FUNCTION tokenctl.clock() RETURNS bigint LANGUAGE sql AS 'SELECT NULL::bigint'");
+            server
+        })
+    }
+
+    /// A database with a store that nobody has used. Returns its name.
+    pub fn database(&self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("world_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name} TEMPLATE made"));
+        name
+    }
+
+    pub fn url(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@/{database}?host={}", self.dir.display())
+    }
+
+    /// What `psql` prints of a query; none where it fails.
+    pub fn ask(&self, database: &str, sql: &str) -> Option<String> {
+        let mut psql = Command::new("psql");
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, "-h"]);
+        let done = psql.arg(&self.dir).args(["-c", sql]).stderr(Stdio::null()).output().expect("psql");
+        done.status.success().then(|| String::from_utf8_lossy(&done.stdout).trim_end().to_owned())
+    }
+
+    /// The same of what must not fail.
+    #[track_caller]
+    pub fn sql(&self, database: &str, sql: &str) -> String {
+        self.ask(database, sql).unwrap_or_else(|| panic!("failed: {sql}"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut pipe) = self.shell.stdin.take() {
+            let _ = pipe.write_all(b"\n");
+        }
+        let _ = self.shell.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// A database of the shared server, which goes with its test.
+pub struct Database(pub String);
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let _ = Server::shared().ask("postgres", &format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.0));
+    }
+}
+
+impl Database {
+    pub fn new() -> Self {
+        Self(Server::shared().database())
+    }
+
+    pub fn url(&self) -> String {
+        Server::shared().url("postgres", &self.0)
+    }
+
+    /// Every row, as a text that differs where one does.
+    pub fn state(&self) -> String {
+        let tables = [
+            "setting",
+            "tokens",
+            "secret",
+            "delivery",
+            "hook",
+            "label",
+            "scope",
+            "scope_include",
+            "granted",
+            "pruned",
+            "events",
+        ];
+        let sums = tables.map(|table| {
+            format!("(SELECT md5(string_agg(t::text, E'\\n' ORDER BY t::text)) FROM tokenctl.{table} t)")
+        });
+        Server::shared().sql(&self.0, &format!("SELECT {}", sums.join(", ")))
+    }
+}

@@ -150,11 +150,11 @@ mod tests {
     use crate::domain::token::StoredSecret;
     use crate::domain::token::tests::{secret, token};
 
-    /// A secret whose hash begins and ends with these bytes.
-    fn presented(first: [u8; 2], last: u8) -> Arc<Presented> {
+    /// A secret whose hash begins with these bytes, and has this one in the middle.
+    fn presented(first: [u8; 2], middle: u8) -> Arc<Presented> {
         let mut bytes = [0; 32];
         bytes[..2].copy_from_slice(&first);
-        bytes[31] = last;
+        bytes[16] = middle;
         let secret = StoredSecret { hash: SecretHash::from_bytes(bytes), ..secret(1, 0) };
         Arc::new(Presented { token: token(vec![secret]), index: 0, last_change: None })
     }
@@ -166,11 +166,11 @@ mod tests {
         known.begin(1);
         known.keep(&one);
         known.keep(&other);
-        let knows = |known: &Known, it: &Presented| known.get(&it.secret().hash).is_some();
-        assert!(knows(&known, &one) && knows(&known, &other));
-        assert!(!knows(&known, &twin));
+        let is_kept = |known: &Known, it: &Presented| known.get(&it.secret().hash).is_some();
+        assert!(is_kept(&known, &one) && is_kept(&known, &other));
+        assert!(!is_kept(&known, &twin));
         known.begin(2);
-        assert!(!knows(&known, &one), "of another version of the data");
+        assert!(!is_kept(&known, &one), "of another version of the data");
     }
 
     #[test]

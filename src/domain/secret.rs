@@ -168,7 +168,7 @@ impl Secret {
     }
 
     /// The secret in `input`, without one newline after it. `None` for text that cannot be a secret: too short, too
-    /// long, not printable ASCII, or of our own shape with a wrong checksum.
+    /// long, not printable ASCII, or of our shape with a wrong checksum.
     pub fn read(mut input: Zeroizing<Vec<u8>>) -> Option<Self> {
         for end in [b'\n', b'\r'] {
             if input.last() == Some(&end) {

@@ -1,4 +1,4 @@
-//! Who may do what: a group that verifies without minting, and everybody else.
+//! Permissions of a group that may verify but not create tokens, and of everybody else.
 //!
 //! The users are numbers without names, so that nothing of the machine is changed.
 
@@ -221,7 +221,7 @@ fn an_old_secret_that_a_member_was_shown_is_named_to_the_administrator() {
         let findings = ran.json()["findings"].as_array().expect("findings").clone();
         findings.iter().map(|it| it["message"].as_str().expect("words").to_owned()).collect::<Vec<_>>()
     };
-    // Who may not write the record loses nothing but this: a use is recorded, and every answer stays the same.
+    // A user who may not write the record can still do everything else.
     let file = shared.store().join("usage.refused");
     fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("a mode");
     present();
@@ -383,7 +383,7 @@ fn nobody_reads_the_memory_of_a_process_that_delivers_a_secret() {
     let said = shared.dir.path().join("home/said");
     let command = format!("cat >/dev/null; stat -c %u /proc/$PPID/mem /proc/$$/mem >{}", said.display());
     shared.run(ADMIN, &["create", "demo", "--exec", &command], "").ok();
-    // The command itself is no secret's keeper; it shows that such files belong to their user elsewhere.
+    // This command has no secret. It shows that such files normally belong to their user.
     assert_eq!(fs::read_to_string(said).expect("a file"), format!("0\n{ADMIN}\n"));
 }
 

@@ -499,10 +499,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
             "Each change is an event in a chain of hashes. It says when, who, what and why. On a terminal, the output \
              is a table that opens at the newest event and shows a confirmed delivery on one line. In a pipe, it is \
              tab-separated lines: number, time, action, id, name, actor, reason, changes",
-            "Who gave a token which scope, and when: `tokenctl audit --token ci-deploy --action \
-                 create,scopes.add,scopes.set`. Who owned it before: `tokenctl audit --token ci-deploy --action \
-                 create,edit`. What changed this week: `tokenctl audit --since 7d`. What one administrator did: `tokenctl \
-                 audit --actor ann`. Which secrets were revoked, and why: `tokenctl audit --action revoke --format csv`",
+            "Which administrator gave a token a scope, and when: `tokenctl audit --token ci-deploy --action \
+             create,scopes.add,scopes.set`. The previous owners of a token: `tokenctl audit --token ci-deploy --action \
+             create,edit`. What changed this week: `tokenctl audit --since 7d`. What one administrator did: `tokenctl \
+             audit --actor ann`. Which secrets were revoked, and why: `tokenctl audit --action revoke --format csv`",
         ],
         examples: &[
             Example(

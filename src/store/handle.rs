@@ -63,9 +63,19 @@ impl Store {
         self.patience.get()
     }
 
-    /// From now on, the results of look-ups are cached while the database does not change.
+    /// From now on, the results of look-ups are cached while the database does not change. SQLite keeps the inner pages of
+    /// its trees in memory, even for a million tokens, so a look-up reads only leaf pages.
     pub(super) fn remember(&self) {
-        self.known.borrow_mut().get_or_insert_default();
+        if self.known.borrow().is_some() {
+            return;
+        }
+        *self.known.borrow_mut() = Some(Known::default());
+        match &self.engine {
+            // With fewer pages it is only slower.
+            Engine::Sqlite(it) => drop(it.keep_pages(8)),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => {}
+        }
     }
 
     /// The version of its tables.

@@ -4,6 +4,7 @@
 //! counter at the start of each transaction. This cache follows the same rule by `PRAGMA data_version`. The
 //! version is read within the transaction that answers, so no answer is older than that transaction.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Parts, Presented, StoreError, View};
@@ -11,8 +12,9 @@ use crate::domain::scope::Catalogue;
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
 
-/// How many secrets are kept, a power of two.
-const KEPT: usize = 8_192;
+/// How many secrets are kept at most, in sets of a few. A secret belongs to the set that its hash names.
+const SETS: usize = 2_048;
+const WAYS: usize = 4;
 
 /// How many unknown secrets are searched for singly before the whole index is checked.
 const WORTH_A_LOOK: usize = 8;
@@ -22,11 +24,20 @@ const WORTH_A_LOOK: usize = 8;
 pub struct Known {
     /// The version of the current transaction.
     version: i64,
-    /// The secrets, each at an index computed from its hash. A later secret replaces an earlier one.
-    secrets: Vec<Option<(i64, Arc<Presented>)>>,
+    /// The sets, one behind the other.
+    secrets: Vec<Option<Kept>>,
+    /// Counts the secrets that were kept, to choose which one of a full set goes.
+    turn: usize,
     catalogue: Option<(i64, Arc<Catalogue>)>,
     /// How many secrets were unknown at this version, and whether the index of hashes was found sound.
     unknown: (i64, usize, bool),
+}
+
+struct Kept {
+    version: i64,
+    /// The end of the hash, so that most others are told apart without a look at them.
+    tag: u64,
+    found: Arc<Presented>,
 }
 
 /// What to check before a secret is called unknown, since a damaged index may hide it.
@@ -43,7 +54,7 @@ impl Known {
     pub fn begin(&mut self, version: i64) {
         self.version = version;
         if self.secrets.is_empty() {
-            self.secrets.resize_with(KEPT, || None);
+            self.secrets.resize_with(SETS * WAYS, || None);
         }
     }
 
@@ -67,20 +78,31 @@ impl Known {
     }
 
     fn get(&self, hash: &SecretHash) -> Option<Arc<Presented>> {
-        let (version, found) = self.secrets.get(place(hash))?.as_ref()?;
-        (*version == self.version && found.secret().hash == *hash).then(|| Arc::clone(found))
+        let tag = tag(hash);
+        let is_it = |kept: &&Kept| {
+            kept.tag == tag && kept.version == self.version && kept.found.secret().hash == *hash
+        };
+        let kept = self.secrets.get(set(hash))?.iter().flatten().find(is_it)?;
+        Some(Arc::clone(&kept.found))
     }
 
     fn keep(&mut self, found: &Arc<Presented>) {
-        if let Some(slot) = self.secrets.get_mut(place(&found.secret().hash)) {
-            *slot = Some((self.version, Arc::clone(found)));
-        }
+        let (hash, version) = (&found.secret().hash, self.version);
+        self.turn = (self.turn + 1) % WAYS;
+        let Some(set) = self.secrets.get_mut(set(hash)) else { return };
+        let free = set.iter().position(|kept| kept.as_ref().is_none_or(|kept| kept.version != version));
+        set[free.unwrap_or(self.turn)] = Some(Kept { version, tag: tag(hash), found: Arc::clone(found) });
     }
 }
 
-fn place(hash: &SecretHash) -> usize {
+fn set(hash: &SecretHash) -> Range<usize> {
     let [first, second, ..] = *hash.as_bytes();
-    usize::from(u16::from_le_bytes([first, second])) % KEPT
+    let first = usize::from(u16::from_le_bytes([first, second])) % SETS * WAYS;
+    first..first + WAYS
+}
+
+fn tag(hash: &SecretHash) -> u64 {
+    hash.as_bytes().last_chunk().map_or(0, |end| u64::from_le_bytes(*end))
 }
 
 impl View<'_> {

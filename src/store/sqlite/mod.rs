@@ -214,10 +214,9 @@ impl Sqlite {
         rusqlite::OptionalExtension::optional(self.conn.query_row(&sql, [], read))
     }
 
-    /// From now on, keeps 32 MiB of pages in memory, for a change of very many rows.
-    #[cfg(feature = "cli")]
-    pub fn keep_pages(&self) -> rusqlite::Result<()> {
-        self.conn.execute_batch("PRAGMA cache_size = -32768")
+    /// From now on, keeps this many mebibytes of pages in memory instead of 2.
+    pub fn keep_pages(&self, mebibytes: u16) -> rusqlite::Result<()> {
+        self.conn.execute_batch(&format!("PRAGMA cache_size = -{}", u32::from(mebibytes) * 1024))
     }
 
     /// How large the database is.

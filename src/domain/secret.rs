@@ -258,7 +258,7 @@ pub fn hint(secret: &[u8]) -> String {
 }
 
 /// The characters that the hint of a secret made elsewhere shows, which are its first four. `None` for the hint
-/// of our own secrets.
+/// of our secrets.
 pub fn foreign_head(hint: &str) -> Option<&[u8]> {
     hint.strip_suffix('…').map(str::as_bytes).filter(|head| head.len() == HINT_LEN)
 }

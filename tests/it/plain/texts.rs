@@ -192,7 +192,7 @@ fn literals(content: &str) -> Found {
                 at += content[at..].find('\n').unwrap_or(content.len() - at);
                 continue;
             }
-            // A character; a lifetime has no second quote so near.
+            // A character. The quote of a lifetime has no second one within a few characters.
             b'\'' => {
                 at += content[at + 1..]
                     .char_indices()

@@ -127,7 +127,6 @@ const ALLOWED: &[(&str, &str, &str, &str)] = &[
     ("", "wanted", "wanted settings", "the same"),
     ("", "wanted", "wanted.toml", "the same"),
     ("", "wanted", "docs/wanted.md", "the same"),
-    ("", "grace !period|periods", "--grace", "the name of the flag"),
     ("", "grace !period|periods", "max-ttl, grace,", "the name of the setting"),
     ("", "grace !period|periods", "rotate_every", "the name of the key and of the column"),
     ("src/store", "grace !period|periods", "expires_at, ", "the name of the column"),

@@ -176,7 +176,7 @@ fn found(words: &[String], phrase: &str) -> Option<String> {
 
 fn is_allowed(text: &Text, phrase: &str) -> Option<usize> {
     ALLOWED.iter().position(|(path, of, around, _)| {
-        *of == phrase && text.path.starts_with(path) && text.text.contains(around)
+        *of == phrase && text.path.starts_with(path) && text.content.contains(around)
     })
 }
 
@@ -186,7 +186,7 @@ fn every_text_is_in_plain_english() {
     let mut used = BTreeSet::new();
     let texts = texts::all();
     for text in &texts {
-        let words = words(&text.text);
+        let words = words(&text.content);
         let spliced = SPLICED.iter().filter(|_| text.kind == Kind::Prose);
         for Banned { phrase, instead, why, .. } in BANNED.iter().chain(spliced) {
             let Some(around) = found(&words, phrase) else { continue };
@@ -217,7 +217,7 @@ fn every_text_is_in_plain_english() {
         ("docs/cron.md", Kind::Prose, "cron"),
         ("Cargo.toml", Kind::Prose, "htpasswd for API tokens"),
     ] {
-        let is_there = |text: &Text| text.path == path && text.kind == kind && text.text.contains(part);
+        let is_there = |text: &Text| text.path == path && text.kind == kind && text.content.contains(part);
         assert!(texts.iter().any(is_there), "`{part}` of {path} was not read as {kind:?}");
     }
 }

@@ -20,7 +20,7 @@ pub struct Text {
     pub path: String,
     pub line: usize,
     pub kind: Kind,
-    pub text: String,
+    pub content: String,
 }
 
 /// Every text below these paths of the repository.
@@ -42,11 +42,11 @@ pub fn all() -> Vec<Text> {
             Some("1") => manual(&content),
             _ => notes(&content),
         };
-        texts.extend(found.into_iter().map(|(line, kind, text)| Text {
+        texts.extend(found.into_iter().map(|(line, kind, content)| Text {
             path: name.clone(),
             line,
             kind,
-            text,
+            content,
         }));
     }
     texts
@@ -194,12 +194,8 @@ fn literals(content: &str) -> Found {
             }
             // A character. The quote of a lifetime has no second one within a few characters.
             b'\'' => {
-                at += content[at + 1..]
-                    .char_indices()
-                    .skip(1)
-                    .take(9)
-                    .find(|(_, c)| *c == '\'')
-                    .map_or(0, |it| it.0 + 1)
+                let mut near = content[at + 1..].char_indices().skip(1).take(9);
+                at += near.find(|(_, c)| *c == '\'').map_or(0, |(len, _)| len + 1);
             }
             b'"' => {
                 let begin = (at + 1, line);

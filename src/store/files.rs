@@ -59,7 +59,7 @@ impl Opened {
     }
 }
 
-/// Why a file is refused: it is not a regular file, has several links, or has another owner.
+/// The reason for refusing a file that is not regular, has several links, or has another owner.
 pub fn problem(meta: &Metadata, owner: u32) -> Option<String> {
     if !meta.is_file() {
         Some(format!("it is {}, not a regular file", kind(meta)))
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_regular_file_is_named() {
+    fn every_kind_of_file_has_its_name() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::write(path("file"), "text").unwrap();
@@ -138,11 +138,11 @@ mod tests {
         assert_eq!(named(Path::new("/dev/null")), "a device");
         drop(socket);
         assert!(look(&path("missing")).unwrap().is_none());
-        assert!(look(&path("file/below")).is_err(), "what cannot be looked for is not missing");
+        assert!(look(&path("file/below")).is_err(), "an error was taken for a missing file");
     }
 
     #[test]
-    fn a_file_or_directory_of_another_owner_is_refused_by_name_of_its_owner() {
+    fn a_refused_file_or_directory_is_reported_with_its_owner() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "text").unwrap();

@@ -35,7 +35,7 @@ pub struct Known {
 
 struct Kept {
     version: i64,
-    /// The end of the hash, so that most others are told apart without a look at them.
+    /// The end of the hash, so that most others can be distinguished without reading them.
     tag: u64,
     found: Arc<Presented>,
 }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_never_taken_for_another_one_of_its_place() {
+    fn two_secrets_of_one_set_are_told_apart() {
         let (one, twin, other) = (presented([7, 7], 1), presented([7, 7], 2), presented([7, 8], 1));
         let mut known = Known::default();
         known.begin(1);
@@ -170,11 +170,11 @@ mod tests {
         assert!(is_kept(&known, &one) && is_kept(&known, &other));
         assert!(!is_kept(&known, &twin));
         known.begin(2);
-        assert!(!is_kept(&known, &one), "of another version of the data");
+        assert!(!is_kept(&known, &one), "an entry of another version was returned");
     }
 
     #[test]
-    fn an_index_is_whole_for_one_version_of_the_data() {
+    fn an_index_is_sound_for_one_version_of_the_data() {
         let mut known = Known::default();
         known.begin(1);
         for _ in 1..WORTH_A_LOOK {

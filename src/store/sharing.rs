@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_a_store_records_is_read_as_a_sharing() {
+    fn a_recorded_sharing_is_read_back_and_nothing_else() {
         for sharing in [Sharing::Private, Sharing::Group(7)] {
             assert_eq!(Sharing::recorded(&sharing.to_string()), Some(sharing));
         }

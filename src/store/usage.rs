@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_far_down_is_found_in_its_block() {
+    fn a_record_beyond_the_first_block_is_found() {
         let dir = tempfile::tempdir().unwrap();
         make_in(dir.path());
         let usage = Usage::to_record(beside(dir.path()), SECRETS);
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn each_secret_and_each_scope_of_each_token_has_its_tag() {
+    fn every_secret_and_every_granted_scope_has_its_own_tag() {
         let tag = |byte| secret_tag(&SecretHash::from_bytes([byte; 32]));
         assert_ne!(tag(1), tag(2));
         let grant = |id: &str, scope: &str| Grant {

@@ -13,8 +13,8 @@ fn trimmed(path: &str) -> String {
     fs::read_to_string(path).expect("a file").trim_end().trim_start_matches("A=").to_owned()
 }
 
-/// Fails unless a file takes no secret of a new token, nor of `demo`, and no environment file's line either. Returns
-/// what was said.
+/// Fails unless a file takes no secret of a new token, nor of `demo`, and no environment file's line either.
+/// Returns the messages.
 #[track_caller]
 fn takes_none(world: &World, target: &str) -> String {
     let mut said = String::new();
@@ -101,7 +101,7 @@ fn an_access_control_list_and_other_attributes_are_kept() {
         world.shell(&format!("cd out && tokenctl {args}")).ok();
         assert_eq!(world.shell(&format!("cd out && {state}")).ok().out, before, "{name}");
     }
-    // A list that the directory hands down lets nobody in who was not let in before.
+    // A list that is inherited from the directory gives nobody new access.
     world
         .shell("cd out && tokenctl create plain --out plain && chmod 640 plain && setfacl -d -m u:64001:r .")
         .ok();
@@ -153,7 +153,7 @@ fn a_directory_that_only_takes_new_files_is_refused_before_anything_changes() {
 }
 
 #[test]
-fn a_file_that_turns_out_to_be_mounted_when_it_is_replaced_is_refused_with_the_same_advice() {
+fn a_file_that_cannot_be_replaced_because_it_is_mounted_gets_the_same_hint() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -286,7 +286,7 @@ fn standard_output_that_keeps_nothing_or_is_the_store_takes_no_secret() {
 }
 
 #[test]
-fn a_document_that_is_cut_after_its_secret_is_an_error_and_a_missing_line_end_is_none() {
+fn a_cut_document_is_an_error_and_a_missing_line_end_is_not() {
     if !have("strace") || !have("bash") {
         return;
     }

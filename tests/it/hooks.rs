@@ -299,7 +299,7 @@ fn recovery_runs_the_hook_of_a_delivery_that_it_confirms_and_none_of_one_that_it
 }
 
 #[test]
-fn a_token_whose_hook_has_still_to_run_is_not_pruned() {
+fn a_token_with_a_pending_hook_is_not_pruned() {
     let world = world_with(fails(1));
     world.wait(30 * DAY);
     world.run(&["rotate", "--due", "--quiet"]).exit(1);

@@ -1,4 +1,4 @@
-//! Making a store: tables, roles and the first entries of its log.
+//! Makes a store: tables, roles and the first entries of its log.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::store::engine::Engine;
 use crate::store::sqlite::{APPLICATION_ID, VERSION};
 use crate::store::{Sharing, Store, StoreError};
 
-/// What a superuser or the owner of the database runs once, as one transaction.
+/// The statements that a superuser or the owner of the database runs once, as one transaction.
 pub fn script() -> String {
     format!(
         "BEGIN;\n{TABLES}INSERT INTO tokenctl.meta (application, version, usage_since)

@@ -104,7 +104,7 @@ impl Look<'_> {
 impl Drop for Look<'_> {
     fn drop(&mut self) {
         if !self.0.conn.is_autocommit() {
-            // It fails only if SQLite has ended the transaction itself.
+            // It fails only if SQLite has rolled the transaction back itself.
             let _ = self.0.run("ROLLBACK");
         }
     }

@@ -5,6 +5,8 @@
 //! database.
 
 mod audit;
+#[cfg(feature = "postgres")]
+mod burst;
 mod bury;
 mod cells;
 mod change;

@@ -195,6 +195,11 @@ impl WantedToken {
         self.receiver.value().is_some() || self.hook.value().is_some()
     }
 
+    /// Whether a command is among that.
+    pub fn remembers_command(&self) -> bool {
+        self.receiver.value().is_some_and(|it| it.command().is_some()) || self.hook.value().is_some()
+    }
+
     /// The token that was just made by [`WantedToken::new_token`], with what only a stored one can have.
     #[must_use]
     pub fn complete(&self, token: Token, now: Timestamp) -> Token {

@@ -66,12 +66,12 @@ impl Known {
         self.unknown.2 = true;
     }
 
-    fn get(&self, hash: &SecretHash) -> Option<Arc<Presented>> {
+    pub(super) fn get(&self, hash: &SecretHash) -> Option<Arc<Presented>> {
         let (version, found) = self.secrets.get(place(hash))?.as_ref()?;
         (*version == self.version && found.secret().hash == *hash).then(|| Arc::clone(found))
     }
 
-    fn keep(&mut self, found: &Arc<Presented>) {
+    pub(super) fn keep(&mut self, found: &Arc<Presented>) {
         if let Some(slot) = self.secrets.get_mut(place(&found.secret().hash)) {
             *slot = Some((self.version, Arc::clone(found)));
         }
@@ -91,6 +91,10 @@ impl View<'_> {
         now: Timestamp,
         parts: Parts,
     ) -> Result<Option<Arc<Presented>>, StoreError> {
+        #[cfg(feature = "postgres")]
+        if let Some(found) = self.expected.borrow().get(hash.as_bytes()) {
+            return Ok(found.clone());
+        }
         // No longer borrowed in the arms, which look into the store.
         let kept = self.store.known.borrow().as_ref().map(|known| known.get(hash));
         match kept {

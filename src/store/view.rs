@@ -14,6 +14,9 @@ pub struct View<'a> {
     pub(super) store: &'a Store,
     /// The look-up of a current secret, which a burst repeats.
     pub(super) look_up: RefCell<Option<Prepared<'a>>>,
+    /// What a burst asks for, read at once.
+    #[cfg(feature = "postgres")]
+    pub(super) expected: RefCell<super::burst::Expected>,
 }
 
 /// Fails unless a page goes up from `from`: a damaged tree may lead in a circle, and a walk through its pages with it.
@@ -30,7 +33,12 @@ pub fn ascending(rows: impl IntoIterator<Item = i64>, from: i64) -> Result<(), S
 
 impl<'a> View<'a> {
     pub(super) fn of(store: &'a Store) -> Self {
-        Self { store, look_up: RefCell::new(None) }
+        Self {
+            store,
+            look_up: RefCell::new(None),
+            #[cfg(feature = "postgres")]
+            expected: RefCell::default(),
+        }
     }
 
     pub(super) fn prepare(&self, sql: &str) -> Result<Prepared<'a>, Fault> {

@@ -1,6 +1,14 @@
 //! A store in PostgreSQL: what is its own. That it behaves like one in files is shown by the tests of the verbs, which run
 //! on it as well.
 
+mod crash;
+mod cuts;
+mod hosts;
+mod suite;
+
+use std::path::PathBuf;
+use std::process::Command;
+
 use crate::support::server::{Database, Server, have};
 use crate::support::{Ran, program, run};
 
@@ -24,6 +32,24 @@ impl Fixture {
     fn run_as(&self, role: &str, args: &[&str], input: &[u8]) -> Ran {
         let url = Server::shared().url(role, &self.0.0);
         run(program().env("TOKENCTL_STORE", url).args(args), input)
+    }
+
+    /// The real program against this store through a port of this machine.
+    fn through(&self, port: u16) -> Command {
+        let mut command = program();
+        let url = format!("postgres://postgres@127.0.0.1:{port}/{}?sslmode=disable", self.0.0);
+        command.env("TOKENCTL_STORE", url);
+        command
+    }
+
+    /// Where the server listens.
+    fn socket(&self) -> PathBuf {
+        Server::shared().dir().join(".s.PGSQL.5432")
+    }
+
+    /// What `verify` says of a secret.
+    fn verify(&self, secret: &[u8]) -> String {
+        self.run_as("postgres", &["verify"], secret).out
     }
 
     fn sql(&self, sql: &str) -> String {

@@ -12,6 +12,11 @@ use std::process::Command;
 use crate::support::server::{Database, Server, have};
 use crate::support::{Ran, program, run};
 
+/// Where the server listens.
+fn socket() -> PathBuf {
+    Server::shared().dir().join(".s.PGSQL.5432")
+}
+
 /// A store of its own on the server that the tests share.
 struct Fixture(Database);
 
@@ -40,11 +45,6 @@ impl Fixture {
         let url = format!("postgres://postgres@127.0.0.1:{port}/{}?sslmode=disable", self.0.0);
         command.env("TOKENCTL_STORE", url);
         command
-    }
-
-    /// Where the server listens.
-    fn socket(&self) -> PathBuf {
-        Server::shared().dir().join(".s.PGSQL.5432")
     }
 
     /// What `verify` says of a secret.

@@ -93,18 +93,14 @@ fn a_program_that_is_killed_at_any_system_call_loses_no_secret_and_leaves_none_b
         store.sql("UPDATE tokenctl.delivery SET deadline = 1600000000");
         // Finishes what was left.
         store.run(&["scopes", "define", &format!("s{at}")]).ok();
-        match std::fs::read(&file) {
-            Ok(secret) => {
-                assert_eq!(store.verify(&secret), format!("valid {name}\n"), "killed at call {at}");
-                made += 1;
-            }
-            Err(_) => {
-                assert!(!done, "a secret that nobody has, at call {at}");
-                let left = store.sql(&format!(
-                    "SELECT count(*) FROM tokenctl.tokens WHERE name = '{name}' AND revoked_at IS NULL"
-                ));
-                assert_eq!(left, "0", "killed at call {at}: the store believes that somebody has it");
-            }
+        if let Ok(secret) = std::fs::read(&file) {
+            assert_eq!(store.verify(&secret), format!("valid {name}\n"), "killed at call {at}");
+            made += 1;
+        } else {
+            assert!(!done, "a secret that nobody has, at call {at}");
+            let sql =
+                format!("SELECT count(*) FROM tokenctl.tokens WHERE name = '{name}' AND revoked_at IS NULL");
+            assert_eq!(store.sql(&sql), "0", "killed at call {at}: the store believes that somebody has it");
         }
         if done {
             break;

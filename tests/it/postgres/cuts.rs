@@ -10,7 +10,7 @@ use std::thread;
 
 use crate::support::run;
 
-use super::Fixture;
+use super::{Fixture, socket};
 
 /// Where a connection is cut, about one request of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +68,7 @@ fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, at: usize, seen
     let is_mute = Arc::clone(&mute);
     let (answered, wait) = std::sync::mpsc::channel();
     thread::spawn(move || {
-        let mut buffer = [0; 65_536];
+        let mut buffer = [0; 8_192];
         while let Ok(len) = from_server.read(&mut buffer) {
             if len == 0 {
                 break;
@@ -125,7 +125,7 @@ fn a_connection_cut_anywhere_loses_no_secret_and_leaves_none_behind() {
     let (mut tried, mut made, mut in_doubt) = (0, 0, 0);
     for cut in [Cut::Before, Cut::Within, Cut::After] {
         for at in 1.. {
-            let proxy = Proxy::start(store.socket(), cut, at);
+            let proxy = Proxy::start(socket(), cut, at);
             let name = format!("t{tried}");
             let file = dir.path().join(&name);
             let args = ["create", &name, "--out", file.to_str().expect("UTF-8"), "--no-remember"];

@@ -4,6 +4,7 @@
 mod crash;
 mod cuts;
 mod hosts;
+mod replicas;
 mod suite;
 
 use std::path::PathBuf;

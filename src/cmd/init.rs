@@ -1,4 +1,4 @@
-//! `init`: makes the store, or gives it to a group.
+//! `init`: makes the store, or shares it with a group.
 
 use clap::Args;
 
@@ -35,7 +35,8 @@ impl Init {
             return Err(what.hint("name one with `--store postgres://HOST/DATABASE`").into());
         }
         let unknown = |name: &String| {
-            Invalid::new(format!("no such group `{}`", name.escape_debug())).hint("`getent group` lists them")
+            Invalid::new(format!("no such group `{}`", name.escape_debug()))
+                .hint("list them with `getent group`")
         };
         let gid = self
             .group
@@ -45,7 +46,7 @@ impl Init {
         let author = self.change.author(app);
         let sharing = gid.map_or(Sharing::Private, Sharing::Group);
         let made = store::make(&location, sharing, &*app.ctx.machine, &author)?;
-        // Opening it proves that what is there is ours.
+        // Opening it proves that the directory holds a store.
         let path = app.open_to_write(&author)?.path().to_owned();
         let shared = match gid {
             Some(gid) if !made => store::share(&location, gid, &*app.ctx.machine, &author)?,
@@ -64,7 +65,7 @@ impl Init {
             } else if shared {
                 "shared the store"
             } else {
-                "there is a store"
+                "there is already a store"
             };
             app.talk().note(&format!("{what} at {}", path.display()));
         }

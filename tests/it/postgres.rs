@@ -118,7 +118,7 @@ fn an_export_goes_both_ways_with_the_same_digests_and_the_same_head() {
     assert_eq!(to.run(&["export"]).ok().out, exported);
     to.run(&["audit", "verify"]).ok();
     // Numbers of rows go on after those that came.
-    to.run(&["create", "new"]).ok();
+    to.run(&["create", "new", "--all-scopes"]).ok();
     to.run(&["audit", "verify"]).ok();
 }
 

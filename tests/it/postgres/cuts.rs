@@ -126,7 +126,7 @@ fn a_connection_cut_anywhere_loses_no_secret_and_leaves_none_behind() {
     for cut in [Cut::Before, Cut::Within, Cut::After] {
         for at in 1.. {
             let proxy = Proxy::start(socket(), cut, at);
-            let name = format!("t{tried}");
+            let name = format!("{cut:?}-{at}").to_lowercase();
             let file = dir.path().join(&name);
             let args = ["create", &name, "--out", file.to_str().expect("UTF-8"), "--no-remember"];
             let ran = run(store.through(proxy.port).args(args), b"");

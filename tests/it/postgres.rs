@@ -3,6 +3,7 @@
 
 mod crash;
 mod cuts;
+mod gate;
 mod hosts;
 mod replicas;
 mod suite;

@@ -278,7 +278,9 @@ impl Prepared<'_> {
                 return statement.execute(&values).map(drop);
             }
         };
-        for (at, value) in (1..).zip(values) {
+        // Most are null, which is what a parameter is that nothing was bound to.
+        statement.clear_bindings();
+        for (at, value) in (1..).zip(values).filter(|(_, value)| *value != ValueRef::Null) {
             statement.raw_bind_parameter(at, ToSqlOutput::Borrowed(value))?;
         }
         Ok(statement.raw_execute().map(drop)?)

@@ -12,7 +12,7 @@ use crate::domain::digest::Form;
 use crate::domain::event::{Anchor, Author, Event, GENESIS};
 use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
-use crate::store::batch::{Batch, Row, Table};
+use crate::store::batch::{Batch, Table};
 use crate::store::cells::Cells;
 use crate::store::columns;
 use crate::store::entry::Entry;
@@ -27,6 +27,7 @@ pub struct Taker {
     scopes: Scopes,
     /// What each scope includes, by its row.
     includes: Vec<(i64, Vec<String>)>,
+    log: Log,
     digests: Digests,
     brings_commands: bool,
 }
@@ -43,6 +44,7 @@ impl Taker {
             rows: Rows::default(),
             scopes: Scopes::new(),
             includes: Vec::new(),
+            log: Log { last: Anchor { seq: 0, hash: GENESIS }, holds: true },
             digests: Digests::new()?,
             brings_commands: false,
         })
@@ -71,6 +73,7 @@ impl Taker {
             "event" => {
                 columns::take(columns::EVENT, fields, batch)?;
                 batch.end(Table::Events, line, from);
+                self.log.follow(batch);
             }
             kind => return Err(format!("its type is `{kind}`").into()),
         }
@@ -123,11 +126,9 @@ fn no_scope(name: &str) -> String {
 }
 
 impl Log {
-    /// Follows the log by the entry of a row.
-    fn follow(&mut self, batch: &Batch, row: &Row) {
-        if !self.holds {
-            return;
-        }
+    /// Follows the log by the entry that is the last row of a batch.
+    fn follow(&mut self, batch: &Batch) {
+        let Some(row) = batch.rows().last().filter(|_| self.holds) else { return };
         let event = read_event(&Cells::of_values(&batch.values::<OF_EVENT>(row))).ok();
         let next =
             |event: &Event| event.seq == self.last.seq + 1 && event.chained(&self.last.hash) == event.hash;
@@ -141,23 +142,17 @@ impl Log {
 /// A store under construction.
 pub struct Importer {
     store: Store,
-    log: Log,
 }
 
 impl Importer {
     /// Makes an empty private store.
     pub fn new(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
-        let log = Log { last: Anchor { seq: 0, hash: GENESIS }, holds: true };
-        Ok(Self { store: Store::private_to_fill(clock, author)?, log })
+        Ok(Self { store: Store::private_to_fill(clock, author)? })
     }
 
     /// Enters the rows of some lines. An error has the number of its line.
     pub fn enter(&mut self, batch: &Batch) -> Result<(), (usize, BadLine)> {
-        Entry::default().all(&self.store.engine, batch)?;
-        // The thread that makes the rows has more to do.
-        let events = batch.rows().iter().filter(|row| row.table == Table::Events);
-        events.for_each(|row| self.log.follow(batch, row));
-        Ok(())
+        Entry::default().all(&self.store.engine, batch)
     }
 
     /// Checks the store, whose log must have this head, and prepares it for being put in place.
@@ -178,7 +173,8 @@ impl Importer {
         let store = self.store;
         store.is_filled()?;
         // What does not hold, or was not looked at on its way, is audited, for the decision and for the words.
-        if !(self.log.holds && store.vouched(self.log.last, taker.digests, now, watch)?) {
+        let log = taker.log;
+        if !(log.holds && store.vouched(log.last, taker.digests, now, watch)?) {
             check_built(&store, now, watch)?;
         }
         let none = || Ok(BTreeSet::new());

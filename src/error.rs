@@ -257,6 +257,10 @@ fn of_store(err: &StoreError) -> (Code, Option<String>) {
             "look at the server and at the URL that `--store` or `TOKENCTL_STORE` names",
         ),
         #[cfg(feature = "postgres")]
+        StoreError::NoCommands => {
+            (Code::Usage, "give `--exec` or `--after` to each rotation, on the host that is to run it")
+        }
+        #[cfg(feature = "postgres")]
         StoreError::NoFiles(_) => (
             Code::Usage,
             "PostgreSQL's own tools back it up and restore it; `tokenctl export` makes a file of it",

@@ -7,6 +7,8 @@
 mod audit;
 #[cfg(feature = "cli")]
 mod batch;
+#[cfg(feature = "postgres")]
+mod burst;
 mod bury;
 mod cells;
 mod change;

@@ -144,6 +144,8 @@ pub fn answer(
     let needs_catalogue = requests.iter().any(|request| !request.ask.scopes.is_empty());
     let (answers, catalogue, now) = store.read_now(clock, |view, now| {
         let catalogue = if needs_catalogue { view.known_catalogue()? } else { Arc::default() };
+        #[cfg(feature = "postgres")]
+        view.expect(requests.iter().filter_map(|request| request.presented), now);
         let answer = |request: &Request<'_>| verdict(view, &catalogue, now, request, manner);
         let answers: Vec<_> = requests.iter().map(answer).collect();
         Ok::<_, StoreError>((answers, catalogue, now))

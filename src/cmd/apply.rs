@@ -134,25 +134,28 @@ impl Apply {
 
     /// Checks each new secret and each new destination for whether a delivery would succeed.
     fn check(&self, app: &mut App<'_>, store: &Store, wanted: &Wanted, plan: &mut Plan) -> Result<(), Error> {
-        let mut sets_commands = false;
+        let (mut sets_commands, mut runs) = (false, false);
         for step in plan.steps.iter_mut().filter(|step| step.error.is_none()) {
             let checked = match &step.what {
                 What::Create(name) => {
                     let token = &wanted.tokens[name];
                     sets_commands |= token.remembers_something();
+                    runs |= token.remembers_command();
                     self.destination(name, token).and_then(|args| args.check(app, &[]))
                 }
                 What::Update { before, after } => {
                     let moved =
                         after.destination.as_ref().filter(|it| before.destination.as_ref() != Some(it));
-                    sets_commands |= moved.is_some() || after.hook.is_some() && after.hook != before.hook;
+                    let hooked = after.hook.is_some() && after.hook != before.hook;
+                    sets_commands |= moved.is_some() || hooked;
+                    runs |= hooked || moved.is_some_and(|it| it.receiver.command().is_some());
                     moved.map_or(Ok(()), |moved| look(app, store, before, &moved.receiver))
                 }
                 What::Setting | What::Scope | What::Revoke(_) => Ok(()),
             };
             step.error = checked.err();
         }
-        if sets_commands { Ok(store.check_commands()?) } else { Ok(()) }
+        if sets_commands { Ok(store.check_commands(runs)?) } else { Ok(()) }
     }
 
     /// Where the secret of a new token goes.
@@ -247,7 +250,7 @@ impl Apply {
             let token = wanted.complete(token, tx.now);
             let mut memory = Memory::default();
             if let Some(receiver) = receiver.filter(|_| remembers) {
-                check_receiver(tx, &token, receiver, tx.now)?;
+                check_receiver(tx, &token, receiver, &tx.author.actor, tx.now)?;
                 memory.remember = true;
             }
             Ok(Begun { token, is_new: true, expires_at, grace: None, memory })

@@ -134,7 +134,7 @@ impl Order {
             let mut begun = self.token.enter(tx, &self.name, machine)?;
             begun.token.hook = self.memory.after().map(str::to_owned);
             if let Some(receiver) = receiver.filter(|_| remembers) {
-                check_receiver(tx, &begun.token, receiver, tx.now)?;
+                check_receiver(tx, &begun.token, receiver, &tx.author.actor, tx.now)?;
                 begun.memory.remember = true;
             }
             Ok(begun)
@@ -155,7 +155,8 @@ impl Order {
         if !wanted && self.memory.after().is_none() {
             return Ok(false);
         }
-        match store.check_commands() {
+        let runs = self.destination.to.exec.is_some() || self.memory.after().is_some();
+        match store.check_commands(runs) {
             Ok(()) => Ok(wanted),
             Err(err) if self.memory.after().is_some() => Err(err.into()),
             Err(err) => {

@@ -109,7 +109,7 @@ impl Edit {
                     let change = TokenChange { destination: place.clone(), ..self.change_of(now, machine)? };
                     let after = change.apply(token, &settings, now)?;
                     if let Field::Set(Some(place)) = &place {
-                        check_receiver(tx, token, &place.receiver, now)?;
+                        check_receiver(tx, token, &place.receiver, &author.actor, now)?;
                     }
                     let gain = Widening::of_token((token, &catalogue), (&after, &catalogue));
                     widening = std::mem::take(&mut widening).and(gain);
@@ -190,7 +190,8 @@ impl Edit {
         selected: &[Token],
     ) -> Result<(Field<Destination>, Option<String>), Error> {
         if self.receiver.is_given() || matches!(self.after, Some(After(Some(_)))) {
-            store.check_commands()?;
+            let runs = self.receiver.exec.is_some() || matches!(self.after, Some(After(Some(_))));
+            store.check_commands(runs)?;
         }
         if !self.receiver.is_given() && !self.no_destination {
             return Ok((Field::Keep, None));

@@ -17,7 +17,6 @@ pub struct Init {
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
     /// Make the tables and roles in the PostgreSQL that `--store` names, and do not only print how
-    #[cfg(feature = "postgres")]
     #[arg(long, conflicts_with = "group")]
     apply: bool,
     #[command(flatten)]
@@ -31,7 +30,6 @@ impl Init {
         if let store::Location::Server(address) = &location {
             return self.on_server(app, address);
         }
-        #[cfg(feature = "postgres")]
         if self.apply {
             let what = Invalid::new("`--apply` is for a store in PostgreSQL");
             return Err(what.hint("name one with `--store postgres://HOST/DATABASE`").into());
@@ -83,7 +81,7 @@ impl Init {
         }
         let author = self.change.author(app);
         let changed = match store::make_on_server(address, self.apply, &*app.ctx.machine, &author) {
-            Err(StoreError::Missing(_)) => {
+            Err(StoreError::Missing(_)) if !app.json() => {
                 app.print(&store::script())?;
                 app.talk().note(
                     "nothing was changed; `--apply` runs this, as a role that may make schemas and roles",

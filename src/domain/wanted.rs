@@ -195,6 +195,11 @@ impl WantedToken {
         self.receiver.value().is_some() || self.hook.value().is_some()
     }
 
+    /// Whether a command is among that.
+    pub fn remembers_command(&self) -> bool {
+        self.receiver.value().is_some_and(|it| it.command().is_some()) || self.hook.value().is_some()
+    }
+
     /// The token that was just created by [`WantedToken::new_token`], with the fields that only a stored token can
     /// have.
     #[must_use]

@@ -47,6 +47,10 @@ pub enum StoreError {
     #[cfg(feature = "postgres")]
     #[error("`{}` is a server, which has no files of a store", .0.display())]
     NoFiles(PathBuf),
+    /// A command would be remembered, or run, that others may have written.
+    #[cfg(feature = "postgres")]
+    #[error("a store on a server neither remembers commands nor runs those that it has")]
+    NoCommands,
     /// A server that cannot be reached.
     #[cfg(feature = "postgres")]
     #[error("`{}` cannot be reached: {why}", .server.display())]

@@ -8,18 +8,27 @@ use rusqlite::params;
 use super::engine::Purpose;
 use super::{Store, StoreError, View, Write};
 use crate::domain::destination::Receiver;
-use crate::domain::event::{Action, Author};
+use crate::domain::event::{Action, Actor, Author};
 use crate::domain::hook::{Claim, PendingHook};
 use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
 
 impl View<'_> {
-    /// The unrevoked tokens whose destination is in the same file, or will be once their delivery is confirmed.
-    pub fn sharing_file(&self, receiver: &Receiver, now: Timestamp) -> Result<Vec<Token>, StoreError> {
+    /// The unrevoked tokens whose destination is in the same file, or will be once their delivery is confirmed. Each host has
+    /// files of its own.
+    pub fn sharing_file(
+        &self,
+        receiver: &Receiver,
+        actor: &Actor,
+        now: Timestamp,
+    ) -> Result<Vec<Token>, StoreError> {
         let Some(path) = receiver.path() else { return Ok(Vec::new()) };
         let sql = "SELECT row FROM tokens WHERE destination_path = ?1 AND revoked_at IS NULL
-             UNION SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret WHERE d.target = ?1 AND d.remember = 1";
-        self.tokens(&self.column(sql, params![path])?, now)
+             AND (CAST(?2 AS text) IS NULL OR destination_host = ?2)
+             UNION SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret WHERE d.target = ?1 AND d.remember = 1
+             AND (CAST(?2 AS text) IS NULL OR d.host = ?2)";
+        let host = actor.host.as_deref().filter(|_| self.spans_hosts());
+        self.tokens(&self.column(sql, params![path, host])?, now)
     }
 }
 

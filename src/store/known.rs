@@ -77,7 +77,7 @@ impl Known {
         self.unknown.2 = true;
     }
 
-    fn get(&self, hash: &SecretHash) -> Option<Arc<Presented>> {
+    pub(super) fn get(&self, hash: &SecretHash) -> Option<Arc<Presented>> {
         let tag = tag(hash);
         let is_it = |kept: &&Kept| {
             kept.tag == tag && kept.version == self.version && kept.found.secret().hash == *hash
@@ -86,7 +86,7 @@ impl Known {
         Some(Arc::clone(&kept.found))
     }
 
-    fn keep(&mut self, found: &Arc<Presented>) {
+    pub(super) fn keep(&mut self, found: &Arc<Presented>) {
         let (hash, version) = (&found.secret().hash, self.version);
         self.turn = (self.turn + 1) % WAYS;
         let Some(set) = self.secrets.get_mut(set(hash)) else { return };
@@ -114,6 +114,10 @@ impl View<'_> {
         now: Timestamp,
         parts: Parts,
     ) -> Result<Option<Arc<Presented>>, StoreError> {
+        #[cfg(feature = "postgres")]
+        if let Some(found) = self.expected.borrow().get(hash.as_bytes()) {
+            return Ok(found.clone());
+        }
         // The borrow must not last into the arms, which use the store.
         let kept = self.store.known.borrow().as_ref().map(|known| known.get(hash));
         match kept {

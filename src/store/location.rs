@@ -30,7 +30,7 @@ impl Location {
         match self {
             Self::Directory(it) => it.exists(),
             #[cfg(feature = "postgres")]
-            Self::Server(_) => true,
+            Self::Server(it) => super::postgres::is_store(it),
         }
     }
 

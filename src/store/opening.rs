@@ -25,7 +25,16 @@ impl Store {
         match location {
             Location::Directory(it) => Self::file_to_ask_once(it),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Read),
+            Location::Server(it) => Self::connect(it, Access::Verify),
+        }
+    }
+
+    /// To verify again and again.
+    pub(super) fn open_to_verify(location: &Location) -> Result<Self, StoreError> {
+        match location {
+            Location::Directory(it) => Self::file_to_read(it),
+            #[cfg(feature = "postgres")]
+            Location::Server(it) => Self::connect(it, Access::Verify),
         }
     }
 
@@ -43,7 +52,7 @@ impl Store {
         match location {
             Location::Directory(it) => Self::file_beside(it),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Read).map_err(Opening::Failed),
+            Location::Server(it) => Self::connect(it, Access::Verify).map_err(Opening::Failed),
         }
     }
 

@@ -37,7 +37,7 @@ impl Pool {
         if let Some(pool) = pools.iter().filter_map(Weak::upgrade).find(|pool| pool.id == id) {
             return Ok(pool);
         }
-        let store = Store::open_to_read(location)?;
+        let store = Store::open_to_verify(location)?;
         let id = store.id().unwrap_or(id);
         let pool = Arc::new(Self {
             location: location.clone(),
@@ -70,7 +70,7 @@ impl Pool {
         drop(turn);
         let _alone = self.turn.write().unwrap_or_else(PoisonError::into_inner);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let store = Store::open_to_read(&self.location)?;
+        let store = Store::open_to_verify(&self.location)?;
         let value = f(&store)?;
         self.keep(store);
         Ok(value)
@@ -124,9 +124,10 @@ impl SharedStore {
         pool.read(f)
     }
 
-    /// The same without waiting. `None` if the store is locked, was replaced, or failed.
+    /// The same without waiting. `None` if the store is locked, was replaced, or failed, or is a server.
     #[cfg(feature = "serve")]
     pub fn read_at_once<T>(&self, f: impl FnOnce(&Store) -> Result<T, StoreError>) -> Option<T> {
+        self.location.dir()?;
         let present = self.location.id().ok()?;
         let pool = Arc::clone(&*self.pool.try_read().ok()?);
         if pool.id == present { pool.read_at_once(f) } else { None }

@@ -72,7 +72,7 @@ impl View<'_> {
         self.load(rows, now, Parts::ALL)
     }
 
-    fn load(&self, rows: &[i64], now: Timestamp, parts: Parts) -> Result<Vec<Token>, StoreError> {
+    pub(super) fn load(&self, rows: &[i64], now: Timestamp, parts: Parts) -> Result<Vec<Token>, StoreError> {
         let mut found: Found = HashMap::with_capacity(rows.len());
         self.each("tokens", "SELECT * FROM tokens", "row", "row", rows, |row| {
             let values = cells::values::<OF_TOKEN>(row)?;

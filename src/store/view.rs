@@ -14,6 +14,9 @@ pub struct View<'a> {
     pub(super) store: &'a Store,
     /// The statement that looks up a current secret, which is used many times.
     pub(super) look_up: RefCell<Option<Prepared<'a>>>,
+    /// What a burst asks for, read at once.
+    #[cfg(feature = "postgres")]
+    pub(super) expected: RefCell<super::burst::Expected>,
 }
 
 /// Fails unless the rows of a page ascend from `from`, since a damaged tree may have a cycle, in which a walk
@@ -31,7 +34,12 @@ pub fn ascending(rows: impl IntoIterator<Item = i64>, from: i64) -> Result<(), S
 
 impl<'a> View<'a> {
     pub(super) fn of(store: &'a Store) -> Self {
-        Self { store, look_up: RefCell::new(None) }
+        Self {
+            store,
+            look_up: RefCell::new(None),
+            #[cfg(feature = "postgres")]
+            expected: RefCell::default(),
+        }
     }
 
     pub(super) fn prepare(&self, sql: &str) -> Result<Prepared<'a>, Fault> {

@@ -69,7 +69,10 @@ pub fn run_pending(
     };
     // A command of this command line needs no trust in the store.
     if given != Some(&seen.command) {
-        store.check_commands().map_err(|err| failed("could not be started", err))?;
+        if store.spans_hosts() {
+            return Ok(None);
+        }
+        store.check_commands(true).map_err(|err| failed("could not be started", err))?;
     }
     app.clear();
     let machine = &*app.ctx.machine;

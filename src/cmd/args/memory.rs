@@ -7,6 +7,7 @@ use clap::Args;
 use super::destination::HEADING;
 use crate::domain::Invalid;
 use crate::domain::destination::Receiver;
+use crate::domain::event::Actor;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
@@ -48,7 +49,8 @@ pub fn check_receiver(
     view: &View<'_>,
     token: &Token,
     receiver: &Receiver,
+    actor: &Actor,
     now: Timestamp,
 ) -> Result<(), Error> {
-    Ok(token.check_receiver(receiver, &view.sharing_file(receiver, now)?)?)
+    Ok(token.check_receiver(receiver, &view.sharing_file(receiver, actor, now)?)?)
 }

@@ -123,7 +123,7 @@ impl Plan {
             if let (Field::Set(Some(receiver)), true) =
                 (&wanted.receiver, after.destination != before.destination)
             {
-                error = error.or_else(|| check_free(view, sight.wanted, &before, receiver, now).err());
+                error = error.or_else(|| check_free(view, sight, &before, receiver, now).err());
             }
             let gain = Widening::of_token((&before, catalogues.0), (&after, catalogues.1));
             let item = Item::of_token(Some(&before), &after, !gain.is_empty());
@@ -148,7 +148,7 @@ impl Plan {
         let (token, _) = new.admit(new_id(sight.machine)?, &self.settings, "", now)?;
         let token = wanted.complete(token, now);
         let Some(receiver) = wanted.receiver.value() else { return Ok(token) };
-        check_free(view, sight.wanted, &token, &receiver, now)?;
+        check_free(view, sight, &token, &receiver, now)?;
         let Actor { host, uid, .. } = sight.actor.clone();
         Ok(Token { destination: Some(Destination { receiver, host, uid }), ..token })
     }
@@ -310,15 +310,16 @@ pub fn grants(
 /// plan does not count.
 fn check_free(
     view: &View<'_>,
-    wanted: &Wanted,
+    sight: &Sight<'_>,
     token: &Token,
     receiver: &Receiver,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let keeps_it = |other: &Token| match wanted.tokens.get(&other.name).map(|it| &it.receiver) {
+    let keeps_it = |other: &Token| match sight.wanted.tokens.get(&other.name).map(|it| &it.receiver) {
         Some(Field::Set(to)) => to.as_ref().is_some_and(|to| to.collides_with(receiver)),
         _ => true,
     };
-    let sharing: Vec<Token> = view.sharing_file(receiver, now)?.into_iter().filter(keeps_it).collect();
+    let sharing: Vec<Token> =
+        view.sharing_file(receiver, sight.actor, now)?.into_iter().filter(keeps_it).collect();
     Ok(token.check_receiver(receiver, &sharing)?)
 }

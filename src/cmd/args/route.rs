@@ -46,11 +46,17 @@ impl Flags<'_> {
         let to = |args, remember| Route { args, from_memory: None, after: after.clone(), remember };
         match &token.destination {
             Some(it) if !(self.named && self.single) => {
-                if it.uid != uid && self.due && !self.single {
+                let elsewhere = store.spans_hosts() && it.host != author.actor.host;
+                if (it.uid != uid || elsewhere) && self.due && !self.single {
                     return Err(Halt::Already(Box::new(token.clone())));
                 }
                 check_own(token, it, uid)?;
-                store.check_commands()?;
+                if elsewhere {
+                    let (place, host) =
+                        (it.receiver.in_words(), it.host.as_deref().unwrap_or("another host"));
+                    return Err(no_destination(token, format!("goes to {place} on {host}")).into());
+                }
+                store.check_commands(it.receiver.command().is_some())?;
                 let args = self.args.with(&it.receiver);
                 Ok(Route { from_memory: Some(it.clone()), ..to(args, self.remembers(store, false)?) })
             }
@@ -64,11 +70,12 @@ impl Flags<'_> {
 
     /// `first`: whether a first destination is remembered without `--remember`.
     fn remembers(&self, store: &Store, first: bool) -> Result<Remember, Error> {
+        let runs = self.args.to.exec.is_some() || self.memory.after().is_some();
         if self.remember {
-            store.check_commands()?;
+            store.check_commands(runs)?;
             return Ok(Remember::Always);
         }
-        let may = first && !self.memory.no_remember && store.check_commands().is_ok();
+        let may = first && !self.memory.no_remember && store.check_commands(runs).is_ok();
         Ok(if may { Remember::First } else { Remember::Never })
     }
 }
@@ -99,9 +106,13 @@ impl Route {
                 format!("the destination of `{}` was changed meanwhile; nothing was changed", token.name);
             return Err(Error::Policy(Invalid::new(moved).hint("run the command again")));
         }
-        let memory = token.memory_of(receiver, self.after.as_deref(), self.remember);
+        let mut memory = token.memory_of(receiver, self.after.as_deref(), self.remember);
+        if tx.spans_hosts() {
+            // The store's own is never run.
+            memory.hook.clone_from(&self.after);
+        }
         if let Some(receiver) = receiver.filter(|_| memory.remember) {
-            check_receiver(tx, token, receiver, tx.now)?;
+            check_receiver(tx, token, receiver, &tx.author.actor, tx.now)?;
         }
         Ok(memory)
     }

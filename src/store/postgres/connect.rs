@@ -26,7 +26,7 @@ use crate::store::sqlite::{APPLICATION_ID, PATIENCE, VERSION};
 
 /// The limit for connecting.
 const CONNECT: Duration = Duration::from_secs(5);
-/// The limit for one statement of a reader.
+/// The limit for one statement of a verification.
 const LOOK: Duration = Duration::from_secs(2);
 /// The limit for completion, while somebody types.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -35,6 +35,8 @@ const GLANCE: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
+    /// To verify, which nobody waits for long, and for which a replica is too old.
+    Verify,
     Glance,
     Write,
 }
@@ -44,7 +46,8 @@ impl Access {
     /// has, and limits every wait.
     fn settings(self) -> String {
         let (statement, commit) = match self {
-            Self::Read => (LOOK, "off"),
+            Self::Read => (PATIENCE, "off"),
+            Self::Verify => (LOOK, "off"),
             Self::Glance => (GLANCE, "off"),
             Self::Write => (PATIENCE, "on"),
         };
@@ -111,7 +114,8 @@ impl Postgres {
     pub fn tables(address: &Address, access: Access) -> Result<(Self, bool), StoreError> {
         let warned = Arc::<AtomicBool>::default();
         let mut client = client(address, access, &warned)?;
-        let sql = "SELECT application, version, usage_since, has_schema_privilege(n.oid, 'USAGE'), EXISTS (SELECT FROM events)
+        let sql = "SELECT application, version, usage_since, has_schema_privilege(n.oid, 'USAGE'), EXISTS (SELECT FROM events),
+             pg_catalog.pg_is_in_recovery()
              FROM meta, pg_catalog.pg_namespace n WHERE n.nspname = 'tokenctl'";
         let found = client.simple_query(sql).map_err(|err| super::failure::of_store(address, &err))?;
         let row = found.iter().find_map(|message| match message {
@@ -127,6 +131,13 @@ impl Postgres {
         let (known, found) = (VERSION, number(1).unwrap_or(0));
         if found != known {
             return Err(StoreError::Newer { found, known });
+        }
+        if access == Access::Verify && row.get(5) == Some("t") {
+            return Err(StoreError::Unsafe {
+                path: address.url(),
+                why: "it is a replica, whose answers may be old".to_owned(),
+                fix: "verify on the primary".to_owned(),
+            });
         }
         let begun = row.get(4) == Some("t");
         let it = Self {

@@ -10,6 +10,11 @@ use crate::store::engine::Engine;
 use crate::store::sqlite::{APPLICATION_ID, VERSION};
 use crate::store::{Sharing, Store, StoreError};
 
+/// Whether a store is there, or might be where we may not look.
+pub fn is_store(address: &Address) -> bool {
+    !matches!(Postgres::connect(address, Access::Read), Err(StoreError::Missing(_)))
+}
+
 /// The statements that a superuser or the owner of the database runs once, as one transaction.
 pub fn script() -> String {
     format!(

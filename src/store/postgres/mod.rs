@@ -27,7 +27,7 @@ use postgres::Client;
 pub use address::{Address, Surroundings};
 pub use connect::Access;
 pub use doctor::examine;
-pub use make::{make, script};
+pub use make::{is_store, make, script};
 pub use statement::Found;
 pub use transaction::Open;
 

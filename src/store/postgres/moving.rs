@@ -4,7 +4,7 @@ use rusqlite::types::{ToSql, Value};
 
 use super::schema::{COPIED, NUMBERED};
 use super::{Access, Address, Postgres};
-use crate::domain::event::{Anchor, Author};
+use crate::domain::event::{Anchor, Author, GENESIS};
 use crate::domain::when::Clock;
 use crate::store::engine::{Engine, Fault, Purpose};
 use crate::store::sqlite::{Live, Restoration};
@@ -63,6 +63,11 @@ impl Store {
         file.is_filled().map(|()| file)
     }
 
+    /// Makes the store of a server, which has none, from this one.
+    pub(in crate::store) fn put_on_server(&self, address: &Address) -> Result<(), StoreError> {
+        Postgres::replace(address, self, &Anchor { seq: 0, hash: GENESIS })
+    }
+
     /// Puts all rows of another store in place of those of this one, whose log must still end so.
     fn become_as(&self, other: &Self, expected: &Anchor, head: &Anchor) -> Result<(), StoreError> {
         let open = self.begin(Purpose::Change)?;
@@ -93,8 +98,16 @@ impl Postgres {
 
     /// Puts a store that was built in a private file in place of one that nothing has happened to.
     pub fn install(address: &Address, built: &Restoration) -> Result<(), StoreError> {
-        let Live::SameHistory(expected) = &built.live else { return Err(StoreError::Missing(address.url())) };
-        let store = Store::of(Engine::Postgres(Self::connect(address, Access::Write)?));
-        store.become_as(&built.result, expected, &built.head)
+        match &built.live {
+            Live::SameHistory(expected) => Self::replace(address, &built.result, expected),
+            _ => Self::replace(address, &built.result, &Anchor { seq: 0, hash: GENESIS }),
+        }
+    }
+
+    /// Puts all rows of a store in place of those whose log ends so.
+    pub fn replace(address: &Address, by: &Store, expected: &Anchor) -> Result<(), StoreError> {
+        let head = by.read(|view| view.anchor())?;
+        let store = Store::of(Engine::Postgres(Self::tables(address, Access::Write)?.0));
+        store.become_as(by, expected, &head)
     }
 }

@@ -77,7 +77,11 @@ impl Store {
 
     /// Makes the store at a location from this private one. Fails if there is a store by now.
     pub fn put_in_place(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
-        self.put_file_in_place(location.files()?, clock)
+        match location {
+            Location::Directory(it) => self.put_file_in_place(it, clock),
+            #[cfg(feature = "postgres")]
+            Location::Server(it) => self.put_on_server(it),
+        }
     }
 
     pub(super) fn put_file_in_place(

@@ -7,16 +7,21 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{program, run, uid};
+use super::{START, program, run, uid};
 
 /// Whether stores are in PostgreSQL, in which case each [`super::World`] has a separate database.
 pub fn is_engine() -> bool {
     std::env::var_os("TOKENCTL_TEST_ENGINE").is_some_and(|engine| engine == "postgres")
 }
 
+/// What a test says that is about the files of a store, and so not about PostgreSQL.
+pub const OF_FILES: &str = "this test is about the files of a store";
+
 /// A server that ends with what holds it, or with this process.
 pub struct Server {
     dir: PathBuf,
+    bin: PathBuf,
+    settings: Vec<String>,
     shell: Child,
 }
 
@@ -47,52 +52,98 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
+/// A directory for the user that runs servers.
+fn directory() -> PathBuf {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix("tokenctl-pg-");
+    let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory").keep();
+    if uid() == 0 {
+        run(Command::new("chown").arg("postgres").arg(&dir), b"").ok();
+        run(Command::new("chmod").arg("755").arg(&dir), b"").ok();
+    }
+    dir
+}
+
+/// Starts a server that ends when the pipe closes, however this process ends.
+fn spawn(dir: &Path, bin: &Path, settings: &[String]) -> Child {
+    let script = r#"dir=$1 bin=$2; shift 2
+        "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= "$@" >>"$dir/log" 2>&1 & pid=$!
+        exec 3<&0; (read _ <&3; kill -QUIT $pid) & wait $pid"#;
+    let mut shell = unprivileged(Path::new("sh"));
+    shell.args(["-c", script, "sh"]).arg(dir).arg(bin);
+    for setting in settings {
+        shell.args(["-c", setting]);
+    }
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell")
+}
+
 impl Server {
     /// Starts one with these further settings.
     pub fn start(settings: &[&str]) -> Self {
         let bin = programs().expect("PostgreSQL");
-        let mut builder = tempfile::Builder::new();
-        let builder = builder.prefix("tokenctl-pg-");
-        let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory").keep();
-        if uid() == 0 {
-            run(Command::new("chown").arg("postgres").arg(&dir), b"").ok();
-            run(Command::new("chmod").arg("755").arg(&dir), b"").ok();
-        }
+        let dir = directory();
         let data = dir.join("data");
         let mut init = unprivileged(&bin.join("initdb"));
         init.args(["-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-D"])
             .arg(&data);
         run(&mut init, b"").ok();
-        // The server ends when the pipe closes, however this process ends.
-        let script = r#"dir=$1 bin=$2; shift 2
-            "$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= "$@" >"$dir/log" 2>&1 & pid=$!
-            read _; kill -QUIT $pid; wait $pid; rm -rf "$dir"/*"#;
-        let mut shell = unprivileged(Path::new("sh"));
-        shell.args(["-c", script, "sh"]).arg(&dir).arg(&bin);
-        for setting in settings {
-            shell.args(["-c", setting]);
-        }
-        let shell =
-            shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a shell");
-        let server = Self { dir, shell };
+        let settings: Vec<String> = settings.iter().map(|it| (*it).to_owned()).collect();
+        let shell = spawn(&dir, &bin, &settings);
+        let server = Self { dir, bin, settings, shell };
+        server.wait();
+        server
+    }
+
+    /// A standby that follows this one, under a name that it is waited for by.
+    pub fn standby(&self, name: &str) -> Self {
+        let (dir, bin) = (directory(), self.bin.clone());
+        let mut copy = unprivileged(&bin.join("pg_basebackup"));
+        copy.args(["-U", "postgres", "-R", "-c", "fast", "--no-sync", "-h"]).arg(&self.dir);
+        run(copy.arg("-D").arg(dir.join("data")), b"").ok();
+        let mut settings = self.settings.clone();
+        settings.push(format!("cluster_name={name}"));
+        let shell = spawn(&dir, &bin, &settings);
+        let server = Self { dir, bin, settings, shell };
+        server.wait();
+        server
+    }
+
+    fn wait(&self) {
         let began = Instant::now();
-        while server.ask("postgres", "SELECT 1").is_none() {
+        while self.ask("postgres", "SELECT 1").is_none() {
             assert!(began.elapsed() < Duration::from_secs(60), "the server does not start");
             std::thread::sleep(Duration::from_millis(50));
         }
-        server
+    }
+
+    /// Kills every process of the server at once.
+    pub fn kill(&mut self) {
+        let pid = std::fs::read_to_string(self.dir.join("data/postmaster.pid")).expect("a server");
+        let pid = pid.lines().next().expect("a pid").to_owned();
+        let kill = format!("kill -STOP {pid}; kill -9 $(pgrep -P {pid}) {pid}");
+        run(Command::new("sh").args(["-c", &kill]), b"").ok();
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+
+    /// Starts a server that was killed.
+    pub fn start_again(&mut self) {
+        self.shell = spawn(&self.dir, &self.bin, &self.settings);
+        self.wait();
     }
 
     /// The one of this process, which is not made to last.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(|| {
-            let fast = ["fsync=off", "full_page_writes=off", "max_connections=200", "autovacuum=off"];
-            let server = Self::start(&fast);
+            let roomy = ["max_connections=200", "autovacuum=off"];
+            let server = Self::start(&roomy);
             server.sql("postgres", "CREATE DATABASE made");
             run(program().args(["init", "--apply", "--store", &server.url("postgres", "made")]), b"").ok();
             // A store whose log has no entry yet, and whose clock is not compared with those of tests.
-            server.sql("made", "TRUNCATE tokenctl.events, tokenctl.setting, tokenctl.usage");
+            server.sql("made", &format!(
+                "TRUNCATE tokenctl.events, tokenctl.setting, tokenctl.usage; UPDATE tokenctl.meta SET usage_since = {START}"
+            ));
             server.sql("made", "CREATE OR REPLACE FUNCTION tokenctl.clock() RETURNS bigint LANGUAGE sql AS 'SELECT NULL::bigint'");
             server
         })
@@ -108,6 +159,11 @@ impl Server {
 
     pub fn url(&self, user: &str, database: &str) -> String {
         format!("postgres://{user}@/{database}?host={}", self.dir.display())
+    }
+
+    /// The directory of its socket.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// What `psql` prints of a query; none where it fails.

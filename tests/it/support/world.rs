@@ -87,7 +87,10 @@ impl World {
         world
     }
 
+    /// The directory of the store. A test that looks into it is about files.
+    #[track_caller]
     pub fn store(&self) -> PathBuf {
+        assert!(self.server.is_none(), "{}", server::OF_FILES);
         self.dir.path().join("store")
     }
 

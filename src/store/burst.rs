@@ -1,0 +1,67 @@
+//! The secrets of a burst, read from a server in one query instead of one each: there the way costs more than the look-up.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::params;
+
+use super::known::Known;
+use super::{Parts, Presented, StoreError, View};
+use crate::domain::secret::SecretHash;
+use crate::domain::token::{Role, Token};
+use crate::domain::when::Timestamp;
+
+/// What was found of each secret that was looked for.
+pub type Expected = HashMap<[u8; 32], Option<Arc<Presented>>>;
+
+impl View<'_> {
+    /// Reads what is going to be asked. What cannot be read so is read singly, and says then what is wrong.
+    pub fn expect(&self, hashes: impl Iterator<Item = SecretHash>, now: Timestamp) {
+        if !self.spans_hosts() {
+            return;
+        }
+        let known = self.store.known.borrow();
+        let is_new = |hash: &SecretHash| known.as_ref().is_none_or(|known: &Known| known.get(hash).is_none());
+        let mut wanted: Vec<SecretHash> = hashes.filter(is_new).collect();
+        drop(known);
+        wanted.sort_unstable_by_key(|hash| *hash.as_bytes());
+        wanted.dedup();
+        if wanted.len() > 1
+            && let Ok(found) = self.all_of(&wanted, now)
+        {
+            if let Some(known) = &mut *self.store.known.borrow_mut() {
+                found.values().flatten().for_each(|found| known.keep(found));
+            }
+            self.expected.replace(found);
+        }
+    }
+
+    fn all_of(&self, wanted: &[SecretHash], now: Timestamp) -> Result<Expected, StoreError> {
+        let hex =
+            |hash: &SecretHash| format!("\"\\\\x{}\"", blake3::Hash::from_bytes(*hash.as_bytes()).to_hex());
+        let list: Vec<String> = wanted.iter().map(hex).collect();
+        let sql = "SELECT DISTINCT token FROM secret WHERE hash = ANY (CAST(CAST(?1 AS text) AS bytea[])) ORDER BY token";
+        let rows: Vec<i64> = self.column(sql, params![format!("{{{}}}", list.join(","))])?;
+        let parts = Parts { rest: false, ..Parts::ALL };
+        let last_change = if rows.is_empty() { None } else { self.head()?.time };
+        let mut found: Expected = wanted.iter().map(|hash| (*hash.as_bytes(), None)).collect();
+        for token in self.load(&rows, now, parts)? {
+            for (index, secret) in token.secrets.iter().enumerate() {
+                if let Some(slot) = found.get_mut(secret.hash.as_bytes()) {
+                    *slot = Some(Arc::new(presented(&token, index, last_change)));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// As a single look-up gives it: by its current secret a token has only that one.
+fn presented(token: &Token, index: usize, last_change: Option<Timestamp>) -> Presented {
+    let secret = &token.secrets[index];
+    if secret.delivered_at.is_none() || secret.role() != Role::Current {
+        return Presented { token: token.clone(), index, last_change };
+    }
+    let secrets = vec![secret.clone()];
+    Presented { token: Token { secrets, ..token.clone() }, index: 0, last_change }
+}

@@ -1,0 +1,113 @@
+//! What is left when the server or the program is killed.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::support::server::{Server, have};
+use crate::support::{program, program_path, run};
+
+use super::Fixture;
+
+#[test]
+fn a_server_that_is_killed_keeps_what_was_acknowledged() {
+    if !have() {
+        return;
+    }
+    let mut server = Server::start(&["max_connections=50"]);
+    server.sql("postgres", "CREATE DATABASE tokens");
+    let url = server.url("postgres", "tokens");
+    let at = |args: &[&str], input: &[u8]| run(program().env("TOKENCTL_STORE", &url).args(args), input);
+    at(&["init", "--apply"], b"").ok();
+    let (mut kept, mut refused) = (Vec::new(), 0);
+    for round in 0..5 {
+        let is_over = AtomicBool::new(false);
+        let made = thread::scope(|scope| {
+            let writers: Vec<_> = (0..3)
+                .map(|writer| {
+                    let (at, is_over) = (&at, &is_over);
+                    scope.spawn(move || {
+                        let (mut made, mut refused) = (Vec::new(), 0);
+                        for nth in 0.. {
+                            let ran = at(&["create", &format!("t{round}-{writer}-{nth}")], b"");
+                            if ran.code == 0 {
+                                made.push(ran.line().to_owned());
+                            } else {
+                                refused += 1;
+                            }
+                            if is_over.load(Ordering::SeqCst) {
+                                break;
+                            }
+                        }
+                        (made, refused)
+                    })
+                })
+                .collect();
+            thread::sleep(Duration::from_millis(700));
+            server.kill();
+            is_over.store(true, Ordering::SeqCst);
+            writers.into_iter().map(|writer| writer.join().expect("a writer")).collect::<Vec<_>>()
+        });
+        server.start_again();
+        for (made, failed) in made {
+            kept.extend(made);
+            refused += failed;
+        }
+    }
+    for secret in &kept {
+        assert!(at(&["verify"], secret.as_bytes()).ok().out.starts_with("valid "), "{secret}");
+    }
+    at(&["audit", "verify"], b"").ok();
+    println!("{} tokens were acknowledged and kept, {refused} refused, in 5 kills", kept.len());
+    assert!(kept.len() > 5, "only {} were made", kept.len());
+}
+
+#[test]
+fn a_program_that_is_killed_at_any_system_call_loses_no_secret_and_leaves_none_behind() {
+    if !have() || !crate::support::have("strace") {
+        return;
+    }
+    let store = Fixture::new();
+    let dir = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let url = store.0.url();
+    let traced = |strace: &[&str], name: &str| {
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-o", "/dev/null"]).args(strace).arg(program_path());
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("TOKENCTL_STORE", &url);
+        command.args(["create", name, "--no-remember", "--out"]).arg(dir.path().join(name));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().expect("strace").success()
+    };
+    // What changes something outside of the process, or waits for that.
+    let calls = "sendto,recvfrom,write,fsync,renameat2,rename,unlinkat,linkat";
+    let (mut tried, mut made) = (0, 0);
+    for at in 1.. {
+        let name = format!("k{at}");
+        let inject = format!("inject={calls}:signal=SIGKILL:when={at}");
+        let done = traced(&["-e", &format!("trace={calls}"), "-e", &inject], &name);
+        let file = dir.path().join(&name);
+        store.sql("UPDATE tokenctl.delivery SET deadline = 1600000000");
+        // Finishes what was left.
+        let _ = store.run(&["revoke", "nobody", "--yes"]);
+        if let Ok(secret) = std::fs::read(&file) {
+            assert_eq!(store.verify(&secret), format!("valid {name}\n"), "killed at call {at}");
+            made += 1;
+        } else {
+            assert!(!done, "a secret that nobody has, at call {at}");
+            let sql =
+                format!("SELECT count(*) FROM tokenctl.tokens WHERE name = '{name}' AND revoked_at IS NULL");
+            assert_eq!(store.sql(&sql), "0", "killed at call {at}: the store believes that somebody has it");
+        }
+        if done {
+            break;
+        }
+        tried += 1;
+    }
+    store.run(&["audit", "verify"]).ok();
+    println!("killed at {tried} system calls: {made} tokens made");
+    assert!(tried > 50 && made > 1, "{tried} calls, {made} tokens");
+}

@@ -1,0 +1,171 @@
+//! The connection is cut before, within and after each request to the server, COMMIT among them.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use crate::support::run;
+
+use super::{Fixture, socket};
+
+/// Where a connection is cut, about one request of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cut {
+    /// The server never sees it.
+    Before,
+    /// The server sees the first half of its bytes.
+    Within,
+    /// The server has answered it; the client does not see that.
+    After,
+}
+
+/// Passes connections on to a server, and cuts one at a request, counted over all of them. A request is what the client sends before it
+/// waits: a query, or messages up to a Sync.
+struct Proxy {
+    port: u16,
+    /// The requests that were passed on.
+    seen: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    fn start(socket: PathBuf, cut: Cut, at: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let seen = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&seen);
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let Ok(server) = UnixStream::connect(&socket) else { continue };
+                let count = Arc::clone(&count);
+                thread::spawn(move || pass(client, server, cut, at, &count));
+            }
+        });
+        Self { port, seen }
+    }
+}
+
+/// One message of the client, with its type and length; nothing at the end.
+fn message(from: &mut impl Read, is_first: bool) -> Option<Vec<u8>> {
+    let head = if is_first { 4 } else { 5 };
+    let mut bytes = vec![0; head];
+    from.read_exact(&mut bytes).ok()?;
+    let len = u32::from_be_bytes(bytes[head - 4..].try_into().ok()?) as usize;
+    let mut rest = vec![0; len - 4];
+    from.read_exact(&mut rest).ok()?;
+    bytes.extend(rest);
+    Some(bytes)
+}
+
+fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, at: usize, seen: &AtomicUsize) {
+    let (mut to_client, mut from_server) =
+        (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+    let mute = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_mute = Arc::clone(&mute);
+    let (answered, wait) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 8_192];
+        while let Ok(len) = from_server.read(&mut buffer) {
+            if len == 0 {
+                break;
+            }
+            if is_mute.load(Ordering::SeqCst) {
+                let _ = answered.send(());
+            } else if to_client.write_all(&buffer[..len]).is_err() {
+                break;
+            }
+        }
+        let _ = to_client.shutdown(std::net::Shutdown::Both);
+    });
+    let mut is_first = true;
+    let mut request = Vec::new();
+    while let Some(bytes) = message(&mut client, is_first) {
+        let ends = is_first || matches!(bytes[0], b'Q' | b'S' | b'p' | b'X');
+        is_first = false;
+        request.extend(bytes);
+        if !ends {
+            continue;
+        }
+        let here = seen.fetch_add(1, Ordering::SeqCst) == at;
+        match cut {
+            Cut::Before if here => break,
+            Cut::Within if here => {
+                let _ = server.write_all(&request[..request.len() / 2]);
+                break;
+            }
+            Cut::After if here => {
+                mute.store(true, Ordering::SeqCst);
+                let _ = server.write_all(&request);
+                let _ = wait.recv_timeout(std::time::Duration::from_secs(5));
+                break;
+            }
+            Cut::Before | Cut::Within | Cut::After => {}
+        }
+        if server.write_all(&request).is_err() {
+            break;
+        }
+        request.clear();
+    }
+    let _ = client.shutdown(std::net::Shutdown::Both);
+    let _ = server.shutdown(std::net::Shutdown::Both);
+}
+
+/// The last line of defence: whoever has a secret in a file can use it, and who has none is not waited for.
+#[test]
+fn a_connection_cut_anywhere_loses_no_secret_and_leaves_none_behind() {
+    if !crate::support::server::have() {
+        return;
+    }
+    let done = thread::scope(|scope| {
+        let each = [Cut::Before, Cut::Within, Cut::After].map(|cut| scope.spawn(move || cut_everywhere(cut)));
+        each.map(|it| it.join().expect("a kind of cut"))
+    });
+    let [tried, made, in_doubt] = [0, 1, 2].map(|at| done.iter().map(|counts| counts[at]).sum::<usize>());
+    println!("{tried} cuts: {made} tokens made, {in_doubt} of them by recovery");
+    assert!(tried > 60 && made > 0 && made < tried, "{tried} cuts, {made} tokens");
+}
+
+/// How often a connection was cut so, how many tokens were created all the same, and how many of these by recovery.
+fn cut_everywhere(cut: Cut) -> [usize; 3] {
+    let store = Fixture::new();
+    let dir = tempfile::tempdir_in("/dev/shm").expect("a directory");
+    let (mut tried, mut made, mut in_doubt) = (0, 0, 0);
+    for at in 1.. {
+        let proxy = Proxy::start(socket(), cut, at);
+        let name = format!("{cut:?}-{at}").to_lowercase();
+        let file = dir.path().join(&name);
+        let args = ["create", &name, "--out", file.to_str().expect("UTF-8"), "--no-remember"];
+        let ran = run(store.through(proxy.port).args(args), b"");
+        if proxy.seen.load(Ordering::SeqCst) <= at {
+            // All requests of the command were passed on.
+            ran.ok();
+            break;
+        }
+        tried += 1;
+        assert!(matches!(ran.code, 0 | 1 | 6), "{cut:?} at {at}: {ran:?}");
+        if ran.code != 0 {
+            // Whatever was left open is past its time, and the next change finishes it.
+            store.sql("UPDATE tokenctl.delivery SET deadline = 1600000000");
+            let _ = store.run(&["revoke", "nobody", "--yes"]);
+        }
+        if let Ok(secret) = std::fs::read(&file) {
+            assert_eq!(store.verify(&secret), format!("valid {name}\n"), "{cut:?} at {at}: {ran:?}");
+            made += 1;
+            in_doubt += usize::from(ran.code != 0);
+        } else {
+            assert_ne!(ran.code, 0, "{cut:?} at {at}: a secret that nobody has");
+            let sql =
+                format!("SELECT count(*) FROM tokenctl.tokens WHERE name = '{name}' AND revoked_at IS NULL");
+            assert_eq!(
+                store.sql(&sql),
+                "0",
+                "{cut:?} at {at}: the store believes that somebody has it: {ran:?}"
+            );
+        }
+    }
+    store.run(&["audit", "verify"]).ok();
+    [tried, made, in_doubt]
+}

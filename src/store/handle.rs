@@ -107,6 +107,19 @@ impl Store {
         self.engine.spans_hosts()
     }
 
+    /// Fails where no verdict can come from it, however new it is.
+    #[cfg_attr(
+        not(feature = "postgres"),
+        expect(clippy::unnecessary_wraps, reason = "files are never replicas")
+    )]
+    pub fn admits_verdicts(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => it.admits_verdicts(),
+        }
+    }
+
     /// Whether this user owns the database.
     pub fn belongs_to(&self, uid: u32) -> bool {
         match &self.engine {

@@ -42,6 +42,24 @@ impl Store {
         })
     }
 
+    /// The same for a verdict: of a replica only what is new enough.
+    pub fn read_fresh<T>(
+        &self,
+        clock: &dyn Clock,
+        mut f: impl FnMut(&View<'_>, Timestamp) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => self.read_now(clock, f),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => it.when_fresh(|| {
+                self.read_now(clock, |view, now| {
+                    it.check_freshness(clock)?;
+                    f(view, now)
+                })
+            }),
+        }
+    }
+
     /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was.
     /// An `f` that changes nothing is no error, but one that changes something and records no event is.
     pub fn write<T, E: From<StoreError>>(
@@ -92,7 +110,7 @@ impl Store {
             Engine::Sqlite(_) => "PRAGMA user_version",
             // The snapshot is taken by the first statement. Each change has an entry, whose hash tells states apart.
             #[cfg(feature = "postgres")]
-            Engine::Postgres(_) => return self.engine.state(),
+            Engine::Postgres(it) => return it.state(),
         };
         Ok(self.engine.prepare(sql)?.one(&[], |row| row.get(0))?.unwrap_or(0))
     }

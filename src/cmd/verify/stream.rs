@@ -15,21 +15,22 @@ use crate::context::{Clock, Context};
 use crate::domain::Invalid;
 use crate::domain::verdict::Ask;
 use crate::error::Error;
-use crate::store::{Location, SharedStore, StoreError};
+use crate::store::{Location, SharedStore, Store, StoreError};
 use crate::ui::json::{AnswerDoc, ErrorDoc, NoAnswerDoc, VerdictDoc, append};
 use crate::verify::{Manner, Request, Verdict, answer};
 
 /// Answers are written once there are this many bytes of them.
 const WRITTEN_AT: usize = 64 * 1024;
 
-pub fn run(app: &mut App<'_>, flags: &Ask) -> Result<Outcome, Error> {
+pub fn run(app: &mut App<'_>, location: Location, flags: &Ask) -> Result<Outcome, Error> {
     if app.quiet() {
         return Err(Invalid::new("`--stream` answers on stdout, and `--quiet` would leave nothing")
             .hint("either of them")
             .into());
     }
-    let (location, json) = (app.location()?, app.json());
+    let json = app.json();
     let store = SharedStore::open(location.clone())?;
+    store.read(Store::admits_verdicts)?;
     app.clear();
     let Context { machine, stdin, stdout, .. } = &mut *app.ctx;
     machine.keep_memory_private();
@@ -49,6 +50,7 @@ pub fn run(app: &mut App<'_>, flags: &Ask) -> Result<Outcome, Error> {
         stdout.write_all(&text).and_then(|()| stdout.flush()).map_err(Error::Output)?;
         text.clear();
         if !goes_on {
+            stream.location.finish_uses();
             return Ok(Outcome::Done);
         }
     }

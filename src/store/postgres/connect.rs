@@ -141,6 +141,7 @@ impl Postgres {
             narrow: row.get(3) != Some("t"),
             recent: RefCell::new(HashMap::new()),
             blocks: RefCell::new(uses::Blocks::default()),
+            look: Cell::new(None),
         };
         Ok((it, begun))
     }

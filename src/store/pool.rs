@@ -134,9 +134,10 @@ impl SharedStore {
         pool.read(f)
     }
 
-    /// The same without waiting for anything; `None` where the store is locked, was replaced, or failed.
+    /// The same without waiting for anything; `None` where the store is locked, was replaced, or failed, or is a server.
     #[cfg(feature = "serve")]
     pub fn read_at_once<T>(&self, f: impl FnOnce(&Store) -> Result<T, StoreError>) -> Option<T> {
+        self.location.dir()?;
         let present = self.location.id().ok()?;
         let pool = Arc::clone(&*self.pool.try_read().ok()?);
         if pool.id == present { pool.read_at_once(f) } else { None }

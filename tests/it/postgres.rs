@@ -3,7 +3,9 @@
 
 mod crash;
 mod cuts;
+mod freshness;
 mod hosts;
+mod link;
 mod suite;
 
 use std::path::PathBuf;

@@ -52,6 +52,18 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
+/// A directory for the user that runs servers.
+fn directory() -> PathBuf {
+    let mut builder = tempfile::Builder::new();
+    let builder = builder.prefix("tokenctl-pg-");
+    let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory").keep();
+    if uid() == 0 {
+        run(Command::new("chown").arg("postgres").arg(&dir), b"").ok();
+        run(Command::new("chmod").arg("755").arg(&dir), b"").ok();
+    }
+    dir
+}
+
 /// Starts a server that ends when the pipe closes, however this process ends.
 fn spawn(dir: &Path, bin: &Path, settings: &[String]) -> Child {
     let script = r#"dir=$1 bin=$2; shift 2
@@ -69,19 +81,33 @@ impl Server {
     /// Starts one with these further settings.
     pub fn start(settings: &[&str]) -> Self {
         let bin = programs().expect("PostgreSQL");
-        let mut builder = tempfile::Builder::new();
-        let builder = builder.prefix("tokenctl-pg-");
-        let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory").keep();
-        if uid() == 0 {
-            run(Command::new("chown").arg("postgres").arg(&dir), b"").ok();
-            run(Command::new("chmod").arg("755").arg(&dir), b"").ok();
-        }
+        let dir = directory();
         let data = dir.join("data");
         let mut init = unprivileged(&bin.join("initdb"));
         init.args(["-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "-D"])
             .arg(&data);
         run(&mut init, b"").ok();
         let settings: Vec<String> = settings.iter().map(|it| (*it).to_owned()).collect();
+        let shell = spawn(&dir, &bin, &settings);
+        let server = Self { dir, bin, settings, shell };
+        server.wait();
+        server
+    }
+
+    /// A standby that follows this one, under a name that it is waited for by.
+    pub fn standby(&self, name: &str) -> Self {
+        self.standby_with(name, &[])
+    }
+
+    /// The same with further settings.
+    pub fn standby_with(&self, name: &str, more: &[&str]) -> Self {
+        let (dir, bin) = (directory(), self.bin.clone());
+        let mut copy = unprivileged(&bin.join("pg_basebackup"));
+        copy.args(["-U", "postgres", "-R", "-c", "fast", "--no-sync", "-h"]).arg(&self.dir);
+        run(copy.arg("-D").arg(dir.join("data")), b"").ok();
+        let mut settings = self.settings.clone();
+        settings.push(format!("cluster_name={name}"));
+        settings.extend(more.iter().map(|it| (*it).to_owned()));
         let shell = spawn(&dir, &bin, &settings);
         let server = Self { dir, bin, settings, shell };
         server.wait();

@@ -1,4 +1,4 @@
-//! The clock of this machine: the one place that reads it.
+//! The clock of this machine, which only this module reads.
 
 use crate::domain::when::Clock;
 

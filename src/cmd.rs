@@ -1,4 +1,5 @@
-//! The verbs, a file each. The questions of a verb are in its child `ask`; flags that verbs share are in `args`.
+//! The verbs, one file each. The questions of a verb are in its child `ask`; flags that verbs share are in
+//! `args`.
 
 pub(crate) mod adopt;
 pub(crate) mod apply;

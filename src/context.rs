@@ -1,4 +1,5 @@
-//! What a command may ask of the machine. `src/host` answers for a real one, tests for one of their own.
+//! What a command may ask of the machine. `src/host` implements it for the real machine, tests for a simulated
+//! one.
 
 use std::any::Any;
 use std::ffi::OsString;
@@ -27,41 +28,41 @@ pub struct Terminal {
     pub stdin: bool,
     pub stdout: bool,
     pub stderr: bool,
-    /// Columns of the terminal, where it tells.
+    /// Columns of the terminal, if it reports them.
     pub width: Option<u16>,
     /// Its rows.
     pub height: Option<u16>,
 }
 
 impl Terminal {
-    /// Somebody is there to answer: questions are seen on stderr and answered on stdin.
+    /// Whether questions can be asked: they are shown on stderr and answered on stdin.
     pub fn can_ask(self) -> bool {
         self.stdin && self.stderr
     }
 }
 
-/// Where a pager opens.
+/// Starts the user's pager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpensAt {
     Start,
     End,
 }
 
-/// Starts the pager: what is then written to it is shown to the user. Dropping it ends its input and waits until the
-/// user has left it.
+/// Starts the pager, which shows what is written to it. Dropping it closes its input and waits until the user
+/// has left it.
 pub type StartPager = Box<dyn FnOnce() -> io::Result<Box<dyn Write>>>;
 
-/// Standard output, which may be the receiver of a secret.
+/// Standard output, which may be the destination of a secret.
 pub trait Output: Write {
-    /// Whether what is written goes nowhere: closed, a device such as `/dev/null`, or a deleted file.
+    /// Whether output would be lost, since it is closed, a device such as `/dev/null`, or a deleted file.
     fn is_nowhere(&self) -> bool;
 
-    /// The regular file that it is.
+    /// The file behind it, if it is a regular file.
     fn file(&self) -> Option<OutputFile> {
         None
     }
 
-    /// Makes what was written durable where it is a regular file.
+    /// Makes the output durable, if it is a regular file.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -71,41 +72,41 @@ pub struct OutputFile {
     pub meta: std::fs::Metadata,
 }
 
-/// A command that receives something on its stdin. What it prints goes to our stderr.
+/// A command that gets something on its stdin. Its output goes to our stderr.
 pub struct Job<'a> {
     /// For `sh -c`.
     pub command: &'a str,
-    /// In its pipe before it starts; at most what a pipe takes at once.
+    /// Its stdin. It is in the pipe before the command starts, so it must fit into a pipe.
     pub input: &'a [u8],
     pub env: &'a [(&'a str, &'a str)],
-    /// Then its process group is killed.
+    /// After this time its process group is killed.
     pub timeout: Duration,
-    /// Whether what it prints goes nowhere, not to our stderr.
+    /// Whether its output is discarded instead of going to our stderr.
     pub mute: bool,
 }
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobEnd {
-    /// Exit 0, with so many bytes of its input left unread.
+    /// Exit 0, with this many bytes of its input left unread.
     Done {
         unread: u64,
     },
     Exit(i32),
     Signal(i32),
     TimedOut,
-    /// Ctrl-C, and so it was killed.
+    /// It was killed after Ctrl-C.
     Interrupted,
 }
 
-/// A way to the clipboard of a person.
+/// A way to reach a person's clipboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CopyWay {
     /// A Wayland or X11 display.
     Display,
-    /// A buffer of the tmux that we run in.
+    /// A buffer of the tmux session in which the program runs.
     Tmux,
-    /// The escape sequence OSC 52, for the terminal to heed or not.
+    /// The escape sequence OSC 52, which the terminal may ignore.
     Osc52,
 }
 
@@ -122,32 +123,32 @@ impl CopyWay {
     }
 }
 
-/// A clipboard that can be reached. Unless told to stay, what was put there leaves when this is dropped; only
-/// [`CopyWay::Osc52`] can take nothing back.
+/// A clipboard that can be reached. Dropping this clears it, unless the text is to stay. [`CopyWay::Osc52`]
+/// cannot clear it.
 pub trait Clipboard {
-    /// Puts text there, and reads it back where that can be done.
+    /// Puts text there, and reads it back if that is possible.
     fn put(&mut self, text: &[u8]) -> io::Result<()>;
 
-    /// Lets it stay until its time is over or something else is copied.
+    /// Keeps it there until its time is over or something else is copied.
     fn stay(&mut self) -> io::Result<()>;
 }
 
-/// A question to a person; its texts are fit for a terminal.
+/// A question to a person. Its texts are safe to show on a terminal.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
     pub text: &'a str,
-    /// Said beside it where there is room.
+    /// Shown beside it if there is room.
     pub hint: &'a str,
     pub color: bool,
 }
 
-/// What can be chosen, in texts that are fit for a terminal.
+/// An item to choose. Its texts are safe to show on a terminal.
 #[derive(Debug, Clone)]
 pub struct Choice {
     pub name: String,
-    /// Said beside it where there is room.
+    /// Shown beside it if there is room.
     pub about: String,
-    /// Chosen to begin with.
+    /// Whether it is chosen at first.
     pub chosen: bool,
 }
 
@@ -160,7 +161,7 @@ pub trait Machine: Clock + Zone {
         false
     }
 
-    /// Why the local times that were asked for so far may be wrong.
+    /// Why the local times that were computed so far may be wrong.
     fn zone_problem(&self) -> Option<String> {
         None
     }
@@ -168,12 +169,13 @@ pub trait Machine: Clock + Zone {
     /// An environment variable; an empty one counts as absent.
     fn env(&self, key: &str) -> Option<OsString>;
 
-    /// Takes what the end of the process releases by itself; to do it piece by piece is a tenth of a `verify`.
+    /// Keeps a value until the process exits, which frees its memory at once. Dropping it costs a tenth of a
+    /// `verify`.
     fn leave_to_exit(&self, it: Box<dyn Any>) {
         drop(it);
     }
 
-    /// Whether the terminal draws nothing: no colours, no cursor to move.
+    /// Whether the terminal is dumb: without colours and cursor movement.
     fn is_dumb(&self) -> bool {
         self.env("TERM").is_some_and(|term| term == "dumb")
     }
@@ -183,54 +185,54 @@ pub trait Machine: Clock + Zone {
 
     fn actor(&self) -> Actor;
 
-    /// Keeps other processes of the user, and any core dump, away from our memory from here on. A process of an ordinary
-    /// user can then no longer open `/dev/stdin` and the like, so files are opened before.
+    /// From now on, keeps our memory out of core dumps and away from other processes of the user. An ordinary user's
+    /// process can then no longer open `/dev/stdin` and the like, so open files first.
     fn keep_memory_private(&self);
 
     fn pid(&self) -> u32;
 
-    /// The id of a group by its name or number.
+    /// The id of a group, given its name or number.
     fn group_id(&self, name: &str) -> Option<u32>;
 
     /// A file to read a secret from.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read>>;
 
-    /// Runs a command to its end, or until it takes too long.
+    /// Runs a command until it exits or takes too long.
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd>;
 
-    /// The user's pager; `None` where there is none, or none is wanted.
+    /// The user's pager, or `None` without one.
     fn pager(&self, opens_at: OpensAt) -> Option<StartPager>;
 
     /// Waits this long.
     fn pause(&self, time: Duration);
 
-    /// Time since the start, by a clock that only goes forward.
+    /// Time since the start, by a monotonic clock.
     fn uptime(&self) -> Duration;
 
-    /// Columns of the terminal that stderr is, as wide as it is now; none while another job has the terminal.
+    /// The present width of the terminal on stderr; none while another job has the terminal.
     fn columns(&self) -> Option<u16>;
 
-    /// Has a Ctrl-C wait until [`Machine::interrupted`] asks for it; a second one ends us all the same.
+    /// Defers Ctrl-C until [`Machine::interrupted`] is called. A second one still kills the process.
     fn defer_interrupts(&self, defer: bool);
 
-    /// Whether one waits.
+    /// Whether Ctrl-C was pressed since.
     fn interrupted(&self) -> bool;
 
-    /// Reaches the clipboard this way, for text that is to stay so long; the name is that of the buffer in tmux.
+    /// Reaches the clipboard this way, for text that stays this long. In tmux, the name is that of the buffer.
     fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>>;
 
-    /// A yes or no on the terminal; [`io::ErrorKind::Interrupted`] after Ctrl-C, as of the other questions.
+    /// Asks for a yes or no. Fails with [`io::ErrorKind::Interrupted`] after Ctrl-C, as the other questions do.
     fn confirm(&self, question: &str) -> io::Result<bool>;
 
-    /// A line of text, which begins as `initial`.
+    /// Asks for a line of text, which begins as `initial`.
     fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>>;
 
-    /// A line that is not shown while it is typed.
+    /// Asks for a line that is not shown while it is typed.
     fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>>;
 
-    /// One of several, by its place.
+    /// Asks for one of several, and returns its index.
     fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize>;
 
-    /// Some of several, by their places.
+    /// Asks for some of several, and returns their indices.
     fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>>;
 }

@@ -1,4 +1,4 @@
-//! One error for all commands: what happened, and from it the code and the hint, in one match.
+//! The error of all commands: what happened, with its code and its hint from one match.
 
 use std::borrow::Cow;
 use std::io;
@@ -30,7 +30,7 @@ impl Subject {
         }
     }
 
-    /// What of it must be unique.
+    /// The part of it that must be unique.
     fn name(self) -> &'static str {
         match self {
             Self::Token => "name",
@@ -45,7 +45,7 @@ pub enum Error {
     Usage(Invalid),
     #[error("{}", .0.message)]
     InputNeeded(Invalid),
-    /// Granting more than before, not approved yet.
+    /// A change that would widen what tokens may do, and is not approved.
     #[error("{what}: {widening}")]
     Widens { what: String, widening: Box<Widening> },
     #[error("an argument holds a secret; this secret is now exposed")]
@@ -60,28 +60,28 @@ pub enum Error {
     UnderWay { name: String, uid: u32, pid: u32, started_at: Timestamp, deadline: Timestamp },
     #[error("{}", .0.message)]
     Policy(Invalid),
-    /// A rotation has nowhere to deliver to.
+    /// A rotation without a destination.
     #[error("`{name}` {why}")]
     NoDestination { name: String, why: String, hint: &'static str },
-    /// The rotation itself was done.
+    /// The command after a rotation failed; the rotation succeeded.
     #[error("`{name}` is rotated, but `{command}` after it {how}")]
     HookFailed { name: String, command: String, how: String },
-    /// What is newer than a backup would be lost.
+    /// A restore would lose what is newer than the backup.
     #[error("{}", .0.message)]
     Newer(Invalid),
     #[error("`{0}` is revoked")]
     Revoked(String),
     #[error("{found} would change, not {expected}")]
     CountDiffers { expected: usize, found: usize },
-    /// Between the selection and the change.
+    /// Tokens stopped matching between the selection and the change.
     #[error("the selection has changed meanwhile (tokens that no longer match: {lost}); nothing was changed")]
     SelectionChanged { lost: usize },
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The same, of the store in this directory.
+    /// An error of the store, with its directory.
     #[error("`{}`: {err}", .dir.display())]
     StoreAt { dir: PathBuf, err: StoreError },
-    /// Of a backup that cannot be restored.
+    /// A backup that cannot be restored.
     #[error("the backup `{}` cannot be restored: {err}", .path.display())]
     Backup { path: PathBuf, err: Box<Error> },
     #[error(transparent)]
@@ -92,12 +92,13 @@ pub enum Error {
     File { path: PathBuf, err: io::Error },
     #[error("cannot read {what}: {err}")]
     Input { what: String, err: io::Error },
-    #[error("the generator of the operating system failed: {0}")]
+    #[error("the random number generator of the operating system failed: {0}")]
     Generator(io::Error),
-    /// Of a change of several tokens, each in its own transaction; the first failure gives the code.
+    /// Some of several tokens, each with its own transaction, could not be changed. The first failure gives the
+    /// code.
     #[error("{failed} of {all} {of} could not be {done}")]
     Some { failed: usize, all: usize, of: &'static str, done: Cow<'static, str>, first: Box<Error> },
-    /// Of `serve`.
+    /// `serve` cannot use an address.
     #[error("cannot listen on `{address}`: {why}")]
     AddressTaken { address: String, why: String },
     #[error("cannot serve: {0}")]
@@ -131,7 +132,7 @@ impl From<ClockWrong> for Error {
 }
 
 impl Error {
-    /// That this delivery of the token is in the way.
+    /// The error that another process is delivering this token.
     pub fn under_way(token: &Token, delivery: &Delivery) -> Self {
         Self::UnderWay {
             name: token.name.to_string(),
@@ -142,7 +143,7 @@ impl Error {
         }
     }
 
-    /// The same error with the store's directory in its message, where nothing in it says which store it is.
+    /// Adds the store's directory to the message, unless it names the store already.
     #[must_use]
     pub fn of_store(self, dir: &Path) -> Self {
         match self {
@@ -155,7 +156,7 @@ impl Error {
         self.told().0
     }
 
-    /// What to do about it; most errors have one.
+    /// What to do about it. Most errors have a hint.
     pub fn hint(&self) -> Option<String> {
         self.told().1
     }
@@ -168,7 +169,7 @@ impl Error {
             Self::InputNeeded(invalid) => (Code::InputNeeded, invalid.hint.clone()),
             Self::Newer(invalid) => (Code::NewerExists, invalid.hint.clone()),
             Self::Policy(invalid) => (Code::Policy, invalid.hint.clone()),
-            Self::Widens { .. } => hinted(Code::InputNeeded, "`--allow-widen` allows it"),
+            Self::Widens { .. } => hinted(Code::InputNeeded, "pass `--allow-widen` to allow it"),
             Self::SecretAsArgument => {
                 hinted(Code::SecretAsArgument, "revoke it, and pass secrets on stdin or in a file")
             }
@@ -188,7 +189,7 @@ impl Error {
             }
             Self::NameTaken { what: Subject::Token, .. } => hinted(Code::NameTaken, "choose another"),
             Self::UnderWay { deadline, .. } => {
-                (Code::UnderWay, Some(format!("wait for it; it ends by {deadline}")))
+                (Code::UnderWay, Some(format!("wait; it ends by {deadline} at the latest")))
             }
             Self::NoDestination { hint, .. } => hinted(Code::NoDestination, hint),
             Self::HookFailed { .. } => {
@@ -237,12 +238,12 @@ fn of_store(err: &StoreError) -> (Code, Option<String>) {
             "stop the program that set it (Litestream does), then `tokenctl doctor --repair`",
         ),
         StoreError::Unreadable { .. } => {
-            (Code::StoreUnreadable, "look at the path; `--store DIR` names another")
+            (Code::StoreUnreadable, "check the path; `--store DIR` names another")
         }
         StoreError::Unsafe { fix, .. } => (Code::StoreUnsafe, &fix[..]),
-        StoreError::Foreign { .. } => (Code::StoreForeign, "look at the path; `--store DIR` names another"),
+        StoreError::Foreign { .. } => (Code::StoreForeign, "check the path; `--store DIR` names another"),
         StoreError::Newer { .. } => (Code::StoreNewer, "use a newer tokenctl"),
-        StoreError::Damaged(_) => (Code::StoreDamaged, "`tokenctl doctor` says more; restore a backup"),
+        StoreError::Damaged(_) => (Code::StoreDamaged, "see `tokenctl doctor`; restore a backup"),
         StoreError::Locked(_) => {
             (Code::StoreLocked, "try again; a stopped process holds its lock until it ends")
         }

@@ -6,17 +6,17 @@
 //! tokenctl = { version = "0.1", default-features = false }
 //! ```
 //!
-//! Everything else is for the program; `docs/architecture.md` says what it guarantees, and which file holds it. Its
-//! layers, each of which imports only from those below it:
+//! Everything else serves the program. `docs/architecture.md` explains what it guarantees and where. These are
+//! its layers, each of which imports only from those below it:
 //!
-//! - `main` hands the arguments and the machine to `run`;
-//! - `cli` is the command line as a whole, `cmd` has one file per verb, `app` is what a verb is given;
-//! - `error` turns what went wrong into a code and a hint;
+//! - `main` passes the arguments and the machine to `run`;
+//! - `cli` is the command line as a whole, `cmd` has one file per verb, `app` is the context of a verb;
+//! - `error` gives each failure its code and its hint;
 //! - `deliver` brings a secret to its destination so that it is neither lost nor orphaned;
-//! - `scan` finds in files what could be a secret; `serve` answers over HTTP;
+//! - `scan` finds text that looks like a secret in files; `serve` answers over HTTP;
 //! - [`verify`] turns a presented text into a verdict;
-//! - [`store`] alone knows SQL, `ui` alone how things look;
-//! - `host` is this machine; it implements what `context` lets a command ask for;
+//! - [`store`] is the only user of SQL, and `ui` decides how output looks;
+//! - `host` implements the traits of `context` for the real machine;
 //! - [`domain`] has the rules, as functions of their arguments.
 
 #[cfg(feature = "cli")]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<_> = std::env::args_os().collect();
-    // Started by itself, it is the process that holds a clipboard.
+    // A process that the program started for itself holds a clipboard.
     let done = tokenctl::host::hold_clipboard(&args);
     ExitCode::from(done.unwrap_or_else(|| tokenctl::run(args, &mut tokenctl::host::context())))
 }

@@ -1,10 +1,12 @@
-//! The store: what is kept of tokens, and when their secrets were last used.
+//! The store: tokens and their log, and when secrets were last used.
 //!
-//! This is all that other rooms may use of it. The queries stand here, one text each; below them an engine runs them
-//! (`engine`). `sqlite` alone knows SQLite: the file, its locks and what a crash leaves; the files of use lie beside the
+//! Other rooms may use only what this module lists. Each query is one text, which an engine runs (`engine`).
+//! Only `sqlite` knows SQLite: the file, its locks and what a crash leaves. The usage files are beside the
 //! database.
 
 mod audit;
+#[cfg(feature = "cli")]
+mod batch;
 #[cfg(feature = "postgres")]
 mod burst;
 mod bury;
@@ -13,11 +15,15 @@ mod change;
 #[cfg(feature = "cli")]
 mod columns;
 mod engine;
+#[cfg(feature = "cli")]
+mod entry;
 mod error;
 mod files;
 mod find;
 mod handle;
 mod hooks;
+#[cfg(feature = "cli")]
+mod item;
 #[cfg(feature = "cli")]
 mod join;
 mod known;
@@ -43,21 +49,27 @@ mod transact;
 mod trust;
 mod usage;
 mod view;
+#[cfg(feature = "cli")]
+mod vouch;
 mod watch;
 mod whole;
 mod words;
 mod write;
 
 pub use audit::{AuditReport, Changed, Problem};
+#[cfg(feature = "cli")]
+pub use batch::Batch;
 pub use change::NewSecret;
 pub use error::{StoreError, UNCHANGED, UNSETTLED};
 pub use handle::Store;
 #[cfg(feature = "cli")]
-pub use join::{Conflict, Entered};
+pub use item::{Fields, Item};
+#[cfg(feature = "cli")]
+pub use join::{Conflict, Joiner, Joins, Newcomer};
 pub use location::{Location, is_url};
 pub use opening::make;
 #[cfg(feature = "cli")]
-pub use parts::{BadLine, Prepared};
+pub use parts::BadLine;
 pub use pool::SharedStore;
 #[cfg(feature = "postgres")]
 pub use postgres::{
@@ -68,7 +80,7 @@ pub use sqlite::{
     Brought, Directory, Finding, Live, PATIENCE, Restoration, Severity, open_backup, unsafe_file, unsafe_path,
 };
 #[cfg(feature = "cli")]
-pub use sqlite::{EXPORT_FORMAT, Extent, Importer};
+pub use sqlite::{EXPORT_FORMAT, Extent, Importer, Listed, OneListed, Order, Taker};
 pub use tokens::{Parts, Presented};
 pub use view::View;
 pub use watch::{Step, Watch};
@@ -80,11 +92,11 @@ pub use write::Write;
 
 #[cfg(feature = "postgres")]
 use postgres::{Found, Open, Postgres, statement as server_statement, values as server_value};
-use sqlite::Sqlite;
+use sqlite::{Look, Sqlite};
 use view::ascending;
 use write::{Head, Matched};
 
 /// The rows of one read transaction.
 pub const PAGE: usize = 1_000;
-/// Where a walk through rows begins: a row below 1 is damage, and so must be seen.
+/// Where a walk through rows begins. A row below 1 is damage, so it must not be skipped.
 pub const FIRST: i64 = i64::MIN;

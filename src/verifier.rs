@@ -1,4 +1,4 @@
-//! The store of a service that verifies secrets: opened once, asked from many threads.
+//! The store of a service that verifies secrets, opened once and used by many threads.
 
 use std::path::PathBuf;
 
@@ -10,14 +10,14 @@ use crate::domain::when::Clock;
 use crate::store::{Location, SharedStore, StoreError};
 use crate::verify::{Manner, Request, Verdict, answer};
 
-/// Tells whether presented secrets are valid, from any number of threads.
+/// Verifies presented secrets, from any number of threads.
 ///
-/// - A change is seen by the next call: after a revocation has returned, no call says yes.
-/// - An error is never a yes.
+/// - The next call sees every change. After a revocation has returned, no call accepts the secret.
+/// - An error is never a positive answer.
 /// - A call waits up to 20 seconds for a process that is writing to the store.
 /// - A store that was locked, moved, replaced or restored is used again as soon as it can be. Until then every call
 ///   returns an error.
-/// - It needs permission to read `tokens.db`. It records when a secret was last used where it may write the usage
+/// - It needs permission to read `tokens.db`. It records when a secret was last used if it may write the usage
 ///   files beside it.
 ///
 /// All verifiers of one store in a process share their connections. Do not open `tokens.db` in the same process by
@@ -44,7 +44,7 @@ pub struct Verifier {
 
 const DESCRIBED: Manner = Manner { at: None, describe: true };
 
-/// Why there is no verdict: the store could not be read, or the clock is wrong.
+/// Why there is no verdict, for instance since the store could not be read or the clock is wrong.
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub struct VerifyError(#[from] pub StoreError);
@@ -61,7 +61,7 @@ impl Verifier {
         Ok(Self { store: SharedStore::open(location)?, clock: Box::new(SystemClock) })
     }
 
-    /// Opens the store with another clock than that of the system.
+    /// Opens the store with a clock other than that of the system.
     pub fn with_clock(
         dir: impl Into<PathBuf>,
         clock: impl Clock + Send + Sync + 'static,
@@ -70,14 +70,15 @@ impl Verifier {
         Ok(Self { store, clock: Box::new(clock) })
     }
 
-    /// Whether the presented text is a valid secret that allows what is asked. One line end after it is ignored.
+    /// Checks whether the presented text is a valid secret that meets the requirements. One newline after it is
+    /// ignored.
     pub fn verify(&self, presented: &[u8], ask: &Ask) -> Result<Verdict, VerifyError> {
         let mut answers = self.verify_all(&[Request::new(presented, ask)])?;
         answers.pop().unwrap_or_else(|| Ok(Verdict::malformed()))
     }
 
-    /// The verdicts on requests that wait together, in their order, from one read transaction with one reading of the
-    /// clock. An error within is about one request; an error of the whole is about all of them.
+    /// The verdicts on several requests, in their order, from one read transaction with one reading of the clock. An
+    /// error within the list concerns one request; an outer error concerns all of them.
     pub fn verify_all(
         &self,
         requests: &[Request<'_>],
@@ -86,7 +87,7 @@ impl Verifier {
         Ok(answers.into_iter().map(|answer| answer.map_err(VerifyError)).collect())
     }
 
-    /// The same if it can be had without waiting for another process and without opening the store again.
+    /// The same, or `None` if it would take waiting for another process or opening the store again.
     #[cfg(feature = "serve")]
     pub(crate) fn verify_at_once(
         &self,

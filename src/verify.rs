@@ -1,10 +1,11 @@
-//! From a presented text to a verdict: the one verification behind every way to ask.
+//! The verification that all commands and the library share, from a presented text to a verdict.
 //!
-//! - A burst of requests is answered in one read transaction with one reading of the clock, which is made once the
-//!   lock is held. The transaction has ended before the first answer is seen, so a revocation that returned before a
-//!   request was made is in its answer.
-//! - An error is never a yes.
-//! - A use is recorded for a valid secret, and a refusal for one that has ended; both only for the present.
+//! - Requests that arrive together are answered in one read transaction, with one reading of the clock after the
+//!   lock is taken. The transaction ends before the first answer is returned. So an answer takes into account
+//!   every revocation that returned before its request was made.
+//! - An error is never a positive answer.
+//! - A use is recorded for a valid secret, and a refusal for a revoked or expired one, unless the request is for
+//!   a future instant.
 
 #[cfg(feature = "cli")]
 pub mod pairs;
@@ -21,7 +22,7 @@ use crate::domain::verdict::{Ask, Reason, judge};
 use crate::domain::when::{Clock, ClockWrong, Timestamp};
 use crate::store::{Parts, Presented, Store, StoreError, View};
 
-/// A presented secret, as its hash, and what it must allow.
+/// The hash of a presented secret, and the requirements.
 pub struct Request<'a> {
     /// `None` for a text that cannot be a secret.
     presented: Option<SecretHash>,
@@ -30,40 +31,40 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// Reads a presented text; one line end after it is ignored.
+    /// Reads a presented text. One newline after it is ignored.
     pub fn new(presented: &[u8], ask: &'a Ask) -> Self {
-        // What is longer cannot be a secret, and is not copied.
+        // Longer text cannot be a secret, so it is not copied.
         let text = (presented.len() <= INPUT_MAX).then(|| Zeroizing::new(presented.to_vec()));
         Self::of_secret(text.and_then(Secret::read).as_ref(), ask)
     }
 
-    /// The request for a secret that was read already; `None` for a text that cannot be one.
+    /// The request for a secret that was read already. `None` stands for a text that cannot be one.
     pub fn of_secret(secret: Option<&Secret>, ask: &'a Ask) -> Self {
         Self { presented: secret.map(Secret::hash), ask, address: ask.address }
     }
 
-    /// The same request from this address, whatever the ask says.
+    /// The same request from this address, which replaces that of the ask.
     #[must_use]
     pub fn from(self, address: Option<IpAddr>) -> Self {
         Self { address, ..self }
     }
 
-    /// Whether the text cannot be a secret. The answer is known without a store.
+    /// Whether the text cannot be a secret, so that the answer needs no store.
     pub fn is_malformed(&self) -> bool {
         self.presented.is_none()
     }
 }
 
-/// How requests are answered.
+/// Options for answering requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Manner {
-    /// For an instant to come instead of the present.
+    /// The future instant to check for, instead of the present.
     pub at: Option<Timestamp>,
-    /// Whether the verdict tells the labels and scopes of the token, asked for or not.
+    /// Whether the verdict includes all labels and scopes of the token.
     pub describe: bool,
 }
 
-/// Whether a presented secret allows what was asked, and the token that it belongs to.
+/// Whether a presented secret meets the requirements, and its token.
 #[derive(Debug)]
 pub struct Verdict {
     reason: Reason,
@@ -77,28 +78,28 @@ impl Verdict {
         self.reason == Reason::Valid
     }
 
-    /// The first reason that holds.
+    /// The first reason that applies.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// The required scopes that the token does not hold; empty unless that is the reason.
+    /// The required scopes that the token does not hold. Empty unless that is the reason.
     pub fn missing_scopes(&self) -> &[Scope] {
         &self.missing_scopes
     }
 
-    /// The required scopes that the store does not have, which perhaps are mistyped.
+    /// The required scopes that do not exist in the store, perhaps by a typing error.
     pub fn undefined_scopes(&self) -> &[Scope] {
         &self.undefined_scopes
     }
 
-    /// The token, without the times of its use; `None` for a malformed or unknown secret. If that is its current secret, the
-    /// token has only this one.
+    /// The token, without its times of use. `None` for a malformed or unknown secret. If the presented secret is the
+    /// current one, the token has only that one.
     pub fn token(&self) -> Option<&Token> {
         self.found.as_ref().map(|found| &found.token)
     }
 
-    /// The presented secret as the store knows it.
+    /// The presented secret as the store keeps it.
     pub fn secret(&self) -> Option<&StoredSecret> {
         self.found.as_ref().map(|found| found.secret())
     }
@@ -108,7 +109,7 @@ impl Verdict {
         self.is_valid() && self.secret().is_some_and(|secret| secret.role() == Role::Previous)
     }
 
-    /// Of a text that cannot be a secret.
+    /// The verdict on a text that cannot be a secret.
     pub fn malformed() -> Self {
         let (missing_scopes, undefined_scopes) = (Vec::new(), Vec::new());
         Self { reason: Reason::Malformed, missing_scopes, undefined_scopes, found: None }
@@ -129,7 +130,8 @@ pub fn one(
     answer(store, clock, &[request], manner)?.pop().unwrap_or_else(|| Ok(Verdict::malformed()))
 }
 
-/// The answers to a burst of requests, in their order. An error that concerns one of them leaves the others alone.
+/// The answers to several requests, in their order. An error that concerns one of them does not affect the
+/// others.
 pub fn answer(
     store: &Store,
     clock: &dyn Clock,
@@ -171,7 +173,7 @@ fn verdict(
     Manner { at, describe }: Manner,
 ) -> Result<Verdict, StoreError> {
     let Request { presented: Some(hash), ask, address } = request else { return Ok(Verdict::malformed()) };
-    // What the answer does not depend on is not read.
+    // Rows that the answer does not depend on are not read.
     let parts = Parts {
         labels: describe || !ask.labels.is_empty(),
         grants: describe || !ask.scopes.is_empty(),

@@ -99,12 +99,12 @@ fn free() -> SocketAddr {
     listener.local_addr().expect("its number")
 }
 
-/// Prints a line for each kind of socket and number of connections.
-pub fn compare(store: &Stocked, rounds: usize, long: Duration) {
+/// Prints a line for each kind of socket and number of connections, while so many of the tokens are in use.
+pub fn compare(store: &Stocked, used: usize, rounds: usize, long: Duration) {
     let dir = tempfile::tempdir().expect("a directory");
     let (nginx, gate) = (Server::nginx(dir.path()), Server::gate(store));
-    // A prime step visits all tokens before it comes back to one.
-    let secrets = (0..store.tokens).map(|n| known_secret(2 + n * 7_919 % (store.tokens - 1)));
+    // A prime step visits them all before it comes back to one.
+    let secrets = (0..used).map(|n| known_secret(2 + n * 7_919 % (store.tokens - 1)));
     let request =
         |secret| format!("GET /verify HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {secret}\r\n\r\n");
     let requests: Vec<String> = secrets.map(request).collect();
@@ -114,7 +114,7 @@ pub fn compare(store: &Stocked, rounds: usize, long: Duration) {
             let pairs: Vec<(Cost, Cost)> = (0..rounds).map(|_| (measure(&gate), measure(&nginx))).collect();
             let of = |value: &dyn Fn(&(Cost, Cost)) -> f64| median(pairs.iter().map(value).collect());
             println!(
-                "| `serve`, {} tokens, {name}, {connections} connections | {:.1} | {:.1} | {:.2} | {:.2} |",
+                "| `serve`, {} tokens, {used} in use, {name}, {connections} connections | {:.1} | {:.1} | {:.2} | {:.2} |",
                 store.tokens,
                 of(&|(gate, _)| gate.cpu),
                 of(&|(_, nginx)| nginx.cpu),

@@ -137,17 +137,22 @@ fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
 /// `verify --stream` and `Verifier` with many requests.
 fn streams(smoke: bool, stores: [&Stocked; 2]) {
     println!("\n| of a few rounds, the median | ms | against | ms | ratio |\n|---|---|---|---|---|");
-    for store in stores {
-        let (rounds, count) = if smoke { (1, 1_000) } else { (5, 500_000) };
-        for (name, Pair { first, second, ratio }) in Requests::new(store, count).compare(rounds) {
+    let (rounds, count) = if smoke { (1, 1_000) } else { (5, 500_000) };
+    for (store, used) in in_use(stores) {
+        for (name, Pair { first, second, ratio }) in Requests::new(store, used, count).compare(rounds) {
             println!(
-                "| {name}, {count} requests, {} tokens | {first:.0} | hash and prepared look-up | {second:.0} \
+                "| {name}, {count} requests, {} tokens, {used} in use | {first:.0} | hash and prepared look-up | {second:.0} \
                  | {ratio:.2}, {:.2} of its rate |",
                 store.tokens,
                 1.0 / ratio
             );
         }
     }
+}
+
+/// How many of the tokens in a store services ask for: a few, and all.
+fn in_use([few, many]: [&Stocked; 2]) -> [(&Stocked, usize); 3] {
+    [(few, few.tokens), (many, few.tokens), (many, many.tokens)]
 }
 
 /// `serve` under load.
@@ -159,8 +164,8 @@ fn gates(smoke: bool, stores: [&Stocked; 2]) {
         "\n| | CPU µs a request | of nginx, `return 204` | ratio | throughput, ratio |\n|---|---|---|---|---|"
     );
     let (rounds, long) = if smoke { (1, Duration::from_millis(20)) } else { (9, Duration::from_secs(1)) };
-    for store in stores {
-        gate::compare(store, rounds, long);
+    for (store, used) in in_use(stores) {
+        gate::compare(store, used, rounds, long);
     }
 }
 

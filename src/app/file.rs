@@ -1,4 +1,4 @@
-//! A file for other programs, which is replaced as a whole or not at all: a reader sees the old content or the new.
+//! A file for other programs that is replaced atomically, so that readers see the old content or the new.
 
 use std::fs::{self, Permissions};
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -9,7 +9,7 @@ use crate::context::Output;
 use crate::domain::Invalid;
 use crate::error::Error;
 
-/// Refuses a path that no file of ours may take: one that is there and is not a regular file, and one of the store's own.
+/// Refuses a path that is not a regular file, or that is one of the store's files.
 pub fn check_replaceable(path: &Path, store: &Path) -> Result<(), Error> {
     let is_other = path.symlink_metadata().is_ok_and(|meta| !meta.is_file());
     if is_other {
@@ -27,13 +27,13 @@ pub fn check_replaceable(path: &Path, store: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Fails where what is written would be lost: standard output that is closed, or a device that keeps nothing.
+/// Fails if standard output is closed or a device such as `/dev/null`, where the output would be lost.
 pub fn check_kept(stdout: &dyn Output) -> Result<(), Error> {
-    let why = "it goes nowhere: it is closed, deleted or a device like /dev/null";
+    let why = "it is closed, deleted or a device like /dev/null";
     if stdout.is_nowhere() { Err(Error::Output(io::Error::other(why))) } else { Ok(()) }
 }
 
-/// An error of an output of which half is nothing: there a reader that goes away is a failure.
+/// The error for output that is useless unless it is complete, so that a closed pipe is a failure.
 pub fn cut_short(err: io::Error) -> Error {
     match err.kind() {
         ErrorKind::BrokenPipe => Error::Output(io::Error::other("the reader went away before the end")),
@@ -41,8 +41,7 @@ pub fn cut_short(err: io::Error) -> Error {
     }
 }
 
-/// Writes the file beside its path and renames it. A file that exists keeps its mode; a new one gets what the umask
-/// leaves of 0666.
+/// Writes a temporary file and renames it. An existing file keeps its mode; a new one gets 0666 less the umask.
 pub fn replace_file(
     path: &Path,
     write: impl FnOnce(&mut dyn Write) -> Result<(), Error>,
@@ -50,7 +49,7 @@ pub fn replace_file(
     let failed = |err| Error::File { path: path.to_owned(), err };
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    // The collector of node_exporter reads whatever ends in `.prom`.
+    // The collector of node_exporter reads every name that ends in `.prom`, so the temporary file must not.
     let builder = builder.prefix(".tokenctl-").suffix(".tmp").permissions(Permissions::from_mode(0o666));
     let mut file = BufWriter::new(builder.tempfile_in(dir).map_err(failed)?);
     write(&mut file).map_err(|err| match err {

@@ -7,11 +7,11 @@ use clap::{Args, ValueHint};
 
 use crate::ui::Color;
 
-/// Their heading.
+/// The heading of the flags in the help.
 pub const HEADING: &str = "Global options";
 
-/// Of a flag without a value there is `Some` or nothing: a `false` where it is absent would be copied into each verb on the
-/// line, for a tenth of all that `verify` does.
+/// A flag without a value is an `Option`: clap would copy a default of `false` into each verb, which costs a
+/// tenth of a `verify`.
 #[derive(Args, Default)]
 pub struct Global {
     /// Use the store in this directory [env: TOKENCTL_STORE] [default: tokenctl in the XDG data directory]
@@ -21,28 +21,28 @@ pub struct Global {
     /// Let the members of the group of the named store change its files [env: TOKENCTL_TRUST_GROUP]
     #[arg(long, global = true, help_heading = HEADING, num_args = 0, default_missing_value = "", value_parser = given)]
     pub trust_group: Option<bool>,
-    /// Answer in JSON, errors too
+    /// Print JSON, also for errors
     #[arg(long, global = true, help_heading = HEADING, num_args = 0, default_missing_value = "", value_parser = given)]
     pub json: Option<bool>,
     /// Never ask, as if there were no terminal
     #[arg(long, global = true, help_heading = HEADING, num_args = 0, default_missing_value = "", value_parser = given)]
     pub no_input: Option<bool>,
-    /// Answer yes to the question whether to go on
+    /// Answer yes to confirmations
     #[arg(short, long, global = true, help_heading = HEADING, num_args = 0, default_missing_value = "", value_parser = given)]
     pub yes: Option<bool>,
-    /// Say only errors and warnings
+    /// Print only errors, warnings and data
     #[arg(short, long, global = true, help_heading = HEADING, num_args = 0, default_missing_value = "", value_parser = given)]
     pub quiet: Option<bool>,
     /// When to colour
     #[arg(long, value_name = "WHEN", global = true, value_enum, hide_possible_values = true)]
     #[arg(help_heading = HEADING, help = "When to colour: auto, always or never [default: auto]")]
     pub color: Option<Color>,
-    /// Never show long output through the pager
+    /// Do not use a pager for long output
     #[arg(long, global = true, help_heading = HEADING, num_args = 0, default_missing_value = "", value_parser = given)]
     pub no_pager: Option<bool>,
 }
 
-/// A parser that offers no values, or `true` and `false` would be told of in help and completions.
+/// A parser without possible values, so that help and completions do not show `true` and `false`.
 #[expect(clippy::unnecessary_wraps, reason = "the form of a parser")]
 fn given(_: &str) -> Result<bool, Infallible> {
     Ok(true)

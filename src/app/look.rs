@@ -1,4 +1,4 @@
-//! How a command talks: in colour or not, in words or in JSON.
+//! How a command reports: with or without colour, as text or as JSON.
 
 use std::ffi::OsString;
 
@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use crate::context::Context;
 use crate::ui::{Color, Style, Talk};
 
-/// How to talk.
+/// The form of a command's reports.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
     pub json: bool,
@@ -17,7 +17,7 @@ pub struct Look {
 }
 
 impl Look {
-    /// Before the arguments are parsed: what they seem to ask for.
+    /// Guesses it from arguments that are not parsed yet.
     pub fn guess(args: &[OsString], ctx: &Context) -> Self {
         let flags = args.iter().take_while(|arg| *arg != "--").filter_map(|arg| arg.to_str());
         let flags: Vec<&str> = flags.collect();
@@ -35,7 +35,7 @@ impl Look {
     }
 }
 
-/// Colours on a stream, or none, as flag, environment and terminal say.
+/// Whether a stream gets colour, by flag, environment and terminal.
 pub fn style(color: Color, terminal: bool, ctx: &Context) -> Style {
     let forced = ctx.machine.env("CLICOLOR_FORCE").is_some_and(|value| value != "0");
     let plain = ctx.machine.env("NO_COLOR").is_some() || ctx.machine.is_dumb();

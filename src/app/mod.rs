@@ -1,4 +1,4 @@
-//! A command under way, as every verb is handed it, and how it ends.
+//! The running command, which every verb gets, and its outcome.
 
 mod file;
 mod global;
@@ -27,7 +27,7 @@ pub use global::{Global, HEADING};
 pub use look::{Look, style};
 use pager::Paged;
 
-/// A command under way: its machine and the global flags.
+/// The running command: its machine and the global flags.
 pub struct App<'a> {
     pub ctx: &'a mut Context,
     global: &'a Global,
@@ -58,11 +58,11 @@ impl<'a> App<'a> {
         self.global.json.is_some()
     }
 
-    /// The format that was chosen: by its flag, or by `--json`, which goes with no other.
+    /// The format chosen by `--format` or `--json`, which exclude each other.
     pub fn format<F: Copy + PartialEq>(&self, chosen: Option<F>, json: F) -> Result<Option<F>, Invalid> {
         match chosen {
             Some(format) if self.json() && format != json => {
-                Err(Invalid::new("`--json` and another `--format`").hint("either of them"))
+                Err(Invalid::new("`--json` and another `--format`").hint("use only one of them"))
             }
             None if self.json() => Ok(Some(json)),
             chosen => Ok(chosen),
@@ -78,12 +78,12 @@ impl<'a> App<'a> {
         style(self.global.color.unwrap_or_default(), self.ctx.terminal.stdout, self.ctx)
     }
 
-    /// What a person reads stdout from.
+    /// The screen on which a person reads stdout.
     pub fn screen(&self) -> Screen {
         self.screen_of(self.ctx.terminal.stdout, self.out_style())
     }
 
-    /// What a person reads stderr from.
+    /// The screen on which a person reads stderr.
     pub fn talk_screen(&self) -> Screen {
         self.screen_of(self.ctx.terminal.stderr, self.look().style)
     }
@@ -93,7 +93,7 @@ impl<'a> App<'a> {
         Screen { width: terminal.then_some(columns), ascii: self.ascii(terminal), style }
     }
 
-    /// Columns and rows of the terminal; of one that does not tell, by the environment, or the usual ones.
+    /// Columns and rows of the terminal. One that does not report them gets those of the environment or 80 × 24.
     fn size(&self) -> (usize, usize) {
         let stated = |key: &str| self.ctx.machine.env(key)?.to_str()?.parse().ok().filter(|n| *n > 0);
         let size = |told: Option<u16>, key, usual| told.or_else(|| stated(key)).map_or(usual, usize::from);
@@ -101,8 +101,8 @@ impl<'a> App<'a> {
         (size(terminal.width, "COLUMNS", 80), size(terminal.height, "LINES", 24))
     }
 
-    /// Whether the reader may know no more than ASCII: a dumb terminal, or by the locale. Where there is no locale, a
-    /// terminal knows ASCII; who reads a file or a pipe is not known.
+    /// Whether to print ASCII only: on a dumb terminal, in a locale without UTF-8, and on a terminal without a
+    /// locale. Files and pipes without a locale get UTF-8, since their reader is unknown.
     fn ascii(&self, terminal: bool) -> bool {
         let env = |key| self.ctx.machine.env(key).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(env);
@@ -113,30 +113,30 @@ impl<'a> App<'a> {
         is_ascii || terminal && self.ctx.machine.is_dumb()
     }
 
-    /// Whether somebody is there to answer.
+    /// Whether questions can be asked.
     pub fn can_ask(&self) -> bool {
         self.ctx.terminal.can_ask() && self.global.no_input.is_none()
     }
 
-    /// Whether the flag answers yes.
+    /// Whether `--yes` was given.
     pub fn says_yes(&self) -> bool {
         self.global.yes.is_some()
     }
 
-    /// Goes on only with a yes: from the flag, or from a person.
+    /// Requires a yes, from `--yes` or from a person.
     pub fn confirm(&mut self, question: &str) -> Result<(), Error> {
         if self.says_yes() {
             return Ok(());
         }
-        self.ask(question, "`--yes` answers yes")
+        self.ask(question, "`--yes` confirms")
     }
 
-    /// Goes on only with a yes from a person; without one the hint says which flag there is instead.
+    /// Requires a yes from a person. Without a terminal it fails, and the hint names the flag that confirms.
     pub fn ask(&mut self, question: &str, hint: &str) -> Result<(), Error> {
         if !self.can_ask() {
             let asked = question.trim_end_matches('?');
             return Err(Error::InputNeeded(
-                Invalid::new(format!("a person must say yes to: {asked}")).hint(hint),
+                Invalid::new(format!("confirmation is required: {asked}")).hint(hint),
             ));
         }
         self.clear();
@@ -166,8 +166,8 @@ impl<'a> App<'a> {
             .map_err(Error::Output)
     }
 
-    /// Writes to stdout; what is for a person goes through the pager where it is longer than the screen. Formats for
-    /// machines never do: nobody reads a line of thousands of characters in a pager.
+    /// Writes to stdout. Text for a person that is longer than the screen goes through the pager. Formats for
+    /// machines never do, since their lines can be thousands of characters long.
     pub fn paged<T>(
         &mut self,
         human: bool,
@@ -176,7 +176,7 @@ impl<'a> App<'a> {
         self.through_pager(human, OpensAt::Start, write)
     }
 
-    /// The same for what a person reads from its end, like a log.
+    /// The same for a text that is read from its end, like a log.
     pub fn paged_from_end<T>(
         &mut self,
         write: impl FnOnce(&mut dyn Write) -> Result<T, Error>,
@@ -201,12 +201,12 @@ impl<'a> App<'a> {
         done.and_then(|done| shown.map(|()| done))
     }
 
-    /// Writes text to stdout, through the pager where it is long.
+    /// Writes text to stdout, through the pager if it is long.
     pub fn print_paged(&mut self, text: &str) -> Result<(), Error> {
         self.paged(true, |out| out.write_all(text.as_bytes()).map_err(Error::Output))
     }
 
-    /// Where the store is: by flag, by variable, or in the user's data directory.
+    /// Where the store is: from the flag, the variable, or the user's data directory.
     pub fn location(&self) -> Result<Location, Error> {
         let machine = &self.ctx.machine;
         let named = self.global.store.clone().or_else(|| machine.env("TOKENCTL_STORE"));
@@ -271,12 +271,12 @@ impl<'a> App<'a> {
         Ok(Store::open_to_read(&self.location()?)?)
     }
 
-    /// Opens the store for a change, after finishing what killed commands of this user left.
+    /// Opens the store for a change, after settling the deliveries that killed commands of this user left.
     pub fn open_to_write(&mut self, author: &Author) -> Result<Store, Error> {
         self.open_and_recover(author, Missing::Unmounted)
     }
 
-    /// The same for a person who says what a missing file means.
+    /// The same, where a person has said what a missing file means.
     pub fn open_and_recover(&mut self, author: &Author, missing: Missing) -> Result<Store, Error> {
         let store = Store::open_to_write(&self.location()?, &*self.ctx.machine, author)?;
         for left in deliver::recover(&store, &*self.ctx.machine, author, missing)? {
@@ -285,7 +285,7 @@ impl<'a> App<'a> {
         Ok(store)
     }
 
-    /// The same for a change that a store begins with: where there is none, it is made first.
+    /// The same for a change that makes a missing store first.
     pub fn open_or_make(&mut self, author: &Author) -> Result<Store, Error> {
         let made = store::make(&self.location()?, Sharing::Private, &*self.ctx.machine, author)?;
         let store = self.open_to_write(author)?;
@@ -301,7 +301,7 @@ impl<'a> App<'a> {
     }
 }
 
-/// How a command that did not fail ended.
+/// The outcome of a command that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Done,
@@ -309,7 +309,7 @@ pub enum Outcome {
     No,
 }
 
-/// For verbs that answer by their exit code: a reader that went away changes nothing of the answer.
+/// For verbs whose exit code is the answer, which a closed pipe does not change.
 pub fn keep_answer(printed: Result<(), Error>) -> Result<(), Error> {
     match printed {
         Err(Error::Output(err)) if err.kind() == ErrorKind::BrokenPipe => Ok(()),
@@ -317,7 +317,7 @@ pub fn keep_answer(printed: Result<(), Error>) -> Result<(), Error> {
     }
 }
 
-/// A question that got no answer.
+/// The error of a question without an answer.
 pub fn asking(err: io::Error) -> Error {
     match err.kind() {
         ErrorKind::Interrupted => Error::Interrupted,

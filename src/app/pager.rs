@@ -1,13 +1,13 @@
-//! What is longer than the screen goes through the user's pager.
+//! Output that is longer than the screen goes through the user's pager.
 
 use std::io::{self, Write};
 
 use crate::context::{Output, StartPager};
 
-/// Holds text back until it is clear whether it fits the screen: then it goes there, else through the pager.
+/// Holds text back until it is clear whether it fits the screen. If it does not, it goes through the pager.
 pub struct Paged<'a> {
     screen: &'a mut dyn Output,
-    /// Lines that fit.
+    /// How many lines fit.
     rows: usize,
     held: Vec<u8>,
     to: To,
@@ -20,12 +20,12 @@ enum To {
 }
 
 impl<'a> Paged<'a> {
-    /// Without a pager all goes straight to the screen.
+    /// Without a pager, all text goes straight to the screen.
     pub fn new(screen: &'a mut dyn Output, rows: usize, start: Option<StartPager>) -> Self {
         Self { screen, rows, held: Vec::new(), to: start.map_or(To::Screen, To::Undecided) }
     }
 
-    /// Shows what is still held back, and waits until the user has left the pager.
+    /// Shows the rest, and waits until the user has left the pager.
     pub fn finish(mut self) -> io::Result<()> {
         if let To::Undecided(_) = self.to {
             self.to = To::Screen;

@@ -1,4 +1,4 @@
-//! The answers that several verbs give.
+//! Reports that several verbs share.
 
 use super::{App, Outcome};
 use crate::domain::changes::Change;
@@ -8,14 +8,13 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::ui::json::{ChangedDoc, TokenDoc};
 
-/// Says what became of one token.
-pub fn say_changed(app: &mut App<'_>, token: &Token, changed: bool, done: &str) {
-    let note =
-        if changed { format!("{done} `{}`", token.name) } else { format!("`{}` is so already", token.name) };
+/// Reports the change of one token.
+pub fn say_changed(app: &mut App<'_>, name: &str, changed: bool, done: &str) {
+    let note = if changed { format!("{done} `{name}`") } else { format!("`{name}` is already {done}") };
     app.talk().note(&note);
 }
 
-/// Says below that what was changed: field, old and new.
+/// Reports the changed fields below it, each with its old and new value.
 pub fn say_changes(app: &mut App<'_>, changes: &[Change]) {
     let ascii = app.talk_screen().ascii;
     for change in changes {
@@ -25,7 +24,7 @@ pub fn say_changes(app: &mut App<'_>, changes: &[Change]) {
     }
 }
 
-/// The answer of a verb that changes one token.
+/// The output of a verb that changes one token.
 pub fn one(
     app: &mut App<'_>,
     store: &Store,

@@ -1,4 +1,4 @@
-//! Telling how far a long command is, where somebody looks at a terminal that can show it.
+//! The progress of a long command, shown only on a terminal that can show it.
 
 use super::App;
 use crate::error::Error;
@@ -6,8 +6,8 @@ use crate::store::Step;
 use crate::ui::progress::line;
 
 impl App<'_> {
-    /// Says how far it is. Call it often, and never while a lock is held: the terminal may be stuck. While the line
-    /// stands Ctrl-C waits for this, which then fails.
+    /// Updates the progress. Call it often, but never while a lock is held, since the terminal may be stuck. While
+    /// the line is shown, Ctrl-C takes effect here, as an error.
     pub fn step(&mut self, &Step { what, done, of }: &Step) -> Result<(), Error> {
         if !self.shows_progress {
             return Ok(());
@@ -27,7 +27,7 @@ impl App<'_> {
         Ok(())
     }
 
-    /// Takes the line away, before anything else is said.
+    /// Removes the line, before anything else is printed.
     pub fn clear(&mut self) {
         if self.progress.is_shown() {
             self.progress.erase(&mut *self.ctx.stderr);

@@ -1,4 +1,5 @@
-//! Questions for what no flag says. They fill the arguments that flags fill, and change nothing themselves.
+//! Questions for values that no flag gave. They fill the same arguments as the flags, and change nothing
+//! themselves.
 
 use super::{App, asking};
 use crate::context::{Choice, Question};
@@ -8,7 +9,7 @@ use crate::domain::settings::demand;
 use crate::domain::text::{Icon, Line, shown};
 use crate::error::Error;
 
-/// Asks for a line until it can be read. One that cannot is there to be mended.
+/// Asks for a line until it can be parsed. An invalid line is offered again, to be corrected.
 pub fn text<T>(
     app: &mut App<'_>,
     question: &str,
@@ -34,31 +35,31 @@ pub fn text<T>(
     }
 }
 
-/// Asks for one of several, by its place.
+/// Asks for one of several, and returns its index.
 pub fn select(app: &App<'_>, question: &str, choices: &[Choice]) -> Result<usize, Error> {
-    let hint = "arrows move, enter chooses";
+    let hint = "move with the arrows, choose with enter";
     let question = Question { text: question, hint, color: app.look().style.color };
     app.ctx.machine.select(&question, choices).map_err(asking)
 }
 
-/// A choice whose texts may come from anybody.
+/// A choice whose texts are not trusted.
 pub fn choice(name: &str, about: &str, chosen: bool) -> Choice {
     Choice { name: shown(name).to_string(), about: shown(about).to_string(), chosen }
 }
 
-/// Says what is wrong with an answer, so that it is asked for again. What no other answer would mend ends the questions.
+/// Reports what is wrong with an answer, so that the question is repeated. Fails if no other answer would help.
 pub fn refuse(app: &mut App<'_>, err: Error) -> Result<(), Error> {
     if !matches!(err.code().exit(), 2 | 4 | 5) {
         return Err(err);
     }
     let mut talk = app.talk();
-    // These are words for the person who answers, not the outcome of the command.
+    // This is a message to the person who answers, not the outcome of the command.
     talk.json = false;
     talk.error(err.code(), &err.to_string(), err.hint().as_deref());
     Ok(())
 }
 
-/// Asks for one line of text, which may be empty unless the store demands it.
+/// Asks for one line of text, which may be empty unless the store requires it.
 pub fn line(
     app: &mut App<'_>,
     question: &str,

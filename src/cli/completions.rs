@@ -1,4 +1,4 @@
-//! `completions`: the script that makes a shell ask us, when TAB is pressed, for what may come next.
+//! `completions`: the script by which a shell asks tokenctl for candidates when TAB is pressed.
 
 mod offer;
 mod source;
@@ -13,7 +13,7 @@ pub use offer::{asking_shell, complete};
 
 #[derive(Args)]
 pub struct Completions {
-    /// The shell that is to read it
+    /// The shell to print the script for
     #[arg(value_name = "SHELL", value_enum)]
     shell: Shell,
 }
@@ -35,7 +35,8 @@ enum Shell {
 }
 
 impl Shell {
-    /// Those of bash and zsh are ours: clap's loses a word with a colon in bash, and the first TAB in zsh.
+    /// The scripts of bash and zsh are our own: clap's break words with a colon in bash and ignore the first TAB in
+    /// zsh.
     fn script(self) -> &'static str {
         match self {
             Self::Bash => include_str!("../../completions/tokenctl.bash"),
@@ -46,16 +47,16 @@ impl Shell {
         }
     }
 
-    /// Whether its script has the shell complete paths itself, quoted as the shell quotes them.
+    /// Whether the shell completes paths itself, with its own quoting.
     fn completes_paths(self) -> bool {
         matches!(self, Self::Bash | Self::Zsh)
     }
 
-    /// Whether a candidate can be put on its command line and stands there for itself.
+    /// Whether the shell takes a candidate literally when it is inserted.
     fn admits(self, candidate: &str) -> bool {
         match self {
             Self::Zsh | Self::Fish | Self::Elvish => hidden_in(candidate).is_none(),
-            // These put in as it is what they are given.
+            // These shells insert a candidate without quoting it.
             Self::Bash | Self::Powershell => {
                 candidate.chars().all(|c| c.is_alphanumeric() || "-_.,:/@=+%".contains(c))
             }

@@ -1,6 +1,6 @@
-//! What is shown for `-h` and `--help`: the flags as clap shows them, and around them what `help/verbs.rs` says.
+//! The text of `-h` and `--help`: the flags as clap shows them, and around them the texts of `help/verbs.rs`.
 //!
-//! The command line that parses knows nothing of this, so that `verify` does not pay for it.
+//! Parsing does not use this module, so that `verify` does not pay for it.
 
 mod verbs;
 
@@ -13,19 +13,19 @@ use super::{STYLES, parse};
 use crate::domain::code::EXITS;
 pub use verbs::{Example, GROUPS, VERBS, Verb};
 
-/// The widest that help gets.
+/// The greatest width of help.
 const WIDEST: usize = 100;
-/// Too narrow for the groups to stand beside their verbs.
+/// Below this width, the name of a group is above its verbs instead of beside them.
 const NARROW: usize = 60;
 
-/// The whole command line, nothing deferred.
+/// The whole command line, with all its verbs built.
 pub fn tree(width: usize) -> Command {
     let mut root = parse::command().term_width(width);
     root.build();
     root
 }
 
-/// How a command is used, in one line.
+/// The usage of a command, in one line.
 pub fn usage(path: &str) -> Option<String> {
     let mut command = &mut tree(0);
     for word in path.split_whitespace() {
@@ -45,7 +45,7 @@ pub fn verb(path: &str) -> Option<&'static Verb> {
     VERBS.iter().find(|verb| verb.path == path)
 }
 
-/// Shows either the flags that every verb takes, or the others.
+/// Hides all flags but the global ones, or all but the others.
 pub fn only(command: Command, global: bool) -> Command {
     command.mut_args(|arg| {
         let hidden = arg.is_hide_set() || arg.is_global_set() != global;
@@ -53,12 +53,12 @@ pub fn only(command: Command, global: bool) -> Command {
     })
 }
 
-/// The commands below one, without those that are not for people.
+/// The subcommands of a command, without hidden ones.
 pub fn below(command: &Command) -> Vec<&Command> {
     command.get_subcommands().filter(|verb| !verb.is_hide_set()).collect()
 }
 
-/// The text that these arguments ask for: all with `--help`, a screen with `-h` and without a command.
+/// The help for these arguments: the long one with `--help`, one screen with `-h` or without a command.
 pub fn asked(args: Vec<OsString>, width: Option<u16>) -> Option<clap::Error> {
     let long = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help");
     let width = width.map_or(WIDEST, |width| usize::from(width).min(WIDEST));
@@ -73,7 +73,7 @@ pub fn asked(args: Vec<OsString>, width: Option<u16>) -> Option<clap::Error> {
     Page { long, width, global }.of(root).try_get_matches_from(args).err()
 }
 
-/// The arguments with `help [COMMAND]` and `version`, as other programs have them, in the form of flags.
+/// Rewrites `help [COMMAND]` and `version`, which other programs have, as `--help` and `--version`.
 pub fn as_flags(mut args: Vec<OsString>) -> Vec<OsString> {
     match args.get(1).and_then(|word| word.to_str()) {
         Some("help") => {
@@ -94,7 +94,7 @@ struct Page {
 }
 
 impl Page {
-    /// A command with its help, and so those below it.
+    /// Sets the help of a command and of its subcommands.
     fn of(&self, mut command: Command) -> Command {
         let usage = command.render_usage().ansi().to_string().trim_end().to_owned();
         let command = if path(&command).is_empty() { command } else { only(command, false) };
@@ -108,7 +108,7 @@ impl Page {
         let more = verb.map_or(&[][..], |verb| verb.more);
         if is_root && !self.long {
             // One screen.
-            let end = "`tokenctl --help` says more, `tokenctl COMMAND --help` all of a command";
+            let end = "See `tokenctl --help` for more, and `tokenctl COMMAND --help` for one command";
             let end = wrapped("", end, self.width);
             return format!("{{about}}\n{usage}\n{}\n{end}", self.listing(command, true));
         }
@@ -131,7 +131,7 @@ impl Page {
         parts.join("\n\n")
     }
 
-    /// The verbs by their groups; some of these in one line, where it must be short.
+    /// The verbs by groups. In the short help, some groups are a single line.
     fn listing(&self, root: &Command, short: bool) -> String {
         let (header, literal) = (STYLES.get_header(), STYLES.get_literal());
         let narrow = self.width < NARROW;
@@ -164,7 +164,7 @@ impl Page {
         let (dim, literal) = (Style::new().dimmed(), STYLES.get_literal());
         let example = |Example(does, line): &Example| {
             let does = wrapped("  # ", does, self.width);
-            // What a narrow terminal breaks goes on further in.
+            // Continued lines are indented further.
             let line = wrapped("  ", line, self.width.saturating_sub(4)).replace('\n', "\n    ");
             format!("{dim}{does}{dim:#}\n{literal}{line}{literal:#}")
         };
@@ -183,7 +183,7 @@ fn heading(text: &str) -> String {
     format!("{header}{text}:{header:#}\n")
 }
 
-/// Text in lines of at most `width` columns; the first begins with `start`, the others with as many blanks.
+/// Wraps text to `width` columns. The first line begins with `start`, the others are indented by its width.
 fn wrapped(start: &str, text: &str, width: usize) -> String {
     let indent = start.chars().count();
     let mut out = start.to_owned();

@@ -1,4 +1,4 @@
-//! `man`: the manual pages, made of the same command line and the same words as the help.
+//! `man`: the manual pages, generated from the same command line and texts as the help.
 
 use std::fs;
 use std::io::{self, Write};
@@ -15,41 +15,53 @@ use crate::domain::code::EXITS;
 use crate::error::Error;
 use crate::ui::json::ManDoc;
 
-/// The day of this version; by hand, so that a page depends on nothing but its source.
+/// The date of this version. It is set by hand, so that a page depends on its source alone.
 const DATE: &str = "2026-11-22";
 
-/// What the program looks at in its environment, as in docs/reference.md.
+/// The environment variables that the program reads, as in docs/reference.md.
 pub const ENVIRONMENT: [(&str, &str); 11] = [
     ("TOKENCTL_STORE, XDG_DATA_HOME, HOME", "where the store is"),
-    ("TOKENCTL_TRUST_GROUP", "`1` is `--trust-group`, for a store that is named"),
+    ("TOKENCTL_TRUST_GROUP", "`1` has the effect of `--trust-group`, for a store that is named"),
     (
         "NO_COLOR, TERM=dumb",
-        "no colour; with `TERM=dumb` no pager either, questions are plain lines, and lists are chosen from by number",
+        "no colour. With `TERM=dumb` also no pager, and questions are plain lines with numbered choices",
     ),
-    ("CLICOLOR_FORCE", "colour without a terminal; `--color always` and `never` beat all three"),
+    (
+        "CLICOLOR_FORCE",
+        "colour even without a terminal. `--color always` and `--color never` override all three variables",
+    ),
     (
         "PAGER",
-        "what shows long output, by `sh -c`; empty or `cat` for none; else `less`, with `LESS=FRX` and `LV=-c` where these \
-         are not set, else `-R` before what `LESS` says",
+        "the command that shows long output, run by `sh -c`; empty or `cat` means no pager. The default is `less`. \
+         LESS defaults to `FRX` and LV to `-c`; if LESS is set, `-R` is put before it",
     ),
-    ("LC_ALL, LC_CTYPE, LANG", "without UTF-8, or with `TERM=dumb`, no icons, and `...` for `…`"),
-    ("COLUMNS, LINES", "the size of a terminal that does not tell it, else 80 × 24"),
+    ("LC_ALL, LC_CTYPE, LANG", "without UTF-8, or with `TERM=dumb`, icons are left out, and `…` is `...`"),
+    ("COLUMNS, LINES", "the size of a terminal that does not report one; the default is 80 × 24"),
     ("WAYLAND_DISPLAY, DISPLAY, XAUTHORITY, XDG_RUNTIME_DIR, TMUX", "where `--copy` finds a clipboard"),
-    ("TZ", "in which zone a date like `2027-06-30` is read; what is printed is UTC"),
+    ("TZ", "the time zone for dates like `2027-06-30`. Output is in UTC"),
     ("TOKENCTL_COMPLETE", "set by the completion scripts when they ask `tokenctl -- …`"),
-    ("SUDO_USER, LOGNAME", "noted in the log beside the user id, as a claim"),
+    ("SUDO_USER, LOGNAME", "recorded in the log beside the user id, marked as a claim"),
 ];
 
-const FILES: [(&str, &str); 3] = [
+/// The files of a store, as in docs/reference.md.
+pub const FILES: [(&str, &str); 5] = [
     (
         "~/.local/share/tokenctl/tokens.db",
-        "the store, unless another is named: tokens, scopes, settings and the log",
+        "the tokens, scopes, settings and the log, in an SQLite database; `--store` names another store",
     ),
     ("~/.local/share/tokenctl/usage.secrets", "when each secret was last used; may be lost"),
-    ("~/.local/share/tokenctl/usage.scopes", "when each granted scope was last asked for; may be lost"),
+    ("~/.local/share/tokenctl/usage.scopes", "when each granted scope was last required; may be lost"),
+    (
+        "~/.local/share/tokenctl/usage.refused",
+        "when a revoked or expired secret was last presented; may be lost",
+    ),
+    (
+        "~/.local/share/tokenctl/tokens.db.v1",
+        "the database as it was before a migration from version 1; not read",
+    ),
 ];
 
-/// Who cannot use the store has nothing to do with it.
+/// The exit code for a store that cannot be used. A verb without it does not use a store.
 const NEEDS_STORE: u8 = 6;
 
 #[derive(Args)]
@@ -88,7 +100,7 @@ impl Man {
     }
 }
 
-/// Makes what is missing of a directory. Pages are for everybody, though the program's own files are not.
+/// Makes a directory and its parents, readable by everybody, although the program's other files are not.
 fn make(dir: &Path) -> Result<(), Error> {
     if dir.is_dir() {
         return Ok(());
@@ -102,7 +114,7 @@ fn make(dir: &Path) -> Result<(), Error> {
         .map_err(|err| Error::File { path: dir.to_owned(), err })
 }
 
-/// Puts a page into place whole.
+/// Writes a page as a whole or not at all.
 fn write(dir: &Path, path: &Path, text: &str) -> io::Result<()> {
     let mut file = tempfile::Builder::new().prefix(".tokenctl-").tempfile_in(dir)?;
     file.write_all(text.as_bytes())?;
@@ -161,7 +173,7 @@ fn page(command: &Command, root: &Command) -> io::Result<Page> {
     Ok(Page { name: own.get_filename(), text: tidied(&text) })
 }
 
-/// The values that an argument can take in its line, as in the help, not below it.
+/// Puts the possible values of an argument into its line, as in the help.
 fn with_values(arg: Arg) -> Arg {
     let values: Vec<String> = arg.get_possible_values().iter().map(|it| it.get_name().to_owned()).collect();
     if values.is_empty() || arg.is_hide_possible_values_set() {
@@ -171,7 +183,7 @@ fn with_values(arg: Arg) -> Arg {
     arg.help(format!("{help} [possible values: {}]", values.join(", "))).hide_possible_values(true)
 }
 
-/// Lines are not justified, nor words broken.
+/// The header of a page. Lines are not justified, and words are not broken.
 fn title(name: &str, root: &Command) -> Roff {
     let source = format!("tokenctl {}", root.get_version().unwrap_or_default());
     let mut roff = Roff::new();
@@ -180,7 +192,7 @@ fn title(name: &str, root: &Command) -> Roff {
     roff
 }
 
-/// One preamble, at the top; words in backticks in bold.
+/// Keeps one preamble, at the top, and shows words in backticks in bold.
 fn tidied(text: &str) -> String {
     let preamble = Roff::new().render();
     let once = format!("{preamble}{}", text.replace(&preamble, ""));
@@ -188,7 +200,7 @@ fn tidied(text: &str) -> String {
     parts.map(|(at, part)| if at % 2 == 0 { part.to_owned() } else { format!("\\fB{part}\\fR") }).collect()
 }
 
-/// The options, whose headings clap makes sections, as one section with a part a heading.
+/// Turns clap's sections of options into one section with a subsection for each heading.
 fn one_section(options: &str) -> String {
     let mut text = ".SH OPTIONS\n".to_owned();
     for line in options.lines() {
@@ -240,7 +252,7 @@ fn examples(roff: &mut Roff, examples: &[Example]) {
     }
 }
 
-/// The exits of a verb; with the codes of `--json` on the page of the program.
+/// The exit codes of a verb. The page of the program also lists the codes of `--json`.
 fn exits(roff: &mut Roff, exits: &[u8], with_codes: bool) {
     roff.control("SH", ["EXIT STATUS"]);
     for row in EXITS.iter().filter(|row| exits.contains(&row.exit)) {
@@ -259,7 +271,7 @@ fn table<'a>(roff: &mut Roff, heading: &str, rows: impl Iterator<Item = &'a (&'a
     }
 }
 
-/// The pages above, below and beside it.
+/// The pages of the commands above, below and beside it.
 fn see_also(roff: &mut Roff, command: &Command, root: &Command) {
     let name = manual(command);
     let path = help::path(command);

@@ -1,4 +1,4 @@
-//! What clap has to say: help and version as data, and what it found wrong as we say what we find wrong.
+//! What clap reports: help and version go to stdout, and usage errors are worded like all other errors.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,12 +18,12 @@ use crate::error::Error;
 /// The commands that cannot be undone.
 const FINAL: [&str; 2] = ["revoke", "scopes retire"];
 
-/// What stands in another command, or goes by another flag, than where people look for it.
+/// Flags that people look for in the wrong command: the command, the flag, and a hint.
 const ELSEWHERE: [(&str, &str, &str); 4] = [
-    ("edit", "--scope", "`tokenctl scopes set NAME SCOPE` changes what a token holds"),
-    ("edit", "--scopes", "`tokenctl scopes set NAME SCOPE` changes what a token holds"),
-    ("edit", "-s", "`tokenctl scopes set NAME SCOPE` changes what a token holds"),
-    ("edit", "--name", "`tokenctl rename NAME NEW` gives a token another name"),
+    ("edit", "--scope", "`tokenctl scopes set NAME SCOPE` changes the scopes of a token"),
+    ("edit", "--scopes", "`tokenctl scopes set NAME SCOPE` changes the scopes of a token"),
+    ("edit", "-s", "`tokenctl scopes set NAME SCOPE` changes the scopes of a token"),
+    ("edit", "--name", "`tokenctl rename NAME NEW` renames a token"),
 ];
 
 /// Help and version go to stdout with exit 0, a mistake to stderr with exit 2.
@@ -59,7 +59,7 @@ fn rendered(err: &clap::Error, color: bool) -> String {
     if color { err.render().ansi().to_string() } else { err.render().to_string() }
 }
 
-/// The mistake in our words, and what to do about it: a word that may be meant, else how the command is used.
+/// The error and its hint, which proposes a word or shows the usage of the command.
 fn told(err: &clap::Error) -> Invalid {
     let arg = first(err, ContextKind::InvalidArg);
     let value = first(err, ContextKind::InvalidValue).unwrap_or_default();
@@ -96,7 +96,7 @@ fn told(err: &clap::Error) -> Invalid {
             Invalid::new(format!("`{}` {verb} missing", missing.join("` and `")))
         }
         _ => {
-            // What is wrong may go on for several lines, until the first empty one.
+            // clap's message may have several lines, up to the first empty one.
             let text = err.render().to_string();
             let lines = text.lines().take_while(|line| !line.is_empty()).map(str::trim);
             Invalid::new(lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").replace('\'', "`"))
@@ -113,7 +113,7 @@ fn told(err: &clap::Error) -> Invalid {
     said.hint(hint.unwrap_or_else(|| how_it_is_used(err)))
 }
 
-/// Where the thing is that a flag was expected to do.
+/// The hint for a flag that belongs to another command.
 fn elsewhere(path: &str, typed: &str) -> Option<String> {
     let known = ELSEWHERE.iter().find(|(verb, arg, _)| *verb == path && *arg == typed);
     let status = Status::ALL.iter().map(|status| status.word()).find(|word| typed == format!("--{word}"));
@@ -124,14 +124,14 @@ fn elsewhere(path: &str, typed: &str) -> Option<String> {
     }
 }
 
-/// Whether a flag may be meant by another one: but for a slip or two of a long one, or a part of it.
+/// Whether the typed flag is close to this one: a part of it, or mistyped in few characters.
 fn is_like(typed: &str, similar: &str) -> bool {
     let bare = typed.trim_start_matches('-');
     !bare.is_empty() && similar.contains(bare) || slips(typed, similar) <= (bare.len() / 4).max(1)
 }
 
-/// A value that our own rules refuse speaks for itself; clap itself refuses only what is no count. A flag says which of
-/// them it is about.
+/// A value that was refused. The domain types have their own messages; clap itself refuses only counts. The
+/// message names the flag, if it is one.
 fn refused(err: &clap::Error, arg: &str, value: &str) -> Invalid {
     let source = std::error::Error::source(err);
     let ours = source.and_then(|source| source.downcast_ref::<Invalid>()).cloned();
@@ -144,7 +144,7 @@ fn refused(err: &clap::Error, arg: &str, value: &str) -> Invalid {
     invalid
 }
 
-/// A word that is no verb, though perhaps a mistyped one, or what others call one of ours.
+/// An unknown command, with a proposal if it looks mistyped or is another program's word.
 fn no_such_command(err: &clap::Error) -> Invalid {
     let typed = first(err, ContextKind::InvalidSubcommand).unwrap_or_default();
     let parent = command(err).map(|path| format!("{path} ")).unwrap_or_default();
@@ -153,7 +153,8 @@ fn no_such_command(err: &clap::Error) -> Invalid {
     let words = siblings
         .flat_map(|(verb, name)| verb.also.iter().copied().chain([name]).map(move |word| (word, verb)));
     let words: BTreeMap<&str, _> = words.collect();
-    // What cannot be undone is proposed only for a slip of the fingers: `export` is near `expire`, which is `revoke`.
+    // Commands that cannot be undone are proposed only for a slip of one character. `export`, for instance, is close
+    // to `expire`, another word for `revoke`.
     let is_offered = |(word, verb): &(&&str, &&help::Verb)| {
         !FINAL.contains(&verb.path) || slips(word, &typed.to_lowercase()) <= 1
     };
@@ -169,10 +170,10 @@ fn no_such_command(err: &clap::Error) -> Invalid {
 fn how_it_is_used(err: &clap::Error) -> String {
     let path = command(err).unwrap_or_default();
     let usage = help::usage(&path).unwrap_or_else(|| "tokenctl".to_owned());
-    format!("`{usage}`; `{} --help` says more", format!("tokenctl {path}").trim_end())
+    format!("the usage is `{usage}`; see `{} --help`", format!("tokenctl {path}").trim_end())
 }
 
-/// The words of the command that clap was reading, after `tokenctl`.
+/// The command that clap was reading, without `tokenctl`.
 fn command(err: &clap::Error) -> Option<String> {
     let ContextValue::StyledStr(usage) = err.get(ContextKind::Usage)? else { return None };
     let usage = usage.to_string();
@@ -192,7 +193,7 @@ fn all(err: &clap::Error, kind: ContextKind) -> Vec<String> {
     }
 }
 
-/// `--ttl <DURATION>` without its value.
+/// The flag of `--ttl <DURATION>`.
 fn flag(arg: &str) -> String {
     arg.split(' ').next().unwrap_or_default().to_owned()
 }

@@ -1,4 +1,5 @@
-//! The command line as a whole: what may be typed, help, what is said of mistakes, and the verbs about the program itself.
+//! The command line as a whole: parsing, help, the wording of usage errors, and the verbs about the program
+//! itself.
 
 mod completions;
 mod help;
@@ -24,7 +25,7 @@ use crate::domain::Invalid;
 use crate::error::Error;
 use completions::{asking_shell, complete};
 pub use help::{Example, GROUPS, VERBS};
-pub use man::ENVIRONMENT;
+pub use man::{ENVIRONMENT, FILES};
 use mistake::usage;
 pub use parse::command;
 use report::{exposes_secret, report};
@@ -68,7 +69,7 @@ pub fn run(args: Vec<OsString>, ctx: &mut Context) -> u8 {
     }
 }
 
-/// The environment and the paths are those of who started the program, the rights of its files are another's.
+/// In a setuid or setgid program, the environment and the paths come from one user and the rights from another.
 fn borrowed_rights() -> Invalid {
     Invalid::new("the program was started with the rights of another user (setuid or setgid)")
         .hint("`chmod ug-s` on the program, and `sudo -u USER tokenctl …` to run it as another user")
@@ -90,59 +91,59 @@ fn help_flag() -> Arg {
 pub enum Verb {
     /// Make the store
     Init(init::Init),
-    /// Create a token and hand its secret over, once
+    /// Create a token and deliver its secret, once
     Create(create::Create),
     /// Make a token for a secret that exists already
     Adopt(adopt::Adopt),
-    /// List the tokens, without those revoked or expired
+    /// List tokens, without revoked and expired ones
     #[command(visible_alias = "ls")]
     List(list::List),
     /// Show everything about one token
     Show(show::Show),
     /// Give a token another name
     Rename(rename::Rename),
-    /// Change description, labels, lifetime and policy of tokens
+    /// Change the owner, labels, lifetime or policy of tokens
     Edit(edit::Edit),
-    /// Manage the scopes that exist, and those of a token
+    /// Define scopes, and change those of a token
     Scopes(scopes::Scopes),
     /// Pause tokens until they are enabled again
     Disable(disable::Disable),
-    /// End the pause of disabled tokens
+    /// Let disabled tokens work again
     Enable(enable::Enable),
-    /// End tokens for good, at once
+    /// Revoke tokens at once; this cannot be undone
     Revoke(revoke::Revoke),
-    /// Give tokens new secrets; the old stay good for a grace
+    /// Replace secrets; the old ones work for a grace period
     Rotate(rotate::Rotate),
-    /// Say whether a secret is good: exit 0 if so, 3 if not
+    /// Check a secret: exit 0 if it is valid, 3 if it is not
     Verify(verify::Verify),
-    /// Tell proxies and services over HTTP if a secret is valid
+    /// Check secrets for proxies and services, over HTTP
     #[cfg(feature = "serve")]
     Serve(serve::Serve),
     /// Find secrets in files and histories: exit 3 if one works
     Scan(scan::Scan),
     /// Report tokens that need attention: exit 3 if there are any
     Check(check::Check),
-    /// Show what happened, newest last
+    /// Show the log of changes, newest last
     Audit(audit::Audit),
-    /// Look for damage and broken rules: exit 3 if there is any
+    /// Check the store for problems: exit 3 if there are any
     Doctor(doctor::Doctor),
     /// Show the settings of the store, or change one
     Settings(settings::Settings),
     /// Copy the store into one file
     Backup(backup::Backup),
-    /// Bring the store back from a backup
+    /// Restore the store from a backup
     Restore(restore::Restore),
     /// Write the store as JSON lines, without secrets
     Export(export::Export),
-    /// Take a store, or tokens, from an export
+    /// Read a store, or single tokens, from an export
     Import(import::Import),
-    /// Remove tokens and secrets that have ended
+    /// Remove revoked and expired tokens, and old secrets
     Prune(prune::Prune),
-    /// Show how the store differs from a file: exit 3 if it does
+    /// Compare the store with a file: exit 3 if they differ
     Diff(diff::Diff),
-    /// Make the store match a file of wanted tokens
+    /// Make the store match a file of tokens and scopes
     Apply(apply::Apply),
-    /// Print the script for a shell that makes TAB complete words
+    /// Print the script that sets up TAB completion in a shell
     Completions(completions::Completions),
     /// Print the manual page, or write one for each command
     Man(man::Man),

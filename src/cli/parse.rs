@@ -1,6 +1,6 @@
-//! Parsing. Clap copies the global flags into each verb before it looks at the line; that costs more than all the rest of
-//! it. So only the verb that the line names is built at first. A line that does not fit is parsed again with all of
-//! them, so that what is said of it never depends on this.
+//! Parsing. Clap copies the global flags into every verb before it reads the line, and that costs more than
+//! parsing. So at first only the verb that the line names is built. A line with an error is parsed again with
+//! all verbs, so that the message does not depend on this.
 
 use std::ffi::OsString;
 
@@ -43,7 +43,7 @@ pub fn parse(args: &[OsString], machine: &dyn Machine) -> Result<Cli, clap::Erro
     }
 }
 
-/// The command line with no other verb than the one that these arguments name, if any does.
+/// The command line with only the verb that these arguments name, if they name one.
 fn narrow(verbs: &Command, args: &[OsString]) -> Command {
     let is_named = |verb: &&Command, arg: &OsString| {
         arg == verb.get_name() || verb.get_all_aliases().any(|alias| arg == alias)
@@ -67,11 +67,11 @@ fn parse_with(mut command: Command, args: &[OsString], machine: &dyn Machine) ->
 mod tests {
     use super::*;
 
-    /// What clap read of a line with the verb that it names, and with all.
+    /// What clap reads with only the verb that a line names, and with all verbs.
     fn both(line: &str) -> (Option<String>, Option<String>) {
         let args: Vec<OsString> =
             ["tokenctl"].into_iter().chain(line.split_whitespace()).map(OsString::from).collect();
-        // In a debug build the matches begin with the names that there were.
+        // In a debug build, the matches begin with the names of all verbs.
         let read = |command: Command| {
             let matches = command.try_get_matches_from(&args).ok()?;
             format!("{matches:?}").split_once(", args: ").map(|(_, read)| read.to_owned())
@@ -96,7 +96,7 @@ mod tests {
         ] {
             let (one, all) = both(line);
             assert!(all.is_some(), "{line}");
-            // The value of `--store` may be the name of a verb.
+            // The value of `--store` can be the name of a verb.
             assert!(one == all || one.is_none() && line.starts_with("--store"), "{line}: {one:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! What is said when a command did not do what was asked.
+//! The report of a failed command.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::domain::secret::contains_secret;
 use crate::error::Error;
 
-/// Says why a command failed. Returns its exit code; a reader that went away is no failure.
+/// Reports why a command failed, and returns its exit code. A closed pipe is not a failure.
 pub fn report(err: &Error, look: Look, ctx: &mut Context) -> u8 {
     if let Error::Output(err) = err
         && err.kind() == ErrorKind::BrokenPipe
@@ -19,7 +19,7 @@ pub fn report(err: &Error, look: Look, ctx: &mut Context) -> u8 {
     err.code().exit()
 }
 
-/// Whether one of our secrets stands in an argument, where every process of the machine can read it.
+/// Whether an argument contains one of our secrets. Every process of the machine can read arguments.
 pub fn exposes_secret(args: &[OsString]) -> bool {
     args.iter().any(|arg| contains_secret(arg.as_encoded_bytes()))
 }

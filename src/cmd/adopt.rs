@@ -25,7 +25,7 @@ use crate::domain::when::Clock;
 use crate::error::Error;
 use crate::store::{NewSecret, Parts, Store, StoreError, Write};
 
-/// The heading of the flags for many at once.
+/// The heading of the flags for adopting many secrets.
 const MANY: &str = "Many at once";
 
 #[derive(Args)]
@@ -35,13 +35,13 @@ pub struct Adopt {
     name: Option<NewName>,
     #[command(flatten)]
     token: TokenArgs,
-    /// Read the secret from this file, not from stdin
+    /// Read the secret from this file instead of stdin
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     secret_file: Option<PathBuf>,
-    /// Make a token for each secret of this file, CSV with a heading or JSON lines; `-` reads it from stdin
+    /// Adopt every secret of this file of CSV with a heading or JSON lines; `-` reads stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = MANY)]
     from: Option<PathBuf>,
-    /// Leave out lines that cannot be adopted, and say which
+    /// Skip lines that cannot be adopted, with a warning for each
     #[arg(long, requires = "from", help_heading = MANY)]
     skip_bad: bool,
     /// Check every line, show what would be adopted, and change nothing
@@ -99,7 +99,7 @@ impl Adopt {
         Ok((store, token))
     }
 
-    /// The answer of `--if-missing` when the token exists: with this secret nothing is left to do.
+    /// The answer of `--if-missing` when the token exists. If it has this secret, nothing is left to do.
     fn already(&self, app: &mut App<'_>, token: &Token, secret: Option<Secret>) -> Result<Outcome, Error> {
         let hash = secret.map_or_else(|| self.secret(app), Ok)?.hash();
         let now = app.ctx.machine.now()?;
@@ -133,7 +133,7 @@ impl Adopt {
     }
 }
 
-/// Enters a token with a secret that exists already.
+/// Inserts a token with a secret that exists already.
 fn admit(
     tx: &Write<'_>,
     args: &TokenArgs,
@@ -141,16 +141,16 @@ fn admit(
     (hash, hint): (SecretHash, &str),
     machine: &dyn Machine,
 ) -> Result<Token, Halt> {
-    // First the name: with `--if-missing` its token may be the one that has this secret.
+    // The name comes first: with `--if-missing`, its token may be the one that has this secret.
     let begun = args.enter(tx, name, machine)?;
     if tx.is_pruned(&hash)? {
-        let ended = Invalid::new("the store had this secret, and it ended")
-            .hint("a secret does not come back; create a new one");
+        let ended = Invalid::new("this secret was in the store before, and has expired or was revoked")
+            .hint("it cannot be used again; create a new secret");
         return Err(Error::Policy(ended).into());
     }
     if tx.presented(&hash, tx.now, Parts::ALL)?.is_some() {
         let known =
-            Invalid::new("the store knows this secret already").hint("`tokenctl verify` says whose it is");
+            Invalid::new("this secret is in the store already").hint("`tokenctl verify` names its token");
         return Err(Error::Policy(known).into());
     }
     let secret = StoredSecret {

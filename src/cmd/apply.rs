@@ -1,5 +1,5 @@
-//! `apply`: makes the store match a file of wanted tokens. All changes in place are one transaction; then each new token is
-//! created through its destination; tokens that the file does not name are revoked last.
+//! `apply`: makes the store match a file. All changes of existing objects are one transaction. Then each new
+//! token is created and its secret delivered. Tokens that the file does not name are revoked last.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ pub struct Apply {
     /// Revoke the tokens that the file does not name
     #[arg(long)]
     exclusive: bool,
-    /// Put the secret of a new token that names no destination into a file of its name in this directory
+    /// Put each new secret without a destination of its own into a file of its token's name in this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = HEADING)]
     out_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -56,7 +56,7 @@ impl Apply {
         let wanted = self.wanted.read(app, true)?;
         if self.exclusive && wanted.tokens.is_empty() {
             let bad = Invalid::new("the file names no token, and `--exclusive` would revoke all");
-            return Err(bad.hint("`tokenctl revoke` with filters revokes tokens").into());
+            return Err(bad.hint("to revoke them, use `tokenctl revoke` with filters").into());
         }
         let author = self.change.author(app);
         if let Some(dir) = &self.out_dir {
@@ -71,7 +71,7 @@ impl Apply {
                 (false, _) => arrivals::store(app, &author, true)?,
             };
             let plan = self.plan(app, &store, &author, &wanted)?;
-            // A creation that another process has begun, or was killed in, is over by its deadline.
+            // A creation that another process has begun is over by its deadline, even if that process was killed.
             match plan.under_way().filter(|_| !dry_run) {
                 Some((name, begun, deadline)) if app.ctx.machine.now()? < deadline => {
                     wait_out(app, name, begun, deadline)?;
@@ -104,7 +104,7 @@ impl Apply {
         }
         self.create_all(app, &store, &author, &wanted, &mut plan);
         let mut done = Ok(());
-        // Nothing is revoked while something that may replace it is missing.
+        // Nothing is revoked while a token that may replace it is missing.
         if !plan.has_errors() {
             let revoked = plan.revoked();
             let revoke =
@@ -132,7 +132,7 @@ impl Apply {
         store.read_now(machine, |view, now| Plan::new(view, &sight, now))
     }
 
-    /// Finds out of each secret that would be delivered, or of each new destination, whether it can be.
+    /// Checks each new secret and each new destination for whether a delivery would succeed.
     fn check(&self, app: &mut App<'_>, store: &Store, wanted: &Wanted, plan: &mut Plan) -> Result<(), Error> {
         let (mut sets_commands, mut runs) = (false, false);
         for step in plan.steps.iter_mut().filter(|step| step.error.is_none()) {
@@ -167,17 +167,17 @@ impl Apply {
             })),
             (_, None) => Err(Error::NoDestination {
                 name: name.to_string(),
-                why: "is new, and nothing says where its secret goes".to_owned(),
-                hint: "`out`, `env_file` or `exec` in its section of the file, or `--out-dir DIR`",
+                why: "is new, and has no destination for its secret".to_owned(),
+                hint: "set `out`, `env_file` or `exec` in its section of the file, or pass `--out-dir DIR`",
             }),
         }
     }
 
-    /// All that changes in place: settings, scopes, then tokens by name.
+    /// Changes existing objects: settings, scopes, then tokens by name.
     fn change(&self, tx: &Write<'_>, sight: &Sight<'_>, approval: &Approval) -> Result<Plan, Error> {
         let plan = Plan::new(tx, sight, tx.now)?;
         if plan.has_errors() {
-            // Something has changed since the plan was checked; nothing is done.
+            // The store has changed since the plan was checked, so nothing is done.
             return Ok(plan);
         }
         let what = format!("applying `{}`", self.wanted.file.display());
@@ -198,7 +198,7 @@ impl Apply {
         Ok(plan)
     }
 
-    /// Makes each new token, and keeps with its step why it could not be made.
+    /// Creates each new token, and records errors in its step.
     fn create_all(
         &self,
         app: &mut App<'_>,
@@ -260,12 +260,12 @@ impl Apply {
     }
 }
 
-/// What an error of the store says of its own transaction is not true of those before it.
+/// An error of the store speaks of its own transaction only, but earlier ones have changed things.
 fn of_the_rest(err: Error) -> Error {
     match err {
         Error::Store(StoreError::Io { what, settled: UNCHANGED }) => Error::Store(StoreError::Io {
             what,
-            settled: "nothing was revoked; what is created or updated stays",
+            settled: "nothing was revoked; what was created or updated stays",
         }),
         err => err,
     }
@@ -285,7 +285,7 @@ fn ask(app: &mut App<'_>, plan: &Plan) -> Result<(), Error> {
     }
 }
 
-/// Whether a rotation of the token could deliver there. A file that holds something else is only worth a warning.
+/// Whether a rotation of the token could deliver there. A file with other content is only a warning.
 fn look(app: &mut App<'_>, store: &Store, token: &Token, receiver: &Receiver) -> Result<(), Error> {
     let (_, problem) = ReceiverArgs::of(receiver).look(app, store.path(), &token.secret_hashes())?;
     if let Some(problem) = problem {
@@ -294,7 +294,7 @@ fn look(app: &mut App<'_>, store: &Store, token: &Token, receiver: &Receiver) ->
     Ok(())
 }
 
-/// New scopes come first, so that each can be included by any other.
+/// New scopes are inserted first, so that any scope can include them.
 fn save_scopes(tx: &Write<'_>, scopes: &[Entry]) -> Result<(), Error> {
     let mut changed = Vec::new();
     for entry in scopes {

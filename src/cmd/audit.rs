@@ -1,4 +1,4 @@
-//! `audit`: what happened, and proof that nobody rewrote it.
+//! `audit`: the log of changes, and proof that nobody rewrote it.
 
 mod log;
 
@@ -23,11 +23,11 @@ pub struct Audit {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Print the last entry as SEQ:HASH, to be kept elsewhere
+    /// Print the last event as SEQ:HASH, to keep it elsewhere
     Head,
-    /// Check the whole log and every object against it: exit 0 if all is well, 3 if not
+    /// Check the log, and every object against it: exit 3 on a mismatch
     Verify {
-        /// Prove that this head, kept elsewhere, is an ancestor
+        /// Check that the log continues this head, which was kept elsewhere
         #[arg(long, alias = "since", value_name = "SEQ:HASH")]
         anchor: Option<Anchor>,
     },
@@ -78,7 +78,7 @@ fn verify(app: &mut App<'_>, store: &Store, anchor: Option<&Anchor>) -> Result<O
         }
         for row in &report.rows {
             let id = row.id.as_ref().map(|id| format!(" ({})", shown(id))).unwrap_or_default();
-            text.push_str(&format!("`{}`{id} is not what its last event says\n", shown(&row.name)));
+            text.push_str(&format!("`{}`{id} does not match its last event\n", shown(&row.name)));
         }
         if report.is_ok() {
             text.push_str(&format!("ok {}\n", report.head));

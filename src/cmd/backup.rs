@@ -17,9 +17,9 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::ui::json::{BackupDoc, HeadDoc};
 
-/// How a backup begins to be called; what a killed command left has such a name.
+/// How the names of unfinished backups begin. A killed command may leave one.
 const TEMPORARY: &str = ".tokenctl-backup-";
-/// A file that is younger may not have its lock yet.
+/// A younger file may not be locked yet.
 const A_MOMENT: Duration = Duration::from_secs(60);
 
 #[derive(Args)]
@@ -45,7 +45,7 @@ impl Backup {
         sweep(&dir);
         let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&dir);
         let new = new.map_err(|err| self.failed(err))?;
-        // Where there are no locks nothing is swept either.
+        // Without locks, nothing is removed.
         let _ = flock(&new, FlockOperation::NonBlockingLockExclusive);
         let head = store.back_up(new.path())?;
         new.as_file().sync_all().map_err(|err| self.failed(err))?;
@@ -59,7 +59,7 @@ impl Backup {
         self.answer(app, &path, bytes, &head)
     }
 
-    /// Refuses what could be known before the work to be refused.
+    /// Finds errors that can be known before the work begins.
     fn check(&self, store: &Store, path: &Path) -> Result<(), Error> {
         if !self.force && path.symlink_metadata().is_ok() {
             return Err(self.exists());
@@ -78,15 +78,15 @@ impl Backup {
         Ok(Outcome::Done)
     }
 
-    /// The copy is whole before the first byte is written, so that a slow reader holds no lock.
+    /// The copy is complete before the first byte is written, so that a slow reader holds no lock.
     fn to_stdout(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         if app.json() {
             return Err(Invalid::new("`--json`, and the copy itself on stdout")
-                .hint("either of them")
+                .hint("use only one of them")
                 .into());
         }
         if app.ctx.terminal.stdout {
-            return Err(Invalid::new("the copy is not for a terminal")
+            return Err(Invalid::new("a copy cannot be printed on a terminal")
                 .hint("redirect it, or name a file")
                 .into());
         }
@@ -112,8 +112,8 @@ impl Backup {
     }
 }
 
-/// Removes what killed backups of this user left in a directory. One that is alive holds a lock on its file, except in the
-/// moment in which it makes it. Nothing depends on this.
+/// Removes the files that killed backups of this user left in a directory. A running backup holds a lock on its
+/// file, except for the moment in which it makes it. No other code depends on this.
 fn sweep(dir: &Path) {
     let us = rustix::process::geteuid().as_raw();
     let is_left = |path: &Path| {

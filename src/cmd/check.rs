@@ -1,4 +1,4 @@
-//! `check`: what about the tokens needs attention.
+//! `check`: reports tokens that need attention.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -20,18 +20,18 @@ use crate::ui::findings::{Format, Report};
 pub struct Check {
     #[command(flatten)]
     filter: FilterArgs,
-    /// Report tokens in the second half of their life that expire within this time
+    /// Report tokens that expire within this time and are in the second half of their lifetime
     #[arg(long, value_name = "DURATION", default_value = "14d")]
     window: Span,
     #[arg(long, value_name = "CODE,…", value_delimiter = ',', help = codes(), add = Takes::Finding)]
     only: Vec<FindingCode>,
-    /// Do not report these findings
+    /// Leave out these findings
     #[arg(long, value_name = "CODE,…", value_delimiter = ',', add = Takes::Finding)]
     skip: Vec<FindingCode>,
-    /// Write text, json, jsonl or prometheus [default: text]
+    /// Print text, json, jsonl or prometheus [default: text]
     #[arg(long, value_name = "FORMAT", add = Takes::Format)]
     format: Option<Format>,
-    /// Write the report to this file, which is replaced as a whole or not at all
+    /// Write the report to this file, which is replaced atomically
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     out: Option<PathBuf>,
 }
@@ -67,7 +67,7 @@ impl Check {
         Ok(if found > 0 && format != Format::Prometheus { Outcome::No } else { Outcome::Done })
     }
 
-    /// Examines the tokens page by page; `found` counts the findings, also when nobody reads them to the end.
+    /// Examines the tokens page by page. `found` counts the findings, even if their reader stops early.
     fn report(
         &self,
         store: &Store,

@@ -1,4 +1,4 @@
-//! `create`: a new token, and its first secret delivered.
+//! `create`: makes a token and delivers its first secret.
 
 mod ask;
 mod revive;
@@ -26,15 +26,15 @@ use crate::store::{self, Store};
 
 #[derive(Args)]
 pub struct Create {
-    /// The name: letters, digits and . _ @ -; without one a terminal is asked
+    /// The name: letters, digits and . _ @ -; without one, a terminal is asked
     #[arg(value_name = "NAME")]
     name: Option<NewName>,
-    /// Copy what no flag says from this token, which may be revoked: all but its name and its secret
+    /// Copy what no flag gives from this token, even if it is revoked
     #[arg(long, value_name = "TOKEN", add = Takes::Token)]
     like: Option<Reference>,
     #[command(flatten)]
     token: TokenArgs,
-    /// With `--if-missing`, give a token of that name that has expired a new secret; its id stays
+    /// With `--if-missing`, rotate a token of that name that has expired; its id stays
     #[arg(long, requires = "if_missing")]
     revive: bool,
     #[command(flatten)]
@@ -63,7 +63,7 @@ impl Create {
     }
 }
 
-/// All that is said of a token to be made.
+/// Everything that is known about a token to create.
 pub struct Order {
     pub name: Name,
     pub token: TokenArgs,
@@ -102,14 +102,14 @@ impl Order {
             said.push(default_lifetime(token));
         }
         if token.destination.is_some() {
-            said.push("later rotations go there too; `--no-remember` delivers once".to_owned());
+            said.push("later rotations go there too; use `--no-remember` to prevent that".to_owned());
         }
         delivery::document(app, &store, &self.destination, token, None)?;
         delivery::tell(app, &store, &self.destination, &delivered, &said);
         Ok(Outcome::Done)
     }
 
-    /// Warns of a destination or hook of the flags that the existing token does not have.
+    /// Warns if the existing token does not have the destination or hook of the flags.
     fn warn_of_other_destination(&self, app: &mut App<'_>, token: &Token) {
         let (to, after) = (&self.destination.to, self.memory.after());
         let has = token.destination.as_ref().is_some_and(|it| to.name(&it.receiver));
@@ -124,7 +124,7 @@ impl Order {
 
     fn make(&mut self, app: &mut App<'_>, author: &Author) -> Result<(Store, Delivered), Halt> {
         let store = open_or_make(app, author, &self.name, &self.token, |app| {
-            // Where there is a store, the delivery looks by itself before it changes anything.
+            // If there is a store, the delivery makes this check itself before it changes anything.
             if app.location()?.exists() { Ok(()) } else { self.destination.check(app, &[]) }
         })?;
         let catalogue = store.read(|view| view.catalogue())?;
@@ -149,7 +149,7 @@ impl Order {
         Ok((store, delivered))
     }
 
-    /// Whether the token is to remember its destination, which a store that others can write must not make it do.
+    /// Whether the token remembers its destination. It does not if others can write the store.
     fn remembers(&self, app: &mut App<'_>, store: &Store) -> Result<bool, Error> {
         let wanted = !self.memory.no_remember && self.destination.to.is_given();
         if !wanted && self.memory.after().is_none() {

@@ -1,4 +1,4 @@
-//! `diff`: how the store differs from what a file wants of it.
+//! `diff`: compares the store with a file of wanted tokens.
 
 use clap::Args;
 
@@ -11,7 +11,7 @@ use crate::error::Error;
 pub struct Diff {
     #[command(flatten)]
     wanted: WantedArgs,
-    /// Show tokens that the file does not name as to be revoked
+    /// Show that tokens which the file does not name would be revoked
     #[arg(long)]
     exclusive: bool,
 }
@@ -30,7 +30,8 @@ impl Diff {
             app.talk().note(&format!("no drift: the store matches `{file}`"));
             return Ok(Outcome::Done);
         }
-        app.talk().note(&format!("{}; `tokenctl apply {file}` makes these changes", plan.in_words(TO_DO)));
+        app.talk()
+            .note(&format!("{}; run `tokenctl apply {file}` to make these changes", plan.in_words(TO_DO)));
         Ok(Outcome::No)
     }
 }

@@ -1,4 +1,5 @@
-//! `doctor`: everything that can be wrong with a store, looked at, and mended where nothing is lost by it.
+//! `doctor`: checks everything that can be wrong with a store, and repairs what can be repaired without data
+//! loss.
 
 use clap::Args;
 
@@ -13,7 +14,7 @@ use crate::ui::json::{DoctorDoc, FindingDoc};
 
 #[derive(Args)]
 pub struct Doctor {
-    /// Mend what can be mended without losing anything
+    /// Repair what can be repaired without data loss
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
@@ -28,7 +29,7 @@ impl Doctor {
         let left = if self.repair && repairable > 0 {
             app.confirm(&format!("repair {repairable} of {} findings?", found.len()))?;
             store::repair(&app.location()?)?;
-            // Opening it to write rolls a journal back and finishes what was killed.
+            // Opening the store for writing rolls back a journal and settles killed deliveries.
             app.open_and_recover(&author, Missing::Gone)?;
             Some(examine(app, &author)?)
         } else {

@@ -1,4 +1,4 @@
-//! `edit`: the description, owner, icon, labels, lifetime and policy of tokens.
+//! `edit`: changes the description, owner, icon, labels, lifetime and policy of tokens.
 
 mod ask;
 
@@ -34,10 +34,10 @@ pub struct Edit {
     /// The tokens, by name or id
     #[arg(value_name = "NAME", required = true, add = Takes::Token)]
     pub names: Vec<Reference>,
-    /// Say what they are for; empty clears it
+    /// Describe what they are for; empty clears it
     #[arg(short, long, value_name = "TEXT")]
     pub description: Option<Line>,
-    /// Name who answers for them; empty clears it
+    /// Set the person or team that is responsible; empty clears it
     #[arg(long, value_name = "WHO", add = Takes::Owner)]
     pub owner: Option<Line>,
     /// Mark them in lists with one glyph; empty clears it
@@ -50,16 +50,16 @@ pub struct Edit {
     allow: AllowArgs,
     #[command(flatten)]
     pub lifetime: LifetimeArgs,
-    /// Let them be good only from this date, time or duration on; `none` clears it
+    /// Make them valid only from this date or time, or after this duration; `none` clears it
     #[arg(long, value_name = "WHEN", help_heading = HEADING)]
     not_before: Option<NotBefore>,
     /// Make them due for rotation this often; `none` clears it
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub rotate_every: Option<Clearable>,
-    /// Let a replaced secret live on this long; `none` returns to the setting
+    /// Let a previous secret keep working for this long; `none` returns to the setting
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     pub grace: Option<Clearable>,
-    /// Give an expired token another lifetime, which brings it back to life
+    /// Allow a new lifetime for an expired token, which makes it valid again
     #[arg(long, help_heading = HEADING)]
     revive: bool,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub struct Edit {
     /// Forget where rotations deliver
     #[arg(long, help_heading = destination::HEADING, group = "destination")]
     no_destination: bool,
-    /// Run this command by `sh -c` once a rotation has delivered to the remembered destination; `none` clears it
+    /// Run this command by `sh -c` after each rotation to the remembered destination; `none` clears it
     #[arg(long, value_name = "COMMAND", help_heading = destination::HEADING)]
     after: Option<After>,
     #[command(flatten)]
@@ -84,7 +84,7 @@ impl Edit {
         match &self.names[..] {
             [name] if app.can_ask() => ask::ask(app, self, name)?.change(app),
             _ => Err(Invalid::new("nothing to change is given")
-                .hint("a flag like `--owner WHO`; `tokenctl edit --help` lists them")
+                .hint("pass a flag like `--owner WHO`; see `tokenctl edit --help`")
                 .into()),
         }
     }
@@ -135,7 +135,11 @@ impl Edit {
             return many::answer(app, &store, &done, "edited", now);
         }
         for (one, differences) in done.iter().zip(&differences) {
-            say_changed(app, &one.token, one.changed, "edited");
+            if one.changed {
+                say_changed(app, &one.token.name, true, "edited");
+            } else {
+                app.talk().note(&format!("`{}` has these values already", one.token.name));
+            }
             say_changes(app, differences);
         }
         Ok(Outcome::Done)
@@ -156,7 +160,7 @@ impl Edit {
             || self.after.is_some()
     }
 
-    /// The change that the flags describe.
+    /// The change of the flags.
     fn change_of(&self, now: Timestamp, zone: &dyn Zone) -> Result<TokenChange, Invalid> {
         let start = self.not_before.map(|start| start.resolve(now, zone)).transpose()?;
         let line = |given: &Option<Line>| set(given.clone().map(Line::into_option));
@@ -177,7 +181,7 @@ impl Edit {
         })
     }
 
-    /// The destination that the flags set or clear, and why a rotation would not deliver there now.
+    /// The destination that the flags set or clear, and why a rotation could not deliver there now.
     fn place(
         &self,
         app: &mut App<'_>,
@@ -205,7 +209,7 @@ impl Edit {
     }
 }
 
-/// A hook to set, or `none` to clear it.
+/// The hook to set; `none` clears it.
 #[derive(Clone)]
 struct After(Option<String>);
 
@@ -220,7 +224,7 @@ impl FromStr for After {
     }
 }
 
-/// What a flag that clears a value with an empty one sets.
+/// The value of a flag; an empty one clears it.
 #[expect(clippy::option_option, reason = "the outer one is whether the flag is given")]
 fn set<T>(given: Option<Option<T>>) -> Field<T> {
     given.map_or(Field::Keep, Field::Set)

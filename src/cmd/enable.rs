@@ -1,9 +1,10 @@
-//! `enable`: the end of a pause.
+//! `enable`: lets disabled tokens work again.
 
 use clap::Args;
 
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::choice::Choice;
 use crate::cmd::args::many::Many;
 use crate::cmd::args::select::TargetArgs;
 use crate::domain::event::Action;
@@ -30,6 +31,8 @@ impl Enable {
                 None => Ok(token.enable()),
             },
         };
-        many.run(app, &self.change, &self.targets.rehearsal, |store, now| self.targets.select(store, now))
+        many.run(app, &self.change, &self.targets.rehearsal, |store, now, differs| {
+            Choice::of(&self.targets, store, now, differs)
+        })
     }
 }

@@ -15,12 +15,12 @@ use crate::error::Error;
 use crate::store::{Extent, Store};
 use crate::ui::toml;
 
-/// So many bytes are written at once.
+/// How many bytes are written at once.
 const BUFFER: usize = 1 << 16;
 
 #[derive(Args)]
 pub struct Export {
-    /// Leave out settings and history: tokens and scopes only
+    /// Write only tokens and scopes, without settings and history
     #[arg(long)]
     tokens: bool,
     /// Write settings, scopes and live tokens as the TOML file that `tokenctl apply` takes
@@ -34,7 +34,7 @@ impl Export {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let author = Author { actor: app.ctx.machine.actor(), reason: None, accept_clock: false };
         if self.toml && app.json() {
-            return Err(Invalid::new("`--json`, and TOML on stdout").hint("either of them").into());
+            return Err(Invalid::new("`--json`, and TOML on stdout").hint("use only one of them").into());
         }
         check_kept(&*app.ctx.stdout)?;
         let store = app.open_to_read()?;
@@ -49,7 +49,7 @@ impl Export {
         let times = store.times(now);
         let includes = |token: &Token| history || filter.meets(token, &times, &catalogue);
         let extent = Extent { history, includes: &includes };
-        // A line of progress and the lines of the export may go to one terminal.
+        // The progress and the export may go to the same terminal.
         let (app, mut text) = (RefCell::new(app), Vec::with_capacity(BUFFER));
         let flush = |text: &mut Vec<u8>| {
             let mut app = app.borrow_mut();
@@ -75,7 +75,7 @@ impl Export {
 }
 
 impl Export {
-    /// The store as a file of what is wanted. A token that has ended is not.
+    /// Writes the store as a file of wanted tokens. Revoked and expired tokens are left out.
     fn wanted(&self, app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {
         let now = app.ctx.machine.now()?;
         let (settings, catalogue) =
@@ -101,7 +101,9 @@ impl Export {
         out.flush().map_err(cut_short)?;
         drop(out);
         if left_out > 0 {
-            app.talk().note(&format!("left out, since they have ended or were never delivered: {left_out}"));
+            app.talk().note(&format!(
+                "left out, since they are revoked, expired or were never delivered: {left_out}"
+            ));
         }
         Ok(Outcome::Done)
     }

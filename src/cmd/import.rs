@@ -1,4 +1,4 @@
-//! `import`: a store, or tokens, from what `export` wrote.
+//! `import`: reads a store, or single tokens, from an export.
 
 mod ahead;
 mod tokens;
@@ -11,21 +11,21 @@ use clap::{Args, ValueHint};
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::commands::CommandsArgs;
-use crate::cmd::args::lines::Lines;
+use crate::cmd::args::lines::{Chunk, Lines, Tally};
 use crate::domain::Invalid;
 use crate::error::Error;
-use crate::store::{self, Importer, Live, PAGE, Step, StoreError};
+use crate::store::{self, Batch, Importer, Live, Step, StoreError, Taker};
 use crate::ui::json::ManyDoc;
 
 #[derive(Args)]
 pub struct Import {
-    /// What `tokenctl export` wrote; `-` reads it from stdin
+    /// The file that `tokenctl export` wrote; `-` reads stdin
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
-    /// Leave out tokens whose name, id or secret the store has
+    /// Skip tokens whose name, id or secret is in the store already
     #[arg(long)]
     skip_existing: bool,
-    /// Check every line, show what would be entered, and change nothing
+    /// Check every line, show what would be imported, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
     #[command(flatten)]
@@ -42,12 +42,28 @@ impl Import {
         match (head, unused) {
             (Some(head), Some(live)) => {
                 let mut importer = Importer::new(&*app.ctx.machine, &author)?;
-                ahead::each(&mut lines, |number, line| {
-                    importer.line(line).map_err(|err| tokens::refused(&number.to_string(), err))?;
-                    step(app, number)
-                })?;
+                let (mut taker, mut tally) = (Taker::new()?, Tally::default());
+                let rows = |chunk: &Chunk| {
+                    let mut batch = Batch::default();
+                    let done = chunk.each(&mut tally, |number, kind, fields, _| {
+                        taker
+                            .line(number, kind, fields, &mut batch)
+                            .map_err(|err| tokens::refused(number, err))
+                    });
+                    (batch, done)
+                };
+                ahead::each(
+                    || lines.chunk(),
+                    rows,
+                    |chunk, (batch, done)| {
+                        importer.enter(&batch).map_err(|(number, err)| tokens::refused(number, err))?;
+                        step(app, &chunk)?;
+                        done
+                    },
+                )?;
+                tally.finish(lines.number())?;
                 let now = app.ctx.machine.now()?;
-                let finished = importer.finish::<Error>(head, live, now, &mut |step| app.step(&step));
+                let finished = importer.finish::<Error>(taker, head, live, now, &mut |step| app.step(&step));
                 let whole = finished.map_err(|err| self.not_sound(err))?;
                 if !self.dry_run {
                     self.commands.admit(app, "the file", &whole.commands)?;
@@ -67,7 +83,7 @@ impl Import {
         app.ctx.machine.open(&self.file).map_err(failed)
     }
 
-    /// That each line is one, but all of them together are no store.
+    /// The error if every line is valid, but the lines together are not a store.
     fn not_sound(&self, err: Error) -> Error {
         match err {
             Error::Store(StoreError::Damaged(why)) => {
@@ -96,7 +112,7 @@ impl Import {
     }
 }
 
-/// Says how many lines were read, now and then.
-fn step(app: &mut App<'_>, number: usize) -> Result<(), Error> {
-    if number.is_multiple_of(PAGE) { app.step(&Step::new("reading lines", number, 0)) } else { Ok(()) }
+/// Shows from time to time how many lines were read.
+fn step(app: &mut App<'_>, chunk: &Chunk) -> Result<(), Error> {
+    chunk.lines.last().map_or(Ok(()), |(number, _)| app.step(&Step::new("reading lines", *number, 0)))
 }

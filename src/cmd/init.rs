@@ -1,4 +1,4 @@
-//! `init`: makes the store, or gives it to a group.
+//! `init`: makes the store, or shares it with a group.
 
 use clap::Args;
 
@@ -17,7 +17,6 @@ pub struct Init {
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
     /// Make the tables and roles in the PostgreSQL that `--store` names, and do not only print how
-    #[cfg(feature = "postgres")]
     #[arg(long, conflicts_with = "group")]
     apply: bool,
     #[command(flatten)]
@@ -31,13 +30,13 @@ impl Init {
         if let store::Location::Server(address) = &location {
             return self.on_server(app, address);
         }
-        #[cfg(feature = "postgres")]
         if self.apply {
             let what = Invalid::new("`--apply` is for a store in PostgreSQL");
             return Err(what.hint("name one with `--store postgres://HOST/DATABASE`").into());
         }
         let unknown = |name: &String| {
-            Invalid::new(format!("no such group `{}`", name.escape_debug())).hint("`getent group` lists them")
+            Invalid::new(format!("no such group `{}`", name.escape_debug()))
+                .hint("list them with `getent group`")
         };
         let gid = self
             .group
@@ -47,7 +46,7 @@ impl Init {
         let author = self.change.author(app);
         let sharing = gid.map_or(Sharing::Private, Sharing::Group);
         let made = store::make(&location, sharing, &*app.ctx.machine, &author)?;
-        // Opening it proves that what is there is ours.
+        // Opening it proves that the directory holds a store.
         let path = app.open_to_write(&author)?.path().to_owned();
         let shared = match gid {
             Some(gid) if !made => store::share(&location, gid, &*app.ctx.machine, &author)?,
@@ -66,7 +65,7 @@ impl Init {
             } else if shared {
                 "shared the store"
             } else {
-                "there is a store"
+                "there is already a store"
             };
             app.talk().note(&format!("{what} at {}", path.display()));
         }
@@ -82,7 +81,7 @@ impl Init {
         }
         let author = self.change.author(app);
         let changed = match store::make_on_server(address, self.apply, &*app.ctx.machine, &author) {
-            Err(StoreError::Missing(_)) => {
+            Err(StoreError::Missing(_)) if !app.json() => {
                 app.print(&store::script())?;
                 app.talk().note(
                     "nothing was changed; `--apply` runs this, as a role that may make schemas and roles",

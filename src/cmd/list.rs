@@ -36,10 +36,10 @@ enum Sort {
 pub struct List {
     #[command(flatten)]
     filter: FilterArgs,
-    /// List the revoked and the expired too
+    /// List revoked and expired tokens too
     #[arg(long, help_heading = FILTERS)]
     all: bool,
-    /// Order by name, status, owner, created, expires, due or last-used; tokens without one come last
+    /// Sort by name, status, owner, created, expires, due or last-used; tokens without a value come last
     #[arg(
         long,
         value_name = "KEY",
@@ -49,18 +49,18 @@ pub struct List {
         hide_default_value = true
     )]
     sort: Sort,
-    /// Order the other way round
+    /// Reverse the order
     #[arg(long)]
     reverse: bool,
-    /// Stop after this many
+    /// List at most this many
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     #[arg(long, value_name = "A,B", value_delimiter = ',', help = columns(), add = Takes::Column)]
     columns: Option<Vec<Chosen>>,
-    /// Show what will be at this instant, if nothing is changed until then
+    /// Show the tokens as they will be at this instant if nothing changes until then
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,
-    /// Write table, tsv, csv, json, jsonl or names [default: table on a terminal, else tsv]
+    /// Print table, tsv, csv, json, jsonl or names [default: table on a terminal, else tsv]
     #[arg(long, value_name = "FORMAT", add = Takes::Format)]
     format: Option<Format>,
 }
@@ -116,7 +116,7 @@ impl List {
         Ok(format)
     }
 
-    /// In order of name straight from the index, never more than a page in memory.
+    /// Lists in order of name, straight from the index, with at most a page in memory.
     fn stream(&self, source: &Source<'_>, list: &mut Writer<'_>) -> Result<(), Error> {
         let mut after: Option<Name> = None;
         loop {
@@ -124,7 +124,7 @@ impl List {
                 .store
                 .read(|view| view.page_by_name(after.as_deref(), self.reverse, source.times.now))?;
             let end = page.last().map(|token| token.name.clone());
-            // An index that is damaged may lead in a circle.
+            // A damaged index may contain a cycle.
             let goes_on = match (&after, &end) {
                 (Some(after), Some(end)) if self.reverse => end < after,
                 (Some(after), Some(end)) => end > after,
@@ -145,7 +145,7 @@ impl List {
         }
     }
 
-    /// Keys first, tokens after: only the keys are all in memory.
+    /// Sorts the keys first and then reads the tokens, so that only the keys are all in memory.
     fn sorted(&self, source: &Source<'_>, list: &mut Writer<'_>) -> Result<(), Error> {
         let mut keys = Vec::new();
         filtered(source.store, source.filter, source.catalogue, source.times.now, source.times.at, |page| {
@@ -155,7 +155,7 @@ impl List {
             );
             Ok(())
         })?;
-        // What has no key is last in both directions; ties go by name where that is the key, else by id.
+        // Tokens without a value are last in both directions. Ties are broken by name if that is the key, else by id.
         keys.sort_by(|a, b| {
             let by_key = match (&a.0, &b.0) {
                 (Key::None, Key::None) => std::cmp::Ordering::Equal,

@@ -1,41 +1,46 @@
-//! `prune`: removes what has ended for good. The log keeps what happened to it.
+//! `prune`: removes revoked and expired tokens and superseded secrets. The log keeps their events.
 
 use std::collections::BTreeSet;
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::select::TargetArgs;
 use crate::domain::digest::{Digest, Form};
-use crate::domain::name::{Name, TokenId};
 use crate::domain::prune::Pruned;
+use crate::domain::token::Token;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
-use crate::store::{Store, StoreError};
-use crate::ui::json::{PruneDoc, PrunedDoc};
+use crate::store::{Listed, OneListed, Order, Store, StoreError};
+use crate::ui::json::{self, ManyWriter, PrunedDoc};
 
 #[derive(Args)]
 pub struct Prune {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Only what ended longer ago than this
+    /// Remove only what was revoked or expired longer ago than this
     #[arg(long, value_name = "DURATION")]
     older_than: Option<Span>,
     #[command(flatten)]
     change: ChangeArgs,
 }
 
-/// A token of which something goes. There may be very many, so each is kept in few words.
-struct Found {
-    row: i64,
-    /// Of the token as it was looked at.
-    digest: Digest,
-    id: TokenId,
-    name: Name,
-    status: &'static str,
+/// What of a token is removed, and the digest of the token when it was examined.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    digest: String,
+    status: String,
     whole: bool,
-    /// How many secrets go.
+    secrets: usize,
+}
+
+/// The tokens of which something is removed. There may be very many.
+struct Found {
+    list: Listed,
+    whole: usize,
+    /// Ended secrets of tokens that stay.
     secrets: usize,
 }
 
@@ -48,89 +53,112 @@ impl Prune {
         let now = app.ctx.machine.now()?;
         let until = self.older_than.map_or(now, |span| now.minus(span));
         let found = self.find(&store, until, now)?;
-        rehearsal.expect(found.len())?;
-        if rehearsal.dry_run || found.is_empty() {
+        rehearsal.expect(found.list.count)?;
+        if rehearsal.dry_run || found.list.count == 0 {
             return self.answer(app, &found, false);
         }
-        app.confirm(&format!("{}?", words("remove", &found)))?;
+        app.confirm(&format!("{}?", found.words("remove")))?;
         let size = store.bytes();
         store.keep_pages()?;
         store.write(&*app.ctx.machine, &author, |tx| {
-            found.iter().try_for_each(|it| tx.prune(it.row, &it.digest, until, now))
+            found.each(|it, note| {
+                let digest = Digest::from_hex(&note.digest).map_err(|_| StoreError::Changed)?;
+                Ok(tx.prune(it.row, &digest, until, now)?)
+            })
         })?;
         let done = self.answer(app, &found, true)?;
         say_size(app, &store, size);
         Ok(done)
     }
 
-    /// What goes, of the tokens that are chosen.
-    fn find(&self, store: &Store, until: Timestamp, now: Timestamp) -> Result<Vec<Found>, Error> {
+    /// What is removed of the selected tokens.
+    fn find(&self, store: &Store, until: Timestamp, now: Timestamp) -> Result<Found, Error> {
         let hooked: BTreeSet<i64> = store.read(|view| view.tokens_with_hooks())?;
-        let mut found = Vec::new();
+        let mut found = Found { list: Listed::new(Order::Name)?, whole: 0, secrets: 0 };
         self.targets.each(store, now, |token| {
             let left = match token.pruned(until, now) {
-                _ if hooked.contains(&token.row) => return,
-                Pruned::Nothing => return,
+                _ if hooked.contains(&token.row) => return Ok(()),
+                Pruned::Nothing => return Ok(()),
                 Pruned::Secrets(left) => Some(left),
                 Pruned::Whole => None,
             };
-            found.push(Found {
-                row: token.row,
-                digest: Form::Two.token(&token),
-                status: token.status(now).word(),
+            let note = Note {
+                digest: Form::Two.token(&token).to_hex().to_string(),
+                status: token.status(now).word().to_owned(),
                 whole: left.is_none(),
                 secrets: token.secrets.len() - left.map_or(0, |left| left.secrets.len()),
-                id: token.id,
-                name: token.name,
-            });
+            };
+            Ok(found.add(&token, &note)?)
         })?;
-        found.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         Ok(found)
     }
 
-    fn answer(&self, app: &mut App<'_>, found: &[Found], changed: bool) -> Result<Outcome, Error> {
+    fn answer(&self, app: &mut App<'_>, found: &Found, changed: bool) -> Result<Outcome, Error> {
         let dry_run = self.targets.rehearsal.dry_run;
         if app.json() {
-            let tokens = found.iter().map(|it| PrunedDoc {
-                id: &it.id,
-                name: &it.name,
-                status: it.status,
-                removed: it.whole,
-                secrets: it.secrets,
-            });
-            app.print_json(&PruneDoc { changed, dry_run, count: found.len(), tokens: tokens.collect() })?;
-            return Ok(Outcome::Done);
+            let mut out = ManyWriter::begin(&mut *app.ctx.stdout, changed, dry_run, found.list.count)
+                .map_err(Error::Output)?;
+            found.each(|it, note| {
+                out.token(&PrunedDoc {
+                    id: &it.id,
+                    name: &it.name,
+                    status: &note.status,
+                    removed: note.whole,
+                    secrets: note.secrets,
+                })
+                .map_err(Error::Output)
+            })?;
+            return out.end().map(|()| Outcome::Done).map_err(Error::Output);
         }
         if dry_run {
-            for it in found {
-                let what = if it.whole { "the token" } else { "secrets" };
-                app.print(&format!("{}\t{}\t{}\t{what}\t{}\n", it.id, it.name, it.status, it.secrets))?;
-            }
+            found.each(|it, note| {
+                let what = if note.whole { "the token" } else { "secrets" };
+                app.print(&format!("{}\t{}\t{}\t{what}\t{}\n", it.id, it.name, note.status, note.secrets))
+            })?;
         }
-        app.talk().note(&match (found.is_empty(), changed) {
-            (true, _) => "nothing is left to be removed; nothing was changed".to_owned(),
-            (false, true) => words("removed", found),
-            (false, false) => format!("{}; nothing was changed", words("it would remove", found)),
+        app.talk().note(&match (found.list.count == 0, changed) {
+            (true, _) => "there is nothing to remove; nothing was changed".to_owned(),
+            (false, true) => found.words("removed"),
+            (false, false) => format!("{}; nothing was changed", found.words("it would remove")),
         });
         Ok(Outcome::Done)
     }
 }
 
-/// Gives room back to the file system, and says why where the file is no smaller than it was.
+impl Found {
+    fn add(&mut self, token: &Token, note: &Note) -> Result<(), StoreError> {
+        self.whole += usize::from(note.whole);
+        self.secrets += if note.whole { 0 } else { note.secrets };
+        self.list.add(token, &json::text(note))
+    }
+
+    fn each(&self, mut take: impl FnMut(&OneListed, Note) -> Result<(), Error>) -> Result<(), Error> {
+        self.list.each(|page| {
+            page.iter().try_for_each(|it| {
+                take(it, serde_json::from_str(&it.note).map_err(|err| Error::Output(err.into()))?)
+            })
+        })
+    }
+
+    fn words(&self, verb: &str) -> String {
+        let plural =
+            |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        format!(
+            "{verb} {} and {} of others",
+            plural(self.whole, "token"),
+            plural(self.secrets, "ended secret")
+        )
+    }
+}
+
+/// Returns free space to the file system, and warns if the file has not become smaller.
 fn say_size(app: &mut App<'_>, store: &Store, before: u64) {
     let why = match store.shrink() {
         Ok(()) if store.bytes() < before => return,
         Ok(()) => "the log keeps the events of what was removed".to_owned(),
-        // What such an error says of the store is true of its size alone.
+        // Such an error concerns only the size of the file.
         Err(StoreError::Io { what, .. }) => what,
         Err(err) => err.to_string(),
     };
     app.talk().note(&format!("the file has not become smaller: {why}"));
-}
-
-fn words(verb: &str, found: &[Found]) -> String {
-    let tokens = found.iter().filter(|it| it.whole).count();
-    let secrets: usize = found.iter().filter(|it| !it.whole).map(|it| it.secrets).sum();
-    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
-    format!("{verb} {} and {} of others", plural(tokens, "token"), plural(secrets, "ended secret"))
 }

@@ -1,4 +1,4 @@
-//! `rename`: another name for the same token.
+//! `rename`: gives a token another name.
 
 use clap::Args;
 

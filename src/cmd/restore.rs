@@ -1,4 +1,4 @@
-//! `restore`: the store as a backup has it, except for what has ended since.
+//! `restore`: makes the store what it was at a backup, except for what was revoked or has expired since.
 
 use std::path::PathBuf;
 
@@ -17,13 +17,13 @@ use crate::ui::json::{HeadDoc, NamedDoc, RestoreDoc};
 
 #[derive(Args)]
 pub struct Restore {
-    /// The backup, as `tokenctl backup` wrote it
+    /// The file that `tokenctl backup` wrote
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: PathBuf,
     /// Show what would change, and change nothing
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Give up tokens, secrets and deliveries that are newer than the backup
+    /// Discard tokens, secrets and deliveries that are newer than the backup
     #[arg(long)]
     discard_newer: bool,
     /// Replace a damaged store, or one with another history; it is kept as `tokens.db.before-restore`
@@ -67,13 +67,13 @@ impl Restore {
         })
     }
 
-    /// Fails where the restoration would lose what no flag gave up.
+    /// Fails if the restore would lose something that no flag allows it to lose.
     fn admit(&self, plan: &Restoration) -> Result<(), Error> {
         let why = match &plan.live {
             Live::Unusable(why, _) => Some(format!("the present store cannot be used: {why}")),
-            Live::OtherHistory(head) => {
-                Some(format!("the present log, whose head is {head}, does not continue that of the backup"))
-            }
+            Live::OtherHistory(head) => Some(format!(
+                "the present log, whose head is {head}, does not continue the log of the backup"
+            )),
             Live::Missing | Live::SameHistory(_) => None,
         };
         if let Some(why) = why.filter(|_| !self.force) {
@@ -89,7 +89,7 @@ impl Restore {
             names.join(", ")
         );
         Err(Error::Newer(
-            Invalid::new(newer).hint("rotate them again afterwards; `--discard-newer` gives them up"),
+            Invalid::new(newer).hint("pass `--discard-newer`, and rotate them again afterwards"),
         ))
     }
 
@@ -120,8 +120,8 @@ impl Restore {
             return Ok(Outcome::Done);
         }
         for (tokens, what) in [
-            (&plan.kept_ended, "what has ended since the backup stays so"),
-            (&plan.discarded, "given up, since it is newer than the backup"),
+            (&plan.kept_ended, "revoked or expired since the backup, and stays so"),
+            (&plan.discarded, "discarded, since it is newer than the backup"),
             (&plan.widening.tokens(), "may do more than before"),
         ] {
             for (id, name) in tokens {

@@ -1,4 +1,4 @@
-//! `revoke`: the end of tokens, or of single secrets, for good and at once.
+//! `revoke`: revokes tokens or single secrets, at once and finally.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,10 @@ use clap::Args;
 
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
+use crate::cmd::args::choice::Choice;
 use crate::cmd::args::many::Many;
 use crate::cmd::args::secret;
-use crate::cmd::args::select::{Selection, TargetArgs};
+use crate::cmd::args::select::TargetArgs;
 use crate::domain::Invalid;
 use crate::domain::event::Action;
 use crate::domain::secret::Secret;
@@ -18,10 +19,10 @@ use crate::error::Error;
 pub struct Revoke {
     #[command(flatten)]
     targets: TargetArgs,
-    /// End only the secrets that a rotation replaced
+    /// Revoke only the previous secrets
     #[arg(long)]
     previous: bool,
-    /// End what this leaked secret belongs to; `-` reads it from stdin
+    /// Revoke what this leaked secret belongs to; `-` reads it from stdin
     #[arg(long, value_name = "FILE", conflicts_with = "previous")]
     secret_file: Option<PathBuf>,
     #[command(flatten)]
@@ -42,10 +43,14 @@ impl Revoke {
         let rehearsal = &self.targets.rehearsal;
         let Some(path) = &self.secret_file else {
             self.targets.check()?;
-            return many.run(app, &self.change, rehearsal, |store, now| self.targets.select(store, now));
+            return many.run(app, &self.change, rehearsal, |store, now, differs| {
+                Choice::of(&self.targets, store, now, differs)
+            });
         };
         if !self.targets.is_empty() {
-            return Err(Invalid::new("a secret and names or filters together").hint("either of them").into());
+            return Err(Invalid::new("a secret and names or filters together")
+                .hint("use only one of them")
+                .into());
         }
         let input = secret::input(app, Some(path), "Leaked secret")?;
         let secret =
@@ -56,6 +61,8 @@ impl Revoke {
             apply: &|token, now| Ok(token.revoke_leaked(&hash, now)),
             ..many
         };
-        many.run(app, &self.change, rehearsal, |store, now| Selection::of_secret(store, &hash, now))
+        many.run(app, &self.change, rehearsal, |store, now, differs| {
+            Choice::of_secret(&hash, store, now, differs)
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! `rotate`: a new secret for the same token, the old one good until its grace is over.
+//! `rotate`: gives a token a new secret. The old one keeps working for its grace period.
 
 mod several;
 
@@ -27,41 +27,41 @@ use crate::error::{Error, Subject};
 use crate::store::{Store, Write};
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
-// These flags are not the token's, as elsewhere, but of this secret alone.
+// Elsewhere these flags describe the token; here they apply to the new secret alone.
 #[derive(Args)]
-#[command(mut_arg("ttl", |arg| arg.help("Let the new secret live this long, like `90d`")))]
-#[command(mut_arg("expires", |arg| arg.help("Let the new secret end at this date or RFC 3339 time")))]
-#[command(mut_arg("no_expiry", |arg| arg.help("Let the new secret live until it is revoked")))]
+#[command(mut_arg("ttl", |arg| arg.help("Let the new secret expire after this duration, like `90d`")))]
+#[command(mut_arg("expires", |arg| arg.help("Let the new secret expire at this date or RFC 3339 time")))]
+#[command(mut_arg("no_expiry", |arg| arg.help("Let the new secret work until it is revoked")))]
 pub struct Rotate {
     #[command(flatten)]
     targets: TargetArgs,
-    /// Rotate only what its policy makes due; without names all that is due
+    /// Rotate only tokens that are due; without names, all that are due
     #[arg(long)]
     due: bool,
-    /// Let the old secret live on this long
+    /// Let the old secret keep working for this long
     #[arg(long, value_name = "DURATION", conflicts_with = "now", help_heading = HEADING)]
     grace: Option<Span>,
-    /// End every other secret at once
+    /// Revoke every other secret at once
     #[arg(long, help_heading = HEADING)]
     now: bool,
     #[command(flatten)]
     lifetime: LifetimeArgs,
-    /// Rotate a token that has expired, which brings it back to life
+    /// Rotate a token even if it has expired, which makes it valid again
     #[arg(long, help_heading = HEADING)]
     revive: bool,
-    /// Replace the provisional secret of a rotation under way
+    /// Replace the provisional secret of an unfinished rotation
     #[arg(long, alias = "take-over")]
     replace_pending: bool,
     #[command(flatten)]
     destination: DestinationArgs,
-    /// Print the secret, wherever the token's destination is
+    /// Print the secret instead of delivering it to the remembered destination
     #[arg(long, help_heading = destination::HEADING, group = "destination")]
     stdout: bool,
     /// Put each secret into a file of its token's name in this directory
     #[arg(long, value_name = "DIR", help_heading = destination::HEADING, group = "destination")]
     #[arg(value_hint = ValueHint::DirPath)]
     out_dir: Option<PathBuf>,
-    /// Remember this destination and the command of `--after` in place of those that the token has
+    /// Remember this destination and the command of `--after` instead of the present ones
     #[arg(long, help_heading = destination::HEADING, conflicts_with_all = ["no_remember", "stdout", "copy", "out_dir"])]
     remember: bool,
     #[command(flatten)]
@@ -86,7 +86,7 @@ impl Rotate {
         self.several(app)
     }
 
-    /// Whether one token is rotated for its own sake.
+    /// Whether a single named token is rotated.
     fn is_single(&self) -> bool {
         self.targets.single().is_some() && self.out_dir.is_none()
     }
@@ -155,7 +155,7 @@ impl Rotate {
         rotated
     }
 
-    /// Tries again where another run changed the token's file since the token was read.
+    /// Tries again if another run changed the token's file after the token was read.
     fn rotate_settled(
         &self,
         app: &mut App<'_>,
@@ -170,7 +170,7 @@ impl Rotate {
             let Err(Halt::Error(Error::Deliver(DeliverError::NotReplaced(_)))) = &rotated else {
                 return rotated;
             };
-            // The file may hold a secret that another run has put there since the token was read.
+            // The file may hold a secret that another run has put there meanwhile.
             let now = app.ctx.machine.now()?;
             let again = store.read(|view| view.tokens(&[token.row], now))?.pop();
             match again.filter(|again| again.id == token.id && again.secret_hashes() != token.secret_hashes())
@@ -192,7 +192,7 @@ impl Rotate {
         if self.due && !token.is_due(app.ctx.machine.now()?) {
             return Err(Halt::Already(Box::new(token.clone())));
         }
-        // The file of a rotation under way is read before the lock is taken.
+        // The file of an unfinished rotation is read before the lock is taken.
         let fate =
             if self.replace_pending { deliver::fate(token, Missing::Unmounted) } else { Fate::RollBack };
         let order = delivery::Order {
@@ -208,7 +208,7 @@ impl Rotate {
         })
     }
 
-    /// Ends, within the first transaction, a delivery that is in the way, then admits the token as it is now.
+    /// Within the first transaction, ends an unfinished delivery, then checks the token as it is now.
     fn prepare(
         &self,
         tx: &Write<'_>,
@@ -233,12 +233,12 @@ impl Rotate {
         self.admit(&token, &tx.settings()?, now, machine)
     }
 
-    /// Whether a delivery under way may be ended for this one.
+    /// Whether an unfinished delivery may be ended for this one.
     fn may_end(&self, token: &Token, delivery: &Delivery, now: Timestamp) -> bool {
         token.current().is_some() && (delivery.is_dead(now) || self.replace_pending)
     }
 
-    /// Checks that the token may have another secret, and which end it gets.
+    /// Checks that the token may get a new secret, and computes its expiry.
     fn admit(
         &self,
         token: &Token,

@@ -1,4 +1,4 @@
-//! `scan`: the store's secrets in files, folders and streams.
+//! `scan`: finds the store's secrets in files, folders and streams.
 
 mod revoke;
 mod search;
@@ -24,16 +24,16 @@ pub struct Scan {
     /// Search hidden files and folders too
     #[arg(long)]
     hidden: bool,
-    /// Search what ignore files exclude, too
+    /// Search files that ignore files exclude too
     #[arg(long)]
     no_ignore: bool,
-    /// Search the binary files in a folder too
+    /// Search binary files in folders too
     #[arg(long)]
     binary: bool,
-    /// Write text, json or jsonl [default: text]
+    /// Print text, json or jsonl [default: text]
     #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
     format: Option<Format>,
-    /// Revoke the tokens of the secrets found that work; a previous secret is revoked alone
+    /// Revoke the tokens of working secrets that are found; a previous secret is revoked alone
     #[arg(long)]
     revoke: bool,
     #[command(flatten)]
@@ -80,7 +80,7 @@ impl Scan {
     }
 }
 
-/// The adopted secrets, which no shape gives away.
+/// The adopted secrets, which cannot be recognized by their form.
 fn adopted(store: &Store) -> Result<Vec<Known>, Error> {
     let mut all = Vec::new();
     let mut after = FIRST;

@@ -1,4 +1,4 @@
-//! `scopes`: the catalogue of those that exist, and which of them a token holds.
+//! `scopes`: the catalogue of scopes, and the scopes of tokens.
 
 mod ask;
 mod catalogue;
@@ -31,19 +31,19 @@ enum Verb {
     /// List the scopes that exist
     #[command(visible_alias = "ls")]
     List,
-    /// Add a scope to those that exist, or reopen a retired one
+    /// Define a new scope, or reopen a retired one
     Define(Define),
     /// Change the description of a scope, or what it includes
     Edit(EditScope),
     /// Give a scope another name
     Rename(RenameScope),
-    /// Let a scope be granted no more
+    /// Stop a scope from being granted
     Retire(Retire),
     /// Grant scopes to a token
     Add(Grants),
-    /// Take scopes from a token
+    /// Remove scopes from a token
     Remove(Grants),
-    /// Let a token hold exactly these scopes; on a terminal asks which
+    /// Set exactly these scopes of a token; on a terminal, it asks for them
     #[command(mut_arg("scopes", |arg| arg.required(false)))]
     Set(Grants),
 }

@@ -24,13 +24,13 @@ pub struct Serve {
     /// Listen here: `unix:PATH`, `ADDR:PORT`, or `fd://` for the sockets that systemd passes
     #[arg(long, value_name = "ADDRESS", required = true)]
     listen: Vec<Address>,
-    /// Require this at `/route/NAME`; without requirements only a valid secret
+    /// Require these scopes and labels at `/route/NAME`, or only a valid secret
     #[arg(long = "route", value_name = "NAME=scope:A,label:K=V")]
     routes: Vec<Route>,
-    /// Answer `/healthz` and `/metrics` here
+    /// Serve `/healthz` and `/metrics` here
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Vec<Address>,
-    /// Listen on addresses that other machines can reach
+    /// Allow addresses that other machines can reach
     #[arg(long)]
     allow_remote: bool,
     /// Set the mode of the socket files
@@ -40,10 +40,10 @@ pub struct Serve {
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_enum, hide_possible_values = true)]
     #[arg(default_value = "bearer,x-api-key,basic")]
     secret_from: Vec<Source>,
-    /// Take the address of a client from here: peer, x-forwarded-for, x-real-ip
+    /// Take the client's address from peer, x-forwarded-for or x-real-ip
     #[arg(long, value_name = "WHERE", value_enum, default_value = "peer", hide_possible_values = true)]
     address_from: Origin,
-    /// Name this realm to clients without a valid secret
+    /// Send this realm to clients without a valid secret
     #[arg(long, value_name = "NAME", default_value = "tokenctl", value_parser = realm)]
     realm: String,
     /// Tell clients why a secret is refused
@@ -52,7 +52,7 @@ pub struct Serve {
     /// Write a line of JSON to standard error for each request
     #[arg(long)]
     log: bool,
-    /// Serve so many connections at once
+    /// Serve at most this many connections at once
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_connections: u32,
     #[command(flatten)]
@@ -60,7 +60,7 @@ pub struct Serve {
     /// Let replicas show how old they are: write the time into the primary, four times in `--max-lag`
     #[arg(long, requires = "max_lag")]
     heartbeat: bool,
-    /// Print a configuration for nginx, caddy, traefik or envoy, and end
+    /// Print a configuration for nginx, caddy, traefik or envoy, and exit
     #[arg(long, value_name = "PROXY", value_enum, hide_possible_values = true)]
     print_config: Option<Proxy>,
 }
@@ -87,7 +87,7 @@ impl Serve {
         self.follow(app, &location)?;
         let gate = Gate::open(location.clone(), routes, manners, log)?;
         let signals = Signals::new().map_err(Error::Serve)?;
-        // A socket that is there belongs to a gate that can answer.
+        // The socket exists only once the server can answer.
         let listeners = self.bind(&self.listen, &mut passed)?;
         let admins = self.bind(&self.admin_listen, &mut passed)?;
         for listener in listeners.iter().chain(&admins) {
@@ -95,7 +95,7 @@ impl Serve {
         }
         let notify: Option<OsString> = app.ctx.machine.env("NOTIFY_SOCKET");
         let limits = Limits { connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX) };
-        let ended = serve::run(signals, gate, listeners, admins, &limits, notify.as_deref());
+        let ended = serve::run(&signals, gate, listeners, admins, &limits, notify.as_deref());
         location.finish_uses();
         match ended {
             Ok(End::Terminated) => Ok(Outcome::Done),
@@ -108,7 +108,8 @@ impl Serve {
     #[cfg(feature = "postgres")]
     fn follow(&self, app: &mut App<'_>, location: &Location) -> Result<(), Error> {
         let Location::Server(asked) = location else { return self.has_no_heart() };
-        if let Some(most) = asked.lag.most.filter(|_| self.heartbeat) {
+        let Some(most) = asked.lag.most else { return Ok(()) };
+        if self.heartbeat {
             let primary = self.replica.primary(app)?.unwrap_or_else(|| (**asked).clone());
             match start_heartbeat(primary, most / 4) {
                 Err(StoreError::Replica(path)) => {
@@ -121,7 +122,7 @@ impl Serve {
                 done => done?,
             }
         }
-        match watch_replica((**asked).clone(), SystemClock) {
+        match watch_replica((**asked).clone(), most, SystemClock) {
             Err(err @ StoreError::Stale { .. }) => app.talk().warn(&err.to_string()),
             done => done?,
         }
@@ -141,7 +142,7 @@ impl Serve {
         Err(what.hint("files have no replicas that could be old").into())
     }
 
-    /// Refuses addresses that other machines reach, unless that is intended.
+    /// Refuses addresses that other machines can reach, unless `--allow-remote` is given.
     fn check_reach(&self) -> Result<(), Error> {
         let reached = self
             .listen
@@ -177,11 +178,11 @@ fn failed(address: &Address, err: ListenError) -> Error {
     }
 }
 
-/// Text for between the quotes of a header.
+/// Parses text that can be quoted in a header.
 fn realm(text: &str) -> Result<String, Invalid> {
     let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\' || c == ' ';
     if text.chars().all(plain) {
         return Ok(text.to_owned());
     }
-    Err(Invalid::new("the realm is not plain text").hint("ASCII without quotes and backslashes"))
+    Err(Invalid::new("the realm is not plain text").hint("use ASCII without quotes and backslashes"))
 }

@@ -1,4 +1,4 @@
-//! `settings`: what a store does by default and what it demands.
+//! `settings`: the defaults and requirements of a store.
 
 use clap::Args;
 
@@ -44,8 +44,8 @@ impl Settings {
             (Some(key), Some(_)) => {
                 let (key, new) = (key.word(), values.shown(key));
                 app.talk().note(&match old {
-                    Some(old) => format!("{key} now is `{new}`; it was `{old}`"),
-                    None => format!("{key} already is `{new}`"),
+                    Some(old) => format!("{key} is now `{new}`; it was `{old}`"),
+                    None => format!("{key} is already `{new}`"),
                 });
             }
             (Some(key), None) => app.print(&format!("{}\n", shown(&values.shown(key))))?,
@@ -56,13 +56,14 @@ impl Settings {
             && default > max
         {
             app.talk().warn(&format!(
-                "default-ttl ({default}) is longer than max-ttl ({max}): a token without a lifetime of its own will be refused"
+                "default-ttl ({default}) is longer than max-ttl ({max}): a token without an explicit lifetime will be \
+                 refused"
             ));
         }
         Ok(Outcome::Done)
     }
 
-    /// The settings as they are now, and the value before, if it was another one.
+    /// The settings as they are now, and the old value if it differed.
     fn set(
         &self,
         app: &mut App<'_>,
@@ -86,7 +87,7 @@ impl Settings {
     }
 }
 
-/// A setting a line: aligned for people, by tabs for scripts.
+/// Prints one setting per line, aligned for people, with tabs for scripts.
 fn table(store: &Store, values: &Values, screen: Screen) -> String {
     let mut rows = vec![
         ("path", store.path().to_string_lossy().into_owned()),

@@ -14,7 +14,7 @@ use crate::ui::page;
 
 /// How many of the last events are shown.
 const SHOWN: usize = 10;
-/// The same, for the store.
+/// How many events are read to show that many.
 const EVENTS: i64 = 10;
 
 #[derive(Args)]
@@ -45,10 +45,10 @@ impl Show {
     }
 }
 
-/// The last events of a token, without the confirmations that a person need not read.
+/// The last events of a token, without confirmations.
 fn folded(view: &View<'_>, id: &str) -> Result<Vec<Event>, Error> {
     let mut kept = Vec::new();
-    // At least every other event is kept.
+    // At least every second event is kept.
     for event in view.last_events(id, 2 * EVENTS)?.into_iter().rev() {
         if kept.len() < SHOWN && confirmed_by(view, &event)?.is_none() {
             kept.push(event);

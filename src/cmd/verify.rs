@@ -1,4 +1,4 @@
-//! `verify`: is this secret good, and for what is asked.
+//! `verify`: checks whether a secret is valid and meets the requirements.
 
 mod lines;
 mod question;
@@ -27,7 +27,7 @@ use crate::verify::{self, Manner, Request, Verdict};
 
 #[derive(Args)]
 pub struct Verify {
-    /// Read the secret from this file, not from stdin
+    /// Read the secret from this file instead of stdin
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// Require these scopes
@@ -36,15 +36,15 @@ pub struct Verify {
     /// Require this label
     #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     labels: Vec<SetLabel>,
-    /// Present it from this address, which tokens with `--allow-from` need
+    /// Check it for a client at this address, as tokens with `--allow-from` require
     #[arg(long, value_name = "ADDR", value_parser = address::address)]
     address: Option<IpAddr>,
-    /// Answer for this instant to come
+    /// Check it for this instant in the future
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,
     #[command(flatten)]
     replica: Replica,
-    /// Answer each line of stdin, a secret or a JSON request
+    /// Answer every line of stdin, a secret or a JSON request
     #[arg(long, conflicts_with_all = ["secret_file", "at"])]
     stream: bool,
 }
@@ -62,7 +62,7 @@ impl Verify {
         let at = at::future(self.at, &*app.ctx.machine)?;
         let input = secret::input(app, self.secret_file.as_deref(), "Secret to verify")?;
         let typed = secret::is_prompt(app, self.secret_file.as_deref());
-        // What a program presents is taken as it is.
+        // The input of a program is not trimmed.
         let secret = if typed { Secret::read_pasted(&input) } else { Secret::read(input) };
         let request = Request::of_secret(secret.as_ref(), &ask);
         if request.is_malformed() {
@@ -72,7 +72,7 @@ impl Verify {
         let store = Store::open_to_ask_once(&location)?;
         let manner = Manner { at, describe: app.json() };
         let verdict = verify::one(&store, &*app.ctx.machine, request, manner)?;
-        // With a copy of a store there is more to do than to close it.
+        // A private copy of a store must be deleted, not only closed.
         if !store.is_copy() {
             app.ctx.machine.leave_to_exit(Box::new(store));
         }
@@ -101,7 +101,7 @@ fn answer(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {
     Ok(if verdict.is_valid() { Outcome::Done } else { Outcome::No })
 }
 
-/// The plain line, without its end. What a name may hold is harmless on every terminal.
+/// The plain line, without a newline. The characters of a name are safe on every terminal.
 fn words(verdict: &Verdict) -> String {
     let mut words = verdict.reason().word().to_owned();
     let previous = verdict.is_previous().then_some(Role::Previous.word());

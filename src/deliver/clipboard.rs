@@ -1,4 +1,5 @@
-//! A clipboard as the receiver, through the first way that works; cleared again unless the secret is confirmed.
+//! A clipboard as the destination, reached in the first way that works. It is cleared unless the secret is
+//! confirmed.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use crate::domain::token::{DestinationKind, Token};
 
 pub struct Clipboard<'a> {
     machine: &'a dyn Machine,
-    /// Tried in this order.
+    /// The ways to try, in this order.
     ways: &'a [CopyWay],
     stay: Duration,
     reached: Option<Reached>,
@@ -17,10 +18,10 @@ pub struct Clipboard<'a> {
 
 struct Reached {
     way: CopyWay,
-    /// Of the buffer in tmux.
+    /// The name of the buffer in tmux.
     name: String,
     clipboard: Box<dyn context::Clipboard>,
-    /// Whether it still was there when the secret was confirmed.
+    /// Whether the secret was still there when it was confirmed.
     stays: bool,
 }
 
@@ -75,21 +76,24 @@ impl Destination for Clipboard<'_> {
                 format!("copied to the clipboard, cleared in {secs} s; a clipboard manager may keep a copy")
             }
             (CopyWay::Display, false) => {
-                "copied to the clipboard, which another program has taken over; it is not cleared".to_owned()
+                "copied to the clipboard, which another program has taken over; it will not be cleared"
+                    .to_owned()
             }
             (CopyWay::Tmux, true) => {
                 format!("in the tmux buffer {name}, deleted in {secs} s; your terminal may keep a copy")
             }
-            (CopyWay::Tmux, false) => format!("in the tmux buffer {name}, which is not deleted by itself"),
+            (CopyWay::Tmux, false) => {
+                format!("in the tmux buffer {name}, which is not deleted automatically")
+            }
             (CopyWay::Osc52, _) => {
-                "sent to your terminal, which may ignore it; otherwise its clipboard keeps it".to_owned()
+                "sent to your terminal, which may ignore it; its clipboard is not cleared".to_owned()
             }
         })
     }
 
     fn finish(&mut self) -> Result<(), DeliverError> {
         if let Some(reached) = &mut self.reached {
-            // It was there when it was read back; managers that take over what is copied do so at once.
+            // It was read back successfully. Clipboard managers that take over what is copied do so at once.
             reached.stays = reached.clipboard.stay().is_ok();
         }
         Ok(())

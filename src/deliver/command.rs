@@ -1,4 +1,4 @@
-//! A command as the receiver: exactly the secret on its stdin, all of it read, exit 0.
+//! A command as the destination. It gets exactly the secret on stdin, and must read all of it and exit with 0.
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub struct Command<'a> {
     /// Run by `sh -c`.
     pub text: &'a str,
     pub timeout: Duration,
-    /// Whether what it prints goes nowhere.
+    /// Whether its output is discarded.
     pub mute: bool,
 }
 
@@ -58,8 +58,8 @@ pub fn failure(ended: &io::Result<JobEnd>, timeout: Duration) -> String {
     match ended {
         Ok(JobEnd::Done { .. }) => "ended".to_owned(),
         Ok(JobEnd::Exit(code)) => format!("failed with exit {code}"),
-        Ok(JobEnd::Signal(signal)) => format!("was ended by signal {signal}"),
-        Ok(JobEnd::TimedOut) => format!("did not end within {} s and was killed", timeout.as_secs()),
+        Ok(JobEnd::Signal(signal)) => format!("was killed by signal {signal}"),
+        Ok(JobEnd::TimedOut) => format!("did not finish within {} s and was killed", timeout.as_secs()),
         Ok(JobEnd::Interrupted) => "was interrupted".to_owned(),
         Err(err) => format!("could not be run: {err}"),
     }

@@ -1,4 +1,4 @@
-//! What a file holds: read whole, and compared with secrets by their hashes.
+//! The content of a file, read as a whole and compared with secrets by their hashes.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -10,10 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::domain::secret::{Secret, SecretHash};
 
-/// A larger file does not hold secrets.
+/// The largest file that is read, in bytes. Larger files are not expected to hold secrets.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What there is under a path.
+/// What is at a path.
 pub enum Found {
     /// A regular file and its content.
     File(File, Zeroizing<Vec<u8>>),
@@ -22,7 +22,7 @@ pub enum Found {
     Absent,
 }
 
-/// Reads a regular file of reasonable size; never opens anything else, never waits, never follows a link.
+/// Reads a regular file of reasonable size. It never opens anything else, waits, or follows a link.
 pub fn read(path: &Path) -> io::Result<Found> {
     match fs::symlink_metadata(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
@@ -35,18 +35,18 @@ pub fn read(path: &Path) -> io::Result<Found> {
     if !meta.is_file() || meta.len() > MAX_FILE {
         return Err(io::Error::other("not a regular file of at most 1 MiB"));
     }
-    // Room for all of it at once: growing would leave copies behind.
+    // The buffer has its final size from the start, since growing would leave copies behind.
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1));
     Read::by_ref(&mut file).take(MAX_FILE).read_to_end(&mut content)?;
     Ok(Found::File(file, content))
 }
 
-/// Flags of `open` as the standard library takes them. All of ours are small positive numbers.
+/// Flags of `open` in the type of the standard library. All that we use are small positive numbers.
 pub fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// The hash of text that is a secret.
+/// The hash of the text if it is a secret.
 pub fn hash_of(text: &[u8]) -> Option<SecretHash> {
     Secret::read(Zeroizing::new(text.to_vec())).map(|secret| secret.hash())
 }

@@ -1,4 +1,4 @@
-//! Owner, mode, access control list and other attributes of a file, carried over to the one that replaces it.
+//! Copies owner, mode, access control list and other attributes of a file to the one that replaces it.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata, Permissions};
@@ -9,13 +9,13 @@ use std::path::Path;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
-/// Who may read a file, as an access control list says it.
+/// The extended attribute of an access control list.
 const ACL: &str = "system.posix_acl_access";
-/// Neither the names of a file's attributes nor one value are longer (xattr(7)).
+/// The limit for the names of a file's attributes together, and for one value (xattr(7)).
 const LONGEST: usize = 64 << 10;
 
-/// Gives `file` everything that decides who may use the file at `path`, which is described by `like`; fails if something
-/// cannot be kept.
+/// Gives `file` the owner, permissions and attributes of the file at `path`, whose metadata is `like`. Fails if
+/// something cannot be copied.
 pub fn dress(file: &File, path: &Path, like: Option<&Metadata>) -> io::Result<()> {
     let Some(like) = like else { return Ok(()) };
     let ours = file.metadata()?;
@@ -25,7 +25,7 @@ pub fn dress(file: &File, path: &Path, like: Option<&Metadata>) -> io::Result<()
         fchown(file, uid, gid).map_err(|err| lost("its owner and group", &err))?;
     }
     copy_attributes(file, path).map_err(|err| lost("its attributes", &err))?;
-    // Last, because a list that is set changes the mode, and a change of owner too.
+    // The mode comes last, since setting a list or an owner changes it.
     file.set_permissions(Permissions::from_mode(like.mode() & 0o7777))
 }
 
@@ -45,7 +45,7 @@ fn copy_attributes(file: &File, path: &Path) -> io::Result<()> {
     for (name, value) in wanted.iter().filter(|(name, value)| had.get(*name) != Some(*value)) {
         rustix::fs::fsetxattr(file, name.as_str(), value, XattrFlags::empty())?;
     }
-    // A list that the directory hands down would let others in once the mode is set.
+    // A list inherited from the directory would give others access once the mode is set.
     if had.contains_key(ACL) && !wanted.contains_key(ACL) {
         rustix::fs::fremovexattr(file, ACL)?;
     }
@@ -54,7 +54,7 @@ fn copy_attributes(file: &File, path: &Path) -> io::Result<()> {
 
 type Attributes = BTreeMap<String, Vec<u8>>;
 
-/// The extended attributes of a file by their names; none where its file system has none.
+/// The extended attributes of a file by their names; empty if the file system does not support them.
 fn attributes(
     list: impl Fn(&mut [u8]) -> Result<usize, Errno>,
     get: impl Fn(&str, &mut [u8]) -> Result<usize, Errno>,

@@ -1,4 +1,4 @@
-//! A line of an environment file as the receiver: `VAR=secret`, or `export VAR=secret`; the other lines stay.
+//! A line of an environment file as the destination: `VAR=secret` or `export VAR=secret`. Other lines are kept.
 
 use std::str::FromStr;
 
@@ -33,7 +33,7 @@ impl FromStr for Variable {
             return Ok(Self(text.to_owned()));
         }
         Err(Invalid::new(format!("`{}` is not the name of a variable", text.escape_debug()))
-            .hint("letters, digits and _, no digit first"))
+            .hint("use letters, digits and _, and no digit first"))
     }
 }
 
@@ -51,14 +51,14 @@ impl EnvFile {
         Self { target, variable, force, ours: Vec::new(), other_variable: None }
     }
 
-    /// What is there, if a secret may go into it.
+    /// The present file, if a secret may go into it.
     fn look(&self) -> Result<Seen, Refusal> {
         let seen = self.target.look()?;
         self.target.admit(&seen, self.ours.iter().any(|hash| holds(&seen.content, hash)))?;
         Ok(seen)
     }
 
-    /// Where the secret goes in `content`.
+    /// The position for the secret in `content`.
     fn place(&self, content: &[u8]) -> Result<Place, Refusal> {
         let (variable, path) = (&self.variable.0, self.target.path.display());
         let ours =
@@ -66,7 +66,7 @@ impl EnvFile {
         match env_text::place(content, variable, ours) {
             Err(why) => Err(format!("`{path}` {why}").into()),
             Ok(Place::Other(_)) if !self.force => Err(Refusal::NotReplaced(format!(
-                "`{path}` sets {variable} to something that is no secret of this token"
+                "`{path}` sets {variable} to something that is not a secret of this token"
             ))),
             Ok(place) => Ok(place),
         }
@@ -112,7 +112,7 @@ impl Destination for EnvFile {
             Place::End => &[old, gap, name, b"=", secret.expose(), end],
             Place::Value(at) | Place::Other(at) => &[&old[..at.start], secret.expose(), &old[at.end..]],
         };
-        // Room for all of it at once: growing would leave copies behind.
+        // The buffer has its final size from the start, since growing would leave copies behind.
         let mut new = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
         for part in parts {
             new.extend_from_slice(part);
@@ -121,7 +121,7 @@ impl Destination for EnvFile {
     }
 }
 
-/// The variable that a file sets to one of these secrets.
+/// The variable that a file sets to one of these secrets, if there is one.
 fn variable_of(content: &[u8], secrets: &[SecretHash]) -> Option<String> {
     let is_one = |text: &[u8]| hash_of(text).is_some_and(|found| secrets.contains(&found));
     let settings = settings(content);
@@ -129,7 +129,7 @@ fn variable_of(content: &[u8], secrets: &[SecretHash]) -> Option<String> {
     Some(String::from_utf8_lossy(found.name).into_owned())
 }
 
-/// Whether a file is this secret, or sets a variable to it.
+/// Whether a file consists of this secret, or sets a variable to it.
 pub fn holds(content: &[u8], hash: &SecretHash) -> bool {
     let is_it = |text: &[u8]| hash_of(text).is_some_and(|found| found == *hash);
     is_it(content) || settings(content).iter().any(|setting| setting.value_if(is_it).is_some())

@@ -1,19 +1,19 @@
 //! The text of an environment file.
 //!
-//! Shells, systemd, docker and the dotenv libraries disagree about blanks, quotes, comments and continued lines. So that
-//! none of them can find another value than the one that is written:
+//! Shells, systemd, docker and the dotenv libraries disagree about blanks, quotes, comments and continued lines.
+//! These rules make sure that all of them find the value that is written:
 //!
-//! - A setting is `NAME=value` at the start of a line, behind a byte order mark, blanks and `export`.
-//! - Text in another variable's quotes is no setting where a shell and a dotenv library agree that it is quoted.
-//! - Any other line that could set the variable for some reader makes the file unfit.
+//! - A setting is `NAME=value` at the start of a line, possibly after a byte order mark, blanks and `export`.
+//! - Text in another variable's quotes is not a setting if a shell and a dotenv library agree that it is quoted.
+//! - A file is refused if any other line could set the variable for some reader.
 
 use std::ops::Range;
 
-/// One `NAME=value`.
+/// One setting `NAME=value`.
 #[derive(Debug, Clone)]
 pub struct Setting<'a> {
     pub name: &'a [u8],
-    /// The value for readers that take the whole line but its comment, then for those that end it at a blank or a `;`.
+    /// The value for readers that take the line up to its comment, then for those that stop at a blank or a `;`.
     values: [Value<'a>; 2],
 }
 
@@ -26,24 +26,24 @@ struct Value<'a> {
 }
 
 impl Setting<'_> {
-    /// Where the value is, if it is one of these for some reader.
+    /// The position of the value, if some reader sees one of these.
     pub fn value_if(&self, is: impl Fn(&[u8]) -> bool) -> Option<Range<usize>> {
         self.values.iter().find(|value| is(value.text)).map(|value| value.at.clone())
     }
 }
 
-/// Where a new value of a variable goes.
+/// The position for a new value of a variable.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In a new line: nothing sets the variable.
+    /// In a new line, since nothing sets the variable.
     End,
-    /// Instead of a value that may be replaced.
+    /// In place of a value that may be replaced.
     Value(Range<usize>),
-    /// Instead of a value that may be replaced only by force.
+    /// In place of a value that may be replaced only with `--force`.
     Other(Range<usize>),
 }
 
-/// Where to put the value of a variable, or why the file is unfit. `ours` are the values that may be replaced.
+/// Where to put the value of a variable, or why the file is refused. `ours` are the values that may be replaced.
 pub fn place(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Result<Place, String> {
     if content.contains(&0) || content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
         return Err("is binary or UTF-16, not an environment file".to_owned());
@@ -62,7 +62,7 @@ pub fn place(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Re
         None => Place::Other(setting.values[0].at.clone()),
     });
     let name = setting.map(|setting| setting.name.as_ptr().addr() - content.as_ptr().addr());
-    // A file that is no shell script has no shell that could read it otherwise.
+    // If the file is not a shell script, no shell can read it differently.
     let shell =
         shell(content).unwrap_or_else(|| Shell { quoted: dotenv.quoted.clone(), comments: Vec::new() });
     for at in words(content, variable.as_bytes()) {
@@ -79,7 +79,7 @@ pub fn place(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Re
         }
     }
     if place == Place::End && ends_open(content) {
-        return Err("ends with a backslash, which takes the next line along".to_owned());
+        return Err("ends with a backslash, which joins the next line to it".to_owned());
     }
     Ok(place)
 }
@@ -89,13 +89,13 @@ pub fn settings(content: &[u8]) -> Vec<Setting<'_>> {
     dotenv(content).settings
 }
 
-/// The end that the lines of a file have.
+/// The line ending of a file.
 pub fn line_end(content: &[u8]) -> &'static [u8] {
     let last = content.iter().rposition(|byte| *byte == b'\n');
     if last.is_some_and(|at| content[..at].ends_with(b"\r")) { b"\r\n" } else { b"\n" }
 }
 
-/// A file as dotenv libraries read it: quotes count only at the start of a value.
+/// Reads a file as dotenv libraries do: quotes count only at the start of a value.
 struct Dotenv<'a> {
     settings: Vec<Setting<'a>>,
     quoted: Vec<Range<usize>>,
@@ -123,7 +123,7 @@ fn dotenv(content: &[u8]) -> Dotenv<'_> {
     read
 }
 
-/// The name that a line sets, and where what follows `=` and blanks begins.
+/// The name that a line sets, and the position of its value after `=` and blanks.
 fn assignment(content: &[u8], line: Range<usize>) -> Option<(&[u8], usize)> {
     let text = content[line.clone()].trim_ascii_start();
     let blank = |rest: &&[u8]| rest.starts_with(b" ") || rest.starts_with(b"\t");
@@ -135,7 +135,7 @@ fn assignment(content: &[u8], line: Range<usize>) -> Option<(&[u8], usize)> {
     is_name.then_some((name, line.end - text[equals + 1..].trim_ascii_start().len()))
 }
 
-/// The values of what follows `=` and blanks, which may open with a quote that closes at `close`.
+/// The values of the text after `=` and blanks, which may begin with a quote that closes at `close`.
 fn values(content: &[u8], rest: Range<usize>, close: Option<usize>) -> [Value<'_>; 2] {
     let Range { start, end } = rest;
     let ends_value = |byte: &u8| byte.is_ascii_whitespace() || *byte == b';';
@@ -146,7 +146,7 @@ fn values(content: &[u8], rest: Range<usize>, close: Option<usize>) -> [Value<'_
     let text = &content[rest];
     let behind_blank = content[..start].last() != Some(&b'=');
     if text.is_empty() || text.starts_with(b"#") && behind_blank {
-        // The blanks stay before the comment.
+        // Blanks before a comment are kept.
         let at = content[..start].trim_ascii_end().len();
         return [Value { at: at..at, text: b"" }, Value { at: at..at, text: b"" }];
     }
@@ -156,7 +156,7 @@ fn values(content: &[u8], rest: Range<usize>, close: Option<usize>) -> [Value<'_
     [whole, word].map(|text| Value { at: start..start + text.len(), text })
 }
 
-/// Where a quote closes. A backslash takes the character behind it along.
+/// Where a quote closes. A backslash escapes the next character.
 fn closing(content: &[u8], start: usize, quote: u8) -> Option<usize> {
     let mut at = start;
     while *content.get(at)? != quote {
@@ -165,13 +165,13 @@ fn closing(content: &[u8], start: usize, quote: u8) -> Option<usize> {
     Some(at)
 }
 
-/// A file as a shell reads it.
+/// Reads a file as a shell does.
 struct Shell {
     quoted: Vec<Range<usize>>,
     comments: Vec<Range<usize>>,
 }
 
-/// `None` where a quote is never closed: no shell reads that file.
+/// `None` if a quote is never closed, so that no shell can read the file.
 fn shell(content: &[u8]) -> Option<Shell> {
     let mut read = Shell { quoted: Vec::new(), comments: Vec::new() };
     let mut at = 0;
@@ -198,7 +198,7 @@ fn within(ranges: &[Range<usize>], at: usize) -> bool {
     ranges.iter().any(|range| range.contains(&at))
 }
 
-/// Where a name is a word. Dots and dashes are parts of the names of some readers.
+/// The positions at which a name is a whole word. For some readers, dots and dashes are parts of names.
 fn words<'a>(content: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     let part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
     content.windows(name.len()).enumerate().filter_map(move |(at, window)| {
@@ -208,7 +208,7 @@ fn words<'a>(content: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = usize> +
     })
 }
 
-/// Whether a name only uses the variable, as `$NAME` does, or marks it, as `export NAME` does.
+/// Whether the variable is only read, as by `$NAME`, or marked, as by `export NAME`.
 fn is_use(content: &[u8], at: usize, length: usize) -> bool {
     let before = &content[start_of_line(content, at)..at];
     let after = &content[at + length..end_of_line(content, at)];
@@ -221,18 +221,19 @@ fn is_use(content: &[u8], at: usize, length: usize) -> bool {
         && follows.is_none_or(|byte| b";#".contains(byte))
 }
 
-/// Whether a line begins as a comment: with `#`, or for systemd with `;`, which starts no line elsewhere.
+/// Whether a line is a comment. It begins with `#`, or for systemd with `;`, which other readers do not allow
+/// there.
 fn is_comment(content: &[u8], at: usize) -> bool {
     let line = content[start_of_line(content, at)..].trim_ascii_start();
     line.starts_with(b"#") || line.starts_with(b";")
 }
 
-/// Whether the line at this position continues the one before.
+/// Whether the line at this position continues the previous one.
 fn continues(content: &[u8], at: usize) -> bool {
     ends_open(&content[..start_of_line(content, at)])
 }
 
-/// Whether the last line ends with a backslash that is not escaped itself.
+/// Whether the last line ends with an unescaped backslash.
 fn ends_open(content: &[u8]) -> bool {
     let line = content.strip_suffix(b"\n").unwrap_or(content);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -255,7 +256,7 @@ fn line_number(content: &[u8], at: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// Where `NEW` goes in a file that may hold `OWN`: the file with it, or why not.
+    /// Puts `NEW` into a file that may hold `OWN`. Returns the new file, or why it is refused.
     fn set(content: &str) -> Result<String, String> {
         let place = place(content.as_bytes(), "A", |text| text == b"OWN" || text.is_empty())?;
         let (at, force) = match place {
@@ -267,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_replaced_and_what_is_around_it_stays() {
+    fn a_value_is_replaced_and_the_text_around_it_stays() {
         for (before, after) in [
             ("A=OWN", "A=NEW"),
             ("A = OWN\n", "A = NEW\n"),
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_readers_could_read_otherwise_is_unfit() {
+    fn a_file_that_readers_could_read_differently_is_refused() {
         for (content, why) in [
             ("A=OWN\nexport A=OWN\n", "sets A more than once"),
             ("declare -x A=OWN", "line 1,"),
@@ -315,7 +316,7 @@ mod tests {
             ("B=${A:=x}", "line 1,"),
             ("B='x #'; A=OWN", "line 1,"),
             ("B=1 \u{feff}A=OWN", "line 1,"),
-            // A quote for a shell, none for a dotenv library.
+            // This is a quote for a shell, but not for a dotenv library.
             ("B=it's\nA=OWN\nC=that's", "line 2,"),
             ("B=1\\\nA=OWN", "line 2,"),
             ("B=1\\\n# A=OWN", "line 2,"),

@@ -1,4 +1,4 @@
-//! How a delivery fails, and what to do about it.
+//! The errors of a delivery, and what to do about them.
 
 use thiserror::Error;
 
@@ -7,28 +7,28 @@ use crate::domain::when::Timestamp;
 
 #[derive(Debug, Error)]
 pub enum DeliverError {
-    /// The provisional secret was rolled back, or never stored.
+    /// The delivery failed, and the provisional secret was rolled back or never stored.
     #[error("{}; nothing was changed", .0.message)]
     Failed(Invalid),
-    /// The target holds something else.
+    /// The destination holds something else.
     #[error("{0}; nothing was changed")]
     NotReplaced(String),
-    /// No way to a clipboard works.
+    /// No clipboard can be reached.
     #[error("{0}; nothing was changed")]
     NoClipboard(String),
-    /// Ctrl-C while a command had the secret; the provisional secret is gone for good.
+    /// Ctrl-C was pressed while a command had the secret. The provisional secret was rolled back.
     #[error("interrupted; nothing was changed")]
     Interrupted,
-    /// The provisional secret could not be rolled back.
+    /// The delivery failed, and the provisional secret could not be rolled back.
     #[error("{why}, and it could not be rolled back; the secret may work until {until}")]
     Uncertain { why: String, until: Timestamp },
     /// The file holds the new secret, which works, but the store does not know that yet.
-    #[error("the new secret is in place and works, but {0}; the previous one keeps its own end")]
+    #[error("the new secret is in place and works, but {0}; the previous one keeps its expiry")]
     Unconfirmed(String),
     /// The file holds the new secret, which was revoked or rolled back before it could be confirmed.
     #[error("`{0}` holds a secret that does not work: it was revoked or rolled back during its delivery")]
     Dead(String),
-    /// The secret is delivered and valid, the rest of the output is not.
+    /// The secret is delivered and valid, but the rest of the output could not be written.
     #[error("the secret is delivered and valid, but the output was cut: {0}")]
     Cut(String),
 }
@@ -36,9 +36,11 @@ pub enum DeliverError {
 impl DeliverError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::NotReplaced(_) => "`--force` replaces what it holds",
+            Self::NotReplaced(_) => "pass `--force` to replace what it holds",
             Self::Uncertain { .. } => "revoke the token if somebody may have seen the secret",
-            Self::Unconfirmed(_) => "the next change of the store, ten minutes from now, finishes it",
+            Self::Unconfirmed(_) => {
+                "the next change of the store, at least ten minutes from now, confirms it"
+            }
             Self::NoClipboard(_) => {
                 "without `--copy` it goes to standard output, with `--out FILE` into a file"
             }
@@ -55,7 +57,7 @@ impl DeliverError {
 #[derive(Debug)]
 pub enum Refusal {
     Failed(Invalid),
-    /// The target holds something else, and nobody said to replace it.
+    /// It holds something else, which may not be replaced.
     NotReplaced(String),
     NoClipboard(String),
     Interrupted,

@@ -1,4 +1,4 @@
-//! A file of its own as the receiver: the secret and a line end, and nothing else.
+//! A separate file as the destination. It contains the secret and a newline, and nothing else.
 
 use zeroize::Zeroizing;
 
@@ -12,7 +12,7 @@ use crate::domain::when::Timestamp;
 
 pub struct OutFile {
     target: Target,
-    /// Replace whatever the file holds.
+    /// Whether to replace the file whatever it holds.
     force: bool,
     ours: Vec<SecretHash>,
 }
@@ -22,7 +22,7 @@ impl OutFile {
         Self { target, force, ours: Vec::new() }
     }
 
-    /// What is there, if it may be replaced. An empty file holds nothing that could be lost.
+    /// The present file, if it may be replaced. An empty file has nothing to lose.
     fn look(&self) -> Result<Seen, Refusal> {
         let seen = self.target.look()?;
         let ours = hash_of(&seen.content).is_some_and(|hash| self.ours.contains(&hash));
@@ -31,7 +31,7 @@ impl OutFile {
             return Ok(seen);
         }
         let path = self.target.path.display();
-        Err(Refusal::NotReplaced(format!("`{path}` exists and holds no secret of this token")))
+        Err(Refusal::NotReplaced(format!("`{path}` exists and does not hold a secret of this token")))
     }
 }
 

@@ -1,18 +1,19 @@
-//! Delivering a secret so that it is never lost and never orphaned, whatever dies in between.
+//! The protocol that delivers a secret so that it is neither lost nor orphaned, even if the process is killed.
 //!
-//! 1. A destination that is a file gets its temporary file.
-//! 2. The first transaction enters the provisional secret, valid at once, and a delivery with a deadline.
-//! 3. The destination takes the secret; no lock of the store is held.
-//! 4. The second transaction confirms the secret, if it is still there: it sets its real expiry and starts the grace
-//!    period of the previous secret.
+//! 1. A destination that is a file prepares a temporary file.
+//! 2. The first transaction inserts the provisional secret, which is valid at once, and a delivery with a
+//!    deadline.
+//! 3. The destination takes the secret. No lock of the store is held meanwhile.
+//! 4. The second transaction confirms the secret, if it still exists. It sets its real expiry and starts the
+//!    grace period of the previous secret.
 //!
-//! A delivery that fails before its secret is in place is rolled back in a transaction of its own. A delivery that was
-//! killed or stopped is looked at by the next change after its deadline:
+//! A delivery that fails before its secret is in place is rolled back in a separate transaction. A delivery that
+//! was killed or stopped is settled by the next change after its deadline:
 //!
-//! - its temporary file is removed first, so that nothing gets into place any more;
-//! - a file that holds the secret confirms it, and one that holds something else rolls it back;
-//! - a file that cannot be read, or not be made durable, leaves the delivery open;
-//! - everywhere else the provisional secret has expired by itself.
+//! - its temporary file is removed first, so that it can no longer be renamed;
+//! - if the file holds the secret, the secret is confirmed, otherwise it is rolled back;
+//! - if the file cannot be read or made durable, the delivery stays open;
+//! - for other destinations, the provisional secret has already expired.
 
 mod clipboard;
 mod command;
@@ -47,7 +48,7 @@ pub use stdout::{Form, Stdout};
 pub use target::{Target, check_directory};
 use temporary::Temporary;
 
-/// A provisional secret that is not confirmed by then never will be.
+/// The time after which a provisional secret can no longer be confirmed.
 const DEADLINE: Span = Span::minutes(10);
 /// Confirming stops waiting for the lock this long before the deadline.
 const MARGIN: Span = Span::minutes(1);
@@ -56,58 +57,59 @@ const MARGIN: Span = Span::minutes(1);
 #[derive(Debug)]
 pub enum Accepted {
     Whole,
-    /// In place, but not known to outlast a power cut.
+    /// In place, but perhaps lost after a power cut.
     NotDurable(String),
 }
 
-/// A receiver of one secret.
+/// The destination of one secret.
 pub trait Destination {
     fn kind(&self) -> DestinationKind;
 
-    /// The place or the command that receives it, for destinations that a token can remember.
+    /// The file or command, if a token can remember it.
     fn receiver(&self) -> Option<Receiver> {
         None
     }
 
-    /// The variable of a file, other than the one that gets the secret, that holds a secret of the token.
+    /// Another variable of the file that also holds a secret of the token.
     fn other_variable(&self) -> Option<&str> {
         None
     }
 
-    /// Whether it could take a secret at all; asked before anything is changed. `ours` are the token's secrets.
+    /// Checks whether it can take a secret, before anything is changed. `ours` are the token's secrets.
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal>;
 
-    /// Makes what must exist before the store knows of the secret. Dropping the destination takes it away again.
+    /// Makes what must exist before the secret is in the store. Dropping the destination removes it.
     fn reserve(&mut self, _: &Secret, _: Timestamp) -> Result<(), Refusal> {
         Ok(())
     }
 
-    /// Hands the secret of `token` over, whose state is that after the confirmation.
+    /// Delivers the secret of `token`, which is in the state that follows the confirmation.
     fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Accepted, Refusal>;
 
-    /// Where the secret went, in words, for a destination that finds its own way.
+    /// Where the secret went, in words, if only the destination knows that.
     fn place(&self) -> Option<String> {
         None
     }
 
-    /// What is held back until the secret is confirmed.
+    /// Writes what is held back until the secret is confirmed.
     fn finish(&mut self) -> Result<(), DeliverError> {
         Ok(())
     }
 }
 
-/// The token that gets the secret, as the first transaction plans it, which then enters it, or has found it.
+/// The token that gets the secret. The first transaction plans a new token and inserts it, or finds an existing
+/// one.
 pub struct Begun {
     pub token: Token,
     pub is_new: bool,
-    /// The real end of the secret.
+    /// The real expiry of the secret.
     pub expires_at: Option<Timestamp>,
-    /// How long the secret before it lives on; none: it and all others end at once.
+    /// How long the previous secret keeps working. `None` revokes it and all others at once.
     pub grace: Option<Span>,
     pub memory: Memory,
 }
 
-/// Who delivers, by which clock.
+/// The actor and the clock of the delivery.
 pub struct Protocol<'a> {
     pub store: &'a Store,
     pub clock: &'a dyn Clock,
@@ -117,8 +119,8 @@ pub struct Protocol<'a> {
 }
 
 impl Protocol<'_> {
-    /// Runs the protocol. `prepare` makes or checks the token within the first transaction. Returns the token as it is
-    /// after the confirmation.
+    /// Runs the protocol. `prepare` makes or checks the token within the first transaction. Returns the token after
+    /// the confirmation.
     pub fn run<E: From<StoreError> + From<DeliverError>>(
         &self,
         secret: &Secret,
@@ -137,7 +139,7 @@ impl Protocol<'_> {
         confirmed.confirm(provisional.started_at);
         match destination.deliver(secret, &confirmed) {
             Ok(Accepted::Whole) => {}
-            // The file may be the old one again after a power cut, so both secrets must work until recovery knows.
+            // After a power cut, the file may be the old one again, so both secrets must work until recovery has read it.
             Ok(Accepted::NotDurable(why)) => return Err(DeliverError::Unconfirmed(why).into()),
             Err(refusal) => return Err(self.give_up(&provisional, refusal).into()),
         }
@@ -146,7 +148,7 @@ impl Protocol<'_> {
                 destination.finish()?;
                 Ok(token)
             }
-            // Once a file is in place nothing is rolled back: recovery will find the secret there.
+            // Once a file is in place, nothing is rolled back, since recovery will find the secret there.
             (Err(Unconfirmed::Gone), true) => Err(DeliverError::Dead(path_of(&*destination)).into()),
             (Err(Unconfirmed::Gone), false) => Err(DeliverError::from(Refusal::from(GONE.to_owned())).into()),
             (Err(Unconfirmed::Unknown(why)), true) => Err(DeliverError::Unconfirmed(why).into()),
@@ -164,7 +166,7 @@ impl Protocol<'_> {
         let now = tx.now;
         let deadline = now.plus(DEADLINE).unwrap_or(Timestamp::MAX);
         let mortal = Some(begun.expires_at.map_or(deadline, |end| end.min(deadline)));
-        // A file must never hold a secret that dies by itself; what nobody keeps must.
+        // The secret in a file must never expire early; a secret that nobody keeps must.
         let expires_at = if destination.kind().keeps() { begun.expires_at } else { mortal };
         let secret = StoredSecret::new(secret, now, expires_at);
         let receiver = destination.receiver();
@@ -195,7 +197,7 @@ impl Protocol<'_> {
 
     /// The second transaction.
     fn confirm(&self, provisional: &Pending) -> Result<Token, Unconfirmed> {
-        // What became of the secret is said by the caller; the words of the store are about this transaction.
+        // The caller reports the state of the secret. The store's message is only about this transaction.
         let unknown = |err: StoreError| {
             Unconfirmed::Unknown(match err {
                 StoreError::Io { what, .. } => what,
@@ -216,7 +218,7 @@ impl Protocol<'_> {
             confirmed.confirm(tx.now);
             tx.update(&token, &confirmed, Action::Confirm).map(|token| Confirmed::Yes(Box::new(token)))
         });
-        // What comes after waits no longer than everything else does.
+        // Later steps wait for the lock as long as any other change.
         self.store.set_patience(PATIENCE);
         match confirmed.map_err(unknown)? {
             Confirmed::Yes(token) => Ok(*token),
@@ -225,7 +227,7 @@ impl Protocol<'_> {
         }
     }
 
-    /// Rolls the provisional secret back after a failure that is known.
+    /// Rolls the provisional secret back after a failure.
     fn give_up(&self, provisional: &Pending, refusal: Refusal) -> DeliverError {
         let rolled_back =
             self.store.write(self.clock, &posthumous(self.author), |tx| match provisional.find(tx)? {
@@ -252,7 +254,7 @@ fn path_of(destination: &dyn Destination) -> String {
 
 const GONE: &str = "the secret was revoked or taken over before it was confirmed";
 
-/// What the second transaction did.
+/// The result of the second transaction.
 enum Confirmed {
     Yes(Box<Token>),
     TooLate,
@@ -265,20 +267,20 @@ impl From<Option<Token>> for Confirmed {
     }
 }
 
-/// Why a provisional secret is not the current one.
+/// Why a provisional secret did not become the current one.
 enum Unconfirmed {
     /// It no longer exists.
     Gone,
-    /// It may still be there.
+    /// It may still exist.
     Unknown(String),
 }
 
-/// The author of what follows from an earlier change, and had its reason there.
+/// The author without a reason, for a consequence of a change that had one.
 fn posthumous(author: &Author) -> Author {
     Author { reason: None, ..author.clone() }
 }
 
-/// The provisional secret of a token, as the first transaction left it.
+/// The provisional secret of a token, after the first transaction.
 struct Pending {
     token: i64,
     hash: SecretHash,
@@ -311,8 +313,8 @@ impl Pending {
         Ok(token.filter(|token| token.revoked_at.is_none() && token.secrets.iter().any(is_ours)))
     }
 
-    /// The token, if its provisional secret is still this one. Rows may have been used again, and a revoked token has no
-    /// provisional secret.
+    /// The token, if its provisional secret is still this one. Row numbers may have been reused, and a revoked token
+    /// has no provisional secret.
     fn find(&self, tx: &Write<'_>) -> Result<Option<Token>, StoreError> {
         let token = tx.tokens(&[self.token], tx.now)?.pop();
         Ok(token.filter(|token| token.provisional().is_some_and(|it| it.hash == self.hash)))
@@ -338,7 +340,7 @@ mod tests {
     use crate::domain::token::tests::token;
     use crate::store::{Location, Sharing, make};
 
-    /// A clock that notes how long the store would wait at each look at it.
+    /// A clock that records, at each reading, how long the store would wait for its lock.
     struct Watching<'a> {
         store: Option<&'a Store>,
         now: Cell<i64>,
@@ -356,7 +358,7 @@ mod tests {
         }
     }
 
-    /// Takes a secret, and this many seconds.
+    /// A destination that takes this many seconds.
     struct Slow<'a>(&'a Cell<i64>, i64);
 
     impl Destination for Slow<'_> {
@@ -401,9 +403,9 @@ mod tests {
             let mut slow = Slow(&clock.now, takes);
             let made = protocol.run::<Trouble>(&secret.expect("a secret"), &mut slow, |_| Ok(begun));
             assert!(made.is_ok_and(|token| token.delivery.is_none()));
-            // Reserved, entered, about to be confirmed, confirmed.
+            // The clock is read when the delivery is prepared, inserted, about to be confirmed, and confirmed.
             assert_eq!(*clock.seen.borrow(), [usual, usual, usual, left], "{takes}");
-            assert_eq!(store.patience(), PATIENCE, "what comes after waits as before");
+            assert_eq!(store.patience(), PATIENCE, "later steps wait as before");
         }
     }
 

@@ -1,5 +1,5 @@
-//! What a killed delivery left: confirmed or rolled back by the next change after its deadline, or left open as long as
-//! nobody can tell which of the two is right.
+//! Recovery of killed deliveries. The next change after the deadline confirms the secret or rolls it back. The
+//! delivery stays open as long as it is unknown which of the two is right.
 
 use std::fs::File;
 use std::path::Path;
@@ -16,28 +16,29 @@ use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::store::{Store, StoreError, Write};
 
-/// What is to become of the provisional secret of a delivery that is over.
+/// What to do with the provisional secret of a delivery that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// Its file holds it.
+    /// Confirm it, since its file holds it.
     Confirm,
-    /// Nothing holds it, and nothing ever will.
+    /// Roll it back, since nothing holds it and nothing ever will.
     RollBack,
-    /// Its file could not be read, or not be made durable: this is why.
+    /// Leave it, since its file could not be read or made durable, for this reason.
     Open(String),
 }
 
-/// What it means that a file is missing from a directory that is empty.
+/// The meaning of a file that is missing from an empty directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// Its file system may not be mounted, so the delivery stays open.
     Unmounted,
-    /// A person says that it is gone.
+    /// A person has confirmed that the file is gone.
     Gone,
 }
 
-/// Finishes the deliveries past their deadline: those of this user, and all of them for the owner of the store. Part of
-/// every change, before its own work. Returns why some were left as they are: damage, too, must not be in the way.
+/// Settles the deliveries that are past their deadline: those of this user, or all of them for the owner of the
+/// store. Every change begins with this. Returns why some were left alone, since even damage must not prevent
+/// the change.
 pub fn recover(
     store: &Store,
     clock: &dyn Clock,
@@ -45,7 +46,7 @@ pub fn recover(
     missing: Missing,
 ) -> Result<Vec<String>, StoreError> {
     let damaged = |err: StoreError| {
-        format!("a delivery that was cut short could not be finished: {err}; `tokenctl doctor` says more")
+        format!("an interrupted delivery could not be settled: {err}; see `tokenctl doctor`")
     };
     let now = clock.now()?;
     let uid = author.actor.uid;
@@ -87,7 +88,7 @@ fn finish(
     Ok(None)
 }
 
-/// Looks at the file of a token's open delivery, after making sure that the delivery can no longer change it.
+/// Reads the file of a token's open delivery, after making sure that the delivery can no longer change it.
 pub fn fate(token: &Token, missing: Missing) -> Fate {
     let delivery = token.delivery.as_ref().filter(|delivery| delivery.destination.keeps());
     let target = delivery.and_then(|delivery| delivery.target.as_deref());
@@ -110,7 +111,7 @@ pub fn fate(token: &Token, missing: Missing) -> Fate {
         Ok(Found::Absent) if removed || missing == Missing::Gone => Fate::RollBack,
         Ok(Found::Absent) => match is_empty(target.parent().unwrap_or(target)) {
             Ok(false) => Fate::RollBack,
-            // The temporary was there; only a rename or another file system in its place takes everything away.
+            // There was a temporary file in it. Only a rename or another file system mounted there can have emptied it.
             Ok(true) => open(
                 "is missing in an empty directory, as if its file system were not mounted; \
                  `tokenctl doctor --repair` takes it for gone",
@@ -147,8 +148,8 @@ fn settle(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> 
     }
 }
 
-/// Finishes a delivery without waiting for its deadline: a creation that died, or a rotation taken over. A secret whose
-/// file could not be read may be in use, so it is confirmed.
+/// Settles a delivery without waiting for its deadline, for a killed creation or a rotation that is taken over.
+/// A secret whose file could not be read may be in use, so it is confirmed.
 pub fn abandon(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> {
     settle(tx, token, fate)
 }

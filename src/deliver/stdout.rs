@@ -1,4 +1,5 @@
-//! Standard output as the receiver: one write, every error looked at, the line end held back until it is confirmed.
+//! Standard output as the destination. The secret is one checked write; the newline follows when it is
+//! confirmed.
 
 use std::path::Path;
 
@@ -9,16 +10,16 @@ use crate::context::{Output, OutputFile};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};
 
-/// What stands around the secret.
+/// What surrounds the secret.
 pub enum Form<'a> {
-    /// The secret alone on its line.
+    /// Nothing; the secret is alone on its line.
     Plain,
     /// The members of a JSON object before the secret, in braces.
     Json(&'a dyn Fn(&Token) -> Vec<u8>),
 }
 
 pub struct Stdout<'a> {
-    /// The store's directory, whose own files take no output.
+    /// The store's directory. Output into its files is refused.
     pub store: &'a Path,
     pub out: &'a mut dyn Output,
     pub form: Form<'a>,
@@ -31,7 +32,7 @@ impl Destination for Stdout<'_> {
 
     fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {
         if self.out.is_nowhere() {
-            let why = "standard output goes nowhere: it is closed, deleted or a device like /dev/null";
+            let why = "standard output is closed, deleted or a device like /dev/null";
             return Err(why.to_owned().into());
         }
         let is_in_store = |file: &OutputFile| {
@@ -54,8 +55,8 @@ impl Destination for Stdout<'_> {
                 (text, b"\"")
             }
         };
-        // One buffer of the right size from the start, so that growing it leaves no copy behind. Secrets of our
-        // making need no escape in JSON.
+        // The buffer has its final size from the start, since growing would leave copies behind. Our secrets need no
+        // escapes in JSON.
         let mut text = Zeroizing::new(Vec::with_capacity(before.len() + secret.expose().len() + after.len()));
         for part in [&before, secret.expose(), after] {
             text.extend_from_slice(part);
@@ -76,7 +77,7 @@ impl Destination for Stdout<'_> {
         let written = self.out.write_all(rest).and_then(|()| self.out.flush()).and_then(|()| self.out.sync());
         match written {
             Err(err) if matters => Err(DeliverError::Cut(err.to_string())),
-            // The whole secret arrived; a missing line end loses nothing.
+            // The whole secret was written, so a missing newline loses nothing.
             _ => Ok(()),
         }
     }

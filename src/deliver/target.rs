@@ -1,4 +1,4 @@
-//! Which files may take a secret, and what is there now.
+//! The checks of a file that is to hold a secret, and its present content.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -17,11 +17,11 @@ use crate::store;
 
 /// A file that is to hold a secret.
 pub struct Target {
-    /// Absolute, its directory without symbolic links.
+    /// An absolute path, with symbolic links in its directory resolved.
     pub path: PathBuf,
     dir: PathBuf,
     opened: File,
-    /// Made before the store knows of the secret, so that recovery can make sure that it is never renamed.
+    /// Made before the secret is in the store, so that recovery can make sure that it is never renamed.
     temporary: Option<Temporary>,
 }
 
@@ -30,10 +30,10 @@ pub fn check_directory(dir: &Path, store: &Path) -> Result<(), Refusal> {
     Target::new(&dir.join("NAME"), store).map(drop)
 }
 
-/// What a target was when it was looked at.
+/// The state of a target when it was examined.
 pub struct Seen {
     pub meta: Option<Metadata>,
-    /// Its content; empty where it is absent.
+    /// Its content; empty if there is no file.
     pub content: Zeroizing<Vec<u8>>,
 }
 
@@ -53,7 +53,7 @@ fn refusal(path: &Path, why: &str) -> Invalid {
 }
 
 impl Target {
-    /// The directory must exist outside of the `store`, and nobody but us and root may be able to change or replace it.
+    /// The directory must exist outside the `store`, and only we and root may be able to change or replace it.
     pub fn new(path: &Path, store: &Path) -> Result<Self, Refusal> {
         let refuse = |why: &str| Refusal::Failed(refusal(path, why));
         let name = path.file_name().ok_or_else(|| refuse("it names no file"))?;
@@ -77,7 +77,7 @@ impl Target {
         Ok(target)
     }
 
-    /// Whether only we and root decide what the path leads to, and what may be removed from its directory.
+    /// Fails unless only we and root can change what the path leads to.
     fn check_ancestors(&self) -> Result<(), Refusal> {
         let unsafe_ = store::unsafe_path(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
         if let Some(wrong) = unsafe_.into_iter().next() {
@@ -92,7 +92,7 @@ impl Target {
         }
         let attributes = attributes(&self.dir).map_err(|err| self.refuse(&err.to_string()))?;
         if attributes.intersects(StatxAttributes::APPEND | StatxAttributes::IMMUTABLE) {
-            return Err(self.refuse("nothing can be renamed in its directory (`lsattr -d` shows why)"));
+            return Err(self.refuse("nothing can be renamed in its directory (see `lsattr -d`)"));
         }
         Ok(())
     }
@@ -101,7 +101,7 @@ impl Target {
         Refusal::Failed(refusal(&self.path, why))
     }
 
-    /// Looks at what is there: nothing, or a regular file that the world cannot read.
+    /// Reads the present state: no file, or a regular file that the world cannot read.
     pub fn look(&self) -> Result<Seen, Refusal> {
         let failed = |err: io::Error| self.refuse(&err.to_string());
         let meta = match fs::symlink_metadata(&self.path) {
@@ -130,9 +130,9 @@ impl Target {
         }
     }
 
-    /// A file that is mounted by itself can be written, but never replaced.
+    /// A single file that is mounted can be written, but never replaced.
     fn mounted(&self) -> Refusal {
-        let why = "it is mounted by itself, so that it cannot be replaced";
+        let why = "it is mounted as a single file, so it cannot be replaced";
         Refusal::Failed(refusal(&self.path, why).hint("mount its directory instead"))
     }
 
@@ -142,13 +142,13 @@ impl Target {
             return Ok(());
         }
         let uid = seen.meta.as_ref().map_or(0, Metadata::uid);
-        let why = format!("it belongs to uid {uid} and holds no secret of this token yet");
+        let why = format!("it belongs to uid {uid} and does not hold a secret of this token yet");
         let path = self.path.display();
-        let hint = format!("`chown root {path}`, deliver, then give it back with `chown {uid} {path}`");
+        let hint = format!("run `chown root {path}`, deliver, then give it back with `chown {uid} {path}`");
         Err(Refusal::Failed(refusal(&self.path, &why).hint(hint)))
     }
 
-    /// Makes the temporary file that will replace what was seen.
+    /// Makes the temporary file that will replace the target.
     pub fn reserve(&mut self, seen: &Seen, hash: &SecretHash, now: Timestamp) -> Result<(), Refusal> {
         Temporary::sweep(&self.dir, &self.opened, now);
         let temporary = Temporary::create(&self.path, hash, seen.meta.as_ref())
@@ -157,7 +157,7 @@ impl Target {
         Ok(())
     }
 
-    /// Replaces what was seen by `content`: the temporary is written to disk and renamed, then the directory is synced.
+    /// Replaces the target by `content`: writes the temporary file to disk, renames it, and syncs the directory.
     pub fn replace(&mut self, seen: &Seen, content: &[u8]) -> Result<Accepted, Refusal> {
         let Some(temporary) = &mut self.temporary else { return Err(self.refuse("it was not prepared")) };
         let filled = temporary.fill(&self.path, content, seen.meta.as_ref());
@@ -173,14 +173,14 @@ impl Target {
         }
     }
 
-    /// Holds the directory against other tokenctls that edit a file in it, until dropped.
+    /// Locks the directory against other tokenctl processes that edit a file in it, until dropped.
     pub fn lock(&self) -> Result<File, Refusal> {
         const TRIES: u32 = 500;
         let dir = File::open(&self.dir).map_err(|err| self.refuse(&err.to_string()))?;
         for _ in 0..TRIES {
             match dir.try_lock() {
                 Err(TryLockError::WouldBlock) => std::thread::sleep(std::time::Duration::from_millis(20)),
-                // Without locks, as on NFS, the last look before the rename still finds most changes by others.
+                // Without locks, as on NFS, the check before the rename still finds most changes by others.
                 Ok(()) | Err(TryLockError::Error(_)) => return Ok(dir),
             }
         }
@@ -188,7 +188,7 @@ impl Target {
     }
 }
 
-/// What the file system says of a file beyond its mode; nothing where it does not tell.
+/// The attributes of a file beyond its mode; none if the file system does not report them.
 fn attributes(path: &Path) -> io::Result<StatxAttributes> {
     let told = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
     match told {
@@ -198,7 +198,8 @@ fn attributes(path: &Path) -> io::Result<StatxAttributes> {
     }
 }
 
-/// Makes a file or directory durable, where its file system offers that: CIFS, vboxsf and some FUSE do not for directories.
+/// Makes a file or directory durable, if its file system supports that. CIFS, vboxsf and some FUSE file systems
+/// do not for directories.
 pub fn sync(file: &File) -> io::Result<()> {
     use rustix::io::Errno;
     const NOT_OFFERED: [Errno; 4] = [Errno::INVAL, Errno::BADF, Errno::NOSYS, Errno::OPNOTSUPP];

@@ -1,8 +1,8 @@
-//! The temporary file beside a target: made before the store knows of its secret, dressed like the file it replaces, and
-//! renamed once.
+//! The temporary file beside a target. It is made before its secret is in the store, gets the owner and mode of
+//! the file that it replaces, and is renamed once.
 //!
-//! Whoever removes it makes sure that its secret never gets into place any more. Recovery does so before it looks at the
-//! target, so that a delivery that was only stopped cannot put a secret there that has just been rolled back.
+//! Removing it prevents its secret from ever getting into place. Recovery removes it before it reads the target,
+//! so that a delivery that was only stopped cannot put a secret there that was just rolled back.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -19,20 +19,20 @@ use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
 
 const PREFIX: &str = ".tokenctl-";
-/// A temporary that is older than this belongs to a delivery that is over.
+/// A temporary file that is older than this belongs to a delivery that is over.
 const LIFE: i64 = 15 * 60;
 
 pub struct Temporary {
     path: PathBuf,
     file: File,
-    /// The file that it looks like, as it was then.
+    /// The file whose owner and mode it has, as it was then.
     like: Option<Identity>,
-    /// Under its own name, and not yet that of the target.
+    /// Whether it still has its own name, and not yet that of the target.
     is_there: bool,
 }
 
-/// A file at a time; any change of content, owner or mode makes another one of it, since each sets the time of change
-/// (`ctime`), which nobody can set to another one.
+/// Identifies a version of a file. Any change of content, owner or mode makes another version, since it sets the
+/// time of change (`ctime`), which nobody can set back.
 #[derive(PartialEq, Eq)]
 struct Identity {
     dev: u64,
@@ -47,13 +47,13 @@ impl From<&Metadata> for Identity {
     }
 }
 
-/// Whether two descriptions are of one file.
+/// Whether both describe the same file.
 fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 impl Temporary {
-    /// Makes it empty and private, with the owner, mode and attributes of the target if that exists.
+    /// Makes it, empty and private, with the owner, mode and attributes of the target if that exists.
     pub fn create(target: &Path, hash: &SecretHash, like: Option<&Metadata>) -> io::Result<Self> {
         let path = name(target, hash);
         let file = OpenOptions::new()
@@ -74,7 +74,7 @@ impl Temporary {
         Ok(())
     }
 
-    /// Writes the content and makes it durable. `seen` is the target as it is to be replaced.
+    /// Writes the content and makes it durable. `seen` is the target that it will replace.
     pub fn fill(&mut self, target: &Path, content: &[u8], seen: Option<&Metadata>) -> io::Result<()> {
         if self.like != seen.map(Identity::from) {
             self.look_like(target, seen)?;
@@ -83,7 +83,7 @@ impl Temporary {
         sync(&self.file)
     }
 
-    /// Gives it the target's name, unless the target is no longer what was seen, or this file no longer has its own name.
+    /// Renames it to the target, unless the target has changed or this file no longer has its own name.
     pub fn put(&mut self, target: &Path, seen: Option<&Metadata>) -> io::Result<()> {
         let ours = self.file.metadata()?;
         let named = fs::symlink_metadata(&self.path);
@@ -97,7 +97,7 @@ impl Temporary {
             }
             Some(_) => Err(io::Error::other("somebody else changed it meanwhile")),
         };
-        // Over a network a rename may be done and still be reported as failed.
+        // Over a network, a rename may succeed and still be reported as failed.
         let in_place = || fs::symlink_metadata(target).is_ok_and(|is| is_same(&is, &ours));
         if renamed.is_ok() || in_place() {
             self.is_there = false;
@@ -106,7 +106,7 @@ impl Temporary {
         renamed
     }
 
-    /// Where the file system cannot rename without replacing, as ZFS, NFS, 9p and FUSE, a link can do it.
+    /// Some file systems, such as ZFS, NFS, 9p and FUSE, cannot rename without replacing, but they can link.
     fn rename_to_nothing(&self, target: &Path) -> io::Result<()> {
         match rustix::fs::renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
@@ -117,9 +117,9 @@ impl Temporary {
         }
     }
 
-    /// Removes what killed commands of ours left in a directory before their deliveries had begun.
+    /// Removes the files that our killed commands left in a directory before their deliveries had begun.
     pub fn sweep(dir: &Path, opened: &File, now: Timestamp) {
-        // Not through std, which panics where a directory cannot be closed.
+        // This does not use std, which panics if a directory cannot be closed.
         for entry in Dir::read_from(opened).into_iter().flatten().flatten() {
             let is_old = |meta: &Metadata| meta.mtime().saturating_add(LIFE) <= now.unix();
             let name = entry.file_name().to_str().unwrap_or_default();
@@ -133,8 +133,8 @@ impl Temporary {
         }
     }
 
-    /// Removes the temporary of a delivery that may still be under way. Returns whether there was one; fails if it is
-    /// still there and could yet get into place.
+    /// Removes the temporary file of a delivery that may still be under way. Returns whether there was one. Fails if
+    /// it still exists and could be renamed.
     pub fn remove(target: &Path, hash: &SecretHash) -> io::Result<bool> {
         let path = name(target, hash);
         let meta = match fs::symlink_metadata(&path) {
@@ -144,10 +144,10 @@ impl Temporary {
         let at_target = fs::symlink_metadata(target).ok();
         let linked = at_target.as_ref().is_some_and(|is| is_same(&meta, is));
         if !(linked || meta.is_file() && meta.nlink() == 1) {
-            // Something else has its name, which `put` would not rename.
+            // Another file has its name, which `put` would not rename.
             return Ok(false);
         }
-        // It may have been given the owner of the file that it was to replace.
+        // It may already have the owner of the file that it was to replace.
         if !linked && !is_left(&meta) && at_target.is_none_or(|is| is.uid() != meta.uid()) {
             return Err(io::Error::other(format!("`{}` belongs to uid {}", path.display(), meta.uid())));
         }
@@ -164,7 +164,7 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         if self.is_there && fs::remove_file(&self.path).is_err() {
             let ours = self.file.metadata().ok().zip(fs::symlink_metadata(&self.path).ok());
-            // Without its secret it is harmless where it stays.
+            // A file without its secret is harmless.
             if ours.is_some_and(|(ours, named)| is_same(&ours, &named) && ours.nlink() == 1) {
                 let _ = self.file.set_len(0);
             }
@@ -172,7 +172,8 @@ impl Drop for Temporary {
     }
 }
 
-/// The name that a delivery's temporary has, from the hash of its secret, so that recovery finds it.
+/// The name of a delivery's temporary file. It is derived from the hash of the secret, so that recovery finds
+/// it.
 fn name(target: &Path, hash: &SecretHash) -> PathBuf {
     let tag = u64::from_be_bytes(std::array::from_fn(|at| hash.as_bytes()[at]));
     target.with_file_name(format!("{PREFIX}{tag:016x}"))
@@ -183,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_the_name_already_is_neither_followed_nor_written() {
+    fn an_existing_file_of_the_name_is_neither_followed_nor_written() {
         let dir = tempfile::tempdir().unwrap();
         let (target, hash) = (dir.path().join("target"), SecretHash::from_bytes([7; 32]));
         let planted = name(&target, &hash);

@@ -8,7 +8,8 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::Invalid;
 
-/// A network, or a single address as the network of one. One of IPv4 addresses mapped into IPv6 is the IPv4 network.
+/// A network, or a single address as a network of one. A network of IPv4 addresses mapped into IPv6 is stored as
+/// an IPv4 network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network(IpNet);
 
@@ -44,7 +45,7 @@ impl FromStr for Network {
     }
 }
 
-/// The length of the prefix `::ffff:0:0/96`, behind which IPv6 holds the addresses of IPv4.
+/// The length of the prefix `::ffff:0:0/96`, under which IPv6 maps the addresses of IPv4.
 const MAPPED: u8 = 96;
 
 fn unmapped(network: IpNet) -> IpNet {
@@ -63,18 +64,18 @@ pub fn address(text: &str) -> Result<IpAddr, Invalid> {
 }
 
 impl fmt::Display for Network {
-    /// With the length of the prefix, also for a single address.
+    /// The form with the length of the prefix, even for a single address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// The networks that a token may be presented from: at least one, in order, each once.
+/// The networks from which a token may be presented: at least one, sorted, each once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowFrom(Vec<Network>);
 
 impl AllowFrom {
-    /// `None` without a network.
+    /// `None` if there is no network.
     pub fn new(mut networks: Vec<Network>) -> Option<Self> {
         networks.sort_unstable();
         networks.dedup();
@@ -91,7 +92,7 @@ impl AllowFrom {
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// The networks of which another rule, if there is one, does not cover the whole.
+    /// The networks that another rule, if there is one, does not cover completely.
     pub fn beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Network> + 'a {
         let covered = |network: Network| other.0.iter().any(|it| it.covers(network));
         self.0.iter().copied().filter(move |network| !covered(*network))
@@ -99,7 +100,7 @@ impl AllowFrom {
 }
 
 impl fmt::Display for AllowFrom {
-    /// As it is stored: with commas.
+    /// The stored form, separated by commas.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, network) in self.0.iter().enumerate() {
             write!(f, "{}{network}", if nth == 0 { "" } else { "," })?;

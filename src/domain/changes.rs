@@ -1,4 +1,5 @@
-//! What a change changed, computed from the object before and after it, so that no command can forget a field.
+//! The fields that a change changed. They are computed from the object before and after, so that no command can
+//! forget one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,10 +9,11 @@ use super::settings::Settings;
 use super::token::Token;
 use super::when::{Span, Timestamp};
 
-/// A longer text is cut in the log.
+/// The longest text in the log; longer ones are cut.
 const LONGEST: usize = 200;
 
-/// One field, in the spelling of the flags; of a field with several values, one of them that came or went.
+/// One changed field, named as its flag. For a field with several values, it is one value that was added or
+/// removed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
@@ -21,7 +23,7 @@ pub struct Change {
 }
 
 impl fmt::Display for Change {
-    /// For people: `owner: ann → bob`, `scopes: +read`, `hook: -systemctl reload app`.
+    /// Formats it for people: `owner: ann → bob`, `scopes: +read`, `hook: -systemctl reload app`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let field = &self.field;
         match (&self.from, &self.to) {
@@ -33,7 +35,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// The values of a field: at most one, or any number that come and go singly.
+/// The values of a field: at most one, or any number that are added and removed singly.
 enum Values {
     One(Option<String>),
     Several(Vec<String>),
@@ -41,7 +43,7 @@ enum Values {
 
 type Field = (String, Values);
 
-/// Between a token and what it became; without either where it is new or gone.
+/// The changes of a token. `None` before means that it is new, `None` after that it is gone.
 pub fn of_token(before: Option<&Token>, after: Option<&Token>) -> Vec<Change> {
     between(&before.map(token).unwrap_or_default(), &after.map(token).unwrap_or_default())
 }
@@ -52,7 +54,7 @@ pub fn of_catalogue(before: &Catalogue, after: &Catalogue) -> Vec<Change> {
     let mut all = Vec::new();
     for id in ids {
         let (was, is) = (by_id(before, id), by_id(after, id));
-        // Both sides go by one name, or a rename would look like a new scope with all its fields.
+        // Both sides get one name, or a rename would look like a new scope with all its fields.
         let Some(name) = is.as_ref().or(was.as_ref()).map(|entry| entry.name.to_string()) else { continue };
         let fields = |entry: Option<&Entry>| entry.map(|entry| scope(&name, entry)).unwrap_or_default();
         all.extend(between(&fields(was.as_ref()), &fields(is.as_ref())));
@@ -60,7 +62,7 @@ pub fn of_catalogue(before: &Catalogue, after: &Catalogue) -> Vec<Change> {
     all
 }
 
-/// Of one scope, without its name.
+/// The fields of one scope, without its name.
 pub fn of_scope(before: Option<&Entry>, after: &Entry) -> Vec<Change> {
     let fields = |entry: &Entry| -> Vec<Field> {
         let of = |field: &str| field.to_owned();
@@ -83,13 +85,13 @@ pub fn of_settings(before: &Settings, after: &Settings) -> Vec<Change> {
     between(&side(&before), &side(&after))
 }
 
-/// In the order of the keys of a token's document.
+/// The fields of a token, in the order of the keys of its document.
 fn token(token: &Token) -> Vec<Field> {
     use Values::{One, Several};
     let hints = |which: &dyn Fn(&&super::token::StoredSecret) -> bool| {
         Several(token.secrets.iter().filter(which).map(|secret| secret.hint.clone()).collect())
     };
-    // Of a token whose first secret is on its way, the end that it will have.
+    // For a token whose first secret is not confirmed, the expiry that it will have.
     let under_way = token.delivery.as_ref().filter(|_| token.current().is_none());
     let promised = under_way.map_or(token.expires_at(), |delivery| delivery.expires_at);
     let span = |span: Option<Span>| One(span.map(|span| span.to_string()));
@@ -132,7 +134,7 @@ fn instant(time: Option<Timestamp>) -> Values {
     Values::One(time.map(|time| String::from_utf8_lossy(&time.rfc3339()).into_owned()))
 }
 
-/// Field by field; a side that is not there has none, and the other one says what there is.
+/// Compares field by field. A missing side has no values.
 fn between(before: &[Field], after: &[Field]) -> Vec<Change> {
     let mut all = Vec::new();
     let names = if after.is_empty() { before } else { after };

@@ -1,5 +1,5 @@
-//! What about a token needs attention at an instant: a function of the token, of when its use was recorded, and of
-//! the time. Nothing here knows the store or the output.
+//! The findings about a token at an instant, computed from the token, the recording of its use, and the time.
+//! This module knows neither the store nor the output.
 
 use std::str::FromStr;
 
@@ -9,15 +9,15 @@ use super::token::{Grant, LastUse, Role, Status, StoredSecret, Token};
 use super::verdict::refusal;
 use super::when::{Span, Timestamp, relative};
 
-/// An expired token is reported for this long.
+/// How long an expired token is reported.
 const RECENT: Span = Span::days(7);
-/// A rotation may be this late before it is reported, so that a daily job is never late.
+/// How late a rotation may be before it is reported. It is a day, so that a daily job is never late.
 const LATE: Span = Span::days(1);
-/// A token or scope without a use in this time is reported.
+/// A token or scope that was not used for this long is reported.
 const UNUSED: Span = Span::days(90);
 
-/// What a finding is about; the words never change. A new code needs an entry in `ALL` and, as the compiler will say,
-/// a word, a severity, a summary and a rule.
+/// The kind of a finding. Its word never changes. A new kind needs an entry in `ALL`, and the compiler asks for
+/// its word, severity, summary and rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FindingCode {
     Expiring,
@@ -34,10 +34,10 @@ pub enum FindingCode {
     Provisional,
 }
 
-/// How bad it is.
+/// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// A client is refused, or will be if nobody acts.
+    /// A client is refused, or will be unless somebody acts.
     Error,
     Warning,
 }
@@ -51,11 +51,11 @@ impl Severity {
     }
 }
 
-/// One thing about one token that needs attention.
+/// A finding about one token.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Finding {
     pub code: FindingCode,
-    /// Since when it holds, where that is known.
+    /// Since when it applies, if that is known.
     pub since: Option<Timestamp>,
     /// A sentence that names the token.
     pub message: String,
@@ -63,21 +63,21 @@ pub struct Finding {
     pub hint: String,
 }
 
-/// What a token is examined against.
+/// The parameters of an examination.
 #[derive(Debug, Clone, Copy)]
 pub struct Exam {
     pub times: Times,
     /// How long before its expiry a token is reported.
     pub window: Span,
-    /// Since when uses of scopes are recorded; `None` when they are not.
+    /// Since when uses of scopes are recorded. `None` if they are not.
     pub scopes_since: Option<Timestamp>,
 }
 
-/// Since when a finding holds, its message and its hint.
+/// Since when a finding applies, its message and its hint.
 type Found = (Option<Timestamp>, String, String);
 
 impl FindingCode {
-    /// In the order in which they are reported of a token.
+    /// In the order in which they are reported for a token.
     pub const ALL: [FindingCode; 12] = [
         Self::Expiring,
         Self::Expired,
@@ -155,7 +155,7 @@ impl FromStr for FindingCode {
     }
 }
 
-/// What of these needs attention about a token.
+/// The findings of these kinds about a token.
 pub fn examine(token: &Token, exam: &Exam, codes: &[FindingCode]) -> Vec<Finding> {
     let find = |code: &FindingCode| {
         let (since, message, hint) = code.find(token, exam)?;
@@ -176,7 +176,7 @@ fn is_older(instant: Timestamp, span: Span, now: Timestamp) -> bool {
     now.since(instant) > span.secs()
 }
 
-/// In the second half of its life and within the window.
+/// The token expires within the window and is in the second half of its lifetime.
 fn expiring(token: &Token, exam: &Exam) -> Option<Found> {
     let now = exam.times.now;
     if !token.expires_within(exam.window, now) {
@@ -186,8 +186,8 @@ fn expiring(token: &Token, exam: &Exam) -> Option<Found> {
     let half = Span::from_secs(end.since(start) / 2).unwrap_or(exam.window);
     let since = end.minus(half.min(exam.window));
     let hint = match token.lifetime.until() {
-        Some(_) => format!("`tokenctl edit {name} --expires DATE` gives it more time"),
-        None => format!("`tokenctl rotate {name}` delivers a new secret"),
+        Some(_) => format!("use `tokenctl edit {name} --expires DATE` to give it more time"),
+        None => format!("use `tokenctl rotate {name}` to deliver a new secret"),
     };
     Some((Some(since), format!("`{name}` expires {}", when(end, now)), hint))
 }
@@ -201,38 +201,40 @@ fn expired(token: &Token, now: Timestamp) -> Option<Found> {
         Some(_) => format!("`tokenctl edit {name} --expires DATE --revive`"),
         None => format!("`tokenctl rotate {name} --revive`"),
     };
-    let hint = format!("{revive} brings it back, `tokenctl revoke {name}` ends it for good");
+    let hint = format!("revive it with {revive}, or revoke it with `tokenctl revoke {name}`");
     Some((Some(end), format!("`{name}` expired {}", when(end, now)), hint))
 }
 
 fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Found> {
     let due = token.due_at().filter(|_| token.is_due(now))?;
     let name = &token.name;
-    let hint = format!("`tokenctl rotate {name}`, and look at why the job that rotates it did not");
+    let hint = format!("run `tokenctl rotate {name}`, and find out why the scheduled job did not");
     is_older(due, LATE, now)
         .then(|| (Some(due), format!("`{name}` was due for rotation {}", when(due, now)), hint))
 }
 
-/// A rotation whose hook has not succeeded, and which nobody is running.
+/// The hook of a rotation has not succeeded, and nobody is running it.
 fn hook_pending(token: &Token, now: Timestamp) -> Option<Found> {
     let hook = token.pending_hook.as_ref().filter(|hook| !hook.is_claimed(now))?;
     let (name, uid) = (&token.name, hook.uid);
     let state = hook.failed_at.map_or("has not run".to_owned(), |time| format!("failed {}", when(time, now)));
     let message = format!("`{}` after the rotation of `{name}` {state}", hook.command);
-    let hint = format!("`tokenctl rotate --due` as uid {uid} runs it again until it succeeds");
+    let hint = format!("run `tokenctl rotate --due` as uid {uid} to run it again");
     Some((Some(hook.created_at), message, hint))
 }
 
-/// A policy that asks for rotations, and nowhere to deliver them.
+/// The token has a rotation policy, but no destination.
 fn no_destination(token: &Token, now: Timestamp) -> Option<Found> {
     let works = matches!(token.status(now), Status::Active | Status::Pending);
     token.rotate_every.filter(|_| works && token.destination.is_none())?;
     let name = &token.name;
-    let hint = format!("`tokenctl edit {name} --out FILE` lets `tokenctl rotate --due` deliver there");
+    let hint = format!(
+        "set one with `tokenctl edit {name} --out FILE`, so that `tokenctl rotate --due` can deliver"
+    );
     Some((None, format!("`{name}` has a rotation policy and no destination"), hint))
 }
 
-/// A client did not learn of the new secret, and its grace period is running out.
+/// A client still uses the previous secret, whose grace period is running out.
 fn previous_in_use(token: &Token, now: Timestamp) -> Option<Found> {
     let is_used = |secret: &&StoredSecret| {
         let used_late = secret.last_used_at.zip(secret.superseded_at).is_some_and(|(used, by)| used >= by);
@@ -248,7 +250,7 @@ fn previous_in_use(token: &Token, now: Timestamp) -> Option<Found> {
     Some((secret.superseded_at, message, "give that client the current secret before then".to_owned()))
 }
 
-/// A client still presents a secret that has ended.
+/// A client still presents a secret that has expired or was revoked.
 fn refused_in_use(token: &Token, now: Timestamp) -> Option<Found> {
     let is_recent = |at: &Timestamp| !is_older(*at, Span::days(1), now);
     let refused = token.secrets.iter().filter_map(|secret| secret.refused_at.zip(Some(secret)));
@@ -257,7 +259,7 @@ fn refused_in_use(token: &Token, now: Timestamp) -> Option<Found> {
     let state = refusal(token, secret, now)?.word();
     let message = format!("a client presented the {state} secret {hint} of `{name}` {}", when(at, now));
     let hint = if secret.role() == Role::Current {
-        "find that client, and take the secret from it or bring the token back"
+        "find that client, and remove the secret from it or revive the token"
     } else {
         "give that client the current secret"
     };
@@ -267,7 +269,7 @@ fn refused_in_use(token: &Token, now: Timestamp) -> Option<Found> {
 fn unused(token: &Token, now: Timestamp) -> Option<Found> {
     let used = token.last_used_at().filter(|used| is_active(token, now) && is_older(*used, UNUSED, now))?;
     let name = &token.name;
-    let hint = format!("`tokenctl disable {name}` if nobody needs it");
+    let hint = format!("if nobody needs it, run `tokenctl disable {name}`");
     Some((Some(used), format!("`{name}` was last used {}", when(used, now)), hint))
 }
 
@@ -282,7 +284,7 @@ fn never_used(token: &Token, times: &Times) -> Option<Found> {
         }
         _ => format!("`{name}` was created {} and never used", when(token.created_at, times.now)),
     };
-    let hint = format!("`tokenctl revoke {name}` if nobody needs it");
+    let hint = format!("if nobody needs it, run `tokenctl revoke {name}`");
     Some((Some(token.created_at.max(times.usage_since?)), message, hint))
 }
 
@@ -290,11 +292,11 @@ fn no_expiry(token: &Token, now: Timestamp) -> Option<Found> {
     let works = matches!(token.status(now), Status::Active | Status::Pending);
     let current = token.current().filter(|current| works && current.expires_at.is_none())?;
     let name = &token.name;
-    let hint = format!("`tokenctl edit {name} --ttl 90d` sets a lifetime");
+    let hint = format!("set a lifetime with `tokenctl edit {name} --ttl 90d`");
     Some((Some(current.created_at), format!("`{name}` never expires"), hint))
 }
 
-/// Scopes that a token in use holds and does not need: nobody required them in the time that a token may be unused.
+/// The token is in use, but nobody required these scopes for as long as a token may be unused.
 fn scope_unused(token: &Token, exam: &Exam) -> Option<Found> {
     let now = exam.times.now;
     let recorded = exam.scopes_since?.max(token.created_at);
@@ -312,11 +314,11 @@ fn scope_unused(token: &Token, exam: &Exam) -> Option<Found> {
     Some((Some(since), message, format!("`tokenctl scopes remove {name} {}`", scopes.join(" "))))
 }
 
-/// A delivery that was killed and that nobody has finished.
+/// A delivery was interrupted, and nobody has settled it.
 fn provisional(token: &Token, now: Timestamp) -> Option<Found> {
     let delivery = token.delivery.as_ref().filter(|delivery| delivery.deadline <= now)?;
     let (name, uid, deadline) = (&token.name, delivery.uid, delivery.deadline);
     let message = format!("a delivery of `{name}` by uid {uid} was not confirmed by {}", when(deadline, now));
-    let hint = format!("`tokenctl doctor --repair` as uid {uid} confirms it or rolls it back");
+    let hint = format!("run `tokenctl doctor --repair` as uid {uid} to confirm it or roll it back");
     Some((Some(deadline), message, hint))
 }

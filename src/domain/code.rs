@@ -1,6 +1,6 @@
 //! The error codes that scripts read, and the exit code of each. Neither ever changes.
 
-/// What kind of failure it is.
+/// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     Io,
@@ -72,7 +72,7 @@ impl Code {
         Self::Declined,
     ];
 
-    /// The word in JSON documents, and the exit code of a program that fails with it.
+    /// The word in JSON documents, and the exit code.
     const fn told(self) -> (&'static str, u8) {
         match self {
             Self::Io => ("io", 1),
@@ -125,7 +125,7 @@ pub struct Exit {
 }
 
 impl Exit {
-    /// The words of the codes that end with it.
+    /// The words of the error codes with this exit code.
     pub fn codes(&self) -> Vec<&'static str> {
         Code::ALL.into_iter().filter(|code| code.exit() == self.exit).map(Code::word).collect()
     }
@@ -148,7 +148,7 @@ pub const EXITS: [Exit; 9] = [
 mod tests {
     use super::*;
 
-    /// A code that is missing in the list would be missing in the manual and in docs/reference.md.
+    /// A code that is missing in the list would also be missing in the manual and in docs/reference.md.
     #[test]
     fn every_code_is_listed_once_with_an_exit_that_exists() {
         for (at, code) in Code::ALL.into_iter().enumerate() {

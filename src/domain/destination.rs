@@ -1,8 +1,8 @@
-//! Where the secrets of a token go by themselves, as the token remembers it.
+//! The destination that a token remembers, to which rotations deliver its secrets.
 
 use std::fmt;
 
-/// What a token remembers of where its secrets go, and whose paths and commands these are.
+/// The remembered destination, and the host and user to which its path or command belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
     pub receiver: Receiver,
@@ -19,7 +19,7 @@ pub enum Receiver {
 }
 
 impl Receiver {
-    /// The receiver of this kind; none where it is not one, or what it needs is missing or too much.
+    /// The destination of this kind. `None` if the kind cannot be remembered, or a field is missing or superfluous.
     pub fn new(
         kind: &str,
         path: Option<String>,
@@ -63,7 +63,7 @@ impl Receiver {
         }
     }
 
-    /// Whether a secret here and one there would be in each other's way.
+    /// Whether two secrets with these destinations would overwrite each other.
     pub fn collides_with(&self, other: &Self) -> bool {
         let same_file = self.path().is_some() && self.path() == other.path();
         same_file
@@ -72,7 +72,7 @@ impl Receiver {
                 || self.variable() == other.variable())
     }
 
-    /// For a sentence.
+    /// The form for a sentence.
     pub fn in_words(&self) -> String {
         match self {
             Self::File { path } => format!("`{path}`"),
@@ -83,7 +83,7 @@ impl Receiver {
 }
 
 impl fmt::Display for Receiver {
-    /// As the log keeps it.
+    /// The form in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path } => write!(f, "file {path}"),
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_receivers_collide_where_one_would_replace_the_other() {
+    fn two_destinations_collide_if_one_would_replace_the_other() {
         let file = |path: &str| Receiver::File { path: path.to_owned() };
         let line =
             |variable: &str| Receiver::EnvFile { path: "/a".to_owned(), variable: variable.to_owned() };

@@ -1,5 +1,6 @@
-//! One hash over a whole object, so that any changed bit of it shows. Each field is length-prefixed. It names other
-//! objects by their ids and hashes, never by a row of the database. docs/audit-format.md describes it for others.
+//! A hash over a whole object, which shows if any bit of it has changed. Each field is length-prefixed. Other
+//! objects are identified by their ids and hashes, never by a row of the database. docs/audit-format.md
+//! specifies the format.
 
 mod v1;
 
@@ -10,16 +11,16 @@ use super::settings::Settings;
 use super::token::Token;
 use super::when::{Span, Timestamp};
 
-/// Of the encoding: the second byte of what is hashed.
+/// The version of the encoding, which is the second byte of the hashed data.
 const VERSION: u8 = 2;
 
 pub type Digest = blake3::Hash;
 
-/// Feeds fields to a hash so that no two sequences of fields feed it the same bytes.
+/// Feeds fields to a hash, so that different sequences of fields give different bytes.
 pub struct Encoder(blake3::Hasher);
 
 impl Encoder {
-    /// In the form of today: two bytes that say so, then what it is about.
+    /// Begins the present form: two bytes of version, then the kind of the object.
     pub fn new(context: &str) -> Self {
         let mut encoder = Self(blake3::Hasher::new());
         encoder.0.update(&[b't', VERSION]);
@@ -27,7 +28,7 @@ impl Encoder {
         encoder
     }
 
-    /// In the form of version 1.
+    /// Begins the form of version 1.
     pub fn plain(context: &str) -> Self {
         let mut encoder = Self(blake3::Hasher::new());
         encoder.text(context);
@@ -80,7 +81,8 @@ impl Encoder {
     }
 }
 
-/// How digests and entries of the log are computed; entries keep the form they were written in.
+/// The form in which digests and entries of the log are computed. Entries keep the form in which they were
+/// written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     One,
@@ -95,7 +97,8 @@ impl Form {
         }
     }
 
-    /// Over a token with its labels, grants, secrets and open delivery. Not over use, which lives elsewhere.
+    /// The digest of a token with its labels, grants, secrets and open delivery. It does not cover use, which is
+    /// stored elsewhere.
     pub fn token(self, of: &Token) -> Digest {
         match self {
             Self::One => v1::token(of),
@@ -103,7 +106,7 @@ impl Form {
         }
     }
 
-    /// Over the whole catalogue.
+    /// The digest of the whole catalogue.
     pub fn catalogue(self, of: &Catalogue) -> Digest {
         match self {
             Self::One => v1::catalogue(of),
@@ -111,7 +114,7 @@ impl Form {
         }
     }
 
-    /// Over all settings that are set, and what the store says of itself.
+    /// The digest of all settings that are set, and of the facts about the store.
     pub fn settings(self, of: &Settings) -> Digest {
         match self {
             Self::One => v1::settings(of),

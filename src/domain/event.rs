@@ -1,4 +1,4 @@
-//! What happened: one entry of the audit log, and the chain that binds it to those before it.
+//! An entry of the audit log, and the chain that links it to the entries before it.
 
 mod query;
 
@@ -9,7 +9,7 @@ use super::token::Token;
 use super::when::Timestamp;
 pub use query::Query;
 
-/// Who acts. The uid is a fact; the rest are claims of the environment.
+/// The author of a change. The uid is a fact; the other fields are claims of the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Actor {
     pub uid: u32,
@@ -19,13 +19,13 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// The name to show as a creator: who called sudo, else the login, else the number.
+    /// The name to show: the user who called sudo, else the login, else the uid.
     pub fn display_name(&self) -> String {
         self.sudo_user.clone().or_else(|| self.login.clone()).unwrap_or_else(|| format!("uid:{}", self.uid))
     }
 }
 
-/// Who changes the store, why, and whether a clock that went backwards may do so.
+/// The actor of a change, the reason, and whether a clock that went back is accepted.
 #[derive(Debug, Clone)]
 pub struct Author {
     pub actor: Actor,
@@ -33,7 +33,7 @@ pub struct Author {
     pub accept_clock: bool,
 }
 
-/// What was done; the word is part of the chain and never changes.
+/// The kind of an event. Its word is part of the chain and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Init,
@@ -91,7 +91,7 @@ impl Action {
         Self::Apply,
     ];
 
-    /// Whether an event with this word is such an action. Older versions had another word for a rollback.
+    /// Whether the word of an event means this action. Older versions had another word for a rollback.
     pub fn names(self, word: &str) -> bool {
         word == self.word() || self == Self::RollBack && word == WITHDRAW
     }
@@ -126,18 +126,20 @@ impl Action {
         }
     }
 
-    /// Never refused for the clock. A confirmation is not, since its destination may have the secret already.
+    /// Whether it is allowed even with a wrong clock. A confirmation is, since its destination may have the secret
+    /// already.
     pub fn works_at_any_time(self) -> bool {
         self.only_ends_access() || matches!(self, Self::Migrate | Self::Confirm | Self::Hook)
     }
 
-    /// Never refused for the clock, nor for what somebody did to an object by hand: ending access must always work.
+    /// Whether it ends access. Such actions are refused neither for a wrong clock nor for an edit by hand, since
+    /// they must always work.
     pub fn only_ends_access(self) -> bool {
         matches!(self, Self::Disable | Self::Revoke | Self::RollBack)
     }
 }
 
-/// What a rollback was called; logs that hold the word keep it.
+/// The old word for a rollback, which is kept in old logs.
 const WITHDRAW: &str = "withdraw";
 
 impl std::str::FromStr for Action {
@@ -149,14 +151,14 @@ impl std::str::FromStr for Action {
     }
 }
 
-/// The reason in the event of a change to an object that was not what its last event says: the log must show where
-/// an edit by hand became part of the object's history.
+/// The reason in the event of a change to an object that did not match its last event. It shows where an edit by
+/// hand became part of the history.
 pub fn reason_of_mismatch(reason: Option<&str>) -> String {
     let mismatch = "before this change it was not what its last event says";
     reason.map_or_else(|| mismatch.to_owned(), |reason| format!("{mismatch}; {reason}"))
 }
 
-/// What an event is about.
+/// The object of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     Token { id: String, name: String },
@@ -169,7 +171,7 @@ impl Subject {
         Self::Token { id: token.id.to_string(), name: token.name.to_string() }
     }
 
-    /// What the store keeps in place of a token's id; no id holds a `*`.
+    /// The text that is stored in place of a token's id. No id contains a `*`.
     pub fn key(&self) -> &str {
         match self {
             Self::Token { id, .. } => id,
@@ -179,7 +181,7 @@ impl Subject {
     }
 
     pub fn from_key(key: String, name: Option<String>) -> Self {
-        // Those without a name have none: an entry that says one is not what was written, and its hash must show it.
+        // These objects have no name. If an entry has one, it was altered, and its hash must show that.
         match (key.as_str(), &name) {
             ("*scopes", None) => Self::Catalogue,
             ("*settings", None) => Self::Settings,
@@ -201,18 +203,18 @@ pub struct Event {
     /// From 1, without gaps.
     pub seq: i64,
     pub time: Timestamp,
-    /// A word of [`Action`]; a text, so that a log can be read by a version that does not know it.
+    /// A word of [`Action`], as text, so that a version that does not know the action can read the log.
     pub action: String,
     pub subject: Subject,
     pub actor: Actor,
     pub reason: Option<String>,
-    /// Of this entry and of its digest.
+    /// The form of this entry and of its digest.
     pub form: Form,
-    /// What differs from before; nothing in the form of version 1.
+    /// The changed fields; empty in the form of version 1.
     pub changes: Vec<Change>,
-    /// Of the subject after the change; `None` when it is gone.
+    /// The digest of the subject after the change. `None` if it is gone.
     pub row_digest: Option<Digest>,
-    /// Of this entry and, through it, of all before.
+    /// The hash of this entry, which covers all entries before it.
     pub hash: Digest,
 }
 
@@ -244,7 +246,7 @@ impl Event {
 /// The hash before the first entry.
 pub const GENESIS: Digest = blake3::Hash::from_bytes([0; 32]);
 
-/// An entry named by number and hash, kept elsewhere to prove later that history grew and was not rewritten.
+/// The number and hash of an entry. Kept elsewhere, it proves later that the log has only grown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Anchor {
     pub seq: i64,
@@ -266,7 +268,7 @@ impl std::str::FromStr for Anchor {
             .and_then(|(seq, hash)| Some(Self { seq: seq.parse().ok()?, hash: Digest::from_hex(hash).ok()? }))
             .ok_or_else(|| {
                 super::Invalid::new(format!("`{}` is not an anchor", text.escape_debug()))
-                    .hint("SEQ:HASH as `tokenctl audit head` prints it")
+                    .hint("use SEQ:HASH as `tokenctl audit head` prints it")
             })
     }
 }

@@ -1,14 +1,14 @@
-//! Which tokens are meant, when they are not named: the one filter of `list` and of every change by selection.
+//! The filter by which `list` and all changes select tokens that are not named.
 
 use super::scope::{Catalogue, Scope};
 use super::text::Label;
 use super::token::{Status, Token};
 use super::when::{Span, Timestamp};
 
-/// A token without a record of use counts as never used only when both it and the recording are older.
+/// A token without a record of use counts as never used only if the token and the recording are older than this.
 const NEVER_USED_AFTER: Span = Span::days(30);
 
-/// Different filters must all hold; of `statuses` and `owners` any, of `scopes` and `labels` all.
+/// All conditions must be met; of `statuses` and `owners` any one, of `scopes` and `labels` all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     pub statuses: Vec<Status>,
@@ -17,29 +17,29 @@ pub struct Filter {
     pub owners: Vec<String>,
     pub labels: Vec<Label>,
     pub expires_within: Option<Span>,
-    /// Those whose policy asked for a new secret by now.
+    /// Only tokens that are due for rotation.
     pub overdue: bool,
     pub due_within: Option<Span>,
     pub unused_for: Option<Span>,
     pub never_used: bool,
-    /// Looked for in name, description and owner, whatever the case.
+    /// Searched for in name, description and owner, ignoring case.
     pub search: Option<String>,
-    /// Also those that are over.
+    /// Includes revoked and expired tokens.
     pub all: bool,
 }
 
 impl Filter {
-    /// Whether it names anything to look for.
+    /// Whether it has any condition.
     pub fn is_empty(&self) -> bool {
         *self == Filter { all: self.all, ..Filter::default() }
     }
 
-    /// Whether it says which statuses it means; without, those that are over are hidden.
+    /// Whether it names statuses. If not, revoked and expired tokens are hidden.
     pub fn hides_what_is_over(&self) -> bool {
         !self.all && self.statuses.is_empty()
     }
 
-    /// Whether it meets this token. `now` is the present; `at` the instant whose status is asked for.
+    /// Whether it matches this token. `now` is the present, and `at` the instant at which the status is computed.
     pub fn meets(&self, token: &Token, times: &Times, catalogue: &Catalogue) -> bool {
         if !token.is_visible(times.at) {
             return false;
@@ -73,18 +73,18 @@ impl Filter {
     }
 }
 
-/// The instants that a selection is made by.
+/// The instants of a selection.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     pub now: Timestamp,
     /// Equal to `now`, or later with `--at`.
     pub at: Timestamp,
-    /// Since when use is recorded; `None` when it is not.
+    /// Since when use is recorded. `None` if it is not.
     pub usage_since: Option<Timestamp>,
 }
 
 impl Times {
-    /// No record of use, and none would have been missed in the last 30 days.
+    /// Whether there is no record of use, and none can be missing for the last 30 days.
     pub fn never_used(&self, token: &Token) -> bool {
         let old = |instant: Timestamp| self.now.since(instant) > NEVER_USED_AFTER.secs();
         token.last_used_at().is_none() && old(token.created_at) && self.usage_since.is_some_and(old)
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_hidden_unless_asked_for() {
+    fn revoked_and_expired_tokens_are_hidden_unless_requested() {
         let mut it = token(vec![secret(1, 0)]);
         it.revoked_at = Some(at(1));
         assert!(!meets(&Filter::default(), &it, 5));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_within_a_span_includes_its_last_second() {
+    fn an_expiry_within_a_span_includes_its_last_second() {
         let it = token(vec![StoredSecret { expires_at: Some(at(14 * DAY)), ..secret(1, 0) }]);
         let within = Filter { expires_within: Some(Span::days(14)), ..Filter::default() };
         assert!(meets(&within, &it, 0));

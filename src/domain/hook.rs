@@ -1,24 +1,24 @@
-//! A command that a rotation still has to run, once its secret is delivered.
+//! A command that has to run after a rotation has delivered its secret.
 
 use super::when::{Span, Timestamp};
 
-/// A hook that takes longer is stopped.
+/// The longest time that a hook may take.
 pub const LIMIT: Span = Span::minutes(5);
-/// Who claims a hook has this long to run it; then another run may take it over.
+/// How long a claim on a hook lasts. Afterwards another process may take it over.
 const CLAIM: Span = Span::minutes(6);
 
-/// It waits until it was run with success, is replaced by that of a later rotation, or its token is revoked.
+/// A pending hook. It stays until it has succeeded, a later rotation replaces it, or its token is revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingHook {
     /// The row of the secret whose delivery it follows.
     pub secret: i64,
     /// For `sh -c`.
     pub command: String,
-    /// The path or command that has the secret; none where it went to stdout or a clipboard.
+    /// The path or command that has the secret. `None` if it went to stdout or a clipboard.
     pub destination: Option<String>,
-    /// When the secret before it stops working.
+    /// When the previous secret stops working.
     pub previous_expires_at: Option<Timestamp>,
-    /// Whose command it is: nobody else runs it.
+    /// The user whose command it is. Nobody else runs it.
     pub host: Option<String>,
     pub uid: u32,
     pub claim: Option<Claim>,
@@ -34,7 +34,8 @@ pub struct Claim {
 }
 
 impl PendingHook {
-    /// Whether somebody is running it. A claim from the future was made before the clock went back, and is void.
+    /// Whether a process is running it. A claim from the future was made before the clock went back, and does not
+    /// count.
     pub fn is_claimed(&self, now: Timestamp) -> bool {
         self.claim.is_some_and(|claim| claim.at <= now && now.since(claim.at) < CLAIM.secs())
     }

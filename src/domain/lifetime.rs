@@ -1,30 +1,30 @@
-//! How long secrets live, and the order that the lengths of a token must keep.
+//! Lifetimes of secrets, and the required order of grace period, rotation interval and lifetime.
 
 use super::Invalid;
 use super::when::{Span, Timestamp};
 
-/// What ends the secrets of a token.
+/// How the secrets of a token expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// Every new secret gets it afresh.
+    /// Each new secret lives this long.
     Ttl(Span),
-    /// No secret outlives it.
+    /// No secret is valid after this instant.
     Until(Timestamp),
     Endless,
 }
 
 impl Lifetime {
-    /// The end of a secret made now.
+    /// The expiry of a secret made now.
     pub fn end(self, now: Timestamp) -> Result<Option<Timestamp>, Invalid> {
         match self {
             Self::Ttl(span) if span.is_zero() => {
-                Err(Invalid::new("a lifetime of nothing").hint("`--ttl 90d`"))
+                Err(Invalid::new("the lifetime is zero").hint("`--ttl 90d`"))
             }
             Self::Ttl(span) => {
-                now.plus(span).map(Some).ok_or_else(|| Invalid::new("the lifetime ends after the year 9999"))
+                now.plus(span).map(Some).ok_or_else(|| Invalid::new("the expiry is after the year 9999"))
             }
             Self::Until(end) if end <= now => {
-                Err(Invalid::new(format!("the end {end} is in the past")).hint("a date to come"))
+                Err(Invalid::new(format!("the expiry {end} is in the past")).hint("use a date in the future"))
             }
             Self::Until(end) => Ok(Some(end)),
             Self::Endless => Ok(None),
@@ -39,7 +39,7 @@ impl Lifetime {
         if let Self::Until(end) = self { Some(end) } else { None }
     }
 
-    /// Whether a secret made now would live longer than the store admits.
+    /// Whether a secret made now would live longer than the store allows.
     pub fn exceeds(self, max: Span, now: Timestamp) -> bool {
         match self {
             Self::Ttl(span) => span > max,
@@ -49,30 +49,31 @@ impl Lifetime {
     }
 }
 
-/// The times that are given of a token.
+/// The durations and instants that are given for a token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
-    /// None: the store's default.
+    /// `None` means the store's default.
     pub lifetime: Option<Lifetime>,
     pub not_before: Option<Timestamp>,
     pub rotate_every: Option<Span>,
-    /// None: as the store says.
+    /// `None` means the store's setting.
     pub grace: Option<Span>,
 }
 
-/// Fails if it would start to work only after it has expired.
+/// Fails if the token would become valid only after it has expired.
 pub fn starts_before(start: Option<Timestamp>, expiry: Option<Timestamp>) -> Result<(), Invalid> {
     match (start, expiry) {
         (Some(start), Some(expiry)) if expiry <= start => {
-            Err(Invalid::new(format!("it would start at {start}, not before its end at {expiry}"))
-                .hint("an earlier `--not-before` or a later end"))
+            Err(Invalid::new(format!("it would become valid at {start}, but expire at {expiry}"))
+                .hint("use an earlier start or a later expiry"))
         }
         _ => Ok(()),
     }
 }
 
-/// `grace` < `rotate-every` < `ttl`: a secret must be replaced before it ends, and its predecessor be gone by the
-/// next turn. The grace in force is the token's own or the store's; without a rotation only its own is held to that.
+/// Checks `grace` < `rotate-every` < `ttl`: a secret must be replaced before it expires, and the previous one
+/// must have expired before the next rotation. The grace period is that of the token or the store; without a
+/// rotation, only that of the token is checked.
 pub fn in_order(
     lifetime: Lifetime,
     rotate_every: Option<Span>,
@@ -81,26 +82,29 @@ pub fn in_order(
 ) -> Result<(), Invalid> {
     let Some(every) = rotate_every else {
         return match (own_grace, lifetime) {
-            (Some(grace), Lifetime::Ttl(ttl)) if grace >= ttl => {
-                Err(Invalid::new(format!("the grace ({grace}) is not shorter than the lifetime ({ttl})"))
-                    .hint("a shorter `--grace` or a longer `--ttl`"))
-            }
+            (Some(grace), Lifetime::Ttl(ttl)) if grace >= ttl => Err(Invalid::new(format!(
+                "the grace period ({grace}) must be shorter than the lifetime ({ttl})"
+            ))
+            .hint("use a shorter grace period or a longer lifetime")),
             _ => Ok(()),
         };
     };
     let grace = own_grace.unwrap_or(default_grace);
     if every.is_zero() {
-        return Err(Invalid::new("a rotation every 0 seconds").hint("`--rotate-every 30d`"));
+        return Err(Invalid::new("the rotation interval is zero").hint("`--rotate-every 30d`"));
     }
     if grace >= every {
-        return Err(Invalid::new(format!("the grace ({grace}) is not shorter than the rotation ({every})"))
-            .hint("a shorter `--grace` or a longer `--rotate-every`"));
+        return Err(Invalid::new(format!(
+            "the grace period ({grace}) must be shorter than the rotation interval \
+                                         ({every})"
+        ))
+        .hint("use a shorter grace period or a longer rotation interval"));
     }
     match lifetime {
-        Lifetime::Ttl(ttl) if every >= ttl => {
-            Err(Invalid::new(format!("the rotation ({every}) is not shorter than the lifetime ({ttl})"))
-                .hint("a shorter `--rotate-every` or a longer `--ttl`"))
-        }
+        Lifetime::Ttl(ttl) if every >= ttl => Err(Invalid::new(format!(
+            "the rotation interval ({every}) must be shorter than the lifetime ({ttl})"
+        ))
+        .hint("use a shorter rotation interval or a longer lifetime")),
         _ => Ok(()),
     }
 }
@@ -111,7 +115,7 @@ mod tests {
     use crate::domain::token::tests::at;
 
     #[test]
-    fn an_end_is_in_the_future_or_none() {
+    fn an_expiry_is_in_the_future_or_absent() {
         let day = Span::days(1);
         assert_eq!(Lifetime::Ttl(day).end(at(5)), Ok(Some(at(86_405))));
         assert_eq!(Lifetime::Until(at(9)).end(at(5)), Ok(Some(at(9))));
@@ -132,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn grace_rotation_and_lifetime_keep_their_order() {
+    fn grace_period_rotation_and_lifetime_keep_their_order() {
         let ok = |ttl, every: u16, grace| {
             in_order(Lifetime::Ttl(Span::days(ttl)), Some(Span::days(every)), None, Span::days(grace))
         };

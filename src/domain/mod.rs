@@ -1,4 +1,4 @@
-//! The rules, without clock, random, disk or terminal: everything here is a function of its arguments.
+//! The rules, as functions of their arguments, without clock, random numbers, disk or terminal.
 
 pub mod address;
 pub mod changes;
@@ -25,7 +25,7 @@ pub mod wanted;
 pub mod when;
 pub mod widening;
 
-/// A value that a person typed and that no rule admits. `message` names the value, `hint` what to type instead.
+/// The error for a typed value that breaks a rule. `message` names the value, `hint` says what to type instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     pub message: String,
@@ -37,13 +37,14 @@ impl Invalid {
         Self { message: message.into(), hint: None }
     }
 
-    /// A word that is none of these; the hint is the one it is most like, or all.
+    /// The error for a word that is none of these. The hint is the most similar one, or all of them.
     pub fn no_such(what: &str, typed: &str, words: &[&str]) -> Self {
         let hint = match text::nearest(typed, words.iter().copied()) {
             Some(word) => format!("did you mean `{word}`?"),
-            None => format!("one of {}", words.join(", ")),
+            None => format!("use one of {}", words.join(", ")),
         };
-        Self::new(format!("`{}` is not a {what}", typed.escape_debug())).hint(hint)
+        let article = if what.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        Self::new(format!("`{}` is not {article} {what}", typed.escape_debug())).hint(hint)
     }
 
     #[must_use]
@@ -54,7 +55,7 @@ impl Invalid {
 }
 
 impl std::fmt::Display for Invalid {
-    /// The message; whoever shows it shows the hint below it.
+    /// The message alone; callers show the hint below it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)
     }

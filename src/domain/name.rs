@@ -1,4 +1,4 @@
-//! Names and ids of tokens, and the references that address them.
+//! Names and ids of tokens, and references to them.
 
 use std::fmt;
 use std::ops::Deref;
@@ -42,18 +42,18 @@ impl FromStr for Name {
         }
         let shown: String = text.chars().take(64).collect();
         Err(Invalid::new(format!("`{}` is not a name", shown.escape_debug()))
-            .hint("letters, digits and . _ @ -, a letter or digit first, at most 64"))
+            .hint("use letters, digits and . _ @ -, a letter or digit first, at most 64"))
     }
 }
 
-/// Lower-case letters and digits of an id.
+/// The characters of an id.
 const ID_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const ID_LEN: usize = 12;
-/// The shortest prefix of an id that addresses a token.
+/// The length of the shortest prefix of an id that can refer to a token.
 pub const ID_PREFIX_MIN: usize = 6;
 
-/// A name for a token from now on. Older stores may hold names that look like an id, so only new ones are held to it:
-/// a token with the name of another one's id would be taken for it.
+/// A name for a new token. It must not look like an id, since it could be mistaken for another token's id. Older
+/// stores may have such names, so only new names are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewName(pub Name);
 
@@ -64,14 +64,14 @@ impl FromStr for NewName {
         let name: Name = text.parse()?;
         if is_new_id(text.as_bytes()) {
             return Err(Invalid::new(format!("`{text}` looks like the id of a token"))
-                .hint("a name of another length, without a digit, or with a capital or one of . _ @ -"));
+                .hint("use a name of another length, without a digit, or with a capital or one of . _ @ -"));
         }
         Ok(Self(name))
     }
 }
 
-/// Whether text has the shape of an id as it is made today: with a digit, so that names can be ordinary words of the
-/// same length.
+/// Whether text has the shape of a present id. Such an id has a digit, so that names can be ordinary words of
+/// the same length.
 fn is_new_id(text: &[u8]) -> bool {
     text.len() == ID_LEN && text.iter().copied().all(is_of_ids) && text.iter().any(u8::is_ascii_digit)
 }
@@ -81,12 +81,12 @@ fn is_new_id(text: &[u8]) -> bool {
 pub struct TokenId(String);
 
 impl TokenId {
-    /// That of a token which is only planned: to be shown and checked, and never stored.
+    /// The id of a token that is only planned. It is shown and checked, but never stored.
     pub fn planned() -> Self {
         Self("planned00000".to_owned())
     }
 
-    /// A new id, with characters of a random source; its error is passed on.
+    /// A new id from a random source, whose error is returned.
     pub fn random<E>(fill: &mut dyn FnMut(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
         let mut id = [0; ID_LEN];
         while !is_new_id(&id) {
@@ -119,11 +119,11 @@ impl FromStr for TokenId {
         }
         let shown: String = text.chars().take(64).collect();
         Err(Invalid::new(format!("`{}` is not an id of a token", shown.escape_debug()))
-            .hint("12 lower-case letters and digits"))
+            .hint("an id has 12 lower-case letters and digits"))
     }
 }
 
-/// Whether text can be an id or a prefix of one that is long enough to address a token.
+/// Whether text can be an id, or a prefix of one that is long enough to refer to a token.
 pub fn is_id_prefix(text: &str) -> bool {
     (ID_PREFIX_MIN..=ID_LEN).contains(&text.len()) && text.bytes().all(is_of_ids)
 }
@@ -133,7 +133,7 @@ fn is_of_ids(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit()
 }
 
-/// What is left of a name that a list has cut in its middle: two characters or more at each end.
+/// The beginning and the end of a name that a list has cut in its middle, at least two characters each.
 pub fn cut_ends(text: &str) -> Option<(&str, &str)> {
     let (head, tail) = text.split_once('…').or_else(|| text.split_once("..."))?;
     let name: Result<Name, Invalid> = format!("{head}{tail}").parse();

@@ -1,4 +1,4 @@
-//! What the settings of a store and the state of a token forbid.
+//! The rules that the settings of a store and the state of a token impose on changes.
 
 use super::Invalid;
 use super::lifetime::{Lifetime, Terms, in_order};
@@ -9,7 +9,7 @@ use super::when::{Span, Timestamp};
 /// Why a change of a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// The values are wrong, or do not fit each other.
+    /// The values are invalid, or do not fit together.
     Invalid(Invalid),
     /// A setting of the store or the state of the token forbids it.
     Forbidden(Invalid),
@@ -32,14 +32,15 @@ pub fn allowed_expiry(
     let expiry = lifetime.end(now)?;
     match settings.max_ttl {
         Some(max) if lifetime.exceeds(max, now) => Err(Refused::Forbidden(
-            Invalid::new(format!("the lifetime is longer than this store admits ({max})"))
-                .hint(format!("`--ttl {max}` or shorter; `tokenctl settings max-ttl` is the limit")),
+            Invalid::new(format!("the lifetime is longer than this store allows ({max})")).hint(format!(
+                "use a lifetime of {max} or less; `tokenctl settings max-ttl` shows the limit"
+            )),
         )),
         _ => Ok(expiry),
     }
 }
 
-/// Fails if the store requires something of every token that this one lacks.
+/// Fails if this token lacks something that the store requires.
 pub fn check_required(
     owner: Option<&String>,
     description: Option<&String>,
@@ -57,8 +58,8 @@ pub fn check_required(
 }
 
 impl Terms {
-    /// The lifetime, the store's default where none is given, and the expiry of a first secret made now, if these terms
-    /// fit each other and the store allows them.
+    /// The lifetime, which defaults to that of the store, and the expiry of a first secret made now. Fails if these
+    /// terms do not fit together or the store does not allow them.
     pub fn check(
         &self,
         settings: &Settings,
@@ -73,51 +74,53 @@ impl Terms {
     }
 }
 
-/// Fails if no rotation could give the token a secret that works.
+/// Fails if no rotation could give the token a working secret.
 pub fn check_can_rotate(token: &Token) -> Result<(), Refused> {
     if token.revoked_at.is_some() {
         return Err(Refused::Revoked(token.name.to_string()));
     }
     if token.disabled_at.is_some() {
         let disabled = Invalid::new(format!("`{}` is disabled: a new secret would not work", token.name));
-        return Err(Refused::Forbidden(disabled.hint("`tokenctl enable` first")));
+        return Err(Refused::Forbidden(disabled.hint("run `tokenctl enable` first")));
     }
     Ok(())
 }
 
-/// That a change would let an expired token work again, which must be asked for.
+/// The error that a change would revive an expired token, which requires a flag.
 pub fn expired(token: &Token) -> Refused {
     let end = token.expires_at().map(|end| format!(" at {end}")).unwrap_or_default();
-    let expired = Invalid::new(format!("`{}` expired{end}; this would bring it back to life", token.name));
-    Refused::Forbidden(expired.hint("pass `--revive` if it should work again, or revoke it"))
+    let expired = Invalid::new(format!("`{}` expired{end}; this would revive it", token.name));
+    Refused::Forbidden(
+        expired.hint("revive it with `--revive` of `tokenctl rotate` or `tokenctl edit`, or revoke it"),
+    )
 }
 
-/// What is asked of a rotation.
+/// The options of a rotation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rotation {
-    /// Of the new secret alone; none: the token's.
+    /// The lifetime of the new secret alone. `None` means the token's.
     pub lifetime: Option<Lifetime>,
-    /// How long the previous secret keeps working; none: as the token or the store says.
+    /// How long the previous secret keeps working. `None` means the token's or the store's grace period.
     pub grace: Option<Span>,
     /// Every other secret expires at once.
     pub at_once: bool,
-    /// The token's policy asked for it.
+    /// Whether the token's policy caused it.
     pub by_policy: bool,
-    /// A token that has expired may work again.
+    /// Whether an expired token may be revived.
     pub revives: bool,
 }
 
-/// What a rotation does to the secrets of a token.
+/// The effect of a rotation on the secrets of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replacement {
-    /// Of the new secret.
+    /// The expiry of the new secret.
     pub expires_at: Option<Timestamp>,
-    /// How long the previous secret keeps working; none: all others expire at once.
+    /// How long the previous secret keeps working. `None` means that all others expire at once.
     pub grace: Option<Span>,
 }
 
 impl Rotation {
-    /// The expiries that a rotation of the token now leads to, if it is allowed.
+    /// The expiries after a rotation of the token now, if it is allowed.
     pub fn check(&self, token: &Token, settings: &Settings, now: Timestamp) -> Result<Replacement, Refused> {
         check_can_rotate(token)?;
         let expires_at = self.expiry(token, settings, now)?;
@@ -139,15 +142,15 @@ impl Rotation {
     ) -> Result<Option<Timestamp>, Refused> {
         let until = token.lifetime.until();
         let forbidden = |why: String| {
-            Refused::Forbidden(Invalid::new(why).hint("`tokenctl edit` gives it another lifetime"))
+            Refused::Forbidden(Invalid::new(why).hint("give it another lifetime with `tokenctl edit`"))
         };
         if let Some(until) = until.filter(|until| *until <= now) {
-            return Err(forbidden(format!("`{}` lives until {until}, which is past", token.name)));
+            return Err(forbidden(format!("`{}` expired at {until}", token.name)));
         }
         let expiry = allowed_expiry(self.lifetime.unwrap_or(token.lifetime), settings, now)?;
         match until {
             Some(until) if expiry.is_none_or(|expiry| expiry > until) => {
-                Err(forbidden(format!("no secret of `{}` outlives {until}", token.name)))
+                Err(forbidden(format!("no secret of `{}` can be valid after {until}", token.name)))
             }
             _ => Ok(expiry),
         }

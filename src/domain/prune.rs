@@ -1,20 +1,21 @@
-//! What of a token is of no more use: all of it once it has ended, or only those of its secrets that have.
+//! What pruning removes of a token: the whole token if it is revoked or expired, otherwise its superseded
+//! secrets.
 
 use super::token::{Role, Status, StoredSecret, Token};
 use super::when::Timestamp;
 
-/// What becomes of a token.
+/// The effect of pruning on a token.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pruned {
     Nothing,
-    /// This is left of it.
+    /// It is kept in this state.
     Secrets(Box<Token>),
     Whole,
 }
 
 impl Token {
-    /// What pruning leaves of it, where what ended at `until` or before is to go. A token that its policy could still bring
-    /// back, and one with a delivery under way, is left alone.
+    /// The state of the token after removing what was revoked or expired at `until` or before. A token that its
+    /// policy could still revive and one with an unfinished delivery are left alone.
     pub fn pruned(&self, until: Timestamp, now: Timestamp) -> Pruned {
         if self.delivery.is_some() || self.is_due(now) {
             return Pruned::Nothing;
@@ -37,7 +38,7 @@ impl Token {
 }
 
 impl StoredSecret {
-    /// When it stopped working or will; the earlier of revocation and expiry.
+    /// When it stopped or will stop working, by revocation or expiry.
     fn ended_at(&self) -> Option<Timestamp> {
         self.revoked_at.into_iter().chain(self.expires_at).min()
     }
@@ -51,7 +52,7 @@ mod tests {
     use crate::domain::when::Span;
 
     #[test]
-    fn what_has_ended_long_enough_goes_and_nothing_else() {
+    fn only_old_revocations_and_expiries_are_removed() {
         let previous = StoredSecret { superseded_at: Some(at(1)), expires_at: Some(at(10)), ..secret(1, 0) };
         let live = token(vec![previous, secret(2, 1)]);
         assert_eq!(live.pruned(at(9), at(20)), Pruned::Nothing);

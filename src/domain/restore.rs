@@ -1,19 +1,20 @@
-//! What a token becomes when a backup is restored: what it was in the backup, except for what has ended since.
+//! The state of a token after a backup is restored: as in the backup, except for what was revoked or has expired
+//! since.
 
 use super::scope::Catalogue;
 use super::token::{Grant, StoredSecret, Token};
 use super::when::Timestamp;
 
-/// What became of a token of the backup that the present store knows too.
+/// A token of the backup after merging it with the present one.
 pub struct Restored {
     pub token: Token,
-    /// Something of it has ended since the backup, and stays so.
+    /// Whether something of it was revoked or expired since the backup, and stays so.
     pub kept_ended: bool,
 }
 
 impl Token {
-    /// This token of a backup in place of the present one. Only secrets that were delivered in the backup and are still
-    /// known come back; none where there is no such secret.
+    /// Replaces the present token by that of a backup. Only secrets that were delivered in the backup and still
+    /// exist come back. `None` if there is no such secret.
     pub fn restored_over(&self, present: &Token, now: Timestamp) -> Option<Restored> {
         let mut ended = self.disabled_at.is_none() && present.disabled_at.is_some()
             || self.revoked_at.is_none() && present.revoked_at.is_some();
@@ -41,7 +42,7 @@ impl Token {
         Some(Restored { token, kept_ended: ended })
     }
 
-    /// This token of a backup, with what another store has ended of it. All of its secrets are kept.
+    /// Marks in a token of a backup what another store has revoked or disabled. All of its secrets are kept.
     #[must_use]
     pub fn ended_as(&self, other: &Token, now: Timestamp) -> Self {
         let mut token = self.clone();
@@ -55,8 +56,7 @@ impl Token {
         token
     }
 
-    /// The same token with its grants by the rows and names that their scopes have in this catalogue; a scope that is not
-    /// there is not granted.
+    /// The same token with grants that refer to this catalogue. A scope that is not in it is not granted.
     #[must_use]
     pub fn granted_in(mut self, catalogue: &Catalogue) -> Self {
         let regrant = |grant: Grant| {
@@ -67,7 +67,7 @@ impl Token {
         self
     }
 
-    /// Whether a client can still use it, or could once it is enabled.
+    /// Whether a client can use it now, or could if it were enabled.
     pub fn has_working_secret(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.secrets.iter().any(|secret| !secret.is_over(now))
     }
@@ -90,14 +90,14 @@ mod tests {
     use crate::domain::token::tests::{at, secret, token};
 
     #[test]
-    fn what_has_ended_since_the_backup_stays_ended() {
+    fn revocations_and_expiries_since_the_backup_are_kept() {
         let backup = token(vec![secret(1, 0), StoredSecret { superseded_at: Some(at(1)), ..secret(2, 0) }]);
         let mut present = backup.clone();
         assert!(!backup.restored_over(&present, at(9)).unwrap().kept_ended);
         present.secrets[0].expires_at = Some(at(5));
         let restored = backup.restored_over(&present, at(9)).unwrap();
         assert_eq!((restored.token.secrets[0].expires_at, restored.kept_ended), (Some(at(5)), true));
-        // What will end is not what has ended.
+        // An expiry in the future does not count.
         present.secrets[0].expires_at = Some(at(10));
         assert_eq!(backup.restored_over(&present, at(9)).unwrap().token, backup);
         for end in

@@ -1,4 +1,4 @@
-//! Permissions: their spelling, the catalogue that holds those that exist, and what includes what.
+//! Scopes: their spelling, the catalogue of those that exist, and their includes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -37,16 +37,16 @@ impl FromStr for Scope {
         }
         let shown: String = text.chars().take(64).collect();
         Err(Invalid::new(format!("`{}` is not a scope", shown.escape_debug()))
-            .hint("lower-case words joined by `:`, like `events:read`, at most 64 characters"))
+            .hint("use lower-case words joined by `:`, like `events:read`, at most 64 characters"))
     }
 }
 
 /// One scope of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The row of the store, by which grants refer to it, so that a rename touches nothing else.
+    /// The row in the store. Grants refer to it, so that a rename changes nothing else.
     pub row: i64,
-    /// 12 random characters, by which the log refers to it; empty in a store of version 1, which knows none.
+    /// 12 random characters, by which the log refers to it. Empty in a store of version 1, which had no ids.
     pub id: String,
     pub name: Scope,
     pub description: Option<String>,
@@ -76,17 +76,17 @@ impl Catalogue {
         self.0.values()
     }
 
-    /// Those that can still be granted.
+    /// The scopes that can be granted.
     pub fn open(&self) -> impl Iterator<Item = &Entry> {
         self.iter().filter(|entry| entry.retired_at.is_none())
     }
 
-    /// The existing scope most like a mistyped one.
+    /// The existing scope that is most similar to a mistyped one.
     pub fn nearest(&self, scope: &Scope) -> Option<&str> {
         text::nearest(scope.as_str(), self.0.keys().map(Scope::as_str))
     }
 
-    /// Everything that these grants allow: they and all that they include.
+    /// Everything that these grants allow: the scopes and all that they include.
     pub fn closure<'a>(&'a self, grants: impl IntoIterator<Item = &'a Scope>) -> BTreeSet<&'a Scope> {
         let mut held = BTreeSet::new();
         let mut open: Vec<&Scope> = grants.into_iter().collect();
@@ -98,7 +98,7 @@ impl Catalogue {
         held
     }
 
-    /// The same catalogue with another version of the entry of that row. Includes follow a new name.
+    /// The same catalogue with the entry of that row replaced. Includes follow a new name.
     #[must_use]
     pub fn with(&self, changed: &Entry) -> Self {
         let old = self.iter().find(|entry| entry.row == changed.row).map(|entry| &entry.name);

@@ -1,4 +1,4 @@
-//! Secrets. The plain one can do almost nothing: [`Secret::expose`] is the only way to its text.
+//! Secrets. [`Secret::expose`] is the only access to the text of a plain secret.
 
 mod find;
 
@@ -20,9 +20,9 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 const RANDOM_LEN: usize = 32;
 const CHECK_LEN: usize = 6;
 const BODY_LEN: usize = RANDOM_LEN + CHECK_LEN;
-/// Lengths of a secret made elsewhere, in characters.
+/// The allowed lengths of a secret made elsewhere, in characters.
 pub const FOREIGN_LEN: std::ops::RangeInclusive<usize> = 16..=512;
-/// The longest input worth reading: a secret with what people paste around it.
+/// The longest input that is read, in bytes: a secret with what people may paste around it.
 pub const INPUT_MAX: usize = 512 + 64;
 /// The scheme before a secret in an `Authorization` header.
 const BEARER: &[u8] = b"Bearer ";
@@ -31,12 +31,12 @@ const HINT_LEN: usize = 4;
 /// A plain secret, wiped when dropped. No Debug, Display, Clone or Serialize on purpose.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
-/// BLAKE3 of a secret in its own context: the look-up key of the store, 32 bytes.
+/// The BLAKE3 hash of a secret in its own context, 32 bytes. The store looks secrets up by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecretHash(blake3::Hash);
 
 impl SecretHash {
-    /// Of text that may be a secret.
+    /// The hash of text that may be a secret.
     pub fn of(text: &[u8]) -> Self {
         Self(blake3::Hasher::new_from_context_key(&CONTEXT_KEY).update(text).finalize())
     }
@@ -61,7 +61,7 @@ impl Prefix {
 }
 
 impl Prefix {
-    /// A regular expression for secrets with this prefix, which says nothing of their checksum.
+    /// A regular expression for secrets with this prefix. It does not check the checksum.
     pub fn pattern(&self) -> String {
         format!("{}_[0-9A-Za-z]{{{BODY_LEN}}}", self.0)
     }
@@ -81,7 +81,7 @@ impl std::str::FromStr for Prefix {
             return Ok(Self(text.to_owned()));
         }
         Err(Invalid::new(format!("`{}` is not a prefix", text.escape_debug()))
-            .hint("a lower-case letter, then 1 to 9 lower-case letters or digits"))
+            .hint("use a lower-case letter, then 1 to 9 lower-case letters or digits"))
     }
 }
 
@@ -90,7 +90,7 @@ fn is_prefix(text: &[u8]) -> bool {
     (2..=10).contains(&text.len()) && text[0].is_ascii_lowercase() && text.iter().all(lower)
 }
 
-/// CRC-32 (IEEE 802.3, reflected) over four bits a step: 46 bytes do not repay a larger table.
+/// CRC-32 (IEEE 802.3, reflected), four bits per step. A larger table would not pay off for 46 bytes.
 fn crc32(text: &[u8]) -> u32 {
     const TABLE: [u32; 16] = {
         let mut table = [0; 16];
@@ -125,7 +125,8 @@ fn checksum(text: &[u8]) -> [u8; CHECK_LEN] {
     out
 }
 
-/// Characters of `alphabet`, each equally likely: a byte beyond its largest multiple is thrown away.
+/// Random characters of `alphabet`, each equally likely. Bytes beyond the largest multiple of its length are
+/// discarded.
 pub fn random_text<E>(
     out: &mut [u8],
     alphabet: &[u8],
@@ -152,10 +153,10 @@ pub fn random_text<E>(
 }
 
 impl Secret {
-    /// `PREFIX_` + 32 base62 characters from `fill` + 6 of checksum over all before them.
+    /// Generates `PREFIX_` + 32 base62 characters from `fill` + 6 characters of checksum over all before them.
     pub fn mint<E>(prefix: &Prefix, fill: &mut dyn FnMut(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
         let head = prefix.0.len() + 1;
-        // The capacity never grows: a reallocation would leave a copy behind.
+        // The capacity never grows, since a reallocation would leave a copy behind.
         let mut text = Zeroizing::new(Vec::with_capacity(head + BODY_LEN));
         text.extend_from_slice(prefix.0.as_bytes());
         text.push(b'_');
@@ -166,7 +167,7 @@ impl Secret {
         Ok(Self(text))
     }
 
-    /// The secret in `input`, one line end after it ignored; `None` for what cannot be a secret: too short, too
+    /// The secret in `input`, without one newline after it. `None` for text that cannot be a secret: too short, too
     /// long, not printable ASCII, or of our own shape with a wrong checksum.
     pub fn read(mut input: Zeroizing<Vec<u8>>) -> Option<Self> {
         for end in [b'\n', b'\r'] {
@@ -183,9 +184,9 @@ impl Secret {
         Some(Self(input))
     }
 
-    /// Reads what a person typed or pasted: blanks and line ends around it and a leading `Bearer` are no part of it.
+    /// Reads what a person typed or pasted, without surrounding blanks and newlines and without a leading `Bearer`.
     pub fn read_pasted(input: &[u8]) -> Option<Self> {
-        // What was cut may have lost its end.
+        // Input that was cut off may have lost the end of the secret.
         if input.len() >= INPUT_MAX {
             return None;
         }
@@ -196,7 +197,7 @@ impl Secret {
         Self::read(Zeroizing::new(text.to_vec()))
     }
 
-    /// The text itself. Whoever calls this answers for where it goes.
+    /// The text itself. The caller is responsible for where it goes.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -205,21 +206,21 @@ impl Secret {
         SecretHash::of(&self.0)
     }
 
-    /// `tkn_AbCd…`: enough to recognise it by, too little to guess from.
+    /// The hint `tkn_AbCd…`: enough to recognise the secret, but too little to guess it.
     pub fn hint(&self) -> String {
         hint(&self.0)
     }
 
-    /// Length times the bits a character of its alphabet can carry at most.
+    /// The most entropy that the secret can have, in bits: its length times that of a character of its alphabet.
     pub fn nominal_bits(&self) -> f64 {
         self.len() * f64::from(self.alphabet()).log2()
     }
 
-    /// The bits of all strings of its length that use as few different characters as it does: a bound that a repeated
-    /// character or word lowers, however many classes of characters it has.
+    /// The entropy, in bits, of all strings of its length that use as few distinct characters as it does. Repeated
+    /// characters or words lower this bound, however many classes of characters there are.
     pub fn distinct_bits(&self) -> f64 {
         let distinct = u32::try_from(self.0.iter().collect::<BTreeSet<_>>().len()).unwrap_or(u32::MAX);
-        // The ways to choose these characters from the alphabet, in bits.
+        // The number of ways to choose these characters from the alphabet, in bits.
         let free = f64::from(self.alphabet().saturating_sub(distinct));
         let choices: f64 = (1..=distinct).map(|n| ((free + f64::from(n)) / f64::from(n)).log2()).sum();
         choices + self.len() * f64::from(distinct).log2()
@@ -229,7 +230,7 @@ impl Secret {
         f64::from(u32::try_from(self.0.len()).unwrap_or(u32::MAX))
     }
 
-    /// How many characters there are of the classes that it uses; `hex` counts as sixteen letters.
+    /// The number of characters in the classes that it uses. Hexadecimal text counts sixteen.
     fn alphabet(&self) -> u32 {
         let any = |class: fn(&u8) -> bool| self.0.iter().any(class);
         let hex = |upper: bool| {
@@ -256,12 +257,13 @@ pub fn hint(secret: &[u8]) -> String {
     format!("{}…", String::from_utf8_lossy(&secret[..head + HINT_LEN]))
 }
 
-/// The characters that a hint shows of a secret made elsewhere: its first four. `None` for the hint of our own.
+/// The characters that the hint of a secret made elsewhere shows, which are its first four. `None` for the hint
+/// of our own secrets.
 pub fn foreign_head(hint: &str) -> Option<&[u8]> {
     hint.strip_suffix('…').map(str::as_bytes).filter(|head| head.len() == HINT_LEN)
 }
 
-/// Whether text has the shape of our secrets: `None` if not, else whether its checksum is right.
+/// `None` if text does not have the shape of our secrets, else whether its checksum is right.
 fn shape(text: &[u8]) -> Option<bool> {
     let head = text.len().checked_sub(BODY_LEN + 1)?;
     let (prefix, rest) = text.split_at(head);
@@ -309,7 +311,7 @@ mod tests {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 
-    /// A secret that another program made: with another checksum those of today would be malformed.
+    /// A secret from an earlier release. If the checksum changed, existing secrets would be malformed.
     #[test]
     fn the_checksum_of_a_secret_never_changes() {
         assert!(read(b"tkn_0123456789abcdefghijABCDEFGHIJKL0LoDuO").is_some());
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_person_pastes_is_trimmed() {
+    fn pasted_text_is_trimmed() {
         let secret = minted();
         let text = String::from_utf8(secret.expose().to_vec()).unwrap();
         let pasted = |text: &str| Secret::read_pasted(text.as_bytes()).map(|it| it.hash());
@@ -340,7 +342,7 @@ mod tests {
         for other in ["Basic {}", "{} {}", "Bearer Bearer {}", "Bearer "] {
             assert_eq!(pasted(&other.replace("{}", &text)), None, "{other:?}");
         }
-        // What is longer than what is read never passes for its first part.
+        // Input that is longer than the limit is never accepted as its first part.
         let longest = format!("Bearer {}", "x".repeat(INPUT_MAX));
         assert_eq!(pasted(&longest[..INPUT_MAX]), None);
         assert!(pasted(&format!("Bearer {}\n", "x".repeat(512))).is_some());
@@ -360,7 +362,7 @@ mod tests {
     fn foreign_text_is_read_and_junk_is_not() {
         assert!(read(b"0123456789abcdef").is_some());
         assert!(read(&[b'x'; 512]).is_some());
-        // Nearly the shape of ours, whose checksum would be wrong.
+        // Nearly the shape of our secrets, whose checksum would be wrong.
         for text in ["Tkn_{}", "tkn-{}", "t_{}", "tkn_-{}"] {
             assert!(read(text.replace("{}", &"x".repeat(BODY_LEN)).as_bytes()).is_some(), "{text}");
         }
@@ -394,7 +396,7 @@ mod tests {
         assert!(bits(&"a".repeat(28)) < 5.0);
         // 37,820 ways to choose three of 62 characters, and 24 times one of the three.
         assert!((bits(&"aB3".repeat(8)) - (37_820f64.log2() + 24.0 * 3f64.log2())).abs() < 1e-9);
-        // As few as a random key may have once in ten million.
+        // As few as a random key has once in ten million.
         assert!(bits(&"01234567".repeat(4)) > 96.0 && bits("0f3a9c1d7b2e5f8a4c6d0e1b9a7f3c5d") > 96.0);
         assert!(bits("Xk3ab9PqLm2ZrTy7Wc5NdV") > 130.0);
     }

@@ -1,4 +1,4 @@
-//! The settings of a store: each key's spelling, default and rule.
+//! The settings of a store: the spelling, default and rule of each key.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,21 +11,21 @@ use super::when::{Span, is_none};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub prefix: Prefix,
-    /// Lifetime of a token created without one; `None`: it has none.
+    /// The lifetime of a token created without one. `None` means that it does not expire.
     pub default_ttl: Option<Span>,
     pub max_ttl: Option<Span>,
     pub grace: Span,
     /// Where the secret is used, for the usage hint.
     pub url: Option<String>,
-    /// The header that carries the secret; `{}` stands for it.
+    /// The header that carries the secret, in place of `{}`.
     pub header: String,
     pub require_owner: bool,
     pub require_description: bool,
-    /// What the store says of itself, which no command sets.
+    /// The facts about the store, which no command sets.
     pub facts: BTreeMap<Fact, String>,
 }
 
-/// What the store says of itself, under keys that no setting has.
+/// The facts about the store, under keys that no setting has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fact {
     /// A random UUID.
@@ -109,14 +109,14 @@ impl FromStr for Key {
 }
 
 impl Settings {
-    /// The value as it is shown: `none` for what is absent.
+    /// The value as it is shown. An absent one is `none`.
     pub fn shown(&self, key: Key) -> String {
         let value = self.get(key);
         if value.is_empty() { "none".to_owned() } else { value }
     }
 
-    /// The value as `set` takes it back; `none` or nothing for what is absent. Digests cover this text.
-    /// What differs from the defaults, and the facts, as the store keeps them: in order of the key.
+    /// The value in the form that `set` parses. An absent one is `none` or empty. Digests cover this text. The
+    /// values that differ from the defaults, and the facts, as they are stored, in order of the key.
     pub fn rows(&self) -> BTreeMap<&'static str, String> {
         let default = Self::default();
         let set = Key::ALL.into_iter().filter(|key| self.get(*key) != default.get(*key));
@@ -138,7 +138,7 @@ impl Settings {
         }
     }
 
-    /// Takes `value` for `key`; an empty one is the default again.
+    /// Sets `key` to `value`. An empty value returns to the default.
     pub fn set(&mut self, key: Key, value: &str) -> Result<(), Invalid> {
         let default = Self::default();
         let value = match value {
@@ -146,7 +146,7 @@ impl Settings {
             value => value,
         };
         let length = || match value.parse::<Span>()? {
-            span if span.is_zero() => Err(Invalid::new(format!("`{value}` is no lifetime at all"))),
+            span if span.is_zero() => Err(Invalid::new(format!("`{value}` is zero"))),
             span => Ok(Some(span)),
         };
         let lifetime = || if is_none(value) { Ok(None) } else { length() };
@@ -164,7 +164,7 @@ impl Settings {
     }
 }
 
-/// Both are printed as part of a shell command.
+/// The url and the header are printed as part of a shell command.
 fn is_safe_in_quotes(text: &str) -> bool {
     !text.contains(['"', '\\', '`', '$', '!'])
 }
@@ -174,7 +174,7 @@ fn url(value: &str) -> Result<Option<String>, Invalid> {
     if url.as_ref().is_none_or(|url| is_safe_in_quotes(url) && !url.contains([' ', '\''])) {
         return Ok(url);
     }
-    Err(Invalid::new("the url holds a blank or a character that shells mind")
+    Err(Invalid::new("the url has a blank or a character that is special to shells")
         .hint("like `https://api.example/v1`"))
 }
 
@@ -187,9 +187,9 @@ fn header(value: &str) -> Result<String, Invalid> {
         .hint("like `Authorization: Bearer {}`"))
 }
 
-/// That the store demands something which is not there.
+/// The error that the store requires something that is missing.
 pub fn demand(what: &str) -> Invalid {
-    Invalid::new(format!("this store demands {what} of every token"))
+    Invalid::new(format!("this store requires {what} for every token"))
 }
 
 #[cfg(test)]
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_default_is_admitted_and_comes_back_on_empty() {
+    fn every_default_is_allowed_and_returns_on_empty() {
         for key in Key::ALL {
             let default = Settings::default();
             let mut changed = default.clone();

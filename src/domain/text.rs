@@ -1,4 +1,5 @@
-//! Free text that people type: descriptions, owners, reasons, labels, icons. None can move a cursor or hide.
+//! Free text that people type: descriptions, owners, reasons, labels, icons. It cannot move the cursor or
+//! contain hidden characters.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,14 +15,14 @@ use super::Invalid;
 
 const MAX_CHARS: usize = 1_000;
 const MAX_LABEL_CHARS: usize = 63;
-/// Asks for the coloured form of a glyph; the one invisible character an icon may hold.
+/// Requests the coloured form of a glyph. It is the only invisible character that an icon may contain.
 const EMOJI_STYLE: char = '\u{fe0f}';
 const JOINER: char = '\u{200d}';
 const NON_JOINER: char = '\u{200c}';
 const SKIN_TONES: RangeInclusive<char> = '\u{1f3fb}'..='\u{1f3ff}';
 const KEYCAP: char = '\u{20e3}';
 
-/// Whether a character cannot be seen for what it is: a control, a direction mark, or of no width.
+/// Whether a character is not visible as itself: a control character, a direction mark, or one without width.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -31,16 +32,16 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// How many characters must be added, taken, changed or swapped to make one word of the other.
+/// How many characters must be added, removed, changed or swapped to turn one word into the other.
 pub fn slips(word: &str, other: &str) -> usize {
     strsim::osa_distance(word, other)
 }
 
-/// Of some words the one that a mistyped one is most like, if it is like any.
+/// The word that is most similar to a mistyped one, if any is similar.
 pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// No word that is looked for is longer; comparing takes the product of both lengths.
+    /// The longest word that is compared, since comparing takes the product of both lengths.
     const LONGEST: usize = 100;
-    /// Of 1 for the same word; a slip of the fingers stays above.
+    /// The least similarity, where 1 is the same word. A mistyped character stays above it.
     const ALIKE: f64 = 0.8;
     if typed.len() > LONGEST {
         return None;
@@ -54,8 +55,8 @@ pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Opt
     words.into_iter().filter_map(slips).min_by_key(|(slips, _)| *slips).map(|(_, word)| word)
 }
 
-/// The characters of a text, and whether each one is hidden where it stands. A joiner or the style of an emoji is not,
-/// where it shapes its neighbours.
+/// The characters of a text, and whether each one is hidden. A joiner or the style of an emoji is not hidden if
+/// it shapes its neighbours.
 pub fn seen(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
     let mut before = None;
     let mut chars = text.chars().peekable();
@@ -78,7 +79,7 @@ fn shapes(before: char, c: char, after: Option<char>) -> bool {
     }
 }
 
-/// Whether a character is in one of the blocks of emoji and of the symbols that have the form of one.
+/// Whether a character is in one of the blocks of emoji, or of symbols that have an emoji form.
 fn is_emoji(c: char) -> bool {
     matches!(c,
         '©' | '®' | '‼' | '⁉' | '™' | 'ℹ' | '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{23ff}' | 'Ⓜ'
@@ -86,18 +87,20 @@ fn is_emoji(c: char) -> bool {
         | '\u{1f000}'..='\u{1faff}')
 }
 
-/// Whether a character is of a script whose letters join. Between Latin ones a joiner could only hide.
+/// Whether a character belongs to a script whose letters join. Between Latin letters, a joiner could only be
+/// hidden.
 fn joins(c: char) -> bool {
     let script = matches!(c, '\u{590}'..='\u{1cff}' | '\u{a800}'..='\u{abff}' | '\u{fb50}'..='\u{fefc}' | '\u{10a00}'..='\u{11fff}');
     script && (c.is_alphabetic() || is_combining_mark(c))
 }
 
-/// The first character of a text that is hidden.
+/// The first hidden character of a text.
 pub fn hidden_in(text: &str) -> Option<char> {
     seen(text).find(|(_, hidden)| *hidden).map(|(c, _)| c)
 }
 
-/// Text as it is stored: without blanks at its ends, and what looks the same is the same (Unicode's NFC).
+/// The stored form of a text: without blanks at its ends, and in Unicode's NFC, so that texts that look the same
+/// are the same.
 fn normal(text: &str) -> String {
     text.trim().nfc().collect()
 }
@@ -105,7 +108,7 @@ fn normal(text: &str) -> String {
 fn visible(what: &str, text: &str) -> Result<(), Invalid> {
     if let Some(c) = hidden_in(text) {
         return Err(Invalid::new(format!("the {what} holds the invisible character {}", c.escape_unicode()))
-            .hint("one line of visible characters"));
+            .hint("use one line of visible characters"));
     }
     if text.chars().nth(MAX_CHARS).is_some() {
         return Err(Invalid::new(format!("the {what} is longer than {MAX_CHARS} characters")));
@@ -113,17 +116,17 @@ fn visible(what: &str, text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// One line of up to 1,000 visible characters, without blanks at its ends; empty means none.
+/// One line of up to 1,000 visible characters, without blanks at its ends. An empty one counts as absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Line(String);
 
 impl Line {
-    /// A text that a token has already.
+    /// Parses a text that is stored already.
     pub fn stored(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    /// `None` when empty.
+    /// `None` if empty.
     pub fn into_option(self) -> Option<String> {
         Some(self.0).filter(|text| !text.is_empty())
     }
@@ -138,7 +141,7 @@ impl FromStr for Line {
     }
 }
 
-/// Text that must say something: the value of a filter.
+/// Text that must not be empty, such as the value of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filled(pub String);
 
@@ -150,12 +153,12 @@ impl FromStr for Filled {
     }
 }
 
-/// One glyph of at most two columns, or empty for none.
+/// An icon: one glyph of at most two columns, or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Icon(String);
 
 impl Icon {
-    /// An icon that a token has already.
+    /// Parses an icon that is stored already.
     pub fn stored(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -176,18 +179,20 @@ impl FromStr for Icon {
         if one || text.is_empty() {
             return Ok(Self(normal(text)));
         }
-        Err(Invalid::new("the icon is not one glyph of at most two columns").hint("one character, like `🔑`"))
+        Err(Invalid::new("the icon is not one glyph of at most two columns")
+            .hint("use one character, like `🔑`"))
     }
 }
 
-/// A label `KEY=VALUE`: the key like a name with `/`, the value one visible line, empty only to remove it.
+/// A label `KEY=VALUE`. The key is like a name, but may contain `/`. The value is one visible line; an empty one
+/// removes the label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label {
     pub key: String,
     pub value: String,
 }
 
-/// Fails where the key of a label is given twice.
+/// Fails if the key of a label is given twice.
 pub fn each_once<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Result<(), Invalid> {
     let mut keys = BTreeSet::new();
     match labels.into_iter().find(|label| !keys.insert(&label.key)) {
@@ -202,7 +207,7 @@ impl FromStr for Label {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let shape = || {
             Invalid::new(format!("`{}` is not a label", text.escape_debug()))
-                .hint("KEY=VALUE, like `env=production`")
+                .hint("use KEY=VALUE, like `env=production`")
         };
         let (key, value) = text.split_once('=').ok_or_else(shape)?;
         let first = key.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
@@ -215,7 +220,7 @@ impl FromStr for Label {
     }
 }
 
-/// A label with a value: what a token can carry and a verifier can ask for.
+/// A label with a value, which a token can have and a verifier can require.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetLabel(pub Label);
 
@@ -231,12 +236,12 @@ impl FromStr for SetLabel {
     }
 }
 
-/// `true` or `false`, as settings take it.
+/// A boolean setting, `true` or `false`.
 pub fn switch(text: &str) -> Result<bool, Invalid> {
     text.parse().map_err(|_| Invalid::new(format!("`{}` is neither `true` nor `false`", text.escape_debug())))
 }
 
-/// Text of unknown origin made fit to stand in a message: hidden characters escaped.
+/// Makes text of unknown origin safe to show, by escaping hidden characters.
 pub fn shown(text: &str) -> impl fmt::Display + '_ {
     struct Shown<'a>(&'a str);
     impl fmt::Display for Shown<'_> {
@@ -251,7 +256,7 @@ pub fn shown(text: &str) -> impl fmt::Display + '_ {
     Shown(text)
 }
 
-/// Takes skin tones, styles and joiners from emoji.
+/// Removes skin tones, styles and joiners from emoji.
 pub fn plain_emoji(text: &mut String) {
     let mut before = ' ';
     text.retain(|c| {
@@ -261,7 +266,7 @@ pub fn plain_emoji(text: &mut String) {
     });
 }
 
-/// An icon as it is shown: in the plain form, whose width terminals agree on.
+/// An icon as it is shown, in the plain form, on whose width terminals agree.
 pub fn shown_icon(icon: &str) -> String {
     shown(icon.trim_end_matches(EMOJI_STYLE)).to_string()
 }
@@ -276,7 +281,7 @@ mod tests {
         for (typed, meant) in [("nmae", "name"), ("STATUS", "status"), ("last_used", "last-used")] {
             assert_eq!(nearest(typed, words), Some(meant));
         }
-        // The fewest slips, and of several words the first.
+        // The word with the fewest changes, and of several the first.
         let family = ["deploy-000", "deploy-090", "deploy-099"];
         assert_eq!(nearest("deploy-09x", family), Some("deploy-090"));
         assert_eq!(nearest("deploy-9x9", family), Some("deploy-099"));
@@ -350,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_the_same_is_the_same() {
+    fn texts_that_look_the_same_are_the_same() {
         assert_eq!("Zoe\u{308}".parse::<Line>(), "Zo\u{eb}".parse::<Line>());
         assert_eq!("who=Zoe\u{308}".parse::<Label>(), "who=Zo\u{eb}".parse::<Label>());
         assert_eq!("e\u{301}".parse::<Icon>(), "\u{e9}".parse::<Icon>());

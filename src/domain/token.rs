@@ -1,4 +1,4 @@
-//! A token, its secrets, and what they are at an instant. Status and role are derived, never stored.
+//! A token, its secrets, and their status at an instant. Status and role are derived, never stored.
 
 mod change;
 mod delivery;
@@ -27,10 +27,10 @@ pub use memory::{Memory, Remember};
 pub use new::NewToken;
 pub use stored::{Role, StoredSecret};
 
-/// An end that is nearer is worth a look.
+/// A token that expires within this time may be shown as expiring.
 const SOON: Span = Span::days(14);
 
-/// What a token or secret is at an instant; of several that hold, the first in this order.
+/// The status of a token or secret at an instant. If several apply, it is the first in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     Revoked,
@@ -56,7 +56,7 @@ impl Status {
         }
     }
 
-    /// Hidden by `list` unless asked for.
+    /// Whether `list` hides it by default.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Revoked | Self::Expired)
     }
@@ -81,7 +81,7 @@ pub struct Token {
     pub owner: Option<String>,
     pub icon: Option<String>,
     pub labels: BTreeMap<String, String>,
-    /// Granted directly, by the scope's row; what they include is the catalogue's affair.
+    /// The scopes that are granted directly, by the scope's row. The catalogue knows what they include.
     pub grants: BTreeMap<i64, Grant>,
     pub lifetime: Lifetime,
     pub not_before: Option<Timestamp>,
@@ -91,16 +91,16 @@ pub struct Token {
     pub created_by: String,
     pub disabled_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
-    /// Where a rotation delivers by itself.
+    /// Where rotations deliver by default.
     pub destination: Option<Destination>,
-    /// The command that a rotation runs after a delivery to it.
+    /// The command that runs after each rotation to that destination.
     pub hook: Option<String>,
-    /// Where it may be presented from, if not from everywhere.
+    /// The addresses from which it may be presented. `None` allows all.
     pub allow_from: Option<AllowFrom>,
     /// In order of creation.
     pub secrets: Vec<StoredSecret>,
     pub delivery: Option<Delivery>,
-    /// What its last rotation still has to run. No digest covers it.
+    /// The pending hook of its last rotation. No digest covers it.
     pub pending_hook: Option<PendingHook>,
 }
 
@@ -111,7 +111,7 @@ pub struct Grant {
     /// The id of the scope.
     pub scope_id: String,
     pub scope: Scope,
-    /// From the usage file; `None` when there is no record.
+    /// From the usage file. `None` if there is no record.
     pub last_asked_at: Option<Timestamp>,
 }
 
@@ -120,12 +120,12 @@ impl Token {
         self.grants.values().map(|grant| &grant.scope).collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// Everything that it may do: the scopes that it holds directly, and all that these include.
+    /// All its scopes: those that it holds directly, and all that these include.
     pub fn held_scopes<'a>(&'a self, catalogue: &'a Catalogue) -> BTreeSet<&'a Scope> {
         catalogue.closure(self.grants.values().map(|grant| &grant.scope))
     }
 
-    /// The same token with its grants under the names that their scopes have in this catalogue.
+    /// The same token, with the scopes of its grants named as in this catalogue.
     #[must_use]
     pub fn regranted(&self, catalogue: &Catalogue) -> Self {
         let mut token = self.clone();
@@ -141,12 +141,12 @@ impl Token {
         self.secrets.iter().map(|secret| secret.hash).collect()
     }
 
-    /// Its labels as they are given.
+    /// Its labels as flags take them.
     pub fn label_words(&self) -> Vec<String> {
         self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
     }
 
-    /// The networks that it may be presented from; empty for everywhere.
+    /// The networks from which it may be presented; empty if all are allowed.
     pub fn networks(&self) -> &[Network] {
         self.allow_from.as_ref().map_or(&[], AllowFrom::networks)
     }
@@ -159,7 +159,7 @@ impl Token {
         self.secrets.iter().find(|secret| secret.role() == Role::Current)
     }
 
-    /// When the secret that was superseded last stops working.
+    /// When the latest superseded secret stops working.
     pub fn previous_end(&self) -> Option<Timestamp> {
         let previous = self.secrets.iter().rev().find(|secret| secret.role() == Role::Previous)?;
         previous.expires_at.filter(|_| previous.revoked_at.is_none())
@@ -170,7 +170,7 @@ impl Token {
         self.secrets.iter().any(|secret| secret.hash == *hash && secret.role() == Role::Previous)
     }
 
-    /// The secret that the token is judged by: the current one, the provisional secret while there is none.
+    /// The secret that determines the token's status: the current one, or the provisional one if there is none.
     pub fn face(&self) -> Option<&StoredSecret> {
         self.current().or_else(|| self.provisional())
     }
@@ -179,13 +179,13 @@ impl Token {
         self.face().and_then(|secret| secret.expires_at)
     }
 
-    /// Whether it is good and soon no more: within 14 days, and in the second half of its life, so that a token of a
-    /// week does not warn from its first day on.
+    /// Whether it is valid and expires within 14 days and in the second half of its lifetime. A token of a week is
+    /// therefore not reported from its first day on.
     pub fn ends_soon(&self, now: Timestamp) -> bool {
         self.expires_within(SOON, now)
     }
 
-    /// The same within any span.
+    /// The same for any time span.
     pub fn expires_within(&self, span: Span, now: Timestamp) -> bool {
         let Some((secret, end)) = self.face().and_then(|secret| Some((secret, secret.expires_at?))) else {
             return false;
@@ -214,7 +214,7 @@ impl Token {
         }
     }
 
-    /// Whether commands see it: a creation that nobody confirmed is gone after its deadline.
+    /// Whether commands see it. A creation that was not confirmed disappears after its deadline.
     pub fn is_visible(&self, now: Timestamp) -> bool {
         let confirmed = self.secrets.iter().any(|secret| secret.delivered_at.is_some());
         let kept = self.delivery.as_ref().is_some_and(|delivery| delivery.destination.keeps());
@@ -222,7 +222,7 @@ impl Token {
         confirmed || alive || self.revoked_at.is_some()
     }
 
-    /// When the current secret took over from another; `None` for a first secret.
+    /// When the current secret replaced another. `None` for a first secret.
     pub fn rotated_at(&self) -> Option<Timestamp> {
         let current = self.current()?;
         let first = self.secrets.first().is_some_and(|first| first.row == current.row);
@@ -233,7 +233,7 @@ impl Token {
         self.secrets.iter().filter_map(|secret| secret.last_used_at).max()
     }
 
-    /// What can be said of its use, given since when use is recorded.
+    /// Its last use, as far as known, given since when use is recorded.
     pub fn last_use(&self, usage_since: Option<Timestamp>) -> LastUse {
         match (self.last_used_at(), usage_since) {
             (Some(time), _) => LastUse::At(time),
@@ -259,7 +259,7 @@ pub(crate) mod tests {
         Timestamp::from_unix(Timestamp::MIN.unix() + secs).expect("in range")
     }
 
-    /// A delivered, endless secret created at `created`.
+    /// A delivered secret without an expiry, created at `created`.
     pub fn secret(row: i64, created: i64) -> StoredSecret {
         StoredSecret {
             row,
@@ -332,7 +332,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_unconfirmed_creation_is_gone_after_its_end() {
+    fn an_unconfirmed_creation_is_gone_after_its_deadline() {
         let provisional = StoredSecret { delivered_at: None, expires_at: Some(at(600)), ..secret(1, 0) };
         let it = token(vec![provisional]);
         assert!(it.is_visible(at(599)));

@@ -1,4 +1,4 @@
-//! Whether a presented secret is good, and if not, the first reason why.
+//! Whether a presented secret is valid, and if not, the first reason that applies.
 
 use std::net::IpAddr;
 
@@ -8,18 +8,18 @@ use super::text::Label;
 use super::token::{Role, Status, StoredSecret, Token};
 use super::when::Timestamp;
 
-/// The answer of `verify`; of several reasons that hold, the first in this order.
+/// The reason for a refusal. If several apply, it is the first in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     Malformed,
     Unknown,
     Revoked,
     Disabled,
-    /// Replaced by a rotation, and its grace is over.
+    /// A rotation replaced it, and its grace period is over.
     Superseded,
     Expired,
     NotYetValid,
-    /// Presented from an address that the token does not allow, or from an unknown one.
+    /// It was presented from an address that the token does not allow, or from an unknown one.
     SourceNotAllowed,
     ScopeMissing,
     LabelMismatch,
@@ -44,18 +44,18 @@ impl Reason {
     }
 }
 
-/// What the secret is asked to allow.
+/// The requirements for a secret.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
-    /// All needed.
+    /// All are required.
     pub scopes: Vec<Scope>,
-    /// All needed.
+    /// All are required.
     pub labels: Vec<Label>,
-    /// Where the secret was presented from, as far as that is known.
+    /// The address from which the secret was presented, if known.
     pub address: Option<IpAddr>,
 }
 
-/// Why a secret that was good is refused now.
+/// Why a stored secret is refused now.
 pub fn refusal(token: &Token, secret: &StoredSecret, now: Timestamp) -> Option<Reason> {
     match token.secret_status(secret, now) {
         Status::Revoked => Some(Reason::Revoked),
@@ -66,7 +66,8 @@ pub fn refusal(token: &Token, secret: &StoredSecret, now: Timestamp) -> Option<R
     }
 }
 
-/// Judges a secret of a token that is presented from an address, at an instant. The missing scopes come with [`Reason::ScopeMissing`] only.
+/// Checks a secret of a token against the requirements at an instant. Missing scopes are returned only with
+/// [`Reason::ScopeMissing`].
 pub fn judge<'a>(
     token: &Token,
     secret: &StoredSecret,

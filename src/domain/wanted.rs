@@ -1,5 +1,5 @@
-//! The wanted state: what a file that is kept in version control says of settings, scopes and tokens, and what these
-//! become by it. What the file does not say stays as it is.
+//! The wanted state: the settings, scopes and tokens of a file in version control, and how it changes those of a
+//! store. Whatever the file leaves out is not changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,9 +33,9 @@ pub struct WantedToken {
     pub description: Field<String>,
     pub owner: Field<String>,
     pub icon: Field<String>,
-    /// All that it holds directly.
+    /// The scopes that it holds directly.
     pub scopes: Option<BTreeSet<Scope>>,
-    /// All that it carries.
+    /// All its labels.
     pub labels: Option<BTreeMap<String, String>>,
     pub lifetime: Option<Lifetime>,
     pub not_before: Field<Timestamp>,
@@ -54,8 +54,8 @@ impl Wanted {
         Ok(settings)
     }
 
-    /// The scopes that are new or differ from those that exist. A new one has a row below 0. One that was retired stays so:
-    /// the file does not say whether a scope can be granted.
+    /// The scopes that are new or differ from those that exist. A new one has a negative row. A retired one stays
+    /// retired, since the file does not say whether a scope can be granted.
     pub fn scopes_over(&self, present: &Catalogue, now: Timestamp) -> Result<Vec<Entry>, Refused> {
         let entry = |(row, (name, wanted)): (i64, (&Scope, &WantedScope))| {
             let new = || Entry {
@@ -91,7 +91,7 @@ fn check_includes(entry: &Entry, before: &Catalogue, after: &Catalogue) -> Resul
             None => {
                 let missing = Invalid::new(format!("`{name}` includes `{scope}`, which does not exist"));
                 let hint = after.nearest(scope).map_or_else(
-                    || format!("a section `[scopes.\"{scope}\"]` makes it"),
+                    || format!("define it in a section `[scopes.\"{scope}\"]`"),
                     |nearest| format!("did you mean `{nearest}`?"),
                 );
                 return Err(missing.hint(hint).into());
@@ -99,7 +99,7 @@ fn check_includes(entry: &Entry, before: &Catalogue, after: &Catalogue) -> Resul
             Some(included) if included.retired_at.is_some() => {
                 let retired = Invalid::new(format!("`{name}` includes `{scope}`, which is retired"));
                 return Err(Refused::Forbidden(
-                    retired.hint(format!("`tokenctl scopes define {scope}` reopens it")),
+                    retired.hint(format!("reopen it with `tokenctl scopes define {scope}`")),
                 ));
             }
             Some(_) => {}
@@ -107,14 +107,14 @@ fn check_includes(entry: &Entry, before: &Catalogue, after: &Catalogue) -> Resul
     }
     if after.would_circle(name, &entry.includes) {
         let circle = Invalid::new(format!("`{name}` would include itself"));
-        return Err(circle.hint("includes must not run in a circle").into());
+        return Err(circle.hint("scopes must not include each other in a circle").into());
     }
     Ok(())
 }
 
 impl WantedToken {
-    /// What a token that exists becomes. `grants` are those that its scopes lead to; `host` and `uid` say whose a new
-    /// destination is.
+    /// The new state of an existing token. `grants` are those of its scopes; `host` and `uid` are the owner of a new
+    /// destination.
     pub fn over(
         &self,
         before: &Token,
@@ -136,7 +136,7 @@ impl WantedToken {
             owner: self.owner.clone(),
             icon: self.icon.clone(),
             labels: self.labels_over(before),
-            // A lifetime that is the same does not begin anew.
+            // An unchanged lifetime does not start again.
             lifetime: self.lifetime.filter(|lifetime| *lifetime != before.lifetime),
             revives: false,
             not_before: if self.not_before == Field::Set(before.not_before) {
@@ -162,7 +162,7 @@ impl WantedToken {
         Ok(after)
     }
 
-    /// The labels to set, and those to remove, which have no value.
+    /// The labels to set, and those to remove, which have an empty value.
     fn labels_over(&self, before: &Token) -> Vec<Label> {
         let Some(labels) = &self.labels else { return Vec::new() };
         let gone = before.labels.keys().filter(|key| !labels.contains_key(*key));
@@ -171,7 +171,7 @@ impl WantedToken {
         gone.chain(set).collect()
     }
 
-    /// The token to be made where there is none of this name.
+    /// The token to create if there is none of this name.
     pub fn new_token(&self, name: &Name, grants: BTreeMap<i64, Grant>) -> NewToken {
         NewToken {
             name: name.clone(),
@@ -190,7 +190,7 @@ impl WantedToken {
         }
     }
 
-    /// Whether rotations would use a path or run a command of it.
+    /// Whether rotations would use a path or command of this file.
     pub fn remembers_something(&self) -> bool {
         self.receiver.value().is_some() || self.hook.value().is_some()
     }
@@ -200,7 +200,8 @@ impl WantedToken {
         self.receiver.value().is_some_and(|it| it.command().is_some()) || self.hook.value().is_some()
     }
 
-    /// The token that was just made by [`WantedToken::new_token`], with what only a stored one can have.
+    /// The token that was just created by [`WantedToken::new_token`], with the fields that only a stored token can
+    /// have.
     #[must_use]
     pub fn complete(&self, token: Token, now: Timestamp) -> Token {
         let disabled_at = (self.disabled == Some(true)).then_some(now);
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wanted_otherwise_stays_and_a_second_time_changes_nothing() {
+    fn keys_that_are_left_out_stay_and_a_second_run_changes_nothing() {
         let mut before = token(vec![secret(1, 0)]);
         before.owner = Some("ann".to_owned());
         before.labels =

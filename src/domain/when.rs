@@ -1,4 +1,4 @@
-//! Time as the store keeps it: whole UTC seconds, checked at every step.
+//! Time in whole UTC seconds, with checked arithmetic.
 
 mod past;
 
@@ -16,7 +16,7 @@ const DAY: i64 = 24 * HOUR;
 const UNITS: [(&str, i64); 7] =
     [("s", 1), ("m", MINUTE), ("h", HOUR), ("d", DAY), ("w", 7 * DAY), ("mo", 30 * DAY), ("y", 365 * DAY)];
 
-/// A length of time in whole seconds, from 0 to 100 years of 365 days.
+/// A duration in whole seconds, from 0 to 100 years of 365 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(i64);
 
@@ -52,11 +52,11 @@ impl Span {
 impl FromStr for Span {
     type Err = Invalid;
 
-    /// One number and one unit: `90d`, `24h`, `6mo`.
+    /// Parses one number and one unit: `90d`, `24h`, `6mo`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let bad = |why: &str| {
             Invalid::new(format!("`{}` is not a duration: {why}", text.escape_debug()))
-                .hint("one number and one unit of s m h d w mo (30 d) y (365 d), like `90d`")
+                .hint("use one number and one unit of s m h d w mo (30 d) y (365 d), like `90d`")
         };
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
@@ -76,7 +76,7 @@ impl FromStr for Span {
 }
 
 impl fmt::Display for Span {
-    /// The form that parses back, in the largest unit that divides it: `90d`, `36h`, `0s`.
+    /// The form that can be parsed, in the largest unit that divides it: `90d`, `36h`, `0s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = [("d", DAY), ("h", HOUR), ("m", MINUTE)]
             .into_iter()
@@ -91,9 +91,9 @@ impl fmt::Display for Span {
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// 2020-01-01T00:00:00Z: a clock before it is wrong.
+    /// 2020-01-01T00:00:00Z. An earlier clock is wrong.
     pub const MIN: Timestamp = Timestamp(1_577_836_800);
-    /// 9999-12-31T23:59:59Z: later years do not parse back.
+    /// 9999-12-31T23:59:59Z. Later years could not be parsed.
     pub const MAX: Timestamp = Timestamp(253_402_300_799);
 
     /// `None` outside of 2020 to 9999.
@@ -105,7 +105,7 @@ impl Timestamp {
         self.0
     }
 
-    /// `None` when the sum leaves 2020 to 9999.
+    /// `None` if the sum is outside of 2020 to 9999.
     pub fn plus(self, span: Span) -> Option<Self> {
         self.0.checked_add(span.0).and_then(Self::from_unix)
     }
@@ -121,15 +121,23 @@ impl Timestamp {
         self.0 - earlier.0
     }
 
-    /// The instant that [`Timestamp::rfc3339`] writes so.
+    /// Parses the form that [`Timestamp::rfc3339`] writes.
     pub fn from_rfc3339(text: &str) -> Option<Self> {
-        let time = Self::from_unix(DateTime::parse_from_rfc3339(text).ok()?.timestamp())?;
-        (time.rfc3339() == text.as_bytes()).then_some(time)
+        let digits: &[u8; 20] = text.as_bytes().try_into().ok()?;
+        let number = |from: usize, to: usize| {
+            digits[from..to].iter().fold(0, |number, digit| number * 10 + i64::from(digit.wrapping_sub(b'0')))
+        };
+        // Days since 1970 of a civil date, the way back from `rfc3339`. What is none is not written so.
+        let (year, month) = (number(0, 4) - i64::from(number(5, 7) < 3), (number(5, 7) + 9) % 12);
+        let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + number(8, 10);
+        let time = number(11, 13) * HOUR + number(14, 16) * MINUTE + number(17, 19);
+        let time = Self::from_unix((days - 719_469) * DAY + time)?;
+        (time.rfc3339() == *digits).then_some(time)
     }
 
-    /// `2027-01-31T00:00:00Z`, written by hand: a list of a million tokens formats millions of these.
+    /// Formats `2027-01-31T00:00:00Z` without chrono, since a list of a million tokens formats millions of these.
     pub fn rfc3339(self) -> [u8; 20] {
-        // All are positive and small, and 32 bits are divided sooner than 64.
+        // All numbers are positive and small, and dividing 32 bits is faster than 64.
         let [days, rest] = [self.0 / DAY, self.0 % DAY].map(|number| u32::try_from(number).unwrap_or(0));
         // Civil date from days since 1970 (Howard Hinnant, chrono-Compatible Low-Level Date Algorithms).
         let z = days + 719_468;
@@ -163,12 +171,12 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The clock says a time that cannot be: before 2020, or so far back that the store knows better.
+/// The clock is wrong: before 2020, or too far behind the last change of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockWrong(pub String);
 
 impl ClockWrong {
-    /// How far behind what the store knows to be past a clock may be: five minutes, in seconds.
+    /// How far the clock may be behind the last change: five minutes, in seconds.
     pub const TOLERANCE: i64 = 5 * 60;
 
     /// Fails if a clock is further behind the last change of its store.
@@ -180,7 +188,7 @@ impl ClockWrong {
     }
 }
 
-/// What tells the time. Read once a decision.
+/// A clock. Each decision reads it once.
 pub trait Clock {
     /// Unix seconds.
     fn unix(&self) -> i64;
@@ -196,27 +204,27 @@ pub trait Clock {
     }
 }
 
-/// A clock that stands, for work that is of one instant however long it takes.
+/// A stopped clock, for work that belongs to one instant however long it takes.
 impl Clock for Timestamp {
     fn unix(&self) -> i64 {
         self.0
     }
 }
 
-/// Where local days begin and end.
+/// The time zone of local dates.
 pub trait Zone {
     /// The first instant at or after a local wall-clock time, in Unix seconds.
     fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64>;
 }
 
-/// Which end of a bare date is meant.
+/// Whether a bare date means its first or its last second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
     Start,
     End,
 }
 
-/// An instant as typed: a date, an RFC 3339 time, or a duration from now.
+/// A typed instant: a date, an RFC 3339 time, or a duration from now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum When {
     In(Span),
@@ -250,11 +258,11 @@ impl FromStr for When {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let bad = |why: &str| {
             Invalid::new(format!("`{}` is not a time: {why}", text.escape_debug()))
-                .hint("a date `2027-01-31`, a time `2027-01-31T12:00:00Z`, or a duration `30d`")
+                .hint("use a date `2027-01-31`, a time `2027-01-31T12:00:00Z`, or a duration `30d`")
         };
         if let Some(day) = written_otherwise(text) {
             return Err(Invalid::new(format!(
-                "`{}` is not a date as it is written here",
+                "`{}` is not a date in the form YYYY-MM-DD",
                 text.escape_debug()
             ))
             .hint(format!("`{day}`")));
@@ -282,8 +290,8 @@ impl FromStr for When {
     }
 }
 
-/// The day that a date in another spelling most likely means: `2027/06/30`, `20270630`, `30.6.2027`. Not where day
-/// and month could be taken for each other.
+/// The day that a date in another form means, such as `2027/06/30`, `20270630` or `30.6.2027`. `None` if day and
+/// month could be confused.
 fn written_otherwise(text: &str) -> Option<NaiveDate> {
     let parts: Vec<&str> = match text.len() {
         8 if text.bytes().all(|b| b.is_ascii_digit()) => vec![&text[..4], &text[4..6], &text[6..]],
@@ -300,17 +308,17 @@ fn written_otherwise(text: &str) -> Option<NaiveDate> {
     (day.to_string() != text).then_some(day)
 }
 
-/// Whether text says that there is no value: `none`, or nothing.
+/// Whether text means an absent value: `none`, or nothing.
 pub fn is_none(text: &str) -> bool {
     matches!(text, "none" | "")
 }
 
-/// The same where what there may be none of is a duration or an end, so that `never` says it too.
+/// The same for a duration or an expiry, for which `never` is accepted too.
 pub fn is_never(text: &str) -> bool {
     is_none(text) || text == "never"
 }
 
-/// A lifetime as `--ttl` takes it. A word for no end is answered with the flag that means it.
+/// Parses a lifetime for `--ttl`. The error for `never` names the flag that means it.
 pub fn ttl(text: &str) -> Result<Span, Invalid> {
     if is_never(text) { Err(endless(text, "a duration")) } else { text.parse() }
 }
@@ -319,7 +327,7 @@ fn endless(text: &str, kind: &str) -> Invalid {
     Invalid::new(format!("`{text}` is not {kind}")).hint("use `--no-expiry` for a token that never expires")
 }
 
-/// An end as `--expires` takes it: a date or an RFC 3339 time, never a duration.
+/// Parses an expiry for `--expires`: a date or an RFC 3339 time, never a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End(pub When);
 
@@ -330,11 +338,11 @@ impl FromStr for End {
         if is_never(text) {
             return Err(endless(text, "a date"));
         }
-        // What starts with a digit is read as a duration, which is not what is missing here.
+        // Text that starts with a digit is read as a duration, whose error would be misleading here.
         let is_date = text.contains('-') || written_otherwise(text).is_some();
         let not_a_date = || {
             Invalid::new(format!("`{}` is not a date", text.escape_debug()))
-                .hint("a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`")
+                .hint("use a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`")
         };
         match text.parse().map_err(|err| if is_date { err } else { not_a_date() })? {
             When::In(_) => Err(Invalid::new(format!("`{text}` is a duration, not a date"))
@@ -344,7 +352,7 @@ impl FromStr for End {
     }
 }
 
-/// How long until or since, for people, to the nearest: `in 3 months`, `3 hours ago`, `just now`.
+/// The time until or since an instant, rounded, for people: `in 3 months`, `3 hours ago`, `just now`.
 pub fn relative(instant: Timestamp, now: Timestamp) -> String {
     let secs = instant.since(now);
     let size = secs.unsigned_abs();
@@ -434,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_never_a_duration() {
+    fn an_expiry_is_never_a_duration() {
         let refused = "90d".parse::<End>().unwrap_err();
         assert_eq!(refused.hint.as_deref(), Some("use `--ttl 90d` for a lifetime from now"));
         assert!("2027-01-31".parse::<End>().is_ok());
@@ -449,8 +457,8 @@ mod tests {
             ("2027-6-30", "`2027-06-30`"),
             ("never", "use `--no-expiry` for a token that never expires"),
             ("none", "use `--no-expiry` for a token that never expires"),
-            ("06/07/2027", "a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`"),
-            ("90x", "a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`"),
+            ("06/07/2027", "use a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`"),
+            ("90x", "use a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`"),
         ] {
             let refused = text.parse::<End>().unwrap_err();
             assert_eq!(refused.hint.as_deref(), Some(hint), "{text}");
@@ -458,7 +466,7 @@ mod tests {
         }
         assert_eq!(ttl("never").unwrap_err().hint, "never".parse::<End>().unwrap_err().hint);
         assert_eq!(ttl("90d"), "90d".parse());
-        // Eight digits and no day, or no date at all.
+        // Eight digits that are not a day, or text that is not a date at all.
         assert!(written_otherwise("20271301").is_none() && written_otherwise("1.2.3").is_none());
         assert!(written_otherwise("ééé").is_none() && written_otherwise("2027-06-30").is_none());
     }
@@ -475,6 +483,15 @@ mod tests {
             let expected = DateTime::from_timestamp(secs, 0).unwrap().format("%Y-%m-%dT%H:%M:%SZ").to_string();
             proptest::prop_assert_eq!(Timestamp(secs).to_string(), expected.clone());
             proptest::prop_assert_eq!(expected.parse(), Ok(When::At(Timestamp(secs))));
+            proptest::prop_assert_eq!(Timestamp::from_rfc3339(&expected), Some(Timestamp(secs)));
+        }
+
+        #[test]
+        fn what_is_read_as_an_instant_is_written_so(text in "[0-9]{3}[0-9a-z]-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9:]{2}:[0-9]{2}Z|.{18,22}") {
+            let read = Timestamp::from_rfc3339(&text).map(|time| time.to_string());
+            let expected = DateTime::parse_from_rfc3339(&text).ok().and_then(|time| Timestamp::from_unix(time.timestamp()));
+            let expected = expected.filter(|time| time.to_string() == text);
+            proptest::prop_assert_eq!(read, expected.map(|time| time.to_string()));
         }
 
         #[test]

@@ -1,7 +1,7 @@
-//! Widening: what a change lets tokens do that they could not do before.
+//! Widening: what tokens may do after a change that they could not do before.
 //!
-//! It is a value, so that a person approves exactly what was shown: a change whose widening has grown since then is
-//! not covered by that approval.
+//! It is a value, so that a person approves exactly what was shown. If the widening has grown by the time of the
+//! change, the approval does not cover it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,10 +11,10 @@ use super::name::{Name, TokenId};
 use super::scope::{Catalogue, Scope};
 use super::token::Token;
 
-/// How many tokens, or scopes and labels, a message names.
+/// How many tokens, scopes or labels a message names.
 const NAMED: usize = 5;
 
-/// What tokens gain by a change, by the id of the token. Revoked tokens gain nothing.
+/// What each token gains by a change, by its id. Revoked tokens gain nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Widening {
     tokens: BTreeMap<TokenId, Gain>,
@@ -29,21 +29,21 @@ struct Gain {
     scopes: BTreeSet<Scope>,
     /// Key and value.
     labels: BTreeSet<(String, String)>,
-    /// Networks that it may be presented from; `None` for everywhere.
+    /// Networks from which it may be presented. `None` means all.
     sources: BTreeSet<Option<Network>>,
 }
 
-/// What has been approved.
+/// The approval of a widening.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
-    /// Every widening, by a flag.
+    /// A flag approves every widening.
     Any,
-    /// What a person was shown; nothing to begin with.
+    /// A person has approved this widening, which is empty at first.
     Shown(Widening),
 }
 
 impl Approval {
-    /// Returns the widening as the error unless it is approved.
+    /// Fails with the widening unless it is approved.
     pub fn covers(&self, widening: Widening) -> Result<(), Widening> {
         match self {
             Self::Any => Ok(()),
@@ -54,8 +54,8 @@ impl Approval {
 }
 
 impl Widening {
-    /// What a token gains when it, or the catalogue, changes: scopes it holds now, directly or through others, and
-    /// labels that are added or have another value, and addresses that it may come from.
+    /// What a token gains when it or the catalogue changes: scopes, held directly or through others, labels that are
+    /// added or changed, and addresses from which it may be presented.
     pub fn of_token(before: (&Token, &Catalogue), after: (&Token, &Catalogue)) -> Self {
         let held = |(token, catalogue): (&Token, &Catalogue)| -> BTreeSet<Scope> {
             token.held_scopes(catalogue).into_iter().cloned().collect()
@@ -80,7 +80,7 @@ impl Widening {
         Self { reopened: BTreeSet::from([scope.clone()]), ..Self::default() }
     }
 
-    /// This and another one together, of other tokens.
+    /// Adds the widening of other tokens.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.tokens.extend(other.tokens);
@@ -97,7 +97,7 @@ impl Widening {
         *self == Self::default()
     }
 
-    /// Whether everything that the other one grants is granted here too.
+    /// Whether this widening covers the other one.
     fn includes(&self, other: &Self) -> bool {
         other.reopened.is_subset(&self.reopened)
             && other.tokens.iter().all(|(id, gain)| {
@@ -111,7 +111,7 @@ impl Widening {
 }
 
 impl fmt::Display for Widening {
-    /// How many tokens gain, what, and which: "2 tokens gain `read` (`a`, `b`)".
+    /// The text for people, such as "2 tokens gain `read` (`a`, `b`)".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reopened = some_of(self.reopened.iter().map(ToString::to_string));
         let again = "can be granted again";
@@ -138,7 +138,7 @@ impl fmt::Display for Widening {
     }
 }
 
-/// The networks that a rule adds to another one; without a rule a token may come from everywhere.
+/// The networks that a rule adds to another one. Without a rule, all addresses are allowed.
 fn sources(before: Option<&AllowFrom>, after: Option<&AllowFrom>) -> BTreeSet<Option<Network>> {
     match (before, after) {
         (None, _) => BTreeSet::new(),
@@ -147,7 +147,7 @@ fn sources(before: Option<&AllowFrom>, after: Option<&AllowFrom>) -> BTreeSet<Op
     }
 }
 
-/// The first of some words in backticks, and how many more there are.
+/// The first few words in backticks, and the number of the others.
 pub fn some_of(words: impl Iterator<Item = String>) -> String {
     let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
     let named = words.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::domain::token::tests::{at, token};
 
-    /// A token whose id begins with a letter, and has these labels.
+    /// A token with these labels, whose id begins with this letter.
     fn labelled(id: &str, labels: &[(&str, &str)]) -> Token {
         let mut it = token(Vec::new());
         it.id = format!("{id}bcdef123456").parse().unwrap();
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_covers_what_was_shown_and_no_more() {
+    fn an_approval_covers_only_what_was_shown() {
         let shown = gain("a", &[], &[("x", "1")]).and(gain("b", &[], &[("x", "1")]));
         let approval = Approval::Shown(shown.clone());
         assert_eq!(approval.covers(shown), Ok(()));

@@ -1,4 +1,4 @@
-//! The clipboard of a person. What is in one belongs to a living process, so another one of this program holds it.
+//! A person's clipboard. Its content belongs to a running process, so a second process of this program holds it.
 
 #[cfg(feature = "clipboard")]
 mod display;
@@ -16,7 +16,7 @@ use crate::context::{Clipboard, CopyWay};
 
 pub use holder::hold;
 
-/// Reaches a clipboard; `env` is that of the caller.
+/// Reaches a clipboard. `env` is the caller's environment.
 pub fn reach(
     way: CopyWay,
     stay: Duration,

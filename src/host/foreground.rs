@@ -1,4 +1,5 @@
-//! The terminal's foreground, lent to a command: only a process there may read from the terminal.
+//! Lends the terminal's foreground to a command, since only processes in the foreground may read from the
+//! terminal.
 
 use std::fs::{File, OpenOptions};
 use std::process::Child;
@@ -7,13 +8,13 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal as Blocked};
 use rustix::process::{Pid, Signal, getpgrp, kill_process_group};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
-/// The foreground, until dropped that of a child.
+/// The foreground of a child, until this is dropped.
 pub struct Foreground {
     terminal: File,
 }
 
 impl Foreground {
-    /// Gives it to the process group that a child leads, if it is ours to give.
+    /// Gives it to the process group of a child, if we have it.
     pub fn give(child: &Child) -> Option<Self> {
         let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
         if tcgetpgrp(&terminal).ok()? != getpgrp() {
@@ -21,7 +22,7 @@ impl Foreground {
         }
         let group = Pid::from_child(child);
         tcsetpgrp(&terminal, group).ok()?;
-        // It may have been stopped already for a read that it now may do.
+        // It may have been stopped already, for a read that is now allowed.
         let _ = kill_process_group(group, Signal::CONT);
         Some(Self { terminal })
     }
@@ -31,7 +32,7 @@ impl Drop for Foreground {
     fn drop(&mut self) {
         let mut stop = SigSet::empty();
         stop.add(Blocked::SIGTTOU);
-        // Asking for the foreground from behind would stop us.
+        // Taking the foreground from the background would stop us.
         if let Ok(before) = stop.thread_swap_mask(SigmaskHow::SIG_BLOCK) {
             let _ = tcsetpgrp(&self.terminal, getpgrp());
             let _ = before.thread_set_mask();

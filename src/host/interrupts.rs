@@ -1,4 +1,5 @@
-//! Who answers to Ctrl-C and to a request to end: we do where that is said, elsewhere they end us at once.
+//! Handles Ctrl-C and other requests to exit, where the code asks for it. Elsewhere these signals kill the
+//! process at once.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,10 +11,10 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
 use signal_hook::{SigId, flag};
 
-/// Ctrl-C or a request to end, once it came.
+/// Whether Ctrl-C or another request to exit has come.
 pub struct Stop {
     came: Arc<AtomicBool>,
-    /// A signal writes into this pipe, so that a wait that begins behind the signal ends too.
+    /// A signal writes into this pipe, so that a wait that begins after the signal ends too.
     pipe: io::Result<OwnedFd>,
 }
 
@@ -35,7 +36,7 @@ impl Stop {
         self.came.load(Ordering::SeqCst)
     }
 
-    /// Becomes readable when it comes, and stays so.
+    /// Becomes readable when the signal comes, and stays so.
     pub fn readable(&self) -> io::Result<BorrowedFd<'_>> {
         match &self.pipe {
             Ok(pipe) => Ok(pipe.as_fd()),
@@ -45,12 +46,12 @@ impl Stop {
 }
 
 struct Interrupts {
-    /// Ctrl-C ends us at once.
+    /// Ctrl-C kills the process at once.
     by_ctrl_c: Arc<AtomicBool>,
-    /// So do the others.
+    /// The other signals do too.
     by_others: Arc<AtomicBool>,
     stop: Stop,
-    /// What makes a second Ctrl-C end us, while the first one waits.
+    /// The handler by which a second Ctrl-C kills the process, while the first one is deferred.
     second: Mutex<Vec<SigId>>,
 }
 
@@ -64,15 +65,15 @@ fn interrupts() -> &'static Interrupts {
         let signals = [SIGINT, SIGTERM].into_iter().chain(hangup);
         for signal in signals.clone() {
             let ends = if signal == SIGINT { &by_ctrl_c } else { &by_others };
-            // Without these handlers the signal ends us at once, as it does everywhere else.
+            // Without these handlers, the signal kills the process at once, as it does elsewhere.
             let _ = flag::register_conditional_default(signal, Arc::clone(ends));
         }
         Interrupts { by_ctrl_c, by_others, stop: Stop::new(signals), second: Mutex::default() }
     })
 }
 
-/// Makes sure that a child can be waited for, whatever our caller did: while its signal is ignored, nobody learns how it
-/// ended. Children get the default again.
+/// Makes sure that children can be waited for, even if our caller ignored SIGCHLD, since then their exit status
+/// would be lost. Children get the default again.
 pub fn await_children() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
@@ -82,7 +83,7 @@ pub fn await_children() {
     });
 }
 
-/// Whether who started us had it ignored, as `nohup` does with a hangup. Then it stays so.
+/// Whether our caller ignored it, as `nohup` does with SIGHUP. Then it stays ignored.
 fn is_ignored(signal: i32) -> bool {
     // A mask in hexadecimal, the lowest bit for signal 1: proc_pid_status(5).
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -98,7 +99,8 @@ impl Interrupts {
     }
 }
 
-/// Has the first Ctrl-C wait for a look at [`interrupted`], or no longer. A second one ends us all the same.
+/// Starts or stops deferring the first Ctrl-C until [`interrupted`] is called. A second one still kills the
+/// process.
 pub fn defer_interrupts(defer: bool) {
     let interrupts = interrupts();
     let mut second = interrupts.second.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,14 +119,14 @@ pub fn interrupted() -> bool {
     INTERRUPTS.get().is_some_and(|interrupts| interrupts.stop.requested())
 }
 
-/// Runs something that has its own answer to Ctrl-C and to a request to end: whether one came is in its argument.
-/// Elsewhere they end us at once.
+/// Runs a function that handles Ctrl-C and other requests to exit itself. Its argument tells whether one has
+/// come.
 pub fn with_interrupts<T>(f: impl FnOnce(&Stop) -> T) -> T {
     let _deaf = deaf();
     f(&interrupts().stop)
 }
 
-/// As long as this lives, Ctrl-C and a request to end are only noted.
+/// While this exists, Ctrl-C and other requests to exit are only recorded.
 pub struct Deaf(());
 
 pub fn deaf() -> Deaf {

@@ -1,4 +1,4 @@
-//! This machine: the one place that reads its clock, its environment, its generator and its terminal.
+//! The real machine. Only this module reads its clock, environment, random numbers and terminal.
 
 mod clipboard;
 mod foreground;
@@ -34,8 +34,8 @@ use crate::context::{
 
 pub use clipboard::hold as hold_clipboard;
 
-/// The context of a real process. Turns core dumps off: one of them could hold a secret. What it makes is its user's
-/// alone until it is shared on purpose, and can be opened by him, whatever the umask was.
+/// The context of a real process. It turns core dumps off, since they could contain a secret. It sets the umask
+/// so that only the user can open new files, until they are shared on purpose.
 pub fn context() -> Context {
     leave_no_core();
     fail_where_a_file_may_not_grow();
@@ -50,25 +50,26 @@ pub fn context() -> Context {
 }
 
 fn leave_no_core() {
-    // A limit that cannot be lowered was lower still.
+    // A limit that cannot be lowered was lower already.
     let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
-/// A write beyond the limit on the size of files (`ulimit -f`) is an error that can be reported, not a signal that ends
-/// the program. A handler, unlike a signal that is ignored, is not inherited by the commands that are started.
+/// Turns a write beyond the limit on the size of files (`ulimit -f`) into an error that can be reported, instead
+/// of a signal that kills the process. Commands that are started do not inherit a handler, as they would an
+/// ignored signal.
 fn fail_where_a_file_may_not_grow() {
-    // Without a handler the program is ended as it would be.
+    // Without a handler, the signal kills the process as usual.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
-/// The most characters of a claim that the log keeps.
+/// The greatest length of a claim in the log, in characters.
 const CLAIM_MAX: usize = 64;
 
 struct Host {
-    /// As the caller had it: what a command makes is the caller's affair.
+    /// The caller's umask, which commands that are started get back.
     umask: Mode,
     started: Instant,
-    /// Whether a local time was asked for.
+    /// Whether a local time was computed.
     asked_zone: Cell<bool>,
 }
 
@@ -85,7 +86,7 @@ impl Clock for Host {
 impl Zone for Host {
     fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64> {
         self.asked_zone.set(true);
-        // A local time that the clock skips over is taken an hour later.
+        // A local time that the clock skips counts as an hour later.
         let wall = day.and_time(time);
         Local
             .from_local_datetime(&wall)
@@ -123,7 +124,7 @@ impl Machine for Host {
     }
 
     fn actor(&self) -> Actor {
-        // Each event keeps these claims of the environment, which may be of any length.
+        // Each event stores these claims of the environment, which may have any length, so they are cut.
         let text = |value: OsString| Some(value.into_string().ok()?.chars().take(CLAIM_MAX).collect());
         let login = users::by_uid(uid()).and_then(|user| text(user.login));
         Actor {
@@ -136,7 +137,7 @@ impl Machine for Host {
 
     fn keep_memory_private(&self) {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        // Without it a secret is no safer than before.
+        // If it fails, secrets are only as safe as before.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 

@@ -1,4 +1,4 @@
-//! The user's pager, as other programs start it: `PAGER`, else `less`; empty or `cat` means none.
+//! The user's pager, as other programs start it: `PAGER`, or `less` by default. Empty or `cat` means none.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -12,8 +12,8 @@ use super::interrupts::{Deaf, deaf};
 use super::process::as_caller;
 use crate::context::{OpensAt, StartPager};
 
-/// What less reads: it is to show colours, and where the user says nothing to leave when all fits and to leave the text
-/// on the screen. A command like `+G` takes all that follows it, so it comes last.
+/// The environment for less. It must show colours. If the user has not set LESS, it also exits if the text fits,
+/// and leaves the text on the screen. A command like `+G` comes last, since it takes the rest of the text.
 fn less(said: Option<OsString>, opens_at: OpensAt) -> OsString {
     let mut flags = said
         .map_or_else(|| "FRX".into(), |said| [OsStr::new("-R "), &said].into_iter().collect::<OsString>());
@@ -23,26 +23,26 @@ fn less(said: Option<OsString>, opens_at: OpensAt) -> OsString {
     flags
 }
 
-/// The pager that an environment asks for, with the umask that it is to have.
+/// The pager of an environment, with its umask.
 pub fn of(env: impl Fn(&str) -> Option<OsString>, umask: Mode, opens_at: OpensAt) -> Option<StartPager> {
     let pager = env("PAGER").unwrap_or_else(|| "less".into());
     let path = env("PATH").unwrap_or_default();
     if pager.is_empty() || pager == "cat" || !can_start(pager.to_str()?, &path) {
         return None;
     }
-    // lv is another one that has to be told to show colours.
+    // lv also needs a flag to show colours.
     let told = [("LESS", less(env("LESS"), opens_at)), ("LV", env("LV").unwrap_or_else(|| "-c".into()))];
     Some(Box::new(move || {
         let mut command = Command::new("sh");
         command.arg("-c").arg(pager).envs(told).stdin(Stdio::piped());
-        // Ctrl-C is for the pager: we stay until it has given the terminal back.
+        // Ctrl-C is for the pager. We stay until it has released the terminal.
         let deaf = deaf();
         let mut child = as_caller(umask, || command.spawn())?;
         Ok(Box::new(Pager { input: child.stdin.take(), child, _deaf: deaf }))
     }))
 }
 
-/// Whether the shell will find it. What is more than a command and its arguments is left to the shell.
+/// Whether the shell will find it. Anything beyond a command and its arguments is assumed to work.
 fn can_start(pager: &str, path: &OsStr) -> bool {
     let program = pager.split_whitespace().next().unwrap_or_default();
     if program.contains(|c: char| !(c.is_alphanumeric() || "._+/-".contains(c))) {
@@ -76,7 +76,7 @@ impl Write for Pager {
 impl Drop for Pager {
     fn drop(&mut self) {
         self.input = None;
-        // How it ends is no affair of the command.
+        // Its exit status does not matter to the command.
         let _ = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! Running the command that receives a secret.
+//! Runs the commands that get a secret on stdin.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -15,14 +15,14 @@ use super::foreground::Foreground;
 use super::interrupts::{await_children, with_interrupts};
 use crate::context::{Job, JobEnd};
 
-/// How often a running command is looked at: soon at first, then calmly.
+/// The pauses between checks of a running command: short at first, then longer.
 const LOOK: std::ops::Range<Duration> = Duration::from_millis(1)..Duration::from_millis(50);
 
-/// Runs `sh -c` in a process group of its own and with this umask, its input in the pipe before it starts.
+/// Runs `sh -c` in a new process group and with this umask. Its input is in the pipe before it starts.
 pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
     let (input, unread) = {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        // A pipe takes 4096 bytes at once without a reader (pipe(7), PIPE_BUF).
+        // A pipe takes at least 4096 bytes without a reader (pipe(7), PIPE_BUF).
         File::from(writer).write_all(job.input)?;
         (reader.try_clone()?, reader)
     };
@@ -44,7 +44,7 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
         loop {
             if let Some(status) = child.try_wait()? {
                 let unread = rustix::io::ioctl_fionread(&unread).unwrap_or(u64::MAX);
-                // With the foreground goes Ctrl-C, which would otherwise have come to us.
+                // Ctrl-C goes to the command, which has the foreground, instead of us.
                 let by_ctrl_c = foreground.is_some() && status.signal() == Some(Signal::INT.as_raw());
                 return Ok(if by_ctrl_c { JobEnd::Interrupted } else { ended(status, unread) });
             }
@@ -62,7 +62,7 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
     })
 }
 
-/// Runs something with the umask that the caller of this program has.
+/// Runs a function with the umask of this program's caller.
 pub fn as_caller<T>(umask: Mode, f: impl FnOnce() -> T) -> T {
     await_children();
     let ours = rustix::process::umask(umask);
@@ -79,7 +79,7 @@ fn ended(status: ExitStatus, unread: u64) -> JobEnd {
     }
 }
 
-/// Ends the command and all that it started.
+/// Kills the command and everything that it started.
 pub fn kill(child: &mut Child) {
     let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
     if let Some(group) = group {
@@ -93,7 +93,7 @@ pub fn kill(child: &mut Child) {
 mod tests {
     use super::*;
 
-    /// A hook has five minutes. What happens after them is shown here with less.
+    /// A hook may take five minutes. This test uses a shorter time.
     #[test]
     fn a_command_that_never_ends_is_killed_with_all_it_started_once_its_time_is_over() {
         let dir = tempfile::tempdir().expect("a directory");
@@ -112,7 +112,7 @@ mod tests {
                     None | Some('Z')
                 )
             };
-            // What is killed takes a moment to go.
+            // A killed process takes a moment to disappear.
             let looks = (0..200).find(|_| {
                 is_gone() || {
                     thread::sleep(LOOK.end);

@@ -1,4 +1,4 @@
-//! The three streams without std's buffers: those keep a copy of what passes through for the life of the process.
+//! The three standard streams without std's buffers, which would keep copies of secrets until the process exits.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -23,7 +23,7 @@ fn own(fd: BorrowedFd<'_>) -> Option<File> {
     fd.try_clone_to_owned().ok().map(File::from)
 }
 
-/// A stream, or none where it could not be had.
+/// A stream, or `None` if it is not open.
 struct Stream(Option<File>);
 
 impl Stream {
@@ -49,9 +49,9 @@ impl Write for Stream {
 }
 
 impl Output for Stream {
-    /// std opens a closed descriptor as `/dev/null` before `main`, so that both look alike.
+    /// std opens a closed descriptor as `/dev/null` before `main`, so that both look the same.
     fn is_nowhere(&self) -> bool {
-        // `/dev/null`, `/dev/zero` and their like, except for `/dev/full`, which says itself what becomes of a write.
+        // `/dev/null`, `/dev/zero` and similar devices discard output. `/dev/full` does not: it fails itself.
         const MEMORY: (u32, u32) = (1, 7);
         let Some(Ok(meta)) = self.0.as_ref().map(File::metadata) else { return true };
         let (major, minor) = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));

@@ -1,4 +1,5 @@
-//! Questions on the terminal. Ctrl-C at one of them gives the cursor back and is an answer; elsewhere it ends us.
+//! Questions on the terminal. Ctrl-C at a question restores the cursor and is an answer; elsewhere it kills the
+//! process.
 
 mod keys;
 mod line;
@@ -17,7 +18,7 @@ use crate::context::{Choice, Question, Terminal};
 use crate::ui::{Style, fit};
 
 pub fn look() -> Terminal {
-    // Of a stream that is no terminal there is no size.
+    // A stream that is not a terminal has no size.
     let size = Term::stdout().size_checked().or_else(|| Term::stderr().size_checked());
     Terminal {
         stdin: io::stdin().is_terminal(),
@@ -28,9 +29,9 @@ pub fn look() -> Terminal {
     }
 }
 
-/// A terminal with a person at it.
+/// The terminal of a person.
 pub struct Person {
-    /// It draws nothing: it is asked line by line.
+    /// Whether it is dumb, so that questions are plain lines.
     pub dumb: bool,
 }
 
@@ -71,17 +72,17 @@ impl Person {
     }
 }
 
-/// How what is typed arrives while a question is open.
+/// The input mode while a question is open.
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
-    /// As typed, not shown by the terminal.
+    /// Key by key, not echoed by the terminal.
     Keys,
-    /// As finished lines, shown by the terminal.
+    /// As finished lines, echoed by the terminal.
     Lines,
     HiddenLines,
 }
 
-/// Runs a question with Ctrl-C as one of its answers, and leaves the terminal as it was.
+/// Runs a question with Ctrl-C as one of its answers, and restores the terminal.
 fn asking<T>(mode: Mode, question: impl FnOnce(&Term, &Keys<'_>) -> io::Result<T>) -> io::Result<T> {
     let term = Term::stderr();
     let answer = with_interrupts(|stop| {
@@ -92,11 +93,11 @@ fn asking<T>(mode: Mode, question: impl FnOnce(&Term, &Keys<'_>) -> io::Result<T
         }
         answer
     });
-    // Looked at when a signal ends us again, so that none comes in between.
+    // Checked only after signals kill the process again, so that none is lost in between.
     if interrupted() { Err(given_up()) } else { answer }
 }
 
-/// The terminal's modes as they were before a question, set again when dropped.
+/// The terminal's modes before a question, which are restored when this is dropped.
 struct Modes(Option<Termios>);
 
 impl Modes {
@@ -127,12 +128,12 @@ impl Drop for Modes {
     }
 }
 
-/// Ctrl-C, Ctrl-D, Escape, or a request to end.
+/// Ctrl-C, Ctrl-D, Escape, or another request to exit.
 fn given_up() -> io::Error {
     io::ErrorKind::Interrupted.into()
 }
 
-/// Text cut to so many columns.
+/// Text cut to this many columns.
 fn cut(text: &str, columns: usize) -> String {
     fit::cut(text, columns, "…")
 }
@@ -141,10 +142,10 @@ fn dim(text: &str, color: bool) -> String {
     if text.is_empty() { String::new() } else { Style { color }.dim(text) }
 }
 
-/// Columns of the terminal that stderr is. None while we run in the background: it shows what another job says.
+/// Columns of the terminal on stderr. `None` while we run in the background, when another job uses the terminal.
 pub fn columns() -> Option<u16> {
     let stderr = io::stderr();
-    // A terminal that is not the one which controls us has no foreground.
+    // A terminal that is not our controlling terminal has no foreground.
     if rustix::termios::tcgetpgrp(&stderr).is_ok_and(|group| group != rustix::process::getpgrp()) {
         return None;
     }

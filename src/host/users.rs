@@ -1,7 +1,7 @@
-//! Names of users and groups, asked without the C library: in a static program it loads the modules of
-//! `/etc/nsswitch.conf` beside a second C library, and the one of systemd then ends the process with a segmentation
-//! fault for a user that is not in `/etc/passwd`. So the files are read here, and for names that other databases hold
-//! (LDAP, sssd, systemd) `getent` is run, which is linked as the system is.
+//! Looks up users and groups without the C library. In a static program, the C library loads the modules of
+//! `/etc/nsswitch.conf` together with a second C library, and the module of systemd then crashes for a user that
+//! is not in `/etc/passwd`. So the files are read here, and `getent`, which is linked like the system, is run
+//! for names in other databases (LDAP, sssd, systemd).
 
 use std::ffi::OsString;
 use std::fs;
@@ -22,7 +22,7 @@ pub fn by_uid(uid: u32) -> Option<User> {
     Some(User { login: text(0)?, home: text(5)?.into() })
 }
 
-/// The id of a group by its name or number.
+/// The id of a group, given its name or number.
 pub fn group_id(name: &str) -> Option<u32> {
     let id = |fields: Vec<Vec<u8>>| String::from_utf8(fields.get(2)?.clone()).ok()?.parse().ok();
     let is_it = |fields: &[&[u8]]| fields[0] == name.as_bytes();
@@ -32,7 +32,7 @@ pub fn group_id(name: &str) -> Option<u32> {
         .or_else(|| from_getent("group", name, is_it).and_then(id))
 }
 
-/// The fields of the first entry that fits.
+/// The fields of the first entry that matches.
 fn find(database: &str, key: &str, fits: impl Fn(&[&[u8]]) -> bool + Copy) -> Option<Vec<Vec<u8>>> {
     in_file(database, fits).or_else(|| from_getent(database, key, fits))
 }
@@ -41,7 +41,7 @@ fn in_file(database: &str, fits: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8
     first(&fs::read(format!("/etc/{database}")).ok()?, fits)
 }
 
-/// What `getent` knows; nothing where there is no such command.
+/// The answer of `getent`; empty without that command.
 fn from_getent(database: &str, key: &str, fits: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8>>> {
     if key.starts_with('-') {
         return None;

@@ -1,20 +1,21 @@
-//! Whether the local time zone is known. Where it is not, local dates would silently be read in UTC.
+//! Whether the local time zone is known. If it is not, local dates are read in UTC, and this gives the reason
+//! for a warning.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-/// Where systems keep the files of time zones.
+/// The directories with the files of time zones.
 const DIRECTORIES: [&str; 4] =
     ["/usr/share/zoneinfo", "/share/zoneinfo", "/etc/zoneinfo", "/usr/share/lib/zoneinfo"];
-/// The file of the zone of a machine.
+/// The file of the machine's time zone.
 const LOCAL: &str = "/etc/localtime";
 
-/// What is wrong with the zone that `TZ` names, or with that of the machine where it is not set.
+/// What is wrong with the zone of `TZ`, or with the machine's zone if `TZ` is not set.
 pub fn problem(tz: Option<OsString>) -> Option<String> {
     let Some(tz) = tz else {
         let dangling = fs::symlink_metadata(LOCAL).is_ok() && fs::metadata(LOCAL).is_err();
-        return dangling.then(|| format!("`{LOCAL}` points to no file"));
+        return dangling.then(|| format!("`{LOCAL}` points to a file that does not exist"));
     };
     let tz = tz.to_string_lossy();
     let name = tz.strip_prefix(':').unwrap_or(&tz);
@@ -23,7 +24,7 @@ pub fn problem(tz: Option<OsString>) -> Option<String> {
     (!known && !is_rule(name)).then(|| format!("the time zone `{name}` of `TZ` is not known here"))
 }
 
-/// Whether a zone is given by its offset, as in `CET-1CEST` or `<+03>-3`: a name, then a number.
+/// Whether a zone is given as a rule with a name and an offset, like `CET-1CEST` or `<+03>-3`.
 fn is_rule(tz: &str) -> bool {
     let rest = match tz.strip_prefix('<') {
         Some(quoted) => quoted.split_once('>').map(|(_, rest)| rest),

@@ -1,4 +1,4 @@
-//! What in a piece of text could be a secret: by its shape and checksum, or by the first characters of an adopted one.
+//! Finds text that could be a secret, by its shape and checksum, or by the first characters of an adopted one.
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
@@ -7,15 +7,15 @@ use aho_corasick::{AhoCorasick, Input};
 
 use crate::domain::secret::{FOREIGN_LEN, SecretHash, find_secret, foreign_head, hint};
 
-/// The search must see this much text before the place where it begins, and after the place where it ends.
+/// How much text the search needs before the start and after the end of its range.
 pub const BEFORE: usize = 16;
 pub const AFTER: usize = 4096;
-/// What follows the underscore of a secret that this program made.
+/// The length of the text after the underscore of a secret that this program made.
 const BODY_LEN: usize = 38;
-/// An adopted secret is looked for up to so many ends of words after its first characters.
+/// How many ends of words after its first characters are tried for an adopted secret.
 const ENDS: usize = 64;
 
-/// Where something that could be a secret is, and what can be told of it without telling it.
+/// The position of a possible secret, with its hash and hint instead of its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     pub range: Range<usize>,
@@ -23,7 +23,7 @@ pub struct Found {
     pub hint: String,
 }
 
-/// An adopted secret as the store knows it.
+/// An adopted secret as the store keeps it.
 #[derive(Debug, Clone)]
 pub struct Known {
     pub hash: SecretHash,
@@ -49,12 +49,12 @@ impl Finder {
                 tags.insert(tag(&known.hash));
             }
         }
-        // Of patterns of four characters the automaton is far below its limits.
+        // With patterns of four characters, the automaton stays far below its limits.
         let heads = if heads.is_empty() { None } else { AhoCorasick::new(heads).ok() };
         Self { heads, tags }
     }
 
-    /// Takes all that begins in a range of `text`, in order.
+    /// Passes everything that begins in a range of `text` to `take`, in order.
     pub fn find(&self, text: &[u8], range: Range<usize>, take: &mut dyn FnMut(Found)) {
         let mut made = made(text, range.clone()).peekable();
         for adopted in self.adopted(text, range) {
@@ -97,7 +97,7 @@ impl Finder {
     }
 }
 
-/// What of the first characters of an adopted secret follows the first one.
+/// The characters of a hint after the first one.
 const HEAD_REST: usize = 3;
 
 impl Found {
@@ -107,7 +107,7 @@ impl Found {
     }
 }
 
-/// Those whose underscore is in the range: a prefix may begin before it.
+/// Secrets whose underscore is in the range. Their prefix may begin before it.
 fn made(text: &[u8], range: Range<usize>) -> impl Iterator<Item = Found> {
     let text = &text[..text.len().min(range.end + BODY_LEN)];
     let mut from = range.start;
@@ -124,8 +124,8 @@ fn tag(hash: &SecretHash) -> u64 {
     u64::from_le_bytes(tag)
 }
 
-/// Where an adopted secret that begins at `start` can end: where its characters do, and before every one that is
-/// neither a letter nor a digit.
+/// The possible ends of an adopted secret that begins at `start`: the end of its printable characters, and
+/// before each one that is neither a letter nor a digit.
 fn ends(text: &[u8], start: usize) -> impl Iterator<Item = usize> {
     let (least, most) = (*FOREIGN_LEN.start(), *FOREIGN_LEN.end());
     let text = &text[start..text.len().min(start + most)];

@@ -1,4 +1,4 @@
-//! Where in a history a line of `git log -p`, `git show` or `git diff` comes from.
+//! Maps lines of `git log -p`, `git show` or `git diff` to their commit, file and line.
 
 use std::ops::Range;
 
@@ -6,11 +6,11 @@ use memchr::memmem;
 
 use super::position::Position;
 
-/// How a commit and a file begin. No line within a file does: each begins with a mark.
+/// How a commit and a file begin. No line of a hunk begins like this, since each has a mark.
 const COMMIT: &[u8] = b"\ncommit ";
 const FILE: &[u8] = b"\ndiff --";
 
-/// Follows a stream line by line. Text that is no output of git has lines of its own only.
+/// Follows a stream line by line. Text that is not output of git is reported with its own lines.
 #[derive(Debug, Default)]
 pub struct History {
     position: Position,
@@ -29,15 +29,15 @@ struct Side {
     line: u64,
 }
 
-/// What the current line is part of.
+/// The part of the output to which the current line belongs.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// A message, or anything else.
+    /// A commit message, or anything else.
     #[default]
     Other,
     /// The names of a file.
     Header,
-    /// Its lines; each begins with as many marks as the commit has parents.
+    /// A hunk, whose lines each begin with as many marks as the commit has parents.
     Hunk { marks: usize, line: Line },
 }
 
@@ -48,7 +48,7 @@ enum Line {
     Same,
 }
 
-/// Where a secret is. Without a path it is at a line and column of the stream itself.
+/// The position of a secret. Without a path, line and column are those of the stream itself.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Place {
     pub path: Option<Vec<u8>>,
@@ -58,7 +58,7 @@ pub struct Place {
 }
 
 impl History {
-    /// Goes on to `to`, of a piece that begins at `base` of the stream.
+    /// Advances to `to`, in a piece that begins at `base` of the stream.
     pub fn advance(&mut self, piece: &[u8], base: u64, to: usize) {
         if !self.started {
             self.started = true;
@@ -67,7 +67,7 @@ impl History {
         let from = self.position.passed(base).min(to);
         let file = last(piece, from..to, FILE);
         if file.is_some() || self.part == Part::Other {
-            // All before the last file is over, but for its commit.
+            // Everything before the last file can be skipped, except for its commit.
             if let Some(commit) = last(piece, from..file.unwrap_or(to), COMMIT) {
                 self.enter(&piece[commit + 1..]);
             }
@@ -81,8 +81,8 @@ impl History {
         self.position.advance(piece, base, to);
     }
 
-    /// Where `at` is, up to which the stream was followed; `None` for a line that a commit leaves as it is, or that
-    /// a bare diff takes away.
+    /// The position of `at`, up to which the stream was followed. `None` for an unchanged line, and for a removed
+    /// line of a bare diff.
     pub fn of(&self, at: u64) -> Option<Place> {
         let (line, column) = self.position.of(at);
         let commit = self.commit.clone();
@@ -91,7 +91,7 @@ impl History {
         };
         let side = match kind {
             Line::Added => &self.new,
-            // What a commit takes away remains in the history, but not in what a diff leads to.
+            // A removed line is still in the history, but not in the result of a diff.
             Line::Removed if commit.is_some() => &self.old,
             Line::Removed | Line::Same => return None,
         };
@@ -99,7 +99,7 @@ impl History {
         Some(Place { path: side.path.clone(), commit, line: side.line.saturating_sub(1), column })
     }
 
-    /// Looks at the beginning of a line.
+    /// Interprets the beginning of a line.
     fn enter(&mut self, text: &[u8]) {
         if let Part::Hunk { marks, .. } = self.part {
             let head = &text[..text.len().min(marks)];
@@ -148,10 +148,10 @@ impl History {
     }
 }
 
-/// Where a beginning of a line is last, by the line end before it, which must be in the range.
+/// The last position at which a line begins with this text. The newline before it must be in the range.
 fn last(piece: &[u8], range: Range<usize>, start: &[u8]) -> Option<usize> {
     let text = &piece[range.start..piece.len().min(range.end + start.len() - 1)];
-    // A stretch without any is left fastest forwards.
+    // If the range has none, searching forwards is fastest.
     memmem::find(text, start)?;
     memmem::rfind(text, start).map(|at| range.start + at)
 }
@@ -160,7 +160,7 @@ fn rest_of_line(text: &[u8]) -> &[u8] {
     &text[..memchr::memchr(b'\n', text).unwrap_or(text.len())]
 }
 
-/// What the marks at the beginning of a line say; `None` if they are none.
+/// The meaning of the marks at the beginning of a line. `None` if they are not marks.
 fn kind(marks: &[u8]) -> Option<Line> {
     if marks.is_empty() || !marks.iter().all(|mark| matches!(mark, b'+' | b'-' | b' ')) {
         return None;
@@ -172,7 +172,8 @@ fn kind(marks: &[u8]) -> Option<Line> {
     })
 }
 
-/// How many marks the lines of a hunk have, and at which lines of both files it begins: `@@ -1,2 +3,4 @@`.
+/// Parses `@@ -1,2 +3,4 @@`: the number of marks in the lines of the hunk, and the lines at which it begins in
+/// both files.
 fn hunk(line: &[u8]) -> Option<(usize, u64, u64)> {
     let text = String::from_utf8_lossy(line);
     let marks = text.bytes().take_while(|byte| *byte == b'@').count().checked_sub(1).filter(|n| *n > 0)?;
@@ -183,9 +184,9 @@ fn hunk(line: &[u8]) -> Option<(usize, u64, u64)> {
     Some((marks, old, new))
 }
 
-/// The path after `+++ `, as git writes it: quoted where it must be, and after a letter for the side.
+/// The path after `+++ ` as git writes it: quoted if necessary, and after a letter for the side.
 fn file(text: &[u8]) -> Option<Vec<u8>> {
-    // A tab follows a path with blanks.
+    // Git puts a tab after a path with blanks.
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     let text = text.strip_suffix(b"\t").unwrap_or(text);
     let path = match text.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")) {
@@ -199,7 +200,7 @@ fn file(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Text whose special characters are escaped as in C.
+/// Decodes text whose special characters are escaped as in C.
 fn unquoted(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -226,7 +227,7 @@ fn unquoted(text: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    /// The place of each `HERE` in a stream, which does not depend on where it is looked at between.
+    /// The position of each `HERE` in a stream, which does not depend on how the stream is split.
     fn places(stream: &str) -> Vec<String> {
         let all = places_by(stream, usize::MAX);
         for step in [1, 7, 40, 200] {

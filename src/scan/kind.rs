@@ -1,11 +1,11 @@
-//! What is not searched, or not whole, and how it is told.
+//! Files that are not searched, or not completely, and how this is reported.
 
 /// Why something was not searched, or not to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skipped {
-    /// Packed by a program of this name, so the text in it cannot be seen.
+    /// It is compressed by a program of this name, so its text is not visible.
     Archive(&'static str),
-    /// Holds a zero byte, as text does not.
+    /// It contains a zero byte, unlike text.
     Binary,
 }
 
@@ -13,7 +13,7 @@ struct Magic {
     at: usize,
     bytes: &'static [u8],
     name: &'static str,
-    /// Whether text in it can be searched as it is.
+    /// Whether text in it can be searched directly.
     plain: bool,
 }
 
@@ -37,12 +37,12 @@ const MAGIC: [Magic; 13] = [
     Magic { at: 257, bytes: b"ustar", name: "tar", plain: true },
 ];
 
-/// What packed the text that begins so, where it cannot be searched as it is.
+/// The program that compressed data with this beginning, if it was compressed.
 pub fn packed_by(head: &[u8]) -> Option<Skipped> {
     magic(head).filter(|magic| !magic.plain).map(|magic| Skipped::Archive(magic.name))
 }
 
-/// What a file with a zero byte is.
+/// The kind of a file with a zero byte.
 pub fn binary(head: &[u8]) -> Skipped {
     magic(head).map_or(Skipped::Binary, |magic| Skipped::Archive(magic.name))
 }

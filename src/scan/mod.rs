@@ -1,8 +1,8 @@
-//! What could be a secret of a store, found in files, folders and streams.
+//! Finds text that could be a secret of a store in files, folders and streams.
 //!
-//! - Files are read in pieces, so memory grows neither with a file nor with the number of files.
-//! - What is found leaves this room as a hash and a hint, never as text; pieces of files are wiped.
-//! - Nothing here opens the store: whether something found is a secret, and of what token, is looked up by the caller.
+//! - Files are read in pieces, so memory grows neither with the size nor with the number of files.
+//! - A possible secret is returned as a hash and a hint, never as text, and pieces of files are wiped.
+//! - This module does not open the store. The caller looks up whether a finding is a secret, and of which token.
 
 mod finder;
 mod history;

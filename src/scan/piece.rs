@@ -1,4 +1,4 @@
-//! A stream searched piece by piece, in constant memory.
+//! Searches a stream piece by piece, in constant memory.
 
 use std::io::{self, ErrorKind, Read};
 
@@ -15,20 +15,20 @@ use crate::domain::secret::SecretHash;
 /// How much is searched at once.
 const PIECE: usize = 256 * 1024;
 
-/// Something that could be a secret of the store, and where it is.
+/// A possible secret of the store, and its position.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hit {
     pub hash: SecretHash,
     pub hint: String,
-    /// Both begin at 1; the column is a byte of the line in UTF-8.
+    /// Both begin at 1. The column counts bytes of the line in UTF-8.
     pub line: u64,
     pub column: u64,
-    /// The file of a history; `None` in a file that is searched itself.
+    /// The file within a history. `None` if the file itself is searched.
     pub path: Option<Vec<u8>>,
     pub commit: Option<String>,
 }
 
-/// The memory that streams are read into, one after the other. It is wiped in the end.
+/// The buffer into which streams are read, one after the other. It is wiped at the end.
 pub struct Buffer(Zeroizing<Vec<u8>>);
 
 impl Default for Buffer {
@@ -40,15 +40,15 @@ impl Default for Buffer {
 /// How to search a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Up to a zero byte, as found on the way through a folder.
+    /// Up to a zero byte, for files in a folder.
     Text,
     /// To its end.
     Any,
-    /// To its end; may be the output of git.
+    /// To its end; it may be the output of git.
     Stream,
 }
 
-/// Where hits are: by lines of the stream, or of the files in the history that it is.
+/// The positions of hits: lines of the stream, or of the files in a history.
 enum Places {
     Lines(Position),
     History(Box<History>),
@@ -74,7 +74,7 @@ impl Places {
 }
 
 impl Source {
-    /// Searches to the end, or until a hit is not taken; tells what was left out.
+    /// Searches to the end, or until a hit is not taken. Returns what was left out.
     pub fn search(
         self,
         mut read: &mut dyn Read,
@@ -96,7 +96,7 @@ impl Source {
         self.search_filled(&mut read, finder, buffer, len, take)
     }
 
-    /// The rest, once the buffer is as full as the stream makes it.
+    /// Searches the buffer, which is full unless the stream has ended.
     fn search_filled(
         self,
         read: &mut dyn Read,
@@ -111,7 +111,7 @@ impl Source {
         };
         let head = buffer[..len.min(512)].to_vec();
         let head = Zeroizing::new(head);
-        // Where the buffer begins in the stream, and from where in the buffer secrets may begin.
+        // The position of the buffer in the stream, and the position in the buffer from which secrets may begin.
         let (mut base, mut from) = (0, 0);
         loop {
             let zero = if self == Self::Text { memchr(0, &buffer[from..len]) } else { None };

@@ -1,16 +1,16 @@
-//! Line and column of a place in a stream that is met piece by piece.
+//! Line and column of a position in a stream that is read piece by piece.
 
-/// Counts lines up to a place. Lines and columns begin at 1; a column is a byte of its line.
+/// Counts lines up to a position. Lines and columns begin at 1, and columns count bytes.
 #[derive(Debug, Default)]
 pub struct Position {
     lines: u64,
-    /// Where in the stream the line begins, and up to where lines were counted.
+    /// The position at which the line begins, and the one up to which lines were counted.
     line_start: u64,
     counted: u64,
 }
 
 impl Position {
-    /// Goes on to `to`, of a piece that begins at `base` of the stream.
+    /// Advances to `to`, in a piece that begins at `base` of the stream.
     pub fn advance(&mut self, piece: &[u8], base: u64, to: usize) {
         let passed = &piece[self.passed(base).min(to)..to];
         if let Some(last) = memchr::memrchr(b'\n', passed) {
@@ -20,7 +20,7 @@ impl Position {
         self.counted = self.counted.max(base + to as u64);
     }
 
-    /// Up to where lines were counted, in a piece that begins at `base`.
+    /// The position up to which lines were counted, in a piece that begins at `base`.
     pub fn passed(&self, base: u64) -> usize {
         usize::try_from(self.counted.saturating_sub(base)).unwrap_or(usize::MAX)
     }

@@ -1,19 +1,19 @@
-//! UTF-16 with a byte order mark, read as UTF-8.
+//! Reads UTF-16 with a byte order mark as UTF-8.
 
 use std::io::{self, Read};
 
-/// Reads UTF-16 as text of the same lines and columns in UTF-8. Every character beyond ASCII becomes bytes that are in
-/// no secret, as many as it takes: what it is does not matter to a search.
+/// Converts UTF-16 to text with the lines and columns of the same text in UTF-8. Characters beyond ASCII become
+/// the same number of placeholder bytes, which no secret contains, since a search does not need them.
 pub struct Utf16<R> {
     inner: R,
     big_endian: bool,
-    /// The first half of a unit whose second has not been read.
+    /// The first byte of a unit whose second byte has not been read.
     half: Option<u8>,
     out: Vec<u8>,
     given: usize,
 }
 
-/// The byte order that a text begins with: whether it is big-endian UTF-16.
+/// Whether a text begins with a byte order mark of UTF-16, and whether that is big-endian.
 pub fn byte_order(head: &[u8]) -> Option<bool> {
     match head {
         [0xff, 0xfe, ..] => Some(false),
@@ -40,7 +40,7 @@ impl<R: Read> Utf16<R> {
             let unit = if self.big_endian { u16::from_be_bytes(pair) } else { u16::from_le_bytes(pair) };
             match unit {
                 0..0x80 => self.out.push(unit.to_be_bytes()[1]),
-                // Each half of a surrogate pair: four bytes together.
+                // Each half of a surrogate pair becomes two bytes, four together.
                 0x80..0x800 | 0xd800..0xe000 => self.out.extend_from_slice(&BEYOND[..2]),
                 _ => self.out.extend_from_slice(&BEYOND),
             }

@@ -1,4 +1,4 @@
-//! Folders, walked as ripgrep walks them, and their files searched by several threads.
+//! Walks folders as ripgrep does, and searches their files in several threads.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -12,26 +12,26 @@ use super::finder::Finder;
 use super::kind::Skipped;
 use super::piece::{Buffer, Hit, Source};
 
-/// The hits of one file are reported when there are so many.
+/// How many hits of one file are reported at once.
 const HITS: usize = 1_000;
 
 /// What to search.
 #[derive(Debug)]
 pub struct Walk {
-    /// Files and folders; none is no walk.
+    /// Files and folders. Without any, nothing is walked.
     pub paths: Vec<PathBuf>,
-    /// Hidden ones too.
+    /// Whether to search hidden files.
     pub hidden: bool,
-    /// What ignore files exclude, too.
+    /// Whether to search what ignore files exclude.
     pub ignored: bool,
-    /// Binary files to their end.
+    /// Whether to search binary files to their end.
     pub binary: bool,
 }
 
-/// What a walk came upon.
+/// What a walk reports.
 #[derive(Debug)]
 pub enum Report {
-    /// Of one file, in order; there may be more to come.
+    /// Hits of one file, in order. More may follow.
     Hits {
         path: PathBuf,
         hits: Vec<Hit>,
@@ -44,12 +44,12 @@ pub enum Report {
         path: Option<PathBuf>,
         err: io::Error,
     },
-    /// An ignore file that holds what is not a pattern.
+    /// An ignore file with an invalid pattern.
     Odd(String),
 }
 
 impl Walk {
-    /// Searches everything. Ends early where nobody takes the reports any more.
+    /// Searches everything. Stops early if the reports are no longer taken.
     pub fn run(&self, finder: &Finder, reports: &SyncSender<Report>) {
         let Some((first, rest)) = self.paths.split_first() else { return };
         let mut builder = WalkBuilder::new(first);
@@ -75,7 +75,7 @@ impl Walk {
         });
     }
 
-    /// Searches an entry if it is a file. Whether its report was taken.
+    /// Searches an entry if it is a file. Returns whether its report was taken.
     fn visit(
         &self,
         entry: DirEntry,
@@ -90,7 +90,7 @@ impl Walk {
         }
         let is_named = entry.depth() == 0;
         let kind = entry.file_type();
-        // What was named is read whatever it is: a pipe, or a link to a file.
+        // A path that was named is always read, even if it is a pipe or a link to a file.
         let is_searched = kind.is_some_and(|kind| kind.is_file() || is_named && !kind.is_dir());
         if !is_searched {
             return true;
@@ -109,7 +109,7 @@ impl Walk {
         });
         let report = match searched {
             Ok(what) => what.map(|what| Report::Skipped { path: path.clone(), what }),
-            // It was there when its folder was read, and is gone.
+            // It was removed after its folder was read.
             Err(err) if err.kind() == ErrorKind::NotFound && !is_named => None,
             Err(err) => Some(Report::Unread { path: Some(path.clone()), err }),
         };
@@ -118,7 +118,7 @@ impl Walk {
     }
 }
 
-/// A file, which may have become a pipe since its folder was read: then it must not be waited for.
+/// Opens a file without waiting, since it may have become a pipe after its folder was read.
 fn open(path: &Path, is_named: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -128,7 +128,7 @@ fn open(path: &Path, is_named: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// A folder that was there when the one around it was read.
+/// A folder that existed when its parent was read.
 fn is_gone(err: &ignore::Error) -> bool {
     let found = err.io_error().map(io::Error::kind);
     found == Some(ErrorKind::NotFound) && err.depth().is_some_and(|depth| depth > 0)
@@ -141,7 +141,7 @@ fn unread(err: ignore::Error) -> Report {
     Report::Unread { path, err }
 }
 
-/// The path that an error of a walk is about.
+/// The path of an error.
 fn path_of(err: &ignore::Error) -> Option<PathBuf> {
     match err {
         ignore::Error::WithPath { path, .. } => Some(path.clone()),

@@ -1,22 +1,25 @@
-//! What `--admin-listen` answers: whether the store can be read, and the metrics.
+//! The answers of `--admin-listen`: whether the store can be read, and the metrics.
 
-use hyper::body::Incoming;
-use hyper::{Request, Response, StatusCode};
+use std::time::Instant;
 
-use super::answer::{self, Text};
-use super::gate::Gate;
+use super::engine::Question;
+use super::gate::{Gate, Step};
+use super::http::{Response, Status};
 
-pub async fn answer(gate: &Gate, connections: usize, request: Request<Incoming>) -> Response<Text> {
-    match request.uri().path() {
-        "/healthz" => match gate.probe().await {
-            Ok(_) => answer::text(StatusCode::OK, "text/plain", "ok\n".to_owned()),
-            Err(failure) => {
-                let mut response = answer::unavailable();
-                *response.body_mut() = Text::from(format!("{}: {}\n", failure.code.word(), failure.message));
-                response
-            }
-        },
-        "/metrics" => answer::text(StatusCode::OK, "text/plain; version=0.0.4", gate.metrics(connections)),
-        _ => answer::empty(StatusCode::NOT_FOUND),
+/// What the metrics tell that only the server knows.
+pub struct Load {
+    /// Requests that wait for their burst.
+    pub arrived: usize,
+    pub connections: usize,
+}
+
+pub fn begin(gate: &Gate, path: &str, load: &Load, now: Instant, questions: &mut Vec<Question>) -> Step {
+    match path {
+        "/healthz" => Step::Asks(gate.probe(now, questions)),
+        "/metrics" => {
+            let text = gate.metrics(load.arrived, load.connections);
+            Step::Done(Response::text(Status::Ok, "text/plain; version=0.0.4", text))
+        }
+        _ => Step::Done(Response::new(Status::NotFound)),
     }
 }

@@ -1,18 +1,10 @@
-//! HTTP answers: of a verdict what proxies understand of it, and bodies that are there as a whole.
+//! What proxies understand of a verdict.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use hyper::body::{Body, Bytes, Frame, SizeHint};
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
-use hyper::{Response, StatusCode};
-
-use crate::domain::token::{StoredSecret, Token};
+use super::http::{Response, Status};
 use crate::domain::verdict::Reason;
 use crate::verify::Verdict;
 
-/// The headers of a yes; a proxy must overwrite every one of them that a client sends.
+/// The headers of a positive answer. A proxy must overwrite all of them, since clients may send them.
 pub const IDENTITY: [&str; 7] = [
     "x-token-id",
     "x-token-name",
@@ -23,78 +15,29 @@ pub const IDENTITY: [&str; 7] = [
     "x-token-expires",
 ];
 
-/// A body that is there as a whole.
-pub struct Text(Option<Bytes>);
-
-impl Body for Text {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
-    }
-}
-
-impl From<String> for Text {
-    fn from(text: String) -> Self {
-        Self(Some(text.into()))
-    }
-}
-
-pub fn empty(status: StatusCode) -> Response<Text> {
-    let mut response = Response::new(Text(None));
-    *response.status_mut() = status;
-    response
-}
-
-pub fn text(status: StatusCode, kind: &'static str, text: String) -> Response<Text> {
-    let mut response = empty(status);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    *response.body_mut() = text.into();
-    response
-}
-
-/// The store could not be read.
-pub fn unavailable() -> Response<Text> {
-    let mut response = empty(StatusCode::SERVICE_UNAVAILABLE);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    response
-}
-
-/// How a refusal is put.
+/// The form of refusals.
 pub struct Challenge<'a> {
     pub realm: &'a str,
-    /// Whether the reason is told.
+    /// Whether to send the reason.
     pub explain: bool,
 }
 
 impl Challenge<'_> {
-    /// Nothing was presented.
-    pub fn nothing(&self) -> Response<Text> {
-        self.refusal(StatusCode::UNAUTHORIZED, None, "")
+    /// The request presents no secret.
+    pub fn nothing(&self) -> Response {
+        self.refusal(Status::Unauthorized, None, "")
     }
 
-    /// Secrets that differ.
-    pub fn several(&self) -> Response<Text> {
-        self.refusal(StatusCode::BAD_REQUEST, Some("invalid_request"), "two different secrets")
+    /// The request presents different secrets.
+    pub fn several(&self) -> Response {
+        self.refusal(Status::BadRequest, Some("invalid_request"), "two different secrets")
     }
 
-    pub fn verdict(&self, verdict: &Verdict) -> Response<Text> {
+    pub fn verdict(&self, verdict: &Verdict) -> Response {
         match verdict.reason() {
             Reason::Valid => identity(verdict),
             reason @ (Reason::SourceNotAllowed | Reason::ScopeMissing | Reason::LabelMismatch) => {
-                self.refusal(StatusCode::FORBIDDEN, Some("insufficient_scope"), reason.word())
+                self.refusal(Status::Forbidden, Some("insufficient_scope"), reason.word())
             }
             reason @ (Reason::Malformed
             | Reason::Unknown
@@ -103,12 +46,12 @@ impl Challenge<'_> {
             | Reason::Superseded
             | Reason::Expired
             | Reason::NotYetValid) => {
-                self.refusal(StatusCode::UNAUTHORIZED, Some("invalid_token"), reason.word())
+                self.refusal(Status::Unauthorized, Some("invalid_token"), reason.word())
             }
         }
     }
 
-    fn refusal(&self, status: StatusCode, error: Option<&str>, why: &str) -> Response<Text> {
+    fn refusal(&self, status: Status, error: Option<&str>, why: &str) -> Response {
         let mut value = format!("Bearer realm=\"{}\"", self.realm);
         if let Some(error) = error {
             value.push_str(&format!(", error=\"{error}\""));
@@ -116,61 +59,64 @@ impl Challenge<'_> {
                 value.push_str(&format!(", error_description=\"{why}\""));
             }
         }
-        let mut response = empty(status);
-        response.headers_mut().insert(WWW_AUTHENTICATE, header(&value));
-        response
+        Response::new(status).header("www-authenticate", &value)
     }
 }
 
-/// A yes, with all the identity headers even where they are empty: what is missing a proxy might take from the client.
-fn identity(verdict: &Verdict) -> Response<Text> {
-    let mut response = empty(StatusCode::OK);
-    let values = verdict.token().zip(verdict.secret()).map(|(token, secret)| values(token, secret));
-    for (name, value) in IDENTITY.into_iter().zip(values.unwrap_or_default()) {
-        response.headers_mut().insert(HeaderName::from_static(name), header(&value));
-    }
+/// A positive answer. It has all identity headers, even empty ones, since a proxy might pass on a missing one
+/// from the client.
+fn identity(verdict: &Verdict) -> Response {
+    let mut response = Response::new(Status::Ok);
+    let Some((token, secret)) = verdict.token().zip(verdict.secret()) else {
+        for name in IDENTITY {
+            response.add(name, "");
+        }
+        return response;
+    };
+    let [id, name, owner, scopes, labels, role, expires] = IDENTITY;
+    response.add(id, &token.id);
+    response.add_with(name, |out| encode(&token.name, out));
+    response.add_with(owner, |out| encode(token.owner.as_deref().unwrap_or_default(), out));
+    response.add_with(scopes, |out| {
+        for (at, scope) in token.scopes().enumerate() {
+            out.extend((at > 0).then_some(b','));
+            out.extend_from_slice(scope.as_str().as_bytes());
+        }
+    });
+    response.add_with(labels, |out| {
+        for (at, (key, value)) in token.labels.iter().enumerate() {
+            out.extend((at > 0).then_some(b','));
+            out.extend_from_slice(key.as_bytes());
+            out.push(b'=');
+            encode(value, out);
+        }
+    });
+    response.add(role, secret.role().word());
+    response.add_with(expires, |out| out.extend(secret.expires_at.iter().flat_map(|at| at.rfc3339())));
     response
 }
 
-/// In the order of [`IDENTITY`].
-fn values(token: &Token, secret: &StoredSecret) -> [String; 7] {
-    let scopes: Vec<&str> = token.scopes().map(|scope| scope.as_str()).collect();
-    let labels: Vec<String> =
-        token.labels.iter().map(|(key, value)| format!("{key}={}", encoded(value))).collect();
-    let expires = secret.expires_at.map(|at| String::from_utf8_lossy(&at.rfc3339()).into_owned());
-    [
-        token.id.to_string(),
-        encoded(&token.name),
-        encoded(token.owner.as_deref().unwrap_or_default()),
-        scopes.join(","),
-        labels.join(","),
-        secret.role().word().to_owned(),
-        expires.unwrap_or_default(),
-    ]
-}
-
-/// Visible ASCII and spaces as they are, all else percent-encoded; commas too, because they join.
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
+/// Keeps visible ASCII and spaces, and percent-encodes everything else, including commas, which separate values.
+fn encode(text: &str, out: &mut Vec<u8>) {
     for byte in text.bytes() {
         match byte {
-            b' '..=b'~' if byte != b'%' && byte != b',' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
+            b' '..=b'~' if byte != b'%' && byte != b',' => out.push(byte),
+            _ => out.extend(format!("%{byte:02X}").bytes()),
         }
     }
-    out
-}
-
-fn header(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::encoded;
+    use super::encode;
 
     #[test]
     fn a_header_holds_any_text_without_doubt() {
+        let encoded = |text: &str| {
+            let mut out = Vec::new();
+            encode(text, &mut out);
+            String::from_utf8_lossy(&out).into_owned()
+        };
         assert_eq!(encoded("Ann Smith"), "Ann Smith");
         assert_eq!(encoded("é, 100%\r\n"), "%C3%A9%2C 100%25%0D%0A");
     }

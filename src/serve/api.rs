@@ -1,22 +1,15 @@
-//! `POST /api/verify`: one request as a JSON object, or an array of them, for services. Never for proxies: the status
-//! says nothing of the verdict.
+//! `POST /api/verify`: one request as a JSON object, or an array of them, for services. It is not for proxies,
+//! since the status does not depend on the verdict.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hyper::StatusCode;
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::answer::{self, Text};
-use super::engine::{Answer, Engine, Failure, Question};
+use super::engine::{Answer, Failure, Question};
+use super::http::{Response, Status};
 use super::reply::Reply;
 use crate::domain::address::address;
 use crate::domain::code::Code;
@@ -27,11 +20,7 @@ use crate::ui::json::{self, VerdictDoc};
 use crate::verify::pairs::Pairs;
 
 const JSON: &str = "application/json";
-/// The longest body, in bytes.
-const BODY: usize = 1 << 20;
-/// How long a body may take.
-const BODY_TIME: Duration = Duration::from_secs(10);
-/// The most requests of one body.
+/// The greatest number of requests in one body.
 const MOST: usize = 1_000;
 
 #[derive(Deserialize)]
@@ -43,7 +32,7 @@ struct RequestDoc {
     #[serde(default)]
     labels: Pairs,
     address: Option<String>,
-    /// Taken out before; the key stays.
+    /// The value was taken out before; the key remains.
     #[serde(default, rename = "id")]
     _id: Value,
 }
@@ -55,7 +44,7 @@ struct AnswerDoc<'a> {
     id: &'a Value,
 }
 
-/// Of a request in a body what its answer needs.
+/// The part of a request that its answer needs.
 struct Item {
     id: Value,
     is_request: bool,
@@ -68,7 +57,8 @@ struct OnlyId {
 }
 
 impl Item {
-    /// What is not a request asks about nothing that can be a secret. A key that stands there twice makes it none.
+    /// Parses an element. An invalid one counts as a request without a secret. An element with a repeated key is
+    /// invalid.
     fn read(text: &RawValue) -> (Question, Self) {
         let id = serde_json::from_str(text.get()).map(|OnlyId { id }| id).unwrap_or_default();
         let question = serde_json::from_str(text.get()).ok().and_then(RequestDoc::question);
@@ -89,49 +79,61 @@ impl RequestDoc {
 }
 
 fn label(key: &str, value: &str) -> Option<Label> {
-    // A key with `=` in it would be another key.
+    // A key with a `=` in it would be parsed as another key.
     let label = format!("{key}={value}").parse::<SetLabel>().ok()?.0;
     (label.key == key).then_some(label)
 }
 
-pub async fn reply(engine: &Engine, body: Incoming) -> Reply {
-    let body = match timeout(BODY_TIME, read(body)).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(())) => {
-            return refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 1 MiB, or broken");
-        }
-        Err(_) => return refused(StatusCode::REQUEST_TIMEOUT, "the body took longer than 10 seconds"),
+/// How the answers to a body are put.
+#[derive(Default)]
+pub struct Form {
+    is_array: bool,
+    items: Vec<Item>,
+}
+
+/// The answer to a body that did not come whole.
+pub fn broken(status: Status) -> Reply {
+    let why = match status {
+        Status::Timeout => "the body took longer than 10 seconds",
+        _ => "the body is longer than 1 MiB or incomplete",
     };
-    let whole: Option<&RawValue> = serde_json::from_slice(&body).ok();
+    refused(status, why)
+}
+
+/// The questions of a body, or the answer to one that cannot be understood.
+pub fn read(body: &[u8]) -> Result<(Vec<Question>, Form), Box<Reply>> {
+    let whole: Option<&RawValue> = serde_json::from_slice(body).ok();
     let (is_array, values) = match whole.map(|it| (it, it.get().as_bytes()[0])) {
         Some((all, b'[')) => (true, serde_json::from_str::<Vec<&RawValue>>(all.get()).unwrap_or_default()),
         Some((one, b'{')) => (false, vec![one]),
         _ => {
-            return refused(
-                StatusCode::BAD_REQUEST,
-                "the body is neither a JSON object nor an array of objects",
-            );
+            let why = "the body is neither a JSON object nor an array of objects";
+            return Err(refused(Status::BadRequest, why).into());
         }
     };
     if values.len() > MOST {
-        return refused(StatusCode::BAD_REQUEST, "the body holds more than 1,000 requests");
+        return Err(refused(Status::BadRequest, "the body holds more than 1,000 requests").into());
     }
-    let (questions, items): (Vec<_>, Vec<_>) = values.into_iter().map(Item::read).unzip();
-    let answers = match engine.answers(questions).await {
-        Ok(answers) => answers,
-        Err(failure) => {
-            let mut response = answer::unavailable();
-            *response.body_mut() = Text::from(format!("{}\n", failure_doc(&failure, None)));
-            return Reply::failed(failure, response);
-        }
-    };
-    let failed = answers.iter().find_map(|answer| answer.as_ref().err().cloned());
-    let documents: Vec<String> =
-        answers.iter().zip(&items).map(|(answer, item)| document(answer, item)).collect();
-    let text =
-        if is_array { format!("[{}]\n", documents.join(",")) } else { format!("{}\n", documents.concat()) };
-    let response = answer::text(StatusCode::OK, JSON, text);
-    Reply { failure: failed, ..Reply::plain("answered", response) }
+    let (questions, items) = values.into_iter().map(Item::read).unzip();
+    Ok((questions, Form { is_array, items }))
+}
+
+impl Form {
+    pub fn reply(&self, answers: Result<Vec<Answer>, Failure>) -> Reply {
+        let answers = match answers {
+            Ok(answers) => answers,
+            Err(failure) => {
+                let body = format!("{}\n", failure_doc(&failure, None));
+                return Reply::failed(failure, Response::unavailable().body(body));
+            }
+        };
+        let failed = answers.iter().find_map(|answer| answer.as_ref().err().cloned());
+        let documents: Vec<String> =
+            answers.iter().zip(&self.items).map(|(answer, item)| document(answer, item)).collect();
+        let documents = documents.join(",");
+        let text = if self.is_array { format!("[{documents}]\n") } else { format!("{documents}\n") };
+        Reply { failure: failed, ..Reply::plain("answered", Response::text(Status::Ok, JSON, text)) }
+    }
 }
 
 fn document(answer: &Answer, Item { id, is_request }: &Item) -> String {
@@ -154,30 +156,12 @@ fn failure_doc(failure: &Failure, id: Option<&Value>) -> String {
 }
 
 fn wrong(why: &str) -> Failure {
-    let hint =
-        "an object of `secret`, and as needed `scopes` (a list), `labels` (an object), `address` and `id`";
+    let hint = "use an object with `secret`, and optionally `scopes` (a list), `labels` (an object), `address` and `id`";
     Failure { code: Code::Usage, message: why.to_owned(), hint: Some(hint.to_owned()) }
 }
 
-fn refused(status: StatusCode, why: &str) -> Reply {
-    let mut response = answer::text(status, JSON, format!("{}\n", failure_doc(&wrong(why), None)));
-    // What is left of the body must not be taken for the next request.
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    Reply::plain("bad_body", response)
-}
-
-/// A whole body; an error for one that is too long or cannot be read.
-async fn read(mut body: Incoming) -> Result<Zeroizing<Vec<u8>>, ()> {
-    let mut all = Zeroizing::new(Vec::new());
-    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-        let data: Bytes = match frame.map_err(|_| ())?.into_data() {
-            Ok(data) => data,
-            Err(_) => continue,
-        };
-        if all.len() + data.len() > BODY {
-            return Err(());
-        }
-        all.extend_from_slice(&data);
-    }
-    Ok(all)
+/// The rest of the body must not be read as the next request.
+fn refused(status: Status, why: &str) -> Reply {
+    let body = format!("{}\n", failure_doc(&wrong(why), None));
+    Reply::plain("bad_body", Response::text(status, JSON, body).closing())
 }

@@ -1,103 +1,489 @@
-//! A connection: HTTP/1 with its limits, until its client or the gate ends it.
+//! A connection: requests one after another, with their limits, until its client or the gate ends it.
 
-use std::convert::Infallible;
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::net::{IpAddr, Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use zeroize::{Zeroize, Zeroizing};
 
-use super::answer::Text;
+use super::engine::{Failure, PATIENCE, Ticket};
+use super::gate::{Pending, Step};
+use super::http::{Body, CONTINUE, Exchange, Framing, Parsed, Response, SPACE, Status, parse};
+use super::poll::Interest;
+use super::turn::{Role, Turn};
 
-/// The longest head of a request, in bytes.
-const HEAD: usize = 16 << 10;
 /// How long a head may take, and how long a connection may be idle.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a body may take.
+const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a client may leave an answer unread.
 const WRITE_TIME: Duration = Duration::from_secs(10);
-/// How long requests are still read after the end was announced: what a client sent before is answered, even if it lies
-/// unread in the socket.
-pub const LAST_LOOK: Duration = Duration::from_millis(20);
+/// How long a connection is read on after its last answer. If it were closed with bytes unread, the answer could be lost.
+const LINGER_TIME: Duration = Duration::from_secs(1);
+/// How much is read at once: of heads, and of what is long.
+const READ: usize = 4 << 10;
+const READ_LONG: usize = 64 << 10;
 
-/// Answers the requests of a connection, also of a client that sends no more but reads. Soon after `stop` changes, the
-/// request under way is the last one.
-pub async fn serve<S, F>(stream: S, answer: impl Fn(Request<Incoming>) -> F, mut stop: watch::Receiver<bool>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-    F: Future<Output = Response<Text>>,
-{
-    let service = service_fn(|request| {
-        let answered = answer(request);
-        async move { Ok::<_, Infallible>(answered.await) }
-    });
-    let stream = TokioIo::new(Impatient { stream, deadline: None });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIME)
-        .max_buf_size(HEAD)
-        .half_close(true)
-        .serve_connection(stream, service);
-    let mut connection = pin!(connection);
-    tokio::select! {
-        // What went wrong with one connection concerns nobody else.
-        _ = connection.as_mut() => return,
-        _ = stop.wait_for(|stop| *stop) => {}
-    }
-    if timeout(LAST_LOOK, connection.as_mut()).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        let _ = connection.await;
-    }
+pub enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
 }
 
-/// A stream whose writes fail when the other end takes nothing for a while.
-struct Impatient<S> {
-    stream: S,
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl<S> Impatient<S> {
-    /// Fails a write that is pending beyond its deadline.
-    fn bounded<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.deadline = None;
-            return written;
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(stream) => stream.as_fd(),
+            Self::Tcp(stream) => stream.as_fd(),
         }
-        let deadline =
-            self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_TIME)));
-        deadline.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+impl Stream {
+    fn send_no_more(&self) {
+        // A client that is gone needs no end.
+        let _ = match self {
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+        };
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.bounded(cx, written)
+pub struct Connection {
+    pub stream: Stream,
+    pub role: Role,
+    /// The address at its other end.
+    peer: Option<IpAddr>,
+    /// What was read and is not used yet. There are secrets in it.
+    input: Zeroizing<Vec<u8>>,
+    /// What is not written yet.
+    output: Vec<u8>,
+    state: State,
+    /// What the form of the next answer depends on.
+    exchange: Exchange,
+    /// Whether the client sends no more. It may still read.
+    is_read: bool,
+    /// When the present state has lasted too long.
+    pub deadline: Instant,
+    /// What it is registered for.
+    pub waits_for: Interest,
+}
+
+enum State {
+    /// The next request is awaited, or is not whole yet.
+    Head,
+    Body(Body, Pending),
+    /// The request waits for verdicts: those of the next burst, or those that the ticket is for.
+    Asked(Option<(Ticket, Pending)>),
+    /// The last answer is being written. Whether there may be bytes that nobody reads.
+    Last {
+        unread: bool,
+    },
+    /// The last answer is written.
+    Lingers,
+}
+
+/// What a connection waits for.
+pub enum Next {
+    Client,
+    Verdicts(Pending),
+    /// Nothing: it has ended.
+    End,
+}
+
+impl Connection {
+    pub fn new(stream: Stream, role: Role, peer: Option<IpAddr>, now: Instant) -> Self {
+        Self {
+            stream,
+            role,
+            peer,
+            input: Zeroizing::default(),
+            output: Vec::new(),
+            state: State::Head,
+            exchange: Exchange::default(),
+            is_read: false,
+            deadline: now + HEAD_TIME,
+            waits_for: Interest::Read,
+        }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.bounded(cx, flushed)
+    /// Reads some of what the client has sent.
+    pub fn fill(&mut self) -> io::Result<()> {
+        self.input.reserve(if matches!(self.state, State::Body(..)) { READ_LONG } else { READ });
+        match recv(&self.stream, spare_capacity(&mut *self.input), RecvFlags::empty()) {
+            Ok((length, _)) => self.is_read = length == 0,
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(err) => return Err(err.into()),
+        }
+        Ok(())
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    /// Goes as far as possible without further bytes of the client.
+    pub fn drive(&mut self, turn: &mut Turn<'_>) -> Next {
+        loop {
+            match self.write(turn.now) {
+                Err(_) => return Next::End,
+                Ok(()) if !self.output.is_empty() => return Next::Client,
+                Ok(()) => {}
+            }
+            let step = match std::mem::replace(&mut self.state, State::Head) {
+                State::Head => self.head(turn),
+                State::Body(body, pending) => self.body(body, pending, turn),
+                State::Last { unread } if !unread || self.is_read => return Next::End,
+                State::Last { .. } => {
+                    self.stream.send_no_more();
+                    self.state = State::Lingers;
+                    self.deadline = turn.now + LINGER_TIME;
+                    None
+                }
+                State::Lingers => {
+                    self.input.clear();
+                    self.state = State::Lingers;
+                    None
+                }
+                waits @ State::Asked(_) => {
+                    self.state = waits;
+                    return Next::Client;
+                }
+            };
+            match step {
+                None if self.is_read => return Next::End,
+                None => return Next::Client,
+                Some(Step::Done(response)) => self.answer(&response, turn),
+                Some(Step::Asks(pending)) => {
+                    self.state = State::Asked(None);
+                    return Next::Verdicts(pending);
+                }
+                Some(Step::Reads(pending)) => self.expect_body(pending, turn),
+            }
+        }
+    }
+
+    /// Begins the next request, if it is whole.
+    fn head(&mut self, turn: &mut Turn<'_>) -> Option<Step> {
+        let mut space = SPACE;
+        let (head, length) = match parse(&self.input, &mut space) {
+            Parsed::Partial => return None,
+            Parsed::Refused(status) => {
+                self.exchange = Exchange { unread: true, ..Exchange::default() };
+                return Some(Step::Done(Response::new(status).closing()));
+            }
+            Parsed::Whole(head, length) => (head, length),
+        };
+        self.exchange = head.exchange;
+        let step = turn.begin(self.role, &head, self.peer);
+        if matches!(step, Step::Reads(_)) {
+            self.exchange.unread = false;
+        }
+        self.input[..length].zeroize();
+        self.input.drain(..length);
+        Some(step)
+    }
+
+    /// Waits for the body of a request.
+    fn expect_body(&mut self, pending: Pending, turn: &mut Turn<'_>) {
+        match Body::new(self.exchange.framing) {
+            Ok(body) => {
+                if self.exchange.expects && self.exchange.framing != Framing::Empty && self.input.is_empty() {
+                    self.output.extend_from_slice(CONTINUE);
+                }
+                self.state = State::Body(body, pending);
+                self.deadline = turn.now + BODY_TIME;
+            }
+            Err(status) => self.answer(&turn.refuse(&pending, status), turn),
+        }
+    }
+
+    fn body(&mut self, mut body: Body, pending: Pending, turn: &mut Turn<'_>) -> Option<Step> {
+        match body.take(&mut self.input) {
+            Ok(true) => Some(turn.read(pending, body.data())),
+            Ok(false) => {
+                self.state = State::Body(body, pending);
+                None
+            }
+            Err(status) => Some(Step::Done(turn.refuse(&pending, status))),
+        }
+    }
+
+    /// Puts the answer to the request under way.
+    pub fn answer(&mut self, response: &Response, turn: &Turn<'_>) {
+        let closes = response.closes || !self.exchange.keeps || self.exchange.unread || turn.is_last;
+        response.write(&mut self.output, &self.exchange, closes, turn.date);
+        let unread = response.closes || self.exchange.unread;
+        self.state = if closes { State::Last { unread } } else { State::Head };
+        release(&mut self.input);
+        self.deadline = turn.now + WRITE_TIME;
+    }
+
+    fn write(&mut self, now: Instant) -> io::Result<()> {
+        while !self.output.is_empty() {
+            match send(&self.stream, &self.output, SendFlags::NOSIGNAL) {
+                Ok(length) => {
+                    self.output.drain(..length);
+                    release(&mut self.output);
+                    self.deadline = now + if self.output.is_empty() { HEAD_TIME } else { WRITE_TIME };
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(err) => return Err(err.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the thread instead of the burst.
+    pub fn wait_for(&mut self, ticket: Ticket, pending: Pending, now: Instant) {
+        self.state = State::Asked(Some((ticket, pending)));
+        self.deadline = now + PATIENCE;
+    }
+
+    /// The request that this ticket is for, unless it has been answered.
+    pub fn claim(&mut self, ticket: Ticket) -> Option<Pending> {
+        match std::mem::replace(&mut self.state, State::Head) {
+            State::Asked(Some((waits, pending))) if waits == ticket => {
+                self.state = State::Asked(None);
+                Some(pending)
+            }
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// Ends what has lasted too long.
+    pub fn end_late(&mut self, turn: &mut Turn<'_>) -> Next {
+        if !self.output.is_empty() {
+            return Next::End;
+        }
+        let response = match std::mem::replace(&mut self.state, State::Head) {
+            State::Body(_, pending) => turn.refuse(&pending, Status::Timeout),
+            State::Asked(Some((_, pending))) => {
+                let late = Failure::late("the store did not answer in time");
+                turn.gate.end(&pending, Err(late), turn.now)
+            }
+            _ => return Next::End,
+        };
+        self.answer(&response, turn);
+        self.drive(turn)
+    }
+
+    /// What it waits for now.
+    pub fn interest(&self) -> Interest {
+        match self.state {
+            _ if !self.output.is_empty() => Interest::Write,
+            // The burst is answered before the next look.
+            State::Asked(None) => self.waits_for,
+            State::Asked(Some(_)) => Interest::Nothing,
+            _ if self.is_read => Interest::Nothing,
+            _ => Interest::Read,
+        }
+    }
+
+    /// Whether a request was read that is not answered.
+    pub fn is_under_way(&self) -> bool {
+        !self.output.is_empty() || matches!(self.state, State::Body(..) | State::Asked(_))
+    }
+
+    /// Whether nothing of a request has come.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.state, State::Head) && self.input.is_empty() && self.output.is_empty()
+    }
+}
+
+/// Gives back what a long body or answer took.
+fn release(buffer: &mut Vec<u8>) {
+    if buffer.is_empty() && buffer.capacity() > READ_LONG {
+        *buffer = Vec::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::super::admin::Load;
+    use super::super::engine::Question;
+    use super::super::{Gate, Manners, Origin, Routes, Source};
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::domain::event::{Actor, Author};
+    use crate::store::{self, Location, Sharing};
+
+    /// A gate with a connection to it, of which time and bytes come from the test.
+    struct Line {
+        _dir: tempfile::TempDir,
+        gate: Gate,
+        connection: Connection,
+        client: UnixStream,
+        now: Instant,
+        questions: Vec<Question>,
+        is_last: bool,
+    }
+
+    impl Line {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().expect("a directory");
+            let location = Location::named(dir.path().join("store"));
+            let author = Author { actor: Actor::default(), reason: None, accept_clock: false };
+            store::make(&location, Sharing::Private, &SystemClock, &author).expect("a store");
+            let manners = Manners {
+                sources: vec![Source::Bearer],
+                origin: Origin::Peer,
+                realm: "r".to_owned(),
+                explain: false,
+            };
+            let routes = Routes::new(Vec::new()).expect("no routes");
+            let gate = Gate::open(location, routes, manners, None).expect("a gate");
+            let (client, stream) = UnixStream::pair().expect("a connection");
+            for end in [&client, &stream] {
+                end.set_nonblocking(true).expect("it does not block");
+            }
+            let now = Instant::now();
+            let connection = Connection::new(Stream::Unix(stream), Role::Gate, None, now);
+            Self { _dir: dir, gate, connection, client, now, questions: Vec::new(), is_last: false }
+        }
+
+        fn with<T>(&mut self, f: impl FnOnce(&mut Connection, &mut Turn<'_>) -> T) -> T {
+            let mut turn = Turn {
+                gate: &self.gate,
+                now: self.now,
+                date: "D",
+                questions: &mut self.questions,
+                load: Load { arrived: 0, connections: 1 },
+                is_last: self.is_last,
+            };
+            f(&mut self.connection, &mut turn)
+        }
+
+        fn send(&mut self, bytes: &[u8]) -> Next {
+            self.client.write_all(bytes).expect("it is sent");
+            self.with(|connection, turn| {
+                connection.fill().expect("it is read");
+                connection.drive(turn)
+            })
+        }
+
+        /// Lets this much time pass; whether something was late then.
+        fn wait(&mut self, time: Duration) -> Option<Next> {
+            self.now += time;
+            self.with(|connection, turn| (connection.deadline <= turn.now).then(|| connection.end_late(turn)))
+        }
+
+        /// Sends a request whose verdict the thread has to find.
+        fn asks(&mut self, request: &str, ticket: Ticket) {
+            let Next::Verdicts(pending) = self.send(request.as_bytes()) else { panic!("it asks") };
+            self.connection.wait_for(ticket, pending, self.now);
+        }
+
+        /// Some of what the client gets.
+        fn text(&mut self) -> String {
+            let mut bytes = [0; 4096];
+            let length = self.client.read(&mut bytes).unwrap_or_default();
+            String::from_utf8_lossy(&bytes[..length]).into_owned()
+        }
+
+        /// The first line of it.
+        fn answer(&mut self) -> String {
+            self.text().lines().next().unwrap_or_default().to_owned()
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_head_that_does_not_come_whole_in_time_ends_its_connection() {
+        let mut line = Line::new();
+        for part in ["GET /ver", "ify HTTP/1.1\r\n", "Host: g\r\n"] {
+            assert!(matches!(line.send(part.as_bytes()), Next::Client));
+            assert!(line.wait(3 * SECOND).is_none());
+        }
+        assert!(matches!(line.wait(SECOND), Some(Next::End)));
+    }
+
+    #[test]
+    fn an_answer_gives_its_connection_time_for_the_next_request() {
+        let mut line = Line::new();
+        for _ in 0..3 {
+            line.wait(6 * SECOND);
+            assert!(matches!(line.send(b"GET /nowhere HTTP/1.1\r\n\r\n"), Next::Client));
+            assert_eq!(line.answer(), "HTTP/1.1 404 Not Found");
+        }
+        assert!(matches!(line.wait(10 * SECOND), Some(Next::End)));
+    }
+
+    #[test]
+    fn a_body_that_does_not_come_in_time_is_refused() {
+        let mut line = Line::new();
+        line.send(b"POST /api/verify HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n");
+        assert_eq!(line.answer(), "HTTP/1.1 100 Continue");
+        assert!(line.wait(9 * SECOND).is_none());
+        assert!(matches!(line.send(b"{"), Next::Client));
+        assert!(matches!(line.wait(SECOND), Some(Next::Client)));
+        assert_eq!(line.answer(), "HTTP/1.1 408 Request Timeout");
+        // What comes now is read, so that the answer is not lost, but not for ever.
+        assert!(matches!(line.send(b"}"), Next::Client));
+        assert!(matches!(line.wait(SECOND), Some(Next::End)));
+    }
+
+    #[test]
+    fn a_client_that_reads_no_answers_is_given_up() {
+        let mut line = Line::new();
+        let requests = b"GET /nowhere HTTP/1.1\r\n\r\n".repeat(100);
+        while line.connection.interest() != Interest::Write {
+            line.send(&requests);
+        }
+        assert!(line.wait(9 * SECOND).is_none());
+        assert!(matches!(line.wait(SECOND), Some(Next::End)));
+    }
+
+    #[test]
+    fn a_client_that_reads_a_long_answer_slowly_gets_it() {
+        let mut line = Line::new();
+        line.connection.output = vec![b'x'; 2 << 20];
+        for _ in 0..3 {
+            assert!(matches!(line.with(Connection::drive), Next::Client));
+            assert_eq!(line.connection.interest(), Interest::Write);
+            assert!(line.wait(9 * SECOND).is_none());
+            // As much as it takes until the other end can write again.
+            for _ in 0..100 {
+                line.text();
+            }
+        }
+    }
+
+    #[test]
+    fn a_connection_ends_with_the_answer_that_says_so() {
+        for (request, is_last, ends) in [
+            ("GET /nowhere HTTP/1.1\r\n\r\n", false, false),
+            ("GET /nowhere HTTP/1.1\r\n\r\n", true, true),
+            ("GET /nowhere HTTP/1.1\r\nConnection: close\r\n\r\n", false, true),
+            ("GET /nowhere HTTP/1.0\r\n\r\n", false, true),
+        ] {
+            let mut line = Line { is_last, ..Line::new() };
+            assert_eq!(matches!(line.send(request.as_bytes()), Next::End), ends, "{request} {is_last}");
+            assert_eq!(line.text().contains("connection: close"), ends, "{request} {is_last}");
+        }
+    }
+
+    #[test]
+    fn verdicts_that_do_not_come_in_time_are_no_yes() {
+        let mut line = Line::new();
+        let secret = "legacy-secret-0123456789";
+        let request = format!("GET /verify HTTP/1.1\r\nAuthorization: Bearer {secret}\r\n\r\n");
+        let [first, second] = [1, 2].map(|number| Ticket::new(0, number));
+        line.asks(&request, first);
+        assert_eq!(line.connection.interest(), Interest::Nothing);
+        assert!(line.wait(PATIENCE / 2).is_none());
+        assert!(matches!(line.wait(PATIENCE / 2), Some(Next::Client)));
+        assert_eq!(line.answer(), "HTTP/1.1 503 Service Unavailable");
+        // The thread answers too late, while the next request waits already.
+        line.asks(&request, second);
+        assert!(line.connection.claim(first).is_none(), "it is the answer to another request");
+        assert!(line.connection.claim(second).is_some());
     }
 }

@@ -1,22 +1,18 @@
-//! Where requests become bursts.
+//! Where questions are answered.
 //!
-//! - All requests that have arrived when the sockets were last looked at are answered in one read transaction, which begins
-//!   after they arrived, right on the thread that speaks HTTP. That waits for nothing.
-//! - What cannot be answered so, because the store is locked or must be opened again, goes to a thread that may wait. A request
-//!   that waits too long there is answered without it, and never with a yes.
+//! - A burst is answered in one read transaction, right on the thread that speaks HTTP. That waits for nothing.
+//! - What cannot be answered so, because the store is locked or must be opened again, goes to a thread that may wait.
 
-use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, oneshot};
-use tokio::task::yield_now;
-use tokio::time::timeout;
+use rustix::event::{EventfdFlags, eventfd};
 
 use crate::domain::code::Code;
 use crate::domain::secret::Secret;
@@ -25,16 +21,16 @@ use crate::error::Error;
 use crate::verifier::{Verifier, VerifyError};
 use crate::verify::{Request, Verdict};
 
-/// How long a request waits for its answer.
-const PATIENCE: Duration = Duration::from_millis(900);
-/// Requests that wait at once; a further one is refused.
+/// How long a request may wait for its answer.
+pub const PATIENCE: Duration = Duration::from_millis(900);
+/// A request with more secrets than this goes to the thread, so that it does not delay others.
+pub const AT_ONCE: usize = 50;
+/// How many requests may wait at once. Further ones are refused.
 const WAITING: usize = 8_192;
-/// After so many secrets a burst takes no further request.
+/// After so many secrets the thread takes no further request into its burst.
 const BURST: usize = 1_000;
-/// More secrets of one request are left to the thread, so that they hold up nobody.
-const AT_ONCE: usize = 50;
 
-/// A presented secret, `None` for a text that cannot be one, what it must allow, and where it comes from.
+/// A presented secret (`None` for a text that cannot be one), the requirements, and the client's address.
 #[derive(Default)]
 pub struct Question {
     pub secret: Option<Secret>,
@@ -52,102 +48,91 @@ pub struct Failure {
 
 pub type Answer = Result<Verdict, Failure>;
 
-struct Job {
-    questions: Vec<Question>,
-    reply: oneshot::Sender<Vec<Answer>>,
+/// Names a request among those that wait for the thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// Where the answers belong.
+    pub slot: usize,
+    number: u64,
 }
 
-/// A request of the next burst. It gets its questions back if they cannot be answered at once.
-struct Arrived {
+struct Job {
+    ticket: Ticket,
     questions: Vec<Question>,
-    reply: oneshot::Sender<Result<Vec<Answer>, Vec<Question>>>,
+    since: Instant,
 }
+
+/// The answers to the questions of a request.
+type Answered = (Ticket, Vec<Answer>);
 
 pub struct Engine {
     verifier: Arc<Verifier>,
-    arrived: RefCell<Vec<Arrived>>,
-    arrival: Notify,
-    queue: SyncSender<Job>,
+    jobs: SyncSender<Job>,
+    answered: Receiver<Answered>,
+    /// Readable when there are answers.
+    bell: Arc<OwnedFd>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Engine {
     /// Starts the thread.
     pub fn start(verifier: Verifier) -> io::Result<Self> {
-        let (queue, jobs) = sync_channel(WAITING);
-        let (verifier, waiting) = (Arc::new(verifier), Arc::<AtomicUsize>::default());
-        let (shared, left) = (Arc::clone(&verifier), Arc::clone(&waiting));
-        thread::Builder::new().name("verify".to_owned()).spawn(move || work(&shared, &jobs, &left))?;
-        Ok(Self { verifier, arrived: RefCell::default(), arrival: Notify::new(), queue, waiting })
+        let (jobs, waiting_jobs) = sync_channel(WAITING);
+        let (answers, answered) = channel();
+        let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let worker = Worker {
+            verifier: Arc::new(verifier),
+            jobs: waiting_jobs,
+            answers,
+            bell: Arc::clone(&bell),
+            waiting: Arc::default(),
+        };
+        let (verifier, waiting) = (Arc::clone(&worker.verifier), Arc::clone(&worker.waiting));
+        thread::Builder::new().name("verify".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { verifier, jobs, answered, bell, waiting })
     }
 
-    /// Answers bursts for ever.
-    pub async fn run(&self) {
-        loop {
-            self.arrival.notified().await;
-            // The sockets are looked at once more, and what they hold belongs to the burst.
-            yield_now().await;
-            let burst = self.arrived.take();
-            let answers = at_once(&self.verifier, &burst);
-            match answers {
-                Some(mut answers) => {
-                    for Arrived { questions, reply } in burst {
-                        // The client may have gone.
-                        let _ = reply.send(Ok(answers.by_ref().take(questions.len()).collect()));
-                    }
-                }
-                None => {
-                    for Arrived { questions, reply } in burst {
-                        let _ = reply.send(Err(questions));
-                    }
-                }
-            }
-        }
+    /// The answers to all questions of a batch, in their order. `None` if that would take waiting.
+    pub fn at_once(&self, questions: &[Question]) -> Option<Vec<Answer>> {
+        let answers = self.verifier.verify_at_once(&requests(questions))?;
+        Some(answers.into_iter().map(|answer| answer.map_err(Failure::from)).collect())
     }
 
-    /// The answers to questions that belong together, in their order.
-    pub async fn answers(&self, questions: Vec<Question>) -> Result<Vec<Answer>, Failure> {
-        if questions.len() > AT_ONCE {
-            return self.answers_in_time(questions).await;
-        }
-        let (reply, answers) = oneshot::channel();
-        self.arrived.borrow_mut().push(Arrived { questions, reply });
-        self.arrival.notify_one();
-        match answers.await {
-            Ok(Ok(answers)) => Ok(answers),
-            Ok(Err(questions)) => self.answers_in_time(questions).await,
-            Err(_) => Err(Failure::late("the gate is ending")),
-        }
-    }
-
-    /// The same from the thread, which may wait for the store.
-    async fn answers_in_time(&self, questions: Vec<Question>) -> Result<Vec<Answer>, Failure> {
-        let (reply, answers) = oneshot::channel();
+    /// Leaves the questions of a request to the thread.
+    pub fn later(&self, ticket: Ticket, questions: Vec<Question>, now: Instant) -> Result<(), Failure> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.queue.try_send(Job { questions, reply }).is_err() {
+        self.jobs.try_send(Job { ticket, questions, since: now }).map_err(|_| {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(Failure::late("too many requests wait"));
-        }
-        match timeout(PATIENCE, answers).await {
-            Ok(Ok(answers)) => Ok(answers),
-            _ => Err(Failure::late("the store did not answer in time")),
-        }
+            Failure::late("too many requests wait")
+        })
     }
 
-    /// The answer to one question.
-    pub async fn answer(&self, question: Question) -> Answer {
-        let answer = self.answers(vec![question]).await?.pop();
-        answer.unwrap_or_else(|| Err(Failure::late("there was no answer")))
+    /// Becomes readable when the thread has answers.
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
     }
 
-    /// How many requests wait.
+    /// What the thread has answered since.
+    pub fn answered(&self) -> impl Iterator<Item = Answered> {
+        // Before the answers are taken, so that the next one rings again.
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+        self.answered.try_iter()
+    }
+
+    /// How many requests wait for the thread.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed) + self.arrived.borrow().len()
+        self.waiting.load(Ordering::Relaxed)
+    }
+}
+
+impl Ticket {
+    pub fn new(slot: usize, number: u64) -> Self {
+        Self { slot, number }
     }
 }
 
 impl Failure {
-    fn late(why: &str) -> Self {
+    pub fn late(why: &str) -> Self {
         let hint = "try again; a stopped process holds its lock until it ends".to_owned();
         Self { code: Code::StoreLocked, message: why.to_owned(), hint: Some(hint) }
     }
@@ -160,48 +145,54 @@ impl From<VerifyError> for Failure {
     }
 }
 
-/// The answers to all questions of a burst, in their order; `None` if that would take waiting.
-fn at_once(verifier: &Verifier, burst: &[Arrived]) -> Option<std::vec::IntoIter<Answer>> {
-    let questions = burst.iter().flat_map(|it| &it.questions);
-    let answers = verifier.verify_at_once(&requests(questions))?;
-    Some(answers.into_iter().map(|answer| answer.map_err(Failure::from)).collect::<Vec<_>>().into_iter())
+fn requests<'a>(questions: impl IntoIterator<Item = &'a Question>) -> Vec<Request<'a>> {
+    let request = |it: &'a Question| Request::of_secret(it.secret.as_ref(), &it.ask).from(it.address);
+    questions.into_iter().map(request).collect()
 }
 
-fn requests<'a>(questions: impl Iterator<Item = &'a Question>) -> Vec<Request<'a>> {
-    questions.map(|it| Request::of_secret(it.secret.as_ref(), &it.ask).from(it.address)).collect()
+/// The thread that may wait.
+struct Worker {
+    verifier: Arc<Verifier>,
+    jobs: Receiver<Job>,
+    answers: Sender<Answered>,
+    bell: Arc<OwnedFd>,
+    waiting: Arc<AtomicUsize>,
 }
 
-fn work(verifier: &Verifier, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
-    while let Ok(first) = jobs.recv() {
-        let mut burst = vec![first];
-        let mut secrets = burst[0].questions.len();
-        while secrets < BURST
-            && let Ok(job) = jobs.try_recv()
-        {
-            secrets += job.questions.len();
-            burst.push(job);
-        }
-        waiting.fetch_sub(burst.len(), Ordering::Relaxed);
-        // Whoever waited too long has been answered.
-        burst.retain(|job| !job.reply.is_closed());
-        reply(verifier, burst);
-    }
-}
-
-fn reply(verifier: &Verifier, burst: Vec<Job>) {
-    let requests = requests(burst.iter().flat_map(|job| &job.questions));
-    let mut answers = match verifier.verify_all(&requests) {
-        Ok(answers) => answers.into_iter().map(|answer| answer.map_err(Failure::from)).collect(),
-        Err(err) => {
-            let failure = Failure::from(err);
-            requests.iter().map(|_| Err(failure.clone())).collect::<Vec<Answer>>()
+impl Worker {
+    fn run(self) {
+        while let Ok(first) = self.jobs.recv() {
+            let mut burst = vec![first];
+            let mut secrets = burst[0].questions.len();
+            while secrets < BURST
+                && let Ok(job) = self.jobs.try_recv()
+            {
+                secrets += job.questions.len();
+                burst.push(job);
+            }
+            self.waiting.fetch_sub(burst.len(), Ordering::Relaxed);
+            // Requests that waited too long were answered already.
+            burst.retain(|job| job.since.elapsed() < PATIENCE);
+            self.answer(burst);
+            let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
         }
     }
-    .into_iter();
-    drop(requests);
-    for job in burst {
-        let own: Vec<Answer> = answers.by_ref().take(job.questions.len()).collect();
-        // The client may have gone.
-        let _ = job.reply.send(own);
+
+    fn answer(&self, burst: Vec<Job>) {
+        let requests = requests(burst.iter().flat_map(|job| &job.questions));
+        let answers: Vec<Answer> = match self.verifier.verify_all(&requests) {
+            Ok(answers) => answers.into_iter().map(|answer| answer.map_err(Failure::from)).collect(),
+            Err(err) => {
+                let failure = Failure::from(err);
+                requests.iter().map(|_| Err(failure.clone())).collect()
+            }
+        };
+        drop(requests);
+        let mut answers = answers.into_iter();
+        for job in burst {
+            let own = answers.by_ref().take(job.questions.len()).collect();
+            // The gate may be ending.
+            let _ = self.answers.send((job.ticket, own));
+        }
     }
 }

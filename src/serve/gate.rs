@@ -1,24 +1,25 @@
-//! One request: from its path and headers to an answer, a line of the log and a count.
+//! One request: from its head to an answer, a line of the log and a count.
 
-use std::cell::{Cell, RefCell};
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, CONNECTION, HeaderMap, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
-use tokio::time::Instant;
+use zeroize::Zeroizing;
 
-use super::answer::{self, Challenge, Text};
+use super::answer::Challenge;
 use super::api;
-use super::engine::{Answer, Engine, Question};
+use super::engine::{Answer, Engine, Failure, Question};
+use super::http::{Head, Headers, Response, Status};
 use super::log::{Line, Log};
 use super::metrics::Metrics;
 use super::origin::Origin;
 use super::present::{Presented, Source, presented};
 use super::reply::Reply;
 use super::route::{Routes, Target};
+use crate::domain::secret::Secret;
 use crate::domain::verdict::Ask;
 use crate::store::{Location, StoreError, UNCHANGED};
 use crate::verifier::Verifier;
@@ -32,12 +33,36 @@ pub struct Manners {
 }
 
 pub struct Gate {
-    engine: Engine,
+    pub engine: Engine,
     routes: Routes,
     manners: Manners,
-    log: RefCell<Option<Log>>,
+    log: Option<Log>,
     metrics: RefCell<Metrics>,
-    under_way: Cell<usize>,
+}
+
+/// How far a request has come.
+pub enum Step {
+    Done(Response),
+    /// It waits for the answers to questions, which were put behind those of others.
+    Asks(Pending),
+    /// It waits for its body.
+    Reads(Pending),
+}
+
+/// A request that is not answered yet.
+pub struct Pending {
+    started: Instant,
+    method: Cow<'static, str>,
+    route: Arc<str>,
+    kind: Kind,
+    /// How many answers it takes.
+    pub questions: usize,
+}
+
+enum Kind {
+    Verify,
+    Api(api::Form),
+    Health,
 }
 
 impl Gate {
@@ -54,126 +79,148 @@ impl Gate {
             settled: UNCHANGED,
         };
         let engine = Engine::start(verifier).map_err(failed)?;
-        Ok(Self {
-            engine,
-            routes,
-            manners,
-            log: RefCell::new(log),
-            metrics: RefCell::default(),
-            under_way: Cell::new(0),
-        })
+        Ok(Self { engine, routes, manners, log, metrics: RefCell::default() })
     }
 
-    /// Answers what waits in bursts, for ever. Without it nothing is answered.
-    pub async fn run(&self) {
-        self.engine.run().await;
+    /// Begins a request that comes over a connection from this address.
+    pub fn begin(
+        &self,
+        head: &Head<'_, '_>,
+        peer: Option<IpAddr>,
+        started: Instant,
+        questions: &mut Vec<Question>,
+    ) -> Step {
+        let pending = |route: Arc<str>, kind: Kind| Pending {
+            started,
+            method: method(head.method),
+            route,
+            kind,
+            questions: 0,
+        };
+        let (route, reply) = match self.routes.target(head.path, head.query) {
+            Target::Verify(route, ask) => match self.question(ask, head.headers, peer) {
+                Ok(question) => {
+                    questions.push(question);
+                    return Step::Asks(Pending { questions: 1, ..pending(route, Kind::Verify) });
+                }
+                Err(reply) => (route, *reply),
+            },
+            Target::BadQuery(route, why) => {
+                let response = Response::text(Status::BadRequest, "text/plain", format!("{why}\n"));
+                (route, Reply::plain("bad_query", response))
+            }
+            Target::Api(route) if head.method != "POST" => {
+                let response = Response::new(Status::MethodNotAllowed).header("allow", "POST").closing();
+                (route, Reply::plain("bad_method", response))
+            }
+            Target::Api(route) => return Step::Reads(pending(route, Kind::Api(api::Form::default()))),
+            Target::Unknown => ("".into(), Reply::plain("no_route", Response::new(Status::NotFound))),
+        };
+        Step::Done(self.done(&pending(route, Kind::Verify), reply, started))
     }
 
-    /// Answers a request that comes over a connection from this address.
-    pub async fn answer(&self, request: Request<Incoming>, peer: Option<IpAddr>) -> Response<Text> {
-        let started = Instant::now();
-        let _under_way = UnderWay::begin(&self.under_way);
-        let method = request.method().clone();
-        let target = self.routes.target(request.uri().path(), request.uri().query());
-        let reads_body = matches!(target, Target::Api);
-        // A body that is not read must not be taken for the next request.
-        let closes = !reads_body && !request.body().is_end_stream();
-        let (route, mut reply) = self.reply(target, request, peer).await;
-        if closes {
-            reply.response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    /// Goes on with a request whose body has come.
+    pub fn read(&self, pending: Pending, body: &[u8], now: Instant, questions: &mut Vec<Question>) -> Step {
+        match api::read(body) {
+            Ok((all, form)) => {
+                let asked = Pending { questions: all.len(), kind: Kind::Api(form), ..pending };
+                questions.extend(all);
+                Step::Asks(asked)
+            }
+            Err(reply) => Step::Done(self.done(&pending, *reply, now)),
         }
-        let took = started.elapsed();
-        self.metrics.borrow_mut().count(&route, reply.result, took);
-        if let Some(log) = &*self.log.borrow() {
-            log.write(Line::new(&method, &route, &reply, took));
+    }
+
+    /// Refuses a request for its body.
+    pub fn refuse(&self, pending: &Pending, why: Status, now: Instant) -> Response {
+        self.done(pending, api::broken(why), now)
+    }
+
+    /// Ends a request with the answers to its questions.
+    pub fn end(&self, pending: &Pending, answers: Result<Vec<Answer>, Failure>, now: Instant) -> Response {
+        let reply = match &pending.kind {
+            Kind::Api(form) => form.reply(answers),
+            Kind::Verify => self.verdict(one(answers)),
+            Kind::Health => return health(one(answers)),
+        };
+        self.done(pending, reply, now)
+    }
+
+    /// What a proxy asks about the secret that its client presents.
+    fn question(
+        &self,
+        ask: Arc<Ask>,
+        headers: Headers<'_, '_>,
+        peer: Option<IpAddr>,
+    ) -> Result<Question, Box<Reply>> {
+        match presented(headers, &self.manners.sources) {
+            Presented::Nothing => Err(Reply::plain("nothing_presented", self.challenge().nothing()).into()),
+            Presented::Several => Err(Reply::plain("several_presented", self.challenge().several()).into()),
+            Presented::Secret(secret) => {
+                Ok(Question { secret, ask, address: self.manners.origin.of(peer, headers) })
+            }
+        }
+    }
+
+    fn verdict(&self, answer: Answer) -> Reply {
+        match answer {
+            Err(failure) => Reply::failed(failure, Response::unavailable()),
+            Ok(verdict) => {
+                let (response, result) = (self.challenge().verdict(&verdict), verdict.reason().word());
+                Reply { verdict: Some(verdict), ..Reply::plain(result, response) }
+            }
+        }
+    }
+
+    fn challenge(&self) -> Challenge<'_> {
+        Challenge { realm: &self.manners.realm, explain: self.manners.explain }
+    }
+
+    /// Counts and logs a request.
+    fn done(&self, pending: &Pending, reply: Reply, now: Instant) -> Response {
+        let took = now.saturating_duration_since(pending.started);
+        self.metrics.borrow_mut().count(&pending.route, reply.result, took);
+        if let Some(log) = &self.log {
+            log.write(Line::new(&pending.method, &pending.route, &reply, took));
         }
         reply.response
     }
 
-    async fn reply(
-        &self,
-        target: Target,
-        request: Request<Incoming>,
-        peer: Option<IpAddr>,
-    ) -> (Arc<str>, Reply) {
-        match target {
-            Target::Verify(name, ask) => (name, self.verify(ask, request.headers(), peer).await),
-            Target::BadQuery(why) => {
-                let response = answer::text(StatusCode::BAD_REQUEST, "text/plain", format!("{why}\n"));
-                ("/verify".into(), Reply::plain("bad_query", response))
-            }
-            Target::Api if request.method() != Method::POST => {
-                let mut response = answer::empty(StatusCode::METHOD_NOT_ALLOWED);
-                response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                ("/api/verify".into(), Reply::plain("bad_method", response))
-            }
-            Target::Api => ("/api/verify".into(), api::reply(&self.engine, request.into_body()).await),
-            Target::Unknown => ("".into(), Reply::plain("no_route", answer::empty(StatusCode::NOT_FOUND))),
-        }
+    /// Begins to ask for a secret that nobody has, to see whether the store can be read.
+    pub fn probe(&self, started: Instant, questions: &mut Vec<Question>) -> Pending {
+        let nobodys = Secret::read(Zeroizing::new(b"nobody-has-this-secret".to_vec()));
+        questions.push(Question { secret: nobodys, ..Question::default() });
+        Pending { started, method: "GET".into(), route: "".into(), kind: Kind::Health, questions: 1 }
     }
 
-    async fn verify(&self, ask: Arc<Ask>, headers: &HeaderMap, peer: Option<IpAddr>) -> Reply {
-        let challenge = Challenge { realm: &self.manners.realm, explain: self.manners.explain };
-        let secret = match presented(headers, &self.manners.sources) {
-            Presented::Nothing => return Reply::plain("nothing_presented", challenge.nothing()),
-            Presented::Several => return Reply::plain("several_presented", challenge.several()),
-            Presented::Secret(secret) => secret,
-        };
-        let address = self.manners.origin.of(peer, headers);
-        match self.engine.answer(Question { secret, ask, address }).await {
-            Err(failure) => Reply::failed(failure, answer::unavailable()),
-            Ok(verdict) => {
-                let who = verdict.token().zip(verdict.secret());
-                Reply {
-                    response: challenge.verdict(&verdict),
-                    result: verdict.reason().word(),
-                    who: who.map(|(token, secret)| {
-                        [token.id.to_string(), token.name.to_string(), secret.hint.clone()]
-                    }),
-                    failure: None,
-                }
-            }
-        }
+    /// The metrics as text; `arrived` requests wait for their burst.
+    pub fn metrics(&self, arrived: usize, connections: usize) -> String {
+        self.metrics.borrow().text(arrived + self.engine.waiting(), connections)
     }
 
-    /// Asks for a secret that nobody has.
-    pub async fn probe(&self) -> Answer {
-        let secret =
-            crate::domain::secret::Secret::read(zeroize::Zeroizing::new(b"nobody-has-this-secret".to_vec()));
-        self.engine.answer(Question { secret, ..Question::default() }).await
-    }
-
-    /// The metrics as text.
-    pub fn metrics(&self, connections: usize) -> String {
-        self.metrics.borrow().text(self.engine.waiting(), connections)
-    }
-
-    /// How many requests are not answered yet.
-    pub fn under_way(&self) -> usize {
-        self.under_way.get()
-    }
-
-    /// Waits a moment for the log to be written.
-    pub fn finish(&self) {
-        if let Some(log) = self.log.take() {
+    /// Waits for a moment until the log is written.
+    pub fn finish(self) {
+        if let Some(log) = self.log {
             log.finish();
         }
     }
 }
 
-/// Counts a request as long as it lives, also where its client goes away.
-struct UnderWay<'a>(&'a Cell<usize>);
+fn one(answers: Result<Vec<Answer>, Failure>) -> Answer {
+    answers?.pop().unwrap_or_else(|| Err(Failure::late("there was no answer")))
+}
 
-impl<'a> UnderWay<'a> {
-    fn begin(count: &'a Cell<usize>) -> Self {
-        count.set(count.get() + 1);
-        Self(count)
+fn health(answer: Answer) -> Response {
+    match answer {
+        Ok(_) => Response::text(Status::Ok, "text/plain", "ok\n".to_owned()),
+        Err(failure) => {
+            Response::unavailable().body(format!("{}: {}\n", failure.code.word(), failure.message))
+        }
     }
 }
 
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
+/// The method as the log names it.
+fn method(name: &str) -> Cow<'static, str> {
+    let usual = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
+    usual.iter().find(|it| **it == name).map_or_else(|| name.to_owned().into(), |it| Cow::Borrowed(*it))
 }

@@ -1,9 +1,10 @@
-//! Where connections come from: sockets that are made here, and those that systemd passes.
+//! Listening sockets: those that are made here, and those that systemd passes.
 
 use std::fmt;
 use std::fs::{self, Metadata, Permissions};
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -11,9 +12,10 @@ use std::str::FromStr;
 
 use listenfd::ListenFd;
 
+use super::connection::Stream;
 use crate::domain::Invalid;
 
-/// An address as it is typed.
+/// A typed address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     Unix(PathBuf),
@@ -33,7 +35,7 @@ impl FromStr for Address {
         }
         text.parse().map(Self::Tcp).map_err(|_| {
             Invalid::new(format!("`{}` is not an address to listen on", text.escape_debug()))
-                .hint("`unix:PATH`, an address with a port like `127.0.0.1:8787`, or `fd://`")
+                .hint("use `unix:PATH`, an address with a port like `127.0.0.1:8787`, or `fd://`")
         })
     }
 }
@@ -59,15 +61,15 @@ impl FromStr for SocketMode {
         let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
         mode.map(Self).ok_or_else(|| {
             Invalid::new(format!("`{}` is not a mode", text.escape_debug()))
-                .hint("three octal digits, like `660`")
+                .hint("use three octal digits, like `660`")
         })
     }
 }
 
-/// Why there is no listening on an address.
+/// Why an address cannot be used.
 #[derive(Debug)]
 pub enum ListenError {
-    /// Another process listens there, or the path is not that of a socket.
+    /// Another process listens there, or the path is not a socket.
     Taken(String),
     Failed(io::Error),
 }
@@ -81,13 +83,13 @@ impl From<io::Error> for ListenError {
     }
 }
 
-/// A listening socket. A socket file that was made here is removed when this is dropped.
+/// A listening socket. Dropping it removes a socket file that was made here.
 pub struct Listener {
-    pub socket: Socket,
+    socket: Socket,
     file: Option<(PathBuf, (u64, u64))>,
 }
 
-pub enum Socket {
+enum Socket {
     Unix(UnixListener),
     Tcp(TcpListener),
 }
@@ -103,7 +105,7 @@ impl Listener {
 
     fn unix(path: &Path, mode: SocketMode) -> Result<Self, ListenError> {
         remove_dead(path)?;
-        // Until its mode is set, the umask of the program leaves the file to its owner.
+        // Until its mode is set, the umask of the program restricts the file to its owner.
         let socket = UnixListener::bind(path)?;
         let file = Some((path.to_owned(), id(&fs::symlink_metadata(path)?)));
         fs::set_permissions(path, Permissions::from_mode(mode.0))?;
@@ -116,7 +118,24 @@ impl Listener {
         Ok(Self { socket: Socket::Tcp(socket), file: None })
     }
 
-    /// Where it listens, as far as the socket tells.
+    /// The next connection, and the address at its other end.
+    pub fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match &self.socket {
+            Socket::Unix(socket) => {
+                let (stream, _) = socket.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Stream::Unix(stream), None))
+            }
+            Socket::Tcp(socket) => {
+                let (stream, peer) = socket.accept()?;
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+            }
+        }
+    }
+
+    /// Its address, if the socket reports one.
     pub fn place(&self) -> String {
         match &self.socket {
             Socket::Tcp(socket) => socket.local_addr().map_or_else(|_| "tcp".to_owned(), |it| it.to_string()),
@@ -131,7 +150,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Another process may have put its own socket there.
+        // Another process may have replaced it by its own socket.
         let is_ours = |(path, made): &&(PathBuf, (u64, u64))| {
             fs::symlink_metadata(path).is_ok_and(|meta| id(&meta) == *made)
         };
@@ -153,7 +172,7 @@ fn remove_dead(path: &Path) -> Result<(), ListenError> {
     match UnixStream::connect(path) {
         Err(err) if err.kind() == ErrorKind::ConnectionRefused => Ok(fs::remove_file(path)?),
         Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
-        // A full backlog, or a socket that another user may not touch, is in use too.
+        // A socket with a full backlog, or that another user may not access, is in use too.
         _ => Err(ListenError::Taken("another process listens there".to_owned())),
     }
 }
@@ -162,11 +181,20 @@ fn id(meta: &Metadata) -> (u64, u64) {
     (meta.dev(), meta.ino())
 }
 
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            Socket::Unix(socket) => socket.as_fd(),
+            Socket::Tcp(socket) => socket.as_fd(),
+        }
+    }
+}
+
 /// The sockets that systemd passed to this process, until they are taken.
 pub struct Passed(ListenFd);
 
 impl Passed {
-    /// Reads the environment. Once, before anything else opens files.
+    /// Reads the environment. It must be called once, before anything else opens files.
     pub fn from_environment() -> Self {
         Self(ListenFd::from_env())
     }
@@ -174,7 +202,7 @@ impl Passed {
     fn take(&mut self) -> Result<Vec<Listener>, ListenError> {
         let mut all = Vec::new();
         for index in 0..self.0.len() {
-            // It fails for a socket of another kind.
+            // This fails for a socket of another kind.
             if let Ok(Some(socket)) = self.0.take_unix_listener(index) {
                 socket.set_nonblocking(true)?;
                 all.push(Listener { socket: Socket::Unix(socket), file: None });

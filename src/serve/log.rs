@@ -1,7 +1,7 @@
-//! The log: a line of JSON for each request, never with a secret, a path or a query.
+//! The log: one line of JSON for each request, without secrets, paths and queries.
 //!
-//! A thread writes it, so that a reader of stderr who is slow holds up no request. Lines that find no room are dropped
-//! and counted in the next one.
+//! A thread writes it, so that a slow reader of stderr does not delay requests. If the queue is full, lines are
+//! dropped, and the next one counts them.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -9,7 +9,6 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use hyper::Method;
 use serde::Serialize;
 
 use super::reply::Reply;
@@ -17,9 +16,9 @@ use crate::clock::SystemClock;
 use crate::domain::when::{Clock, Timestamp};
 use crate::ui::json;
 
-/// Lines that wait at once.
+/// How many lines may wait.
 const WAITING: usize = 4_096;
-/// How long the end waits for what is not written yet.
+/// How long the server waits for unwritten lines when it stops.
 const END: Duration = Duration::from_millis(500);
 
 pub struct Log {
@@ -40,22 +39,22 @@ pub struct Line<'a> {
     hint: Option<&'a str>,
     error: Option<&'a str>,
     micros: u128,
-    /// Lines that found no room since the one before.
+    /// How many lines were dropped since the previous one.
     dropped: u64,
 }
 
 impl<'a> Line<'a> {
-    pub fn new(method: &'a Method, route: &'a str, reply: &'a Reply, took: Duration) -> Self {
-        let who = |at: usize| reply.who.as_ref().map(|who| who[at].as_str());
+    pub fn new(method: &'a str, route: &'a str, reply: &'a Reply, took: Duration) -> Self {
+        let found = reply.verdict.as_ref().and_then(|verdict| verdict.token().zip(verdict.secret()));
         Self {
             time: SystemClock.now().ok(),
-            method: method.as_str(),
+            method,
             route,
-            status: reply.response.status().as_u16(),
+            status: reply.response.status.code(),
             result: reply.result,
-            token_id: who(0),
-            token: who(1),
-            hint: who(2),
+            token_id: found.map(|(token, _)| &*token.id),
+            token: found.map(|(token, _)| &*token.name),
+            hint: found.map(|(_, secret)| &*secret.hint),
             error: reply.failure.as_ref().map(|failure| &*failure.message),
             micros: took.as_micros(),
             dropped: 0,
@@ -93,7 +92,7 @@ impl Log {
 
 fn write_all(lines: &Receiver<String>) {
     while let Ok(line) = lines.recv() {
-        // Nobody is left to tell.
+        // If stderr is closed, this cannot be reported.
         let _ = io::stderr().write_all(line.as_bytes());
     }
 }

@@ -1,4 +1,4 @@
-//! Counts of requests by route and result, and how long they took, as Prometheus reads them.
+//! Counts and durations of requests by route and result, in the format of Prometheus.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +26,10 @@ pub struct Metrics {
 
 impl Metrics {
     pub fn count(&mut self, route: &Arc<str>, result: &'static str, took: Duration) {
-        *self.requests.entry(Arc::clone(route)).or_default().entry(result).or_default() += 1;
+        match self.requests.get_mut(route) {
+            Some(results) => *results.entry(result).or_default() += 1,
+            None => *self.requests.entry(Arc::clone(route)).or_default().entry(result).or_default() += 1,
+        }
         if let Some(at) = BOUNDS.iter().position(|(bound, _)| took.as_micros() <= *bound) {
             self.buckets[at] += 1;
         }

@@ -1,11 +1,11 @@
-//! Tells systemd how far this service is: `sd_notify(3)`.
+//! Reports the state of the service to systemd: `sd_notify(3)`.
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Sends a state to the socket of `NOTIFY_SOCKET`, if there is one. Nothing depends on it.
+/// Sends a state to the socket of `NOTIFY_SOCKET`, if there is one. Errors are ignored.
 pub fn tell(socket: Option<&OsStr>, state: &str) {
     let Some(socket) = socket else { return };
     let address = match socket.as_bytes().strip_prefix(b"@") {

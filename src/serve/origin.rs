@@ -1,60 +1,50 @@
-//! The address that a request comes from.
+//! The client's address of a request.
 
 use std::net::IpAddr;
 
-use hyper::header::HeaderMap;
-
+use super::http::Headers;
 use crate::domain::address::address;
 
-/// What is believed about it. A header is the proxy's word only where no client reaches the gate past the proxy.
+/// The source of the address. A header can be trusted only if no client can bypass the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Origin {
-    /// The other end of the connection; a Unix socket has none.
+    /// The other end of the connection. A Unix socket has none.
     Peer,
-    /// The last entry of `X-Forwarded-For`, which the proxy added. Those before it are claims of the client.
+    /// The last entry of `X-Forwarded-For`, which the proxy added. Earlier entries are claims of the client.
     XForwardedFor,
     /// `X-Real-IP`, if there is exactly one.
     XRealIp,
 }
 
 impl Origin {
-    /// The address, unless there is none, or what the header holds is none.
-    pub fn of(self, peer: Option<IpAddr>, headers: &HeaderMap) -> Option<IpAddr> {
+    /// The address. `None` if it is missing or the header does not contain one.
+    pub fn of(self, peer: Option<IpAddr>, headers: Headers<'_, '_>) -> Option<IpAddr> {
         let text = match self {
             Self::Peer => return peer,
             Self::XForwardedFor => {
-                let last = headers.get_all("x-forwarded-for").into_iter().next_back()?.to_str().ok()?;
-                last.rsplit(',').next()?
+                headers.all("x-forwarded-for").last()?.rsplit(|byte| *byte == b',').next()?
             }
             Self::XRealIp => {
-                let mut all = headers.get_all("x-real-ip").into_iter();
+                let mut all = headers.all("x-real-ip");
                 let first = all.next()?;
-                all.next().is_none().then_some(first)?.to_str().ok()?
+                all.next().is_none().then_some(first)?
             }
         };
-        address(text.trim()).ok()
+        address(std::str::from_utf8(text).ok()?.trim()).ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderValue;
-
     use super::*;
-
-    fn headers(all: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in all {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
-    }
 
     #[test]
     fn only_what_the_proxy_added_is_believed() {
         let of = |origin: Origin, all: &[(&'static str, &'static str)]| {
             let peer = "127.0.0.1".parse().ok();
-            origin.of(peer, &headers(all)).map(|address| address.to_string())
+            let headers: Vec<_> =
+                all.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
+            origin.of(peer, Headers::of(&headers)).map(|address| address.to_string())
         };
         let forwarded = |all: &[&'static str]| {
             of(Origin::XForwardedFor, &all.iter().map(|it| ("x-forwarded-for", *it)).collect::<Vec<_>>())

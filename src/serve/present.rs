@@ -1,8 +1,8 @@
-//! The secret that a request presents, from its headers alone.
+//! The secret that a request presents in its headers.
 
-use hyper::header::{AUTHORIZATION, HeaderMap};
 use zeroize::Zeroizing;
 
+use super::http::Headers;
 use crate::domain::secret::{INPUT_MAX, Secret};
 
 /// A header that may present a secret.
@@ -21,12 +21,12 @@ pub enum Presented {
     Nothing,
     /// `None` for a text that cannot be a secret.
     Secret(Option<Secret>),
-    /// Secrets that differ: which of them another program would take is unknown.
+    /// Different secrets. Another program might use another of them.
     Several,
 }
 
-/// Looks at all the headers that these sources name, the first source first.
-pub fn presented(headers: &HeaderMap, sources: &[Source]) -> Presented {
+/// Reads all headers of these sources, in order.
+pub fn presented(headers: Headers<'_, '_>, sources: &[Source]) -> Presented {
     let mut found: Option<Zeroizing<Vec<u8>>> = None;
     for text in sources.iter().flat_map(|source| texts(headers, *source)) {
         if found.as_ref().is_some_and(|found| **found != *text) {
@@ -40,31 +40,29 @@ pub fn presented(headers: &HeaderMap, sources: &[Source]) -> Presented {
     }
 }
 
-/// The texts that are not empty: a proxy clears a header by emptying it.
-fn texts(headers: &HeaderMap, source: Source) -> Vec<Zeroizing<Vec<u8>>> {
-    let credentials = |scheme: &'static [u8]| {
-        let values = headers.get_all(AUTHORIZATION).into_iter();
-        values.filter_map(move |value| {
-            let (start, rest) = value.as_bytes().split_at_checked(scheme.len())?;
-            let rest = rest.strip_prefix(b" ").filter(|_| start.eq_ignore_ascii_case(scheme))?;
-            Some(rest.trim_ascii())
-        })
-    };
-    let owned = |text: &[u8]| Zeroizing::new(text.to_vec());
-    let texts: Vec<_> = match source {
-        Source::Bearer => credentials(b"bearer").map(owned).collect(),
-        Source::XApiKey => {
-            headers.get_all("x-api-key").into_iter().map(|it| owned(it.as_bytes().trim_ascii())).collect()
-        }
-        // One that cannot be decoded presents something that is not a secret.
-        Source::Basic => {
-            credentials(b"basic").map(|text| password(text).unwrap_or_else(|| owned(b"?"))).collect()
-        }
-    };
-    texts.into_iter().filter(|text| !text.is_empty()).collect()
+/// The texts that are not empty, since a proxy clears a header by emptying it.
+fn texts(headers: Headers<'_, '_>, source: Source) -> impl Iterator<Item = Zeroizing<Vec<u8>>> {
+    let name = if source == Source::XApiKey { "x-api-key" } else { "authorization" };
+    headers.all(name).filter_map(move |value| text(value, source)).filter(|text| !text.is_empty())
 }
 
-/// What follows the first colon of decoded credentials.
+/// What the value of a header presents, unless it is of another kind.
+fn text(value: &[u8], source: Source) -> Option<Zeroizing<Vec<u8>>> {
+    let owned = |text: &[u8]| Zeroizing::new(text.to_vec());
+    let credentials = |scheme: &[u8]| {
+        let (start, rest) = value.split_at_checked(scheme.len())?;
+        let rest = rest.strip_prefix(b" ").filter(|_| start.eq_ignore_ascii_case(scheme))?;
+        Some(rest.trim_ascii())
+    };
+    match source {
+        Source::Bearer => credentials(b"bearer").map(owned),
+        Source::XApiKey => Some(owned(value.trim_ascii())),
+        // A header that cannot be decoded presents something that is not a secret.
+        Source::Basic => credentials(b"basic").map(|text| password(text).unwrap_or_else(|| owned(b"?"))),
+    }
+}
+
+/// The text after the first colon of decoded credentials.
 fn password(encoded: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let text = base64(encoded)?;
     let colon = text.iter().position(|byte| *byte == b':')?;
@@ -105,13 +103,11 @@ mod tests {
 
     const ALL: [Source; 3] = [Source::Bearer, Source::XApiKey, Source::Basic];
 
-    /// What headers present: nothing, `!` for several, `?` for what cannot be a secret, or the secret.
+    /// The presented secret as text: empty for none, `!` for several, `?` for one that cannot be a secret.
     fn of(lines: &[(&'static str, &str)], sources: &[Source]) -> String {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, value.parse().expect("a value"));
-        }
-        match presented(&headers, sources) {
+        let headers: Vec<_> =
+            lines.iter().map(|(name, value)| httparse::Header { name, value: value.as_bytes() }).collect();
+        match presented(Headers::of(&headers), sources) {
             Presented::Nothing => String::new(),
             Presented::Several => "!".to_owned(),
             Presented::Secret(None) => "?".to_owned(),

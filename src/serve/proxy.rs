@@ -1,5 +1,5 @@
-//! Configurations for proxies: they clear what clients send in the identity headers, pass on what the gate says, and
-//! take the secret off before the request goes on.
+//! Configurations for proxies. They clear identity headers that clients send, pass on those of the gate, and
+//! remove the secret before they forward a request.
 
 mod caddy;
 mod envoy;
@@ -19,7 +19,7 @@ pub enum Proxy {
     Envoy,
 }
 
-/// The identity headers as they are written.
+/// The identity headers in their usual spelling.
 const IDENTITY: [&str; 7] = [
     "X-Token-Id",
     "X-Token-Name",
@@ -29,25 +29,25 @@ const IDENTITY: [&str; 7] = [
     "X-Token-Role",
     "X-Token-Expires",
 ];
-/// The headers that may hold a secret.
+/// The headers that may contain a secret.
 const SECRET: [&str; 2] = ["Authorization", "X-Api-Key"];
-/// What the reader replaces: where the proxy listens, and the service behind it.
+/// Placeholders for the reader: the proxy's address, and the service behind it.
 const LISTENS: &str = "127.0.0.1:8000";
 const SERVICE: &str = "127.0.0.1:8080";
 
-/// A part of the site, and the path of the gate that protects it.
+/// A part of the site, and the gate's path that protects it.
 struct Part {
     name: String,
-    /// Ends with a slash.
+    /// The part's path, which ends with a slash.
     prefix: String,
     asks: String,
 }
 
-/// A configuration that works as it is printed, for the gate at this address.
+/// A complete configuration for the gate at this address.
 pub fn config(proxy: Proxy, address: &Address, routes: &Routes, origin: Origin) -> Result<String, Invalid> {
     if *address == Address::Passed {
         return Err(Invalid::new("the address of a passed socket is not known")
-            .hint("`--listen` with the address of the `.socket` unit"));
+            .hint("pass pass `--listen` with the address of the `.socket` unit"));
     }
     let mut parts: Vec<Part> = routes
         .iter()
@@ -71,7 +71,7 @@ pub fn config(proxy: Proxy, address: &Address, routes: &Routes, origin: Origin) 
     }
 }
 
-/// Lines with an indentation.
+/// Indents lines.
 fn lines<'a>(
     indent: &str,
     lines: impl IntoIterator<Item = &'a str>,

@@ -1,10 +1,10 @@
-//! The query of `/verify`: what a request requires. Whatever is not understood is an error, because a misspelled
-//! requirement that is ignored would be a yes.
+//! The query of `/verify`, which sets requirements. Anything unknown is an error, since ignoring a misspelled
+//! requirement could let a client in.
 
 use crate::domain::text::{SetLabel, each_once};
 use crate::domain::verdict::Ask;
 
-/// What the query requires; `None` for a request without one.
+/// The requirements of a query. `None` stands for a request without one.
 pub fn ask(query: Option<&str>) -> Result<Ask, String> {
     let mut ask = Ask::default();
     for pair in query.into_iter().flat_map(|query| query.split('&')) {
@@ -30,7 +30,7 @@ fn message(invalid: crate::domain::Invalid) -> String {
     invalid.message
 }
 
-/// Percent-encoded UTF-8, a plus for a space, as forms are encoded.
+/// Decodes the encoding of forms: percent-encoded UTF-8, with a plus for a space.
 fn decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error() {
+    fn an_unknown_requirement_is_an_error() {
         for query in [
             "",
             "scope",

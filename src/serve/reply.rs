@@ -1,26 +1,25 @@
-//! What the gate notes of a request beside its answer.
+//! An answer, together with its data for the log and the metrics.
 
-use hyper::Response;
-
-use super::answer::Text;
 use super::engine::Failure;
+use super::http::Response;
+use crate::verify::Verdict;
 
-/// An answer, and what is noted of it.
+/// An answer with its data for the log and the metrics.
 pub struct Reply {
-    pub response: Response<Text>,
-    /// A name from a small set, for counting.
+    pub response: Response,
+    /// The result, from a small set of names, for counting.
     pub result: &'static str,
-    /// Id, name and hint of the secret that was presented.
-    pub who: Option<[String; 3]>,
+    /// What was found about the secret that a proxy asked for.
+    pub verdict: Option<Verdict>,
     pub failure: Option<Failure>,
 }
 
 impl Reply {
-    pub fn plain(result: &'static str, response: Response<Text>) -> Self {
-        Self { response, result, who: None, failure: None }
+    pub fn plain(result: &'static str, response: Response) -> Self {
+        Self { response, result, verdict: None, failure: None }
     }
 
-    pub fn failed(failure: Failure, response: Response<Text>) -> Self {
-        Self { response, result: failure.code.word(), who: None, failure: Some(failure) }
+    pub fn failed(failure: Failure, response: Response) -> Self {
+        Self { response, result: failure.code.word(), verdict: None, failure: Some(failure) }
     }
 }

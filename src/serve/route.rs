@@ -1,4 +1,4 @@
-//! What a request asks by its path. A path is taken as it is: nothing is decoded or normalised.
+//! The meaning of a request's path. Paths are neither decoded nor normalised.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ impl FromStr for Route {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let shape = |what: String| {
-            Invalid::new(what).hint("NAME=scope:A,label:KEY=VALUE, like `reports=scope:events:read`")
+            Invalid::new(what).hint("use NAME=scope:A,label:KEY=VALUE, like `reports=scope:events:read`")
         };
         let shown = text.escape_debug();
         let (name, rules) = text.split_once('=').ok_or_else(|| shape(format!("`{shown}` is not a route")))?;
@@ -41,17 +41,28 @@ impl FromStr for Route {
     }
 }
 
-/// All routes of a gate.
-#[derive(Debug, Default)]
-pub struct Routes(Vec<Route>);
+impl Route {
+    fn target(&self) -> Target {
+        Target::Verify(Arc::clone(&self.name), Arc::clone(&self.ask))
+    }
+}
 
-/// What a path leads to.
+/// All routes of a gate.
+#[derive(Debug)]
+pub struct Routes {
+    named: Vec<Route>,
+    /// `/verify` without a query.
+    plain: Route,
+    api: Arc<str>,
+}
+
+/// The target of a path.
 pub enum Target {
     /// A verification, and the name under which it is counted.
     Verify(Arc<str>, Arc<Ask>),
     /// `/verify` with a query that is not understood.
-    BadQuery(String),
-    Api,
+    BadQuery(Arc<str>, String),
+    Api(Arc<str>),
     Unknown,
 }
 
@@ -60,30 +71,33 @@ impl Routes {
         for (at, route) in routes.iter().enumerate() {
             if routes[..at].iter().any(|earlier| earlier.name == route.name) {
                 return Err(Invalid::new(format!("the route `{}` is given twice", route.name))
-                    .hint("one `--route` with all that it requires"));
+                    .hint("use one `--route` with all its requirements"));
             }
         }
-        Ok(Self(routes))
+        Ok(Self {
+            named: routes,
+            plain: Route { name: "/verify".into(), ask: Arc::default() },
+            api: "/api/verify".into(),
+        })
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.0.iter()
+        self.named.iter()
     }
 
     pub fn target(&self, path: &str, query: Option<&str>) -> Target {
         match path {
+            "/verify" if query.is_none() => self.plain.target(),
             "/verify" => match query::ask(query) {
-                Ok(ask) => Target::Verify("/verify".into(), Arc::new(ask)),
-                Err(why) => Target::BadQuery(why),
+                Ok(ask) => Target::Verify(Arc::clone(&self.plain.name), Arc::new(ask)),
+                Err(why) => Target::BadQuery(Arc::clone(&self.plain.name), why),
             },
-            "/api/verify" => Target::Api,
+            "/api/verify" => Target::Api(Arc::clone(&self.api)),
             path => {
                 let below = path.strip_prefix("/route/").unwrap_or_default();
                 let name = below.split('/').next().unwrap_or_default();
-                let route = self.0.iter().find(|route| *route.name == *name);
-                route.map_or(Target::Unknown, |route| {
-                    Target::Verify(Arc::clone(&route.name), Arc::clone(&route.ask))
-                })
+                let route = self.named.iter().find(|route| *route.name == *name);
+                route.map_or(Target::Unknown, Route::target)
             }
         }
     }

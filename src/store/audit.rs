@@ -1,4 +1,4 @@
-//! The audit: whether the chain of the log holds, and whether every object is what its last entry says.
+//! The audit: checks that the chain of the log is intact, and that every object matches its last entry.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{Anchor, GENESIS, Subject};
 use crate::domain::when::Timestamp;
 
-/// The first entry that cannot be what was written.
+/// The first entry that is not what was written.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
     pub seq: i64,
     pub problem: String,
 }
 
-/// An object that differs from its last entry; `id` is none for the catalogue and the settings.
+/// An object that differs from its last entry. `id` is `None` for the catalogue and the settings.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Changed {
     pub id: Option<String>,
@@ -26,7 +26,7 @@ pub struct Changed {
 
 #[derive(Debug)]
 pub struct AuditReport {
-    /// What is wrong with tables and indexes themselves, a sentence each.
+    /// Problems of the tables and indexes themselves, one sentence each.
     pub database: Vec<String>,
     pub events: i64,
     pub head: Anchor,
@@ -64,7 +64,7 @@ impl Store {
         Ok(AuditReport { database, ..history })
     }
 
-    /// The same without the database's own structure, which may be damaged unless it can be trusted.
+    /// The same without the database's own structure. `trusts_index` tells whether that is known to be sound.
     pub(super) fn audit_history<E: From<StoreError>>(
         &self,
         since: Option<&Anchor>,
@@ -82,7 +82,7 @@ impl Store {
         {
             let found = self.anchor_hash(since.seq).map_err(|err| self.failed(&err))?;
             if found != Some(since.hash) && *since != (Anchor { seq: 0, hash: GENESIS }) {
-                let problem = "not the entry that the anchor names".to_owned();
+                let problem = "it is it is it is not the entry that the anchor names".to_owned();
                 chain.first_bad = Some(Problem { seq: since.seq, problem });
             }
         }
@@ -91,7 +91,7 @@ impl Store {
         Ok(AuditReport { database: Vec::new(), events: head.seq, head, first_bad, rows })
     }
 
-    /// Every object that is not what its last entry says, page by page.
+    /// Finds every object that does not match its last entry, page by page.
     fn audit_objects<E: From<StoreError>>(
         &self,
         chain: &mut Chain,
@@ -100,29 +100,7 @@ impl Store {
     ) -> Result<Vec<Changed>, E> {
         let mut changed = self.read(|view| {
             chain.catch_up(view)?;
-            let mut changed = Vec::new();
-            let mut compare = |subject: &Subject, name: &str, found: Option<&dyn Fn(Form) -> Digest>| {
-                let is_last = found.map(|found| chain.last_is(view, subject.key(), found)).transpose()?;
-                if is_last != Some(true) {
-                    changed.push(Changed { id: None, name: name.to_owned() });
-                }
-                Ok::<_, StoreError>(())
-            };
-            let scopes = damage_as_none(view.catalogue())?;
-            let found = scopes.as_ref().map(|all| move |form: Form| form.catalogue(all));
-            compare(
-                &Subject::Catalogue,
-                "scopes",
-                found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest),
-            )?;
-            let settings = damage_as_none(view.settings())?;
-            let found = settings.as_ref().map(|all| move |form: Form| form.settings(all));
-            compare(
-                &Subject::Settings,
-                "settings",
-                found.as_ref().map(|found| found as &dyn Fn(Form) -> Digest),
-            )?;
-            Ok::<_, StoreError>(changed)
+            view.changed_wholes(chain)
         })?;
         let began = chain.last.seq;
         let (mut from, mut done, of) = (Some(FIRST), 0, self.count());
@@ -154,15 +132,15 @@ impl Store {
     }
 }
 
-/// How far a walk along the chain has come, and whether it holds. It is the one account of what each object should be: that
-/// is what the last of these entries about it says.
-struct Chain {
+/// A walk along the chain: its position, and whether the chain is intact. The last entry about each object tells
+/// what it should be.
+pub(super) struct Chain {
     last: Anchor,
     first_bad: Option<Problem>,
     /// How many entries are read at once.
     step: i64,
-    /// The last entry about each object, for a store whose indexes are damaged. Otherwise the index of the log leads to it, and
-    /// the walk takes no memory.
+    /// The last entry about each object, kept in memory only if the store's indexes are damaged. Otherwise the index
+    /// of the log finds it.
     by_subject: Option<HashMap<String, Last>>,
 }
 
@@ -173,21 +151,27 @@ struct Last {
 }
 
 impl Chain {
+    /// At its end in a store whose log is known to hold, and whose indexes are.
+    #[cfg(feature = "cli")]
+    pub(super) fn at_end(last: Anchor) -> Self {
+        Self { last, ..Self::new(true) }
+    }
+
     fn new(trusts_index: bool) -> Self {
         let by_subject = if trusts_index { None } else { Some(HashMap::new()) };
         Self { last: Anchor { seq: 0, hash: GENESIS }, first_bad: None, step: page(), by_subject }
     }
 
-    /// Goes on by a page. Returns whether there may be more entries.
+    /// Reads a page. Returns whether there may be more entries.
     fn follow(&mut self, view: &View<'_>) -> Result<bool, StoreError> {
         if self.first_bad.is_some() {
             return Ok(false);
         }
-        // The first page begins below every number that an entry may have, so that none hides there.
+        // The first page begins below every valid number, so that no entry is hidden there.
         let from = if self.last.seq == 0 { Some(FIRST) } else { self.last.seq.checked_add(1) };
         let Some(from) = from else { return Ok(false) };
         let page = match view.events_from(from, self.step) {
-            // One entry that no version of ours wrote: go on singly, up to it.
+            // There is an entry that no version of tokenctl wrote. The entries up to it are read one by one.
             Err(StoreError::Damaged(_)) if self.step > 1 => {
                 self.step = 1;
                 return Ok(true);
@@ -222,13 +206,13 @@ impl Chain {
         self.first_bad = Some(Problem { seq: self.last.seq + 1, problem });
     }
 
-    /// Takes up the entries that were written since, so that objects are compared with what this transaction sees.
+    /// Reads the entries that were written since, so that objects are compared with what this transaction sees.
     fn catch_up(&mut self, view: &View<'_>) -> Result<(), StoreError> {
         while self.follow(view)? {}
         Ok(())
     }
 
-    /// Whether an object is what its last entry says.
+    /// Whether an object matches its last entry.
     fn last_is(
         &self,
         view: &View<'_>,
@@ -243,7 +227,7 @@ impl Chain {
     }
 }
 
-/// A value that may be damaged, where the rest of the walk goes on.
+/// A value that may be damaged. Damage does not stop the walk.
 fn damage_as_none<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match found {
         Err(StoreError::Damaged(_)) => Ok(None),
@@ -252,14 +236,33 @@ fn damage_as_none<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreErr
 }
 
 impl View<'_> {
-    fn changed_tokens(
+    /// The catalogue and the settings, if they are not what their last entries say.
+    pub(super) fn changed_wholes(&self, chain: &Chain) -> Result<Vec<Changed>, StoreError> {
+        let scopes = damage_as_none(self.catalogue())?.map(|all| move |form: Form| form.catalogue(&all));
+        let settings = damage_as_none(self.settings())?.map(|all| move |form: Form| form.settings(&all));
+        let is_last = |subject: Subject, found: Option<&dyn Fn(Form) -> Digest>| {
+            found.map_or(Ok(false), |found| chain.last_is(self, subject.key(), found))
+        };
+        let mut changed = Vec::new();
+        for (subject, name, found) in [
+            (Subject::Catalogue, "scopes", scopes.as_ref().map(|it| it as &dyn Fn(Form) -> Digest)),
+            (Subject::Settings, "settings", settings.as_ref().map(|it| it as _)),
+        ] {
+            if !is_last(subject, found)? {
+                changed.push(Changed { id: None, name: name.to_owned() });
+            }
+        }
+        Ok(changed)
+    }
+
+    pub(super) fn changed_tokens(
         &self,
         rows: &[i64],
         now: Timestamp,
         chain: &Chain,
     ) -> Result<Vec<Changed>, StoreError> {
         let tokens = match self.tokens(rows, now) {
-            // One row that no version of ours wrote: find it among the others.
+            // There is a row that no version of tokenctl wrote. It is searched among the others.
             Err(StoreError::Damaged(_)) if rows.len() > 1 => {
                 let (left, right) = rows.split_at(rows.len() / 2);
                 let mut changed = self.changed_tokens(left, now, chain)?;
@@ -280,9 +283,9 @@ impl View<'_> {
         Ok(changed)
     }
 
-    /// A page of tokens that should exist by their last entry, by the number of that entry, after `after`. Returns the last
-    /// number that was looked at, while there may be more.
-    fn missing(
+    /// A page of missing tokens that should exist by their last entry, in the order of these entries, after `after`.
+    /// Returns the last number that was examined, if there may be more.
+    pub(super) fn missing(
         &self,
         chain: &Chain,
         after: i64,
@@ -308,7 +311,7 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// The same from what is in memory, oldest entry first.
+    /// The same from memory, oldest entry first.
     fn missing_of(
         &self,
         by_subject: &HashMap<String, Last>,
@@ -328,7 +331,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Tokens that were changed since entry `began`, perhaps in rows that the walk had passed.
+    /// Tokens that were changed since entry `began`, perhaps after the walk had passed their rows.
     fn changed_meanwhile(
         &self,
         chain: &Chain,
@@ -358,7 +361,7 @@ pub(super) fn page() -> i64 {
     i64::try_from(PAGE).unwrap_or(i64::MAX)
 }
 
-/// A text that need not be one.
+/// A column that should be a text, but may not be.
 fn lossy(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes_or_null()?.unwrap_or_default()).into_owned())
 }

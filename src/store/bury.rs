@@ -1,4 +1,4 @@
-//! Removing tokens and secrets for good. Their hashes stay, so that nobody can bring one of these secrets back.
+//! Removes tokens and secrets. Their hashes are kept, so that none of these secrets can be used again.
 
 use std::collections::BTreeSet;
 
@@ -24,8 +24,7 @@ impl Store {
         }
     }
 
-    /// Gives the room of removed rows back to the file system. It needs room for a copy while it works, and is done
-    /// wholly or not at all.
+    /// Returns the space of removed rows to the file system. It is atomic, and needs space for a copy meanwhile.
     pub fn shrink(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(it) => it.shrink(self.patience.get()).map_err(|err| it.failed(&err)),
@@ -36,12 +35,12 @@ impl Store {
 }
 
 impl View<'_> {
-    /// Whether a secret of this hash was removed because it had ended.
+    /// Whether a secret of this hash was pruned.
     pub fn is_pruned(&self, hash: &SecretHash) -> Result<bool, StoreError> {
         Ok(!self.column::<i64>("SELECT 1 FROM pruned WHERE hash = ?1", params![hash])?.is_empty())
     }
 
-    /// The rows of tokens with a hook that has still to run.
+    /// The rows of tokens with a pending hook.
     pub fn tokens_with_hooks(&self) -> Result<BTreeSet<i64>, StoreError> {
         let sql = "SELECT DISTINCT s.token FROM hook h JOIN secret s ON s.row = h.secret";
         Ok(self.column(sql, &[])?.into_iter().collect())
@@ -49,8 +48,8 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Removes from the token of this row what [`Token::pruned`] does not leave of it, and records the event. Fails if the
-    /// token is not what was looked at: somebody may have changed it since.
+    /// Removes what [`Token::pruned`] removes of the token of this row, and records the event. Fails if the token
+    /// was changed since it was examined.
     pub fn prune(
         &self,
         row: i64,
@@ -67,7 +66,7 @@ impl Write<'_> {
         }
     }
 
-    /// Writes a token as it shall be, which goes where there is none, and records the event.
+    /// Replaces a token by its new state, or removes it if there is none, and records the event.
     pub(super) fn replace(
         &self,
         action: Action,
@@ -93,14 +92,14 @@ impl Write<'_> {
         for scope in after.grants.keys() {
             self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![after.row, scope])?;
         }
-        // First those that were superseded since, or two secrets would be current for a moment.
+        // Secrets that were superseded since come first, or two secrets would be current for a moment.
         let mut secrets: Vec<_> = after.secrets.iter().collect();
         secrets.sort_by_key(|secret| secret.superseded_at.is_none());
         secrets.into_iter().try_for_each(|secret| self.save_secret(secret).map(drop))?;
         self.record_token(action, Some(before), after.row, matched).map(drop)
     }
 
-    /// Removes a secret with what belongs to it, and keeps its hash.
+    /// Removes a secret with its delivery and hook, and keeps its hash.
     pub(super) fn bury(&self, secret: &StoredSecret) -> Result<(), StoreError> {
         for sql in [
             "DELETE FROM delivery WHERE secret = ?1",
@@ -113,7 +112,7 @@ impl Write<'_> {
         self.run(sql, params![secret.hash, self.now]).map(drop)
     }
 
-    /// Removes a token whose secrets are gone.
+    /// Removes a token whose secrets were removed.
     pub(super) fn remove_token(&self, row: i64) -> Result<(), StoreError> {
         for sql in [
             "DELETE FROM label WHERE token = ?1",

@@ -1,12 +1,13 @@
-//! The cells of a row, each taken from SQLite once: a seal is over all of them, and then the row is read.
+//! The cells of a row, each read from the engine once, although both its seal and its content are needed.
 
-use rusqlite::types::{FromSql, ValueRef};
+use rusqlite::types::{FromSql, Type, ValueRef};
 
 use super::engine::Row;
 
-/// Some columns of a row that stand side by side.
+/// Some adjacent columns of a row.
 pub struct Cells<'a> {
-    row: &'a Row<'a>,
+    /// None of a row that is not in the database yet.
+    row: Option<&'a Row<'a>>,
     first: usize,
     values: &'a [ValueRef<'a>],
 }
@@ -21,18 +22,27 @@ pub fn values<'a, const N: usize>(row: &Row<'a>) -> rusqlite::Result<[ValueRef<'
 }
 
 impl<'a> Cells<'a> {
-    /// Those of the columns from `first` on; `values` are of the row.
+    /// The cells of the columns from `first` on. `values` are those of the whole row.
     pub fn new(row: &'a Row<'a>, first: usize, values: &'a [ValueRef<'a>]) -> Self {
-        Self { row, first, values }
+        Self { row: Some(row), first, values }
     }
 
-    /// The value of a column, counted from the first one of these.
+    /// Those of a row that is on its way into the database.
+    #[cfg(feature = "cli")]
+    pub fn of_values(values: &'a [ValueRef<'a>]) -> Self {
+        Self { row: None, first: 0, values }
+    }
+
+    /// The value of a column, counted from the first of these.
     pub fn get<T: FromSql>(&self, at: usize) -> rusqlite::Result<T> {
-        // What does not convert fails once more, with the words of the row.
-        T::column_result(self.values[at]).or_else(|_| self.row.get(self.column(at)))
+        T::column_result(self.values[at]).or_else(|err| match self.row {
+            // A value that does not convert is converted again, for an error that names the row.
+            Some(row) => row.get(self.column(at)),
+            None => Err(rusqlite::Error::FromSqlConversionFailure(at, Type::Null, err.into())),
+        })
     }
 
-    /// The column of the row that is at this place.
+    /// The column of the row at this position.
     pub fn column(&self, at: usize) -> usize {
         self.first + at
     }

@@ -1,4 +1,4 @@
-//! Changes of tokens and of what belongs to them, each written and recorded in one call.
+//! Changes of tokens with everything that belongs to them. Each is written and recorded in one call.
 
 use rusqlite::params;
 use rusqlite::types::ToSql;
@@ -9,21 +9,21 @@ use crate::domain::destination::Receiver;
 use crate::domain::event::{Action, Subject};
 use crate::domain::token::{Delivery, StoredSecret, Token};
 
-/// A secret to be entered, and its delivery if it has not been delivered. Rows are not looked at.
+/// A secret to insert, and its delivery if it has not been delivered. Its row numbers are ignored.
 pub struct NewSecret {
     pub secret: StoredSecret,
     pub delivery: Option<Delivery>,
 }
 
 impl Write<'_> {
-    /// Runs a statement that enters a row and returns its number.
+    /// Runs a statement that inserts a row. Returns its number.
     pub(super) fn enter_row(&self, sql: &str, args: &[&dyn ToSql]) -> Result<i64, StoreError> {
         let lost = || StoreError::Damaged("a row that was just written has no number".to_owned());
         self.column(sql, args)?.pop().ok_or_else(lost)
     }
 
-    /// Adds a token with its labels, its grants and its first secret, and records the event. Rows are not looked at.
-    /// Returns the token as it now is.
+    /// Inserts a token with its labels, its grants and its first secret, and records the event. Its row numbers are
+    /// ignored. Returns the token as it is stored.
     pub fn insert_token(
         &self,
         token: &Token,
@@ -42,14 +42,16 @@ impl Write<'_> {
         self.record_token(action, None, row, Matched::Yes)
     }
 
-    /// Adds a secret to a token as read in this transaction, and records the event. Returns the token as it now is.
+    /// Adds a secret to a token that was read in this transaction, and records the event. Returns the token as it is
+    /// stored.
     pub fn insert_secret(&self, token: &Token, new: &NewSecret, action: Action) -> Result<Token, StoreError> {
         let matched = self.compare(action, &Subject::of(token), |form| form.token(token))?;
         self.enter_secret(token.row, new)?;
         self.record_token(action, Some(token), token.row, matched)
     }
 
-    /// Writes what differs between a token as read in this transaction and as it shall be, and records the event.
+    /// Writes the difference between a token that was read in this transaction and its new state, and records the
+    /// event.
     pub fn update(&self, before: &Token, after: &Token, action: Action) -> Result<Token, StoreError> {
         let row = before.row;
         let matched = self.compare(action, &Subject::of(before), |form| form.token(before))?;
@@ -83,7 +85,7 @@ impl Write<'_> {
         self.record_token(action, Some(before), row, matched)
     }
 
-    /// Writes all that can change of a token itself, and its labels.
+    /// Writes all fields of a token that can change, and its labels.
     pub(super) fn save_token(&self, token: &Token) -> Result<(), StoreError> {
         let sql = "UPDATE tokens SET name = ?2, description = ?3, owner = ?4, icon = ?5, ttl = ?6, until = ?7,
              not_before = ?8, rotate_every = ?9, grace = ?10, disabled_at = ?11, revoked_at = ?12,
@@ -165,7 +167,7 @@ impl Write<'_> {
         self.run(sql, values).map(drop)
     }
 
-    /// Removes a token that never had a delivered secret, with all that belongs to it, and records the event.
+    /// Removes a token that never had a delivered secret, with everything that belongs to it, and records the event.
     pub fn delete_token(&self, token: &Token, action: Action) -> Result<(), StoreError> {
         let matched = self.compare(action, &Subject::of(token), |form| form.token(token))?;
         for secret in &token.secrets {

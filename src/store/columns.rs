@@ -1,23 +1,25 @@
-//! The columns of each table as an export shows them, and back.
+//! Converts the columns of each table to the form of an export, and back.
 
-use rusqlite::types::{Value as Sql, ValueRef};
+use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
 
+use super::batch::Batch;
 use super::engine::Row;
+use super::item::{self, Item};
 use crate::domain::when::Timestamp;
 
 pub type Fields = Map<String, Value>;
 
-/// How a value is shown.
+/// The form of a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
     Number,
-    /// RFC 3339; seconds in the table.
+    /// A time in RFC 3339, which is seconds in the table.
     Time,
-    /// Hexadecimal digits; bytes in the table.
+    /// Hexadecimal digits, which are bytes in the table.
     Hash,
-    /// JSON; its text in the table.
+    /// JSON, which is text in the table.
     Json,
 }
 
@@ -117,13 +119,13 @@ pub const EVENT: &[Column] = &[
     Column("changes", Json, Perhaps),
 ];
 
-/// The names of columns, as a statement lists them, of the table that is called so in it.
+/// The names of columns for a statement, with this alias of their table.
 pub fn names(columns: &[Column], table: &str) -> String {
     let all: Vec<String> = columns.iter().map(|column| format!("{table}{}", column.0)).collect();
     all.join(", ")
 }
 
-/// A row's columns from `first` on, as an export shows them.
+/// The columns of a row from `first` on, in the form of an export.
 pub fn show(columns: &[Column], row: &Row<'_>, first: usize) -> rusqlite::Result<Fields> {
     let mut fields = Fields::new();
     for (at, Column(name, kind, _)) in (first..).zip(columns) {
@@ -144,35 +146,39 @@ pub fn show(columns: &[Column], row: &Row<'_>, first: usize) -> rusqlite::Result
     Ok(fields)
 }
 
-/// Takes the columns out of what an export shows. An error says what is wrong.
-pub fn take(columns: &[Column], fields: &mut Fields) -> Result<Vec<Sql>, String> {
-    columns.iter().map(|column| take_one(column, fields)).collect()
+/// Takes the columns out of what an export shows, into a batch. An error says what is wrong.
+pub fn take(columns: &[Column], fields: &mut item::Fields<'_>, into: &mut Batch) -> Result<(), String> {
+    columns.iter().try_for_each(|column| take_one(column, fields, into))
 }
 
-fn take_one(Column(name, kind, null): &Column, fields: &mut Fields) -> Result<Sql, String> {
-    let value = fields.remove(*name).ok_or_else(|| format!("`{name}` is missing"))?;
+fn take_one(
+    Column(name, kind, null): &Column,
+    fields: &mut item::Fields<'_>,
+    into: &mut Batch,
+) -> Result<(), String> {
+    let item = fields.take(name).ok_or_else(|| format!("`{name}` is missing"))?;
     let wrong = |what: &str| Err(format!("`{name}` is not {what}"));
-    match (kind, value) {
-        (_, Value::Null) if *null == Perhaps => Ok(Sql::Null),
-        (Text, Value::String(text)) => Ok(text.into()),
-        (Number, Value::Number(number)) => {
-            number.as_i64().map_or_else(|| wrong("a whole number"), |it| Ok(it.into()))
-        }
-        (Time, Value::String(text)) => {
-            let time = Timestamp::from_rfc3339(&text);
-            time.map_or_else(|| wrong("a time like `2026-01-31T12:00:00Z`"), |time| Ok(time.unix().into()))
-        }
-        (Hash, Value::String(text)) => match bytes(&text) {
-            Some(bytes) if bytes.len() == 32 => Ok(bytes.into()),
-            _ => wrong("a hash of 64 hexadecimal digits"),
+    match (kind, item) {
+        (_, Item::Null) if *null == Perhaps => into.null(),
+        (Text, Item::Text(text)) => into.text(&text),
+        (Number, Item::Number(number)) => into.integer(number),
+        (Number, Item::Other(_)) => return wrong("a whole number"),
+        (Time, Item::Text(text)) => match Timestamp::from_rfc3339(&text) {
+            Some(time) => into.integer(time.unix()),
+            None => return wrong("a time like `2026-01-31T12:00:00Z`"),
         },
-        (Json, value @ Value::Array(_)) => Ok(value.to_string().into()),
-        (Text, _) => wrong("a text"),
-        (Number, _) => wrong("a number"),
-        (Time, _) => wrong("a time"),
-        (Hash, _) => wrong("a hash"),
-        (Json, _) => wrong("a list"),
+        (Hash, Item::Text(text)) => match bytes(&text) {
+            Some(bytes) => into.blob(&bytes),
+            None => return wrong("a hash of 64 hexadecimal digits"),
+        },
+        (Json, item @ Item::List(_)) => into.text(&item.to_string()),
+        (Text, _) => return wrong("a text"),
+        (Number, _) => return wrong("a number"),
+        (Time, _) => return wrong("a time"),
+        (Hash, _) => return wrong("a hash"),
+        (Json, _) => return wrong("a list"),
     }
+    Ok(())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -180,13 +186,17 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    let digits: Vec<u8> =
-        hex.chars().map(|c| c.to_digit(16).and_then(|it| u8::try_from(it).ok())).collect::<Option<_>>()?;
-    digits.len().is_multiple_of(2).then(|| digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+fn bytes(hex: &str) -> Option<[u8; 32]> {
+    let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|it| u8::try_from(it).ok());
+    let digits: &[u8; 64] = hex.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(bytes)
 }
 
-/// Fails if there is a field that no column took.
-pub fn end(fields: &Fields) -> Result<(), String> {
-    fields.keys().next().map_or(Ok(()), |key| Err(format!("it has an unknown key `{key}`")))
+/// Fails if there is a field that belongs to no column.
+pub fn end(fields: &item::Fields<'_>) -> Result<(), String> {
+    fields.iter().next().map_or(Ok(()), |(key, _)| Err(format!("it has an unknown key `{key}`")))
 }

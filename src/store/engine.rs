@@ -3,12 +3,14 @@
 
 use std::fmt;
 
+#[cfg(feature = "cli")]
+use rusqlite::types::ToSqlOutput;
 use rusqlite::types::{FromSql, ToSql, ValueRef};
 use rusqlite::{CachedStatement, Statement};
 
 #[cfg(feature = "postgres")]
 use super::{Found, Open, Postgres, server_statement, server_value};
-use super::{Sqlite, StoreError};
+use super::{Look, Sqlite, StoreError};
 use crate::domain::when::{ClockWrong, Timestamp};
 
 /// Where the rows of a store are.
@@ -46,8 +48,7 @@ pub enum Purpose {
 /// A transaction, which is rolled back where it is not committed.
 pub enum Transaction<'a> {
     Sqlite(rusqlite::Transaction<'a>),
-    /// One that was open before, and whose end is as good as its commit.
-    Began(&'a rusqlite::Connection),
+    Look(Look<'a>),
     #[cfg(feature = "postgres")]
     Postgres(Open<'a>),
 }
@@ -56,7 +57,7 @@ impl Transaction<'_> {
     /// The time of a change by the clock of this host, and why that clock is not to be believed.
     pub fn time(&self, host: Timestamp) -> (Timestamp, Option<ClockWrong>) {
         match self {
-            Self::Sqlite(_) | Self::Began(_) => (host, None),
+            Self::Sqlite(_) | Self::Look(_) => (host, None),
             #[cfg(feature = "postgres")]
             Self::Postgres(open) => open.time(host),
         }
@@ -65,7 +66,7 @@ impl Transaction<'_> {
     pub fn commit(self) -> Result<(), Fault> {
         match self {
             Self::Sqlite(tx) => Ok(tx.commit()?),
-            Self::Began(conn) => Ok(conn.execute_batch("COMMIT")?),
+            Self::Look(look) => Ok(look.end()?),
             #[cfg(feature = "postgres")]
             Self::Postgres(open) => open.commit(),
         }
@@ -151,6 +152,16 @@ impl Engine {
             Self::Sqlite(_) => Ok(()),
             #[cfg(feature = "postgres")]
             Self::Postgres(it) => it.number_from_here(),
+        }
+    }
+
+    /// Whether a transaction goes on after a statement that a rule of a table has refused.
+    #[cfg(feature = "cli")]
+    pub fn goes_on(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => false,
         }
     }
 
@@ -243,6 +254,25 @@ impl Prepared<'_> {
             #[cfg(feature = "postgres")]
             Self::Postgres(statement) => statement.execute(args)?,
         })
+    }
+
+    /// Runs it with these values, which are not looked at as parameters of different types.
+    #[cfg(feature = "cli")]
+    pub fn enter<'v>(&mut self, values: impl Iterator<Item = ValueRef<'v>>) -> Result<(), Fault> {
+        let statement = match self {
+            Self::Kept(statement) => &mut **statement,
+            Self::Once(statement) => statement,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(statement) => {
+                let values: Vec<_> = values.map(ToSqlOutput::Borrowed).collect();
+                let values: Vec<&dyn ToSql> = values.iter().map(|it| it as &dyn ToSql).collect();
+                return statement.execute(&values).map(drop);
+            }
+        };
+        for (at, value) in (1..).zip(values) {
+            statement.raw_bind_parameter(at, ToSqlOutput::Borrowed(value))?;
+        }
+        Ok(statement.raw_execute().map(drop)?)
     }
 
     /// What `read` makes of each row.

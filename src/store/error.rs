@@ -1,4 +1,4 @@
-//! Why the store could not be used, and what became of it.
+//! Errors of the store, and what a failed change left behind.
 
 use std::fs;
 use std::io;
@@ -38,12 +38,12 @@ pub enum StoreError {
     Damaged(String),
     #[error("the store is locked{}", holders(.0))]
     Locked(Vec<u32>),
-    /// Between a look at it and the change that was to follow.
+    /// It changed between the check and the change that depended on it.
     #[error("the store has changed meanwhile; nothing was changed")]
     Changed,
     #[error("{}", .0.0)]
     Clock(ClockWrong),
-    /// What is asked for is done with files, and the store is a server.
+    /// The operation needs files, but the store is a server.
     #[cfg(feature = "postgres")]
     #[error("`{}` is a server, which has no files of a store", .0.display())]
     NoFiles(PathBuf),
@@ -63,14 +63,14 @@ pub enum StoreError {
     #[cfg(feature = "postgres")]
     #[error("`{}` may be too old: {why}", .server.display())]
     Stale { server: PathBuf, why: String, may_change: bool },
-    /// `settled` says what the store holds now.
+    /// `settled` tells whether the change was kept.
     #[error("{what}; {settled}")]
     Io { what: String, settled: &'static str },
 }
 
-/// The words for what a failed change left behind.
+/// The text about what a failed change left behind.
 pub const UNCHANGED: &str = "nothing was changed";
-pub const UNSETTLED: &str = "the change may or may not have been kept, look before you repeat it";
+pub const UNSETTLED: &str = "the change may or may not have been kept; check before you repeat it";
 
 fn holders(pids: &[u32]) -> String {
     match pids {
@@ -87,12 +87,12 @@ impl From<ClockWrong> for StoreError {
 }
 
 impl StoreError {
-    /// Whether the message says which store it is about.
+    /// Whether the message names the store.
     pub fn names_store(&self) -> bool {
         !matches!(self, Self::Newer { .. } | Self::Damaged(_) | Self::Locked(_) | Self::Changed)
     }
 
-    /// The same of another file, of which the one that it is about is a private copy.
+    /// The same error for the original of a private copy.
     #[must_use]
     pub fn of_file(self, path: &Path) -> Self {
         let path = path.to_owned();
@@ -108,7 +108,7 @@ impl StoreError {
         Self::Io { what: format!("cannot {what} `{}`: {err}", path.display()), settled: UNCHANGED }
     }
 
-    /// What an error of SQLite on the database `path` means. Open transactions are rolled back by then.
+    /// The meaning of an error of SQLite on the database `path`. Open transactions are rolled back by then.
     pub fn sqlite(path: &Path, err: &rusqlite::Error) -> Self {
         let detail = err.to_string();
         match err.sqlite_error_code() {
@@ -116,7 +116,7 @@ impl StoreError {
                 Some(why) => Self::failed(path, &format!("the file system refuses to lock it: {why}")),
                 None => Self::Locked(lock::holders(path)),
             },
-            // Every statement is ours and fits our tables: what SQLite or we cannot make sense of is in the file.
+            // All statements are ours and fit our tables, so if SQLite or we cannot interpret a value, the file is damaged.
             None
             | Some(
                 ErrorCode::DatabaseCorrupt
@@ -142,7 +142,7 @@ impl StoreError {
     }
 }
 
-/// What SQLite does not say of an error.
+/// Details that SQLite's message lacks.
 fn because(err: &rusqlite::Error) -> String {
     let limit = rustix::process::getrlimit(Resource::Fsize).current;
     match (err.sqlite_error().map(|err| err.extended_code), limit) {
@@ -156,7 +156,7 @@ fn because(err: &rusqlite::Error) -> String {
     }
 }
 
-/// Why this path cannot be written, and who may.
+/// Why this path cannot be written, and who may write it.
 pub fn read_only(path: &Path, err: Errno) -> StoreError {
     let owner = fs::symlink_metadata(path).map(|meta| meta.uid());
     let us = rustix::process::geteuid().as_raw();

@@ -1,8 +1,9 @@
-//! The one place that opens files which somebody else may have touched.
+//! Opens files that other users may have touched. Only this module does.
 //!
-//! - A symbolic link is not followed, and a FIFO is not waited for.
-//! - The kind, the owner and the number of links are asked of the open file, so that nobody can exchange it meanwhile.
-//! - Modes, groups and owners change through the open file as well, never by path.
+//! - It does not follow a symbolic link, and does not wait for a FIFO.
+//! - The kind, the owner and the number of links are read from the open file, so that nobody can exchange it
+//!   meanwhile.
+//! - Modes, groups and owners are changed through the open file as well, never by path.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
@@ -13,19 +14,19 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-/// An open file or directory, and what its descriptor says of it.
+/// An open file or directory, and its metadata.
 #[derive(Debug)]
 pub struct Opened {
     pub file: File,
     pub meta: Metadata,
 }
 
-/// Opens a file to read, or to read and write.
+/// Opens a file for reading, or for reading and writing.
 pub fn open(path: &Path, write: bool) -> io::Result<Opened> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new().read(true).write(write).custom_flags(flags).open(path)?;
     let mut meta = file.metadata()?;
-    // A file system that cannot rename without replacing gives a new file a second link for a moment.
+    // On a file system that cannot rename without replacing, a new file has a second link for a moment.
     for _ in 0..50 {
         if !meta.is_file() || meta.nlink() == 1 {
             break;
@@ -37,8 +38,8 @@ pub fn open(path: &Path, write: bool) -> io::Result<Opened> {
 }
 
 impl Opened {
-    /// Gives the file this mode, if it is a regular file with one link, or a directory, of this owner. A file never
-    /// gets a bit beyond those of reading, writing and executing.
+    /// Sets the mode, if it is a directory or a regular file with one link, and has this owner. Only the bits for
+    /// reading, writing and executing are ever set on a file.
     pub fn set_mode(&self, owner: u32, mode: u32) -> io::Result<()> {
         self.belongs_to(owner)?;
         let mode = mode & if self.meta.is_dir() { 0o2777 } else { 0o777 };
@@ -48,7 +49,7 @@ impl Opened {
         self.file.set_permissions(Permissions::from_mode(mode))
     }
 
-    /// Fails unless this is a regular file with one link, or a directory, of this owner.
+    /// Fails unless this is a directory or a regular file with one link, and has this owner.
     pub fn belongs_to(&self, owner: u32) -> io::Result<()> {
         match problem(&self.meta, owner) {
             Some(why) if !self.meta.is_dir() => Err(io::Error::other(why)),
@@ -58,7 +59,7 @@ impl Opened {
     }
 }
 
-/// Why a file is not a regular file with one link of this owner.
+/// Why a file is refused: it is not a regular file, has several links, or has another owner.
 pub fn problem(meta: &Metadata, owner: u32) -> Option<String> {
     if !meta.is_file() {
         Some(format!("it is {}, not a regular file", kind(meta)))
@@ -75,7 +76,7 @@ fn foreign(uid: u32) -> String {
     format!("it belongs to uid {uid}")
 }
 
-/// What something is, with its article.
+/// The kind of a file, with its article.
 pub fn kind(meta: &Metadata) -> &'static str {
     let kind = meta.file_type();
     match () {
@@ -88,11 +89,11 @@ pub fn kind(meta: &Metadata) -> &'static str {
     }
 }
 
-/// What is at a path, without following a link; `None` where there is nothing.
+/// The metadata of a path, without following a link. `None` if there is nothing.
 pub fn look(path: &Path) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-        // It was removed between the look-up of its name and the look at it, as a journal is when its writer commits.
+        // It was removed in between, as a journal is when its writer commits.
         Ok(meta) if meta.is_file() && meta.nlink() == 0 => Ok(None),
         meta => meta.map(Some),
     }

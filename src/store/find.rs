@@ -1,4 +1,4 @@
-//! Which tokens there are: by name, by what a person may call them, and page by page.
+//! Finds tokens: by name, by a typed reference, and page by page.
 
 use rusqlite::params;
 use rusqlite::types::{FromSql, ToSql};
@@ -10,8 +10,8 @@ use crate::domain::secret::SecretHash;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 
-/// From the few deliveries to their secrets: in the other direction, which SQLite would choose by itself, every change would
-/// walk through all secrets of the store.
+/// Goes from the few deliveries to their secrets. SQLite would choose the other direction, in which every change
+/// would read all secrets of the store.
 const OVERDUE: &str = "SELECT s.token FROM delivery d CROSS JOIN secret s ON s.row = d.secret
      WHERE (CAST(?1 AS bigint) IS NULL OR d.uid = ?1) AND d.deadline <= ?2
      AND (CAST(?3 AS text) IS NULL OR d.host = ?3) ORDER BY d.secret";
@@ -24,15 +24,26 @@ impl View<'_> {
         ascending(rows.iter().copied(), from).map(|()| rows)
     }
 
+    /// A page of tokens in order of row, from `from` on: row, id and name.
+    pub fn names_from(&self, from: i64) -> Result<Vec<(i64, String, String)>, StoreError> {
+        let sql = "SELECT row, id, name FROM tokens WHERE row >= ?1 ORDER BY row LIMIT ?2";
+        let run = || {
+            self.prepare(sql)?.all(params![from, page()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        };
+        let found: Vec<(i64, String, String)> = self.ok(run())?;
+        ascending(found.iter().map(|(row, ..)| *row), from).map(|()| found)
+    }
+
     /// The row of the token of exactly this id.
     pub(super) fn row_of_id(&self, id: &str) -> Result<Option<i64>, StoreError> {
         Ok(self.column("SELECT row FROM tokens WHERE id = ?1", params![id])?.pop())
     }
 
-    /// A page of the rows of unrevoked tokens in order of name, after `after`, which is last in the other direction.
+    /// A page of the rows of unrevoked tokens in order of name, after `after`. In reverse order, it ends before
+    /// `after`.
     pub(super) fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
         let order = if reverse { "DESC" } else { "ASC" };
-        // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
+        // The first page has no bound, so that it includes an invalid name that sorts before all valid ones.
         let Some(after) = after else {
             let sql =
                 format!("SELECT row FROM tokens WHERE revoked_at IS NULL ORDER BY name {order} LIMIT ?1");
@@ -45,7 +56,7 @@ impl View<'_> {
         self.column(&sql, params![after, page()])
     }
 
-    /// The rows of the first unrevoked tokens, in order of name, whose names begin so; `disabled` chooses among them.
+    /// The rows of the first unrevoked tokens with this prefix, in order of name. `disabled` selects among them.
     pub fn rows_by_start(&self, start: &str, disabled: Option<bool>) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT row FROM tokens WHERE revoked_at IS NULL AND name >= ?1 AND name < ?1 || '~'
              AND (CAST(?2 AS bigint) IS NULL OR CAST(disabled_at IS NOT NULL AS int) = ?2) ORDER BY name LIMIT ?3";
@@ -60,7 +71,7 @@ impl View<'_> {
         self.column(sql, params![word, page()])
     }
 
-    /// How many tokens are hidden from a list that shows neither the revoked nor the expired.
+    /// How many tokens a list hides because they are revoked or expired.
     pub fn count_over(&self, now: Timestamp) -> Result<i64, StoreError> {
         let sql = "SELECT count(*) FROM tokens t WHERE t.revoked_at IS NOT NULL
              OR t.disabled_at IS NULL AND EXISTS (SELECT 1 FROM secret s WHERE s.token = t.row
@@ -74,9 +85,9 @@ impl View<'_> {
         Ok(self.column(sql, &[name])?.pop())
     }
 
-    /// The visible tokens that a reference may mean: by name or id, else by a prefix of an id, else by a hint, else by
-    /// a name as a narrow list cuts it. Among tokens of one name an unrevoked one wins; where a name is another
-    /// token's id, both may be meant.
+    /// The visible tokens to which a reference may refer: by name or id, else by a prefix of an id, else by a hint,
+    /// else by a name as a narrow list cuts it. Among tokens of the same name, an unrevoked one wins. If a name is
+    /// another token's id, both are returned.
     pub fn candidates(&self, reference: &str, now: Timestamp) -> Result<Vec<Token>, StoreError> {
         let hint = reference.strip_suffix("...").or_else(|| reference.strip_suffix('…'));
         let hint = hint.map(|start| format!("{start}…"));
@@ -111,15 +122,15 @@ impl View<'_> {
         self.visible(&format!("SELECT row FROM tokens WHERE {cut} LIMIT 50"), params![head, tail], now)
     }
 
-    /// The visible ones of the tokens whose rows a statement finds.
+    /// The visible tokens among those whose rows a statement finds.
     fn visible(&self, sql: &str, args: &[&dyn ToSql], now: Timestamp) -> Result<Vec<Token>, StoreError> {
         let mut found = self.tokens(&self.column(sql, args)?, now)?;
         found.retain(|token| token.is_visible(now));
         Ok(found)
     }
 
-    /// A page of the secrets that were made elsewhere, in order of row, after `after`: row, hash and hint. A hint of
-    /// theirs shows four characters, one of ours a prefix too.
+    /// A page of the adopted secrets, in order of row, after `after`: row, hash and hint. Their hints have four
+    /// characters, while ours also have a prefix.
     pub fn adopted_after(&self, after: i64) -> Result<Vec<(i64, SecretHash, String)>, StoreError> {
         let sql =
             "SELECT row, hash, hint FROM secret WHERE row > ?1 AND length(hint) = 5 ORDER BY row LIMIT ?2";
@@ -140,7 +151,7 @@ impl View<'_> {
         self.column(OVERDUE, params![uid, now, host])
     }
 
-    /// The first column of what a statement finds.
+    /// The first column of the rows that a statement finds.
     pub(super) fn column<T: FromSql>(&self, sql: &str, args: &[&dyn ToSql]) -> Result<Vec<T>, StoreError> {
         let run = || self.prepare(sql)?.all(args, |row| row.get(0));
         self.ok(run())

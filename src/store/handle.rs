@@ -1,4 +1,4 @@
-//! An open store, whatever engine holds it.
+//! An open store, independent of its engine.
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
@@ -21,11 +21,11 @@ use crate::domain::when::Timestamp;
 /// An open store.
 pub struct Store {
     pub(super) engine: Engine,
-    /// Whether rows whose seal is broken are read, so that access can be ended whatever happened to them.
+    /// Whether rows with a broken seal are read, so that access can always be revoked.
     pub(super) lenient: Cell<bool>,
     /// How long a transaction waits for a lock.
     pub(super) patience: Cell<Duration>,
-    /// What it remembers from one transaction to the next, if anything.
+    /// What is cached between transactions, if anything.
     pub(super) known: RefCell<Option<Known>>,
 }
 
@@ -63,9 +63,19 @@ impl Store {
         self.patience.get()
     }
 
-    /// From here on what look-ups find is remembered for as long as the database is not changed.
+    /// From now on, the results of look-ups are cached while the database does not change. SQLite keeps the inner pages of
+    /// its trees in memory, even for a million tokens, so a look-up reads only leaf pages.
     pub(super) fn remember(&self) {
-        self.known.borrow_mut().get_or_insert_default();
+        if self.known.borrow().is_some() {
+            return;
+        }
+        *self.known.borrow_mut() = Some(Known::default());
+        match &self.engine {
+            // With fewer pages it is only slower.
+            Engine::Sqlite(it) => drop(it.keep_pages(8)),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => {}
+        }
     }
 
     /// The version of its tables.
@@ -77,8 +87,8 @@ impl Store {
         }
     }
 
-    /// From here on rows are read though their seals are broken: for commands that only end access, which must work. The
-    /// log still shows what was changed behind its back.
+    /// From now on, rows are read even if their seals are broken. This is for commands that only revoke access,
+    /// which must always work. The log still shows what was changed by hand.
     pub fn accept_broken_seals(&self) {
         self.lenient.set(true);
     }
@@ -92,12 +102,12 @@ impl Store {
         }
     }
 
-    /// The instants by which tokens are shown now. Since when use is recorded does not depend on the database.
+    /// The instants for showing tokens now.
     pub fn times(&self, now: Timestamp) -> Times {
         Times { now, at: now, usage_since: self.recorded_since(Kind::Uses) }
     }
 
-    /// Since when it is recorded which scopes are asked for.
+    /// Since when required scopes are recorded.
     pub fn scope_usage_since(&self) -> Option<Timestamp> {
         self.recorded_since(Kind::Asks)
     }
@@ -105,19 +115,6 @@ impl Store {
     /// Whether it may be used from several hosts.
     pub fn spans_hosts(&self) -> bool {
         self.engine.spans_hosts()
-    }
-
-    /// Fails where no verdict can come from it, however new it is.
-    #[cfg_attr(
-        not(feature = "postgres"),
-        expect(clippy::unnecessary_wraps, reason = "files are never replicas")
-    )]
-    pub fn admits_verdicts(&self) -> Result<(), StoreError> {
-        match &self.engine {
-            Engine::Sqlite(_) => Ok(()),
-            #[cfg(feature = "postgres")]
-            Engine::Postgres(it) => it.admits_verdicts(),
-        }
     }
 
     /// Whether this user owns the database.
@@ -129,9 +126,9 @@ impl Store {
         }
     }
 
-    /// Fails unless only this user and root can have written what the store holds: a path or a command in it is as
-    /// powerful as a line in a crontab. `runs` says whether it is a command: a store of several hosts has none, since who
-    /// may write it could run them on each of these.
+    /// Fails unless only this user and root can have written the store, since a path or a command in it is as
+    /// powerful as a line in a crontab. `runs` says whether it is a command: a store of several hosts has none, since
+    /// whoever may write it could run them on each of these hosts.
     #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "files may hold commands"))]
     pub fn check_commands(&self, runs: bool) -> Result<(), StoreError> {
         match &self.engine {
@@ -152,7 +149,7 @@ impl Store {
         }
     }
 
-    /// Which file it is; `None` for a copy of it.
+    /// The identity of its file. `None` for a copy.
     pub(super) fn id(&self) -> Option<FileId> {
         match &self.engine {
             Engine::Sqlite(it) => it.id(),
@@ -173,7 +170,7 @@ impl Store {
         }
     }
 
-    /// When a secret was last used, or refused; `block` keeps what was read for the next one.
+    /// When a secret was last used or refused. `block` keeps the bytes that were read, for the next secret.
     pub(super) fn last(
         &self,
         kind: Kind,
@@ -192,7 +189,7 @@ impl Store {
         }
     }
 
-    /// When a granted scope was last asked for.
+    /// When a granted scope was last required.
     pub(super) fn last_asked(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
         match &self.engine {
             Engine::Sqlite(it) => it.last_asked(token, grant, now),
@@ -203,7 +200,7 @@ impl Store {
         }
     }
 
-    /// Records a use of a presented secret and the scopes it was asked for. Nothing depends on it.
+    /// Records the use of a presented secret and the required scopes. Errors are ignored.
     pub fn record_use(&self, presented: &Presented, scopes: &[Scope], catalogue: &Catalogue, now: Timestamp) {
         let (token, secret) = (&presented.token, presented.secret());
         self.record(Kind::Uses, secret, now);
@@ -224,7 +221,7 @@ impl Store {
         }
     }
 
-    /// Records that a secret was presented that has ended. Nothing depends on it.
+    /// Records that a revoked or expired secret was presented. Errors are ignored.
     pub fn record_refusal(&self, secret: &StoredSecret, now: Timestamp) {
         self.record(Kind::Refusals, secret, now);
     }

@@ -1,7 +1,7 @@
-//! Pending hooks: which there are, who runs them, and how they end.
+//! Pending hooks: finding, claiming and completing them.
 //!
-//! A claim says nothing about a token, so it leaves no event. It is a transaction nevertheless: of two runs at once,
-//! one gets it.
+//! A claim is not a change of a token, so it leaves no event. It is a transaction nevertheless, so that only one
+//! of two concurrent runs gets it.
 
 use rusqlite::params;
 
@@ -33,8 +33,8 @@ impl View<'_> {
 }
 
 impl Store {
-    /// Claims the pending hook of a token for this process. `None` where another one is running it, or it is done, or
-    /// another rotation has left another one.
+    /// Claims the pending hook of a token for this process. `None` if another process is running it, it is done, or
+    /// another rotation has replaced it.
     pub fn claim_hook(
         &self,
         clock: &dyn Clock,
@@ -54,7 +54,7 @@ impl Store {
         })
     }
 
-    /// Lets the next run try a hook again that this process has claimed, and that has failed.
+    /// Releases a hook that this process has claimed and that has failed, so that the next run tries it again.
     pub fn release_hook(&self, clock: &dyn Clock, hook: &PendingHook) -> Result<(), StoreError> {
         self.keep_books(clock, |view, now| {
             let sql = "UPDATE hook SET claimed_at = NULL, claimed_pid = NULL, failed_at = ?4
@@ -64,8 +64,8 @@ impl Store {
         })
     }
 
-    /// Removes a hook that this process has claimed, and that was run with success. A later rotation may have replaced
-    /// it meanwhile; then its own is still to be run. Returns the token.
+    /// Removes a hook that this process has claimed and that has succeeded. If a later rotation has replaced it
+    /// meanwhile, the new one stays pending. Returns the token.
     pub fn finish_hook(
         &self,
         clock: &dyn Clock,
@@ -82,7 +82,7 @@ impl Store {
         })
     }
 
-    /// One transaction on rows that no event is about.
+    /// A transaction on rows that have no events.
     fn keep_books<T>(
         &self,
         clock: &dyn Clock,

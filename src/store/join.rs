@@ -1,123 +1,175 @@
-//! Tokens of an export in a store that has others.
+//! Inserts tokens of an export into a store that has others.
 
-use rusqlite::types::Value as Sql;
-
-use super::columns::{self, Fields};
+use super::batch::{Batch, Table};
 use super::engine::Engine;
-use super::parts::{BadLine, Parts, Rows, SecretParts};
+use super::entry::{Entry, failed};
+use super::item::Fields;
+use super::parts::{Arrival, BadLine, Granted, Keep, Rows, Scopes};
 use super::{Matched, Store, StoreError, Write};
-use crate::domain::changes;
-use crate::domain::digest::Form;
+use crate::domain::changes::{self, Change};
+use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{Action, Subject};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::token::Token;
 
-/// What stands in the way of a token.
+/// Why a token cannot be inserted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// A token that is not revoked has its name.
+    /// An unrevoked token has its name.
     Name,
     /// The store has its id, or one of its secrets.
     Known,
-    /// One of its secrets was removed because it had ended.
+    /// One of its secrets was pruned from the store.
     Pruned,
     /// No secret of it was ever delivered.
     Undelivered,
     NoScope(Scope),
 }
 
-/// What became of a line: a token that was entered, or why it was not.
-pub type Entered = Result<Token, Conflict>;
+/// Makes rows of the lines of tokens. It needs no store, and so works beside the thread that enters them.
+pub struct Joiner {
+    rows: Rows,
+    scopes: Scopes,
+}
 
-impl Write<'_> {
-    /// Enters tokens of an export, with their delivered secrets, and records the event of each. An error has the place of
-    /// its line. Few are to come at once, since all of them are in memory.
-    pub fn import_tokens(
-        &self,
-        lines: Vec<Fields>,
-        catalogue: &Catalogue,
-    ) -> Result<Vec<Entered>, (usize, BadLine)> {
-        let of_all = |err| (0, BadLine::Store(err));
-        let mut rows = Rows::last(self).map_err(of_all)?;
-        let entered: Vec<_> = (0..)
-            .zip(lines)
-            .map(|(at, fields)| self.enter(&mut rows, fields, catalogue).map_err(|err| (at, err)))
-            .collect::<Result<_, _>>()?;
-        self.ok(self.store.engine.number_from_here()).map_err(of_all)?;
-        let all: Vec<i64> = entered.iter().filter_map(|one| one.as_ref().ok().copied()).collect();
-        let mut tokens = self.tokens(&all, self.now).map_err(of_all)?.into_iter();
-        let lost = || StoreError::Damaged("a token that was just written is not there".to_owned());
-        let mut record = || {
-            let token = tokens.next().ok_or_else(lost)?;
-            let digest = Some(Form::Two.token(&token));
-            let changes = changes::of_token(None, Some(&token));
-            self.record(Action::Import, Subject::of(&token), digest, changes, Matched::Yes)?;
-            Ok(token)
-        };
-        let become_tokens = |one: Result<i64, Conflict>| match one {
-            Ok(_) => record().map(Ok),
-            Err(conflict) => Ok(Err(conflict)),
-        };
-        entered.into_iter().map(become_tokens).collect::<Result<_, _>>().map_err(of_all)
+/// A token that is to join the others, and what its event says.
+pub struct Newcomer {
+    arrival: Arrival,
+    pub token: Token,
+    digest: Digest,
+    changes: Vec<Change>,
+}
+
+impl Joiner {
+    /// Adds the rows of a token's line to a batch. An error says what is wrong with it.
+    pub fn line(
+        &mut self,
+        line: usize,
+        mut fields: Fields<'_>,
+        batch: &mut Batch,
+    ) -> Result<Newcomer, BadLine> {
+        let mut arrival = self.rows.token(line, &mut fields, Keep::Delivered, &self.scopes, batch)?;
+        let token = arrival.token.take().ok_or_else(|| "it has a value that no token can have".to_owned())?;
+        let changes = changes::of_token(None, Some(&token));
+        Ok(Newcomer { digest: Form::Two.token(&token), changes, token, arrival })
+    }
+}
+
+impl Newcomer {
+    /// The number of its line.
+    pub fn line(&self) -> usize {
+        self.arrival.line
+    }
+}
+
+/// Enters tokens within a transaction.
+pub struct Joins<'t, 'w> {
+    tx: &'t Write<'w>,
+    entry: Entry<'t>,
+    /// Whether there are pruned secrets at all.
+    pruned: bool,
+}
+
+impl<'t, 'w> Joins<'t, 'w> {
+    /// With what makes rows of lines, by the scopes of a catalogue that can be granted.
+    pub fn new(tx: &'t Write<'w>, catalogue: &Catalogue) -> Result<(Self, Joiner), StoreError> {
+        let scopes = catalogue.open().map(|entry| {
+            let granted = Granted { row: entry.row, id: entry.id.clone(), name: entry.name.clone() };
+            (entry.name.to_string(), granted)
+        });
+        let pruned = !tx.column::<i64>("SELECT 1 FROM pruned LIMIT 1", &[])?.is_empty();
+        let joiner = Joiner { rows: Rows::last(tx)?, scopes: scopes.collect() };
+        Ok((Self { tx, entry: Entry::default(), pruned }, joiner))
     }
 
-    /// Writes the rows of a token. Returns its own.
-    fn enter(
-        &self,
-        rows: &mut Rows,
-        mut fields: Fields,
-        catalogue: &Catalogue,
-    ) -> Result<Result<i64, Conflict>, BadLine> {
-        let mut parts = Parts::take(&mut fields)?;
-        columns::end(&fields)?;
-        parts.secrets.retain(SecretParts::is_delivered);
-        for secret in &mut parts.secrets {
-            (secret.delivery, secret.hook) = (None, None);
-        }
-        if let Some(conflict) = self.conflict(&parts).map_err(BadLine::Store)? {
+    /// Enters a token with its delivered secrets and records the event, unless something stands in the way.
+    pub fn enter(&mut self, batch: &Batch, it: &mut Newcomer) -> Result<Result<(), Conflict>, BadLine> {
+        let rows = &batch.rows()[it.arrival.rows.clone()];
+        let careful = it.arrival.missing.is_some() || !self.engine().goes_on();
+        if (careful || self.may_conflict(&it.token)?)
+            && let Some(conflict) = self.conflict(&it.token)?
+        {
             return Ok(Err(conflict));
         }
-        let mut scopes = Vec::new();
-        for name in &parts.scopes {
+        if let Some(name) = &it.arrival.missing {
             let scope: Scope = name.parse().map_err(|invalid: crate::domain::Invalid| invalid.message)?;
-            match catalogue.get(&scope).filter(|entry| entry.retired_at.is_none()) {
-                Some(entry) => scopes.push(entry.row),
-                None => return Ok(Err(Conflict::NoScope(scope))),
+            return Ok(Err(Conflict::NoScope(scope)));
+        }
+        for row in rows {
+            if let Err(err) = self.entry.row(self.engine(), batch, row) {
+                // Ids and names are unique, so that they need not be looked up before.
+                if row.table == Table::Tokens
+                    && self.engine().goes_on()
+                    && err.breaks_rule()
+                    && let Some(conflict) = self.conflict(&it.token)?
+                {
+                    return Ok(Err(conflict));
+                }
+                return Err(failed(self.engine(), &err));
             }
         }
-        rows.enter(&self.store.engine, parts, scopes).map(Ok)
+        let subject = Subject::of(&it.token);
+        self.tx.record(
+            Action::Import,
+            subject,
+            Some(it.digest),
+            std::mem::take(&mut it.changes),
+            Matched::Yes,
+        )?;
+        Ok(Ok(()))
     }
 
-    fn conflict(&self, parts: &Parts) -> Result<Option<Conflict>, StoreError> {
-        let is_there =
-            |sql: &str, value: &Sql| Ok::<_, StoreError>(!self.column::<i64>(sql, &[value])?.is_empty());
-        if parts.secrets.is_empty() {
+    /// Ends them: further rows are numbered from here.
+    pub fn end(self) -> Result<(), StoreError> {
+        self.tx.ok(self.engine().number_from_here())
+    }
+
+    fn engine(&self) -> &'t Engine {
+        &self.tx.store.engine
+    }
+
+    /// Whether something may stand in the way that is seen only if it is looked for.
+    fn may_conflict(&self, token: &Token) -> Result<bool, StoreError> {
+        for secret in &token.secrets {
+            let known =
+                !self.tx.column::<i64>("SELECT 1 FROM secret WHERE hash = ?1", &[&secret.hash])?.is_empty();
+            if known || self.pruned && self.tx.is_pruned(&secret.hash)? {
+                return Ok(true);
+            }
+        }
+        Ok(token.secrets.is_empty())
+    }
+
+    fn conflict(&self, token: &Token) -> Result<Option<Conflict>, StoreError> {
+        let is_there = |sql: &str, value: &dyn rusqlite::ToSql| {
+            Ok::<_, StoreError>(!self.tx.column::<i64>(sql, &[value])?.is_empty())
+        };
+        if token.secrets.is_empty() {
             return Ok(Some(Conflict::Undelivered));
         }
-        if is_there("SELECT 1 FROM tokens WHERE id = ?1", &parts.token[0])? {
+        if is_there("SELECT 1 FROM tokens WHERE id = ?1", &token.id)? {
             return Ok(Some(Conflict::Known));
         }
-        for secret in &parts.secrets {
-            if is_there("SELECT 1 FROM secret WHERE hash = ?1", &secret.secret[0])? {
+        for secret in &token.secrets {
+            if is_there("SELECT 1 FROM secret WHERE hash = ?1", &secret.hash)? {
                 return Ok(Some(Conflict::Known));
             }
-            if is_there("SELECT 1 FROM pruned WHERE hash = ?1", &secret.secret[0])? {
+            if self.tx.is_pruned(&secret.hash)? {
                 return Ok(Some(Conflict::Pruned));
             }
         }
-        let is_revoked = parts.token[13] != Sql::Null;
-        let taken = "SELECT 1 FROM tokens WHERE name = ?1 AND revoked_at IS NULL";
-        Ok((!is_revoked && is_there(taken, &parts.token[1])?).then_some(Conflict::Name))
+        let by_name = "SELECT 1 FROM tokens WHERE name = ?1 AND revoked_at IS NULL";
+        Ok((token.revoked_at.is_none() && is_there(by_name, &token.name)?).then_some(Conflict::Name))
     }
 }
 
 impl Store {
-    /// Keeps more pages in memory from here on, for a change of very many rows: 32 MiB. And what is found out about the
-    /// index of hashes is remembered, or each of very many new secrets would be looked for in the table.
+    /// Prepares for a change of very many rows: keeps 32 MiB of pages in memory, and caches that the index of hashes
+    /// is sound, or each new secret would be searched for in the table.
     pub fn keep_pages(&self) -> Result<(), StoreError> {
         self.remember();
         match &self.engine {
-            Engine::Sqlite(it) => it.keep_pages().map_err(|err| it.failed(&err)),
+            Engine::Sqlite(it) => it.keep_pages(32).map_err(|err| it.failed(&err)),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => Ok(()),
         }

@@ -1,9 +1,10 @@
-//! What a process that verifies again and again has read of the store, for as long as nobody changes the store.
+//! A cache of what a long-running verifier has read of the store, valid until the store changes.
 //!
-//! SQLite keeps the pages that it has read while the change counter in the file stays what it was, and looks at the counter
-//! at the start of each transaction. What is kept here lives by the same rule, through `PRAGMA data_version`: it is asked
-//! within the transaction that answers, so nothing is older than that transaction.
+//! SQLite keeps the pages that it has read while the change counter in the file stays the same, and checks the
+//! counter at the start of each transaction. This cache follows the same rule by `PRAGMA data_version`. The
+//! version is read within the transaction that answers, so no answer is older than that transaction.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Parts, Presented, StoreError, View};
@@ -11,39 +12,49 @@ use crate::domain::scope::Catalogue;
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
 
-/// The secrets that are kept at most, a power of two.
-const KEPT: usize = 8_192;
+/// How many secrets are kept at most, in sets of a few. A secret belongs to the set that its hash names.
+const SETS: usize = 2_048;
+const WAYS: usize = 4;
 
-/// After so many unknown secrets the whole index is looked at.
+/// How many unknown secrets are searched for singly before the whole index is checked.
 const WORTH_A_LOOK: usize = 8;
 
-/// What was read at a version of the data.
+/// What was read at one version of the data.
 #[derive(Default)]
 pub struct Known {
-    /// That of the transaction under way.
+    /// The version of the current transaction.
     version: i64,
-    /// At a place that the hash leads to; a later secret takes it over.
-    secrets: Vec<Option<(i64, Arc<Presented>)>>,
+    /// The sets, one behind the other.
+    secrets: Vec<Option<Kept>>,
+    /// Counts the secrets that were kept, to choose which one of a full set goes.
+    turn: usize,
     catalogue: Option<(i64, Arc<Catalogue>)>,
-    /// How many secrets were unknown at a version, and whether the index of hashes was found whole at it.
+    /// How many secrets were unknown at this version, and whether the index of hashes was found sound.
     unknown: (i64, usize, bool),
 }
 
-/// What is to be done before a secret is called unknown, since a damaged index may hide it.
+struct Kept {
+    version: i64,
+    /// The end of the hash, so that most others are told apart without a look at them.
+    tag: u64,
+    found: Arc<Presented>,
+}
+
+/// What to check before a secret is called unknown, since a damaged index may hide it.
 pub enum Doubt {
     None,
-    /// To look for this secret in the table.
+    /// Search for this secret in the table.
     OfSecret,
-    /// To look for whatever the index hides. It costs as much as some secrets, and then settles all.
+    /// Check the whole index. It costs as much as searching for some secrets, and settles all of them.
     OfIndex,
 }
 
 impl Known {
-    /// Begins a transaction at this version of the data. What is known of another one is known no more.
+    /// Begins a transaction at this version of the data. Entries of other versions are dropped.
     pub fn begin(&mut self, version: i64) {
         self.version = version;
         if self.secrets.is_empty() {
-            self.secrets.resize_with(KEPT, || None);
+            self.secrets.resize_with(SETS * WAYS, || None);
         }
     }
 
@@ -61,30 +72,42 @@ impl Known {
         }
     }
 
-    /// The index hides nothing at this version.
+    /// Records that the index is sound at this version.
     pub fn index_is_whole(&mut self) {
         self.unknown.2 = true;
     }
 
     pub(super) fn get(&self, hash: &SecretHash) -> Option<Arc<Presented>> {
-        let (version, found) = self.secrets.get(place(hash))?.as_ref()?;
-        (*version == self.version && found.secret().hash == *hash).then(|| Arc::clone(found))
+        let tag = tag(hash);
+        let is_it = |kept: &&Kept| {
+            kept.tag == tag && kept.version == self.version && kept.found.secret().hash == *hash
+        };
+        let kept = self.secrets.get(set(hash))?.iter().flatten().find(is_it)?;
+        Some(Arc::clone(&kept.found))
     }
 
     pub(super) fn keep(&mut self, found: &Arc<Presented>) {
-        if let Some(slot) = self.secrets.get_mut(place(&found.secret().hash)) {
-            *slot = Some((self.version, Arc::clone(found)));
-        }
+        let (hash, version) = (&found.secret().hash, self.version);
+        self.turn = (self.turn + 1) % WAYS;
+        let Some(set) = self.secrets.get_mut(set(hash)) else { return };
+        let free = set.iter().position(|kept| kept.as_ref().is_none_or(|kept| kept.version != version));
+        set[free.unwrap_or(self.turn)] = Some(Kept { version, tag: tag(hash), found: Arc::clone(found) });
     }
 }
 
-fn place(hash: &SecretHash) -> usize {
+fn set(hash: &SecretHash) -> Range<usize> {
     let [first, second, ..] = *hash.as_bytes();
-    usize::from(u16::from_le_bytes([first, second])) % KEPT
+    let first = usize::from(u16::from_le_bytes([first, second])) % SETS * WAYS;
+    first..first + WAYS
+}
+
+fn tag(hash: &SecretHash) -> u64 {
+    hash.as_bytes().last_chunk().map_or(0, |end| u64::from_le_bytes(*end))
 }
 
 impl View<'_> {
-    /// The secret of this hash, as [`View::presented`] finds it. Of a store that remembers, with labels and grants.
+    /// The secret of this hash, as [`View::presented`] finds it. With the cache, labels and grants are always
+    /// included.
     pub fn known(
         &self,
         hash: &SecretHash,
@@ -95,7 +118,7 @@ impl View<'_> {
         if let Some(found) = self.expected.borrow().get(hash.as_bytes()) {
             return Ok(found.clone());
         }
-        // No longer borrowed in the arms, which look into the store.
+        // The borrow must not last into the arms, which use the store.
         let kept = self.store.known.borrow().as_ref().map(|known| known.get(hash));
         match kept {
             None => return Ok(self.presented(hash, now, parts)?.map(Arc::new)),

@@ -1,4 +1,4 @@
-//! Where a store is.
+//! The location of a store.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::postgres::Address;
 use super::sqlite::Directory;
 
-/// Where a store is.
+/// The location of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     Directory(Directory),
@@ -25,7 +25,7 @@ impl Location {
         Self::Directory(Directory { dir: dir.into(), named: true, trusts_group: false })
     }
 
-    /// Whether there is anything of the store's name, whatever it is, or might be where we may not look.
+    /// Whether there is anything at the store's path, or there may be but we cannot look.
     pub fn exists(&self) -> bool {
         match self {
             Self::Directory(it) => it.exists(),
@@ -34,7 +34,7 @@ impl Location {
         }
     }
 
-    /// The directory that holds it; none where it is a server.
+    /// Its directory. `None` for a server.
     pub fn dir(&self) -> Option<&Path> {
         match self {
             Self::Directory(it) => Some(&it.dir),
@@ -43,7 +43,7 @@ impl Location {
         }
     }
 
-    /// How it is named to people: a directory, or a URL.
+    /// The form for people: a directory or a URL.
     pub fn shown(&self) -> PathBuf {
         match self {
             Self::Directory(it) => it.dir.clone(),
@@ -63,7 +63,7 @@ impl Location {
         }
     }
 
-    /// Its directory, for what only files can do.
+    /// Its directory, for operations that need files.
     #[cfg_attr(
         not(feature = "postgres"),
         expect(clippy::unnecessary_wraps, reason = "a server has no directory")

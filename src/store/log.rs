@@ -1,9 +1,10 @@
-//! The log: its entries as they are read, in either order, and written.
+//! Reads the entries of the log in either order, and writes them.
 
 use rusqlite::params;
 use rusqlite::types::{ToSql, ValueRef};
 
 use super::audit::page;
+use super::cells::{self, Cells};
 use super::engine::Row;
 use super::error::StoreError;
 use super::sql::{Changes, RowNumber, wrong};
@@ -15,23 +16,34 @@ const COLUMNS: &str =
     "SELECT seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash, format, changes
      FROM events";
 
-fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
+/// The columns of an entry.
+pub const OF_EVENT: usize = 14;
+
+/// An entry from all columns of its row.
+pub fn read_event(cells: &Cells<'_>) -> rusqlite::Result<Event> {
     let bytes = |digest: [u8; 32]| Digest::from_bytes(digest);
-    let form = row.get(12)?;
+    let form = cells.get(12)?;
     let changes = match form {
-        Form::One if row.get_ref(13)? != ValueRef::Null => return Err(wrong(13, "that version kept none")),
+        Form::One if cells.values()[13] != ValueRef::Null => {
+            return Err(wrong(cells.column(13), "that version kept none"));
+        }
         Form::One => Changes::default(),
-        Form::Two => row.get(13)?,
+        Form::Two => cells.get(13)?,
     };
     Ok(Event {
-        seq: row.get::<RowNumber>(0)?.0,
-        time: row.get(1)?,
-        action: row.get(2)?,
-        subject: Subject::from_key(row.get(3)?, row.get(4)?),
-        actor: Actor { uid: row.get(5)?, login: row.get(6)?, sudo_user: row.get(7)?, host: row.get(8)? },
-        reason: row.get(9)?,
-        row_digest: row.get::<Option<[u8; 32]>>(10)?.map(bytes),
-        hash: bytes(row.get(11)?),
+        seq: cells.get::<RowNumber>(0)?.0,
+        time: cells.get(1)?,
+        action: cells.get(2)?,
+        subject: Subject::from_key(cells.get(3)?, cells.get(4)?),
+        actor: Actor {
+            uid: cells.get(5)?,
+            login: cells.get(6)?,
+            sudo_user: cells.get(7)?,
+            host: cells.get(8)?,
+        },
+        reason: cells.get(9)?,
+        row_digest: cells.get::<Option<[u8; 32]>>(10)?.map(bytes),
+        hash: bytes(cells.get(11)?),
         form,
         changes: changes.0,
     })
@@ -39,11 +51,12 @@ fn read_event(row: &Row<'_>) -> rusqlite::Result<Event> {
 
 impl View<'_> {
     pub(super) fn events(&self, rest: &str, args: &[&dyn ToSql]) -> Result<Vec<Event>, StoreError> {
-        let run = || self.prepare(&format!("{COLUMNS} {rest}"))?.all(args, read_event);
+        let read = |row: &Row<'_>| read_event(&Cells::new(row, 0, &cells::values::<OF_EVENT>(row)?));
+        let run = || self.prepare(&format!("{COLUMNS} {rest}"))?.all(args, read);
         self.ok(run())
     }
 
-    /// A page of entries from number `seq` on, all or those about a token's id.
+    /// A page of entries from number `seq` on, of all objects or of one token.
     pub fn page_of_events(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
         let Some(id) = id else { return self.events_from(seq, page()) };
         let rest = "WHERE subject = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
@@ -56,14 +69,14 @@ impl View<'_> {
         ascending(events.iter().map(|event| event.seq), seq).map(|()| events)
     }
 
-    /// The last entries about a token's id, oldest first.
+    /// The last entries of a token, oldest first.
     pub fn last_events(&self, id: &str, count: i64) -> Result<Vec<Event>, StoreError> {
         let mut events = self.events("WHERE subject = ?1 ORDER BY seq DESC LIMIT ?2", params![id, count])?;
         events.reverse();
         Ok(events)
     }
 
-    /// The last entry; `0` and zeros before the first.
+    /// The last entry; number 0 and a hash of zeros if there is none.
     pub fn anchor(&self) -> Result<Anchor, StoreError> {
         self.head().map(|head| head.anchor)
     }
@@ -83,8 +96,8 @@ impl View<'_> {
         Ok(self.ok(run())?.unwrap_or(before))
     }
 
-    /// The digest in the last entry about a subject, of those up to a number, and its form; none where there is no entry, or
-    /// the subject is gone.
+    /// The digest in the last entry of a subject up to a number, and its form. `None` if there is no entry, or the
+    /// subject was removed.
     pub(super) fn last_digest(&self, key: &str, up_to: i64) -> Result<Option<(Form, Digest)>, StoreError> {
         let sql =
             "SELECT format, digest FROM events WHERE subject = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
@@ -98,7 +111,7 @@ impl View<'_> {
         Ok(self.ok(run())?.flatten().map(|(digest, form)| (form, digest)))
     }
 
-    /// A page of entries from number `seq` back, all or those about a token's id, the newest first.
+    /// A page of entries from number `seq` backwards, of all objects or of one token, newest first.
     pub fn page_of_events_back(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
         let events = match id {
             Some(id) => {
@@ -110,14 +123,14 @@ impl View<'_> {
         ascending(events.iter().rev().map(|event| event.seq), FIRST).map(|()| events)
     }
 
-    /// The creation or rotation of a token whose confirmation this is.
+    /// The creation or rotation that this confirmation of a token belongs to.
     pub fn beginning_of(&self, confirmation: &Event) -> Result<Option<Event>, StoreError> {
         let rest =
             "WHERE subject = ?1 AND seq < ?2 AND action IN ('create', 'rotate') ORDER BY seq DESC LIMIT 1";
         Ok(self.events(rest, params![confirmation.subject.key(), confirmation.seq])?.pop())
     }
 
-    /// The id of the last token of this name or id that is gone.
+    /// The id of the last pruned token of this name or id.
     pub fn logged_id(&self, reference: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT subject FROM events WHERE (name = ?1 OR subject = ?1) AND name IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM tokens WHERE id = subject) ORDER BY seq DESC LIMIT 1";

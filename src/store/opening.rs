@@ -1,4 +1,4 @@
-//! Opening a store: to look, to look at once, or to change.
+//! Opens a store for reading, for a single question, or for a change.
 
 #[cfg(feature = "postgres")]
 use super::engine::Engine;
@@ -10,7 +10,7 @@ use crate::domain::event::Author;
 use crate::domain::when::Clock;
 
 impl Store {
-    /// To look; nothing is changed.
+    /// Opens it for reading. Nothing is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
         match location {
             Location::Directory(it) => Self::file_to_read(it),
@@ -19,17 +19,26 @@ impl Store {
         }
     }
 
-    /// To ask one question. The read transaction in which the store is checked is that of the question as well, and no
-    /// statement is kept.
+    /// Opens it for a single question. The read transaction that checks the store is also that of the question, and
+    /// no statement is cached.
     pub fn open_to_ask_once(location: &Location) -> Result<Self, StoreError> {
         match location {
             Location::Directory(it) => Self::file_to_ask_once(it),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Read),
+            Location::Server(it) => Self::connect(it, Access::Verify),
         }
     }
 
-    /// To look while somebody is typing: a store that is not ready at once is an error.
+    /// To verify again and again.
+    pub(super) fn open_to_verify(location: &Location) -> Result<Self, StoreError> {
+        match location {
+            Location::Directory(it) => Self::file_to_read(it),
+            #[cfg(feature = "postgres")]
+            Location::Server(it) => Self::connect(it, Access::Verify),
+        }
+    }
+
+    /// Opens it for completion while somebody types. A store that is not ready at once is an error.
     pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
         match location {
             Location::Directory(it) => Self::file_to_glance(it),
@@ -38,16 +47,16 @@ impl Store {
         }
     }
 
-    /// To look, beside other connections of this process to the same store.
+    /// Opens it for reading, besides other connections of this process to the same store.
     pub(super) fn open_beside(location: &Location) -> Result<Self, Opening> {
         match location {
             Location::Directory(it) => Self::file_beside(it),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Read).map_err(Opening::Failed),
+            Location::Server(it) => Self::connect(it, Access::Verify).map_err(Opening::Failed),
         }
     }
 
-    /// To change. A store of the version before becomes one of today.
+    /// Opens it for a change. A store of the previous version is migrated.
     pub fn open_to_write(
         location: &Location,
         clock: &dyn Clock,
@@ -67,7 +76,7 @@ impl Store {
 }
 
 impl Location {
-    /// Which database it leads to now; a server is always the same.
+    /// The identity of the database that is there now. For a server, it never changes.
     pub(super) fn id(&self) -> Result<FileId, StoreError> {
         match self {
             Self::Directory(it) => FileId::at(it),

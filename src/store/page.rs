@@ -1,4 +1,4 @@
-//! A page of tokens in order of name, in one statement: how a list of all of them is read.
+//! Reads a page of tokens in order of name with one statement, for lists of all tokens.
 
 use rusqlite::params;
 use rusqlite::types::ToSql;
@@ -13,11 +13,11 @@ use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::store::usage::{Block, Kind};
 
-/// The tokens of a page: with what is written of them they are all in memory at once.
+/// How many tokens a page has. All of them and their output are in memory at once.
 const TOKENS: usize = 250;
 
 impl View<'_> {
-    /// A page of the unrevoked tokens in order of name, after `after`, which is last in the other direction; and whether
+    /// A page of the unrevoked tokens in order of name, after `after` (in reverse order, before it), and whether
     /// more may follow.
     pub fn page_by_name(
         &self,
@@ -25,8 +25,8 @@ impl View<'_> {
         reverse: bool,
         now: Timestamp,
     ) -> Result<(Vec<Token>, bool), StoreError> {
-        // A page that cannot be read so is read table by table, which says what is wrong and where. A server would send the
-        // whole store.
+        // A page that cannot be read like this is read table by table, so that the error names the place. A server would
+        // send the whole store.
         if !self.spans_hosts()
             && let Ok(page) = self.joined_page(after, reverse, now)
         {
@@ -51,7 +51,7 @@ impl View<'_> {
         };
         let (labels, grants) = (any("label")?, any("granted")?);
         if !(labels || grants) {
-            // No token is asked for labels and grants, but for whether it should have any.
+            // Labels and grants are read only for tokens that should have some.
             self.are_whole(&page, Parts::ALL)?;
             return Ok((page.into_iter().map(|(token, _)| token).collect(), more));
         }
@@ -62,7 +62,7 @@ impl View<'_> {
         Ok((rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect(), more))
     }
 
-    /// Tokens with their secrets. A name is found in the index, and read from the row that the index leads to.
+    /// Tokens with their secrets. Names are found by the index, and read from the row to which the index leads.
     fn with_secrets(
         &self,
         after: Option<&str>,
@@ -91,7 +91,7 @@ impl View<'_> {
         Ok((page, false))
     }
 
-    /// Takes a row of the page. Returns whether it is one of a token that the page has no room for.
+    /// Adds a row to the page. Returns whether it belongs to a token for which the page has no room.
     fn take(
         &self,
         row: &Row<'_>,

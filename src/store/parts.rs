@@ -1,23 +1,32 @@
-//! A token of an export, taken apart into the rows that hold it. What it says is checked for its shape alone.
+//! Splits a token of an export into its rows. Only the form of the values is checked.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
 
-use rusqlite::types::{ToSql, Value as Sql};
-use serde_json::Value;
-
-use super::columns::{self, Column, Fields};
-use super::engine::Engine;
-use super::{StoreError, View, seal};
+use super::batch::{Batch, Table};
+use super::cells::Cells;
+use super::columns;
+use super::item::{Fields, Item};
+use super::token_rows::{OF_SECRET, OF_TOKEN, read_secret, read_token};
+use super::{StoreError, View};
 use crate::domain::name::{Name, TokenId};
 use crate::domain::scope::Scope;
 use crate::domain::text::Line;
+use crate::domain::token::{Grant, Token};
 
-/// Why a line is not one of an export.
+/// Why a line is not a valid line of an export.
 #[derive(Debug)]
 pub enum BadLine {
     /// What is wrong with it.
     Content(String),
     Store(StoreError),
+}
+
+impl From<StoreError> for BadLine {
+    fn from(err: StoreError) -> Self {
+        Self::Store(err)
+    }
 }
 
 impl From<String> for BadLine {
@@ -26,7 +35,7 @@ impl From<String> for BadLine {
     }
 }
 
-/// The last row numbers of the tables of tokens.
+/// The greatest row numbers of the tables of tokens.
 #[derive(Default)]
 pub struct Rows {
     token: i64,
@@ -35,8 +44,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Those of a store that has tokens. Fails if rows already refer to one that does not exist: it would start with what
-    /// they claim for it.
+    /// Reads them from a store with tokens. Fails if a row refers to one that does not exist, since a new token
+    /// would get what that row claims.
     pub fn last(view: &View<'_>) -> Result<Self, StoreError> {
         let last = |table: &str| {
             let sql = format!("SELECT coalesce(max(row), 0) FROM {table}");
@@ -64,173 +73,169 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Writes a token with all that belongs to it, sealed. Returns its row.
-    pub fn enter(&mut self, engine: &Engine, parts: Parts, scopes: Vec<i64>) -> Result<i64, BadLine> {
-        self.token += 1;
-        let token = self.token;
-        let mut values = vec![token.into()];
-        values.extend(parts.token);
-        values.push(format!("{},{},{}", parts.labels.len(), scopes.len(), parts.secrets.len()).into());
-        sealed(engine, "tokens", &token_columns(), values)?;
-        for (key, value) in parts.labels {
-            sealed(engine, "label", "token, key, value", vec![token.into(), key.into(), value.into()])?;
-        }
-        for scope in scopes {
-            self.granted += 1;
-            let values = vec![self.granted.into(), token.into(), scope.into()];
-            sealed(engine, "granted", "row, token, scope", values)?;
-        }
-        for secret in parts.secrets {
-            self.secret += 1;
-            let row: Sql = self.secret.into();
-            let values = [row.clone(), token.into()].into_iter().chain(secret.secret).collect();
-            let names = format!("row, token, {}", columns::names(columns::SECRET, ""));
-            sealed(engine, "secret", &names, values)?;
-            for (table, columns, part) in
-                [("delivery", columns::DELIVERY, secret.delivery), ("hook", columns::HOOK, secret.hook)]
-            {
-                if let Some(part) = part {
-                    let names = format!("secret, {}", columns::names(columns, ""));
-                    let values: Vec<Sql> = [row.clone()].into_iter().chain(part).collect();
-                    insert(engine, table, &names, &values)?;
-                }
-            }
-        }
-        Ok(token)
-    }
-}
-
-fn token_columns() -> String {
-    format!("row, {}, counts", columns::names(columns::TOKEN, ""))
-}
-
-/// A line taken apart into the values of its rows, which needs no store.
-pub enum Prepared {
-    /// A row of this table with these columns.
-    Plain(&'static str, &'static [Column], Vec<Sql>),
-    /// A scope, and the names of those that it includes.
-    Scope(Vec<Sql>, Vec<String>),
-    Token(Parts),
-}
-
-impl Prepared {
-    /// An error says what is wrong with the line.
-    pub fn of(kind: &str, mut fields: Fields) -> Result<Self, String> {
-        let fields = &mut fields;
-        let line = match kind {
-            "setting" => Self::Plain("setting", columns::SETTING, columns::take(columns::SETTING, fields)?),
-            "pruned" => Self::Plain("pruned", columns::PRUNED, columns::take(columns::PRUNED, fields)?),
-            "event" => Self::Plain("events", columns::EVENT, columns::take(columns::EVENT, fields)?),
-            "scope" => {
-                let includes = words(fields, "includes")?;
-                let values = columns::take(columns::SCOPE, fields)?;
-                text(&values[1]).parse::<Scope>().map_err(|invalid| invalid.message)?;
-                Self::Scope(values, includes)
-            }
-            "token" => Self::Token(Parts::take(fields)?),
-            kind => return Err(format!("its type is `{kind}`")),
-        };
-        columns::end(fields).map(|()| line)
-    }
-}
-
-/// The parts of a token's line.
-pub struct Parts {
-    pub token: Vec<Sql>,
-    labels: Vec<(String, String)>,
-    pub scopes: Vec<String>,
-    pub secrets: Vec<SecretParts>,
-}
-
-pub struct SecretParts {
-    pub secret: Vec<Sql>,
-    pub delivery: Option<Vec<Sql>>,
-    pub hook: Option<Vec<Sql>>,
-}
-
-impl Parts {
-    pub fn take(fields: &mut Fields) -> Result<Self, String> {
-        let Some(Value::Object(labels)) = fields.remove("labels") else {
+    /// Makes rows of a token's line, which have no place in a database yet. An error says what is wrong with it.
+    pub fn token(
+        &mut self,
+        line: usize,
+        fields: &mut Fields<'_>,
+        keep: Keep,
+        scopes: &Scopes,
+        batch: &mut Batch,
+    ) -> Result<Arrival, String> {
+        let Some(Item::Object(labels)) = fields.take("labels") else {
             return Err("`labels` is missing, or not an object".to_owned());
         };
-        let label = |(key, value): (String, Value)| match value {
-            Value::String(value) => Ok((key, value)),
-            _ => Err(format!("the label `{key}` is not a text")),
-        };
-        let scopes = words(fields, "scopes")?;
-        let secrets = match fields.remove("secrets") {
-            Some(Value::Array(secrets)) if !secrets.is_empty() => secrets,
+        let names = words(fields, "scopes")?;
+        let mut secrets = match fields.take("secrets") {
+            Some(Item::List(secrets)) if !secrets.is_empty() => secrets,
             _ => return Err("`secrets` is missing, or not a list of at least one".to_owned()),
         };
-        let token = columns::take(columns::TOKEN, fields)?;
-        text(&token[0]).parse::<TokenId>().map_err(|invalid| invalid.message)?;
-        text(&token[1]).parse::<Name>().map_err(|invalid| invalid.message)?;
-        for free in [&token[2], &token[3]] {
-            text(free).parse::<Line>().map_err(|invalid| invalid.message)?;
+        self.token += 1;
+        let (first, from) = (batch.rows().len(), batch.place());
+        batch.integer(self.token);
+        columns::take(columns::TOKEN, fields, batch)?;
+        check_texts(batch, from)?;
+        let missing =
+            names.iter().find(|name| !scopes.contains_key(&***name)).map(|name| (**name).to_owned());
+        let is_kept = |secret: &Item<'_>| keep == Keep::All || is_delivered(secret);
+        let kept = secrets.iter().filter(|secret| is_kept(secret)).count();
+        batch.text(&format!("{},{},{kept}", labels.iter().count(), names.len()));
+        batch.seal(Table::Tokens, line, from);
+        for (key, value) in labels.iter() {
+            let Some(value) = value.as_str() else { return Err(format!("the label `{key}` is not a text")) };
+            let from = batch.place();
+            batch.integer(self.token);
+            batch.text(key);
+            batch.text(value);
+            batch.seal(Table::Label, line, from);
         }
-        Ok(Self {
-            token,
-            labels: labels.into_iter().map(label).collect::<Result<_, _>>()?,
-            scopes,
-            secrets: secrets.into_iter().map(SecretParts::take).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-impl SecretParts {
-    fn take(value: Value) -> Result<Self, String> {
-        let Value::Object(mut fields) = value else { return Err("a secret is not an object".to_owned()) };
-        let mut part = |name: &str, columns: &[Column]| match fields.remove(name) {
-            Some(Value::Null) => Ok(None),
-            Some(Value::Object(mut part)) => {
-                let values = columns::take(columns, &mut part)?;
-                columns::end(&part).map(|()| Some(values))
+        for scope in names.iter().filter_map(|name| scopes.get(&**name)) {
+            self.granted += 1;
+            let from = batch.place();
+            for value in [self.granted, self.token, scope.row] {
+                batch.integer(value);
             }
-            _ => Err(format!("`{name}` of a secret is missing, or not an object")),
-        };
-        let (delivery, hook) = (part("delivery", columns::DELIVERY)?, part("hook", columns::HOOK)?);
-        let secret = columns::take(columns::SECRET, &mut fields)?;
-        columns::end(&fields)?;
-        Ok(Self { secret, delivery, hook })
-    }
-
-    pub fn is_delivered(&self) -> bool {
-        self.secret[4] != Sql::Null
-    }
-}
-
-pub fn words(fields: &mut Fields, name: &str) -> Result<Vec<String>, String> {
-    let wrong = || format!("`{name}` is missing, or not a list of texts");
-    let Some(Value::Array(all)) = fields.remove(name) else { return Err(wrong()) };
-    let word = |value| if let Value::String(text) = value { Ok(text) } else { Err(wrong()) };
-    all.into_iter().map(word).collect()
-}
-
-pub fn text(value: &Sql) -> &str {
-    if let Sql::Text(text) = value { text } else { "" }
-}
-
-pub fn number(count: usize) -> Sql {
-    i64::try_from(count).unwrap_or(i64::MAX).into()
-}
-
-pub fn sealed(engine: &Engine, table: &str, names: &str, mut values: Vec<Sql>) -> Result<(), BadLine> {
-    values.push(seal::of_values(table, &values).into());
-    insert(engine, table, &format!("{names}, seal"), &values)
-}
-
-pub fn insert(engine: &Engine, table: &str, names: &str, values: &[Sql]) -> Result<(), BadLine> {
-    let mut sql = format!("INSERT INTO {table} ({names}) VALUES (?1");
-    (2..=values.len()).for_each(|at| {
-        let _ = write!(sql, ", ?{at}");
-    });
-    sql.push(')');
-    let values: Vec<&dyn ToSql> = values.iter().map(|it| it as &dyn ToSql).collect();
-    engine.run(&sql, &values).map(drop).map_err(|err| {
-        if err.breaks_rule() {
-            BadLine::Content(format!("it breaks a rule, or repeats what must be unique ({err})"))
-        } else {
-            BadLine::Store(engine.failed(&err))
+            batch.seal(Table::Granted, line, from);
         }
-    })
+        for secret in &mut secrets {
+            let is_kept = is_kept(secret);
+            self.secret(line, secret, keep, is_kept, batch)?;
+        }
+        columns::end(fields)?;
+        let rows = first..batch.rows().len();
+        let token = as_read(batch, rows.clone(), scopes, &names);
+        Ok(Arrival { line, rows, missing, token })
+    }
+
+    fn secret(
+        &mut self,
+        line: usize,
+        secret: &mut Item<'_>,
+        keep: Keep,
+        is_kept: bool,
+        batch: &mut Batch,
+    ) -> Result<(), String> {
+        let Item::Object(fields) = secret else { return Err("a secret is not an object".to_owned()) };
+        self.secret += 1;
+        let from = batch.place();
+        batch.integer(self.secret);
+        batch.integer(self.token);
+        columns::take(columns::SECRET, fields, batch)?;
+        if is_kept {
+            batch.seal(Table::Secret, line, from);
+        }
+        for (name, columns, table) in
+            [("delivery", columns::DELIVERY, Table::Delivery), ("hook", columns::HOOK, Table::Hook)]
+        {
+            match fields.take(name) {
+                Some(Item::Null) => {}
+                Some(Item::Object(mut part)) => {
+                    let from = batch.place();
+                    batch.integer(self.secret);
+                    columns::take(columns, &mut part, batch)?;
+                    columns::end(&part)?;
+                    if keep == Keep::All {
+                        batch.end(table, line, from);
+                    }
+                }
+                _ => return Err(format!("`{name}` of a secret is missing, or not an object")),
+            }
+        }
+        columns::end(fields)
+    }
+}
+
+/// Which secrets come with a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// All of them, with open deliveries and hooks.
+    All,
+    /// Those that were delivered, with neither.
+    Delivered,
+}
+
+/// The scopes that tokens may hold, by name.
+pub type Scopes = HashMap<String, Granted>;
+
+pub struct Granted {
+    pub row: i64,
+    pub id: String,
+    pub name: Scope,
+}
+
+/// A token whose rows are in a batch.
+pub struct Arrival {
+    /// The number of its line.
+    pub line: usize,
+    /// Its own row, and those that belong to it.
+    pub rows: Range<usize>,
+    /// A scope that it holds and that is none.
+    pub missing: Option<String>,
+    /// The token as it will be read; none where that must be seen.
+    pub token: Option<Token>,
+}
+
+fn is_delivered(secret: &Item<'_>) -> bool {
+    !matches!(secret, Item::Object(fields) if fields.get("delivered_at") == Some(&Item::Null))
+}
+
+/// Checks the texts of a token's row that begins at this place.
+fn check_texts(batch: &Batch, from: usize) -> Result<(), String> {
+    let text = |at: usize| batch.str_at(from + 1 + at);
+    text(0).parse::<TokenId>().map_err(|invalid| invalid.message)?;
+    text(1).parse::<Name>().map_err(|invalid| invalid.message)?;
+    [2, 3]
+        .into_iter()
+        .try_for_each(|at| text(at).parse::<Line>().map(drop).map_err(|invalid| invalid.message))
+}
+
+/// The token that these rows will be read as, unless they have a delivery or a hook, or cannot be read.
+fn as_read(batch: &Batch, rows: Range<usize>, scopes: &Scopes, names: &[Cow<'_, str>]) -> Option<Token> {
+    let rows = &batch.rows()[rows];
+    let mut token = read_token(&Cells::of_values(&batch.values::<OF_TOKEN>(&rows[0]))).ok()?;
+    for row in &rows[1..] {
+        match row.table {
+            Table::Label => {
+                let text = |at| batch.value(row, at).as_str().map(str::to_owned);
+                token.labels.insert(text(1).ok()?, text(2).ok()?);
+            }
+            Table::Secret => {
+                token.secrets.push(read_secret(&Cells::of_values(&batch.values::<OF_SECRET>(row))).ok()?);
+            }
+            Table::Granted => {}
+            _ => return None,
+        }
+    }
+    for scope in names.iter().filter_map(|name| scopes.get(&**name)) {
+        let (scope_id, name) = (scope.id.clone(), scope.name.clone());
+        token.grants.insert(scope.row, Grant { row: 0, scope_id, scope: name, last_asked_at: None });
+    }
+    Some(token)
+}
+
+/// A list of texts.
+pub fn words<'a>(fields: &mut Fields<'a>, name: &str) -> Result<Vec<Cow<'a, str>>, String> {
+    let wrong = || format!("`{name}` is missing, or not a list of texts");
+    let Some(Item::List(all)) = fields.take(name) else { return Err(wrong()) };
+    all.into_iter().map(|word| if let Item::Text(text) = word { Ok(text) } else { Err(wrong()) }).collect()
 }

@@ -1,9 +1,9 @@
-//! Connections that the threads of a process share: one opening for each database file.
+//! Connections that the threads of a process share, with one pool for each database file.
 //!
-//! - A thread that reads has a connection to itself; connections wait here between uses.
-//! - A connection that failed is not used again. Then one thread alone closes all others and opens the store anew,
-//!   with every check. This also finds a journal that a killed writer left: the private copy that is read then may
-//!   only be made while nothing in this process has the database open, and serves one use.
+//! - Each reading thread has its own connection; idle connections are kept here.
+//! - A connection that failed is not used again. One thread then closes all others and opens the store again,
+//!   with every check. This also finds a journal that a killed writer left. The private copy that is then read
+//!   may only be made while nothing in this process has the database open, and is used once.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 #[cfg(feature = "serve")]
@@ -14,7 +14,7 @@ use super::PATIENCE;
 use super::sqlite::{FileId, Opening};
 use super::{Location, Store, StoreError};
 
-/// Connections kept between uses; more are opened while more threads read at once.
+/// How many idle connections are kept. More are opened while more threads read at once.
 const KEPT: usize = 16;
 
 static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
@@ -23,13 +23,13 @@ static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
 pub struct Pool {
     location: Location,
     id: FileId,
-    /// Held by every thread that reads; held alone by one that opens the store anew.
+    /// Every reading thread holds it shared. A thread that opens the store again holds it exclusively.
     turn: RwLock<()>,
     idle: Mutex<Vec<Store>>,
 }
 
 impl Pool {
-    /// The pool of the file that is there now.
+    /// The pool of the present file.
     fn of(location: &Location) -> Result<Arc<Self>, StoreError> {
         let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
@@ -37,7 +37,7 @@ impl Pool {
         if let Some(pool) = pools.iter().filter_map(Weak::upgrade).find(|pool| pool.id == id) {
             return Ok(pool);
         }
-        let store = Store::open_to_read(location)?;
+        let store = Store::open_to_verify(location)?;
         let id = store.id().unwrap_or(id);
         let pool = Arc::new(Self {
             location: location.clone(),
@@ -70,13 +70,13 @@ impl Pool {
         drop(turn);
         let _alone = self.turn.write().unwrap_or_else(PoisonError::into_inner);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let store = Store::open_to_read(&self.location)?;
+        let store = Store::open_to_verify(&self.location)?;
         let value = f(&store)?;
         self.keep(store);
         Ok(value)
     }
 
-    /// What `f` makes of a connection that is open, if no lock is held that it would wait for.
+    /// Calls `f` with an open connection, if that needs no waiting for a lock.
     #[cfg(feature = "serve")]
     fn read_at_once<T>(&self, f: impl FnOnce(&Store) -> Result<T, StoreError>) -> Option<T> {
         let _turn = self.turn.try_read().ok()?;
@@ -90,7 +90,7 @@ impl Pool {
         value.ok()
     }
 
-    /// Keeps a connection for later, if it is one to this file itself.
+    /// Keeps a connection for later, if it is to this file and not to a copy.
     fn keep(&self, store: Store) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT && !store.is_copy() && store.id() == Some(self.id) {
@@ -110,8 +110,8 @@ fn keeps(err: &StoreError) -> bool {
     }
 }
 
-/// A store to read from many threads. All of them that a process has of one file share its connections; a file that
-/// was replaced is noticed at the next use, and opened.
+/// A store for reading from many threads. All handles of a process for one file share its connections. If the
+/// file was replaced, the next use notices that and opens the new one.
 pub struct SharedStore {
     location: Location,
     pool: RwLock<Arc<Pool>>,
@@ -123,7 +123,7 @@ impl SharedStore {
         Ok(Self { location, pool })
     }
 
-    /// Hands a connection to `f`; a second time with another one where the first had to be given up.
+    /// Calls `f` with a connection, and again with another one if the first had to be given up.
     pub fn read<T>(&self, f: impl FnMut(&Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let present = self.location.id()?;
         let mut pool = Arc::clone(&self.pool.read().unwrap_or_else(PoisonError::into_inner));
@@ -134,7 +134,7 @@ impl SharedStore {
         pool.read(f)
     }
 
-    /// The same without waiting for anything; `None` where the store is locked, was replaced, or failed, or is a server.
+    /// The same without waiting. `None` if the store is locked, was replaced, or failed, or is a server.
     #[cfg(feature = "serve")]
     pub fn read_at_once<T>(&self, f: impl FnOnce(&Store) -> Result<T, StoreError>) -> Option<T> {
         self.location.dir()?;

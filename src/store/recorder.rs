@@ -1,5 +1,5 @@
-//! The usage file of a process that verifies again and again: it stays open, and what was recorded within the last
-//! minute is remembered, so that a busy secret costs no system call.
+//! The usage file of a long-running verifier. It stays open, and records of the last minute are remembered, so
+//! that a busy secret needs no system call.
 
 use std::fs;
 use std::path::Path;
@@ -7,10 +7,11 @@ use std::path::Path;
 use super::usage::{Beside, RESOLUTION, Tag, Usage};
 use crate::domain::when::Timestamp;
 
-/// The remembered records, 8 MiB at most; memory that no use has touched is not taken from the machine.
+/// How many records are remembered, at most 8 MiB. The system provides only the memory that is used.
 const REMEMBERED: usize = 1 << 20;
 
-/// One usage file, opened again once a minute: it may have been replaced, and the database may have grown.
+/// One usage file. It is opened again once a minute, since it may have been replaced, and the database may have
+/// grown.
 pub struct Recorder {
     name: &'static str,
     open: Option<(Usage, Timestamp)>,
@@ -41,7 +42,7 @@ impl Recorder {
         }
         let Some((usage, _)) = &self.open else { return };
         if is_first {
-            // Most processes record one use; they need no memory of it.
+            // Most processes record a single use and need no memory.
             return usage.record(row, tag, created, now);
         }
         if self.recent.is_empty() {
@@ -82,7 +83,7 @@ mod tests {
             record(row, secs);
         }
         assert_eq!((last(1), last(2)), (Some(at(100)), Some(at(100))));
-        // What is remembered is not looked up.
+        // A remembered use is not looked up.
         std::fs::remove_file(dir.path().join(SECRETS)).unwrap();
         make();
         record(2, 159);

@@ -82,12 +82,12 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Adds a scope, whose row is not looked at, and records the event. Returns it as it now is.
+    /// Adds a scope, whose row number is ignored, and records the event. Returns it as it is stored.
     pub fn insert_scope(&self, entry: &Entry, action: Action) -> Result<Entry, StoreError> {
         let (before, matched) = self.compare_catalogue(action)?;
         let sql = "INSERT INTO scope (id, name, description, created_at)
              VALUES (?4, ?1, ?2, ?3) RETURNING row";
-        // The last twelve digits of a UUID are six random bytes.
+        // The last twelve digits of a UUID are random.
         let uuid = self.uuid()?;
         let id = uuid.rsplit('-').next();
         let row = self.enter_row(sql, params![entry.name, entry.description, entry.created_at, id])?;
@@ -99,7 +99,7 @@ impl Write<'_> {
         after.get(&entry.name).cloned().ok_or_else(missing)
     }
 
-    /// Writes back entries, found by their rows, with their includes, and records one event for all of them.
+    /// Replaces entries, identified by their rows, with their includes, and records one event for all of them.
     pub fn save_scopes(&self, entries: &[Entry], action: Action) -> Result<(), StoreError> {
         let (before, matched) = self.compare_catalogue(action)?;
         for entry in entries {
@@ -108,8 +108,7 @@ impl Write<'_> {
         self.record_catalogue(action, &before, matched).map(drop)
     }
 
-    /// Makes the scopes of a backup what they were in it. One that was retired since stays so, and so do those that are
-    /// newer.
+    /// Restores the scopes of a backup. A scope that was retired since stays retired, and newer scopes are kept.
     pub(super) fn restore_catalogue(&self, backup: &Catalogue) -> Result<(), StoreError> {
         let present = self.catalogue()?;
         let restored = |old: &Entry| {

@@ -1,5 +1,5 @@
-//! Seals: eight bytes of a hash over a row, in its last column. A bit that a disk flips must not change a verdict, and
-//! SQLite keeps no checksums. Whoever edits rows on purpose is met by the log instead.
+//! Seals: eight bytes of a hash over a row, in its last column. They are needed since SQLite has no checksums,
+//! and a bit that a disk flips must not change a verdict. Deliberate edits of rows are found by the log instead.
 
 use rusqlite::types::{ToSql, Value, ValueRef};
 
@@ -11,7 +11,7 @@ use super::{StoreError, Write};
 /// A table whose rows are sealed.
 struct Sealed {
     name: &'static str,
-    /// The column by which rows belong to an object, and those that name a row.
+    /// The column that names the object of a row, and those that identify a row.
     owner: &'static str,
     key: &'static [&'static str],
 }
@@ -27,8 +27,8 @@ const OF_SCOPE: [Sealed; 2] = [
     Sealed { name: "scope_include", owner: "scope", key: &["scope", "included"] },
 ];
 
-/// The seal of a row of a table: over the name of the table and each column, with its type and length.
-fn seal(table: &str, columns: &[ValueRef<'_>]) -> i64 {
+/// Computes the seal of a row, over the name of the table and each column with its type and length.
+pub fn seal<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
     let mut bytes = Vec::with_capacity(256);
     let text = |tag: u8, text: &[u8], bytes: &mut Vec<u8>| {
         bytes.push(tag);
@@ -37,7 +37,7 @@ fn seal(table: &str, columns: &[ValueRef<'_>]) -> i64 {
     };
     text(b't', table.as_bytes(), &mut bytes);
     for column in columns {
-        match *column {
+        match column {
             ValueRef::Null => bytes.push(b'n'),
             ValueRef::Integer(value) => {
                 bytes.push(b'i');
@@ -56,17 +56,10 @@ fn seal(table: &str, columns: &[ValueRef<'_>]) -> i64 {
     i64::from_le_bytes(first)
 }
 
-/// The seal of a row with these columns.
-#[cfg(feature = "cli")]
-pub fn of_values(table: &str, columns: &[Value]) -> i64 {
-    let columns: Vec<_> = columns.iter().map(ValueRef::from).collect();
-    seal(table, &columns)
-}
-
-/// Fails unless the last of these columns, all of a table's row, is the seal of the others.
+/// Fails unless the last of these columns, which are a whole row, is the seal of the others.
 pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
     let Some((last, columns)) = cells.values().split_last() else { return Ok(()) };
-    if *last == ValueRef::Integer(seal(table, columns)) {
+    if *last == ValueRef::Integer(seal(table, columns.iter().copied())) {
         return Ok(());
     }
     Err(wrong(cells.column(columns.len()), "the row is not what was written"))
@@ -75,11 +68,11 @@ pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
 /// The seal of the columns from `first` to the one before `last`.
 fn seal_of(table: &str, row: &Row<'_>, first: usize, last: usize) -> rusqlite::Result<i64> {
     let columns: Vec<_> = (first..last).map(|at| row.get_ref(at)).collect::<Result<_, _>>()?;
-    Ok(seal(table, &columns))
+    Ok(seal(table, columns))
 }
 
 impl Write<'_> {
-    /// Seals all rows of a token as they now are.
+    /// Seals all rows of a token in their present state.
     pub(super) fn seal_token(&self, row: i64) -> Result<(), StoreError> {
         let counts = "UPDATE tokens SET counts = (SELECT count(*) FROM label WHERE token = ?1) || ',' ||
              (SELECT count(*) FROM granted WHERE token = ?1) || ',' ||
@@ -88,7 +81,7 @@ impl Write<'_> {
         OF_TOKEN.iter().try_for_each(|table| self.seal_rows(table, row))
     }
 
-    /// Seals a scope and what it includes.
+    /// Seals a scope and the rows of its includes.
     pub(super) fn seal_scope(&self, row: i64) -> Result<(), StoreError> {
         let count = "UPDATE scope SET include_count = (SELECT count(*) FROM scope_include WHERE scope = ?1) WHERE row = ?1";
         self.run(count, &[&row])?;

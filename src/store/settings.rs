@@ -1,4 +1,4 @@
-//! The settings: a row for each that is not its default, and for each fact of the store.
+//! The settings: one row for each value that differs from its default, and for each fact about the store.
 
 use rusqlite::params;
 
@@ -28,7 +28,7 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Writes what differs from the settings as they are, and records the event.
+    /// Writes the settings that have changed, and records the event.
     pub fn save_settings(&self, settings: &Settings) -> Result<(), StoreError> {
         let before = self.settings()?;
         let matched = self.compare(Action::Settings, &Subject::Settings, |form| form.settings(&before))?;

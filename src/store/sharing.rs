@@ -1,20 +1,20 @@
-//! Who may use the files of a store besides its owner, as group and modes.
+//! Sharing a store: which users besides its owner may use its files, as group and modes.
 
 use std::fmt;
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
-/// Who may use the files besides the owner.
+/// Which users besides the owner may use the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
     Private,
-    /// The group reads and records use, and never writes tokens.
+    /// The group may read and record use, but never write tokens.
     Group(u32),
 }
 
 impl fmt::Display for Sharing {
-    /// As the store records it.
+    /// The form in which the store records it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Private => f.write_str("private"),
@@ -24,7 +24,7 @@ impl fmt::Display for Sharing {
 }
 
 impl Sharing {
-    /// What the store has recorded of itself.
+    /// Reads it from the facts that the store has recorded.
     pub fn recorded(text: &str) -> Option<Self> {
         match text.split_once(':') {
             None if text == "private" => Some(Self::Private),
@@ -54,7 +54,7 @@ impl Sharing {
         }
     }
 
-    /// Whether what has the modes of this sharing is open to nobody else: it must have the group.
+    /// Whether a file with the modes of this sharing is open to nobody else, since it has the group.
     pub fn is_group_of(self, meta: &Metadata) -> bool {
         match self {
             Self::Private => true,
@@ -62,15 +62,16 @@ impl Sharing {
         }
     }
 
-    /// How a store of version 1 is shared, which did not record it: with its group if `init --group` gave it the
-    /// directory, whose mode says so. The mode of the database says nothing: a restored backup may have any.
+    /// The sharing of a store of version 1, which did not record it. It is shared with its group if the mode of the
+    /// directory shows that `init --group` was used. The mode of the database proves nothing, since a restored
+    /// backup may have any.
     pub fn of(dir: &Metadata, database: &Metadata) -> Self {
         let group = Self::Group(dir.gid());
         let shared = dir.mode() & 0o7777 == group.directory_mode() && database.gid() == dir.gid();
         if shared { group } else { Self::Private }
     }
 
-    /// Gives an open file or directory its group and mode, whatever the umask was.
+    /// Sets the group and mode of an open file or directory, independent of the umask.
     pub fn apply(self, file: &File, mode: u32) -> io::Result<()> {
         if let Self::Group(gid) = self {
             fchown(file, None, Some(gid))?;

@@ -1,4 +1,5 @@
-//! How values of the domain stand in columns. What no version of ours wrote does not convert, and so is damage.
+//! Converts values of the domain to columns and back. A value that no version of tokenctl wrote does not
+//! convert, so it is reported as damage.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 
@@ -14,7 +15,7 @@ use crate::domain::text::shown;
 use crate::domain::token::DestinationKind;
 use crate::domain::when::{Span, Timestamp};
 
-/// The number of a row: no version of ours wrote one below 1, where a walk through rows might not look.
+/// The number of a row. No version of tokenctl wrote one below 1, where a walk through rows might miss it.
 pub struct RowNumber(pub i64);
 
 impl FromSql for RowNumber {
@@ -24,7 +25,7 @@ impl FromSql for RowNumber {
     }
 }
 
-/// How many rows belong to something.
+/// A count of rows.
 pub struct Count(pub usize);
 
 impl FromSql for Count {
@@ -88,7 +89,7 @@ impl FromSql for AllowFrom {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let text = value.as_str()?;
         let rule: Self = text.parse().map_err(FromSqlError::other)?;
-        // Or the digest would not cover the spelling.
+        // Otherwise the digest would not cover the spelling.
         if rule.to_string() == text { Ok(rule) } else { Err(FromSqlError::InvalidType) }
     }
 }
@@ -117,12 +118,12 @@ impl ToSql for TokenId {
     }
 }
 
-/// That a column of a row holds what no version of ours wrote there, seen in the light of other columns.
+/// The error for a column whose value contradicts other columns.
 pub fn wrong(column: usize, why: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Null, why.into())
 }
 
-/// What a value that does not convert says of the store: the table, the row by its first column, and the column.
+/// The error for a value that does not convert: the table, the row by its first column, and the column.
 pub fn damage(table: &str, row: &Row<'_>, err: &rusqlite::Error) -> StoreError {
     let (column, why) = match err {
         rusqlite::Error::FromSqlConversionFailure(column, _, why) => (*column, why.to_string()),

@@ -1,4 +1,4 @@
-//! Tokens, secrets and deliveries as they stand in rows.
+//! Reads tokens, secrets and deliveries from rows.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::domain::when::{Span, Timestamp};
 /// The columns of a token and of a secret, with their seals.
 pub const OF_TOKEN: usize = 25;
 pub const OF_SECRET: usize = 10;
-/// The columns of a delivery, and where they come from.
+/// The columns of a delivery, with the alias of their table.
 pub const DELIVERY: &str = "d.kind, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace,
      d.variable, d.command, d.hook, d.remember, d.host";
 const OF_DELIVERY: usize = 13;
@@ -25,7 +25,7 @@ pub const HOOK: &str =
     "h.command, h.destination, h.previous_expires_at, h.host, h.uid, h.claimed_at, h.claimed_pid,
      h.failed_at, h.created_at";
 
-/// How many labels, grants and secrets a token says it has.
+/// How many labels, grants and secrets a token should have.
 pub type Counts = [usize; 3];
 
 /// The counts of a token's row.
@@ -89,7 +89,7 @@ fn read_destination(cells: &Cells<'_>) -> rusqlite::Result<Option<Destination>> 
     Ok(Some(Destination { receiver, host: cells.get(19)?, uid: cells.get(20)? }))
 }
 
-/// A secret from its columns: its row, its token, and the rest.
+/// A secret from its columns.
 pub fn read_secret(cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
     let [delivered_at, superseded_at, revoked_at]: [Option<Timestamp>; 3] =
         [cells.get(6)?, cells.get(7)?, cells.get(8)?];
@@ -132,7 +132,7 @@ fn read_delivery(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<D
     })
 }
 
-/// Adds a secret to its token, and the delivery and the pending hook, if there are any, whose columns begin at `first`.
+/// Adds a secret to its token, with the delivery and the pending hook, if any, whose columns begin at `first`.
 pub fn add_secret(
     token: &mut Token,
     secret: StoredSecret,
@@ -150,7 +150,7 @@ pub fn add_secret(
     Ok(())
 }
 
-/// The hook whose columns begin at `first` and that waits for a secret's row, if there is one.
+/// The pending hook of a secret's row, if there is one, whose columns begin at `first`.
 fn read_hook(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Option<PendingHook>> {
     let Some(command) = row.get(first)? else { return Ok(None) };
     let claim = row.get::<Option<Timestamp>>(first + 5)?.zip(row.get::<Option<u32>>(first + 6)?);

@@ -1,4 +1,4 @@
-//! Tokens as they are read, with what belongs to them: labels, grants, secrets, the open delivery.
+//! Reads tokens with their labels, grants, secrets and open delivery.
 
 use std::collections::HashMap;
 
@@ -20,13 +20,13 @@ use crate::domain::verdict::refusal;
 use crate::domain::when::Timestamp;
 use crate::store::usage::Kind;
 
-/// A presented secret that the store knows.
+/// A presented secret that is in the store.
 #[derive(Debug)]
 pub struct Presented {
     pub token: Token,
-    /// Its place in `token.secrets`.
+    /// Its index in `token.secrets`.
     pub index: usize,
-    /// When the store was last changed. No event is dated before the one before it, except where a clock was accepted.
+    /// When the store was last changed. Events have ascending times, unless a wrong clock was accepted.
     pub last_change: Option<Timestamp>,
 }
 
@@ -36,25 +36,25 @@ impl Presented {
     }
 }
 
-/// What of a token is needed, where a look-up must be fast; what is not is empty.
+/// The parts of a token that a fast look-up needs. Other parts stay empty.
 #[derive(Debug, Clone, Copy)]
 pub struct Parts {
     pub labels: bool,
     pub grants: bool,
-    /// All secrets, and the times of use. Otherwise a token that is found by its current secret has only that one, since the
-    /// verdict depends on no other.
+    /// All secrets, and the times of use. Without this, a token that is found by its current secret has only that
+    /// one, since the verdict does not depend on others.
     pub rest: bool,
 }
 
-/// Tokens by their rows, and how many rows each says it has.
+/// Tokens by their rows, and how many rows each should have.
 pub(super) type Found = HashMap<i64, (Token, Counts)>;
 
-/// Of a secret, that it has this hash; and that no index leads to it.
+/// Conditions on a secret: that it has this hash, and that no index leads to it.
 const SECRET: &str = "t.hash = ?2";
 const HIDDEN: &str = "NOT EXISTS (SELECT 1 FROM secret s INDEXED BY sqlite_autoindex_secret_1
      WHERE s.hash = t.hash AND s.row = t.row) LIMIT 1";
 
-/// How many secrets are looked through for one that an index does not find.
+/// How many secrets are searched for one that an index does not find.
 const LOOKED_THROUGH: i64 = 10_000;
 
 impl Parts {
@@ -67,7 +67,7 @@ impl View<'_> {
         self.tokens(&[row], now)?.pop().ok_or_else(|| missing(row))
     }
 
-    /// The tokens of these rows, in their order; rows that are gone are left out. `now` bounds the times of use.
+    /// The tokens of these rows, in their order. Missing rows are left out. Times of use after `now` are ignored.
     pub fn tokens(&self, rows: &[i64], now: Timestamp) -> Result<Vec<Token>, StoreError> {
         self.load(rows, now, Parts::ALL)
     }
@@ -106,7 +106,7 @@ impl View<'_> {
         Ok(rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect())
     }
 
-    /// When a secret that has ended was last presented.
+    /// When a revoked or expired secret was last presented.
     pub(super) fn refused_at(
         &self,
         token: &Token,
@@ -117,7 +117,7 @@ impl View<'_> {
         self.store.last(Kind::Refusals, secret, now, None)
     }
 
-    /// A token from all columns of its row, and how many rows it says it has.
+    /// A token from all columns of its row, and how many rows it should have.
     pub(super) fn whole_token(&self, cells: &Cells<'_>) -> rusqlite::Result<(Token, Counts)> {
         self.unbroken("tokens", cells)?;
         Ok((read_token(cells)?, read_counts(cells)))
@@ -140,14 +140,14 @@ impl View<'_> {
         })
     }
 
-    /// With the times of their use up to `now`, if that is given.
+    /// The grants, with their times of use up to `now`, if that is given.
     pub(super) fn add_grants(
         &self,
         rows: &[i64],
         found: &mut Found,
         now: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        // The index holds all of a grant; the table is asked again by its row, or a damaged index could grant a scope.
+        // The index contains a whole grant. The row is also read from the table, or a damaged index could grant a scope.
         let grants = "SELECT t.row, t.token, t.scope, t.seal, s.name, s.id, g.token, g.scope FROM granted g
              LEFT JOIN scope s ON s.row = g.scope LEFT JOIN granted t ON t.row = g.row";
         self.each("granted", grants, "g.token", "g.token", rows, |row| {
@@ -217,7 +217,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The secret of this hash, compared once more in constant time.
+    /// The secret of this hash, which is compared again in constant time.
     pub fn presented(
         &self,
         hash: &SecretHash,
@@ -234,7 +234,8 @@ impl View<'_> {
         let Some(row) = self.ok(run())? else {
             return self.is_nowhere(hash).map(|()| None);
         };
-        // What the index of hashes has found is there, or the index is damaged: no reason to call a secret unknown.
+        // If the row that the index of hashes found is missing, the index is damaged, and the secret must not be called
+        // unknown.
         let token = self.load(&[row], now, parts)?.pop().ok_or_else(|| missing(row))?;
         let index = token.secrets.iter().position(|secret| secret.hash == *hash);
         let index = index.ok_or_else(|| {
@@ -243,10 +244,10 @@ impl View<'_> {
         Ok(Some(Presented { token, index, last_change: self.head()?.time }))
     }
 
-    /// Fails if the table knows a hash that its index does not: then the index is damaged, and the secret not unknown.
-    /// Only the first rows are looked at, so that guessing at a large store stays cheap.
+    /// Fails if the table has a hash that its index lacks, since then the index is damaged, and the secret is not
+    /// unknown. Only the first rows are searched, so that guesses against a large store stay cheap.
     fn is_nowhere(&self, hash: &SecretHash) -> Result<(), StoreError> {
-        // PostgreSQL keeps its indexes itself, as it keeps its pages.
+        // PostgreSQL checks its indexes and pages itself.
         if !self.checks_seals() || self.spans_hosts() {
             return Ok(());
         }
@@ -273,8 +274,8 @@ impl View<'_> {
         Ok(self.column::<i64>(&format!("SELECT t.row FROM ({first}) t WHERE {test}"), args)?.pop())
     }
 
-    /// The token with this current secret, in one statement. Its hash must come from the row: a column that an index has
-    /// may be read from there, and an index may lead to the wrong row.
+    /// The token with this current secret, in one statement. Its hash must be read from the row, since the index may
+    /// lead to the wrong row.
     fn current(&self, hash: &SecretHash, parts: Parts) -> Result<Option<Presented>, StoreError> {
         let sql = "SELECT t.*, s.*, (SELECT time FROM events ORDER BY seq DESC LIMIT 1)
              FROM secret s NOT INDEXED JOIN tokens t NOT INDEXED ON t.row = s.token
@@ -292,14 +293,14 @@ impl View<'_> {
             Ok((Presented { token, index: 0, last_change: row.get(OF_TOKEN + OF_SECRET)? }, counts))
         };
         let found = self.ok(statement.one(&[hash], read))?;
-        // In the statement these tests would cost more: each index is weighed against each of them.
+        // In the statement, these tests would cost more, since the planner considers each index for each of them.
         let is_current = |it: &StoredSecret| it.delivered_at.is_some() && it.superseded_at.is_none();
         let found = found.filter(|(it, _)| it.secret().hash == *hash && is_current(it.secret()));
         let Some((it, counts)) = found else { return Ok(None) };
         self.described(it, counts, parts).map(Some)
     }
 
-    /// Adds the labels and grants of a token that says it has some.
+    /// Adds the labels and grants of a token that should have some.
     fn described(&self, it: Presented, counts: Counts, parts: Parts) -> Result<Presented, StoreError> {
         let [labels, grants, _] = counts;
         let parts = Parts { labels: parts.labels && labels > 0, grants: parts.grants && grants > 0, ..parts };
@@ -319,7 +320,7 @@ impl View<'_> {
         Ok(Presented { token, index: rest.0, last_change: rest.1 })
     }
 
-    /// The instants by which tokens are shown now.
+    /// The instants for showing tokens now.
     pub fn times(&self, now: Timestamp) -> Times {
         self.store.times(now)
     }

@@ -1,4 +1,4 @@
-//! Transactions: each reads the clock once its lock is held, and a change is kept only with its event.
+//! Transactions. Each reads the clock after it has its lock, and a change is kept only with its event.
 
 use std::cell::RefCell;
 
@@ -9,7 +9,7 @@ use crate::domain::event::{Anchor, Author};
 use crate::domain::when::{Clock, Timestamp};
 
 impl Store {
-    /// One read transaction, ended before its result is looked at.
+    /// One read transaction, which ends before its result is used.
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
         let failed = |err| self.failed(&err);
         let tx = self.begin(Purpose::Look)?;
@@ -21,8 +21,8 @@ impl Store {
         Ok(out)
     }
 
-    /// One read transaction with one reading of the clock, made once its lock is held: what the transaction sees was
-    /// so at that time, however long it waited for a writer.
+    /// One read transaction with one reading of the clock, after its lock is held. So the clock fits the data,
+    /// however long the transaction waited for a writer.
     pub fn read_now<T, E: From<StoreError>>(
         &self,
         clock: &dyn Clock,
@@ -60,8 +60,8 @@ impl Store {
         }
     }
 
-    /// One write transaction. The clock is read once its lock is held; an error of `f` leaves everything as it was.
-    /// An `f` that changes nothing is no error, but one that changes something and records no event is.
+    /// One write transaction. The clock is read once its lock is held. An error of `f` rolls everything back. It is
+    /// an error if `f` changes something without recording an event.
     pub fn write<T, E: From<StoreError>>(
         &self,
         clock: &dyn Clock,
@@ -74,12 +74,12 @@ impl Store {
         })
     }
 
-    /// Within a transaction that changes something: fails if another program has made the store one that this one does
+    /// Within a write transaction, fails if another program has migrated the store to a version that this one does
     /// not know.
     pub(super) fn is_of_today(&self) -> Result<(), StoreError> {
         let found = match &self.engine {
             Engine::Sqlite(it) => it.stamped().map_err(|err| it.failed(&err))?,
-            // Migrations wait for the lock that the transaction holds, and the version was looked at before.
+            // Migrations wait for the lock of this transaction, and the version was checked before.
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => VERSION,
         };
@@ -94,7 +94,7 @@ impl Store {
         }
     }
 
-    /// Whether the next transaction to look has its lock from its beginning.
+    /// Whether the next read transaction has its lock from the beginning.
     fn is_locked(&self) -> bool {
         match &self.engine {
             Engine::Sqlite(it) => it.has_begun(),
@@ -103,19 +103,19 @@ impl Store {
         }
     }
 
-    /// The first statement of a transaction. Returns the version of the data, where that is needed.
+    /// The first statement of a transaction. Returns the version of the data, if that is needed.
     fn take_lock(&self, needs_version: bool) -> Result<i64, Fault> {
         let sql = match &self.engine {
             Engine::Sqlite(_) if needs_version => "PRAGMA data_version",
             Engine::Sqlite(_) => "PRAGMA user_version",
-            // The snapshot is taken by the first statement. Each change has an entry, whose hash tells states apart.
+            // The first statement takes the snapshot. Each change has an entry, whose hash identifies the state.
             #[cfg(feature = "postgres")]
             Engine::Postgres(it) => return it.state(),
         };
         Ok(self.engine.prepare(sql)?.one(&[], |row| row.get(0))?.unwrap_or(0))
     }
 
-    /// Within a read transaction: takes note of what other processes have made of the tables.
+    /// Within a read transaction, notices that another process has migrated the tables.
     fn follow(&self) -> Result<(), Fault> {
         match &self.engine {
             Engine::Sqlite(it) => Ok(it.follow_migration()?),
@@ -148,7 +148,7 @@ impl Store {
         }
     }
 
-    /// After a failed COMMIT: only what the store holds tells whether it happened.
+    /// After a failed COMMIT, only the content of the store tells whether it happened.
     pub(super) fn settle(&self, err: &Fault, expected: &Anchor) -> Result<(), StoreError> {
         let kept = match &self.engine {
             Engine::Sqlite(it) => it.keeps(expected).ok(),
@@ -192,5 +192,17 @@ mod tests {
         assert_eq!(url, None, "it was rolled back");
         let looked = store.write(&Noon, &author, |tx| tx.settings());
         assert!(looked.is_ok(), "a transaction that changes nothing needs no event: {looked:?}");
+    }
+
+    #[test]
+    fn a_read_that_panics_leaves_no_transaction_open() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let location = Location::named(dir.path().join("store"));
+        let author = Author { actor: Actor::default(), reason: None, accept_clock: false };
+        make(&location, Sharing::Private, &Noon, &author).expect("a store");
+        let store = Store::open_to_write(&location, &Noon, &author).expect("the store");
+        let read = || store.read(|_| -> Result<(), StoreError> { unreachable!("a fault in the program") });
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).is_err());
+        assert!(store.read(|view| view.settings()).is_ok());
     }
 }

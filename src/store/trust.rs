@@ -1,5 +1,5 @@
-//! Who besides the owner may write a file without making the store unsafe: the members of a group that is the owner's
-//! alone, and those of a group that the caller trusts by name.
+//! Decides which users besides the owner may write a file without making the store unsafe: members of the
+//! owner's private group, and of a group that the caller trusts explicitly.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 const WRITABLE_BY_GROUP: u32 = 0o020;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
 
-/// Whether somebody who is not trusted can write this. `trusted` is a group whose members are.
+/// Whether an untrusted user can write this. Members of the group `trusted` are trusted.
 pub fn others_can_write(meta: &Metadata, trusted: Option<u32>) -> bool {
     let group = || trusted == Some(meta.gid()) || is_owners_alone(meta.uid(), meta.gid());
     meta.mode() & WRITABLE_BY_OTHERS != 0 || meta.mode() & WRITABLE_BY_GROUP != 0 && !group()
@@ -18,8 +18,8 @@ fn is_owners_alone(uid: u32, gid: u32) -> bool {
     is_private(&read("/etc/passwd"), &read("/etc/group"), uid, gid)
 }
 
-/// Whether a group has the name of a user and no other member, as `passwd` and `group` (passwd(5), group(5)) tell. A
-/// group that they do not list may have any members.
+/// Whether a group has the name of a user and no other member, according to passwd(5) and group(5). A group that
+/// they do not list may have any members.
 fn is_private(passwd: &str, group: &str, uid: u32, gid: u32) -> bool {
     let (uid, gid) = (uid.to_string(), gid.to_string());
     let users = || passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());

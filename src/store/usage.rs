@@ -1,10 +1,12 @@
-//! When a secret was last used, or refused, and a granted scope last asked for: files of fixed records beside the database,
-//! because a second database would double the cost of a look-up and make verifiers queue.
+//! Usage files: when a secret was last used or refused, and when a granted scope was last required. They have
+//! fixed records and are beside the database, since a second database would double the cost of a look-up and
+//! make verifiers wait for each other.
 //!
-//! Each file: 16 bytes of header (8 of magic, 8 of Unix seconds since when it records, little-endian), then 8 bytes
-//! at the offset of a row id: 4 of tag, 4 of seconds since 2020. A wrong tag, a time before the creation or in the
-//! future is no record. One read, at most one write a minute a record, no lock, no sync: the files may be lost. One that
-//! is not a regular file with one link of the store's owner is none.
+//! A file has a header of 16 bytes (8 of magic, 8 of Unix seconds since when it records, little-endian), then 8
+//! bytes at the offset of a row id: 4 of tag, 4 of seconds since 2020. A record with a wrong tag, or a time
+//! before the creation or in the future, does not count. A use takes one read and at most one write a minute,
+//! without lock and sync, so the files may be lost. A file that is not regular, has several links, or does not
+//! belong to the store's owner is ignored.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,11 +21,12 @@ use crate::domain::when::Timestamp;
 
 pub const SECRETS: &str = "usage.secrets";
 pub const SCOPES: &str = "usage.scopes";
-/// When a secret that has ended was last presented; with the rows and tags of [`SECRETS`].
+/// When a revoked or expired secret was last presented, with the rows and tags of [`SECRETS`].
 pub const REFUSED: &str = "usage.refused";
 pub const FILES: [&str; 3] = [SECRETS, SCOPES, REFUSED];
 
-/// What is recorded: uses of secrets, that granted scopes were asked for, and presentations of secrets that had ended.
+/// What is recorded: uses of secrets, requirements of granted scopes, and presentations of revoked or expired
+/// secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Uses,
@@ -39,14 +42,14 @@ impl Kind {
     }
 }
 
-/// What a usage file under construction is called.
+/// The name of a usage file under construction.
 pub const TEMPORARY: &str = "usage.new-";
 const MAGIC: &[u8; 8] = b"tkncuse1";
 const HEADER_LEN: u64 = 16;
 const RECORD_LEN: u64 = 8;
-/// A multiple of the length of a record.
+/// How many bytes are read at once, a multiple of the length of a record.
 const BLOCK_LEN: u64 = 4096;
-/// A use within this many seconds of the recorded one is not written.
+/// A use within this many seconds after the recorded one is not written.
 pub const RESOLUTION: i64 = 60;
 
 pub type Tag = [u8; 4];
@@ -58,14 +61,14 @@ pub fn secret_tag(hash: &SecretHash) -> Tag {
     tag
 }
 
-/// The tag of a granted scope's record: by the scope's id, so that a rename leaves the record where it is.
+/// The tag of a granted scope's record. It is computed from the scope's id, so that a rename keeps the record.
 pub fn scope_tag(token_id: &str, grant: &Grant) -> Tag {
-    // In a store of version 1 scopes have none.
+    // In a store of version 1, scopes have no ids.
     let id = Some(&*grant.scope_id).filter(|id| !id.is_empty());
     scope_tag_of(token_id, id.unwrap_or(grant.scope.as_str()))
 }
 
-/// The tag of a record that was written while the store was of version 1, by the scope's name.
+/// The tag of a record that was written while the store had version 1, from the scope's name.
 pub fn scope_tag_v1(token_id: &str, grant: &Grant) -> Tag {
     scope_tag_of(token_id, grant.scope.as_str())
 }
@@ -78,20 +81,20 @@ fn scope_tag_of(token_id: &str, scope: &str) -> Tag {
     tag
 }
 
-/// The database that the files of use lie beside.
+/// The database beside the usage files.
 #[derive(Debug, Clone, Copy)]
 pub struct Beside<'a> {
     pub dir: &'a Path,
-    /// Its owner, who also owns the files of use.
+    /// Its owner, who also owns the usage files.
     pub owner: u32,
-    /// In bytes.
+    /// Its size in bytes.
     pub len: u64,
 }
 
-/// One open usage file; none where it is missing or not ours to open.
+/// One open usage file. `None` if it is missing or must not be opened.
 pub struct Usage {
     file: Option<File>,
-    /// No row of the database has a greater number, so that a hand-edited one cannot make a file of terabytes.
+    /// The greatest possible row number of the database, so that an edited row cannot make a file of terabytes.
     most: u64,
 }
 
@@ -99,7 +102,7 @@ impl Usage {
     fn open(database: Beside<'_>, name: &str, write: bool) -> Self {
         let opened = files::open(&database.dir.join(name), write).ok();
         let ours = opened.filter(|opened| files::problem(&opened.meta, database.owner).is_none());
-        // A row and the event of its making take more than a byte of the database.
+        // A row and its event take more than one byte of the database.
         Self { file: ours.map(|opened| opened.file), most: database.len }
     }
 
@@ -111,7 +114,7 @@ impl Usage {
         Self::open(database, name, true)
     }
 
-    /// Since when use is recorded; `None` when it is not.
+    /// Since when use is recorded. `None` if it is not.
     pub fn since(&self) -> Option<Timestamp> {
         let mut header = [0u8; 16];
         self.file.as_ref()?.read_exact_at(&mut header, 0).ok()?;
@@ -120,14 +123,14 @@ impl Usage {
             .then(|| since.try_into().map(i64::from_le_bytes).ok().and_then(Timestamp::from_unix))?
     }
 
-    /// The recorded time, if it can be true: not before `created`, not after `now`.
+    /// The recorded time, if it is plausible: not before `created`, and not after `now`.
     pub fn last(&self, row: i64, tag: Tag, created: Timestamp, now: Timestamp) -> Option<Timestamp> {
         let mut record = [0u8; 8];
         self.file.as_ref()?.read_exact_at(&mut record, offset(row)?).ok()?;
         credible(record, tag, created, now)
     }
 
-    /// The same for one who asks for many rows: those near the last one are read with it.
+    /// The same for many rows: neighbouring rows are read together.
     pub fn last_in(
         &self,
         block: &mut Block,
@@ -148,7 +151,7 @@ impl Usage {
         credible(block.bytes.get(at..at + 8)?.try_into().ok()?, tag, created, now)
     }
 
-    /// Records a use now. What cannot be recorded is lost: a verdict never depends on it.
+    /// Records a use now. Errors are ignored, since no verdict depends on it.
     pub fn record(&self, row: i64, tag: Tag, created: Timestamp, now: Timestamp) {
         let recent = || self.last(row, tag, created, now).is_some_and(|last| now.since(last) < RESOLUTION);
         let (Some(file), Some(offset)) = (&self.file, offset(row)) else { return };
@@ -180,7 +183,7 @@ fn offset(row: i64) -> Option<u64> {
     u64::try_from(row).ok()?.checked_sub(1)?.checked_mul(RECORD_LEN)?.checked_add(HEADER_LEN)
 }
 
-/// Whether there is not even something of the name of one of these files.
+/// Whether one of these files does not exist at all.
 pub fn is_missing(dir: &Path) -> bool {
     FILES.iter().any(|name| matches!(files::look(&dir.join(name)), Ok(None)))
 }

@@ -1,4 +1,4 @@
-//! What can be asked within a transaction. The queries are in the files of their tables.
+//! A transaction for queries, which are in the files of their tables.
 
 use std::cell::RefCell;
 
@@ -12,14 +12,15 @@ use super::{Store, StoreError, seal};
 /// A transaction.
 pub struct View<'a> {
     pub(super) store: &'a Store,
-    /// The look-up of a current secret, which a burst repeats.
+    /// The statement that looks up a current secret, which is used many times.
     pub(super) look_up: RefCell<Option<Prepared<'a>>>,
     /// What a burst asks for, read at once.
     #[cfg(feature = "postgres")]
     pub(super) expected: RefCell<super::burst::Expected>,
 }
 
-/// Fails unless a page goes up from `from`: a damaged tree may lead in a circle, and a walk through its pages with it.
+/// Fails unless the rows of a page ascend from `from`, since a damaged tree may have a cycle, in which a walk
+/// would never end.
 pub fn ascending(rows: impl IntoIterator<Item = i64>, from: i64) -> Result<(), StoreError> {
     let mut least = Some(from);
     for row in rows {
@@ -61,18 +62,18 @@ impl View<'_> {
         self.store.version() == VERSION && !self.store.lenient.get()
     }
 
-    /// Fails unless these columns, all of a table's row with its seal, are what was written.
+    /// Fails unless the seal fits these columns, which are a whole row.
     pub(super) fn unbroken(&self, table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
         let is_partial = table == "tokens" && self.store.engine.is_narrow();
         if !is_partial && self.checks_seals() { seal::check(table, cells) } else { Ok(()) }
     }
 
-    /// The same of the first columns of a row.
+    /// The same for the first columns of a row.
     pub(super) fn begins_unbroken<const N: usize>(&self, table: &str, row: &Row<'_>) -> rusqlite::Result<()> {
         self.unbroken(table, &Cells::new(row, 0, &cells::values::<N>(row)?))
     }
 
-    /// An error of a statement as the error of the store.
+    /// Converts an error of a statement to one of the store.
     pub(super) fn ok<T>(&self, result: Result<T, Fault>) -> Result<T, StoreError> {
         result.map_err(|err| self.store.failed(&err))
     }

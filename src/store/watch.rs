@@ -1,31 +1,31 @@
-//! How far a walk through the store is. It is told between two reads, while no lock is held.
+//! The progress of a walk through the store, reported between two reads, while no lock is held.
 
 use super::{Store, StoreError};
 
-/// So much is done of so many; of 0 where nothing can be counted.
+/// A step: how much is done of how many. The total is 0 if it is unknown.
 pub struct Step {
     pub what: &'static str,
     pub done: u64,
     pub of: u64,
 }
 
-/// Is told of each step; its error ends the walk.
+/// Called for each step. Its error stops the walk.
 pub type Watch<'a, E> = &'a mut dyn FnMut(Step) -> Result<(), E>;
 
 impl Step {
-    /// What is below 0 counts as nothing.
+    /// Negative numbers count as 0.
     pub fn new(what: &'static str, done: impl TryInto<u64>, of: impl TryInto<u64>) -> Self {
         Self { what, done: done.try_into().unwrap_or(0), of: of.try_into().unwrap_or(0) }
     }
 }
 
 impl Store {
-    /// The number of the last entry; 0 where it cannot be read, which is for the walk to say.
+    /// The number of the last entry, or 0 if it cannot be read, which the walk will report.
     pub(super) fn last_entry(&self) -> i64 {
         self.read(|view| Ok::<_, StoreError>(view.anchor()?.seq)).unwrap_or(0)
     }
 
-    /// How many tokens there are; 0 likewise.
+    /// The number of tokens, or 0 in the same way.
     pub(super) fn count(&self) -> i64 {
         let count = self
             .engine

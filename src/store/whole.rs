@@ -1,4 +1,4 @@
-//! What is done to a store as a whole, by the place where it is.
+//! Operations on whole stores, for each engine.
 
 #[cfg(feature = "cli")]
 use super::sqlite::Live;
@@ -7,7 +7,7 @@ use super::{Location, Store, StoreError, Watch};
 use crate::domain::event::Author;
 use crate::domain::when::{Clock, Timestamp};
 
-/// Looks at everything; changes nothing. An error means that the store cannot be opened even to look.
+/// Checks everything, and changes nothing. Fails if the store cannot even be opened for reading.
 pub fn examine<E: From<StoreError>>(
     location: &Location,
     uid: u32,
@@ -21,8 +21,8 @@ pub fn examine<E: From<StoreError>>(
     }
 }
 
-/// Corrects modes, leaves WAL mode and removes leftovers, as far as they belong to the owner of the store. A server has
-/// nothing of that kind.
+/// Corrects modes, leaves WAL mode and removes leftovers, if they belong to the owner of the store. For a
+/// server, it does nothing.
 pub fn repair(location: &Location) -> Result<(), StoreError> {
     match location {
         Location::Directory(it) => sqlite::repair(it),
@@ -33,12 +33,12 @@ pub fn repair(location: &Location) -> Result<(), StoreError> {
 
 /// Gives an existing store to a group, and records it. Returns whether that changed anything.
 ///
-/// Its files are opened here: call it only while no connection to the database is open.
+/// This opens its files, so call it only while no connection to the database is open.
 pub fn share(location: &Location, gid: u32, clock: &dyn Clock, author: &Author) -> Result<bool, StoreError> {
     sqlite::share(location.files()?, gid, clock, author)
 }
 
-/// Builds what a backup makes of the store.
+/// Builds the result of restoring a backup.
 pub fn plan<E: From<StoreError>>(
     location: &Location,
     backup: &Store,
@@ -49,7 +49,7 @@ pub fn plan<E: From<StoreError>>(
     sqlite::plan(location.files()?, backup, clock, author, watch)
 }
 
-/// What an export can replace: nothing, or a store that nothing has happened to.
+/// What an export can replace: no store, or one in which nothing has happened.
 #[cfg(feature = "cli")]
 pub fn unused(location: &Location) -> Result<Option<Live>, StoreError> {
     if !location.exists() {
@@ -65,7 +65,7 @@ pub fn unused(location: &Location) -> Result<Option<Live>, StoreError> {
 }
 
 impl Restoration {
-    /// Puts the result in place, unless the store has changed since it was looked at.
+    /// Puts the result in place, unless the store has changed since it was examined.
     pub fn install(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
         match location {
             Location::Directory(it) => self.install_in(it, clock),

@@ -1,10 +1,10 @@
-//! The words of the store that begin with what somebody has typed so far: no more of them than can be offered.
+//! Words of the store with a typed prefix, for completion.
 
 use rusqlite::params;
 
 use super::{StoreError, View};
 
-/// So many, since a person has to read them.
+/// How many are offered, since a person has to read them.
 pub const MOST: u16 = 200;
 
 impl View<'_> {

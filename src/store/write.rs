@@ -1,4 +1,4 @@
-//! A write transaction: each change is compared, written and recorded in one call.
+//! A write transaction, in which each change is checked, written and recorded in one call.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,13 +15,13 @@ use crate::domain::token::Token;
 use crate::domain::when::{ClockWrong, Timestamp};
 use crate::store::sharing::Sharing;
 
-/// A write transaction: what can be asked, and what can be changed. Each change compares the object with its last
-/// event, writes the rows, and records its own event, all in one call.
+/// A write transaction. Each change compares the object with its last event, writes the rows, and records a new
+/// event, all in one call.
 pub struct Write<'a> {
     pub(super) view: View<'a>,
-    /// Read after the lock was held.
+    /// The time, read after the lock was taken.
     pub now: Timestamp,
-    /// Why the clock of this host is not to be believed, where another one says so.
+    /// Why this host's clock is not trusted, if another clock contradicts it.
     pub(super) drift: Option<ClockWrong>,
     pub author: &'a Author,
     pub(super) head: RefCell<Option<Head>>,
@@ -42,8 +42,8 @@ impl<'a> Deref for Write<'a> {
 }
 
 impl Write<'_> {
-    /// Fails if an object is not what its last event says, or a hand edit would become part of its history. Ending
-    /// access is never refused: then the answer is [`Matched::No`], which the event of the change has to say.
+    /// Fails if an object does not match its last event, since the edit by hand would become part of its history.
+    /// Ending access is never refused: then the result is [`Matched::No`], which the event must record.
     pub(super) fn compare(
         &self,
         action: Action,
@@ -61,10 +61,10 @@ impl Write<'_> {
             Subject::Catalogue => "the catalogue of scopes".to_owned(),
             Subject::Settings => "a setting".to_owned(),
         };
-        Err(StoreError::Damaged(format!("{what} is not what its last event says")))
+        Err(StoreError::Damaged(format!("{what} does not match its last event")))
     }
 
-    /// Whether an object is what its last event says.
+    /// Whether an object matches its last event.
     pub(super) fn is_as_recorded(
         &self,
         subject: &Subject,
@@ -92,8 +92,8 @@ impl Write<'_> {
             self.drift.clone().map_or(Ok(()), Err)?;
             ClockWrong::check(self.now, head.time)?;
         }
-        // Unless somebody says that the clock is right, no entry is dated before the one before it: then the last time is
-        // the latest, and a change that is never refused makes it no earlier one for those that may be.
+        // Unless the clock was accepted, an entry never has an earlier time than the previous one. So the last time is
+        // the latest, even after a change that is allowed with a wrong clock.
         let last = head.time.filter(|_| !self.author.accept_clock);
         let time = last.map_or(self.now, |last| last.max(self.now));
         let damaged = || StoreError::Damaged("its audit log has an end that cannot be".to_owned());
@@ -118,8 +118,8 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Seals a token whose rows were just written, and records what was done to it: what it was before, and the digest
-    /// of what it is now. Returns it.
+    /// Seals a token whose rows were just written, and records the event with the changed fields and the new digest.
+    /// Returns the token.
     pub(super) fn record_token(
         &self,
         action: Action,
@@ -143,7 +143,7 @@ impl Write<'_> {
         self.write_settings(Action::Init, &before, &after, Matched::Yes)
     }
 
-    /// What a store says of itself from its beginning on.
+    /// The facts that a new store records about itself.
     pub(super) fn first_facts(&self, sharing: Sharing) -> Result<BTreeMap<Fact, String>, StoreError> {
         Ok(BTreeMap::from([(Fact::StoreId, self.uuid()?), (Fact::Sharing, sharing.to_string())]))
     }
@@ -153,7 +153,7 @@ impl Write<'_> {
         self.column(self.store.engine.uuid(), &[])?.pop().ok_or_else(lost)
     }
 
-    /// Fails if rows already refer to a row that was just made: it would start with what they claim for it.
+    /// Fails if rows already refer to a new row, since the new object would get what they claim.
     pub(super) fn starts_alone(
         &self,
         of: &str,
@@ -171,7 +171,7 @@ impl Write<'_> {
     }
 }
 
-/// Whether an object was what its last event says when it was changed.
+/// Whether an object matched its last event when it was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Matched {
     Yes,

@@ -1,4 +1,4 @@
-//! The columns of a list, each declared once: its word, its heading, and the functions that fill it.
+//! The columns of a list. Each is declared once, with its word, its heading, and the functions that fill it.
 
 use std::str::FromStr;
 
@@ -14,9 +14,9 @@ pub struct Column {
     pub word: &'static str,
     pub heading: &'static str,
     pub fill: Fill,
-    /// For scripts: exact, never cut, empty for none.
+    /// For scripts: exact, never cut, and empty if there is no value.
     pub plain: fn(&Token, &Times) -> String,
-    /// For people: relative times, `-` for none.
+    /// For people: with relative times, and `-` if there is no value.
     pub human: fn(&Token, &Times) -> Cell,
 }
 
@@ -44,7 +44,7 @@ fn destination(token: &Token) -> String {
     token.destination.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
-/// In the order of tab- and comma-separated lists, which is for ever; only additions at the end.
+/// In the order of tab- and comma-separated lists, which never changes. New columns go to the end.
 pub const COLUMNS: [Column; 15] = [
     Column {
         word: "id",
@@ -167,10 +167,10 @@ pub const COLUMNS: [Column; 15] = [
     },
 ];
 
-/// How many of them a tab- or comma-separated list has.
+/// How many of them are in a tab- or comma-separated list.
 const SEPARATED: usize = 11;
 
-/// The columns of a table, the most wanted first: a narrow terminal drops the last.
+/// The columns of a table, the most important first. A narrow terminal drops the last ones.
 pub const TABLE: [&str; 10] = [
     "name",
     "status",
@@ -184,7 +184,7 @@ pub const TABLE: [&str; 10] = [
     "description",
 ];
 
-/// A column by its word.
+/// A column, by its word.
 #[derive(Clone, Copy)]
 pub struct Chosen(pub &'static Column);
 
@@ -205,7 +205,7 @@ impl Chosen {
 impl FromStr for Chosen {
     type Err = Invalid;
 
-    /// By its word, or as `--sort` spells it: `last_used_at`, `last-used`.
+    /// Parses its word, or the spelling of `--sort`: `last_used_at` or `last-used`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let typed = text.replace('-', "_");
         let is_meant = |column: &&Column| {

@@ -1,8 +1,9 @@
-//! Text that others typed, made harmless for the format it stands in.
+//! Escapes untrusted text for each output format.
 
 use crate::domain::text::{hidden_in, shown};
 
-/// A path for people and documents: what is not UTF-8 as `\xFF`, and hidden characters escaped.
+/// A path for people and documents. Bytes that are not UTF-8 are shown as `\xFF`, and hidden characters are
+/// escaped.
 pub fn path(bytes: &[u8]) -> String {
     let mut out = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -14,7 +15,7 @@ pub fn path(bytes: &[u8]) -> String {
     out
 }
 
-/// For tab-separated values: hidden characters and backslashes escaped, so that a line is a record.
+/// Escapes hidden characters and backslashes for tab-separated values, so that each line is a record.
 pub fn tsv(text: &str, out: &mut Vec<u8>) {
     if !text.contains('\\') && hidden_in(text).is_none() {
         out.extend_from_slice(text.as_bytes());
@@ -45,7 +46,7 @@ pub fn tsv_line(fields: &[&str], out: &mut Vec<u8>) {
     out.push(b'\n');
 }
 
-/// For comma-separated values (RFC 4180): quoted where needed, and kept from being read as a formula.
+/// Quotes a field for comma-separated values (RFC 4180), and keeps spreadsheets from reading it as a formula.
 pub fn csv(text: &str, out: &mut Vec<u8>) {
     let mut clean = Vec::with_capacity(text.len());
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {

@@ -1,4 +1,4 @@
-//! What `check` found, written token by token in one of its formats.
+//! The findings of `check`, written token by token in one of its formats.
 
 use std::io::{self, Write};
 use std::str::FromStr;
@@ -34,11 +34,11 @@ impl FromStr for Format {
     }
 }
 
-/// A report under way.
+/// A report that is being written.
 pub struct Report<'a> {
     format: Format,
     screen: Screen,
-    /// How often each code was found, in the order in which they were given.
+    /// How often each code was found, in the given order.
     counts: Vec<(FindingCode, usize)>,
     metrics: prometheus::Expiries,
     out: &'a mut dyn Write,
@@ -55,7 +55,7 @@ impl<'a> Report<'a> {
         self.counts.iter().map(|(_, count)| count).sum()
     }
 
-    /// Writes what was found about a token.
+    /// Writes the findings about a token.
     pub fn token(&mut self, token: &Token, findings: &[Finding]) -> io::Result<()> {
         let mut text = Vec::new();
         if self.format == Format::Prometheus {
@@ -81,7 +81,7 @@ impl<'a> Report<'a> {
         self.out.write_all(&text)
     }
 
-    /// Ends the report. Whether all is well is known only now, so it comes last.
+    /// Ends the report. The summary comes last, since it is known only now.
     pub fn end(self) -> io::Result<()> {
         match (self.format, self.found()) {
             (Format::Text | Format::JsonLines, _) => {}
@@ -92,7 +92,7 @@ impl<'a> Report<'a> {
         self.out.flush()
     }
 
-    /// `severity: code: message (owner)`, and below it what to do.
+    /// `severity: code: message (owner)`, with the hint below it.
     fn lines(&self, token: &Token, finding: &Finding) -> String {
         let style = self.screen.style;
         let (severity, ink) = match finding.code.severity() {
@@ -107,7 +107,7 @@ impl<'a> Report<'a> {
         format!("{lines}\n{hint}\n")
     }
 
-    /// Wraps a text after its heading, which is coloured only then: an escape sequence takes no column.
+    /// Wraps a text after its heading. The heading is coloured afterwards, since escape sequences take no columns.
     fn hang(&self, heading: &str, coloured: &str, text: &str) -> String {
         let lines = self.screen.hang(&format!("{heading} {text}"));
         lines.strip_prefix(heading).map_or(lines.clone(), |rest| format!("{coloured}{rest}"))

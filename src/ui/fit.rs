@@ -1,23 +1,23 @@
-//! Text made to fit into so many columns of a terminal: cut, or wrapped.
+//! Cuts or wraps text to the columns of a terminal.
 
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-/// The longest start of a text that is no wider than this.
+/// The longest beginning of a text that is not wider than this.
 fn start(text: &str, width: usize) -> &str {
     let ends = text.grapheme_indices(true).map(|(at, glyph)| at + glyph.len());
     let end = ends.take_while(|end| text[..*end].width() <= width).last().unwrap_or(0);
     &text[..end]
 }
 
-/// The longest end of a text that is no wider than this.
+/// The longest end of a text that is not wider than this.
 fn end(text: &str, width: usize) -> &str {
     let starts = text.grapheme_indices(true).map(|(at, _)| at).rev();
     let start = starts.take_while(|start| text[*start..].width() <= width).last().unwrap_or(text.len());
     &text[start..]
 }
 
-/// A text without what is too much at its end, and a mark there.
+/// Cuts a text at its end, and puts a mark there.
 pub fn cut(text: &str, width: usize, mark: &str) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -28,7 +28,7 @@ pub fn cut(text: &str, width: usize, mark: &str) -> String {
     }
 }
 
-/// A text without what is too much in its middle, and a mark there: names of one family differ at their ends.
+/// Cuts a text in its middle, and puts a mark there, since similar names often differ at their ends.
 pub fn cut_middle(text: &str, width: usize, mark: &str) -> String {
     match width.checked_sub(mark.width()) {
         Some(room) if text.width() > width => {
@@ -38,7 +38,8 @@ pub fn cut_middle(text: &str, width: usize, mark: &str) -> String {
     }
 }
 
-/// A text in lines no wider than this: broken at blanks and after commas, elsewhere only in what is longer than a line.
+/// Breaks a text into lines that are not wider than this, at blanks and after commas, and within words only if
+/// they are longer than a line.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
@@ -48,7 +49,7 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
             line.clear();
         }
         while piece.trim_end().width() > width {
-            // A line takes a glyph at least, however narrow it is.
+            // A line takes at least one glyph, however narrow it is.
             let glyph = piece.graphemes(true).next().map_or(piece.len(), str::len);
             let (head, rest) = piece.split_at(start(piece, width).len().max(glyph));
             lines.push(head.to_owned());

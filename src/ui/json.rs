@@ -1,12 +1,14 @@
-//! The documents of `--json`: stable keys, all always there, times in RFC 3339 UTC, durations in whole seconds.
+//! The documents of `--json`. Keys are stable and always present, times are RFC 3339 in UTC, durations are whole
+//! seconds.
 //!
-//! They stand apart from the domain's structs, so that renaming one of those breaks no script.
+//! They are separate from the domain's structs, so that renaming a field there breaks no script.
 
 mod destination;
 mod finding;
 mod leak;
 mod line;
 mod log;
+mod many;
 mod moving;
 mod plan;
 mod verdict;
@@ -28,7 +30,8 @@ pub use finding::TokenFindingDoc;
 pub use leak::{Leak, LeakDoc, UNKNOWN};
 pub use line::append_token;
 pub use log::{AuditDoc, EventDoc, HeadDoc, ProblemDoc};
-pub use moving::{BackupDoc, PruneDoc, PrunedDoc, RestoreDoc};
+pub use many::ManyWriter;
+pub use moving::{BackupDoc, PrunedDoc, RestoreDoc};
 pub use plan::{ItemDoc, PlanDoc};
 pub use verdict::{AnswerDoc, NoAnswerDoc, VerdictDoc};
 pub use writer::{append, text};
@@ -97,12 +100,12 @@ struct SecretDoc<'a> {
 }
 
 impl<'a> TokenDoc<'a> {
-    /// With the secrets that have not ended.
+    /// The document with the secrets that are not revoked or expired.
     pub fn new(token: &'a Token, times: &Times) -> Self {
         Self::with(token, times, |secret| token.revoked_at.is_none() && !secret.is_over(times.at))
     }
 
-    /// With the ended secrets too.
+    /// The document with all secrets.
     pub fn whole(token: &'a Token, times: &Times) -> Self {
         Self::with(token, times, |_| true)
     }
@@ -156,13 +159,13 @@ pub struct ChangedDoc<'a> {
     pub changed: bool,
 }
 
-/// T + `changed` + `secret`, for an answer that carries none.
+/// T + `changed` + `secret`, for a document without a secret.
 #[derive(Serialize)]
 pub struct NoSecretDoc<'a> {
     #[serde(flatten)]
     pub token: ChangedDoc<'a>,
     pub secret: Option<()>,
-    /// What went wrong after the change, which stands.
+    /// The failure after a change that was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorDoc<'a>>,
 }
@@ -223,7 +226,7 @@ pub struct NamedDoc<'a> {
     pub name: &'a str,
 }
 
-/// A token by its id and name, and who answers for it.
+/// A token by its id and name, with its owner.
 #[derive(Serialize)]
 pub struct OwnedTokenDoc<'a> {
     id: &'a str,
@@ -249,7 +252,7 @@ pub struct ScopeDoc<'a> {
 }
 
 impl<'a> ScopeDoc<'a> {
-    /// `tokens` counts the unrevoked ones that hold it directly.
+    /// `tokens` counts the unrevoked tokens that hold it directly.
     pub fn new(entry: &'a Entry, tokens: i64) -> Self {
         Self {
             name: &entry.name,
@@ -262,7 +265,7 @@ impl<'a> ScopeDoc<'a> {
     }
 }
 
-/// S + `changed`, and what a withdrawal took it from.
+/// S + `changed`, and the tokens and scopes that lost it.
 #[derive(Serialize)]
 pub struct ChangedScopeDoc<'a> {
     #[serde(flatten)]

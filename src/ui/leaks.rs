@@ -1,4 +1,4 @@
-//! What `scan` found, written as it is found, in one of its formats.
+//! The findings of `scan`, written as they are found, in one of its formats.
 
 use std::io::{self, Write};
 
@@ -13,7 +13,7 @@ pub enum Format {
     Jsonl,
 }
 
-/// A list of leaks under way.
+/// A list of leaks that is being written.
 pub struct Leaks {
     format: Format,
     style: Style,
@@ -50,14 +50,14 @@ impl Leaks {
     }
 }
 
-/// `path:line:column: name status (owner)`; what the store does not know goes by its hint.
+/// `path:line:column: name status (owner)`. A secret that is not in the store is shown by its hint.
 fn line(leak: &Leak<'_>, style: Style) -> String {
     let Leak { path, line, column, .. } = leak;
     let mut text = format!("{}: ", style.bold(&format!("{path}:{line}:{column}")));
     match leak.known {
         None => text.push_str(&format!("{} {UNKNOWN}", shown(leak.hint))),
         Some((token, status)) => {
-            // Here a secret that works is what must be seen.
+            // Here a working secret is the important one, so its colour differs from that of a list.
             let word = match tint(status) {
                 Ink::Green | Ink::Yellow => style.red(status.word()),
                 Ink::Bold | Ink::Dim | Ink::Red => style.dim(status.word()),

@@ -40,20 +40,20 @@ impl FromStr for Format {
     }
 }
 
-/// A list under way.
+/// A list that is being written.
 pub struct List<'a> {
     pub count: usize,
     format: Format,
     columns: Vec<Chosen>,
     table: Table,
     times: Times,
-    /// The page under way, in memory that the next one takes again.
+    /// The current page, whose memory is reused for the next one.
     text: Vec<u8>,
     out: &'a mut dyn Write,
 }
 
 impl<'a> List<'a> {
-    /// A table shows the columns that were asked for, or as many as its screen holds.
+    /// A table shows the requested columns, or as many as fit on the screen.
     pub fn new(
         format: Format,
         columns: Option<Vec<Chosen>>,
@@ -93,7 +93,7 @@ impl<'a> List<'a> {
         self.out.write_all(&self.text)
     }
 
-    /// Ends the list, which may have had no page.
+    /// Ends the list, which may be empty.
     pub fn end(&mut self) -> io::Result<()> {
         let mut text = Vec::new();
         if self.count == 0 {
@@ -156,12 +156,12 @@ impl<'a> List<'a> {
     }
 }
 
-/// The columns of the table: before the names one for the icons, so that names start below each other.
+/// The columns of the table. Icons have a column before the names, so that names are aligned.
 fn headings(columns: &[Chosen], screen: Screen) -> Vec<Column> {
     let column = |chosen: &Chosen| {
         let icon = Column { gap: 1, ..Column::new("", Fill::Whole) };
         let fill = match (chosen.0.fill, screen.width) {
-            // A long name takes a quarter of the screen at least.
+            // A long name gets at least a quarter of the screen.
             (Fill::CutMiddle(least), Some(width)) => Fill::CutMiddle(least.max(width / 4)),
             (fill, _) => fill,
         };
@@ -170,7 +170,7 @@ fn headings(columns: &[Chosen], screen: Screen) -> Vec<Column> {
     columns.iter().flat_map(column).collect()
 }
 
-/// On the narrowest screens a name needs all of the room.
+/// On the narrowest screens, a name needs all of the room.
 fn icon(token: &Token, screen: Screen) -> Cell {
     let shows = !screen.ascii && screen.width.is_none_or(|width| width >= 20);
     let icon = token.icon.as_deref().filter(|_| shows).unwrap_or_default();

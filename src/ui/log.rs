@@ -47,10 +47,10 @@ const COLUMNS: [Column; 7] = [
     Column::new("REASON", Fill::Wrap(20)),
 ];
 
-/// The fields of a tab- or comma-separated line, in an order that never changes; only additions at the end.
+/// The fields of a tab- or comma-separated line, in an order that never changes. New fields go to the end.
 const FIELDS: [&str; 8] = ["seq", "time", "action", "id", "name", "actor", "reason", "changes"];
 
-/// A log under way.
+/// A log that is being written.
 pub struct Log<'a> {
     format: Format,
     screen: Screen,
@@ -110,7 +110,7 @@ impl<'a> Log<'a> {
         self.out.write_all(&text)
     }
 
-    /// Ends the log, which may have had no page.
+    /// Ends the log, which may be empty.
     pub fn end(&mut self) -> io::Result<()> {
         let mut text = Vec::new();
         if self.count == 0 {
@@ -132,7 +132,7 @@ impl<'a> Log<'a> {
     }
 }
 
-/// What an event is about: id and name.
+/// The id and the name of an event's object.
 fn subject(event: &Event) -> (&str, &str) {
     match &event.subject {
         Subject::Token { id, name } => (id, name),
@@ -155,7 +155,7 @@ fn in_words<'a>(changes: impl Iterator<Item = &'a Change>) -> String {
 
 fn cells(event: &Event, screen: Screen) -> [Cell; 7] {
     let [seq, time, action, _, name, actor, reason, _] = fields(event);
-    // What stands beside it is not said again: the name of a new token, and when it was disabled or revoked.
+    // Fields that repeat the line are left out: the name of a new token, and when it was disabled or revoked.
     let tells = |change: &&Change| match &*change.field {
         "name" => change.from.is_some(),
         "disabled_at" | "revoked_at" => change.to.is_none(),

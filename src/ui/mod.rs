@@ -1,4 +1,4 @@
-//! How things look: talk on stderr, and the formats of data on stdout.
+//! The look of output: messages on stderr, and the formats of data on stdout.
 
 pub mod column;
 pub mod escape;
@@ -23,7 +23,7 @@ use crate::domain::text::shown;
 use crate::domain::token::Status;
 pub use screen::Screen;
 
-/// When to colour.
+/// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Color {
     #[default]
@@ -32,7 +32,7 @@ pub enum Color {
     Never,
 }
 
-/// How a text stands out; the colours are dark ones, which read on light and dark.
+/// The emphasis of a text. The colours are readable on light and dark backgrounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ink {
     Bold,
@@ -42,7 +42,7 @@ pub enum Ink {
     Yellow,
 }
 
-/// Escape sequences, or none.
+/// Whether to write escape sequences.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Style {
     pub color: bool,
@@ -83,7 +83,7 @@ fn tint(status: Status) -> Ink {
     }
 }
 
-/// What is said on stderr. It is lost where stderr is: talk never fails a command.
+/// Messages on stderr. If stderr cannot be written, they are lost; they never make a command fail.
 pub struct Talk<'a> {
     pub err: &'a mut dyn Write,
     pub style: Style,
@@ -96,14 +96,14 @@ impl Talk<'_> {
         let _ = self.err.write_all(format!("{text}\n").as_bytes());
     }
 
-    /// What a person wants to know and a script does not.
+    /// Information for a person, which `--quiet` suppresses.
     pub fn note(&mut self, text: &str) {
         if !self.quiet && !self.json {
             self.line(&shown(text).to_string());
         }
     }
 
-    /// What somebody must know although the command goes on.
+    /// A warning, which is shown even with `--quiet`.
     pub fn warn(&mut self, text: &str) {
         if self.json {
             let document = serde_json::json!({ "warning": { "message": shown(text).to_string() } });
@@ -114,8 +114,8 @@ impl Talk<'_> {
         }
     }
 
-    /// Why the command failed, and what to do: as clap says it, or as one line of JSON. Quiet too, since whoever reads the
-    /// mail of a job needs the hint most.
+    /// Why the command failed, and what to do, as text or as one line of JSON. The hint is shown even with
+    /// `--quiet`, since the mail of a cron job needs it most.
     pub fn error(&mut self, code: Code, message: &str, hint: Option<&str>) {
         if self.json {
             let (message, hint) = (shown(message).to_string(), hint.map(|hint| shown(hint).to_string()));

@@ -1,4 +1,4 @@
-//! One token as a page for a person.
+//! The page about one token, for a person.
 
 use unicode_width::UnicodeWidthStr;
 
@@ -14,16 +14,16 @@ use crate::domain::verdict::{Reason, refusal};
 use crate::domain::when::{Timestamp, relative};
 
 const WHOLE: Column = Column::new("", Fill::Whole);
-/// As wide as the longest, so that all pages look alike.
+/// The width of the longest heading, so that all pages look alike.
 const LABEL: Column = Column::new("description", Fill::Whole);
-/// For text of any length.
+/// The form for text of any length.
 const TEXT: Column = Column::new("", Fill::Wrap(20));
-/// So many scopes stand below each other before they stand beside each other too.
+/// How many scopes are listed in one column before several columns are used.
 const FEW: usize = 8;
-/// How many ended secrets are listed; a token that is rotated daily has hundreds.
+/// How many revoked or expired secrets are listed, since a token that is rotated daily has hundreds.
 const ENDED: usize = 10;
 
-/// Everything about a token, with its last events.
+/// The whole page of a token, with its last events.
 pub fn token(token: &Token, events: &[Event], times: &Times, screen: Screen) -> String {
     let table = |columns: &[Column], rows| Table::new(screen, columns).indented(2).rows(rows);
     let mut page = title(token, times.at, screen);
@@ -47,7 +47,7 @@ pub fn token(token: &Token, events: &[Event], times: &Times, screen: Screen) -> 
     page
 }
 
-/// The secrets that work and the newest of those that have ended, the newest first, and how many others have ended.
+/// The working secrets and the latest of the others, newest first, and how many are left out.
 fn listed_secrets(token: &Token, now: Timestamp) -> (Vec<&StoredSecret>, usize) {
     let mut ended = 0;
     let is_listed = |secret: &&StoredSecret| {
@@ -116,24 +116,24 @@ fn destination(it: &Destination) -> String {
     format!("{it} (uid {}{host})", it.uid)
 }
 
-/// A command that is still to be run.
+/// A pending hook.
 fn pending(hook: &PendingHook, now: Timestamp) -> String {
     let failed = hook.failed_at.map(|time| format!(", failed {}", relative(time, now))).unwrap_or_default();
     format!("{} (since {}{failed})", hook.command, hook.created_at)
 }
 
-/// When the policy asks for the next secret; an overdue rotation is named as one.
+/// When the next rotation is due, or that it is overdue.
 fn due_in_words(due: Timestamp, is_due: bool, now: Timestamp) -> String {
     let when = format!("{due} ({})", relative(due, now));
     if is_due { format!("{when}, not rotated yet") } else { when }
 }
 
-/// The scopes and when each was last asked for; many of them side by side on a screen, in the order of its columns.
+/// The scopes and when each was last required. Many scopes are shown in several columns, sorted downwards.
 fn scopes(token: &Token, now: Timestamp, screen: Screen) -> String {
     let mut grants: Vec<&Grant> = token.grants.values().collect();
     grants.sort_by(|a, b| a.scope.cmp(&b.scope));
     let pair = |grant: &&Grant| {
-        let asked = |time| format!("asked for {}", relative(time, now));
+        let asked = |time| format!("required {}", relative(time, now));
         [grant.scope.to_string(), grant.last_asked_at.map_or_else(|| none(screen), asked)]
     };
     let pairs: Vec<[String; 2]> = grants.iter().map(pair).collect();
@@ -150,7 +150,7 @@ fn scopes(token: &Token, now: Timestamp, screen: Screen) -> String {
     Table::new(screen, columns).indented(2).rows((0..high).map(row).collect())
 }
 
-/// What stands for nothing: on a screen a blank says it.
+/// The text for a missing value, which is blank on a screen.
 fn none(screen: Screen) -> String {
     if screen.width.is_some() { String::new() } else { "-".to_owned() }
 }
@@ -160,7 +160,7 @@ fn secret(token: &Token, it: &StoredSecret, times: &Times, screen: Screen) -> Ve
     let used = it.last_used_at.map_or_else(
         || none(screen),
         |time| {
-            // Whether a client still has to learn of the new secret.
+            // Whether a client still uses the previous secret.
             let since = match it.superseded_at {
                 Some(rotated) if time >= rotated => ", after the rotation",
                 Some(_) => ", before the rotation",
@@ -171,13 +171,13 @@ fn secret(token: &Token, it: &StoredSecret, times: &Times, screen: Screen) -> Ve
     );
     let end = match (it.revoked_at.or(token.revoked_at), it.expires_at) {
         (Some(time), _) => format!("revoked {}", relative(time, now)),
-        (None, Some(end)) if end <= now => format!("ended {}", relative(end, now)),
-        (None, Some(end)) => format!("ends {}", relative(end, now)),
+        (None, Some(end)) if end <= now => format!("expired {}", relative(end, now)),
+        (None, Some(end)) => format!("expires {}", relative(end, now)),
         (None, None) => "no end".to_owned(),
     };
     let state = token.secret_status(it, now);
     let used = match it.refused_at {
-        // The reason is that of today.
+        // The reason is the present one.
         Some(time) => {
             let why = refusal(token, it, now).map_or("", Reason::word);
             format!("refused {} ({why})", relative(time, times.now))

@@ -1,10 +1,10 @@
-//! A plan as people read it: what is done to what, and each field below it.
+//! The text of a plan for people: each change, and its fields below it.
 
 use super::Style;
 use crate::domain::plan::{Doing, Item};
 use crate::domain::text::shown;
 
-/// The lines of one thing that must change, and why it cannot.
+/// The lines of one change, and why it cannot be made.
 pub fn lines(item: &Item, error: Option<(&str, Option<&str>)>, style: Style) -> String {
     let mark = match item.doing {
         Doing::Create => style.green("+"),

@@ -1,16 +1,17 @@
-//! How far a long command is: one line on a terminal, from its second second on, rewritten in place, gone at its end.
+//! The progress of a long command: one line on a terminal, which appears after a second, is rewritten in place,
+//! and is removed at the end.
 
 use std::io::Write;
 use std::time::Duration;
 
-/// Work that is done by then says nothing of itself.
+/// A command that takes less time shows no progress.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How long a line stays as it is.
+/// How long a line is shown before it is rewritten.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Back to the first column, and empty from there on.
+/// Returns to the first column and clears the line.
 const ERASE: &[u8] = b"\r\x1b[K";
 
-/// When the line was written. Time is that of a clock that only goes forward.
+/// When the line was written, by a monotonic clock.
 #[derive(Debug)]
 pub struct Progress {
     began: Duration,
@@ -27,8 +28,7 @@ impl Progress {
         self.shown
     }
 
-    /// Whether the line is to be written now: after a while, not too often, but at once where something else that was
-    /// printed took its place.
+    /// Whether to write the line now: not at first, not too often, but at once if other output has replaced it.
     pub fn is_due(&self, now: Duration) -> bool {
         match self.last {
             None => now.saturating_sub(self.began) >= PATIENCE,
@@ -36,7 +36,7 @@ impl Progress {
         }
     }
 
-    /// Writes the line in one go. What cannot be written is lost: it is talk.
+    /// Writes the line at once. Errors are ignored, since it is only information.
     pub fn show(&mut self, now: Duration, line: &str, err: &mut dyn Write) {
         let _ = err.write_all(&[b"\r", line.as_bytes(), b"\x1b[K"].concat());
         (self.last, self.shown) = (Some(now), true);
@@ -50,7 +50,7 @@ impl Progress {
     }
 }
 
-/// What is done and how much of it, as far as it fits beside the cursor; `of` is 0 where nothing can be counted.
+/// What is done and how much of it, cut to fit beside the cursor. `of` is 0 if the total is unknown.
 pub fn line(what: &str, done: u64, of: u64, columns: u16) -> String {
     let fits = |line: &String| line.len() < usize::from(columns);
     let full = match of {
@@ -61,7 +61,7 @@ pub fn line(what: &str, done: u64, of: u64, columns: u16) -> String {
     Some(full).filter(fits).or_else(|| Some(share()).filter(|line| of > 0 && fits(line))).unwrap_or_default()
 }
 
-/// `1,234,567`.
+/// Formats a number like `1,234,567`.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

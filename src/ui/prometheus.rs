@@ -1,10 +1,10 @@
-//! The text format of Prometheus, as the textfile collector of a node exporter reads it: one family after another, each with
-//! its HELP and TYPE.
+//! The text format of Prometheus, for the textfile collector of `node_exporter`: families of metrics, each with
+//! HELP and TYPE.
 
 use crate::domain::check::FindingCode;
 use crate::domain::token::Token;
 
-/// The family of expiries under way: a sample for each unrevoked token that expires.
+/// The family of expiries, with a sample for each unrevoked token that expires.
 #[derive(Default)]
 pub struct Expiries {
     begun: bool,
@@ -30,7 +30,8 @@ impl Expiries {
     }
 }
 
-/// The family of findings: how many tokens each code was reported of, zero included, so that an alert can end.
+/// The family of findings, with the number of tokens for each code. Zero is included, so that an alert can
+/// resolve.
 pub fn findings(counts: &[(FindingCode, usize)]) -> String {
     let mut text = head("tokenctl_check_findings", "How many tokens `tokenctl check` reports, by code.");
     for (code, count) in counts {

@@ -1,28 +1,28 @@
-//! What a person reads from: how wide it is, and what it can show.
+//! The screen of a person: its width, and the characters that it can show.
 
 use unicode_width::UnicodeWidthStr;
 
 use super::{Style, fit};
 use crate::domain::text::plain_emoji;
 
-/// The terminal that a person reads from, if it is one.
+/// The screen on which a person reads output.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Screen {
-    /// Its columns; none where the output is no terminal, and so neither cut nor wrapped.
+    /// Its columns. `None` if the output is not a terminal and so is neither cut nor wrapped.
     pub width: Option<usize>,
-    /// Whether it can show no more than ASCII for sure.
+    /// Whether only ASCII is safe to show.
     pub ascii: bool,
     pub style: Style,
 }
 
 impl Screen {
-    /// Stands where something was cut off.
+    /// Marks a place where text was cut.
     pub fn mark(self) -> &'static str {
         if self.ascii { "..." } else { "…" }
     }
 
-    /// Spells a text as it can show it: our own marks in ASCII, and emoji without skin tones, style and joiners, whose
-    /// width terminals do not agree on. Else what people typed stays as it is.
+    /// Adapts a text to it: our own marks become ASCII if necessary, and emoji lose skin tones, styles and joiners,
+    /// on whose width terminals do not agree. Other typed text is not changed.
     pub fn spell(self, text: &mut String) {
         if self.ascii && text.contains('…') {
             *text = text.replace('…', "...");
@@ -32,7 +32,7 @@ impl Screen {
         }
     }
 
-    /// A text in lines that it holds, all but the first indented.
+    /// A text wrapped to its width, with all lines but the first indented.
     pub fn hang(self, text: &str) -> String {
         match self.width {
             Some(width) if text.width() > width => fit::wrap(text, width.saturating_sub(2)).join("\n  "),

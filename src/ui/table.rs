@@ -1,7 +1,8 @@
-//! Cells in aligned columns, on no line wider than the screen.
+//! Tables with aligned columns, whose lines are not wider than the screen.
 //!
-//! Where the screen is too narrow for all columns, a list leaves out the last of them; in another table each row goes
-//! on below, indented. Where there is no screen, columns are as wide as their cells. One without any text is left out.
+//! If the screen is too narrow for all columns, a list leaves out the last ones; in other tables each row
+//! continues on indented lines. Without a screen, columns are as wide as their cells. Empty columns are left
+//! out.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Attribute, Color, ColumnConstraint, ContentArrangement, Width};
@@ -9,16 +10,16 @@ use unicode_width::UnicodeWidthStr;
 
 use super::{Ink, Screen, fit};
 
-/// What becomes of a cell that is wider than its column, and how narrow that may become.
+/// How a cell that is wider than its column is shown, and how narrow the column may become.
 #[derive(Debug, Clone, Copy)]
 pub enum Fill {
     /// The column is as wide as its widest cell.
     Whole,
-    /// It loses its end.
+    /// It is cut at its end.
     Cut(usize),
-    /// It loses its middle.
+    /// It is cut in its middle.
     CutMiddle(usize),
-    /// It goes on in the next line.
+    /// It continues on the next line.
     Wrap(usize),
 }
 
@@ -55,11 +56,11 @@ pub struct Table {
     pub indent: usize,
     /// Whether the last columns may be left out.
     pub drops: bool,
-    /// The widest cell so far of each column, its heading included where it has any text.
+    /// The width of the widest cell so far in each column, including its heading if there is any text.
     wants: Vec<usize>,
 }
 
-/// A column on a line: its place, and how wide it is.
+/// A column on a line: its index and its width.
 type Slot = (usize, usize);
 
 impl Table {
@@ -74,7 +75,7 @@ impl Table {
         Self { indent, ..self }
     }
 
-    /// These rows below a heading.
+    /// Writes these rows below a heading.
     pub fn headed(&mut self, rows: Vec<Vec<Cell>>) -> String {
         let rows = self.measured(rows);
         let lines = self.lines();
@@ -84,7 +85,7 @@ impl Table {
         self.drawn(&all, &lines)
     }
 
-    /// These rows. Columns only get wider from page to page.
+    /// Writes these rows. Columns only get wider from page to page.
     pub fn rows(&mut self, rows: Vec<Vec<Cell>>) -> String {
         let rows = self.measured(rows);
         self.drawn(&rows, &self.lines())
@@ -97,7 +98,7 @@ impl Table {
         let mut text = String::new();
         for row in rows {
             for (number, slots) in lines.iter().enumerate() {
-                // What a row has nothing for takes no line of its own.
+                // An empty cell gets no line.
                 if slots.iter().any(|(at, _)| row.get(*at).is_some_and(|cell| !cell.text.is_empty())) {
                     text.push_str(&self.grid(number, slots, std::slice::from_ref(row)));
                 }
@@ -119,7 +120,7 @@ impl Table {
         rows
     }
 
-    /// Which columns stand on which line of a row, and how wide they are.
+    /// The columns of each line of a row, and their widths.
     fn lines(&self) -> Vec<Vec<Slot>> {
         let mut lines: Vec<Vec<Slot>> = vec![Vec::new()];
         for at in (0..self.columns.len()).filter(|at| self.wants[*at] > 0) {
@@ -146,7 +147,7 @@ impl Table {
         lines
     }
 
-    /// The columns of the screen that a line of a row leaves.
+    /// The columns of the screen that a line of a row leaves free.
     fn spare(&self, number: usize, slots: &[Slot]) -> usize {
         let gaps = slots.iter().rev().skip(1).map(|(at, _)| self.columns[*at].gap);
         let used: usize = gaps.chain(slots.iter().map(|(_, width)| *width)).sum();
@@ -170,7 +171,7 @@ impl Table {
         hang.min(self.screen.width.unwrap_or(usize::MAX).saturating_sub(1))
     }
 
-    /// What of these rows stands on one of their lines.
+    /// The cells of one line of these rows.
     fn grid(&self, number: usize, slots: &[Slot], rows: &[Vec<Cell>]) -> String {
         let mut grid = comfy_table::Table::new();
         grid.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled).force_no_tty();

@@ -1,4 +1,4 @@
-//! A store as the file that `apply` takes: settings that are not the defaults, scopes, and tokens by name.
+//! Writes a store as a file for `apply`: settings that differ from the defaults, scopes, and tokens by name.
 
 use toml::{Table, Value};
 
@@ -8,7 +8,7 @@ use crate::domain::settings::{Key, Settings};
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 
-/// The table of settings; nothing where all are the defaults.
+/// The table of settings; empty if all are the defaults.
 pub fn settings(settings: &Settings) -> String {
     let default = Settings::default();
     let mut text = String::new();
@@ -35,7 +35,7 @@ pub fn scope(entry: &Entry) -> String {
     text + "\n"
 }
 
-/// A token; `has_scopes` says whether the store has any.
+/// The section of a token. `has_scopes` tells whether the store has scopes.
 pub fn token(token: &Token, has_scopes: bool) -> String {
     let mut text = heading("tokens", &token.name);
     optional(&mut text, "description", token.description.as_deref());

@@ -1,11 +1,11 @@
-//! The labels of a request, however often a key stands there.
+//! The labels of a request, including repeated keys.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor};
 
-/// The entries of an object. A key that stands there twice is required with both values, which no token has.
+/// The entries of an object. A key that occurs twice is required with both values, which no token has.
 #[derive(Default)]
 pub struct Pairs(pub Vec<(String, String)>);
 

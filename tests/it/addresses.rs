@@ -119,7 +119,7 @@ fn more_addresses_are_a_widening_and_fewer_are_not() {
 }
 
 #[test]
-fn a_rule_that_cannot_be_meant_is_refused_with_what_can() {
+fn a_meaningless_rule_is_refused_with_a_proposal() {
     let (world, _) = world();
     let refused = |rule: &str| {
         let error = world.refuses(&["edit", "app", "--allow-from", rule], 2, "usage");
@@ -129,8 +129,8 @@ fn a_rule_that_cannot_be_meant_is_refused_with_what_can() {
     assert!(refused("10.0.0.1/8").1.contains("the network is `10.0.0.0/8`, the address alone is `10.0.0.1`"));
     assert!(refused("example.com").0.contains("neither an address nor a network"));
     assert!(refused("10.0.0.0/33").0.contains("neither an address nor a network"));
-    assert!(refused("none,10.0.0.0/8").0.contains("beside addresses"));
-    assert!(refused("10.0.0.0/8,").0.contains("beside addresses"));
+    assert!(refused("none,10.0.0.0/8").0.contains("cannot be combined"));
+    assert!(refused("10.0.0.0/8,").0.contains("cannot be combined"));
     world.refuses(&["create", "new", "-s", "read", "--allow-from", "none,::1"], 2, "usage");
     assert_eq!(world.show("app")["allow_from"], json!(["10.0.0.0/8", "2001:db8::/32"]));
 }

@@ -7,7 +7,7 @@ use crate::support::{Answer, DAY, HOUR, World, assert_token_keys};
 const SECRET: &str = "Zk3-from.another/System_0815xyz";
 
 #[test]
-fn an_adopted_secret_is_good_and_never_listed() {
+fn an_adopted_secret_is_valid_and_never_listed() {
     let world = World::with_store();
     let ran = world.run_with(&["adopt", "legacy", "--ttl", "30d"], SECRET.as_bytes()).ok();
     assert_eq!(ran.out, "");
@@ -36,7 +36,7 @@ fn the_document_is_a_token_that_changed() {
 }
 
 #[test]
-fn what_is_pasted_around_a_secret_is_no_part_of_it() {
+fn text_pasted_around_a_secret_is_ignored() {
     let world = World::with_store();
     let around = ["{}", "{}\n", "{}\r\n", "{}\n\n", "{}\r", " {} ", "{}\n ", "Bearer {}\n"];
     for (around, name) in around.iter().zip(["a", "b", "c", "d", "e", "f", "g", "h"]) {
@@ -49,7 +49,7 @@ fn what_is_pasted_around_a_secret_is_no_part_of_it() {
 }
 
 #[test]
-fn what_cannot_be_a_secret_is_refused() {
+fn text_that_cannot_be_a_secret_is_refused() {
     let world = World::new();
     let ours = world.create("ours", &[]);
     let typo = format!("{}{}", &ours[..41], if ours.ends_with('a') { 'b' } else { 'a' });
@@ -83,7 +83,7 @@ fn what_cannot_be_a_secret_is_refused() {
 }
 
 #[test]
-fn a_secret_that_the_store_knows_is_refused() {
+fn a_secret_that_is_in_the_store_already_is_refused() {
     let world = World::new();
     let ours = world.create("ours", &[]);
     world.run_with(&["adopt", "legacy"], SECRET.as_bytes()).ok();
@@ -118,7 +118,7 @@ fn a_secret_comes_from_a_file() {
 }
 
 #[test]
-fn a_terminal_is_asked_for_the_secret() {
+fn a_terminal_prompts_for_the_secret() {
     let mut world = World::with_store();
     world.at_terminal(&[Answer::Type(SECRET.to_owned()), Answer::CtrlC, Answer::Type("short".to_owned())]);
     world.run(&["adopt", "a"]).ok();
@@ -158,7 +158,7 @@ fn it_keeps_the_rules_of_create() {
 }
 
 #[test]
-fn the_first_adoption_makes_a_store_only_for_a_good_secret() {
+fn the_first_adoption_makes_a_store_only_for_a_valid_secret() {
     let world = World::new();
     world.refuses_with(&["adopt", "a"], b"short", 2, "usage");
     world.refuses_with(&["adopt", "a"], b"0123456789abcdef", 5, "policy");
@@ -302,11 +302,16 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
         (format!("{},x", strong(2)), 2, "usage", "its `name` is not one"),
         (format!("a b,{}", strong(2)), 2, "usage", "its `name` is not one"),
         ("weak,0123456789abcdef".to_owned(), 5, "policy", "fewer than 128"),
-        (format!("same,{}", strong(1)), 5, "policy", "knows this secret already"),
+        (format!("same,{}", strong(1)), 5, "policy", "is in the store already"),
         (format!("ok,{}", strong(2)), 5, "name_taken", "the name `ok` is taken"),
         (format!("there,{}", strong(2)), 5, "name_taken", "the name `there` is taken"),
-        (format!("x,{}", strong(9)), 5, "policy", "knows this secret already"),
-        (format!("x,{}", strong(8)), 5, "policy", "the store had this secret, and it ended"),
+        (format!("x,{}", strong(9)), 5, "policy", "is in the store already"),
+        (
+            format!("x,{}", strong(8)),
+            5,
+            "policy",
+            "this secret was in the store before, and has expired or was revoked",
+        ),
         ("x,".to_owned(), 2, "usage", "it has no `secret`, and no `hash`"),
         (format!(",{}", strong(2)), 2, "usage", "it has no `name`"),
         (format!("x,{},y", strong(2)), 2, "usage", "it has 3 fields, and the heading 2"),
@@ -349,7 +354,7 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
     );
     for (line, why) in [
         ("{\"name\":7}".to_owned(), "`name` is not what it should be"),
-        ("{\"nam\":\"x\"}".to_owned(), "there is a column that is not known"),
+        ("{\"nam\":\"x\"}".to_owned(), "the heading has an unknown column"),
         (format!("{{\"name\":\"x\",\"secret\":\"{}\"", strong(2)), "it is not a JSON object"),
         (format!("{{\"name\":\"x\",\"hash\":\"{}\"}}", "0".repeat(63)), "its `hash` is not one"),
         (

@@ -61,7 +61,7 @@ fn items(document: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_file_makes_a_store_and_a_second_time_changes_nothing() {
+fn a_file_makes_a_store_and_a_second_run_changes_nothing() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     let ran = world.run(&["apply", &path, "--json"]).ok();
@@ -119,7 +119,7 @@ fn a_file_makes_a_store_and_a_second_time_changes_nothing() {
 }
 
 #[test]
-fn what_the_file_does_not_say_stays_as_it_is() {
+fn keys_that_the_file_leaves_out_are_not_changed() {
     let world = World::with_store();
     world.create(
         "mine",
@@ -153,7 +153,24 @@ fn what_the_file_does_not_say_stays_as_it_is() {
 }
 
 #[test]
-fn what_is_not_named_goes_only_with_exclusive_which_asks() {
+fn none_clears_lists_and_labels_as_it_clears_single_values() {
+    let world = World::with_store();
+    world.define(&["read"]);
+    world.run(&["scopes", "define", "admin", "--includes", "read"]).ok();
+    world.create("mine", &["--scope", "admin", "-l", "a=b", "--allow-from", "10.0.0.0/8"]);
+    let text = "[scopes.admin]\nincludes = \"none\"\n[tokens.mine]\nscopes = \"none\"\nlabels = \"none\"\n";
+    let path = world.write("tokens.toml", text);
+    world.run(&["apply", &path]).ok();
+    let shown = world.show("mine");
+    assert_eq!((&shown["scopes"], &shown["labels"]), (&json!([]), &json!({})));
+    let path = world.write("tokens.toml", "[tokens.mine]\nallow_from = \"none\"\n");
+    world.run(&["apply", &path, "--allow-widen"]).ok();
+    assert_eq!(world.show("mine")["allow_from"], json!([]));
+    world.run(&["diff", &path]).ok();
+}
+
+#[test]
+fn unnamed_tokens_are_revoked_only_with_exclusive_which_asks() {
     let mut world = World::with_store();
     world.create("kept", &[]);
     let (a, b) = (world.create("a", &[]), world.create("b", &["--no-expiry"]));
@@ -188,8 +205,8 @@ fn everything_is_checked_before_the_first_change() {
     let taken = world.write("keys/taken", "something else\n");
     let before = world.bytes();
     let cases = [
-        ("[tokens.new]\nscopes = []".to_owned(), 5, "no_destination", "is new, and nothing says where"),
-        (format!("[tokens.new]\nout = \"{keys}/x\""), 2, "usage", "says nothing of them"),
+        ("[tokens.new]\nscopes = []".to_owned(), 5, "no_destination", "is new, and has no destination"),
+        (format!("[tokens.new]\nout = \"{keys}/x\""), 2, "usage", "has no `scopes`"),
         (
             format!("[tokens.new]\nscopes = [\"reed\"]\nout = \"{keys}/x\""),
             4,
@@ -205,8 +222,8 @@ fn everything_is_checked_before_the_first_change() {
         ),
         ("[settings]\nmax-ttl = \"5d\"\n[tokens.demo]\nttl = \"6d\"".to_owned(), 5, "policy", "longer than"),
         ("[settings]\nrequire-owner = true\n[tokens.demo]\nicon = \"*\"".to_owned(), 5, "policy", "an owner"),
-        ("[tokens.gone]\nttl = \"9d\"".to_owned(), 5, "policy", "bring it back to life"),
-        ("[tokens.demo]\nrotate_every = \"10d\"".to_owned(), 2, "usage", "not shorter than the lifetime"),
+        ("[tokens.gone]\nttl = \"9d\"".to_owned(), 5, "policy", "would revive it"),
+        ("[tokens.demo]\nrotate_every = \"10d\"".to_owned(), 2, "usage", "must be shorter than the lifetime"),
         (
             format!(
                 "[tokens.a]\nscopes = []\nout = \"{keys}/x\"\n[tokens.b]\nscopes = []\nout = \"{keys}/x\""
@@ -285,7 +302,7 @@ fn an_export_as_toml_makes_the_same_tokens_in_an_empty_store() {
     world.run(&["revoke", "revoked", "--yes"]).ok();
     world.run(&["scopes", "retire", "events:write"]).ok();
     let exported = world.run(&["export", "--toml"]).ok();
-    assert_eq!(exported.err, "left out, since they have ended or were never delivered: 1\n");
+    assert_eq!(exported.err, "left out, since they are revoked, expired or were never delivered: 1\n");
     assert!(
         exported.out.starts_with("[settings]\ngrace = \"2h\"\nrequire-owner = true\n\n"),
         "{}",
@@ -415,7 +432,7 @@ fn files_change_hands_in_one_run() {
 }
 
 #[test]
-fn what_is_required_by_now_is_no_difference_of_a_token_that_stays() {
+fn a_later_requirement_is_not_a_difference_of_an_unchanged_token() {
     let world = World::new();
     world.create("demo", &[]);
     world.run(&["settings", "require-owner", "true"]).ok();

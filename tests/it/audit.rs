@@ -198,7 +198,7 @@ fn no_number_of_an_entry_makes_it_hang_or_overflow() {
 }
 
 #[test]
-fn an_object_that_is_not_what_its_last_event_says_is_named() {
+fn an_object_that_does_not_match_its_last_event_is_named() {
     for (tampering, expected) in [
         ("UPDATE tokens SET owner = 'eve' WHERE name = 'demo'", &["demo"][..]),
         ("UPDATE secret SET expires_at = NULL", &["demo", "other"]),
@@ -268,7 +268,7 @@ fn an_anchor_proves_that_history_only_grew() {
 }
 
 #[test]
-fn an_anchor_that_is_none_is_a_usage_error() {
+fn an_invalid_anchor_is_a_usage_error() {
     let world = world();
     let head = head(&world);
     for anchor in
@@ -394,7 +394,7 @@ fn a_hand_edit_is_not_made_part_of_history_by_the_next_change() {
         let before = world.bytes();
         let ran = world.run(&[args, &["--json"]].concat()).exit(6);
         assert_eq!(ran.failure()["code"], "store_damaged", "{tampering}");
-        assert!(ran.failure()["message"].to_string().contains("is not what its last event says"), "{ran:?}");
+        assert!(ran.failure()["message"].to_string().contains("does not match its last event"), "{ran:?}");
         assert_eq!(world.bytes(), before, "{args:?}");
         world.run(&["audit", "verify"]).exit(3);
     }

@@ -81,7 +81,7 @@ fn a_backup_that_cannot_be_written_leaves_no_file() {
 }
 
 #[test]
-fn what_a_killed_backup_left_goes_with_the_next_one() {
+fn the_next_backup_removes_what_a_killed_one_left() {
     let world = World::with_store();
     let dir = world.directory("backups");
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
@@ -106,7 +106,7 @@ fn what_a_killed_backup_left_goes_with_the_next_one() {
 }
 
 #[test]
-fn half_a_backup_is_none() {
+fn an_incomplete_backup_is_a_failure() {
     let world = World::with_store();
     let ran = world.run_failing(&["backup", "-"], 0, std::io::ErrorKind::BrokenPipe);
     assert_eq!(ran.code, 1, "{ran:?}");
@@ -116,6 +116,6 @@ fn half_a_backup_is_none() {
     for verb in ["backup -", "export", "export --toml"] {
         let ran = world.shell(&format!("tokenctl {verb} >&-"));
         assert_eq!(ran.code, 1, "{verb}: {ran:?}");
-        assert!(ran.err.contains("it goes nowhere"), "{verb}: {ran:?}");
+        assert!(ran.err.contains("it is closed, deleted"), "{verb}: {ran:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! `check`: what about the tokens needs attention.
+//! `check`: reports tokens that need attention.
 
 use std::process::Command;
 
@@ -51,7 +51,7 @@ fn a_token_is_expiring_in_the_second_half_of_its_life_and_within_the_window() {
     let ran = world.run(&["check", "--skip", "never_used"]).exit(3);
     let expected = "\
 warning: expiring: `long` expires 2027-02-20T12:00:00Z (in 14 days) (owner: ann)
-  hint: `tokenctl rotate long` delivers a new secret
+  hint: use `tokenctl rotate long` to deliver a new secret
 ";
     assert_eq!((&*ran.out, &*ran.err), (expected, ""));
 }
@@ -72,12 +72,12 @@ fn an_expired_token_is_reported_for_a_week() {
             "token": {"id": id, "name": "demo", "owner": null},
             "since": "2026-12-02T12:00:00Z",
             "message": "`demo` expired 2026-12-02T12:00:00Z (just now)",
-            "hint": "`tokenctl rotate demo --revive` brings it back, `tokenctl revoke demo` ends it for good",
+            "hint": "revive it with `tokenctl rotate demo --revive`, or revoke it with `tokenctl revoke demo`",
         })
     );
     assert_eq!(
         document["findings"][1]["hint"],
-        "`tokenctl edit fixed --expires DATE --revive` brings it back, `tokenctl revoke fixed` ends it for good"
+        "revive it with `tokenctl edit fixed --expires DATE --revive`, or revoke it with `tokenctl revoke fixed`"
     );
     world.wait(7 * DAY);
     assert_eq!(found(&world, &["--search", "demo"]), ["expired demo"]);
@@ -98,7 +98,7 @@ fn a_rotation_is_overdue_when_it_is_more_than_a_day_late() {
     let ran = world.run(&["check", "--skip", "no_destination"]).exit(3);
     let expected = "\
 error: rotation_overdue: `demo` was due for rotation 2026-12-22T12:00:00Z (24 hours ago)
-  hint: `tokenctl rotate demo`, and look at why the job that rotates it did not
+  hint: run `tokenctl rotate demo`, and find out why the scheduled job did not
 ";
     assert_eq!(ran.out, expected);
     world.rotate("demo", &[]);
@@ -111,7 +111,7 @@ fn a_policy_without_a_destination_is_reported_until_it_has_one() {
     world.create("demo", &["--rotate-every", "30d"]);
     let expected = "\
 warning: no_destination: `demo` has a rotation policy and no destination
-  hint: `tokenctl edit demo --out FILE` lets `tokenctl rotate --due` deliver there
+  hint: set one with `tokenctl edit demo --out FILE`, so that `tokenctl rotate --due` can deliver
 ";
     assert_eq!(world.run(&["check"]).exit(3).out, expected);
     world.run(&["edit", "demo", "--out", &world.path("secret")]).ok();
@@ -145,7 +145,7 @@ fn a_previous_secret_that_is_used_after_the_rotation_is_reported_until_it_expire
 }
 
 #[test]
-fn of_a_token_that_is_older_than_the_record_it_says_since_when_there_is_no_use() {
+fn an_old_token_is_reported_with_the_start_of_the_record() {
     let world = World::with_store();
     world.create("demo", &["--ttl", "1y"]);
     world.wait(DAY);
@@ -216,13 +216,13 @@ fn a_delivery_that_was_killed_is_reported_after_its_deadline() {
     let ran = world.run(&["check"]).exit(3);
     let expected = "\
 warning: provisional: a delivery of `demo` by uid 1234 was not confirmed by 2026-11-22T12:10:00Z (just now)
-  hint: `tokenctl doctor --repair` as uid 1234 confirms it or rolls it back
+  hint: run `tokenctl doctor --repair` as uid 1234 to confirm it or roll it back
 ";
     assert_eq!(ran.out, expected);
 }
 
 #[test]
-fn filters_and_codes_narrow_it() {
+fn filters_and_codes_narrow_the_report() {
     let world = World::with_store();
     for (name, owner) in [("a", "ann"), ("b", "bob")] {
         world.create(name, &["--no-expiry", "--owner", owner]);
@@ -367,13 +367,14 @@ fn colours_take_no_room_in_the_lines_of_a_terminal() {
     let expected = "\
 \u{1b}[33mwarning:\u{1b}[0m expiring: `api-gateway` expires 2026-12-02T12:00:00Z
   (in 4 days) (owner: ann)
-  \u{1b}[32mhint:\u{1b}[0m `tokenctl rotate api-gateway` delivers a new secret
+  \u{1b}[32mhint:\u{1b}[0m use `tokenctl rotate api-gateway` to deliver a new
+  secret
 ";
     assert_eq!(ran.out, expected);
 }
 
 #[test]
-fn a_report_replaces_nothing_but_a_file_that_is_not_the_stores() {
+fn a_report_replaces_no_file_of_the_store() {
     let world = World::with_store();
     world.create("demo", &[]);
     let (link, dir) = (world.path("link"), world.directory("dir"));

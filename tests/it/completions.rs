@@ -87,7 +87,7 @@ fn the_scripts_of_fish_elvish_and_powershell_are_those_of_clap() {
 }
 
 #[test]
-fn every_argument_is_offered_what_it_takes() {
+fn completion_offers_what_each_argument_takes() {
     let mut world = filled();
     let cases: &[(&[&str], &[&str])] = &[
         (&["sh"], &["show"]),
@@ -135,7 +135,7 @@ fn every_argument_is_offered_what_it_takes() {
 }
 
 #[test]
-fn flags_are_offered_to_a_dash_and_where_nothing_else_can_stand() {
+fn flags_are_offered_after_a_dash_and_where_nothing_else_is_possible() {
     let mut world = filled();
     assert!(offered(&mut world, &["show", "-"]).contains(&"--json".to_owned()));
     assert!(offered(&mut world, &["create", ""]).contains(&"--owner".to_owned()));
@@ -186,7 +186,7 @@ fn paths_are_left_to_bash_and_zsh_and_offered_to_the_others() {
 }
 
 #[test]
-fn the_store_on_the_line_is_asked() {
+fn candidates_come_from_the_store_on_the_line() {
     let (mut world, other) = (filled(), World::with_store());
     other.create("theirs", &[]);
     let store = other.store().display().to_string();
@@ -203,7 +203,7 @@ fn the_store_on_the_line_is_asked() {
 }
 
 #[test]
-fn of_ten_thousand_tokens_two_hundred_are_offered() {
+fn at_most_two_hundred_of_ten_thousand_tokens_are_offered() {
     let mut world = filled();
     world.sql(
         "WITH RECURSIVE n (i) AS (VALUES (1000) UNION ALL SELECT i + 1 FROM n WHERE i < 10999)
@@ -279,7 +279,7 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
 }
 
 #[test]
-fn no_text_of_the_store_means_anything_to_a_shell() {
+fn no_candidate_has_a_meaning_to_a_shell() {
     let mut world = filled();
     let hostile = [
         "$(id)", "`id`", "a;id", "a|id", "a&id", "a>b", "'", "\"", "a\\", "~", "*", "-y", "a#b", "!!",
@@ -334,7 +334,7 @@ fn a_variable_left_in_the_environment_changes_no_command() {
 }
 
 #[test]
-fn a_shell_that_does_not_listen_is_no_failure() {
+fn a_shell_that_does_not_listen_is_not_a_failure() {
     let world = filled();
     for nowhere in [">&-", ">/dev/full"] {
         let line = format!("TOKENCTL_COMPLETE=bash \"$0\" -- tokenctl show '' {nowhere}");

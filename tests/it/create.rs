@@ -23,7 +23,7 @@ fn a_secret_is_printed_once_and_never_listed() {
 }
 
 #[test]
-fn stdout_is_the_secret_and_stderr_the_talk() {
+fn stdout_is_the_secret_and_stderr_has_the_messages() {
     let world = World::new();
     let ran = world.run(&["create", "demo"]).ok();
     let secret = ran.line();
@@ -35,7 +35,7 @@ fn stdout_is_the_secret_and_stderr_the_talk() {
         format!(
             "warning: made a new store at {}\n\
              created `demo` ({}), expires 2027-02-20T12:00:00Z (in 3 months)\n\
-             the lifetime is the default, 90d; --ttl, --expires or --no-expiry set another\n\
+             the lifetime is the default, 90d; set another with --ttl, --expires or --no-expiry\n\
              this secret is shown once; keep it now\n\
              use it: curl -H \"Authorization: Bearer $TOKEN\" https://…\n",
             path.display(),
@@ -245,7 +245,7 @@ fn grace_is_shorter_than_the_rotation_and_that_than_the_lifetime() {
 }
 
 #[test]
-fn what_the_store_demands_is_never_clamped() {
+fn a_requirement_of_the_store_refuses_and_never_clamps() {
     let world = World::with_store();
     world.run(&["settings", "max-ttl", "30d"]).ok();
     for args in [
@@ -272,7 +272,7 @@ fn what_the_store_demands_is_never_clamped() {
 }
 
 #[test]
-fn a_store_with_scopes_wants_some_for_every_token() {
+fn a_store_with_scopes_requires_some_for_every_token() {
     let world = World::with_store();
     world.define(&["events:read", "events:write", "old"]);
     world.run(&["scopes", "retire", "old"]).ok();
@@ -287,7 +287,7 @@ fn a_store_with_scopes_wants_some_for_every_token() {
 }
 
 #[test]
-fn a_terminal_is_asked_for_scopes() {
+fn a_terminal_prompts_for_scopes() {
     let mut world = World::with_store();
     world.define(&["admin", "events:read", "events:write"]);
     world.at_terminal(&[Answer::Choose(vec![0, 2]), Answer::Choose(vec![]), Answer::CtrlC]);
@@ -425,7 +425,7 @@ fn a_copy_has_all_of_a_token_but_name_and_secret() {
 }
 
 #[test]
-fn a_copy_does_not_get_what_its_token_could_not_get_now() {
+fn a_copy_follows_the_present_requirements() {
     let world = World::with_store();
     world.define(&["read"]);
     world.create("old", &["-s", "read", "--expires", "2026-12-01"]);

@@ -178,7 +178,7 @@ fn an_existing_file_keeps_its_owner_group_and_mode() {
 }
 
 #[test]
-fn what_is_no_private_file_is_refused_before_anything_changes() {
+fn a_path_that_is_not_a_private_file_is_refused_before_anything_changes() {
     let world = World::new();
     let old = world.create("demo", &[]);
     let private = world.write("private", "");
@@ -360,7 +360,7 @@ fn one_line_of_an_environment_file_is_replaced_and_the_others_stay() {
 }
 
 #[test]
-fn bytes_that_are_no_text_stay_in_an_environment_file() {
+fn bytes_that_are_not_text_are_kept_in_an_environment_file() {
     let world = World::new();
     let path = world.write("env", "");
     fs::write(&path, b"A=\xff\xfe\nAPI_TOKEN=\n\x01\x80\n").expect("a file");
@@ -493,7 +493,7 @@ fn the_secret_works_while_the_command_has_it() {
 }
 
 #[test]
-fn a_command_that_does_not_take_the_secret_gets_none() {
+fn a_command_that_does_not_read_the_secret_gets_no_token() {
     let world = World::of_processes();
     let old = world.mint("demo");
     let long = "x".repeat(200);
@@ -504,7 +504,7 @@ fn a_command_that_does_not_take_the_secret_gets_none() {
         ("false", "failed with exit 1"),
         ("true", "did not read the secret"),
         ("head -c 41 >/dev/null", "did not read the secret"),
-        ("cat >/dev/null; kill -TERM $$", "was ended by signal 15"),
+        ("cat >/dev/null; kill -TERM $$", "was killed by signal 15"),
         ("'", "failed with exit 2"),
         ("", "is empty"),
         ("  ", "is empty"),
@@ -547,7 +547,7 @@ fn assert_gone(world: &World) {
 }
 
 #[test]
-fn a_command_that_does_not_end_is_killed_with_all_it_started() {
+fn a_command_that_does_not_exit_is_killed_with_its_children() {
     let world = World::of_processes();
     let old = world.mint("demo");
     for verb in [["create", "new"], ["rotate", "demo"]] {
@@ -556,7 +556,7 @@ fn a_command_that_does_not_end_is_killed_with_all_it_started() {
         let started = Instant::now();
         let ran = run(&mut command, b"").exit(7);
         assert!((1..15).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
-        assert!(ran.err.contains("did not end within 1 s and was killed"), "{}", ran.err);
+        assert!(ran.err.contains("did not finish within 1 s and was killed"), "{}", ran.err);
         assert_gone(&world);
         let got = fs::read(world.path("got")).expect("a file");
         assert_eq!(world.real(&["verify"], &got).line(), "unknown");
@@ -613,7 +613,7 @@ fn a_hangup_ends_a_delivery_unless_nohup_keeps_it_away() {
 }
 
 #[test]
-fn ctrl_c_ends_a_rotation_of_several_where_it_is() {
+fn ctrl_c_stops_a_rotation_of_several_where_it_is() {
     let world = World::of_processes();
     for name in ["a", "b", "c"] {
         world.mint(name);
@@ -643,7 +643,7 @@ fn ctrl_c_ends_a_rotation_of_several_where_it_is() {
 }
 
 #[test]
-fn a_delivered_secret_stays_when_the_rest_cannot_be_said() {
+fn a_delivered_secret_stays_if_the_rest_of_the_output_fails() {
     let world = World::of_processes();
     let file = world.path("file");
     // Plain: nothing is owed to stdout.
@@ -662,7 +662,7 @@ fn a_delivered_secret_stays_when_the_rest_cannot_be_said() {
 }
 
 #[test]
-fn a_command_runs_under_the_umask_of_who_called() {
+fn a_command_runs_under_the_umask_of_the_caller() {
     for umask in ["0000", "0027", "0777"] {
         let world = World::of_processes();
         let ran = world.shell(&format!("umask {umask}; tokenctl create demo --exec 'umask; cat >/dev/null'"));

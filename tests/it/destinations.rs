@@ -51,7 +51,7 @@ fn a_directory_that_another_user_owns_or_could_replace_takes_no_secret() {
     }
     assert!(takes_none(&world, &format!("{in_open}/new")).contains("replace what is below it"));
     let said = takes_none(&world, &empty);
-    assert!(said.contains("belongs to uid 64001 and holds no secret of this token yet"), "{said}");
+    assert!(said.contains("belongs to uid 64001 and does not hold a secret of this token yet"), "{said}");
     world.run(&["rotate", "demo", "--out", &empty, "--force"]).exit(7);
     for dir in [&theirs, &below, &in_open] {
         world.refuses(&["rotate", "--due", "--out-dir", dir], 7, "delivery_failed");
@@ -114,7 +114,7 @@ fn an_access_control_list_and_other_attributes_are_kept() {
 }
 
 #[test]
-fn a_file_that_is_mounted_by_itself_is_refused_with_advice() {
+fn a_mounted_single_file_is_refused_with_advice() {
     if !have("unshare") || !have("bash") {
         return;
     }
@@ -126,7 +126,7 @@ fn a_file_that_is_mounted_by_itself_is_refused_with_advice() {
     }
     let script = format!("unshare -m bash -c '{mount} && tokenctl create demo --out mounted'");
     let ran = world.shell(&script).exit(7);
-    assert!(ran.err.contains("it is mounted by itself"), "{}", ran.err);
+    assert!(ran.err.contains("it is mounted as a single file"), "{}", ran.err);
     assert!(ran.err.contains("hint: mount its directory instead"), "{}", ran.err);
     world.real(&["show", "demo"], b"").exit(4);
 }

@@ -1,4 +1,4 @@
-//! `diff`: how the store differs from what a file wants of it.
+//! `diff`: compares the store with a file of wanted tokens.
 
 use serde_json::json;
 
@@ -31,7 +31,7 @@ fn drift_is_shown_and_taken_back() {
     disabled: +true
 ";
     assert_eq!(drift.out, expected);
-    assert_eq!(drift.err, format!("3 to update; `tokenctl apply {path}` makes these changes\n"));
+    assert_eq!(drift.err, format!("3 to update; run `tokenctl apply {path}` to make these changes\n"));
     let document = world.run(&["diff", &path, "--json"]).exit(3).json();
     assert_eq!((&document["changed"], &document["dry_run"]), (&json!(false), &json!(true)));
     assert_eq!(document["plan"][1]["widens"], true);

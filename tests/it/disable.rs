@@ -27,7 +27,7 @@ fn a_disabled_token_is_refused_until_it_is_enabled() {
 }
 
 #[test]
-fn what_is_not_active_can_be_disabled_too() {
+fn a_token_that_is_not_active_can_be_disabled_too() {
     let world = World::new();
     let past = world.create("past", &["--ttl", "1h"]);
     let pending = world.create("pending", &["--not-before", "30d"]);

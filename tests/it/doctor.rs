@@ -252,7 +252,7 @@ fn rows_of_tokens(world: &World, database: &[u8]) -> Vec<usize> {
 type Spoil<'a> = &'a dyn Fn(&World);
 
 #[test]
-fn a_finding_has_its_code_and_says_whether_it_can_be_mended() {
+fn a_finding_has_its_code_and_says_whether_it_can_be_repaired() {
     let chmod =
         |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
     let touch = |path: &Path| std::fs::write(path, "").expect("a file");
@@ -289,7 +289,7 @@ fn a_finding_has_its_code_and_says_whether_it_can_be_mended() {
 }
 
 #[test]
-fn what_is_no_store_is_an_error_of_its_own() {
+fn a_directory_that_is_not_a_store_is_a_separate_error() {
     let missing = World::new();
     missing.refuses(&["doctor"], 6, "store_missing");
     for (code, offset, bytes) in [

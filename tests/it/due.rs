@@ -64,16 +64,15 @@ fn an_expired_token_is_rotated_only_on_request() {
     assert_eq!(
         (&failure["message"], &failure["hint"]),
         (
-            &"`monthly` expired at 2027-01-21T12:00:00Z; this would bring it back to life".into(),
-            &"pass `--revive` if it should work again, or revoke it".into()
+            &"`monthly` expired at 2027-01-21T12:00:00Z; this would revive it".into(),
+            &"revive it with `--revive` of `tokenctl rotate` or `tokenctl edit`, or revoke it".into()
         )
     );
     let rehearsed = world.run(&["rotate", "monthly", "--dry-run"]).exit(5);
     assert!(rehearsed.err.contains("`--revive`"), "{}", rehearsed.err);
     let ran = world.run(&["rotate", "monthly", "--revive"]).ok();
     assert_eq!(world.verify(ran.line(), &[]), (0, "valid monthly".to_owned()));
-    let warning =
-        "warning: `monthly` had expired at 2027-01-21T12:00:00Z; the rotation brought it back to life\n";
+    let warning = "warning: `monthly` had expired at 2027-01-21T12:00:00Z; the rotation revived it\n";
     assert!(ran.err.contains(warning), "{}", ran.err);
     // A token that has not expired is not warned of.
     assert!(!world.run(&["rotate", "monthly", "--revive"]).ok().err.contains("warning"));
@@ -87,8 +86,7 @@ fn a_policy_catches_up_for_one_interval_after_the_expiry() {
     world.wait(17 * DAY);
     let ran = world.run(&args).ok();
     assert_eq!(ran.out, "weekly\n");
-    let warning =
-        "warning: `weekly` had expired at 2026-12-02T12:00:00Z; the rotation brought it back to life\n";
+    let warning = "warning: `weekly` had expired at 2026-12-02T12:00:00Z; the rotation revived it\n";
     assert_eq!(ran.err, warning);
     world.wait(17 * DAY + 1);
     let ran = world.run(&args).exit(5);

@@ -53,7 +53,7 @@ edited `b`
   description: +text
 ";
     assert_eq!((&*ran.out, &*ran.err), ("", expected));
-    assert_eq!(world.run(&["edit", "b", "-d", "text"]).ok().err, "`b` is so already\n");
+    assert_eq!(world.run(&["edit", "b", "-d", "text"]).ok().err, "`b` has these values already\n");
     assert_eq!(world.run(&["edit", "b", "-d", "other", "--quiet"]).ok().err, "");
 }
 
@@ -86,7 +86,7 @@ fn a_new_lifetime_counts_from_now() {
 }
 
 #[test]
-fn no_secret_outlives_the_end_of_the_one_after_it() {
+fn no_secret_outlives_the_next_one() {
     let world = World::with_store();
     world.create("demo", &[]);
     world.run(&["rotate", "demo", "--grace", "10d"]).ok();
@@ -155,7 +155,7 @@ fn input_that_breaks_a_rule_changes_nothing() {
 }
 
 #[test]
-fn what_the_store_demands_holds_for_edits() {
+fn requirements_of_the_store_apply_to_edits() {
     let world = World::with_store();
     world.create("demo", &["--owner", "ann", "-d", "x", "--ttl", "20d"]);
     world.run(&["settings", "require-owner", "true"]).ok();

@@ -3,7 +3,7 @@
 use crate::support::{HOUR, World};
 
 #[test]
-fn a_pause_stops_no_clock() {
+fn a_pause_does_not_stop_the_lifetime() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "1h"]);
     world.run(&["disable", "demo"]).ok();
@@ -13,7 +13,7 @@ fn a_pause_stops_no_clock() {
 }
 
 #[test]
-fn enabling_gives_access_back_and_so_minds_the_clock() {
+fn enabling_gives_access_and_so_checks_the_clock() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.run(&["disable", "demo"]).ok();
@@ -25,7 +25,7 @@ fn enabling_gives_access_back_and_so_minds_the_clock() {
 }
 
 #[test]
-fn what_is_revoked_is_never_enabled() {
+fn a_revoked_token_is_never_enabled() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.run(&["disable", "demo"]).ok();

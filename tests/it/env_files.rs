@@ -164,7 +164,7 @@ fn a_file_that_may_set_the_variable_elsewhere_is_refused_even_by_force() {
             "could set API_TOKEN in line 1, for some of the programs that read such files",
         ),
         ("A='it\n", "opens a quote in line 1 that it never closes"),
-        ("A=1\\\n", "ends with a backslash, which takes the next line along"),
+        ("A=1\\\n", "ends with a backslash, which joins the next line to it"),
         ("A=\0", "is binary or UTF-16, not an environment file"),
     ] {
         let content = content.replace("{}", &secret);
@@ -189,7 +189,7 @@ fn an_appended_line_ends_as_the_lines_before_it() {
 }
 
 #[test]
-fn a_file_system_without_locks_is_no_reason_to_wait_for_one() {
+fn a_file_system_without_locks_is_not_waited_for() {
     if !have("strace") || !have("bash") {
         return;
     }

@@ -26,7 +26,7 @@ fn kinds(lines: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn the_lines_say_all_that_the_store_holds_and_no_secret() {
+fn an_export_contains_the_whole_store_but_no_secret() {
     let (world, secret) = filled();
     let head = world.run(&["audit", "head", "--json"]).ok().json();
     let before = world.bytes();
@@ -47,7 +47,7 @@ fn the_lines_say_all_that_the_store_holds_and_no_secret() {
 }
 
 #[test]
-fn tokens_alone_are_those_that_are_chosen() {
+fn only_selected_tokens_are_exported() {
     let (world, _) = filled();
     let names = |args: &[&str]| -> Vec<String> {
         let all = lines(&world.run(args).ok().out);
@@ -66,7 +66,7 @@ fn tokens_alone_are_those_that_are_chosen() {
 }
 
 #[test]
-fn half_an_export_is_none() {
+fn an_incomplete_export_is_a_failure() {
     let (world, _) = filled();
     let ran = world.run_failing(&["export"], 0, std::io::ErrorKind::BrokenPipe);
     assert_eq!(ran.code, 1, "{ran:?}");

@@ -13,7 +13,7 @@ const VERBS: [&str; 15] = [
 ];
 
 #[test]
-fn help_and_version_are_data_and_no_command_is_a_mistake() {
+fn help_and_version_are_data_and_a_missing_command_is_a_mistake() {
     let world = World::new();
     let alone = world.run(&[]).exit(2);
     assert_eq!(alone.out, "");
@@ -34,26 +34,30 @@ fn help_and_version_are_data_and_no_command_is_a_mistake() {
 #[test]
 fn a_mistake_in_the_arguments_is_one_line_of_json() {
     let world = World::new();
-    let used = "`tokenctl show [OPTIONS] <NAME>`; `tokenctl show --help` says more";
+    let used = "the usage is `tokenctl show [OPTIONS] <NAME>`; see `tokenctl show --help`";
     let cases: [(&[&str], &str, &str); 18] = [
         (&["creat"], "no such command `creat`", "did you mean `tokenctl create`?"),
         (
             &["--bogus"],
             "unexpected argument `--bogus`",
-            "`tokenctl [OPTIONS] <COMMAND>`; `tokenctl --help` says more",
+            "the usage is `tokenctl [OPTIONS] <COMMAND>`; see `tokenctl --help`",
         ),
-        (&[], "no command given", "`tokenctl [OPTIONS] <COMMAND>`; `tokenctl --help` says more"),
-        (&["scopes"], "no command given", "`tokenctl [OPTIONS] <COMMAND>`; `tokenctl --help` says more"),
+        (&[], "no command given", "the usage is `tokenctl [OPTIONS] <COMMAND>`; see `tokenctl --help`"),
+        (
+            &["scopes"],
+            "no command given",
+            "the usage is `tokenctl [OPTIONS] <COMMAND>`; see `tokenctl --help`",
+        ),
         (&["show"], "`<NAME>` is missing", used),
         (
             &["scopes", "add"],
             "`<TOKEN>` and `<SCOPE>...` are missing",
-            "`tokenctl scopes add [OPTIONS] <TOKEN> <SCOPE>...`; `tokenctl scopes add --help` says more",
+            "the usage is `tokenctl scopes add [OPTIONS] <TOKEN> <SCOPE>...`; see `tokenctl scopes add --help`",
         ),
         (
             &["show", "a", "b"],
             "unexpected argument `b`",
-            "`tokenctl show [OPTIONS] <NAME>`; `tokenctl show --help` says more",
+            "the usage is `tokenctl show [OPTIONS] <NAME>`; see `tokenctl show --help`",
         ),
         (&["list", "--limit", "x"], "`--limit`: `x` is not a count", "`--limit <N>`"),
         (&["list", "--owner", ""], "`--owner`: the value is empty", "`--owner <WHO>`"),
@@ -61,32 +65,32 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
         (
             &["list", "--sort", "zzz"],
             "`zzz` is not a value of `--sort`",
-            "one of name, status, owner, created, expires, due, last-used",
+            "use one of name, status, owner, created, expires, due, last-used",
         ),
         (
             &["create", "a", "--ttl", "1d", "--no-expiry"],
             "`--ttl` cannot be used with `--no-expiry`",
-            "`tokenctl create [OPTIONS] [NAME]`; `tokenctl create --help` says more",
+            "the usage is `tokenctl create [OPTIONS] [NAME]`; see `tokenctl create --help`",
         ),
         (
             &["create", "a", "--ttl", "1d", "--ttl", "2d"],
             "`--ttl` is given twice",
-            "`tokenctl create [OPTIONS] [NAME]`; `tokenctl create --help` says more",
+            "the usage is `tokenctl create [OPTIONS] [NAME]`; see `tokenctl create --help`",
         ),
         (
             &["create", "a", "--env-file", "x"],
             "`--env-name <NAME>` is missing",
-            "`tokenctl create [OPTIONS] [NAME]`; `tokenctl create --help` says more",
+            "the usage is `tokenctl create [OPTIONS] [NAME]`; see `tokenctl create --help`",
         ),
         (
             &["audit", "--token", "a", "head"],
             "the subcommand `head` cannot be used with `--token <NAME>`",
-            "`tokenctl audit [OPTIONS]`; `tokenctl audit --help` says more",
+            "the usage is `tokenctl audit [OPTIONS]`; see `tokenctl audit --help`",
         ),
         (
             &["create", "a\nEVIL"],
             "`a\\nEVIL` is not a name",
-            "letters, digits and . _ @ -, a letter or digit first, at most 64",
+            "use letters, digits and . _ @ -, a letter or digit first, at most 64",
         ),
         (
             &["create", "a", "--expires", "90d"],
@@ -96,7 +100,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
         (
             &["edit", "a", "--reason", "a\u{7}"],
             "`--reason`: the text holds the invisible character \\u{7}",
-            "one line of visible characters",
+            "use one line of visible characters",
         ),
     ];
     for (args, message, hint) in cases {
@@ -126,7 +130,7 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
 }
 
 #[test]
-fn an_error_has_one_look_whoever_found_it() {
+fn all_errors_have_the_same_form() {
     let world = World::with_store();
     let ours = world.run(&["show", "nobody"]).exit(4);
     let expected = "error: no such token `nobody`\nhint: `tokenctl list --all` shows those that exist\n";
@@ -136,7 +140,7 @@ fn an_error_has_one_look_whoever_found_it() {
     let claps = world.run(&["show"]).exit(2).err;
     assert_eq!(
         claps,
-        "error: `<NAME>` is missing\nhint: `tokenctl show [OPTIONS] <NAME>`; `tokenctl show --help` says more\n"
+        "error: `<NAME>` is missing\nhint: the usage is `tokenctl show [OPTIONS] <NAME>`; see `tokenctl show --help`\n"
     );
 }
 
@@ -281,7 +285,7 @@ fn every_change_keeps_its_reason() {
 }
 
 #[test]
-fn arguments_that_are_no_text_are_a_mistake() {
+fn arguments_that_are_not_text_are_a_mistake() {
     let world = World::with_store();
     let junk = OsStr::from_bytes(b"a\xff\xfe\x1b[2J");
     for verb in VERBS {

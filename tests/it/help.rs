@@ -184,7 +184,7 @@ fn the_flags_of_every_verb_come_last() {
 }
 
 #[test]
-fn a_verb_that_is_not_there_leads_to_one_that_is() {
+fn an_unknown_verb_leads_to_a_known_one() {
     let world = World::new();
     let cases = [
         ("creat", "create"),
@@ -221,7 +221,7 @@ fn a_verb_that_is_not_there_leads_to_one_that_is() {
         let failure = world.refuses(&args(typed), 2, "usage");
         assert_eq!(failure["hint"], format!("did you mean `tokenctl {meant}`?"));
     }
-    let used = "`tokenctl [OPTIONS] <COMMAND>`; `tokenctl --help` says more";
+    let used = "the usage is `tokenctl [OPTIONS] <COMMAND>`; see `tokenctl --help`";
     for typed in ["zzz", ""] {
         let err = world.run(&[typed]).exit(2).err;
         assert_eq!(err, format!("error: no such command `{typed}`\nhint: {used}\n"));
@@ -229,7 +229,7 @@ fn a_verb_that_is_not_there_leads_to_one_that_is() {
 }
 
 #[test]
-fn what_others_call_a_verb_is_no_verb_and_meant_once() {
+fn the_words_of_other_programs_are_proposals_and_not_verbs() {
     for verb in &VERBS {
         let parent =
             |path: &str| path.rsplit_once(' ').map_or(String::new(), |(parent, _)| parent.to_owned());
@@ -270,7 +270,7 @@ fn a_mistyped_name_leads_to_the_token_that_is_meant() {
 }
 
 #[test]
-fn a_name_is_looked_for_among_those_beside_it() {
+fn a_mistyped_name_is_compared_with_its_neighbours() {
     let world = World::with_store();
     // More than two pages, without as many deliveries.
     world.create("t0000", &[]);
@@ -318,11 +318,11 @@ fn a_mistyped_word_of_any_other_kind_leads_to_the_one_that_is_meant() {
         assert_eq!(world.refuses(args, exit, code)["hint"], format!("did you mean `{meant}`?"), "{args:?}");
     }
     let failure = world.refuses(&["list", "--status", "zzz"], 2, "usage");
-    assert_eq!(failure["hint"], "one of active, provisional, pending, disabled, expired, revoked");
+    assert_eq!(failure["hint"], "use one of active, provisional, pending, disabled, expired, revoked");
 }
 
 #[test]
-fn help_goes_where_it_is_asked_for_whatever_stands_around_it() {
+fn help_is_printed_wherever_its_flag_is() {
     let of = |args: &[&str]| run(program().args(args), b"").ok().out;
     let list = of(&["list", "--help"]);
     assert!(list.contains("\nUsage: tokenctl list [OPTIONS]\n"), "{list}");
@@ -334,7 +334,7 @@ fn help_goes_where_it_is_asked_for_whatever_stands_around_it() {
 }
 
 #[test]
-fn what_cannot_be_undone_is_proposed_for_its_own_words_alone() {
+fn final_commands_are_proposed_only_for_close_words() {
     let world = World::new();
     for typed in ["exports", "unrevoke", "undelete"] {
         let err = world.run(&[typed]).exit(2).err;
@@ -347,11 +347,11 @@ fn what_cannot_be_undone_is_proposed_for_its_own_words_alone() {
 }
 
 #[test]
-fn a_flag_that_is_not_there_leads_to_where_the_thing_is() {
+fn an_unknown_flag_leads_to_the_right_command() {
     let world = World::new();
     let cases: [(&[&str], &str); 5] = [
-        (&["edit", "a", "--scope", "x"], "`tokenctl scopes set NAME SCOPE` changes what a token holds"),
-        (&["edit", "a", "--name", "b"], "`tokenctl rename NAME NEW` gives a token another name"),
+        (&["edit", "a", "--scope", "x"], "`tokenctl scopes set NAME SCOPE` changes the scopes of a token"),
+        (&["edit", "a", "--name", "b"], "`tokenctl rename NAME NEW` renames a token"),
         (&["list", "--revoked"], "did you mean `--status revoked`?"),
         (&["create", "a", "--lable", "k=v"], "did you mean `--label`?"),
         (&["create", "a", "--expire", "2027-06-30"], "did you mean `--expires`?"),

@@ -108,7 +108,7 @@ fn a_hook_that_fails_is_run_again_by_every_later_run_until_it_succeeds() {
 }
 
 #[test]
-fn a_rotation_stands_whatever_its_hook_does_and_its_document_is_whole() {
+fn a_failed_hook_leaves_the_rotation_and_its_document_whole() {
     let world = world_with(|_| "exit 7".to_owned());
     let ran = world.run(&["rotate", "demo", "--json"]).exit(1);
     assert_eq!((&ran.json()["changed"], &ran.json()["secret"]), (&json!(true), &Value::Null));
@@ -212,7 +212,7 @@ fn a_hook_that_never_ends_is_stopped_after_five_minutes() {
     let world = world_with(|_| "sleep infinity".to_owned());
     let ran = world.run(&["rotate", "demo"]).exit(1);
     assert!(
-        ran.err.contains("`sleep infinity` after it did not end within 300 s and was killed\n"),
+        ran.err.contains("`sleep infinity` after it did not finish within 300 s and was killed\n"),
         "{}",
         ran.err
     );
@@ -299,7 +299,7 @@ fn recovery_runs_the_hook_of_a_delivery_that_it_confirms_and_none_of_one_that_it
 }
 
 #[test]
-fn an_edit_of_the_hook_is_one_of_what_the_last_rotation_still_has_to_run() {
+fn editing_the_hook_also_changes_the_pending_one() {
     let world = World::new();
     let runs = world.path("runs");
     world.run(&["create", "demo", "--out", &world.path("demo"), "--after", "exit 1"]).ok();
@@ -316,7 +316,7 @@ fn an_edit_of_the_hook_is_one_of_what_the_last_rotation_still_has_to_run() {
 }
 
 #[test]
-fn a_command_for_once_is_not_the_one_that_an_edit_replaces() {
+fn an_edit_leaves_the_pending_command_of_a_single_rotation() {
     let world = World::new();
     world.run(&["create", "demo", "--out", &world.path("demo"), "--after", "true"]).ok();
     world.run(&["rotate", "demo", "--after", "exit 1"]).exit(1);

@@ -65,7 +65,7 @@ fn a_creation_that_stops_loses_its_name_at_its_deadline() {
     let other = Rc::clone(&world);
     let stopped = world.run_while(&["create", "demo"], move || {
         let failure = other.refuses(&["create", "demo"], 5, "under_way");
-        assert_eq!(failure["hint"], "wait for it; it ends by 2026-11-22T12:10:00Z");
+        assert_eq!(failure["hint"], "wait; it ends by 2026-11-22T12:10:00Z at the latest");
         let ran = other.run(&["create", "demo", "--if-missing", "-d", "second"]).ok();
         assert_eq!(other.now(), START + 10 * MINUTE);
         other.is_valid(ran.line(), "demo");
@@ -139,7 +139,7 @@ fn an_expired_token_is_rotated_with_revive_and_keeps_its_id() {
         (&failure["message"], &failure["hint"]),
         (
             &json!("`demo` exists, but has expired"),
-            &json!("`--revive` gives it a new secret, or revoke it first")
+            &json!("use `--revive` to give it a new secret, or revoke it first")
         )
     );
     world.refuses(&["create", "demo", "--revive"], 2, "usage");
@@ -176,6 +176,6 @@ fn an_adoption_says_how_an_expired_token_works_again() {
     let failure = world.refuses_with(&["adopt", "legacy", "--if-missing"], secret, 5, "policy");
     assert_eq!(
         failure["hint"],
-        "`tokenctl rotate legacy --revive` gives it a new secret, or revoke it first"
+        "use `tokenctl rotate legacy --revive` to give it a new secret, or revoke it first"
     );
 }

@@ -1,4 +1,4 @@
-//! `import`: a store, or tokens, from what `export` wrote.
+//! `import`: reads a store, or single tokens, from an export.
 
 use serde_json::json;
 
@@ -79,7 +79,7 @@ fn an_export_that_is_cut_or_changed_is_refused_and_makes_no_store() {
         ),
         (
             replaced("\"owner\":\"ann\"", "\"owner\":\"eve\""),
-            "`demo` is not what its last event says".to_owned(),
+            "`demo` does not match its last event".to_owned(),
         ),
         (
             replaced("\"action\":\"revoke\"", "\"action\":\"enable\""),
@@ -120,7 +120,9 @@ fn tokens_join_those_of_another_store_all_or_none() {
     other.run(&["revoke", "demo", "--yes"]).ok();
     other.run(&["prune", "--yes"]).ok();
     let pruned = other.refuses_with(&["import", "-", "--skip-existing"], out.as_bytes(), 5, "policy");
-    assert!(pruned["message"].as_str().expect("a text").contains("had a secret of `demo`, and it ended"));
+    assert!(
+        pruned["message"].as_str().expect("a text").contains("a secret of `demo` was in the store before")
+    );
     other.run(&["audit", "verify"]).ok();
     assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
 }
@@ -200,7 +202,7 @@ fn more_tokens_than_are_read_at_once_come_in_one_transaction() {
 }
 
 #[test]
-fn commands_that_an_export_brings_need_somebody_who_accepts_them() {
+fn commands_in_an_export_must_be_accepted() {
     let world = World::with_store();
     world.run(&["create", "piped", "--exec", "cat >/dev/null"]).ok();
     world.run(&["create", "hooked", "--out", &world.path("secret"), "--after", "deploy --now"]).ok();
@@ -211,9 +213,9 @@ fn commands_that_an_export_brings_need_somebody_who_accepts_them() {
         let had = other.store().exists();
         let refused = other.run_with(&["import", "-"], out.as_bytes()).exit(2);
         for brought in ["`piped`: cat >/dev/null\n", "`hooked`: deploy --now\n"] {
-            assert!(refused.err.contains(&format!(" brings a command of {brought}")), "{}", refused.err);
+            assert!(refused.err.contains(&format!(" has a command of {brought}")), "{}", refused.err);
         }
-        assert!(refused.err.ends_with("hint: `--accept-commands` accepts them, once you have read them\n"));
+        assert!(refused.err.ends_with("hint: read them, then pass `--accept-commands` to accept them\n"));
         assert_eq!(other.store().exists(), had);
         other.run_with(&["import", "-", "--accept-commands"], out.as_bytes()).ok();
         assert_eq!(other.show("piped")["destination"]["command"], "cat >/dev/null");
@@ -221,7 +223,7 @@ fn commands_that_an_export_brings_need_somebody_who_accepts_them() {
 }
 
 #[test]
-fn a_token_that_is_there_is_skipped_whatever_became_of_its_scopes() {
+fn an_existing_token_is_skipped_even_if_its_scopes_are_gone() {
     let world = World::with_store();
     world.define(&["old"]);
     world.create("demo", &["-s", "old"]);
@@ -253,4 +255,60 @@ fn tokens_that_cannot_be_entered_make_no_store() {
     assert_eq!(none.names(&[]), ["many-0", "many-1", "many-2"]);
     none.run(&["audit", "verify"]).ok();
     assert_eq!(none.run(&["doctor"]).ok().out, "ok\n");
+}
+
+#[test]
+fn a_store_with_tokens_in_every_state_and_entries_of_version_1_moves_whole() {
+    let world = crate::migration::old();
+    world.run(&["revoke", "edited", "--yes"]).ok();
+    world.kill_by_command(&["rotate", "token-001", "--now"]);
+    let out = world.run(&["export"]).ok().out;
+    let other = World::new();
+    other.wait(world.now() - other.now());
+    other.run_with(&["import", "-", "--accept-commands"], out.as_bytes()).ok();
+    assert!(other.run(&["export"]).ok().out == out, "the exports differ");
+    assert_eq!(other.run(&["audit", "verify"]).ok().out, world.run(&["audit", "verify"]).ok().out);
+    let open = lines(&out).iter().filter(|line| line["type"] == "token").any(|token| {
+        let secrets = token["secrets"].as_array().expect("secrets");
+        secrets.iter().any(|secret| !secret["delivery"].is_null())
+    });
+    assert!(open, "there is an open delivery");
+    let joined = World::with_store();
+    joined.run_with(&["adopt", "mine"], b"mine_0123456789abcdefghijklmnopqrstuvwxyz").ok();
+    for scope in world.run(&["scopes", "list", "--json"]).ok().json().as_array().expect("scopes") {
+        joined.define(&[scope["name"].as_str().expect("a name")]);
+    }
+    let ran = joined.run_with(&["import", "-", "--skip-existing", "--json"], out.as_bytes()).ok();
+    assert_eq!(ran.json()["count"], 999);
+    joined.run(&["audit", "verify"]).ok();
+    assert_eq!(joined.run(&["doctor"]).ok().out, "ok\n");
+}
+
+#[test]
+fn what_the_log_does_not_vouch_for_is_refused_and_what_it_does_is_not() {
+    let (world, out, _) = exported();
+    let all: Vec<&str> = out.lines().collect();
+    let joined = |all: &[&str]| format!("{}\n", all.join("\n"));
+    let place = |what: &str| all.iter().position(|line| line.contains(what)).expect(what);
+    // Entries that come in another order are the same log.
+    let (mut shuffled, event) = (all.clone(), place(r#""type":"event""#));
+    shuffled.swap(event, event + 1);
+    let other = World::new();
+    other.run_with(&["import", "-"], joined(&shuffled).as_bytes()).ok();
+    assert_eq!(other.run(&["export"]).ok().out, world.run(&["export"]).ok().out);
+    // A token that is left out, and one whose policy no token can have.
+    let token = place(r#""name":"gone""#);
+    let lost = joined(&[&all[..token], &all[token + 1..]].concat()).replace(r#""token":2"#, r#""token":1"#);
+    let wrong = out.replacen(r#""rotate_every":2592000"#, r#""rotate_every":-1"#, 1);
+    let events = all.iter().filter(|line| line.contains(r#""type":"event""#)).count();
+    let head = out.replacen(&format!(r#""seq":{events}}}"#), &format!(r#""seq":{}}}"#, events + 1), 1);
+    for (text, why) in [
+        (lost, "`gone` does not match its last event"),
+        (wrong, "`demo` does not match its last event"),
+        (head, "its log ends with"),
+    ] {
+        let none = World::new();
+        let refused = none.refuses_with(&["import", "-"], text.as_bytes(), 2, "usage");
+        assert!(refused["message"].as_str().expect("a text").contains(why), "{refused}");
+    }
 }

@@ -40,7 +40,7 @@ fn a_store_is_made_once() {
     assert_eq!(log[0]["reason"], "new host");
     let before = world.bytes();
     let again = world.run(&["init"]).ok();
-    assert_eq!((&*again.out, again.err), ("", format!("there is a store at {path}\n")));
+    assert_eq!((&*again.out, again.err), ("", format!("there is already a store at {path}\n")));
     let document = world.run(&["init", "--json"]).ok().json();
     assert_eq!(document, json!({"path": path, "group": null, "changed": false}));
     assert!(world.bytes() == before);
@@ -123,7 +123,7 @@ fn a_lost_file_of_use_comes_back_as_shared_as_it_was() {
 }
 
 #[test]
-fn what_is_no_store_is_left_alone() {
+fn a_directory_that_is_not_a_store_is_left_alone() {
     let world = World::new();
     world.refuses(&["init", "--group", "no-such-group"], 2, "usage");
     world.refuses(&["init", "--group", ""], 2, "usage");

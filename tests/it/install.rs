@@ -74,7 +74,7 @@ fn line(start: &str) -> String {
 }
 
 #[test]
-fn man_finds_the_pages_of_who_installed_for_himself() {
+fn man_finds_the_pages_of_a_user_installation() {
     let Some(account) = Account::new() else { return };
     let write = line("tokenctl man");
     let ran = account.run(&format!("user '{write} -q && man -w tokenctl tokenctl-scopes-retire'")).ok();
@@ -83,7 +83,7 @@ fn man_finds_the_pages_of_who_installed_for_himself() {
 }
 
 #[test]
-fn what_was_installed_is_removed_as_it_is_said() {
+fn the_documented_commands_remove_an_installation() {
     let Some(account) = Account::new() else { return };
     // `cargo` removes the program as it has put it there.
     let cargo = r#"cargo() { test "$*" = 'uninstall tokenctl' && rm "$HOME/.cargo/bin/tokenctl"; }"#;
@@ -103,7 +103,7 @@ fn what_was_installed_is_removed_as_it_is_said() {
 }
 
 #[test]
-fn sudo_and_cron_find_what_was_installed_for_all() {
+fn sudo_and_cron_find_a_system_installation() {
     let Some(account) = Account::new() else { return };
     let crontab = &blocks("crontab")[0];
     let (path, job) = crontab.trim_end().split_once("\n17 * * * *  ").expect("a variable and a job");

@@ -35,7 +35,7 @@ fn one(ran: &Ran) -> (bool, String) {
 }
 
 #[test]
-fn a_leaked_current_secret_ends_its_token() {
+fn a_leaked_current_secret_revokes_its_token() {
     let (world, old, new) = rotated();
     assert_eq!(one(&leaked(&world, &new).ok()), (true, "revoked".to_owned()));
     for secret in [&old, &new] {
@@ -51,7 +51,7 @@ fn a_leaked_current_secret_ends_its_token() {
 }
 
 #[test]
-fn a_leaked_previous_secret_ends_alone() {
+fn a_leaked_previous_secret_is_revoked_alone() {
     let (world, old, new) = rotated();
     let ran = leaked(&world, &old).ok();
     assert_eq!(one(&ran), (true, "active".to_owned()));
@@ -66,7 +66,7 @@ fn a_leaked_previous_secret_ends_alone() {
 }
 
 #[test]
-fn of_several_previous_secrets_only_the_leaked_one_ends() {
+fn of_several_previous_secrets_only_the_leaked_one_is_revoked() {
     let (world, first, second) = rotated();
     let third = world.rotate("demo", &[]);
     leaked(&world, &second).ok();
@@ -76,7 +76,7 @@ fn of_several_previous_secrets_only_the_leaked_one_ends() {
 }
 
 #[test]
-fn a_leaked_provisional_secret_ends_its_token_and_the_delivery() {
+fn a_leaked_provisional_secret_revokes_its_token_and_stops_the_delivery() {
     let world = Rc::new(World::of_processes());
     let old = world.mint("demo");
     let script = "cat >got; tokenctl revoke --secret-file got --yes";
@@ -95,7 +95,7 @@ fn a_leaked_provisional_secret_ends_its_token_and_the_delivery() {
 }
 
 #[test]
-fn what_has_ended_by_itself_is_left_alone() {
+fn expired_secrets_are_left_alone() {
     let (world, old, new) = rotated();
     world.wait(DAY);
     let bytes = world.bytes();
@@ -108,7 +108,7 @@ fn what_has_ended_by_itself_is_left_alone() {
 }
 
 #[test]
-fn a_secret_of_nobody_is_not_found_and_what_cannot_be_one_is_usage() {
+fn an_unknown_secret_is_not_found_and_an_impossible_one_is_usage() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     let args = ["revoke", "--secret-file", "-", "--yes"];
@@ -151,7 +151,7 @@ fn a_leaked_secret_comes_from_a_file_or_from_stdin() {
 }
 
 #[test]
-fn a_rehearsal_and_a_no_end_nothing() {
+fn a_dry_run_and_a_no_revoke_nothing() {
     let (mut world, _, new) = rotated();
     let file = world.write("secret", &new);
     let bytes = world.bytes();
@@ -165,7 +165,7 @@ fn a_rehearsal_and_a_no_end_nothing() {
 }
 
 #[test]
-fn previous_ends_only_what_was_superseded() {
+fn previous_revokes_only_previous_secrets() {
     let (world, first, second) = rotated();
     let third = world.rotate("demo", &[]);
     let ran = world.run(&["revoke", "demo", "--previous", "--yes", "--json"]).ok();
@@ -186,7 +186,7 @@ fn previous_ends_only_what_was_superseded() {
 }
 
 #[test]
-fn what_is_said_of_previous_secrets_is_not_said_of_the_token() {
+fn messages_about_previous_secrets_do_not_sound_like_the_whole_token() {
     let (world, old, _) = rotated();
     let ran = world.run_with(&["revoke", "--secret-file", "-", "-y"], old.as_bytes()).ok();
     assert_eq!(ran.err, "revoked a previous secret of `demo`\n");

@@ -30,7 +30,7 @@ fn office() -> World {
 }
 
 #[test]
-fn filters_differ_by_and_and_repeat_by_or_or_and() {
+fn different_filters_all_apply_and_repeated_ones_follow_their_rule() {
     let world = office();
     let cases: [(&str, &[&str]); 26] = [
         ("", &["admin", "asleep", "later", "reader"]),
@@ -66,7 +66,7 @@ fn filters_differ_by_and_and_repeat_by_or_or_and() {
 }
 
 #[test]
-fn use_is_told_from_the_lack_of_a_record() {
+fn use_is_distinguished_from_a_missing_record() {
     let world = World::with_store();
     let [used, once] = ["used", "once"].map(|name| world.create(name, &["--no-expiry"]));
     world.create("never", &["--no-expiry"]);
@@ -94,7 +94,7 @@ fn use_is_told_from_the_lack_of_a_record() {
 }
 
 #[test]
-fn an_instant_to_come_moves_only_ends_and_starts() {
+fn a_future_instant_changes_only_expiries_and_starts() {
     let world = office();
     let at = |at: &str, args: &[&str]| world.names(&[&["--at", at], args].concat());
     assert_eq!(at("6d", &["--status", "active"]), ["admin", "later", "reader"]);
@@ -112,7 +112,7 @@ fn an_instant_to_come_moves_only_ends_and_starts() {
 }
 
 #[test]
-fn every_order_has_ties_by_id_and_none_last() {
+fn every_order_breaks_ties_by_id_and_puts_missing_values_last() {
     let world = office();
     let cases = [
         ("name", "admin asleep expired later reader revoked", "revoked reader later expired asleep admin"),
@@ -189,7 +189,7 @@ fn bad_values_are_usage_and_an_unknown_scope_is_not_found() {
 }
 
 #[test]
-fn scripts_get_whole_fields_in_an_order_for_ever() {
+fn scripts_get_whole_fields_in_a_fixed_order() {
     let world = World::with_store();
     world.define(&["a", "b"]);
     let args =
@@ -387,7 +387,7 @@ fn reading_changes_no_byte() {
 }
 
 #[test]
-fn columns_and_keys_of_order_go_by_both_spellings_and_statuses_by_commas() {
+fn columns_and_sort_keys_have_two_spellings_and_statuses_take_commas() {
     let world = World::with_store();
     for name in ["a", "b", "c"] {
         world.create(name, &[]);
@@ -411,7 +411,7 @@ fn columns_and_keys_of_order_go_by_both_spellings_and_statuses_by_commas() {
 }
 
 #[test]
-fn none_is_no_value_whatever_the_flag() {
+fn none_means_no_value_for_every_flag() {
     let world = World::with_store();
     world.create("a", &["--ttl", "90d", "--rotate-every", "30d", "--grace", "1h", "--not-before", "1d"]);
     let edit = ["edit", "a", "--rotate-every", "none", "--grace", "none", "--not-before", "none"];

@@ -139,7 +139,7 @@ fn a_log_that_lies_beside_the_store_is_not_read() {
 }
 
 #[test]
-fn a_restored_store_is_as_open_as_it_has_recorded_whatever_the_mode_of_its_directory_is() {
+fn a_restored_store_has_its_recorded_sharing_whatever_the_mode_of_its_directory() {
     let group = rustix::process::getgid().as_raw().to_string();
     let chmod = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
     for (shared, right) in [(false, 0o600), (true, 0o640)] {
@@ -163,7 +163,7 @@ fn a_restored_store_is_as_open_as_it_has_recorded_whatever_the_mode_of_its_direc
 }
 
 #[test]
-fn what_others_could_write_is_private_whatever_it_has_recorded() {
+fn a_store_that_others_could_write_is_private_whatever_it_has_recorded() {
     let group = rustix::process::getgid().as_raw().to_string();
     for (directory, database) in [(0o2750, 0o666), (0o2750, 0o777), (0o777, 0o640)] {
         let world = sound();

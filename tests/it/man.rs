@@ -140,7 +140,7 @@ fn every_flag_of_every_verb_is_in_its_page() {
 }
 
 #[test]
-fn every_page_tells_the_exits_of_its_verb() {
+fn every_page_has_the_exit_codes_of_its_verb() {
     let pages = pages(&kept());
     for command in commands() {
         let page = page_of(&pages, &command);
@@ -196,7 +196,7 @@ fn man_formats_every_page_without_a_warning() {
 }
 
 #[test]
-fn pages_that_are_there_are_replaced_and_others_left_alone() {
+fn existing_pages_are_replaced_and_other_files_left_alone() {
     let world = World::new();
     let dir = world.dir.path().join("pages");
     fs::create_dir(&dir).unwrap();
@@ -235,7 +235,7 @@ fn a_directory_that_cannot_be_written_is_named() {
 }
 
 #[test]
-fn a_full_disk_is_said_and_leaves_the_page_that_was_there() {
+fn a_full_disk_is_reported_and_leaves_the_old_page() {
     if !have("strace") {
         return;
     }

@@ -29,7 +29,7 @@ fn run(world: &World, args: &[&str]) -> (Ran, String) {
 }
 
 #[test]
-fn what_is_longer_than_the_screen_goes_through_the_pager() {
+fn output_longer_than_the_screen_goes_through_the_pager() {
     let world = world();
     // Six rows and a heading leave one row for the prompt.
     let (ran, paged) = run(&world, &["list"]);
@@ -57,7 +57,7 @@ fn what_is_longer_than_the_screen_goes_through_the_pager() {
 }
 
 #[test]
-fn formats_for_machines_and_secrets_and_what_is_no_terminal_never_do() {
+fn formats_for_machines_secrets_and_pipes_never_use_the_pager() {
     let mut world = world();
     world.terminal.height = Some(2);
     for args in [
@@ -167,7 +167,7 @@ fn a_pager_gets_the_whole_list_and_what_it_reads_from_its_environment() {
 }
 
 #[test]
-fn a_pager_that_is_left_early_or_fails_is_no_failure() {
+fn a_pager_that_exits_early_or_fails_is_not_a_failure() {
     let world = crowd(20_000);
     for pager in ["head -n 2", "head -n 2; exit 9"] {
         let Some(screen) = screen(&world, &[("PAGER", pager)]) else { return };
@@ -179,7 +179,7 @@ fn a_pager_that_is_left_early_or_fails_is_no_failure() {
 }
 
 #[test]
-fn the_terminal_is_the_pagers_until_it_ends() {
+fn the_terminal_belongs_to_the_pager_until_it_exits() {
     let world = crowd(30);
     let Some(screen) = screen(&world, &[("PAGER", "cat >seen; sleep 1; touch left")]) else { return };
     screen.run("clear; tokenctl list && test -e left");
@@ -187,7 +187,7 @@ fn the_terminal_is_the_pagers_until_it_ends() {
 }
 
 #[test]
-fn where_no_pager_is_wanted_or_can_be_started_the_terminal_gets_it() {
+fn without_a_pager_the_terminal_gets_the_output() {
     let world = crowd(30);
     for pager in ["", "cat", "no-such-pager -x", "/nowhere/pager", "/etc/passwd"] {
         let Some(screen) = screen(&world, &[("PAGER", pager)]) else { return };

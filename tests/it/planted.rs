@@ -317,7 +317,7 @@ fn a_use_at_an_absurd_row_makes_no_file_of_terabytes() {
 }
 
 #[test]
-fn a_journal_of_ours_that_is_cut_off_is_no_reason_to_refuse() {
+fn a_truncated_journal_of_ours_does_not_cause_a_refusal() {
     let world = sound();
     let journal = File::create(world.store().join("tokens.db-journal")).expect("a file");
     journal.write_all_at(&[0; 512], 0).expect("a file");
@@ -357,7 +357,7 @@ fn a_planted_super_journal_deletes_nothing() {
 }
 
 #[test]
-fn a_copy_that_is_no_whole_database_after_its_journal_is_not_read() {
+fn a_copy_that_is_incomplete_after_its_journal_is_not_read() {
     let world = sound();
     world.multiply("demo", 300);
     if !world.kill_at_commit("half", 1) {

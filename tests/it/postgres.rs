@@ -6,6 +6,7 @@ mod cuts;
 mod freshness;
 mod hosts;
 mod link;
+mod replicas;
 mod suite;
 
 use std::path::PathBuf;
@@ -80,7 +81,7 @@ fn without_apply_init_prints_what_makes_the_tables_and_makes_none() {
         server.sql("empty_one", "SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'tokenctl%'"),
         "0"
     );
-    assert!(at(&["create", "web"]).exit(4).err.contains("no store at"));
+    assert!(at(&["create", "web"]).exit(6).err.contains("no store at"));
     server.sql("empty_one", &printed.out);
     assert!(at(&["init"]).ok().err.starts_with("made a new store"));
     assert!(at(&["init", "--apply"]).ok().err.starts_with("there is a store"), "it can be run again");
@@ -107,16 +108,19 @@ fn an_export_goes_both_ways_with_the_same_digests_and_the_same_head() {
     let files = dir.path().join("store");
     let in_files =
         |args: &[&str], input: &[u8]| run(program().env("TOKENCTL_STORE", &files).args(args), input);
-    in_files(&["import"], exported.as_bytes()).ok();
+    let lines = dir.path().join("lines");
+    std::fs::write(&lines, &exported).expect("an export");
+    let lines = lines.to_str().expect("UTF-8");
+    in_files(&["import", lines], b"").ok();
     assert_eq!(in_files(&["audit", "head"], b"").ok().out, head);
     let again = in_files(&["export"], b"").ok().out;
     assert_eq!(again, exported);
-    to.run_as("postgres", &["import"], again.as_bytes()).ok();
+    to.run(&["import", lines]).ok();
     assert_eq!(to.run(&["audit", "head"]).ok().out, head);
     assert_eq!(to.run(&["export"]).ok().out, exported);
     to.run(&["audit", "verify"]).ok();
     // Numbers of rows go on after those that came.
-    to.run(&["create", "new"]).ok();
+    to.run(&["create", "new", "--all-scopes"]).ok();
     to.run(&["audit", "verify"]).ok();
 }
 
@@ -160,7 +164,7 @@ fn the_role_that_verifies_can_do_nothing_else() {
     // A table that it may make for itself stands before none of ours.
     let planted = "CREATE TEMP TABLE tokens (row bigint); SET search_path = tokenctl, tokenctl_read, pg_temp; SELECT count(name) FROM tokens";
     assert_eq!(store.as_role("tokenctl_verify", planted).as_deref(), Some("1"));
-    for args in [&["create", "x"][..], &["revoke", "web", "--yes"], &["list"], &["audit"], &["export"]] {
+    for args in [&["create", "x"][..], &["revoke", "web", "--yes"], &["audit"], &["export"], &["settings"]] {
         let ran = store.run_as("tokenctl_verify", args, b"");
         assert!(ran.code != 0 && ran.out.is_empty(), "{args:?}: {ran:?}");
     }

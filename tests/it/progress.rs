@@ -32,7 +32,7 @@ fn screen(lines: &[&str]) -> String {
 }
 
 #[test]
-fn a_long_check_says_how_far_it_is_and_then_nothing_of_it_stays() {
+fn a_long_check_shows_its_progress_and_then_removes_it() {
     let world = slow(400);
     let lines = [
         "checking tokens 0 of 1",
@@ -49,7 +49,7 @@ fn a_long_check_says_how_far_it_is_and_then_nothing_of_it_stays() {
 }
 
 #[test]
-fn it_counts_by_the_thousand() {
+fn progress_counts_by_the_thousand() {
     let world = slow(400);
     world.multiply("demo", 2_500);
     let ran = world.run(&["audit", "verify"]).exit(3);
@@ -59,13 +59,13 @@ fn it_counts_by_the_thousand() {
 }
 
 #[test]
-fn what_ends_soon_says_nothing() {
+fn a_short_command_shows_no_progress() {
     let world = slow(100);
     assert_eq!(world.run(&["doctor"]).ok().err, "");
 }
 
 #[test]
-fn it_says_nothing_where_nobody_could_read_it() {
+fn progress_is_shown_only_where_somebody_can_read_it() {
     let mut world = slow(1_000);
     for flag in ["--quiet", "--json"] {
         assert_eq!(world.run(&["doctor", flag]).ok().err, "", "{flag}");
@@ -86,7 +86,7 @@ fn it_says_nothing_where_nobody_could_read_it() {
 }
 
 #[test]
-fn it_is_gone_before_an_error() {
+fn progress_is_removed_before_an_error() {
     let world = slow(1_000);
     world.create("other", &["--rotate-every", "1d", "--grace", "1h"]);
     world.wait(2 * DAY);
@@ -98,7 +98,7 @@ fn it_is_gone_before_an_error() {
 }
 
 #[test]
-fn it_is_gone_before_a_question() {
+fn progress_is_removed_before_a_question() {
     let mut world = slow(1_000);
     std::fs::remove_file(world.store().join("usage.scopes")).expect("a file");
     world.at_terminal(&[Answer::No]);
@@ -127,7 +127,7 @@ impl Write for Probe {
 }
 
 #[test]
-fn no_lock_is_held_while_it_is_told() {
+fn no_lock_is_held_while_progress_is_written() {
     let world = slow(1_000);
     world.create("other", &["--rotate-every", "1d", "--grace", "1h"]);
     world.wait(2 * DAY);
@@ -145,7 +145,7 @@ fn no_lock_is_held_while_it_is_told() {
 }
 
 #[test]
-fn ctrl_c_takes_it_away() {
+fn ctrl_c_removes_the_progress() {
     let mut world = slow(1_000);
     world.at_terminal(&[Answer::CtrlC]);
     let (code, shown) = world.run_on_screen(&["audit", "verify"]);
@@ -153,7 +153,7 @@ fn ctrl_c_takes_it_away() {
 }
 
 #[test]
-fn names_that_are_printed_push_it_down() {
+fn printed_names_push_the_progress_down() {
     let mut world = slow(600);
     for name in ["a", "b", "c", "d"] {
         let policy = ["--ttl", "90d", "--rotate-every", "1d", "--grace", "1h"];
@@ -209,7 +209,7 @@ fn a_second_ctrl_c_waits_for_nothing() {
 }
 
 #[test]
-fn a_store_that_moves_says_how_far_it_is() {
+fn moving_a_store_shows_progress() {
     let mut world = slow(400);
     let copy = world.path("copy.db");
     world.run(&["backup", &copy]).ok();

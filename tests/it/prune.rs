@@ -8,7 +8,7 @@ use crate::import::many;
 use crate::support::{DAY, World};
 
 #[test]
-fn what_has_ended_goes_and_the_log_still_vouches_for_the_rest() {
+fn revoked_and_expired_tokens_are_removed_and_the_log_still_verifies() {
     let world = World::with_store();
     let revoked = world.create("revoked", &[]);
     let live = world.create("live", &["--no-expiry"]);
@@ -48,7 +48,7 @@ fn what_has_ended_goes_and_the_log_still_vouches_for_the_rest() {
     world.run(&["audit", "verify", "--anchor", head.trim()]).ok();
     assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
     let again = world.run(&["prune", "--yes"]).ok();
-    assert_eq!(again.err, "nothing is left to be removed; nothing was changed\n");
+    assert_eq!(again.err, "there is nothing to remove; nothing was changed\n");
 }
 
 #[test]
@@ -59,11 +59,11 @@ fn a_secret_that_was_pruned_is_never_adopted_again() {
     world.run(&["revoke", "old", "--yes"]).ok();
     world.run(&["prune", "--yes"]).ok();
     let refused = world.refuses_with(&["adopt", "new"], old.as_bytes(), 5, "policy");
-    assert_eq!(refused["message"], "the store had this secret, and it ended");
+    assert_eq!(refused["message"], "this secret was in the store before, and has expired or was revoked");
 }
 
 #[test]
-fn what_ended_lately_and_what_is_not_chosen_stays() {
+fn recently_expired_and_unselected_tokens_stay() {
     let world = World::with_store();
     for name in ["early", "late", "other"] {
         world.create(name, &["--owner", name, "--no-expiry"]);
@@ -95,7 +95,7 @@ fn a_token_that_is_due_or_under_way_is_left_alone() {
     world.create("due", &["--ttl", "5d", "--rotate-every", "2d", "--grace", "1d"]);
     world.wait(6 * DAY);
     let ran = world.run(&["prune", "--yes"]).ok();
-    assert_eq!(ran.err, "nothing is left to be removed; nothing was changed\n");
+    assert_eq!(ran.err, "there is nothing to remove; nothing was changed\n");
     assert_eq!(world.names(&["--all"]), ["due"]);
 }
 
@@ -155,5 +155,7 @@ fn ten_thousand_revoked_tokens_and_three_hundred_rotations_leave_a_log_that_veri
     assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
     world.refuses_with(&["adopt", "again", "--no-expiry"], adopted.as_bytes(), 5, "policy");
     let again = world.refuses_with(&["import", "-", "--quiet"], text.as_bytes(), 5, "policy");
-    assert!(again["message"].as_str().expect("a text").contains("had a secret of `many-0`, and it ended"));
+    assert!(
+        again["message"].as_str().expect("a text").contains("a secret of `many-0` was in the store before")
+    );
 }

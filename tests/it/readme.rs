@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
-use tokenctl::cli::ENVIRONMENT;
+use tokenctl::cli::{ENVIRONMENT, FILES};
 use tokenctl::domain::code::{Code, EXITS};
 
 use crate::support::pages::{self, PAGES, blocks};
@@ -160,7 +160,13 @@ fn the_files_are_those_of_a_store() {
     world.verify(&secret, &[]);
     let there: Vec<String> =
         world.bytes().into_iter().map(|(name, _)| format!("`{}`", name.display())).collect();
-    let told: BTreeSet<String> = table("## Files", 3).into_iter().map(|row| row[0].clone()).collect();
+    let rows = table("## Files", 3);
+    let manual = FILES.map(|(path, text)| {
+        let name = path.strip_prefix("~/.local/share/tokenctl/").expect("a file of the default store");
+        (format!("`{name}`"), text.split("; `--store`").next().expect("a text").to_owned())
+    });
+    assert_eq!(rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect::<Vec<_>>(), manual);
+    let told: BTreeSet<String> = rows.into_iter().map(|row| row[0].clone()).collect();
     // A migration leaves one more: `migration` looks at it.
     let migrated = ["`tokens.db.v1`".to_owned()];
     assert_eq!(told, there.into_iter().chain(migrated).collect());
@@ -185,12 +191,7 @@ const TESTED: [(&str, &[&str], &str, &str); 18] = [
     ("console", &[], "readme.rs", "the_transcripts_are_what_a_terminal_shows"),
     ("bash", &["docs/scripts.md"], "readme.rs", "the_script_runs_and_leaves_a_revoked_token"),
     ("ini", &[], "readme.rs", "systemd_accepts_the_units"),
-    (
-        "crontab",
-        &["README.md", "docs/cron.md"],
-        "install.rs",
-        "sudo_and_cron_find_what_was_installed_for_all",
-    ),
+    ("crontab", &["README.md", "docs/cron.md"], "install.rs", "sudo_and_cron_find_a_system_installation"),
     ("text", &["docs/usage.md"], "wizard/screens.rs", "the_screen_of_the_documents_is_what_a_terminal_shows"),
     ("text", &["docs/cron.md"], "cron.rs", "a_job_that_fails_says_what_and_why"),
     ("python", &["docs/services.md"], "stream.rs", "the_python_example_keeps_one_process"),

@@ -46,7 +46,7 @@ fn a_rotation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
     }
     let ran = world.real(&["rotate", "demo", "--json"], b"");
     let failure = assert_failure(&ran, "under_way", 5);
-    assert!(failure["hint"].as_str().expect("a hint").starts_with("wait for it; it ends by "), "{failure}");
+    assert!(failure["hint"].as_str().expect("a hint").starts_with("wait; it ends by "), "{failure}");
     world.at_real_time(10 * MINUTE);
     let bytes = world.bytes();
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
@@ -104,7 +104,7 @@ fn one_killed_after_it_wrote_to_a_file_by_stdout_is_dead_too() {
 }
 
 #[test]
-fn the_next_change_of_the_same_user_withdraws_it_and_says_so_in_the_log() {
+fn the_next_change_of_the_same_user_rolls_it_back_and_logs_that() {
     let mut world = World::of_processes();
     world.mint("demo");
     let secret = world.kill_by_command(&["rotate", "demo"]);
@@ -192,7 +192,7 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
 }
 
 #[test]
-fn a_provisional_secret_does_not_outlive_a_new_fixed_end_of_its_token() {
+fn a_provisional_secret_does_not_outlive_a_new_fixed_expiry_of_its_token() {
     let world = World::of_processes();
     world.directory("out");
     world.shell("tokenctl create demo --out out/file").ok();
@@ -227,7 +227,7 @@ fn a_creation_whose_file_is_in_place_is_confirmed() {
 }
 
 #[test]
-fn a_file_that_does_not_hold_it_withdraws_it_and_its_temporary_goes() {
+fn a_file_without_the_secret_rolls_it_back_and_the_temporary_is_removed() {
     let world = World::of_processes();
     world.directory("out");
     for (verb, name, destination) in [
@@ -359,7 +359,7 @@ fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
 }
 
 #[test]
-fn a_delivery_that_was_never_finished_is_found_and_mended() {
+fn an_unfinished_delivery_is_found_and_repaired() {
     let mut world = World::of_processes();
     world.mint("demo");
     world.kill_by_command(&["rotate", "demo"]);
@@ -367,11 +367,7 @@ fn a_delivery_that_was_never_finished_is_found_and_mended() {
     world.at_real_time(11 * MINUTE);
     let bytes = world.bytes();
     let ran = world.run(&["doctor"]).exit(3);
-    assert!(
-        ran.out.starts_with("warning: leftover: the delivery of `demo`, under way since "),
-        "{}",
-        ran.out
-    );
+    assert!(ran.out.starts_with("warning: leftover: the delivery of `demo`, begun at "), "{}", ran.out);
     assert!(ran.out.ends_with(" was never finished\n") && ran.out.lines().count() == 1, "{}", ran.out);
     let finding = |ran: &Ran| ran.json()["findings"][0].clone();
     let found = finding(&world.run(&["doctor", "--json"]).exit(3));
@@ -408,7 +404,7 @@ fn a_repair_is_asked_about() {
 }
 
 #[test]
-fn everything_that_can_be_mended_is() {
+fn everything_that_can_be_repaired_is() {
     type Break = fn(&World);
     let cases: [(&str, Break); 8] = [
         ("usage", |world| fs::remove_file(world.store().join("usage.secrets")).expect("a file")),
@@ -450,7 +446,7 @@ fn everything_that_can_be_mended_is() {
 }
 
 #[test]
-fn what_cannot_be_mended_stays_found() {
+fn damage_that_cannot_be_repaired_stays_reported() {
     let world = World::with_store();
     world.create("demo", &[]);
     world.sql("UPDATE tokens SET owner = 'mallory'");
@@ -474,7 +470,7 @@ fn chmod(world: &World, name: &str, mode: u32) {
 }
 
 #[test]
-fn a_damaged_delivery_is_in_the_way_of_no_other_token() {
+fn a_damaged_delivery_does_not_block_other_tokens() {
     let world = World::with_store();
     world.at_real_time(0);
     for name in ["good", "bad", "late"] {
@@ -485,16 +481,12 @@ fn a_damaged_delivery_is_in_the_way_of_no_other_token() {
     world.sql("UPDATE tokens SET created_by = CAST(x'ff' AS TEXT) WHERE name = 'bad'");
     world.at_real_time(HOUR);
     let ran = world.run(&["revoke", "good", "--yes"]).ok();
-    assert!(
-        ran.err.contains("warning: a delivery that was cut short could not be finished: "),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.contains("warning: an interrupted delivery could not be settled: "), "{}", ran.err);
     assert!(ran.err.contains("`created_by` in `tokens` where `row` is 2"), "{}", ran.err);
     assert_eq!(world.last_event()["action"], "revoke");
     assert_eq!(world.show("late")["secrets"].as_array().map(Vec::len), Some(1), "it was rolled back");
     let findings = world.run(&["doctor", "--json"]).exit(3).json();
-    assert!(findings.to_string().contains("bad is not what its last event says"), "{findings}");
+    assert!(findings.to_string().contains("bad does not match its last event"), "{findings}");
 }
 
 #[test]
@@ -606,7 +598,7 @@ fn a_temporary_of_another_user_stays_and_keeps_its_delivery_open() {
 }
 
 #[test]
-fn a_secret_that_could_not_be_rolled_back_is_said_to_work_until_its_deadline() {
+fn a_secret_that_could_not_be_rolled_back_is_reported_to_work_until_its_deadline() {
     let world = World::of_processes();
     let command = "cat >got; mv store/tokens.db store/away; exit 3";
     let ran = world.shell(&format!("tokenctl create demo --exec '{command}'"));

@@ -11,7 +11,7 @@ fn refused(world: &World, name: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_secret_that_has_ended_is_noted_when_it_is_presented() {
+fn a_revoked_or_expired_secret_is_recorded_when_it_is_presented() {
     let world = World::with_store();
     let old = world.create("rotated", &["--ttl", "30d"]);
     let new = world.rotate("rotated", &["--grace", "1h"]);
@@ -55,7 +55,7 @@ fn a_secret_that_has_ended_is_noted_when_it_is_presented() {
 }
 
 #[test]
-fn a_wrong_question_is_not_a_secret_that_has_ended() {
+fn a_missing_scope_is_not_recorded_as_an_old_secret() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let secret = world.create("app", &["-s", "read", "-l", "env=prod", "--allow-from", "10.0.0.0/8"]);

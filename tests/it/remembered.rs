@@ -23,7 +23,7 @@ fn shown(world: &World, name: &str, field: &str) -> Option<String> {
 fn create_remembers_its_destination_and_says_so() {
     let world = World::new();
     let (file, env) = (world.path("secret"), world.write("app.env", "A=1\n"));
-    let said = "later rotations go there too; `--no-remember` delivers once\n";
+    let said = "later rotations go there too; use `--no-remember` to prevent that\n";
     assert!(create(&world, "file", &["--out", &file]).contains(said));
     assert!(create(&world, "env", &["--env-file", &env, "--env-name", "TOKEN"]).contains(said));
     assert!(create(&world, "command", &["--exec", "cat >/dev/null"]).contains(said));
@@ -59,7 +59,7 @@ fn a_rotation_goes_where_the_token_remembers() {
     create(&world, "demo", &["--out", &file]);
     let first = fs::read_to_string(&file).unwrap();
     let ran = world.run(&["rotate", "demo", "--quiet"]).ok();
-    let warning = format!("warning: the secret is in `{file}`, not here; `--stdout` prints it\n");
+    let warning = format!("warning: the secret is in `{file}`, not here; print it with `--stdout`\n");
     assert_eq!((ran.out.as_str(), ran.err), ("", warning));
     world.assert_file_holds(&file, "valid demo");
     assert_eq!(world.verify(&first, &[]), (0, "valid demo previous".to_owned()));
@@ -69,8 +69,8 @@ fn a_rotation_goes_where_the_token_remembers() {
     world.is_valid(ran.line(), "demo");
     let end = "2026-11-23T12:00:00Z";
     let warning = format!(
-        "warning: `demo` remembers `{file}`, which now holds a secret that stops working at {end}; `--remember` \
-         moves it\n"
+        "warning: `demo` remembers `{file}`, which now holds a secret that stops working at {end}; move it \
+         with `--remember`\n"
     );
     assert_eq!(ran.err, warning);
     assert_eq!(world.show("demo")["destination"]["path"], file.as_str());
@@ -119,7 +119,10 @@ fn edit_sets_a_destination_without_delivering_and_clears_it() {
     world.refuses(&["edit", "demo", "--no-destination", "--out", &world.path("x")], 2, "usage");
     world.refuses(&["edit", "demo", "--out", &world.path("nowhere/x")], 7, "delivery_failed");
     assert_eq!(fs::read_to_string(&env).unwrap(), format!("TOKEN={secret}\n"), "nothing was delivered");
-    assert!(!world.run(&args).ok().err.contains("warning"), "it is so already, and fits");
+    assert!(
+        !world.run(&args).ok().err.contains("warning"),
+        "it has these values already, and the destination fits"
+    );
     world.run(&["rotate", "demo"]).ok();
     let new = fs::read_to_string(&env).unwrap();
     world.is_valid(new.trim_start_matches("TOKEN=").trim_end(), "demo");
@@ -155,7 +158,7 @@ fn two_live_tokens_do_not_share_a_file_or_a_variable() {
 }
 
 #[test]
-fn what_is_due_goes_to_its_own_destination_and_the_others_go_on() {
+fn due_secrets_go_to_their_destinations_and_a_failure_stops_no_other() {
     let world = World::new();
     let (file, env, piped) = (world.path("a"), world.write("b.env", "X=1\n"), world.path("c"));
     create(&world, "a", &["--out", &file]);
@@ -168,8 +171,8 @@ fn what_is_due_goes_to_its_own_destination_and_the_others_go_on() {
     assert_eq!(ran.json()["count"], 5);
     let ran = world.run(&["rotate", "--due", "--quiet"]).exit(5);
     assert_eq!(ran.out, "");
-    let error = "error: `d`: `d` has no destination\nhint: name one, or `tokenctl edit NAME --out FILE` sets one \
-                 that stays\nerror: 1 of 5 tokens could not be rotated\n";
+    let error = "error: `d`: `d` has no destination\nhint: name one, or set one that stays with \
+                 `tokenctl edit NAME --out FILE`\nerror: 1 of 5 tokens could not be rotated\n";
     assert_eq!(ran.err, error);
     world.assert_file_holds(&file, "valid a");
     world.is_valid(fs::read_to_string(&env).unwrap().trim_start_matches("X=1\nB=").trim_end(), "b");
@@ -236,7 +239,7 @@ fn a_misspelt_variable_is_not_silent() {
     assert_eq!(refused["message"], message.as_str());
     let ran = world.run(&[&to("NEW")[..], &["--remember"]].concat()).ok();
     let beside = format!(
-        "warning: the new secret is NEW in `{env}`, and TOKEN there still holds a secret of `demo`\n"
+        "warning: the new secret is NEW in `{env}`, but TOKEN there still holds another secret of `demo`\n"
     );
     assert!(ran.err.contains(&beside), "{}", ran.err);
     assert_eq!(world.show("demo")["destination"]["variable"], "NEW");

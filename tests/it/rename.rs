@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{HOSTILE, World, assert_token_keys};
 
 #[test]
-fn it_keeps_all_but_the_name() {
+fn a_rename_keeps_everything_but_the_name() {
     let world = World::new();
     let secret = world.create("old", &["--owner", "ann", "-l", "env=prod"]);
     let before = world.show("old");

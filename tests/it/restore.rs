@@ -1,4 +1,4 @@
-//! `restore`: the store as a backup has it, except for what has ended since.
+//! `restore`: makes the store what it was at a backup, except for what was revoked or has expired since.
 
 use std::fs;
 use std::rc::Rc;
@@ -50,7 +50,7 @@ fn a_missing_store_is_made_exactly_as_it_was() {
 }
 
 #[test]
-fn what_was_changed_since_is_what_it_was_and_the_log_says_so() {
+fn changes_since_the_backup_are_undone_and_logged() {
     let (world, secret, path) = backed_up();
     world.run(&["rename", "demo", "other"]).ok();
     world.run(&["edit", "other", "--owner", "ann", "-l", "env=prod", "--allow-widen"]).ok();
@@ -73,7 +73,7 @@ fn what_was_changed_since_is_what_it_was_and_the_log_says_so() {
 }
 
 #[test]
-fn what_was_revoked_disabled_or_expired_since_stays_so() {
+fn tokens_revoked_disabled_or_expired_since_the_backup_stay_so() {
     let world = World::with_store();
     let all = ["revoked", "disabled", "expired", "previous"];
     let secrets = all.map(|name| world.create(name, &["--ttl", "90d"]));
@@ -98,7 +98,7 @@ fn what_was_revoked_disabled_or_expired_since_stays_so() {
 }
 
 #[test]
-fn what_is_newer_than_the_backup_goes_only_when_that_is_said() {
+fn newer_objects_are_discarded_only_with_the_flag() {
     let (world, secret, path) = backed_up();
     let newer = world.create("newer", &[]);
     world.create("gone", &[]);
@@ -246,7 +246,7 @@ fn a_damaged_store_is_replaced_by_force_and_keeps_what_it_had_revoked() {
 }
 
 #[test]
-fn commands_that_a_backup_brings_need_somebody_who_accepts_them() {
+fn commands_in_a_backup_must_be_accepted() {
     let world = World::with_store();
     world.create("demo", &[]);
     give_hook(&world, "demo", "deploy --now");
@@ -255,7 +255,7 @@ fn commands_that_a_backup_brings_need_somebody_who_accepts_them() {
     let other = World::new();
     let refused = other.run(&["restore", &path, "--yes"]).exit(2);
     assert!(
-        refused.err.starts_with("warning: the backup brings a command of `demo`: deploy --now\n"),
+        refused.err.starts_with("warning: the backup has a command of `demo`: deploy --now\n"),
         "{}",
         refused.err
     );
@@ -293,7 +293,7 @@ impl Clock for At {
 }
 
 #[test]
-fn it_asks_and_a_no_changes_nothing() {
+fn a_restore_asks_and_a_no_changes_nothing() {
     let (mut world, _, path) = backed_up();
     world.run(&["rename", "demo", "other"]).ok();
     let before = world.bytes();
@@ -304,7 +304,7 @@ fn it_asks_and_a_no_changes_nothing() {
 }
 
 #[test]
-fn a_store_that_changes_between_the_look_and_the_change_is_left_alone() {
+fn a_store_that_changes_between_the_check_and_the_restore_is_left_alone() {
     let (mut world, _, path) = backed_up();
     world.run(&["rename", "demo", "other"]).ok();
     world.at_terminal(&[Answer::Yes]);

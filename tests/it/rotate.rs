@@ -22,7 +22,7 @@ fn ends(world: &World, name: &str) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn a_new_secret_takes_over_and_the_old_one_has_its_grace() {
+fn a_new_secret_takes_over_and_the_old_one_has_its_grace_period() {
     let world = World::new();
     let old = world.create("demo", &["--ttl", "90d"]);
     let id = world.show("demo")["id"].as_str().unwrap().to_owned();
@@ -91,7 +91,7 @@ fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
 }
 
 #[test]
-fn a_superseded_secret_ends_at_the_least_of_three() {
+fn a_superseded_secret_expires_at_the_earliest_of_three_instants() {
     // The token, how long it waits, the rotation, and when the old secret ends after that.
     let cases: [(&[&str], i64, &[&str], i64); 9] = [
         (&["--ttl", "90d"], DAY, &[], DAY),
@@ -129,7 +129,7 @@ fn a_superseded_secret_ends_at_the_least_of_three() {
 }
 
 #[test]
-fn what_has_ended_stays_ended_and_what_was_superseded_keeps_its_end() {
+fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
     let world = World::new();
     let first = world.create("demo", &["--ttl", "1h"]);
     world.wait(2 * HOUR);
@@ -178,7 +178,7 @@ fn no_previous_secret_outlives_the_new_one() {
 }
 
 #[test]
-fn grace_and_now_exclude_each_other_and_grace_is_shorter_than_the_turn() {
+fn grace_and_now_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval() {
     let world = World::new();
     world.create("demo", &MONTHLY);
     world.refuses(&["rotate", "demo", "--grace", "1h", "--now"], 2, "usage");
@@ -230,7 +230,7 @@ fn a_new_secret_lives_as_its_token_says() {
 }
 
 #[test]
-fn past_its_until_a_token_gets_no_secret() {
+fn after_its_fixed_expiry_a_token_gets_no_secret() {
     let world = World::new();
     world.create("demo", &["--expires", "2026-11-30"]);
     world.wait(9 * DAY);
@@ -263,7 +263,7 @@ fn the_longest_lifetime_of_the_store_binds_a_rotation() {
 }
 
 #[test]
-fn what_cannot_live_again_is_refused() {
+fn tokens_that_cannot_be_revived_are_refused() {
     let world = World::new();
     for name in ["revoked", "disabled"] {
         world.create(name, &[]);
@@ -363,7 +363,7 @@ fn of_two_rotations_at_once_the_second_is_refused() {
         world.uid
     );
     assert_eq!(failure["message"], expected);
-    assert_eq!(failure["hint"], "wait for it; it ends by 2026-11-22T12:10:00Z");
+    assert_eq!(failure["hint"], "wait; it ends by 2026-11-22T12:10:00Z at the latest");
     let first = first.ok();
     world.is_valid(first.line(), "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
@@ -389,7 +389,7 @@ fn a_rotation_can_be_taken_over() {
 }
 
 #[test]
-fn what_does_not_end_a_token_does_not_disturb_a_rotation() {
+fn other_changes_do_not_disturb_a_rotation() {
     let commands: [&'static [&str]; 4] = [
         &["disable", "demo"],
         &["rename", "demo", "renamed"],
@@ -478,8 +478,7 @@ fn all_that_is_due_is_rotated_and_nothing_else() {
     let dir = world.directory("out");
     let ran = world.run(&["rotate", "--due", "--out-dir", &dir]).ok();
     assert_eq!(ran.out, "a-expired\nb-due\n");
-    let warning =
-        "warning: `a-expired` had expired at 2026-12-23T12:00:00Z; the rotation brought it back to life\n";
+    let warning = "warning: `a-expired` had expired at 2026-12-23T12:00:00Z; the rotation revived it\n";
     assert_eq!(ran.err, format!("{warning}rotated `a-expired`\nrotated `b-due`\n"));
     let mut files: Vec<_> =
         fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -551,10 +550,12 @@ fn one_that_fails_does_not_stop_the_others() {
             let ran = world.run(&args).exit(5);
             assert_eq!(ran.out, "a\nc\n");
             let path = fs::canonicalize(&dir).unwrap().join("b");
-            let why =
-                format!("`{}` exists and holds no secret of this token; nothing was changed", path.display());
+            let why = format!(
+                "`{}` exists and does not hold a secret of this token; nothing was changed",
+                path.display()
+            );
             let expected = format!(
-                "rotated `a`\nrotated `c`\nerror: `b`: {why}\nhint: `--force` replaces what it holds\n\
+                "rotated `a`\nrotated `c`\nerror: `b`: {why}\nhint: pass `--force` to replace what it holds\n\
                  error: 1 of 3 tokens could not be rotated\n"
             );
             assert_eq!(ran.err, expected);
@@ -575,7 +576,7 @@ fn policy_stops_one_of_many() {
     world.wait(30 * DAY);
     let ran = world.run(&["rotate", "--due", "--exec", "cat >/dev/null"]).exit(5);
     assert_eq!(ran.out, "short\n");
-    assert!(ran.err.contains("`long`: the lifetime is longer than this store admits"), "{}", ran.err);
+    assert!(ran.err.contains("`long`: the lifetime is longer than this store allows"), "{}", ran.err);
 }
 
 #[test]
@@ -627,7 +628,7 @@ fn due_and_a_filter_means_both() {
 }
 
 #[test]
-fn several_need_a_place_for_each() {
+fn several_tokens_need_a_destination_each() {
     let world = World::new();
     let dir = world.directory("out");
     for name in ["a", "b"] {
@@ -688,7 +689,7 @@ fn a_selection_by_filter_is_asked_about() {
 }
 
 #[test]
-fn a_rehearsal_shows_and_changes_nothing() {
+fn a_dry_run_shows_everything_and_changes_nothing() {
     let world = a_month_later();
     let bytes = world.bytes();
     let names = |ran: &Ran| -> Vec<String> {
@@ -725,7 +726,7 @@ fn a_rehearsal_shows_and_changes_nothing() {
 }
 
 #[test]
-fn a_rehearsal_is_refused_what_a_rotation_is() {
+fn a_dry_run_is_refused_whatever_a_rotation_is() {
     let world = World::new();
     for name in ["ended", "fine", "paused"] {
         world.create(name, &[]);
@@ -776,8 +777,8 @@ fn the_page_tells_whether_the_previous_secret_is_still_used() {
     assert_eq!(
         rows(&page()),
         [
-            "current active ends in 3 months -",
-            "previous active ends in 23 hours used 25 hours ago, before the rotation"
+            "current active expires in 3 months -",
+            "previous active expires in 23 hours used 25 hours ago, before the rotation"
         ]
     );
     world.verify(&new, &[]);
@@ -786,8 +787,8 @@ fn the_page_tells_whether_the_previous_secret_is_still_used() {
     assert_eq!(
         rows(&page()),
         [
-            "current active ends in 3 months used 5 minutes ago",
-            "previous active ends in 23 hours used 5 minutes ago, after the rotation"
+            "current active expires in 3 months used 5 minutes ago",
+            "previous active expires in 23 hours used 5 minutes ago, after the rotation"
         ]
     );
 }

@@ -207,7 +207,7 @@ fn a_secret_is_found_anywhere_in_a_large_file() {
 }
 
 #[test]
-fn every_kind_of_text_is_searched_and_what_is_packed_is_named() {
+fn every_kind_of_text_is_searched_and_compressed_files_are_named() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -233,7 +233,8 @@ fn every_kind_of_text_is_searched_and_what_is_packed_is_named() {
         nb.ipynb:1:28: demo active\n\
         server.log:1:13: demo active\n";
     assert_eq!(ran.out, expected);
-    let packed = |name: &str, by: &str| format!("warning: `{name}` was not searched: it is packed ({by})\n");
+    let packed =
+        |name: &str, by: &str| format!("warning: `{name}` was not searched: it is compressed ({by})\n");
     let named =
         [("a.zip", "zip"), ("b.gz", "gzip"), ("c.xz", "xz")].map(|(name, by)| packed(name, by)).concat();
     let hidden =
@@ -297,7 +298,7 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
 }
 
 #[test]
-fn what_cannot_be_read_is_named_and_the_rest_is_searched() {
+fn unreadable_files_are_named_and_the_rest_is_searched() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -353,7 +354,7 @@ fn a_search_changes_no_byte_and_counts_for_no_use() {
 }
 
 #[test]
-fn revoke_ends_what_was_found_and_works() {
+fn revoke_revokes_working_secrets_that_were_found() {
     let mut world = World::with_store();
     let current = world.create("current", &[]);
     let previous = world.create("rotated", &["--ttl", "90d"]);

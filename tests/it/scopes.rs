@@ -100,7 +100,7 @@ fn granting_more_asks_and_yes_never_widens() {
         assert_eq!(world.bytes(), before);
     }
     let refused = world.run(&["scopes", "add", "demo", "other"]).exit(2);
-    assert!(refused.err.ends_with("hint: `--allow-widen` allows it\n"), "{}", refused.err);
+    assert!(refused.err.ends_with("hint: pass `--allow-widen` to allow it\n"), "{}", refused.err);
 
     world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
     let add = ["scopes", "add", "demo", "other"];
@@ -177,7 +177,7 @@ fn reopening_a_scope_with_wider_includes_names_who_gains() {
 }
 
 #[test]
-fn narrowing_is_free() {
+fn narrowing_needs_no_confirmation() {
     let world = world();
     let secret = world.create("demo", &["-s", "admin,other"]);
     for args in [
@@ -198,7 +198,7 @@ fn narrowing_is_free() {
 }
 
 #[test]
-fn grants_that_are_so_already_change_nothing() {
+fn grants_that_exist_already_change_nothing() {
     let world = world();
     world.create("demo", &["-s", "read,write"]);
     let head = world.run(&["audit", "head"]).ok().out;
@@ -246,7 +246,7 @@ fn a_mistyped_scope_names_the_nearest_and_changes_nothing() {
 }
 
 #[test]
-fn a_retired_scope_is_kept_but_granted_no_more_until_it_is_reopened() {
+fn a_retired_scope_is_kept_but_not_granted_until_it_is_reopened() {
     let world = world();
     let secret = world.create("demo", &["-s", "other"]);
     world.create("bare", &["-s", "read"]);
@@ -280,7 +280,7 @@ fn a_retired_scope_is_kept_but_granted_no_more_until_it_is_reopened() {
 }
 
 #[test]
-fn a_withdrawn_scope_is_taken_from_every_token_and_include() {
+fn an_ungranted_scope_is_removed_from_every_token_and_include() {
     let mut world = world();
     let direct = world.create("direct", &["-s", "write,other"]);
     let through = world.create("through", &["-s", "admin"]);
@@ -328,7 +328,7 @@ fn a_renamed_scope_is_held_and_included_under_its_new_name() {
 }
 
 #[test]
-fn a_rename_changes_no_digest_of_a_holder_and_keeps_when_the_scope_was_asked_for() {
+fn a_rename_changes_no_digest_of_a_holder_and_keeps_when_the_scope_was_required() {
     let world = world();
     let secret = world.create("demo", &["-s", "read"]);
     world.verify(&secret, &["-s", "read"]);
@@ -351,7 +351,7 @@ fn a_rename_changes_no_digest_of_a_holder_and_keeps_when_the_scope_was_asked_for
 }
 
 #[test]
-fn what_makes_no_sense_is_a_usage_error() {
+fn meaningless_arguments_are_usage_errors() {
     let world = world();
     world.create("demo", &["-s", "read"]);
     let before = world.bytes();
@@ -420,5 +420,5 @@ fn the_question_about_a_retirement_names_the_tokens_that_lose_the_scope() {
     }
     world.at_terminal(&[Answer::No]);
     world.run(&["scopes", "retire", "read", "--ungrant"]).exit(130);
-    assert_eq!(*world.asked.borrow(), ["take `read` from 2 tokens that hold it (`a`, `b`)?"]);
+    assert_eq!(*world.asked.borrow(), ["remove `read` from 2 tokens that hold it (`a`, `b`)?"]);
 }

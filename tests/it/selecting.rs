@@ -133,7 +133,7 @@ fn one_unknown_name_and_nothing_is_changed() {
 }
 
 #[test]
-fn a_rehearsal_shows_the_selection_and_changes_no_byte() {
+fn a_dry_run_shows_the_selection_and_changes_no_byte() {
     let world = world();
     let before = world.bytes();
     let ran = world.run(&["revoke", "--owner", "ann", "--dry-run"]).ok();
@@ -203,7 +203,7 @@ fn a_filter_and_revoke_ask_while_disable_and_enable_of_a_name_do_not() {
 }
 
 #[test]
-fn what_is_so_already_and_what_selects_nothing_changes_nothing() {
+fn unneeded_changes_and_empty_selections_change_nothing() {
     let world = world();
     let head = world.run(&["audit", "head"]).ok().out;
     for args in [
@@ -263,7 +263,7 @@ fn a_token_is_named_by_name_id_six_of_its_id_or_its_hint() {
 }
 
 #[test]
-fn what_means_several_tokens_lists_their_ids() {
+fn an_ambiguous_reference_lists_the_ids() {
     let world = World::with_store();
     for (name, start) in [("a", "same"), ("b", "same"), ("c", "else")] {
         let secret = format!("{start}-a-secret-from-elsewhere-{name}");
@@ -333,7 +333,7 @@ fn a_rotation_by_filter_leaves_alone_what_no_longer_matches() {
 }
 
 #[test]
-fn a_rehearsal_and_an_expected_count_count_what_would_change() {
+fn a_dry_run_and_an_expected_count_count_what_would_change() {
     let world = world();
     let ran = world.run(&["disable", "--owner", "ann", "--dry-run"]).ok();
     assert_eq!(ran.err, "1 would be disabled; nothing was changed\n");

@@ -151,7 +151,7 @@ fn app() -> (World, String) {
 }
 
 #[test]
-fn a_yes_has_every_identity_header() {
+fn a_positive_answer_has_every_identity_header() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &["--route", "any="]);
     let yes = gate.with_secret("/verify", &secret);
@@ -175,7 +175,7 @@ fn a_yes_has_every_identity_header() {
 }
 
 #[test]
-fn what_is_required_comes_from_the_query_or_the_route() {
+fn requirements_come_from_the_query_or_the_route() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &["--route", "r=scope:read,label:env=prod", "--route", "w=scope:write"]);
     let statuses = [
@@ -212,7 +212,7 @@ fn what_is_required_comes_from_the_query_or_the_route() {
 }
 
 #[test]
-fn a_refusal_says_why_only_where_that_is_asked_for() {
+fn a_refusal_gives_its_reason_only_on_request() {
     let (world, secret) = app();
     let revoked = world.create("gone", &["--all-scopes"]);
     world.run(&["revoke", "gone", "--yes"]).ok();
@@ -368,7 +368,7 @@ fn a_document_holds_no_hidden_character() {
 }
 
 #[test]
-fn a_key_that_stands_twice_in_a_request_is_never_a_yes() {
+fn a_repeated_key_in_a_request_is_never_accepted() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let twice = |more: &str| gate.post(&format!("{{\"secret\":\"{secret}\",{more}}}")).json();
@@ -380,7 +380,7 @@ fn a_key_that_stands_twice_in_a_request_is_never_a_yes() {
 }
 
 #[test]
-fn a_body_that_is_no_request_is_refused() {
+fn a_body_that_is_not_a_request_is_refused() {
     let (world, _) = app();
     let gate = Gate::start(&world, &[]);
     for (body, status) in [

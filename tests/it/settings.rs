@@ -8,7 +8,7 @@ const KEYS: [&str; 8] =
     ["prefix", "default-ttl", "max-ttl", "grace", "url", "header", "require-owner", "require-description"];
 
 #[test]
-fn all_are_listed_a_line_each() {
+fn all_settings_are_listed_one_per_line() {
     let mut world = World::with_store();
     let path = world.store().canonicalize().unwrap().display().to_string();
     let ran = world.run(&["settings"]).ok();
@@ -118,7 +118,7 @@ fn a_value_that_breaks_its_rule_changes_nothing() {
 }
 
 #[test]
-fn they_rule_what_is_made_after() {
+fn settings_apply_to_later_tokens() {
     let world = World::with_store();
     let old = world.create("old", &[]);
     for (key, value) in [
@@ -159,10 +159,10 @@ fn a_default_beyond_the_maximum_is_warned_of() {
 fn a_change_says_the_old_value_and_the_new_one() {
     let world = World::with_store();
     let said = |args: &[&str]| world.run(&[&["settings"], args].concat()).ok().err;
-    assert_eq!(said(&["grace", "2d"]), "grace now is `2d`; it was `1d`\n");
-    assert_eq!(said(&["grace", "2d"]), "grace already is `2d`\n");
+    assert_eq!(said(&["grace", "2d"]), "grace is now `2d`; it was `1d`\n");
+    assert_eq!(said(&["grace", "2d"]), "grace is already `2d`\n");
     assert_eq!(
         said(&["url", "https://api.example/v1"]),
-        "url now is `https://api.example/v1`; it was `none`\n"
+        "url is now `https://api.example/v1`; it was `none`\n"
     );
 }

@@ -32,10 +32,10 @@ fn a_page_tells_everything_about_a_token() {
   last used    2026-11-25T12:00:00Z (65 minutes ago)
   disabled     2026-11-25T13:00:00Z (5 minutes ago)
 scopes
-  admin        asked for 65 minutes ago
+  admin        required 65 minutes ago
   events:read  -
 secrets
-  {}  current  disabled  ends in 57 days  used 65 minutes ago
+  {}  current  disabled  expires in 57 days  used 65 minutes ago
 events
   2026-11-22T12:00:00Z  create   tester  start
   2026-11-25T13:00:00Z  disable  tester  leak?
@@ -73,7 +73,7 @@ fn the_document_is_a_token_and_its_last_ten_events() {
 }
 
 #[test]
-fn an_ended_secret_is_in_show_and_not_in_list() {
+fn an_old_secret_is_in_show_and_not_in_list() {
     let world = World::new();
     world.create("expired", &["--ttl", "1h"]);
     world.create("revoked", &[]);
@@ -142,7 +142,7 @@ fn a_hint_or_prefix_of_two_tokens_is_ambiguous() {
 }
 
 #[test]
-fn ten_secrets_that_have_ended_are_listed_and_the_others_counted() {
+fn ten_old_secrets_are_listed_and_the_others_counted() {
     let world = World::new();
     world.create("demo", &["--no-expiry"]);
     let listed = || {

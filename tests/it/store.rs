@@ -145,7 +145,7 @@ fn a_secret_that_cannot_be_one_needs_no_store() {
 }
 
 #[test]
-fn a_file_that_is_no_store_is_foreign() {
+fn a_file_that_is_not_a_store_is_foreign() {
     for content in [&b""[..], b"x", b"SQLite format 3\0", &b"name = value\n".repeat(100), &[0; 8192]] {
         let world = sound();
         fs::write(world.database(), content).expect("a file");
@@ -329,7 +329,7 @@ fn files_of_use_that_are_not_files_are_not_waited_for() {
 }
 
 #[test]
-fn what_others_may_write_is_not_trusted() {
+fn a_store_that_others_may_write_is_not_trusted() {
     for (below, bits) in
         [("tokens.db", 0o666), ("tokens.db", 0o660), ("tokens.db", 0o602), ("", 0o777), ("", 0o770)]
     {
@@ -366,7 +366,7 @@ fn no_store_is_made_where_others_may_replace_it() {
 }
 
 #[test]
-fn a_directory_that_is_a_file_is_no_store() {
+fn a_file_in_place_of_the_directory_is_not_a_store() {
     let world = World::new();
     fs::write(world.store(), "text").expect("a file");
     for args in ALL {
@@ -451,7 +451,7 @@ fn a_killed_writer_stops_no_reader_and_the_next_write_undoes_its_half() {
 }
 
 #[test]
-fn a_journal_that_is_none_is_ignored_or_refused_but_never_followed() {
+fn an_invalid_journal_is_ignored_or_refused_but_never_applied() {
     let world = sound();
     let secret = world.mint("other");
     let journal = world.store().join("tokens.db-journal");

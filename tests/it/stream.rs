@@ -113,7 +113,7 @@ fn flags_are_added_to_what_each_request_requires() {
 }
 
 #[test]
-fn no_line_ends_the_stream_or_is_a_yes() {
+fn no_line_ends_the_stream_or_is_accepted_by_mistake() {
     let (world, secret) = world_with_token();
     let long = "x".repeat(64 * 1024 + 1);
     let plain = ["", " ", "\0", "\u{feff}", "[]", "null", "x y", &long, &format!(" {secret}")];

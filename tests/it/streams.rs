@@ -122,7 +122,7 @@ fn the_bare_program_helps_on_stderr() {
 const NOWHERE: [(&str, bool); 3] = [(">&-", true), (">/dev/null", true), (">/dev/full", false)];
 
 #[test]
-fn a_secret_without_a_receiver_is_never_made() {
+fn a_secret_without_a_destination_is_never_made() {
     if !have("bash") {
         return;
     }
@@ -139,7 +139,7 @@ fn a_secret_without_a_receiver_is_never_made() {
 }
 
 #[test]
-fn a_rotation_without_a_receiver_leaves_the_old_secret() {
+fn a_rotation_without_a_destination_leaves_the_old_secret() {
     if !have("bash") {
         return;
     }
@@ -166,7 +166,7 @@ fn a_rotation_without_a_receiver_leaves_the_old_secret() {
 }
 
 #[test]
-fn a_secret_without_a_receiver_makes_no_store() {
+fn a_secret_without_a_destination_makes_no_store() {
     if !have("bash") {
         return;
     }
@@ -179,7 +179,7 @@ fn a_secret_without_a_receiver_makes_no_store() {
 }
 
 #[test]
-fn a_receiver_that_went_away_gets_no_token() {
+fn a_reader_that_went_away_gets_no_token() {
     for json in [&[][..], &["--json"]] {
         let world = World::of_processes();
         let ran = world.unread(&[&["create", "demo"], json].concat(), b"");
@@ -188,7 +188,7 @@ fn a_receiver_that_went_away_gets_no_token() {
 }
 
 #[test]
-fn a_receiver_that_goes_away_while_it_is_written_to_gets_no_token() {
+fn a_reader_that_goes_away_during_the_write_gets_no_token() {
     for json in [&[][..], &["--json"]] {
         let world = World::of_processes();
         let (reader, writer) = full_pipe();

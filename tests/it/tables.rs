@@ -143,7 +143,7 @@ over
 }
 
 #[test]
-fn a_page_goes_on_indented_where_it_is_too_wide() {
+fn a_wide_page_continues_on_indented_lines() {
     let mut world = office();
     let expected: [(u16, &[&str], &str); 3] = [
         (
@@ -167,7 +167,7 @@ scopes
   hooks:send
 secrets
   tkn_0002…  current  active
-    ends in 12 months
+    expires in 12 months
 events
   2026-11-22T12:00:00Z  create  tester
 ",
@@ -227,7 +227,7 @@ events
 }
 
 #[test]
-fn a_table_goes_on_indented_where_it_is_too_wide() {
+fn a_wide_table_continues_on_indented_lines() {
     let mut world = office();
     let expected: [(u16, &[&str], &str); 4] = [
         (
@@ -412,7 +412,7 @@ proptest! {
 }
 
 #[test]
-fn a_list_colours_its_heading_each_status_and_an_end_that_is_near() {
+fn a_list_colours_its_heading_each_status_and_a_near_expiry() {
     let mut world = office();
     world.env.clear();
     world.at_terminal(&[]);
@@ -449,7 +449,7 @@ fn at_colour(world: &World, args: &[&str]) -> String {
 }
 
 #[test]
-fn an_end_is_near_in_the_last_two_weeks_and_the_second_half_of_a_life() {
+fn an_expiry_is_near_in_the_last_two_weeks_and_the_second_half_of_a_lifetime() {
     let mut world = World::new();
     world.create("week", &["--ttl", "7d"]);
     world.create("month", &["--ttl", "30d"]);
@@ -498,7 +498,7 @@ fn a_terminal_without_unicode_gets_ascii_marks_and_no_icons() {
 }
 
 #[test]
-fn a_file_or_a_pipe_gets_ascii_where_the_locale_knows_no_more() {
+fn a_file_or_a_pipe_gets_ascii_if_the_locale_has_only_ascii() {
     let mut world = office();
     world.terminal = World::new().terminal;
     let cases: [(&[(&str, &str)], bool); 6] = [
@@ -562,7 +562,7 @@ fn a_terminal_of_unknown_width_has_that_of_the_environment_or_80() {
 }
 
 #[test]
-fn what_is_piped_is_neither_cut_nor_wrapped() {
+fn piped_output_is_neither_cut_nor_wrapped() {
     let mut world = office();
     world.terminal = World::new().terminal;
     world.env.insert("COLUMNS".to_owned(), "20".to_owned());

@@ -123,7 +123,7 @@ fn a_store_that_was_moved_is_an_error_until_one_is_there_again() {
 }
 
 #[test]
-fn a_secret_from_the_future_is_an_error_and_not_a_yes() {
+fn a_secret_from_the_future_is_an_error_and_not_valid() {
     let world = World::with_store();
     let secret = world.create("app", &[]);
     let early = Verifier::with_clock(world.store(), Fixed(START - 301)).unwrap();
@@ -162,7 +162,7 @@ mod slow {
     use super::*;
 
     #[test]
-    fn no_thread_says_yes_after_a_revocation_has_returned() {
+    fn no_thread_accepts_a_secret_after_its_revocation_has_returned() {
         const TOKENS: usize = 1_000;
         let world = World::with_store();
         let secrets: Vec<String> = (0..TOKENS).map(|n| world.create(&format!("t{n}"), &[])).collect();

@@ -46,7 +46,7 @@ fn of_several_reasons_the_first_is_given() {
 }
 
 #[test]
-fn a_superseded_secret_is_good_within_its_grace_and_says_so() {
+fn a_previous_secret_is_valid_within_its_grace_period_and_says_so() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "1d"]);
     world.sql(&format!("UPDATE secret SET superseded_at = {START}"));
@@ -98,7 +98,7 @@ fn the_document_has_all_keys_whatever_the_answer() {
 }
 
 #[test]
-fn one_line_end_after_the_secret_is_ignored() {
+fn one_newline_after_the_secret_is_ignored() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     let foreign = "x".repeat(400) + &"0123456789/+".repeat(10)[..112];
@@ -118,7 +118,7 @@ fn one_line_end_after_the_secret_is_ignored() {
 }
 
 #[test]
-fn what_cannot_be_a_secret_is_malformed_without_a_store() {
+fn text_that_cannot_be_a_secret_is_malformed_without_a_store() {
     let world = World::new();
     let mut mistyped = world.create("demo", &[]);
     let last = if mistyped.pop() == Some('0') { '1' } else { '0' };
@@ -149,7 +149,7 @@ fn what_cannot_be_a_secret_is_malformed_without_a_store() {
 }
 
 #[test]
-fn at_answers_for_a_time_to_come() {
+fn at_answers_for_a_future_instant() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "10d", "--not-before", "1d"]);
     for (at, answer) in [
@@ -214,7 +214,7 @@ fn quiet_leaves_only_the_exit_code_and_errors() {
 }
 
 #[test]
-fn a_clock_that_cannot_be_right_is_no_answer() {
+fn an_impossible_clock_gives_no_verdict() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     let clock = |secret: &str| {
@@ -257,7 +257,7 @@ fn a_secret_comes_from_stdin_a_file_or_a_person() {
 }
 
 #[test]
-fn a_reader_that_went_away_changes_nothing_of_the_answer() {
+fn a_closed_pipe_does_not_change_the_answer() {
     let world = World::new();
     world.create("demo", &[]);
     assert_eq!(world.run_failing(&["verify"], 0, ErrorKind::BrokenPipe).code, 3);

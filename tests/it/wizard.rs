@@ -122,7 +122,7 @@ fn the_secret_can_be_copied_where_that_works() {
 }
 
 #[test]
-fn what_can_be_left_open_is_left_open() {
+fn optional_answers_can_be_left_empty() {
     let mut world = bare();
     world.at_terminal(&[say(" ci "), Enter, Enter, Enter, Enter, Pick("Print the secret")]);
     let ran = world.run(&["create"]).ok();
@@ -137,7 +137,7 @@ fn what_can_be_left_open_is_left_open() {
 }
 
 #[test]
-fn a_wrong_answer_is_asked_for_again() {
+fn a_wrong_answer_repeats_the_question() {
     let mut world = with_scopes();
     world.create("taken", &["-s", "read"]);
     world.at_terminal(&[
@@ -174,7 +174,7 @@ fn a_wrong_answer_is_asked_for_again() {
             "no scope is marked",
             "`soon` is not a time: not understood",
             "`2026-02-30` is not a time: no such day",
-            "the end 2026-01-01T23:59:59Z is in the past",
+            "the expiry 2026-01-01T23:59:59Z is in the past",
         ]
     );
     // What was wrong is there to be mended.
@@ -186,7 +186,7 @@ fn a_wrong_answer_is_asked_for_again() {
 }
 
 #[test]
-fn what_is_given_is_not_asked_for() {
+fn values_given_by_flags_are_not_asked() {
     let given: [(&[&str], &str); 6] = [
         (&["-d", "x"], "Description"),
         (&["--owner", "x"], "Owner"),
@@ -215,11 +215,11 @@ fn what_is_given_is_not_asked_for() {
     assert_eq!(asked(&world), ["Name", "Create `a`"]);
     world.run(&[&everything[..], &["--yes"]].concat()).ok();
     assert_eq!(asked(&world), ["Name"]);
-    assert!(offered(&world).contains(&"Cancel  nothing is made".to_owned()));
+    assert!(offered(&world).contains(&"Cancel  do not create it".to_owned()));
 }
 
 #[test]
-fn what_is_given_wrongly_is_said_before_anything_is_asked() {
+fn wrong_flags_are_reported_before_any_question() {
     let mut world = with_scopes();
     world.at_terminal(&[]);
     world.refuses(&["create", "-s", "reed"], 4, "not_found");
@@ -231,15 +231,15 @@ fn what_is_given_wrongly_is_said_before_anything_is_asked() {
 }
 
 #[test]
-fn what_the_store_demands_is_asked_until_given() {
+fn required_questions_are_repeated_until_answered() {
     let mut world = stored();
     world.run(&["settings", "require-owner", "true"]).ok();
     world.run(&["settings", "require-description", "true"]).ok();
     let answers = [say("a"), Enter, say(" "), say("x"), Enter, say("ann"), Enter, Enter, Enter];
     world.at_terminal(&answers);
     let ran = world.run(&["create"]).ok();
-    assert_eq!(ran.err.matches("error: this store demands a description of every token\n").count(), 2);
-    assert_eq!(ran.err.matches("error: this store demands an owner of every token\n").count(), 1);
+    assert_eq!(ran.err.matches("error: this store requires a description for every token\n").count(), 2);
+    assert_eq!(ran.err.matches("error: this store requires an owner for every token\n").count(), 1);
     assert_eq!(world.show("a")["owner"], "ann");
     world.at_terminal(&[say(""), say("y"), say(""), say("bob"), Enter, Enter, Enter, Enter, Enter, Yes]);
     world.run(&["edit", "a"]).ok();
@@ -247,7 +247,7 @@ fn what_the_store_demands_is_asked_until_given() {
 }
 
 #[test]
-fn only_admitted_lifetimes_are_offered() {
+fn only_allowed_lifetimes_are_offered() {
     let all = "90d  default, until 2027-02-20T12:00:00Z
 7d  until 2026-11-29T12:00:00Z
 30d  until 2026-12-22T12:00:00Z
@@ -275,7 +275,7 @@ other  another duration, or a date";
         if !max.is_empty() {
             world.at_terminal(&[say("a"), Pick("other"), say("31d"), say("2027-01-01"), say("30d"), Enter]);
             let ran = world.run(&args).ok();
-            let refusals = ran.err.matches("error: the lifetime is longer than this store admits (30d)");
+            let refusals = ran.err.matches("error: the lifetime is longer than this store allows (30d)");
             assert_eq!(refusals.count(), 2, "{ran:?}");
         }
     }
@@ -284,13 +284,13 @@ other  another duration, or a date";
     world.at_terminal(&[say("a"), Enter, Enter, Enter, Pick("7d"), Pick("30d"), Enter]);
     let ran = world.run(&["create", "--rotate-every", "14d"]).ok();
     assert!(
-        ran.err.starts_with("error: the rotation (14d) is not shorter than the lifetime (7d)\n"),
+        ran.err.starts_with("error: the rotation interval (14d) must be shorter than the lifetime (7d)\n"),
         "{ran:?}"
     );
 }
 
 #[test]
-fn given_up_at_any_question_nothing_happens() {
+fn cancelling_any_question_changes_nothing() {
     for count in 0..all().len() {
         for store in [with_scopes as fn() -> World, bare] {
             let mut world = store();
@@ -327,7 +327,7 @@ fn given_up_at_any_question_nothing_happens() {
 }
 
 #[test]
-fn cancelled_at_the_overview_nothing_is_made() {
+fn cancelling_the_overview_creates_nothing() {
     let mut world = bare();
     world.at_terminal(&[say("a"), Enter, Enter, Enter, Enter, Pick("Cancel")]);
     let ran = world.run(&["create", "--reason", "why"]).exit(130);
@@ -340,7 +340,7 @@ fn without_a_terminal_nothing_is_asked() {
     let mut world = with_scopes();
     world.create("a", &["-s", "read"]);
     let needed = world.refuses(&["create"], 2, "input_needed");
-    assert_eq!(needed["hint"], "`tokenctl create NAME`; a terminal is asked");
+    assert_eq!(needed["hint"], "run `tokenctl create NAME`, or run it on a terminal to be asked");
     world.at_terminal(&[]);
     for input in [false, true] {
         world.terminal.stdin = input;
@@ -371,7 +371,7 @@ fn several_tokens_are_never_edited_by_questions() {
 }
 
 #[test]
-fn a_name_that_is_there_ends_the_questions_with_if_missing() {
+fn an_existing_name_ends_the_questions_with_if_missing() {
     let mut world = stored();
     world.create("a", &[]);
     world.at_terminal(&[say("a")]);
@@ -395,7 +395,7 @@ fn a_secret_as_an_answer_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn an_edit_starts_from_what_is_so() {
+fn an_edit_starts_from_the_present_values() {
     let mut world = stored();
     let args = ["-d", "Old", "--owner", "ann", "-l", "env=a,b", "-l", "x=\\", "--rotate-every", "30d"];
     world.create("a", &args);
@@ -460,8 +460,8 @@ a
     assert_eq!(
         errors,
         [
-            "error: the rotation (31d) is not shorter than the lifetime (30d)",
-            "error: the grace (20d) is not shorter than the rotation (20d)"
+            "error: the rotation interval (31d) must be shorter than the lifetime (30d)",
+            "error: the grace period (20d) must be shorter than the rotation interval (20d)"
         ]
     );
     let questions = asked(&changed);
@@ -476,7 +476,7 @@ a
 }
 
 #[test]
-fn labels_are_asked_for_until_they_are_labels() {
+fn the_question_for_labels_repeats_until_they_are_valid() {
     let mut world = stored();
     world.create("a", &["-l", "env=prod"]);
     let wrong = [say("x"), say("x="), say("a=1, a=2"), say(" a=1,, b=2, ")];
@@ -512,7 +512,7 @@ fn scopes_are_set_from_those_held() {
     world.run(&["scopes", "retire", "write"]).ok();
     world.run(&["scopes", "retire", "admin"]).ok();
     let none = world.refuses(&["scopes", "set", "a"], 2, "usage");
-    assert_eq!(none["message"], "there is no scope to grant");
+    assert_eq!(none["message"], "no scope can be granted");
     // Others are never asked for.
     world.refuses(&["scopes", "add", "a"], 2, "usage");
     world.refuses(&["scopes", "remove", "a"], 2, "usage");
@@ -523,7 +523,7 @@ fn scopes_are_set_from_those_held() {
 }
 
 #[test]
-fn text_of_others_is_harmless_in_questions() {
+fn untrusted_text_is_harmless_in_questions() {
     for text in HOSTILE {
         let mut world = stored();
         world.define(&["read"]);

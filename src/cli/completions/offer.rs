@@ -1,6 +1,7 @@
-//! The answer to a shell. clap's engine finds out which argument is being typed; what that takes comes from the store.
+//! The candidates for a shell. clap's engine finds the argument that is being typed; its values come from the
+//! store.
 //!
-//! Nobody has asked for an error message here: what cannot be had is not offered, and the exit is always 0.
+//! Errors are not reported while somebody types: unavailable candidates are left out, and the exit code is 0.
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -18,13 +19,14 @@ use crate::cmd::args::takes::Takes;
 use crate::context::Context;
 use crate::store::MOST;
 
-/// Names the shell that asks.
+/// The variable that names the shell.
 const VARIABLE: &str = "TOKENCTL_COMPLETE";
 
-/// The shell, if these arguments are its question: `tokenctl -- tokenctl WORD…`.
+/// The shell, if the arguments are a request for candidates: `tokenctl -- tokenctl WORD…`.
 ///
-/// Neither the variable nor `--` alone asks anything: with the variable left behind in the environment of a service,
-/// `tokenctl -- verify` would end with 0. The scripts pass the program's own word first, which is not a command.
+/// The variable and `--` together are not enough: if the variable were left in the environment of a service,
+/// `tokenctl -- verify` would exit with 0. So the scripts pass the word `tokenctl` first, which is not a
+/// command.
 pub fn asking_shell(args: &[OsString], ctx: &Context) -> Option<OsString> {
     let [_, dashes, program, ..] = args else { return None };
     if *dashes != *"--" || program.as_encoded_bytes().starts_with(b"-") {
@@ -34,7 +36,7 @@ pub fn asking_shell(args: &[OsString], ctx: &Context) -> Option<OsString> {
     if is_command { None } else { ctx.machine.env(VARIABLE) }
 }
 
-/// Answers with the candidates for the last of the words. Returns the exit code.
+/// Prints the candidates for the last of the words. Returns the exit code.
 pub fn complete(shell: &OsStr, words: &[OsString], ctx: &mut Context) -> u8 {
     let shell = shell.to_str().and_then(|shell| Shell::from_str(shell, false).ok());
     let answer = shell.and_then(|shell| answer(shell, words, ctx)).unwrap_or_default();
@@ -53,7 +55,7 @@ fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String>
     let mut command = bind(command, shell, &source);
     let here = Some(Path::new("."));
     let mut found = engine::complete(&mut command, words.to_vec(), before.len(), here).ok()?;
-    // Flags are for who types a dash, or where nothing else can stand.
+    // Flags are offered after a dash, or where nothing else is possible.
     let is_flag = |it: &CompletionCandidate| it.get_value().as_encoded_bytes().starts_with(b"-");
     if !found.iter().all(is_flag) {
         found.retain(|it| !is_flag(it));
@@ -64,17 +66,17 @@ fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String>
     Some(found.iter().filter(fits).take(MOST.into()).map(|it| shell.line(it)).collect())
 }
 
-/// Whether the last of a list joined by commas stands in it already.
+/// Whether the last item of a comma-separated list is a repetition.
 fn repeats(value: &str) -> bool {
     value.rsplit_once(',').is_some_and(|(list, last)| list.split([',', '=']).any(|item| item == last))
 }
 
-/// Gives each argument that says what it takes a completer that knows where to get it.
+/// Adds a completer to each argument that declares what it takes.
 fn bind(command: Command, shell: Shell, source: &Arc<Source>) -> Command {
     let verb: Arc<str> = command.get_name().into();
     command
         .mut_args(|arg| {
-            // Behind an option without its value, an argument that allows a dash makes the engine panic.
+            // The engine panics on an argument that allows a dash, if an option without its value precedes it.
             let arg = arg.allow_hyphen_values(false);
             match (arg.get::<Takes>().copied(), arg.get_value_hint()) {
                 (Some(takes), _) => from_source(arg, takes, &verb, source),
@@ -88,13 +90,13 @@ fn bind(command: Command, shell: Shell, source: &Arc<Source>) -> Command {
 }
 
 fn from_source(arg: Arg, takes: Takes, verb: &Arc<str>, source: &Arc<Source>) -> Arg {
-    // One of them is taken apart by its type, and so the engine knows nothing of the commas.
+    // One such list is split by its type, so the engine does not see the commas.
     let arg = if takes == Takes::OpenScope { arg.value_delimiter(',') } else { arg };
     let (source, verb) = (Arc::clone(source), Arc::clone(verb));
     arg.add(ArgValueCompleter::new(move |start: &OsStr| source.candidates(takes, &verb, start)))
 }
 
-/// A word for the script, which has the shell itself complete what it names.
+/// A word by which the shell script completes paths or users itself.
 fn instruction(arg: Arg, word: &'static str) -> Arg {
     arg.add(ArgValueCompleter::new(move |_: &OsStr| vec![CompletionCandidate::new(word)]))
 }

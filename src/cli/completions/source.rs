@@ -20,11 +20,11 @@ use crate::ui::column::COLUMNS;
 use crate::ui::list::FORMATS;
 use crate::ui::{findings, log};
 
-/// Where the words come from, as the command line before the one that is typed says.
+/// The source of the candidates, read from the words before the one being typed.
 pub struct Source {
     location: Option<Location>,
     now: Option<Timestamp>,
-    /// What stands behind the verb: once is enough.
+    /// The words after the verb, which are not offered again.
     used: Vec<String>,
 }
 
@@ -68,7 +68,8 @@ impl Source {
         }
     }
 
-    /// Free text may hold anything; only what no shell minds is offered, blanks to those that quote them.
+    /// Free text can contain anything. Only text without special characters is offered, and blanks only to shells
+    /// that quote them.
     fn is_offered(&self, word: &str) -> bool {
         let plain = |c: char| c.is_alphanumeric() || "-_.:/@=+% ".contains(c);
         word.starts_with(char::is_alphanumeric)
@@ -150,7 +151,7 @@ fn scopes(view: &View<'_>, start: &str, wanted: impl Fn(&Entry) -> bool) -> Resu
     Ok(found.map(|entry| with_help(entry.name.as_str(), entry.description.as_deref())).collect())
 }
 
-/// First the key and `=`, then the values of that key.
+/// Completes the key and `=` first, then the values of that key.
 fn labels(view: &View<'_>, start: &str) -> Result<Candidates, StoreError> {
     let words = match start.split_once('=') {
         None => view.label_keys(start)?.into_iter().map(|key| format!("{key}=")).collect(),

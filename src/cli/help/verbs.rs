@@ -1,5 +1,5 @@
-//! Of each verb what its flags do not say: the group it is listed in, what others call it, paragraphs, examples, and
-//! the exit codes it can end with. `parse::command` has the rest.
+//! What the help of each verb adds to its flags: its group, other programs' words for it, paragraphs, examples,
+//! and the exit codes that it uses. `parse::command` has the rest.
 
 /// The groups of verbs, as listed.
 pub const GROUPS: [Group; 6] = [
@@ -22,23 +22,23 @@ pub const GROUPS: [Group; 6] = [
 pub struct Group {
     pub name: &'static str,
     pub verbs: &'static [&'static str],
-    /// What they do together, where the short help has one line for all of them.
+    /// Describes all of them, in a group that gets one line of the short help.
     pub about: Option<&'static str>,
 }
 
 pub struct Verb {
-    /// The words after `tokenctl`; none for the program itself.
+    /// The words after `tokenctl`; empty for the program itself.
     pub path: &'static str,
-    /// What people used to other programs type.
+    /// Words that users of other programs type instead.
     pub also: &'static [&'static str],
-    /// A sentence or two each, without the last full stop.
+    /// Paragraphs, each without its last full stop.
     pub more: &'static [&'static str],
     pub examples: &'static [Example],
-    /// Of [`crate::domain::code::EXITS`].
+    /// Numbers from [`crate::domain::code::EXITS`].
     pub exits: &'static [u8],
 }
 
-/// What a command line does, and the line, for `sh`.
+/// What a command line does, and the line itself, for `sh`.
 pub struct Example(pub &'static str, pub &'static str);
 
 pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
@@ -46,9 +46,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "",
         also: &[],
         more: &[
-            "A token is what its users know: a name, an owner, scopes, a lifetime. A secret is the string that a \
-             client presents; the store keeps its hash only, so that it can be delivered once and never again",
-            "Data goes to standard output, all else to standard error. Nothing is asked without a terminal",
+            "A token has a name, an owner, scopes and a lifetime. A secret is the string that a client presents. The \
+             store keeps only its hash, so a secret can be shown once and never again",
+            "Data goes to standard output, everything else to standard error. Without a terminal, nothing is asked",
             "`tokenctl help COMMAND` is `tokenctl COMMAND --help`, and `tokenctl version` is `tokenctl --version`",
         ],
         examples: &[
@@ -57,14 +57,14 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl create nightly --all-scopes --ttl 30d --out nightly.key",
             ),
             Example(
-                "Ask whether a secret is good: exit 0 if so, 3 if not",
+                "Check a secret: exit 0 if it is valid, 3 if it is not",
                 "tokenctl verify --scope events:read < nightly.key",
             ),
             Example(
-                "Replace it; the old one stays good for an hour",
+                "Replace it; the old one keeps working for an hour",
                 "tokenctl rotate nightly --grace 1h --out nightly.key",
             ),
-            Example("See what ends soon", "tokenctl list --expires-within 14d"),
+            Example("List tokens that expire soon", "tokenctl list --expires-within 14d"),
         ],
         exits: &[0, 1, 2, 3, 4, 5, 6, 7, 130],
     },
@@ -72,18 +72,18 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "create",
         also: &["new", "add", "generate", "gen", "issue", "mint", "make"],
         more: &[
-            "The secret goes to standard output, one line and nothing else, or to the one place that a flag names. A \
-             delivery that fails exits with 7 and leaves no token",
-            "A command of `--exec` gets the secret on standard input, without a line end, and TOKENCTL_NAME, \
+            "The secret goes to standard output, as one line and nothing else, or to the destination that a flag \
+             names. If the delivery fails, the exit code is 7 and no token is left",
+            "A command given with `--exec` gets the secret on standard input, without a newline, and TOKENCTL_NAME, \
              TOKENCTL_ID and TOKENCTL_EXPIRES_AT in its environment",
-            "Without a lifetime the setting `default-ttl` applies. A store with scopes wants `--scope` or \
+            "Without a lifetime, the setting `default-ttl` applies. A store with scopes requires `--scope` or \
              `--all-scopes`",
-            "`--if-missing` waits for a delivery of that name which is under way, and warns where the existing token or \
-             its destination is not as the flags say",
+            "`--if-missing` waits for another command that is delivering a token of that name, and warns if the \
+             existing token or its destination differs from the flags",
         ],
         examples: &[
             Example(
-                "Keep the secret in a new file of mode 0600",
+                "Write the secret to a new file of mode 0600",
                 "tokenctl create nightly --scope events:read --ttl 30d --out nightly.key",
             ),
             Example(
@@ -91,7 +91,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl create worker --all-scopes --rotate-every 30d --env-file app.env --env-name KEY",
             ),
             Example(
-                "Give the secret to a password store",
+                "Put the secret into a password store",
                 "tokenctl create pages -s events:read --exec 'pass insert -m tokens/$TOKENCTL_NAME'",
             ),
             Example(
@@ -105,23 +105,24 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "adopt",
         also: &["register"],
         more: &[
-            "The secret comes from standard input, from a file, or from a prompt that does not show it. One of less than \
-                 128 bits is refused, and so is one that the store knows",
-            "`--from` takes many at once, from CSV with a heading or from JSON lines: `name`, `secret` (or `hash`, 64 hexadecimal \
-                 digits as `export` writes them), and as needed `owner`, `description`, `scopes`, `labels` and `expires`. What a line \
-                 does not say is as the flags say. Either all lines are adopted or none",
+            "The secret comes from standard input, a file, or a prompt that does not show it. A secret of less than \
+             128 bits is refused, and so is one that is in the store already",
+            "`--from` reads many tokens from CSV with a heading or from JSON lines. Each has a `name` and a `secret` \
+             (or a `hash` of 64 hexadecimal digits as `export` writes it), and optionally `owner`, `description`, \
+             `scopes`, `labels` and `expires`. The flags apply to what a line leaves out. Either all lines are adopted \
+              or none",
         ],
         examples: &[
             Example(
-                "Take over the key of an older system",
+                "Adopt the key of an older system",
                 "tokenctl adopt legacy --scope events:read --no-expiry < legacy.txt",
             ),
             Example(
-                "From a file, with a first due date",
+                "Adopt a key from a file, with a lifetime",
                 "tokenctl adopt partner -s admin --ttl 90d --secret-file partner.txt",
             ),
             Example(
-                "A table of names and secrets; run again, it passes over those that are there",
+                "Adopt a table of names and secrets; a second run skips those that exist",
                 "tokenctl adopt --from team.csv --all-scopes --if-missing",
             ),
         ],
@@ -131,25 +132,25 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "list",
         also: &["tokens"],
         more: &[
-            "A terminal gets a table, of as many columns as fit. A pipe gets tab-separated lines without a heading, in \
-                 an order that never changes: id, name, status, scopes, owner, expires_at, last_used_at, created_at, \
-                 created_by, labels, description",
+            "On a terminal, the output is a table with as many columns as fit. In a pipe, it is tab-separated lines \
+             without a heading, whose columns never change: id, name, status, scopes, owner, expires_at, last_used_at, \
+             created_at, created_by, labels, description",
         ],
         examples: &[
             Example(
-                "See what ends within two weeks, the next end first",
+                "List what expires within two weeks, the earliest first",
                 "tokenctl list --expires-within 14d --sort expires",
             ),
             Example(
-                "Print the names of what nobody has used for 90 days",
+                "Print the names of tokens that nobody has used for 90 days",
                 "tokenctl list --unused-for 90d --format names",
             ),
             Example(
-                "Make a spreadsheet of everything there ever was",
+                "Make a spreadsheet of all tokens, revoked and expired ones included",
                 "tokenctl list --all --format csv > tokens.csv",
             ),
             Example(
-                "See what is due for rotation, the first due date first",
+                "List what is due for rotation within a week, the earliest first",
                 "tokenctl list --due-within 7d --sort due",
             ),
         ],
@@ -159,11 +160,11 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "show",
         also: &["get", "info", "describe", "view", "inspect"],
         more: &[
-            "Its secrets are shown by their first four characters, with their ends and when they were last used; below \
-                 them its last ten events, without the confirmations of deliveries",
+            "Each secret is shown by its first four characters, with its expiry and its last use. The token's last ten \
+             events follow, without confirmations of deliveries",
         ],
         examples: &[
-            Example("See whether the secret before the last rotation is still used", "tokenctl show backup"),
+            Example("See whether a client still uses the previous secret", "tokenctl show backup"),
             Example("The same for a script", "tokenctl show backup --json"),
         ],
         exits: &[0, 1, 2, 4, 6],
@@ -171,7 +172,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "rename",
         also: &["mv", "move"],
-        more: &["Its id, its secrets and its history stay. The old name is free at once"],
+        more: &["The token keeps its id, its secrets and its history. The old name is free at once"],
         examples: &[Example(
             "Say why, for the audit log",
             "tokenctl rename ci-deploy ci-prod --reason 'one pipeline for each stage'",
@@ -182,14 +183,14 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "edit",
         also: &["update", "modify", "change"],
         more: &[
-            "What is not named stays. A lifetime counts from now and holds for the present secret too; an expired token \
-             gets one only with `--revive`",
-            "A label that is added or changed lets a token pass where it was refused, so the command asks, or needs \
-             `--allow-widen`; removing a label is free",
+            "Only what the flags name is changed. A lifetime counts from now, and applies to the current secret too. \
+             An expired token gets a new lifetime only with `--revive`",
+            "Adding or changing a label may let a token in where it was refused before, so the command asks, or needs \
+             `--allow-widen`. Removing a label needs no confirmation",
         ],
         examples: &[
             Example(
-                "Pass a token on",
+                "Give a token a new owner",
                 "tokenctl edit ci-deploy --owner bob --description 'Deploys the site'",
             ),
             Example(
@@ -197,7 +198,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl edit ci-deploy -l env=test -l team= --allow-widen",
             ),
             Example(
-                "Let it live 30 days, due for rotation every 10",
+                "Let it expire in 30 days, and make it due for rotation every 10",
                 "tokenctl edit ci-deploy --ttl 30d --rotate-every 10d",
             ),
         ],
@@ -207,13 +208,14 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "disable",
         also: &["pause", "suspend", "lock"],
         more: &[
-            "Its secrets are refused as `disabled` until `enable`; they keep their ends. Filters select as in `list`",
+            "Its secrets are refused as `disabled` until `enable`. They still expire at their time. Filters select \
+             tokens as in `list`",
         ],
         examples: &[
             Example("Pause one token", "tokenctl disable ci-deploy --reason 'odd requests at night'"),
-            Example("See whom it would hit, then pause them", "tokenctl disable --owner ann --dry-run"),
+            Example("See which tokens would be paused", "tokenctl disable --owner ann --dry-run"),
             Example(
-                "Refuse unless exactly one would be paused",
+                "Pause one token, and refuse if the filter matches more",
                 "tokenctl disable --owner ann --expect 1 --yes",
             ),
         ],
@@ -222,10 +224,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "enable",
         also: &["resume", "unpause", "unlock"],
-        more: &["What has expired meanwhile stays expired"],
+        more: &["A secret that has expired meanwhile stays expired"],
         examples: &[
-            Example("End one pause", "tokenctl enable ci-deploy"),
-            Example("End all of them", "tokenctl enable --status disabled --yes"),
+            Example("Enable one token", "tokenctl enable ci-deploy"),
+            Example("Enable all disabled tokens", "tokenctl enable --status disabled --yes"),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],
     },
@@ -233,17 +235,19 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "revoke",
         also: &["delete", "del", "remove", "rm", "destroy", "kill", "invalidate", "expire"],
         more: &[
-            "It cannot be undone. The token stays in `list --all` and in the log, and its name is free",
-            "A leaked secret of a current or coming delivery ends its token; one that was replaced ends alone",
+            "A revocation cannot be undone. The token stays in `list --all` and in the log, and its name can be used \
+             again",
+            "If a leaked secret is the current one or is being delivered, the whole token is revoked. If a rotation \
+             has replaced it, only that secret is revoked",
         ],
         examples: &[
-            Example("End a token", "tokenctl revoke ci-deploy --yes --reason 'pipeline is gone'"),
+            Example("Revoke a token", "tokenctl revoke ci-deploy --yes --reason 'the pipeline is gone'"),
             Example(
-                "End whatever a leaked secret belongs to",
+                "Revoke what a leaked secret belongs to",
                 "tokenctl revoke --secret-file leaked.txt --yes",
             ),
-            Example("End a grace before its time", "tokenctl revoke backup --previous --yes"),
-            Example("See what nobody has used", "tokenctl revoke --never-used --dry-run"),
+            Example("End a grace period early", "tokenctl revoke backup --previous --yes"),
+            Example("See which tokens nobody has ever used", "tokenctl revoke --never-used --dry-run"),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],
     },
@@ -251,25 +255,25 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "rotate",
         also: &["regenerate", "roll", "reroll", "renew", "refresh", "reissue", "cycle"],
         more: &[
-            "The old secret starts to end only when the new one has been delivered, and is good for its grace. A \
-             delivery that fails exits with 7 and leaves all as it was",
-            "A token that has expired comes back to life only with `--revive`. Its policy may catch up without that for \
-             one interval after the expiry, with a warning",
-            "With `--due` and no name it rotates all that their policies make due, prints their names, and says \
-             nothing when there are none: a line for cron",
+            "Once the new secret is delivered, the old one keeps working for its grace period. If the delivery fails, \
+             the exit code is 7 and nothing has changed",
+            "An expired token is rotated only with `--revive`. With `--due` it is still rotated for one interval of \
+             its policy after it expired, with a warning",
+            "With `--due` and no name, it rotates every token whose policy makes it due and prints their names. If \
+             there are none it prints nothing, as suits cron",
         ],
         examples: &[
             Example("Replace the secret in a file", "tokenctl rotate backup --out backup.key"),
             Example(
-                "Rotate all that is due, each into the file of its name",
+                "Rotate all that are due, each into a file of its name",
                 "tokenctl rotate --due --quiet --out-dir /etc/service-tokens",
             ),
             Example(
-                "Replace a secret that has leaked: no grace",
+                "Replace a leaked secret, without a grace period",
                 "tokenctl rotate ci-deploy --now > ci-deploy.key",
             ),
             Example(
-                "Keep it in a password store",
+                "Put the new secret into a password store",
                 "tokenctl rotate ci-deploy --exec 'pass insert -m -f tokens/$TOKENCTL_NAME'",
             ),
         ],
@@ -279,28 +283,24 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "verify",
         also: &["whoami", "identify", "lookup", "validate", "introspect", "authenticate", "auth", "test"],
         more: &[
-            "The secret comes from standard input, from a file, or from a prompt. The answer is one line: `valid \
-             NAME`, `valid NAME previous`, or the reason against it, the first that holds of malformed, unknown, \
-             revoked, disabled, superseded, expired, not_yet_valid, source_not_allowed, scope_missing, \
-             label_mismatch",
-            "It needs only to read the store",
-            "With `--stream` it answers one line after another until its input ends, in order and at once, so that a \
-             service keeps one process. A line is a secret, answered with the line above or `error CODE`, or a JSON \
-             object of `secret`, `scopes`, `labels`, `address` and `id`, answered with the document of `--json` and the `id`. \
-             `--scope` and `--label` hold for every line, `--address` for those without one. Errors of the store are answers, and it goes on once the \
-             store can be read; then it exits with 0",
+            "The secret comes from standard input, a file, or a prompt. The answer is one line: `valid NAME`, `valid \
+             NAME previous`, or the first reason that applies of malformed, unknown, revoked, disabled, superseded, \
+             expired, not_yet_valid, source_not_allowed, scope_missing, label_mismatch",
+            "It only has to read the store",
+            "With `--stream` it answers line after line until its input ends, in order and without delay, so that a \
+             service keeps one process. A line that is a secret gets the answer above, or `error CODE`. A line that is \
+             a JSON object of `secret`, `scopes`, `labels`, `address` and `id` gets the document of `--json` with the \
+             `id`. `--scope` and `--label` apply to every line, `--address` to those without an address. If the store \
+             cannot be read, the answer is an error, and the stream goes on; at the end of input it exits with 0",
         ],
         examples: &[
             Example(
-                "Ask for a scope and a label too",
+                "Require a scope and a label too",
                 "tokenctl verify --scope events:read --label env=prod < secret.txt",
             ),
+            Example("Use the exit code alone", "tokenctl verify --quiet < secret.txt && echo 'let it in'"),
             Example(
-                "Look at the exit code alone",
-                "tokenctl verify --quiet < secret.txt && echo 'let it in'",
-            ),
-            Example(
-                "Ask whether it will be good in two weeks",
+                "Check whether it will be valid in two weeks",
                 "tokenctl verify --at 14d --json < secret.txt",
             ),
             Example("Answer for a service, line by line", "tokenctl verify --stream --scope events:read"),
@@ -311,18 +311,17 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "scan",
         also: &["search", "grep", "leaks", "detect"],
         more: &[
-            "Each secret found is one line: path, line, column, and the token's name, status and owner. The secret is \
-             never printed. A secret with a correct checksum that is not in the store is `unknown`. Exit 3 means that \
-             a secret works: its status is active, provisional, pending or disabled",
-            "Folders are walked as ripgrep walks them: without hidden files, what ignore files exclude, and binary \
-             files. A file named as an argument and standard input are searched to their end. UTF-16 is searched if it \
-             begins with a byte order mark; packed files are named and not searched; encoded text, like base64, is not \
-             recognized",
-            "An adopted secret has no checksum. It is found where its first four characters appear and it is followed \
-             by anything but a letter or a digit",
+            "Each secret found is one line with path, line, column, and the token's name, status and owner. The secret \
+             is never printed. A secret with a correct checksum that is not in the store is `unknown`. Exit 3 means \
+             that a secret works or may work again, because its status is active, provisional, pending or disabled",
+            "In folders, hidden files, binary files and what ignore files exclude are skipped, as ripgrep does. A file \
+             named as an argument and standard input are always searched. UTF-16 is searched if it begins with a byte \
+             order mark. Compressed files are reported and not searched. Encoded text, like base64, is not recognized",
+            "An adopted secret has no checksum. It is found by its first four characters, and only where no letter or \
+             digit follows it",
             "Standard input may be the output of `git log -p` or `git diff`; each secret is then reported with its \
-             file and commit. Lines that a commit removes count in a history and not in a diff, so the commit that \
-             removes a secret passes a pre-commit hook",
+             file and commit. Removed lines are searched in a history but not in a diff, so a commit that removes a \
+             secret passes a pre-commit hook",
         ],
         examples: &[
             Example(
@@ -355,7 +354,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "scopes list",
         also: &["show"],
-        more: &["With how many unrevoked tokens hold each directly"],
+        more: &["The count is of unrevoked tokens that hold the scope directly"],
         examples: &[
             Example("See them", "tokenctl scopes list"),
             Example("The same for a script", "tokenctl scopes list --json"),
@@ -365,7 +364,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "scopes define",
         also: &["create", "new", "make"],
-        more: &["Whoever still holds a retired scope that is reopened keeps it"],
+        more: &["A retired scope is reopened; tokens that still hold it keep it"],
         examples: &[
             Example("Add one", "tokenctl scopes define reports:read --description 'Read reports'"),
             Example(
@@ -378,10 +377,11 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "scopes edit",
         also: &["update", "change"],
-        more: &["A wider scope lets every token that holds it do more, so it asks, or needs `--allow-widen`"],
+        more: &["Widening a scope lets every token that holds it do more, so the command asks, or needs \
+                 `--allow-widen`"],
         examples: &[
             Example("Describe it", "tokenctl scopes edit events:read --description 'Read all events'"),
-            Example("Let it include less", "tokenctl scopes edit admin --includes events:read"),
+            Example("Make it include less", "tokenctl scopes edit admin --includes events:read"),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],
     },
@@ -401,17 +401,20 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "scopes retire",
         also: &["delete", "rm", "revoke"],
-        more: &["Tokens that hold it keep it, unless it is withdrawn; `scopes define` reopens it"],
+        more: &[
+            "A retired scope can no longer be granted. Tokens that hold it keep it, unless `--ungrant` removes it \
+                 from them; `scopes define` reopens it",
+        ],
         examples: &[
-            Example("Leave it to those that hold it", "tokenctl scopes retire events:write"),
-            Example("Take it from them", "tokenctl scopes retire events:write --ungrant --yes"),
+            Example("Retire it, and let tokens keep it", "tokenctl scopes retire events:write"),
+            Example("Remove it from them too", "tokenctl scopes retire events:write --ungrant --yes"),
         ],
         exits: &[0, 1, 2, 4, 6, 130],
     },
     Verb {
         path: "scopes add",
         also: &["grant"],
-        more: &["It asks, or needs `--allow-widen`"],
+        more: &["The command asks, or needs `--allow-widen`"],
         examples: &[Example(
             "Let a token do more",
             "tokenctl scopes add ci-deploy events:write --allow-widen",
@@ -421,16 +424,16 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "scopes remove",
         also: &["withdraw", "take"],
-        more: &["What it holds through another scope it keeps"],
+        more: &["The token keeps what another of its scopes includes"],
         examples: &[Example("Let a token do less", "tokenctl scopes remove ci-deploy events:read")],
         exits: &[0, 1, 2, 4, 5, 6, 130],
     },
     Verb {
         path: "scopes set",
         also: &["replace"],
-        more: &["It asks, or needs `--allow-widen`, when that is more than before"],
+        more: &["If the token may then do more than before, the command asks, or needs `--allow-widen`"],
         examples: &[Example(
-            "Exchange what a token holds",
+            "Replace the scopes of a token",
             "tokenctl scopes set ci-deploy events:write --allow-widen",
         )],
         exits: &[0, 1, 2, 4, 5, 6, 130],
@@ -439,13 +442,13 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "init",
         also: &["setup"],
         more: &[
-            "`create` and `adopt` make a missing store by themselves, for you alone. Members of a group can list and \
-                 verify; only its owner can change it",
+            "`create`, `adopt` and `scopes define` make a missing store themselves, for you alone. With `--group`, \
+             members of the group can list and verify; only the owner of the store can change it",
         ],
         examples: &[
-            Example("Make your own", "tokenctl init"),
+            Example("Make a store for yourself", "tokenctl init"),
             Example(
-                "Make one that a web server may read",
+                "Make a store that a web server may read",
                 "sudo tokenctl --store /var/lib/tokenctl init --group www-data",
             ),
         ],
@@ -454,10 +457,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "settings",
         also: &["config", "configure", "set"],
-        more: &["Settings hold for what is created or rotated from now on"],
+        more: &["A setting applies to tokens that are created or rotated from now on"],
         examples: &[
             Example("See all of them", "tokenctl settings"),
-            Example("Let new tokens live 30 days", "tokenctl settings default-ttl 30d"),
+            Example("Let new tokens expire after 30 days", "tokenctl settings default-ttl 30d"),
             Example("Return to the default", "tokenctl settings default-ttl ''"),
         ],
         exits: &[0, 1, 2, 6],
@@ -466,15 +469,15 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "check",
         also: &["monitor", "report", "alerts", "stale"],
         more: &[
-            "Each finding is two lines: severity, code, what it is and whose token, then what to do. Nothing is printed \
-             when there is nothing to report, so cron sends mail only when somebody has to act. Revoked and expired \
-             tokens are examined too; filters narrow it as in `list`",
-            "The codes: `expiring` (in the second half of its life and within `--window`), `expired` (in the last week), \
-             `rotation_overdue` (by more than a day), `previous_in_use` (a client still uses the secret before the last \
-             rotation), `unused` (for 90 days), `never_used` (in 30 days of recording), `no_expiry`, `scope_unused` (a \
+            "A finding is two lines: severity, code, a description and the token's owner, then what to do. Without \
+             findings nothing is printed, so cron sends mail only when somebody has to act. Revoked and expired tokens \
+             are examined too. Filters select tokens as in `list`",
+            "The codes: `expiring` (within `--window` and in the second half of its lifetime), `expired` (in the last \
+             week), `rotation_overdue` (by more than a day), `previous_in_use` (a client still uses a previous \
+             secret), `unused` (for 90 days), `never_used` (in 30 days of recording), `no_expiry`, `scope_unused` (a \
              token in use holds a scope that no verification required in 90 days of recording), `provisional` (a \
-             delivery was killed and not settled)",
-            "With `--format prometheus` it exits with 0 whatever it finds: an alert rule decides",
+             delivery was interrupted and is not settled)",
+            "With `--format prometheus` it exits with 0 whatever it finds, since alert rules decide",
         ],
         examples: &[
             Example("See what needs attention", "tokenctl check || echo 'see above'"),
@@ -493,9 +496,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "audit",
         also: &["log", "logs", "history", "events"],
         more: &[
-            "Each change is an event in a chain of hashes: when, who, what, why. A terminal gets a table that opens at the \
-                 newest event and shows a confirmed delivery on one line; a pipe gets tab-separated lines: number, time, \
-                 action, id, name, actor, reason, changes",
+            "Each change is an event in a chain of hashes. It says when, who, what and why. On a terminal, the output \
+             is a table that opens at the newest event and shows a confirmed delivery on one line. In a pipe, it is \
+             tab-separated lines: number, time, action, id, name, actor, reason, changes",
             "Who gave a token which scope, and when: `tokenctl audit --token ci-deploy --action \
                  create,scopes.add,scopes.set`. Who owned it before: `tokenctl audit --token ci-deploy --action \
                  create,edit`. What changed this week: `tokenctl audit --since 7d`. What one administrator did: `tokenctl \
@@ -503,7 +506,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         ],
         examples: &[
             Example(
-                "See what happened to one token in a month, the newest first",
+                "See what happened to one token in 30 days, the newest first",
                 "tokenctl audit --token ci-deploy --since 30d --reverse",
             ),
             Example("See who created or revoked tokens", "tokenctl audit --action create,adopt,revoke"),
@@ -512,7 +515,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl audit head > head.txt",
             ),
             Example(
-                "Prove that history only grew since",
+                "Prove that the log has only grown since then",
                 "tokenctl audit verify --anchor \"$(cat head.txt)\"",
             ),
         ],
@@ -521,21 +524,21 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
     Verb {
         path: "audit head",
         also: &["last"],
-        more: &["It pins all that came before it"],
-        examples: &[Example("Keep it", "tokenctl audit head > head.txt")],
+        more: &["The hash of the last event covers all events before it"],
+        examples: &[Example("Save it", "tokenctl audit head > head.txt")],
         exits: &[0, 1, 2, 6],
     },
     Verb {
         path: "audit verify",
         also: &["check"],
         more: &[
-            "It finds accidents, edits by hand, and history rewritten after a head that is kept elsewhere; not somebody \
-                 who owns the store and writes all of it anew",
+            "It finds accidental damage and edits by hand. With a head that was kept elsewhere, it also finds that the \
+             log was rewritten; without one, the owner of the store could replace the whole log unnoticed",
         ],
         examples: &[
             Example("Check everything", "tokenctl audit verify"),
             Example(
-                "Prove that history only grew",
+                "Prove that the log has only grown",
                 "tokenctl audit head > head.txt; tokenctl audit verify --anchor \"$(cat head.txt)\"",
             ),
         ],
@@ -546,18 +549,21 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "serve",
         also: &["gate", "server", "daemon", "listen", "http"],
         more: &[
-            "For nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and Envoy ext_authz: `/verify?scope=A&label=K=V` \
-             and `/route/NAME` answer 200 with the headers X-Token-Id, -Name, -Owner, -Scopes, -Labels, -Role and \
-             -Expires; 401 without a valid secret; 403 for a missing scope or label, or an address that is not allowed; 503 when the store cannot be \
-             read. Text in these headers is percent-encoded where it is not plain ASCII",
+            "For nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and Envoy ext_authz: \
+             `/verify?scope=A&label=K=V` and `/route/NAME` answer 200 with the headers X-Token-Id, -Name, -Owner, \
+             -Scopes, -Labels, -Role and -Expires; 401 without a valid secret; 403 for a missing scope or label, or an \
+             address that is not allowed; 503 when the store cannot be read. Characters other than plain ASCII are \
+             percent-encoded in these headers",
             "Services post `{\"secret\", \"scopes\", \"labels\", \"address\", \"id\"}`, or an array of up to 1,000, to `/api/verify` and \
              get the document of `verify --json` with the `id`; the status is 200 whatever the verdict",
             "A secret comes from `Authorization: Bearer`, `X-Api-Key` or the password of `Authorization: Basic`, never \
-             from a query; two different secrets are refused with 400. A revocation counts from the next request on",
-            "Tokens with `--allow-from` need an address: by default that of the other end, or with `--address-from` what \
-             the proxy says. Believe a header only where clients cannot reach the gate past the proxy",
-            "It runs until SIGTERM, which ends it with exit 0 after the requests that it has read are answered. It needs only to \
-             read the store; it cannot create or change a token",
+             from a query. A request with two different secrets is refused with 400. A revocation applies from the \
+             next request on",
+            "For tokens with `--allow-from` it needs the client's address. That is the address of the connection, or \
+             with `--address-from` the one in a header of the proxy. Use a header only if clients cannot bypass the \
+             proxy",
+            "On SIGTERM it answers the requests that it has read and exits with 0. It only reads the store, and cannot \
+             create or change a token",
         ],
         examples: &[
             Example(
@@ -565,7 +571,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl serve --listen unix:gate.sock --route reports=scope:events:read",
             ),
             Example(
-                "Print the configuration of nginx for it",
+                "Print the matching configuration of nginx",
                 "tokenctl serve --listen unix:/run/gate.sock --route reports=scope:events:read --print-config nginx",
             ),
             Example(
@@ -579,14 +585,14 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "doctor",
         also: &["fsck", "status", "health"],
         more: &[
-            "It looks at the database, the audit log, each object, permissions, the clock, what killed commands left, and \
-                 tokens beyond the settings; and changes nothing without `--repair`",
-            "A delivery whose file is missing in an empty directory stays open, since its volume may not be mounted. \
-                 `--repair` takes the file for gone, and rolls the delivery back",
+            "It checks the database, the audit log, each object, permissions and the clock, and looks for leftovers of \
+             killed commands and for tokens that exceed the settings. It changes nothing without `--repair`",
+            "If the file of a delivery is missing and its directory is empty, the delivery stays open, since a volume \
+             may not be mounted. `--repair` assumes that the file is gone, and rolls the delivery back",
         ],
         examples: &[
-            Example("Look", "tokenctl doctor"),
-            Example("Mend what can be mended", "tokenctl doctor --repair --yes"),
+            Example("Check the store", "tokenctl doctor"),
+            Example("Repair what can be repaired without data loss", "tokenctl doctor --repair --yes"),
         ],
         exits: &[0, 1, 2, 3, 6, 130],
     },
@@ -594,9 +600,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "backup",
         also: &["dump", "save", "snapshot"],
         more: &[
-            "The copy is consistent while others write, readable by you alone, and on disk when the command ends. Standard \
-             output gets the head of the log, to be kept elsewhere: `audit verify --anchor` proves later that the log only \
-             grew. When and how often a secret was used is not part of it",
+            "The copy is consistent even while others write. Only you can read it, and it is on disk when the command \
+             returns. Standard output gets the head of the log. Keep it elsewhere, so that `audit verify --anchor` can \
+             prove later that the log has only grown. The copy does not say when and how often secrets were used",
         ],
         examples: &[
             Example(
@@ -611,19 +617,19 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "restore",
         also: &["recover", "rollback", "undo"],
         more: &[
-            "The backup is checked as `doctor` checks a store, and the store is changed in one transaction or not at all. What \
-             was revoked, disabled, expired or pruned since the backup stays so. The log keeps all that happened since, and \
-             gets an event for each object that the backup changes",
-            "Tokens, secrets and open deliveries that are newer than the backup are given up only with `--discard-newer`, \
-             and nothing gets more scopes without `--allow-widen`. Without a store one is made. Commands that rotations would run, and that the store does \
-             not know, are listed and need `--accept-commands`",
+            "The backup is checked as `doctor` checks a store, and the store is changed in one transaction or not at \
+             all. Tokens that were revoked, disabled, expired or pruned since the backup stay so. The log keeps all \
+             events since then, and gets one for each object that the restore changes",
+            "Tokens, secrets and open deliveries that are newer than the backup are discarded only with \
+             `--discard-newer`, and no token gains scopes without `--allow-widen`. A missing store is made. Commands \
+             that rotations would run, and that are new to the store, are listed and need `--accept-commands`",
         ],
         examples: &[
             Example(
                 "See what it would change",
                 "tokenctl backup today.db; tokenctl restore today.db --dry-run",
             ),
-            Example("Bring it back", "tokenctl restore today.db --yes"),
+            Example("Restore it", "tokenctl restore today.db --yes"),
         ],
         exits: &[0, 1, 2, 5, 6, 130],
     },
@@ -631,13 +637,13 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "export",
         also: &["dump-json"],
         more: &[
-            "One JSON document a line, all of one moment: the heading, settings, scopes, tokens with the hashes of their secrets, \
-             the log, and an end that counts them. No secret is part of it, since the store has none. With `--tokens` or a \
-             filter, scopes and tokens only",
+            "The output is JSON lines, all from one moment: a header, settings, scopes, tokens with the hashes of \
+             their secrets, the log, and a last line that counts them. It contains no secret, since the store has \
+             none. With `--tokens` or a filter it is scopes and tokens only",
         ],
         examples: &[
             Example("Move a store to another directory", "tokenctl export | tokenctl --store new import -"),
-            Example("Hand over the tokens of one team", "tokenctl export --label team=web > web.jsonl"),
+            Example("Export the tokens of one team", "tokenctl export --label team=web > web.jsonl"),
         ],
         exits: &[0, 1, 2, 4, 6],
     },
@@ -645,9 +651,9 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "import",
         also: &["load"],
         more: &[
-            "A store that does not exist, or in which nothing has happened, becomes the exported one: the same tokens, log and \
-             head, once every line, the log and each object are found to be sound. A store that has content gets the tokens \
-             only, with their delivered secrets, all of them or none; their scopes must exist",
+            "A store that is missing, or in which nothing has happened, becomes a copy of the exported one, with the \
+             same tokens, log and head, after every line, the log and each object were checked. A store with content \
+             gets only the tokens and their delivered secrets, all or none; their scopes must exist",
             "Commands that rotations would run are listed and need `--accept-commands`",
         ],
         examples: &[
@@ -656,7 +662,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl export > all.jsonl; tokenctl --store copy import all.jsonl",
             ),
             Example(
-                "Take what is not there yet",
+                "Import the tokens that do not exist yet",
                 "tokenctl export --tokens | tokenctl import - --skip-existing",
             ),
         ],
@@ -666,13 +672,16 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "prune",
         also: &["purge", "clean", "gc"],
         more: &[
-            "Revoked and expired tokens go, and of the others the previous secrets that have ended. The log keeps what happened \
-             to them. Hashes of removed secrets are kept too, so that none of them can be adopted or imported again. A token \
-             that is due for rotation, or whose delivery or hook is pending, stays",
+            "It removes revoked and expired tokens, and the superseded secrets of other tokens. The log keeps their \
+             events. Hashes of removed secrets are kept too, so that none can be adopted or imported again. A token \
+             that is due for rotation, or whose delivery or hook is pending, is kept",
         ],
         examples: &[
-            Example("See what would go", "tokenctl prune --older-than 90d --dry-run"),
-            Example("Remove what ended a year ago", "tokenctl prune --older-than 1y --yes"),
+            Example("See what would be removed", "tokenctl prune --older-than 90d --dry-run"),
+            Example(
+                "Remove what expired or was revoked over a year ago",
+                "tokenctl prune --older-than 1y --yes",
+            ),
         ],
         exits: &[0, 1, 2, 4, 5, 6, 130],
     },
@@ -680,17 +689,18 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "diff",
         also: &["drift", "plan"],
         more: &[
-            "The file is TOML: `[settings]`, `[scopes.NAME]` and `[tokens.NAME]`. A key that it does not have, and a token that \
-             it does not name, are no difference. `tokenctl export --toml` writes such a file",
-            "`+` is to be created, `~` to be updated, `-` to be revoked. `(widens)` marks a change by which tokens may do more than before",
+            "The file is TOML: `[settings]`, `[scopes.NAME]` and `[tokens.NAME]`. Keys that are absent and tokens that \
+             are not named are not compared. `tokenctl export --toml` writes such a file",
+            "`+` marks what would be created, `~` what would be updated, `-` what would be revoked. `(widens)` marks a \
+             change by which tokens may do more than before",
         ],
         examples: &[
             Example(
-                "Begin a file, and see that nothing differs from it",
+                "Write a first file, and see that nothing differs",
                 "tokenctl export --toml > wanted.toml; tokenctl diff wanted.toml",
             ),
             Example(
-                "See what differs, and change it",
+                "See what differs, then apply it",
                 "tokenctl diff tokens.toml || tokenctl apply tokens.toml --out-dir /etc/service-tokens",
             ),
         ],
@@ -704,12 +714,13 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
              `no_expiry`, `not_before`, `rotate_every`, `grace`, `allow_from`, one of `out`, `env_file` with `env_name`, and \
              `exec`, then `after` and `disabled`. Those of `[scopes.NAME]` are `description` and `includes`, those of \
              `[settings]` the keys of `tokenctl settings`. Paths are absolute",
-            "A key that is absent leaves its value as it is; `\"\"` clears a text, `\"none\"` everything else. A token that does \
-             not exist is created, and its secret delivered to its destination, or into a file of its name in `--out-dir`. \
-             All changes in place are one transaction, in which nothing happens unless every one of them is allowed",
-            "Tokens that the file does not name are left alone, unless `--exclusive` revokes them. A second run changes \
-             nothing. If a run was killed, the next one completes it. A file that others can write is refused, since rotations \
-             run its commands",
+            "A key that is absent leaves its value as it is; `\"\"` clears a text, `\"none\"` everything else. A token \
+             that does not exist is created, and its secret is delivered to its destination or into a file of its \
+             name in `--out-dir`. Changes of existing objects are one transaction, and happen only if every one of \
+             them is allowed",
+            "Tokens that the file does not name are left alone, unless `--exclusive` revokes them. A second run \
+             changes nothing, and a run after a killed one completes it. A file that others can write is refused, \
+             since rotations run its commands",
         ],
         examples: &[
             Example(
@@ -717,7 +728,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
                 "tokenctl apply tokens.toml --out-dir /etc/service-tokens --dry-run",
             ),
             Example(
-                "Let tokens do more, and put new secrets into files",
+                "Allow wider scopes, and put new secrets into files",
                 "tokenctl apply tokens.toml --allow-widen --out-dir /etc/service-tokens",
             ),
         ],
@@ -728,7 +739,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         also: &["completion"],
         more: &[],
         examples: &[Example(
-            "Complete in bash from the next login on",
+            "Set up completion in bash, from the next login on",
             "tokenctl completions bash > ~/.local/share/bash-completion/completions/tokenctl",
         )],
         exits: &[0, 1, 2],
@@ -737,12 +748,12 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         path: "man",
         also: &["manual", "docs"],
         more: &[
-            "Without a directory the page of the program goes to standard output. With one, which is made if it is \
-                 missing, each command gets a page in it",
+            "Without a directory, the page of the program goes to standard output. With one, a page for each command \
+             is written there; a missing directory is made",
         ],
         examples: &[
             Example("Read the page", "tokenctl man | man -l -"),
-            Example("Install them all for you", "tokenctl man ~/.cargo/share/man/man1"),
+            Example("Install all pages for yourself", "tokenctl man ~/.cargo/share/man/man1"),
         ],
         exits: &[0, 1, 2],
     },

@@ -18,14 +18,14 @@ use crate::domain::when::is_never;
 use crate::error::Error;
 use crate::store::{Step, Write};
 
-/// So many lines are read between two looks at the terminal.
+/// How many lines are read between two updates of the progress.
 const PAGE: u64 = 1_000;
-/// The hint of a secret of which nothing but its hash is known.
+/// The hint of a secret of which only the hash is known.
 const NO_HINT: &str = "…";
-/// A prefix of ten characters, `_`, four characters of the secret and `…`.
+/// The longest hint: a prefix of ten characters, `_`, four characters of the secret and `…`.
 const LONGEST_HINT: usize = 16;
 
-/// A record that could be a token.
+/// A record that can become a token.
 struct Candidate {
     line: u64,
     name: NewName,
@@ -34,7 +34,7 @@ struct Candidate {
     token: TokenArgs,
 }
 
-/// A record that is none, by its line.
+/// A record that cannot become a token, with its line.
 type Bad = (u64, Error);
 
 impl Adopt {
@@ -50,7 +50,7 @@ impl Adopt {
         let all = candidates.len() + bad.len();
         let entered = store.write(&*app.ctx.machine, &author, |tx| {
             let (entered, refused) = enter_all(app, tx, &candidates)?;
-            // An error takes the whole transaction back.
+            // An error rolls the whole transaction back.
             if refused.is_empty() || self.skip_bad { Ok((entered, refused)) } else { Err(Stop::Bad(refused)) }
         });
         let (entered, refused) = match entered {
@@ -76,7 +76,7 @@ impl Adopt {
             let failed = |err| Error::Input { what: format!("`{}`", file.display()), err };
             app.ctx.machine.open(file).map_err(failed)?
         };
-        // Only then, or `/dev/stdin` could not be opened any more.
+        // Only after opening the input: `/dev/stdin` cannot be opened afterwards.
         app.ctx.machine.keep_memory_private();
         let (mut candidates, mut bad) = (Vec::new(), Vec::new());
         each(&mut source, |line, record| {
@@ -92,7 +92,7 @@ impl Adopt {
         Ok((candidates, bad))
     }
 
-    /// What a record describes, where the flags say what it does not.
+    /// The token that a record describes. The flags apply to what the record leaves out.
     fn candidate(&self, line: u64, record: Record<'_>) -> Result<Candidate, Error> {
         let mut token = self.token.clone();
         let (mut name, mut known, mut hint) = (None, None, None);
@@ -141,7 +141,7 @@ impl Adopt {
         let missing = |what: &str| Invalid::new(format!("it has no {what}"));
         let name = name.ok_or_else(|| missing("`name`"))?;
         let (hash, own) = known.ok_or_else(|| missing("`secret`, and no `hash`"))?;
-        // Of a secret it is known; beside a hash stands what an export shows.
+        // The hint of a secret is computed from it; that of a hash is the one that an export wrote.
         let hint = hint.filter(|_| own == NO_HINT).unwrap_or(own);
         if !hint.ends_with('…') || hint.chars().count() > LONGEST_HINT || hidden_in(&hint).is_some() {
             return Err(Invalid::new("its `hint` is not one")
@@ -172,7 +172,7 @@ fn enter_all(app: &App<'_>, tx: &Write<'_>, candidates: &[Candidate]) -> Result<
     Ok((entered, refused))
 }
 
-/// Why nothing is adopted.
+/// The error when nothing is adopted.
 enum Stop {
     Error(Error),
     Bad(Vec<Bad>),
@@ -196,7 +196,8 @@ fn hash(text: &str) -> Result<SecretHash, Error> {
         digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect::<Vec<_>>().try_into().ok()
     });
     bytes.map(SecretHash::from_bytes).ok_or_else(|| {
-        let hint = "64 hexadecimal digits as `tokenctl export` writes them; those of another system cannot be looked up";
+        let hint = "use 64 hexadecimal digits as `tokenctl export` writes them; hashes of other systems cannot be \
+                    looked up";
         Invalid::new("its `hash` is not one").hint(hint).into()
     })
 }
@@ -213,13 +214,13 @@ fn words(value: &Value<'_>) -> Vec<String> {
     }
 }
 
-/// Says of each line what is wrong with it. The error has the first of these reasons.
+/// Reports what is wrong with each line. The error has the first of these reasons.
 fn all_of(app: &mut App<'_>, bad: Vec<Bad>, all: usize) -> Error {
     let failed = bad.len();
     let mut done = "adopted, so none was".to_owned();
     for (at, (line, err)) in bad.iter().enumerate() {
         if app.json() {
-            // One document has all of it.
+            // In JSON, one document lists all lines.
             done += &format!("{} line {line}: {err}", if at == 0 { ":" } else { ";" });
         } else {
             app.talk().error(err.code(), &format!("line {line}: {err}"), err.hint().as_deref());

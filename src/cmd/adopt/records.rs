@@ -1,5 +1,5 @@
-//! The records of a file of secrets: CSV with a heading, or JSON lines. Both are cut from buffers that are wiped, and what
-//! is kept of a secret is its hash.
+//! The records of a file of secrets: CSV with a heading, or JSON lines. Both are parsed in buffers that are
+//! wiped, and only the hash of a secret is kept.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,12 +15,12 @@ use crate::domain::secret::contains_secret;
 use crate::domain::text::nearest;
 use crate::error::Error;
 
-/// No record is longer.
+/// The longest record, in bytes.
 const LONGEST: usize = 1 << 16;
 /// The columns, which are the keys of JSON lines too.
 pub const COLUMNS: [&str; 9] =
     ["name", "secret", "hash", "hint", "owner", "description", "scopes", "labels", "expires"];
-/// What other systems call their hashes.
+/// Names that other systems use for their hashes.
 const FOREIGN: [&str; 6] = ["sha256", "sha512", "sha1", "md5", "bcrypt", "argon2"];
 
 /// A value of a record.
@@ -33,7 +33,7 @@ pub enum Value<'a> {
 /// The values of a record by their columns; those that are empty are left out.
 pub type Record<'a> = Vec<(&'static str, Value<'a>)>;
 
-/// The input, and the part of it that was not taken up yet.
+/// The input, and the part of it that is not parsed yet.
 struct Input<'a> {
     source: &'a mut dyn Read,
     buffer: Zeroizing<Vec<u8>>,
@@ -41,8 +41,8 @@ struct Input<'a> {
     to: usize,
 }
 
-/// Passes each record on with the number of the line on which it begins. An error of a record is the error that `take` is
-/// given; one of the input or its heading ends all.
+/// Passes each record to `take`, with the number of the line on which it begins. `take` gets the errors of
+/// records too; an error of the input or its heading is returned.
 pub fn each(
     source: &mut dyn Read,
     mut take: impl FnMut(u64, Result<Record<'_>, Invalid>) -> Result<(), Error>,
@@ -50,7 +50,7 @@ pub fn each(
     let buffer = Zeroizing::new(vec![0; LONGEST]);
     let mut input = Input { source, buffer, from: 0, to: 0 };
     while input.from == input.to && input.fill()? {}
-    // A mark of UTF-8, as spreadsheets write it.
+    // A byte order mark of UTF-8, as spreadsheets write it.
     if input.rest().starts_with("\u{feff}".as_bytes()) {
         input.from += 3;
     }
@@ -66,7 +66,7 @@ impl Input<'_> {
         &self.buffer[self.from..self.to]
     }
 
-    /// Reads more. Returns whether there was any.
+    /// Reads more input. Returns whether there was any.
     fn fill(&mut self) -> Result<bool, Error> {
         self.buffer.copy_within(self.from..self.to, 0);
         (self.from, self.to) = (0, self.to - self.from);
@@ -170,21 +170,22 @@ fn push<'a>(record: &mut Record<'a>, column: &'static str, value: Value<'a>) -> 
     Ok(())
 }
 
-/// The column of a heading. What stands there may be a secret where the heading is missing, so it is not repeated.
+/// The column of a heading. If the heading is missing, its text may be a secret, so it is not repeated.
 fn column(heading: &str) -> Result<&'static str, Invalid> {
     let heading = heading.trim().to_lowercase();
     if let Some(column) = COLUMNS.into_iter().find(|column| *column == heading) {
         return Ok(column);
     }
     if FOREIGN.into_iter().any(|kind| heading.contains(kind)) {
-        let why = "hashes of another system cannot be adopted: the store could not look a presented secret up by them";
+        let why = "hashes of other systems cannot be adopted, since the store could not look up a presented secret by \
+                   them";
         return Err(Invalid::new(why).hint("adopt the secrets themselves, or rotate them"));
     }
     let hint = match nearest(&heading, COLUMNS) {
         Some(column) => format!("did you mean `{column}`?"),
         None => format!("the columns are {}", COLUMNS.join(", ")),
     };
-    Err(Invalid::new("there is a column that is not known").hint(hint))
+    Err(Invalid::new("the heading has an unknown column").hint(hint))
 }
 
 fn of_csv(input: &mut Input<'_>, take: Take<'_>) -> Result<(), Error> {
@@ -215,7 +216,7 @@ struct Csv {
 }
 
 impl Csv {
-    /// Reads a record. Returns its line and how many fields it has.
+    /// Reads a record. Returns its line and the number of its fields.
     fn next(&mut self, input: &mut Input<'_>) -> Result<Option<(u64, usize)>, Error> {
         let (mut len, mut count) = (0, 0);
         let number = self.reader.line();
@@ -235,7 +236,9 @@ impl Csv {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
                     return Err(Invalid::new(format!("line {number} is too long"))
-                        .hint("at most 64 columns and 64 KiB; a quote that is not closed takes in all that follows")
+                        .hint(
+                            "a record has at most 64 columns and 64 KiB; look for a quote that is not closed",
+                        )
                         .into());
                 }
                 ReadRecordResult::Record => return Ok(Some((number, count))),

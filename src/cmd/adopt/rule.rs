@@ -4,10 +4,10 @@ use crate::domain::Invalid;
 use crate::domain::secret::Secret;
 use crate::error::Error;
 
-/// The fewest bits that a secret made elsewhere may have.
+/// The least strength of a secret made elsewhere, in bits.
 const LEAST_BITS: f64 = 128.0;
-/// The fewest by its different characters alone. Lower, since a random key repeats some: 32 hexadecimal digits use
-/// only seven of them about once in ten million keys.
+/// The least strength as computed from the distinct characters alone. It is lower, since a random key repeats
+/// some characters: about one in ten million keys of 32 hexadecimal digits uses only seven of them.
 const LEAST_DISTINCT_BITS: f64 = 96.0;
 
 /// The secret in what was read, if it is strong enough. No error repeats it.
@@ -19,7 +19,7 @@ pub fn secret(input: &[u8]) -> Result<Secret, Error> {
     let secret = Secret::read_pasted(input).ok_or_else(malformed)?;
     let bits = secret.nominal_bits();
     let weak = if bits < LEAST_BITS {
-        // Rounded down: `127.9` must not read as enough.
+        // Rounded down, so that 127.9 is not printed as 128.
         format!("the secret has at most {:.0} bits, fewer than {LEAST_BITS}", bits.floor())
     } else if secret.distinct_bits() < LEAST_DISTINCT_BITS {
         "the secret uses too few different characters to be random".to_owned()

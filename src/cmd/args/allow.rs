@@ -10,7 +10,7 @@ use crate::domain::when::is_none;
 
 #[derive(Args, Clone, Default)]
 pub struct AllowArgs {
-    /// Accept the secret from these addresses and networks only; `none` for everywhere
+    /// Accept its secrets only from these addresses and networks; `none` allows all
     #[arg(long, value_name = "CIDR,…", value_delimiter = ',')]
     allow_from: Vec<Source>,
 }
@@ -30,7 +30,7 @@ impl FromStr for Source {
 }
 
 impl AllowArgs {
-    /// As if the rule of a token had been given.
+    /// The flag that would give this rule.
     pub fn of(token: Option<&AllowFrom>) -> Self {
         let networks = token.map_or(&[][..], AllowFrom::networks);
         Self { allow_from: networks.iter().copied().map(Source::Network).collect() }
@@ -40,7 +40,7 @@ impl AllowArgs {
         !self.allow_from.is_empty()
     }
 
-    /// The rule that is given, `None` for everywhere.
+    /// The given rule; `None` allows every address.
     pub fn rule(&self) -> Result<Option<AllowFrom>, Invalid> {
         let networks = self.allow_from.iter().filter_map(|source| match source {
             Source::Everywhere => None,
@@ -48,8 +48,8 @@ impl AllowArgs {
         });
         let networks: Vec<Network> = networks.collect();
         if networks.len() < self.allow_from.len() && self.allow_from.len() > 1 {
-            return Err(Invalid::new("`none` stands beside addresses")
-                .hint("`--allow-from none` alone lifts the rule"));
+            return Err(Invalid::new("`none` cannot be combined with addresses")
+                .hint("`none` alone removes the rule"));
         }
         Ok(AllowFrom::new(networks))
     }

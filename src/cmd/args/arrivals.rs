@@ -1,6 +1,7 @@
-//! Many tokens that come in one transaction: where they go, and the answer, which is read back page by page.
+//! Many tokens that are inserted in one transaction: their store, and the output, which is read back page by
+//! page.
 
-use std::io::{self, BufWriter, Write};
+use std::io;
 
 use crate::app::present::say_changed;
 use crate::app::{App, Outcome};
@@ -8,10 +9,10 @@ use crate::domain::event::Author;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::error::Error;
-use crate::store::{Store, StoreError};
-use crate::ui::json::{ChangedDoc, OneOfManyDoc, TokenDoc, append};
+use crate::store::{Store, StoreError, View};
+use crate::ui::json::{ChangedDoc, ManyWriter, OneOfManyDoc, TokenDoc};
 
-/// The tokens that came, by their rows.
+/// The inserted tokens, by their rows.
 #[derive(Default)]
 pub struct Arrivals {
     pub count: usize,
@@ -27,7 +28,7 @@ impl Arrivals {
     }
 }
 
-/// The store that they go to. A new one, and that of a rehearsal, is private until [`settle`] gives it its place.
+/// The store for them. A new one, and that of a dry run, is private until [`settle`] puts it in place.
 pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<Store, Error> {
     let machine = &*app.ctx.machine;
     Ok(match (app.location()?.exists(), rehearses) {
@@ -37,7 +38,7 @@ pub fn store(app: &mut App<'_>, author: &Author, rehearses: bool) -> Result<Stor
     })
 }
 
-/// Puts a new store in place, now that all tokens are in it. Returns the store that has them.
+/// Puts a new store in place, once all tokens are in it. Returns the store with the tokens.
 pub fn settle(app: &mut App<'_>, author: &Author, store: Store) -> Result<Store, Error> {
     if !store.is_copy() {
         return Ok(store);
@@ -48,7 +49,7 @@ pub fn settle(app: &mut App<'_>, author: &Author, store: Store) -> Result<Store,
     Ok(store)
 }
 
-/// Says which tokens came.
+/// Reports the inserted tokens.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
@@ -60,31 +61,23 @@ pub fn answer(
     if app.json() {
         let changed = !rehearsed && entered.count > 0;
         let times = store.times(now);
-        let mut out = BufWriter::new(&mut *app.ctx.stdout);
-        let head =
-            format!(r#"{{"changed":{changed},"dry_run":{rehearsed},"count":{},"tokens":["#, entered.count);
-        out.write_all(head.as_bytes()).map_err(Error::Output)?;
-        let mut text = Vec::new();
-        let mut first = true;
+        let begun = ManyWriter::begin(&mut *app.ctx.stdout, changed, rehearsed, entered.count);
+        let mut out = begun.map_err(Error::Output)?;
         entered.each(store, now, |token| {
-            text.clear();
-            text.extend((!first).then_some(b','));
-            first = false;
             let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
-            append(&mut text, &OneOfManyDoc { token, error: None });
-            out.write_all(&text).map_err(Error::Output)
+            out.token(&OneOfManyDoc { token, error: None }).map_err(Error::Output)
         })?;
-        out.write_all(b"]}\n").and_then(|()| out.flush()).map_err(Error::Output)?;
+        out.end().map_err(Error::Output)?;
         return Ok(Outcome::Done);
     }
     if rehearsed {
-        entered.each(store, now, |token| app.print(&format!("{}\t{}\n", token.id, token.name)))?;
+        entered.each_name(store, |id, name| app.print(&format!("{id}\t{name}\n")))?;
         app.talk().note(&format!("{} would be {done}; nothing was changed", entered.count));
     } else if entered.count == 0 {
-        app.talk().note("there was no token to enter; nothing was changed");
-    } else {
-        entered.each(store, now, |token| {
-            say_changed(app, token, true, done);
+        app.talk().note("there was no token to insert; nothing was changed");
+    } else if !app.quiet() {
+        entered.each_name(store, |_, name| {
+            say_changed(app, name, true, done);
             Ok(())
         })?;
     }
@@ -98,25 +91,45 @@ impl Arrivals {
         now: Timestamp,
         mut take: impl FnMut(&Token) -> Result<(), Error>,
     ) -> Result<(), Error> {
+        self.pages(
+            store,
+            |view, from| view.tokens(&view.rows_from(from)?, now),
+            |token| token.row,
+            |token| take(&token),
+        )
+    }
+
+    fn each_name(
+        &self,
+        store: &Store,
+        mut take: impl FnMut(&str, &str) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.pages(store, |view, from| view.names_from(from), |it| it.0, |(_, id, name)| take(&id, &name))
+    }
+
+    /// Reads page by page, from a row on, and passes on what came.
+    fn pages<T>(
+        &self,
+        store: &Store,
+        read: impl Fn(&View<'_>, i64) -> Result<Vec<T>, StoreError>,
+        row: impl Fn(&T) -> i64,
+        mut take: impl FnMut(T) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut from = self.first;
         while let Some(start) = from.filter(|start| *start <= self.last) {
-            let read = store.read(|view| {
-                let rows = view.rows_from(start)?;
-                Ok::<_, StoreError>((rows.clone(), view.tokens(&rows, now)?))
-            });
-            let (rows, tokens) = read.map_err(unread)?;
-            tokens.iter().filter(|token| token.row <= self.last).try_for_each(&mut take)?;
-            from = rows.last().and_then(|last| last.checked_add(1));
+            let page = store.read(|view| read(view, start)).map_err(unread)?;
+            from = page.last().and_then(|last| row(last).checked_add(1));
+            page.into_iter().filter(|it| row(it) <= self.last).try_for_each(&mut take)?;
         }
         Ok(())
     }
 }
 
-/// The tokens came, whatever the error says of its own transaction.
+/// The tokens were inserted, although an error of the store may say that nothing was changed.
 fn unread(err: StoreError) -> Error {
     let why = match err {
         StoreError::Io { what, .. } => what,
         err => err.to_string(),
     };
-    Error::Output(io::Error::other(format!("the tokens were entered, but cannot be read back: {why}")))
+    Error::Output(io::Error::other(format!("the tokens were inserted, but cannot be read back: {why}")))
 }

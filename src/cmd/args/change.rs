@@ -1,4 +1,4 @@
-//! What every change takes: a reason for the audit log, and leave to trust a clock that went back.
+//! The flags of every change: a reason for the audit log, and permission to use a clock that went back.
 
 use clap::Args;
 
@@ -8,10 +8,10 @@ use crate::domain::text::Line;
 
 #[derive(Args, Clone)]
 pub struct ChangeArgs {
-    /// Why, for the audit log
+    /// Record this reason in the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<Line>,
-    /// Change the store although the clock is behind its last event
+    /// Accept the clock although it is behind the last event of the log
     #[arg(long)]
     accept_clock: bool,
 }

@@ -1,4 +1,4 @@
-//! Commands that a file brings along: rotations would run them, so somebody must have read them.
+//! Commands that come with a backup or an import. Rotations would run them, so somebody must read them first.
 
 use clap::Args;
 
@@ -8,21 +8,21 @@ use crate::store::Brought;
 
 #[derive(Args, Clone)]
 pub struct CommandsArgs {
-    /// Let rotations run the commands that the file brings along
+    /// Let rotations run the commands that are in the file
     #[arg(long)]
     accept_commands: bool,
 }
 
 impl CommandsArgs {
-    /// Lists the commands, with the names of their tokens, and fails unless somebody accepts them.
+    /// Lists the commands with the names of their tokens, and fails unless they are accepted.
     pub fn admit(&self, app: &mut App<'_>, source: &str, commands: &[Brought]) -> Result<(), Error> {
         if commands.is_empty() || self.accept_commands {
             return Ok(());
         }
         for Brought { name, command, .. } in commands {
-            app.talk().warn(&format!("{source} brings a command of `{name}`: {command}"));
+            app.talk().warn(&format!("{source} has a command of `{name}`: {command}"));
         }
-        let question = format!("let rotations run {} commands that {source} brings along?", commands.len());
-        app.ask(&question, "`--accept-commands` accepts them, once you have read them")
+        let question = format!("let rotations run {} commands that are in {source}?", commands.len());
+        app.ask(&question, "read them, then pass `--accept-commands` to accept them")
     }
 }

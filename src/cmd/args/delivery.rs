@@ -1,4 +1,4 @@
-//! The delivery that `create` and `rotate` share, and the answer after it.
+//! The delivery that `create` and `rotate` share, and the output after it.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -21,23 +21,23 @@ use crate::ui::json::{self, ChangedDoc, ErrorDoc, NoSecretDoc, TokenDoc};
 /// A token whose secret was delivered.
 pub struct Delivered {
     pub token: Token,
-    /// What has the secret, if a token can remember that.
+    /// The destination, if a token can remember it.
     pub receiver: Option<Receiver>,
-    /// Where the secret is, as only its destination could tell.
+    /// Where the secret is, in the words of its destination.
     place: Option<String>,
 }
 
-/// What is to be delivered where.
+/// What to deliver, and where.
 pub struct Order<'a> {
     pub action: Action,
     pub args: &'a DestinationArgs,
-    /// The secrets that the token has.
+    /// The present secrets of the token.
     pub ours: &'a [SecretHash],
-    /// Whether a file that holds a secret of the token under another variable is refused.
+    /// Whether to refuse a file that holds a secret of the token in another variable.
     pub keeps_variable: bool,
 }
 
-/// Mints a secret and hands it over. `prepare` makes or checks its token within the first transaction.
+/// Generates a secret and delivers it. `prepare` makes or checks the token within the first transaction.
 pub fn deliver(
     app: &mut App<'_>,
     store: &Store,
@@ -71,7 +71,7 @@ pub fn deliver(
     drop(destination);
     if let Some((other, receiver)) = other_variable.zip(receiver.as_ref()) {
         app.talk().warn(&format!(
-            "the new secret is {}, and {other} there still holds a secret of `{}`",
+            "the new secret is {}, but {other} there still holds another secret of `{}`",
             receiver.in_words(),
             token.name
         ));
@@ -84,13 +84,14 @@ fn another_variable(receiver: Option<&Receiver>, other: &str) -> Error {
     let path = receiver.and_then(Receiver::path).unwrap_or_default();
     let bad = format!("{name} is not in `{path}`, where {other} holds a secret of this token");
     Error::Policy(
-        Invalid::new(bad).hint(format!("`--env-name {other}`, or `--remember` to use {name} from now on")),
+        Invalid::new(bad)
+            .hint(format!("pass `--env-name {other}`, or `--remember` to use {name} from now on")),
     )
 }
 
-/// The document of a delivery to anywhere but stdout, with what failed after it.
+/// The document of a delivery that did not go to stdout, with what failed after it.
 ///
-/// The secret is delivered by now: what fails here must not sound as if nothing had been changed.
+/// By now the secret is delivered, so an error here must not say that nothing was changed.
 pub fn document(
     app: &mut App<'_>,
     store: &Store,
@@ -110,7 +111,7 @@ pub fn document(
     })
 }
 
-/// Tells a person about a delivery, beginning with what was `said` by the verb.
+/// Reports a delivery to a person, beginning with the text of the verb.
 pub fn tell(
     app: &mut App<'_>,
     store: &Store,
@@ -133,7 +134,7 @@ pub fn tell(
         talk.note(note);
     }
     if let Some(start) = start {
-        talk.note(&format!("good from {start} on"));
+        talk.note(&format!("valid from {start} on"));
     }
     if let Some(place) = place {
         talk.note(&place);
@@ -145,9 +146,9 @@ pub fn tell(
     }
 }
 
-/// Says that a rotation let an expired token work again.
+/// Reports that a rotation revived an expired token.
 pub fn warn_of_revival(app: &mut App<'_>, token: &Token, end: Timestamp) {
-    let revived = format!("`{}` had expired at {end}; the rotation brought it back to life", token.name);
+    let revived = format!("`{}` had expired at {end}; the rotation revived it", token.name);
     app.talk().warn(&revived);
 }
 
@@ -157,13 +158,13 @@ fn usage_hint(settings: &Settings) -> String {
     format!("use it: curl -H \"{header}\" {}", quoted(url))
 }
 
-/// As one word of a shell command.
+/// Quotes a text as one word of a shell command.
 fn quoted(url: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || ":/._-~%=+,@…".contains(c);
     if url.chars().all(plain) { url.to_owned() } else { format!("\"{url}\"") }
 }
 
-/// What a person wants to know of a rotation: the expiry of the new secret, and that of the one before.
+/// The text about a rotation: the expiry of the new secret and of the previous one.
 pub fn rotated_in_words(token: &Token) -> [String; 2] {
     let now = delivered_at(token);
     let new = end_in_words(token.expires_at(), now);

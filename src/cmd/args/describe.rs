@@ -1,4 +1,4 @@
-//! How a new token is described: the flags that `create` and `adopt` share, and the token that they make.
+//! The description of a new token: the flags that `create` and `adopt` share, and the token that they make.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,16 +24,16 @@ use crate::store::{Store, StoreError, View, Write};
 
 #[derive(Args, Clone)]
 pub struct TokenArgs {
-    /// Say what it is for
+    /// Describe what it is for
     #[arg(short, long, value_name = "TEXT")]
     pub description: Option<Line>,
-    /// Name who answers for it
+    /// Set the person or team that is responsible for it
     #[arg(long, value_name = "WHO", add = Takes::Owner)]
     pub owner: Option<Line>,
     /// Mark it in lists with one glyph of at most two columns
     #[arg(long, value_name = "GLYPH")]
     pub icon: Option<Icon>,
-    /// Attach a label, which `verify --label` can require
+    /// Add a label, which `verify --label` can require
     #[arg(short, long = "label", value_name = "KEY=VALUE", add = Takes::Label)]
     pub labels: Vec<SetLabel>,
     /// Grant these scopes
@@ -46,27 +46,27 @@ pub struct TokenArgs {
     allow: AllowArgs,
     #[command(flatten)]
     pub lifetime: LifetimeArgs,
-    /// Let it be good only from this date, time or duration on
+    /// Make it valid only from this date or time, or after this duration
     #[arg(long, value_name = "WHEN", help_heading = HEADING)]
     not_before: Option<NotBefore>,
     /// Make it due for rotation this often
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     rotate_every: Option<Span>,
-    /// Let a replaced secret live on this long
+    /// Let a previous secret keep working for this long
     #[arg(long, value_name = "DURATION", help_heading = HEADING)]
     grace: Option<Span>,
-    /// Do nothing if there is a usable token of that name
+    /// Do nothing if a usable token of that name exists
     #[arg(long)]
     pub if_missing: bool,
-    /// Whether an expired token of the name is rotated; none where the verb has no flag for that.
+    /// Whether an expired token of the name is rotated. `None` if the verb has no flag for that.
     #[arg(skip)]
     pub revives: Option<bool>,
 }
 
-/// Why no token was made.
+/// Why no token was made or rotated.
 pub enum Halt {
     Error(Error),
-    /// There is nothing to do: `--if-missing` and it is not, or `--due` and it is not.
+    /// There is nothing to do: with `--if-missing` the token exists, or with `--due` it is not due.
     Already(Box<Token>),
 }
 
@@ -76,7 +76,7 @@ impl<E: Into<Error>> From<E> for Halt {
     }
 }
 
-/// What the flags are read against.
+/// What the flags are checked against.
 #[derive(Default)]
 pub struct Rules {
     pub settings: Settings,
@@ -84,7 +84,7 @@ pub struct Rules {
 }
 
 impl TokenArgs {
-    /// Fills in what no flag says from a token that is there, as if its flags had been given.
+    /// Fills in what no flag gives from an existing token, as if its flags had been given.
     #[must_use]
     pub fn like(mut self, token: &Token) -> Self {
         let line = |text: &Option<String>| text.as_deref().map(Line::stored);
@@ -110,8 +110,8 @@ impl TokenArgs {
         self
     }
 
-    /// Finds the name free, or says why not; a creation that died is rolled back. `--if-missing` makes a usable token
-    /// of the name a [`Halt::Already`].
+    /// Checks that the name is free, after rolling back a killed creation of it. With `--if-missing`, a usable token
+    /// of the name is [`Halt::Already`].
     pub fn claim(&self, tx: &Write<'_>, name: &Name) -> Result<(), Halt> {
         match vacate(tx, name)? {
             Some(token) => Err(self.conflict(name, token, tx.now)),
@@ -137,7 +137,9 @@ impl TokenArgs {
             return Error::NameTaken { what: Subject::Token, name: token.name.to_string() }.into();
         }
         match token.status(now) {
-            Status::Disabled => conflict("exists, but is disabled", "`tokenctl enable` lifts that").into(),
+            Status::Disabled => {
+                conflict("exists, but is disabled", "enable it with `tokenctl enable`").into()
+            }
             Status::Expired if self.revives != Some(true) => {
                 let by = match self.revives {
                     Some(_) => "`--revive`".to_owned(),
@@ -145,7 +147,7 @@ impl TokenArgs {
                 };
                 conflict(
                     "exists, but has expired",
-                    &format!("{by} gives it a new secret, or revoke it first"),
+                    &format!("use {by} to give it a new secret, or revoke it first"),
                 )
                 .into()
             }
@@ -182,13 +184,13 @@ impl TokenArgs {
         })
     }
 
-    /// Claims the name and describes the token, ready for its first secret.
+    /// Checks the name and builds the token, ready for its first secret.
     pub fn enter(&self, tx: &Write<'_>, name: &Name, machine: &dyn Machine) -> Result<Begun, Halt> {
         self.claim(tx, name)?;
         let id = new_id(machine)?;
         let new = self.describe(name, &tx.catalogue()?, tx.now, machine)?;
         let (token, expires_at) = new.admit(id, &tx.settings()?, &tx.author.actor.display_name(), tx.now)?;
-        // There is no previous secret that could have a grace period.
+        // A new token has no previous secret that could have a grace period.
         Ok(Begun { token, is_new: true, expires_at, grace: None, memory: Memory::default() })
     }
 
@@ -210,8 +212,8 @@ impl TokenArgs {
         }
         if self.scopes.is_empty() && catalogue.open().next().is_some() {
             return Err(Error::InputNeeded(
-                Invalid::new("this store has scopes, and none is granted")
-                    .hint("`--scope A,B` or `--all-scopes`"),
+                Invalid::new("this store has scopes, so some must be granted")
+                    .hint("pass `--scope A,B` or `--all-scopes`"),
             ));
         }
         let rows = scope_rows(&self.scopes, catalogue, true)?;
@@ -222,7 +224,7 @@ impl TokenArgs {
         !self.scopes.is_empty() || self.all_scopes
     }
 
-    /// Fails where what is given is wrong, whatever is still to be asked.
+    /// Fails if a given flag is wrong, before any question is asked.
     pub fn check_given(&self, rules: &Rules, now: Timestamp, zone: &dyn Zone) -> Result<(), Error> {
         self.labels()?;
         self.allow.rule()?;
@@ -235,7 +237,7 @@ impl TokenArgs {
         Ok(())
     }
 
-    /// Fails unless this lifetime fits what is given.
+    /// Fails unless this lifetime fits the given flags.
     pub fn admits(
         &self,
         lifetime: &LifetimeArgs,
@@ -253,7 +255,7 @@ impl TokenArgs {
         !self.lifetime.is_given()
     }
 
-    /// Warns of each given flag that an existing token does not meet.
+    /// Warns of each given flag that differs from an existing token.
     pub fn warn_of_differences(
         &self,
         app: &mut App<'_>,
@@ -292,12 +294,12 @@ impl TokenArgs {
     }
 }
 
-/// The token that has a name.
+/// The token with this name.
 pub fn holder(view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, StoreError> {
     view.named(name)?.map(|row| view.token(row, now)).transpose()
 }
 
-/// Rolls back a creation of this name that died. Returns the token that has the name all the same.
+/// Rolls back a killed creation of this name. Returns the token that has the name, if one still does.
 pub fn vacate(tx: &Write<'_>, name: &Name) -> Result<Option<Token>, StoreError> {
     match holder(tx, name, tx.now)? {
         Some(token) if !token.is_visible(tx.now) => {
@@ -308,12 +310,12 @@ pub fn vacate(tx: &Write<'_>, name: &Name) -> Result<Option<Token>, StoreError> 
     }
 }
 
-/// The end of a token in words.
+/// The expiry of a token in words.
 pub fn end_in_words(end: Option<Timestamp>, now: Timestamp) -> String {
     end.map_or_else(|| "never expires".to_owned(), |end| format!("expires {end} ({})", relative(end, now)))
 }
 
-/// An id for a token that is made.
+/// An id for a new token.
 pub fn new_id(machine: &dyn Machine) -> Result<TokenId, Error> {
     TokenId::random(&mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)
 }

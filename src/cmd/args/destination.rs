@@ -16,17 +16,17 @@ use crate::domain::secret::SecretHash;
 use crate::domain::when::Span;
 use crate::error::Error;
 
-/// The longest that a command may take, well before the deadline of its delivery.
+/// The longest time that a command may take, well before the deadline of its delivery.
 const LONGEST_EXEC: Span = Span::minutes(8);
-/// How long it may take where nothing is said of that.
+/// How long it may take by default.
 const USUAL_EXEC: Span = Span::minutes(1);
-/// The longest that a secret may lie in a clipboard.
+/// The longest time that a secret may stay in a clipboard.
 const LONGEST_COPY: Span = Span::minutes(10);
 
-/// The heading of the flags that name a receiver.
+/// The heading of the flags that name a destination.
 pub const HEADING: &str = "Where the secret goes";
 
-// What a token can remember. No documentation: it would become that of the verb.
+// The destinations that a token can remember. A doc comment would become the help of the verb.
 #[derive(Args, Clone, Default)]
 pub struct ReceiverArgs {
     /// Put the secret into this file
@@ -62,7 +62,7 @@ pub struct DestinationArgs {
         requires = "exec"
     )]
     exec_timeout: Span,
-    /// Copy the secret to the clipboard, by the first way that works or by this one
+    /// Copy the secret to the clipboard, in this way or the first that works
     #[arg(
         long,
         value_name = "WAY",
@@ -82,12 +82,12 @@ pub struct DestinationArgs {
         requires = "copy"
     )]
     copy_timeout: Span,
-    /// Replace what the file or line holds, whatever it is
+    /// Replace the file or line, whatever it holds
     #[arg(long, help_heading = HEADING)]
     pub force: bool,
 }
 
-/// A way to the clipboard, or the first that works.
+/// A way to reach the clipboard, or the first that works.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Way {
     Auto,
@@ -97,7 +97,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// The ways to be tried, in this order.
+    /// The ways to try, in this order.
     fn ways(self) -> &'static [CopyWay] {
         match self {
             Self::Auto => &CopyWay::ALL,
@@ -109,7 +109,7 @@ impl Way {
 }
 
 impl ReceiverArgs {
-    /// The flags that would name this receiver.
+    /// The flags that would name this destination.
     pub fn of(receiver: &Receiver) -> Self {
         let path = receiver.path().map(PathBuf::from);
         match receiver {
@@ -126,7 +126,7 @@ impl ReceiverArgs {
         self.out.as_deref().or(self.env_file.as_deref())
     }
 
-    /// Whether they name this receiver.
+    /// Whether they name this destination.
     pub fn name(&self, receiver: &Receiver) -> bool {
         let there = |path: &Path| {
             let path = std::path::absolute(path).ok()?;
@@ -141,7 +141,7 @@ impl ReceiverArgs {
         self.out.is_some() || self.env_file.is_some() || self.exec.is_some()
     }
 
-    /// What these flags name, and why it could take no secret of a token that has these now.
+    /// The destination of these flags, and why it could not take a secret of a token that has these secrets.
     pub fn look(
         &self,
         app: &mut App<'_>,
@@ -173,7 +173,7 @@ impl ReceiverArgs {
     }
 }
 
-/// What a destination needs of its surroundings.
+/// What a destination depends on.
 pub struct Site<'a> {
     pub machine: &'a dyn Machine,
     pub form: Form<'a>,
@@ -184,27 +184,27 @@ pub struct Site<'a> {
 }
 
 impl DestinationArgs {
-    /// Nowhere else is named: standard output.
+    /// Whether no other destination than standard output is named.
     pub fn is_stdout(&self) -> bool {
         !self.to.is_given() && self.copy.is_none()
     }
 
-    /// As if only these flags had been given.
+    /// The arguments if only these flags had been given.
     fn to(to: ReceiverArgs) -> Self {
         Self { to, exec_timeout: LONGEST_EXEC, copy: None, copy_timeout: LONGEST_COPY, force: false }
     }
 
-    /// As if only the flags of this receiver had been given.
+    /// The arguments if only the flags of this destination had been given.
     pub fn of(receiver: &Receiver) -> Self {
         Self { exec_timeout: USUAL_EXEC, ..Self::to(ReceiverArgs::of(receiver)) }
     }
 
-    /// As if `--copy` had been given.
+    /// The arguments if `--copy` had been given.
     pub fn copy(&mut self, way: Way) {
         self.copy = Some(way);
     }
 
-    /// The same flags with another receiver; `--force` stays where there is a file to replace.
+    /// The same flags with another destination; `--force` is kept if that is a file.
     #[must_use]
     pub fn with(&self, receiver: &Receiver) -> Self {
         let force = self.force && receiver.path().is_some();
@@ -220,7 +220,7 @@ impl DestinationArgs {
         let ReceiverArgs { out: file, env_file, env_name, exec } = &self.to;
         if self.force && file.is_none() && env_file.is_none() {
             return Err(Invalid::new("`--force` without a file to replace")
-                .hint("`--out FILE` or `--env-file FILE`")
+                .hint("pass `--out FILE` or `--env-file FILE`")
                 .into());
         }
         let timeout = within("--exec-timeout", self.exec_timeout, LONGEST_EXEC)?;
@@ -250,7 +250,7 @@ impl DestinationArgs {
         Self { to: ReceiverArgs { out, ..self.to.clone() }, ..self.clone() }
     }
 
-    /// Whether the destination could take a secret of a token that has these.
+    /// Whether the destination could take a secret of a token that has these secrets.
     pub fn check(&self, app: &mut App<'_>, ours: &[SecretHash]) -> Result<(), Error> {
         let store = app.location()?.shown();
         let site = Site { machine: &*app.ctx.machine, form: Form::Plain, store: &store, mute: false };
@@ -258,13 +258,13 @@ impl DestinationArgs {
         destination.check(ours).map_err(|refusal| DeliverError::from(refusal).into())
     }
 
-    /// Where the secret will go, in words, where a flag says so.
+    /// Where the secret will go, in words, if a flag says so.
     pub fn where_to(&self) -> Option<String> {
         self.to.where_to().or_else(|| self.copy.map(|_| "to the clipboard".to_owned()))
     }
 }
 
-/// A time that must be within 1 s and the longest.
+/// A time between 1 second and the longest that is allowed.
 fn within(flag: &str, time: Span, longest: Span) -> Result<Duration, Error> {
     if time.is_zero() || time > longest {
         return Err(Invalid::new(format!("`{flag} {time}` is not between 1s and {longest}")).into());

@@ -1,4 +1,4 @@
-//! What people need not read twice: the confirmation of a delivery says no more than its beginning does.
+//! Shorter logs for people: the confirmation of a delivery repeats its beginning, so it is left out.
 
 use crate::domain::event::{Action, Event};
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! Which scopes: those that exist, with what they are for and what they include, to be marked.
+//! The questions about scopes: a list of those that exist, with their descriptions and includes.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,8 @@ use crate::domain::Invalid;
 use crate::domain::scope::{Catalogue, Entry, Scope};
 use crate::error::Error;
 
-/// Asks on a terminal what a new token is granted, unless a flag says it: something, where there is anything.
+/// Asks on a terminal what a new token is granted, unless a flag says so. If there are scopes, at least one is
+/// required.
 pub fn grant(app: &mut App<'_>, token: &mut TokenArgs, catalogue: &Catalogue) -> Result<(), Error> {
     if token.grants_something() || catalogue.open().next().is_none() || !app.can_ask() {
         return Ok(());
@@ -20,23 +21,26 @@ pub fn grant(app: &mut App<'_>, token: &mut TokenArgs, catalogue: &Catalogue) ->
         if !token.scopes.is_empty() {
             return Ok(());
         }
-        refuse(app, Invalid::new("no scope is marked").hint("space marks the one under the cursor").into())?;
+        refuse(
+            app,
+            Invalid::new("no scope is marked").hint("mark the one under the cursor with space").into(),
+        )?;
     }
 }
 
-/// Asks which scopes are wanted, from those that are held now.
+/// Asks which scopes to grant, starting from those that are held now.
 pub fn ask(app: &App<'_>, catalogue: &Catalogue, held: &BTreeSet<&Scope>) -> Result<Vec<Scope>, Error> {
     let offered: Vec<&Entry> =
         catalogue.iter().filter(|entry| entry.retired_at.is_none() || held.contains(&entry.name)).collect();
     if offered.is_empty() {
-        let none = Invalid::new("there is no scope to grant");
+        let none = Invalid::new("no scope can be granted");
         return Err(none.hint("`tokenctl scopes define SCOPE` makes one").into());
     }
     let choices: Vec<_> = offered
         .iter()
         .map(|entry| choice(entry.name.as_str(), &about(entry), held.contains(&entry.name)))
         .collect();
-    let hint = "space marks, a all, enter goes on";
+    let hint = "space to mark, a for all, enter to go on";
     let question = Question { text: "Scopes", hint, color: app.look().style.color };
     let marked = app.ctx.machine.choose(&question, &choices).map_err(asking)?;
     Ok(marked.into_iter().filter_map(|at| offered.get(at)).map(|entry| entry.name.clone()).collect())

@@ -1,4 +1,4 @@
-//! The commands that follow rotations: each is run until it has succeeded once, by one process at a time.
+//! The commands that run after rotations. Each is run until it has succeeded once, by one process at a time.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use crate::domain::when::Timestamp;
 use crate::error::Error;
 use crate::store::{Store, StoreError};
 
-/// Runs what the rotation that made the current secret of this token has left to do. `given` is the command of this
-/// command line.
+/// Runs the pending hook of the rotation that made the current secret. `given` is the command of this command
+/// line.
 pub fn run_own(
     app: &mut App<'_>,
     store: &Store,
@@ -31,8 +31,8 @@ pub fn run_own(
     }
 }
 
-/// Answers for a rotation and runs what follows it: a person hears of the rotation first, and a document also says what
-/// failed after it.
+/// Reports a rotation and runs its hook. A person sees the report first; a document also contains the failure of
+/// the hook.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
@@ -49,8 +49,8 @@ pub fn answer(
     ran.and(printed)
 }
 
-/// Runs the pending hook of a token. Returns the token without it; nothing where it is another user's, or another
-/// process is running it.
+/// Runs the pending hook of a token, and returns the token without it. Returns `None` if the hook is another
+/// user's or another process is running it.
 pub fn run_pending(
     app: &mut App<'_>,
     store: &Store,
@@ -61,13 +61,13 @@ pub fn run_pending(
     let Some(seen) = token.pending_hook.as_ref().filter(|hook| hook.uid == author.actor.uid) else {
         return Ok(None);
     };
-    // The rotation stands: no words of the store may say that nothing was changed.
+    // The rotation is done, so an error of the store must not say that nothing was changed.
     let failed = |what: &str, err: StoreError| match err {
         err @ StoreError::Unsafe { .. } => err.into(),
         StoreError::Io { what: why, .. } => failure_of(token, &seen.command, format!("{what}: {why}")),
         err => failure_of(token, &seen.command, format!("{what}: {err}")),
     };
-    // What this command line says itself needs no trust in the store.
+    // A command of this command line needs no trust in the store.
     if given != Some(&seen.command) {
         if store.spans_hosts() {
             return Ok(None);
@@ -83,17 +83,17 @@ pub fn run_pending(
     match run(app, token, &hook) {
         Ok(()) => store
             .finish_hook(&*app.ctx.machine, author, token, &hook)
-            .map_err(|err| failed("has run, which could not be noted", err)),
+            .map_err(|err| failed("has run, but that could not be recorded", err)),
         Err(err) => {
-            // If this fails too, the claim expires by itself.
+            // If this fails too, the claim expires at its deadline.
             let _ = store.release_hook(&*app.ctx.machine, &hook);
             Err(err)
         }
     }
 }
 
-/// Runs the hooks of the tokens that were just rotated, then those of `others` that are left from before. Adds what
-/// became of them to `done`.
+/// Runs the hooks of the tokens that were just rotated, then those of `others` that earlier runs left. Adds the
+/// results to `done`.
 pub fn run_all(
     app: &mut App<'_>,
     store: &Store,

@@ -1,4 +1,4 @@
-//! The flags of a lifetime and of a rotation policy, and how they become the token's.
+//! The flags of a lifetime and of a rotation policy, and their conversion.
 
 pub mod ask;
 
@@ -14,19 +14,19 @@ pub const HEADING: &str = "Lifetime and rotation";
 #[derive(Args, Clone, Default)]
 #[group(multiple = false)]
 pub struct LifetimeArgs {
-    /// Let every secret live this long, like `90d`
+    /// Let every secret expire after this duration, like `90d`
     #[arg(long, value_name = "DURATION", help_heading = HEADING, value_parser = ttl)]
     pub ttl: Option<Span>,
-    /// Let no secret outlive this date or RFC 3339 time
+    /// Let every secret expire by this date or RFC 3339 time
     #[arg(long, value_name = "DATE", help_heading = HEADING)]
     pub expires: Option<End>,
-    /// Let it live until it is revoked
+    /// Let it work until it is revoked
     #[arg(long, help_heading = HEADING)]
     pub no_expiry: bool,
 }
 
 impl LifetimeArgs {
-    /// What the flags say; `None` when there are none.
+    /// The lifetime of the flags; `None` without a flag.
     pub fn resolve(&self, now: Timestamp, zone: &dyn Zone) -> Result<Option<Lifetime>, Invalid> {
         if let Some(ttl) = self.ttl {
             return Ok(Some(Lifetime::Ttl(ttl)));
@@ -37,7 +37,7 @@ impl LifetimeArgs {
         Ok(self.no_expiry.then_some(Lifetime::Endless))
     }
 
-    /// The flags that say this.
+    /// The flags for this lifetime.
     pub fn of(lifetime: Lifetime) -> Self {
         Self {
             ttl: lifetime.ttl(),

@@ -1,29 +1,33 @@
-//! The lines of an export as they are read: each is JSON, the first says what follows, and the last that all is there.
+//! Reads the lines of an export. Each is JSON. The first describes the export, and the last counts its lines.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
-
-use serde_json::{Map, Value};
+use std::ops::Range;
 
 use crate::domain::Invalid;
 use crate::domain::event::Anchor;
 use crate::error::Error;
-use crate::store::EXPORT_FORMAT;
+use crate::store::{EXPORT_FORMAT, Fields, Item};
 
-/// No line is longer.
+/// The longest line, in bytes.
 const LONGEST: u64 = 16 << 20;
 
-/// The type of a line and the rest of it.
-pub type Line = (String, Map<String, Value>);
+/// About so many bytes are read at once.
+const CHUNK: usize = 1 << 18;
 
 pub struct Lines {
     input: BufReader<Box<dyn Read>>,
-    text: Vec<u8>,
     number: usize,
-    tally: Tally,
 }
 
-/// What came so far, by type, and whether the end did.
+/// Some lines, with their numbers.
+#[derive(Default)]
+pub struct Chunk {
+    pub text: Vec<u8>,
+    pub lines: Vec<(usize, Range<usize>)>,
+}
+
+/// The number of lines so far, by type, and whether the end was read.
 #[derive(Default)]
 pub struct Tally {
     counts: BTreeMap<String, u64>,
@@ -31,31 +35,32 @@ pub struct Tally {
 }
 
 impl Lines {
-    /// Reads the first line. Returns the head of the log, where the history follows.
+    /// Reads the first line. Returns the head of the log if the history follows.
     pub fn open(input: Box<dyn Read>) -> Result<(Self, Option<Anchor>), Error> {
-        let input = BufReader::with_capacity(1 << 16, input);
-        let mut lines = Self { input, text: Vec::new(), number: 0, tally: Tally::default() };
-        if !lines.read()? {
+        let mut lines = Self { input: BufReader::with_capacity(1 << 16, input), number: 0 };
+        let mut text = Vec::new();
+        if !lines.read(&mut text)? {
             return Err(lines.bad("there is nothing to import"));
         }
-        let (kind, fields) = parse(&lines.text).map_err(|why| lines.bad(why))?;
+        let (kind, fields) = Fields::of_line(&text).map_err(|why| lines.bad(why))?;
         if kind != "header" {
             return Err(lines.bad("it is not the heading of an export"));
         }
-        if fields.get("format").and_then(Value::as_i64) != Some(EXPORT_FORMAT) {
+        if fields.get("format").and_then(Item::as_i64) != Some(EXPORT_FORMAT) {
             let invalid = Invalid::new("the export has another format than this tokenctl reads");
             return Err(invalid.hint("use the tokenctl that wrote it, or a newer one").into());
         }
         let head = lines.head(&fields)?;
-        let history = fields.get("history").and_then(Value::as_bool) == Some(true);
-        Ok((lines, head.filter(|_| history)))
+        Ok((lines, Some(head).filter(|_| fields.get("history") == Some(&Item::Bool(true)))))
     }
 
-    fn head(&self, fields: &Map<String, Value>) -> Result<Option<Anchor>, Error> {
-        let head = fields
-            .get("head")
-            .and_then(|head| format!("{}:{}", head["seq"].as_i64()?, head["hash"].as_str()?).parse().ok());
-        head.map(Some).ok_or_else(|| self.bad("its `head` is missing, or not one"))
+    fn head(&self, fields: &Fields<'_>) -> Result<Anchor, Error> {
+        let head = match fields.get("head") {
+            Some(Item::Object(head)) => head.get("seq").and_then(Item::as_i64).zip(Some(head.text("hash"))),
+            _ => None,
+        };
+        let head = head.and_then(|(seq, hash)| format!("{seq}:{hash}").parse().ok());
+        head.ok_or_else(|| self.bad("its `head` is missing, or not one"))
     }
 
     /// The number of the last line that was read.
@@ -63,90 +68,87 @@ impl Lines {
         self.number
     }
 
-    /// The text of that line, with its end.
-    pub fn text(&self) -> &[u8] {
-        &self.text
-    }
-
-    /// The next line that is neither the heading nor the end; none once the end was there.
-    pub fn next(&mut self) -> Result<Option<Line>, Error> {
-        while self.read()? {
-            let (kind, fields) = parse(&self.text).map_err(|why| self.bad(why))?;
-            if self.tally.add(self.number, &kind, &fields)? {
-                return Ok(Some((kind, fields)));
-            }
+    /// Some of the next lines; none of them at the end.
+    pub fn chunk(&mut self) -> Result<Chunk, Error> {
+        let mut chunk = Chunk { text: Vec::with_capacity(CHUNK + CHUNK / 4), lines: Vec::new() };
+        let mut from = 0;
+        while from < CHUNK && self.read(&mut chunk.text)? {
+            chunk.lines.push((self.number, from..chunk.text.len()));
+            from = chunk.text.len();
         }
-        self.tally.finish(self.number).map(|()| None)
+        Ok(chunk)
     }
 
-    /// Up to so many of the next lines as they are, with their numbers; they are to be parsed and counted elsewhere.
-    pub fn batch(&mut self, most: usize) -> Result<Vec<(usize, Vec<u8>)>, Error> {
-        let mut all = Vec::new();
-        while all.len() < most && self.read()? {
-            all.push((self.number, std::mem::take(&mut self.text)));
-        }
-        Ok(all)
-    }
-
-    /// Reads a line. Returns whether there was one.
-    fn read(&mut self) -> Result<bool, Error> {
-        self.text.clear();
-        let read = (&mut self.input).take(LONGEST).read_until(b'\n', &mut self.text);
+    /// Reads a line, after what is there already. Returns whether there was one.
+    fn read(&mut self, text: &mut Vec<u8>) -> Result<bool, Error> {
+        let read = (&mut self.input).take(LONGEST).read_until(b'\n', text);
         if read.map_err(|err| Error::Input { what: "the export".to_owned(), err })? == 0 {
             return Ok(false);
         }
         self.number += 1;
-        if self.text.last() != Some(&b'\n') {
+        if text.last() != Some(&b'\n') {
             return Err(self.bad("it has no end: the export was cut short"));
         }
         Ok(true)
     }
 
     fn bad(&self, why: &str) -> Error {
-        bad(&self.number.to_string(), why)
+        bad(self.number, why)
+    }
+}
+
+impl Chunk {
+    /// Passes each line of content on, in order.
+    pub fn each<'a>(
+        &'a self,
+        tally: &mut Tally,
+        mut take: impl FnMut(usize, &str, Fields<'a>, &'a [u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        for (number, range) in &self.lines {
+            let text = &self.text[range.clone()];
+            let (kind, fields) = Fields::of_line(text).map_err(|why| bad(*number, why))?;
+            if tally.add(*number, &kind, &fields)? {
+                take(*number, &kind, fields, text)?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Tally {
-    /// Counts a line. Returns whether it is one of content; the end is not, and must count all that came.
-    pub fn add(&mut self, number: usize, kind: &str, fields: &Map<String, Value>) -> Result<bool, Error> {
-        let bad = |why: &str| Err(bad(&number.to_string(), why));
+    /// Counts a line. Returns whether it is content. The end is not, and its counts must be those of the lines
+    /// before it.
+    fn add(&mut self, number: usize, kind: &str, fields: &Fields<'_>) -> Result<bool, Error> {
         if self.ended {
-            return bad("it follows the end");
+            return Err(bad(number, "it follows the end"));
         }
         if kind != "end" {
-            *self.counts.entry(kind.to_owned()).or_default() += 1;
+            match self.counts.get_mut(kind) {
+                Some(count) => *count += 1,
+                None => drop(self.counts.insert(kind.to_owned(), 1)),
+            }
             return Ok(true);
         }
-        for (kind, count) in fields {
+        for (kind, count) in fields.iter() {
             let found = self.counts.get(kind).copied().unwrap_or(0);
-            if count.as_u64() != Some(found) {
-                return bad(&format!("it counts {count} lines of type `{kind}`, but {found} came"));
+            if count.as_i64().and_then(|count| u64::try_from(count).ok()) != Some(found) {
+                let why = format!("it counts {count} lines of type `{kind}`, but {found} came");
+                return Err(bad(number, &why));
             }
         }
         self.ended = true;
         Ok(false)
     }
 
-    /// Fails unless the end was there; `number` is that of the last line.
+    /// Fails unless the end was read. `number` is that of the last line.
     pub fn finish(&self, number: usize) -> Result<(), Error> {
         let cut = "it is the last one and does not say `end`: the export was cut short";
-        if self.ended { Ok(()) } else { Err(bad(&number.to_string(), cut)) }
+        if self.ended { Ok(()) } else { Err(bad(number, cut)) }
     }
 }
 
-/// A line from its text. An error says what is wrong with it.
-pub fn parse(text: &[u8]) -> Result<Line, &'static str> {
-    let parsed = serde_json::from_slice(text).map_err(|_| "it is not JSON")?;
-    let Value::Object(mut fields) = parsed else { return Err("it is not a JSON object") };
-    match fields.remove("type") {
-        Some(Value::String(kind)) => Ok((kind, fields)),
-        _ => Err("it does not say its `type`"),
-    }
-}
-
-/// What is wrong with a line.
-pub fn bad(number: &str, why: &str) -> Error {
+/// The error of a line.
+pub fn bad(number: usize, why: &str) -> Error {
     let hint = "nothing was imported; `tokenctl export` writes such lines";
     Invalid::new(format!("line {number}: {why}")).hint(hint).into()
 }

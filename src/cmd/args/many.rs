@@ -1,6 +1,9 @@
 //! One change of several tokens: selected, shown, asked about, then made in one transaction.
 
+use std::io;
+
 use super::change::ChangeArgs;
+use super::choice::{Choice, Differs};
 use super::select::{RehearsalArgs, Selection};
 use crate::app::present::say_changed;
 use crate::app::{App, Outcome};
@@ -9,8 +12,8 @@ use crate::domain::token::Token;
 use crate::domain::when::{Timestamp, relative};
 use crate::domain::widening::some_of;
 use crate::error::Error;
-use crate::store::{PAGE, Store, Write};
-use crate::ui::json::{ChangedDoc, ErrorDoc, ManyDoc, OneOfManyDoc, TokenDoc};
+use crate::store::{PAGE, Store, StoreError, Write};
+use crate::ui::json::{ChangedDoc, ErrorDoc, ManyDoc, ManyWriter, OneOfManyDoc, TokenDoc};
 use crate::ui::list::{Format, List};
 
 /// A change to make of each token.
@@ -19,13 +22,13 @@ pub struct Many<'a> {
     /// In the past tense, for people.
     pub done: &'static str,
     pub asks_for_names: bool,
-    /// What of a token is changed, for people, where it is not the whole.
+    /// The part of a token that is changed, for people, if it is not the whole token.
     pub part: &'a dyn Fn(&Token) -> Option<&'static str>,
-    /// Changes a token; whether that makes a difference.
+    /// Changes a token. Returns whether that made a difference.
     pub apply: &'a dyn Fn(&mut Token, Timestamp) -> Result<bool, Error>,
 }
 
-/// What became of one of several tokens.
+/// The result for one of several tokens.
 pub struct Done {
     pub token: Token,
     pub changed: bool,
@@ -38,87 +41,162 @@ impl Many<'_> {
         app: &mut App<'_>,
         change: &ChangeArgs,
         rehearsal: &RehearsalArgs,
-        select: impl Fn(&Store, Timestamp) -> Result<Selection, Error>,
+        choose: impl Fn(&Store, Timestamp, Differs<'_>) -> Result<Choice, Error>,
     ) -> Result<Outcome, Error> {
         let author = change.author(app);
-        // A rehearsal only looks.
+        // A dry run only reads.
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
         if self.action.only_ends_access() {
             store.accept_broken_seals();
         }
         loop {
             let now = app.ctx.machine.now()?;
-            let selection = select(&store, now)?;
-            let rehearsed = self.rehearse(&selection.tokens, now)?;
-            let changes = rehearsed.iter().filter(|one| one.changed).count();
-            rehearsal.expect(changes)?;
+            let choice = choose(&store, now, &|token| (self.apply)(&mut token.clone(), now))?;
+            rehearsal.expect(choice.changes)?;
             if rehearsal.dry_run {
-                return show(app, &store, &rehearsed, self.done, now);
+                return self.show(app, &store, &choice, now);
             }
-            if changes == 0 {
-                return self.answer(app, &store, &rehearsed, now);
+            if choice.changes == 0 {
+                return self.answer(app, &store, &choice, false, now);
             }
-            if selection.is_by_filter() || self.asks_for_names {
-                let part = selection.tokens.first().and_then(self.part);
-                ask(app, &store, self.action, part, &selection, now)?;
+            if choice.is_by_filter() || self.asks_for_names {
+                self.ask(app, &store, &choice, now)?;
             }
-            match store.write(&*app.ctx.machine, &author, |tx| self.change(tx, &selection)) {
+            match store.write(&*app.ctx.machine, &author, |tx| self.change(tx, &choice)) {
                 // A person is shown the new selection and asked again.
                 Err(err @ Error::SelectionChanged { .. }) if app.can_ask() && !app.says_yes() => {
                     app.talk().warn(&err.to_string());
                 }
-                done => return self.answer(app, &store, &done?, now),
+                changed => {
+                    let changed = changed?;
+                    return self.answer(app, &store, &choice, changed, now).map_err(unread);
+                }
             }
         }
     }
 
-    /// Changes what was selected, unless the selection would be another one by now. A token that needs no change any
-    /// more does not count.
-    fn change(&self, tx: &Write<'_>, selection: &Selection) -> Result<Vec<Done>, Error> {
-        let ids = selection.ids_now(tx, tx.now)?;
-        let mut lost = 0;
-        let done = change_all(tx, &selection.tokens, self.action, |token, now| {
-            let changes = (self.apply)(token, now)?;
-            lost += usize::from(changes && !ids.contains(&token.id));
-            Ok(changes)
+    /// Changes the chosen tokens, unless some of them no longer match. Tokens that no longer need the change do not count.
+    /// Returns whether anything was changed.
+    fn change(&self, tx: &Write<'_>, choice: &Choice) -> Result<bool, Error> {
+        let meant = choice.meant(tx, tx.now)?;
+        let (mut lost, mut changed) = (0, false);
+        choice.change(tx, tx.now, |before| {
+            let mut after = before.clone();
+            let differs = (self.apply)(&mut after, tx.now)?;
+            if differs {
+                lost += usize::from(!meant.has(&before));
+                tx.update(&before, &after, self.action)?;
+                changed = true;
+            }
+            Ok(differs)
         })?;
-        if lost == 0 { Ok(done) } else { Err(Error::SelectionChanged { lost }) }
+        if lost == 0 { Ok(changed) } else { Err(Error::SelectionChanged { lost }) }
+    }
+
+    fn part(&self, choice: &Choice) -> Option<&'static str> {
+        choice.first.as_ref().and_then(self.part)
+    }
+
+    fn ask(&self, app: &mut App<'_>, store: &Store, choice: &Choice, now: Timestamp) -> Result<(), Error> {
+        let mut names = Vec::new();
+        if !choice.is_by_filter() {
+            choice.each_name(|name, _| names.push(name.to_owned()))?;
+        }
+        let only = choice.first.as_ref().filter(|_| choice.count() == 1);
+        let about = (choice.count(), only, names);
+        let question = question(self.action, self.part(choice), about, now);
+        if choice.is_by_filter() && app.can_ask() && !app.says_yes() {
+            list_to_ask(app, store, now, |list| {
+                choice.each(store, now, |page| write_page(list, page.into_iter().map(|(_, token)| token)))
+            })?;
+        }
+        app.confirm(&question)
+    }
+
+    /// What a rehearsal found: the table of what would change, or the document.
+    fn show(
+        &self,
+        app: &mut App<'_>,
+        store: &Store,
+        choice: &Choice,
+        now: Timestamp,
+    ) -> Result<Outcome, Error> {
+        if app.json() {
+            return document_of(app, store, choice, (false, true), now);
+        }
+        if choice.changes > 0 {
+            list_to_show(app, store, now, |list| {
+                choice.each(store, now, |page| {
+                    write_page(list, page.into_iter().filter(|(differs, _)| *differs).map(|(_, token)| token))
+                })
+            })?;
+        }
+        app.talk().note(&format!("{} would be {}; nothing was changed", choice.changes, self.done));
+        Ok(Outcome::Done)
     }
 
     fn answer(
         &self,
         app: &mut App<'_>,
         store: &Store,
-        tokens: &[Done],
+        choice: &Choice,
+        changed: bool,
         now: Timestamp,
     ) -> Result<Outcome, Error> {
-        let parts: Option<Vec<_>> = tokens.iter().map(|one| (self.part)(&one.token)).collect();
-        let Some(parts) = parts.filter(|parts| !parts.is_empty() && !app.json()) else {
-            return answer(app, store, tokens, self.done, now);
-        };
-        for (one, part) in tokens.iter().zip(parts) {
-            let name = &one.token.name;
-            app.talk().note(&if one.changed {
-                format!("{} {part} of `{name}`", self.done)
-            } else {
-                format!("nothing of `{name}` was left to be {}", self.done)
-            });
+        if app.json() {
+            return document_of(app, store, choice, (changed, false), now);
         }
+        if choice.count() == 0 {
+            app.talk().note("no token is selected; nothing was changed");
+        }
+        let part = self.part(choice);
+        choice.each_name(|name, differs| match (part, differs) {
+            (None, _) => say_changed(app, name, differs, self.done),
+            (Some(part), true) => app.talk().note(&format!("{} {part} of `{name}`", self.done)),
+            (Some(_), false) => app.talk().note(&format!("nothing of `{name}` was left to be {}", self.done)),
+        })?;
         Ok(Outcome::Done)
-    }
-
-    fn rehearse(&self, tokens: &[Token], now: Timestamp) -> Result<Vec<Done>, Error> {
-        // A rehearsal shows the tokens as they are.
-        let one = |token: &Token| {
-            let changed = (self.apply)(&mut token.clone(), now)?;
-            Ok(Done { token: token.clone(), changed, error: None })
-        };
-        tokens.iter().map(one).collect()
     }
 }
 
-/// Applies a change within a transaction to each of these tokens that still is one. Tells of each whether it made a
-/// difference.
+/// The document of a change of many.
+fn document_of(
+    app: &mut App<'_>,
+    store: &Store,
+    choice: &Choice,
+    (changed, dry_run): (bool, bool),
+    now: Timestamp,
+) -> Result<Outcome, Error> {
+    let (times, mut count) = (store.times(now), 0);
+    choice.each_name(|_, _| count += 1)?;
+    let begun = ManyWriter::begin(&mut *app.ctx.stdout, changed, dry_run, count);
+    let mut out = begun.map_err(Error::Output)?;
+    choice.each(store, now, |page| {
+        page.iter().try_for_each(|(changed, token)| {
+            let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: *changed };
+            out.token(&OneOfManyDoc { token, error: None }).map_err(Error::Output)
+        })
+    })?;
+    out.end().map(|()| Outcome::Done).map_err(Error::Output)
+}
+
+/// The change was made, whatever the error says of the reading that followed it.
+fn unread(err: Error) -> Error {
+    match err {
+        Error::Store(StoreError::Io { what, .. }) => {
+            Error::Output(io::Error::other(format!("the change was made, but cannot be shown: {what}")))
+        }
+        err => err,
+    }
+}
+
+fn write_page(list: &mut List<'_>, tokens: impl Iterator<Item = Token>) -> Result<(), Error> {
+    let tokens: Vec<Token> = tokens.collect();
+    if tokens.is_empty() { Ok(()) } else { list.page(&tokens).map_err(Error::Output) }
+}
+
+/// Applies a change within a transaction to each of these tokens that still exists. Returns for each whether it
+/// made a difference.
 pub fn change_all(
     tx: &Write<'_>,
     selected: &[Token],
@@ -139,46 +217,75 @@ pub fn change_all(
     Ok(done)
 }
 
-/// Asks whether to go on with a selection, which a person is shown first.
+/// Shows a selection to a person and asks for confirmation.
 pub fn ask(
     app: &mut App<'_>,
     store: &Store,
     action: Action,
-    part: Option<&str>,
     selection: &Selection,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let what = match &selection.tokens[..] {
-        [one] => format!("`{}`", one.name),
-        many if selection.is_by_filter() => format!("{} tokens", many.len()),
-        many => {
-            let names = some_of(many.iter().map(|token| token.name.to_string()));
-            format!("{} tokens ({names})", many.len())
-        }
-    };
-    let about = match (&selection.tokens[..], action, part) {
-        ([one], Action::Revoke, None) => format!(" ({})", owner_and_use(one, now)),
-        _ => String::new(),
-    };
-    let of = part.map(|part| format!("{part} of ")).unwrap_or_default();
-    let question = format!("{} {of}{what}{about}?", action.word());
-    if selection.is_by_filter() && app.can_ask() && !app.says_yes() {
-        let times = store.times(now);
-        let screen = app.talk_screen();
-        let mut list = List::new(Format::Table, None, times, screen, &mut *app.ctx.stderr);
-        list.page(&selection.tokens).and_then(|()| list.end()).map_err(Error::Output)?;
+    let tokens = &selection.tokens[..];
+    let only = if let [one] = tokens { Some(one) } else { None };
+    let question = question(action, None, (tokens.len(), only, Vec::new()), now);
+    if app.can_ask() && !app.says_yes() {
+        list_to_ask(app, store, now, |list| list.page(tokens).map_err(Error::Output))?;
     }
     app.confirm(&question)
 }
 
-/// By what a person knows whether somebody still needs a token.
+/// How many tokens there are, the only one, and their names where they were named.
+type About<'a> = (usize, Option<&'a Token>, Vec<String>);
+
+fn question(action: Action, part: Option<&str>, (count, only, names): About<'_>, now: Timestamp) -> String {
+    let what = match only {
+        Some(one) => format!("`{}`", one.name),
+        None if names.is_empty() => format!("{count} tokens"),
+        None => format!("{count} tokens ({})", some_of(names.into_iter())),
+    };
+    let about = match (only, action, part) {
+        (Some(one), Action::Revoke, None) => format!(" ({})", owner_and_use(one, now)),
+        _ => String::new(),
+    };
+    let of = part.map(|part| format!("{part} of ")).unwrap_or_default();
+    format!("{} {of}{what}{about}?", action.word())
+}
+
+/// What a person is shown before a question.
+fn list_to_ask(
+    app: &mut App<'_>,
+    store: &Store,
+    now: Timestamp,
+    fill: impl FnOnce(&mut List<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (times, screen) = (store.times(now), app.talk_screen());
+    let mut list = List::new(Format::Table, None, times, screen, &mut *app.ctx.stderr);
+    fill(&mut list)?;
+    list.end().map_err(Error::Output)
+}
+
+/// What a rehearsal prints.
+fn list_to_show(
+    app: &mut App<'_>,
+    store: &Store,
+    now: Timestamp,
+    fill: impl FnOnce(&mut List<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (times, screen) = (store.times(now), app.screen());
+    let format = if app.ctx.terminal.stdout { Format::Table } else { Format::Tsv };
+    let mut list = List::new(format, None, times, screen, &mut *app.ctx.stdout);
+    fill(&mut list)?;
+    list.end().map_err(Error::Output)
+}
+
+/// The last use of a token, by which a person can tell whether somebody still needs it.
 fn owner_and_use(token: &Token, now: Timestamp) -> String {
     let owner = token.owner.as_ref().map_or("no owner".to_owned(), |owner| format!("owner: {owner}"));
     let used = token.last_used_at().map(|used| format!("last used {}", relative(used, now)));
     format!("{owner}, {}", used.unwrap_or_else(|| "no use recorded".to_owned()))
 }
 
-/// What a rehearsal found: the table of what would change, or the document.
+/// The output of a dry run: the table of what would change, or the document.
 pub fn show(
     app: &mut App<'_>,
     store: &Store,
@@ -189,20 +296,16 @@ pub fn show(
     if app.json() {
         return document(app, store, tokens, now, true);
     }
-    let times = store.times(now);
     let would: Vec<Token> = tokens.iter().filter(|one| one.changed).map(|one| one.token.clone()).collect();
-    let screen = app.screen();
-    let format = if app.ctx.terminal.stdout { Format::Table } else { Format::Tsv };
     let count = would.len();
     if count > 0 {
-        let mut list = List::new(format, None, times, screen, &mut *app.ctx.stdout);
-        list.page(&would).and_then(|()| list.end()).map_err(Error::Output)?;
+        list_to_show(app, store, now, |list| list.page(&would).map_err(Error::Output))?;
     }
     app.talk().note(&format!("{count} would be {done}; nothing was changed"));
     Ok(Outcome::Done)
 }
 
-/// Says what became of each token.
+/// Reports the result for each token.
 pub fn answer(
     app: &mut App<'_>,
     store: &Store,
@@ -217,12 +320,12 @@ pub fn answer(
         app.talk().note("no token is selected; nothing was changed");
     }
     for one in tokens {
-        say_changed(app, &one.token, one.changed, done);
+        say_changed(app, &one.token.name, one.changed, done);
     }
     Ok(Outcome::Done)
 }
 
-/// Says what became of tokens that were changed in a transaction each, some of them perhaps in vain.
+/// Reports tokens that were changed in a transaction each, some of which may have failed.
 pub fn answer_each(
     app: &mut App<'_>,
     store: &Store,
@@ -234,13 +337,13 @@ pub fn answer_each(
         document(app, store, &tokens, now, false)?;
     } else {
         for one in tokens.iter().filter(|one| one.changed) {
-            say_changed(app, &one.token, true, done);
+            say_changed(app, &one.token.name, true, done);
         }
     }
     fail_with(app, tokens, done)
 }
 
-/// Says of each token why it could not be changed. Fails with the first of these reasons.
+/// Reports why tokens could not be changed. Fails with the first of these reasons.
 pub fn fail_with(app: &mut App<'_>, tokens: Vec<Done>, done: &'static str) -> Result<(), Error> {
     let all = tokens.len();
     if !app.json() {

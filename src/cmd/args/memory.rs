@@ -1,4 +1,4 @@
-//! What a token remembers of a delivery, and what is run after one: the flags, and who may set that.
+//! What a token remembers of a delivery, and the command that runs after one: their flags and checks.
 
 use std::str::FromStr;
 
@@ -18,7 +18,7 @@ pub struct MemoryArgs {
     /// Do not remember the destination for later rotations
     #[arg(long, help_heading = HEADING)]
     pub no_remember: bool,
-    /// Run this command by `sh -c` once a rotation has delivered its secret to the remembered destination
+    /// Run this command by `sh -c` after each rotation to the remembered destination
     #[arg(long, value_name = "COMMAND", help_heading = HEADING)]
     after: Option<HookCommand>,
 }
@@ -29,7 +29,7 @@ impl MemoryArgs {
     }
 }
 
-/// A command that is more than blanks.
+/// A command, which must not be blank.
 #[derive(Clone)]
 pub struct HookCommand(pub String);
 
@@ -44,7 +44,7 @@ impl FromStr for HookCommand {
     }
 }
 
-/// Fails if another token has its secrets where this one would have them.
+/// Fails if another token already has this destination.
 pub fn check_receiver(
     view: &View<'_>,
     token: &Token,

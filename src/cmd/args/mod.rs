@@ -1,9 +1,10 @@
-//! Flags that several verbs share, and what those verbs do alike with them.
+//! Flags that several verbs share, and the code for them.
 
 pub mod allow;
 pub mod arrivals;
 pub mod at;
 pub mod change;
+pub mod choice;
 pub mod commands;
 pub mod delivery;
 pub mod describe;

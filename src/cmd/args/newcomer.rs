@@ -1,4 +1,4 @@
-//! What `create` and `adopt` have in common: the store for a new token, and the answers about it.
+//! What `create` and `adopt` have in common: the store for a new token, and the messages about it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
-/// Opens the store for a new token. What can be refused without a store is refused before one is made.
+/// Opens the store for a new token. Errors that need no store are found before one is made.
 pub fn open_or_make(
     app: &mut App<'_>,
     author: &Author,
@@ -37,11 +37,11 @@ pub fn open_or_make(
     Ok(app.open_or_make(author)?)
 }
 
-/// How often a delivery that is in the way is looked at.
+/// How often `--if-missing` checks whether another delivery is over.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Waits with `--if-missing` until the delivery that `err` says is under way is over, so that the verb can try again.
-/// Returns every other error, and that of a delivery which is still there after its deadline.
+/// If `err` is a delivery that is under way, `--if-missing` waits until it is over, so that the verb can try
+/// again. Other errors are returned, and so is a delivery that has passed its deadline.
 pub fn wait(app: &mut App<'_>, args: &TokenArgs, name: &Name, err: Error) -> Result<(), Error> {
     let now = app.ctx.machine.now()?;
     let (pid, started_at, deadline) = match err {
@@ -53,7 +53,7 @@ pub fn wait(app: &mut App<'_>, args: &TokenArgs, name: &Name, err: Error) -> Res
     wait_out(app, name, (pid, started_at), deadline)
 }
 
-/// Waits for the end of the delivery that this process began then, until its deadline at most.
+/// Waits until the delivery that process `pid` began then is over, at most until its deadline.
 pub fn wait_out(
     app: &mut App<'_>,
     name: &Name,
@@ -64,7 +64,7 @@ pub fn wait_out(
     loop {
         app.ctx.machine.pause(LOOK);
         let now = app.ctx.machine.now()?;
-        // Opened anew: what a killed writer left behind is read from a copy, which would never change.
+        // The store is opened each time: after a killed writer, a copy of it is read, which would never change.
         let holder = app.open_to_read()?.read(|view| holder(view, name, now))?;
         let delivery = holder.and_then(|token| token.delivery);
         if now >= deadline || delivery.is_none_or(|it| it.started_at != started_at || it.pid != pid) {
@@ -73,8 +73,8 @@ pub fn wait_out(
     }
 }
 
-/// Warns of each file that should hold the token's secret and is gone: `--if-missing` does not bring it back. `named` is
-/// the file of the command line.
+/// Warns of each missing file that should hold the token's secret, since `--if-missing` does not restore it.
+/// `named` is the file of the command line.
 pub fn warn_of_missing_files(app: &mut App<'_>, token: &Token, named: Option<&Path>) {
     let remembered = token.destination.as_ref().and_then(|it| it.receiver.path()).map(PathBuf::from);
     let named =
@@ -98,7 +98,7 @@ fn is_missing(path: &Path) -> bool {
     path.try_exists().is_ok_and(|exists| !exists)
 }
 
-/// The answer of `--if-missing` when it is not.
+/// The answer of `--if-missing` when the token exists.
 pub fn existing(
     app: &mut App<'_>,
     args: &TokenArgs,
@@ -121,8 +121,8 @@ pub fn existing(
     Ok(Outcome::Done)
 }
 
-/// Says that the store's default lifetime applies.
+/// Reports that the store's default lifetime applies.
 pub fn default_lifetime(token: &Token) -> String {
     let ttl = token.lifetime.ttl().map(|ttl| ttl.to_string()).unwrap_or_default();
-    format!("the lifetime is the default, {ttl}; --ttl, --expires or --no-expiry set another")
+    format!("the lifetime is the default, {ttl}; set another with --ttl, --expires or --no-expiry")
 }

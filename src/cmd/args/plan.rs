@@ -1,4 +1,4 @@
-//! The plan that leads from a store to what a file wants of it, and how it is shown.
+//! The plan of changes that make a store match a file, and its output.
 
 use std::collections::BTreeMap;
 
@@ -23,19 +23,19 @@ use crate::store::{FIRST, View};
 use crate::ui::json::{ErrorDoc, ItemDoc, PlanDoc};
 use crate::ui::plan;
 
-/// What is to be done, for [`Plan::in_words`].
+/// Words for planned actions, for [`Plan::in_words`].
 pub const TO_DO: [&str; 3] = ["to create", "to update", "to revoke"];
 
-/// What must change.
+/// The changes of a store.
 pub struct Plan {
     pub settings: Settings,
-    /// Scopes that are new or change.
+    /// Scopes that are new or changed.
     pub scopes: Vec<Entry>,
     pub steps: Vec<Step>,
     pub widening: Widening,
 }
 
-/// One thing that must change, and why it cannot.
+/// One change, and why it cannot be made.
 pub struct Step {
     pub item: Item,
     pub what: What,
@@ -43,7 +43,7 @@ pub struct Step {
 }
 
 pub enum What {
-    /// All of the catalogue and the settings are changed at once.
+    /// The whole catalogue, or all settings, which change at once.
     Setting,
     Scope,
     Create(Name),
@@ -54,10 +54,10 @@ pub enum What {
     Revoke(Box<Token>),
 }
 
-/// What a plan is made of, besides the store.
+/// The input of a plan, besides the store.
 pub struct Sight<'a> {
     pub wanted: &'a Wanted,
-    /// Whether tokens that are not wanted are to be revoked.
+    /// Whether to revoke tokens that the file does not name.
     pub exclusive: bool,
     pub actor: &'a Actor,
     pub machine: &'a dyn Machine,
@@ -135,7 +135,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The token that would be made, as far as that can be known.
+    /// The token that would be made, as far as it is known.
     fn create(
         &self,
         view: &View<'_>,
@@ -153,7 +153,7 @@ impl Plan {
         Ok(Token { destination: Some(Destination { receiver, host, uid }), ..token })
     }
 
-    /// Two tokens of the file cannot have their secrets in one place.
+    /// Two tokens of the file cannot share a destination.
     fn check_shared_receivers(&mut self, wanted: &Wanted) {
         let mut seen: Vec<(&Name, &Receiver)> = Vec::new();
         for (name, token) in &wanted.tokens {
@@ -191,7 +191,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The first token whose creation is under way: the process that began it, when, and its deadline.
+    /// The first token whose creation is under way: its process, its start and its deadline.
     pub fn under_way(&self) -> Option<(&Name, (u32, Timestamp), Timestamp)> {
         self.steps.iter().find_map(|step| match (&step.what, &step.error) {
             (What::Create(name), Some(Error::UnderWay { pid, started_at, deadline, .. })) => {
@@ -201,7 +201,7 @@ impl Plan {
         })
     }
 
-    /// The names of the tokens to be made.
+    /// The names of the tokens to make.
     pub fn created(&self) -> impl Iterator<Item = &Name> {
         self.steps
             .iter()
@@ -256,7 +256,7 @@ impl Plan {
         })
     }
 
-    /// How many of each, in these words.
+    /// The number of each action, in these words.
     pub fn in_words(&self, [create, update, revoke]: [&str; 3]) -> String {
         let count = |doing| self.steps.iter().filter(|step| step.item.doing == doing).count();
         let all = [(Doing::Create, create), (Doing::Update, update), (Doing::Revoke, revoke)];
@@ -264,7 +264,7 @@ impl Plan {
         some.map(|(count, word)| format!("{count} {word}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether something was done, where revocations were only if all was.
+    /// Whether anything was done. Revocations were done only if everything else was.
     pub fn changes_something(&self, is_whole: bool) -> bool {
         let is_done = |step: &Step| is_whole || step.error.is_none() && !matches!(step.what, What::Revoke(_));
         self.steps.iter().any(is_done)
@@ -275,17 +275,18 @@ impl Plan {
     }
 }
 
-/// The token that a section describes. Where there are scopes it must say which ones are granted.
+/// The token that a section describes. If the store has scopes, it must name those to grant.
 pub fn new_token(wanted: &WantedToken, name: &Name, catalogue: &Catalogue) -> Result<NewToken, Error> {
     let grants = grants(wanted, None, catalogue)?;
     if grants.is_none() && catalogue.open().next().is_some() {
-        let none = Invalid::new(format!("this store has scopes, and `tokens.{name}` says nothing of them"));
-        return Err(none.hint("`scopes = [\"A\", \"B\"]`, or `scopes = []` for none").into());
+        let none = Invalid::new(format!("this store has scopes, but `tokens.{name}` has no `scopes`"));
+        return Err(none.hint("write `scopes = [\"A\", \"B\"]`, or `scopes = []` for none").into());
     }
     Ok(wanted.new_token(name, grants.unwrap_or_default()))
 }
 
-/// What the scopes of a section grant; none where it has none. Those that are held already may be retired.
+/// The scopes that a section grants; `None` if it has no key for them. Scopes that are held already may be
+/// retired.
 pub fn grants(
     wanted: &WantedToken,
     before: Option<&Token>,
@@ -305,7 +306,8 @@ pub fn grants(
     Ok(Some(grants))
 }
 
-/// Fails if another token keeps the file or variable of a destination. One that goes elsewhere at the same time does not.
+/// Fails if another token keeps the file or variable of a destination. A token that moves elsewhere in the same
+/// plan does not count.
 fn check_free(
     view: &View<'_>,
     sight: &Sight<'_>,

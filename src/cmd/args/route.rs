@@ -1,4 +1,4 @@
-//! Where a rotation delivers: as its flags say, else where the token remembers.
+//! The destination of a rotation: that of its flags, else the one that the token remembers.
 
 use std::path::Path;
 
@@ -14,24 +14,24 @@ use crate::domain::token::{Memory, Remember, Token};
 use crate::error::Error;
 use crate::store::{Store, Write};
 
-/// Where a token's new secret goes, and what the token keeps of that.
+/// Where a token's new secret goes, and what the token remembers.
 pub struct Route {
     pub args: DestinationArgs,
-    /// The destination is the remembered one, because no flag names another.
+    /// Whether the destination is the remembered one, since no flag names another.
     from_memory: Option<Destination>,
     after: Option<String>,
     remember: Remember,
 }
 
-/// What the command line says about where secrets go.
+/// The destination flags of the command line.
 pub struct Flags<'a> {
     pub args: &'a DestinationArgs,
     pub memory: &'a MemoryArgs,
-    /// A destination is named, be it standard output.
+    /// Whether a destination is named, possibly standard output.
     pub named: bool,
-    /// One token is rotated for its own sake: then a flag overrides the destination that it has.
+    /// Whether a single named token is rotated. Then flags override its destination.
     pub single: bool,
-    /// Only what its policy makes due is rotated.
+    /// Whether only tokens that are due are rotated.
     pub due: bool,
     pub remember: bool,
     /// The directory for files of several tokens.
@@ -39,7 +39,7 @@ pub struct Flags<'a> {
 }
 
 impl Flags<'_> {
-    /// [`Halt::Already`] where it is for another user to rotate the token.
+    /// [`Halt::Already`] if another user rotates the token.
     pub fn route(&self, store: &Store, author: &Author, token: &Token) -> Result<Route, Halt> {
         let uid = author.actor.uid;
         let after = self.memory.after().filter(|_| !self.due || token.hook.is_none()).map(str::to_owned);
@@ -68,7 +68,7 @@ impl Flags<'_> {
         }
     }
 
-    /// `first` says whether a first destination is remembered without being asked.
+    /// `first`: whether a first destination is remembered without `--remember`.
     fn remembers(&self, store: &Store, first: bool) -> Result<Remember, Error> {
         let runs = self.args.to.exec.is_some() || self.memory.after().is_some();
         if self.remember {
@@ -89,12 +89,12 @@ fn check_own(token: &Token, destination: &Destination, uid: u32) -> Result<(), E
 }
 
 fn no_destination(token: &Token, why: String) -> Error {
-    let hint = "name one, or `tokenctl edit NAME --out FILE` sets one that stays";
+    let hint = "name one, or set one that stays with `tokenctl edit NAME --out FILE`";
     Error::NoDestination { name: token.name.to_string(), why, hint }
 }
 
 impl Route {
-    /// What the delivery of the token, as it is within the first transaction, carries.
+    /// What the delivery consists of, for the token as it is in the first transaction.
     pub fn memory(
         &self,
         tx: &Write<'_>,
@@ -117,20 +117,20 @@ impl Route {
         Ok(memory)
     }
 
-    /// Warns where somebody may look for the secret in the wrong place.
+    /// Warns if somebody may look for the secret in the wrong place.
     pub fn say(&self, app: &mut App<'_>, before: &Token, delivered: &Delivered) {
         let (token, name) = (&delivered.token, &before.name);
         let Some(it) = &before.destination else { return };
         let place = it.receiver.in_words();
         if self.from_memory.is_some() {
             if !app.ctx.terminal.stdout {
-                app.talk().warn(&format!("the secret is in {place}, not here; `--stdout` prints it"));
+                app.talk().warn(&format!("the secret is in {place}, not here; print it with `--stdout`"));
             }
         } else if !before.remembers(delivered.receiver.as_ref()) && token.destination == before.destination {
             let end = token.previous_end();
             let end = end.map_or("has expired".to_owned(), |end| format!("stops working at {end}"));
             app.talk().warn(&format!(
-                "`{name}` remembers {place}, which now holds a secret that {end}; `--remember` moves it"
+                "`{name}` remembers {place}, which now holds a secret that {end}; move it with `--remember`"
             ));
         }
         let moved = token.destination.as_ref().is_some_and(|moved| moved.receiver != it.receiver);
@@ -140,7 +140,7 @@ impl Route {
     }
 }
 
-/// What the token remembers from now on, if that is something else.
+/// What the token remembers from now on, if that changes.
 pub fn newly_remembered(before: &Token, after: &Token) -> Option<String> {
     let now = after.destination.as_ref().filter(|_| before.destination != after.destination)?;
     Some(format!("from now on rotations deliver to {}", now.receiver.in_words()))

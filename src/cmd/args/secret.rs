@@ -15,8 +15,8 @@ pub fn is_prompt(app: &App<'_>, file: Option<&Path>) -> bool {
     file.is_none_or(|path| path == Path::new("-")) && app.ctx.terminal.stdin
 }
 
-/// A presented secret: from a file, from stdin, or typed on the terminal that stdin is. Only so much is read that what
-/// cannot be a secret is known.
+/// Reads a presented secret from a file, from stdin, or from the terminal that stdin is. It stops reading when
+/// the input is too long for a secret.
 pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
     let mut opened;
     let (source, what): (&mut dyn Read, String) = match file.filter(|path| *path != Path::new("-")) {
@@ -28,7 +28,7 @@ pub fn input(app: &mut App<'_>, file: Option<&Path>, question: &str) -> Result<Z
         None if is_prompt(app, file) => {
             if !app.can_ask() {
                 return Err(Error::InputNeeded(
-                    Invalid::new("no secret on stdin").hint("`--secret-file FILE`, or a pipe"),
+                    Invalid::new("no secret on stdin").hint("use `--secret-file FILE` or a pipe"),
                 ));
             }
             app.ctx.machine.keep_memory_private();

@@ -1,23 +1,20 @@
-//! Which tokens a command means: by name, or by the filters of `list`.
-
-use std::collections::BTreeSet;
+//! The tokens of a command, selected by name or by the filters of `list`.
 
 use clap::Args;
 
 use super::takes::Takes;
 use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
-use crate::domain::name::TokenId;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::SecretHash;
 use crate::domain::text::{Filled, SetLabel, nearest};
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::{Error, Subject};
-use crate::store::{FIRST, PAGE, Parts, Store, StoreError, View};
+use crate::store::{FIRST, Parts, Store, StoreError, View};
 
-/// What a person calls a token: its name, its id, six or more characters of that, its hint, or its name as a narrow
-/// list cuts it.
+/// A reference to a token: its name, its id, at least six characters of the id, a secret's hint, or the name as
+/// a narrow list cuts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference(String);
 
@@ -33,7 +30,7 @@ impl std::str::FromStr for Reference {
 }
 
 impl Reference {
-    /// The one token that it means.
+    /// The one token that it refers to.
     pub fn resolve(&self, view: &View<'_>, now: Timestamp) -> Result<Token, Error> {
         let mut found = view.candidates(&self.0, now)?;
         if found.len() > 1 {
@@ -47,7 +44,7 @@ impl Reference {
         })
     }
 
-    /// The id of the one token that it means, or of one that is gone and left nothing but its events.
+    /// The id of the token that it refers to, which may have been pruned so that only its events are left.
     pub fn resolve_logged(&self, view: &View<'_>, now: Timestamp) -> Result<String, Error> {
         match self.resolve(view, now) {
             Err(missing @ Error::NotFound { .. }) => view.logged_id(&self.0)?.ok_or(missing),
@@ -55,8 +52,8 @@ impl Reference {
         }
     }
 
-    /// The name most like it of those beside it: of all in a small store, and in a large one of those that begin as
-    /// it does. What cannot be read is no help.
+    /// The most similar name: in a small store of all names, in a large one of those that begin alike. Errors are
+    /// ignored, since this is only for a hint.
     fn nearest(&self, view: &View<'_>, now: Timestamp) -> Option<String> {
         let names = view.names_beside(&self.0).ok()?;
         let name = nearest(&self.0, names.iter().map(String::as_str))?;
@@ -70,35 +67,35 @@ pub const FILTERS: &str = "Filters";
 
 #[derive(Args)]
 pub struct FilterArgs {
-    /// Only those of one of these statuses
+    /// Only tokens with one of these statuses
     #[arg(long = "status", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS, add = Takes::Status)]
     statuses: Vec<Status>,
-    /// Only those that hold these scopes, directly or through others
+    /// Only tokens that hold these scopes, directly or through others
     #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS)]
     #[arg(add = Takes::Scope)]
     scopes: Vec<Scope>,
-    /// Only those of this owner; any of several
+    /// Only tokens of this owner; repeat it for several owners
     #[arg(long = "owner", value_name = "WHO", help_heading = FILTERS, add = Takes::Owner)]
     owners: Vec<Filled>,
-    /// Only those that carry this label; all of several
+    /// Only tokens with this label; repeat it to require several
     #[arg(short, long = "label", value_name = "KEY=VALUE", help_heading = FILTERS, add = Takes::Label)]
     labels: Vec<SetLabel>,
-    /// Only those that end within this time
+    /// Only tokens that expire within this time
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     expires_within: Option<Span>,
-    /// Only those that a rotation policy has made due
+    /// Only tokens that are due for rotation
     #[arg(long, help_heading = FILTERS)]
     overdue: bool,
-    /// Only those that are due for rotation within this time, or already
+    /// Only tokens that are due for rotation within this time, or already
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     due_within: Option<Span>,
-    /// Only those last used longer ago than this
+    /// Only tokens last used longer ago than this
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     unused_for: Option<Span>,
-    /// Only those older than 30 days without a use in as long
+    /// Only tokens older than 30 days that were not used in the last 30 days
     #[arg(long, help_heading = FILTERS)]
     never_used: bool,
-    /// Only those with this text in name, description or owner
+    /// Only tokens with this text in name, description or owner
     #[arg(long, value_name = "TEXT", help_heading = FILTERS)]
     search: Option<Filled>,
 }
@@ -121,7 +118,7 @@ impl FilterArgs {
     }
 }
 
-// No doc comment: clap would show it as the help of the verbs. Names or filters, never both.
+// Names or filters, never both. A doc comment would become the help of the verbs.
 #[derive(Args)]
 pub struct TargetArgs {
     /// The tokens, by name or id
@@ -133,61 +130,25 @@ pub struct TargetArgs {
     pub rehearsal: RehearsalArgs,
 }
 
-// How to be sure of a selection; no doc comment for the same reason.
+// Checks of a selection. This is not a doc comment for the same reason.
 #[derive(Args)]
 pub struct RehearsalArgs {
     /// Show what would be changed, and change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// Refuse unless exactly this many tokens would change
+    /// Fail unless exactly this many tokens would change
     #[arg(long, value_name = "N")]
     pub expect: Option<usize>,
 }
 
-/// The tokens of a change as they were read, and what selected them.
+/// Tokens as they were read.
 pub struct Selection {
     pub tokens: Vec<Token>,
-    by: By,
+    /// Whether filters selected them.
+    pub is_by_filter: bool,
 }
 
-enum By {
-    Names(Vec<Reference>),
-    Filter(Filter, Times),
-    Secret(SecretHash),
-}
-
-impl Selection {
-    pub fn is_by_filter(&self) -> bool {
-        matches!(self.by, By::Filter(..))
-    }
-
-    /// The token that a secret belongs to.
-    pub fn of_secret(store: &Store, hash: &SecretHash, now: Timestamp) -> Result<Self, Error> {
-        let token = store.read(|view| owner_of(view, hash, now))?;
-        Ok(Self { tokens: vec![token], by: By::Secret(*hash) })
-    }
-
-    /// The ids of what the names, or the secret, mean by now, or of those of its tokens that the filter still meets.
-    pub fn ids_now(&self, view: &View<'_>, now: Timestamp) -> Result<BTreeSet<TokenId>, Error> {
-        let tokens = match &self.by {
-            By::Names(names) => resolved(names, view, now)?,
-            By::Secret(hash) => vec![owner_of(view, hash, now)?],
-            By::Filter(filter, times) => {
-                let catalogue = view.catalogue()?;
-                let mut tokens = Vec::new();
-                for page in self.tokens.chunks(PAGE) {
-                    let rows: Vec<i64> = page.iter().map(|token| token.row).collect();
-                    tokens.extend(view.tokens(&rows, now)?);
-                }
-                tokens.retain(|token| filter.meets(token, times, &catalogue));
-                tokens
-            }
-        };
-        Ok(tokens.into_iter().map(|token| token.id).collect())
-    }
-}
-
-fn owner_of(view: &View<'_>, hash: &SecretHash, now: Timestamp) -> Result<Token, Error> {
+pub fn owner_of(view: &View<'_>, hash: &SecretHash, now: Timestamp) -> Result<Token, Error> {
     let found = view.presented(hash, now, Parts::ALL)?;
     let token = found.map(|found| found.token).filter(|token| token.is_visible(now));
     token.ok_or_else(|| Error::NotFound {
@@ -208,7 +169,7 @@ impl RehearsalArgs {
 }
 
 impl TargetArgs {
-    /// Neither a name nor a filter is given.
+    /// Whether neither a name nor a filter is given.
     pub fn is_empty(&self) -> bool {
         self.names_none() && self.filter.filter().is_empty()
     }
@@ -217,7 +178,7 @@ impl TargetArgs {
         self.names.is_empty()
     }
 
-    /// The one name, where there is one and no filter.
+    /// The name, if there is exactly one and no filter.
     pub fn single(&self) -> Option<&Reference> {
         match &self.names[..] {
             [name] if self.filter.filter().is_empty() => Some(name),
@@ -225,19 +186,20 @@ impl TargetArgs {
         }
     }
 
-    /// As [`TargetArgs::select`], but with `all_due` nothing given means every token, the expired too.
+    /// As [`TargetArgs::select`], but with `all_due` and nothing given, every token is selected, expired ones
+    /// included.
     pub fn select_due(&self, store: &Store, now: Timestamp, all_due: bool) -> Result<Selection, Error> {
         if !(all_due && self.names_none()) {
             return self.select(store, now);
         }
-        by_filter(store, self.filter_due(all_due), now)
+        by_filter(store, &self.filter_due(all_due), now)
     }
 
     fn filter_due(&self, all_due: bool) -> Filter {
         Filter { all: all_due, ..self.filter.filter() }
     }
 
-    /// Fails if the filters, where there are any, no longer meet a token.
+    /// Fails if there are filters that no longer match a token.
     pub fn check_again(
         &self,
         view: &View<'_>,
@@ -254,60 +216,69 @@ impl TargetArgs {
 
     pub fn select(&self, store: &Store, now: Timestamp) -> Result<Selection, Error> {
         if self.names.is_empty() {
-            return by_filter(store, self.filter.filter(), now);
+            return by_filter(store, &self.filter.filter(), now);
         }
-        Ok(Selection { tokens: named(&self.names, store, now)?, by: By::Names(self.names.clone()) })
+        Ok(Selection { tokens: named(&self.names, store, now)?, is_by_filter: false })
     }
 
-    /// Fails if there are names and filters. With neither every token is meant.
+    pub fn names(&self) -> &[Reference] {
+        &self.names
+    }
+
+    pub fn filter(&self) -> Filter {
+        self.filter.filter()
+    }
+
+    /// Fails if there are both names and filters. Without either, every token is selected.
     pub fn check_optional(&self) -> Result<(), Invalid> {
         if self.names.is_empty() && self.filter.filter().is_empty() { Ok(()) } else { self.check() }
     }
 
-    /// Hands on each token that is meant, those that are over too.
-    pub fn each(&self, store: &Store, now: Timestamp, mut take: impl FnMut(Token)) -> Result<(), Error> {
+    /// Passes each selected token on, revoked and expired ones included.
+    pub fn each(
+        &self,
+        store: &Store,
+        now: Timestamp,
+        mut take: impl FnMut(Token) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         if !self.names.is_empty() {
-            named(&self.names, store, now)?.into_iter().for_each(take);
-            return Ok(());
+            return named(&self.names, store, now)?.into_iter().try_for_each(take);
         }
         let filter = Filter { all: true, ..self.filter.filter() };
         let catalogue = known_scopes(store, &filter.scopes)?;
-        let each = |page: Vec<Token>| {
-            page.into_iter().for_each(&mut take);
-            Ok(())
-        };
-        filtered(store, &filter, &catalogue, now, now, each).map(drop)
+        let each = |page: Vec<Token>| page.into_iter().try_for_each(&mut take);
+        filtered(store, &filter, &catalogue, now, now, each)
     }
 
-    /// Fails unless there are names or filters, and not both. Asked before the store is opened.
+    /// Fails unless there are either names or filters. It is called before the store is opened.
     pub fn check(&self) -> Result<(), Invalid> {
         match (self.names.is_empty(), self.filter.filter().is_empty()) {
-            (false, false) => Err(Invalid::new("names and filters together").hint("either of them")),
+            (false, false) => Err(Invalid::new("names and filters together").hint("use only one of them")),
             (true, true) => {
-                Err(Invalid::new("no token is named").hint("NAME, or a filter like `--owner WHO`"))
+                Err(Invalid::new("no token is named").hint("pass NAME, or a filter like `--owner WHO`"))
             }
             _ => Ok(()),
         }
     }
 }
 
-fn by_filter(store: &Store, filter: Filter, now: Timestamp) -> Result<Selection, Error> {
+fn by_filter(store: &Store, filter: &Filter, now: Timestamp) -> Result<Selection, Error> {
     let mut tokens = Vec::new();
     let known = known_scopes(store, &filter.scopes)?;
-    let times = filtered(store, &filter, &known, now, now, |page| {
+    filtered(store, filter, &known, now, now, |page| {
         tokens.extend(page);
         Ok(())
     })?;
     tokens.sort_by(|a: &Token, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    Ok(Selection { tokens, by: By::Filter(filter, times) })
+    Ok(Selection { tokens, is_by_filter: true })
 }
 
-/// The tokens of these names, each once; one unknown is an error.
+/// The tokens of these names, each once. An unknown name is an error.
 pub fn named(names: &[Reference], store: &Store, now: Timestamp) -> Result<Vec<Token>, Error> {
     store.read(|view| resolved(names, view, now))
 }
 
-fn resolved(names: &[Reference], view: &View<'_>, now: Timestamp) -> Result<Vec<Token>, Error> {
+pub fn resolved(names: &[Reference], view: &View<'_>, now: Timestamp) -> Result<Vec<Token>, Error> {
     let mut tokens: Vec<Token> = Vec::new();
     for name in names {
         let token = name.resolve(view, now)?;
@@ -318,14 +289,14 @@ fn resolved(names: &[Reference], view: &View<'_>, now: Timestamp) -> Result<Vec<
     Ok(tokens)
 }
 
-/// The catalogue, once each of these scopes is in it.
+/// The catalogue. Fails if one of these scopes is not in it.
 pub fn known_scopes(store: &Store, scopes: &[Scope]) -> Result<Catalogue, Error> {
     let catalogue = store.read(|view| view.catalogue())?;
     scope_rows(scopes, &catalogue, false)?;
     Ok(catalogue)
 }
 
-/// Meets every token page by page, in the order of their creation; each page is read before `take` sees it.
+/// Passes every token to `take`, in the order of creation. Each page is read completely first.
 pub fn filtered(
     store: &Store,
     filter: &Filter,
@@ -333,7 +304,7 @@ pub fn filtered(
     now: Timestamp,
     at: Timestamp,
     mut take: impl FnMut(Vec<Token>) -> Result<(), Error>,
-) -> Result<Times, Error> {
+) -> Result<(), Error> {
     let times = Times { at, ..store.times(now) };
     let mut from = FIRST;
     loop {
@@ -345,12 +316,12 @@ pub fn filtered(
         take(page)?;
         match last.and_then(|last| last.checked_add(1)) {
             Some(next) => from = next,
-            None => return Ok(times),
+            None => return Ok(()),
         }
     }
 }
 
-/// The rows of these scopes; one that does not exist, or can no longer be granted, is an error.
+/// The rows of these scopes. A scope that does not exist or is retired is an error.
 pub fn scope_rows(
     scopes: &[Scope],
     catalogue: &Catalogue,
@@ -362,8 +333,8 @@ pub fn scope_rows(
             let entry = catalogue.get(scope).ok_or_else(|| unknown_scope(scope, catalogue))?;
             if to_grant && entry.retired_at.is_some() {
                 let invalid =
-                    Invalid::new(format!("the scope `{scope}` is retired and can be granted no more"))
-                        .hint(format!("`tokenctl scopes define {scope}` reopens it"));
+                    Invalid::new(format!("the scope `{scope}` is retired and can no longer be granted"))
+                        .hint(format!("reopen it with `tokenctl scopes define {scope}`"));
                 return Err(Error::Policy(invalid));
             }
             Ok((entry.row, scope.clone()))
@@ -371,7 +342,7 @@ pub fn scope_rows(
         .collect()
 }
 
-/// That a scope is not there, and which one may be meant.
+/// The error for an unknown scope, with a similar one as a hint.
 pub fn unknown_scope(scope: &Scope, catalogue: &Catalogue) -> Error {
     let nearest = catalogue.nearest(scope).map(str::to_owned);
     Error::NotFound { what: Subject::Scope, name: scope.to_string(), nearest }

@@ -1,4 +1,4 @@
-//! What an argument takes, declared beside it, so that a shell can be told what may stand there.
+//! What an argument takes, declared beside it, so that completion can offer candidates.
 
 use clap::builder::ArgExt;
 
@@ -7,7 +7,7 @@ pub enum Takes {
     Token,
     /// Any scope of the catalogue.
     Scope,
-    /// One of those that can be granted, in a list joined by commas.
+    /// A scope that can be granted, in a comma-separated list.
     OpenScope,
     Owner,
     Label,

@@ -1,4 +1,4 @@
-//! The file of wanted settings, scopes and tokens: TOML, of which every key is known.
+//! The file of wanted settings, scopes and tokens. It is TOML, and unknown keys are errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -26,7 +26,7 @@ use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone, is_never, is_n
 use crate::error::Error;
 use crate::store;
 
-/// No file is longer.
+/// The longest file, in bytes.
 const LONGEST: u64 = 64 << 20;
 const PARTS: [&str; 3] = ["settings", "scopes", "tokens"];
 const OF_SCOPE: [&str; 2] = ["description", "includes"];
@@ -59,7 +59,7 @@ pub struct WantedArgs {
 }
 
 impl WantedArgs {
-    /// Reads the file. One whose commands will be run must be written by this user or root alone.
+    /// Reads the file. If its commands will be run, only this user and root may be able to write it.
     pub fn read(&self, app: &mut App<'_>, runs: bool) -> Result<Wanted, Error> {
         let what = || format!("`{}`", self.file.display());
         let failed = |err| Error::Input { what: what(), err };
@@ -81,7 +81,7 @@ impl WantedArgs {
             let line = 1 + text[..secret.start].matches('\n').count();
             let bad = Invalid::new(format!("line {line} of {} holds a secret", what()));
             return Err(bad
-                .hint("the file names tokens, and their secrets go to destinations; rotate that one")
+                .hint("the file must not contain secrets; rotate that token, and remove the secret from the file")
                 .into());
         }
         let machine = &*app.ctx.machine;
@@ -114,7 +114,7 @@ fn read(text: &str, now: Timestamp, zone: &dyn Zone) -> Result<Wanted, Invalid> 
     }
     for section in file.section("tokens")?.sections()? {
         let name = section.name::<NewName>().map(|NewName(name)| name);
-        // A store may hold names that look like an id.
+        // An old store may have names that look like an id.
         let name = name.or_else(|err| section.name::<Name>().map_err(|_| err))?;
         wanted.tokens.insert(name, token(section, now, zone)?);
     }
@@ -140,7 +140,7 @@ fn token(mut it: Section, now: Timestamp, zone: &dyn Zone) -> Result<WantedToken
     })
 }
 
-/// A table of the file, and where it is.
+/// A table of the file, and its path.
 struct Section {
     path: String,
     table: Table,
@@ -186,7 +186,7 @@ impl Section {
         Invalid { message: format!("`{}`: {}", self.at(key), err.message), hint: err.hint.clone() }
     }
 
-    /// A text; a date of TOML is the text that it is written with.
+    /// A text. A date of TOML counts as its text.
     fn text(&mut self, key: &str) -> Result<Option<String>, Invalid> {
         match self.table.remove(key) {
             None => Ok(None),
@@ -216,14 +216,16 @@ impl Section {
         text.map(|text| text.parse()).transpose().map_err(|err| self.bad(key, &err))
     }
 
-    /// A text that is cleared by an empty one.
+    /// A text; an empty one clears the value.
     fn line(&mut self, key: &str) -> Result<Field<String>, Invalid> {
         Ok(self.parsed::<Line>(key)?.map_or(Field::Keep, |line| Field::Set(line.into_option())))
     }
 
+    /// A list of texts; `none` is an empty one.
     fn all<T: std::str::FromStr<Err = Invalid>>(&mut self, key: &str) -> Result<Option<Vec<T>>, Invalid> {
         let texts: Vec<String> = match self.table.remove(key) {
             None => return Ok(None),
+            Some(Value::String(text)) if is_none(&text) => return Ok(Some(Vec::new())),
             Some(Value::Array(all)) => {
                 let text = |value| if let Value::String(text) = value { Some(text) } else { None };
                 all.into_iter().map(text).collect::<Option<_>>()
@@ -272,7 +274,7 @@ impl Section {
         Invalid::new(format!("`{}` has several of {keys}", self.path)).hint("one of them")
     }
 
-    /// An instant: a span would begin anew at each run.
+    /// An instant. A duration would start again at each run.
     fn not_before(&mut self, now: Timestamp, zone: &dyn Zone) -> Result<Field<Timestamp>, Invalid> {
         let key = "not_before";
         match self.text(key)? {
@@ -289,10 +291,6 @@ impl Section {
     }
 
     fn allow_from(&mut self) -> Result<Field<AllowFrom>, Invalid> {
-        if matches!(self.table.get("allow_from"), Some(Value::String(text)) if is_none(text)) {
-            self.table.remove("allow_from");
-            return Ok(Field::Set(None));
-        }
         let networks = self.all::<Network>("allow_from")?;
         Ok(networks.map_or(Field::Keep, |networks| Field::Set(AllowFrom::new(networks))))
     }
@@ -303,7 +301,7 @@ impl Section {
         let exec = self.text("exec")?;
         if env_file.is_some() != variable.is_some() {
             let alone = Invalid::new(format!("`{}` has only one of `env_file` and `env_name`", self.path));
-            return Err(alone.hint("a line of an environment file needs both"));
+            return Err(alone.hint("an environment file needs both"));
         }
         match (out, env_file.zip(variable), exec) {
             (None, None, None) => Ok(Field::Keep),
@@ -322,7 +320,7 @@ impl Section {
         }
     }
 
-    /// An absolute path, as a delivery to it remembers it: without symbolic links in its directory. `none` is none.
+    /// An absolute path, with symbolic links in its directory resolved, as deliveries remember it. `none` clears it.
     #[expect(clippy::option_option, reason = "the outer one is whether the key is there")]
     fn path(&mut self, key: &str) -> Result<Option<Option<String>>, Invalid> {
         let Some(text) = self.text(key)? else { return Ok(None) };
@@ -351,6 +349,10 @@ impl Section {
     fn labels(&mut self) -> Result<Option<BTreeMap<String, String>>, Invalid> {
         if !self.table.contains_key("labels") {
             return Ok(None);
+        }
+        if matches!(self.table.get("labels"), Some(Value::String(text)) if is_none(text)) {
+            self.table.remove("labels");
+            return Ok(Some(BTreeMap::new()));
         }
         let mut labels = self.section("labels")?;
         let keys: Vec<String> = labels.table.keys().cloned().collect();

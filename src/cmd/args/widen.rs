@@ -1,4 +1,4 @@
-//! Widening needs approval: a person is shown who gains what, or a flag approves all of it.
+//! Widening needs approval. A person sees which tokens gain what, or a flag approves all of it.
 
 use clap::Args;
 
@@ -12,14 +12,14 @@ use crate::store::{PAGE, StoreError, View};
 
 #[derive(Args, Clone)]
 pub struct WidenArgs {
-    /// Let tokens do more than before
+    /// Approve that tokens may do more than before
     #[arg(long)]
     pub allow_widen: bool,
 }
 
 impl WidenArgs {
-    /// Runs a change that fails with [`Error::Widens`] unless its widening is approved. A person is asked about exactly
-    /// what was found; if it has grown by the time of the change, the question is asked again.
+    /// Runs a change that fails with [`Error::Widens`] unless its widening is approved. A person approves exactly
+    /// what was shown. If the widening has grown by the time of the change, the question is asked again.
     pub fn run<T>(
         &self,
         app: &mut App<'_>,
@@ -30,7 +30,7 @@ impl WidenArgs {
         loop {
             match change(app, &approval) {
                 Err(widens @ Error::Widens { .. }) if app.can_ask() => {
-                    app.ask(&format!("{widens}. Go on?"), "`--allow-widen` allows it")?;
+                    app.ask(&format!("{widens}. Go on?"), "pass `--allow-widen` to allow it")?;
                     let Error::Widens { widening, .. } = widens else { return Err(widens) };
                     approval = Approval::Shown(*widening);
                 }
@@ -61,7 +61,7 @@ pub fn each_holder(
     Ok(())
 }
 
-/// What tokens gain once the catalogue is the other one.
+/// What tokens gain when the catalogue is replaced.
 pub fn of_catalogue(
     view: &View<'_>,
     now: Timestamp,

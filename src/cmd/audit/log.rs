@@ -1,4 +1,4 @@
-//! The events of the log: selected, folded for people, oldest or newest first.
+//! Selects the events of the log, shortens them for people, and orders them.
 
 use std::io::Write;
 
@@ -17,19 +17,19 @@ use crate::ui::log::{Format, Log as Writer};
 
 #[derive(Args)]
 pub struct LogArgs {
-    /// Show only what happened to this token
+    /// Show only events of this token
     #[arg(long, value_name = "NAME", add = Takes::Token)]
     token: Option<Reference>,
-    /// Show only events since then: a date, an RFC 3339 time, `7d` back from now, `today` or `yesterday`
+    /// Show only events since a date, an RFC 3339 time, `today`, `yesterday`, or a time ago like `7d`
     #[arg(long, value_name = "WHEN")]
     since: Option<Past>,
-    /// Show only events until then
+    /// Show only events until then, given in the same way
     #[arg(long, value_name = "WHEN")]
     until: Option<Past>,
     /// Show only these actions, like `create` or `revoke`
     #[arg(long = "action", value_name = "A,B", value_delimiter = ',', add = Takes::Action)]
     actions: Vec<Action>,
-    /// Show only what this user did: a login, a user behind sudo, or a uid
+    /// Show only events of this user: a login, the user who ran sudo, or a uid
     #[arg(long, value_name = "LOGIN")]
     actor: Option<String>,
     /// Show the newest first
@@ -38,10 +38,10 @@ pub struct LogArgs {
     /// Show only the newest N
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Let the table show confirmations on lines of their own
+    /// Show confirmations as separate lines of the table
     #[arg(long)]
     all: bool,
-    /// Write table, tsv, csv, json or jsonl [default: table on a terminal, else tsv]
+    /// Print table, tsv, csv, json or jsonl [default: table on a terminal, else tsv]
     #[arg(long, value_name = "FORMAT", add = Takes::Format)]
     format: Option<Format>,
 }
@@ -87,7 +87,7 @@ impl LogArgs {
                 Ok(left > 0)
             })?;
         } else {
-            // The newest are found from the end, and shown the other way round.
+            // The newest events are read from the end, and then reversed.
             let mut newest = Vec::new();
             log.walk(true, |page| {
                 newest.extend(page);
@@ -103,7 +103,7 @@ impl LogArgs {
     }
 }
 
-/// The selected events of a store.
+/// The selected events, read from a store.
 struct Log<'a> {
     store: &'a Store,
     query: Query,
@@ -112,7 +112,7 @@ struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// Takes page after page, until there are no more or `take` wants none.
+    /// Reads page after page, until the end or until `take` stops it.
     fn walk(
         &self,
         reverse: bool,
@@ -144,7 +144,7 @@ impl Log<'_> {
         }
     }
 
-    /// Whether an event is the confirmation of a delivery that the same actor began, and whose beginning is selected.
+    /// Whether an event confirms a delivery that the same actor began, and whose first event is selected too.
     fn is_folded(&self, view: &View<'_>, event: &Event) -> Result<bool, Error> {
         Ok(self.folds && confirmed_by(view, event)?.is_some_and(|begun| self.query.meets(&begun)))
     }

@@ -1,4 +1,4 @@
-//! The questions of `create` without a name, an overview of the answers, and where the secret is wanted.
+//! The questions of `create` without a name, an overview of the answers, and the choice of a destination.
 
 use super::Order;
 use crate::app::App;
@@ -15,10 +15,11 @@ use crate::domain::when::Timestamp;
 use crate::error::Error;
 use crate::store::Store;
 
-/// A way to be handed the secret: its name, what it means, and the flags that it stands for.
+/// A destination to choose: its name, its explanation, and its flags.
 type Way = (&'static str, &'static str, fn(&mut DestinationArgs));
 
-/// The ways to choose from where no flag names one; of those with one name the first that works.
+/// The destinations to choose from if no flag names one. Of several with the same name, the first that works is
+/// offered.
 const WAYS: &[Way] = &[
     ("Print the secret", "once, to standard output", |_| ()),
     ("Copy the secret", "to the clipboard, for a short time", |destination| {
@@ -32,7 +33,7 @@ const WAYS: &[Way] = &[
     }),
 ];
 
-/// Asks for what is not given of a token to be made.
+/// Asks for what the flags do not give of a token to create.
 pub fn ask(
     app: &mut App<'_>,
     author: &Author,
@@ -42,7 +43,8 @@ pub fn ask(
 ) -> Result<Order, Error> {
     if !app.can_ask() {
         return Err(Error::InputNeeded(
-            Invalid::new("no name is given").hint("`tokenctl create NAME`; a terminal is asked"),
+            Invalid::new("no name is given")
+                .hint("run `tokenctl create NAME`, or run it on a terminal to be asked"),
         ));
     }
     destination.check(app, &[])?;
@@ -56,7 +58,7 @@ pub fn ask(
     token.check_given(&rules, app.ctx.machine.now()?, &*app.ctx.machine)?;
     let (name, is_there) = name(app, store.as_ref(), &token)?;
     let mut order = Order { name, token, destination, memory };
-    // With `--if-missing` there is nothing to make.
+    // With `--if-missing` there is nothing to create.
     if is_there {
         return Ok(order);
     }
@@ -73,7 +75,7 @@ pub fn ask(
     Ok(order)
 }
 
-/// A free name, or one whose token is there and need not be made.
+/// Asks for a free name. With `--if-missing`, an existing one is accepted.
 fn name(app: &mut App<'_>, store: Option<&Store>, args: &TokenArgs) -> Result<(Name, bool), Error> {
     text(app, "Name", "letters, digits, . _ @ -", "", |app, answer| {
         let NewName(name) = answer.trim().parse()?;
@@ -111,7 +113,7 @@ impl Order {
         Ok(())
     }
 
-    /// Goes on only with a yes, which also says where the secret is wanted.
+    /// Asks for confirmation, together with the destination of the secret.
     fn confirm(&mut self, app: &mut App<'_>) -> Result<(), Error> {
         let given: &[Way] = &[("Create it", "", |_| ())];
         let ways = if self.destination.is_stdout() { WAYS } else { given };
@@ -123,7 +125,7 @@ impl Order {
         let mut ways: Vec<&Way> = ways.iter().filter(works).collect();
         ways.dedup_by_key(|(name, ..)| name);
         let mut choices: Vec<_> = ways.iter().map(|(name, about, _)| choice(name, about, false)).collect();
-        choices.push(choice("Cancel", "nothing is made", false));
+        choices.push(choice("Cancel", "do not create it", false));
         let at = select(app, &format!("Create `{}`", self.name), &choices)?;
         let (_, _, want) = ways.get(at).ok_or(Error::Declined)?;
         want(&mut self.destination);

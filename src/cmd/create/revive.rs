@@ -1,4 +1,4 @@
-//! `create --if-missing --revive`: the name has a token that has expired, which gets another secret and keeps its id.
+//! `create --if-missing --revive`: an expired token of the name gets a new secret and keeps its id.
 
 use super::Order;
 use crate::app::App;
@@ -14,8 +14,8 @@ use crate::error::{Error, Subject};
 use crate::store::Write;
 
 impl Order {
-    /// Rotates `seen`, which has expired, to the destination of the flags or else to its own. [`Halt::Already`] where
-    /// another run has done so since.
+    /// Rotates `seen`, which has expired, to the destination of the flags, or else to the one it remembers.
+    /// [`Halt::Already`] if another run has rotated it meanwhile.
     pub fn revive(&self, app: &mut App<'_>, author: &Author, seen: &Token) -> Result<(), Halt> {
         let store = app.open_to_write(author)?;
         let now = app.ctx.machine.now()?;
@@ -51,7 +51,7 @@ impl Order {
     }
 }
 
-/// Plans the rotation of a token that is still the expired one.
+/// Plans the rotation, if the token is still the expired one.
 fn begin(tx: &Write<'_>, seen: &Token) -> Result<Begun, Halt> {
     let gone = || Error::NotFound { what: Subject::Token, name: seen.name.to_string(), nearest: None };
     let token = tx.tokens(&[seen.row], tx.now)?.pop().filter(|token| token.id == seen.id).ok_or_else(gone)?;

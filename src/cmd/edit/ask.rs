@@ -1,4 +1,4 @@
-//! The questions of `edit` without a flag, from what is so now, and what the answers would change.
+//! The questions of `edit` without a flag, with the present values as defaults, and an overview of the changes.
 
 use super::Edit;
 use crate::app::App;
@@ -13,7 +13,8 @@ use crate::domain::token::Token;
 use crate::domain::when::{Span, Timestamp};
 use crate::error::Error;
 
-/// Asks what to change of a token. Only that is set in what is returned: nothing, where every answer was left alone.
+/// Asks what to change of a token. The result has only the changed values, and none if every answer was left
+/// alone.
 pub fn ask(app: &mut App<'_>, given: &Edit, name: &Reference) -> Result<Edit, Error> {
     let now = app.ctx.machine.now()?;
     let (token, settings) =
@@ -33,7 +34,7 @@ pub fn ask(app: &mut App<'_>, given: &Edit, name: &Reference) -> Result<Edit, Er
     Ok(edit)
 }
 
-/// The token as it would be.
+/// The token as it would become.
 fn applied(app: &App<'_>, edit: &Edit, token: &Token, settings: &Settings) -> Result<Token, Error> {
     let now = app.ctx.machine.now()?;
     Ok(edit.change_of(now, &*app.ctx.machine)?.apply(token, settings, now)?)
@@ -56,7 +57,7 @@ fn describe(app: &mut App<'_>, token: &Token, settings: &Settings, edit: &mut Ed
     Ok(())
 }
 
-/// Lifetime, rotation and grace. Each must fit those before it; those after it are still to be asked.
+/// Asks for lifetime, rotation and grace period. Each must fit the answers before it.
 fn plan(app: &mut App<'_>, token: &Token, settings: &Settings, edit: &mut Edit) -> Result<(), Error> {
     let keep = lifetime::ask::in_words(token.lifetime, token.expires_at(), app.ctx.machine.now()?);
     let mut trial = edit.clone();
@@ -88,12 +89,12 @@ fn in_words(span: Option<Span>) -> String {
     span.map(|span| span.to_string()).unwrap_or_default()
 }
 
-/// A label's value as it stands in a list of labels.
+/// A label's value as it is written in a list of labels.
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace(',', "\\,")
 }
 
-/// The labels of a list, in which `\,` is a comma of a value.
+/// Parses a list of labels, in which `\,` is a comma within a value.
 fn labels(text: &str) -> Result<Vec<Label>, Error> {
     let mut all = vec![String::new()];
     let mut chars = text.chars();
@@ -119,7 +120,7 @@ fn relabelled(token: &Token, wanted: &[Label]) -> Result<Vec<Label>, Error> {
     Ok(wanted.iter().filter(same).cloned().chain(gone).collect())
 }
 
-/// What differs, as it was and as it will be.
+/// Lists the differences, each with its old and new value.
 fn changes(before: &Token, after: &Token, now: Timestamp) -> Vec<(&'static str, String)> {
     let sides = |side: &Token| {
         [

@@ -1,70 +1,46 @@
-//! Two threads: one takes the lines of an export apart, ahead of the other, which enters them into the store.
+//! Two threads: one parses the lines of an export, ahead of the other, which reads them and inserts what they say.
 
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use serde_json::{Map, Value};
-
-use crate::cmd::args::lines::{Lines, Tally, bad, parse};
+use crate::cmd::args::lines::Chunk;
 use crate::error::Error;
-use crate::store::Prepared;
 
-/// So many lines are handed over at once,
-const BATCH: usize = 256;
-/// and so many times before the first of them is entered.
+/// How many chunks are read before the first of them is inserted.
 const AHEAD: usize = 4;
 
-/// A line without its number.
-enum Piece {
-    Content(String, Prepared),
-    End(Map<String, Value>),
-}
-
-/// Passes each line on, in order, with its number.
-pub fn each(
-    lines: &mut Lines,
-    mut take: impl FnMut(usize, Prepared) -> Result<(), Error>,
+/// Passes on what `work` makes of each chunk, in order.
+pub fn each<T: Send>(
+    mut read: impl FnMut() -> Result<Chunk, Error>,
+    mut work: impl FnMut(&Chunk) -> T + Send,
+    mut take: impl FnMut(Chunk, T) -> Result<(), Error>,
 ) -> Result<(), Error> {
     thread::scope(|scope| {
-        let (hand_over, batches) = sync_channel::<Vec<(usize, Vec<u8>)>>(AHEAD);
-        let (give_back, prepared) = sync_channel::<Vec<(usize, Result<Piece, String>)>>(AHEAD);
-        // Either side ends when the other one does.
+        let (hand_over, chunks) = sync_channel::<Chunk>(AHEAD);
+        let (give_back, results) = sync_channel::<(Chunk, T)>(AHEAD);
+        // Either thread stops when the other one does.
         scope.spawn(move || {
-            for batch in batches {
-                let pieces = batch.into_iter().map(|(number, text)| (number, piece(&text)));
-                if give_back.send(pieces.collect()).is_err() {
+            for chunk in chunks {
+                let result = work(&chunk);
+                if give_back.send((chunk, result)).is_err() {
                     break;
                 }
             }
         });
-        let (mut tally, mut under_way, mut goes_on) = (Tally::default(), 0, true);
+        let (mut under_way, mut goes_on) = (0, true);
         loop {
             while goes_on && under_way < AHEAD {
-                let batch = lines.batch(BATCH)?;
-                goes_on = !batch.is_empty();
-                if goes_on && hand_over.send(batch).is_ok() {
+                let chunk = read()?;
+                goes_on = !chunk.lines.is_empty();
+                if goes_on && hand_over.send(chunk).is_ok() {
                     under_way += 1;
                 }
             }
-            let Some(pieces) = (under_way > 0).then(|| prepared.recv().ok()).flatten() else { break };
+            let Some((chunk, result)) = (under_way > 0).then(|| results.recv().ok()).flatten() else {
+                return Ok(());
+            };
             under_way -= 1;
-            for (number, piece) in pieces {
-                match piece.map_err(|why| bad(&number.to_string(), &why))? {
-                    Piece::Content(kind, line) => {
-                        tally.add(number, &kind, &Map::new())?;
-                        take(number, line)?;
-                    }
-                    Piece::End(fields) => drop(tally.add(number, "end", &fields)?),
-                }
-            }
+            take(chunk, result)?;
         }
-        tally.finish(lines.number())
     })
-}
-
-fn piece(text: &[u8]) -> Result<Piece, String> {
-    match parse(text)? {
-        (kind, fields) if kind == "end" => Ok(Piece::End(fields)),
-        (kind, fields) => Prepared::of(&kind, fields).map(|line| Piece::Content(kind, line)),
-    }
 }

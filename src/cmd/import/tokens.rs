@@ -1,42 +1,50 @@
-//! Single tokens of an export in a store that has others: all of them or none.
+//! Imports single tokens into a store that has others, all of them or none.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, Write};
 
-use serde_json::{Map, Value};
-
-use super::{Import, step};
+use super::{Import, ahead, step};
 use crate::app::{App, Outcome};
 use crate::cmd::args::arrivals::{self, Arrivals};
-use crate::cmd::args::lines::{Lines, bad};
+use crate::cmd::args::lines::{Chunk, Lines, Tally, bad};
 use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::{Error, Subject};
-use crate::store::{BadLine, Brought, Conflict, Write as Transaction};
-
-/// So many tokens are in memory at once.
-const PAGE: usize = 500;
-
-type Fields = Map<String, Value>;
+use crate::store::{BadLine, Batch, Brought, Conflict, Fields, Joins, Write as Transaction};
 
 impl Import {
-    /// Enters single tokens. All lines are read before the lock is taken, since a pipe may be slow.
+    /// Inserts single tokens. All lines are read before the lock is taken, since a pipe may be slow.
     pub(super) fn tokens(
         &self,
         app: &mut App<'_>,
         lines: &mut Lines,
         author: &Author,
     ) -> Result<Outcome, Error> {
-        let mut spool = Spool::new()?;
-        let mut brought = Vec::new();
-        while let Some((kind, fields)) = lines.next()? {
-            if kind == "token" {
-                brought.extend(commands(&fields));
-                spool.keep(lines)?;
-            }
-            step(app, lines.number())?;
-        }
+        let (mut spool, mut tally, mut brought) = (Spool::new()?, Tally::default(), Vec::new());
+        let look = |chunk: &Chunk| {
+            let (mut text, mut found) = (Vec::with_capacity(chunk.text.len()), Vec::new());
+            chunk.each(&mut tally, |number, kind, fields, line| {
+                if kind == "token" {
+                    found.extend(commands(&fields));
+                    text.extend_from_slice(format!("{number} ").as_bytes());
+                    text.extend_from_slice(line);
+                }
+                Ok(())
+            })?;
+            Ok::<_, Error>((text, found))
+        };
+        ahead::each(
+            || lines.chunk(),
+            look,
+            |chunk, looked| {
+                let (text, found) = looked?;
+                spool.0.write_all(&text).map_err(spooling)?;
+                brought.extend(found);
+                step(app, &chunk)
+            },
+        )?;
+        tally.finish(lines.number())?;
         let mut store = arrivals::store(app, author, self.dry_run)?;
         if !self.dry_run {
             self.commands.admit(app, "the file", &brought)?;
@@ -50,32 +58,45 @@ impl Import {
     }
 
     fn enter(&self, tx: &Transaction<'_>, spool: Spool) -> Result<Arrivals, Error> {
-        let catalogue = tx.catalogue()?;
-        let (mut entered, mut conflicts) = (Arrivals::default(), Vec::new());
-        let mut first = None;
-        spool.each(|numbers, lines| {
-            let names: Vec<String> = lines.iter().map(name).collect();
-            let page = tx.import_tokens(lines, &catalogue);
-            for (name, one) in names.iter().zip(page.map_err(|(at, err)| refused(&numbers[at], err))?) {
-                match one {
-                    Ok(token) => entered.add(&token),
-                    Err(Conflict::Name | Conflict::Known) if self.skip_existing => {}
-                    Err(conflict) => {
-                        conflicts.push(name.clone());
-                        first.get_or_insert_with(|| conflict_error(name, conflict));
+        let (mut joins, mut joiner) = Joins::new(tx, &tx.catalogue()?)?;
+        let (mut entered, mut conflicts, mut first) = (Arrivals::default(), Vec::new(), None);
+        let (mut kept, mut tally) = (spool.rewound()?, Tally::default());
+        let rows = |chunk: &Chunk| {
+            let (mut batch, mut newcomers) = (Batch::default(), Vec::new());
+            let done = chunk.each(&mut tally, |number, _, fields, _| {
+                newcomers.push(joiner.line(number, fields, &mut batch).map_err(|err| refused(number, err))?);
+                Ok(())
+            });
+            (batch, newcomers, done)
+        };
+        ahead::each(
+            || spooled(&mut kept),
+            rows,
+            |_, (batch, newcomers, done)| {
+                for mut it in newcomers {
+                    match joins.enter(&batch, &mut it).map_err(|err| refused(it.line(), err))? {
+                        Ok(()) => entered.add(&it.token),
+                        Err(Conflict::Name | Conflict::Known) if self.skip_existing => {}
+                        Err(conflict) => {
+                            first.get_or_insert_with(|| conflict_error(&it.token.name, conflict));
+                            conflicts.push(it.token.name.to_string());
+                        }
                     }
                 }
-            }
-            Ok(())
-        })?;
+                done
+            },
+        )?;
+        joins.end()?;
         first.map_or(Ok(entered), |err| Err(with_others(err, &conflicts)))
     }
 }
 
-/// How many tokens that conflict a message names.
+/// How many tokens are parsed at once.
+const AT_ONCE: usize = 200;
+/// How many conflicting tokens a message names.
 const NAMED: usize = 100;
 
-/// The lines of tokens, in a temporary file.
+/// The lines of tokens with their numbers, in a temporary file.
 struct Spool(BufWriter<File>);
 
 impl Spool {
@@ -83,52 +104,40 @@ impl Spool {
         Ok(Self(BufWriter::new(tempfile::tempfile().map_err(spooling)?)))
     }
 
-    /// Keeps the line that was read last, with its number.
-    fn keep(&mut self, lines: &Lines) -> Result<(), Error> {
-        let written = write!(self.0, "{} ", lines.number()).and_then(|()| self.0.write_all(lines.text()));
-        written.map_err(spooling)
-    }
-
-    /// Passes pages of them on, with their numbers.
-    fn each(self, mut take: impl FnMut(Vec<String>, Vec<Fields>) -> Result<(), Error>) -> Result<(), Error> {
+    fn rewound(self) -> Result<BufReader<File>, Error> {
         let mut file = self.0.into_inner().map_err(|err| spooling(err.into_error()))?;
         file.rewind().map_err(spooling)?;
-        let mut lines = BufReader::with_capacity(1 << 16, file).lines();
-        loop {
-            let (mut numbers, mut all) = (Vec::with_capacity(PAGE), Vec::with_capacity(PAGE));
-            for line in lines.by_ref().take(PAGE) {
-                let line = line.map_err(spooling)?;
-                let (number, text) = line.split_once(' ').unwrap_or_default();
-                let mut fields: Fields = serde_json::from_str(text).map_err(|err| spooling(err.into()))?;
-                fields.remove("type");
-                numbers.push(number.to_owned());
-                all.push(fields);
-            }
-            if all.is_empty() {
-                return Ok(());
-            }
-            take(numbers, all)?;
-        }
+        Ok(BufReader::with_capacity(1 << 16, file))
     }
+}
+
+/// Some of the lines; none of them at the end.
+fn spooled(kept: &mut BufReader<File>) -> Result<Chunk, Error> {
+    let mut chunk = Chunk::default();
+    while chunk.lines.len() < AT_ONCE {
+        let from = chunk.text.len();
+        kept.read_until(b'\n', &mut chunk.text).map_err(spooling)?;
+        let line = &chunk.text[from..];
+        let Some(blank) = line.iter().position(|byte| *byte == b' ') else { break };
+        let number = std::str::from_utf8(&line[..blank]).ok().and_then(|number| number.parse().ok());
+        chunk.lines.push((number.unwrap_or_default(), from + blank..chunk.text.len()));
+    }
+    Ok(chunk)
 }
 
 fn spooling(err: io::Error) -> Error {
     Error::Input { what: "the lines, which are kept in a temporary file".to_owned(), err }
 }
 
-fn name(fields: &Fields) -> String {
-    fields.get("name").and_then(Value::as_str).unwrap_or_default().to_owned()
-}
-
 /// The commands that rotations of a token would run.
-fn commands(fields: &Fields) -> Vec<Brought> {
-    let text = |key: &str| fields.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+fn commands(fields: &Fields<'_>) -> Vec<Brought> {
+    let text = |key: &str| fields.text(key).to_owned();
     let all = ["destination_command", "hook"].map(text).into_iter().filter(|command| !command.is_empty());
     all.map(|command| Brought { name: text("name"), id: text("id"), command }).collect()
 }
 
-/// What is wrong with a line of this number.
-pub fn refused(number: &str, err: BadLine) -> Error {
+/// The error of the line with this number.
+pub fn refused(number: usize, err: BadLine) -> Error {
     match err {
         BadLine::Content(why) => bad(number, &why),
         BadLine::Store(err) => err.into(),
@@ -136,13 +145,13 @@ pub fn refused(number: &str, err: BadLine) -> Error {
 }
 
 fn conflict_error(name: &str, conflict: Conflict) -> Error {
-    let hint = "nothing was imported; `--skip-existing` leaves out what the store has";
+    let hint = "nothing was imported; `--skip-existing` skips what the store has already";
     let policy = |why: String, hint: &str| Error::Policy(Invalid::new(why).hint(hint));
     match conflict {
         Conflict::Name => policy(format!("the name `{name}` is taken"), hint),
         Conflict::Known => policy(format!("the store has `{name}` already, or one of its secrets"), hint),
         Conflict::Pruned => policy(
-            format!("the store had a secret of `{name}`, and it ended"),
+            format!("a secret of `{name}` was in the store before, and has expired or was revoked"),
             "nothing was imported; take the token out of the file",
         ),
         Conflict::Undelivered => policy(
@@ -155,7 +164,7 @@ fn conflict_error(name: &str, conflict: Conflict) -> Error {
     }
 }
 
-/// The first of several conflicts, which names the tokens of the others.
+/// The error for the first of several conflicts. It names the tokens of the others.
 fn with_others(err: Error, names: &[String]) -> Error {
     match err {
         Error::Policy(invalid) if names.len() > 1 => {

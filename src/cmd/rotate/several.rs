@@ -1,4 +1,4 @@
-//! Several tokens, each rotated in transactions of its own.
+//! Several tokens, each rotated in separate transactions.
 
 use super::Rotate;
 use crate::app::{App, Outcome};
@@ -25,15 +25,15 @@ impl Rotate {
         }
         let is_one_place = !self.destination.is_stdout() && self.destination.to.exec.is_none();
         if !self.is_single() && (self.stdout || is_one_place) {
-            let bad = Invalid::new("each of several secrets needs a destination of its own")
-                .hint("`--out-dir DIR` or `--exec COMMAND`, for tokens that remember none");
+            let bad = Invalid::new("each of several secrets needs a separate destination")
+                .hint("pass `--out-dir DIR` or `--exec COMMAND` for tokens that remember none");
             return Err(bad.into());
         }
         if self.destination.force && self.destination.to.exec.is_some() {
             return Err(Invalid::new("`--force` without a file to replace").hint("`--out-dir DIR`").into());
         }
         if let Some(dir) = &self.out_dir {
-            // A mistyped directory shows at the first run, not when something is due.
+            // A mistyped directory is reported at the first run, not only when something is due.
             deliver::check_directory(dir, &app.location()?.shown()).map_err(deliver::DeliverError::from)?;
         }
         let author = self.change.author(app);
@@ -56,8 +56,8 @@ impl Rotate {
                 return many::fail_with(app, would, "rotated").map(|()| Outcome::Done);
             }
         }
-        if selection.is_by_filter() && !self.due && !selection.tokens.is_empty() {
-            many::ask(app, &store, Action::Rotate, None, &selection, now)?;
+        if selection.is_by_filter && !self.due && !selection.tokens.is_empty() {
+            many::ask(app, &store, Action::Rotate, &selection, now)?;
         }
         let of = selection.tokens.len();
         let has_commands = self.destination.to.exec.is_some() || selection.tokens.iter().any(has_command);
@@ -74,7 +74,7 @@ impl Rotate {
             };
             interrupted |= one.error.as_ref().is_some_and(|err| err.code() == Code::Interrupted);
             if one.changed && self.names_what_it_did(app) {
-                // The rotation stands, whoever reads of it; the others go on.
+                // The rotation is done even if its report cannot be written, so the others go on.
                 cut = app.print(&format!("{}\n", shown(&one.token.name))).err().or(cut);
             }
             done.push(one);
@@ -87,14 +87,14 @@ impl Rotate {
         cut.map_or(Ok(Outcome::Done), Err)
     }
 
-    /// Whether names go to stdout: for a script that goes on with what it delivered. Where each token has a destination
-    /// and a hook of its own there is nothing to go on with, and a quiet line of crontab is silent.
+    /// Whether names go to stdout, for a script that uses what was delivered. If each token has a destination and a
+    /// hook, a script has nothing left to do, and a quiet line of a crontab stays silent.
     fn names_what_it_did(&self, app: &App<'_>) -> bool {
         let is_for_a_script = self.out_dir.is_some() || self.destination.to.exec.is_some() || !app.quiet();
         self.due && self.targets.names_none() && !app.json() && is_for_a_script
     }
 
-    /// What would become of each token, by all that can be known without doing it.
+    /// The result that each token would have, as far as it can be known without rotating.
     fn rehearse(
         &self,
         store: &Store,
@@ -130,12 +130,12 @@ impl Rotate {
         self.done(token, rotated.map(|delivered| delivered.token), now)
     }
 
-    /// What became of one of several tokens.
+    /// The result for one of several tokens.
     fn done(&self, seen: Token, rotated: Result<Token, Halt>, now: Timestamp) -> Done {
         match rotated {
             Ok(token) => Done { token, changed: true, error: None },
-            // Of two runs at once each rotates what the other does not. A delivery past its deadline is not under way: only
-            // another user can finish it, and somebody must hear of it.
+            // If two runs overlap, each rotates what the other does not. A delivery past its deadline is reported, since it
+            // is not under way and only another user can settle it.
             Err(Halt::Already(token)) => Done { token: *token, changed: false, error: None },
             Err(Halt::Error(Error::UnderWay { deadline, .. })) if self.due && now < deadline => {
                 Done { token: seen, changed: false, error: None }
@@ -145,16 +145,16 @@ impl Rotate {
     }
 }
 
-/// A command that gets a secret has the terminal to itself.
+/// A command that gets a secret may use the terminal.
 fn step(app: &mut App<'_>, has_commands: bool, done: usize, of: usize) -> Result<(), Error> {
     if has_commands { Ok(()) } else { app.step(&Step::new("rotating tokens", done, of)) }
 }
 
-/// Adds the tokens whose hooks would be run again.
+/// Adds the tokens whose pending hooks would run again.
 fn with_hooks(app: &mut App<'_>, mut would: Vec<Done>, left: Vec<Token>) -> Vec<Done> {
     for token in left {
         match would.iter().find(|one| one.token.row == token.row) {
-            // Its rotation would leave a hook in place of this one.
+            // Its rotation would replace this hook.
             Some(one) if one.changed => continue,
             _ => app.talk().note(&format!("the hook of `{}` would be run again", token.name)),
         }

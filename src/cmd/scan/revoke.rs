@@ -1,4 +1,4 @@
-//! `--revoke`: what was found and works is revoked, by the rule of `revoke --secret-file`.
+//! `--revoke`: revokes working secrets that were found, by the rule of `revoke --secret-file`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

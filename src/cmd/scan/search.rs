@@ -1,4 +1,4 @@
-//! The search itself: what the files hold is looked up in batches and told in order of path.
+//! The search itself: secrets found in files are looked up in batches and reported in order of path.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -17,7 +17,7 @@ use crate::ui::escape;
 use crate::ui::json::Leak;
 use crate::ui::leaks::{Format, Leaks};
 
-/// So much is held back, to be looked up together and told in order.
+/// How much is collected before it is looked up and reported in order.
 const BATCH: usize = 4 * PAGE;
 
 /// A search under way.
@@ -27,14 +27,14 @@ pub struct Search<'a, 'b> {
     finder: &'a Finder,
     now: Timestamp,
     leaks: Leaks,
-    /// Nobody reads what is found.
+    /// The reader of the output has gone away.
     mute: bool,
     batch: Vec<(Vec<u8>, News)>,
     binaries: usize,
     done: Found,
 }
 
-/// What there is to tell of a path.
+/// What to report about a path.
 enum News {
     Hit(Hit),
     Archive(&'static str),
@@ -42,16 +42,16 @@ enum News {
     Odd(String),
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Default)]
 pub struct Found {
-    /// The secrets found that work.
+    /// The working secrets that were found.
     pub working: BTreeSet<[u8; 32]>,
-    /// The last thing that could not be read; the others have been told.
+    /// The last error of reading; the others have been reported.
     unread: Option<Error>,
 }
 
-/// What the store says of a secret: nothing if it does not know it.
+/// What the store knows of a secret, if it knows it.
 type Known = Option<(Token, Status)>;
 
 impl<'a, 'b> Search<'a, 'b> {
@@ -76,7 +76,7 @@ impl<'a, 'b> Search<'a, 'b> {
         let mut take = |hit: Hit| {
             let path = hit.path.clone().unwrap_or_else(|| b"-".to_vec());
             self.batch.push((path, News::Hit(hit)));
-            // A history is told in its own order.
+            // A history is reported in its own order.
             failed = if self.batch.len() < BATCH { None } else { self.flush().err() };
             failed.is_none()
         };
@@ -132,7 +132,7 @@ impl<'a, 'b> Search<'a, 'b> {
         self.flush()
     }
 
-    /// Looks up and tells what is held back.
+    /// Looks up and reports what was collected.
     fn flush(&mut self) -> Result<(), Error> {
         let batch = std::mem::take(&mut self.batch);
         let hashes = batch.iter().filter_map(|(_, news)| match news {
@@ -148,7 +148,7 @@ impl<'a, 'b> Search<'a, 'b> {
                     self.tell(&path, &hit, known)?;
                 }
                 News::Archive(name) if !self.app.quiet() => {
-                    self.app.talk().warn(&format!("`{path}` was not searched: it is packed ({name})"));
+                    self.app.talk().warn(&format!("`{path}` was not searched: it is compressed ({name})"));
                 }
                 News::Archive(_) => {}
                 News::Unread(err) => self.unread(&path, err),
@@ -161,7 +161,7 @@ impl<'a, 'b> Search<'a, 'b> {
         Ok(())
     }
 
-    /// What the store says of these secrets. No transaction looks up more than a page.
+    /// What the store knows of these secrets. Each transaction looks up at most a page.
     fn known(&self, hashes: &BTreeMap<[u8; 32], SecretHash>) -> Result<BTreeMap<[u8; 32], Known>, Error> {
         let parts = Parts { labels: false, grants: false, rest: false };
         let mut all = BTreeMap::new();
@@ -206,7 +206,7 @@ impl<'a, 'b> Search<'a, 'b> {
         self.heard(written)
     }
 
-    /// The answer is the exit code: a reader that went away changes nothing of it.
+    /// The answer is the exit code, which a closed pipe does not change.
     fn heard(&mut self, written: io::Result<()>) -> Result<(), Error> {
         match written {
             Err(err) if err.kind() == ErrorKind::BrokenPipe => self.mute = true,
@@ -222,7 +222,7 @@ impl<'a, 'b> Search<'a, 'b> {
         }
     }
 
-    /// Ends what is told.
+    /// Ends the report.
     pub fn end(mut self) -> Result<Found, Error> {
         if !self.mute {
             let written = self.leaks.end(&mut *self.app.ctx.stdout);
@@ -243,7 +243,7 @@ fn tell_error(app: &mut App<'_>, err: &Error) {
 }
 
 impl Found {
-    /// That a secret works outweighs that something could not be read.
+    /// A working secret is more important than a file that could not be read.
     pub fn outcome(self, app: &mut App<'_>) -> Result<Outcome, Error> {
         match self.unread {
             Some(err) if self.working.is_empty() => Err(err),

@@ -7,7 +7,7 @@ use crate::domain::Invalid;
 use crate::domain::scope::Scope;
 use crate::error::Error;
 
-/// Asks what a token is to hold, from what it holds now.
+/// Asks for the scopes of a token, starting from the present ones.
 pub fn of_token(app: &mut App<'_>, token: &Reference) -> Result<Vec<Scope>, Error> {
     if !app.can_ask() {
         return Err(Error::InputNeeded(

@@ -1,4 +1,4 @@
-//! Changes of the catalogue: which scopes exist, and what they include.
+//! Changes of the catalogue: defines, edits, renames and retires scopes.
 
 use std::collections::BTreeSet;
 
@@ -27,10 +27,10 @@ pub struct Define {
     /// The scope: lower-case words joined by `:`
     #[arg(value_name = "SCOPE")]
     scope: Scope,
-    /// Say what it allows
+    /// Describe what it allows
     #[arg(short, long, value_name = "TEXT")]
     description: Option<Line>,
-    /// Let it allow all that these allow
+    /// Let it include these scopes
     #[arg(long, value_name = "A,B", value_delimiter = ',', add = Takes::OpenScope)]
     includes: Option<Vec<Scope>>,
     #[command(flatten)]
@@ -44,10 +44,10 @@ pub struct EditScope {
     /// The scope
     #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
-    /// Say what it allows; empty clears it
+    /// Describe what it allows; empty clears it
     #[arg(short, long, value_name = "TEXT")]
     description: Option<Line>,
-    /// Let it allow all that these allow, and no others; `none` for none
+    /// Let it include exactly these scopes; `none` clears them
     #[arg(long, value_name = "A,B", add = Takes::OpenScope)]
     includes: Option<Includes>,
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub struct EditScope {
     change: ChangeArgs,
 }
 
-/// Scopes joined by commas, or nothing.
+/// A comma-separated list of scopes, possibly empty.
 #[derive(Debug, Clone)]
 struct Includes(Vec<Scope>);
 
@@ -90,7 +90,7 @@ pub struct Retire {
     /// The scope
     #[arg(value_name = "SCOPE", add = Takes::Scope)]
     scope: Scope,
-    /// Take it from every token, and from the scopes that include it
+    /// Remove it from all tokens, and from scopes that include it
     #[arg(long, alias = "withdraw")]
     ungrant: bool,
     #[command(flatten)]
@@ -105,13 +105,13 @@ fn includable(scopes: &[Scope], of: &Scope, catalogue: &Catalogue) -> Result<BTr
     scope_rows(scopes, catalogue, true)?;
     if catalogue.would_circle(of, scopes) {
         return Err(Invalid::new(format!("`{of}` would include itself"))
-            .hint("includes must not run in a circle")
+            .hint("scopes must not include each other in a circle")
             .into());
     }
     Ok(scopes.iter().cloned().collect())
 }
 
-/// A change of the catalogue: the entry as it now is, and whether anything changed.
+/// Changes the catalogue. Returns the entry as it is now, and whether anything changed.
 type Changed = (Entry, bool);
 
 /// [`App::open_to_write`], or [`App::open_or_make`].
@@ -160,7 +160,7 @@ fn answer(
 impl Define {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         if !app.location()?.exists() {
-            // What can be refused without a store is refused before one is made.
+            // Errors that need no store are found before one is made.
             self.wanted(&Catalogue::default())?;
         }
         let define =
@@ -202,7 +202,7 @@ impl Define {
         if self.includes.is_some() {
             entry.includes = self.wanted(catalogue)?;
         }
-        // Tokens may have kept the scope while it was retired, and gain what it includes from now on.
+        // Tokens that kept the scope while it was retired gain what it includes from now on.
         let gain = widen::of_catalogue(tx, tx.now, catalogue, &catalogue.with(&entry))?;
         let gain = gain.and(Widening::of_reopened(&self.scope));
         widen::check(approval, &format!("reopening `{}`", self.scope), gain)?;
@@ -226,7 +226,7 @@ impl EditScope {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         if self.description.is_none() && self.includes.is_none() {
             return Err(Invalid::new("nothing to change is given")
-                .hint("`--description TEXT` or `--includes A,B`")
+                .hint("pass `--description TEXT` or `--includes A,B`")
                 .into());
         }
         let (store, (entry, changed), differences) = change(
@@ -308,14 +308,14 @@ impl Retire {
             let names = some_of(holders.iter().map(|token| token.name.to_string()));
             let names = if holders.is_empty() { names } else { format!(" ({names})") };
             let count = holders.len();
-            app.confirm(&format!("take `{}` from {count} tokens that hold it{names}?", self.scope))?;
+            app.confirm(&format!("remove `{}` from {count} tokens that hold it{names}?", self.scope))?;
         }
         let (entry, changed, from) = self.make(app, &store, &author)?;
         let note = match (changed, from.len()) {
-            (false, _) => format!("`{}` already is retired", self.scope),
+            (false, _) => format!("`{}` is already retired", self.scope),
             (true, 0) => format!("retired `{}`", self.scope),
-            (true, 1) => format!("retired `{}`, withdrawn from 1 token", self.scope),
-            (true, tokens) => format!("retired `{}`, withdrawn from {tokens} tokens", self.scope),
+            (true, 1) => format!("retired `{}` and removed it from 1 token", self.scope),
+            (true, tokens) => format!("retired `{}` and removed it from {tokens} tokens", self.scope),
         };
         answer(app, &store, &entry, changed, Some(&from), &note)
     }
@@ -355,7 +355,7 @@ impl Retire {
         }))
     }
 
-    /// Takes the scope from every token. Returns the tokens that lose it.
+    /// Removes the scope from every token. Returns the tokens that lost it.
     fn ungrant_from_all(
         &self,
         tx: &Write<'_>,

@@ -1,4 +1,4 @@
-//! Which scopes a token holds directly.
+//! Changes the scopes that a token holds directly.
 
 use clap::Args;
 
@@ -67,7 +67,7 @@ impl Grants {
         if before.revoked_at.is_some() {
             return Err(Error::Revoked(before.name.to_string()));
         }
-        // Those held already need not be open to grants.
+        // Scopes that are held already may be retired.
         let new: Vec<Scope> = match action {
             Action::ScopesRemove => Vec::new(),
             _ => self

@@ -1,4 +1,4 @@
-//! The lines of a stream, cut from one buffer of fixed size.
+//! Splits a stream into lines, in one buffer of fixed size.
 
 use std::io::{ErrorKind, Read};
 
@@ -7,14 +7,14 @@ use zeroize::Zeroizing;
 
 /// The longest request, in bytes without its line end.
 pub const LINE_MAX: usize = 64 * 1024;
-/// The most requests that are answered together.
+/// The greatest number of requests that are answered together.
 const BURST: usize = 500;
 
 pub struct Lines<'a> {
     source: &'a mut dyn Read,
     buffer: Zeroizing<Vec<u8>>,
     len: usize,
-    /// Of the first line only its first byte was kept: it is too long.
+    /// The first line is too long, and only its first byte was kept.
     is_cut: bool,
 }
 
@@ -27,11 +27,11 @@ pub enum Line<'a> {
 
 impl<'a> Lines<'a> {
     pub fn new(source: &'a mut dyn Read) -> Self {
-        // A buffer that is full without a line end holds a line that is too long.
+        // A full buffer without a newline holds a line that is too long.
         Self { source, buffer: Zeroizing::new(vec![0; LINE_MAX + 1]), len: 0, is_cut: false }
     }
 
-    /// Waits for input once all complete lines are taken. Returns whether more may follow.
+    /// Waits for input, after all complete lines are taken. Returns whether more may follow.
     pub fn wait(&mut self) -> std::io::Result<bool> {
         loop {
             if self.len == self.buffer.len() {
@@ -56,7 +56,8 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The complete lines, [`BURST`] at most, and their length in bytes. After the last input a line needs no end.
+    /// The complete lines, at most [`BURST`], and their length in bytes. At the end of input, a line needs no
+    /// newline.
     pub fn burst(&self, goes_on: bool) -> (Vec<Line<'_>>, usize) {
         let (mut lines, mut used) = (Vec::new(), 0);
         while lines.len() < BURST && used < self.len {
@@ -73,7 +74,7 @@ impl<'a> Lines<'a> {
         (lines, used)
     }
 
-    /// Takes this many bytes of lines, at least one line.
+    /// Removes this many bytes of lines, at least one line.
     pub fn take(&mut self, used: usize) {
         self.buffer.copy_within(used..self.len, 0);
         self.len -= used;
@@ -85,7 +86,7 @@ impl<'a> Lines<'a> {
 mod tests {
     use super::*;
 
-    /// Gives a few bytes at a time.
+    /// Returns a few bytes at a time.
     struct Slow<'a>(&'a [u8], usize);
 
     impl Read for Slow<'_> {

@@ -1,4 +1,4 @@
-//! One line of a stream: a bare secret, or a JSON object that also says what the secret must allow.
+//! One line of a stream: a bare secret, or a JSON object with a secret and requirements.
 
 use std::borrow::Cow;
 
@@ -15,22 +15,22 @@ use crate::verify::pairs::Pairs;
 
 pub struct Question<'a> {
     pub is_json: bool,
-    /// Returned with the answer as it is.
+    /// Returned unchanged with the answer.
     pub id: Option<&'a RawValue>,
     pub asked: Result<Asked<'a>, Wrong>,
 }
 
 pub struct Asked<'a> {
     pub secret: Cow<'a, [u8]>,
-    /// `None` for what the flags require, and no more.
+    /// `None` if only the flags set requirements.
     pub ask: Option<Ask>,
 }
 
-/// Why a line is not a request.
+/// Why a line is not a valid request.
 pub enum Wrong {
-    /// An empty line, one that is too long, or broken JSON.
+    /// The line is empty, too long, or invalid JSON.
     Malformed,
-    /// A JSON document that is not a request.
+    /// The JSON document is not a request.
     Invalid(Invalid),
 }
 
@@ -45,7 +45,7 @@ struct Document<'a> {
     labels: Pairs,
     #[serde(borrow, default)]
     address: Option<Cow<'a, str>>,
-    // Known here so that it is not an unknown key.
+    // Listed here so that it is not an unknown key.
     #[serde(borrow, default, rename = "id")]
     _id: Option<&'a RawValue>,
 }
@@ -57,7 +57,7 @@ struct OnlyId<'a> {
 }
 
 impl<'a> Question<'a> {
-    /// Reads a line; `flags` are added to what a JSON request requires.
+    /// Parses a line. `flags` are added to the requirements of a JSON request.
     pub fn read(line: Line<'a>, flags: &Ask) -> Self {
         match line {
             Line::TooLong(first) => Self::malformed(first == b'{'),
@@ -75,10 +75,11 @@ impl<'a> Question<'a> {
     fn of_json(text: &'a [u8], flags: &Ask) -> Self {
         let Ok(text) = std::str::from_utf8(text) else { return Self::malformed(true) };
         let Ok(OnlyId { id }) = serde_json::from_str(text) else { return Self::malformed(true) };
-        // An error of the parser may quote the secret, so it is not repeated.
+        // The parser's error may quote the secret, so it is not shown.
         let asked = serde_json::from_str::<Document<'a>>(text).map_err(|_| {
             Invalid::new("the line is not a request")
-                .hint("an object of `secret`, and as needed `scopes` (a list), `labels` (an object), `address` and `id`")
+                .hint("use an object with `secret`, and optionally `scopes` (a list), `labels` (an object), `address` \
+                       and `id`")
         });
         let asked = asked.and_then(|document| document.asked(flags)).map_err(Wrong::Invalid);
         Self { is_json: true, id, asked }

@@ -1,9 +1,9 @@
-//! `verify --stream`: a request a line, an answer a line, in order, until the input ends.
+//! `verify --stream`: one request per line, one answer per line, in order, until the end of input.
 //!
-//! - An answer is never older than its request: a burst is answered from one read transaction that begins after its
-//!   requests arrived and ends before the answers are written.
-//! - No line and no error of the store ends the stream, and neither is a yes.
-//! - The memory that it takes does not grow.
+//! - An answer is never older than its request. Requests that arrive together are answered from one read
+//!   transaction, which begins after they arrived and ends before the answers are written.
+//! - No line and no error of the store ends the stream, and an error is never a positive answer.
+//! - The memory that it uses does not grow.
 
 use std::io::Write;
 
@@ -15,22 +15,21 @@ use crate::context::{Clock, Context};
 use crate::domain::Invalid;
 use crate::domain::verdict::Ask;
 use crate::error::Error;
-use crate::store::{Location, SharedStore, Store, StoreError};
+use crate::store::{Location, SharedStore, StoreError};
 use crate::ui::json::{AnswerDoc, ErrorDoc, NoAnswerDoc, VerdictDoc, append};
 use crate::verify::{Manner, Request, Verdict, answer};
 
-/// Answers are written once there are this many bytes of them.
+/// Answers are written when they have reached this many bytes.
 const WRITTEN_AT: usize = 64 * 1024;
 
 pub fn run(app: &mut App<'_>, location: Location, flags: &Ask) -> Result<Outcome, Error> {
     if app.quiet() {
         return Err(Invalid::new("`--stream` answers on stdout, and `--quiet` would leave nothing")
-            .hint("either of them")
+            .hint("use only one of them")
             .into());
     }
     let json = app.json();
     let store = SharedStore::open(location.clone())?;
-    store.read(Store::admits_verdicts)?;
     app.clear();
     let Context { machine, stdin, stdout, .. } = &mut *app.ctx;
     machine.keep_memory_private();
@@ -61,7 +60,7 @@ struct Stream<'a> {
     location: Location,
     clock: &'a dyn Clock,
     flags: &'a Ask,
-    /// Whether bare requests are answered with documents too.
+    /// Whether bare secrets are answered with documents too.
     json: bool,
 }
 

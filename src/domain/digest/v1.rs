@@ -1,4 +1,5 @@
-//! The digests of version 1, which hash the row numbers of the database: entries of that version are checked by them.
+//! The digests of version 1, which hash row numbers of the database. Entries of that version are checked with
+//! them.
 
 use super::Encoder;
 use crate::domain::lifetime::Lifetime;
@@ -9,7 +10,8 @@ use crate::domain::when::Span;
 
 use super::Digest;
 
-/// Over a token with its labels, grants, secrets and open delivery. Not over use, which lives elsewhere.
+/// The digest of a token with its labels, grants, secrets and open delivery. It does not cover use, which is
+/// stored elsewhere.
 pub fn token(token: &Token) -> Digest {
     let mut e = Encoder::plain("tokenctl token v1");
     e.int(token.row).text(&token.id).text(&token.name).opt_text(token.description.as_deref());
@@ -46,7 +48,7 @@ pub fn token(token: &Token) -> Digest {
     e.finish()
 }
 
-/// Over the whole catalogue.
+/// The digest of the whole catalogue.
 pub fn catalogue(catalogue: &Catalogue) -> Digest {
     let mut e = Encoder::plain("tokenctl scopes v1");
     for entry in catalogue.iter() {
@@ -59,7 +61,7 @@ pub fn catalogue(catalogue: &Catalogue) -> Digest {
     e.finish()
 }
 
-/// Over all settings.
+/// The digest of all settings.
 pub fn settings(settings: &Settings) -> Digest {
     let mut e = Encoder::plain("tokenctl settings v1");
     for key in Key::ALL {

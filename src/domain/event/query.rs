@@ -1,9 +1,9 @@
-//! Which events are meant.
+//! The selection of events.
 
 use super::{Action, Event, Subject};
 use crate::domain::when::Timestamp;
 
-/// Different conditions must all hold; of `actions` any.
+/// All conditions must be met; of `actions`, any one.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     /// The id of a token.

@@ -1,4 +1,4 @@
-//! Where secrets that this program made appear inside other text.
+//! Finds secrets that this program made inside other text.
 
 use std::ops::Range;
 
@@ -7,18 +7,18 @@ use super::{BODY_LEN, shape};
 /// Lengths of a prefix.
 const PREFIX_LEN: Range<usize> = 2..11;
 
-/// As many bytes are compared at once, which compilers make one step.
+/// How many bytes are compared at once, which compilers turn into one instruction.
 const WINDOW: usize = 16;
-/// Every run of letters and digits that is as long as a body has such a window in it.
+/// The distance between windows. Every run of letters and digits as long as a body contains a whole window.
 const STRIDE: usize = BODY_LEN - WINDOW + 1;
 
-/// The first secret of this program's shape, checksum included, whose underscore is at `from` or later, whatever
-/// surrounds it.
+/// The first secret of this program's shape, with a correct checksum, whose underscore is at `from` or later.
+/// The text around it does not matter.
 ///
-/// A secret ends in `BODY_LEN` letters and digits, and few other texts have a run of as many. So the search looks at
-/// one window in every `STRIDE` bytes, and closer only where that holds nothing else.
+/// A secret ends in `BODY_LEN` letters and digits, and such long runs are rare in other text. So the search
+/// looks at one window in every `STRIDE` bytes, and looks closer only if the window has only letters and digits.
 pub fn find_secret(text: &[u8], from: usize) -> Option<Range<usize>> {
-    // Where a body may begin, and the window that is looked at.
+    // Where a body may begin, and the window that is examined.
     let mut floor = from + 1;
     let mut at = floor;
     loop {
@@ -30,7 +30,7 @@ pub fn find_secret(text: &[u8], from: usize) -> Option<Range<usize>> {
         let start = before.map_or(floor, |gap| floor + gap + 1);
         let rest = &text[at + WINDOW..];
         let end = at + WINDOW + rest.iter().position(|byte| !is_in_body(*byte)).unwrap_or(rest.len());
-        // The underscore before a body ends the run before it, so only the first of a run can be one.
+        // The underscore before a body ends the run before it, so a body can only be at the start of a run.
         if end - start >= BODY_LEN
             && text[start - 1] == b'_'
             && let Some(found) = secret_around(text, start - 1)
@@ -42,7 +42,7 @@ pub fn find_secret(text: &[u8], from: usize) -> Option<Range<usize>> {
 }
 
 fn is_run(window: &[u8]) -> bool {
-    // Without a branch for each byte.
+    // This loop has no branch for each byte.
     window.iter().fold(true, |all, byte| all & is_in_body(*byte))
 }
 
@@ -57,7 +57,8 @@ pub fn contains_secret(text: &[u8]) -> bool {
     find_secret(text, 0).is_some()
 }
 
-/// The secret whose underscore is here; of the prefixes that it could have, the one that its checksum covers.
+/// The secret whose underscore is here, if there is one. Of the possible prefixes, the checksum determines the
+/// right one.
 fn secret_around(text: &[u8], underscore: usize) -> Option<Range<usize>> {
     let end = underscore + 1 + BODY_LEN;
     PREFIX_LEN

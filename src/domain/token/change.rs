@@ -1,4 +1,4 @@
-//! What is done to a token: it is revoked, paused, given another lifetime, and its secrets succeed each other.
+//! Changes of a token: revocation, pauses, another lifetime, and the succession of its secrets.
 
 use super::{Role, Token};
 use crate::domain::lifetime::Lifetime;
@@ -6,7 +6,7 @@ use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
 
 impl Token {
-    /// Ends it for good, and with it a delivery under way. Returns whether that changes anything.
+    /// Revokes it, together with an unfinished delivery. Returns whether that changes anything.
     pub fn revoke(&mut self, now: Timestamp) -> bool {
         if self.revoked_at.is_some() {
             return false;
@@ -17,20 +17,20 @@ impl Token {
         true
     }
 
-    /// Pauses it. Returns whether that changes anything.
+    /// Disables it. Returns whether that changes anything.
     pub fn disable(&mut self, now: Timestamp) -> bool {
         let changes = self.disabled_at.is_none();
         self.disabled_at.get_or_insert(now);
         changes
     }
 
-    /// Ends a pause. Returns whether that changes anything.
+    /// Enables it. Returns whether that changes anything.
     pub fn enable(&mut self) -> bool {
         self.disabled_at.take().is_some()
     }
 
-    /// Gives it another lifetime, and its current secret the expiry of that, which the previous ones do not outlive. A
-    /// provisional secret keeps the expiry that was promised, but does not outlive a fixed one.
+    /// Sets its lifetime and the resulting expiry of its current secret. Previous secrets expire no later. A
+    /// provisional secret keeps its promised expiry, but no later than a fixed one.
     pub fn set_lifetime(&mut self, lifetime: Lifetime, end: Option<Timestamp>) {
         self.lifetime = lifetime;
         let capped = |own: Option<Timestamp>| own.into_iter().chain(lifetime.until()).min();
@@ -46,11 +46,11 @@ impl Token {
         }
     }
 
-    /// Its provisional secret becomes the current one with the expiry that was meant for it, and the current one a
-    /// previous one, whose grace period starts. What the delivery carried takes effect.
+    /// Confirms its provisional secret. That becomes the current one with its real expiry, and the grace period of
+    /// the previous one starts. The other effects of the delivery are applied too.
     pub fn confirm(&mut self, now: Timestamp) {
         let Some(delivery) = self.delivery.take() else { return };
-        // The least of its own end, what is granted to it, and the new secret's end.
+        // The earliest of its own expiry, the end of its grace period, and the new secret's expiry.
         let bounded = |own: Option<Timestamp>, granted: Option<Timestamp>| {
             [own, granted, delivery.expires_at].into_iter().flatten().min()
         };
@@ -80,13 +80,13 @@ impl Token {
         self.apply_memory(&delivery, previous.and_then(|secret| secret.expires_at), now);
     }
 
-    /// Takes the provisional secret away, as if it had never been.
+    /// Removes the provisional secret and its delivery record.
     pub fn remove_provisional(&mut self) {
         self.delivery = None;
         self.secrets.retain(|secret| secret.role() != Role::Provisional);
     }
 
-    /// Ends the superseded secrets. Returns whether that changes anything.
+    /// Revokes the superseded secrets. Returns whether that changes anything.
     pub fn revoke_previous(&mut self, now: Timestamp) -> bool {
         let mut changes = false;
         for secret in
@@ -98,8 +98,8 @@ impl Token {
         changes
     }
 
-    /// Ends what a leaked secret can open: the token, or where it is a previous secret, that alone. Returns whether
-    /// that changes anything.
+    /// Revokes the token of a leaked secret, or only the secret if it is a previous one. Returns whether that
+    /// changes anything.
     pub fn revoke_leaked(&mut self, hash: &SecretHash, now: Timestamp) -> bool {
         let Some(leaked) = self.secrets.iter_mut().find(|secret| secret.hash == *hash) else { return false };
         if self.revoked_at.is_some() || leaked.is_over(now) {

@@ -1,8 +1,8 @@
-//! A delivery under way: where the secret goes, and what follows once it is there.
+//! An unfinished delivery: where the secret goes, and what follows its confirmation.
 
 use crate::domain::when::{Span, Timestamp};
 
-/// Where a secret goes; the word is what the store keeps.
+/// The kind of a destination. The store keeps its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DestinationKind {
     Stdout,
@@ -26,41 +26,41 @@ impl DestinationKind {
         }
     }
 
-    /// Whether the secret stays where it was put, so that it can be looked for after a crash.
+    /// Whether the secret stays at the destination, so that recovery can look for it after a crash.
     pub fn keeps(self) -> bool {
         matches!(self, Self::File | Self::EnvFile)
     }
 }
 
-/// A delivery under way.
+/// An unfinished delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
     /// The provisional secret's row.
     pub secret: i64,
     pub destination: DestinationKind,
-    /// Absolute path, for destinations that have one.
+    /// The absolute path, for files.
     pub target: Option<String>,
-    /// The name in an env file.
+    /// The variable in an env file.
     pub variable: Option<String>,
-    /// What the secret is piped into.
+    /// The command that gets the secret on stdin.
     pub command: Option<String>,
-    /// What runs once it is confirmed.
+    /// The command that runs after the confirmation.
     pub hook: Option<String>,
-    /// Whether the token remembers this destination and hook once it is confirmed.
+    /// Whether the token remembers this destination and hook after the confirmation.
     pub remember: bool,
     pub host: Option<String>,
     pub uid: u32,
     pub pid: u32,
     pub started_at: Timestamp,
     pub deadline: Timestamp,
-    /// The end that the provisional secret gets when it is confirmed.
+    /// The expiry that the provisional secret gets when it is confirmed.
     pub expires_at: Option<Timestamp>,
-    /// How long the secret before it lives on; none: it and all others end at once.
+    /// How long the previous secret keeps working. `None` revokes it and all others at once.
     pub grace: Option<Span>,
 }
 
 impl Delivery {
-    /// Whether nothing can come of it any more.
+    /// Whether its deadline has passed.
     pub fn is_dead(&self, now: Timestamp) -> bool {
         self.deadline <= now && !self.destination.keeps()
     }

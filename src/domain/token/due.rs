@@ -1,22 +1,22 @@
-//! When a token's policy asks for a new secret, and whether that would bring an expired token back to life.
+//! When a token is due for rotation, and whether a rotation would revive it.
 
 use super::{Status, Token};
 use crate::domain::when::Timestamp;
 
-/// What a rotation does to a token that may have expired.
+/// The effect of a rotation on a token that may have expired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revival {
     /// The token has not expired.
     None,
-    /// Its policy should have replaced the secret before it expired, and catches up at most one interval late.
+    /// The token expired before its policy replaced the secret. The policy may catch up for one interval.
     CaughtUp,
-    /// Clients have been refused for longer than that, or no policy covers it: somebody must decide.
+    /// Clients have been refused for longer than that, or there is no policy. An administrator must decide.
     Deliberate,
 }
 
 impl Token {
-    /// When the policy asks for the next secret: one interval after the delivery of the current one. `None` without a
-    /// policy, without a current secret, and where no later secret can exist.
+    /// When the next rotation is due: one interval after the delivery of the current secret. `None` without a
+    /// policy, without a current secret, and if no later secret can exist.
     pub fn due_at(&self) -> Option<Timestamp> {
         let current = self.current().filter(|current| current.revoked_at.is_none())?;
         let due = current.delivered_at?.plus(self.rotate_every?)?;
@@ -24,20 +24,19 @@ impl Token {
         (self.revoked_at.is_none() && !ends_first).then_some(due)
     }
 
-    /// Whether the policy asks for a new secret now. An expired token is due, unless a new secret could not outlive
-    /// its fixed expiry.
+    /// Whether a rotation is due now. An expired token is due, unless its fixed expiry has passed.
     pub fn is_due(&self, now: Timestamp) -> bool {
         let past_until = self.lifetime.until().is_some_and(|until| until <= now);
         let is_paused = matches!(self.status(now), Status::Disabled | Status::Pending);
         self.due_at().is_some_and(|due| due <= now) && !past_until && !is_paused
     }
 
-    /// Whether the secret that the token is judged by is past its expiry, whatever else its status is.
+    /// Whether the effective secret has expired, whatever else its status is.
     pub fn has_expired(&self, now: Timestamp) -> bool {
         self.face().is_some_and(|secret| secret.is_past_end(now))
     }
 
-    /// What a rotation now would do to it; `by_policy` says that the policy asked for it.
+    /// The effect of a rotation now. `by_policy` means that the policy caused it.
     pub fn revival(&self, now: Timestamp, by_policy: bool) -> Revival {
         let Some(end) = self.expires_at().filter(|_| self.has_expired(now)) else { return Revival::None };
         let is_in_time = |every| end.plus(every).is_some_and(|last| now <= last);

@@ -1,4 +1,4 @@
-//! What an edit sets of a token.
+//! The fields of a token that an edit sets.
 
 use super::Token;
 use crate::domain::Invalid;
@@ -10,7 +10,7 @@ use crate::domain::settings::Settings;
 use crate::domain::text::Label;
 use crate::domain::when::{Span, Timestamp};
 
-/// What becomes of a value that may be absent.
+/// The change of an optional value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Field<T> {
     #[default]
@@ -20,7 +20,7 @@ pub enum Field<T> {
 }
 
 impl<T: Clone> Field<T> {
-    /// The value of a field that begins without one.
+    /// The value for a field that is absent at first.
     pub fn value(&self) -> Option<T> {
         if let Self::Set(value) = self { value.clone() } else { None }
     }
@@ -41,7 +41,7 @@ pub struct TokenChange {
     /// A label with an empty value is removed.
     pub labels: Vec<Label>,
     pub lifetime: Option<Lifetime>,
-    /// A token that has expired may work again.
+    /// Whether an expired token may be revived.
     pub revives: bool,
     pub not_before: Field<Timestamp>,
     pub rotate_every: Field<Span>,
@@ -52,7 +52,7 @@ pub struct TokenChange {
 }
 
 impl TokenChange {
-    /// The token with this change made now, if it is allowed.
+    /// The token after this change, made now, if it is allowed.
     pub fn apply(&self, before: &Token, settings: &Settings, now: Timestamp) -> Result<Token, Refused> {
         if before.revoked_at.is_some() {
             return Err(Refused::Revoked(before.name.to_string()));
@@ -72,7 +72,8 @@ impl TokenChange {
         self.grace.apply(&mut token.grace);
         self.destination.apply(&mut token.destination);
         self.hook.apply(&mut token.hook);
-        // The last rotation may still have to run the command that is replaced here; one of its own stays.
+        // The hook of the last rotation may still be pending. If it is the command that is replaced here, it is replaced
+        // too; a command given for that rotation alone stays.
         if token.hook != before.hook
             && let Some(mut pending) =
                 token.pending_hook.take_if(|it| Some(&it.command) == before.hook.as_ref())
@@ -97,11 +98,11 @@ impl TokenChange {
             && end <= start
             && token != *before
         {
-            let never = format!("`{}` would end at {end}, before it is good at {start}", token.name);
-            return Err(Invalid::new(never).hint("a later end, or an earlier `--not-before`").into());
+            let never = format!("`{}` would expire at {end}, before it becomes valid at {start}", token.name);
+            return Err(Invalid::new(never).hint("use a later expiry or an earlier start").into());
         }
         in_order(token.lifetime, token.rotate_every, token.grace, settings.grace)?;
-        // What a setting requires by now does not concern a token that stays as it is.
+        // A requirement that was set later does not apply to a token that is not changed.
         if token != *before {
             check_required(token.owner.as_ref(), token.description.as_ref(), settings)?;
         }
@@ -115,7 +116,7 @@ mod tests {
     use crate::domain::token::tests::{at, secret, token};
 
     #[test]
-    fn what_is_not_set_stays_and_none_clears() {
+    fn fields_that_are_not_set_stay_and_none_clears() {
         let mut it = token(vec![secret(1, 0)]);
         (it.owner, it.icon) = (Some("alice".to_owned()), Some("*".to_owned()));
         let change = TokenChange { icon: Field::Set(None), ..TokenChange::default() };

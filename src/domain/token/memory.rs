@@ -1,4 +1,4 @@
-//! What a token remembers of where its secrets go, and what a rotation runs afterwards.
+//! What a token remembers of a delivery, and the hook that runs after a rotation.
 
 use super::{Delivery, DestinationKind, Token};
 use crate::domain::Invalid;
@@ -7,26 +7,27 @@ use crate::domain::hook::PendingHook;
 use crate::domain::policy::Refused;
 use crate::domain::when::Timestamp;
 
-/// When a delivery makes its token remember where it went.
+/// When a delivery makes its token remember the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remember {
     Never,
-    /// Only where the token remembers no destination yet.
+    /// Only if the token does not remember a destination yet.
     First,
     Always,
 }
 
-/// What a delivery carries besides its secret: it takes effect once the secret is confirmed, whoever confirms it.
+/// The effects of a delivery besides the secret. They are applied when the secret is confirmed, by this process
+/// or by recovery.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Whether the token remembers the receiver and the hook.
+    /// Whether the token remembers the destination and the hook.
     pub remember: bool,
-    /// What is to be run.
+    /// The command to run.
     pub hook: Option<String>,
 }
 
 impl Delivery {
-    /// Where the secret goes, if that is a place or a command that can be remembered.
+    /// The destination, if it can be remembered.
     pub fn receiver(&self) -> Option<Receiver> {
         let (target, variable) = (self.target.clone(), self.variable.clone());
         match self.destination {
@@ -39,17 +40,17 @@ impl Delivery {
 }
 
 impl Token {
-    /// Whether it remembers this receiver.
+    /// Whether it remembers this destination.
     pub fn remembers(&self, receiver: Option<&Receiver>) -> bool {
         self.destination.as_ref().is_some_and(|it| Some(&it.receiver) == receiver)
     }
 
-    /// Whether a hook of this user is still to be run.
+    /// Whether a hook of this user is pending.
     pub fn has_hook_of(&self, uid: u32) -> bool {
         self.pending_hook.as_ref().is_some_and(|hook| hook.uid == uid)
     }
 
-    /// What a rotation that delivers to `receiver` carries. `after` is the command that was given for it.
+    /// The effects of a rotation that delivers to `receiver`. `after` is the command that was given for it.
     pub fn memory_of(&self, receiver: Option<&Receiver>, after: Option<&str>, remember: Remember) -> Memory {
         let replaces_hook = after.is_some() && self.hook.as_deref().is_some_and(|hook| Some(hook) != after);
         let remember = match remember {
@@ -62,7 +63,7 @@ impl Token {
         Memory { remember, hook: after.or(own).map(str::to_owned) }
     }
 
-    /// Fails if another of these tokens has its secrets where this one would have them.
+    /// Fails if another of these tokens has this destination already.
     pub fn check_receiver(&self, receiver: &Receiver, others: &[Token]) -> Result<(), Refused> {
         let has = |other: &&Token| {
             let under_way = other.delivery.as_ref().filter(|it| it.remember).and_then(Delivery::receiver);
@@ -74,7 +75,7 @@ impl Token {
         Err(Refused::Forbidden(taken.hint("choose another file or variable; two tokens cannot share one")))
     }
 
-    /// Applies what a confirmed delivery carried. `previous` is when the secret before it stops working.
+    /// Applies the effects of a confirmed delivery. `previous` is when the previous secret stops working.
     pub(super) fn apply_memory(&mut self, delivery: &Delivery, previous: Option<Timestamp>, now: Timestamp) {
         let receiver = delivery.receiver();
         let owner_of_hook = self

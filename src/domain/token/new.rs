@@ -1,4 +1,4 @@
-//! What is given of a token that does not exist yet.
+//! The description of a token that does not exist yet.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::settings::Settings;
 use crate::domain::when::Timestamp;
 
-/// A token to be made.
+/// A token to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewToken {
     pub name: Name,
@@ -19,15 +19,15 @@ pub struct NewToken {
     pub owner: Option<String>,
     pub icon: Option<String>,
     pub labels: BTreeMap<String, String>,
-    /// By the scope's row, as in [`Token`].
+    /// The granted scopes, by their rows, as in [`Token`].
     pub grants: BTreeMap<i64, Grant>,
     pub terms: Terms,
     pub allow_from: Option<AllowFrom>,
 }
 
 impl NewToken {
-    /// The token as it is to be stored by this person now, and the expiry of its first secret, if the store allows it.
-    /// The store gives it a row, its first secret and what belongs to both.
+    /// The token as this actor would store it now, and the expiry of its first secret, if the store allows it. The
+    /// store adds the row and the first secret.
     pub fn admit(
         self,
         id: TokenId,
@@ -65,16 +65,16 @@ impl NewToken {
     }
 }
 
-/// The row of what the store does not hold yet.
+/// The row of an object that is not in the store yet.
 const UNSTORED: i64 = 0;
 
 impl StoredSecret {
-    /// A secret made now, not yet known to be delivered.
+    /// A secret made now, whose delivery is not confirmed.
     pub fn new(secret: &Secret, now: Timestamp, expires_at: Option<Timestamp>) -> Self {
         Self::of(secret.hash(), secret.hint(), now, expires_at)
     }
 
-    /// The same of a secret of which only its hash and its hint are known.
+    /// The same for a secret of which only the hash and the hint are known.
     pub fn of(hash: SecretHash, hint: String, now: Timestamp, expires_at: Option<Timestamp>) -> Self {
         Self {
             row: UNSTORED,

@@ -1,12 +1,12 @@
-//! A secret as the store keeps it, and where it stands in the succession of its token.
+//! A secret as the store keeps it, and its role in the succession of its token's secrets.
 
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
 
-/// Where a secret stands in the succession of its token.
+/// The role of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The provisional secret: not yet known to be delivered.
+    /// Its delivery is not confirmed.
     Provisional,
     Current,
     /// Superseded by a rotation.
@@ -23,7 +23,7 @@ impl Role {
     }
 }
 
-/// A secret as the store knows it.
+/// A secret as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSecret {
     pub row: i64,
@@ -34,9 +34,9 @@ pub struct StoredSecret {
     pub delivered_at: Option<Timestamp>,
     pub superseded_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
-    /// From the usage file, not the database; `None` when there is no record.
+    /// From the usage file, not the database. `None` if there is no record.
     pub last_used_at: Option<Timestamp>,
-    /// When it was last presented after its end, likewise.
+    /// When it was last presented after it was revoked or had expired, from the usage file.
     pub refused_at: Option<Timestamp>,
 }
 
@@ -53,7 +53,7 @@ impl StoredSecret {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
-    /// Ended for good: by revocation or by time.
+    /// Whether it is revoked or has expired.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.revoked_at.is_some() || self.is_past_end(now)
     }

@@ -1,4 +1,4 @@
-//! An instant that is over, as typed.
+//! A typed instant in the past.
 
 use std::str::FromStr;
 
@@ -16,7 +16,7 @@ pub enum Past {
 }
 
 impl Past {
-    /// The instant; of a day its first or its last second.
+    /// The instant. A day means its first or its last second.
     pub fn resolve(self, now: Timestamp, zone: &dyn Zone, edge: Edge) -> Result<Timestamp, Invalid> {
         let back = match self {
             Self::At(When::In(span)) => return Ok(now.minus(span)),
@@ -30,7 +30,7 @@ impl Past {
     }
 }
 
-/// The local day: the last of those around the UTC day that has begun.
+/// The local day: of the days around the UTC day, the last one that has begun.
 fn today(now: Timestamp, zone: &dyn Zone) -> NaiveDate {
     let utc = DateTime::from_timestamp(now.unix(), 0).unwrap_or_default().date_naive();
     let has_begun =
@@ -55,7 +55,7 @@ impl FromStr for Past {
 mod tests {
     use super::*;
 
-    /// So many hours east of Greenwich.
+    /// A zone this many hours east of Greenwich.
     struct East(i64);
 
     impl Zone for East {

@@ -1,4 +1,4 @@
-//! The clipboard of a Wayland or X11 display, which is what the process gives out that owns the selection.
+//! The clipboard of a Wayland or X11 display. The process that owns the selection provides its content.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
@@ -11,14 +11,14 @@ use zeroize::Zeroizing;
 
 use super::hold::{Event, Hold, MARK};
 
-/// The role of a process that reads the clipboard back.
+/// The role of the process that reads the clipboard back.
 pub const PROOF: &str = "proof";
 
-/// Less than who started us waits.
+/// Shorter than the wait of the process that started us.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 pub struct Display {
-    /// Until it holds something.
+    /// `None` until it holds something.
     clipboard: Option<Clipboard>,
     events: Option<Sender<Event>>,
 }
@@ -36,13 +36,13 @@ impl Hold for Display {
             return Err(io::ErrorKind::AlreadyExists.into());
         };
         let owned = String::from_utf8_lossy(text).into_owned();
-        // Waits until somebody else copies. It ends with this process, never by dropping the clipboard while it is
-        // ours, which would offer the text to a manager.
+        // Waits until somebody else copies. The clipboard must not be dropped while we own it, which would offer the
+        // text to a clipboard manager, so this ends only with the process.
         thread::spawn(move || {
             let _ = clipboard.set().wait().exclude_from_history().text(owned);
             let _ = events.send(Event::Leave);
         });
-        // A process of its own has a connection of its own.
+        // A separate process has a separate connection.
         let mut proof = Command::new(std::env::current_exe()?)
             .args([MARK, PROOF, "0", ""])
             .stdin(Stdio::piped())
@@ -55,11 +55,11 @@ impl Hold for Display {
         if proof.wait()?.success() {
             return Ok(());
         }
-        Err(io::Error::other("what it gives back is something else"))
+        Err(io::Error::other("it contains something else"))
     }
 }
 
-/// Reads the clipboard until it gives back this text.
+/// Reads the clipboard until it contains this text.
 pub fn prove(text: &[u8]) -> io::Result<()> {
     let mut clipboard = connect()?;
     let end = Instant::now() + PATIENCE;
@@ -74,6 +74,6 @@ pub fn prove(text: &[u8]) -> io::Result<()> {
 }
 
 fn connect() -> io::Result<Clipboard> {
-    // What it says of X11 is wrong for Wayland, and the other way round.
+    // The library's message about X11 is wrong for Wayland, and the other way round.
     Clipboard::new().map_err(|_| io::Error::other("it does not answer, or lets only windows copy"))
 }

@@ -1,15 +1,15 @@
-//! What a process that holds a clipboard does, whichever clipboard that is.
+//! The interface of a process that holds a clipboard.
 
 use std::io;
 
 /// The first argument of such a process.
 pub const MARK: &str = "--hold-clipboard";
 
-/// What ends the holding of a clipboard, or lets it go on.
+/// An event for the process that holds a clipboard.
 pub enum Event {
-    /// The process that started this one is done, or dead: the secret may be confirmed.
+    /// The process that started this one has exited. The secret may be confirmed.
     Stay,
-    /// Another program copied something, or the process that started this one takes the secret back.
+    /// Another program copied something, or the process that started this one withdraws the secret.
     Leave,
 }
 
@@ -18,6 +18,6 @@ pub trait Hold {
     /// Puts text there and reads it back.
     fn put(&mut self, text: &[u8]) -> io::Result<()>;
 
-    /// Takes away what does not go with the process.
+    /// Clears what would remain after the process exits.
     fn leave(&mut self) {}
 }

@@ -1,5 +1,6 @@
-//! The process that holds a clipboard, from within: a session of its own, nothing of the caller's, and gone when its
-//! time is over, somebody else copies, or who started it takes the secret back.
+//! The process that holds a clipboard, as it runs itself. It has a separate session and none of the caller's
+//! files. It exits when its time is over, when somebody else copies, or when the process that started it
+//! withdraws the secret.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -17,13 +18,13 @@ use super::hold::{Event, Hold, MARK};
 use super::tmux;
 use crate::host::{leave_no_core, streams};
 
-/// Nobody confirms a secret after this.
+/// After this time no secret is confirmed.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Is the holder of a clipboard until that ends, if the arguments say so. Returns its exit code.
+/// Runs the holder of a clipboard, if the arguments say so. Returns its exit code.
 pub fn hold(args: &[OsString]) -> Option<u8> {
     let [_, mark, role, stay, name] = args else { return None };
-    // What follows is no text of anybody else, nor typed: it goes unsearched for secrets.
+    // The arguments come from this program, so they are not searched for secrets.
     if mark != MARK || name.len() > 16 || io::stdin().is_terminal() {
         return None;
     }
@@ -52,7 +53,8 @@ fn holding<H: Hold>(
     events: &Sender<Event>,
     came: &Receiver<Event>,
 ) -> io::Result<()> {
-    // Of its own session: no signal of the caller's terminal comes here, and who kills the group kills what it runs.
+    // In a separate session, it gets no signals from the caller's terminal, and killing its group kills its
+    // children.
     setsid()?;
     let mut it = open()?;
     answer("")?;
@@ -68,7 +70,7 @@ fn holding<H: Hold>(
             let _ = events.send(said);
         });
         if let Ok(Event::Stay) = came.recv_timeout(LONGEST) {
-            // Nobody may be there any more.
+            // The reader may have exited.
             let _ = answer("");
             let_go()?;
             let _ = came.recv_timeout(stay);
@@ -79,17 +81,17 @@ fn holding<H: Hold>(
     done
 }
 
-/// Closes what goes to who started us.
+/// Closes the pipe to the process that started us.
 fn let_go() -> io::Result<()> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     Ok(rustix::stdio::dup2_stdout(&null)?)
 }
 
-/// A line from who started us.
+/// Reads a line from the process that started us.
 fn heard() -> io::Result<Zeroizing<Vec<u8>>> {
     let mut input = streams::input();
-    // More than a secret; it never grows, which would leave a copy behind.
+    // Larger than a secret. The buffer never grows, which would leave a copy behind.
     let mut line = Zeroizing::new(Vec::with_capacity(600));
     let mut byte = Zeroizing::new([0]);
     while line.len() < line.capacity() {

@@ -1,6 +1,7 @@
-//! The process that holds a clipboard, as who started it sees it: a line comes out when it is ready, when it has the
-//! secret, which goes in as a line, and when its stdin is closed; each is empty or says what is wrong. An empty line
-//! instead takes the secret back, so that one which may have been confirmed outlives us however we die.
+//! The process that holds a clipboard, as seen by the process that started it. It prints a line when it is
+//! ready, when it has got the secret as a line on stdin, and when its stdin is closed. Each line is empty or an
+//! error. An empty line on stdin withdraws the secret. If we are killed, its stdin is just closed, so a secret
+//! that may have been confirmed stays.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -15,11 +16,11 @@ use super::hold::MARK;
 use crate::context::Clipboard;
 use crate::host::process::kill;
 
-/// For each answer, and for the end when the secret is taken back.
+/// How long to wait for each answer, and for the exit after the secret is withdrawn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Keeper {
-    /// None once it lives on without us.
+    /// `None` once it runs without us.
     child: Option<Child>,
     to: Option<ChildStdin>,
     from: ChildStdout,
@@ -32,7 +33,7 @@ impl Keeper {
         name: &str,
         env: Vec<(&'static str, OsString)>,
     ) -> io::Result<Self> {
-        // What the caller left open beyond the three streams: a lock, the pipe of a test runner.
+        // Files that the caller left open besides the three streams, such as a lock or the pipe of a test runner.
         close_fds::set_fds_cloexec_threadsafe(3, &[]);
         let mut child = Command::new(std::env::current_exe()?)
             .arg0("tokenctl")
@@ -56,7 +57,7 @@ impl Keeper {
         self.to.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(line)
     }
 
-    /// Its answer: nothing, or what is wrong.
+    /// Reads its answer, which is empty or an error.
     fn hear(&mut self) -> io::Result<()> {
         let end = Instant::now() + PATIENCE;
         let mut line = Vec::new();
@@ -70,7 +71,7 @@ impl Keeper {
             }
             let mut byte = [0];
             match (self.from.read(&mut byte)?, byte) {
-                (0, _) => return Err(io::Error::other("the process that holds it ended")),
+                (0, _) => return Err(io::Error::other("the process that holds it exited")),
                 (_, [b'\n']) if line.is_empty() => return Ok(()),
                 (_, [b'\n']) => return Err(io::Error::other(String::from_utf8_lossy(&line).into_owned())),
                 (_, [byte]) => line.push(byte),
@@ -95,9 +96,9 @@ impl Clipboard for Keeper {
 }
 
 impl Drop for Keeper {
-    /// Nothing is held any more when this is done.
+    /// Withdraws the secret, and returns when the process has exited.
     fn drop(&mut self) {
-        // Before there is a secret this is no secret.
+        // Before the secret is sent, an empty line is not a secret either.
         let _ = self.say(b"\n");
         let Some(child) = &mut self.child else { return };
         self.to = None;

@@ -1,4 +1,4 @@
-//! OSC 52: asks the terminal to put text into its clipboard. No terminal says whether it did.
+//! OSC 52 asks the terminal to put text into its clipboard. Terminals do not report whether they did.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -12,9 +12,9 @@ pub struct Osc52(File);
 
 impl Osc52 {
     pub fn open(term: Option<&OsStr>) -> io::Result<Self> {
-        // These would show the sequence, and so the secret, instead of ignoring it.
+        // These terminals would show the sequence, and thus the secret, instead of ignoring it.
         if let None | Some("dumb" | "linux") = term.map(|term| term.to_str().unwrap_or_default()) {
-            return Err(io::Error::other("the terminal knows no such sequence"));
+            return Err(io::Error::other("the terminal does not know the sequence"));
         }
         let terminal = OpenOptions::new().write(true).open("/dev/tty");
         terminal.map(Self).map_err(|_| io::Error::other("there is no terminal"))
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn text_is_base64_within_the_sequence() {
-        // The vectors of RFC 4648.
+        // The test vectors of RFC 4648.
         for (text, base64) in [
             ("", ""),
             ("f", "Zg=="),

@@ -1,5 +1,5 @@
-//! A buffer of the tmux that we run in. `load-buffer -w` (tmux 3.2) also has it send the text on to the terminal, where
-//! that can take it.
+//! A buffer of the tmux session in which we run. With `load-buffer -w` (tmux 3.2) it also sends the text to the
+//! terminal, if that supports it.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::hold::Hold;
 
-/// How often deleting the buffer is tried, with this pause.
+/// How often deleting the buffer is tried, and the pause between.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -25,7 +25,7 @@ impl Tmux {
         Ok(Self { buffer: buffer.to_owned(), held: Zeroizing::default() })
     }
 
-    /// Whether the buffer holds what we put there.
+    /// Whether the buffer contains the text that we put there.
     fn is_ours(&self) -> io::Result<bool> {
         Ok(tmux(&["show-buffer", "-b", &self.buffer], b"")? == self.held)
     }
@@ -39,7 +39,7 @@ impl Hold for Tmux {
     }
 
     fn leave(&mut self) {
-        // A busy machine may refuse to start tmux once; the secret must not stay for that.
+        // Starting tmux may fail once on a busy machine, but the secret must not stay.
         for _ in 0..TRIES {
             match self.is_ours() {
                 Ok(false) => return,
@@ -50,7 +50,7 @@ impl Hold for Tmux {
     }
 }
 
-/// Runs tmux with this on stdin. Returns what it prints.
+/// Runs tmux with this text on stdin. Returns its output.
 fn tmux(args: &[&str], input: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut child = Command::new("tmux")
         .args(args)

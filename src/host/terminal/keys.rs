@@ -1,4 +1,4 @@
-//! Keys as a terminal sends them. One wait is for a key and for a request to end, so that neither can be missed.
+//! Keys as a terminal sends them. A single wait covers keys and requests to exit, so that neither is missed.
 
 use std::io;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use super::given_up;
 use crate::host::interrupts::Stop;
 
-/// What follows Escape sooner belongs to it: no person is as fast.
+/// Characters that follow Escape within this time belong to it, since no person types as fast.
 const SEQUENCE: Duration = Duration::from_millis(50);
-/// More than any sequence has.
+/// More characters than any sequence has.
 const LONGEST: usize = 32;
 
 /// The keyboard while a question is open.
@@ -20,7 +20,7 @@ pub struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// Waits until there is something to read. An error once we are asked to end; false when it takes too long.
+    /// Waits for input. Fails after a request to exit; returns false after a timeout.
     pub fn wait(&self, patience: Option<Duration>) -> io::Result<bool> {
         let patience = patience.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
         let stdin = io::stdin();
@@ -39,7 +39,7 @@ impl Keys<'_> {
         }
     }
 
-    /// The next key. Ctrl-C is an error.
+    /// Reads the next key. Ctrl-C is an error.
     pub fn next(&self) -> io::Result<Key> {
         Ok(match self.byte()? {
             0x03 => return Err(given_up()),
@@ -79,7 +79,7 @@ impl Keys<'_> {
         Ok(text.and_then(|text| text.chars().next()).map_or(Key::Unknown, Key::Char))
     }
 
-    /// What follows Escape: nothing, or a control sequence (ECMA-48, 5.4), of which every byte is taken.
+    /// Reads what follows Escape: nothing, or a whole control sequence (ECMA-48, 5.4).
     fn escape(&self) -> io::Result<Key> {
         let mut sequence = String::new();
         while sequence.len() < LONGEST && self.wait(Some(SEQUENCE))? {

@@ -1,4 +1,4 @@
-//! One line typed by a person. It never wraps, however wide its characters: it scrolls sideways.
+//! One line typed by a person. A long line scrolls sideways instead of wrapping.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use super::keys::Keys;
 use super::{cut, dim, given_up};
 use crate::context::{Question, is_hidden};
 
-/// More than any answer may have. What is typed stays in one place in memory.
+/// More than any answer may have, so that the text is never moved in memory.
 const LONGEST: usize = 4_096;
 
 pub fn ask(
@@ -23,14 +23,14 @@ pub fn ask(
     let mut line = Line::new(initial);
     let hint = if question.hint.is_empty() { String::new() } else { format!(" ({})", question.hint) };
     let columns = usize::from(term.size().1);
-    // The hint goes before the text does.
+    // The hint is left out before the text is cut.
     let hint = if question.text.width() + hint.width() + 20 > columns { String::new() } else { hint };
     let head = format!("{}{}: ", cut(question.text, columns / 2), dim(&hint, question.color));
     let taken = cut(question.text, columns / 2).width() + hint.width() + 2;
     let draw = |line: &Line| {
         let room = usize::from(term.size().1).saturating_sub(taken + 1).max(4);
         let (before, after) = line.seen(room);
-        // The terminal keeps the place of the cursor: it knows best how wide it shows things.
+        // The terminal remembers the cursor's position, since only it knows the widths that it uses.
         term.write_str(&format!("\r{head}{before}\x1b7{after}\x1b[K\x1b8"))
     };
     if !edit(keys, &mut line, draw)? {
@@ -49,7 +49,7 @@ pub fn ask_hidden(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<Ze
     if answered { Ok(line.into_text()) } else { Err(given_up()) }
 }
 
-/// A yes or no; no where neither is said.
+/// A yes or no. Anything else is a no.
 pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool> {
     let (theme, mut asked, mut told) = (SimpleTheme, String::new(), String::new());
     theme.format_confirm_prompt(&mut asked, question, Some(false)).map_err(io::Error::other)?;
@@ -67,12 +67,12 @@ pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool>
         theme.format_confirm_prompt_selection(&mut told, question, Some(answer)).map_err(io::Error::other)?;
         term.clear_line()?;
     }
-    // What is said next starts a line.
+    // The next output starts on a new line.
     term.write_line(&told)?;
     answer
 }
 
-/// Takes keys until the line is done. False when it was given up.
+/// Reads keys until the line is finished. Returns false if it was cancelled.
 fn edit(keys: &Keys<'_>, line: &mut Line, draw: impl Fn(&Line) -> io::Result<()>) -> io::Result<bool> {
     loop {
         draw(line)?;
@@ -86,7 +86,7 @@ fn edit(keys: &Keys<'_>, line: &mut Line, draw: impl Fn(&Line) -> io::Result<()>
     }
 }
 
-/// What was typed, and where the cursor is in it.
+/// The typed text, and the position of the cursor.
 struct Line {
     text: Zeroizing<Vec<char>>,
     at: usize,
@@ -116,7 +116,7 @@ impl Line {
             Key::ArrowRight => self.at = (self.at + 1).min(self.text.len()),
             Key::Home => self.at = 0,
             Key::End => self.at = self.text.len(),
-            // As everywhere: Ctrl-K to the end, Ctrl-U from the start, Ctrl-W the word before.
+            // As elsewhere, Ctrl-K deletes to the end, Ctrl-U from the start, and Ctrl-W the previous word.
             Key::Char('\x0b') => self.text.truncate(self.at),
             Key::Char('\x15') => self.take_back(0),
             Key::Char('\x17') => {
@@ -134,7 +134,7 @@ impl Line {
         self.at = start;
     }
 
-    /// What is seen of it in so many columns: before the cursor, and from it on.
+    /// The visible part in this many columns: the text before the cursor, and the text after it.
     fn seen(&self, room: usize) -> (String, String) {
         let mut left = room.saturating_sub(1);
         let mut fits = |c: &char| {
@@ -155,7 +155,7 @@ impl Line {
     }
 }
 
-/// A character that could move the cursor, or hide, is seen as one that cannot. What shapes its neighbours may stay.
+/// Replaces a character that could move the cursor or be hidden. One that shapes its neighbours is kept.
 fn drawn(c: char) -> char {
     if is_hidden(c) && !matches!(c, '\u{fe0f}' | '\u{200c}' | '\u{200d}') {
         char::REPLACEMENT_CHARACTER

@@ -1,5 +1,5 @@
-//! A list to choose from with the arrow keys. A row is cut to the width and the list scrolls, so that what is drawn
-//! has as many lines as we think.
+//! A list to choose from with the arrow keys. Rows are cut to the width and the list scrolls, so that the number
+//! of lines on the screen is known.
 
 use std::io;
 
@@ -10,9 +10,9 @@ use super::keys::Keys;
 use super::{cut, dim, given_up};
 use crate::context::{Choice, Question};
 
-/// Rows that are seen at once where there is room.
+/// The number of visible rows, if there is room.
 const ROWS: usize = 12;
-/// An explanation with fewer columns than this explains nothing.
+/// The least width at which an explanation is shown.
 const LEAST_ABOUT: usize = 6;
 
 pub fn select(
@@ -38,13 +38,13 @@ pub fn choose(
 struct List<'a> {
     question: &'a Question<'a>,
     choices: &'a [Choice],
-    /// Rows can be marked; else the one under the cursor is the answer.
+    /// Whether rows can be marked. If not, the one under the cursor is the answer.
     several: bool,
 }
 
 struct State {
     at: usize,
-    /// The first row that is seen.
+    /// The first visible row.
     top: usize,
     marked: Vec<bool>,
 }
@@ -58,7 +58,7 @@ impl List<'_> {
         loop {
             let (rows, columns) = term.size();
             let lines = self.lines(&mut state, rows.into(), columns.into());
-            // The last line has no end, so that a full screen does not scroll.
+            // The last line has no newline, so that a full screen does not scroll.
             term.write_str(&format!("\r{}", lines.join("\r\n")))?;
             let answer = keys.next();
             if lines.len() > 1 {
@@ -107,7 +107,7 @@ impl List<'_> {
         }
     }
 
-    /// The question and the rows that are seen, each of at most one line of the screen.
+    /// The question and the visible rows, each at most one line of the screen.
     fn lines(&self, state: &mut State, rows: usize, columns: usize) -> Vec<String> {
         let columns = columns.saturating_sub(1);
         let seen = rows.saturating_sub(1).clamp(1, ROWS);
@@ -121,7 +121,7 @@ impl List<'_> {
         let hint = cut(self.question.hint, columns.saturating_sub(head.width() + 1));
         let head = format!("{head} {}", dim(&hint, self.question.color));
         let names = self.choices.iter().map(|choice| choice.name.width()).max().unwrap_or(0);
-        // A screen of one line shows the row alone.
+        // A screen of one line shows only the row.
         let head = (rows > 1).then_some(head);
         head.into_iter().chain(shown.map(|at| self.row(state, at, names.min(columns / 2), columns))).collect()
     }

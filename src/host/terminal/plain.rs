@@ -1,4 +1,4 @@
-//! Questions for a terminal that draws nothing: whole lines, and lists to choose from by number.
+//! Questions for a dumb terminal: whole lines, and lists to choose from by number.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use super::given_up;
 use super::keys::Keys;
 use crate::context::{Choice, Question, shown};
 
-/// More than a terminal takes as one line.
+/// More than a terminal accepts as one line.
 const LONGEST: usize = 4_097;
 
 pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool> {
@@ -17,7 +17,7 @@ pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool>
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// What was there before is shown; an empty line keeps it.
+/// The present value is shown, and an empty line keeps it.
 pub fn ask(
     term: &Term,
     keys: &Keys<'_>,
@@ -56,7 +56,7 @@ pub fn select(
         match numbers(&answer, choices.len()).as_deref() {
             Some([]) => return Ok(preset),
             Some([at]) => return Ok(*at),
-            _ => term.write_line(&format!("one number from 1 to {}", choices.len()))?,
+            _ => term.write_line(&format!("type one number from 1 to {}", choices.len()))?,
         }
     }
 }
@@ -75,7 +75,7 @@ pub fn choose(
             Some(none) if none.is_empty() => return Ok(preset),
             Some(chosen) => return Ok(chosen),
             None if answer.trim() == "-" => return Ok(Vec::new()),
-            None => term.write_line(&format!("numbers from 1 to {}", choices.len()))?,
+            None => term.write_line(&format!("type numbers from 1 to {}", choices.len()))?,
         }
     }
 }
@@ -94,7 +94,7 @@ fn show(term: &Term, question: &Question<'_>, choices: &[Choice], several: bool)
     Ok(())
 }
 
-/// The places that an answer names, in order; `None` unless all are numbers from 1 to `count`.
+/// The indices that an answer names, in order. `None` unless all are numbers from 1 to `count`.
 fn numbers(answer: &str, count: usize) -> Option<Vec<usize>> {
     let words = answer.split([',', ' ']).filter(|word| !word.is_empty());
     let place = |word: &str| word.parse::<usize>().ok().filter(|n| (1..=count).contains(n)).map(|n| n - 1);
@@ -104,7 +104,7 @@ fn numbers(answer: &str, count: usize) -> Option<Vec<usize>> {
     Some(places)
 }
 
-/// A line without its end; an error at the end of the input, or once somebody wants us to end.
+/// Reads a line, without its newline. Fails at the end of input and after a request to exit.
 fn prompt(term: &Term, keys: &Keys<'_>, text: &str) -> io::Result<Zeroizing<String>> {
     term.write_str(text)?;
     let answer = line(keys);
@@ -116,7 +116,7 @@ fn prompt(term: &Term, keys: &Keys<'_>, text: &str) -> io::Result<Zeroizing<Stri
 
 fn line(keys: &Keys<'_>) -> io::Result<Zeroizing<String>> {
     keys.wait(None)?;
-    // Straight from the terminal, which hands out one line at a time: std's buffer would keep a copy.
+    // Reads straight from the terminal, which returns one line at a time. std's buffer would keep a copy.
     let mut bytes = Zeroizing::new([0; LONGEST]);
     let read = rustix::io::read(io::stdin(), &mut bytes[..])?;
     if read == 0 {

@@ -9,7 +9,7 @@ pub fn config(address: &Address, parts: &[Part]) -> String {
         other => other.to_string(),
     };
     let routes: String = parts.iter().map(|part| route(part, &gate)).collect();
-    // An address before the colon would be the only `Host` that is served.
+    // With an address before the colon, Caddy would serve only that `Host`.
     let (host, port) = LISTENS.rsplit_once(':').unwrap_or_default();
     format!(
         "# A Caddyfile. Replace {LISTENS} and {SERVICE} (your service).

@@ -1,4 +1,4 @@
-//! Envoy: `ext_authz` over HTTP. It appends the client's path to the prefix, so the first part of a path names the route.
+//! Envoy: `ext_authz` over HTTP. Envoy appends the client's path to the prefix, so a path begins with the route.
 
 use std::net::SocketAddr;
 

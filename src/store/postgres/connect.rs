@@ -26,7 +26,7 @@ use crate::store::sqlite::{APPLICATION_ID, PATIENCE, VERSION};
 
 /// To connect.
 const CONNECT: Duration = Duration::from_secs(5);
-/// For one statement of a reader.
+/// For one statement of who verifies.
 const LOOK: Duration = Duration::from_secs(2);
 /// For whoever is typing.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -35,6 +35,8 @@ const GLANCE: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
+    /// To verify, which nobody waits for long, and for which a replica is too old.
+    Verify,
     Glance,
     Write,
 }
@@ -43,7 +45,8 @@ impl Access {
     /// What is said once, first: the tables are found whatever tables another role has, and no wait is endless.
     fn settings(self) -> String {
         let (statement, commit) = match self {
-            Self::Read => (LOOK, "off"),
+            Self::Read => (PATIENCE, "off"),
+            Self::Verify => (LOOK, "off"),
             Self::Glance => (GLANCE, "off"),
             Self::Write => (PATIENCE, "on"),
         };
@@ -110,7 +113,8 @@ impl Postgres {
     pub fn tables(address: &Address, access: Access) -> Result<(Self, bool), StoreError> {
         let warned = Arc::<AtomicBool>::default();
         let mut client = client(address, access, &warned)?;
-        let sql = "SELECT application, version, usage_since, has_schema_privilege(n.oid, 'USAGE'), EXISTS (SELECT FROM events)
+        let sql = "SELECT application, version, usage_since, has_schema_privilege(n.oid, 'USAGE'), EXISTS (SELECT FROM events),
+             pg_catalog.pg_is_in_recovery()
              FROM meta, pg_catalog.pg_namespace n WHERE n.nspname = 'tokenctl'";
         let found = client.simple_query(sql).map_err(|err| super::failure::of_store(address, &err))?;
         let row = found.iter().find_map(|message| match message {
@@ -126,6 +130,9 @@ impl Postgres {
         let (known, found) = (VERSION, number(1).unwrap_or(0));
         if found != known {
             return Err(StoreError::Newer { found, known });
+        }
+        if access == Access::Verify && row.get(5) == Some("t") && address.lag.most.is_none() {
+            return Err(StoreError::Replica(address.url()));
         }
         let begun = row.get(4) == Some("t");
         let it = Self {

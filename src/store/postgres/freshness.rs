@@ -91,15 +91,6 @@ impl Postgres {
         self.look.get().is_some()
     }
 
-    /// Fails on a replica of which nobody has said how old it may be.
-    pub fn admits_verdicts(&self) -> Result<(), StoreError> {
-        self.state().map_err(|err| self.failed(&err))?;
-        if self.is_replica() && self.address.lag.most.is_none() {
-            return Err(StoreError::Replica(self.address.url()));
-        }
-        Ok(())
-    }
-
     /// Fails unless what the transaction under way sees is new enough for a verdict.
     pub fn check_freshness(&self, clock: &dyn Clock) -> Result<(), StoreError> {
         let Some(look) = self.look.get() else { return Ok(()) };

@@ -37,19 +37,18 @@ pub fn start(primary: Address, every: Duration) -> Result<(), StoreError> {
 
 /// Looks at a replica again and again from now on, so that this process knows what to think of it when it is asked. Fails
 /// where the first look does; one that is too old is looked at all the same.
-pub fn watch(address: Address, clock: impl Clock + Send + 'static) -> Result<(), StoreError> {
+pub fn watch(address: Address, most: Duration, clock: impl Clock + Send + 'static) -> Result<(), StoreError> {
     let look = |store: &Store, clock: &dyn Clock| store.read_fresh(clock, |_, _| Ok(()));
-    let every = address.lag.most.map(|most| most / 8);
     let lag = Lag { waits: true, uses: None, ..address.lag };
     let location = Location::Server(Box::new(Address { lag, ..address }));
-    let store = Store::open_to_read(&location)?;
+    let store = Store::open_to_verify(&location)?;
     let first = look(&store, &clock);
-    if let (Ok(()) | Err(StoreError::Stale { .. }), Some(every)) = (&first, every) {
+    if let Ok(()) | Err(StoreError::Stale { .. }) = &first {
         let mut store = Some(store);
         in_background("lag", move || {
             loop {
-                thread::sleep(every);
-                store = store.take().or_else(|| Store::open_to_read(&location).ok());
+                thread::sleep(most / 8);
+                store = store.take().or_else(|| Store::open_to_verify(&location).ok());
                 let looked = store.as_ref().map(|store| look(store, &clock));
                 if !matches!(looked, Some(Ok(()) | Err(StoreError::Stale { .. }))) {
                     store = None;

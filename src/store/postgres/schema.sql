@@ -143,8 +143,8 @@ CREATE OR REPLACE FUNCTION clock() RETURNS bigint LANGUAGE sql
 CREATE SCHEMA IF NOT EXISTS tokenctl_read;
 SET LOCAL search_path = tokenctl_read, pg_temp;
 CREATE OR REPLACE VIEW meta AS SELECT one, application, version, usage_since FROM tokenctl.meta;
-CREATE OR REPLACE VIEW tokens AS SELECT row, id, name, description, owner, icon, ttl, until, not_before, rotate_every,
-  grace, created_at, created_by, disabled_at, revoked_at, NULL::text AS destination_kind, NULL::text AS destination_path,
+CREATE OR REPLACE VIEW tokens AS SELECT row, id, name, NULL::text AS description, owner, NULL::text AS icon, ttl, until,
+  not_before, rotate_every, grace, created_at, ''::text AS created_by, disabled_at, revoked_at, NULL::text AS destination_kind, NULL::text AS destination_path,
   NULL::text AS destination_variable, NULL::text AS destination_command, NULL::text AS destination_host,
   NULL::bigint AS destination_uid, NULL::text AS hook, allow_from, counts, seal FROM tokenctl.tokens;
 CREATE OR REPLACE VIEW secret AS SELECT row, token, hash, hint, created_at, expires_at, delivered_at, superseded_at,

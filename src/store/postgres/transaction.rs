@@ -84,7 +84,8 @@ impl Postgres {
         match err {
             Fault::Postgres(err) if says_that_it_failed(err) => return Ok(false),
             Fault::Postgres(_) => {}
-            Fault::Sqlite(_) | Fault::Unconfirmed => return Err(self.failed(err)),
+            Fault::Sqlite(_) => return Ok(false),
+            Fault::Unconfirmed => return Err(self.failed(err)),
         }
         let began = Instant::now();
         loop {
@@ -134,7 +135,8 @@ impl Open<'_> {
         let engine = self.engine;
         if engine.broken.get() {
             engine.batch("ROLLBACK")?;
-            return Err(Fault::Sqlite(rusqlite::Error::ExecuteReturnedResults));
+            let why = "a statement of the change failed";
+            return Err(Fault::Sqlite(rusqlite::Error::ToSqlConversionFailure(why.into())));
         }
         if self.purpose == Purpose::Look {
             return engine.batch("COMMIT");

@@ -1,7 +1,7 @@
-//! Copies of a whole database, made by SQLite: consistent while others write.
+//! Copies a whole database through SQLite, consistently even while others write.
 //!
-//! A copy is made in one step, during which writers wait. In several steps each write would start it anew, and a busy
-//! store would never be copied.
+//! A copy is made in one step, during which writers wait. In several steps, each write would restart it, and the
+//! copy of a busy store would never finish.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,7 +21,7 @@ use crate::store::Location;
 use crate::store::error::StoreError;
 use crate::store::sharing::Sharing;
 
-/// Copies a database over another one, in one transaction of that.
+/// Copies a database over another one, in one transaction of the latter.
 pub(super) fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
     let step = Backup::new(from, to)?.step(-1)?;
     if step == StepResult::Done {
@@ -31,7 +31,7 @@ pub(super) fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<(
     Err(rusqlite::Error::SqliteFailure(busy, None))
 }
 
-/// Copies a database into an empty file that nobody else knows of. Whoever needs it to last syncs it.
+/// Copies a database into an empty private file. The caller syncs it if it must be durable.
 pub(super) fn copy_to_new(from: &Connection, file: &Path) -> rusqlite::Result<()> {
     let mut to = open::connect(file, Access::Write)?;
     to.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF")?;
@@ -39,7 +39,7 @@ pub(super) fn copy_to_new(from: &Connection, file: &Path) -> rusqlite::Result<()
 }
 
 impl Store {
-    /// Copies the database into an empty file that nobody else knows of. Returns the head of the log in the copy.
+    /// Copies the database into an empty private file. Returns the head of the log in the copy.
     pub fn back_up(&self, file: &Path) -> Result<Anchor, StoreError> {
         self.read(|view| {
             let head = view.anchor()?;
@@ -48,7 +48,7 @@ impl Store {
         })
     }
 
-    /// A store in a private directory, which goes when it is dropped, in a file that `fill` writes.
+    /// A store in a private directory, in a file that `fill` writes. Dropping it deletes the directory.
     pub(super) fn private(
         clock: &dyn Clock,
         author: &Author,
@@ -65,7 +65,7 @@ impl Store {
         Self::file_to_write(&location, clock, author, Some(copy))
     }
 
-    /// A new store, which may be lost until it is put in place.
+    /// A new private store. It is not durable until it is put in place.
     #[cfg(feature = "cli")]
     pub fn new_private(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
         let store =
@@ -75,7 +75,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Makes the store at a location from this private one. Fails if there is one by now.
+    /// Makes the store at a location from this private one. Fails if there is a store by now.
     pub fn put_in_place(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
         match location {
             Location::Directory(it) => self.put_file_in_place(it, clock),
@@ -94,7 +94,7 @@ impl Store {
         if made { Ok(()) } else { Err(StoreError::Changed) }
     }
 
-    /// A private copy of this store, of the version of today.
+    /// A private copy of this store, in the present version.
     pub fn private_copy(&self, clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
         #[cfg(feature = "postgres")]
         if let crate::store::engine::Engine::Postgres(_) = &self.engine {
@@ -103,7 +103,7 @@ impl Store {
         Self::private(clock, author, |database, _| self.back_up(database).map(drop))
     }
 
-    /// A private store without any rows, not even the first entry of a log, to be filled in the transaction that is open.
+    /// A private store without any rows, not even the first entry of a log. It is filled in the open transaction.
     #[cfg(feature = "cli")]
     pub(in crate::store) fn private_to_fill(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
         let store = Self::private(clock, author, |path, _| {
@@ -121,7 +121,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Keeps what was filled in.
+    /// Commits the rows that were filled in.
     #[cfg(feature = "cli")]
     pub(in crate::store) fn is_filled(&self) -> Result<(), StoreError> {
         let files = self.files()?;

@@ -1,5 +1,5 @@
-//! Making a store: whole under a temporary name, on disk, then renamed without replacing. Who comes second uses
-//! the first's.
+//! Makes a store: complete and synced under a temporary name, then renamed without replacing. If two processes
+//! race, the loser uses the winner's store.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -19,10 +19,10 @@ use crate::store::error::{StoreError, UNSETTLED, read_only};
 use crate::store::sharing::Sharing;
 use crate::store::{files, usage};
 
-/// What a database under construction is called; one that is left over was never a store.
+/// The name of a database under construction. A leftover was never a store.
 pub const TEMPORARY: &str = "tokens.db.new-";
-/// How many directories are made for a store that was not named: below the home directory, `.local/share/tokenctl`. A
-/// home that is not there is not made.
+/// How many directories are made for the default store: `.local/share/tokenctl` below the home directory. A
+/// missing home is not made.
 const DEFAULT_DEPTH: usize = 3;
 
 /// Makes the store unless there is one. Returns whether this call made it.
@@ -38,8 +38,8 @@ pub fn make(
     put(location, sharing, clock, |path| fill(path, sharing, clock, author))
 }
 
-/// Puts a database into the store's place unless there is one, which `fill` writes into an empty file. Returns whether
-/// this call did.
+/// Puts a database, which `fill` writes into an empty file, in place unless there is one. Returns whether this
+/// call did.
 pub fn put(
     location: &Directory,
     sharing: Sharing,
@@ -65,12 +65,12 @@ pub fn put(
     Ok(made)
 }
 
-/// That a store has its name, but a loss of power may take that away again.
+/// The error that a store is in place, but may be gone after a loss of power.
 pub fn unsettled(dir: &Path, err: &io::Error) -> StoreError {
     StoreError::Io { what: format!("cannot sync `{}`: {err}", dir.display()), settled: UNSETTLED }
 }
 
-/// Why there can be no store: a place where none can be made, or a failure that may pass.
+/// The error if a store cannot be made: the location is impossible, or a failure may be temporary.
 fn cannot_make(location: &Directory, err: &io::Error) -> StoreError {
     let path = location.dir.clone();
     match err.kind() {
@@ -82,7 +82,7 @@ fn cannot_make(location: &Directory, err: &io::Error) -> StoreError {
     }
 }
 
-/// Makes the store's directory where it is missing. What could not be opened afterwards is not made.
+/// Makes the store's directory if it is missing, but not if it could not be opened afterwards.
 fn directory(location: &Directory, sharing: Sharing) -> Result<(), StoreError> {
     let failed = |err: &io::Error| cannot_make(location, err);
     let missing: Vec<&Path> = location.dir.ancestors().take_while(|path| !path.exists()).collect();
@@ -101,7 +101,7 @@ fn directory(location: &Directory, sharing: Sharing) -> Result<(), StoreError> {
         return Err(wrong.into());
     }
     for path in missing.iter().rev() {
-        // Another command may be making the same ones.
+        // Another command may be making the same directories.
         match DirBuilder::new().mode(0o700).create(path) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(|err| failed(&err))?,
@@ -135,12 +135,12 @@ pub(super) fn fill(
     })
 }
 
-/// A file of the store whose mode or group is not touched.
+/// The error for a file of the store whose mode or group must not be changed.
 pub fn unsafe_to_change(path: &Path, err: &io::Error) -> StoreError {
     StoreError::Unsafe {
         path: path.to_owned(),
         why: err.to_string(),
-        fix: "look at what it is and who made it, and move it away".to_owned(),
+        fix: "find out what it is and who made it, then move it away".to_owned(),
     }
 }
 

@@ -1,8 +1,8 @@
-//! The database files that this process has open, and what was seen of each before SQLite opened it.
+//! The database files that this process has open, and what was known of each before SQLite opened it.
 //!
-//! When a process closes any descriptor of a file, the system drops all POSIX locks of that process on it, those of
-//! SQLite's connections too. So a file is opened to look at its header only while this process has no connection to
-//! it; later connections rely on that first look.
+//! When a process closes any descriptor of a file, the system drops all POSIX locks of that process on it,
+//! including those of SQLite's connections. So a file is opened to read its header only while this process has
+//! no connection to it. Later connections rely on that first check.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,7 +12,7 @@ use super::found::Found;
 use super::location::Directory;
 use crate::store::error::StoreError;
 
-/// Which file it is, whatever its name is.
+/// The identity of a file, independent of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileId {
     device: u64,
@@ -24,7 +24,7 @@ impl FileId {
         Self { device: meta.dev(), inode: meta.ino() }
     }
 
-    /// Of the database file that a store's directory has now.
+    /// The identity of the present database file of a store's directory.
     pub fn at(location: &Directory) -> Result<Self, StoreError> {
         let database = location.database();
         fs::symlink_metadata(&database).map(|meta| Self::of(&meta)).map_err(|err| match err.kind() {
@@ -33,7 +33,7 @@ impl FileId {
         })
     }
 
-    /// That of a server, by its name.
+    /// The identity of a server, by its name.
     #[cfg(feature = "postgres")]
     pub fn of_server(url: &std::path::Path) -> Self {
         use std::os::unix::ffi::OsStrExt;
@@ -43,7 +43,7 @@ impl FileId {
     }
 }
 
-/// A file that was looked into. Drop it after the connection for which it was.
+/// A checked file. Drop it after its connection.
 #[derive(Debug)]
 pub struct Checked {
     pub id: FileId,
@@ -52,13 +52,14 @@ pub struct Checked {
 
 static OPEN: Mutex<Vec<(FileId, Weak<Checked>)>> = Mutex::new(Vec::new());
 
-/// The store's files, as [`Directory::find`] finds them, but not opened where this process has them open already.
+/// The store's files, as [`Directory::find`] finds them, but without opening files that this process has open
+/// already.
 pub fn find(location: &Directory) -> Result<(Found, Arc<Checked>), StoreError> {
     let mut files = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     files.retain(|(_, file)| file.strong_count() > 0);
     if let Ok(meta) = fs::symlink_metadata(location.database()) {
         let id = FileId::of(&meta);
-        // Only the file itself is held: what another thread relies on must not look shared.
+        // Only the file itself is held, so that the check of another thread does not look shared.
         let same = files.iter().find(|(other, _)| *other == id);
         if let Some(checked) = same.and_then(|(_, file)| file.upgrade()) {
             let mut found = checked.found.clone();

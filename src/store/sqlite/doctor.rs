@@ -1,4 +1,4 @@
-//! What is wrong with a store, as far as it can be opened at all.
+//! Finds problems of a store that can be opened.
 
 use std::fs;
 use std::io;
@@ -32,7 +32,7 @@ pub struct Finding {
     pub code: &'static str,
     pub severity: Severity,
     pub message: String,
-    /// Whether a repair can mend it without losing anything.
+    /// Whether it can be repaired without data loss.
     pub repairable: bool,
 }
 
@@ -50,7 +50,7 @@ pub fn warning(code: &'static str, message: impl Into<String>) -> Finding {
     Finding { severity: Severity::Warning, ..error(code, message) }
 }
 
-/// Looks at everything; changes nothing. An error means that the store cannot be opened even to look.
+/// Checks everything, and changes nothing. Fails if the store cannot even be opened for reading.
 pub fn examine<E: From<StoreError>>(
     location: &Directory,
     uid: u32,
@@ -59,7 +59,7 @@ pub fn examine<E: From<StoreError>>(
 ) -> Result<Vec<Finding>, E> {
     let found = location.find()?;
     let wrong = location.unsafe_files(&found)?;
-    // SQLite would read such a journal, and wait for a FIFO.
+    // SQLite would read such a journal, or wait for a FIFO.
     let recorded = recorded(location, is_open(&wrong));
     let stuck = wrong.iter().any(|it| it.path == journal(&found.database));
     let mut all: Vec<Finding> = wrong
@@ -118,12 +118,12 @@ fn wal() -> Finding {
     Finding { repairable: true, ..error("wal", message) }
 }
 
-/// Whether others could write the store.
+/// Whether other users could write the store.
 fn is_open(wrong: &[Unsafe]) -> bool {
     wrong.iter().any(|it| it.by_mode)
 }
 
-/// With whom the store says that it is shared: with nobody, if others could have written that.
+/// The recorded sharing. It counts as private if others could have written the record.
 fn recorded(location: &Directory, was_open: bool) -> Option<Sharing> {
     if was_open {
         return Some(Sharing::Private);
@@ -131,12 +131,12 @@ fn recorded(location: &Directory, was_open: bool) -> Option<Sharing> {
     Store::file_to_read(location).ok()?.sharing()
 }
 
-/// The files of use, and what killed commands left behind.
+/// Checks the usage files, and leftovers of killed commands.
 fn beside_database(found: &Found) -> Vec<Finding> {
     let mut all = Vec::new();
     for name in usage::FILES {
         if usage::Usage::to_read(beside(found), name).since().is_none() {
-            let message = format!("`{name}` is missing or cannot be used: what it is for is not recorded");
+            let message = format!("`{name}` is missing or cannot be used, so nothing is recorded in it");
             all.push(Finding { repairable: true, ..warning("usage", message) });
         }
     }
@@ -147,7 +147,7 @@ fn beside_database(found: &Found) -> Vec<Finding> {
     all
 }
 
-/// A mode of the database that does not fit the sharing, and a group that does not.
+/// Checks that the mode and the group of the database fit the sharing.
 fn mode(location: &Directory, found: &Found, recorded: Option<Sharing>) -> Vec<Finding> {
     let (path, mode) = (found.database.display(), found.meta.mode() & 0o7777);
     let mut all = Vec::new();
@@ -165,8 +165,8 @@ fn mode(location: &Directory, found: &Found, recorded: Option<Sharing>) -> Vec<F
     all
 }
 
-/// Corrects modes, leaves WAL mode and removes leftovers, as far as they belong to the owner of the store. What the
-/// next change repairs by itself is left to it.
+/// Corrects modes, leaves WAL mode and removes leftovers, if they belong to the owner of the store. Problems
+/// that the next change repairs are left to it.
 pub fn repair(location: &Directory) -> Result<(), StoreError> {
     let found = location.find()?;
     let failed = |path: &Path, err: &io::Error| StoreError::io("repair", path, err);
@@ -206,12 +206,12 @@ pub fn repair(location: &Directory) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether Litestream keeps tables in the store, though it is not in WAL mode any more.
+/// Whether the store has tables of Litestream, although it is not in WAL mode any more.
 fn has_foreign_tables(found: &Found) -> bool {
     matches!(Sqlite::connect(found, Access::Read), Err(Opening::Failed(StoreError::Wal { .. })))
 }
 
-/// Files that killed commands left: none of them was ever part of the store.
+/// Files that killed commands left. None of them was ever part of the store.
 fn leftovers(dir: &Path) -> Vec<PathBuf> {
     let left = |name: &str| name.starts_with(build::TEMPORARY) || name.starts_with(usage::TEMPORARY);
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
@@ -222,7 +222,7 @@ fn leftovers(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// The audit chain, the objects under it, and what the settings say of them.
+/// Checks the audit chain, the objects against it, and the settings.
 pub fn content<E: From<StoreError>>(
     store: &Store,
     uid: u32,
@@ -238,7 +238,7 @@ pub fn content<E: From<StoreError>>(
     let sound = report.rows.is_empty();
     for row in report.rows {
         let what = row.id.map_or_else(|| "the".to_owned(), |id| format!("token {}", shown(&id)));
-        all.push(error("row_digest", format!("{what} {} is not what its last event says", shown(&row.name))));
+        all.push(error("row_digest", format!("{what} {} does not match its last event", shown(&row.name))));
     }
     let last = if chained { store.read(|view| Ok::<_, StoreError>(view.head()?.time))? } else { None };
     if let Some(last) = last.filter(|last| *last > now) {
@@ -265,14 +265,14 @@ pub fn content<E: From<StoreError>>(
     }
 }
 
-/// What of a live token the store's rules would no longer allow, and deliveries that nobody finished. The user who looks
-/// may finish his own, and as the owner of the store all of them.
+/// Finds tokens that the store's rules would no longer allow, and unfinished deliveries. A user may settle their
+/// own deliveries, and the owner of the store all of them.
 fn policy(token: &Token, settings: &Settings, (uid, owner): (u32, bool), now: Timestamp) -> Vec<Finding> {
     let mut all = Vec::new();
     if let Some(delivery) = token.delivery.as_ref().filter(|it| it.deadline <= now) {
         let whose = if delivery.uid == uid { String::new() } else { format!(" of uid {}", delivery.uid) };
         let message = format!(
-            "the delivery of `{}`, under way since {},{whose} was never finished",
+            "the delivery of `{}`, begun at {},{whose} was never finished",
             token.name, delivery.started_at
         );
         all.push(Finding { repairable: delivery.uid == uid || owner, ..warning("leftover", message) });

@@ -1,5 +1,5 @@
-//! The whole store, or its tokens, as JSON lines. It is read from a private copy, so that no lock is held while somebody
-//! reads the lines slowly, and all of them are of one moment.
+//! Exports the whole store, or its tokens, as JSON lines. It reads a private copy, so that a slow reader holds
+//! no lock, and all lines are of the same moment.
 
 use serde_json::{Value, json};
 
@@ -10,21 +10,21 @@ use crate::domain::when::{Clock, Timestamp};
 use crate::store::columns::{self, Column, Fields};
 use crate::store::engine::{Fault, Row};
 
-/// Of the lines.
+/// The version of the format.
 pub const FORMAT: i64 = 1;
 
 /// What an export leaves out.
 pub struct Extent<'a> {
-    /// Settings, pruned hashes and events are part of it.
+    /// Whether settings, pruned hashes and events are included.
     pub history: bool,
     pub includes: &'a dyn Fn(&Token) -> bool,
 }
 
-/// Takes a line, without its end.
+/// Takes a line, without its newline.
 pub type Take<'a, E> = &'a mut dyn FnMut(&str) -> Result<(), E>;
 
 impl Store {
-    /// Passes each line of an export on.
+    /// Passes each line of an export to `take`.
     pub fn export<E: From<StoreError>>(
         &self,
         extent: &Extent<'_>,
@@ -66,7 +66,7 @@ impl Store {
         take(&line("end", &counts.into()))
     }
 
-    /// Passes the rows of a table on, page by page.
+    /// Passes the rows of a table to `take`, page by page.
     fn each_shown<E: From<StoreError>>(
         &self,
         table: &str,
@@ -86,7 +86,7 @@ impl Store {
     }
 }
 
-/// A line that begins with what it is.
+/// A line that begins with its type.
 fn line(kind: &str, fields: &Value) -> String {
     let text = fields.to_string();
     let rest = text.strip_prefix('{').unwrap_or_default();
@@ -126,7 +126,7 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// A page of tokens from a row on, and the last row of it.
+    /// A page of tokens from a row on, and its last row.
     fn shown_tokens(
         &self,
         from: i64,
@@ -163,7 +163,7 @@ impl View<'_> {
         Ok(fields)
     }
 
-    /// What belongs to a secret; null where nothing does.
+    /// The row of a table that belongs to a secret, or null.
     fn shown_one(&self, table: &str, columns: &[Column], secret: i64) -> Result<Value, Fault> {
         let sql = format!("SELECT {} FROM {table} WHERE secret = ?1", columns::names(columns, ""));
         let read = |row: &Row<'_>| columns::show(columns, row, 0);
@@ -171,7 +171,7 @@ impl View<'_> {
     }
 }
 
-/// A column that holds a list in JSON.
+/// A column that contains a list in JSON.
 fn list(row: &Row<'_>, at: usize) -> rusqlite::Result<Value> {
     serde_json::from_str(&row.get::<String>(at)?)
         .map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))

@@ -1,4 +1,4 @@
-//! A store that was found: what its header says, before SQLite opens it.
+//! A store that was found. Its header is checked before SQLite opens it.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -12,10 +12,10 @@ use crate::store::error::{StoreError, read_only};
 use crate::store::files;
 
 pub const DATABASE: &str = "tokens.db";
-/// The part of the file that is looked at before SQLite opens it.
+/// The length of the header that is read before SQLite opens the file.
 pub const HEADER_LEN: usize = 100;
 
-/// A store that is there: its real directory, and its database as it was when it was opened to look at it.
+/// An existing store: its real directory, and the metadata of its database when its header was read.
 #[derive(Debug, Clone)]
 pub struct Found {
     pub dir: PathBuf,
@@ -26,7 +26,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// A database that this process has just made, not looked into.
+    /// A database that this process has just made. Its header is not read.
     pub fn unread(database: &Path) -> io::Result<Self> {
         let dir = database.parent().unwrap_or(Path::new("/")).to_owned();
         Ok(Self {
@@ -43,7 +43,7 @@ impl Found {
         bytes.map(u32::from_be_bytes).map_or(0, i64::from)
     }
 
-    /// Looks at the header of the file. Returns the version.
+    /// Checks the header of the file. Returns the version.
     pub fn version(&self) -> Result<i64, StoreError> {
         let foreign = |why: &str| StoreError::Foreign { path: self.database.clone(), why: why.to_owned() };
         let bytes = &self.head;
@@ -55,7 +55,7 @@ impl Found {
             i64::from(u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]))
         };
         if !bytes.starts_with(b"SQLite format 3\0") {
-            return Err(foreign("it is no SQLite database"));
+            return Err(foreign("it is not an SQLite database"));
         }
         if int(68) != schema::APPLICATION_ID {
             return Err(foreign("it is the database of another program"));
@@ -75,7 +75,7 @@ impl Found {
         Ok(found)
     }
 
-    /// Fails where the files cannot be changed, with the reason.
+    /// Fails if the files cannot be changed, with the reason.
     pub fn check_writable(&self) -> Result<(), StoreError> {
         for path in [&self.database, &self.dir] {
             if let Err(err) = rustix::fs::access(path, rustix::fs::Access::WRITE_OK) {
@@ -85,8 +85,8 @@ impl Found {
         Ok(())
     }
 
-    /// Turns a store that another program set to write-ahead logging back, and drops what Litestream keeps in it. Fails
-    /// while somebody has it open.
+    /// Restores the journal mode of a store that another program set to write-ahead logging, and drops the tables of
+    /// Litestream. Fails while somebody has it open.
     pub fn leave_wal(&self) -> Result<(), StoreError> {
         for path in ["-wal", "-shm"].map(|end| beside(&self.database, end)) {
             if let Some(why) = look(&path)?.and_then(|meta| files::problem(&meta, self.meta.uid())) {
@@ -98,7 +98,7 @@ impl Found {
             let conn = connect(&self.database, Access::Write)?;
             lock::be_patient(GLANCE);
             let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
-            // A table of another program may refer to ours, and then dropping it would delete rows.
+            // A table of another program may refer to ours, so that dropping it would delete rows.
             conn.execute_batch("PRAGMA foreign_keys = OFF")?;
             schema::drop_litestream(&conn)?;
             Ok(mode)

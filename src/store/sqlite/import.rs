@@ -1,96 +1,187 @@
-//! Building a store from the lines of an export, in a private file.
+//! Builds a store from the lines of an export, in a private file.
 //!
-//! Nothing is believed: the result is a store only if its log vouches for every object in it.
+//! Nothing is trusted. The result is a store only if its log confirms every object in it.
 
-use std::collections::HashMap;
-
-use rusqlite::types::Value as Sql;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use super::restore::{Live, Restoration, check_built};
 use super::{Store, StoreError, Watch};
-use crate::domain::event::{Anchor, Author};
+use crate::domain::Invalid;
+use crate::domain::digest::Form;
+use crate::domain::event::{Anchor, Author, Event, GENESIS};
 use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
+use crate::store::batch::{Batch, Table};
+use crate::store::cells::Cells;
 use crate::store::columns;
-use crate::store::parts::{BadLine, Prepared, Rows, insert, number, sealed, text};
-use crate::store::seal;
+use crate::store::entry::Entry;
+use crate::store::item::Fields;
+use crate::store::log::{OF_EVENT, read_event};
+use crate::store::parts::{BadLine, Granted, Keep, Rows, Scopes, words};
+use crate::store::vouch::Digests;
+
+/// Makes rows of the lines of an export. It needs no store, and so works beside the thread that enters them.
+pub struct Taker {
+    rows: Rows,
+    scopes: Scopes,
+    /// What each scope includes, by its row.
+    includes: Vec<(i64, Vec<String>)>,
+    log: Log,
+    digests: Digests,
+    brings_commands: bool,
+}
+
+/// How far the log was followed. One that does not hold is looked at again, for the words.
+struct Log {
+    last: Anchor,
+    holds: bool,
+}
+
+impl Taker {
+    pub fn new() -> Result<Self, StoreError> {
+        Ok(Self {
+            rows: Rows::default(),
+            scopes: Scopes::new(),
+            includes: Vec::new(),
+            log: Log { last: Anchor { seq: 0, hash: GENESIS }, holds: true },
+            digests: Digests::new()?,
+            brings_commands: false,
+        })
+    }
+
+    /// Adds the rows of a line to a batch.
+    pub fn line(
+        &mut self,
+        line: usize,
+        kind: &str,
+        mut fields: Fields<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), BadLine> {
+        let (fields, from) = (&mut fields, batch.place());
+        match kind {
+            "token" => return self.token(line, fields, batch),
+            "scope" => self.scope(line, fields, batch)?,
+            "setting" => {
+                columns::take(columns::SETTING, fields, batch)?;
+                batch.end(Table::Setting, line, from);
+            }
+            "pruned" => {
+                columns::take(columns::PRUNED, fields, batch)?;
+                batch.end(Table::Pruned, line, from);
+            }
+            "event" => {
+                columns::take(columns::EVENT, fields, batch)?;
+                batch.end(Table::Events, line, from);
+                self.log.follow(batch);
+            }
+            kind => return Err(format!("its type is `{kind}`").into()),
+        }
+        Ok(columns::end(fields)?)
+    }
+
+    fn token(&mut self, line: usize, fields: &mut Fields<'_>, batch: &mut Batch) -> Result<(), BadLine> {
+        let it = self.rows.token(line, fields, Keep::All, &self.scopes, batch)?;
+        if let Some(name) = it.missing {
+            return Err(no_scope(&name).into());
+        }
+        let token = it.token.as_ref();
+        self.brings_commands |= token.is_none_or(|token| token.hook.is_some() || token.destination.is_some());
+        self.digests.add(token.map(|token| Form::Two.token(token))).map_err(BadLine::Store)
+    }
+
+    fn scope(&mut self, line: usize, fields: &mut Fields<'_>, batch: &mut Batch) -> Result<(), BadLine> {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let includes: Vec<String> = words(fields, "includes")?.into_iter().map(Cow::into_owned).collect();
+        let (row, from) = (number(self.includes.len() + 1), batch.place());
+        batch.integer(row);
+        columns::take(columns::SCOPE, fields, batch)?;
+        batch.integer(number(includes.len()));
+        let (id, name) = (batch.str_at(from + 1).to_owned(), batch.str_at(from + 2));
+        let granted = Granted { row, id, name: name.parse().map_err(|invalid: Invalid| invalid.message)? };
+        self.scopes.insert(name.to_owned(), granted);
+        self.includes.push((row, includes));
+        batch.seal(Table::Scope, line, from);
+        Ok(())
+    }
+
+    /// The rows of what scopes include, which may come after them. An error says which one does not come at all.
+    fn included(&self) -> Result<Batch, String> {
+        let mut batch = Batch::default();
+        for (row, names) in &self.includes {
+            for name in names {
+                let included = self.scopes.get(name).ok_or_else(|| no_scope(name))?;
+                let from = batch.place();
+                batch.integer(*row);
+                batch.integer(included.row);
+                batch.seal(Table::Includes, 0, from);
+            }
+        }
+        Ok(batch)
+    }
+}
+
+fn no_scope(name: &str) -> String {
+    format!("the scope `{name}` is in no line before")
+}
+
+impl Log {
+    /// Follows the log by the entry that is the last row of a batch.
+    fn follow(&mut self, batch: &Batch) {
+        let Some(row) = batch.rows().last().filter(|_| self.holds) else { return };
+        let event = read_event(&Cells::of_values(&batch.values::<OF_EVENT>(row))).ok();
+        let next =
+            |event: &Event| event.seq == self.last.seq + 1 && event.chained(&self.last.hash) == event.hash;
+        match event.filter(next) {
+            Some(event) => self.last = Anchor { seq: event.seq, hash: event.hash },
+            None => self.holds = false,
+        }
+    }
+}
 
 /// A store under construction.
 pub struct Importer {
     store: Store,
-    rows: Rows,
-    /// The rows of scopes by their names, and what each includes.
-    scopes: HashMap<String, i64>,
-    includes: Vec<(i64, Vec<String>)>,
 }
 
 impl Importer {
     /// Makes an empty private store.
     pub fn new(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
-        let store = Store::private_to_fill(clock, author)?;
-        Ok(Self { store, rows: Rows::default(), scopes: HashMap::new(), includes: Vec::new() })
+        Ok(Self { store: Store::private_to_fill(clock, author)? })
     }
 
-    /// Takes up a line.
-    pub fn line(&mut self, line: Prepared) -> Result<(), BadLine> {
-        match line {
-            Prepared::Plain(table, columns, values) => {
-                insert(&self.store.engine, table, &columns::names(columns, ""), &values)
-            }
-            Prepared::Scope(values, includes) => self.scope(values, includes),
-            Prepared::Token(parts) => {
-                let scopes =
-                    parts.scopes.iter().map(|name| self.scope_row(name)).collect::<Result<_, _>>()?;
-                self.rows.enter(&self.store.engine, parts, scopes).map(drop)
-            }
-        }
+    /// Enters the rows of some lines. An error has the number of its line.
+    pub fn enter(&mut self, batch: &Batch) -> Result<(), (usize, BadLine)> {
+        Entry::default().all(&self.store.engine, batch)
     }
 
-    fn scope(&mut self, mut values: Vec<Sql>, includes: Vec<String>) -> Result<(), BadLine> {
-        let name = text(&values[1]).to_owned();
-        let row = i64::try_from(self.scopes.len()).unwrap_or(i64::MAX) + 1;
-        values.insert(0, row.into());
-        values.push(number(includes.len()));
-        values.push(seal::of_values("scope", &values).into());
-        let names = format!("row, {}, include_count, seal", columns::names(columns::SCOPE, ""));
-        insert(&self.store.engine, "scope", &names, &values)?;
-        self.scopes.insert(name, row);
-        self.includes.push((row, includes));
-        Ok(())
-    }
-
-    fn scope_row(&self, name: &str) -> Result<i64, String> {
-        self.scopes.get(name).copied().ok_or_else(|| format!("the scope `{name}` is in no line before"))
-    }
-
-    /// Checks the store, whose log must end so, and prepares to put it into its place.
+    /// Checks the store, whose log must have this head, and prepares it for being put in place.
     pub fn finish<E: From<StoreError>>(
         self,
+        taker: Taker,
         head: Anchor,
         live: Live,
         now: Timestamp,
         watch: Watch<'_, E>,
     ) -> Result<Restoration, E> {
         let damaged = |why: String| E::from(StoreError::Damaged(why));
-        for (row, includes) in &self.includes {
-            for name in includes {
-                let included = self.scope_row(name).map_err(damaged)?;
-                sealed(
-                    &self.store.engine,
-                    "scope_include",
-                    "scope, included",
-                    vec![(*row).into(), included.into()],
-                )
-                .map_err(|bad| match bad {
-                    BadLine::Content(why) => damaged(why),
-                    BadLine::Store(err) => err.into(),
-                })?;
-            }
-        }
+        let included = taker.included().map_err(damaged)?;
+        Entry::default().all(&self.store.engine, &included).map_err(|(_, bad)| match bad {
+            BadLine::Content(why) => damaged(why),
+            BadLine::Store(err) => err.into(),
+        })?;
         let store = self.store;
         store.is_filled()?;
-        check_built(&store, now, watch)?;
-        let (found, commands) = store.read(|view| Ok::<_, StoreError>((view.anchor()?, view.commands()?)))?;
+        // What does not hold, or was not looked at on its way, is audited, for the decision and for the words.
+        let log = taker.log;
+        if !(log.holds && store.vouched(log.last, taker.digests, now, watch)?) {
+            check_built(&store, now, watch)?;
+        }
+        let none = || Ok(BTreeSet::new());
+        let (found, commands) = store.read(|view| {
+            let commands = if taker.brings_commands { view.commands() } else { none() }?;
+            Ok::<_, StoreError>((view.anchor()?, commands))
+        })?;
         if found != head {
             return Err(damaged(format!("its log ends with {found}, and its heading says {head}")));
         }

@@ -1,7 +1,7 @@
 //! Puts a restored store in place: over the live database in one transaction, or as a new one.
 //!
-//! The lock is held from the last look at the live log until the end of that transaction, so that no change in between
-//! can be lost.
+//! The lock is held from the last check of the live log until the end of that transaction, so that no change in
+//! between can be lost.
 
 use std::fs;
 use std::io;
@@ -21,11 +21,11 @@ use crate::domain::when::Clock;
 use crate::store::UNSETTLED;
 use crate::store::files;
 
-/// The database as it was before, where its log is not part of the new one.
+/// The old database, if its log is not part of the new one.
 pub const BEFORE: &str = "tokens.db.before-restore";
 
 impl Restoration {
-    /// Puts the result in place, unless the store has changed since it was looked at.
+    /// Puts the result in place, unless the store has changed since it was examined.
     pub(in crate::store) fn install_in(
         &self,
         location: &Directory,
@@ -38,7 +38,7 @@ impl Restoration {
             Live::Unusable(_, head) => {
                 let found = location.find()?;
                 match self.write_over(&found, head.as_ref(), true) {
-                    // SQLite cannot write into what it does not take for a database.
+                    // SQLite cannot write into a file that it does not recognize as a database.
                     Err(StoreError::Damaged(_) | StoreError::Foreign { .. }) => self.replace(&found),
                     done => done,
                 }
@@ -51,7 +51,7 @@ impl Restoration {
         let failed = |err: rusqlite::Error| StoreError::sqlite(&found.database, &err);
         let mut conn = open::connect(&found.database, Access::Write).map_err(failed)?;
         lock::be_patient(lock::PATIENCE);
-        // Then the lock of a transaction stays when it ends.
+        // In this mode, the lock is kept when the transaction ends.
         conn.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").map_err(failed)?;
         if let Some(expected) = expected {
             let store = Sqlite::new(conn, found.clone(), super::VERSION);
@@ -79,7 +79,7 @@ impl Restoration {
         }
     }
 
-    /// After a failed COMMIT: only what the database holds tells whether it happened.
+    /// After a failed COMMIT, only the content of the database tells whether it happened.
     fn settle(&self, found: &Found, err: &rusqlite::Error) -> Result<(), StoreError> {
         let head = open::connect(&found.database, Access::Write)
             .and_then(|conn| Sqlite::new(conn, found.clone(), super::VERSION).newest());
@@ -91,7 +91,7 @@ impl Restoration {
         }
     }
 
-    /// Gives the result the name of what is no database.
+    /// Renames the result over a file that is not a database.
     fn replace(&self, found: &Found) -> Result<(), StoreError> {
         let failed = |err: &io::Error| StoreError::io("restore", &found.database, err);
         keep_old(found, |file| {
@@ -112,7 +112,7 @@ impl Live {
     }
 }
 
-/// Owner, group and mode of what was there.
+/// Copies owner, group and mode of the old file.
 fn dress(new: &tempfile::NamedTempFile, found: &Found) -> io::Result<()> {
     let file = new.as_file();
     if file.metadata()?.uid() != found.meta.uid() || file.metadata()?.gid() != found.meta.gid() {
@@ -121,7 +121,7 @@ fn dress(new: &tempfile::NamedTempFile, found: &Found) -> io::Result<()> {
     file.set_permissions(found.meta.permissions())
 }
 
-/// Keeps the old database beside the new one, private.
+/// Keeps the old database beside the new one, readable by its owner only.
 fn keep_old(found: &Found, fill: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
     let path = found.dir.join(BEFORE);
     let failed = |err: &io::Error| StoreError::io("keep the old store in", &path, err);
@@ -139,13 +139,14 @@ fn keep_old(found: &Found, fill: impl FnOnce(&Path) -> Result<(), StoreError>) -
     sync_directory(&found.dir).map_err(|err| failed(&err))
 }
 
-/// With its exclusive lock SQLite clears the journal's header and leaves the file; one without a header is not hot.
+/// With an exclusive lock, SQLite clears the journal's header and leaves the file. A journal without a header is
+/// not hot.
 fn remove_empty_journal(found: &Found) {
     let run =
         |conn: Connection| conn.execute_batch("PRAGMA journal_mode = PERSIST; PRAGMA journal_mode = DELETE");
     let path = journal(&found.database);
     if matches!(files::look(&path), Ok(Some(_))) {
-        // It is done; the next change removes it otherwise.
+        // The restore is done. If the journal stays, the next change removes it.
         let _ = open::connect(&found.database, Access::Write).and_then(run);
     }
 }

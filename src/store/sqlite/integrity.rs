@@ -1,12 +1,12 @@
-//! Whether tables and indexes agree with each other and with their constraints, by SQLite's own checks.
+//! Checks by SQLite itself that tables, indexes and constraints agree.
 //!
-//! `integrity_check` compares every index with its table. `quick_check` does not, and a row that only an index hides
+//! `integrity_check` compares every index with its table. `quick_check` does not, so a row that an index hides
 //! would stay hidden.
 
 use super::{Sqlite, StoreError};
 
 impl Sqlite {
-    /// What is wrong, a sentence each; at most the first 20 problems of a kind.
+    /// The problems, one sentence each, at most 20 of each kind.
     pub fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
         let run = || {
             let mut all = Vec::new();

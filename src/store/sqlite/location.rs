@@ -1,4 +1,4 @@
-//! Where a store is looked for, and who may have touched its files.
+//! Finds the files of a store, and checks who could have written them.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -9,27 +9,27 @@ use super::found::{DATABASE, Found, HEADER_LEN, journal, look};
 use crate::store::error::{StoreError, shell};
 use crate::store::{files, trust};
 
-/// A larger journal is refused, and a larger database not copied.
+/// The largest journal that is accepted, and the largest database that is copied.
 pub const MOST_BYTES: u64 = 256 << 20;
 const STICKY: u32 = 0o1000;
 
-/// Where a store is looked for.
+/// The directory of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
     pub dir: PathBuf,
-    /// By flag or variable; then its owner need not be us or root.
+    /// Whether a flag or variable names it. Then its owner may be another user.
     pub named: bool,
-    /// Whether the members of the store's group may change its files.
+    /// Whether members of the store's group may change its files.
     pub trusts_group: bool,
 }
 
-/// A thing about the files that makes the store unsafe, and the command that mends it.
+/// A property of the files that makes the store unsafe, and the command that fixes it.
 #[derive(Debug)]
 pub struct Unsafe {
     pub path: PathBuf,
     pub why: String,
     pub fix: String,
-    /// Whether another mode mends it.
+    /// Whether another mode fixes it.
     pub by_mode: bool,
 }
 
@@ -44,21 +44,21 @@ impl Directory {
         self.dir.join(DATABASE)
     }
 
-    /// Whether there is anything of the store's name, whatever it is, or might be where we may not look.
+    /// Whether there is anything at the store's path, or there may be but we cannot look.
     pub fn exists(&self) -> bool {
         !matches!(files::look(&self.database()), Ok(None))
     }
 
-    /// The store's files. Its database must be a regular file.
+    /// Finds the store's files. Its database must be a regular file.
     ///
-    /// Never call it while this process has the database open: closing any descriptor of a file drops all its POSIX
-    /// locks.
+    /// Never call it while this process has the database open, since closing any descriptor of a file drops all its
+    /// POSIX locks.
     pub fn find(&self) -> Result<Found, StoreError> {
         let unreadable = |path: &Path, err: &io::Error| match err.kind() {
             io::ErrorKind::NotFound => StoreError::Missing(self.dir.clone()),
             _ => StoreError::Unreadable { path: path.to_owned(), why: err.to_string() },
         };
-        // SQLite refuses any symbolic link in a path; those above the store are the administrator's own.
+        // SQLite refuses any symbolic link in a path, so links above the store are resolved here.
         let dir = fs::canonicalize(&self.dir).map_err(|err| unreadable(&self.dir, &err))?;
         let database = dir.join(DATABASE);
         let not_a_file = |meta: &Metadata| StoreError::from(not_a_file(&database, meta));
@@ -83,7 +83,7 @@ impl Directory {
         Ok(Found { dir, database, meta: opened.meta, head })
     }
 
-    /// What is wrong with owners, modes and kinds, the worst first.
+    /// Problems of owners, modes and kinds, the worst first.
     pub fn unsafe_files(&self, found: &Found) -> Result<Vec<Unsafe>, StoreError> {
         let mut all = self.unsafe_entry(&found.database, &found.meta, self.trusted(&found.meta));
         if found.meta.nlink() != 1 {
@@ -103,7 +103,8 @@ impl Directory {
         Ok(all)
     }
 
-    /// A journal is read by SQLite, and rolled back into the database: it must be one that SQLite wrote for its owner.
+    /// SQLite rolls a journal back into the database, so it must be one that SQLite wrote for the owner of the
+    /// store.
     fn unsafe_journal(&self, found: &Found) -> Result<Option<Unsafe>, StoreError> {
         let path = journal(&found.database);
         let Some(meta) = look(&path)? else { return Ok(None) };
@@ -118,7 +119,7 @@ impl Directory {
         }))
     }
 
-    /// What is wrong with a directory, which has no symbolic links in its path, and with those above it.
+    /// Problems of a directory, whose path has no symbolic links, and of its parents.
     pub fn unsafe_directory(&self, dir: &Path) -> Result<Vec<Unsafe>, StoreError> {
         let meta = lstat(dir)?;
         if !meta.is_dir() {
@@ -130,7 +131,7 @@ impl Directory {
         Ok(all)
     }
 
-    /// What is wrong with the directories above a directory that is to be made in `parent`.
+    /// Problems of the directories above a new directory in `parent`.
     pub fn unsafe_parents(&self, parent: &Path) -> Result<Vec<Unsafe>, StoreError> {
         let meta = lstat(parent)?;
         let mut all: Vec<Unsafe> = self.foreign_owner(parent, &meta).into_iter().collect();
@@ -138,7 +139,7 @@ impl Directory {
         Ok(all)
     }
 
-    /// The group whose members may write what has the group of this file.
+    /// The trusted group, if this file has it.
     fn trusted(&self, meta: &Metadata) -> Option<u32> {
         self.trusts_group.then_some(meta.gid())
     }
@@ -162,7 +163,7 @@ impl Directory {
     }
 }
 
-/// A directory or file in which others can write, and how that ends.
+/// The problem that others can write a directory or file, with its fix.
 fn writable(path: &Path, meta: &Metadata, what: &str) -> Unsafe {
     let others = meta.mode() & 0o002 != 0;
     let (who, bits) = if others { ("others", "go-w") } else { ("the members of its group", "g-w") };
@@ -175,7 +176,7 @@ fn writable(path: &Path, meta: &Metadata, what: &str) -> Unsafe {
     }
 }
 
-/// What is not the kind of thing that the store has there.
+/// The problem that a path is not the expected kind of file.
 fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
     let (why, fix) = match fs::read_link(path) {
         Ok(to) => (
@@ -184,14 +185,14 @@ fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
         ),
         Err(_) => (
             format!("it is {}", files::kind(meta)),
-            "move it away, then restore a backup, or start anew with `tokenctl init`".to_owned(),
+            "move it away, then restore a backup or make a new store with `tokenctl init`".to_owned(),
         ),
     };
     Unsafe { path: path.to_owned(), why, fix, by_mode: false }
 }
 
-/// Why others could decide what is in an open file, which has no symbolic links in its path, and how that ends: they own
-/// it, can write it, or can replace it.
+/// Problems by which others could control an open file, whose path has no symbolic links: they own it, can write
+/// it, or can replace it.
 pub fn unsafe_file(path: &Path, meta: &Metadata) -> Result<Option<(String, String)>, StoreError> {
     let owner = meta.uid();
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
@@ -206,7 +207,8 @@ pub fn unsafe_file(path: &Path, meta: &Metadata) -> Result<Option<(String, Strin
     Ok(above.map(|it| (format!("`{}`: {}", it.path.display(), it.why), it.fix)))
 }
 
-/// Directories above a path in which others could replace what is below: the rule for destinations of secrets.
+/// Directories above a path in which others could replace what is below. This is the rule for destinations of
+/// secrets.
 pub fn unsafe_path(path: &Path) -> Result<Vec<Unsafe>, StoreError> {
     unsafe_ancestors(path, None)
 }

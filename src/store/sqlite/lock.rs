@@ -1,4 +1,4 @@
-//! Waiting for a lock on the database, and who holds it.
+//! Waits for locks on the database, and finds out who holds them.
 
 use std::cell::Cell;
 use std::fs;
@@ -9,31 +9,32 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-/// The one error of a lock, besides that somebody holds it, for which SQLite waits: ENOLCK.
+/// ENOLCK, the only other error of a lock for which SQLite waits.
 const NO_LOCKS: i32 = rustix::io::Errno::NOLCK.raw_os_error();
 
-/// Readers and writers wait this long for each other: with 1 s, 30 to 64 of 1,000 concurrent creates failed.
+/// How long readers and writers wait for each other. With 1 s, 30 to 64 of 1,000 concurrent creates failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 thread_local! {
-    /// How long the store that is being used on this thread waits. SQLite calls a plain function, which knows no
-    /// connection, so the store leaves its patience here each time before it uses its connection.
+    /// How long the store in use on this thread waits. SQLite calls a plain function without a connection, so the
+    /// store sets this each time before it uses its connection.
     static WAIT: Cell<Duration> = const { Cell::new(PATIENCE) };
     /// Since when the present wait lasts.
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
-    /// Why the file system gave no lock, where nobody holds one.
+    /// Why the file system refused a lock that nobody holds.
     static REFUSED: Cell<Option<i32>> = const { Cell::new(None) };
 }
 
-/// Says how long a connection that this thread uses next waits for a lock.
+/// Sets how long the next connection that this thread uses waits for a lock.
 pub fn be_patient(patience: Duration) {
     WAIT.set(patience);
 }
 
-/// Lets a connection wait for a lock as long as [`be_patient`] said last.
+/// Lets a connection wait for a lock as long as set by [`be_patient`].
 ///
-/// SQLite's own waiting sleeps ever longer, so that who comes late overtakes who waits: of 1,000 creates by 50
-/// processes some starved for 20 s. Here all look equally often, at moments that differ.
+/// SQLite's own waiting sleeps longer and longer, so a late arrival can overtake a process that is already
+/// waiting: of 1,000 creates by 50 processes, some starved for 20 s. Here all processes try equally often, at
+/// random moments.
 pub fn wait(conn: &mut Connection) -> rusqlite::Result<()> {
     conn.busy_handler(Some(|tries| {
         let refused = std::io::Error::last_os_error().raw_os_error().filter(|errno| *errno == NO_LOCKS);
@@ -52,12 +53,12 @@ pub fn wait(conn: &mut Connection) -> rusqlite::Result<()> {
     }))
 }
 
-/// Why the last lock that this thread asked for was refused, where that was not because somebody holds it.
+/// Why the last lock of this thread was refused, if nobody holds it.
 pub fn refusal() -> Option<std::io::Error> {
     REFUSED.get().map(std::io::Error::from_raw_os_error)
 }
 
-/// The pids that hold POSIX locks on a file, ours left out; empty where `/proc/locks` cannot tell.
+/// The pids of other processes that hold POSIX locks on a file; empty if `/proc/locks` does not tell.
 pub fn holders(path: &Path) -> Vec<u32> {
     let (Ok(meta), Ok(locks)) = (fs::metadata(path), fs::read_to_string("/proc/locks")) else {
         return Vec::new();

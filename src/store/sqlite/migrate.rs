@@ -1,7 +1,8 @@
-//! The first command that writes brings a store of version 1 to the version of today, in one transaction.
+//! Migrates a store of version 1 to the present version, in one transaction of the first command that writes.
 //!
-//! What the log vouches for gets an entry with its new digest. What was changed by hand gets none, and so stays reported;
-//! it stops nothing, or one such row would keep every token from being revoked.
+//! Objects that match their last entry get a new entry with their new digest. Objects that were changed by hand
+//! get none, so they are still reported. They do not stop the migration, or one such row would prevent every
+//! revocation.
 
 use std::os::unix::fs::{MetadataExt, fchown};
 
@@ -15,7 +16,7 @@ use crate::domain::settings::Settings;
 use crate::domain::when::Clock;
 use crate::store::sharing::Sharing;
 
-/// The database as it was before, beside the one of today.
+/// The name of the old database, beside the new one.
 const COPY: &str = "tokens.db.v1";
 
 pub fn migrate(store: &Store, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
@@ -35,7 +36,7 @@ fn convert(tx: &Write<'_>) -> Result<(), StoreError> {
     let files = tx.view.store.files()?;
     let (conn, ok) = (&files.conn, |done: rusqlite::Result<()>| done.map_err(|err| files.failed(&err)));
     if files.stamped().map_err(|err| files.failed(&err))? == VERSION {
-        // Another process was faster.
+        // Another process has migrated it already.
         return ok(files.follow_migration());
     }
     copy(&files.found)?;
@@ -49,8 +50,8 @@ fn convert(tx: &Write<'_>) -> Result<(), StoreError> {
     sound.record(tx)
 }
 
-/// Keeps the database as it was. The transaction is open, so that nobody changes it meanwhile; SQLite copies it, since
-/// opening the file by hand would drop the locks of this process.
+/// Keeps a copy of the old database. The transaction is open, so that nobody changes it meanwhile. SQLite makes
+/// the copy, since opening the file directly would drop the locks of this process.
 fn copy(found: &Found) -> Result<(), StoreError> {
     let path = found.dir.join(COPY);
     let failed = |err: &std::io::Error| StoreError::io("copy the store to", &path, err);
@@ -73,7 +74,7 @@ fn copy(found: &Found) -> Result<(), StoreError> {
     sync_directory(&found.dir).map_err(|err| failed(&err))
 }
 
-/// What is as its last entry says.
+/// The objects that match their last entries.
 struct Sound {
     tokens: Vec<i64>,
     catalogue: Option<Catalogue>,
@@ -128,7 +129,7 @@ impl Sound {
     }
 }
 
-/// A value that may be damaged, in a store that is to be migrated all the same.
+/// A value that may be damaged. Damage does not stop the migration.
 fn readable<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match found {
         Err(StoreError::Damaged(_)) => Ok(None),

@@ -1,15 +1,15 @@
-//! The only place that knows SQLite.
+//! The engine SQLite. Only this module knows it.
 //!
 //! Locking: a rollback journal (`journal_mode=DELETE`) with `synchronous=EXTRA`, since write-ahead logging would
 //! shut out read-only verifiers of another user, and DELETE with FULL lost a committed row in 25 of 133 power cuts.
 //! Every write is one `BEGIN IMMEDIATE` transaction. A read transaction ends before its rows are written anywhere,
 //! so that a stopped reader holds nothing; lists come in pages of at most [`PAGE`] rows.
 //!
-//! Permissions: the owner writes, readers need only to read `tokens.db`. A reading command changes no byte; where a
-//! killed writer left its journal, it reads a copy that it rolled back itself.
+//! Permissions: the owner writes, and readers only need to read `tokens.db`. A reading command changes no byte.
+//! If a killed writer left its journal, it reads a copy that it rolled back itself.
 //!
-//! Compatibility: `application_id` and `user_version` are looked at before SQLite opens the file, the text of every
-//! object after.
+//! Compatibility: `application_id` and `user_version` are checked before SQLite opens the file, and the text of
+//! every table and index afterwards.
 
 mod backup;
 mod build;
@@ -23,6 +23,8 @@ mod hot;
 mod import;
 mod install;
 mod integrity;
+#[cfg(feature = "cli")]
+mod listed;
 mod location;
 pub mod lock;
 mod migrate;
@@ -51,7 +53,9 @@ pub use doctor::{content, warning};
 pub use export::{Extent, FORMAT as EXPORT_FORMAT};
 pub use found::Found;
 #[cfg(feature = "cli")]
-pub use import::Importer;
+pub use import::{Importer, Taker};
+#[cfg(feature = "cli")]
+pub use listed::{Listed, OneListed, Order};
 pub use location::{Directory, unsafe_file, unsafe_path};
 pub use lock::PATIENCE;
 pub use opening::Opening;
@@ -68,24 +72,42 @@ use super::{AuditReport, FIRST, Matched, PAGE, Step, Store, StoreError, View, Wa
 use crate::domain::digest::Digest;
 use crate::domain::event::Anchor;
 
-/// A database file that is open.
+/// An open database file.
 pub struct Sqlite {
     pub conn: Connection,
     /// Dropped after the connection.
     checked: Option<Arc<Checked>>,
     pub found: Found,
-    /// Of the tables: that of today, or 1 where the store is only read.
+    /// The version of the tables: the present one, or 1 if the store is only read.
     pub version: Cell<i64>,
-    /// Whether it is asked one question, so that no statement is kept.
+    /// Whether it answers a single question, so that no statement is cached.
     once: bool,
-    /// Whether the transaction of its checks is still open, which then is that of the first question.
+    /// Whether the transaction of its checks is still open, so that the first question uses it.
     began: Cell<bool>,
-    /// The files of use, from the first question on: most verdicts need neither.
+    /// The usage files, opened when first needed, since most verdicts do not need them.
     usage: [OnceCell<Usage>; 3],
-    /// The same files as uses are recorded in them.
+    /// The same files, for recording uses.
     recorders: RefCell<[Recorder; 3]>,
-    /// Holds the copy that a reader works on in place of a store with a hot journal.
+    /// The copy that is read instead of a store with a hot journal.
     pub copy: Option<hot::Copy>,
+}
+
+/// A read transaction. Its statements to begin and to end are cached like all others.
+pub struct Look<'a>(&'a Sqlite);
+
+impl Look<'_> {
+    pub fn end(self) -> rusqlite::Result<()> {
+        self.0.run("COMMIT")
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        if !self.0.conn.is_autocommit() {
+            // It fails only if SQLite has ended the transaction itself.
+            let _ = self.0.run("ROLLBACK");
+        }
+    }
 }
 
 impl Sqlite {
@@ -107,7 +129,7 @@ impl Sqlite {
         StoreError::sqlite(&self.found.database, err)
     }
 
-    /// Which file it is; `None` for a copy of it.
+    /// The identity of its file. `None` for a copy.
     pub fn id(&self) -> Option<FileId> {
         self.checked.as_ref().map(|checked| checked.id)
     }
@@ -136,28 +158,38 @@ impl Sqlite {
         self.conn.prepare_cached(sql).map(Prepared::Kept)
     }
 
-    /// Begins a transaction. To look takes no lock before the first statement.
+    /// Begins a transaction. One for reading takes no lock before the first statement.
     pub fn begin(&self, purpose: Purpose, patience: Duration) -> rusqlite::Result<Transaction<'_>> {
         lock::be_patient(patience);
-        let behaviour = match purpose {
-            Purpose::Look if self.began.take() => return Ok(Transaction::Began(&self.conn)),
-            Purpose::Look => TransactionBehavior::Deferred,
-            Purpose::Change => TransactionBehavior::Immediate,
-        };
-        rusqlite::Transaction::new_unchecked(&self.conn, behaviour).map(Transaction::Sqlite)
+        match purpose {
+            Purpose::Look if self.began.take() => {}
+            Purpose::Look => self.run("BEGIN")?,
+            Purpose::Change => {
+                let immediate = TransactionBehavior::Immediate;
+                return rusqlite::Transaction::new_unchecked(&self.conn, immediate).map(Transaction::Sqlite);
+            }
+        }
+        Ok(Transaction::Look(Look(self)))
     }
 
-    /// Whether a transaction to look would be one that has its lock already.
+    /// Runs a statement that has no rows.
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        let run =
+            if self.once { self.conn.execute(sql, []) } else { self.conn.prepare_cached(sql)?.execute([]) };
+        run.map(drop)
+    }
+
+    /// Whether a read transaction would have its lock already.
     pub fn has_begun(&self) -> bool {
         self.began.get()
     }
 
-    /// The version of the tables by now.
+    /// The present version of the tables.
     pub fn stamped(&self) -> rusqlite::Result<i64> {
         schema::version_of(&self.conn)
     }
 
-    /// Within a read transaction: takes note that another process has brought the store to the version of today.
+    /// Within a read transaction, notices that another process has migrated the store.
     pub fn follow_migration(&self) -> rusqlite::Result<()> {
         if self.version.get() != VERSION && self.stamped()? == VERSION {
             v1::unview(&self.conn)?;
@@ -166,14 +198,14 @@ impl Sqlite {
         Ok(())
     }
 
-    /// After a failed COMMIT: whether the database holds this entry. An error where it cannot be asked.
+    /// After a failed COMMIT, tells whether the database has this entry. Fails if that cannot be read.
     pub fn keeps(&self, expected: &Anchor) -> Result<bool, Fault> {
         let conn = open::connect(&self.found.database, open::Access::Write)?;
         let again = Store::from(Self::new(conn, self.found.clone(), VERSION));
         Ok(again.anchor_hash(expected.seq)? == Some(expected.hash))
     }
 
-    /// The last entry as a connection sees it that has not been prepared.
+    /// The last entry, as seen by a connection without prepared views.
     fn newest(&self) -> rusqlite::Result<Option<Anchor>> {
         let table = if self.stamped()? == VERSION { "events" } else { "main.audit" };
         let sql = format!("SELECT seq, hash FROM {table} ORDER BY seq DESC LIMIT 1");
@@ -182,10 +214,9 @@ impl Sqlite {
         rusqlite::OptionalExtension::optional(self.conn.query_row(&sql, [], read))
     }
 
-    /// Keeps more pages in memory from here on, for a change of very many rows: 32 MiB.
-    #[cfg(feature = "cli")]
-    pub fn keep_pages(&self) -> rusqlite::Result<()> {
-        self.conn.execute_batch("PRAGMA cache_size = -32768")
+    /// From now on, keeps this many mebibytes of pages in memory instead of 2.
+    pub fn keep_pages(&self, mebibytes: u16) -> rusqlite::Result<()> {
+        self.conn.execute_batch(&format!("PRAGMA cache_size = -{}", u32::from(mebibytes) * 1024))
     }
 
     /// How large the database is.
@@ -193,8 +224,7 @@ impl Sqlite {
         std::fs::symlink_metadata(&self.found.database).map_or(0, |meta| meta.len())
     }
 
-    /// Gives the room of removed rows back to the file system. It needs room for a copy while it works, and is done
-    /// wholly or not at all.
+    /// Returns the space of removed rows to the file system. It is atomic, and needs space for a copy meanwhile.
     pub fn shrink(&self, patience: Duration) -> rusqlite::Result<()> {
         lock::be_patient(patience);
         // The copy may be large, so it is not kept in memory.

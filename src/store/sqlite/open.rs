@@ -1,4 +1,4 @@
-//! A connection that trusts nothing in its file.
+//! Opens connections that trust nothing in their file.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::lock::{self, PATIENCE};
 
-/// Who is typing does not wait.
+/// The wait for completion, while somebody types: none.
 pub const GLANCE: Duration = Duration::from_millis(50);
 
-/// The statements that a connection keeps.
+/// How many statements a connection caches.
 const STATEMENTS: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
-    /// To read soon or not at all.
+    /// For reading at once or not at all.
     Glance,
-    /// To ask one question and go.
+    /// For a single question.
     Once,
     Write,
 }
@@ -33,7 +33,7 @@ impl Access {
     }
 }
 
-/// A connection that runs nothing the file brings along.
+/// A connection that runs nothing that is in the file.
 pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     let mode = match access {
         Access::Read | Access::Glance | Access::Once => OpenFlags::SQLITE_OPEN_READ_ONLY,
@@ -54,11 +54,11 @@ pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
         conn.set_db_config(off, false)?;
     }
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
-    // Or each statement is prepared once more when its parameters are bound.
+    // Otherwise each statement would be prepared again when its parameters are bound.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // More than one change needs, or a command would prepare one statement several times.
+    // More than a change needs. Otherwise a command would prepare a statement several times.
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    // No temporary files: what a reader sorts stays in memory.
+    // Sorting uses memory instead of temporary files.
     conn.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON")?;
     if access == Access::Write {
         conn.execute_batch("PRAGMA synchronous = EXTRA")?;
@@ -101,7 +101,7 @@ mod tests {
                 |name| conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
             let values = ["foreign_keys", "cell_size_check", "temp_store"].map(pragma);
             assert_eq!(values, [1, 1, 2], "on, on, MEMORY");
-            // A reader syncs nothing.
+            // A reader does not sync anything.
             assert!(access != Access::Write || pragma("synchronous") == 3, "EXTRA");
         }
     }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn no_sqlite_is_linked_that_deletes_what_a_journal_names() {
-        // The first version in whose source it was seen that only a file of the name of a super-journal is deleted.
+        // The first version whose source was checked: it deletes only a file with the name of a super-journal.
         assert!(rusqlite::version_number() >= 3_054_001, "{}", rusqlite::version());
     }
 }

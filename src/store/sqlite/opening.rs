@@ -1,4 +1,4 @@
-//! Opening a store: to look, to look at once, or to change.
+//! Opens a store for reading, for a single question, or for a change.
 
 use std::cell::Cell;
 use std::os::unix::fs::MetadataExt;
@@ -19,18 +19,18 @@ use crate::store::usage;
 const BEGIN_TO_READ: &str = "BEGIN; PRAGMA user_version";
 
 impl Store {
-    /// To look; not one byte is changed.
+    /// Opens it for reading, without changing a byte.
     pub(in crate::store) fn file_to_read(location: &Directory) -> Result<Self, StoreError> {
         Sqlite::open_reader(location, Access::Read).map(Self::from)
     }
 
-    /// To ask one question. The read transaction in which the store is checked is that of the question as well, and no
-    /// statement is kept.
+    /// Opens it for a single question. The read transaction that checks the store is also that of the question, and
+    /// no statement is cached.
     pub(in crate::store) fn file_to_ask_once(location: &Directory) -> Result<Self, StoreError> {
         Sqlite::open_reader(location, Access::Once).map(Self::from)
     }
 
-    /// To look while somebody is typing: a store that is not ready at once is an error.
+    /// Opens it for completion while somebody types. A store that is not ready at once is an error.
     pub(in crate::store) fn file_to_glance(location: &Directory) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;
         let engine = Sqlite::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
@@ -39,13 +39,13 @@ impl Store {
         Ok(store)
     }
 
-    /// To look, beside other connections of this process to the same file.
+    /// Opens it for reading, besides other connections of this process to the same file.
     pub(in crate::store) fn file_beside(location: &Directory) -> Result<Self, Opening> {
         let (found, checked) = safe(location).map_err(Opening::Failed)?;
         Ok(Self::from(Sqlite { checked: Some(checked), ..Sqlite::connect(&found, Access::Read)? }))
     }
 
-    /// To change. A store of the version before becomes one of today; a copy goes with the store.
+    /// Opens it for a change. A store of the previous version is migrated. Dropping the store deletes a copy.
     pub(in crate::store) fn file_to_write(
         location: &Directory,
         clock: &dyn Clock,
@@ -59,7 +59,7 @@ impl Store {
         if store.version() != schema::VERSION {
             migrate::migrate(&store, clock, author)?;
         }
-        // The files of use may be lost; the next write brings them back, if it can.
+        // Usage files may be lost. The next write makes missing ones, if it can.
         if usage::is_missing(&found.dir)
             && let Ok(now) = clock.now()
         {
@@ -72,7 +72,7 @@ impl Store {
 impl Sqlite {
     fn open_reader(location: &Directory, access: Access) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;
-        // A writer may roll the journal back between the look at it and the copy; then the next round reads.
+        // A writer may roll the journal back between the check and the copy. Then the next round reads the original.
         for _ in 0..10 {
             match Self::connect(&found, access) {
                 // A copy may be made only while this process has no connection to the original.
@@ -115,7 +115,7 @@ pub enum Opening {
 }
 
 impl Opening {
-    /// For who does not try once more.
+    /// The error if there is no further attempt.
     pub fn at_once(self, found: &Found) -> StoreError {
         match self {
             Self::HotJournal => StoreError::Locked(lock::holders(&found.database)),
@@ -129,7 +129,7 @@ fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError>
     let mut version = found.stamp();
     let mut checked = schema::check(conn, version);
     if checked.is_err() {
-        // It may have been migrated since the header was looked at, or its journal not been rolled back.
+        // It may have been migrated since the header was read, or its journal may not have been rolled back.
         version = schema::version_of(conn)?;
         checked = schema::check(conn, version);
     }
@@ -140,7 +140,7 @@ fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError>
     Ok(version)
 }
 
-/// The files, if nobody else could have touched them and they are a store.
+/// The files, if nobody else could have written them and they are a store.
 fn safe(location: &Directory) -> Result<(Found, Arc<Checked>), StoreError> {
     let (found, checked) = checked::find(location)?;
     if let Some(wrong) = location.unsafe_files(&found)?.into_iter().next() {

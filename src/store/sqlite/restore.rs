@@ -1,4 +1,4 @@
-//! What a restored backup would be, built and checked in a private copy of the store. Nothing here touches the store
+//! Builds and checks the result of a restore in a private copy of the store. Nothing here changes the store
 //! itself.
 
 use std::collections::BTreeSet;
@@ -21,15 +21,15 @@ use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
 use crate::store::engine::Row;
 
-/// What the backup meets.
+/// The present store that a restore would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Live {
     Missing,
-    /// Its log, whose head is this, holds the head of the backup.
+    /// Its log, which has this head, contains the head of the backup.
     SameHistory(Anchor),
-    /// It can be read, but has another history.
+    /// It is readable, but has another history.
     OtherHistory(Anchor),
-    /// It is damaged, in this way; its head, if that can be read.
+    /// It is damaged in this way. The head of its log, if readable.
     Unusable(String, Option<Anchor>),
 }
 
@@ -40,15 +40,15 @@ pub struct Restoration {
     pub backup_head: Anchor,
     pub head: Anchor,
     pub changed: bool,
-    /// Tokens by id and name of which something stays ended although it works in the backup.
+    /// Tokens, by id and name, that stay revoked or expired in part although they work in the backup.
     pub kept_ended: Vec<(TokenId, Name)>,
-    /// Tokens that go, lose a secret or a delivery under way, or are left without a secret that works.
+    /// Tokens that would be removed, lose a secret or an unfinished delivery, or have no working secret left.
     pub discarded: Vec<(TokenId, Name)>,
     pub widening: Widening,
     pub commands: Vec<Brought>,
 }
 
-/// A command that a rotation of a token would run.
+/// A command that rotations of a token would run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Brought {
     pub name: String,
@@ -56,7 +56,8 @@ pub struct Brought {
     pub command: String,
 }
 
-/// Opens a private copy of a backup, of the version of today, if all of it is sound. The file is not touched.
+/// Opens a private copy of a backup in the present version, if all of it is sound. The file itself is not
+/// changed.
 pub fn open_backup<E: From<StoreError>>(
     file: &Path,
     clock: &dyn Clock,
@@ -88,7 +89,7 @@ pub(super) fn check<E: From<StoreError>>(
     damage(store, now, watch)?.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
 }
 
-/// The same of a database that this process has just built, whose own structure needs no check.
+/// The same for a database that this process has just built, whose structure needs no check.
 #[cfg(feature = "cli")]
 pub(super) fn check_built<E: From<StoreError>>(
     store: &Store,
@@ -99,7 +100,7 @@ pub(super) fn check_built<E: From<StoreError>>(
     wrong.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
 }
 
-/// The first thing that is wrong with a store.
+/// The first problem of a store.
 fn damage<E: From<StoreError>>(
     store: &Store,
     now: Timestamp,
@@ -112,11 +113,11 @@ fn first_of(report: AuditReport) -> Option<String> {
     let database = report.database.into_iter();
     database
         .chain(report.first_bad.map(|bad| format!("entry {} of its log: {}", bad.seq, bad.problem)))
-        .chain(report.rows.into_iter().map(|row| format!("`{}` is not what its last event says", row.name)))
+        .chain(report.rows.into_iter().map(|row| format!("`{}` does not match its last event", row.name)))
         .next()
 }
 
-/// Builds what a backup makes of the store.
+/// Builds the result of restoring a backup.
 pub fn plan<E: From<StoreError>>(
     location: &Directory,
     backup: &Store,
@@ -188,7 +189,7 @@ fn meet(location: &Directory, backup_head: &Anchor) -> Result<(Live, Option<Stor
     })
 }
 
-/// What is noted while a result is built.
+/// Findings that are collected while the result is built.
 #[derive(Default)]
 struct Built {
     kept_ended: Vec<(TokenId, Name)>,
@@ -209,7 +210,7 @@ fn named(token: &Token) -> (TokenId, Name) {
 }
 
 impl View<'_> {
-    /// The commands that rotations run.
+    /// The commands that rotations would run.
     pub fn commands(&self) -> Result<BTreeSet<Brought>, StoreError> {
         let sql = "SELECT name, id, destination_command FROM tokens WHERE destination_command IS NOT NULL
              UNION SELECT name, id, hook FROM tokens WHERE hook IS NOT NULL
@@ -233,7 +234,7 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Makes this copy of the present store what the backup says, except for what has ended since.
+    /// Applies the backup to this copy of the present store, except for what was revoked or has expired since.
     fn merge(&self, backup: &Store, built: &mut Built) -> Result<bool, StoreError> {
         let before = self.anchor()?;
         let (catalogue, settings) =
@@ -265,7 +266,7 @@ impl Write<'_> {
     ) -> Result<(), StoreError> {
         let restored = old.and_then(|old| old.restored_over(present, self.now));
         let Some(mut restored) = restored else {
-            // What was made since the backup and has ended keeps its place, since nothing is lost with it.
+            // Tokens that were created since the backup and are revoked or expired stay, since nothing is lost by that.
             if present.revoked_at.is_none() {
                 built.discarded.push(named(present));
                 self.replace(Action::Restore, present, None)?;
@@ -291,7 +292,7 @@ impl Write<'_> {
         self.replace(Action::Restore, present, Some(after))
     }
 
-    /// What of the backup is gone from the present store stays gone.
+    /// Tokens of the backup that were pruned from the present store stay gone.
     fn note_missing(&self, backup: &Store, built: &mut Built) -> Result<(), StoreError> {
         let mut from = Some(FIRST);
         while let Some(start) = from {
@@ -309,7 +310,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Ends in this copy of a backup what another store, as far as that can be read, has ended.
+    /// Revokes in this copy of a backup what another store, as far as it is readable, has revoked.
     fn end_as(&self, other: &Store, built: &mut Built) -> Result<(), StoreError> {
         self.each_page(|page| {
             for before in page {
@@ -341,7 +342,7 @@ impl Write<'_> {
     fn restore_settings(&self, backup: Settings) -> Result<(), StoreError> {
         let before = self.settings()?;
         let mut after = backup;
-        // Whose group reads the files is a fact of the present store.
+        // The group that may read the files is a fact of the present store.
         after.facts.remove(&Fact::Sharing);
         after.facts.extend(before.facts.get_key_value(&Fact::Sharing).map(|(fact, it)| (*fact, it.clone())));
         if before == after {
@@ -351,7 +352,7 @@ impl Write<'_> {
         self.write_settings(Action::Restore, &before, &after, matched)
     }
 
-    /// Takes the rule away that names are unique, or brings it back.
+    /// Drops the rule that names are unique, or restores it.
     fn free_names(&self, free: bool) -> Result<(), StoreError> {
         let sql = if free { "DROP INDEX token_name" } else { super::schema::TOKEN_NAME };
         self.run(sql, &[]).map(drop)

@@ -1,8 +1,9 @@
-//! The tables. Those of the version before stand in `v1`, which also brings a store from there to here.
+//! The tables of the present version. `v1` has those of the previous one, and the migration.
 //!
-//! SQLite parses them at each open: about 15,000 instructions an object, 4,000 a check, 500 a `NOT NULL`. So there are few
-//! objects, and no constraints that the reading repeats: each value is read as its type of the domain, which cannot hold
-//! what a constraint would refuse, and rows that a verdict depends on are sealed.
+//! SQLite parses them whenever the store is opened, at about 15,000 instructions per object, 4,000 per check and
+//! 500 per `NOT NULL`. So there are few objects, and no constraints that reading would repeat: each value is
+//! read as its type of the domain, which refuses what a constraint would, and rows on which a verdict depends
+//! are sealed.
 
 use rusqlite::Connection;
 
@@ -15,12 +16,12 @@ pub const APPLICATION_ID: i64 = 0x746b_6e63;
 /// The version that this program writes.
 pub const VERSION: i64 = 2;
 
-/// That no two tokens have a name, but those that are revoked.
+/// The rule that two unrevoked tokens cannot have the same name.
 pub const TOKEN_NAME: &str = "CREATE UNIQUE INDEX token_name ON tokens (name) WHERE revoked_at IS NULL";
 
-/// The statements, in the exact form that SQLite keeps (`CREATE TABLE name`, one space). Each row that a verdict depends
-/// on ends with its seal; `counts` says how many labels, grants and secrets a token has, and `include_count` how many scopes
-/// a scope includes, so that no row can go unnoticed. Both are written last.
+/// The statements, in the exact form that SQLite keeps (`CREATE TABLE name`, one space). Each row on which a
+/// verdict depends ends with its seal. `counts` is how many labels, grants and secrets a token has, and
+/// `include_count` how many scopes a scope includes, so that a missing row is noticed. Both are written last.
 const OBJECTS: &[&str] = &[
     "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID",
     "CREATE TABLE tokens (
@@ -149,25 +150,25 @@ pub fn create(conn: &Connection) -> rusqlite::Result<()> {
     OBJECTS.iter().try_for_each(|sql| conn.execute_batch(sql))
 }
 
-/// Says in the header of the file what it is.
+/// Writes the application id and the version into the header of the file.
 pub fn stamp(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "application_id", APPLICATION_ID)?;
     conn.pragma_update(None, "user_version", VERSION)
 }
 
-/// What the header says by now.
+/// The present version in the header.
 pub fn version_of(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// What `ANALYZE` leaves: statistics, which change no answer.
+/// The statistics that `ANALYZE` leaves, which do not change any answer.
 const STATISTICS: [&str; 2] =
     ["CREATE TABLE sqlite_stat1(tbl,idx,stat)", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"];
-/// What Litestream names the tables that it keeps in a database.
+/// The names of the tables that Litestream keeps in a database.
 const LITESTREAM: &str = "_litestream_";
 
-/// Compares every object with the expected ones, in any order: a hostile store can hold nothing that runs. `VACUUM`
-/// changes the order, and `ANALYZE` adds statistics.
+/// Compares every object with the expected ones, so that a hostile store cannot contain anything that runs. The
+/// order may differ, since `VACUUM` changes it, and `ANALYZE` adds statistics.
 pub fn check(conn: &Connection, version: i64) -> Result<(), SchemaError> {
     let expected = if version == VERSION { OBJECTS } else { v1::OBJECTS };
     let mut seen = vec![false; expected.len()];
@@ -178,7 +179,7 @@ pub fn check(conn: &Connection, version: i64) -> Result<(), SchemaError> {
     while let Some(row) = rows.next()? {
         let text = |at| row.get_ref(at).ok().and_then(|value| value.as_str().ok()).unwrap_or_default();
         let (kind, name, sql) = (text(0), text(1), text(2));
-        // Mostly they stand in the order in which they were made.
+        // Usually they are in the order in which they were made.
         let from_next = (next..expected.len()).chain(0..next);
         let found = from_next.into_iter().find(|at| expected[*at] == sql && declares(sql, kind, name));
         match found {
@@ -226,7 +227,7 @@ pub fn drop_litestream(conn: &Connection) -> rusqlite::Result<()> {
 
 pub enum SchemaError {
     Sqlite(rusqlite::Error),
-    /// An object of ours that is missing or has another text, and those that are not ours.
+    /// The error for an object that is missing or differs, or for additional objects.
     Differs {
         missing: Option<String>,
         foreign: Vec<String>,

@@ -1,4 +1,4 @@
-//! When secrets were last used, in files beside the database.
+//! Reads and records in files beside the database when secrets were last used.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -13,7 +13,7 @@ impl Sqlite {
         self.usage[kind as usize].get_or_init(|| Usage::to_read(beside(&self.found), kind.file()))
     }
 
-    /// When a granted scope was last asked for.
+    /// When a granted scope was last required.
     pub fn last_asked(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
         let asked = |tag| self.usage(Kind::Asks).last(grant.row, tag, token.created_at, now);
         asked(scope_tag(&token.id, grant)).or_else(|| asked(scope_tag_v1(&token.id, grant)))

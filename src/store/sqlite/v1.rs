@@ -1,7 +1,7 @@
-//! Stores of version 1: how they are read, and the one way from there to the version of today.
+//! Stores of version 1: reading them, and the rows of their migration.
 //!
-//! To read one, views of the connection stand for the tables of today, so that no query knows of two versions. What that
-//! version did not keep is empty, and its rows have no seals.
+//! For reading, views of the connection replace the present tables, so that queries need not know two versions.
+//! Columns that version 1 did not have are empty, and its rows have no seals.
 
 use rusqlite::Connection;
 
@@ -169,8 +169,8 @@ const KEPT: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// Moves every row into the tables of today, without seals, within an open transaction. Foreign keys must be off:
-/// what was planted by hand stays what it is, for the log to show.
+/// Moves every row into the present tables, without seals, within an open transaction. Foreign keys must be off,
+/// so that rows which were planted by hand are kept and the log reports them.
 pub fn convert(
     conn: &Connection,
     create: impl FnOnce(&Connection) -> rusqlite::Result<()>,

@@ -1,4 +1,4 @@
-//! Where a token's secrets go, and what is run then.
+//! The documents of a token's destination and its hook.
 
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ pub struct HookDoc<'a> {
 }
 
 impl<'a> HookDoc<'a> {
-    /// The hook that a token remembers, or one that was given for a rotation and is still to be run.
+    /// The hook that a token remembers, or a pending one that was given for a rotation.
     pub fn of(token: &'a Token) -> Option<Self> {
         let pending = token.pending_hook.as_ref();
         let command = token.hook.as_deref().or(pending.map(|hook| hook.command.as_str()))?;

@@ -7,7 +7,7 @@ use crate::domain::check::Finding;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 
-/// Something about a token that needs attention.
+/// A finding about a token.
 #[derive(Serialize)]
 pub struct TokenFindingDoc<'a> {
     code: &'static str,

@@ -17,7 +17,7 @@ pub struct LeakDoc<'a> {
     token: Option<OwnedTokenDoc<'a>>,
 }
 
-/// The word for a secret that the store does not know.
+/// The status of a secret that is not in the store.
 pub const UNKNOWN: &str = "unknown";
 
 /// A secret that was found outside of the store, and where.
@@ -27,7 +27,7 @@ pub struct Leak<'a> {
     pub column: u64,
     pub commit: Option<&'a str>,
     pub hint: &'a str,
-    /// None for a secret that the store does not know.
+    /// `None` for a secret that is not in the store.
     pub known: Option<(&'a Token, Status)>,
 }
 

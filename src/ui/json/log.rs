@@ -1,4 +1,4 @@
-//! The documents of `audit`, and the events that `show` has too.
+//! The documents of `audit`, and the events, which `show` has too.
 
 use serde::Serialize;
 

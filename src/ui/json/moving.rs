@@ -24,21 +24,12 @@ pub struct RestoreDoc<'a> {
     pub widened: Vec<NamedDoc<'a>>,
 }
 
-/// `prune`.
-#[derive(Serialize)]
-pub struct PruneDoc<'a> {
-    pub changed: bool,
-    pub dry_run: bool,
-    pub count: usize,
-    pub tokens: Vec<PrunedDoc<'a>>,
-}
-
-/// What went of a token: all of it, or so many of its secrets.
+/// What was removed of a token: the whole token, or this many of its secrets.
 #[derive(Serialize)]
 pub struct PrunedDoc<'a> {
     pub id: &'a str,
     pub name: &'a str,
-    pub status: &'static str,
+    pub status: &'a str,
     pub removed: bool,
     pub secrets: usize,
 }

@@ -39,7 +39,7 @@ struct VerdictSecret<'a> {
 }
 
 impl<'a> VerdictDoc<'a> {
-    /// `of` is the token that was found, and its presented secret.
+    /// `of` is the token that was found, with the presented secret.
     pub fn new(
         reason: Reason,
         missing_scopes: &'a [Scope],
@@ -71,11 +71,11 @@ impl<'a> VerdictDoc<'a> {
 pub struct AnswerDoc<'a> {
     #[serde(flatten)]
     pub verdict: VerdictDoc<'a>,
-    /// As it stood in the request.
+    /// The `id` of the request, unchanged.
     pub id: Option<&'a RawValue>,
 }
 
-/// The same where there is no verdict.
+/// The same without a verdict.
 #[derive(Serialize)]
 pub struct NoAnswerDoc<'a> {
     pub error: ErrorDoc<'a>,

@@ -1,5 +1,6 @@
-//! The one writer of JSON. A hidden character is written as `\u` escapes, which a reader of JSON takes for the character
-//! itself; shown on a terminal as it is, the document can neither move the cursor nor turn the direction of a line.
+//! The only writer of JSON. Hidden characters are written as `\u` escapes, which JSON readers turn back into the
+//! character. So a document that is shown on a terminal can neither move the cursor nor change the direction of
+//! a line.
 
 use std::io::{self, Write};
 
@@ -9,13 +10,13 @@ use serde_json::ser::Formatter;
 
 use crate::domain::text::seen;
 
-/// Appends a document, without a line end.
+/// Appends a document, without a newline.
 pub fn append(text: &mut Vec<u8>, document: &impl Serialize) {
-    // A vector takes every byte, and the keys of our documents are words: nothing can fail.
+    // This cannot fail: a vector accepts every byte, and the keys of our documents are words.
     let _ = document.serialize(&mut Serializer::with_formatter(text, Harmless));
 }
 
-/// A document, without a line end.
+/// A document, without a newline.
 pub fn text(document: &impl Serialize) -> String {
     let mut text = Vec::new();
     append(&mut text, document);
@@ -26,7 +27,7 @@ struct Harmless;
 
 impl Formatter for Harmless {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
-        // Of the controls of ASCII, JSON itself escapes all but the last.
+        // JSON itself escapes all ASCII control characters but the last.
         if fragment.bytes().all(|byte| byte.is_ascii() && byte != 0x7f) {
             return out.write_all(fragment.as_bytes());
         }
@@ -42,7 +43,7 @@ impl Formatter for Harmless {
         Ok(())
     }
 
-    /// A hidden character of raw JSON is in a text of it, but for the white space between its parts.
+    /// In raw JSON, hidden characters are either inside texts or white space between the parts.
     fn write_raw_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
         self.write_string_fragment(out, fragment)
     }

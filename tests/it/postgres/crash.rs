@@ -83,7 +83,7 @@ fn a_program_that_is_killed_at_any_system_call_loses_no_secret_and_leaves_none_b
         command.status().expect("strace").success()
     };
     // What changes something outside of the process, or waits for that.
-    let calls = "sendto,recvfrom,connect,write,fsync,renameat2,rename,unlink,unlinkat,openat,linkat,close";
+    let calls = "sendto,recvfrom,write,fsync,renameat2,rename,unlinkat,linkat";
     let (mut tried, mut made) = (0, 0);
     for at in 1.. {
         let name = format!("k{at}");
@@ -92,7 +92,7 @@ fn a_program_that_is_killed_at_any_system_call_loses_no_secret_and_leaves_none_b
         let file = dir.path().join(&name);
         store.sql("UPDATE tokenctl.delivery SET deadline = 1600000000");
         // Finishes what was left.
-        store.run(&["scopes", "define", &format!("s{at}")]).ok();
+        let _ = store.run(&["revoke", "nobody", "--yes"]);
         if let Ok(secret) = std::fs::read(&file) {
             assert_eq!(store.verify(&secret), format!("valid {name}\n"), "killed at call {at}");
             made += 1;

@@ -31,7 +31,7 @@ fn a_connection_carries_many_requests_one_after_another_and_in_advance() {
 }
 
 #[test]
-fn a_client_that_sends_no_more_is_answered() {
+fn a_client_that_has_stopped_sending_is_answered() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     for _ in 0..20 {
@@ -85,7 +85,7 @@ fn a_body_is_never_taken_for_a_request() {
 }
 
 #[test]
-fn what_is_not_http_is_refused() {
+fn text_that_is_not_http_is_refused() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let long = "x".repeat(70_000);

@@ -69,7 +69,7 @@ fn a_request_that_was_read_is_answered_after_sigterm() {
 }
 
 #[test]
-fn what_was_sent_before_the_end_is_answered() {
+fn requests_sent_before_the_stop_are_answered() {
     let (world, secret) = app();
     let mut gate = Gate::start(&world, &[]);
     let request = format!("GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");

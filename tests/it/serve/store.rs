@@ -52,7 +52,7 @@ fn a_store_that_was_moved_or_replaced_is_opened_again() {
 }
 
 #[test]
-fn no_yes_is_given_after_a_revocation_has_returned() {
+fn no_secret_is_accepted_after_its_revocation_has_returned() {
     const TOKENS: usize = 6;
     let (world, _) = app();
     let secrets: Vec<String> =

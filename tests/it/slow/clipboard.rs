@@ -1,4 +1,4 @@
-//! `--copy`: which way is taken, what is said of it, and that nothing is made where there is none.
+//! `--copy`: which way is taken, what is said of it, and that nothing is created where there is none.
 
 mod display;
 mod terminal;
@@ -100,7 +100,7 @@ fn each_way_claims_what_it_does_and_no_more() {
     for (way, says) in [
         (CopyWay::Display, "copied to the clipboard, cleared in 5 s; a clipboard manager may keep a copy"),
         (CopyWay::Tmux, "in the tmux buffer tokenctl-NAME, deleted in 5 s; your terminal may keep a copy"),
-        (CopyWay::Osc52, "sent to your terminal, which may ignore it; otherwise its clipboard keeps it"),
+        (CopyWay::Osc52, "sent to your terminal, which may ignore it; its clipboard is not cleared"),
     ] {
         let world = with(&[way]);
         let copy = format!("--copy={}", way.word());
@@ -135,7 +135,7 @@ fn the_first_way_that_works_is_taken_and_a_named_one_alone() {
 }
 
 #[test]
-fn without_a_clipboard_nothing_is_made_and_all_that_was_tried_is_told() {
+fn without_a_clipboard_nothing_is_created_and_all_attempts_are_reported() {
     let world = with(&[]);
     world.create("demo", &[]);
     for verb in [&["create", "new"][..], &["rotate", "demo"]] {
@@ -192,7 +192,7 @@ fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
     let ran = world.run(&["create", "demo", "--copy"]).ok();
     assert_eq!(
         last(&ran.err),
-        "copied to the clipboard, which another program has taken over; it is not cleared"
+        "copied to the clipboard, which another program has taken over; it will not be cleared"
     );
     assert_eq!(world.names(&[]), ["demo"]);
 }
@@ -209,7 +209,7 @@ fn the_document_of_a_copy_has_no_secret() {
 }
 
 #[test]
-fn a_copy_goes_with_no_other_sink_and_not_for_ever() {
+fn a_copy_excludes_other_destinations_and_has_a_time_limit() {
     let world = with(&CopyWay::ALL);
     world.create("a", &[]);
     world.create("b", &[]);

@@ -59,10 +59,10 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
                     "ci",
                     "  description  Deploys the 漢字 site, day and night, wherever it is",
                     "",
-                    "Create `ci`: arrows move, enter chooses",
+                    "Create `ci`: move with the arrows, choose with enter",
                     "> Print the secret  once, to standard output",
                     "  Copy the secret   to the clipboard of tmux, for a short time",
-                    "  Cancel            nothing is made",
+                    "  Cancel            do not create it",
                 ]
             );
         }
@@ -114,7 +114,7 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
     let screen = Screen::new(&world, (40, 8), &[]);
     screen.run("tokenctl create ci");
     let shown = screen.wait("> [ ] scope-00");
-    let first = "Scopes: 1-7 of 20 space marks, a all, …
+    let first = "Scopes: 1-7 of 20 space to mark, a for…
 > [ ] scope-00  漢字 grün, and far mor…
   [ ] scope-01  漢字 grün, and far mor…
   [ ] scope-02  漢字 grün, and far mor…
@@ -141,7 +141,7 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
 }
 
 #[test]
-fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
+fn cancelling_at_any_screen_restores_the_cursor_and_creates_nothing() {
     if !have("tmux") {
         return;
     }
@@ -182,7 +182,7 @@ fn given_up_at_any_screen_the_cursor_is_back_and_nothing_is_made() {
 }
 
 #[test]
-fn a_request_to_end_at_a_question_gives_the_cursor_back() {
+fn a_signal_at_a_question_restores_the_cursor() {
     if !have("tmux") {
         return;
     }
@@ -216,7 +216,7 @@ fn a_hostile_scope_cannot_move_the_cursor() {
     screen.run("tokenctl create ci");
     let shown = screen.wait("  [ ] write");
     let expected = "tokenctl create ci; echo EXIT $?
-Scopes: space marks, a all, enter goes on
+Scopes: space to mark, a for all, enter to go on
 > [ ] read   \\u{1b}[2J\\u{a}EVIL
   [ ] write";
     assert_eq!(shown, expected);
@@ -249,7 +249,7 @@ fn until(terminal: &mut File, text: &str) -> String {
 }
 
 #[test]
-fn a_terminal_that_draws_nothing_is_asked_line_by_line() {
+fn a_dumb_terminal_is_asked_line_by_line() {
     let world = World::of_processes();
     world.real(&["scopes", "define", "read", "-d", "See things"], b"").ok();
     world.real(&["scopes", "define", "write"], b"").ok();
@@ -264,10 +264,10 @@ fn a_terminal_that_draws_nothing_is_asked_line_by_line() {
         ("Icon (optional, one glyph): ", "\n"),
         ("Scopes:\n  1  [ ] read  See things\n  2  [ ] write\n", ""),
         ("numbers, like 1,3 (empty keeps the marks, - clears them): ", "3\n"),
-        ("numbers from 1 to 2\n", ""),
+        ("type numbers from 1 to 2\n", ""),
         ("them): ", "1 2\n"),
         ("number [1]: ", "3\n"),
-        ("  2  Cancel  nothing is made\nnumber [1]: ", "\n"),
+        ("  2  Cancel  do not create it\nnumber [1]: ", "\n"),
     ] {
         seen.push_str(&until(
             &mut terminal,

@@ -117,7 +117,7 @@ fn calls(asked: &Asked) -> Vec<(String, usize, bool)> {
 }
 
 #[test]
-fn a_request_to_end_at_any_system_call_of_a_question_ends_it() {
+fn a_signal_at_any_system_call_of_a_question_cancels_it() {
     if !have("strace") {
         return;
     }

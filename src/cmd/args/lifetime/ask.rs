@@ -1,4 +1,4 @@
-//! How long: the lifetimes that the store admits, its default first.
+//! The question for a lifetime. It offers those that the store allows, its default first.
 
 use super::LifetimeArgs;
 use crate::app::App;
@@ -10,18 +10,18 @@ use crate::domain::settings::Settings;
 use crate::domain::when::{End, Span, Timestamp, When, is_never};
 use crate::error::Error;
 
-/// What is offered beside the store's default.
+/// The lifetimes that are offered besides the store's default.
 const USUAL: [Span; 4] = [Span::days(7), Span::days(30), Span::days(90), Span::days(365)];
 
-/// What a row of the list means.
+/// The meaning of a row of the list.
 enum Pick {
     Keep,
     Set(LifetimeArgs),
     Other,
 }
 
-/// Asks for a lifetime until `admits` finds nothing wrong with it. Where there is something to keep, in words, that
-/// is offered first; kept is the flags not given.
+/// Asks for a lifetime until `admits` accepts it. A present lifetime, in words, is offered first; keeping it is
+/// the same as giving no flag.
 pub fn ask(
     app: &mut App<'_>,
     settings: &Settings,
@@ -34,7 +34,7 @@ pub fn ask(
         let chosen = match picks.get(at) {
             None | Some(Pick::Keep) => return Ok(LifetimeArgs::default()),
             Some(Pick::Set(lifetime)) => admits(app, lifetime).map(|()| lifetime.clone()),
-            Some(Pick::Other) => text(app, "Lifetime or end", "45d, 2027-06-30", "", |app, answer| {
+            Some(Pick::Other) => text(app, "Lifetime or expiry", "45d, 2027-06-30", "", |app, answer| {
                 let lifetime = read(answer)?;
                 admits(app, &lifetime)?;
                 Ok(lifetime)
@@ -51,7 +51,7 @@ fn rows(app: &App<'_>, settings: &Settings, keep: Option<&str>) -> Result<Vec<(C
     let now = app.ctx.machine.now()?;
     let admitted = |ttl: &Option<Span>| settings.max_ttl.is_none_or(|max| ttl.is_some_and(|ttl| ttl <= max));
     let default = settings.default_ttl;
-    // None is no expiry.
+    // `None` means no expiry.
     let usual = USUAL.into_iter().map(Some).chain([None]).filter(|ttl| *ttl != default);
     let mut rows: Vec<_> =
         keep.map(|present| (choice("keep", present, true), Pick::Keep)).into_iter().collect();
@@ -69,7 +69,7 @@ fn rows(app: &App<'_>, settings: &Settings, keep: Option<&str>) -> Result<Vec<(C
     Ok(rows)
 }
 
-/// A duration is a lifetime, anything else an end.
+/// A duration is a lifetime, anything else an expiry.
 fn read(text: &str) -> Result<LifetimeArgs, Error> {
     let text = text.trim();
     if !text.is_empty() && is_never(text) {
@@ -81,7 +81,7 @@ fn read(text: &str) -> Result<LifetimeArgs, Error> {
     })
 }
 
-/// A lifetime and the end that it gives a secret.
+/// A lifetime and the resulting expiry.
 pub fn in_words(lifetime: Lifetime, end: Option<Timestamp>, now: Timestamp) -> String {
     let ttl = lifetime.ttl().map(|ttl| format!("{ttl}, ")).unwrap_or_default();
     ttl + &end_in_words(end, now)

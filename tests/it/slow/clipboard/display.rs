@@ -84,7 +84,7 @@ fn a_display_gives_out_exactly_the_secret_until_its_time_is_over() {
 }
 
 #[test]
-fn who_copies_something_else_keeps_it() {
+fn text_that_is_copied_later_is_kept() {
     let Some(screen) = Screen::new() else { return };
     let world = World::of_processes();
     screen.shell(&world, "tokenctl create demo --copy=display --copy-timeout 589s").ok();

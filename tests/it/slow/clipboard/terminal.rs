@@ -45,7 +45,7 @@ fn the_terminal_is_sent_the_secret_in_one_sequence() {
         assert!(ran.out.starts_with("\x1b]52;c;") && ran.out.ends_with('\x07'), "{:?}", ran.out);
         assert_eq!(
             last(&ran.err),
-            "sent to your terminal, which may ignore it; otherwise its clipboard keeps it"
+            "sent to your terminal, which may ignore it; its clipboard is not cleared"
         );
     }
 }

@@ -70,7 +70,7 @@ fn a_delivery_paused_while_another_takes_it_over_never_leaves_a_dead_secret_in_a
 }
 
 #[test]
-fn a_secret_that_is_revoked_between_its_file_and_its_confirmation_is_said_to_be_dead() {
+fn a_secret_that_is_revoked_between_its_file_and_its_confirmation_is_reported_as_dead() {
     if !have("strace") {
         return;
     }

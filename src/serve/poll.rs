@@ -1,0 +1,70 @@
+//! Waiting for many descriptors at once.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+
+/// How many descriptors one look reports at most.
+const EVENTS: usize = 256;
+
+/// What a descriptor is waited for, with the number that names it.
+pub struct Poll {
+    epoll: OwnedFd,
+    events: Vec<Event>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interest {
+    Nothing,
+    Read,
+    Write,
+}
+
+/// What can be done with a descriptor now.
+#[derive(Debug, Clone, Copy)]
+pub struct Ready {
+    pub number: u64,
+    /// The other end is gone, and nothing that is written reaches it.
+    pub gone: bool,
+}
+
+impl Poll {
+    pub fn new() -> io::Result<Self> {
+        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, events: Vec::with_capacity(EVENTS) })
+    }
+
+    pub fn add(&self, descriptor: impl AsFd, number: u64, interest: Interest) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, descriptor, EventData::new_u64(number), flags(interest))?)
+    }
+
+    pub fn change(&self, descriptor: impl AsFd, number: u64, interest: Interest) -> io::Result<()> {
+        Ok(epoll::modify(&self.epoll, descriptor, EventData::new_u64(number), flags(interest))?)
+    }
+
+    /// Waits until something can be done, but no longer than this. A descriptor that was closed is forgotten.
+    pub fn wait(&mut self, patience: Option<Duration>) -> io::Result<impl Iterator<Item = Ready>> {
+        self.events.clear();
+        let patience = patience.and_then(|it| Timespec::try_from(it).ok());
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), patience.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(err) => return Err(err.into()),
+        }
+        Ok(self.events.drain(..).map(|event| {
+            let (flags, data) = (event.flags, event.data);
+            Ready { number: data.u64(), gone: flags.intersects(EventFlags::HUP | EventFlags::ERR) }
+        }))
+    }
+}
+
+fn flags(interest: Interest) -> EventFlags {
+    match interest {
+        Interest::Nothing => EventFlags::empty(),
+        Interest::Read => EventFlags::IN,
+        Interest::Write => EventFlags::OUT,
+    }
+}

@@ -1,0 +1,320 @@
+//! All connections of a gate, looked at again and again by one thread.
+//!
+//! A look reads what has arrived on all of them, and then answers all requests that are whole in one read transaction,
+//! which begins after they arrived.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::admin::Load;
+use super::connection::{Connection, Next};
+use super::engine::{AT_ONCE, Answer, Failure, Question, Ticket};
+use super::gate::{Gate, Pending};
+use super::http::date;
+use super::listen::Listener;
+use super::poll::{Interest, Poll};
+use super::turn::{Role, Turn};
+use crate::clock::SystemClock;
+use crate::domain::when::Clock;
+
+/// How descriptors are numbered: those of signals, that of the verifying thread, the listening sockets, the connections.
+pub const SIGNALS: std::ops::Range<u64> = 0..2;
+const ANSWERS: u64 = 2;
+const LISTENERS: u64 = 3;
+const CONNECTIONS: u64 = 1 << 32;
+
+/// After a failed accept, as when there are no descriptors left.
+const PAUSE: Duration = Duration::from_millis(50);
+
+pub struct Server<'a> {
+    gate: &'a Gate,
+    poll: Poll,
+    listening: Vec<Listening>,
+    connections: Vec<Option<Box<Connection>>>,
+    /// Places among them that are free.
+    free: Vec<usize>,
+    /// Open connections of each role.
+    open: [usize; 2],
+    burst: Burst,
+    tickets: u64,
+    now: Instant,
+    /// The second that was last looked at, also as the header `Date` has it.
+    date: (i64, String),
+    /// No connection is late before.
+    next_deadline: Option<Instant>,
+    /// Nothing is accepted before.
+    accepts_from: Option<Instant>,
+    /// Whether every answer is the last one of its connection.
+    is_ending: bool,
+}
+
+struct Listening {
+    listener: Listener,
+    role: Role,
+    /// How many connections of this role may be open at once. Further ones wait in the backlog of the socket.
+    most: usize,
+    waits_for: Interest,
+}
+
+/// The requests that are answered together, and their questions one behind the other.
+#[derive(Default)]
+struct Burst {
+    questions: Vec<Question>,
+    requests: Vec<(usize, Pending)>,
+}
+
+impl<'a> Server<'a> {
+    pub fn new(gate: &'a Gate) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.add(gate.engine.bell(), ANSWERS, Interest::Read)?;
+        Ok(Self {
+            gate,
+            poll,
+            listening: Vec::new(),
+            connections: Vec::new(),
+            free: Vec::new(),
+            open: [0; 2],
+            burst: Burst::default(),
+            tickets: 0,
+            now: Instant::now(),
+            date: (0, String::new()),
+            next_deadline: None,
+            accepts_from: None,
+            is_ending: false,
+        })
+    }
+
+    /// Accepts connections, but no more than `most` at once of this role.
+    pub fn listen(&mut self, listeners: Vec<Listener>, role: Role, most: usize) -> io::Result<()> {
+        for listener in listeners {
+            self.poll.add(&listener, LISTENERS + self.listening.len() as u64, Interest::Read)?;
+            self.listening.push(Listening { listener, role, most, waits_for: Interest::Read });
+        }
+        Ok(())
+    }
+
+    /// Accepts nothing any more, and no second request on a connection. Socket files are removed.
+    pub fn stop(&mut self) {
+        self.listening.clear();
+        self.is_ending = true;
+    }
+
+    /// Reports when this descriptor, one of the [`SIGNALS`], can be read.
+    pub fn watch(&self, descriptor: impl AsFd, number: u64) -> io::Result<()> {
+        self.poll.add(descriptor, number, Interest::Read)
+    }
+
+    /// Waits for at most `patience` until something happens, and answers what can be answered. Which of the [`SIGNALS`] came.
+    pub fn look(&mut self, patience: Option<Duration>) -> io::Result<Option<u64>> {
+        let wake = [self.next_deadline, self.accepts_from].into_iter().flatten().min();
+        let wake = wake.map(|wake| wake.saturating_duration_since(Instant::now()));
+        let ready: Vec<_> = self.poll.wait(wake.into_iter().chain(patience).min())?.collect();
+        self.now = Instant::now();
+        self.tell_the_date();
+        let (mut signal, mut accepts) = (None, self.accepts_from.is_some_and(|from| from <= self.now));
+        for ready in ready {
+            match ready.number {
+                number if SIGNALS.contains(&number) => signal = Some(number),
+                ANSWERS => self.take_answers(),
+                LISTENERS..CONNECTIONS => accepts = true,
+                number => {
+                    let slot = usize::try_from(number - CONNECTIONS).unwrap_or(usize::MAX);
+                    self.with(slot, |connection, turn| {
+                        let lost = ready.gone && connection.waits_for == Interest::Nothing;
+                        if lost || connection.waits_for == Interest::Read && connection.fill().is_err() {
+                            return Next::End;
+                        }
+                        connection.drive(turn)
+                    });
+                }
+            }
+        }
+        self.answer_all();
+        self.end_late();
+        // After the events, whose numbers are those of the connections before.
+        if accepts {
+            self.accept();
+        }
+        self.listen_again()?;
+        Ok(signal)
+    }
+
+    /// Whether a request was read that is not answered, on any connection.
+    pub fn is_busy(&self) -> bool {
+        self.connections.iter().flatten().any(|connection| connection.is_under_way())
+    }
+
+    /// Closes the connections on which nothing of a request has come. Whether any is left.
+    pub fn close_idle(&mut self) -> bool {
+        for slot in 0..self.connections.len() {
+            self.with(slot, |connection, _| if connection.is_idle() { Next::End } else { Next::Client });
+        }
+        self.connections.iter().any(Option::is_some)
+    }
+
+    /// Does something with a connection, and keeps it unless it has ended.
+    fn with(&mut self, slot: usize, f: impl FnOnce(&mut Connection, &mut Turn<'_>) -> Next) {
+        let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
+        let mut turn = Turn {
+            gate: self.gate,
+            now: self.now,
+            date: &self.date.1,
+            load: Load { arrived: self.burst.requests.len(), connections: self.open.iter().sum() },
+            questions: &mut self.burst.questions,
+            is_last: self.is_ending,
+        };
+        let next = f(&mut connection, &mut turn);
+        let interest = connection.interest();
+        let failed = interest != connection.waits_for
+            && self.poll.change(&connection.stream, CONNECTIONS + slot as u64, interest).is_err();
+        connection.waits_for = interest;
+        if matches!(next, Next::End) || failed {
+            self.open[connection.role as usize] -= 1;
+            self.free.push(slot);
+            return;
+        }
+        self.next_deadline = [self.next_deadline, Some(connection.deadline)].into_iter().flatten().min();
+        self.connections[slot] = Some(connection);
+        match next {
+            Next::Verdicts(pending) if pending.questions > AT_ONCE => {
+                let questions =
+                    self.burst.questions.split_off(self.burst.questions.len() - pending.questions);
+                self.leave(slot, pending, questions);
+            }
+            Next::Verdicts(pending) => self.burst.requests.push((slot, pending)),
+            Next::Client | Next::End => {}
+        }
+    }
+
+    /// Answers bursts until no whole request is left. What a client sends in advance is in the next burst.
+    fn answer_all(&mut self) {
+        while !self.burst.requests.is_empty() {
+            let Burst { mut questions, requests } = std::mem::take(&mut self.burst);
+            let answers = self.gate.engine.at_once(&questions);
+            self.now = Instant::now();
+            match answers.map(Vec::into_iter) {
+                Some(mut answers) => {
+                    for (slot, pending) in requests {
+                        let own = answers.by_ref().take(pending.questions).collect();
+                        self.answer(slot, &pending, Ok(own));
+                    }
+                }
+                None => {
+                    for (slot, pending) in requests {
+                        let own = questions.drain(..pending.questions).collect();
+                        self.leave(slot, pending, own);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leaves a request to the thread that may wait.
+    fn leave(&mut self, slot: usize, pending: Pending, questions: Vec<Question>) {
+        self.tickets += 1;
+        let ticket = Ticket::new(slot, self.tickets);
+        match self.gate.engine.later(ticket, questions, self.now) {
+            Err(failure) => self.answer(slot, &pending, Err(failure)),
+            Ok(()) => self.with(slot, |connection, turn| {
+                connection.wait_for(ticket, pending, turn.now);
+                Next::Client
+            }),
+        }
+    }
+
+    fn take_answers(&mut self) {
+        for (ticket, answers) in self.gate.engine.answered() {
+            self.with(ticket.slot, |connection, turn| {
+                // It may have been answered without them.
+                let Some(pending) = connection.claim(ticket) else { return Next::Client };
+                connection.answer(&turn.gate.end(&pending, Ok(answers), turn.now), turn);
+                connection.drive(turn)
+            });
+        }
+    }
+
+    fn answer(&mut self, slot: usize, pending: &Pending, answers: Result<Vec<Answer>, Failure>) {
+        self.with(slot, |connection, turn| {
+            connection.answer(&turn.gate.end(pending, answers, turn.now), turn);
+            connection.drive(turn)
+        });
+    }
+
+    /// Ends what has lasted too long.
+    fn end_late(&mut self) {
+        let now = self.now;
+        if self.next_deadline.is_none_or(|next| now < next) {
+            return;
+        }
+        self.next_deadline = None;
+        for slot in 0..self.connections.len() {
+            self.with(slot, |connection, turn| {
+                if connection.deadline <= now { connection.end_late(turn) } else { Next::Client }
+            });
+        }
+        self.answer_all();
+    }
+
+    /// Accepts what waits, as far as the limits allow.
+    fn accept(&mut self) {
+        self.accepts_from = None;
+        for at in 0..self.listening.len() {
+            while self.listening[at].has_room(self.open) {
+                match self.listening[at].listener.accept() {
+                    Ok((stream, peer)) => {
+                        let role = self.listening[at].role;
+                        self.open(Connection::new(stream, role, peer, self.now));
+                    }
+                    Err(err) if err.kind() == ErrorKind::WouldBlock => break,
+                    Err(err) if err.kind() == ErrorKind::Interrupted => {}
+                    Err(_) => {
+                        self.accepts_from = Some(self.now + PAUSE);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, connection: Connection) {
+        let slot = self.free.pop().unwrap_or(self.connections.len());
+        if self.poll.add(&connection.stream, CONNECTIONS + slot as u64, Interest::Read).is_err() {
+            self.free.extend(self.connections.get(slot).is_some().then_some(slot));
+            return;
+        }
+        self.open[connection.role as usize] += 1;
+        self.next_deadline = [self.next_deadline, Some(connection.deadline)].into_iter().flatten().min();
+        if slot == self.connections.len() {
+            self.connections.push(None);
+        }
+        self.connections[slot] = Some(Box::new(connection));
+    }
+
+    /// Waits for further connections where there is room for them.
+    fn listen_again(&mut self) -> io::Result<()> {
+        for (at, it) in self.listening.iter_mut().enumerate() {
+            let accepts = self.accepts_from.is_none() && it.has_room(self.open);
+            let interest = if accepts { Interest::Read } else { Interest::Nothing };
+            if interest != it.waits_for {
+                self.poll.change(&it.listener, LISTENERS + at as u64, interest)?;
+                it.waits_for = interest;
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_the_date(&mut self) {
+        // Without a clock the last date stays.
+        let Ok(now) = SystemClock.now() else { return };
+        if self.date.0 != now.unix() {
+            self.date = (now.unix(), date(now));
+        }
+    }
+}
+
+impl Listening {
+    fn has_room(&self, open: [usize; 2]) -> bool {
+        open[self.role as usize] < self.most
+    }
+}

@@ -1,0 +1,217 @@
+//! JSON values as they stand in a line of an export: texts are borrowed from it where they hold no escapes.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Item<'a> {
+    Null,
+    Bool(bool),
+    Number(i64),
+    /// A number that is not a whole one, or that is too large.
+    Other(serde_json::Number),
+    Text(Cow<'a, str>),
+    List(Vec<Item<'a>>),
+    Object(Fields<'a>),
+}
+
+/// The fields of an object, in order of their keys. Of those with the same key the last one counts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fields<'a>(Vec<(Cow<'a, str>, Option<Item<'a>>)>);
+
+impl<'a> Fields<'a> {
+    /// A line with the type that it says. An error says what is wrong with it.
+    pub fn of_line(text: &'a [u8]) -> Result<(Cow<'a, str>, Self), &'static str> {
+        let not_json = "it is not JSON";
+        let text = std::str::from_utf8(text).map_err(|_| not_json)?;
+        let Item::Object(mut fields) = serde_json::from_str(text).map_err(|_| not_json)? else {
+            return Err("it is not a JSON object");
+        };
+        match fields.take("type") {
+            Some(Item::Text(kind)) => Ok((kind, fields)),
+            _ => Err("it does not say its `type`"),
+        }
+    }
+
+    fn new(mut fields: Vec<(Cow<'a, str>, Option<Item<'a>>)>) -> Self {
+        // Lines of ours are in order, but for their type, which comes first.
+        let is_ascending = |fields: &[(Cow<'_, str>, _)]| fields.is_sorted_by(|one, next| one.0 < next.0);
+        if !is_ascending(&fields) {
+            if let [(first, _), rest @ ..] = &fields[..]
+                && is_ascending(rest)
+                && let Err(place) = rest.binary_search_by(|field| field.0.cmp(first))
+            {
+                fields[..=place].rotate_left(1);
+            } else {
+                fields = fields.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
+            }
+        }
+        Self(fields)
+    }
+
+    fn place(&self, key: &str) -> Option<usize> {
+        self.0.binary_search_by(|(found, _)| (**found).cmp(key)).ok()
+    }
+
+    /// Takes a field out; none where there is no such one, or not any more.
+    pub fn take(&mut self, key: &str) -> Option<Item<'a>> {
+        let place = self.place(key)?;
+        self.0[place].1.take()
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Item<'a>> {
+        self.0[self.place(key)?].1.as_ref()
+    }
+
+    /// The text of a field; empty where it is none.
+    pub fn text(&self, key: &str) -> &str {
+        self.get(key).and_then(Item::as_str).unwrap_or_default()
+    }
+
+    /// The fields that were not taken out.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Item<'a>)> {
+        self.0.iter().filter_map(|(key, item)| Some((&**key, item.as_ref()?)))
+    }
+
+    pub fn into_fields(self) -> impl Iterator<Item = (Cow<'a, str>, Item<'a>)> {
+        self.0.into_iter().filter_map(|(key, item)| Some((key, item?)))
+    }
+}
+
+impl Item<'_> {
+    pub fn as_i64(&self) -> Option<i64> {
+        if let Self::Number(number) = self { Some(*number) } else { None }
+    }
+
+    pub fn as_str(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+}
+
+impl fmt::Display for Item<'_> {
+    /// As JSON, with the keys of objects in order.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).unwrap_or_default())
+    }
+}
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(number) => serializer.serialize_i64(*number),
+            Self::Other(number) => number.serialize(serializer),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => serializer.collect_seq(items),
+            Self::Object(fields) => {
+                let mut map = serializer.serialize_map(None)?;
+                fields.iter().try_for_each(|(key, item)| map.serialize_entry(key, item))?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OfItem)
+    }
+}
+
+struct OfItem;
+
+impl<'de> Visitor<'de> for OfItem {
+    type Value = Item<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Item<'de>, E> {
+        Ok(Item::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Item<'de>, E> {
+        Ok(Item::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Item<'de>, E> {
+        Ok(Item::Number(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Item<'de>, E> {
+        Ok(i64::try_from(value).map_or_else(|_| Item::Other(value.into()), Item::Number))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Item<'de>, E> {
+        let number = serde_json::Number::from_f64(value);
+        number.map(Item::Other).ok_or_else(|| E::custom("a number that is none"))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Item<'de>, E> {
+        Ok(Item::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Item<'de>, E> {
+        Ok(Item::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Item<'de>, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            items.push(item);
+        }
+        Ok(Item::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item<'de>, A::Error> {
+        let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(16));
+        while let Some(key) = map.next_key::<Item<'de>>()? {
+            let Item::Text(key) = key else { return Err(A::Error::custom("a key that is no text")) };
+            fields.push((key, Some(map.next_value()?)));
+        }
+        Ok(Item::Object(Fields::new(fields)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_written_as_any_other_reader_does() {
+        for text in [
+            r#"{"type":"token","a":null,"b":[1,-2,1.5,18446744073709551615,true],"c":{"y":"\n\"é","x":{}}}"#,
+            r#"{"b":1,"a":2,"b":3}"#,
+            r#"{"type":"x","a":1,"type":"y"}"#,
+            " [ \"a\\u0000\" , [] ] ",
+            "7",
+        ] {
+            let expected: serde_json::Value = serde_json::from_str(text).expect(text);
+            let item: Item<'_> = serde_json::from_str(text).expect(text);
+            assert_eq!(item.to_string(), expected.to_string());
+        }
+    }
+
+    #[test]
+    fn a_line_says_its_type_and_what_is_left_of_it() {
+        let (kind, mut fields) = Fields::of_line(br#"{"type":"x","b":"c","a":1}"#).expect("a line");
+        assert_eq!((&*kind, fields.take("a")), ("x", Some(Item::Number(1))));
+        assert_eq!((fields.text("b"), fields.text("a")), ("c", ""));
+        assert_eq!(fields.iter().collect::<Vec<_>>(), [("b", &Item::Text("c".into()))]);
+        for (text, why) in [
+            (&b"{"[..], "it is not JSON"),
+            (b"{\"type\":\"\xff\"}", "it is not JSON"),
+            (b"[]", "it is not a JSON object"),
+            (b"{\"type\":1}", "it does not say its `type`"),
+        ] {
+            assert_eq!(Fields::of_line(text), Err(why));
+        }
+    }
+}

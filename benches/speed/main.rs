@@ -181,6 +181,17 @@ fn moving(rounds: usize, tokens: usize) {
     };
     row("with their history, into no store", exported.whole(rounds));
     row("into a store that has another", exported.tokens(rounds));
+    let few = Stocked::new(tokens.div_ceil(10));
+    println!(
+        "\n| peak memory | KiB, {tokens} tokens | KiB, {} tokens | ratio |\n|---|---|---|---|",
+        few.tokens
+    );
+    for verb in [["export"].as_slice(), &["revoke", "--search", "token", "--yes"], &["prune", "--yes"]] {
+        let (few, many) = (few.whole(verb).peak, store.whole(verb).peak);
+        let [most, least] = [many, few].map(|peak| f64::from(u32::try_from(peak).unwrap_or(u32::MAX)));
+        let ratio = most / least;
+        println!("| `{}` | {many} | {few} | {ratio:.2} |", verb.join(" "));
+    }
 }
 
 /// User instructions on a store of 50 tokens. Returns those of `verify`.

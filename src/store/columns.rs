@@ -1,5 +1,7 @@
 //! Converts the columns of each table to the form of an export, and back.
 
+use std::sync::LazyLock;
+
 use rusqlite::types::ValueRef;
 use serde_json::{Map, Value};
 
@@ -34,16 +36,16 @@ enum Null {
 use Kind::{Hash, Json, Number, Text, Time};
 use Null::{Never, Perhaps};
 
-pub const SETTING: &[Column] = &[Column("key", Text, Never), Column("value", Text, Never)];
-pub const PRUNED: &[Column] = &[Column("hash", Hash, Never), Column("at", Time, Never)];
-pub const SCOPE: &[Column] = &[
+pub static SETTING: &[Column] = &[Column("key", Text, Never), Column("value", Text, Never)];
+pub static PRUNED: &[Column] = &[Column("hash", Hash, Never), Column("at", Time, Never)];
+pub static SCOPE: &[Column] = &[
     Column("id", Text, Never),
     Column("name", Text, Never),
     Column("description", Text, Perhaps),
     Column("created_at", Time, Never),
     Column("retired_at", Time, Perhaps),
 ];
-pub const TOKEN: &[Column] = &[
+pub static TOKEN: &[Column] = &[
     Column("id", Text, Never),
     Column("name", Text, Never),
     Column("description", Text, Perhaps),
@@ -67,7 +69,7 @@ pub const TOKEN: &[Column] = &[
     Column("hook", Text, Perhaps),
     Column("allow_from", Text, Perhaps),
 ];
-pub const SECRET: &[Column] = &[
+pub static SECRET: &[Column] = &[
     Column("hash", Hash, Never),
     Column("hint", Text, Never),
     Column("created_at", Time, Never),
@@ -76,7 +78,7 @@ pub const SECRET: &[Column] = &[
     Column("superseded_at", Time, Perhaps),
     Column("revoked_at", Time, Perhaps),
 ];
-pub const DELIVERY: &[Column] = &[
+pub static DELIVERY: &[Column] = &[
     Column("kind", Text, Never),
     Column("target", Text, Perhaps),
     Column("variable", Text, Perhaps),
@@ -91,7 +93,7 @@ pub const DELIVERY: &[Column] = &[
     Column("expires_at", Time, Perhaps),
     Column("grace", Number, Perhaps),
 ];
-pub const HOOK: &[Column] = &[
+pub static HOOK: &[Column] = &[
     Column("command", Text, Never),
     Column("destination", Text, Perhaps),
     Column("previous_expires_at", Time, Perhaps),
@@ -102,7 +104,7 @@ pub const HOOK: &[Column] = &[
     Column("failed_at", Time, Perhaps),
     Column("created_at", Time, Never),
 ];
-pub const EVENT: &[Column] = &[
+pub static EVENT: &[Column] = &[
     Column("seq", Number, Never),
     Column("time", Time, Never),
     Column("action", Text, Never),
@@ -146,17 +148,42 @@ pub fn show(columns: &[Column], row: &Row<'_>, first: usize) -> rusqlite::Result
     Ok(fields)
 }
 
+/// More columns than any table has.
+const MOST: usize = 32;
+
 /// Takes the columns out of what an export shows, into a batch. An error says what is wrong.
 pub fn take(columns: &[Column], fields: &mut item::Fields<'_>, into: &mut Batch) -> Result<(), String> {
-    columns.iter().try_for_each(|column| take_one(column, fields, into))
+    let mut items = [const { None }; MOST];
+    let mut fields = fields.remaining().peekable();
+    // Both in order of name, they are gone through once.
+    for at in in_order(columns) {
+        let name = columns[*at].0;
+        while fields.next_if(|(key, _)| **key < *name).is_some() {}
+        items[*at] = fields.next_if(|(key, _)| **key == *name).and_then(|(_, item)| item.take());
+    }
+    columns.iter().zip(items).try_for_each(|(column, item)| take_one(column, item, into))
+}
+
+/// The places of columns in order of their names.
+fn in_order(columns: &[Column]) -> &'static [usize] {
+    static ALL: LazyLock<Vec<(&[Column], Vec<usize>)>> = LazyLock::new(|| {
+        let all = [SETTING, PRUNED, SCOPE, TOKEN, SECRET, DELIVERY, HOOK, EVENT];
+        let sorted = |columns: &[Column]| {
+            let mut places: Vec<usize> = (0..columns.len()).collect();
+            places.sort_unstable_by_key(|at| columns[*at].0);
+            places
+        };
+        all.map(|columns| (columns, sorted(columns))).into()
+    });
+    ALL.iter().find(|(of, _)| std::ptr::eq(*of, columns)).map_or(&[], |(_, places)| places)
 }
 
 fn take_one(
     Column(name, kind, null): &Column,
-    fields: &mut item::Fields<'_>,
+    item: Option<Item<'_>>,
     into: &mut Batch,
 ) -> Result<(), String> {
-    let item = fields.take(name).ok_or_else(|| format!("`{name}` is missing"))?;
+    let item = item.ok_or_else(|| format!("`{name}` is missing"))?;
     let wrong = |what: &str| Err(format!("`{name}` is not {what}"));
     match (kind, item) {
         (_, Item::Null) if *null == Perhaps => into.null(),

@@ -64,6 +64,11 @@ impl<'a> Fields<'a> {
         self.0[place].1.take()
     }
 
+    /// The fields in order of their keys; none where one was taken out.
+    pub fn remaining(&mut self) -> impl Iterator<Item = (&str, &mut Option<Item<'a>>)> {
+        self.0.iter_mut().map(|(key, item)| (&**key, item))
+    }
+
     pub fn get(&self, key: &str) -> Option<&Item<'a>> {
         self.0[self.place(key)?].1.as_ref()
     }

@@ -3,6 +3,7 @@
 
 mod crash;
 mod cuts;
+mod fleet;
 mod freshness;
 mod hosts;
 mod link;

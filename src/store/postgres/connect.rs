@@ -72,6 +72,8 @@ pub fn client(address: &Address, access: Access, warned: &Arc<AtomicBool>) -> Re
         .connect_timeout(limit)
         .tcp_user_timeout(if access == Access::Write { PATIENCE } else { CONNECT })
         .keepalives_idle(PATIENCE)
+        .keepalives_interval(CONNECT)
+        .keepalives_retries(3)
         .application_name("tokenctl");
     if address.host.starts_with('/') {
         config.host_path(&address.host);

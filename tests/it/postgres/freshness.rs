@@ -71,15 +71,17 @@ impl Drop for Gate {
     }
 }
 
-/// The status and the body that a gate in this directory answers for a secret.
-fn asked(dir: &Path, secret: &str) -> (u16, String) {
+/// What a gate in this directory says of a secret: a status, and the body where one was posted.
+fn asked(dir: &Path, target: &str, args: &[&str]) -> (u16, String) {
     let mut curl = Command::new("curl");
     curl.args(["-s", "--max-time", "60", "-o", "-", "-w", "\n%{http_code}", "--unix-socket"]);
-    curl.arg(dir.join("gate.sock")).args(["-H", "Content-Type: application/json", "-d"]);
-    curl.arg(format!("{{\"secret\":\"{secret}\"}}")).arg("http://gate/api/verify");
-    let ran = run(&mut curl, b"").ok();
+    let ran = run(curl.arg(dir.join("gate.sock")).args(args).arg(format!("http://gate{target}")), b"").ok();
     let (body, status) = ran.out.rsplit_once('\n').expect("a status");
     (status.parse().expect("a number"), body.to_owned())
+}
+
+fn status(dir: &Path, secret: &str) -> u16 {
+    asked(dir, "/verify", &["-H", &format!("Authorization: Bearer {secret}")]).0
 }
 
 /// What `verify` says on a replica that may be so old.
@@ -164,9 +166,11 @@ fn a_replica_that_goes_on_ten_seconds_late_is_never_believed() {
     let (mut changes, mut last, mut seen) = (0, String::new(), 0);
     while seen < 3 {
         is_stale(&verified(&replica, "2s", &secret));
-        let (status, body) = asked(dirs[1].path(), &secret);
+        assert_eq!(status(dirs[1].path(), &secret), 503);
+        let body = format!("{{\"secret\":\"{secret}\"}}");
+        let body = asked(dirs[1].path(), "/api/verify", &["-d", &body]).1;
         let body: Value = serde_json::from_str(&body).expect("a document");
-        assert_eq!((status, &body["error"]["code"]), (503, &Value::from("store_stale")), "{body}");
+        assert_eq!(body["error"]["code"], "store_stale", "{body}");
         let now = replica.sql("tokens", beat);
         changes += i32::from(now != last);
         last = now;
@@ -200,7 +204,7 @@ fn a_replica_sends_uses_to_the_primary_that_is_named() {
     at(&replica, &["verify", "--max-lag", "8s", "--usage-store", &url], secret.as_bytes()).ok();
     assert_eq!(primary.sql("tokens", uses), "1", "the use was sent before the command ended");
     primary.sql("tokens", "TRUNCATE tokenctl.usage");
-    until("the gate answers", || asked(dir.path(), &secret).0 == 200);
+    until("the gate answers", || status(dir.path(), &secret) == 200);
     until("the gate sends it", || primary.sql("tokens", uses) == "1");
     // A primary that is away holds up nobody.
     let away = "postgres://postgres@127.0.0.1:1/tokens?sslmode=disable";

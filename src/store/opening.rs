@@ -87,7 +87,7 @@ impl Location {
 }
 
 /// Makes the store unless there is one. Returns whether this call made it. The tables of a server are made by
-/// [`super::make_on_server`] alone.
+/// `make_on_server` alone.
 pub fn make(
     location: &Location,
     sharing: Sharing,

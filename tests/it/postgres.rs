@@ -5,6 +5,7 @@ mod crash;
 mod cuts;
 mod fleet;
 mod freshness;
+mod gate;
 mod hosts;
 mod link;
 mod replicas;

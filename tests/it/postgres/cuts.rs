@@ -15,7 +15,6 @@ use super::{Fixture, socket};
 /// Where a connection is cut, about one request of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
-    Never,
     /// The server never sees it.
     Before,
     /// The server sees the first half of its bytes.
@@ -24,7 +23,7 @@ enum Cut {
     After,
 }
 
-/// Passes connections on to a server, and cuts the first one at a request. A request is what the client sends before it
+/// Passes connections on to a server, and cuts one at a request, counted over all of them. A request is what the client sends before it
 /// waits: a query, or messages up to a Sync.
 struct Proxy {
     port: u16,
@@ -39,9 +38,9 @@ impl Proxy {
         let seen = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&seen);
         thread::spawn(move || {
-            for (nth, client) in listener.incoming().flatten().enumerate() {
+            for client in listener.incoming().flatten() {
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
-                let (cut, count) = (if nth == 0 { cut } else { Cut::Never }, Arc::clone(&count));
+                let count = Arc::clone(&count);
                 thread::spawn(move || pass(client, server, cut, at, &count));
             }
         });
@@ -103,7 +102,7 @@ fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, at: usize, seen
                 let _ = wait.recv_timeout(std::time::Duration::from_secs(5));
                 break;
             }
-            _ => {}
+            Cut::Before | Cut::Within | Cut::After => {}
         }
         if server.write_all(&request).is_err() {
             break;

@@ -142,8 +142,8 @@ impl Server {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(|| {
-            let fast = ["fsync=off", "full_page_writes=off", "max_connections=200", "autovacuum=off"];
-            let server = Self::start(&fast);
+            let roomy = ["max_connections=200", "autovacuum=off"];
+            let server = Self::start(&roomy);
             server.sql("postgres", "CREATE DATABASE made");
             run(program().args(["init", "--apply", "--store", &server.url("postgres", "made")]), b"").ok();
             // A store whose log has no entry yet, and whose clock is not compared with those of tests.

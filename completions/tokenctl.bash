@@ -1,7 +1,7 @@
 # bash completion for tokenctl
 
 _tokenctl() {
-    # bash breaks words at `=`, `:` and `@`, too. Here only a blank does, and only what stands before the cursor counts.
+    # bash breaks words at `=`, `:` and `@`, too. Here only a blank does, and only the text before the cursor counts.
     local rest=${COMP_LINE:0:COMP_POINT} words=() word gap
     for word in "${COMP_WORDS[@]:0:COMP_CWORD + 1}"; do
         gap=${rest%%[![:blank:]]*}

@@ -1,4 +1,4 @@
-//! A service that lets in whoever presents a valid secret with the scope `events:read`.
+//! A service that lets in clients with a valid secret that has the scope `events:read`.
 //!
 //! Reads a presented secret from each line of standard input: `service STORE`.
 
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 Some(token) => writeln!(out, "200 welcome, {}", token.name)?,
                 None => writeln!(out, "401 {}", verdict.reason().word())?,
             },
-            // An error is never a yes.
+            // An error is never a positive answer.
             Err(err) => writeln!(out, "503 {err}")?,
         }
     }

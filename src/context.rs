@@ -35,7 +35,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Whether questions can be asked: they are shown on stderr and answered on stdin.
+    /// Whether questions can be asked, which are shown on stderr and answered on stdin.
     pub fn can_ask(self) -> bool {
         self.stdin && self.stderr
     }

@@ -99,7 +99,7 @@ fn free() -> SocketAddr {
     listener.local_addr().expect("its number")
 }
 
-/// Prints a line for each kind of socket and number of connections, while so many of the tokens are in use.
+/// Prints a line for each kind of socket and number of connections, while this many of the tokens are in use.
 pub fn compare(store: &Stocked, used: usize, rounds: usize, long: Duration) {
     let dir = tempfile::tempdir().expect("a directory");
     let (nginx, gate) = (Server::nginx(dir.path()), Server::gate(store));

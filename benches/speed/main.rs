@@ -1,5 +1,5 @@
-//! How fast the program is, as ratios: what is compared runs in turns, so that whatever else the machine does falls on
-//! all of it; and the user instructions of a few commands, which repeat from run to run.
+//! How fast the program is, as ratios. The programs that are compared run in turns, so that other load of the
+//! machine affects all of them; and the user instructions of a few commands, which repeat from run to run.
 //!
 //!     cargo bench                  every figure
 //!     cargo bench -- PART…         only these: processes, streams, gate, moving, instructions
@@ -62,8 +62,8 @@ fn main() -> ExitCode {
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Builds the program as it is installed, in place of the one that was built beside this benchmark: there the features
-/// of the crates for tests are in it as well, which cost 74,000 instructions.
+/// Builds the program as it is installed, in place of the one that was built beside this benchmark. That one
+/// includes features of crates that only tests need, which cost 74,000 instructions.
 fn build() {
     if std::env::var_os("TOKENCTL_PROGRAM").is_some() {
         return;

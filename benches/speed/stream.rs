@@ -21,7 +21,7 @@ pub struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    /// Writes this many requests for so many of the tokens.
+    /// Writes this many requests for this many of the tokens.
     pub fn new(store: &'a Stocked, used: usize, count: usize) -> Self {
         // A prime step visits them all before it comes back to one.
         let lines = (0..count).map(|n| known_secret(2 + n % used * 7_919 % (store.tokens - 1)) + "\n");

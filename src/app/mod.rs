@@ -123,7 +123,7 @@ impl<'a> App<'a> {
         self.global.yes.is_some()
     }
 
-    /// Requires a yes, from `--yes` or from a person.
+    /// Requires confirmation, by `--yes` or by a person.
     pub fn confirm(&mut self, question: &str) -> Result<(), Error> {
         if self.says_yes() {
             return Ok(());
@@ -131,7 +131,7 @@ impl<'a> App<'a> {
         self.ask(question, "`--yes` confirms")
     }
 
-    /// Requires a yes from a person. Without a terminal it fails, and the hint names the flag that confirms.
+    /// Requires confirmation by a person. Without a terminal it fails, and the hint names the flag that confirms.
     pub fn ask(&mut self, question: &str, hint: &str) -> Result<(), Error> {
         if !self.can_ask() {
             let asked = question.trim_end_matches('?');
@@ -276,7 +276,7 @@ impl<'a> App<'a> {
         self.open_and_recover(author, Missing::Unmounted)
     }
 
-    /// The same, where a person has said what a missing file means.
+    /// The same, where a person has decided what a missing file means.
     pub fn open_and_recover(&mut self, author: &Author, missing: Missing) -> Result<Store, Error> {
         let store = Store::open_to_write(&self.location()?, &*self.ctx.machine, author)?;
         for left in deliver::recover(&store, &*self.ctx.machine, author, missing)? {

@@ -40,7 +40,7 @@ pub struct Apply {
     /// Revoke the tokens that the file does not name
     #[arg(long)]
     exclusive: bool,
-    /// Put each new secret without a destination of its own into a file of its token's name in this directory
+    /// Put each new secret without a destination into a file of its token's name in this directory
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = HEADING)]
     out_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -260,7 +260,7 @@ impl Apply {
     }
 }
 
-/// An error of the store speaks of its own transaction only, but earlier ones have changed things.
+/// The message of a store's error is only about its transaction, but earlier ones have changed things.
 fn of_the_rest(err: Error) -> Error {
     match err {
         Error::Store(StoreError::Io { what, settled: UNCHANGED }) => Error::Store(StoreError::Io {

@@ -40,7 +40,7 @@ struct Note {
 struct Found {
     list: Listed,
     whole: usize,
-    /// Ended secrets of tokens that stay.
+    /// Superseded secrets of tokens that stay.
     secrets: usize,
 }
 
@@ -146,7 +146,7 @@ impl Found {
         format!(
             "{verb} {} and {} of others",
             plural(self.whole, "token"),
-            plural(self.secrets, "ended secret")
+            plural(self.secrets, "superseded secret")
         )
     }
 }

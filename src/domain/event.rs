@@ -219,7 +219,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The hash that this entry must have after one of `previous`.
+    /// The hash that this entry must have after an entry with the hash `previous`.
     pub fn chained(&self, previous: &Digest) -> Digest {
         let mut encoder = match self.form {
             Form::One => Encoder::plain("tokenctl audit entry v1"),

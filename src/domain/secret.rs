@@ -168,7 +168,7 @@ impl Secret {
     }
 
     /// The secret in `input`, without one newline after it. `None` for text that cannot be a secret: too short, too
-    /// long, not printable ASCII, or of our own shape with a wrong checksum.
+    /// long, not printable ASCII, or of our shape with a wrong checksum.
     pub fn read(mut input: Zeroizing<Vec<u8>>) -> Option<Self> {
         for end in [b'\n', b'\r'] {
             if input.last() == Some(&end) {
@@ -258,7 +258,7 @@ pub fn hint(secret: &[u8]) -> String {
 }
 
 /// The characters that the hint of a secret made elsewhere shows, which are its first four. `None` for the hint
-/// of our own secrets.
+/// of our secrets.
 pub fn foreign_head(hint: &str) -> Option<&[u8]> {
     hint.strip_suffix('…').map(str::as_bytes).filter(|head| head.len() == HINT_LEN)
 }

@@ -51,7 +51,7 @@ impl Write for Stream {
 impl Output for Stream {
     /// std opens a closed descriptor as `/dev/null` before `main`, so that both look the same.
     fn is_nowhere(&self) -> bool {
-        // `/dev/null`, `/dev/zero` and similar devices discard output. `/dev/full` does not: it fails itself.
+        // `/dev/null`, `/dev/zero` and similar devices discard output. `/dev/full` does not, since it fails itself.
         const MEMORY: (u32, u32) = (1, 7);
         let Some(Ok(meta)) = self.0.as_ref().map(File::metadata) else { return true };
         let (major, minor) = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));

@@ -96,7 +96,7 @@ impl Source {
         self.search_filled(&mut read, finder, buffer, len, take)
     }
 
-    /// Searches the buffer, which is full unless the stream has ended.
+    /// Searches the buffer, which is full unless this is the end of the stream.
     fn search_filled(
         self,
         read: &mut dyn Read,

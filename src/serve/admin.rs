@@ -6,9 +6,9 @@ use super::engine::Question;
 use super::gate::{Gate, Step};
 use super::http::{Response, Status};
 
-/// What the metrics tell that only the server knows.
+/// Values for the metrics that only the server knows.
 pub struct Load {
-    /// Requests that wait for their burst.
+    /// Requests that wait for their batch.
     pub arrived: usize,
     pub connections: usize,
 }

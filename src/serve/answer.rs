@@ -1,4 +1,4 @@
-//! What proxies understand of a verdict.
+//! The status and headers of a verdict, which proxies understand.
 
 use super::http::{Response, Status};
 use crate::domain::verdict::Reason;

@@ -84,14 +84,14 @@ fn label(key: &str, value: &str) -> Option<Label> {
     (label.key == key).then_some(label)
 }
 
-/// How the answers to a body are put.
+/// The form of the answers to a body.
 #[derive(Default)]
 pub struct Form {
     is_array: bool,
     items: Vec<Item>,
 }
 
-/// The answer to a body that did not come whole.
+/// The answer to a body that did not arrive completely.
 pub fn broken(status: Status) -> Reply {
     let why = match status {
         Status::Timeout => "the body took longer than 10 seconds",
@@ -100,7 +100,7 @@ pub fn broken(status: Status) -> Reply {
     refused(status, why)
 }
 
-/// The questions of a body, or the answer to one that cannot be understood.
+/// The questions of a body, or the answer to an invalid one.
 pub fn read(body: &[u8]) -> Result<(Vec<Question>, Form), Box<Reply>> {
     let whole: Option<&RawValue> = serde_json::from_slice(body).ok();
     let (is_array, values) = match whole.map(|it| (it, it.get().as_bytes()[0])) {

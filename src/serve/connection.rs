@@ -1,4 +1,4 @@
-//! A connection: requests one after another, with their limits, until its client or the gate ends it.
+//! A connection: handles one request after another, with their limits, until the client or the gate closes it.
 
 use std::io;
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -19,13 +19,14 @@ use super::turn::{Role, Turn};
 
 /// How long a head may take, and how long a connection may be idle.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// How long a body may take.
+/// How long receiving a body may take.
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a client may leave an answer unread.
 const WRITE_TIME: Duration = Duration::from_secs(10);
-/// How long a connection is read on after its last answer. If it were closed with bytes unread, the answer could be lost.
+/// How long a connection is still read after its last answer. If it were closed with unread bytes, the answer
+/// could be lost.
 const LINGER_TIME: Duration = Duration::from_secs(1);
-/// How much is read at once: of heads, and of what is long.
+/// How many bytes are read at once: of heads, and of long bodies.
 const READ: usize = 4 << 10;
 const READ_LONG: usize = 64 << 10;
 
@@ -45,7 +46,7 @@ impl AsFd for Stream {
 
 impl Stream {
     fn send_no_more(&self) {
-        // A client that is gone needs no end.
+        // A client that has gone away need not be notified.
         let _ = match self {
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
@@ -58,28 +59,28 @@ pub struct Connection {
     pub role: Role,
     /// The address at its other end.
     peer: Option<IpAddr>,
-    /// What was read and is not used yet. There are secrets in it.
+    /// Bytes that were read but not used yet. They contain secrets.
     input: Zeroizing<Vec<u8>>,
-    /// What is not written yet.
+    /// Bytes that are not written yet.
     output: Vec<u8>,
     state: State,
-    /// What the form of the next answer depends on.
+    /// The properties of the request on which the form of its answer depends.
     exchange: Exchange,
-    /// Whether the client sends no more. It may still read.
+    /// Whether the client has stopped sending. It may still read.
     is_read: bool,
-    /// When the present state has lasted too long.
+    /// When the present state times out.
     pub deadline: Instant,
-    /// What it is registered for.
+    /// The events for which it is registered.
     pub waits_for: Interest,
 }
 
 enum State {
-    /// The next request is awaited, or is not whole yet.
+    /// Waiting for the next request, or for the rest of it.
     Head,
     Body(Body, Pending),
-    /// The request waits for verdicts: those of the next burst, or those that the ticket is for.
+    /// The request waits for verdicts, of the next batch or of this ticket.
     Asked(Option<(Ticket, Pending)>),
-    /// The last answer is being written. Whether there may be bytes that nobody reads.
+    /// The last answer is being written. The flag tells whether there may be unread bytes.
     Last {
         unread: bool,
     },
@@ -91,7 +92,7 @@ enum State {
 pub enum Next {
     Client,
     Verdicts(Pending),
-    /// Nothing: it has ended.
+    /// Nothing, since it is closed.
     End,
 }
 
@@ -122,7 +123,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Goes as far as possible without further bytes of the client.
+    /// Continues as far as possible without further bytes from the client.
     pub fn drive(&mut self, turn: &mut Turn<'_>) -> Next {
         loop {
             match self.write(turn.now) {
@@ -163,7 +164,7 @@ impl Connection {
         }
     }
 
-    /// Begins the next request, if it is whole.
+    /// Begins the next request, if it is complete.
     fn head(&mut self, turn: &mut Turn<'_>) -> Option<Step> {
         let mut space = SPACE;
         let (head, length) = match parse(&self.input, &mut space) {
@@ -209,7 +210,7 @@ impl Connection {
         }
     }
 
-    /// Puts the answer to the request under way.
+    /// Queues the answer to the current request.
     pub fn answer(&mut self, response: &Response, turn: &Turn<'_>) {
         let closes = response.closes || !self.exchange.keeps || self.exchange.unread || turn.is_last;
         response.write(&mut self.output, &self.exchange, closes, turn.date);
@@ -235,13 +236,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits for the thread instead of the burst.
+    /// Waits for the thread instead of the batch.
     pub fn wait_for(&mut self, ticket: Ticket, pending: Pending, now: Instant) {
         self.state = State::Asked(Some((ticket, pending)));
         self.deadline = now + PATIENCE;
     }
 
-    /// The request that this ticket is for, unless it has been answered.
+    /// The request of this ticket, unless it has been answered.
     pub fn claim(&mut self, ticket: Ticket) -> Option<Pending> {
         match std::mem::replace(&mut self.state, State::Head) {
             State::Asked(Some((waits, pending))) if waits == ticket => {
@@ -255,7 +256,7 @@ impl Connection {
         }
     }
 
-    /// Ends what has lasted too long.
+    /// Handles a timeout.
     pub fn end_late(&mut self, turn: &mut Turn<'_>) -> Next {
         if !self.output.is_empty() {
             return Next::End;
@@ -272,11 +273,11 @@ impl Connection {
         self.drive(turn)
     }
 
-    /// What it waits for now.
+    /// The events for which it waits now.
     pub fn interest(&self) -> Interest {
         match self.state {
             _ if !self.output.is_empty() => Interest::Write,
-            // The burst is answered before the next look.
+            // The batch is answered before the next poll.
             State::Asked(None) => self.waits_for,
             State::Asked(Some(_)) => Interest::Nothing,
             _ if self.is_read => Interest::Nothing,
@@ -289,13 +290,13 @@ impl Connection {
         !self.output.is_empty() || matches!(self.state, State::Body(..) | State::Asked(_))
     }
 
-    /// Whether nothing of a request has come.
+    /// Whether no byte of a request has arrived.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Head) && self.input.is_empty() && self.output.is_empty()
     }
 }
 
-/// Gives back what a long body or answer took.
+/// Frees the memory of a long body or answer.
 fn release(buffer: &mut Vec<u8>) {
     if buffer.is_empty() && buffer.capacity() > READ_LONG {
         *buffer = Vec::new();
@@ -314,7 +315,7 @@ mod tests {
     use crate::domain::event::{Actor, Author};
     use crate::store::{self, Location, Sharing};
 
-    /// A gate with a connection to it, of which time and bytes come from the test.
+    /// A gate with a connection, whose time and bytes come from the test.
     struct Line {
         _dir: tempfile::TempDir,
         gate: Gate,
@@ -368,7 +369,7 @@ mod tests {
             })
         }
 
-        /// Lets this much time pass; whether something was late then.
+        /// Lets this much time pass. Returns whether a timeout occurred.
         fn wait(&mut self, time: Duration) -> Option<Next> {
             self.now += time;
             self.with(|connection, turn| (connection.deadline <= turn.now).then(|| connection.end_late(turn)))
@@ -425,7 +426,7 @@ mod tests {
         assert!(matches!(line.send(b"{"), Next::Client));
         assert!(matches!(line.wait(SECOND), Some(Next::Client)));
         assert_eq!(line.answer(), "HTTP/1.1 408 Request Timeout");
-        // What comes now is read, so that the answer is not lost, but not for ever.
+        // Further bytes are read, so that the answer is not lost, but not forever.
         assert!(matches!(line.send(b"}"), Next::Client));
         assert!(matches!(line.wait(SECOND), Some(Next::End)));
     }
@@ -471,7 +472,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_that_do_not_come_in_time_are_no_yes() {
+    fn verdicts_that_do_not_come_in_time_are_errors() {
         let mut line = Line::new();
         let secret = "legacy-secret-0123456789";
         let request = format!("GET /verify HTTP/1.1\r\nAuthorization: Bearer {secret}\r\n\r\n");

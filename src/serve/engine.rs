@@ -1,7 +1,8 @@
-//! Where questions are answered.
+//! Answers questions.
 //!
-//! - A burst is answered in one read transaction, right on the thread that speaks HTTP. That waits for nothing.
-//! - What cannot be answered so, because the store is locked or must be opened again, goes to a thread that may wait.
+//! - A batch is answered in one read transaction, on the HTTP thread, which never waits.
+//! - If that is impossible since the store is locked or must be opened again, the questions go to a thread that
+//!   may wait.
 
 use std::io;
 use std::net::IpAddr;
@@ -27,7 +28,7 @@ pub const PATIENCE: Duration = Duration::from_millis(900);
 pub const AT_ONCE: usize = 50;
 /// How many requests may wait at once. Further ones are refused.
 const WAITING: usize = 8_192;
-/// After so many secrets the thread takes no further request into its burst.
+/// How many secrets a batch of the thread may have before it is closed.
 const BURST: usize = 1_000;
 
 /// A presented secret (`None` for a text that cannot be one), the requirements, and the client's address.
@@ -48,10 +49,10 @@ pub struct Failure {
 
 pub type Answer = Result<Verdict, Failure>;
 
-/// Names a request among those that wait for the thread.
+/// Identifies a request among those that wait for the thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ticket {
-    /// Where the answers belong.
+    /// The request to which the answers belong.
     pub slot: usize,
     number: u64,
 }
@@ -98,7 +99,7 @@ impl Engine {
         Some(answers.into_iter().map(|answer| answer.map_err(Failure::from)).collect())
     }
 
-    /// Leaves the questions of a request to the thread.
+    /// Passes the questions of a request to the thread.
     pub fn later(&self, ticket: Ticket, questions: Vec<Question>, now: Instant) -> Result<(), Failure> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         self.jobs.try_send(Job { ticket, questions, since: now }).map_err(|_| {
@@ -112,9 +113,9 @@ impl Engine {
         self.bell.as_fd()
     }
 
-    /// What the thread has answered since.
+    /// The answers of the thread since the last call.
     pub fn answered(&self) -> impl Iterator<Item = Answered> {
-        // Before the answers are taken, so that the next one rings again.
+        // This comes before the answers are taken, so that the next one notifies again.
         let _ = rustix::io::read(&self.bell, &mut [0; 8]);
         self.answered.try_iter()
     }
@@ -191,7 +192,7 @@ impl Worker {
         let mut answers = answers.into_iter();
         for job in burst {
             let own = answers.by_ref().take(job.questions.len()).collect();
-            // The gate may be ending.
+            // The gate may be stopping.
             let _ = self.answers.send((job.ticket, own));
         }
     }

@@ -1,4 +1,4 @@
-//! One request: from its head to an answer, a line of the log and a count.
+//! Handles one request, from its head to the answer, a line of the log and the metrics.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -40,10 +40,10 @@ pub struct Gate {
     metrics: RefCell<Metrics>,
 }
 
-/// How far a request has come.
+/// The state of a request.
 pub enum Step {
     Done(Response),
-    /// It waits for the answers to questions, which were put behind those of others.
+    /// It waits for answers to its questions, which were appended to those of others.
     Asks(Pending),
     /// It waits for its body.
     Reads(Pending),
@@ -55,7 +55,7 @@ pub struct Pending {
     method: Cow<'static, str>,
     route: Arc<str>,
     kind: Kind,
-    /// How many answers it takes.
+    /// How many answers it needs.
     pub questions: usize,
 }
 
@@ -82,7 +82,7 @@ impl Gate {
         Ok(Self { engine, routes, manners, log, metrics: RefCell::default() })
     }
 
-    /// Begins a request that comes over a connection from this address.
+    /// Begins a request from a connection with this address.
     pub fn begin(
         &self,
         head: &Head<'_, '_>,
@@ -119,7 +119,7 @@ impl Gate {
         Step::Done(self.done(&pending(route, Kind::Verify), reply, started))
     }
 
-    /// Goes on with a request whose body has come.
+    /// Continues a request whose body has arrived.
     pub fn read(&self, pending: Pending, body: &[u8], now: Instant, questions: &mut Vec<Question>) -> Step {
         match api::read(body) {
             Ok((all, form)) => {
@@ -131,12 +131,12 @@ impl Gate {
         }
     }
 
-    /// Refuses a request for its body.
+    /// Refuses a request because of its body.
     pub fn refuse(&self, pending: &Pending, why: Status, now: Instant) -> Response {
         self.done(pending, api::broken(why), now)
     }
 
-    /// Ends a request with the answers to its questions.
+    /// Completes a request with the answers to its questions.
     pub fn end(&self, pending: &Pending, answers: Result<Vec<Answer>, Failure>, now: Instant) -> Response {
         let reply = match &pending.kind {
             Kind::Api(form) => form.reply(answers),
@@ -146,7 +146,7 @@ impl Gate {
         self.done(pending, reply, now)
     }
 
-    /// What a proxy asks about the secret that its client presents.
+    /// The question of a proxy about the secret that its client presents.
     fn question(
         &self,
         ask: Arc<Ask>,
@@ -186,14 +186,14 @@ impl Gate {
         reply.response
     }
 
-    /// Begins to ask for a secret that nobody has, to see whether the store can be read.
+    /// Begins the verification of a secret that nobody has, to check whether the store can be read.
     pub fn probe(&self, started: Instant, questions: &mut Vec<Question>) -> Pending {
         let nobodys = Secret::read(Zeroizing::new(b"nobody-has-this-secret".to_vec()));
         questions.push(Question { secret: nobodys, ..Question::default() });
         Pending { started, method: "GET".into(), route: "".into(), kind: Kind::Health, questions: 1 }
     }
 
-    /// The metrics as text; `arrived` requests wait for their burst.
+    /// The metrics as text. `arrived` requests wait for their batch.
     pub fn metrics(&self, arrived: usize, connections: usize) -> String {
         self.metrics.borrow().text(arrived + self.engine.waiting(), connections)
     }
@@ -219,7 +219,7 @@ fn health(answer: Answer) -> Response {
     }
 }
 
-/// The method as the log names it.
+/// The name of the method in the log.
 fn method(name: &str) -> Cow<'static, str> {
     let usual = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"];
     usual.iter().find(|it| **it == name).map_or_else(|| name.to_owned().into(), |it| Cow::Borrowed(*it))

@@ -1,8 +1,8 @@
-//! HTTP/1 as this server reads and writes it.
+//! HTTP/1, as far as this server needs it.
 //!
-//! - The `httparse` crate reads heads and the sizes of chunks. What RFC 9112 lets a server refuse is refused, so that no
-//!   other program can read the same bytes as another request.
-//! - Nothing here reads or writes a socket, so all of it is tested with bytes.
+//! - The `httparse` crate parses heads and the sizes of chunks. Everything that RFC 9112 allows a server to
+//!   refuse is refused, so that no other program can interpret the same bytes as a different request.
+//! - This module does not read or write sockets, so it is tested with bytes alone.
 
 mod body;
 mod head;

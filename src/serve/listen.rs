@@ -118,7 +118,7 @@ impl Listener {
         Ok(Self { socket: Socket::Tcp(socket), file: None })
     }
 
-    /// The next connection, and the address at its other end.
+    /// Accepts the next connection, with its remote address.
     pub fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match &self.socket {
             Socket::Unix(socket) => {

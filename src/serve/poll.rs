@@ -1,4 +1,4 @@
-//! Waiting for many descriptors at once.
+//! Waits for many descriptors at once.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,10 +9,10 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
-/// How many descriptors one look reports at most.
+/// How many descriptors one call reports at most.
 const EVENTS: usize = 256;
 
-/// What a descriptor is waited for, with the number that names it.
+/// The events for which a descriptor is registered, with its number.
 pub struct Poll {
     epoll: OwnedFd,
     events: Vec<Event>,
@@ -25,11 +25,11 @@ pub enum Interest {
     Write,
 }
 
-/// What can be done with a descriptor now.
+/// The events of a descriptor.
 #[derive(Debug, Clone, Copy)]
 pub struct Ready {
     pub number: u64,
-    /// The other end is gone, and nothing that is written reaches it.
+    /// The other end is gone, and written bytes do not reach it.
     pub gone: bool,
 }
 
@@ -46,7 +46,7 @@ impl Poll {
         Ok(epoll::modify(&self.epoll, descriptor, EventData::new_u64(number), flags(interest))?)
     }
 
-    /// Waits until something can be done, but no longer than this. A descriptor that was closed is forgotten.
+    /// Waits for events, but no longer than this. A closed descriptor is no longer registered.
     pub fn wait(&mut self, patience: Option<Duration>) -> io::Result<impl Iterator<Item = Ready>> {
         self.events.clear();
         let patience = patience.and_then(|it| Timespec::try_from(it).ok());

@@ -47,7 +47,7 @@ struct Part {
 pub fn config(proxy: Proxy, address: &Address, routes: &Routes, origin: Origin) -> Result<String, Invalid> {
     if *address == Address::Passed {
         return Err(Invalid::new("the address of a passed socket is not known")
-            .hint("pass pass `--listen` with the address of the `.socket` unit"));
+            .hint("pass `--listen` with the address of the `.socket` unit"));
     }
     let mut parts: Vec<Part> = routes
         .iter()

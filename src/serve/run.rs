@@ -18,8 +18,8 @@ use super::turn::Role;
 
 /// How many connections to the administrative sockets are allowed, besides those to the gate.
 const ADMINS: usize = 32;
-/// How long requests are still read after the end was announced: what a client sent before is answered, even if it lies
-/// unread in the socket.
+/// How long requests are still read after the stop was announced, so that requests which are unread in the
+/// socket are answered.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 /// How long a stopping server waits for answers. A request waits no longer for its own.
 const END: Duration = Duration::from_millis(950);
@@ -51,12 +51,12 @@ impl Signals {
         Ok(Self([signal(SIGTERM, End::Terminated)?, signal(SIGINT, End::CtrlC)?]))
     }
 
-    /// Has the server report them.
+    /// Registers them with the server.
     fn watch(&self, server: &Server<'_>) -> io::Result<()> {
         self.0.iter().zip(SIGNALS).try_for_each(|((pipe, _), number)| server.watch(pipe, number))
     }
 
-    /// What it means that this one has come. It is reported once.
+    /// The meaning of this signal, which is reported once.
     fn end(&self, number: u64) -> Option<End> {
         let (pipe, end) = self.0.get(usize::try_from(number).ok()?)?;
         rustix::io::read(pipe, &mut [0; 64]).is_ok().then_some(*end)
@@ -91,10 +91,10 @@ pub fn run(
     finished.map(|()| end)
 }
 
-/// Answers every request that was sent before the end. Connections that only listen are left.
+/// Answers every request that was sent before the stop. Idle connections are left.
 fn finish(server: &mut Server<'_>, signals: &Signals) -> io::Result<()> {
     let step = Some(Duration::from_millis(5));
-    // A second signal changes nothing any more.
+    // A second signal has no effect.
     let look =
         |server: &mut Server<'_>| Ok::<_, io::Error>(server.look(step)?.map(|number| signals.end(number)));
     let began = Instant::now();

@@ -1,7 +1,7 @@
-//! All connections of a gate, looked at again and again by one thread.
+//! All connections of a gate, which one thread polls.
 //!
-//! A look reads what has arrived on all of them, and then answers all requests that are whole in one read transaction,
-//! which begins after they arrived.
+//! Each round reads the bytes that have arrived on all connections. Then it answers all complete requests in one
+//! read transaction, which begins after they arrived.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
@@ -18,13 +18,13 @@ use super::turn::{Role, Turn};
 use crate::clock::SystemClock;
 use crate::domain::when::Clock;
 
-/// How descriptors are numbered: those of signals, that of the verifying thread, the listening sockets, the connections.
+/// The numbers of descriptors: signals, the verifying thread, the listening sockets, the connections.
 pub const SIGNALS: std::ops::Range<u64> = 0..2;
 const ANSWERS: u64 = 2;
 const LISTENERS: u64 = 3;
 const CONNECTIONS: u64 = 1 << 32;
 
-/// After a failed accept, as when there are no descriptors left.
+/// The pause after a failed accept, for instance without free descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Server<'a> {
@@ -32,18 +32,18 @@ pub struct Server<'a> {
     poll: Poll,
     listening: Vec<Listening>,
     connections: Vec<Option<Box<Connection>>>,
-    /// Places among them that are free.
+    /// Free slots among them.
     free: Vec<usize>,
-    /// Open connections of each role.
+    /// The number of open connections of each role.
     open: [usize; 2],
     burst: Burst,
     tickets: u64,
     now: Instant,
-    /// The second that was last looked at, also as the header `Date` has it.
+    /// The current second, also in the form of the header `Date`.
     date: (i64, String),
-    /// No connection is late before.
+    /// No connection times out before this.
     next_deadline: Option<Instant>,
-    /// Nothing is accepted before.
+    /// No connection is accepted before this.
     accepts_from: Option<Instant>,
     /// Whether every answer is the last one of its connection.
     is_ending: bool,
@@ -57,7 +57,7 @@ struct Listening {
     waits_for: Interest,
 }
 
-/// The requests that are answered together, and their questions one behind the other.
+/// The requests of a batch, and their questions one after the other.
 #[derive(Default)]
 struct Burst {
     questions: Vec<Question>,
@@ -94,7 +94,7 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    /// Accepts nothing any more, and no second request on a connection. Socket files are removed.
+    /// Stops accepting connections and further requests on a connection. Socket files are removed.
     pub fn stop(&mut self) {
         self.listening.clear();
         self.is_ending = true;
@@ -105,7 +105,7 @@ impl<'a> Server<'a> {
         self.poll.add(descriptor, number, Interest::Read)
     }
 
-    /// Waits for at most `patience` until something happens, and answers what can be answered. Which of the [`SIGNALS`] came.
+    /// Waits at most `patience` for events, and answers requests. Returns which of the [`SIGNALS`] arrived.
     pub fn look(&mut self, patience: Option<Duration>) -> io::Result<Option<u64>> {
         let wake = [self.next_deadline, self.accepts_from].into_iter().flatten().min();
         let wake = wake.map(|wake| wake.saturating_duration_since(Instant::now()));
@@ -132,7 +132,7 @@ impl<'a> Server<'a> {
         }
         self.answer_all();
         self.end_late();
-        // After the events, whose numbers are those of the connections before.
+        // New connections come after the events, whose numbers refer to the previous connections.
         if accepts {
             self.accept();
         }
@@ -145,7 +145,7 @@ impl<'a> Server<'a> {
         self.connections.iter().flatten().any(|connection| connection.is_under_way())
     }
 
-    /// Closes the connections on which nothing of a request has come. Whether any is left.
+    /// Closes the connections on which no byte of a request has arrived. Returns whether any is left.
     pub fn close_idle(&mut self) -> bool {
         for slot in 0..self.connections.len() {
             self.with(slot, |connection, _| if connection.is_idle() { Next::End } else { Next::Client });
@@ -153,7 +153,7 @@ impl<'a> Server<'a> {
         self.connections.iter().any(Option::is_some)
     }
 
-    /// Does something with a connection, and keeps it unless it has ended.
+    /// Calls a function with a connection, and keeps it unless it is closed.
     fn with(&mut self, slot: usize, f: impl FnOnce(&mut Connection, &mut Turn<'_>) -> Next) {
         let Some(mut connection) = self.connections.get_mut(slot).and_then(Option::take) else { return };
         let mut turn = Turn {
@@ -187,7 +187,8 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Answers bursts until no whole request is left. What a client sends in advance is in the next burst.
+    /// Answers batches until no complete request is left. Requests that a client sends in advance are in the next
+    /// batch.
     fn answer_all(&mut self) {
         while !self.burst.requests.is_empty() {
             let Burst { mut questions, requests } = std::mem::take(&mut self.burst);
@@ -210,7 +211,7 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Leaves a request to the thread that may wait.
+    /// Passes a request to the thread that may wait.
     fn leave(&mut self, slot: usize, pending: Pending, questions: Vec<Question>) {
         self.tickets += 1;
         let ticket = Ticket::new(slot, self.tickets);
@@ -241,7 +242,7 @@ impl<'a> Server<'a> {
         });
     }
 
-    /// Ends what has lasted too long.
+    /// Handles timeouts.
     fn end_late(&mut self) {
         let now = self.now;
         if self.next_deadline.is_none_or(|next| now < next) {
@@ -256,7 +257,7 @@ impl<'a> Server<'a> {
         self.answer_all();
     }
 
-    /// Accepts what waits, as far as the limits allow.
+    /// Accepts waiting connections, as far as the limits allow.
     fn accept(&mut self) {
         self.accepts_from = None;
         for at in 0..self.listening.len() {
@@ -305,7 +306,7 @@ impl<'a> Server<'a> {
     }
 
     fn tell_the_date(&mut self) {
-        // Without a clock the last date stays.
+        // Without a clock, the last date is used.
         let Ok(now) = SystemClock.now() else { return };
         if self.date.0 != now.unix() {
             self.date = (now.unix(), date(now));

@@ -1,4 +1,4 @@
-//! What all connections share while the server looks at them once.
+//! The data that all connections share during one round of the server.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use super::engine::Question;
 use super::gate::{Gate, Pending, Step};
 use super::http::{Head, Response, Status};
 
-/// What a connection may ask.
+/// The requests that a connection allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Gate,
@@ -17,14 +17,14 @@ pub enum Role {
 
 pub struct Turn<'a> {
     pub gate: &'a Gate,
-    /// When the sockets were looked at. What was read then has arrived before.
+    /// When the sockets were polled. Bytes that were read in this round have arrived before.
     pub now: Instant,
-    /// The same as the header `Date` has it.
+    /// The same in the form of the header `Date`.
     pub date: &'a str,
-    /// Those of the next burst.
+    /// The requests of the next batch.
     pub questions: &'a mut Vec<Question>,
     pub load: Load,
-    /// Whether the gate is ending, so that every answer is the last one of its connection.
+    /// Whether the gate is stopping, so that every answer is the last one of its connection.
     pub is_last: bool,
 }
 
@@ -36,12 +36,12 @@ impl Turn<'_> {
         }
     }
 
-    /// Goes on with a request whose body has come.
+    /// Continues a request whose body has arrived.
     pub fn read(&mut self, pending: Pending, body: &[u8]) -> Step {
         self.gate.read(pending, body, self.now, self.questions)
     }
 
-    /// Refuses a request for its body.
+    /// Refuses a request because of its body.
     pub fn refuse(&self, pending: &Pending, why: Status) -> Response {
         self.gate.refuse(pending, why, self.now)
     }

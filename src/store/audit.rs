@@ -82,7 +82,7 @@ impl Store {
         {
             let found = self.anchor_hash(since.seq).map_err(|err| self.failed(&err))?;
             if found != Some(since.hash) && *since != (Anchor { seq: 0, hash: GENESIS }) {
-                let problem = "it is it is it is not the entry that the anchor names".to_owned();
+                let problem = "it is not the entry that the anchor names".to_owned();
                 chain.first_bad = Some(Problem { seq: since.seq, problem });
             }
         }

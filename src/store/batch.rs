@@ -39,7 +39,7 @@ impl Table {
     }
 }
 
-/// A value; of a text or a blob where it stands.
+/// A value. Texts and blobs are given by their position.
 #[derive(Clone, Copy)]
 enum Cell {
     Null,

@@ -1,5 +1,5 @@
-//! What stands below the queries: the engine that holds a store. Above it each query is one text, and a value is what
-//! SQLite calls one.
+//! The engine that holds a store, below the queries. Above it, each query is one text, and values are those of
+//! SQLite.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::{Found, Open, Postgres, server_statement, server_value};
 use super::{Look, Sqlite, StoreError};
 use crate::domain::when::{ClockWrong, Timestamp};
 
-/// Where the rows of a store are.
+/// The engine of a store's rows.
 pub enum Engine {
     Sqlite(Sqlite),
     #[cfg(feature = "postgres")]
@@ -38,14 +38,14 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-/// What a transaction is for.
+/// The purpose of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Look,
     Change,
 }
 
-/// A transaction, which is rolled back where it is not committed.
+/// A transaction, which is rolled back unless it is committed.
 pub enum Transaction<'a> {
     Sqlite(rusqlite::Transaction<'a>),
     Look(Look<'a>),
@@ -54,7 +54,7 @@ pub enum Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// The time of a change by the clock of this host, and why that clock is not to be believed.
+    /// The time of a change, and why this host's clock is not trusted, if so.
     pub fn time(&self, host: Timestamp) -> (Timestamp, Option<ClockWrong>) {
         match self {
             Self::Sqlite(_) | Self::Look(_) => (host, None),
@@ -83,14 +83,14 @@ pub enum Prepared<'a> {
     Postgres(server_statement::Statement<'a>),
 }
 
-/// The rows that a statement has found.
+/// The rows of a statement.
 pub enum Rows<'a> {
     Sqlite(rusqlite::Rows<'a>),
     #[cfg(feature = "postgres")]
     Postgres(Found),
 }
 
-/// One of them.
+/// One row.
 pub enum Row<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
     #[cfg(feature = "postgres")]
@@ -98,7 +98,7 @@ pub enum Row<'a> {
 }
 
 impl Engine {
-    /// Whether it shows no columns of tokens that no verdict needs.
+    /// Whether it only shows columns of tokens that verdicts need.
     pub fn is_narrow(&self) -> bool {
         match self {
             Self::Sqlite(_) => false,
@@ -116,7 +116,7 @@ impl Engine {
         }
     }
 
-    /// A test by a column for these rows, and its value.
+    /// A condition on a column for these rows, and its value.
     pub fn among(&self, rows: &[i64]) -> (&'static str, String) {
         let list: Vec<String> = rows.iter().map(i64::to_string).collect();
         let list = list.join(",");
@@ -141,7 +141,7 @@ impl Engine {
         }
     }
 
-    /// After rows were entered with numbers of ours: lets the numbers of further rows follow them.
+    /// After rows were inserted with explicit numbers, lets the numbers of further rows follow them.
     #[cfg(feature = "cli")]
     #[cfg_attr(
         not(feature = "postgres"),
@@ -182,7 +182,7 @@ impl Engine {
         }
     }
 
-    /// What an error of it says of the store.
+    /// The error of the store for an error of the engine.
     pub fn failed(&self, err: &Fault) -> StoreError {
         match (self, err) {
             (Self::Sqlite(it), Fault::Sqlite(err)) => it.failed(err),
@@ -193,7 +193,7 @@ impl Engine {
         }
     }
 
-    /// Runs a statement that finds nothing. Returns how many rows it changed.
+    /// Runs a statement without rows. Returns how many rows it changed.
     pub fn run(&self, sql: &str, args: &[&dyn ToSql]) -> Result<usize, Fault> {
         self.prepare(sql)?.execute(args)
     }
@@ -269,13 +269,15 @@ impl Prepared<'_> {
                 return statement.execute(&values).map(drop);
             }
         };
-        for (at, value) in (1..).zip(values) {
+        // Most are null, which is what a parameter is that nothing was bound to.
+        statement.clear_bindings();
+        for (at, value) in (1..).zip(values).filter(|(_, value)| *value != ValueRef::Null) {
             statement.raw_bind_parameter(at, ToSqlOutput::Borrowed(value))?;
         }
         Ok(statement.raw_execute().map(drop)?)
     }
 
-    /// What `read` makes of each row.
+    /// The result of `read` for each row.
     pub fn all<T, C: FromIterator<T>>(
         &mut self,
         args: &[&dyn ToSql],
@@ -286,7 +288,7 @@ impl Prepared<'_> {
         std::iter::from_fn(|| next().transpose()).collect()
     }
 
-    /// What `read` makes of the first row, if there is one.
+    /// The result of `read` for the first row, if there is one.
     pub fn one<T>(
         &mut self,
         args: &[&dyn ToSql],

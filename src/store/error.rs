@@ -156,7 +156,7 @@ fn because(err: &rusqlite::Error) -> String {
     }
 }
 
-/// Why this path cannot be written, and who may write it.
+/// Why this path cannot be written, and which user may write it.
 pub fn read_only(path: &Path, err: Errno) -> StoreError {
     let owner = fs::symlink_metadata(path).map(|meta| meta.uid());
     let us = rustix::process::geteuid().as_raw();

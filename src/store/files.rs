@@ -59,7 +59,7 @@ impl Opened {
     }
 }
 
-/// Why a file is refused: it is not a regular file, has several links, or has another owner.
+/// The reason for refusing a file that is not regular, has several links, or has another owner.
 pub fn problem(meta: &Metadata, owner: u32) -> Option<String> {
     if !meta.is_file() {
         Some(format!("it is {}, not a regular file", kind(meta)))

@@ -1,4 +1,4 @@
-//! JSON values as they stand in a line of an export: texts are borrowed from it where they hold no escapes.
+//! JSON values of a line of an export. Texts without escapes are borrowed from the line.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -178,7 +178,7 @@ impl<'de> Visitor<'de> for OfItem {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item<'de>, A::Error> {
         let mut fields = Vec::with_capacity(map.size_hint().unwrap_or(16));
         while let Some(key) = map.next_key::<Item<'de>>()? {
-            let Item::Text(key) = key else { return Err(A::Error::custom("a key that is no text")) };
+            let Item::Text(key) = key else { return Err(A::Error::custom("a key that is not a text")) };
             fields.push((key, Some(map.next_value()?)));
         }
         Ok(Item::Object(Fields::new(fields)))

@@ -82,7 +82,7 @@ impl<'t, 'w> Joins<'t, 'w> {
         Ok((Self { tx, entry: Entry::default(), pruned }, joiner))
     }
 
-    /// Enters a token with its delivered secrets and records the event, unless something stands in the way.
+    /// Inserts a token with its delivered secrets and records the event, unless there is a conflict.
     pub fn enter(&mut self, batch: &Batch, it: &mut Newcomer) -> Result<Result<(), Conflict>, BadLine> {
         let rows = &batch.rows()[it.arrival.rows.clone()];
         let careful = it.arrival.missing.is_some() || !self.engine().goes_on();
@@ -119,7 +119,7 @@ impl<'t, 'w> Joins<'t, 'w> {
         Ok(Ok(()))
     }
 
-    /// Ends them: further rows are numbered from here.
+    /// Finishes the inserts. Further rows are numbered from here.
     pub fn end(self) -> Result<(), StoreError> {
         self.tx.ok(self.engine().number_from_here())
     }
@@ -128,7 +128,7 @@ impl<'t, 'w> Joins<'t, 'w> {
         &self.tx.store.engine
     }
 
-    /// Whether something may stand in the way that is seen only if it is looked for.
+    /// Whether there may be a conflict that only a search finds.
     fn may_conflict(&self, token: &Token) -> Result<bool, StoreError> {
         for secret in &token.secrets {
             let known =

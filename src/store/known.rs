@@ -35,7 +35,7 @@ pub struct Known {
 
 struct Kept {
     version: i64,
-    /// The end of the hash, so that most others are told apart without a look at them.
+    /// The end of the hash, so that most others can be distinguished without reading them.
     tag: u64,
     found: Arc<Presented>,
 }

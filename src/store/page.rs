@@ -72,10 +72,11 @@ impl View<'_> {
         let (order, beyond) = if reverse { ("DESC", "<") } else { ("ASC", ">") };
         // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
         let bound = after.map_or(String::new(), |_| format!("AND i.name {beyond} ?1"));
+        // The secrets of a token are put in order later: SQLite would write all columns down to sort them.
         let sql = format!(
             "SELECT t.*, s.*, {DELIVERY}, {HOOK} FROM tokens i CROSS JOIN tokens t ON t.row = i.row
              LEFT JOIN secret s ON s.token = t.row LEFT JOIN delivery d ON d.secret = s.row
-             LEFT JOIN hook h ON h.secret = s.row WHERE i.revoked_at IS NULL {bound} ORDER BY i.name {order}, s.row"
+             LEFT JOIN hook h ON h.secret = s.row WHERE i.revoked_at IS NULL {bound} ORDER BY i.name {order}"
         );
         let (mut page, mut block) = (Vec::with_capacity(TOKENS), Block::default());
         let mut statement = self.ok(self.prepare(&sql))?;
@@ -114,6 +115,7 @@ impl View<'_> {
             secret.last_used_at = self.store.last(Kind::Uses, &secret, now, Some(block));
             secret.refused_at = self.refused_at(token, &secret, now);
             add_secret(token, secret, row, OF_TOKEN + OF_SECRET)?;
+            token.secrets.sort_unstable_by_key(|secret| secret.row);
         }
         Ok(false)
     }

@@ -29,7 +29,7 @@ const OF_SCOPE: [Sealed; 2] = [
 
 /// Computes the seal of a row, over the name of the table and each column with its type and length.
 pub fn seal<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
-    let mut bytes = Vec::with_capacity(256);
+    let mut bytes = Vec::with_capacity(512);
     let text = |tag: u8, text: &[u8], bytes: &mut Vec<u8>| {
         bytes.push(tag);
         bytes.extend((text.len() as u64).to_le_bytes());

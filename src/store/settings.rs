@@ -20,7 +20,7 @@ impl View<'_> {
                 continue;
             }
             key.parse::<Key>().and_then(|key| settings.set(key, &value)).map_err(|invalid| {
-                StoreError::Damaged(format!("a setting is not one: {}", invalid.message))
+                StoreError::Damaged(format!("a setting is not valid: {}", invalid.message))
             })?;
         }
         Ok(settings)

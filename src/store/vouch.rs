@@ -12,7 +12,7 @@ use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{Anchor, GENESIS};
 use crate::domain::when::Timestamp;
 
-/// The digests of tokens, in the order of their rows, in a temporary file: they take no memory.
+/// The digests of tokens, in the order of their rows. They are in a temporary file, so they take no memory.
 pub struct Digests(BufWriter<File>);
 
 impl Digests {
@@ -39,7 +39,7 @@ fn failed(err: &io::Error) -> StoreError {
 }
 
 impl Store {
-    /// Whether each object is what its last entry says, where the log holds up to its end.
+    /// Whether each object matches its last entry, if the whole log is intact.
     pub(super) fn vouched<E: From<StoreError>>(
         &self,
         end: Anchor,

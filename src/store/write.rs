@@ -43,7 +43,7 @@ impl<'a> Deref for Write<'a> {
 
 impl Write<'_> {
     /// Fails if an object does not match its last event, since the edit by hand would become part of its history.
-    /// Ending access is never refused: then the result is [`Matched::No`], which the event must record.
+    /// Ending access is never refused. Then the result is [`Matched::No`], which the event must record.
     pub(super) fn compare(
         &self,
         action: Action,

@@ -133,8 +133,8 @@ fn scopes(token: &Token, now: Timestamp, screen: Screen) -> String {
     let mut grants: Vec<&Grant> = token.grants.values().collect();
     grants.sort_by(|a, b| a.scope.cmp(&b.scope));
     let pair = |grant: &&Grant| {
-        let asked = |time| format!("required {}", relative(time, now));
-        [grant.scope.to_string(), grant.last_asked_at.map_or_else(|| none(screen), asked)]
+        let required = |time| format!("required {}", relative(time, now));
+        [grant.scope.to_string(), grant.last_asked_at.map_or_else(|| none(screen), required)]
     };
     let pairs: Vec<[String; 2]> = grants.iter().map(pair).collect();
     let widest = |at: usize| pairs.iter().map(|pair| pair[at].width()).max().unwrap_or(0);

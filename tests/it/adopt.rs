@@ -299,8 +299,8 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
     world.run(&["prune", "--yes"]).ok();
     let good = format!("ok,{}", strong(1));
     let cases = [
-        (format!("{},x", strong(2)), 2, "usage", "its `name` is not one"),
-        (format!("a b,{}", strong(2)), 2, "usage", "its `name` is not one"),
+        (format!("{},x", strong(2)), 2, "usage", "its `name` is not valid"),
+        (format!("a b,{}", strong(2)), 2, "usage", "its `name` is not valid"),
         ("weak,0123456789abcdef".to_owned(), 5, "policy", "fewer than 128"),
         (format!("same,{}", strong(1)), 5, "policy", "is in the store already"),
         (format!("ok,{}", strong(2)), 5, "name_taken", "the name `ok` is taken"),
@@ -356,10 +356,10 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
         ("{\"name\":7}".to_owned(), "`name` is not what it should be"),
         ("{\"nam\":\"x\"}".to_owned(), "the heading has an unknown column"),
         (format!("{{\"name\":\"x\",\"secret\":\"{}\"", strong(2)), "it is not a JSON object"),
-        (format!("{{\"name\":\"x\",\"hash\":\"{}\"}}", "0".repeat(63)), "its `hash` is not one"),
+        (format!("{{\"name\":\"x\",\"hash\":\"{}\"}}", "0".repeat(63)), "its `hash` is not valid"),
         (
             format!("{{\"name\":\"x\",\"hash\":\"{}\",\"hint\":\"legacy\"}}", "0".repeat(64)),
-            "its `hint` is not one",
+            "its `hint` is not valid",
         ),
         (format!("{{\"name\":\"x\",\"hash\":\"{}\",\"secret\":\"{}\"}}", "0".repeat(64), strong(2)), "both"),
     ] {
@@ -370,7 +370,7 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
     let text = format!("name,secret\n{bad}{good}\n");
     let ran = world.run_with(&["adopt", "--from", "-", "--no-expiry", "--skip-bad"], text.as_bytes()).ok();
     assert_eq!(ran.err.matches("is left out: ").count(), cases.len() - 1, "{}", ran.err);
-    assert!(ran.err.contains("warning: line 2 is left out: its `name` is not one\n"), "{}", ran.err);
+    assert!(ran.err.contains("warning: line 2 is left out: its `name` is not valid\n"), "{}", ran.err);
     assert!(ran.err.ends_with("adopted `same`\nadopted `ok`\n"), "{}", ran.err);
     world.is_valid(&strong(1), "same");
     world.is_valid(&strong(2), "ok");

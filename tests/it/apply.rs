@@ -234,7 +234,7 @@ fn everything_is_checked_before_the_first_change() {
         ),
     ];
     for (bad, exit, code, why) in cases {
-        // What is right beside it does not happen either.
+        // The valid parts are not applied either.
         let good = format!("[scopes.write]\n[tokens.aa]\nscopes = []\nout = \"{keys}/aa\"\n{bad}\n");
         let good = good.replacen(
             "[tokens.aa]",
@@ -417,7 +417,7 @@ fn an_interrupted_run_says_what_it_did_not_make() {
 }
 
 #[test]
-fn files_change_hands_in_one_run() {
+fn tokens_exchange_their_files_in_one_run() {
     let world = World::new();
     let (one, two, three) = (world.path("one"), world.path("two"), world.path("three"));
     world.run(&["create", "a", "--out", &two]).ok();

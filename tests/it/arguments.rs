@@ -227,7 +227,7 @@ impl Dice {
     }
 }
 
-/// Runs the program in a directory of its own, where stray stores and files may appear.
+/// Runs the program in a separate directory, where stray stores and files may appear.
 #[track_caller]
 fn survives(world: &World, args: &[OsString], input: &[u8]) -> i32 {
     let ran = run(world.program().current_dir(world.dir.path().join("here")).args(args), input);
@@ -365,7 +365,7 @@ fn hostile_input_makes_nothing_panic() {
 #[test]
 fn without_arguments_at_all_it_says_how_it_is_used() {
     let world = world();
-    // Not even a name of its own: execve(path, {}, {}) from a shell that can.
+    // Not even with its own name as an argument: execve(path, {}, {}) from a shell that supports it.
     assert_eq!(survives(&world, &[], b""), 2);
     let ran = run(world.bash("exec -a '' tokenctl").env_remove("TOKENCTL_STORE"), b"");
     assert_eq!(ran.code, 2, "{ran:?}");

@@ -45,7 +45,7 @@ fn filled() -> World {
     world
 }
 
-/// What a shell is answered about a line whose last word is being typed. It never hears of an error.
+/// What a shell is answered about a line whose last word is being typed. It never gets an error.
 #[track_caller]
 fn ask(world: &mut World, shell: &str, words: &[&str]) -> String {
     world.env.insert("TOKENCTL_COMPLETE".to_owned(), shell.to_owned());
@@ -54,7 +54,7 @@ fn ask(world: &mut World, shell: &str, words: &[&str]) -> String {
     ran.out
 }
 
-/// The values that are offered, without what is said of them.
+/// The values that are offered, without their descriptions.
 #[track_caller]
 fn offered(world: &mut World, words: &[&str]) -> Vec<String> {
     let answer = ask(world, "fish", words);
@@ -192,7 +192,7 @@ fn candidates_come_from_the_store_on_the_line() {
     let store = other.store().display().to_string();
     assert_eq!(offered(&mut world, &["--store", &store, "show", ""]), ["theirs"]);
     assert_eq!(offered(&mut world, &["show", &format!("--store={store}"), ""]), ["theirs"]);
-    // As a shell hands it on that does not expand it in what is being typed.
+    // As a shell passes it that does not expand the word being typed.
     let mut command = other.program();
     command
         .env("TOKENCTL_STORE", "/nonexistent")
@@ -248,7 +248,7 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
     }
     assert!(world.bytes() == before);
 
-    // Who waited as long as other commands do would see the lock go.
+    // A process that waited as long as other commands do would see the lock released.
     let (held, holding) = mpsc::channel();
     let (done, answered) = mpsc::channel();
     let database = world.database();

@@ -219,7 +219,7 @@ fn a_first_create_that_is_refused_makes_no_store() {
 }
 
 #[test]
-fn grace_is_shorter_than_the_rotation_and_that_than_the_lifetime() {
+fn a_grace_period_is_shorter_than_the_rotation_interval_and_that_than_the_lifetime() {
     let world = World::with_store();
     let cases: [(&[&str], bool); 10] = [
         (&["--rotate-every", "30d"], true),
@@ -294,7 +294,7 @@ fn a_terminal_prompts_for_scopes() {
     world.create("a", &[]);
     assert_eq!(world.show("a")["scopes"], json!(["admin", "events:write"]));
     let before = world.bytes();
-    // Nothing marked is no answer.
+    // An answer without a mark is not accepted.
     let ran = world.run(&["create", "b"]).exit(130);
     assert!(ran.err.contains("no scope is marked"), "{ran:?}");
     assert_eq!(world.asked.borrow().len(), 3);

@@ -229,7 +229,7 @@ fn pass_keeps_a_secret_that_verifies() {
     assert_eq!(ran.out, "backup\n");
     let ran = job.line("pass show tokens/backup | tokenctl verify").ok();
     assert_eq!(ran.out, "valid backup\n");
-    // Without its key nothing is delivered, and what pass has stays good.
+    // Without its key nothing is delivered, and the secret in pass stays valid.
     job.line("rm -r .password-store/.gpg-id").ok();
     let ran = job.line(&format!("tokenctl rotate app --exec '{insert}' -q")).exit(7);
     assert!(ran.err.contains("error: the command failed with exit 1; nothing was changed"), "{}", ran.err);
@@ -242,8 +242,8 @@ fn restarting_hook() -> &'static str {
     pages::between("so `tokenctl edit app --after ", "`")
 }
 
-/// Programs that stand in for those of a machine with containers, a cluster and services: they note what they were
-/// asked, and what reached them.
+/// Stand-ins for the programs of a machine with containers, a cluster and services. They record their arguments
+/// and their input.
 const STAND_INS: [(&str, &str); 3] = [
     // Starts a container with what `.env` says, as `docker compose --project-directory DIR up` does.
     ("docker", "#!/bin/sh\necho docker $* >>~/called\n. $3/.env && printf %s $API_TOKEN >~/container\n"),

@@ -299,7 +299,7 @@ fn a_file_that_holds_a_secret_of_this_token_or_nothing_is_replaced() {
         world.run(&["rotate", name, "--out", &path, "--no-remember"]).ok();
         world.assert_file_holds(&path, &format!("valid {name}"));
     }
-    // Even one that has ended since: the file was left behind, not taken by somebody else.
+    // Even a secret that has expired since, since the file was left behind and not taken by somebody else.
     world.wait(100 * DAY);
     let path = world.write("file", &first);
     world.run(&["rotate", "demo", "--revive", "--out", &path]).ok();
@@ -607,7 +607,7 @@ fn a_hangup_ends_a_delivery_unless_nohup_keeps_it_away() {
         let script = format!("exec env {how} tokenctl rotate demo --exec 'kill -HUP $PPID; {rest}'");
         world.shell(&script)
     };
-    // Whoever runs the tests may have ignored it.
+    // The caller of the tests may have ignored it.
     rotate("--default-signal=HUP", "sleep 60").exit(130);
     rotate("--ignore-signal=HUP", "sleep 1; cat >/dev/null").ok();
 }
@@ -646,7 +646,7 @@ fn ctrl_c_stops_a_rotation_of_several_where_it_is() {
 fn a_delivered_secret_stays_if_the_rest_of_the_output_fails() {
     let world = World::of_processes();
     let file = world.path("file");
-    // Plain: nothing is owed to stdout.
+    // Without JSON, stdout gets nothing.
     let ran = world.unread(&["create", "demo", "--out", &file], b"");
     assert_eq!(ran.code, 0, "{ran:?}");
     for args in [&["rotate", "demo", "--json"][..], &["create", "new", "--json", "--force", "--no-remember"]]

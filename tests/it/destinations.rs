@@ -13,8 +13,8 @@ fn trimmed(path: &str) -> String {
     fs::read_to_string(path).expect("a file").trim_end().trim_start_matches("A=").to_owned()
 }
 
-/// Fails unless a file takes no secret of a new token, nor of `demo`, and no environment file's line either. Returns
-/// what was said.
+/// Fails unless a file takes no secret of a new token, nor of `demo`, and no environment file's line either.
+/// Returns the messages.
 #[track_caller]
 fn takes_none(world: &World, target: &str) -> String {
     let mut said = String::new();
@@ -101,7 +101,7 @@ fn an_access_control_list_and_other_attributes_are_kept() {
         world.shell(&format!("cd out && tokenctl {args}")).ok();
         assert_eq!(world.shell(&format!("cd out && {state}")).ok().out, before, "{name}");
     }
-    // A list that the directory hands down lets nobody in who was not let in before.
+    // A list that is inherited from the directory gives nobody new access.
     world
         .shell("cd out && tokenctl create plain --out plain && chmod 640 plain && setfacl -d -m u:64001:r .")
         .ok();

@@ -112,20 +112,20 @@ fn nth(table: &str, key: &str, row: i64) -> String {
     format!("({key}) = (SELECT {key} FROM {table} ORDER BY {key} LIMIT 1 OFFSET {row})")
 }
 
-/// Changes the database without its foreign keys and checks. Returns whether its other constraints admit that.
+/// Changes the database without its foreign keys and checks. Returns whether its other constraints allow that.
 fn tamper(world: &World, sql: &str) -> bool {
     let conn = Connection::open(world.database()).expect("the database");
     let fast = "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF;
          PRAGMA journal_mode = MEMORY";
     conn.execute_batch(fast).expect("pragmas");
-    // Whoever edits a row keeps its seal; an edit of the seal itself stays, and one of a row's number, of which no digest
-    // knows: nothing but the seal can notice it.
+    // An edit of a row also corrects its seal, except for edits of the seal itself and of a row's number, which no
+    // digest covers, so that only the seal can detect them.
     let of_seals = ["SET seal", "SET counts", "_count = ", "secret SET row", "granted SET row"]
         .iter()
         .any(|it| sql.contains(it));
     let done = conn.execute_batch(sql).is_ok();
     if done && !of_seals {
-        // What is no text cannot be sealed, and keeps the seal of what was there.
+        // A value that is not text cannot be sealed, and keeps the old seal.
         let _ = crate::seals::seal(&conn);
     }
     done

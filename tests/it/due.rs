@@ -1,4 +1,4 @@
-//! When the policies of tokens make them due, and what it takes to bring an expired token back to life.
+//! When tokens are due for rotation, and how an expired token is revived.
 
 use serde_json::Value;
 

@@ -80,7 +80,7 @@ fn compose(content: &str) -> HashMap<String, String> {
     found
 }
 
-/// What is in the quotes with which a value starts, if it does. They may close in a later line.
+/// The content of the quotes with which a value starts, if it does. They may close in a later line.
 fn quoted(value: &str, rest: &mut &str) -> Option<String> {
     let quote = value.chars().next().filter(|c| "\"'".contains(*c))?;
     if let Some((inner, _)) = value[1..].split_once(quote) {
@@ -180,7 +180,7 @@ fn a_file_that_may_set_the_variable_elsewhere_is_refused_even_by_force() {
 }
 
 #[test]
-fn an_appended_line_ends_as_the_lines_before_it() {
+fn an_appended_line_has_the_line_ending_of_the_file() {
     let world = World::new();
     let path = world.write("env", "A=1\r\nB=2");
     world.run(&["create", "demo", "--env-file", &path, "--env-name", "API_TOKEN"]).ok();

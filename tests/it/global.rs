@@ -1,4 +1,4 @@
-//! What holds for every verb: the global flags, the streams, and how a failure is told.
+//! The promises for every verb: the global flags, the streams, and the form of failures.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -135,7 +135,7 @@ fn all_errors_have_the_same_form() {
     let ours = world.run(&["show", "nobody"]).exit(4);
     let expected = "error: no such token `nobody`\nhint: `tokenctl list --all` shows those that exist\n";
     assert_eq!((&*ours.out, &*ours.err), ("", expected));
-    // Quiet too: who reads the mail of a job needs the hint most.
+    // The hint is shown with `--quiet` too, since the mail of a job needs it most.
     assert_eq!(world.run(&["show", "nobody", "-q"]).exit(4).err, expected);
     let claps = world.run(&["show"]).exit(2).err;
     assert_eq!(

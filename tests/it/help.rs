@@ -1,4 +1,4 @@
-//! The help: every verb has one, every example in it runs, and whoever mistypes a word is told which may be meant.
+//! The help: every verb has one, every example in it runs, and a mistyped word gets a proposal.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -71,12 +71,12 @@ fn all_examples_run() {
             if line.contains("man -l") && !have("man") {
                 continue;
             }
-            // Where the system would be, a place of the test.
+            // A directory of the test replaces that of the system.
             let line = line
                 .replace("/var/lib/", "var/lib/")
                 .replace("/etc/", "etc/")
                 .replace("www-data", "$(id -gn)")
-                // It runs until it is told to end.
+                // It runs until it gets a signal.
                 .replace("tokenctl serve", "timeout --preserve-status 2 tokenctl serve");
             let ran = run(&mut shell(&own, &line), b"");
             assert_eq!(ran.code, 0, "{line}\n{}{}", ran.out, ran.err);
@@ -263,7 +263,7 @@ fn a_mistyped_name_leads_to_the_token_that_is_meant() {
     assert_eq!(hint(&["scopes", "remove", "ci-deploy2", "read"]), meant);
     assert_eq!(hint(&["audit", "--token", "cideploy"]), meant);
     let none = "`tokenctl list --all` shows those that exist";
-    // Neither what is unlike, nor one that is gone, nor text that is no name.
+    // Neither a very different name, nor a revoked token, nor text that is not a name.
     for typed in ["zzz", "gonne", &"ci-deploy".repeat(1000)] {
         assert_eq!(hint(&["show", typed]), none);
     }

@@ -40,9 +40,9 @@ impl Random {
 /// What one process knows of a token that no other process changes.
 #[derive(Default)]
 struct Known {
-    /// Handed over with exit 0, by the last such command.
+    /// The secret that the last command with exit 0 delivered.
     secret: Option<String>,
-    /// It was told to end the token, or to pause it, and may have done so before it was killed.
+    /// A command was to revoke or disable the token, and may have done so before it was killed.
     ended: bool,
     paused: bool,
 }
@@ -125,7 +125,7 @@ impl Process<'_> {
             }
             8 => {
                 let args = ["rotate", &name, "--take-over", "--no-remember", "--exec", "cat >/dev/null"];
-                // Nobody has that secret; the one before it lives on.
+                // Nobody has that secret; the previous one keeps working.
                 self.act(&args);
             }
             9 => {

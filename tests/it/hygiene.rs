@@ -109,7 +109,7 @@ fn a_secret_for_a_file_or_a_command_is_written_to_it_alone() {
         let seen = lines_with(&trace, secret);
         let writes: Vec<&str> =
             seen.iter().map(|line| call(line)).filter(|it| it.starts_with("write(")).collect();
-        // The command reads and writes it too: that is its own.
+        // The command reads and writes it too, which is allowed.
         assert!(!writes.is_empty() && writes[0].contains(target), "{script}: {seen:#?}");
         let ours = if target == "pipe:[" { 2 } else { 1 };
         assert_eq!(writes.len(), ours, "{script}: {seen:#?}");

@@ -1,4 +1,5 @@
-//! `--if-missing`: a script makes sure that a token is there, and hears of everything that is not as it asks.
+//! `--if-missing`: a script makes sure that a token exists, and is warned of everything that differs from its
+//! flags.
 
 use std::fs;
 use std::rc::Rc;

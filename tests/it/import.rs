@@ -165,7 +165,7 @@ fn a_dry_run_checks_every_line_and_changes_no_byte() {
     assert!(!none.database().exists());
 }
 
-/// Lines of tokens that were never delivered here: as many as asked for, all unlike.
+/// Lines of tokens that were never delivered here: this many, all different.
 pub fn many(world: &World, count: usize) -> String {
     let out = world.run(&["export", "--tokens"]).ok().out;
     let mut all = lines(&out);

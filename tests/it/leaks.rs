@@ -1,4 +1,4 @@
-//! `revoke --previous` and `revoke --secret-file`: what ends when a secret has leaked.
+//! `revoke --previous` and `revoke --secret-file`, for secrets that have leaked.
 
 use std::rc::Rc;
 
@@ -42,7 +42,7 @@ fn a_leaked_current_secret_revokes_its_token() {
         assert_eq!(world.verify(secret, &[]), (3, "revoked demo".to_owned()));
     }
     assert_eq!(world.actions().last().expect("an event"), "revoke");
-    // Both have ended: there is nothing left to change.
+    // Both are revoked, so there is nothing left to change.
     let bytes = world.bytes();
     for secret in [&old, &new] {
         assert_eq!(one(&leaked(&world, secret).ok()), (false, "revoked".to_owned()));

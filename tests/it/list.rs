@@ -366,7 +366,7 @@ fn a_long_list_comes_in_pages_without_a_gap() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_it_silently_and_a_full_disk_does_not() {
+fn a_closed_pipe_ends_a_list_silently_and_a_full_disk_does_not() {
     let world = office();
     for args in [&["list"][..], &["list", "--json"], &["list", "--format", "table"], &["show", "admin"]] {
         let gone = world.run_failing(args, 5, ErrorKind::BrokenPipe).ok();

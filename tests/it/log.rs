@@ -124,7 +124,7 @@ fn the_table_shows_a_confirmed_delivery_on_one_line() {
     assert_eq!(actions(&["--limit", "3"]), ["rotate", "create", "rollback"]);
     assert_eq!(actions(&["--all", "--limit", "4"]), ["rotate", "confirm", "create", "rollback"]);
     assert_eq!(actions(&["--action", "confirm"]).len(), 4);
-    // Without its beginning a confirmation stands alone.
+    // A confirmation without its beginning is a separate line.
     world.wait(DAY);
     let sql = "UPDATE events SET login = 'other' WHERE action = 'confirm' AND name = 'third'";
     world.sql(sql);

@@ -50,6 +50,7 @@ mod man;
 mod migration;
 mod model;
 mod pager;
+mod plain;
 mod planted;
 #[cfg(feature = "postgres")]
 mod postgres;

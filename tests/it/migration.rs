@@ -124,8 +124,8 @@ fn no_table<T>(result: rusqlite::Result<T>) {
     assert!(err.contains("no such table"), "{err}");
 }
 
-/// A program of version 1 that stores a secret, hands it out, and then is to confirm it: what it prepared before another
-/// program migrated the store fails, and nothing of it stays.
+/// A program of version 1 stores a secret, delivers it, and then tries to confirm it. If another program has
+/// migrated the store meanwhile, that fails, and nothing is left of it.
 #[test]
 fn a_program_of_version_1_in_the_middle_of_a_delivery_changes_nothing_more() {
     let world = old();

@@ -179,7 +179,7 @@ impl Pair {
         format!("t{}", self.names)
     }
 
-    /// Runs a change, which must be admitted or refused as the model says; then its document.
+    /// Runs a change, which must be allowed or refused as in the model. Returns its document.
     fn change(&self, admitted: bool, args: &[&str], input: &str) -> Option<Value> {
         let ran = self.world.run_with(&[args, &["--json"]].concat(), input.as_bytes());
         assert_eq!(ran.code == 0, admitted, "{args:?}: {}", ran.err);

@@ -47,7 +47,7 @@ fn output_longer_than_the_screen_goes_through_the_pager() {
     world.define(&["a", "b", "c", "d", "e", "f", "g", "h"]);
     let (ran, paged) = run(&world, &["scopes", "list"]);
     assert_eq!((&*ran.out, paged.lines().count()), ("", 9));
-    // What is said about it comes after it, on the screen.
+    // Messages about it come after it, on the screen.
     world.wait(10 * DAY);
     world.define(&["i"]);
     let (ran, paged) = run(&world, &["audit"]);
@@ -117,7 +117,7 @@ fn see(screen: &Screen, start: &str) -> Vec<String> {
     screen.wait(start).lines().map(str::to_owned).collect()
 }
 
-/// A store of the real program with so many tokens.
+/// A store of the real program with this many tokens.
 fn crowd(count: usize) -> World {
     let world = World::of_processes();
     world.mint("demo");
@@ -132,7 +132,7 @@ fn less_shows_the_first_screen_and_gives_the_terminal_back() {
     screen.run("clear; stty -g >before; tokenctl list && stty -g | cmp - before");
     let shown = see(&screen, ":");
     assert!(shown[0].starts_with("NAME ") && shown[10].starts_with("demo-00000009  active "), "{shown:#?}");
-    // Ctrl-C belongs to less, and who has a list open holds up nobody.
+    // Ctrl-C belongs to less, and an open list does not block other commands.
     screen.press(&["C-c"]);
     world.mint("another");
     screen.press(&["Space"]);

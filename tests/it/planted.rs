@@ -260,7 +260,7 @@ fn a_file_system_that_gives_no_locks_is_named_at_once() {
         let ran = traced(&format!("inject=fcntl:error={error}:when={first}+"));
         assert_ne!(ran.code, 0, "{error}: {ran:?}");
         assert!(ran.err.contains("the file system refuses to lock it"), "{error}: {ran:?}");
-        // At once: who waits asks every few milliseconds.
+        // At once, since a waiting process tries every few milliseconds.
         let refused = fs::read_to_string(&log).expect("a trace").matches("(INJECTED)").count();
         assert!(refused < 10, "{error}: asked {refused} times");
     }

@@ -1,5 +1,5 @@
-//! A store in PostgreSQL: what is its own. That it behaves like one in files is shown by the tests of the verbs, which run
-//! on it as well.
+//! The special properties of a store in PostgreSQL. That it behaves like one in files is shown by the tests of
+//! the verbs, which run on it as well.
 
 mod crash;
 mod cuts;
@@ -22,7 +22,7 @@ fn socket() -> PathBuf {
     Server::shared().dir().join(".s.PGSQL.5432")
 }
 
-/// A store of its own on the server that the tests share.
+/// A separate store on the server that the tests share.
 struct Fixture(Database);
 
 impl Fixture {
@@ -163,7 +163,7 @@ fn the_role_that_verifies_can_do_nothing_else() {
     assert_eq!(store.as_role("tokenctl_verify", hidden).as_deref(), Some("0"));
     let columns = "SELECT count(*) FROM information_schema.columns WHERE table_schema = 'tokenctl_read' AND table_name = 'events'";
     assert_eq!(store.sql(columns), "3");
-    // A table that it may make for itself stands before none of ours.
+    // A table that it may make for itself does not replace one of ours.
     let planted = "CREATE TEMP TABLE tokens (row bigint); SET search_path = tokenctl, tokenctl_read, pg_temp; SELECT count(name) FROM tokens";
     assert_eq!(store.as_role("tokenctl_verify", planted).as_deref(), Some("1"));
     for args in [&["create", "x"][..], &["revoke", "web", "--yes"], &["audit"], &["export"], &["settings"]] {

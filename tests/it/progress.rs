@@ -1,4 +1,4 @@
-//! How far a long command is: when it is told, and that nothing of it stays.
+//! The progress of a long command: when it is shown, and that it is removed.
 
 use std::cell::RefCell;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! `prune`: removes what has ended for good, and the log keeps what happened to it.
+//! `prune`: removes revoked and expired tokens, while the log keeps their events.
 
 use std::fs;
 
@@ -77,7 +77,10 @@ fn recently_expired_and_unselected_tokens_stay() {
         shown.out.contains("\tearly\trevoked\tthe token\t1\n") && shown.out.lines().count() == 1,
         "{shown:?}"
     );
-    assert_eq!(shown.err, "it would remove 1 token and 0 ended secrets of others; nothing was changed\n");
+    assert_eq!(
+        shown.err,
+        "it would remove 1 token and 0 superseded secrets of others; nothing was changed\n"
+    );
     assert_eq!(world.bytes(), before);
     world.refuses(&["prune", "--older-than", "5d", "--expect", "2"], 5, "count_differs");
     world.refuses(&["prune"], 2, "input_needed");
@@ -106,7 +109,7 @@ fn a_file_that_does_not_shrink_says_why() {
     world.run(&["revoke", "gone", "--yes"]).ok();
     let ran = world.run(&["prune", "--yes"]).ok();
     let why = "the file has not become smaller: the log keeps the events of what was removed";
-    assert_eq!(ran.err, format!("removed 1 token and 0 ended secrets of others\n{why}\n"));
+    assert_eq!(ran.err, format!("removed 1 token and 0 superseded secrets of others\n{why}\n"));
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn the_file_shrinks_after_many_rotations_and_revocations() {
     let size = || fs::metadata(world.database()).expect("the store").len();
     let (before, head) = (size(), world.run(&["audit", "head"]).ok().out);
     let ran = world.run(&["prune", "--yes"]).ok();
-    assert_eq!(ran.err, "removed 60 tokens and 60 ended secrets of others\n");
+    assert_eq!(ran.err, "removed 60 tokens and 60 superseded secrets of others\n");
     assert!(size() < before, "{} of {before} bytes", size());
     assert_eq!(world.names(&["--all"]), ["kept"]);
     world.run(&["audit", "verify", "--anchor", head.trim()]).ok();
@@ -147,7 +150,7 @@ fn ten_thousand_revoked_tokens_and_three_hundred_rotations_leave_a_log_that_veri
     let (before, head) = (size(), world.run(&["audit", "head"]).ok().out);
     let ran = world.run(&["prune", "--yes"]).ok();
     let (said, why) = ran.err.split_once('\n').expect("a line");
-    assert_eq!(said, "removed 10001 tokens and 300 ended secrets of others");
+    assert_eq!(said, "removed 10001 tokens and 300 superseded secrets of others");
     let grown = "the file has not become smaller: the log keeps the events of what was removed\n";
     assert!(size() < before && why.is_empty() || why == grown, "{why}: {} of {before}", size());
     assert_eq!(world.names(&["--all"]), ["kept"]);

@@ -35,7 +35,7 @@ fn the_script_runs_and_leaves_a_revoked_token() {
     assert_eq!(String::from_utf8_lossy(&left.stdout), "nightly-export\trevoked\tevents:read\n1\n");
 }
 
-/// Read by systemd, not started by it: the tests need no system of their own.
+/// systemd reads them, but does not start them, so the tests need no separate system.
 #[test]
 fn systemd_accepts_the_units() {
     if !have("systemd-analyze") {
@@ -315,7 +315,7 @@ fn words_of(command: &str) -> Vec<String> {
 /// Where a page has the shell put an anchor.
 const KEPT_HEAD: &str = "\"$(cat \"$HOME/backups/head.txt\")\"";
 
-/// Asked for help after all its words, a command complains about each that it does not know.
+/// With `--help` after all its words, a command reports each word that it does not know.
 #[test]
 fn the_commands_of_all_pages_are_commands() {
     let world = World::new();
@@ -359,7 +359,7 @@ fn home() -> TempDir {
     tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory")
 }
 
-/// A program in a home of its own that finds `tokenctl`.
+/// A program in a separate home that finds `tokenctl`.
 fn shell(home: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().current_dir(home).env("HOME", home).env("PATH", search_path());
@@ -367,7 +367,7 @@ fn shell(home: &Path, program: &str) -> Command {
     command
 }
 
-/// What a terminal showed to whoever runs this, as if it had been Ann and a faster machine.
+/// The output of a terminal, as if the user were Ann and the machine faster.
 fn as_ann(shown: &str) -> String {
     let login = run(Command::new("id").arg("-un"), b"").ok();
     let words = shown.split_inclusive([' ', '\n']);

@@ -1,4 +1,4 @@
-//! A delivery that was killed, and what becomes of its secret; what `doctor` finds and mends.
+//! Recovery of a killed delivery, and what `doctor` finds and repairs.
 
 use std::cell::RefCell;
 use std::fs::{self, Permissions};
@@ -181,7 +181,7 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
         assert_eq!(count(&world, "confirm"), 2);
         world.is_valid(&new, "demo");
         assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
-        // The grace starts now, not when the program was killed.
+        // The grace period starts now, not when the program was killed.
         world.wait(3 * HOUR - 1);
         assert_eq!(world.verify(&old, &[]).0, 0);
         world.wait(1);
@@ -349,7 +349,7 @@ fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
         let verify = |secret: &str| world.real(&["verify"], secret.as_bytes()).line().to_owned();
         assert_eq!(verify(&new), "valid demo");
         assert_eq!(verify(&old), "valid demo previous");
-        // What was in place may be in use: it has its grace as well.
+        // The secret in the file may be in use, so it gets a grace period too.
         assert_eq!(verify(&provisional), "valid demo previous");
         assert!(world.temporaries().is_empty(), "{at:?}");
         let secrets = if at == At::BeforeRename { 2 } else { 3 };
@@ -374,7 +374,7 @@ fn an_unfinished_delivery_is_found_and_repaired() {
     let keys: Vec<_> = found.as_object().expect("an object").keys().collect();
     assert_eq!(keys, ["code", "message", "repairable", "repaired", "severity"]);
     assert_eq!((&found["repairable"], &found["repaired"]), (&json!(true), &json!(false)));
-    // Without a yes nothing is done.
+    // Without confirmation nothing is done.
     world.refuses(&["doctor", "--repair"], 2, "input_needed");
     assert!(world.bytes() == bytes, "the store was changed");
     let us = world.uid;

@@ -1,4 +1,4 @@
-//! Presentations of secrets that have ended: who still holds an old secret.
+//! Presentations of revoked or expired secrets, which show who still has an old one.
 
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ fn a_revoked_or_expired_secret_is_recorded_when_it_is_presented() {
         assert!(page.contains(&format!("refused just now ({why})")), "{page}");
     }
     assert_eq!(std::fs::read(world.database()).expect("the database"), database, "a refusal is no change");
-    // It is no use, and nothing of the secret that works.
+    // It is not a use, and does not concern the working secret.
     assert_eq!(world.show("rotated")["last_used_at"], Value::Null);
     world.is_valid(&new, "rotated");
     assert_eq!(refused(&world, "rotated"), [time(START + 2 * HOUR), Value::Null]);

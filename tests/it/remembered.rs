@@ -64,7 +64,7 @@ fn a_rotation_goes_where_the_token_remembers() {
     world.assert_file_holds(&file, "valid demo");
     assert_eq!(world.verify(&first, &[]), (0, "valid demo previous".to_owned()));
 
-    // Printed, the file keeps the previous secret, and that is said with its end.
+    // If the secret is printed, the file keeps the previous one, and a warning gives its expiry.
     let ran = world.run(&["rotate", "demo", "--stdout", "--quiet"]).ok();
     world.is_valid(ran.line(), "demo");
     let end = "2026-11-23T12:00:00Z";

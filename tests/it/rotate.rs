@@ -12,7 +12,7 @@ use crate::support::{Answer, DAY, HOUR, MINUTE, Ran, START, World, assert_token_
 /// A policy that makes a token due after 30 days.
 const MONTHLY: [&str; 6] = ["--ttl", "90d", "--rotate-every", "30d", "--grace", "24h"];
 
-/// The roles and ends of a token's secrets, the oldest first, ended ones too.
+/// The roles and expiries of all secrets of a token, the oldest first.
 #[track_caller]
 fn ends(world: &World, name: &str) -> Vec<(String, Value)> {
     let shown = world.show(name);
@@ -98,7 +98,7 @@ fn a_superseded_secret_expires_at_the_earliest_of_three_instants() {
         (&["--no-expiry"], DAY, &[], DAY),
         (&["--ttl", "90d", "--grace", "2h"], DAY, &[], 2 * HOUR),
         (&["--ttl", "90d", "--grace", "2h"], DAY, &["--grace", "3h"], 3 * HOUR),
-        // Its own end.
+        // Its own expiry.
         (&["--ttl", "90d"], 90 * DAY - HOUR, &[], HOUR),
         (&["--ttl", "1h"], 0, &["--grace", "2d"], HOUR),
         // That of the new one.
@@ -139,7 +139,7 @@ fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
     world.wait(HOUR);
     let third = world.rotate("demo", &["--ttl", "10d", "--grace", "2d"]);
     world.wait(HOUR);
-    // A longer grace is that of the secret it is given to, not of those before.
+    // A longer grace period applies to the secret for which it is given, not to earlier ones.
     let fourth = world.rotate("demo", &["--ttl", "10d", "--grace", "5d"]);
     let role = |role: &str, end: i64| (role.to_owned(), time(START + end));
     assert_eq!(
@@ -178,7 +178,7 @@ fn no_previous_secret_outlives_the_new_one() {
 }
 
 #[test]
-fn grace_and_now_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval() {
+fn two_flags_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval() {
     let world = World::new();
     world.create("demo", &MONTHLY);
     world.refuses(&["rotate", "demo", "--grace", "1h", "--now"], 2, "usage");
@@ -338,7 +338,7 @@ fn a_failed_delivery_leaves_the_old_secret_alone() {
     world.run(&["audit", "verify"]).ok();
 }
 
-/// What another command did while a rotation of `demo` was under way, and what became of the rotation.
+/// What another command did while a rotation of `demo` was under way, and the result of the rotation.
 fn meanwhile(world: &Rc<World>, args: &'static [&str]) -> (Ran, Ran) {
     let did = Rc::new(RefCell::new(None));
     let (other, result) = (Rc::clone(world), Rc::clone(&did));
@@ -367,7 +367,7 @@ fn of_two_rotations_at_once_the_second_is_refused() {
     let first = first.ok();
     world.is_valid(first.line(), "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
-    // The grace starts with the confirmation.
+    // The grace period starts with the confirmation.
     assert_eq!(ends(&world, "demo")[0].1, time(START + MINUTE + DAY));
 }
 
@@ -428,7 +428,7 @@ fn one_that_is_not_due_is_left_alone() {
     let document = world.run(&["rotate", "demo", "--due", "--json"]).ok().json();
     assert_token_keys(&document, &["changed", "secret"]);
     assert_eq!((&document["changed"], &document["secret"]), (&json!(false), &Value::Null));
-    // The receiver is not even looked at.
+    // The destination is not even checked.
     let missing = world.path("missing/file");
     world.run(&["rotate", "demo", "--due", "--out", &missing]).ok();
     world.run(&["rotate", "unruled", "--due", "--exec", "false"]).ok();
@@ -487,7 +487,7 @@ fn all_that_is_due_is_rotated_and_nothing_else() {
     for name in files {
         world.assert_file_holds(&format!("{dir}/{name}"), &format!("valid {name}"));
     }
-    // Nothing is left to do, and nothing is said of that.
+    // Nothing is left to do, and nothing is printed.
     let bytes = world.bytes();
     for args in [&["--out-dir", &dir][..], &["--exec", "false"]] {
         let ran = world.run(&[&["rotate", "--due"], args].concat()).ok();
@@ -602,7 +602,7 @@ fn of_two_runs_at_once_each_does_what_the_other_does_not() {
         world.assert_file_holds(&format!("{dir}/{name}"), &format!("valid {name}"));
         assert_eq!(world.show(name)["secrets"].as_array().unwrap().len(), 2);
     }
-    // What another run is delivering right now is its affair, and no failure.
+    // A delivery of another run is not a failure of this one.
     world.wait(30 * DAY);
     let (other, second) = (Rc::clone(&world), Rc::new(RefCell::new(None)));
     let result = Rc::clone(&second);

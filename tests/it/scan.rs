@@ -113,7 +113,7 @@ fn the_exit_says_whether_a_secret_works() {
         assert_eq!((&*quiet.out, &*quiet.err), ("", ""), "{name}");
         let piped = world.run_with(&["scan", "-"], secret.as_bytes()).exit(exit);
         assert_eq!(piped.out, ran.out.replace(&path, "-"), "{name}");
-        // Who reads the answer may leave early; a full disk is an error.
+        // A closed pipe is not an error; a full disk is.
         assert_eq!(world.run_failing(&["scan", &path], 0, ErrorKind::BrokenPipe).code, exit, "{name}");
         assert_eq!(world.run_failing(&["scan", &path], 0, ErrorKind::StorageFull).code, 1, "{name}");
     }
@@ -241,7 +241,7 @@ fn every_kind_of_text_is_searched_and_compressed_files_are_named() {
         "hidden files and what ignore files exclude were not searched; see `--hidden` and `--no-ignore`\n";
     assert_eq!(ran.err, format!("{named}{}{hidden}", packed("d.tar", "tar")));
     assert_eq!(tree.scan(&["--quiet"]).exit(3).err, "");
-    // What is not compressed can be searched all the same.
+    // An archive that is not compressed can be searched.
     let ran = tree.scan(&["--binary", "--hidden", "--no-ignore"]).exit(3);
     let all = expected.replace("le.txt", "d.tar:1:264: demo active\nle.txt");
     assert_eq!((ran.out, ran.err), (all, named));
@@ -278,7 +278,7 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
     assert_eq!(paths(&["--no-ignore"]), all);
     let err = tree.scan(&[]).err;
     assert!(err.starts_with("2 binary files were not searched; see `--binary`\n"), "{err}");
-    // What is named is searched whatever it is.
+    // A named path is always searched.
     for name in [".env", "binary", "debug.log"] {
         let path = tree.root.join(name);
         world.run(&["scan", path.to_str().unwrap()]).exit(3);
@@ -437,7 +437,7 @@ fn a_history_names_the_commit_and_the_line_in_its_file() {
     assert_eq!((&*ran.out, &*ran.err), (&*expected, ""));
     let first = repository.sh("git log -p -1 HEAD~2 | tokenctl scan --json -").exit(3).json()[0].clone();
     assert_eq!((&first["commit"], &first["path"]), (&json!(added), &json!("ä b.py")));
-    // What a diff takes away is no leak of its own.
+    // A removed line of a diff is not a leak.
     repository.sh("git diff HEAD~2 HEAD~1 | tokenctl scan -").ok();
     repository.sh("git diff HEAD~3 HEAD~2 | tokenctl scan -").exit(3);
 }

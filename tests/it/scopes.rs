@@ -340,7 +340,7 @@ fn a_rename_changes_no_digest_of_a_holder_and_keeps_when_the_scope_was_required(
     };
     let asked = |scope: &str| {
         let page = world.run(&["show", "demo"]).ok().out;
-        page.lines().any(|line| line.contains(&format!("{scope}  asked for ")))
+        page.lines().any(|line| line.contains(&format!("{scope}  required ")))
     };
     let before = digests();
     assert!(asked("read"));

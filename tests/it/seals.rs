@@ -1,4 +1,5 @@
-//! Seals as docs say they are computed, written anew: who edits rows on purpose can keep them, and the log must show it.
+//! Seals, implemented a second time from the documents. Deliberate edits can correct them, so the log must show
+//! such edits.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};

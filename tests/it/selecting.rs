@@ -110,7 +110,7 @@ fn use_selects_by_what_is_recorded() {
     assert_eq!(world.names(&["--unused-for", "30d"]), ["used"]);
     world.run(&["disable", "--never-used", "--expect", "1", "--yes"]).ok();
     assert_eq!(world.show("idle")["status"], "disabled");
-    // The files of use may be lost: then nothing is known of anybody.
+    // The usage files may be lost. Then no use is known.
     std::fs::remove_file(world.store().join("usage.secrets")).expect("the file");
     assert_eq!(world.names(&["--never-used"]), [""; 0]);
     assert_eq!(world.names(&["--unused-for", "1s"]), [""; 0]);

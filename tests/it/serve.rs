@@ -75,7 +75,7 @@ impl Gate {
         stream
     }
 
-    /// The answer to one request on a connection of its own.
+    /// The answer to one request on a new connection.
     fn get(&self, target: &str, headers: &[&str]) -> Answer {
         let head = headers.iter().map(|header| format!("{header}\r\n")).collect::<Vec<_>>().concat();
         self.send(&format!("GET {target} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{head}\r\n"))
@@ -189,7 +189,7 @@ fn requirements_come_from_the_query_or_the_route() {
         ("/route/r/admin/../x?scope=write", 200),
         ("/route/w", 403),
         ("/route/w/?scope=read", 403),
-        // A misspelled requirement must not be a yes.
+        // A misspelled requirement must not be ignored.
         ("/verify?scpoe=admin", 400),
         ("/verify?", 400),
         ("/verify?scope=", 400),
@@ -431,7 +431,7 @@ fn the_log_has_a_line_for_each_request_and_never_a_secret() {
 }
 
 #[test]
-fn health_and_metrics_are_on_a_socket_of_their_own() {
+fn health_and_metrics_are_on_a_separate_socket() {
     let (world, secret) = app();
     let admin = world.dir.path().join("admin.sock");
     let listen = format!("unix:{}", admin.display());

@@ -245,7 +245,7 @@ fn it_needs_a_store_at_the_start_and_refuses_flags_that_mean_nothing() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_it_quietly() {
+fn a_closed_pipe_ends_a_stream_quietly() {
     let world = World::with_store();
     let mut command = world.program();
     command.args(["verify", "--stream"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

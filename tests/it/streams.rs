@@ -30,7 +30,7 @@ fn a_reader_that_has_enough_ends_a_list_silently() {
 }
 
 #[test]
-fn without_a_reader_what_only_shows_ends_with_0() {
+fn without_a_reader_commands_that_only_show_exit_with_0() {
     let world = World::of_processes();
     world.mint("demo");
     for args in [
@@ -249,7 +249,7 @@ fn a_file_takes_a_whole_secret() {
     let text = fs::read_to_string(&target).expect("a file");
     assert_eq!(text.lines().count(), 1);
     assert_eq!(world.real(&["verify"], text.as_bytes()).ok().line(), "valid demo");
-    // Written as it is: no more lines, and none lost, when nobody hears the talk.
+    // The file has the same lines, whether or not messages can be written.
     let quiet = world
         .program()
         .args(["create", "again"])

@@ -113,7 +113,7 @@ fn a_command_that_takes_its_time_blocks_nobody() {
         assert!(stuck.try_wait().expect("a child").is_none(), "the command never got the secret");
     }
     let secret = fs::read(&secret).expect("a file");
-    // Good from the first moment on, though nobody knows yet how it ends.
+    // It is valid from the first moment on, although the outcome is not known yet.
     assert_eq!(world.real(&["verify"], &secret).ok().line(), "valid demo");
     others_go_on(&world, &mut stuck, "other");
     held.write_all(b"x").expect("a gate");
@@ -171,7 +171,7 @@ fn a_stopped_terminal_blocks_nobody() {
         let mut stuck = world.start(args, screen);
         wait_until_stuck(&mut stuck);
         others_go_on(&world, &mut stuck, "other");
-        // Ctrl-Q, and whoever sits there reads on.
+        // Ctrl-Q lets the output continue.
         keyboard.write_all(b"\x11").expect("a terminal");
         let reading = std::thread::spawn(move || all(keyboard));
         assert_eq!(ended(stuck).code, 0, "{args:?}");

@@ -1,5 +1,5 @@
-//! The language of the tests: a store of its own, commands run against it in this process with a clock and a
-//! generator that the test holds, or as the real program.
+//! The language of the tests: a separate store, and commands that run on it in this process, with a clock and a
+//! generator of the test, or as the real program.
 
 mod files;
 mod machine;
@@ -34,11 +34,11 @@ pub fn assert_token_keys(document: &Value, more: &[&str]) {
     assert_eq!(document.as_object().expect("an object").keys().collect::<Vec<_>>(), expected);
 }
 
-/// Text that would start a line of its own, move the cursor, turn the direction, or hide.
+/// Text that would start a new line, move the cursor, change the direction, or be hidden.
 pub const HOSTILE: [&str; 6] =
     ["a\nEVIL", "a\rEVIL", "\x1b[2JEVIL", "a\u{202e}EVIL", "EV\u{200b}IL", "a\u{85}EVIL"];
 
-/// Fails when text that was typed could do more to a terminal than stand in a line.
+/// Fails if typed text could do anything to a terminal but appear in a line.
 #[track_caller]
 pub fn assert_harmless(text: &str) {
     let moves = |c: char| c != '\n' && (c.is_control() || matches!(c, '\u{200b}' | '\u{202e}'));
@@ -54,7 +54,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Fails the test unless the command ended so; hands it on.
+    /// Fails the test unless the command exited with this code. Returns it.
     #[track_caller]
     pub fn exit(self, code: i32) -> Self {
         assert_eq!(self.code, code, "\nstdout: {}\nstderr: {}", self.out, self.err);
@@ -81,7 +81,7 @@ impl Ran {
         document["error"].clone()
     }
 
-    /// Standard output without its line end.
+    /// Standard output without its newline.
     pub fn line(&self) -> &str {
         self.out.trim_end_matches('\n')
     }
@@ -104,7 +104,7 @@ pub fn search_path() -> String {
     format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default())
 }
 
-/// Runs a command to its end with this on stdin.
+/// Runs a command with this on stdin until it exits.
 #[track_caller]
 pub fn run(command: &mut Command, input: &[u8]) -> Ran {
     let mut child = command
@@ -113,7 +113,7 @@ pub fn run(command: &mut Command, input: &[u8]) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // A program that does not read its input closes it; that is its own affair.
+    // A program may close its input without reading it.
     let _ = child.stdin.take().expect("a pipe").write_all(input);
     let done = child.wait_with_output().expect("the program ends");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -144,7 +144,7 @@ pub fn have(tool: &str) -> bool {
     found
 }
 
-/// Who runs the tests.
+/// The user who runs the tests.
 pub fn uid() -> u32 {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("procfs"))
 }

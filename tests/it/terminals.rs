@@ -30,7 +30,7 @@ pub fn stopped() -> (File, OwnedFd) {
     (keyboard, screen)
 }
 
-/// What is shown until the last program that has the terminal ends.
+/// The output until the last program of the terminal exits.
 pub fn all(mut screen: File) -> String {
     let mut bytes = Vec::new();
     // Linux reports the end of a terminal as an error.
@@ -38,13 +38,13 @@ pub fn all(mut screen: File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A program in a tmux of its own, which ends with the test.
+/// A program in a separate tmux, which exits with the test.
 pub struct Screen {
     dir: TempDir,
 }
 
 impl Screen {
-    /// A shell of so many columns and rows, in a world's directory, that finds the real program and its store.
+    /// A shell of this many columns and rows, in a world's directory, that finds the real program and its store.
     pub fn new(world: &World, size: (u16, u16), env: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");
         shell.env("TOKENCTL_STORE", world.store()).env("PS1", "$ ").current_dir(world.dir.path());
@@ -93,7 +93,7 @@ impl Screen {
         self.press(&["-l", text]);
     }
 
-    /// A command in a shell, on a clear screen; its exit is shown at its end.
+    /// A command in a shell, on a clear screen; its exit code is shown at the end.
     #[track_caller]
     pub fn run(&self, command: &str) {
         // At once, so that nothing of the command before is taken for this one's.

@@ -163,7 +163,7 @@ fn imports_point_down() {
             );
         }
     }
-    // The parser saw the program: what must be there is.
+    // The parser has read the program, since these imports exist.
     for (room, other) in
         [("main", "host"), ("cli", "cmd"), ("cmd", "store"), ("deliver", "store"), ("ui", "domain")]
     {
@@ -245,8 +245,8 @@ fn named(source: &Source) -> Vec<Vec<String>> {
     found
 }
 
-/// The files among these that each of them imports. A module and those inside of it are one thing, told from above: what
-/// they have from each other does not count.
+/// The files among these that each of them imports. A module and its children count as one, so imports between
+/// them are ignored.
 fn imported(sources: &[Source]) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
     let modules: BTreeSet<Vec<String>> = sources.iter().map(Source::module).collect();
     let file = |path: &Vec<String>| {
@@ -261,7 +261,7 @@ fn imported(sources: &[Source]) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> 
     sources.iter().map(of).collect()
 }
 
-/// What is left of imports when everything is taken away that leads into no circle.
+/// The imports that are part of a circle.
 fn circles(
     mut left: BTreeMap<Vec<String>, BTreeSet<Vec<String>>>,
 ) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
@@ -382,7 +382,7 @@ fn nothing_is_left_undone() {
     for source in sources() {
         for (at, line) in source.text.lines().enumerate() {
             for word in ["TODO", "FIXME", "XXX", "dbg!", "unimplemented!", "todo!"] {
-                // Templates of temporary names end in X after X; a mark stands alone.
+                // Templates of temporary names end in X after X; a mark is a separate word.
                 let found = line.match_indices(word).any(|(at, _)| {
                     let beside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
                     !beside(line[..at].chars().next_back()) && !beside(line[at + word.len()..].chars().next())

@@ -1,4 +1,4 @@
-//! Who may do what: a group that verifies without minting, and everybody else.
+//! Permissions of a group that may verify but not create tokens, and of everybody else.
 //!
 //! The users are numbers without names, so that nothing of the machine is changed.
 
@@ -21,14 +21,14 @@ const MEMBER: u32 = 64_002;
 const STRANGER: u32 = 64_003;
 const GROUP: u32 = 64_010;
 
-/// A store of `ADMIN` shared with `GROUP`, and the program where all may run it.
+/// A store of `ADMIN` that is shared with `GROUP`, and a copy of the program that everybody can run.
 struct Shared {
     dir: TempDir,
     program: PathBuf,
 }
 
 impl Shared {
-    /// None where this test cannot become another user.
+    /// `None` if this test cannot become another user.
     fn new() -> Option<Self> {
         if uid() != 0 {
             eprintln!("skipped: only root can become other users");
@@ -48,7 +48,7 @@ impl Shared {
         Some(Self { dir, program })
     }
 
-    /// With a store that holds a token; its secret.
+    /// The same with a token in the store. Returns the secret too.
     fn with_token() -> Option<(Self, String)> {
         let it = Self::new()?;
         it.run(ADMIN, &["init", "--group", &GROUP.to_string()], "").ok();
@@ -60,7 +60,7 @@ impl Shared {
         self.dir.path().join("home/store")
     }
 
-    /// A command as this user; only `MEMBER` is in the group, and `ADMIN`, who must be to share with it.
+    /// A command as this user. Only `MEMBER` and `ADMIN` are in the group; `ADMIN` must be, to share with it.
     fn command(&self, uid: u32, program: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -95,7 +95,7 @@ impl Shared {
     }
 }
 
-/// What changes something.
+/// The commands that change something.
 const CHANGES: [&[&str]; 10] = [
     &["create", "mine"],
     &["adopt", "mine"],
@@ -122,7 +122,7 @@ fn a_shared_store_has_the_modes_of_one() {
         let meta = fs::metadata(shared.store().join(path)).expect("a file");
         assert_eq!(std::os::unix::fs::MetadataExt::gid(&meta), GROUP, "{path}");
     }
-    // Shared later, it is the same.
+    // A store that is shared later has the same modes.
     let Some(later) = Shared::new() else { return };
     later.run(ADMIN, &["init"], "").ok();
     assert_eq!(mode(&later.store()), 0o700);
@@ -221,7 +221,7 @@ fn an_old_secret_that_a_member_was_shown_is_named_to_the_administrator() {
         let findings = ran.json()["findings"].as_array().expect("findings").clone();
         findings.iter().map(|it| it["message"].as_str().expect("words").to_owned()).collect::<Vec<_>>()
     };
-    // Who may not write the record loses nothing but this: a use is recorded, and every answer stays the same.
+    // A user who may not write the record can still do everything else.
     let file = shared.store().join("usage.refused");
     fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("a mode");
     present();
@@ -370,7 +370,7 @@ fn a_user_whom_only_getent_knows_is_recorded_by_name() {
     assert!(log.out.contains(r#""login":"ann""#), "{}", log.out);
 }
 
-/// Whom the memory of a process belongs to: root's it is where nobody else may read it.
+/// The owner of a process's memory, which is root if no other user may read it.
 fn owner_of_memory(pid: u32) -> Option<u32> {
     let meta = fs::metadata(format!("/proc/{pid}/mem")).ok()?;
     Some(std::os::unix::fs::MetadataExt::uid(&meta))
@@ -383,7 +383,7 @@ fn nobody_reads_the_memory_of_a_process_that_delivers_a_secret() {
     let said = shared.dir.path().join("home/said");
     let command = format!("cat >/dev/null; stat -c %u /proc/$PPID/mem /proc/$$/mem >{}", said.display());
     shared.run(ADMIN, &["create", "demo", "--exec", &command], "").ok();
-    // The command itself is no secret's keeper; it shows that such files belong to their user elsewhere.
+    // This command has no secret. It shows that such files normally belong to their user.
     assert_eq!(fs::read_to_string(said).expect("a file"), format!("0\n{ADMIN}\n"));
 }
 
@@ -442,7 +442,7 @@ fn a_database_that_its_owner_made_read_only_says_how_that_ends() {
     shared.run(ADMIN, &["list"], "").ok();
 }
 
-/// What root may not be made to run, nor set, in a store that another user can write.
+/// In a store that another user can write, root neither runs nor sets destinations and hooks.
 #[test]
 fn root_does_not_run_what_the_store_of_another_user_says() {
     const ROOT: u32 = 0;
@@ -462,7 +462,7 @@ fn root_does_not_run_what_the_store_of_another_user_says() {
     ] {
         assert_failure(&json(args), "store_unsafe", 6);
     }
-    // Flags work, and what they name is not remembered.
+    // Flags work, but their destinations are not remembered.
     let made = shared.run(ROOT, &["create", "new", "--exec", "cat >/dev/null"], "").ok();
     assert!(made.err.contains("warning: the destination is not remembered: "), "{}", made.err);
     shared.run(ROOT, &["rotate", "demo", "--stdout"], "").ok();
@@ -471,7 +471,7 @@ fn root_does_not_run_what_the_store_of_another_user_says() {
     shared.run(ADMIN, &["rotate", "demo"], "").ok();
     assert_eq!(runs(), format!("{ADMIN}\n{ADMIN}\n"));
 
-    // A destination that claims to be root's, in a store that another user can write by now.
+    // A destination that claims to be root's, in a store that another user can now write.
     let Some(shared) = Shared::new() else { return };
     shared
         .run(

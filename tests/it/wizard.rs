@@ -1,4 +1,4 @@
-//! Questions at a terminal: what they fill in, what they refuse, and that nothing happens when they are given up.
+//! Questions at a terminal: the values that they fill in and refuse, and that cancelling them changes nothing.
 
 mod screens;
 mod signals;
@@ -57,7 +57,7 @@ fn offered(world: &World) -> Vec<String> {
 #[test]
 fn the_wizard_makes_what_the_flags_make() {
     let (mut world, mut flags) = (with_scopes(), with_scopes());
-    // Which copies nothing: what asks for clipboards draws from the generator.
+    // Nothing is copied, since looking for clipboards uses the generator.
     let exec = ["--exec", "cat >/dev/null"];
     world.at_terminal(&[&all()[..6], &[Pick("Create it")]].concat());
     let ran = world.run(&[&["create"], &exec[..]].concat()).ok();
@@ -177,7 +177,7 @@ fn a_wrong_answer_repeats_the_question() {
             "the expiry 2026-01-01T23:59:59Z is in the past",
         ]
     );
-    // What was wrong is there to be mended.
+    // The wrong answer is offered again, to be corrected.
     assert_eq!(offered(&world)[..4], ["", "a b", "taken", ""]);
     let token = world.show("ci");
     assert_eq!((&token["description"], &token["icon"]), (&json!("good"), &json!("K")));
@@ -389,7 +389,7 @@ fn a_secret_as_an_answer_is_refused_and_not_repeated() {
     let ran = world.run(&["create"]).ok();
     assert!(!ran.err.contains(&secret), "{ran:?}");
     assert_eq!(ran.err.matches("error: the answer holds a secret; this secret is now exposed\n").count(), 3);
-    // Nor is it there to be mended.
+    // It is not offered again either.
     assert!(offered(&world).iter().all(|text| !text.contains(&secret)));
     assert_eq!(world.show("a")["description"], json!(null));
 }
@@ -513,7 +513,7 @@ fn scopes_are_set_from_those_held() {
     world.run(&["scopes", "retire", "admin"]).ok();
     let none = world.refuses(&["scopes", "set", "a"], 2, "usage");
     assert_eq!(none["message"], "no scope can be granted");
-    // Others are never asked for.
+    // Other scopes are not offered.
     world.refuses(&["scopes", "add", "a"], 2, "usage");
     world.refuses(&["scopes", "remove", "a"], 2, "usage");
     world.run(&["revoke", "a", "--yes"]).ok();
@@ -532,7 +532,7 @@ fn untrusted_text_is_harmless_in_questions() {
         world
             .sql(&format!("UPDATE scope SET description = '{quoted}'; UPDATE tokens SET owner = '{quoted}'"));
         world.at_terminal(&[Enter, say("ann"), Enter, Enter, Enter, Enter, Enter, Yes, CtrlC]);
-        // What was edited by hand is not changed, but it is shown before that is known.
+        // An object that was edited by hand is not changed, but it is shown before that is known.
         let ran = world.run(&["edit", "a"]).exit(6);
         assert_harmless(&ran.err);
         offered(&world);

@@ -257,10 +257,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
         more: &[
             "Once the new secret is delivered, the old one keeps working for its grace period. If the delivery fails, \
              the exit code is 7 and nothing has changed",
-            "An expired token is rotated only with `--revive`. With `--due` it is still rotated for one interval of \
-             its policy after it expired, with a warning",
+            "An expired token is rotated only with `--revive`, except that `--due` still rotates it, with a warning, \
+             within one interval of its policy after the expiry",
             "With `--due` and no name, it rotates every token whose policy makes it due and prints their names. If \
-             there are none it prints nothing, as suits cron",
+             there are none it prints nothing, which suits cron",
         ],
         examples: &[
             Example("Replace the secret in a file", "tokenctl rotate backup --out backup.key"),
@@ -473,8 +473,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
              findings nothing is printed, so cron sends mail only when somebody has to act. Revoked and expired tokens \
              are examined too. Filters select tokens as in `list`",
             "The codes: `expiring` (within `--window` and in the second half of its lifetime), `expired` (in the last \
-             week), `rotation_overdue` (by more than a day), `previous_in_use` (a client still uses a previous \
-             secret), `unused` (for 90 days), `never_used` (in 30 days of recording), `no_expiry`, `scope_unused` (a \
+             week), `rotation_overdue` (by more than a day), `hook_pending` (the command after a rotation has not \
+             succeeded), `previous_in_use` (a client still uses a previous secret), `refused_in_use` (a client still \
+             presents a revoked or expired secret), `unused` (for 90 days), `never_used` (in 30 days of recording), \
+             `no_expiry`, `no_destination` (the token has a rotation policy, but no destination), `scope_unused` (a \
              token in use holds a scope that no verification required in 90 days of recording), `provisional` (a \
              delivery was interrupted and is not settled)",
             "With `--format prometheus` it exits with 0 whatever it finds, since alert rules decide",
@@ -499,10 +501,10 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
             "Each change is an event in a chain of hashes. It says when, who, what and why. On a terminal, the output \
              is a table that opens at the newest event and shows a confirmed delivery on one line. In a pipe, it is \
              tab-separated lines: number, time, action, id, name, actor, reason, changes",
-            "Who gave a token which scope, and when: `tokenctl audit --token ci-deploy --action \
-                 create,scopes.add,scopes.set`. Who owned it before: `tokenctl audit --token ci-deploy --action \
-                 create,edit`. What changed this week: `tokenctl audit --since 7d`. What one administrator did: `tokenctl \
-                 audit --actor ann`. Which secrets were revoked, and why: `tokenctl audit --action revoke --format csv`",
+            "Which administrator gave a token a scope, and when: `tokenctl audit --token ci-deploy --action \
+             create,scopes.add,scopes.set`. The previous owners of a token: `tokenctl audit --token ci-deploy --action \
+             create,edit`. What changed this week: `tokenctl audit --since 7d`. What one administrator did: `tokenctl \
+             audit --actor ann`. Which secrets were revoked, and why: `tokenctl audit --action revoke --format csv`",
         ],
         examples: &[
             Example(
@@ -719,7 +721,7 @@ pub const VERBS: [Verb; 38 + cfg!(feature = "serve") as usize] = [
              name in `--out-dir`. Changes of existing objects are one transaction, and happen only if every one of \
              them is allowed",
             "Tokens that the file does not name are left alone, unless `--exclusive` revokes them. A second run \
-             changes nothing, and a run after a killed one completes it. A file that others can write is refused, \
+             changes nothing. If a run was killed, the next one completes it. A file that others can write is refused, \
              since rotations run its commands",
         ],
         examples: &[

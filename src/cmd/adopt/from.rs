@@ -98,7 +98,7 @@ impl Adopt {
         let (mut name, mut known, mut hint) = (None, None, None);
         for (column, value) in record {
             let wrong = |invalid: Invalid| {
-                let why = Invalid::new(format!("its `{column}` is not one"));
+                let why = Invalid::new(format!("its `{column}` is not valid"));
                 Error::Usage(Invalid { hint: invalid.hint, ..why })
             };
             match (column, &value) {
@@ -144,7 +144,7 @@ impl Adopt {
         // The hint of a secret is computed from it; that of a hash is the one that an export wrote.
         let hint = hint.filter(|_| own == NO_HINT).unwrap_or(own);
         if !hint.ends_with('…') || hint.chars().count() > LONGEST_HINT || hidden_in(&hint).is_some() {
-            return Err(Invalid::new("its `hint` is not one")
+            return Err(Invalid::new("its `hint` is not valid")
                 .hint("like `tkn_AbCd…`, as `export` writes it")
                 .into());
         }
@@ -198,7 +198,7 @@ fn hash(text: &str) -> Result<SecretHash, Error> {
     bytes.map(SecretHash::from_bytes).ok_or_else(|| {
         let hint = "use 64 hexadecimal digits as `tokenctl export` writes them; hashes of other systems cannot be \
                     looked up";
-        Invalid::new("its `hash` is not one").hint(hint).into()
+        Invalid::new("its `hash` is not valid").hint(hint).into()
     })
 }
 

@@ -107,7 +107,7 @@ impl Arrivals {
         self.pages(store, |view, from| view.names_from(from), |it| it.0, |(_, id, name)| take(&id, &name))
     }
 
-    /// Reads page by page, from a row on, and passes on what came.
+    /// Reads page by page, from a row on, and passes the tokens on.
     fn pages<T>(
         &self,
         store: &Store,

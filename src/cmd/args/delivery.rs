@@ -171,7 +171,7 @@ pub fn rotated_in_words(token: &Token) -> [String; 2] {
     let previous = token.secrets.iter().rev().find(|secret| secret.role() == Role::Previous);
     let old = match previous {
         Some(previous) if !previous.is_over(now) => end_in_words(previous.expires_at, now),
-        _ => "has ended".to_owned(),
+        _ => "no longer works".to_owned(),
     };
     [format!("rotated `{}` ({}), {new}", token.name, token.id), format!("the previous secret {old}")]
 }

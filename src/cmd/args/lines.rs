@@ -12,7 +12,7 @@ use crate::store::{EXPORT_FORMAT, Fields, Item};
 /// The longest line, in bytes.
 const LONGEST: u64 = 16 << 20;
 
-/// About so many bytes are read at once.
+/// About how many bytes are read at once.
 const CHUNK: usize = 1 << 18;
 
 pub struct Lines {

@@ -1,4 +1,4 @@
-//! The destination of a rotation: that of its flags, else the one that the token remembers.
+//! The destination of a rotation, from its flags or remembered by the token.
 
 use std::path::Path;
 

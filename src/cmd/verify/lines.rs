@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use memchr::memchr;
 use zeroize::Zeroizing;
 
-/// The longest request, in bytes without its line end.
+/// The longest request, in bytes without its newline.
 pub const LINE_MAX: usize = 64 * 1024;
 /// The greatest number of requests that are answered together.
 const BURST: usize = 500;
@@ -18,7 +18,7 @@ pub struct Lines<'a> {
     is_cut: bool,
 }
 
-/// A line with its line end, or the first byte of one that is too long.
+/// A line with its newline, or the first byte of one that is too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line<'a> {
     Whole(&'a [u8]),

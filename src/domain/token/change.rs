@@ -50,7 +50,7 @@ impl Token {
     /// the previous one starts. The other effects of the delivery are applied too.
     pub fn confirm(&mut self, now: Timestamp) {
         let Some(delivery) = self.delivery.take() else { return };
-        // The earliest of its own expiry, the end of its grace period, and the new secret's expiry.
+        // The earliest of its expiry, the end of its grace period, and the new secret's expiry.
         let bounded = |own: Option<Timestamp>, granted: Option<Timestamp>| {
             [own, granted, delivery.expires_at].into_iter().flatten().min()
         };

@@ -9,7 +9,7 @@ pub const MARK: &str = "--hold-clipboard";
 pub enum Event {
     /// The process that started this one has exited. The secret may be confirmed.
     Stay,
-    /// Another program copied something, or the process that started this one withdraws the secret.
+    /// Another program copied something, or the process that started this one takes the secret back.
     Leave,
 }
 

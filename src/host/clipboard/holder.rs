@@ -1,6 +1,6 @@
 //! The process that holds a clipboard, as it runs itself. It has a separate session and none of the caller's
-//! files. It exits when its time is over, when somebody else copies, or when the process that started it
-//! withdraws the secret.
+//! files. It exits when its time is over, when somebody else copies, or when the process that started it takes
+//! the secret back.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;

@@ -1,6 +1,6 @@
 //! The process that holds a clipboard, as seen by the process that started it. It prints a line when it is
 //! ready, when it has got the secret as a line on stdin, and when its stdin is closed. Each line is empty or an
-//! error. An empty line on stdin withdraws the secret. If we are killed, its stdin is just closed, so a secret
+//! error. An empty line on stdin takes the secret back. If we are killed, its stdin is just closed, so a secret
 //! that may have been confirmed stays.
 
 use std::ffi::OsString;
@@ -16,7 +16,7 @@ use super::hold::MARK;
 use crate::context::Clipboard;
 use crate::host::process::kill;
 
-/// How long to wait for each answer, and for the exit after the secret is withdrawn.
+/// How long to wait for each answer, and for the exit after the secret is taken back.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Keeper {
@@ -96,7 +96,7 @@ impl Clipboard for Keeper {
 }
 
 impl Drop for Keeper {
-    /// Withdraws the secret, and returns when the process has exited.
+    /// Takes the secret back, and returns when the process has exited.
     fn drop(&mut self) {
         // Before the secret is sent, an empty line is not a secret either.
         let _ = self.say(b"\n");

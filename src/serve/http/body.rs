@@ -1,4 +1,4 @@
-//! The body of a request, as far as it has come.
+//! The body of a request, as far as it has arrived.
 
 use zeroize::{Zeroize, Zeroizing};
 
@@ -12,26 +12,26 @@ pub struct Body {
     left: Left,
 }
 
-/// What is still to come.
+/// The part that has not arrived.
 enum Left {
-    /// So many bytes.
+    /// This many bytes.
     Bytes(usize),
     Chunk(Chunk),
 }
 
-/// Where the next byte of a chunked body belongs (RFC 9112, section 7.1).
+/// The position in a chunked body (RFC 9112, section 7.1).
 enum Chunk {
     Size,
-    /// So many bytes of data, and the end of the line behind them.
+    /// This many bytes of data, and the newline after them.
     Data(usize),
-    /// Headers behind the last chunk, which nobody asked for.
+    /// Headers after the last chunk, which are ignored.
     Trailer,
 }
 
 const LINE_END: &[u8] = b"\r\n";
 
 impl Body {
-    /// A body that begins behind its head. An error if it is known to be too long.
+    /// The body after a head. Fails if it is known to be too long.
     pub fn new(framing: Framing) -> Result<Self, Status> {
         let left = match framing {
             Framing::Empty => Left::Bytes(0),
@@ -44,8 +44,8 @@ impl Body {
         Ok(Self { data: Zeroizing::default(), left })
     }
 
-    /// Takes what belongs to the body from the front of these bytes. Whether the body is whole; an error if it is too long
-    /// or cannot be read.
+    /// Takes the bytes that belong to the body. Returns whether the body is complete. Fails if it is too long or
+    /// invalid.
     pub fn take(&mut self, input: &mut Vec<u8>) -> Result<bool, Status> {
         let mut used = 0;
         let whole = self.read(input, &mut used);
@@ -86,9 +86,9 @@ impl Body {
 }
 
 enum Step {
-    /// It takes more bytes to go on.
+    /// More bytes are needed.
     More,
-    /// So many bytes are used, and then comes this.
+    /// This many bytes are used, and this is the next state.
     Next(usize, Chunk),
     End(usize),
 }
@@ -131,7 +131,7 @@ impl Chunk {
 }
 
 impl Step {
-    /// Nothing more can be done without further bytes.
+    /// Nothing can be done without further bytes.
     fn unless_stuck(self, used: usize) -> Self {
         if used == 0 { Self::More } else { self }
     }
@@ -141,7 +141,7 @@ impl Step {
 mod tests {
     use super::*;
 
-    /// The body and what follows it, or what came of it instead; the bytes arrive in pieces of this length.
+    /// The body and the bytes after it, or the error, if the bytes arrive in pieces of this length.
     fn of(framing: Framing, text: &str, piece: usize) -> String {
         let mut body = match Body::new(framing) {
             Ok(body) => body,

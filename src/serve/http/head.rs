@@ -8,16 +8,16 @@ use super::Status;
 pub const HEAD: usize = 16 << 10;
 /// The most headers of a head.
 const HEADERS: usize = 100;
-/// Where the headers of a head are put.
+/// Memory for the parsed headers of a head.
 pub const SPACE: [Header<'static>; HEADERS] = [EMPTY_HEADER; HEADERS];
 
-/// What the bytes that were read begin with.
+/// The beginning of the bytes that were read.
 pub enum Parsed<'h, 'b> {
-    /// A head that is not whole yet.
+    /// An incomplete head.
     Partial,
-    /// A head of so many bytes.
+    /// A head of this many bytes.
     Whole(Head<'h, 'b>, usize),
-    /// Something else, and the status that says so.
+    /// Something else, with the status of the refusal.
     Refused(Status),
 }
 
@@ -35,7 +35,7 @@ pub enum Version {
     Http11,
 }
 
-/// What of a request the form of its answer depends on.
+/// The properties of a request on which the form of its answer depends.
 #[derive(Debug, Clone, Copy)]
 pub struct Exchange {
     pub version: Version,
@@ -45,19 +45,19 @@ pub struct Exchange {
     /// Whether the client waits for permission before it sends the body.
     pub expects: bool,
     pub framing: Framing,
-    /// Whether there is a body that nobody reads. It must not be taken for the next request.
+    /// Whether there is a body that is not read. It must not be parsed as the next request.
     pub unread: bool,
 }
 
 impl Default for Exchange {
-    /// Of what is not HTTP.
+    /// The form for input that is not HTTP.
     fn default() -> Self {
         let (version, framing) = (Version::Http11, Framing::Empty);
         Self { version, is_head: false, keeps: false, expects: false, framing, unread: false }
     }
 }
 
-/// How the length of a body is told.
+/// How the length of a body is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// There is no body.
@@ -66,7 +66,7 @@ pub enum Framing {
     Chunked,
 }
 
-/// The headers in the order in which they came. Names are compared without regard to case.
+/// The headers in their order. Names are compared ignoring case.
 #[derive(Clone, Copy)]
 pub struct Headers<'h, 'b>(&'h [Header<'b>]);
 
@@ -76,7 +76,7 @@ impl<'b> Headers<'_, 'b> {
         self.0.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     }
 
-    /// Whether a list of words holds this one, as `Connection` does.
+    /// Whether a list of words, such as `Connection`, contains this one.
     fn lists(self, name: &str, word: &str) -> bool {
         let words = |value: &'b [u8]| value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         self.all(name).flat_map(words).any(|it| it.eq_ignore_ascii_case(word.as_bytes()))
@@ -85,13 +85,13 @@ impl<'b> Headers<'_, 'b> {
 
 #[cfg(test)]
 impl<'h> Headers<'h, 'h> {
-    /// For tests of what reads headers.
+    /// For tests of code that reads headers.
     pub fn of(headers: &'h [Header<'h>]) -> Self {
         Self(headers)
     }
 }
 
-/// Reads the head that these bytes begin with.
+/// Parses the head at the beginning of these bytes.
 pub fn parse<'h, 'b>(bytes: &'b [u8], space: &'h mut [Header<'b>]) -> Parsed<'h, 'b> {
     let mut request = Request::new(space);
     let length = match request.parse(bytes) {
@@ -139,7 +139,7 @@ fn parts(target: &str) -> Option<(&str, Option<&str>)> {
     })
 }
 
-/// `None` where two programs could disagree about the end of the body (RFC 9112, section 6.3).
+/// `None` if two programs could disagree about the end of the body (RFC 9112, section 6.3).
 fn framing(headers: Headers<'_, '_>, version: Version) -> Option<Framing> {
     let (mut codings, mut lengths) = (headers.all("transfer-encoding"), headers.all("content-length"));
     match (codings.next(), lengths.next()) {
@@ -162,7 +162,7 @@ fn framing(headers: Headers<'_, '_>, version: Version) -> Option<Framing> {
 mod tests {
     use super::*;
 
-    /// What a head says, or the status that refuses it.
+    /// The content of a head, or the status that refuses it.
     fn of(text: &str) -> String {
         let mut space = SPACE;
         match parse(text.as_bytes(), &mut space) {

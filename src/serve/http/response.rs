@@ -1,4 +1,4 @@
-//! Responses, which are there as a whole before the first byte is written.
+//! Responses, which are complete before the first byte is written.
 
 use chrono::DateTime;
 
@@ -8,7 +8,7 @@ use crate::domain::when::Timestamp;
 /// The permission to send a body.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// The statuses that this server answers with.
+/// The statuses that this server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
     Ok,
@@ -60,10 +60,10 @@ const HEADERS: usize = 512;
 
 pub struct Response {
     pub status: Status,
-    /// The lines of its own headers.
+    /// The lines of its headers.
     headers: Vec<u8>,
     body: String,
-    /// Whether the connection ends with it, whatever the client wants.
+    /// Whether the connection is closed after it, whatever the client requests.
     pub closes: bool,
 }
 
@@ -72,7 +72,7 @@ impl Response {
         Self { status, headers: Vec::with_capacity(HEADERS), body: String::new(), closes: false }
     }
 
-    /// With a body of this media type.
+    /// A response with a body of this media type.
     pub fn text(status: Status, kind: &str, body: String) -> Self {
         Self { body, ..Self::new(status) }.header("content-type", kind)
     }
@@ -103,7 +103,8 @@ impl Response {
         self.add_with(name, |out| out.extend_from_slice(value.as_bytes()));
     }
 
-    /// Adds a header with the value that `write` appends. One that could be read as something else stays empty.
+    /// Adds a header with the value that `write` appends. A value that could be read as something else is left
+    /// empty.
     pub fn add_with(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let headers = &mut self.headers;
         headers.extend_from_slice(name.as_bytes());
@@ -139,7 +140,7 @@ impl Response {
     }
 }
 
-/// An instant as the header `Date` has it (RFC 9110, section 5.6.7).
+/// Formats an instant for the header `Date` (RFC 9110, section 5.6.7).
 pub fn date(now: Timestamp) -> String {
     let instant = DateTime::from_timestamp(now.unix(), 0).unwrap_or_default();
     instant.format("%a, %d %b %Y %H:%M:%S GMT").to_string()

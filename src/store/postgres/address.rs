@@ -1,5 +1,6 @@
-//! Where a server is and who asks: a URL, and what it leaves open as libpq takes it from a service file, the environment and
-//! a password file. A URL holds no password: arguments and variables are seen by others.
+//! The address of a server and its user, from a URL. As in libpq, missing parts come from a service file, the
+//! environment and a password file. A URL must not contain a password, since others can see arguments and
+//! variables.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,19 +11,19 @@ use std::path::{Path, PathBuf};
 use super::Lag;
 use crate::domain::Invalid;
 
-/// Whether the connection is encrypted, and whether the server must prove who it is.
+/// Whether the connection is encrypted, and whether the server must prove its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tls {
     Off,
-    /// Encrypted where the server can, for any server that answers.
+    /// Encrypted if the server supports it, with any server.
     Prefer,
-    /// Encrypted, for any server that answers.
+    /// Encrypted, with any server.
     Require,
     /// The server proves its name.
     Verify,
 }
 
-/// A server, and whom it is asked as.
+/// A server, and the user that connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// A host name, an address, or the directory of a Unix socket.
@@ -32,7 +33,7 @@ pub struct Address {
     pub user: String,
     pub password: Option<String>,
     pub tls: Tls,
-    /// The certificates that are trusted; those of the system where there are none.
+    /// The trusted certificates. `None` means those of the system.
     pub roots: Option<PathBuf>,
     /// What is said of replicas, which no URL holds.
     pub lag: Lag,
@@ -42,7 +43,7 @@ pub struct Address {
 const SOCKETS: &str = "/var/run/postgresql";
 const PORT: u16 = 5432;
 
-/// What tells of the user and the machine.
+/// The sources of defaults: the user and the environment.
 pub struct Surroundings<'a> {
     pub env: &'a dyn Fn(&str) -> Option<OsString>,
     pub home: Option<&'a Path>,
@@ -92,7 +93,7 @@ impl Address {
         Ok(address)
     }
 
-    /// How it is named to people: nothing in it is secret.
+    /// The form for people, which contains no secret.
     pub fn url(&self) -> PathBuf {
         let Self { host, port, database, user, .. } = self;
         let port = if *port == PORT { String::new() } else { format!(":{port}") };
@@ -107,7 +108,7 @@ impl Address {
         is_local(&self.host)
     }
 
-    /// The password that a file of libpq's format keeps for this address.
+    /// The password for this address in a file in libpq's format.
     fn kept_password(&self, named: Option<&Path>, home: Option<&Path>) -> Result<Option<String>, Invalid> {
         let Some(path) = named.map(Path::to_owned).or_else(|| home.map(|home| home.join(".pgpass"))) else {
             return Ok(None);
@@ -130,7 +131,7 @@ impl Address {
         Ok(text.lines().filter(|line| !line.starts_with('#')).find_map(|line| self.password_in(line)))
     }
 
-    /// The password in a line `host:port:database:user:password` that fits, in which `*` fits all.
+    /// The password in a matching line `host:port:database:user:password`, in which `*` matches everything.
     fn password_in(&self, line: &str) -> Option<String> {
         let host = if self.host.starts_with('/') { "localhost" } else { &self.host };
         let port = self.port.to_string();
@@ -162,7 +163,7 @@ fn is_local(host: &str) -> bool {
 }
 
 fn wrong(what: &str, value: &str) -> Invalid {
-    Invalid::new(format!("`{}` is no {what} of a server", value.escape_debug()))
+    Invalid::new(format!("`{}` is not a {what} of a server", value.escape_debug()))
         .hint("`postgres://USER@HOST:PORT/DATABASE?sslmode=verify-full`")
 }
 
@@ -197,7 +198,7 @@ fn parts(url: &str) -> Result<BTreeMap<String, String>, Invalid> {
                 take(key, value);
             }
             _ => {
-                let what = format!("`{}` is no part of a server's URL", key.escape_debug());
+                let what = format!("`{}` is not a part of a server's URL", key.escape_debug());
                 return Err(Invalid::new(what)
                     .hint("there are `host`, `port`, `user`, `dbname`, `sslmode`, `sslrootcert`, `service`, `passfile`"));
             }

@@ -1,4 +1,4 @@
-//! Connections, each with a limit to every wait.
+//! Connections, with a limit for every wait.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -24,14 +24,14 @@ use crate::domain::when::Timestamp;
 use crate::store::StoreError;
 use crate::store::sqlite::{APPLICATION_ID, PATIENCE, VERSION};
 
-/// To connect.
+/// The limit for connecting.
 const CONNECT: Duration = Duration::from_secs(5);
-/// For one statement of who verifies.
+/// The limit for one statement of a connection that verifies.
 const LOOK: Duration = Duration::from_secs(2);
-/// For whoever is typing.
+/// The limit for completion, while somebody types.
 const GLANCE: Duration = Duration::from_millis(500);
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
@@ -42,7 +42,8 @@ pub enum Access {
 }
 
 impl Access {
-    /// What is said once, first: the tables are found whatever tables another role has, and no wait is endless.
+    /// The first statement of a connection. It makes sure that our tables are found whatever tables another role
+    /// has, and limits every wait.
     fn settings(self) -> String {
         let (statement, commit) = match self {
             Self::Read => (PATIENCE, "off"),
@@ -60,7 +61,7 @@ impl Access {
     }
 }
 
-/// Connects without a look at what is there.
+/// Connects without checking the tables.
 pub fn client(address: &Address, access: Access, warned: &Arc<AtomicBool>) -> Result<Client, StoreError> {
     let unreachable = |why: String| StoreError::Unreachable { server: address.url(), why };
     let mut config = Config::new();
@@ -160,7 +161,7 @@ impl Postgres {
         self.client.borrow().is_closed()
     }
 
-    /// A new connection in place of one that is lost.
+    /// A new connection that replaces a lost one.
     pub fn reconnect(&self) -> Result<(), StoreError> {
         let client = client(&self.address, self.access, &self.warned)?;
         self.statements.borrow_mut().clear();
@@ -169,7 +170,7 @@ impl Postgres {
     }
 }
 
-/// How a connection is encrypted, and whom it trusts.
+/// The encryption of a connection, and the trusted certificates.
 pub fn encryption(address: &Address) -> Result<MakeRustlsConnect, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
@@ -200,7 +201,7 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
     if store.is_empty() { Err("there are no certificates to trust".to_owned()) } else { Ok(store) }
 }
 
-/// Believes that any server is the right one, as `sslmode=require` says.
+/// Trusts any server, for `sslmode=require`.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! What is wrong with a store in PostgreSQL, and with how its server is set.
+//! Finds problems of a store in PostgreSQL, and of the settings of its server.
 
 use super::values::get;
 use super::{Access, Address, Postgres};
@@ -7,10 +7,10 @@ use crate::store::engine::Engine;
 use crate::store::sqlite::{Finding, content, warning};
 use crate::store::{Store, StoreError, Watch};
 
-/// Settings of a server that is not to lose what it has acknowledged.
+/// Settings that a server needs so that it does not lose acknowledged changes.
 const NEEDED: [(&str, &str); 3] = [("fsync", "on"), ("full_page_writes", "on"), ("synchronous_commit", "on")];
 
-/// Looks at everything; changes nothing.
+/// Checks everything, and changes nothing.
 pub fn examine<E: From<StoreError>>(
     address: &Address,
     uid: u32,

@@ -1,4 +1,4 @@
-//! What an error of PostgreSQL means, by its code.
+//! The meaning of an error of PostgreSQL, by its code.
 
 use postgres::error::SqlState;
 
@@ -6,7 +6,7 @@ use super::{Address, Postgres};
 use crate::store::engine::Fault;
 use crate::store::{StoreError, UNCHANGED, UNSETTLED};
 
-/// What a server says, without the words of the client around it.
+/// The message of a server, without the text that the client adds.
 pub fn words(err: &postgres::Error) -> String {
     let cause = std::error::Error::source(err).map(ToString::to_string);
     match (err.as_db_error(), cause) {
@@ -20,7 +20,7 @@ pub fn of_connecting(address: &Address, err: &postgres::Error) -> StoreError {
     StoreError::Unreachable { server: address.url(), why: words(err) }
 }
 
-/// Of the first look at what should be a store.
+/// The error of the first check of a store.
 pub fn of_store(address: &Address, err: &postgres::Error) -> StoreError {
     match err.code() {
         Some(&SqlState::UNDEFINED_TABLE) => StoreError::Missing(address.url()),
@@ -42,7 +42,7 @@ fn of(address: &Address, err: &postgres::Error) -> StoreError {
             why: "it is a replica".to_owned(),
             hint: "name the primary with `--store` or `TOKENCTL_STORE`".to_owned(),
         },
-        // Every statement is ours and fits our tables: what breaks a rule of theirs was done behind our back.
+        // All statements are ours and fit our tables, so a broken rule of a table means that somebody else changed it.
         Some(code) if ["22", "23", "42", "XX"].iter().any(|class| code.code().starts_with(class)) => {
             StoreError::Damaged(why)
         }

@@ -1,4 +1,4 @@
-//! Making a store: tables, roles and the first entries of its log.
+//! Makes a store: tables, roles and the first entries of its log.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub fn is_store(address: &Address) -> bool {
     !matches!(Postgres::connect(address, Access::Read), Err(StoreError::Missing(_)))
 }
 
-/// What a superuser or the owner of the database runs once, as one transaction.
+/// The statements that a superuser or the owner of the database runs once, as one transaction.
 pub fn script() -> String {
     format!(
         "BEGIN;\n{TABLES}INSERT INTO tokenctl.meta (application, version, usage_since)

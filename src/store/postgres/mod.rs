@@ -1,8 +1,8 @@
 //! A store in PostgreSQL.
 //!
-//! Every change locks the one row of `head` first, so changes follow each other and none is repeated; a look is one snapshot.
-//! After a COMMIT whose answer never came, a new connection takes that lock: whoever has it knows that the commit in doubt
-//! is decided, and reads whether the log holds its entry.
+//! Every change first locks the only row of `head`, so changes are serialized and none is repeated. A read
+//! transaction is one snapshot. If the answer to a COMMIT never arrives, a new connection takes that lock. Then
+//! the outcome is decided, and the log shows whether it has the entry.
 
 mod address;
 mod connect;
@@ -45,18 +45,18 @@ pub struct Postgres {
     client: RefCell<Client>,
     address: Address,
     access: Access,
-    /// The address as people see it.
+    /// The address in the form for people.
     url: PathBuf,
     statements: RefCell<HashMap<String, postgres::Statement>>,
     /// How many rows were changed through it.
     changes: Cell<u64>,
-    /// Whether a statement of the transaction under way has failed, so that it cannot be committed.
+    /// Whether a statement of the current transaction has failed, so that it cannot be committed.
     broken: Cell<bool>,
-    /// Set when the server warns: of a commit, that no standby has confirmed it.
+    /// Set when the server warns that no standby has confirmed a commit.
     warned: Arc<AtomicBool>,
     /// Since when use is recorded.
     usage_since: Option<Timestamp>,
-    /// Whether it is the role that may verify alone, and so does not see all columns of a token.
+    /// Whether its role may only verify, and so does not see all columns of a token.
     narrow: bool,
     /// The uses that were recorded within the last minute, by kind and row.
     recent: RefCell<HashMap<(i64, i64), (uses::Tag, i64)>>,
@@ -66,7 +66,7 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// How it is named to people.
+    /// The form for people.
     pub fn url(&self) -> &Path {
         &self.url
     }
@@ -83,13 +83,13 @@ impl Postgres {
         self.changes.get()
     }
 
-    /// Runs statements that find nothing and take no values.
+    /// Runs statements without rows and values.
     fn batch(&self, sql: &str) -> Result<(), Fault> {
         let done = self.client.borrow_mut().batch_execute(sql);
         done.map_err(|err| self.note(err))
     }
 
-    /// Takes note that a statement has failed.
+    /// Records that a statement has failed.
     fn note(&self, err: postgres::Error) -> Fault {
         self.broken.set(true);
         Fault::Postgres(err)

@@ -1,5 +1,6 @@
-//! The tables in PostgreSQL: the same columns in the same order as in SQLite, so that each query is one text and each seal
-//! the same. What SQLite says in the header of its file stands in `meta`; `head` is the row that every change locks first.
+//! The tables in PostgreSQL: the same columns in the same order as in SQLite, so that each query is one text and
+//! each seal the same. `meta` has what SQLite keeps in the header of its file; `head` is the row that every
+//! change locks first.
 //!
 //! The verifier's role sees another schema, `tokenctl_read`: views of the same names that leave out what no verdict needs,
 //! and the one function by which it may write.

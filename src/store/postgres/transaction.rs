@@ -1,4 +1,4 @@
-//! Transactions, and what became of a COMMIT whose answer never came.
+//! Transactions, and the outcome of a COMMIT whose answer never arrived.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
@@ -19,11 +19,11 @@ use crate::store::engine::{Fault, Purpose};
 use crate::store::sqlite::PATIENCE;
 
 const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-/// Every change is seen by the synchronous standbys before it is acknowledged: a revocation must be, and others cost no
-/// more by it.
+/// Synchronous standbys see every change before it is acknowledged. Revocations need that, and for others it is
+/// not slower.
 const CHANGE: &str = "BEGIN; SET LOCAL synchronous_commit = remote_apply";
 const LOCK: &str = "SELECT one FROM head FOR UPDATE; SELECT clock()";
-/// How often a transaction is begun anew that the server ended for the sake of another one.
+/// How often a transaction is repeated that the server aborted in favour of another one.
 const TRIES: usize = 10;
 /// How far a host's clock may be from that of the server, in seconds.
 const DRIFT: i64 = 150;
@@ -32,7 +32,7 @@ const DRIFT: i64 = 150;
 pub struct Open<'a> {
     engine: &'a Postgres,
     purpose: Purpose,
-    /// What the clock of the server says, once the lock is held; none where it is not to be compared.
+    /// The time of the server's clock after the lock was taken. `None` if it is not compared.
     pub server_time: Option<i64>,
     ended: bool,
 }
@@ -50,7 +50,7 @@ impl Postgres {
             };
             let Fault::Postgres(cause) = &err else { return Err(self.failed(&err)) };
             let again = match cause.code() {
-                // Nothing has been asked yet, so a connection that was lost meanwhile is no loss.
+                // No statement has run yet, so a lost connection can be replaced.
                 None | Some(&SqlState::ADMIN_SHUTDOWN) => tries == 1 && self.reconnect().is_ok(),
                 Some(&(SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED)) => {
                     tries < TRIES
@@ -79,7 +79,7 @@ impl Postgres {
         Ok(last.and_then(|row| row.get(0)).and_then(|text| text.parse().ok()))
     }
 
-    /// After an error of COMMIT: whether the log holds this entry. An error where nobody can tell yet.
+    /// After an error of COMMIT, tells whether the log has this entry. Fails if that cannot be known yet.
     pub fn keeps(&self, err: &Fault, expected: &Anchor) -> Result<bool, StoreError> {
         match err {
             Fault::Postgres(err) if says_that_it_failed(err) => return Ok(false),
@@ -98,7 +98,7 @@ impl Postgres {
         }
     }
 
-    /// Whether the log holds an entry, once no commit is in doubt.
+    /// Whether the log has an entry, once no commit is in doubt.
     fn look_for(&self, expected: &Anchor) -> Result<bool, StoreError> {
         self.reconnect()?;
         let open = self.begin(Purpose::Change, PATIENCE)?;
@@ -112,16 +112,16 @@ impl Postgres {
     }
 }
 
-/// Whether the server itself said so: then it has rolled back. A server that goes down says what it does to the
-/// connection, not to the transaction.
+/// Whether the server itself reported the error, so that it has rolled back. A server that shuts down reports
+/// the end of the connection, not of the transaction.
 fn says_that_it_failed(err: &postgres::Error) -> bool {
     err.code()
         .is_some_and(|code| !["08", "57", "58", "XX"].iter().any(|class| code.code().starts_with(class)))
 }
 
 impl Open<'_> {
-    /// The time of a change: the host's, unless that is far from the server's. Then only what ends access may be done, at
-    /// the server's time.
+    /// The time of a change, which is the host's unless it is far from the server's. Then only changes that end
+    /// access are allowed, at the server's time.
     pub fn time(&self, host: Timestamp) -> (Timestamp, Option<ClockWrong>) {
         let Some(server) = self.server_time.and_then(Timestamp::from_unix) else { return (host, None) };
         if host.since(server).abs() <= DRIFT {
@@ -159,8 +159,8 @@ impl Drop for Open<'_> {
 }
 
 impl Postgres {
-    /// Ends a wait for standbys that never answer, for as long as what is returned lives. A statement timeout does not end
-    /// it; a cancel does, and the server then warns that the change is kept but not confirmed.
+    /// Ends a wait for standbys that never answer, for as long as what is returned lives. A statement timeout does
+    /// not interrupt it; a cancel does, and the server then warns that the change is kept but not confirmed.
     fn limit_wait(&self) -> Sender<()> {
         let (alive, ended) = channel::<()>();
         let token = self.client.borrow().cancel_token();

@@ -13,11 +13,11 @@ const BLOCK: i64 = 512;
 /// The uses that are remembered at most.
 const REMEMBERED: usize = 1 << 17;
 
-/// Records by row, of each kind and block that was asked for in the transaction under way.
+/// Records by row, of each kind and block that the current transaction has read.
 pub type Blocks = HashMap<(i64, i64), HashMap<i64, (Tag, i64)>>;
 
 impl Postgres {
-    /// The recorded time, if it can be true: not before `created`, not after `now`.
+    /// The recorded time, if it is plausible: not before `created`, and not after `now`.
     pub fn last(
         &self,
         kind: Kind,
@@ -56,7 +56,7 @@ impl Postgres {
         self.blocks.borrow_mut().clear();
     }
 
-    /// Records a use now, unless this process did within the last minute. What cannot be recorded is lost.
+    /// Records a use now, unless this process did so within the last minute. Errors are ignored.
     pub fn record(&self, kind: Kind, row: i64, tag: Tag, now: Timestamp) {
         let (key, at) = ((kind as i64, row), now.unix());
         let last = self.recent.borrow().get(&key).copied();

@@ -1,4 +1,4 @@
-//! Values as PostgreSQL sends and takes them, to and from those of the queries, which are SQLite's.
+//! Converts values between PostgreSQL and the queries, which use those of SQLite.
 
 use std::error::Error;
 
@@ -33,12 +33,12 @@ impl<'a> FromSql<'a> for Cell<'a> {
     }
 }
 
-/// A value of a parameter, which becomes what the statement takes.
+/// A value of a parameter, which is converted to the type that the statement takes.
 #[derive(Debug)]
 pub struct Param<'a>(ValueRef<'a>);
 
 impl<'a> Param<'a> {
-    /// Fails for what no query of ours gives.
+    /// Fails for a value that no query of ours has.
     pub fn of(value: &'a ToSqlOutput<'a>) -> Option<Self> {
         match value {
             ToSqlOutput::Borrowed(value) => Some(Self(*value)),
@@ -78,7 +78,7 @@ pub fn get_ref(row: &postgres::Row, at: usize) -> rusqlite::Result<ValueRef<'_>>
     cell.map(|cell| cell.0).map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))
 }
 
-/// The same as a type of the domain; what does not convert is the same error as in SQLite.
+/// The same as a type of the domain. A failed conversion gives the same error as with SQLite.
 pub fn get<T: rusqlite::types::FromSql>(row: &postgres::Row, at: usize) -> rusqlite::Result<T> {
     let value = get_ref(row, at)?;
     T::column_result(value).map_err(|err| match err {

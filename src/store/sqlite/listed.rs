@@ -37,7 +37,7 @@ pub struct OneListed {
 impl Listed {
     pub fn new(order: Order) -> Result<Self, StoreError> {
         let made = Connection::open("").and_then(|conn| {
-            // The file goes with the process, whatever ends it.
+            // The file disappears with the process, however it exits.
             conn.execute_batch(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;
                  CREATE TABLE listed (place INTEGER PRIMARY KEY, row INTEGER, id TEXT, name TEXT, note TEXT);

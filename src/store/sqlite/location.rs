@@ -191,8 +191,8 @@ fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
     Unsafe { path: path.to_owned(), why, fix, by_mode: false }
 }
 
-/// Problems by which others could control an open file, whose path has no symbolic links: they own it, can write
-/// it, or can replace it.
+/// Problems by which others could control an open file, whose path has no symbolic links, since they own it, can
+/// write it, or can replace it.
 pub fn unsafe_file(path: &Path, meta: &Metadata) -> Result<Option<(String, String)>, StoreError> {
     let owner = meta.uid();
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {

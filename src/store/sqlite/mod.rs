@@ -104,7 +104,7 @@ impl Look<'_> {
 impl Drop for Look<'_> {
     fn drop(&mut self) {
         if !self.0.conn.is_autocommit() {
-            // It fails only if SQLite has ended the transaction itself.
+            // It fails only if SQLite has rolled the transaction back itself.
             let _ = self.0.run("ROLLBACK");
         }
     }
@@ -227,7 +227,7 @@ impl Sqlite {
     /// Returns the space of removed rows to the file system. It is atomic, and needs space for a copy meanwhile.
     pub fn shrink(&self, patience: Duration) -> rusqlite::Result<()> {
         lock::be_patient(patience);
-        // The copy may be large, so it is not kept in memory.
-        self.conn.execute_batch("PRAGMA temp_store = FILE; VACUUM")
+        // The copy may be large, so neither it nor many pages of the original are kept in memory.
+        self.conn.execute_batch("PRAGMA temp_store = FILE; PRAGMA cache_size = -2048; VACUUM")
     }
 }

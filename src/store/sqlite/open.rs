@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn no_sqlite_is_linked_that_deletes_what_a_journal_names() {
-        // The first version whose source was checked: it deletes only a file with the name of a super-journal.
+        // The first version whose source was checked. It deletes only a file with the name of a super-journal.
         assert!(rusqlite::version_number() >= 3_054_001, "{}", rusqlite::version());
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
-use crate::domain::text::seen;
+use crate::domain::text::{is_hidden, seen};
 
 /// Appends a document, without a newline.
 pub fn append(text: &mut Vec<u8>, document: &impl Serialize) {
@@ -28,7 +28,7 @@ struct Harmless;
 impl Formatter for Harmless {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
         // JSON itself escapes all ASCII control characters but the last.
-        if fragment.bytes().all(|byte| byte.is_ascii() && byte != 0x7f) {
+        if fragment.bytes().all(|byte| byte.is_ascii() && byte != 0x7f) || !fragment.contains(is_hidden) {
             return out.write_all(fragment.as_bytes());
         }
         for (c, hidden) in seen(fragment) {

@@ -1,4 +1,4 @@
-//! Real shells in a terminal of their own, in which TAB is pressed. They get the script as the documents say.
+//! Real shells, each in a terminal in which TAB is pressed. They get the script as the documents describe.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::support::{World, have, pages, run};
 use crate::terminals::Screen;
 
-/// A shell in a home of its own. Its prompt is `> `.
+/// A shell in a separate home. Its prompt is `> `.
 struct Shell {
     screen: Screen,
     _world: World,
@@ -58,7 +58,7 @@ fn advised(shell: &str) -> String {
     pages::line(&format!("- {shell}, ")).split('`').nth(3).expect(shell).to_owned()
 }
 
-/// What is the same in every shell.
+/// The part that is the same in every shell.
 const LINES: [(&str, &str); 8] = [
     ("tokenctl sh", "tokenctl show "),
     ("tokenctl show ci-d", "tokenctl show ci-deploy "),

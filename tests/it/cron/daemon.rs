@@ -14,7 +14,7 @@ use super::{Job, PASS_KEY};
 use crate::support::processes::{eventually, until};
 use crate::support::{DAY, have, pages, program_path, real_time, uid, write_program};
 
-/// Cron sees its own crontab and nothing of the machine's, and hands its mails to a stand-in for sendmail.
+/// Cron sees its own crontab and nothing of the machine's, and sends its mails through a stand-in for sendmail.
 const ISOLATED: &str = r#"
 mount -t tmpfs none /run && mount -t tmpfs none /etc/cron.d && mount -t tmpfs none /var/spool/cron/crontabs &&
 mount --bind "$0/nothing" /etc/crontab && mount --bind "$0/sbin" /usr/sbin || exit 77

@@ -1,4 +1,4 @@
-//! The timer of the documents, run by a systemd in namespaces of its own.
+//! The timer of the documents, run by a systemd in separate namespaces.
 
 use super::restarting_hook;
 use crate::support::systemd::under_systemd;

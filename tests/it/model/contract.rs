@@ -1,4 +1,4 @@
-//! The contract on presented secrets, as simple as can be: nothing of the program is used.
+//! The contract on presented secrets, as simple as possible, without any code of the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ impl Model {
         scopes.is_disjoint(&self.retired)
     }
 
-    /// What of the scopes asked for is not held.
+    /// The required scopes that are not held.
     pub fn missing(&self, token: &Token, asked: &BTreeSet<usize>) -> BTreeSet<usize> {
         asked - &self.reach(&token.scopes)
     }

@@ -243,7 +243,7 @@ fn failure(ran: &Ran) -> Ran {
     Ran { code: ran.code, out: ran.err.lines().last().unwrap_or_default().to_owned(), err: String::new() }
 }
 
-/// Verifies, with the answers of every kind. Hands on a secret that has ended.
+/// Verifies, with the answers of every kind. Returns an expired secret.
 fn use_secrets(world: &World, all: &mut Reader) -> String {
     world.wait(MINUTE + 1);
     let env = std::fs::read_to_string(world.path("app.env")).expect("the environment file");

@@ -93,7 +93,7 @@ fn requests_sent_before_the_stop_are_answered() {
 }
 
 #[test]
-fn a_signal_that_comes_while_it_starts_to_listen_ends_it_as_later_ones_do() {
+fn a_signal_during_the_start_stops_a_gate_as_later_ones_do() {
     if !have("strace") {
         return;
     }
@@ -118,7 +118,7 @@ fn a_signal_that_comes_while_it_starts_to_listen_ends_it_as_later_ones_do() {
 }
 
 #[test]
-fn ctrl_c_ends_it_as_it_ends_every_verb() {
+fn ctrl_c_stops_a_gate_like_every_verb() {
     let (world, _) = app();
     let mut gate = Gate::start(&world, &[]);
     gate.signal("-INT");
@@ -126,7 +126,7 @@ fn ctrl_c_ends_it_as_it_ends_every_verb() {
 }
 
 #[test]
-fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
+fn systemd_is_notified_when_a_gate_is_ready_and_when_it_stops() {
     let (world, _) = app();
     let path = world.dir.path().join("notify");
     let notify = UnixDatagram::bind(&path).unwrap();

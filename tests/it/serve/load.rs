@@ -35,7 +35,7 @@ impl Known {
         Arc::new(Self { secret, state: AtomicU8::new(VALID) })
     }
 
-    /// Ends the secret by this command.
+    /// Revokes the secret by this command.
     fn end<T>(&self, command: impl FnOnce() -> T) -> T {
         self.state.store(CHANGING, Ordering::SeqCst);
         let done = command();
@@ -100,7 +100,7 @@ impl Load {
         }
         self.stopped.wait();
         let secret = self.secrets.read().unwrap()[0].secret.clone();
-        // The gate is stopped meanwhile: these requests lie in its sockets when it is told to end.
+        // The gate is paused meanwhile, so that these requests are unread in its sockets when it gets the signal.
         self.stopped.wait();
         send(&mut *stream, &secret);
         self.sent.wait();
@@ -156,7 +156,7 @@ fn load(least: usize, long: Duration) {
         while changes < least || start.elapsed() < long {
             let of = |n: usize| Arc::clone(&load.secrets.read().unwrap()[n]);
             let (turn, name) = (changes % TOKENS, format!("t{}", changes % TOKENS));
-            // One is revoked for good and made anew, the next two are rotated.
+            // One is revoked and created again, the next two are rotated.
             let secret = of(turn).end(|| {
                 if changes % 3 == 0 {
                     run(&["revoke", &name]);

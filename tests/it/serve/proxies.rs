@@ -163,7 +163,7 @@ enum Over {
     Tcp,
 }
 
-/// The address that Envoy says a client on this machine has: that of the machine.
+/// The address that Envoy reports for a client on this machine.
 fn own_address() -> IpAddr {
     let route = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
         socket.connect("198.51.100.1:9")?;

@@ -1,4 +1,4 @@
-//! The clients of docs/recipes.md, run against a gate and with a child of their own.
+//! The clients of docs/recipes.md, run against a gate and with a child process.
 
 use std::fs;
 use std::process::Command;

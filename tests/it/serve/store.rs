@@ -1,4 +1,4 @@
-//! A store that changes or goes away below a gate: never a yes that should not be, and recovery by itself.
+//! A store that changes or disappears while a gate uses it: no wrong positive answer, and automatic recovery.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -82,7 +82,7 @@ fn no_secret_is_accepted_after_its_revocation_has_returned() {
             while yes.load(Ordering::SeqCst) < before + 20 && wrong.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
             }
-            // Not as a test thread of its own: the world is not shared.
+            // This is not a separate thread, since the world cannot be shared.
             let ran = world.real(&["revoke", &format!("t{at}"), "--yes"], b"");
             if ran.code != 0 {
                 ends.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! The unit of the documents, run by a systemd in namespaces of its own.
+//! The unit of the documents, run by a systemd in separate namespaces.
 
 use std::fs;
 use std::os::unix::fs::chown;

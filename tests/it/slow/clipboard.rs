@@ -1,4 +1,4 @@
-//! `--copy`: which way is taken, what is said of it, and that nothing is created where there is none.
+//! `--copy`: the choice of a clipboard, the messages, and that nothing is created without one.
 
 mod display;
 mod terminal;
@@ -20,12 +20,13 @@ fn with(ways: &[CopyWay]) -> World {
     world
 }
 
-/// The last line that is said.
+/// The last line of the messages.
 fn last(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
 }
 
-/// The process that holds a clipboard for so many seconds, which no other test does. Killed at the end of the test.
+/// The process that holds a clipboard for this many seconds, which no other test uses. Killed at the end of the
+/// test.
 struct Holder {
     id: i32,
     arguments: String,
@@ -96,7 +97,7 @@ fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
 }
 
 #[test]
-fn each_way_claims_what_it_does_and_no_more() {
+fn each_way_claims_only_what_it_does() {
     for (way, says) in [
         (CopyWay::Display, "copied to the clipboard, cleared in 5 s; a clipboard manager may keep a copy"),
         (CopyWay::Tmux, "in the tmux buffer tokenctl-NAME, deleted in 5 s; your terminal may keep a copy"),
@@ -239,7 +240,7 @@ fn a_copy_excludes_other_destinations_and_has_a_time_limit() {
 }
 
 #[test]
-fn the_process_that_holds_a_clipboard_is_no_verb_and_takes_anything() {
+fn the_process_that_holds_a_clipboard_is_not_a_verb_and_takes_anything() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     let hold = |args: &[&str], input: &[u8]| {

@@ -176,7 +176,7 @@ fn a_backup_taken_while_fifty_write_restores_to_a_sound_store() {
         run(at(&dir).args(["restore", path, "--yes"]), b"").ok();
         run(at(&dir).args(["audit", "verify", "--anchor", head.trim()]), b"").ok();
         assert_eq!(run(at(&dir).arg("doctor"), b"").ok().out, "ok\n");
-        // What was created since is newer, and all of it was part of the same history.
+        // Tokens that were created since are newer, but belong to the same history.
         run(at(&store).args(["restore", path, "--dry-run"]), b"").ok();
     }
 }

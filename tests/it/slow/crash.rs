@@ -76,7 +76,7 @@ impl Receiver {
 struct Scene {
     verb: Verb,
     receiver: Receiver,
-    /// Whether the token remembers the receiver and a hook, so that the rotation needs no flag.
+    /// Whether the token remembers the destination and a hook, so that the rotation needs no flag.
     remembers: bool,
     base: TempDir,
     /// The secret before it.
@@ -196,7 +196,7 @@ fn killed(dir: &Path, (call, nth): &(String, usize), args: &[String]) -> Ended {
 }
 
 impl Scene {
-    /// A rotation to the receiver that the token remembers, with a hook after it.
+    /// A rotation to the destination that the token remembers, with a hook after it.
     fn remembered(receiver: Receiver) -> Self {
         Self { remembers: true, ..Self::new(Verb::Rotate, receiver) }
     }
@@ -221,7 +221,7 @@ impl Scene {
         scene
     }
 
-    /// Each verb into each receiver, and what a token can remember.
+    /// Each verb with each destination, and those that a token can remember.
     fn all() -> Vec<Self> {
         use Receiver::{Command, EnvFile, File, Stdout};
         let of = |verb| [Stdout, File, EnvFile, Command].map(|receiver| Self::new(verb, receiver));
@@ -240,7 +240,7 @@ impl Scene {
         command
     }
 
-    /// What the receiver keeps.
+    /// What the destination keeps.
     fn file(dir: &Path) -> PathBuf {
         dir.join("target/secret")
     }
@@ -265,7 +265,7 @@ impl Scene {
         dir.join("runs")
     }
 
-    /// The flags that name the receiver.
+    /// The flags that name the destination.
     fn destination(&self, dir: &Path) -> Vec<String> {
         let file = Self::file(dir).to_str().expect("UTF-8").to_owned();
         match self.receiver {
@@ -300,7 +300,7 @@ impl Scene {
         points(dir.path(), calls, &self.args(dir.path()))
     }
 
-    /// The secret that the receiver has, whole; an error where its file is not what it may be.
+    /// The complete secret at the destination. Fails if its file has any other content.
     fn held(&self, dir: &Path, stdout: &str) -> Result<Option<String>, String> {
         if self.receiver == Receiver::Stdout {
             return Ok(whole(stdout));
@@ -344,7 +344,7 @@ impl Scene {
         let (confirmed, withdrawn) = (exit == Some(0), exit == Some(7));
         want!(!confirmed || held.is_some() && held != self.old, "exit 0, and nothing was delivered");
         if withdrawn && !self.receiver.keeps() {
-            // It was taken back, and its reader was told so.
+            // It was rolled back, and the error says so.
             if let Some(secret) = held.take() {
                 let answer = world.verify(&secret, &[]);
                 want!(answer.0 == 3, "the new secret works after exit 7: {answer:?}");
@@ -467,7 +467,8 @@ fn every(nth: usize) -> usize {
     if std::env::var_os("CRASH").is_some_and(|which| which == "all") { 1 } else { nth }
 }
 
-/// Whether the store can be listed, its log is whole, and nothing is wrong with it that is not mended by itself.
+/// Whether the store can be listed, its log is whole, and it has no problem but those that the next change
+/// repairs.
 fn sound(world: &World) -> Result<(), String> {
     for args in [["list", "--all"], ["audit", "verify"]] {
         let ran = world.run(&args);

@@ -18,7 +18,7 @@ impl Clock for Fixed {
     }
 }
 
-/// What is asked, and the only verdict that is right.
+/// A question, and the only correct verdict.
 struct Question {
     what: &'static str,
     secret: String,

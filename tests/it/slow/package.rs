@@ -66,7 +66,7 @@ fn reads(world: &World) {
     }
 }
 
-/// TAB completes in shells that were told nothing of it.
+/// TAB completes in shells without any configuration.
 #[track_caller]
 fn completes(world: &World) {
     let shells = [

@@ -27,7 +27,7 @@ impl World {
         path
     }
 
-    /// Fails unless the file of this path holds a secret of this answer and a line end, and nothing else.
+    /// Fails unless this file holds a secret with this answer and a newline, and nothing else.
     #[track_caller]
     pub fn assert_file_holds(&self, path: &str, answer: &str) {
         let content = fs::read_to_string(path).expect("a file");

@@ -23,7 +23,7 @@ use super::{Meanwhile, run};
 pub struct Clipboards {
     /// Those that can be reached.
     pub there: Vec<CopyWay>,
-    /// What they are asked for goes wrong from here on: putting text there, or letting it stay.
+    /// The operations that fail from now on: putting text there, or letting it stay.
     pub fails: Option<&'static str>,
     /// How many seconds it takes to put text there.
     pub slow: i64,
@@ -40,7 +40,7 @@ pub enum Answer {
     /// The row of this name.
     Pick(&'static str),
     Type(String),
-    /// Leaves everything as it stands.
+    /// Changes nothing.
     Enter,
     CtrlC,
 }

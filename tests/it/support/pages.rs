@@ -1,4 +1,4 @@
-//! The documents, and how a test finds an example in them: by what it is, wherever it stands.
+//! The documents, and functions that find an example in them by its content, wherever it is.
 
 use std::collections::BTreeSet;
 
@@ -54,7 +54,7 @@ pub fn line(start: &str) -> &'static str {
     only(lines.filter(|line| line.starts_with(start)), start)
 }
 
-/// What stands between these two texts. The first stands in one place only, or the rest is the same everywhere.
+/// The text between these two. The first occurs only once, or the rest is the same everywhere.
 #[track_caller]
 pub fn between(start: &str, end: &str) -> &'static str {
     let rest = PAGES.iter().flat_map(|page| page.text.split(start).skip(1));

@@ -197,7 +197,7 @@ impl World {
         while !is_at_work() {
             assert!(child.try_wait().expect("a child").is_none(), "it was over too soon");
         }
-        // While it stands still its clock goes on.
+        // While it is stopped, its clock continues.
         kill_process(Pid::from_child(&child), Signal::STOP).expect("a process");
         let still = Instant::now();
         while still.elapsed() < Duration::from_millis(1_100) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{START, program, run, uid};
 
-/// Whether stores are in PostgreSQL: then each [`super::World`] has a database of its own.
+/// Whether stores are in PostgreSQL, in which case each [`super::World`] has a separate database.
 pub fn is_engine() -> bool {
     std::env::var_os("TOKENCTL_TEST_ENGINE").is_some_and(|engine| engine == "postgres")
 }

@@ -1,4 +1,4 @@
-//! Another systemd in namespaces of its own, so that units run as they are.
+//! Another systemd in separate namespaces, so that units run unchanged.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-# Starts a systemd of its own in new namespaces, below $1, with the units in $1/units and the store in $1/state, and has it run
+# Starts a separate systemd in new namespaces, below $1, with the units in $1/units and the store in $1/state, and has it run
 # $1/look. Nothing of the machine is changed: its files are seen through an overlay.
 set -eu
 cd "$1"

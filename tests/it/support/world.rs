@@ -1,4 +1,4 @@
-//! A store of its own, and the commands that a test runs against it.
+//! A separate store, and the commands that a test runs on it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -20,7 +20,7 @@ use super::{Answer, Clipboards, Ran, START, assert_harmless, program, run, uid};
 /// What happens elsewhere, once, while a question waits for its answer.
 pub type Meanwhile = Rc<RefCell<Option<Box<dyn FnOnce()>>>>;
 
-/// A store in a directory of its own, and the machine that the commands see.
+/// A store in a separate directory, and the machine that the commands see.
 pub struct World {
     pub dir: TempDir,
     now: Rc<Cell<i64>>,
@@ -31,7 +31,7 @@ pub struct World {
     pub meanwhile: Meanwhile,
     /// The questions that were asked.
     pub asked: Rc<RefCell<Vec<String>>>,
-    /// What stood there to begin with, or could be chosen: a line each, the chosen ones marked with a star.
+    /// The initial text of a question, or its choices, one per line, with a star for chosen ones.
     pub offered: Rc<RefCell<Vec<String>>>,
     pub env: HashMap<String, String>,
     pub terminal: Terminal,
@@ -308,7 +308,7 @@ impl World {
     /// Changes the database behind the program's back, with seals that fit what it holds then.
     pub fn sql(&self, sql: &str) {
         let conn = self.sql_unsealed(sql);
-        // Rows of what is no store of ours have none.
+        // Rows of other databases have none.
         let _ = crate::seals::seal(&conn);
     }
 

@@ -126,10 +126,10 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
     screen.press(&["Space", "Up", "Space"]);
     let shown = screen.wait("> [x] scope-19");
     assert!(shown.starts_with("Scopes: 14-20 of 20 ") && shown.lines().count() == 8, "{shown}");
-    // A window that gets smaller, down to one line, is drawn anew at the next key.
+    // A window that gets smaller, down to one line, is drawn again at the next key.
     for (columns, rows) in ["20 3", "9 1", "60 9"].map(|size| size.split_once(' ').expect("a size")) {
         screen.tmux(&["resize-window", "-x", columns, "-y", rows]).ok();
-        // tmux hands a new size on when it has time for it.
+        // tmux passes a new size on with some delay.
         screen.wait_for("> [x] s", |shown| {
             screen.press(&["Up", "Down"]);
             shown.lines().any(|line| line.starts_with("> [x] s"))
@@ -170,7 +170,7 @@ fn cancelling_at_any_screen_restores_the_cursor_and_creates_nothing() {
         let shown = asking.wait("EXIT 130");
         assert!(shown.contains("\nerror: interrupted\n") && asking.cursor_is_shown(), "{key}: {shown}");
     }
-    // The shell's terminal is as it was: it shows what is typed.
+    // The shell's terminal is restored and echoes input.
     screen.run("tokenctl adopt x");
     screen.wait("Secret to adopt:");
     screen.press(&["C-c"]);
@@ -285,7 +285,7 @@ fn a_dumb_terminal_is_asked_line_by_line() {
         (&token["scopes"], &token["ttl"]),
         (&serde_json::json!(["read", "write"]), &(30 * 86_400).into())
     );
-    // What is so now is shown, and kept by an empty line.
+    // The present value is shown, and an empty line keeps it.
     let (mut child, mut terminal) = at_dumb_terminal(&world, &["edit", "ci"]);
     until(&mut terminal, "Description [Deploys] (empty keeps it, - clears it): ");
     terminal.write_all(b"-\n").expect("a terminal");

@@ -71,7 +71,7 @@ impl Traced {
         }
     }
 
-    /// Answers once it is asked, or when the program has ended before.
+    /// Answers when the question appears, or when the program has exited before.
     #[track_caller]
     fn answer(&mut self, asked: &Asked) {
         eventually(|| {

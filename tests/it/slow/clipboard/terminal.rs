@@ -1,4 +1,4 @@
-//! OSC 52: what a terminal gets that knows it, and that one that does not gets nothing.
+//! OSC 52: the sequence for a terminal that supports it, and nothing for one that does not.
 
 use std::process::Stdio;
 

@@ -1,4 +1,4 @@
-//! A real tmux, on a socket of its own, with a client whose terminal the test reads.
+//! A real tmux, on a separate socket, with a client whose terminal the test reads.
 
 use std::io::Read;
 use std::process::{Child, Stdio};
@@ -79,7 +79,7 @@ impl Drop for Tmux<'_> {
 }
 
 #[test]
-fn tmux_holds_the_secret_in_a_buffer_of_its_own_and_sends_it_to_the_terminal() {
+fn tmux_holds_the_secret_in_a_new_buffer_and_sends_it_to_the_terminal() {
     let world = World::of_processes();
     let Some(tmux) = Tmux::new(&world) else { return };
     let said = tmux.tokenctl("create demo --copy --copy-timeout 581s");
@@ -163,7 +163,8 @@ fn a_tmux_that_hangs_gets_no_token_and_leaves_nothing_behind() {
     let mut command = world.program();
     command.env("TMUX", format!("{socket},1,0")).args(["create", "demo", "--copy=tmux"]);
     let ran = run(&mut command, b"").exit(7);
-    // What was killed may take a moment to go. Let go on before anything is asserted: the test ends with this server.
+    // A killed process may take a moment to disappear. Let go on before anything is asserted: the test ends with
+    // this server.
     let gone = (0..1000).any(|_| {
         thread::sleep(Duration::from_millis(10));
         !is_in_an_environment(&format!("TMUX={socket},1,0"))

@@ -33,7 +33,7 @@ const ODD: [(&str, &[&str]); 16] = [
     ("read", &["EISDIR", "ESTALE", "EACCES"]),
     ("close", &["EDQUOT", "ESTALE"]),
 ];
-/// Fewer real failures than this for one scene: the test no longer does what it should.
+/// The least number of real failures for one scene. With fewer, the test no longer does what it should.
 const AT_LEAST: [(&str, usize); 3] = [("ENOSPC", 25), ("EIO", 50), ("odd", 40)];
 /// What the message may say of the state, where it is not the old one.
 const NOT_OLD: [&str; 5] = [
@@ -88,7 +88,7 @@ fn fails_everywhere(error: &str, calls: &str, nth: usize) {
         .flat_map(|(before, scene)| {
             scene.points(calls).into_iter().map(move |(call, nth)| (before, scene, call, nth, error))
         })
-        // Whether a process can be made at all is no matter of disks, and strace needs these itself.
+        // Starting a process does not depend on disks, and strace needs these calls itself.
         .filter(|(.., call, _, _)| !["clone", "clone3", "vfork", "execve"].contains(&call.as_str()))
         .collect();
     fails(&sampled(jobs, nth), error);
@@ -152,7 +152,7 @@ pub fn said(
 ) -> Result<(), String> {
     want!([0, 1, 6, 7].contains(&ran.code), "exit {}", ran.code);
     want!(!ran.err.contains("panicked"), "a panic");
-    // In a copy: to look must not mend anything.
+    // In a copy, since reading must not repair anything.
     let look = scratch();
     copy(dir, look.path());
     let after = state(&World::at(look, now()))?;

@@ -1,7 +1,8 @@
 //! Out of memory, at every page that a command's heap may still grow by.
 //!
-//! SQLite reports what it does not get; Rust's own allocations end the process at once, as a kill does. The limit is one
-//! of the whole process, so each try is a process of its own: this test program again, told by its environment what to do.
+//! SQLite reports what it does not get; Rust's own allocations end the process at once, as a kill does. The
+//! limit is one of the whole process, so each try is a separate process, which is this test program again, with
+//! instructions in its environment.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -32,7 +33,7 @@ const AT_LEAST: usize = 20;
 /// What abort does.
 const SIGABRT: i32 = 6;
 
-/// Not a test: what a process of the test below does.
+/// Not a test, but the work of a process of the test below.
 #[test]
 #[ignore = "run by the test of out-of-memory, in a process of its own"]
 fn delivery_with_little_memory() {
@@ -51,7 +52,7 @@ fn delivery_with_little_memory() {
         grow_no_more_than(limit);
     }
     let ran = world.run_writing_to(&args, Box::new(Kept { out, limit: late.then_some(limit) }));
-    // What is written here must not fail for want of memory.
+    // Output here must not fail for lack of memory.
     let unlimited = Rlimit { current: None, maximum: None };
     setrlimit(Resource::Data, unlimited).expect("a limit is lifted");
     fs::write(err, ran.err).expect("a file");
@@ -110,7 +111,7 @@ fn attempt(scene: &Scene, place: &Path, limit: usize, late: bool) -> Result<Atte
         .env(PLACE, place)
         .env(ARGS, scene.args(place).join("\n"))
         .envs(late.then_some((LATE, "1")))
-        // One heap, which grows by what is asked for.
+        // One heap, which grows by exactly the requested size.
         .env("MALLOC_ARENA_MAX", "1")
         .env("MALLOC_TOP_PAD_", "0")
         .stdin(Stdio::null())

@@ -32,8 +32,8 @@ struct Old {
 }
 
 impl Old {
-    /// The first thirty tokens of the store that the last program of version 1 made: its log is cut behind them, and what
-    /// came later is deleted. So each entry is still one that that program wrote.
+    /// The first thirty tokens of the store that the last program of version 1 made: its log is cut behind them, and
+    /// everything later is deleted. So each entry is still one that that program wrote.
     fn new() -> Self {
         let (base, large) = (scratch(), old());
         let conn = Connection::open(large.database()).expect("the database");
@@ -65,7 +65,7 @@ impl Old {
         Self { database: fs::read(database).expect("the database"), seen, scene }
     }
 
-    /// Asks what must hold whatever happened; `done` if the command said that all is well. Returns the version.
+    /// Asks what must hold whatever happened; `done` if the command reported success. Returns the version.
     fn check(&self, dir: TempDir, done: bool) -> Result<i64, String> {
         let world = World::at(dir, now());
         let now_seen = seen(&world)?;

@@ -145,7 +145,7 @@ fn filled(args: &[&str], dir: &Path) -> Vec<String> {
     args.iter().map(|arg| arg.replace("{}", dir.to_str().expect("UTF-8"))).collect()
 }
 
-/// The tokens that there are. To look must not mend anything, so it is a copy that is looked at.
+/// The tokens that there are. Reading must not repair anything, so a copy is read.
 fn state(dir: &Path) -> Result<String, String> {
     let look = scratch();
     copy(dir, look.path());

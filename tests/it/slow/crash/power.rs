@@ -1,4 +1,4 @@
-//! Power lost at any moment: what of a recorded run is on disk is only what was synced, and of the rest anything.
+//! Loss of power at any moment of a recorded run. What was synced is on disk, and any part of the rest.
 //!
 //! The model: bytes of a file last once the file is synced, names once their directory is. Of what is not synced yet
 //! everything may be there, nothing, one thing alone, everything but one thing, and a write may be there by half.
@@ -37,9 +37,9 @@ pub enum Step {
         to: PathBuf,
     },
     Unlink(PathBuf),
-    /// The receiver has the secret.
+    /// The destination has the secret.
     Accepted(String),
-    /// The receiver was told that it is confirmed.
+    /// The destination knows that it is confirmed.
     Told,
 }
 
@@ -131,7 +131,7 @@ fn states(disk: &Disk, pending: &[Pending]) -> Vec<Disk> {
     all
 }
 
-/// A state, what its receiver had got by then, and whether it had been told that all is well.
+/// A state, the secret that the destination had by then, and whether success had been reported.
 pub type Lost = (BTreeMap<PathBuf, Vec<u8>>, Option<String>, bool);
 
 /// Every n-th of the states that a loss of power during the recorded steps may leave.
@@ -151,7 +151,7 @@ pub fn replay(disk: Disk, steps: &[Step], nth: usize) -> Vec<Lost> {
         }
     };
     for step in steps {
-        // What is pending only grows until something is synced or somebody is told.
+        // The pending writes only grow until something is synced or reported.
         if matches!(step, Step::Sync(_) | Step::Accepted(_) | Step::Told) {
             look(&disk, &pending, &handed, told);
         }
@@ -205,7 +205,7 @@ pub fn replay(disk: Disk, steps: &[Step], nth: usize) -> Vec<Lost> {
         }
     }
     look(&disk, &pending, &handed, told);
-    // The program ended with exit 0.
+    // The program exited with 0.
     look(&disk, &pending, &handed, true);
     all
 }
@@ -216,14 +216,14 @@ fn unhex(text: &str) -> Vec<u8> {
     text.split("\\x").skip(1).map(digits).collect()
 }
 
-/// What stands between these two.
+/// The text between these two.
 fn between(text: &str, open: char, close: char) -> Option<&str> {
     let (_, rest) = text.split_once(open)?;
     Some(rest.split_once(close)?.0)
 }
 
-/// The lines of a recording, each with a whole call: where processes run beside each other, strace writes one in two
-/// parts. A call stands where it ended.
+/// The lines of a recording, each with a whole call: where processes run beside each other, strace writes one in
+/// two parts. A call is listed at its end.
 fn whole_calls(log: &str) -> Vec<String> {
     let (mut all, mut begun) = (Vec::new(), BTreeMap::new());
     for line in log.lines() {

@@ -1,4 +1,4 @@
-//! Hand-overs of one token at the same time.
+//! Concurrent deliveries of one token.
 
 use std::process::Stdio;
 use std::sync::Barrier;
@@ -62,7 +62,7 @@ fn a_revocation_during_a_delivery_leaves_nothing_valid() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // The receiver has it, and uses it at once.
+    // The client has it, and uses it at once.
     let new = std::fs::read_to_string(&got).expect("the secret");
     assert_eq!(world.real(&["verify"], new.as_bytes()).ok().line(), "valid demo");
     world.real(&["revoke", "demo", "--yes"], b"").ok();

@@ -55,7 +55,7 @@ pub enum StoreError {
     #[cfg(feature = "postgres")]
     #[error("`{}` cannot be reached: {why}", .server.display())]
     Unreachable { server: PathBuf, why: String },
-    /// A verdict is asked of a replica, and not how old it may be.
+    /// A replica was to verify, and no flag limits the age of its data.
     #[cfg(feature = "postgres")]
     #[error("`{}` is a replica, whose answers may be old", .0.display())]
     Replica(PathBuf),

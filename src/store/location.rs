@@ -53,7 +53,6 @@ impl Location {
     }
 
     /// Waits a moment for uses that are still on their way to a primary.
-    #[cfg_attr(not(feature = "postgres"), expect(clippy::unused_self, reason = "files are written at once"))]
     pub fn finish_uses(&self) {
         #[cfg(feature = "postgres")]
         if let Self::Server(it) = self

@@ -42,21 +42,24 @@ impl Store {
         })
     }
 
-    /// The same for a verdict: of a replica only what is new enough.
+    /// The same for a verdict. It fails on a replica whose data may be older than `--max-lag`.
     pub fn read_fresh<T>(
         &self,
         clock: &dyn Clock,
-        mut f: impl FnMut(&View<'_>, Timestamp) -> Result<T, StoreError>,
+        f: impl FnMut(&View<'_>, Timestamp) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         match &self.engine {
             Engine::Sqlite(_) => self.read_now(clock, f),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(it) => it.when_fresh(|| {
-                self.read_now(clock, |view, now| {
-                    it.check_freshness(clock)?;
-                    f(view, now)
+            Engine::Postgres(it) => {
+                let mut f = f;
+                it.when_fresh(|| {
+                    self.read_now(clock, |view, now| {
+                        it.check_freshness(clock)?;
+                        f(view, now)
+                    })
                 })
-            }),
+            }
         }
     }
 

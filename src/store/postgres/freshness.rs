@@ -16,12 +16,12 @@ use crate::domain::when::Clock;
 use crate::store::StoreError;
 use crate::store::engine::Fault;
 
-/// What is said of replicas.
+/// The rules for answers of replicas.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lag {
-    /// How old their data may be; none where only the primary is to answer.
+    /// The oldest that their data may be; none if only the primary may answer.
     pub most: Option<Duration>,
-    /// Whether who asks waits for a heartbeat that this process has not yet seen change.
+    /// Whether a question waits for a heartbeat that this process has not yet seen change.
     pub waits: bool,
     /// Where uses go that a replica cannot record.
     pub uses: Option<Relay>,

@@ -259,7 +259,7 @@ fn refused_in_use(token: &Token, now: Timestamp) -> Option<Found> {
     let state = refusal(token, secret, now)?.word();
     let message = format!("a client presented the {state} secret {hint} of `{name}` {}", when(at, now));
     let hint = if secret.role() == Role::Current {
-        "find that client, and remove the secret from it or revive the token"
+        "find that client, and remove the secret from it or give it one that works"
     } else {
         "give that client the current secret"
     };

@@ -252,7 +252,7 @@ fn an_anchor_proves_that_history_only_grew() {
     for anchor in [&zeros, &start, &middle, &end, &head(&world)] {
         assert_eq!(check(anchor), 0, "{anchor}");
     }
-    // As many entries, but others: sound in itself, and shown up by the anchor alone.
+    // The same number of other entries. The log is valid by itself, and only the anchor shows the difference.
     std::fs::write(world.database(), copy).expect("the database");
     assert_eq!((check(&start), check(&middle), check(&end)), (0, 0, 3), "cut off");
     world.run(&["edit", "demo", "--owner", "eve"]).ok();
@@ -279,7 +279,7 @@ fn an_invalid_anchor_is_a_usage_error() {
     }
 }
 
-/// Leaves rows out of an index: builds it by another text, then puts its own text back.
+/// Hides rows from an index, by building it from another definition and then restoring the definition.
 fn hide_from_index(world: &World, index: &str, condition: &str) {
     let text = |change: &str| {
         world.sql(&format!(

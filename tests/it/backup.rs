@@ -1,4 +1,4 @@
-//! `backup`: a consistent copy in one file, whole or not there.
+//! `backup`: a consistent copy in one file, complete or absent.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! The audit chain, checked by a program of another language that was written from docs/audit-format.md.
+//! The audit chain, checked by a Python program that was written from docs/audit-format.md.
 
 use std::process::Command;
 

@@ -203,7 +203,7 @@ fn a_delivery_that_was_killed_is_reported_after_its_deadline() {
     let file = world.dir.path().join("demo.key");
     world.create("demo", &["--ttl", "90d"]);
     world.rotate("demo", &[]);
-    // As the database is after the first transaction of a delivery to a file.
+    // The state of the database after the first transaction of a delivery to a file.
     world.sql(&format!(
         "INSERT INTO secret (token, hash, hint, created_at) SELECT token, zeroblob(32), hint, created_at FROM secret LIMIT 1;
          INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, grace, remember)
@@ -295,7 +295,7 @@ fn a_file_is_replaced_as_a_whole_or_not_at_all() {
     let metrics = std::fs::read_to_string(&file).unwrap();
     assert_eq!(metrics, world.run(&args[..3]).ok().out);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-    // A store that cannot be read leaves the file as it was, and nothing beside it.
+    // If the store cannot be read, the file is unchanged, and no other file is left.
     world.sql("PRAGMA user_version = 99");
     world.run(&args).exit(6);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), metrics);

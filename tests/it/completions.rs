@@ -1,4 +1,4 @@
-//! `completions`: the scripts, and what they are answered when TAB is pressed. `shells` presses it.
+//! `completions`: the scripts, and the candidates that they get. `shells` presses TAB in real shells.
 
 mod shells;
 
@@ -27,7 +27,7 @@ fn script(file: &str) -> String {
     fs::read_to_string(path).expect(file)
 }
 
-/// A store with something of everything, in which the shell's variable is left in the environment all the time.
+/// A store with every kind of object. The shell's variable stays in the environment all the time.
 fn filled() -> World {
     let mut world = World::new();
     world.env.insert("TOKENCTL_COMPLETE".to_owned(), "fish".to_owned());
@@ -45,7 +45,7 @@ fn filled() -> World {
     world
 }
 
-/// What a shell is answered about a line whose last word is being typed. It never gets an error.
+/// The answer to a shell about a line whose last word is being typed. It never gets an error.
 #[track_caller]
 fn ask(world: &mut World, shell: &str, words: &[&str]) -> String {
     world.env.insert("TOKENCTL_COMPLETE".to_owned(), shell.to_owned());
@@ -72,7 +72,7 @@ fn the_files_are_what_is_printed() {
     world.refuses(&["completions", "tcsh"], 2, "usage");
 }
 
-/// Another release of clap may ask in another form.
+/// Another release of clap may use another form.
 #[test]
 fn the_scripts_of_fish_elvish_and_powershell_are_those_of_clap() {
     let theirs: [(&str, &dyn EnvCompleter); 3] =
@@ -170,7 +170,7 @@ fn paths_are_left_to_bash_and_zsh_and_offered_to_the_others() {
     let (dir, file) = (format!("{start}crets/\n"), format!("{start}e me\n"));
     for flag in ["--out", "--env-file"] {
         assert_eq!(ask(&mut world, "fish", &["create", "x", flag, &start]), format!("{dir}{file}"));
-        // Neither quotes what it puts in.
+        // Neither shell quotes candidates.
         assert_eq!(ask(&mut world, "powershell", &["create", "x", flag, &start]), dir);
         assert_eq!(ask(&mut world, "bash", &["create", "x", flag, &start]), ":files\n");
         assert_eq!(
@@ -222,7 +222,7 @@ fn at_most_two_hundred_of_ten_thousand_tokens_are_offered() {
         &["enable", "t"],
     ];
     let counts = whole.map(|words| offered(&mut world, words).len());
-    // None of them is disabled, and so the flags of `enable` are none that begin with `t`.
+    // No token is disabled, and `enable` has no flag that begins with `t`.
     assert_eq!(counts, [200, 200, 200, 200, 0]);
     assert_eq!(offered(&mut world, &["show", "t10998"]), ["t10998"]);
     assert_eq!(offered(&mut world, &["enable", ""]), ["ci-build"]);

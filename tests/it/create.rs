@@ -114,7 +114,7 @@ fn each_lifetime_flag_says_when_the_secret_ends() {
         let made = world.run(&[&["create", &format!("t{at}"), "--json"], args].concat()).ok().json();
         assert_eq!((&made["expires_at"], &made["ttl"], &made["until"]), (&expires, &ttl, &until), "{args:?}");
     }
-    // A day ends when it ends here: five hours after UTC.
+    // The end of a day is local, five hours after UTC.
     let ran = run_in_zone(
         &world,
         "EST5",
@@ -408,12 +408,12 @@ fn a_copy_has_all_of_a_token_but_name_and_secret() {
     let copy = world.create("new", &["--like", "old"]);
     assert_eq!(copied("new"), copied("old"));
     assert!(copy != secret && world.show("new")["id"] != world.show("old")["id"]);
-    // Of a revoked token too, and under its name.
+    // A revoked token can be copied too, even under its name.
     let old = copied("old");
     world.run(&["revoke", "old", "--yes"]).ok();
     world.create("old", &["--like", "old"]);
     assert_eq!(copied("old"), old);
-    // A flag wins.
+    // A flag overrides the copied value.
     let more = ["--like", "old", "--owner", "bob", "-s", "write", "--no-expiry", "-l", "env=test"];
     world.create("other", &more);
     let other = world.show("other");

@@ -14,7 +14,7 @@ use crate::support::{DAY, Ran, World, have, pages, program_path, real_time, run,
 const PASS_KEY: &str = "umask 077; mkdir .gnupg && gpg --batch --quiet --passphrase '' \
     --quick-generate-key job@example.org default default never && pass init job@example.org";
 
-/// A store in the place where the program looks for it by itself, with two tokens that are due by the real clock.
+/// The default store of a user, with two tokens that are due by the real clock.
 struct Job {
     world: World,
     home: String,
@@ -96,7 +96,7 @@ fn a_quiet_job_prints_names_only() {
     let job = Job::new();
     let ran = job.line("tokenctl rotate --due --out-dir secrets --quiet").ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("app\nbackup\n", ""));
-    // Or nothing but failures.
+    // With `--quiet`, only failures are printed.
     let job = Job::new();
     let ran = job.line("tokenctl rotate --due --out-dir secrets --quiet >/dev/null").ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
@@ -127,7 +127,7 @@ fn a_job_that_fails_says_what_and_why() {
         "{}",
         ran.err
     );
-    // The next run does what is left, once the cause is gone.
+    // The next run does the rest, once the cause is removed.
     job.line("chmod 600 secrets/app && tokenctl rotate --due --out-dir secrets --quiet").ok();
     assert_eq!(job.verify("secrets/app"), "valid app");
 }
@@ -155,7 +155,7 @@ fn a_job_restarts_the_service_of_each_token_that_it_rotated() {
     job.line(line).ok();
     let called = || fs::read_to_string(format!("{}/called", job.home)).expect("it was called");
     assert_eq!(called(), "try-restart app backup\n");
-    // A failure is one of the job, and the others are restarted all the same.
+    // The job reports a failure, and the other services are still restarted.
     job.world.at_real_time(0);
     let due = ["--ttl", "90d", "--rotate-every", "1s", "--grace", "0s"];
     for name in ["other", "taken"] {
@@ -224,7 +224,7 @@ fn pass_keeps_a_secret_that_verifies() {
     job.line("tokenctl rotate app --exec 'pass insert --echo --force tokens/$TOKENCTL_NAME' -q").ok();
     assert_eq!(stored(), "valid app\n");
     assert_ne!(job.line("pass show tokens/app").ok().out, before);
-    // The same command takes all that is due, an entry each.
+    // The same command delivers all that are due, each to a separate entry.
     let ran = job.line(&format!("tokenctl rotate --due --exec '{insert}' -q")).ok();
     assert_eq!(ran.out, "backup\n");
     let ran = job.line("pass show tokens/backup | tokenctl verify").ok();

@@ -1,4 +1,4 @@
-//! Where a secret may go: files, lines of environment files, commands.
+//! Deliveries to files, lines of environment files, and commands.
 
 mod foreground;
 
@@ -28,7 +28,7 @@ fn entries(dir: &str) -> Vec<String> {
     names
 }
 
-/// Waits until a file is there and holds something. Returns that.
+/// Waits until a file exists and is not empty. Returns its content.
 #[track_caller]
 fn awaited(path: &str) -> String {
     eventually(|| match fs::read_to_string(path) {
@@ -156,7 +156,7 @@ fn an_existing_file_keeps_its_owner_group_and_mode() {
             } else {
                 &["--env-file", &path, "--env-name", "API_TOKEN"]
             };
-            // A file of another user is one that has a secret of this token already.
+            // A file of another user is accepted if it has a secret of this token already.
             let owner = if verb == "rotate" { 64_001 } else { 0 };
             if verb == "rotate" {
                 world.run(&[&["create", &name], destination].concat()).ok();
@@ -324,7 +324,7 @@ fn a_relative_path_and_a_linked_directory_are_resolved() {
 fn one_line_of_an_environment_file_is_replaced_and_the_others_stay() {
     let world = World::new();
     let secret = world.create("demo", &["--no-expiry"]);
-    // `{}` is the secret: the old one before, the new one after.
+    // `{}` is the secret, the old one before and the new one after.
     let cases = [
         ("", "API_TOKEN={}\n"),
         ("A=1\n", "A=1\nAPI_TOKEN={}\n"),
@@ -468,7 +468,7 @@ fn a_command_gets_exactly_the_secret_and_knows_whose_it_is() {
         assert_eq!(secret.len(), 42, "no line end");
         assert_eq!(world.real(&["verify"], &secret).line(), "valid demo");
         let shown = world.look_at("demo");
-        // The final end, not that of the delivery.
+        // The final expiry, not that of the delivery.
         let end = shown["expires_at"].as_str().unwrap_or_default();
         assert_eq!(end.is_empty(), !ends);
         let expected = format!(
@@ -529,10 +529,10 @@ fn a_command_that_does_not_read_the_secret_gets_no_token() {
     world.is_sound();
 }
 
-/// A command whose child and grandchild never end; it tells their ids.
+/// A command whose child and grandchild never exit. It prints their ids.
 const NEVER: &str = "cat >got; (sleep 60 & echo $! >grandchild; wait) & echo $! >child; wait; true";
 
-/// Fails unless all that [`NEVER`] started is gone.
+/// Fails unless all processes of [`NEVER`] are gone.
 #[track_caller]
 fn assert_gone(world: &World) {
     for name in ["child", "grandchild"] {
@@ -602,7 +602,7 @@ fn ctrl_c_kills_the_command_and_rolls_the_secret_back() {
 fn a_hangup_ends_a_delivery_unless_nohup_keeps_it_away() {
     let world = World::of_processes();
     world.mint("demo");
-    // The command hangs up on who runs it, as a closed terminal would, and gives it the time to notice.
+    // The command sends SIGHUP to its caller, as a closed terminal would, and gives it time to react.
     let rotate = |how, rest| {
         let script = format!("exec env {how} tokenctl rotate demo --exec 'kill -HUP $PPID; {rest}'");
         world.shell(&script)

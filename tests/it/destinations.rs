@@ -1,4 +1,4 @@
-//! Files that take secrets: which are refused, what is kept of those that are replaced, and odd file systems.
+//! Files as destinations: which are refused, which attributes a replaced file keeps, and unusual file systems.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -1,4 +1,4 @@
-//! `doctor`, and that looking changes nothing.
+//! `doctor`, and that its checks change nothing.
 
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
@@ -22,7 +22,7 @@ fn at_real_time() -> World {
     world
 }
 
-/// A store with rows in every table: also a delivery, whose process was killed.
+/// A store with rows in every table, including a delivery whose process was killed.
 fn world() -> World {
     let world = at_real_time();
     for args in [
@@ -96,7 +96,7 @@ struct Column {
     kind: String,
 }
 
-/// The columns of a table, and how to name one of its rows.
+/// The columns of a table, and the keys of its rows.
 fn columns(conn: &Connection, table: &str) -> (Vec<Column>, String) {
     let mut statement =
         conn.prepare("SELECT name, type, pk FROM pragma_table_info(?1)").expect("a statement");
@@ -107,7 +107,7 @@ fn columns(conn: &Connection, table: &str) -> (Vec<Column>, String) {
     (rows.into_iter().map(|(name, kind, _)| Column { name, kind }).collect(), key)
 }
 
-/// The condition that one row of a table meets.
+/// A condition that one row of a table meets.
 fn nth(table: &str, key: &str, row: i64) -> String {
     format!("({key}) = (SELECT {key} FROM {table} ORDER BY {key} LIMIT 1 OFFSET {row})")
 }
@@ -372,7 +372,7 @@ fn a_violated_check_is_found_and_no_command_takes_it_for_a_token() {
         let listed = world.run(&["list", "--json"]).exit(6).failure();
         assert_eq!(listed["code"], "store_damaged", "{tampering}");
         assert!(listed["message"].to_string().contains(column), "{tampering}: {listed}");
-        // No verdict depends on a delivery.
+        // Verdicts do not depend on deliveries.
         let needed = !tampering.contains("INTO delivery");
         assert_eq!(world.verify(&secret, &[]).0 != 0, needed, "{tampering}");
         assert_eq!(world.run(&["doctor"]).code, 3, "{tampering}");

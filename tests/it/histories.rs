@@ -1,5 +1,5 @@
-//! Random histories of several processes, some of which are killed: whatever happened, no secret is lost, and the log and
-//! every object agree.
+//! Random histories of several processes, some of which are killed. Whatever happens, no secret is lost, and the
+//! log matches every object.
 //!
 //! `HISTORY_STEPS` in the environment makes them longer than 300 steps, `HISTORY_SEED` makes another one.
 
@@ -37,7 +37,7 @@ impl Random {
     }
 }
 
-/// What one process knows of a token that no other process changes.
+/// What a process knows of a token that no other process changes.
 #[derive(Default)]
 struct Known {
     /// The secret that the last command with exit 0 delivered.
@@ -62,7 +62,7 @@ impl Process<'_> {
         command
     }
 
-    /// Runs a command; one in four is killed after at most as long as it usually takes. None for those.
+    /// Runs a command. One in four is killed within the time that it usually takes, and returns `None`.
     fn act(&mut self, args: &[&str]) -> Option<Ran> {
         let mut child = self
             .program()
@@ -90,7 +90,7 @@ impl Process<'_> {
         (ran.code != -1).then_some(ran)
     }
 
-    /// Runs a command. False where it certainly did nothing.
+    /// Runs a command. Returns false if it certainly did nothing.
     fn may_have_done(&mut self, args: &[&str]) -> bool {
         self.act(args).is_none_or(|ran| ran.code == 0)
     }
@@ -140,7 +140,7 @@ impl Process<'_> {
         self.known.insert(name, known);
     }
 
-    /// Changes what all have in common.
+    /// Changes an object that all processes share.
     fn step_of_all(&mut self) {
         let (scope, other) =
             (self.random.pick(&["read", "write"]), self.random.pick(&["read", "write", "all"]));
@@ -201,7 +201,7 @@ fn whatever_three_processes_do_and_whichever_are_killed_no_secret_is_lost() {
         valid((ran.code, ran.out), name, "at the end");
     }
     world.real(&["audit", "verify"], b"").ok();
-    // The next change undoes what a killed writer left halfway, and the one after the deadline what a delivery left.
+    // The next change rolls back a killed writer, and the one after the deadline settles a killed delivery.
     for (later, grace) in [(0, "25h"), (11 * MINUTE, "26h")] {
         world.at_real_time(later);
         world.run(&["settings", "grace", grace]).ok();

@@ -9,7 +9,7 @@ use crate::support::{DAY, HOUR, MINUTE, Ran, World, assert_token_keys, program, 
 
 const MONTHLY: [&str; 4] = ["--ttl", "90d", "--rotate-every", "30d"];
 
-/// A store with a token `demo` that lies in a file and has this hook.
+/// A store with a token `demo` that has a file as its destination and this hook.
 fn world_with(hook: impl Fn(&World) -> String) -> World {
     let world = World::new();
     let (file, hook) = (world.path("secret"), hook(&world));
@@ -17,7 +17,7 @@ fn world_with(hook: impl Fn(&World) -> String) -> World {
     world
 }
 
-/// A hook that notes each of its runs, and fails in as many of them.
+/// A hook that records each of its runs, and fails in the first ones.
 fn fails(times: usize) -> impl Fn(&World) -> String {
     move |world| {
         let runs = world.path("runs");
@@ -208,7 +208,7 @@ fn a_run_that_is_killed_during_its_hook_is_repeated_after_six_minutes_or_when_th
 
 #[test]
 fn a_hook_that_never_ends_is_stopped_after_five_minutes() {
-    // The machine of the tests lets these minutes pass at once.
+    // In the machine of the tests, these minutes pass at once.
     let world = world_with(|_| "sleep infinity".to_owned());
     let ran = world.run(&["rotate", "demo"]).exit(1);
     assert!(

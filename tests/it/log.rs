@@ -59,6 +59,7 @@ fn events_are_selected_by_action_actor_and_token() {
     }
     assert_eq!(shown(&world, &["--actor", "nobody"]), Vec::<String>::new());
     let failure = world.refuses(&["audit", "--action", "revok"], 2, "usage");
+    assert_eq!(failure["message"], "`--action`: `revok` is not an action");
     assert_eq!(failure["hint"], "did you mean `revoke`?");
 }
 

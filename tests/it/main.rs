@@ -1,4 +1,4 @@
-//! The tests of the whole program: a module a verb, and one a promise.
+//! The tests of the whole program: one module per verb, and one per promise.
 
 #![allow(
     clippy::unwrap_used,

@@ -24,11 +24,11 @@ struct Gate {
     socket: PathBuf,
 }
 
-/// An answer as it came.
+/// An answer.
 #[derive(Debug)]
 struct Answer {
     status: u16,
-    /// Names in lower case.
+    /// The headers, with names in lower case.
     headers: Vec<(String, String)>,
     body: String,
 }
@@ -64,7 +64,7 @@ impl Gate {
             assert!(gate.child.try_wait().unwrap().is_none(), "it ended: {}", gate.end().1);
             std::thread::sleep(Duration::from_millis(10));
         }
-        // From its first answer on it heeds signals.
+        // From its first answer on, it handles signals.
         assert_eq!(gate.get("/", &[]).status, 404);
         gate
     }
@@ -95,7 +95,7 @@ impl Gate {
     /// Sends these bytes and reads one answer.
     fn send(&self, request: &str) -> Answer {
         let mut stream = self.connect();
-        // It may close before all of a request that it refuses is sent.
+        // It may close the connection before a refused request is completely sent.
         let _ = stream.write_all(request.as_bytes());
         answer(&mut stream)
     }
@@ -105,7 +105,7 @@ impl Gate {
         assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    /// Waits for the end. Returns the exit code and what went to stderr.
+    /// Waits until it exits. Returns the exit code and stderr.
     fn end(&mut self) -> (Option<i32>, String) {
         let mut err = String::new();
         self.child.stderr.take().expect("once").read_to_string(&mut err).unwrap();
@@ -120,7 +120,7 @@ impl Drop for Gate {
     }
 }
 
-/// Reads one answer, as far as its `Content-Length` says.
+/// Reads one answer, of the length in its `Content-Length`.
 fn answer(stream: &mut impl Read) -> Answer {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -141,7 +141,7 @@ fn answer(stream: &mut impl Read) -> Answer {
     Answer { status, headers, body: String::from_utf8(body).expect("UTF-8") }
 }
 
-/// A store whose token `app` holds `read`, with its secret. The clock of the tests is not that of the gate.
+/// A store whose token `app` holds `read`, with its secret. The tests and the gate have different clocks.
 fn app() -> (World, String) {
     let world = World::with_store();
     world.define(&["read", "write"]);
@@ -259,7 +259,7 @@ fn a_rule_of_addresses_holds_at_the_gate() {
     let office = world.create("office", &["--all-scopes", "--allow-from", "192.0.2.0/24"]);
     let bearer = format!("Authorization: Bearer {office}");
     let forwarded = "X-Forwarded-For: 203.0.113.9, 192.0.2.7";
-    // A Unix socket has no address at its other end.
+    // A Unix socket has no remote address.
     let gate = Gate::start(&world, &["--explain"]);
     let no = gate.get("/verify?scope=missing", &[&bearer, forwarded, "X-Real-IP: 192.0.2.7"]);
     let why =
@@ -412,7 +412,7 @@ fn the_log_has_a_line_for_each_request_and_never_a_secret() {
     assert_eq!(code, Some(0), "{err}");
     assert!(!err.contains(&secret), "{err}");
     let lines = err.lines().filter_map(|line| serde_json::from_str(line).ok());
-    // The first is of the request that found out whether the gate is there.
+    // The first line is of the request that waited for the gate.
     let lines: Vec<Value> = lines.skip(1).collect();
     let told: Vec<_> = lines
         .iter()

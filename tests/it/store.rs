@@ -1,4 +1,4 @@
-//! A store that is not there, not ours, or not safe: a clear error, exit 6, and not one byte changed.
+//! A store that is missing, foreign or unsafe: a clear error, exit 6, and not a byte changed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -42,12 +42,12 @@ pub const ALL: [&[&str]; 24] = [
     &["init"],
 ];
 
-/// Those that make a missing store.
+/// The commands that make a missing store.
 fn makes(args: &[&str]) -> bool {
     matches!(args[0], "create" | "adopt" | "init") || args.starts_with(&["scopes", "define"])
 }
 
-/// Runs the program as JSON, with a secret on stdin; it must end soon.
+/// Runs the program with `--json` and a secret on stdin. It must exit soon.
 #[track_caller]
 pub fn ask(world: &World, args: &[&str]) -> Ran {
     let mut child = world
@@ -70,7 +70,7 @@ pub fn sound() -> World {
     world
 }
 
-/// Whatever lies below a directory: kind, mode and content by path.
+/// Everything below a directory: kind, mode and content by path.
 pub fn everything(dir: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     let mut all = BTreeMap::new();
     let mut open = vec![dir.to_owned()];
@@ -91,7 +91,7 @@ pub fn everything(dir: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     all
 }
 
-/// Every command fails so and changes nothing; `doctor` may report instead what it found.
+/// Every command fails like this and changes nothing. `doctor` may report findings instead.
 #[track_caller]
 pub fn refused(world: &World, code: &str, hint: &str) {
     let before = everything(world.dir.path());
@@ -201,8 +201,8 @@ fn a_store_with_garbage_in_its_schema_is_damaged() {
     refused(&world, "store_damaged", "doctor");
 }
 
-/// Everything that a changed byte of the header may lead to: damaged, foreign, newer, or nothing at all because the
-/// byte means nothing. Never another failure, and never a change by a reader.
+/// The possible results of a changed byte in the header: damaged, foreign, newer, or no effect if the byte has
+/// no meaning. There is never another failure, and never a change by a reader.
 #[test]
 fn each_byte_of_the_header_is_looked_at() {
     let world = sound();
@@ -219,7 +219,7 @@ fn each_byte_of_the_header_is_looked_at() {
             } else {
                 assert_eq!(ran.code, 6, "byte {at}: {args:?} {ran:?}");
                 assert!(bad == fs::read(world.database()).expect("a file"), "byte {at}: {args:?}");
-                // A change also warns that it could not look for deliveries that were cut short.
+                // A change also warns that it could not look for interrupted deliveries.
                 let last = ran.err.lines().last().expect("an error");
                 let failure: serde_json::Value = serde_json::from_str(last).expect("a document");
                 failure["error"]["code"].as_str().expect("a code").to_owned()
@@ -251,7 +251,7 @@ fn garbage_in_any_page_breaks_no_command() {
             let ran = ask(&world, args);
             assert!(matches!(ran.code, 0 | 3 | 4 | 6), "page {page}: {args:?} {ran:?}");
             if ran.code == 6 {
-                // A page of free space is nobody's.
+                // A free page belongs to no table.
                 assert_failure(&ran, "store_damaged", 6);
             }
             found += i32::from(args[0] == "doctor" && ran.code != 0);
@@ -349,7 +349,7 @@ fn a_store_that_others_may_write_is_not_trusted() {
     let world = sound();
     fs::set_permissions(world.dir.path(), Permissions::from_mode(0o777)).expect("a mode");
     refused(&world, "store_unsafe", "chmod go-w ");
-    // In a sticky directory nobody can replace what is another's.
+    // In a sticky directory, nobody can replace files of other users.
     fs::set_permissions(world.dir.path(), Permissions::from_mode(0o1777)).expect("a mode");
     world.is_sound();
     world.mint("sticky");
@@ -432,7 +432,7 @@ fn a_killed_writer_stops_no_reader_and_the_next_write_undoes_its_half() {
             assert_eq!(everything(&world.dir.path().join("tmp")).len(), 1, "{args:?} left something");
             ran
         };
-        // The first commit would make the token, the second confirm it.
+        // The first commit would create the token, the second one confirm it.
         let names = if commit == 1 { "demo\nother\n" } else { "demo\nhalf\nother\n" };
         assert_eq!(read(&["list", "--format", "names"]).ok().out, names);
         assert_eq!(read(&["verify"]).ok().line(), "valid other");

@@ -1,4 +1,4 @@
-//! A terminal or a pipe that takes nothing more holds up nobody else.
+//! A terminal or a pipe that is full blocks no other command.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use crate::terminals::{all, stopped};
 /// Several pages, each more than a pipe holds.
 const MANY: usize = 3_000;
 
-/// Every kind of command, none of which may wait for the one that is stuck.
+/// Commands of every kind. None may wait for the one that is stuck.
 #[track_caller]
 fn others_go_on(world: &World, stuck: &mut Child, name: &str) {
     let secret = ended(world.start(&["create", name], Stdio::piped()));
@@ -44,11 +44,11 @@ fn a_delivery_into_a_full_pipe_blocks_nobody() {
         let mut stuck = world.start(&[&["create", "demo"], json].concat(), writer);
         wait_until_stuck(&mut stuck);
         others_go_on(&world, &mut stuck, "other");
-        // Its name is taken for as long, and the failure says by whom.
+        // Its name is taken meanwhile, and the failure names the process.
         let second = world.real(&["create", "demo", "--json"], b"");
         let failure = assert_failure(&second, "under_way", 5);
         assert!(failure["message"].as_str().expect("a text").contains(&stuck.id().to_string()), "{failure}");
-        // Once somebody reads, it ends as if nothing had been.
+        // Once somebody reads, it succeeds.
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("a pipe");
         let done = ended(stuck);
@@ -214,7 +214,7 @@ fn a_lock_that_is_not_given_back_is_a_failure_that_names_its_holder() {
     let secret = world.mint("demo");
     let holder = rusqlite::Connection::open(world.database()).expect("the database");
     holder.execute_batch("BEGIN IMMEDIATE").expect("the lock");
-    // Readers do not wait for it.
+    // Readers do not wait for the lock.
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
     let failure = assert_failure(&world.real(&["create", "other", "--json"], b""), "store_locked", 6);
     let holder = std::process::id().to_string();

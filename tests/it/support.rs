@@ -26,7 +26,7 @@ const TOKEN_KEYS: &str = "id name description owner icon labels scopes status cr
     not_before ttl until rotate_every grace rotated_at due_at destination hook allow_from \
     last_used_at usage_since secrets";
 
-/// Fails unless the keys of an object are those of a token and these.
+/// Fails unless an object has the keys of a token and these, and no others.
 #[track_caller]
 pub fn assert_token_keys(document: &Value, more: &[&str]) {
     let mut expected: Vec<&str> = TOKEN_KEYS.split(' ').chain(more.iter().copied()).collect();
@@ -45,7 +45,7 @@ pub fn assert_harmless(text: &str) {
     assert!(!text.contains(moves) && !text.contains("\nEVIL"), "{text:?}");
 }
 
-/// What a command did.
+/// The result of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,
@@ -87,7 +87,7 @@ impl Ran {
     }
 }
 
-/// The real program in an empty environment.
+/// Runs the real program in an empty environment.
 pub fn program() -> Command {
     let mut command = Command::new(program_path());
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -98,7 +98,7 @@ pub fn program_path() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_tokenctl"))
 }
 
-/// A `PATH` in which a shell finds the real program as `tokenctl`.
+/// A `PATH` by which a shell finds the real program as `tokenctl`.
 pub fn search_path() -> String {
     let programs = program_path().parent().expect("a directory");
     format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default())
@@ -120,8 +120,8 @@ pub fn run(command: &mut Command, input: &[u8]) -> Ran {
     Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
 }
 
-/// Writes a program that can be run at once. Another process writes it: while this one had it open for writing, any
-/// process that a neighbouring test starts would have it too, and Linux runs no file that is open for writing.
+/// Writes a program that can be run at once. Another process writes it, since Linux does not run a file that is
+/// open for writing, and processes that other tests start could inherit the open file from this one.
 #[track_caller]
 pub fn write_program(path: &Path, content: &[u8]) {
     run(Command::new("sh").args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(path), content).ok();
@@ -133,7 +133,7 @@ pub fn copy_program(to: &Path) {
     write_program(to, &std::fs::read(program_path()).expect("the program"));
 }
 
-/// Whether a Debian tool is there. Where it is missing the test says so and is skipped, but fails in CI.
+/// Whether a Debian tool is installed. Without it, the test says so and is skipped, but fails in CI.
 pub fn have(tool: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(tool).is_file()));

@@ -1,4 +1,4 @@
-//! Real terminals: a bare one, whose other end the test holds, and a screen that tmux draws.
+//! Real terminals: a bare one, whose other end the test has, and a screen of tmux.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -33,7 +33,7 @@ pub fn stopped() -> (File, OwnedFd) {
 /// The output until the last program of the terminal exits.
 pub fn all(mut screen: File) -> String {
     let mut bytes = Vec::new();
-    // Linux reports the end of a terminal as an error.
+    // Linux reports the close of a terminal as an error.
     let _ = screen.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -96,25 +96,25 @@ impl Screen {
     /// A command in a shell, on a clear screen; its exit code is shown at the end.
     #[track_caller]
     pub fn run(&self, command: &str) {
-        // At once, so that nothing of the command before is taken for this one's.
+        // At once, so that output of the previous command is not mistaken for this one's.
         self.press(&["-R"]);
         self.say(&format!("{command}; echo EXIT $?"));
         self.press(&["Enter"]);
     }
 
-    /// What it shows, without blanks at the ends of lines.
+    /// The screen, without blanks at the ends of lines.
     pub fn shown(&self) -> String {
         let text = self.tmux(&["capture-pane", "-p"]).out;
         text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
     }
 
-    /// What it shows once a line starts so.
+    /// The screen once a line has this beginning.
     #[track_caller]
     pub fn wait(&self, start: &str) -> String {
         self.wait_for(start, |shown| shown.lines().any(|line| line.starts_with(start)))
     }
 
-    /// What it shows once that is so.
+    /// The screen once a condition is true.
     #[track_caller]
     pub fn wait_for(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
         eventually(|| {

@@ -1,10 +1,10 @@
-//! The repository keeps its own rules: which room may use which, and what no source holds.
+//! The rules of the repository: which room may import which, and what no source may contain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each room may import of ours.
+/// The other rooms that each room may import.
 const TABLE: &[(&str, &[&str])] = &[
     ("main", &["lib", "host"]),
     ("lib", &["cli", "verifier", "verify", "domain"]),
@@ -29,7 +29,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A source file: its path below `src`, and its lines without those of its tests and its comments.
+/// A source file: its path below `src`, and its lines without tests and comments.
 struct Source {
     path: PathBuf,
     text: String,
@@ -52,7 +52,7 @@ impl Source {
 }
 
 impl Source {
-    /// Its path as a module: `store`, `sqlite`, `open`; nothing for the top.
+    /// Its path as a module, such as `store`, `sqlite`, `open`. It is empty for the top.
     fn module(&self) -> Vec<String> {
         let parts = self.path.with_extension("");
         let parts = parts.iter().filter_map(|part| part.to_str()).map(str::to_owned);
@@ -108,8 +108,8 @@ fn program(text: &str) -> Vec<(usize, String)> {
     kept
 }
 
-/// The rooms that a source names: `crate::room`, `tokenctl::room` (in `main`), and as many `super::` as lead to the
-/// top. `use crate::{a, b}` and `use crate::*` count as what they are: a way around this test.
+/// The rooms that a source names: `crate::room`, `tokenctl::room` (in `main`), and as many `super::` as lead to
+/// the top. `use crate::{a, b}` and `use crate::*` are errors, since they would bypass this test.
 fn imports(source: &Source) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
@@ -117,7 +117,7 @@ fn imports(source: &Source) -> BTreeSet<String> {
         let mut crates: Vec<&str> = line.split("crate::").skip(1).collect();
         let outside = if source.room() == "main" { "tokenctl::" } else { "\0" };
         crates.extend(line.split(outside).skip(1));
-        // `super` once leads to the parent; as often as the file is deep, to the top.
+        // One `super` leads to the parent; as many as the file is deep lead to the top.
         let to_top = "super::".repeat(source.depth());
         if source.depth() > 0 {
             crates.extend(
@@ -133,7 +133,7 @@ fn imports(source: &Source) -> BTreeSet<String> {
     found
 }
 
-/// The rooms that each room imports, without itself.
+/// The rooms that each room imports, except itself.
 fn graph() -> BTreeMap<String, BTreeSet<String>> {
     let rooms: BTreeSet<&str> = TABLE.iter().map(|(room, _)| *room).collect();
     let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -177,7 +177,7 @@ fn imports_point_down() {
 #[test]
 fn no_rooms_import_each_other_in_a_circle() {
     let mut graph = graph();
-    // Takes away rooms that import nothing which is left; what remains are circles.
+    // Removes rooms without remaining imports until only circles are left.
     loop {
         let done: Vec<String> = TABLE
             .iter()
@@ -196,7 +196,7 @@ fn no_rooms_import_each_other_in_a_circle() {
     assert!(graph.is_empty(), "{graph:?}");
 }
 
-/// The names that follow a path: one, or all of a group in braces, each with the path before it.
+/// The paths of the names after a prefix: one name, or a group in braces.
 fn leaves(rest: &str, path: &[String], found: &mut Vec<Vec<String>>) {
     let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     if let Some(group) = rest.strip_prefix('{') {
@@ -225,7 +225,7 @@ fn leaves(rest: &str, path: &[String], found: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The paths of ours that a source names, from the top of the crate.
+/// The paths of this crate that a source names, from the top of the crate.
 fn named(source: &Source) -> Vec<Vec<String>> {
     let lines: Vec<&str> = source.program.iter().map(|(_, line)| line.as_str()).collect();
     let text = lines.join("\n");
@@ -414,7 +414,7 @@ fn every_source_opens_with_its_rule() {
     }
 }
 
-/// What a paper shows as code in a line.
+/// The inline code of a document.
 fn quoted(paper: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(paper)).expect(paper);
     text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
@@ -453,7 +453,7 @@ fn only_the_store_knows_sql() {
     }
 }
 
-/// What verbs share is in `cmd/args`. A verb may use its own children.
+/// Code that verbs share is in `cmd/args`. A verb may use its own children.
 #[test]
 fn no_verb_imports_a_verb() {
     for source in sources().iter().filter(|source| source.path.starts_with("cmd")) {
@@ -472,20 +472,20 @@ fn no_verb_imports_a_verb() {
     }
 }
 
-/// Its tests are not counted.
+/// Tests are not counted.
 #[test]
 fn no_source_is_long() {
     let mut lengths: Vec<usize> = sources().iter().map(|source| source.program.len()).collect();
     lengths.sort_unstable();
     assert!(lengths[lengths.len() / 2] <= 110, "the median source has {} lines", lengths[lengths.len() / 2]);
-    // A table of texts is as long as its texts.
+    // The texts of the help are exempt.
     for source in sources().iter().filter(|source| !source.path.ends_with("help/verbs.rs")) {
         let lines = source.program.len();
         assert!(lines <= 400, "{} has {lines} lines without its tests", source.path.display());
     }
 }
 
-/// Other rooms use the store by its face, which lists what there is.
+/// Other rooms use the store only by the names that `store.rs` lists.
 #[test]
 fn the_face_of_the_store_is_all_that_others_use_of_it() {
     for source in sources().iter().filter(|source| source.room() != "store") {

@@ -26,7 +26,7 @@ use crate::store::sqlite::{APPLICATION_ID, PATIENCE, VERSION};
 
 /// The limit for connecting.
 const CONNECT: Duration = Duration::from_secs(5);
-/// The limit for one statement of a connection that verifies.
+/// The limit for one statement of a verification.
 const LOOK: Duration = Duration::from_secs(2);
 /// The limit for completion, while somebody types.
 const GLANCE: Duration = Duration::from_millis(500);

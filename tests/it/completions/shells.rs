@@ -31,7 +31,7 @@ impl Shell {
         Self { screen, _world: world }
     }
 
-    /// Fails unless TAB makes one line the other. A `#` behind it shows where the cursor is.
+    /// Fails unless TAB turns one line into the other. A `#` after it shows the cursor.
     #[track_caller]
     fn completes(&self, typed: &str, line: &str) {
         self.screen.say(typed);
@@ -42,7 +42,7 @@ impl Shell {
         self.screen.press(&["C-u"]);
     }
 
-    /// Fails unless TAB, pressed so often, shows all of these. What it shows stays there.
+    /// Fails unless TAB, pressed this often, shows all of these. The output stays on the screen.
     #[track_caller]
     fn shows(&self, typed: &str, tabs: usize, expected: &[&str]) {
         self.screen.say(typed);
@@ -53,7 +53,7 @@ impl Shell {
     }
 }
 
-/// What the documents say to put into the start-up file of a shell.
+/// The lines of the documents for the start-up file of a shell.
 fn advised(shell: &str) -> String {
     pages::line(&format!("- {shell}, ")).split('`').nth(3).expect(shell).to_owned()
 }
@@ -121,7 +121,7 @@ fn bash_completes_beside_its_package_of_completions() {
 
 fn zsh(rc: &str) {
     let rc = format!("PS1='> '\nautoload -Uz compinit\n{rc}\n");
-    // The first TAB of all is one of those that must be answered.
+    // Even the very first TAB must work.
     let shell = Shell::start(".zshrc", &rc, "exec zsh -d");
     for (typed, line) in LINES {
         shell.completes(typed, line);

@@ -119,46 +119,53 @@ fn a_connection_cut_anywhere_loses_no_secret_and_leaves_none_behind() {
     if !crate::support::server::have() {
         return;
     }
+    let done = thread::scope(|scope| {
+        let each = [Cut::Before, Cut::Within, Cut::After].map(|cut| scope.spawn(move || cut_everywhere(cut)));
+        each.map(|it| it.join().expect("a kind of cut"))
+    });
+    let [tried, made, in_doubt] = [0, 1, 2].map(|at| done.iter().map(|counts| counts[at]).sum::<usize>());
+    println!("{tried} cuts: {made} tokens made, {in_doubt} of them by recovery");
+    assert!(tried > 60 && made > 0 && made < tried, "{tried} cuts, {made} tokens");
+}
+
+/// How often a connection was cut so, how many tokens were created all the same, and how many of these by recovery.
+fn cut_everywhere(cut: Cut) -> [usize; 3] {
     let store = Fixture::new();
     let dir = tempfile::tempdir_in("/dev/shm").expect("a directory");
     let (mut tried, mut made, mut in_doubt) = (0, 0, 0);
-    for cut in [Cut::Before, Cut::Within, Cut::After] {
-        for at in 1.. {
-            let proxy = Proxy::start(socket(), cut, at);
-            let name = format!("{cut:?}-{at}").to_lowercase();
-            let file = dir.path().join(&name);
-            let args = ["create", &name, "--out", file.to_str().expect("UTF-8"), "--no-remember"];
-            let ran = run(store.through(proxy.port).args(args), b"");
-            if proxy.seen.load(Ordering::SeqCst) <= at {
-                // All requests of the command were passed on.
-                ran.ok();
-                break;
-            }
-            tried += 1;
-            assert!(matches!(ran.code, 0 | 1 | 6), "{cut:?} at {at}: {ran:?}");
+    for at in 1.. {
+        let proxy = Proxy::start(socket(), cut, at);
+        let name = format!("{cut:?}-{at}").to_lowercase();
+        let file = dir.path().join(&name);
+        let args = ["create", &name, "--out", file.to_str().expect("UTF-8"), "--no-remember"];
+        let ran = run(store.through(proxy.port).args(args), b"");
+        if proxy.seen.load(Ordering::SeqCst) <= at {
+            // All requests of the command were passed on.
+            ran.ok();
+            break;
+        }
+        tried += 1;
+        assert!(matches!(ran.code, 0 | 1 | 6), "{cut:?} at {at}: {ran:?}");
+        if ran.code != 0 {
             // Whatever was left open is past its time, and the next change finishes it.
             store.sql("UPDATE tokenctl.delivery SET deadline = 1600000000");
             let _ = store.run(&["revoke", "nobody", "--yes"]);
-            let secret = std::fs::read(&file).ok();
-            let verified = secret.as_ref().map(|secret| store.verify(secret));
-            match (&verified, ran.code) {
-                (Some(line), _) => assert_eq!(line, &format!("valid {name}\n"), "{cut:?} at {at}: {ran:?}"),
-                (None, code) => {
-                    assert_ne!(code, 0, "{cut:?} at {at}: a secret that nobody has");
-                    let left = store.sql(&format!(
-                        "SELECT count(*) FROM tokenctl.tokens WHERE name = '{name}' AND revoked_at IS NULL"
-                    ));
-                    assert_eq!(
-                        left, "0",
-                        "{cut:?} at {at}: the store believes that somebody has it: {ran:?}"
-                    );
-                }
-            }
-            made += usize::from(verified.is_some());
-            in_doubt += usize::from(ran.code != 0 && verified.is_some());
+        }
+        if let Ok(secret) = std::fs::read(&file) {
+            assert_eq!(store.verify(&secret), format!("valid {name}\n"), "{cut:?} at {at}: {ran:?}");
+            made += 1;
+            in_doubt += usize::from(ran.code != 0);
+        } else {
+            assert_ne!(ran.code, 0, "{cut:?} at {at}: a secret that nobody has");
+            let sql =
+                format!("SELECT count(*) FROM tokenctl.tokens WHERE name = '{name}' AND revoked_at IS NULL");
+            assert_eq!(
+                store.sql(&sql),
+                "0",
+                "{cut:?} at {at}: the store believes that somebody has it: {ran:?}"
+            );
         }
     }
     store.run(&["audit", "verify"]).ok();
-    println!("{tried} cuts: {made} tokens made, {in_doubt} of them by recovery");
-    assert!(tried > 60 && made > 0 && made < tried, "{tried} cuts, {made} tokens");
+    [tried, made, in_doubt]
 }

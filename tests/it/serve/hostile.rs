@@ -1,4 +1,4 @@
-//! Connections as proxies keep them, and as nobody should: others are served all the same.
+//! Connections like those of proxies, and hostile ones, which must not affect others.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use super::{Gate, answer, app};
 
-/// Everything until the gate closes the connection.
+/// Reads everything until the gate closes the connection.
 fn rest(stream: &mut UnixStream) -> String {
     let mut all = Vec::new();
-    // A connection that is closed with bytes unread ends in an error.
+    // If a connection is closed with unread bytes, reading fails.
     let _ = stream.read_to_end(&mut all);
     String::from_utf8_lossy(&all).into_owned()
 }
@@ -105,7 +105,7 @@ fn text_that_is_not_http_is_refused() {
         let mut stream = gate.connect();
         let _ = stream.write_all(request.as_bytes());
         let all = rest(&mut stream);
-        // The gate may close while much is unread; then the answer may be lost.
+        // If the gate closes with many unread bytes, the answer may be lost.
         let refused =
             all.is_empty() && request.len() > 16_384 || all.starts_with(&format!("HTTP/1.1 {status} "));
         assert!(refused, "{}: {all}", &request[..60.min(request.len())].escape_debug());
@@ -130,7 +130,7 @@ fn slow_and_silent_clients_hold_up_nobody() {
     thread::scope(|scope| {
         scope.spawn(|| {
             for byte in b"GET /ver" {
-                // The gate may have lost patience.
+                // The gate may have closed the connection after a timeout.
                 let _ = slow.write_all(&[*byte]);
                 thread::sleep(Duration::from_millis(100));
             }

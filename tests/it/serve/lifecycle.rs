@@ -1,4 +1,4 @@
-//! How a gate begins and ends: its sockets, systemd, signals, and whose rights it needs.
+//! How a gate starts and stops: its sockets, systemd, signals, and the rights that it needs.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -57,7 +57,7 @@ fn a_request_that_was_read_is_answered_after_sigterm() {
         "POST /api/verify HTTP/1.1\r\nHost: g\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
     )
     .unwrap();
-    // The gate asks for the body: the request is under way.
+    // The gate requests the body, so it has read the head.
     assert_eq!(answer(&mut stream).status, 100);
     let mut idle = gate.connect();
     gate.signal("-TERM");
@@ -78,7 +78,7 @@ fn requests_sent_before_the_stop_are_answered() {
         stream.write_all(request.as_bytes()).unwrap();
         assert_eq!(answer(stream).status, 200);
     }
-    // Stopped, it reads nothing: all of this lies in its sockets when the signal comes.
+    // A paused gate reads nothing, so all of this is unread in its sockets when the signal arrives.
     gate.signal("-STOP");
     let mut new: Vec<UnixStream> = (0..8).map(|_| gate.connect()).collect();
     for stream in kept.iter_mut().chain(&mut new) {

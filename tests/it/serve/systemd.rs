@@ -35,7 +35,7 @@ fn the_unit_of_the_documents_serves_as_a_user_that_can_mint_nothing() {
     world.real(&["scopes", "define", "events:read"], b"").ok();
     fs::write(path("secret"), world.real(&["create", "app", "-s", "events:read"], b"").ok().out).unwrap();
     let unit = pages::unit("tokenctl-gate.service");
-    // What the gate may not do, with the same rights.
+    // The operations that the gate may not do, with the same rights.
     let mint =
         unit.lines().filter(|line| !line.starts_with("RuntimeDirectory=") && !line.starts_with("Restart="));
     let mint = mint.map(|line| match line.split_once('=') {

@@ -1,9 +1,9 @@
-//! Promises 1, 2, 3 and 7: whatever dies, fails or loses power while a secret is delivered, it is neither lost nor
-//! orphaned.
+//! Promises 1, 2, 3 and 7: a secret is neither lost nor orphaned, even if its delivery is killed, fails or loses
+//! power.
 //!
-//! A [`Scene`] is one delivery, prepared up to the moment before it. Each test lets it go wrong at every place there
-//! is, each time in a fresh copy, and then asks the same questions of what is left: now, and once the deadline of the
-//! delivery has passed and the next change has recovered it.
+//! A [`Scene`] is one delivery, prepared up to its start. Each test makes it fail at every point, each time in a
+//! fresh copy, and then checks the same conditions: at once, and after the deadline of the delivery, when the
+//! next change has recovered it.
 
 /// Ends a check with these words.
 macro_rules! want {
@@ -41,10 +41,10 @@ use tempfile::TempDir;
 
 use crate::support::{MINUTE, Ran, World, program, program_path, run};
 
-/// Calls that change something, make it last, or take and give back what a change needs.
+/// Calls that change something, make it durable, or acquire and release what a change needs.
 const CHANGING: &str = "openat,write,pwrite64,fsync,fdatasync,ftruncate,unlink,unlinkat,rename,renameat,renameat2,\
     link,linkat,mkdir,chmod,fchmod,fchmodat,chown,fchown,fchownat,fcntl,flock,close,pipe2,clone,clone3,vfork,execve";
-/// The name of what is delivered, and the variable that holds it in an environment file.
+/// The name of the token, and its variable in an environment file.
 const NAME: &str = "demo";
 /// `tkn_`, 32 characters of chance and 6 of checksum.
 const SECRET_LEN: usize = 42;
@@ -72,26 +72,26 @@ impl Receiver {
     }
 }
 
-/// A delivery about to begin.
+/// A delivery that is about to begin.
 struct Scene {
     verb: Verb,
     receiver: Receiver,
     /// Whether the token remembers the destination and a hook, so that the rotation needs no flag.
     remembers: bool,
     base: TempDir,
-    /// The secret before it.
+    /// The previous secret.
     old: Option<String>,
     /// The secret of another token.
     bystander: String,
 }
 
-/// How a run under strace ended.
+/// The result of a run under strace.
 struct Ended {
     killed: bool,
     ran: Ran,
 }
 
-/// A directory for many short-lived files, in memory where there is such a place.
+/// A directory for many short-lived files, in memory if possible.
 fn scratch() -> TempDir {
     let mut builder = tempfile::Builder::new();
     builder.prefix("tokenctl-test-").permissions(fs::Permissions::from_mode(0o700));
@@ -119,7 +119,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Does each of these jobs, two at a time. Returns what failed.
+/// Runs these jobs, two at a time. Returns the failures.
 fn each<T: Sync>(jobs: &[T], check: impl Fn(&T) -> Result<(), String> + Sync) -> Vec<String> {
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     thread::scope(|scope| {
@@ -136,7 +136,7 @@ fn each<T: Sync>(jobs: &[T], check: impl Fn(&T) -> Result<(), String> + Sync) ->
     failed.into_inner().expect("a list")
 }
 
-/// Fails the test with the first of what failed.
+/// Fails the test with the first failures.
 #[track_caller]
 fn assert_none(failed: &[String], of: usize) {
     let first: Vec<_> = failed.iter().take(12).map(String::as_str).collect();
@@ -149,7 +149,7 @@ fn traced(dir: &Path, options: &[&str], args: &[String]) -> Ended {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("TOKENCTL_STORE", dir.join("store"))
-        // What a killed run leaves there must not meet the next test.
+        // Leftovers of a killed run must not affect the next test.
         .env("TMPDIR", dir)
         .args(["-f", "-qq"])
         .args(options)
@@ -163,7 +163,7 @@ fn traced(dir: &Path, options: &[&str], args: &[String]) -> Ended {
     Ended { killed: done.status.signal() == Some(9), ran }
 }
 
-/// Which of these calls the program makes from its first look at the store on, by their names and counts.
+/// The calls of these names that the program makes after it first opens the store, with their numbers.
 fn points(dir: &Path, calls: &str, args: &[String]) -> Vec<(String, usize)> {
     let log = dir.join("log");
     let done = traced(dir, &["-o", log.to_str().expect("UTF-8"), "-e", &format!("trace={calls}")], args);
@@ -260,7 +260,7 @@ impl Scene {
         dir
     }
 
-    /// A line for each time that the hook has run.
+    /// The record of the hook, with a line for each run.
     fn runs(dir: &Path) -> PathBuf {
         dir.join("runs")
     }
@@ -294,7 +294,7 @@ impl Scene {
         traced(dir, options, &self.args(dir))
     }
 
-    /// Which call of which name there is from the first look at the store on, as one run makes them.
+    /// The calls of a run after it first opens the store, with their names and numbers.
     fn points(&self, calls: &str) -> Vec<(String, usize)> {
         let dir = self.stage();
         points(dir.path(), calls, &self.args(dir.path()))
@@ -331,13 +331,13 @@ impl Scene {
         }
     }
 
-    /// Asks what must hold whatever happened, now and after the deadline. `stdout` is what the reader got, `exit` how
-    /// the program ended, if it ended by itself.
+    /// Checks the conditions, now and after the deadline. `stdout` is the output that the reader got, and `exit` the
+    /// exit code, if the program was not killed.
     fn check(&self, dir: TempDir, stdout: &str, exit: Option<i32>) -> Result<(), String> {
         self.check_at(dir, stdout, exit, now())
     }
 
-    /// The same by a clock that says this.
+    /// The same at this time.
     fn check_at(&self, dir: TempDir, stdout: &str, exit: Option<i32>, now: i64) -> Result<(), String> {
         let mut held = self.held(dir.path(), stdout)?;
         let world = World::at(dir, now);
@@ -388,7 +388,7 @@ impl Scene {
         if let Some(old) = &self.old {
             let role = valid(&world, old, "the old secret, later")?;
             let roles: Vec<_> = roles.iter().map(String::as_str).collect();
-            // A secret may be confirmed before the newline says so, and never be received.
+            // A secret may be confirmed before the newline is written, and still never be read.
             let unseen = new.is_none() && !self.receiver.keeps() && role == "previous";
             if delivered || unseen {
                 want!(roles == ["previous", "current"] || roles == ["current", "previous"], "{roles:?}");
@@ -409,7 +409,7 @@ impl Scene {
     }
 }
 
-/// Whether the hook has run if the token was rotated, at the latest with the next run, and never otherwise.
+/// Checks that the hook has run if the token was rotated, at the latest with the next run, and otherwise never.
 fn hooked(world: &World, rotated: bool) -> Result<(), String> {
     let runs = || fs::read_to_string(Scene::runs(world.dir.path())).map_or(0, |runs| runs.lines().count());
     let before = runs();
@@ -423,7 +423,7 @@ fn hooked(world: &World, rotated: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// The secret in a text that holds all of one and nothing else.
+/// The secret in a text that consists of exactly one.
 fn whole(text: &str) -> Option<String> {
     let line = text.strip_suffix('\n').unwrap_or(text);
     (line.len() == SECRET_LEN && line.starts_with("tkn_")).then(|| line.to_owned())
@@ -458,7 +458,7 @@ fn swept(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Every n-th of these in a usual run, all of them with `CRASH=all` in the environment.
+/// Every n-th of these, or all of them with `CRASH=all` in the environment.
 fn sampled<T>(jobs: Vec<T>, nth: usize) -> Vec<T> {
     jobs.into_iter().step_by(every(nth)).collect()
 }
@@ -482,14 +482,14 @@ fn sound(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// The role of a secret that must be valid.
+/// The role of a secret, which must be valid.
 fn valid(world: &World, secret: &str, what: &str) -> Result<String, String> {
     let ran = world.run_with(&["verify", "--json"], secret.as_bytes());
     want!(ran.code == 0, "{what} is not valid: {ran:?}");
     Ok(ran.json()["secret"]["role"].as_str().unwrap_or_default().to_owned())
 }
 
-/// The token as `show` has it; none where there is none.
+/// The document of `show`; `None` if there is no token.
 fn shown(world: &World) -> Result<Option<Value>, String> {
     let ran = world.run(&["show", NAME, "--json"]);
     want!(ran.code == 0 || ran.code == 4, "show: {ran:?}");

@@ -1,4 +1,4 @@
-//! Files beside the store, and every byte inside of it.
+//! Files beside the store, and every byte of the store.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -46,7 +46,7 @@ impl World {
         all
     }
 
-    /// The temporaries of deliveries in the directory `out`.
+    /// The temporary files of deliveries in the directory `out`.
     pub fn temporaries(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path("out")).expect("a directory");
         let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));

@@ -1,4 +1,5 @@
-//! The machine that commands see in this process: its clock, its generator, its clipboards, and the person at its terminal.
+//! The simulated machine of commands in this process: its clock, generator and clipboards, and the person at its
+//! terminal.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -21,23 +22,23 @@ use super::{Meanwhile, run};
 /// The clipboards of the machine.
 #[derive(Debug, Default)]
 pub struct Clipboards {
-    /// Those that can be reached.
+    /// The clipboards that can be reached.
     pub there: Vec<CopyWay>,
     /// The operations that fail from now on: putting text there, or letting it stay.
     pub fails: Option<&'static str>,
     /// How many seconds it takes to put text there.
     pub slow: i64,
-    /// The text in one of them, and for how long it stays once it may.
+    /// The text in one of them, and how long it may stay.
     pub holds: Option<(CopyWay, String, Option<Duration>)>,
 }
 
-/// What the person at the terminal does.
+/// An answer of the person at the terminal.
 #[derive(Debug, Clone)]
 pub enum Answer {
     Yes,
     No,
     Choose(Vec<usize>),
-    /// The row of this name.
+    /// Chooses the row with this name.
     Pick(&'static str),
     Type(String),
     /// Changes nothing.
@@ -101,7 +102,7 @@ impl Zone for Fake {
 impl Machine for Fake {
     fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()> {
         for byte in buffer {
-            // xorshift64: the same bytes in every run, never the same twice in one.
+            // xorshift64: the same bytes in every run, but never repeated within a run.
             let mut state = self.random.get();
             state ^= state << 13;
             state ^= state >> 7;
@@ -145,7 +146,7 @@ impl Machine for Fake {
     }
 
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd> {
-        // No test waits until its time is over.
+        // No test waits for a timeout.
         if job.command == "sleep infinity" {
             return Ok(JobEnd::TimedOut);
         }
@@ -163,7 +164,7 @@ impl Machine for Fake {
     }
 
     fn pause(&self, _: Duration) {
-        // No test waits: a second is over.
+        // No test waits: the second passes at once.
         self.now.set(self.now.get() + 1);
     }
 

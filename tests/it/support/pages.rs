@@ -14,7 +14,7 @@ macro_rules! page {
     };
 }
 
-/// In the order in which a reader types their transcripts: all of them are one session.
+/// In the order in which a reader types their transcripts, since all of them are one session.
 pub const PAGES: [Page; 11] = [
     page!("README.md"),
     page!("docs/leaks.md"),
@@ -35,7 +35,7 @@ pub fn page(path: &str) -> &'static str {
     PAGES.iter().find(|page| page.path == path).unwrap_or_else(|| panic!("no page `{path}`")).text
 }
 
-/// The blocks of a language, in order.
+/// The code blocks of a language, in order.
 #[track_caller]
 pub fn blocks(language: &str) -> Vec<String> {
     let start = format!("\n```{language}\n");
@@ -47,7 +47,7 @@ pub fn blocks(language: &str) -> Vec<String> {
     found
 }
 
-/// The line that begins so. Where several do they must be the same.
+/// The line with this beginning. If there are several, they must be the same.
 #[track_caller]
 pub fn line(start: &str) -> &'static str {
     let lines = PAGES.iter().flat_map(|page| page.text.lines());
@@ -70,14 +70,14 @@ fn only<'a>(found: impl Iterator<Item = &'a str>, wanted: &str) -> &'a str {
     found.into_iter().next().expect("one")
 }
 
-/// A section from its heading to the next of the same rank.
+/// A section, from its heading to the next one of the same level.
 #[track_caller]
 pub fn section(heading: &str) -> &'static str {
     let found = PAGES.iter().filter_map(|page| page.text.split_once(&format!("\n{heading}\n")));
     only(found.map(|(_, rest)| rest.split("\n## ").next().unwrap_or(rest)), heading)
 }
 
-/// The lines to type that a text shows indented.
+/// The indented lines of a text, which are commands to type.
 pub fn commands(text: &str) -> Vec<String> {
     text.lines()
         .filter_map(|line| line.strip_prefix("    "))

@@ -1,4 +1,4 @@
-//! Real processes in odd places: shells, pipes that nobody reads, killed halfway.
+//! Real processes in unusual situations: in shells, with pipes that nobody reads, killed halfway.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,21 +13,21 @@ use serde_json::Value;
 
 use crate::support::{Ran, World, have, run, search_path};
 
-/// Longer than anything takes on a busy machine, shorter than the patience of a writer that waits for a lock.
+/// Longer than anything takes on a busy machine, but shorter than a writer waits for a lock.
 pub const PROMPT: Duration = Duration::from_secs(10);
 
-/// Longer than anything takes that is awaited while many tests run.
+/// Longer than anything takes while many tests run.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl World {
-    /// A world whose store the real program made, by the real clock.
+    /// A world whose store was made by the real program, with the real clock.
     pub fn of_processes() -> Self {
         let world = Self::new();
         world.real(&["init"], b"").ok();
         world
     }
 
-    /// Has the real program create a token. Returns its secret.
+    /// Creates a token with the real program. Returns its secret.
     #[track_caller]
     pub fn mint(&self, name: &str) -> String {
         self.real(&["create", name], b"").ok().line().to_owned()
@@ -39,7 +39,7 @@ impl World {
         self.real(&["show", name, "--json"], b"").ok().json()
     }
 
-    /// A command in bash, which finds the real program as `tokenctl` and the store in its environment.
+    /// A command in bash, with the real program as `tokenctl` and the store in its environment.
     pub fn bash(&self, script: &str) -> Command {
         let mut command = Command::new("bash");
         command
@@ -69,7 +69,7 @@ impl World {
             .expect("the program starts")
     }
 
-    /// Runs the program with a stdout whose reader went away before.
+    /// Runs the program with a stdout whose reader has gone away.
     #[track_caller]
     pub fn unread(&self, args: &[&str], input: &[u8]) -> Ran {
         let (reader, writer) = io::pipe().expect("a pipe");
@@ -86,14 +86,14 @@ impl World {
         ended(child)
     }
 
-    /// Whether the log and every object hold together.
+    /// Whether the log is intact and matches every object.
     #[track_caller]
     pub fn is_sound(&self) {
         self.real(&["audit", "verify"], b"").ok();
         self.real(&["doctor"], b"").ok();
     }
 
-    /// Copies of a token until there are `count`, which only `list` and the like may look at.
+    /// Copies a token until there are `count`. Only commands like `list` may read the copies.
     pub fn multiply(&self, name: &str, count: usize) {
         self.sql(&format!(
             "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -109,7 +109,7 @@ impl World {
         ));
     }
 
-    /// Kills a `create` before its commit number `commit` takes the journal away. False where that is impossible.
+    /// Kills a `create` before its commit number `commit` removes the journal. Returns false if that is impossible.
     #[track_caller]
     pub fn kill_at_commit(&self, name: &str, commit: usize) -> bool {
         if !have("strace") {
@@ -124,7 +124,7 @@ impl World {
         true
     }
 
-    /// Has the real program give a token's secret to a command that kills the program. Returns the secret.
+    /// Lets the real program deliver a token's secret to a command that kills the program. Returns the secret.
     #[track_caller]
     pub fn kill_by_command(&self, args: &[&str]) -> String {
         let got = self.path("got");
@@ -134,7 +134,7 @@ impl World {
         fs::read_to_string(got).expect("a file")
     }
 
-    /// Kills the real program while it puts a secret into a file of the directory `out`. False where that is
+    /// Kills the real program while it puts a secret into a file of the directory `out`. Returns false if that is
     /// impossible.
     #[track_caller]
     pub fn kill_at(&self, at: At, args: &str) -> bool {
@@ -178,7 +178,7 @@ impl World {
         world
     }
 
-    /// Starts a `doctor` that has long been at work, on this terminal.
+    /// Starts a `doctor` on this terminal. It has been running for a while when this returns.
     pub fn doctor_on(&self, screen: OwnedFd) -> Child {
         let mut child = self
             .program()
@@ -211,24 +211,24 @@ impl World {
 /// Where a delivery is killed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum At {
-    /// The temporary is written and not renamed.
+    /// The temporary file is written, but not renamed.
     BeforeRename,
-    /// The file is in place and not confirmed.
+    /// The file is in place, but not confirmed.
     AfterRename,
 }
 
-/// A pipe into which nothing more goes: its reading end, and its writing end.
+/// A full pipe: its reading end, and its writing end.
 pub fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
     let (reader, writer) = io::pipe().expect("a pipe");
     let mut filler = writer.try_clone().expect("a pipe");
-    // A write of one byte at a time fails only when not even one fits.
+    // With one byte at a time, a write fails only if not even one byte fits.
     rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).expect("a flag");
     while filler.write(b"x").is_ok() {}
     rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).expect("a flag");
     (reader, writer)
 }
 
-/// Waits for something; fails with what was there instead.
+/// Waits until a check succeeds. Fails with its last result.
 #[track_caller]
 pub fn eventually<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
@@ -241,13 +241,13 @@ pub fn eventually<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition is true.
 #[track_caller]
 pub fn until(what: &str, mut is: impl FnMut() -> bool) {
     eventually(|| is().then_some(()).ok_or_else(|| format!("never: {what}")));
 }
 
-/// Waits until a process sleeps and does nothing else for a while, as it does only in a write that blocks.
+/// Waits until a process has been asleep for a while, which only happens in a blocked write.
 #[track_caller]
 pub fn wait_until_stuck(child: &mut Child) {
     let start = Instant::now();
@@ -257,7 +257,7 @@ pub fn wait_until_stuck(child: &mut Child) {
         assert!(child.try_wait().expect("a child").is_none(), "it ended instead of waiting");
         assert!(start.elapsed() < Duration::from_secs(60), "it never waited");
         let text = fs::read_to_string(&path).unwrap_or_default();
-        // From the state on, with the ticks that were spent: fields 3, 14 and 15 of proc(5).
+        // The state and the used CPU time: fields 3, 14 and 15 of proc(5).
         let fields: Vec<&str> =
             text.rsplit(')').next().unwrap_or_default().split_whitespace().take(13).collect();
         let now = fields.join(" ");
@@ -267,7 +267,7 @@ pub fn wait_until_stuck(child: &mut Child) {
     }
 }
 
-/// The end of a process that must come soon; without it the process is killed and the test fails.
+/// Waits for a process to exit. If it does not exit soon, it is killed and the test fails.
 #[track_caller]
 pub fn soon(child: &mut Child) -> ExitStatus {
     let start = Instant::now();
@@ -282,7 +282,7 @@ pub fn soon(child: &mut Child) -> ExitStatus {
     panic!("it does not end");
 }
 
-/// What a started process did, of what it wrote to pipes.
+/// The result of a started process, from its exit status and its output in pipes.
 #[track_caller]
 pub fn ended(mut child: Child) -> Ran {
     fn text(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {

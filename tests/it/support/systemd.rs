@@ -5,8 +5,8 @@ use std::process::Command;
 
 use super::{World, copy_program, have, run, uid};
 
-/// Has a systemd with these units run this script, which sees the world's directory as `/out` and its store as
-/// `/var/lib/tokenctl`. Returns what the script printed; none where that cannot be done here.
+/// Runs this script under a systemd with these units. It sees the world's directory as `/out` and its store as
+/// `/var/lib/tokenctl`. Returns the output of the script, or `None` if that is impossible here.
 pub fn under_systemd(world: &World, units: &[(&str, String)], script: &str) -> Option<String> {
     if uid() != 0 {
         eprintln!("skipped: only root can start another systemd");

@@ -1,4 +1,4 @@
-//! Times: where the clock of a test starts, what they look like, and the real one.
+//! Times: the start of a test's clock, the format of times, and the real time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -25,7 +25,7 @@ pub fn real_time() -> i64 {
 }
 
 impl World {
-    /// Sets the clock of the commands in this process to the real time, and this much later.
+    /// Sets the clock of the commands in this process to this long after the real time.
     pub fn at_real_time(&self, later: i64) {
         self.wait(real_time() + later - self.now());
     }

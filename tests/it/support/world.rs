@@ -17,7 +17,7 @@ use super::machine::{Busy, Captured, Failing, Fake};
 use super::server::{self, Database};
 use super::{Answer, Clipboards, Ran, START, assert_harmless, program, run, uid};
 
-/// What happens elsewhere, once, while a question waits for its answer.
+/// Something that happens elsewhere, once, while a question waits for its answer.
 pub type Meanwhile = Rc<RefCell<Option<Box<dyn FnOnce()>>>>;
 
 /// A store in a separate directory, and the machine that the commands see.
@@ -25,7 +25,7 @@ pub struct World {
     pub dir: TempDir,
     now: Rc<Cell<i64>>,
     random: Rc<Cell<u64>>,
-    /// Answers to the questions to come; without any the terminal hangs up.
+    /// Answers to the next questions. Without answers, the terminal hangs up.
     pub answers: Rc<RefCell<VecDeque<Answer>>>,
     /// What happens elsewhere while the next question waits for its answer.
     pub meanwhile: Meanwhile,
@@ -35,10 +35,10 @@ pub struct World {
     pub offered: Rc<RefCell<Vec<String>>>,
     pub env: HashMap<String, String>,
     pub terminal: Terminal,
-    /// What went through the pager, if there is one.
+    /// The output to the pager, if there is one.
     pub paged: Option<Rc<RefCell<Vec<u8>>>>,
     pub uid: u32,
-    /// How much later it is at each look at the clock that only goes forward.
+    /// How far the monotonic clock advances at each reading.
     pub pace: Duration,
     pub clipboards: Rc<RefCell<Clipboards>>,
     /// The database of the store, where stores are in PostgreSQL.
@@ -47,8 +47,8 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
-        // The store must lie below directories that only their owner can write.
-        // In memory where that can be had: thousands of durable writes are not what most tests are about.
+        // The store must lie below directories that only their owner can write. In memory if possible, since most tests
+        // do not depend on durable writes.
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix("tokenctl-test-");
         let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory");
@@ -75,7 +75,7 @@ impl World {
         self.server.as_ref().map_or_else(|| self.store().into_os_string(), |it| it.url().into())
     }
 
-    /// A world in a directory that is there, at this time.
+    /// A world in an existing directory, at this time.
     pub fn at(dir: TempDir, now: i64) -> Self {
         Self { dir, now: Rc::new(Cell::new(now)), ..Self::new() }
     }
@@ -98,7 +98,7 @@ impl World {
         self.store().join("tokens.db")
     }
 
-    /// Lets time pass, or go back.
+    /// Moves the clock forward or back.
     pub fn wait(&self, secs: i64) {
         self.now.set(self.now.get() + secs);
     }
@@ -107,7 +107,7 @@ impl World {
         self.now.get()
     }
 
-    /// Puts a person at the terminal, who will answer so.
+    /// Puts a person with these answers at the terminal.
     pub fn at_terminal(&mut self, answers: &[Answer]) {
         self.terminal =
             Terminal { stdin: true, stdout: true, stderr: true, width: Some(100), height: Some(24) };
@@ -157,7 +157,7 @@ impl World {
         (code, text(&screen))
     }
 
-    /// Runs a command whose stdout goes here, and so not into what is returned.
+    /// Runs a command whose stdout goes here instead of into the result.
     #[track_caller]
     pub fn run_writing_to(&self, args: &[&str], stdout: Box<dyn Output>) -> Ran {
         self.run_into(args, b"", stdout, &Rc::default())
@@ -197,8 +197,8 @@ impl World {
         i32::from(tokenctl::run(args, &mut ctx))
     }
 
-    /// Runs a command that must fail so, with nothing on stdout, harmless words, and not a byte of the store changed.
-    /// Returns the `error` object.
+    /// Runs a command that must fail with this exit code and error code, without output, with a harmless message,
+    /// and without changing a byte of the store. Returns the `error` object.
     #[track_caller]
     pub fn refuses(&self, args: &[&str], exit: i32, code: &str) -> Value {
         self.refuses_with(args, b"", exit, code)
@@ -224,7 +224,8 @@ impl World {
         failure
     }
 
-    /// Runs a command with `--json` once, which must fail so with nothing on stdout: for a person who answers questions.
+    /// Runs a command with `--json` once, for tests with a person who answers questions. It must fail like this,
+    /// without output.
     #[track_caller]
     pub fn refuses_once(&self, args: &[&str], exit: i32, code: &str) {
         let ran = self.run(&[args, &["--json"]].concat()).exit(exit);
@@ -233,7 +234,7 @@ impl World {
         assert_eq!((&failure["exit"], &failure["code"]), (&exit.into(), &code.into()), "{args:?}: {failure}");
     }
 
-    /// Runs a command during which, before it first writes to stdout, something else happens.
+    /// Runs a command. Before it first writes to stdout, something else happens.
     #[track_caller]
     pub fn run_while(&self, args: &[&str], during: impl FnOnce() + 'static) -> Ran {
         let out = Rc::new(RefCell::new(Vec::new()));
@@ -272,7 +273,7 @@ impl World {
         ran.line().to_owned()
     }
 
-    /// Fails unless the secret is the current one of the token of this name and nothing forbids its use.
+    /// Fails unless the secret is the valid current one of the token with this name.
     #[track_caller]
     pub fn is_valid(&self, secret: &str, name: &str) {
         assert_eq!(self.verify(secret, &[]), (0, format!("valid {name}")));
@@ -305,15 +306,15 @@ impl World {
         log.as_array().and_then(|log| log.last()).expect("an event").clone()
     }
 
-    /// Changes the database behind the program's back, with seals that fit what it holds then.
+    /// Changes the database directly, and corrects the seals.
     pub fn sql(&self, sql: &str) {
         let conn = self.sql_unsealed(sql);
         // Rows of other databases have none.
         let _ = crate::seals::seal(&conn);
     }
 
-    /// The document of a token without what differs from store to store: the chain covers the id of the store, and the
-    /// digest of a token the ids of scopes.
+    /// The document of a token without the parts that differ between stores, since the chain covers the id of the
+    /// store, and the digest of a token covers the ids of scopes.
     pub fn show_alike(&self, name: &str) -> Value {
         let mut document = self.show(name);
         for event in document["events"].as_array_mut().expect("events") {
@@ -323,7 +324,7 @@ impl World {
         document
     }
 
-    /// The same as a bad disk would: seals stay what they were.
+    /// Changes the database like a bad disk, without correcting the seals.
     pub fn sql_unsealed(&self, sql: &str) -> rusqlite::Connection {
         let conn = rusqlite::Connection::open(self.database()).expect("the database");
         conn.execute_batch("PRAGMA ignore_check_constraints = ON").expect("a pragma");

@@ -15,10 +15,10 @@ use crate::support::have;
 
 pub const CALLS: &str = "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,link,\
     linkat,mkdir,truncate,creat,writev,pwritev,sync_file_range,fallocate";
-/// Fewer states than this of one scene: the recording no longer shows what it should.
+/// The least number of states for one scene. With fewer, the recording no longer shows what it should.
 const AT_LEAST: usize = 200;
 
-/// What a run did to files, as far as it succeeded.
+/// The successful operations of a run on files.
 #[derive(Debug)]
 pub enum Step {
     Create(PathBuf),
@@ -43,7 +43,7 @@ pub enum Step {
     Told,
 }
 
-/// Something that is not on disk yet.
+/// An operation that is not on disk yet.
 #[derive(Debug, Clone)]
 enum Pending {
     Bytes { file: usize, at: usize, bytes: Vec<u8> },
@@ -102,7 +102,7 @@ impl Disk {
     }
 }
 
-/// Half of a write.
+/// The first half of a write.
 fn torn(change: &Pending) -> Option<Pending> {
     match change {
         Pending::Bytes { file, at, bytes } if bytes.len() > 1 => {
@@ -112,7 +112,7 @@ fn torn(change: &Pending) -> Option<Pending> {
     }
 }
 
-/// What may be on disk when the power goes.
+/// The possible states of the disk after a loss of power.
 fn states(disk: &Disk, pending: &[Pending]) -> Vec<Disk> {
     let mut all: Vec<_> = (0..=pending.len()).map(|count| disk.with(&pending[..count])).collect();
     for (at, change) in pending.iter().enumerate() {

@@ -35,7 +35,7 @@ pub struct Address {
     pub tls: Tls,
     /// The trusted certificates. `None` means those of the system.
     pub roots: Option<PathBuf>,
-    /// What is said of replicas, which no URL holds.
+    /// The rules for answers of replicas, which no URL holds.
     pub lag: Lag,
 }
 

@@ -3,7 +3,7 @@
 //! The primary's clock is written down again and again, and a replica repeats that. A verdict of a replica counts only if
 //! this process has seen the heartbeat change within `--max-lag`, by a clock that only goes forward, and if the heartbeat
 //! that belongs to the data is no older than that by the clock of the host. The first alone would believe a replica that
-//! goes on at a constant distance, the second alone a clock that stands.
+//! goes on at a constant distance, the second alone a clock that has stopped.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -43,7 +43,7 @@ struct Seen {
     since: Instant,
     /// When it was last looked at.
     last: Instant,
-    /// The last look at the heartbeat before: it changed after that.
+    /// The last look at the previous heartbeat. The change is later.
     before: Option<Instant>,
 }
 

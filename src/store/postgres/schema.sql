@@ -134,8 +134,7 @@ CREATE TABLE IF NOT EXISTS usage (
   at bigint NOT NULL,
   PRIMARY KEY (kind, row)
 );
--- What the clock of the primary said last, in microseconds, by each role that has it write that down. A replica that goes
--- on repeats it.
+-- The heartbeat: the time of the primary in microseconds, one row for each role that writes it. Replicas repeat it.
 CREATE TABLE IF NOT EXISTS beat (role text COLLATE "C" PRIMARY KEY, at bigint NOT NULL);
 CREATE OR REPLACE FUNCTION clock() RETURNS bigint LANGUAGE sql
   AS 'SELECT floor(extract(epoch FROM clock_timestamp()))::bigint';

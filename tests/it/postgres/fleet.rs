@@ -25,7 +25,7 @@ struct Size {
     revocations: usize,
 }
 
-/// One token, and when the command that revoked it had ended.
+/// One token, and when the command that revoked it had returned.
 struct Token {
     secret: String,
     revoked: OnceLock<Instant>,
@@ -43,7 +43,7 @@ struct Heard {
 /// How far it is.
 #[derive(Default)]
 struct Course {
-    /// The verifiers that have said yes.
+    /// The verifiers that have answered `valid`.
     ready: AtomicUsize,
     /// The revocations that have begun, and those that have returned.
     begun: AtomicUsize,
@@ -132,7 +132,7 @@ fn fleet(size: &Size) {
             .map(|nth| servers[nth % servers.len()])
             .map(|(server, on_primary)| scope.spawn(move || verify(server, on_primary, tokens, course)))
             .collect();
-        until("all verifiers say yes", || course.ready.load(Ordering::SeqCst) == size.verifiers);
+        until("all verifiers answer `valid`", || course.ready.load(Ordering::SeqCst) == size.verifiers);
         let chaos = scope.spawn(|| disturb(&link, || course.ended.load(Ordering::SeqCst) == tokens.len()));
         for _ in 0..size.writers {
             scope.spawn(move || {
@@ -186,7 +186,7 @@ fn judge(tokens: &[Token], verifiers: &[Verifier]) {
     let answers: usize = verifiers.iter().map(|it| it.answers).sum();
     let stale: usize = verifiers.iter().map(|it| it.stale).sum();
     println!(
-        "{} revocations, {} verifiers, {answers} answers of which {stale} `store_stale`; the last yes was asked {:?} after on the \
+        "{} revocations, {} verifiers, {answers} answers of which {stale} `store_stale`; the last `valid` was asked {:?} after on the \
          primary, {:?} on replicas; the last verifier had refused after {:?} (median), {:?} (most)",
         tokens.len(),
         verifiers.len(),
@@ -195,13 +195,13 @@ fn judge(tokens: &[Token], verifiers: &[Verifier]) {
         known.get(known.len() / 2),
         known.last(),
     );
-    assert_eq!(worst[1], Duration::ZERO, "the primary said yes after a revocation had returned");
-    assert!(worst[0] <= MOST.1, "a replica said yes {:?} after a revocation had returned", worst[0]);
+    assert_eq!(worst[1], Duration::ZERO, "the primary answered `valid` after a revocation had returned");
+    assert!(worst[0] <= MOST.1, "a replica answered `valid` {:?} after a revocation had returned", worst[0]);
     assert!(stale > 0, "the held link made no replica too old");
 }
 
 #[test]
-fn after_a_revocation_the_primary_never_says_yes_and_replicas_only_within_their_lag() {
+fn after_a_revocation_only_replicas_within_their_lag_still_accept_the_secret() {
     if have() {
         fleet(&Size { writers: 2, verifiers: 6, revocations: 24 });
     }
@@ -210,7 +210,7 @@ fn after_a_revocation_the_primary_never_says_yes_and_replicas_only_within_their_
 /// For figures, with an optimised build: `cargo test --release --features postgres --test it -- --ignored a_large_fleet`
 #[test]
 #[ignore = "takes minutes"]
-fn a_large_fleet_says_no_yes_after_a_revocation_either() {
+fn a_large_fleet_accepts_no_revoked_secret_either() {
     if have() {
         fleet(&Size { writers: 50, verifiers: 200, revocations: 1_000 });
     }

@@ -1,4 +1,4 @@
-//! A replica answers only from what is new enough, and never yes where that is not known.
+//! A replica verifies only with data that is known to be new enough.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -57,7 +57,7 @@ impl Gate {
         let mut child =
             command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
         until("the gate listens", || {
-            assert!(child.try_wait().expect("a child").is_none(), "the gate has ended");
+            assert!(child.try_wait().expect("a child").is_none(), "the gate has exited");
             std::os::unix::net::UnixStream::connect(&socket).is_ok()
         });
         Self(child)
@@ -84,7 +84,7 @@ fn status(dir: &Path, secret: &str) -> u16 {
     asked(dir, "/verify", &["-H", &format!("Authorization: Bearer {secret}")]).0
 }
 
-/// What `verify` says on a replica that may be so old.
+/// The answer of `verify` on a replica, whose data may have this age.
 fn verified(server: &Server, max_lag: &str, secret: &str) -> Ran {
     at(server, &["verify", "--max-lag", max_lag, "--json"], secret.as_bytes())
 }
@@ -101,7 +101,7 @@ fn caught_up(primary: &Server, replica: &Server) {
 }
 
 #[test]
-fn a_replica_says_how_old_it_may_be_or_nothing() {
+fn a_replica_verifies_only_while_a_heartbeat_shows_its_age() {
     if !have() {
         return;
     }
@@ -121,7 +121,7 @@ fn a_replica_says_how_old_it_may_be_or_nothing() {
     is_stale(&verified(&replica, "1s", &secret));
     let streamed = at(&replica, &["verify", "--stream", "--max-lag", "1s"], format!("{secret}\n").as_bytes());
     assert_eq!(streamed.ok().out, "error store_stale\n");
-    // The primary is never too old, whoever asks.
+    // The primary is never too old.
     verified(&primary, "1s", &secret).ok();
     let dir = tempfile::tempdir().expect("a directory");
     let beat = Gate::start(&primary, dir.path(), &["--heartbeat", "--max-lag", "8s"]);
@@ -200,7 +200,7 @@ fn a_replica_sends_uses_to_the_primary_that_is_named() {
     let _gate = Gate::start(&replica, dir.path(), &args);
     let uses = "SELECT count(*) FROM tokenctl.usage";
     verified(&replica, "8s", &secret).ok();
-    assert_eq!(primary.sql("tokens", uses), "0", "nobody has said where");
+    assert_eq!(primary.sql("tokens", uses), "0", "no primary was named");
     at(&replica, &["verify", "--max-lag", "8s", "--usage-store", &url], secret.as_bytes()).ok();
     assert_eq!(primary.sql("tokens", uses), "1", "the use was sent before the command ended");
     primary.sql("tokens", "TRUNCATE tokenctl.usage");

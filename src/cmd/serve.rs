@@ -6,8 +6,6 @@ use std::io;
 use clap::Args;
 
 use crate::app::{App, Outcome};
-#[cfg(feature = "postgres")]
-use crate::clock::SystemClock;
 use crate::cmd::args::replica::Replica;
 use crate::domain::Invalid;
 use crate::error::Error;
@@ -17,7 +15,7 @@ use crate::serve::{
 };
 use crate::store::Location;
 #[cfg(feature = "postgres")]
-use crate::store::{StoreError, start_heartbeat, watch_replica};
+use crate::store::{StoreError, start_heartbeat};
 
 #[derive(Args)]
 pub struct Serve {
@@ -122,7 +120,7 @@ impl Serve {
                 done => done?,
             }
         }
-        match watch_replica((**asked).clone(), most, SystemClock) {
+        match serve::follow((**asked).clone(), most) {
             Err(err @ StoreError::Stale { .. }) => app.talk().warn(&err.to_string()),
             done => done?,
         }

@@ -296,6 +296,12 @@ mod tests {
             ("A=\"OWN\"x\n", "forced: A=NEW\n"),
             ("A=<A>\n", "forced: A=NEW\n"),
             ("C=it's\nA=OWN\n", "C=it's\nA=NEW\n"),
+            ("C=\"x A\"\n", "C=\"x A\"\n+"),
+            ("A=x y\n", "forced: A=NEW\n"),
+            // A blank line ends what a backslash continues.
+            ("C=x\\\n\nA=OWN\n", "C=x\\\n\nA=NEW\n"),
+            // Quotes that a shell does not see are open to none.
+            ("C=\\'x\nA=OWN\nD=\\'y\n", "C=\\'x\nA=NEW\nD=\\'y\n"),
         ] {
             assert_eq!(set(before), Ok(after.to_owned()), "{before:?}");
         }
@@ -318,6 +324,12 @@ mod tests {
             ("B=1 \u{feff}A=OWN", "line 1,"),
             // This is a quote for a shell, but not for a dotenv library.
             ("B=it's\nA=OWN\nC=that's", "line 2,"),
+            ("if x=\"\nA=OWN\n\"", "line 2,"),
+            ("B=x#'\nA=OWN\nC=y'", "line 2,"),
+            ("LONG=\\x 'y\nA=OWN\n'", "line 2,"),
+            ("B=1234567\nC='x' 'y\nA=OWN\n'", "line 3,"),
+            ("C=\"x\" 'y\nA=OWN\n'", "line 2,"),
+            ("read A", "line 1,"),
             ("B=1\\\nA=OWN", "line 2,"),
             ("B=1\\\n# A=OWN", "line 2,"),
             ("B=1\\\r\n", "ends with a backslash"),

@@ -102,7 +102,9 @@ pub fn look(path: &Path) -> io::Result<Option<Metadata>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{CWD, FileType, Mode};
     use std::os::unix::fs::symlink;
+    use std::os::unix::net::UnixListener;
 
     #[test]
     fn a_link_is_not_followed_and_a_second_name_is_seen() {
@@ -117,6 +119,39 @@ mod tests {
         fs::hard_link(&file, twin).unwrap();
         let refused = open(&file, true).unwrap().set_mode(owner, 0o600).unwrap_err();
         assert_eq!(refused.to_string(), "it has 2 hard links");
+    }
+
+    #[test]
+    fn every_kind_of_file_has_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("file"), "text").unwrap();
+        symlink("file", path("link")).unwrap();
+        let socket = UnixListener::bind(path("socket")).unwrap();
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(CWD, path("fifo"), FileType::Fifo, mode, 0).unwrap();
+        let named = |path: &Path| kind(&look(path).unwrap().unwrap());
+        assert_eq!(
+            ["", "link", "fifo", "socket", "file"].map(|name| named(&path(name))),
+            ["a directory", "a symbolic link", "a FIFO", "a socket", "a regular file"]
+        );
+        assert_eq!(named(Path::new("/dev/null")), "a device");
+        drop(socket);
+        assert!(look(&path("missing")).unwrap().is_none());
+        assert!(look(&path("file/below")).is_err(), "an error was taken for a missing file");
+    }
+
+    #[test]
+    fn a_refused_file_or_directory_is_reported_with_its_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "text").unwrap();
+        for path in [dir.path(), &file] {
+            let opened = open(path, false).unwrap();
+            let owner = opened.meta.uid();
+            let refused = opened.belongs_to(owner + 1).unwrap_err();
+            assert_eq!(refused.to_string(), format!("it belongs to uid {owner}"));
+        }
     }
 
     #[test]

@@ -147,3 +147,47 @@ impl View<'_> {
         Ok(catalogue)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::token::StoredSecret;
+    use crate::domain::token::tests::{secret, token};
+
+    /// A secret whose hash begins with these bytes, and has this one in the middle.
+    fn presented(first: [u8; 2], middle: u8) -> Arc<Presented> {
+        let mut bytes = [0; 32];
+        bytes[..2].copy_from_slice(&first);
+        bytes[16] = middle;
+        let secret = StoredSecret { hash: SecretHash::from_bytes(bytes), ..secret(1, 0) };
+        Arc::new(Presented { token: token(vec![secret]), index: 0, last_change: None })
+    }
+
+    #[test]
+    fn two_secrets_of_one_set_are_told_apart() {
+        let (one, twin, other) = (presented([7, 7], 1), presented([7, 7], 2), presented([7, 8], 1));
+        let mut known = Known::default();
+        known.begin(1);
+        known.keep(&one);
+        known.keep(&other);
+        let is_kept = |known: &Known, it: &Presented| known.get(&it.secret().hash).is_some();
+        assert!(is_kept(&known, &one) && is_kept(&known, &other));
+        assert!(!is_kept(&known, &twin));
+        known.begin(2);
+        assert!(!is_kept(&known, &one), "an entry of another version was returned");
+    }
+
+    #[test]
+    fn an_index_is_sound_for_one_version_of_the_data() {
+        let mut known = Known::default();
+        known.begin(1);
+        for _ in 1..WORTH_A_LOOK {
+            assert!(matches!(known.doubt(), Doubt::OfSecret));
+        }
+        assert!(matches!(known.doubt(), Doubt::OfIndex));
+        known.index_is_whole();
+        assert!(matches!(known.doubt(), Doubt::None));
+        known.begin(2);
+        assert!(matches!(known.doubt(), Doubt::OfSecret));
+    }
+}

@@ -79,3 +79,18 @@ impl Sharing {
         file.set_permissions(Permissions::from_mode(mode))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recorded_sharing_is_read_back_and_nothing_else() {
+        for sharing in [Sharing::Private, Sharing::Group(7)] {
+            assert_eq!(Sharing::recorded(&sharing.to_string()), Some(sharing));
+        }
+        for other in ["", "public", "group", "group:", "group:x", "user:7"] {
+            assert_eq!(Sharing::recorded(other), None, "{other}");
+        }
+    }
+}

@@ -286,4 +286,40 @@ mod tests {
         record(beside(dir.path()));
         assert!(std::fs::read(&file).unwrap() != fresh);
     }
+
+    #[test]
+    fn a_record_beyond_the_first_block_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        make_in(dir.path());
+        let usage = Usage::to_record(beside(dir.path()), SECRETS);
+        let rows = [1, 511, 512, 1_000, 1_001];
+        for row in rows {
+            usage.record(row, [1; 4], at(0), at(100 + row));
+        }
+        let mut block = Block::default();
+        for row in rows {
+            let found = usage.last_in(&mut block, row, [1; 4], at(0), at(2_000));
+            assert_eq!(found, Some(at(100 + row)), "{row}");
+        }
+        assert_eq!(usage.last_in(&mut block, 999, [1; 4], at(0), at(2_000)), None);
+    }
+
+    #[test]
+    fn every_secret_and_every_granted_scope_has_its_own_tag() {
+        let tag = |byte| secret_tag(&SecretHash::from_bytes([byte; 32]));
+        assert_ne!(tag(1), tag(2));
+        let grant = |id: &str, scope: &str| Grant {
+            row: 1,
+            scope_id: id.to_owned(),
+            scope: scope.parse().unwrap(),
+            last_asked_at: None,
+        };
+        let read = scope_tag("one", &grant("id", "read"));
+        assert_eq!(read, scope_tag("one", &grant("id", "renamed")));
+        assert_ne!(read, scope_tag("one", &grant("other", "read")));
+        assert_ne!(read, scope_tag("two", &grant("id", "read")));
+        // A store of version 1 has no ids of scopes.
+        assert_eq!(scope_tag("one", &grant("", "read")), scope_tag_v1("one", &grant("id", "read")));
+        assert_ne!(scope_tag_v1("one", &grant("id", "read")), scope_tag_v1("one", &grant("id", "write")));
+    }
 }

@@ -111,6 +111,11 @@ fn an_access_control_list_and_other_attributes_are_kept() {
     let (plain, new) = after.split_once("# file: new").expect("two files");
     assert!(!plain.contains("64001"), "{plain}");
     assert!(new.contains("mask::---"), "{new}");
+    // Nor does it take away the list of a file that has one.
+    let listed = || world.shell("cd out && getfacl -n secret").ok().out;
+    let before = listed();
+    world.shell("cd out && tokenctl rotate demo --out secret").ok();
+    assert_eq!(listed(), before);
 }
 
 #[test]
@@ -145,6 +150,35 @@ fn a_directory_that_only_takes_new_files_is_refused_before_anything_changes() {
     let left = world.shell("ls -A log; chattr -a log").ok().out;
     assert!(ran.exit(7).err.contains("nothing can be renamed in its directory"));
     assert_eq!(left, "");
+}
+
+#[test]
+fn a_file_that_cannot_be_replaced_because_it_is_mounted_gets_the_same_hint() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    world.directory("out");
+    world.shell("tokenctl create demo --out out/secret").ok();
+    let old = trimmed(&world.path("out/secret"));
+    for (error, advice) in [("EBUSY", true), ("EIO", false)] {
+        let ran = world.injected(&format!("rename:error={error}"), "rotate demo --out out/secret").exit(7);
+        assert_eq!(ran.err.contains("hint: mount its directory instead"), advice, "{error}: {}", ran.err);
+        assert_eq!(trimmed(&world.path("out/secret")), old);
+    }
+    assert_eq!(world.shell("ls -A out").ok().out, "secret\n");
+}
+
+#[test]
+fn a_name_that_is_too_long_is_refused_before_anything_changes() {
+    let world = World::of_processes();
+    let dir = world.directory("out");
+    let path = format!("{dir}/{}", "x".repeat(256));
+    let before = world.actions();
+    let ran = world.real(&["create", "demo", "--out", &path], b"").exit(7);
+    assert!(ran.err.contains("File name too long"), "{}", ran.err);
+    world.at_real_time(0);
+    assert_eq!(world.actions(), before);
 }
 
 #[test]
@@ -248,6 +282,25 @@ fn standard_output_that_keeps_nothing_or_is_the_store_takes_no_secret() {
         let ran = world.shell(&script).exit(7);
         assert!(ran.err.contains("nothing was changed"), "{place}: {}", ran.err);
         assert!(world.bytes() == before, "{place} changed the store");
+    }
+}
+
+#[test]
+fn a_cut_document_is_an_error_and_a_missing_line_end_is_not() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    let taken = fs::canonicalize(world.write("taken", "")).expect("a file");
+    let taken = taken.display();
+    for (args, code) in [("create plain", 0), ("create document --json", 1)] {
+        let script = format!(
+            "exec strace -f -o log -P {taken} -e trace=write -e inject=write:error=EIO:when=2+ \
+             tokenctl {args} >{taken}"
+        );
+        let ran = run(&mut world.bash(&script), b"").exit(code);
+        let cut = ran.err.contains("the secret is delivered and valid, but the output was cut");
+        assert_eq!(cut, code == 1, "{}", ran.err);
     }
 }
 

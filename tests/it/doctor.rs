@@ -289,6 +289,16 @@ fn a_finding_has_its_code_and_says_whether_it_can_be_repaired() {
 }
 
 #[test]
+fn a_lifetime_of_exactly_max_ttl_is_allowed() {
+    let world = World::with_store();
+    world.create("demo", &["--ttl", "30d"]);
+    world.run(&["settings", "max-ttl", "30d"]).ok();
+    assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
+    world.run(&["settings", "max-ttl", "29d"]).ok();
+    assert!(world.run(&["doctor"]).exit(3).out.contains("`demo` lives longer than max-ttl (29d)"));
+}
+
+#[test]
 fn a_directory_that_is_not_a_store_is_a_separate_error() {
     let missing = World::new();
     missing.refuses(&["doctor"], 6, "store_missing");

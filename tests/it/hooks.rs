@@ -299,6 +299,18 @@ fn recovery_runs_the_hook_of_a_delivery_that_it_confirms_and_none_of_one_that_it
 }
 
 #[test]
+fn a_token_with_a_pending_hook_is_not_pruned() {
+    let world = world_with(fails(1));
+    world.wait(30 * DAY);
+    world.run(&["rotate", "--due", "--quiet"]).exit(1);
+    world.wait(20 * DAY);
+    let prune = || world.run(&["prune", "--yes", "--json"]).ok().json()["count"].clone();
+    assert_eq!(prune(), 0);
+    world.run(&["rotate", "--due", "--quiet"]).ok();
+    assert_eq!((pending(&world), prune()), (Value::Null, json!(1)));
+}
+
+#[test]
 fn editing_the_hook_also_changes_the_pending_one() {
     let world = World::new();
     let runs = world.path("runs");

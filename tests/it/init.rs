@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::{World, program_path, run};
+use crate::support::{World, have, program_path, run};
 
 /// The modes of the store's directory and files, by name.
 fn modes(world: &World) -> Vec<(String, u32)> {
@@ -191,4 +191,19 @@ fn open_directory(world: &World) -> String {
     std::fs::create_dir(&open).unwrap();
     std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
     open.display().to_string()
+}
+
+#[test]
+fn an_unusable_place_for_a_store_is_told_from_a_temporary_failure() {
+    if !have("strace") || !have("bash") {
+        return;
+    }
+    let world = World::of_processes();
+    world.directory("out");
+    for (error, code, exit) in
+        [("EROFS", "store_read_only", 6), ("EACCES", "store_missing", 6), ("ENOSPC", "io", 1)]
+    {
+        let ran = world.injected(&format!("mkdir:error={error}"), "init --json --store out/store");
+        assert_eq!(ran.exit(exit).failure()["code"], code, "{error}");
+    }
 }

@@ -332,6 +332,57 @@ fn a_target_that_became_something_else_holds_nothing() {
     }
 }
 
+/// A store whose token `demo` lies in `out/file`, with a rotation that was killed with its secret in place. The old secret
+/// and the new one; none where that is impossible.
+fn killed_after_the_rename(world: &World, args: &str) -> Option<(String, String)> {
+    world.directory("out");
+    let read = || fs::read_to_string(world.path("out/file")).expect("a file");
+    world.shell(&format!("tokenctl create demo {args} --out out/file")).ok();
+    let old = read();
+    world.kill_at(At::AfterRename, "rotate demo --out out/file").then(|| (old, read()))
+}
+
+#[test]
+fn a_file_that_is_missing_from_an_empty_directory_keeps_its_delivery_open_until_doctor_takes_it_for_gone() {
+    let world = World::of_processes();
+    let Some((old, new)) = killed_after_the_rename(&world, "") else { return };
+    fs::rename(world.path("out/file"), world.path("moved")).expect("a file");
+    world.at_real_time(11 * MINUTE);
+    let ran = world.run(&["settings", "grace", "2h"]).ok();
+    assert!(ran.err.contains("the delivery of `demo` stays open"), "{}", ran.err);
+    assert!(ran.err.contains("out/file` is missing in an empty directory"), "{}", ran.err);
+    assert_eq!((world.verify(&old, &[]).0, world.verify(&new, &[]).0), (0, 0));
+    world.run(&["doctor", "--repair", "--yes"]).ok();
+    assert_eq!(world.verify(&new, &[]), (3, "unknown".to_owned()));
+    world.is_valid(&old, "demo");
+}
+
+#[test]
+fn a_target_that_cannot_be_looked_at_keeps_its_delivery_open() {
+    let world = World::of_processes();
+    let Some((_, new)) = killed_after_the_rename(&world, "") else { return };
+    fs::rename(world.path("out"), world.path("kept")).expect("a directory");
+    world.write("out", "text");
+    world.at_real_time(11 * MINUTE);
+    let ran = world.run(&["settings", "grace", "2h"]).ok();
+    assert!(ran.err.contains("out/file` could still be replaced: Not a directory"), "{}", ran.err);
+    fs::remove_file(world.path("out")).expect("a file");
+    fs::rename(world.path("kept"), world.path("out")).expect("a directory");
+    world.run(&["settings", "grace", "3h"]).ok();
+    assert_eq!(count(&world, "confirm"), 2);
+    world.is_valid(&new, "demo");
+}
+
+#[test]
+fn a_file_with_an_expired_secret_confirms_nothing() {
+    let world = World::of_processes();
+    let Some((_, new)) = killed_after_the_rename(&world, "--ttl 1h") else { return };
+    world.at_real_time(2 * HOUR);
+    world.run(&["settings", "grace", "2h"]).ok();
+    assert_eq!((count(&world, "confirm"), count(&world, "rollback")), (1, 1));
+    assert_eq!(world.verify(&new, &[]), (3, "unknown".to_owned()));
+}
+
 #[test]
 fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
     for at in [At::BeforeRename, At::AfterRename] {

@@ -440,6 +440,7 @@ fn a_killed_writer_stops_no_reader_and_the_next_write_undoes_its_half() {
         read(&["audit", "verify"]).ok();
         let doctor = read(&["doctor", "--json"]).exit(3).json();
         assert_eq!(doctor["findings"][0]["code"], "leftover", "{doctor}");
+        assert_eq!(doctor["findings"][0]["repairable"], true, "{doctor}");
         assert_eq!(doctor["findings"].as_array().map(Vec::len), Some(1), "{doctor}");
 
         world.mint("third");

@@ -154,6 +154,19 @@ fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
     assert!(locked.unwrap(), "another process could write in the middle of a read transaction");
 }
 
+#[test]
+fn a_scope_that_includes_less_than_before_is_missing_at_once() {
+    let world = World::with_store();
+    world.define(&["read"]);
+    world.run(&["scopes", "define", "admin", "--includes", "read"]).ok();
+    let secret = world.create("app", &["-s", "admin"]);
+    let verifier = verifier(&world);
+    let reason = || verifier.verify(secret.as_bytes(), &ask(&["read"])).unwrap().reason();
+    assert_eq!([reason(), reason()], [Reason::Valid, Reason::Valid]);
+    world.run(&["scopes", "edit", "admin", "--includes", "none"]).ok();
+    assert_eq!(reason(), Reason::ScopeMissing);
+}
+
 fn location(world: &World) -> tokenctl::store::Location {
     tokenctl::store::Location::named(world.store())
 }

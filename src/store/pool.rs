@@ -66,7 +66,7 @@ impl Pool {
                 self.keep(store);
                 return Ok(value);
             }
-            Ok((Err(err @ (StoreError::Locked(_) | StoreError::Clock(_))), store)) => {
+            Ok((Err(err), store)) if keeps(&err) => {
                 self.keep(store);
                 return Err(err);
             }
@@ -92,7 +92,7 @@ impl Pool {
         store.set_patience(Duration::ZERO);
         let value = f(&store);
         store.set_patience(PATIENCE);
-        if matches!(value, Ok(_) | Err(StoreError::Locked(_) | StoreError::Clock(_))) {
+        if value.as_ref().err().is_none_or(keeps) {
             self.keep(store);
         }
         value.ok()
@@ -105,6 +105,16 @@ impl Pool {
             store.remember();
             idle.push(store);
         }
+    }
+}
+
+/// Whether an error says nothing against the connection.
+fn keeps(err: &StoreError) -> bool {
+    match err {
+        StoreError::Locked(_) | StoreError::Clock(_) => true,
+        #[cfg(feature = "postgres")]
+        StoreError::Stale { .. } => true,
+        _ => false,
     }
 }
 

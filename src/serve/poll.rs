@@ -10,12 +10,14 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 /// How many descriptors one call reports at most.
-pub const EVENTS: usize = 256;
+const EVENTS: usize = 256;
 
 /// The events for which a descriptor is registered, with its number.
 pub struct Poll {
     epoll: OwnedFd,
     events: Vec<Event>,
+    /// Whether the last call reported everything that was ready: it was neither interrupted nor short of room.
+    pub has_seen_all: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +37,11 @@ pub struct Ready {
 
 impl Poll {
     pub fn new() -> io::Result<Self> {
-        Ok(Self { epoll: epoll::create(CreateFlags::CLOEXEC)?, events: Vec::with_capacity(EVENTS) })
+        Ok(Self {
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            events: Vec::with_capacity(EVENTS),
+            has_seen_all: false,
+        })
     }
 
     pub fn add(&self, descriptor: impl AsFd, number: u64, interest: Interest) -> io::Result<()> {
@@ -51,7 +57,8 @@ impl Poll {
         self.events.clear();
         let patience = patience.and_then(|it| Timespec::try_from(it).ok());
         match epoll::wait(&self.epoll, spare_capacity(&mut self.events), patience.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(count) => self.has_seen_all = count < EVENTS,
+            Err(Errno::INTR) => self.has_seen_all = false,
             Err(err) => return Err(err.into()),
         }
         Ok(self.events.drain(..).map(|event| {

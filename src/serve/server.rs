@@ -13,7 +13,7 @@ use super::engine::{AT_ONCE, Answer, Failure, Question, SHORT, Ticket};
 use super::gate::{Gate, Pending};
 use super::http::date;
 use super::listen::Listener;
-use super::poll::{EVENTS, Interest, Poll};
+use super::poll::{Interest, Poll};
 use super::turn::{Role, Turn};
 use crate::clock::SystemClock;
 use crate::domain::when::Clock;
@@ -121,7 +121,6 @@ impl<'a> Server<'a> {
         let wake = wake.map(|wake| wake.saturating_duration_since(Instant::now()));
         let hurry = (!self.again.is_empty()).then_some(Duration::ZERO);
         let ready: Vec<_> = self.poll.wait(wake.into_iter().chain(patience).chain(hurry).min())?.collect();
-        let has_seen_all = ready.len() < EVENTS;
         self.is_quiet = ready.is_empty() && self.again.is_empty();
         if self.gate.engine.is_broken() {
             return Err(io::Error::other("the verification ended by a fault in the program"));
@@ -152,7 +151,7 @@ impl<'a> Server<'a> {
         let seen = self.now;
         self.answer_all();
         // A connection that was not looked at may have been in time.
-        if has_seen_all {
+        if self.poll.has_seen_all {
             self.end_late(seen);
         }
         // New connections come after the events, whose numbers refer to the previous connections.

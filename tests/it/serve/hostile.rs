@@ -159,3 +159,26 @@ fn a_connection_beyond_the_limit_waits_for_a_place() {
     third.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     assert_eq!(answer(&mut third).status, 200);
 }
+
+#[test]
+fn a_client_that_sent_in_time_is_answered_however_late_the_gate_looks() {
+    let (world, secret) = app();
+    let gate = Gate::start(&world, &[]);
+    // More than one look at the sockets reports.
+    let mut all: Vec<UnixStream> = (0..300).map(|_| gate.connect()).collect();
+    let request = format!("GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");
+    for stream in &mut all {
+        stream.write_all(request.as_bytes()).unwrap();
+        assert_eq!(answer(stream).status, 200);
+    }
+    gate.signal("-STOP");
+    for stream in &mut all {
+        stream.write_all(request.as_bytes()).unwrap();
+    }
+    // Longer than a connection may be idle.
+    thread::sleep(Duration::from_secs(11));
+    gate.signal("-CONT");
+    for stream in &mut all {
+        assert_eq!(answer(stream).status, 200);
+    }
+}

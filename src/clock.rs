@@ -11,4 +11,9 @@ impl Clock for SystemClock {
     fn unix(&self) -> i64 {
         chrono::Utc::now().timestamp()
     }
+
+    #[expect(clippy::disallowed_methods, reason = "the one reading of the clock")]
+    fn micros(&self) -> i64 {
+        chrono::Utc::now().timestamp_micros()
+    }
 }

@@ -13,7 +13,7 @@ use crate::domain::policy::Refused;
 use crate::domain::token::{Delivery, Token};
 use crate::domain::when::{ClockWrong, Timestamp};
 use crate::domain::widening::Widening;
-use crate::store::StoreError;
+use crate::store::{StoreError, UNSETTLED};
 
 /// What a failure is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,6 +265,16 @@ fn of_store(err: &StoreError) -> (Code, Option<String>) {
             Code::Usage,
             "PostgreSQL's own tools back it up and restore it; `tokenctl export` makes a file of it",
         ),
+        #[cfg(feature = "postgres")]
+        StoreError::Replica(_) => {
+            (Code::Usage, "say how old they may be, `--max-lag 2s`, or name the primary with `--store`")
+        }
+        #[cfg(feature = "postgres")]
+        StoreError::Stale { .. } => (
+            Code::StoreStale,
+            "look at the replica and its primary, and whether a `tokenctl serve --heartbeat` runs there",
+        ),
+        StoreError::Io { settled: UNSETTLED, .. } => return (Code::Unsettled, None),
         StoreError::Io { .. } => return (Code::Io, None),
     };
     (code, Some(hint.to_owned()))

@@ -12,6 +12,8 @@ mod answer;
 mod api;
 mod connection;
 mod engine;
+#[cfg(feature = "postgres")]
+mod follow;
 mod gate;
 mod http;
 mod listen;
@@ -29,6 +31,8 @@ mod run;
 mod server;
 mod turn;
 
+#[cfg(feature = "postgres")]
+pub use follow::follow;
 pub use gate::{Gate, Manners};
 pub use listen::{Address, ListenError, Listener, Passed, SocketMode};
 pub use log::Log;

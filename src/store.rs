@@ -72,7 +72,9 @@ pub use opening::make;
 pub use parts::BadLine;
 pub use pool::SharedStore;
 #[cfg(feature = "postgres")]
-pub use postgres::{Address, Surroundings, make as make_on_server, script};
+pub use postgres::{
+    Address, Lag, Relay, Surroundings, make as make_on_server, script, start_heartbeat, watch_replica,
+};
 pub use sharing::Sharing;
 pub use sqlite::{
     Brought, Directory, Finding, Live, PATIENCE, Restoration, Severity, open_backup, unsafe_file, unsafe_path,

@@ -142,7 +142,7 @@ pub fn answer(
         return Ok(requests.iter().map(|_| Ok(Verdict::malformed())).collect());
     }
     let needs_catalogue = requests.iter().any(|request| !request.ask.scopes.is_empty());
-    let (answers, catalogue, now) = store.read_now(clock, |view, now| {
+    let (answers, catalogue, now) = store.read_fresh(clock, |view, now| {
         let catalogue = if needs_catalogue { view.known_catalogue()? } else { Arc::default() };
         #[cfg(feature = "postgres")]
         view.expect(requests.iter().filter_map(|request| request.presented), now);

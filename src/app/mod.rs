@@ -240,6 +240,12 @@ impl<'a> App<'a> {
 
     #[cfg(feature = "postgres")]
     fn server(&self, url: &str) -> Result<Location, Error> {
+        Ok(Location::Server(Box::new(self.address(url)?)))
+    }
+
+    /// The server that a URL names.
+    #[cfg(feature = "postgres")]
+    pub fn address(&self, url: &str) -> Result<store::Address, Error> {
         if self.global.trust_group.is_some() {
             return Err(Invalid::new("`--trust-group` is for a store in files").into());
         }
@@ -250,7 +256,7 @@ impl<'a> App<'a> {
             home: home.as_deref(),
             login: login.as_deref(),
         };
-        Ok(Location::Server(Box::new(store::Address::read(url, &around)?)))
+        Ok(store::Address::read(url, &around)?)
     }
 
     #[cfg(not(feature = "postgres"))]

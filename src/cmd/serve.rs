@@ -6,12 +6,16 @@ use std::io;
 use clap::Args;
 
 use crate::app::{App, Outcome};
+use crate::cmd::args::replica::Replica;
 use crate::domain::Invalid;
 use crate::error::Error;
 use crate::serve::{
     self, Address, End, Gate, Limits, ListenError, Listener, Log, Manners, Origin, Passed, Proxy, Route,
     Routes, Signals, SocketMode, Source,
 };
+use crate::store::Location;
+#[cfg(feature = "postgres")]
+use crate::store::{StoreError, start_heartbeat};
 
 #[derive(Args)]
 pub struct Serve {
@@ -49,6 +53,11 @@ pub struct Serve {
     /// Serve at most this many connections at once
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_connections: u32,
+    #[command(flatten)]
+    replica: Replica,
+    /// Let replicas show how old they are: write the time into the primary, four times in `--max-lag`
+    #[arg(long, requires = "max_lag")]
+    heartbeat: bool,
     /// Print a configuration for nginx, caddy, traefik or envoy, and exit
     #[arg(long, value_name = "PROXY", value_enum, hide_possible_values = true)]
     print_config: Option<Proxy>,
@@ -72,7 +81,9 @@ impl Serve {
             realm: self.realm.clone(),
             explain: self.explain,
         };
-        let gate = Gate::open(app.location()?, routes, manners, log)?;
+        let location = self.replica.location(app, false)?;
+        self.follow(app, &location)?;
+        let gate = Gate::open(location.clone(), routes, manners, log)?;
         let signals = Signals::new().map_err(Error::Serve)?;
         // The socket exists only once the server can answer.
         let listeners = self.bind(&self.listen, &mut passed)?;
@@ -82,11 +93,51 @@ impl Serve {
         }
         let notify: Option<OsString> = app.ctx.machine.env("NOTIFY_SOCKET");
         let limits = Limits { connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX) };
-        match serve::run(&signals, gate, listeners, admins, &limits, notify.as_deref()) {
+        let ended = serve::run(&signals, gate, listeners, admins, &limits, notify.as_deref());
+        location.finish_uses();
+        match ended {
             Ok(End::Terminated) => Ok(Outcome::Done),
             Ok(End::CtrlC) => Err(Error::Interrupted),
             Err(err) => Err(Error::Serve(err)),
         }
+    }
+
+    /// Begins the heartbeat, and to look at the replica if the store is one.
+    #[cfg(feature = "postgres")]
+    fn follow(&self, app: &mut App<'_>, location: &Location) -> Result<(), Error> {
+        let Location::Server(asked) = location else { return self.has_no_heart() };
+        let Some(most) = asked.lag.most else { return Ok(()) };
+        if self.heartbeat {
+            let primary = self.replica.primary(app)?.unwrap_or_else(|| (**asked).clone());
+            match start_heartbeat(primary, most / 4) {
+                Err(StoreError::Replica(path)) => {
+                    let what = format!(
+                        "`--heartbeat` writes into the primary, and `{}` is a replica",
+                        path.display()
+                    );
+                    return Err(Invalid::new(what).hint("name the primary with `--usage-store`").into());
+                }
+                done => done?,
+            }
+        }
+        match serve::follow((**asked).clone(), most) {
+            Err(err @ StoreError::Stale { .. }) => app.talk().warn(&err.to_string()),
+            done => done?,
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "postgres"))]
+    fn follow(&self, _: &mut App<'_>, _: &Location) -> Result<(), Error> {
+        self.has_no_heart()
+    }
+
+    fn has_no_heart(&self) -> Result<(), Error> {
+        if !self.heartbeat {
+            return Ok(());
+        }
+        let what = Invalid::new("`--heartbeat` is for a store in PostgreSQL");
+        Err(what.hint("files have no replicas that could be old").into())
     }
 
     /// Refuses addresses that other machines can reach, unless `--allow-remote` is given.

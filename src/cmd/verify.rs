@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::app::{App, Outcome, keep_answer};
+use crate::cmd::args::replica::Replica;
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::{at, secret};
 use crate::domain::address;
@@ -41,6 +42,8 @@ pub struct Verify {
     /// Check it for this instant in the future
     #[arg(long, value_name = "WHEN")]
     at: Option<When>,
+    #[command(flatten)]
+    replica: Replica,
     /// Answer every line of stdin, a secret or a JSON request
     #[arg(long, conflicts_with_all = ["secret_file", "at"])]
     stream: bool,
@@ -54,7 +57,7 @@ impl Verify {
             address: self.address,
         };
         if self.stream {
-            return stream::run(app, &ask);
+            return stream::run(app, self.replica.location(app, true)?, &ask);
         }
         let at = at::future(self.at, &*app.ctx.machine)?;
         let input = secret::input(app, self.secret_file.as_deref(), "Secret to verify")?;
@@ -65,7 +68,8 @@ impl Verify {
         if request.is_malformed() {
             return answer(app, &Verdict::malformed());
         }
-        let store = Store::open_to_ask_once(&app.location()?)?;
+        let location = self.replica.location(app, true)?;
+        let store = Store::open_to_ask_once(&location)?;
         let manner = Manner { at, describe: app.json() };
         let verdict = verify::one(&store, &*app.ctx.machine, request, manner)?;
         // A private copy of a store must be deleted, not only closed.
@@ -75,7 +79,9 @@ impl Verify {
         for scope in verdict.undefined_scopes() {
             app.talk().warn(&format!("the scope `{scope}` does not exist in this store"));
         }
-        answer(app, &verdict)
+        let outcome = answer(app, &verdict);
+        location.finish_uses();
+        outcome
     }
 }
 

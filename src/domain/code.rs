@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
     Io,
+    Unsettled,
     HookFailed,
     Usage,
     InputNeeded,
@@ -28,6 +29,7 @@ pub enum Code {
     StoreUnsafe,
     StoreReadOnly,
     StoreWal,
+    StoreStale,
     Clock,
     DeliveryFailed,
     Interrupted,
@@ -36,8 +38,9 @@ pub enum Code {
 
 impl Code {
     /// In the order of the exit codes.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::Io,
+        Self::Unsettled,
         Self::HookFailed,
         Self::Usage,
         Self::InputNeeded,
@@ -62,6 +65,7 @@ impl Code {
         Self::StoreUnsafe,
         Self::StoreReadOnly,
         Self::StoreWal,
+        Self::StoreStale,
         Self::Clock,
         Self::DeliveryFailed,
         Self::Interrupted,
@@ -72,6 +76,7 @@ impl Code {
     const fn told(self) -> (&'static str, u8) {
         match self {
             Self::Io => ("io", 1),
+            Self::Unsettled => ("unsettled", 1),
             Self::HookFailed => ("hook_failed", 1),
             Self::Usage => ("usage", 2),
             Self::InputNeeded => ("input_needed", 2),
@@ -96,6 +101,7 @@ impl Code {
             Self::StoreUnsafe => ("store_unsafe", 6),
             Self::StoreReadOnly => ("store_read_only", 6),
             Self::StoreWal => ("store_wal", 6),
+            Self::StoreStale => ("store_stale", 6),
             Self::Clock => ("clock", 6),
             Self::DeliveryFailed => ("delivery_failed", 7),
             Self::Interrupted => ("interrupted", 130),

@@ -193,6 +193,11 @@ pub trait Clock {
     /// Unix seconds.
     fn unix(&self) -> i64;
 
+    /// The same in microseconds.
+    fn micros(&self) -> i64 {
+        self.unix().saturating_mul(1_000_000)
+    }
+
     fn now(&self) -> Result<Timestamp, ClockWrong> {
         Timestamp::from_unix(self.unix())
             .ok_or_else(|| ClockWrong("the clock is outside of the years 2020 to 9999".to_owned()))

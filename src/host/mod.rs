@@ -77,6 +77,10 @@ impl Clock for Host {
     fn unix(&self) -> i64 {
         SystemClock.unix()
     }
+
+    fn micros(&self) -> i64 {
+        SystemClock.micros()
+    }
 }
 
 impl Zone for Host {

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::engine::{Failure, PATIENCE, Ticket};
 use super::gate::{Pending, Step};
-use super::http::{Body, CONTINUE, Exchange, Framing, Parsed, Response, SPACE, Status, parse};
+use super::http::{
+    Body, CONTINUE, Exchange, Framing, Parsed, Response, SPACE, Status, consume, parse, reserve,
+};
 use super::poll::Interest;
 use super::turn::{Role, Turn};
 
@@ -114,7 +116,7 @@ impl Connection {
 
     /// Reads some of what the client has sent.
     pub fn fill(&mut self) -> io::Result<()> {
-        self.input.reserve(if matches!(self.state, State::Body(..)) { READ_LONG } else { READ });
+        reserve(&mut self.input, if matches!(self.state, State::Body(..)) { READ_LONG } else { READ });
         match recv(&self.stream, spare_capacity(&mut *self.input), RecvFlags::empty()) {
             Ok((length, _)) => self.is_read = length == 0,
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -171,7 +173,7 @@ impl Connection {
             Parsed::Partial => return None,
             Parsed::Refused(status) => {
                 self.exchange = Exchange { unread: true, ..Exchange::default() };
-                return Some(Step::Done(Response::new(status).closing()));
+                return Some(Step::Done(turn.refuse_head(self.role, status)));
             }
             Parsed::Whole(head, length) => (head, length),
         };
@@ -180,8 +182,7 @@ impl Connection {
         if matches!(step, Step::Reads(_)) {
             self.exchange.unread = false;
         }
-        self.input[..length].zeroize();
-        self.input.drain(..length);
+        consume(&mut self.input, length);
         Some(step)
     }
 
@@ -214,9 +215,12 @@ impl Connection {
     pub fn answer(&mut self, response: &Response, turn: &Turn<'_>) {
         let closes = response.closes || !self.exchange.keeps || self.exchange.unread || turn.is_last;
         response.write(&mut self.output, &self.exchange, closes, turn.date);
-        let unread = response.closes || self.exchange.unread;
+        let unread = response.closes || self.exchange.unread || !self.input.is_empty();
         self.state = if closes { State::Last { unread } } else { State::Head };
-        release(&mut self.input);
+        // The memory of a long body is not kept.
+        if self.input.is_empty() && self.input.capacity() >= READ_LONG {
+            self.input = Zeroizing::default();
+        }
         self.deadline = turn.now + WRITE_TIME;
     }
 
@@ -225,7 +229,9 @@ impl Connection {
             match send(&self.stream, &self.output, SendFlags::NOSIGNAL) {
                 Ok(length) => {
                     self.output.drain(..length);
-                    release(&mut self.output);
+                    if self.output.is_empty() && self.output.capacity() >= READ_LONG {
+                        self.output = Vec::new();
+                    }
                     self.deadline = now + if self.output.is_empty() { HEAD_TIME } else { WRITE_TIME };
                 }
                 Err(Errno::INTR) => {}
@@ -285,6 +291,16 @@ impl Connection {
         }
     }
 
+    /// Whether the client has sent more than the request that was answered last.
+    pub fn has_more(&self) -> bool {
+        matches!(self.state, State::Head) && !self.input.is_empty()
+    }
+
+    /// Writes what can be written, and begins no further request.
+    pub fn write_on(&mut self, turn: &Turn<'_>) -> Next {
+        if self.write(turn.now).is_ok() { Next::Client } else { Next::End }
+    }
+
     /// Whether a request was read that is not answered.
     pub fn is_under_way(&self) -> bool {
         !self.output.is_empty() || matches!(self.state, State::Body(..) | State::Asked(_))
@@ -293,13 +309,6 @@ impl Connection {
     /// Whether no byte of a request has arrived.
     pub fn is_idle(&self) -> bool {
         matches!(self.state, State::Head) && self.input.is_empty() && self.output.is_empty()
-    }
-}
-
-/// Frees the memory of a long body or answer.
-fn release(buffer: &mut Vec<u8>) {
-    if buffer.is_empty() && buffer.capacity() > READ_LONG {
-        *buffer = Vec::new();
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -26,10 +26,14 @@ use crate::verify::{Request, Verdict};
 pub const PATIENCE: Duration = Duration::from_millis(900);
 /// A request with more secrets than this goes to the thread, so that it does not delay others.
 pub const AT_ONCE: usize = 50;
+/// So is a request with a longer body, in bytes, since it may ask for very many scopes.
+pub const SHORT: usize = 16 << 10;
 /// How many requests may wait at once. Further ones are refused.
 const WAITING: usize = 8_192;
 /// How many secrets a batch of the thread may have before it is closed.
 const BURST: usize = 1_000;
+/// The bodies of the requests that wait are no longer than this in all, in bytes. Their questions take ten times as much.
+const WEIGHT: usize = 8 << 20;
 
 /// A presented secret (`None` for a text that cannot be one), the requirements, and the client's address.
 #[derive(Default)]
@@ -61,6 +65,8 @@ struct Job {
     ticket: Ticket,
     questions: Vec<Question>,
     since: Instant,
+    /// How much memory the questions take, roughly, in bytes of the body that they came in.
+    weight: usize,
 }
 
 /// The answers to the questions of a request.
@@ -73,6 +79,9 @@ pub struct Engine {
     /// Readable when there are answers.
     bell: Arc<OwnedFd>,
     waiting: Arc<AtomicUsize>,
+    /// The weight of what waits.
+    weight: Arc<AtomicUsize>,
+    thread: JoinHandle<()>,
 }
 
 impl Engine {
@@ -87,10 +96,12 @@ impl Engine {
             answers,
             bell: Arc::clone(&bell),
             waiting: Arc::default(),
+            weight: Arc::default(),
         };
         let (verifier, waiting) = (Arc::clone(&worker.verifier), Arc::clone(&worker.waiting));
-        thread::Builder::new().name("verify".to_owned()).spawn(move || worker.run())?;
-        Ok(Self { verifier, jobs, answered, bell, waiting })
+        let weight = Arc::clone(&worker.weight);
+        let thread = thread::Builder::new().name("verify".to_owned()).spawn(move || worker.run())?;
+        Ok(Self { verifier, jobs, answered, bell, waiting, weight, thread })
     }
 
     /// The answers to all questions of a batch, in their order. `None` if that would take waiting.
@@ -100,12 +111,24 @@ impl Engine {
     }
 
     /// Passes the questions of a request to the thread.
-    pub fn later(&self, ticket: Ticket, questions: Vec<Question>, now: Instant) -> Result<(), Failure> {
+    pub fn later(&self, ticket: Ticket, questions: Vec<Question>, weight: usize) -> Result<(), Failure> {
+        let too_many = || Failure::late("too many requests wait");
+        if weight > 0 && self.weight.load(Ordering::Relaxed) + weight > WEIGHT {
+            return Err(too_many());
+        }
+        let job = Job { ticket, questions, since: Instant::now(), weight };
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        self.jobs.try_send(Job { ticket, questions, since: now }).map_err(|_| {
+        self.weight.fetch_add(weight, Ordering::Relaxed);
+        self.jobs.try_send(job).map_err(|_| {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
-            Failure::late("too many requests wait")
+            self.weight.fetch_sub(weight, Ordering::Relaxed);
+            too_many()
         })
+    }
+
+    /// Whether the thread has ended, which only a fault in the program can make it do.
+    pub fn is_broken(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Becomes readable when the thread has answers.
@@ -158,6 +181,7 @@ struct Worker {
     answers: Sender<Answered>,
     bell: Arc<OwnedFd>,
     waiting: Arc<AtomicUsize>,
+    weight: Arc<AtomicUsize>,
 }
 
 impl Worker {
@@ -172,9 +196,11 @@ impl Worker {
                 burst.push(job);
             }
             self.waiting.fetch_sub(burst.len(), Ordering::Relaxed);
-            // Requests that waited too long were answered already.
+            let weight = burst.iter().map(|job| job.weight).sum();
+            // Those that waited too long were answered already.
             burst.retain(|job| job.since.elapsed() < PATIENCE);
             self.answer(burst);
+            self.weight.fetch_sub(weight, Ordering::Relaxed);
             let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
         }
     }

@@ -57,6 +57,8 @@ pub struct Pending {
     kind: Kind,
     /// How many answers it needs.
     pub questions: usize,
+    /// The length of its body in bytes.
+    pub weight: usize,
 }
 
 enum Kind {
@@ -96,6 +98,7 @@ impl Gate {
             route,
             kind,
             questions: 0,
+            weight: 0,
         };
         let (route, reply) = match self.routes.target(head.path, head.query) {
             Target::Verify(route, ask) => match self.question(ask, head.headers, peer) {
@@ -123,12 +126,20 @@ impl Gate {
     pub fn read(&self, pending: Pending, body: &[u8], now: Instant, questions: &mut Vec<Question>) -> Step {
         match api::read(body) {
             Ok((all, form)) => {
-                let asked = Pending { questions: all.len(), kind: Kind::Api(form), ..pending };
+                let asked =
+                    Pending { questions: all.len(), weight: body.len(), kind: Kind::Api(form), ..pending };
                 questions.extend(all);
                 Step::Asks(asked)
             }
             Err(reply) => Step::Done(self.done(&pending, *reply, now)),
         }
+    }
+
+    /// Refuses what is not the head of a request.
+    pub fn refuse_head(&self, status: Status, now: Instant) -> Response {
+        let (method, route) = ("".into(), "".into());
+        let pending = Pending { started: now, method, route, kind: Kind::Verify, questions: 0, weight: 0 };
+        self.done(&pending, Reply::plain("bad_head", Response::new(status).closing()), now)
     }
 
     /// Refuses a request because of its body.
@@ -190,7 +201,14 @@ impl Gate {
     pub fn probe(&self, started: Instant, questions: &mut Vec<Question>) -> Pending {
         let nobodys = Secret::read(Zeroizing::new(b"nobody-has-this-secret".to_vec()));
         questions.push(Question { secret: nobodys, ..Question::default() });
-        Pending { started, method: "GET".into(), route: "".into(), kind: Kind::Health, questions: 1 }
+        Pending {
+            started,
+            method: "GET".into(),
+            route: "".into(),
+            kind: Kind::Health,
+            questions: 1,
+            weight: 0,
+        }
     }
 
     /// The metrics as text. `arrived` requests wait for their batch.

@@ -7,7 +7,9 @@
 mod body;
 mod head;
 mod response;
+mod wiped;
 
 pub use body::Body;
 pub use head::{Exchange, Framing, HEAD, Head, Headers, Parsed, SPACE, parse};
 pub use response::{CONTINUE, Response, Status, date};
+pub use wiped::{consume, reserve};

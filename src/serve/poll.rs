@@ -10,7 +10,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 /// How many descriptors one call reports at most.
-const EVENTS: usize = 256;
+pub const EVENTS: usize = 256;
 
 /// The events for which a descriptor is registered, with its number.
 pub struct Poll {

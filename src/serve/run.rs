@@ -98,7 +98,7 @@ fn finish(server: &mut Server<'_>, signals: &Signals) -> io::Result<()> {
     let look =
         |server: &mut Server<'_>| Ok::<_, io::Error>(server.look(step)?.map(|number| signals.end(number)));
     let began = Instant::now();
-    while began.elapsed() < LAST_LOOK {
+    while began.elapsed() < LAST_LOOK || !server.is_quiet && began.elapsed() < END {
         look(server)?;
     }
     server.stop();

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::admin::Load;
 use super::connection::{Connection, Next};
-use super::engine::{AT_ONCE, Answer, Failure, Question, Ticket};
+use super::engine::{AT_ONCE, Answer, Failure, Question, SHORT, Ticket};
 use super::gate::{Gate, Pending};
 use super::http::date;
 use super::listen::Listener;
-use super::poll::{Interest, Poll};
+use super::poll::{EVENTS, Interest, Poll};
 use super::turn::{Role, Turn};
 use crate::clock::SystemClock;
 use crate::domain::when::Clock;
@@ -37,6 +37,10 @@ pub struct Server<'a> {
     /// The number of open connections of each role.
     open: [usize; 2],
     burst: Burst,
+    /// Connections that have sent further requests in advance. They take part in the next batch.
+    again: Vec<usize>,
+    /// Whether the last look found nothing to do.
+    pub is_quiet: bool,
     tickets: u64,
     now: Instant,
     /// The current second, also in the form of the header `Date`.
@@ -76,6 +80,8 @@ impl<'a> Server<'a> {
             free: Vec::new(),
             open: [0; 2],
             burst: Burst::default(),
+            again: Vec::new(),
+            is_quiet: true,
             tickets: 0,
             now: Instant::now(),
             date: (0, String::new()),
@@ -96,6 +102,10 @@ impl<'a> Server<'a> {
 
     /// Stops accepting connections and further requests on a connection. Socket files are removed.
     pub fn stop(&mut self) {
+        for (at, it) in self.listening.iter().enumerate() {
+            // A socket that systemd passed stays open there, and would be reported for ever.
+            let _ = self.poll.change(&it.listener, LISTENERS + at as u64, Interest::Nothing);
+        }
         self.listening.clear();
         self.is_ending = true;
     }
@@ -109,7 +119,13 @@ impl<'a> Server<'a> {
     pub fn look(&mut self, patience: Option<Duration>) -> io::Result<Option<u64>> {
         let wake = [self.next_deadline, self.accepts_from].into_iter().flatten().min();
         let wake = wake.map(|wake| wake.saturating_duration_since(Instant::now()));
-        let ready: Vec<_> = self.poll.wait(wake.into_iter().chain(patience).min())?.collect();
+        let hurry = (!self.again.is_empty()).then_some(Duration::ZERO);
+        let ready: Vec<_> = self.poll.wait(wake.into_iter().chain(patience).chain(hurry).min())?.collect();
+        let has_seen_all = ready.len() < EVENTS;
+        self.is_quiet = ready.is_empty() && self.again.is_empty();
+        if self.gate.engine.is_broken() {
+            return Err(io::Error::other("the verification ended by a fault in the program"));
+        }
         self.now = Instant::now();
         self.tell_the_date();
         let (mut signal, mut accepts) = (None, self.accepts_from.is_some_and(|from| from <= self.now));
@@ -130,8 +146,15 @@ impl<'a> Server<'a> {
                 }
             }
         }
+        for slot in std::mem::take(&mut self.again) {
+            self.with(slot, Connection::drive);
+        }
+        let seen = self.now;
         self.answer_all();
-        self.end_late();
+        // A connection that was not looked at may have been in time.
+        if has_seen_all {
+            self.end_late(seen);
+        }
         // New connections come after the events, whose numbers refer to the previous connections.
         if accepts {
             self.accept();
@@ -177,7 +200,7 @@ impl<'a> Server<'a> {
         self.next_deadline = [self.next_deadline, Some(connection.deadline)].into_iter().flatten().min();
         self.connections[slot] = Some(connection);
         match next {
-            Next::Verdicts(pending) if pending.questions > AT_ONCE => {
+            Next::Verdicts(pending) if pending.questions > AT_ONCE || pending.weight > SHORT => {
                 let questions =
                     self.burst.questions.split_off(self.burst.questions.len() - pending.questions);
                 self.leave(slot, pending, questions);
@@ -187,25 +210,25 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Answers batches until no complete request is left. Requests that a client sends in advance are in the next
-    /// batch.
+    /// Answers all requests that are complete.
     fn answer_all(&mut self) {
-        while !self.burst.requests.is_empty() {
-            let Burst { mut questions, requests } = std::mem::take(&mut self.burst);
-            let answers = self.gate.engine.at_once(&questions);
-            self.now = Instant::now();
-            match answers.map(Vec::into_iter) {
-                Some(mut answers) => {
-                    for (slot, pending) in requests {
-                        let own = answers.by_ref().take(pending.questions).collect();
-                        self.answer(slot, &pending, Ok(own));
-                    }
+        let Burst { mut questions, requests } = std::mem::take(&mut self.burst);
+        if requests.is_empty() {
+            return;
+        }
+        let answers = self.gate.engine.at_once(&questions);
+        self.now = Instant::now();
+        match answers.map(Vec::into_iter) {
+            Some(mut answers) => {
+                for (slot, pending) in requests {
+                    let own = answers.by_ref().take(pending.questions).collect();
+                    self.answer(slot, &pending, Ok(own));
                 }
-                None => {
-                    for (slot, pending) in requests {
-                        let own = questions.drain(..pending.questions).collect();
-                        self.leave(slot, pending, own);
-                    }
+            }
+            None => {
+                for (slot, pending) in requests {
+                    let own = questions.drain(..pending.questions).collect();
+                    self.leave(slot, pending, own);
                 }
             }
         }
@@ -215,10 +238,10 @@ impl<'a> Server<'a> {
     fn leave(&mut self, slot: usize, pending: Pending, questions: Vec<Question>) {
         self.tickets += 1;
         let ticket = Ticket::new(slot, self.tickets);
-        match self.gate.engine.later(ticket, questions, self.now) {
+        match self.gate.engine.later(ticket, questions, pending.weight) {
             Err(failure) => self.answer(slot, &pending, Err(failure)),
-            Ok(()) => self.with(slot, |connection, turn| {
-                connection.wait_for(ticket, pending, turn.now);
+            Ok(()) => self.with(slot, |connection, _| {
+                connection.wait_for(ticket, pending, Instant::now());
                 Next::Client
             }),
         }
@@ -238,13 +261,15 @@ impl<'a> Server<'a> {
     fn answer(&mut self, slot: usize, pending: &Pending, answers: Result<Vec<Answer>, Failure>) {
         self.with(slot, |connection, turn| {
             connection.answer(&turn.gate.end(pending, answers, turn.now), turn);
-            connection.drive(turn)
+            // Other clients come before what this one has sent in advance.
+            if connection.has_more() { connection.write_on(turn) } else { connection.drive(turn) }
         });
+        let connection = self.connections.get(slot).and_then(Option::as_ref);
+        self.again.extend(connection.is_some_and(|it| it.has_more()).then_some(slot));
     }
 
     /// Handles timeouts.
-    fn end_late(&mut self) {
-        let now = self.now;
+    fn end_late(&mut self, now: Instant) {
         if self.next_deadline.is_none_or(|next| now < next) {
             return;
         }

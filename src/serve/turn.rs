@@ -41,6 +41,14 @@ impl Turn<'_> {
         self.gate.read(pending, body, self.now, self.questions)
     }
 
+    /// Refuses what is not the head of a request.
+    pub fn refuse_head(&self, role: Role, status: Status) -> Response {
+        match role {
+            Role::Gate => self.gate.refuse_head(status, self.now),
+            Role::Admin => Response::new(status).closing(),
+        }
+    }
+
     /// Refuses a request because of its body.
     pub fn refuse(&self, pending: &Pending, why: Status) -> Response {
         self.gate.refuse(pending, why, self.now)

@@ -98,15 +98,6 @@ pub enum Row<'a> {
 }
 
 impl Engine {
-    /// Identifies a state of the data by the last entry of the log.
-    #[cfg(feature = "postgres")]
-    pub fn state(&self) -> Result<i64, Fault> {
-        let sql = "SELECT hash FROM events ORDER BY seq DESC LIMIT 1";
-        let hash: Option<[u8; 32]> = self.prepare(sql)?.one(&[], |row| row.get(0))?;
-        let first = hash.as_ref().and_then(|hash| hash.first_chunk::<8>()).copied();
-        Ok(first.map_or(0, i64::from_le_bytes))
-    }
-
     /// Whether it only shows columns of tokens that verdicts need.
     pub fn is_narrow(&self) -> bool {
         match self {

@@ -55,6 +55,14 @@ pub enum StoreError {
     #[cfg(feature = "postgres")]
     #[error("`{}` cannot be reached: {why}", .server.display())]
     Unreachable { server: PathBuf, why: String },
+    /// A replica was to verify, and no flag limits the age of its data.
+    #[cfg(feature = "postgres")]
+    #[error("`{}` is a replica, whose answers may be old", .0.display())]
+    Replica(PathBuf),
+    /// A replica that may be too old for a verdict. `may_change` says that this process has not looked at it for long.
+    #[cfg(feature = "postgres")]
+    #[error("`{}` may be too old: {why}", .server.display())]
+    Stale { server: PathBuf, why: String, may_change: bool },
     /// `settled` tells whether the change was kept.
     #[error("{what}; {settled}")]
     Io { what: String, settled: &'static str },

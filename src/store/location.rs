@@ -52,6 +52,16 @@ impl Location {
         }
     }
 
+    /// Waits a moment for uses that are still on their way to a primary.
+    pub fn finish_uses(&self) {
+        #[cfg(feature = "postgres")]
+        if let Self::Server(it) = self
+            && let Some(relay) = &it.lag.uses
+        {
+            relay.finish();
+        }
+    }
+
     /// Its directory, for operations that need files.
     #[cfg_attr(
         not(feature = "postgres"),

@@ -5,6 +5,7 @@
 //!   with every check. This also finds a journal that a killed writer left. The private copy that is then read
 //!   may only be made while nothing in this process has the database open, and is used once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 #[cfg(feature = "serve")]
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Pool {
     /// Every reading thread holds it shared. A thread that opens the store again holds it exclusively.
     turn: RwLock<()>,
     idle: Mutex<Vec<Store>>,
+    /// Whether a thread that may wait leaves the last connection to one that may not.
+    spares_one: AtomicBool,
 }
 
 impl Pool {
@@ -44,6 +47,7 @@ impl Pool {
             id,
             turn: RwLock::new(()),
             idle: Mutex::new(Vec::new()),
+            spares_one: AtomicBool::new(false),
         });
         pool.keep(store);
         pools.push(Arc::downgrade(&pool));
@@ -52,14 +56,17 @@ impl Pool {
 
     fn read<T>(&self, mut f: impl FnMut(&Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let store = idle.map_or_else(|| Store::open_beside(&self.location), Ok);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let spared = usize::from(self.spares_one.load(Ordering::Relaxed));
+        let store = if idle.len() > spared { idle.pop() } else { None };
+        drop(idle);
+        let store = store.map_or_else(|| Store::open_beside(&self.location), Ok);
         match store.map(|store| (f(&store), store)) {
             Ok((Ok(value), store)) => {
                 self.keep(store);
                 return Ok(value);
             }
-            Ok((Err(err @ (StoreError::Locked(_) | StoreError::Clock(_))), store)) => {
+            Ok((Err(err), store)) if keeps(&err) => {
                 self.keep(store);
                 return Err(err);
             }
@@ -79,12 +86,13 @@ impl Pool {
     /// Calls `f` with an open connection, if that needs no waiting for a lock.
     #[cfg(feature = "serve")]
     fn read_at_once<T>(&self, f: impl FnOnce(&Store) -> Result<T, StoreError>) -> Option<T> {
+        self.spares_one.store(true, Ordering::Relaxed);
         let _turn = self.turn.try_read().ok()?;
         let store = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         store.set_patience(Duration::ZERO);
         let value = f(&store);
         store.set_patience(PATIENCE);
-        if matches!(value, Ok(_) | Err(StoreError::Locked(_) | StoreError::Clock(_))) {
+        if value.as_ref().err().is_none_or(keeps) {
             self.keep(store);
         }
         value.ok()
@@ -97,6 +105,16 @@ impl Pool {
             store.remember();
             idle.push(store);
         }
+    }
+}
+
+/// Whether an error says nothing against the connection.
+fn keeps(err: &StoreError) -> bool {
+    match err {
+        StoreError::Locked(_) | StoreError::Clock(_) => true,
+        #[cfg(feature = "postgres")]
+        StoreError::Stale { .. } => true,
+        _ => false,
     }
 }
 

@@ -42,6 +42,27 @@ impl Store {
         })
     }
 
+    /// The same for a verdict. It fails on a replica whose data may be older than `--max-lag`.
+    pub fn read_fresh<T>(
+        &self,
+        clock: &dyn Clock,
+        f: impl FnMut(&View<'_>, Timestamp) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => self.read_now(clock, f),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(it) => {
+                let mut f = f;
+                it.when_fresh(|| {
+                    self.read_now(clock, |view, now| {
+                        it.check_freshness(clock)?;
+                        f(view, now)
+                    })
+                })
+            }
+        }
+    }
+
     /// One write transaction. The clock is read once its lock is held. An error of `f` rolls everything back. It is
     /// an error if `f` changes something without recording an event.
     pub fn write<T, E: From<StoreError>>(
@@ -92,7 +113,7 @@ impl Store {
             Engine::Sqlite(_) => "PRAGMA user_version",
             // The first statement takes the snapshot. Each change has an entry, whose hash identifies the state.
             #[cfg(feature = "postgres")]
-            Engine::Postgres(_) => return self.engine.state(),
+            Engine::Postgres(it) => return it.state(),
         };
         Ok(self.engine.prepare(sql)?.one(&[], |row| row.get(0))?.unwrap_or(0))
     }

@@ -3,8 +3,11 @@
 
 mod crash;
 mod cuts;
+mod fleet;
+mod freshness;
 mod gate;
 mod hosts;
+mod link;
 mod replicas;
 mod suite;
 

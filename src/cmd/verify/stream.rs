@@ -22,13 +22,13 @@ use crate::verify::{Manner, Request, Verdict, answer};
 /// Answers are written when they have reached this many bytes.
 const WRITTEN_AT: usize = 64 * 1024;
 
-pub fn run(app: &mut App<'_>, flags: &Ask) -> Result<Outcome, Error> {
+pub fn run(app: &mut App<'_>, location: Location, flags: &Ask) -> Result<Outcome, Error> {
     if app.quiet() {
         return Err(Invalid::new("`--stream` answers on stdout, and `--quiet` would leave nothing")
             .hint("use only one of them")
             .into());
     }
-    let (location, json) = (app.location()?, app.json());
+    let json = app.json();
     let store = SharedStore::open(location.clone())?;
     app.clear();
     let Context { machine, stdin, stdout, .. } = &mut *app.ctx;
@@ -49,6 +49,7 @@ pub fn run(app: &mut App<'_>, flags: &Ask) -> Result<Outcome, Error> {
         stdout.write_all(&text).and_then(|()| stdout.flush()).map_err(Error::Output)?;
         text.clear();
         if !goes_on {
+            stream.location.finish_uses();
             return Ok(Outcome::Done);
         }
     }

@@ -1,8 +1,8 @@
 //! The body of a request, as far as it has arrived.
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::{Framing, HEAD, Status};
+use super::{Framing, HEAD, Status, consume, reserve};
 
 /// The longest body, in bytes.
 pub const BODY: usize = 1 << 20;
@@ -24,7 +24,7 @@ enum Chunk {
     Size,
     /// This many bytes of data, and the newline after them.
     Data(usize),
-    /// Headers after the last chunk, which are ignored.
+    /// The end of the body. Headers that come before it are refused.
     Trailer,
 }
 
@@ -49,8 +49,7 @@ impl Body {
     pub fn take(&mut self, input: &mut Vec<u8>) -> Result<bool, Status> {
         let mut used = 0;
         let whole = self.read(input, &mut used);
-        input[..used].zeroize();
-        input.drain(..used);
+        consume(input, used);
         whole
     }
 
@@ -64,7 +63,7 @@ impl Body {
             match &mut self.left {
                 Left::Bytes(left) => {
                     let length = rest.len().min(*left);
-                    self.data.extend_from_slice(&rest[..length]);
+                    append(&mut self.data, &rest[..length]);
                     *used += length;
                     *left -= length;
                     return Ok(*left == 0);
@@ -94,9 +93,12 @@ enum Step {
 }
 
 impl Chunk {
-    fn read(&mut self, rest: &[u8], data: &mut Vec<u8>) -> Result<Step, Status> {
+    fn read(&mut self, rest: &[u8], data: &mut Zeroizing<Vec<u8>>) -> Result<Step, Status> {
         match self {
             Self::Size => match httparse::parse_chunk_size(rest) {
+                Ok(httparse::Status::Complete((length, _))) if !is_size(&rest[..length]) => {
+                    Err(Status::BodyTooLarge)
+                }
                 Ok(httparse::Status::Complete((length, 0))) => Ok(Step::Next(length, Self::Trailer)),
                 Ok(httparse::Status::Complete((length, size))) => {
                     let size = usize::try_from(size).ok().filter(|size| *size <= BODY - data.len());
@@ -107,7 +109,7 @@ impl Chunk {
             },
             Self::Data(left) => {
                 let length = rest.len().min(*left);
-                data.extend_from_slice(&rest[..length]);
+                append(data, &rest[..length]);
                 *left -= length;
                 let end = &rest[length..];
                 match end.get(..LINE_END.len()) {
@@ -117,17 +119,24 @@ impl Chunk {
                     Some(_) => Err(Status::BodyTooLarge),
                 }
             }
-            Self::Trailer => {
-                let line = rest.windows(LINE_END.len()).position(|bytes| bytes == LINE_END);
-                match line {
-                    Some(0) => Ok(Step::End(LINE_END.len())),
-                    Some(length) => Ok(Step::Next(length + LINE_END.len(), Self::Trailer)),
-                    None if rest.len() < HEAD => Ok(Step::More),
-                    None => Err(Status::BodyTooLarge),
-                }
-            }
+            Self::Trailer => match rest.get(..LINE_END.len()) {
+                None => Ok(Step::More),
+                Some(LINE_END) => Ok(Step::End(LINE_END.len())),
+                Some(_) => Err(Status::BodyTooLarge),
+            },
         }
     }
+}
+
+/// Whether every program reads this line, up to its end, as the size of a chunk.
+fn is_size(line: &[u8]) -> bool {
+    let line = line.strip_suffix(LINE_END).unwrap_or_default();
+    line.first().is_some_and(u8::is_ascii_hexdigit) && !line.iter().any(|byte| matches!(byte, b'\r' | b'\n'))
+}
+
+fn append(data: &mut Zeroizing<Vec<u8>>, bytes: &[u8]) {
+    reserve(data, bytes.len());
+    data.extend_from_slice(bytes);
 }
 
 impl Step {
@@ -165,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_body_ends_where_it_says_however_its_bytes_arrive() {
-        let chunked = "3\r\nabc\r\n0A;x=1\r\n0123456789\r\n0\r\nX: 1\r\n\r\nrest";
+        let chunked = "3\r\nabc\r\n0A;x=1\r\n0123456789\r\n0\r\n\r\nrest";
         for piece in 1..=chunked.len() {
             assert_eq!(of(Framing::Length(3), "abcrest", piece), "abc|rest");
             assert_eq!(of(Framing::Chunked, chunked, piece), "abc0123456789|rest", "{piece}");
@@ -177,7 +186,18 @@ mod tests {
 
     #[test]
     fn a_broken_or_long_body_is_refused() {
-        for text in ["zz\r\n", "3\r\nabcd\r\n0\r\n\r\n", "-1\r\n", "fffffffffffffffff\r\n", "100001\r\n"] {
+        for text in [
+            "zz\r\n",
+            "3\r\nabcd\r\n0\r\n\r\n",
+            "-1\r\n",
+            "fffffffffffffffff\r\n",
+            "100001\r\n",
+            // Other programs may read these in another way.
+            "\r\n\r\n",
+            ";x\r\n\r\n",
+            "2;\n[]\r\n[]\r\n0\r\n\r\n",
+            "0\r\nX: 1\r\n\r\n",
+        ] {
             assert_eq!(of(Framing::Chunked, text, text.len()), "413", "{text}");
         }
         let two = format!("80000\r\n{}\r\n80001\r\n", "x".repeat(0x8_0000));

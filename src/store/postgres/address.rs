@@ -8,6 +8,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::Lag;
 use crate::domain::Invalid;
 
 /// Whether the connection is encrypted, and whether the server must prove its identity.
@@ -34,6 +35,8 @@ pub struct Address {
     pub tls: Tls,
     /// The trusted certificates. `None` means those of the system.
     pub roots: Option<PathBuf>,
+    /// The rules for answers of replicas, which no URL holds.
+    pub lag: Lag,
 }
 
 /// Where Debian's PostgreSQL listens.
@@ -78,7 +81,8 @@ impl Address {
             Some(other) => return Err(wrong("sslmode", other)),
         };
         let roots = find("sslrootcert", "PGSSLROOTCERT").filter(|it| it != "system").map(PathBuf::from);
-        let mut address = Self { host, port, database, user, password: None, tls, roots };
+        let mut address =
+            Self { host, port, database, user, password: None, tls, roots, lag: Lag::default() };
         address.password = match find("password", "PGPASSWORD") {
             None => {
                 let named = find("passfile", "PGPASSFILE").map(PathBuf::from);

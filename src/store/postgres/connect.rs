@@ -73,6 +73,8 @@ pub fn client(address: &Address, access: Access, warned: &Arc<AtomicBool>) -> Re
         .connect_timeout(limit)
         .tcp_user_timeout(if access == Access::Write { PATIENCE } else { CONNECT })
         .keepalives_idle(PATIENCE)
+        .keepalives_interval(CONNECT)
+        .keepalives_retries(3)
         .application_name("tokenctl");
     if address.host.starts_with('/') {
         config.host_path(&address.host);
@@ -132,12 +134,8 @@ impl Postgres {
         if found != known {
             return Err(StoreError::Newer { found, known });
         }
-        if access == Access::Verify && row.get(5) == Some("t") {
-            return Err(StoreError::Unsafe {
-                path: address.url(),
-                why: "it is a replica, whose answers may be old".to_owned(),
-                fix: "verify on the primary".to_owned(),
-            });
+        if access == Access::Verify && row.get(5) == Some("t") && address.lag.most.is_none() {
+            return Err(StoreError::Replica(address.url()));
         }
         let begun = row.get(4) == Some("t");
         let it = Self {
@@ -153,6 +151,7 @@ impl Postgres {
             narrow: row.get(3) != Some("t"),
             recent: RefCell::new(HashMap::new()),
             blocks: RefCell::new(uses::Blocks::default()),
+            look: Cell::new(None),
         };
         Ok((it, begun))
     }

@@ -8,8 +8,11 @@ mod address;
 mod connect;
 mod doctor;
 mod failure;
+mod freshness;
+mod heartbeat;
 mod make;
 mod moving;
+mod relay;
 mod schema;
 pub mod statement;
 mod transaction;
@@ -27,7 +30,10 @@ use postgres::Client;
 pub use address::{Address, Surroundings};
 pub use connect::Access;
 pub use doctor::examine;
+pub use freshness::Lag;
+pub use heartbeat::{start as start_heartbeat, watch as watch_replica};
 pub use make::{is_store, make, script};
+pub use relay::Relay;
 pub use statement::Found;
 pub use transaction::Open;
 
@@ -55,6 +61,8 @@ pub struct Postgres {
     /// The uses that were recorded within the last minute, by kind and row.
     recent: RefCell<HashMap<(i64, i64), (uses::Tag, i64)>>,
     blocks: RefCell<uses::Blocks>,
+    /// Of a replica, what the transaction under way has found of it.
+    look: Cell<Option<freshness::Look>>,
 }
 
 impl Postgres {

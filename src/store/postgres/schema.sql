@@ -134,6 +134,8 @@ CREATE TABLE IF NOT EXISTS usage (
   at bigint NOT NULL,
   PRIMARY KEY (kind, row)
 );
+-- The heartbeat: the time of the primary in microseconds, one row for each role that writes it. Replicas repeat it.
+CREATE TABLE IF NOT EXISTS beat (role text COLLATE "C" PRIMARY KEY, at bigint NOT NULL);
 CREATE OR REPLACE FUNCTION clock() RETURNS bigint LANGUAGE sql
   AS 'SELECT floor(extract(epoch FROM clock_timestamp()))::bigint';
 
@@ -158,6 +160,12 @@ CREATE OR REPLACE VIEW scope_include AS SELECT scope, included, seal FROM tokenc
 CREATE OR REPLACE VIEW granted AS SELECT row, token, scope, seal FROM tokenctl.granted;
 -- When the store was last changed; nothing of what was done.
 CREATE OR REPLACE VIEW events AS SELECT seq, time, hash FROM tokenctl.events ORDER BY seq DESC LIMIT 1;
+CREATE OR REPLACE VIEW beat AS SELECT max(at) AS at FROM tokenctl.beat;
+CREATE OR REPLACE FUNCTION heartbeat() RETURNS void
+  LANGUAGE sql SECURITY DEFINER SET search_path = tokenctl, pg_temp AS '
+  INSERT INTO beat AS was (role, at) SELECT session_user, floor(extract(epoch FROM clock_timestamp()) * 1000000)
+  ON CONFLICT (role) DO UPDATE SET at = excluded.at WHERE abs(excluded.at - was.at) >= 10000';
+REVOKE ALL ON FUNCTION heartbeat FROM PUBLIC;
 -- At most one write a minute for each secret or grant, and only for one that there is.
 CREATE OR REPLACE FUNCTION record_use(of_kind bigint, of_row bigint, with_tag bytea, now bigint) RETURNS void
   LANGUAGE sql SECURITY DEFINER SET search_path = tokenctl, pg_temp AS '

@@ -63,9 +63,15 @@ impl Postgres {
         if last.is_some_and(|(of, last)| of == tag && (0..RESOLUTION).contains(&(at - last))) {
             return;
         }
-        let sql = "SELECT record_use(?1, ?2, ?3, ?4)";
-        let tag_bytes: &[u8] = &tag;
-        let _ = self.prepare(sql).and_then(|it| it.query(&[&key.0, &row, &tag_bytes, &at]).map(drop));
+        if self.is_replica() {
+            if let Some(relay) = &self.address.lag.uses {
+                relay.send(kind, row, tag, now);
+            }
+        } else {
+            let sql = "SELECT record_use(?1, ?2, ?3, ?4)";
+            let tag_bytes: &[u8] = &tag;
+            let _ = self.prepare(sql).and_then(|it| it.query(&[&key.0, &row, &tag_bytes, &at]).map(drop));
+        }
         let mut recent = self.recent.borrow_mut();
         if recent.len() >= REMEMBERED {
             recent.clear();

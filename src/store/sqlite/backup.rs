@@ -109,8 +109,11 @@ impl Store {
         let store = Self::private(clock, author, |path, _| {
             let make = || {
                 let conn = open::connect(path, Access::Write)?;
+                // Whatever becomes of this file when the process or the machine dies, it is no store.
+                conn.execute_batch("PRAGMA synchronous = OFF; BEGIN")?;
                 schema::create(&conn)?;
-                schema::stamp(&conn)
+                schema::stamp(&conn)?;
+                conn.execute_batch("COMMIT")
             };
             make().map_err(|err| StoreError::sqlite(path, &err))
         })?;

@@ -81,15 +81,19 @@ fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, at: usize, seen
         let _ = to_client.shutdown(std::net::Shutdown::Both);
     });
     let mut is_first = true;
-    let mut request = Vec::new();
+    let (mut request, mut kinds) = (Vec::new(), Vec::new());
     while let Some(bytes) = message(&mut client, is_first) {
         let ends = is_first || matches!(bytes[0], b'Q' | b'S' | b'p' | b'X');
+        kinds.push(if is_first { b'Q' } else { bytes[0] });
         is_first = false;
         request.extend(bytes);
         if !ends {
             continue;
         }
-        let here = seen.fetch_add(1, Ordering::SeqCst) == at;
+        // To forget statements at the end is no request that anything depends on.
+        let asks = kinds.iter().any(|kind| !matches!(kind, b'C' | b'S' | b'X'));
+        kinds.clear();
+        let here = asks && seen.fetch_add(1, Ordering::SeqCst) == at;
         match cut {
             Cut::Before if here => break,
             Cut::Within if here => {

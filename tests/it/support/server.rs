@@ -96,12 +96,18 @@ impl Server {
 
     /// A standby that follows this one, under a name that it is waited for by.
     pub fn standby(&self, name: &str) -> Self {
+        self.standby_with(name, &[])
+    }
+
+    /// The same with further settings.
+    pub fn standby_with(&self, name: &str, more: &[&str]) -> Self {
         let (dir, bin) = (directory(), self.bin.clone());
         let mut copy = unprivileged(&bin.join("pg_basebackup"));
         copy.args(["-U", "postgres", "-R", "-c", "fast", "--no-sync", "-h"]).arg(&self.dir);
         run(copy.arg("-D").arg(dir.join("data")), b"").ok();
         let mut settings = self.settings.clone();
         settings.push(format!("cluster_name={name}"));
+        settings.extend(more.iter().map(|it| (*it).to_owned()));
         let shell = spawn(&dir, &bin, &settings);
         let server = Self { dir, bin, settings, shell };
         server.wait();

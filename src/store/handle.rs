@@ -128,7 +128,7 @@ impl Store {
 
     /// Fails unless only this user and root can have written the store, since a path or a command in it is as
     /// powerful as a line in a crontab. `runs` says whether it is a command: a store of several hosts has none, since
-    /// whoever may write it could run them on each of these hosts.
+    /// a user who can write it could run them on each of these hosts.
     #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "files may hold commands"))]
     pub fn check_commands(&self, runs: bool) -> Result<(), StoreError> {
         match &self.engine {

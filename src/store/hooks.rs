@@ -15,7 +15,7 @@ use crate::domain::when::{Clock, Timestamp};
 
 impl View<'_> {
     /// The unrevoked tokens whose destination is in the same file, or will be once their delivery is confirmed. Each host has
-    /// files of its own.
+    /// separate files.
     pub fn sharing_file(
         &self,
         receiver: &Receiver,

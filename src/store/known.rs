@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn two_secrets_of_one_set_are_told_apart() {
+    fn two_secrets_of_one_set_are_distinguished() {
         let (one, twin, other) = (presented([7, 7], 1), presented([7, 7], 2), presented([7, 8], 1));
         let mut known = Known::default();
         known.begin(1);

@@ -194,7 +194,7 @@ fn open_directory(world: &World) -> String {
 }
 
 #[test]
-fn an_unusable_place_for_a_store_is_told_from_a_temporary_failure() {
+fn an_unusable_place_for_a_store_differs_from_a_temporary_failure() {
     if !have("strace") || !have("bash") {
         return;
     }

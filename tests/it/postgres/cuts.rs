@@ -117,7 +117,7 @@ fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, at: usize, seen
     let _ = server.shutdown(std::net::Shutdown::Both);
 }
 
-/// The last line of defence: whoever has a secret in a file can use it, and who has none is not waited for.
+/// A client that has a secret in a file can always use it, and nothing waits for a client without one.
 #[test]
 fn a_connection_cut_anywhere_loses_no_secret_and_leaves_none_behind() {
     if !crate::support::server::have() {

@@ -24,7 +24,7 @@ fn wait_for(server: &Server, standbys: &str) {
 }
 
 #[test]
-fn a_change_that_no_standby_confirms_is_said_to_be_unsettled() {
+fn a_change_that_no_standby_confirms_is_reported_as_unsettled() {
     if !have() {
         return;
     }

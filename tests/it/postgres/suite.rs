@@ -35,7 +35,7 @@ const MODULES: &[&str] = &[
     "verify::",
 ];
 
-/// Of these: shells that complete words, the gate, which has tests of its own here, and suites that take minutes.
+/// Of these: shells that complete words, the gate, which has separate tests here, and suites that take minutes.
 const APART: &[&str] = &["postgres::", "serve::", "shells", "slow::", "tests::"];
 
 /// Tests that let a store remember or run commands, or expect that it is named by a directory.

@@ -44,7 +44,7 @@ impl Replica {
     pub fn primary(&self, app: &App<'_>) -> Result<Option<Address>, Error> {
         let Some(url) = &self.usage_store else { return Ok(None) };
         if !is_url(url) {
-            return Err(Invalid::new("`--usage-store` is no URL of PostgreSQL")
+            return Err(Invalid::new("`--usage-store` needs a URL of PostgreSQL")
                 .hint("`--usage-store postgres://USER@HOST/DATABASE`")
                 .into());
         }

@@ -2,7 +2,7 @@
 //!
 //! The primary's clock is written down again and again, and a replica repeats that. A verdict of a replica counts only if
 //! this process has seen the heartbeat change within `--max-lag`, by a clock that only goes forward, and if the heartbeat
-//! that belongs to the data is no older than that by the clock of the host. The first alone would believe a replica that
+//! that belongs to the data is at most that old by the clock of the host. The first alone would believe a replica that
 //! goes on at a constant distance, the second alone a clock that has stopped.
 
 use std::collections::BTreeMap;

@@ -36,7 +36,7 @@ struct Token {
 struct Heard {
     /// When a question was asked that was answered yes, the last one.
     yes: Option<Instant>,
-    /// When the first answer came that was no yes, to a question after the revocation had returned.
+    /// When the first answer came that did not accept it, to a question after the revocation had returned.
     no: Option<Instant>,
 }
 

@@ -126,7 +126,7 @@ impl Engine {
         })
     }
 
-    /// Whether the thread has ended, which only a fault in the program can make it do.
+    /// Whether the thread is gone. Only a fault in the program can cause that.
     pub fn is_broken(&self) -> bool {
         self.thread.is_finished()
     }

@@ -16,7 +16,7 @@ const EVENTS: usize = 256;
 pub struct Poll {
     epoll: OwnedFd,
     events: Vec<Event>,
-    /// Whether the last call reported everything that was ready: it was neither interrupted nor short of room.
+    /// Whether the last call reported everything that was ready, and was neither interrupted nor short of room.
     pub has_seen_all: bool,
 }
 

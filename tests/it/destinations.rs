@@ -286,7 +286,7 @@ fn standard_output_that_keeps_nothing_or_is_the_store_takes_no_secret() {
 }
 
 #[test]
-fn a_cut_document_is_an_error_and_a_missing_line_end_is_not() {
+fn a_cut_document_is_an_error_and_a_missing_newline_is_not() {
     if !have("strace") || !have("bash") {
         return;
     }

@@ -196,7 +196,12 @@ const TESTED: [(&str, &[&str], &str, &str); 18] = [
     ("text", &["docs/cron.md"], "cron.rs", "a_job_that_fails_says_what_and_why"),
     ("python", &["docs/services.md"], "stream.rs", "the_python_example_keeps_one_process"),
     ("shell", &["docs/services.md"], "stream.rs", "the_shell_example_keeps_one_process"),
-    ("sh", &["docs/services.md", "docs/recipes.md"], "readme.rs", "the_commands_of_all_pages_are_commands"),
+    (
+        "sh",
+        &["docs/services.md", "docs/recipes.md", "docs/postgresql.md"],
+        "readme.rs",
+        "the_commands_of_all_pages_are_commands",
+    ),
     ("sh", &["docs/cron.md"], "cron.rs", "the_destinations_and_hooks_of_the_pages_work_with_their_programs"),
     ("sh", &["docs/leaks.md"], "scan.rs", "the_hook_of_the_recipes_stops_a_commit_that_adds_a_secret"),
     ("toml", &["docs/leaks.md"], "scan.rs", "the_rule_of_the_recipes_is_the_pattern_of_the_settings"),

@@ -109,7 +109,7 @@ impl Store {
         let store = Self::private(clock, author, |path, _| {
             let make = || {
                 let conn = open::connect(path, Access::Write)?;
-                // Whatever becomes of this file when the process or the machine dies, it is no store.
+                // If the process or the machine dies, this file never becomes a store.
                 conn.execute_batch("PRAGMA synchronous = OFF; BEGIN")?;
                 schema::create(&conn)?;
                 schema::stamp(&conn)?;

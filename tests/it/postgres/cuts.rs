@@ -90,7 +90,7 @@ fn pass(mut client: TcpStream, mut server: UnixStream, cut: Cut, at: usize, seen
         if !ends {
             continue;
         }
-        // To forget statements at the end is no request that anything depends on.
+        // Nothing depends on the request that closes statements at the end.
         let asks = kinds.iter().any(|kind| !matches!(kind, b'C' | b'S' | b'X'));
         kinds.clear();
         let here = asks && seen.fetch_add(1, Ordering::SeqCst) == at;

@@ -67,6 +67,11 @@ impl Fixture {
     }
 }
 
+/// Every n-th of the points at which something is interrupted, or all of them with `CRASH=all` in the environment.
+fn every(nth: usize) -> usize {
+    if std::env::var_os("CRASH").is_some_and(|which| which == "all") { 1 } else { nth }
+}
+
 #[test]
 fn without_apply_init_prints_what_makes_the_tables_and_makes_none() {
     if !have() {

@@ -129,7 +129,7 @@ fn a_connection_cut_anywhere_loses_no_secret_and_leaves_none_behind() {
     });
     let [tried, made, in_doubt] = [0, 1, 2].map(|at| done.iter().map(|counts| counts[at]).sum::<usize>());
     println!("{tried} cuts: {made} tokens made, {in_doubt} of them by recovery");
-    assert!(tried > 60 && made > 0 && made < tried, "{tried} cuts, {made} tokens");
+    assert!(tried > 20 && made > 0 && made < tried, "{tried} cuts, {made} tokens");
 }
 
 /// How often a connection was cut so, how many tokens were created all the same, and how many of these by recovery.
@@ -137,7 +137,7 @@ fn cut_everywhere(cut: Cut) -> [usize; 3] {
     let store = Fixture::new();
     let dir = tempfile::tempdir_in("/dev/shm").expect("a directory");
     let (mut tried, mut made, mut in_doubt) = (0, 0, 0);
-    for at in 1.. {
+    for at in (1..).step_by(super::every(13)) {
         let proxy = Proxy::start(socket(), cut, at);
         let name = format!("{cut:?}-{at}").to_lowercase();
         let file = dir.path().join(&name);

@@ -183,8 +183,8 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
     }
     assert!(answers.len() > 50 && answers.iter().all(|answer| *answer == Some(200)), "{answers:?}");
 
-    let only = "error: `nowhere`: `nowhere` has no destination\nhint: name one, or `tokenctl edit NAME --out FILE` sets \
-                one that stays\n";
+    let only = "error: `nowhere`: `nowhere` has no destination\nhint: name one, or set one that stays with `tokenctl \
+                edit NAME --out FILE`\n";
     let (hook, others): (Vec<_>, Vec<_>) =
         mails(&job).into_iter().partition(|mail| mail.contains("`service`"));
     assert_eq!(hook.len(), 2, "{hook:?}");
@@ -218,7 +218,7 @@ fn the_lines_for_monitoring_mail_what_was_found_and_write_metrics() {
     drop(daemon);
     let mail = mails(&job).remove(0);
     assert!(mail.starts_with("error: expired: `demo` expired "), "{mail}");
-    assert!(mail.contains("(owner: ann)\n  hint: `tokenctl rotate demo --revive` brings it back"), "{mail}");
+    assert!(mail.contains("(owner: ann)\n  hint: revive it with `tokenctl rotate demo --revive`"), "{mail}");
     let written = fs::read_to_string(file).expect("metrics");
     assert!(
         written.contains("tokenctl_check_findings{code=\"expired\",severity=\"error\"} 1\n"),

@@ -86,7 +86,7 @@ fn a_program_that_is_killed_at_a_system_call_loses_no_secret_and_leaves_none_beh
     let calls = "sendto,recvfrom,write,fsync,renameat2,rename,unlinkat,linkat";
     let (mut tried, mut made) = (0, 0);
     // A creation makes hundreds.
-    for at in (1..).step_by(super::every(37)) {
+    for at in (1..2_000).step_by(super::every(11)) {
         let name = format!("k{at}");
         let inject = format!("inject={calls}:signal=SIGKILL:when={at}");
         let done = traced(&["-e", &format!("trace={calls}"), "-e", &inject], &name);
@@ -110,5 +110,5 @@ fn a_program_that_is_killed_at_a_system_call_loses_no_secret_and_leaves_none_beh
     }
     store.run(&["audit", "verify"]).ok();
     println!("killed at {tried} system calls: {made} tokens made");
-    assert!(tried > 5 && made > 1, "{tried} calls, {made} tokens");
+    assert!(tried > 5 && made > 0, "{tried} calls, {made} tokens");
 }

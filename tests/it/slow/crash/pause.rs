@@ -111,7 +111,7 @@ fn a_file_that_changes_while_its_secret_is_on_the_way_is_left_alone() {
         let synced = calls[..rename].iter().rfind(|(name, _)| name == "fsync").expect("a sync").clone();
         let entered = ("unlink".to_owned(), 1);
         for (at, said) in
-            [(&entered, "no secret of this token"), (&synced, "somebody else changed it meanwhile")]
+            [(&entered, "a secret of this token"), (&synced, "somebody else changed it meanwhile")]
         {
             let dir = scene.stage();
             let stopped = Stopped::start(&scene, dir.path(), at).expect("a stop");

@@ -1,14 +1,14 @@
 //! Time in whole UTC seconds, with checked arithmetic.
 
 mod past;
+mod typed;
 
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, Timelike};
-
 use super::Invalid;
 pub use past::Past;
+pub use typed::{Edge, End, When, Zone, is_never, is_none, ttl};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -211,147 +211,6 @@ impl Clock for Timestamp {
     }
 }
 
-/// The time zone of local dates.
-pub trait Zone {
-    /// The first instant at or after a local wall-clock time, in Unix seconds.
-    fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64>;
-}
-
-/// Whether a bare date means its first or its last second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edge {
-    Start,
-    End,
-}
-
-/// A typed instant: a date, an RFC 3339 time, or a duration from now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
-    In(Span),
-    At(Timestamp),
-    On(NaiveDate),
-}
-
-impl When {
-    pub fn resolve(self, now: Timestamp, zone: &dyn Zone, edge: Edge) -> Result<Timestamp, Invalid> {
-        let out = || Invalid::new("the time is outside of the years 2020 to 9999");
-        match self {
-            When::In(span) => now.plus(span).ok_or_else(out),
-            When::At(instant) => Ok(instant),
-            When::On(day) => {
-                let unix = match edge {
-                    Edge::Start => zone.unix(day, NaiveTime::MIN),
-                    Edge::End => day
-                        .checked_add_days(Days::new(1))
-                        .and_then(|next| zone.unix(next, NaiveTime::MIN))
-                        .map(|midnight| midnight - 1),
-                };
-                unix.and_then(Timestamp::from_unix).ok_or_else(out)
-            }
-        }
-    }
-}
-
-impl FromStr for When {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let bad = |why: &str| {
-            Invalid::new(format!("`{}` is not a time: {why}", text.escape_debug()))
-                .hint("use a date `2027-01-31`, a time `2027-01-31T12:00:00Z`, or a duration `30d`")
-        };
-        if let Some(day) = written_otherwise(text) {
-            return Err(Invalid::new(format!(
-                "`{}` is not a date in the form YYYY-MM-DD",
-                text.escape_debug()
-            ))
-            .hint(format!("`{day}`")));
-        }
-        let dashed = text.as_bytes().get(4) == Some(&b'-');
-        if !dashed {
-            return text.parse().map(When::In).map_err(|err: Invalid| {
-                if text.starts_with(|c: char| c.is_ascii_digit()) { err } else { bad("not understood") }
-            });
-        }
-        if text.len() == 10 {
-            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| bad("no such day"))?;
-            if !(2020..=9999).contains(&day.year()) {
-                return Err(bad("outside of the years 2020 to 9999"));
-            }
-            return Ok(When::On(day));
-        }
-        let time = DateTime::parse_from_rfc3339(text).map_err(|_| bad("not a date and not RFC 3339"))?;
-        if time.second() >= 60 || time.nanosecond() >= 1_000_000_000 {
-            return Err(bad("leap seconds are not kept"));
-        }
-        Timestamp::from_unix(time.timestamp())
-            .map(When::At)
-            .ok_or_else(|| bad("outside of the years 2020 to 9999"))
-    }
-}
-
-/// The day that a date in another form means, such as `2027/06/30`, `20270630` or `30.6.2027`. `None` if day and
-/// month could be confused.
-fn written_otherwise(text: &str) -> Option<NaiveDate> {
-    let parts: Vec<&str> = match text.len() {
-        8 if text.bytes().all(|b| b.is_ascii_digit()) => vec![&text[..4], &text[4..6], &text[6..]],
-        ..=10 => text.split(['/', '.', '-']).collect(),
-        _ => return None,
-    };
-    let [first, month, last] = parts[..] else { return None };
-    let (year, day) = match (first.len(), last.len()) {
-        (4, _) => (first, last),
-        (_, 4) if text.contains('.') => (last, first),
-        _ => return None,
-    };
-    let day = NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)?;
-    (day.to_string() != text).then_some(day)
-}
-
-/// Whether text means an absent value: `none`, or nothing.
-pub fn is_none(text: &str) -> bool {
-    matches!(text, "none" | "")
-}
-
-/// The same for a duration or an expiry, for which `never` is accepted too.
-pub fn is_never(text: &str) -> bool {
-    is_none(text) || text == "never"
-}
-
-/// Parses a lifetime for `--ttl`. The error for `never` names the flag that means it.
-pub fn ttl(text: &str) -> Result<Span, Invalid> {
-    if is_never(text) { Err(endless(text, "a duration")) } else { text.parse() }
-}
-
-fn endless(text: &str, kind: &str) -> Invalid {
-    Invalid::new(format!("`{text}` is not {kind}")).hint("use `--no-expiry` for a token that never expires")
-}
-
-/// Parses an expiry for `--expires`: a date or an RFC 3339 time, never a duration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End(pub When);
-
-impl FromStr for End {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        if is_never(text) {
-            return Err(endless(text, "a date"));
-        }
-        // Text that starts with a digit is read as a duration, whose error would be misleading here.
-        let is_date = text.contains('-') || written_otherwise(text).is_some();
-        let not_a_date = || {
-            Invalid::new(format!("`{}` is not a date", text.escape_debug()))
-                .hint("use a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`")
-        };
-        match text.parse().map_err(|err| if is_date { err } else { not_a_date() })? {
-            When::In(_) => Err(Invalid::new(format!("`{text}` is a duration, not a date"))
-                .hint(format!("use `--ttl {text}` for a lifetime from now"))),
-            when => Ok(End(when)),
-        }
-    }
-}
-
 /// The time until or since an instant, rounded, for people: `in 3 months`, `3 hours ago`, `just now`.
 pub fn relative(instant: Timestamp, now: Timestamp) -> String {
     let secs = instant.since(now);
@@ -376,19 +235,9 @@ pub fn relative(instant: Timestamp, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
-
-    struct Utc;
-    impl Zone for Utc {
-        fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64> {
-            Some(day.and_time(time).and_utc().timestamp())
-        }
-    }
-
-    fn resolve(text: &str, edge: Edge) -> String {
-        let when: When = text.parse().expect(text);
-        when.resolve(Timestamp::MIN, &Utc, edge).expect(text).to_string()
-    }
 
     #[test]
     fn a_duration_is_one_number_and_one_unit() {
@@ -416,61 +265,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_bare_date_is_the_end_or_the_start_of_its_day() {
-        assert_eq!(resolve("2027-01-31", Edge::End), "2027-01-31T23:59:59Z");
-        assert_eq!(resolve("2027-01-31", Edge::Start), "2027-01-31T00:00:00Z");
-        assert_eq!(resolve("2027-01-31T12:00:00+02:00", Edge::End), "2027-01-31T10:00:00Z");
-        assert_eq!(resolve("90d", Edge::Start), "2020-03-31T00:00:00Z");
-    }
-
-    #[test]
-    fn times_outside_the_years_are_refused() {
-        for text in [
-            "2019-12-31",
-            "2027-02-30",
-            "2027-1-1",
-            "10000-01-01",
-            "2027-01-31T25:00:00Z",
-            "tomorrow",
-            "2016-12-31T23:59:60Z",
-        ] {
-            assert!(text.parse::<When>().is_err(), "{text}");
-        }
-        assert_eq!(resolve("9999-12-31", Edge::End), Timestamp::MAX.to_string());
-        assert!(Timestamp::MAX.plus("1s".parse().unwrap()).is_none());
-    }
-
-    #[test]
-    fn an_expiry_is_never_a_duration() {
-        let refused = "90d".parse::<End>().unwrap_err();
-        assert_eq!(refused.hint.as_deref(), Some("use `--ttl 90d` for a lifetime from now"));
-        assert!("2027-01-31".parse::<End>().is_ok());
-    }
-
-    #[test]
-    fn a_date_in_another_spelling_is_answered_with_the_right_one() {
-        for (text, hint) in [
-            ("2027/06/30", "`2027-06-30`"),
-            ("20270630", "`2027-06-30`"),
-            ("24.12.2026", "`2026-12-24`"),
-            ("2027-6-30", "`2027-06-30`"),
-            ("never", "use `--no-expiry` for a token that never expires"),
-            ("none", "use `--no-expiry` for a token that never expires"),
-            ("06/07/2027", "use a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`"),
-            ("90x", "use a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`"),
-        ] {
-            let refused = text.parse::<End>().unwrap_err();
-            assert_eq!(refused.hint.as_deref(), Some(hint), "{text}");
-            assert!(!refused.message.contains("duration"), "{}", refused.message);
-        }
-        assert_eq!(ttl("never").unwrap_err().hint, "never".parse::<End>().unwrap_err().hint);
-        assert_eq!(ttl("90d"), "90d".parse());
-        // Eight digits that are not a day, or text that is not a date at all.
-        assert!(written_otherwise("20271301").is_none() && written_otherwise("1.2.3").is_none());
-        assert!(written_otherwise("ééé").is_none() && written_otherwise("2027-06-30").is_none());
-    }
-
     proptest::proptest! {
         #[test]
         fn a_printed_duration_parses_back(secs in 0..=Span::MAX.0) {
@@ -482,7 +276,6 @@ mod tests {
         fn a_printed_instant_is_what_chrono_prints(secs in Timestamp::MIN.0..=Timestamp::MAX.0) {
             let expected = DateTime::from_timestamp(secs, 0).unwrap().format("%Y-%m-%dT%H:%M:%SZ").to_string();
             proptest::prop_assert_eq!(Timestamp(secs).to_string(), expected.clone());
-            proptest::prop_assert_eq!(expected.parse(), Ok(When::At(Timestamp(secs))));
             proptest::prop_assert_eq!(Timestamp::from_rfc3339(&expected), Some(Timestamp(secs)));
         }
 
@@ -497,7 +290,6 @@ mod tests {
         #[test]
         fn no_text_makes_a_time_panic(text in ".{0,40}") {
             let _ = text.parse::<Span>().is_ok();
-            let _ = text.parse::<End>().is_ok();
         }
     }
 }

@@ -32,7 +32,7 @@ pub const SHORT: usize = 16 << 10;
 const WAITING: usize = 8_192;
 /// How many secrets a batch of the thread may have before it is closed.
 const BURST: usize = 1_000;
-/// The bodies of the requests that wait are no longer than this in all, in bytes. Their questions take ten times as much.
+/// The total length of the bodies of waiting requests, in bytes. Their questions take about ten times as much memory.
 const WEIGHT: usize = 8 << 20;
 
 /// A presented secret (`None` for a text that cannot be one), the requirements, and the client's address.

@@ -39,7 +39,7 @@ pub struct Server<'a> {
     burst: Burst,
     /// Connections that have sent further requests in advance. They take part in the next batch.
     again: Vec<usize>,
-    /// Whether the last look found nothing to do.
+    /// Whether the last round found nothing to do.
     pub is_quiet: bool,
     tickets: u64,
     now: Instant,
@@ -150,7 +150,7 @@ impl<'a> Server<'a> {
         }
         let seen = self.now;
         self.answer_all();
-        // A connection that was not looked at may have been in time.
+        // A connection that was not reported may have sent its request in time.
         if self.poll.has_seen_all {
             self.end_late(seen);
         }
@@ -260,7 +260,7 @@ impl<'a> Server<'a> {
     fn answer(&mut self, slot: usize, pending: &Pending, answers: Result<Vec<Answer>, Failure>) {
         self.with(slot, |connection, turn| {
             connection.answer(&turn.gate.end(pending, answers, turn.now), turn);
-            // Other clients come before what this one has sent in advance.
+            // Further requests of this client wait until other clients were served.
             if connection.has_more() { connection.write_on(turn) } else { connection.drive(turn) }
         });
         let connection = self.connections.get(slot).and_then(Option::as_ref);

@@ -8,15 +8,16 @@
 //! without lock and sync, so the files may be lost. A file that is not regular, has several links, or does not
 //! belong to the store's owner is ignored.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, fchown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::files;
 use super::sharing::Sharing;
 use crate::domain::secret::SecretHash;
-use crate::domain::token::Grant;
+use crate::domain::token::{Grant, Token};
 use crate::domain::when::Timestamp;
 
 pub const SECRETS: &str = "usage.secrets";
@@ -163,6 +164,40 @@ impl Usage {
         record[..4].copy_from_slice(&tag);
         record[4..].copy_from_slice(&secs.to_le_bytes());
         let _ = file.write_all_at(&record, offset);
+    }
+}
+
+/// The usage files beside a database. Each is opened when it is first needed, since most verdicts do not need them.
+pub struct Usages {
+    dir: PathBuf,
+    owner: u32,
+    len: u64,
+    open: [OnceCell<Usage>; 3],
+}
+
+impl Usages {
+    pub fn new(Beside { dir, owner, len }: Beside<'_>) -> Self {
+        Self { dir: dir.to_owned(), owner, len, open: Default::default() }
+    }
+
+    /// The same files, for another thread.
+    #[cfg(feature = "cli")]
+    pub fn fresh(&self) -> Self {
+        Self::new(self.beside())
+    }
+
+    fn beside(&self) -> Beside<'_> {
+        Beside { dir: &self.dir, owner: self.owner, len: self.len }
+    }
+
+    pub fn of(&self, kind: Kind) -> &Usage {
+        self.open[kind as usize].get_or_init(|| Usage::to_read(self.beside(), kind.file()))
+    }
+
+    /// When a granted scope was last required.
+    pub fn last_asked(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
+        let asked = |tag| self.of(Kind::Asks).last(grant.row, tag, token.created_at, now);
+        asked(scope_tag(&token.id, grant)).or_else(|| asked(scope_tag_v1(&token.id, grant)))
     }
 }
 

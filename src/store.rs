@@ -7,8 +7,6 @@
 mod audit;
 #[cfg(feature = "cli")]
 mod batch;
-#[cfg(feature = "postgres")]
-mod burst;
 mod bury;
 mod cells;
 mod change;
@@ -18,6 +16,8 @@ mod engine;
 #[cfg(feature = "cli")]
 mod entry;
 mod error;
+#[cfg(feature = "postgres")]
+mod expected;
 mod files;
 mod find;
 mod handle;

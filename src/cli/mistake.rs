@@ -30,17 +30,17 @@ const ELSEWHERE: [(&str, &str, &str); 4] = [
 pub fn usage(args: Vec<OsString>, err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
     match err.kind() {
         ErrorKind::DisplayHelp => {
-            let asked = help::asked(args, ctx.terminal.width);
+            let asked = help::requested(args, ctx.terminal.width);
             print(&asked.unwrap_or(err), look, ctx)
         }
         ErrorKind::DisplayVersion => print(&err, look, ctx),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !look.json => {
-            let err = help::asked(args, ctx.terminal.width).unwrap_or(err);
+            let err = help::requested(args, ctx.terminal.width).unwrap_or(err);
             let _ = ctx.stderr.write_all(rendered(&err, look.style.color).as_bytes());
             2
         }
         _ => {
-            let Invalid { message, hint } = told(&err);
+            let Invalid { message, hint } = invalid_of(&err);
             look.talk(ctx).error(Code::Usage, &message, hint.as_deref());
             2
         }
@@ -60,7 +60,7 @@ fn rendered(err: &clap::Error, color: bool) -> String {
 }
 
 /// The error and its hint, which proposes a word or shows the usage of the command.
-fn told(err: &clap::Error) -> Invalid {
+fn invalid_of(err: &clap::Error) -> Invalid {
     let arg = first(err, ContextKind::InvalidArg);
     let value = first(err, ContextKind::InvalidValue).unwrap_or_default();
     let said = match (err.kind(), arg) {

@@ -39,7 +39,7 @@ impl Export {
         check_kept(&*app.ctx.stdout)?;
         let store = app.open_to_read()?;
         if self.toml {
-            return self.wanted(app, &store);
+            return self.write_wanted(app, &store);
         }
         let now = app.ctx.machine.now()?;
         let chosen = self.filter.filter();
@@ -76,7 +76,7 @@ impl Export {
 
 impl Export {
     /// Writes the store as a file of wanted tokens. Revoked and expired tokens are left out.
-    fn wanted(&self, app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {
+    fn write_wanted(&self, app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {
         let now = app.ctx.machine.now()?;
         let (settings, catalogue) =
             store.read(|view| Ok::<_, Error>((view.settings()?, view.catalogue()?)))?;

@@ -55,7 +55,7 @@ impl Prune {
         let found = self.find(&store, until, now)?;
         rehearsal.expect(found.list.count)?;
         if rehearsal.dry_run || found.list.count == 0 {
-            return self.answer(app, &found, false);
+            return self.report(app, &found, false);
         }
         app.confirm(&format!("{}?", found.words("remove")))?;
         let size = store.bytes();
@@ -66,8 +66,8 @@ impl Prune {
                 Ok(tx.prune(it.row, &digest, until, now)?)
             })
         })?;
-        let done = self.answer(app, &found, true)?;
-        say_size(app, &store, size);
+        let done = self.report(app, &found, true)?;
+        shrink(app, &store, size);
         Ok(done)
     }
 
@@ -93,7 +93,7 @@ impl Prune {
         Ok(found)
     }
 
-    fn answer(&self, app: &mut App<'_>, found: &Found, changed: bool) -> Result<Outcome, Error> {
+    fn report(&self, app: &mut App<'_>, found: &Found, changed: bool) -> Result<Outcome, Error> {
         let dry_run = self.targets.rehearsal.dry_run;
         if app.json() {
             let mut out = ManyWriter::begin(&mut *app.ctx.stdout, changed, dry_run, found.list.count)
@@ -108,7 +108,7 @@ impl Prune {
                 })
                 .map_err(Error::Output)
             })?;
-            return out.end().map(|()| Outcome::Done).map_err(Error::Output);
+            return out.finish().map(|()| Outcome::Done).map_err(Error::Output);
         }
         if dry_run {
             found.each(|it, note| {
@@ -152,7 +152,7 @@ impl Found {
 }
 
 /// Returns free space to the file system, and warns if the file has not become smaller.
-fn say_size(app: &mut App<'_>, store: &Store, before: u64) {
+fn shrink(app: &mut App<'_>, store: &Store, before: u64) {
     let why = match store.shrink() {
         Ok(()) if store.bytes() < before => return,
         Ok(()) => "the log keeps the events of what was removed".to_owned(),

@@ -49,13 +49,13 @@ impl Restore {
             Ok(plan)
         })?;
         if self.dry_run || !plan.changed {
-            return self.answer(app, &plan, false);
+            return self.report(app, &plan, false);
         }
         self.admit(&plan)?;
         self.commands.admit(app, "the backup", &plan.commands)?;
         app.confirm(&self.question(&plan))?;
         plan.install(&app.location()?, &*app.ctx.machine)?;
-        self.answer(app, &plan, true)
+        self.report(app, &plan, true)
     }
 
     fn open(&self, app: &mut App<'_>, author: &Author) -> Result<Store, Error> {
@@ -105,7 +105,7 @@ impl Restore {
         }
     }
 
-    fn answer(&self, app: &mut App<'_>, plan: &Restoration, changed: bool) -> Result<Outcome, Error> {
+    fn report(&self, app: &mut App<'_>, plan: &Restoration, changed: bool) -> Result<Outcome, Error> {
         if app.json() {
             let widened = plan.widening.tokens();
             app.print_json(&RestoreDoc {

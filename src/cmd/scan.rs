@@ -59,7 +59,7 @@ impl Scan {
         }
         let walks = paths.iter().any(|path| path.is_dir());
         search.walk(&Walk { paths, hidden: self.hidden, ignored: self.no_ignore, binary: self.binary })?;
-        let found = search.end()?;
+        let found = search.finish()?;
         if walks && !(self.hidden && self.no_ignore) {
             app.talk().note(&self.not_searched());
         }

@@ -137,7 +137,7 @@ fn sync_again(file: &File, target: &Path) -> std::io::Result<()> {
 }
 
 fn settle(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> {
-    let past_end = token.provisional().is_none_or(|provisional| provisional.is_past_end(tx.now));
+    let past_end = token.provisional().is_none_or(|provisional| provisional.has_expired(tx.now));
     match fate {
         Fate::Confirm | Fate::Open(_) if !past_end => {
             let mut confirmed = token.clone();

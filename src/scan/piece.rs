@@ -49,12 +49,12 @@ pub enum Source {
 }
 
 /// The positions of hits: lines of the stream, or of the files in a history.
-enum Places {
+enum Locator {
     Lines(Position),
     History(Box<History>),
 }
 
-impl Places {
+impl Locator {
     fn advance(&mut self, piece: &[u8], base: u64, to: usize) {
         match self {
             Self::Lines(position) => position.advance(piece, base, to),
@@ -106,8 +106,8 @@ impl Source {
         take: &mut dyn FnMut(Hit) -> bool,
     ) -> io::Result<Option<Skipped>> {
         let mut places = match self {
-            Self::Text | Self::Any => Places::Lines(Position::default()),
-            Self::Stream => Places::History(Box::default()),
+            Self::Text | Self::Any => Locator::Lines(Position::default()),
+            Self::Stream => Locator::History(Box::default()),
         };
         let head = buffer[..len.min(512)].to_vec();
         let head = Zeroizing::new(head);

@@ -66,7 +66,7 @@ impl Transaction<'_> {
     pub fn commit(self) -> Result<(), Fault> {
         match self {
             Self::Sqlite(tx) => Ok(tx.commit()?),
-            Self::Look(look) => Ok(look.end()?),
+            Self::Look(look) => Ok(look.commit()?),
             #[cfg(feature = "postgres")]
             Self::Postgres(open) => open.commit(),
         }

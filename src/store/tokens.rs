@@ -162,10 +162,10 @@ impl View<'_> {
                     row: row.get::<RowNumber>(0)?.0,
                     scope: row.get(4)?,
                     scope_id: row.get(5)?,
-                    last_asked_at: None,
+                    last_required_at: None,
                 };
                 if let Some(now) = now {
-                    grant.last_asked_at = self.store.last_asked(token, &grant, now);
+                    grant.last_required_at = self.store.last_required(token, &grant, now);
                 }
                 token.grants.insert(row.get::<RowNumber>(2)?.0, grant);
             }

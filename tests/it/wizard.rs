@@ -4,7 +4,7 @@ mod screens;
 mod signals;
 
 use serde_json::json;
-use tokenctl::context::{CopyWay, Terminal};
+use tokenctl::context::{CopyMethod, Terminal};
 
 use crate::support::{Answer, DAY, HOSTILE, World, assert_harmless};
 use Answer::{Choose, CtrlC, Enter, No, Pick, Yes};
@@ -101,9 +101,9 @@ fn the_overview_shows_what_will_be_made() {
 fn the_secret_can_be_copied_where_that_works() {
     for (there, about) in [
         (&[][..], None),
-        (&[CopyWay::Osc52], Some("by asking the terminal, which may ignore it")),
-        (&[CopyWay::Osc52, CopyWay::Tmux], Some("to the clipboard of tmux, for a short time")),
-        (&CopyWay::ALL, Some("to the clipboard, for a short time")),
+        (&[CopyMethod::Osc52], Some("by asking the terminal, which may ignore it")),
+        (&[CopyMethod::Osc52, CopyMethod::Tmux], Some("to the clipboard of tmux, for a short time")),
+        (&CopyMethod::ALL, Some("to the clipboard, for a short time")),
     ] {
         let mut world = bare();
         world.clipboards.borrow_mut().there = there.to_vec();

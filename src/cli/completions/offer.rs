@@ -39,12 +39,12 @@ pub fn asking_shell(args: &[OsString], ctx: &Context) -> Option<OsString> {
 /// Prints the candidates for the last of the words. Returns the exit code.
 pub fn complete(shell: &OsStr, words: &[OsString], ctx: &mut Context) -> u8 {
     let shell = shell.to_str().and_then(|shell| Shell::from_str(shell, false).ok());
-    let answer = shell.and_then(|shell| answer(shell, words, ctx)).unwrap_or_default();
+    let answer = shell.and_then(|shell| offers(shell, words, ctx)).unwrap_or_default();
     let _ = ctx.stdout.write_all(answer.as_bytes()).and_then(|()| ctx.stdout.flush());
     0
 }
 
-fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String> {
+fn offers(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String> {
     if exposes_secret(words) {
         return None;
     }

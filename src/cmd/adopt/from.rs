@@ -66,7 +66,7 @@ impl Adopt {
         for (line, err) in left_out {
             app.talk().warn(&format!("line {line} is left out: {err}"));
         }
-        arrivals::answer(app, &store, &entered, "adopted", self.dry_run)
+        arrivals::report(app, &store, &entered, "adopted", self.dry_run)
     }
 
     fn read(&self, app: &mut App<'_>, file: &Path) -> Result<(Vec<Candidate>, Vec<Bad>), Error> {

@@ -16,20 +16,20 @@ use crate::error::Error;
 use crate::store::Store;
 
 /// A destination to choose: its name, its explanation, and its flags.
-type Way = (&'static str, &'static str, fn(&mut DestinationArgs));
+type Offer = (&'static str, &'static str, fn(&mut DestinationArgs));
 
 /// The destinations to choose from if no flag names one. Of several with the same name, the first that works is
 /// offered.
-const WAYS: &[Way] = &[
+const OFFERS: &[Offer] = &[
     ("Print the secret", "once, to standard output", |_| ()),
     ("Copy the secret", "to the clipboard, for a short time", |destination| {
-        destination.copy(destination::Way::Display);
+        destination.copy(destination::CopyChoice::Display);
     }),
     ("Copy the secret", "to the clipboard of tmux, for a short time", |destination| {
-        destination.copy(destination::Way::Tmux);
+        destination.copy(destination::CopyChoice::Tmux);
     }),
     ("Copy the secret", "by asking the terminal, which may ignore it", |destination| {
-        destination.copy(destination::Way::Osc52);
+        destination.copy(destination::CopyChoice::Osc52);
     }),
 ];
 
@@ -115,19 +115,19 @@ impl Order {
 
     /// Asks for confirmation, together with the destination of the secret.
     fn confirm(&mut self, app: &mut App<'_>) -> Result<(), Error> {
-        let given: &[Way] = &[("Create it", "", |_| ())];
-        let ways = if self.destination.is_stdout() { WAYS } else { given };
-        let works = |(.., want): &&Way| {
+        let given: &[Offer] = &[("Create it", "", |_| ())];
+        let offers = if self.destination.is_stdout() { OFFERS } else { given };
+        let works = |(.., want): &&Offer| {
             let mut destination = self.destination.clone();
             want(&mut destination);
             destination.check(app, &[]).is_ok()
         };
-        let mut ways: Vec<&Way> = ways.iter().filter(works).collect();
-        ways.dedup_by_key(|(name, ..)| name);
-        let mut choices: Vec<_> = ways.iter().map(|(name, about, _)| choice(name, about, false)).collect();
+        let mut offers: Vec<&Offer> = offers.iter().filter(works).collect();
+        offers.dedup_by_key(|(name, ..)| name);
+        let mut choices: Vec<_> = offers.iter().map(|(name, about, _)| choice(name, about, false)).collect();
         choices.push(choice("Cancel", "do not create it", false));
         let at = select(app, &format!("Create `{}`", self.name), &choices)?;
-        let (_, _, want) = ways.get(at).ok_or(Error::Declined)?;
+        let (_, _, want) = offers.get(at).ok_or(Error::Declined)?;
         want(&mut self.destination);
         Ok(())
     }

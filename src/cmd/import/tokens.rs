@@ -54,7 +54,7 @@ impl Import {
         if !self.dry_run {
             store = arrivals::settle(app, author, store)?;
         }
-        arrivals::answer(app, &store, &entered, "imported", self.dry_run)
+        arrivals::report(app, &store, &entered, "imported", self.dry_run)
     }
 
     fn enter(&self, tx: &Transaction<'_>, spool: Spool) -> Result<Arrivals, Error> {
@@ -86,7 +86,7 @@ impl Import {
                 done
             },
         )?;
-        joins.end()?;
+        joins.finish()?;
         first.map_or(Ok(entered), |err| Err(with_others(err, &conflicts)))
     }
 }

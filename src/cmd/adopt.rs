@@ -128,13 +128,13 @@ impl Adopt {
         grants::grant(app, &mut args, &catalogue)?;
         let machine = &*app.ctx.machine;
         store.write(machine as &dyn Clock, author, |tx| {
-            admit(tx, &args, name, (secret.hash(), &secret.hint()), machine)
+            adopt_secret(tx, &args, name, (secret.hash(), &secret.hint()), machine)
         })
     }
 }
 
 /// Inserts a token with a secret that exists already.
-fn admit(
+fn adopt_secret(
     tx: &Write<'_>,
     args: &TokenArgs,
     name: &Name,

@@ -246,7 +246,7 @@ impl Apply {
             }
             let new = new_token(wanted, name, &tx.catalogue()?)?;
             let by = tx.author.actor.display_name();
-            let (token, expires_at) = new.admit(new_id(machine)?, &tx.settings()?, &by, tx.now)?;
+            let (token, expires_at) = new.plan(new_id(machine)?, &tx.settings()?, &by, tx.now)?;
             let token = wanted.complete(token, tx.now);
             let mut memory = Memory::default();
             if let Some(destination) = destination.filter(|_| remembers) {

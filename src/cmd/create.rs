@@ -97,15 +97,15 @@ impl Order {
         };
         let token = &delivered.token;
         let end = expiry_in_words(token.expires_at(), delivered_at(token));
-        let mut said = vec![format!("created `{}` ({}), {end}", token.name, token.id)];
+        let mut notes = vec![format!("created `{}` ({}), {end}", token.name, token.id)];
         if self.token.by_default() && token.lifetime != Lifetime::Endless {
-            said.push(default_lifetime(token));
+            notes.push(default_lifetime(token));
         }
         if token.destination.is_some() {
-            said.push("later rotations go there too; use `--no-remember` to prevent that".to_owned());
+            notes.push("later rotations go there too; use `--no-remember` to prevent that".to_owned());
         }
         delivery::document(app, &store, &self.destination, token, None)?;
-        delivery::report(app, &store, &self.destination, &delivered, &said);
+        delivery::report(app, &store, &self.destination, &delivered, &notes);
         Ok(Outcome::Done)
     }
 

@@ -66,7 +66,7 @@ impl Import {
                 let finished = importer.finish::<Error>(taker, head, live, now, &mut |step| app.step(&step));
                 let whole = finished.map_err(|err| self.not_sound(err))?;
                 if !self.dry_run {
-                    self.commands.admit(app, "the file", &whole.commands)?;
+                    self.commands.confirm(app, "the file", &whole.commands)?;
                     whole.install(&app.location()?, &*app.ctx.machine)?;
                 }
                 self.report_whole(app, usize::try_from(whole.tokens()).unwrap_or(0), &whole.live)

@@ -51,8 +51,8 @@ impl Restore {
         if self.dry_run || !plan.changed {
             return self.report(app, &plan, false);
         }
-        self.admit(&plan)?;
-        self.commands.admit(app, "the backup", &plan.commands)?;
+        self.check_allowed(&plan)?;
+        self.commands.confirm(app, "the backup", &plan.commands)?;
         app.confirm(&self.question(&plan))?;
         plan.install(&app.location()?, &*app.ctx.machine)?;
         self.report(app, &plan, true)
@@ -68,7 +68,7 @@ impl Restore {
     }
 
     /// Fails if the restore would lose something that no flag allows it to lose.
-    fn admit(&self, plan: &Restoration) -> Result<(), Error> {
+    fn check_allowed(&self, plan: &Restoration) -> Result<(), Error> {
         let why = match &plan.live {
             Live::Unusable(why, _) => Some(format!("the present store cannot be used: {why}")),
             Live::OtherHistory(head) => Some(format!(

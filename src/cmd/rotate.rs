@@ -116,9 +116,9 @@ impl Rotate {
             .and_then(|route| Ok((self.rotate(app, store, author, token, &route)?, route)));
         match rotated {
             Ok((delivered, route)) => {
-                let mut said = rotated_in_words(&delivered.token).to_vec();
-                said.extend(route::newly_remembered(token, &delivered.token));
-                route.say(app, token, &delivered);
+                let mut notes = rotated_in_words(&delivered.token).to_vec();
+                notes.extend(route::newly_remembered(token, &delivered.token));
+                route.report(app, token, &delivered);
                 hooks::report_and_run(
                     app,
                     store,
@@ -126,7 +126,7 @@ impl Rotate {
                     self.memory.after(),
                     &route.args,
                     delivered,
-                    &said,
+                    &notes,
                 )?;
             }
             Err(Halt::Already(token)) => {
@@ -238,7 +238,7 @@ impl Rotate {
             deliver::abandon(tx, &token, if dead { &Fate::RollBack } else { fate })?;
             token = tx.token(token.row, now)?;
         }
-        self.admit(&token, &tx.settings()?, now, machine)
+        self.begin(&token, &tx.settings()?, now, machine)
     }
 
     /// Whether an unfinished delivery may be ended for this one.
@@ -247,7 +247,7 @@ impl Rotate {
     }
 
     /// Checks that the token may get a new secret, and computes its expiry.
-    fn admit(
+    fn begin(
         &self,
         token: &Token,
         settings: &Settings,

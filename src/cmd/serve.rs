@@ -105,10 +105,10 @@ impl Serve {
     /// Begins the heartbeat, and to look at the replica if the store is one.
     #[cfg(feature = "postgres")]
     fn follow(&self, app: &mut App<'_>, location: &Location) -> Result<(), Error> {
-        let Location::Server(asked) = location else { return self.refuse_heartbeat() };
-        let Some(most) = asked.lag.most else { return Ok(()) };
+        let Location::Server(address) = location else { return self.refuse_heartbeat() };
+        let Some(most) = address.lag.most else { return Ok(()) };
         if self.heartbeat {
-            let primary = self.replica.primary(app)?.unwrap_or_else(|| (**asked).clone());
+            let primary = self.replica.primary(app)?.unwrap_or_else(|| (**address).clone());
             match start_heartbeat(primary, most / 4) {
                 Err(StoreError::Replica(path)) => {
                     let what = format!(
@@ -120,7 +120,7 @@ impl Serve {
                 done => done?,
             }
         }
-        match serve::follow((**asked).clone(), most) {
+        match serve::follow((**address).clone(), most) {
             Err(err @ StoreError::Stale { .. }) => app.talk().warn(&err.to_string()),
             done => done?,
         }

@@ -54,7 +54,7 @@ impl EnvFile {
     /// The present file, if a secret may go into it.
     fn look(&self) -> Result<Seen, Refusal> {
         let seen = self.target.look()?;
-        self.target.admit(&seen, self.ours.iter().any(|hash| holds(&seen.content, hash)))?;
+        self.target.check_owner(&seen, self.ours.iter().any(|hash| holds(&seen.content, hash)))?;
         Ok(seen)
     }
 

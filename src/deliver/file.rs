@@ -26,7 +26,7 @@ impl OutFile {
     fn look(&self) -> Result<Seen, Refusal> {
         let seen = self.target.look()?;
         let ours = hash_of(&seen.content).is_some_and(|hash| self.ours.contains(&hash));
-        self.target.admit(&seen, ours)?;
+        self.target.check_owner(&seen, ours)?;
         if self.force || ours || seen.content.is_empty() {
             return Ok(seen);
         }

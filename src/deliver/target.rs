@@ -137,7 +137,7 @@ impl Target {
     }
 
     /// Refuses a file of another user, unless that user has a secret of this token already.
-    pub fn admit(&self, seen: &Seen, holds_ours: bool) -> Result<(), Refusal> {
+    pub fn check_owner(&self, seen: &Seen, holds_ours: bool) -> Result<(), Refusal> {
         if !seen.is_foreign() || holds_ours {
             return Ok(());
         }
@@ -190,9 +190,9 @@ impl Target {
 
 /// The attributes of a file beyond its mode; none if the file system does not report them.
 fn attributes(path: &Path) -> io::Result<StatxAttributes> {
-    let told = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
-    match told {
-        Ok(told) => Ok(told.stx_attributes & told.stx_attributes_mask),
+    let status = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    match status {
+        Ok(status) => Ok(status.stx_attributes & status.stx_attributes_mask),
         Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(StatxAttributes::empty()),
         Err(err) => Err(err.into()),
     }

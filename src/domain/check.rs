@@ -304,7 +304,7 @@ fn scope_unused(token: &Token, exam: &Exam) -> Option<Found> {
     if !(is_active(token, now) && in_use && is_older(recorded, UNUSED, now)) {
         return None;
     }
-    let is_idle = |grant: &&Grant| grant.last_required_at.is_none_or(|asked| is_older(asked, UNUSED, now));
+    let is_idle = |grant: &&Grant| grant.last_required_at.is_none_or(|last| is_older(last, UNUSED, now));
     let idle: Vec<&Grant> = token.grants.values().filter(is_idle).collect();
     let since = idle.iter().map(|grant| grant.last_required_at.unwrap_or(recorded)).max()?;
     let mut scopes: Vec<&str> = idle.iter().map(|grant| grant.scope.as_str()).collect();

@@ -126,10 +126,10 @@ impl Gate {
     pub fn read(&self, pending: Pending, body: &[u8], now: Instant, questions: &mut Vec<Question>) -> Step {
         match api::read(body) {
             Ok((all, form)) => {
-                let asked =
+                let step =
                     Pending { questions: all.len(), weight: body.len(), kind: Kind::Api(form), ..pending };
                 questions.extend(all);
-                Step::Asks(asked)
+                Step::Asks(step)
             }
             Err(reply) => Step::Done(self.done(&pending, *reply, now)),
         }

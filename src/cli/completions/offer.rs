@@ -61,7 +61,7 @@ fn offers(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String>
         found.retain(|it| !is_flag(it));
     }
     let fits = |it: &&CompletionCandidate| {
-        it.get_value().to_str().is_some_and(|value| shell.admits(value) && !repeats(value))
+        it.get_value().to_str().is_some_and(|value| shell.takes_literally(value) && !repeats(value))
     };
     Some(found.iter().filter(fits).take(MOST.into()).map(|it| shell.line(it)).collect())
 }

@@ -117,7 +117,7 @@ pub fn report(
     store: &Store,
     destination: &DestinationArgs,
     Delivered { token, place, .. }: &Delivered,
-    said: &[String],
+    notes: &[String],
 ) {
     let now = delivered_at(token);
     let start = token.not_before.filter(|start| *start > now);
@@ -130,7 +130,7 @@ pub fn report(
         let (path, mode) = (path.display(), meta.mode() & 0o7777);
         talk.warn(&format!("everybody can read the secret in `{path}` (mode {mode:o}): `chmod 600 {path}`"));
     }
-    for note in said {
+    for note in notes {
         talk.note(note);
     }
     if let Some(start) = start {

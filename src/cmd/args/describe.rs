@@ -189,7 +189,7 @@ impl TokenArgs {
         self.claim(tx, name)?;
         let id = new_id(machine)?;
         let new = self.describe(name, &tx.catalogue()?, tx.now, machine)?;
-        let (token, expires_at) = new.admit(id, &tx.settings()?, &tx.author.actor.display_name(), tx.now)?;
+        let (token, expires_at) = new.plan(id, &tx.settings()?, &tx.author.actor.display_name(), tx.now)?;
         // A new token has no previous secret that could have a grace period.
         Ok(Begun { token, is_new: true, expires_at, grace: None, memory: Memory::default() })
     }
@@ -238,7 +238,7 @@ impl TokenArgs {
     }
 
     /// Fails unless this lifetime fits the given flags.
-    pub fn admits(
+    pub fn check_lifetime(
         &self,
         lifetime: &LifetimeArgs,
         settings: &Settings,

@@ -40,9 +40,9 @@ pub fn report_and_run(
     given: Option<&str>,
     destination: &DestinationArgs,
     delivered: Delivered,
-    said: &[String],
+    notes: &[String],
 ) -> Result<(), Error> {
-    report(app, store, destination, &delivered, said);
+    report(app, store, destination, &delivered, notes);
     let ran = run_own(app, store, author, given, &delivered.token);
     let token = ran.as_ref().ok().cloned().flatten().unwrap_or(delivered.token);
     let printed = document(app, store, destination, &token, ran.as_ref().err());

@@ -64,7 +64,7 @@ impl Many<'_> {
             }
             match store.write(&*app.ctx.machine, &author, |tx| self.change(tx, &choice)) {
                 // A person is shown the new selection and asked again.
-                Err(err @ Error::SelectionChanged { .. }) if app.can_ask() && !app.says_yes() => {
+                Err(err @ Error::SelectionChanged { .. }) if app.can_ask() && !app.assumes_yes() => {
                     app.talk().warn(&err.to_string());
                 }
                 changed => {
@@ -105,7 +105,7 @@ impl Many<'_> {
         let only = choice.first.as_ref().filter(|_| choice.count() == 1);
         let about = (choice.count(), only, names);
         let question = question(self.action, self.part(choice), about, now);
-        if choice.is_by_filter() && app.can_ask() && !app.says_yes() {
+        if choice.is_by_filter() && app.can_ask() && !app.assumes_yes() {
             list_to_ask(app, store, now, |list| {
                 choice.each(store, now, |page| write_page(list, page.into_iter().map(|(_, token)| token)))
             })?;
@@ -228,7 +228,7 @@ pub fn ask(
     let tokens = &selection.tokens[..];
     let only = if let [one] = tokens { Some(one) } else { None };
     let question = question(action, None, (tokens.len(), only, Vec::new()), now);
-    if app.can_ask() && !app.says_yes() {
+    if app.can_ask() && !app.assumes_yes() {
         list_to_ask(app, store, now, |list| list.page(tokens).map_err(Error::Output))?;
     }
     app.confirm(&question)

@@ -33,7 +33,7 @@ pub fn open_or_make(
     let now = app.ctx.machine.now()?;
     let rules = Rules::default();
     let new = args.describe(name, &rules.catalogue, now, &*app.ctx.machine)?;
-    new.admit(TokenId::planned(), &rules.settings, "", now)?;
+    new.plan(TokenId::planned(), &rules.settings, "", now)?;
     Ok(app.open_or_make(author)?)
 }
 

@@ -145,7 +145,7 @@ impl Plan {
         now: Timestamp,
     ) -> Result<Token, Error> {
         let new = new_token(wanted, name, catalogue)?;
-        let (token, _) = new.admit(new_id(sight.machine)?, &self.settings, "", now)?;
+        let (token, _) = new.plan(new_id(sight.machine)?, &self.settings, "", now)?;
         let token = wanted.complete(token, now);
         let Some(destination) = wanted.destination.value() else { return Ok(token) };
         check_free(view, sight, &token, &destination, now)?;

@@ -118,7 +118,7 @@ impl Route {
     }
 
     /// Warns if somebody may look for the secret in the wrong place.
-    pub fn say(&self, app: &mut App<'_>, before: &Token, delivered: &Delivered) {
+    pub fn report(&self, app: &mut App<'_>, before: &Token, delivered: &Delivered) {
         let (token, name) = (&delivered.token, &before.name);
         let Some(it) = &before.destination else { return };
         let place = it.destination.in_words();

@@ -44,10 +44,10 @@ impl Order {
         if let Some(end) = seen.expires_at() {
             delivery::warn_of_revival(app, seen, end);
         }
-        let mut said = rotated_in_words(&delivered.token).to_vec();
-        said.extend(newly_remembered(seen, &delivered.token));
-        route.say(app, seen, &delivered);
-        Ok(hooks::report_and_run(app, &store, author, self.memory.after(), &route.args, delivered, &said)?)
+        let mut notes = rotated_in_words(&delivered.token).to_vec();
+        notes.extend(newly_remembered(seen, &delivered.token));
+        route.report(app, seen, &delivered);
+        Ok(hooks::report_and_run(app, &store, author, self.memory.after(), &route.args, delivered, &notes)?)
     }
 }
 

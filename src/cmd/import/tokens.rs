@@ -47,7 +47,7 @@ impl Import {
         tally.finish(lines.number())?;
         let mut store = arrivals::store(app, author, self.dry_run)?;
         if !self.dry_run {
-            self.commands.admit(app, "the file", &brought)?;
+            self.commands.confirm(app, "the file", &brought)?;
         }
         store.keep_pages()?;
         let entered = store.write(&*app.ctx.machine, author, |tx| self.enter(tx, spool))?;

@@ -109,7 +109,7 @@ impl Rotate {
                 Some(delivery) if !self.may_replace_delivery(&token, delivery, now) => {
                     Err(Error::under_way(&token, delivery).into())
                 }
-                _ => self.admit(&token, &settings, now, machine),
+                _ => self.begin(&token, &settings, now, machine),
             };
             let admitted = admitted.and_then(|_| self.flags().route(store, author, &token));
             let rotated = admitted.map(|_| token.clone());

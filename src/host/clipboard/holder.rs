@@ -66,8 +66,8 @@ fn holding<H: Hold>(
         write_line("")?;
         let events = events.clone();
         thread::spawn(move || {
-            let said = read_line().map_or(Event::Stay, |_| Event::Leave);
-            let _ = events.send(said);
+            let event = read_line().map_or(Event::Stay, |_| Event::Leave);
+            let _ = events.send(event);
         });
         if let Ok(Event::Stay) = came.recv_timeout(LONGEST) {
             // The reader may have exited.

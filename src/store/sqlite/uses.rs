@@ -15,8 +15,8 @@ impl Sqlite {
 
     /// When a granted scope was last required.
     pub fn last_required(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
-        let asked = |tag| self.usage(Kind::Asks).last(grant.row, tag, token.created_at, now);
-        asked(scope_tag(&token.id, grant)).or_else(|| asked(scope_tag_v1(&token.id, grant)))
+        let last = |tag| self.usage(Kind::Asks).last(grant.row, tag, token.created_at, now);
+        last(scope_tag(&token.id, grant)).or_else(|| last(scope_tag_v1(&token.id, grant)))
     }
 
     pub fn record(&self, kind: Kind, row: i64, tag: Tag, created: Timestamp, now: Timestamp) {

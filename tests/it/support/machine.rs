@@ -73,7 +73,7 @@ impl Fake {
         self.offered.borrow_mut().extend(choices.iter().map(row));
     }
 
-    fn answer(&self, question: &str) -> io::Result<Answer> {
+    fn take_answer(&self, question: &str) -> io::Result<Answer> {
         self.asked.borrow_mut().push(question.to_owned());
         let meanwhile = self.meanwhile.borrow_mut().take();
         if let Some(meanwhile) = meanwhile {
@@ -199,12 +199,12 @@ impl Machine for Fake {
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {
-        self.answer(question).map(|answer| matches!(answer, Answer::Yes))
+        self.take_answer(question).map(|answer| matches!(answer, Answer::Yes))
     }
 
     fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>> {
         self.offered.borrow_mut().push(initial.to_owned());
-        self.answer(question.text).map(|answer| match answer {
+        self.take_answer(question.text).map(|answer| match answer {
             Answer::Type(text) => Zeroizing::new(text),
             Answer::Enter => Zeroizing::new(initial.to_owned()),
             answer => panic!("{}: {answer:?}", question.text),
@@ -213,12 +213,12 @@ impl Machine for Fake {
 
     fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
         let text = |answer| if let Answer::Type(text) = answer { text.into_bytes() } else { Vec::new() };
-        self.answer(question).map(text).map(Zeroizing::new)
+        self.take_answer(question).map(text).map(Zeroizing::new)
     }
 
     fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize> {
         self.offer(choices);
-        self.answer(question.text).map(|answer| match answer {
+        self.take_answer(question.text).map(|answer| match answer {
             Answer::Pick(name) => {
                 let place = choices.iter().position(|choice| choice.name == name);
                 place.unwrap_or_else(|| panic!("no `{name}` in {choices:?}"))
@@ -230,7 +230,7 @@ impl Machine for Fake {
 
     fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>> {
         self.offer(choices);
-        self.answer(question.text).map(|answer| match answer {
+        self.take_answer(question.text).map(|answer| match answer {
             Answer::Choose(places) => places,
             Answer::Enter => (0..choices.len()).filter(|at| choices[*at].chosen).collect(),
             answer => panic!("{}: {answer:?}", question.text),

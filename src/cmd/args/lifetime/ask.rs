@@ -20,23 +20,23 @@ enum Pick {
     Other,
 }
 
-/// Asks for a lifetime until `admits` accepts it. A present lifetime, in words, is offered first; keeping it is
+/// Asks for a lifetime until `check` accepts it. A present lifetime, in words, is offered first; keeping it is
 /// the same as giving no flag.
 pub fn ask(
     app: &mut App<'_>,
     settings: &Settings,
     keep: Option<&str>,
-    mut admits: impl FnMut(&App<'_>, &LifetimeArgs) -> Result<(), Error>,
+    mut check: impl FnMut(&App<'_>, &LifetimeArgs) -> Result<(), Error>,
 ) -> Result<LifetimeArgs, Error> {
     let (choices, picks): (Vec<Choice>, Vec<Pick>) = rows(app, settings, keep)?.into_iter().unzip();
     loop {
         let at = select(app, "Lifetime", &choices)?;
         let chosen = match picks.get(at) {
             None | Some(Pick::Keep) => return Ok(LifetimeArgs::default()),
-            Some(Pick::Set(lifetime)) => admits(app, lifetime).map(|()| lifetime.clone()),
+            Some(Pick::Set(lifetime)) => check(app, lifetime).map(|()| lifetime.clone()),
             Some(Pick::Other) => text(app, "Lifetime or expiry", "45d, 2027-06-30", "", |app, answer| {
                 let lifetime = read(answer)?;
-                admits(app, &lifetime)?;
+                check(app, &lifetime)?;
                 Ok(lifetime)
             }),
         };

@@ -91,7 +91,7 @@ pub use words::MOST;
 pub use write::Write;
 
 #[cfg(feature = "postgres")]
-use postgres::{Found, Open, Postgres, statement as server_statement, values as server_value};
+use postgres::{FoundRows, Open, Postgres, statement as server_statement, values as server_value};
 use sqlite::{Look, Sqlite};
 use view::ascending;
 use write::{Head, Matched};

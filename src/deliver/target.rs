@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, OFlags, StatxAttributes, StatxFlags};
 use zeroize::Zeroizing;
 
-use super::content::{Found, flags, read};
+use super::content::{AtPath, flags, read};
 use super::{Accepted, Refusal, Temporary};
 use crate::domain::Invalid;
 use crate::domain::secret::SecretHash;
@@ -125,8 +125,8 @@ impl Target {
             return Err(self.mounted());
         }
         match read(&self.path).map_err(failed)? {
-            Found::File(_, content) => Ok(Seen { meta: Some(meta), content }),
-            Found::Other | Found::Absent => Err(self.refuse("somebody else changed it meanwhile")),
+            AtPath::File(_, content) => Ok(Seen { meta: Some(meta), content }),
+            AtPath::Other | AtPath::Absent => Err(self.refuse("somebody else changed it meanwhile")),
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use memchr::memchr;
 use zeroize::Zeroizing;
 
-use super::finder::{AFTER, BEFORE, Finder, Found};
+use super::finder::{AFTER, BEFORE, Candidate, Finder};
 use super::history::{History, Place};
 use super::kind::{self, Skipped};
 use super::position::Position;
@@ -120,7 +120,7 @@ impl Source {
             let to = if is_last { end } else { end - AFTER };
             let piece = &buffer[..end];
             let mut is_taken = true;
-            finder.find(piece, from..to, &mut |found: Found| {
+            finder.find(piece, from..to, &mut |found: Candidate| {
                 places.advance(piece, base, found.range.start);
                 if let Some(place) = places.of(base + found.range.start as u64).filter(|_| is_taken) {
                     let Place { path, commit, line, column } = place;

@@ -31,7 +31,7 @@ pub struct Search<'a, 'b> {
     mute: bool,
     batch: Vec<(Vec<u8>, News)>,
     binaries: usize,
-    done: Found,
+    done: SearchResult,
 }
 
 /// What to report about a path.
@@ -44,7 +44,7 @@ enum News {
 
 /// The result of a search.
 #[derive(Default)]
-pub struct Found {
+pub struct SearchResult {
     /// The working secrets that were found.
     pub working: BTreeSet<[u8; 32]>,
     /// The last error of reading; the others have been reported.
@@ -64,7 +64,7 @@ impl<'a, 'b> Search<'a, 'b> {
     ) -> Self {
         let leaks = Leaks::new(format, app.out_style());
         let mute = app.quiet();
-        let done = Found::default();
+        let done = SearchResult::default();
         Self { app, store, finder, now, leaks, mute, batch: Vec::new(), binaries: 0, done }
     }
 
@@ -223,7 +223,7 @@ impl<'a, 'b> Search<'a, 'b> {
     }
 
     /// Ends the report.
-    pub fn finish(mut self) -> Result<Found, Error> {
+    pub fn finish(mut self) -> Result<SearchResult, Error> {
         if !self.mute {
             let written = self.leaks.finish(&mut *self.app.ctx.stdout);
             self.check_written(written)?;
@@ -242,7 +242,7 @@ fn report_error(app: &mut App<'_>, err: &Error) {
     app.talk().error(err.code(), &err.to_string(), err.hint().as_deref());
 }
 
-impl Found {
+impl SearchResult {
     /// A working secret is more important than a file that could not be read.
     pub fn outcome(self, app: &mut App<'_>) -> Result<Outcome, Error> {
         match self.unread {

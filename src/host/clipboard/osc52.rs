@@ -1,4 +1,5 @@
-//! OSC 52 asks the terminal to put text into its clipboard. Terminals do not report whether they did.
+//! OSC 52 is a control sequence that asks the terminal to copy text to its clipboard. Terminals do not report
+//! whether they did.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};

@@ -316,7 +316,7 @@ impl Write<'_> {
             for before in page {
                 let found = other.read(|view| view.token_of_id(&before.id, self.now)).ok().flatten();
                 let Some(found) = found else { continue };
-                let after = before.ended_as(&found, self.now);
+                let after = before.restricted_as(&found, self.now);
                 if after != before {
                     built.kept_ended.push(named(&before));
                     self.update(&before, &after, Action::Restore)?;

@@ -1,4 +1,4 @@
-//! The rules of tokenctl. They depend only on their arguments: they use no clock, random numbers, disk or
+//! The rules of tokenctl. They depend only on their arguments, and use no clock, random numbers, disk or
 //! terminal.
 
 pub mod address;

@@ -1,5 +1,4 @@
-//! Changes to a token: it can be revoked, disabled and enabled, get another lifetime, and replace its
-//! secrets.
+//! Changes to a token: revocation, disabling and enabling, a new lifetime, and the replacement of its secrets.
 
 use super::{Role, Token};
 use crate::domain::lifetime::Lifetime;

@@ -116,7 +116,7 @@ pub fn fate(token: &Token, missing: Missing) -> Fate {
             // there, can have emptied it.
             Ok(true) => open(
                 "is missing in an empty directory, as if its file system were not mounted; \
-                 `tokenctl doctor --repair` takes it for gone",
+                 `tokenctl doctor --repair` treats it as deleted",
             ),
             Err(err) => open(&format!("could not be looked for: {err}")),
         },

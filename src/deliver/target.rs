@@ -58,7 +58,7 @@ impl Target {
     /// replace it.
     pub fn new(path: &Path, store: &Path) -> Result<Self, Refusal> {
         let refuse = |why: &str| Refusal::Failed(refusal(path, why));
-        let name = path.file_name().ok_or_else(|| refuse("it names no file"))?;
+        let name = path.file_name().ok_or_else(|| refuse("it does not name a file"))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let failed = |err: io::Error| refuse(&format!("its directory: {err}"));
         let dir = fs::canonicalize(parent).map_err(failed)?;
@@ -69,7 +69,7 @@ impl Target {
             return Err(refuse(&format!("others can write its directory (mode {:o})", mode & 0o7777)));
         }
         if fs::canonicalize(store).is_ok_and(|store| dir.starts_with(store)) {
-            return Err(refuse("its directory is the store's own"));
+            return Err(refuse("its directory is that of the store"));
         }
         let target = Self { path: dir.join(name), dir, opened, temporary: None };
         if target.path.to_str().is_none() {

@@ -289,7 +289,7 @@ impl View<'_> {
     }
 
     /// Finds tokens that are missing although their last entry says that they exist. Reads a page of entries
-    /// after `after`, and returns the number of the last one, or `None` if there are no more.
+    /// after `after`, and returns the number of the last one, or `None` at the end of the log.
     pub(super) fn missing(
         &self,
         chain: &Chain,

@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for ItemVisitor {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Item<'de>, E> {
         let number = serde_json::Number::from_f64(value);
-        number.map(Item::Other).ok_or_else(|| E::custom("a number that is none"))
+        number.map(Item::Other).ok_or_else(|| E::custom("a number that is not finite"))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Item<'de>, E> {

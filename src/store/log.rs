@@ -25,7 +25,7 @@ pub fn read_event(cells: &Cells<'_>) -> rusqlite::Result<Event> {
     let form = cells.get(12)?;
     let changes = match form {
         Form::One if cells.values()[13] != ValueRef::Null => {
-            return Err(wrong(cells.column(13), "that version kept none"));
+            return Err(wrong(cells.column(13), "version 1 did not record changes"));
         }
         Form::One => Changes::default(),
         Form::Two => cells.get(13)?,

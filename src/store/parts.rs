@@ -53,7 +53,9 @@ impl Rows {
         };
         let rows = Self { token: last("tokens")?, secret: last("secret")?, granted: last("granted")? };
         if rows.token.max(rows.secret).max(rows.granted) > i64::MAX / 2 {
-            return Err(StoreError::Damaged("a row has a number that no version of ours gives".to_owned()));
+            return Err(StoreError::Damaged(
+                "a row has a number that no version of tokenctl assigns".to_owned(),
+            ));
         }
         let references = [
             ("label", "token", rows.token),

@@ -49,7 +49,7 @@ impl View<'_> {
             if self.checks_seals()
                 && let Some(row) = entries.values().find(|it| counts.get(&it.row) != Some(&it.includes.len()))
             {
-                let why = format!("what scope row {} includes is missing", row.row);
+                let why = format!("scopes that scope row {} includes are missing", row.row);
                 return Err(rusqlite::Error::ToSqlConversionFailure(why.into()).into());
             }
             Ok(Catalogue::new(entries.into_values()))
@@ -95,7 +95,7 @@ impl Write<'_> {
         self.starts_alone("scope", row, &references)?;
         self.save_scope(&Entry { row, ..entry.clone() })?;
         let after = self.record_catalogue(action, &before, matched)?;
-        let missing = || StoreError::Damaged("a scope that was just written is not there".to_owned());
+        let missing = || StoreError::Damaged("a scope that was just written is missing".to_owned());
         after.get(&entry.name).cloned().ok_or_else(missing)
     }
 

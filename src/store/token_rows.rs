@@ -43,7 +43,7 @@ pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
     let lifetime = match (cells.get::<Option<Span>>(6)?, cells.get::<Option<Timestamp>>(7)?) {
         (Some(_), Some(_)) => return Err(wrong(cells.column(7), "a token with a `ttl` has no `until`")),
         (Some(ttl), None) if ttl.is_zero() => {
-            return Err(wrong(cells.column(6), "a lifetime is longer than nothing"));
+            return Err(wrong(cells.column(6), "a lifetime must not be zero"));
         }
         (Some(ttl), None) => Lifetime::Ttl(ttl),
         (None, Some(until)) => Lifetime::Until(until),
@@ -51,7 +51,7 @@ pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
     };
     let rotate_every: Option<Span> = cells.get(9)?;
     if rotate_every.is_some_and(Span::is_zero) {
-        return Err(wrong(cells.column(9), "a rotation is due after more than no time"));
+        return Err(wrong(cells.column(9), "a rotation interval must not be zero"));
     }
     Ok(Token {
         row: cells.get::<RowNumber>(0)?.0,

@@ -242,7 +242,7 @@ impl View<'_> {
         let token = self.load(&[row], now, parts)?.pop().ok_or_else(|| missing(row))?;
         let index = token.secrets.iter().position(|secret| secret.hash == *hash);
         let index = index.ok_or_else(|| {
-            StoreError::Damaged(format!("no secret of token row {row} is where an index says"))
+            StoreError::Damaged(format!("token row {row} lacks a secret that an index finds there"))
         })?;
         Ok(Some(Presented { token, index, last_change: self.head()?.time }))
     }

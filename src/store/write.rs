@@ -97,7 +97,8 @@ impl Write<'_> {
         // last entry has the latest time, even after a change that is allowed with a wrong clock.
         let last = head.time.filter(|_| !self.author.accept_clock);
         let time = last.map_or(self.now, |last| last.max(self.now));
-        let damaged = || StoreError::Damaged("its audit log has an end that cannot be".to_owned());
+        let damaged =
+            || StoreError::Damaged("the last entry of its audit log has an impossible number".to_owned());
         let mut event = Event {
             seq: head.anchor.seq.checked_add(1).ok_or_else(damaged)?,
             time,
@@ -150,7 +151,7 @@ impl Write<'_> {
     }
 
     pub(super) fn uuid(&self) -> Result<String, StoreError> {
-        let lost = || StoreError::Damaged("the database gives no random number".to_owned());
+        let lost = || StoreError::Damaged("the database returned no random number".to_owned());
         self.column(self.store.engine.uuid(), &[])?.pop().ok_or_else(lost)
     }
 

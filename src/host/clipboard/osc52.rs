@@ -15,7 +15,7 @@ impl Osc52 {
     pub fn open(term: Option<&OsStr>) -> io::Result<Self> {
         // These terminals would show the sequence, and thus the secret, instead of ignoring it.
         if let None | Some("dumb" | "linux") = term.map(|term| term.to_str().unwrap_or_default()) {
-            return Err(io::Error::other("the terminal does not know the sequence"));
+            return Err(io::Error::other("the terminal does not support OSC 52"));
         }
         let terminal = OpenOptions::new().write(true).open("/dev/tty");
         terminal.map(Self).map_err(|_| io::Error::other("there is no terminal"))

@@ -9,7 +9,9 @@ mod gate;
 mod hosts;
 mod link;
 mod replicas;
+mod requests;
 mod suite;
+mod tls;
 
 use std::path::PathBuf;
 use std::process::Command;

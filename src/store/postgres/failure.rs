@@ -1,35 +1,25 @@
 //! The meaning of an error of PostgreSQL, by its code.
 
-use postgres::error::SqlState;
+use tokio_postgres::error::SqlState;
 
-use super::{Address, Postgres};
+use super::{Address, Failure, Postgres};
 use crate::store::engine::Fault;
 use crate::store::{StoreError, UNCHANGED, UNSETTLED};
 
-/// The message of a server, without the text that the client adds.
-pub fn words(err: &postgres::Error) -> String {
-    let cause = std::error::Error::source(err).map(ToString::to_string);
-    match (err.as_db_error(), cause) {
-        (Some(said), _) => said.message().to_owned(),
-        (None, Some(cause)) => cause,
-        (None, None) => err.to_string(),
-    }
-}
-
-pub fn of_connecting(address: &Address, err: &postgres::Error) -> StoreError {
-    StoreError::Unreachable { server: address.url(), why: words(err) }
+pub fn of_connecting(address: &Address, err: &Failure) -> StoreError {
+    StoreError::Unreachable { server: address.url(), why: err.words() }
 }
 
 /// The error of the first check of a store.
-pub fn of_store(address: &Address, err: &postgres::Error) -> StoreError {
+pub fn of_store(address: &Address, err: &Failure) -> StoreError {
     match err.code() {
         Some(&SqlState::UNDEFINED_TABLE) => StoreError::Missing(address.url()),
         _ => of(address, err),
     }
 }
 
-fn of(address: &Address, err: &postgres::Error) -> StoreError {
-    let (path, why) = (address.url(), words(err));
+fn of(address: &Address, err: &Failure) -> StoreError {
+    let (path, why) = (address.url(), err.words());
     match err.code() {
         Some(&(SqlState::LOCK_NOT_AVAILABLE | SqlState::QUERY_CANCELED)) => StoreError::Locked(Vec::new()),
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => StoreError::ReadOnly {

@@ -52,8 +52,8 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-/// A directory for the user that runs servers.
-fn directory() -> PathBuf {
+/// A directory for the user that runs servers. It stays.
+pub fn directory() -> PathBuf {
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix("tokenctl-pg-");
     let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory").keep();

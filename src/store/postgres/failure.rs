@@ -21,12 +21,14 @@ pub fn of_store(address: &Address, err: &Failure) -> StoreError {
 fn of(address: &Address, err: &Failure) -> StoreError {
     let (path, why) = (address.url(), err.words());
     match err.code() {
-        Some(&(SqlState::LOCK_NOT_AVAILABLE | SqlState::QUERY_CANCELED)) => StoreError::Locked(Vec::new()),
-        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => StoreError::ReadOnly {
-            path,
-            why,
-            hint: "connect as a role that may, such as `tokenctl_admin`".to_owned(),
-        },
+        // The server has ended the change in favour of another one. That one is done by now, so it is worth trying again.
+        Some(
+            &(SqlState::LOCK_NOT_AVAILABLE
+            | SqlState::QUERY_CANCELED
+            | SqlState::T_R_SERIALIZATION_FAILURE
+            | SqlState::T_R_DEADLOCK_DETECTED),
+        ) => StoreError::Locked(Vec::new()),
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => not_allowed(address, why),
         Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => StoreError::ReadOnly {
             path,
             why: "it is a replica".to_owned(),
@@ -44,9 +46,24 @@ fn of(address: &Address, err: &Failure) -> StoreError {
     }
 }
 
+fn not_allowed(address: &Address, why: String) -> StoreError {
+    let hint = "connect as a role that may, such as `tokenctl_admin`".to_owned();
+    StoreError::ReadOnly { path: address.url(), why, hint }
+}
+
 impl Postgres {
     pub fn failed(&self, err: &Fault) -> StoreError {
         match err {
+            // What no verdict needs is not there for it.
+            Fault::Postgres(err)
+                if self.narrow
+                    && matches!(
+                        err.code(),
+                        Some(&(SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN))
+                    ) =>
+            {
+                not_allowed(&self.address, format!("`{}` may only verify", self.address.user))
+            }
             Fault::Postgres(err) => of(&self.address, err),
             // A value that does not convert.
             Fault::Sqlite(err) => StoreError::Damaged(err.to_string()),

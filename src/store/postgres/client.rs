@@ -42,7 +42,7 @@ type Link = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<AsyncMessage, 
 
 pub struct Client {
     runtime: Option<Runtime>,
-    client: Option<tokio_postgres::Client>,
+    asks: Option<tokio_postgres::Client>,
     /// `None` once it is given up.
     link: Option<Link>,
     tls: Option<MakeRustlsConnect>,
@@ -112,8 +112,8 @@ impl Client {
         };
         let failure = match runtime.block_on(async { timeout(patience, connecting).await }) {
             Ok(Ok((client, link))) => {
-                let (runtime, client, link) = (Some(runtime), Some(client), Some(link));
-                return Ok(Self { runtime, client, link, tls, limit, warned: false });
+                let (runtime, asks, link) = (Some(runtime), Some(client), Some(link));
+                return Ok(Self { runtime, asks, link, tls, limit, warned: false });
             }
             Ok(Err(err)) => Failure::Server(err),
             Err(_) => Failure::Silent(patience),
@@ -124,7 +124,7 @@ impl Client {
     }
 
     pub fn is_closed(&self) -> bool {
-        self.link.is_none() || self.client.as_ref().is_none_or(|client| client.is_closed())
+        self.link.is_none() || self.asks.as_ref().is_none_or(|client| client.is_closed())
     }
 
     /// Runs statements without values, and returns their rows as texts.
@@ -176,7 +176,7 @@ impl Client {
 
     /// Sends a statement whose answer nobody needs.
     pub fn send(&mut self, sql: &str) {
-        let Self { runtime: Some(runtime), client: Some(client), link: Some(link), .. } = self else {
+        let Self { runtime: Some(runtime), asks: Some(client), link: Some(link), .. } = self else {
             return;
         };
         let mut work = pin!(client.batch_execute(sql));
@@ -192,8 +192,7 @@ impl Client {
     pub fn commit(&mut self, patience: Duration) -> Result<(), Failure> {
         let limit = self.limit;
         let done = {
-            let Self { runtime: Some(runtime), client: Some(client), link: Some(link), tls, warned, .. } =
-                self
+            let Self { runtime: Some(runtime), asks: Some(client), link: Some(link), tls, warned, .. } = self
             else {
                 return Err(given_up());
             };
@@ -228,7 +227,7 @@ impl Client {
         work: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, Error>,
     ) -> Result<T, Failure> {
         let done = {
-            let Self { runtime: Some(runtime), client: Some(client), link: Some(link), warned, .. } = self
+            let Self { runtime: Some(runtime), asks: Some(client), link: Some(link), warned, .. } = self
             else {
                 return Err(given_up());
             };
@@ -254,7 +253,7 @@ impl Client {
 
     /// Gives the connection up if there was no answer.
     fn settled<T>(&mut self, done: Option<Result<T, Error>>, limit: Duration) -> Result<T, Failure> {
-        if done.is_none() || self.client.as_ref().is_none_or(|client| client.is_closed()) {
+        if done.is_none() || self.asks.as_ref().is_none_or(|client| client.is_closed()) {
             self.link = None;
         }
         done.map_or(Err(Failure::Silent(limit)), |done| done.map_err(Failure::Server))
@@ -290,8 +289,8 @@ fn untyped<'a>(params: &'a [Param<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
 impl Drop for Client {
     /// Tells the server that this is the end.
     fn drop(&mut self) {
-        let (runtime, client, link) = (self.runtime.take(), self.client.take(), self.link.take());
-        drop(client);
+        let (runtime, asks, link) = (self.runtime.take(), self.asks.take(), self.link.take());
+        drop(asks);
         let Some(runtime) = runtime else { return };
         if let Some(mut link) = link {
             let end = poll_fn(|cx| match link(cx) {

@@ -118,9 +118,9 @@ fn a_stream_answers_with_a_new_connection_when_its_own_is_silent() {
     let mut output = BufReader::new(stream.stdout.take().expect("a pipe"));
     let mut ask = || {
         writeln!(input, "{secret}").expect("it reads");
-        let mut line = String::new();
-        output.read_line(&mut line).expect("an answer");
-        line
+        let mut answer = String::new();
+        output.read_line(&mut answer).expect("an answer");
+        answer
     };
     assert_eq!(ask(), "valid web\n");
     link.strand();

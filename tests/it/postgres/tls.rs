@@ -56,20 +56,6 @@ impl Encrypted {
         [Some(format!("host={}", self.addresses[address])), mode, root].into_iter().flatten().collect()
     }
 
-    fn ours(&self, parameters: &[String]) -> Ran {
-        let url = format!("postgres://postgres@/tokens?{}", parameters.join("&"));
-        run(program().args(["list", "--store", &url]), b"")
-    }
-
-    fn psql(&self, parameters: &[String]) -> Ran {
-        let conninfo = format!("user=postgres dbname=tokens {}", parameters.join(" "));
-        let mut psql = Command::new("psql");
-        psql.env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", "/nonexistent");
-        run(psql.args(["-X", "-A", "-t", "-c", "SELECT 1", "-d", &conninfo]), b"")
-    }
-
     /// Whether the last connection was encrypted, as the server says.
     fn was_encrypted(&self) -> bool {
         let log = std::fs::read_to_string(self.server.dir().join("log")).expect("its log");
@@ -82,6 +68,18 @@ impl Drop for Encrypted {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.certificates);
     }
+}
+
+fn ours(parameters: &[String]) -> Ran {
+    let url = format!("postgres://postgres@/tokens?{}", parameters.join("&"));
+    run(program().args(["list", "--store", &url]), b"")
+}
+
+fn psql(parameters: &[String]) -> Ran {
+    let conninfo = format!("user=postgres dbname=tokens {}", parameters.join(" "));
+    let mut psql = Command::new("psql");
+    psql.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", "/nonexistent");
+    run(psql.args(["-X", "-A", "-t", "-c", "SELECT 1", "-d", &conninfo]), b"")
 }
 
 /// How a connection ends.
@@ -119,30 +117,30 @@ fn a_connection_is_encrypted_and_refused_as_by_other_clients() {
     ];
     for (address, mode, root, end) in table {
         let parameters = it.parameters(address, mode, root);
-        let refused = |ran: &Ran| {
+        let end_of = |ran: &Ran| {
             if ran.code == 0 { if it.was_encrypted() { Safe } else { Plain } } else { Refused("") }
         };
-        let ours = it.ours(&parameters);
-        let is = refused(&ours);
+        let ran = ours(&parameters);
+        let is = end_of(&ran);
         match end {
             Refused(why) => {
-                assert_eq!((ours.code, &*ours.out), (6, ""), "{parameters:?}: {ours:?}");
-                assert!(ours.err.contains(why), "{parameters:?}: {}", ours.err);
+                assert_eq!((ran.code, &*ran.out), (6, ""), "{parameters:?}: {ran:?}");
+                assert!(ran.err.contains(why), "{parameters:?}: {}", ran.err);
             }
-            end => assert_eq!(is, end, "{parameters:?}: {ours:?}"),
+            end => assert_eq!(is, end, "{parameters:?}: {ran:?}"),
         }
-        assert_eq!(refused(&it.psql(&parameters)), is, "psql with {parameters:?}");
+        assert_eq!(end_of(&psql(&parameters)), is, "psql with {parameters:?}");
     }
     // Without a mode, a server over a network must prove its name, which `psql` does not ask for.
-    assert!(it.ours(&it.parameters(0, None, right)).ok().out.is_empty() && it.was_encrypted());
-    assert!(it.ours(&it.parameters(1, None, right)).exit(6).err.contains("not valid for name"));
+    assert!(ours(&it.parameters(0, None, right)).ok().out.is_empty() && it.was_encrypted());
+    assert!(ours(&it.parameters(1, None, right)).exit(6).err.contains("not valid for name"));
     // A server that refuses what is not encrypted says so.
     let hba = it.server.dir().join("data/pg_hba.conf");
     std::fs::write(&hba, "local all all trust\nhostssl all all all trust\n").expect("a file");
     it.server.sql("postgres", "SELECT pg_reload_conf()");
     crate::support::processes::until("the server has read its rules", || {
-        it.ours(&it.parameters(0, Some("disable"), None)).code == 6
+        ours(&it.parameters(0, Some("disable"), None)).code == 6
     });
-    let refused = it.ours(&it.parameters(0, Some("disable"), None)).exit(6);
+    let refused = ours(&it.parameters(0, Some("disable"), None)).exit(6);
     assert!(refused.err.contains("no encryption"), "{}", refused.err);
 }

@@ -7,8 +7,6 @@
 mod audit;
 #[cfg(feature = "cli")]
 mod batch;
-#[cfg(feature = "postgres")]
-mod burst;
 mod bury;
 mod cells;
 mod change;
@@ -18,6 +16,8 @@ mod engine;
 #[cfg(feature = "cli")]
 mod entry;
 mod error;
+#[cfg(feature = "postgres")]
+mod expected;
 mod files;
 mod find;
 mod handle;
@@ -94,7 +94,8 @@ pub use write::Write;
 
 #[cfg(feature = "postgres")]
 use postgres::{
-    Failure as ServerFailure, Found, Open, Postgres, statement as server_statement, values as server_value,
+    Failure as ServerFailure, FoundRows, Open, Postgres, statement as server_statement,
+    values as server_value,
 };
 use sqlite::{Look, Sqlite};
 use view::ascending;

@@ -26,12 +26,12 @@ pub struct Form {
 }
 
 /// The rows that a statement has found.
-pub struct Found {
+pub struct FoundRows {
     rows: std::vec::IntoIter<Row>,
     current: Option<Row>,
 }
 
-impl Found {
+impl FoundRows {
     pub fn next(&mut self) -> Option<&Row> {
         self.current = self.rows.next();
         self.current.as_ref()
@@ -65,9 +65,9 @@ impl Postgres {
 }
 
 impl Statement<'_> {
-    pub fn query(&self, args: &[&dyn ToSql]) -> Result<Found, Fault> {
+    pub fn query(&self, args: &[&dyn ToSql]) -> Result<FoundRows, Fault> {
         let rows = self.with(args, Client::query)?;
-        Ok(Found { rows: rows.into_iter(), current: None })
+        Ok(FoundRows { rows: rows.into_iter(), current: None })
     }
 
     /// Returns how many rows it changed.

@@ -8,7 +8,7 @@ use crate::support::processes::until;
 use crate::support::server::have;
 use crate::support::{program, run};
 
-use super::link::{Link, Way};
+use super::link::{Link, LinkState};
 use super::{Fixture, socket};
 
 /// A gate that ends with its test.
@@ -93,13 +93,13 @@ fn a_gate_gives_up_connections_that_are_silent() {
     });
     assert_eq!(gate.status(&kept), "200");
     // While no connection can be had, attempts are rare, and no answer is a yes.
-    link.set(Way::Cut);
+    link.set(LinkState::Cut);
     let before = link.count();
     for _ in 0..200 {
         assert_eq!(gate.status(&kept), "503");
     }
     assert!(link.count() < before + 100, "{} connections for 200 requests", link.count() - before);
-    link.set(Way::Open);
+    link.set(LinkState::Open);
     until("the gate is well again", || gate.status(&kept) == "200");
 }
 
@@ -129,10 +129,10 @@ fn a_stream_answers_with_a_new_connection_when_its_own_is_silent() {
     drop(input);
     assert!(stream.wait().expect("a child").success());
     // One question, to a server that accepts a connection and says nothing.
-    link.set(Way::Held);
+    link.set(LinkState::Held);
     let ran = run(store.through(link.port).arg("verify"), secret.as_bytes()).exit(6);
     assert!(ran.out.is_empty() && ran.err.contains("nothing has come from it"), "{ran:?}");
-    link.set(Way::Open);
+    link.set(LinkState::Open);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A way to a server that can be held up, and cut.
+//! A connection to a server that a test can hold up or cut.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The state of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum LinkState {
     Open,
     /// It waits, and so do connections.
     Held,
@@ -27,7 +27,7 @@ pub struct Link {
 
 #[derive(Default)]
 struct State {
-    way: AtomicU8,
+    link: AtomicU8,
     /// The connections so far, and how many of them, the first ones, pass on nothing any more.
     count: AtomicUsize,
     stranded: AtomicUsize,
@@ -53,8 +53,8 @@ impl Link {
         Self { port, state }
     }
 
-    pub fn set(&self, way: Way) {
-        self.state.way.store(way as u8, Ordering::SeqCst);
+    pub fn set(&self, link: LinkState) {
+        self.state.link.store(link as u8, Ordering::SeqCst);
     }
 
     /// From now on the present connections pass on nothing, and do not end either; new ones work.
@@ -68,13 +68,13 @@ impl Link {
     }
 }
 
-trait End: Read + Write {
-    fn end(&self);
+trait Socket: Read + Write {
+    fn shut_down(&self);
     fn wake_often(&self);
 }
 
-impl End for TcpStream {
-    fn end(&self) {
+impl Socket for TcpStream {
+    fn shut_down(&self) {
         let _ = self.shutdown(Shutdown::Both);
     }
     fn wake_often(&self) {
@@ -82,8 +82,8 @@ impl End for TcpStream {
     }
 }
 
-impl End for UnixStream {
-    fn end(&self) {
+impl Socket for UnixStream {
+    fn shut_down(&self) {
         let _ = self.shutdown(Shutdown::Both);
     }
     fn wake_often(&self) {
@@ -91,8 +91,8 @@ impl End for UnixStream {
     }
 }
 
-fn pass(mut from: impl End, mut to: impl End, state: &State, nth: usize) {
-    let is = |way: Way| state.way.load(Ordering::SeqCst) == way as u8;
+fn pass(mut from: impl Socket, mut to: impl Socket, state: &State, nth: usize) {
+    let is = |link: LinkState| state.link.load(Ordering::SeqCst) == link as u8;
     from.wake_often();
     let mut buffer = [0; 16_384];
     loop {
@@ -106,13 +106,13 @@ fn pass(mut from: impl End, mut to: impl End, state: &State, nth: usize) {
             }
             Err(_) => break,
         };
-        while is(Way::Held) || nth < state.stranded.load(Ordering::SeqCst) {
+        while is(LinkState::Held) || nth < state.stranded.load(Ordering::SeqCst) {
             thread::sleep(Duration::from_millis(5));
         }
-        if is(Way::Cut) || to.write_all(&buffer[..len]).is_err() {
+        if is(LinkState::Cut) || to.write_all(&buffer[..len]).is_err() {
             break;
         }
     }
-    from.end();
-    to.end();
+    from.shut_down();
+    to.shut_down();
 }

@@ -14,7 +14,7 @@ use crate::context::Clock;
 use crate::domain::event::{Action, Author};
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
-use crate::store::{Store, StoreError, Write};
+use crate::store::{PAGE, Store, StoreError, Write};
 
 /// What to do with the provisional secret of an interrupted delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,26 +58,39 @@ pub fn recover(
         rows => rows?,
     };
     let mut unfinished = Vec::new();
-    for row in rows {
-        match finish(store, clock, author, row, now, missing) {
-            Err(err @ StoreError::Damaged(_)) => unfinished.push(damaged(err)),
-            finished => unfinished.extend(finished?),
+    for page in rows.chunks(PAGE) {
+        for token in tokens(store, page, now)? {
+            match token.and_then(|token| finish(store, clock, author, &token, missing)) {
+                Err(err @ StoreError::Damaged(_)) => unfinished.push(damaged(err)),
+                finished => unfinished.extend(finished?),
+            }
         }
     }
     Ok(unfinished)
+}
+
+/// Reads the tokens in these rows in one transaction, because every change reads the deliveries that stay
+/// unfinished. If one of the tokens is damaged, each is read separately.
+fn tokens(store: &Store, rows: &[i64], now: Timestamp) -> Result<Vec<Result<Token, StoreError>>, StoreError> {
+    let read = |rows: &[i64]| store.read(|view| view.tokens(rows, now));
+    match read(rows) {
+        Err(StoreError::Damaged(_)) => {
+            let each = rows.iter().map(|row| read(&[*row]).map(|mut found| found.pop()));
+            Ok(each.filter_map(Result::transpose).collect())
+        }
+        found => Ok(found?.into_iter().map(Ok).collect()),
+    }
 }
 
 fn finish(
     store: &Store,
     clock: &dyn Clock,
     author: &Author,
-    row: i64,
-    now: Timestamp,
+    token: &Token,
     missing: Missing,
 ) -> Result<Option<String>, StoreError> {
-    let Some(token) = store.read(|view| view.tokens(&[row], now))?.pop() else { return Ok(None) };
     // The file is read before the lock is taken, because reading can block.
-    let fate = fate(&token, missing);
+    let fate = fate(token, missing);
     if let Fate::Open(why) = &fate {
         return Ok(Some(format!("the delivery of `{}` stays open: {why}", token.name)));
     }

@@ -317,7 +317,6 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// How many columns it has.
     pub fn columns(&self) -> usize {
         match self {
             Self::Sqlite(row) => row.as_ref().column_count(),

@@ -7,8 +7,6 @@
 mod audit;
 #[cfg(feature = "cli")]
 mod batch;
-#[cfg(feature = "postgres")]
-mod burst;
 mod bury;
 mod cells;
 mod change;
@@ -18,6 +16,8 @@ mod engine;
 #[cfg(feature = "cli")]
 mod entry;
 mod error;
+#[cfg(feature = "postgres")]
+mod expected;
 mod files;
 mod find;
 mod handle;
@@ -38,6 +38,8 @@ mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod recorder;
+#[cfg(feature = "postgres")]
+mod rest;
 mod scopes;
 mod seal;
 mod settings;
@@ -94,7 +96,10 @@ pub use words::MOST;
 pub use write::Write;
 
 #[cfg(feature = "postgres")]
-use postgres::{Found, Open, Postgres, statement as server_statement, values as server_value};
+use postgres::{
+    Failure as ServerFailure, FoundRows, Open, Postgres, statement as server_statement,
+    values as server_value,
+};
 use sqlite::{Look, Sqlite};
 use view::ascending;
 use write::{Head, Matched};

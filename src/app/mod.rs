@@ -19,7 +19,7 @@ use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
-use crate::store::{self, Directory, Location, Sharing, Store};
+use crate::store::{self, Directory, Location, Sharing, Store, StoreError};
 use crate::ui::progress::Progress;
 use crate::ui::{Screen, Style, Talk, json};
 pub use file::{check_kept, check_replaceable, cut_short, replace_file};
@@ -96,7 +96,8 @@ impl<'a> App<'a> {
     /// Columns and rows of the terminal. One that does not report them gets those of the environment or 80 × 24.
     fn size(&self) -> (usize, usize) {
         let stated = |key: &str| self.ctx.machine.env(key)?.to_str()?.parse().ok().filter(|n| *n > 0);
-        let size = |told: Option<u16>, key, usual| told.or_else(|| stated(key)).map_or(usual, usize::from);
+        let size =
+            |reported: Option<u16>, key, usual| reported.or_else(|| stated(key)).map_or(usual, usize::from);
         let terminal = self.ctx.terminal;
         (size(terminal.width, "COLUMNS", 80), size(terminal.height, "LINES", 24))
     }
@@ -119,13 +120,13 @@ impl<'a> App<'a> {
     }
 
     /// Whether `--yes` was given.
-    pub fn says_yes(&self) -> bool {
+    pub fn assumes_yes(&self) -> bool {
         self.global.yes.is_some()
     }
 
     /// Requires confirmation, by `--yes` or by a person.
     pub fn confirm(&mut self, question: &str) -> Result<(), Error> {
-        if self.says_yes() {
+        if self.assumes_yes() {
             return Ok(());
         }
         self.ask(question, "`--yes` confirms")
@@ -274,6 +275,18 @@ impl<'a> App<'a> {
     /// Opens the store for a change, after settling the deliveries that killed commands of this user left.
     pub fn open_to_write(&mut self, author: &Author) -> Result<Store, Error> {
         self.open_and_recover(author, Missing::Unmounted)
+    }
+
+    /// The same, or nothing if there is no store. A server is asked only once.
+    pub fn open_if_there(&mut self, author: &Author) -> Result<Option<Store>, Error> {
+        let location = self.location()?;
+        if location.dir().is_some() && !location.exists() {
+            return Ok(None);
+        }
+        match self.open_to_write(author) {
+            Err(Error::Store(StoreError::Missing(_))) if location.dir().is_none() => Ok(None),
+            opened => opened.map(Some),
+        }
     }
 
     /// The same, where a person has decided what a missing file means.

@@ -1,5 +1,5 @@
-//! The findings about a token at an instant, computed from the token, the recording of its use, and the time.
-//! This module knows neither the store nor the output.
+//! The findings about a token, computed from the token, its recorded uses, and the time. This module depends
+//! on neither the store nor the output.
 
 use std::str::FromStr;
 
@@ -9,15 +9,15 @@ use super::token::{Grant, LastUse, Role, Status, StoredSecret, Token};
 use super::verdict::refusal;
 use super::when::{Span, Timestamp, relative};
 
-/// How long an expired token is reported.
+/// How long after its expiry a token is reported.
 const RECENT: Span = Span::days(7);
-/// How late a rotation may be before it is reported. It is a day, so that a daily job is never late.
+/// How late a rotation can be before it is reported. It is a day, so that a daily job is never late.
 const LATE: Span = Span::days(1);
-/// A token or scope that was not used for this long is reported.
+/// A token or scope that has not been used for this long is reported.
 const UNUSED: Span = Span::days(90);
 
-/// The kind of a finding. Its word never changes. A new kind needs an entry in `ALL`, and the compiler asks for
-/// its word, severity, summary and rule.
+/// The kind of a finding. Its word never changes. A new kind must be added to `ALL`; the compiler reports
+/// everything else that it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FindingCode {
     Expiring,
@@ -37,7 +37,7 @@ pub enum FindingCode {
 /// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// A client is refused, or will be unless somebody acts.
+    /// A client is refused, or will be refused unless somebody acts.
     Error,
     Warning,
 }
@@ -55,7 +55,7 @@ impl Severity {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Finding {
     pub code: FindingCode,
-    /// Since when it applies, if that is known.
+    /// The time since which it applies, if known.
     pub since: Option<Timestamp>,
     /// A sentence that names the token.
     pub message: String,
@@ -63,18 +63,18 @@ pub struct Finding {
     pub hint: String,
 }
 
-/// The parameters of an examination.
+/// The parameters of an examination of tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct Exam {
     pub times: Times,
     /// How long before its expiry a token is reported.
     pub window: Span,
-    /// Since when uses of scopes are recorded. `None` if they are not.
+    /// The time since which uses of scopes have been recorded. `None` if they are not recorded.
     pub scopes_since: Option<Timestamp>,
 }
 
-/// Since when a finding applies, its message and its hint.
-type Found = (Option<Timestamp>, String, String);
+/// The time since which a finding applies, its message, and its hint.
+type Details = (Option<Timestamp>, String, String);
 
 impl FindingCode {
     /// In the order in which they are reported for a token.
@@ -127,8 +127,8 @@ impl FindingCode {
         }
     }
 
-    /// The finding about this token, if there is one.
-    fn find(self, token: &Token, exam: &Exam) -> Option<Found> {
+    /// Returns the finding of this kind about the token, if there is one.
+    fn find(self, token: &Token, exam: &Exam) -> Option<Details> {
         match self {
             Self::Expiring => expiring(token, exam),
             Self::Expired => expired(token, exam.times.now),
@@ -155,7 +155,7 @@ impl FromStr for FindingCode {
     }
 }
 
-/// The findings of these kinds about a token.
+/// Returns the findings of these kinds about a token.
 pub fn examine(token: &Token, exam: &Exam, codes: &[FindingCode]) -> Vec<Finding> {
     let find = |code: &FindingCode| {
         let (since, message, hint) = code.find(token, exam)?;
@@ -177,7 +177,7 @@ fn is_older(instant: Timestamp, span: Span, now: Timestamp) -> bool {
 }
 
 /// The token expires within the window and is in the second half of its lifetime.
-fn expiring(token: &Token, exam: &Exam) -> Option<Found> {
+fn expiring(token: &Token, exam: &Exam) -> Option<Details> {
     let now = exam.times.now;
     if !token.expires_within(exam.window, now) {
         return None;
@@ -192,7 +192,7 @@ fn expiring(token: &Token, exam: &Exam) -> Option<Found> {
     Some((Some(since), format!("`{name}` expires {}", when(end, now)), hint))
 }
 
-fn expired(token: &Token, now: Timestamp) -> Option<Found> {
+fn expired(token: &Token, now: Timestamp) -> Option<Details> {
     let (name, end) = (&token.name, token.expires_at()?);
     if token.status(now) != Status::Expired || is_older(end, RECENT, now) {
         return None;
@@ -205,7 +205,7 @@ fn expired(token: &Token, now: Timestamp) -> Option<Found> {
     Some((Some(end), format!("`{name}` expired {}", when(end, now)), hint))
 }
 
-fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Found> {
+fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Details> {
     let due = token.due_at().filter(|_| token.is_due(now))?;
     let name = &token.name;
     let hint = format!("run `tokenctl rotate {name}`, and find out why the scheduled job did not");
@@ -213,8 +213,8 @@ fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Found> {
         .then(|| (Some(due), format!("`{name}` was due for rotation {}", when(due, now)), hint))
 }
 
-/// The hook of a rotation has not succeeded, and nobody is running it.
-fn hook_pending(token: &Token, now: Timestamp) -> Option<Found> {
+/// The hook of a rotation has not succeeded, and no process is running it.
+fn hook_pending(token: &Token, now: Timestamp) -> Option<Details> {
     let hook = token.pending_hook.as_ref().filter(|hook| !hook.is_claimed(now))?;
     let (name, uid) = (&token.name, hook.uid);
     let state = hook.failed_at.map_or("has not run".to_owned(), |time| format!("failed {}", when(time, now)));
@@ -223,8 +223,8 @@ fn hook_pending(token: &Token, now: Timestamp) -> Option<Found> {
     Some((Some(hook.created_at), message, hint))
 }
 
-/// The token has a rotation policy, but no destination.
-fn no_destination(token: &Token, now: Timestamp) -> Option<Found> {
+/// The token has a rotation policy, but no destination is stored with it.
+fn no_destination(token: &Token, now: Timestamp) -> Option<Details> {
     let works = matches!(token.status(now), Status::Active | Status::Pending);
     token.rotate_every.filter(|_| works && token.destination.is_none())?;
     let name = &token.name;
@@ -235,7 +235,7 @@ fn no_destination(token: &Token, now: Timestamp) -> Option<Found> {
 }
 
 /// A client still uses the previous secret, whose grace period is running out.
-fn previous_in_use(token: &Token, now: Timestamp) -> Option<Found> {
+fn previous_in_use(token: &Token, now: Timestamp) -> Option<Details> {
     let is_used = |secret: &&StoredSecret| {
         let used_late = secret.last_used_at.zip(secret.superseded_at).is_some_and(|(used, by)| used >= by);
         secret.role() == Role::Previous && used_late && token.secret_status(secret, now) == Status::Active
@@ -251,7 +251,7 @@ fn previous_in_use(token: &Token, now: Timestamp) -> Option<Found> {
 }
 
 /// A client still presents a secret that has expired or was revoked.
-fn refused_in_use(token: &Token, now: Timestamp) -> Option<Found> {
+fn refused_in_use(token: &Token, now: Timestamp) -> Option<Details> {
     let is_recent = |at: &Timestamp| !is_older(*at, Span::days(1), now);
     let refused = token.secrets.iter().filter_map(|secret| secret.refused_at.zip(Some(secret)));
     let (at, secret) = refused.filter(|(at, _)| is_recent(at)).max_by_key(|(at, _)| *at)?;
@@ -266,14 +266,14 @@ fn refused_in_use(token: &Token, now: Timestamp) -> Option<Found> {
     Some((Some(at), message, hint.to_owned()))
 }
 
-fn unused(token: &Token, now: Timestamp) -> Option<Found> {
+fn unused(token: &Token, now: Timestamp) -> Option<Details> {
     let used = token.last_used_at().filter(|used| is_active(token, now) && is_older(*used, UNUSED, now))?;
     let name = &token.name;
     let hint = format!("if nobody needs it, run `tokenctl disable {name}`");
     Some((Some(used), format!("`{name}` was last used {}", when(used, now)), hint))
 }
 
-fn never_used(token: &Token, times: &Times) -> Option<Found> {
+fn never_used(token: &Token, times: &Times) -> Option<Details> {
     if !(is_active(token, times.now) && times.never_used(token)) {
         return None;
     }
@@ -288,7 +288,7 @@ fn never_used(token: &Token, times: &Times) -> Option<Found> {
     Some((Some(token.created_at.max(times.usage_since?)), message, hint))
 }
 
-fn no_expiry(token: &Token, now: Timestamp) -> Option<Found> {
+fn no_expiry(token: &Token, now: Timestamp) -> Option<Details> {
     let works = matches!(token.status(now), Status::Active | Status::Pending);
     let current = token.current().filter(|current| works && current.expires_at.is_none())?;
     let name = &token.name;
@@ -296,17 +296,17 @@ fn no_expiry(token: &Token, now: Timestamp) -> Option<Found> {
     Some((Some(current.created_at), format!("`{name}` never expires"), hint))
 }
 
-/// The token is in use, but nobody required these scopes for as long as a token may be unused.
-fn scope_unused(token: &Token, exam: &Exam) -> Option<Found> {
+/// The token is in use, but no verification has required these scopes for [`UNUSED`].
+fn scope_unused(token: &Token, exam: &Exam) -> Option<Details> {
     let now = exam.times.now;
     let recorded = exam.scopes_since?.max(token.created_at);
     let in_use = token.last_used_at().is_some_and(|used| !is_older(used, UNUSED, now));
     if !(is_active(token, now) && in_use && is_older(recorded, UNUSED, now)) {
         return None;
     }
-    let is_idle = |grant: &&Grant| grant.last_asked_at.is_none_or(|asked| is_older(asked, UNUSED, now));
+    let is_idle = |grant: &&Grant| grant.last_required_at.is_none_or(|last| is_older(last, UNUSED, now));
     let idle: Vec<&Grant> = token.grants.values().filter(is_idle).collect();
-    let since = idle.iter().map(|grant| grant.last_asked_at.unwrap_or(recorded)).max()?;
+    let since = idle.iter().map(|grant| grant.last_required_at.unwrap_or(recorded)).max()?;
     let mut scopes: Vec<&str> = idle.iter().map(|grant| grant.scope.as_str()).collect();
     scopes.sort_unstable();
     let (name, list) = (&token.name, scopes.join(", "));
@@ -314,8 +314,8 @@ fn scope_unused(token: &Token, exam: &Exam) -> Option<Found> {
     Some((Some(since), message, format!("`tokenctl scopes remove {name} {}`", scopes.join(" "))))
 }
 
-/// A delivery was interrupted, and nobody has settled it.
-fn provisional(token: &Token, now: Timestamp) -> Option<Found> {
+/// A delivery was interrupted, and has been neither confirmed nor rolled back.
+fn provisional(token: &Token, now: Timestamp) -> Option<Details> {
     let delivery = token.delivery.as_ref().filter(|delivery| delivery.deadline <= now)?;
     let (name, uid, deadline) = (&token.name, delivery.uid, delivery.deadline);
     let message = format!("a delivery of `{name}` by uid {uid} was not confirmed by {}", when(deadline, now));

@@ -1,25 +1,26 @@
-//! The destination that a token remembers, to which rotations deliver its secrets.
+//! The remembered destination of a token, to which rotations deliver its new secrets.
 
 use std::fmt;
 
-/// The remembered destination, and the host and user to which its path or command belongs.
+/// A remembered destination, and the host and user to which its path or command belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
-    pub receiver: Receiver,
+pub struct RememberedDestination {
+    pub destination: Destination,
     pub host: Option<String>,
     pub uid: u32,
 }
 
-/// Paths are absolute.
+/// A file, a variable of an environment file, or a command. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Receiver {
+pub enum Destination {
     File { path: String },
     EnvFile { path: String, variable: String },
     Command { command: String },
 }
 
-impl Receiver {
-    /// The destination of this kind. `None` if the kind cannot be remembered, or a field is missing or superfluous.
+impl Destination {
+    /// Creates a destination. Returns `None` if this kind cannot be remembered, or a field is missing or
+    /// superfluous.
     pub fn new(
         kind: &str,
         path: Option<String>,
@@ -63,7 +64,7 @@ impl Receiver {
         }
     }
 
-    /// Whether two secrets with these destinations would overwrite each other.
+    /// Whether secrets that are delivered to both destinations would overwrite each other.
     pub fn collides_with(&self, other: &Self) -> bool {
         let same_file = self.path().is_some() && self.path() == other.path();
         same_file
@@ -72,7 +73,7 @@ impl Receiver {
                 || self.variable() == other.variable())
     }
 
-    /// The form for a sentence.
+    /// The form that is used in sentences.
     pub fn in_words(&self) -> String {
         match self {
             Self::File { path } => format!("`{path}`"),
@@ -82,8 +83,8 @@ impl Receiver {
     }
 }
 
-impl fmt::Display for Receiver {
-    /// The form in the log.
+impl fmt::Display for Destination {
+    /// The form that is used in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path } => write!(f, "file {path}"),
@@ -93,9 +94,9 @@ impl fmt::Display for Receiver {
     }
 }
 
-impl fmt::Display for Destination {
+impl fmt::Display for RememberedDestination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.receiver.fmt(f)
+        self.destination.fmt(f)
     }
 }
 
@@ -105,10 +106,10 @@ mod tests {
 
     #[test]
     fn two_destinations_collide_if_one_would_replace_the_other() {
-        let file = |path: &str| Receiver::File { path: path.to_owned() };
+        let file = |path: &str| Destination::File { path: path.to_owned() };
         let line =
-            |variable: &str| Receiver::EnvFile { path: "/a".to_owned(), variable: variable.to_owned() };
-        let command = Receiver::Command { command: "cat".to_owned() };
+            |variable: &str| Destination::EnvFile { path: "/a".to_owned(), variable: variable.to_owned() };
+        let command = Destination::Command { command: "cat".to_owned() };
         assert!(file("/a").collides_with(&file("/a")) && !file("/a").collides_with(&file("/b")));
         assert!(line("A").collides_with(&line("A")) && !line("A").collides_with(&line("B")));
         assert!(file("/a").collides_with(&line("A")) && line("A").collides_with(&file("/a")));

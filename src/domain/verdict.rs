@@ -1,4 +1,4 @@
-//! Whether a presented secret is valid, and if not, the first reason that applies.
+//! Decides whether a presented secret is valid, and if not, gives the first reason that applies.
 
 use std::net::IpAddr;
 
@@ -8,18 +8,18 @@ use super::text::Label;
 use super::token::{Role, Status, StoredSecret, Token};
 use super::when::Timestamp;
 
-/// The reason for a refusal. If several apply, it is the first in this order.
+/// The reason why a secret is refused, or `Valid`. If several reasons apply, it is the first in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     Malformed,
     Unknown,
     Revoked,
     Disabled,
-    /// A rotation replaced it, and its grace period is over.
+    /// A rotation replaced the secret, and its grace period is over.
     Superseded,
     Expired,
     NotYetValid,
-    /// It was presented from an address that the token does not allow, or from an unknown one.
+    /// The secret was presented from an address that the token does not allow, or from an unknown address.
     SourceNotAllowed,
     ScopeMissing,
     LabelMismatch,
@@ -44,18 +44,18 @@ impl Reason {
     }
 }
 
-/// The requirements for a secret.
+/// What a verifier requires.
 #[derive(Debug, Clone, Default)]
-pub struct Ask {
-    /// All are required.
+pub struct Requirements {
+    /// The token must hold all of these scopes.
     pub scopes: Vec<Scope>,
-    /// All are required.
+    /// The token must have all of these labels.
     pub labels: Vec<Label>,
     /// The address from which the secret was presented, if known.
     pub address: Option<IpAddr>,
 }
 
-/// Why a stored secret is refused now.
+/// Returns why a stored secret is refused now, or `None` if it is not refused.
 pub fn refusal(token: &Token, secret: &StoredSecret, now: Timestamp) -> Option<Reason> {
     match token.secret_status(secret, now) {
         Status::Revoked => Some(Reason::Revoked),
@@ -66,12 +66,12 @@ pub fn refusal(token: &Token, secret: &StoredSecret, now: Timestamp) -> Option<R
     }
 }
 
-/// Checks a secret of a token against the requirements at an instant. Missing scopes are returned only with
+/// Checks a secret of a token against the requirements. Missing scopes are returned only with
 /// [`Reason::ScopeMissing`].
 pub fn judge<'a>(
     token: &Token,
     secret: &StoredSecret,
-    ask: &'a Ask,
+    requirements: &'a Requirements,
     address: Option<IpAddr>,
     catalogue: &Catalogue,
     now: Timestamp,
@@ -89,16 +89,16 @@ pub fn judge<'a>(
     if !token.allow_from.as_ref().is_none_or(allows) {
         return (Reason::SourceNotAllowed, Vec::new());
     }
-    if !ask.scopes.is_empty() {
+    if !requirements.scopes.is_empty() {
         let held = token.held_scopes(catalogue);
         let lacks = |scope: &&Scope| catalogue.get(scope).is_none() || !held.contains(scope);
-        let missing: Vec<&Scope> = ask.scopes.iter().filter(lacks).collect();
+        let missing: Vec<&Scope> = requirements.scopes.iter().filter(lacks).collect();
         if !missing.is_empty() {
             return (Reason::ScopeMissing, missing);
         }
     }
     let carried = |label: &Label| token.labels.get(&label.key) == Some(&label.value);
-    if !ask.labels.iter().all(carried) {
+    if !requirements.labels.iter().all(carried) {
         return (Reason::LabelMismatch, Vec::new());
     }
     (Reason::Valid, Vec::new())
@@ -114,10 +114,12 @@ mod tests {
     fn a_scope_that_is_held_but_not_in_the_catalogue_is_missing() {
         let gone: Scope = "gone".parse().expect("a scope");
         let mut it = token(vec![secret(1, 0)]);
-        it.grants
-            .insert(1, Grant { row: 1, scope_id: String::new(), scope: gone.clone(), last_asked_at: None });
-        let ask = Ask { scopes: vec![gone.clone()], ..Ask::default() };
-        let verdict = judge(&it, &it.secrets[0], &ask, None, &Catalogue::default(), at(1));
+        it.grants.insert(
+            1,
+            Grant { row: 1, scope_id: String::new(), scope: gone.clone(), last_required_at: None },
+        );
+        let requirements = Requirements { scopes: vec![gone.clone()], ..Requirements::default() };
+        let verdict = judge(&it, &it.secrets[0], &requirements, None, &Catalogue::default(), at(1));
         assert_eq!(verdict, (Reason::ScopeMissing, vec![&gone]));
     }
 }

@@ -6,16 +6,16 @@ use rusqlite::types::ValueRef;
 
 use super::cells::Cells;
 use super::sql::{RowNumber, wrong};
-use crate::domain::destination::{Destination, Receiver};
+use crate::domain::destination::{Destination, RememberedDestination};
 use crate::domain::hook::{Claim, PendingHook};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::token::{Delivery, DestinationKind, Grant, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 
-/// The columns of a token and of a secret, with their seals.
+/// The number of columns of a token and of a secret, with their seals.
 pub const OF_TOKEN: usize = 25;
 pub const OF_SECRET: usize = 10;
-/// The columns of a delivery, with the alias of their table.
+/// The columns of a delivery, with the alias of its table.
 pub const DELIVERY: &str = "d.kind, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace,
      d.variable, d.command, d.hook, d.remember, d.host";
 const OF_DELIVERY: usize = 13;
@@ -42,7 +42,7 @@ pub const OF_GRANT_ROW: usize = 4;
 /// How many labels, grants and secrets a token should have.
 pub type Counts = [usize; 3];
 
-/// The counts of a token's row.
+/// Reads these counts from the row of a token.
 pub fn read_counts(cells: &Cells<'_>) -> Counts {
     let mut counts = [usize::MAX; 3];
     if let ValueRef::Text(text) = cells.values()[23] {
@@ -57,7 +57,7 @@ pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
     let lifetime = match (cells.get::<Option<Span>>(6)?, cells.get::<Option<Timestamp>>(7)?) {
         (Some(_), Some(_)) => return Err(wrong(cells.column(7), "a token with a `ttl` has no `until`")),
         (Some(ttl), None) if ttl.is_zero() => {
-            return Err(wrong(cells.column(6), "a lifetime is longer than nothing"));
+            return Err(wrong(cells.column(6), "a lifetime must not be zero"));
         }
         (Some(ttl), None) => Lifetime::Ttl(ttl),
         (None, Some(until)) => Lifetime::Until(until),
@@ -65,7 +65,7 @@ pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
     };
     let rotate_every: Option<Span> = cells.get(9)?;
     if rotate_every.is_some_and(Span::is_zero) {
-        return Err(wrong(cells.column(9), "a rotation is due after more than no time"));
+        return Err(wrong(cells.column(9), "a rotation interval must not be zero"));
     }
     Ok(Token {
         row: cells.get::<RowNumber>(0)?.0,
@@ -93,17 +93,17 @@ pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
     })
 }
 
-fn read_destination(cells: &Cells<'_>) -> rusqlite::Result<Option<Destination>> {
+fn read_destination(cells: &Cells<'_>) -> rusqlite::Result<Option<RememberedDestination>> {
     let Some(kind) = cells.get::<Option<String>>(15)? else {
         let rest = cells.values()[16..=20].iter().any(|value| *value != ValueRef::Null);
         return if rest { Err(wrong(cells.column(15), "a destination without a kind")) } else { Ok(None) };
     };
-    let receiver = Receiver::new(&kind, cells.get(16)?, cells.get(17)?, cells.get(18)?)
+    let destination = Destination::new(&kind, cells.get(16)?, cells.get(17)?, cells.get(18)?)
         .ok_or_else(|| wrong(cells.column(15), "a destination that no token can have"))?;
-    Ok(Some(Destination { receiver, host: cells.get(19)?, uid: cells.get(20)? }))
+    Ok(Some(RememberedDestination { destination, host: cells.get(19)?, uid: cells.get(20)? }))
 }
 
-/// A secret from its columns.
+/// Reads a secret from its columns.
 pub fn read_secret(cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
     let [delivered_at, superseded_at, revoked_at]: [Option<Timestamp>; 3] =
         [cells.get(6)?, cells.get(7)?, cells.get(8)?];

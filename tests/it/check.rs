@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::{DAY, HOUR, START, World, have, pages, program_path, run, time};
 
-/// The codes that `check` reports with these arguments, each with the token's name, in its order.
-fn found(world: &World, args: &[&str]) -> Vec<String> {
+/// The codes that `check` reports with these arguments, each with the name of the token, in the reported order.
+fn findings(world: &World, args: &[&str]) -> Vec<String> {
     let document = world.run(&[&["check", "--json"], args].concat()).json();
     let one =
         |it: &Value| format!("{} {}", it["code"].as_str().unwrap(), it["token"]["name"].as_str().unwrap());
@@ -17,7 +17,7 @@ fn found(world: &World, args: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_store_without_findings_is_silent() {
+fn a_check_without_findings_prints_nothing() {
     let mut world = World::with_store();
     world.create("demo", &[]);
     let ran = world.run(&["check"]).ok();
@@ -35,16 +35,16 @@ fn a_token_is_expiring_in_the_second_half_of_its_life_and_within_the_window() {
     world.create("long", &["--ttl", "90d", "--owner", "ann"]);
     world.create("short", &["--ttl", "10d"]);
     world.wait(5 * DAY - 1);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
     world.wait(1);
-    assert_eq!(found(&world, &[]), ["expiring short"]);
-    assert_eq!(found(&world, &["--window", "4d"]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), ["expiring short"]);
+    assert_eq!(findings(&world, &["--window", "4d"]), Vec::<String>::new());
     let since = |args: &[&str]| {
         world.run(&[&["check", "--json"], args].concat()).json()["findings"][0]["since"].clone()
     };
-    assert_eq!(since(&[]), time(START + 5 * DAY), "since half of its life is over");
+    assert_eq!(since(&[]), time(START + 5 * DAY), "half of its lifetime is over");
     world.wait(2 * DAY);
-    assert_eq!(since(&["--window", "4d"]), time(START + 6 * DAY), "since it is within the window");
+    assert_eq!(since(&["--window", "4d"]), time(START + 6 * DAY), "the expiry is within the window");
     world.wait(-2 * DAY);
     world.run(&["revoke", "short", "--yes"]).ok();
     world.wait(71 * DAY);
@@ -80,9 +80,9 @@ fn an_expired_token_is_reported_for_a_week() {
         "revive it with `tokenctl edit fixed --expires DATE --revive`, or revoke it with `tokenctl revoke fixed`"
     );
     world.wait(7 * DAY);
-    assert_eq!(found(&world, &["--search", "demo"]), ["expired demo"]);
+    assert_eq!(findings(&world, &["--search", "demo"]), ["expired demo"]);
     world.wait(1);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_rotation_is_overdue_when_it_is_more_than_a_day_late() {
     world.create("paused", &["--rotate-every", "30d"]);
     world.run(&["disable", "paused"]).ok();
     world.wait(31 * DAY);
-    assert_eq!(found(&world, &["--skip", "no_destination"]), Vec::<String>::new());
+    assert_eq!(findings(&world, &["--skip", "no_destination"]), Vec::<String>::new());
     world.wait(1);
     let ran = world.run(&["check", "--skip", "no_destination"]).exit(3);
     let expected = "\
@@ -102,11 +102,11 @@ error: rotation_overdue: `demo` was due for rotation 2026-12-22T12:00:00Z (24 ho
 ";
     assert_eq!(ran.out, expected);
     world.rotate("demo", &[]);
-    assert_eq!(found(&world, &["--skip", "no_destination"]), Vec::<String>::new());
+    assert_eq!(findings(&world, &["--skip", "no_destination"]), Vec::<String>::new());
 }
 
 #[test]
-fn a_policy_without_a_destination_is_reported_until_it_has_one() {
+fn a_rotation_policy_without_a_destination_is_reported() {
     let world = World::with_store();
     world.create("demo", &["--rotate-every", "30d"]);
     let expected = "\
@@ -115,7 +115,7 @@ warning: no_destination: `demo` has a rotation policy and no destination
 ";
     assert_eq!(world.run(&["check"]).exit(3).out, expected);
     world.run(&["edit", "demo", "--out", &world.path("secret")]).ok();
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_previous_secret_that_is_used_after_the_rotation_is_reported_until_it_expire
     world.verify(&old, &[]);
     world.wait(DAY);
     world.rotate("demo", &["--grace", "12h"]);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
     world.wait(2 * HOUR);
     world.verify(&old, &[]);
     world.wait(HOUR);
@@ -141,11 +141,11 @@ fn a_previous_secret_that_is_used_after_the_rotation_is_reported_until_it_expire
          stops working 2026-11-24T00:00:00Z (in 9 hours)"
     );
     world.wait(9 * HOUR);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
 }
 
 #[test]
-fn an_old_token_is_reported_with_the_start_of_the_record() {
+fn a_token_without_a_recorded_use_is_reported_with_the_start_of_the_record() {
     let world = World::with_store();
     world.create("demo", &["--ttl", "1y"]);
     world.wait(DAY);
@@ -159,19 +159,19 @@ fn an_old_token_is_reported_with_the_start_of_the_record() {
 }
 
 #[test]
-fn tokens_and_scopes_that_nobody_uses_are_reported() {
+fn unused_tokens_and_scopes_are_reported() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let used = world.create("used", &["--ttl", "1y", "-s", "read,write"]);
     world.create("never", &["--ttl", "1y", "-s", "read"]);
     world.verify(&used, &[]);
     world.wait(30 * DAY);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
     world.wait(1);
-    assert_eq!(found(&world, &[]), ["never_used never"]);
+    assert_eq!(findings(&world, &[]), ["never_used never"]);
     world.wait(60 * DAY);
     world.verify(&used, &["-s", "read"]);
-    assert_eq!(found(&world, &["--skip", "never_used"]), ["scope_unused used"]);
+    assert_eq!(findings(&world, &["--skip", "never_used"]), ["scope_unused used"]);
     let document = world.run(&["check", "--only", "scope-unused", "--json"]).exit(3).json();
     let finding = &document["findings"][0];
     assert_eq!(
@@ -183,18 +183,18 @@ fn tokens_and_scopes_that_nobody_uses_are_reported() {
         )
     );
     world.wait(90 * DAY);
-    assert_eq!(found(&world, &["--only", "unused,scope_unused"]), ["scope_unused used"]);
+    assert_eq!(findings(&world, &["--only", "unused,scope_unused"]), ["scope_unused used"]);
     world.wait(1);
-    assert_eq!(found(&world, &["--only", "unused,scope_unused"]), ["unused used"]);
+    assert_eq!(findings(&world, &["--only", "unused,scope_unused"]), ["unused used"]);
 }
 
 #[test]
 fn a_token_without_an_expiry_is_reported_at_once() {
     let world = World::with_store();
     world.create("demo", &["--no-expiry"]);
-    assert_eq!(found(&world, &[]), ["no_expiry demo"]);
+    assert_eq!(findings(&world, &[]), ["no_expiry demo"]);
     world.run(&["disable", "demo"]).ok();
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_delivery_that_was_killed_is_reported_after_its_deadline() {
         file.display()
     ));
     world.wait(599);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
     world.wait(1);
     let ran = world.run(&["check"]).exit(3);
     let expected = "\
@@ -227,15 +227,15 @@ fn filters_and_codes_narrow_the_report() {
     for (name, owner) in [("a", "ann"), ("b", "bob")] {
         world.create(name, &["--no-expiry", "--owner", owner]);
     }
-    assert_eq!(found(&world, &["--owner", "bob"]), ["no_expiry b"]);
-    assert_eq!(found(&world, &["--skip", "no_expiry"]), Vec::<String>::new());
-    assert_eq!(found(&world, &["--only", "no_expiry", "--skip", "no_expiry"]), Vec::<String>::new());
+    assert_eq!(findings(&world, &["--owner", "bob"]), ["no_expiry b"]);
+    assert_eq!(findings(&world, &["--skip", "no_expiry"]), Vec::<String>::new());
+    assert_eq!(findings(&world, &["--only", "no_expiry", "--skip", "no_expiry"]), Vec::<String>::new());
     let failure = world.refuses(&["check", "--only", "no_expire"], 2, "usage");
     assert_eq!(failure["hint"], "did you mean `no_expiry`?");
 }
 
 #[test]
-fn each_format_has_the_same_findings() {
+fn every_format_contains_the_same_findings() {
     let world = World::with_store();
     for name in ["a", "b"] {
         world.create(name, &["--no-expiry"]);
@@ -251,7 +251,7 @@ fn each_format_has_the_same_findings() {
 }
 
 #[test]
-fn metrics_count_each_finding_and_name_each_expiry() {
+fn the_metrics_contain_the_number_of_findings_and_every_expiry() {
     let world = World::with_store();
     world.create("endless", &["--no-expiry"]);
     world.create("demo", &["--ttl", "10d", "--owner", "a\"n\\n"]);
@@ -283,7 +283,7 @@ tokenctl_check_findings{{code="no_expiry",severity="warning"}} 1
 }
 
 #[test]
-fn a_file_is_replaced_as_a_whole_or_not_at_all() {
+fn the_report_file_is_replaced_completely_or_not_at_all() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::with_store();
     world.create("demo", &["--no-expiry"]);
@@ -295,7 +295,7 @@ fn a_file_is_replaced_as_a_whole_or_not_at_all() {
     let metrics = std::fs::read_to_string(&file).unwrap();
     assert_eq!(metrics, world.run(&args[..3]).ok().out);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-    // If the store cannot be read, the file is unchanged, and no other file is left.
+    // If the store cannot be read, the file is unchanged and no temporary file is left.
     world.sql("PRAGMA user_version = 99");
     world.run(&args).exit(6);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), metrics);
@@ -314,14 +314,14 @@ fn a_file_is_replaced_as_a_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_reader_that_goes_away_does_not_change_the_answer() {
+fn a_closed_pipe_does_not_change_the_exit_code() {
     let world = World::with_store();
     world.create("demo", &["--no-expiry"]);
     world.run_failing(&["check"], 10, std::io::ErrorKind::BrokenPipe).exit(3);
 }
 
 #[test]
-fn the_lines_of_the_crontab_mail_findings_and_write_metrics() {
+fn the_crontab_lines_in_the_documents_mail_findings_and_write_metrics() {
     let world = World::with_store();
     let metrics = world.directory("node_exporter");
     let command = |start: &str| {
@@ -335,7 +335,7 @@ fn the_lines_of_the_crontab_mail_findings_and_write_metrics() {
         run(command.env("TOKENCTL_STORE", world.store()), b"")
     };
     let mail = command("30 7 * * *");
-    // Cron sends a mail when there is anything to read.
+    // Cron sends mail when a command prints anything.
     let ran = cron(&mail);
     assert_eq!((ran.code, &*ran.out, &*ran.err), (0, "", ""));
     assert!(world.real(&["create", "demo", "--ttl", "2s"], b"").ok().out.starts_with("tkn_"));
@@ -357,7 +357,7 @@ fn the_lines_of_the_crontab_mail_findings_and_write_metrics() {
 }
 
 #[test]
-fn colours_take_no_room_in_the_lines_of_a_terminal() {
+fn colours_do_not_count_towards_the_width_of_a_line() {
     let mut world = World::with_store();
     world.create("api-gateway", &["--ttl", "10d", "--owner", "ann"]);
     world.wait(6 * DAY);
@@ -374,7 +374,7 @@ fn colours_take_no_room_in_the_lines_of_a_terminal() {
 }
 
 #[test]
-fn a_report_replaces_no_file_of_the_store() {
+fn a_report_never_replaces_a_file_of_the_store() {
     let world = World::with_store();
     world.create("demo", &[]);
     let (link, dir) = (world.path("link"), world.directory("dir"));

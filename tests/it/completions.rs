@@ -1,4 +1,4 @@
-//! `completions`: the scripts, and the candidates that they get. `shells` presses TAB in real shells.
+//! `completions`: the scripts, and the candidates that they request. The module `shells` presses TAB in real shells.
 
 mod shells;
 
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::support::{DAY, HOSTILE, World, assert_harmless, run};
 
-/// A shell and the file with its script.
+/// Each shell with the file that contains its script.
 const SCRIPTS: [(&str, &str); 5] = [
     ("bash", "tokenctl.bash"),
     ("zsh", "_tokenctl"),
@@ -27,7 +27,7 @@ fn script(file: &str) -> String {
     fs::read_to_string(path).expect(file)
 }
 
-/// A store with every kind of object. The shell's variable stays in the environment all the time.
+/// A store with every kind of object. The environment variable of the scripts stays set, even for other commands.
 fn filled() -> World {
     let mut world = World::new();
     world.env.insert("TOKENCTL_COMPLETE".to_owned(), "fish".to_owned());
@@ -45,24 +45,24 @@ fn filled() -> World {
     world
 }
 
-/// The answer to a shell about a line whose last word is being typed. It never gets an error.
+/// The answer to a shell that completes the last of these words. It must never contain an error.
 #[track_caller]
-fn ask(world: &mut World, shell: &str, words: &[&str]) -> String {
+fn offers(world: &mut World, shell: &str, words: &[&str]) -> String {
     world.env.insert("TOKENCTL_COMPLETE".to_owned(), shell.to_owned());
     let ran = world.run(&[&["--", "tokenctl"], words].concat()).ok();
     assert_eq!(ran.err, "", "{words:?}");
     ran.out
 }
 
-/// The values that are offered, without their descriptions.
+/// The candidates without their descriptions.
 #[track_caller]
 fn offered(world: &mut World, words: &[&str]) -> Vec<String> {
-    let answer = ask(world, "fish", words);
+    let answer = offers(world, "fish", words);
     answer.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
 }
 
 #[test]
-fn the_files_are_what_is_printed() {
+fn the_script_files_equal_the_printed_scripts() {
     let world = World::new();
     for (shell, file) in SCRIPTS {
         let ran = world.run(&["completions", shell]).ok();
@@ -72,9 +72,9 @@ fn the_files_are_what_is_printed() {
     world.refuses(&["completions", "tcsh"], 2, "usage");
 }
 
-/// Another release of clap may use another form.
+/// This shows when a new release of clap changes the scripts.
 #[test]
-fn the_scripts_of_fish_elvish_and_powershell_are_those_of_clap() {
+fn the_scripts_for_fish_elvish_and_powershell_are_generated_by_clap() {
     let theirs: [(&str, &dyn EnvCompleter); 3] =
         [("tokenctl.fish", &Fish), ("tokenctl.elv", &Elvish), ("_tokenctl.ps1", &Powershell)];
     for (file, shell) in theirs {
@@ -87,7 +87,7 @@ fn the_scripts_of_fish_elvish_and_powershell_are_those_of_clap() {
 }
 
 #[test]
-fn completion_offers_what_each_argument_takes() {
+fn completion_offers_the_possible_values_of_each_argument() {
     let mut world = filled();
     let cases: &[(&[&str], &[&str])] = &[
         (&["sh"], &["show"]),
@@ -135,7 +135,7 @@ fn completion_offers_what_each_argument_takes() {
 }
 
 #[test]
-fn flags_are_offered_after_a_dash_and_where_nothing_else_is_possible() {
+fn flags_are_offered_after_a_dash_or_if_nothing_else_is_possible() {
     let mut world = filled();
     assert!(offered(&mut world, &["show", "-"]).contains(&"--json".to_owned()));
     assert!(offered(&mut world, &["create", ""]).contains(&"--owner".to_owned()));
@@ -143,25 +143,25 @@ fn flags_are_offered_after_a_dash_and_where_nothing_else_is_possible() {
 }
 
 #[test]
-fn tokens_come_with_their_state_and_scopes_with_their_description() {
+fn tokens_are_offered_with_their_status_and_scopes_with_their_description() {
     let mut world = filled();
     let tokens = "ci-build\tdisabled\nci-deploy\tactive, never expires\nci-old\texpired 24 hours ago\n\
                   ops@host\tactive, never expires\nweb\tactive, expires in 28 days\n";
-    assert_eq!(ask(&mut world, "fish", &["show", ""]), tokens);
+    assert_eq!(offers(&mut world, "fish", &["show", ""]), tokens);
     let scopes = ["verify", "-s", "events:"];
-    assert_eq!(ask(&mut world, "fish", &scopes), "events:read\tSee: events\nevents:write\n");
-    assert_eq!(ask(&mut world, "powershell", &scopes), "events:read\tSee: events\nevents:write\n");
-    assert_eq!(ask(&mut world, "zsh", &scopes), "events\\:read:See: events\nevents\\:write\n");
+    assert_eq!(offers(&mut world, "fish", &scopes), "events:read\tSee: events\nevents:write\n");
+    assert_eq!(offers(&mut world, "powershell", &scopes), "events:read\tSee: events\nevents:write\n");
+    assert_eq!(offers(&mut world, "zsh", &scopes), "events\\:read:See: events\nevents\\:write\n");
     for shell in ["bash", "elvish"] {
-        assert_eq!(ask(&mut world, shell, &scopes), "events:read\nevents:write\n");
+        assert_eq!(offers(&mut world, shell, &scopes), "events:read\nevents:write\n");
     }
     for shell in ["tcsh", "0", "/bin/fish"] {
-        assert_eq!(ask(&mut world, shell, &scopes), "");
+        assert_eq!(offers(&mut world, shell, &scopes), "");
     }
 }
 
 #[test]
-fn paths_are_left_to_bash_and_zsh_and_offered_to_the_others() {
+fn bash_and_zsh_complete_paths_themselves_and_other_shells_are_offered_paths() {
     let mut world = filled();
     fs::create_dir(world.dir.path().join("secrets")).expect("a directory");
     fs::write(world.dir.path().join("see me"), "").expect("a file");
@@ -169,30 +169,30 @@ fn paths_are_left_to_bash_and_zsh_and_offered_to_the_others() {
     let start = format!("{}/se", world.dir.path().display());
     let (dir, file) = (format!("{start}crets/\n"), format!("{start}e me\n"));
     for flag in ["--out", "--env-file"] {
-        assert_eq!(ask(&mut world, "fish", &["create", "x", flag, &start]), format!("{dir}{file}"));
-        // Neither shell quotes candidates.
-        assert_eq!(ask(&mut world, "powershell", &["create", "x", flag, &start]), dir);
-        assert_eq!(ask(&mut world, "bash", &["create", "x", flag, &start]), ":files\n");
+        assert_eq!(offers(&mut world, "fish", &["create", "x", flag, &start]), format!("{dir}{file}"));
+        // Powershell does not quote candidates, so only safe ones are offered.
+        assert_eq!(offers(&mut world, "powershell", &["create", "x", flag, &start]), dir);
+        assert_eq!(offers(&mut world, "bash", &["create", "x", flag, &start]), ":files\n");
         assert_eq!(
-            ask(&mut world, "zsh", &["create", "x", &format!("{flag}=s")]),
+            offers(&mut world, "zsh", &["create", "x", &format!("{flag}=s")]),
             format!("{flag}=\\:files\n")
         );
     }
     for words in [["--store", ""], ["rotate", "--out-dir="]] {
-        assert!(ask(&mut world, "bash", &words).ends_with(":dirs\n"), "{words:?}");
+        assert!(offers(&mut world, "bash", &words).ends_with(":dirs\n"), "{words:?}");
     }
-    assert_eq!(ask(&mut world, "elvish", &["verify", "--secret-file", &start]), format!("{dir}{file}"));
-    assert_eq!(ask(&mut world, "elvish", &["--store", &start]), dir);
+    assert_eq!(offers(&mut world, "elvish", &["verify", "--secret-file", &start]), format!("{dir}{file}"));
+    assert_eq!(offers(&mut world, "elvish", &["--store", &start]), dir);
 }
 
 #[test]
-fn candidates_come_from_the_store_on_the_line() {
+fn candidates_come_from_the_store_given_on_the_command_line() {
     let (mut world, other) = (filled(), World::with_store());
     other.create("theirs", &[]);
     let store = other.store().display().to_string();
     assert_eq!(offered(&mut world, &["--store", &store, "show", ""]), ["theirs"]);
     assert_eq!(offered(&mut world, &["show", &format!("--store={store}"), ""]), ["theirs"]);
-    // As a shell passes it that does not expand the word being typed.
+    // Some shells do not expand the word that is being typed, so `~` arrives as it is.
     let mut command = other.program();
     command
         .env("TOKENCTL_STORE", "/nonexistent")
@@ -229,13 +229,13 @@ fn at_most_two_hundred_of_ten_thousand_tokens_are_offered() {
 }
 
 #[test]
-fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
+fn a_missing_locked_or_damaged_store_offers_no_candidates() {
     let mut world = World::new();
     let questions: [&[&str]; 4] =
         [&["show", "c"], &["verify", "-s", "e"], &["list", "--owner", "a"], &["list", "-l", "e"]];
     let silent = |world: &mut World| {
         for words in questions {
-            assert_eq!(ask(world, "bash", words), "", "{words:?}");
+            assert_eq!(offers(world, "bash", words), "", "{words:?}");
         }
     };
     silent(&mut world);
@@ -244,11 +244,11 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
     let mut world = filled();
     let before = world.bytes();
     for words in questions {
-        assert_ne!(ask(&mut world, "bash", words), "", "{words:?}");
+        assert_ne!(offers(&mut world, "bash", words), "", "{words:?}");
     }
     assert!(world.bytes() == before);
 
-    // A process that waited as long as other commands do would see the lock released.
+    // If completion waited as long as other commands do, it would still wait when the lock is released, and answer.
     let (held, holding) = mpsc::channel();
     let (done, answered) = mpsc::channel();
     let database = world.database();
@@ -259,9 +259,9 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
         let _ = answered.recv_timeout(Duration::from_secs(15));
     });
     holding.recv().expect("the lock is held");
-    assert_eq!(ask(&mut world, "bash", questions[0]), "");
+    assert_eq!(offers(&mut world, "bash", questions[0]), "");
     done.send(()).expect("the lock was held until now");
-    holder.join().expect("it ends");
+    holder.join().expect("the thread exits");
 
     let good = fs::read(world.database()).expect("the store");
     for page in (0..good.len()).step_by(4096) {
@@ -269,7 +269,7 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
         bad[page..page + 4096].fill(0xa5);
         fs::write(world.database(), bad).expect("the store");
         for words in questions {
-            ask(&mut world, "zsh", words);
+            offers(&mut world, "zsh", words);
         }
     }
     for bad in [&good[..50], &good[..5000], b"", b"garbage"] {
@@ -279,7 +279,7 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
 }
 
 #[test]
-fn no_candidate_has_a_meaning_to_a_shell() {
+fn no_candidate_contains_characters_that_are_special_to_a_shell() {
     let mut world = filled();
     let hostile = [
         "$(id)", "`id`", "a;id", "a|id", "a&id", "a>b", "'", "\"", "a\\", "~", "*", "-y", "a#b", "!!",
@@ -300,7 +300,7 @@ fn no_candidate_has_a_meaning_to_a_shell() {
         for words in
             [&["show", ""][..], &["list", "--owner", ""], &["list", "-l", ""], &["list", "-l", "env="]]
         {
-            let answer = ask(&mut world, shell, words);
+            let answer = offers(&mut world, shell, words);
             for line in answer.lines() {
                 let value = line.split('\t').next().unwrap_or_default();
                 let value = if shell == "zsh" { value.split(':').next().unwrap_or_default() } else { value };
@@ -309,32 +309,32 @@ fn no_candidate_has_a_meaning_to_a_shell() {
                 assert!(!value.starts_with('-') && value.chars().all(plain), "{shell}: {line:?}");
             }
         }
-        let answer = ask(&mut world, shell, &["verify", "-s", "x"]);
+        let answer = offers(&mut world, shell, &["verify", "-s", "x"]);
         assert_eq!(answer.lines().count(), HOSTILE.len() + hostile.len(), "{answer}");
         assert_harmless(&answer.replace('\t', " "));
     }
 }
 
 #[test]
-fn a_line_with_a_secret_is_offered_nothing() {
+fn a_command_line_that_contains_a_secret_gets_no_candidates() {
     let mut world = filled();
     let secret = world.create("fresh", &["-s", "events:read"]);
     for words in
         [["show", &secret, "w"], ["verify", "-s", &format!("{secret},ev")], ["list", "--search", &secret]]
     {
-        assert_eq!(ask(&mut world, "bash", &words), "");
+        assert_eq!(offers(&mut world, "bash", &words), "");
     }
 }
 
 #[test]
-fn a_variable_left_in_the_environment_changes_no_command() {
+fn a_completion_variable_in_the_environment_does_not_change_commands() {
     let world = filled();
     assert_eq!(world.verify("tkn_wrong", &[]).0, 3);
     assert_eq!(world.names(&["-s", "users:read", "--status", "disabled"]), ["ci-build"]);
 }
 
 #[test]
-fn a_shell_that_does_not_listen_is_not_a_failure() {
+fn completion_succeeds_even_if_its_output_is_closed() {
     let world = filled();
     for nowhere in [">&-", ">/dev/full"] {
         let line = format!("TOKENCTL_COMPLETE=bash \"$0\" -- tokenctl show '' {nowhere}");
@@ -352,7 +352,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_line_makes_it_panic(
+    fn no_command_line_causes_a_panic(
         words in prop::collection::vec(prop_oneof![
             prop::sample::select(vec![
                 "settings", "prefix", "--store", "--foo", "--", "-", "-s", "-qs", "--scope", "--owner=", "scopes", "remove",
@@ -363,14 +363,14 @@ proptest! {
         shell in prop::sample::select(SCRIPTS.map(|(shell, _)| shell).to_vec()),
     ) {
         let mut world = World::new();
-        ask(&mut world, shell, &["settings", "prefix", "--store", "--foo", ""]);
+        offers(&mut world, shell, &["settings", "prefix", "--store", "--foo", ""]);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        ask(&mut world, shell, &words);
+        offers(&mut world, shell, &words);
     }
 }
 
 #[test]
-fn a_variable_left_in_the_environment_answers_no_command() {
+fn a_completion_variable_in_the_environment_never_makes_another_command_succeed() {
     let mut world = World::with_store();
     world.env.insert("TOKENCTL_COMPLETE".to_owned(), "bash".to_owned());
     for args in [&["--", "verify"][..], &["--", "verify", "-q"], &["--", "--quiet", "verify"]] {

@@ -1,4 +1,4 @@
-//! `Verifier`, as a service uses it: one store, many threads, a store that changes below it.
+//! `Verifier` as services use it: one store, many threads, and a store that changes while it is open.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokenctl::context::Clock;
-use tokenctl::{Ask, Reason, Request, Verdict, Verifier};
+use tokenctl::{Reason, Request, Requirements, Verdict, Verifier};
 
 use crate::support::{START, World, have};
 
@@ -26,28 +26,31 @@ fn verifier(world: &World) -> Verifier {
     Verifier::with_clock(world.store(), Fixed(world.now())).unwrap()
 }
 
-fn ask(scopes: &[&str]) -> Ask {
-    Ask { scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(), ..Ask::default() }
+fn requirements(scopes: &[&str]) -> Requirements {
+    Requirements {
+        scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),
+        ..Requirements::default()
+    }
 }
 
 fn verify(verifier: &Verifier, secret: &str) -> Verdict {
-    verifier.verify(secret.as_bytes(), &Ask::default()).unwrap()
+    verifier.verify(secret.as_bytes(), &Requirements::default()).unwrap()
 }
 
 #[test]
-fn a_verdict_says_why_and_whose_secret_it_is() {
+fn a_verdict_contains_the_reason_and_the_token() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let secret = world.create("app", &["-s", "read", "--owner", "ops", "-l", "env=prod"]);
     let verifier = verifier(&world);
-    let yes = verifier.verify(format!("{secret}\n").as_bytes(), &ask(&["read"])).unwrap();
+    let yes = verifier.verify(format!("{secret}\n").as_bytes(), &requirements(&["read"])).unwrap();
     let token = yes.token().unwrap();
     assert_eq!((yes.is_valid(), yes.reason(), token.name.as_str()), (true, Reason::Valid, "app"));
     assert_eq!((token.owner.as_deref(), token.labels["env"].as_str()), (Some("ops"), "prod"));
-    let no = verifier.verify(secret.as_bytes(), &ask(&["read", "write"])).unwrap();
+    let no = verifier.verify(secret.as_bytes(), &requirements(&["read", "write"])).unwrap();
     assert_eq!(
         (no.is_valid(), no.reason(), no.missing_scopes()),
-        (false, Reason::ScopeMissing, &ask(&["write"]).scopes[..])
+        (false, Reason::ScopeMissing, &requirements(&["write"]).scopes[..])
     );
     assert_eq!(verify(&verifier, "nobody-knows-this-secret").reason(), Reason::Unknown);
     for malformed in ["", "two words that are long enough", &"x".repeat(100_000)] {
@@ -58,11 +61,11 @@ fn a_verdict_says_why_and_whose_secret_it_is() {
 }
 
 #[test]
-fn a_burst_is_answered_in_order() {
+fn several_requests_are_answered_in_order() {
     let world = World::with_store();
     let (a, b) = (world.create("a", &[]), world.create("b", &[]));
     world.run(&["revoke", "b", "--yes"]).ok();
-    let anything = Ask::default();
+    let anything = Requirements::default();
     let requests =
         [a.as_str(), "bad", &b, "nobody-knows-this-secret"].map(|it| Request::new(it.as_bytes(), &anything));
     let answers = verifier(&world).verify_all(&requests).unwrap();
@@ -71,14 +74,14 @@ fn a_burst_is_answered_in_order() {
 }
 
 #[test]
-fn every_thread_waits_for_a_store_that_another_process_has_locked() {
+fn every_thread_waits_until_another_process_releases_its_lock() {
     if !have("sqlite3") {
         return;
     }
     let world = World::with_store();
     let secret = world.create("app", &[]);
     let verifier = verifier(&world);
-    // The connection of this thread is used by another one then.
+    // Other threads also use the connection that this thread has opened.
     assert!(verify(&verifier, &secret).is_valid());
     let mut holder = Command::new("sqlite3")
         .arg(world.database())
@@ -92,26 +95,26 @@ fn every_thread_waits_for_a_store_that_another_process_has_locked() {
     BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "held\n");
     thread::scope(|scope| {
-        let asked: Vec<_> =
+        let answers: Vec<_> =
             (0..THREADS).map(|_| scope.spawn(|| verify(&verifier, &secret).is_valid())).collect();
         thread::sleep(Duration::from_millis(600));
         orders.write_all(b"ROLLBACK;\n").unwrap();
         drop(orders);
-        assert!(asked.into_iter().all(|asked| asked.join().unwrap()));
+        assert!(answers.into_iter().all(|answer| answer.join().unwrap()));
     });
     assert!(holder.wait().unwrap().success());
 }
 
 #[test]
-fn a_store_that_was_moved_is_an_error_until_one_is_there_again() {
+fn a_missing_store_is_an_error_until_a_store_is_there_again() {
     let (world, other) = (World::with_store(), World::with_store());
-    // The generator of both begins alike.
+    // The random generators of both worlds are the same, so the first secret is only created here.
     world.create("first", &[]);
     let (old, new) = (world.create("old", &[]), other.create("new", &[]));
     let verifier = verifier(&world);
     assert!(verify(&verifier, &old).is_valid());
     std::fs::remove_file(world.database()).unwrap();
-    let error = verifier.verify(old.as_bytes(), &Ask::default()).unwrap_err();
+    let error = verifier.verify(old.as_bytes(), &Requirements::default()).unwrap_err();
     assert_eq!(error.to_string(), format!("no store at `{}`", world.store().display()));
     std::fs::rename(other.database(), world.database()).unwrap();
     assert_eq!(verify(&verifier, &old).reason(), Reason::Unknown);
@@ -119,22 +122,22 @@ fn a_store_that_was_moved_is_an_error_until_one_is_there_again() {
     std::fs::write(world.database(), "no database").unwrap();
     std::fs::rename(world.database(), world.store().join("away")).unwrap();
     std::fs::copy(world.store().join("away"), world.database()).unwrap();
-    verifier.verify(new.as_bytes(), &Ask::default()).expect_err("a file that is no store");
+    verifier.verify(new.as_bytes(), &Requirements::default()).expect_err("the file is not a store");
 }
 
 #[test]
-fn a_secret_from_the_future_is_an_error_and_not_valid() {
+fn a_secret_that_was_created_in_the_future_is_an_error() {
     let world = World::with_store();
     let secret = world.create("app", &[]);
     let early = Verifier::with_clock(world.store(), Fixed(START - 301)).unwrap();
-    let error = early.verify(secret.as_bytes(), &Ask::default()).unwrap_err();
+    let error = early.verify(secret.as_bytes(), &Requirements::default()).unwrap_err();
     assert!(error.to_string().contains("but this secret was created at"), "{error}");
     let late = Verifier::with_clock(world.store(), Fixed(START - 300)).unwrap();
     assert!(verify(&late, &secret).is_valid());
 }
 
 #[test]
-fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
+fn opening_a_store_again_does_not_release_the_locks_of_the_process() {
     if !have("sqlite3") {
         return;
     }
@@ -144,7 +147,7 @@ fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
     let locked = first.read(|store| {
         store.read(|view| {
             view.catalogue()?;
-            // Opening and closing the file would drop the lock that this transaction holds.
+            // If the file were opened and closed again, the lock of this transaction would be lost.
             world.run(&["list"]).ok();
             let writer =
                 Command::new("sqlite3").arg(world.database()).arg("BEGIN EXCLUSIVE; ROLLBACK").output();
@@ -155,13 +158,13 @@ fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
 }
 
 #[test]
-fn a_scope_that_includes_less_than_before_is_missing_at_once() {
+fn a_scope_that_is_no_longer_included_is_missing_at_once() {
     let world = World::with_store();
     world.define(&["read"]);
     world.run(&["scopes", "define", "admin", "--includes", "read"]).ok();
     let secret = world.create("app", &["-s", "admin"]);
     let verifier = verifier(&world);
-    let reason = || verifier.verify(secret.as_bytes(), &ask(&["read"])).unwrap().reason();
+    let reason = || verifier.verify(secret.as_bytes(), &requirements(&["read"])).unwrap().reason();
     assert_eq!([reason(), reason()], [Reason::Valid, Reason::Valid]);
     world.run(&["scopes", "edit", "admin", "--includes", "none"]).ok();
     assert_eq!(reason(), Reason::ScopeMissing);
@@ -175,7 +178,7 @@ mod slow {
     use super::*;
 
     #[test]
-    fn no_thread_accepts_a_secret_after_its_revocation_has_returned() {
+    fn no_thread_accepts_a_secret_after_its_revocation_is_complete() {
         const TOKENS: usize = 1_000;
         let world = World::with_store();
         let secrets: Vec<String> = (0..TOKENS).map(|n| world.create(&format!("t{n}"), &[])).collect();
@@ -190,7 +193,8 @@ mod slow {
                     let mut round = thread;
                     loop {
                         let gone = revoked.load(Ordering::Acquire);
-                        // The latest ones are the most likely to be wrong; any of those before may be.
+                        // The latest revocations are the most likely to be missed, but an earlier one could be missed
+                        // as well.
                         for n in [gone.checked_sub(1), (gone > 0).then(|| round % gone)].into_iter().flatten()
                         {
                             let verdict = verify(verifier, &secrets[n]);
@@ -214,6 +218,6 @@ mod slow {
                 revoked.store(n + 1, Ordering::Release);
             }
         });
-        assert!(yeses.into_inner() > 0, "no thread ever asked before the last revocation");
+        assert!(yeses.into_inner() > 0, "no thread verified a secret before its revocation");
     }
 }

@@ -46,7 +46,7 @@ impl Many<'_> {
         let author = change.author(app);
         // A dry run only reads.
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
-        if self.action.only_ends_access() {
+        if self.action.only_removes_access() {
             store.accept_broken_seals();
         }
         loop {
@@ -57,19 +57,19 @@ impl Many<'_> {
                 return self.show(app, &store, &choice, now);
             }
             if choice.changes == 0 {
-                return self.answer(app, &store, &choice, false, now);
+                return self.report(app, &store, &choice, false, now);
             }
             if choice.is_by_filter() || self.asks_for_names {
                 self.ask(app, &store, &choice, now)?;
             }
             match store.write(&*app.ctx.machine, &author, |tx| self.change(tx, &choice)) {
                 // A person is shown the new selection and asked again.
-                Err(err @ Error::SelectionChanged { .. }) if app.can_ask() && !app.says_yes() => {
+                Err(err @ Error::SelectionChanged { .. }) if app.can_ask() && !app.assumes_yes() => {
                     app.talk().warn(&err.to_string());
                 }
                 changed => {
                     let changed = changed?;
-                    return self.answer(app, &store, &choice, changed, now).map_err(unread);
+                    return self.report(app, &store, &choice, changed, now).map_err(unread);
                 }
             }
         }
@@ -138,7 +138,7 @@ impl Many<'_> {
         Ok(Outcome::Done)
     }
 
-    fn answer(
+    fn report(
         &self,
         app: &mut App<'_>,
         store: &Store,
@@ -180,7 +180,7 @@ fn document_of(
             out.token(&OneOfManyDoc { token, error: None }).map_err(Error::Output)
         })
     })?;
-    out.end().map(|()| Outcome::Done).map_err(Error::Output)
+    out.finish().map(|()| Outcome::Done).map_err(Error::Output)
 }
 
 /// The change was made, whatever the error says of the reading that followed it.
@@ -304,7 +304,7 @@ pub fn show(
 }
 
 /// Reports the result for each token.
-pub fn answer(
+pub fn report_all(
     app: &mut App<'_>,
     store: &Store,
     tokens: &[Done],
@@ -324,7 +324,7 @@ pub fn answer(
 }
 
 /// Reports tokens that were changed in a transaction each, some of which may have failed.
-pub fn answer_each(
+pub fn report_each(
     app: &mut App<'_>,
     store: &Store,
     tokens: Vec<Done>,

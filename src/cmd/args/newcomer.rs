@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::describe::{Halt, Rules, TokenArgs, holder};
+use super::describe::{Halt, Rules, TokenArgs, token_named};
 use crate::app::{App, Outcome};
 use crate::domain::event::Author;
 use crate::domain::name::{Name, TokenId};
@@ -13,27 +13,26 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
-/// Opens the store for a new token. Errors that need no store are found before one is made.
+/// Opens the store for a new token. Errors that need no store are found before one is made. `check` is told whether there
+/// is a store.
 pub fn open_or_make(
     app: &mut App<'_>,
     author: &Author,
     name: &Name,
     args: &TokenArgs,
-    check: impl FnOnce(&mut App<'_>) -> Result<(), Error>,
+    check: impl FnOnce(&mut App<'_>, bool) -> Result<(), Error>,
 ) -> Result<Store, Halt> {
-    let location = app.location()?;
-    if location.exists() {
-        let store = app.open_to_write(author)?;
+    if let Some(store) = app.open_if_there(author)? {
         let now = app.ctx.machine.now()?;
         store.read(|view| args.look_up(view, name, now))?;
-        check(app)?;
+        check(app, true)?;
         return Ok(store);
     }
-    check(app)?;
+    check(app, false)?;
     let now = app.ctx.machine.now()?;
     let rules = Rules::default();
     let new = args.describe(name, &rules.catalogue, now, &*app.ctx.machine)?;
-    new.admit(TokenId::planned(), &rules.settings, "", now)?;
+    new.plan(TokenId::planned(), &rules.settings, "", now)?;
     Ok(app.open_or_make(author)?)
 }
 
@@ -65,7 +64,7 @@ pub fn wait_out(
         app.ctx.machine.pause(LOOK);
         let now = app.ctx.machine.now()?;
         // The store is opened each time: after a killed writer, a copy of it is read, which would never change.
-        let holder = app.open_to_read()?.read(|view| holder(view, name, now))?;
+        let holder = app.open_to_read()?.read(|view| token_named(view, name, now))?;
         let delivery = holder.and_then(|token| token.delivery);
         if now >= deadline || delivery.is_none_or(|it| it.started_at != started_at || it.pid != pid) {
             return Ok(());
@@ -76,7 +75,7 @@ pub fn wait_out(
 /// Warns of each missing file that should hold the token's secret, since `--if-missing` does not restore it.
 /// `named` is the file of the command line.
 pub fn warn_of_missing_files(app: &mut App<'_>, token: &Token, named: Option<&Path>) {
-    let remembered = token.destination.as_ref().and_then(|it| it.receiver.path()).map(PathBuf::from);
+    let remembered = token.destination.as_ref().and_then(|it| it.destination.path()).map(PathBuf::from);
     let named =
         named.and_then(|path| std::path::absolute(path).ok()).filter(|it| Some(it) != remembered.as_ref());
     let name = &token.name;

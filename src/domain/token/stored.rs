@@ -1,4 +1,4 @@
-//! A secret as the store keeps it, and its role in the succession of its token's secrets.
+//! A secret as it is stored, and its role among the secrets of its token.
 
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
@@ -23,7 +23,7 @@ impl Role {
     }
 }
 
-/// A secret as the store keeps it.
+/// A secret as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSecret {
     pub row: i64,
@@ -34,9 +34,9 @@ pub struct StoredSecret {
     pub delivered_at: Option<Timestamp>,
     pub superseded_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
-    /// From the usage file, not the database. `None` if there is no record.
+    /// From the usage file, not the database. `None` if no use is recorded.
     pub last_used_at: Option<Timestamp>,
-    /// When it was last presented after it was revoked or had expired, from the usage file.
+    /// When the secret was last presented after it was revoked or had expired. From the usage file.
     pub refused_at: Option<Timestamp>,
 }
 
@@ -49,12 +49,12 @@ impl StoredSecret {
         }
     }
 
-    pub fn is_past_end(&self, now: Timestamp) -> bool {
+    pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
     /// Whether it is revoked or has expired.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_some() || self.is_past_end(now)
+        self.revoked_at.is_some() || self.has_expired(now)
     }
 }

@@ -14,7 +14,7 @@ impl Sqlite {
         recorder.record(beside(&self.found), &self.found.database, row, tag, created, now);
     }
 
-    pub fn record_ask(&self, token: &Token, grant: &Grant, now: Timestamp) {
+    pub fn record_requirement(&self, token: &Token, grant: &Grant, now: Timestamp) {
         self.record(Kind::Asks, grant.row, scope_tag(&token.id, grant), token.created_at, now);
     }
 }

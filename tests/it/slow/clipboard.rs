@@ -1,4 +1,4 @@
-//! `--copy`: the choice of a clipboard, the messages, and that nothing is created without one.
+//! `--copy`: the choice of a clipboard, the messages, and that nothing is created if no clipboard works.
 
 mod display;
 mod terminal;
@@ -9,24 +9,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokenctl::context::CopyWay;
+use tokenctl::context::CopyMethod;
 
 use crate::support::{World, run};
 
-/// A world with these clipboards and a store.
-fn with(ways: &[CopyWay]) -> World {
+/// A world with a store, in which these clipboards can be reached.
+fn with(methods: &[CopyMethod]) -> World {
     let world = World::with_store();
-    world.clipboards.borrow_mut().there = ways.to_vec();
+    world.clipboards.borrow_mut().there = methods.to_vec();
     world
 }
 
-/// The last line of the messages.
+/// The last line of a text.
 fn last(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
 }
 
-/// The process that holds a clipboard for this many seconds, which no other test uses. Killed at the end of the
-/// test.
+/// The process that keeps a clipboard filled for this many seconds. Each test uses another number to find its process,
+/// and the process is killed at the end of the test.
 struct Holder {
     id: i32,
     arguments: String,
@@ -40,7 +40,7 @@ impl Holder {
             let arguments = arguments(&path);
             let holds =
                 arguments.contains(" --hold-clipboard ") && arguments.contains(&format!(" {stay} tokenctl-"));
-            // Nothing else becomes a holder even for a moment: one that is dropped is killed.
+            // No value of this type is created for another process, because dropping it would kill that process.
             holds.then(|| Self { id, arguments })
         })
     }
@@ -67,7 +67,7 @@ impl Drop for Holder {
     }
 }
 
-/// Of a process, with a space after each; empty when it is gone.
+/// The arguments of a process, with a space after each. The result is empty if the process has exited.
 fn arguments(process: &Path) -> String {
     let bytes = fs::read(process.join("cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ")
@@ -75,19 +75,19 @@ fn arguments(process: &Path) -> String {
 
 #[test]
 fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
-    let world = with(&[CopyWay::Display]);
+    let world = with(&[CopyMethod::Display]);
     let ran = world.run(&["create", "demo", "--ttl", "30d", "--copy"]).ok();
     let held = world.clipboards.borrow().holds.clone();
-    let (way, secret, stay) = held.expect("nothing was copied");
-    assert_eq!((way, stay), (CopyWay::Display, Some(Duration::from_secs(45))));
+    let (method, secret, stay) = held.expect("nothing was copied");
+    assert_eq!((method, stay), (CopyMethod::Display, Some(Duration::from_secs(45))));
     world.is_valid(&secret, "demo");
     let id = world.show("demo")["id"].as_str().expect("an id").to_owned();
-    let said = format!(
+    let messages = format!(
         "created `demo` ({id}), expires 2026-12-22T12:00:00Z (in 30 days)\n\
          copied to the clipboard, cleared in 45 s; a clipboard manager may keep a copy\n"
     );
-    assert_eq!((ran.out.as_str(), ran.err), ("", said));
-    // A rotation replaces it.
+    assert_eq!((ran.out.as_str(), ran.err), ("", messages));
+    // A rotation replaces the content of the clipboard.
     let ran = world.run(&["rotate", "demo", "--copy=display", "--copy-timeout", "2m"]).ok();
     let held = world.clipboards.borrow().holds.clone();
     let (_, new, stay) = held.expect("nothing was copied");
@@ -97,14 +97,14 @@ fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
 }
 
 #[test]
-fn each_way_claims_only_what_it_does() {
-    for (way, says) in [
-        (CopyWay::Display, "copied to the clipboard, cleared in 5 s; a clipboard manager may keep a copy"),
-        (CopyWay::Tmux, "in the tmux buffer tokenctl-NAME, deleted in 5 s; your terminal may keep a copy"),
-        (CopyWay::Osc52, "sent to your terminal, which may ignore it; its clipboard is not cleared"),
+fn the_message_describes_what_each_kind_of_clipboard_does() {
+    for (method, says) in [
+        (CopyMethod::Display, "copied to the clipboard, cleared in 5 s; a clipboard manager may keep a copy"),
+        (CopyMethod::Tmux, "in the tmux buffer tokenctl-NAME, deleted in 5 s; your terminal may keep a copy"),
+        (CopyMethod::Osc52, "sent to your terminal, which may ignore it; its clipboard is not cleared"),
     ] {
-        let world = with(&[way]);
-        let copy = format!("--copy={}", way.word());
+        let world = with(&[method]);
+        let copy = format!("--copy={}", method.word());
         let ran = world.run(&["create", "demo", &copy, "--copy-timeout=5s"]).ok();
         let words = last(&ran.err).split(' ').map(|word| match word.strip_prefix("tokenctl-") {
             Some(name) if name.trim_end_matches(',').len() == 6 => "tokenctl-NAME,",
@@ -117,8 +117,8 @@ fn each_way_claims_only_what_it_does() {
 }
 
 #[test]
-fn the_first_way_that_works_is_taken_and_a_named_one_alone() {
-    use CopyWay::{Display, Osc52, Tmux};
+fn the_first_clipboard_that_works_is_used_unless_one_is_chosen() {
+    use CopyMethod::{Display, Osc52, Tmux};
     for (there, flag, taken) in [
         (&[Display, Tmux, Osc52][..], "--copy", Some(Display)),
         (&[Osc52, Tmux], "--copy", Some(Tmux)),
@@ -130,7 +130,7 @@ fn the_first_way_that_works_is_taken_and_a_named_one_alone() {
     ] {
         let world = with(there);
         let code = world.run(&["create", "demo", flag]).code;
-        let held = world.clipboards.borrow().holds.as_ref().map(|(way, ..)| *way);
+        let held = world.clipboards.borrow().holds.as_ref().map(|(method, ..)| *method);
         assert_eq!((code, held), (if taken.is_some() { 0 } else { 7 }, taken), "{there:?} {flag}");
     }
 }
@@ -158,8 +158,8 @@ fn without_a_clipboard_nothing_is_created_and_all_attempts_are_reported() {
 }
 
 #[test]
-fn a_clipboard_that_does_not_give_the_secret_back_gets_no_token() {
-    let world = with(&[CopyWay::Display]);
+fn if_a_clipboard_fails_the_secret_is_rolled_back() {
+    let world = with(&[CopyMethod::Display]);
     let old = world.create("demo", &[]);
     world.clipboards.borrow_mut().fails = Some("put");
     for verb in [["create", "new"], ["rotate", "demo"]] {
@@ -177,8 +177,8 @@ fn a_clipboard_that_does_not_give_the_secret_back_gets_no_token() {
 }
 
 #[test]
-fn a_secret_that_is_not_confirmed_leaves_the_clipboard() {
-    let world = with(&[CopyWay::Display]);
+fn a_secret_that_is_not_confirmed_is_removed_from_the_clipboard() {
+    let world = with(&[CopyMethod::Display]);
     world.clipboards.borrow_mut().slow = 11 * 60;
     let ran = world.run(&["create", "demo", "--copy"]).exit(7);
     assert!(ran.err.contains("the delivery took too long"), "{}", ran.err);
@@ -187,8 +187,8 @@ fn a_secret_that_is_not_confirmed_leaves_the_clipboard() {
 }
 
 #[test]
-fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
-    let world = with(&[CopyWay::Display]);
+fn a_delivery_succeeds_even_if_another_program_takes_the_clipboard_over() {
+    let world = with(&[CopyMethod::Display]);
     world.clipboards.borrow_mut().fails = Some("stay");
     let ran = world.run(&["create", "demo", "--copy"]).ok();
     assert_eq!(
@@ -199,8 +199,8 @@ fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
 }
 
 #[test]
-fn the_document_of_a_copy_has_no_secret() {
-    let world = with(&[CopyWay::Osc52]);
+fn the_document_does_not_contain_a_secret_that_was_copied() {
+    let world = with(&[CopyMethod::Osc52]);
     for args in [["create", "demo", "--copy", "--json"], ["rotate", "demo", "--copy=osc52", "--json"]] {
         let ran = world.run(&args).ok();
         assert_eq!((&ran.json()["secret"], &ran.json()["changed"]), (&Value::Null, &Value::Bool(true)));
@@ -211,7 +211,7 @@ fn the_document_of_a_copy_has_no_secret() {
 
 #[test]
 fn a_copy_excludes_other_destinations_and_has_a_time_limit() {
-    let world = with(&CopyWay::ALL);
+    let world = with(&CopyMethod::ALL);
     world.create("a", &[]);
     world.create("b", &[]);
     for args in [
@@ -240,7 +240,7 @@ fn a_copy_excludes_other_destinations_and_has_a_time_limit() {
 }
 
 #[test]
-fn the_process_that_holds_a_clipboard_is_not_a_verb_and_takes_anything() {
+fn the_clipboard_process_is_not_a_verb_and_handles_any_input() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     let hold = |args: &[&str], input: &[u8]| {

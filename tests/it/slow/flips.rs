@@ -1,12 +1,12 @@
-//! A disk that flips a bit: every verdict is right, or there is none. With `FLIPS=all` in the environment every bit that
-//! is in use, else one in 37.
+//! Simulates a disk that flips a bit: every verdict is correct, or there is an error instead. With `FLIPS=all` in the
+//! environment, every bit in use is flipped, and otherwise one in 37.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 use tokenctl::context::Clock;
-use tokenctl::{Ask, Reason, Verifier};
+use tokenctl::{Reason, Requirements, Verifier};
 
 use crate::support::{DAY, World};
 
@@ -18,15 +18,15 @@ impl Clock for Fixed {
     }
 }
 
-/// A question, and the only correct verdict.
+/// A question and the only correct verdict.
 struct Question {
     what: &'static str,
     secret: String,
-    ask: Ask,
+    requirements: Requirements,
     right: Reason,
 }
 
-/// A store with a token in every state, and questions about each.
+/// A store with a token in every state, and questions about each token.
 fn world() -> (World, Vec<Question>) {
     let world = World::with_store();
     world.define(&["read", "admin"]);
@@ -37,8 +37,9 @@ fn world() -> (World, Vec<Question>) {
             scope.split(',').filter(|scope| !scope.is_empty()).map(|it| it.parse().expect("a scope"));
         let labels =
             label.split(',').filter(|label| !label.is_empty()).map(|it| it.parse().expect("a label"));
-        let ask = Ask { scopes: scopes.collect(), labels: labels.collect(), ..Ask::default() };
-        all.push(Question { what, secret: secret.to_owned(), ask, right });
+        let requirements =
+            Requirements { scopes: scopes.collect(), labels: labels.collect(), ..Requirements::default() };
+        all.push(Question { what, secret: secret.to_owned(), requirements, right });
     };
     let create = |name: &str, args: &[&str]| world.create(name, args);
     let good = create("good", &["-s", "write", "-l", "env=prod"]);
@@ -67,7 +68,7 @@ fn world() -> (World, Vec<Question>) {
     (world, all)
 }
 
-/// The places of all bytes of trees that are in use. <https://www.sqlite.org/fileformat.html>, section 1.6.
+/// The positions of all bytes that b-trees use. <https://www.sqlite.org/fileformat.html>, section 1.6.
 fn used_bytes(database: &[u8]) -> Vec<usize> {
     let mut all: Vec<usize> = (0..100).collect();
     for page in (0..database.len()).step_by(4096) {
@@ -85,13 +86,14 @@ fn used_bytes(database: &[u8]) -> Vec<usize> {
 }
 
 #[test]
-fn a_flipped_bit_changes_no_verdict() {
+fn a_flipped_bit_never_causes_a_wrong_verdict() {
     let (world, questions) = world();
-    // None where the store cannot be opened, or gives no verdict.
+    // The answer is `None` if the store cannot be opened or gives no verdict.
     let ask = || -> Vec<Option<Reason>> {
         let verifier = Verifier::with_clock(world.store(), Fixed(world.now())).ok();
         let ask = |question: &Question| {
-            let verdict = verifier.as_ref()?.verify(question.secret.as_bytes(), &question.ask).ok()?;
+            let verdict =
+                verifier.as_ref()?.verify(question.secret.as_bytes(), &question.requirements).ok()?;
             Some(verdict.reason())
         };
         questions.iter().map(ask).collect()

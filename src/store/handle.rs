@@ -186,7 +186,7 @@ impl Store {
     /// When a granted scope was last required.
     pub(super) fn last_required(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
         match &self.engine {
-            Engine::Sqlite(it) => it.usages.last_asked(token, grant, now),
+            Engine::Sqlite(it) => it.usages.last_required(token, grant, now),
             #[cfg(feature = "postgres")]
             Engine::Postgres(it) => {
                 it.last(Kind::Asks, grant.row, scope_tag(&token.id, grant), token.created_at, now)

@@ -188,7 +188,7 @@ pub fn read_grant(cells: &Cells<'_>) -> rusqlite::Result<(i64, Grant)> {
         row: cells.get::<RowNumber>(0)?.0,
         scope: cells.get(4)?,
         scope_id: cells.get(5)?,
-        last_asked_at: None,
+        last_required_at: None,
     };
     Ok((cells.get::<RowNumber>(2)?.0, grant))
 }

@@ -133,7 +133,7 @@ impl View<'_> {
         read_secret(cells)
     }
 
-    fn add_labels(&self, rows: &[i64], found: &mut Found) -> Result<(), StoreError> {
+    fn add_labels(&self, rows: &[i64], found: &mut TokensByRow) -> Result<(), StoreError> {
         self.each("label", LABELS, "token", "token, key", rows, |row| {
             self.begins_unbroken::<OF_LABEL>("label", row)?;
             if let Some((token, _)) = found.get_mut(&row.get(0)?) {
@@ -144,7 +144,12 @@ impl View<'_> {
     }
 
     /// The grants, with their times of use up to `now`, if that is given.
-    fn add_grants(&self, rows: &[i64], found: &mut Found, now: Option<Timestamp>) -> Result<(), StoreError> {
+    fn add_grants(
+        &self,
+        rows: &[i64],
+        found: &mut TokensByRow,
+        now: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
         self.each("granted", GRANTS, "g.token", "g.token", rows, |row| {
             if let Some((token, _)) = found.get_mut(&row.get(6)?) {
                 let values = cells::values::<OF_GRANT>(row)?;

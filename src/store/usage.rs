@@ -197,7 +197,7 @@ impl Usages {
     }
 
     /// When a granted scope was last required.
-    pub fn last_asked(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
+    pub fn last_required(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
         let asked = |tag| self.of(Kind::Asks).last(grant.row, tag, token.created_at, now);
         asked(scope_tag(&token.id, grant)).or_else(|| asked(scope_tag_v1(&token.id, grant)))
     }

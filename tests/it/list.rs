@@ -332,7 +332,7 @@ fn no_stored_text_breaks_a_line_or_moves_the_cursor() {
 }
 
 #[test]
-fn a_closed_pipe_ends_a_list_silently_and_a_full_disk_does_not() {
+fn a_closed_pipe_is_not_an_error_but_a_full_disk_is() {
     let world = office();
     for args in [&["list"][..], &["list", "--json"], &["list", "--format", "table"], &["show", "admin"]] {
         let gone = world.run_failing(args, 5, ErrorKind::BrokenPipe).ok();

@@ -105,7 +105,7 @@ impl Many<'_> {
         let only = choice.first.as_ref().filter(|_| choice.count() == 1);
         let about = (choice.count(), only, names);
         let question = question(self.action, self.part(choice), about, now);
-        if choice.is_by_filter() && app.can_ask() && !app.says_yes() {
+        if choice.is_by_filter() && app.can_ask() && !app.assumes_yes() {
             list_to_ask(app, store, now, |list, out| {
                 choice.each(store, now, |page| {
                     list.page(page.iter().map(|(_, token)| token), out).map_err(Error::Output)
@@ -226,7 +226,7 @@ pub fn ask(
     let tokens = &selection.tokens[..];
     let only = if let [one] = tokens { Some(one) } else { None };
     let question = question(action, None, (tokens.len(), only, Vec::new()), now);
-    if app.can_ask() && !app.says_yes() {
+    if app.can_ask() && !app.assumes_yes() {
         list_to_ask(app, store, now, |list, out| list.page(tokens, out).map_err(Error::Output))?;
     }
     app.confirm(&question)

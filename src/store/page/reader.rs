@@ -95,8 +95,8 @@ impl Reader {
         } else {
             let values = self.unbroken::<OF_GRANT>(page, row)?;
             let (scope, mut grant) = read_grant(&Cells::of_values(&values))?;
-            let asked = |usages: &Usages| usages.last_asked(token, &grant, self.now);
-            grant.last_asked_at = self.usages.as_ref().and_then(asked);
+            let asked = |usages: &Usages| usages.last_required(token, &grant, self.now);
+            grant.last_required_at = self.usages.as_ref().and_then(asked);
             token.grants.insert(scope, grant);
         }
         Ok(())

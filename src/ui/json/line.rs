@@ -5,7 +5,7 @@ use std::io::Write;
 
 use super::destination::HookDoc;
 use super::writer::append;
-use crate::domain::destination::Destination;
+use crate::domain::destination::RememberedDestination;
 use crate::domain::filter::Times;
 use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
@@ -125,11 +125,12 @@ impl Out<'_> {
         let _ = write!(self.0, "{}", span.secs());
     }
 
-    fn destination(&mut self, Destination { receiver, host, uid }: &Destination) {
-        self.text(r#","destination":{"kind":"#, receiver.word());
-        self.optional(r#","path":"#, receiver.path());
-        self.optional(r#","variable":"#, receiver.variable());
-        self.optional(r#","command":"#, receiver.command());
+    fn destination(&mut self, it: &RememberedDestination) {
+        let RememberedDestination { destination, host, uid } = it;
+        self.text(r#","destination":{"kind":"#, destination.word());
+        self.optional(r#","path":"#, destination.path());
+        self.optional(r#","variable":"#, destination.variable());
+        self.optional(r#","command":"#, destination.command());
         self.optional(r#","host":"#, host.as_deref());
         let _ = write!(self.0, r#","uid":{uid}}}"#);
     }
@@ -143,7 +144,7 @@ impl Out<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::destination::Receiver;
+    use crate::domain::destination::Destination;
     use crate::domain::lifetime::Lifetime;
     use crate::domain::token::Grant;
     use crate::domain::token::tests::{at, secret, token};

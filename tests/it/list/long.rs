@@ -5,10 +5,10 @@ use serde_json::Value;
 use crate::support::{DAY, World};
 
 #[test]
-fn a_long_list_comes_in_pages_without_a_gap() {
+fn a_list_of_several_database_pages_is_complete() {
     let world = World::with_store();
     world.create("template", &["--no-expiry"]);
-    // Of 2,500 a fifth is revoked, a fifth expired.
+    // A fifth of the 2,500 tokens is revoked, and another fifth is expired.
     world.sql(
         "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i <= 2500)
          INSERT INTO tokens (row, id, name, created_at, created_by, revoked_at)

@@ -1,4 +1,4 @@
-//! `adopt`.
+//! Tests of `adopt`, which stores existing secrets, one at a time or from a file.
 
 use serde_json::{Value, json};
 

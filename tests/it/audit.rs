@@ -1,4 +1,4 @@
-//! `audit`.
+//! Tests of the events that changes record, and of `audit verify` and its anchor.
 
 use std::io::ErrorKind;
 

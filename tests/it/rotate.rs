@@ -1,4 +1,4 @@
-//! `rotate`.
+//! Tests of `rotate`, which gives a token a new secret. The old one remains valid for a grace period.
 
 use std::cell::RefCell;
 use std::fs;

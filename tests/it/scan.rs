@@ -1,4 +1,4 @@
-//! `scan`.
+//! Tests of `scan`, which searches files for secrets of the store.
 
 use std::ffi::OsStr;
 use std::fs;

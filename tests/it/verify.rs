@@ -1,4 +1,4 @@
-//! `verify`.
+//! Tests of `verify`, which answers whether a secret is valid.
 
 use std::fs;
 use std::io::ErrorKind;

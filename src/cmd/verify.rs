@@ -46,7 +46,7 @@ pub struct Verify {
     stream: bool,
 }
 
-/// From where and when it is presented.
+// From where and when it is presented. A doc comment would become the description of the verb.
 #[derive(Args, Default)]
 struct Client {
     /// Check it for a client at this address, as tokens with `--allow-from` require

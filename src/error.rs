@@ -48,7 +48,7 @@ pub enum Error {
     /// A change that would widen what tokens may do, and is not approved.
     #[error("{what}: {widening}")]
     Widens { what: String, widening: Box<Widening> },
-    #[error("an argument holds a secret; this secret is now exposed")]
+    #[error("an argument contains a secret; this secret is now exposed")]
     SecretAsArgument,
     #[error("no such {} `{name}`", .what.word())]
     NotFound { what: Subject, name: String, nearest: Option<String> },
@@ -105,7 +105,7 @@ pub enum Error {
     Serve(io::Error),
     #[error("interrupted")]
     Interrupted,
-    #[error("answered no; nothing was changed")]
+    #[error("you answered no; nothing was changed")]
     Declined,
 }
 

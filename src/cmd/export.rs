@@ -23,7 +23,7 @@ pub struct Export {
     /// Write only tokens and scopes, without settings and history
     #[arg(long)]
     tokens: bool,
-    /// Write settings, scopes and live tokens as the TOML file that `tokenctl apply` takes
+    /// Write settings, scopes and working tokens as a TOML file for `tokenctl apply`
     #[arg(long, conflicts_with = "tokens")]
     toml: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! The text of an environment file.
+//! The text of an env file.
 //!
 //! Shells, systemd, docker and the dotenv libraries disagree about blanks, quotes, comments and continued lines.
 //! These rules make sure that all of them find the value that is written:
@@ -46,7 +46,7 @@ pub enum Slot {
 /// Where to put the value of a variable, or why the file is refused. `ours` are the values that may be replaced.
 pub fn find_slot(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Result<Slot, String> {
     if content.contains(&0) || content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
-        return Err("is binary or UTF-16, not an environment file".to_owned());
+        return Err("is binary or UTF-16, not an env file".to_owned());
     }
     let dotenv = dotenv(content);
     if let Some(at) = dotenv.unclosed {

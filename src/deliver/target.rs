@@ -79,7 +79,7 @@ impl Target {
 
     /// Fails unless only we and root can change what the path leads to.
     fn check_ancestors(&self) -> Result<(), Refusal> {
-        let unsafe_ = store::unsafe_path(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
+        let unsafe_ = store::unsafe_parents_of(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
         if let Some(wrong) = unsafe_.into_iter().next() {
             let why = format!("`{}`: {}", wrong.path.display(), wrong.why);
             return Err(Refusal::Failed(refusal(&self.path, &why).hint(wrong.fix)));

@@ -1,5 +1,5 @@
-//! Free text that people type: descriptions, owners, reasons, labels, icons. It cannot move the cursor or
-//! contain hidden characters.
+//! Free text that people type: descriptions, owners, reasons, labels, icons. Text with hidden characters, or with
+//! characters that move the cursor, is refused.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,14 +15,14 @@ use super::Invalid;
 
 const MAX_CHARS: usize = 1_000;
 const MAX_LABEL_CHARS: usize = 63;
-/// Requests the coloured form of a glyph. It is the only invisible character that an icon may contain.
+/// Variation selector 16, which requests the emoji form of the character before it. It is the only invisible character that an icon may contain.
 const EMOJI_STYLE: char = '\u{fe0f}';
 const JOINER: char = '\u{200d}';
 const NON_JOINER: char = '\u{200c}';
 const SKIN_TONES: RangeInclusive<char> = '\u{1f3fb}'..='\u{1f3ff}';
 const KEYCAP: char = '\u{20e3}';
 
-/// Whether a character is not visible as itself: a control character, a direction mark, or one without width.
+/// Whether a character is invisible: a control character, a direction mark, or one without width.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -33,42 +33,47 @@ pub fn is_hidden(c: char) -> bool {
 }
 
 /// How many characters must be added, removed, changed or swapped to turn one word into the other.
-pub fn slips(word: &str, other: &str) -> usize {
+pub fn edit_distance(word: &str, other: &str) -> usize {
     strsim::osa_distance(word, other)
 }
 
 /// The word that is most similar to a mistyped one, if any is similar.
 pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// The longest word that is compared, since comparing takes the product of both lengths.
+    /// Longer words are not compared, because the time grows with the product of both lengths.
     const LONGEST: usize = 100;
-    /// The least similarity, where 1 is the same word. A mistyped character stays above it.
+    /// The minimum Jaro-Winkler similarity, where 1 means equal. A word with one mistyped character is above it.
     const ALIKE: f64 = 0.8;
     if typed.len() > LONGEST {
         return None;
     }
     let typed = typed.to_lowercase();
-    let slips = |word: &'a str| {
+    let distance_if_alike = |word: &'a str| {
         let other = word.to_lowercase();
         let alike = strsim::jaro_winkler(&other, &typed) > ALIKE;
         alike.then(|| (strsim::osa_distance(&other, &typed), word))
     };
-    words.into_iter().filter_map(slips).min_by_key(|(slips, _)| *slips).map(|(_, word)| word)
+    words
+        .into_iter()
+        .filter_map(distance_if_alike)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
 }
 
-/// The characters of a text, and whether each one is hidden. A joiner or the style of an emoji is not hidden if
-/// it shapes its neighbours.
-pub fn seen(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
+/// The characters of a text, and whether each one is hidden. A joiner or a variation selector does not count as
+/// hidden if it changes how its neighbours look.
+pub fn chars_with_hidden(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
     let mut before = None;
     let mut chars = text.chars().peekable();
     std::iter::from_fn(move || {
         let c = chars.next()?;
-        let hidden = is_hidden(c) && !before.is_some_and(|before| shapes(before, c, chars.peek().copied()));
+        let hidden = is_hidden(c)
+            && !before.is_some_and(|before| changes_neighbours(before, c, chars.peek().copied()));
         before = Some(c);
         Some((c, hidden))
     })
 }
 
-fn shapes(before: char, c: char, after: Option<char>) -> bool {
+fn changes_neighbours(before: char, c: char, after: Option<char>) -> bool {
     let after = |is: fn(char) -> bool| after.is_some_and(is);
     match c {
         EMOJI_STYLE if after(|c| c == KEYCAP) => matches!(before, '0'..='9' | '#' | '*'),
@@ -87,8 +92,8 @@ fn is_emoji(c: char) -> bool {
         | '\u{1f000}'..='\u{1faff}')
 }
 
-/// Whether a character belongs to a script whose letters join. Between Latin letters, a joiner could only be
-/// hidden.
+/// Whether a character belongs to a script whose letters join. Between Latin letters, a joiner has no visible
+/// effect, so it could only hide something.
 fn joins(c: char) -> bool {
     let script = matches!(c, '\u{590}'..='\u{1cff}' | '\u{a800}'..='\u{abff}' | '\u{fb50}'..='\u{fefc}' | '\u{10a00}'..='\u{11fff}');
     script && (c.is_alphabetic() || is_combining_mark(c))
@@ -96,19 +101,22 @@ fn joins(c: char) -> bool {
 
 /// The first hidden character of a text.
 pub fn hidden_in(text: &str) -> Option<char> {
-    seen(text).find(|(_, hidden)| *hidden).map(|(c, _)| c)
+    chars_with_hidden(text).find(|(_, hidden)| *hidden).map(|(c, _)| c)
 }
 
-/// The stored form of a text: without blanks at its ends, and in Unicode's NFC, so that texts that look the same
-/// are the same.
+/// The stored form of a text: trimmed, and in Unicode normalization form C, so that texts that look the same are
+/// the same.
 fn normal(text: &str) -> String {
     text.trim().nfc().collect()
 }
 
-fn visible(what: &str, text: &str) -> Result<(), Invalid> {
+fn check_visible(what: &str, text: &str) -> Result<(), Invalid> {
     if let Some(c) = hidden_in(text) {
-        return Err(Invalid::new(format!("the {what} holds the invisible character {}", c.escape_unicode()))
-            .hint("use one line of visible characters"));
+        return Err(Invalid::new(format!(
+            "the {what} contains the invisible character {}",
+            c.escape_unicode()
+        ))
+        .hint("use one line of visible characters"));
     }
     if text.chars().nth(MAX_CHARS).is_some() {
         return Err(Invalid::new(format!("the {what} is longer than {MAX_CHARS} characters")));
@@ -116,12 +124,12 @@ fn visible(what: &str, text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// One line of up to 1,000 visible characters, without blanks at its ends. An empty one counts as absent.
+/// One line of up to 1,000 visible characters, trimmed. An empty line is treated as no value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Line(String);
 
 impl Line {
-    /// Parses a text that is stored already.
+    /// Wraps a text from the store without checking it again.
     pub fn stored(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -136,7 +144,7 @@ impl FromStr for Line {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        visible("text", text)?;
+        check_visible("text", text)?;
         Ok(Self(normal(text)))
     }
 }
@@ -153,12 +161,12 @@ impl FromStr for Filled {
     }
 }
 
-/// An icon: one glyph of at most two columns, or nothing.
+/// An icon: one character that is at most two columns wide, or empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Icon(String);
 
 impl Icon {
-    /// Parses an icon that is stored already.
+    /// Wraps an icon from the store without checking it again.
     pub fn stored(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -173,18 +181,17 @@ impl FromStr for Icon {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let bare = text.strip_suffix(EMOJI_STYLE).unwrap_or(text);
-        visible("icon", bare)?;
+        check_visible("icon", bare)?;
         let alone = !bare.contains(is_hidden) && text.graphemes(true).count() == 1;
         let one = alone && (1..=2).contains(&text.width()) && text.trim() == text;
         if one || text.is_empty() {
             return Ok(Self(normal(text)));
         }
-        Err(Invalid::new("the icon is not one glyph of at most two columns")
-            .hint("use one character, like `🔑`"))
+        Err(Invalid::new("the icon is not a single character or emoji").hint("use one character, like `🔑`"))
     }
 }
 
-/// A label `KEY=VALUE`. The key is like a name, but may contain `/`. The value is one visible line; an empty one
+/// A label `KEY=VALUE`. The key has ASCII letters, digits and `. _ - /`, and starts with a letter or digit. The value is one visible line; an empty one
 /// removes the label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label {
@@ -192,8 +199,8 @@ pub struct Label {
     pub value: String,
 }
 
-/// Fails if the key of a label is given twice.
-pub fn each_once<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Result<(), Invalid> {
+/// Fails if two labels have the same key.
+pub fn check_unique_keys<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Result<(), Invalid> {
     let mut keys = BTreeSet::new();
     match labels.into_iter().find(|label| !keys.insert(&label.key)) {
         Some(twice) => Err(Invalid::new(format!("the label `{}` is given twice", twice.key))),
@@ -215,12 +222,12 @@ impl FromStr for Label {
         if !first || !rest || key.len() > MAX_LABEL_CHARS {
             return Err(shape());
         }
-        visible("label", value)?;
+        check_visible("label", value)?;
         Ok(Self { key: key.to_owned(), value: normal(value) })
     }
 }
 
-/// A label with a value, which a token can have and a verifier can require.
+/// A label with a value. Tokens have such labels, and `verify` can require them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetLabel(pub Label);
 
@@ -230,7 +237,7 @@ impl FromStr for SetLabel {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let label: Label = text.parse()?;
         if label.value.is_empty() {
-            return Err(Invalid::new(format!("the label `{}` has no value", label.key)).hint("KEY=VALUE"));
+            return Err(Invalid::new(format!("the label `{}` has no value", label.key)).hint("use KEY=VALUE"));
         }
         Ok(Self(label))
     }
@@ -247,7 +254,7 @@ pub fn shown(text: &str) -> impl fmt::Display + '_ {
     impl fmt::Display for Shown<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             use fmt::Write as _;
-            for (c, hidden) in seen(self.0) {
+            for (c, hidden) in chars_with_hidden(self.0) {
                 if hidden { write!(f, "{}", c.escape_unicode())? } else { f.write_char(c)? }
             }
             Ok(())
@@ -266,7 +273,8 @@ pub fn plain_emoji(text: &mut String) {
     });
 }
 
-/// An icon as it is shown, in the plain form, on whose width terminals agree.
+/// An icon for a terminal, without the emoji variation selector, since terminals disagree about the width of that
+/// form.
 pub fn shown_icon(icon: &str) -> String {
     shown(icon.trim_end_matches(EMOJI_STYLE)).to_string()
 }
@@ -276,24 +284,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_fingers_finds_the_word_that_was_meant() {
+    fn a_typing_error_leads_to_the_intended_word() {
         let words = ["name", "status", "last-used"];
         for (typed, meant) in [("nmae", "name"), ("STATUS", "status"), ("last_used", "last-used")] {
             assert_eq!(nearest(typed, words), Some(meant));
         }
-        // The word with the fewest changes, and of several the first.
+        // The word with the smallest distance wins, and the first one among several.
         let family = ["deploy-000", "deploy-090", "deploy-099"];
         assert_eq!(nearest("deploy-09x", family), Some("deploy-090"));
         assert_eq!(nearest("deploy-9x9", family), Some("deploy-099"));
         assert_eq!(nearest("owner", words), None);
         assert_eq!(nearest("", words), None);
-        // Comparing would take too long.
+        // Words of more than 100 bytes are not compared, since that would take too long.
         let long = "x".repeat(101);
         assert_eq!(nearest(&long, [&*long]), None);
     }
 
     #[test]
-    fn text_that_hides_or_moves_is_refused() {
+    fn hidden_and_control_characters_are_refused() {
         for text in [
             "a\nb",
             "a\tb",
@@ -315,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn joiners_and_styles_are_text_where_they_shape_their_neighbours() {
+    fn joiners_and_variation_selectors_are_allowed_where_they_have_an_effect() {
         for text in [
             "⚠\u{fe0f} prod",
             "1\u{fe0f}\u{20e3}",
@@ -362,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn an_icon_is_one_glyph_of_two_columns() {
+    fn an_icon_is_one_character_of_at_most_two_columns() {
         for text in ["🔑", "⚙️", "é", "K", ""] {
             assert!(text.parse::<Icon>().is_ok(), "{text:?}");
         }

@@ -163,14 +163,14 @@ pub fn read_only(path: &Path, err: Errno) -> StoreError {
     let (why, hint) = match (err, owner) {
         (Errno::ROFS, _) => (
             "its file system is mounted read-only".to_owned(),
-            "mount it for writing; reading commands work as they are".to_owned(),
+            "mount it read-write; commands that only read still work".to_owned(),
         ),
         (Errno::ACCESS | Errno::PERM, Ok(owner)) if owner == us => {
-            ("its mode lets nobody write".to_owned(), format!("chmod u+w {}", shell(path)))
+            ("its mode allows nobody to write".to_owned(), format!("chmod u+w {}", shell(path)))
         }
         (Errno::ACCESS | Errno::PERM, Ok(owner)) => (
             format!("only its owner (uid {owner}) may"),
-            format!("run the command as its owner: `sudo -u '#{owner}' tokenctl …`"),
+            format!("run the command as the owner of the store: `sudo -u '#{owner}' tokenctl …`"),
         ),
         _ => (err.to_string(), "reading commands work as they are".to_owned()),
     };

@@ -46,7 +46,7 @@ pub fn plan<E: From<StoreError>>(
     author: &Author,
     watch: Watch<'_, E>,
 ) -> Result<Restoration, E> {
-    sqlite::plan(location.files()?, backup, clock, author, watch)
+    sqlite::build(location.files()?, backup, clock, author, watch)
 }
 
 /// What an export can replace: no store, or one in which nothing has happened.

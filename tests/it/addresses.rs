@@ -1,4 +1,4 @@
-//! `--allow-from`: the addresses that a token may be presented from, wherever it is asked about.
+//! `--allow-from`: a token is valid only from its allowed addresses, however it is checked.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn world() -> (World, String) {
 }
 
 #[test]
-fn a_secret_is_valid_from_allowed_addresses_only() {
+fn a_secret_is_valid_only_from_allowed_addresses() {
     let (world, secret) = world();
     let from = |address: &str| world.verify(&secret, &["--address", address]);
     for allowed in ["10.1.2.3", "::ffff:10.1.2.3", "::FFFF:0a01:0203", "2001:db8:0:0::7"] {
@@ -24,7 +24,7 @@ fn a_secret_is_valid_from_allowed_addresses_only() {
     for other in ["11.0.0.1", "::10.1.2.3", "2001:db9::1", "::"] {
         assert_eq!(from(other), refused, "{other}");
     }
-    // An unknown address is not an allowed one, and the address is looked at before the scopes, after all else.
+    // An unknown address is not allowed. The address is checked after everything else but the scopes.
     assert_eq!(world.verify(&secret, &[]), refused);
     assert_eq!(world.verify(&secret, &["-s", "missing", "-l", "a=b"]), refused);
     assert_eq!(
@@ -114,12 +114,12 @@ fn more_addresses_are_a_widening_and_fewer_are_not() {
     assert_eq!(world.verify(&secret, &["--address", "10.1.3.5"]).0, 3);
     world.run(&["edit", "app", "--allow-from", "none", "--allow-widen"]).ok();
     assert_eq!(world.verify(&secret, &[]).0, 0);
-    // The first rule of a token only narrows it.
+    // The first rule of a token can only take access away.
     world.run(&["edit", "app", "--allow-from", "10.0.0.0/8"]).ok();
 }
 
 #[test]
-fn a_meaningless_rule_is_refused_with_a_proposal() {
+fn a_rule_without_effect_is_refused_with_a_better_one() {
     let (world, _) = world();
     let refused = |rule: &str| {
         let error = world.refuses(&["edit", "app", "--allow-from", rule], 2, "usage");
@@ -148,7 +148,7 @@ fn a_stream_takes_an_address_with_each_request() {
         ran.out.lines().map(|line| document(line)["reason"].as_str().expect("a reason").to_owned()).collect()
     };
     assert_eq!(reasons(&[]), ["valid", "source_not_allowed", "source_not_allowed"]);
-    // That of the command line is for requests without one.
+    // The address on the command line is for requests without one.
     assert_eq!(reasons(&["--address", "10.0.0.9"]), ["valid", "source_not_allowed", "valid"]);
     let wrong =
         world.run_with(&["verify", "--stream"], request(r#","address":"10.0.0.0/8""#).as_bytes()).ok();
@@ -156,7 +156,7 @@ fn a_stream_takes_an_address_with_each_request() {
 }
 
 #[test]
-fn a_rule_in_another_spelling_is_damage() {
+fn a_stored_rule_in_another_spelling_counts_as_damage() {
     let (world, secret) = world();
     assert_eq!(world.now(), START);
     for text in ["10.0.0.0/8,2001:DB8::/32", "2001:db8::/32,10.0.0.0/8", "", "everywhere"] {

@@ -1,4 +1,4 @@
-//! The program where there is nothing else: no C library, no devices, no users.
+//! Runs the program in an empty root directory, without a C library, devices or users.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! `apply`: makes the store what a file wants of it.
+//! `apply` makes the store match a file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -61,7 +61,7 @@ fn items(document: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_file_makes_a_store_and_a_second_run_changes_nothing() {
+fn a_file_fills_a_store_and_a_second_run_changes_nothing() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     let ran = world.run(&["apply", &path, "--json"]).ok();
@@ -138,7 +138,7 @@ fn keys_that_the_file_leaves_out_are_not_changed() {
     };
     assert_eq!(events(after), events(before));
     world.is_valid(&other, "other");
-    // Everything that can be cleared.
+    // The file clears everything that can be cleared.
     let path = world.write(
         "tokens.toml",
         "[tokens.mine]\nicon = \"\"\nowner = \"\"\ndescription = \"\"\nlabels = {}\nrotate_every = \"none\"
@@ -170,7 +170,7 @@ fn none_clears_lists_and_labels_as_it_clears_single_values() {
 }
 
 #[test]
-fn unnamed_tokens_are_revoked_only_with_exclusive_which_asks() {
+fn tokens_that_are_not_in_the_file_are_revoked_only_with_exclusive_and_a_confirmation() {
     let mut world = World::with_store();
     world.create("kept", &[]);
     let (a, b) = (world.create("a", &[]), world.create("b", &["--no-expiry"]));
@@ -265,12 +265,12 @@ fn everything_is_checked_before_the_first_change() {
 }
 
 #[test]
-fn a_file_that_others_can_write_is_not_applied() {
+fn a_file_that_others_can_write_is_refused() {
     let world = World::with_store();
     let path = world.write("tokens.toml", "[settings]\ngrace = \"2h\"\n");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).expect("a mode");
     let refused = world.refuses(&["apply", &path], 5, "policy");
-    assert_eq!(refused["message"], format!("`{path}` is not applied: its mode 646 lets others write"));
+    assert_eq!(refused["message"], format!("`{path}` is refused: its mode 646 lets others write"));
     assert_eq!(refused["hint"], format!("`chmod go-w {path}`"));
     world.run(&["diff", &path]).exit(3);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode");
@@ -292,7 +292,7 @@ fn a_file_that_others_can_write_is_not_applied() {
 }
 
 #[test]
-fn an_export_as_toml_makes_the_same_tokens_in_an_empty_store() {
+fn an_export_as_toml_creates_the_same_tokens_in_an_empty_store() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     world.run(&["apply", &path]).ok();
@@ -335,7 +335,7 @@ fn an_export_as_toml_makes_the_same_tokens_in_an_empty_store() {
 }
 
 #[test]
-fn a_delivery_that_fails_leaves_the_others_and_is_made_up_for_by_the_next_run() {
+fn if_a_delivery_fails_the_others_happen_and_the_next_run_repeats_it() {
     let world = World::with_store();
     world.create("spare", &[]);
     let keys = world.directory("keys");
@@ -356,7 +356,7 @@ fn a_delivery_that_fails_leaves_the_others_and_is_made_up_for_by_the_next_run() 
 }
 
 #[test]
-fn a_creation_that_another_process_began_is_waited_for() {
+fn apply_waits_for_a_creation_that_another_process_began() {
     let world = Rc::new(World::with_store());
     let keys = world.directory("keys");
     let path =
@@ -374,7 +374,7 @@ fn a_creation_that_another_process_began_is_waited_for() {
 }
 
 #[test]
-fn a_file_without_tokens_revokes_none() {
+fn a_file_without_tokens_revokes_no_token() {
     let world = World::new();
     world.create("demo", &[]);
     for text in ["", "[settings]\ngrace = \"2h\"\n"] {
@@ -385,7 +385,7 @@ fn a_file_without_tokens_revokes_none() {
 }
 
 #[test]
-fn a_secret_in_the_file_is_neither_kept_nor_repeated() {
+fn a_secret_in_the_file_is_neither_stored_nor_printed() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     for text in [
@@ -396,13 +396,13 @@ fn a_secret_in_the_file_is_neither_kept_nor_repeated() {
         let path = world.write("wanted.toml", &text);
         for verb in ["apply", "diff"] {
             let failure = world.refuses(&[verb, &path], 2, "usage");
-            assert_eq!(failure["message"], format!("line 2 of `{path}` holds a secret"));
+            assert_eq!(failure["message"], format!("line 2 of `{path}` contains a secret"));
         }
     }
 }
 
 #[test]
-fn an_interrupted_run_says_what_it_did_not_make() {
+fn an_interrupted_run_names_the_tokens_that_it_did_not_create() {
     let world = World::of_processes();
     world.mint("other");
     let text = "[tokens.a]\nexec = \"kill -TERM $PPID; sleep 5; cat >/dev/null\"\n\
@@ -417,7 +417,7 @@ fn an_interrupted_run_says_what_it_did_not_make() {
 }
 
 #[test]
-fn tokens_exchange_their_files_in_one_run() {
+fn two_tokens_can_swap_their_files_in_one_run() {
     let world = World::new();
     let (one, two, three) = (world.path("one"), world.path("two"), world.path("three"));
     world.run(&["create", "a", "--out", &two]).ok();
@@ -432,7 +432,7 @@ fn tokens_exchange_their_files_in_one_run() {
 }
 
 #[test]
-fn a_later_requirement_is_not_a_difference_of_an_unchanged_token() {
+fn a_requirement_that_was_set_later_is_not_a_difference_of_an_unchanged_token() {
     let world = World::new();
     world.create("demo", &[]);
     world.run(&["settings", "require-owner", "true"]).ok();

@@ -1,4 +1,4 @@
-//! `audit`.
+//! The events in the log, and how `audit verify` checks them.
 
 use std::io::ErrorKind;
 
@@ -14,7 +14,7 @@ fn events(world: &World) -> Vec<Value> {
     world.run(&["audit", "--json"]).ok().json().as_array().expect("an array").clone()
 }
 
-/// A store with a history of some dozen entries.
+/// A store with a history of about a dozen events.
 fn world() -> World {
     let world = World::with_store();
     world.run(&["scopes", "define", "read"]).ok();
@@ -89,7 +89,7 @@ fn an_adoption_is_one_event_and_a_failed_delivery_two() {
 }
 
 #[test]
-fn time_and_use_write_nothing() {
+fn neither_time_nor_use_writes_an_event() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "1d"]);
     let before = head(&world);
@@ -102,7 +102,7 @@ fn time_and_use_write_nothing() {
 }
 
 #[test]
-fn an_event_says_who_did_what_when_and_why() {
+fn an_event_records_who_did_what_when_and_why() {
     let world = World::new();
     world.create("demo", &[]);
     world.wait(60);
@@ -143,7 +143,7 @@ fn the_log_of_one_token_follows_it_through_its_names() {
 }
 
 #[test]
-fn a_sound_log_is_verified() {
+fn an_undamaged_log_passes() {
     let world = world();
     let (seq, hash) =
         head(&world).split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a head");
@@ -187,7 +187,7 @@ fn the_first_bad_entry_is_named() {
 }
 
 #[test]
-fn no_number_of_an_entry_makes_it_hang_or_overflow() {
+fn no_sequence_number_makes_it_hang_or_overflow() {
     for seq in ["9223372036854775807", "-9223372036854775808"] {
         let world = world();
         world.sql(&format!("UPDATE events SET seq = {seq} WHERE seq = 10"));
@@ -207,7 +207,7 @@ fn an_object_that_does_not_match_its_last_event_is_named() {
         ("DELETE FROM label", &["demo"]),
         ("UPDATE scope SET description = 'all'", &["scopes"]),
         ("DELETE FROM setting", &["settings"]),
-        // An event without its object, and an object without an event.
+        // An event whose object is missing, and an object without an event.
         (
             "DELETE FROM granted WHERE token = 2; DELETE FROM secret WHERE token = 2; DELETE FROM tokens WHERE row = 2",
             &["other"],
@@ -221,7 +221,7 @@ fn an_object_that_does_not_match_its_last_event_is_named() {
              VALUES (-7, 'abcdefghijkl', 'eve', 1800000000, 'x')",
             &["eve"],
         ),
-        // The end of the log, cut off.
+        // The last events are removed from the log.
         ("DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)", &["other"]),
         ("DELETE FROM events WHERE seq > 2", &["scopes", "settings", "demo", "other"]),
     ] {
@@ -238,7 +238,7 @@ fn an_object_that_does_not_match_its_last_event_is_named() {
 }
 
 #[test]
-fn an_anchor_proves_that_history_only_grew() {
+fn an_anchor_proves_that_the_log_has_only_grown() {
     let world = World::with_store();
     let start = head(&world);
     world.create("demo", &[]);
@@ -252,7 +252,7 @@ fn an_anchor_proves_that_history_only_grew() {
     for anchor in [&zeros, &start, &middle, &end, &head(&world)] {
         assert_eq!(check(anchor), 0, "{anchor}");
     }
-    // The same number of other entries. The log is valid by itself, and only the anchor shows the difference.
+    // The log is replaced by a valid one with the same number of events. Only the anchor shows the difference.
     std::fs::write(world.database(), copy).expect("the database");
     assert_eq!((check(&start), check(&middle), check(&end)), (0, 0, 3), "cut off");
     world.run(&["edit", "demo", "--owner", "eve"]).ok();
@@ -279,7 +279,7 @@ fn an_invalid_anchor_is_a_usage_error() {
     }
 }
 
-/// Hides rows from an index, by building it from another definition and then restoring the definition.
+/// Hides rows from an index by building it from another definition, and then restoring the right definition.
 fn hide_from_index(world: &World, index: &str, condition: &str) {
     let text = |change: &str| {
         world.sql(&format!(
@@ -338,7 +338,7 @@ fn rows_that_refer_to_nothing_are_found() {
 }
 
 #[test]
-fn a_new_object_never_starts_with_rows_that_were_planted_for_it() {
+fn a_new_object_never_gets_rows_that_were_planted_for_it() {
     for (planted, args) in [
         ("INSERT INTO granted (token, scope) VALUES (3, 1)", &["create", "new", "-s", "read"][..]),
         (
@@ -372,7 +372,7 @@ fn a_new_object_never_starts_with_rows_that_were_planted_for_it() {
 }
 
 #[test]
-fn a_hand_edit_is_not_made_part_of_history_by_the_next_change() {
+fn the_next_change_does_not_make_a_hand_edit_part_of_the_history() {
     for (tampering, args) in [
         ("UPDATE tokens SET revoked_at = NULL", &["edit", "demo", "-d", "x"][..]),
         ("UPDATE tokens SET revoked_at = NULL", &["rename", "demo", "new"]),
@@ -401,7 +401,7 @@ fn a_hand_edit_is_not_made_part_of_history_by_the_next_change() {
 }
 
 #[test]
-fn access_can_be_ended_after_a_hand_edit_and_the_log_says_so() {
+fn a_token_can_be_revoked_after_a_hand_edit_and_the_log_mentions_the_edit() {
     for (args, action) in [(["revoke", "demo", "--yes"], "revoke"), (["disable", "demo", "--yes"], "disable")]
     {
         let world = world();
@@ -417,7 +417,7 @@ fn access_can_be_ended_after_a_hand_edit_and_the_log_says_so() {
 }
 
 #[test]
-fn a_row_below_one_is_damage_wherever_it_is_met() {
+fn a_row_number_below_one_is_damage_in_every_command() {
     for row in ["-9223372036854775808", "-7", "0"] {
         let world = world();
         let secret = world.create("planted", &["-s", "read"]);
@@ -443,7 +443,7 @@ fn a_row_below_one_is_damage_wherever_it_is_met() {
 }
 
 #[test]
-fn a_secret_or_a_grant_below_row_one_is_damage() {
+fn a_secret_or_a_grant_with_a_row_number_below_one_is_damage() {
     for tampering in [
         "UPDATE secret SET row = -1 WHERE token = 1",
         "UPDATE granted SET row = 0 WHERE token = 1",
@@ -472,7 +472,7 @@ fn a_second_delivery_of_a_token_is_damage() {
 }
 
 #[test]
-fn a_claim_of_the_environment_is_cut_to_64_characters() {
+fn a_user_name_from_the_environment_is_cut_to_64_characters() {
     let world = World::with_store();
     let claim = "s".repeat(1_000);
     crate::support::run(world.program().args(["create", "a"]).env("SUDO_USER", &claim), b"").ok();

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use crate::support::World;
 
 #[test]
-fn a_backup_is_private_whole_and_says_the_head_of_the_log() {
+fn a_backup_is_private_and_complete_and_prints_the_head_of_the_log() {
     let world = World::with_store();
     world.create("demo", &[]);
     let path = world.path("copy.db");
@@ -24,7 +24,7 @@ fn a_backup_is_private_whole_and_says_the_head_of_the_log() {
 }
 
 #[test]
-fn a_file_that_exists_is_replaced_only_by_force() {
+fn an_existing_file_is_replaced_only_with_force() {
     let world = World::with_store();
     let path = world.write("copy.db", "mine");
     let refused = world.refuses(&["backup", &path], 5, "not_replaced");
@@ -81,7 +81,7 @@ fn a_backup_that_cannot_be_written_leaves_no_file() {
 }
 
 #[test]
-fn the_next_backup_removes_what_a_killed_one_left() {
+fn the_next_backup_removes_the_files_that_a_killed_one_left() {
     let world = World::with_store();
     let dir = world.directory("backups");
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);

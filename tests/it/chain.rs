@@ -20,7 +20,7 @@ fn check(world: &World) -> (bool, String, String) {
 }
 
 #[test]
-fn the_hash_of_that_program_is_blake3() {
+fn the_hash_function_of_the_python_program_is_blake3() {
     if !have("python3") {
         return;
     }
@@ -37,7 +37,7 @@ fn the_hash_of_that_program_is_blake3() {
 }
 
 #[test]
-fn it_agrees_with_audit_verify() {
+fn the_python_program_agrees_with_audit_verify() {
     if !have("python3") {
         return;
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{DAY, HOUR, START, World, have, pages, program_path, run, time};
 
-/// The codes that `check` reports with these arguments, each with the token's name, in its order.
+/// Returns the code and token name of each finding that `check` reports with these arguments, in their order.
 fn findings(world: &World, args: &[&str]) -> Vec<String> {
     let document = world.run(&[&["check", "--json"], args].concat()).json();
     let one =
@@ -30,7 +30,7 @@ fn a_store_without_findings_is_silent() {
 }
 
 #[test]
-fn a_token_is_expiring_in_the_second_half_of_its_life_and_within_the_window() {
+fn a_token_is_reported_as_expiring_in_the_second_half_of_its_lifetime_and_within_the_window() {
     let world = World::with_store();
     world.create("long", &["--ttl", "90d", "--owner", "ann"]);
     world.create("short", &["--ttl", "10d"]);
@@ -159,7 +159,7 @@ fn an_old_token_is_reported_with_the_start_of_the_record() {
 }
 
 #[test]
-fn tokens_and_scopes_that_nobody_uses_are_reported() {
+fn unused_tokens_and_scopes_are_reported() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let used = world.create("used", &["--ttl", "1y", "-s", "read,write"]);
@@ -314,14 +314,14 @@ fn a_file_is_replaced_as_a_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_reader_that_goes_away_does_not_change_the_answer() {
+fn a_closed_pipe_does_not_change_the_exit_code() {
     let world = World::with_store();
     world.create("demo", &["--no-expiry"]);
     world.run_failing(&["check"], 10, std::io::ErrorKind::BrokenPipe).exit(3);
 }
 
 #[test]
-fn the_lines_of_the_crontab_mail_findings_and_write_metrics() {
+fn the_documented_crontab_mails_findings_and_writes_metrics() {
     let world = World::with_store();
     let metrics = world.directory("node_exporter");
     let command = |start: &str| {
@@ -335,7 +335,7 @@ fn the_lines_of_the_crontab_mail_findings_and_write_metrics() {
         run(command.env("TOKENCTL_STORE", world.store()), b"")
     };
     let mail = command("30 7 * * *");
-    // Cron sends a mail when there is anything to read.
+    // Cron sends mail if there is any output.
     let ran = cron(&mail);
     assert_eq!((ran.code, &*ran.out, &*ran.err), (0, "", ""));
     assert!(world.real(&["create", "demo", "--ttl", "2s"], b"").ok().out.starts_with("tkn_"));
@@ -374,7 +374,7 @@ fn colours_take_no_room_in_the_lines_of_a_terminal() {
 }
 
 #[test]
-fn a_report_replaces_no_file_of_the_store() {
+fn a_report_never_replaces_a_file_of_the_store() {
     let world = World::with_store();
     world.create("demo", &[]);
     let (link, dir) = (world.path("link"), world.directory("dir"));

@@ -1,4 +1,4 @@
-//! `create`.
+//! `create`, from its flags or from the answers of a terminal.
 
 use std::rc::Rc;
 
@@ -33,7 +33,7 @@ fn stdout_is_the_secret_and_stderr_has_the_messages() {
     assert_eq!(
         ran.err,
         format!(
-            "warning: made a new store at {}\n\
+            "warning: created a new store at {}\n\
              created `demo` ({}), expires 2027-02-20T12:00:00Z (in 3 months)\n\
              the lifetime is the default, 90d; set another with --ttl, --expires or --no-expiry\n\
              this secret is shown once; keep it now\n\
@@ -48,7 +48,7 @@ fn stdout_is_the_secret_and_stderr_has_the_messages() {
 }
 
 #[test]
-fn every_flag_is_kept() {
+fn every_flag_is_stored() {
     let world = World::with_store();
     world.define(&["events:read", "events:write", "admin"]);
     world.wait(HOUR);
@@ -84,7 +84,7 @@ fn every_flag_is_kept() {
 }
 
 #[test]
-fn each_lifetime_flag_says_when_the_secret_ends() {
+fn each_lifetime_flag_sets_the_expiry_of_the_secret() {
     let world = World::with_store();
     let cases: [(&[&str], Value, Value, Value); 7] = [
         (&[], json!("2027-02-20T12:00:00Z"), json!(90 * DAY), Value::Null),
@@ -114,7 +114,7 @@ fn each_lifetime_flag_says_when_the_secret_ends() {
         let made = world.run(&[&["create", &format!("t{at}"), "--json"], args].concat()).ok().json();
         assert_eq!((&made["expires_at"], &made["ttl"], &made["until"]), (&expires, &ttl, &until), "{args:?}");
     }
-    // The end of a day is local, five hours after UTC.
+    // A date means the end of that day in local time, which is five hours behind UTC.
     let ran = run_in_zone(
         &world,
         "EST5",
@@ -204,7 +204,7 @@ fn input_that_breaks_a_rule_changes_nothing() {
 }
 
 #[test]
-fn a_first_create_that_is_refused_makes_no_store() {
+fn a_refused_first_create_makes_no_store() {
     let world = World::new();
     let cases: [(&[&str], i32, &str); 4] = [
         (&["--ttl", "0d"], 2, "usage"),
@@ -219,7 +219,7 @@ fn a_first_create_that_is_refused_makes_no_store() {
 }
 
 #[test]
-fn a_grace_period_is_shorter_than_the_rotation_interval_and_that_than_the_lifetime() {
+fn a_grace_period_is_shorter_than_the_rotation_interval_which_is_shorter_than_the_lifetime() {
     let world = World::with_store();
     let cases: [(&[&str], bool); 10] = [
         (&["--rotate-every", "30d"], true),
@@ -245,7 +245,7 @@ fn a_grace_period_is_shorter_than_the_rotation_interval_and_that_than_the_lifeti
 }
 
 #[test]
-fn a_requirement_of_the_store_refuses_and_never_clamps() {
+fn a_value_beyond_the_limit_of_a_setting_is_refused_and_never_reduced() {
     let world = World::with_store();
     world.run(&["settings", "max-ttl", "30d"]).ok();
     for args in [
@@ -272,7 +272,7 @@ fn a_requirement_of_the_store_refuses_and_never_clamps() {
 }
 
 #[test]
-fn a_store_with_scopes_requires_some_for_every_token() {
+fn if_the_store_has_scopes_every_token_needs_some() {
     let world = World::with_store();
     world.define(&["events:read", "events:write", "old"]);
     world.run(&["scopes", "retire", "old"]).ok();
@@ -294,7 +294,7 @@ fn a_terminal_prompts_for_scopes() {
     world.create("a", &[]);
     assert_eq!(world.show("a")["scopes"], json!(["admin", "events:write"]));
     let before = world.bytes();
-    // An answer without a mark is not accepted.
+    // An answer in which no scope is marked is not accepted.
     let ran = world.run(&["create", "b"]).exit(130);
     assert!(ran.err.contains("no scope is marked"), "{ran:?}");
     assert_eq!(world.asked.borrow().len(), 3);
@@ -316,7 +316,7 @@ fn a_name_is_free_again_once_its_token_is_revoked() {
 }
 
 #[test]
-fn if_missing_answers_by_the_state_of_the_token() {
+fn the_result_of_if_missing_depends_on_the_status_of_the_token() {
     let world = World::with_store();
     world.create("active", &["--if-missing"]);
     world.create("pending", &["--not-before", "1d"]);
@@ -381,7 +381,7 @@ fn if_missing_warns_of_each_option_that_differs() {
 }
 
 #[test]
-fn an_unconfirmed_creation_is_listed_as_provisional_and_then_forgotten() {
+fn a_token_whose_creation_was_not_confirmed_is_listed_as_provisional_until_its_deadline() {
     let world = Rc::new(World::with_store());
     let other = Rc::clone(&world);
     let ran = world.run_while(&["create", "demo"], move || {
@@ -396,7 +396,7 @@ fn an_unconfirmed_creation_is_listed_as_provisional_and_then_forgotten() {
 }
 
 #[test]
-fn a_copy_has_all_of_a_token_but_name_and_secret() {
+fn a_copy_has_everything_of_a_token_except_its_name_and_secret() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let args = "-s read -l env=prod -l team=web --owner ann --icon 🔑 --ttl 60d --not-before 2d --rotate-every 30d \
@@ -408,7 +408,7 @@ fn a_copy_has_all_of_a_token_but_name_and_secret() {
     let copy = world.create("new", &["--like", "old"]);
     assert_eq!(copied("new"), copied("old"));
     assert!(copy != secret && world.show("new")["id"] != world.show("old")["id"]);
-    // A revoked token can be copied too, even under its name.
+    // A revoked token can be copied too, even if the copy gets the same name.
     let old = copied("old");
     world.run(&["revoke", "old", "--yes"]).ok();
     world.create("old", &["--like", "old"]);
@@ -425,7 +425,7 @@ fn a_copy_has_all_of_a_token_but_name_and_secret() {
 }
 
 #[test]
-fn a_copy_follows_the_present_requirements() {
+fn a_copy_must_meet_the_current_requirements() {
     let world = World::with_store();
     world.define(&["read"]);
     world.create("old", &["-s", "read", "--expires", "2026-12-01"]);

@@ -1,4 +1,4 @@
-//! Rotation without a person: from cron, into `pass`, into an environment file.
+//! Rotation without a person: from cron, into `pass`, into an env file.
 
 mod daemon;
 mod timer;

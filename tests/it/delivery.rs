@@ -1,4 +1,4 @@
-//! Deliveries to files, lines of environment files, and commands.
+//! Deliveries to files, lines of env files, and commands.
 
 mod foreground;
 

@@ -13,8 +13,8 @@ fn trimmed(path: &str) -> String {
     fs::read_to_string(path).expect("a file").trim_end().trim_start_matches("A=").to_owned()
 }
 
-/// Fails unless a file takes no secret of a new token, nor of `demo`, and no environment file's line either.
-/// Returns the messages.
+/// Fails unless the file is refused as a destination: for a new token, for `demo`, and as an env file. Returns the
+/// messages.
 #[track_caller]
 fn takes_none(world: &World, target: &str) -> String {
     let mut said = String::new();
@@ -29,7 +29,7 @@ fn takes_none(world: &World, target: &str) -> String {
 }
 
 #[test]
-fn a_directory_that_another_user_owns_or_could_replace_takes_no_secret() {
+fn no_secret_is_delivered_to_a_directory_that_another_user_owns_or_could_replace() {
     let world = World::new();
     if world.uid != 0 {
         println!("skipped: only root can give files away");
@@ -59,7 +59,7 @@ fn a_directory_that_another_user_owns_or_could_replace_takes_no_secret() {
 }
 
 #[test]
-fn a_file_of_the_store_takes_no_secret() {
+fn no_secret_is_delivered_to_a_file_of_the_store() {
     let world = World::new();
     world.create("demo", &[]);
     for name in ["tokens.db-journal", "usage.scopes", "new"] {
@@ -101,7 +101,7 @@ fn an_access_control_list_and_other_attributes_are_kept() {
         world.shell(&format!("cd out && tokenctl {args}")).ok();
         assert_eq!(world.shell(&format!("cd out && {state}")).ok().out, before, "{name}");
     }
-    // A list that is inherited from the directory gives nobody new access.
+    // An access control list that is inherited from the directory gives nobody access to the secret.
     world
         .shell("cd out && tokenctl create plain --out plain && chmod 640 plain && setfacl -d -m u:64001:r .")
         .ok();
@@ -111,7 +111,7 @@ fn an_access_control_list_and_other_attributes_are_kept() {
     let (plain, new) = after.split_once("# file: new").expect("two files");
     assert!(!plain.contains("64001"), "{plain}");
     assert!(new.contains("mask::---"), "{new}");
-    // Nor does it take away the list of a file that has one.
+    // Nor does it replace the access control list of a file that has one.
     let listed = || world.shell("cd out && getfacl -n secret").ok().out;
     let before = listed();
     world.shell("cd out && tokenctl rotate demo --out secret").ok();
@@ -137,7 +137,7 @@ fn a_mounted_single_file_is_refused_with_advice() {
 }
 
 #[test]
-fn a_directory_that_only_takes_new_files_is_refused_before_anything_changes() {
+fn a_directory_in_which_files_cannot_be_replaced_is_refused_before_anything_changes() {
     if !have("chattr") || !have("bash") {
         return;
     }
@@ -170,7 +170,7 @@ fn a_file_that_cannot_be_replaced_because_it_is_mounted_gets_the_same_hint() {
 }
 
 #[test]
-fn a_name_that_is_too_long_is_refused_before_anything_changes() {
+fn a_file_name_that_is_too_long_is_refused_before_anything_changes() {
     let world = World::of_processes();
     let dir = world.directory("out");
     let path = format!("{dir}/{}", "x".repeat(256));
@@ -182,7 +182,7 @@ fn a_name_that_is_too_long_is_refused_before_anything_changes() {
 }
 
 #[test]
-fn a_file_system_that_cannot_rename_without_replacing_gets_a_link() {
+fn on_a_file_system_without_renaming_that_never_replaces_a_link_is_used() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -197,7 +197,7 @@ fn a_file_system_that_cannot_rename_without_replacing_gets_a_link() {
 }
 
 #[test]
-fn a_kill_between_link_and_unlink_is_recovered_as_a_file_in_place() {
+fn after_a_kill_between_link_and_unlink_the_file_counts_as_in_place() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -267,7 +267,7 @@ fn a_directory_that_failed_to_sync_leaves_both_secrets_until_recovery_has_synced
 }
 
 #[test]
-fn standard_output_that_keeps_nothing_or_is_the_store_takes_no_secret() {
+fn no_secret_is_written_to_a_standard_output_that_is_discarded_or_is_the_store() {
     if !have("bash") {
         return;
     }
@@ -305,7 +305,7 @@ fn a_cut_document_is_an_error_and_a_missing_newline_is_not() {
 }
 
 #[test]
-fn a_secret_in_a_file_that_everybody_can_read_is_warned_about() {
+fn there_is_a_warning_for_a_secret_in_a_file_that_everybody_can_read() {
     if !have("bash") {
         return;
     }
@@ -319,7 +319,7 @@ fn a_secret_in_a_file_that_everybody_can_read_is_warned_about() {
 }
 
 #[test]
-fn a_parent_that_ignores_the_end_of_children_does_not_fail_a_command() {
+fn a_parent_process_that_ignores_sigchld_does_not_make_a_command_fail() {
     if !have("env") || !have("bash") {
         return;
     }

@@ -6,7 +6,7 @@ use crate::apply::file;
 use crate::support::World;
 
 #[test]
-fn drift_is_shown_and_taken_back() {
+fn differences_are_shown_and_apply_removes_them() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     world.run(&["apply", &path]).ok();
@@ -48,7 +48,7 @@ fn drift_is_shown_and_taken_back() {
 }
 
 #[test]
-fn a_file_that_is_not_understood_is_refused_with_the_place_and_the_nearest_key() {
+fn an_invalid_file_is_refused_with_the_line_and_the_most_similar_key() {
     let world = World::with_store();
     let cases = [
         ("[tokens.a]\nownr = \"x\"", "`ownr` is not a key of `tokens.a`", "did you mean `owner`?"),
@@ -59,25 +59,29 @@ fn a_file_that_is_not_understood_is_refused_with_the_place_and_the_nearest_key()
             "`default_ttl` is not a key of `settings`",
             "did you mean `default-ttl`?",
         ),
-        ("[tokens.a]\nttl = \"1d\"\n\n[tokens.a", "line 4 is not TOML", ""),
-        ("[tokens.a]\n[tokens.a]", "line 2 is not TOML", ""),
-        ("[tokens.a]\nttl = 7", "`tokens.a.ttl` is not a text in quotes", ""),
+        ("[tokens.a]\nttl = \"1d\"\n\n[tokens.a", "line 4 is not valid TOML", ""),
+        ("[tokens.a]\n[tokens.a]", "line 2 is not valid TOML", ""),
+        ("[tokens.a]\nttl = 7", "`tokens.a.ttl` is not a string", ""),
         ("[tokens.a]\nttl = \"7\"", "`tokens.a.ttl`: `7` is not a duration: the unit is missing", ""),
         (
             "[tokens.a]\nttl = \"7d\"\nno_expiry = true",
-            "has several of `ttl`, `expires` and `no_expiry`",
-            "one of them",
+            "has more than one of `ttl`, `expires` and `no_expiry`",
+            "keep only one of them",
         ),
         ("[tokens.a]\nexpires = \"7d\"", "`tokens.a.expires`", ""),
-        ("[tokens.a]\nnot_before = \"7d\"", "`tokens.a.not_before` is not an instant", ""),
-        ("[tokens.a]\nscopes = \"read\"", "`tokens.a.scopes` is not a list of texts", ""),
+        ("[tokens.a]\nnot_before = \"7d\"", "`tokens.a.not_before` is not a point in time", ""),
+        ("[tokens.a]\nscopes = \"read\"", "`tokens.a.scopes` is not a list of strings", ""),
         ("[tokens.a]\nscopes = [\"READ\"]", "`tokens.a.scopes`: `READ` is not a scope", ""),
         ("[tokens.a]\nout = \"key\"", "`tokens.a.out` is not an absolute path", ""),
-        ("[tokens.a]\nout = \"/key\"\nexec = \"cat\"", "has several of `out`, `env_file` and `exec`", ""),
+        (
+            "[tokens.a]\nout = \"/key\"\nexec = \"cat\"",
+            "has more than one of `out`, `env_file` and `exec`",
+            "",
+        ),
         ("[tokens.a]\nenv_file = \"/env\"", "only one of `env_file` and `env_name`", ""),
         ("[tokens.a]\ndisabled = \"yes\"", "`tokens.a.disabled` is not `true` or `false`", ""),
         ("[tokens.a]\nlabels = { \"\" = \"x\" }", "`tokens.a.labels.`", ""),
-        ("[tokens.a]\nicon = \"ab\"", "`tokens.a.icon`: the icon is not one glyph", ""),
+        ("[tokens.a]\nicon = \"ab\"", "`tokens.a.icon`: the icon is not a single character", ""),
         ("[tokens.\"a b\"]", "`a b` is not a name", ""),
         ("[settings]\nprefix = \"X\"", "`settings.prefix`", ""),
         ("[scopes.A]", "`A` is not a scope", ""),

@@ -1,4 +1,4 @@
-//! `disable`.
+//! `disable` pauses a token.
 
 use serde_json::json;
 
@@ -42,7 +42,7 @@ fn a_token_that_is_not_active_can_be_disabled_too() {
 }
 
 #[test]
-fn disabling_works_whatever_the_clock_says() {
+fn a_token_can_be_disabled_even_with_a_wrong_clock() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.wait(DAY);
@@ -69,7 +69,7 @@ fn a_change_with_a_wrong_clock_does_not_make_the_clock_right() {
         world.refuses(&["create", "new"], 6, "clock");
     }
     assert_eq!(world.verify(&secret, &[]), (3, "revoked other".into()));
-    // An administrator who accepts the clock has it from then on.
+    // Once an administrator has accepted the clock, later changes need not accept it again.
     world.run(&["edit", "demo", "--owner", "bob", "--accept-clock"]).ok();
     world.run(&["create", "new"]).ok();
     world.run(&["audit", "verify"]).ok();

@@ -1,4 +1,4 @@
-//! `doctor`, and that its checks change nothing.
+//! `doctor` finds every kind of damage, and its checks change nothing.
 
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::support::processes::until;
 use crate::support::{DAY, MINUTE, START, World};
 
-/// Whose clock agrees with that of real processes.
+/// A world whose clock agrees with that of real processes.
 fn at_real_time() -> World {
     let world = World::new();
     let real = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
@@ -107,7 +107,7 @@ fn columns(conn: &Connection, table: &str) -> (Vec<Column>, String) {
     (rows.into_iter().map(|(name, kind, _)| Column { name, kind }).collect(), key)
 }
 
-/// A condition that one row of a table meets.
+/// A condition that only one row of a table meets.
 fn nth(table: &str, key: &str, row: i64) -> String {
     format!("({key}) = (SELECT {key} FROM {table} ORDER BY {key} LIMIT 1 OFFSET {row})")
 }
@@ -118,14 +118,14 @@ fn tamper(world: &World, sql: &str) -> bool {
     let fast = "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF;
          PRAGMA journal_mode = MEMORY";
     conn.execute_batch(fast).expect("pragmas");
-    // An edit of a row also corrects its seal, except for edits of the seal itself and of a row's number, which no
-    // digest covers, so that only the seal can detect them.
+    // An edit of a row also corrects its seal. The exceptions are edits of the seal itself and of a row's number: no
+    // digest covers them, so only the seal can detect them.
     let of_seals = ["SET seal", "SET counts", "_count = ", "secret SET row", "granted SET row"]
         .iter()
         .any(|it| sql.contains(it));
     let done = conn.execute_batch(sql).is_ok();
     if done && !of_seals {
-        // A value that is not text cannot be sealed, and keeps the old seal.
+        // A value that is not text cannot be sealed, so its row keeps the old seal.
         let _ = crate::seals::seal(&conn);
     }
     done
@@ -141,7 +141,7 @@ fn others(kind: &str) -> &'static [&'static str] {
 }
 
 #[test]
-fn a_sound_store_is_ok() {
+fn an_undamaged_store_is_ok() {
     let world = world();
     assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
     assert_eq!(world.run(&["doctor", "--json"]).ok().json(), json!({"ok": true, "findings": []}));
@@ -202,12 +202,13 @@ fn every_missing_row_is_found() {
 }
 
 #[test]
-fn no_flipped_bit_goes_unseen_or_makes_it_panic() {
+fn every_flipped_bit_is_found_and_none_makes_it_panic() {
     let world = world();
     let sound = std::fs::read(world.database()).expect("the database");
     let values = dump(&world.database()).expect("every value");
     let file = File::options().write(true).open(world.database()).expect("the database");
-    // Every byte of the header and of the first b-tree's head, one in 131 after, and wherever a token's row is given.
+    // The test flips bits in every byte of the header and of the head of the first b-tree, in every 131st byte after
+    // that, and wherever the number of a token's row is.
     let places = (0..140).chain((140..sound.len()).step_by(131)).zip((0..8).cycle());
     let heads = rows_of_tokens(&world, &sound).into_iter().flat_map(|at| (0..8).map(move |bit| (at, bit)));
     let (mut found, mut wrong) = (0, Vec::new());
@@ -234,8 +235,8 @@ fn no_flipped_bit_goes_unseen_or_makes_it_panic() {
     world.run(&["doctor"]).ok();
 }
 
-/// The bytes that hold the number of each row in the leaf page of the tokens: damage there can make it circular.
-/// <https://www.sqlite.org/fileformat.html>, section 1.6.
+/// The bytes that hold the number of each row in the leaf page of the tokens. Damage there can make the page
+/// circular. See section 1.6 of <https://www.sqlite.org/fileformat.html>.
 fn rows_of_tokens(world: &World, database: &[u8]) -> Vec<usize> {
     let conn = Connection::open(world.database()).expect("the database");
     let page =
@@ -245,14 +246,14 @@ fn rows_of_tokens(world: &World, database: &[u8]) -> Vec<usize> {
     assert_eq!(database[start], 13, "a leaf");
     let int = |at: usize| usize::from(u16::from_be_bytes([database[at], database[at + 1]]));
     let cells = (0..int(start + 3)).map(|cell| start + int(start + 8 + 2 * cell));
-    // The length comes first, in two bytes if it is 128 or more.
+    // The length of the row comes first, in two bytes if it is 128 or more.
     cells.map(|at| if database[at] < 128 { at + 1 } else { at + 2 }).collect()
 }
 
 type Spoil<'a> = &'a dyn Fn(&World);
 
 #[test]
-fn a_finding_has_its_code_and_says_whether_it_can_be_repaired() {
+fn a_finding_has_a_code_and_tells_whether_it_can_be_repaired() {
     let chmod =
         |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
     let touch = |path: &Path| std::fs::write(path, "").expect("a file");
@@ -299,7 +300,7 @@ fn a_lifetime_of_exactly_max_ttl_is_allowed() {
 }
 
 #[test]
-fn a_directory_that_is_not_a_store_is_a_separate_error() {
+fn a_directory_that_is_not_a_store_has_a_separate_error_code() {
     let missing = World::new();
     missing.refuses(&["doctor"], 6, "store_missing");
     for (code, offset, bytes) in [
@@ -322,7 +323,7 @@ fn a_directory_that_is_not_a_store_is_a_separate_error() {
 }
 
 #[test]
-fn looking_changes_no_byte() {
+fn doctor_changes_no_byte() {
     let world = world();
     let before = world.bytes();
     let head = world.run(&["audit", "head"]).ok().out;
@@ -353,7 +354,7 @@ fn looking_changes_no_byte() {
 }
 
 #[test]
-fn a_violated_check_is_found_and_no_command_takes_it_for_a_token() {
+fn a_row_that_violates_a_constraint_is_found_and_no_command_treats_it_as_a_token() {
     for (tampering, column) in [
         ("UPDATE tokens SET until = 2000000000", "`until` in `tokens` where `row` is 1: "),
         ("UPDATE tokens SET ttl = 0", "`ttl` in `tokens` where `row` is 1: "),
@@ -389,7 +390,7 @@ fn a_violated_check_is_found_and_no_command_takes_it_for_a_token() {
     }
 }
 
-/// The bytes in use of the leaf that holds a small table: its head, the places of its rows, and its rows.
+/// The used bytes of the leaf page that holds a small table: its head, the positions of its rows, and the rows.
 fn used_bytes(world: &World, database: &[u8], table: &str) -> Vec<usize> {
     let conn = Connection::open(world.database()).expect("the database");
     let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
@@ -401,7 +402,7 @@ fn used_bytes(world: &World, database: &[u8], table: &str) -> Vec<usize> {
 }
 
 #[test]
-fn no_flipped_bit_brings_a_secret_back() {
+fn no_flipped_bit_makes_a_refused_secret_valid() {
     let world = World::new();
     let (revoked, expired) = (world.create("revoked", &[]), world.create("expired", &["--ttl", "1d"]));
     world.run(&["revoke", "revoked", "--yes"]).ok();

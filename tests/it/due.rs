@@ -14,7 +14,7 @@ fn world() -> World {
 }
 
 #[test]
-fn a_document_says_when_its_token_is_due() {
+fn the_json_output_has_the_time_at_which_a_token_is_due() {
     let world = world();
     assert_eq!(world.show("weekly")["due_at"], "2026-11-29T12:00:00Z");
     assert_eq!(world.show("plain")["due_at"], Value::Null);
@@ -26,7 +26,7 @@ fn a_document_says_when_its_token_is_due() {
 }
 
 #[test]
-fn a_page_says_when_its_token_is_due_and_that_it_was_not_rotated() {
+fn show_prints_when_a_token_is_due_and_that_it_was_never_rotated() {
     let world = world();
     let due = || {
         let page = world.run(&["show", "weekly"]).ok().out;
@@ -38,7 +38,7 @@ fn a_page_says_when_its_token_is_due_and_that_it_was_not_rotated() {
 }
 
 #[test]
-fn a_list_shows_sorts_and_filters_by_due_date() {
+fn list_shows_the_due_date_and_sorts_and_filters_by_it() {
     let world = world();
     let listed = world.run(&["list", "--sort", "due", "--columns", "name,due"]).ok().out;
     assert_eq!(listed, "weekly\t2026-11-29T12:00:00Z\nmonthly\t2026-12-22T12:00:00Z\nplain\t\n");
@@ -74,12 +74,12 @@ fn an_expired_token_is_rotated_only_on_request() {
     assert_eq!(world.verify(ran.line(), &[]), (0, "valid monthly".to_owned()));
     let warning = "warning: `monthly` had expired at 2027-01-21T12:00:00Z; the rotation revived it\n";
     assert!(ran.err.contains(warning), "{}", ran.err);
-    // A token that has not expired is not warned of.
+    // There is no warning for a token that has not expired.
     assert!(!world.run(&["rotate", "monthly", "--revive"]).ok().err.contains("warning"));
 }
 
 #[test]
-fn a_policy_catches_up_for_one_interval_after_the_expiry() {
+fn rotate_due_rotates_an_expired_token_for_one_more_interval() {
     let world = world();
     let dir = world.directory("out");
     let args = ["rotate", "--due", "--quiet", "--out-dir", &dir];
@@ -97,7 +97,7 @@ fn a_policy_catches_up_for_one_interval_after_the_expiry() {
 }
 
 #[test]
-fn an_expired_token_gets_another_lifetime_only_on_request() {
+fn an_expired_token_gets_a_new_lifetime_only_with_revive() {
     let world = world();
     world.wait(10 * DAY + HOUR);
     for lifetime in [&["--ttl", "20d"][..], &["--expires", "2027-05-01"], &["--no-expiry"]] {

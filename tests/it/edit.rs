@@ -1,4 +1,4 @@
-//! `edit`.
+//! `edit` changes the owner, labels, lifetime or policy of tokens.
 
 use std::rc::Rc;
 
@@ -37,7 +37,7 @@ fn every_flag_sets_and_clears() {
 }
 
 #[test]
-fn an_edit_says_each_field_with_its_old_and_new_value() {
+fn an_edit_prints_each_field_with_its_old_and_new_value() {
     let world = World::with_store();
     world.create("a", &["--owner", "ann", "-l", "env=prod", "--ttl", "60d"]);
     world.create("b", &["--owner", "bob", "--ttl", "90d"]);
@@ -58,7 +58,7 @@ edited `b`
 }
 
 #[test]
-fn a_new_lifetime_counts_from_now() {
+fn a_new_lifetime_starts_now() {
     let world = World::with_store();
     let secret = world.create("demo", &["--ttl", "5d"]);
     world.wait(10 * DAY);
@@ -86,7 +86,7 @@ fn a_new_lifetime_counts_from_now() {
 }
 
 #[test]
-fn no_secret_outlives_the_next_one() {
+fn no_secret_expires_after_the_one_that_replaced_it() {
     let world = World::with_store();
     world.create("demo", &[]);
     world.run(&["rotate", "demo", "--grace", "10d"]).ok();
@@ -200,7 +200,7 @@ fn several_tokens_change_together_or_not_at_all() {
 }
 
 #[test]
-fn adding_or_changing_a_label_is_widening_and_removing_one_is_free() {
+fn adding_or_changing_a_label_widens_and_removing_one_does_not() {
     let world = World::with_store();
     for name in ["a", "b"] {
         world.create(name, &["-l", "env=prod", "-l", "old=1"]);
@@ -218,7 +218,7 @@ fn adding_or_changing_a_label_is_widening_and_removing_one_is_free() {
 }
 
 #[test]
-fn a_person_is_asked_before_tokens_gain() {
+fn a_change_that_widens_asks_for_confirmation() {
     let mut world = World::with_store();
     for name in ["a", "b"] {
         world.create(name, &[]);
@@ -242,7 +242,7 @@ fn a_person_is_asked_before_tokens_gain() {
 }
 
 #[test]
-fn a_widening_that_grew_while_it_was_asked_about_is_asked_about_again() {
+fn if_a_change_widens_more_while_the_user_is_asked_it_asks_again() {
     let mut world = World::with_store();
     world.create("a", &[]);
     world.create("b", &["-l", "env=prod"]);
@@ -260,7 +260,7 @@ fn a_widening_that_grew_while_it_was_asked_about_is_asked_about_again() {
 }
 
 #[test]
-fn a_delivery_under_way_is_not_disturbed() {
+fn an_edit_does_not_disturb_a_delivery() {
     for (args, expires) in [
         (&["--owner", "ann"][..], "2027-02-20T12:00:00Z"),
         (&["--expires", "2026-12-01"], "2026-12-01T23:59:59Z"),

@@ -1,9 +1,9 @@
-//! `enable`.
+//! `enable` makes a disabled token work again.
 
 use crate::support::{HOUR, World};
 
 #[test]
-fn a_pause_does_not_stop_the_lifetime() {
+fn a_secret_can_expire_while_its_token_is_disabled() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "1h"]);
     world.run(&["disable", "demo"]).ok();
@@ -13,7 +13,7 @@ fn a_pause_does_not_stop_the_lifetime() {
 }
 
 #[test]
-fn enabling_gives_access_and_so_checks_the_clock() {
+fn enabling_a_token_requires_a_right_clock_since_it_gives_access() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.run(&["disable", "demo"]).ok();

@@ -1,4 +1,4 @@
-//! Environment files as their readers see them: after a rotation each finds the new secret, and none the old one.
+//! After a rotation, every program that reads the env file finds the new secret, and none finds the old one.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::{World, have, run};
 
-/// A program or library that reads environment files, and what it takes for the value of a variable.
+/// A program or library that reads env files. The tests ask it for the value of a variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
     Sh,
@@ -48,7 +48,7 @@ fn output_of(program: &str, args: &[&str]) -> Option<String> {
     (ran.code == 0).then_some(ran.out)
 }
 
-/// A stand-in for systemd, by the rules of `EnvironmentFile=` in systemd.exec(5).
+/// A substitute for systemd, by the rules for `EnvironmentFile=` in systemd.exec(5).
 fn systemd(content: &str) -> HashMap<String, String> {
     let mut found = HashMap::new();
     let mut rest = content;
@@ -63,7 +63,7 @@ fn systemd(content: &str) -> HashMap<String, String> {
     found
 }
 
-/// A stand-in for docker compose, by the syntax that its documentation gives for `.env` files.
+/// A substitute for docker compose, by the syntax of `.env` files in its documentation.
 fn compose(content: &str) -> HashMap<String, String> {
     let mut found = HashMap::new();
     let mut rest = content.trim_start_matches('\u{feff}');
@@ -80,7 +80,7 @@ fn compose(content: &str) -> HashMap<String, String> {
     found
 }
 
-/// The content of the quotes with which a value starts, if it does. They may close in a later line.
+/// If a value starts with a quote, the text up to the closing quote, which can be in a later line.
 fn quoted(value: &str, rest: &mut &str) -> Option<String> {
     let quote = value.chars().next().filter(|c| "\"'".contains(*c))?;
     if let Some((inner, _)) = value[1..].split_once(quote) {
@@ -97,7 +97,7 @@ fn after_a_rotation_every_reader_finds_the_new_secret() {
     let mut old = world.create("demo", &["--no-expiry"]);
     let multi_line = "CERT=\"-----BEGIN\nAPI_TOKEN=\n-----END\"\nAPI_TOKEN={}\n";
     let no_shell: &[Reader] = &[PythonDotenv, Dotenvy, Systemd, Compose];
-    // The file before, with the old secret for `{}`, and those who can read such a file.
+    // The file before the rotation, in which `{}` stands for the old secret, and the readers that accept such a file.
     let cases: [(&str, &[Reader]); 17] = [
         ("", ALL),
         ("A=1", ALL),
@@ -134,7 +134,7 @@ fn after_a_rotation_every_reader_finds_the_new_secret() {
 }
 
 #[test]
-fn a_multi_line_value_is_what_its_readers_take_it_for() {
+fn a_value_of_several_lines_is_replaced_as_its_readers_see_it() {
     let world = World::new();
     let path = world.write("env", "CERT=\"-----BEGIN\nAPI_TOKEN=\n-----END\"\n");
     world.run(&["create", "demo", "--env-file", &path, "--env-name", "API_TOKEN"]).ok();
@@ -147,7 +147,7 @@ fn a_multi_line_value_is_what_its_readers_take_it_for() {
 }
 
 #[test]
-fn a_file_that_may_set_the_variable_elsewhere_is_refused_even_by_force() {
+fn a_file_that_might_set_the_variable_twice_is_refused_even_with_force() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     for (content, message) in [
@@ -165,7 +165,7 @@ fn a_file_that_may_set_the_variable_elsewhere_is_refused_even_by_force() {
         ),
         ("A='it\n", "opens a quote in line 1 that it never closes"),
         ("A=1\\\n", "ends with a backslash, which joins the next line to it"),
-        ("A=\0", "is binary or UTF-16, not an environment file"),
+        ("A=\0", "is binary or UTF-16, not an env file"),
     ] {
         let content = content.replace("{}", &secret);
         let path = world.write("env", &content);
@@ -189,7 +189,7 @@ fn an_appended_line_has_the_line_ending_of_the_file() {
 }
 
 #[test]
-fn a_file_system_without_locks_is_not_waited_for() {
+fn on_a_file_system_without_locks_the_file_is_written_at_once() {
     if !have("strace") || !have("bash") {
         return;
     }

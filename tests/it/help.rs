@@ -1,4 +1,4 @@
-//! The help: every verb has one, every example in it runs, and a mistyped word gets a proposal.
+//! Every verb has help with examples, every example runs, and a mistyped word gets a proposal.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use tokenctl::ui::column::COLUMNS;
 
 use crate::support::{World, have, program, program_path, run};
 
-/// Every command that is shown, the program first.
+/// Every command that the help shows, beginning with the program itself.
 pub fn commands() -> Vec<Clap> {
     let mut root = command();
     root.build();
@@ -71,12 +71,12 @@ fn all_examples_run() {
             if line.contains("man -l") && !have("man") {
                 continue;
             }
-            // A directory of the test replaces that of the system.
+            // A directory of the test takes the place of the system's directory.
             let line = line
                 .replace("/var/lib/", "var/lib/")
                 .replace("/etc/", "etc/")
                 .replace("www-data", "$(id -gn)")
-                // It runs until it gets a signal.
+                // `serve` runs until it gets a signal.
                 .replace("tokenctl serve", "timeout --preserve-status 2 tokenctl serve");
             let ran = run(&mut shell(&own, &line), b"");
             assert_eq!(ran.code, 0, "{line}\n{}{}", ran.out, ran.err);
@@ -85,7 +85,7 @@ fn all_examples_run() {
     }
 }
 
-/// What the examples take for granted.
+/// The files and tokens that the examples need.
 const SETUP: &str = r#"
     set -e
     umask 077
@@ -116,7 +116,7 @@ fn shell(home: &Path, script: &str) -> Command {
 }
 
 #[test]
-fn every_help_shows_its_examples_and_fits_its_width() {
+fn every_help_shows_its_examples_and_fits_the_width() {
     let mut world = World::new();
     for command in commands() {
         let path = path(&command);
@@ -132,7 +132,7 @@ fn every_help_shows_its_examples_and_fits_its_width() {
             }
             assert!(verb.more.iter().all(|more| shown.contains(&flat(more))), "{path}: {}", help.out);
             assert!(help.out.lines().all(|line| line == line.trim_end()), "{path}: {}", help.out);
-            // A word is not broken.
+            // A word is never split.
             let wide = |line: &&str| line.chars().count() > usize::from(width) && line.trim().contains(' ');
             let wide: Vec<&str> = help.out.lines().filter(wide).collect();
             assert!(wide.is_empty() || width == 40, "{path} at {width}: {wide:#?}");
@@ -184,7 +184,7 @@ fn the_flags_of_every_verb_come_last() {
 }
 
 #[test]
-fn an_unknown_verb_leads_to_a_known_one() {
+fn an_unknown_verb_gets_a_known_one_as_a_proposal() {
     let world = World::new();
     let cases = [
         ("creat", "create"),
@@ -229,7 +229,7 @@ fn an_unknown_verb_leads_to_a_known_one() {
 }
 
 #[test]
-fn the_words_of_other_programs_are_proposals_and_not_verbs() {
+fn words_of_other_programs_get_a_proposal_and_are_not_verbs() {
     for verb in &VERBS {
         let parent =
             |path: &str| path.rsplit_once(' ').map_or(String::new(), |(parent, _)| parent.to_owned());
@@ -247,7 +247,7 @@ fn the_words_of_other_programs_are_proposals_and_not_verbs() {
 }
 
 #[test]
-fn a_mistyped_name_leads_to_the_token_that_is_meant() {
+fn a_mistyped_name_gets_the_intended_token_as_a_proposal() {
     let world = World::with_store();
     for name in ["ci-deploy", "backup", "gone"] {
         world.create(name, &[]);
@@ -263,7 +263,7 @@ fn a_mistyped_name_leads_to_the_token_that_is_meant() {
     assert_eq!(hint(&["scopes", "remove", "ci-deploy2", "read"]), meant);
     assert_eq!(hint(&["audit", "--token", "cideploy"]), meant);
     let none = "`tokenctl list --all` shows those that exist";
-    // Neither a very different name, nor a revoked token, nor text that is not a name.
+    // A very different name, a revoked token, or text that is not a name gets no proposal.
     for typed in ["zzz", "gonne", &"ci-deploy".repeat(1000)] {
         assert_eq!(hint(&["show", typed]), none);
     }
@@ -272,7 +272,7 @@ fn a_mistyped_name_leads_to_the_token_that_is_meant() {
 #[test]
 fn a_mistyped_name_is_compared_with_its_neighbours() {
     let world = World::with_store();
-    // More than two pages, without as many deliveries.
+    // The tokens, which fill more than two pages, are inserted with SQL, since creating them would be slow.
     world.create("t0000", &[]);
     let mut rows = String::from("BEGIN;");
     for n in 1..3000 {
@@ -291,7 +291,7 @@ fn a_mistyped_name_is_compared_with_its_neighbours() {
 }
 
 #[test]
-fn a_mistyped_word_of_any_other_kind_leads_to_the_one_that_is_meant() {
+fn any_other_mistyped_word_gets_the_intended_one_as_a_proposal() {
     let world = World::with_store();
     world.define(&["events:read", "events:write"]);
     world.create("demo", &["--scope", "events:read"]);
@@ -322,7 +322,7 @@ fn a_mistyped_word_of_any_other_kind_leads_to_the_one_that_is_meant() {
 }
 
 #[test]
-fn help_is_printed_wherever_its_flag_is() {
+fn the_help_flag_works_anywhere_in_the_line() {
     let of = |args: &[&str]| run(program().args(args), b"").ok().out;
     let list = of(&["list", "--help"]);
     assert!(list.contains("\nUsage: tokenctl list [OPTIONS]\n"), "{list}");
@@ -334,7 +334,7 @@ fn help_is_printed_wherever_its_flag_is() {
 }
 
 #[test]
-fn final_commands_are_proposed_only_for_close_words() {
+fn commands_that_cannot_be_undone_are_proposed_only_for_very_similar_words() {
     let world = World::new();
     for typed in ["exports", "unrevoke", "undelete"] {
         let err = world.run(&[typed]).exit(2).err;
@@ -347,7 +347,7 @@ fn final_commands_are_proposed_only_for_close_words() {
 }
 
 #[test]
-fn an_unknown_flag_leads_to_the_right_command() {
+fn an_unknown_flag_gets_the_right_command_as_a_proposal() {
     let world = World::new();
     let cases: [(&[&str], &str); 5] = [
         (&["edit", "a", "--scope", "x"], "`tokenctl scopes set NAME SCOPE` changes the scopes of a token"),

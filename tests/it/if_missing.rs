@@ -1,5 +1,4 @@
-//! `--if-missing`: a script makes sure that a token exists, and is warned of everything that differs from its
-//! flags.
+//! `--if-missing` lets a script ensure that a token exists, and warns of everything that differs from the flags.
 
 use std::fs;
 use std::rc::Rc;
@@ -9,7 +8,8 @@ use serde_json::{Value, json};
 use crate::support::processes::{finished, until};
 use crate::support::{DAY, HOUR, MINUTE, START, World};
 
-/// Starts a creation of `demo` by the real program that delivers to a file `got` and goes on once there is a file `go`.
+/// Starts the real program, which creates `demo`, delivers to the file `got`, and continues once there is a file
+/// `go`.
 fn slow_creation(world: &World) -> std::process::Child {
     let (got, go) = (world.path("got"), world.path("go"));
     let command = format!("cat >{got}.new; mv {got}.new {got}; until test -e {go}; do sleep 0.05; done");
@@ -19,7 +19,7 @@ fn slow_creation(world: &World) -> std::process::Child {
 }
 
 #[test]
-fn it_waits_for_a_delivery_under_way() {
+fn it_waits_for_a_creation_that_another_process_began() {
     let world = World::of_processes();
     let creation = slow_creation(&world);
     let waiting = world
@@ -61,7 +61,7 @@ fn an_adoption_waits_and_then_compares_its_secret() {
 }
 
 #[test]
-fn a_creation_that_stops_loses_its_name_at_its_deadline() {
+fn the_name_of_an_interrupted_creation_is_free_after_its_deadline() {
     let world = Rc::new(World::with_store());
     let other = Rc::clone(&world);
     let stopped = world.run_while(&["create", "demo"], move || {
@@ -99,7 +99,7 @@ fn it_warns_when_the_file_of_the_destination_is_missing() {
     world.assert_file_holds(&file, "valid demo");
     assert_eq!(world.run(&[&to_file[..], &["-q"]].concat()).ok().err, "");
 
-    // An adopted token may have a destination too.
+    // An adopted token can have a destination too.
     let secret = b"sk_live_0123456789abcdefghijklmnopqrstuvwxyz";
     let adopt = ["adopt", "legacy", "--if-missing", "-q"];
     world.run_with(&adopt, secret).ok();
@@ -154,22 +154,22 @@ fn an_expired_token_is_rotated_with_revive_and_keeps_its_id() {
     assert_eq!(world.verify(&first, &[]), (3, "superseded demo".to_owned()));
     assert_eq!(fs::read_to_string(&runs).unwrap(), "run\n", "a rotation runs the hook");
     assert_eq!(world.actions()[4..], ["rotate", "confirm", "hook"]);
-    // A token that has not expired is left as it is.
+    // A token that has not expired is not changed.
     let ran = world.run(&create).ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", "`demo` exists; nothing was changed\n"));
 
-    // Without a destination the secret is printed, as a creation does.
+    // Without a destination, the secret is printed, as when a token is created.
     world.create("plain", &["--ttl", "1h"]);
     world.wait(2 * HOUR);
     let ran = world.run(&["create", "plain", "--if-missing", "--revive"]).ok();
     world.is_valid(ran.line(), "plain");
     assert!(ran.err.starts_with("warning: `plain` had expired at 2026-12-03T13:00:00Z; "), "{}", ran.err);
-    // A name without a token gets one.
+    // If there is no token with the name, it is created.
     world.is_valid(&world.create("new", &["--if-missing", "--revive"]), "new");
 }
 
 #[test]
-fn an_adoption_says_how_an_expired_token_works_again() {
+fn an_adoption_explains_how_to_revive_an_expired_token() {
     let world = World::with_store();
     let secret = b"sk_live_0123456789abcdefghijklmnopqrstuvwxyz";
     world.run_with(&["adopt", "legacy", "--ttl", "1h"], secret).ok();

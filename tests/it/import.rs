@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::export::lines;
 use crate::support::{DAY, World};
 
-/// A store with something of everything, an export of it, and a secret that works.
+/// A store that has objects of every kind, an export of it, and a secret that works.
 fn exported() -> (World, String, String) {
     let world = World::with_store();
     world.define(&["events:read", "events:write"]);
@@ -26,13 +26,13 @@ fn exported() -> (World, String, String) {
 }
 
 #[test]
-fn a_new_store_is_exactly_the_old_one() {
+fn a_missing_store_becomes_an_exact_copy() {
     let (world, out, secret) = exported();
     for init in [false, true] {
         let other = if init { World::with_store() } else { World::new() };
         other.wait(DAY);
         let ran = other.run_with(&["import", "-"], out.as_bytes()).ok();
-        let what = if init { "filled the store" } else { "made a store" };
+        let what = if init { "filled the store" } else { "created a store" };
         assert_eq!(ran.err, format!("{what} with 2 tokens and their history\n"));
         for args in [&["audit", "head"][..], &["export"], &["audit", "--json"], &["scopes", "list"]] {
             assert_eq!(other.run(args).ok().out, world.run(args).ok().out, "{args:?}");
@@ -97,7 +97,7 @@ fn an_export_that_is_cut_or_changed_is_refused_and_makes_no_store() {
 }
 
 #[test]
-fn tokens_join_those_of_another_store_all_or_none() {
+fn either_all_tokens_are_added_to_another_store_or_none() {
     let (_, out, secret) = exported();
     let other = World::with_store();
     other.run_with(&["adopt", "mine"], b"mine_0123456789abcdefghijklmnopqrstuvwxyz").ok();
@@ -133,7 +133,7 @@ fn a_dry_run_checks_every_line_and_changes_no_byte() {
     let bad = out.replacen("\"owner\":\"ann\"", "\"owner\":\"eve\"", 1);
     let none = World::new();
     let ran = none.run_with(&["import", "-", "-n"], out.as_bytes()).ok();
-    assert_eq!(ran.err, "it would make a store with 2 tokens and their history; nothing was changed\n");
+    assert_eq!(ran.err, "it would create a store with 2 tokens and their history; nothing was changed\n");
     none.refuses_with(&["import", "-", "-n"], bad.as_bytes(), 2, "usage");
     assert!(!none.database().exists());
 
@@ -165,7 +165,7 @@ fn a_dry_run_checks_every_line_and_changes_no_byte() {
     assert!(!none.database().exists());
 }
 
-/// Lines of tokens that were never delivered here: this many, all different.
+/// This many lines of an export with different tokens.
 pub fn many(world: &World, count: usize) -> String {
     let out = world.run(&["export", "--tokens"]).ok().out;
     let mut all = lines(&out);
@@ -181,7 +181,7 @@ pub fn many(world: &World, count: usize) -> String {
 }
 
 #[test]
-fn more_tokens_than_are_read_at_once_come_in_one_transaction() {
+fn tokens_that_fill_several_chunks_are_added_in_one_transaction() {
     let world = World::with_store();
     world.create("demo", &["--owner", "ann"]);
     let text = many(&world, 1_200);
@@ -234,7 +234,7 @@ fn an_existing_token_is_skipped_even_if_its_scopes_are_gone() {
 }
 
 #[test]
-fn tokens_that_cannot_be_entered_make_no_store() {
+fn no_store_is_created_if_the_tokens_cannot_be_added() {
     let world = World::with_store();
     world.create("demo", &[]);
     let good = many(&world, 3);
@@ -250,7 +250,7 @@ fn tokens_that_cannot_be_entered_make_no_store() {
     none.refuses_with(&["adopt", "--from", "-"], csv, 5, "name_taken");
     assert!(!none.store().exists());
     let ran = none.run_with(&["import", "-"], good.as_bytes()).ok();
-    let made = format!("made a new store at {}\n", none.store().display());
+    let made = format!("created a new store at {}\n", none.store().display());
     assert!(ran.err.contains(&made), "{}", ran.err);
     assert_eq!(none.names(&[]), ["many-0", "many-1", "many-2"]);
     none.run(&["audit", "verify"]).ok();
@@ -258,7 +258,7 @@ fn tokens_that_cannot_be_entered_make_no_store() {
 }
 
 #[test]
-fn a_store_with_tokens_in_every_state_and_entries_of_version_1_moves_whole() {
+fn a_store_with_tokens_in_every_status_and_events_of_version_1_moves_completely() {
     let world = crate::migration::old();
     world.run(&["revoke", "edited", "--yes"]).ok();
     world.kill_by_command(&["rotate", "token-001", "--now"]);
@@ -285,18 +285,18 @@ fn a_store_with_tokens_in_every_state_and_entries_of_version_1_moves_whole() {
 }
 
 #[test]
-fn what_the_log_does_not_vouch_for_is_refused_and_what_it_does_is_not() {
+fn an_object_that_does_not_match_the_log_is_refused() {
     let (world, out, _) = exported();
     let all: Vec<&str> = out.lines().collect();
     let joined = |all: &[&str]| format!("{}\n", all.join("\n"));
     let place = |what: &str| all.iter().position(|line| line.contains(what)).expect(what);
-    // Entries that come in another order are the same log.
+    // Events in another order are still the same log.
     let (mut shuffled, event) = (all.clone(), place(r#""type":"event""#));
     shuffled.swap(event, event + 1);
     let other = World::new();
     other.run_with(&["import", "-"], joined(&shuffled).as_bytes()).ok();
     assert_eq!(other.run(&["export"]).ok().out, world.run(&["export"]).ok().out);
-    // A token that is left out, and one whose policy no token can have.
+    // One token is left out, and another has a policy that no token can have.
     let token = place(r#""name":"gone""#);
     let lost = joined(&[&all[..token], &all[token + 1..]].concat()).replace(r#""token":2"#, r#""token":1"#);
     let wrong = out.replacen(r#""rotate_every":2592000"#, r#""rotate_every":-1"#, 1);

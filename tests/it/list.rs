@@ -1,4 +1,4 @@
-//! `list`.
+//! `list` shows tokens as a table, as lines for scripts, or as documents.
 
 use std::io::ErrorKind;
 
@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::support::{DAY, HOSTILE, HOUR, MINUTE, World, assert_harmless, assert_token_keys};
 
-/// Two of ann's, one of bob's that is pending, one disabled, one expired, one revoked; an hour old and more.
+/// A store with tokens that are at least an hour old: two belong to ann, one to bob is pending, and one each is
+/// disabled, expired and revoked.
 fn office() -> World {
     let world = World::with_store();
     world.define(&["events:read", "other"]);
@@ -30,7 +31,7 @@ fn office() -> World {
 }
 
 #[test]
-fn different_filters_all_apply_and_repeated_ones_follow_their_rule() {
+fn all_different_filters_apply_and_a_repeated_one_follows_its_own_rule() {
     let world = office();
     let cases: [(&str, &[&str]); 26] = [
         ("", &["admin", "asleep", "later", "reader"]),
@@ -66,7 +67,7 @@ fn different_filters_all_apply_and_repeated_ones_follow_their_rule() {
 }
 
 #[test]
-fn use_is_distinguished_from_a_missing_record() {
+fn a_token_without_a_recorded_use_differs_from_one_whose_uses_are_not_recorded() {
     let world = World::with_store();
     let [used, once] = ["used", "once"].map(|name| world.create(name, &["--no-expiry"]));
     world.create("never", &["--no-expiry"]);
@@ -144,7 +145,7 @@ fn every_order_breaks_ties_by_id_and_puts_missing_values_last() {
 }
 
 #[test]
-fn bad_values_are_usage_and_an_unknown_scope_is_not_found() {
+fn invalid_values_are_usage_errors_and_an_unknown_scope_is_not_found() {
     let world = office();
     for flag in [
         "--status",
@@ -223,7 +224,7 @@ fn scripts_get_whole_fields_in_a_fixed_order() {
 }
 
 #[test]
-fn a_terminal_gets_a_table_and_what_it_hides() {
+fn a_terminal_gets_a_table_and_the_number_of_hidden_tokens() {
     let mut world = office();
     world.at_terminal(&[]);
     world.env.insert("NO_COLOR".to_owned(), "1".to_owned());
@@ -268,7 +269,7 @@ reader  active    in 9 days    never      ann    events:read        {}  {}
 }
 
 #[test]
-fn an_empty_list_says_why_where_a_person_reads_it() {
+fn an_empty_list_explains_itself_on_a_terminal() {
     let mut world = World::with_store();
     for (format, out) in [("table", ""), ("tsv", ""), ("names", ""), ("jsonl", ""), ("json", "[]\n")] {
         assert_eq!(world.run(&["list", "--format", format]).ok().out, out, "{format}");
@@ -317,7 +318,7 @@ fn no_text_breaks_a_line_or_moves_the_cursor() {
                 assert!(ran.out.contains("\"'=a\\u{9}b\\u{a}EVIL"), "{}", ran.out);
             }
             "json" => {
-                // JSON escapes; who decodes it gets the text itself.
+                // JSON has escapes, so a program that decodes it gets the text itself.
                 assert_eq!(ran.json()[0]["owner"], text);
                 assert!(!ran.out.contains('\x1b'));
             }
@@ -329,10 +330,10 @@ fn no_text_breaks_a_line_or_moves_the_cursor() {
 }
 
 #[test]
-fn a_long_list_comes_in_pages_without_a_gap() {
+fn a_list_that_is_read_in_pages_has_no_gap() {
     let world = World::with_store();
     world.create("template", &["--no-expiry"]);
-    // Of 2,500 a fifth is revoked, a fifth expired.
+    // A fifth of the 2,500 tokens is revoked, and another fifth has expired.
     world.sql(
         "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i <= 2500)
          INSERT INTO tokens (row, id, name, created_at, created_by, revoked_at)
@@ -366,7 +367,7 @@ fn a_long_list_comes_in_pages_without_a_gap() {
 }
 
 #[test]
-fn a_closed_pipe_ends_a_list_silently_and_a_full_disk_does_not() {
+fn a_closed_pipe_stops_a_list_silently_and_a_full_disk_is_an_error() {
     let world = office();
     for args in [&["list"][..], &["list", "--json"], &["list", "--format", "table"], &["show", "admin"]] {
         let gone = world.run_failing(args, 5, ErrorKind::BrokenPipe).ok();

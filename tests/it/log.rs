@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::support::{DAY, HOUR, World, run, time};
 
-/// Events of three days: a creation each day at noon, and a change on the second.
+/// A store with events on three days. A token is created each day at noon, and the first token is edited on the second
+/// day. Events 1 and 2 are those of `init`, and each creation is two events.
 fn world() -> World {
     let world = World::with_store();
     world.create("first", &["--owner", "ann"]);
@@ -20,7 +21,7 @@ fn world() -> World {
     world
 }
 
-/// Number, action and name of the events that `audit` prints with these arguments.
+/// Returns the number, the action and the token name of each event that `audit` prints with these arguments.
 fn shown(world: &World, args: &[&str]) -> Vec<String> {
     let log = world.run(&[&["audit", "--format", "tsv"], args].concat()).ok().out;
     let event = |line: &str| {
@@ -64,7 +65,7 @@ fn events_are_selected_by_action_actor_and_token() {
 }
 
 #[test]
-fn a_rollback_is_found_under_its_old_word_too() {
+fn rollbacks_in_old_logs_are_found_by_the_new_word_too() {
     let world = World::with_store();
     world.run(&["create", "demo", "--exec", "false"]).exit(7);
     world.run(&["create", "demo", "--exec", "false"]).exit(7);
@@ -75,7 +76,7 @@ fn a_rollback_is_found_under_its_old_word_too() {
 }
 
 #[test]
-fn the_newest_are_kept_and_shown_in_either_order() {
+fn a_limit_selects_the_newest_events_in_either_order() {
     let world = world();
     assert_eq!(shown(&world, &["--limit", "2"]), ["8 create third", "9 confirm third"]);
     assert_eq!(shown(&world, &["--limit", "2", "--reverse"]), ["9 confirm third", "8 create third"]);
@@ -91,7 +92,7 @@ fn the_newest_are_kept_and_shown_in_either_order() {
 }
 
 #[test]
-fn more_than_a_page_is_shown_in_either_order() {
+fn a_log_that_is_read_in_several_pages_is_shown_completely() {
     let world = World::with_store();
     world.create("demo", &[]);
     world.sql(
@@ -115,17 +116,18 @@ fn the_table_shows_a_confirmed_delivery_on_one_line() {
     world.at_terminal(&[]);
     let actions = |args: &[&str]| -> Vec<String> {
         let table = world.run(&[&["audit"], args].concat()).ok().out;
-        // What does not fit into a column goes on below.
+        // Text that does not fit into its column continues on the next line, so only lines with a number count.
         let events = table.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
         events.map(|line| line.split_whitespace().nth(2).unwrap().to_owned()).collect()
     };
-    let folded = ["init", "init", "create", "create", "edit", "create", "rotate", "create", "rollback"];
-    assert_eq!(actions(&[]), folded);
-    assert_eq!(actions(&["--reverse"]), folded.iter().rev().copied().collect::<Vec<_>>());
+    let one_line_each =
+        ["init", "init", "create", "create", "edit", "create", "rotate", "create", "rollback"];
+    assert_eq!(actions(&[]), one_line_each);
+    assert_eq!(actions(&["--reverse"]), one_line_each.iter().rev().copied().collect::<Vec<_>>());
     assert_eq!(actions(&["--limit", "3"]), ["rotate", "create", "rollback"]);
     assert_eq!(actions(&["--all", "--limit", "4"]), ["rotate", "confirm", "create", "rollback"]);
     assert_eq!(actions(&["--action", "confirm"]).len(), 4);
-    // A confirmation without its beginning is a separate line.
+    // The confirmation of a delivery that somebody else began is a separate line.
     world.wait(DAY);
     let sql = "UPDATE events SET login = 'other' WHERE action = 'confirm' AND name = 'third'";
     world.sql(sql);
@@ -182,7 +184,7 @@ fn a_long_log_goes_through_the_pager() {
 }
 
 #[test]
-fn the_five_questions_of_an_auditor_have_one_command_each() {
+fn one_command_answers_each_typical_question_of_an_auditor() {
     let world = World::new();
     world.at_real_time(0);
     world.define(&["read", "admin"]);
@@ -194,9 +196,9 @@ fn the_five_questions_of_an_auditor_have_one_command_each() {
     world.run(&["edit", "ci-deploy", "--owner", "bob"]).ok();
     let hint = world.show("ci-deploy")["secrets"][0]["hint"].as_str().expect("a hint").to_owned();
     world.run(&["revoke", "ci-deploy", "--yes", "--reason", "leaked, ticket 7"]).ok();
-    // The manual names these commands.
+    // Each of these commands is also an example in the help.
     let manual = world.run(&["help", "audit"]).ok().out.split_whitespace().collect::<Vec<_>>().join(" ");
-    let asked = |command: &str| -> Vec<Vec<String>> {
+    let answer = |command: &str| -> Vec<Vec<String>> {
         assert!(manual.contains(&format!("tokenctl {command}")), "{command}: {manual}");
         let args: Vec<&str> = command.split(' ').collect();
         let args =
@@ -204,24 +206,24 @@ fn the_five_questions_of_an_auditor_have_one_command_each() {
         let out = world.run(&args).ok().out;
         out.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
     };
-    let granted = asked("audit --token ci-deploy --action create,scopes.add,scopes.set");
+    let granted = answer("audit --token ci-deploy --action create,scopes.add,scopes.set");
     let [created, added] = &granted[..] else { panic!("{granted:?}") };
     assert!(created[7].contains("owner: +ann; ") && created[7].contains("scopes: +read; "), "{created:?}");
     assert_eq!(
         added[1..],
         [&now, "scopes.add", &added[3], "ci-deploy", "tester", "release", "scopes: +admin"]
     );
-    let owned = asked("audit --token ci-deploy --action create,edit");
+    let owned = answer("audit --token ci-deploy --action create,edit");
     assert_eq!(owned[1][7], "owner: ann → bob");
-    let week = asked("audit --since 7d");
+    let week = answer("audit --since 7d");
     assert_eq!(
         week.iter().map(|event| event[2].as_str()).collect::<Vec<_>>(),
         ["scopes.add", "edit", "revoke"]
     );
-    let by_ann = asked("audit --actor ann");
+    let by_ann = answer("audit --actor ann");
     let [defined] = &by_ann[..] else { panic!("{by_ann:?}") };
     assert_eq!((&*defined[2], &*defined[7]), ("scope.define", "scope: +billing"));
-    let revoked = asked("audit --action revoke --format csv");
+    let revoked = answer("audit --action revoke --format csv");
     assert_eq!(revoked.len(), 2, "{revoked:?}");
     assert!(revoked[0][0].ends_with(",reason,changes"), "{revoked:?}");
     let fields = &revoked[1][0];

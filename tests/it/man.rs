@@ -1,4 +1,4 @@
-//! `man`: a page for each command, made of the same command line and words as the help.
+//! `man` writes a page for each command, from the same definitions as the help.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,7 @@ fn pages(dir: &Path) -> BTreeMap<String, String> {
     fs::read_dir(dir).expect("the pages").map(|entry| page(entry.expect("an entry"))).collect()
 }
 
-/// The page of a command as written, without its escapes.
+/// The page of a command as it is written, without its escapes.
 fn page_of(pages: &BTreeMap<String, String>, command: &Clap) -> String {
     let name = format!("{}.1", ["tokenctl", &path(command)].join(" ").trim().replace(' ', "-"));
     let page = pages.get(&name).unwrap_or_else(|| panic!("{name} is missing"));
@@ -44,7 +44,7 @@ fn sections(page: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_folder_man_is_what_the_program_writes() {
+fn the_pages_in_man_are_those_that_the_program_writes() {
     let world = World::new();
     let dir = world.dir.path().join("new/pages");
     let ran = world.real(&["man", dir.to_str().unwrap()], b"").ok();
@@ -61,7 +61,7 @@ fn the_folder_man_is_what_the_program_writes() {
 }
 
 #[test]
-fn without_a_directory_the_page_of_the_program_is_data() {
+fn without_a_directory_the_page_of_the_program_goes_to_stdout() {
     let world = World::new();
     let ran = world.run(&["man"]).ok();
     assert_eq!((ran.out, ran.err), (pages(&kept())["tokenctl.1"].clone(), String::new()));
@@ -85,7 +85,7 @@ fn the_pages_depend_on_nothing_but_the_program() {
 }
 
 #[test]
-fn its_document_names_the_pages() {
+fn the_json_output_names_the_pages() {
     let world = World::new();
     let dir = world.dir.path().join("pages");
     let names: Vec<String> = pages(&kept()).into_keys().collect();
@@ -158,7 +158,7 @@ fn every_page_has_the_exit_codes_of_its_verb() {
     }
 }
 
-/// What mandoc says at most is that lines of the source are long, as clap writes them.
+/// The only complaint of mandoc is that lines of the source are long, since clap writes them so.
 #[test]
 fn mandoc_finds_no_fault() {
     if !have("mandoc") {
@@ -196,7 +196,7 @@ fn man_formats_every_page_without_a_warning() {
 }
 
 #[test]
-fn existing_pages_are_replaced_and_other_files_left_alone() {
+fn existing_pages_are_replaced_and_other_files_are_not_changed() {
     let world = World::new();
     let dir = world.dir.path().join("pages");
     fs::create_dir(&dir).unwrap();

@@ -1,4 +1,4 @@
-//! Whatever happened to them, `verify` answers of secrets as a simple model of the contract does.
+//! Whatever happened to a secret, `verify` gives the same answer as a simple model of the contract.
 
 mod contract;
 
@@ -13,7 +13,7 @@ use contract::{Model, Token};
 
 const SCOPES: [&str; 4] = ["s0", "s1", "s2", "s3"];
 
-/// What happens; numbers choose among what there is, bits among the scopes.
+/// What happens in a step. Numbers select among the existing objects, and bits select scopes.
 #[derive(Debug, Clone)]
 enum Step {
     Create {
@@ -26,7 +26,7 @@ enum Step {
     Token(usize, OfToken),
     Scope(usize, OfScope),
     Wait(i64),
-    /// Until one of the next instants at which an answer changes, and this many seconds beside it.
+    /// Waits until one of the next times at which an answer changes, plus or minus this many seconds.
     WaitFor {
         boundary: usize,
         beside: i64,
@@ -114,12 +114,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the verifier asks for after a step.
+/// What the verifier requires after a step.
 #[derive(Debug, Clone)]
 struct Requirements {
     scopes: u8,
     label: Option<u8>,
-    /// At the next instant at which an answer changes.
+    /// Whether it asks about the next time at which an answer changes.
     later: bool,
 }
 
@@ -129,7 +129,7 @@ fn requirements() -> impl Strategy<Value = Requirements> {
         .prop_map(|(scopes, label, later)| Requirements { scopes, label, later })
 }
 
-/// More often one scope than several.
+/// Selects one scope more often than several.
 fn scopes() -> impl Strategy<Value = u8> {
     prop_oneof![2 => (0..SCOPES.len()).prop_map(|at| 1 << at), 1 => 1u8..16]
 }
@@ -142,7 +142,7 @@ fn list(scopes: &BTreeSet<usize>) -> String {
     scopes.iter().map(|at| SCOPES[*at]).collect::<Vec<_>>().join(",")
 }
 
-/// The arguments of a lifetime, and the end that it gives.
+/// The arguments for a lifetime, and the expiry that results.
 fn lifetime(life: Life, now: i64) -> (Vec<String>, Option<i64>) {
     match life {
         Life::Ttl(secs) => (vec![format!("--ttl={secs}s")], Some(now + secs)),
@@ -176,7 +176,7 @@ impl Pair {
         format!("t{}", self.names)
     }
 
-    /// Runs a change, which must be allowed or refused as in the model. Returns its document.
+    /// Runs a change, which must be allowed or refused as in the model. Returns the JSON document.
     fn change(&self, admitted: bool, args: &[&str], input: &str) -> Option<Value> {
         let ran = self.world.run_with(&[args, &["--json"]].concat(), input.as_bytes());
         assert_eq!(ran.code == 0, admitted, "{args:?}: {}", ran.err);
@@ -329,7 +329,7 @@ impl Pair {
         }
     }
 
-    /// Asks for every secret: plainly, or with scopes, a label or for another time.
+    /// Verifies every secret, with and without scopes and a label, and for another time.
     fn compare(&self, requirements: &Requirements) {
         let now = self.world.now();
         let later = requirements.later.then(|| self.model.boundaries(now).first().copied()).flatten();

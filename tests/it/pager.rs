@@ -20,7 +20,7 @@ fn world() -> World {
     world
 }
 
-/// Runs a command. Returns what went to the screen, and what through the pager.
+/// Runs a command. Returns the output on the screen and the output through the pager.
 #[track_caller]
 fn run(world: &World, args: &[&str]) -> (Ran, String) {
     let ran = world.run(args).ok();
@@ -47,7 +47,7 @@ fn output_longer_than_the_screen_goes_through_the_pager() {
     world.define(&["a", "b", "c", "d", "e", "f", "g", "h"]);
     let (ran, paged) = run(&world, &["scopes", "list"]);
     assert_eq!((&*ran.out, paged.lines().count()), ("", 9));
-    // Messages about it come after it, on the screen.
+    // Messages about the list appear after it, on the screen.
     world.wait(10 * DAY);
     world.define(&["i"]);
     let (ran, paged) = run(&world, &["audit"]);
@@ -91,7 +91,7 @@ fn formats_for_machines_secrets_and_pipes_never_use_the_pager() {
 }
 
 #[test]
-fn a_screen_of_unknown_height_has_that_of_the_environment_or_24() {
+fn if_the_height_of_the_screen_is_unknown_the_environment_or_24_is_used() {
     let mut world = world();
     world.terminal.height = None;
     assert_eq!(run(&world, &["list"]).1, "");
@@ -106,18 +106,18 @@ fn a_screen_of_unknown_height_has_that_of_the_environment_or_24() {
     assert_eq!(run(&world, &["list"]).1.lines().count(), 24);
 }
 
-/// A shell on a small screen, for a store; `None` without tmux.
+/// A shell on a small screen that uses a store. Returns `None` without tmux.
 fn screen(world: &World, env: &[(&str, &str)]) -> Option<Screen> {
     (have("tmux") && have("less")).then(|| Screen::new(world, (60, 12), env))
 }
 
-/// What it shows, line by line, once one starts so.
+/// The lines of the screen, once one of them starts with this text.
 #[track_caller]
 fn see(screen: &Screen, start: &str) -> Vec<String> {
     screen.wait(start).lines().map(str::to_owned).collect()
 }
 
-/// A store of the real program with this many tokens.
+/// A store for the real program, with this many tokens.
 fn crowd(count: usize) -> World {
     let world = World::of_processes();
     world.mint("demo");
@@ -126,7 +126,7 @@ fn crowd(count: usize) -> World {
 }
 
 #[test]
-fn less_shows_the_first_screen_and_gives_the_terminal_back() {
+fn less_shows_the_first_screen_and_restores_the_terminal() {
     let world = crowd(5_000);
     let Some(screen) = screen(&world, &[]) else { return };
     screen.run("clear; stty -g >before; tokenctl list && stty -g | cmp - before");
@@ -144,7 +144,7 @@ fn less_shows_the_first_screen_and_gives_the_terminal_back() {
 }
 
 #[test]
-fn a_pager_gets_the_whole_list_and_what_it_reads_from_its_environment() {
+fn a_pager_gets_the_whole_list_and_its_environment_variables() {
     let world = crowd(2_500);
     let pager = world.dir.path().join("pager");
     let script =

@@ -1,4 +1,4 @@
-//! What a user may leave in the store that root is asked to look at, and where a store may be.
+//! Files that a user could leave in a store for root to open, and directories in which a store is refused.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
@@ -12,7 +12,7 @@ use crate::store::{ask, everything, refused, sound};
 use crate::support::processes::{assert_failure, mode};
 use crate::support::{World, have, program, run, uid};
 
-/// A user and a group without names.
+/// A user id and a group id without an account.
 const OTHER: u32 = 64_001;
 const GROUP: u32 = 64_010;
 
@@ -20,7 +20,7 @@ fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
 }
 
-/// Whether this test can give files away.
+/// Whether this test can change the owner of files.
 fn is_root() -> bool {
     let root = uid() == 0;
     if !root {
@@ -30,7 +30,7 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn sharing_a_store_touches_no_file_that_a_link_leads_to() {
+fn sharing_a_store_does_not_follow_links() {
     let group = rustix::process::getgid().as_raw().to_string();
     for name in ["usage.refused", "usage.scopes", "usage.secrets"] {
         for by_symlink in [true, false] {
@@ -51,11 +51,11 @@ fn sharing_a_store_touches_no_file_that_a_link_leads_to() {
 }
 
 #[test]
-fn a_planted_journal_is_neither_waited_for_nor_read() {
+fn a_planted_journal_is_refused_at_once() {
     let planted = |plant: &dyn Fn(&Path)| {
         let world = sound();
         plant(&world.store().join("tokens.db-journal"));
-        refused(&world, "store_unsafe", "not a journal that tokenctl wrote");
+        refused(&world, "store_unsafe", "SQLite did not write it for this store");
         ask(&world, &["doctor", "--repair", "--yes"]).exit(3);
     };
     planted(&|path| fs::create_dir(path).expect("a directory"));
@@ -77,7 +77,7 @@ fn a_planted_journal_is_neither_waited_for_nor_read() {
 }
 
 #[test]
-fn a_killed_writer_of_a_very_large_store_leaves_one_that_is_not_copied() {
+fn after_a_killed_writer_a_very_large_store_is_not_copied() {
     let world = sound();
     if !world.kill_at_commit("half", 1) {
         return;
@@ -110,7 +110,7 @@ fn a_copy_that_a_killed_reader_left_is_found_and_removed() {
 }
 
 #[test]
-fn a_copy_that_a_killed_command_left_goes_with_the_next_copy_and_one_in_use_does_not() {
+fn the_next_copy_removes_one_that_a_killed_command_left_but_none_in_use() {
     let world = sound();
     let temporary = world.dir.path().join("tmp");
     let copies =
@@ -133,7 +133,7 @@ fn a_copy_that_a_killed_command_left_goes_with_the_next_copy_and_one_in_use_does
 }
 
 #[test]
-fn a_store_may_trust_its_group_when_it_is_named() {
+fn the_group_of_a_store_can_be_trusted_if_the_store_is_named() {
     if !is_root() {
         return;
     }
@@ -145,7 +145,7 @@ fn a_store_may_trust_its_group_when_it_is_named() {
     let path = world.store().canonicalize().expect("a path");
     let failure = assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
     let hint = format!(
-        "chmod g-w {}/tokens.db; `--trust-group` trusts the group of a store that is named",
+        "chmod g-w {}/tokens.db; or, if you trust that group, name the store with `--store` and pass `--trust-group`",
         path.display()
     );
     assert_eq!(failure["hint"], hint);
@@ -155,7 +155,7 @@ fn a_store_may_trust_its_group_when_it_is_named() {
     by_variable("0").exit(6);
     ask(&world, &["doctor", "--trust-group"]).ok();
     assert_eq!(mode(&world.database()), 0o660);
-    // Others are not its group.
+    // Users outside the group are still refused.
     chmod(&world.database(), 0o662);
     assert_failure(&ask(&world, &["list", "--trust-group"]), "store_unsafe", 6);
     let unnamed = run(program().env("HOME", world.dir.path()).args(["list", "--trust-group"]), b"");
@@ -163,8 +163,8 @@ fn a_store_may_trust_its_group_when_it_is_named() {
 }
 
 #[test]
-fn a_group_that_is_only_its_owners_may_write_a_store() {
-    // Root's own group has no other member.
+fn a_group_whose_only_member_is_the_owner_can_write_a_store() {
+    // The group of root has no other member.
     if !is_root() {
         return;
     }
@@ -178,7 +178,7 @@ fn a_group_that_is_only_its_owners_may_write_a_store() {
 }
 
 #[test]
-fn a_database_with_two_names_is_not_read() {
+fn a_database_with_two_hard_links_is_not_read() {
     let world = sound();
     let other = world.store().join("other");
     fs::hard_link(world.database(), &other).expect("a link");
@@ -189,7 +189,7 @@ fn a_database_with_two_names_is_not_read() {
 }
 
 #[test]
-fn no_store_is_made_in_the_home_of_another_user_or_where_there_is_none() {
+fn no_store_is_created_in_the_home_of_another_user_or_without_a_home() {
     let in_home = |home: &Path| {
         let ran = run(program().env("HOME", home).args(["create", "demo", "--json"]), b"");
         (ran.failure()["code"].clone(), ran.exit(6).failure()["hint"].as_str().expect("a hint").to_owned())
@@ -213,7 +213,7 @@ fn no_store_is_made_in_the_home_of_another_user_or_where_there_is_none() {
 }
 
 #[test]
-fn new_files_of_use_belong_to_the_owner_of_the_store() {
+fn new_usage_files_belong_to_the_owner_of_the_store() {
     if !is_root() {
         return;
     }
@@ -231,7 +231,7 @@ fn new_files_of_use_belong_to_the_owner_of_the_store() {
 }
 
 #[test]
-fn a_damaged_store_is_named_in_its_error() {
+fn the_error_about_a_damaged_store_names_the_store() {
     let world = sound();
     world.sql("CREATE TABLE more (x)");
     let message = format!(
@@ -242,7 +242,7 @@ fn a_damaged_store_is_named_in_its_error() {
 }
 
 #[test]
-fn a_file_system_that_gives_no_locks_is_named_at_once() {
+fn a_file_system_without_locks_is_reported_at_once() {
     if !have("strace") {
         return;
     }
@@ -260,14 +260,14 @@ fn a_file_system_that_gives_no_locks_is_named_at_once() {
         let ran = traced(&format!("inject=fcntl:error={error}:when={first}+"));
         assert_ne!(ran.code, 0, "{error}: {ran:?}");
         assert!(ran.err.contains("the file system refuses to lock it"), "{error}: {ran:?}");
-        // At once, since a waiting process tries every few milliseconds.
+        // It failed at once, since a process that waits would have tried again every few milliseconds.
         let refused = fs::read_to_string(&log).expect("a trace").matches("(INJECTED)").count();
         assert!(refused < 10, "{error}: asked {refused} times");
     }
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_is_an_error_with_words() {
+fn reaching_a_limit_on_the_size_of_files_is_a_clear_error() {
     if !have("bash") {
         return;
     }
@@ -296,7 +296,7 @@ fn an_unknown_time_zone_is_a_warning() {
 }
 
 #[test]
-fn a_program_with_the_rights_of_another_user_does_nothing() {
+fn it_refuses_to_run_with_the_rights_of_another_user() {
     if !is_root() || !have("setpriv") {
         return;
     }
@@ -308,7 +308,7 @@ fn a_program_with_the_rights_of_another_user_does_nothing() {
 }
 
 #[test]
-fn a_use_at_an_absurd_row_makes_no_file_of_terabytes() {
+fn a_use_at_an_absurd_row_number_makes_no_huge_file() {
     let world = sound();
     let secret = world.mint("other");
     world.sql("PRAGMA foreign_keys = OFF; UPDATE secret SET row = 1099511627776 WHERE token = 2");
@@ -324,8 +324,8 @@ fn a_truncated_journal_of_ours_does_not_cause_a_refusal() {
     ask(&world, &["list"]).ok();
 }
 
-/// Ends a journal with the name of a super-journal, as SQLite does for a change of several databases at once: the page
-/// of locks, the name, its length, the sum of its bytes, and a magic number.
+/// Ends a journal with the name of a super-journal, as SQLite does when a transaction changes several databases. The
+/// end consists of the page of locks, the name, its length, the sum of its bytes, and a magic number.
 fn name_super_journal(journal: &Path, name: &Path) {
     let name = name.as_os_str().as_encoded_bytes();
     let mut end = vec![0, 0x40, 0, 1];
@@ -340,7 +340,7 @@ fn name_super_journal(journal: &Path, name: &Path) {
 }
 
 #[test]
-fn a_planted_super_journal_deletes_nothing() {
+fn a_planted_super_journal_deletes_no_file() {
     for content in ["precious", ""] {
         let world = sound();
         if !world.kill_at_commit("half", 1) {
@@ -357,7 +357,7 @@ fn a_planted_super_journal_deletes_nothing() {
 }
 
 #[test]
-fn a_copy_that_is_incomplete_after_its_journal_is_not_read() {
+fn a_copy_that_its_journal_does_not_complete_is_not_read() {
     let world = sound();
     world.multiply("demo", 300);
     if !world.kill_at_commit("half", 1) {
@@ -368,7 +368,7 @@ fn a_copy_that_is_incomplete_after_its_journal_is_not_read() {
     let (mut bytes, journal) =
         (fs::read(&database).expect("the database"), fs::read(journal).expect("a journal"));
     let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-    // A leaf of the copied tokens that the killed writer had not touched.
+    // A leaf page of the copied tokens that the killed writer had not changed.
     let leaf = bytes
         .chunks_mut(4096)
         .find(|page| page[0] == 13 && has(page, b"demo-00000150") && !has(&journal, &page[..64]))

@@ -16,7 +16,7 @@ use crate::terminals::{all, stopped};
 
 const ERASED: &str = "\r\x1b[K";
 
-/// A world whose next command comes this much later to each of its steps, at a terminal of 100 columns.
+/// A world with a terminal of 100 columns, in which each step of the next command takes this long.
 fn slow(pace: u64) -> World {
     let mut world = World::with_store();
     world.create("demo", &[]);
@@ -26,7 +26,7 @@ fn slow(pace: u64) -> World {
     world
 }
 
-/// What the terminal gets for one line after another, the last of them erased.
+/// The bytes that a terminal gets for these lines of progress, one after the other, until the last one is erased.
 fn screen(lines: &[&str]) -> String {
     lines.iter().map(|line| format!("\r{line}\x1b[K")).chain([ERASED.to_owned()]).collect()
 }
@@ -49,7 +49,7 @@ fn a_long_check_shows_its_progress_and_then_removes_it() {
 }
 
 #[test]
-fn progress_counts_by_the_thousand() {
+fn progress_is_updated_every_thousand_items() {
     let world = slow(400);
     world.multiply("demo", 2_500);
     let ran = world.run(&["audit", "verify"]).exit(3);
@@ -65,7 +65,7 @@ fn a_short_command_shows_no_progress() {
 }
 
 #[test]
-fn progress_is_shown_only_where_somebody_can_read_it() {
+fn progress_is_shown_only_on_a_terminal() {
     let mut world = slow(1_000);
     for flag in ["--quiet", "--json"] {
         assert_eq!(world.run(&["doctor", flag]).ok().err, "", "{flag}");
@@ -105,10 +105,10 @@ fn progress_is_removed_before_a_question() {
     let (code, shown) = world.run_on_screen(&["doctor", "--repair"]);
     assert_eq!((code, world.asked.borrow().len()), (130, 1));
     let (_, end) = shown.rsplit_once("checking rules 1 of 1").expect("a line");
-    assert_eq!(end, format!("\x1b[K{ERASED}error: answered no; nothing was changed\n"));
+    assert_eq!(end, format!("\x1b[K{ERASED}error: you answered no; nothing was changed\n"));
 }
 
-/// A terminal, stuck or not: whenever it is written to, it tries whether the store is locked.
+/// A terminal that tries, whenever it is written to, whether the store is locked.
 struct Probe {
     store: Connection,
     locked: Rc<RefCell<Vec<bool>>>,
@@ -153,7 +153,7 @@ fn ctrl_c_removes_the_progress() {
 }
 
 #[test]
-fn printed_names_push_the_progress_down() {
+fn the_progress_is_shown_below_the_printed_names() {
     let mut world = slow(600);
     for name in ["a", "b", "c", "d"] {
         let policy = ["--ttl", "90d", "--rotate-every", "1d", "--grace", "1h"];
@@ -167,11 +167,11 @@ fn printed_names_push_the_progress_down() {
     let [one, two, three] = [1, 2, 3].map(progress);
     let rotated = "rotated `a`\nrotated `b`\nrotated `c`\nrotated `d`\n";
     assert_eq!(shown, format!("a\n{one}b\n{two}c\n{three}d\n{rotated}"));
-    // A command that gets the secrets has the terminal to itself.
+    // While a command gets a secret, no progress is shown, since the command may use the terminal.
     world.wait(2 * DAY);
     let (_, shown) = world.run_on_screen(&["rotate", "--due", "--exec", "cat >/dev/null"]);
     assert_eq!(shown, format!("a\nb\nc\nd\n{rotated}"));
-    // Ctrl-C waits until the token that is being rotated has its secret.
+    // After Ctrl-C, the delivery for the token that is being rotated is still completed.
     world.wait(2 * DAY);
     world.at_terminal(&[Answer::CtrlC]);
     let (code, shown) = world.run_on_screen(&["rotate", "--due", "--out-dir", &dir]);
@@ -181,7 +181,7 @@ fn printed_names_push_the_progress_down() {
 }
 
 #[test]
-fn a_real_ctrl_c_leaves_a_clean_line() {
+fn after_ctrl_c_the_line_of_the_progress_is_empty() {
     let world = World::large();
     let (mut keyboard, screen) = stopped();
     let mut child = world.doctor_on(screen);
@@ -196,13 +196,13 @@ fn a_real_ctrl_c_leaves_a_clean_line() {
 }
 
 #[test]
-fn a_second_ctrl_c_waits_for_nothing() {
+fn a_second_ctrl_c_exits_at_once() {
     let world = World::large();
     let (_keyboard, screen) = stopped();
     let mut child = world.doctor_on(screen);
     wait_until_stuck(&mut child);
     kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
-    // The first of them must be seen, or both would count as one.
+    // The first Ctrl-C must be noticed before the second one, since two at once would count as one.
     wait_until_stuck(&mut child);
     kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
     assert_eq!(soon(&mut child).signal(), Some(Signal::INT.as_raw()));

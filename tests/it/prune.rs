@@ -52,7 +52,7 @@ fn revoked_and_expired_tokens_are_removed_and_the_log_still_verifies() {
 }
 
 #[test]
-fn a_secret_that_was_pruned_is_never_adopted_again() {
+fn a_pruned_secret_cannot_be_adopted_again() {
     let world = World::with_store();
     let old = "legacy_0123456789abcdefghijklmnopqrstuvwxyz\n";
     world.run_with(&["adopt", "old"], old.as_bytes()).ok();
@@ -93,7 +93,7 @@ fn recently_expired_and_unselected_tokens_stay() {
 }
 
 #[test]
-fn a_token_that_is_due_or_under_way_is_left_alone() {
+fn a_token_that_is_due_or_being_delivered_is_kept() {
     let world = World::with_store();
     world.create("due", &["--ttl", "5d", "--rotate-every", "2d", "--grace", "1d"]);
     world.wait(6 * DAY);
@@ -103,7 +103,7 @@ fn a_token_that_is_due_or_under_way_is_left_alone() {
 }
 
 #[test]
-fn a_file_that_does_not_shrink_says_why() {
+fn the_command_explains_why_the_file_has_not_become_smaller() {
     let world = World::with_store();
     world.create("gone", &[]);
     world.run(&["revoke", "gone", "--yes"]).ok();

@@ -1,5 +1,5 @@
-//! The README and the pages beside it: their examples run, their exit codes are
-//! the program's, their promises have their tests.
+//! The README and the pages in `docs/`: their examples run, their exit codes are those of the program, and each
+//! promise names a test.
 
 pub mod reference;
 
@@ -16,11 +16,11 @@ use tokenctl::domain::code::{Code, EXITS};
 use crate::support::pages::{self, PAGES, blocks};
 use crate::support::{World, have, program_path, run, search_path};
 
-/// Where the pages say that the reader is at home.
+/// The home directory of the reader in the examples.
 const HOME: &str = "/home/ann";
 
 #[test]
-fn the_script_runs_and_leaves_a_revoked_token() {
+fn the_example_script_runs_and_leaves_a_revoked_token() {
     let home = home();
     let scripts = blocks("bash");
     assert_eq!(scripts.len(), 1);
@@ -35,7 +35,7 @@ fn the_script_runs_and_leaves_a_revoked_token() {
     assert_eq!(String::from_utf8_lossy(&left.stdout), "nightly-export\trevoked\tevents:read\n1\n");
 }
 
-/// systemd reads them, but does not start them, so the tests need no separate system.
+/// `systemd-analyze` only reads the units and does not start them, so the test needs no running systemd.
 #[test]
 fn systemd_accepts_the_units() {
     if !have("systemd-analyze") {
@@ -59,8 +59,8 @@ fn systemd_accepts_the_units() {
     assert_eq!(ran.err, "", "systemd has nothing to say of them");
 }
 
-/// All transcripts are one session at one terminal, 79 columns wide. `UPDATE_README=1` puts into the pages
-/// what it shows.
+/// All transcripts are one session at one terminal that is 79 columns wide. With `UPDATE_README=1`, the test writes
+/// the output of the session into the pages.
 #[test]
 fn the_transcripts_are_what_a_terminal_shows() {
     if !have("script") {
@@ -71,7 +71,7 @@ fn the_transcripts_are_what_a_terminal_shows() {
     std::fs::write(home.path().join("legacy.txt"), legacy).expect("a secret from elsewhere");
     std::fs::write(home.path().join("tokens.toml"), wanted_tokens(home.path())).expect("a file of tokens");
     let expected = blocks("console").concat();
-    // In 80 columns it would hang on a second that passes whether a list has room for one more.
+    // With 80 columns, whether a list has room for another column would depend on the second in which it runs.
     let mut session = String::from("stty cols 79 rows 24\n");
     for line in expected.lines() {
         if let Some(command) = line.strip_prefix("$ ") {
@@ -79,7 +79,7 @@ fn the_transcripts_are_what_a_terminal_shows() {
         }
     }
     std::fs::write(home.path().join("session"), session).expect("the session");
-    // At the end of its input `script` would type a Ctrl-D into the session.
+    // At the end of its input, `script` would type Ctrl-D into the session.
     let mut child = shell(home.path(), "script")
         .args(["-qec", "sh session", "/dev/null"])
         .stdin(Stdio::piped())
@@ -102,12 +102,13 @@ fn the_transcripts_are_what_a_terminal_shows() {
     assert_eq!(shown.len(), expected.len(), "{:#?}", shown.get(expected.len()..));
 }
 
-/// The file of wanted tokens that the page shows, in this home.
+/// The file of wanted tokens that docs/wanted.md shows, with paths in this home.
 fn wanted_tokens(home: &Path) -> String {
     pages::between("$ cat tokens.toml\n", "\n$ ").replace(HOME, home.to_str().expect("UTF-8")) + "\n"
 }
 
-/// Puts what the terminal showed in place of the transcripts: into each as many commands as it has.
+/// Replaces the transcripts by the output of the terminal. Each transcript gets the output of the commands that it
+/// contains.
 fn update(shown: &str) {
     let mut answers = shown.split_inclusive('\n').peekable();
     for page in &PAGES {
@@ -167,29 +168,30 @@ fn the_files_are_those_of_a_store() {
     });
     assert_eq!(rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect::<Vec<_>>(), manual);
     let told: BTreeSet<String> = rows.into_iter().map(|row| row[0].clone()).collect();
-    // A migration leaves one more: `migration` looks at it.
+    // A migration leaves one more file, which the module `migration` tests.
     let migrated = ["`tokens.db.v1`".to_owned()];
     assert_eq!(told, there.into_iter().chain(migrated).collect());
 }
 
 #[test]
-fn the_environment_is_that_of_the_manual() {
+fn the_environment_variables_are_those_of_the_manual() {
     let plain = |text: &str| text.replace('`', "");
     let told = table("## Environment", 3).into_iter();
     let told: Vec<_> = told.map(|row| (plain(&row[0]), plain(&row[1]))).collect();
     assert_eq!(told, ENVIRONMENT.map(|(names, text)| (names.to_owned(), plain(text))));
 }
 
-/// The rows of a section's table, without its heading.
+/// The rows of the table in a section, without the heading.
 fn table(section: &str, bars: usize) -> Vec<Vec<String>> {
     let rows = pages::section(section).lines().filter(|line| line.matches('|').count() == bars).skip(2);
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
-/// The examples of a language, the pages that have them (none: all pages of the session), and the test that runs them.
+/// The language of examples, the pages that contain them, and the test that runs them. An empty list means all pages
+/// of the session.
 const TESTED: [(&str, &[&str], &str, &str); 18] = [
     ("console", &[], "readme.rs", "the_transcripts_are_what_a_terminal_shows"),
-    ("bash", &["docs/scripts.md"], "readme.rs", "the_script_runs_and_leaves_a_revoked_token"),
+    ("bash", &["docs/scripts.md"], "readme.rs", "the_example_script_runs_and_leaves_a_revoked_token"),
     ("ini", &[], "readme.rs", "systemd_accepts_the_units"),
     ("crontab", &["README.md", "docs/cron.md"], "install.rs", "sudo_and_cron_find_a_system_installation"),
     ("text", &["docs/usage.md"], "wizard/screens.rs", "the_screen_of_the_documents_is_what_a_terminal_shows"),
@@ -205,15 +207,15 @@ const TESTED: [(&str, &[&str], &str, &str); 18] = [
     ("sh", &["docs/cron.md"], "cron.rs", "the_destinations_and_hooks_of_the_pages_work_with_their_programs"),
     ("sh", &["docs/leaks.md"], "scan.rs", "the_hook_of_the_recipes_stops_a_commit_that_adds_a_secret"),
     ("toml", &["docs/leaks.md"], "scan.rs", "the_rule_of_the_recipes_is_the_pattern_of_the_settings"),
-    ("csv", &["docs/moving-in.md"], "adopt.rs", "a_team_moves_in_as_the_recipes_say"),
-    ("json", &["docs/moving-in.md"], "adopt.rs", "a_team_moves_in_as_the_recipes_say"),
-    ("sh", &["docs/moving-in.md"], "adopt.rs", "a_team_moves_in_as_the_recipes_say"),
+    ("csv", &["docs/moving-in.md"], "adopt.rs", "the_recipes_for_moving_in_work"),
+    ("json", &["docs/moving-in.md"], "adopt.rs", "the_recipes_for_moving_in_work"),
+    ("sh", &["docs/moving-in.md"], "adopt.rs", "the_recipes_for_moving_in_work"),
     ("python", &["docs/recipes.md"], "serve/recipes.rs", "a_service_in_python_tells_a_token_from_a_failure"),
     ("js", &["docs/recipes.md"], "serve/recipes.rs", "a_service_in_node_tells_a_token_from_a_failure"),
     ("go", &["docs/recipes.md"], "serve/recipes.rs", "a_service_in_go_tells_a_token_from_a_failure"),
 ];
 
-/// Each document of the repository by its path.
+/// The documents of the repository, by their paths.
 fn documents() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let paths = ["", "docs/"].into_iter().flat_map(|dir| {
@@ -249,7 +251,7 @@ fn every_example_has_a_test() {
     }
 }
 
-/// The anchor that a heading gets.
+/// The anchor of a heading.
 fn anchor_of(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
@@ -283,7 +285,7 @@ fn every_link_leads_to_a_file_or_a_heading() {
     assert!(links > 50, "{links}");
 }
 
-/// The commands that a document names: in its sentences, and in lines to type outside of transcripts.
+/// The commands that a document names in its sentences, and in lines to type outside of transcripts.
 fn commands_in(text: &str) -> Vec<&str> {
     let mut fence = None;
     let mut found = Vec::new();
@@ -317,10 +319,10 @@ fn words_of(command: &str) -> Vec<String> {
     words.into_iter().skip(1).filter(|word| !word.is_empty()).collect()
 }
 
-/// Where a page has the shell put an anchor.
+/// The part of a page in which the shell inserts an anchor.
 const KEPT_HEAD: &str = "\"$(cat \"$HOME/backups/head.txt\")\"";
 
-/// With `--help` after all its words, a command reports each word that it does not know.
+/// If `--help` follows the words of a command, an unknown word is reported as an error.
 #[test]
 fn the_commands_of_all_pages_are_commands() {
     let world = World::new();
@@ -329,7 +331,7 @@ fn the_commands_of_all_pages_are_commands() {
     for (path, text) in documents() {
         for command in commands_in(&text) {
             let words = words_of(&command.replace("SEQ:HASH", &anchor).replace(KEPT_HEAD, &anchor));
-            // What a completion script asks, and a text of the audit format, are not commands.
+            // A call by a completion script, and a text of the audit format, are not commands.
             if words.first().is_some_and(|word| word == "--") || command == "tokenctl audit entry v1" {
                 continue;
             }
@@ -364,7 +366,7 @@ fn home() -> TempDir {
     tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory")
 }
 
-/// A program in a separate home that finds `tokenctl`.
+/// A program with a separate home, which finds `tokenctl` in `PATH`.
 fn shell(home: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().current_dir(home).env("HOME", home).env("PATH", search_path());
@@ -372,7 +374,7 @@ fn shell(home: &Path, program: &str) -> Command {
     command
 }
 
-/// The output of a terminal, as if the user were Ann and the machine faster.
+/// The output of a terminal with the home of Ann, and with the times of a fast machine.
 fn as_ann(shown: &str) -> String {
     let login = run(Command::new("id").arg("-un"), b"").ok();
     let words = shown.split_inclusive([' ', '\n']);
@@ -387,7 +389,7 @@ fn as_ann(shown: &str) -> String {
     text
 }
 
-/// Lines with what differs from run to run put into classes.
+/// Lines in which everything that differs from run to run is replaced by its kind.
 pub fn lines(text: &str) -> Vec<String> {
     text.lines().map(same).collect()
 }
@@ -401,7 +403,7 @@ fn same(line: &str) -> String {
         text.push_str(&piece[word.len()..]);
     }
     let words: Vec<&str> = text.split_whitespace().collect();
-    // A use is recorded once a minute: a session that a busy machine draws out records one more.
+    // A use is recorded at most once a minute, so a slow session on a busy machine records one more.
     words.join(" ").replace("after the rotation", "before the rotation")
 }
 

@@ -1,4 +1,4 @@
-//! Recovery of a killed delivery, and what `doctor` finds and repairs.
+//! The recovery of killed deliveries, and what `doctor` finds and repairs.
 
 use std::cell::RefCell;
 use std::fs::{self, Permissions};
@@ -16,7 +16,7 @@ fn count(world: &World, action: &str) -> usize {
 }
 
 #[test]
-fn a_creation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
+fn the_secret_of_a_killed_creation_expires_after_ten_minutes_without_any_clean_up() {
     let world = World::of_processes();
     let secret = world.kill_by_command(&["create", "demo"]);
     assert_eq!(world.real(&["verify"], secret.as_bytes()).line(), "valid demo");
@@ -37,7 +37,7 @@ fn a_creation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
 }
 
 #[test]
-fn a_rotation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
+fn the_new_secret_of_a_killed_rotation_expires_after_ten_minutes_without_any_clean_up() {
     let world = World::of_processes();
     let old = world.mint("demo");
     let secret = world.kill_by_command(&["rotate", "demo", "--now"]);
@@ -52,7 +52,7 @@ fn a_rotation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
     world.is_valid(&old, "demo");
     world.run(&["list"]).ok();
-    // Use was recorded beside the database; nothing else happened.
+    // Uses were recorded beside the database, and nothing else has changed.
     let database = |files: &[(std::ffi::OsString, Vec<u8>)]| -> Vec<u8> {
         files.iter().find(|(name, _)| name == "tokens.db").expect("the database").1.clone()
     };
@@ -65,7 +65,7 @@ fn a_rotation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
 }
 
 #[test]
-fn one_killed_while_it_wrote_to_stdout_is_dead_too() {
+fn a_secret_expires_if_its_delivery_was_killed_while_it_wrote_to_stdout() {
     let world = World::of_processes();
     let old = world.mint("demo");
     for args in [&["create", "new"][..], &["rotate", "demo"]] {
@@ -84,7 +84,7 @@ fn one_killed_while_it_wrote_to_stdout_is_dead_too() {
 }
 
 #[test]
-fn one_killed_after_it_wrote_to_a_file_by_stdout_is_dead_too() {
+fn a_secret_expires_if_its_delivery_was_killed_after_it_wrote_stdout_to_a_file() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -104,7 +104,7 @@ fn one_killed_after_it_wrote_to_a_file_by_stdout_is_dead_too() {
 }
 
 #[test]
-fn the_next_change_of_the_same_user_rolls_it_back_and_logs_that() {
+fn the_next_change_of_the_same_user_rolls_a_dead_delivery_back_and_logs_it() {
     let mut world = World::of_processes();
     world.mint("demo");
     let secret = world.kill_by_command(&["rotate", "demo"]);
@@ -118,7 +118,7 @@ fn the_next_change_of_the_same_user_rolls_it_back_and_logs_that() {
     assert_eq!(count(&world, "rollback"), 0, "another user's is not ours");
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
     world.uid = us;
-    // A change of something else does it too, before its own work; a look does not.
+    // A change of another token also rolls it back, before its own work. A command that only reads does not.
     world.run(&["list"]).ok();
     assert_eq!(count(&world, "rollback"), 0);
     world.run(&["settings", "grace", "2h", "--reason", "calm"]).ok();
@@ -132,7 +132,7 @@ fn the_next_change_of_the_same_user_rolls_it_back_and_logs_that() {
 }
 
 #[test]
-fn another_user_may_rotate_what_was_left() {
+fn another_user_can_rotate_a_token_whose_delivery_was_killed() {
     let mut world = World::of_processes();
     world.mint("demo");
     world.kill_by_command(&["rotate", "demo"]);
@@ -157,7 +157,7 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
         };
         let old = secret();
         if name == "env" {
-            // Recovery finds what the writer would replace.
+            // Recovery finds the same variable that the writer would replace.
             fs::write(&path, format!("A = \"{old}\" # ci\n")).expect("a file");
         }
         if !world.kill_at(At::AfterRename, &format!("rotate demo {destination}")) {
@@ -174,14 +174,14 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
         both(&world, "at once");
         world.run(&["edit", "demo", "--owner", "ann"]).ok();
         both(&world, "before the deadline");
-        // A file never holds a secret that dies by itself.
+        // A secret in a file never expires early, as a provisional secret elsewhere does.
         world.wait(20 * DAY);
         both(&world, "without a change");
         world.run(&["edit", "demo", "--owner", "bob"]).ok();
         assert_eq!(count(&world, "confirm"), 2);
         world.is_valid(&new, "demo");
         assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
-        // The grace period starts now, not when the program was killed.
+        // The grace period starts now, and not when the program was killed.
         world.wait(3 * HOUR - 1);
         assert_eq!(world.verify(&old, &[]).0, 0);
         world.wait(1);
@@ -227,7 +227,7 @@ fn a_creation_whose_file_is_in_place_is_confirmed() {
 }
 
 #[test]
-fn a_file_without_the_secret_rolls_it_back_and_the_temporary_is_removed() {
+fn a_delivery_whose_file_lacks_the_secret_is_rolled_back_and_its_temporary_file_removed() {
     let world = World::of_processes();
     world.directory("out");
     for (verb, name, destination) in [
@@ -265,14 +265,14 @@ fn a_file_without_the_secret_rolls_it_back_and_the_temporary_is_removed() {
         assert!(world.temporaries().is_empty(), "{name}");
         assert_eq!(fs::read(&path).ok(), before, "recovery never writes to a target");
         world.run(&["doctor"]).ok();
-        // The real program goes on by the real clock, behind that of this one.
+        // The real program continues with the real clock, which is behind the clock of this test.
         fs::remove_dir_all(world.store()).expect("the store");
         world.real(&["init"], b"").ok();
     }
 }
 
 #[test]
-fn only_a_temporary_of_ours_is_deleted() {
+fn only_temporary_files_of_tokenctl_are_deleted() {
     type Prepare = fn(&str);
     let cases: [(&str, Prepare); 3] = [
         ("a link", |path| {
@@ -302,7 +302,7 @@ fn only_a_temporary_of_ours_is_deleted() {
 }
 
 #[test]
-fn a_target_that_became_something_else_holds_nothing() {
+fn a_target_that_is_no_longer_a_regular_file_does_not_confirm_the_secret() {
     for what in ["fifo", "link", "gone", "directory", "foreign"] {
         let world = World::of_processes();
         world.directory("out");
@@ -332,8 +332,8 @@ fn a_target_that_became_something_else_holds_nothing() {
     }
 }
 
-/// A store whose token `demo` lies in `out/file`, with a rotation that was killed with its secret in place. The old secret
-/// and the new one; none where that is impossible.
+/// A store whose token `demo` is in `out/file`, after a rotation that was killed with its secret in place. Returns
+/// the old secret and the new one, or `None` if the test cannot do that.
 fn killed_after_the_rename(world: &World, args: &str) -> Option<(String, String)> {
     world.directory("out");
     let read = || fs::read_to_string(world.path("out/file")).expect("a file");
@@ -343,7 +343,7 @@ fn killed_after_the_rename(world: &World, args: &str) -> Option<(String, String)
 }
 
 #[test]
-fn a_file_that_is_missing_from_an_empty_directory_keeps_its_delivery_open_until_doctor_takes_it_for_gone() {
+fn a_delivery_stays_open_if_its_file_is_missing_from_an_empty_directory_until_doctor_repairs_it() {
     let world = World::of_processes();
     let Some((old, new)) = killed_after_the_rename(&world, "") else { return };
     fs::rename(world.path("out/file"), world.path("moved")).expect("a file");
@@ -358,7 +358,7 @@ fn a_file_that_is_missing_from_an_empty_directory_keeps_its_delivery_open_until_
 }
 
 #[test]
-fn a_target_that_cannot_be_looked_at_keeps_its_delivery_open() {
+fn a_delivery_stays_open_if_its_target_cannot_be_read() {
     let world = World::of_processes();
     let Some((_, new)) = killed_after_the_rename(&world, "") else { return };
     fs::rename(world.path("out"), world.path("kept")).expect("a directory");
@@ -384,7 +384,7 @@ fn a_file_with_an_expired_secret_confirms_nothing() {
 }
 
 #[test]
-fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
+fn a_killed_rotation_can_be_taken_over_at_once() {
     for at in [At::BeforeRename, At::AfterRename] {
         let world = World::of_processes();
         world.directory("out");
@@ -400,7 +400,7 @@ fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
         let verify = |secret: &str| world.real(&["verify"], secret.as_bytes()).line().to_owned();
         assert_eq!(verify(&new), "valid demo");
         assert_eq!(verify(&old), "valid demo previous");
-        // The secret in the file may be in use, so it gets a grace period too.
+        // The secret in the file may already be in use, so it gets a grace period too.
         assert_eq!(verify(&provisional), "valid demo previous");
         assert!(world.temporaries().is_empty(), "{at:?}");
         let secrets = if at == At::BeforeRename { 2 } else { 3 };
@@ -425,7 +425,7 @@ fn an_unfinished_delivery_is_found_and_repaired() {
     let keys: Vec<_> = found.as_object().expect("an object").keys().collect();
     assert_eq!(keys, ["code", "message", "repairable", "repaired", "severity"]);
     assert_eq!((&found["repairable"], &found["repaired"]), (&json!(true), &json!(false)));
-    // Without confirmation nothing is done.
+    // Without a confirmation, nothing is changed.
     world.refuses(&["doctor", "--repair"], 2, "input_needed");
     assert!(world.bytes() == bytes, "the store was changed");
     let us = world.uid;
@@ -441,7 +441,7 @@ fn an_unfinished_delivery_is_found_and_repaired() {
 }
 
 #[test]
-fn a_repair_is_asked_about() {
+fn a_repair_asks_for_confirmation() {
     let mut world = World::with_store();
     fs::remove_file(world.store().join("usage.secrets")).expect("a file");
     world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
@@ -455,7 +455,7 @@ fn a_repair_is_asked_about() {
 }
 
 #[test]
-fn everything_that_can_be_repaired_is() {
+fn everything_that_can_be_repaired_is_repaired() {
     type Break = fn(&World);
     let cases: [(&str, Break); 8] = [
         ("usage", |world| fs::remove_file(world.store().join("usage.secrets")).expect("a file")),
@@ -485,11 +485,11 @@ fn everything_that_can_be_repaired_is() {
         assert!(after["findings"].as_array().expect("findings").iter().all(|it| it["repaired"] == true));
         assert_eq!(world.run(&["doctor"]).ok().out, "ok\n", "{case}");
         world.is_valid(&secret, "demo");
-        // A mode that a restored backup brings does not share a store that was made for its owner alone.
+        // The mode of a restored backup does not share a store that was made for its owner only.
         assert_eq!(mode(&world.database()), 0o600, "{case}");
         assert_eq!(mode(&world.store()) & 0o022, 0, "{case}");
         assert!(!world.store().join("usage.new-x").exists());
-        // A fresh file of use does not claim to know the past.
+        // A new usage file does not claim to cover the past.
         if code == "usage" && at != 1 {
             assert_eq!(world.show("demo")["usage_since"], time(START + HOUR));
         }
@@ -497,7 +497,7 @@ fn everything_that_can_be_repaired_is() {
 }
 
 #[test]
-fn damage_that_cannot_be_repaired_stays_reported() {
+fn damage_that_cannot_be_repaired_is_reported_again() {
     let world = World::with_store();
     world.create("demo", &[]);
     world.sql("UPDATE tokens SET owner = 'mallory'");
@@ -630,7 +630,7 @@ fn a_delivery_that_was_taken_over_confirms_nothing_of_the_one_that_took_over() {
 }
 
 #[test]
-fn a_temporary_of_another_user_stays_and_keeps_its_delivery_open() {
+fn a_delivery_stays_open_if_its_temporary_file_belongs_to_another_user() {
     let world = World::of_processes();
     world.directory("out");
     if world.uid != 0 || !world.kill_at(At::BeforeRename, "create demo --out out/file") {
@@ -642,14 +642,14 @@ fn a_temporary_of_another_user_stays_and_keeps_its_delivery_open() {
     world.at_real_time(20 * MINUTE);
     let ran = world.run(&["settings", "grace", "2h"]).ok();
     assert!(ran.err.contains("belongs to uid 64001") && ran.err.contains("stays open"), "{}", ran.err);
-    // Nor does the next delivery into the directory sweep it away.
+    // The next delivery into the directory does not remove it either.
     world.run(&["create", "other", "--out", &world.path("out/other")]).ok();
     assert!(fs::symlink_metadata(&temporary).is_ok(), "it was deleted");
     assert_eq!((count(&world, "rollback"), world.verify(&secret, &[]).0), (0, 0));
 }
 
 #[test]
-fn a_secret_that_could_not_be_rolled_back_is_reported_to_work_until_its_deadline() {
+fn if_a_secret_cannot_be_rolled_back_the_error_says_until_when_it_works() {
     let world = World::of_processes();
     let command = "cat >got; mv store/tokens.db store/away; exit 3";
     let ran = world.shell(&format!("tokenctl create demo --exec '{command}'"));
@@ -670,6 +670,6 @@ fn a_clock_that_goes_back_during_a_delivery_does_not_stop_it() {
     assert_eq!(world.show("demo")["status"], "active");
     let confirmed = world.last_event();
     assert_eq!((&confirmed["action"], &confirmed["time"]), (&"confirm".into(), &time(START)));
-    // What begins now is refused.
+    // A command that starts now is refused.
     world.refuses(&["create", "new"], 6, "clock");
 }

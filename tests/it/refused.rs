@@ -1,10 +1,10 @@
-//! Presentations of revoked or expired secrets, which show who still has an old one.
+//! Presented secrets that are revoked or expired are recorded, which shows who still uses an old one.
 
 use serde_json::{Value, json};
 
 use crate::support::{DAY, HOUR, MINUTE, START, World, time};
 
-/// The instant at which each secret of a token was refused, the oldest secret first.
+/// The time at which each secret of a token was last refused, the oldest secret first.
 fn refused(world: &World, name: &str) -> Vec<Value> {
     let shown = world.show(name);
     shown["secrets"].as_array().expect("secrets").iter().map(|it| it["refused_at"].clone()).collect()
@@ -28,7 +28,7 @@ fn a_revoked_or_expired_secret_is_recorded_when_it_is_presented() {
         (&disabled, "paused", "disabled"),
         (&expired, "short", "expired"),
     ] {
-        // What asks about another time, and a scan, say nothing of a client.
+        // A check for another time, and a scan, are not presentations by a client.
         world.verify(secret, &["--at", "1d"]);
         world.run_with(&["scan", "-"], secret.as_bytes());
         assert!(refused(&world, name).iter().all(Value::is_null), "{name}");
@@ -38,18 +38,18 @@ fn a_revoked_or_expired_secret_is_recorded_when_it_is_presented() {
         assert!(page.contains(&format!("refused just now ({why})")), "{page}");
     }
     assert_eq!(std::fs::read(world.database()).expect("the database"), database, "a refusal is no change");
-    // It is not a use, and does not concern the working secret.
+    // The presentation is not a use, and does not affect the working secret.
     assert_eq!(world.show("rotated")["last_used_at"], Value::Null);
     world.is_valid(&new, "rotated");
     assert_eq!(refused(&world, "rotated"), [time(START + 2 * HOUR), Value::Null]);
-    // Once a minute is enough.
+    // It is recorded at most once a minute.
     world.wait(59);
     world.verify(&old, &[]);
     assert_eq!(refused(&world, "rotated")[0], time(START + 2 * HOUR));
     world.wait(1);
     world.verify(&old, &[]);
     assert_eq!(refused(&world, "rotated")[0], time(START + 2 * HOUR + MINUTE));
-    // The reason is that of today: a secret that works again is not refused.
+    // The current status counts, so a secret that works again is no longer reported as refused.
     world.run(&["enable", "paused"]).ok();
     assert_eq!(refused(&world, "paused"), [Value::Null]);
 }
@@ -109,7 +109,7 @@ fn check_names_the_client_that_has_an_old_secret_for_a_day() {
 }
 
 #[test]
-fn a_store_without_the_file_refuses_as_ever_and_gets_it_with_the_next_change() {
+fn without_the_file_secrets_are_still_refused_and_the_next_change_creates_it() {
     let world = World::with_store();
     let secret = world.create("app", &[]);
     world.run(&["disable", "app"]).ok();

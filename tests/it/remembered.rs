@@ -1,4 +1,4 @@
-//! A token remembers where its secrets go, and rotations deliver there by themselves.
+//! A destination is stored with its token, and later rotations deliver there.
 
 use std::fs;
 
@@ -20,10 +20,10 @@ fn shown(world: &World, name: &str, field: &str) -> Option<String> {
 }
 
 #[test]
-fn create_remembers_its_destination_and_says_so() {
+fn create_stores_its_destination_and_says_so() {
     let world = World::new();
     let (file, env) = (world.path("secret"), world.write("app.env", "A=1\n"));
-    let said = "later rotations go there too; use `--no-remember` to prevent that\n";
+    let said = "later rotations deliver there too; use `--no-remember` to prevent that\n";
     assert!(create(&world, "file", &["--out", &file]).contains(said));
     assert!(create(&world, "env", &["--env-file", &env, "--env-name", "TOKEN"]).contains(said));
     assert!(create(&world, "command", &["--exec", "cat >/dev/null"]).contains(said));
@@ -53,43 +53,43 @@ fn create_remembers_its_destination_and_says_so() {
 }
 
 #[test]
-fn a_rotation_goes_where_the_token_remembers() {
+fn a_rotation_delivers_to_the_stored_destination() {
     let world = World::new();
     let file = world.path("secret");
     create(&world, "demo", &["--out", &file]);
     let first = fs::read_to_string(&file).unwrap();
     let ran = world.run(&["rotate", "demo", "--quiet"]).ok();
-    let warning = format!("warning: the secret is in `{file}`, not here; print it with `--stdout`\n");
+    let warning = format!("warning: the secret went to `{file}`; to print it, pass `--stdout`\n");
     assert_eq!((ran.out.as_str(), ran.err), ("", warning));
     world.assert_file_holds(&file, "valid demo");
     assert_eq!(world.verify(&first, &[]), (0, "valid demo previous".to_owned()));
 
-    // If the secret is printed, the file keeps the previous one, and a warning gives its expiry.
+    // If the secret is printed, the file still contains the previous one, and a warning names its expiry.
     let ran = world.run(&["rotate", "demo", "--stdout", "--quiet"]).ok();
     world.is_valid(ran.line(), "demo");
     let end = "2026-11-23T12:00:00Z";
     let warning = format!(
-        "warning: `demo` remembers `{file}`, which now holds a secret that stops working at {end}; move it \
-         with `--remember`\n"
+        "warning: later rotations of `demo` still deliver to `{file}`, whose secret stops working at {end}; to \
+         change that, pass `--remember`\n"
     );
     assert_eq!(ran.err, warning);
     assert_eq!(world.show("demo")["destination"]["path"], file.as_str());
 }
 
 #[test]
-fn a_destination_moves_only_with_remember() {
+fn a_stored_destination_changes_only_with_remember() {
     let world = World::new();
     let (one, two) = (world.path("one"), world.path("two"));
     create(&world, "demo", &[]);
     let ran = world.run(&["rotate", "demo", "--out", &one]).ok();
-    assert!(ran.err.contains(&format!("from now on rotations deliver to `{one}`\n")), "{}", ran.err);
+    assert!(ran.err.contains(&format!("later rotations will deliver to `{one}`\n")), "{}", ran.err);
     let ran = world.run(&["rotate", "demo", "--out", &two]).ok();
-    assert!(ran.err.contains("`demo` remembers"), "{}", ran.err);
+    assert!(ran.err.contains("later rotations of `demo` still deliver to"), "{}", ran.err);
     let path = || world.show("demo")["destination"]["path"].clone();
     assert_eq!(path(), one.as_str());
     let ran = world.run(&["rotate", "demo", "--out", &two, "--remember"]).ok();
     assert!(
-        ran.err.contains(&format!("`{one}` stays as it was and holds a superseded secret")),
+        ran.err.contains(&format!("`{one}` was not changed, and still contains the superseded secret")),
         "{}",
         ran.err
     );
@@ -105,7 +105,7 @@ fn a_destination_moves_only_with_remember() {
 }
 
 #[test]
-fn edit_sets_a_destination_without_delivering_and_clears_it() {
+fn edit_sets_and_clears_a_destination_without_delivering() {
     let world = World::new();
     let secret = world.create("demo", &MONTHLY);
     world.create("other", &MONTHLY);
@@ -134,7 +134,7 @@ fn edit_sets_a_destination_without_delivering_and_clears_it() {
 }
 
 #[test]
-fn two_live_tokens_do_not_share_a_file_or_a_variable() {
+fn two_working_tokens_cannot_share_a_file_or_a_variable() {
     let world = World::new();
     let (file, env) = (world.path("secret"), world.path("app.env"));
     create(&world, "a", &["--out", &file]);
@@ -158,7 +158,7 @@ fn two_live_tokens_do_not_share_a_file_or_a_variable() {
 }
 
 #[test]
-fn due_secrets_go_to_their_destinations_and_a_failure_stops_no_other() {
+fn rotate_due_delivers_to_each_destination_and_a_failure_does_not_stop_the_others() {
     let world = World::new();
     let (file, env, piped) = (world.path("a"), world.write("b.env", "X=1\n"), world.path("c"));
     create(&world, "a", &["--out", &file]);
@@ -194,7 +194,7 @@ fn due_secrets_go_to_their_destinations_and_a_failure_stops_no_other() {
 }
 
 #[test]
-fn a_destination_that_fails_changes_nothing_and_prints_nothing() {
+fn a_failed_delivery_to_the_stored_destination_changes_and_prints_nothing() {
     let world = World::new();
     let dir = world.directory("out");
     let file = format!("{dir}/secret");
@@ -220,7 +220,7 @@ fn a_destination_of_another_user_is_left_to_that_user() {
     let ran = world.run(&["rotate", "--due"]).ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""));
     let refused = world.refuses(&["rotate", "demo"], 5, "no_destination");
-    let message = format!("`demo` goes to `{file}`, which belongs to uid {}", uid());
+    let message = format!("`demo` has the destination `{file}`, which belongs to uid {}", uid());
     assert_eq!(refused["message"], message.as_str());
     let found = world.run(&["check", "--only", "rotation_overdue"]).exit(3).out;
     assert!(found.contains("demo"), "{found}");
@@ -229,13 +229,13 @@ fn a_destination_of_another_user_is_left_to_that_user() {
 }
 
 #[test]
-fn a_misspelt_variable_is_not_silent() {
+fn a_misspelt_variable_is_reported() {
     let world = World::new();
     let env = world.path("app.env");
     create(&world, "demo", &["--env-file", &env, "--env-name", "TOKEN"]);
     let to = |name| ["rotate", "demo", "--env-file", &env, "--env-name", name];
     let refused = world.refuses(&to("TOKNE"), 5, "policy");
-    let message = format!("TOKNE is not in `{env}`, where TOKEN holds a secret of this token");
+    let message = format!("TOKNE is not in `{env}`, where TOKEN contains a secret of this token");
     assert_eq!(refused["message"], message.as_str());
     let ran = world.run(&[&to("NEW")[..], &["--remember"]].concat()).ok();
     let beside = format!(
@@ -244,7 +244,7 @@ fn a_misspelt_variable_is_not_silent() {
     assert!(ran.err.contains(&beside), "{}", ran.err);
     assert_eq!(world.show("demo")["destination"]["variable"], "NEW");
 
-    // Without a remembered destination it is a warning.
+    // If no destination is stored, it is only a warning.
     world.run(&["edit", "demo", "--no-destination"]).ok();
     let ran = world.run(&[&to("OTHER")[..], &["--no-remember"]].concat()).ok();
     assert!(ran.err.contains("warning: the new secret is OTHER in"), "{}", ran.err);

@@ -1,4 +1,4 @@
-//! `rename`.
+//! `rename` gives a token another name.
 
 use std::rc::Rc;
 
@@ -67,7 +67,7 @@ fn a_taken_name_changes_nothing() {
 }
 
 #[test]
-fn a_delivery_under_way_is_not_disturbed() {
+fn a_rename_does_not_disturb_a_delivery() {
     let world = Rc::new(World::with_store());
     let other = Rc::clone(&world);
     let ran = world.run_while(&["create", "demo"], move || {

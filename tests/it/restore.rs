@@ -1,4 +1,4 @@
-//! `restore`: makes the store what it was at a backup, except for what was revoked or has expired since.
+//! `restore` brings back the state of a backup. Tokens and secrets that were revoked or expired after it stay so.
 
 use std::fs;
 use std::rc::Rc;
@@ -31,7 +31,7 @@ fn names(document: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_missing_store_is_made_exactly_as_it_was() {
+fn a_missing_store_is_restored_exactly() {
     let (world, secret, path) = backed_up();
     let (head, shown) = (world.run(&["audit", "head"]).ok().out, world.show("demo"));
     fs::remove_dir_all(world.store()).expect("the store");
@@ -73,7 +73,7 @@ fn changes_since_the_backup_are_undone_and_logged() {
 }
 
 #[test]
-fn tokens_revoked_disabled_or_expired_since_the_backup_stay_so() {
+fn tokens_that_were_revoked_disabled_or_expired_after_the_backup_stay_so() {
     let world = World::with_store();
     let all = ["revoked", "disabled", "expired", "previous"];
     let secrets = all.map(|name| world.create(name, &["--ttl", "90d"]));
@@ -120,7 +120,7 @@ fn newer_objects_are_discarded_only_with_the_flag() {
 }
 
 #[test]
-fn a_token_gets_more_than_it_has_only_when_that_is_allowed() {
+fn a_token_gains_scopes_only_if_that_is_allowed() {
     let world = World::with_store();
     world.define(&["events:read", "admin"]);
     world.create("demo", &["-s", "events:read,admin"]);
@@ -138,7 +138,7 @@ fn a_token_gets_more_than_it_has_only_when_that_is_allowed() {
 }
 
 #[test]
-fn names_and_scopes_that_were_exchanged_are_exchanged_back() {
+fn swapped_names_and_scopes_are_swapped_back() {
     let world = World::with_store();
     world.define(&["a:x", "b:x"]);
     for (name, scope) in [("one", "a:x"), ("two", "b:x")] {
@@ -161,7 +161,7 @@ fn names_and_scopes_that_were_exchanged_are_exchanged_back() {
 }
 
 #[test]
-fn a_bad_backup_is_refused_and_the_store_has_not_changed_by_one_byte() {
+fn a_bad_backup_is_refused_and_no_byte_of_the_store_changes() {
     let (world, _, path) = backed_up();
     let bytes = fs::read(&path).expect("the copy");
     let with = |at: usize, with: &[u8]| {
@@ -193,10 +193,10 @@ fn a_bad_backup_is_refused_and_the_store_has_not_changed_by_one_byte() {
 }
 
 #[test]
-fn another_history_replaces_the_store_only_by_force_and_the_old_one_is_kept() {
+fn a_backup_with_another_history_replaces_the_store_only_with_force_and_the_old_store_is_kept() {
     let (world, secret, _) = backed_up();
     let other = World::with_store();
-    // The generators of both worlds begin alike.
+    // The random generators of both worlds start with the same values.
     other.create("first", &[]);
     let theirs = other.create("theirs", &[]);
     let path = other.path("copy.db");
@@ -209,7 +209,7 @@ fn another_history_replaces_the_store_only_by_force_and_the_old_one_is_kept() {
     world.is_valid(&theirs, "theirs");
     assert_eq!(world.names(&[]), ["first", "theirs"]);
     is_sound(&world);
-    // The way back.
+    // The old store can be restored from the file that was kept.
     let kept = world.store().join("tokens.db.before-restore");
     let kept = kept.to_str().expect("UTF-8").to_owned();
     world.run(&["restore", &kept, "--yes", "--force"]).ok();
@@ -218,7 +218,7 @@ fn another_history_replaces_the_store_only_by_force_and_the_old_one_is_kept() {
 }
 
 #[test]
-fn a_damaged_store_is_replaced_by_force_and_keeps_what_it_had_revoked() {
+fn a_damaged_store_is_replaced_with_force_and_its_revocations_are_kept() {
     for damage in ["digest", "header"] {
         let (world, secret, _) = backed_up();
         let other = world.create("other", &[]);
@@ -238,7 +238,7 @@ fn a_damaged_store_is_replaced_by_force_and_keeps_what_it_had_revoked() {
         assert_eq!(world.bytes(), before);
         world.run(&["restore", &path, "--yes", "--force"]).ok();
         world.is_valid(&other, "other");
-        // Of what SQLite cannot read nothing is known.
+        // Objects that SQLite cannot read are not taken into account.
         let expected = if damage == "digest" { "revoked demo" } else { "valid demo" };
         assert_eq!(world.verify(&secret, &[]).1, expected, "{damage}");
         is_sound(&world);
@@ -262,13 +262,13 @@ fn commands_in_a_backup_must_be_accepted() {
     assert!(!other.store().join("tokens.db").exists());
     other.run(&["restore", &path, "--yes", "--accept-commands"]).ok();
     assert_eq!(other.names(&[]), ["demo"]);
-    // The store that has them needs nobody to accept them again.
+    // If the store already has the commands, they need not be accepted again.
     other.run(&["rename", "demo", "other"]).ok();
     other.run(&["restore", &path, "--yes"]).ok();
     assert_eq!(other.names(&[]), ["demo"]);
 }
 
-/// Gives a token a hook as a rotation that remembers it does.
+/// Gives a token a hook, as a rotation with `--remember` does.
 fn give_hook(world: &World, name: &str, hook: &str) {
     let actor = Actor { uid: world.uid, login: None, sudo_user: None, host: None };
     let author = Author { actor, reason: None, accept_clock: false };
@@ -293,7 +293,7 @@ impl Clock for At {
 }
 
 #[test]
-fn a_restore_asks_and_a_no_changes_nothing() {
+fn a_restore_asks_for_confirmation_and_no_changes_nothing() {
     let (mut world, _, path) = backed_up();
     world.run(&["rename", "demo", "other"]).ok();
     let before = world.bytes();
@@ -304,7 +304,7 @@ fn a_restore_asks_and_a_no_changes_nothing() {
 }
 
 #[test]
-fn a_store_that_changes_between_the_check_and_the_restore_is_left_alone() {
+fn a_store_that_changes_between_the_check_and_the_restore_is_not_replaced() {
     let (mut world, _, path) = backed_up();
     world.run(&["rename", "demo", "other"]).ok();
     world.at_terminal(&[Answer::Yes]);
@@ -333,7 +333,7 @@ fn the_recipes_of_the_readme_work_as_written() {
             .env("PATH", path);
         run(&mut shell, b"")
     };
-    // Another host is another directory.
+    // A different directory stands for another host.
     let ssh = "#!/bin/sh\nshift\nTOKENCTL_STORE=$HOME/new-host exec \"$@\"\n";
     fs::create_dir(home.path().join("bin")).expect("a directory");
     fs::create_dir(home.path().join("backups")).expect("a directory");

@@ -1,11 +1,11 @@
-//! `revoke`.
+//! `revoke` refuses every secret of a token from now on.
 
 use serde_json::json;
 
 use crate::support::{Answer, DAY, World};
 
 #[test]
-fn revocation_is_final_and_the_row_stays() {
+fn a_revocation_is_final_and_the_token_stays_in_the_store() {
     let world = World::with_store();
     world.run(&["scopes", "define", "read"]).ok();
     let secret = world.create("demo", &["-s", "read", "--owner", "ann"]);
@@ -49,7 +49,7 @@ fn the_name_of_a_revoked_token_is_free() {
     let new = world.create("demo", &["--if-missing"]);
     assert_eq!(world.verify(&old, &[]), (3, "revoked demo".into()));
     world.is_valid(&new, "demo");
-    // By its id the old one is still there; by its name the new one is meant.
+    // The id still selects the old token, and the name selects the new one.
     assert_eq!(world.show(&id)["status"], "revoked");
     world.run(&["revoke", &id, "--yes"]).ok();
     assert_eq!(world.verify(&new, &[]).0, 0);
@@ -59,7 +59,7 @@ fn the_name_of_a_revoked_token_is_free() {
 }
 
 #[test]
-fn revoking_works_whatever_the_clock_says() {
+fn a_token_can_be_revoked_even_with_a_wrong_clock() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.wait(DAY);
@@ -72,7 +72,7 @@ fn revoking_works_whatever_the_clock_says() {
 }
 
 #[test]
-fn the_question_about_one_token_says_who_answers_for_it_and_when_it_was_last_used() {
+fn the_question_about_one_token_names_its_owner_and_last_use() {
     let mut world = World::new();
     let secret = world.create("used", &["--owner", "ann"]);
     world.create("unused", &[]);

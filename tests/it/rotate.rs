@@ -1,4 +1,4 @@
-//! `rotate`.
+//! `rotate` gives tokens new secrets, by name or because they are due.
 
 use std::cell::RefCell;
 use std::fs;
@@ -51,7 +51,7 @@ fn a_new_secret_takes_over_and_the_old_one_has_its_grace_period() {
 }
 
 #[test]
-fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
+fn the_json_output_is_the_confirmed_token_and_its_secret() {
     let world = World::new();
     world.create("demo", &[&MONTHLY[..], &["--owner", "ann"]].concat());
     let before = world.show("demo");
@@ -91,17 +91,18 @@ fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
 }
 
 #[test]
-fn a_superseded_secret_expires_at_the_earliest_of_three_instants() {
-    // The token, how long it waits, the rotation, and when the old secret ends after that.
+fn a_superseded_secret_expires_at_the_earliest_of_three_times() {
+    // The name of the token, the time before the rotation, the flags of the rotation, and the time after which the
+    // old secret expires.
     let cases: [(&[&str], i64, &[&str], i64); 9] = [
         (&["--ttl", "90d"], DAY, &[], DAY),
         (&["--no-expiry"], DAY, &[], DAY),
         (&["--ttl", "90d", "--grace", "2h"], DAY, &[], 2 * HOUR),
         (&["--ttl", "90d", "--grace", "2h"], DAY, &["--grace", "3h"], 3 * HOUR),
-        // Its own expiry.
+        // It expires at its own expiry.
         (&["--ttl", "90d"], 90 * DAY - HOUR, &[], HOUR),
         (&["--ttl", "1h"], 0, &["--grace", "2d"], HOUR),
-        // That of the new one.
+        // It expires together with the new secret.
         (&["--ttl", "90d"], DAY, &["--ttl", "30m"], 30 * MINUTE),
         (&["--no-expiry"], DAY, &["--ttl", "30m", "--grace", "1h"], 30 * MINUTE),
         (&["--ttl", "90d"], DAY, &["--now"], 0),
@@ -165,7 +166,7 @@ fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
 }
 
 #[test]
-fn no_previous_secret_outlives_the_new_one() {
+fn no_previous_secret_expires_after_the_new_one() {
     let world = World::new();
     let first = world.create("demo", &["--no-expiry"]);
     let second = world.rotate("demo", &["--grace", "10d"]);
@@ -178,7 +179,7 @@ fn no_previous_secret_outlives_the_new_one() {
 }
 
 #[test]
-fn two_flags_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval() {
+fn grace_and_now_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval() {
     let world = World::new();
     world.create("demo", &MONTHLY);
     world.refuses(&["rotate", "demo", "--grace", "1h", "--now"], 2, "usage");
@@ -188,7 +189,7 @@ fn two_flags_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval(
 }
 
 #[test]
-fn a_new_secret_lives_as_its_token_says() {
+fn a_new_secret_has_the_lifetime_of_its_token() {
     let world = World::new();
     let end = |name: &str| world.show(name)["expires_at"].clone();
     world.create("ttl", &["--ttl", "90d"]);
@@ -201,7 +202,7 @@ fn a_new_secret_lives_as_its_token_says() {
     assert_eq!(end("ttl"), time(START + 100 * DAY));
     assert_eq!(end("until"), "2027-03-01T23:59:59Z");
     assert_eq!(end("endless"), Value::Null);
-    // A flag is for this secret; the next one lives as before.
+    // A flag applies only to this secret, and the next one gets the lifetime of the token.
     for (flags, expected) in [
         (&["--ttl", "5d"][..], time(START + 15 * DAY)),
         (&["--expires", "2027-01-01"], json!("2027-01-01T23:59:59Z")),
@@ -230,7 +231,7 @@ fn a_new_secret_lives_as_its_token_says() {
 }
 
 #[test]
-fn after_its_fixed_expiry_a_token_gets_no_secret() {
+fn a_token_gets_no_secret_after_its_fixed_expiry() {
     let world = World::new();
     world.create("demo", &["--expires", "2026-11-30"]);
     world.wait(9 * DAY);
@@ -244,7 +245,7 @@ fn after_its_fixed_expiry_a_token_gets_no_secret() {
 }
 
 #[test]
-fn the_longest_lifetime_of_the_store_binds_a_rotation() {
+fn the_setting_max_ttl_applies_to_rotations() {
     let world = World::new();
     world.create("ttl", &["--ttl", "90d"]);
     world.create("endless", &["--no-expiry"]);
@@ -317,7 +318,7 @@ fn every_reference_names_one_token() {
 }
 
 #[test]
-fn a_failed_delivery_leaves_the_old_secret_alone() {
+fn a_failed_delivery_does_not_change_the_old_secret() {
     let world = World::new();
     let old = world.create("demo", &["--ttl", "90d"]);
     let before = world.show("demo");
@@ -351,7 +352,7 @@ fn meanwhile(world: &Rc<World>, args: &'static [&str]) -> (Ran, Ran) {
 }
 
 #[test]
-fn of_two_rotations_at_once_the_second_is_refused() {
+fn a_second_rotation_is_refused_during_the_first() {
     let world = Rc::new(World::new());
     let old = world.create("demo", &[]);
     let (second, first) = meanwhile(&world, &["rotate", "demo", "--json"]);
@@ -384,7 +385,7 @@ fn a_rotation_can_be_taken_over() {
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     assert_eq!(world.show("demo")["secrets"].as_array().unwrap().len(), 2);
     world.run(&["audit", "verify"]).ok();
-    // With nothing under way it is a rotation like any other.
+    // If no rotation is unfinished, it is an ordinary rotation.
     world.rotate("demo", &["--replace-pending"]);
 }
 
@@ -417,7 +418,7 @@ fn other_changes_do_not_disturb_a_rotation() {
 }
 
 #[test]
-fn one_that_is_not_due_is_left_alone() {
+fn with_due_a_token_that_is_not_due_is_not_rotated() {
     let world = World::new();
     world.create("demo", &MONTHLY);
     world.create("unruled", &[]);
@@ -441,7 +442,7 @@ fn one_that_is_not_due_is_left_alone() {
 }
 
 #[test]
-fn one_that_is_not_due_needs_no_stdout() {
+fn with_due_a_token_that_is_not_due_needs_no_stdout() {
     let world = World::of_processes();
     world.real(&[&["create", "demo"], &MONTHLY[..]].concat(), b"").ok();
     let bytes = world.bytes();
@@ -452,7 +453,8 @@ fn one_that_is_not_due_needs_no_stdout() {
     assert!(world.bytes() == bytes, "the store was changed");
 }
 
-/// Two due, one of them expired by now; and one each of every kind that never is.
+/// A store with two tokens that are due, one of which has expired, and with one token of every kind that is never
+/// due.
 fn a_month_later() -> World {
     let world = World::new();
     world.create("b-due", &MONTHLY);
@@ -473,7 +475,7 @@ fn a_month_later() -> World {
 }
 
 #[test]
-fn all_that_is_due_is_rotated_and_nothing_else() {
+fn only_tokens_that_are_due_are_rotated() {
     let world = a_month_later();
     let dir = world.directory("out");
     let ran = world.run(&["rotate", "--due", "--out-dir", &dir]).ok();
@@ -487,7 +489,7 @@ fn all_that_is_due_is_rotated_and_nothing_else() {
     for name in files {
         world.assert_file_holds(&format!("{dir}/{name}"), &format!("valid {name}"));
     }
-    // Nothing is left to do, and nothing is printed.
+    // A second run has nothing to do and prints nothing.
     let bytes = world.bytes();
     for args in [&["--out-dir", &dir][..], &["--exec", "false"]] {
         let ran = world.run(&[&["rotate", "--due"], args].concat()).ok();
@@ -504,14 +506,14 @@ fn missed_runs_are_caught_up_once() {
     let dir = world.directory("out");
     world.create("demo", &MONTHLY);
     let run = || world.run(&["rotate", "--due", "--out-dir", &dir, "-q"]).ok().out;
-    // Two runs of the timer were missed: one rotation, and the next a whole turn after it.
+    // Two runs of the timer were missed. There is one rotation, and the next one is due a whole interval after it.
     world.wait(75 * DAY);
     assert_eq!((run(), run()), ("demo\n".to_owned(), String::new()));
     world.wait(15 * DAY);
     assert_eq!(run(), "");
     world.wait(15 * DAY);
     assert_eq!(run(), "demo\n");
-    // The file's own previous content is replaced each time, however late.
+    // The old secret in the file is replaced each time, however late.
     world.wait(120 * DAY);
     assert_eq!(world.show("demo")["status"], "expired");
     assert_eq!(run(), "demo\n");
@@ -519,7 +521,7 @@ fn missed_runs_are_caught_up_once() {
 }
 
 #[test]
-fn one_that_fails_does_not_stop_the_others() {
+fn a_failed_rotation_does_not_stop_the_others() {
     for json in [false, true] {
         let world = World::new();
         let dir = world.directory("out");
@@ -561,14 +563,14 @@ fn one_that_fails_does_not_stop_the_others() {
             assert_eq!(ran.err, expected);
         }
         assert_eq!(fs::read_to_string(format!("{dir}/b")).unwrap(), "something else");
-        // The next run does what is left.
+        // The next run rotates the remaining tokens.
         let again = world.run(&[&args[..], &["--force"]].concat()).ok();
         assert_eq!(again.out, "b\n");
     }
 }
 
 #[test]
-fn policy_stops_one_of_many() {
+fn a_policy_that_refuses_one_token_does_not_stop_the_others() {
     let world = World::new();
     world.create("long", &["--ttl", "90d", "--rotate-every", "30d"]);
     world.create("short", &["--ttl", "40d", "--rotate-every", "30d"]);
@@ -580,7 +582,7 @@ fn policy_stops_one_of_many() {
 }
 
 #[test]
-fn of_two_runs_at_once_each_does_what_the_other_does_not() {
+fn two_runs_at_once_never_rotate_the_same_token() {
     let world = Rc::new(World::new());
     let dir = world.directory("out");
     for name in ["a", "b", "c"] {
@@ -591,7 +593,7 @@ fn of_two_runs_at_once_each_does_what_the_other_does_not() {
     let result = Rc::clone(&second);
     let args = ["rotate", "--due", "--out-dir", &dir];
     let command: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-    // After the first has rotated `a`, and before it goes on to `b`.
+    // The second run starts after the first one has rotated `a`, and before it continues with `b`.
     let first = world.run_while(&args, move || {
         let args: Vec<&str> = command.iter().map(String::as_str).collect();
         *result.borrow_mut() = Some(other.run(&args));
@@ -602,7 +604,7 @@ fn of_two_runs_at_once_each_does_what_the_other_does_not() {
         world.assert_file_holds(&format!("{dir}/{name}"), &format!("valid {name}"));
         assert_eq!(world.show(name)["secrets"].as_array().unwrap().len(), 2);
     }
-    // A delivery of another run is not a failure of this one.
+    // A delivery that another run has begun is not a failure of this run.
     world.wait(30 * DAY);
     let (other, second) = (Rc::clone(&world), Rc::new(RefCell::new(None)));
     let result = Rc::clone(&second);
@@ -615,7 +617,7 @@ fn of_two_runs_at_once_each_does_what_the_other_does_not() {
 }
 
 #[test]
-fn due_and_a_filter_means_both() {
+fn due_and_a_filter_must_both_match() {
     let world = World::new();
     world.create("ann", &[&MONTHLY[..], &["--owner", "ann"]].concat());
     world.create("bob", &[&MONTHLY[..], &["--owner", "bob"]].concat());
@@ -628,7 +630,7 @@ fn due_and_a_filter_means_both() {
 }
 
 #[test]
-fn several_tokens_need_a_destination_each() {
+fn each_of_several_tokens_needs_a_destination() {
     let world = World::new();
     let dir = world.directory("out");
     for name in ["a", "b"] {
@@ -664,7 +666,7 @@ fn several_tokens_need_a_destination_each() {
 }
 
 #[test]
-fn a_selection_by_filter_is_asked_about() {
+fn a_selection_by_filter_needs_a_confirmation() {
     let mut world = World::new();
     let dir = world.directory("out");
     for name in ["a", "b"] {
@@ -683,7 +685,7 @@ fn a_selection_by_filter_is_asked_about() {
     world.run(&args).exit(130);
     world.run(&args).ok();
     assert_eq!(*world.asked.borrow(), ["rotate 2 tokens?", "rotate 2 tokens?"]);
-    // A name is never asked about.
+    // A token that is given by name needs no confirmation.
     world.run(&["rotate", "a"]).ok();
     assert_eq!(world.asked.borrow().len(), 2);
 }
@@ -726,7 +728,7 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
 }
 
 #[test]
-fn a_dry_run_is_refused_whatever_a_rotation_is() {
+fn a_dry_run_is_refused_whenever_the_rotation_would_be() {
     let world = World::new();
     for name in ["ended", "fine", "paused"] {
         world.create(name, &[]);
@@ -747,7 +749,7 @@ fn a_dry_run_is_refused_whatever_a_rotation_is() {
 }
 
 #[test]
-fn names_that_nobody_reads_stop_no_rotation() {
+fn a_closed_pipe_for_the_names_stops_no_rotation() {
     let world = World::new();
     for name in ["a", "b"] {
         world.create(name, &MONTHLY);
@@ -761,7 +763,7 @@ fn names_that_nobody_reads_stop_no_rotation() {
 }
 
 #[test]
-fn the_page_tells_whether_the_previous_secret_is_still_used() {
+fn show_tells_whether_the_previous_secret_is_still_used() {
     let world = World::new();
     let old = world.create("demo", &["--ttl", "90d"]);
     world.verify(&old, &[]);

@@ -383,7 +383,7 @@ fn the_first_scope_makes_the_store_as_the_first_token_does() {
     assert!(!world.store().exists(), "what is refused makes no store");
     let ran = world.run(&["scopes", "define", "deploy"]).ok();
     let path = world.store().canonicalize().expect("the store");
-    assert_eq!(ran.err, format!("warning: made a new store at {}\ndefined `deploy`\n", path.display()));
+    assert_eq!(ran.err, format!("warning: created a new store at {}\ndefined `deploy`\n", path.display()));
     world.create("a", &["-s", "deploy"]);
     assert_eq!(world.run(&["scopes", "define", "read"]).ok().err, "defined `read`\n");
 }

@@ -182,7 +182,7 @@ fn a_filter_and_revoke_ask_while_disable_and_enable_of_a_name_do_not() {
     for args in asking {
         world.answers.borrow_mut().extend([Answer::No, Answer::CtrlC]);
         let (no, stopped) = (world.run(args).exit(130), world.run(args).exit(130));
-        assert!(no.err.ends_with("answered no; nothing was changed\n"), "{}", no.err);
+        assert!(no.err.ends_with("you answered no; nothing was changed\n"), "{}", no.err);
         assert!(stopped.err.ends_with("interrupted\n"), "{}", stopped.err);
         let mute = [args, &["--no-input"]].concat();
         world.refuses_once(&mute, 2, "input_needed");

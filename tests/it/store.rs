@@ -287,7 +287,7 @@ fn what_is_not_a_file_is_not_opened() {
         make(&world);
         refused(&world, "store_unsafe", hint);
     };
-    let (link, other) = ("`--store DIR` names the directory that holds the file itself", "move it away");
+    let (link, other) = ("use `--store` with the directory that contains the file itself", "move it away");
     not_a_file(other, &|world| fs::create_dir(world.database()).expect("a directory"));
     not_a_file(link, &|world| symlink("../aside.db", world.database()).expect("a link"));
     not_a_file(link, &|world| symlink("/nowhere/at/all", world.database()).expect("a link"));

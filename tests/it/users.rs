@@ -1,6 +1,7 @@
-//! Permissions of a group that may verify but not create tokens, and of everybody else.
+//! What the members of a store's group can do, which is to verify but not to change tokens, and what other users can
+//! do, which is nothing.
 //!
-//! The users are numbers without names, so that nothing of the machine is changed.
+//! The tests use user ids that have no account, so that the machine need not be changed.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -28,7 +29,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// `None` if this test cannot become another user.
+    /// Returns `None` if the tests cannot switch to another user.
     fn new() -> Option<Self> {
         if uid() != 0 {
             eprintln!("skipped: only root can become other users");
@@ -40,15 +41,15 @@ impl Shared {
         let dir = World::new().dir;
         let program = dir.path().join("tokenctl");
         copy_program(&program);
-        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("a mode");
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("the mode can be set");
         let home = dir.path().join("home");
         fs::create_dir(&home).expect("a directory");
-        fs::set_permissions(&home, Permissions::from_mode(0o755)).expect("a mode");
-        chown(&home, Some(ADMIN), Some(ADMIN)).expect("an owner");
+        fs::set_permissions(&home, Permissions::from_mode(0o755)).expect("the mode can be set");
+        chown(&home, Some(ADMIN), Some(ADMIN)).expect("the owner can be set");
         Some(Self { dir, program })
     }
 
-    /// The same with a token in the store. Returns the secret too.
+    /// Like [`Shared::new`], but with a token in the store. Also returns its secret.
     fn with_token() -> Option<(Self, String)> {
         let it = Self::new()?;
         it.run(ADMIN, &["init", "--group", &GROUP.to_string()], "").ok();
@@ -60,7 +61,8 @@ impl Shared {
         self.dir.path().join("home/store")
     }
 
-    /// A command as this user. Only `MEMBER` and `ADMIN` are in the group; `ADMIN` must be, to share with it.
+    /// A command that runs as this user. `MEMBER` and `ADMIN` are in the group; `ADMIN` has to be in it too, because only
+    /// a member can give files to the group.
     fn command(&self, uid: u32, program: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -83,8 +85,8 @@ impl Shared {
         finished(child)
     }
 
-    /// The bytes of the store's files.
-    fn bytes(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
+    /// The path, mode and content of each file in the store.
+    fn snapshot(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
         let mut all: Vec<_> = fs::read_dir(self.store())
             .expect("the store")
             .map(|entry| entry.expect("an entry").path())
@@ -95,7 +97,7 @@ impl Shared {
     }
 }
 
-/// The commands that change something.
+/// Commands that change the store.
 const CHANGES: [&[&str]; 10] = [
     &["create", "mine"],
     &["adopt", "mine"],
@@ -112,7 +114,7 @@ const CHANGES: [&[&str]; 10] = [
 const ADOPTED: &str = "a-secret-of-mallory-that-is-long-enough-6iFQ2b";
 
 #[test]
-fn a_shared_store_has_the_modes_of_one() {
+fn a_shared_store_gives_its_group_permissions() {
     let Some((shared, _)) = Shared::with_token() else { return };
     let modes =
         |names: &[&str]| names.iter().map(|name| mode(&shared.store().join(name))).collect::<Vec<_>>();
@@ -128,12 +130,12 @@ fn a_shared_store_has_the_modes_of_one() {
     assert_eq!(mode(&later.store()), 0o700);
     later.run(MEMBER, &["list"], "").exit(6);
     later.run(ADMIN, &["init", "--group", &GROUP.to_string()], "").ok();
-    assert_eq!(later.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o640, 0o660, 0o660, 0o660]);
+    assert_eq!(later.snapshot().iter().map(|it| it.1).collect::<Vec<_>>(), [0o640, 0o660, 0o660, 0o660]);
     later.run(MEMBER, &["list"], "").ok();
 }
 
 #[test]
-fn a_member_verifies_and_his_use_is_recorded() {
+fn a_member_can_verify_and_the_use_is_recorded() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     let last_use = |uid| shared.run(uid, &["show", "demo", "--json"], "").ok().json()["last_used_at"].clone();
     assert_eq!(last_use(ADMIN), Value::Null);
@@ -142,21 +144,24 @@ fn a_member_verifies_and_his_use_is_recorded() {
     shared.run(MEMBER, &["doctor"], "").ok();
     assert_eq!(last_use(MEMBER), Value::Null);
     assert_eq!(shared.run(MEMBER, &["verify"], &secret).ok().line(), "valid demo");
-    assert!(last_use(MEMBER).is_string(), "his use was not recorded");
+    assert!(last_use(MEMBER).is_string(), "the use was not recorded");
     assert_eq!(last_use(ADMIN), last_use(MEMBER));
 }
 
 #[test]
-fn a_member_changes_nothing() {
+fn a_member_cannot_change_anything() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     shared.run(ADMIN, &["create", "off"], "").ok();
     shared.run(ADMIN, &["disable", "off"], "").ok();
-    let before = shared.bytes();
+    let before = shared.snapshot();
     for args in CHANGES {
         let ran = shared.run(MEMBER, &[args, &["--json"]].concat(), ADOPTED);
         let failure = assert_failure(&ran, "store_read_only", 6);
-        assert_eq!(failure["hint"], "run the command as its owner: `sudo -u '#64001' tokenctl …`");
-        assert!(before == shared.bytes(), "{args:?}");
+        assert_eq!(
+            failure["hint"],
+            "run the command as the owner of the store: `sudo -u '#64001' tokenctl …`"
+        );
+        assert!(before == shared.snapshot(), "{args:?}");
     }
     assert_eq!(shared.run(ADMIN, &["verify"], &secret).ok().line(), "valid demo");
     assert_eq!(shared.run(ADMIN, &["verify"], ADOPTED).exit(3).line(), "unknown");
@@ -164,9 +169,9 @@ fn a_member_changes_nothing() {
 }
 
 #[test]
-fn a_stranger_does_nothing_at_all() {
+fn other_users_have_no_access() {
     let Some((shared, secret)) = Shared::with_token() else { return };
-    let before = shared.bytes();
+    let before = shared.snapshot();
     let reads: [&[&str]; 8] = [
         &["list"],
         &["show", "demo"],
@@ -180,24 +185,25 @@ fn a_stranger_does_nothing_at_all() {
     for args in reads.iter().chain(&CHANGES) {
         let ran = shared.run(STRANGER, &[args, &["--json"][..]].concat(), &secret);
         assert_failure(&ran, "store_unreadable", 6);
-        assert!(before == shared.bytes(), "{args:?}");
+        assert!(before == shared.snapshot(), "{args:?}");
     }
 }
 
 #[test]
-fn a_member_who_cannot_record_verifies_all_the_same() {
+fn a_member_can_verify_even_if_the_use_cannot_be_recorded() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
-        fs::set_permissions(shared.store().join(name), Permissions::from_mode(0o640)).expect("a mode");
+        fs::set_permissions(shared.store().join(name), Permissions::from_mode(0o640))
+            .expect("the mode can be set");
     }
-    let before = shared.bytes();
+    let before = shared.snapshot();
     let ran = shared.run(MEMBER, &["verify"], &secret).ok();
     assert_eq!((ran.line(), ran.err.as_str()), ("valid demo", ""));
-    assert!(before == shared.bytes());
+    assert!(before == shared.snapshot());
 }
 
 #[test]
-fn an_old_secret_that_a_member_was_shown_is_named_to_the_administrator() {
+fn the_administrator_sees_that_a_client_still_presents_an_old_secret() {
     let Some((shared, old)) = Shared::with_token() else { return };
     let admin = |args: &[&str]| shared.run(ADMIN, args, "").ok().line().to_owned();
     let current = admin(&["rotate", "demo", "--grace", "0s"]);
@@ -205,9 +211,10 @@ fn an_old_secret_that_a_member_was_shown_is_named_to_the_administrator() {
     let expired = admin(&["create", "short", "--ttl", "1s"]);
     admin(&["revoke", "gone", "--yes"]);
     std::thread::sleep(std::time::Duration::from_secs(2));
-    let ended = [(&old, "superseded demo"), (&revoked, "revoked gone"), (&expired, "expired short")];
+    let refused_secrets =
+        [(&old, "superseded demo"), (&revoked, "revoked gone"), (&expired, "expired short")];
     let present = || {
-        for (secret, answer) in ended {
+        for (secret, answer) in refused_secrets {
             let ran = shared.run(MEMBER, &["verify"], secret).exit(3);
             assert_eq!((ran.line(), ran.err.as_str()), (answer, ""));
         }
@@ -221,16 +228,16 @@ fn an_old_secret_that_a_member_was_shown_is_named_to_the_administrator() {
         let findings = ran.json()["findings"].as_array().expect("findings").clone();
         findings.iter().map(|it| it["message"].as_str().expect("words").to_owned()).collect::<Vec<_>>()
     };
-    // A user who may not write the record can still do everything else.
+    // A user without write permission for this file can still do everything else.
     let file = shared.store().join("usage.refused");
-    fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("a mode");
+    fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("the mode can be set");
     present();
     assert_eq!(found(), Vec::<String>::new());
     assert_eq!(shared.run(MEMBER, &["verify"], &current).ok().line(), "valid demo");
     let shown = shared.run(ADMIN, &["show", "demo", "--json"], "").ok().json();
     assert!(shown["last_used_at"].is_string(), "{shown}");
 
-    fs::set_permissions(&file, Permissions::from_mode(0o660)).expect("a mode");
+    fs::set_permissions(&file, Permissions::from_mode(0o660)).expect("the mode can be set");
     present();
     for (name, why) in [("demo", "superseded"), ("gone", "revoked"), ("short", "expired")] {
         assert!(refused(name).is_string(), "{name}");
@@ -302,16 +309,16 @@ fn a_member_verifies_after_a_writer_was_killed() {
             .expect("strace starts"),
     );
     let journal = shared.store().join("tokens.db-journal");
-    assert!(killed.code == -1 && journal.exists(), "not killed at its commit: {killed:?}");
-    let before = shared.bytes();
+    assert!(killed.code == -1 && journal.exists(), "not killed during its commit: {killed:?}");
+    let before = shared.snapshot();
     assert_eq!(shared.run(MEMBER, &["verify"], "nobody-knows-this-secret").exit(3).line(), "unknown");
     assert_eq!(shared.run(MEMBER, &["list", "--format", "names"], "").ok().out, "demo\n");
     shared.run(MEMBER, &["audit", "verify"], "").ok();
-    assert!(before == shared.bytes(), "a reader rolled it back");
+    assert!(before == shared.snapshot(), "a reading command rolled the journal back");
     assert_eq!(shared.run(MEMBER, &["verify"], &secret).ok().line(), "valid demo");
     assert!(journal.exists());
     let last_use = shared.run(MEMBER, &["show", "demo", "--json"], "").ok().json()["last_used_at"].clone();
-    assert!(last_use.is_string(), "his use was not recorded");
+    assert!(last_use.is_string(), "the use was not recorded");
     shared.run(STRANGER, &["verify"], &secret).exit(6);
 
     shared.run(ADMIN, &["create", "next"], "").ok();
@@ -320,7 +327,7 @@ fn a_member_verifies_after_a_writer_was_killed() {
 }
 
 #[test]
-fn a_store_in_a_home_of_somebody_else_must_be_named() {
+fn the_store_of_another_user_is_used_only_if_it_is_named() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     let data = shared.dir.path().join("home");
     fs::create_dir(data.join("share")).expect("a directory");
@@ -342,7 +349,7 @@ fn a_store_in_a_home_of_somebody_else_must_be_named() {
 }
 
 #[test]
-fn a_umask_that_takes_everything_leaves_a_user_his_store() {
+fn a_store_can_be_used_even_if_it_was_created_with_umask_777() {
     let Some(shared) = Shared::new() else { return };
     if !have("bash") {
         return;
@@ -353,11 +360,11 @@ fn a_umask_that_takes_everything_leaves_a_user_his_store() {
         finished(bash.args(["--norc", "-c", script]).arg(&shared.program).spawn().expect("bash starts")).ok();
     assert_eq!(ran.out.lines().nth(1), Some("demo"), "{ran:?}");
     assert_eq!(mode(&shared.store()), 0o700);
-    assert_eq!(shared.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o600; 4]);
+    assert_eq!(shared.snapshot().iter().map(|it| it.1).collect::<Vec<_>>(), [0o600; 4]);
 }
 
 #[test]
-fn a_user_whom_only_getent_knows_is_recorded_by_name() {
+fn the_login_name_of_the_log_comes_from_getent() {
     let Some(shared) = Shared::new() else { return };
     let getent = shared.dir.path().join("getent");
     let script =
@@ -370,25 +377,26 @@ fn a_user_whom_only_getent_knows_is_recorded_by_name() {
     assert!(log.out.contains(r#""login":"ann""#), "{}", log.out);
 }
 
-/// The owner of a process's memory, which is root if no other user may read it.
+/// The owner of `/proc/PID/mem`. This is root if other users cannot read the memory of the process.
 fn owner_of_memory(pid: u32) -> Option<u32> {
     let meta = fs::metadata(format!("/proc/{pid}/mem")).ok()?;
     Some(std::os::unix::fs::MetadataExt::uid(&meta))
 }
 
 #[test]
-fn nobody_reads_the_memory_of_a_process_that_delivers_a_secret() {
+fn no_user_can_read_the_memory_of_a_process_that_delivers_a_secret() {
     let Some(shared) = Shared::new() else { return };
     shared.run(ADMIN, &["init"], "").ok();
-    let said = shared.dir.path().join("home/said");
-    let command = format!("cat >/dev/null; stat -c %u /proc/$PPID/mem /proc/$$/mem >{}", said.display());
+    let owners = shared.dir.path().join("home/said");
+    let command = format!("cat >/dev/null; stat -c %u /proc/$PPID/mem /proc/$$/mem >{}", owners.display());
     shared.run(ADMIN, &["create", "demo", "--exec", &command], "").ok();
-    // This command has no secret. It shows that such files normally belong to their user.
-    assert_eq!(fs::read_to_string(said).expect("a file"), format!("0\n{ADMIN}\n"));
+    // The first number is that of tokenctl, whose memory is protected. The second is that of the shell, whose memory is
+    // not, and belongs to the user.
+    assert_eq!(fs::read_to_string(owners).expect("a file"), format!("0\n{ADMIN}\n"));
 }
 
 #[test]
-fn nobody_reads_the_memory_of_a_process_that_reads_a_secret() {
+fn no_user_can_read_the_memory_of_a_process_that_reads_a_secret() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     for (args, code) in
         [(&["verify"][..], 0), (&["adopt", "mine"], 5), (&["revoke", "--secret-file", "-", "-y"], 0)]
@@ -397,14 +405,14 @@ fn nobody_reads_the_memory_of_a_process_that_reads_a_secret() {
         let mut child = command.args(args).spawn().expect("the program starts");
         let name = format!("/proc/{}/comm", child.id());
         let runs = || fs::read_to_string(&name).is_ok_and(|name| name == "tokenctl\n");
-        until("memory that nobody reads", || runs() && owner_of_memory(child.id()) == Some(0));
+        until("the memory is protected", || runs() && owner_of_memory(child.id()) == Some(0));
         child.stdin.take().expect("a pipe").write_all(secret.as_bytes()).expect("a reader");
         finished(child).exit(code);
     }
 }
 
 #[test]
-fn a_store_on_a_read_only_file_system_says_so_and_can_be_read() {
+fn on_a_read_only_file_system_the_store_can_be_read_and_a_change_fails_with_the_reason() {
     if !have("unshare") || !have("bash") || uid() != 0 {
         return;
     }
@@ -422,7 +430,7 @@ fn a_store_on_a_read_only_file_system_says_so_and_can_be_read() {
         let message = failure["message"].as_str().expect("words");
         assert!(message.ends_with("its file system is mounted read-only"), "{failure}");
         assert!(message.contains(world.store().to_str().expect("UTF-8")), "{failure}");
-        assert_eq!(failure["hint"], "mount it for writing; reading commands work as they are");
+        assert_eq!(failure["hint"], "mount it read-write; commands that only read still work");
     }
     let script = format!(
         "unshare -m bash -c '{mount} && echo {secret} | tokenctl verify && tokenctl list --format names'"
@@ -431,20 +439,23 @@ fn a_store_on_a_read_only_file_system_says_so_and_can_be_read() {
 }
 
 #[test]
-fn a_database_that_its_owner_made_read_only_says_how_that_ends() {
+fn a_read_only_database_is_reported_with_the_chmod_that_fixes_it() {
     let Some((shared, _)) = Shared::with_token() else { return };
     let database = shared.store().join("tokens.db");
-    fs::set_permissions(&database, Permissions::from_mode(0o440)).expect("a mode");
+    fs::set_permissions(&database, Permissions::from_mode(0o440)).expect("the mode can be set");
     let failure = assert_failure(&shared.run(ADMIN, &["create", "new", "--json"], ""), "store_read_only", 6);
     let database = database.canonicalize().expect("a path");
     assert_eq!(failure["hint"], format!("chmod u+w {}", database.display()));
-    assert!(failure["message"].as_str().expect("words").ends_with("its mode lets nobody write"), "{failure}");
+    assert!(
+        failure["message"].as_str().expect("words").ends_with("its mode allows nobody to write"),
+        "{failure}"
+    );
     shared.run(ADMIN, &["list"], "").ok();
 }
 
-/// In a store that another user can write, root neither runs nor sets destinations and hooks.
+/// If another user can write to the store, root neither uses nor sets the destinations and hooks in it.
 #[test]
-fn root_does_not_run_what_the_store_of_another_user_says() {
+fn root_does_not_run_commands_from_the_store_of_another_user() {
     const ROOT: u32 = 0;
     let Some(shared) = Shared::new() else { return };
     let ran = shared.dir.path().join("home/ran");
@@ -462,7 +473,7 @@ fn root_does_not_run_what_the_store_of_another_user_says() {
     ] {
         assert_failure(&json(args), "store_unsafe", 6);
     }
-    // Flags work, but their destinations are not remembered.
+    // Root can still name a destination by flags, but it is not stored.
     let made = shared.run(ROOT, &["create", "new", "--exec", "cat >/dev/null"], "").ok();
     assert!(made.err.contains("warning: the destination is not remembered: "), "{}", made.err);
     shared.run(ROOT, &["rotate", "demo", "--stdout"], "").ok();
@@ -471,7 +482,7 @@ fn root_does_not_run_what_the_store_of_another_user_says() {
     shared.run(ADMIN, &["rotate", "demo"], "").ok();
     assert_eq!(runs(), format!("{ADMIN}\n{ADMIN}\n"));
 
-    // A destination that claims to be root's, in a store that another user can now write.
+    // Root has stored this destination, but now the store belongs to another user.
     let Some(shared) = Shared::new() else { return };
     shared
         .run(
@@ -493,7 +504,7 @@ fn root_does_not_run_what_the_store_of_another_user_says() {
 }
 
 #[test]
-fn a_store_that_trusts_its_group_uses_nothing_that_it_stores() {
+fn with_trust_group_stored_destinations_and_commands_are_not_used() {
     let Some(shared) = Shared::new() else { return };
     let file = shared.dir.path().join("home/secret");
     let file = file.to_str().expect("UTF-8");
@@ -501,7 +512,7 @@ fn a_store_that_trusts_its_group_uses_nothing_that_it_stores() {
     for (path, mode) in [("", 0o770), ("tokens.db", 0o660)] {
         let path = shared.store().join(path);
         chown(&path, None, Some(GROUP)).expect("a group");
-        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("the mode can be set");
     }
     let failure = assert_failure(
         &shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--json"], ""),
@@ -512,7 +523,7 @@ fn a_store_that_trusts_its_group_uses_nothing_that_it_stores() {
         failure["message"]
             .as_str()
             .expect("words")
-            .ends_with("no destination or command in it is used or set")
+            .ends_with("destinations and commands stored in it are neither used nor changed")
     );
     shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--out", file], "").ok();
 }

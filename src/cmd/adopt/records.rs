@@ -160,9 +160,8 @@ fn push<'a>(record: &mut Record<'a>, column: &'static str, value: Value<'a>) -> 
         return Ok(());
     };
     if column != "secret" && contains_secret(text.as_bytes()) {
-        return Err(
-            Invalid::new(format!("its `{column}` holds a secret")).hint("secrets belong in `secret` alone")
-        );
+        return Err(Invalid::new(format!("its `{column}` contains a secret"))
+            .hint("secrets belong in `secret` alone"));
     }
     if !text.trim().is_empty() {
         record.push((column, value));

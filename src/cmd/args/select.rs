@@ -70,7 +70,7 @@ pub struct FilterArgs {
     /// Only tokens with one of these statuses
     #[arg(long = "status", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS, add = Takes::Status)]
     statuses: Vec<Status>,
-    /// Only tokens that hold these scopes, directly or through others
+    /// Only tokens with all of these scopes, directly or included in others
     #[arg(short, long = "scope", value_name = "A,B", value_delimiter = ',', help_heading = FILTERS)]
     #[arg(add = Takes::Scope)]
     scopes: Vec<Scope>,
@@ -83,19 +83,19 @@ pub struct FilterArgs {
     /// Only tokens that expire within this time
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     expires_within: Option<Span>,
-    /// Only tokens that are due for rotation
+    /// Only tokens whose rotation is due
     #[arg(long, help_heading = FILTERS)]
     overdue: bool,
-    /// Only tokens that are due for rotation within this time, or already
+    /// Only tokens whose rotation is due or becomes due within this time
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     due_within: Option<Span>,
-    /// Only tokens last used longer ago than this
+    /// Only tokens whose last use is longer ago than this
     #[arg(long, value_name = "DURATION", help_heading = FILTERS)]
     unused_for: Option<Span>,
-    /// Only tokens older than 30 days that were not used in the last 30 days
+    /// Only tokens older than 30 days for which no use is recorded
     #[arg(long, help_heading = FILTERS)]
     never_used: bool,
-    /// Only tokens with this text in name, description or owner
+    /// Only tokens with this text in their name, description or owner
     #[arg(long, value_name = "TEXT", help_heading = FILTERS)]
     search: Option<Filled>,
 }

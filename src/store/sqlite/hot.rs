@@ -10,7 +10,7 @@ use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
 use super::found::{DATABASE, Found, journal};
-use super::location::MOST_BYTES;
+use super::location::MAX_BYTES;
 use super::open::{self, Access};
 use crate::store::error::StoreError;
 use crate::store::files::{self, Opened};
@@ -84,14 +84,14 @@ pub fn copy(found: &Found) -> Result<Option<(Connection, Copy)>, StoreError> {
         // This is not the file that was found safe.
         return Ok(None);
     }
-    if source.meta.len() > MOST_BYTES {
+    if source.meta.len() > MAX_BYTES {
         return Err(too_large());
     }
     let Some(before) = content(&journal(database), database)? else { return Ok(None) };
     let copy = Copy::new().map_err(|err| failed(&err))?;
     let copied = copy.dir.path().canonicalize().map_err(|err| failed(&err))?.join(DATABASE);
     File::create_new(&copied)
-        .and_then(|mut file| io::copy(&mut (&source.file).take(MOST_BYTES), &mut file))
+        .and_then(|mut file| io::copy(&mut (&source.file).take(MAX_BYTES), &mut file))
         .map_err(|err| failed(&err))?;
     fs::write(journal(&copied), &before).map_err(|err| failed(&err))?;
     if content(&journal(database), database)?.as_ref() != Some(&before) {
@@ -109,11 +109,11 @@ pub fn copy(found: &Found) -> Result<Option<(Connection, Copy)>, StoreError> {
 /// The content of a journal, if it is still one that SQLite wrote for the owner of the store.
 fn content(path: &Path, database: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let Ok(Opened { file, meta }) = files::open(path, false) else { return Ok(None) };
-    if !meta.is_file() || meta.nlink() != 1 || meta.len() > MOST_BYTES {
+    if !meta.is_file() || meta.nlink() != 1 || meta.len() > MAX_BYTES {
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    let read = file.take(MOST_BYTES).read_to_end(&mut bytes);
+    let read = file.take(MAX_BYTES).read_to_end(&mut bytes);
     read.map_err(|err| StoreError::io("copy", database, &err))?;
     Ok(Some(bytes))
 }

@@ -21,43 +21,43 @@ use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
 use crate::store::engine::Row;
 
-/// The present store that a restore would change.
+/// The state of the existing store that a restore would replace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Live {
     Missing,
-    /// Its log, which has this head, contains the head of the backup.
+    /// It continues the history of the backup. The value is the head of its log.
     SameHistory(Anchor),
-    /// It is readable, but has another history.
+    /// It can be read, but its history does not contain the head of the backup. The value is the head of its log.
     OtherHistory(Anchor),
-    /// It is damaged in this way. The head of its log, if readable.
+    /// It is damaged. The values are a description of the damage and, if it can be read, the head of its log.
     Unusable(String, Option<Anchor>),
 }
 
-/// A checked result, which [`Restoration::install`] puts in place of the store.
+/// A restored store that is checked, but not yet installed with [`Restoration::install`].
 pub struct Restoration {
     pub(in crate::store) result: Store,
     pub live: Live,
     pub backup_head: Anchor,
     pub head: Anchor,
     pub changed: bool,
-    /// Tokens, by id and name, that stay revoked or expired in part although they work in the backup.
+    /// The ids and names of tokens that work in the backup, but of which at least one secret stays revoked or expired.
     pub kept_ended: Vec<(TokenId, Name)>,
-    /// Tokens that would be removed, lose a secret or an unfinished delivery, or have no working secret left.
+    /// Tokens that the restore removes, or that lose a secret, an unfinished delivery, or their last working secret.
     pub discarded: Vec<(TokenId, Name)>,
     pub widening: Widening,
-    pub commands: Vec<Brought>,
+    pub commands: Vec<TokenCommand>,
 }
 
-/// A command that rotations of a token would run.
+/// A command that is run when the token is rotated.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Brought {
+pub struct TokenCommand {
     pub name: String,
     pub id: String,
     pub command: String,
 }
 
-/// Opens a private copy of a backup in the present version, if all of it is sound. The file itself is not
-/// changed.
+/// Copies a backup to a private file, migrates the copy to the current version, and checks it. The backup itself is
+/// not changed.
 pub fn open_backup<E: From<StoreError>>(
     file: &Path,
     clock: &dyn Clock,
@@ -89,7 +89,7 @@ pub(super) fn check<E: From<StoreError>>(
     damage(store, now, watch)?.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
 }
 
-/// The same for a database that this process has just built, whose structure needs no check.
+/// Like [`check`], but without the check of the structure, for a database that this process has just written.
 #[cfg(feature = "cli")]
 pub(super) fn check_built<E: From<StoreError>>(
     store: &Store,
@@ -100,7 +100,7 @@ pub(super) fn check_built<E: From<StoreError>>(
     wrong.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
 }
 
-/// The first problem of a store.
+/// Returns the first problem that is found in a store.
 fn damage<E: From<StoreError>>(
     store: &Store,
     now: Timestamp,
@@ -118,7 +118,7 @@ fn first_of(report: AuditReport) -> Option<String> {
 }
 
 /// Builds the result of restoring a backup.
-pub fn plan<E: From<StoreError>>(
+pub fn build<E: From<StoreError>>(
     location: &Directory,
     backup: &Store,
     clock: &dyn Clock,
@@ -127,7 +127,7 @@ pub fn plan<E: From<StoreError>>(
 ) -> Result<Restoration, E> {
     let now = clock.now().map_err(StoreError::Clock)?;
     let backup_head = backup.read(|view| view.anchor())?;
-    let (mut live, present) = meet(location, &backup_head)?;
+    let (mut live, present) = compare_with_existing(location, &backup_head)?;
     let mut result = None;
     if let (Live::SameHistory(head), Some(present)) = (&live, &present) {
         let copy = present.private_copy(clock, author)?;
@@ -144,8 +144,9 @@ pub fn plan<E: From<StoreError>>(
             result.write(clock, author, |tx| tx.merge(backup, &mut built))?
         }
         (_, Some(present)) => {
+            // The existing store is damaged or has another history, so rows whose seal is wrong are read too.
             present.accept_broken_seals();
-            result.write(clock, author, |tx| tx.revoke_as(present, &mut built))?;
+            result.write(clock, author, |tx| tx.apply_revocations_of(present, &mut built))?;
             true
         }
         _ => true,
@@ -167,7 +168,10 @@ pub fn plan<E: From<StoreError>>(
     })
 }
 
-fn meet(location: &Directory, backup_head: &Anchor) -> Result<(Live, Option<Store>), StoreError> {
+fn compare_with_existing(
+    location: &Directory,
+    backup_head: &Anchor,
+) -> Result<(Live, Option<Store>), StoreError> {
     if !location.exists() {
         return Ok((Live::Missing, None));
     }
@@ -189,18 +193,18 @@ fn meet(location: &Directory, backup_head: &Anchor) -> Result<(Live, Option<Stor
     })
 }
 
-/// Findings that are collected while the result is built.
+/// What is collected while the result is built.
 #[derive(Default)]
 struct Built {
     kept_ended: Vec<(TokenId, Name)>,
     discarded: Vec<(TokenId, Name)>,
     widening: Widening,
-    known: BTreeSet<Brought>,
+    known: BTreeSet<TokenCommand>,
 }
 
 impl Built {
-    /// Whether the present store has this command of this token.
-    fn knows(&self, it: &Brought) -> bool {
+    /// Whether the existing store already has this command for this token.
+    fn knows(&self, it: &TokenCommand) -> bool {
         self.known.iter().any(|known| (&known.id, &known.command) == (&it.id, &it.command))
     }
 }
@@ -210,8 +214,8 @@ fn named(token: &Token) -> (TokenId, Name) {
 }
 
 impl View<'_> {
-    /// The commands that rotations would run.
-    pub fn commands(&self) -> Result<BTreeSet<Brought>, StoreError> {
+    /// All commands that rotations can run, of tokens and of unfinished deliveries and hooks.
+    pub fn commands(&self) -> Result<BTreeSet<TokenCommand>, StoreError> {
         let sql = "SELECT name, id, destination_command FROM tokens WHERE destination_command IS NOT NULL
              UNION SELECT name, id, hook FROM tokens WHERE hook IS NOT NULL
              UNION SELECT t.name, t.id, d.command FROM delivery d JOIN secret s ON s.row = d.secret
@@ -222,7 +226,7 @@ impl View<'_> {
                JOIN tokens t ON t.row = s.token";
         let run = || {
             let read =
-                |row: &Row<'_>| Ok(Brought { name: row.get(0)?, id: row.get(1)?, command: row.get(2)? });
+                |row: &Row<'_>| Ok(TokenCommand { name: row.get(0)?, id: row.get(1)?, command: row.get(2)? });
             self.prepare(sql)?.all(&[], read)
         };
         self.ok(run())
@@ -234,25 +238,26 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Applies the backup to this copy of the present store, except for what was revoked or has expired since.
+    /// Applies the backup to this copy of the existing store. Tokens and secrets that were revoked or expired after the
+    /// backup stay revoked or expired.
     fn merge(&self, backup: &Store, built: &mut Built) -> Result<bool, StoreError> {
         let before = self.anchor()?;
         let (catalogue, settings) =
             backup.read(|view| Ok::<_, StoreError>((view.catalogue()?, view.settings()?)))?;
-        let was = self.catalogue()?;
+        let old_catalogue = self.catalogue()?;
         self.restore_catalogue(&catalogue)?;
-        let is = self.catalogue()?;
+        let new_catalogue = self.catalogue()?;
         self.restore_settings(settings)?;
-        // Tokens may exchange their names.
-        self.free_names(true)?;
+        // Two tokens can have swapped their names since the backup.
+        self.drop_name_index()?;
         self.each_page(|page| {
             for present in page {
                 let old = backup.read(|view| view.token_of_id(&present.id, self.now))?;
-                self.merge_token(&present, old.as_ref(), (&was, &is), built)?;
+                self.merge_token(&present, old.as_ref(), (&old_catalogue, &new_catalogue), built)?;
             }
             Ok(())
         })?;
-        self.free_names(false)?;
+        self.create_name_index()?;
         self.note_missing(backup, built)?;
         Ok(self.head.borrow().as_ref().is_some_and(|head| head.anchor != before))
     }
@@ -261,19 +266,19 @@ impl Write<'_> {
         &self,
         present: &Token,
         old: Option<&Token>,
-        (was, is): (&Catalogue, &Catalogue),
+        (old_catalogue, new_catalogue): (&Catalogue, &Catalogue),
         built: &mut Built,
     ) -> Result<(), StoreError> {
         let restored = old.and_then(|old| old.restored_over(present, self.now));
         let Some(mut restored) = restored else {
-            // Tokens that were created since the backup and are revoked or expired stay, since nothing is lost by that.
+            // A token that was created after the backup is removed, unless it is revoked; keeping that one does no harm.
             if present.revoked_at.is_none() {
                 built.discarded.push(named(present));
                 self.replace(Action::Restore, present, None)?;
             }
             return Ok(());
         };
-        restored.token = restored.token.granted_in(is);
+        restored.token = restored.token.granted_in(new_catalogue);
         let after = &restored.token;
         let newer = present.secrets.iter().filter(|secret| !secret.is_over(self.now));
         let lost = newer.clone().any(|it| after.secrets.iter().all(|kept| kept.hash != it.hash));
@@ -284,7 +289,7 @@ impl Write<'_> {
         if restored.kept_ended {
             built.kept_ended.push(named(present));
         }
-        let gain = Widening::of_token((present, was), (after, is));
+        let gain = Widening::of_token((present, old_catalogue), (after, new_catalogue));
         built.widening = std::mem::take(&mut built.widening).and(gain);
         if Form::Two.token(present) == Form::Two.token(after) {
             return Ok(());
@@ -292,7 +297,7 @@ impl Write<'_> {
         self.replace(Action::Restore, present, Some(after))
     }
 
-    /// Tokens of the backup that were pruned from the present store stay gone.
+    /// Collects the tokens of the backup that were pruned from the existing store. They are not restored.
     fn note_missing(&self, backup: &Store, built: &mut Built) -> Result<(), StoreError> {
         let mut from = Some(FIRST);
         while let Some(start) = from {
@@ -310,8 +315,9 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Revokes in this copy of a backup what another store, as far as it is readable, has revoked.
-    fn revoke_as(&self, other: &Store, built: &mut Built) -> Result<(), StoreError> {
+    /// Applies the revocations of another store to this copy of a backup. Tokens that cannot be read in the other store
+    /// are skipped.
+    fn apply_revocations_of(&self, other: &Store, built: &mut Built) -> Result<(), StoreError> {
         self.each_page(|page| {
             for before in page {
                 let found = other.read(|view| view.token_of_id(&before.id, self.now)).ok().flatten();
@@ -328,12 +334,12 @@ impl Write<'_> {
 
     fn each_page(
         &self,
-        mut take: impl FnMut(Vec<Token>) -> Result<(), StoreError>,
+        mut handle: impl FnMut(Vec<Token>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut from = Some(FIRST);
         while let Some(start) = from {
             let rows = self.rows_from(start)?;
-            take(self.tokens(&rows, self.now)?)?;
+            handle(self.tokens(&rows, self.now)?)?;
             from = rows.last().and_then(|last| last.checked_add(1));
         }
         Ok(())
@@ -342,7 +348,7 @@ impl Write<'_> {
     fn restore_settings(&self, backup: Settings) -> Result<(), StoreError> {
         let before = self.settings()?;
         let mut after = backup;
-        // The group that may read the files is a fact of the present store.
+        // The group that can read the files is taken from the existing store, not from the backup.
         after.facts.remove(&Fact::Sharing);
         after.facts.extend(before.facts.get_key_value(&Fact::Sharing).map(|(fact, it)| (*fact, it.clone())));
         if before == after {
@@ -352,9 +358,12 @@ impl Write<'_> {
         self.write_settings(Action::Restore, &before, &after, matched)
     }
 
-    /// Drops the rule that names are unique, or restores it.
-    fn free_names(&self, free: bool) -> Result<(), StoreError> {
-        let sql = if free { "DROP INDEX token_name" } else { super::schema::TOKEN_NAME };
-        self.run(sql, &[]).map(drop)
+    /// Removes the unique index on token names, until [`Self::create_name_index`].
+    fn drop_name_index(&self) -> Result<(), StoreError> {
+        self.run("DROP INDEX token_name", &[]).map(drop)
+    }
+
+    fn create_name_index(&self) -> Result<(), StoreError> {
+        self.run(super::schema::TOKEN_NAME, &[]).map(drop)
     }
 }

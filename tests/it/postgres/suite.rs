@@ -40,14 +40,14 @@ const APART: &[&str] = &["postgres::", "serve::", "shells", "slow::", "tests::"]
 
 /// Tests that let a store remember or run commands, or expect that it is named by a directory.
 const OF_FILES_BY_DESIGN: &[&str] = &[
-    "apply::a_delivery_that_fails_leaves_the_others_and_is_made_up_for_by_the_next_run",
-    "apply::an_interrupted_run_says_what_it_did_not_make",
+    "apply::if_a_delivery_fails_the_others_happen_and_the_next_run_repeats_it",
+    "apply::an_interrupted_run_names_the_tokens_that_it_did_not_create",
     "create::stdout_is_the_secret_and_stderr_has_the_messages",
     "if_missing::an_expired_token_is_rotated_with_revive_and_keeps_its_id",
     "if_missing::it_warns_of_a_destination_or_hook_that_the_token_does_not_have",
     "import::commands_in_an_export_must_be_accepted",
-    "remembered::create_remembers_its_destination_and_says_so",
-    "remembered::due_secrets_go_to_their_destinations_and_a_failure_stops_no_other",
+    "remembered::create_stores_its_destination_and_says_so",
+    "remembered::rotate_due_delivers_to_each_destination_and_a_failure_does_not_stop_the_others",
 ];
 
 #[test]

@@ -155,7 +155,7 @@ const ALWAYS_A_VALUE: [Key; 6] = [
     ("Destination", "host"),
     ("Error", "hint"),
     ("Token", "usage_since"),
-    ("Token finding", "since"),
+    ("Check finding", "since"),
 ];
 
 #[test]
@@ -246,7 +246,7 @@ fn failure(ran: &Ran) -> Ran {
 /// Verifies, with the answers of every kind. Returns an expired secret.
 fn use_secrets(world: &World, all: &mut Reader) -> String {
     world.wait(MINUTE + 1);
-    let env = std::fs::read_to_string(world.path("app.env")).expect("the environment file");
+    let env = std::fs::read_to_string(world.path("app.env")).expect("the env file");
     let secret = env.trim().trim_start_matches("KEY=").to_owned();
     let mut verify = |args: &[&str], input: &str| {
         all.read("Verdict", &world.run_with(&[&["verify", "--json"], args].concat(), input.as_bytes()));

@@ -70,7 +70,8 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
         assert!(reader.join().expect("the reader") > 0);
     });
 
-    let makers = results.iter().filter(|(_, ran)| ran.err.contains("warning: made a new store at ")).count();
+    let makers =
+        results.iter().filter(|(_, ran)| ran.err.contains("warning: created a new store at ")).count();
     assert_eq!(makers, 1);
     let secrets: HashSet<&str> = results.iter().map(|(_, ran)| ran.line()).collect();
     assert_eq!(secrets.len(), PROCESSES * CREATES);

@@ -44,7 +44,7 @@ use crate::support::{MINUTE, Ran, World, program, program_path, run};
 /// Calls that change something, make it durable, or acquire and release what a change needs.
 const CHANGING: &str = "openat,write,pwrite64,fsync,fdatasync,ftruncate,unlink,unlinkat,rename,renameat,renameat2,\
     link,linkat,mkdir,chmod,fchmod,fchmodat,chown,fchown,fchownat,fcntl,flock,close,pipe2,clone,clone3,vfork,execve";
-/// The name of the token, and its variable in an environment file.
+/// The name of the token, and its variable in an env file.
 const NAME: &str = "demo";
 /// `tkn_`, 32 characters of chance and 6 of checksum.
 const SECRET_LEN: usize = 42;

@@ -261,7 +261,7 @@ fn a_dumb_terminal_is_asked_line_by_line() {
         ("Name (letters, digits, . _ @ -): ", "ci\n"),
         ("Description (optional): ", "Deploys\n"),
         ("Owner (optional): ", "\n"),
-        ("Icon (optional, one glyph): ", "\n"),
+        ("Icon (optional, one character): ", "\n"),
         ("Scopes:\n  1  [ ] read  See things\n  2  [ ] write\n", ""),
         ("numbers, like 1,3 (empty keeps the marks, - clears them): ", "3\n"),
         ("type numbers from 1 to 2\n", ""),
@@ -292,7 +292,7 @@ fn a_dumb_terminal_is_asked_line_by_line() {
     until(&mut terminal, "Owner (optional): ");
     terminal.write_all(b"ann\n").expect("a terminal");
     // Ctrl-D on an empty line is the end.
-    until(&mut terminal, "glyph): ");
+    until(&mut terminal, "character): ");
     terminal.write_all(b"\x04").expect("a terminal");
     assert_eq!(soon(&mut child).code(), Some(130));
     assert_eq!(world.look_at("ci")["owner"], serde_json::json!(null));

@@ -82,7 +82,7 @@ fn a_secret_that_is_revoked_between_its_file_and_its_confirmation_is_reported_as
         let ran = stopped.go_on().exit(1);
         let file = fs::canonicalize(Scene::file(dir.path())).expect("a path");
         let said = format!(
-            "`{}` holds a secret that does not work: it was revoked or rolled back during its delivery",
+            "`{}` contains a secret that does not work: it was revoked or rolled back during its delivery",
             file.display()
         );
         assert!(ran.err.contains(&said) && !ran.err.contains("nothing was changed"), "{}", ran.err);

@@ -194,7 +194,7 @@ const TESTED: [(&str, &[&str], &str, &str); 18] = [
     ("bash", &["docs/scripts.md"], "readme.rs", "the_example_script_runs_and_leaves_a_revoked_token"),
     ("ini", &[], "readme.rs", "systemd_accepts_the_units"),
     ("crontab", &["README.md", "docs/cron.md"], "install.rs", "sudo_and_cron_find_a_system_installation"),
-    ("text", &["docs/usage.md"], "wizard/screens.rs", "the_screen_of_the_documents_is_what_a_terminal_shows"),
+    ("text", &["docs/usage.md"], "wizard/screens.rs", "the_documented_screen_is_what_a_terminal_shows"),
     ("text", &["docs/cron.md"], "cron.rs", "a_job_that_fails_says_what_and_why"),
     ("python", &["docs/services.md"], "stream.rs", "the_python_example_keeps_one_process"),
     ("shell", &["docs/services.md"], "stream.rs", "the_shell_example_keeps_one_process"),

@@ -171,7 +171,7 @@ fn rotate_due_delivers_to_each_destination_and_a_failure_does_not_stop_the_other
     assert_eq!(ran.json()["count"], 5);
     let ran = world.run(&["rotate", "--due", "--quiet"]).exit(5);
     assert_eq!(ran.out, "");
-    let error = "error: `d`: `d` has no destination\nhint: name one, or set one that stays with \
+    let error = "error: `d`: `d` has no destination\nhint: name one, like `--out FILE`, or store one with \
                  `tokenctl edit NAME --out FILE`\nerror: 1 of 5 tokens could not be rotated\n";
     assert_eq!(ran.err, error);
     world.assert_file_holds(&file, "valid a");

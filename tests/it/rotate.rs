@@ -179,7 +179,7 @@ fn no_previous_secret_expires_after_the_new_one() {
 }
 
 #[test]
-fn grace_and_now_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval() {
+fn two_flags_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval() {
     let world = World::new();
     world.create("demo", &MONTHLY);
     world.refuses(&["rotate", "demo", "--grace", "1h", "--now"], 2, "usage");

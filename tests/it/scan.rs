@@ -1,4 +1,4 @@
-//! `scan`.
+//! `scan` finds secrets of the store in files, folders and histories.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::support::{Answer, DAY, Ran, World, have, run, search_path};
 
 const ADOPTED: &str = "sk_live_0123456789abcdefghijklmnopqrstuvwxyz==";
 
-/// A folder to search, in which paths are given relative to it in the answers.
+/// A folder to search. Paths in the output are relative to it.
 struct Tree<'a> {
     world: &'a World,
     root: PathBuf,
@@ -34,7 +34,7 @@ impl<'a> Tree<'a> {
         path.to_str().expect("UTF-8").to_owned()
     }
 
-    /// Searches the folder with these arguments. In the answer its own path is left out.
+    /// Searches the folder with these arguments. The path of the folder itself is removed from the output.
     #[track_caller]
     fn scan(&self, args: &[&str]) -> Ran {
         let root = self.root.to_str().expect("UTF-8");
@@ -47,7 +47,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// A store with a token of every status, and the secret of each by its name.
+/// A store with a token of every status, and their secrets by the names of the tokens.
 fn every_status(world: &World) -> Vec<(&'static str, String)> {
     let mut secrets = vec![
         ("expired", world.create("expired", &["--ttl", "1h", "--owner", "ann"])),
@@ -101,7 +101,7 @@ fn each_secret_is_a_line_with_its_place_name_status_and_owner() {
 }
 
 #[test]
-fn the_exit_says_whether_a_secret_works() {
+fn the_exit_code_tells_whether_a_secret_works() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     for (name, secret) in every_status(&world) {
@@ -122,7 +122,7 @@ fn the_exit_says_whether_a_secret_works() {
 }
 
 #[test]
-fn the_document_has_all_keys() {
+fn the_json_output_has_all_keys() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secrets = every_status(&world);
@@ -150,7 +150,7 @@ fn the_document_has_all_keys() {
 }
 
 #[test]
-fn an_adopted_secret_is_found_up_to_where_a_word_may_end() {
+fn an_adopted_secret_is_found_if_no_letter_or_digit_follows_it() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let plain = "0123456789abcdef-0123456789abcdef0123456789abcdef";
@@ -187,7 +187,7 @@ fn a_secret_is_found_anywhere_in_a_large_file() {
     let tree = Tree::new(&world);
     let made = world.create("made", &[]);
     world.run_with(&["adopt", "other"], ADOPTED.as_bytes()).ok();
-    // Around the places where one piece of a file ends and the next begins.
+    // The secret is put around the positions where one piece of a file ends and the next begins.
     for start in [(256 << 10) - 4096 - 60, (256 << 10) - 60, (1 << 20) - 50] {
         for offset in 0..60 {
             let lines = (start + offset) / 100;
@@ -250,7 +250,7 @@ fn every_kind_of_text_is_searched_and_compressed_files_are_named() {
 }
 
 #[test]
-fn a_folder_is_walked_as_ripgrep_walks_it() {
+fn a_folder_is_searched_as_ripgrep_searches_it() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -290,7 +290,7 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
                 rg.args(["--files-with-matches", "--no-messages", "--sort", "path", "tkn_", "."]).args(args);
             let ran = run(rg.current_dir(&tree.root), b"");
             let found = ran.out.lines().filter_map(|path| path.strip_prefix("./"));
-            // Of a binary file ripgrep takes back what it found.
+            // For a binary file, ripgrep leaves out the hits that it has found already.
             let found: Vec<&str> = found.filter(|path| *path != "late").collect();
             assert_eq!(found.join(" "), paths(args).replace("late ", ""), "{args:?}");
         }
@@ -298,7 +298,7 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
 }
 
 #[test]
-fn unreadable_files_are_named_and_the_rest_is_searched() {
+fn unreadable_files_are_reported_and_the_others_searched() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -318,7 +318,7 @@ fn unreadable_files_are_named_and_the_rest_is_searched() {
 }
 
 #[test]
-fn a_path_is_shown_whatever_it_is_but_never_with_a_secret_in_it() {
+fn every_path_is_shown_but_a_secret_in_it_is_masked() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -335,12 +335,12 @@ fn a_path_is_shown_whatever_it_is_but_never_with_a_secret_in_it() {
     let missing = tree.root.join(ADOPTED);
     let ran = world.run(&["scan", missing.to_str().unwrap()]).exit(1);
     assert!(ran.err.contains("/sk_l…`: No such file") && !ran.err.contains(ADOPTED), "{}", ran.err);
-    // Ours is refused as an argument, as everywhere.
+    // A secret as an argument is refused, as in every command.
     world.refuses(&["scan", &format!("b-{secret}.txt")], 2, "secret_as_argument");
 }
 
 #[test]
-fn a_search_changes_no_byte_and_counts_for_no_use() {
+fn a_search_changes_no_byte_and_records_no_use() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     world.run(&["revoke", "demo", "--yes"]).ok();
@@ -382,7 +382,7 @@ fn revoke_revokes_working_secrets_that_were_found() {
     assert_eq!(world.verify(&previous, &[]), (3, "revoked rotated".into()));
     world.is_valid(&new, "rotated");
     world.is_valid(&safe, "safe");
-    // Nothing that works is left.
+    // No working secret is left.
     let head = world.run(&["audit", "head"]).ok().out;
     let again = world.run(&["scan", "--revoke", "--yes", &path]).ok();
     assert!(again.out.lines().all(|line| line.ends_with(" revoked")), "{}", again.out);
@@ -390,7 +390,7 @@ fn revoke_revokes_working_secrets_that_were_found() {
     world.run(&["doctor"]).ok();
 }
 
-/// A repository, and the program on the path of its hooks.
+/// A git repository whose hooks find the program in `PATH`.
 struct Repository {
     dir: PathBuf,
     store: PathBuf,
@@ -413,7 +413,7 @@ impl Repository {
 }
 
 #[test]
-fn a_history_names_the_commit_and_the_line_in_its_file() {
+fn in_a_history_each_secret_has_its_commit_and_the_line_in_its_file() {
     if !have("git") {
         return;
     }
@@ -447,7 +447,7 @@ fn a_stream_of_any_length_is_searched_in_constant_memory() {
     let world = World::with_store();
     let secret = world.real(&["create", "demo"], b"").ok().line().to_owned();
     fs::write(world.dir.path().join("secret"), secret).expect("a file");
-    // Twice as much as may be had in all; a line without end, and lines without number.
+    // The input is twice as long as the memory that the process may use: first as one long line, then as many lines.
     let script = "ulimit -v 131072; { tr '\\0' x < /dev/zero | head -c 130M; echo; cat secret; \
         yes commit 0123456789 | head -c 130M; cat secret; } | \"$0\" scan -";
     let mut command = Command::new("sh");
@@ -458,7 +458,7 @@ fn a_stream_of_any_length_is_searched_in_constant_memory() {
 }
 
 #[test]
-fn a_file_that_changes_meanwhile_is_searched_as_it_is_read() {
+fn a_file_that_changes_during_the_search_is_searched_as_it_is_read() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -481,7 +481,7 @@ fn a_file_that_changes_meanwhile_is_searched_as_it_is_read() {
 }
 
 #[test]
-fn a_pipe_in_a_folder_is_left_alone_and_a_named_one_is_read() {
+fn a_pipe_in_a_folder_is_skipped_and_a_named_one_is_read() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -495,7 +495,7 @@ fn a_pipe_in_a_folder_is_left_alone_and_a_named_one_is_read() {
 }
 
 #[test]
-fn the_settings_print_a_pattern_that_finds_the_secrets_of_the_store() {
+fn the_pattern_in_the_settings_finds_the_secrets_of_the_store() {
     let world = World::with_store();
     world.run(&["settings", "prefix", "acme"]).ok();
     let secret = world.create("demo", &[]);
@@ -525,11 +525,11 @@ fn the_hook_of_the_recipes_stops_a_commit_that_adds_a_secret() {
     let ran = repository.sh("git commit -qam two").exit(1);
     assert!(ran.err.starts_with("x.py:2:8: demo active (ann)\n"), "{ran:?}");
     assert!(!ran.err.contains(&secret) && !ran.out.contains(&secret));
-    // Past the hook it gets in; the commit that takes it away passes.
+    // A commit that bypasses the hook adds the secret. The commit that removes it passes the hook.
     repository.sh("git commit -qam two --no-verify").ok();
     fs::write(repository.dir.join("x.py"), "a = 1\n").expect("a file");
     repository.sh("git commit -qam three").ok();
-    // A store that cannot be asked stops it too.
+    // The hook also stops the commit if the store cannot be read.
     fs::write(repository.dir.join("x.py"), "a = 2\n").expect("a file");
     repository.sh("TOKENCTL_STORE=/nowhere git commit -qam four").exit(1);
 }
@@ -549,7 +549,7 @@ fn the_rule_of_the_recipes_is_the_pattern_of_the_settings() {
     assert!(secret.starts_with(keyword.expect("a keyword")), "{rule}");
 }
 
-/// The one block of this language in the chapter on leaks.
+/// The only block of this language in docs/leaks.md.
 fn recipe(language: &str) -> String {
     let page =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/leaks.md")).expect("the page");

@@ -1,4 +1,4 @@
-//! `scopes`.
+//! `scopes` defines scopes and grants them to tokens.
 
 use std::rc::Rc;
 
@@ -27,7 +27,7 @@ fn scope(world: &World, name: &str) -> Value {
     all.as_array().expect("an array").iter().find(|scope| scope["name"] == name).expect(name).clone()
 }
 
-/// The `changed` of a command's document.
+/// The value of `changed` in the JSON output of a command.
 #[track_caller]
 fn changed(world: &World, args: &[&str]) -> bool {
     world.run(&[args, &["--json"]].concat()).ok().json()["changed"].as_bool().expect("a boolean")
@@ -68,7 +68,7 @@ fn a_scope_is_defined_once_and_listed() {
 }
 
 #[test]
-fn includes_reach_as_far_as_they_go_and_never_in_a_circle() {
+fn includes_apply_at_any_depth_and_never_form_a_circle() {
     let world = world();
     let secret = world.create("demo", &["-s", "admin"]);
     assert_eq!(world.verify(&secret, &["-s", "read,write,admin"]), (0, "valid demo".into()));
@@ -85,7 +85,7 @@ fn includes_reach_as_far_as_they_go_and_never_in_a_circle() {
 }
 
 #[test]
-fn granting_more_asks_and_yes_never_widens() {
+fn granting_more_asks_for_confirmation_and_yes_never_widens() {
     let mut world = world();
     world.create("demo", &["-s", "read"]);
     for args in [
@@ -115,7 +115,7 @@ fn granting_more_asks_and_yes_never_widens() {
 }
 
 #[test]
-fn widening_an_include_names_how_many_live_tokens_gain() {
+fn widening_an_include_shows_how_many_tokens_gain() {
     let mut world = world();
     for (name, scope) in [("a", "read"), ("b", "write"), ("c", "other"), ("gone", "read")] {
         world.create(name, &["-s", scope]);
@@ -131,7 +131,7 @@ fn widening_an_include_names_how_many_live_tokens_gain() {
 }
 
 #[test]
-fn an_include_that_grew_while_it_was_asked_about_is_asked_about_again() {
+fn if_an_include_widens_more_while_the_user_is_asked_it_asks_again() {
     let mut world = world();
     world.define(&["more"]);
     world.create("a", &["-s", "read"]);
@@ -149,23 +149,23 @@ fn an_include_that_grew_while_it_was_asked_about_is_asked_about_again() {
 }
 
 #[test]
-fn renaming_a_scope_that_tokens_hold_is_widening() {
+fn renaming_a_scope_that_tokens_have_counts_as_widening() {
     let world = world();
     world.define(&["free"]);
     let secret = world.create("a", &["-s", "read"]);
-    // It holds `read` through another scope.
+    // It has `read` through another scope.
     world.create("b", &["-s", "write"]);
     let args = ["scopes", "rename", "read", "all"];
     let failure = world.refuses(&args, 2, "input_needed");
     assert_eq!(failure["message"], "renaming `read`: 2 tokens gain `all` (`b`, `a`)");
     world.run(&[&args[..], &["--allow-widen"]].concat()).ok();
     assert_eq!(world.verify(&secret, &["-s", "all"]), (0, "valid a".to_owned()));
-    // Nobody holds it.
+    // No token has the scope.
     world.run(&["scopes", "rename", "free", "other2"]).ok();
 }
 
 #[test]
-fn reopening_a_scope_with_wider_includes_names_who_gains() {
+fn bringing_back_a_scope_with_wider_includes_names_the_tokens_that_gain() {
     let world = world();
     world.create("a", &["-s", "read"]);
     world.run(&["scopes", "retire", "read"]).ok();
@@ -183,7 +183,7 @@ fn narrowing_needs_no_confirmation() {
     for args in [
         &["edit", "write", "--includes", ""][..],
         &["edit", "write", "-d", "a text"],
-        // What it may do already, it may be granted.
+        // A scope that the token already has through another one can be granted.
         &["add", "demo", "write"],
         &["remove", "demo", "other"],
         &["set", "demo", "write"],
@@ -193,12 +193,12 @@ fn narrowing_needs_no_confirmation() {
     assert_eq!(held(&world, "demo"), json!(["write"]));
     assert_eq!(world.verify(&secret, &["-s", "write"]).0, 0);
     assert_eq!(world.verify(&secret, &["-s", "read"]).0, 3);
-    // An include of a scope that nobody holds widens nothing.
+    // Including more in a scope that no token has does not widen anything.
     assert!(changed(&world, &["scopes", "edit", "other", "--includes", "read"]));
 }
 
 #[test]
-fn grants_that_exist_already_change_nothing() {
+fn granting_a_scope_again_changes_nothing() {
     let world = world();
     world.create("demo", &["-s", "read,write"]);
     let head = world.run(&["audit", "head"]).ok().out;
@@ -220,7 +220,7 @@ fn grants_that_exist_already_change_nothing() {
 }
 
 #[test]
-fn a_mistyped_scope_names_the_nearest_and_changes_nothing() {
+fn a_mistyped_scope_gets_a_proposal_and_changes_nothing() {
     let world = world();
     world.create("demo", &["-s", "read"]);
     let before = world.bytes();
@@ -246,7 +246,7 @@ fn a_mistyped_scope_names_the_nearest_and_changes_nothing() {
 }
 
 #[test]
-fn a_retired_scope_is_kept_but_not_granted_until_it_is_reopened() {
+fn tokens_keep_a_retired_scope_but_it_cannot_be_granted_until_it_is_brought_back() {
     let world = world();
     let secret = world.create("demo", &["-s", "other"]);
     world.create("bare", &["-s", "read"]);
@@ -313,7 +313,7 @@ fn an_ungranted_scope_is_removed_from_every_token_and_include() {
 }
 
 #[test]
-fn a_renamed_scope_is_held_and_included_under_its_new_name() {
+fn a_renamed_scope_is_granted_and_included_under_its_new_name() {
     let world = world();
     let secret = world.create("demo", &["-s", "admin,read"]);
     let renamed =
@@ -328,7 +328,7 @@ fn a_renamed_scope_is_held_and_included_under_its_new_name() {
 }
 
 #[test]
-fn a_rename_changes_no_digest_of_a_holder_and_keeps_when_the_scope_was_required() {
+fn renaming_a_scope_changes_no_digest_of_a_token_and_keeps_the_last_use_of_the_scope() {
     let world = world();
     let secret = world.create("demo", &["-s", "read"]);
     world.verify(&secret, &["-s", "read"]);
@@ -351,7 +351,7 @@ fn a_rename_changes_no_digest_of_a_holder_and_keeps_when_the_scope_was_required(
 }
 
 #[test]
-fn meaningless_arguments_are_usage_errors() {
+fn arguments_without_effect_are_usage_errors() {
     let world = world();
     world.create("demo", &["-s", "read"]);
     let before = world.bytes();
@@ -373,7 +373,7 @@ fn meaningless_arguments_are_usage_errors() {
 }
 
 #[test]
-fn the_first_scope_makes_the_store_as_the_first_token_does() {
+fn the_first_scope_creates_the_store_as_the_first_token_does() {
     let world = World::new();
     assert_eq!(
         world.refuses(&["create", "a", "-s", "deploy"], 4, "not_found")["hint"],
@@ -389,7 +389,7 @@ fn the_first_scope_makes_the_store_as_the_first_token_does() {
 }
 
 #[test]
-fn a_change_says_which_scopes_came_and_went() {
+fn a_change_prints_the_added_and_removed_scopes() {
     let world = World::with_store();
     world.define(&["other", "read", "write"]);
     world.create("demo", &["-s", "read,write"]);

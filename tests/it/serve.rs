@@ -1,4 +1,4 @@
-//! `serve`: the real program on real sockets.
+//! `serve`, tested as the real program on real sockets.
 
 mod hostile;
 mod lifecycle;
@@ -24,7 +24,7 @@ struct Gate {
     socket: PathBuf,
 }
 
-/// An answer.
+/// An HTTP response.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -64,7 +64,7 @@ impl Gate {
             assert!(gate.child.try_wait().unwrap().is_none(), "it ended: {}", gate.stop().1);
             std::thread::sleep(Duration::from_millis(10));
         }
-        // From its first answer on, it handles signals.
+        // Once it answers, it also handles signals.
         assert_eq!(gate.get("/", &[]).status, 404);
         gate
     }
@@ -75,7 +75,7 @@ impl Gate {
         stream
     }
 
-    /// The answer to one request on a new connection.
+    /// Sends one request on a new connection, and returns the response.
     fn get(&self, target: &str, headers: &[&str]) -> Answer {
         let head = headers.iter().map(|header| format!("{header}\r\n")).collect::<Vec<_>>().concat();
         self.send(&format!("GET {target} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{head}\r\n"))
@@ -95,7 +95,7 @@ impl Gate {
     /// Sends these bytes and reads one answer.
     fn send(&self, request: &str) -> Answer {
         let mut stream = self.connect();
-        // It may close the connection before a refused request is completely sent.
+        // The server can close the connection before a refused request is completely sent.
         let _ = stream.write_all(request.as_bytes());
         read_answer(&mut stream)
     }
@@ -120,7 +120,7 @@ impl Drop for Gate {
     }
 }
 
-/// Reads one answer, of the length in its `Content-Length`.
+/// Reads one response, whose length is in its `Content-Length`.
 fn read_answer(stream: &mut impl Read) -> Answer {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -141,7 +141,7 @@ fn read_answer(stream: &mut impl Read) -> Answer {
     Answer { status, headers, body: String::from_utf8(body).expect("UTF-8") }
 }
 
-/// A store whose token `app` holds `read`, with its secret. The tests and the gate have different clocks.
+/// A store whose token `app` has the scope `read`, and its secret. The tests and the gate have different clocks.
 fn app() -> (World, String) {
     let world = World::with_store();
     world.define(&["read", "write"]);
@@ -151,7 +151,7 @@ fn app() -> (World, String) {
 }
 
 #[test]
-fn a_positive_answer_has_every_identity_header() {
+fn a_response_for_a_valid_secret_has_every_identity_header() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &["--route", "any="]);
     let yes = gate.with_secret("/verify", &secret);
@@ -169,7 +169,7 @@ fn a_positive_answer_has_every_identity_header() {
     let expected: Vec<_> = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     assert_eq!(identity, expected.iter().collect::<Vec<_>>());
     assert_eq!((yes.status, yes.header("content-length"), &*yes.body), (200, Some("0"), ""));
-    // The gate has the clock of this machine.
+    // The gate uses the clock of this machine.
     let token = world.real(&["show", "app", "--json"], b"").ok().json();
     assert!(!token["last_used_at"].is_null(), "the use was not recorded");
 }
@@ -254,7 +254,7 @@ fn a_refusal_gives_its_reason_only_on_request() {
 }
 
 #[test]
-fn a_rule_of_addresses_holds_at_the_gate() {
+fn allowed_addresses_are_checked_at_the_gate() {
     let (world, _) = app();
     let office = world.create("office", &["--all-scopes", "--allow-from", "192.0.2.0/24"]);
     let bearer = format!("Authorization: Bearer {office}");
@@ -283,7 +283,7 @@ fn a_rule_of_addresses_holds_at_the_gate() {
 }
 
 #[test]
-fn a_secret_is_read_from_the_headers_that_are_named() {
+fn a_secret_is_read_only_from_the_named_headers() {
     let (world, secret) = app();
     let basic = format!("Authorization: Basic {}", base64(&format!("any:{secret}")));
     let (bearer, key) = (format!("authorization: bEaReR {secret}"), format!("x-api-key: {secret}"));
@@ -305,7 +305,7 @@ fn base64(text: &str) -> String {
 }
 
 #[test]
-fn services_post_one_request_or_many() {
+fn services_can_post_one_request_or_many() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let one = gate
@@ -412,7 +412,7 @@ fn the_log_has_a_line_for_each_request_and_never_a_secret() {
     assert_eq!(code, Some(0), "{err}");
     assert!(!err.contains(&secret), "{err}");
     let lines = err.lines().filter_map(|line| serde_json::from_str(line).ok());
-    // The first line is of the request that waited for the gate.
+    // The first line belongs to the request with which the test waited for the gate.
     let lines: Vec<Value> = lines.skip(1).collect();
     let told: Vec<_> = lines
         .iter()

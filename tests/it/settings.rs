@@ -1,4 +1,4 @@
-//! `settings`.
+//! `settings` shows and changes the settings of a store.
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ fn all_settings_are_listed_one_per_line() {
 }
 
 #[test]
-fn every_setting_is_set_kept_and_returned_to_its_default() {
+fn every_setting_can_be_set_and_reset_to_its_default() {
     let world = World::with_store();
     let document = || world.run(&["settings", "--json"]).ok().json();
     let default = document();
@@ -147,7 +147,7 @@ fn settings_apply_to_later_tokens() {
 }
 
 #[test]
-fn a_default_beyond_the_maximum_is_warned_of() {
+fn there_is_a_warning_for_a_default_lifetime_above_the_maximum() {
     let world = World::with_store();
     let warning = "warning: default-ttl (90d) is longer than max-ttl (30d)";
     let ran = world.run(&["settings", "max-ttl", "30d", "-q"]).ok();
@@ -156,7 +156,7 @@ fn a_default_beyond_the_maximum_is_warned_of() {
 }
 
 #[test]
-fn a_change_says_the_old_value_and_the_new_one() {
+fn a_change_prints_the_old_and_the_new_value() {
     let world = World::with_store();
     let said = |args: &[&str]| world.run(&[&["settings"], args].concat()).ok().err;
     assert_eq!(said(&["grace", "2d"]), "grace is now `2d`; it was `1d`\n");

@@ -1,9 +1,9 @@
-//! `show`.
+//! `show` prints everything about one token.
 
 use crate::support::{DAY, HOUR, MINUTE, World, assert_token_keys};
 
 #[test]
-fn a_page_tells_everything_about_a_token() {
+fn a_page_shows_everything_about_a_token() {
     let world = World::with_store();
     world.define(&["events:read", "admin"]);
     let args = "-s admin,events:read -l env=prod -l a=b --owner ann --icon 🔑 --ttl 60d --not-before 2d \
@@ -50,7 +50,7 @@ events
 }
 
 #[test]
-fn the_document_is_a_token_and_its_last_ten_events() {
+fn the_json_output_is_a_token_and_its_last_ten_events() {
     let world = World::new();
     world.create("demo", &["--no-expiry"]);
     world.create("other", &[]);
@@ -73,7 +73,7 @@ fn the_document_is_a_token_and_its_last_ten_events() {
 }
 
 #[test]
-fn an_old_secret_is_in_show_and_not_in_list() {
+fn an_old_secret_is_shown_by_show_and_not_by_list() {
     let world = World::new();
     world.create("expired", &["--ttl", "1h"]);
     world.create("revoked", &[]);
@@ -89,7 +89,7 @@ fn an_old_secret_is_in_show_and_not_in_list() {
 }
 
 #[test]
-fn a_token_is_addressed_by_name_id_prefix_or_hint() {
+fn a_token_is_selected_by_its_name_id_prefix_of_the_id_or_hint() {
     let world = World::new();
     world.create("demo", &[]);
     let shown = world.show("demo");
@@ -110,7 +110,7 @@ fn a_token_is_addressed_by_name_id_prefix_or_hint() {
 }
 
 #[test]
-fn the_unrevoked_token_of_a_name_wins_and_several_are_ambiguous() {
+fn a_name_selects_the_unrevoked_token_and_is_otherwise_ambiguous() {
     let world = World::new();
     let mut ids = Vec::new();
     for _ in 0..2 {
@@ -169,7 +169,7 @@ fn ten_old_secrets_are_listed_and_the_others_counted() {
 }
 
 #[test]
-fn a_page_shows_ten_events_without_confirmations_and_the_document_the_last_ten() {
+fn a_page_shows_ten_events_without_confirmations_and_the_json_output_the_last_ten() {
     let world = World::new();
     world.create("demo", &["--no-expiry"]);
     for _ in 0..300 {

@@ -1,4 +1,4 @@
-//! What standard output may be: a closed pipe, a full disk, nothing at all.
+//! Commands whose standard output is a closed pipe, a full disk, or not open at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::process::Stdio;
@@ -6,11 +6,11 @@ use std::process::Stdio;
 use crate::support::processes::{assert_failure, finished, full_pipe, wait_until_stuck};
 use crate::support::{Ran, World, have, program, run};
 
-/// More than a pipe holds.
+/// More bytes than a pipe can hold.
 const MANY: usize = 3_000;
 
 #[test]
-fn a_reader_that_has_enough_ends_a_list_silently() {
+fn a_reader_that_closes_the_pipe_stops_a_list_silently() {
     if !have("bash") {
         return;
     }
@@ -54,7 +54,7 @@ fn without_a_reader_commands_that_only_show_exit_with_0() {
 }
 
 #[test]
-fn without_a_reader_an_answer_keeps_its_code() {
+fn without_a_reader_an_answer_keeps_its_exit_code() {
     let world = World::of_processes();
     let secret = world.mint("demo");
     world.real(&["scopes", "define", "admin"], b"").ok();
@@ -109,7 +109,7 @@ fn an_output_that_cannot_be_written_is_a_failure() {
 }
 
 #[test]
-fn the_bare_program_helps_on_stderr() {
+fn without_a_command_the_help_goes_to_stderr() {
     let ran = run(&mut program(), b"");
     assert_eq!((ran.code, ran.out.as_str()), (2, ""));
     assert!(ran.err.contains("Usage: tokenctl"), "{}", ran.err);
@@ -118,11 +118,12 @@ fn the_bare_program_helps_on_stderr() {
     assert_failure(&json, "usage", 2);
 }
 
-/// The places that cannot take a secret, and whether that is seen before anything is written to the store.
+/// Kinds of standard output to which no secret can be written, and whether the program notices that before it changes
+/// the store.
 const NOWHERE: [(&str, bool); 3] = [(">&-", true), (">/dev/null", true), (">/dev/full", false)];
 
 #[test]
-fn a_secret_without_a_destination_is_never_made() {
+fn no_secret_is_created_if_it_cannot_be_written() {
     if !have("bash") {
         return;
     }
@@ -139,7 +140,7 @@ fn a_secret_without_a_destination_is_never_made() {
 }
 
 #[test]
-fn a_rotation_without_a_destination_leaves_the_old_secret() {
+fn a_rotation_keeps_the_old_secret_if_the_new_one_cannot_be_written() {
     if !have("bash") {
         return;
     }
@@ -166,7 +167,7 @@ fn a_rotation_without_a_destination_leaves_the_old_secret() {
 }
 
 #[test]
-fn a_secret_without_a_destination_makes_no_store() {
+fn no_store_is_created_if_the_secret_cannot_be_written() {
     if !have("bash") {
         return;
     }
@@ -179,7 +180,7 @@ fn a_secret_without_a_destination_makes_no_store() {
 }
 
 #[test]
-fn a_reader_that_went_away_gets_no_token() {
+fn no_token_is_created_if_the_reader_has_closed_the_pipe() {
     for json in [&[][..], &["--json"]] {
         let world = World::of_processes();
         let ran = world.unread(&[&["create", "demo"], json].concat(), b"");
@@ -188,7 +189,7 @@ fn a_reader_that_went_away_gets_no_token() {
 }
 
 #[test]
-fn a_reader_that_goes_away_during_the_write_gets_no_token() {
+fn no_token_is_created_if_the_reader_closes_the_pipe_during_the_write() {
     for json in [&[][..], &["--json"]] {
         let world = World::of_processes();
         let (reader, writer) = full_pipe();
@@ -201,8 +202,8 @@ fn a_reader_that_goes_away_during_the_write_gets_no_token() {
 }
 
 #[test]
-fn a_file_that_cannot_grow_gets_no_token() {
-    // A limit far above the size of the database, and a file that leaves ten bytes of it.
+fn no_token_is_created_if_the_file_cannot_grow() {
+    // The limit is far above the size of the database, and the file is ten bytes smaller than the limit.
     const LIMIT: u64 = 64 << 20;
     if !have("bash") {
         return;
@@ -219,13 +220,13 @@ fn a_file_that_cannot_grow_gets_no_token() {
 }
 
 #[test]
-fn a_full_disk_gets_no_token() {
+fn no_token_is_created_if_the_disk_is_full() {
     if !have("unshare") || !have("mount") {
         return;
     }
     let world = World::of_processes();
     fs::create_dir(world.dir.path().join("disk")).expect("a directory");
-    // A disk of this process alone, full but for ten bytes in the last page of the file.
+    // A disk that only this process sees. It is full, except for ten bytes in the last page of the file.
     let script = "[ -n \"$ALONE\" ] || exec env ALONE=1 unshare --mount bash --norc -c \"$0\" \"$0\"
         mount -t tmpfs -o size=64k none disk || exit 99
         { head -c 4086 /dev/zero >disk/out; cat /dev/zero >disk/rest; } 2>/dev/null
@@ -241,7 +242,7 @@ fn a_full_disk_gets_no_token() {
 }
 
 #[test]
-fn a_file_takes_a_whole_secret() {
+fn a_file_gets_the_complete_secret() {
     let world = World::of_processes();
     let target = world.dir.path().join("out");
     let ran = finished(world.start(&["create", "demo"], File::create(&target).expect("a file")));
@@ -249,7 +250,7 @@ fn a_file_takes_a_whole_secret() {
     let text = fs::read_to_string(&target).expect("a file");
     assert_eq!(text.lines().count(), 1);
     assert_eq!(world.real(&["verify"], text.as_bytes()).ok().line(), "valid demo");
-    // The file has the same lines, whether or not messages can be written.
+    // The file contains the same lines, whether or not messages can be written.
     let quiet = world
         .program()
         .args(["create", "again"])
@@ -261,7 +262,8 @@ fn a_file_takes_a_whole_secret() {
     assert_eq!((quiet.status.code(), quiet.stdout.len()), (Some(0), text.len()));
 }
 
-/// The end of a failed delivery of `demo`: exit 7, no secret anywhere, no token, its name free, the log sound.
+/// Fails unless the delivery of `demo` has failed: with exit code 7, no secret anywhere, no token, a free name, and a
+/// valid log.
 #[track_caller]
 fn fails_and_changes_nothing(world: &World, ran: &Ran, json: bool) {
     assert_eq!((ran.code, ran.out.as_str()), (7, ""), "{ran:?}");

@@ -1,4 +1,4 @@
-//! What a person reads on terminals of different widths: tables and pages that fit, and nothing out of line.
+//! Tables and pages fit on terminals of different widths, and their columns are aligned.
 
 use proptest::prelude::*;
 use tokenctl::ui::Screen;
@@ -9,8 +9,8 @@ use crate::support::{DAY, MINUTE, World};
 
 const LONG: &str = "customer-portal-production-eu-west-1";
 
-/// A token of every status, with icons, wide characters, and names that differ only at their ends; at a terminal that
-/// shows no colours.
+/// A store with a token of every status, with icons, wide characters, and names that differ only at their ends. Its
+/// terminal shows no colours.
 fn office() -> World {
     let mut world = World::with_store();
     world.define(&["events:read", "events:write", "hooks:send"]);
@@ -53,7 +53,7 @@ fn office() -> World {
     world
 }
 
-/// What a command prints at a terminal of this width.
+/// The output of a command on a terminal of this width.
 #[track_caller]
 fn at(world: &mut World, width: u16, args: &[&str]) -> String {
     world.terminal.width = Some(width);
@@ -306,7 +306,7 @@ SEQ  TIME                  ACTION   ABOUT  BY      CHANGES
 }
 
 #[test]
-fn no_line_is_wider_than_any_terminal_and_no_column_out_of_line() {
+fn no_line_is_wider_than_the_terminal_and_all_columns_are_aligned() {
     let mut world = office();
     world.run(&["settings", "url", "https://api.example.com/v1/events?of=everything-that-happened"]).ok();
     world.run(&["settings", "require-owner", "true"]).ok();
@@ -348,7 +348,7 @@ fn aligned(table: &str) {
     }
 }
 
-/// A line as a terminal holds it: wide characters take two columns.
+/// The columns of a line on a terminal, in which wide characters take two.
 fn columns(line: &str) -> Vec<char> {
     line.chars().flat_map(|c| std::iter::repeat_n(c, c.width().unwrap_or(0))).collect()
 }
@@ -439,7 +439,7 @@ fn a_list_colours_its_heading_each_status_and_a_near_expiry() {
     }
 }
 
-/// What a command prints, its colours as `{code}`.
+/// The output of a command, with its colours as `{code}`.
 #[track_caller]
 fn at_colour(world: &World, args: &[&str]) -> String {
     world.run(args).ok().out.split('\x1b').enumerate().fold(String::new(), |text, (at, part)| {
@@ -507,7 +507,7 @@ fn a_file_or_a_pipe_gets_ascii_if_the_locale_has_only_ascii() {
         (&[("LANG", "C.UTF-8"), ("LC_ALL", "")], true),
         (&[("LANG", "C.UTF-8"), ("TERM", "dumb")], true),
         (&[("LANG", "C.UTF-8")], true),
-        // Nothing is known of who reads it.
+        // Nothing is known about the reader of a pipe.
         (&[], true),
     ];
     for (env, is_unicode) in cases {
@@ -521,7 +521,7 @@ fn a_file_or_a_pipe_gets_ascii_if_the_locale_has_only_ascii() {
 }
 
 #[test]
-fn text_that_terminals_draw_in_different_widths_is_drawn_plainly() {
+fn text_whose_width_differs_between_terminals_is_shown_in_a_plain_form() {
     let mut world = World::with_store();
     world.create("a", &["-d", "⚠\u{fe0f} prod", "--owner", "👩\u{1f3fd}\u{200d}💻"]);
     world.create("b", &["-d", "می\u{200c}خواهم", "--owner", "Zoe\u{308}"]);
@@ -540,7 +540,7 @@ fn text_that_terminals_draw_in_different_widths_is_drawn_plainly() {
 }
 
 #[test]
-fn a_terminal_of_unknown_width_has_that_of_the_environment_or_80() {
+fn if_the_width_of_the_terminal_is_unknown_the_environment_or_80_is_used() {
     let mut world = office();
     world.terminal.width = None;
     let widest = |world: &World| {
@@ -556,7 +556,7 @@ fn a_terminal_of_unknown_width_has_that_of_the_environment_or_80() {
         world.env.insert("COLUMNS".to_owned(), columns.to_owned());
         assert_eq!(widest(&world), expected(&mut world, width), "{columns}");
     }
-    // What the terminal says counts.
+    // The width that the terminal reports takes precedence.
     world.env.insert("COLUMNS".to_owned(), "200".to_owned());
     at(&mut world, 40, &["list", "--all"]);
 }
@@ -575,7 +575,7 @@ fn piped_output_is_neither_cut_nor_wrapped() {
 }
 
 #[test]
-fn a_name_that_a_list_cut_addresses_its_token() {
+fn a_name_that_was_cut_in_a_list_selects_its_token() {
     let mut world = office();
     for locale in ["C.UTF-8", "C"] {
         world.env.insert("LANG".to_owned(), locale.to_owned());
@@ -592,7 +592,7 @@ fn a_name_that_a_list_cut_addresses_its_token() {
     world.create("customer-2-portal-1-primary", &["-s", "admin"]);
     let failure = world.refuses(&["show", both], 4, "ambiguous");
     assert!(failure["message"].as_str().is_some_and(|text| text.contains("means 2 tokens")), "{failure}");
-    // Of several the one that is not revoked, as with whole names; and a name that looks cut is one.
+    // Of several tokens, it selects the unrevoked one, as a whole name does. A real name that looks cut also works.
     world.run(&["revoke", "customer-2-portal-1-primary", "--yes"]).ok();
     assert_eq!(world.show(both)["name"], format!("{LONG}-primary"));
     world.create("cus...1-primary", &["-s", "admin"]);

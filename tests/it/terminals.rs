@@ -1,4 +1,4 @@
-//! Real terminals: a bare one, whose other end the test has, and a screen of tmux.
+//! Real terminals: a plain one that the test reads and writes, and a screen of tmux.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ pub fn terminal() -> (File, OwnedFd) {
     (File::from(ours), theirs)
 }
 
-/// A terminal where somebody pressed Ctrl-S.
+/// A terminal whose output was stopped with Ctrl-S.
 pub fn stopped() -> (File, OwnedFd) {
     let (mut keyboard, screen) = terminal();
     keyboard.write_all(b"\x13").expect("a terminal");
@@ -38,13 +38,13 @@ pub fn all(mut screen: File) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A program in a separate tmux, which exits with the test.
+/// A program in a separate tmux server, which exits with the test.
 pub struct Screen {
     dir: TempDir,
 }
 
 impl Screen {
-    /// A shell of this many columns and rows, in a world's directory, that finds the real program and its store.
+    /// A shell with this many columns and rows, in the directory of a world. It finds the real program and the store.
     pub fn new(world: &World, size: (u16, u16), env: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");
         shell.env("TOKENCTL_STORE", world.store()).env("PS1", "$ ").current_dir(world.dir.path());
@@ -53,7 +53,7 @@ impl Screen {
         screen
     }
 
-    /// A command, in its directory. Its environment is what it sets itself, and where programs are found.
+    /// A command in its directory. Its environment is `PATH` and the variables that it sets itself.
     pub fn of(command: &Command, (columns, rows): (u16, u16)) -> Self {
         let screen = Self { dir: tempfile::tempdir().expect("a directory") };
         let mut tmux = screen.client();
@@ -76,7 +76,7 @@ impl Screen {
         tmux
     }
 
-    /// Asks tmux for something.
+    /// Runs a command of tmux.
     pub fn tmux(&self, args: &[&str]) -> Ran {
         run(self.client().args(args), b"")
     }
@@ -93,28 +93,28 @@ impl Screen {
         self.press(&["-l", text]);
     }
 
-    /// A command in a shell, on a clear screen; its exit code is shown at the end.
+    /// Runs a command in the shell on a cleared screen, and shows its exit code at the end.
     #[track_caller]
     pub fn run(&self, command: &str) {
-        // At once, so that output of the previous command is not mistaken for this one's.
+        // The screen is cleared at once, so that the output of the previous command is not mistaken for this one's.
         self.press(&["-R"]);
         self.say(&format!("{command}; echo EXIT $?"));
         self.press(&["Enter"]);
     }
 
-    /// The screen, without blanks at the ends of lines.
+    /// The lines of the screen, without trailing blanks.
     pub fn shown(&self) -> String {
         let text = self.tmux(&["capture-pane", "-p"]).out;
         text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
     }
 
-    /// The screen once a line has this beginning.
+    /// Waits until a line starts with this text, and returns the screen.
     #[track_caller]
     pub fn wait(&self, start: &str) -> String {
         self.wait_for(start, |shown| shown.lines().any(|line| line.starts_with(start)))
     }
 
-    /// The screen once a condition is true.
+    /// Waits until a condition is true, and returns the screen.
     #[track_caller]
     pub fn wait_for(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
         eventually(|| {

@@ -1,4 +1,4 @@
-//! `Verifier`, as a service uses it: one store, many threads, a store that changes below it.
+//! `Verifier` as a service uses it, with one store, many threads, and changes to the store while it is open.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -38,7 +38,7 @@ fn verify(verifier: &Verifier, secret: &str) -> Verdict {
 }
 
 #[test]
-fn a_verdict_says_why_and_whose_secret_it_is() {
+fn a_verdict_has_its_reason_and_the_token_of_the_secret() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let secret = world.create("app", &["-s", "read", "--owner", "ops", "-l", "env=prod"]);
@@ -61,7 +61,7 @@ fn a_verdict_says_why_and_whose_secret_it_is() {
 }
 
 #[test]
-fn a_burst_is_answered_in_order() {
+fn a_batch_is_answered_in_order() {
     let world = World::with_store();
     let (a, b) = (world.create("a", &[]), world.create("b", &[]));
     world.run(&["revoke", "b", "--yes"]).ok();
@@ -81,7 +81,7 @@ fn every_thread_waits_for_a_store_that_another_process_has_locked() {
     let world = World::with_store();
     let secret = world.create("app", &[]);
     let verifier = verifier(&world);
-    // The connection of this thread is used by another one then.
+    // The other threads then use the connection of this thread.
     assert!(verify(&verifier, &secret).is_valid());
     let mut holder = Command::new("sqlite3")
         .arg(world.database())
@@ -106,9 +106,9 @@ fn every_thread_waits_for_a_store_that_another_process_has_locked() {
 }
 
 #[test]
-fn a_store_that_was_moved_is_an_error_until_one_is_there_again() {
+fn a_missing_store_is_an_error_until_there_is_one_again() {
     let (world, other) = (World::with_store(), World::with_store());
-    // The generator of both begins alike.
+    // The random generators of both worlds start with the same values.
     world.create("first", &[]);
     let (old, new) = (world.create("old", &[]), other.create("new", &[]));
     let verifier = verifier(&world);
@@ -137,7 +137,7 @@ fn a_secret_from_the_future_is_an_error_and_not_valid() {
 }
 
 #[test]
-fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
+fn opening_a_store_again_does_not_release_the_locks_of_this_process() {
     if !have("sqlite3") {
         return;
     }
@@ -147,7 +147,7 @@ fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
     let locked = first.read(|store| {
         store.read(|view| {
             view.catalogue()?;
-            // Opening and closing the file would drop the lock that this transaction holds.
+            // If the file was opened and closed, the lock of this transaction would be released.
             world.run(&["list"]).ok();
             let writer =
                 Command::new("sqlite3").arg(world.database()).arg("BEGIN EXCLUSIVE; ROLLBACK").output();
@@ -158,7 +158,7 @@ fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
 }
 
 #[test]
-fn a_scope_that_includes_less_than_before_is_missing_at_once() {
+fn a_scope_that_is_no_longer_included_is_missing_at_once() {
     let world = World::with_store();
     world.define(&["read"]);
     world.run(&["scopes", "define", "admin", "--includes", "read"]).ok();
@@ -193,7 +193,7 @@ mod slow {
                     let mut round = thread;
                     loop {
                         let gone = revoked.load(Ordering::Acquire);
-                        // The latest ones are the most likely to be wrong; any of those before may be.
+                        // The latest secrets are the most likely to be wrong, but any earlier one could be.
                         for n in [gone.checked_sub(1), (gone > 0).then(|| round % gone)].into_iter().flatten()
                         {
                             let verdict = verify(verifier, &secrets[n]);

@@ -1,4 +1,4 @@
-//! `verify`.
+//! `verify` checks a secret.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,7 +15,7 @@ fn last_used(world: &World, name: &str) -> Value {
 }
 
 #[test]
-fn of_several_reasons_the_first_is_given() {
+fn the_first_reason_that_applies_is_given() {
     let world = World::with_store();
     world.run(&["scopes", "define", "read"]).ok();
     world.run(&["scopes", "define", "write"]).ok();
@@ -25,7 +25,7 @@ fn of_several_reasons_the_first_is_given() {
     assert_eq!(answer(&["-s", "read", "-l", "env=prod"]), (0, "valid demo".into()));
     assert_eq!(answer(&["-s", "read", "-l", "env=dev"]), (3, "label_mismatch demo".into()));
     assert_eq!(answer(&ask), (3, "scope_missing demo".into()));
-    // From here on each further reason outweighs all before it.
+    // From here on, each further reason takes precedence over all earlier ones.
     world.sql(&format!("UPDATE tokens SET not_before = {}", START + 10 * DAY));
     assert_eq!(answer(&ask), (3, "not_yet_valid demo".into()));
     world.wait(DAY - 1);
@@ -46,7 +46,7 @@ fn of_several_reasons_the_first_is_given() {
 }
 
 #[test]
-fn a_previous_secret_is_valid_within_its_grace_period_and_says_so() {
+fn a_previous_secret_is_valid_within_its_grace_period_and_reported_as_previous() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "1d"]);
     world.sql(&format!("UPDATE secret SET superseded_at = {START}"));
@@ -58,7 +58,7 @@ fn a_previous_secret_is_valid_within_its_grace_period_and_says_so() {
 }
 
 #[test]
-fn the_document_has_all_keys_whatever_the_answer() {
+fn the_json_output_always_has_all_keys() {
     let world = World::with_store();
     for scope in ["read", "write", "other"] {
         world.run(&["scopes", "define", scope]).ok();
@@ -149,7 +149,7 @@ fn text_that_cannot_be_a_secret_is_malformed_without_a_store() {
 }
 
 #[test]
-fn at_answers_for_a_future_instant() {
+fn at_answers_for_a_future_time() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "10d", "--not-before", "1d"]);
     for (at, answer) in [
@@ -167,13 +167,13 @@ fn at_answers_for_a_future_instant() {
     for at in ["2026-11-22T11:59:59Z", "2026-11-21", "", "soon", "-1d", "101y"] {
         assert_eq!(world.verify(&secret, &[&*format!("--at={at}")]), (2, String::new()), "{at}");
     }
-    // Only ends and not-before move.
+    // Only the expiry and `--not-before` depend on the time.
     world.run(&["disable", "demo"]).ok();
     assert_eq!(world.verify(&secret, &["--at", "1y"]), (3, "disabled demo".into()));
 }
 
 #[test]
-fn use_is_recorded_once_a_minute_and_only_when_valid() {
+fn the_use_of_a_valid_secret_is_recorded_once_a_minute() {
     let world = World::new();
     let secret = world.create("demo", &["-l", "env=prod"]);
     world.create("other", &[]);
@@ -231,7 +231,7 @@ fn an_impossible_clock_gives_no_verdict() {
 }
 
 #[test]
-fn a_secret_comes_from_stdin_a_file_or_a_person() {
+fn a_secret_can_come_from_stdin_a_file_or_a_prompt() {
     let mut world = World::new();
     let secret = world.create("demo", &[]);
     let file = world.dir.path().join("secret");
@@ -246,7 +246,7 @@ fn a_secret_comes_from_stdin_a_file_or_a_person() {
     world.refuses(&args, 2, "secret_as_argument");
     assert!(!world.run(&args).err.contains(&secret));
 
-    // A person pastes more than the secret; a program presents what it is given.
+    // A person might paste more than the secret, so blanks are removed. A program presents exactly what it was given.
     let pasted = format!(" Bearer {secret} ");
     assert_eq!(world.verify(&pasted, &[]), (3, "malformed".into()));
     world.at_terminal(&[Answer::Type(secret), Answer::Type(pasted), Answer::CtrlC]);
@@ -265,7 +265,7 @@ fn a_closed_pipe_does_not_change_the_answer() {
 }
 
 #[test]
-fn a_required_scope_that_does_not_exist_is_a_warning_too() {
+fn there_is_a_warning_if_a_required_scope_does_not_exist() {
     let world = World::with_store();
     world.define(&["read"]);
     let secret = world.create("a", &["-s", "read"]);
@@ -276,7 +276,7 @@ fn a_required_scope_that_does_not_exist_is_a_warning_too() {
 }
 
 #[test]
-fn an_index_that_leads_to_another_secret_makes_none_valid() {
+fn a_damaged_index_that_leads_to_another_secret_makes_none_valid() {
     let world = World::with_store();
     let [one, two] = ["one", "two"].map(|name| world.create(name, &[]));
     let conn = rusqlite::Connection::open(world.database()).expect("the database");
@@ -285,7 +285,8 @@ fn an_index_that_leads_to_another_secret_makes_none_valid() {
     };
     let hashes = [hash(1), hash(2)];
     drop(conn);
-    // In the pages of the table, which begin with 13, each secret gets the hash of the other; the index stays.
+    // In the pages of the table, which begin with 13, each secret gets the hash of the other one. The index is not
+    // changed.
     let mut bytes = fs::read(world.database()).expect("the store");
     let place = |hash: &[u8]| {
         let mut places = bytes.windows(32).enumerate().filter(|(_, it)| *it == hash).map(|(at, _)| at);
@@ -304,7 +305,7 @@ fn an_index_that_leads_to_another_secret_makes_none_valid() {
 }
 
 #[test]
-fn an_expired_secret_is_not_valid_again_for_a_clock_that_went_back() {
+fn an_expired_secret_does_not_become_valid_if_the_clock_goes_back() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "30d"]);
     let endless = world.create("endless", &["--no-expiry"]);
@@ -315,11 +316,11 @@ fn an_expired_secret_is_not_valid_again_for_a_clock_that_went_back() {
     let failure = world.refuses_with(&["verify"], secret.as_bytes(), 6, "clock");
     let said = "the clock says 2026-12-12T12:00:00Z, but the last change was made at 2027-01-01T12:00:00Z";
     assert!(failure["message"].as_str().expect("a message").contains(said), "{failure}");
-    // What does not depend on the clock is answered.
+    // Verdicts that do not depend on the clock are still given.
     world.is_valid(&endless, "endless");
     world.run(&["disable", "demo"]).ok();
     assert_eq!(world.verify(&secret, &[]), (3, "disabled demo".to_owned()));
-    // Nor does a delivery make the wrong clock right.
+    // A delivery does not make the wrong clock right either.
     world.refuses(&["rotate", "endless"], 6, "clock");
     world.run(&["enable", "demo", "--accept-clock"]).ok();
     world.is_valid(&secret, "demo");

@@ -1,4 +1,4 @@
-//! Questions at a terminal: the values that they fill in and refuse, and that cancelling them changes nothing.
+//! The questions on a terminal: the values that they accept and refuse, and that cancelling them changes nothing.
 
 mod screens;
 mod signals;
@@ -13,7 +13,7 @@ fn typed(text: &str) -> Answer {
     Answer::Type(text.to_owned())
 }
 
-/// The answers that make `ci` with everything there is to ask for, where there are scopes.
+/// The answers that create `ci` with every value, in a store with scopes.
 fn all() -> Vec<Answer> {
     vec![
         typed("ci"),
@@ -26,7 +26,7 @@ fn all() -> Vec<Answer> {
     ]
 }
 
-/// No store yet, and a terminal without colours.
+/// A world without a store, and with a terminal that has no colours.
 fn bare() -> World {
     let mut world = World::new();
     world.env.insert("NO_COLOR".to_owned(), "1".to_owned());
@@ -55,13 +55,14 @@ fn offered(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn the_wizard_makes_what_the_flags_make() {
+fn the_questions_create_the_same_token_as_the_flags() {
     let (mut world, mut flags) = (with_scopes(), with_scopes());
-    // Nothing is copied, since looking for clipboards uses the generator.
+    // The secret is not copied, since looking for a clipboard would use the random generator.
     let exec = ["--exec", "cat >/dev/null"];
     world.at_terminal(&[&all()[..6], &[Pick("Create it")]].concat());
     let ran = world.run(&[&["create"], &exec[..]].concat()).ok();
-    // The overview draws an id that nobody gets. Here too, so that both tokens get the same one.
+    // The overview takes an id from the random generator that is not used. So does this test, so that both tokens get
+    // the same id.
     flags.at_terminal(&[&all()[..6], &[Pick("Cancel")]].concat());
     flags.run(&[&["create"], &exec[..]].concat()).exit(130);
     let same =
@@ -77,7 +78,7 @@ fn the_wizard_makes_what_the_flags_make() {
 }
 
 #[test]
-fn the_overview_shows_what_will_be_made() {
+fn the_overview_shows_the_token_that_will_be_created() {
     let mut world = with_scopes();
     let answers = all();
     world.at_terminal(&[&answers[..6], &[Pick("Create it")]].concat());
@@ -101,7 +102,7 @@ fn the_overview_shows_what_will_be_made() {
 }
 
 #[test]
-fn the_secret_can_be_copied_where_that_works() {
+fn copying_the_secret_is_offered_if_it_works() {
     for (there, about) in [
         (&[][..], None),
         (&[CopyMethod::Osc52], Some("by asking the terminal, which may ignore it")),
@@ -180,7 +181,7 @@ fn a_wrong_answer_repeats_the_question() {
             "the expiry 2026-01-01T23:59:59Z is in the past",
         ]
     );
-    // The wrong answer is offered again, to be corrected.
+    // The wrong answer is shown again, so that it can be corrected.
     assert_eq!(offered(&world)[..4], ["", "a b", "taken", ""]);
     let token = world.show("ci");
     assert_eq!((&token["description"], &token["icon"]), (&json!("good"), &json!("K")));
@@ -208,7 +209,7 @@ fn values_given_by_flags_are_not_asked() {
         let asked = questions(&world);
         assert!(asked.len() == 6 && asked.iter().all(|asked| asked != question), "{args:?}: {asked:?}");
     }
-    // With everything given the last question says where the secret goes, or is skipped.
+    // If every value is given, only the question about the destination is asked, or none.
     let mut world = with_scopes();
     let everything = ["create", "-dx", "--owner=x", "--icon=x", "--all-scopes", "--ttl=1d"];
     let out = world.dir.path().join("secret");
@@ -300,7 +301,7 @@ other  another duration, or a date";
             assert_eq!(refusals.count(), 2, "{ran:?}");
         }
     }
-    // A lifetime must also fit the flags: the choice is made again.
+    // A lifetime must also fit the flags, otherwise the question is asked again.
     let mut world = stored();
     world.at_terminal(&[typed("a"), Enter, Enter, Enter, Pick("7d"), Pick("30d"), Enter]);
     let ran = world.run(&["create", "--rotate-every", "14d"]).ok();
@@ -321,7 +322,7 @@ fn cancelling_any_question_changes_nothing() {
                 answers.remove(4);
             }
             answers.truncate(count);
-            // The last question may be answered before it is given up.
+            // The last question can be answered or cancelled.
             answers.pop_if(|answer| matches!(answer, Pick("Print the secret")));
             answers.push(CtrlC);
             world.at_terminal(&answers);
@@ -373,7 +374,7 @@ fn without_a_terminal_nothing_is_asked() {
     world.terminal.stderr = false;
     world.refuses(&["create"], 2, "input_needed");
     assert!(questions(&world).is_empty());
-    // Where only stdout goes elsewhere a person is there.
+    // If only stdout is not a terminal, a person can still be asked.
     world.terminal = Terminal { stdin: true, stderr: true, ..Default::default() };
     world.at_terminal(&all());
     world.terminal.stdout = false;
@@ -382,7 +383,7 @@ fn without_a_terminal_nothing_is_asked() {
 }
 
 #[test]
-fn several_tokens_are_never_edited_by_questions() {
+fn there_are_no_questions_for_several_tokens() {
     let mut world = stored();
     world.create("a", &[]);
     world.create("b", &[]);
@@ -392,7 +393,7 @@ fn several_tokens_are_never_edited_by_questions() {
 }
 
 #[test]
-fn an_existing_name_ends_the_questions_with_if_missing() {
+fn with_if_missing_an_existing_name_is_the_last_question() {
     let mut world = stored();
     world.create("a", &[]);
     world.at_terminal(&[typed("a")]);
@@ -401,7 +402,7 @@ fn an_existing_name_ends_the_questions_with_if_missing() {
 }
 
 #[test]
-fn a_secret_as_an_answer_is_refused_and_not_repeated() {
+fn a_secret_as_an_answer_is_refused_and_not_printed() {
     let mut world = stored();
     let secret = world.create("other", &[]);
     let inside = format!("see {secret}.");
@@ -414,13 +415,13 @@ fn a_secret_as_an_answer_is_refused_and_not_repeated() {
         ran.err.matches("error: the answer contains a secret; this secret is now exposed\n").count(),
         3
     );
-    // It is not offered again either.
+    // The refused answer is not shown again either.
     assert!(offered(&world).iter().all(|text| !text.contains(&secret)));
     assert_eq!(world.show("a")["description"], json!(null));
 }
 
 #[test]
-fn an_edit_starts_from_the_present_values() {
+fn an_edit_starts_from_the_current_values() {
     let mut world = stored();
     let args = ["-d", "Old", "--owner", "ann", "-l", "env=a,b", "-l", "x=\\", "--rotate-every", "30d"];
     world.create("a", &args);
@@ -438,7 +439,7 @@ fn an_edit_starts_from_the_present_values() {
 }
 
 #[test]
-fn an_edit_shows_what_it_will_change_and_asks() {
+fn an_edit_shows_its_changes_and_asks_for_confirmation() {
     let answers = [
         typed(""),
         typed("bob"),
@@ -512,7 +513,7 @@ fn the_question_for_labels_repeats_until_they_are_valid() {
 }
 
 #[test]
-fn scopes_are_set_from_those_held() {
+fn setting_scopes_starts_from_those_of_the_token() {
     let mut world = with_scopes();
     world.define(&["old", "gone"]);
     world.create("a", &["-s", "read,old"]);
@@ -527,7 +528,7 @@ fn scopes_are_set_from_those_held() {
     world.run(&["scopes", "set", "a"]).ok();
     assert_eq!(world.show("a")["scopes"], json!(["old", "read", "write"]));
     assert!(questions(&world)[2].contains("1 token gains"));
-    // Narrowing is free.
+    // Removing scopes needs no confirmation.
     offered(&world);
     world.run(&["scopes", "set", "a"]).ok();
     let none = "`a` now holds no scopes\n  scopes: -read\n";
@@ -538,7 +539,7 @@ fn scopes_are_set_from_those_held() {
     world.run(&["scopes", "retire", "admin"]).ok();
     let none = world.refuses(&["scopes", "set", "a"], 2, "usage");
     assert_eq!(none["message"], "no scope can be granted");
-    // Other scopes are not offered.
+    // Other scopes are not shown.
     world.refuses(&["scopes", "add", "a"], 2, "usage");
     world.refuses(&["scopes", "remove", "a"], 2, "usage");
     world.run(&["revoke", "a", "--yes"]).ok();
@@ -557,7 +558,7 @@ fn untrusted_text_is_harmless_in_questions() {
         world
             .sql(&format!("UPDATE scope SET description = '{quoted}'; UPDATE tokens SET owner = '{quoted}'"));
         world.at_terminal(&[Enter, typed("ann"), Enter, Enter, Enter, Enter, Enter, Yes, CtrlC]);
-        // An object that was edited by hand is not changed, but it is shown before that is known.
+        // An object that was edited by hand is not changed, but it is shown before the edit is noticed.
         let ran = world.run(&["edit", "a"]).exit(6);
         assert_harmless(&ran.err);
         offered(&world);

@@ -1,4 +1,4 @@
-//! The contract on presented secrets, as simple as possible, without any code of the program.
+//! The rules for presented secrets, as simple as possible, without any code of the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// These scopes and all that they include.
+    /// These scopes, and all scopes that they include.
     pub fn reach(&self, from: &BTreeSet<usize>) -> BTreeSet<usize> {
         let mut all = from.clone();
         loop {
@@ -41,12 +41,12 @@ impl Model {
         scopes.is_disjoint(&self.retired)
     }
 
-    /// The required scopes that are not held.
+    /// The required scopes that the token does not have.
     pub fn missing(&self, token: &Token, asked: &BTreeSet<usize>) -> BTreeSet<usize> {
         asked - &self.reach(&token.scopes)
     }
 
-    /// What `verify` must answer at an instant.
+    /// The answer that `verify` must give at a time.
     pub fn reason(&self, token: &Token, at: i64, asked: &BTreeSet<usize>, label: Option<u8>) -> &'static str {
         if token.revoked {
             "revoked"
@@ -65,7 +65,7 @@ impl Model {
         }
     }
 
-    /// Every instant to come at which an answer may change.
+    /// Every later time at which an answer can change.
     pub fn boundaries(&self, now: i64) -> Vec<i64> {
         let all = self.tokens.iter().flat_map(|token| [token.start, token.end]).flatten();
         all.filter(|it| *it > now).collect::<BTreeSet<_>>().into_iter().collect()

@@ -1,4 +1,4 @@
-//! The reference of JSON documents, compared with the documents of a store that has everything in it.
+//! Compares the tables in docs/reference.md with the JSON documents of a store that has objects of every kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use tokenctl::cli::VERBS;
 
 use crate::support::{DAY, MINUTE, Ran, World, pages, run};
 
-/// A key of a document, by the table that has it.
+/// A key of a document, with the name of its table.
 type Key = (&'static str, &'static str);
 
 /// A row of a table, and the words for the type of its value.
@@ -18,7 +18,7 @@ struct Row {
     meaning: &'static str,
 }
 
-/// The tables of the reference by the names of their documents, with what each has from another.
+/// The tables of the reference by the names of their documents. Each includes the keys that it has from another one.
 fn shapes() -> BTreeMap<&'static str, Vec<Row>> {
     let mut shapes = BTreeMap::<&str, Vec<Row>>::new();
     let mut extends = Vec::new();
@@ -32,7 +32,7 @@ fn shapes() -> BTreeMap<&'static str, Vec<Row>> {
         let base = text.split_once("All of ").and_then(|(_, rest)| rest.split_once(", and:"));
         extends.extend(base.map(|(base, _)| (name, base)));
     }
-    // A document may be all of one that is itself all of another.
+    // A document can include one that itself includes another.
     for _ in 0..2 {
         for (name, base) in &extends {
             let rows = shapes.get(base).unwrap_or_else(|| panic!("no {base}")).clone();
@@ -44,7 +44,7 @@ fn shapes() -> BTreeMap<&'static str, Vec<Row>> {
     shapes
 }
 
-/// Compares documents with the tables, and keeps which values it has seen.
+/// Compares documents with the tables, and collects the values that it has seen.
 struct Reader {
     shapes: BTreeMap<&'static str, Vec<Row>>,
     /// Each key that had a value: not null, not absent, not empty.
@@ -127,7 +127,7 @@ impl Reader {
     }
 }
 
-/// Fails unless a document is what the reference says of it.
+/// Fails unless a document matches its table in the reference.
 #[track_caller]
 pub fn assert_is(shape: &'static str, document: &Value) {
     let mut reader = Reader { shapes: shapes(), seen: BTreeSet::new(), missed: BTreeSet::new() };
@@ -145,10 +145,10 @@ fn shape_list(shape: &str) -> &'static str {
     }
 }
 
-/// What only a damaged index fills: `audit::a_row_that_an_index_hides_is_found`.
+/// This key has a value only for a damaged index, which `audit::a_row_that_an_index_hides_is_found` tests.
 const NEVER_A_VALUE: [Key; 1] = [("Audit", "database")];
 
-/// What this machine always knows, and what every error and finding of this store has.
+/// Keys that always have a value on this machine, or in the errors and findings of this store.
 const ALWAYS_A_VALUE: [Key; 6] = [
     ("Actor", "login"),
     ("Actor", "host"),
@@ -159,7 +159,7 @@ const ALWAYS_A_VALUE: [Key; 6] = [
 ];
 
 #[test]
-fn the_document_of_every_command_is_named() {
+fn the_table_of_documents_has_every_command() {
     let (table, _) = pages::section("## JSON documents").split_once("\n### ").expect("the first document");
     let named: BTreeSet<&str> = table
         .lines()
@@ -167,7 +167,7 @@ fn the_document_of_every_command_is_named() {
         .flat_map(|row| row.split('`').step_by(2))
         .map(|command| command.split(" -").next().unwrap_or(command).trim_end_matches(" NAME"))
         .collect();
-    // These print other texts, or run other commands.
+    // These commands print other texts, or only have subcommands.
     let others = ["", "completions", "export", "scopes"];
     let missing: Vec<&str> = VERBS
         .iter()
@@ -189,7 +189,7 @@ fn every_document_has_the_keys_and_types_of_its_table() {
     damage(&world, &mut all);
 
     let mut unseen = Vec::new();
-    // `serve` is the one that answers no command: its own tests look at what it logs.
+    // `serve` prints no document; its own tests check its log.
     all.shapes.remove("Request");
     for Row { key, kind, .. } in all.shapes.values().flatten() {
         if !all.seen.contains(key) && !NEVER_A_VALUE.contains(key) {
@@ -243,7 +243,7 @@ fn failure(ran: &Ran) -> Ran {
     Ran { code: ran.code, out: ran.err.lines().last().unwrap_or_default().to_owned(), err: String::new() }
 }
 
-/// Verifies, with the answers of every kind. Returns an expired secret.
+/// Verifies secrets, with answers of every kind. Returns an expired secret.
 fn use_secrets(world: &World, all: &mut Reader) -> String {
     world.wait(MINUTE + 1);
     let env = std::fs::read_to_string(world.path("app.env")).expect("the env file");
@@ -310,7 +310,7 @@ fn search(world: &World, all: &mut Reader, old: &str) {
         "0123456789".repeat(4)
     );
     all.read("list of Leak", &world.run_with(&["scan", "-", "--json"], text.as_bytes()));
-    // The generator of each world begins with the same secrets.
+    // The random generator of each world starts with the same secrets.
     let other = World::with_store();
     let other =
         ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(|name| other.create(name, &[]))[9].clone();
@@ -345,7 +345,7 @@ fn move_about(world: &World, all: &mut Reader) {
 fn damage(world: &World, all: &mut Reader) {
     all.read("Settings", &json(world, "settings default-ttl none"));
     world.run(&["revoke", "plain", "--yes", "--reason", "Unused"]).ok();
-    // The machine of these tests knows of no sudo.
+    // The environment of these tests has no `SUDO_USER`.
     let real = World::new();
     run(real.program().env("SUDO_USER", "ann").args(["scopes", "define", "read"]), b"").ok();
     all.read("list of Event", &real.real(&["audit", "--json"], b""));

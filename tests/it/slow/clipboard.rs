@@ -25,8 +25,8 @@ fn last(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
 }
 
-/// The process that holds a clipboard for this many seconds, which no other test uses. Killed at the end of the
-/// test.
+/// The process that holds a clipboard for this many seconds, a number that no other test uses. It is killed at the
+/// end of the test.
 struct Holder {
     id: i32,
     arguments: String,
@@ -40,7 +40,7 @@ impl Holder {
             let arguments = arguments(&path);
             let holds =
                 arguments.contains(" --hold-clipboard ") && arguments.contains(&format!(" {stay} tokenctl-"));
-            // Nothing else becomes a holder even for a moment: one that is dropped is killed.
+            // No other process may become a `Holder` even for a moment, since a dropped `Holder` is killed.
             holds.then(|| Self { id, arguments })
         })
     }
@@ -67,7 +67,7 @@ impl Drop for Holder {
     }
 }
 
-/// Of a process, with a space after each; empty when it is gone.
+/// The arguments of a process, with a space after each. They are empty if the process is gone.
 fn arguments(process: &Path) -> String {
     let bytes = fs::read(process.join("cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ")
@@ -87,7 +87,7 @@ fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
          copied to the clipboard, cleared in 45 s; a clipboard manager may keep a copy\n"
     );
     assert_eq!((ran.out.as_str(), ran.err), ("", said));
-    // A rotation replaces it.
+    // A rotation replaces the secret in the clipboard.
     let ran = world.run(&["rotate", "demo", "--copy=display", "--copy-timeout", "2m"]).ok();
     let held = world.clipboards.borrow().holds.clone();
     let (_, new, stay) = held.expect("nothing was copied");
@@ -97,7 +97,7 @@ fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
 }
 
 #[test]
-fn each_way_claims_only_what_it_does() {
+fn each_message_is_true_of_its_method() {
     for (method, says) in [
         (CopyMethod::Display, "copied to the clipboard, cleared in 5 s; a clipboard manager may keep a copy"),
         (CopyMethod::Tmux, "in the tmux buffer tokenctl-NAME, deleted in 5 s; your terminal may keep a copy"),
@@ -117,7 +117,7 @@ fn each_way_claims_only_what_it_does() {
 }
 
 #[test]
-fn the_first_way_that_works_is_taken_and_a_named_one_alone() {
+fn the_first_method_that_works_is_used_and_a_named_one_alone() {
     use CopyMethod::{Display, Osc52, Tmux};
     for (there, flag, taken) in [
         (&[Display, Tmux, Osc52][..], "--copy", Some(Display)),
@@ -158,7 +158,7 @@ fn without_a_clipboard_nothing_is_created_and_all_attempts_are_reported() {
 }
 
 #[test]
-fn a_clipboard_that_does_not_give_the_secret_back_gets_no_token() {
+fn no_token_is_created_if_the_clipboard_does_not_return_the_secret() {
     let world = with(&[CopyMethod::Display]);
     let old = world.create("demo", &[]);
     world.clipboards.borrow_mut().fails = Some("put");
@@ -177,7 +177,7 @@ fn a_clipboard_that_does_not_give_the_secret_back_gets_no_token() {
 }
 
 #[test]
-fn a_secret_that_is_not_confirmed_leaves_the_clipboard() {
+fn an_unconfirmed_secret_is_removed_from_the_clipboard() {
     let world = with(&[CopyMethod::Display]);
     world.clipboards.borrow_mut().slow = 11 * 60;
     let ran = world.run(&["create", "demo", "--copy"]).exit(7);
@@ -187,7 +187,7 @@ fn a_secret_that_is_not_confirmed_leaves_the_clipboard() {
 }
 
 #[test]
-fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
+fn a_secret_that_another_program_took_over_counts_as_delivered() {
     let world = with(&[CopyMethod::Display]);
     world.clipboards.borrow_mut().fails = Some("stay");
     let ran = world.run(&["create", "demo", "--copy"]).ok();
@@ -199,7 +199,7 @@ fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
 }
 
 #[test]
-fn the_document_of_a_copy_has_no_secret() {
+fn the_json_output_of_a_copy_has_no_secret() {
     let world = with(&[CopyMethod::Osc52]);
     for args in [["create", "demo", "--copy", "--json"], ["rotate", "demo", "--copy=osc52", "--json"]] {
         let ran = world.run(&args).ok();
@@ -240,7 +240,7 @@ fn a_copy_excludes_other_destinations_and_has_a_time_limit() {
 }
 
 #[test]
-fn the_process_that_holds_a_clipboard_is_not_a_verb_and_takes_anything() {
+fn the_process_that_holds_a_clipboard_is_not_a_verb_and_accepts_any_input() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     let hold = |args: &[&str], input: &[u8]| {

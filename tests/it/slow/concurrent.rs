@@ -1,4 +1,4 @@
-//! Many processes at once.
+//! Many processes that change one store at the same time.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
                 })
             })
             .collect();
-        // Somebody looks all the while, once there is something to look at.
+        // Another process reads all the time, once there is a store.
         let reader = scope.spawn(|| {
             let (mut looks, mut listed) = (0, 0);
             while !done.load(Ordering::Relaxed) {
@@ -82,7 +82,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
     let mut names: Vec<&str> = results.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(list.lines().collect::<Vec<_>>(), names);
-    // Two events of the store, and two of each create: made, and delivered.
+    // The store has two events of `init`, and two of each `create`.
     let audit = world.real(&["audit", "verify", "--json"], b"").ok().json();
     assert_eq!(audit["events"], 2 + 2 * PROCESSES * CREATES);
     world.is_sound();
@@ -92,7 +92,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
 }
 
 #[test]
-fn of_many_creates_of_one_name_one_succeeds() {
+fn only_one_of_many_creates_of_a_name_succeeds() {
     const AT_ONCE: usize = 20;
     for if_missing in [false, true] {
         let world = World::new();
@@ -118,7 +118,7 @@ fn of_many_creates_of_one_name_one_succeeds() {
             let last = ran.err.lines().last().unwrap_or_default();
             let error: serde_json::Value = serde_json::from_str(last).expect(last);
             let code = error["error"]["code"].as_str().expect("a code");
-            // With `--if-missing` every other one waits for the delivery and finds the token.
+            // With `--if-missing`, every other process waits for the delivery and finds the token.
             assert!(!if_missing && matches!(code, "under_way" | "name_taken"), "{ran:?}");
         }
         assert_eq!(secrets.len(), 1, "{results:?}");
@@ -130,7 +130,7 @@ fn of_many_creates_of_one_name_one_succeeds() {
 }
 
 #[test]
-fn changes_of_one_token_at_once_are_all_kept() {
+fn no_concurrent_change_of_a_token_is_lost() {
     const AT_ONCE: usize = 20;
     let world = World::of_processes();
     world.mint("demo");
@@ -148,7 +148,7 @@ fn changes_of_one_token_at_once_are_all_kept() {
 }
 
 #[test]
-fn a_backup_taken_while_fifty_write_restores_to_a_sound_store() {
+fn a_backup_that_was_taken_while_fifty_processes_write_can_be_restored() {
     let world = World::of_processes();
     let (store, start, done) = (world.store(), Barrier::new(PROCESSES + 1), AtomicUsize::new(0));
     let mut copies = Vec::new();
@@ -177,7 +177,7 @@ fn a_backup_taken_while_fifty_write_restores_to_a_sound_store() {
         run(at(&dir).args(["restore", path, "--yes"]), b"").ok();
         run(at(&dir).args(["audit", "verify", "--anchor", head.trim()]), b"").ok();
         assert_eq!(run(at(&dir).arg("doctor"), b"").ok().out, "ok\n");
-        // Tokens that were created since are newer, but belong to the same history.
+        // Tokens that were created after the backup are newer, but belong to the same history.
         run(at(&store).args(["restore", path, "--dry-run"]), b"").ok();
     }
 }

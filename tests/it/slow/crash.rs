@@ -1,11 +1,10 @@
-//! Promises 1, 2, 3 and 7: a secret is neither lost nor orphaned, even if its delivery is killed, fails or loses
-//! power.
-//!
-//! A [`Scene`] is one delivery, prepared up to its start. Each test makes it fail at every point, each time in a
-//! fresh copy, and then checks the same conditions: at once, and after the deadline of the delivery, when the
+//! Promises 1, 2, 3 and 7: a secret is neither lost nor orphaned, even if its delivery is killed or fails, or if the
+//! power fails.
+//!  A [`Scene`] is one delivery, prepared up to its start. Each test makes it fail at every point, each time in a
+//! fresh copy. It then checks the same conditions twice: at once, and after the deadline of the delivery, when the
 //! next change has recovered it.
 
-/// Ends a check with these words.
+/// Fails a check with this message.
 macro_rules! want {
     ($cond:expr, $($arg:tt)+) => {
         if !$cond {
@@ -58,15 +57,15 @@ enum Verb {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Receiver {
+enum Destination {
     Stdout,
     File,
     EnvFile,
     Command,
 }
 
-impl Receiver {
-    /// The secret is kept where recovery can find it.
+impl Destination {
+    /// Whether the destination keeps the secret where recovery can find it.
     fn keeps(self) -> bool {
         matches!(self, Self::File | Self::EnvFile)
     }
@@ -75,8 +74,8 @@ impl Receiver {
 /// A delivery that is about to begin.
 struct Scene {
     verb: Verb,
-    receiver: Receiver,
-    /// Whether the token remembers the destination and a hook, so that the rotation needs no flag.
+    destination: Destination,
+    /// Whether the destination and a hook are stored with the token, so that the rotation needs no flag.
     remembers: bool,
     base: TempDir,
     /// The previous secret.
@@ -196,12 +195,12 @@ fn killed(dir: &Path, (call, nth): &(String, usize), args: &[String]) -> Ended {
 }
 
 impl Scene {
-    /// A rotation to the destination that the token remembers, with a hook after it.
-    fn remembered(receiver: Receiver) -> Self {
-        Self { remembers: true, ..Self::new(Verb::Rotate, receiver) }
+    /// A rotation to the stored destination, with a hook after it.
+    fn remembered(destination: Destination) -> Self {
+        Self { remembers: true, ..Self::new(Verb::Rotate, destination) }
     }
 
-    fn new(verb: Verb, receiver: Receiver) -> Self {
+    fn new(verb: Verb, destination: Destination) -> Self {
         let base = scratch();
         let target = base.path().join("target");
         fs::create_dir(&target).expect("a directory");
@@ -209,29 +208,29 @@ impl Scene {
         let mint = |name| run(Self::program(base.path()).args(["create", name]), b"").ok().line().to_owned();
         let bystander = mint("bystander");
         let old = (verb == Verb::Rotate).then(|| mint(NAME));
-        let scene = Self { verb, receiver, remembers: false, base, old, bystander };
+        let scene = Self { verb, destination, remembers: false, base, old, bystander };
         let dir = scene.base.path();
-        if let (Receiver::File, Some(old)) = (receiver, &scene.old) {
+        if let (Destination::File, Some(old)) = (destination, &scene.old) {
             write(&Self::file(dir), &format!("{old}\n"));
         }
-        if receiver == Receiver::EnvFile {
+        if destination == Destination::EnvFile {
             let line = scene.old.as_ref().map(|old| format!("{VARIABLE}={old}\n")).unwrap_or_default();
             write(&Self::file(dir), &format!("{ENV_BEFORE}{line}"));
         }
         scene
     }
 
-    /// Each verb with each destination, and those that a token can remember.
+    /// Each verb with each destination, and rotations to each destination that can be stored.
     fn all() -> Vec<Self> {
-        use Receiver::{Command, EnvFile, File, Stdout};
-        let of = |verb| [Stdout, File, EnvFile, Command].map(|receiver| Self::new(verb, receiver));
+        use Destination::{Command, EnvFile, File, Stdout};
+        let of = |verb| [Stdout, File, EnvFile, Command].map(|destination| Self::new(verb, destination));
         let given = [Verb::Create, Verb::Rotate].into_iter().flat_map(of);
         given.chain([File, EnvFile, Command].map(Self::remembered)).collect()
     }
 
     fn label(&self) -> String {
         let remembered = if self.remembers { " remembered" } else { "" };
-        format!("{:?} {:?}{remembered}", self.verb, self.receiver)
+        format!("{:?} {:?}{remembered}", self.verb, self.destination)
     }
 
     fn program(dir: &Path) -> Command {
@@ -240,12 +239,12 @@ impl Scene {
         command
     }
 
-    /// What the destination keeps.
+    /// The file in which the destination keeps the secret.
     fn file(dir: &Path) -> PathBuf {
         dir.join("target/secret")
     }
 
-    /// A fresh copy, about to begin.
+    /// A fresh copy, in which the delivery is about to begin.
     fn stage(&self) -> TempDir {
         let dir = scratch();
         copy(self.base.path(), dir.path());
@@ -268,11 +267,11 @@ impl Scene {
     /// The flags that name the destination.
     fn destination(&self, dir: &Path) -> Vec<String> {
         let file = Self::file(dir).to_str().expect("UTF-8").to_owned();
-        match self.receiver {
-            Receiver::Stdout => vec![],
-            Receiver::File => vec!["--out".to_owned(), file],
-            Receiver::EnvFile => ["--env-file", &file, "--env-name", VARIABLE].map(str::to_owned).to_vec(),
-            Receiver::Command => vec!["--exec".to_owned(), format!("cat > {file}")],
+        match self.destination {
+            Destination::Stdout => vec![],
+            Destination::File => vec!["--out".to_owned(), file],
+            Destination::EnvFile => ["--env-file", &file, "--env-name", VARIABLE].map(str::to_owned).to_vec(),
+            Destination::Command => vec!["--exec".to_owned(), format!("cat > {file}")],
         }
     }
 
@@ -282,8 +281,8 @@ impl Scene {
         if !self.remembers {
             args.extend(self.destination(dir));
         }
-        if self.receiver == Receiver::EnvFile {
-            // With a document on stdout, which comes when all is over.
+        if self.destination == Destination::EnvFile {
+            // The command prints a document to stdout at the end.
             args.push("--json".to_owned());
         }
         args
@@ -302,17 +301,17 @@ impl Scene {
 
     /// The complete secret at the destination. Fails if its file has any other content.
     fn held(&self, dir: &Path, stdout: &str) -> Result<Option<String>, String> {
-        if self.receiver == Receiver::Stdout {
+        if self.destination == Destination::Stdout {
             return Ok(whole(stdout));
         }
         let content = fs::read_to_string(Self::file(dir)).ok();
-        match (self.receiver, content) {
-            (Receiver::Stdout | Receiver::Command, content) => Ok(content.as_deref().and_then(whole)),
-            (Receiver::File, Some(content)) => match whole(&content) {
+        match (self.destination, content) {
+            (Destination::Stdout | Destination::Command, content) => Ok(content.as_deref().and_then(whole)),
+            (Destination::File, Some(content)) => match whole(&content) {
                 Some(secret) if content.ends_with('\n') => Ok(Some(secret)),
                 _ => Err(format!("the file holds {content:?}")),
             },
-            (Receiver::EnvFile, Some(content)) => {
+            (Destination::EnvFile, Some(content)) => {
                 let Some(rest) = content.strip_prefix(ENV_BEFORE) else {
                     return Err(format!("the file holds {content:?}"));
                 };
@@ -325,7 +324,7 @@ impl Scene {
                     secret => Ok(secret),
                 }
             }
-            (Receiver::EnvFile, None) => Err("the file is gone".to_owned()),
+            (Destination::EnvFile, None) => Err("the file is gone".to_owned()),
             (_, None) if self.verb == Verb::Rotate => Err("the file is gone".to_owned()),
             (_, None) => Ok(None),
         }
@@ -337,14 +336,14 @@ impl Scene {
         self.check_at(dir, stdout, exit, now())
     }
 
-    /// The same at this time.
+    /// Checks the conditions at this time.
     fn check_at(&self, dir: TempDir, stdout: &str, exit: Option<i32>, now: i64) -> Result<(), String> {
         let mut held = self.held(dir.path(), stdout)?;
         let world = World::at(dir, now);
         let (confirmed, withdrawn) = (exit == Some(0), exit == Some(7));
         want!(!confirmed || held.is_some() && held != self.old, "exit 0, and nothing was delivered");
-        if withdrawn && !self.receiver.keeps() {
-            // It was rolled back, and the error says so.
+        if withdrawn && !self.destination.keeps() {
+            // The secret was rolled back, and the error says so.
             if let Some(secret) = held.take() {
                 let answer = world.verify(&secret, &[]);
                 want!(answer.0 == 3, "the new secret works after exit 7: {answer:?}");
@@ -364,7 +363,7 @@ impl Scene {
         want!(!confirmed || role.as_deref() == Some("current"), "the new secret is {role:?} after exit 0");
 
         world.wait(11 * MINUTE);
-        let dead = !self.receiver.keeps() && role.as_deref() == Some("provisional");
+        let dead = !self.destination.keeps() && role.as_deref() == Some("provisional");
         if let Some(new) = new.filter(|_| dead) {
             let answer = world.verify(new, &[]);
             want!(answer.0 == 3, "the new secret outlived its deadline: {answer:?}");
@@ -372,9 +371,10 @@ impl Scene {
         let ran = world.run(&["settings", "grace", "25h"]);
         want!(ran.code == 0, "the next change: {ran:?}");
         sound(&world)?;
-        // A volume that is not mounted looks the same as a file that power took away: a person says which it is.
+        // A volume that is not mounted looks the same as a file that was lost in a power failure. An administrator
+        // has to decide.
         let target = fs::read_dir(world.dir.path().join("target"));
-        let absent = self.receiver.keeps() && target.is_ok_and(|mut dir| dir.next().is_none());
+        let absent = self.destination.keeps() && target.is_ok_and(|mut dir| dir.next().is_none());
         let ran = world.run(if absent { &["doctor", "--repair", "--yes"] } else { &["doctor", "--repair"] });
         want!(ran.code == 0, "doctor --repair: {ran:?}");
         swept(&world)?;
@@ -388,8 +388,8 @@ impl Scene {
         if let Some(old) = &self.old {
             let role = valid(&world, old, "the old secret, later")?;
             let roles: Vec<_> = roles.iter().map(String::as_str).collect();
-            // A secret may be confirmed before the newline is written, and still never be read.
-            let unseen = new.is_none() && !self.receiver.keeps() && role == "previous";
+            // A secret can be confirmed before its newline is written, and then never be read.
+            let unseen = new.is_none() && !self.destination.keeps() && role == "previous";
             if delivered || unseen {
                 want!(roles == ["previous", "current"] || roles == ["current", "previous"], "{roles:?}");
             } else {
@@ -409,7 +409,8 @@ impl Scene {
     }
 }
 
-/// Checks that the hook has run if the token was rotated, at the latest with the next run, and otherwise never.
+/// Checks that the hook has run, at the latest with the next rotation, if the token was rotated, and otherwise not at
+/// all.
 fn hooked(world: &World, rotated: bool) -> Result<(), String> {
     let runs = || fs::read_to_string(Scene::runs(world.dir.path())).map_or(0, |runs| runs.lines().count());
     let before = runs();
@@ -423,7 +424,7 @@ fn hooked(world: &World, rotated: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// The secret in a text that consists of exactly one.
+/// The secret in a text that contains nothing else.
 fn whole(text: &str) -> Option<String> {
     let line = text.strip_suffix('\n').unwrap_or(text);
     (line.len() == SECRET_LEN && line.starts_with("tkn_")).then(|| line.to_owned())
@@ -434,8 +435,8 @@ fn write(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a mode");
 }
 
-/// Whether nothing is left beside the target. The store does not know of a temporary file whose delivery had not begun;
-/// it must be empty, and the next delivery into the directory removes it.
+/// Whether nothing is left beside the target. If the delivery had not begun, the store does not know its temporary
+/// file. That file must be empty, and the next delivery into the directory removes it.
 fn swept(world: &World) -> Result<(), String> {
     let left = || -> Vec<PathBuf> {
         let entries = fs::read_dir(world.dir.path().join("target")).expect("a directory");
@@ -458,7 +459,7 @@ fn swept(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Every n-th of these, or all of them with `CRASH=all` in the environment.
+/// Every n-th of these items, or all of them with `CRASH=all` in the environment.
 fn sampled<T>(jobs: Vec<T>, nth: usize) -> Vec<T> {
     jobs.into_iter().step_by(every(nth)).collect()
 }
@@ -467,8 +468,7 @@ fn every(nth: usize) -> usize {
     if std::env::var_os("CRASH").is_some_and(|which| which == "all") { 1 } else { nth }
 }
 
-/// Whether the store can be listed, its log is whole, and it has no problem but those that the next change
-/// repairs.
+/// Whether the store can be listed, its log is complete, and it has only problems that the next change repairs.
 fn sound(world: &World) -> Result<(), String> {
     for args in [["list", "--all"], ["audit", "verify"]] {
         let ran = world.run(&args);

@@ -1,4 +1,4 @@
-//! The Debian package, built, installed, used and removed; and `cargo install`, from the same build.
+//! The Debian package is built, installed, used and removed. The same build is also installed with `cargo install`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::terminals::Screen;
 
 #[test]
 fn the_package_installs_works_and_leaves_nothing_behind() {
-    // The package of bash's completions has one command, by which it can be found.
+    // The package `bash-completion` has one command, with which it can be found.
     let tools = ["cargo-deb", "dpkg", "man", "tmux", "zsh", "fish", "elvish", "dh_bash-completion"];
     if !tools.into_iter().all(have) || !may_install() {
         return;
@@ -28,13 +28,13 @@ fn the_package_installs_works_and_leaves_nothing_behind() {
     let left: Vec<_> = files.iter().filter(|file| file.symlink_metadata().is_ok()).collect();
     assert!(left.is_empty(), "{left:?}");
 
-    // What the other way to install it makes is built by now.
+    // The program for `cargo install` is already built by now.
     let root = world.path("root");
     cargo(&["install", "--path", ".", "--locked", "--offline", "--root", &root]);
     works(&world, &Path::new(&root).join("bin/tokenctl"));
 }
 
-/// The program does what it is for.
+/// Fails unless the program works.
 #[track_caller]
 fn works(world: &World, program: &Path) {
     let at = |args: &[&str], input: &[u8]| {
@@ -49,7 +49,7 @@ fn works(world: &World, program: &Path) {
     assert_eq!(at(&["verify"], secret.out.as_bytes()).line(), format!("valid {name}"));
 }
 
-/// `man` finds the pages.
+/// Fails unless `man` finds the pages.
 #[track_caller]
 fn reads(world: &World) {
     for page in ["tokenctl", "tokenctl-create"] {
@@ -66,7 +66,7 @@ fn reads(world: &World) {
     }
 }
 
-/// TAB completes in shells without any configuration.
+/// Fails unless TAB completes in shells without any configuration.
 #[track_caller]
 fn completes(world: &World) {
     let shells = [
@@ -95,7 +95,7 @@ fn completes(world: &World) {
     }
 }
 
-/// Whether this may put a package onto the machine: as root, over no package that somebody installed.
+/// Whether the test may install a package, since it runs as root and nobody has installed the package.
 fn may_install() -> bool {
     let in_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     let is_root = uid() == 0;
@@ -114,7 +114,7 @@ fn may_install() -> bool {
     may
 }
 
-/// Runs cargo on this project. Its build is that of a user, in the usual place, so that it is done once.
+/// Runs cargo on this project, with the target directory of a user, so that it is built only once.
 #[track_caller]
 fn cargo(args: &[&str]) -> Ran {
     let mut cargo = Command::new(env!("CARGO"));
@@ -128,7 +128,7 @@ impl Installed {
     #[track_caller]
     fn from(package: &str) -> Self {
         let installed = Self;
-        // A slim machine may leave out manual pages; here they must be there.
+        // A slim machine may be configured to leave out manual pages, which the test needs.
         dpkg(&["--path-include=/usr/share/*", "--install", package]).ok();
         installed
     }

@@ -1,4 +1,4 @@
-//! The questions as a real terminal shows them: whole at any width, and the cursor is back however they end.
+//! The questions are complete on real terminals of any width, and the cursor is restored in every case.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -35,7 +35,7 @@ impl Screen {
 }
 
 #[test]
-fn a_token_is_made_at_a_terminal_of_any_size() {
+fn a_token_can_be_created_on_a_terminal_of_any_size() {
     if !have("tmux") {
         return;
     }
@@ -76,7 +76,7 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
 }
 
 #[test]
-fn the_screen_of_the_documents_is_what_a_terminal_shows() {
+fn the_documented_screen_is_what_a_terminal_shows() {
     if !have("tmux") {
         return;
     }
@@ -102,7 +102,7 @@ fn the_screen_of_the_documents_is_what_a_terminal_shows() {
 }
 
 #[test]
-fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
+fn a_list_that_is_longer_than_the_screen_scrolls() {
     if !have("tmux") {
         return;
     }
@@ -126,10 +126,10 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
     screen.press(&["Space", "Up", "Space"]);
     let shown = screen.wait("> [x] scope-19");
     assert!(shown.starts_with("Scopes: 14-20 of 20 ") && shown.lines().count() == 8, "{shown}");
-    // A window that gets smaller, down to one line, is drawn again at the next key.
+    // If the window gets smaller, even down to one line, it is drawn again at the next key.
     for (columns, rows) in ["20 3", "9 1", "60 9"].map(|size| size.split_once(' ').expect("a size")) {
         screen.tmux(&["resize-window", "-x", columns, "-y", rows]).ok();
-        // tmux passes a new size on with some delay.
+        // tmux reports a new size with some delay.
         screen.wait_for("> [x] s", |shown| {
             screen.press(&["Up", "Down"]);
             shown.lines().any(|line| line.starts_with("> [x] s"))
@@ -190,7 +190,7 @@ fn a_signal_at_a_question_restores_the_cursor() {
     let screen = Screen::new(&world, (80, 24), &[]);
     for question in ["Name", "Lifetime"] {
         for signal in ["TERM", "HUP", "INT"] {
-            // The shell says the id, then becomes what runs under it.
+            // The shell prints its process id, then replaces itself by the program.
             screen.run("sh -c 'echo PID $$; exec tokenctl create'");
             let shown = screen.wait("PID ");
             let id = shown.lines().find_map(|line| line.strip_prefix("PID ")).expect("an id").to_owned();
@@ -224,7 +224,7 @@ Scopes: space to mark, a for all, enter to go on
     screen.wait("EXIT 130");
 }
 
-/// The program at a terminal that draws nothing.
+/// The program on a terminal that cannot move the cursor.
 fn at_dumb_terminal(world: &World, args: &[&str]) -> (std::process::Child, File) {
     let (ours, theirs) = terminal();
     let stream = || Stdio::from(theirs.try_clone().expect("a terminal"));
@@ -233,7 +233,7 @@ fn at_dumb_terminal(world: &World, args: &[&str]) -> (std::process::Child, File)
     (command.spawn().expect("the program starts"), ours)
 }
 
-/// What the program writes to a terminal until this is in it.
+/// The output of the program on a terminal, until it contains this text.
 #[track_caller]
 fn until(terminal: &mut File, text: &str) -> String {
     let mut seen = Vec::new();
@@ -285,13 +285,13 @@ fn a_dumb_terminal_is_asked_line_by_line() {
         (&token["scopes"], &token["ttl"]),
         (&serde_json::json!(["read", "write"]), &(30 * 86_400).into())
     );
-    // The present value is shown, and an empty line keeps it.
+    // The current value is shown, and an empty line keeps it.
     let (mut child, mut terminal) = at_dumb_terminal(&world, &["edit", "ci"]);
     until(&mut terminal, "Description [Deploys] (empty keeps it, - clears it): ");
     terminal.write_all(b"-\n").expect("a terminal");
     until(&mut terminal, "Owner (optional): ");
     terminal.write_all(b"ann\n").expect("a terminal");
-    // Ctrl-D on an empty line is the end.
+    // Ctrl-D on an empty line cancels.
     until(&mut terminal, "character): ");
     terminal.write_all(b"\x04").expect("a terminal");
     assert_eq!(soon(&mut child).code(), Some(130));

@@ -1,4 +1,4 @@
-//! A request to end is never lost at a question, whatever the program is doing when it comes.
+//! A signal is never lost while a question is asked, whatever the program is doing when it arrives.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use crate::support::processes::{eventually, soon};
 use crate::support::{World, have, program_path};
 use crate::terminals::terminal;
 
-/// A question: the terminal, the command that asks it, how it is asked, and an answer.
+/// A question: the terminal, the command that asks it, its text, and an answer.
 struct Asked {
     term: &'static str,
     args: &'static [&'static str],

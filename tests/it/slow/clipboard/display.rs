@@ -36,12 +36,12 @@ impl Screen {
         Some(Self { server, display: format!(":{}", number.trim()) })
     }
 
-    /// A command in bash that finds the display.
+    /// Runs a command in bash, which finds the display.
     fn shell(&self, world: &World, script: &str) -> Ran {
         run(world.bash(script).env("DISPLAY", &self.display), b"")
     }
 
-    /// What a program that pastes gets. xclip waits for ever for an owner that goes just when it is asked.
+    /// The text that a program pastes. xclip waits for ever if the owner of the clipboard exits during the request.
     fn pasted(&self, world: &World) -> Ran {
         self.shell(world, "exec timeout 20 xclip -selection clipboard -out")
     }
@@ -72,7 +72,7 @@ fn a_display_gives_out_exactly_the_secret_until_its_time_is_over() {
     let pasted = screen.pasted(&world).ok();
     assert_eq!((pasted.out.len(), pasted.err.as_str()), (42, ""));
     assert_eq!(world.real(&["verify"], pasted.out.as_bytes()).ok().line(), "valid demo");
-    // As often as anybody likes, and asking managers not to keep it.
+    // It can be pasted several times, and clipboard managers are asked not to keep it.
     assert_eq!(screen.pasted(&world).ok().out, pasted.out);
     let hint = "xclip -selection clipboard -out -target x-kde-passwordManagerHint";
     assert_eq!(screen.shell(&world, hint).ok().out, "secret");
@@ -95,10 +95,10 @@ fn text_that_is_copied_later_is_kept() {
 }
 
 #[test]
-fn the_holder_has_nothing_of_its_caller_and_does_not_keep_it_waiting() {
+fn the_holder_inherits_nothing_from_its_caller_and_does_not_delay_it() {
     let Some(screen) = Screen::new() else { return };
     let world = World::of_processes();
-    // The substitution ends when nobody has its pipe any more; so does the lock.
+    // The substitution finishes when no process has its pipe any more, and the lock is released likewise.
     let script = "export HOME=/nowhere LANG=C SECRET=1; exec 7>lock 42<lock
         said=$(tokenctl create demo --copy=display --copy-timeout 588s 2>&1) || exit; echo \"$said\"";
     let ran = screen.shell(&world, script).ok();
@@ -111,11 +111,11 @@ fn the_holder_has_nothing_of_its_caller_and_does_not_keep_it_waiting() {
     let limits = fs::read_to_string(format!("{proc}/limits")).expect("a process");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
     assert_eq!(core.split_whitespace().nth(4), Some("0"));
-    // Of the session after the name, field 6 of proc(5).
+    // The session is field 6 in proc(5), after the name of the process.
     let stat = fs::read_to_string(format!("{proc}/stat")).expect("a process");
     let session = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).expect("a session");
     assert_eq!(session, holder.id.to_string());
-    // Nobody may look into it, but root.
+    // Only root can read its memory.
     assert_eq!(fs::metadata(format!("{proc}/environ")).expect("a process").uid(), 0);
     let Ok(environment) = fs::read(format!("{proc}/environ")) else { return };
     let expected = format!("DISPLAY={}\0HOME=/nowhere\0", screen.display);
@@ -129,7 +129,7 @@ fn the_holder_has_nothing_of_its_caller_and_does_not_keep_it_waiting() {
 }
 
 #[test]
-fn a_display_that_is_gone_or_hangs_gets_no_token() {
+fn no_token_is_created_if_the_display_is_gone_or_hangs() {
     let Some(screen) = Screen::new() else { return };
     let world = World::of_processes();
     let old = world.mint("old");
@@ -151,7 +151,7 @@ fn a_display_that_is_gone_or_hangs_gets_no_token() {
     assert_eq!(world.real(&["verify"], old.as_bytes()).ok().line(), "valid old");
 }
 
-/// A `rotate` under strace, with something done to its system calls.
+/// Runs `rotate` under strace with these options.
 fn rotate_traced(screen: &Screen, world: &World, strace: &str, stay: &str) -> Ran {
     let rotate = format!("tokenctl rotate demo --copy=display --copy-timeout {stay}");
     screen.shell(world, &format!("exec strace -o trace {strace} {rotate}"))
@@ -187,7 +187,7 @@ fn a_secret_whose_delivery_is_killed_can_still_be_pasted() {
 /// Not that of root, for whom no compositor starts.
 const USER: u32 = 64_020;
 
-/// A Wayland compositor of another user, where the test may become one; killed at the end.
+/// A Wayland compositor, which belongs to another user if the test can switch to one. It is killed at the end.
 struct Compositor {
     world: World,
     server: Option<Child>,
@@ -268,7 +268,7 @@ fn a_wayland_display_gives_out_exactly_the_secret_until_something_else_is_copied
     assert_eq!(compositor.shell("wl-paste --no-newline | tokenctl verify").ok().out, "valid demo\n");
     let types = compositor.shell("wl-paste --list-types").ok().out;
     assert!(types.lines().any(|line| line == "x-kde-passwordManagerHint"), "{types}");
-    // Not even its own user may look into it.
+    // Not even its own user can read its memory.
     assert_eq!(fs::metadata(format!("{}/environ", holder.path())).expect("a process").uid(), 0);
     compositor.shell("wl-copy else >/dev/null 2>&1").ok();
     until("the holder is gone", || holder.is_gone());

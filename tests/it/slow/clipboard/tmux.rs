@@ -18,7 +18,7 @@ struct Tmux<'a> {
     world: &'a World,
     screen: Screen,
     client: Child,
-    /// What the terminal gets to see.
+    /// The bytes that the terminal receives.
     seen: Receiver<Vec<u8>>,
 }
 
@@ -30,7 +30,7 @@ impl<'a> Tmux<'a> {
         let screen = Screen::new(world, (120, 24), &[]);
         let mut client = world.bash("exec script -qec 'tmux -u -S $SOCKET attach' /dev/null");
         client.env("TERM", "xterm-256color").env("SOCKET", screen.socket());
-        // Its own input: at the end of it `script` would type a Ctrl-D.
+        // It gets a separate input, since at the end of its input `script` would type Ctrl-D.
         let mut client = client
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -56,7 +56,7 @@ impl<'a> Tmux<'a> {
         self.screen.tmux(args)
     }
 
-    /// Runs the program in the pane. Returns what it says.
+    /// Runs the program in the pane, and returns its messages.
     #[track_caller]
     fn tokenctl(&self, args: &str) -> String {
         self.screen.run(&format!("tokenctl {args} >out 2>said"));
@@ -119,7 +119,7 @@ fn a_buffer_is_deleted_when_its_time_is_over_unless_it_holds_something_else() {
 }
 
 #[test]
-fn a_tmux_that_is_gone_gets_no_token() {
+fn no_token_is_created_if_tmux_is_gone() {
     let world = World::of_processes();
     let bytes = world.bytes();
     let tmux = |socket: &str| {
@@ -134,14 +134,14 @@ fn a_tmux_that_is_gone_gets_no_token() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_confirmed_is_taken_back() {
+fn a_secret_that_cannot_be_confirmed_is_removed_from_the_buffer() {
     let world = World::of_processes();
     let Some(tmux) = Tmux::new(&world) else { return };
     if !have("strace") {
         return;
     }
     let old = world.mint("demo");
-    // The end of the second commit.
+    // This call is the end of the second commit.
     let fault = "exec strace -o trace -e inject=unlink:error=EIO:when=2";
     let mut command = world.bash(&format!("{fault} tokenctl rotate demo --copy=tmux --copy-timeout 580s"));
     let ran = run(command.env("TMUX", format!("{},1,0", tmux.screen.socket().display())), b"").exit(7);
@@ -152,7 +152,7 @@ fn a_secret_that_cannot_be_confirmed_is_taken_back() {
 }
 
 #[test]
-fn a_tmux_that_hangs_gets_no_token_and_leaves_nothing_behind() {
+fn if_tmux_hangs_no_token_is_created_and_nothing_is_left_behind() {
     let world = World::of_processes();
     let Some(tmux) = Tmux::new(&world) else { return };
     let bytes = world.bytes();
@@ -163,8 +163,8 @@ fn a_tmux_that_hangs_gets_no_token_and_leaves_nothing_behind() {
     let mut command = world.program();
     command.env("TMUX", format!("{socket},1,0")).args(["create", "demo", "--copy=tmux"]);
     let ran = run(&mut command, b"").exit(7);
-    // A killed process may take a moment to disappear. Let go on before anything is asserted: the test ends with
-    // this server.
+    // A killed process may take a moment to disappear. The server continues before anything is asserted, since the
+    // test stops it at the end.
     let gone = (0..1000).any(|_| {
         thread::sleep(Duration::from_millis(10));
         !is_in_an_environment(&format!("TMUX={socket},1,0"))

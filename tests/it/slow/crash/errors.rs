@@ -1,4 +1,4 @@
-//! A full disk, or a broken one, at every call.
+//! A disk that is full or broken at every system call of a delivery.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::{CHANGING, Scene, Verb, World, assert_none, copy, each, now, sampled, scratch, shown};
 use crate::support::have;
 
-/// Calls that may need room.
+/// System calls that may need disk space.
 const GROWING: &str =
     "openat,write,pwrite64,ftruncate,fsync,fdatasync,link,linkat,rename,renameat,renameat2,mkdir";
-/// Calls that fail when a disk does, and change nothing.
+/// System calls that fail if a disk is broken, and that change nothing.
 const READING: &str = "read,pread64,newfstatat,fstat,statx,lseek,getdents64,ioctl";
-/// What else real file systems answer, by call: NFS, CIFS, 9p, FUSE and ZFS, quotas, limits, mounts that are read-only, a
-/// single file that is mounted by itself, a container without a right.
+/// Other errors that real systems return, for each call: by NFS, CIFS, 9p, FUSE and ZFS, by quotas and limits, for
+/// read-only mounts and single mounted files, and in containers that lack a permission.
 const ODD: [(&str, &[&str]); 17] = [
     ("openat", &["EACCES", "EROFS", "EDQUOT", "EMFILE", "ESTALE", "ELOOP", "EPERM"]),
     ("write", &["EDQUOT", "EFBIG", "ESTALE"]),
@@ -36,7 +36,7 @@ const ODD: [(&str, &[&str]); 17] = [
 ];
 /// The least number of real failures for one scene. With fewer, the test no longer does what it should.
 const AT_LEAST: [(&str, usize); 3] = [("ENOSPC", 25), ("EIO", 50), ("odd", 40)];
-/// What the message may say of the state, where it is not the old one.
+/// What the message may say about the state if it is not the old one.
 const NOT_OLD: [&str; 5] = [
     "may or may not have been kept",
     "may work until",
@@ -55,13 +55,13 @@ fn an_unreadable_disk_leaves_the_old_state_or_the_new_one_and_says_which() {
     fails_everywhere("EIO", &format!("{CHANGING},{READING}"), 3);
 }
 
-/// Each of these at every call of a delivery into a file.
+/// Each of these errors happens at every call of a delivery to a file.
 #[test]
 fn an_odd_file_system_leaves_the_old_state_or_the_new_one_and_says_which() {
     if !have("strace") {
         return;
     }
-    let scenes = prepared(|scene| scene.receiver.keeps());
+    let scenes = prepared(|scene| scene.destination.keeps());
     let calls = ODD.map(|(call, _)| call).join(",");
     let mut jobs = Vec::new();
     for (before, scene) in &scenes {
@@ -73,7 +73,7 @@ fn an_odd_file_system_leaves_the_old_state_or_the_new_one_and_says_which() {
     fails(&sampled(jobs, 5), "odd");
 }
 
-/// Scenes with their tokens before the delivery.
+/// The scenes, with their tokens before the delivery.
 fn prepared(wanted: impl Fn(&Scene) -> bool) -> Vec<(Option<Value>, Scene)> {
     Scene::all().into_iter().filter(wanted).map(|scene| (before(&scene), scene)).collect()
 }
@@ -95,7 +95,7 @@ fn fails_everywhere(error: &str, calls: &str, nth: usize) {
     fails(&sampled(jobs, nth), error);
 }
 
-/// A delivery, the token before it, and which call of which name fails with what.
+/// A delivery, the token before it, the call that fails, and its error.
 type Job<'a> = (&'a Option<Value>, &'a Scene, String, usize, &'a str);
 
 #[expect(clippy::print_stdout, reason = "a test says how much it tried")]
@@ -133,7 +133,7 @@ pub fn before(scene: &Scene) -> Option<Value> {
     state(&World::at(scene.stage(), now())).expect("a state")
 }
 
-/// What of a token a delivery may change.
+/// The parts of a token that a delivery may change.
 fn state(world: &World) -> Result<Option<Value>, String> {
     Ok(shown(world)?.map(|mut token| {
         let object = token.as_object_mut().expect("an object");
@@ -144,7 +144,7 @@ fn state(world: &World) -> Result<Option<Value>, String> {
     }))
 }
 
-/// Whether the exit code and the message fit what there is now.
+/// Whether the exit code and the message match the state now.
 pub fn said(
     scene: &Scene,
     before: Option<&Value>,
@@ -153,7 +153,7 @@ pub fn said(
 ) -> Result<(), String> {
     want!([0, 1, 6, 7].contains(&ran.code), "exit {}", ran.code);
     want!(!ran.err.contains("panicked"), "a panic");
-    // In a copy, since reading must not repair anything.
+    // A copy is read, since reading must not repair anything.
     let look = scratch();
     copy(dir, look.path());
     let after = state(&World::at(look, now()))?;

@@ -1,11 +1,11 @@
-//! Killed while it makes the very first store.
+//! The first creation of a token is killed while it creates the store.
 
 use std::fs;
 
 use super::{CHANGING, NAME, assert_none, each, killed, now, points, scratch, shown, sound, valid, whole};
 use crate::support::{MINUTE, World, have};
 
-/// Fewer real kills than this: the test no longer kills what it should.
+/// With fewer kills than this, the test no longer kills what it should.
 const AT_LEAST: usize = 250;
 
 #[test]
@@ -29,8 +29,8 @@ fn a_first_creation_killed_anywhere_leaves_no_store_or_a_whole_one() {
     assert!(jobs.len() >= AT_LEAST, "{} points", jobs.len());
 }
 
-/// The next creation works, whether it finds a store or makes one, and nothing is left of the first but what was
-/// received of it.
+/// The next creation works, whether or not there is a store already. Nothing is left of the first one, except for the
+/// secret that was received.
 fn check(world: &World, received: Option<String>) -> Result<(), String> {
     let next = world.run(&["create", "next"]);
     want!(next.code == 0, "the next creation: {next:?}");

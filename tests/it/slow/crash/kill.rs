@@ -1,9 +1,9 @@
-//! Killed before every call that changes something.
+//! A delivery is killed before every system call that changes something.
 
 use super::{CHANGING, Scene, assert_none, each, killed};
 use crate::support::have;
 
-/// Fewer real kills than this for one scene: the test no longer kills what it should.
+/// With fewer kills than this in a scene, the test no longer kills what it should.
 const AT_LEAST: usize = 120;
 
 #[test]

@@ -1,4 +1,4 @@
-//! Out of memory, at every page that a command's heap may still grow by.
+//! A command runs out of memory after every page by which its heap may still grow.
 //!
 //! SQLite reports what it does not get; Rust's own allocations end the process at once, as a kill does. The
 //! limit is one of the whole process, so each try is a separate process, which is this test program again, with
@@ -16,7 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokenctl::context::Output;
 
 use super::errors::{before, said};
-use super::{Receiver, Scene, Verb, assert_none, each, now, scratch};
+use super::{Destination, Scene, Verb, assert_none, each, now, scratch};
 use crate::support::{Ran, World};
 
 const LIMIT: &str = "TOKENCTL_TEST_MEMORY_LIMIT";
@@ -24,16 +24,16 @@ const PLACE: &str = "TOKENCTL_TEST_MEMORY_PLACE";
 const ARGS: &str = "TOKENCTL_TEST_MEMORY_ARGS";
 /// Set: memory runs short only once the secret is on its way to stdout.
 const LATE: &str = "TOKENCTL_TEST_MEMORY_LATE";
-/// From nothing to more than a delivery takes.
+/// The limits range from nothing to more than a delivery needs.
 const MOST: usize = 4 << 20;
-/// A page: the heap does not grow by less.
+/// The size of a page, which is the least by which the heap grows.
 const STEP: usize = 4 << 10;
 /// Fewer tries than this that SQLite ended for want of memory: the limit no longer bites.
 const AT_LEAST: usize = 20;
-/// What abort does.
+/// The signal that `abort` raises.
 const SIGABRT: i32 = 6;
 
-/// Not a test, but the work of a process of the test below.
+/// This is not a test, but the work of a process that the test below starts.
 #[test]
 #[ignore = "run by the test of out-of-memory, in a process of its own"]
 fn delivery_with_little_memory() {
@@ -59,7 +59,7 @@ fn delivery_with_little_memory() {
     fs::write(code, ran.code.to_string()).expect("a file");
 }
 
-/// Lets this process have as many bytes of data more than it has now.
+/// Limits the memory of this process to this many bytes more than it has now.
 fn grow_no_more_than(more: u64) {
     let status = fs::read_to_string("/proc/self/status").expect("the state of this process");
     let data = status.lines().find_map(|line| line.strip_prefix("VmData:")).expect("its data");
@@ -98,7 +98,7 @@ impl Output for Kept {
     }
 }
 
-/// What a command did, or what it had written when it was aborted.
+/// The result of a command, or its output until it was aborted.
 enum Attempt {
     Ended(Ran),
     Aborted(String),
@@ -127,12 +127,15 @@ fn attempt(scene: &Scene, place: &Path, limit: usize, late: bool) -> Result<Atte
 
 #[test]
 fn out_of_memory_leaves_the_old_state_or_the_new_one_and_says_which() {
-    let scenes: Vec<_> =
-        [(Verb::Create, Receiver::Stdout), (Verb::Rotate, Receiver::Stdout), (Verb::Rotate, Receiver::File)]
-            .map(|(verb, receiver)| Scene::new(verb, receiver))
-            .into_iter()
-            .map(|scene| (before(&scene), scene))
-            .collect();
+    let scenes: Vec<_> = [
+        (Verb::Create, Destination::Stdout),
+        (Verb::Rotate, Destination::Stdout),
+        (Verb::Rotate, Destination::File),
+    ]
+    .map(|(verb, destination)| Scene::new(verb, destination))
+    .into_iter()
+    .map(|scene| (before(&scene), scene))
+    .collect();
     // How much is enough differs by the scene: from where on the last many steps succeed.
     let enough: Vec<_> = scenes
         .iter()
@@ -153,8 +156,8 @@ fn out_of_memory_leaves_the_old_state_or_the_new_one_and_says_which() {
         .zip(&enough)
         .flat_map(|(scene, enough)| (1..=enough + 8).map(move |step| (scene, step * STEP)))
         .flat_map(|(scene, limit)| [(scene, limit, false), (scene, limit, true)])
-        // Only stdout tells when the secret is on its way.
-        .filter(|((_, scene), _, late)| !late || scene.receiver == Receiver::Stdout)
+        // Only a delivery to stdout shows when the secret is being written.
+        .filter(|((_, scene), _, late)| !late || scene.destination == Destination::Stdout)
         .collect();
     let exits = Mutex::new(BTreeMap::<Option<i32>, usize>::new());
     let failed = each(&jobs, |((before, scene), limit, late)| {

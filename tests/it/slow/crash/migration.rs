@@ -1,4 +1,4 @@
-//! The migration from version 1, gone wrong at every place: the store is of one version or the other, wholly.
+//! The migration from version 1 fails at every point. Afterwards the store is completely of one version or the other.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -12,19 +12,19 @@ use tempfile::TempDir;
 
 use super::power::{Disk, lay_out, replay, steps};
 use super::{
-    CHANGING, Receiver, Scene, Verb, assert_none, each, every, killed, now, sampled, scratch, traced,
+    CHANGING, Destination, Scene, Verb, assert_none, each, every, killed, now, sampled, scratch, traced,
 };
 use crate::migration::{old, without_uses};
 use crate::support::{World, have};
 
-/// Makes nothing but the migration.
+/// A change that only migrates.
 const ARGS: [&str; 1] = ["init"];
-/// Edited by hand before, and so reported before and after.
+/// This token was edited by hand before, so it is reported before and after the migration.
 const EDITED: &str = "token-011";
 /// Fewer faults of a kind than this: the test no longer does what it should.
 const AT_LEAST: usize = 40;
 
-/// A store of version 1, and what can be seen of it.
+/// A store of version 1, and everything that the commands show of it.
 struct Old {
     scene: Scene,
     database: Vec<u8>,
@@ -32,8 +32,8 @@ struct Old {
 }
 
 impl Old {
-    /// The first thirty tokens of the store that the last program of version 1 made: its log is cut behind them, and
-    /// everything later is deleted. So each entry is still one that that program wrote.
+    /// The first thirty tokens of the store that the last program of version 1 made. The log is cut after their
+    /// events, and everything later is deleted, so each remaining event was written by that program.
     fn new() -> Self {
         let (base, large) = (scratch(), old());
         let conn = Connection::open(large.database()).expect("the database");
@@ -58,8 +58,8 @@ impl Old {
         let database = base.path().join("store/tokens.db");
         fs::copy(large.database(), &database).expect("a copy");
         let bystander = "x".repeat(super::SECRET_LEN);
-        let (verb, receiver) = (Verb::Create, Receiver::File);
-        let scene = Scene { verb, receiver, remembers: false, base, old: None, bystander };
+        let (verb, destination) = (Verb::Create, Destination::File);
+        let scene = Scene { verb, destination, remembers: false, base, old: None, bystander };
         let seen = seen(&World::at(scene.stage(), now())).expect("a store that can be read");
         assert_eq!(seen["audit"]["rows"].as_array().map(Vec::len), Some(1), "{}", seen["audit"]);
         Self { database: fs::read(database).expect("the database"), seen, scene }
@@ -72,7 +72,7 @@ impl Old {
         want!(now_seen["list"] == self.seen["list"], "the list differs");
         let (is, was) = (&now_seen["audit"], &self.seen["audit"]);
         want!((&is["first_bad"], &is["rows"]) == (&was["first_bad"], &was["rows"]), "audit verify: {is}");
-        // To write rolls back what a killed writer left.
+        // A change rolls back what a killed writer left.
         let conn = Connection::open(world.database()).map_err(|err| err.to_string())?;
         let version: i64 = conn
             .query_row("PRAGMA user_version", [], |row| row.get(0))
@@ -86,7 +86,7 @@ impl Old {
             want!(read(&world.database())? == self.database, "version 1, but not as it was");
         } else {
             let kept = read(&world.store().join("tokens.db.v1"))?;
-            // Copying counts as a change, which the header of the copy says.
+            // The copy counts the copying as a change in its header.
             want!(kept[100..] == self.database[100..], "the copy is not the store as it was");
             want!(is["events"].as_i64() > was["events"].as_i64(), "no entry of the migration");
         }
@@ -102,7 +102,7 @@ impl Old {
         Ok(version)
     }
 
-    /// Lets something go wrong at each of these calls.
+    /// Makes each of these calls fail or kill the program.
     fn fails(
         &self,
         kind: &str,
@@ -131,7 +131,7 @@ impl Old {
     }
 }
 
-/// What can be seen of a store.
+/// Everything that the commands show of a store.
 fn seen(world: &World) -> Result<Value, String> {
     let ran = world.run(&["list", "--all", "--json"]);
     want!(ran.code == 0, "list: {ran:?}");
@@ -151,7 +151,7 @@ fn injected(dir: &Path, (call, nth): &(String, usize), error: &str) -> Option<bo
 }
 
 #[test]
-fn a_migration_killed_anywhere_leaves_one_version_or_the_other() {
+fn a_migration_killed_at_any_point_leaves_one_version_or_the_other() {
     if have("strace") {
         let args = ARGS.map(str::to_owned);
         Old::new()
@@ -176,7 +176,7 @@ fn a_migration_on_a_broken_disk_leaves_one_version_or_the_other() {
 }
 
 #[test]
-fn a_migration_that_loses_power_leaves_one_version_or_the_other() {
+fn a_power_failure_during_a_migration_leaves_one_version_or_the_other() {
     if !have("strace") {
         return;
     }

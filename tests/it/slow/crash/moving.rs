@@ -1,4 +1,4 @@
-//! Whatever dies or fails while a store is moved, it is the old one or the new one, and what was revoked stays revoked.
+//! If a move of a store is killed or fails, the store is the old one or the new one, and revoked tokens stay revoked.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,24 +8,24 @@ use tempfile::TempDir;
 
 use super::power::{CALLS, Disk, lay_out, replay, steps};
 use super::{
-    CHANGING, Receiver, Scene, Verb, World, assert_none, copy, each, every, killed, now, points, sampled,
+    CHANGING, Destination, Scene, Verb, World, assert_none, copy, each, every, killed, now, points, sampled,
     scratch, sound, traced,
 };
 use crate::support::{have, run};
 
-/// Calls that may need room.
+/// System calls that may need disk space.
 const GROWING: &str =
     "openat,write,pwrite64,ftruncate,fsync,fdatasync,link,linkat,rename,renameat,renameat2,mkdir";
 /// Fewer real kills or failures than this for one move: the test no longer does what it should.
 const AT_LEAST: usize = 7;
 
-/// The state of a store that is not there.
+/// The state of a missing store.
 const MISSING: &str = "missing";
 
-/// A line of a preparation that takes the store away.
+/// A line of a preparation that removes the store.
 const AWAY: &[&str] = &["away"];
 
-/// A command about to begin, and what is there before and after it.
+/// A command that is about to begin, and the tokens before and after it.
 struct Move {
     base: TempDir,
     args: &'static [&'static str],
@@ -35,7 +35,7 @@ struct Move {
 }
 
 impl Move {
-    /// What `prepare` makes in a directory; `{}` in an argument stands for it.
+    /// The commands that `prepare` runs in a directory. `{}` in an argument stands for the directory.
     fn new(args: &'static [&'static str], prepare: &[&[&str]]) -> Self {
         let base = scratch();
         let run_all = |lines: &[&[&str]]| {
@@ -45,7 +45,7 @@ impl Move {
                     fs::rename(store, there).expect("the store");
                     continue;
                 }
-                // `> FILE` keeps what the rest prints.
+                // `> FILE` writes the output of the other words to the file.
                 let (file, line) = match line {
                     [">", file, line @ ..] => (Some(file), line),
                     line => (None, *line),
@@ -145,7 +145,7 @@ fn filled(args: &[&str], dir: &Path) -> Vec<String> {
     args.iter().map(|arg| arg.replace("{}", dir.to_str().expect("UTF-8"))).collect()
 }
 
-/// The tokens that there are. Reading must not repair anything, so a copy is read.
+/// The tokens of the store. Reading must not repair anything, so a copy is read.
 fn state(dir: &Path) -> Result<String, String> {
     let look = scratch();
     copy(dir, look.path());
@@ -208,7 +208,7 @@ fn a_move_on_a_full_or_broken_disk_is_done_or_not_begun_and_says_which() {
     }
 }
 
-/// The lines of a recording that are about these directories; the private copies of a move may be lost.
+/// The lines of a recording that are about these directories. The private copies of a move need not be durable.
 fn about(log: &str, dirs: &[PathBuf]) -> String {
     let hex = |dir: &PathBuf| {
         let digits = dir.to_str().expect("UTF-8").bytes().map(|b| format!("\\x{b:02x}"));
@@ -223,12 +223,12 @@ fn a_move_that_loses_power_anywhere_is_done_or_not_begun() {
     if !have("strace") {
         return;
     }
-    // A store that is made is put in place as `create` puts one, whose loss of power has its own test.
+    // A new store is put in place as by `create`, for which power failures have their own test.
     for it in Move::all().into_iter().filter(|it| it.states[0] != MISSING) {
         let base = it.stage();
         fs::create_dir(base.path().join("target")).expect("a directory");
-        let (verb, receiver) = (Verb::Create, Receiver::File);
-        let scene = Scene { verb, receiver, remembers: false, base, old: None, bystander: String::new() };
+        let (verb, destination) = (Verb::Create, Destination::File);
+        let scene = Scene { verb, destination, remembers: false, base, old: None, bystander: String::new() };
         let dir = scene.stage();
         let (mut disk, place) = (Disk::default(), dir.path().to_owned());
         disk.load(&place.join("store"));
@@ -255,7 +255,7 @@ fn a_move_that_loses_power_anywhere_is_done_or_not_begun() {
     }
 }
 
-/// What `apply` is to make, in a store with two tokens; `{}` stands for its directory.
+/// The file for `apply`, in a store with two tokens. `{}` stands for its directory.
 const WANTED: &str = r#"
 [settings]
 grace = "2h"
@@ -275,7 +275,7 @@ env_file = "{}/target/env"
 env_name = "MORE"
 "#;
 
-/// An `apply` about to begin.
+/// An `apply` that is about to begin.
 struct Apply {
     base: TempDir,
     /// The tokens before it and after it.
@@ -311,7 +311,7 @@ impl Apply {
         fs::write(dir.join("tokens.toml"), text).expect("a file");
     }
 
-    /// The next run does what is left; it waits for the deadline of a creation that was killed.
+    /// The next run completes the file. It waits for the deadline of a killed creation.
     fn completes(&self, dir: TempDir) -> Result<(), String> {
         let again = filled(Self::ARGS, dir.path());
         let again: Vec<&str> = again.iter().map(String::as_str).collect();
@@ -332,7 +332,7 @@ impl Apply {
     }
 }
 
-/// What the tokens of a store are, without what differs from run to run.
+/// The tokens of a store, without values that differ from run to run.
 fn tokens(dir: &Path) -> Result<String, String> {
     let look = scratch();
     copy(dir, look.path());
@@ -401,9 +401,9 @@ fn an_apply_that_loses_power_anywhere_is_completed_by_the_next_one() {
         return;
     }
     let it = Apply::new();
-    let (verb, receiver) = (Verb::Create, Receiver::File);
+    let (verb, destination) = (Verb::Create, Destination::File);
     let scene =
-        Scene { verb, receiver, remembers: false, base: it.stage(), old: None, bystander: String::new() };
+        Scene { verb, destination, remembers: false, base: it.stage(), old: None, bystander: String::new() };
     let dir = it.stage();
     let (mut disk, place) = (Disk::default(), dir.path().to_owned());
     disk.load(&place.join("store"));

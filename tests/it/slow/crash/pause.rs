@@ -1,4 +1,5 @@
-//! Stopped after every call, for longer than its deadline allows, while somebody else changes the store; then it goes on.
+//! A delivery is stopped after every system call until its deadline is over, while another command changes the store.
+//! Then it continues.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Receiver, Scene, Verb, assert_none, each, now, sampled, sound, swept, valid};
+use super::{Destination, Scene, Verb, assert_none, each, now, sampled, sound, swept, valid};
 use crate::support::processes::until;
 use crate::support::{MINUTE, Ran, World, have, program_path, run};
 
@@ -21,7 +22,7 @@ const AT_LEAST: usize = 30;
 
 #[test]
 fn a_delivery_paused_past_its_deadline_never_leaves_a_dead_secret_in_a_file() {
-    let scenes: Vec<_> = Scene::all().into_iter().filter(|scene| scene.receiver.keeps()).collect();
+    let scenes: Vec<_> = Scene::all().into_iter().filter(|scene| scene.destination.keeps()).collect();
     paused_everywhere(
         &scenes,
         |scene, dir| {
@@ -37,7 +38,7 @@ fn a_delivery_paused_past_its_deadline_never_leaves_a_dead_secret_in_a_file() {
 #[test]
 fn a_delivery_paused_while_another_takes_it_over_never_leaves_a_dead_secret_in_a_file() {
     let scenes: Vec<_> =
-        Scene::all().into_iter().filter(|it| it.receiver.keeps() && it.verb == Verb::Rotate).collect();
+        Scene::all().into_iter().filter(|it| it.destination.keeps() && it.verb == Verb::Rotate).collect();
     paused_everywhere(
         &scenes,
         |scene, dir| {
@@ -74,8 +75,8 @@ fn a_secret_that_is_revoked_between_its_file_and_its_confirmation_is_reported_as
     if !have("strace") {
         return;
     }
-    for receiver in [Receiver::File, Receiver::EnvFile] {
-        let scene = Scene::new(Verb::Rotate, receiver);
+    for destination in [Destination::File, Destination::EnvFile] {
+        let scene = Scene::new(Verb::Rotate, destination);
         let dir = scene.stage();
         let stopped = Stopped::start(&scene, dir.path(), &("rename".to_owned(), 1)).expect("a stop");
         run(Scene::program(dir.path()).args(["revoke", super::NAME, "--yes"]), b"").ok();
@@ -99,13 +100,13 @@ fn a_secret_that_is_revoked_between_its_file_and_its_confirmation_is_reported_as
 }
 
 #[test]
-fn a_file_that_changes_while_its_secret_is_on_the_way_is_left_alone() {
+fn a_file_that_changes_during_its_delivery_is_not_replaced() {
     if !have("strace") {
         return;
     }
-    for receiver in [Receiver::File, Receiver::EnvFile] {
-        let scene = Scene::new(Verb::Rotate, receiver);
-        // After it was found fit, and after it was looked at once more.
+    for destination in [Destination::File, Destination::EnvFile] {
+        let scene = Scene::new(Verb::Rotate, destination);
+        // The file changes after it was checked first, or after it was checked again.
         let calls = scene.points("openat,fsync,rename");
         let rename = calls.iter().position(|(name, _)| name == "rename").expect("a rename");
         let synced = calls[..rename].iter().rfind(|(name, _)| name == "fsync").expect("a sync").clone();
@@ -116,7 +117,7 @@ fn a_file_that_changes_while_its_secret_is_on_the_way_is_left_alone() {
             let dir = scene.stage();
             let stopped = Stopped::start(&scene, dir.path(), at).expect("a stop");
             let file = Scene::file(dir.path());
-            // In place and of the same length, as an editor may do it.
+            // The file is changed in place, and keeps its length, as an editor might do.
             let before = fs::read_to_string(&file).expect("a file");
             let secret = scene.old.as_deref().expect("a secret");
             let theirs = before.replace(secret, &"x".repeat(secret.len()));
@@ -125,7 +126,7 @@ fn a_file_that_changes_while_its_secret_is_on_the_way_is_left_alone() {
             assert!(ran.code == 5 || ran.code == 7, "{ran:?}");
             assert!(
                 ran.err.contains(said) && ran.err.contains("nothing was changed"),
-                "{receiver:?}: {ran:?}"
+                "{destination:?}: {ran:?}"
             );
             assert_eq!(fs::read_to_string(&file).expect("a file"), theirs);
             let left = fs::read_dir(dir.path().join("target")).expect("a directory").count();
@@ -172,7 +173,7 @@ fn paused_everywhere(
     assert!(written >= AT_LEAST, "{counts:?}");
 }
 
-/// Whether nobody holds a lock of the store, or that of the directory.
+/// Whether no process has a lock on the store or on the directory.
 fn is_free(dir: &Path) -> bool {
     let conn = rusqlite::Connection::open(dir.join("store/tokens.db")).expect("the database");
     conn.busy_timeout(Duration::ZERO).expect("a timeout");

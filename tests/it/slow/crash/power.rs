@@ -1,4 +1,4 @@
-//! Loss of power at any moment of a recorded run. What was synced is on disk, and any part of the rest.
+//! Power failures at any moment of a recorded run. Synced data is on disk, and so is any part of the other data.
 //!
 //! The model: bytes of a file last once the file is synced, names once their directory is. Of what is not synced yet
 //! everything may be there, nothing, one thing alone, everything but one thing, and a write may be there by half.
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Receiver, Scene, assert_none, each, write};
+use super::{Destination, Scene, assert_none, each, write};
 use crate::support::have;
 
 pub const CALLS: &str = "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,link,\
@@ -37,9 +37,9 @@ pub enum Step {
         to: PathBuf,
     },
     Unlink(PathBuf),
-    /// The destination has the secret.
+    /// The destination has received the secret.
     Accepted(String),
-    /// The destination knows that it is confirmed.
+    /// The destination has received the confirmation.
     Told,
 }
 
@@ -53,7 +53,7 @@ enum Pending {
     Gone(PathBuf),
 }
 
-/// Files by number, and where their names are.
+/// The files by their numbers, and their names in the directories.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Disk {
     files: Vec<Vec<u8>>,
@@ -88,7 +88,7 @@ impl Disk {
         disk
     }
 
-    /// What can be seen of it: the content under each name.
+    /// The content of the file with each name.
     fn tree(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         self.names.iter().map(|(path, file)| (path.clone(), self.files[*file].clone())).collect()
     }
@@ -112,7 +112,7 @@ fn torn(change: &Pending) -> Option<Pending> {
     }
 }
 
-/// The possible states of the disk after a loss of power.
+/// The possible states of the disk after a power failure.
 fn states(disk: &Disk, pending: &[Pending]) -> Vec<Disk> {
     let mut all: Vec<_> = (0..=pending.len()).map(|count| disk.with(&pending[..count])).collect();
     for (at, change) in pending.iter().enumerate() {
@@ -134,7 +134,7 @@ fn states(disk: &Disk, pending: &[Pending]) -> Vec<Disk> {
 /// A state, the secret that the destination had by then, and whether success had been reported.
 pub type Lost = (BTreeMap<PathBuf, Vec<u8>>, Option<String>, bool);
 
-/// Every n-th of the states that a loss of power during the recorded steps may leave.
+/// Every n-th state that a power failure during the recorded steps can leave.
 pub fn replay(disk: Disk, steps: &[Step], nth: usize) -> Vec<Lost> {
     let mut volatile = disk.clone();
     let (mut disk, mut pending) = (disk, Vec::<Pending>::new());
@@ -278,9 +278,9 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
             }
             "write" | "pwrite64" => {
                 let (path, bytes) = (of_fd(args[0]), unhex(between(args[1], '"', '"').expect("bytes")));
-                let outside = scene.receiver == Receiver::Stdout
+                let outside = scene.destination == Destination::Stdout
                     && path.to_string_lossy().starts_with("pipe:")
-                    || scene.receiver == Receiver::Command && path == received;
+                    || scene.destination == Destination::Command && path == received;
                 match (outside, is_secret(&bytes)) {
                     (true, true) => Some(Step::Accepted(String::from_utf8(bytes).expect("UTF-8"))),
                     (true, false) => (bytes == b"\n").then_some(Step::Told),
@@ -306,7 +306,7 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
             _ => {}
         }
         let inside = |path: &PathBuf| {
-            path.starts_with(dir) && (scene.receiver != Receiver::Command || *path != received)
+            path.starts_with(dir) && (scene.destination != Destination::Command || *path != received)
         };
         all.extend(step.filter(|step| match step {
             Step::Create(path)
@@ -317,7 +317,7 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
             | Step::Rename { from: path, .. } => inside(path),
             Step::Accepted(_) | Step::Told => true,
         }));
-        // What a hook has done is its own to keep, so it lasts.
+        // A hook is responsible for its own files, so they are taken as durable.
         let runs = Scene::runs(dir);
         if matches!(all.last(), Some(Step::Write { path, .. }) if *path == runs) {
             all.extend([Step::Sync(runs), Step::Sync(dir.to_owned())]);
@@ -345,14 +345,14 @@ pub fn lay_out(place: &Path, scene: &Scene, lost: &Lost) -> TempDir {
         fs::write(path, content).expect("a file");
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a mode");
     }
-    if let (Receiver::Command, Some(secret)) = (scene.receiver, &lost.1) {
+    if let (Destination::Command, Some(secret)) = (scene.destination, &lost.1) {
         write(&Scene::file(place), secret);
     }
     dir
 }
 
 #[test]
-fn a_delivery_that_loses_power_anywhere_neither_loses_nor_orphans_a_secret() {
+fn a_power_failure_during_a_delivery_neither_loses_nor_orphans_a_secret() {
     if !have("strace") {
         return;
     }

@@ -62,7 +62,7 @@ fn a_revocation_during_a_delivery_leaves_nothing_valid() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // The client has it, and uses it at once.
+    // The client has received the secret and uses it at once.
     let new = std::fs::read_to_string(&got).expect("the secret");
     assert_eq!(world.real(&["verify"], new.as_bytes()).ok().line(), "valid demo");
     world.real(&["revoke", "demo", "--yes"], b"").ok();

@@ -1,11 +1,11 @@
-//! Killed at every call, and recovered while the directory of its file is not there.
+//! A delivery is killed at every system call, and recovered while the directory of its file is missing.
 
 use std::fs;
 
 use super::{CHANGING, Scene, assert_none, each, killed, now, sampled};
 use crate::support::{MINUTE, World, have};
 
-/// Fewer real kills than this for all scenes: the test no longer kills what it should.
+/// With fewer kills than this in all scenes, the test no longer kills what it should.
 const AT_LEAST: usize = 160;
 
 #[test]
@@ -13,7 +13,7 @@ fn a_delivery_recovered_while_its_volume_is_away_keeps_its_secret() {
     if !have("strace") {
         return;
     }
-    let scenes: Vec<_> = Scene::all().into_iter().filter(|scene| scene.receiver.keeps()).collect();
+    let scenes: Vec<_> = Scene::all().into_iter().filter(|scene| scene.destination.keeps()).collect();
     let points =
         scenes.iter().flat_map(|scene| scene.points(CHANGING).into_iter().map(move |it| (scene, it)));
     let jobs: Vec<_> = sampled(points.collect(), 3).into_iter().enumerate().collect();
@@ -33,7 +33,8 @@ fn a_delivery_recovered_while_its_volume_is_away_keeps_its_secret() {
     assert!(jobs.len() >= AT_LEAST, "{} points", jobs.len());
 }
 
-/// Has the next change recover while the directory is gone, or an empty one is in its place, as below a mount point.
+/// The next change recovers the delivery while the directory is missing, or replaced by an empty one, as below a
+/// mount point.
 fn recovered_without(dir: tempfile::TempDir, mounted_over: bool) -> Result<tempfile::TempDir, String> {
     let (volume, away) = (dir.path().join("target"), dir.path().join("away"));
     fs::rename(&volume, &away).expect("a directory");

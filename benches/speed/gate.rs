@@ -1,4 +1,5 @@
-//! `serve` against nginx's own `return 204`: the same requests over the same kind of socket, in turns.
+//! Compares `serve` with `return 204` of nginx: the same requests over the same kind of socket, alternating between the
+//! two.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -10,8 +11,8 @@ use crate::load::{Target, drive, is_up};
 use crate::rounds::median;
 use crate::stocked::{Stocked, known_secret};
 
-/// A server with a Unix socket and a TCP port. It consists of one process.
-struct Server {
+/// A server process that listens on a Unix socket and on a TCP port.
+pub struct Server {
     child: Child,
     unix: Target,
     tcp: Target,
@@ -33,8 +34,12 @@ struct Cost {
 
 impl Server {
     fn start(command: &mut Command, unix: &str, tcp: SocketAddr, status: &'static str) -> Self {
+        Self::listening(command, Target::Unix(unix.into()), Target::Tcp(tcp), status)
+    }
+
+    fn listening(command: &mut Command, unix: Target, tcp: Target, status: &'static str) -> Self {
         let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        let server = Self { child, unix: Target::Unix(unix.into()), tcp: Target::Tcp(tcp), status };
+        let server = Self { child, unix, tcp, status };
         let start = Instant::now();
         while !is_up(&server.unix) || !is_up(&server.tcp) {
             assert!(start.elapsed() < Duration::from_secs(30), "{command:?} does not listen");
@@ -68,6 +73,17 @@ impl Server {
         Self::start(&mut gate, &unix, tcp, "HTTP/1.1 200 ")
     }
 
+    /// A gate that listens on a Unix socket alone.
+    pub fn on_unix(command: &mut Command, unix: &str) -> Self {
+        let target = Target::Unix(unix.into());
+        Self::listening(command, target.clone(), target, "HTTP/1.1 200 ")
+    }
+
+    /// Answers a second.
+    pub fn rate(&self, connections: usize, requests: &[String], long: Duration) -> f64 {
+        1e6 / self.measure(Socket::Unix, connections, requests, long).wall
+    }
+
     fn measure(&self, socket: Socket, connections: usize, requests: &[String], long: Duration) -> Cost {
         let target = if socket == Socket::Unix { &self.unix } else { &self.tcp };
         let (cpu, start) = (self.cpu(), Instant::now());
@@ -76,7 +92,7 @@ impl Server {
         Cost { cpu: (self.cpu() - cpu) / answered, wall: wall / answered }
     }
 
-    /// The microseconds of CPU time that its threads have taken.
+    /// The CPU time, in microseconds, that the threads of the server have used so far.
     fn cpu(&self) -> f64 {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
         let nanoseconds = tasks.map(|task| {
@@ -93,21 +109,25 @@ enum Socket {
     Tcp,
 }
 
-/// An address that nobody listens on.
+/// A free TCP address.
 fn free() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("its number")
 }
 
-/// Prints a line for each kind of socket and number of connections, while this many of the tokens are in use.
+/// The request that a proxy sends.
+pub fn request(secret: &str) -> String {
+    format!("GET /verify HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {secret}\r\n\r\n")
+}
+
+/// Prints a line for each combination of socket type and number of connections. `used` is how many of the tokens the
+/// requests use.
 pub fn compare(store: &Stocked, used: usize, rounds: usize, long: Duration) {
     let dir = tempfile::tempdir().expect("a directory");
     let (nginx, gate) = (Server::nginx(dir.path()), Server::gate(store));
-    // A prime step visits them all before it comes back to one.
+    // The step is a prime number, so every token is visited before one is repeated.
     let secrets = (0..used).map(|n| known_secret(2 + n * 7_919 % (store.tokens - 1)));
-    let request =
-        |secret| format!("GET /verify HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {secret}\r\n\r\n");
-    let requests: Vec<String> = secrets.map(request).collect();
+    let requests: Vec<String> = secrets.map(|secret| request(&secret)).collect();
     for (socket, name) in [(Socket::Unix, "Unix"), (Socket::Tcp, "TCP")] {
         for connections in [16, 64] {
             let measure = |server: &Server| server.measure(socket, connections, &requests, long);

@@ -1,4 +1,4 @@
-//! `--allow-from`: a token is valid only from its allowed addresses, however it is checked.
+//! `--allow-from`: the addresses from which a token can be used.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn world() -> (World, String) {
 }
 
 #[test]
-fn a_secret_is_valid_only_from_allowed_addresses() {
+fn a_secret_is_valid_from_allowed_addresses_only() {
     let (world, secret) = world();
     let from = |address: &str| world.verify(&secret, &["--address", address]);
     for allowed in ["10.1.2.3", "::ffff:10.1.2.3", "::FFFF:0a01:0203", "2001:db8:0:0::7"] {
@@ -24,7 +24,7 @@ fn a_secret_is_valid_only_from_allowed_addresses() {
     for other in ["11.0.0.1", "::10.1.2.3", "2001:db9::1", "::"] {
         assert_eq!(from(other), refused, "{other}");
     }
-    // An unknown address is not allowed. The address is checked after everything else but the scopes.
+    // A missing address is not allowed. The address is checked before the scopes, but after everything else.
     assert_eq!(world.verify(&secret, &[]), refused);
     assert_eq!(world.verify(&secret, &["-s", "missing", "-l", "a=b"]), refused);
     assert_eq!(
@@ -44,7 +44,7 @@ fn a_secret_is_valid_only_from_allowed_addresses() {
 }
 
 #[test]
-fn a_previous_secret_follows_the_rule_of_the_token() {
+fn a_previous_secret_is_also_valid_only_from_allowed_addresses() {
     let (world, old) = world();
     let new = world.rotate("app", &[]);
     world.run(&["edit", "app", "--allow-from", "10.9.0.0/16"]).ok();
@@ -55,7 +55,7 @@ fn a_previous_secret_follows_the_rule_of_the_token() {
 }
 
 #[test]
-fn the_rule_is_in_every_document_and_its_change_in_the_log() {
+fn every_document_shows_the_addresses_and_the_log_shows_their_changes() {
     let (world, _) = world();
     assert_eq!(world.show("app")["allow_from"], json!(["10.0.0.0/8", "2001:db8::/32"]));
     world.create("free", &["-s", "read"]);
@@ -98,7 +98,7 @@ fn the_rule_is_in_every_document_and_its_change_in_the_log() {
 }
 
 #[test]
-fn more_addresses_are_a_widening_and_fewer_are_not() {
+fn more_addresses_need_allow_widen_and_fewer_do_not() {
     let (world, secret) = world();
     let free = ["10.1.0.0/16", "10.1.0.0/16", "10.1.2.0/24,10.1.3.4"];
     for rule in free {
@@ -114,12 +114,12 @@ fn more_addresses_are_a_widening_and_fewer_are_not() {
     assert_eq!(world.verify(&secret, &["--address", "10.1.3.5"]).0, 3);
     world.run(&["edit", "app", "--allow-from", "none", "--allow-widen"]).ok();
     assert_eq!(world.verify(&secret, &[]).0, 0);
-    // The first rule of a token can only take access away.
+    // A token without a rule becomes narrower by its first rule.
     world.run(&["edit", "app", "--allow-from", "10.0.0.0/8"]).ok();
 }
 
 #[test]
-fn a_rule_without_effect_is_refused_with_a_better_one() {
+fn an_invalid_address_or_network_is_refused_with_a_suggestion() {
     let (world, _) = world();
     let refused = |rule: &str| {
         let error = world.refuses(&["edit", "app", "--allow-from", rule], 2, "usage");
@@ -136,7 +136,7 @@ fn a_rule_without_effect_is_refused_with_a_better_one() {
 }
 
 #[test]
-fn a_stream_takes_an_address_with_each_request() {
+fn each_request_of_a_stream_can_have_an_address() {
     let (world, secret) = world();
     let request = |more: &str| format!("{{\"secret\":\"{secret}\"{more}}}\n");
     let input =
@@ -156,7 +156,7 @@ fn a_stream_takes_an_address_with_each_request() {
 }
 
 #[test]
-fn a_stored_rule_in_another_spelling_counts_as_damage() {
+fn addresses_that_are_not_in_canonical_form_are_reported_as_damage() {
     let (world, secret) = world();
     assert_eq!(world.now(), START);
     for text in ["10.0.0.0/8,2001:DB8::/32", "2001:db8::/32,10.0.0.0/8", "", "everywhere"] {

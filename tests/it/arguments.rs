@@ -1,4 +1,4 @@
-//! No argument makes the program panic or exit with a code that is not documented.
+//! No argument makes the program panic or exit in a way that is not documented.
 
 use std::ffi::OsString;
 use std::fs;
@@ -43,7 +43,7 @@ const TYPED: [&[&str]; 28] = [
     &["man"],
 ];
 
-/// All flags except `--exec`, since its value is a command that would be run.
+/// The flags, without `--exec`, because its value would be run as a command.
 const FLAGS: [&str; 67] = [
     "--copy",
     "--copy=tmux",
@@ -114,7 +114,7 @@ const FLAGS: [&str; 67] = [
     "-é",
 ];
 
-/// Values at the limits of what is accepted, and beyond them.
+/// Values at and beyond the limits of what arguments accept.
 const VALUES: [&[u8]; 62] = [
     b"demo",
     b"other",
@@ -180,7 +180,7 @@ const VALUES: [&[u8]; 62] = [
     b"%s%n%$(id)`id`'\"\\",
 ];
 
-/// The generator xorshift64, which gives the same arguments in every run.
+/// xorshift64: the same vectors in every run.
 struct Dice(u64);
 
 impl Dice {
@@ -205,7 +205,7 @@ impl Dice {
         }
     }
 
-    /// Random bytes, except for those that end an argument or lead out of the directory.
+    /// Random bytes, except those that would terminate an argument or lead out of the directory.
     fn bytes(&mut self) -> Vec<u8> {
         let byte = |byte: usize| u8::try_from(byte).expect("a byte");
         (0..self.below(40)).map(|_| byte(1 + self.below(255))).filter(|byte| *byte != b'/').collect()
@@ -227,7 +227,8 @@ impl Dice {
     }
 }
 
-/// Runs the program in a separate directory, since it might create stores and files.
+/// Runs the program in a separate directory, where it can create stores and files. Fails unless it handles the
+/// arguments properly.
 #[track_caller]
 fn survives(world: &World, args: &[OsString], input: &[u8]) -> i32 {
     let ran = run(world.program().current_dir(world.dir.path().join("here")).args(args), input);
@@ -236,7 +237,7 @@ fn survives(world: &World, args: &[OsString], input: &[u8]) -> i32 {
     assert!(!ran.err.contains("panicked") && !ran.err.contains("RUST_BACKTRACE"), "{shown}: {}", ran.err);
     assert!(
         ran.code == 0 || ran.code == 3 || !ran.err.is_empty(),
-        "{shown} exited with {} in silence",
+        "{shown} exited with {} without a message",
         ran.code
     );
     let raw = |text: &str| text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'));
@@ -253,7 +254,7 @@ fn world() -> World {
 }
 
 #[test]
-fn random_arguments_never_make_it_panic() {
+fn hostile_arguments_never_cause_a_panic() {
     let world = world();
     let mut dice = Dice(0x7461_6b65_6e63_746c);
     let mut codes = [0_usize; 131];
@@ -262,13 +263,13 @@ fn random_arguments_never_make_it_panic() {
         let code = survives(&world, &args, b"a-secret-of-enough-characters-1234567890-ABCDEF");
         codes[usize::try_from(code).expect("a code")] += 1;
     }
-    // Some of them were not refused by the parser.
+    // Some of the arguments were accepted, so not only the parser was tested.
     assert!(codes[0] > VECTORS / 50 && codes[2] > VECTORS / 10, "{codes:?}");
     assert!(world.real(&["audit", "verify"], b"").code == 0, "the store did not survive");
 }
 
 #[test]
-fn no_value_of_any_flag_makes_it_panic() {
+fn every_verb_handles_any_flag_with_any_value() {
     let world = world();
     let mut dice = Dice(1);
     for verb in TYPED {
@@ -287,7 +288,7 @@ fn no_value_of_any_flag_makes_it_panic() {
     }
 }
 
-/// Fails unless the manual page of a verb lists this exit code.
+/// Fails unless the manual of a verb documents this exit code.
 #[track_caller]
 fn assert_documented(verb: &[&str], code: i32) {
     let known = exits(verb);
@@ -297,7 +298,7 @@ fn assert_documented(verb: &[&str], code: i32) {
     );
 }
 
-/// The exit codes that the manual page of a verb lists.
+/// The exit codes that the manual documents for a verb.
 fn exits(verb: &[&str]) -> &'static [u8] {
     let words: Vec<&str> = verb.iter().map(|word| if *word == "ls" { "list" } else { word }).collect();
     let known = |len: usize| VERBS.iter().find(|verb| verb.path == words[..len].join(" "));
@@ -305,10 +306,9 @@ fn exits(verb: &[&str]) -> &'static [u8] {
 }
 
 #[test]
-fn huge_arguments_never_make_it_panic() {
+fn huge_arguments_never_cause_a_panic() {
     let world = world();
-    // Linux accepts arguments of up to 128 KiB. For a longer one, clap's search for a similar word would take
-    // seconds.
+    // Linux accepts arguments of up to 128 KiB, but clap would search for a similar word in them for seconds.
     for text in ["x", "\u{1f600}", ",", ":", "9", "-"] {
         let huge = OsString::from(text.repeat(20_000 / text.len()));
         for before in [
@@ -343,7 +343,7 @@ fn huge_arguments_never_make_it_panic() {
 }
 
 #[test]
-fn random_input_never_makes_it_panic() {
+fn hostile_input_never_causes_a_panic() {
     let world = world();
     let mut dice = Dice(3);
     for verb in [&["verify"][..], &["adopt", "new"]] {
@@ -364,16 +364,16 @@ fn random_input_never_makes_it_panic() {
 }
 
 #[test]
-fn without_any_argument_it_shows_its_usage() {
+fn without_any_arguments_the_usage_is_printed() {
     let world = world();
-    // The shell starts it with execve(path, {}, {}), so that not even its own name is an argument.
+    // The second command does not even get its own name as an argument.
     assert_eq!(survives(&world, &[], b""), 2);
     let ran = run(world.bash("exec -a '' tokenctl").env_remove("TOKENCTL_STORE"), b"");
     assert_eq!(ran.code, 2, "{ran:?}");
 }
 
 #[test]
-fn the_help_of_every_verb_begins_with_its_line_in_the_list() {
+fn the_help_of_a_verb_starts_with_its_line_in_the_list_of_verbs() {
     let list = run(program().arg("--help"), b"").ok().out;
     for verb in commands().iter().map(path).filter(|path| !path.is_empty() && !path.contains(' ')) {
         let help = run(program().args([&verb, "--help"]), b"").ok().out;
@@ -385,7 +385,7 @@ fn the_help_of_every_verb_begins_with_its_line_in_the_list() {
 }
 
 #[test]
-fn the_older_spelling_of_a_flag_works_and_is_not_shown() {
+fn the_old_name_of_a_flag_works_but_is_not_in_the_help() {
     let world = World::with_store();
     world.define(&["read"]);
     world.create("a", &["-s", "read"]);

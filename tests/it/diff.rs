@@ -6,7 +6,7 @@ use crate::apply::file;
 use crate::support::World;
 
 #[test]
-fn differences_are_shown_and_apply_removes_them() {
+fn drift_is_shown_and_reverted() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     world.run(&["apply", &path]).ok();
@@ -48,7 +48,7 @@ fn differences_are_shown_and_apply_removes_them() {
 }
 
 #[test]
-fn an_invalid_file_is_refused_with_the_line_and_the_most_similar_key() {
+fn an_invalid_file_is_refused_with_the_position_and_the_nearest_key() {
     let world = World::with_store();
     let cases = [
         ("[tokens.a]\nownr = \"x\"", "`ownr` is not a key of `tokens.a`", "did you mean `owner`?"),
@@ -78,7 +78,7 @@ fn an_invalid_file_is_refused_with_the_line_and_the_most_similar_key() {
             "has more than one of `out`, `env_file` and `exec`",
             "",
         ),
-        ("[tokens.a]\nenv_file = \"/env\"", "only one of `env_file` and `env_name`", ""),
+        ("[tokens.a]\nenv_file = \"/env\"", "needs both `env_file` and `env_name`", ""),
         ("[tokens.a]\ndisabled = \"yes\"", "`tokens.a.disabled` is not `true` or `false`", ""),
         ("[tokens.a]\nlabels = { \"\" = \"x\" }", "`tokens.a.labels.`", ""),
         ("[tokens.a]\nicon = \"ab\"", "`tokens.a.icon`: the icon is not a single character", ""),

@@ -1,4 +1,4 @@
-//! `edit` changes the owner, labels, lifetime or policy of tokens.
+//! `edit`.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Answer, DAY, HOSTILE, HOUR, World, assert_token_keys};
 
 #[test]
-fn every_flag_sets_and_clears() {
+fn every_flag_sets_or_clears_its_field() {
     let world = World::with_store();
     world.create("demo", &[]);
     let cases: [(&[&str], &str, Value); 16] = [
@@ -86,7 +86,7 @@ fn a_new_lifetime_starts_now() {
 }
 
 #[test]
-fn no_secret_expires_after_the_one_that_replaced_it() {
+fn a_previous_secret_never_expires_after_the_current_one() {
     let world = World::with_store();
     world.create("demo", &[]);
     world.run(&["rotate", "demo", "--grace", "10d"]).ok();
@@ -101,7 +101,7 @@ fn no_secret_expires_after_the_one_that_replaced_it() {
 }
 
 #[test]
-fn input_that_breaks_a_rule_changes_nothing() {
+fn invalid_input_changes_nothing() {
     let world = World::with_store();
     world.create("demo", &["--ttl", "60d", "--rotate-every", "30d", "--owner", "ann"]);
     let long = "x".repeat(1_001);
@@ -155,7 +155,7 @@ fn input_that_breaks_a_rule_changes_nothing() {
 }
 
 #[test]
-fn requirements_of_the_store_apply_to_edits() {
+fn the_requirements_of_the_store_apply_to_edits() {
     let world = World::with_store();
     world.create("demo", &["--owner", "ann", "-d", "x", "--ttl", "20d"]);
     world.run(&["settings", "require-owner", "true"]).ok();
@@ -169,7 +169,7 @@ fn requirements_of_the_store_apply_to_edits() {
 }
 
 #[test]
-fn several_tokens_change_together_or_not_at_all() {
+fn several_tokens_are_changed_together_or_not_at_all() {
     let world = World::with_store();
     for name in ["a", "b", "revoked"] {
         world.create(name, &[]);
@@ -200,7 +200,7 @@ fn several_tokens_change_together_or_not_at_all() {
 }
 
 #[test]
-fn adding_or_changing_a_label_widens_and_removing_one_does_not() {
+fn adding_or_changing_a_label_needs_allow_widen_and_removing_one_does_not() {
     let world = World::with_store();
     for name in ["a", "b"] {
         world.create(name, &["-l", "env=prod", "-l", "old=1"]);
@@ -218,7 +218,7 @@ fn adding_or_changing_a_label_widens_and_removing_one_does_not() {
 }
 
 #[test]
-fn a_change_that_widens_asks_for_confirmation() {
+fn at_a_terminal_the_user_must_confirm_that_tokens_gain_labels() {
     let mut world = World::with_store();
     for name in ["a", "b"] {
         world.create(name, &[]);
@@ -242,7 +242,7 @@ fn a_change_that_widens_asks_for_confirmation() {
 }
 
 #[test]
-fn if_a_change_widens_more_while_the_user_is_asked_it_asks_again() {
+fn a_widening_that_grew_during_the_question_needs_another_confirmation() {
     let mut world = World::with_store();
     world.create("a", &[]);
     world.create("b", &["-l", "env=prod"]);
@@ -260,7 +260,7 @@ fn if_a_change_widens_more_while_the_user_is_asked_it_asks_again() {
 }
 
 #[test]
-fn an_edit_does_not_disturb_a_delivery() {
+fn an_edit_does_not_disturb_a_delivery_in_progress() {
     for (args, expires) in [
         (&["--owner", "ann"][..], "2027-02-20T12:00:00Z"),
         (&["--expires", "2026-12-01"], "2026-12-01T23:59:59Z"),

@@ -1,9 +1,9 @@
-//! `enable` makes a disabled token work again.
+//! `enable`.
 
 use crate::support::{HOUR, World};
 
 #[test]
-fn a_secret_can_expire_while_its_token_is_disabled() {
+fn a_disabled_token_still_expires() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "1h"]);
     world.run(&["disable", "demo"]).ok();
@@ -13,7 +13,7 @@ fn a_secret_can_expire_while_its_token_is_disabled() {
 }
 
 #[test]
-fn enabling_a_token_requires_a_right_clock_since_it_gives_access() {
+fn enabling_a_token_checks_the_clock_because_it_gives_access() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.run(&["disable", "demo"]).ok();
@@ -25,7 +25,7 @@ fn enabling_a_token_requires_a_right_clock_since_it_gives_access() {
 }
 
 #[test]
-fn a_revoked_token_is_never_enabled() {
+fn a_revoked_token_cannot_be_enabled() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.run(&["disable", "demo"]).ok();

@@ -1,4 +1,4 @@
-//! `init` creates a store, or shares it with a group.
+//! `init`.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -30,7 +30,7 @@ fn expected(directory: u32, database: u32, usage: u32) -> Vec<(String, u32)> {
 }
 
 #[test]
-fn a_second_init_changes_nothing() {
+fn a_store_is_created_once() {
     let world = World::new();
     let path = world.dir.path().canonicalize().unwrap().join("store").display().to_string();
     let ran = world.run(&["init", "--reason", "new host"]).ok();
@@ -49,7 +49,7 @@ fn a_second_init_changes_nothing() {
 }
 
 #[test]
-fn the_modes_of_a_store_do_not_depend_on_the_umask() {
+fn the_permissions_of_a_store_do_not_depend_on_the_umask() {
     for umask in ["000", "777", "077"] {
         let world = World::new();
         let gid = world.dir.path().metadata().unwrap().gid();
@@ -90,7 +90,7 @@ fn a_group_can_read_the_store_and_record_uses() {
 }
 
 #[test]
-fn sharing_is_recorded_once_with_the_old_and_new_group() {
+fn sharing_with_a_group_is_recorded_once() {
     let world = World::with_store();
     let gid = world.dir.path().metadata().unwrap().gid();
     let before = world.actions().len();
@@ -102,28 +102,28 @@ fn sharing_is_recorded_once_with_the_old_and_new_group() {
     let bytes = world.bytes();
     let again = world.run(&["init", "--group", &gid.to_string(), "--json"]).ok().json();
     assert_eq!((&again["changed"], world.bytes() == bytes), (&json!(false), true));
-    // Modes that somebody changed are corrected, which is not recorded.
+    // If somebody has changed the modes, they are set again, but this is not recorded.
     std::fs::set_permissions(world.database(), std::fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(world.run(&["init", "--group", &gid.to_string(), "--json"]).ok().json()["changed"], true);
     assert_eq!((modes(&world), world.actions().len()), (expected(0o2750, 0o640, 0o660), before + 1));
 }
 
 #[test]
-fn a_missing_usage_file_is_created_again_with_the_shared_mode() {
+fn a_missing_usage_file_is_created_again_with_the_same_permissions() {
     let world = World::new();
     let gid = world.dir.path().metadata().unwrap().gid().to_string();
     world.run(&["init", "--group", &gid]).ok();
     for file in ["usage.refused", "usage.scopes", "usage.secrets"] {
         std::fs::remove_file(world.store().join(file)).unwrap();
     }
-    // The mode of the directory does not decide.
+    // The mode of the directory does not show that the store is shared.
     std::fs::set_permissions(world.store(), std::fs::Permissions::from_mode(0o750)).unwrap();
     world.create("demo", &[]);
     assert_eq!(modes(&world), expected(0o750, 0o640, 0o660));
 }
 
 #[test]
-fn a_directory_that_is_not_a_store_is_not_changed() {
+fn a_directory_that_is_not_a_store_is_left_alone() {
     let world = World::new();
     world.refuses(&["init", "--group", "no-such-group"], 2, "usage");
     world.refuses(&["init", "--group", ""], 2, "usage");
@@ -140,7 +140,7 @@ fn a_directory_that_is_not_a_store_is_not_changed() {
 }
 
 #[test]
-fn only_create_adopt_and_scopes_define_create_a_missing_store() {
+fn other_verbs_do_not_create_a_missing_store() {
     let world = World::new();
     let verbs: [&[&str]; 11] = [
         &["list"],
@@ -194,7 +194,7 @@ fn open_directory(world: &World) -> String {
 }
 
 #[test]
-fn a_directory_that_cannot_hold_a_store_has_another_error_than_a_temporary_failure() {
+fn a_path_that_cannot_have_a_store_has_another_error_code_than_a_full_disk() {
     if !have("strace") || !have("bash") {
         return;
     }

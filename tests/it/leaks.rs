@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, DAY, HOUR, Ran, World, assert_token_keys};
 
-/// Revokes by a secret on stdin.
+/// Revokes the secret, which is passed on stdin.
 #[track_caller]
 fn leaked(world: &World, secret: &str) -> Ran {
     world.run_with(&["revoke", "--secret-file", "-", "--yes", "--json"], secret.as_bytes())
@@ -21,7 +21,7 @@ fn rotated() -> (World, String, String) {
     (world, old, new)
 }
 
-/// Fails unless the answer is about one token. Returns whether it was changed, and its status.
+/// Fails unless the document contains exactly one token. Returns whether it was changed, and its status.
 #[track_caller]
 fn one(ran: &Ran) -> (bool, String) {
     let document = ran.json();
@@ -42,7 +42,7 @@ fn a_leaked_current_secret_revokes_its_token() {
         assert_eq!(world.verify(secret, &[]), (3, "revoked demo".to_owned()));
     }
     assert_eq!(world.actions().last().expect("an event"), "revoke");
-    // Both secrets are revoked, so a second run changes nothing.
+    // Both secrets are revoked, so nothing is left to change.
     let bytes = world.bytes();
     for secret in [&old, &new] {
         assert_eq!(one(&leaked(&world, secret).ok()), (false, "revoked".to_owned()));
@@ -95,7 +95,7 @@ fn a_leaked_provisional_secret_revokes_its_token_and_stops_the_delivery() {
 }
 
 #[test]
-fn expired_secrets_are_not_revoked() {
+fn expired_secrets_are_not_changed() {
     let (world, old, new) = rotated();
     world.wait(DAY);
     let bytes = world.bytes();
@@ -103,7 +103,7 @@ fn expired_secrets_are_not_revoked() {
     world.wait(90 * DAY);
     assert_eq!(one(&leaked(&world, &new).ok()), (false, "expired".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
-    // Nothing would be changed, so no question is asked.
+    // Nothing would be changed, so there is no question.
     world.run_with(&["revoke", "--secret-file", "-"], old.as_bytes()).ok();
 }
 
@@ -135,7 +135,7 @@ fn an_unknown_secret_is_not_found_and_a_malformed_one_is_a_usage_error() {
 }
 
 #[test]
-fn a_leaked_secret_can_come_from_a_file_or_from_stdin() {
+fn a_leaked_secret_is_read_from_a_file_or_from_stdin() {
     for (before, after) in
         [("", ""), ("", "\n"), ("", "\r\n"), ("", " \n\n"), ("Bearer ", "\n"), ("\n\t", "\t")]
     {
@@ -151,7 +151,7 @@ fn a_leaked_secret_can_come_from_a_file_or_from_stdin() {
 }
 
 #[test]
-fn a_dry_run_or_the_answer_no_revokes_nothing() {
+fn a_dry_run_or_a_negative_answer_revokes_nothing() {
     let (mut world, _, new) = rotated();
     let file = world.write("secret", &new);
     let bytes = world.bytes();
@@ -179,14 +179,14 @@ fn previous_revokes_only_previous_secrets() {
     assert_eq!(one(&again), (false, "active".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
     assert_eq!(world.show("demo")["status"], "active");
-    // The token can still be rotated.
+    // Later rotations work as before.
     let fourth = world.rotate("demo", &[]);
     assert_eq!(world.verify(&third, &[]), (0, "valid demo previous".to_owned()));
     world.is_valid(&fourth, "demo");
 }
 
 #[test]
-fn messages_about_previous_secrets_do_not_read_as_if_the_token_was_revoked() {
+fn messages_about_previous_secrets_mention_only_the_secrets() {
     let (world, old, _) = rotated();
     let ran = world.run_with(&["revoke", "--secret-file", "-", "-y"], old.as_bytes()).ok();
     assert_eq!(ran.err, "revoked a previous secret of `demo`\n");

@@ -1,4 +1,4 @@
-//! The tests of the whole program, with a module for each verb and each promise.
+//! The tests of the whole program: one module per verb, and one per promise.
 
 #![allow(
     clippy::unwrap_used,

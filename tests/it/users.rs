@@ -1,5 +1,4 @@
-//! What the members of a store's group can do, which is to verify but not to change tokens, and what other users can
-//! do, which is nothing.
+//! Tests what members of a store's group can do (verify, but not change) and what all other users can do (nothing).
 //!
 //! The tests use user ids that have no account, so that the machine need not be changed.
 
@@ -22,7 +21,7 @@ const MEMBER: u32 = 64_002;
 const STRANGER: u32 = 64_003;
 const GROUP: u32 = 64_010;
 
-/// A store of `ADMIN` that is shared with `GROUP`, and a copy of the program that everybody can run.
+/// A store of `ADMIN` that is shared with `GROUP`, and a copy of the program that all users can run.
 struct Shared {
     dir: TempDir,
     program: PathBuf,
@@ -32,7 +31,7 @@ impl Shared {
     /// Returns `None` if the tests cannot switch to another user.
     fn new() -> Option<Self> {
         if uid() != 0 {
-            eprintln!("skipped: only root can become other users");
+            eprintln!("skipped: only root can switch to other users");
             return None;
         }
         if !have("setpriv") {
@@ -41,11 +40,11 @@ impl Shared {
         let dir = World::new().dir;
         let program = dir.path().join("tokenctl");
         copy_program(&program);
-        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("the mode can be set");
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).expect("a mode");
         let home = dir.path().join("home");
         fs::create_dir(&home).expect("a directory");
-        fs::set_permissions(&home, Permissions::from_mode(0o755)).expect("the mode can be set");
-        chown(&home, Some(ADMIN), Some(ADMIN)).expect("the owner can be set");
+        fs::set_permissions(&home, Permissions::from_mode(0o755)).expect("a mode");
+        chown(&home, Some(ADMIN), Some(ADMIN)).expect("an owner");
         Some(Self { dir, program })
     }
 
@@ -61,8 +60,8 @@ impl Shared {
         self.dir.path().join("home/store")
     }
 
-    /// A command that runs as this user. `MEMBER` and `ADMIN` are in the group; `ADMIN` has to be in it too, because only
-    /// a member can give files to the group.
+    /// A command of this user. `MEMBER` is in the group, and so is `ADMIN`, because only a member can give files to the
+    /// group.
     fn command(&self, uid: u32, program: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -85,8 +84,8 @@ impl Shared {
         finished(child)
     }
 
-    /// The path, mode and content of each file in the store.
-    fn snapshot(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
+    /// The path, the mode and the content of every file in the store.
+    fn bytes(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
         let mut all: Vec<_> = fs::read_dir(self.store())
             .expect("the store")
             .map(|entry| entry.expect("an entry").path())
@@ -114,7 +113,7 @@ const CHANGES: [&[&str]; 10] = [
 const ADOPTED: &str = "a-secret-of-mallory-that-is-long-enough-6iFQ2b";
 
 #[test]
-fn a_shared_store_gives_its_group_permissions() {
+fn a_shared_store_has_group_permissions() {
     let Some((shared, _)) = Shared::with_token() else { return };
     let modes =
         |names: &[&str]| names.iter().map(|name| mode(&shared.store().join(name))).collect::<Vec<_>>();
@@ -130,7 +129,7 @@ fn a_shared_store_gives_its_group_permissions() {
     assert_eq!(mode(&later.store()), 0o700);
     later.run(MEMBER, &["list"], "").exit(6);
     later.run(ADMIN, &["init", "--group", &GROUP.to_string()], "").ok();
-    assert_eq!(later.snapshot().iter().map(|it| it.1).collect::<Vec<_>>(), [0o640, 0o660, 0o660, 0o660]);
+    assert_eq!(later.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o640, 0o660, 0o660, 0o660]);
     later.run(MEMBER, &["list"], "").ok();
 }
 
@@ -153,7 +152,7 @@ fn a_member_cannot_change_anything() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     shared.run(ADMIN, &["create", "off"], "").ok();
     shared.run(ADMIN, &["disable", "off"], "").ok();
-    let before = shared.snapshot();
+    let before = shared.bytes();
     for args in CHANGES {
         let ran = shared.run(MEMBER, &[args, &["--json"]].concat(), ADOPTED);
         let failure = assert_failure(&ran, "store_read_only", 6);
@@ -161,7 +160,7 @@ fn a_member_cannot_change_anything() {
             failure["hint"],
             "run the command as the owner of the store: `sudo -u '#64001' tokenctl …`"
         );
-        assert!(before == shared.snapshot(), "{args:?}");
+        assert!(before == shared.bytes(), "{args:?}");
     }
     assert_eq!(shared.run(ADMIN, &["verify"], &secret).ok().line(), "valid demo");
     assert_eq!(shared.run(ADMIN, &["verify"], ADOPTED).exit(3).line(), "unknown");
@@ -171,7 +170,7 @@ fn a_member_cannot_change_anything() {
 #[test]
 fn other_users_have_no_access() {
     let Some((shared, secret)) = Shared::with_token() else { return };
-    let before = shared.snapshot();
+    let before = shared.bytes();
     let reads: [&[&str]; 8] = [
         &["list"],
         &["show", "demo"],
@@ -185,7 +184,7 @@ fn other_users_have_no_access() {
     for args in reads.iter().chain(&CHANGES) {
         let ran = shared.run(STRANGER, &[args, &["--json"][..]].concat(), &secret);
         assert_failure(&ran, "store_unreadable", 6);
-        assert!(before == shared.snapshot(), "{args:?}");
+        assert!(before == shared.bytes(), "{args:?}");
     }
 }
 
@@ -193,17 +192,16 @@ fn other_users_have_no_access() {
 fn a_member_can_verify_even_if_the_use_cannot_be_recorded() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
-        fs::set_permissions(shared.store().join(name), Permissions::from_mode(0o640))
-            .expect("the mode can be set");
+        fs::set_permissions(shared.store().join(name), Permissions::from_mode(0o640)).expect("a mode");
     }
-    let before = shared.snapshot();
+    let before = shared.bytes();
     let ran = shared.run(MEMBER, &["verify"], &secret).ok();
     assert_eq!((ran.line(), ran.err.as_str()), ("valid demo", ""));
-    assert!(before == shared.snapshot());
+    assert!(before == shared.bytes());
 }
 
 #[test]
-fn the_administrator_sees_that_a_client_still_presents_an_old_secret() {
+fn the_use_of_an_old_secret_is_reported_to_the_administrator() {
     let Some((shared, old)) = Shared::with_token() else { return };
     let admin = |args: &[&str]| shared.run(ADMIN, args, "").ok().line().to_owned();
     let current = admin(&["rotate", "demo", "--grace", "0s"]);
@@ -211,10 +209,9 @@ fn the_administrator_sees_that_a_client_still_presents_an_old_secret() {
     let expired = admin(&["create", "short", "--ttl", "1s"]);
     admin(&["revoke", "gone", "--yes"]);
     std::thread::sleep(std::time::Duration::from_secs(2));
-    let refused_secrets =
-        [(&old, "superseded demo"), (&revoked, "revoked gone"), (&expired, "expired short")];
+    let old_secrets = [(&old, "superseded demo"), (&revoked, "revoked gone"), (&expired, "expired short")];
     let present = || {
-        for (secret, answer) in refused_secrets {
+        for (secret, answer) in old_secrets {
             let ran = shared.run(MEMBER, &["verify"], secret).exit(3);
             assert_eq!((ran.line(), ran.err.as_str()), (answer, ""));
         }
@@ -226,18 +223,18 @@ fn the_administrator_sees_that_a_client_still_presents_an_old_secret() {
     let found = || {
         let ran = shared.run(ADMIN, &["check", "--only", "refused_in_use", "--json"], "");
         let findings = ran.json()["findings"].as_array().expect("findings").clone();
-        findings.iter().map(|it| it["message"].as_str().expect("words").to_owned()).collect::<Vec<_>>()
+        findings.iter().map(|it| it["message"].as_str().expect("a message").to_owned()).collect::<Vec<_>>()
     };
     // A user without write permission for this file can still do everything else.
     let file = shared.store().join("usage.refused");
-    fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("the mode can be set");
+    fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("a mode");
     present();
     assert_eq!(found(), Vec::<String>::new());
     assert_eq!(shared.run(MEMBER, &["verify"], &current).ok().line(), "valid demo");
     let shown = shared.run(ADMIN, &["show", "demo", "--json"], "").ok().json();
     assert!(shown["last_used_at"].is_string(), "{shown}");
 
-    fs::set_permissions(&file, Permissions::from_mode(0o660)).expect("the mode can be set");
+    fs::set_permissions(&file, Permissions::from_mode(0o660)).expect("a mode");
     present();
     for (name, why) in [("demo", "superseded"), ("gone", "revoked"), ("short", "expired")] {
         assert!(refused(name).is_string(), "{name}");
@@ -255,7 +252,7 @@ fn the_administrator_sees_that_a_client_still_presents_an_old_secret() {
 }
 
 #[test]
-fn a_member_verifies_while_writers_write() {
+fn a_member_can_verify_while_the_administrator_changes_the_store() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -286,7 +283,7 @@ fn a_member_verifies_while_writers_write() {
 }
 
 #[test]
-fn a_member_verifies_after_a_writer_was_killed() {
+fn a_member_can_verify_after_a_writer_was_killed() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     if !have("strace") {
         return;
@@ -309,12 +306,15 @@ fn a_member_verifies_after_a_writer_was_killed() {
             .expect("strace starts"),
     );
     let journal = shared.store().join("tokens.db-journal");
-    assert!(killed.code == -1 && journal.exists(), "not killed during its commit: {killed:?}");
-    let before = shared.snapshot();
+    assert!(
+        killed.code == -1 && journal.exists(),
+        "the command was not killed during its commit: {killed:?}"
+    );
+    let before = shared.bytes();
     assert_eq!(shared.run(MEMBER, &["verify"], "nobody-knows-this-secret").exit(3).line(), "unknown");
     assert_eq!(shared.run(MEMBER, &["list", "--format", "names"], "").ok().out, "demo\n");
     shared.run(MEMBER, &["audit", "verify"], "").ok();
-    assert!(before == shared.snapshot(), "a reading command rolled the journal back");
+    assert!(before == shared.bytes(), "a reader rolled the change back");
     assert_eq!(shared.run(MEMBER, &["verify"], &secret).ok().line(), "valid demo");
     assert!(journal.exists());
     let last_use = shared.run(MEMBER, &["show", "demo", "--json"], "").ok().json()["last_used_at"].clone();
@@ -327,7 +327,7 @@ fn a_member_verifies_after_a_writer_was_killed() {
 }
 
 #[test]
-fn the_store_of_another_user_is_used_only_if_it_is_named() {
+fn the_store_of_another_user_is_used_only_if_it_is_given_explicitly() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     let data = shared.dir.path().join("home");
     fs::create_dir(data.join("share")).expect("a directory");
@@ -349,7 +349,7 @@ fn the_store_of_another_user_is_used_only_if_it_is_named() {
 }
 
 #[test]
-fn a_store_can_be_used_even_if_it_was_created_with_umask_777() {
+fn a_store_is_usable_even_with_umask_777() {
     let Some(shared) = Shared::new() else { return };
     if !have("bash") {
         return;
@@ -360,11 +360,11 @@ fn a_store_can_be_used_even_if_it_was_created_with_umask_777() {
         finished(bash.args(["--norc", "-c", script]).arg(&shared.program).spawn().expect("bash starts")).ok();
     assert_eq!(ran.out.lines().nth(1), Some("demo"), "{ran:?}");
     assert_eq!(mode(&shared.store()), 0o700);
-    assert_eq!(shared.snapshot().iter().map(|it| it.1).collect::<Vec<_>>(), [0o600; 4]);
+    assert_eq!(shared.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o600; 4]);
 }
 
 #[test]
-fn the_login_name_of_the_log_comes_from_getent() {
+fn the_login_name_is_looked_up_with_getent() {
     let Some(shared) = Shared::new() else { return };
     let getent = shared.dir.path().join("getent");
     let script =
@@ -377,26 +377,25 @@ fn the_login_name_of_the_log_comes_from_getent() {
     assert!(log.out.contains(r#""login":"ann""#), "{}", log.out);
 }
 
-/// The owner of `/proc/PID/mem`. This is root if other users cannot read the memory of the process.
+/// The owner of /proc/PID/mem. It is root if the process is protected from other users.
 fn owner_of_memory(pid: u32) -> Option<u32> {
     let meta = fs::metadata(format!("/proc/{pid}/mem")).ok()?;
     Some(std::os::unix::fs::MetadataExt::uid(&meta))
 }
 
 #[test]
-fn no_user_can_read_the_memory_of_a_process_that_delivers_a_secret() {
+fn other_users_cannot_read_the_memory_of_a_process_that_delivers_a_secret() {
     let Some(shared) = Shared::new() else { return };
     shared.run(ADMIN, &["init"], "").ok();
-    let owners = shared.dir.path().join("home/said");
+    let owners = shared.dir.path().join("home/owners");
     let command = format!("cat >/dev/null; stat -c %u /proc/$PPID/mem /proc/$$/mem >{}", owners.display());
     shared.run(ADMIN, &["create", "demo", "--exec", &command], "").ok();
-    // The first number is that of tokenctl, whose memory is protected. The second is that of the shell, whose memory is
-    // not, and belongs to the user.
+    // The first number is for tokenctl, which is protected. The second is for the shell, which is not.
     assert_eq!(fs::read_to_string(owners).expect("a file"), format!("0\n{ADMIN}\n"));
 }
 
 #[test]
-fn no_user_can_read_the_memory_of_a_process_that_reads_a_secret() {
+fn other_users_cannot_read_the_memory_of_a_process_that_reads_a_secret() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     for (args, code) in
         [(&["verify"][..], 0), (&["adopt", "mine"], 5), (&["revoke", "--secret-file", "-", "-y"], 0)]
@@ -405,14 +404,14 @@ fn no_user_can_read_the_memory_of_a_process_that_reads_a_secret() {
         let mut child = command.args(args).spawn().expect("the program starts");
         let name = format!("/proc/{}/comm", child.id());
         let runs = || fs::read_to_string(&name).is_ok_and(|name| name == "tokenctl\n");
-        until("the memory is protected", || runs() && owner_of_memory(child.id()) == Some(0));
+        until("the process protects its memory", || runs() && owner_of_memory(child.id()) == Some(0));
         child.stdin.take().expect("a pipe").write_all(secret.as_bytes()).expect("a reader");
         finished(child).exit(code);
     }
 }
 
 #[test]
-fn on_a_read_only_file_system_the_store_can_be_read_and_a_change_fails_with_the_reason() {
+fn on_a_read_only_file_system_changes_fail_with_a_clear_message_and_reading_works() {
     if !have("unshare") || !have("bash") || uid() != 0 {
         return;
     }
@@ -427,7 +426,7 @@ fn on_a_read_only_file_system_the_store_can_be_read_and_a_change_fails_with_the_
         let script =
             format!("unshare -m bash -c '{mount} && echo {ADOPTED} | tokenctl {} --json'", args.join(" "));
         let failure = assert_failure(&world.shell(&script), "store_read_only", 6);
-        let message = failure["message"].as_str().expect("words");
+        let message = failure["message"].as_str().expect("a message");
         assert!(message.ends_with("its file system is mounted read-only"), "{failure}");
         assert!(message.contains(world.store().to_str().expect("UTF-8")), "{failure}");
         assert_eq!(failure["hint"], "mount it read-write; commands that only read still work");
@@ -439,21 +438,21 @@ fn on_a_read_only_file_system_the_store_can_be_read_and_a_change_fails_with_the_
 }
 
 #[test]
-fn a_read_only_database_is_reported_with_the_chmod_that_fixes_it() {
+fn the_error_about_a_read_only_database_has_a_hint_with_chmod() {
     let Some((shared, _)) = Shared::with_token() else { return };
     let database = shared.store().join("tokens.db");
-    fs::set_permissions(&database, Permissions::from_mode(0o440)).expect("the mode can be set");
+    fs::set_permissions(&database, Permissions::from_mode(0o440)).expect("a mode");
     let failure = assert_failure(&shared.run(ADMIN, &["create", "new", "--json"], ""), "store_read_only", 6);
     let database = database.canonicalize().expect("a path");
     assert_eq!(failure["hint"], format!("chmod u+w {}", database.display()));
     assert!(
-        failure["message"].as_str().expect("words").ends_with("its mode allows nobody to write"),
+        failure["message"].as_str().expect("a message").ends_with("its mode allows nobody to write"),
         "{failure}"
     );
     shared.run(ADMIN, &["list"], "").ok();
 }
 
-/// If another user can write to the store, root neither uses nor sets the destinations and hooks in it.
+/// If another user can write to the store, root does not run or set the destinations and hooks in it.
 #[test]
 fn root_does_not_run_commands_from_the_store_of_another_user() {
     const ROOT: u32 = 0;
@@ -473,7 +472,7 @@ fn root_does_not_run_commands_from_the_store_of_another_user() {
     ] {
         assert_failure(&json(args), "store_unsafe", 6);
     }
-    // Root can still name a destination by flags, but it is not stored.
+    // Root can still give a destination by flag, but it is not stored.
     let made = shared.run(ROOT, &["create", "new", "--exec", "cat >/dev/null"], "").ok();
     assert!(made.err.contains("warning: the destination is not remembered: "), "{}", made.err);
     shared.run(ROOT, &["rotate", "demo", "--stdout"], "").ok();
@@ -482,7 +481,7 @@ fn root_does_not_run_commands_from_the_store_of_another_user() {
     shared.run(ADMIN, &["rotate", "demo"], "").ok();
     assert_eq!(runs(), format!("{ADMIN}\n{ADMIN}\n"));
 
-    // Root has stored this destination, but now the store belongs to another user.
+    // Now root has stored the destination, but the store has since been given to another user.
     let Some(shared) = Shared::new() else { return };
     shared
         .run(
@@ -512,7 +511,7 @@ fn with_trust_group_stored_destinations_and_commands_are_not_used() {
     for (path, mode) in [("", 0o770), ("tokens.db", 0o660)] {
         let path = shared.store().join(path);
         chown(&path, None, Some(GROUP)).expect("a group");
-        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("the mode can be set");
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("a mode");
     }
     let failure = assert_failure(
         &shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--json"], ""),
@@ -522,8 +521,8 @@ fn with_trust_group_stored_destinations_and_commands_are_not_used() {
     assert!(
         failure["message"]
             .as_str()
-            .expect("words")
-            .ends_with("destinations and commands stored in it are neither used nor changed")
+            .expect("a message")
+            .ends_with("no destination or command in it is used or set")
     );
     shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--out", file], "").ok();
 }

@@ -1,4 +1,4 @@
-//! `Verifier` as a service uses it, with one store, many threads, and changes to the store while it is open.
+//! `Verifier` as services use it: one store, many threads, and a store that changes while it is open.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -38,7 +38,7 @@ fn verify(verifier: &Verifier, secret: &str) -> Verdict {
 }
 
 #[test]
-fn a_verdict_has_its_reason_and_the_token_of_the_secret() {
+fn a_verdict_contains_the_reason_and_the_token() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let secret = world.create("app", &["-s", "read", "--owner", "ops", "-l", "env=prod"]);
@@ -61,7 +61,7 @@ fn a_verdict_has_its_reason_and_the_token_of_the_secret() {
 }
 
 #[test]
-fn a_batch_is_answered_in_order() {
+fn several_requests_are_answered_in_order() {
     let world = World::with_store();
     let (a, b) = (world.create("a", &[]), world.create("b", &[]));
     world.run(&["revoke", "b", "--yes"]).ok();
@@ -74,14 +74,14 @@ fn a_batch_is_answered_in_order() {
 }
 
 #[test]
-fn every_thread_waits_for_a_store_that_another_process_has_locked() {
+fn every_thread_waits_until_another_process_releases_its_lock() {
     if !have("sqlite3") {
         return;
     }
     let world = World::with_store();
     let secret = world.create("app", &[]);
     let verifier = verifier(&world);
-    // The other threads then use the connection of this thread.
+    // Other threads also use the connection that this thread has opened.
     assert!(verify(&verifier, &secret).is_valid());
     let mut holder = Command::new("sqlite3")
         .arg(world.database())
@@ -95,20 +95,20 @@ fn every_thread_waits_for_a_store_that_another_process_has_locked() {
     BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "held\n");
     thread::scope(|scope| {
-        let asked: Vec<_> =
+        let answers: Vec<_> =
             (0..THREADS).map(|_| scope.spawn(|| verify(&verifier, &secret).is_valid())).collect();
         thread::sleep(Duration::from_millis(600));
         orders.write_all(b"ROLLBACK;\n").unwrap();
         drop(orders);
-        assert!(asked.into_iter().all(|asked| asked.join().unwrap()));
+        assert!(answers.into_iter().all(|answer| answer.join().unwrap()));
     });
     assert!(holder.wait().unwrap().success());
 }
 
 #[test]
-fn a_missing_store_is_an_error_until_there_is_one_again() {
+fn a_missing_store_is_an_error_until_a_store_is_there_again() {
     let (world, other) = (World::with_store(), World::with_store());
-    // The random generators of both worlds start with the same values.
+    // The random generators of both worlds are the same, so the first secret is only created here.
     world.create("first", &[]);
     let (old, new) = (world.create("old", &[]), other.create("new", &[]));
     let verifier = verifier(&world);
@@ -122,11 +122,11 @@ fn a_missing_store_is_an_error_until_there_is_one_again() {
     std::fs::write(world.database(), "no database").unwrap();
     std::fs::rename(world.database(), world.store().join("away")).unwrap();
     std::fs::copy(world.store().join("away"), world.database()).unwrap();
-    verifier.verify(new.as_bytes(), &Requirements::default()).expect_err("a file that is no store");
+    verifier.verify(new.as_bytes(), &Requirements::default()).expect_err("the file is not a store");
 }
 
 #[test]
-fn a_secret_from_the_future_is_an_error_and_not_valid() {
+fn a_secret_that_was_created_in_the_future_is_an_error() {
     let world = World::with_store();
     let secret = world.create("app", &[]);
     let early = Verifier::with_clock(world.store(), Fixed(START - 301)).unwrap();
@@ -137,7 +137,7 @@ fn a_secret_from_the_future_is_an_error_and_not_valid() {
 }
 
 #[test]
-fn opening_a_store_again_does_not_release_the_locks_of_this_process() {
+fn opening_a_store_again_does_not_release_the_locks_of_the_process() {
     if !have("sqlite3") {
         return;
     }
@@ -147,7 +147,7 @@ fn opening_a_store_again_does_not_release_the_locks_of_this_process() {
     let locked = first.read(|store| {
         store.read(|view| {
             view.catalogue()?;
-            // If the file was opened and closed, the lock of this transaction would be released.
+            // If the file were opened and closed again, the lock of this transaction would be lost.
             world.run(&["list"]).ok();
             let writer =
                 Command::new("sqlite3").arg(world.database()).arg("BEGIN EXCLUSIVE; ROLLBACK").output();
@@ -178,7 +178,7 @@ mod slow {
     use super::*;
 
     #[test]
-    fn no_thread_accepts_a_secret_after_its_revocation_has_returned() {
+    fn no_thread_accepts_a_secret_after_its_revocation_is_complete() {
         const TOKENS: usize = 1_000;
         let world = World::with_store();
         let secrets: Vec<String> = (0..TOKENS).map(|n| world.create(&format!("t{n}"), &[])).collect();
@@ -193,7 +193,8 @@ mod slow {
                     let mut round = thread;
                     loop {
                         let gone = revoked.load(Ordering::Acquire);
-                        // The latest secrets are the most likely to be wrong, but any earlier one could be.
+                        // The latest revocations are the most likely to be missed, but an earlier one could be missed
+                        // as well.
                         for n in [gone.checked_sub(1), (gone > 0).then(|| round % gone)].into_iter().flatten()
                         {
                             let verdict = verify(verifier, &secrets[n]);
@@ -217,6 +218,6 @@ mod slow {
                 revoked.store(n + 1, Ordering::Release);
             }
         });
-        assert!(yeses.into_inner() > 0, "no thread ever asked before the last revocation");
+        assert!(yeses.into_inner() > 0, "no thread verified a secret before its revocation");
     }
 }

@@ -1,4 +1,4 @@
-//! Many processes that change one store at the same time.
+//! Many simultaneous processes.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::support::{Ran, World, program, run};
 const PROCESSES: usize = 50;
 const CREATES: usize = 20;
 
-/// The real program against this store, from any thread.
+/// The real program for this store. Unlike `World::program`, this can be used in any thread.
 fn at(store: &PathBuf) -> Command {
     let mut command = program();
     command.env("TOKENCTL_STORE", store);
@@ -20,7 +20,7 @@ fn at(store: &PathBuf) -> Command {
 }
 
 #[test]
-fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store() {
+fn fifty_processes_with_twenty_creates_each_create_a_thousand_tokens_and_one_store() {
     let world = World::new();
     let store = world.store();
     let (start, made, done) = (Barrier::new(PROCESSES), AtomicUsize::new(0), AtomicBool::new(false));
@@ -41,7 +41,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
                 })
             })
             .collect();
-        // Another process reads all the time, once there is a store.
+        // Once the first token exists, a reader lists and verifies until all writers are done.
         let reader = scope.spawn(|| {
             let (mut looks, mut listed) = (0, 0);
             while !done.load(Ordering::Relaxed) {
@@ -82,7 +82,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
     let mut names: Vec<&str> = results.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(list.lines().collect::<Vec<_>>(), names);
-    // The store has two events of `init`, and two of each `create`.
+    // The store has two events of `init`, and two of each `create`: the creation and the confirmation.
     let audit = world.real(&["audit", "verify", "--json"], b"").ok().json();
     assert_eq!(audit["events"], 2 + 2 * PROCESSES * CREATES);
     world.is_sound();
@@ -92,7 +92,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
 }
 
 #[test]
-fn only_one_of_many_creates_of_a_name_succeeds() {
+fn only_one_of_many_simultaneous_creates_with_the_same_name_succeeds() {
     const AT_ONCE: usize = 20;
     for if_missing in [false, true] {
         let world = World::new();
@@ -118,7 +118,7 @@ fn only_one_of_many_creates_of_a_name_succeeds() {
             let last = ran.err.lines().last().unwrap_or_default();
             let error: serde_json::Value = serde_json::from_str(last).expect(last);
             let code = error["error"]["code"].as_str().expect("a code");
-            // With `--if-missing`, every other process waits for the delivery and finds the token.
+            // With `--if-missing`, all other processes wait for the delivery and then find the token.
             assert!(!if_missing && matches!(code, "under_way" | "name_taken"), "{ran:?}");
         }
         assert_eq!(secrets.len(), 1, "{results:?}");
@@ -130,7 +130,7 @@ fn only_one_of_many_creates_of_a_name_succeeds() {
 }
 
 #[test]
-fn no_concurrent_change_of_a_token_is_lost() {
+fn simultaneous_changes_to_one_token_are_all_kept() {
     const AT_ONCE: usize = 20;
     let world = World::of_processes();
     world.mint("demo");
@@ -148,7 +148,7 @@ fn no_concurrent_change_of_a_token_is_lost() {
 }
 
 #[test]
-fn a_backup_that_was_taken_while_fifty_processes_write_can_be_restored() {
+fn a_backup_made_while_fifty_processes_write_can_be_restored() {
     let world = World::of_processes();
     let (store, start, done) = (world.store(), Barrier::new(PROCESSES + 1), AtomicUsize::new(0));
     let mut copies = Vec::new();

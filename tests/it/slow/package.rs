@@ -1,4 +1,4 @@
-//! The Debian package is built, installed, used and removed. The same build is also installed with `cargo install`.
+//! Builds, installs, uses and removes the Debian package, and then runs `cargo install` with the same build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use crate::support::{Ran, World, have, run, uid};
 use crate::terminals::Screen;
 
 #[test]
-fn the_package_installs_works_and_leaves_nothing_behind() {
-    // The package `bash-completion` has one command, with which it can be found.
+fn the_debian_package_can_be_installed_used_and_removed() {
+    // The package of bash completions is detected by its only command.
     let tools = ["cargo-deb", "dpkg", "man", "tmux", "zsh", "fish", "elvish", "dh_bash-completion"];
     if !tools.into_iter().all(have) || !may_install() {
         return;
@@ -28,7 +28,7 @@ fn the_package_installs_works_and_leaves_nothing_behind() {
     let left: Vec<_> = files.iter().filter(|file| file.symlink_metadata().is_ok()).collect();
     assert!(left.is_empty(), "{left:?}");
 
-    // The program for `cargo install` is already built by now.
+    // `cargo install` can use the build that exists now.
     let root = world.path("root");
     cargo(&["install", "--path", ".", "--locked", "--offline", "--root", &root]);
     works(&world, &Path::new(&root).join("bin/tokenctl"));
@@ -87,7 +87,7 @@ fn completes(world: &World) {
         command.args(["-c", &format!("exec {shell}")]).env("PATH", "/usr/bin:/bin");
         let screen = Screen::of(command.env("HOME", home).current_dir(home), (80, 24));
         screen.wait(">");
-        // The `#` shows where the cursor is; elvish puts no blank behind a word.
+        // A `#` is typed to show where the cursor is. Elvish adds no space after a word.
         screen.say("tokenctl sh");
         screen.press(&["Tab"]);
         screen.say("#");
@@ -95,7 +95,7 @@ fn completes(world: &World) {
     }
 }
 
-/// Whether the test may install a package, since it runs as root and nobody has installed the package.
+/// Whether the test is allowed to install a package: as root, unless somebody has installed one already.
 fn may_install() -> bool {
     let in_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     let is_root = uid() == 0;
@@ -114,21 +114,21 @@ fn may_install() -> bool {
     may
 }
 
-/// Runs cargo on this project, with the target directory of a user, so that it is built only once.
+/// Runs cargo on this project. It uses the ordinary target directory, so the project is built only once.
 #[track_caller]
 fn cargo(args: &[&str]) -> Ran {
     let mut cargo = Command::new(env!("CARGO"));
     run(cargo.args(args).current_dir(env!("CARGO_MANIFEST_DIR")), b"").ok()
 }
 
-/// The package on this machine, until it goes out of scope.
+/// The installed package, which is removed when this value is dropped.
 struct Installed;
 
 impl Installed {
     #[track_caller]
     fn from(package: &str) -> Self {
         let installed = Self;
-        // A slim machine may be configured to leave out manual pages, which the test needs.
+        // Some machines are configured to leave out manual pages, but they are tested here.
         dpkg(&["--path-include=/usr/share/*", "--install", package]).ok();
         installed
     }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use super::last;
 use crate::support::{Ran, World, have, run};
 
-/// The text of the last OSC 52 sequence that a terminal received.
+/// The text of the last OSC 52 sequence in the output to a terminal.
 pub fn unpacked(screen: &[u8]) -> Option<Vec<u8>> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let screen = String::from_utf8_lossy(screen);
@@ -22,7 +22,7 @@ pub fn unpacked(screen: &[u8]) -> Option<Vec<u8>> {
     Some(bytes.collect())
 }
 
-/// Runs a command in a terminal of this type, without any other clipboard.
+/// Runs a command in a terminal of this type, in which it can reach no other clipboard.
 fn within(world: &World, term: &str, command: &str) -> Ran {
     let mut script = world.bash("exec script -qec \"$COMMAND\" /dev/null");
     script.env("TERM", term).env("COMMAND", format!("{command} >out 2>said"));
@@ -70,7 +70,7 @@ fn the_sequence_is_not_sent_to_a_terminal_that_would_show_it() {
 }
 
 #[test]
-fn without_a_terminal_osc52_is_not_available() {
+fn without_a_terminal_the_sequence_cannot_be_sent() {
     if !have("setsid") {
         return;
     }

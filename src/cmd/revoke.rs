@@ -48,7 +48,7 @@ impl Revoke {
             });
         };
         if !self.targets.is_empty() {
-            return Err(Invalid::new("a secret and names or filters together")
+            return Err(Invalid::new("a secret cannot be combined with names or filters")
                 .hint("use only one of them")
                 .into());
         }

@@ -75,7 +75,7 @@ fn list(app: &mut App<'_>) -> Result<Outcome, Error> {
         return Ok(Outcome::Done);
     }
     if catalogue.is_empty() {
-        app.talk().note("no scopes yet; `tokenctl scopes define SCOPE` makes one");
+        app.talk().note("no scopes yet; define one with `tokenctl scopes define SCOPE`");
         return Ok(Outcome::Done);
     }
     let now = app.ctx.machine.now()?;

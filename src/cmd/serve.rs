@@ -137,7 +137,7 @@ impl Serve {
             return Ok(());
         }
         let what = Invalid::new("`--heartbeat` is for a store in PostgreSQL");
-        Err(what.hint("files have no replicas that could be old").into())
+        Err(what.hint("a store in files has no replicas").into())
     }
 
     /// Refuses addresses that other machines can reach, unless `--allow-remote` is given.

@@ -142,7 +142,7 @@ impl Target {
             return Ok(());
         }
         let uid = seen.meta.as_ref().map_or(0, Metadata::uid);
-        let why = format!("it belongs to uid {uid} and does not hold a secret of this token yet");
+        let why = format!("it belongs to uid {uid} and does not contain a secret of this token yet");
         let path = self.path.display();
         let hint = format!("run `chown root {path}`, deliver, then give it back with `chown {uid} {path}`");
         Err(Refusal::Failed(refusal(&self.path, &why).hint(hint)))

@@ -99,7 +99,7 @@ fn check_includes(entry: &Entry, before: &Catalogue, after: &Catalogue) -> Resul
             Some(included) if included.retired_at.is_some() => {
                 let retired = Invalid::new(format!("`{name}` includes `{scope}`, which is retired"));
                 return Err(Refused::Forbidden(
-                    retired.hint(format!("reopen it with `tokenctl scopes define {scope}`")),
+                    retired.hint(format!("bring it back with `tokenctl scopes define {scope}`")),
                 ));
             }
             Some(_) => {}

@@ -32,14 +32,14 @@ pub enum StoreError {
     #[error("`{}` cannot be changed: {why}", .path.display())]
     ReadOnly { path: PathBuf, why: String, hint: String },
     /// There is no store, and none can be made here.
-    #[error("no store can be made at `{}`: {why}", .path.display())]
+    #[error("no store can be created at `{}`: {why}", .path.display())]
     NoPlace { path: PathBuf, why: String },
     #[error("the store is damaged: {0}")]
     Damaged(String),
     #[error("the store is locked{}", by_processes(.0))]
     Locked(Vec<u32>),
     /// It changed between the check and the change that depended on it.
-    #[error("the store has changed meanwhile; nothing was changed")]
+    #[error("the store changed while the command ran; nothing was changed")]
     Changed,
     #[error("{}", .0.0)]
     Clock(ClockWrong),

@@ -354,7 +354,7 @@ fn an_invalid_line_stops_the_adoption_or_is_skipped_and_no_message_contains_a_se
         "usage",
     );
     for (line, why) in [
-        ("{\"name\":7}".to_owned(), "`name` is not what it should be"),
+        ("{\"name\":7}".to_owned(), "`name` has the wrong type"),
         ("{\"nam\":\"x\"}".to_owned(), "the heading has an unknown column"),
         (format!("{{\"name\":\"x\",\"secret\":\"{}\"", strong(2)), "it is not a JSON object"),
         (format!("{{\"name\":\"x\",\"hash\":\"{}\"}}", "0".repeat(63)), "its `hash` is not valid"),

@@ -52,7 +52,7 @@ fn a_directory_that_another_user_owns_or_could_replace_is_refused() {
     assert!(takes_none(&world, &format!("{in_open}/new")).contains("replace what is below it"));
     let message = takes_none(&world, &empty);
     assert!(
-        message.contains("belongs to uid 64001 and does not hold a secret of this token yet"),
+        message.contains("belongs to uid 64001 and does not contain a secret of this token yet"),
         "{message}"
     );
     world.run(&["rotate", "demo", "--out", &empty, "--force"]).exit(7);

@@ -67,7 +67,7 @@ fn a_stopped_creation_loses_its_name_at_its_deadline() {
     let other = Rc::clone(&world);
     let stopped = world.run_while(&["create", "demo"], move || {
         let failure = other.refuses(&["create", "demo"], 5, "under_way");
-        assert_eq!(failure["hint"], "wait; it ends by 2026-11-22T12:10:00Z at the latest");
+        assert_eq!(failure["hint"], "wait until 2026-11-22T12:10:00Z at the latest");
         let ran = other.run(&["create", "demo", "--if-missing", "-d", "second"]).ok();
         assert_eq!(other.now(), START + 10 * MINUTE);
         other.is_valid(ran.line(), "demo");

@@ -66,7 +66,7 @@ fn an_incomplete_or_changed_export_is_refused_and_leaves_no_store() {
         (out[..out.len() - 9].to_owned(), "it has no end: the export was cut short".to_owned()),
         (
             joined(&[&all[..token], &all[token + 1..]].concat()),
-            "lines of type `token`, but 1 came".to_owned(),
+            "lines of type `token`, but there are 1".to_owned(),
         ),
         (joined(&twice), format!("line {}: it breaks a rule, or repeats what must be unique", line + 1)),
         (replaced("\"name\":\"demo\"", "\"name\":\"de mo\""), format!("line {line}: `de mo` is not a name")),

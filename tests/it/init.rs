@@ -159,7 +159,7 @@ fn other_verbs_do_not_create_a_missing_store() {
         let failure = world.refuses(args, 6, "store_missing");
         assert_eq!(
             failure["hint"],
-            "`tokenctl init` makes one, or the first `tokenctl create` or `tokenctl scopes define`"
+            "create one with `tokenctl init`, or with the first `tokenctl create` or `tokenctl scopes define`"
         );
     }
     assert!(!world.store().exists());

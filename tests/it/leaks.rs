@@ -196,10 +196,10 @@ fn messages_about_previous_secrets_mention_only_the_secrets() {
     assert_eq!(*world.asked.borrow(), ["revoke the previous secrets of `demo`?"]);
     assert_eq!(ran.err, "revoked the previous secrets of `demo`\n");
     let ran = world.run(&["revoke", "demo", "--previous"]).ok();
-    assert_eq!(ran.err, "nothing of `demo` was left to be revoked\n");
+    assert_eq!(ran.err, "`demo` had nothing left to be revoked\n");
     let file = world.write("secret", &old);
     let ran = world.run(&["revoke", "--secret-file", &file]);
-    assert_eq!(ran.ok().err, "nothing of `demo` was left to be revoked\n");
+    assert_eq!(ran.ok().err, "`demo` had nothing left to be revoked\n");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn a_killed_rotation_expires_after_ten_minutes_without_any_clean_up() {
     }
     let ran = world.real(&["rotate", "demo", "--json"], b"");
     let failure = assert_failure(&ran, "under_way", 5);
-    assert!(failure["hint"].as_str().expect("a hint").starts_with("wait; it ends by "), "{failure}");
+    assert!(failure["hint"].as_str().expect("a hint").starts_with("wait until "), "{failure}");
     world.at_real_time(10 * MINUTE);
     let bytes = world.bytes();
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));

@@ -364,7 +364,7 @@ fn the_second_of_two_simultaneous_rotations_is_refused() {
         world.uid
     );
     assert_eq!(failure["message"], expected);
-    assert_eq!(failure["hint"], "wait; it ends by 2026-11-22T12:10:00Z at the latest");
+    assert_eq!(failure["hint"], "wait until 2026-11-22T12:10:00Z at the latest");
     let first = first.ok();
     world.is_valid(first.line(), "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
@@ -552,7 +552,7 @@ fn one_failed_rotation_does_not_stop_the_others() {
             assert_eq!(ran.out, "a\nc\n");
             let path = fs::canonicalize(&dir).unwrap().join("b");
             let why = format!(
-                "`{}` exists and does not hold a secret of this token; nothing was changed",
+                "`{}` exists and does not contain a secret of this token; nothing was changed",
                 path.display()
             );
             let expected = format!(

@@ -310,7 +310,7 @@ fn a_selection_that_changed_during_the_question_needs_another_confirmation() {
     }));
     let ran = world.run(&["revoke", "-l", "env=prod"]).exit(130);
     let warning =
-        "the selection has changed meanwhile (tokens that no longer match: 1); nothing was changed\n";
+        "the selection changed while the command ran (tokens that no longer match: 1); nothing was changed\n";
     assert!(ran.err.contains(warning), "{ran:?}");
     assert_eq!(*world.asked.borrow(), ["revoke 2 tokens?", "revoke `api` (owner: bob, no use recorded)?"]);
     assert!(statuses(&world).contains(&("web".to_owned(), "active".to_owned())), "{:?}", statuses(&world));
@@ -328,7 +328,7 @@ fn a_rotation_by_filter_skips_tokens_that_no_longer_match() {
     }));
     let before = world.show("job")["secrets"].clone();
     let ran = world.run(&["rotate", "-l", "env=dev", "--exec", "cat >/dev/null"]).exit(5);
-    assert!(ran.err.contains("`job`: the selection has changed meanwhile"), "{ran:?}");
+    assert!(ran.err.contains("`job`: the selection changed while the command ran"), "{ran:?}");
     assert_eq!(world.show("job")["secrets"], before);
 }
 

@@ -522,7 +522,7 @@ fn with_trust_group_stored_destinations_and_commands_are_not_used() {
         failure["message"]
             .as_str()
             .expect("a message")
-            .ends_with("no destination or command in it is used or set")
+            .ends_with("destinations and commands stored in it are neither used nor changed")
     );
     shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--out", file], "").ok();
 }

@@ -253,7 +253,7 @@ impl TargetArgs {
     /// Fails unless there are either names or filters. It is called before the store is opened.
     pub fn check(&self) -> Result<(), Invalid> {
         match (self.names.is_empty(), self.filter.filter().is_empty()) {
-            (false, false) => Err(Invalid::new("names and filters together").hint("use only one of them")),
+            (false, false) => Err(Invalid::new("names and filters cannot be combined").hint("use only one of them")),
             (true, true) => {
                 Err(Invalid::new("no token is named").hint("pass NAME, or a filter like `--owner WHO`"))
             }
@@ -334,7 +334,7 @@ pub fn scope_rows(
             if to_grant && entry.retired_at.is_some() {
                 let invalid =
                     Invalid::new(format!("the scope `{scope}` is retired and can no longer be granted"))
-                        .hint(format!("reopen it with `tokenctl scopes define {scope}`"));
+                        .hint(format!("bring it back with `tokenctl scopes define {scope}`"));
                 return Err(Error::Policy(invalid));
             }
             Ok((entry.row, scope.clone()))

@@ -74,7 +74,9 @@ pub enum Error {
     #[error("{found} would change, not {expected}")]
     CountDiffers { expected: usize, found: usize },
     /// Tokens stopped matching between the selection and the change.
-    #[error("the selection changed while the command ran (tokens that no longer match: {lost}); nothing was changed")]
+    #[error(
+        "the selection changed while the command ran (tokens that no longer match: {lost}); nothing was changed"
+    )]
     SelectionChanged { lost: usize },
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -62,7 +62,8 @@ impl<'a> App<'a> {
     pub fn format<F: Copy + PartialEq>(&self, chosen: Option<F>, json: F) -> Result<Option<F>, Invalid> {
         match chosen {
             Some(format) if self.json() && format != json => {
-                Err(Invalid::new("`--json` cannot be combined with another `--format`").hint("use only one of them"))
+                Err(Invalid::new("`--json` cannot be combined with another `--format`")
+                    .hint("use only one of them"))
             }
             None if self.json() => Ok(Some(json)),
             chosen => Ok(chosen),

@@ -315,7 +315,11 @@ fn a_restore_is_refused_if_the_store_has_changed_since_the_check() {
         elsewhere.run(&["revoke", "other", "--yes"]).ok();
     }));
     let done = world.run(&["restore", &path]).exit(5);
-    assert!(done.err.contains("the store changed while the command ran; nothing was changed"), "{}", done.err);
+    assert!(
+        done.err.contains("the store changed while the command ran; nothing was changed"),
+        "{}",
+        done.err
+    );
     assert_eq!(world.show("other")["status"], "revoked");
     is_sound(&world);
 }

@@ -253,7 +253,9 @@ impl TargetArgs {
     /// Fails unless there are either names or filters. It is called before the store is opened.
     pub fn check(&self) -> Result<(), Invalid> {
         match (self.names.is_empty(), self.filter.filter().is_empty()) {
-            (false, false) => Err(Invalid::new("names and filters cannot be combined").hint("use only one of them")),
+            (false, false) => {
+                Err(Invalid::new("names and filters cannot be combined").hint("use only one of them"))
+            }
             (true, true) => {
                 Err(Invalid::new("no token is named").hint("pass NAME, or a filter like `--owner WHO`"))
             }

@@ -1,4 +1,4 @@
-//! Finds the files of a store, and checks that nobody else could have changed them.
+//! Finds the files of a store, and checks that other users could not have written them.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -17,9 +17,9 @@ const STICKY: u32 = 0o1000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
     pub dir: PathBuf,
-    /// Whether the user named this directory, with `--store` or TOKENCTL_STORE. If so, it can belong to another user.
+    /// Whether the user gave this directory with a flag or a variable. If so, it can belong to another user.
     pub named: bool,
-    /// Whether it is accepted that members of the store's group can change its files.
+    /// Whether members of the store's group are allowed to change its files.
     pub trusts_group: bool,
 }
 
@@ -34,8 +34,8 @@ pub struct Unsafe {
 }
 
 impl From<Unsafe> for StoreError {
-    fn from(it: Unsafe) -> Self {
-        Self::Unsafe { path: it.path, why: it.why, fix: it.fix }
+    fn from(problem: Unsafe) -> Self {
+        Self::Unsafe { path: problem.path, why: problem.why, fix: problem.fix }
     }
 }
 
@@ -44,15 +44,15 @@ impl Directory {
         self.dir.join(DATABASE)
     }
 
-    /// Returns `false` only if the database is certainly missing. If we cannot look, there might be one.
+    /// Whether there is a database, or there might be one that cannot be checked.
     pub fn exists(&self) -> bool {
         !matches!(files::look(&self.database()), Ok(None))
     }
 
-    /// Opens the database, which must be a regular file, and reads its header.
+    /// Opens the database file, which must be a regular file, and reads its header.
     ///
-    /// Never call it while this process has the database open, since closing any descriptor of the file releases
-    /// all POSIX locks that this process has on it.
+    /// This must not be called while the process has the database open, because closing any descriptor of the
+    /// file drops all POSIX locks of this process on it.
     pub fn find(&self) -> Result<Found, StoreError> {
         let unreadable = |path: &Path, err: &io::Error| match err.kind() {
             io::ErrorKind::NotFound => StoreError::Missing(self.dir.clone()),
@@ -83,14 +83,14 @@ impl Directory {
         Ok(Found { dir, database, meta: opened.meta, head })
     }
 
-    /// Returns problems with the owner, mode or type of the files, the most serious first.
+    /// Problems with the owner, mode or kind of the files, the most serious first.
     pub fn unsafe_files(&self, found: &Found) -> Result<Vec<Unsafe>, StoreError> {
-        let mut all = self.unsafe_entry(&found.database, &found.meta, self.trusted(&found.meta));
+        let mut all = self.unsafe_entry(&found.database, &found.meta, self.trusted_group(&found.meta));
         if found.meta.nlink() != 1 {
             all.push(Unsafe {
                 path: found.database.clone(),
                 why: format!(
-                    "it has {} hard links, and SQLite looks for a journal next to only one of them",
+                    "it has {} hard links, but SQLite looks for a journal under only one of these names",
                     found.meta.nlink()
                 ),
                 fix: "remove the other links; if a killed command left one, run `tokenctl doctor --repair`"
@@ -103,7 +103,8 @@ impl Directory {
         Ok(all)
     }
 
-    /// SQLite applies a journal to the database, so the journal must belong to the owner of the store.
+    /// Checks the journal. SQLite would roll it back into the database, so it must belong to the owner of the
+    /// store.
     fn unsafe_journal(&self, found: &Found) -> Result<Option<Unsafe>, StoreError> {
         let path = journal(&found.database);
         let Some(meta) = look(&path)? else { return Ok(None) };
@@ -113,40 +114,40 @@ impl Directory {
         Ok(why.map(|why| Unsafe {
             path,
             why,
-            fix: "SQLite did not write it for this store; find out who made it, and move it away".to_owned(),
+            fix: "find out who created this file, and move it away".to_owned(),
             by_mode: false,
         }))
     }
 
-    /// Returns the problems of a directory and its parents. Its path must not contain symbolic links.
+    /// Problems of a directory and the directories above it. The path must not contain symbolic links.
     pub fn unsafe_directory(&self, dir: &Path) -> Result<Vec<Unsafe>, StoreError> {
         let meta = lstat(dir)?;
         if !meta.is_dir() {
             return Ok(vec![not_a_file(dir, &meta)]);
         }
-        let trusted = self.trusted(&meta);
-        let mut all = self.unsafe_entry(dir, &meta, trusted);
-        all.extend(unsafe_ancestors(dir, trusted)?);
+        let trusted_group = self.trusted_group(&meta);
+        let mut all = self.unsafe_entry(dir, &meta, trusted_group);
+        all.extend(unsafe_ancestors(dir, trusted_group)?);
         Ok(all)
     }
 
-    /// Returns the problems of `parent` and the directories above it, before a store is created in `parent`.
+    /// Problems of `parent` and the directories above it, for a directory that will be created in `parent`.
     pub fn unsafe_parents(&self, parent: &Path) -> Result<Vec<Unsafe>, StoreError> {
         let meta = lstat(parent)?;
         let mut all: Vec<Unsafe> = self.owner_problem(parent, &meta).into_iter().collect();
-        // `unsafe_ancestors` skips the path itself, so any name of a child will do.
-        all.extend(unsafe_ancestors(&parent.join("new"), self.trusted(&meta))?);
+        // `unsafe_ancestors` does not check the path itself, so it can be any name in `parent`.
+        all.extend(unsafe_ancestors(&parent.join("new"), self.trusted_group(&meta))?);
         Ok(all)
     }
 
-    /// The group of this file, if groups are trusted.
-    fn trusted(&self, meta: &Metadata) -> Option<u32> {
+    /// The group of this file, if members of the store's group are trusted.
+    fn trusted_group(&self, meta: &Metadata) -> Option<u32> {
         self.trusts_group.then_some(meta.gid())
     }
 
     fn owner_problem(&self, path: &Path, meta: &Metadata) -> Option<Unsafe> {
-        let us = rustix::process::geteuid().as_raw();
-        (!self.named && meta.uid() != us && meta.uid() != 0).then(|| Unsafe {
+        let uid = rustix::process::geteuid().as_raw();
+        (!self.named && meta.uid() != uid && meta.uid() != 0).then(|| Unsafe {
             path: path.to_owned(),
             why: format!("it belongs to uid {}", meta.uid()),
             fix: format!("if you trust that user, name the store with `--store {}`", shell(&self.dir)),
@@ -163,7 +164,7 @@ impl Directory {
     }
 }
 
-/// Describes the problem that other users can write to a directory or file, and how to fix it.
+/// The problem that other users can write to a file or directory, and how to fix it.
 fn writable_by_others(path: &Path, meta: &Metadata, action: &str) -> Unsafe {
     let others = meta.mode() & 0o002 != 0;
     let (who, bits) = if others { ("others", "go-w") } else { ("the members of its group", "g-w") };
@@ -180,11 +181,11 @@ fn writable_by_others(path: &Path, meta: &Metadata, action: &str) -> Unsafe {
     }
 }
 
-/// Describes the problem that a path has another type of file than is expected.
+/// The problem that a path is not the expected kind of file, and how to fix it.
 fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
     let (why, fix) = match fs::read_link(path) {
-        Ok(to) => (
-            format!("it is a symbolic link to `{}`", to.display()),
+        Ok(target) => (
+            format!("it is a symbolic link to `{}`", target.display()),
             "use `--store` with the directory that contains the file itself".to_owned(),
         ),
         Err(_) => (
@@ -195,8 +196,8 @@ fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
     Unsafe { path: path.to_owned(), why, fix, by_mode: false }
 }
 
-/// Returns why another user could control this open file, and how to fix it: that user owns it, can write to it, or
-/// can replace it. The path must not contain symbolic links.
+/// Returns the first reason why another user could control this open file, and how to fix it. The user could
+/// own the file, write to it, or replace it. The path must not contain symbolic links.
 pub fn unsafe_file(path: &Path, meta: &Metadata) -> Result<Option<(String, String)>, StoreError> {
     let owner = meta.uid();
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
@@ -211,12 +212,13 @@ pub fn unsafe_file(path: &Path, meta: &Metadata) -> Result<Option<(String, Strin
     Ok(above.map(|it| (format!("`{}`: {}", it.path.display(), it.why), it.fix)))
 }
 
-/// Returns the directories above a path in which other users could replace entries. A secret is not delivered below
-/// such a directory.
+/// The directories above a path in which other users could replace entries. Secrets are not delivered below
+/// them.
 pub fn unsafe_parents_of(path: &Path) -> Result<Vec<Unsafe>, StoreError> {
     unsafe_ancestors(path, None)
 }
 
+/// The directories above `dir` in which other users could replace entries.
 fn unsafe_ancestors(dir: &Path, trusted: Option<u32>) -> Result<Vec<Unsafe>, StoreError> {
     let mut all = Vec::new();
     for path in dir.ancestors().skip(1) {

@@ -26,7 +26,7 @@ use crate::store::{self, Store};
 
 #[derive(Args)]
 pub struct Create {
-    /// The name: letters, digits and . _ @ -; without one, a terminal is asked
+    /// The name: letters, digits and . _ @ -; without one, you are asked on a terminal
     #[arg(value_name = "NAME")]
     name: Option<NewName>,
     /// Copy from this token what no flag sets; the token may be revoked

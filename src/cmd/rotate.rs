@@ -14,7 +14,7 @@ use crate::cmd::args::destination::{self, DestinationArgs};
 use crate::cmd::args::hooks;
 use crate::cmd::args::lifetime::{HEADING, LifetimeArgs};
 use crate::cmd::args::memory::MemoryArgs;
-use crate::cmd::args::route::{self, Flags, Route};
+use crate::cmd::args::route::{self, DeliveryRoute, Flags};
 use crate::cmd::args::select::{TargetArgs, named};
 use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError, Fate, Missing};
@@ -29,9 +29,9 @@ use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
 // Elsewhere these flags describe the token; here they apply to the new secret alone.
 #[derive(Args)]
-#[command(mut_arg("ttl", |arg| arg.help("Let the new secret expire after this duration, like `90d`")))]
-#[command(mut_arg("expires", |arg| arg.help("Let the new secret expire at this date or RFC 3339 time")))]
-#[command(mut_arg("no_expiry", |arg| arg.help("Let the new secret work until it is revoked")))]
+#[command(mut_arg("ttl", |arg| arg.help("Make the new secret expire after this time, like `90d`")))]
+#[command(mut_arg("expires", |arg| arg.help("Make the new secret expire at this date or RFC 3339 time")))]
+#[command(mut_arg("no_expiry", |arg| arg.help("The new secret never expires")))]
 pub struct Rotate {
     #[command(flatten)]
     targets: TargetArgs,
@@ -150,7 +150,7 @@ impl Rotate {
         store: &Store,
         author: &Author,
         token: &Token,
-        route: &Route,
+        route: &DeliveryRoute,
     ) -> Result<Delivered, Halt> {
         let had_expired = token.expires_at().filter(|_| {
             let now = app.ctx.machine.now();
@@ -170,7 +170,7 @@ impl Rotate {
         store: &Store,
         author: &Author,
         token: &Token,
-        route: &Route,
+        route: &DeliveryRoute,
     ) -> Result<Delivered, Halt> {
         let mut token = token.clone();
         loop {
@@ -195,7 +195,7 @@ impl Rotate {
         store: &Store,
         author: &Author,
         token: &Token,
-        route: &Route,
+        route: &DeliveryRoute,
     ) -> Result<Delivered, Halt> {
         if self.due && !token.is_due(app.ctx.machine.now()?) {
             return Err(Halt::Already(Box::new(token.clone())));

@@ -150,9 +150,9 @@ impl FromStr for Line {
 
 /// Text that must not be empty, such as the value of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filled(pub String);
+pub struct NonEmpty(pub String);
 
-impl FromStr for Filled {
+impl FromStr for NonEmpty {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::store::{Store, Write};
 
 /// Where the new secret of a token goes, and what the rotation stores with the token.
-pub struct Route {
+pub struct DeliveryRoute {
     pub args: DestinationArgs,
     /// The stored destination, if it is used because no flag names another one.
     from_memory: Option<RememberedDestination>,
@@ -44,10 +44,10 @@ pub struct Flags<'a> {
 impl Flags<'_> {
     /// Returns [`Halt::Already`] if the stored destination belongs to another user or host, whose own `rotate --due`
     /// rotates the token.
-    pub fn route(&self, store: &Store, author: &Author, token: &Token) -> Result<Route, Halt> {
+    pub fn route(&self, store: &Store, author: &Author, token: &Token) -> Result<DeliveryRoute, Halt> {
         let uid = author.actor.uid;
         let hook = self.memory.after().filter(|_| !self.due || token.hook.is_none()).map(str::to_owned);
-        let route = |args, remember| Route { args, from_memory: None, hook: hook.clone(), remember };
+        let route = |args, remember| DeliveryRoute { args, from_memory: None, hook: hook.clone(), remember };
         match &token.destination {
             Some(it) if !(self.named && self.single) => {
                 let elsewhere = store.spans_hosts() && it.host != author.actor.host;
@@ -64,7 +64,7 @@ impl Flags<'_> {
                 }
                 store.check_commands(it.destination.command().is_some())?;
                 let args = self.args.with(&it.destination);
-                Ok(Route {
+                Ok(DeliveryRoute {
                     from_memory: Some(it.clone()),
                     ..route(args, self.what_to_remember(store, false)?)
                 })
@@ -106,7 +106,7 @@ fn no_destination(token: &Token, why: String) -> Error {
     Error::NoDestination { name: token.name.to_string(), why, hint }
 }
 
-impl Route {
+impl DeliveryRoute {
     /// Returns what this delivery stores with the token. Fails if the token's destination has changed since the route
     /// was chosen.
     pub fn to_store(

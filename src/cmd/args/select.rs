@@ -7,7 +7,7 @@ use crate::domain::Invalid;
 use crate::domain::filter::{Filter, Times};
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::SecretHash;
-use crate::domain::text::{Filled, SetLabel, nearest};
+use crate::domain::text::{NonEmpty, SetLabel, nearest};
 use crate::domain::token::{Status, Token};
 use crate::domain::when::{Span, Timestamp};
 use crate::error::{Error, Subject};
@@ -76,7 +76,7 @@ pub struct FilterArgs {
     scopes: Vec<Scope>,
     /// Only tokens of this owner; repeat it for several owners
     #[arg(long = "owner", value_name = "WHO", help_heading = FILTERS, add = Takes::Owner)]
-    owners: Vec<Filled>,
+    owners: Vec<NonEmpty>,
     /// Only tokens with this label; repeat it to require several
     #[arg(short, long = "label", value_name = "KEY=VALUE", help_heading = FILTERS, add = Takes::Label)]
     labels: Vec<SetLabel>,
@@ -97,7 +97,7 @@ pub struct FilterArgs {
     never_used: bool,
     /// Only tokens with this text in their name, description or owner
     #[arg(long, value_name = "TEXT", help_heading = FILTERS)]
-    search: Option<Filled>,
+    search: Option<NonEmpty>,
 }
 
 impl FilterArgs {

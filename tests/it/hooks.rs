@@ -215,11 +215,7 @@ fn a_hook_that_does_not_exit_is_killed_after_five_minutes() {
     // On the simulated machine, the five minutes pass at once.
     let world = world_with(|_| "sleep infinity".to_owned());
     let ran = world.run(&["rotate", "demo"]).exit(1);
-    assert!(
-        ran.err.contains("`sleep infinity` did not finish within 300 s and was killed\n"),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.contains("`sleep infinity` did not finish within 300 s and was killed\n"), "{}", ran.err);
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn a_damaged_store_is_replaced_with_force_and_readable_revocations_are_kept() {
         let before = world.bytes();
         let refused = world.refuses(&["restore", &path, "--yes"], 5, "policy");
         assert!(
-            refused["message"].as_str().expect("it is a string").starts_with("the present "),
+            refused["message"].as_str().expect("it is a string").starts_with("the current "),
             "{refused}"
         );
         assert_eq!(world.bytes(), before);

@@ -114,7 +114,7 @@ impl Directory {
         Ok(why.map(|why| Unsafe {
             path,
             why,
-            fix: "it is not a journal that tokenctl wrote; find out who made it, and move it away".to_owned(),
+            fix: "SQLite did not write it for this store; find out who made it, and move it away".to_owned(),
             by_mode: false,
         }))
     }

@@ -92,7 +92,7 @@ fn a_gate_gives_up_connections_that_are_silent() {
         status == "401"
     });
     assert_eq!(gate.status(&kept), "200");
-    // While no connection can be had, attempts are rare, and no answer is a yes.
+    // While no connection can be had, attempts are rare, and no answer accepts a secret.
     link.set(LinkState::Cut);
     let before = link.count();
     for _ in 0..200 {

@@ -1,4 +1,4 @@
-//! Pauses between attempts to reach a server, so that a burst of questions does not become a burst of connections.
+//! Pauses between attempts to reach a server, so that many requests at once do not cause as many connections.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};

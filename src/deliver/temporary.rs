@@ -193,4 +193,39 @@ mod tests {
         assert_eq!(refused, Some(io::ErrorKind::AlreadyExists));
         assert_eq!(fs::read_to_string(&planted).unwrap(), "theirs");
     }
+
+    #[test]
+    fn a_temporary_of_another_user_is_only_removed_beside_a_file_of_theirs() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let (target, hash) = (dir.path().join("target"), SecretHash::from_bytes([7; 32]));
+        let make = |path: &Path, uid| {
+            fs::write(path, "").unwrap();
+            std::os::unix::fs::chown(path, Some(uid), None).unwrap();
+        };
+        let remove = |ours: u32, theirs: Option<u32>| {
+            let _ = fs::remove_file(&target);
+            make(&name(&target, &hash), ours);
+            theirs.into_iter().for_each(|uid| make(&target, uid));
+            Temporary::remove(&target, &hash).ok()
+        };
+        assert_eq!((remove(7, None), remove(7, Some(8)), remove(7, Some(7))), (None, None, Some(true)));
+        assert_eq!((remove(0, None), remove(0, Some(7))), (Some(true), Some(true)));
+        assert_eq!(Temporary::remove(&target, &hash).ok(), Some(false));
+    }
+
+    #[test]
+    fn a_temporary_that_was_moved_away_keeps_its_content() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        let mut made = Temporary::create(&target, &SecretHash::from_bytes([7; 32]), None).unwrap();
+        made.fill(&target, b"a secret", None).unwrap();
+        let moved = dir.path().join("moved");
+        fs::rename(&made.path, &moved).unwrap();
+        fs::create_dir(&made.path).unwrap();
+        drop(made);
+        assert_eq!(fs::read(&moved).unwrap(), b"a secret");
+    }
 }

@@ -86,22 +86,28 @@ fn check_names_the_client_that_has_an_old_secret_for_a_day() {
         (
             ran.code,
             all.into_iter()
-                .map(|it| (it["token"]["name"].clone(), it["message"].clone()))
+                .map(|it| (it["token"]["name"].clone(), it["message"].clone(), it["hint"].clone()))
                 .collect::<Vec<_>>(),
         )
     };
     let (code, findings) = found();
     let (old_hint, gone_hint) = (format!("{}…", &old[..8]), format!("{}…", &revoked[..8]));
-    let said = |state: &str, hint: &str, name: &str| {
+    let said = |state: &str, hint: &str, name: &str, advice: &str| {
         (
             json!(name),
             json!(format!(
                 "a client presented the {state} secret {hint} of `{name}` 2026-11-22T13:00:00Z (just now)"
             )),
+            json!(advice),
         )
     };
     assert_eq!(code, 3);
-    assert_eq!(findings, [said("superseded", &old_hint, "app"), said("revoked", &gone_hint, "gone")]);
+    let renew = "give that client the current secret";
+    let find = "find that client, and remove the secret from it or give it one that works";
+    assert_eq!(
+        findings,
+        [said("superseded", &old_hint, "app", renew), said("revoked", &gone_hint, "gone", find)]
+    );
     world.wait(DAY);
     assert_eq!(found().0, 3);
     world.wait(1);

@@ -4,15 +4,15 @@
 
 use std::io::{BufRead, Write};
 
-use tokenctl::{Ask, Verifier};
+use tokenctl::{Requirements, Verifier};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let store = std::env::args_os().nth(1).ok_or("usage: service STORE")?;
     let verifier = Verifier::open(store)?;
-    let ask = Ask { scopes: vec!["events:read".parse()?], ..Ask::default() };
+    let requirements = Requirements { scopes: vec!["events:read".parse()?], ..Requirements::default() };
     let mut out = std::io::stdout();
     for presented in std::io::stdin().lock().split(b'\n') {
-        match verifier.verify(&presented?, &ask) {
+        match verifier.verify(&presented?, &requirements) {
             Ok(verdict) => match verdict.token().filter(|_| verdict.is_valid()) {
                 Some(token) => writeln!(out, "200 welcome, {}", token.name)?,
                 None => writeln!(out, "401 {}", verdict.reason().word())?,

@@ -101,7 +101,7 @@ pub enum JobEnd {
 
 /// A way to reach a person's clipboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CopyWay {
+pub enum CopyMethod {
     /// A Wayland or X11 display.
     Display,
     /// A buffer of the tmux session in which the program runs.
@@ -110,9 +110,9 @@ pub enum CopyWay {
     Osc52,
 }
 
-impl CopyWay {
+impl CopyMethod {
     /// The best first.
-    pub const ALL: [CopyWay; 3] = [Self::Display, Self::Tmux, Self::Osc52];
+    pub const ALL: [CopyMethod; 3] = [Self::Display, Self::Tmux, Self::Osc52];
 
     pub fn word(self) -> &'static str {
         match self {
@@ -123,7 +123,7 @@ impl CopyWay {
     }
 }
 
-/// A clipboard that can be reached. Dropping this clears it, unless the text is to stay. [`CopyWay::Osc52`]
+/// A clipboard that can be reached. Dropping this clears it, unless the text is to stay. [`CopyMethod::Osc52`]
 /// cannot clear it.
 pub trait Clipboard {
     /// Puts text there, and reads it back if that is possible.
@@ -219,7 +219,7 @@ pub trait Machine: Clock + Zone {
     fn interrupted(&self) -> bool;
 
     /// Reaches the clipboard this way, for text that stays this long. In tmux, the name is that of the buffer.
-    fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>>;
+    fn clipboard(&self, method: CopyMethod, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>>;
 
     /// Asks for a yes or no. Fails with [`io::ErrorKind::Interrupted`] after Ctrl-C, as the other questions do.
     fn confirm(&self, question: &str) -> io::Result<bool>;

@@ -153,16 +153,16 @@ impl Error {
     }
 
     pub fn code(&self) -> Code {
-        self.told().0
+        self.code_and_hint().0
     }
 
     /// What to do about it. Most errors have a hint.
     pub fn hint(&self) -> Option<String> {
-        self.told().1
+        self.code_and_hint().1
     }
 
     /// The code and the hint.
-    fn told(&self) -> (Code, Option<String>) {
+    fn code_and_hint(&self) -> (Code, Option<String>) {
         let hinted = |code, hint: &str| (code, Some(hint.to_owned()));
         match self {
             Self::Usage(invalid) => (Code::Usage, invalid.hint.clone()),

@@ -47,6 +47,6 @@ pub mod verify;
 
 #[cfg(feature = "cli")]
 pub use cli::run;
-pub use domain::verdict::{Ask, Reason};
+pub use domain::verdict::{Reason, Requirements};
 pub use verifier::{Verifier, VerifyError};
 pub use verify::{Request, Verdict};

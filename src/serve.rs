@@ -40,4 +40,4 @@ pub use origin::Origin;
 pub use present::Source;
 pub use proxy::{Proxy, config};
 pub use route::{Route, Routes};
-pub use run::{End, Limits, Signals, run};
+pub use run::{Limits, Signals, StopReason, run};

@@ -7,8 +7,6 @@
 mod audit;
 #[cfg(feature = "cli")]
 mod batch;
-#[cfg(feature = "postgres")]
-mod burst;
 mod bury;
 mod cells;
 mod change;
@@ -18,6 +16,8 @@ mod engine;
 #[cfg(feature = "cli")]
 mod entry;
 mod error;
+#[cfg(feature = "postgres")]
+mod expected;
 mod files;
 mod find;
 mod handle;
@@ -91,7 +91,7 @@ pub use words::MOST;
 pub use write::Write;
 
 #[cfg(feature = "postgres")]
-use postgres::{Found, Open, Postgres, statement as server_statement, values as server_value};
+use postgres::{FoundRows, Open, Postgres, statement as server_statement, values as server_value};
 use sqlite::{Look, Sqlite};
 use view::ascending;
 use write::{Head, Matched};

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use crate::clock::SystemClock;
-use crate::domain::verdict::Ask;
+use crate::domain::verdict::Requirements;
 use crate::domain::when::Clock;
 use crate::store::{Location, SharedStore, StoreError};
-use crate::verify::{Manner, Request, Verdict, answer};
+use crate::verify::{Manner, Request, Verdict, verdicts};
 
 /// Verifies presented secrets, from any number of threads.
 ///
@@ -30,11 +30,11 @@ use crate::verify::{Manner, Request, Verdict, answer};
 /// # let location = store::Location::named(&store);
 /// # let author = Author { actor: Actor::default(), reason: None, accept_clock: false };
 /// # store::make(&location, store::Sharing::Private, &SystemClock, &author)?;
-/// use tokenctl::{Ask, Verifier};
+/// use tokenctl::{Requirements, Verifier};
 ///
 /// let verifier = Verifier::open(&store)?;
-/// let ask = Ask { scopes: vec!["events:read".parse()?], ..Ask::default() };
-/// assert!(!verifier.verify(b"whatever-was-presented", &ask)?.is_valid());
+/// let requirements = Requirements { scopes: vec!["events:read".parse()?], ..Requirements::default() };
+/// assert!(!verifier.verify(b"whatever-was-presented", &requirements)?.is_valid());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Verifier {
@@ -72,8 +72,8 @@ impl Verifier {
 
     /// Checks whether the presented text is a valid secret that meets the requirements. One newline after it is
     /// ignored.
-    pub fn verify(&self, presented: &[u8], ask: &Ask) -> Result<Verdict, VerifyError> {
-        let mut answers = self.verify_all(&[Request::new(presented, ask)])?;
+    pub fn verify(&self, presented: &[u8], requirements: &Requirements) -> Result<Verdict, VerifyError> {
+        let mut answers = self.verify_all(&[Request::new(presented, requirements)])?;
         answers.pop().unwrap_or_else(|| Ok(Verdict::malformed()))
     }
 
@@ -83,7 +83,7 @@ impl Verifier {
         &self,
         requests: &[Request<'_>],
     ) -> Result<Vec<Result<Verdict, VerifyError>>, VerifyError> {
-        let answers = self.store.read(|store| answer(store, &*self.clock, requests, DESCRIBED))?;
+        let answers = self.store.read(|store| verdicts(store, &*self.clock, requests, DESCRIBED))?;
         Ok(answers.into_iter().map(|answer| answer.map_err(VerifyError)).collect())
     }
 
@@ -93,7 +93,7 @@ impl Verifier {
         &self,
         requests: &[Request<'_>],
     ) -> Option<Vec<Result<Verdict, VerifyError>>> {
-        let answers = self.store.read_at_once(|store| answer(store, &*self.clock, requests, DESCRIBED))?;
+        let answers = self.store.read_at_once(|store| verdicts(store, &*self.clock, requests, DESCRIBED))?;
         Some(answers.into_iter().map(|answer| answer.map_err(VerifyError)).collect())
     }
 }

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use crate::domain::scope::{Catalogue, Scope};
 use crate::domain::secret::{INPUT_MAX, Secret, SecretHash};
 use crate::domain::token::{Role, StoredSecret, Token};
-use crate::domain::verdict::{Ask, Reason, judge};
+use crate::domain::verdict::{Reason, Requirements, judge};
 use crate::domain::when::{Clock, ClockWrong, Timestamp};
 use crate::store::{Parts, Presented, Store, StoreError, View};
 
@@ -26,24 +26,24 @@ use crate::store::{Parts, Presented, Store, StoreError, View};
 pub struct Request<'a> {
     /// `None` for a text that cannot be a secret.
     presented: Option<SecretHash>,
-    ask: &'a Ask,
+    requirements: &'a Requirements,
     address: Option<IpAddr>,
 }
 
 impl<'a> Request<'a> {
     /// Reads a presented text. One newline after it is ignored.
-    pub fn new(presented: &[u8], ask: &'a Ask) -> Self {
+    pub fn new(presented: &[u8], requirements: &'a Requirements) -> Self {
         // Longer text cannot be a secret, so it is not copied.
         let text = (presented.len() <= INPUT_MAX).then(|| Zeroizing::new(presented.to_vec()));
-        Self::of_secret(text.and_then(Secret::read).as_ref(), ask)
+        Self::of_secret(text.and_then(Secret::read).as_ref(), requirements)
     }
 
     /// The request for a secret that was read already. `None` stands for a text that cannot be one.
-    pub fn of_secret(secret: Option<&Secret>, ask: &'a Ask) -> Self {
-        Self { presented: secret.map(Secret::hash), ask, address: ask.address }
+    pub fn of_secret(secret: Option<&Secret>, requirements: &'a Requirements) -> Self {
+        Self { presented: secret.map(Secret::hash), requirements, address: requirements.address }
     }
 
-    /// The same request from this address, which replaces that of the ask.
+    /// The same request from this address, which replaces that of the requirements.
     #[must_use]
     pub fn from(self, address: Option<IpAddr>) -> Self {
         Self { address, ..self }
@@ -127,12 +127,12 @@ pub fn one(
     request: Request<'_>,
     manner: Manner,
 ) -> Result<Verdict, StoreError> {
-    answer(store, clock, &[request], manner)?.pop().unwrap_or_else(|| Ok(Verdict::malformed()))
+    verdicts(store, clock, &[request], manner)?.pop().unwrap_or_else(|| Ok(Verdict::malformed()))
 }
 
 /// The answers to several requests, in their order. An error that concerns one of them does not affect the
 /// others.
-pub fn answer(
+pub fn verdicts(
     store: &Store,
     clock: &dyn Clock,
     requests: &[Request<'_>],
@@ -141,7 +141,7 @@ pub fn answer(
     if requests.iter().all(Request::is_malformed) {
         return Ok(requests.iter().map(|_| Ok(Verdict::malformed())).collect());
     }
-    let needs_catalogue = requests.iter().any(|request| !request.ask.scopes.is_empty());
+    let needs_catalogue = requests.iter().any(|request| !request.requirements.scopes.is_empty());
     let (answers, catalogue, now) = store.read_fresh(clock, |view, now| {
         let catalogue = if needs_catalogue { view.known_catalogue()? } else { Arc::default() };
         #[cfg(feature = "postgres")]
@@ -154,7 +154,7 @@ pub fn answer(
         for (request, answer) in requests.iter().zip(&answers) {
             let Ok(Verdict { reason, found: Some(found), .. }) = answer else { continue };
             match reason {
-                Reason::Valid => store.record_use(found, &request.ask.scopes, &catalogue, now),
+                Reason::Valid => store.record_use(found, &request.requirements.scopes, &catalogue, now),
                 Reason::Revoked | Reason::Disabled | Reason::Superseded | Reason::Expired => {
                     store.record_refusal(found.secret(), now);
                 }
@@ -172,11 +172,13 @@ fn verdict(
     request: &Request<'_>,
     Manner { at, describe }: Manner,
 ) -> Result<Verdict, StoreError> {
-    let Request { presented: Some(hash), ask, address } = request else { return Ok(Verdict::malformed()) };
+    let Request { presented: Some(hash), requirements, address } = request else {
+        return Ok(Verdict::malformed());
+    };
     // Rows that the answer does not depend on are not read.
     let parts = Parts {
-        labels: describe || !ask.labels.is_empty(),
-        grants: describe || !ask.scopes.is_empty(),
+        labels: describe || !requirements.labels.is_empty(),
+        grants: describe || !requirements.scopes.is_empty(),
         rest: false,
     };
     let Some(found) = view.known(hash, now, parts)? else { return Ok(Verdict::unknown()) };
@@ -185,7 +187,8 @@ fn verdict(
         let wrong = format!("the clock says {now}, but this secret was created at {created}");
         return Err(ClockWrong(wrong).into());
     }
-    let (reason, missing) = judge(&found.token, found.secret(), ask, *address, catalogue, at.unwrap_or(now));
+    let (reason, missing) =
+        judge(&found.token, found.secret(), requirements, *address, catalogue, at.unwrap_or(now));
     if reason == Reason::Unknown {
         return Ok(Verdict::unknown());
     }
@@ -193,7 +196,7 @@ fn verdict(
     if reason == Reason::Valid && found.secret().expires_at.is_some() {
         ClockWrong::check(now, found.last_change)?;
     }
-    let undefined = ask.scopes.iter().filter(|scope| catalogue.get(scope).is_none());
+    let undefined = requirements.scopes.iter().filter(|scope| catalogue.get(scope).is_none());
     Ok(Verdict {
         reason,
         missing_scopes: missing.into_iter().cloned().collect(),

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
 use tokenctl::domain::secret::SecretHash;
-use tokenctl::{Ask, Request, Verifier};
+use tokenctl::{Request, Requirements, Verifier};
 
 use crate::rounds::{Pair, compare_times};
 use crate::stocked::{Stocked, known_secret};
 
-/// A burst of requests of known secrets, in an order that leaps through the store.
+/// A batch of requests of known secrets, in an order that leaps through the store.
 pub struct Requests<'a> {
     store: &'a Stocked,
     path: String,
@@ -36,19 +36,21 @@ impl<'a> Requests<'a> {
         let against = |first: &dyn Fn() -> Duration| compare_times(rounds, first, &bare);
         [
             ("`verify --stream`", against(&|| self.stream())),
-            ("`Verifier`, bursts of 500", against(&|| self.verifier(500))),
+            ("`Verifier`, batches of 500", against(&|| self.verifier(500))),
             ("`Verifier`, one by one", against(&|| self.verifier(1))),
             ("the bare loop with all columns and two hashes over them", against(&|| self.look_up(ALL, seal))),
         ]
     }
 
-    fn verifier(&self, burst: usize) -> Duration {
+    fn verifier(&self, batch: usize) -> Duration {
         let text = fs::read(&self.path).expect("the requests");
         let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-        let (verifier, ask) = (Verifier::open(self.store.path("store")).expect("the store"), Ask::default());
+        let (verifier, requirements) =
+            (Verifier::open(self.store.path("store")).expect("the store"), Requirements::default());
         let start = Instant::now();
-        for lines in lines.chunks(burst) {
-            let requests: Vec<Request<'_>> = lines.iter().map(|line| Request::new(line, &ask)).collect();
+        for lines in lines.chunks(batch) {
+            let requests: Vec<Request<'_>> =
+                lines.iter().map(|line| Request::new(line, &requirements)).collect();
             let answers = verifier.verify_all(&requests).expect("answers");
             assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(|answer| answer.is_valid())));
         }

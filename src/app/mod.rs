@@ -96,7 +96,8 @@ impl<'a> App<'a> {
     /// Columns and rows of the terminal. One that does not report them gets those of the environment or 80 × 24.
     fn size(&self) -> (usize, usize) {
         let stated = |key: &str| self.ctx.machine.env(key)?.to_str()?.parse().ok().filter(|n| *n > 0);
-        let size = |told: Option<u16>, key, usual| told.or_else(|| stated(key)).map_or(usual, usize::from);
+        let size =
+            |reported: Option<u16>, key, usual| reported.or_else(|| stated(key)).map_or(usual, usize::from);
         let terminal = self.ctx.terminal;
         (size(terminal.width, "COLUMNS", 80), size(terminal.height, "LINES", 24))
     }
@@ -119,13 +120,13 @@ impl<'a> App<'a> {
     }
 
     /// Whether `--yes` was given.
-    pub fn says_yes(&self) -> bool {
+    pub fn assumes_yes(&self) -> bool {
         self.global.yes.is_some()
     }
 
     /// Requires confirmation, by `--yes` or by a person.
     pub fn confirm(&mut self, question: &str) -> Result<(), Error> {
-        if self.says_yes() {
+        if self.assumes_yes() {
             return Ok(());
         }
         self.ask(question, "`--yes` confirms")

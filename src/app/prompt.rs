@@ -64,12 +64,12 @@ pub fn line(
     app: &mut App<'_>,
     question: &str,
     initial: Option<&str>,
-    demanded: Option<&str>,
+    required: Option<&str>,
 ) -> Result<Line, Error> {
-    let hint = if demanded.is_some() { "" } else { "optional" };
+    let hint = if required.is_some() { "" } else { "optional" };
     text(app, question, hint, initial.unwrap_or_default(), |_, answer| {
         let line: Line = answer.parse()?;
-        match demanded {
+        match required {
             Some(what) if line == Line::default() => Err(Error::Policy(demand(what))),
             _ => Ok(line),
         }

@@ -53,7 +53,7 @@ impl Shell {
     }
 
     /// Whether the shell takes a candidate literally when it is inserted.
-    fn admits(self, candidate: &str) -> bool {
+    fn takes_literally(self, candidate: &str) -> bool {
         match self {
             Self::Zsh | Self::Fish | Self::Elvish => hidden_in(candidate).is_none(),
             // These shells insert a candidate without quoting it.

@@ -59,7 +59,7 @@ pub fn below(command: &Command) -> Vec<&Command> {
 }
 
 /// The help for these arguments: the long one with `--help`, one screen with `-h` or without a command.
-pub fn asked(args: Vec<OsString>, width: Option<u16>) -> Option<clap::Error> {
+pub fn requested(args: Vec<OsString>, width: Option<u16>) -> Option<clap::Error> {
     let long = args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--help");
     let width = width.map_or(WIDEST, |width| usize::from(width).min(WIDEST));
     let root = tree(width);

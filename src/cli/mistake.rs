@@ -30,17 +30,17 @@ const ELSEWHERE: [(&str, &str, &str); 4] = [
 pub fn usage(args: Vec<OsString>, err: clap::Error, look: Look, ctx: &mut Context) -> u8 {
     match err.kind() {
         ErrorKind::DisplayHelp => {
-            let asked = help::asked(args, ctx.terminal.width);
-            print(&asked.unwrap_or(err), look, ctx)
+            let help = help::requested(args, ctx.terminal.width);
+            print(&help.unwrap_or(err), look, ctx)
         }
         ErrorKind::DisplayVersion => print(&err, look, ctx),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if !look.json => {
-            let err = help::asked(args, ctx.terminal.width).unwrap_or(err);
+            let err = help::requested(args, ctx.terminal.width).unwrap_or(err);
             let _ = ctx.stderr.write_all(rendered(&err, look.style.color).as_bytes());
             2
         }
         _ => {
-            let Invalid { message, hint } = told(&err);
+            let Invalid { message, hint } = invalid_of(&err);
             look.talk(ctx).error(Code::Usage, &message, hint.as_deref());
             2
         }
@@ -60,10 +60,10 @@ fn rendered(err: &clap::Error, color: bool) -> String {
 }
 
 /// The error and its hint, which proposes a word or shows the usage of the command.
-fn told(err: &clap::Error) -> Invalid {
+fn invalid_of(err: &clap::Error) -> Invalid {
     let arg = first(err, ContextKind::InvalidArg);
     let value = first(err, ContextKind::InvalidValue).unwrap_or_default();
-    let said = match (err.kind(), arg) {
+    let error = match (err.kind(), arg) {
         (ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand, _) => {
             Invalid::new("no command given")
         }
@@ -102,15 +102,15 @@ fn told(err: &clap::Error) -> Invalid {
             Invalid::new(lines.collect::<Vec<_>>().join(" ").trim_start_matches("error: ").replace('\'', "`"))
         }
     };
-    if said.hint.is_some() {
-        return said;
+    if error.hint.is_some() {
+        return error;
     }
     let typed = first(err, ContextKind::InvalidArg).map(|arg| flag(&arg)).unwrap_or_default();
     let hint = elsewhere(&command(err).unwrap_or_default(), &typed).or_else(|| {
         let similar = first(err, ContextKind::SuggestedArg)?;
         is_like(&typed, &flag(&similar)).then(|| format!("did you mean `{similar}`?"))
     });
-    said.hint(hint.unwrap_or_else(|| how_it_is_used(err)))
+    error.hint(hint.unwrap_or_else(|| how_it_is_used(err)))
 }
 
 /// The hint for a flag that belongs to another command.
@@ -160,10 +160,10 @@ fn no_such_command(err: &clap::Error) -> Invalid {
     };
     let offered = words.iter().filter(is_offered).map(|(word, _)| *word);
     let meant = nearest(&typed, offered).and_then(|word| words.get(word));
-    let said = Invalid::new(format!("no such command `{parent}{typed}`"));
+    let error = Invalid::new(format!("no such command `{parent}{typed}`"));
     match meant {
-        Some(verb) => said.hint(format!("did you mean `tokenctl {}`?", verb.path)),
-        None => said,
+        Some(verb) => error.hint(format!("did you mean `tokenctl {}`?", verb.path)),
+        None => error,
     }
 }
 

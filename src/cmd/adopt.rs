@@ -10,7 +10,7 @@ use clap::{Args, ValueHint};
 
 use crate::app::{App, Outcome, present};
 use crate::cmd::args::change::ChangeArgs;
-use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
+use crate::cmd::args::describe::{Halt, TokenArgs, expiry_in_words};
 use crate::cmd::args::grants;
 use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make, wait, warn_of_missing_files};
 use crate::cmd::args::secret;
@@ -72,7 +72,7 @@ impl Adopt {
         };
         let now = token.created_at;
         let note =
-            format!("adopted `{}` ({}), {}", token.name, token.id, end_in_words(token.expires_at(), now));
+            format!("adopted `{}` ({}), {}", token.name, token.id, expiry_in_words(token.expires_at(), now));
         let done = present::one(app, &store, &token, true, now, &note)?;
         if self.token.by_default() && token.lifetime != Lifetime::Endless {
             app.talk().note(&default_lifetime(&token));
@@ -128,13 +128,13 @@ impl Adopt {
         grants::grant(app, &mut args, &catalogue)?;
         let machine = &*app.ctx.machine;
         store.write(machine as &dyn Clock, author, |tx| {
-            admit(tx, &args, name, (secret.hash(), &secret.hint()), machine)
+            adopt_secret(tx, &args, name, (secret.hash(), &secret.hint()), machine)
         })
     }
 }
 
 /// Inserts a token with a secret that exists already.
-fn admit(
+fn adopt_secret(
     tx: &Write<'_>,
     args: &TokenArgs,
     name: &Name,

@@ -11,9 +11,9 @@ use crate::cmd::args::arrivals;
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::delivery::{self, Delivered};
 use crate::cmd::args::describe::{Halt, new_id, vacate};
-use crate::cmd::args::destination::{DestinationArgs, HEADING, ReceiverArgs};
+use crate::cmd::args::destination::{DestinationArgs, FileOrCommandArgs, HEADING};
 use crate::cmd::args::many::change_all;
-use crate::cmd::args::memory::check_receiver;
+use crate::cmd::args::memory::check_destination;
 use crate::cmd::args::newcomer::wait_out;
 use crate::cmd::args::plan::{Plan, Sight, TO_DO, What, grants, new_token};
 use crate::cmd::args::select::RehearsalArgs;
@@ -23,7 +23,7 @@ use crate::context::Machine;
 use crate::deliver::{self, Begun, DeliverError};
 use crate::domain::Invalid;
 use crate::domain::code::Code;
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::event::{Action, Author};
 use crate::domain::name::Name;
 use crate::domain::scope::Entry;
@@ -148,8 +148,8 @@ impl Apply {
                         after.destination.as_ref().filter(|it| before.destination.as_ref() != Some(it));
                     let hooked = after.hook.is_some() && after.hook != before.hook;
                     sets_commands |= moved.is_some() || hooked;
-                    runs |= hooked || moved.is_some_and(|it| it.receiver.command().is_some());
-                    moved.map_or(Ok(()), |moved| look(app, store, before, &moved.receiver))
+                    runs |= hooked || moved.is_some_and(|it| it.destination.command().is_some());
+                    moved.map_or(Ok(()), |moved| look(app, store, before, &moved.destination))
                 }
                 What::Setting | What::Scope | What::Revoke(_) => Ok(()),
             };
@@ -160,9 +160,9 @@ impl Apply {
 
     /// Where the secret of a new token goes.
     fn destination(&self, name: &Name, token: &WantedToken) -> Result<DestinationArgs, Error> {
-        match (&token.receiver, &self.out_dir) {
-            (Field::Set(Some(receiver)), _) => Ok(DestinationArgs::of(receiver)),
-            (_, Some(dir)) => Ok(DestinationArgs::of(&Receiver::File {
+        match (&token.destination, &self.out_dir) {
+            (Field::Set(Some(destination)), _) => Ok(DestinationArgs::of(destination)),
+            (_, Some(dir)) => Ok(DestinationArgs::of(&Destination::File {
                 path: dir.join(name.as_str()).to_string_lossy().into_owned(),
             })),
             (_, None) => Err(Error::NoDestination {
@@ -220,7 +220,7 @@ impl Apply {
             };
             done += 1;
             match made {
-                Ok(made) => say(app, &made),
+                Ok(made) => report_created(app, &made),
                 Err(Halt::Error(err)) => {
                     interrupted |= err.code() == Code::Interrupted;
                     step.error = Some(err);
@@ -239,18 +239,18 @@ impl Apply {
         wanted: &WantedToken,
     ) -> Result<Delivered, Halt> {
         let args = self.destination(name, wanted)?;
-        let remembers = matches!(wanted.receiver, Field::Set(Some(_)));
-        let enter = |tx: &Write<'_>, machine: &dyn Machine, receiver: Option<&Receiver>| {
+        let remembers = matches!(wanted.destination, Field::Set(Some(_)));
+        let enter = |tx: &Write<'_>, machine: &dyn Machine, destination: Option<&Destination>| {
             if vacate(tx, name)?.is_some() {
                 return Err(Error::NameTaken { what: Subject::Token, name: name.to_string() }.into());
             }
             let new = new_token(wanted, name, &tx.catalogue()?)?;
             let by = tx.author.actor.display_name();
-            let (token, expires_at) = new.admit(new_id(machine)?, &tx.settings()?, &by, tx.now)?;
+            let (token, expires_at) = new.plan(new_id(machine)?, &tx.settings()?, &by, tx.now)?;
             let token = wanted.complete(token, tx.now);
             let mut memory = Memory::default();
-            if let Some(receiver) = receiver.filter(|_| remembers) {
-                check_receiver(tx, &token, receiver, &tx.author.actor, tx.now)?;
+            if let Some(destination) = destination.filter(|_| remembers) {
+                check_destination(tx, &token, destination, &tx.author.actor, tx.now)?;
                 memory.remember = true;
             }
             Ok(Begun { token, is_new: true, expires_at, grace: None, memory })
@@ -286,8 +286,8 @@ fn ask(app: &mut App<'_>, plan: &Plan) -> Result<(), Error> {
 }
 
 /// Whether a rotation of the token could deliver there. A file with other content is only a warning.
-fn look(app: &mut App<'_>, store: &Store, token: &Token, receiver: &Receiver) -> Result<(), Error> {
-    let (_, problem) = ReceiverArgs::of(receiver).look(app, store.path(), &token.secret_hashes())?;
+fn look(app: &mut App<'_>, store: &Store, token: &Token, destination: &Destination) -> Result<(), Error> {
+    let (_, problem) = FileOrCommandArgs::of(destination).look(app, store.path(), &token.secret_hashes())?;
     if let Some(problem) = problem {
         app.talk().warn(&format!("a rotation of `{}` would not deliver there now: {problem}", token.name));
     }
@@ -311,7 +311,7 @@ fn save_scopes(tx: &Write<'_>, scopes: &[Entry]) -> Result<(), Error> {
     if changed.is_empty() { Ok(()) } else { Ok(tx.save_scopes(&changed, Action::Apply)?) }
 }
 
-fn say(app: &mut App<'_>, made: &Delivered) {
-    let place = made.receiver.as_ref().map(Receiver::in_words).unwrap_or_default();
+fn report_created(app: &mut App<'_>, made: &Delivered) {
+    let place = made.destination.as_ref().map(Destination::in_words).unwrap_or_default();
     app.talk().note(&format!("created `{}`; its secret went to {place}", made.token.name));
 }

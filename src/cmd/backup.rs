@@ -56,7 +56,7 @@ impl Backup {
             _ => self.failed(err.error),
         })?;
         File::open(&dir).and_then(|dir| dir.sync_all()).map_err(|err| self.failed(err))?;
-        self.answer(app, &path, bytes, &head)
+        self.report(app, &path, bytes, &head)
     }
 
     /// Finds errors that can be known before the work begins.
@@ -67,7 +67,7 @@ impl Backup {
         check_replaceable(path, store.path())
     }
 
-    fn answer(&self, app: &mut App<'_>, path: &Path, bytes: u64, head: &Anchor) -> Result<Outcome, Error> {
+    fn report(&self, app: &mut App<'_>, path: &Path, bytes: u64, head: &Anchor) -> Result<Outcome, Error> {
         if app.json() {
             let path = &path.to_string_lossy();
             app.print_json(&BackupDoc { path, bytes, head: HeadDoc::new(head) })?;

@@ -91,7 +91,7 @@ impl Check {
             }
             Ok(())
         })?;
-        report.end().map_err(Error::Output)
+        report.finish().map_err(Error::Output)
     }
 
     fn codes(&self) -> Vec<FindingCode> {

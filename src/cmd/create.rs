@@ -8,15 +8,15 @@ use clap::Args;
 use crate::app::{App, Outcome};
 use crate::cmd::args::change::ChangeArgs;
 use crate::cmd::args::delivery::{self, Delivered, delivered_at};
-use crate::cmd::args::describe::{Halt, TokenArgs, end_in_words};
+use crate::cmd::args::describe::{Halt, TokenArgs, expiry_in_words};
 use crate::cmd::args::destination::DestinationArgs;
 use crate::cmd::args::grants;
-use crate::cmd::args::memory::{MemoryArgs, check_receiver};
+use crate::cmd::args::memory::{MemoryArgs, check_destination};
 use crate::cmd::args::newcomer::{default_lifetime, existing, open_or_make, wait, warn_of_missing_files};
 use crate::cmd::args::select::Reference;
 use crate::cmd::args::takes::Takes;
 use crate::context::Machine;
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::event::{Action, Author};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, NewName};
@@ -96,23 +96,23 @@ impl Order {
             }
         };
         let token = &delivered.token;
-        let end = end_in_words(token.expires_at(), delivered_at(token));
-        let mut said = vec![format!("created `{}` ({}), {end}", token.name, token.id)];
+        let end = expiry_in_words(token.expires_at(), delivered_at(token));
+        let mut notes = vec![format!("created `{}` ({}), {end}", token.name, token.id)];
         if self.token.by_default() && token.lifetime != Lifetime::Endless {
-            said.push(default_lifetime(token));
+            notes.push(default_lifetime(token));
         }
         if token.destination.is_some() {
-            said.push("later rotations go there too; use `--no-remember` to prevent that".to_owned());
+            notes.push("later rotations go there too; use `--no-remember` to prevent that".to_owned());
         }
         delivery::document(app, &store, &self.destination, token, None)?;
-        delivery::tell(app, &store, &self.destination, &delivered, &said);
+        delivery::report(app, &store, &self.destination, &delivered, &notes);
         Ok(Outcome::Done)
     }
 
     /// Warns if the existing token does not have the destination or hook of the flags.
     fn warn_of_other_destination(&self, app: &mut App<'_>, token: &Token) {
         let (to, after) = (&self.destination.to, self.memory.after());
-        let has = token.destination.as_ref().is_some_and(|it| to.name(&it.receiver));
+        let has = token.destination.as_ref().is_some_and(|it| to.name(&it.destination));
         let same = [
             ("--out, --env-file, --exec", has || !to.is_given() || self.memory.no_remember),
             ("--after", after.is_none() || after == token.hook.as_deref()),
@@ -130,11 +130,11 @@ impl Order {
         let catalogue = store.read(|view| view.catalogue())?;
         grants::grant(app, &mut self.token, &catalogue)?;
         let remembers = self.remembers(app, &store)?;
-        let enter = |tx: &store::Write<'_>, machine: &dyn Machine, receiver: Option<&Receiver>| {
+        let enter = |tx: &store::Write<'_>, machine: &dyn Machine, destination: Option<&Destination>| {
             let mut begun = self.token.enter(tx, &self.name, machine)?;
             begun.token.hook = self.memory.after().map(str::to_owned);
-            if let Some(receiver) = receiver.filter(|_| remembers) {
-                check_receiver(tx, &begun.token, receiver, &tx.author.actor, tx.now)?;
+            if let Some(destination) = destination.filter(|_| remembers) {
+                check_destination(tx, &begun.token, destination, &tx.author.actor, tx.now)?;
                 begun.memory.remember = true;
             }
             Ok(begun)

@@ -10,16 +10,16 @@ use crate::app::present::{say_changed, say_changes};
 use crate::app::{App, Outcome};
 use crate::cmd::args::allow::AllowArgs;
 use crate::cmd::args::change::ChangeArgs;
-use crate::cmd::args::destination::{self, ReceiverArgs};
+use crate::cmd::args::destination::{self, FileOrCommandArgs};
 use crate::cmd::args::lifetime::{Clearable, HEADING, LifetimeArgs, NotBefore};
 use crate::cmd::args::many::{self, change_all};
-use crate::cmd::args::memory::{HookCommand, check_receiver};
+use crate::cmd::args::memory::{HookCommand, check_destination};
 use crate::cmd::args::select::{Reference, named};
 use crate::cmd::args::takes::Takes;
 use crate::cmd::args::widen::{self, WidenArgs};
 use crate::domain::Invalid;
 use crate::domain::changes;
-use crate::domain::destination::Destination;
+use crate::domain::destination::RememberedDestination;
 use crate::domain::event::{Action, Actor, Author};
 use crate::domain::scope::Catalogue;
 use crate::domain::text::{Icon, Label, Line, each_once};
@@ -63,7 +63,7 @@ pub struct Edit {
     #[arg(long, help_heading = HEADING)]
     revive: bool,
     #[command(flatten)]
-    pub receiver: ReceiverArgs,
+    pub destination: FileOrCommandArgs,
     /// Forget where rotations deliver
     #[arg(long, help_heading = destination::HEADING, group = "destination")]
     no_destination: bool,
@@ -78,7 +78,7 @@ pub struct Edit {
 
 impl Edit {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        if self.says_something() {
+        if self.has_changes() {
             return self.change(app);
         }
         match &self.names[..] {
@@ -96,7 +96,7 @@ impl Edit {
         let store = app.open_to_write(&author)?;
         let now = app.ctx.machine.now()?;
         let selected = named(&self.names, &store, now)?;
-        let (place, problem) = self.place(app, &store, &author, &selected)?;
+        let (place, problem) = self.new_destination(app, &store, &author, &selected)?;
         let (done, differences) = self.widen.run(app, |app, approval| {
             let machine = &*app.ctx.machine;
             store.write(machine as &dyn Clock, &author, |tx| {
@@ -109,7 +109,7 @@ impl Edit {
                     let change = TokenChange { destination: place.clone(), ..self.change_of(now, machine)? };
                     let after = change.apply(token, &settings, now)?;
                     if let Field::Set(Some(place)) = &place {
-                        check_receiver(tx, token, &place.receiver, &author.actor, now)?;
+                        check_destination(tx, token, &place.destination, &author.actor, now)?;
                     }
                     let gain = Widening::of_token((token, &catalogue), (&after, &catalogue));
                     widening = std::mem::take(&mut widening).and(gain);
@@ -132,7 +132,7 @@ impl Edit {
             app.talk().warn(&format!("a rotation would not deliver there now: {problem}"));
         }
         if app.json() {
-            return many::answer(app, &store, &done, "edited", now);
+            return many::report_all(app, &store, &done, "edited", now);
         }
         for (one, differences) in done.iter().zip(&differences) {
             if one.changed {
@@ -145,7 +145,7 @@ impl Edit {
         Ok(Outcome::Done)
     }
 
-    fn says_something(&self) -> bool {
+    fn has_changes(&self) -> bool {
         self.description.is_some()
             || self.owner.is_some()
             || self.icon.is_some()
@@ -155,7 +155,7 @@ impl Edit {
             || self.not_before.is_some()
             || self.rotate_every.is_some()
             || self.grace.is_some()
-            || self.receiver.is_given()
+            || self.destination.is_given()
             || self.no_destination
             || self.after.is_some()
     }
@@ -182,18 +182,18 @@ impl Edit {
     }
 
     /// The destination that the flags set or clear, and why a rotation could not deliver there now.
-    fn place(
+    fn new_destination(
         &self,
         app: &mut App<'_>,
         store: &Store,
         author: &Author,
         selected: &[Token],
-    ) -> Result<(Field<Destination>, Option<String>), Error> {
-        if self.receiver.is_given() || matches!(self.after, Some(After(Some(_)))) {
-            let runs = self.receiver.exec.is_some() || matches!(self.after, Some(After(Some(_))));
+    ) -> Result<(Field<RememberedDestination>, Option<String>), Error> {
+        if self.destination.is_given() || matches!(self.after, Some(After(Some(_)))) {
+            let runs = self.destination.exec.is_some() || matches!(self.after, Some(After(Some(_))));
             store.check_commands(runs)?;
         }
-        if !self.receiver.is_given() && !self.no_destination {
+        if !self.destination.is_given() && !self.no_destination {
             return Ok((Field::Keep, None));
         }
         let [token] = selected else {
@@ -203,9 +203,9 @@ impl Edit {
         if self.no_destination {
             return Ok((Field::Set(None), None));
         }
-        let (receiver, problem) = self.receiver.look(app, store.path(), &token.secret_hashes())?;
+        let (destination, problem) = self.destination.look(app, store.path(), &token.secret_hashes())?;
         let Actor { host, uid, .. } = author.actor.clone();
-        Ok((Field::Set(Some(Destination { receiver, host, uid })), problem))
+        Ok((Field::Set(Some(RememberedDestination { destination, host, uid })), problem))
     }
 }
 

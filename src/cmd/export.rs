@@ -39,7 +39,7 @@ impl Export {
         check_kept(&*app.ctx.stdout)?;
         let store = app.open_to_read()?;
         if self.toml {
-            return self.wanted(app, &store);
+            return self.write_wanted(app, &store);
         }
         let now = app.ctx.machine.now()?;
         let chosen = self.filter.filter();
@@ -76,19 +76,19 @@ impl Export {
 
 impl Export {
     /// Writes the store as a file of wanted tokens. Revoked and expired tokens are left out.
-    fn wanted(&self, app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {
+    fn write_wanted(&self, app: &mut App<'_>, store: &Store) -> Result<Outcome, Error> {
         let now = app.ctx.machine.now()?;
         let (settings, catalogue) =
             store.read(|view| Ok::<_, Error>((view.settings()?, view.catalogue()?)))?;
         let filter = self.filter.filter();
-        let asked = known_scopes(store, &filter.scopes)?;
+        let required = known_scopes(store, &filter.scopes)?;
         let mut out = BufWriter::with_capacity(BUFFER, &mut *app.ctx.stdout);
         let mut put = |text: &str| out.write_all(text.as_bytes()).map_err(cut_short);
         put(&toml::settings(&settings))?;
         catalogue.iter().try_for_each(|entry| put(&toml::scope(entry)))?;
         let has_scopes = !catalogue.is_empty();
         let mut left_out = 0;
-        filtered(store, &Filter { all: true, ..filter }, &asked, now, now, |page| {
+        filtered(store, &Filter { all: true, ..filter }, &required, now, now, |page| {
             for token in page {
                 if token.status(now).is_over() || token.has_expired(now) || token.current().is_none() {
                     left_out += 1;

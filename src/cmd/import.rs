@@ -66,10 +66,10 @@ impl Import {
                 let finished = importer.finish::<Error>(taker, head, live, now, &mut |step| app.step(&step));
                 let whole = finished.map_err(|err| self.not_sound(err))?;
                 if !self.dry_run {
-                    self.commands.admit(app, "the file", &whole.commands)?;
+                    self.commands.confirm(app, "the file", &whole.commands)?;
                     whole.install(&app.location()?, &*app.ctx.machine)?;
                 }
-                self.answer_whole(app, usize::try_from(whole.tokens()).unwrap_or(0), &whole.live)
+                self.report_whole(app, usize::try_from(whole.tokens()).unwrap_or(0), &whole.live)
             }
             _ => self.tokens(app, &mut lines, &author),
         }
@@ -94,7 +94,7 @@ impl Import {
         }
     }
 
-    fn answer_whole(&self, app: &mut App<'_>, count: usize, live: &Live) -> Result<Outcome, Error> {
+    fn report_whole(&self, app: &mut App<'_>, count: usize, live: &Live) -> Result<Outcome, Error> {
         if app.json() {
             let (changed, dry_run) = (!self.dry_run, self.dry_run);
             app.print_json(&ManyDoc { changed, dry_run, count, tokens: Vec::new() })?;

@@ -89,7 +89,7 @@ impl List {
                 self.sorted(&source, &mut list)?;
             }
             if list.count > 0 || format != Format::Table {
-                list.end().map_err(Error::Output)?;
+                list.finish().map_err(Error::Output)?;
             }
             Ok(list.count)
         })?;

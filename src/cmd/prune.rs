@@ -37,7 +37,7 @@ struct Note {
 }
 
 /// The tokens of which something is removed. There may be very many.
-struct Found {
+struct Removals {
     list: Listed,
     whole: usize,
     /// Superseded secrets of tokens that stay.
@@ -52,29 +52,29 @@ impl Prune {
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
         let now = app.ctx.machine.now()?;
         let until = self.older_than.map_or(now, |span| now.minus(span));
-        let found = self.find(&store, until, now)?;
-        rehearsal.expect(found.list.count)?;
-        if rehearsal.dry_run || found.list.count == 0 {
-            return self.answer(app, &found, false);
+        let removals = self.find(&store, until, now)?;
+        rehearsal.expect(removals.list.count)?;
+        if rehearsal.dry_run || removals.list.count == 0 {
+            return self.report(app, &removals, false);
         }
-        app.confirm(&format!("{}?", found.words("remove")))?;
+        app.confirm(&format!("{}?", removals.words("remove")))?;
         let size = store.bytes();
         store.keep_pages()?;
         store.write(&*app.ctx.machine, &author, |tx| {
-            found.each(|it, note| {
+            removals.each(|it, note| {
                 let digest = Digest::from_hex(&note.digest).map_err(|_| StoreError::Changed)?;
                 Ok(tx.prune(it.row, &digest, until, now)?)
             })
         })?;
-        let done = self.answer(app, &found, true)?;
-        say_size(app, &store, size);
+        let done = self.report(app, &removals, true)?;
+        shrink(app, &store, size);
         Ok(done)
     }
 
     /// What is removed of the selected tokens.
-    fn find(&self, store: &Store, until: Timestamp, now: Timestamp) -> Result<Found, Error> {
+    fn find(&self, store: &Store, until: Timestamp, now: Timestamp) -> Result<Removals, Error> {
         let hooked: BTreeSet<i64> = store.read(|view| view.tokens_with_hooks())?;
-        let mut found = Found { list: Listed::new(Order::Name)?, whole: 0, secrets: 0 };
+        let mut removals = Removals { list: Listed::new(Order::Name)?, whole: 0, secrets: 0 };
         self.targets.each(store, now, |token| {
             let left = match token.pruned(until, now) {
                 _ if hooked.contains(&token.row) => return Ok(()),
@@ -88,17 +88,17 @@ impl Prune {
                 whole: left.is_none(),
                 secrets: token.secrets.len() - left.map_or(0, |left| left.secrets.len()),
             };
-            Ok(found.add(&token, &note)?)
+            Ok(removals.add(&token, &note)?)
         })?;
-        Ok(found)
+        Ok(removals)
     }
 
-    fn answer(&self, app: &mut App<'_>, found: &Found, changed: bool) -> Result<Outcome, Error> {
+    fn report(&self, app: &mut App<'_>, removals: &Removals, changed: bool) -> Result<Outcome, Error> {
         let dry_run = self.targets.rehearsal.dry_run;
         if app.json() {
-            let mut out = ManyWriter::begin(&mut *app.ctx.stdout, changed, dry_run, found.list.count)
+            let mut out = ManyWriter::begin(&mut *app.ctx.stdout, changed, dry_run, removals.list.count)
                 .map_err(Error::Output)?;
-            found.each(|it, note| {
+            removals.each(|it, note| {
                 out.token(&PrunedDoc {
                     id: &it.id,
                     name: &it.name,
@@ -108,24 +108,24 @@ impl Prune {
                 })
                 .map_err(Error::Output)
             })?;
-            return out.end().map(|()| Outcome::Done).map_err(Error::Output);
+            return out.finish().map(|()| Outcome::Done).map_err(Error::Output);
         }
         if dry_run {
-            found.each(|it, note| {
+            removals.each(|it, note| {
                 let what = if note.whole { "the token" } else { "secrets" };
                 app.print(&format!("{}\t{}\t{}\t{what}\t{}\n", it.id, it.name, note.status, note.secrets))
             })?;
         }
-        app.talk().note(&match (found.list.count == 0, changed) {
+        app.talk().note(&match (removals.list.count == 0, changed) {
             (true, _) => "there is nothing to remove; nothing was changed".to_owned(),
-            (false, true) => found.words("removed"),
-            (false, false) => format!("{}; nothing was changed", found.words("it would remove")),
+            (false, true) => removals.words("removed"),
+            (false, false) => format!("{}; nothing was changed", removals.words("it would remove")),
         });
         Ok(Outcome::Done)
     }
 }
 
-impl Found {
+impl Removals {
     fn add(&mut self, token: &Token, note: &Note) -> Result<(), StoreError> {
         self.whole += usize::from(note.whole);
         self.secrets += if note.whole { 0 } else { note.secrets };
@@ -152,7 +152,7 @@ impl Found {
 }
 
 /// Returns free space to the file system, and warns if the file has not become smaller.
-fn say_size(app: &mut App<'_>, store: &Store, before: u64) {
+fn shrink(app: &mut App<'_>, store: &Store, before: u64) {
     let why = match store.shrink() {
         Ok(()) if store.bytes() < before => return,
         Ok(()) => "the log keeps the events of what was removed".to_owned(),

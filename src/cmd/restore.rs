@@ -49,13 +49,13 @@ impl Restore {
             Ok(plan)
         })?;
         if self.dry_run || !plan.changed {
-            return self.answer(app, &plan, false);
+            return self.report(app, &plan, false);
         }
-        self.admit(&plan)?;
-        self.commands.admit(app, "the backup", &plan.commands)?;
+        self.check_allowed(&plan)?;
+        self.commands.confirm(app, "the backup", &plan.commands)?;
         app.confirm(&self.question(&plan))?;
         plan.install(&app.location()?, &*app.ctx.machine)?;
-        self.answer(app, &plan, true)
+        self.report(app, &plan, true)
     }
 
     fn open(&self, app: &mut App<'_>, author: &Author) -> Result<Store, Error> {
@@ -68,7 +68,7 @@ impl Restore {
     }
 
     /// Fails if the restore would lose something that no flag allows it to lose.
-    fn admit(&self, plan: &Restoration) -> Result<(), Error> {
+    fn check_allowed(&self, plan: &Restoration) -> Result<(), Error> {
         let why = match &plan.live {
             Live::Unusable(why, _) => Some(format!("the present store cannot be used: {why}")),
             Live::OtherHistory(head) => Some(format!(
@@ -105,7 +105,7 @@ impl Restore {
         }
     }
 
-    fn answer(&self, app: &mut App<'_>, plan: &Restoration, changed: bool) -> Result<Outcome, Error> {
+    fn report(&self, app: &mut App<'_>, plan: &Restoration, changed: bool) -> Result<Outcome, Error> {
         if app.json() {
             let widened = plan.widening.tokens();
             app.print_json(&RestoreDoc {

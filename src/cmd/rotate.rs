@@ -116,10 +116,18 @@ impl Rotate {
             .and_then(|route| Ok((self.rotate(app, store, author, token, &route)?, route)));
         match rotated {
             Ok((delivered, route)) => {
-                let mut said = rotated_in_words(&delivered.token).to_vec();
-                said.extend(route::newly_remembered(token, &delivered.token));
-                route.say(app, token, &delivered);
-                hooks::answer(app, store, author, self.memory.after(), &route.args, delivered, &said)?;
+                let mut notes = rotated_in_words(&delivered.token).to_vec();
+                notes.extend(route::newly_remembered(token, &delivered.token));
+                route.report(app, token, &delivered);
+                hooks::report_and_run(
+                    app,
+                    store,
+                    author,
+                    self.memory.after(),
+                    &route.args,
+                    delivered,
+                    &notes,
+                )?;
             }
             Err(Halt::Already(token)) => {
                 if app.json() {
@@ -201,9 +209,9 @@ impl Rotate {
             ours: &token.secret_hashes(),
             keeps_variable: token.destination.is_some() && !self.remember,
         };
-        delivery::deliver(app, store, author, &order, |tx, machine, receiver| {
+        delivery::deliver(app, store, author, &order, |tx, machine, destination| {
             let begun = self.prepare(tx, token, &fate, machine)?;
-            let memory = route.memory(tx, &begun.token, receiver)?;
+            let memory = route.memory(tx, &begun.token, destination)?;
             Ok(Begun { memory, ..begun })
         })
     }
@@ -224,22 +232,22 @@ impl Rotate {
         if let Some(delivery) = token.delivery.clone() {
             let dead = delivery.is_dead(now);
             let same = seen.delivery.as_ref() == Some(&delivery);
-            if !self.may_end(&token, &delivery, now) || !(dead || same) {
+            if !self.may_replace_delivery(&token, &delivery, now) || !(dead || same) {
                 return Err(Error::under_way(&token, &delivery).into());
             }
             deliver::abandon(tx, &token, if dead { &Fate::RollBack } else { fate })?;
             token = tx.token(token.row, now)?;
         }
-        self.admit(&token, &tx.settings()?, now, machine)
+        self.begin(&token, &tx.settings()?, now, machine)
     }
 
     /// Whether an unfinished delivery may be ended for this one.
-    fn may_end(&self, token: &Token, delivery: &Delivery, now: Timestamp) -> bool {
+    fn may_replace_delivery(&self, token: &Token, delivery: &Delivery, now: Timestamp) -> bool {
         token.current().is_some() && (delivery.is_dead(now) || self.replace_pending)
     }
 
     /// Checks that the token may get a new secret, and computes its expiry.
-    fn admit(
+    fn begin(
         &self,
         token: &Token,
         settings: &Settings,

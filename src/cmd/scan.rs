@@ -43,7 +43,7 @@ pub struct Scan {
 impl Scan {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         let format = app.format(self.format, Format::Json)?.unwrap_or(Format::Text);
-        if self.revoke && !app.says_yes() && !app.can_ask() {
+        if self.revoke && !app.assumes_yes() && !app.can_ask() {
             return Err(Error::InputNeeded(
                 Invalid::new("`--revoke` asks before it revokes anything").hint("pass `--yes` to confirm"),
             ));
@@ -59,7 +59,7 @@ impl Scan {
         }
         let walks = paths.iter().any(|path| path.is_dir());
         search.walk(&Walk { paths, hidden: self.hidden, ignored: self.no_ignore, binary: self.binary })?;
-        let found = search.end()?;
+        let found = search.finish()?;
         if walks && !(self.hidden && self.no_ignore) {
             app.talk().note(&self.not_searched());
         }

@@ -65,9 +65,9 @@ impl Scopes {
 
 fn list(app: &mut App<'_>) -> Result<Outcome, Error> {
     let store = app.open_to_read()?;
-    let (catalogue, holders) =
-        store.read(|view| Ok::<_, StoreError>((view.catalogue()?, view.holders_by_scope()?)))?;
-    let held = |entry: &Entry| holders.get(&entry.row).copied().unwrap_or(0);
+    let (catalogue, counts) =
+        store.read(|view| Ok::<_, StoreError>((view.catalogue()?, view.token_counts_by_scope()?)))?;
+    let held = |entry: &Entry| counts.get(&entry.row).copied().unwrap_or(0);
     if app.json() {
         let all: Vec<ScopeDoc<'_>> =
             catalogue.iter().map(|entry| ScopeDoc::new(entry, held(entry))).collect();

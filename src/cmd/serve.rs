@@ -10,8 +10,8 @@ use crate::cmd::args::replica::Replica;
 use crate::domain::Invalid;
 use crate::error::Error;
 use crate::serve::{
-    self, Address, End, Gate, Limits, ListenError, Listener, Log, Manners, Origin, Passed, Proxy, Route,
-    Routes, Signals, SocketMode, Source,
+    self, Address, Gate, Limits, ListenError, Listener, Log, Manners, Origin, Passed, Proxy, Route, Routes,
+    Signals, SocketMode, Source, StopReason,
 };
 use crate::store::Location;
 #[cfg(feature = "postgres")]
@@ -89,15 +89,15 @@ impl Serve {
         let listeners = self.bind(&self.listen, &mut passed)?;
         let admins = self.bind(&self.admin_listen, &mut passed)?;
         for listener in listeners.iter().chain(&admins) {
-            app.talk().note(&format!("listening on {}", listener.place()));
+            app.talk().note(&format!("listening on {}", listener.address()));
         }
         let notify: Option<OsString> = app.ctx.machine.env("NOTIFY_SOCKET");
         let limits = Limits { connections: usize::try_from(self.max_connections).unwrap_or(usize::MAX) };
         let ended = serve::run(&signals, gate, listeners, admins, &limits, notify.as_deref());
         location.finish_uses();
         match ended {
-            Ok(End::Terminated) => Ok(Outcome::Done),
-            Ok(End::CtrlC) => Err(Error::Interrupted),
+            Ok(StopReason::Terminated) => Ok(Outcome::Done),
+            Ok(StopReason::CtrlC) => Err(Error::Interrupted),
             Err(err) => Err(Error::Serve(err)),
         }
     }
@@ -105,10 +105,10 @@ impl Serve {
     /// Begins the heartbeat, and to look at the replica if the store is one.
     #[cfg(feature = "postgres")]
     fn follow(&self, app: &mut App<'_>, location: &Location) -> Result<(), Error> {
-        let Location::Server(asked) = location else { return self.has_no_heart() };
-        let Some(most) = asked.lag.most else { return Ok(()) };
+        let Location::Server(address) = location else { return self.refuse_heartbeat() };
+        let Some(most) = address.lag.most else { return Ok(()) };
         if self.heartbeat {
-            let primary = self.replica.primary(app)?.unwrap_or_else(|| (**asked).clone());
+            let primary = self.replica.primary(app)?.unwrap_or_else(|| (**address).clone());
             match start_heartbeat(primary, most / 4) {
                 Err(StoreError::Replica(path)) => {
                     let what = format!(
@@ -120,7 +120,7 @@ impl Serve {
                 done => done?,
             }
         }
-        match serve::follow((**asked).clone(), most) {
+        match serve::follow((**address).clone(), most) {
             Err(err @ StoreError::Stale { .. }) => app.talk().warn(&err.to_string()),
             done => done?,
         }
@@ -129,10 +129,10 @@ impl Serve {
 
     #[cfg(not(feature = "postgres"))]
     fn follow(&self, _: &mut App<'_>, _: &Location) -> Result<(), Error> {
-        self.has_no_heart()
+        self.refuse_heartbeat()
     }
 
-    fn has_no_heart(&self) -> Result<(), Error> {
+    fn refuse_heartbeat(&self) -> Result<(), Error> {
         if !self.heartbeat {
             return Ok(());
         }

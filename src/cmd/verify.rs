@@ -18,7 +18,7 @@ use crate::domain::scope::Scope;
 use crate::domain::secret::Secret;
 use crate::domain::text::SetLabel;
 use crate::domain::token::Role;
-use crate::domain::verdict::Ask;
+use crate::domain::verdict::Requirements;
 use crate::domain::when::When;
 use crate::error::Error;
 use crate::store::Store;
@@ -51,25 +51,25 @@ pub struct Verify {
 
 impl Verify {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
-        let ask = Ask {
+        let requirements = Requirements {
             scopes: self.scopes.clone(),
             labels: self.labels.iter().map(|label| label.0.clone()).collect(),
             address: self.address,
         };
         if self.stream {
-            return stream::run(app, self.replica.location(app, true)?, &ask);
+            return stream::run(app, self.replica.location(app, true)?, &requirements);
         }
         let at = at::future(self.at, &*app.ctx.machine)?;
         let input = secret::input(app, self.secret_file.as_deref(), "Secret to verify")?;
         let typed = secret::is_prompt(app, self.secret_file.as_deref());
         // The input of a program is not trimmed.
         let secret = if typed { Secret::read_pasted(&input) } else { Secret::read(input) };
-        let request = Request::of_secret(secret.as_ref(), &ask);
+        let request = Request::of_secret(secret.as_ref(), &requirements);
         if request.is_malformed() {
-            return answer(app, &Verdict::malformed());
+            return report(app, &Verdict::malformed());
         }
         let location = self.replica.location(app, true)?;
-        let store = Store::open_to_ask_once(&location)?;
+        let store = Store::open_to_verify_once(&location)?;
         let manner = Manner { at, describe: app.json() };
         let verdict = verify::one(&store, &*app.ctx.machine, request, manner)?;
         // A private copy of a store must be deleted, not only closed.
@@ -79,13 +79,13 @@ impl Verify {
         for scope in verdict.undefined_scopes() {
             app.talk().warn(&format!("the scope `{scope}` does not exist in this store"));
         }
-        let outcome = answer(app, &verdict);
+        let outcome = report(app, &verdict);
         location.finish_uses();
         outcome
     }
 }
 
-fn answer(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {
+fn report(app: &mut App<'_>, verdict: &Verdict) -> Result<Outcome, Error> {
     let text = if app.json() {
         json::text(&VerdictDoc::new(
             verdict.reason(),

@@ -1,23 +1,23 @@
-//! A clipboard as the destination, reached in the first way that works. It is cleared unless the secret is
+//! A clipboard as the destination, reached by the first method that works. It is cleared unless the secret is
 //! confirmed.
 
 use std::time::Duration;
 
-use super::{Accepted, DeliverError, Destination, Refusal};
-use crate::context::{self, CopyWay, Machine};
+use super::{Accepted, DeliverError, OpenDestination, Refusal};
+use crate::context::{self, CopyMethod, Machine};
 use crate::domain::secret::{Secret, SecretHash, random_text};
 use crate::domain::token::{DestinationKind, Token};
 
 pub struct Clipboard<'a> {
     machine: &'a dyn Machine,
-    /// The ways to try, in this order.
-    ways: &'a [CopyWay],
+    /// The methods to try, in this order.
+    methods: &'a [CopyMethod],
     stay: Duration,
     reached: Option<Reached>,
 }
 
 struct Reached {
-    way: CopyWay,
+    method: CopyMethod,
     /// The name of the buffer in tmux.
     name: String,
     clipboard: Box<dyn context::Clipboard>,
@@ -26,8 +26,8 @@ struct Reached {
 }
 
 impl<'a> Clipboard<'a> {
-    pub fn new(machine: &'a dyn Machine, ways: &'a [CopyWay], stay: Duration) -> Self {
-        Self { machine, ways, stay, reached: None }
+    pub fn new(machine: &'a dyn Machine, methods: &'a [CopyMethod], stay: Duration) -> Self {
+        Self { machine, methods, stay, reached: None }
     }
 
     fn reach(&self) -> Result<Reached, Refusal> {
@@ -36,17 +36,17 @@ impl<'a> Clipboard<'a> {
             .map_err(|err| Refusal::from(err.to_string()))?;
         let name = format!("tokenctl-{}", String::from_utf8_lossy(&tag));
         let mut tried = Vec::new();
-        for way in self.ways {
-            match self.machine.clipboard(*way, self.stay, &name) {
-                Ok(clipboard) => return Ok(Reached { way: *way, name, clipboard, stays: false }),
-                Err(err) => tried.push(format!("{} ({err})", way.word())),
+        for method in self.methods {
+            match self.machine.clipboard(*method, self.stay, &name) {
+                Ok(clipboard) => return Ok(Reached { method: *method, name, clipboard, stays: false }),
+                Err(err) => tried.push(format!("{} ({err})", method.word())),
             }
         }
         Err(Refusal::NoClipboard(format!("no clipboard can be reached: {}", tried.join(", "))))
     }
 }
 
-impl Destination for Clipboard<'_> {
+impl OpenDestination for Clipboard<'_> {
     fn kind(&self) -> DestinationKind {
         DestinationKind::Clipboard
     }
@@ -61,31 +61,33 @@ impl Destination for Clipboard<'_> {
             Some(reached) => reached,
             None => self.reach()?,
         };
-        let Reached { way, clipboard, .. } = self.reached.insert(reached);
+        let Reached { method, clipboard, .. } = self.reached.insert(reached);
         match clipboard.put(secret.expose()) {
             Ok(()) => Ok(Accepted::Whole),
-            Err(err) => Err(Refusal::NoClipboard(format!("{} did not take the secret: {err}", way.word()))),
+            Err(err) => {
+                Err(Refusal::NoClipboard(format!("{} did not take the secret: {err}", method.word())))
+            }
         }
     }
 
-    fn place(&self) -> Option<String> {
-        let Reached { way, name, stays, .. } = self.reached.as_ref()?;
+    fn where_it_went(&self) -> Option<String> {
+        let Reached { method, name, stays, .. } = self.reached.as_ref()?;
         let secs = self.stay.as_secs();
-        Some(match (way, stays) {
-            (CopyWay::Display, true) => {
+        Some(match (method, stays) {
+            (CopyMethod::Display, true) => {
                 format!("copied to the clipboard, cleared in {secs} s; a clipboard manager may keep a copy")
             }
-            (CopyWay::Display, false) => {
+            (CopyMethod::Display, false) => {
                 "copied to the clipboard, which another program has taken over; it will not be cleared"
                     .to_owned()
             }
-            (CopyWay::Tmux, true) => {
+            (CopyMethod::Tmux, true) => {
                 format!("in the tmux buffer {name}, deleted in {secs} s; your terminal may keep a copy")
             }
-            (CopyWay::Tmux, false) => {
+            (CopyMethod::Tmux, false) => {
                 format!("in the tmux buffer {name}, which is not deleted automatically")
             }
-            (CopyWay::Osc52, _) => {
+            (CopyMethod::Osc52, _) => {
                 "sent to your terminal, which may ignore it; its clipboard is not cleared".to_owned()
             }
         })

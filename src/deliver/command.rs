@@ -3,9 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Accepted, Destination, Refusal};
+use super::{Accepted, OpenDestination, Refusal};
 use crate::context::{Job, JobEnd, Machine};
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};
 
@@ -18,13 +18,13 @@ pub struct Command<'a> {
     pub mute: bool,
 }
 
-impl Destination for Command<'_> {
+impl OpenDestination for Command<'_> {
     fn kind(&self) -> DestinationKind {
         DestinationKind::Command
     }
 
-    fn receiver(&self) -> Option<Receiver> {
-        Some(Receiver::Command { command: self.text.to_owned() })
+    fn rememberable(&self) -> Option<Destination> {
+        Some(Destination::Command { command: self.text.to_owned() })
     }
 
     fn check(&mut self, _: &[SecretHash]) -> Result<(), Refusal> {

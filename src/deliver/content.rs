@@ -14,7 +14,7 @@ use crate::domain::secret::{Secret, SecretHash};
 const MAX_FILE: u64 = 1 << 20;
 
 /// What is at a path.
-pub enum Found {
+pub enum AtPath {
     /// A regular file and its content.
     File(File, Zeroizing<Vec<u8>>),
     /// A link, a directory, a pipe or a device.
@@ -23,10 +23,10 @@ pub enum Found {
 }
 
 /// Reads a regular file of reasonable size. It never opens anything else, waits, or follows a link.
-pub fn read(path: &Path) -> io::Result<Found> {
+pub fn read(path: &Path) -> io::Result<AtPath> {
     match fs::symlink_metadata(path) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(Found::Absent),
-        Ok(meta) if !meta.is_file() => return Ok(Found::Other),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(AtPath::Absent),
+        Ok(meta) if !meta.is_file() => return Ok(AtPath::Other),
         meta => meta?,
     };
     let mut options = OpenOptions::new();
@@ -38,7 +38,7 @@ pub fn read(path: &Path) -> io::Result<Found> {
     // The buffer has its final size from the start, since growing would leave copies behind.
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1));
     Read::by_ref(&mut file).take(MAX_FILE).read_to_end(&mut content)?;
-    Ok(Found::File(file, content))
+    Ok(AtPath::File(file, content))
 }
 
 /// Flags of `open` in the type of the standard library. All that we use are small positive numbers.

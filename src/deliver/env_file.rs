@@ -5,11 +5,11 @@ use std::str::FromStr;
 use zeroize::Zeroizing;
 
 use super::content::hash_of;
-use super::env_text::{self, Place, line_end, settings};
+use super::env_text::{self, Slot, line_end, settings};
 use super::target::{Seen, Target};
-use super::{Accepted, Destination, Refusal};
+use super::{Accepted, OpenDestination, Refusal};
 use crate::domain::Invalid;
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};
 use crate::domain::when::Timestamp;
@@ -54,18 +54,18 @@ impl EnvFile {
     /// The present file, if a secret may go into it.
     fn look(&self) -> Result<Seen, Refusal> {
         let seen = self.target.look()?;
-        self.target.admit(&seen, self.ours.iter().any(|hash| holds(&seen.content, hash)))?;
+        self.target.check_owner(&seen, self.ours.iter().any(|hash| holds(&seen.content, hash)))?;
         Ok(seen)
     }
 
     /// The position for the secret in `content`.
-    fn place(&self, content: &[u8]) -> Result<Place, Refusal> {
+    fn slot(&self, content: &[u8]) -> Result<Slot, Refusal> {
         let (variable, path) = (&self.variable.0, self.target.path.display());
         let ours =
             |text: &[u8]| text.is_empty() || hash_of(text).is_some_and(|hash| self.ours.contains(&hash));
-        match env_text::place(content, variable, ours) {
+        match env_text::find_slot(content, variable, ours) {
             Err(why) => Err(format!("`{path}` {why}").into()),
-            Ok(Place::Other(_)) if !self.force => Err(Refusal::NotReplaced(format!(
+            Ok(Slot::Other(_)) if !self.force => Err(Refusal::NotReplaced(format!(
                 "`{path}` sets {variable} to something that is not a secret of this token"
             ))),
             Ok(place) => Ok(place),
@@ -73,14 +73,14 @@ impl EnvFile {
     }
 }
 
-impl Destination for EnvFile {
+impl OpenDestination for EnvFile {
     fn kind(&self) -> DestinationKind {
         DestinationKind::EnvFile
     }
 
-    fn receiver(&self) -> Option<Receiver> {
+    fn rememberable(&self) -> Option<Destination> {
         let path = self.target.path.to_str()?.to_owned();
-        Some(Receiver::EnvFile { path, variable: self.variable.0.clone() })
+        Some(Destination::EnvFile { path, variable: self.variable.0.clone() })
     }
 
     fn other_variable(&self) -> Option<&str> {
@@ -90,9 +90,9 @@ impl Destination for EnvFile {
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal> {
         self.ours = ours.to_vec();
         let seen = self.look()?;
-        self.other_variable = match self.place(&seen.content)? {
-            Place::End => variable_of(&seen.content, ours),
-            Place::Value(_) | Place::Other(_) => None,
+        self.other_variable = match self.slot(&seen.content)? {
+            Slot::End => variable_of(&seen.content, ours),
+            Slot::Value(_) | Slot::Other(_) => None,
         };
         Ok(())
     }
@@ -108,9 +108,9 @@ impl Destination for EnvFile {
         let old = seen.content.as_slice();
         let (name, end) = (self.variable.0.as_bytes(), line_end(old));
         let gap = if old.is_empty() || old.ends_with(b"\n") { b"" } else { end };
-        let parts: &[&[u8]] = match self.place(old)? {
-            Place::End => &[old, gap, name, b"=", secret.expose(), end],
-            Place::Value(at) | Place::Other(at) => &[&old[..at.start], secret.expose(), &old[at.end..]],
+        let parts: &[&[u8]] = match self.slot(old)? {
+            Slot::End => &[old, gap, name, b"=", secret.expose(), end],
+            Slot::Value(at) | Slot::Other(at) => &[&old[..at.start], secret.expose(), &old[at.end..]],
         };
         // The buffer has its final size from the start, since growing would leave copies behind.
         let mut new = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));

@@ -34,7 +34,7 @@ impl Setting<'_> {
 
 /// The position for a new value of a variable.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Slot {
     /// In a new line, since nothing sets the variable.
     End,
     /// In place of a value that may be replaced.
@@ -44,7 +44,7 @@ pub enum Place {
 }
 
 /// Where to put the value of a variable, or why the file is refused. `ours` are the values that may be replaced.
-pub fn place(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Result<Place, String> {
+pub fn find_slot(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Result<Slot, String> {
     if content.contains(&0) || content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
         return Err("is binary or UTF-16, not an environment file".to_owned());
     }
@@ -57,9 +57,9 @@ pub fn place(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Re
     if settings.next().is_some() {
         return Err(format!("sets {variable} more than once"));
     }
-    let place = setting.map_or(Place::End, |setting| match setting.value_if(ours) {
-        Some(value) => Place::Value(value),
-        None => Place::Other(setting.values[0].at.clone()),
+    let slot = setting.map_or(Slot::End, |setting| match setting.value_if(ours) {
+        Some(value) => Slot::Value(value),
+        None => Slot::Other(setting.values[0].at.clone()),
     });
     let name = setting.map(|setting| setting.name.as_ptr().addr() - content.as_ptr().addr());
     // If the file is not a shell script, no shell can read it differently.
@@ -68,7 +68,7 @@ pub fn place(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Re
     for at in words(content, variable.as_bytes()) {
         let (in_dotenv, in_shell) = (within(&dotenv.quoted, at), within(&shell.quoted, at));
         let own = Some(at) == name && !continues(content, at);
-        let replaced = matches!(&place, Place::Value(value) | Place::Other(value) if value.contains(&at));
+        let replaced = matches!(&slot, Slot::Value(value) | Slot::Other(value) if value.contains(&at));
         let comment = (within(&shell.comments, at) || is_comment(content, at)) && !continues(content, at);
         let harmless = own || replaced || in_dotenv || comment || is_use(content, at, variable.len());
         if in_dotenv != in_shell && !replaced || !harmless {
@@ -78,10 +78,10 @@ pub fn place(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Re
             ));
         }
     }
-    if place == Place::End && ends_open(content) {
+    if slot == Slot::End && ends_open(content) {
         return Err("ends with a backslash, which joins the next line to it".to_owned());
     }
-    Ok(place)
+    Ok(slot)
 }
 
 /// Every setting of a file.
@@ -258,11 +258,11 @@ mod tests {
 
     /// Puts `NEW` into a file that may hold `OWN`. Returns the new file, or why it is refused.
     fn set(content: &str) -> Result<String, String> {
-        let place = place(content.as_bytes(), "A", |text| text == b"OWN" || text.is_empty())?;
-        let (at, force) = match place {
-            Place::End => return Ok(format!("{content}+")),
-            Place::Value(at) => (at, ""),
-            Place::Other(at) => (at, "forced: "),
+        let slot = find_slot(content.as_bytes(), "A", |text| text == b"OWN" || text.is_empty())?;
+        let (at, force) = match slot {
+            Slot::End => return Ok(format!("{content}+")),
+            Slot::Value(at) => (at, ""),
+            Slot::Other(at) => (at, "forced: "),
         };
         Ok(format!("{force}{}NEW{}", &content[..at.start], &content[at.end..]))
     }

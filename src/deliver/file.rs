@@ -4,8 +4,8 @@ use zeroize::Zeroizing;
 
 use super::content::hash_of;
 use super::target::{Seen, Target};
-use super::{Accepted, Destination, Refusal};
-use crate::domain::destination::Receiver;
+use super::{Accepted, OpenDestination, Refusal};
+use crate::domain::destination::Destination;
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};
 use crate::domain::when::Timestamp;
@@ -26,7 +26,7 @@ impl OutFile {
     fn look(&self) -> Result<Seen, Refusal> {
         let seen = self.target.look()?;
         let ours = hash_of(&seen.content).is_some_and(|hash| self.ours.contains(&hash));
-        self.target.admit(&seen, ours)?;
+        self.target.check_owner(&seen, ours)?;
         if self.force || ours || seen.content.is_empty() {
             return Ok(seen);
         }
@@ -35,13 +35,13 @@ impl OutFile {
     }
 }
 
-impl Destination for OutFile {
+impl OpenDestination for OutFile {
     fn kind(&self) -> DestinationKind {
         DestinationKind::File
     }
 
-    fn receiver(&self) -> Option<Receiver> {
-        Some(Receiver::File { path: self.target.path.to_str()?.to_owned() })
+    fn rememberable(&self) -> Option<Destination> {
+        Some(Destination::File { path: self.target.path.to_str()?.to_owned() })
     }
 
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal> {

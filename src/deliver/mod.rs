@@ -31,7 +31,7 @@ mod temporary;
 use std::time::Duration;
 
 use crate::context::Clock;
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::event::{Action, Author};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{Delivery, DestinationKind, Memory, StoredSecret, Token};
@@ -62,11 +62,11 @@ pub enum Accepted {
 }
 
 /// The destination of one secret.
-pub trait Destination {
+pub trait OpenDestination {
     fn kind(&self) -> DestinationKind;
 
     /// The file or command, if a token can remember it.
-    fn receiver(&self) -> Option<Receiver> {
+    fn rememberable(&self) -> Option<Destination> {
         None
     }
 
@@ -87,7 +87,7 @@ pub trait Destination {
     fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Accepted, Refusal>;
 
     /// Where the secret went, in words, if only the destination knows that.
-    fn place(&self) -> Option<String> {
+    fn where_it_went(&self) -> Option<String> {
         None
     }
 
@@ -124,7 +124,7 @@ impl Protocol<'_> {
     pub fn run<E: From<StoreError> + From<DeliverError>>(
         &self,
         secret: &Secret,
-        destination: &mut dyn Destination,
+        destination: &mut dyn OpenDestination,
         prepare: impl FnOnce(&Write<'_>) -> Result<Begun, E>,
     ) -> Result<Token, E> {
         destination
@@ -160,7 +160,7 @@ impl Protocol<'_> {
         &self,
         tx: &Write<'_>,
         secret: &Secret,
-        destination: &dyn Destination,
+        destination: &dyn OpenDestination,
         begun: &Begun,
     ) -> Result<Token, StoreError> {
         let now = tx.now;
@@ -169,14 +169,14 @@ impl Protocol<'_> {
         // The secret in a file must never expire early; a secret that nobody keeps must.
         let expires_at = if destination.kind().keeps() { begun.expires_at } else { mortal };
         let secret = StoredSecret::new(secret, now, expires_at);
-        let receiver = destination.receiver();
+        let rememberable = destination.rememberable();
         let text = |text: Option<&str>| text.map(str::to_owned);
         let delivery = Some(Delivery {
             secret: 0,
             destination: destination.kind(),
-            target: text(receiver.as_ref().and_then(Receiver::path)),
-            variable: text(receiver.as_ref().and_then(Receiver::variable)),
-            command: text(receiver.as_ref().and_then(Receiver::command)),
+            target: text(rememberable.as_ref().and_then(Destination::path)),
+            variable: text(rememberable.as_ref().and_then(Destination::variable)),
+            command: text(rememberable.as_ref().and_then(Destination::command)),
             hook: begun.memory.hook.clone(),
             remember: begun.memory.remember,
             host: self.author.actor.host.clone(),
@@ -211,7 +211,7 @@ impl Protocol<'_> {
             let Some(token) = provisional.find(tx)? else {
                 return provisional.find_confirmed(tx).map(Confirmed::from);
             };
-            if token.provisional().is_none_or(|provisional| provisional.is_past_end(tx.now)) {
+            if token.provisional().is_none_or(|provisional| provisional.has_expired(tx.now)) {
                 return Ok(Confirmed::TooLate);
             }
             let mut confirmed = token.clone();
@@ -248,8 +248,8 @@ impl Protocol<'_> {
     }
 }
 
-fn path_of(destination: &dyn Destination) -> String {
-    destination.receiver().as_ref().and_then(Receiver::path).unwrap_or_default().to_owned()
+fn path_of(destination: &dyn OpenDestination) -> String {
+    destination.rememberable().as_ref().and_then(Destination::path).unwrap_or_default().to_owned()
 }
 
 const GONE: &str = "the secret was revoked or taken over before it was confirmed";
@@ -308,7 +308,7 @@ impl Pending {
             it.hash == self.hash
                 && it.delivered_at.is_some()
                 && it.revoked_at.is_none()
-                && !it.is_past_end(tx.now)
+                && !it.has_expired(tx.now)
         };
         Ok(token.filter(|token| token.revoked_at.is_none() && token.secrets.iter().any(is_ours)))
     }
@@ -361,7 +361,7 @@ mod tests {
     /// A destination that takes this many seconds.
     struct Slow<'a>(&'a Cell<i64>, i64);
 
-    impl Destination for Slow<'_> {
+    impl OpenDestination for Slow<'_> {
         fn kind(&self) -> DestinationKind {
             DestinationKind::Stdout
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::Dir;
 
-use super::content::{Found, read};
+use super::content::{AtPath, read};
 use super::env_file::holds;
 use super::target::sync;
 use super::{Temporary, posthumous, roll_back};
@@ -101,15 +101,15 @@ pub fn fate(token: &Token, missing: Missing) -> Fate {
         Err(err) => return open(&format!("could still be replaced: {err}")),
     };
     match read(target) {
-        Ok(Found::File(file, content)) if holds(&content, &provisional.hash) => {
+        Ok(AtPath::File(file, content)) if holds(&content, &provisional.hash) => {
             match sync_again(&file, target) {
                 Ok(()) => Fate::Confirm,
                 Err(err) => open(&format!("could not be synced: {err}")),
             }
         }
-        Ok(Found::File(..) | Found::Other) => Fate::RollBack,
-        Ok(Found::Absent) if removed || missing == Missing::Gone => Fate::RollBack,
-        Ok(Found::Absent) => match is_empty(target.parent().unwrap_or(target)) {
+        Ok(AtPath::File(..) | AtPath::Other) => Fate::RollBack,
+        Ok(AtPath::Absent) if removed || missing == Missing::Gone => Fate::RollBack,
+        Ok(AtPath::Absent) => match is_empty(target.parent().unwrap_or(target)) {
             Ok(false) => Fate::RollBack,
             // There was a temporary file in it. Only a rename or another file system mounted there can have emptied it.
             Ok(true) => open(
@@ -137,7 +137,7 @@ fn sync_again(file: &File, target: &Path) -> std::io::Result<()> {
 }
 
 fn settle(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> {
-    let past_end = token.provisional().is_none_or(|provisional| provisional.is_past_end(tx.now));
+    let past_end = token.provisional().is_none_or(|provisional| provisional.has_expired(tx.now));
     match fate {
         Fate::Confirm | Fate::Open(_) if !past_end => {
             let mut confirmed = token.clone();

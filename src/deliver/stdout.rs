@@ -5,7 +5,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::{Accepted, DeliverError, Destination, Refusal};
+use super::{Accepted, DeliverError, OpenDestination, Refusal};
 use crate::context::{Output, OutputFile};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};
@@ -25,7 +25,7 @@ pub struct Stdout<'a> {
     pub form: Form<'a>,
 }
 
-impl Destination for Stdout<'_> {
+impl OpenDestination for Stdout<'_> {
     fn kind(&self) -> DestinationKind {
         DestinationKind::Stdout
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, OFlags, StatxAttributes, StatxFlags};
 use zeroize::Zeroizing;
 
-use super::content::{Found, flags, read};
+use super::content::{AtPath, flags, read};
 use super::{Accepted, Refusal, Temporary};
 use crate::domain::Invalid;
 use crate::domain::secret::SecretHash;
@@ -125,8 +125,8 @@ impl Target {
             return Err(self.mounted());
         }
         match read(&self.path).map_err(failed)? {
-            Found::File(_, content) => Ok(Seen { meta: Some(meta), content }),
-            Found::Other | Found::Absent => Err(self.refuse("somebody else changed it meanwhile")),
+            AtPath::File(_, content) => Ok(Seen { meta: Some(meta), content }),
+            AtPath::Other | AtPath::Absent => Err(self.refuse("somebody else changed it meanwhile")),
         }
     }
 
@@ -137,7 +137,7 @@ impl Target {
     }
 
     /// Refuses a file of another user, unless that user has a secret of this token already.
-    pub fn admit(&self, seen: &Seen, holds_ours: bool) -> Result<(), Refusal> {
+    pub fn check_owner(&self, seen: &Seen, holds_ours: bool) -> Result<(), Refusal> {
         if !seen.is_foreign() || holds_ours {
             return Ok(());
         }
@@ -190,9 +190,9 @@ impl Target {
 
 /// The attributes of a file beyond its mode; none if the file system does not report them.
 fn attributes(path: &Path) -> io::Result<StatxAttributes> {
-    let told = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
-    match told {
-        Ok(told) => Ok(told.stx_attributes & told.stx_attributes_mask),
+    let status = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+    match status {
+        Ok(status) => Ok(status.stx_attributes & status.stx_attributes_mask),
         Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(StatxAttributes::empty()),
         Err(err) => Err(err.into()),
     }

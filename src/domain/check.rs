@@ -74,7 +74,7 @@ pub struct Exam {
 }
 
 /// Since when a finding applies, its message and its hint.
-type Found = (Option<Timestamp>, String, String);
+type Details = (Option<Timestamp>, String, String);
 
 impl FindingCode {
     /// In the order in which they are reported for a token.
@@ -128,7 +128,7 @@ impl FindingCode {
     }
 
     /// The finding about this token, if there is one.
-    fn find(self, token: &Token, exam: &Exam) -> Option<Found> {
+    fn find(self, token: &Token, exam: &Exam) -> Option<Details> {
         match self {
             Self::Expiring => expiring(token, exam),
             Self::Expired => expired(token, exam.times.now),
@@ -177,7 +177,7 @@ fn is_older(instant: Timestamp, span: Span, now: Timestamp) -> bool {
 }
 
 /// The token expires within the window and is in the second half of its lifetime.
-fn expiring(token: &Token, exam: &Exam) -> Option<Found> {
+fn expiring(token: &Token, exam: &Exam) -> Option<Details> {
     let now = exam.times.now;
     if !token.expires_within(exam.window, now) {
         return None;
@@ -192,7 +192,7 @@ fn expiring(token: &Token, exam: &Exam) -> Option<Found> {
     Some((Some(since), format!("`{name}` expires {}", when(end, now)), hint))
 }
 
-fn expired(token: &Token, now: Timestamp) -> Option<Found> {
+fn expired(token: &Token, now: Timestamp) -> Option<Details> {
     let (name, end) = (&token.name, token.expires_at()?);
     if token.status(now) != Status::Expired || is_older(end, RECENT, now) {
         return None;
@@ -205,7 +205,7 @@ fn expired(token: &Token, now: Timestamp) -> Option<Found> {
     Some((Some(end), format!("`{name}` expired {}", when(end, now)), hint))
 }
 
-fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Found> {
+fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Details> {
     let due = token.due_at().filter(|_| token.is_due(now))?;
     let name = &token.name;
     let hint = format!("run `tokenctl rotate {name}`, and find out why the scheduled job did not");
@@ -214,7 +214,7 @@ fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Found> {
 }
 
 /// The hook of a rotation has not succeeded, and nobody is running it.
-fn hook_pending(token: &Token, now: Timestamp) -> Option<Found> {
+fn hook_pending(token: &Token, now: Timestamp) -> Option<Details> {
     let hook = token.pending_hook.as_ref().filter(|hook| !hook.is_claimed(now))?;
     let (name, uid) = (&token.name, hook.uid);
     let state = hook.failed_at.map_or("has not run".to_owned(), |time| format!("failed {}", when(time, now)));
@@ -224,7 +224,7 @@ fn hook_pending(token: &Token, now: Timestamp) -> Option<Found> {
 }
 
 /// The token has a rotation policy, but no destination.
-fn no_destination(token: &Token, now: Timestamp) -> Option<Found> {
+fn no_destination(token: &Token, now: Timestamp) -> Option<Details> {
     let works = matches!(token.status(now), Status::Active | Status::Pending);
     token.rotate_every.filter(|_| works && token.destination.is_none())?;
     let name = &token.name;
@@ -235,7 +235,7 @@ fn no_destination(token: &Token, now: Timestamp) -> Option<Found> {
 }
 
 /// A client still uses the previous secret, whose grace period is running out.
-fn previous_in_use(token: &Token, now: Timestamp) -> Option<Found> {
+fn previous_in_use(token: &Token, now: Timestamp) -> Option<Details> {
     let is_used = |secret: &&StoredSecret| {
         let used_late = secret.last_used_at.zip(secret.superseded_at).is_some_and(|(used, by)| used >= by);
         secret.role() == Role::Previous && used_late && token.secret_status(secret, now) == Status::Active
@@ -251,7 +251,7 @@ fn previous_in_use(token: &Token, now: Timestamp) -> Option<Found> {
 }
 
 /// A client still presents a secret that has expired or was revoked.
-fn refused_in_use(token: &Token, now: Timestamp) -> Option<Found> {
+fn refused_in_use(token: &Token, now: Timestamp) -> Option<Details> {
     let is_recent = |at: &Timestamp| !is_older(*at, Span::days(1), now);
     let refused = token.secrets.iter().filter_map(|secret| secret.refused_at.zip(Some(secret)));
     let (at, secret) = refused.filter(|(at, _)| is_recent(at)).max_by_key(|(at, _)| *at)?;
@@ -266,14 +266,14 @@ fn refused_in_use(token: &Token, now: Timestamp) -> Option<Found> {
     Some((Some(at), message, hint.to_owned()))
 }
 
-fn unused(token: &Token, now: Timestamp) -> Option<Found> {
+fn unused(token: &Token, now: Timestamp) -> Option<Details> {
     let used = token.last_used_at().filter(|used| is_active(token, now) && is_older(*used, UNUSED, now))?;
     let name = &token.name;
     let hint = format!("if nobody needs it, run `tokenctl disable {name}`");
     Some((Some(used), format!("`{name}` was last used {}", when(used, now)), hint))
 }
 
-fn never_used(token: &Token, times: &Times) -> Option<Found> {
+fn never_used(token: &Token, times: &Times) -> Option<Details> {
     if !(is_active(token, times.now) && times.never_used(token)) {
         return None;
     }
@@ -288,7 +288,7 @@ fn never_used(token: &Token, times: &Times) -> Option<Found> {
     Some((Some(token.created_at.max(times.usage_since?)), message, hint))
 }
 
-fn no_expiry(token: &Token, now: Timestamp) -> Option<Found> {
+fn no_expiry(token: &Token, now: Timestamp) -> Option<Details> {
     let works = matches!(token.status(now), Status::Active | Status::Pending);
     let current = token.current().filter(|current| works && current.expires_at.is_none())?;
     let name = &token.name;
@@ -297,16 +297,16 @@ fn no_expiry(token: &Token, now: Timestamp) -> Option<Found> {
 }
 
 /// The token is in use, but nobody required these scopes for as long as a token may be unused.
-fn scope_unused(token: &Token, exam: &Exam) -> Option<Found> {
+fn scope_unused(token: &Token, exam: &Exam) -> Option<Details> {
     let now = exam.times.now;
     let recorded = exam.scopes_since?.max(token.created_at);
     let in_use = token.last_used_at().is_some_and(|used| !is_older(used, UNUSED, now));
     if !(is_active(token, now) && in_use && is_older(recorded, UNUSED, now)) {
         return None;
     }
-    let is_idle = |grant: &&Grant| grant.last_asked_at.is_none_or(|asked| is_older(asked, UNUSED, now));
+    let is_idle = |grant: &&Grant| grant.last_required_at.is_none_or(|last| is_older(last, UNUSED, now));
     let idle: Vec<&Grant> = token.grants.values().filter(is_idle).collect();
-    let since = idle.iter().map(|grant| grant.last_asked_at.unwrap_or(recorded)).max()?;
+    let since = idle.iter().map(|grant| grant.last_required_at.unwrap_or(recorded)).max()?;
     let mut scopes: Vec<&str> = idle.iter().map(|grant| grant.scope.as_str()).collect();
     scopes.sort_unstable();
     let (name, list) = (&token.name, scopes.join(", "));
@@ -315,7 +315,7 @@ fn scope_unused(token: &Token, exam: &Exam) -> Option<Found> {
 }
 
 /// A delivery was interrupted, and nobody has settled it.
-fn provisional(token: &Token, now: Timestamp) -> Option<Found> {
+fn provisional(token: &Token, now: Timestamp) -> Option<Details> {
     let delivery = token.delivery.as_ref().filter(|delivery| delivery.deadline <= now)?;
     let (name, uid, deadline) = (&token.name, delivery.uid, delivery.deadline);
     let message = format!("a delivery of `{name}` by uid {uid} was not confirmed by {}", when(deadline, now));

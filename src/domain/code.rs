@@ -73,7 +73,7 @@ impl Code {
     ];
 
     /// The word in JSON documents, and the exit code.
-    const fn told(self) -> (&'static str, u8) {
+    const fn word_and_exit(self) -> (&'static str, u8) {
         match self {
             Self::Io => ("io", 1),
             Self::Unsettled => ("unsettled", 1),
@@ -110,11 +110,11 @@ impl Code {
     }
 
     pub const fn word(self) -> &'static str {
-        self.told().0
+        self.word_and_exit().0
     }
 
     pub const fn exit(self) -> u8 {
-        self.told().1
+        self.word_and_exit().1
     }
 }
 

@@ -4,21 +4,21 @@ use std::fmt;
 
 /// The remembered destination, and the host and user to which its path or command belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
-    pub receiver: Receiver,
+pub struct RememberedDestination {
+    pub destination: Destination,
     pub host: Option<String>,
     pub uid: u32,
 }
 
 /// Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Receiver {
+pub enum Destination {
     File { path: String },
     EnvFile { path: String, variable: String },
     Command { command: String },
 }
 
-impl Receiver {
+impl Destination {
     /// The destination of this kind. `None` if the kind cannot be remembered, or a field is missing or superfluous.
     pub fn new(
         kind: &str,
@@ -82,7 +82,7 @@ impl Receiver {
     }
 }
 
-impl fmt::Display for Receiver {
+impl fmt::Display for Destination {
     /// The form in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,9 +93,9 @@ impl fmt::Display for Receiver {
     }
 }
 
-impl fmt::Display for Destination {
+impl fmt::Display for RememberedDestination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.receiver.fmt(f)
+        self.destination.fmt(f)
     }
 }
 
@@ -105,10 +105,10 @@ mod tests {
 
     #[test]
     fn two_destinations_collide_if_one_would_replace_the_other() {
-        let file = |path: &str| Receiver::File { path: path.to_owned() };
+        let file = |path: &str| Destination::File { path: path.to_owned() };
         let line =
-            |variable: &str| Receiver::EnvFile { path: "/a".to_owned(), variable: variable.to_owned() };
-        let command = Receiver::Command { command: "cat".to_owned() };
+            |variable: &str| Destination::EnvFile { path: "/a".to_owned(), variable: variable.to_owned() };
+        let command = Destination::Command { command: "cat".to_owned() };
         assert!(file("/a").collides_with(&file("/a")) && !file("/a").collides_with(&file("/b")));
         assert!(line("A").collides_with(&line("A")) && !line("A").collides_with(&line("B")));
         assert!(file("/a").collides_with(&line("A")) && line("A").collides_with(&file("/a")));

@@ -129,12 +129,12 @@ impl Action {
     /// Whether it is allowed even with a wrong clock. A confirmation is, since its destination may have the secret
     /// already.
     pub fn works_at_any_time(self) -> bool {
-        self.only_ends_access() || matches!(self, Self::Migrate | Self::Confirm | Self::Hook)
+        self.only_removes_access() || matches!(self, Self::Migrate | Self::Confirm | Self::Hook)
     }
 
     /// Whether it ends access. Such actions are refused neither for a wrong clock nor for an edit by hand, since
     /// they must always work.
-    pub fn only_ends_access(self) -> bool {
+    pub fn only_removes_access(self) -> bool {
         matches!(self, Self::Disable | Self::Revoke | Self::RollBack)
     }
 }

@@ -65,7 +65,7 @@ impl Filter {
                 token.last_used_at().is_some_and(|used| times.now.since(used) > span.secs())
             })
             && (!self.never_used || times.never_used(token))
-            && self.search.as_ref().is_none_or(|text| found(token, text))
+            && self.search.as_ref().is_none_or(|text| contains_text(token, text))
             && (self.scopes.is_empty() || {
                 let held = token.held_scopes(catalogue);
                 self.scopes.iter().all(|scope| held.contains(scope))
@@ -91,7 +91,7 @@ impl Times {
     }
 }
 
-fn found(token: &Token, text: &str) -> bool {
+fn contains_text(token: &Token, text: &str) -> bool {
     let text = text.to_lowercase();
     [Some(&*token.name), token.description.as_deref(), token.owner.as_deref()]
         .into_iter()

@@ -15,7 +15,7 @@ pub enum Lifetime {
 
 impl Lifetime {
     /// The expiry of a secret made now.
-    pub fn end(self, now: Timestamp) -> Result<Option<Timestamp>, Invalid> {
+    pub fn expiry(self, now: Timestamp) -> Result<Option<Timestamp>, Invalid> {
         match self {
             Self::Ttl(span) if span.is_zero() => {
                 Err(Invalid::new("the lifetime is zero").hint("`--ttl 90d`"))
@@ -117,12 +117,12 @@ mod tests {
     #[test]
     fn an_expiry_is_in_the_future_or_absent() {
         let day = Span::days(1);
-        assert_eq!(Lifetime::Ttl(day).end(at(5)), Ok(Some(at(86_405))));
-        assert_eq!(Lifetime::Until(at(9)).end(at(5)), Ok(Some(at(9))));
-        assert!(Lifetime::Until(at(5)).end(at(5)).is_err());
-        assert!(Lifetime::Ttl(Span::hours(0)).end(at(5)).is_err());
-        assert!(Lifetime::Ttl(day).end(Timestamp::MAX).is_err());
-        assert_eq!(Lifetime::Endless.end(at(5)), Ok(None));
+        assert_eq!(Lifetime::Ttl(day).expiry(at(5)), Ok(Some(at(86_405))));
+        assert_eq!(Lifetime::Until(at(9)).expiry(at(5)), Ok(Some(at(9))));
+        assert!(Lifetime::Until(at(5)).expiry(at(5)).is_err());
+        assert!(Lifetime::Ttl(Span::hours(0)).expiry(at(5)).is_err());
+        assert!(Lifetime::Ttl(day).expiry(Timestamp::MAX).is_err());
+        assert_eq!(Lifetime::Endless.expiry(at(5)), Ok(None));
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub fn allowed_expiry(
     settings: &Settings,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Refused> {
-    let expiry = lifetime.end(now)?;
+    let expiry = lifetime.expiry(now)?;
     match settings.max_ttl {
         Some(max) if lifetime.exceeds(max, now) => Err(Refused::Forbidden(
             Invalid::new(format!("the lifetime is longer than this store allows ({max})")).hint(format!(

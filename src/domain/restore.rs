@@ -75,7 +75,7 @@ impl Token {
 
 impl StoredSecret {
     fn ended_as(&self, other: &Self, now: Timestamp) -> Self {
-        let earlier = if other.is_past_end(now) { other.expires_at } else { None };
+        let earlier = if other.has_expired(now) { other.expires_at } else { None };
         Self {
             revoked_at: self.revoked_at.or(other.revoked_at),
             expires_at: self.expires_at.into_iter().chain(earlier).min(),

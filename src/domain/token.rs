@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use super::Invalid;
 use super::address::{AllowFrom, Network};
-use super::destination::Destination;
+use super::destination::RememberedDestination;
 use super::hook::PendingHook;
 use super::lifetime::Lifetime;
 use super::name::{Name, TokenId};
@@ -92,7 +92,7 @@ pub struct Token {
     pub disabled_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
     /// Where rotations deliver by default.
-    pub destination: Option<Destination>,
+    pub destination: Option<RememberedDestination>,
     /// The command that runs after each rotation to that destination.
     pub hook: Option<String>,
     /// The addresses from which it may be presented. `None` allows all.
@@ -112,7 +112,7 @@ pub struct Grant {
     pub scope_id: String,
     pub scope: Scope,
     /// From the usage file. `None` if there is no record.
-    pub last_asked_at: Option<Timestamp>,
+    pub last_required_at: Option<Timestamp>,
 }
 
 impl Token {
@@ -160,7 +160,7 @@ impl Token {
     }
 
     /// When the latest superseded secret stops working.
-    pub fn previous_end(&self) -> Option<Timestamp> {
+    pub fn previous_expiry(&self) -> Option<Timestamp> {
         let previous = self.secrets.iter().rev().find(|secret| secret.role() == Role::Previous)?;
         previous.expires_at.filter(|_| previous.revoked_at.is_none())
     }
@@ -181,7 +181,7 @@ impl Token {
 
     /// Whether it is valid and expires within 14 days and in the second half of its lifetime. A token of a week is
     /// therefore not reported from its first day on.
-    pub fn ends_soon(&self, now: Timestamp) -> bool {
+    pub fn expires_soon(&self, now: Timestamp) -> bool {
         self.expires_within(SOON, now)
     }
 
@@ -203,7 +203,7 @@ impl Token {
             Status::Revoked
         } else if self.disabled_at.is_some() {
             Status::Disabled
-        } else if secret.is_past_end(now) {
+        } else if secret.has_expired(now) {
             Status::Expired
         } else if self.not_before.is_some_and(|start| now < start) {
             Status::Pending
@@ -218,7 +218,7 @@ impl Token {
     pub fn is_visible(&self, now: Timestamp) -> bool {
         let confirmed = self.secrets.iter().any(|secret| secret.delivered_at.is_some());
         let kept = self.delivery.as_ref().is_some_and(|delivery| delivery.destination.keeps());
-        let alive = self.provisional().is_some_and(|provisional| kept || !provisional.is_past_end(now));
+        let alive = self.provisional().is_some_and(|provisional| kept || !provisional.has_expired(now));
         confirmed || alive || self.revoked_at.is_some()
     }
 

@@ -46,7 +46,7 @@ impl Reason {
 
 /// The requirements for a secret.
 #[derive(Debug, Clone, Default)]
-pub struct Ask {
+pub struct Requirements {
     /// All are required.
     pub scopes: Vec<Scope>,
     /// All are required.
@@ -71,7 +71,7 @@ pub fn refusal(token: &Token, secret: &StoredSecret, now: Timestamp) -> Option<R
 pub fn judge<'a>(
     token: &Token,
     secret: &StoredSecret,
-    ask: &'a Ask,
+    requirements: &'a Requirements,
     address: Option<IpAddr>,
     catalogue: &Catalogue,
     now: Timestamp,
@@ -89,16 +89,16 @@ pub fn judge<'a>(
     if !token.allow_from.as_ref().is_none_or(allows) {
         return (Reason::SourceNotAllowed, Vec::new());
     }
-    if !ask.scopes.is_empty() {
+    if !requirements.scopes.is_empty() {
         let held = token.held_scopes(catalogue);
         let lacks = |scope: &&Scope| catalogue.get(scope).is_none() || !held.contains(scope);
-        let missing: Vec<&Scope> = ask.scopes.iter().filter(lacks).collect();
+        let missing: Vec<&Scope> = requirements.scopes.iter().filter(lacks).collect();
         if !missing.is_empty() {
             return (Reason::ScopeMissing, missing);
         }
     }
     let carried = |label: &Label| token.labels.get(&label.key) == Some(&label.value);
-    if !ask.labels.iter().all(carried) {
+    if !requirements.labels.iter().all(carried) {
         return (Reason::LabelMismatch, Vec::new());
     }
     (Reason::Valid, Vec::new())
@@ -114,10 +114,12 @@ mod tests {
     fn a_scope_that_is_held_but_not_in_the_catalogue_is_missing() {
         let gone: Scope = "gone".parse().expect("a scope");
         let mut it = token(vec![secret(1, 0)]);
-        it.grants
-            .insert(1, Grant { row: 1, scope_id: String::new(), scope: gone.clone(), last_asked_at: None });
-        let ask = Ask { scopes: vec![gone.clone()], ..Ask::default() };
-        let verdict = judge(&it, &it.secrets[0], &ask, None, &Catalogue::default(), at(1));
+        it.grants.insert(
+            1,
+            Grant { row: 1, scope_id: String::new(), scope: gone.clone(), last_required_at: None },
+        );
+        let requirements = Requirements { scopes: vec![gone.clone()], ..Requirements::default() };
+        let verdict = judge(&it, &it.secrets[0], &requirements, None, &Catalogue::default(), at(1));
         assert_eq!(verdict, (Reason::ScopeMissing, vec![&gone]));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Invalid;
 use super::address::AllowFrom;
-use super::destination::{Destination, Receiver};
+use super::destination::{Destination, RememberedDestination};
 use super::lifetime::{Lifetime, Terms};
 use super::name::Name;
 use super::policy::Refused;
@@ -42,7 +42,7 @@ pub struct WantedToken {
     pub rotate_every: Field<Span>,
     pub grace: Field<Span>,
     pub allow_from: Field<AllowFrom>,
-    pub receiver: Field<Receiver>,
+    pub destination: Field<Destination>,
     pub hook: Field<String>,
     pub disabled: Option<bool>,
 }
@@ -123,10 +123,10 @@ impl WantedToken {
         (host, uid): (Option<&str>, u32),
         now: Timestamp,
     ) -> Result<Token, Refused> {
-        let destination = match &self.receiver {
-            Field::Set(Some(receiver)) if !before.remembers(Some(receiver)) => {
-                let (receiver, host) = (receiver.clone(), host.map(str::to_owned));
-                Field::Set(Some(Destination { receiver, host, uid }))
+        let destination = match &self.destination {
+            Field::Set(Some(destination)) if !before.remembers(Some(destination)) => {
+                let (destination, host) = (destination.clone(), host.map(str::to_owned));
+                Field::Set(Some(RememberedDestination { destination, host, uid }))
             }
             Field::Set(None) => Field::Set(None),
             _ => Field::Keep,
@@ -192,12 +192,12 @@ impl WantedToken {
 
     /// Whether rotations would use a path or command of this file.
     pub fn remembers_something(&self) -> bool {
-        self.receiver.value().is_some() || self.hook.value().is_some()
+        self.destination.value().is_some() || self.hook.value().is_some()
     }
 
     /// Whether a command is among that.
     pub fn remembers_command(&self) -> bool {
-        self.receiver.value().is_some_and(|it| it.command().is_some()) || self.hook.value().is_some()
+        self.destination.value().is_some_and(|it| it.command().is_some()) || self.hook.value().is_some()
     }
 
     /// The token that was just created by [`WantedToken::new_token`], with the fields that only a stored token can
@@ -229,7 +229,7 @@ mod tests {
             description: Field::Set(Some("text".to_owned())),
             labels: Some(BTreeMap::from([("env".to_owned(), "prod".to_owned())])),
             lifetime: Some(Lifetime::Ttl(Span::days(30))),
-            receiver: Field::Set(Some(Receiver::File { path: "/a".to_owned() })),
+            destination: Field::Set(Some(Destination::File { path: "/a".to_owned() })),
             disabled: Some(true),
             ..WantedToken::default()
         };

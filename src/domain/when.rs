@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use super::Invalid;
 pub use past::Past;
-pub use typed::{Edge, End, When, Zone, is_never, is_none, ttl};
+pub use typed::{Edge, Expiry, When, Zone, is_never, is_none, ttl};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;

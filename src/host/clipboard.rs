@@ -12,13 +12,13 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
-use crate::context::{Clipboard, CopyWay};
+use crate::context::{Clipboard, CopyMethod};
 
 pub use holder::hold;
 
 /// Reaches a clipboard. `env` is the caller's environment.
 pub fn reach(
-    way: CopyWay,
+    method: CopyMethod,
     stay: Duration,
     name: &str,
     env: &dyn Fn(&str) -> Option<OsString>,
@@ -27,18 +27,18 @@ pub fn reach(
         let needs = needs.iter().filter_map(|key| Some((*key, env(key)?))).collect();
         keeper::Keeper::start(role, stay, name, needs).map(|it| Box::new(it) as Box<dyn Clipboard>)
     };
-    match way {
-        CopyWay::Display if cfg!(not(feature = "clipboard")) => {
+    match method {
+        CopyMethod::Display if cfg!(not(feature = "clipboard")) => {
             Err(io::Error::other("this tokenctl is built without the feature `clipboard`"))
         }
-        CopyWay::Display if env("WAYLAND_DISPLAY").or_else(|| env("DISPLAY")).is_none() => {
+        CopyMethod::Display if env("WAYLAND_DISPLAY").or_else(|| env("DISPLAY")).is_none() => {
             Err(io::Error::other("neither WAYLAND_DISPLAY nor DISPLAY is set"))
         }
-        CopyWay::Display => {
+        CopyMethod::Display => {
             held("display", &["DISPLAY", "HOME", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_RUNTIME_DIR"])
         }
-        CopyWay::Tmux if env("TMUX").is_none() => Err(io::Error::other("TMUX is not set")),
-        CopyWay::Tmux => held("tmux", &["PATH", "TMUX", "TMUX_PANE"]),
-        CopyWay::Osc52 => Ok(Box::new(osc52::Osc52::open(env("TERM").as_deref())?)),
+        CopyMethod::Tmux if env("TMUX").is_none() => Err(io::Error::other("TMUX is not set")),
+        CopyMethod::Tmux => held("tmux", &["PATH", "TMUX", "TMUX_PANE"]),
+        CopyMethod::Osc52 => Ok(Box::new(osc52::Osc52::open(env("TERM").as_deref())?)),
     }
 }

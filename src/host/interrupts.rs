@@ -93,9 +93,9 @@ fn is_ignored(signal: i32) -> bool {
 }
 
 impl Interrupts {
-    fn end_us(&self, end: bool) {
-        self.by_ctrl_c.store(end, Ordering::SeqCst);
-        self.by_others.store(end, Ordering::SeqCst);
+    fn set_fatal(&self, fatal: bool) {
+        self.by_ctrl_c.store(fatal, Ordering::SeqCst);
+        self.by_others.store(fatal, Ordering::SeqCst);
     }
 }
 
@@ -130,12 +130,12 @@ pub fn with_interrupts<T>(f: impl FnOnce(&Stop) -> T) -> T {
 pub struct Deaf(());
 
 pub fn deaf() -> Deaf {
-    interrupts().end_us(false);
+    interrupts().set_fatal(false);
     Deaf(())
 }
 
 impl Drop for Deaf {
     fn drop(&mut self) {
-        interrupts().end_us(true);
+        interrupts().set_fatal(true);
     }
 }

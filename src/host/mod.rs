@@ -28,8 +28,8 @@ use zeroize::Zeroizing;
 
 use crate::clock::SystemClock;
 use crate::context::{
-    Actor, Choice, Clipboard, Clock, Context, CopyWay, Job, JobEnd, Machine, OpensAt, Question, StartPager,
-    Zone,
+    Actor, Choice, Clipboard, Clock, Context, CopyMethod, Job, JobEnd, Machine, OpensAt, Question,
+    StartPager, Zone,
 };
 
 pub use clipboard::hold as hold_clipboard;
@@ -181,8 +181,8 @@ impl Machine for Host {
         interrupts::interrupted()
     }
 
-    fn clipboard(&self, way: CopyWay, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>> {
-        clipboard::reach(way, stay, name, &|key| self.env(key))
+    fn clipboard(&self, method: CopyMethod, stay: Duration, name: &str) -> io::Result<Box<dyn Clipboard>> {
+        clipboard::reach(method, stay, name, &|key| self.env(key))
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {

@@ -14,9 +14,9 @@ use crate::context::{OpensAt, StartPager};
 
 /// The environment for less. It must show colours. If the user has not set LESS, it also exits if the text fits,
 /// and leaves the text on the screen. A command like `+G` comes last, since it takes the rest of the text.
-fn less(said: Option<OsString>, opens_at: OpensAt) -> OsString {
-    let mut flags = said
-        .map_or_else(|| "FRX".into(), |said| [OsStr::new("-R "), &said].into_iter().collect::<OsString>());
+fn less(flags: Option<OsString>, opens_at: OpensAt) -> OsString {
+    let mut flags = flags
+        .map_or_else(|| "FRX".into(), |flags| [OsStr::new("-R "), &flags].into_iter().collect::<OsString>());
     if opens_at == OpensAt::End {
         flags.push(" +G");
     }
@@ -31,10 +31,10 @@ pub fn of(env: impl Fn(&str) -> Option<OsString>, umask: Mode, opens_at: OpensAt
         return None;
     }
     // lv also needs a flag to show colours.
-    let told = [("LESS", less(env("LESS"), opens_at)), ("LV", env("LV").unwrap_or_else(|| "-c".into()))];
+    let variables = [("LESS", less(env("LESS"), opens_at)), ("LV", env("LV").unwrap_or_else(|| "-c".into()))];
     Some(Box::new(move || {
         let mut command = Command::new("sh");
-        command.arg("-c").arg(pager).envs(told).stdin(Stdio::piped());
+        command.arg("-c").arg(pager).envs(variables).stdin(Stdio::piped());
         // Ctrl-C is for the pager. We stay until it has released the terminal.
         let deaf = deaf();
         let mut child = as_caller(umask, || command.spawn())?;

@@ -17,7 +17,7 @@ const ENDS: usize = 64;
 
 /// The position of a possible secret, with its hash and hint instead of its text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct Candidate {
     pub range: Range<usize>,
     pub hash: SecretHash,
     pub hint: String,
@@ -55,7 +55,7 @@ impl Finder {
     }
 
     /// Passes everything that begins in a range of `text` to `take`, in order.
-    pub fn find(&self, text: &[u8], range: Range<usize>, take: &mut dyn FnMut(Found)) {
+    pub fn find(&self, text: &[u8], range: Range<usize>, take: &mut dyn FnMut(Candidate)) {
         let mut made = made(text, range.clone()).peekable();
         for adopted in self.adopted(text, range) {
             while let Some(found) = made.next_if(|made| made.range.start <= adopted.range.start) {
@@ -66,7 +66,7 @@ impl Finder {
         made.for_each(take);
     }
 
-    fn adopted(&self, text: &[u8], range: Range<usize>) -> impl Iterator<Item = Found> {
+    fn adopted(&self, text: &[u8], range: Range<usize>) -> impl Iterator<Item = Candidate> {
         let mut from = range.start;
         let seen = text.len().min(range.end + HEAD_REST);
         let starts = std::iter::from_fn(move || {
@@ -77,7 +77,11 @@ impl Finder {
         });
         starts.flat_map(move |start| ends(text, start).map(move |end| start..end)).filter_map(move |range| {
             let hash = SecretHash::of(&text[range.clone()]);
-            self.tags.contains(&tag(&hash)).then(|| Found { hint: hint(&text[range.clone()]), hash, range })
+            self.tags.contains(&tag(&hash)).then(|| Candidate {
+                hint: hint(&text[range.clone()]),
+                hash,
+                range,
+            })
         })
     }
 
@@ -100,7 +104,7 @@ impl Finder {
 /// The characters of a hint after the first one.
 const HEAD_REST: usize = 3;
 
-impl Found {
+impl Candidate {
     fn of(text: &[u8], range: Range<usize>) -> Self {
         let secret = &text[range.clone()];
         Self { hash: SecretHash::of(secret), hint: hint(secret), range }
@@ -108,13 +112,13 @@ impl Found {
 }
 
 /// Secrets whose underscore is in the range. Their prefix may begin before it.
-fn made(text: &[u8], range: Range<usize>) -> impl Iterator<Item = Found> {
+fn made(text: &[u8], range: Range<usize>) -> impl Iterator<Item = Candidate> {
     let text = &text[..text.len().min(range.end + BODY_LEN)];
     let mut from = range.start;
     std::iter::from_fn(move || {
         let found = find_secret(text, from)?;
         from = found.end;
-        Some(Found::of(text, found))
+        Some(Candidate::of(text, found))
     })
 }
 

@@ -12,7 +12,7 @@ mod position;
 mod utf16;
 mod walk;
 
-pub use finder::{Finder, Found, Known};
+pub use finder::{Candidate, Finder, Known};
 pub use kind::Skipped;
 pub use piece::{Buffer, Hit, Source};
 pub use walk::{Report, Walk};

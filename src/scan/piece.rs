@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read};
 use memchr::memchr;
 use zeroize::Zeroizing;
 
-use super::finder::{AFTER, BEFORE, Finder, Found};
+use super::finder::{AFTER, BEFORE, Candidate, Finder};
 use super::history::{History, Place};
 use super::kind::{self, Skipped};
 use super::position::Position;
@@ -49,12 +49,12 @@ pub enum Source {
 }
 
 /// The positions of hits: lines of the stream, or of the files in a history.
-enum Places {
+enum Locator {
     Lines(Position),
     History(Box<History>),
 }
 
-impl Places {
+impl Locator {
     fn advance(&mut self, piece: &[u8], base: u64, to: usize) {
         match self {
             Self::Lines(position) => position.advance(piece, base, to),
@@ -106,8 +106,8 @@ impl Source {
         take: &mut dyn FnMut(Hit) -> bool,
     ) -> io::Result<Option<Skipped>> {
         let mut places = match self {
-            Self::Text | Self::Any => Places::Lines(Position::default()),
-            Self::Stream => Places::History(Box::default()),
+            Self::Text | Self::Any => Locator::Lines(Position::default()),
+            Self::Stream => Locator::History(Box::default()),
         };
         let head = buffer[..len.min(512)].to_vec();
         let head = Zeroizing::new(head);
@@ -120,7 +120,7 @@ impl Source {
             let to = if is_last { end } else { end - AFTER };
             let piece = &buffer[..end];
             let mut is_taken = true;
-            finder.find(piece, from..to, &mut |found: Found| {
+            finder.find(piece, from..to, &mut |found: Candidate| {
                 places.advance(piece, base, found.range.start);
                 if let Some(place) = places.of(base + found.range.start as u64).filter(|_| is_taken) {
                     let Place { path, commit, line, column } = place;

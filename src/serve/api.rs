@@ -15,7 +15,7 @@ use crate::domain::address::address;
 use crate::domain::code::Code;
 use crate::domain::secret::{INPUT_MAX, Secret};
 use crate::domain::text::{Label, SetLabel};
-use crate::domain::verdict::Ask;
+use crate::domain::verdict::Requirements;
 use crate::ui::json::{self, VerdictDoc};
 use crate::verify::pairs::Pairs;
 
@@ -74,7 +74,7 @@ impl RequestDoc {
         let labels = self.labels.0.iter().map(|(key, value)| label(key, value)).collect::<Option<_>>()?;
         let address = self.address.map(|text| address(&text)).transpose().ok()?;
         let secret = (text.len() <= INPUT_MAX).then(|| Secret::read(text)).flatten();
-        Some(Question { secret, ask: Arc::new(Ask { scopes, labels, address }), address })
+        Some(Question { secret, requirements: Arc::new(Requirements { scopes, labels, address }), address })
     }
 }
 

@@ -47,7 +47,7 @@ impl AsFd for Stream {
 }
 
 impl Stream {
-    fn send_no_more(&self) {
+    fn close_output(&self) {
         // A client that has gone away need not be notified.
         let _ = match self {
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
@@ -138,7 +138,7 @@ impl Connection {
                 State::Body(body, pending) => self.body(body, pending, turn),
                 State::Last { unread } if !unread || self.is_read => return Next::End,
                 State::Last { .. } => {
-                    self.stream.send_no_more();
+                    self.stream.close_output();
                     self.state = State::Lingers;
                     self.deadline = turn.now + LINGER_TIME;
                     None
@@ -156,7 +156,7 @@ impl Connection {
             match step {
                 None if self.is_read => return Next::End,
                 None => return Next::Client,
-                Some(Step::Done(response)) => self.answer(&response, turn),
+                Some(Step::Done(response)) => self.respond(&response, turn),
                 Some(Step::Asks(pending)) => {
                     self.state = State::Asked(None);
                     return Next::Verdicts(pending);
@@ -196,7 +196,7 @@ impl Connection {
                 self.state = State::Body(body, pending);
                 self.deadline = turn.now + BODY_TIME;
             }
-            Err(status) => self.answer(&turn.refuse(&pending, status), turn),
+            Err(status) => self.respond(&turn.refuse(&pending, status), turn),
         }
     }
 
@@ -212,7 +212,7 @@ impl Connection {
     }
 
     /// Queues the answer to the current request.
-    pub fn answer(&mut self, response: &Response, turn: &Turn<'_>) {
+    pub fn respond(&mut self, response: &Response, turn: &Turn<'_>) {
         let closes = response.closes || !self.exchange.keeps || self.exchange.unread || turn.is_last;
         response.write(&mut self.output, &self.exchange, closes, turn.date);
         let unread = response.closes || self.exchange.unread || !self.input.is_empty();
@@ -263,7 +263,7 @@ impl Connection {
     }
 
     /// Handles a timeout.
-    pub fn end_late(&mut self, turn: &mut Turn<'_>) -> Next {
+    pub fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> Next {
         if !self.output.is_empty() {
             return Next::End;
         }
@@ -271,11 +271,11 @@ impl Connection {
             State::Body(_, pending) => turn.refuse(&pending, Status::Timeout),
             State::Asked(Some((_, pending))) => {
                 let late = Failure::late("the store did not answer in time");
-                turn.gate.end(&pending, Err(late), turn.now)
+                turn.gate.response(&pending, Err(late), turn.now)
             }
             _ => return Next::End,
         };
-        self.answer(&response, turn);
+        self.respond(&response, turn);
         self.drive(turn)
     }
 
@@ -381,7 +381,9 @@ mod tests {
         /// Lets this much time pass. Returns whether a timeout occurred.
         fn wait(&mut self, time: Duration) -> Option<Next> {
             self.now += time;
-            self.with(|connection, turn| (connection.deadline <= turn.now).then(|| connection.end_late(turn)))
+            self.with(|connection, turn| {
+                (connection.deadline <= turn.now).then(|| connection.handle_timeout(turn))
+            })
         }
 
         /// Sends a request whose verdict the thread has to find.

@@ -17,7 +17,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::domain::code::Code;
 use crate::domain::secret::Secret;
-use crate::domain::verdict::Ask;
+use crate::domain::verdict::Requirements;
 use crate::error::Error;
 use crate::verifier::{Verifier, VerifyError};
 use crate::verify::{Request, Verdict};
@@ -31,7 +31,7 @@ pub const SHORT: usize = 16 << 10;
 /// How many requests may wait at once. Further ones are refused.
 const WAITING: usize = 8_192;
 /// How many secrets a batch of the thread may have before it is closed.
-const BURST: usize = 1_000;
+const BATCH: usize = 1_000;
 /// The total length of the bodies of waiting requests, in bytes. Their questions take about ten times as much memory.
 const WEIGHT: usize = 8 << 20;
 
@@ -39,7 +39,7 @@ const WEIGHT: usize = 8 << 20;
 #[derive(Default)]
 pub struct Question {
     pub secret: Option<Secret>,
-    pub ask: Arc<Ask>,
+    pub requirements: Arc<Requirements>,
     pub address: Option<IpAddr>,
 }
 
@@ -137,7 +137,7 @@ impl Engine {
     }
 
     /// The answers of the thread since the last call.
-    pub fn answered(&self) -> impl Iterator<Item = Answered> {
+    pub fn take_answers(&self) -> impl Iterator<Item = Answered> {
         // This comes before the answers are taken, so that the next one notifies again.
         let _ = rustix::io::read(&self.bell, &mut [0; 8]);
         self.answered.try_iter()
@@ -170,7 +170,8 @@ impl From<VerifyError> for Failure {
 }
 
 fn requests<'a>(questions: impl IntoIterator<Item = &'a Question>) -> Vec<Request<'a>> {
-    let request = |it: &'a Question| Request::of_secret(it.secret.as_ref(), &it.ask).from(it.address);
+    let request =
+        |it: &'a Question| Request::of_secret(it.secret.as_ref(), &it.requirements).from(it.address);
     questions.into_iter().map(request).collect()
 }
 
@@ -187,26 +188,26 @@ struct Worker {
 impl Worker {
     fn run(self) {
         while let Ok(first) = self.jobs.recv() {
-            let mut burst = vec![first];
-            let mut secrets = burst[0].questions.len();
-            while secrets < BURST
+            let mut batch = vec![first];
+            let mut secrets = batch[0].questions.len();
+            while secrets < BATCH
                 && let Ok(job) = self.jobs.try_recv()
             {
                 secrets += job.questions.len();
-                burst.push(job);
+                batch.push(job);
             }
-            self.waiting.fetch_sub(burst.len(), Ordering::Relaxed);
-            let weight = burst.iter().map(|job| job.weight).sum();
+            self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
+            let weight = batch.iter().map(|job| job.weight).sum();
             // Those that waited too long were answered already.
-            burst.retain(|job| job.since.elapsed() < PATIENCE);
-            self.answer(burst);
+            batch.retain(|job| job.since.elapsed() < PATIENCE);
+            self.send_answers(batch);
             self.weight.fetch_sub(weight, Ordering::Relaxed);
             let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
         }
     }
 
-    fn answer(&self, burst: Vec<Job>) {
-        let requests = requests(burst.iter().flat_map(|job| &job.questions));
+    fn send_answers(&self, batch: Vec<Job>) {
+        let requests = requests(batch.iter().flat_map(|job| &job.questions));
         let answers: Vec<Answer> = match self.verifier.verify_all(&requests) {
             Ok(answers) => answers.into_iter().map(|answer| answer.map_err(Failure::from)).collect(),
             Err(err) => {
@@ -216,7 +217,7 @@ impl Worker {
         };
         drop(requests);
         let mut answers = answers.into_iter();
-        for job in burst {
+        for job in batch {
             let own = answers.by_ref().take(job.questions.len()).collect();
             // The gate may be stopping.
             let _ = self.answers.send((job.ticket, own));

@@ -20,7 +20,7 @@ use super::present::{Presented, Source, presented};
 use super::reply::Reply;
 use super::route::{Routes, Target};
 use crate::domain::secret::Secret;
-use crate::domain::verdict::Ask;
+use crate::domain::verdict::Requirements;
 use crate::store::{Location, StoreError, UNCHANGED};
 use crate::verifier::Verifier;
 
@@ -101,7 +101,7 @@ impl Gate {
             weight: 0,
         };
         let (route, reply) = match self.routes.target(head.path, head.query) {
-            Target::Verify(route, ask) => match self.question(ask, head.headers, peer) {
+            Target::Verify(route, requirements) => match self.question(requirements, head.headers, peer) {
                 Ok(question) => {
                     questions.push(question);
                     return Step::Asks(Pending { questions: 1, ..pending(route, Kind::Verify) });
@@ -126,10 +126,10 @@ impl Gate {
     pub fn read(&self, pending: Pending, body: &[u8], now: Instant, questions: &mut Vec<Question>) -> Step {
         match api::read(body) {
             Ok((all, form)) => {
-                let asked =
+                let step =
                     Pending { questions: all.len(), weight: body.len(), kind: Kind::Api(form), ..pending };
                 questions.extend(all);
-                Step::Asks(asked)
+                Step::Asks(step)
             }
             Err(reply) => Step::Done(self.done(&pending, *reply, now)),
         }
@@ -148,7 +148,12 @@ impl Gate {
     }
 
     /// Completes a request with the answers to its questions.
-    pub fn end(&self, pending: &Pending, answers: Result<Vec<Answer>, Failure>, now: Instant) -> Response {
+    pub fn response(
+        &self,
+        pending: &Pending,
+        answers: Result<Vec<Answer>, Failure>,
+        now: Instant,
+    ) -> Response {
         let reply = match &pending.kind {
             Kind::Api(form) => form.reply(answers),
             Kind::Verify => self.verdict(one(answers)),
@@ -160,7 +165,7 @@ impl Gate {
     /// The question of a proxy about the secret that its client presents.
     fn question(
         &self,
-        ask: Arc<Ask>,
+        requirements: Arc<Requirements>,
         headers: Headers<'_, '_>,
         peer: Option<IpAddr>,
     ) -> Result<Question, Box<Reply>> {
@@ -168,7 +173,7 @@ impl Gate {
             Presented::Nothing => Err(Reply::plain("nothing_presented", self.challenge().nothing()).into()),
             Presented::Several => Err(Reply::plain("several_presented", self.challenge().several()).into()),
             Presented::Secret(secret) => {
-                Ok(Question { secret, ask, address: self.manners.origin.of(peer, headers) })
+                Ok(Question { secret, requirements, address: self.manners.origin.of(peer, headers) })
             }
         }
     }

@@ -136,7 +136,7 @@ impl Listener {
     }
 
     /// Its address, if the socket reports one.
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         match &self.socket {
             Socket::Tcp(socket) => socket.local_addr().map_or_else(|_| "tcp".to_owned(), |it| it.to_string()),
             Socket::Unix(socket) => {

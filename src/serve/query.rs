@@ -2,11 +2,11 @@
 //! requirement could let a client in.
 
 use crate::domain::text::{SetLabel, each_once};
-use crate::domain::verdict::Ask;
+use crate::domain::verdict::Requirements;
 
 /// The requirements of a query. `None` stands for a request without one.
-pub fn ask(query: Option<&str>) -> Result<Ask, String> {
-    let mut ask = Ask::default();
+pub fn requirements(query: Option<&str>) -> Result<Requirements, String> {
+    let mut requirements = Requirements::default();
     for pair in query.into_iter().flat_map(|query| query.split('&')) {
         let (key, value) =
             pair.split_once('=').ok_or_else(|| format!("`{}` has no value", pair.escape_debug()))?;
@@ -15,15 +15,15 @@ pub fn ask(query: Option<&str>) -> Result<Ask, String> {
         match key {
             "scope" => {
                 for scope in value.split(',') {
-                    ask.scopes.push(scope.parse().map_err(message)?);
+                    requirements.scopes.push(scope.parse().map_err(message)?);
                 }
             }
-            "label" => ask.labels.push(value.parse::<SetLabel>().map_err(message)?.0),
+            "label" => requirements.labels.push(value.parse::<SetLabel>().map_err(message)?.0),
             _ => return Err(format!("`{}` is not a key; there are `scope` and `label`", key.escape_debug())),
         }
     }
-    each_once(&ask.labels).map_err(message)?;
-    Ok(ask)
+    each_once(&requirements.labels).map_err(message)?;
+    Ok(requirements)
 }
 
 fn message(invalid: crate::domain::Invalid) -> String {
@@ -53,11 +53,12 @@ mod tests {
 
     #[test]
     fn a_query_requires_scopes_and_labels() {
-        let it = ask(Some("scope=a,b&label=env=prod&scope=c%3Ad&label=team=x+%C3%A9%26")).expect("a query");
+        let it = requirements(Some("scope=a,b&label=env=prod&scope=c%3Ad&label=team=x+%C3%A9%26"))
+            .expect("a query");
         assert_eq!(it.scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>(), ["a", "b", "c:d"]);
         let labels: Vec<_> = it.labels.iter().map(|label| (&*label.key, &*label.value)).collect();
         assert_eq!(labels, [("env", "prod"), ("team", "x é&")]);
-        assert!(ask(None).expect("nothing").scopes.is_empty());
+        assert!(requirements(None).expect("nothing").scopes.is_empty());
     }
 
     #[test]
@@ -83,7 +84,7 @@ mod tests {
             "scope=a;label=b=c",
             "%73cope=a",
         ] {
-            assert!(ask(Some(query)).is_err(), "{query:?}");
+            assert!(requirements(Some(query)).is_err(), "{query:?}");
         }
     }
 }

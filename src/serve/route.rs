@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::query;
 use crate::domain::Invalid;
 use crate::domain::text::{SetLabel, each_once};
-use crate::domain::verdict::Ask;
+use crate::domain::verdict::Requirements;
 
 /// A named requirement: `NAME=scope:A,label:K=V`.
 #[derive(Debug, Clone)]
 pub struct Route {
     pub name: Arc<str>,
-    ask: Arc<Ask>,
+    requirements: Arc<Requirements>,
 }
 
 impl FromStr for Route {
@@ -28,22 +28,22 @@ impl FromStr for Route {
         if name.is_empty() || !name.bytes().all(letter) {
             return Err(shape(format!("`{}` is not the name of a route", name.escape_debug())));
         }
-        let mut ask = Ask::default();
+        let mut requirements = Requirements::default();
         for rule in rules.split(',').filter(|_| !rules.is_empty()) {
             match rule.split_once(':') {
-                Some(("scope", scope)) => ask.scopes.push(scope.parse()?),
-                Some(("label", label)) => ask.labels.push(label.parse::<SetLabel>()?.0),
+                Some(("scope", scope)) => requirements.scopes.push(scope.parse()?),
+                Some(("label", label)) => requirements.labels.push(label.parse::<SetLabel>()?.0),
                 _ => return Err(shape(format!("`{}` is not a requirement", rule.escape_debug()))),
             }
         }
-        each_once(&ask.labels)?;
-        Ok(Self { name: name.into(), ask: Arc::new(ask) })
+        each_once(&requirements.labels)?;
+        Ok(Self { name: name.into(), requirements: Arc::new(requirements) })
     }
 }
 
 impl Route {
     fn target(&self) -> Target {
-        Target::Verify(Arc::clone(&self.name), Arc::clone(&self.ask))
+        Target::Verify(Arc::clone(&self.name), Arc::clone(&self.requirements))
     }
 }
 
@@ -59,7 +59,7 @@ pub struct Routes {
 /// The target of a path.
 pub enum Target {
     /// A verification, and the name under which it is counted.
-    Verify(Arc<str>, Arc<Ask>),
+    Verify(Arc<str>, Arc<Requirements>),
     /// `/verify` with a query that is not understood.
     BadQuery(Arc<str>, String),
     Api(Arc<str>),
@@ -76,7 +76,7 @@ impl Routes {
         }
         Ok(Self {
             named: routes,
-            plain: Route { name: "/verify".into(), ask: Arc::default() },
+            plain: Route { name: "/verify".into(), requirements: Arc::default() },
             api: "/api/verify".into(),
         })
     }
@@ -88,8 +88,8 @@ impl Routes {
     pub fn target(&self, path: &str, query: Option<&str>) -> Target {
         match path {
             "/verify" if query.is_none() => self.plain.target(),
-            "/verify" => match query::ask(query) {
-                Ok(ask) => Target::Verify(Arc::clone(&self.plain.name), Arc::new(ask)),
+            "/verify" => match query::requirements(query) {
+                Ok(requirements) => Target::Verify(Arc::clone(&self.plain.name), Arc::new(requirements)),
                 Err(why) => Target::BadQuery(Arc::clone(&self.plain.name), why),
             },
             "/api/verify" => Target::Api(Arc::clone(&self.api)),

@@ -32,14 +32,14 @@ pub struct Limits {
 
 /// Why a gate stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
+pub enum StopReason {
     Terminated,
     CtrlC,
 }
 
 /// The signals that stop a gate. Once this exists, they no longer kill the process. Make it before the sockets,
 /// so that their files are always removed.
-pub struct Signals([(OwnedFd, End); 2]);
+pub struct Signals([(OwnedFd, StopReason); 2]);
 
 impl Signals {
     pub fn new() -> io::Result<Self> {
@@ -48,7 +48,7 @@ impl Signals {
             pipe::register(signal, writer)?;
             Ok::<_, io::Error>((reader, end))
         };
-        Ok(Self([signal(SIGTERM, End::Terminated)?, signal(SIGINT, End::CtrlC)?]))
+        Ok(Self([signal(SIGTERM, StopReason::Terminated)?, signal(SIGINT, StopReason::CtrlC)?]))
     }
 
     /// Registers them with the server.
@@ -57,7 +57,7 @@ impl Signals {
     }
 
     /// The meaning of this signal, which is reported once.
-    fn end(&self, number: u64) -> Option<End> {
+    fn reason(&self, number: u64) -> Option<StopReason> {
         let (pipe, end) = self.0.get(usize::try_from(number).ok()?)?;
         rustix::io::read(pipe, &mut [0; 64]).is_ok().then_some(*end)
     }
@@ -71,20 +71,20 @@ pub fn run(
     admins: Vec<Listener>,
     limits: &Limits,
     notify: Option<&OsStr>,
-) -> io::Result<End> {
+) -> io::Result<StopReason> {
     make_room(limits.connections);
     let mut server = Server::new(&gate)?;
     signals.watch(&server)?;
     server.listen(listeners, Role::Gate, limits.connections)?;
     server.listen(admins, Role::Admin, ADMINS)?;
-    notify::tell(notify, "READY=1");
+    notify::send(notify, "READY=1");
     let end = loop {
         let signal = server.look(None)?;
-        if let Some(end) = signal.and_then(|number| signals.end(number)) {
+        if let Some(end) = signal.and_then(|number| signals.reason(number)) {
             break end;
         }
     };
-    notify::tell(notify, "STOPPING=1");
+    notify::send(notify, "STOPPING=1");
     let finished = finish(&mut server, signals);
     drop(server);
     gate.finish();
@@ -96,7 +96,7 @@ fn finish(server: &mut Server<'_>, signals: &Signals) -> io::Result<()> {
     let step = Some(Duration::from_millis(5));
     // A second signal has no effect.
     let look =
-        |server: &mut Server<'_>| Ok::<_, io::Error>(server.look(step)?.map(|number| signals.end(number)));
+        |server: &mut Server<'_>| Ok::<_, io::Error>(server.look(step)?.map(|number| signals.reason(number)));
     let began = Instant::now();
     while began.elapsed() < LAST_LOOK || !server.is_quiet && began.elapsed() < END {
         look(server)?;

@@ -36,7 +36,7 @@ pub struct Server<'a> {
     free: Vec<usize>,
     /// The number of open connections of each role.
     open: [usize; 2],
-    burst: Burst,
+    batch: Batch,
     /// Connections that have sent further requests in advance. They take part in the next batch.
     again: Vec<usize>,
     /// Whether the last round found nothing to do.
@@ -63,7 +63,7 @@ struct Listening {
 
 /// The requests of a batch, and their questions one after the other.
 #[derive(Default)]
-struct Burst {
+struct Batch {
     questions: Vec<Question>,
     requests: Vec<(usize, Pending)>,
 }
@@ -79,7 +79,7 @@ impl<'a> Server<'a> {
             connections: Vec::new(),
             free: Vec::new(),
             open: [0; 2],
-            burst: Burst::default(),
+            batch: Batch::default(),
             again: Vec::new(),
             is_quiet: true,
             tickets: 0,
@@ -126,12 +126,12 @@ impl<'a> Server<'a> {
             return Err(io::Error::other("the verification ended by a fault in the program"));
         }
         self.now = Instant::now();
-        self.tell_the_date();
+        self.update_date();
         let (mut signal, mut accepts) = (None, self.accepts_from.is_some_and(|from| from <= self.now));
         for ready in ready {
             match ready.number {
                 number if SIGNALS.contains(&number) => signal = Some(number),
-                ANSWERS => self.take_answers(),
+                ANSWERS => self.deliver_answers(),
                 LISTENERS..CONNECTIONS => accepts = true,
                 number => {
                     let slot = usize::try_from(number - CONNECTIONS).unwrap_or(usize::MAX);
@@ -149,10 +149,10 @@ impl<'a> Server<'a> {
             self.with(slot, Connection::drive);
         }
         let seen = self.now;
-        self.answer_all();
+        self.verify_all();
         // A connection that was not reported may have sent its request in time.
         if self.poll.has_seen_all {
-            self.end_late(seen);
+            self.handle_timeouts(seen);
         }
         // New connections come after the events, whose numbers refer to the previous connections.
         if accepts {
@@ -182,8 +182,8 @@ impl<'a> Server<'a> {
             gate: self.gate,
             now: self.now,
             date: &self.date.1,
-            load: Load { arrived: self.burst.requests.len(), connections: self.open.iter().sum() },
-            questions: &mut self.burst.questions,
+            load: Load { arrived: self.batch.requests.len(), connections: self.open.iter().sum() },
+            questions: &mut self.batch.questions,
             is_last: self.is_ending,
         };
         let next = f(&mut connection, &mut turn);
@@ -201,17 +201,17 @@ impl<'a> Server<'a> {
         match next {
             Next::Verdicts(pending) if pending.questions > AT_ONCE || pending.weight > SHORT => {
                 let questions =
-                    self.burst.questions.split_off(self.burst.questions.len() - pending.questions);
+                    self.batch.questions.split_off(self.batch.questions.len() - pending.questions);
                 self.leave(slot, pending, questions);
             }
-            Next::Verdicts(pending) => self.burst.requests.push((slot, pending)),
+            Next::Verdicts(pending) => self.batch.requests.push((slot, pending)),
             Next::Client | Next::End => {}
         }
     }
 
     /// Answers all requests that are complete.
-    fn answer_all(&mut self) {
-        let Burst { mut questions, requests } = std::mem::take(&mut self.burst);
+    fn verify_all(&mut self) {
+        let Batch { mut questions, requests } = std::mem::take(&mut self.batch);
         if requests.is_empty() {
             return;
         }
@@ -221,7 +221,7 @@ impl<'a> Server<'a> {
             Some(mut answers) => {
                 for (slot, pending) in requests {
                     let own = answers.by_ref().take(pending.questions).collect();
-                    self.answer(slot, &pending, Ok(own));
+                    self.respond(slot, &pending, Ok(own));
                 }
             }
             None => {
@@ -238,7 +238,7 @@ impl<'a> Server<'a> {
         self.tickets += 1;
         let ticket = Ticket::new(slot, self.tickets);
         match self.gate.engine.later(ticket, questions, pending.weight) {
-            Err(failure) => self.answer(slot, &pending, Err(failure)),
+            Err(failure) => self.respond(slot, &pending, Err(failure)),
             Ok(()) => self.with(slot, |connection, _| {
                 connection.wait_for(ticket, pending, Instant::now());
                 Next::Client
@@ -246,20 +246,20 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn take_answers(&mut self) {
-        for (ticket, answers) in self.gate.engine.answered() {
+    fn deliver_answers(&mut self) {
+        for (ticket, answers) in self.gate.engine.take_answers() {
             self.with(ticket.slot, |connection, turn| {
                 // It may have been answered without them.
                 let Some(pending) = connection.claim(ticket) else { return Next::Client };
-                connection.answer(&turn.gate.end(&pending, Ok(answers), turn.now), turn);
+                connection.respond(&turn.gate.response(&pending, Ok(answers), turn.now), turn);
                 connection.drive(turn)
             });
         }
     }
 
-    fn answer(&mut self, slot: usize, pending: &Pending, answers: Result<Vec<Answer>, Failure>) {
+    fn respond(&mut self, slot: usize, pending: &Pending, answers: Result<Vec<Answer>, Failure>) {
         self.with(slot, |connection, turn| {
-            connection.answer(&turn.gate.end(pending, answers, turn.now), turn);
+            connection.respond(&turn.gate.response(pending, answers, turn.now), turn);
             // Further requests of this client wait until other clients were served.
             if connection.has_more() { connection.write_on(turn) } else { connection.drive(turn) }
         });
@@ -268,17 +268,17 @@ impl<'a> Server<'a> {
     }
 
     /// Handles timeouts.
-    fn end_late(&mut self, now: Instant) {
+    fn handle_timeouts(&mut self, now: Instant) {
         if self.next_deadline.is_none_or(|next| now < next) {
             return;
         }
         self.next_deadline = None;
         for slot in 0..self.connections.len() {
             self.with(slot, |connection, turn| {
-                if connection.deadline <= now { connection.end_late(turn) } else { Next::Client }
+                if connection.deadline <= now { connection.handle_timeout(turn) } else { Next::Client }
             });
         }
-        self.answer_all();
+        self.verify_all();
     }
 
     /// Accepts waiting connections, as far as the limits allow.
@@ -329,7 +329,7 @@ impl<'a> Server<'a> {
         Ok(())
     }
 
-    fn tell_the_date(&mut self) {
+    fn update_date(&mut self) {
         // Without a clock, the last date is used.
         let Ok(now) = SystemClock.now() else { return };
         if self.date.0 != now.unix() {

@@ -87,20 +87,20 @@ impl Batch {
     }
 
     /// Where the next value goes.
-    pub fn place(&self) -> usize {
+    pub fn next_cell(&self) -> usize {
         self.cells.len()
     }
 
     /// Makes a row of the values from a place on.
-    pub fn end(&mut self, table: Table, line: usize, from: usize) {
+    pub fn add_row(&mut self, table: Table, line: usize, from: usize) {
         self.rows.push(Row { table, line, from, to: self.cells.len() });
     }
 
     /// The same with their seal.
-    pub fn seal(&mut self, table: Table, line: usize, from: usize) {
+    pub fn add_sealed_row(&mut self, table: Table, line: usize, from: usize) {
         let seal = seal::seal(table.name(), (from..self.cells.len()).map(|at| self.at(at)));
         self.integer(seal);
-        self.end(table, line, from);
+        self.add_row(table, line, from);
     }
 
     pub fn rows(&self) -> &[Row] {

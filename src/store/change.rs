@@ -5,7 +5,7 @@ use rusqlite::types::ToSql;
 
 use super::{Matched, StoreError, Write};
 use crate::domain::changes;
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::event::{Action, Subject};
 use crate::domain::token::{Delivery, StoredSecret, Token};
 
@@ -91,8 +91,8 @@ impl Write<'_> {
              not_before = ?8, rotate_every = ?9, grace = ?10, disabled_at = ?11, revoked_at = ?12,
              destination_kind = ?13, destination_path = ?14, destination_variable = ?15, destination_command = ?16,
              destination_host = ?17, destination_uid = ?18, hook = ?19, allow_from = ?20 WHERE row = ?1";
-        let destination = token.destination.as_ref();
-        let receiver = destination.map(|it| &it.receiver);
+        let remembered = token.destination.as_ref();
+        let destination = remembered.map(|it| &it.destination);
         self.run(
             sql,
             params![
@@ -108,12 +108,12 @@ impl Write<'_> {
                 token.grace,
                 token.disabled_at,
                 token.revoked_at,
-                receiver.map(Receiver::word),
-                receiver.and_then(Receiver::path),
-                receiver.and_then(Receiver::variable),
-                receiver.and_then(Receiver::command),
-                destination.and_then(|it| it.host.as_deref()),
-                destination.map(|it| it.uid),
+                destination.map(Destination::word),
+                destination.and_then(Destination::path),
+                destination.and_then(Destination::variable),
+                destination.and_then(Destination::command),
+                remembered.and_then(|it| it.host.as_deref()),
+                remembered.map(|it| it.uid),
                 token.hook,
                 token.allow_from.as_ref().map(ToString::to_string)
             ],

@@ -224,6 +224,6 @@ fn bytes(hex: &str) -> Option<[u8; 32]> {
 }
 
 /// Fails if there is a field that belongs to no column.
-pub fn end(fields: &item::Fields<'_>) -> Result<(), String> {
+pub fn check_all_taken(fields: &item::Fields<'_>) -> Result<(), String> {
     fields.iter().next().map_or(Ok(()), |(key, _)| Err(format!("it has an unknown key `{key}`")))
 }

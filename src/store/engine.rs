@@ -9,7 +9,7 @@ use rusqlite::types::{FromSql, ToSql, ValueRef};
 use rusqlite::{CachedStatement, Statement};
 
 #[cfg(feature = "postgres")]
-use super::{Found, Open, Postgres, server_statement, server_value};
+use super::{FoundRows, Open, Postgres, server_statement, server_value};
 use super::{Look, Sqlite, StoreError};
 use crate::domain::when::{ClockWrong, Timestamp};
 
@@ -66,7 +66,7 @@ impl Transaction<'_> {
     pub fn commit(self) -> Result<(), Fault> {
         match self {
             Self::Sqlite(tx) => Ok(tx.commit()?),
-            Self::Look(look) => Ok(look.end()?),
+            Self::Look(look) => Ok(look.commit()?),
             #[cfg(feature = "postgres")]
             Self::Postgres(open) => open.commit(),
         }
@@ -87,7 +87,7 @@ pub enum Prepared<'a> {
 pub enum Rows<'a> {
     Sqlite(rusqlite::Rows<'a>),
     #[cfg(feature = "postgres")]
-    Postgres(Found),
+    Postgres(FoundRows),
 }
 
 /// One row.

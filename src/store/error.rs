@@ -36,7 +36,7 @@ pub enum StoreError {
     NoPlace { path: PathBuf, why: String },
     #[error("the store is damaged: {0}")]
     Damaged(String),
-    #[error("the store is locked{}", holders(.0))]
+    #[error("the store is locked{}", by_processes(.0))]
     Locked(Vec<u32>),
     /// It changed between the check and the change that depended on it.
     #[error("the store has changed meanwhile; nothing was changed")]
@@ -72,7 +72,7 @@ pub enum StoreError {
 pub const UNCHANGED: &str = "nothing was changed";
 pub const UNSETTLED: &str = "the change may or may not have been kept; check before you repeat it";
 
-fn holders(pids: &[u32]) -> String {
+fn by_processes(pids: &[u32]) -> String {
     match pids {
         [] => " by another process".to_owned(),
         [pid] => format!(" by process {pid}"),
@@ -114,7 +114,7 @@ impl StoreError {
         match err.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => match lock::refusal() {
                 Some(why) => Self::failed(path, &format!("the file system refuses to lock it: {why}")),
-                None => Self::Locked(lock::holders(path)),
+                None => Self::Locked(lock::pids(path)),
             },
             // All statements are ours and fit our tables, so if SQLite or we cannot interpret a value, the file is damaged.
             None

@@ -190,9 +190,9 @@ impl Store {
     }
 
     /// When a granted scope was last required.
-    pub(super) fn last_asked(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn last_required(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
         match &self.engine {
-            Engine::Sqlite(it) => it.last_asked(token, grant, now),
+            Engine::Sqlite(it) => it.last_required(token, grant, now),
             #[cfg(feature = "postgres")]
             Engine::Postgres(it) => {
                 it.last(Kind::Asks, grant.row, scope_tag(&token.id, grant), token.created_at, now)
@@ -211,7 +211,7 @@ impl Store {
             let held = catalogue.closure([&grant.scope]);
             if scopes.iter().any(|scope| held.contains(scope)) {
                 match &self.engine {
-                    Engine::Sqlite(it) => it.record_ask(token, grant, now),
+                    Engine::Sqlite(it) => it.record_requirement(token, grant, now),
                     #[cfg(feature = "postgres")]
                     Engine::Postgres(it) => {
                         it.record(Kind::Asks, grant.row, scope_tag(&token.id, grant), now);

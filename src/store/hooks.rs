@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::engine::Purpose;
 use super::{Store, StoreError, View, Write};
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::event::{Action, Actor, Author};
 use crate::domain::hook::{Claim, PendingHook};
 use crate::domain::token::Token;
@@ -18,11 +18,11 @@ impl View<'_> {
     /// separate files.
     pub fn sharing_file(
         &self,
-        receiver: &Receiver,
+        destination: &Destination,
         actor: &Actor,
         now: Timestamp,
     ) -> Result<Vec<Token>, StoreError> {
-        let Some(path) = receiver.path() else { return Ok(Vec::new()) };
+        let Some(path) = destination.path() else { return Ok(Vec::new()) };
         let sql = "SELECT row FROM tokens WHERE destination_path = ?1 AND revoked_at IS NULL
              AND (CAST(?2 AS text) IS NULL OR destination_host = ?2)
              UNION SELECT s.token FROM delivery d JOIN secret s ON s.row = d.secret WHERE d.target = ?1 AND d.remember = 1

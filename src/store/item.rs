@@ -54,13 +54,13 @@ impl<'a> Fields<'a> {
         Self(fields)
     }
 
-    fn place(&self, key: &str) -> Option<usize> {
+    fn position(&self, key: &str) -> Option<usize> {
         self.0.binary_search_by(|(found, _)| (**found).cmp(key)).ok()
     }
 
     /// Takes a field out; none where there is no such one, or not any more.
     pub fn take(&mut self, key: &str) -> Option<Item<'a>> {
-        let place = self.place(key)?;
+        let place = self.position(key)?;
         self.0[place].1.take()
     }
 
@@ -70,7 +70,7 @@ impl<'a> Fields<'a> {
     }
 
     pub fn get(&self, key: &str) -> Option<&Item<'a>> {
-        self.0[self.place(key)?].1.as_ref()
+        self.0[self.position(key)?].1.as_ref()
     }
 
     /// The text of a field; empty where it is none.

@@ -120,7 +120,7 @@ impl<'t, 'w> Joins<'t, 'w> {
     }
 
     /// Finishes the inserts. Further rows are numbered from here.
-    pub fn end(self) -> Result<(), StoreError> {
+    pub fn finish(self) -> Result<(), StoreError> {
         self.tx.ok(self.engine().number_from_here())
     }
 

@@ -21,9 +21,9 @@ impl Store {
 
     /// Opens it for a single question. The read transaction that checks the store is also that of the question, and
     /// no statement is cached.
-    pub fn open_to_ask_once(location: &Location) -> Result<Self, StoreError> {
+    pub fn open_to_verify_once(location: &Location) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_ask_once(it),
+            Location::Directory(it) => Self::file_to_verify_once(it),
             #[cfg(feature = "postgres")]
             Location::Server(it) => Self::connect(it, Access::Verify),
         }

@@ -7,7 +7,7 @@ use super::cells::{self, Cells};
 use super::engine::Row;
 use super::sql::damage;
 use super::token_rows::{Counts, DELIVERY, HOOK, OF_SECRET, OF_TOKEN, add_secret};
-use super::tokens::Found;
+use super::tokens::TokensByRow;
 use super::{PAGE, Parts, StoreError, View};
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
@@ -55,7 +55,7 @@ impl View<'_> {
             self.are_whole(&page, Parts::ALL)?;
             return Ok((page.into_iter().map(|(token, _)| token).collect(), more));
         }
-        let mut found: Found = page.into_iter().map(|it| (it.0.row, it)).collect();
+        let mut found: TokensByRow = page.into_iter().map(|it| (it.0.row, it)).collect();
         self.add_labels(&rows, &mut found)?;
         self.add_grants(&rows, &mut found, Some(now))?;
         self.are_whole(found.values(), Parts::ALL)?;

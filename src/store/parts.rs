@@ -91,7 +91,7 @@ impl Rows {
             _ => return Err("`secrets` is missing, or not a list of at least one".to_owned()),
         };
         self.token += 1;
-        let (first, from) = (batch.rows().len(), batch.place());
+        let (first, from) = (batch.rows().len(), batch.next_cell());
         batch.integer(self.token);
         columns::take(columns::TOKEN, fields, batch)?;
         check_texts(batch, from)?;
@@ -100,28 +100,28 @@ impl Rows {
         let is_kept = |secret: &Item<'_>| keep == Keep::All || is_delivered(secret);
         let kept = secrets.iter().filter(|secret| is_kept(secret)).count();
         batch.text(&format!("{},{},{kept}", labels.iter().count(), names.len()));
-        batch.seal(Table::Tokens, line, from);
+        batch.add_sealed_row(Table::Tokens, line, from);
         for (key, value) in labels.iter() {
             let Some(value) = value.as_str() else { return Err(format!("the label `{key}` is not a text")) };
-            let from = batch.place();
+            let from = batch.next_cell();
             batch.integer(self.token);
             batch.text(key);
             batch.text(value);
-            batch.seal(Table::Label, line, from);
+            batch.add_sealed_row(Table::Label, line, from);
         }
         for scope in names.iter().filter_map(|name| scopes.get(&**name)) {
             self.granted += 1;
-            let from = batch.place();
+            let from = batch.next_cell();
             for value in [self.granted, self.token, scope.row] {
                 batch.integer(value);
             }
-            batch.seal(Table::Granted, line, from);
+            batch.add_sealed_row(Table::Granted, line, from);
         }
         for secret in &mut secrets {
             let is_kept = is_kept(secret);
             self.secret(line, secret, keep, is_kept, batch)?;
         }
-        columns::end(fields)?;
+        columns::check_all_taken(fields)?;
         let rows = first..batch.rows().len();
         let token = as_read(batch, rows.clone(), scopes, &names);
         Ok(Arrival { line, rows, missing, token })
@@ -137,12 +137,12 @@ impl Rows {
     ) -> Result<(), String> {
         let Item::Object(fields) = secret else { return Err("a secret is not an object".to_owned()) };
         self.secret += 1;
-        let from = batch.place();
+        let from = batch.next_cell();
         batch.integer(self.secret);
         batch.integer(self.token);
         columns::take(columns::SECRET, fields, batch)?;
         if is_kept {
-            batch.seal(Table::Secret, line, from);
+            batch.add_sealed_row(Table::Secret, line, from);
         }
         for (name, columns, table) in
             [("delivery", columns::DELIVERY, Table::Delivery), ("hook", columns::HOOK, Table::Hook)]
@@ -150,18 +150,18 @@ impl Rows {
             match fields.take(name) {
                 Some(Item::Null) => {}
                 Some(Item::Object(mut part)) => {
-                    let from = batch.place();
+                    let from = batch.next_cell();
                     batch.integer(self.secret);
                     columns::take(columns, &mut part, batch)?;
-                    columns::end(&part)?;
+                    columns::check_all_taken(&part)?;
                     if keep == Keep::All {
-                        batch.end(table, line, from);
+                        batch.add_row(table, line, from);
                     }
                 }
                 _ => return Err(format!("`{name}` of a secret is missing, or not an object")),
             }
         }
-        columns::end(fields)
+        columns::check_all_taken(fields)
     }
 }
 
@@ -228,7 +228,7 @@ fn as_read(batch: &Batch, rows: Range<usize>, scopes: &Scopes, names: &[Cow<'_, 
     }
     for scope in names.iter().filter_map(|name| scopes.get(&**name)) {
         let (scope_id, name) = (scope.id.clone(), scope.name.clone());
-        token.grants.insert(scope.row, Grant { row: 0, scope_id, scope: name, last_asked_at: None });
+        token.grants.insert(scope.row, Grant { row: 0, scope_id, scope: name, last_required_at: None });
     }
     Some(token)
 }

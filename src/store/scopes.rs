@@ -58,7 +58,7 @@ impl View<'_> {
     }
 
     /// How many unrevoked tokens hold each scope directly, by the scope's row.
-    pub fn holders_by_scope(&self) -> Result<BTreeMap<i64, i64>, StoreError> {
+    pub fn token_counts_by_scope(&self) -> Result<BTreeMap<i64, i64>, StoreError> {
         let sql = "SELECT g.scope, count(*) FROM granted g JOIN tokens t ON t.row = g.token
              WHERE t.revoked_at IS NULL GROUP BY g.scope";
         let run = || self.prepare(sql)?.all(&[], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -66,7 +66,7 @@ impl View<'_> {
     }
 
     /// The rows of the unrevoked tokens that hold any of these scopes directly.
-    pub fn holders(&self, scopes: &[i64]) -> Result<Vec<i64>, StoreError> {
+    pub fn tokens_with_scopes(&self, scopes: &[i64]) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT DISTINCT g.token FROM granted g JOIN tokens t ON t.row = g.token
              WHERE t.revoked_at IS NULL AND g.scope = ?1";
         let run = || {

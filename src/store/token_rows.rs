@@ -7,7 +7,7 @@ use rusqlite::types::ValueRef;
 use super::cells::Cells;
 use super::engine::Row;
 use super::sql::{RowNumber, wrong};
-use crate::domain::destination::{Destination, Receiver};
+use crate::domain::destination::{Destination, RememberedDestination};
 use crate::domain::hook::{Claim, PendingHook};
 use crate::domain::lifetime::Lifetime;
 use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
@@ -79,14 +79,14 @@ pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
     })
 }
 
-fn read_destination(cells: &Cells<'_>) -> rusqlite::Result<Option<Destination>> {
+fn read_destination(cells: &Cells<'_>) -> rusqlite::Result<Option<RememberedDestination>> {
     let Some(kind) = cells.get::<Option<String>>(15)? else {
         let rest = cells.values()[16..=20].iter().any(|value| *value != ValueRef::Null);
         return if rest { Err(wrong(cells.column(15), "a destination without a kind")) } else { Ok(None) };
     };
-    let receiver = Receiver::new(&kind, cells.get(16)?, cells.get(17)?, cells.get(18)?)
+    let destination = Destination::new(&kind, cells.get(16)?, cells.get(17)?, cells.get(18)?)
         .ok_or_else(|| wrong(cells.column(15), "a destination that no token can have"))?;
-    Ok(Some(Destination { receiver, host: cells.get(19)?, uid: cells.get(20)? }))
+    Ok(Some(RememberedDestination { destination, host: cells.get(19)?, uid: cells.get(20)? }))
 }
 
 /// A secret from its columns.

@@ -47,7 +47,7 @@ pub struct Parts {
 }
 
 /// Tokens by their rows, and how many rows each should have.
-pub(super) type Found = HashMap<i64, (Token, Counts)>;
+pub(super) type TokensByRow = HashMap<i64, (Token, Counts)>;
 
 /// Conditions on a secret: that it has this hash, and that no index leads to it.
 const SECRET: &str = "t.hash = ?2";
@@ -73,7 +73,7 @@ impl View<'_> {
     }
 
     pub(super) fn load(&self, rows: &[i64], now: Timestamp, parts: Parts) -> Result<Vec<Token>, StoreError> {
-        let mut found: Found = HashMap::with_capacity(rows.len());
+        let mut found: TokensByRow = HashMap::with_capacity(rows.len());
         self.each("tokens", "SELECT * FROM tokens", "row", "row", rows, |row| {
             let values = cells::values::<OF_TOKEN>(row)?;
             let it = self.whole_token(&Cells::new(row, 0, &values))?;
@@ -129,7 +129,7 @@ impl View<'_> {
         read_secret(cells)
     }
 
-    pub(super) fn add_labels(&self, rows: &[i64], found: &mut Found) -> Result<(), StoreError> {
+    pub(super) fn add_labels(&self, rows: &[i64], found: &mut TokensByRow) -> Result<(), StoreError> {
         let labels = "SELECT token, key, value, seal FROM label";
         self.each("label", labels, "token", "token, key", rows, |row| {
             self.begins_unbroken::<4>("label", row)?;
@@ -144,7 +144,7 @@ impl View<'_> {
     pub(super) fn add_grants(
         &self,
         rows: &[i64],
-        found: &mut Found,
+        found: &mut TokensByRow,
         now: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         // The index contains a whole grant. The row is also read from the table, or a damaged index could grant a scope.
@@ -162,10 +162,10 @@ impl View<'_> {
                     row: row.get::<RowNumber>(0)?.0,
                     scope: row.get(4)?,
                     scope_id: row.get(5)?,
-                    last_asked_at: None,
+                    last_required_at: None,
                 };
                 if let Some(now) = now {
-                    grant.last_asked_at = self.store.last_asked(token, &grant, now);
+                    grant.last_required_at = self.store.last_required(token, &grant, now);
                 }
                 token.grants.insert(row.get::<RowNumber>(2)?.0, grant);
             }
@@ -308,7 +308,7 @@ impl View<'_> {
             return Ok(it);
         }
         let (row, rest) = (it.token.row, (it.index, it.last_change));
-        let mut found = Found::from([(row, (it.token, counts))]);
+        let mut found = TokensByRow::from([(row, (it.token, counts))]);
         if parts.labels {
             self.add_labels(&[row], &mut found)?;
         }

@@ -312,7 +312,7 @@ mod tests {
             row: 1,
             scope_id: id.to_owned(),
             scope: scope.parse().unwrap(),
-            last_asked_at: None,
+            last_required_at: None,
         };
         let read = scope_tag("one", &grant("id", "read"));
         assert_eq!(read, scope_tag("one", &grant("id", "renamed")));

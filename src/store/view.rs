@@ -14,9 +14,9 @@ pub struct View<'a> {
     pub(super) store: &'a Store,
     /// The statement that looks up a current secret, which is used many times.
     pub(super) look_up: RefCell<Option<Prepared<'a>>>,
-    /// What a burst asks for, read at once.
+    /// What the requests of a batch ask for, read in one query.
     #[cfg(feature = "postgres")]
-    pub(super) expected: RefCell<super::burst::Expected>,
+    pub(super) expected: RefCell<super::expected::Expected>,
 }
 
 /// Fails unless the rows of a page ascend from `from`, since a damaged tree may have a cycle, in which a walk

@@ -53,7 +53,7 @@ impl Write<'_> {
         if self.is_as_recorded(subject, found)? {
             return Ok(Matched::Yes);
         }
-        if action.only_ends_access() {
+        if action.only_removes_access() {
             return Ok(Matched::No);
         }
         let what = match subject {

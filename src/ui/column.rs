@@ -91,7 +91,9 @@ pub const COLUMNS: [Column; 15] = [
         plain: |t, _| exact(t.expires_at()),
         human: |t, at| match t.expires_at() {
             _ if t.status(at.at) == Status::Revoked => "-".into(),
-            Some(end) => Cell { text: relative(end, at.at), ink: t.ends_soon(at.at).then_some(Ink::Yellow) },
+            Some(end) => {
+                Cell { text: relative(end, at.at), ink: t.expires_soon(at.at).then_some(Ink::Yellow) }
+            }
             None => "never".into(),
         },
     },

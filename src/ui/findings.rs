@@ -51,7 +51,7 @@ impl<'a> Report<'a> {
     }
 
     /// How many findings there are so far.
-    pub fn found(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.counts.iter().map(|(_, count)| count).sum()
     }
 
@@ -65,7 +65,7 @@ impl<'a> Report<'a> {
             match self.format {
                 Format::Text => text.extend_from_slice(self.lines(token, finding).as_bytes()),
                 Format::Json => {
-                    text.extend_from_slice(if self.found() == 0 { b"{\"findings\":[" } else { b"," });
+                    text.extend_from_slice(if self.count() == 0 { b"{\"findings\":[" } else { b"," });
                     json::append(&mut text, &TokenFindingDoc::new(token, finding));
                 }
                 Format::JsonLines => {
@@ -82,8 +82,8 @@ impl<'a> Report<'a> {
     }
 
     /// Ends the report. The summary comes last, since it is known only now.
-    pub fn end(self) -> io::Result<()> {
-        match (self.format, self.found()) {
+    pub fn finish(self) -> io::Result<()> {
+        match (self.format, self.count()) {
             (Format::Text | Format::JsonLines, _) => {}
             (Format::Json, 0) => self.out.write_all(b"{\"findings\":[],\"ok\":true}\n")?,
             (Format::Json, _) => self.out.write_all(b"],\"ok\":false}\n")?,

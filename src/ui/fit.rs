@@ -11,7 +11,7 @@ fn start(text: &str, width: usize) -> &str {
 }
 
 /// The longest end of a text that is not wider than this.
-fn end(text: &str, width: usize) -> &str {
+fn end_of(text: &str, width: usize) -> &str {
     let starts = text.grapheme_indices(true).map(|(at, _)| at).rev();
     let start = starts.take_while(|start| text[*start..].width() <= width).last().unwrap_or(text.len());
     &text[start..]
@@ -32,7 +32,7 @@ pub fn cut(text: &str, width: usize, mark: &str) -> String {
 pub fn cut_middle(text: &str, width: usize, mark: &str) -> String {
     match width.checked_sub(mark.width()) {
         Some(room) if text.width() > width => {
-            format!("{}{mark}{}", start(text, room.div_ceil(2)), end(text, room / 2))
+            format!("{}{mark}{}", start(text, room.div_ceil(2)), end_of(text, room / 2))
         }
         _ => cut(text, width, mark),
     }

@@ -40,7 +40,7 @@ impl Leaks {
     }
 
     /// Ends the document.
-    pub fn end(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub fn finish(&self, out: &mut dyn Write) -> io::Result<()> {
         match (self.format, self.count) {
             (Format::Json, 0) => out.write_all(b"[]\n")?,
             (Format::Json, _) => out.write_all(b"]\n")?,

@@ -94,7 +94,7 @@ impl<'a> List<'a> {
     }
 
     /// Ends the list, which may be empty.
-    pub fn end(&mut self) -> io::Result<()> {
+    pub fn finish(&mut self) -> io::Result<()> {
         let mut text = Vec::new();
         if self.count == 0 {
             self.begin(&mut text);

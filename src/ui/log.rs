@@ -111,7 +111,7 @@ impl<'a> Log<'a> {
     }
 
     /// Ends the log, which may be empty.
-    pub fn end(&mut self) -> io::Result<()> {
+    pub fn finish(&mut self) -> io::Result<()> {
         let mut text = Vec::new();
         if self.count == 0 {
             self.begin(&mut text);

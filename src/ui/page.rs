@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::table::{Cell, Column, Fill, Table};
 use super::{Ink, Screen, tint};
-use crate::domain::destination::Destination;
+use crate::domain::destination::RememberedDestination;
 use crate::domain::event::Event;
 use crate::domain::filter::Times;
 use crate::domain::hook::PendingHook;
@@ -102,7 +102,7 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
         ("revoked", token.revoked_at.map(when)),
     ];
     let row = |(name, value): (&str, Option<String>)| {
-        let ink = (name == "expires" && token.ends_soon(now)).then_some(Ink::Yellow);
+        let ink = (name == "expires" && token.expires_soon(now)).then_some(Ink::Yellow);
         Some(vec![
             Cell { text: name.to_owned(), ink: Some(Ink::Dim) },
             Cell { text: shown(&value?).to_string(), ink },
@@ -111,7 +111,7 @@ fn fields(token: &Token, times: &Times) -> Vec<Vec<Cell>> {
     fields.into_iter().filter_map(row).collect()
 }
 
-fn destination(it: &Destination) -> String {
+fn destination(it: &RememberedDestination) -> String {
     let host = it.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
     format!("{it} (uid {}{host})", it.uid)
 }
@@ -134,7 +134,7 @@ fn scopes(token: &Token, now: Timestamp, screen: Screen) -> String {
     grants.sort_by(|a, b| a.scope.cmp(&b.scope));
     let pair = |grant: &&Grant| {
         let required = |time| format!("required {}", relative(time, now));
-        [grant.scope.to_string(), grant.last_asked_at.map_or_else(|| none(screen), required)]
+        [grant.scope.to_string(), grant.last_required_at.map_or_else(|| none(screen), required)]
     };
     let pairs: Vec<[String; 2]> = grants.iter().map(pair).collect();
     let widest = |at: usize| pairs.iter().map(|pair| pair[at].width()).max().unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::scope::Entry;
 use crate::domain::settings::{Key, Settings};
 use crate::domain::token::Token;
@@ -59,13 +59,13 @@ pub fn token(token: &Token, has_scopes: bool) -> String {
     optional(&mut text, "rotate_every", span(token.rotate_every).as_deref());
     optional(&mut text, "grace", span(token.grace).as_deref());
     list(&mut text, "allow_from", token.networks().iter().map(ToString::to_string));
-    match token.destination.as_ref().map(|it| &it.receiver) {
-        Some(Receiver::File { path }) => optional(&mut text, "out", Some(path)),
-        Some(Receiver::EnvFile { path, variable }) => {
+    match token.destination.as_ref().map(|it| &it.destination) {
+        Some(Destination::File { path }) => optional(&mut text, "out", Some(path)),
+        Some(Destination::EnvFile { path, variable }) => {
             optional(&mut text, "env_file", Some(path));
             optional(&mut text, "env_name", Some(variable));
         }
-        Some(Receiver::Command { command }) => optional(&mut text, "exec", Some(command)),
+        Some(Destination::Command { command }) => optional(&mut text, "exec", Some(command)),
         None => {}
     }
     optional(&mut text, "after", token.hook.as_deref());

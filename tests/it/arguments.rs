@@ -277,19 +277,19 @@ fn any_flag_of_any_verb_takes_any_value() {
             for name in [None, Some("demo")] {
                 let mut args: Vec<OsString> = verb.iter().copied().chain(name).map(OsString::from).collect();
                 args.extend([OsString::from(flag), OsString::from_vec(dice.value())]);
-                told(verb, survives(&world, &args, b""));
+                assert_documented(verb, survives(&world, &args, b""));
             }
         }
         for names in [&[][..], &["demo"], &["nobody"], &["demo", "events:read"], &["prefix", "x"]] {
             let args: Vec<OsString> = verb.iter().chain(names).map(OsString::from).collect();
-            told(verb, survives(&world, &args, b""));
+            assert_documented(verb, survives(&world, &args, b""));
         }
     }
 }
 
 /// Fails unless the manual of a verb tells of this exit.
 #[track_caller]
-fn told(verb: &[&str], code: i32) {
+fn assert_documented(verb: &[&str], code: i32) {
     let known = exits(verb);
     assert!(
         known.iter().any(|known| i32::from(*known) == code),

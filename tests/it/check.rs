@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{DAY, HOUR, START, World, have, pages, program_path, run, time};
 
 /// The codes that `check` reports with these arguments, each with the token's name, in its order.
-fn found(world: &World, args: &[&str]) -> Vec<String> {
+fn findings(world: &World, args: &[&str]) -> Vec<String> {
     let document = world.run(&[&["check", "--json"], args].concat()).json();
     let one =
         |it: &Value| format!("{} {}", it["code"].as_str().unwrap(), it["token"]["name"].as_str().unwrap());
@@ -35,10 +35,10 @@ fn a_token_is_expiring_in_the_second_half_of_its_life_and_within_the_window() {
     world.create("long", &["--ttl", "90d", "--owner", "ann"]);
     world.create("short", &["--ttl", "10d"]);
     world.wait(5 * DAY - 1);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
     world.wait(1);
-    assert_eq!(found(&world, &[]), ["expiring short"]);
-    assert_eq!(found(&world, &["--window", "4d"]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), ["expiring short"]);
+    assert_eq!(findings(&world, &["--window", "4d"]), Vec::<String>::new());
     let since = |args: &[&str]| {
         world.run(&[&["check", "--json"], args].concat()).json()["findings"][0]["since"].clone()
     };
@@ -80,9 +80,9 @@ fn an_expired_token_is_reported_for_a_week() {
         "revive it with `tokenctl edit fixed --expires DATE --revive`, or revoke it with `tokenctl revoke fixed`"
     );
     world.wait(7 * DAY);
-    assert_eq!(found(&world, &["--search", "demo"]), ["expired demo"]);
+    assert_eq!(findings(&world, &["--search", "demo"]), ["expired demo"]);
     world.wait(1);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_rotation_is_overdue_when_it_is_more_than_a_day_late() {
     world.create("paused", &["--rotate-every", "30d"]);
     world.run(&["disable", "paused"]).ok();
     world.wait(31 * DAY);
-    assert_eq!(found(&world, &["--skip", "no_destination"]), Vec::<String>::new());
+    assert_eq!(findings(&world, &["--skip", "no_destination"]), Vec::<String>::new());
     world.wait(1);
     let ran = world.run(&["check", "--skip", "no_destination"]).exit(3);
     let expected = "\
@@ -102,7 +102,7 @@ error: rotation_overdue: `demo` was due for rotation 2026-12-22T12:00:00Z (24 ho
 ";
     assert_eq!(ran.out, expected);
     world.rotate("demo", &[]);
-    assert_eq!(found(&world, &["--skip", "no_destination"]), Vec::<String>::new());
+    assert_eq!(findings(&world, &["--skip", "no_destination"]), Vec::<String>::new());
 }
 
 #[test]
@@ -115,7 +115,7 @@ warning: no_destination: `demo` has a rotation policy and no destination
 ";
     assert_eq!(world.run(&["check"]).exit(3).out, expected);
     world.run(&["edit", "demo", "--out", &world.path("secret")]).ok();
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_previous_secret_that_is_used_after_the_rotation_is_reported_until_it_expire
     world.verify(&old, &[]);
     world.wait(DAY);
     world.rotate("demo", &["--grace", "12h"]);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
     world.wait(2 * HOUR);
     world.verify(&old, &[]);
     world.wait(HOUR);
@@ -141,7 +141,7 @@ fn a_previous_secret_that_is_used_after_the_rotation_is_reported_until_it_expire
          stops working 2026-11-24T00:00:00Z (in 9 hours)"
     );
     world.wait(9 * HOUR);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -166,12 +166,12 @@ fn tokens_and_scopes_that_nobody_uses_are_reported() {
     world.create("never", &["--ttl", "1y", "-s", "read"]);
     world.verify(&used, &[]);
     world.wait(30 * DAY);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
     world.wait(1);
-    assert_eq!(found(&world, &[]), ["never_used never"]);
+    assert_eq!(findings(&world, &[]), ["never_used never"]);
     world.wait(60 * DAY);
     world.verify(&used, &["-s", "read"]);
-    assert_eq!(found(&world, &["--skip", "never_used"]), ["scope_unused used"]);
+    assert_eq!(findings(&world, &["--skip", "never_used"]), ["scope_unused used"]);
     let document = world.run(&["check", "--only", "scope-unused", "--json"]).exit(3).json();
     let finding = &document["findings"][0];
     assert_eq!(
@@ -183,18 +183,18 @@ fn tokens_and_scopes_that_nobody_uses_are_reported() {
         )
     );
     world.wait(90 * DAY);
-    assert_eq!(found(&world, &["--only", "unused,scope_unused"]), ["scope_unused used"]);
+    assert_eq!(findings(&world, &["--only", "unused,scope_unused"]), ["scope_unused used"]);
     world.wait(1);
-    assert_eq!(found(&world, &["--only", "unused,scope_unused"]), ["unused used"]);
+    assert_eq!(findings(&world, &["--only", "unused,scope_unused"]), ["unused used"]);
 }
 
 #[test]
 fn a_token_without_an_expiry_is_reported_at_once() {
     let world = World::with_store();
     world.create("demo", &["--no-expiry"]);
-    assert_eq!(found(&world, &[]), ["no_expiry demo"]);
+    assert_eq!(findings(&world, &[]), ["no_expiry demo"]);
     world.run(&["disable", "demo"]).ok();
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_delivery_that_was_killed_is_reported_after_its_deadline() {
         file.display()
     ));
     world.wait(599);
-    assert_eq!(found(&world, &[]), Vec::<String>::new());
+    assert_eq!(findings(&world, &[]), Vec::<String>::new());
     world.wait(1);
     let ran = world.run(&["check"]).exit(3);
     let expected = "\
@@ -227,9 +227,9 @@ fn filters_and_codes_narrow_the_report() {
     for (name, owner) in [("a", "ann"), ("b", "bob")] {
         world.create(name, &["--no-expiry", "--owner", owner]);
     }
-    assert_eq!(found(&world, &["--owner", "bob"]), ["no_expiry b"]);
-    assert_eq!(found(&world, &["--skip", "no_expiry"]), Vec::<String>::new());
-    assert_eq!(found(&world, &["--only", "no_expiry", "--skip", "no_expiry"]), Vec::<String>::new());
+    assert_eq!(findings(&world, &["--owner", "bob"]), ["no_expiry b"]);
+    assert_eq!(findings(&world, &["--skip", "no_expiry"]), Vec::<String>::new());
+    assert_eq!(findings(&world, &["--only", "no_expiry", "--skip", "no_expiry"]), Vec::<String>::new());
     let failure = world.refuses(&["check", "--only", "no_expire"], 2, "usage");
     assert_eq!(failure["hint"], "did you mean `no_expiry`?");
 }

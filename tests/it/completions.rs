@@ -47,7 +47,7 @@ fn filled() -> World {
 
 /// The answer to a shell about a line whose last word is being typed. It never gets an error.
 #[track_caller]
-fn ask(world: &mut World, shell: &str, words: &[&str]) -> String {
+fn offers(world: &mut World, shell: &str, words: &[&str]) -> String {
     world.env.insert("TOKENCTL_COMPLETE".to_owned(), shell.to_owned());
     let ran = world.run(&[&["--", "tokenctl"], words].concat()).ok();
     assert_eq!(ran.err, "", "{words:?}");
@@ -57,7 +57,7 @@ fn ask(world: &mut World, shell: &str, words: &[&str]) -> String {
 /// The values that are offered, without their descriptions.
 #[track_caller]
 fn offered(world: &mut World, words: &[&str]) -> Vec<String> {
-    let answer = ask(world, "fish", words);
+    let answer = offers(world, "fish", words);
     answer.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect()
 }
 
@@ -147,16 +147,16 @@ fn tokens_come_with_their_state_and_scopes_with_their_description() {
     let mut world = filled();
     let tokens = "ci-build\tdisabled\nci-deploy\tactive, never expires\nci-old\texpired 24 hours ago\n\
                   ops@host\tactive, never expires\nweb\tactive, expires in 28 days\n";
-    assert_eq!(ask(&mut world, "fish", &["show", ""]), tokens);
+    assert_eq!(offers(&mut world, "fish", &["show", ""]), tokens);
     let scopes = ["verify", "-s", "events:"];
-    assert_eq!(ask(&mut world, "fish", &scopes), "events:read\tSee: events\nevents:write\n");
-    assert_eq!(ask(&mut world, "powershell", &scopes), "events:read\tSee: events\nevents:write\n");
-    assert_eq!(ask(&mut world, "zsh", &scopes), "events\\:read:See: events\nevents\\:write\n");
+    assert_eq!(offers(&mut world, "fish", &scopes), "events:read\tSee: events\nevents:write\n");
+    assert_eq!(offers(&mut world, "powershell", &scopes), "events:read\tSee: events\nevents:write\n");
+    assert_eq!(offers(&mut world, "zsh", &scopes), "events\\:read:See: events\nevents\\:write\n");
     for shell in ["bash", "elvish"] {
-        assert_eq!(ask(&mut world, shell, &scopes), "events:read\nevents:write\n");
+        assert_eq!(offers(&mut world, shell, &scopes), "events:read\nevents:write\n");
     }
     for shell in ["tcsh", "0", "/bin/fish"] {
-        assert_eq!(ask(&mut world, shell, &scopes), "");
+        assert_eq!(offers(&mut world, shell, &scopes), "");
     }
 }
 
@@ -169,20 +169,20 @@ fn paths_are_left_to_bash_and_zsh_and_offered_to_the_others() {
     let start = format!("{}/se", world.dir.path().display());
     let (dir, file) = (format!("{start}crets/\n"), format!("{start}e me\n"));
     for flag in ["--out", "--env-file"] {
-        assert_eq!(ask(&mut world, "fish", &["create", "x", flag, &start]), format!("{dir}{file}"));
+        assert_eq!(offers(&mut world, "fish", &["create", "x", flag, &start]), format!("{dir}{file}"));
         // Neither shell quotes candidates.
-        assert_eq!(ask(&mut world, "powershell", &["create", "x", flag, &start]), dir);
-        assert_eq!(ask(&mut world, "bash", &["create", "x", flag, &start]), ":files\n");
+        assert_eq!(offers(&mut world, "powershell", &["create", "x", flag, &start]), dir);
+        assert_eq!(offers(&mut world, "bash", &["create", "x", flag, &start]), ":files\n");
         assert_eq!(
-            ask(&mut world, "zsh", &["create", "x", &format!("{flag}=s")]),
+            offers(&mut world, "zsh", &["create", "x", &format!("{flag}=s")]),
             format!("{flag}=\\:files\n")
         );
     }
     for words in [["--store", ""], ["rotate", "--out-dir="]] {
-        assert!(ask(&mut world, "bash", &words).ends_with(":dirs\n"), "{words:?}");
+        assert!(offers(&mut world, "bash", &words).ends_with(":dirs\n"), "{words:?}");
     }
-    assert_eq!(ask(&mut world, "elvish", &["verify", "--secret-file", &start]), format!("{dir}{file}"));
-    assert_eq!(ask(&mut world, "elvish", &["--store", &start]), dir);
+    assert_eq!(offers(&mut world, "elvish", &["verify", "--secret-file", &start]), format!("{dir}{file}"));
+    assert_eq!(offers(&mut world, "elvish", &["--store", &start]), dir);
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
         [&["show", "c"], &["verify", "-s", "e"], &["list", "--owner", "a"], &["list", "-l", "e"]];
     let silent = |world: &mut World| {
         for words in questions {
-            assert_eq!(ask(world, "bash", words), "", "{words:?}");
+            assert_eq!(offers(world, "bash", words), "", "{words:?}");
         }
     };
     silent(&mut world);
@@ -244,7 +244,7 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
     let mut world = filled();
     let before = world.bytes();
     for words in questions {
-        assert_ne!(ask(&mut world, "bash", words), "", "{words:?}");
+        assert_ne!(offers(&mut world, "bash", words), "", "{words:?}");
     }
     assert!(world.bytes() == before);
 
@@ -259,7 +259,7 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
         let _ = answered.recv_timeout(Duration::from_secs(15));
     });
     holding.recv().expect("the lock is held");
-    assert_eq!(ask(&mut world, "bash", questions[0]), "");
+    assert_eq!(offers(&mut world, "bash", questions[0]), "");
     done.send(()).expect("the lock was held until now");
     holder.join().expect("it ends");
 
@@ -269,7 +269,7 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
         bad[page..page + 4096].fill(0xa5);
         fs::write(world.database(), bad).expect("the store");
         for words in questions {
-            ask(&mut world, "zsh", words);
+            offers(&mut world, "zsh", words);
         }
     }
     for bad in [&good[..50], &good[..5000], b"", b"garbage"] {
@@ -300,7 +300,7 @@ fn no_candidate_has_a_meaning_to_a_shell() {
         for words in
             [&["show", ""][..], &["list", "--owner", ""], &["list", "-l", ""], &["list", "-l", "env="]]
         {
-            let answer = ask(&mut world, shell, words);
+            let answer = offers(&mut world, shell, words);
             for line in answer.lines() {
                 let value = line.split('\t').next().unwrap_or_default();
                 let value = if shell == "zsh" { value.split(':').next().unwrap_or_default() } else { value };
@@ -309,7 +309,7 @@ fn no_candidate_has_a_meaning_to_a_shell() {
                 assert!(!value.starts_with('-') && value.chars().all(plain), "{shell}: {line:?}");
             }
         }
-        let answer = ask(&mut world, shell, &["verify", "-s", "x"]);
+        let answer = offers(&mut world, shell, &["verify", "-s", "x"]);
         assert_eq!(answer.lines().count(), HOSTILE.len() + hostile.len(), "{answer}");
         assert_harmless(&answer.replace('\t', " "));
     }
@@ -322,7 +322,7 @@ fn a_line_with_a_secret_is_offered_nothing() {
     for words in
         [["show", &secret, "w"], ["verify", "-s", &format!("{secret},ev")], ["list", "--search", &secret]]
     {
-        assert_eq!(ask(&mut world, "bash", &words), "");
+        assert_eq!(offers(&mut world, "bash", &words), "");
     }
 }
 
@@ -363,9 +363,9 @@ proptest! {
         shell in prop::sample::select(SCRIPTS.map(|(shell, _)| shell).to_vec()),
     ) {
         let mut world = World::new();
-        ask(&mut world, shell, &["settings", "prefix", "--store", "--foo", ""]);
+        offers(&mut world, shell, &["settings", "prefix", "--store", "--foo", ""]);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        ask(&mut world, shell, &words);
+        offers(&mut world, shell, &words);
     }
 }
 

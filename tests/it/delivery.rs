@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::processes::{ended, eventually, mode, soon, until};
+use crate::support::processes::{eventually, finished, mode, soon, until};
 use crate::support::{DAY, World, assert_token_keys, have, program, run};
 
 fn chmod(path: &str, mode: u32) {
@@ -412,7 +412,7 @@ fn an_edit_of_an_environment_file_waits_for_another() {
     assert!(child.try_wait().expect("a child").is_none(), "it did not wait");
     world.write("out/env", "A=1\nB=2\n");
     drop(directory);
-    ended(child).ok();
+    finished(child).ok();
     let content = fs::read_to_string(&path).expect("a file");
     assert!(content.starts_with("A=1\nB=2\nTOKEN=tkn_"), "{content}");
 }
@@ -585,7 +585,7 @@ fn ctrl_c_kills_the_command_and_rolls_the_secret_back() {
             rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal)
                 .expect("a signal");
             assert_eq!(soon(&mut child).signal(), None, "it ended by itself");
-            let ran = ended(child).exit(130);
+            let ran = finished(child).exit(130);
             assert_eq!(ran.failure()["code"], "interrupted");
             assert_eq!(ran.failure()["message"], "interrupted; nothing was changed");
             assert_gone(&world);
@@ -632,7 +632,7 @@ fn ctrl_c_stops_a_rotation_of_several_where_it_is() {
     let id = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(id, rustix::process::Signal::INT).expect("a signal");
     soon(&mut child);
-    let ran = ended(child).exit(130);
+    let ran = finished(child).exit(130);
     assert_eq!(fs::read_to_string(world.path("begun")).expect("a file"), "a\nb\n");
     let document = ran.json();
     let tokens: Vec<_> = document["tokens"].as_array().expect("tokens").iter().collect();

@@ -23,10 +23,10 @@ impl Reader {
     fn value(self, path: &str, variable: &str) -> Option<String> {
         let content = || fs::read_to_string(path).expect("a file");
         match self {
-            Sh => asked("sh", &["-c", r#". "$0"; eval "printf %s \"\$$1\"""#, path, variable]),
+            Sh => output_of("sh", &["-c", r#". "$0"; eval "printf %s \"\$$1\"""#, path, variable]),
             PythonDotenv => {
                 let script = "import dotenv, sys; print(end=dotenv.dotenv_values(sys.argv[1])[sys.argv[2]])";
-                asked("/usr/bin/python3", &["-c", script, path, variable])
+                output_of("/usr/bin/python3", &["-c", script, path, variable])
             }
             Dotenvy => dotenvy::from_path_iter(path)
                 .expect("a file")
@@ -43,7 +43,7 @@ impl Reader {
     }
 }
 
-fn asked(program: &str, args: &[&str]) -> Option<String> {
+fn output_of(program: &str, args: &[&str]) -> Option<String> {
     let ran = run(Command::new(program).env_clear().args(args), b"");
     (ran.code == 0).then_some(ran.out)
 }

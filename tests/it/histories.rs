@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::processes::ended;
+use crate::support::processes::finished;
 use crate::support::{MINUTE, Ran, World, program, run};
 
 const PROCESSES: u64 = 3;
@@ -78,7 +78,7 @@ impl Process<'_> {
             thread::sleep(Duration::from_millis(self.random.below(60)));
             child.kill().expect("a child");
         }
-        let ran = ended(child);
+        let ran = finished(child);
         self.said.push(format!(
             "{}: {args:?} {}{}",
             self.label,

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use crate::support::processes::{ended, until};
+use crate::support::processes::{finished, until};
 use crate::support::{DAY, HOUR, MINUTE, START, World};
 
 /// Starts a creation of `demo` by the real program that delivers to a file `got` and goes on once there is a file `go`.
@@ -26,8 +26,8 @@ fn it_waits_for_a_delivery_under_way() {
         .start(&["create", "demo", "--if-missing", "--exec", "cat >/dev/null"], std::process::Stdio::piped());
     std::thread::sleep(std::time::Duration::from_millis(300));
     fs::write(world.path("go"), "").unwrap();
-    ended(creation).ok();
-    let ran = ended(waiting).ok();
+    finished(creation).ok();
+    let ran = finished(waiting).ok();
     assert_eq!(ran.out, "");
     let said: Vec<&str> = ran.err.lines().collect();
     assert!(said[0].starts_with("waiting for the delivery of `demo` by pid "), "{said:?}");
@@ -50,8 +50,8 @@ fn an_adoption_waits_and_then_compares_its_secret() {
         let waiting = world.start(&args, std::process::Stdio::piped());
         std::thread::sleep(std::time::Duration::from_millis(300));
         fs::write(world.path("go"), "").unwrap();
-        ended(creation).ok();
-        let ran = ended(waiting);
+        finished(creation).ok();
+        let ran = finished(waiting);
         if same {
             assert_eq!((&ran.ok().json()["changed"]), &json!(false));
         } else {

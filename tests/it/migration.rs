@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tokenctl::context::Clock;
-use tokenctl::{Ask, Reason, Verifier};
+use tokenctl::{Reason, Requirements, Verifier};
 
 use crate::support::{HOUR, World};
 
@@ -172,7 +172,7 @@ fn readers_that_have_a_store_open_follow_its_migration() {
     let reasons = || {
         ["active", "revoked", "disabled", "nothing"].map(|state| {
             let secret = format!("a-secret-of-known-{state}");
-            let verdict = verifier.verify(secret.as_bytes(), &Ask::default()).expect("a verdict");
+            let verdict = verifier.verify(secret.as_bytes(), &Requirements::default()).expect("a verdict");
             verdict.reason()
         })
     };

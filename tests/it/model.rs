@@ -116,20 +116,17 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// What the verifier asks for after a step.
 #[derive(Debug, Clone)]
-struct Asked {
+struct Requirements {
     scopes: u8,
     label: Option<u8>,
     /// At the next instant at which an answer changes.
     later: bool,
 }
 
-fn asked() -> impl Strategy<Value = Asked> {
+fn requirements() -> impl Strategy<Value = Requirements> {
     let some = prop_oneof![1 => Just(0), 3 => scopes()];
-    (some, prop::option::weighted(0.2, 0u8..2), any::<bool>()).prop_map(|(scopes, label, later)| Asked {
-        scopes,
-        label,
-        later,
-    })
+    (some, prop::option::weighted(0.2, 0u8..2), any::<bool>())
+        .prop_map(|(scopes, label, later)| Requirements { scopes, label, later })
 }
 
 /// More often one scope than several.
@@ -333,18 +330,18 @@ impl Pair {
     }
 
     /// Asks for every secret: plainly, or with scopes, a label or for another time.
-    fn compare(&self, asked: &Asked) {
+    fn compare(&self, requirements: &Requirements) {
         let now = self.world.now();
-        let later = asked.later.then(|| self.model.boundaries(now).first().copied()).flatten();
-        let scopes = members(asked.scopes);
+        let later = requirements.later.then(|| self.model.boundaries(now).first().copied()).flatten();
+        let scopes = members(requirements.scopes);
         let mut args: Vec<String> =
-            asked.label.map(|label| format!("--label=env={label}")).into_iter().collect();
+            requirements.label.map(|label| format!("--label=env={label}")).into_iter().collect();
         args.extend(later.map(|it| format!("--at={}s", it - now)));
         args.extend((!scopes.is_empty()).then(|| format!("--scope={}", list(&scopes))));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         for token in &self.model.tokens {
             let verdict = self.verdict(&token.secret, &args);
-            let reason = self.model.reason(token, later.unwrap_or(now), &scopes, asked.label);
+            let reason = self.model.reason(token, later.unwrap_or(now), &scopes, requirements.label);
             assert_eq!(verdict["reason"], reason, "{args:?} {token:?} at {now}");
             if reason == "scope_missing" {
                 let missing: Vec<_> = verdict["missing_scopes"].as_array().into_iter().flatten().collect();
@@ -369,11 +366,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn verify_answers_as_the_model_does(steps in vec((step(), asked()), 30)) {
+    fn verify_answers_as_the_model_does(steps in vec((step(), requirements()), 30)) {
         let mut pair = Pair::new();
-        for (step, asked) in &steps {
+        for (step, requirements) in &steps {
             pair.take(step);
-            pair.compare(asked);
+            pair.compare(requirements);
         }
         pair.world.run(&["doctor"]).ok();
     }

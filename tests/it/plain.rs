@@ -167,7 +167,7 @@ fn is_question(words: &[String], at: usize) -> bool {
 }
 
 /// Where a text has the phrase, with the words around it.
-fn found(words: &[String], phrase: &str) -> Option<String> {
+fn find(words: &[String], phrase: &str) -> Option<String> {
     let has =
         |at: &usize| matches(words, *at, phrase) && !(phrase.starts_with('^') && is_question(words, *at));
     let at = (0..words.len()).find(has)?;
@@ -189,7 +189,7 @@ fn every_text_is_in_plain_english() {
         let words = words(&text.content);
         let spliced = SPLICED.iter().filter(|_| text.kind == Kind::Prose);
         for Banned { phrase, instead, why, .. } in BANNED.iter().chain(spliced) {
-            let Some(around) = found(&words, phrase) else { continue };
+            let Some(around) = find(&words, phrase) else { continue };
             match is_allowed(text, phrase) {
                 Some(at) => drop(used.insert(at)),
                 None => faults.push(format!(
@@ -226,11 +226,11 @@ fn every_text_is_in_plain_english() {
 #[test]
 fn each_banned_phrase_is_found() {
     for Banned { phrase, example, .. } in BANNED.iter().chain(&SPLICED) {
-        assert!(found(&words(example), phrase).is_some(), "`{phrase}` was not found in `{example}`");
+        assert!(find(&words(example), phrase).is_some(), "`{phrase}` was not found in `{example}`");
     }
     let plain = "Who comes first? There is no such token. It is no longer valid. The grace period starts. The \
                  answer is no. `heir` is a word, and HTTP stands for a protocol. A yes or no.";
     for Banned { phrase, .. } in BANNED.iter().chain(&SPLICED) {
-        assert_eq!(found(&words(plain), phrase), None, "`{phrase}`");
+        assert_eq!(find(&words(plain), phrase), None, "`{phrase}`");
     }
 }

@@ -69,7 +69,7 @@ fn the_transcripts_are_what_a_terminal_shows() {
     let home = home();
     let legacy = "sk_live_0123456789abcdefghijklmnopqrstuvwxyz\n";
     std::fs::write(home.path().join("legacy.txt"), legacy).expect("a secret from elsewhere");
-    std::fs::write(home.path().join("tokens.toml"), wanted(home.path())).expect("a file of tokens");
+    std::fs::write(home.path().join("tokens.toml"), wanted_tokens(home.path())).expect("a file of tokens");
     let expected = blocks("console").concat();
     // In 80 columns it would hang on a second that passes whether a list has room for one more.
     let mut session = String::from("stty cols 79 rows 24\n");
@@ -103,7 +103,7 @@ fn the_transcripts_are_what_a_terminal_shows() {
 }
 
 /// The file of wanted tokens that the page shows, in this home.
-fn wanted(home: &Path) -> String {
+fn wanted_tokens(home: &Path) -> String {
     pages::between("$ cat tokens.toml\n", "\n$ ").replace(HOME, home.to_str().expect("UTF-8")) + "\n"
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::rc::Rc;
 
 use serde_json::{Value, json};
-use tokenctl::context::CopyWay;
+use tokenctl::context::CopyMethod;
 
 use crate::support::processes::{At, assert_failure, full_pipe, mode, wait_until_stuck};
 use crate::support::{Answer, Clipboards, DAY, HOUR, MINUTE, Ran, START, World, have, program, run, time};
@@ -665,7 +665,7 @@ fn a_secret_that_could_not_be_rolled_back_is_reported_to_work_until_its_deadline
 fn a_clock_that_goes_back_during_a_delivery_does_not_stop_it() {
     let world = World::new();
     *world.clipboards.borrow_mut() =
-        Clipboards { there: vec![CopyWay::Tmux], slow: -HOUR, ..Clipboards::default() };
+        Clipboards { there: vec![CopyMethod::Tmux], slow: -HOUR, ..Clipboards::default() };
     world.run(&["create", "demo", "--copy"]).ok();
     assert_eq!(world.show("demo")["status"], "active");
     let confirmed = world.last_event();

@@ -14,7 +14,7 @@ const MONTHLY: [&str; 6] = ["--ttl", "90d", "--rotate-every", "30d", "--grace", 
 
 /// The roles and expiries of all secrets of a token, the oldest first.
 #[track_caller]
-fn ends(world: &World, name: &str) -> Vec<(String, Value)> {
+fn expiries(world: &World, name: &str) -> Vec<(String, Value)> {
     let shown = world.show(name);
     let role = |secret: &Value| secret["role"].as_str().expect("a role").to_owned();
     let secrets = shown["secrets"].as_array().expect("secrets");
@@ -113,7 +113,7 @@ fn a_superseded_secret_expires_at_the_earliest_of_three_instants() {
         let now = world.now();
         let new = world.rotate("demo", rotation);
         let case = format!("{token:?} {rotation:?}");
-        assert_eq!(ends(&world, "demo")[0], ("previous".to_owned(), time(now + left)), "{case}");
+        assert_eq!(expiries(&world, "demo")[0], ("previous".to_owned(), time(now + left)), "{case}");
         world.is_valid(&new, "demo");
         world.wait((left - 1).max(0));
         let before = if left > 0 { (0, "valid demo previous") } else { (3, "superseded demo") };
@@ -125,7 +125,7 @@ fn a_superseded_secret_expires_at_the_earliest_of_three_instants() {
     world.create("demo", &[]);
     world.run(&["settings", "grace", "3h"]).ok();
     world.rotate("demo", &[]);
-    assert_eq!(ends(&world, "demo")[0].1, time(START + 3 * HOUR));
+    assert_eq!(expiries(&world, "demo")[0].1, time(START + 3 * HOUR));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
     let first = world.create("demo", &["--ttl", "1h"]);
     world.wait(2 * HOUR);
     let second = world.rotate("demo", &["--ttl", "10d", "--grace", "2d", "--revive"]);
-    assert_eq!(ends(&world, "demo")[0].1, time(START + HOUR));
+    assert_eq!(expiries(&world, "demo")[0].1, time(START + HOUR));
     assert_eq!(world.verify(&first, &[]).0, 3);
     world.wait(HOUR);
     let third = world.rotate("demo", &["--ttl", "10d", "--grace", "2d"]);
@@ -143,7 +143,7 @@ fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
     let fourth = world.rotate("demo", &["--ttl", "10d", "--grace", "5d"]);
     let role = |role: &str, end: i64| (role.to_owned(), time(START + end));
     assert_eq!(
-        ends(&world, "demo"),
+        expiries(&world, "demo"),
         [
             role("previous", HOUR),
             role("previous", 3 * HOUR + 2 * DAY),
@@ -160,7 +160,7 @@ fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
     for secret in [&first, &second, &third, &fourth] {
         assert_eq!(world.verify(secret, &[]).0, 3);
     }
-    assert_eq!(ends(&world, "demo")[0], role("previous", HOUR));
+    assert_eq!(expiries(&world, "demo")[0], role("previous", HOUR));
     world.is_valid(&fifth, "demo");
 }
 
@@ -173,7 +173,7 @@ fn no_previous_secret_outlives_the_new_one() {
     world.wait(HOUR);
     assert_eq!(world.show("demo")["status"], "expired");
     for secret in [&first, &second, &third] {
-        assert_eq!(world.verify(secret, &[]).0, 3, "{:?}", ends(&world, "demo"));
+        assert_eq!(world.verify(secret, &[]).0, 3, "{:?}", expiries(&world, "demo"));
     }
 }
 
@@ -368,7 +368,7 @@ fn of_two_rotations_at_once_the_second_is_refused() {
     world.is_valid(first.line(), "demo");
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     // The grace period starts with the confirmation.
-    assert_eq!(ends(&world, "demo")[0].1, time(START + MINUTE + DAY));
+    assert_eq!(expiries(&world, "demo")[0].1, time(START + MINUTE + DAY));
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Gate {
             .expect("the program starts");
         let mut gate = Self { child, socket };
         while UnixStream::connect(&gate.socket).is_err() {
-            assert!(gate.child.try_wait().unwrap().is_none(), "it ended: {}", gate.end().1);
+            assert!(gate.child.try_wait().unwrap().is_none(), "it ended: {}", gate.stop().1);
             std::thread::sleep(Duration::from_millis(10));
         }
         // From its first answer on, it handles signals.
@@ -97,7 +97,7 @@ impl Gate {
         let mut stream = self.connect();
         // It may close the connection before a refused request is completely sent.
         let _ = stream.write_all(request.as_bytes());
-        answer(&mut stream)
+        read_answer(&mut stream)
     }
 
     fn signal(&self, signal: &str) {
@@ -106,7 +106,7 @@ impl Gate {
     }
 
     /// Waits until it exits. Returns the exit code and stderr.
-    fn end(&mut self) -> (Option<i32>, String) {
+    fn stop(&mut self) -> (Option<i32>, String) {
         let mut err = String::new();
         self.child.stderr.take().expect("once").read_to_string(&mut err).unwrap();
         (self.child.wait().unwrap().code(), err)
@@ -121,7 +121,7 @@ impl Drop for Gate {
 }
 
 /// Reads one answer, of the length in its `Content-Length`.
-fn answer(stream: &mut impl Read) -> Answer {
+fn read_answer(stream: &mut impl Read) -> Answer {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -408,7 +408,7 @@ fn the_log_has_a_line_for_each_request_and_never_a_secret() {
     gate.get("/verify", &[]);
     gate.with_secret("/verify", &secret);
     gate.signal("-TERM");
-    let (code, err) = gate.end();
+    let (code, err) = gate.stop();
     assert_eq!(code, Some(0), "{err}");
     assert!(!err.contains(&secret), "{err}");
     let lines = err.lines().filter_map(|line| serde_json::from_str(line).ok());
@@ -439,7 +439,7 @@ fn health_and_metrics_are_on_a_separate_socket() {
     let ask = |path: &str| {
         let mut stream = UnixStream::connect(&admin).unwrap();
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
-        answer(&mut stream)
+        read_answer(&mut stream)
     };
     gate.with_secret("/route/r", &secret);
     gate.with_secret("/route/r", &secret);

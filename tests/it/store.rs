@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use crate::support::processes::{assert_failure, ended, mode};
+use crate::support::processes::{assert_failure, finished, mode};
 use crate::support::{Ran, World, have, run, uid};
 
 /// A secret of our shape that no store knows.
@@ -60,7 +60,7 @@ pub fn ask(world: &World, args: &[&str]) -> Ran {
         .spawn()
         .expect("the program starts");
     let _ = child.stdin.take().expect("a pipe").write_all(UNKNOWN.as_bytes());
-    ended(child)
+    finished(child)
 }
 
 /// A store with one token, made by the real program.

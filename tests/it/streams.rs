@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::process::Stdio;
 
-use crate::support::processes::{assert_failure, ended, full_pipe, wait_until_stuck};
+use crate::support::processes::{assert_failure, finished, full_pipe, wait_until_stuck};
 use crate::support::{Ran, World, have, program, run};
 
 /// More than a pipe holds.
@@ -86,7 +86,7 @@ fn an_output_that_cannot_be_written_is_a_failure() {
     let secret = secret.to_str().expect("UTF-8");
     let into_full = |args: &[&str]| {
         let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
-        ended(world.start(args, full))
+        finished(world.start(args, full))
     };
     for args in [
         &["list"][..],
@@ -196,7 +196,7 @@ fn a_reader_that_goes_away_during_the_write_gets_no_token() {
         wait_until_stuck(&mut child);
         assert_eq!(world.look_at("demo")["status"], "provisional");
         drop(reader);
-        fails_and_changes_nothing(&world, &ended(child), !json.is_empty());
+        fails_and_changes_nothing(&world, &finished(child), !json.is_empty());
     }
 }
 
@@ -244,7 +244,7 @@ fn a_full_disk_gets_no_token() {
 fn a_file_takes_a_whole_secret() {
     let world = World::of_processes();
     let target = world.dir.path().join("out");
-    let ran = ended(world.start(&["create", "demo"], File::create(&target).expect("a file")));
+    let ran = finished(world.start(&["create", "demo"], File::create(&target).expect("a file")));
     assert_eq!((ran.code, ran.out.as_str()), (0, ""));
     let text = fs::read_to_string(&target).expect("a file");
     assert_eq!(text.lines().count(), 1);

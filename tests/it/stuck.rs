@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 
-use crate::support::processes::{assert_failure, ended, full_pipe, soon, wait_until_stuck};
+use crate::support::processes::{assert_failure, finished, full_pipe, soon, wait_until_stuck};
 use crate::support::{World, have, run};
 use crate::terminals::{all, stopped};
 
@@ -14,7 +14,7 @@ const MANY: usize = 3_000;
 /// Commands of every kind. None may wait for the one that is stuck.
 #[track_caller]
 fn others_go_on(world: &World, stuck: &mut Child, name: &str) {
-    let secret = ended(world.start(&["create", name], Stdio::piped()));
+    let secret = finished(world.start(&["create", name], Stdio::piped()));
     assert_eq!(secret.code, 0, "{secret:?}");
     let mut verify = world
         .program()
@@ -51,7 +51,7 @@ fn a_delivery_into_a_full_pipe_blocks_nobody() {
         // Once somebody reads, it succeeds.
         let mut text = String::new();
         reader.read_to_string(&mut text).expect("a pipe");
-        let done = ended(stuck);
+        let done = finished(stuck);
         assert_eq!(done.code, 0, "{done:?}");
         let text = text.trim_start_matches('x');
         let secret = if json.is_empty() {
@@ -92,7 +92,7 @@ fn a_rotation_into_a_full_pipe_blocks_nobody_and_leaves_the_old_secret() {
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
     assert_failure(&world.real(&["rotate", "demo", "--json"], b""), "under_way", 5);
     drop(reader);
-    assert_eq!(ended(stuck).code, 7);
+    assert_eq!(finished(stuck).code, 7);
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
     world.is_sound();
 }
@@ -117,7 +117,7 @@ fn a_command_that_takes_its_time_blocks_nobody() {
     assert_eq!(world.real(&["verify"], &secret).ok().line(), "valid demo");
     others_go_on(&world, &mut stuck, "other");
     held.write_all(b"x").expect("a gate");
-    let done = ended(stuck);
+    let done = finished(stuck);
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(world.real(&["verify"], &secret).ok().line(), "valid demo");
 }
@@ -138,7 +138,7 @@ fn a_list_into_a_full_pipe_blocks_nobody() {
         wait_until_stuck(&mut stuck);
         others_go_on(&world, &mut stuck, "other");
         drop(reader);
-        assert_eq!(ended(stuck).code, 0, "{args:?}");
+        assert_eq!(finished(stuck).code, 0, "{args:?}");
     }
 }
 
@@ -156,7 +156,7 @@ fn a_list_that_stops_between_its_pages_blocks_nobody() {
     others_go_on(&world, &mut stuck, "aaa-before-all");
     others_go_on(&world, &mut stuck, "zzz-after-all");
     reader.read_to_end(&mut some).expect("a pipe");
-    assert_eq!(ended(stuck).code, 0);
+    assert_eq!(finished(stuck).code, 0);
     let lines = String::from_utf8(some).expect("UTF-8").lines().count();
     assert_eq!(lines, MANY + 1, "each token once, for what was there all the while");
 }
@@ -174,7 +174,7 @@ fn a_stopped_terminal_blocks_nobody() {
         // Ctrl-Q lets the output continue.
         keyboard.write_all(b"\x11").expect("a terminal");
         let reading = std::thread::spawn(move || all(keyboard));
-        assert_eq!(ended(stuck).code, 0, "{args:?}");
+        assert_eq!(finished(stuck).code, 0, "{args:?}");
         assert!(reading.join().expect("a reader").contains("demo"));
     }
 }
@@ -188,7 +188,7 @@ fn a_stopped_terminal_that_is_to_show_progress_blocks_nobody() {
     others_go_on(&world, &mut stuck, "other");
     keyboard.write_all(b"\x11").expect("a terminal");
     let reading = std::thread::spawn(move || all(keyboard));
-    assert_eq!(ended(stuck).code, 3, "the copies have no event");
+    assert_eq!(finished(stuck).code, 3, "the copies have no event");
     let shown = reading.join().expect("a reader");
     assert!(shown.starts_with("\rchecking ") && shown.ends_with("\x1b[K\r\x1b[K"), "{shown:?}");
 }
@@ -202,7 +202,7 @@ fn a_delivery_to_a_stopped_terminal_blocks_nobody() {
     others_go_on(&world, &mut stuck, "other");
     keyboard.write_all(b"\x11").expect("a terminal");
     let reading = std::thread::spawn(move || all(keyboard));
-    let done = ended(stuck);
+    let done = finished(stuck);
     assert_eq!(done.code, 0, "{done:?}");
     let secret = reading.join().expect("a reader");
     assert_eq!(world.real(&["verify"], secret.trim().as_bytes()).ok().line(), "valid demo");

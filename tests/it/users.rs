@@ -13,7 +13,7 @@ use std::thread;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::processes::{assert_failure, ended, mode, until};
+use crate::support::processes::{assert_failure, finished, mode, until};
 use crate::support::{Ran, World, copy_program, have, uid, write_program};
 
 const ADMIN: u32 = 64_001;
@@ -80,7 +80,7 @@ impl Shared {
         let mut command = self.command(uid, self.program.to_str().expect("UTF-8"));
         let mut child = command.args(args).spawn().expect("the program starts");
         let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-        ended(child)
+        finished(child)
     }
 
     /// The bytes of the store's files.
@@ -284,7 +284,7 @@ fn a_member_verifies_after_a_writer_was_killed() {
     if !have("strace") {
         return;
     }
-    let killed = ended(
+    let killed = finished(
         shared
             .command(ADMIN, "strace")
             .args([
@@ -334,7 +334,7 @@ fn a_store_in_a_home_of_somebody_else_must_be_named() {
         }
         let mut child = command.spawn().expect("the program starts");
         child.stdin.take().expect("a pipe").write_all(secret.as_bytes()).expect("a reader");
-        ended(child)
+        finished(child)
     };
     let failure = assert_failure(&ask(false), "store_unsafe", 6);
     assert!(failure["hint"].as_str().expect("a hint").contains("--store"), "{failure}");
@@ -350,7 +350,7 @@ fn a_umask_that_takes_everything_leaves_a_user_his_store() {
     let script = "umask 777; \"$0\" create demo && \"$0\" list --format names";
     let mut bash = shared.command(ADMIN, "bash");
     let ran =
-        ended(bash.args(["--norc", "-c", script]).arg(&shared.program).spawn().expect("bash starts")).ok();
+        finished(bash.args(["--norc", "-c", script]).arg(&shared.program).spawn().expect("bash starts")).ok();
     assert_eq!(ran.out.lines().nth(1), Some("demo"), "{ran:?}");
     assert_eq!(mode(&shared.store()), 0o700);
     assert_eq!(shared.bytes().iter().map(|it| it.1).collect::<Vec<_>>(), [0o600; 4]);
@@ -365,7 +365,7 @@ fn a_user_whom_only_getent_knows_is_recorded_by_name() {
     write_program(&getent, script.as_bytes());
     let mut init = shared.command(ADMIN, shared.program.to_str().expect("UTF-8"));
     init.env("PATH", format!("{}:/usr/bin:/bin", shared.dir.path().display()));
-    ended(init.arg("init").spawn().expect("the program starts")).ok();
+    finished(init.arg("init").spawn().expect("the program starts")).ok();
     let log = shared.run(ADMIN, &["audit", "--json"], "").ok();
     assert!(log.out.contains(r#""login":"ann""#), "{}", log.out);
 }
@@ -399,7 +399,7 @@ fn nobody_reads_the_memory_of_a_process_that_reads_a_secret() {
         let runs = || fs::read_to_string(&name).is_ok_and(|name| name == "tokenctl\n");
         until("memory that nobody reads", || runs() && owner_of_memory(child.id()) == Some(0));
         child.stdin.take().expect("a pipe").write_all(secret.as_bytes()).expect("a reader");
-        ended(child).exit(code);
+        finished(child).exit(code);
     }
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokenctl::context::Clock;
-use tokenctl::{Ask, Reason, Request, Verdict, Verifier};
+use tokenctl::{Reason, Request, Requirements, Verdict, Verifier};
 
 use crate::support::{START, World, have};
 
@@ -26,12 +26,15 @@ fn verifier(world: &World) -> Verifier {
     Verifier::with_clock(world.store(), Fixed(world.now())).unwrap()
 }
 
-fn ask(scopes: &[&str]) -> Ask {
-    Ask { scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(), ..Ask::default() }
+fn requirements(scopes: &[&str]) -> Requirements {
+    Requirements {
+        scopes: scopes.iter().map(|scope| scope.parse().unwrap()).collect(),
+        ..Requirements::default()
+    }
 }
 
 fn verify(verifier: &Verifier, secret: &str) -> Verdict {
-    verifier.verify(secret.as_bytes(), &Ask::default()).unwrap()
+    verifier.verify(secret.as_bytes(), &Requirements::default()).unwrap()
 }
 
 #[test]
@@ -40,14 +43,14 @@ fn a_verdict_says_why_and_whose_secret_it_is() {
     world.define(&["read", "write"]);
     let secret = world.create("app", &["-s", "read", "--owner", "ops", "-l", "env=prod"]);
     let verifier = verifier(&world);
-    let yes = verifier.verify(format!("{secret}\n").as_bytes(), &ask(&["read"])).unwrap();
+    let yes = verifier.verify(format!("{secret}\n").as_bytes(), &requirements(&["read"])).unwrap();
     let token = yes.token().unwrap();
     assert_eq!((yes.is_valid(), yes.reason(), token.name.as_str()), (true, Reason::Valid, "app"));
     assert_eq!((token.owner.as_deref(), token.labels["env"].as_str()), (Some("ops"), "prod"));
-    let no = verifier.verify(secret.as_bytes(), &ask(&["read", "write"])).unwrap();
+    let no = verifier.verify(secret.as_bytes(), &requirements(&["read", "write"])).unwrap();
     assert_eq!(
         (no.is_valid(), no.reason(), no.missing_scopes()),
-        (false, Reason::ScopeMissing, &ask(&["write"]).scopes[..])
+        (false, Reason::ScopeMissing, &requirements(&["write"]).scopes[..])
     );
     assert_eq!(verify(&verifier, "nobody-knows-this-secret").reason(), Reason::Unknown);
     for malformed in ["", "two words that are long enough", &"x".repeat(100_000)] {
@@ -62,7 +65,7 @@ fn a_burst_is_answered_in_order() {
     let world = World::with_store();
     let (a, b) = (world.create("a", &[]), world.create("b", &[]));
     world.run(&["revoke", "b", "--yes"]).ok();
-    let anything = Ask::default();
+    let anything = Requirements::default();
     let requests =
         [a.as_str(), "bad", &b, "nobody-knows-this-secret"].map(|it| Request::new(it.as_bytes(), &anything));
     let answers = verifier(&world).verify_all(&requests).unwrap();
@@ -111,7 +114,7 @@ fn a_store_that_was_moved_is_an_error_until_one_is_there_again() {
     let verifier = verifier(&world);
     assert!(verify(&verifier, &old).is_valid());
     std::fs::remove_file(world.database()).unwrap();
-    let error = verifier.verify(old.as_bytes(), &Ask::default()).unwrap_err();
+    let error = verifier.verify(old.as_bytes(), &Requirements::default()).unwrap_err();
     assert_eq!(error.to_string(), format!("no store at `{}`", world.store().display()));
     std::fs::rename(other.database(), world.database()).unwrap();
     assert_eq!(verify(&verifier, &old).reason(), Reason::Unknown);
@@ -119,7 +122,7 @@ fn a_store_that_was_moved_is_an_error_until_one_is_there_again() {
     std::fs::write(world.database(), "no database").unwrap();
     std::fs::rename(world.database(), world.store().join("away")).unwrap();
     std::fs::copy(world.store().join("away"), world.database()).unwrap();
-    verifier.verify(new.as_bytes(), &Ask::default()).expect_err("a file that is no store");
+    verifier.verify(new.as_bytes(), &Requirements::default()).expect_err("a file that is no store");
 }
 
 #[test]
@@ -127,7 +130,7 @@ fn a_secret_from_the_future_is_an_error_and_not_valid() {
     let world = World::with_store();
     let secret = world.create("app", &[]);
     let early = Verifier::with_clock(world.store(), Fixed(START - 301)).unwrap();
-    let error = early.verify(secret.as_bytes(), &Ask::default()).unwrap_err();
+    let error = early.verify(secret.as_bytes(), &Requirements::default()).unwrap_err();
     assert!(error.to_string().contains("but this secret was created at"), "{error}");
     let late = Verifier::with_clock(world.store(), Fixed(START - 300)).unwrap();
     assert!(verify(&late, &secret).is_valid());
@@ -161,7 +164,7 @@ fn a_scope_that_includes_less_than_before_is_missing_at_once() {
     world.run(&["scopes", "define", "admin", "--includes", "read"]).ok();
     let secret = world.create("app", &["-s", "admin"]);
     let verifier = verifier(&world);
-    let reason = || verifier.verify(secret.as_bytes(), &ask(&["read"])).unwrap().reason();
+    let reason = || verifier.verify(secret.as_bytes(), &requirements(&["read"])).unwrap().reason();
     assert_eq!([reason(), reason()], [Reason::Valid, Reason::Valid]);
     world.run(&["scopes", "edit", "admin", "--includes", "none"]).ok();
     assert_eq!(reason(), Reason::ScopeMissing);

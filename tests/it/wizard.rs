@@ -4,22 +4,22 @@ mod screens;
 mod signals;
 
 use serde_json::json;
-use tokenctl::context::{CopyWay, Terminal};
+use tokenctl::context::{CopyMethod, Terminal};
 
 use crate::support::{Answer, DAY, HOSTILE, World, assert_harmless};
 use Answer::{Choose, CtrlC, Enter, No, Pick, Yes};
 
-fn say(text: &str) -> Answer {
+fn typed(text: &str) -> Answer {
     Answer::Type(text.to_owned())
 }
 
 /// The answers that make `ci` with everything there is to ask for, where there are scopes.
 fn all() -> Vec<Answer> {
     vec![
-        say("ci"),
-        say("Deploys the site"),
-        say("ann"),
-        say("🔑"),
+        typed("ci"),
+        typed("Deploys the site"),
+        typed("ann"),
+        typed("🔑"),
         Choose(vec![0, 2]),
         Pick("30d"),
         Pick("Print the secret"),
@@ -46,7 +46,7 @@ fn with_scopes() -> World {
     world
 }
 
-fn asked(world: &World) -> Vec<String> {
+fn questions(world: &World) -> Vec<String> {
     std::mem::take(&mut *world.asked.borrow_mut())
 }
 
@@ -69,7 +69,10 @@ fn the_wizard_makes_what_the_flags_make() {
     let by_flags = flags.run(&[&same[..], &["--ttl", "30d"], &exec].concat()).ok();
     assert!(ran.err.ends_with(&by_flags.err), "{ran:?}");
     assert_eq!(world.show_alike("ci"), flags.show_alike("ci"));
-    assert_eq!(asked(&world), ["Name", "Description", "Owner", "Icon", "Scopes", "Lifetime", "Create `ci`"]);
+    assert_eq!(
+        questions(&world),
+        ["Name", "Description", "Owner", "Icon", "Scopes", "Lifetime", "Create `ci`"]
+    );
     assert_eq!(world.actions(), flags.actions());
 }
 
@@ -101,14 +104,14 @@ fn the_overview_shows_what_will_be_made() {
 fn the_secret_can_be_copied_where_that_works() {
     for (there, about) in [
         (&[][..], None),
-        (&[CopyWay::Osc52], Some("by asking the terminal, which may ignore it")),
-        (&[CopyWay::Osc52, CopyWay::Tmux], Some("to the clipboard of tmux, for a short time")),
-        (&CopyWay::ALL, Some("to the clipboard, for a short time")),
+        (&[CopyMethod::Osc52], Some("by asking the terminal, which may ignore it")),
+        (&[CopyMethod::Osc52, CopyMethod::Tmux], Some("to the clipboard of tmux, for a short time")),
+        (&CopyMethod::ALL, Some("to the clipboard, for a short time")),
     ] {
         let mut world = bare();
         world.clipboards.borrow_mut().there = there.to_vec();
         let way = if there.is_empty() { "Print the secret" } else { "Copy the secret" };
-        world.at_terminal(&[say("ci"), Enter, Enter, Enter, Enter, Pick(way)]);
+        world.at_terminal(&[typed("ci"), Enter, Enter, Enter, Enter, Pick(way)]);
         let ran = world.run(&["create"]).ok();
         let offered = offered(&world);
         let copies = offered.iter().filter_map(|choice| choice.strip_prefix("Copy the secret  "));
@@ -124,7 +127,7 @@ fn the_secret_can_be_copied_where_that_works() {
 #[test]
 fn optional_answers_can_be_left_empty() {
     let mut world = bare();
-    world.at_terminal(&[say(" ci "), Enter, Enter, Enter, Enter, Pick("Print the secret")]);
+    world.at_terminal(&[typed(" ci "), Enter, Enter, Enter, Enter, Pick("Print the secret")]);
     let ran = world.run(&["create"]).ok();
     assert!(ran.err.contains("warning: made a new store"), "{ran:?}");
     world.terminal = Terminal::default();
@@ -141,23 +144,23 @@ fn a_wrong_answer_repeats_the_question() {
     let mut world = with_scopes();
     world.create("taken", &["-s", "read"]);
     world.at_terminal(&[
-        say("a b"),
-        say("taken"),
-        say("ci"),
-        say("a\u{202e}b"),
+        typed("a b"),
+        typed("taken"),
+        typed("ci"),
+        typed("a\u{202e}b"),
         Enter,
-        say("good"),
-        say("o\u{200b}"),
-        say("ann"),
-        say("two"),
-        say("K"),
+        typed("good"),
+        typed("o\u{200b}"),
+        typed("ann"),
+        typed("two"),
+        typed("K"),
         Choose(vec![]),
         Choose(vec![1]),
         Pick("other"),
-        say("soon"),
-        say("2026-02-30"),
-        say("2026-01-01"),
-        say("2027-06-30"),
+        typed("soon"),
+        typed("2026-02-30"),
+        typed("2026-01-01"),
+        typed("2027-06-30"),
         Pick("Print the secret"),
     ]);
     let ran = world.run(&["create"]).ok();
@@ -202,7 +205,7 @@ fn values_given_by_flags_are_not_asked() {
         let answers: Vec<Answer> = answers.filter(|(_, name)| *name != question).map(|(it, _)| it).collect();
         world.at_terminal(&answers);
         world.run(&[&["create"], args].concat()).ok();
-        let asked = asked(&world);
+        let asked = questions(&world);
         assert!(asked.len() == 6 && asked.iter().all(|asked| asked != question), "{args:?}: {asked:?}");
     }
     // With everything given the last question says where the secret goes, or is skipped.
@@ -210,11 +213,11 @@ fn values_given_by_flags_are_not_asked() {
     let everything = ["create", "-dx", "--owner=x", "--icon=x", "--all-scopes", "--ttl=1d"];
     let out = world.dir.path().join("secret");
     let out = out.to_str().expect("a path");
-    world.at_terminal(&[say("a"), Pick("Create it"), say("b")]);
+    world.at_terminal(&[typed("a"), Pick("Create it"), typed("b")]);
     assert_eq!(world.run(&[&everything[..], &["--out", out]].concat()).ok().out, "");
-    assert_eq!(asked(&world), ["Name", "Create `a`"]);
+    assert_eq!(questions(&world), ["Name", "Create `a`"]);
     world.run(&[&everything[..], &["--yes"]].concat()).ok();
-    assert_eq!(asked(&world), ["Name"]);
+    assert_eq!(questions(&world), ["Name"]);
     assert!(offered(&world).contains(&"Cancel  do not create it".to_owned()));
 }
 
@@ -227,7 +230,7 @@ fn wrong_flags_are_reported_before_any_question() {
     world.refuses(&["create", "--ttl", "1h", "--grace", "2h"], 2, "usage");
     world.refuses(&["create", "--expires", "2026-01-01"], 2, "usage");
     world.refuses(&["create", "--out", "/no/such/place"], 7, "delivery_failed");
-    assert!(asked(&world).is_empty());
+    assert!(questions(&world).is_empty());
 }
 
 #[test]
@@ -235,13 +238,24 @@ fn required_questions_are_repeated_until_answered() {
     let mut world = stored();
     world.run(&["settings", "require-owner", "true"]).ok();
     world.run(&["settings", "require-description", "true"]).ok();
-    let answers = [say("a"), Enter, say(" "), say("x"), Enter, say("ann"), Enter, Enter, Enter];
+    let answers = [typed("a"), Enter, typed(" "), typed("x"), Enter, typed("ann"), Enter, Enter, Enter];
     world.at_terminal(&answers);
     let ran = world.run(&["create"]).ok();
     assert_eq!(ran.err.matches("error: this store requires a description for every token\n").count(), 2);
     assert_eq!(ran.err.matches("error: this store requires an owner for every token\n").count(), 1);
     assert_eq!(world.show("a")["owner"], "ann");
-    world.at_terminal(&[say(""), say("y"), say(""), say("bob"), Enter, Enter, Enter, Enter, Enter, Yes]);
+    world.at_terminal(&[
+        typed(""),
+        typed("y"),
+        typed(""),
+        typed("bob"),
+        Enter,
+        Enter,
+        Enter,
+        Enter,
+        Enter,
+        Yes,
+    ]);
     world.run(&["edit", "a"]).ok();
     assert_eq!(world.show("a")["owner"], "bob");
 }
@@ -268,12 +282,19 @@ other  another duration, or a date";
         world.run(&["settings", "default-ttl", default]).ok();
         world.run(&["settings", "max-ttl", max]).ok();
         let args = ["create", "-dx", "--owner=x", "--icon=x"];
-        world.at_terminal(&[say("a"), Pick("other"), say("300y"), CtrlC]);
+        world.at_terminal(&[typed("a"), Pick("other"), typed("300y"), CtrlC]);
         let ran = world.run(&args).exit(130);
         assert!(ran.err.contains("longer than 100 years"), "{ran:?}");
         assert_eq!(offered(&world)[1..=expected.lines().count()].join("\n"), expected);
         if !max.is_empty() {
-            world.at_terminal(&[say("a"), Pick("other"), say("31d"), say("2027-01-01"), say("30d"), Enter]);
+            world.at_terminal(&[
+                typed("a"),
+                Pick("other"),
+                typed("31d"),
+                typed("2027-01-01"),
+                typed("30d"),
+                Enter,
+            ]);
             let ran = world.run(&args).ok();
             let refusals = ran.err.matches("error: the lifetime is longer than this store allows (30d)");
             assert_eq!(refusals.count(), 2, "{ran:?}");
@@ -281,7 +302,7 @@ other  another duration, or a date";
     }
     // A lifetime must also fit the flags: the choice is made again.
     let mut world = stored();
-    world.at_terminal(&[say("a"), Enter, Enter, Enter, Pick("7d"), Pick("30d"), Enter]);
+    world.at_terminal(&[typed("a"), Enter, Enter, Enter, Pick("7d"), Pick("30d"), Enter]);
     let ran = world.run(&["create", "--rotate-every", "14d"]).ok();
     assert!(
         ran.err.starts_with("error: the rotation interval (14d) must be shorter than the lifetime (7d)\n"),
@@ -305,7 +326,7 @@ fn cancelling_any_question_changes_nothing() {
             answers.push(CtrlC);
             world.at_terminal(&answers);
             let ran = world.run(&["create"]).exit(130);
-            assert_eq!((&*ran.out, asked(&world).len()), ("", answers.len()));
+            assert_eq!((&*ran.out, questions(&world).len()), ("", answers.len()));
             assert!(ran.err.ends_with("error: interrupted\n"), "{ran:?}");
             assert_eq!(before, world.store().exists().then(|| world.bytes()));
         }
@@ -313,7 +334,7 @@ fn cancelling_any_question_changes_nothing() {
     let mut world = with_scopes();
     world.create("a", &["-s", "read", "-d", "x"]);
     let before = world.bytes();
-    let edits = [say("y"), Enter, Enter, Enter, Enter, Enter, Enter, Yes];
+    let edits = [typed("y"), Enter, Enter, Enter, Enter, Enter, Enter, Yes];
     for count in 0..edits.len() {
         world.at_terminal(&[&edits[..count], &[CtrlC]].concat());
         world.run(&["edit", "a"]).exit(130);
@@ -329,7 +350,7 @@ fn cancelling_any_question_changes_nothing() {
 #[test]
 fn cancelling_the_overview_creates_nothing() {
     let mut world = bare();
-    world.at_terminal(&[say("a"), Enter, Enter, Enter, Enter, Pick("Cancel")]);
+    world.at_terminal(&[typed("a"), Enter, Enter, Enter, Enter, Pick("Cancel")]);
     let ran = world.run(&["create", "--reason", "why"]).exit(130);
     assert!(ran.err.ends_with("error: answered no; nothing was changed\n"), "{ran:?}");
     assert!(!world.store().exists());
@@ -351,7 +372,7 @@ fn without_a_terminal_nothing_is_asked() {
     }
     world.terminal.stderr = false;
     world.refuses(&["create"], 2, "input_needed");
-    assert!(asked(&world).is_empty());
+    assert!(questions(&world).is_empty());
     // Where only stdout goes elsewhere a person is there.
     world.terminal = Terminal { stdin: true, stderr: true, ..Default::default() };
     world.at_terminal(&all());
@@ -367,14 +388,14 @@ fn several_tokens_are_never_edited_by_questions() {
     world.create("b", &[]);
     world.at_terminal(&[]);
     world.refuses(&["edit", "a", "b"], 2, "usage");
-    assert!(asked(&world).is_empty());
+    assert!(questions(&world).is_empty());
 }
 
 #[test]
 fn an_existing_name_ends_the_questions_with_if_missing() {
     let mut world = stored();
     world.create("a", &[]);
-    world.at_terminal(&[say("a")]);
+    world.at_terminal(&[typed("a")]);
     let ran = world.run(&["create", "--if-missing"]).ok();
     assert_eq!((&*ran.out, &*ran.err), ("", "`a` exists; nothing was changed\n"));
 }
@@ -384,7 +405,8 @@ fn a_secret_as_an_answer_is_refused_and_not_repeated() {
     let mut world = stored();
     let secret = world.create("other", &[]);
     let inside = format!("see {secret}.");
-    let answers = [say(&secret), say("a"), say(&inside), Enter, say(&secret), Enter, Enter, Enter, Enter];
+    let answers =
+        [typed(&secret), typed("a"), typed(&inside), Enter, typed(&secret), Enter, Enter, Enter, Enter];
     world.at_terminal(&answers);
     let ran = world.run(&["create"]).ok();
     assert!(!ran.err.contains(&secret), "{ran:?}");
@@ -403,7 +425,7 @@ fn an_edit_starts_from_the_present_values() {
     let ran = world.run(&["edit", "a", "--json"]).ok();
     assert_eq!((&ran.json()["changed"], &*ran.err), (&json!(false), ""));
     assert_eq!(
-        asked(&world),
+        questions(&world),
         ["Description", "Owner", "Icon", "Labels", "Lifetime", "Rotate every", "Grace"]
     );
     let rows = offered(&world);
@@ -415,15 +437,15 @@ fn an_edit_starts_from_the_present_values() {
 #[test]
 fn an_edit_shows_what_it_will_change_and_asks() {
     let answers = [
-        say(""),
-        say("bob"),
-        say("K"),
-        say(r"new=a\,b, x=2"),
+        typed(""),
+        typed("bob"),
+        typed("K"),
+        typed(r"new=a\,b, x=2"),
         Pick("30d"),
-        say("31d"),
-        say("20d"),
-        say("20d"),
-        say("1h"),
+        typed("31d"),
+        typed("20d"),
+        typed("20d"),
+        typed("1h"),
     ];
     let world = || {
         let mut world = stored();
@@ -464,7 +486,7 @@ a
             "error: the grace period (20d) must be shorter than the rotation interval (20d)"
         ]
     );
-    let questions = asked(&changed);
+    let questions = questions(&changed);
     assert_eq!(questions[9], "change `a`?");
     assert!(questions[10].contains("1 token gains"), "{questions:?}");
 
@@ -479,7 +501,7 @@ a
 fn the_question_for_labels_repeats_until_they_are_valid() {
     let mut world = stored();
     world.create("a", &["-l", "env=prod"]);
-    let wrong = [say("x"), say("x="), say("a=1, a=2"), say(" a=1,, b=2, ")];
+    let wrong = [typed("x"), typed("x="), typed("a=1, a=2"), typed(" a=1,, b=2, ")];
     world.at_terminal(&[&[Enter, Enter, Enter], &wrong[..], &[Enter, Enter, Enter, Yes, Yes]].concat());
     let ran = world.run(&["edit", "a"]).ok();
     assert_eq!(world.show("a")["labels"], json!({"a": "1", "b": "2"}));
@@ -501,7 +523,7 @@ fn scopes_are_set_from_those_held() {
     world.at_terminal(&[Choose(vec![1, 2, 3]), Yes, Choose(vec![2]), Choose(vec![])]);
     world.run(&["scopes", "set", "a"]).ok();
     assert_eq!(world.show("a")["scopes"], json!(["old", "read", "write"]));
-    assert!(asked(&world)[2].contains("1 token gains"));
+    assert!(questions(&world)[2].contains("1 token gains"));
     // Narrowing is free.
     offered(&world);
     world.run(&["scopes", "set", "a"]).ok();
@@ -531,7 +553,7 @@ fn untrusted_text_is_harmless_in_questions() {
         let quoted = text.replace('\'', "''");
         world
             .sql(&format!("UPDATE scope SET description = '{quoted}'; UPDATE tokens SET owner = '{quoted}'"));
-        world.at_terminal(&[Enter, say("ann"), Enter, Enter, Enter, Enter, Enter, Yes, CtrlC]);
+        world.at_terminal(&[Enter, typed("ann"), Enter, Enter, Enter, Enter, Enter, Yes, CtrlC]);
         // An object that was edited by hand is not changed, but it is shown before that is known.
         let ran = world.run(&["edit", "a"]).exit(6);
         assert_harmless(&ran.err);

@@ -39,12 +39,12 @@ pub fn asking_shell(args: &[OsString], ctx: &Context) -> Option<OsString> {
 /// Prints the candidates for the last of the words. Returns the exit code.
 pub fn complete(shell: &OsStr, words: &[OsString], ctx: &mut Context) -> u8 {
     let shell = shell.to_str().and_then(|shell| Shell::from_str(shell, false).ok());
-    let answer = shell.and_then(|shell| answer(shell, words, ctx)).unwrap_or_default();
+    let answer = shell.and_then(|shell| offers(shell, words, ctx)).unwrap_or_default();
     let _ = ctx.stdout.write_all(answer.as_bytes()).and_then(|()| ctx.stdout.flush());
     0
 }
 
-fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String> {
+fn offers(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String> {
     if exposes_secret(words) {
         return None;
     }
@@ -61,7 +61,7 @@ fn answer(shell: Shell, words: &[OsString], ctx: &mut Context) -> Option<String>
         found.retain(|it| !is_flag(it));
     }
     let fits = |it: &&CompletionCandidate| {
-        it.get_value().to_str().is_some_and(|value| shell.admits(value) && !repeats(value))
+        it.get_value().to_str().is_some_and(|value| shell.takes_literally(value) && !repeats(value))
     };
     Some(found.iter().filter(fits).take(MOST.into()).map(|it| shell.line(it)).collect())
 }

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::records::{Record, Value, each};
-use super::{Adopt, admit, rule};
+use super::{Adopt, adopt_secret, rule};
 use crate::app::{App, Outcome};
 use crate::cmd::args::arrivals::{self, Arrivals};
 use crate::cmd::args::describe::{Halt, TokenArgs};
@@ -66,7 +66,7 @@ impl Adopt {
         for (line, err) in left_out {
             app.talk().warn(&format!("line {line} is left out: {err}"));
         }
-        arrivals::answer(app, &store, &entered, "adopted", self.dry_run)
+        arrivals::report(app, &store, &entered, "adopted", self.dry_run)
     }
 
     fn read(&self, app: &mut App<'_>, file: &Path) -> Result<(Vec<Candidate>, Vec<Bad>), Error> {
@@ -157,7 +157,7 @@ fn enter_all(app: &App<'_>, tx: &Write<'_>, candidates: &[Candidate]) -> Result<
     for it in candidates {
         let NewName(name) = &it.name;
         let secret = (it.hash, it.hint.as_str());
-        match admit(tx, &it.token, name, secret, &*app.ctx.machine) {
+        match adopt_secret(tx, &it.token, name, secret, &*app.ctx.machine) {
             Ok(token) => entered.add(&token),
             Err(Halt::Already(token)) if has(&token, &it.hash) => {}
             Err(Halt::Already(token)) => {

@@ -50,7 +50,7 @@ pub fn settle(app: &mut App<'_>, author: &Author, store: Store) -> Result<Store,
 }
 
 /// Reports the inserted tokens.
-pub fn answer(
+pub fn report(
     app: &mut App<'_>,
     store: &Store,
     entered: &Arrivals,
@@ -67,7 +67,7 @@ pub fn answer(
             let token = ChangedDoc { token: TokenDoc::new(token, &times), changed: true };
             out.token(&OneOfManyDoc { token, error: None }).map_err(Error::Output)
         })?;
-        out.end().map_err(Error::Output)?;
+        out.finish().map_err(Error::Output)?;
         return Ok(Outcome::Done);
     }
     if rehearsed {

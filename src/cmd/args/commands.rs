@@ -15,7 +15,7 @@ pub struct CommandsArgs {
 
 impl CommandsArgs {
     /// Lists the commands with the names of their tokens, and fails unless they are accepted.
-    pub fn admit(&self, app: &mut App<'_>, source: &str, commands: &[Brought]) -> Result<(), Error> {
+    pub fn confirm(&self, app: &mut App<'_>, source: &str, commands: &[Brought]) -> Result<(), Error> {
         if commands.is_empty() || self.accept_commands {
             return Ok(());
         }

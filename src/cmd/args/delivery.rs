@@ -2,13 +2,13 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use super::describe::{Halt, end_in_words};
+use super::describe::{Halt, expiry_in_words};
 use super::destination::{DestinationArgs, Site};
 use crate::app::App;
 use crate::context::{Machine, OutputFile};
 use crate::deliver::{Begun, DeliverError, Form, Protocol};
 use crate::domain::Invalid;
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::event::{Action, Author};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::settings::Settings;
@@ -22,7 +22,7 @@ use crate::ui::json::{self, ChangedDoc, ErrorDoc, NoSecretDoc, TokenDoc};
 pub struct Delivered {
     pub token: Token,
     /// The destination, if a token can remember it.
-    pub receiver: Option<Receiver>,
+    pub destination: Option<Destination>,
     /// Where the secret is, in the words of its destination.
     place: Option<String>,
 }
@@ -43,7 +43,7 @@ pub fn deliver(
     store: &Store,
     author: &Author,
     order: &Order<'_>,
-    prepare: impl FnOnce(&Write<'_>, &dyn Machine, Option<&Receiver>) -> Result<Begun, Halt>,
+    prepare: impl FnOnce(&Write<'_>, &dyn Machine, Option<&Destination>) -> Result<Begun, Halt>,
 ) -> Result<Delivered, Halt> {
     let (is_json, mute) = (app.json(), app.quiet());
     let machine = &*app.ctx.machine;
@@ -57,31 +57,31 @@ pub fn deliver(
     let site = Site { machine, form, store: store.path(), mute };
     let mut destination = order.args.open(&mut *app.ctx.stdout, site)?;
     destination.check(order.ours).map_err(DeliverError::from)?;
-    let receiver = destination.receiver();
+    let rememberable = destination.rememberable();
     let other_variable = destination.other_variable().map(str::to_owned);
     if let (Some(other), true) = (&other_variable, order.keeps_variable) {
-        return Err(another_variable(receiver.as_ref(), other).into());
+        return Err(another_variable(rememberable.as_ref(), other).into());
     }
     machine.keep_memory_private();
     let secret =
         Secret::mint(&settings.prefix, &mut |bytes| machine.fill_random(bytes)).map_err(Error::Generator)?;
     let delivery = Protocol { store, clock: machine, author, pid: machine.pid(), action: order.action };
-    let token = delivery.run(&secret, &mut *destination, |tx| prepare(tx, machine, receiver.as_ref()))?;
-    let place = destination.place();
+    let token = delivery.run(&secret, &mut *destination, |tx| prepare(tx, machine, rememberable.as_ref()))?;
+    let place = destination.where_it_went();
     drop(destination);
-    if let Some((other, receiver)) = other_variable.zip(receiver.as_ref()) {
+    if let Some((other, rememberable)) = other_variable.zip(rememberable.as_ref()) {
         app.talk().warn(&format!(
             "the new secret is {}, but {other} there still holds another secret of `{}`",
-            receiver.in_words(),
+            rememberable.in_words(),
             token.name
         ));
     }
-    Ok(Delivered { token, receiver, place })
+    Ok(Delivered { token, destination: rememberable, place })
 }
 
-fn another_variable(receiver: Option<&Receiver>, other: &str) -> Error {
-    let name = receiver.and_then(Receiver::variable).unwrap_or_default();
-    let path = receiver.and_then(Receiver::path).unwrap_or_default();
+fn another_variable(destination: Option<&Destination>, other: &str) -> Error {
+    let name = destination.and_then(Destination::variable).unwrap_or_default();
+    let path = destination.and_then(Destination::path).unwrap_or_default();
     let bad = format!("{name} is not in `{path}`, where {other} holds a secret of this token");
     Error::Policy(
         Invalid::new(bad)
@@ -112,17 +112,17 @@ pub fn document(
 }
 
 /// Reports a delivery to a person, beginning with the text of the verb.
-pub fn tell(
+pub fn report(
     app: &mut App<'_>,
     store: &Store,
     destination: &DestinationArgs,
     Delivered { token, place, .. }: &Delivered,
-    said: &[String],
+    notes: &[String],
 ) {
     let now = delivered_at(token);
     let start = token.not_before.filter(|start| *start > now);
     let usage = store.read(|view| view.settings()).map(|settings| usage_hint(&settings));
-    let place = place.clone().or_else(|| destination.to.place());
+    let place = place.clone().or_else(|| destination.to.where_it_went());
     let readable = destination.is_stdout().then(|| app.ctx.stdout.file()).flatten();
     let readable = readable.filter(|file| file.meta.mode() & 0o004 != 0);
     let mut talk = app.talk();
@@ -130,7 +130,7 @@ pub fn tell(
         let (path, mode) = (path.display(), meta.mode() & 0o7777);
         talk.warn(&format!("everybody can read the secret in `{path}` (mode {mode:o}): `chmod 600 {path}`"));
     }
-    for note in said {
+    for note in notes {
         talk.note(note);
     }
     if let Some(start) = start {
@@ -167,10 +167,10 @@ fn quoted(url: &str) -> String {
 /// The text about a rotation: the expiry of the new secret and of the previous one.
 pub fn rotated_in_words(token: &Token) -> [String; 2] {
     let now = delivered_at(token);
-    let new = end_in_words(token.expires_at(), now);
+    let new = expiry_in_words(token.expires_at(), now);
     let previous = token.secrets.iter().rev().find(|secret| secret.role() == Role::Previous);
     let old = match previous {
-        Some(previous) if !previous.is_over(now) => end_in_words(previous.expires_at, now),
+        Some(previous) if !previous.is_over(now) => expiry_in_words(previous.expires_at, now),
         _ => "no longer works".to_owned(),
     };
     [format!("rotated `{}` ({}), {new}", token.name, token.id), format!("the previous secret {old}")]

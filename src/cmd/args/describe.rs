@@ -121,7 +121,7 @@ impl TokenArgs {
 
     /// The same, without a change.
     pub fn look_up(&self, view: &View<'_>, name: &Name, now: Timestamp) -> Result<(), Halt> {
-        match holder(view, name, now)?.filter(|token| token.is_visible(now)) {
+        match token_named(view, name, now)?.filter(|token| token.is_visible(now)) {
             Some(token) => Err(self.conflict(name, token, now)),
             None => Ok(()),
         }
@@ -189,7 +189,7 @@ impl TokenArgs {
         self.claim(tx, name)?;
         let id = new_id(machine)?;
         let new = self.describe(name, &tx.catalogue()?, tx.now, machine)?;
-        let (token, expires_at) = new.admit(id, &tx.settings()?, &tx.author.actor.display_name(), tx.now)?;
+        let (token, expires_at) = new.plan(id, &tx.settings()?, &tx.author.actor.display_name(), tx.now)?;
         // A new token has no previous secret that could have a grace period.
         Ok(Begun { token, is_new: true, expires_at, grace: None, memory: Memory::default() })
     }
@@ -205,7 +205,7 @@ impl TokenArgs {
             row: 0,
             scope_id: String::new(),
             scope: scope.clone(),
-            last_asked_at: None,
+            last_required_at: None,
         };
         if self.all_scopes {
             return Ok(catalogue.open().map(|entry| (entry.row, grant(&entry.name))).collect());
@@ -238,7 +238,7 @@ impl TokenArgs {
     }
 
     /// Fails unless this lifetime fits the given flags.
-    pub fn admits(
+    pub fn check_lifetime(
         &self,
         lifetime: &LifetimeArgs,
         settings: &Settings,
@@ -295,13 +295,13 @@ impl TokenArgs {
 }
 
 /// The token with this name.
-pub fn holder(view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, StoreError> {
+pub fn token_named(view: &View<'_>, name: &Name, now: Timestamp) -> Result<Option<Token>, StoreError> {
     view.named(name)?.map(|row| view.token(row, now)).transpose()
 }
 
 /// Rolls back a killed creation of this name. Returns the token that has the name, if one still does.
 pub fn vacate(tx: &Write<'_>, name: &Name) -> Result<Option<Token>, StoreError> {
-    match holder(tx, name, tx.now)? {
+    match token_named(tx, name, tx.now)? {
         Some(token) if !token.is_visible(tx.now) => {
             deliver::abandon(tx, &token, &Fate::RollBack)?;
             Ok(None)
@@ -311,7 +311,7 @@ pub fn vacate(tx: &Write<'_>, name: &Name) -> Result<Option<Token>, StoreError> 
 }
 
 /// The expiry of a token in words.
-pub fn end_in_words(end: Option<Timestamp>, now: Timestamp) -> String {
+pub fn expiry_in_words(end: Option<Timestamp>, now: Timestamp) -> String {
     end.map_or_else(|| "never expires".to_owned(), |end| format!("expires {end} ({})", relative(end, now)))
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use crate::app::App;
-use crate::context::{CopyWay, Machine, Output};
+use crate::context::{CopyMethod, Machine, Output};
 use crate::deliver::{
-    Clipboard, Command, DeliverError, Destination, EnvFile, Form, OutFile, Refusal, Stdout, Target,
+    Clipboard, Command, DeliverError, EnvFile, Form, OpenDestination, OutFile, Refusal, Stdout, Target,
 };
 use crate::domain::Invalid;
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Span;
 use crate::error::Error;
@@ -28,7 +28,7 @@ pub const HEADING: &str = "Where the secret goes";
 
 // The destinations that a token can remember. A doc comment would become the help of the verb.
 #[derive(Args, Clone, Default)]
-pub struct ReceiverArgs {
+pub struct FileOrCommandArgs {
     /// Put the secret into this file
     #[arg(long, value_name = "FILE", help_heading = HEADING, group = "destination")]
     pub out: Option<PathBuf>,
@@ -52,7 +52,7 @@ pub struct ReceiverArgs {
 #[derive(Args, Clone)]
 pub struct DestinationArgs {
     #[command(flatten)]
-    pub to: ReceiverArgs,
+    pub to: FileOrCommandArgs,
     /// Kill the command after this long
     #[arg(
         long,
@@ -72,7 +72,7 @@ pub struct DestinationArgs {
         require_equals = true,
         default_missing_value = "auto"
     )]
-    copy: Option<Way>,
+    copy: Option<CopyChoice>,
     /// Clear the clipboard after this long, at most 10m
     #[arg(
         long,
@@ -89,35 +89,35 @@ pub struct DestinationArgs {
 
 /// A way to reach the clipboard, or the first that works.
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Way {
+pub enum CopyChoice {
     Auto,
     Display,
     Tmux,
     Osc52,
 }
 
-impl Way {
+impl CopyChoice {
     /// The ways to try, in this order.
-    fn ways(self) -> &'static [CopyWay] {
+    fn methods(self) -> &'static [CopyMethod] {
         match self {
-            Self::Auto => &CopyWay::ALL,
-            Self::Display => &[CopyWay::Display],
-            Self::Tmux => &[CopyWay::Tmux],
-            Self::Osc52 => &[CopyWay::Osc52],
+            Self::Auto => &CopyMethod::ALL,
+            Self::Display => &[CopyMethod::Display],
+            Self::Tmux => &[CopyMethod::Tmux],
+            Self::Osc52 => &[CopyMethod::Osc52],
         }
     }
 }
 
-impl ReceiverArgs {
+impl FileOrCommandArgs {
     /// The flags that would name this destination.
-    pub fn of(receiver: &Receiver) -> Self {
-        let path = receiver.path().map(PathBuf::from);
-        match receiver {
-            Receiver::File { .. } => Self { out: path, ..Self::default() },
-            Receiver::EnvFile { variable, .. } => {
+    pub fn of(destination: &Destination) -> Self {
+        let path = destination.path().map(PathBuf::from);
+        match destination {
+            Destination::File { .. } => Self { out: path, ..Self::default() },
+            Destination::EnvFile { variable, .. } => {
                 Self { env_file: path, env_name: variable.parse().ok(), ..Self::default() }
             }
-            Receiver::Command { command } => Self { exec: Some(command.clone()), ..Self::default() },
+            Destination::Command { command } => Self { exec: Some(command.clone()), ..Self::default() },
         }
     }
 
@@ -127,14 +127,14 @@ impl ReceiverArgs {
     }
 
     /// Whether they name this destination.
-    pub fn name(&self, receiver: &Receiver) -> bool {
+    pub fn name(&self, destination: &Destination) -> bool {
         let there = |path: &Path| {
             let path = std::path::absolute(path).ok()?;
             Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
         };
-        let same_path = self.path().and_then(there) == receiver.path().map(PathBuf::from);
+        let same_path = self.path().and_then(there) == destination.path().map(PathBuf::from);
         let variable = self.env_name.as_ref().map(crate::deliver::Variable::as_str);
-        same_path && variable == receiver.variable() && self.exec.as_deref() == receiver.command()
+        same_path && variable == destination.variable() && self.exec.as_deref() == destination.command()
     }
 
     pub fn is_given(&self) -> bool {
@@ -147,7 +147,7 @@ impl ReceiverArgs {
         app: &mut App<'_>,
         store: &Path,
         ours: &[SecretHash],
-    ) -> Result<(Receiver, Option<String>), Error> {
+    ) -> Result<(Destination, Option<String>), Error> {
         let args = DestinationArgs::to(self.clone());
         let site = Site { machine: &*app.ctx.machine, form: Form::Plain, store, mute: false };
         let mut destination = args.open(&mut *app.ctx.stdout, site)?;
@@ -155,9 +155,9 @@ impl ReceiverArgs {
             Err(Refusal::NotReplaced(why)) => Some(why),
             checked => checked.map(|()| None).map_err(DeliverError::from)?,
         };
-        let receiver = destination.receiver();
+        let rememberable = destination.rememberable();
         let nowhere = || Invalid::new("the flags name no destination").into();
-        receiver.map(|receiver| (receiver, problem)).ok_or_else(nowhere)
+        rememberable.map(|destination| (destination, problem)).ok_or_else(nowhere)
     }
 
     /// Where the secret will go, in words.
@@ -167,7 +167,7 @@ impl ReceiverArgs {
     }
 
     /// Where the secret went, in words.
-    pub fn place(&self) -> Option<String> {
+    pub fn where_it_went(&self) -> Option<String> {
         let path = self.path().map(|path| format!("the secret is in {}", path.display()));
         path.or_else(|| self.exec.as_ref().map(|_| "the command has the secret".to_owned()))
     }
@@ -190,25 +190,25 @@ impl DestinationArgs {
     }
 
     /// The arguments if only these flags had been given.
-    fn to(to: ReceiverArgs) -> Self {
+    fn to(to: FileOrCommandArgs) -> Self {
         Self { to, exec_timeout: LONGEST_EXEC, copy: None, copy_timeout: LONGEST_COPY, force: false }
     }
 
     /// The arguments if only the flags of this destination had been given.
-    pub fn of(receiver: &Receiver) -> Self {
-        Self { exec_timeout: USUAL_EXEC, ..Self::to(ReceiverArgs::of(receiver)) }
+    pub fn of(destination: &Destination) -> Self {
+        Self { exec_timeout: USUAL_EXEC, ..Self::to(FileOrCommandArgs::of(destination)) }
     }
 
     /// The arguments if `--copy` had been given.
-    pub fn copy(&mut self, way: Way) {
-        self.copy = Some(way);
+    pub fn copy(&mut self, choice: CopyChoice) {
+        self.copy = Some(choice);
     }
 
     /// The same flags with another destination; `--force` is kept if that is a file.
     #[must_use]
-    pub fn with(&self, receiver: &Receiver) -> Self {
-        let force = self.force && receiver.path().is_some();
-        Self { to: ReceiverArgs::of(receiver), copy: None, force, ..self.clone() }
+    pub fn with(&self, destination: &Destination) -> Self {
+        let force = self.force && destination.path().is_some();
+        Self { to: FileOrCommandArgs::of(destination), copy: None, force, ..self.clone() }
     }
 
     /// The destination of these flags.
@@ -216,8 +216,8 @@ impl DestinationArgs {
         &'a self,
         out: &'a mut dyn Output,
         site: Site<'a>,
-    ) -> Result<Box<dyn Destination + 'a>, Error> {
-        let ReceiverArgs { out: file, env_file, env_name, exec } = &self.to;
+    ) -> Result<Box<dyn OpenDestination + 'a>, Error> {
+        let FileOrCommandArgs { out: file, env_file, env_name, exec } = &self.to;
         if self.force && file.is_none() && env_file.is_none() {
             return Err(Invalid::new("`--force` without a file to replace")
                 .hint("pass `--out FILE` or `--env-file FILE`")
@@ -238,7 +238,7 @@ impl DestinationArgs {
             (_, Some(path), Some(name), _) => Box::new(EnvFile::new(target(path)?, name.clone(), self.force)),
             (.., Some(text)) => Box::new(Command { machine, text, timeout, mute }),
             _ => match self.copy {
-                Some(way) => Box::new(Clipboard::new(machine, way.ways(), copy_timeout)),
+                Some(choice) => Box::new(Clipboard::new(machine, choice.methods(), copy_timeout)),
                 None => Box::new(Stdout { store, out, form }),
             },
         })
@@ -247,7 +247,7 @@ impl DestinationArgs {
     /// The same flags for one of several tokens: a file of its name.
     pub fn within(&self, dir: Option<&Path>, name: &str) -> Self {
         let out = dir.map(|dir| dir.join(name)).or_else(|| self.to.out.clone());
-        Self { to: ReceiverArgs { out, ..self.to.clone() }, ..self.clone() }
+        Self { to: FileOrCommandArgs { out, ..self.to.clone() }, ..self.clone() }
     }
 
     /// Whether the destination could take a secret of a token that has these secrets.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::delivery::{Delivered, document, tell};
+use super::delivery::{Delivered, document, report};
 use super::destination::DestinationArgs;
 use super::many::Done;
 use crate::app::App;
@@ -33,16 +33,16 @@ pub fn run_own(
 
 /// Reports a rotation and runs its hook. A person sees the report first; a document also contains the failure of
 /// the hook.
-pub fn answer(
+pub fn report_and_run(
     app: &mut App<'_>,
     store: &Store,
     author: &Author,
     given: Option<&str>,
     destination: &DestinationArgs,
     delivered: Delivered,
-    said: &[String],
+    notes: &[String],
 ) -> Result<(), Error> {
-    tell(app, store, destination, &delivered, said);
+    report(app, store, destination, &delivered, notes);
     let ran = run_own(app, store, author, given, &delivered.token);
     let token = ran.as_ref().ok().cloned().flatten().unwrap_or(delivered.token);
     let printed = document(app, store, destination, &token, ran.as_ref().err());

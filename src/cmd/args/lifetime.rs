@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::domain::Invalid;
 use crate::domain::lifetime::Lifetime;
-use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone, is_never, is_none, ttl};
+use crate::domain::when::{Edge, Expiry, Span, Timestamp, When, Zone, is_never, is_none, ttl};
 
 /// The heading of these flags and of those of a policy.
 pub const HEADING: &str = "Lifetime and rotation";
@@ -19,7 +19,7 @@ pub struct LifetimeArgs {
     pub ttl: Option<Span>,
     /// Let every secret expire by this date or RFC 3339 time
     #[arg(long, value_name = "DATE", help_heading = HEADING)]
-    pub expires: Option<End>,
+    pub expires: Option<Expiry>,
     /// Let it work until it is revoked
     #[arg(long, help_heading = HEADING)]
     pub no_expiry: bool,
@@ -31,7 +31,7 @@ impl LifetimeArgs {
         if let Some(ttl) = self.ttl {
             return Ok(Some(Lifetime::Ttl(ttl)));
         }
-        if let Some(End(when)) = self.expires {
+        if let Some(Expiry(when)) = self.expires {
             return when.resolve(now, zone, Edge::End).map(|end| Some(Lifetime::Until(end)));
         }
         Ok(self.no_expiry.then_some(Lifetime::Endless))
@@ -41,7 +41,7 @@ impl LifetimeArgs {
     pub fn of(lifetime: Lifetime) -> Self {
         Self {
             ttl: lifetime.ttl(),
-            expires: lifetime.until().map(|until| End(When::At(until))),
+            expires: lifetime.until().map(|until| Expiry(When::At(until))),
             no_expiry: lifetime == Lifetime::Endless,
         }
     }

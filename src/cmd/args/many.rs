@@ -46,7 +46,7 @@ impl Many<'_> {
         let author = change.author(app);
         // A dry run only reads.
         let store = if rehearsal.dry_run { app.open_to_read()? } else { app.open_to_write(&author)? };
-        if self.action.only_ends_access() {
+        if self.action.only_removes_access() {
             store.accept_broken_seals();
         }
         loop {
@@ -57,19 +57,19 @@ impl Many<'_> {
                 return self.show(app, &store, &choice, now);
             }
             if choice.changes == 0 {
-                return self.answer(app, &store, &choice, false, now);
+                return self.report(app, &store, &choice, false, now);
             }
             if choice.is_by_filter() || self.asks_for_names {
                 self.ask(app, &store, &choice, now)?;
             }
             match store.write(&*app.ctx.machine, &author, |tx| self.change(tx, &choice)) {
                 // A person is shown the new selection and asked again.
-                Err(err @ Error::SelectionChanged { .. }) if app.can_ask() && !app.says_yes() => {
+                Err(err @ Error::SelectionChanged { .. }) if app.can_ask() && !app.assumes_yes() => {
                     app.talk().warn(&err.to_string());
                 }
                 changed => {
                     let changed = changed?;
-                    return self.answer(app, &store, &choice, changed, now).map_err(unread);
+                    return self.report(app, &store, &choice, changed, now).map_err(unread);
                 }
             }
         }
@@ -105,7 +105,7 @@ impl Many<'_> {
         let only = choice.first.as_ref().filter(|_| choice.count() == 1);
         let about = (choice.count(), only, names);
         let question = question(self.action, self.part(choice), about, now);
-        if choice.is_by_filter() && app.can_ask() && !app.says_yes() {
+        if choice.is_by_filter() && app.can_ask() && !app.assumes_yes() {
             list_to_ask(app, store, now, |list| {
                 choice.each(store, now, |page| write_page(list, page.into_iter().map(|(_, token)| token)))
             })?;
@@ -135,7 +135,7 @@ impl Many<'_> {
         Ok(Outcome::Done)
     }
 
-    fn answer(
+    fn report(
         &self,
         app: &mut App<'_>,
         store: &Store,
@@ -177,7 +177,7 @@ fn document_of(
             out.token(&OneOfManyDoc { token, error: None }).map_err(Error::Output)
         })
     })?;
-    out.end().map(|()| Outcome::Done).map_err(Error::Output)
+    out.finish().map(|()| Outcome::Done).map_err(Error::Output)
 }
 
 /// The change was made, whatever the error says of the reading that followed it.
@@ -228,7 +228,7 @@ pub fn ask(
     let tokens = &selection.tokens[..];
     let only = if let [one] = tokens { Some(one) } else { None };
     let question = question(action, None, (tokens.len(), only, Vec::new()), now);
-    if app.can_ask() && !app.says_yes() {
+    if app.can_ask() && !app.assumes_yes() {
         list_to_ask(app, store, now, |list| list.page(tokens).map_err(Error::Output))?;
     }
     app.confirm(&question)
@@ -261,7 +261,7 @@ fn list_to_ask(
     let (times, screen) = (store.times(now), app.talk_screen());
     let mut list = List::new(Format::Table, None, times, screen, &mut *app.ctx.stderr);
     fill(&mut list)?;
-    list.end().map_err(Error::Output)
+    list.finish().map_err(Error::Output)
 }
 
 /// What a rehearsal prints.
@@ -275,7 +275,7 @@ fn list_to_show(
     let format = if app.ctx.terminal.stdout { Format::Table } else { Format::Tsv };
     let mut list = List::new(format, None, times, screen, &mut *app.ctx.stdout);
     fill(&mut list)?;
-    list.end().map_err(Error::Output)
+    list.finish().map_err(Error::Output)
 }
 
 /// The last use of a token, by which a person can tell whether somebody still needs it.
@@ -306,7 +306,7 @@ pub fn show(
 }
 
 /// Reports the result for each token.
-pub fn answer(
+pub fn report_all(
     app: &mut App<'_>,
     store: &Store,
     tokens: &[Done],
@@ -326,7 +326,7 @@ pub fn answer(
 }
 
 /// Reports tokens that were changed in a transaction each, some of which may have failed.
-pub fn answer_each(
+pub fn report_each(
     app: &mut App<'_>,
     store: &Store,
     tokens: Vec<Done>,

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::destination::HEADING;
 use crate::domain::Invalid;
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::event::Actor;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
@@ -45,12 +45,12 @@ impl FromStr for HookCommand {
 }
 
 /// Fails if another token already has this destination.
-pub fn check_receiver(
+pub fn check_destination(
     view: &View<'_>,
     token: &Token,
-    receiver: &Receiver,
+    destination: &Destination,
     actor: &Actor,
     now: Timestamp,
 ) -> Result<(), Error> {
-    Ok(token.check_receiver(receiver, &view.sharing_file(receiver, actor, now)?)?)
+    Ok(token.check_destination(destination, &view.sharing_file(destination, actor, now)?)?)
 }

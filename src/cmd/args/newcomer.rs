@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::describe::{Halt, Rules, TokenArgs, holder};
+use super::describe::{Halt, Rules, TokenArgs, token_named};
 use crate::app::{App, Outcome};
 use crate::domain::event::Author;
 use crate::domain::name::{Name, TokenId};
@@ -33,7 +33,7 @@ pub fn open_or_make(
     let now = app.ctx.machine.now()?;
     let rules = Rules::default();
     let new = args.describe(name, &rules.catalogue, now, &*app.ctx.machine)?;
-    new.admit(TokenId::planned(), &rules.settings, "", now)?;
+    new.plan(TokenId::planned(), &rules.settings, "", now)?;
     Ok(app.open_or_make(author)?)
 }
 
@@ -65,7 +65,7 @@ pub fn wait_out(
         app.ctx.machine.pause(LOOK);
         let now = app.ctx.machine.now()?;
         // The store is opened each time: after a killed writer, a copy of it is read, which would never change.
-        let holder = app.open_to_read()?.read(|view| holder(view, name, now))?;
+        let holder = app.open_to_read()?.read(|view| token_named(view, name, now))?;
         let delivery = holder.and_then(|token| token.delivery);
         if now >= deadline || delivery.is_none_or(|it| it.started_at != started_at || it.pid != pid) {
             return Ok(());
@@ -76,7 +76,7 @@ pub fn wait_out(
 /// Warns of each missing file that should hold the token's secret, since `--if-missing` does not restore it.
 /// `named` is the file of the command line.
 pub fn warn_of_missing_files(app: &mut App<'_>, token: &Token, named: Option<&Path>) {
-    let remembered = token.destination.as_ref().and_then(|it| it.receiver.path()).map(PathBuf::from);
+    let remembered = token.destination.as_ref().and_then(|it| it.destination.path()).map(PathBuf::from);
     let named =
         named.and_then(|path| std::path::absolute(path).ok()).filter(|it| Some(it) != remembered.as_ref());
     let name = &token.name;

@@ -8,7 +8,7 @@ use super::widen;
 use crate::app::{App, Outcome};
 use crate::context::Machine;
 use crate::domain::Invalid;
-use crate::domain::destination::{Destination, Receiver};
+use crate::domain::destination::{Destination, RememberedDestination};
 use crate::domain::event::Actor;
 use crate::domain::name::Name;
 use crate::domain::plan::{Doing, Item};
@@ -120,10 +120,10 @@ impl Plan {
                 Ok(after) => (after, None),
                 Err(err) => (before.clone(), Some(err)),
             };
-            if let (Field::Set(Some(receiver)), true) =
-                (&wanted.receiver, after.destination != before.destination)
+            if let (Field::Set(Some(destination)), true) =
+                (&wanted.destination, after.destination != before.destination)
             {
-                error = error.or_else(|| check_free(view, sight, &before, receiver, now).err());
+                error = error.or_else(|| check_free(view, sight, &before, destination, now).err());
             }
             let gain = Widening::of_token((&before, catalogues.0), (&after, catalogues.1));
             let item = Item::of_token(Some(&before), &after, !gain.is_empty());
@@ -131,7 +131,7 @@ impl Plan {
             let what = What::Update { before: Box::new(before), after: Box::new(after) };
             self.steps.push(Step { item, what, error });
         }
-        self.check_shared_receivers(sight.wanted);
+        self.check_shared_destinations(sight.wanted);
         Ok(())
     }
 
@@ -145,27 +145,27 @@ impl Plan {
         now: Timestamp,
     ) -> Result<Token, Error> {
         let new = new_token(wanted, name, catalogue)?;
-        let (token, _) = new.admit(new_id(sight.machine)?, &self.settings, "", now)?;
+        let (token, _) = new.plan(new_id(sight.machine)?, &self.settings, "", now)?;
         let token = wanted.complete(token, now);
-        let Some(receiver) = wanted.receiver.value() else { return Ok(token) };
-        check_free(view, sight, &token, &receiver, now)?;
+        let Some(destination) = wanted.destination.value() else { return Ok(token) };
+        check_free(view, sight, &token, &destination, now)?;
         let Actor { host, uid, .. } = sight.actor.clone();
-        Ok(Token { destination: Some(Destination { receiver, host, uid }), ..token })
+        Ok(Token { destination: Some(RememberedDestination { destination, host, uid }), ..token })
     }
 
     /// Two tokens of the file cannot share a destination.
-    fn check_shared_receivers(&mut self, wanted: &Wanted) {
-        let mut seen: Vec<(&Name, &Receiver)> = Vec::new();
+    fn check_shared_destinations(&mut self, wanted: &Wanted) {
+        let mut seen: Vec<(&Name, &Destination)> = Vec::new();
         for (name, token) in &wanted.tokens {
-            let Field::Set(Some(receiver)) = &token.receiver else { continue };
-            if let Some((other, _)) = seen.iter().find(|(_, it)| receiver.collides_with(it)) {
-                let taken = format!("{} is the destination of `{other}` too", receiver.in_words());
+            let Field::Set(Some(destination)) = &token.destination else { continue };
+            if let Some((other, _)) = seen.iter().find(|(_, it)| destination.collides_with(it)) {
+                let taken = format!("{} is the destination of `{other}` too", destination.in_words());
                 let hint = "choose another file or variable; two tokens cannot share one";
                 if let Some(step) = self.steps.iter_mut().find(|step| step.item.is_of_token(name)) {
                     step.error.get_or_insert(Error::Policy(Invalid::new(taken).hint(hint)));
                 }
             }
-            seen.push((name, receiver));
+            seen.push((name, destination));
         }
     }
 
@@ -299,9 +299,9 @@ pub fn grants(
     let new = scopes.iter().filter(|scope| !grants.values().any(|grant| grant.scope == **scope));
     let new: Vec<_> = new.cloned().collect();
     grants.extend(
-        scope_rows(&new, catalogue, true)?
-            .into_iter()
-            .map(|(row, scope)| (row, Grant { row: 0, scope_id: String::new(), scope, last_asked_at: None })),
+        scope_rows(&new, catalogue, true)?.into_iter().map(|(row, scope)| {
+            (row, Grant { row: 0, scope_id: String::new(), scope, last_required_at: None })
+        }),
     );
     Ok(Some(grants))
 }
@@ -312,14 +312,14 @@ fn check_free(
     view: &View<'_>,
     sight: &Sight<'_>,
     token: &Token,
-    receiver: &Receiver,
+    destination: &Destination,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let keeps_it = |other: &Token| match sight.wanted.tokens.get(&other.name).map(|it| &it.receiver) {
-        Some(Field::Set(to)) => to.as_ref().is_some_and(|to| to.collides_with(receiver)),
+    let keeps_it = |other: &Token| match sight.wanted.tokens.get(&other.name).map(|it| &it.destination) {
+        Some(Field::Set(to)) => to.as_ref().is_some_and(|to| to.collides_with(destination)),
         _ => true,
     };
     let sharing: Vec<Token> =
-        view.sharing_file(receiver, sight.actor, now)?.into_iter().filter(keeps_it).collect();
-    Ok(token.check_receiver(receiver, &sharing)?)
+        view.sharing_file(destination, sight.actor, now)?.into_iter().filter(keeps_it).collect();
+    Ok(token.check_destination(destination, &sharing)?)
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use super::delivery::Delivered;
 use super::describe::Halt;
 use super::destination::DestinationArgs;
-use super::memory::{MemoryArgs, check_receiver};
+use super::memory::{MemoryArgs, check_destination};
 use crate::app::App;
 use crate::domain::Invalid;
-use crate::domain::destination::{Destination, Receiver};
+use crate::domain::destination::{Destination, RememberedDestination};
 use crate::domain::event::Author;
 use crate::domain::token::{Memory, Remember, Token};
 use crate::error::Error;
@@ -18,7 +18,7 @@ use crate::store::{Store, Write};
 pub struct Route {
     pub args: DestinationArgs,
     /// Whether the destination is the remembered one, since no flag names another.
-    from_memory: Option<Destination>,
+    from_memory: Option<RememberedDestination>,
     after: Option<String>,
     remember: Remember,
 }
@@ -53,11 +53,11 @@ impl Flags<'_> {
                 check_own(token, it, uid)?;
                 if elsewhere {
                     let (place, host) =
-                        (it.receiver.in_words(), it.host.as_deref().unwrap_or("another host"));
+                        (it.destination.in_words(), it.host.as_deref().unwrap_or("another host"));
                     return Err(no_destination(token, format!("goes to {place} on {host}")).into());
                 }
-                store.check_commands(it.receiver.command().is_some())?;
-                let args = self.args.with(&it.receiver);
+                store.check_commands(it.destination.command().is_some())?;
+                let args = self.args.with(&it.destination);
                 Ok(Route { from_memory: Some(it.clone()), ..to(args, self.remembers(store, false)?) })
             }
             _ if self.single => Ok(to(self.args.clone(), self.remembers(store, true)?)),
@@ -80,11 +80,11 @@ impl Flags<'_> {
     }
 }
 
-fn check_own(token: &Token, destination: &Destination, uid: u32) -> Result<(), Error> {
+fn check_own(token: &Token, destination: &RememberedDestination, uid: u32) -> Result<(), Error> {
     if destination.uid == uid {
         return Ok(());
     }
-    let place = destination.receiver.in_words();
+    let place = destination.destination.in_words();
     Err(no_destination(token, format!("goes to {place}, which belongs to uid {}", destination.uid)))
 }
 
@@ -99,42 +99,43 @@ impl Route {
         &self,
         tx: &Write<'_>,
         token: &Token,
-        receiver: Option<&Receiver>,
+        destination: Option<&Destination>,
     ) -> Result<Memory, Error> {
         if self.from_memory.is_some() && self.from_memory != token.destination {
             let moved =
                 format!("the destination of `{}` was changed meanwhile; nothing was changed", token.name);
             return Err(Error::Policy(Invalid::new(moved).hint("run the command again")));
         }
-        let mut memory = token.memory_of(receiver, self.after.as_deref(), self.remember);
+        let mut memory = token.memory_of(destination, self.after.as_deref(), self.remember);
         if tx.spans_hosts() {
             // The store's own is never run.
             memory.hook.clone_from(&self.after);
         }
-        if let Some(receiver) = receiver.filter(|_| memory.remember) {
-            check_receiver(tx, token, receiver, &tx.author.actor, tx.now)?;
+        if let Some(destination) = destination.filter(|_| memory.remember) {
+            check_destination(tx, token, destination, &tx.author.actor, tx.now)?;
         }
         Ok(memory)
     }
 
     /// Warns if somebody may look for the secret in the wrong place.
-    pub fn say(&self, app: &mut App<'_>, before: &Token, delivered: &Delivered) {
+    pub fn report(&self, app: &mut App<'_>, before: &Token, delivered: &Delivered) {
         let (token, name) = (&delivered.token, &before.name);
         let Some(it) = &before.destination else { return };
-        let place = it.receiver.in_words();
+        let place = it.destination.in_words();
         if self.from_memory.is_some() {
             if !app.ctx.terminal.stdout {
                 app.talk().warn(&format!("the secret is in {place}, not here; print it with `--stdout`"));
             }
-        } else if !before.remembers(delivered.receiver.as_ref()) && token.destination == before.destination {
-            let end = token.previous_end();
+        } else if !before.remembers(delivered.destination.as_ref()) && token.destination == before.destination
+        {
+            let end = token.previous_expiry();
             let end = end.map_or("has expired".to_owned(), |end| format!("stops working at {end}"));
             app.talk().warn(&format!(
                 "`{name}` remembers {place}, which now holds a secret that {end}; move it with `--remember`"
             ));
         }
-        let moved = token.destination.as_ref().is_some_and(|moved| moved.receiver != it.receiver);
-        if moved && it.receiver.path().is_some() {
+        let moved = token.destination.as_ref().is_some_and(|moved| moved.destination != it.destination);
+        if moved && it.destination.path().is_some() {
             app.talk().warn(&format!("{place} stays as it was and holds a superseded secret"));
         }
     }
@@ -143,5 +144,5 @@ impl Route {
 /// What the token remembers from now on, if that changes.
 pub fn newly_remembered(before: &Token, after: &Token) -> Option<String> {
     let now = after.destination.as_ref().filter(|_| before.destination != after.destination)?;
-    Some(format!("from now on rotations deliver to {}", now.receiver.in_words()))
+    Some(format!("from now on rotations deliver to {}", now.destination.in_words()))
 }

@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::deliver::Variable;
 use crate::domain::Invalid;
 use crate::domain::address::{AllowFrom, Network};
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::name::{Name, NewName};
 use crate::domain::scope::Scope;
@@ -22,7 +22,7 @@ use crate::domain::settings::{Key, Settings};
 use crate::domain::text::{Icon, Line, SetLabel};
 use crate::domain::token::Field;
 use crate::domain::wanted::{Wanted, WantedScope, WantedToken};
-use crate::domain::when::{Edge, End, Span, Timestamp, When, Zone, is_never, is_none, ttl};
+use crate::domain::when::{Edge, Expiry, Span, Timestamp, When, Zone, is_never, is_none, ttl};
 use crate::error::Error;
 use crate::store;
 
@@ -133,7 +133,7 @@ fn token(mut it: Section, now: Timestamp, zone: &dyn Zone) -> Result<WantedToken
         rotate_every: it.span("rotate_every")?,
         grace: it.span("grace")?,
         allow_from: it.allow_from()?,
-        receiver: it.receiver()?,
+        destination: it.destination()?,
         hook: it.hook()?,
         disabled: it.switch("disabled")?,
         labels: it.labels()?,
@@ -255,8 +255,8 @@ impl Section {
     fn lifetime(&mut self, now: Timestamp, zone: &dyn Zone) -> Result<Option<Lifetime>, Invalid> {
         let ttl = self.text("ttl")?.map(|text| ttl(&text).map_err(|err| self.bad("ttl", &err)));
         let end = self
-            .parsed::<End>("expires")?
-            .map(|End(when)| when.resolve(now, zone, Edge::End).map_err(|err| self.bad("expires", &err)));
+            .parsed::<Expiry>("expires")?
+            .map(|Expiry(when)| when.resolve(now, zone, Edge::End).map_err(|err| self.bad("expires", &err)));
         let endless = match self.switch("no_expiry")? {
             Some(false) => return Err(self.not("no_expiry", "`true`").hint("leave it out")),
             endless => endless,
@@ -295,7 +295,7 @@ impl Section {
         Ok(networks.map_or(Field::Keep, |networks| Field::Set(AllowFrom::new(networks))))
     }
 
-    fn receiver(&mut self) -> Result<Field<Receiver>, Invalid> {
+    fn destination(&mut self) -> Result<Field<Destination>, Invalid> {
         let (out, env_file) = (self.path("out")?, self.path("env_file")?);
         let variable = self.parsed::<Variable>("env_name")?;
         let exec = self.text("exec")?;
@@ -306,15 +306,15 @@ impl Section {
         match (out, env_file.zip(variable), exec) {
             (None, None, None) => Ok(Field::Keep),
             (Some(None), None, None) => Ok(Field::Set(None)),
-            (Some(Some(path)), None, None) => Ok(Field::Set(Some(Receiver::File { path }))),
+            (Some(Some(path)), None, None) => Ok(Field::Set(Some(Destination::File { path }))),
             (None, Some((Some(path), variable)), None) => {
                 let variable = variable.as_str().to_owned();
-                Ok(Field::Set(Some(Receiver::EnvFile { path, variable })))
+                Ok(Field::Set(Some(Destination::EnvFile { path, variable })))
             }
             (None, None, Some(text)) if is_none(&text) => Ok(Field::Set(None)),
             (None, None, Some(text)) => {
                 let HookCommand(command) = text.parse().map_err(|err| self.bad("exec", &err))?;
-                Ok(Field::Set(Some(Receiver::Command { command })))
+                Ok(Field::Set(Some(Destination::Command { command })))
             }
             _ => Err(self.one_of("`out`, `env_file` and `exec`")),
         }

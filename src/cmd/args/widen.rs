@@ -48,14 +48,14 @@ pub fn check(approval: &Approval, what: &str, widening: Widening) -> Result<(), 
 }
 
 /// Passes each unrevoked token that holds a scope of the catalogue to `take`.
-pub fn each_holder(
+pub fn each_token_with_scopes(
     view: &View<'_>,
     now: Timestamp,
     catalogue: &Catalogue,
     mut take: impl FnMut(Token),
 ) -> Result<(), StoreError> {
     let every: Vec<i64> = catalogue.iter().map(|entry| entry.row).collect();
-    for rows in view.holders(&every)?.chunks(PAGE) {
+    for rows in view.tokens_with_scopes(&every)?.chunks(PAGE) {
         view.tokens(rows, now)?.into_iter().for_each(&mut take);
     }
     Ok(())
@@ -69,7 +69,7 @@ pub fn of_catalogue(
     after: &Catalogue,
 ) -> Result<Widening, StoreError> {
     let mut widening = Widening::default();
-    each_holder(view, now, before, |token| {
+    each_token_with_scopes(view, now, before, |token| {
         let gain = Widening::of_token((&token, before), (&token.regranted(after), after));
         widening = std::mem::take(&mut widening).and(gain);
     })?;

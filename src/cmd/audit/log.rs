@@ -99,7 +99,7 @@ impl LogArgs {
                 writer.page(page).map_err(Error::Output)?;
             }
         }
-        writer.end().map_err(Error::Output)
+        writer.finish().map_err(Error::Output)
     }
 }
 

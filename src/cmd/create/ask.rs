@@ -16,20 +16,20 @@ use crate::error::Error;
 use crate::store::Store;
 
 /// A destination to choose: its name, its explanation, and its flags.
-type Way = (&'static str, &'static str, fn(&mut DestinationArgs));
+type Offer = (&'static str, &'static str, fn(&mut DestinationArgs));
 
 /// The destinations to choose from if no flag names one. Of several with the same name, the first that works is
 /// offered.
-const WAYS: &[Way] = &[
+const OFFERS: &[Offer] = &[
     ("Print the secret", "once, to standard output", |_| ()),
     ("Copy the secret", "to the clipboard, for a short time", |destination| {
-        destination.copy(destination::Way::Display);
+        destination.copy(destination::CopyChoice::Display);
     }),
     ("Copy the secret", "to the clipboard of tmux, for a short time", |destination| {
-        destination.copy(destination::Way::Tmux);
+        destination.copy(destination::CopyChoice::Tmux);
     }),
     ("Copy the secret", "by asking the terminal, which may ignore it", |destination| {
-        destination.copy(destination::Way::Osc52);
+        destination.copy(destination::CopyChoice::Osc52);
     }),
 ];
 
@@ -67,9 +67,9 @@ pub fn ask(
     let now = machine.now()?;
     let new = order.token.describe(&order.name, &rules.catalogue, now, machine)?;
     let creator = author.actor.display_name();
-    let (planned, expiry) = new.admit(TokenId::planned(), &rules.settings, &creator, now)?;
+    let (planned, expiry) = new.plan(TokenId::planned(), &rules.settings, &creator, now)?;
     overview(app, &planned, expiry, &order.destination);
-    if !app.says_yes() {
+    if !app.assumes_yes() {
         order.confirm(app)?;
     }
     Ok(order)
@@ -93,12 +93,12 @@ impl Order {
     fn describe(&mut self, app: &mut App<'_>, rules: &Rules) -> Result<(), Error> {
         let settings = &rules.settings;
         if self.token.description.is_none() {
-            let demanded = settings.require_description.then_some("a description");
-            self.token.description = Some(line(app, "Description", None, demanded)?);
+            let required = settings.require_description.then_some("a description");
+            self.token.description = Some(line(app, "Description", None, required)?);
         }
         if self.token.owner.is_none() {
-            let demanded = settings.require_owner.then_some("an owner");
-            self.token.owner = Some(line(app, "Owner", None, demanded)?);
+            let required = settings.require_owner.then_some("an owner");
+            self.token.owner = Some(line(app, "Owner", None, required)?);
         }
         if self.token.icon.is_none() {
             self.token.icon = Some(icon(app, None)?);
@@ -107,7 +107,7 @@ impl Order {
         if self.token.by_default() {
             let token = self.token.clone();
             self.token.lifetime = lifetime::ask::ask(app, settings, None, |app, lifetime| {
-                token.admits(lifetime, settings, app.ctx.machine.now()?, &*app.ctx.machine)
+                token.check_lifetime(lifetime, settings, app.ctx.machine.now()?, &*app.ctx.machine)
             })?;
         }
         Ok(())
@@ -115,20 +115,20 @@ impl Order {
 
     /// Asks for confirmation, together with the destination of the secret.
     fn confirm(&mut self, app: &mut App<'_>) -> Result<(), Error> {
-        let given: &[Way] = &[("Create it", "", |_| ())];
-        let ways = if self.destination.is_stdout() { WAYS } else { given };
-        let works = |(.., want): &&Way| {
+        let given: &[Offer] = &[("Create it", "", |_| ())];
+        let offers = if self.destination.is_stdout() { OFFERS } else { given };
+        let works = |(.., choose): &&Offer| {
             let mut destination = self.destination.clone();
-            want(&mut destination);
+            choose(&mut destination);
             destination.check(app, &[]).is_ok()
         };
-        let mut ways: Vec<&Way> = ways.iter().filter(works).collect();
-        ways.dedup_by_key(|(name, ..)| name);
-        let mut choices: Vec<_> = ways.iter().map(|(name, about, _)| choice(name, about, false)).collect();
+        let mut offers: Vec<&Offer> = offers.iter().filter(works).collect();
+        offers.dedup_by_key(|(name, ..)| name);
+        let mut choices: Vec<_> = offers.iter().map(|(name, about, _)| choice(name, about, false)).collect();
         choices.push(choice("Cancel", "do not create it", false));
         let at = select(app, &format!("Create `{}`", self.name), &choices)?;
-        let (_, _, want) = ways.get(at).ok_or(Error::Declined)?;
-        want(&mut self.destination);
+        let (_, _, choose) = offers.get(at).ok_or(Error::Declined)?;
+        choose(&mut self.destination);
         Ok(())
     }
 }
@@ -146,9 +146,9 @@ fn overview(app: &mut App<'_>, token: &Token, end: Option<Timestamp>, destinatio
         ("grace", token.grace.map(|grace| grace.to_string())),
         ("secret", destination.where_to()),
     ];
-    let said = |(key, value): (&'static str, Option<String>)| {
+    let given = |(key, value): (&'static str, Option<String>)| {
         value.filter(|value| !value.is_empty()).map(|value| (key, value))
     };
     let icon = token.icon.as_ref().map(|icon| format!("{icon} ")).unwrap_or_default();
-    show(app, &format!("{icon}{}", token.name), &rows.into_iter().filter_map(said).collect::<Vec<_>>());
+    show(app, &format!("{icon}{}", token.name), &rows.into_iter().filter_map(given).collect::<Vec<_>>());
 }

@@ -36,18 +36,18 @@ impl Order {
             ours: &seen.secret_hashes(),
             keeps_variable: seen.destination.is_some(),
         };
-        let delivered = delivery::deliver(app, &store, author, &order, |tx, _, receiver| {
+        let delivered = delivery::deliver(app, &store, author, &order, |tx, _, destination| {
             let begun = begin(tx, seen)?;
-            let memory = route.memory(tx, &begun.token, receiver)?;
+            let memory = route.memory(tx, &begun.token, destination)?;
             Ok(Begun { memory, ..begun })
         })?;
         if let Some(end) = seen.expires_at() {
             delivery::warn_of_revival(app, seen, end);
         }
-        let mut said = rotated_in_words(&delivered.token).to_vec();
-        said.extend(newly_remembered(seen, &delivered.token));
-        route.say(app, seen, &delivered);
-        Ok(hooks::answer(app, &store, author, self.memory.after(), &route.args, delivered, &said)?)
+        let mut notes = rotated_in_words(&delivered.token).to_vec();
+        notes.extend(newly_remembered(seen, &delivered.token));
+        route.report(app, seen, &delivered);
+        Ok(hooks::report_and_run(app, &store, author, self.memory.after(), &route.args, delivered, &notes)?)
     }
 }
 

@@ -41,11 +41,11 @@ fn applied(app: &App<'_>, edit: &Edit, token: &Token, settings: &Settings) -> Re
 }
 
 fn describe(app: &mut App<'_>, token: &Token, settings: &Settings, edit: &mut Edit) -> Result<(), Error> {
-    let demanded = settings.require_description.then_some("a description");
-    let description = line(app, "Description", token.description.as_deref(), demanded)?;
+    let required = settings.require_description.then_some("a description");
+    let description = line(app, "Description", token.description.as_deref(), required)?;
     edit.description = Some(description).filter(|line| line.clone().into_option() != token.description);
-    let demanded = settings.require_owner.then_some("an owner");
-    let owner = line(app, "Owner", token.owner.as_deref(), demanded)?;
+    let required = settings.require_owner.then_some("an owner");
+    let owner = line(app, "Owner", token.owner.as_deref(), required)?;
     edit.owner = Some(owner).filter(|line: &Line| line.clone().into_option() != token.owner);
     let icon = icon(app, token.icon.as_deref())?;
     edit.icon = Some(icon).filter(|icon: &Icon| icon.clone().into_option() != token.icon);

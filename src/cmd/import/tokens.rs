@@ -47,14 +47,14 @@ impl Import {
         tally.finish(lines.number())?;
         let mut store = arrivals::store(app, author, self.dry_run)?;
         if !self.dry_run {
-            self.commands.admit(app, "the file", &brought)?;
+            self.commands.confirm(app, "the file", &brought)?;
         }
         store.keep_pages()?;
         let entered = store.write(&*app.ctx.machine, author, |tx| self.enter(tx, spool))?;
         if !self.dry_run {
             store = arrivals::settle(app, author, store)?;
         }
-        arrivals::answer(app, &store, &entered, "imported", self.dry_run)
+        arrivals::report(app, &store, &entered, "imported", self.dry_run)
     }
 
     fn enter(&self, tx: &Transaction<'_>, spool: Spool) -> Result<Arrivals, Error> {
@@ -86,7 +86,7 @@ impl Import {
                 done
             },
         )?;
-        joins.end()?;
+        joins.finish()?;
         first.map_or(Ok(entered), |err| Err(with_others(err, &conflicts)))
     }
 }

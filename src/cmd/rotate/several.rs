@@ -9,7 +9,7 @@ use crate::context::Machine;
 use crate::deliver;
 use crate::domain::Invalid;
 use crate::domain::code::Code;
-use crate::domain::destination::Receiver;
+use crate::domain::destination::Destination;
 use crate::domain::event::{Action, Author};
 use crate::domain::text::shown;
 use crate::domain::token::Token;
@@ -83,7 +83,7 @@ impl Rotate {
             left.retain(|token| !done.iter().any(|one| one.changed && one.token.row == token.row));
             hooks::run_all(app, &store, &author, self.memory.after(), &mut done, left);
         }
-        many::answer_each(app, &store, done, "rotated")?;
+        many::report_each(app, &store, done, "rotated")?;
         cut.map_or(Ok(Outcome::Done), Err)
     }
 
@@ -106,10 +106,10 @@ impl Rotate {
         let settings = store.read(|view| view.settings())?;
         let one = |token: Token| {
             let admitted = match &token.delivery {
-                Some(delivery) if !self.may_end(&token, delivery, now) => {
+                Some(delivery) if !self.may_replace_delivery(&token, delivery, now) => {
                     Err(Error::under_way(&token, delivery).into())
                 }
-                _ => self.admit(&token, &settings, now, machine),
+                _ => self.begin(&token, &settings, now, machine),
             };
             let admitted = admitted.and_then(|_| self.flags().route(store, author, &token));
             let rotated = admitted.map(|_| token.clone());
@@ -166,5 +166,5 @@ fn with_hooks(app: &mut App<'_>, mut would: Vec<Done>, left: Vec<Token>) -> Vec<
 }
 
 fn has_command(token: &Token) -> bool {
-    matches!(token.destination.as_ref().map(|it| &it.receiver), Some(Receiver::Command { .. }))
+    matches!(token.destination.as_ref().map(|it| &it.destination), Some(Destination::Command { .. }))
 }

@@ -31,7 +31,7 @@ pub struct Search<'a, 'b> {
     mute: bool,
     batch: Vec<(Vec<u8>, News)>,
     binaries: usize,
-    done: Found,
+    done: SearchResult,
 }
 
 /// What to report about a path.
@@ -44,7 +44,7 @@ enum News {
 
 /// The result of a search.
 #[derive(Default)]
-pub struct Found {
+pub struct SearchResult {
     /// The working secrets that were found.
     pub working: BTreeSet<[u8; 32]>,
     /// The last error of reading; the others have been reported.
@@ -64,7 +64,7 @@ impl<'a, 'b> Search<'a, 'b> {
     ) -> Self {
         let leaks = Leaks::new(format, app.out_style());
         let mute = app.quiet();
-        let done = Found::default();
+        let done = SearchResult::default();
         Self { app, store, finder, now, leaks, mute, batch: Vec::new(), binaries: 0, done }
     }
 
@@ -145,7 +145,7 @@ impl<'a, 'b> Search<'a, 'b> {
             match news {
                 News::Hit(hit) => {
                     let known = known.get(hit.hash.as_bytes()).and_then(Option::as_ref);
-                    self.tell(&path, &hit, known)?;
+                    self.report(&path, &hit, known)?;
                 }
                 News::Archive(name) if !self.app.quiet() => {
                     self.app.talk().warn(&format!("`{path}` was not searched: it is compressed ({name})"));
@@ -186,7 +186,7 @@ impl<'a, 'b> Search<'a, 'b> {
         }
     }
 
-    fn tell(&mut self, path: &str, hit: &Hit, known: Option<&(Token, Status)>) -> Result<(), Error> {
+    fn report(&mut self, path: &str, hit: &Hit, known: Option<&(Token, Status)>) -> Result<(), Error> {
         if known.is_some_and(|(_, status)| !status.is_over()) {
             self.done.working.insert(*hit.hash.as_bytes());
         }
@@ -203,11 +203,11 @@ impl<'a, 'b> Search<'a, 'b> {
         };
         self.app.clear();
         let written = self.leaks.write(&leak, &mut *self.app.ctx.stdout);
-        self.heard(written)
+        self.check_written(written)
     }
 
     /// The answer is the exit code, which a closed pipe does not change.
-    fn heard(&mut self, written: io::Result<()>) -> Result<(), Error> {
+    fn check_written(&mut self, written: io::Result<()>) -> Result<(), Error> {
         match written {
             Err(err) if err.kind() == ErrorKind::BrokenPipe => self.mute = true,
             written => written.map_err(Error::Output)?,
@@ -218,15 +218,15 @@ impl<'a, 'b> Search<'a, 'b> {
     fn unread(&mut self, path: &str, err: io::Error) {
         let what = if path.is_empty() { "a folder".to_owned() } else { format!("`{path}`") };
         if let Some(before) = self.done.unread.replace(Error::Input { what, err }) {
-            tell_error(self.app, &before);
+            report_error(self.app, &before);
         }
     }
 
     /// Ends the report.
-    pub fn end(mut self) -> Result<Found, Error> {
+    pub fn finish(mut self) -> Result<SearchResult, Error> {
         if !self.mute {
-            let written = self.leaks.end(&mut *self.app.ctx.stdout);
-            self.heard(written)?;
+            let written = self.leaks.finish(&mut *self.app.ctx.stdout);
+            self.check_written(written)?;
         }
         let files = match self.binaries {
             0 => return Ok(self.done),
@@ -238,17 +238,17 @@ impl<'a, 'b> Search<'a, 'b> {
     }
 }
 
-fn tell_error(app: &mut App<'_>, err: &Error) {
+fn report_error(app: &mut App<'_>, err: &Error) {
     app.talk().error(err.code(), &err.to_string(), err.hint().as_deref());
 }
 
-impl Found {
+impl SearchResult {
     /// A working secret is more important than a file that could not be read.
     pub fn outcome(self, app: &mut App<'_>) -> Result<Outcome, Error> {
         match self.unread {
             Some(err) if self.working.is_empty() => Err(err),
             Some(err) => {
-                tell_error(app, &err);
+                report_error(app, &err);
                 Ok(Outcome::No)
             }
             None if self.working.is_empty() => Ok(Outcome::Done),

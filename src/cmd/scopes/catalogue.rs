@@ -137,7 +137,7 @@ fn change(
     Ok((store, changed, differences))
 }
 
-fn answer(
+fn report(
     app: &mut App<'_>,
     store: &Store,
     entry: &Entry,
@@ -149,8 +149,8 @@ fn answer(
         app.talk().note(note);
         return Ok(Outcome::Done);
     }
-    let holders = store.read(|view| view.holders_by_scope())?;
-    let scope = ScopeDoc::new(entry, holders.get(&entry.row).copied().unwrap_or(0));
+    let counts = store.read(|view| view.token_counts_by_scope())?;
+    let scope = ScopeDoc::new(entry, counts.get(&entry.row).copied().unwrap_or(0));
     let withdrawn_from =
         from.map(|tokens| tokens.iter().map(|it| NamedDoc { id: Some(&it.id), name: &it.name }).collect());
     app.print_json(&ChangedScopeDoc { scope, changed, withdrawn_from })?;
@@ -161,7 +161,7 @@ impl Define {
     pub fn run(&self, app: &mut App<'_>) -> Result<Outcome, Error> {
         if !app.location()?.exists() {
             // Errors that need no store are found before one is made.
-            self.wanted(&Catalogue::default())?;
+            self.included(&Catalogue::default())?;
         }
         let define =
             |tx: &Write<'_>, catalogue: &Catalogue, approval: &Approval| match catalogue.get(&self.scope) {
@@ -172,15 +172,15 @@ impl Define {
         let (store, (entry, changed), _) =
             change(app, &self.change, &self.widen, |app, author| app.open_or_make(author), define)?;
         let note = if changed { "defined" } else { "nothing changed:" };
-        answer(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))
+        report(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))
     }
 
-    fn wanted(&self, catalogue: &Catalogue) -> Result<BTreeSet<Scope>, Error> {
+    fn included(&self, catalogue: &Catalogue) -> Result<BTreeSet<Scope>, Error> {
         includable(self.includes.as_deref().unwrap_or_default(), &self.scope, catalogue)
     }
 
     fn add(&self, tx: &Write<'_>, catalogue: &Catalogue) -> Result<Changed, Error> {
-        let includes = self.wanted(catalogue)?;
+        let includes = self.included(catalogue)?;
         let description = self.description.clone().and_then(Line::into_option);
         let name = self.scope.clone();
         let (row, id) = (0, String::new());
@@ -200,7 +200,7 @@ impl Define {
             entry.description = text.clone().into_option();
         }
         if self.includes.is_some() {
-            entry.includes = self.wanted(catalogue)?;
+            entry.includes = self.included(catalogue)?;
         }
         // Tokens that kept the scope while it was retired gain what it includes from now on.
         let gain = widen::of_catalogue(tx, tx.now, catalogue, &catalogue.with(&entry))?;
@@ -256,7 +256,7 @@ impl EditScope {
             },
         )?;
         let note = if changed { "edited" } else { "nothing changed:" };
-        let done = answer(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))?;
+        let done = report(app, &store, &entry, changed, None, &format!("{note} `{}`", entry.name))?;
         say_changes(app, &differences);
         Ok(done)
     }
@@ -290,7 +290,7 @@ impl RenameScope {
         } else {
             "the name is the same".to_owned()
         };
-        answer(app, &store, &entry, changed, None, &note)
+        report(app, &store, &entry, changed, None, &note)
     }
 }
 
@@ -302,7 +302,7 @@ impl Retire {
             let now = app.ctx.machine.now()?;
             let holders = store.read(|view| {
                 let catalogue = view.catalogue()?;
-                let holders = view.holders(&[entry(&catalogue, &self.scope)?.row])?;
+                let holders = view.tokens_with_scopes(&[entry(&catalogue, &self.scope)?.row])?;
                 Ok::<_, Error>(view.tokens(&holders, now)?)
             })?;
             let names = some_of(holders.iter().map(|token| token.name.to_string()));
@@ -317,7 +317,7 @@ impl Retire {
             (true, 1) => format!("retired `{}` and removed it from 1 token", self.scope),
             (true, tokens) => format!("retired `{}` and removed it from {tokens} tokens", self.scope),
         };
-        answer(app, &store, &entry, changed, Some(&from), &note)
+        report(app, &store, &entry, changed, Some(&from), &note)
     }
 
     fn make(
@@ -363,11 +363,11 @@ impl Retire {
         retired: &Entry,
     ) -> Result<Vec<Token>, Error> {
         let mut from = Vec::new();
-        widen::each_holder(tx, tx.now, catalogue, |token| {
+        widen::each_token_with_scopes(tx, tx.now, catalogue, |token| {
             let holds = token.held_scopes(catalogue).contains(&self.scope);
             from.extend(holds.then_some(token));
         })?;
-        for row in tx.holders(&[retired.row])? {
+        for row in tx.tokens_with_scopes(&[retired.row])? {
             let before = tx.token(row, tx.now)?;
             let mut after = before.clone();
             after.grants.remove(&retired.row);

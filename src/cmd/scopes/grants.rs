@@ -86,7 +86,7 @@ impl Grants {
             _ => {}
         }
         after.grants.extend(new.into_iter().map(|(row, scope)| {
-            (row, Grant { row: 0, scope_id: String::new(), scope, last_asked_at: None })
+            (row, Grant { row: 0, scope_id: String::new(), scope, last_required_at: None })
         }));
         if after == before {
             return Ok((before, Vec::new(), tx.now));

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// The longest request, in bytes without its newline.
 pub const LINE_MAX: usize = 64 * 1024;
 /// The greatest number of requests that are answered together.
-const BURST: usize = 500;
+const BATCH: usize = 500;
 
 pub struct Lines<'a> {
     source: &'a mut dyn Read,
@@ -56,11 +56,11 @@ impl<'a> Lines<'a> {
         }
     }
 
-    /// The complete lines, at most [`BURST`], and their length in bytes. At the end of input, a line needs no
+    /// The complete lines, at most [`BATCH`], and their length in bytes. At the end of input, a line needs no
     /// newline.
-    pub fn burst(&self, goes_on: bool) -> (Vec<Line<'_>>, usize) {
+    pub fn batch(&self, goes_on: bool) -> (Vec<Line<'_>>, usize) {
         let (mut lines, mut used) = (Vec::new(), 0);
-        while lines.len() < BURST && used < self.len {
+        while lines.len() < BATCH && used < self.len {
             let rest = &self.buffer[used..self.len];
             let line = match memchr(b'\n', rest) {
                 Some(end) => &rest[..=end],
@@ -106,11 +106,11 @@ mod tests {
         loop {
             let goes_on = lines.wait().unwrap();
             loop {
-                let (burst, used) = lines.burst(goes_on);
-                if burst.is_empty() {
+                let (batch, used) = lines.batch(goes_on);
+                if batch.is_empty() {
                     break;
                 }
-                all.extend(burst.iter().map(|line| match line {
+                all.extend(batch.iter().map(|line| match line {
                     Line::Whole(text) => Ok(text.len()),
                     Line::TooLong(first) => Err(*first),
                 }));
@@ -130,12 +130,12 @@ mod tests {
             long(b'a', LINE_MAX),
             long(b'b', LINE_MAX + 1),
             long(b'{', 5 * LINE_MAX),
-            b"two\n".repeat(3 * BURST),
+            b"two\n".repeat(3 * BATCH),
             vec![b'c'; 2 * LINE_MAX],
         ]
         .concat();
         let mut expected = vec![Ok(4), Ok(2), Ok(1), Ok(LINE_MAX + 1), Err(b'b'), Err(b'{')];
-        expected.extend([Ok(4)].repeat(3 * BURST));
+        expected.extend([Ok(4)].repeat(3 * BATCH));
         expected.push(Err(b'c'));
         for step in [1_000, LINE_MAX, LINE_MAX + 1, usize::MAX] {
             assert_eq!(lines(&input, step), expected, "{step}");

@@ -10,20 +10,20 @@ use crate::domain::Invalid;
 use crate::domain::address::address;
 use crate::domain::scope::Scope;
 use crate::domain::text::SetLabel;
-use crate::domain::verdict::Ask;
+use crate::domain::verdict::Requirements;
 use crate::verify::pairs::Pairs;
 
-pub struct Question<'a> {
+pub struct LineRequest<'a> {
     pub is_json: bool,
     /// Returned unchanged with the answer.
     pub id: Option<&'a RawValue>,
-    pub asked: Result<Asked<'a>, Wrong>,
+    pub presented: Result<Presented<'a>, Wrong>,
 }
 
-pub struct Asked<'a> {
+pub struct Presented<'a> {
     pub secret: Cow<'a, [u8]>,
     /// `None` if only the flags set requirements.
-    pub ask: Option<Ask>,
+    pub requirements: Option<Requirements>,
 }
 
 /// Why a line is not a valid request.
@@ -56,58 +56,60 @@ struct OnlyId<'a> {
     id: Option<&'a RawValue>,
 }
 
-impl<'a> Question<'a> {
+impl<'a> LineRequest<'a> {
     /// Parses a line. `flags` are added to the requirements of a JSON request.
-    pub fn read(line: Line<'a>, flags: &Ask) -> Self {
+    pub fn read(line: Line<'a>, flags: &Requirements) -> Self {
         match line {
             Line::TooLong(first) => Self::malformed(first == b'{'),
             Line::Whole(text) if text.first() == Some(&b'{') => Self::of_json(text, flags),
-            Line::Whole(text) => {
-                Self { is_json: false, id: None, asked: Ok(Asked { secret: text.into(), ask: None }) }
-            }
+            Line::Whole(text) => Self {
+                is_json: false,
+                id: None,
+                presented: Ok(Presented { secret: text.into(), requirements: None }),
+            },
         }
     }
 
     fn malformed(is_json: bool) -> Self {
-        Self { is_json, id: None, asked: Err(Wrong::Malformed) }
+        Self { is_json, id: None, presented: Err(Wrong::Malformed) }
     }
 
-    fn of_json(text: &'a [u8], flags: &Ask) -> Self {
+    fn of_json(text: &'a [u8], flags: &Requirements) -> Self {
         let Ok(text) = std::str::from_utf8(text) else { return Self::malformed(true) };
         let Ok(OnlyId { id }) = serde_json::from_str(text) else { return Self::malformed(true) };
         // The parser's error may quote the secret, so it is not shown.
-        let asked = serde_json::from_str::<Document<'a>>(text).map_err(|_| {
+        let presented = serde_json::from_str::<Document<'a>>(text).map_err(|_| {
             Invalid::new("the line is not a request")
                 .hint("use an object with `secret`, and optionally `scopes` (a list), `labels` (an object), `address` \
                        and `id`")
         });
-        let asked = asked.and_then(|document| document.asked(flags)).map_err(Wrong::Invalid);
-        Self { is_json: true, id, asked }
+        let presented = presented.and_then(|document| document.presented(flags)).map_err(Wrong::Invalid);
+        Self { is_json: true, id, presented }
     }
 }
 
 impl<'a> Document<'a> {
-    fn asked(self, flags: &Ask) -> Result<Asked<'a>, Invalid> {
+    fn presented(self, flags: &Requirements) -> Result<Presented<'a>, Invalid> {
         let secret = match self.secret {
             Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
             Cow::Owned(text) => Cow::Owned(text.into_bytes()),
         };
         if self.scopes.is_empty() && self.labels.0.is_empty() && self.address.is_none() {
-            return Ok(Asked { secret, ask: None });
+            return Ok(Presented { secret, requirements: None });
         }
-        let mut ask = flags.clone();
+        let mut requirements = flags.clone();
         for scope in &self.scopes {
-            ask.scopes.push(scope.parse::<Scope>()?);
+            requirements.scopes.push(scope.parse::<Scope>()?);
         }
         for (key, value) in &self.labels.0 {
             if key.contains('=') {
                 return Err(Invalid::new("the key of a label holds a `=`"));
             }
-            ask.labels.push(format!("{key}={value}").parse::<SetLabel>()?.0);
+            requirements.labels.push(format!("{key}={value}").parse::<SetLabel>()?.0);
         }
         if let Some(text) = &self.address {
-            ask.address = Some(address(text)?);
+            requirements.address = Some(address(text)?);
         }
-        Ok(Asked { secret, ask: Some(ask) })
+        Ok(Presented { secret, requirements: Some(requirements) })
     }
 }

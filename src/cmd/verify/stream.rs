@@ -8,21 +8,21 @@
 use std::io::Write;
 
 use super::lines::{Line, Lines};
-use super::question::{Question, Wrong};
+use super::question::{LineRequest, Wrong};
 use super::words;
 use crate::app::{App, Outcome};
 use crate::context::{Clock, Context};
 use crate::domain::Invalid;
-use crate::domain::verdict::Ask;
+use crate::domain::verdict::Requirements;
 use crate::error::Error;
 use crate::store::{Location, SharedStore, StoreError};
 use crate::ui::json::{AnswerDoc, ErrorDoc, NoAnswerDoc, VerdictDoc, append};
-use crate::verify::{Manner, Request, Verdict, answer};
+use crate::verify::{Manner, Request, Verdict, verdicts};
 
 /// Answers are written when they have reached this many bytes.
 const WRITTEN_AT: usize = 64 * 1024;
 
-pub fn run(app: &mut App<'_>, location: Location, flags: &Ask) -> Result<Outcome, Error> {
+pub fn run(app: &mut App<'_>, location: Location, flags: &Requirements) -> Result<Outcome, Error> {
     if app.quiet() {
         return Err(Invalid::new("`--stream` answers on stdout, and `--quiet` would leave nothing")
             .hint("use only one of them")
@@ -39,11 +39,11 @@ pub fn run(app: &mut App<'_>, location: Location, flags: &Ask) -> Result<Outcome
     loop {
         let goes_on = lines.wait().map_err(|err| Error::Input { what: "stdin".to_owned(), err })?;
         loop {
-            let (burst, used) = lines.burst(goes_on);
-            if burst.is_empty() {
+            let (batch, used) = lines.batch(goes_on);
+            if batch.is_empty() {
                 break;
             }
-            stream.answer(&burst, &mut text, stdout).map_err(Error::Output)?;
+            stream.write_answers(&batch, &mut text, stdout).map_err(Error::Output)?;
             lines.take(used);
         }
         stdout.write_all(&text).and_then(|()| stdout.flush()).map_err(Error::Output)?;
@@ -59,18 +59,23 @@ struct Stream<'a> {
     store: SharedStore,
     location: Location,
     clock: &'a dyn Clock,
-    flags: &'a Ask,
+    flags: &'a Requirements,
     /// Whether bare secrets are answered with documents too.
     json: bool,
 }
 
 impl Stream<'_> {
-    fn answer(&self, lines: &[Line<'_>], text: &mut Vec<u8>, out: &mut dyn Write) -> std::io::Result<()> {
-        let questions: Vec<_> = lines.iter().map(|line| Question::read(*line, self.flags)).collect();
+    fn write_answers(
+        &self,
+        lines: &[Line<'_>],
+        text: &mut Vec<u8>,
+        out: &mut dyn Write,
+    ) -> std::io::Result<()> {
+        let questions: Vec<_> = lines.iter().map(|line| LineRequest::read(*line, self.flags)).collect();
         let requests: Vec<_> = questions.iter().map(|question| self.request(question)).collect();
         let describe = self.json || questions.iter().any(|question| question.is_json);
         let manner = Manner { at: None, describe };
-        let mut answers = match self.store.read(|store| answer(store, self.clock, &requests, manner)) {
+        let mut answers = match self.store.read(|store| verdicts(store, self.clock, &requests, manner)) {
             Ok(answers) => Ok(answers.into_iter()),
             Err(err) => Err(self.error(err)),
         };
@@ -85,7 +90,7 @@ impl Stream<'_> {
                     continue;
                 }
             };
-            match (&question.asked, verdict) {
+            match (&question.presented, verdict) {
                 (Err(Wrong::Invalid(why)), _) => reply.error(&Error::Usage(why.clone())),
                 (_, Ok(verdict)) => reply.verdict(&verdict),
                 (_, Err(err)) => reply.error(&self.error(err)),
@@ -98,9 +103,11 @@ impl Stream<'_> {
         Ok(())
     }
 
-    fn request<'q>(&'q self, question: &'q Question<'_>) -> Request<'q> {
-        match &question.asked {
-            Ok(asked) => Request::new(&asked.secret, asked.ask.as_ref().unwrap_or(self.flags)),
+    fn request<'q>(&'q self, question: &'q LineRequest<'_>) -> Request<'q> {
+        match &question.presented {
+            Ok(presented) => {
+                Request::new(&presented.secret, presented.requirements.as_ref().unwrap_or(self.flags))
+            }
             Err(_) => Request::of_secret(None, self.flags),
         }
     }
@@ -112,7 +119,7 @@ impl Stream<'_> {
 
 struct Reply<'a> {
     is_json: bool,
-    question: &'a Question<'a>,
+    question: &'a LineRequest<'a>,
     text: &'a mut Vec<u8>,
 }
 

@@ -33,7 +33,7 @@ impl Token {
 
     /// Whether the effective secret has expired, whatever else its status is.
     pub fn has_expired(&self, now: Timestamp) -> bool {
-        self.face().is_some_and(|secret| secret.is_past_end(now))
+        self.face().is_some_and(|secret| secret.has_expired(now))
     }
 
     /// The effect of a rotation now. `by_policy` means that the policy caused it.

@@ -3,7 +3,7 @@
 use super::Token;
 use crate::domain::Invalid;
 use crate::domain::address::AllowFrom;
-use crate::domain::destination::Destination;
+use crate::domain::destination::RememberedDestination;
 use crate::domain::lifetime::{Lifetime, in_order, starts_before};
 use crate::domain::policy::{Refused, allowed_expiry, check_required, expired};
 use crate::domain::settings::Settings;
@@ -46,7 +46,7 @@ pub struct TokenChange {
     pub not_before: Field<Timestamp>,
     pub rotate_every: Field<Span>,
     pub grace: Field<Span>,
-    pub destination: Field<Destination>,
+    pub destination: Field<RememberedDestination>,
     pub hook: Field<String>,
     pub allow_from: Field<AllowFrom>,
 }

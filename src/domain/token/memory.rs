@@ -2,7 +2,7 @@
 
 use super::{Delivery, DestinationKind, Token};
 use crate::domain::Invalid;
-use crate::domain::destination::{Destination, Receiver};
+use crate::domain::destination::{Destination, RememberedDestination};
 use crate::domain::hook::PendingHook;
 use crate::domain::policy::Refused;
 use crate::domain::when::Timestamp;
@@ -28,12 +28,12 @@ pub struct Memory {
 
 impl Delivery {
     /// The destination, if it can be remembered.
-    pub fn receiver(&self) -> Option<Receiver> {
+    pub fn rememberable(&self) -> Option<Destination> {
         let (target, variable) = (self.target.clone(), self.variable.clone());
         match self.destination {
-            DestinationKind::File => Some(Receiver::File { path: target? }),
-            DestinationKind::EnvFile => Some(Receiver::EnvFile { path: target?, variable: variable? }),
-            DestinationKind::Command => Some(Receiver::Command { command: self.command.clone()? }),
+            DestinationKind::File => Some(Destination::File { path: target? }),
+            DestinationKind::EnvFile => Some(Destination::EnvFile { path: target?, variable: variable? }),
+            DestinationKind::Command => Some(Destination::Command { command: self.command.clone()? }),
             DestinationKind::Stdout | DestinationKind::Clipboard => None,
         }
     }
@@ -41,8 +41,8 @@ impl Delivery {
 
 impl Token {
     /// Whether it remembers this destination.
-    pub fn remembers(&self, receiver: Option<&Receiver>) -> bool {
-        self.destination.as_ref().is_some_and(|it| Some(&it.receiver) == receiver)
+    pub fn remembers(&self, destination: Option<&Destination>) -> bool {
+        self.destination.as_ref().is_some_and(|it| Some(&it.destination) == destination)
     }
 
     /// Whether a hook of this user is pending.
@@ -50,44 +50,50 @@ impl Token {
         self.pending_hook.as_ref().is_some_and(|hook| hook.uid == uid)
     }
 
-    /// The effects of a rotation that delivers to `receiver`. `after` is the command that was given for it.
-    pub fn memory_of(&self, receiver: Option<&Receiver>, after: Option<&str>, remember: Remember) -> Memory {
+    /// The effects of a rotation that delivers to `destination`. `after` is the command that was given for it.
+    pub fn memory_of(
+        &self,
+        destination: Option<&Destination>,
+        after: Option<&str>,
+        remember: Remember,
+    ) -> Memory {
         let replaces_hook = after.is_some() && self.hook.as_deref().is_some_and(|hook| Some(hook) != after);
         let remember = match remember {
             Remember::Never => false,
-            Remember::First => receiver.is_some() && self.destination.is_none() && !replaces_hook,
+            Remember::First => destination.is_some() && self.destination.is_none() && !replaces_hook,
             Remember::Always => true,
         };
-        let is_remembered = self.remembers(receiver) || remember && receiver.is_some();
+        let is_remembered = self.remembers(destination) || remember && destination.is_some();
         let own = self.hook.as_deref().filter(|_| is_remembered);
         Memory { remember, hook: after.or(own).map(str::to_owned) }
     }
 
     /// Fails if another of these tokens has this destination already.
-    pub fn check_receiver(&self, receiver: &Receiver, others: &[Token]) -> Result<(), Refused> {
+    pub fn check_destination(&self, destination: &Destination, others: &[Token]) -> Result<(), Refused> {
         let has = |other: &&Token| {
-            let under_way = other.delivery.as_ref().filter(|it| it.remember).and_then(Delivery::receiver);
-            let own = other.destination.as_ref().map(|it| &it.receiver);
-            other.id != self.id && own.into_iter().chain(&under_way).any(|it| it.collides_with(receiver))
+            let under_way = other.delivery.as_ref().filter(|it| it.remember).and_then(Delivery::rememberable);
+            let own = other.destination.as_ref().map(|it| &it.destination);
+            other.id != self.id && own.into_iter().chain(&under_way).any(|it| it.collides_with(destination))
         };
         let Some(other) = others.iter().find(has) else { return Ok(()) };
-        let taken = Invalid::new(format!("{} is the destination of `{}`", receiver.in_words(), other.name));
+        let taken =
+            Invalid::new(format!("{} is the destination of `{}`", destination.in_words(), other.name));
         Err(Refused::Forbidden(taken.hint("choose another file or variable; two tokens cannot share one")))
     }
 
     /// Applies the effects of a confirmed delivery. `previous` is when the previous secret stops working.
     pub(super) fn apply_memory(&mut self, delivery: &Delivery, previous: Option<Timestamp>, now: Timestamp) {
-        let receiver = delivery.receiver();
+        let destination = delivery.rememberable();
         let owner_of_hook = self
             .destination
             .as_ref()
-            .filter(|it| Some(&it.receiver) == receiver.as_ref() && self.hook == delivery.hook)
+            .filter(|it| Some(&it.destination) == destination.as_ref() && self.hook == delivery.hook)
             .map_or((delivery.uid, delivery.host.clone()), |it| (it.uid, it.host.clone()));
         if let Some(command) = &delivery.hook {
             self.pending_hook = Some(PendingHook {
                 secret: delivery.secret,
                 command: command.clone(),
-                destination: receiver
+                destination: destination
                     .as_ref()
                     .map(|it| it.path().or(it.command()).unwrap_or_default().to_owned()),
                 previous_expires_at: previous,
@@ -101,8 +107,9 @@ impl Token {
         if !delivery.remember {
             return;
         }
-        if let Some(receiver) = receiver {
-            self.destination = Some(Destination { receiver, host: delivery.host.clone(), uid: delivery.uid });
+        if let Some(destination) = destination {
+            self.destination =
+                Some(RememberedDestination { destination, host: delivery.host.clone(), uid: delivery.uid });
         }
         if delivery.hook.is_some() {
             self.hook.clone_from(&delivery.hook);

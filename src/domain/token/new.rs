@@ -28,7 +28,7 @@ pub struct NewToken {
 impl NewToken {
     /// The token as this actor would store it now, and the expiry of its first secret, if the store allows it. The
     /// store adds the row and the first secret.
-    pub fn admit(
+    pub fn plan(
         self,
         id: TokenId,
         settings: &Settings,

@@ -49,12 +49,12 @@ impl StoredSecret {
         }
     }
 
-    pub fn is_past_end(&self, now: Timestamp) -> bool {
+    pub fn has_expired(&self, now: Timestamp) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
 
     /// Whether it is revoked or has expired.
     pub fn is_over(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_some() || self.is_past_end(now)
+        self.revoked_at.is_some() || self.has_expired(now)
     }
 }

@@ -125,9 +125,9 @@ fn endless(text: &str, kind: &str) -> Invalid {
 
 /// Parses an expiry for `--expires`: a date or an RFC 3339 time, never a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct End(pub When);
+pub struct Expiry(pub When);
 
-impl FromStr for End {
+impl FromStr for Expiry {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
@@ -143,7 +143,7 @@ impl FromStr for End {
         match text.parse().map_err(|err| if is_date { err } else { not_a_date() })? {
             When::In(_) => Err(Invalid::new(format!("`{text}` is a duration, not a date"))
                 .hint(format!("use `--ttl {text}` for a lifetime from now"))),
-            when => Ok(End(when)),
+            when => Ok(Expiry(when)),
         }
     }
 }
@@ -191,9 +191,9 @@ mod tests {
 
     #[test]
     fn an_expiry_is_never_a_duration() {
-        let refused = "90d".parse::<End>().unwrap_err();
+        let refused = "90d".parse::<Expiry>().unwrap_err();
         assert_eq!(refused.hint.as_deref(), Some("use `--ttl 90d` for a lifetime from now"));
-        assert!("2027-01-31".parse::<End>().is_ok());
+        assert!("2027-01-31".parse::<Expiry>().is_ok());
     }
 
     #[test]
@@ -208,11 +208,11 @@ mod tests {
             ("06/07/2027", "use a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`"),
             ("90x", "use a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`"),
         ] {
-            let refused = text.parse::<End>().unwrap_err();
+            let refused = text.parse::<Expiry>().unwrap_err();
             assert_eq!(refused.hint.as_deref(), Some(hint), "{text}");
             assert!(!refused.message.contains("duration"), "{}", refused.message);
         }
-        assert_eq!(ttl("never").unwrap_err().hint, "never".parse::<End>().unwrap_err().hint);
+        assert_eq!(ttl("never").unwrap_err().hint, "never".parse::<Expiry>().unwrap_err().hint);
         assert_eq!(ttl("90d"), "90d".parse());
         // Eight digits that are not a day, or text that is not a date at all.
         assert!(written_otherwise("20271301").is_none() && written_otherwise("1.2.3").is_none());
@@ -228,7 +228,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_a_typed_time_panic(text in ".{0,40}") {
-            let _ = text.parse::<End>().is_ok();
+            let _ = text.parse::<Expiry>().is_ok();
         }
     }
 }

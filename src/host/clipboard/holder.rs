@@ -38,11 +38,11 @@ pub fn hold(args: &[OsString]) -> Option<u8> {
         "display" => holding(|| display::Display::open(events.clone()), stay, &events, &came),
         "tmux" => holding(|| tmux::Tmux::open(name), stay, &events, &came),
         #[cfg(feature = "clipboard")]
-        display::PROOF => heard().and_then(|secret| display::prove(&secret)),
+        display::PROOF => read_line().and_then(|secret| display::prove(&secret)),
         _ => return None,
     };
     if let Err(err) = &done {
-        let _ = answer(&err.to_string());
+        let _ = write_line(&err.to_string());
     }
     Some(u8::from(done.is_err()))
 }
@@ -57,21 +57,21 @@ fn holding<H: Hold>(
     // children.
     setsid()?;
     let mut it = open()?;
-    answer("")?;
-    let secret = heard()?;
+    write_line("")?;
+    let secret = read_line()?;
     if secret.is_empty() {
         return Ok(());
     }
     let done = it.put(&secret).and_then(|()| {
-        answer("")?;
+        write_line("")?;
         let events = events.clone();
         thread::spawn(move || {
-            let said = heard().map_or(Event::Stay, |_| Event::Leave);
-            let _ = events.send(said);
+            let event = read_line().map_or(Event::Stay, |_| Event::Leave);
+            let _ = events.send(event);
         });
         if let Ok(Event::Stay) = came.recv_timeout(LONGEST) {
             // The reader may have exited.
-            let _ = answer("");
+            let _ = write_line("");
             let_go()?;
             let _ = came.recv_timeout(stay);
         }
@@ -89,7 +89,7 @@ fn let_go() -> io::Result<()> {
 }
 
 /// Reads a line from the process that started us.
-fn heard() -> io::Result<Zeroizing<Vec<u8>>> {
+fn read_line() -> io::Result<Zeroizing<Vec<u8>>> {
     let mut input = streams::input();
     // Larger than a secret. The buffer never grows, which would leave a copy behind.
     let mut line = Zeroizing::new(Vec::with_capacity(600));
@@ -104,6 +104,6 @@ fn heard() -> io::Result<Zeroizing<Vec<u8>>> {
     Err(io::ErrorKind::InvalidData.into())
 }
 
-fn answer(line: &str) -> io::Result<()> {
+fn write_line(line: &str) -> io::Result<()> {
     streams::output().write_all(format!("{}\n", line.replace('\n', " ")).as_bytes())
 }

@@ -49,16 +49,16 @@ impl Keeper {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
         let mut it = Self { child: Some(child), to: Some(to), from };
-        it.hear()?;
+        it.read_answer()?;
         Ok(it)
     }
 
-    fn say(&mut self, line: &[u8]) -> io::Result<()> {
+    fn send(&mut self, line: &[u8]) -> io::Result<()> {
         self.to.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(line)
     }
 
     /// Reads its answer, which is empty or an error.
-    fn hear(&mut self) -> io::Result<()> {
+    fn read_answer(&mut self) -> io::Result<()> {
         let end = Instant::now() + PATIENCE;
         let mut line = Vec::new();
         loop {
@@ -82,14 +82,14 @@ impl Keeper {
 
 impl Clipboard for Keeper {
     fn put(&mut self, text: &[u8]) -> io::Result<()> {
-        self.say(text)?;
-        self.say(b"\n")?;
-        self.hear()
+        self.send(text)?;
+        self.send(b"\n")?;
+        self.read_answer()
     }
 
     fn stay(&mut self) -> io::Result<()> {
         self.to = None;
-        self.hear()?;
+        self.read_answer()?;
         self.child = None;
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Drop for Keeper {
     /// Takes the secret back, and returns when the process has exited.
     fn drop(&mut self) {
         // Before the secret is sent, an empty line is not a secret either.
-        let _ = self.say(b"\n");
+        let _ = self.send(b"\n");
         let Some(child) = &mut self.child else { return };
         self.to = None;
         let end = Instant::now() + PATIENCE;

@@ -51,7 +51,7 @@ pub fn ask_hidden(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<Ze
 
 /// A yes or no. Anything else is a no.
 pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool> {
-    let (theme, mut asked, mut told) = (SimpleTheme, String::new(), String::new());
+    let (theme, mut asked, mut answered) = (SimpleTheme, String::new(), String::new());
     theme.format_confirm_prompt(&mut asked, question, Some(false)).map_err(io::Error::other)?;
     term.write_str(&asked)?;
     let answer = loop {
@@ -64,11 +64,13 @@ pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool>
         }
     };
     if let Ok(answer) = answer {
-        theme.format_confirm_prompt_selection(&mut told, question, Some(answer)).map_err(io::Error::other)?;
+        theme
+            .format_confirm_prompt_selection(&mut answered, question, Some(answer))
+            .map_err(io::Error::other)?;
         term.clear_line()?;
     }
     // The next output starts on a new line.
-    term.write_line(&told)?;
+    term.write_line(&answered)?;
     answer
 }
 

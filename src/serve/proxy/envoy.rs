@@ -21,7 +21,7 @@ pub fn config(address: &Address, parts: &[Part]) -> Result<String, Invalid> {
         format!("- {{ match: {{ prefix: {prefix} }}, route: {{ cluster: service }} }}")
     });
     let exact = |header: &str| format!("- {{ exact: {} }}", header.to_lowercase());
-    let asked = lines("                          ", SECRET.into_iter().chain(["X-Forwarded-For"]), exact);
+    let headers = lines("                          ", SECRET.into_iter().chain(["X-Forwarded-For"]), exact);
     let removed = SECRET.map(str::to_lowercase).join(", ");
     let (listens, service) = (typed_socket(LISTENS), typed_socket(SERVICE));
     Ok(format!(
@@ -59,7 +59,7 @@ static_resources:
                       authorization_request:
                         allowed_headers:
                           patterns:
-{asked}                      authorization_response:
+{headers}                      authorization_response:
                         # The gate always sends all of them, so a forged one is replaced.
                         allowed_upstream_headers:
                           patterns:

@@ -10,7 +10,7 @@ use crate::store::{StoreError, UNCHANGED, UNSETTLED};
 pub fn words(err: &postgres::Error) -> String {
     let cause = std::error::Error::source(err).map(ToString::to_string);
     match (err.as_db_error(), cause) {
-        (Some(said), _) => said.message().to_owned(),
+        (Some(error), _) => error.message().to_owned(),
         (None, Some(cause)) => cause,
         (None, None) => err.to_string(),
     }

@@ -34,7 +34,7 @@ pub use freshness::Lag;
 pub use heartbeat::{start as start_heartbeat, watch as watch_replica};
 pub use make::{is_store, make, script};
 pub use relay::Relay;
-pub use statement::Found;
+pub use statement::FoundRows;
 pub use transaction::Open;
 
 use super::engine::Fault;

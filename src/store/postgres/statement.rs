@@ -13,12 +13,12 @@ pub struct Statement<'a> {
 }
 
 /// The rows that a statement has found.
-pub struct Found {
+pub struct FoundRows {
     rows: std::vec::IntoIter<postgres::Row>,
     current: Option<postgres::Row>,
 }
 
-impl Found {
+impl FoundRows {
     pub fn next(&mut self) -> Option<&postgres::Row> {
         self.current = self.rows.next();
         self.current.as_ref()
@@ -47,12 +47,12 @@ impl Statement<'_> {
         self.prepared.columns().len()
     }
 
-    pub fn query(&self, args: &[&dyn ToSql]) -> Result<Found, Fault> {
+    pub fn query(&self, args: &[&dyn ToSql]) -> Result<FoundRows, Fault> {
         let rows = self.with(args, |client, params| client.query(&self.prepared, params))?;
         if self.prepared.columns().is_empty() {
-            return Ok(Found { rows: Vec::new().into_iter(), current: None });
+            return Ok(FoundRows { rows: Vec::new().into_iter(), current: None });
         }
-        Ok(Found { rows: rows.into_iter(), current: None })
+        Ok(FoundRows { rows: rows.into_iter(), current: None })
     }
 
     /// Returns how many rows it changed.

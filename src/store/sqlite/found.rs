@@ -105,7 +105,7 @@ impl Found {
         };
         match run() {
             Ok(mode) if mode == "delete" => Ok(()),
-            Ok(_) => Err(StoreError::Locked(lock::holders(&self.database))),
+            Ok(_) => Err(StoreError::Locked(lock::pids(&self.database))),
             Err(err) => Err(StoreError::sqlite(&self.database, &err)),
         }
     }

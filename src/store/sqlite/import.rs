@@ -58,26 +58,26 @@ impl Taker {
         mut fields: Fields<'_>,
         batch: &mut Batch,
     ) -> Result<(), BadLine> {
-        let (fields, from) = (&mut fields, batch.place());
+        let (fields, from) = (&mut fields, batch.next_cell());
         match kind {
             "token" => return self.token(line, fields, batch),
             "scope" => self.scope(line, fields, batch)?,
             "setting" => {
                 columns::take(columns::SETTING, fields, batch)?;
-                batch.end(Table::Setting, line, from);
+                batch.add_row(Table::Setting, line, from);
             }
             "pruned" => {
                 columns::take(columns::PRUNED, fields, batch)?;
-                batch.end(Table::Pruned, line, from);
+                batch.add_row(Table::Pruned, line, from);
             }
             "event" => {
                 columns::take(columns::EVENT, fields, batch)?;
-                batch.end(Table::Events, line, from);
+                batch.add_row(Table::Events, line, from);
                 self.log.follow(batch);
             }
             kind => return Err(format!("its type is `{kind}`").into()),
         }
-        Ok(columns::end(fields)?)
+        Ok(columns::check_all_taken(fields)?)
     }
 
     fn token(&mut self, line: usize, fields: &mut Fields<'_>, batch: &mut Batch) -> Result<(), BadLine> {
@@ -93,7 +93,7 @@ impl Taker {
     fn scope(&mut self, line: usize, fields: &mut Fields<'_>, batch: &mut Batch) -> Result<(), BadLine> {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let includes: Vec<String> = words(fields, "includes")?.into_iter().map(Cow::into_owned).collect();
-        let (row, from) = (number(self.includes.len() + 1), batch.place());
+        let (row, from) = (number(self.includes.len() + 1), batch.next_cell());
         batch.integer(row);
         columns::take(columns::SCOPE, fields, batch)?;
         batch.integer(number(includes.len()));
@@ -101,7 +101,7 @@ impl Taker {
         let granted = Granted { row, id, name: name.parse().map_err(|invalid: Invalid| invalid.message)? };
         self.scopes.insert(name.to_owned(), granted);
         self.includes.push((row, includes));
-        batch.seal(Table::Scope, line, from);
+        batch.add_sealed_row(Table::Scope, line, from);
         Ok(())
     }
 
@@ -111,10 +111,10 @@ impl Taker {
         for (row, names) in &self.includes {
             for name in names {
                 let included = self.scopes.get(name).ok_or_else(|| no_scope(name))?;
-                let from = batch.place();
+                let from = batch.next_cell();
                 batch.integer(*row);
                 batch.integer(included.row);
-                batch.seal(Table::Includes, 0, from);
+                batch.add_sealed_row(Table::Includes, 0, from);
             }
         }
         Ok(batch)

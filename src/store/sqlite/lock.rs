@@ -59,7 +59,7 @@ pub fn refusal() -> Option<std::io::Error> {
 }
 
 /// The pids of other processes that hold POSIX locks on a file; empty if `/proc/locks` does not tell.
-pub fn holders(path: &Path) -> Vec<u32> {
+pub fn pids(path: &Path) -> Vec<u32> {
     let (Ok(meta), Ok(locks)) = (fs::metadata(path), fs::read_to_string("/proc/locks")) else {
         return Vec::new();
     };

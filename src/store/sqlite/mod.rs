@@ -96,7 +96,7 @@ pub struct Sqlite {
 pub struct Look<'a>(&'a Sqlite);
 
 impl Look<'_> {
-    pub fn end(self) -> rusqlite::Result<()> {
+    pub fn commit(self) -> rusqlite::Result<()> {
         self.0.run("COMMIT")
     }
 }

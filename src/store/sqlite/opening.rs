@@ -26,7 +26,7 @@ impl Store {
 
     /// Opens it for a single question. The read transaction that checks the store is also that of the question, and
     /// no statement is cached.
-    pub(in crate::store) fn file_to_ask_once(location: &Directory) -> Result<Self, StoreError> {
+    pub(in crate::store) fn file_to_verify_once(location: &Directory) -> Result<Self, StoreError> {
         Sqlite::open_reader(location, Access::Once).map(Self::from)
     }
 
@@ -86,7 +86,7 @@ impl Sqlite {
                 return Ok(Self { copy: Some(copy), ..Self::new(conn, found, version) });
             }
         }
-        Err(StoreError::Locked(lock::holders(&found.database)))
+        Err(StoreError::Locked(lock::pids(&found.database)))
     }
 
     pub(super) fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
@@ -118,7 +118,7 @@ impl Opening {
     /// The error if there is no further attempt.
     pub fn at_once(self, found: &Found) -> StoreError {
         match self {
-            Self::HotJournal => StoreError::Locked(lock::holders(&found.database)),
+            Self::HotJournal => StoreError::Locked(lock::pids(&found.database)),
             Self::Failed(err) => err,
         }
     }

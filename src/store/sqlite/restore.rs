@@ -145,7 +145,7 @@ pub fn plan<E: From<StoreError>>(
         }
         (_, Some(present)) => {
             present.accept_broken_seals();
-            result.write(clock, author, |tx| tx.end_as(present, &mut built))?;
+            result.write(clock, author, |tx| tx.revoke_as(present, &mut built))?;
             true
         }
         _ => true,
@@ -311,7 +311,7 @@ impl Write<'_> {
     }
 
     /// Revokes in this copy of a backup what another store, as far as it is readable, has revoked.
-    fn end_as(&self, other: &Store, built: &mut Built) -> Result<(), StoreError> {
+    fn revoke_as(&self, other: &Store, built: &mut Built) -> Result<(), StoreError> {
         self.each_page(|page| {
             for before in page {
                 let found = other.read(|view| view.token_of_id(&before.id, self.now)).ok().flatten();

@@ -14,9 +14,9 @@ impl Sqlite {
     }
 
     /// When a granted scope was last required.
-    pub fn last_asked(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
-        let asked = |tag| self.usage(Kind::Asks).last(grant.row, tag, token.created_at, now);
-        asked(scope_tag(&token.id, grant)).or_else(|| asked(scope_tag_v1(&token.id, grant)))
+    pub fn last_required(&self, token: &Token, grant: &Grant, now: Timestamp) -> Option<Timestamp> {
+        let last = |tag| self.usage(Kind::Asks).last(grant.row, tag, token.created_at, now);
+        last(scope_tag(&token.id, grant)).or_else(|| last(scope_tag_v1(&token.id, grant)))
     }
 
     pub fn record(&self, kind: Kind, row: i64, tag: Tag, created: Timestamp, now: Timestamp) {
@@ -24,7 +24,7 @@ impl Sqlite {
         recorder.record(beside(&self.found), &self.found.database, row, tag, created, now);
     }
 
-    pub fn record_ask(&self, token: &Token, grant: &Grant, now: Timestamp) {
+    pub fn record_requirement(&self, token: &Token, grant: &Grant, now: Timestamp) {
         self.record(Kind::Asks, grant.row, scope_tag(&token.id, grant), token.created_at, now);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::destination::Destination;
+use crate::domain::destination::RememberedDestination;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 
@@ -17,12 +17,12 @@ pub struct DestinationDoc<'a> {
 }
 
 impl<'a> DestinationDoc<'a> {
-    pub fn new(it: &'a Destination) -> Self {
+    pub fn new(it: &'a RememberedDestination) -> Self {
         Self {
-            kind: it.receiver.word(),
-            path: it.receiver.path(),
-            variable: it.receiver.variable(),
-            command: it.receiver.command(),
+            kind: it.destination.word(),
+            path: it.destination.path(),
+            variable: it.destination.variable(),
+            command: it.destination.command(),
             host: it.host.as_deref(),
             uid: it.uid,
         }

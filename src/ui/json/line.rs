@@ -123,7 +123,7 @@ impl Out<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::destination::{Destination, Receiver};
+    use crate::domain::destination::{Destination, RememberedDestination};
     use crate::domain::lifetime::Lifetime;
     use crate::domain::token::Grant;
     use crate::domain::token::tests::{at, secret, token};
@@ -140,7 +140,8 @@ mod tests {
             ..secret(2, 4)
         };
         let scopes = ["b", "a"].map(|scope| scope.parse().unwrap());
-        let grant = |(row, scope)| (row, Grant { row, scope, scope_id: String::new(), last_asked_at: None });
+        let grant =
+            |(row, scope)| (row, Grant { row, scope, scope_id: String::new(), last_required_at: None });
         let mut full = token(vec![ended, used, StoredSecret { delivered_at: None, ..secret(3, 6) }]);
         full.description = Some("a \"text\" with é, \\ and \u{202e}".to_owned());
         full.owner = Some(String::new());
@@ -151,8 +152,8 @@ mod tests {
         full.rotate_every = Some(Span::days(30));
         full.grace = Some(Span::hours(0));
         full.not_before = Some(at(3));
-        let receiver = Receiver::File { path: "/a".to_owned() };
-        full.destination = Some(Destination { receiver, host: None, uid: 7 });
+        let destination = Destination::File { path: "/a".to_owned() };
+        full.destination = Some(RememberedDestination { destination, host: None, uid: 7 });
         full.hook = Some("true".to_owned());
         let until = Token { lifetime: Lifetime::Until(at(500)), ..bare.clone() };
         let revoked = Token { revoked_at: Some(at(2)), ..full.clone() };

@@ -27,7 +27,7 @@ impl<'a> ManyWriter<'a> {
         self.out.write_all(&self.text)
     }
 
-    pub fn end(mut self) -> io::Result<()> {
+    pub fn finish(mut self) -> io::Result<()> {
         self.out.write_all(b"]}\n")?;
         self.out.flush()
     }

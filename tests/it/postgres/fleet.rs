@@ -12,7 +12,7 @@ use crate::support::program;
 use crate::support::server::{Server, have};
 
 use super::freshness::{Gate, at, primary, replica};
-use super::link::{Link, Way};
+use super::link::{Link, LinkState};
 
 /// What a replica may be behind, as a flag and as a time.
 const MOST: (&str, Duration) = ("2s", Duration::from_secs(2));
@@ -157,11 +157,11 @@ fn fleet(size: &Size) {
 /// Holds and cuts a link, as long as it takes and at least longer than a replica may be behind.
 fn disturb(link: &Link, is_done: impl Fn() -> bool) {
     loop {
-        link.set(Way::Held);
+        link.set(LinkState::Held);
         thread::sleep(MOST.1 + Duration::from_secs(2));
-        link.set(Way::Cut);
+        link.set(LinkState::Cut);
         thread::sleep(Duration::from_millis(200));
-        link.set(Way::Open);
+        link.set(LinkState::Open);
         if is_done() {
             break;
         }

@@ -9,7 +9,7 @@ use crate::support::processes::until;
 use crate::support::server::{Server, have};
 use crate::support::{Ran, program, run};
 
-use super::link::{Link, Way};
+use super::link::{Link, LinkState};
 
 /// A primary with a store.
 pub fn primary() -> Server {
@@ -128,7 +128,7 @@ fn a_replica_verifies_only_while_a_heartbeat_shows_its_age() {
     let ran = verified(&replica, "8s", &secret).ok();
     assert_eq!(ran.json()["valid"], true, "{ran:?}");
     // Cut off, and the revocation goes by it.
-    link.set(Way::Held);
+    link.set(LinkState::Held);
     at(&primary, &["revoke", "web", "--yes"], b"").ok();
     until("it is too old", || {
         let ran = verified(&replica, "2s", &secret);
@@ -136,7 +136,7 @@ fn a_replica_verifies_only_while_a_heartbeat_shows_its_age() {
         ran.code == 6
     });
     is_stale(&verified(&replica, "2s", &secret));
-    link.set(Way::Open);
+    link.set(LinkState::Open);
     until("it knows of the revocation", || verified(&replica, "8s", &secret).code == 3);
     drop(beat);
     until("nobody says any more how old it is", || {

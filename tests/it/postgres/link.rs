@@ -1,4 +1,4 @@
-//! A way to a server that can be held up, and cut.
+//! A connection to a server that a test can hold up or cut.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The state of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum LinkState {
     Open,
     /// It waits, and so do connections.
     Held,
@@ -22,15 +22,15 @@ pub enum Way {
 /// Passes on what comes to a port of this machine, until the process ends.
 pub struct Link {
     pub port: u16,
-    way: Arc<AtomicU8>,
+    state: Arc<AtomicU8>,
 }
 
 impl Link {
     pub fn to(socket: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let way = Arc::new(AtomicU8::new(Way::Open as u8));
-        let shared = Arc::clone(&way);
+        let state = Arc::new(AtomicU8::new(LinkState::Open as u8));
+        let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
@@ -41,21 +41,21 @@ impl Link {
                 thread::spawn(move || pass(server, client, &back));
             }
         });
-        Self { port, way }
+        Self { port, state }
     }
 
-    pub fn set(&self, way: Way) {
-        self.way.store(way as u8, Ordering::SeqCst);
+    pub fn set(&self, state: LinkState) {
+        self.state.store(state as u8, Ordering::SeqCst);
     }
 }
 
-trait End: Read + Write {
-    fn end(&self);
+trait Socket: Read + Write {
+    fn shut_down(&self);
     fn wake_often(&self);
 }
 
-impl End for TcpStream {
-    fn end(&self) {
+impl Socket for TcpStream {
+    fn shut_down(&self) {
         let _ = self.shutdown(Shutdown::Both);
     }
     fn wake_often(&self) {
@@ -63,8 +63,8 @@ impl End for TcpStream {
     }
 }
 
-impl End for UnixStream {
-    fn end(&self) {
+impl Socket for UnixStream {
+    fn shut_down(&self) {
         let _ = self.shutdown(Shutdown::Both);
     }
     fn wake_often(&self) {
@@ -72,7 +72,7 @@ impl End for UnixStream {
     }
 }
 
-fn pass(mut from: impl End, mut to: impl End, way: &AtomicU8) {
+fn pass(mut from: impl Socket, mut to: impl Socket, state: &AtomicU8) {
     from.wake_often();
     let mut buffer = [0; 16_384];
     loop {
@@ -86,13 +86,13 @@ fn pass(mut from: impl End, mut to: impl End, way: &AtomicU8) {
             }
             Err(_) => break,
         };
-        while way.load(Ordering::SeqCst) == Way::Held as u8 {
+        while state.load(Ordering::SeqCst) == LinkState::Held as u8 {
             thread::sleep(Duration::from_millis(5));
         }
-        if way.load(Ordering::SeqCst) == Way::Cut as u8 || to.write_all(&buffer[..len]).is_err() {
+        if state.load(Ordering::SeqCst) == LinkState::Cut as u8 || to.write_all(&buffer[..len]).is_err() {
             break;
         }
     }
-    from.end();
-    to.end();
+    from.shut_down();
+    to.shut_down();
 }

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-use super::{Gate, answer, app};
+use super::{Gate, app, read_answer};
 
 /// Reads everything until the gate closes the connection.
 fn rest(stream: &mut UnixStream) -> String {
@@ -23,11 +23,11 @@ fn a_connection_carries_many_requests_one_after_another_and_in_advance() {
     let mut stream = gate.connect();
     for _ in 0..3 {
         stream.write_all(request("/verify").as_bytes()).unwrap();
-        assert_eq!(answer(&mut stream).status, 200);
+        assert_eq!(read_answer(&mut stream).status, 200);
     }
     let targets = ["/verify", "/verify?scope=write", "/nowhere", "/verify?x", "/verify"];
     stream.write_all(targets.map(request).concat().as_bytes()).unwrap();
-    assert_eq!(targets.map(|_| answer(&mut stream).status), [200, 403, 404, 400, 200]);
+    assert_eq!(targets.map(|_| read_answer(&mut stream).status), [200, 403, 404, 400, 200]);
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn a_client_that_has_stopped_sending_is_answered() {
         let request = format!("GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");
         stream.write_all(request.repeat(3).as_bytes()).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        assert_eq!([(); 3].map(|()| answer(&mut stream).status), [200; 3]);
+        assert_eq!([(); 3].map(|()| read_answer(&mut stream).status), [200; 3]);
         assert_eq!(rest(&mut stream), "");
     }
 }
@@ -50,13 +50,13 @@ fn http_1_0_is_answered_and_closed_unless_it_wants_to_stay() {
     let gate = Gate::start(&world, &[]);
     let mut stream = gate.connect();
     write!(stream, "GET /verify HTTP/1.0\r\nX-Api-Key: {secret}\r\n\r\n").unwrap();
-    assert_eq!(answer(&mut stream).status, 200);
+    assert_eq!(read_answer(&mut stream).status, 200);
     assert_eq!(rest(&mut stream), "");
     let mut stream = gate.connect();
     for _ in 0..2 {
         write!(stream, "GET /verify HTTP/1.0\r\nConnection: keep-alive\r\nX-Api-Key: {secret}\r\n\r\n")
             .unwrap();
-        assert_eq!(answer(&mut stream).status, 200);
+        assert_eq!(read_answer(&mut stream).status, 200);
     }
 }
 
@@ -149,7 +149,7 @@ fn a_connection_beyond_the_limit_waits_for_a_place() {
     let mut two = [gate.connect(), gate.connect()];
     for stream in &mut two {
         write!(stream, "GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n").unwrap();
-        assert_eq!(answer(stream).status, 200);
+        assert_eq!(read_answer(stream).status, 200);
     }
     let mut third = gate.connect();
     write!(third, "GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n").unwrap();
@@ -157,7 +157,7 @@ fn a_connection_beyond_the_limit_waits_for_a_place() {
     assert!(third.read(&mut [0]).is_err(), "it was answered beyond the limit");
     drop(two);
     third.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    assert_eq!(answer(&mut third).status, 200);
+    assert_eq!(read_answer(&mut third).status, 200);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_client_that_sent_in_time_is_answered_however_late_the_gate_looks() {
     let request = format!("GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");
     for stream in &mut all {
         stream.write_all(request.as_bytes()).unwrap();
-        assert_eq!(answer(stream).status, 200);
+        assert_eq!(read_answer(stream).status, 200);
     }
     gate.signal("-STOP");
     for stream in &mut all {
@@ -179,6 +179,6 @@ fn a_client_that_sent_in_time_is_answered_however_late_the_gate_looks() {
     thread::sleep(Duration::from_secs(11));
     gate.signal("-CONT");
     for stream in &mut all {
-        assert_eq!(answer(stream).status, 200);
+        assert_eq!(read_answer(stream).status, 200);
     }
 }

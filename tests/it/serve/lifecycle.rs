@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{Gate, answer, app};
+use super::{Gate, app, read_answer};
 use crate::support::{World, have, program_path, uid};
 
 fn mode(path: &Path) -> u32 {
@@ -21,7 +21,7 @@ fn a_socket_file_has_its_mode_and_is_removed_at_the_end() {
     let mut gate = Gate::start(&world, &[]);
     assert_eq!(mode(&gate.socket), 0o660);
     gate.signal("-TERM");
-    assert_eq!(gate.end().0, Some(0));
+    assert_eq!(gate.stop().0, Some(0));
     assert!(!gate.socket.exists());
     let gate = Gate::start(&world, &["--socket-mode", "600"]);
     assert_eq!(mode(&gate.socket), 0o600);
@@ -58,13 +58,13 @@ fn a_request_that_was_read_is_answered_after_sigterm() {
     )
     .unwrap();
     // The gate requests the body, so it has read the head.
-    assert_eq!(answer(&mut stream).status, 100);
+    assert_eq!(read_answer(&mut stream).status, 100);
     let mut idle = gate.connect();
     gate.signal("-TERM");
     stream.write_all(body.as_bytes()).unwrap();
-    let yes = answer(&mut stream);
+    let yes = read_answer(&mut stream);
     assert_eq!((yes.status, yes.json()["valid"].as_bool()), (200, Some(true)));
-    assert_eq!(gate.end().0, Some(0));
+    assert_eq!(gate.stop().0, Some(0));
     assert!(matches!(idle.read(&mut [0]), Ok(0) | Err(_)));
 }
 
@@ -76,7 +76,7 @@ fn requests_sent_before_the_stop_are_answered() {
     let mut kept: Vec<UnixStream> = (0..8).map(|_| gate.connect()).collect();
     for stream in &mut kept {
         stream.write_all(request.as_bytes()).unwrap();
-        assert_eq!(answer(stream).status, 200);
+        assert_eq!(read_answer(stream).status, 200);
     }
     // A paused gate reads nothing, so all of this is unread in its sockets when the signal arrives.
     gate.signal("-STOP");
@@ -87,9 +87,9 @@ fn requests_sent_before_the_stop_are_answered() {
     gate.signal("-TERM");
     gate.signal("-CONT");
     for stream in kept.iter_mut().chain(&mut new) {
-        assert_eq!(answer(stream).status, 200);
+        assert_eq!(read_answer(stream).status, 200);
     }
-    assert_eq!(gate.end().0, Some(0));
+    assert_eq!(gate.stop().0, Some(0));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn ctrl_c_stops_a_gate_like_every_verb() {
     let (world, _) = app();
     let mut gate = Gate::start(&world, &[]);
     gate.signal("-INT");
-    assert_eq!(gate.end().0, Some(130));
+    assert_eq!(gate.stop().0, Some(130));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn systemd_is_notified_when_a_gate_is_ready_and_when_it_stops() {
     };
     assert_eq!(told(), "READY=1");
     gate.signal("-TERM");
-    assert_eq!((told(), gate.end().0), ("STOPPING=1".to_owned(), Some(0)));
+    assert_eq!((told(), gate.stop().0), ("STOPPING=1".to_owned(), Some(0)));
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_socket_that_systemd_passes_is_served() {
     }
     assert_eq!(gate.with_secret("/verify", &secret).status, 200);
     gate.signal("-TERM");
-    assert_eq!(gate.end().0, Some(0));
+    assert_eq!(gate.stop().0, Some(0));
     world.refuses(&["serve", "--listen", "fd://"], 1, "io");
 }
 
@@ -245,7 +245,7 @@ fn another_user_can_serve_and_mint_nothing() {
     let child = nobody(&["serve", "--listen", &listen]).stderr(Stdio::piped()).spawn().unwrap();
     let mut gate = Gate { child, socket };
     while UnixStream::connect(&gate.socket).is_err() {
-        assert!(gate.child.try_wait().unwrap().is_none(), "it ended: {}", gate.end().1);
+        assert!(gate.child.try_wait().unwrap().is_none(), "it ended: {}", gate.stop().1);
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(fs::metadata(&gate.socket).unwrap().uid(), 65534);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Barrier, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Gate, answer};
+use super::{Gate, read_answer};
 use crate::support::World;
 
 const CLIENTS: usize = 64;
@@ -89,7 +89,7 @@ impl Load {
             turn += 7;
             let before = known.state();
             send(&mut *stream, &known.secret);
-            let status = answer(&mut stream).status;
+            let status = read_answer(&mut stream).status;
             let kind = match (status, before, known.state()) {
                 (200, VALID | CHANGING, _) => 0,
                 (401, _, CHANGING | ENDED) => 1,
@@ -104,7 +104,7 @@ impl Load {
         self.stopped.wait();
         send(&mut *stream, &secret);
         self.sent.wait();
-        assert!(matches!(answer(&mut stream).status, 200 | 401), "client {client}");
+        assert!(matches!(read_answer(&mut stream).status, 200 | 401), "client {client}");
     }
 
     fn answered(&self) -> usize {
@@ -186,7 +186,7 @@ fn load(least: usize, long: Duration) {
         gate.signal("-TERM");
         gate.signal("-CONT");
         let start = Instant::now();
-        assert_eq!(gate.end().0, Some(0));
+        assert_eq!(gate.stop().0, Some(0));
         start.elapsed()
     });
     println!("it ended after {} ms, with {CLIENTS} requests answered in them", took.as_millis());

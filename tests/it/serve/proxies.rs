@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use super::{Answer, Gate, answer};
+use super::{Answer, Gate, read_answer};
 use crate::support::processes::until;
 use crate::support::{World, have, uid};
 
@@ -152,7 +152,7 @@ impl Proxied {
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let head = headers.iter().map(|header| format!("{header}\r\n")).collect::<Vec<_>>().concat();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: any\r\nConnection: close\r\n{head}\r\n").unwrap();
-        answer(&mut stream)
+        read_answer(&mut stream)
     }
 }
 
@@ -229,7 +229,7 @@ fn check(world: &World, over: Over, start: impl Fn(&World, &str) -> Proxied) {
     fs::rename(&away, world.store()).unwrap();
     assert_eq!(proxy.get("/all/x", &[&others]).status, 200);
     gate.signal("-TERM");
-    gate.end();
+    gate.stop();
     assert!(proxy.get("/all/x", &[&others]).status >= 500);
 }
 

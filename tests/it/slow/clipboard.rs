@@ -9,14 +9,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokenctl::context::CopyWay;
+use tokenctl::context::CopyMethod;
 
 use crate::support::{World, run};
 
 /// A world with these clipboards and a store.
-fn with(ways: &[CopyWay]) -> World {
+fn with(methods: &[CopyMethod]) -> World {
     let world = World::with_store();
-    world.clipboards.borrow_mut().there = ways.to_vec();
+    world.clipboards.borrow_mut().there = methods.to_vec();
     world
 }
 
@@ -75,11 +75,11 @@ fn arguments(process: &Path) -> String {
 
 #[test]
 fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
-    let world = with(&[CopyWay::Display]);
+    let world = with(&[CopyMethod::Display]);
     let ran = world.run(&["create", "demo", "--ttl", "30d", "--copy"]).ok();
     let held = world.clipboards.borrow().holds.clone();
-    let (way, secret, stay) = held.expect("nothing was copied");
-    assert_eq!((way, stay), (CopyWay::Display, Some(Duration::from_secs(45))));
+    let (method, secret, stay) = held.expect("nothing was copied");
+    assert_eq!((method, stay), (CopyMethod::Display, Some(Duration::from_secs(45))));
     world.is_valid(&secret, "demo");
     let id = world.show("demo")["id"].as_str().expect("an id").to_owned();
     let said = format!(
@@ -98,13 +98,13 @@ fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
 
 #[test]
 fn each_way_claims_only_what_it_does() {
-    for (way, says) in [
-        (CopyWay::Display, "copied to the clipboard, cleared in 5 s; a clipboard manager may keep a copy"),
-        (CopyWay::Tmux, "in the tmux buffer tokenctl-NAME, deleted in 5 s; your terminal may keep a copy"),
-        (CopyWay::Osc52, "sent to your terminal, which may ignore it; its clipboard is not cleared"),
+    for (method, says) in [
+        (CopyMethod::Display, "copied to the clipboard, cleared in 5 s; a clipboard manager may keep a copy"),
+        (CopyMethod::Tmux, "in the tmux buffer tokenctl-NAME, deleted in 5 s; your terminal may keep a copy"),
+        (CopyMethod::Osc52, "sent to your terminal, which may ignore it; its clipboard is not cleared"),
     ] {
-        let world = with(&[way]);
-        let copy = format!("--copy={}", way.word());
+        let world = with(&[method]);
+        let copy = format!("--copy={}", method.word());
         let ran = world.run(&["create", "demo", &copy, "--copy-timeout=5s"]).ok();
         let words = last(&ran.err).split(' ').map(|word| match word.strip_prefix("tokenctl-") {
             Some(name) if name.trim_end_matches(',').len() == 6 => "tokenctl-NAME,",
@@ -118,7 +118,7 @@ fn each_way_claims_only_what_it_does() {
 
 #[test]
 fn the_first_way_that_works_is_taken_and_a_named_one_alone() {
-    use CopyWay::{Display, Osc52, Tmux};
+    use CopyMethod::{Display, Osc52, Tmux};
     for (there, flag, taken) in [
         (&[Display, Tmux, Osc52][..], "--copy", Some(Display)),
         (&[Osc52, Tmux], "--copy", Some(Tmux)),
@@ -130,7 +130,7 @@ fn the_first_way_that_works_is_taken_and_a_named_one_alone() {
     ] {
         let world = with(there);
         let code = world.run(&["create", "demo", flag]).code;
-        let held = world.clipboards.borrow().holds.as_ref().map(|(way, ..)| *way);
+        let held = world.clipboards.borrow().holds.as_ref().map(|(method, ..)| *method);
         assert_eq!((code, held), (if taken.is_some() { 0 } else { 7 }, taken), "{there:?} {flag}");
     }
 }
@@ -159,7 +159,7 @@ fn without_a_clipboard_nothing_is_created_and_all_attempts_are_reported() {
 
 #[test]
 fn a_clipboard_that_does_not_give_the_secret_back_gets_no_token() {
-    let world = with(&[CopyWay::Display]);
+    let world = with(&[CopyMethod::Display]);
     let old = world.create("demo", &[]);
     world.clipboards.borrow_mut().fails = Some("put");
     for verb in [["create", "new"], ["rotate", "demo"]] {
@@ -178,7 +178,7 @@ fn a_clipboard_that_does_not_give_the_secret_back_gets_no_token() {
 
 #[test]
 fn a_secret_that_is_not_confirmed_leaves_the_clipboard() {
-    let world = with(&[CopyWay::Display]);
+    let world = with(&[CopyMethod::Display]);
     world.clipboards.borrow_mut().slow = 11 * 60;
     let ran = world.run(&["create", "demo", "--copy"]).exit(7);
     assert!(ran.err.contains("the delivery took too long"), "{}", ran.err);
@@ -188,7 +188,7 @@ fn a_secret_that_is_not_confirmed_leaves_the_clipboard() {
 
 #[test]
 fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
-    let world = with(&[CopyWay::Display]);
+    let world = with(&[CopyMethod::Display]);
     world.clipboards.borrow_mut().fails = Some("stay");
     let ran = world.run(&["create", "demo", "--copy"]).ok();
     assert_eq!(
@@ -200,7 +200,7 @@ fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
 
 #[test]
 fn the_document_of_a_copy_has_no_secret() {
-    let world = with(&[CopyWay::Osc52]);
+    let world = with(&[CopyMethod::Osc52]);
     for args in [["create", "demo", "--copy", "--json"], ["rotate", "demo", "--copy=osc52", "--json"]] {
         let ran = world.run(&args).ok();
         assert_eq!((&ran.json()["secret"], &ran.json()["changed"]), (&Value::Null, &Value::Bool(true)));
@@ -211,7 +211,7 @@ fn the_document_of_a_copy_has_no_secret() {
 
 #[test]
 fn a_copy_excludes_other_destinations_and_has_a_time_limit() {
-    let world = with(&CopyWay::ALL);
+    let world = with(&CopyMethod::ALL);
     world.create("a", &[]);
     world.create("b", &[]);
     for args in [

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
 use tokenctl::context::Clock;
-use tokenctl::{Ask, Reason, Verifier};
+use tokenctl::{Reason, Requirements, Verifier};
 
 use crate::support::{DAY, World};
 
@@ -22,7 +22,7 @@ impl Clock for Fixed {
 struct Question {
     what: &'static str,
     secret: String,
-    ask: Ask,
+    requirements: Requirements,
     right: Reason,
 }
 
@@ -37,8 +37,9 @@ fn world() -> (World, Vec<Question>) {
             scope.split(',').filter(|scope| !scope.is_empty()).map(|it| it.parse().expect("a scope"));
         let labels =
             label.split(',').filter(|label| !label.is_empty()).map(|it| it.parse().expect("a label"));
-        let ask = Ask { scopes: scopes.collect(), labels: labels.collect(), ..Ask::default() };
-        all.push(Question { what, secret: secret.to_owned(), ask, right });
+        let requirements =
+            Requirements { scopes: scopes.collect(), labels: labels.collect(), ..Requirements::default() };
+        all.push(Question { what, secret: secret.to_owned(), requirements, right });
     };
     let create = |name: &str, args: &[&str]| world.create(name, args);
     let good = create("good", &["-s", "write", "-l", "env=prod"]);
@@ -91,7 +92,8 @@ fn a_flipped_bit_changes_no_verdict() {
     let ask = || -> Vec<Option<Reason>> {
         let verifier = Verifier::with_clock(world.store(), Fixed(world.now())).ok();
         let ask = |question: &Question| {
-            let verdict = verifier.as_ref()?.verify(question.secret.as_bytes(), &question.ask).ok()?;
+            let verdict =
+                verifier.as_ref()?.verify(question.secret.as_bytes(), &question.requirements).ok()?;
             Some(verdict.reason())
         };
         questions.iter().map(ask).collect()

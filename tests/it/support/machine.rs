@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveTime};
 use tokenctl::context::{
-    Actor, Choice, Clipboard, Clock, CopyWay, Job, JobEnd, Machine, OpensAt, Output, Question, StartPager,
+    Actor, Choice, Clipboard, Clock, CopyMethod, Job, JobEnd, Machine, OpensAt, Output, Question, StartPager,
     Zone,
 };
 use zeroize::Zeroizing;
@@ -23,13 +23,13 @@ use super::{Meanwhile, run};
 #[derive(Debug, Default)]
 pub struct Clipboards {
     /// The clipboards that can be reached.
-    pub there: Vec<CopyWay>,
+    pub there: Vec<CopyMethod>,
     /// The operations that fail from now on: putting text there, or letting it stay.
     pub fails: Option<&'static str>,
     /// How many seconds it takes to put text there.
     pub slow: i64,
     /// The text in one of them, and how long it may stay.
-    pub holds: Option<(CopyWay, String, Option<Duration>)>,
+    pub holds: Option<(CopyMethod, String, Option<Duration>)>,
 }
 
 /// An answer of the person at the terminal.
@@ -73,7 +73,7 @@ impl Fake {
         self.offered.borrow_mut().extend(choices.iter().map(row));
     }
 
-    fn answer(&self, question: &str) -> io::Result<Answer> {
+    fn take_answer(&self, question: &str) -> io::Result<Answer> {
         self.asked.borrow_mut().push(question.to_owned());
         let meanwhile = self.meanwhile.borrow_mut().take();
         if let Some(meanwhile) = meanwhile {
@@ -186,20 +186,25 @@ impl Machine for Fake {
         self.interrupted.get()
     }
 
-    fn clipboard(&self, way: CopyWay, stay: Duration, _: &str) -> io::Result<Box<dyn Clipboard>> {
-        if !self.clipboards.borrow().there.contains(&way) {
+    fn clipboard(&self, method: CopyMethod, stay: Duration, _: &str) -> io::Result<Box<dyn Clipboard>> {
+        if !self.clipboards.borrow().there.contains(&method) {
             return Err(io::Error::other("not here"));
         }
-        Ok(Box::new(FakeClipboard { way, stay, all: Rc::clone(&self.clipboards), now: Rc::clone(&self.now) }))
+        Ok(Box::new(FakeClipboard {
+            method,
+            stay,
+            all: Rc::clone(&self.clipboards),
+            now: Rc::clone(&self.now),
+        }))
     }
 
     fn confirm(&self, question: &str) -> io::Result<bool> {
-        self.answer(question).map(|answer| matches!(answer, Answer::Yes))
+        self.take_answer(question).map(|answer| matches!(answer, Answer::Yes))
     }
 
     fn ask(&self, question: &Question<'_>, initial: &str) -> io::Result<Zeroizing<String>> {
         self.offered.borrow_mut().push(initial.to_owned());
-        self.answer(question.text).map(|answer| match answer {
+        self.take_answer(question.text).map(|answer| match answer {
             Answer::Type(text) => Zeroizing::new(text),
             Answer::Enter => Zeroizing::new(initial.to_owned()),
             answer => panic!("{}: {answer:?}", question.text),
@@ -208,12 +213,12 @@ impl Machine for Fake {
 
     fn ask_hidden(&self, question: &str) -> io::Result<Zeroizing<Vec<u8>>> {
         let text = |answer| if let Answer::Type(text) = answer { text.into_bytes() } else { Vec::new() };
-        self.answer(question).map(text).map(Zeroizing::new)
+        self.take_answer(question).map(text).map(Zeroizing::new)
     }
 
     fn select(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<usize> {
         self.offer(choices);
-        self.answer(question.text).map(|answer| match answer {
+        self.take_answer(question.text).map(|answer| match answer {
             Answer::Pick(name) => {
                 let place = choices.iter().position(|choice| choice.name == name);
                 place.unwrap_or_else(|| panic!("no `{name}` in {choices:?}"))
@@ -225,7 +230,7 @@ impl Machine for Fake {
 
     fn choose(&self, question: &Question<'_>, choices: &[Choice]) -> io::Result<Vec<usize>> {
         self.offer(choices);
-        self.answer(question.text).map(|answer| match answer {
+        self.take_answer(question.text).map(|answer| match answer {
             Answer::Choose(places) => places,
             Answer::Enter => (0..choices.len()).filter(|at| choices[*at].chosen).collect(),
             answer => panic!("{}: {answer:?}", question.text),
@@ -234,7 +239,7 @@ impl Machine for Fake {
 }
 
 struct FakeClipboard {
-    way: CopyWay,
+    method: CopyMethod,
     stay: Duration,
     all: Rc<RefCell<Clipboards>>,
     now: Rc<Cell<i64>>,
@@ -252,7 +257,7 @@ impl Clipboard for FakeClipboard {
         self.works("put")?;
         self.now.set(self.now.get() + self.all.borrow().slow);
         let text = String::from_utf8(text.to_vec()).expect("UTF-8");
-        self.all.borrow_mut().holds = Some((self.way, text, None));
+        self.all.borrow_mut().holds = Some((self.method, text, None));
         Ok(())
     }
 

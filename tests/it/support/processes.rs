@@ -83,7 +83,7 @@ impl World {
             .spawn()
             .expect("the program starts");
         let _ = child.stdin.take().expect("a pipe").write_all(input);
-        ended(child)
+        finished(child)
     }
 
     /// Whether the log is intact and matches every object.
@@ -284,7 +284,7 @@ pub fn soon(child: &mut Child) -> ExitStatus {
 
 /// The result of a started process, from its exit status and its output in pipes.
 #[track_caller]
-pub fn ended(mut child: Child) -> Ran {
+pub fn finished(mut child: Child) -> Ran {
     fn text(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
         thread::spawn(move || {
             let mut bytes = Vec::new();

@@ -3,11 +3,11 @@
 use super::LifetimeArgs;
 use crate::app::App;
 use crate::app::prompt::{choice, refuse, select, text};
-use crate::cmd::args::describe::end_in_words;
+use crate::cmd::args::describe::expiry_in_words;
 use crate::context::Choice;
 use crate::domain::lifetime::Lifetime;
 use crate::domain::settings::Settings;
-use crate::domain::when::{End, Span, Timestamp, When, is_never};
+use crate::domain::when::{Expiry, Span, Timestamp, When, is_never};
 use crate::error::Error;
 
 /// The lifetimes that are offered besides the store's default.
@@ -20,23 +20,23 @@ enum Pick {
     Other,
 }
 
-/// Asks for a lifetime until `admits` accepts it. A present lifetime, in words, is offered first; keeping it is
+/// Asks for a lifetime until `check` accepts it. A present lifetime, in words, is offered first; keeping it is
 /// the same as giving no flag.
 pub fn ask(
     app: &mut App<'_>,
     settings: &Settings,
     keep: Option<&str>,
-    mut admits: impl FnMut(&App<'_>, &LifetimeArgs) -> Result<(), Error>,
+    mut check: impl FnMut(&App<'_>, &LifetimeArgs) -> Result<(), Error>,
 ) -> Result<LifetimeArgs, Error> {
     let (choices, picks): (Vec<Choice>, Vec<Pick>) = rows(app, settings, keep)?.into_iter().unzip();
     loop {
         let at = select(app, "Lifetime", &choices)?;
         let chosen = match picks.get(at) {
             None | Some(Pick::Keep) => return Ok(LifetimeArgs::default()),
-            Some(Pick::Set(lifetime)) => admits(app, lifetime).map(|()| lifetime.clone()),
+            Some(Pick::Set(lifetime)) => check(app, lifetime).map(|()| lifetime.clone()),
             Some(Pick::Other) => text(app, "Lifetime or expiry", "45d, 2027-06-30", "", |app, answer| {
                 let lifetime = read(answer)?;
-                admits(app, &lifetime)?;
+                check(app, &lifetime)?;
                 Ok(lifetime)
             }),
         };
@@ -57,7 +57,7 @@ fn rows(app: &App<'_>, settings: &Settings, keep: Option<&str>) -> Result<Vec<(C
         keep.map(|present| (choice("keep", present, true), Pick::Keep)).into_iter().collect();
     for ttl in std::iter::once(default).chain(usual).filter(admitted) {
         let (name, end) = match ttl {
-            Some(ttl) => (ttl.to_string(), Lifetime::Ttl(ttl).end(now)?),
+            Some(ttl) => (ttl.to_string(), Lifetime::Ttl(ttl).expiry(now)?),
             None => ("no expiry".to_owned(), None),
         };
         let end = end.map_or_else(|| "it is revoked".to_owned(), |end| end.to_string());
@@ -77,12 +77,12 @@ fn read(text: &str) -> Result<LifetimeArgs, Error> {
     }
     Ok(match text.parse()? {
         When::In(span) => LifetimeArgs { ttl: Some(span), ..LifetimeArgs::default() },
-        when => LifetimeArgs { expires: Some(End(when)), ..LifetimeArgs::default() },
+        when => LifetimeArgs { expires: Some(Expiry(when)), ..LifetimeArgs::default() },
     })
 }
 
 /// A lifetime and the resulting expiry.
 pub fn in_words(lifetime: Lifetime, end: Option<Timestamp>, now: Timestamp) -> String {
     let ttl = lifetime.ttl().map(|ttl| format!("{ttl}, ")).unwrap_or_default();
-    ttl + &end_in_words(end, now)
+    ttl + &expiry_in_words(end, now)
 }

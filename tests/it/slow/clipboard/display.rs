@@ -165,13 +165,13 @@ fn a_secret_whose_delivery_is_killed_can_still_be_pasted() {
     }
     let world = World::of_processes();
     world.mint("demo");
-    rotate_traced(&screen, &world, "-e trace=fsync", "1s").ok();
-    let fsyncs = fs::read_to_string(world.path("trace")).expect("a trace").matches("fsync(").count();
+    rotate_traced(&screen, &world, "-e trace=fdatasync", "1s").ok();
+    let syncs = fs::read_to_string(world.path("trace")).expect("a trace").matches("fdatasync(").count();
     // Before and after the deletion of the journal that is the second commit: only who is dead knows which.
     for (kill, confirmed) in
-        [("unlink:signal=SIGKILL:when=2", false), ("fsync:signal=SIGKILL:when=LAST", true)]
+        [("unlink:signal=SIGKILL:when=2", false), ("fdatasync:signal=SIGKILL:when=LAST", true)]
     {
-        let strace = format!("-e inject={}", kill.replace("LAST", &fsyncs.to_string()));
+        let strace = format!("-e inject={}", kill.replace("LAST", &syncs.to_string()));
         let ran = rotate_traced(&screen, &world, &strace, "583s");
         assert_eq!(ran.code, -1, "not killed: {ran:?}");
         let _holder = Holder::of(583);

@@ -15,11 +15,12 @@ const GROWING: &str =
 const READING: &str = "read,pread64,newfstatat,fstat,statx,lseek,getdents64,ioctl";
 /// What else real file systems answer, by call: NFS, CIFS, 9p, FUSE and ZFS, quotas, limits, mounts that are read-only, a
 /// single file that is mounted by itself, a container without a right.
-const ODD: [(&str, &[&str]); 16] = [
+const ODD: [(&str, &[&str]); 17] = [
     ("openat", &["EACCES", "EROFS", "EDQUOT", "EMFILE", "ESTALE", "ELOOP", "EPERM"]),
     ("write", &["EDQUOT", "EFBIG", "ESTALE"]),
     ("pwrite64", &["EDQUOT", "EFBIG"]),
     ("fsync", &["EINVAL", "EBADF", "ENOSYS", "EOPNOTSUPP", "EROFS", "EDQUOT", "ESTALE"]),
+    ("fdatasync", &["EINVAL", "EBADF", "ENOSYS", "EOPNOTSUPP", "EROFS", "EDQUOT", "ESTALE"]),
     ("rename", &["EBUSY", "EXDEV", "EACCES", "EPERM", "ESTALE", "EDQUOT", "EROFS"]),
     ("renameat2", &["EINVAL", "ENOSYS", "EOPNOTSUPP", "EEXIST", "EXDEV", "EACCES", "ESTALE"]),
     ("unlink", &["EACCES", "EPERM", "EBUSY", "EROFS", "ESTALE"]),

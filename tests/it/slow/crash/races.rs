@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use super::Scene;
-use crate::support::processes::ended;
+use crate::support::processes::finished;
 use crate::support::{Ran, World, program, run};
 
 #[test]
@@ -70,7 +70,7 @@ fn a_revocation_during_a_delivery_leaves_nothing_valid() {
         world.real(&["verify"], secret.as_bytes()).exit(3);
     }
     std::fs::write(&go, "on").expect("a fifo");
-    let ran = ended(child).exit(7);
+    let ran = finished(child).exit(7);
     assert_eq!((ran.failure()["code"].as_str(), &*ran.out), (Some("delivery_failed"), ""), "{ran:?}");
     for secret in [&old, &new] {
         world.real(&["verify"], secret.as_bytes()).exit(3);

@@ -1,4 +1,4 @@
-//! The secrets of a burst, read from a server in one query instead of one each: there the way costs more than the look-up.
+//! The secrets of a batch, read from a server in one query instead of one each: there the way costs more than the look-up.
 
 use std::collections::HashMap;
 use std::sync::Arc;

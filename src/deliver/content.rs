@@ -64,7 +64,7 @@ mod tests {
         let of_length = |len: usize| {
             fs::write(at("file"), vec![b'x'; len]).unwrap();
             match read(&at("file")) {
-                Ok(Found::File(_, content)) => Some(content.len()),
+                Ok(AtPath::File(_, content)) => Some(content.len()),
                 _ => None,
             }
         };
@@ -72,9 +72,9 @@ mod tests {
         assert_eq!(of_length(1_048_576), Some(1_048_576));
         assert_eq!(of_length(1_048_577), None);
         symlink(at("file"), at("link")).unwrap();
-        assert!(matches!(read(&at("link")), Ok(Found::Other)));
-        assert!(matches!(read(dir.path()), Ok(Found::Other)));
-        assert!(matches!(read(&at("absent")), Ok(Found::Absent)));
+        assert!(matches!(read(&at("link")), Ok(AtPath::Other)));
+        assert!(matches!(read(dir.path()), Ok(AtPath::Other)));
+        assert!(matches!(read(&at("absent")), Ok(AtPath::Absent)));
         let beyond = read(&at("file").join("beyond"));
         assert_eq!(beyond.err().map(|err| err.kind()), Some(io::ErrorKind::NotADirectory));
     }

@@ -341,7 +341,10 @@ mod tests {
         }
         // UTF-16 of letters that are not Latin has no zero byte.
         for content in [b"\xff\xfe\x10\x04", b"\xfe\xff\x04\x10"] {
-            assert!(place(content, "A", |_| true).is_err_and(|why| why.contains("UTF-16")), "{content:?}");
+            assert!(
+                find_slot(content, "A", |_| true).is_err_and(|why| why.contains("UTF-16")),
+                "{content:?}"
+            );
         }
     }
 

@@ -418,7 +418,7 @@ mod tests {
     /// A destination that takes its time, while another process changes the token.
     struct Meanwhile<'a>(&'a dyn Fn(&mut Token));
 
-    impl Destination for (&Location, Meanwhile<'_>) {
+    impl OpenDestination for (&Location, Meanwhile<'_>) {
         fn kind(&self) -> DestinationKind {
             DestinationKind::Stdout
         }

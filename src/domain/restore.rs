@@ -168,7 +168,10 @@ mod tests {
             retired_at: None,
         };
         let grant = |row, id: &str, name: &str| {
-            (row, Grant { row, scope_id: id.to_owned(), scope: name.parse().unwrap(), last_asked_at: None })
+            (
+                row,
+                Grant { row, scope_id: id.to_owned(), scope: name.parse().unwrap(), last_required_at: None },
+            )
         };
         let mut it = token(vec![secret(1, 0)]);
         it.grants = [grant(1, "a", "read"), grant(2, "b", "write")].into();

@@ -282,13 +282,16 @@ mod tests {
     #[test]
     fn a_destination_is_taken_away_and_a_start_is_moved() {
         let mut before = token(vec![secret(1, 0)]);
-        before.destination =
-            Some(Destination { receiver: Receiver::File { path: "/a".to_owned() }, host: None, uid: 7 });
+        before.destination = Some(RememberedDestination {
+            destination: Destination::File { path: "/a".to_owned() },
+            host: None,
+            uid: 7,
+        });
         before.not_before = Some(at(20));
         let same = WantedToken { not_before: Field::Set(Some(at(20))), ..WantedToken::default() };
         assert_eq!(over(&same, &before).as_ref(), Ok(&before));
         let wanted = WantedToken {
-            receiver: Field::Set(None),
+            destination: Field::Set(None),
             not_before: Field::Set(Some(at(30))),
             ..WantedToken::default()
         };
@@ -325,13 +328,13 @@ mod tests {
 
     #[test]
     fn a_path_or_a_command_is_remembered() {
-        let of = |receiver: Option<Receiver>, hook: Option<&str>| {
-            let (receiver, hook) = (Field::Set(receiver), Field::Set(hook.map(str::to_owned)));
-            let wanted = WantedToken { receiver, hook, ..WantedToken::default() };
+        let of = |destination: Option<Destination>, hook: Option<&str>| {
+            let (destination, hook) = (Field::Set(destination), Field::Set(hook.map(str::to_owned)));
+            let wanted = WantedToken { destination, hook, ..WantedToken::default() };
             (wanted.remembers_something(), wanted.remembers_command())
         };
-        let file = || Some(Receiver::File { path: "/a".to_owned() });
-        let command = || Some(Receiver::Command { command: "keep".to_owned() });
+        let file = || Some(Destination::File { path: "/a".to_owned() });
+        let command = || Some(Destination::Command { command: "keep".to_owned() });
         assert_eq!(of(None, None), (false, false));
         assert_eq!(of(file(), None), (true, false));
         assert_eq!(of(command(), None), (true, true));

@@ -122,14 +122,18 @@ mod tests {
     use super::*;
     use crate::domain::token::tests::{at, delivery, secret, token};
 
-    fn file(path: &str) -> Receiver {
-        Receiver::File { path: path.to_owned() }
+    fn file(path: &str) -> Destination {
+        Destination::File { path: path.to_owned() }
     }
 
     /// A token that remembers the file `/a` and the hook `reload`, both of user 7 on the host `old`.
     fn remembering() -> Token {
         Token {
-            destination: Some(Destination { receiver: file("/a"), host: Some("old".to_owned()), uid: 7 }),
+            destination: Some(RememberedDestination {
+                destination: file("/a"),
+                host: Some("old".to_owned()),
+                uid: 7,
+            }),
             hook: Some("reload".to_owned()),
             ..token(vec![secret(1, 0)])
         }

@@ -37,6 +37,8 @@ mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod recorder;
+#[cfg(feature = "postgres")]
+mod rest;
 mod scopes;
 mod seal;
 mod settings;
@@ -91,7 +93,10 @@ pub use words::MOST;
 pub use write::Write;
 
 #[cfg(feature = "postgres")]
-use postgres::{FoundRows, Open, Postgres, statement as server_statement, values as server_value};
+use postgres::{
+    Failure as ServerFailure, FoundRows, Open, Postgres, statement as server_statement,
+    values as server_value,
+};
 use sqlite::{Look, Sqlite};
 use view::ascending;
 use write::{Head, Matched};

@@ -11,7 +11,7 @@ use crate::rounds::median;
 use crate::stocked::{Stocked, known_secret};
 
 /// A server with a Unix socket and a TCP port. It consists of one process.
-struct Server {
+pub struct Server {
     child: Child,
     unix: Target,
     tcp: Target,
@@ -33,8 +33,12 @@ struct Cost {
 
 impl Server {
     fn start(command: &mut Command, unix: &str, tcp: SocketAddr, status: &'static str) -> Self {
+        Self::listening(command, Target::Unix(unix.into()), Target::Tcp(tcp), status)
+    }
+
+    fn listening(command: &mut Command, unix: Target, tcp: Target, status: &'static str) -> Self {
         let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        let server = Self { child, unix: Target::Unix(unix.into()), tcp: Target::Tcp(tcp), status };
+        let server = Self { child, unix, tcp, status };
         let start = Instant::now();
         while !is_up(&server.unix) || !is_up(&server.tcp) {
             assert!(start.elapsed() < Duration::from_secs(30), "{command:?} does not listen");
@@ -68,6 +72,17 @@ impl Server {
         Self::start(&mut gate, &unix, tcp, "HTTP/1.1 200 ")
     }
 
+    /// A gate that listens on a Unix socket alone.
+    pub fn on_unix(command: &mut Command, unix: &str) -> Self {
+        let target = Target::Unix(unix.into());
+        Self::listening(command, target.clone(), target, "HTTP/1.1 200 ")
+    }
+
+    /// Answers a second.
+    pub fn rate(&self, connections: usize, requests: &[String], long: Duration) -> f64 {
+        1e6 / self.measure(Socket::Unix, connections, requests, long).wall
+    }
+
     fn measure(&self, socket: Socket, connections: usize, requests: &[String], long: Duration) -> Cost {
         let target = if socket == Socket::Unix { &self.unix } else { &self.tcp };
         let (cpu, start) = (self.cpu(), Instant::now());
@@ -99,15 +114,18 @@ fn free() -> SocketAddr {
     listener.local_addr().expect("its number")
 }
 
+/// A request of a proxy.
+pub fn request(secret: &str) -> String {
+    format!("GET /verify HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {secret}\r\n\r\n")
+}
+
 /// Prints a line for each kind of socket and number of connections, while this many of the tokens are in use.
 pub fn compare(store: &Stocked, used: usize, rounds: usize, long: Duration) {
     let dir = tempfile::tempdir().expect("a directory");
     let (nginx, gate) = (Server::nginx(dir.path()), Server::gate(store));
     // A prime step visits them all before it comes back to one.
     let secrets = (0..used).map(|n| known_secret(2 + n * 7_919 % (store.tokens - 1)));
-    let request =
-        |secret| format!("GET /verify HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {secret}\r\n\r\n");
-    let requests: Vec<String> = secrets.map(request).collect();
+    let requests: Vec<String> = secrets.map(|secret| request(&secret)).collect();
     for (socket, name) in [(Socket::Unix, "Unix"), (Socket::Tcp, "TCP")] {
         for connections in [16, 64] {
             let measure = |server: &Server| server.measure(socket, connections, &requests, long);

@@ -2,7 +2,7 @@
 //! machine affects all of them; and the user instructions of a few commands, which repeat from run to run.
 //!
 //!     cargo bench                  every figure
-//!     cargo bench -- PART…         only these: processes, streams, gate, moving, instructions
+//!     cargo bench -- PART…         only these: processes, streams, gate, moving, postgres, instructions
 //!     cargo bench -- --many=N      with N tokens in the larger store, not 1,000,000
 //!     cargo bench -- --smoke       each once, and the instructions of `verify` against `benches/instructions`
 //!     cargo bench -- --accept      the same, and writes that file
@@ -18,6 +18,7 @@ mod instructions;
 mod load;
 mod moving;
 mod rounds;
+mod server;
 mod stocked;
 mod stream;
 
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     let has = |flag: &str| args.iter().any(|arg| arg == flag);
     let smoke = has("--smoke") || has("--accept");
     build();
-    let parts = ["processes", "streams", "gate", "moving", "instructions"];
+    let parts = ["processes", "streams", "gate", "moving", "postgres", "instructions"];
     let chosen = |part: &str| !parts.iter().any(|part| has(part)) || has(part);
     let (rounds, few, many) = if smoke { (1, 50, 100) } else { (200, 1_000, 1_000_000) };
     let given = args.iter().find_map(|arg| arg.strip_prefix("--many="));
@@ -55,6 +56,9 @@ fn main() -> ExitCode {
     if chosen("moving") {
         moving(if smoke { 1 } else { 5 }, if smoke { 100 } else { 100_000 });
     }
+    if chosen("postgres") {
+        server::compare(smoke);
+    }
     let verify = if chosen("instructions") { instructions() } else { None };
     // Without valgrind the limit would be held by nothing.
     let kept =
@@ -68,7 +72,12 @@ fn build() {
     if std::env::var_os("TOKENCTL_PROGRAM").is_some() {
         return;
     }
-    let cargo = Command::new(env!("CARGO")).args(["build", "--release", "--locked", "--quiet"]).status();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--release", "--locked", "--quiet"]);
+    if cfg!(feature = "postgres") {
+        cargo.args(["--features", "postgres"]);
+    }
+    let cargo = cargo.status();
     assert!(cargo.expect("cargo runs").success(), "it builds");
 }
 

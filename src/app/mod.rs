@@ -19,7 +19,7 @@ use crate::domain::Invalid;
 use crate::domain::event::Author;
 use crate::domain::text::shown;
 use crate::error::Error;
-use crate::store::{self, Directory, Location, Sharing, Store};
+use crate::store::{self, Directory, Location, Sharing, Store, StoreError};
 use crate::ui::progress::Progress;
 use crate::ui::{Screen, Style, Talk, json};
 pub use file::{check_kept, check_replaceable, cut_short, replace_file};
@@ -275,6 +275,18 @@ impl<'a> App<'a> {
     /// Opens the store for a change, after settling the deliveries that killed commands of this user left.
     pub fn open_to_write(&mut self, author: &Author) -> Result<Store, Error> {
         self.open_and_recover(author, Missing::Unmounted)
+    }
+
+    /// The same, or nothing if there is no store. A server is asked only once.
+    pub fn open_if_there(&mut self, author: &Author) -> Result<Option<Store>, Error> {
+        let location = self.location()?;
+        if location.dir().is_some() && !location.exists() {
+            return Ok(None);
+        }
+        match self.open_to_write(author) {
+            Err(Error::Store(StoreError::Missing(_))) if location.dir().is_none() => Ok(None),
+            opened => opened.map(Some),
+        }
     }
 
     /// The same, where a person has decided what a missing file means.

@@ -88,7 +88,7 @@ impl Adopt {
         author: &Author,
         secret: &mut Option<Secret>,
     ) -> Result<(Store, Token), Halt> {
-        let store = open_or_make(app, author, name, &self.token, |app| {
+        let store = open_or_make(app, author, name, &self.token, |app, _| {
             if secret.is_none() {
                 *secret = Some(self.secret(app)?);
             }

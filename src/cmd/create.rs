@@ -123,9 +123,9 @@ impl Order {
     }
 
     fn make(&mut self, app: &mut App<'_>, author: &Author) -> Result<(Store, Delivered), Halt> {
-        let store = open_or_make(app, author, &self.name, &self.token, |app| {
+        let store = open_or_make(app, author, &self.name, &self.token, |app, has_store| {
             // If there is a store, the delivery makes this check itself before it changes anything.
-            if app.location()?.exists() { Ok(()) } else { self.destination.check(app, &[]) }
+            if has_store { Ok(()) } else { self.destination.check(app, &[]) }
         })?;
         let catalogue = store.read(|view| view.catalogue())?;
         grants::grant(app, &mut self.token, &catalogue)?;

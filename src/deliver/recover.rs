@@ -14,7 +14,7 @@ use crate::context::Clock;
 use crate::domain::event::{Action, Author};
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
-use crate::store::{Store, StoreError, Write};
+use crate::store::{PAGE, Store, StoreError, Write};
 
 /// What to do with the provisional secret of a delivery that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,26 +58,39 @@ pub fn recover(
         rows => rows?,
     };
     let mut left = Vec::new();
-    for row in rows {
-        match finish(store, clock, author, row, now, missing) {
-            Err(err @ StoreError::Damaged(_)) => left.push(damaged(err)),
-            finished => left.extend(finished?),
+    for page in rows.chunks(PAGE) {
+        for token in tokens(store, page, now)? {
+            match token.and_then(|token| finish(store, clock, author, &token, missing)) {
+                Err(err @ StoreError::Damaged(_)) => left.push(damaged(err)),
+                finished => left.extend(finished?),
+            }
         }
     }
     Ok(left)
+}
+
+/// The tokens of these rows, from one transaction, since deliveries that stay open are read for every change. If one of
+/// them is damaged, each is read alone.
+fn tokens(store: &Store, rows: &[i64], now: Timestamp) -> Result<Vec<Result<Token, StoreError>>, StoreError> {
+    let read = |rows: &[i64]| store.read(|view| view.tokens(rows, now));
+    match read(rows) {
+        Err(StoreError::Damaged(_)) => {
+            let each = rows.iter().map(|row| read(&[*row]).map(|mut found| found.pop()));
+            Ok(each.filter_map(Result::transpose).collect())
+        }
+        found => Ok(found?.into_iter().map(Ok).collect()),
+    }
 }
 
 fn finish(
     store: &Store,
     clock: &dyn Clock,
     author: &Author,
-    row: i64,
-    now: Timestamp,
+    token: &Token,
     missing: Missing,
 ) -> Result<Option<String>, StoreError> {
-    let Some(token) = store.read(|view| view.tokens(&[row], now))?.pop() else { return Ok(None) };
     // The file is read before the lock is taken: reading it may block.
-    let fate = fate(&token, missing);
+    let fate = fate(token, missing);
     if let Fate::Open(why) = &fate {
         return Ok(Some(format!("the delivery of `{}` stays open: {why}", token.name)));
     }

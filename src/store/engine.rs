@@ -9,7 +9,7 @@ use rusqlite::types::{FromSql, ToSql, ValueRef};
 use rusqlite::{CachedStatement, Statement};
 
 #[cfg(feature = "postgres")]
-use super::{FoundRows, Open, Postgres, server_statement, server_value};
+use super::{FoundRows, Open, Postgres, ServerFailure, server_statement, server_value};
 use super::{Look, Sqlite, StoreError};
 use crate::domain::when::{ClockWrong, Timestamp};
 
@@ -26,7 +26,7 @@ pub enum Fault {
     /// SQLite failed, or a value of a row does not convert.
     Sqlite(rusqlite::Error),
     #[cfg(feature = "postgres")]
-    Postgres(::postgres::Error),
+    Postgres(ServerFailure),
     /// A change is kept, but no standby has confirmed it in time.
     #[cfg(feature = "postgres")]
     Unconfirmed,
@@ -94,7 +94,7 @@ pub enum Rows<'a> {
 pub enum Row<'a> {
     Sqlite(&'a rusqlite::Row<'a>),
     #[cfg(feature = "postgres")]
-    Postgres(&'a ::postgres::Row),
+    Postgres(&'a ::tokio_postgres::Row),
 }
 
 impl Engine {
@@ -178,7 +178,7 @@ impl Engine {
         match self {
             Self::Sqlite(it) => Ok(it.prepare(sql)?),
             #[cfg(feature = "postgres")]
-            Self::Postgres(it) => it.prepare(sql).map(Prepared::Postgres),
+            Self::Postgres(it) => Ok(Prepared::Postgres(it.prepare(sql))),
         }
     }
 
@@ -204,7 +204,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Sqlite(err) => err.fmt(f),
             #[cfg(feature = "postgres")]
-            Self::Postgres(err) => err.fmt(f),
+            Self::Postgres(err) => f.write_str(&err.words()),
             #[cfg(feature = "postgres")]
             Self::Unconfirmed => f.write_str("no standby has confirmed the change in time"),
         }
@@ -229,15 +229,6 @@ impl Fault {
 }
 
 impl Prepared<'_> {
-    pub fn column_count(&self) -> usize {
-        match self {
-            Self::Kept(statement) => statement.column_count(),
-            Self::Once(statement) => statement.column_count(),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(statement) => statement.columns(),
-        }
-    }
-
     pub fn query(&mut self, args: &[&dyn ToSql]) -> Result<Rows<'_>, Fault> {
         Ok(match self {
             Self::Kept(statement) => Rows::Sqlite(statement.query(args)?),
@@ -323,6 +314,15 @@ impl<'a> Row<'a> {
             Self::Sqlite(row) => row.get(at),
             #[cfg(feature = "postgres")]
             Self::Postgres(row) => server_value::get(row, at),
+        }
+    }
+
+    /// How many columns it has.
+    pub fn columns(&self) -> usize {
+        match self {
+            Self::Sqlite(row) => row.as_ref().column_count(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(row) => row.len(),
         }
     }
 

@@ -27,6 +27,8 @@ pub struct Pool {
     /// Every reading thread holds it shared. A thread that opens the store again holds it exclusively.
     turn: RwLock<()>,
     idle: Mutex<Vec<Store>>,
+    #[cfg(feature = "postgres")]
+    rest: super::rest::Rest,
     /// Whether a thread that may wait leaves the last connection to one that may not.
     spares_one: AtomicBool,
 }
@@ -47,6 +49,8 @@ impl Pool {
             id,
             turn: RwLock::new(()),
             idle: Mutex::new(Vec::new()),
+            #[cfg(feature = "postgres")]
+            rest: super::rest::Rest::default(),
             spares_one: AtomicBool::new(false),
         });
         pool.keep(store);
@@ -60,7 +64,7 @@ impl Pool {
         let spared = usize::from(self.spares_one.load(Ordering::Relaxed));
         let store = if idle.len() > spared { idle.pop() } else { None };
         drop(idle);
-        let store = store.map_or_else(|| Store::open_beside(&self.location), Ok);
+        let store = store.map_or_else(|| self.open_beside(), Ok);
         match store.map(|store| (f(&store), store)) {
             Ok((Ok(value), store)) => {
                 self.keep(store);
@@ -77,10 +81,27 @@ impl Pool {
         drop(turn);
         let _alone = self.turn.write().unwrap_or_else(PoisonError::into_inner);
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        let store = Store::open_to_verify(&self.location)?;
+        let store = self.open()?;
         let value = f(&store)?;
         self.keep(store);
         Ok(value)
+    }
+
+    fn open_beside(&self) -> Result<Store, Opening> {
+        #[cfg(feature = "postgres")]
+        if self.location.dir().is_none() {
+            return self.open().map_err(Opening::Failed);
+        }
+        Store::open_beside(&self.location)
+    }
+
+    fn open(&self) -> Result<Store, StoreError> {
+        let open = || Store::open_to_verify(&self.location);
+        #[cfg(feature = "postgres")]
+        if self.location.dir().is_none() {
+            return self.rest.after(open);
+        }
+        open()
     }
 
     /// Calls `f` with an open connection, if that needs no waiting for a lock.

@@ -94,10 +94,10 @@ impl Write<'_> {
         let sql = format!("SELECT {keys}, * FROM {name} WHERE {column} = ?1");
         let run = || {
             let mut all = self.prepare(&sql)?;
-            let last = all.column_count() - 1;
             let mut changed = Vec::new();
             let mut rows = all.query(&[&owner])?;
             while let Some(row) = rows.next()? {
+                let last = row.columns() - 1;
                 let seal = seal_of(name, &row, key.len(), last)?;
                 if row.get::<Option<i64>>(last)? != Some(seal) {
                     let mut values = vec![Value::Integer(seal)];

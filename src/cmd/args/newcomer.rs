@@ -13,23 +13,22 @@ use crate::error::Error;
 use crate::store::Store;
 use crate::ui::json::{ChangedDoc, NoSecretDoc, TokenDoc};
 
-/// Opens the store for a new token. Errors that need no store are found before one is made.
+/// Opens the store for a new token. Errors that need no store are found before one is made. `check` is told whether there
+/// is a store.
 pub fn open_or_make(
     app: &mut App<'_>,
     author: &Author,
     name: &Name,
     args: &TokenArgs,
-    check: impl FnOnce(&mut App<'_>) -> Result<(), Error>,
+    check: impl FnOnce(&mut App<'_>, bool) -> Result<(), Error>,
 ) -> Result<Store, Halt> {
-    let location = app.location()?;
-    if location.exists() {
-        let store = app.open_to_write(author)?;
+    if let Some(store) = app.open_if_there(author)? {
         let now = app.ctx.machine.now()?;
         store.read(|view| args.look_up(view, name, now))?;
-        check(app)?;
+        check(app, true)?;
         return Ok(store);
     }
-    check(app)?;
+    check(app, false)?;
     let now = app.ctx.machine.now()?;
     let rules = Rules::default();
     let new = args.describe(name, &rules.catalogue, now, &*app.ctx.machine)?;

@@ -19,6 +19,8 @@ pub enum Tls {
     Prefer,
     /// Encrypted, with any server.
     Require,
+    /// A certificate that is trusted, whatever its name.
+    VerifyAuthority,
     /// The server proves its name.
     Verify,
 }
@@ -72,15 +74,17 @@ impl Address {
             Some(port) => port.parse().map_err(|_| wrong("port", &port))?,
         };
         let database = find("dbname", "PGDATABASE").unwrap_or_else(|| user.clone());
+        let roots = find("sslrootcert", "PGSSLROOTCERT").filter(|it| it != "system").map(PathBuf::from);
         let tls = match find("sslmode", "PGSSLMODE").as_deref() {
             None if is_local(&host) => Tls::Off,
-            None | Some("verify-full" | "verify-ca") => Tls::Verify,
+            None | Some("verify-full") => Tls::Verify,
             Some("disable") => Tls::Off,
             Some("allow" | "prefer") => Tls::Prefer,
-            Some("require") => Tls::Require,
+            // As in libpq, a file of roots is not ignored.
+            Some("require") if roots.is_none() => Tls::Require,
+            Some("require" | "verify-ca") => Tls::VerifyAuthority,
             Some(other) => return Err(wrong("sslmode", other)),
         };
-        let roots = find("sslrootcert", "PGSSLROOTCERT").filter(|it| it != "system").map(PathBuf::from);
         let mut address =
             Self { host, port, database, user, password: None, tls, roots, lag: Lag::default() };
         address.password = match find("password", "PGPASSWORD") {

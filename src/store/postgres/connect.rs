@@ -2,23 +2,15 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fs;
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use postgres::config::{Config, SslMode};
-use postgres::error::Severity;
-use postgres::{Client, NoTls, SimpleQueryMessage};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::config::{Config, SslMode};
 
 use super::address::{Address, Tls};
+use super::client::Client;
+use super::encryption::encryption;
+use super::failure::{of_connecting, of_store};
 use super::{Postgres, uses};
 use crate::domain::when::Timestamp;
 use crate::store::StoreError;
@@ -42,40 +34,58 @@ pub enum Access {
 }
 
 impl Access {
+    /// The limit of a statement.
+    fn limit(self) -> Duration {
+        match self {
+            Self::Read | Self::Write => PATIENCE,
+            Self::Verify => LOOK,
+            Self::Glance => GLANCE,
+        }
+    }
+
     /// The first statement of a connection. It makes sure that our tables are found whatever tables another role
     /// has, and limits every wait.
     fn settings(self) -> String {
-        let (statement, commit) = match self {
-            Self::Read => (PATIENCE, "off"),
-            Self::Verify => (LOOK, "off"),
-            Self::Glance => (GLANCE, "off"),
-            Self::Write => (PATIENCE, "on"),
-        };
+        let commit = if self == Self::Write { "on" } else { "off" };
         format!(
             "SET search_path = tokenctl, tokenctl_read, pg_temp; SET statement_timeout = {0}; SET lock_timeout = {0};
              SET idle_in_transaction_session_timeout = 60000; SET synchronous_commit = {commit};
              SET default_transaction_isolation = 'read committed'; SET standard_conforming_strings = on;
              SET bytea_output = hex; SET client_min_messages = warning",
-            statement.as_millis()
+            self.limit().as_millis()
         )
     }
 }
 
+/// How long the client waits for an answer to a statement that the server ends after `limit`.
+pub fn patience(limit: Duration) -> Duration {
+    limit * 3 / 2
+}
+
 /// Connects without checking the tables.
-pub fn client(address: &Address, access: Access, warned: &Arc<AtomicBool>) -> Result<Client, StoreError> {
-    let unreachable = |why: String| StoreError::Unreachable { server: address.url(), why };
+pub fn client(address: &Address, access: Access) -> Result<Client, StoreError> {
+    let mut client = bare_client(address, access)?;
+    client.batch_execute(&access.settings()).map_err(|err| of_connecting(address, &err))?;
+    Ok(client)
+}
+
+/// Connects without the settings.
+fn bare_client(address: &Address, access: Access) -> Result<Client, StoreError> {
     let mut config = Config::new();
-    let limit = if access == Access::Glance { GLANCE } else { CONNECT };
     config
         .user(&address.user)
         .dbname(&address.database)
         .port(address.port)
-        .connect_timeout(limit)
         .tcp_user_timeout(if access == Access::Write { PATIENCE } else { CONNECT })
         .keepalives_idle(PATIENCE)
         .keepalives_interval(CONNECT)
         .keepalives_retries(3)
-        .application_name("tokenctl");
+        .application_name("tokenctl")
+        .ssl_mode(match address.tls {
+            Tls::Off => SslMode::Disable,
+            Tls::Prefer => SslMode::Prefer,
+            Tls::Require | Tls::VerifyAuthority | Tls::Verify => SslMode::Require,
+        });
     if address.host.starts_with('/') {
         config.host_path(&address.host);
     } else {
@@ -84,23 +94,11 @@ pub fn client(address: &Address, access: Access, warned: &Arc<AtomicBool>) -> Re
     if let Some(password) = &address.password {
         config.password(password);
     }
-    let flag = Arc::clone(warned);
-    config.notice_callback(move |notice| {
-        if notice.parsed_severity() == Some(Severity::Warning) {
-            flag.store(true, Ordering::Relaxed);
-        }
-    });
-    let connected = match address.tls {
-        Tls::Off => config.ssl_mode(SslMode::Disable).connect(NoTls),
-        tls => {
-            config.ssl_mode(if tls == Tls::Prefer { SslMode::Prefer } else { SslMode::Require });
-            config.connect(encryption(address).map_err(unreachable)?)
-        }
-    };
-    let mut client = connected.map_err(|err| super::failure::of_connecting(address, &err))?;
-    let set = client.batch_execute(&access.settings());
-    set.map_err(|err| super::failure::of_connecting(address, &err))?;
-    Ok(client)
+    let tls = (address.tls != Tls::Off).then(|| encryption(address)).transpose();
+    let tls = tls.map_err(|why| StoreError::Unreachable { server: address.url(), why })?;
+    let limit = if access == Access::Glance { GLANCE } else { CONNECT };
+    let connected = Client::connect(&config, tls, limit, patience(access.limit()));
+    connected.map_err(|err| of_connecting(address, &err))
 }
 
 impl Postgres {
@@ -114,12 +112,13 @@ impl Postgres {
 
     /// Connects to the tables of a store, and says whether its log has begun.
     pub fn tables(address: &Address, access: Access) -> Result<(Self, bool), StoreError> {
-        let warned = Arc::<AtomicBool>::default();
-        let mut client = client(address, access, &warned)?;
+        let mut client = bare_client(address, access)?;
         let sql = "SELECT application, version, usage_since, has_schema_privilege(n.oid, 'USAGE'), EXISTS (SELECT FROM events),
              pg_catalog.pg_is_in_recovery()
              FROM meta, pg_catalog.pg_namespace n WHERE n.nspname = 'tokenctl'";
-        let found = client.simple_query(sql).map_err(|err| super::failure::of_store(address, &err))?;
+        let found = client
+            .simple_query(&format!("{}; {sql}", access.settings()))
+            .map_err(|err| of_store(address, &err))?;
         let row = found.iter().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -146,7 +145,7 @@ impl Postgres {
             statements: RefCell::new(HashMap::new()),
             changes: Cell::new(0),
             broken: Cell::new(false),
-            warned,
+            pending: Cell::new(false),
             usage_since: number(2).and_then(Timestamp::from_unix),
             narrow: row.get(3) != Some("t"),
             recent: RefCell::new(HashMap::new()),
@@ -163,79 +162,9 @@ impl Postgres {
 
     /// A new connection that replaces a lost one.
     pub fn reconnect(&self) -> Result<(), StoreError> {
-        let client = client(&self.address, self.access, &self.warned)?;
+        let client = client(&self.address, self.access)?;
         self.statements.borrow_mut().clear();
         self.client.replace(client);
         Ok(())
-    }
-}
-
-/// The encryption of a connection, and the trusted certificates.
-pub fn encryption(address: &Address) -> Result<MakeRustlsConnect, String> {
-    let provider = Arc::new(ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
-    let builder = builder.with_safe_default_protocol_versions().map_err(|err| err.to_string())?;
-    let config = match address.tls {
-        Tls::Verify => builder.with_root_certificates(roots(address.roots.as_deref())?),
-        _ => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
-    };
-    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
-}
-
-fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
-    let mut store = RootCertStore::empty();
-    match file {
-        Some(path) => {
-            let unreadable =
-                |err: String| format!("cannot read the certificates in `{}`: {err}", path.display());
-            let pem = fs::read(path).map_err(|err| unreadable(err.to_string()))?;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|err| unreadable(err.to_string()))?;
-                store.add(certificate).map_err(|err| unreadable(err.to_string()))?;
-            }
-        }
-        None => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    if store.is_empty() { Err("there are no certificates to trust".to_owned()) } else { Ok(store) }
-}
-
-/// Trusts any server, for `sslmode=require`.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -47,7 +47,7 @@ impl Postgres {
     }
 
     fn text(&self, sql: &str) -> Result<Option<String>, StoreError> {
-        let mut found = self.prepare(sql).and_then(|it| it.query(&[])).map_err(|err| self.failed(&err))?;
+        let mut found = self.prepare(sql).query(&[]).map_err(|err| self.failed(&err))?;
         let text = found.next().map(|row| get(row, 0)).transpose();
         text.map_err(|err| self.failed(&err.into()))
     }

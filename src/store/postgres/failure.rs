@@ -1,42 +1,34 @@
 //! The meaning of an error of PostgreSQL, by its code.
 
-use postgres::error::SqlState;
+use tokio_postgres::error::SqlState;
 
-use super::{Address, Postgres};
+use super::{Address, Failure, Postgres};
 use crate::store::engine::Fault;
 use crate::store::{StoreError, UNCHANGED, UNSETTLED};
 
-/// The message of a server, without the text that the client adds.
-pub fn words(err: &postgres::Error) -> String {
-    let cause = std::error::Error::source(err).map(ToString::to_string);
-    match (err.as_db_error(), cause) {
-        (Some(error), _) => error.message().to_owned(),
-        (None, Some(cause)) => cause,
-        (None, None) => err.to_string(),
-    }
-}
-
-pub fn of_connecting(address: &Address, err: &postgres::Error) -> StoreError {
-    StoreError::Unreachable { server: address.url(), why: words(err) }
+pub fn of_connecting(address: &Address, err: &Failure) -> StoreError {
+    StoreError::Unreachable { server: address.url(), why: err.words() }
 }
 
 /// The error of the first check of a store.
-pub fn of_store(address: &Address, err: &postgres::Error) -> StoreError {
+pub fn of_store(address: &Address, err: &Failure) -> StoreError {
     match err.code() {
         Some(&SqlState::UNDEFINED_TABLE) => StoreError::Missing(address.url()),
         _ => of(address, err),
     }
 }
 
-fn of(address: &Address, err: &postgres::Error) -> StoreError {
-    let (path, why) = (address.url(), words(err));
+fn of(address: &Address, err: &Failure) -> StoreError {
+    let (path, why) = (address.url(), err.words());
     match err.code() {
-        Some(&(SqlState::LOCK_NOT_AVAILABLE | SqlState::QUERY_CANCELED)) => StoreError::Locked(Vec::new()),
-        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => StoreError::ReadOnly {
-            path,
-            why,
-            hint: "connect as a role that may, such as `tokenctl_admin`".to_owned(),
-        },
+        // The server has ended the change in favour of another one. That one is done by now, so it is worth trying again.
+        Some(
+            &(SqlState::LOCK_NOT_AVAILABLE
+            | SqlState::QUERY_CANCELED
+            | SqlState::T_R_SERIALIZATION_FAILURE
+            | SqlState::T_R_DEADLOCK_DETECTED),
+        ) => StoreError::Locked(Vec::new()),
+        Some(&SqlState::INSUFFICIENT_PRIVILEGE) => not_allowed(address, why),
         Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => StoreError::ReadOnly {
             path,
             why: "it is a replica".to_owned(),
@@ -54,9 +46,24 @@ fn of(address: &Address, err: &postgres::Error) -> StoreError {
     }
 }
 
+fn not_allowed(address: &Address, why: String) -> StoreError {
+    let hint = "connect as a role that may, such as `tokenctl_admin`".to_owned();
+    StoreError::ReadOnly { path: address.url(), why, hint }
+}
+
 impl Postgres {
     pub fn failed(&self, err: &Fault) -> StoreError {
         match err {
+            // What no verdict needs is not there for it.
+            Fault::Postgres(err)
+                if self.narrow
+                    && matches!(
+                        err.code(),
+                        Some(&(SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN))
+                    ) =>
+            {
+                not_allowed(&self.address, format!("`{}` may only verify", self.address.user))
+            }
             Fault::Postgres(err) => of(&self.address, err),
             // A value that does not convert.
             Fault::Sqlite(err) => StoreError::Damaged(err.to_string()),

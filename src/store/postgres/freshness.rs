@@ -77,7 +77,7 @@ impl Seen {
 impl Postgres {
     pub fn state(&self) -> Result<i64, Fault> {
         let asked = Instant::now();
-        let mut found = self.prepare(STATE)?.query(&[])?;
+        let mut found = self.prepare(STATE).query(&[])?;
         let Some(row) = found.next() else { return Ok(0) };
         let hash: Option<[u8; 32]> = get(row, 0)?;
         let (beat, server): (Option<i64>, Option<i64>) = (get(row, 1)?, get(row, 2)?);

@@ -1,10 +1,9 @@
 //! The heartbeat, by which replicas show how old they are.
 
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use postgres::error::SqlState;
+use tokio_postgres::error::SqlState;
 
 use super::{Access, Address, Lag, connect, failure};
 use crate::domain::when::Clock;
@@ -15,7 +14,7 @@ const BEAT: &str = "SET synchronous_commit = local; SELECT heartbeat()";
 
 /// Writes the heartbeat from now on, until the process ends. A primary that cannot be reached now may be later.
 pub fn start(primary: Address, every: Duration) -> Result<(), StoreError> {
-    let mut client = match connect::client(&primary, Access::Read, &Arc::default()) {
+    let mut client = match connect::client(&primary, Access::Read) {
         Err(StoreError::Unreachable { .. }) => None,
         client => Some(client?),
     };
@@ -29,7 +28,7 @@ pub fn start(primary: Address, every: Duration) -> Result<(), StoreError> {
         loop {
             thread::sleep(every);
             if client.as_mut().is_none_or(|client| client.batch_execute(BEAT).is_err()) {
-                client = connect::client(&primary, Access::Read, &Arc::default()).ok();
+                client = connect::client(&primary, Access::Read).ok();
             }
         }
     })

@@ -1,7 +1,5 @@
 //! Makes a store: tables, roles and the first entries of its log.
 
-use std::sync::Arc;
-
 use super::schema::{ROLES, TABLES};
 use super::{Access, Address, Postgres, connect};
 use crate::domain::event::{Anchor, Author, GENESIS};
@@ -28,7 +26,7 @@ INSERT INTO tokenctl.head DEFAULT VALUES ON CONFLICT DO NOTHING;\n{ROLES}COMMIT;
 /// an error that it is missing where somebody has to make its tables first.
 pub fn make(address: &Address, apply: bool, clock: &dyn Clock, author: &Author) -> Result<bool, StoreError> {
     if apply {
-        let mut client = connect::client(address, Access::Write, &Arc::default())?;
+        let mut client = connect::client(address, Access::Write)?;
         let done = client.batch_execute(&script());
         done.map_err(|err| super::failure::of_store(address, &err))?;
     }

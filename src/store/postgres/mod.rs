@@ -5,8 +5,10 @@
 //! the outcome is decided, and the log shows whether it has the entry.
 
 mod address;
+mod client;
 mod connect;
 mod doctor;
+mod encryption;
 mod failure;
 mod freshness;
 mod heartbeat;
@@ -22,12 +24,9 @@ pub mod values;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
-use postgres::Client;
 
 pub use address::{Address, Surroundings};
+pub use client::Failure;
 pub use connect::Access;
 pub use doctor::examine;
 pub use freshness::Lag;
@@ -39,6 +38,7 @@ pub use transaction::Open;
 
 use super::engine::Fault;
 use crate::domain::when::Timestamp;
+use client::Client;
 
 /// A connection to a server that holds a store.
 pub struct Postgres {
@@ -47,13 +47,13 @@ pub struct Postgres {
     access: Access,
     /// The address in the form for people.
     url: PathBuf,
-    statements: RefCell<HashMap<String, postgres::Statement>>,
+    statements: RefCell<HashMap<String, statement::Form>>,
     /// How many rows were changed through it.
     changes: Cell<u64>,
     /// Whether a statement of the current transaction has failed, so that it cannot be committed.
     broken: Cell<bool>,
-    /// Set when the server warns that no standby has confirmed a commit.
-    warned: Arc<AtomicBool>,
+    /// Whether a transaction that only reads has begun for us, but not yet for the server.
+    pending: Cell<bool>,
     /// Since when use is recorded.
     usage_since: Option<Timestamp>,
     /// Whether its role may only verify, and so does not see all columns of a token.
@@ -90,7 +90,7 @@ impl Postgres {
     }
 
     /// Records that a statement has failed.
-    fn note(&self, err: postgres::Error) -> Fault {
+    fn note(&self, err: Failure) -> Fault {
         self.broken.set(true);
         Fault::Postgres(err)
     }

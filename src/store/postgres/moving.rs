@@ -40,9 +40,7 @@ fn copy_table(from: &Engine, to: &Engine, table: &str, key: &[&str]) -> Result<(
 
 fn rows(from: &Engine, sql: &str, args: &[Value]) -> Result<Vec<Vec<Value>>, Fault> {
     let args: Vec<&dyn ToSql> = args.iter().map(|it| it as &dyn ToSql).collect();
-    let mut statement = from.prepare(sql)?;
-    let columns = statement.column_count();
-    statement.all(&args, |row| (0..columns).map(|at| row.get(at)).collect())
+    from.prepare(sql)?.all(&args, |row| (0..row.columns()).map(|at| row.get(at)).collect())
 }
 
 fn enter(to: &Engine, table: &str, values: &[Value]) -> Result<(), Fault> {
@@ -92,7 +90,7 @@ impl Postgres {
             let sql = format!(
                 "SELECT setval(pg_get_serial_sequence('{table}', 'row'), (SELECT coalesce(max(row), 0) + 1 FROM {table}), false)"
             );
-            self.prepare(&sql)?.query(&[]).map(drop)
+            self.prepare(&sql).query(&[]).map(drop)
         })
     }
 

@@ -1,16 +1,14 @@
 //! Transactions, and the outcome of a COMMIT whose answer never arrived.
 
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use postgres::error::SqlState;
-use postgres::{NoTls, SimpleQueryMessage};
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::error::SqlState;
 
-use super::address::Tls;
+use super::connect::patience;
 use super::values::get;
-use super::{Postgres, connect};
+use super::{Failure, Postgres};
 use crate::domain::digest::Digest;
 use crate::domain::event::Anchor;
 use crate::domain::when::{ClockWrong, Timestamp};
@@ -18,7 +16,8 @@ use crate::store::StoreError;
 use crate::store::engine::{Fault, Purpose};
 use crate::store::sqlite::PATIENCE;
 
-const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// The beginning of a transaction that only reads, which goes with its first statement.
+pub const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 /// Synchronous standbys see every change before it is acknowledged. Revocations need that, and for others it is
 /// not slower.
 const CHANGE: &str = "BEGIN; SET LOCAL synchronous_commit = remote_apply";
@@ -51,11 +50,11 @@ impl Postgres {
             let Fault::Postgres(cause) = &err else { return Err(self.failed(&err)) };
             let again = match cause.code() {
                 // No statement has run yet, so a lost connection can be replaced.
-                None | Some(&SqlState::ADMIN_SHUTDOWN) => tries == 1 && self.reconnect().is_ok(),
+                _ if cause.is_end() => tries == 1 && self.reconnect().is_ok(),
                 Some(&(SqlState::T_R_SERIALIZATION_FAILURE | SqlState::T_R_DEADLOCK_DETECTED)) => {
                     tries < TRIES
                 }
-                Some(_) => false,
+                _ => false,
             };
             if !again {
                 let _ = self.batch("ROLLBACK");
@@ -66,12 +65,19 @@ impl Postgres {
         }
     }
 
-    fn begin_once(&self, purpose: Purpose, patience: Duration) -> Result<Option<i64>, Fault> {
+    fn begin_once(&self, purpose: Purpose, limit: Duration) -> Result<Option<i64>, Fault> {
         if purpose == Purpose::Look {
-            return self.batch(LOOK).map(|()| None);
+            self.pending.set(true);
+            return Ok(None);
         }
-        let sql = format!("{CHANGE}; SET LOCAL lock_timeout = {}; {LOCK}", patience.as_millis().max(1));
-        let found = self.client.borrow_mut().simple_query(&sql).map_err(|err| self.note(err))?;
+        let longest = limit.max(PATIENCE);
+        let sql = format!(
+            "{CHANGE}; SET LOCAL lock_timeout = {}; SET LOCAL statement_timeout = {}; {LOCK}",
+            limit.as_millis().max(1),
+            longest.as_millis()
+        );
+        let found = self.client.borrow_mut().simple_query_within(patience(longest), &sql);
+        let found = found.map_err(|err| self.note(err))?;
         let last = found.iter().rev().find_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(row),
             _ => None,
@@ -102,8 +108,7 @@ impl Postgres {
     fn look_for(&self, expected: &Anchor) -> Result<bool, StoreError> {
         self.reconnect()?;
         let open = self.begin(Purpose::Change, PATIENCE)?;
-        let found =
-            self.prepare("SELECT hash FROM events WHERE seq = ?1").and_then(|it| it.query(&[&expected.seq]));
+        let found = self.prepare("SELECT hash FROM events WHERE seq = ?1").query(&[&expected.seq]);
         let mut found = found.map_err(|err| self.failed(&err))?;
         let hash = found.next().map(|row| get::<[u8; 32]>(row, 0)).transpose();
         drop(open);
@@ -114,7 +119,7 @@ impl Postgres {
 
 /// Whether the server itself reported the error, so that it has rolled back. A server that shuts down reports
 /// the end of the connection, not of the transaction.
-fn says_that_it_failed(err: &postgres::Error) -> bool {
+fn says_that_it_failed(err: &Failure) -> bool {
     err.code()
         .is_some_and(|code| !["08", "57", "58", "XX"].iter().any(|class| code.code().starts_with(class)))
 }
@@ -138,41 +143,27 @@ impl Open<'_> {
             let why = "a statement of the change failed";
             return Err(Fault::Sqlite(rusqlite::Error::ToSqlConversionFailure(why.into())));
         }
+        let mut client = engine.client.borrow_mut();
         if self.purpose == Purpose::Look {
-            return engine.batch("COMMIT");
+            if !engine.pending.take() {
+                client.send("COMMIT");
+            }
+            return Ok(());
         }
-        engine.warned.store(false, Ordering::Relaxed);
-        let limit = engine.limit_wait();
-        let done = engine.batch("COMMIT");
-        drop(limit);
-        done?;
-        if engine.warned.swap(false, Ordering::Relaxed) { Err(Fault::Unconfirmed) } else { Ok(()) }
+        client.warned = false;
+        let done = client.commit(PATIENCE);
+        let warned = client.warned;
+        drop(client);
+        done.map_err(|err| engine.note(err))?;
+        if warned { Err(Fault::Unconfirmed) } else { Ok(()) }
     }
 }
 
 impl Drop for Open<'_> {
     fn drop(&mut self) {
-        if !self.ended {
-            let _ = self.engine.batch("ROLLBACK");
+        // Nobody waits for the end of a transaction that has changed nothing.
+        if !self.ended && !self.engine.pending.take() {
+            self.engine.client.borrow_mut().send("ROLLBACK");
         }
-    }
-}
-
-impl Postgres {
-    /// Ends a wait for standbys that never answer, for as long as what is returned lives. A statement timeout does
-    /// not interrupt it; a cancel does, and the server then warns that the change is kept but not confirmed.
-    fn limit_wait(&self) -> Sender<()> {
-        let (alive, ended) = channel::<()>();
-        let token = self.client.borrow().cancel_token();
-        let address = self.address.clone();
-        thread::spawn(move || {
-            if ended.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-                let _ = match address.tls {
-                    Tls::Off => token.cancel_query(NoTls).is_ok(),
-                    _ => connect::encryption(&address).is_ok_and(|tls| token.cancel_query(tls).is_ok()),
-                };
-            }
-        });
-        alive
     }
 }

@@ -43,7 +43,7 @@ impl Postgres {
     fn block(&self, (kind, block): (i64, i64)) -> Option<HashMap<i64, (Tag, i64)>> {
         let sql = "SELECT row, tag, at FROM usage WHERE kind = ?1 AND row BETWEEN ?2 AND ?3";
         let (first, last) = (block.checked_mul(BLOCK)?, block.checked_mul(BLOCK)?.checked_add(BLOCK - 1)?);
-        let mut found = self.prepare(sql).and_then(|it| it.query(&[&kind, &first, &last])).ok()?;
+        let mut found = self.prepare(sql).query(&[&kind, &first, &last]).ok()?;
         let mut all = HashMap::new();
         while let Some(row) = found.next() {
             let (number, tag, at) = (get(row, 0).ok()?, get(row, 1).ok()?, get(row, 2).ok()?);
@@ -70,7 +70,7 @@ impl Postgres {
         } else {
             let sql = "SELECT record_use(?1, ?2, ?3, ?4)";
             let tag_bytes: &[u8] = &tag;
-            let _ = self.prepare(sql).and_then(|it| it.query(&[&key.0, &row, &tag_bytes, &at]).map(drop));
+            let _ = self.prepare(sql).query(&[&key.0, &row, &tag_bytes, &at]);
         }
         let mut recent = self.recent.borrow_mut();
         if recent.len() >= REMEMBERED {

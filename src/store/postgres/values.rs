@@ -3,16 +3,17 @@
 use std::error::Error;
 
 use bytes::BytesMut;
-use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use rusqlite::types::{FromSqlError, ToSqlOutput, ValueRef};
+use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-type Failure = Box<dyn Error + Sync + Send>;
+type Wrong = Box<dyn Error + Sync + Send>;
 
 /// A value of a row.
 pub struct Cell<'a>(pub ValueRef<'a>);
 
 impl<'a> FromSql<'a> for Cell<'a> {
-    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Failure> {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Wrong> {
         Ok(Self(match *kind {
             Type::INT8 => ValueRef::Integer(i64::from_sql(kind, raw)?),
             Type::INT4 => ValueRef::Integer(i32::from_sql(kind, raw)?.into()),
@@ -24,7 +25,7 @@ impl<'a> FromSql<'a> for Cell<'a> {
         }))
     }
 
-    fn from_sql_null(_: &Type) -> Result<Self, Failure> {
+    fn from_sql_null(_: &Type) -> Result<Self, Wrong> {
         Ok(Self(ValueRef::Null))
     }
 
@@ -46,10 +47,21 @@ impl<'a> Param<'a> {
             _ => None,
         }
     }
+
+    /// The type that it is sent as. That of null follows from its place.
+    pub fn kind(&self) -> Type {
+        match self.0 {
+            ValueRef::Null => Type::UNKNOWN,
+            ValueRef::Integer(_) => Type::INT8,
+            ValueRef::Real(_) => Type::FLOAT8,
+            ValueRef::Text(_) => Type::TEXT,
+            ValueRef::Blob(_) => Type::BYTEA,
+        }
+    }
 }
 
 impl ToSql for Param<'_> {
-    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Wrong> {
         match (self.0, kind) {
             (ValueRef::Null, _) => Ok(IsNull::Yes),
             (ValueRef::Integer(it), &Type::INT8) => it.to_sql(kind, out),
@@ -73,13 +85,13 @@ impl ToSql for Param<'_> {
 }
 
 /// The column of a row.
-pub fn get_ref(row: &postgres::Row, at: usize) -> rusqlite::Result<ValueRef<'_>> {
+pub fn get_ref(row: &Row, at: usize) -> rusqlite::Result<ValueRef<'_>> {
     let cell: Result<Cell<'_>, _> = row.try_get(at);
     cell.map(|cell| cell.0).map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))
 }
 
 /// The same as a type of the domain. A failed conversion gives the same error as with SQLite.
-pub fn get<T: rusqlite::types::FromSql>(row: &postgres::Row, at: usize) -> rusqlite::Result<T> {
+pub fn get<T: rusqlite::types::FromSql>(row: &Row, at: usize) -> rusqlite::Result<T> {
     let value = get_ref(row, at)?;
     T::column_result(value).map_err(|err| match err {
         FromSqlError::OutOfRange(number) => rusqlite::Error::IntegralValueOutOfRange(at, number),

@@ -14,7 +14,7 @@ use super::{Fixture, socket};
 
 /// Where a connection is cut, about one request of the client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cut {
+pub enum Cut {
     /// The server never sees it.
     Before,
     /// The server sees the first half of its bytes.
@@ -25,14 +25,14 @@ enum Cut {
 
 /// Passes connections on to a server, and cuts one at a request, counted over all of them. A request is what the client sends before it
 /// waits: a query, or messages up to a Sync.
-struct Proxy {
-    port: u16,
+pub struct Proxy {
+    pub port: u16,
     /// The requests that were passed on.
-    seen: Arc<AtomicUsize>,
+    pub seen: Arc<AtomicUsize>,
 }
 
 impl Proxy {
-    fn start(socket: PathBuf, cut: Cut, at: usize) -> Self {
+    pub fn start(socket: PathBuf, cut: Cut, at: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let seen = Arc::new(AtomicUsize::new(0));

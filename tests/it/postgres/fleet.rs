@@ -1,4 +1,5 @@
-//! A fleet: a primary and two replicas, processes that revoke and processes that verify, and links that are held and cut.
+//! A fleet: a primary and two replicas, processes that revoke and processes that verify, links that are held and cut, and a
+//! primary that is killed.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
@@ -7,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::processes::until;
 use crate::support::program;
 use crate::support::server::{Server, have};
 
@@ -23,6 +23,20 @@ struct Size {
     writers: usize,
     verifiers: usize,
     revocations: usize,
+    /// After how many of them the primary is killed, and a replica takes its place.
+    killed_after: Option<usize>,
+    /// How long a verifier rests before it asks again.
+    rest: Duration,
+}
+
+/// Where a verifier asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Primary,
+    /// Commits wait for it.
+    Synchronous,
+    /// Its link is held and cut.
+    Disturbed,
 }
 
 /// One token, and when the command that revoked it had returned.
@@ -49,24 +63,25 @@ struct Course {
     begun: AtomicUsize,
     ended: AtomicUsize,
     is_over: AtomicBool,
+    is_promoted: AtomicBool,
 }
 
 struct Verifier {
-    on_primary: bool,
+    place: Place,
     heard: Vec<Heard>,
     answers: usize,
     stale: usize,
 }
 
 /// Asks one process of the program until everything is revoked and known to be.
-fn verify(server: &Server, on_primary: bool, tokens: &[Token], course: &Course) -> Verifier {
+fn verify((server, place): (&Server, Place), tokens: &[Token], course: &Course, rest: Duration) -> Verifier {
     let mut command = program();
     command.env("TOKENCTL_STORE", server.url("tokenctl_verify", "tokens"));
     command.args(["verify", "--stream", "--max-lag", MOST.0]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
     let mut input = child.stdin.take().expect("a pipe");
     let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
-    let mut it = Verifier { on_primary, heard: vec![Heard::default(); tokens.len()], answers: 0, stale: 0 };
+    let mut it = Verifier { place, heard: vec![Heard::default(); tokens.len()], answers: 0, stale: 0 };
     let mut line = String::new();
     let mut is_ready = false;
     loop {
@@ -97,9 +112,12 @@ fn verify(server: &Server, on_primary: bool, tokens: &[Token], course: &Course) 
             }
             assert!(is_yes || line.starts_with("revoked ") || line.starts_with("error store_"), "{line}");
         }
-        if is_last && all_no {
+        // After a failover, only the new primary knows.
+        let knows = !course.is_promoted.load(Ordering::SeqCst) || place == Place::Synchronous;
+        if is_last && (all_no || !knows) {
             break;
         }
+        thread::sleep(rest);
     }
     drop(input);
     let _ = child.wait();
@@ -122,17 +140,22 @@ fn fleet(size: &Size) {
     let token = |(_, secret)| Token { secret, revoked: OnceLock::new() };
     let tokens: Vec<Token> = made.into_iter().map(token).collect();
     let ((first, _), (second, link)) = (replica(&primary, "r1", &[]), replica(&primary, "r2", &[]));
+    primary.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'r1'");
+    primary.sql("postgres", "SELECT pg_reload_conf()");
     let dir = tempfile::tempdir().expect("a directory");
     let _beat = Gate::start(&primary, dir.path(), &["--heartbeat", "--max-lag", MOST.0]);
     let course = Course::default();
-    let servers = [(&primary, true), (&first, false), (&second, false)];
+    let servers = [(&primary, Place::Primary), (&first, Place::Synchronous), (&second, Place::Disturbed)];
     let verifiers: Vec<Verifier> = thread::scope(|scope| {
-        let (tokens, course, primary) = (&tokens, &course, &primary);
+        let (tokens, course, servers) = (&tokens, &course, &servers);
         let threads: Vec<_> = (0..size.verifiers)
             .map(|nth| servers[nth % servers.len()])
-            .map(|(server, on_primary)| scope.spawn(move || verify(server, on_primary, tokens, course)))
+            .map(|server| scope.spawn(move || verify(server, tokens, course, size.rest)))
             .collect();
-        until("all verifiers answer `valid`", || course.ready.load(Ordering::SeqCst) == size.verifiers);
+        while course.ready.load(Ordering::SeqCst) < size.verifiers {
+            assert!(!threads.iter().any(|it| it.is_finished()), "a verifier has ended");
+            thread::sleep(Duration::from_millis(20));
+        }
         let chaos = scope.spawn(|| disturb(&link, || course.ended.load(Ordering::SeqCst) == tokens.len()));
         for _ in 0..size.writers {
             scope.spawn(move || {
@@ -141,17 +164,41 @@ fn fleet(size: &Size) {
                     if nth >= tokens.len() {
                         break;
                     }
-                    at(primary, &["revoke", &format!("t{nth}"), "--yes"], b"").ok();
+                    revoke(nth, servers, course);
                     tokens[nth].revoked.set(Instant::now()).expect("once");
                     course.ended.fetch_add(1, Ordering::SeqCst);
                 }
             });
+        }
+        if let Some(count) = size.killed_after {
+            while course.ended.load(Ordering::SeqCst) < count {
+                thread::sleep(Duration::from_millis(2));
+            }
+            primary.kill_processes();
+            first.sql("postgres", "SELECT pg_promote()");
+            course.is_promoted.store(true, Ordering::SeqCst);
         }
         chaos.join().expect("the links");
         course.is_over.store(true, Ordering::SeqCst);
         threads.into_iter().map(|thread| thread.join().expect("a verifier")).collect()
     });
     judge(&tokens, &verifiers);
+    if size.killed_after.is_some() {
+        at(&first, &["audit", "verify"], b"").ok();
+    }
+}
+
+/// Revokes a token, on the new primary where the old one was killed meanwhile.
+fn revoke(nth: usize, servers: &[(&Server, Place); 3], course: &Course) {
+    loop {
+        let is_promoted = course.is_promoted.load(Ordering::SeqCst);
+        let ran = at(servers[usize::from(is_promoted)].0, &["revoke", &format!("t{nth}"), "--yes"], b"");
+        if ran.code == 0 {
+            return;
+        }
+        assert!(matches!(ran.code, 1 | 6), "{ran:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Holds and cuts a link, as long as it takes and at least longer than a replica may be behind.
@@ -170,13 +217,13 @@ fn disturb(link: &Link, is_done: impl Fn() -> bool) {
 }
 
 fn judge(tokens: &[Token], verifiers: &[Verifier]) {
-    let mut worst = [Duration::ZERO; 2];
+    let mut worst = [Duration::ZERO; 3];
     let mut known: Vec<Duration> = Vec::new();
     for (nth, token) in tokens.iter().enumerate() {
         let revoked = *token.revoked.get().expect("revoked");
         for verifier in verifiers {
             let late = verifier.heard[nth].yes.and_then(|asked| asked.checked_duration_since(revoked));
-            let worst = &mut worst[usize::from(verifier.on_primary)];
+            let worst = &mut worst[verifier.place as usize];
             *worst = (*worst).max(late.unwrap_or_default());
         }
         let last = verifiers.iter().filter_map(|verifier| verifier.heard[nth].no).max();
@@ -185,25 +232,35 @@ fn judge(tokens: &[Token], verifiers: &[Verifier]) {
     known.sort();
     let answers: usize = verifiers.iter().map(|it| it.answers).sum();
     let stale: usize = verifiers.iter().map(|it| it.stale).sum();
+    let [primary, synchronous, disturbed] = worst;
     println!(
-        "{} revocations, {} verifiers, {answers} answers of which {stale} `store_stale`; the last `valid` was asked {:?} after on the \
-         primary, {:?} on replicas; the last verifier had refused after {:?} (median), {:?} (most)",
+        "{} revocations, {} verifiers, {answers} answers of which {stale} `store_stale`; the last `valid` was asked \
+         {primary:?} after on the primary, {synchronous:?} on the synchronous replica, {disturbed:?} on the other one; the \
+         last verifier had refused after {:?} (median), {:?} (most)",
         tokens.len(),
         verifiers.len(),
-        worst[1],
-        worst[0],
         known.get(known.len() / 2),
         known.last(),
     );
-    assert_eq!(worst[1], Duration::ZERO, "the primary answered `valid` after a revocation had returned");
-    assert!(worst[0] <= MOST.1, "a replica answered `valid` {:?} after a revocation had returned", worst[0]);
+    assert_eq!(primary, Duration::ZERO, "the primary answered `valid` after a revocation had returned");
+    assert_eq!(synchronous, Duration::ZERO, "the replica that commits wait for did");
+    assert!(disturbed <= MOST.1, "a replica answered `valid` {disturbed:?} after a revocation had returned");
     assert!(stale > 0, "the held link made no replica too old");
 }
 
 #[test]
 fn after_a_revocation_only_replicas_within_their_lag_still_accept_the_secret() {
     if have() {
-        fleet(&Size { writers: 2, verifiers: 6, revocations: 24 });
+        let rest = Duration::from_millis(1);
+        fleet(&Size { writers: 2, verifiers: 6, revocations: 24, killed_after: None, rest });
+    }
+}
+
+#[test]
+fn no_revocation_comes_back_when_a_replica_replaces_a_killed_primary() {
+    if have() {
+        let rest = Duration::from_millis(1);
+        fleet(&Size { writers: 4, verifiers: 6, revocations: 40, killed_after: Some(20), rest });
     }
 }
 
@@ -212,6 +269,7 @@ fn after_a_revocation_only_replicas_within_their_lag_still_accept_the_secret() {
 #[ignore = "takes minutes"]
 fn a_large_fleet_accepts_no_revoked_secret_either() {
     if have() {
-        fleet(&Size { writers: 50, verifiers: 200, revocations: 1_000 });
+        let rest = Duration::from_millis(300);
+        fleet(&Size { writers: 50, verifiers: 200, revocations: 1_000, killed_after: Some(900), rest });
     }
 }

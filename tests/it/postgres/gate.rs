@@ -2,12 +2,14 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
-use crate::support::program;
+use crate::support::processes::until;
 use crate::support::server::have;
+use crate::support::{program, run};
 
-use super::Fixture;
+use super::link::{Link, LinkState};
+use super::{Fixture, socket};
 
 /// A gate that ends with its test.
 struct Gate {
@@ -17,12 +19,15 @@ struct Gate {
 
 impl Gate {
     fn start(store: &Fixture) -> Self {
-        let mut process = program()
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .env("TOKENCTL_STORE", store.0.url())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the gate starts");
+        let mut command = program();
+        command.env("TOKENCTL_STORE", store.0.url());
+        Self::of(command)
+    }
+
+    /// The program with its store.
+    fn of(mut command: Command) -> Self {
+        command.args(["serve", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
+        let mut process = command.spawn().expect("the gate starts");
         let mut line = String::new();
         BufReader::new(process.stderr.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let address = line.trim_end().strip_prefix("listening on ").expect(&line).to_owned();
@@ -66,6 +71,68 @@ fn a_gate_sees_a_revocation_at_once_and_outlives_its_connections() {
     assert_eq!(store.sql(cut), "t");
     assert_eq!(of_both(), ["401", "200"], "with a new connection");
     assert_eq!(gate.status("tkn_nobody"), "401");
+}
+
+/// The limits of the server do not end a wait for bytes that never arrive.
+#[test]
+fn a_gate_gives_up_connections_that_are_silent() {
+    if !have() {
+        return;
+    }
+    let store = Fixture::new();
+    let [gone, kept] = ["gone", "kept"].map(|name| store.run(&["create", name]).ok().line().to_owned());
+    let link = Link::to(socket());
+    let gate = Gate::of(store.through(link.port));
+    assert_eq!([gate.status(&gone), gate.status(&kept)], ["200", "200"]);
+    link.strand();
+    store.run(&["revoke", "gone", "--yes"]).ok();
+    until("the gate has a new connection", || {
+        let status = gate.status(&gone);
+        assert!(["401", "503"].contains(&&*status), "{status} after the revocation");
+        status == "401"
+    });
+    assert_eq!(gate.status(&kept), "200");
+    // While no connection can be had, attempts are rare, and no answer is a yes.
+    link.set(LinkState::Cut);
+    let before = link.count();
+    for _ in 0..200 {
+        assert_eq!(gate.status(&kept), "503");
+    }
+    assert!(link.count() < before + 100, "{} connections for 200 requests", link.count() - before);
+    link.set(LinkState::Open);
+    until("the gate is well again", || gate.status(&kept) == "200");
+}
+
+#[test]
+fn a_stream_answers_with_a_new_connection_when_its_own_is_silent() {
+    if !have() {
+        return;
+    }
+    let store = Fixture::new();
+    let secret = store.run(&["create", "web"]).ok().line().to_owned();
+    let link = Link::to(socket());
+    let mut command = store.through(link.port);
+    command.args(["verify", "--stream"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut stream = command.spawn().expect("the program starts");
+    let mut input = stream.stdin.take().expect("a pipe");
+    let mut output = BufReader::new(stream.stdout.take().expect("a pipe"));
+    let mut ask = || {
+        writeln!(input, "{secret}").expect("it reads");
+        let mut answer = String::new();
+        output.read_line(&mut answer).expect("an answer");
+        answer
+    };
+    assert_eq!(ask(), "valid web\n");
+    link.strand();
+    store.run(&["revoke", "web", "--yes"]).ok();
+    assert_eq!(ask(), "revoked web\n");
+    drop(input);
+    assert!(stream.wait().expect("a child").success());
+    // One question, to a server that accepts a connection and says nothing.
+    link.set(LinkState::Held);
+    let ran = run(store.through(link.port).arg("verify"), secret.as_bytes()).exit(6);
+    assert!(ran.out.is_empty() && ran.err.contains("nothing has come from it"), "{ran:?}");
+    link.set(LinkState::Open);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -22,30 +22,49 @@ pub enum LinkState {
 /// Passes on what comes to a port of this machine, until the process ends.
 pub struct Link {
     pub port: u16,
-    state: Arc<AtomicU8>,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    link: AtomicU8,
+    /// The connections so far, and how many of them, the first ones, pass on nothing any more.
+    count: AtomicUsize,
+    stranded: AtomicUsize,
 }
 
 impl Link {
     pub fn to(socket: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let state = Arc::new(AtomicU8::new(LinkState::Open as u8));
+        let state = Arc::<State>::default();
         let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = UnixStream::connect(&socket) else { continue };
                 let (from, to) =
                     (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+                let nth = shared.count.fetch_add(1, Ordering::SeqCst);
                 let (there, back) = (Arc::clone(&shared), Arc::clone(&shared));
-                thread::spawn(move || pass(from, to, &there));
-                thread::spawn(move || pass(server, client, &back));
+                thread::spawn(move || pass(from, to, &there, nth));
+                thread::spawn(move || pass(server, client, &back, nth));
             }
         });
         Self { port, state }
     }
 
-    pub fn set(&self, state: LinkState) {
-        self.state.store(state as u8, Ordering::SeqCst);
+    pub fn set(&self, link: LinkState) {
+        self.state.link.store(link as u8, Ordering::SeqCst);
+    }
+
+    /// From now on the present connections pass on nothing, and do not end either; new ones work.
+    pub fn strand(&self) {
+        self.state.stranded.store(self.count(), Ordering::SeqCst);
+    }
+
+    /// How many connections there were.
+    pub fn count(&self) -> usize {
+        self.state.count.load(Ordering::SeqCst)
     }
 }
 
@@ -72,7 +91,8 @@ impl Socket for UnixStream {
     }
 }
 
-fn pass(mut from: impl Socket, mut to: impl Socket, state: &AtomicU8) {
+fn pass(mut from: impl Socket, mut to: impl Socket, state: &State, nth: usize) {
+    let is = |link: LinkState| state.link.load(Ordering::SeqCst) == link as u8;
     from.wake_often();
     let mut buffer = [0; 16_384];
     loop {
@@ -86,10 +106,10 @@ fn pass(mut from: impl Socket, mut to: impl Socket, state: &AtomicU8) {
             }
             Err(_) => break,
         };
-        while state.load(Ordering::SeqCst) == LinkState::Held as u8 {
+        while is(LinkState::Held) || nth < state.stranded.load(Ordering::SeqCst) {
             thread::sleep(Duration::from_millis(5));
         }
-        if state.load(Ordering::SeqCst) == LinkState::Cut as u8 || to.write_all(&buffer[..len]).is_err() {
+        if is(LinkState::Cut) || to.write_all(&buffer[..len]).is_err() {
             break;
         }
     }

@@ -52,8 +52,8 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-/// A directory for the user that runs servers.
-fn directory() -> PathBuf {
+/// A directory for the user that runs servers. It stays.
+pub fn directory() -> PathBuf {
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix("tokenctl-pg-");
     let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory").keep();
@@ -124,12 +124,17 @@ impl Server {
 
     /// Kills every process of the server at once.
     pub fn kill(&mut self) {
+        self.kill_processes();
+        drop(self.shell.stdin.take());
+        let _ = self.shell.wait();
+    }
+
+    /// The same of a server that is not started again.
+    pub fn kill_processes(&self) {
         let pid = std::fs::read_to_string(self.dir.join("data/postmaster.pid")).expect("a server");
         let pid = pid.lines().next().expect("a pid").to_owned();
         let kill = format!("kill -STOP {pid}; kill -9 $(pgrep -P {pid}) {pid}");
         run(Command::new("sh").args(["-c", &kill]), b"").ok();
-        drop(self.shell.stdin.take());
-        let _ = self.shell.wait();
     }
 
     /// Starts a server that was killed.

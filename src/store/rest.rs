@@ -1,0 +1,65 @@
+//! Pauses between attempts to reach a server, so that a burst of questions is no burst of connections.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::StoreError;
+
+/// The first pause. Each further one is twice as long, up to the longest.
+const FIRST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// The pause after the last attempt, if that failed.
+#[derive(Default)]
+pub struct Rest(Mutex<Option<Failed>>);
+
+struct Failed {
+    at: Instant,
+    pause: Duration,
+    server: PathBuf,
+    why: String,
+}
+
+impl Rest {
+    /// The result of `open`, or during a pause the last error again.
+    pub fn after<T>(&self, open: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Failed { at, pause, server, why }) = &*last
+            && at.elapsed() < *pause
+        {
+            return Err(StoreError::Unreachable { server: server.clone(), why: why.clone() });
+        }
+        let pause = last.take().map_or(FIRST, |last| (last.pause * 2).min(LONGEST));
+        let opened = open();
+        if let Err(StoreError::Unreachable { server, why }) = &opened {
+            *last = Some(Failed { at: Instant::now(), pause, server: server.clone(), why: why.clone() });
+        }
+        opened
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_to_reach_a_server_pause_longer_and_longer() {
+        let rest = Rest::default();
+        let mut attempts = 0;
+        let mut fail = || {
+            rest.after(|| -> Result<(), _> {
+                attempts += 1;
+                Err(StoreError::Unreachable { server: "postgres://db/".into(), why: "refused".to_owned() })
+            })
+        };
+        for _ in 0..20 {
+            assert!(matches!(fail(), Err(StoreError::Unreachable { .. })));
+        }
+        let pause = rest.0.lock().expect("no thread has failed").as_ref().map(|last| last.pause);
+        assert!(attempts < 20 && pause >= Some(FIRST), "{attempts} attempts, then {pause:?}");
+        *rest.0.lock().expect("no thread has failed") = None;
+        assert!(rest.after(|| Ok(())).is_ok());
+        assert!(rest.0.lock().expect("no thread has failed").is_none(), "a success ends the pauses");
+    }
+}

@@ -1,0 +1,58 @@
+//! How often a command asks the server, since each request takes as long as the way there and back.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use crate::support::server::have;
+use crate::support::{program_path, run};
+
+use super::cuts::{Cut, Proxy};
+use super::{Fixture, socket};
+
+/// How many requests a creation sends.
+fn creation(store: &Fixture, name: &str, dir: &Path) -> usize {
+    let proxy = Proxy::start(socket(), Cut::Before, usize::MAX);
+    let args = ["create", name, "--no-remember", "--out"];
+    run(store.through(proxy.port).args(args).arg(dir.join(name)), b"").ok();
+    proxy.seen.load(Ordering::SeqCst)
+}
+
+/// Kills a creation before it has written its file, in a directory that is empty then, as if it were not mounted.
+fn leave_open(store: &Fixture, name: &str, dir: &Path) {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync"]);
+    command.args(["-e", "inject=fsync:signal=SIGKILL:when=1"]).arg(program_path());
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("TOKENCTL_STORE", store.0.url());
+    command.args(["create", name, "--no-remember", "--out"]).arg(dir.join(name));
+    let killed = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(!killed.status().expect("strace").success());
+    for left in fs::read_dir(dir).expect("a directory") {
+        fs::remove_file(left.expect("a file").path()).expect("a file");
+    }
+}
+
+#[test]
+fn a_change_asks_no_more_often_after_many_interrupted_creations() {
+    if !have() || !crate::support::have("strace") {
+        return;
+    }
+    let store = Fixture::new();
+    let [dir, empty] = [(), ()].map(|()| tempfile::tempdir_in("/dev/shm").expect("a directory"));
+    let open = |upto: usize| {
+        let there: usize = store.sql("SELECT count(*) FROM tokenctl.delivery").parse().expect("a number");
+        (there..upto).for_each(|nth| leave_open(&store, &format!("open{nth}"), empty.path()));
+        store.sql("UPDATE tokenctl.delivery SET deadline = 1600000000");
+        assert_eq!(store.sql("SELECT count(*) FROM tokenctl.delivery"), upto.to_string());
+    };
+    let none = creation(&store, "none", dir.path());
+    open(2);
+    let few = creation(&store, "few", dir.path());
+    open(12);
+    let many = creation(&store, "many", dir.path());
+    println!("{none} requests of a creation, {few} with 2 open deliveries, {many} with 12");
+    assert_eq!(few, many);
+    assert!(none <= 80, "{none} requests");
+}

@@ -208,7 +208,9 @@ mod tests {
         let remove = |ours: u32, theirs: Option<u32>| {
             let _ = fs::remove_file(&target);
             make(&name(&target, &hash), ours);
-            theirs.into_iter().for_each(|uid| make(&target, uid));
+            if let Some(uid) = theirs {
+                make(&target, uid);
+            }
             Temporary::remove(&target, &hash).ok()
         };
         assert_eq!((remove(7, None), remove(7, Some(8)), remove(7, Some(7))), (None, None, Some(true)));

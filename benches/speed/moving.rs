@@ -1,5 +1,5 @@
-//! `import` of an export against the same rows inserted bare: prepared statements, one transaction, the same indexes,
-//! nothing read, checked or hashed.
+//! Compares `import` of an export with bare inserts of the same rows: prepared statements in one transaction with the
+//! same indexes, and nothing is parsed, checked or hashed.
 
 use std::fs;
 use std::process::Stdio;
@@ -35,12 +35,12 @@ impl<'a> Exported<'a> {
         Self { store, schema: schema.collect(), rows }
     }
 
-    /// The whole store into one that does not exist, with its history.
+    /// Imports the whole store with its history into a store that does not exist yet.
     pub fn whole(&self, rounds: usize) -> Pair {
         compare_times(rounds, &|| self.import(false), &|| self.bare())
     }
 
-    /// Its tokens into a store that has others.
+    /// Imports only the tokens into a store that has another token.
     pub fn tokens(&self, rounds: usize) -> Pair {
         compare_times(rounds, &|| self.import(true), &|| self.bare())
     }

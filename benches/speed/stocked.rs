@@ -1,4 +1,4 @@
-//! Stores with many tokens, and what is run on them.
+//! Stores with many tokens, and the commands that are run on them.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -15,11 +15,11 @@ use tokenctl::domain::secret::Secret;
 use tokenctl::domain::token::{StoredSecret, Token};
 use tokenctl::store::{Location, NewSecret, Store, StoreError};
 
-/// A store with this many tokens, one of them real.
+/// A store with this many tokens, one of which was created by `create` (the real one).
 pub struct Stocked {
     dir: TempDir,
     pub tokens: usize,
-    /// The look-up of the real one.
+    /// The SQL query that looks up the real token.
     query: String,
     created: Cell<usize>,
 }
@@ -62,7 +62,7 @@ impl Stocked {
         File::open(self.dir.path().join("secret")).expect("the secret")
     }
 
-    /// A durable `create`, into a file.
+    /// A `create` that writes the secret to a file.
     pub fn create(&self) -> Command {
         let number = self.created.get();
         self.created.set(number + 1);
@@ -80,14 +80,14 @@ impl Stocked {
         self.run(&["--quiet", "--yes", "rotate", "token-2", "--out", &self.path("rotated")])
     }
 
-    /// The names of tokens for a shell that completes.
+    /// A request for completion of token names, as a shell makes it.
     pub fn complete(&self) -> Command {
         let mut command = self.run(&["--", "tokenctl", "show", "re"]);
         command.env("TOKENCTL_COMPLETE", "bash");
         command
     }
 
-    /// A command over all tokens, whatever it answers.
+    /// Runs a command that reads all tokens, whatever its exit code.
     pub fn whole(&self, args: &[&str]) -> Whole {
         let report = self.path("report");
         let mut command = Command::new("/usr/bin/time");
@@ -96,13 +96,13 @@ impl Stocked {
         let start = Instant::now();
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("time runs");
         let millis = start.elapsed().as_secs_f64() * 1000.0;
-        // Where the command answers no, its exit code comes before.
+        // If the exit code is not 0, `time` reports it on a line before this.
         let report = std::fs::read_to_string(report).expect("a report");
         let peak = report.lines().last().and_then(|line| line.parse().ok()).expect("a peak");
         Whole { millis, peak }
     }
 
-    /// The milliseconds to the first line of a list of all tokens.
+    /// The milliseconds until the first line of a list of all tokens.
     pub fn first_line(&self) -> f64 {
         let start = Instant::now();
         let mut list =
@@ -110,19 +110,19 @@ impl Stocked {
         let mut line = String::new();
         BufReader::new(list.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
         let millis = start.elapsed().as_secs_f64() * 1000.0;
-        // Without a reader it ends.
+        // The list stops, because nobody reads the rest.
         list.wait().expect("it ends");
         millis
     }
 
-    /// The look-up of `verify` by the `sqlite3` shell.
+    /// The look-up that `verify` does, with the `sqlite3` shell.
     pub fn look_up(&self) -> Command {
         let mut command = Command::new("sqlite3");
         command.arg("-readonly").arg(self.path("store/tokens.db")).arg(&self.query);
         command
     }
 
-    /// All tokens by the `sqlite3` shell, with the columns that `list` shows of them.
+    /// Prints all tokens with the `sqlite3` shell, with the columns that `list` shows.
     pub fn dump(&self) -> Command {
         let mut command = Command::new("sqlite3");
         command.args(["-readonly", "-json"]).arg(self.path("store/tokens.db")).arg(
@@ -134,8 +134,8 @@ impl Stocked {
         command
     }
 
-    /// The check of a password against a file with as many users as there are tokens, hashed as this flag of `htpasswd`
-    /// says. The user is the last one.
+    /// Checks a password against a file with as many users as there are tokens, hashed as this flag of `htpasswd`
+    /// selects. The user is on the last line.
     pub fn htpasswd(&self, flag: &str) -> impl Fn() -> Command {
         let made =
             Command::new("htpasswd").args(["-nb", flag, "real", "secret"]).output().expect("htpasswd runs");
@@ -156,18 +156,18 @@ impl Stocked {
     }
 }
 
-/// What a command over all tokens took: the time, and the most memory in KiB.
+/// The time and the peak memory (in KiB) of a command that reads all tokens.
 pub struct Whole {
     pub millis: f64,
     pub peak: u64,
 }
 
-/// The secret of a token that is not the real one; they are numbered from 2 on.
+/// The secret of a token other than the real one. These tokens are numbered from 2.
 pub fn known_secret(token: usize) -> String {
     format!("a-known-secret-of-token-{token:012}")
 }
 
-/// Adds tokens as `adopt` does, but thousands in a transaction.
+/// Adds tokens as `adopt` does, but thousands per transaction.
 fn fill(dir: PathBuf, tokens: usize) {
     let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
     let author = Author { actor, reason: None, accept_clock: false };
@@ -196,7 +196,7 @@ fn fill(dir: PathBuf, tokens: usize) {
     }
 }
 
-/// What is measured.
+/// The path of the program that is measured.
 pub fn program() -> String {
     std::env::var("TOKENCTL_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_tokenctl").to_owned())
 }

@@ -1,5 +1,5 @@
-//! `verify --stream` and `Verifier` against the bare loop: hash, prepared look-up of the columns that a verdict needs, in one
-//! process and one read transaction, without seals.
+//! Compares `verify --stream` and `Verifier` with a bare loop, which hashes each secret and looks up the columns that a
+//! verdict needs, with a prepared statement in one read transaction and without checking seals.
 
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -13,7 +13,7 @@ use tokenctl::{Request, Requirements, Verifier};
 use crate::rounds::{Pair, compare_times};
 use crate::stocked::{Stocked, known_secret};
 
-/// A batch of requests of known secrets, in an order that leaps through the store.
+/// A batch of requests with known secrets, in an order that jumps around in the store.
 pub struct Requests<'a> {
     store: &'a Stocked,
     path: String,
@@ -21,16 +21,16 @@ pub struct Requests<'a> {
 }
 
 impl<'a> Requests<'a> {
-    /// Writes this many requests for this many of the tokens.
+    /// Writes this many requests, which use this many of the tokens.
     pub fn new(store: &'a Stocked, used: usize, count: usize) -> Self {
-        // A prime step visits them all before it comes back to one.
+        // The step is a prime number, so every token is visited before one is repeated.
         let lines = (0..count).map(|n| known_secret(2 + n % used * 7_919 % (store.tokens - 1)) + "\n");
         let path = store.path("requests");
         fs::write(&path, lines.collect::<String>()).expect("the requests");
         Self { store, path, count }
     }
 
-    /// What is compared with the bare loop, by name.
+    /// Compares each of these with the bare loop.
     pub fn compare(&self, rounds: usize) -> [(&'static str, Pair); 4] {
         let bare = || self.look_up(VERDICT, |_| ());
         let against = |first: &dyn Fn() -> Duration| compare_times(rounds, first, &bare);
@@ -58,7 +58,7 @@ impl<'a> Requests<'a> {
     }
 
     fn stream(&self) -> Duration {
-        // A file, since the reader of a pipe would be measured with it.
+        // The output goes to a file, because the reader of a pipe would be measured too.
         let answers = self.store.path("answers");
         let mut command = self.store.run(&["verify", "--stream"]);
         command.stdin(File::open(&self.path).expect("the requests"));
@@ -72,7 +72,7 @@ impl<'a> Requests<'a> {
         took
     }
 
-    /// Looks up each request by this statement, and does this with the row.
+    /// Looks up the secret of each request with this statement, and calls `with` with the row.
     fn look_up(&self, sql: &str, with: impl Fn(&Row<'_>)) -> Duration {
         let start = Instant::now();
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
@@ -94,7 +94,7 @@ impl<'a> Requests<'a> {
     }
 }
 
-/// What a verdict needs of a token without labels and scopes.
+/// The columns that a verdict needs, for a token without labels and scopes.
 const VERDICT: &str =
     "SELECT t.name, t.not_before, t.disabled_at, t.revoked_at, t.allow_from, s.created_at, s.expires_at,
      s.delivered_at, s.superseded_at, s.revoked_at

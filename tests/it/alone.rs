@@ -1,4 +1,4 @@
-//! The program where there is nothing else: no C library, no devices, no users.
+//! The program without anything around it: no C library, no devices, no user accounts.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::support::{World, copy_program, have, run, uid};
 
 #[test]
-fn it_works_in_an_empty_root_directory() {
+fn the_program_works_in_an_otherwise_empty_root_directory() {
     if uid() != 0 || !have("chroot") {
         eprintln!("skipped: only root can change the root directory");
         return;

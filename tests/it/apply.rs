@@ -1,4 +1,4 @@
-//! `apply`: makes the store what a file wants of it.
+//! `apply`: changes the store so that it matches a file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::support::{Answer, DAY, MINUTE, START, World};
 
-/// Settings, scopes and two tokens, with their secrets in the directory `keys`.
+/// A file with settings, scopes and two tokens, whose secrets go to the directory `keys`.
 pub fn file(world: &World) -> String {
     let keys = world.path("keys");
     fs::create_dir_all(&keys).expect("a directory");
@@ -61,7 +61,7 @@ fn items(document: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_file_makes_a_store_and_a_second_run_changes_nothing() {
+fn a_file_creates_a_store_and_a_second_run_changes_nothing() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     let ran = world.run(&["apply", &path, "--json"]).ok();
@@ -119,7 +119,7 @@ fn a_file_makes_a_store_and_a_second_run_changes_nothing() {
 }
 
 #[test]
-fn keys_that_the_file_leaves_out_are_not_changed() {
+fn values_whose_keys_are_not_in_the_file_are_not_changed() {
     let world = World::with_store();
     world.create(
         "mine",
@@ -138,7 +138,7 @@ fn keys_that_the_file_leaves_out_are_not_changed() {
     };
     assert_eq!(events(after), events(before));
     world.is_valid(&other, "other");
-    // Everything that can be cleared.
+    // The file clears everything that can be cleared.
     let path = world.write(
         "tokens.toml",
         "[tokens.mine]\nicon = \"\"\nowner = \"\"\ndescription = \"\"\nlabels = {}\nrotate_every = \"none\"
@@ -153,7 +153,7 @@ fn keys_that_the_file_leaves_out_are_not_changed() {
 }
 
 #[test]
-fn none_clears_lists_and_labels_as_it_clears_single_values() {
+fn none_clears_lists_and_labels_as_well_as_single_values() {
     let world = World::with_store();
     world.define(&["read"]);
     world.run(&["scopes", "define", "admin", "--includes", "read"]).ok();
@@ -170,7 +170,7 @@ fn none_clears_lists_and_labels_as_it_clears_single_values() {
 }
 
 #[test]
-fn unnamed_tokens_are_revoked_only_with_exclusive_which_asks() {
+fn tokens_missing_from_the_file_are_revoked_only_with_exclusive_and_a_confirmation() {
     let mut world = World::with_store();
     world.create("kept", &[]);
     let (a, b) = (world.create("a", &[]), world.create("b", &["--no-expiry"]));
@@ -234,7 +234,7 @@ fn everything_is_checked_before_the_first_change() {
         ),
     ];
     for (bad, exit, code, why) in cases {
-        // The valid parts are not applied either.
+        // The valid parts of the file are not applied either.
         let good = format!("[scopes.write]\n[tokens.aa]\nscopes = []\nout = \"{keys}/aa\"\n{bad}\n");
         let good = good.replacen(
             "[tokens.aa]",
@@ -292,7 +292,7 @@ fn a_file_that_others_can_write_is_not_applied() {
 }
 
 #[test]
-fn an_export_as_toml_makes_the_same_tokens_in_an_empty_store() {
+fn a_toml_export_creates_the_same_tokens_in_an_empty_store() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     world.run(&["apply", &path]).ok();
@@ -310,7 +310,7 @@ fn an_export_as_toml_makes_the_same_tokens_in_an_empty_store() {
     );
     assert!(exported.out.contains("\n[tokens.\"ops.eu\"]\n"), "{}", exported.out);
     let own = world.run_with(&["diff", "-"], exported.out.as_bytes()).ok();
-    assert_eq!(own.out, "", "the store is what it exports");
+    assert_eq!(own.out, "", "a store matches its own export");
 
     let other = World::new();
     let keys = other.directory("keys");
@@ -335,7 +335,7 @@ fn an_export_as_toml_makes_the_same_tokens_in_an_empty_store() {
 }
 
 #[test]
-fn a_delivery_that_fails_leaves_the_others_and_is_made_up_for_by_the_next_run() {
+fn a_failed_delivery_does_not_stop_the_others_and_is_repeated_by_the_next_run() {
     let world = World::with_store();
     world.create("spare", &[]);
     let keys = world.directory("keys");
@@ -349,14 +349,14 @@ fn a_delivery_that_fails_leaves_the_others_and_is_made_up_for_by_the_next_run() 
     let document = ran.json();
     assert_eq!(document["plan"][0]["error"]["code"], "delivery_failed");
     assert_eq!(document["plan"][1]["error"], Value::Null);
-    assert_eq!(world.names(&[]), ["b", "spare"], "nothing is revoked while something is missing");
+    assert_eq!(world.names(&[]), ["b", "spare"], "nothing is revoked if a creation failed");
     fs::write(format!("{keys}/ready"), "").expect("a file");
     world.run(&["apply", &path, "--exclusive", "--yes"]).ok();
     assert_eq!(world.names(&[]), ["a", "b"]);
 }
 
 #[test]
-fn a_creation_that_another_process_began_is_waited_for() {
+fn apply_waits_for_a_creation_that_another_process_has_started() {
     let world = Rc::new(World::with_store());
     let keys = world.directory("keys");
     let path =
@@ -374,7 +374,7 @@ fn a_creation_that_another_process_began_is_waited_for() {
 }
 
 #[test]
-fn a_file_without_tokens_revokes_none() {
+fn exclusive_with_a_file_without_tokens_is_refused() {
     let world = World::new();
     world.create("demo", &[]);
     for text in ["", "[settings]\ngrace = \"2h\"\n"] {
@@ -385,7 +385,7 @@ fn a_file_without_tokens_revokes_none() {
 }
 
 #[test]
-fn a_secret_in_the_file_is_neither_kept_nor_repeated() {
+fn a_secret_in_the_file_is_neither_stored_nor_printed() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     for text in [
@@ -402,7 +402,7 @@ fn a_secret_in_the_file_is_neither_kept_nor_repeated() {
 }
 
 #[test]
-fn an_interrupted_run_says_what_it_did_not_make() {
+fn an_interrupted_run_reports_what_was_not_created() {
     let world = World::of_processes();
     world.mint("other");
     let text = "[tokens.a]\nexec = \"kill -TERM $PPID; sleep 5; cat >/dev/null\"\n\
@@ -417,7 +417,7 @@ fn an_interrupted_run_says_what_it_did_not_make() {
 }
 
 #[test]
-fn tokens_exchange_their_files_in_one_run() {
+fn tokens_can_swap_destination_files_in_one_run() {
     let world = World::new();
     let (one, two, three) = (world.path("one"), world.path("two"), world.path("three"));
     world.run(&["create", "a", "--out", &two]).ok();
@@ -432,7 +432,7 @@ fn tokens_exchange_their_files_in_one_run() {
 }
 
 #[test]
-fn a_later_requirement_is_not_a_difference_of_an_unchanged_token() {
+fn a_later_requirement_does_not_make_an_unchanged_token_differ() {
     let world = World::new();
     world.create("demo", &[]);
     world.run(&["settings", "require-owner", "true"]).ok();

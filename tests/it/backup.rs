@@ -1,4 +1,4 @@
-//! `backup`: a consistent copy in one file, complete or absent.
+//! `backup`: writes a consistent copy of the store to a file, completely or not at all.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use crate::support::World;
 
 #[test]
-fn a_backup_is_private_whole_and_says_the_head_of_the_log() {
+fn a_backup_is_private_and_complete_and_prints_the_head_of_the_log() {
     let world = World::with_store();
     world.create("demo", &[]);
     let path = world.path("copy.db");
@@ -24,7 +24,7 @@ fn a_backup_is_private_whole_and_says_the_head_of_the_log() {
 }
 
 #[test]
-fn a_file_that_exists_is_replaced_only_by_force() {
+fn an_existing_file_is_replaced_only_with_force() {
     let world = World::with_store();
     let path = world.write("copy.db", "mine");
     let refused = world.refuses(&["backup", &path], 5, "not_replaced");
@@ -40,7 +40,7 @@ fn a_file_that_exists_is_replaced_only_by_force() {
 }
 
 #[test]
-fn the_files_of_the_store_itself_are_never_overwritten() {
+fn a_backup_never_overwrites_the_files_of_the_store() {
     let world = World::with_store();
     let before = world.bytes();
     for name in ["tokens.db", "tokens.db-journal", "usage.secrets"] {
@@ -52,7 +52,7 @@ fn the_files_of_the_store_itself_are_never_overwritten() {
 }
 
 #[test]
-fn stdout_gets_the_copy_and_stderr_the_head() {
+fn a_backup_to_stdout_prints_the_head_to_stderr() {
     let world = World::of_processes();
     world.mint("demo");
     let head = world.real(&["audit", "head"], b"").ok().out;
@@ -81,7 +81,7 @@ fn a_backup_that_cannot_be_written_leaves_no_file() {
 }
 
 #[test]
-fn the_next_backup_removes_what_a_killed_one_left() {
+fn the_next_backup_removes_the_temporary_file_of_a_killed_one() {
     let world = World::with_store();
     let dir = world.directory("backups");
     let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
@@ -99,9 +99,9 @@ fn the_next_backup_removes_what_a_killed_one_left() {
     fs::write(&young, "").expect("a file");
     std::os::unix::fs::symlink(&other, format!("{dir}/.tokenctl-backup-link")).expect("a link");
     world.run(&["backup", &format!("{dir}/copy.db")]).ok();
-    assert!(!fs::exists(&killed).expect("a look"));
+    assert!(!fs::exists(&killed).expect("the directory can be read"));
     for path in [&working, &other, &young] {
-        assert!(fs::exists(path).expect("a look"), "{path}");
+        assert!(fs::exists(path).expect("the directory can be read"), "{path}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! The audit chain, checked by a Python program that was written from docs/audit-format.md.
+//! Checks the audit chain with a Python program that was written from docs/audit-format.md alone.
 
 use std::process::Command;
 
@@ -20,7 +20,7 @@ fn check(world: &World) -> (bool, String, String) {
 }
 
 #[test]
-fn the_hash_of_that_program_is_blake3() {
+fn the_python_program_computes_blake3() {
     if !have("python3") {
         return;
     }
@@ -37,7 +37,7 @@ fn the_hash_of_that_program_is_blake3() {
 }
 
 #[test]
-fn it_agrees_with_audit_verify() {
+fn the_python_program_agrees_with_audit_verify() {
     if !have("python3") {
         return;
     }
@@ -52,7 +52,7 @@ fn it_agrees_with_audit_verify() {
     assert_eq!(
         last,
         json!([{"field": "description", "from": null, "to": "x\"y"}]),
-        "the owner was hers before"
+        "the owner was `ann` before, so only the description changed"
     );
     world.sql("UPDATE events SET reason = 'x' WHERE seq = 7");
     assert_eq!(check(&world), (false, String::new(), "entry 7".to_owned()));

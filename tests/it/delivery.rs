@@ -1,4 +1,4 @@
-//! Deliveries to files, lines of environment files, and commands.
+//! Deliveries to files, to env files, and to commands.
 
 mod foreground;
 
@@ -28,17 +28,17 @@ fn entries(dir: &str) -> Vec<String> {
     names
 }
 
-/// Waits until a file exists and is not empty. Returns its content.
+/// Waits until a file contains a whole line. Returns its content.
 #[track_caller]
 fn awaited(path: &str) -> String {
     eventually(|| match fs::read_to_string(path) {
         Ok(text) if text.ends_with('\n') => Ok(text),
-        _ => Err(format!("{path} never came")),
+        _ => Err(format!("{path} was never written")),
     })
 }
 
 #[test]
-fn every_destination_takes_a_first_secret_and_a_next_one() {
+fn the_first_and_the_next_secret_can_be_delivered_to_every_destination() {
     let world = World::new();
     let dir = world.directory("out");
     let (file, env, piped) = (format!("{dir}/file"), format!("{dir}/env"), format!("{dir}/piped"));
@@ -88,11 +88,11 @@ fn every_destination_takes_a_first_secret_and_a_next_one() {
             assert_eq!(world.verify(&secret(), &[]), (0, format!("valid {made}")));
         }
     }
-    assert_eq!(entries(&dir), ["env", "file", "piped"], "no temporary is left");
+    assert_eq!(entries(&dir), ["env", "file", "piped"], "no temporary file is left");
 }
 
 #[test]
-fn two_destinations_are_one_too_many() {
+fn two_destinations_are_refused() {
     let world = World::with_store();
     world.create("demo", &[]);
     let file = world.path("file");
@@ -126,7 +126,7 @@ fn two_destinations_are_one_too_many() {
 }
 
 #[test]
-fn a_new_file_is_private_whatever_the_umask() {
+fn a_new_file_is_private_with_any_umask() {
     if !have("bash") {
         return;
     }
@@ -156,7 +156,7 @@ fn an_existing_file_keeps_its_owner_group_and_mode() {
             } else {
                 &["--env-file", &path, "--env-name", "API_TOKEN"]
             };
-            // A file of another user is accepted if it has a secret of this token already.
+            // A file of another user is accepted if it already contains a secret of this token.
             let owner = if verb == "rotate" { 64_001 } else { 0 };
             if verb == "rotate" {
                 world.run(&[&["create", &name], destination].concat()).ok();
@@ -178,7 +178,7 @@ fn an_existing_file_keeps_its_owner_group_and_mode() {
 }
 
 #[test]
-fn a_path_that_is_not_a_private_file_is_refused_before_anything_changes() {
+fn a_path_that_cannot_be_a_private_file_is_refused_before_anything_changes() {
     let world = World::new();
     let old = world.create("demo", &[]);
     let private = world.write("private", "");
@@ -246,7 +246,7 @@ fn a_path_that_is_not_a_private_file_is_refused_before_anything_changes() {
 }
 
 #[test]
-fn a_refused_file_makes_no_store() {
+fn a_refused_file_leaves_no_store() {
     let world = World::new();
     world.run(&["create", "demo", "--out", &world.path("missing/f")]).exit(7);
     world.run(&["create", "demo", "--out", &world.write("taken", "text")]).exit(5);
@@ -254,7 +254,7 @@ fn a_refused_file_makes_no_store() {
 }
 
 #[test]
-fn a_file_that_holds_something_else_is_replaced_only_by_force() {
+fn a_file_with_other_content_is_replaced_only_with_force() {
     let world = World::new();
     let other = world.create("other", &[]);
     let first = world.create("demo", &[]);
@@ -283,7 +283,7 @@ fn a_file_that_holds_something_else_is_replaced_only_by_force() {
 }
 
 #[test]
-fn a_file_that_holds_a_secret_of_this_token_or_nothing_is_replaced() {
+fn an_empty_file_and_a_file_with_a_secret_of_the_same_token_are_replaced() {
     let world = World::new();
     let first = world.create("demo", &["--ttl", "90d"]);
     let legacy = "a-secret-from-elsewhere-0123456789abcdef";
@@ -299,7 +299,7 @@ fn a_file_that_holds_a_secret_of_this_token_or_nothing_is_replaced() {
         world.run(&["rotate", name, "--out", &path, "--no-remember"]).ok();
         world.assert_file_holds(&path, &format!("valid {name}"));
     }
-    // Even a secret that has expired since, since the file was left behind and not taken by somebody else.
+    // The secret in the file can even have expired, since the file still belongs to this token.
     world.wait(100 * DAY);
     let path = world.write("file", &first);
     world.run(&["rotate", "demo", "--revive", "--out", &path]).ok();
@@ -321,10 +321,10 @@ fn a_relative_path_and_a_linked_directory_are_resolved() {
 }
 
 #[test]
-fn one_line_of_an_environment_file_is_replaced_and_the_others_stay() {
+fn one_line_of_an_env_file_is_replaced_and_the_others_are_kept() {
     let world = World::new();
     let secret = world.create("demo", &["--no-expiry"]);
-    // `{}` is the secret, the old one before and the new one after.
+    // `{}` is the old secret before the rotation, and the new secret after it.
     let cases = [
         ("", "API_TOKEN={}\n"),
         ("A=1\n", "A=1\nAPI_TOKEN={}\n"),
@@ -360,7 +360,7 @@ fn one_line_of_an_environment_file_is_replaced_and_the_others_stay() {
 }
 
 #[test]
-fn bytes_that_are_not_text_are_kept_in_an_environment_file() {
+fn bytes_in_an_env_file_that_are_not_utf8_are_kept() {
     let world = World::new();
     let path = world.write("env", "");
     fs::write(&path, b"A=\xff\xfe\nAPI_TOKEN=\n\x01\x80\n").expect("a file");
@@ -371,7 +371,7 @@ fn bytes_that_are_not_text_are_kept_in_an_environment_file() {
 }
 
 #[test]
-fn a_line_that_is_not_ours_or_not_alone_is_refused() {
+fn a_line_with_another_value_and_a_variable_that_is_set_twice_are_refused() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     let other = world.create("other", &[]);
@@ -400,7 +400,7 @@ fn a_line_that_is_not_ours_or_not_alone_is_refused() {
 }
 
 #[test]
-fn an_edit_of_an_environment_file_waits_for_another() {
+fn an_edit_of_an_env_file_waits_for_another_process() {
     let world = World::of_processes();
     let dir = world.directory("out");
     let path = world.write("out/env", "A=1\n");
@@ -409,7 +409,7 @@ fn an_edit_of_an_environment_file_waits_for_another() {
     let mut child =
         world.start(&["create", "demo", "--env-file", &path, "--env-name", "TOKEN"], Stdio::piped());
     thread::sleep(Duration::from_secs(1));
-    assert!(child.try_wait().expect("a child").is_none(), "it did not wait");
+    assert!(child.try_wait().expect("a child").is_none(), "the process did not wait");
     world.write("out/env", "A=1\nB=2\n");
     drop(directory);
     finished(child).ok();
@@ -418,7 +418,7 @@ fn an_edit_of_an_environment_file_waits_for_another() {
 }
 
 #[test]
-fn processes_that_edit_one_environment_file_lose_no_line() {
+fn processes_that_edit_the_same_env_file_lose_no_line() {
     const PROCESSES: usize = 16;
     let world = World::of_processes();
     let path = world.write("env", "FIRST=1\n");
@@ -454,7 +454,7 @@ fn processes_that_edit_one_environment_file_lose_no_line() {
 }
 
 #[test]
-fn a_command_gets_exactly_the_secret_and_knows_whose_it_is() {
+fn a_command_gets_exactly_the_secret_and_variables_that_describe_the_token() {
     if !have("bash") {
         return;
     }
@@ -465,10 +465,10 @@ fn a_command_gets_exactly_the_secret_and_knows_whose_it_is() {
         assert_eq!(ran.out, "");
         assert!(ran.err.starts_with("out\nerr\n"), "{}", ran.err);
         let secret = fs::read(world.path("got")).expect("a file");
-        assert_eq!(secret.len(), 42, "no line end");
+        assert_eq!(secret.len(), 42, "the secret has no newline");
         assert_eq!(world.real(&["verify"], &secret).line(), "valid demo");
         let shown = world.look_at("demo");
-        // The final expiry, not that of the delivery.
+        // This is the final expiry, not that of the provisional secret.
         let end = shown["expires_at"].as_str().unwrap_or_default();
         assert_eq!(end.is_empty(), !ends);
         let expected = format!(
@@ -481,7 +481,7 @@ fn a_command_gets_exactly_the_secret_and_knows_whose_it_is() {
 }
 
 #[test]
-fn the_secret_works_while_the_command_has_it() {
+fn the_secret_is_already_valid_while_the_command_runs() {
     if !have("bash") {
         return;
     }
@@ -493,7 +493,7 @@ fn the_secret_works_while_the_command_has_it() {
 }
 
 #[test]
-fn a_command_that_does_not_read_the_secret_gets_no_token() {
+fn a_delivery_fails_if_the_command_fails_or_does_not_read_the_secret() {
     let world = World::of_processes();
     let old = world.mint("demo");
     let long = "x".repeat(200);
@@ -529,15 +529,15 @@ fn a_command_that_does_not_read_the_secret_gets_no_token() {
     world.is_sound();
 }
 
-/// A command whose child and grandchild never exit. It prints their ids.
+/// A command whose child and grandchild never exit. It writes their process ids to files.
 const NEVER: &str = "cat >got; (sleep 60 & echo $! >grandchild; wait) & echo $! >child; wait; true";
 
-/// Fails unless all processes of [`NEVER`] are gone.
+/// Fails unless the processes of [`NEVER`] have exited.
 #[track_caller]
 fn assert_gone(world: &World) {
     for name in ["child", "grandchild"] {
         let id = fs::read_to_string(world.path(name)).expect("an id");
-        until(&format!("the end of the {name}"), || {
+        until(&format!("the {name} exits"), || {
             let state = fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
             let state = state.rsplit(')').next().unwrap_or_default().trim().chars().next();
             matches!(state, None | Some('Z'))
@@ -547,7 +547,7 @@ fn assert_gone(world: &World) {
 }
 
 #[test]
-fn a_command_that_does_not_exit_is_killed_with_its_children() {
+fn a_command_that_does_not_exit_in_time_is_killed_with_its_children() {
     let world = World::of_processes();
     let old = world.mint("demo");
     for verb in [["create", "new"], ["rotate", "demo"]] {
@@ -584,7 +584,7 @@ fn ctrl_c_kills_the_command_and_rolls_the_secret_back() {
             awaited(&world.path("child"));
             rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal)
                 .expect("a signal");
-            assert_eq!(soon(&mut child).signal(), None, "it ended by itself");
+            assert_eq!(soon(&mut child).signal(), None, "the signal killed tokenctl");
             let ran = finished(child).exit(130);
             assert_eq!(ran.failure()["code"], "interrupted");
             assert_eq!(ran.failure()["message"], "interrupted; nothing was changed");
@@ -599,26 +599,26 @@ fn ctrl_c_kills_the_command_and_rolls_the_secret_back() {
 }
 
 #[test]
-fn a_hangup_ends_a_delivery_unless_nohup_keeps_it_away() {
+fn a_hangup_interrupts_a_delivery_unless_it_is_ignored() {
     let world = World::of_processes();
     world.mint("demo");
-    // The command sends SIGHUP to its caller, as a closed terminal would, and gives it time to react.
+    // The command sends SIGHUP to tokenctl, as a closed terminal would, and gives it time to react.
     let rotate = |how, rest| {
         let script = format!("exec env {how} tokenctl rotate demo --exec 'kill -HUP $PPID; {rest}'");
         world.shell(&script)
     };
-    // The caller of the tests may have ignored it.
+    // `env` sets how SIGHUP is handled, because the caller of the tests might ignore it.
     rotate("--default-signal=HUP", "sleep 60").exit(130);
     rotate("--ignore-signal=HUP", "sleep 1; cat >/dev/null").ok();
 }
 
 #[test]
-fn ctrl_c_stops_a_rotation_of_several_where_it_is() {
+fn ctrl_c_stops_a_rotation_of_several_tokens_at_the_current_one() {
     let world = World::of_processes();
     for name in ["a", "b", "c"] {
         world.mint(name);
     }
-    // The first is delivered, the second is interrupted, the third is not begun.
+    // The first rotation is complete, the second is interrupted, and the third is not started.
     let script = "cat >/dev/null; echo $TOKENCTL_NAME >>begun; [ $TOKENCTL_NAME = a ] || sleep 60";
     let mut command = world.program();
     command.current_dir(world.dir.path()).args(["rotate", "a", "b", "c", "--json", "--exec", script]);
@@ -636,17 +636,17 @@ fn ctrl_c_stops_a_rotation_of_several_where_it_is() {
     assert_eq!(fs::read_to_string(world.path("begun")).expect("a file"), "a\nb\n");
     let document = ran.json();
     let tokens: Vec<_> = document["tokens"].as_array().expect("tokens").iter().collect();
-    let told: Vec<_> = tokens.iter().map(|it| (it["name"].as_str(), it["changed"].as_bool())).collect();
-    assert_eq!(told, [(Some("a"), Some(true)), (Some("b"), Some(false)), (Some("c"), Some(false))]);
+    let results: Vec<_> = tokens.iter().map(|it| (it["name"].as_str(), it["changed"].as_bool())).collect();
+    assert_eq!(results, [(Some("a"), Some(true)), (Some("b"), Some(false)), (Some("c"), Some(false))]);
     assert_eq!(world.look_at("c")["events"].as_array().expect("events").len(), 2);
     world.is_sound();
 }
 
 #[test]
-fn a_delivered_secret_stays_if_the_rest_of_the_output_fails() {
+fn a_delivered_secret_stays_valid_if_the_rest_of_the_output_fails() {
     let world = World::of_processes();
     let file = world.path("file");
-    // Without JSON, stdout gets nothing.
+    // Without `--json`, nothing is printed to stdout.
     let ran = world.unread(&["create", "demo", "--out", &file], b"");
     assert_eq!(ran.code, 0, "{ran:?}");
     for args in [&["rotate", "demo", "--json"][..], &["create", "new", "--json", "--force", "--no-remember"]]
@@ -662,7 +662,7 @@ fn a_delivered_secret_stays_if_the_rest_of_the_output_fails() {
 }
 
 #[test]
-fn a_command_runs_under_the_umask_of_the_caller() {
+fn a_command_runs_with_the_umask_of_the_caller() {
     for umask in ["0000", "0027", "0777"] {
         let world = World::of_processes();
         let ran = world.shell(&format!("umask {umask}; tokenctl create demo --exec 'umask; cat >/dev/null'"));

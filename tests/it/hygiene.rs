@@ -1,4 +1,4 @@
-//! Where a secret may be, and where it never is.
+//! Where secrets are written, and that they are written nowhere else.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::process::Stdio;
 use crate::support::processes::{full_pipe, wait_until_stuck};
 use crate::support::{Ran, World, have, run};
 
-/// A secret is looked for by pieces of this length, so that no part of it goes unseen; the hint is shorter.
+/// Tests search for pieces of a secret that are this long, in order to find parts of it too. The hint is shorter.
 const PIECE: usize = 8;
 
-/// The lines in which a piece of the random part of the secret occurs.
+/// The lines that contain a piece of the random part of the secret.
 fn lines_with<'a>(text: &'a str, secret: &str) -> Vec<&'a str> {
     let body = secret.split_once('_').map_or(secret, |(_, body)| body);
     let pieces: Vec<&str> = (0..=body.len() - PIECE).map(|at| &body[at..at + PIECE]).collect();
@@ -28,7 +28,8 @@ fn temporary(world: &World) -> PathBuf {
     world.dir.path().join("tmp")
 }
 
-/// Runs a script in which `$TRACE` before a command keeps its every system call, with all its arguments.
+/// Runs a script. A command after `$TRACE` runs under strace, which logs every system call with its complete arguments.
+/// Returns the result and the log.
 fn traced(world: &World, script: &str, input: &str) -> (Ran, String) {
     let log = world.dir.path().join("trace");
     let mut bash = world.bash(script);
@@ -39,7 +40,7 @@ fn traced(world: &World, script: &str, input: &str) -> (Ran, String) {
     (ran, String::from_utf8_lossy(&trace).into_owned())
 }
 
-/// No file below this directory holds a piece of the secret.
+/// Fails if a file below this directory contains a piece of the secret.
 #[track_caller]
 fn nowhere_below(dir: &Path, secret: &str) {
     for entry in fs::read_dir(dir).expect("a directory") {
@@ -52,14 +53,14 @@ fn nowhere_below(dir: &Path, secret: &str) {
     }
 }
 
-/// The name and the descriptor's file of a traced call, as in `12 write(4</tmp/out>, …`.
+/// The name of a traced system call and its file descriptor, such as `write(4</tmp/out>` in `12 write(4</tmp/out>, …`.
 fn call(line: &str) -> &str {
     let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
     line.split(',').next().unwrap_or_default()
 }
 
 #[test]
-fn a_created_secret_is_written_once_to_standard_output_and_nowhere_else() {
+fn a_created_secret_is_written_once_to_stdout_and_nowhere_else() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -70,7 +71,7 @@ fn a_created_secret_is_written_once_to_standard_output_and_nowhere_else() {
         let out = world.dir.path().join("out");
         let text = fs::read_to_string(&out).expect("a file");
         let secret = &text[text.find("tkn_").expect("a secret")..];
-        // In JSON the hint comes first.
+        // In JSON, the hint comes before the secret.
         let secret = if json.is_empty() { secret } else { text.rsplit("tkn_").next().expect("a secret") };
         let secret = format!("tkn_{}", &secret.trim_start_matches("tkn_")[..38]);
         assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
@@ -88,7 +89,7 @@ fn a_created_secret_is_written_once_to_standard_output_and_nowhere_else() {
 }
 
 #[test]
-fn a_secret_for_a_file_or_a_command_is_written_to_it_alone() {
+fn a_secret_for_a_file_or_a_command_is_written_nowhere_else() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -109,7 +110,7 @@ fn a_secret_for_a_file_or_a_command_is_written_to_it_alone() {
         let seen = lines_with(&trace, secret);
         let writes: Vec<&str> =
             seen.iter().map(|line| call(line)).filter(|it| it.starts_with("write(")).collect();
-        // The command reads and writes it too, which is allowed.
+        // With `--exec`, the command itself also reads and writes the secret, which is allowed.
         assert!(!writes.is_empty() && writes[0].contains(target), "{script}: {seen:#?}");
         let ours = if target == "pipe:[" { 2 } else { 1 };
         assert_eq!(writes.len(), ours, "{script}: {seen:#?}");
@@ -126,7 +127,7 @@ fn a_secret_for_a_file_or_a_command_is_written_to_it_alone() {
 }
 
 #[test]
-fn a_presented_secret_is_read_and_never_written() {
+fn a_secret_on_stdin_or_in_a_file_is_read_and_never_written() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -154,7 +155,7 @@ fn a_presented_secret_is_read_and_never_written() {
 }
 
 #[test]
-fn a_copy_of_the_store_holds_no_secret_and_is_private() {
+fn a_temporary_copy_of_the_store_is_private_and_contains_no_secret() {
     if !have("bash") {
         return;
     }
@@ -172,7 +173,7 @@ fn a_copy_of_the_store_holds_no_secret_and_is_private() {
 }
 
 #[test]
-fn a_secret_as_an_argument_is_not_repeated() {
+fn a_secret_in_an_argument_is_not_printed() {
     let world = world();
     let secret = world.mint("demo");
     let before = world.bytes();
@@ -195,7 +196,7 @@ fn a_secret_as_an_argument_is_not_repeated() {
 }
 
 #[test]
-fn a_process_with_a_secret_leaves_no_core() {
+fn a_process_with_a_secret_cannot_dump_core() {
     if !have("bash") {
         return;
     }

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::export::lines;
 use crate::support::{DAY, World};
 
-/// A store with something of everything, an export of it, and a secret that works.
+/// A store with objects of every kind, its export, and a valid secret.
 fn exported() -> (World, String, String) {
     let world = World::with_store();
     world.define(&["events:read", "events:write"]);
@@ -26,7 +26,7 @@ fn exported() -> (World, String, String) {
 }
 
 #[test]
-fn a_new_store_is_exactly_the_old_one() {
+fn an_imported_store_equals_the_exported_one() {
     let (world, out, secret) = exported();
     for init in [false, true] {
         let other = if init { World::with_store() } else { World::new() };
@@ -46,7 +46,7 @@ fn a_new_store_is_exactly_the_old_one() {
 }
 
 #[test]
-fn an_export_that_is_cut_or_changed_is_refused_and_makes_no_store() {
+fn an_incomplete_or_changed_export_is_refused_and_leaves_no_store() {
     let (_, out, _) = exported();
     let all: Vec<&str> = out.lines().collect();
     let joined = |all: &[&str]| format!("{}\n", all.join("\n"));
@@ -97,7 +97,7 @@ fn an_export_that_is_cut_or_changed_is_refused_and_makes_no_store() {
 }
 
 #[test]
-fn tokens_join_those_of_another_store_all_or_none() {
+fn tokens_are_imported_into_another_store_completely_or_not_at_all() {
     let (_, out, secret) = exported();
     let other = World::with_store();
     other.run_with(&["adopt", "mine"], b"mine_0123456789abcdefghijklmnopqrstuvwxyz").ok();
@@ -165,7 +165,7 @@ fn a_dry_run_checks_every_line_and_changes_no_byte() {
     assert!(!none.database().exists());
 }
 
-/// Lines of tokens that were never delivered here: this many, all different.
+/// An export of this many different tokens, whose secrets nobody knows.
 pub fn many(world: &World, count: usize) -> String {
     let out = world.run(&["export", "--tokens"]).ok().out;
     let mut all = lines(&out);
@@ -181,7 +181,7 @@ pub fn many(world: &World, count: usize) -> String {
 }
 
 #[test]
-fn more_tokens_than_are_read_at_once_come_in_one_transaction() {
+fn thousands_of_tokens_are_imported_in_one_transaction() {
     let world = World::with_store();
     world.create("demo", &["--owner", "ann"]);
     let text = many(&world, 1_200);
@@ -202,7 +202,7 @@ fn more_tokens_than_are_read_at_once_come_in_one_transaction() {
 }
 
 #[test]
-fn commands_in_an_export_must_be_accepted() {
+fn commands_in_an_export_need_accept_commands() {
     let world = World::with_store();
     world.run(&["create", "piped", "--exec", "cat >/dev/null"]).ok();
     world.run(&["create", "hooked", "--out", &world.path("secret"), "--after", "deploy --now"]).ok();
@@ -223,7 +223,7 @@ fn commands_in_an_export_must_be_accepted() {
 }
 
 #[test]
-fn an_existing_token_is_skipped_even_if_its_scopes_are_gone() {
+fn an_existing_token_is_skipped_even_if_its_scopes_are_retired() {
     let world = World::with_store();
     world.define(&["old"]);
     world.create("demo", &["-s", "old"]);
@@ -234,7 +234,7 @@ fn an_existing_token_is_skipped_even_if_its_scopes_are_gone() {
 }
 
 #[test]
-fn tokens_that_cannot_be_entered_make_no_store() {
+fn an_import_that_is_refused_leaves_no_store() {
     let world = World::with_store();
     world.create("demo", &[]);
     let good = many(&world, 3);
@@ -258,7 +258,7 @@ fn tokens_that_cannot_be_entered_make_no_store() {
 }
 
 #[test]
-fn a_store_with_tokens_in_every_state_and_entries_of_version_1_moves_whole() {
+fn a_store_with_tokens_in_every_state_and_events_of_version_1_is_imported_completely() {
     let world = crate::migration::old();
     world.run(&["revoke", "edited", "--yes"]).ok();
     world.kill_by_command(&["rotate", "token-001", "--now"]);
@@ -272,7 +272,7 @@ fn a_store_with_tokens_in_every_state_and_entries_of_version_1_moves_whole() {
         let secrets = token["secrets"].as_array().expect("secrets");
         secrets.iter().any(|secret| !secret["delivery"].is_null())
     });
-    assert!(open, "there is an open delivery");
+    assert!(open, "the export contains an unfinished delivery");
     let joined = World::with_store();
     joined.run_with(&["adopt", "mine"], b"mine_0123456789abcdefghijklmnopqrstuvwxyz").ok();
     for scope in world.run(&["scopes", "list", "--json"]).ok().json().as_array().expect("scopes") {
@@ -285,18 +285,18 @@ fn a_store_with_tokens_in_every_state_and_entries_of_version_1_moves_whole() {
 }
 
 #[test]
-fn what_the_log_does_not_vouch_for_is_refused_and_what_it_does_is_not() {
+fn an_export_that_does_not_match_its_log_is_refused() {
     let (world, out, _) = exported();
     let all: Vec<&str> = out.lines().collect();
     let joined = |all: &[&str]| format!("{}\n", all.join("\n"));
     let place = |what: &str| all.iter().position(|line| line.contains(what)).expect(what);
-    // Entries that come in another order are the same log.
+    // Events in a different order are the same log.
     let (mut shuffled, event) = (all.clone(), place(r#""type":"event""#));
     shuffled.swap(event, event + 1);
     let other = World::new();
     other.run_with(&["import", "-"], joined(&shuffled).as_bytes()).ok();
     assert_eq!(other.run(&["export"]).ok().out, world.run(&["export"]).ok().out);
-    // A token that is left out, and one whose policy no token can have.
+    // One token is missing, one has a rotation policy that is not allowed, and one event is missing at the end.
     let token = place(r#""name":"gone""#);
     let lost = joined(&[&all[..token], &all[token + 1..]].concat()).replace(r#""token":2"#, r#""token":1"#);
     let wrong = out.replacen(r#""rotate_every":2592000"#, r#""rotate_every":-1"#, 1);

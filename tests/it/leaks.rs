@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, DAY, HOUR, Ran, World, assert_token_keys};
 
-/// Revokes by a secret on stdin.
+/// Revokes the secret, which is passed on stdin.
 #[track_caller]
 fn leaked(world: &World, secret: &str) -> Ran {
     world.run_with(&["revoke", "--secret-file", "-", "--yes", "--json"], secret.as_bytes())
@@ -21,7 +21,7 @@ fn rotated() -> (World, String, String) {
     (world, old, new)
 }
 
-/// Fails unless one token was answered for. Returns whether it was changed, and its status.
+/// Fails unless the document contains exactly one token. Returns whether it was changed, and its status.
 #[track_caller]
 fn one(ran: &Ran) -> (bool, String) {
     let document = ran.json();
@@ -42,7 +42,7 @@ fn a_leaked_current_secret_revokes_its_token() {
         assert_eq!(world.verify(secret, &[]), (3, "revoked demo".to_owned()));
     }
     assert_eq!(world.actions().last().expect("an event"), "revoke");
-    // Both are revoked, so there is nothing left to change.
+    // Both secrets are revoked, so nothing is left to change.
     let bytes = world.bytes();
     for secret in [&old, &new] {
         assert_eq!(one(&leaked(&world, secret).ok()), (false, "revoked".to_owned()));
@@ -66,7 +66,7 @@ fn a_leaked_previous_secret_is_revoked_alone() {
 }
 
 #[test]
-fn of_several_previous_secrets_only_the_leaked_one_is_revoked() {
+fn only_the_leaked_one_of_several_previous_secrets_is_revoked() {
     let (world, first, second) = rotated();
     let third = world.rotate("demo", &[]);
     leaked(&world, &second).ok();
@@ -95,7 +95,7 @@ fn a_leaked_provisional_secret_revokes_its_token_and_stops_the_delivery() {
 }
 
 #[test]
-fn expired_secrets_are_left_alone() {
+fn expired_secrets_are_not_changed() {
     let (world, old, new) = rotated();
     world.wait(DAY);
     let bytes = world.bytes();
@@ -103,12 +103,12 @@ fn expired_secrets_are_left_alone() {
     world.wait(90 * DAY);
     assert_eq!(one(&leaked(&world, &new).ok()), (false, "expired".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
-    // Nothing would be done, so nothing is asked.
+    // Nothing would be changed, so there is no question.
     world.run_with(&["revoke", "--secret-file", "-"], old.as_bytes()).ok();
 }
 
 #[test]
-fn an_unknown_secret_is_not_found_and_an_impossible_one_is_usage() {
+fn an_unknown_secret_is_not_found_and_a_malformed_one_is_a_usage_error() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     let args = ["revoke", "--secret-file", "-", "--yes"];
@@ -135,7 +135,7 @@ fn an_unknown_secret_is_not_found_and_an_impossible_one_is_usage() {
 }
 
 #[test]
-fn a_leaked_secret_comes_from_a_file_or_from_stdin() {
+fn a_leaked_secret_is_read_from_a_file_or_from_stdin() {
     for (before, after) in
         [("", ""), ("", "\n"), ("", "\r\n"), ("", " \n\n"), ("Bearer ", "\n"), ("\n\t", "\t")]
     {
@@ -151,7 +151,7 @@ fn a_leaked_secret_comes_from_a_file_or_from_stdin() {
 }
 
 #[test]
-fn a_dry_run_and_a_no_revoke_nothing() {
+fn a_dry_run_or_a_negative_answer_revokes_nothing() {
     let (mut world, _, new) = rotated();
     let file = world.write("secret", &new);
     let bytes = world.bytes();
@@ -179,14 +179,14 @@ fn previous_revokes_only_previous_secrets() {
     assert_eq!(one(&again), (false, "active".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
     assert_eq!(world.show("demo")["status"], "active");
-    // Rotation goes on as before.
+    // Later rotations work as before.
     let fourth = world.rotate("demo", &[]);
     assert_eq!(world.verify(&third, &[]), (0, "valid demo previous".to_owned()));
     world.is_valid(&fourth, "demo");
 }
 
 #[test]
-fn messages_about_previous_secrets_do_not_sound_like_the_whole_token() {
+fn messages_about_previous_secrets_mention_only_the_secrets() {
     let (world, old, _) = rotated();
     let ran = world.run_with(&["revoke", "--secret-file", "-", "-y"], old.as_bytes()).ok();
     assert_eq!(ran.err, "revoked a previous secret of `demo`\n");
@@ -203,7 +203,7 @@ fn messages_about_previous_secrets_do_not_sound_like_the_whole_token() {
 }
 
 #[test]
-fn previous_works_with_names_filters_and_everything_that_goes_with_them() {
+fn previous_can_be_combined_with_names_and_filters() {
     let world = World::new();
     let mut old = Vec::new();
     for name in ["a", "b", "c"] {

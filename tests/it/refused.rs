@@ -1,17 +1,17 @@
-//! Presentations of revoked or expired secrets, which show who still has an old one.
+//! Records of uses of revoked or expired secrets, which show which clients still use an old secret.
 
 use serde_json::{Value, json};
 
 use crate::support::{DAY, HOUR, MINUTE, START, World, time};
 
-/// The instant at which each secret of a token was refused, the oldest secret first.
+/// For each secret of a token, the instant at which it was last refused. The oldest secret is the first.
 fn refused(world: &World, name: &str) -> Vec<Value> {
     let shown = world.show(name);
     shown["secrets"].as_array().expect("secrets").iter().map(|it| it["refused_at"].clone()).collect()
 }
 
 #[test]
-fn a_revoked_or_expired_secret_is_recorded_when_it_is_presented() {
+fn the_use_of_a_revoked_or_expired_secret_is_recorded() {
     let world = World::with_store();
     let old = world.create("rotated", &["--ttl", "30d"]);
     let new = world.rotate("rotated", &["--grace", "1h"]);
@@ -28,7 +28,7 @@ fn a_revoked_or_expired_secret_is_recorded_when_it_is_presented() {
         (&disabled, "paused", "disabled"),
         (&expired, "short", "expired"),
     ] {
-        // What asks about another time, and a scan, say nothing of a client.
+        // Questions about another time, and scans, do not show that a client uses the secret.
         world.verify(secret, &["--at", "1d"]);
         world.run_with(&["scan", "-"], secret.as_bytes());
         assert!(refused(&world, name).iter().all(Value::is_null), "{name}");
@@ -37,25 +37,29 @@ fn a_revoked_or_expired_secret_is_recorded_when_it_is_presented() {
         let page = world.run(&["show", name]).ok().out;
         assert!(page.contains(&format!("refused just now ({why})")), "{page}");
     }
-    assert_eq!(std::fs::read(world.database()).expect("the database"), database, "a refusal is no change");
-    // It is not a use, and does not concern the working secret.
+    assert_eq!(
+        std::fs::read(world.database()).expect("the database"),
+        database,
+        "a refusal does not change the database"
+    );
+    // A refusal is not a use, and it is not recorded with the valid secret.
     assert_eq!(world.show("rotated")["last_used_at"], Value::Null);
     world.is_valid(&new, "rotated");
     assert_eq!(refused(&world, "rotated"), [time(START + 2 * HOUR), Value::Null]);
-    // Once a minute is enough.
+    // A refusal is recorded at most once a minute.
     world.wait(59);
     world.verify(&old, &[]);
     assert_eq!(refused(&world, "rotated")[0], time(START + 2 * HOUR));
     world.wait(1);
     world.verify(&old, &[]);
     assert_eq!(refused(&world, "rotated")[0], time(START + 2 * HOUR + MINUTE));
-    // The reason is that of today: a secret that works again is not refused.
+    // A secret that is valid again is no longer shown as refused.
     world.run(&["enable", "paused"]).ok();
     assert_eq!(refused(&world, "paused"), [Value::Null]);
 }
 
 #[test]
-fn a_missing_scope_is_not_recorded_as_an_old_secret() {
+fn a_refusal_for_another_reason_is_not_recorded_as_use_of_an_old_secret() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let secret = world.create("app", &["-s", "read", "-l", "env=prod", "--allow-from", "10.0.0.0/8"]);
@@ -71,7 +75,7 @@ fn a_missing_scope_is_not_recorded_as_an_old_secret() {
 }
 
 #[test]
-fn check_names_the_client_that_has_an_old_secret_for_a_day() {
+fn check_reports_the_use_of_an_old_secret_for_a_day() {
     let world = World::with_store();
     let old = world.create("app", &["--ttl", "90d"]);
     world.rotate("app", &["--grace", "0s"]);
@@ -92,7 +96,7 @@ fn check_names_the_client_that_has_an_old_secret_for_a_day() {
     };
     let (code, findings) = found();
     let (old_hint, gone_hint) = (format!("{}…", &old[..8]), format!("{}…", &revoked[..8]));
-    let said = |state: &str, hint: &str, name: &str, advice: &str| {
+    let finding = |state: &str, hint: &str, name: &str, advice: &str| {
         (
             json!(name),
             json!(format!(
@@ -106,7 +110,7 @@ fn check_names_the_client_that_has_an_old_secret_for_a_day() {
     let find = "find that client, and remove the secret from it or give it one that works";
     assert_eq!(
         findings,
-        [said("superseded", &old_hint, "app", renew), said("revoked", &gone_hint, "gone", find)]
+        [finding("superseded", &old_hint, "app", renew), finding("revoked", &gone_hint, "gone", find)]
     );
     world.wait(DAY);
     assert_eq!(found().0, 3);
@@ -115,7 +119,7 @@ fn check_names_the_client_that_has_an_old_secret_for_a_day() {
 }
 
 #[test]
-fn a_store_without_the_file_refuses_as_ever_and_gets_it_with_the_next_change() {
+fn a_store_without_the_usage_file_still_refuses_and_the_next_change_creates_the_file() {
     let world = World::with_store();
     let secret = world.create("app", &[]);
     world.run(&["disable", "app"]).ok();

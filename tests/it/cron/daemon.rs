@@ -1,4 +1,5 @@
-//! The line of the crontab in the documents, under the real cron daemon, whose clock runs fast; its jobs have the real one.
+//! The crontab line from the documents, under a real cron daemon. Cron's clock runs fast, but its jobs use the real
+//! one.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,7 +15,7 @@ use super::{Job, PASS_KEY};
 use crate::support::processes::{eventually, until};
 use crate::support::{DAY, have, pages, program_path, real_time, uid, write_program};
 
-/// Cron sees its own crontab and nothing of the machine's, and sends its mails through a stand-in for sendmail.
+/// Runs cron with its own crontab only, isolated from the machine's, and with a stand-in for sendmail.
 const ISOLATED: &str = r#"
 mount -t tmpfs none /run && mount -t tmpfs none /etc/cron.d && mount -t tmpfs none /var/spool/cron/crontabs &&
 mount --bind "$0/nothing" /etc/crontab && mount --bind "$0/sbin" /usr/sbin || exit 77
@@ -22,7 +23,7 @@ cp "$0/crontab" /var/spool/cron/crontabs/root && chmod 600 /var/spool/cron/cront
 LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME='+0 x20' exec /usr/sbin/cron -f
 "#;
 
-/// A cron daemon that is ended with the test.
+/// A cron daemon that stops with the test.
 struct Daemon(Child);
 
 impl Drop for Daemon {
@@ -33,13 +34,14 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    /// Starts cron with these lines; a minute passes every three seconds. None where that cannot be done here.
+    /// Starts cron with these lines and lets a minute pass every three seconds. Returns `None` if this machine does not
+    /// allow it.
     fn start(job: &Job, lines: &[String]) -> Option<Self> {
         if !["cron", "faketime", "unshare"].into_iter().all(have) {
             return None;
         }
         if uid() != 0 {
-            eprintln!("skipped: only root can give cron a crontab of its own");
+            eprintln!("skipped: only root can give cron a separate crontab");
             return None;
         }
         let dir = job.world.dir.path();
@@ -73,7 +75,7 @@ impl Daemon {
     }
 }
 
-/// Ends the client, too, when the test fails.
+/// Stops the client even if the test fails.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {
@@ -86,7 +88,7 @@ impl Drop for Done<'_> {
 fn mails(job: &Job) -> Vec<String> {
     let entries = fs::read_dir(job.world.path("mails")).expect("mails");
     let paths = entries.map(|entry| entry.expect("a mail").path());
-    // One that is still being written begins with a dot.
+    // The name of a mail that is still being written begins with a dot.
     let whole = paths.filter(|path| !path.to_string_lossy().contains("/."));
     let body = |path| {
         let mail = fs::read_to_string(path).expect("a mail");
@@ -95,7 +97,8 @@ fn mails(job: &Job) -> Vec<String> {
     whole.map(body).collect()
 }
 
-/// Asks the gate, as a server would for a client that presents what is in this file. None without a whole answer.
+/// Asks the gate about the secret in this file, as a server would for a client. Returns `None` if the answer is
+/// incomplete.
 fn status(gate: &Path, file: &Path) -> Option<u16> {
     let secret = fs::read_to_string(file).ok()?;
     let mut stream = UnixStream::connect(gate).ok()?;
@@ -109,7 +112,7 @@ fn status(gate: &Path, file: &Path) -> Option<u16> {
     answer.split(' ').nth(1)?.parse().ok()
 }
 
-/// The tokens of the test below, which a policy made due ten days ago.
+/// The tokens of the test below. Their rotation has been due for ten days.
 fn due_tokens(job: &Job) {
     job.world.wait(real_time() - 40 * DAY - job.world.now());
     let policy = ["--ttl", "90d", "--rotate-every", "30d", "--grace", "2d"];
@@ -119,7 +122,7 @@ fn due_tokens(job: &Job) {
     let create =
         |name: &str, args: &[&str]| job.world.run(&[&["create", name], &policy[..], args].concat()).ok();
     create("in-file", &["--out", &file]);
-    // The service reads its secret when it is restarted, which fails twice.
+    // The service reads its secret when it is restarted. The first two restarts fail.
     let restart = "cd ~ && echo run >>runs && test $(wc -l <runs) -gt 2 && umask 077 && \
         sed -n s/^TOKEN=//p app.env >service.new && mv service.new service";
     create("service", &["--env-file", &env, "--env-name", "TOKEN", "--after", restart]);
@@ -133,7 +136,7 @@ fn due_tokens(job: &Job) {
 }
 
 #[test]
-fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works() {
+fn one_crontab_line_delivers_each_secret_to_its_destination_and_repeats_a_hook_until_it_succeeds() {
     if !have("pass") || !have("gpg") {
         return;
     }
@@ -194,7 +197,7 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
     assert!(others.iter().all(|mail| mail.starts_with(only) && mail.lines().count() == 3), "{others:?}");
     let runs = fs::read_to_string(format!("{}/runs", job.home)).expect("runs");
     assert_eq!(runs, "run\nrun\nrun\n");
-    assert_eq!(job.verify("service"), "valid service", "it was restarted with the new secret");
+    assert_eq!(job.verify("service"), "valid service", "the service was restarted with the new secret");
     assert_eq!(job.verify("in-file"), "valid in-file");
     assert_eq!(job.verify("to-command"), "valid to-command");
     assert_eq!(job.line("pass show tokens/in-pass | tokenctl verify").out, "valid in-pass\n");
@@ -202,7 +205,7 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
 }
 
 #[test]
-fn the_lines_for_monitoring_mail_what_was_found_and_write_metrics() {
+fn the_crontab_lines_for_monitoring_mail_findings_and_write_metrics() {
     let job = Job::without_tokens();
     job.world.wait(real_time() - 40 * DAY - job.world.now());
     job.world.run(&["create", "demo", "--ttl", "38d", "--owner", "ann"]).ok();

@@ -1,5 +1,5 @@
-//! A disk that flips a bit: every verdict is right, or there is none. With `FLIPS=all` in the environment every bit that
-//! is in use, else one in 37.
+//! Simulates a disk that flips a bit: every verdict is correct, or there is an error instead. With `FLIPS=all` in the
+//! environment, every bit in use is flipped, and otherwise one in 37.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ impl Clock for Fixed {
     }
 }
 
-/// A question, and the only correct verdict.
+/// A question and the only correct verdict.
 struct Question {
     what: &'static str,
     secret: String,
@@ -26,7 +26,7 @@ struct Question {
     right: Reason,
 }
 
-/// A store with a token in every state, and questions about each.
+/// A store with a token in every state, and questions about each token.
 fn world() -> (World, Vec<Question>) {
     let world = World::with_store();
     world.define(&["read", "admin"]);
@@ -68,7 +68,7 @@ fn world() -> (World, Vec<Question>) {
     (world, all)
 }
 
-/// The places of all bytes of trees that are in use. <https://www.sqlite.org/fileformat.html>, section 1.6.
+/// The positions of all bytes that b-trees use. <https://www.sqlite.org/fileformat.html>, section 1.6.
 fn used_bytes(database: &[u8]) -> Vec<usize> {
     let mut all: Vec<usize> = (0..100).collect();
     for page in (0..database.len()).step_by(4096) {
@@ -86,9 +86,9 @@ fn used_bytes(database: &[u8]) -> Vec<usize> {
 }
 
 #[test]
-fn a_flipped_bit_changes_no_verdict() {
+fn a_flipped_bit_never_causes_a_wrong_verdict() {
     let (world, questions) = world();
-    // None where the store cannot be opened, or gives no verdict.
+    // The answer is `None` if the store cannot be opened or gives no verdict.
     let ask = || -> Vec<Option<Reason>> {
         let verifier = Verifier::with_clock(world.store(), Fixed(world.now())).ok();
         let ask = |question: &Question| {

@@ -1,4 +1,4 @@
-//! Files beside the store, and every byte of the store.
+//! Files beside the store, and the contents of the store's files.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
@@ -12,7 +12,7 @@ impl World {
         self.dir.path().join(name).to_str().expect("UTF-8").to_owned()
     }
 
-    /// Makes a directory beside the store. Returns its path.
+    /// Creates a directory beside the store. Returns its path.
     pub fn directory(&self, name: &str) -> String {
         let path = self.path(name);
         fs::create_dir(&path).expect("a directory");
@@ -27,15 +27,16 @@ impl World {
         path
     }
 
-    /// Fails unless this file holds a secret with this answer and a newline, and nothing else.
+    /// Fails unless this file contains a secret and a newline, and nothing else, and `verify` prints this answer for
+    /// it.
     #[track_caller]
     pub fn assert_file_holds(&self, path: &str, answer: &str) {
         let content = fs::read_to_string(path).expect("a file");
-        assert_eq!(content.len(), 43, "a secret and a line end: {content:?}");
+        assert_eq!(content.len(), 43, "a secret and a newline: {content:?}");
         assert_eq!(self.verify(&content, &[]).1, answer);
     }
 
-    /// Every byte of the store's files, by name.
+    /// The name and the content of every file in the store.
     pub fn bytes(&self) -> Vec<(OsString, Vec<u8>)> {
         let mut all: Vec<_> = std::fs::read_dir(self.store())
             .expect("the store")
@@ -46,7 +47,7 @@ impl World {
         all
     }
 
-    /// The temporary files of deliveries in the directory `out`.
+    /// The names of temporary files that deliveries left in the directory `out`.
     pub fn temporaries(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path("out")).expect("a directory");
         let names = entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"));

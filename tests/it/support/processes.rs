@@ -1,4 +1,4 @@
-//! Real processes in unusual situations: in shells, with pipes that nobody reads, killed halfway.
+//! Runs real processes in unusual situations: in a shell, with a pipe that nobody reads, or killed halfway.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,14 +13,14 @@ use serde_json::Value;
 
 use crate::support::{Ran, World, have, run, search_path};
 
-/// Longer than anything takes on a busy machine, but shorter than a writer waits for a lock.
+/// Longer than any command takes on a busy machine, but shorter than a writer waits for a lock.
 pub const PROMPT: Duration = Duration::from_secs(10);
 
-/// Longer than anything takes while many tests run.
+/// Longer than anything takes, even while many tests run.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl World {
-    /// A world whose store was made by the real program, with the real clock.
+    /// A world with a store that the real program created, using the real clock.
     pub fn of_processes() -> Self {
         let world = Self::new();
         world.real(&["init"], b"").ok();
@@ -86,14 +86,14 @@ impl World {
         finished(child)
     }
 
-    /// Whether the log is intact and matches every object.
+    /// Fails unless the log is intact and matches every object.
     #[track_caller]
     pub fn is_sound(&self) {
         self.real(&["audit", "verify"], b"").ok();
         self.real(&["doctor"], b"").ok();
     }
 
-    /// Copies a token until there are `count`. Only commands like `list` may read the copies.
+    /// Adds `count` copies of a token with SQL. They have no events, so only commands such as `list` can handle them.
     pub fn multiply(&self, name: &str, count: usize) {
         self.sql(&format!(
             "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -109,7 +109,8 @@ impl World {
         ));
     }
 
-    /// Kills a `create` before its commit number `commit` removes the journal. Returns false if that is impossible.
+    /// Runs `create` and kills it when its commit number `commit` is about to remove the journal. Returns false if
+    /// strace is missing.
     #[track_caller]
     pub fn kill_at_commit(&self, name: &str, commit: usize) -> bool {
         if !have("strace") {
@@ -124,7 +125,7 @@ impl World {
         true
     }
 
-    /// Lets the real program deliver a token's secret to a command that kills the program. Returns the secret.
+    /// Runs the real program, which delivers a secret to a command that kills the program. Returns the secret.
     #[track_caller]
     pub fn kill_by_command(&self, args: &[&str]) -> String {
         let got = self.path("got");
@@ -134,8 +135,8 @@ impl World {
         fs::read_to_string(got).expect("a file")
     }
 
-    /// Kills the real program while it puts a secret into a file of the directory `out`. Returns false if that is
-    /// impossible.
+    /// Kills the real program while it writes a secret to a file in the directory `out`. Returns false if a tool is
+    /// missing.
     #[track_caller]
     pub fn kill_at(&self, at: At, args: &str) -> bool {
         if !have("strace") || !have("bash") {
@@ -155,7 +156,8 @@ impl World {
         true
     }
 
-    /// Runs a script with `tokenctl` under strace, which injects this into the calls on the directory `out`.
+    /// Runs `tokenctl` under strace, which injects this fault into system calls (for `fsync`, only if it is called for
+    /// the directory `out`).
     #[track_caller]
     pub fn injected(&self, inject: &str, args: &str) -> Ran {
         let calls = inject.split(':').next().expect("a call");
@@ -170,7 +172,7 @@ impl World {
         ran
     }
 
-    /// A world whose store takes a while to check.
+    /// A world with a store that takes a while to check.
     pub fn large() -> Self {
         let world = Self::of_processes();
         world.mint("demo");
@@ -178,7 +180,7 @@ impl World {
         world
     }
 
-    /// Starts a `doctor` on this terminal. It has been running for a while when this returns.
+    /// Starts `doctor` with this terminal as its stderr. More than a second has passed on its clock when this returns.
     pub fn doctor_on(&self, screen: OwnedFd) -> Child {
         let mut child = self
             .program()
@@ -195,9 +197,9 @@ impl World {
             open.filter_map(|file| file.path().read_link().ok()).any(|path| path == self.database())
         };
         while !is_at_work() {
-            assert!(child.try_wait().expect("a child").is_none(), "it was over too soon");
+            assert!(child.try_wait().expect("a child").is_none(), "`doctor` exited too soon");
         }
-        // While it is stopped, its clock continues.
+        // The clock continues while the process is stopped.
         kill_process(Pid::from_child(&child), Signal::STOP).expect("a process");
         let still = Instant::now();
         while still.elapsed() < Duration::from_millis(1_100) {
@@ -208,7 +210,7 @@ impl World {
     }
 }
 
-/// Where a delivery is killed.
+/// The point at which a delivery is killed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum At {
     /// The temporary file is written, but not renamed.
@@ -217,18 +219,18 @@ pub enum At {
     AfterRename,
 }
 
-/// A full pipe: its reading end, and its writing end.
+/// A full pipe: its read end and its write end.
 pub fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
     let (reader, writer) = io::pipe().expect("a pipe");
     let mut filler = writer.try_clone().expect("a pipe");
-    // With one byte at a time, a write fails only if not even one byte fits.
+    // Single bytes are written, so that a write fails only if not even one byte fits.
     rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).expect("a flag");
     while filler.write(b"x").is_ok() {}
     rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).expect("a flag");
     (reader, writer)
 }
 
-/// Waits until a check succeeds. Fails with its last result.
+/// Waits until `look` succeeds. If it never does, fails with its last error.
 #[track_caller]
 pub fn eventually<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
@@ -254,8 +256,8 @@ pub fn wait_until_stuck(child: &mut Child) {
     let path = format!("/proc/{}/stat", child.id());
     let (mut same, mut last) = (0, String::new());
     while same < 10 {
-        assert!(child.try_wait().expect("a child").is_none(), "it ended instead of waiting");
-        assert!(start.elapsed() < Duration::from_secs(60), "it never waited");
+        assert!(child.try_wait().expect("a child").is_none(), "the process exited instead of waiting");
+        assert!(start.elapsed() < Duration::from_secs(60), "the process never waited");
         let text = fs::read_to_string(&path).unwrap_or_default();
         // The state and the used CPU time: fields 3, 14 and 15 of proc(5).
         let fields: Vec<&str> =
@@ -279,10 +281,10 @@ pub fn soon(child: &mut Child) -> ExitStatus {
     }
     let _ = child.kill();
     let _ = child.wait();
-    panic!("it does not end");
+    panic!("the process does not exit");
 }
 
-/// The result of a started process, from its exit status and its output in pipes.
+/// Waits for a process whose output goes to pipes. Returns its result.
 #[track_caller]
 pub fn finished(mut child: Child) -> Ran {
     fn text(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
@@ -300,7 +302,7 @@ pub fn finished(mut child: Child) -> Ran {
     Ran { code: status.code().unwrap_or(-1), out: joined(out), err: joined(err) }
 }
 
-/// Fails the test unless this is a failure of this code and exit, in JSON.
+/// Fails the test unless a command failed with this error code and exit code, in JSON. Returns the `error` object.
 #[track_caller]
 pub fn assert_failure(ran: &Ran, code: &str, exit: i32) -> Value {
     assert_eq!(ran.code, exit, "{ran:?}");
@@ -309,7 +311,7 @@ pub fn assert_failure(ran: &Ran, code: &str, exit: i32) -> Value {
     failure
 }
 
-/// The mode bits of a file itself.
+/// The mode bits of a file. Symbolic links are not followed.
 pub fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::MetadataExt;
     fs::symlink_metadata(path).expect("a file").mode() & 0o7777

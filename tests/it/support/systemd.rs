@@ -1,12 +1,12 @@
-//! Another systemd in separate namespaces, so that units run unchanged.
+//! Runs units unchanged under a second systemd, in separate namespaces.
 
 use std::fs;
 use std::process::Command;
 
 use super::{World, copy_program, have, run, uid};
 
-/// Runs this script under a systemd with these units. It sees the world's directory as `/out` and its store as
-/// `/var/lib/tokenctl`. Returns the output of the script, or `None` if that is impossible here.
+/// Runs a script under a separate systemd with these units. The script finds the world's directory at `/out` and its
+/// store at `/var/lib/tokenctl`. Returns the script's output, or `None` if this machine cannot run it.
 pub fn under_systemd(world: &World, units: &[(&str, String)], script: &str) -> Option<String> {
     if uid() != 0 {
         eprintln!("skipped: only root can start another systemd");
@@ -42,7 +42,7 @@ pub fn under_systemd(world: &World, units: &[(&str, String)], script: &str) -> O
     let ran = run(&mut unshare, b"");
     let seen = fs::read_to_string(path("seen"));
     if seen.is_err() {
-        eprintln!("skipped: this machine lets nobody start another systemd: {}", ran.err);
+        eprintln!("skipped: a second systemd cannot be started on this machine: {}", ran.err);
     }
     seen.ok()
 }

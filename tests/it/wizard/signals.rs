@@ -1,4 +1,4 @@
-//! A request to end is never lost at a question, whatever the program is doing when it comes.
+//! A signal is never lost at a question, whatever the program is doing when the signal arrives.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use crate::support::processes::{eventually, soon};
 use crate::support::{World, have, program_path};
 use crate::terminals::terminal;
 
-/// A question: the terminal, the command that asks it, how it is asked, and an answer.
+/// A question: the type of the terminal, the command that asks, the question, and an answer.
 struct Asked {
     term: &'static str,
     args: &'static [&'static str],
@@ -44,7 +44,7 @@ fn world() -> World {
     world
 }
 
-/// The program under strace at a terminal that the test reads.
+/// The program under strace, on a terminal that the test reads.
 struct Traced {
     child: Child,
     screen: fs::File,
@@ -71,21 +71,21 @@ impl Traced {
         }
     }
 
-    /// Answers when the question appears, or when the program has exited before.
+    /// Answers the question when it appears. Also continues if the program has exited before.
     #[track_caller]
     fn answer(&mut self, asked: &Asked) {
         eventually(|| {
             self.read();
-            let ended = self.child.try_wait().expect("a child").is_some();
+            let exited = self.child.try_wait().expect("a child").is_some();
             let is_asked = self.shown.contains(asked.question);
-            (ended || is_asked).then_some(()).ok_or_else(|| format!("{:?}", self.shown))
+            (exited || is_asked).then_some(()).ok_or_else(|| format!("{:?}", self.shown))
         });
         self.screen.write_all(asked.answer.as_bytes()).expect("a terminal");
     }
 }
 
-/// The system calls from the first that asks the question to the last, each with its number among those of its name,
-/// and whether it needs an answer.
+/// The system calls from the start of the question to its end, each with its number among the calls with the same name,
+/// and whether it happens only after an answer.
 fn calls(asked: &Asked) -> Vec<(String, usize, bool)> {
     let world = world();
     let path = world.dir.path().join("trace");

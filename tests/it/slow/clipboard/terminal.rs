@@ -5,7 +5,7 @@ use std::process::Stdio;
 use super::last;
 use crate::support::{Ran, World, have, run};
 
-/// The text of the last OSC 52 sequence in what a terminal was sent.
+/// The text of the last OSC 52 sequence in the output to a terminal.
 pub fn unpacked(screen: &[u8]) -> Option<Vec<u8>> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let screen = String::from_utf8_lossy(screen);
@@ -22,7 +22,7 @@ pub fn unpacked(screen: &[u8]) -> Option<Vec<u8>> {
     Some(bytes.collect())
 }
 
-/// Runs a command in a terminal of this kind, which is all that it has.
+/// Runs a command in a terminal of this type, in which it can reach no other clipboard.
 fn within(world: &World, term: &str, command: &str) -> Ran {
     let mut script = world.bash("exec script -qec \"$COMMAND\" /dev/null");
     script.env("TERM", term).env("COMMAND", format!("{command} >out 2>said"));
@@ -32,7 +32,7 @@ fn within(world: &World, term: &str, command: &str) -> Ran {
 }
 
 #[test]
-fn the_terminal_is_sent_the_secret_in_one_sequence() {
+fn the_secret_is_sent_to_the_terminal_in_one_sequence() {
     if !have("script") || !have("bash") {
         return;
     }
@@ -51,7 +51,7 @@ fn the_terminal_is_sent_the_secret_in_one_sequence() {
 }
 
 #[test]
-fn a_terminal_that_would_show_the_sequence_is_not_sent_it() {
+fn the_sequence_is_not_sent_to_a_terminal_that_would_show_it() {
     if !have("script") || !have("bash") {
         return;
     }
@@ -70,7 +70,7 @@ fn a_terminal_that_would_show_the_sequence_is_not_sent_it() {
 }
 
 #[test]
-fn without_a_terminal_there_is_none_to_send_to() {
+fn without_a_terminal_the_sequence_cannot_be_sent() {
     if !have("setsid") {
         return;
     }

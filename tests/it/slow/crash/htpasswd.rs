@@ -1,4 +1,5 @@
-//! What Apache's htpasswd does under the same conditions, for comparison: not a test, a measurement.
+//! Measures how htpasswd of Apache behaves under the same conditions, for comparison. This is a measurement, not a
+//! test.
 //!
 //!     cargo test --test it measure_htpasswd -- --ignored --nocapture
 
@@ -58,14 +59,14 @@ fn measure_htpasswd() {
             scope.spawn(move || {
                 start.wait();
                 for nth in 0..ADDS {
-                    let ended = add(file, &format!("u{process}-{nth}")).status().expect("htpasswd");
-                    done.fetch_add(usize::from(ended.success()), Ordering::Relaxed);
+                    let added = add(file, &format!("u{process}-{nth}")).status().expect("htpasswd");
+                    done.fetch_add(usize::from(added.success()), Ordering::Relaxed);
                 }
             });
         }
     });
     println!(
-        "htpasswd, {PROCESSES} processes adding {ADDS} users each: {} exits 0, {} of {} users left",
+        "htpasswd, {PROCESSES} processes adding {ADDS} users each: {} exits with code 0, {} of {} users are in the file",
         done.load(Ordering::Relaxed),
         lines(&file),
         PROCESSES * ADDS + 1
@@ -102,8 +103,8 @@ fn measure_htpasswd() {
             continue;
         }
         let inject = format!("inject={name}:signal=SIGKILL:when={nth}");
-        let ended = traced(&["-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject]);
-        if ended.signal() != Some(9) {
+        let status = traced(&["-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject]);
+        if status.signal() != Some(9) {
             continue;
         }
         points += 1;
@@ -112,6 +113,6 @@ fn measure_htpasswd() {
         short += usize::from(left != 0 && left < USERS);
     }
     println!(
-        "htpasswd adding one user to {USERS}, killed at each of {points} calls: all users lost {emptied} times, some {short} times"
+        "htpasswd adding one user to {USERS}, killed at each of {points} calls: all users are lost {emptied} times, and some {short} times"
     );
 }

@@ -1,4 +1,4 @@
-//! Concurrent deliveries of one token.
+//! Simultaneous deliveries for one token.
 
 use std::process::Stdio;
 use std::sync::Barrier;
@@ -9,7 +9,7 @@ use crate::support::processes::finished;
 use crate::support::{Ran, World, program, run};
 
 #[test]
-fn of_rotations_at_once_one_at_a_time_has_a_provisional_secret_and_the_last_is_current() {
+fn simultaneous_rotations_succeed_one_at_a_time_and_the_last_secret_is_current() {
     const AT_ONCE: usize = 20;
     let world = World::of_processes();
     let old = world.mint("demo");
@@ -48,7 +48,7 @@ fn of_rotations_at_once_one_at_a_time_has_a_provisional_secret_and_the_last_is_c
 }
 
 #[test]
-fn a_revocation_during_a_delivery_leaves_nothing_valid() {
+fn after_a_revocation_during_a_delivery_no_secret_is_valid() {
     let world = World::of_processes();
     let old = world.mint("demo");
     let dir = world.dir.path();
@@ -62,7 +62,7 @@ fn a_revocation_during_a_delivery_leaves_nothing_valid() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // The client has it, and uses it at once.
+    // The client has received the secret and uses it immediately.
     let new = std::fs::read_to_string(&got).expect("the secret");
     assert_eq!(world.real(&["verify"], new.as_bytes()).ok().line(), "valid demo");
     world.real(&["revoke", "demo", "--yes"], b"").ok();

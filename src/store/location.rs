@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::postgres::Address;
 use super::sqlite::Directory;
 
-/// The location of a store.
+/// The location of a store: a directory, or a database on a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     Directory(Directory),
@@ -14,18 +14,18 @@ pub enum Location {
     Server(Box<Address>),
 }
 
-/// Whether a store is named by a URL of a server.
+/// Whether a store is given by the URL of a server.
 pub fn is_url(text: &str) -> bool {
     text.starts_with("postgres://") || text.starts_with("postgresql://")
 }
 
 impl Location {
-    /// A directory that somebody has named, where nobody but its owner may write.
+    /// A directory that the user gave explicitly, and that only its owner is allowed to write.
     pub fn named(dir: impl Into<PathBuf>) -> Self {
         Self::Directory(Directory { dir: dir.into(), named: true, trusts_group: false })
     }
 
-    /// Whether there is anything at the store's path, or there may be but we cannot look.
+    /// Whether there is a store, or there might be one that cannot be checked.
     pub fn exists(&self) -> bool {
         match self {
             Self::Directory(it) => it.exists(),
@@ -34,7 +34,7 @@ impl Location {
         }
     }
 
-    /// Its directory. `None` for a server.
+    /// The directory of the store. `None` for a server.
     pub fn dir(&self) -> Option<&Path> {
         match self {
             Self::Directory(it) => Some(&it.dir),
@@ -52,7 +52,7 @@ impl Location {
         }
     }
 
-    /// Waits a moment for uses that are still on their way to a primary.
+    /// Waits a moment for recorded uses that are still on their way to a primary.
     pub fn finish_uses(&self) {
         #[cfg(feature = "postgres")]
         if let Self::Server(it) = self
@@ -62,7 +62,7 @@ impl Location {
         }
     }
 
-    /// Its directory, for operations that need files.
+    /// The directory, for operations that need files. Fails for a server.
     #[cfg_attr(
         not(feature = "postgres"),
         expect(clippy::unnecessary_wraps, reason = "a server has no directory")

@@ -1,4 +1,4 @@
-//! Opens a store for reading, for a single question, or for a change.
+//! Opens a store for reading, for a single verification, or for a change.
 
 #[cfg(feature = "postgres")]
 use super::engine::Engine;
@@ -10,7 +10,7 @@ use crate::domain::event::Author;
 use crate::domain::when::Clock;
 
 impl Store {
-    /// Opens it for reading. Nothing is changed.
+    /// Opens the store for reading. Nothing is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
         match location {
             Location::Directory(it) => Self::file_to_read(it),
@@ -19,8 +19,8 @@ impl Store {
         }
     }
 
-    /// Opens it for a single question. The read transaction that checks the store is also that of the question, and
-    /// no statement is cached.
+    /// Opens the store for a single verification. The read transaction that checks the store also does the
+    /// verification, and no statement is cached.
     pub fn open_to_verify_once(location: &Location) -> Result<Self, StoreError> {
         match location {
             Location::Directory(it) => Self::file_to_verify_once(it),
@@ -29,7 +29,7 @@ impl Store {
         }
     }
 
-    /// To verify again and again.
+    /// Opens the store to verify many times.
     pub(super) fn open_to_verify(location: &Location) -> Result<Self, StoreError> {
         match location {
             Location::Directory(it) => Self::file_to_read(it),
@@ -38,7 +38,7 @@ impl Store {
         }
     }
 
-    /// Opens it for completion while somebody types. A store that is not ready at once is an error.
+    /// Opens the store for completion while somebody types. A store that is not ready at once is an error.
     pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
         match location {
             Location::Directory(it) => Self::file_to_glance(it),
@@ -47,7 +47,7 @@ impl Store {
         }
     }
 
-    /// Opens it for reading, besides other connections of this process to the same store.
+    /// Opens the store for reading, while this process has other connections to it.
     pub(super) fn open_beside(location: &Location) -> Result<Self, Opening> {
         match location {
             Location::Directory(it) => Self::file_beside(it),
@@ -56,7 +56,7 @@ impl Store {
         }
     }
 
-    /// Opens it for a change. A store of the previous version is migrated.
+    /// Opens the store for a change. A store of the previous version is migrated.
     pub fn open_to_write(
         location: &Location,
         clock: &dyn Clock,
@@ -76,7 +76,7 @@ impl Store {
 }
 
 impl Location {
-    /// The identity of the database that is there now. For a server, it never changes.
+    /// The identity of the database that is there now. The identity of a server never changes.
     pub(super) fn id(&self) -> Result<FileId, StoreError> {
         match self {
             Self::Directory(it) => FileId::at(it),
@@ -86,8 +86,8 @@ impl Location {
     }
 }
 
-/// Makes the store unless there is one. Returns whether this call made it. The tables of a server are made by
-/// `make_on_server` alone.
+/// Creates the store unless it exists. Returns whether this call created it. On a server, only
+/// `make_on_server` creates the tables.
 pub fn make(
     location: &Location,
     sharing: Sharing,

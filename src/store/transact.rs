@@ -1,4 +1,5 @@
-//! Transactions. Each reads the clock after it has its lock, and a change is kept only with its event.
+//! Transactions. Each reads the clock after it has its lock, and a change is kept only together with its
+//! event.
 
 use std::cell::RefCell;
 
@@ -9,7 +10,7 @@ use crate::domain::event::{Anchor, Author};
 use crate::domain::when::{Clock, Timestamp};
 
 impl Store {
-    /// One read transaction, which ends before its result is used.
+    /// Runs one read transaction, which ends before its result is used.
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
         let failed = |err| self.failed(&err);
         let tx = self.begin(Purpose::Look)?;
@@ -21,8 +22,8 @@ impl Store {
         Ok(out)
     }
 
-    /// One read transaction with one reading of the clock, after its lock is held. So the clock fits the data,
-    /// however long the transaction waited for a writer.
+    /// Runs one read transaction that reads the clock once, after it has its lock. So the clock fits the
+    /// data, however long the transaction waited for a writer.
     pub fn read_now<T, E: From<StoreError>>(
         &self,
         clock: &dyn Clock,
@@ -42,7 +43,7 @@ impl Store {
         })
     }
 
-    /// The same for a verdict. It fails on a replica whose data may be older than `--max-lag`.
+    /// Like [`Self::read_now`], for a verdict. Fails on a replica whose data might be older than `--max-lag`.
     pub fn read_fresh<T>(
         &self,
         clock: &dyn Clock,
@@ -63,8 +64,8 @@ impl Store {
         }
     }
 
-    /// One write transaction. The clock is read once its lock is held. An error of `f` rolls everything back. It is
-    /// an error if `f` changes something without recording an event.
+    /// Runs one write transaction that reads the clock once, after it has its lock. An error of `f` rolls
+    /// everything back. It is an error if `f` changes something without recording an event.
     pub fn write<T, E: From<StoreError>>(
         &self,
         clock: &dyn Clock,
@@ -97,7 +98,7 @@ impl Store {
         }
     }
 
-    /// Whether the next read transaction has its lock from the beginning.
+    /// Whether the next read transaction already has its lock.
     fn is_locked(&self) -> bool {
         match &self.engine {
             Engine::Sqlite(it) => it.has_begun(),
@@ -106,7 +107,7 @@ impl Store {
         }
     }
 
-    /// The first statement of a transaction. Returns the version of the data, if that is needed.
+    /// Runs the first statement of a transaction. Returns the version of the data, if that is needed.
     fn take_lock(&self, needs_version: bool) -> Result<i64, Fault> {
         let sql = match &self.engine {
             Engine::Sqlite(_) if needs_version => "PRAGMA data_version",
@@ -118,7 +119,7 @@ impl Store {
         Ok(self.engine.prepare(sql)?.one(&[], |row| row.get(0))?.unwrap_or(0))
     }
 
-    /// Within a read transaction, notices that another process has migrated the tables.
+    /// Within a read transaction, notices if another process has migrated the tables.
     fn follow(&self) -> Result<(), Fault> {
         match &self.engine {
             Engine::Sqlite(it) => Ok(it.follow_migration()?),
@@ -151,7 +152,7 @@ impl Store {
         }
     }
 
-    /// After a failed COMMIT, only the content of the store tells whether it happened.
+    /// After a failed COMMIT, only the content of the store tells whether the change was kept.
     pub(super) fn settle(&self, err: &Fault, expected: &Anchor) -> Result<(), StoreError> {
         let kept = match &self.engine {
             Engine::Sqlite(it) => it.keeps(expected).ok(),

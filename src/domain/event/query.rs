@@ -1,18 +1,18 @@
-//! The selection of events.
+//! Selects events of the audit log.
 
 use super::{Action, Event, Subject};
 use crate::domain::when::Timestamp;
 
-/// All conditions must be met; of `actions`, any one.
+/// An event must meet all conditions. It must have one of `actions`.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     /// The id of a token.
     pub token: Option<String>,
-    /// The first and the last instant.
+    /// The first and the last time, both included.
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
     pub actions: Vec<Action>,
-    /// A login, a `SUDO_USER`, a uid, or the name that is shown.
+    /// A login, a `SUDO_USER`, a uid, or the displayed name of the actor.
     pub actor: Option<String>,
 }
 

@@ -157,7 +157,7 @@ mod tests {
         let mut expected = backup.clone();
         expected.secrets[1].revoked_at = Some(at(4));
         expected.disabled_at = Some(at(5));
-        assert_eq!(backup.(&other, at(9)), expected);
+        assert_eq!(backup.restricted_as(&other, at(9)), expected);
     }
 
     #[test]

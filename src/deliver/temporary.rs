@@ -222,6 +222,28 @@ mod tests {
     }
 
     #[test]
+    fn only_old_temporaries_of_ours_are_swept_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = [
+            ".tokenctl-0123456789abcdef",
+            ".tokenctl-0123456789abcdeg",
+            ".tokenctl-0123",
+            "0123456789abcdef",
+        ];
+        for name in names {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        let left = |after: i64| {
+            let written = fs::symlink_metadata(dir.path().join(names[3])).unwrap().mtime();
+            let now = Timestamp::from_unix(written + after).unwrap();
+            Temporary::sweep(dir.path(), &File::open(dir.path()).unwrap(), now);
+            names.map(|name| dir.path().join(name).exists())
+        };
+        assert_eq!(left(14 * 60), [true; 4]);
+        assert_eq!(left(16 * 60), [false, true, true, true]);
+    }
+
+    #[test]
     fn a_temporary_that_was_moved_away_keeps_its_content() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("target");

@@ -61,7 +61,7 @@ impl Server {
              server {{ listen unix:{unix}; listen {tcp}; location / {{ return 204; }} }} }}"
         );
         let path = format!("{dir}/nginx.conf");
-        fs::write(&path, config).expect("its configuration");
+        fs::write(&path, config).expect("the file can be written");
         let mut nginx = Command::new("nginx");
         Self::start(nginx.args(["-e", &format!("{dir}/error.log"), "-c", &path]), &unix, tcp, "HTTP/1.1 204 ")
     }
@@ -94,7 +94,8 @@ impl Server {
 
     /// The CPU time, in microseconds, that the threads of the server have used so far.
     fn cpu(&self) -> f64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
+        let tasks =
+            fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the directory can be read");
         let nanoseconds = tasks.map(|task| {
             let text = fs::read_to_string(task.expect("a thread").path().join("schedstat"));
             text.expect("its times").split(' ').next().and_then(|it| it.parse::<f64>().ok()).expect("a time")
@@ -123,7 +124,7 @@ pub fn request(secret: &str) -> String {
 /// Prints a line for each combination of socket type and number of connections. `used` is how many of the tokens the
 /// requests use.
 pub fn compare(store: &Stocked, used: usize, rounds: usize, long: Duration) {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = tempfile::tempdir().expect("a temporary directory can be created");
     let (nginx, gate) = (Server::nginx(dir.path()), Server::gate(store));
     // The step is a prime number, so every token is visited before one is repeated.
     let secrets = (0..used).map(|n| known_secret(2 + n * 7_919 % (store.tokens - 1)));

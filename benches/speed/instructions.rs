@@ -20,16 +20,17 @@ pub fn count(store: &Stocked, args: &[&str]) -> u64 {
     let report = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{report}");
     let collected = report.lines().find_map(|line| line.split_once("Collected : ")).expect("a count").1;
-    collected.trim().parse().expect("a number")
+    collected.trim().parse().expect("it is a number")
 }
 
 /// Whether `verify` stays within the limit. With `accept`, writes the new number to the file instead.
 pub fn is_kept(counted: u64, accept: bool) -> bool {
     if accept {
-        fs::write(Path::new(KEPT), format!("{counted}\n")).expect("the file");
+        fs::write(Path::new(KEPT), format!("{counted}\n")).expect("the file can be written");
         return true;
     }
-    let kept: u64 = fs::read_to_string(KEPT).expect("the number").trim().parse().expect("a number");
+    let kept: u64 =
+        fs::read_to_string(KEPT).expect("the number can be read").trim().parse().expect("it is a number");
     let (least, most) = (kept - kept * PERCENT / 100, kept + kept * PERCENT / 100);
     if counted > most {
         println!("`verify` takes {counted} instructions, more than {PERCENT} % over the {kept} of `{KEPT}`");

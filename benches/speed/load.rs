@@ -69,7 +69,7 @@ pub fn is_up(target: &Target) -> bool {
 /// for the one before. Returns how many requests were answered.
 pub fn drive(target: &Target, connections: usize, requests: &[String], status: &str, long: Duration) -> u32 {
     let mut all: Vec<Connection> =
-        (0..connections).map(|_| Connection::open(target).expect("a connection")).collect();
+        (0..connections).map(|_| Connection::open(target).expect("the database can be opened")).collect();
     let mut next = requests.iter().cycle();
     let mut send = |connection: &mut Connection| connection.send(next.next().expect("a request").as_bytes());
     all.iter_mut().for_each(&mut send);

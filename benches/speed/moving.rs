@@ -24,10 +24,10 @@ impl<'a> Exported<'a> {
     pub fn new(store: &'a Stocked) -> Self {
         for (file, args) in [("all.jsonl", ["export"].as_slice()), ("tokens.jsonl", &["export", "--tokens"])]
         {
-            let file = fs::File::create(store.path(file)).expect("a file");
-            assert!(store.run(args).stdout(file).status().expect("it runs").success());
+            let file = fs::File::create(store.path(file)).expect("the file can be created");
+            assert!(store.run(args).stdout(file).status().expect("the command runs").success());
         }
-        let conn = Connection::open(store.path("store/tokens.db")).expect("the database");
+        let conn = Connection::open(store.path("store/tokens.db")).expect("the database can be opened");
         let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL";
         let mut schema = conn.prepare(sql).expect("it fits");
         let schema = schema.query_map([], |row| row.get(0)).expect("it runs").map(|sql| sql.expect("a text"));
@@ -51,13 +51,13 @@ impl<'a> Exported<'a> {
         if used {
             let secret = self.store.path("there");
             let args = ["--store", &dir, "--quiet", "create", "there", "--out", &secret, "--force"];
-            assert!(self.store.run(&args).status().expect("it runs").success());
+            assert!(self.store.run(&args).status().expect("the command runs").success());
         }
         let file = self.store.path(if used { "tokens.jsonl" } else { "all.jsonl" });
         let mut command = self.store.run(&["--store", &dir, "--quiet", "import", &file]);
         command.stdout(Stdio::null());
         let start = Instant::now();
-        let done = command.status().expect("it runs");
+        let done = command.status().expect("the command runs");
         let took = start.elapsed();
         assert!(done.success(), "{done}");
         took
@@ -66,7 +66,7 @@ impl<'a> Exported<'a> {
     fn bare(&self) -> Duration {
         let path = self.store.path("bare.db");
         let _ = fs::remove_file(&path);
-        let conn = Connection::open(&path).expect("a database");
+        let conn = Connection::open(&path).expect("the database can be opened");
         conn.execute_batch("PRAGMA synchronous = EXTRA; PRAGMA cache_size = -32768").expect("pragmas");
         for sql in &self.schema {
             conn.execute_batch(sql).expect("a table");

@@ -46,7 +46,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 fn timed(mut command: Command) -> Duration {
     command.stdout(Stdio::null());
     let start = Instant::now();
-    let done = command.status().expect("it runs");
+    let done = command.status().expect("the command runs");
     let took = start.elapsed();
     assert!(done.success(), "{command:?}");
     took

@@ -26,13 +26,16 @@ pub struct Stocked {
 
 impl Stocked {
     pub fn new(tokens: usize) -> Self {
-        let dir = tempfile::Builder::new().prefix("tokenctl-bench-").tempdir().expect("a directory");
-        let secret = dir.path().join("secret").to_str().expect("UTF-8").to_owned();
+        let dir = tempfile::Builder::new()
+            .prefix("tokenctl-bench-")
+            .tempdir()
+            .expect("a temporary directory can be created");
+        let secret = dir.path().join("secret").to_str().expect("the path is UTF-8").to_owned();
         for args in [["init"].as_slice(), &["create", "real", "--out", &secret]] {
             let made = tokenctl(dir.path()).arg("--quiet").args(args).stdout(Stdio::null()).status();
             assert!(made.expect("tokenctl runs").success(), "{args:?}");
         }
-        let conn = Connection::open(dir.path().join("store/tokens.db")).expect("the database");
+        let conn = Connection::open(dir.path().join("store/tokens.db")).expect("the database can be opened");
         let query = conn
             .query_row(
                 "SELECT format('SELECT t.name, t.disabled_at, t.revoked_at, s.expires_at, s.revoked_at \
@@ -97,7 +100,7 @@ impl Stocked {
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("time runs");
         let millis = start.elapsed().as_secs_f64() * 1000.0;
         // If the exit code is not 0, `time` reports it on a line before this.
-        let report = std::fs::read_to_string(report).expect("a report");
+        let report = std::fs::read_to_string(report).expect("the file can be read");
         let peak = report.lines().last().and_then(|line| line.parse().ok()).expect("a peak");
         Whole { millis, peak }
     }
@@ -105,10 +108,13 @@ impl Stocked {
     /// The milliseconds until the first line of a list of all tokens.
     pub fn first_line(&self) -> f64 {
         let start = Instant::now();
-        let mut list =
-            self.run(&["list", "--format", "jsonl"]).stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut list = self
+            .run(&["list", "--format", "jsonl"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command runs");
         let mut line = String::new();
-        BufReader::new(list.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        BufReader::new(list.stdout.take().expect("stdout is a pipe")).read_line(&mut line).expect("a line");
         let millis = start.elapsed().as_secs_f64() * 1000.0;
         // The list stops, because nobody reads the rest.
         list.wait().expect("it ends");
@@ -139,11 +145,12 @@ impl Stocked {
     pub fn htpasswd(&self, flag: &str) -> impl Fn() -> Command {
         let made =
             Command::new("htpasswd").args(["-nb", flag, "real", "secret"]).output().expect("htpasswd runs");
-        let line = String::from_utf8(made.stdout).expect("UTF-8");
+        let line = String::from_utf8(made.stdout).expect("the bytes are UTF-8");
         let hash = line.trim().split_once(':').expect("a hash").1.to_owned();
         let others = (1..self.tokens).map(|number| format!("user-{number}:{hash}\n"));
         let path = self.dir.path().join("htpasswd");
-        std::fs::write(&path, others.chain([format!("real:{hash}\n")]).collect::<String>()).expect("a file");
+        std::fs::write(&path, others.chain([format!("real:{hash}\n")]).collect::<String>())
+            .expect("the file can be written");
         move || {
             let mut command = Command::new("htpasswd");
             command.arg("-vb").arg(&path).args(["real", "secret"]).stderr(Stdio::null());
@@ -152,7 +159,7 @@ impl Stocked {
     }
 
     pub fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().expect("UTF-8").to_owned()
+        self.dir.path().join(name).to_str().expect("the path is UTF-8").to_owned()
     }
 }
 
@@ -184,8 +191,8 @@ fn fill(dir: PathBuf, tokens: usize) {
                     ..StoredSecret::new(&secret, tx.now, real.expires_at())
                 };
                 let token = Token {
-                    id: format!("{number:012}").parse().expect("an id"),
-                    name: format!("token-{number}").parse().expect("a name"),
+                    id: format!("{number:012}").parse().expect("it is an id"),
+                    name: format!("token-{number}").parse().expect("it is a name"),
                     secrets: Vec::new(),
                     ..real.clone()
                 };

@@ -26,7 +26,7 @@ impl<'a> Requests<'a> {
         // The step is a prime number, so every token is visited before one is repeated.
         let lines = (0..count).map(|n| known_secret(2 + n % used * 7_919 % (store.tokens - 1)) + "\n");
         let path = store.path("requests");
-        fs::write(&path, lines.collect::<String>()).expect("the requests");
+        fs::write(&path, lines.collect::<String>()).expect("the requests can be written");
         Self { store, path, count }
     }
 
@@ -43,7 +43,7 @@ impl<'a> Requests<'a> {
     }
 
     fn verifier(&self, batch: usize) -> Duration {
-        let text = fs::read(&self.path).expect("the requests");
+        let text = fs::read(&self.path).expect("the requests can be read");
         let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
         let (verifier, requirements) =
             (Verifier::open(self.store.path("store")).expect("the store"), Requirements::default());
@@ -62,12 +62,12 @@ impl<'a> Requests<'a> {
         let answers = self.store.path("answers");
         let mut command = self.store.run(&["verify", "--stream"]);
         command.stdin(File::open(&self.path).expect("the requests"));
-        command.stdout(File::create(&answers).expect("a file"));
+        command.stdout(File::create(&answers).expect("the file can be created"));
         let start = Instant::now();
         let done = command.status().expect("tokenctl runs");
         let took = start.elapsed();
         assert!(done.success(), "{done}");
-        let answers = fs::read_to_string(answers).expect("the answers");
+        let answers = fs::read_to_string(answers).expect("the answers can be read");
         assert_eq!(answers.lines().filter(|line| line.starts_with("valid ")).count(), self.count);
         took
     }
@@ -76,11 +76,11 @@ impl<'a> Requests<'a> {
     fn look_up(&self, sql: &str, with: impl Fn(&Row<'_>)) -> Duration {
         let start = Instant::now();
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
-        let conn =
-            Connection::open_with_flags(self.store.path("store/tokens.db"), flags).expect("the database");
+        let conn = Connection::open_with_flags(self.store.path("store/tokens.db"), flags)
+            .expect("the database can be opened");
         let transaction = conn.unchecked_transaction().expect("a transaction");
         let mut look_up = transaction.prepare(sql).expect("it fits");
-        for line in fs::read(&self.path).expect("the requests").split(|byte| *byte == b'\n') {
+        for line in fs::read(&self.path).expect("the requests can be read").split(|byte| *byte == b'\n') {
             if line.is_empty() {
                 continue;
             }

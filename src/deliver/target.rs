@@ -69,7 +69,7 @@ impl Target {
             return Err(refuse(&format!("others can write its directory (mode {:o})", mode & 0o7777)));
         }
         if fs::canonicalize(store).is_ok_and(|store| dir.starts_with(store)) {
-            return Err(refuse("its directory is that of the store"));
+            return Err(refuse("its directory is the store's own"));
         }
         let target = Self { path: dir.join(name), dir, opened, temporary: None };
         if target.path.to_str().is_none() {

@@ -65,7 +65,7 @@ fn every_document_shows_the_addresses_and_the_log_shows_their_changes() {
     assert_eq!(listed, format!("app\t{OFFICE}\nfree\t\n"));
     let created = world.run(&["audit", "--token", "app", "--json"]).ok().json()[0]["changes"].clone();
     let of_rule = |changes: &Value| -> Vec<Value> {
-        let all = changes.as_array().expect("changes").iter();
+        let all = changes.as_array().expect("`changes` is an array").iter();
         all.filter(|change| change["field"] == "allow_from").cloned().collect()
     };
     let change =
@@ -107,7 +107,7 @@ fn more_addresses_need_allow_widen_and_fewer_do_not() {
     for wider in ["10.1.0.0/16", "10.1.2.0/24,10.1.3.4,192.0.2.1", "0.0.0.0/0", "::/0", "none"] {
         let args = ["edit", "app", "--allow-from", wider];
         let error = world.refuses(&args, 2, "input_needed");
-        let gained = error["message"].as_str().expect("a message").to_owned();
+        let gained = error["message"].as_str().expect("the message is a string").to_owned();
         let named = if wider == "none" { "from everywhere" } else { "from " };
         assert!(gained.contains(named), "{gained}");
     }
@@ -145,7 +145,10 @@ fn each_request_of_a_stream_can_have_an_address() {
     let reasons = |args: &[&str]| -> Vec<String> {
         let ran = world.run_with(&[&["verify", "--stream"], args].concat(), input.as_bytes()).ok();
         let document = |line: &str| serde_json::from_str::<Value>(line).expect("a document");
-        ran.out.lines().map(|line| document(line)["reason"].as_str().expect("a reason").to_owned()).collect()
+        ran.out
+            .lines()
+            .map(|line| document(line)["reason"].as_str().expect("the reason is a string").to_owned())
+            .collect()
     };
     assert_eq!(reasons(&[]), ["valid", "source_not_allowed", "source_not_allowed"]);
     // The address on the command line is for requests without one.

@@ -449,9 +449,9 @@ fn the_recipes_for_moving_in_work() {
         let listed = world.real(&["list", "--json"], b"").ok().json();
         let listed: serde_json::Map<String, Value> = listed
             .as_array()
-            .expect("tokens")
+            .expect("`tokens` is an array")
             .iter()
-            .map(|it| (it["name"].as_str().expect("a name").to_owned(), json!([it["owner"]])))
+            .map(|it| (it["name"].as_str().expect("the name is a string").to_owned(), json!([it["owner"]])))
             .collect();
         assert_eq!(Value::from(listed), expected, "{title}");
         let words: Vec<&str> = text.split(['"', ',', '\n']).filter(|word| word.len() > 30).collect();

@@ -12,7 +12,7 @@ use crate::support::{Answer, DAY, MINUTE, START, World};
 /// A file with settings, scopes and two tokens, whose secrets go to the directory `keys`.
 pub fn file(world: &World) -> String {
     let keys = world.path("keys");
-    fs::create_dir_all(&keys).expect("a directory");
+    fs::create_dir_all(&keys).expect("the directory can be created");
     format!(
         r#"
 [settings]
@@ -78,9 +78,9 @@ fn a_file_creates_a_store_and_a_second_run_changes_nothing() {
             "create token ops.eu"
         ]
     );
-    let keys: Vec<_> = document.as_object().expect("an object").keys().collect();
+    let keys: Vec<_> = document.as_object().expect("it is an object").keys().collect();
     assert_eq!(keys, ["changed", "count", "dry_run", "plan"]);
-    let keys: Vec<_> = document["plan"][0].as_object().expect("an object").keys().collect();
+    let keys: Vec<_> = document["plan"][0].as_object().expect("it is an object").keys().collect();
     assert_eq!(keys, ["action", "changes", "error", "kind", "name", "widens"]);
     assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(7)));
     let shown = world.show("ci");
@@ -103,7 +103,9 @@ fn a_file_creates_a_store_and_a_second_run_changes_nothing() {
     let ops = world.show("ops.eu");
     assert_eq!((&ops["status"], &ops["until"]), (&json!("disabled"), &json!("2027-06-30T23:59:59Z")));
     assert_eq!(ops["destination"]["variable"], "OPS");
-    assert!(fs::read_to_string(world.path("keys/env")).expect("a file").starts_with("OPS=tkn_"));
+    assert!(
+        fs::read_to_string(world.path("keys/env")).expect("the file can be read").starts_with("OPS=tkn_")
+    );
 
     let before = world.bytes();
     world.wait(DAY);
@@ -133,7 +135,7 @@ fn values_whose_keys_are_not_in_the_file_are_not_changed() {
     assert_eq!(after["icon"], "*");
     after["icon"] = Value::Null;
     let events = |mut it: Value| {
-        it.as_object_mut().expect("an object").remove("events");
+        it.as_object_mut().expect("it is an object").remove("events");
         it
     };
     assert_eq!(events(after), events(before));
@@ -180,7 +182,7 @@ fn tokens_missing_from_the_file_are_revoked_only_with_exclusive_and_a_confirmati
     assert_eq!(drift.out, "- revoke token a\n- revoke token b\n");
     world.run(&["apply", &path]).ok();
     let refused = world.refuses(&["apply", &path, "--exclusive"], 2, "input_needed");
-    assert!(refused["message"].as_str().expect("a text").contains("revoke 2 tokens"), "{refused}");
+    assert!(refused["message"].as_str().expect("it is a string").contains("revoke 2 tokens"), "{refused}");
     world.at_terminal(&[Answer::No]);
     world.run(&["apply", &path, "--exclusive"]).exit(130);
     assert_eq!(world.asked.borrow()[0], "revoke 2 tokens that the file does not name (`a`, `b`)?");
@@ -253,10 +255,10 @@ fn everything_is_checked_before_the_first_change() {
         let errors: Vec<_> =
             document["plan"].as_array().expect("a plan").iter().map(|it| &it["error"]).collect();
         let errors: Vec<_> = errors.into_iter().filter(|error| !error.is_null()).collect();
-        let message = errors[0]["message"].as_str().expect("a text");
+        let message = errors[0]["message"].as_str().expect("it is a string");
         assert!(errors.len() == 1 && message.contains(why), "{bad}: {message}");
         assert_eq!(world.bytes(), before, "{bad}");
-        assert_eq!(fs::read_dir(&keys).expect("a directory").count(), 1, "{bad}");
+        assert_eq!(fs::read_dir(&keys).expect("the directory can be read").count(), 1, "{bad}");
     }
     let loops =
         world.write("tokens.toml", "[scopes.a]\nincludes = [\"b\"]\n[scopes.b]\nincludes = [\"a\"]\n");
@@ -268,24 +270,27 @@ fn everything_is_checked_before_the_first_change() {
 fn a_file_that_others_can_write_is_not_applied() {
     let world = World::with_store();
     let path = world.write("tokens.toml", "[settings]\ngrace = \"2h\"\n");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).expect("a mode");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).expect("the mode can be set");
     let refused = world.refuses(&["apply", &path], 5, "policy");
     assert_eq!(refused["message"], format!("`{path}` is not applied: its mode 646 lets others write"));
     assert_eq!(refused["hint"], format!("`chmod go-w {path}`"));
     world.run(&["diff", &path]).exit(3);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("the mode can be set");
     let dir = world.directory("open");
-    fs::rename(&path, format!("{dir}/tokens.toml")).expect("a file");
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).expect("a mode");
+    fs::rename(&path, format!("{dir}/tokens.toml")).expect("the file can be renamed");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).expect("the mode can be set");
     let refused = world.refuses(&["apply", &format!("{dir}/tokens.toml")], 5, "policy");
-    assert!(refused["message"].as_str().expect("a text").contains("its mode 777 lets others"), "{refused}");
+    assert!(
+        refused["message"].as_str().expect("it is a string").contains("its mode 777 lets others"),
+        "{refused}"
+    );
     if crate::support::uid() == 0 {
         std::os::unix::fs::chown(path.replace("tokens.toml", "open/tokens.toml"), Some(4_242), None)
-            .expect("an owner");
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("a mode");
+            .expect("the owner can be set");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("the mode can be set");
         let refused = world.refuses(&["apply", &format!("{dir}/tokens.toml")], 5, "policy");
         assert!(
-            refused["message"].as_str().expect("a text").ends_with("it belongs to uid 4242"),
+            refused["message"].as_str().expect("it is a string").ends_with("it belongs to uid 4242"),
             "{refused}"
         );
     }
@@ -350,7 +355,7 @@ fn a_failed_delivery_does_not_stop_the_others_and_is_repeated_by_the_next_run() 
     assert_eq!(document["plan"][0]["error"]["code"], "delivery_failed");
     assert_eq!(document["plan"][1]["error"], Value::Null);
     assert_eq!(world.names(&[]), ["b", "spare"], "nothing is revoked if a creation failed");
-    fs::write(format!("{keys}/ready"), "").expect("a file");
+    fs::write(format!("{keys}/ready"), "").expect("the file can be written");
     world.run(&["apply", &path, "--exclusive", "--yes"]).ok();
     assert_eq!(world.names(&[]), ["a", "b"]);
 }

@@ -247,7 +247,7 @@ fn survives(world: &World, args: &[OsString], input: &[u8]) -> i32 {
 
 fn world() -> World {
     let world = World::of_processes();
-    fs::create_dir(world.dir.path().join("here")).expect("a directory");
+    fs::create_dir(world.dir.path().join("here")).expect("the directory can be created");
     world.mint("demo");
     world.mint("other");
     world

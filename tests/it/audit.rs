@@ -11,7 +11,7 @@ fn head(world: &World) -> String {
 }
 
 fn events(world: &World) -> Vec<Value> {
-    world.run(&["audit", "--json"]).ok().json().as_array().expect("an array").clone()
+    world.run(&["audit", "--json"]).ok().json().as_array().expect("it is an array").clone()
 }
 
 /// A store with about a dozen events.
@@ -119,12 +119,12 @@ fn an_event_contains_who_did_what_when_and_why() {
         })
     );
     for digest in ["row_digest", "hash"] {
-        let hex = event[digest].as_str().expect("text");
+        let hex = event[digest].as_str().expect("it is a string");
         assert!(hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()), "{hex}");
     }
     assert_eq!(events(&world)[0]["token"], Value::Null, "the catalogue is not a token");
     assert_eq!(world.show("demo")["events"][2], event);
-    assert_eq!(head(&world), format!("5:{}", event["hash"].as_str().expect("text")));
+    assert_eq!(head(&world), format!("5:{}", event["hash"].as_str().expect("it is a string")));
     assert_eq!(world.run(&["audit", "head", "--json"]).ok().json(), json!({"seq": 5, "hash": event["hash"]}));
 }
 
@@ -150,8 +150,8 @@ fn an_intact_log_passes_verification() {
     assert_eq!(
         world.run(&["audit", "verify", "--json"]).ok().json(),
         json!({
-            "ok": true, "events": seq.parse::<i64>().expect("a number"),
-            "head": {"seq": seq.parse::<i64>().expect("a number"), "hash": hash}, "first_bad": null, "rows": [],
+            "ok": true, "events": seq.parse::<i64>().expect("it is a number"),
+            "head": {"seq": seq.parse::<i64>().expect("it is a number"), "hash": hash}, "first_bad": null, "rows": [],
             "database": [],
         })
     );
@@ -228,7 +228,7 @@ fn an_object_that_does_not_match_its_last_event_is_reported() {
         let world = world();
         world.sql(tampering);
         let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
-        let rows = report["rows"].as_array().expect("rows");
+        let rows = report["rows"].as_array().expect("`rows` is an array");
         let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
         assert_eq!((names.as_slice(), &report["first_bad"]), (expected, &Value::Null), "{tampering}");
         assert!(rows.iter().all(|row| row["id"].is_null()
@@ -243,7 +243,7 @@ fn an_anchor_proves_that_earlier_events_were_not_changed() {
     let start = head(&world);
     world.create("demo", &[]);
     let middle = head(&world);
-    let copy = std::fs::read(world.database()).expect("the database");
+    let copy = std::fs::read(world.database()).expect("the database can be read");
     world.run(&["disable", "demo"]).ok();
     let end = head(&world);
     world.run(&["enable", "demo"]).ok();
@@ -253,7 +253,7 @@ fn an_anchor_proves_that_earlier_events_were_not_changed() {
         assert_eq!(check(anchor), 0, "{anchor}");
     }
     // The same number of other events follows. The log is consistent, and only the anchor shows the difference.
-    std::fs::write(world.database(), copy).expect("the database");
+    std::fs::write(world.database(), copy).expect("the database can be written");
     assert_eq!((check(&start), check(&middle), check(&end)), (0, 0, 3), "cut off");
     world.run(&["edit", "demo", "--owner", "eve"]).ok();
     world.run(&["edit", "demo", "--owner", "ann"]).ok();
@@ -286,7 +286,7 @@ fn hide_from_index(world: &World, index: &str, condition: &str) {
             "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = {change} WHERE name = '{index}'"
         ));
     };
-    let conn = rusqlite::Connection::open(world.database()).expect("the database");
+    let conn = rusqlite::Connection::open(world.database()).expect("the database can be opened");
     let find = "SELECT sql FROM sqlite_schema WHERE name = ?1";
     let original: String = conn.query_row(find, [index], |row| row.get(0)).expect("its text");
     drop(conn);

@@ -16,7 +16,7 @@ fn python(args: &[&str]) -> (bool, String, String) {
 }
 
 fn check(world: &World) -> (bool, String, String) {
-    python(&["check-chain.py", world.database().to_str().expect("UTF-8")])
+    python(&["check-chain.py", world.database().to_str().expect("the path is UTF-8")])
 }
 
 #[test]

@@ -378,7 +378,7 @@ fn a_report_never_replaces_a_file_of_the_store() {
     let world = World::with_store();
     world.create("demo", &[]);
     let (link, dir) = (world.path("link"), world.directory("dir"));
-    std::os::unix::fs::symlink(world.write("target", "x"), &link).expect("a link");
+    std::os::unix::fs::symlink(world.write("target", "x"), &link).expect("the link can be created");
     let store = world.store();
     let own = |name: &str| store.join(name).display().to_string();
     for path in

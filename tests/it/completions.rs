@@ -163,9 +163,9 @@ fn tokens_are_offered_with_their_status_and_scopes_with_their_description() {
 #[test]
 fn bash_and_zsh_complete_paths_themselves_and_other_shells_are_offered_paths() {
     let mut world = filled();
-    fs::create_dir(world.dir.path().join("secrets")).expect("a directory");
-    fs::write(world.dir.path().join("see me"), "").expect("a file");
-    fs::write(world.dir.path().join("se\nEVIL"), "").expect("a file");
+    fs::create_dir(world.dir.path().join("secrets")).expect("the directory can be created");
+    fs::write(world.dir.path().join("see me"), "").expect("the file can be written");
+    fs::write(world.dir.path().join("se\nEVIL"), "").expect("the file can be written");
     let start = format!("{}/se", world.dir.path().display());
     let (dir, file) = (format!("{start}crets/\n"), format!("{start}e me\n"));
     for flag in ["--out", "--env-file"] {
@@ -253,7 +253,7 @@ fn a_missing_locked_or_damaged_store_offers_no_candidates() {
     let (done, answered) = mpsc::channel();
     let database = world.database();
     let holder = std::thread::spawn(move || {
-        let conn = rusqlite::Connection::open(database).expect("the database");
+        let conn = rusqlite::Connection::open(database).expect("the database can be opened");
         conn.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
         held.send(()).expect("the test waits");
         let _ = answered.recv_timeout(Duration::from_secs(15));
@@ -263,17 +263,17 @@ fn a_missing_locked_or_damaged_store_offers_no_candidates() {
     done.send(()).expect("the lock was held until now");
     holder.join().expect("the thread exits");
 
-    let good = fs::read(world.database()).expect("the store");
+    let good = fs::read(world.database()).expect("the store can be read");
     for page in (0..good.len()).step_by(4096) {
         let mut bad = good.clone();
         bad[page..page + 4096].fill(0xa5);
-        fs::write(world.database(), bad).expect("the store");
+        fs::write(world.database(), bad).expect("the store can be written");
         for words in questions {
             offers(&mut world, "zsh", words);
         }
     }
     for bad in [&good[..50], &good[..5000], b"", b"garbage"] {
-        fs::write(world.database(), bad).expect("the store");
+        fs::write(world.database(), bad).expect("the store can be written");
         silent(&mut world);
     }
 }

@@ -25,14 +25,14 @@ impl Job {
         let mut world = World::new();
         let home = world.directory("home");
         let store = format!("{home}/.local/share/tokenctl");
-        fs::create_dir_all(format!("{home}/.local/share")).expect("a directory");
+        fs::create_dir_all(format!("{home}/.local/share")).expect("the directory can be created");
         world.env.insert("TOKENCTL_STORE".to_owned(), store);
         Self { world, home }
     }
 
     fn new() -> Self {
         let Self { world, home } = Self::without_tokens();
-        fs::create_dir(format!("{home}/secrets")).expect("a directory");
+        fs::create_dir(format!("{home}/secrets")).expect("the directory can be created");
         world.wait(real_time() - 40 * DAY - world.now());
         for name in ["app", "backup"] {
             let destination = format!("{home}/secrets/{name}");
@@ -75,8 +75,10 @@ impl Job {
 #[test]
 fn a_job_prints_the_rotated_tokens_or_nothing() {
     let job = Job::new();
-    let old =
-        job.world.write("old", &fs::read_to_string(format!("{}/secrets/app", job.home)).expect("a file"));
+    let old = job.world.write(
+        "old",
+        &fs::read_to_string(format!("{}/secrets/app", job.home)).expect("the file can be read"),
+    );
     let line = "tokenctl rotate --due --out-dir secrets";
     let ran = job.line(line).ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("app\nbackup\n", "rotated `app`\nrotated `backup`\n"));
@@ -107,13 +109,13 @@ fn a_quiet_job_prints_only_names() {
 fn a_failed_job_prints_what_failed_and_why() {
     let job = Job::new();
     fs::set_permissions(format!("{}/secrets/app", job.home), fs::Permissions::from_mode(0o644))
-        .expect("a mode");
+        .expect("the mode can be set");
     let ran = job.line("tokenctl rotate --due --out-dir secrets").exit(7);
     assert_eq!(ran.out, "backup\n");
-    let directory = fs::canonicalize(format!("{}/secrets", job.home)).expect("a directory");
+    let directory = fs::canonicalize(format!("{}/secrets", job.home)).expect("the path exists");
     let shown =
         pages::blocks("text").into_iter().find(|block| block.starts_with("error: `app`")).expect("a mail");
-    let mail = shown.replace("/etc/service-tokens", directory.to_str().expect("UTF-8"));
+    let mail = shown.replace("/etc/service-tokens", directory.to_str().expect("the path is UTF-8"));
     let why = "cannot take a secret: its mode 644 lets the world read or write it; nothing was changed\n\
                hint: fix the destination, then run the command again\n\
                error: 1 of 2 tokens could not be rotated\n";
@@ -135,7 +137,8 @@ fn a_failed_job_prints_what_failed_and_why() {
 #[test]
 fn a_job_fails_if_its_store_is_missing() {
     let job = Job::new();
-    fs::rename(format!("{}/.local/share/tokenctl", job.home), format!("{}/gone", job.home)).expect("a store");
+    fs::rename(format!("{}/.local/share/tokenctl", job.home), format!("{}/gone", job.home))
+        .expect("the store can be renamed");
     let ran = job.line("tokenctl rotate --due --out-dir secrets").exit(6);
     assert_eq!(ran.out, "");
     assert!(ran.err.starts_with("error: ") && ran.err.contains("\nhint: "), "{}", ran.err);
@@ -197,10 +200,10 @@ fn a_job_keeps_an_env_file_up_to_date() {
     job.line("umask 077; printf 'PORT=8080\\nAPI_TOKEN=\\n' >app.env").ok();
     let line = "tokenctl rotate app --due --env-file app.env --env-name API_TOKEN -q";
     for (changes, run) in [(true, 1), (false, 2)] {
-        let before = fs::read_to_string(format!("{}/app.env", job.home)).expect("a file");
+        let before = fs::read_to_string(format!("{}/app.env", job.home)).expect("the file can be read");
         let ran = job.line(line).ok();
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""), "{run}");
-        let after = fs::read_to_string(format!("{}/app.env", job.home)).expect("a file");
+        let after = fs::read_to_string(format!("{}/app.env", job.home)).expect("the file can be read");
         assert_eq!(before != after, changes, "{run}");
         assert!(after.starts_with("PORT=8080\nAPI_TOKEN=tkn_"), "{after}");
     }

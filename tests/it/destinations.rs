@@ -6,11 +6,11 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use crate::support::{MINUTE, World, have, run};
 
 fn chmod(path: &str, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the mode can be set");
 }
 
 fn trimmed(path: &str) -> String {
-    fs::read_to_string(path).expect("a file").trim_end().trim_start_matches("A=").to_owned()
+    fs::read_to_string(path).expect("the file can be read").trim_end().trim_start_matches("A=").to_owned()
 }
 
 /// Fails unless a path is refused as a destination, for a new token and for `demo`, as a file and as an env file.
@@ -21,7 +21,7 @@ fn takes_none(world: &World, target: &str) -> String {
     for verb in [["create", "new"], ["rotate", "demo"]] {
         for destination in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
             let failure = world.refuses(&[&verb, destination].concat(), 7, "delivery_failed");
-            failure["message"].as_str().expect("a message").clone_into(&mut message);
+            failure["message"].as_str().expect("the message is a string").clone_into(&mut message);
             assert!(message.ends_with("nothing was changed"), "{message}");
         }
     }
@@ -43,7 +43,7 @@ fn a_directory_that_another_user_owns_or_could_replace_is_refused() {
     let in_open = world.directory("open/ours");
     let empty = world.write("empty", "");
     for path in [&theirs, &in_theirs, &empty] {
-        chown(path, Some(64_001), Some(64_001)).expect("an owner");
+        chown(path, Some(64_001), Some(64_001)).expect("the owner can be set");
     }
     chmod(&open, 0o777);
     for target in [&in_theirs, &format!("{theirs}/new"), &format!("{below}/new")] {
@@ -67,11 +67,11 @@ fn a_file_in_the_store_is_refused_as_a_destination() {
     world.create("demo", &[]);
     for name in ["tokens.db-journal", "usage.scopes", "new"] {
         let path = world.store().join(name);
-        let message = takes_none(&world, path.to_str().expect("UTF-8"));
+        let message = takes_none(&world, path.to_str().expect("the path is UTF-8"));
         assert!(message.contains("the store's own"), "{message}");
     }
     let dir = world.store();
-    world.run(&["rotate", "--due", "--out-dir", dir.to_str().expect("UTF-8")]).exit(7);
+    world.run(&["rotate", "--due", "--out-dir", dir.to_str().expect("the path is UTF-8")]).exit(7);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_delivery_that_was_killed_between_link_and_unlink_is_confirmed_by_recovery()
     };
     let first = World::of_processes();
     run_in(&first, "").ok();
-    let log = fs::read_to_string(first.path("log")).expect("a log");
+    let log = fs::read_to_string(first.path("log")).expect("the file can be read");
     let mut unlinks = log.lines().filter(|line| line.starts_with("unlink("));
     let nth = 1 + unlinks.position(|line| line.contains("/.tokenctl-")).expect("an unlink");
     let world = World::of_processes();
@@ -255,8 +255,8 @@ fn after_a_failed_sync_both_secrets_work_until_recovery_has_synced_the_directory
     assert!(ran.err.contains("the new secret is in place and works"), "{}", ran.err);
     let new = trimmed(&world.path("out/secret"));
     let roles = |world: &World| -> Vec<String> {
-        let secrets = world.show("demo")["secrets"].as_array().expect("secrets").clone();
-        secrets.iter().map(|it| it["role"].as_str().expect("a role").to_owned()).collect()
+        let secrets = world.show("demo")["secrets"].as_array().expect("`secrets` is an array").clone();
+        secrets.iter().map(|it| it["role"].as_str().expect("the role is a string").to_owned()).collect()
     };
     world.at_real_time(0);
     assert_eq!(roles(&world), ["current", "provisional"]);
@@ -294,7 +294,7 @@ fn an_incomplete_document_is_an_error_but_a_missing_newline_is_not() {
         return;
     }
     let world = World::of_processes();
-    let taken = fs::canonicalize(world.write("taken", "")).expect("a file");
+    let taken = fs::canonicalize(world.write("taken", "")).expect("the path exists");
     let taken = taken.display();
     for (args, code) in [("create plain", 0), ("create document --json", 1)] {
         let script = format!(

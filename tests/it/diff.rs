@@ -88,7 +88,7 @@ fn an_invalid_file_is_refused_with_the_position_and_the_nearest_key() {
         let path = world.write("tokens.toml", text);
         for verb in ["diff", "apply"] {
             let refused = world.refuses(&[verb, &path], 2, "usage");
-            let message = refused["message"].as_str().expect("a text");
+            let message = refused["message"].as_str().expect("it is a string");
             assert!(message.contains(why), "{text}: {message}");
             assert!(hint.is_empty() || refused["hint"] == hint, "{text}: {refused}");
         }

@@ -52,7 +52,7 @@ fn world() -> World {
 }
 
 fn killed_while_delivering(world: &World) {
-    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
+    let (_reader, mut writer) = std::io::pipe().expect("a pipe can be created");
     writer.write_all(&vec![b'x'; 64 << 10]).expect("the pipe has room for this");
     let mut command = world.program();
     command
@@ -63,7 +63,7 @@ fn killed_while_delivering(world: &World) {
     let mut child = command.spawn().expect("the program starts");
     drop(command);
     let count = || -> i64 {
-        let conn = Connection::open(world.database()).expect("the database");
+        let conn = Connection::open(world.database()).expect("the database can be opened");
         conn.query_row("SELECT count(*) FROM delivery", [], |row| row.get(0)).unwrap_or(0)
     };
     until("a delivery under way", || count() == 1);
@@ -114,7 +114,7 @@ fn nth(table: &str, key: &str, row: i64) -> String {
 
 /// Changes the database without foreign keys and checks. Returns false if another constraint prevents the change.
 fn tamper(world: &World, sql: &str) -> bool {
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     let fast = "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF;
          PRAGMA journal_mode = MEMORY";
     conn.execute_batch(fast).expect("pragmas");
@@ -150,10 +150,11 @@ fn an_intact_store_has_no_findings() {
 #[test]
 fn a_changed_value_in_any_column_is_found() {
     let world = world();
-    let (sound, values) = (std::fs::read(world.database()).expect("the database"), dump(&world.database()));
+    let (sound, values) =
+        (std::fs::read(world.database()).expect("the database can be read"), dump(&world.database()));
     let (mut untried, mut unseen) = (BTreeSet::new(), Vec::new());
     for table in TABLES {
-        let conn = Connection::open(world.database()).expect("the database");
+        let conn = Connection::open(world.database()).expect("the database can be opened");
         let (columns, key) = columns(&conn, table);
         let count = conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
         let count: i64 = count.expect("a number");
@@ -174,7 +175,7 @@ fn a_changed_value_in_any_column_is_found() {
                 if ran.code != 3 {
                     unseen.push(format!("{}: {sql}\n{}{}", ran.code, ran.out, ran.err));
                 }
-                std::fs::write(world.database(), &sound).expect("the database");
+                std::fs::write(world.database(), &sound).expect("the database can be written");
             }
         }
     }
@@ -186,9 +187,11 @@ fn a_changed_value_in_any_column_is_found() {
 #[test]
 fn a_deleted_row_in_any_table_is_found() {
     let world = world();
-    let (sound, values) = (std::fs::read(world.database()).expect("the database"), dump(&world.database()));
+    let (sound, values) =
+        (std::fs::read(world.database()).expect("the database can be read"), dump(&world.database()));
     for table in TABLES {
-        let (_, key) = columns(&Connection::open(world.database()).expect("the database"), table);
+        let (_, key) =
+            columns(&Connection::open(world.database()).expect("the database can be opened"), table);
         for row in 0.. {
             assert!(tamper(&world, &format!("DELETE FROM {table} WHERE {}", nth(table, &key, row))));
             if dump(&world.database()) == values {
@@ -196,7 +199,7 @@ fn a_deleted_row_in_any_table_is_found() {
                 break;
             }
             assert_eq!(world.run(&["doctor"]).code, 3, "{table} {row}");
-            std::fs::write(world.database(), &sound).expect("the database");
+            std::fs::write(world.database(), &sound).expect("the database can be written");
         }
     }
 }
@@ -204,7 +207,7 @@ fn a_deleted_row_in_any_table_is_found() {
 #[test]
 fn every_flipped_bit_is_found_and_none_causes_a_panic() {
     let world = world();
-    let sound = std::fs::read(world.database()).expect("the database");
+    let sound = std::fs::read(world.database()).expect("the database can be read");
     let values = dump(&world.database()).expect("every value");
     let file = File::options().write(true).open(world.database()).expect("the database");
     // Try every byte of the first 140, which are the file header and the header of the first b-tree, and then one byte
@@ -214,7 +217,7 @@ fn every_flipped_bit_is_found_and_none_causes_a_panic() {
     let (mut found, mut wrong) = (0, Vec::new());
     for (at, bit) in places.chain(heads) {
         let place = u64::try_from(at).expect("in range");
-        file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("a byte");
+        file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("the file can be written");
         let ran = world.run(&["doctor"]);
         match ran.code {
             0 if dump(&world.database()).as_ref() == Ok(&values) => {}
@@ -227,8 +230,8 @@ fn every_flipped_bit_is_found_and_none_causes_a_panic() {
                 wrong.push(format!("{args:?} {} after byte {at}, bit {bit}: {}", ran.code, ran.err));
             }
         }
-        file.write_all_at(&sound, 0).expect("the bytes");
-        file.set_len(sound.len() as u64).expect("its length");
+        file.write_all_at(&sound, 0).expect("the file can be written");
+        file.set_len(sound.len() as u64).expect("the length can be set");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(found > 100, "{found}");
@@ -238,7 +241,7 @@ fn every_flipped_bit_is_found_and_none_causes_a_panic() {
 /// The bytes that contain the row numbers in the leaf page of `tokens`. Damage to them can make the page circular.
 /// <https://www.sqlite.org/fileformat.html>, section 1.6.
 fn rows_of_tokens(world: &World, database: &[u8]) -> Vec<usize> {
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     let page =
         conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'tokens'", [], |row| row.get(0));
     let page: u32 = page.expect("a page");
@@ -254,9 +257,10 @@ type Spoil<'a> = &'a dyn Fn(&World);
 
 #[test]
 fn a_finding_contains_its_code_and_whether_it_can_be_repaired() {
-    let chmod =
-        |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
-    let touch = |path: &Path| std::fs::write(path, "").expect("a file");
+    let chmod = |path: &Path, mode| {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set")
+    };
+    let touch = |path: &Path| std::fs::write(path, "").expect("the file can be written");
     let cases: [(&str, bool, Spoil); 9] = [
         ("permissions", true, &|world| chmod(&world.database(), 0o666)),
         ("permissions", true, &|world| chmod(&world.store(), 0o777)),
@@ -265,7 +269,9 @@ fn a_finding_contains_its_code_and_whether_it_can_be_repaired() {
             killed_while_delivering(world);
             world.wait(DAY);
         }),
-        ("usage", true, &|world| std::fs::remove_file(world.store().join("usage.secrets")).expect("a file")),
+        ("usage", true, &|world| {
+            std::fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed")
+        }),
         ("clock", false, &|world| world.wait(-DAY)),
         ("policy", false, &|world| drop(world.run(&["settings", "max-ttl", "1d"]).ok())),
         ("schema", false, &|world| world.sql("CREATE TABLE x (y)")),
@@ -310,7 +316,7 @@ fn a_directory_that_is_not_a_store_has_a_separate_error_code() {
     ] {
         let world = World::with_store();
         let file = File::options().write(true).open(world.database()).expect("the database");
-        file.write_all_at(bytes, offset).expect("some bytes");
+        file.write_all_at(bytes, offset).expect("the file can be written");
         let before = world.bytes();
         for args in [&["doctor"][..], &["list"], &["create", "new"], &["init"]] {
             world.refuses(args, 6, code);
@@ -318,7 +324,7 @@ fn a_directory_that_is_not_a_store_has_a_separate_error_code() {
         assert_eq!(world.bytes(), before);
     }
     let world = World::with_store();
-    std::fs::write(world.database(), "").expect("the database");
+    std::fs::write(world.database(), "").expect("the database can be written");
     world.refuses(&["doctor"], 6, "store_foreign");
 }
 
@@ -392,7 +398,7 @@ fn a_row_that_violates_a_check_is_reported_as_damage_by_every_command() {
 
 /// The bytes in use on the leaf page of a small table: its header, the positions of its rows, and the rows.
 fn used_bytes(world: &World, database: &[u8], table: &str) -> Vec<usize> {
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
     let page: u32 = conn.query_row(sql, [table], |row| row.get(0)).expect("a page");
     let start = (page as usize - 1) * 4096;
@@ -407,21 +413,21 @@ fn no_flipped_bit_makes_a_revoked_or_expired_secret_valid() {
     let (revoked, expired) = (world.create("revoked", &[]), world.create("expired", &["--ttl", "1d"]));
     world.run(&["revoke", "revoked", "--yes"]).ok();
     world.wait(2 * DAY);
-    let sound = std::fs::read(world.database()).expect("the database");
+    let sound = std::fs::read(world.database()).expect("the database can be read");
     let file = File::options().write(true).open(world.database()).expect("the database");
     let (mut flips, mut wrong) = (0, Vec::new());
     for table in ["tokens", "secret"] {
         for at in used_bytes(&world, &sound, table) {
             let place = u64::try_from(at).expect("in range");
             for bit in 0..8 {
-                file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("a byte");
+                file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("the file can be written");
                 let is_valid = |secret: &str| world.run_with(&["verify"], secret.as_bytes()).code == 0;
                 if is_valid(&revoked) || is_valid(&expired) {
                     wrong.push(format!("{table} byte {at} bit {bit}"));
                 }
                 flips += 1;
             }
-            file.write_all_at(&[sound[at]], place).expect("a byte");
+            file.write_all_at(&[sound[at]], place).expect("the file can be written");
         }
     }
     assert!(flips > 2_000, "{flips}");

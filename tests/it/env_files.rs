@@ -21,7 +21,7 @@ const ALL: &[Reader] = &[Sh, PythonDotenv, Dotenvy, Systemd, Compose];
 
 impl Reader {
     fn value(self, path: &str, variable: &str) -> Option<String> {
-        let content = || fs::read_to_string(path).expect("a file");
+        let content = || fs::read_to_string(path).expect("the file can be read");
         match self {
             Sh => output_of("sh", &["-c", r#". "$0"; eval "printf %s \"\$$1\"""#, path, variable]),
             PythonDotenv => {
@@ -121,7 +121,7 @@ fn after_a_rotation_every_reader_finds_the_new_secret() {
     for (before, readers) in cases {
         let path = world.write("env", &before.replace("{}", &old));
         world.run(&["rotate", "demo", "--now", "--env-file", &path, "--env-name", "API_TOKEN"]).ok();
-        let content = fs::read_to_string(&path).expect("a file");
+        let content = fs::read_to_string(&path).expect("the file can be read");
         let new =
             content.split(|c: char| !c.is_alphanumeric() && c != '_').find(|word| word.starts_with("tkn_"));
         let new = new.expect("a secret").to_owned();
@@ -173,10 +173,10 @@ fn a_file_that_might_set_the_variable_elsewhere_is_refused_even_with_force() {
         let rotate = ["rotate", "demo", "--env-file", &path, "--env-name", "API_TOKEN"];
         for force in [&[][..], &["--force"]] {
             let failure = world.refuses(&[&rotate, force].concat(), 7, "delivery_failed");
-            let text = failure["message"].as_str().expect("a text");
+            let text = failure["message"].as_str().expect("it is a string");
             assert!(text.ends_with(&format!("env` {message}; nothing was changed")), "{text}");
         }
-        assert_eq!(fs::read_to_string(&path).expect("a file"), content);
+        assert_eq!(fs::read_to_string(&path).expect("the file can be read"), content);
     }
 }
 
@@ -185,7 +185,7 @@ fn an_appended_line_has_the_line_ending_of_the_file() {
     let world = World::new();
     let path = world.write("env", "A=1\r\nB=2");
     world.run(&["create", "demo", "--env-file", &path, "--env-name", "API_TOKEN"]).ok();
-    let content = fs::read_to_string(&path).expect("a file");
+    let content = fs::read_to_string(&path).expect("the file can be read");
     assert!(content.starts_with("A=1\r\nB=2\r\nAPI_TOKEN=tkn_") && content.ends_with("\r\n"), "{content:?}");
 }
 
@@ -201,9 +201,9 @@ fn an_env_file_can_be_written_on_a_file_system_without_locks() {
         let script =
             format!("exec strace -f -o log -e trace=flock -e inject=flock:error={error} tokenctl {args}");
         world.shell(&script).ok();
-        let log = fs::read_to_string(world.path("log")).expect("a log");
+        let log = fs::read_to_string(world.path("log")).expect("the file can be read");
         assert_eq!(log.matches("(INJECTED)").count(), 1, "{error}: {log}");
-        let line = fs::read_to_string(world.path("out/env")).expect("a file");
+        let line = fs::read_to_string(world.path("out/env")).expect("the file can be read");
         let secret = line.trim_end().strip_prefix("A=").expect("a line");
         assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
     }

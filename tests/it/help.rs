@@ -59,9 +59,12 @@ fn every_verb_is_documented_with_examples_and_a_group() {
 
 #[test]
 fn all_examples_in_the_help_work() {
-    let home = tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory");
+    let home = tempfile::Builder::new()
+        .prefix("tokenctl-test-")
+        .tempdir()
+        .expect("a temporary directory can be created");
     let made = home.path().join("made");
-    fs::create_dir(&made).expect("a directory");
+    fs::create_dir(&made).expect("the directory can be created");
     run(&mut shell(&made, SETUP), b"").ok();
     let there: Vec<String> = commands().iter().map(path).collect();
     for verb in VERBS.iter().filter(|verb| there.iter().any(|path| path == verb.path)) {

@@ -17,7 +17,7 @@ const PROCESSES: u64 = 3;
 const OWN: u64 = 4;
 
 fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
+    std::env::var(variable).map_or(default, |text| text.parse().expect("it is a number"))
 }
 
 /// A splitmix64 generator.
@@ -76,7 +76,7 @@ impl Process<'_> {
         let killed = self.random.below(4) == 0;
         if killed {
             thread::sleep(Duration::from_millis(self.random.below(60)));
-            child.kill().expect("a child");
+            child.kill().expect("the process can be killed");
         }
         let ran = finished(child);
         self.log.push(format!(
@@ -118,7 +118,7 @@ impl Process<'_> {
                 let scopes: &[&str] = if verb == "create" { &["--all-scopes"] } else { &[] };
                 let args = [&[verb, &name, "--out", &file, "--force"], scopes].concat();
                 if self.act(&args).is_some_and(|ran| ran.code == 0) {
-                    let secret = std::fs::read_to_string(self.dir.join(&file)).expect("a file");
+                    let secret = std::fs::read_to_string(self.dir.join(&file)).expect("the file can be read");
                     let kept = if verb == "create" { Known::default() } else { known };
                     known = Known { secret: Some(secret.trim_end().to_owned()), ..kept };
                 }
@@ -182,7 +182,7 @@ fn no_secret_is_lost_whatever_three_processes_do_and_whichever_are_killed() {
             })
         };
         let running: Vec<_> = (0..PROCESSES).map(start).collect();
-        running.into_iter().map(|it| it.join().expect("a history")).collect()
+        running.into_iter().map(|it| it.join().expect("the thread does not panic")).collect()
     });
     let history = processes.iter().flat_map(|it| it.log.clone()).collect::<Vec<_>>().join("\n");
     let valid_secrets: Vec<_> = processes.iter().flat_map(Process::valid_secrets).collect();

@@ -20,7 +20,7 @@ fn lines_with<'a>(text: &'a str, secret: &str) -> Vec<&'a str> {
 /// A world with a directory for temporary files.
 fn world() -> World {
     let world = World::of_processes();
-    fs::create_dir(temporary(&world)).expect("a directory");
+    fs::create_dir(temporary(&world)).expect("the directory can be created");
     world
 }
 
@@ -36,16 +36,16 @@ fn traced(world: &World, script: &str, input: &str) -> (Ran, String) {
     bash.env("TMPDIR", temporary(world))
         .env("TRACE", format!("strace -f -y -v -s 1000000 -o {}", log.display()));
     let ran = run(&mut bash, input.as_bytes());
-    let trace = fs::read(&log).expect("a trace");
+    let trace = fs::read(&log).expect("the file can be read");
     (ran, String::from_utf8_lossy(&trace).into_owned())
 }
 
 /// Fails if a file below this directory contains a piece of the secret.
 #[track_caller]
 fn nowhere_below(dir: &Path, secret: &str) {
-    for entry in fs::read_dir(dir).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        let bytes = fs::read(&path).expect("a file");
+    for entry in fs::read_dir(dir).expect("the directory can be read") {
+        let path = entry.expect("the entry can be read").path();
+        let bytes = fs::read(&path).expect("the file can be read");
         let body = &secret.as_bytes()[secret.len() - 38..];
         for piece in body.windows(PIECE) {
             assert!(!bytes.windows(PIECE).any(|bytes| bytes == piece), "{}", path.display());
@@ -69,7 +69,7 @@ fn a_created_secret_is_written_once_to_stdout_and_nowhere_else() {
         let (ran, trace) = traced(&world, &format!("$TRACE tokenctl create demo{json} >out"), "");
         ran.ok();
         let out = world.dir.path().join("out");
-        let text = fs::read_to_string(&out).expect("a file");
+        let text = fs::read_to_string(&out).expect("the file can be read");
         let secret = &text[text.find("tkn_").expect("a secret")..];
         // In JSON, the hint comes before the secret.
         let secret = if json.is_empty() { secret } else { text.rsplit("tkn_").next().expect("a secret") };
@@ -81,7 +81,10 @@ fn a_created_secret_is_written_once_to_stdout_and_nowhere_else() {
         assert_eq!(seen.len(), 1, "{seen:#?}");
         let (name, file) = call(seen[0]).split_once('<').expect("a descriptor");
         assert!(name.starts_with("write("), "{}", seen[0]);
-        assert_eq!(file.trim_end_matches('>'), out.canonicalize().expect("a path").to_str().expect("UTF-8"));
+        assert_eq!(
+            file.trim_end_matches('>'),
+            out.canonicalize().expect("the path exists").to_str().expect("the path is UTF-8")
+        );
 
         nowhere_below(&world.store(), &secret);
         nowhere_below(&temporary(&world), &secret);
@@ -103,7 +106,7 @@ fn a_secret_for_a_file_or_a_command_is_written_nowhere_else() {
         let (ran, trace) = traced(&world, &script, "");
         let ran = ran.ok();
         assert_eq!(ran.out, "");
-        let text = fs::read_to_string(world.dir.path().join("secret")).expect("a file");
+        let text = fs::read_to_string(world.dir.path().join("secret")).expect("the file can be read");
         let secret = &text[text.find("tkn_").expect("a secret")..].trim_end();
         assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
         assert!(lines_with(&ran.err, secret).is_empty());
@@ -118,9 +121,11 @@ fn a_secret_for_a_file_or_a_command_is_written_nowhere_else() {
         nowhere_below(&world.store(), secret);
         nowhere_below(&temporary(&world), secret);
         let left: Vec<_> = fs::read_dir(world.dir.path())
-            .expect("a directory")
-            .map(|entry| entry.expect("an entry").file_name())
-            .filter(|name| !["secret", "store", "tmp", "trace"].contains(&name.to_str().expect("UTF-8")))
+            .expect("the directory can be read")
+            .map(|entry| entry.expect("the entry can be read").file_name())
+            .filter(|name| {
+                !["secret", "store", "tmp", "trace"].contains(&name.to_str().expect("the path is UTF-8"))
+            })
             .collect();
         assert!(left.is_empty(), "{left:?}");
     }
@@ -169,7 +174,7 @@ fn a_temporary_copy_of_the_store_is_private_and_contains_no_secret() {
     let made = trace.lines().filter(|line| line.contains("mkdir(") && line.contains("/tmp/tokenctl-"));
     assert_eq!(made.filter(|line| line.contains(", 0700) = 0")).count(), 1, "no private copy was made");
     assert_eq!(lines_with(&trace, &secret).len(), 1);
-    assert_eq!(fs::read_dir(temporary(&world)).expect("a directory").count(), 0);
+    assert_eq!(fs::read_dir(temporary(&world)).expect("the directory can be read").count(), 0);
 }
 
 #[test]
@@ -210,14 +215,14 @@ fn a_process_with_a_secret_cannot_dump_core() {
         .bash("ulimit -c unlimited; exec tokenctl create demo")
         .stdin(Stdio::null())
         .stdout(writer)
-        .stderr(File::create(world.dir.path().join("talk")).expect("a file"))
+        .stderr(File::create(world.dir.path().join("talk")).expect("the file can be created"))
         .spawn()
         .expect("bash starts");
     wait_until_stuck(&mut child);
-    let name = fs::read_to_string(format!("/proc/{}/comm", child.id())).expect("a process");
-    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).expect("a process");
-    child.kill().expect("a child");
-    child.wait().expect("a child");
+    let name = fs::read_to_string(format!("/proc/{}/comm", child.id())).expect("the file can be read");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).expect("the file can be read");
+    child.kill().expect("the process can be killed");
+    child.wait().expect("the process can be waited for");
     assert_eq!(name, "tokenctl\n");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");

@@ -56,7 +56,7 @@ fn an_incomplete_or_changed_export_is_refused_and_leaves_no_store() {
         out.replacen(from, to, 1)
     };
     let line = token + 1;
-    let hash = lines(&out)[token]["secrets"][0]["hash"].as_str().expect("a hash").to_owned();
+    let hash = lines(&out)[token]["secrets"][0]["hash"].as_str().expect("the hash is a string").to_owned();
     let mut twice = all.clone();
     twice.insert(token, all[token]);
     let cases = [
@@ -90,7 +90,7 @@ fn an_incomplete_or_changed_export_is_refused_and_leaves_no_store() {
     for (text, expected) in cases {
         let other = World::new();
         let refused = other.refuses_with(&["import", "-"], text.as_bytes(), 2, "usage");
-        let message = refused["message"].as_str().expect("a text");
+        let message = refused["message"].as_str().expect("it is a string");
         assert!(message.contains(&expected), "{message}: {expected}");
         assert!(!other.database().exists(), "{expected}");
     }
@@ -105,7 +105,8 @@ fn tokens_are_imported_into_another_store_completely_or_not_at_all() {
     assert_eq!(refused["message"], "no such scope `admin`");
     other.define(&["events:read", "admin"]);
     let document = other.run_with(&["import", "-", "--json"], out.as_bytes()).ok().json();
-    let rows: Vec<_> = document["tokens"].as_array().expect("tokens").iter().map(|it| &it["name"]).collect();
+    let rows: Vec<_> =
+        document["tokens"].as_array().expect("`tokens` is an array").iter().map(|it| &it["name"]).collect();
     assert_eq!(rows, ["demo", "gone"]);
     assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(2)));
     other.is_valid(&secret, "demo");
@@ -121,7 +122,10 @@ fn tokens_are_imported_into_another_store_completely_or_not_at_all() {
     other.run(&["prune", "--yes"]).ok();
     let pruned = other.refuses_with(&["import", "-", "--skip-existing"], out.as_bytes(), 5, "policy");
     assert!(
-        pruned["message"].as_str().expect("a text").contains("a secret of `demo` was in the store before")
+        pruned["message"]
+            .as_str()
+            .expect("it is a string")
+            .contains("a secret of `demo` was in the store before")
     );
     other.run(&["audit", "verify"]).ok();
     assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
@@ -155,7 +159,7 @@ fn a_dry_run_checks_every_line_and_changes_no_byte() {
     assert_eq!(used.bytes(), before);
     used.run_with(&["import", "-"], out.as_bytes()).ok();
     let refused = used.refuses_with(&["import", "-", "-n"], out.as_bytes(), 5, "policy");
-    assert!(refused["message"].as_str().expect("a text").contains("the store has `demo` already"));
+    assert!(refused["message"].as_str().expect("it is a string").contains("the store has `demo` already"));
 
     let tokens = World::with_store();
     tokens.create("solo", &[]);
@@ -187,7 +191,8 @@ fn thousands_of_tokens_are_imported_in_one_transaction() {
     let text = many(&world, 1_200);
     let document = world.run_with(&["import", "-", "--json"], text.as_bytes()).ok().json();
     assert_eq!((&document["count"], &document["changed"]), (&json!(1_200), &json!(true)));
-    let names: Vec<_> = document["tokens"].as_array().expect("tokens").iter().map(|it| &it["name"]).collect();
+    let names: Vec<_> =
+        document["tokens"].as_array().expect("`tokens` is an array").iter().map(|it| &it["name"]).collect();
     let expected: Vec<_> = (0..1_200).map(|n| json!(format!("many-{n}"))).collect();
     assert!(names.into_iter().eq(&expected), "{document}");
     world.run(&["audit", "verify"]).ok();
@@ -195,7 +200,7 @@ fn thousands_of_tokens_are_imported_in_one_transaction() {
     let (before, second) = (world.bytes(), text.replace("many-700\"", "demo\"").replace("many-", "more-"));
     let refused = world.refuses_with(&["import", "-"], second.as_bytes(), 5, "policy");
     assert!(
-        refused["message"].as_str().expect("a text").contains("and 1199 more tokens conflict"),
+        refused["message"].as_str().expect("it is a string").contains("and 1199 more tokens conflict"),
         "{refused}"
     );
     assert_eq!(world.bytes(), before);
@@ -269,14 +274,16 @@ fn a_store_with_tokens_in_every_state_and_events_of_version_1_is_imported_comple
     assert!(other.run(&["export"]).ok().out == out, "the exports differ");
     assert_eq!(other.run(&["audit", "verify"]).ok().out, world.run(&["audit", "verify"]).ok().out);
     let open = lines(&out).iter().filter(|line| line["type"] == "token").any(|token| {
-        let secrets = token["secrets"].as_array().expect("secrets");
+        let secrets = token["secrets"].as_array().expect("`secrets` is an array");
         secrets.iter().any(|secret| !secret["delivery"].is_null())
     });
     assert!(open, "the export contains an unfinished delivery");
     let joined = World::with_store();
     joined.run_with(&["adopt", "mine"], b"mine_0123456789abcdefghijklmnopqrstuvwxyz").ok();
-    for scope in world.run(&["scopes", "list", "--json"]).ok().json().as_array().expect("scopes") {
-        joined.define(&[scope["name"].as_str().expect("a name")]);
+    for scope in
+        world.run(&["scopes", "list", "--json"]).ok().json().as_array().expect("`scopes` is an array")
+    {
+        joined.define(&[scope["name"].as_str().expect("the name is a string")]);
     }
     let ran = joined.run_with(&["import", "-", "--skip-existing", "--json"], out.as_bytes()).ok();
     assert_eq!(ran.json()["count"], 999);
@@ -309,6 +316,6 @@ fn an_export_that_does_not_match_its_log_is_refused() {
     ] {
         let none = World::new();
         let refused = none.refuses_with(&["import", "-"], text.as_bytes(), 2, "usage");
-        assert!(refused["message"].as_str().expect("a text").contains(why), "{refused}");
+        assert!(refused["message"].as_str().expect("it is a string").contains(why), "{refused}");
     }
 }

@@ -34,18 +34,18 @@ impl Account {
             return None;
         }
         let world = World::new();
-        fs::set_permissions(world.dir.path(), Permissions::from_mode(0o755)).expect("a mode");
+        fs::set_permissions(world.dir.path(), Permissions::from_mode(0o755)).expect("the mode can be set");
         let home = world.directory("home");
-        fs::create_dir_all(format!("{home}/.cargo/bin")).expect("a directory");
+        fs::create_dir_all(format!("{home}/.cargo/bin")).expect("the directory can be created");
         copy_program(&Path::new(&home).join(".cargo/bin/tokenctl"));
         for path in ["", "/.cargo", "/.cargo/bin"] {
-            chown(format!("{home}{path}"), Some(NEWCOMER), Some(NEWCOMER)).expect("an owner");
+            chown(format!("{home}{path}"), Some(NEWCOMER), Some(NEWCOMER)).expect("the owner can be set");
         }
         Some(Self { dir: world.dir })
     }
 
     fn home(&self) -> String {
-        self.dir.path().join("home").to_str().expect("UTF-8").to_owned()
+        self.dir.path().join("home").to_str().expect("the path is UTF-8").to_owned()
     }
 
     /// Runs a script with three additional commands. `user LINE` runs a line in the newcomer's shell, with the `PATH`
@@ -99,7 +99,7 @@ fn the_documented_commands_remove_an_installation() {
         line("sudo rm"),
     ));
     let (pages, left) = ran.out.split_once('\n').expect("a number");
-    assert!(pages.parse::<u32>().expect("a number") > 20, "{ran:?}");
+    assert!(pages.parse::<u32>().expect("it is a number") > 20, "{ran:?}");
     assert_eq!(left, "127\n.local/share/tokenctl/tokens.db\n", "{ran:?}");
 }
 

@@ -25,13 +25,13 @@ fn rotated() -> (World, String, String) {
 #[track_caller]
 fn one(ran: &Ran) -> (bool, String) {
     let document = ran.json();
-    let keys: Vec<_> = document.as_object().expect("an object").keys().collect();
+    let keys: Vec<_> = document.as_object().expect("it is an object").keys().collect();
     assert_eq!(keys, ["changed", "count", "dry_run", "tokens"]);
     assert_eq!((&document["count"], &document["dry_run"]), (&json!(1), &json!(false)));
     let token = &document["tokens"][0];
     assert_token_keys(token, &["changed", "error"]);
     assert_eq!((&token["changed"], &token["error"]), (&document["changed"], &Value::Null));
-    (token["changed"] == true, token["status"].as_str().expect("a status").to_owned())
+    (token["changed"] == true, token["status"].as_str().expect("the status is a string").to_owned())
 }
 
 #[test]
@@ -56,7 +56,10 @@ fn a_leaked_previous_secret_is_revoked_alone() {
     let ran = leaked(&world, &old).ok();
     assert_eq!(one(&ran), (true, "active".to_owned()));
     let secrets = ran.json()["tokens"][0]["secrets"].clone();
-    assert_eq!((secrets.as_array().expect("secrets").len(), &secrets[0]["role"]), (1, &json!("current")));
+    assert_eq!(
+        (secrets.as_array().expect("`secrets` is an array").len(), &secrets[0]["role"]),
+        (1, &json!("current"))
+    );
     assert_eq!(world.verify(&old, &[]), (3, "revoked demo".to_owned()));
     world.is_valid(&new, "demo");
     let bytes = world.bytes();
@@ -83,12 +86,12 @@ fn a_leaked_provisional_secret_revokes_its_token_and_stops_the_delivery() {
     for (args, left) in [(["create", "new"], 0), (["rotate", "demo"], 1)] {
         let ran = world.shell(&format!("tokenctl {} --exec '{script}'", args.join(" "))).exit(7);
         assert!(ran.err.contains("revoked"), "{}", ran.err);
-        let provisional = std::fs::read_to_string(world.path("got")).expect("a file");
+        let provisional = std::fs::read_to_string(world.path("got")).expect("the file can be read");
         assert_eq!(provisional.len(), 42);
         assert_eq!(world.real(&["verify"], provisional.as_bytes()).exit(3).line(), "unknown");
         let shown = world.look_at(args[1]);
         assert_eq!(shown["status"], "revoked");
-        assert_eq!(shown["secrets"].as_array().expect("secrets").len(), left);
+        assert_eq!(shown["secrets"].as_array().expect("`secrets` is an array").len(), left);
     }
     assert_eq!(world.real(&["verify"], old.as_bytes()).exit(3).line(), "revoked demo");
     world.is_sound();

@@ -192,10 +192,11 @@ fn one_audit_command_answers_each_question_of_an_auditor() {
     run(world.program().env("SUDO_USER", "ann").args(["scopes", "define", "billing"]), b"").ok();
     world.create("ci-deploy", &["--owner", "ann", "-s", "read"]);
     world.wait(8 * DAY);
-    let now = time(world.now()).as_str().expect("a time").to_owned();
+    let now = time(world.now()).as_str().expect("the time is a string").to_owned();
     world.run(&["scopes", "add", "ci-deploy", "admin", "--allow-widen", "--reason", "release"]).ok();
     world.run(&["edit", "ci-deploy", "--owner", "bob"]).ok();
-    let hint = world.show("ci-deploy")["secrets"][0]["hint"].as_str().expect("a hint").to_owned();
+    let hint =
+        world.show("ci-deploy")["secrets"][0]["hint"].as_str().expect("the hint is a string").to_owned();
     world.run(&["revoke", "ci-deploy", "--yes", "--reason", "leaked, ticket 7"]).ok();
     // The help of `audit` shows each of these commands as an example.
     let manual = world.run(&["help", "audit"]).ok().out.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -59,7 +59,8 @@ fn a_copy_made_with_sqlite_can_replace_the_store() {
     let secret = world.mint("kept");
     let copy = world.dir.path().join("copy.db");
     world.sql(&format!("VACUUM INTO '{}'", copy.display()));
-    fs::write(world.database(), fs::read(&copy).expect("a copy")).expect("the database");
+    fs::write(world.database(), fs::read(&copy).expect("the file can be read"))
+        .expect("the database can be written");
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid kept");
     everything_works(&world, "VACUUM INTO");
 
@@ -71,15 +72,15 @@ fn a_copy_made_with_sqlite_can_replace_the_store() {
     let copy = world.dir.path().join("backup.db");
     let backup = format!(".backup '{}'", copy.display());
     run(Command::new("sqlite3").arg(world.database()).arg(backup), b"").ok();
-    fs::rename(&copy, world.database()).expect("a file");
-    fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("a mode");
+    fs::rename(&copy, world.database()).expect("the file can be renamed");
+    fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("the mode can be set");
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid kept");
     everything_works(&world, ".backup");
 }
 
 /// Leaves a store in the state in which Litestream leaves it.
 fn replicated(world: &World) {
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).expect("a mode");
     let tables = "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER);
          CREATE TABLE _litestream_lock (id INTEGER)";
@@ -93,7 +94,7 @@ fn a_store_in_wal_mode_is_reported_and_can_be_repaired() {
     replicated(&world);
     refused(&world, "store_wal", "doctor --repair");
     let failure = assert_failure(&ask(&world, &["list"]), "store_wal", 6);
-    let path = world.database().canonicalize().expect("a path");
+    let path = world.database().canonicalize().expect("the path exists");
     let message = format!("`{}` is in WAL mode, which another program has set", path.display());
     assert_eq!(failure["message"], message);
     let found = ask(&world, &["doctor"]).exit(3).json();
@@ -119,7 +120,7 @@ fn tables_of_litestream_are_also_removed_without_wal_mode() {
 fn a_store_in_wal_mode_is_not_repaired_while_another_program_has_it_open() {
     let world = sound();
     replicated(&world);
-    let other = Connection::open(world.database()).expect("the database");
+    let other = Connection::open(world.database()).expect("the database can be opened");
     other.query_row("SELECT count(*) FROM tokens", [], |_| Ok(())).expect("a count");
     let ran = world.real(&["doctor", "--repair", "--yes", "--json"], b"");
     assert_failure(&ran, "store_locked", 6);
@@ -132,7 +133,7 @@ fn a_store_in_wal_mode_is_not_repaired_while_another_program_has_it_open() {
 #[test]
 fn a_stray_wal_file_is_never_read() {
     let world = sound();
-    fs::write(world.store().join("tokens.db-wal"), [0xa5; 4096]).expect("a file");
+    fs::write(world.store().join("tokens.db-wal"), [0xa5; 4096]).expect("the file can be written");
     refused(&world, "store_wal", "doctor --repair");
     world.real(&["doctor", "--repair", "--yes"], b"").ok();
     assert!(!world.store().join("tokens.db-wal").exists());
@@ -142,7 +143,9 @@ fn a_stray_wal_file_is_never_read() {
 #[test]
 fn a_restored_database_gets_the_recorded_sharing_whatever_the_mode_of_the_directory() {
     let group = rustix::process::getgid().as_raw().to_string();
-    let chmod = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+    let chmod = |path: &Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set")
+    };
     for (shared, right) in [(false, 0o600), (true, 0o640)] {
         for (directory, restored) in
             [(0o700, 0o644), (0o2750, 0o644), (0o755, 0o640), (0o2750, 0o600), (0o750, 0o4755)]
@@ -169,8 +172,8 @@ fn a_database_that_others_could_write_becomes_private_whatever_sharing_is_record
     for (directory, database) in [(0o2750, 0o666), (0o2750, 0o777), (0o777, 0o640)] {
         let world = sound();
         world.real(&["init", "--group", &group], b"").ok();
-        fs::set_permissions(world.store(), Permissions::from_mode(directory)).expect("a mode");
-        fs::set_permissions(world.database(), Permissions::from_mode(database)).expect("a mode");
+        fs::set_permissions(world.store(), Permissions::from_mode(directory)).expect("the mode can be set");
+        fs::set_permissions(world.database(), Permissions::from_mode(database)).expect("the mode can be set");
         world.real(&["doctor"], b"").exit(3);
         world.real(&["doctor", "--repair", "--yes"], b"");
         assert_eq!(mode(&world.database()), 0o600, "{directory:o} {database:o}");
@@ -185,7 +188,7 @@ fn a_database_with_another_group_than_recorded_becomes_private_until_it_is_share
     }
     let world = sound();
     world.real(&["init", "--group", "0"], b"").ok();
-    std::os::unix::fs::chown(world.database(), None, Some(12)).expect("a group");
+    std::os::unix::fs::chown(world.database(), None, Some(12)).expect("the group can be set");
     let found = world.real(&["doctor", "--json"], b"").exit(3).json();
     let database = world.database();
     assert_eq!(
@@ -201,9 +204,9 @@ fn a_database_with_another_group_than_recorded_becomes_private_until_it_is_share
     assert_eq!(mode(&database), 0o640);
     world.real(&["doctor"], b"").ok();
     // A usage file that is created again is not open to the recorded group either.
-    std::os::unix::fs::chown(&database, None, Some(12)).expect("a group");
+    std::os::unix::fs::chown(&database, None, Some(12)).expect("the group can be set");
     let lost = world.store().join("usage.secrets");
-    std::fs::remove_file(&lost).expect("a file");
+    std::fs::remove_file(&lost).expect("the file can be removed");
     world.real(&["settings", "grace", "25h"], b"").ok();
     assert_eq!(mode(&lost), 0o600);
 }

@@ -23,9 +23,15 @@ fn kept() -> PathBuf {
 
 fn pages(dir: &Path) -> BTreeMap<String, String> {
     let page = |entry: fs::DirEntry| {
-        (entry.file_name().into_string().expect("UTF-8"), fs::read_to_string(entry.path()).expect("a page"))
+        (
+            entry.file_name().into_string().expect("UTF-8"),
+            fs::read_to_string(entry.path()).expect("the file can be read"),
+        )
     };
-    fs::read_dir(dir).expect("the pages").map(|entry| page(entry.expect("an entry"))).collect()
+    fs::read_dir(dir)
+        .expect("the directory can be read")
+        .map(|entry| page(entry.expect("the entry can be read")))
+        .collect()
 }
 
 /// The source of the page for a command, without its escapes.

@@ -26,17 +26,17 @@ impl Clock for Fixed {
 pub fn old() -> World {
     let world = World::new();
     world.wait(THEN - world.now());
-    fs::create_dir(world.store()).expect("a directory");
-    fs::set_permissions(world.store(), Permissions::from_mode(0o700)).expect("a mode");
+    fs::create_dir(world.store()).expect("the directory can be created");
+    fs::set_permissions(world.store(), Permissions::from_mode(0o700)).expect("the mode can be set");
     let packed = fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/store-v1.db.gz"));
     let unpacked = Command::new("gzip").arg("-dc").stdin(packed.expect("the store")).output();
-    fs::write(world.database(), unpacked.expect("gzip runs").stdout).expect("the database");
-    fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("a mode");
+    fs::write(world.database(), unpacked.expect("gzip runs").stdout).expect("the database can be written");
+    fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("the mode can be set");
     world
 }
 
 fn version(world: &World) -> i64 {
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     conn.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a number")
 }
 
@@ -82,16 +82,16 @@ fn a_store_of_version_1_is_read_without_migrating_it() {
 #[test]
 fn the_first_change_migrates_the_store_and_no_document_differs() {
     let world = old();
-    let (was, before) = (seen(&world), fs::read(world.database()).expect("the database"));
+    let (was, before) = (seen(&world), fs::read(world.database()).expect("the database can be read"));
     let events = world.run(&["audit", "--json"]).ok().json();
-    let events = events.as_array().expect("an array").len();
+    let events = events.as_array().expect("it is an array").len();
     world.run(&["init"]).ok();
     assert_eq!(version(&world), 2);
     assert_eq!(seen(&world), was);
     let kept = world.store().join("tokens.db.v1");
-    assert_eq!(fs::metadata(&kept).expect("a copy").permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&kept).expect("the file exists").permissions().mode() & 0o777, 0o600);
     // The headers differ, because the copy has a newer change counter.
-    assert!(fs::read(kept).expect("a copy")[100..] == before[100..], "the copy differs");
+    assert!(fs::read(kept).expect("the file can be read")[100..] == before[100..], "the copy differs");
     let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
     assert_eq!(report["rows"].as_array().map(Vec::len), Some(1), "{report}");
     assert_eq!(report["rows"][0]["name"], "edited");
@@ -111,7 +111,7 @@ fn the_first_change_migrates_the_store_and_no_document_differs() {
 fn a_statement_of_version_1_cannot_write_into_version_2() {
     let world = old();
     world.run(&["init"]).ok();
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     for sql in
         ["UPDATE token SET revoked_at = NULL", "INSERT INTO audit (seq) VALUES (1)", "SELECT row FROM token"]
     {
@@ -130,7 +130,7 @@ fn no_table<T>(result: rusqlite::Result<T>) {
 #[test]
 fn a_program_of_version_1_cannot_confirm_a_delivery_after_the_migration() {
     let world = old();
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     let read = "SELECT row FROM token WHERE name = 'provisional'";
     let confirm = "UPDATE secret SET delivered_at = 1 WHERE token = ?1";
     let log = "INSERT INTO audit (seq, time, action, subject, uid, hash) VALUES (?1, 1, 'confirm', 'x', 0, zeroblob(32))";
@@ -140,7 +140,7 @@ fn a_program_of_version_1_cannot_confirm_a_delivery_after_the_migration() {
         drop(conn.prepare_cached(sql).expect(sql));
     }
     world.run(&["init"]).ok();
-    let bytes = fs::read(world.database()).expect("the database");
+    let bytes = fs::read(world.database()).expect("the database can be read");
     no_table(conn.prepare_cached(read).and_then(|mut it| it.query_row([], |row| row.get::<_, i64>(0))));
     conn.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
     // The table `secret` exists in both versions. But version 1 records an event with every change, and that fails.
@@ -150,9 +150,12 @@ fn a_program_of_version_1_cannot_confirm_a_delivery_after_the_migration() {
     no_table(conn.prepare_cached(log).and_then(|mut it| it.execute([row])));
     conn.execute_batch("ROLLBACK").expect("a transaction");
     drop(conn);
-    assert!(fs::read(world.database()).expect("the database") == bytes, "a part of the change was committed");
+    assert!(
+        fs::read(world.database()).expect("the database can be read") == bytes,
+        "a part of the change was committed"
+    );
     let count = |sql: &str| -> i64 {
-        let conn = Connection::open(world.database()).expect("the database");
+        let conn = Connection::open(world.database()).expect("the database can be opened");
         conn.query_row(sql, [], |row| row.get(0)).expect("a count")
     };
     assert_eq!(count("SELECT count(*) FROM delivery"), 2, "the deadlines have not passed yet");
@@ -191,13 +194,14 @@ fn the_migration_records_whether_the_store_was_shared_with_a_group() {
     for (directory, database, shared) in [(0o2750, 0o640, true), (0o2750, 0o600, true), (0o700, 0o640, false)]
     {
         let world = old();
-        fs::set_permissions(world.store(), Permissions::from_mode(directory)).expect("a mode");
-        fs::set_permissions(world.database(), Permissions::from_mode(database)).expect("a mode");
+        fs::set_permissions(world.store(), Permissions::from_mode(directory)).expect("the mode can be set");
+        fs::set_permissions(world.database(), Permissions::from_mode(database)).expect("the mode can be set");
         world.run(&["init"]).ok();
-        let gid = fs::metadata(world.database()).expect("the database").gid();
+        let gid = fs::metadata(world.database()).expect("the database exists").gid();
         let recorded = if shared { format!("group:{gid}") } else { "private".to_owned() };
         let changes = world.run(&["audit", "--json"]).ok().json();
-        let changes = changes.as_array().expect("an array").iter().filter_map(|it| it["changes"].as_array());
+        let changes =
+            changes.as_array().expect("it is an array").iter().filter_map(|it| it["changes"].as_array());
         let found: Vec<_> = changes.flatten().filter(|it| it["field"] == "sharing").collect();
         assert_eq!(found, [&json!({"field": "sharing", "from": null, "to": recorded})]);
     }
@@ -206,13 +210,13 @@ fn the_migration_records_whether_the_store_was_shared_with_a_group() {
 #[test]
 fn a_migration_that_fails_leaves_the_store_unchanged() {
     let world = old();
-    let before = fs::read(world.database()).expect("the database");
+    let before = fs::read(world.database()).expect("the database can be read");
     // A directory at its path prevents the copy.
-    fs::create_dir(world.store().join("tokens.db.v1")).expect("a directory");
-    fs::write(world.store().join("tokens.db.v1/x"), "").expect("a file");
+    fs::create_dir(world.store().join("tokens.db.v1")).expect("the directory can be created");
+    fs::write(world.store().join("tokens.db.v1/x"), "").expect("the file can be written");
     world.run(&["revoke", "token-001", "--yes"]).exit(1);
-    assert!(fs::read(world.database()).expect("the database") == before);
-    fs::remove_dir_all(world.store().join("tokens.db.v1")).expect("a directory");
+    assert!(fs::read(world.database()).expect("the database can be read") == before);
+    fs::remove_dir_all(world.store().join("tokens.db.v1")).expect("the directory can be removed");
     world.run(&["revoke", "token-001", "--yes"]).ok();
     assert_eq!(version(&world), 2);
 }
@@ -220,7 +224,7 @@ fn a_migration_that_fails_leaves_the_store_unchanged() {
 #[test]
 fn after_a_migration_failed_on_a_full_disk_a_later_command_migrates() {
     let world = old();
-    let before = fs::read(world.database()).expect("the database");
+    let before = fs::read(world.database()).expect("the database can be read");
     // The limits, in blocks of 1,024 bytes, are too small for the copy, for the database and for its journal, and then
     // large enough.
     for most in [100, 500, 1_500, 2_000] {
@@ -234,7 +238,7 @@ fn after_a_migration_failed_on_a_full_disk_a_later_command_migrates() {
             .expect("bash starts");
         if !ran.status.success() {
             assert_eq!(version(&world), 1, "{most}");
-            assert!(fs::read(world.database()).expect("the database") == before, "{most}");
+            assert!(fs::read(world.database()).expect("the database can be read") == before, "{most}");
         }
     }
     world.real(&["settings", "grace", "4h"], b"").ok();

@@ -25,7 +25,7 @@ fn world() -> World {
 fn run(world: &World, args: &[&str]) -> (Ran, String) {
     let ran = world.run(args).ok();
     let paged = world.paged.as_ref().map(|paged| paged.take()).unwrap_or_default();
-    (ran, String::from_utf8(paged).expect("UTF-8"))
+    (ran, String::from_utf8(paged).expect("the bytes are UTF-8"))
 }
 
 #[test]
@@ -149,17 +149,18 @@ fn a_pager_gets_the_whole_list_and_its_environment_variables() {
     let pager = world.dir.path().join("pager");
     let script =
         "#!/bin/sh\nhere=$(dirname \"$0\")\necho \"$LESS $LV\" >\"$here/env\"\nwc -l >\"$here/count\"\n";
-    std::fs::write(&pager, script).expect("a file");
+    std::fs::write(&pager, script).expect("the file can be written");
     let run = |path: &Path| Command::new("chmod").arg("+x").arg(path).status().expect("chmod runs");
     assert!(run(&pager).success());
-    let read = |name: &str| std::fs::read_to_string(world.dir.path().join(name)).expect("a file");
+    let read =
+        |name: &str| std::fs::read_to_string(world.dir.path().join(name)).expect("the file can be read");
     for (env, expected) in [(&[][..], "FRX -c\n"), (&[("LESS", "S"), ("LV", "")], "-R S \n")] {
-        let env = [env, &[("PAGER", pager.to_str().expect("UTF-8"))]].concat();
+        let env = [env, &[("PAGER", pager.to_str().expect("the path is UTF-8"))]].concat();
         let Some(screen) = screen(&world, &env) else { return };
         screen.run("clear; tokenctl list");
         assert_eq!(see(&screen, "EXIT ")[0], "EXIT 0", "only the pager got the list");
         assert_eq!((&*read("env"), read("count").trim()), (expected, "2502"));
-        std::fs::remove_file(world.dir.path().join("count")).expect("a file");
+        std::fs::remove_file(world.dir.path().join("count")).expect("the file can be removed");
         screen.run("clear; tokenctl list --limit 3");
         let shown = see(&screen, "EXIT 0");
         assert!(shown[0].starts_with("NAME ") && !world.dir.path().join("count").exists(), "{shown:#?}");

@@ -17,7 +17,7 @@ const OTHER: u32 = 64_001;
 const GROUP: u32 = 64_010;
 
 fn chmod(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set");
 }
 
 /// Whether the tests can give files to other users.
@@ -36,16 +36,19 @@ fn sharing_a_store_never_follows_a_planted_link() {
         for by_symlink in [true, false] {
             let world = sound();
             let victim = world.dir.path().join("victim");
-            fs::write(&victim, "private").expect("a file");
+            fs::write(&victim, "private").expect("the file can be written");
             chmod(&victim, 0o600);
             let planted = world.store().join(name);
-            fs::remove_file(&planted).expect("a file");
+            fs::remove_file(&planted).expect("the file can be removed");
             let made = if by_symlink { symlink(&victim, planted) } else { fs::hard_link(&victim, planted) };
             made.expect("a link");
             let failure = assert_failure(&ask(&world, &["init", "--group", &group]), "store_unsafe", 6);
-            assert!(failure["message"].as_str().expect("a message").contains(name), "{failure}");
+            assert!(
+                failure["message"].as_str().expect("the message is a string").contains(name),
+                "{failure}"
+            );
             assert_eq!(mode(&victim), 0o600);
-            assert_eq!(fs::read(&victim).expect("a file"), b"private");
+            assert_eq!(fs::read(&victim).expect("the file can be read"), b"private");
         }
     }
 }
@@ -58,21 +61,21 @@ fn a_planted_journal_is_never_read() {
         refused(&world, "store_unsafe", "not a journal that tokenctl wrote");
         ask(&world, &["doctor", "--repair", "--yes"]).exit(3);
     };
-    planted(&|path| fs::create_dir(path).expect("a directory"));
-    planted(&|path| symlink("/dev/zero", path).expect("a link"));
-    planted(&|path| drop(UnixListener::bind(path).expect("a socket")));
+    planted(&|path| fs::create_dir(path).expect("the directory can be created"));
+    planted(&|path| symlink("/dev/zero", path).expect("the link can be created"));
+    planted(&|path| drop(UnixListener::bind(path).expect("the socket can be created")));
     if have("mkfifo") {
         planted(&|path| drop(run(Command::new("mkfifo").arg(path), b"").ok()));
     }
     if is_root() {
         planted(&|path| {
-            fs::write(path, "x").expect("a file");
-            chown(path, Some(OTHER), None).expect("an owner");
+            fs::write(path, "x").expect("the file can be written");
+            chown(path, Some(OTHER), None).expect("the owner can be set");
         });
     }
     let world = sound();
-    let journal = File::create(world.store().join("tokens.db-journal")).expect("a file");
-    journal.set_len(8 << 30).expect("a size");
+    let journal = File::create(world.store().join("tokens.db-journal")).expect("the file can be created");
+    journal.set_len(8 << 30).expect("the length can be set");
     assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
 }
 
@@ -83,10 +86,13 @@ fn a_very_large_store_with_the_journal_of_a_killed_writer_is_not_copied() {
         return;
     }
     let database = File::options().write(true).open(world.database()).expect("the database");
-    database.set_len(257 << 20).expect("a size");
+    database.set_len(257 << 20).expect("the length can be set");
     let failure = assert_failure(&ask(&world, &["list"]), "store_unreadable", 6);
     assert!(
-        failure["message"].as_str().expect("a message").ends_with("the store is too large to copy"),
+        failure["message"]
+            .as_str()
+            .expect("the message is a string")
+            .ends_with("the store is too large to copy"),
         "{failure}"
     );
 }
@@ -96,9 +102,9 @@ fn doctor_finds_and_removes_a_copy_that_a_killed_reader_left() {
     let world = sound();
     let temporary = world.dir.path().join("tmp");
     let (left, other) = (temporary.join("tokenctl-copy-x"), temporary.join("tokenctl-copy-file"));
-    fs::create_dir_all(&left).expect("a directory");
-    fs::write(left.join("tokens.db"), "copied").expect("a file");
-    fs::write(&other, "not a directory").expect("a file");
+    fs::create_dir_all(&left).expect("the directory can be created");
+    fs::write(left.join("tokens.db"), "copied").expect("the file can be written");
+    fs::write(&other, "not a directory").expect("the file can be written");
     let doctor = |args: &[&str]| {
         let mut program = world.program();
         run(program.env("TMPDIR", &temporary).arg("doctor").args(args), b"")
@@ -117,16 +123,20 @@ fn the_next_copy_removes_one_that_a_killed_command_left_but_not_one_in_use() {
         ["tokenctl-copy-left", "tokenctl-copy-used", "tokenctl-copy-begun"].map(|name| temporary.join(name));
     let [left, used, begun] = &copies;
     for copy in &copies {
-        fs::create_dir_all(copy).expect("a directory");
+        fs::create_dir_all(copy).expect("the directory can be created");
     }
     for copy in [left, used] {
-        fs::write(copy.join("tokens.db"), "copied").expect("a file");
+        fs::write(copy.join("tokens.db"), "copied").expect("the file can be written");
     }
     let alive = File::open(used).expect("a directory");
     flock(&alive, FlockOperation::LockShared).expect("a lock");
     run(world.program().env("TMPDIR", &temporary).arg("export"), b"").ok();
     assert_eq!(copies.each_ref().map(|copy| copy.exists()), [false, true, true]);
-    assert_eq!(fs::read_dir(&temporary).expect("a directory").count(), 2, "the export left a new copy");
+    assert_eq!(
+        fs::read_dir(&temporary).expect("the directory can be read").count(),
+        2,
+        "the export left a new copy"
+    );
     drop(alive);
     run(world.program().env("TMPDIR", &temporary).arg("export"), b"").ok();
     assert!(!used.exists() && begun.exists());
@@ -139,10 +149,10 @@ fn a_store_that_its_group_can_write_is_used_only_with_trust_group() {
     }
     let world = sound();
     for path in ["", "tokens.db", "usage.secrets", "usage.scopes"] {
-        chown(world.store().join(path), None, Some(GROUP)).expect("a group");
+        chown(world.store().join(path), None, Some(GROUP)).expect("the group can be set");
         chmod(&world.store().join(path), if path.is_empty() { 0o2770 } else { 0o660 });
     }
-    let path = world.store().canonicalize().expect("a path");
+    let path = world.store().canonicalize().expect("the path exists");
     let failure = assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
     let hint = format!(
         "chmod g-w {}/tokens.db; `--trust-group` trusts the group of a store that is named",
@@ -173,7 +183,7 @@ fn a_store_can_be_writable_by_a_group_whose_only_member_is_its_owner() {
     chmod(&world.database(), 0o660);
     ask(&world, &["list"]).ok();
     ask(&world, &["create", "new"]).ok();
-    chown(world.database(), None, Some(GROUP)).expect("a group");
+    chown(world.database(), None, Some(GROUP)).expect("the group can be set");
     assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
 }
 
@@ -181,10 +191,10 @@ fn a_store_can_be_writable_by_a_group_whose_only_member_is_its_owner() {
 fn a_database_with_two_hard_links_is_not_read() {
     let world = sound();
     let other = world.store().join("other");
-    fs::hard_link(world.database(), &other).expect("a link");
+    fs::hard_link(world.database(), &other).expect("the link can be created");
     let failure = assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
     assert!(failure["message"].to_string().contains("it has 2 hard links"), "{failure}");
-    fs::remove_file(other).expect("a file");
+    fs::remove_file(other).expect("the file can be removed");
     ask(&world, &["list"]).ok();
 }
 
@@ -192,7 +202,10 @@ fn a_database_with_two_hard_links_is_not_read() {
 fn no_store_is_created_in_the_home_of_another_user_or_in_a_missing_home() {
     let in_home = |home: &Path| {
         let ran = run(program().env("HOME", home).args(["create", "demo", "--json"]), b"");
-        (ran.failure()["code"].clone(), ran.exit(6).failure()["hint"].as_str().expect("a hint").to_owned())
+        (
+            ran.failure()["code"].clone(),
+            ran.exit(6).failure()["hint"].as_str().expect("the hint is a string").to_owned(),
+        )
     };
     let world = World::new();
     let (code, hint) = in_home(&world.dir.path().join("nowhere/at/all"));
@@ -204,12 +217,12 @@ fn no_store_is_created_in_the_home_of_another_user_or_in_a_missing_home() {
         return;
     }
     let home = world.dir.path().join("home");
-    fs::create_dir(&home).expect("a directory");
-    chown(&home, Some(OTHER), None).expect("an owner");
+    fs::create_dir(&home).expect("the directory can be created");
+    chown(&home, Some(OTHER), None).expect("the owner can be set");
     let (code, hint) = in_home(&home);
     assert_eq!(code, "store_unsafe");
     assert!(hint.starts_with("if you trust that user, name the store with `--store "), "{hint}");
-    assert_eq!(fs::read_dir(&home).expect("a directory").count(), 0);
+    assert_eq!(fs::read_dir(&home).expect("the directory can be read").count(), 0);
 }
 
 #[test]
@@ -219,14 +232,14 @@ fn new_usage_files_belong_to_the_owner_of_the_store() {
     }
     let world = sound();
     for path in ["", "tokens.db"] {
-        chown(world.store().join(path), Some(OTHER), None).expect("an owner");
+        chown(world.store().join(path), Some(OTHER), None).expect("the owner can be set");
     }
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
-        fs::remove_file(world.store().join(name)).expect("a file");
+        fs::remove_file(world.store().join(name)).expect("the file can be removed");
     }
     ask(&world, &["create", "by-root"]).ok();
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
-        assert_eq!(fs::metadata(world.store().join(name)).expect("a file").uid(), OTHER, "{name}");
+        assert_eq!(fs::metadata(world.store().join(name)).expect("the file exists").uid(), OTHER, "{name}");
     }
 }
 
@@ -254,14 +267,14 @@ fn a_file_system_without_locks_is_reported_at_once() {
         run(strace.args(["list", "--store"]).arg(world.store()), b"")
     };
     traced("trace=fcntl").ok();
-    let calls = fs::read_to_string(&log).expect("a trace");
+    let calls = fs::read_to_string(&log).expect("the file can be read");
     let first = calls.lines().position(|line| line.contains("F_SETLK")).expect("a lock") + 1;
     for error in ["ENOLCK", "EINVAL", "EBADF"] {
         let ran = traced(&format!("inject=fcntl:error={error}:when={first}+"));
         assert_ne!(ran.code, 0, "{error}: {ran:?}");
         assert!(ran.err.contains("the file system refuses to lock it"), "{error}: {ran:?}");
         // The command did not wait, because a waiting process tries again every few milliseconds.
-        let refused = fs::read_to_string(&log).expect("a trace").matches("(INJECTED)").count();
+        let refused = fs::read_to_string(&log).expect("the file can be read").matches("(INJECTED)").count();
         assert!(refused < 10, "{error}: tried {refused} times");
     }
 }
@@ -313,14 +326,14 @@ fn a_use_of_a_secret_with_a_huge_row_number_does_not_create_a_huge_file() {
     let secret = world.mint("other");
     world.sql("PRAGMA foreign_keys = OFF; UPDATE secret SET row = 1099511627776 WHERE token = 2");
     world.real(&["verify"], secret.as_bytes());
-    assert!(fs::metadata(world.store().join("usage.secrets")).expect("a file").len() < 1 << 20);
+    assert!(fs::metadata(world.store().join("usage.secrets")).expect("the file exists").len() < 1 << 20);
 }
 
 #[test]
 fn a_truncated_journal_that_tokenctl_wrote_is_accepted() {
     let world = sound();
-    let journal = File::create(world.store().join("tokens.db-journal")).expect("a file");
-    journal.write_all_at(&[0; 512], 0).expect("a file");
+    let journal = File::create(world.store().join("tokens.db-journal")).expect("the file can be created");
+    journal.write_all_at(&[0; 512], 0).expect("the file can be written");
     ask(&world, &["list"]).ok();
 }
 
@@ -336,7 +349,7 @@ fn name_super_journal(journal: &Path, name: &Path) {
     end.extend_from_slice(&[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]);
     let length = fs::metadata(journal).expect("a journal").len();
     let file = File::options().write(true).open(journal).expect("a journal");
-    file.write_all_at(&end, length).expect("a journal");
+    file.write_all_at(&end, length).expect("the file can be written");
 }
 
 #[test]
@@ -346,8 +359,8 @@ fn a_planted_super_journal_does_not_delete_a_file() {
         if !world.kill_at_commit("half", 1) {
             return;
         }
-        let victim = world.dir.path().canonicalize().expect("a path").join("victim");
-        fs::write(&victim, content).expect("a file");
+        let victim = world.dir.path().canonicalize().expect("the path exists").join("victim");
+        fs::write(&victim, content).expect("the file can be written");
         name_super_journal(&world.store().join("tokens.db-journal"), &victim);
         for args in [&["list"][..], &["create", "next"], &["list"]] {
             world.real(args, b"");
@@ -365,8 +378,10 @@ fn a_copy_that_is_still_damaged_after_its_rollback_is_not_read() {
     }
     ask(&world, &["settings"]).ok();
     let (database, journal) = (world.database(), world.store().join("tokens.db-journal"));
-    let (mut bytes, journal) =
-        (fs::read(&database).expect("the database"), fs::read(journal).expect("a journal"));
+    let (mut bytes, journal) = (
+        fs::read(&database).expect("the database can be read"),
+        fs::read(journal).expect("the file can be read"),
+    );
     let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
     // A leaf page with copied tokens that the killed writer had not changed.
     let leaf = bytes
@@ -374,8 +389,8 @@ fn a_copy_that_is_still_damaged_after_its_rollback_is_not_read() {
         .find(|page| page[0] == 13 && has(page, b"demo-00000150") && !has(&journal, &page[..64]))
         .expect("a leaf");
     leaf[3..8].fill(0xff);
-    fs::write(&database, bytes).expect("the database");
+    fs::write(&database, bytes).expect("the database can be written");
     let failure = assert_failure(&ask(&world, &["settings"]), "store_damaged", 6);
-    let message = failure["message"].as_str().expect("a message");
+    let message = failure["message"].as_str().expect("the message is a string");
     assert!(message.contains("after its journal was rolled back: "), "{failure}");
 }

@@ -91,7 +91,7 @@ fn progress_is_removed_before_an_error() {
     world.create("other", &["--rotate-every", "1d", "--grace", "1h"]);
     world.wait(2 * DAY);
     let dir = world.directory("secrets");
-    std::fs::write(format!("{dir}/other"), "not a secret of it").expect("a file");
+    std::fs::write(format!("{dir}/other"), "not a secret of it").expect("the file can be written");
     let (code, shown) = world.run_on_screen(&["rotate", "--due", "--out-dir", &dir]);
     assert_eq!(code, 7);
     assert!(shown.starts_with(&(screen(&["rotating tokens 0 of 1"]) + "error: ")), "{shown:?}");
@@ -100,7 +100,7 @@ fn progress_is_removed_before_an_error() {
 #[test]
 fn progress_is_removed_before_a_question() {
     let mut world = slow(1_000);
-    std::fs::remove_file(world.store().join("usage.scopes")).expect("a file");
+    std::fs::remove_file(world.store().join("usage.scopes")).expect("the file can be removed");
     world.at_terminal(&[Answer::No]);
     let (code, shown) = world.run_on_screen(&["doctor", "--repair"]);
     assert_eq!((code, world.asked.borrow().len()), (130, 1));
@@ -135,7 +135,7 @@ fn no_lock_is_held_while_progress_is_written() {
     for (args, lines) in
         [(&["doctor"][..], 7), (&["audit", "verify"], 5), (&["rotate", "--due", "--out-dir", &dir], 3)]
     {
-        let store = Connection::open(world.database()).expect("the database");
+        let store = Connection::open(world.database()).expect("the database can be opened");
         store.busy_timeout(Duration::ZERO).expect("the timeout can be set");
         let locked = Rc::default();
         let probe = Probe { store, locked: Rc::clone(&locked) };
@@ -186,11 +186,11 @@ fn progress_is_removed_after_ctrl_c_in_a_real_terminal() {
     let (mut keyboard, screen) = stopped();
     let mut child = world.doctor_on(screen);
     wait_until_stuck(&mut child);
-    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
-    keyboard.write_all(b"\x11").expect("a terminal");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the signal can be sent");
+    keyboard.write_all(b"\x11").expect("the terminal can be written to");
     let reading = thread::spawn(move || all(keyboard));
     assert_eq!(soon(&mut child).code(), Some(130));
-    let shown = reading.join().expect("a reader");
+    let shown = reading.join().expect("the thread does not panic");
     assert!(shown.starts_with("\rchecking "), "{shown:?}");
     assert!(shown.ends_with("\x1b[K\r\x1b[Kerror: interrupted\r\n"), "{shown:?}");
 }
@@ -201,10 +201,10 @@ fn a_second_ctrl_c_kills_the_program_at_once() {
     let (_keyboard, screen) = stopped();
     let mut child = world.doctor_on(screen);
     wait_until_stuck(&mut child);
-    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the signal can be sent");
     // Without this wait, both signals could be merged into one.
     wait_until_stuck(&mut child);
-    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the signal can be sent");
     assert_eq!(soon(&mut child).signal(), Some(Signal::INT.as_raw()));
 }
 

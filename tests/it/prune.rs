@@ -22,7 +22,7 @@ fn revoked_and_expired_tokens_are_removed_and_the_log_still_verifies() {
     let document = world.run(&["prune", "--yes", "--json"]).ok().json();
     let rows: Vec<_> = document["tokens"]
         .as_array()
-        .expect("tokens")
+        .expect("`tokens` is an array")
         .iter()
         .map(|it| json!([it["name"], it["status"], it["removed"], it["secrets"]]))
         .collect();
@@ -122,7 +122,7 @@ fn the_file_shrinks_after_many_rotations_and_revocations() {
     }
     world.run(&["revoke", "--search", "gone", "--yes"]).ok();
     world.wait(DAY);
-    let size = || fs::metadata(world.database()).expect("the store").len();
+    let size = || fs::metadata(world.database()).expect("the store exists").len();
     let (before, head) = (size(), world.run(&["audit", "head"]).ok().out);
     let ran = world.run(&["prune", "--yes"]).ok();
     assert_eq!(ran.err, "removed 60 tokens and 60 superseded secrets of others\n");
@@ -146,7 +146,7 @@ fn the_log_verifies_after_ten_thousand_tokens_and_three_hundred_secrets_were_pru
     world.run(&["revoke", "legacy", "--yes"]).ok();
     world.run(&["revoke", "--search", "many-", "--expect", "10000", "--yes", "--quiet"]).ok();
     world.wait(DAY);
-    let size = || fs::metadata(world.database()).expect("the store").len();
+    let size = || fs::metadata(world.database()).expect("the store exists").len();
     let (before, head) = (size(), world.run(&["audit", "head"]).ok().out);
     let ran = world.run(&["prune", "--yes"]).ok();
     let (summary, why) = ran.err.split_once('\n').expect("a line");
@@ -159,6 +159,9 @@ fn the_log_verifies_after_ten_thousand_tokens_and_three_hundred_secrets_were_pru
     world.refuses_with(&["adopt", "again", "--no-expiry"], adopted.as_bytes(), 5, "policy");
     let again = world.refuses_with(&["import", "-", "--quiet"], text.as_bytes(), 5, "policy");
     assert!(
-        again["message"].as_str().expect("a text").contains("a secret of `many-0` was in the store before")
+        again["message"]
+            .as_str()
+            .expect("it is a string")
+            .contains("a secret of `many-0` was in the store before")
     );
 }

@@ -25,7 +25,7 @@ fn the_script_in_the_documents_works_and_leaves_a_revoked_token() {
     let scripts = blocks("bash");
     assert_eq!(scripts.len(), 1);
     let path = home.path().join("script");
-    std::fs::write(&path, &scripts[0]).expect("the script");
+    std::fs::write(&path, &scripts[0]).expect("the script can be written");
     let done = shell(home.path(), "bash").arg(&path).stdin(Stdio::null()).output().expect("bash runs");
     let stderr = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{stderr}");
@@ -41,16 +41,16 @@ fn systemd_accepts_the_units_in_the_documents() {
     if !have("systemd-analyze") {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = tempfile::tempdir().expect("a temporary directory can be created");
     let program = program_path();
-    let program = program.to_str().expect("UTF-8");
+    let program = program.to_str().expect("the path is UTF-8");
     let mut units = Vec::new();
     for block in blocks("ini") {
         for unit in format!("\n{block}").split("\n# /etc/systemd/system/").skip(1) {
             let (name, text) = unit.split_once('\n').expect("a unit below its name");
             let path = dir.path().join(name);
             let text = text.replace("/usr/local/bin/tokenctl", program).replace("/usr/bin/tokenctl", program);
-            std::fs::write(&path, text).expect("a unit");
+            std::fs::write(&path, text).expect("the file can be written");
             units.push(path);
         }
     }
@@ -78,7 +78,7 @@ fn the_transcripts_show_the_output_of_a_real_terminal() {
             session.push_str(&format!("cat <<'.'\n{line}\n.\n{command}\n"));
         }
     }
-    std::fs::write(home.path().join("session"), session).expect("the session");
+    std::fs::write(home.path().join("session"), session).expect("the session can be written");
     // `script` would type Ctrl-D into the session if its stdin were closed early.
     let mut child = shell(home.path(), "script")
         .args(["-qec", "sh session", "/dev/null"])
@@ -87,7 +87,7 @@ fn the_transcripts_show_the_output_of_a_real_terminal() {
         .spawn()
         .expect("script runs");
     let mut shown = String::new();
-    child.stdout.take().expect("a pipe").read_to_string(&mut shown).expect("UTF-8");
+    child.stdout.take().expect("stdout is a pipe").read_to_string(&mut shown).expect("UTF-8");
     child.wait().expect("script exits");
     let shown = as_ann(&shown.replace('\r', "").replace(&*home.path().to_string_lossy(), HOME));
     let failed = shown.lines().find(|line| line.starts_with("session: "));
@@ -104,7 +104,8 @@ fn the_transcripts_show_the_output_of_a_real_terminal() {
 
 /// The file of wanted tokens from docs/wanted.md, with this home directory.
 fn wanted_tokens(home: &Path) -> String {
-    pages::between("$ cat tokens.toml\n", "\n$ ").replace(HOME, home.to_str().expect("UTF-8")) + "\n"
+    pages::between("$ cat tokens.toml\n", "\n$ ").replace(HOME, home.to_str().expect("the path is UTF-8"))
+        + "\n"
 }
 
 /// Replaces the transcripts by what the terminal showed. Each transcript gets as many commands as it had before.
@@ -112,7 +113,7 @@ fn update(shown: &str) {
     let mut answers = shown.split_inclusive('\n').peekable();
     for page in &PAGES {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page.path);
-        std::fs::write(path, updated(page.text, &mut answers)).expect("the page");
+        std::fs::write(path, updated(page.text, &mut answers)).expect("the page can be written");
     }
 }
 
@@ -238,14 +239,15 @@ const TESTED: [(&str, &[&str], &str, &str); 18] = [
 fn documents() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let paths = ["", "docs/"].into_iter().flat_map(|dir| {
-        let entries = std::fs::read_dir(root.join(dir)).expect("a directory");
-        entries.map(move |entry| format!("{dir}{}", entry.expect("an entry").file_name().display()))
+        let entries = std::fs::read_dir(root.join(dir)).expect("the directory can be read");
+        entries
+            .map(move |entry| format!("{dir}{}", entry.expect("the entry can be read").file_name().display()))
     });
     let pages: Vec<_> =
         paths.filter(|path| Path::new(path).extension().is_some_and(|end| end == "md")).collect();
     pages
         .into_iter()
-        .map(|path| (path.clone(), std::fs::read_to_string(root.join(path)).expect("a page")))
+        .map(|path| (path.clone(), std::fs::read_to_string(root.join(path)).expect("the file can be read")))
         .collect()
 }
 
@@ -382,7 +384,7 @@ fn every_promise_names_a_test_that_exists() {
 }
 
 fn home() -> TempDir {
-    tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory")
+    tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a temporary directory can be created")
 }
 
 /// A command in a separate home directory, in which `tokenctl` is found.

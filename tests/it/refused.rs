@@ -7,7 +7,12 @@ use crate::support::{DAY, HOUR, MINUTE, START, World, time};
 /// For each secret of a token, the instant at which it was last refused. The oldest secret is the first.
 fn refused(world: &World, name: &str) -> Vec<Value> {
     let shown = world.show(name);
-    shown["secrets"].as_array().expect("secrets").iter().map(|it| it["refused_at"].clone()).collect()
+    shown["secrets"]
+        .as_array()
+        .expect("`secrets` is an array")
+        .iter()
+        .map(|it| it["refused_at"].clone())
+        .collect()
 }
 
 #[test]
@@ -21,7 +26,7 @@ fn the_use_of_a_revoked_or_expired_secret_is_recorded() {
     world.run(&["revoke", "revoked", "--yes"]).ok();
     world.run(&["disable", "paused"]).ok();
     world.wait(2 * HOUR);
-    let database = std::fs::read(world.database()).expect("the database");
+    let database = std::fs::read(world.database()).expect("the database can be read");
     for (secret, name, why) in [
         (&old, "rotated", "superseded"),
         (&revoked, "revoked", "revoked"),
@@ -38,7 +43,7 @@ fn the_use_of_a_revoked_or_expired_secret_is_recorded() {
         assert!(page.contains(&format!("refused just now ({why})")), "{page}");
     }
     assert_eq!(
-        std::fs::read(world.database()).expect("the database"),
+        std::fs::read(world.database()).expect("the database can be read"),
         database,
         "a refusal does not change the database"
     );
@@ -86,7 +91,7 @@ fn check_reports_the_use_of_an_old_secret_for_a_day() {
     world.verify(&revoked, &[]);
     let found = || {
         let ran = world.run(&["check", "--only", "refused_in_use", "--json"]);
-        let all = ran.json()["findings"].as_array().expect("findings").clone();
+        let all = ran.json()["findings"].as_array().expect("`findings` is an array").clone();
         (
             ran.code,
             all.into_iter()
@@ -124,7 +129,7 @@ fn a_store_without_the_usage_file_still_refuses_and_the_next_change_creates_the_
     let secret = world.create("app", &[]);
     world.run(&["disable", "app"]).ok();
     let file = world.store().join("usage.refused");
-    std::fs::remove_file(&file).expect("the file");
+    std::fs::remove_file(&file).expect("the file can be removed");
     assert_eq!(world.verify(&secret, &[]), (3, "disabled app".into()));
     assert_eq!(refused(&world, "app"), [Value::Null]);
     world.run(&["settings", "grace", "2h"]).ok();

@@ -28,17 +28,22 @@ fn is_sound(world: &World) {
 }
 
 fn names(document: &Value) -> Vec<&str> {
-    document.as_array().expect("tokens").iter().map(|it| it["name"].as_str().expect("a name")).collect()
+    document
+        .as_array()
+        .expect("`tokens` is an array")
+        .iter()
+        .map(|it| it["name"].as_str().expect("the name is a string"))
+        .collect()
 }
 
 #[test]
 fn a_missing_store_is_restored_exactly() {
     let (world, secret, path) = backed_up();
     let (head, shown) = (world.run(&["audit", "head"]).ok().out, world.show("demo"));
-    fs::remove_dir_all(world.store()).expect("the store");
+    fs::remove_dir_all(world.store()).expect("the store can be removed");
     let document = world.run(&["restore", &path, "--yes", "--json"]).ok().json();
     let (seq, hash) = head.trim().split_once(':').expect("a head");
-    let anchor = json!({ "seq": seq.parse::<i64>().expect("a number"), "hash": hash });
+    let anchor = json!({ "seq": seq.parse::<i64>().expect("it is a number"), "hash": hash });
     assert_eq!(
         document,
         json!({ "changed": true, "dry_run": false, "backup_head": anchor, "head": anchor,
@@ -107,7 +112,7 @@ fn newer_tokens_are_discarded_only_with_discard_newer() {
     let rotated = world.rotate("demo", &[]);
     let before = world.bytes();
     let refused = world.refuses(&["restore", &path, "--yes"], 5, "newer_exists");
-    assert!(refused["message"].as_str().expect("a text").ends_with(": `demo`, `newer`"), "{refused}");
+    assert!(refused["message"].as_str().expect("it is a string").ends_with(": `demo`, `newer`"), "{refused}");
     let document = world.run(&["restore", &path, "--dry-run", "--json"]).ok().json();
     assert_eq!((&document["changed"], names(&document["discarded"])), (&json!(false), vec!["demo", "newer"]));
     assert_eq!(world.bytes(), before);
@@ -164,7 +169,7 @@ fn swapped_names_and_scopes_are_swapped_back() {
 #[test]
 fn an_invalid_backup_is_refused_and_does_not_change_a_byte_of_the_store() {
     let (world, _, path) = backed_up();
-    let bytes = fs::read(&path).expect("the copy");
+    let bytes = fs::read(&path).expect("the copy can be read");
     let with = |at: usize, with: &[u8]| {
         let mut changed = bytes.clone();
         changed[at..at + with.len()].copy_from_slice(with);
@@ -182,9 +187,9 @@ fn an_invalid_backup_is_refused_and_does_not_change_a_byte_of_the_store() {
     let before = world.bytes();
     for (case, bytes, code) in cases {
         let bad = world.path(case);
-        fs::write(&bad, bytes).expect("a file");
+        fs::write(&bad, bytes).expect("the file can be written");
         let refused = world.refuses(&["restore", &bad, "--yes", "--force", "--discard-newer"], 6, code);
-        let message = refused["message"].as_str().expect("a text");
+        let message = refused["message"].as_str().expect("it is a string");
         assert!(message.starts_with(&format!("the backup `{bad}` cannot be restored: ")), "{message}");
         assert_eq!(world.bytes(), before, "{case}");
     }
@@ -212,7 +217,7 @@ fn a_backup_of_another_store_replaces_the_store_only_with_force_and_a_copy_is_ke
     is_sound(&world);
     // The previous store can be restored in the same way.
     let kept = world.store().join("tokens.db.before-restore");
-    let kept = kept.to_str().expect("UTF-8").to_owned();
+    let kept = kept.to_str().expect("the path is UTF-8").to_owned();
     world.run(&["restore", &kept, "--yes", "--force"]).ok();
     world.is_valid(&secret, "demo");
     is_sound(&world);
@@ -229,13 +234,16 @@ fn a_damaged_store_is_replaced_with_force_and_readable_revocations_are_kept() {
         if damage == "digest" {
             world.sql("UPDATE events SET hash = zeroblob(32) WHERE seq = 4");
         } else {
-            let mut bytes = fs::read(world.database()).expect("the store");
+            let mut bytes = fs::read(world.database()).expect("the store can be read");
             bytes[..16].fill(b'x');
-            fs::write(world.database(), bytes).expect("the store");
+            fs::write(world.database(), bytes).expect("the store can be written");
         }
         let before = world.bytes();
         let refused = world.refuses(&["restore", &path, "--yes"], 5, "policy");
-        assert!(refused["message"].as_str().expect("a text").starts_with("the present "), "{refused}");
+        assert!(
+            refused["message"].as_str().expect("it is a string").starts_with("the present "),
+            "{refused}"
+        );
         assert_eq!(world.bytes(), before);
         world.run(&["restore", &path, "--yes", "--force"]).ok();
         world.is_valid(&other, "other");
@@ -277,7 +285,7 @@ fn give_hook(world: &World, name: &str, hook: &str) {
     let clock = At(world.now());
     let store = Store::open_to_write(&location, &clock, &author).expect("the store");
     let done = store.write::<_, StoreError>(&clock, &author, |tx| {
-        let row = tx.named(&name.parse().expect("a name"))?.expect("the token");
+        let row = tx.named(&name.parse().expect("it is a name"))?.expect("the token");
         let before = tx.token(row, tx.now)?;
         let after = Token { hook: Some(hook.to_owned()), ..before.clone() };
         tx.update(&before, &after, Action::Edit)
@@ -322,7 +330,10 @@ fn a_restore_is_refused_if_the_store_has_changed_since_the_check() {
 
 #[test]
 fn the_recipes_for_backups_and_moving_work() {
-    let home = tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory");
+    let home = tempfile::Builder::new()
+        .prefix("tokenctl-test-")
+        .tempdir()
+        .expect("a temporary directory can be created");
     let in_home = |line: &str| {
         let mut shell = std::process::Command::new("sh");
         let path = format!("{}/bin:{}", home.path().display(), search_path());
@@ -336,8 +347,8 @@ fn the_recipes_for_backups_and_moving_work() {
     };
     // A different directory plays the part of the other host.
     let ssh = "#!/bin/sh\nshift\nTOKENCTL_STORE=$HOME/new-host exec \"$@\"\n";
-    fs::create_dir(home.path().join("bin")).expect("a directory");
-    fs::create_dir(home.path().join("backups")).expect("a directory");
+    fs::create_dir(home.path().join("bin")).expect("the directory can be created");
+    fs::create_dir(home.path().join("backups")).expect("the directory can be created");
     write_program(&home.path().join("bin/ssh"), ssh.as_bytes());
     let secret = in_home("tokenctl create demo").ok().out;
     for line in pages::commands(pages::page("docs/moving.md")) {

@@ -44,7 +44,7 @@ fn revocation_is_final_and_the_row_is_kept() {
 fn after_a_revocation_another_token_can_have_the_name() {
     let world = World::new();
     let old = world.create("demo", &[]);
-    let id = world.show("demo")["id"].as_str().expect("an id").to_owned();
+    let id = world.show("demo")["id"].as_str().expect("the id is a string").to_owned();
     world.run(&["revoke", "demo", "--yes"]).ok();
     let new = world.create("demo", &["--if-missing"]);
     assert_eq!(world.verify(&old, &[]), (3, "revoked demo".into()));

@@ -16,8 +16,8 @@ const MONTHLY: [&str; 6] = ["--ttl", "90d", "--rotate-every", "30d", "--grace", 
 #[track_caller]
 fn expiries(world: &World, name: &str) -> Vec<(String, Value)> {
     let shown = world.show(name);
-    let role = |secret: &Value| secret["role"].as_str().expect("a role").to_owned();
-    let secrets = shown["secrets"].as_array().expect("secrets");
+    let role = |secret: &Value| secret["role"].as_str().expect("the role is a string").to_owned();
+    let secrets = shown["secrets"].as_array().expect("`secrets` is an array");
     secrets.iter().map(|secret| (role(secret), secret["expires_at"].clone())).collect()
 }
 

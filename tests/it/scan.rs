@@ -23,21 +23,21 @@ struct Tree<'a> {
 impl<'a> Tree<'a> {
     fn new(world: &'a World) -> Self {
         let root = world.dir.path().join("tree");
-        fs::create_dir(&root).expect("a folder");
+        fs::create_dir(&root).expect("the directory can be created");
         Self { world, root }
     }
 
     fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let path = self.root.join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(&path, text).expect("a file");
-        path.to_str().expect("UTF-8").to_owned()
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the directory can be created");
+        fs::write(&path, text).expect("the file can be written");
+        path.to_str().expect("the path is UTF-8").to_owned()
     }
 
     /// Searches the directory with these arguments. Its path is removed from the output.
     #[track_caller]
     fn scan(&self, args: &[&str]) -> Ran {
-        let root = self.root.to_str().expect("UTF-8");
+        let root = self.root.to_str().expect("the path is UTF-8");
         self.relative(&self.world.run(&[&["scan", root], args].concat()))
     }
 
@@ -143,7 +143,7 @@ fn the_document_contains_all_keys() {
     let lines = tree.scan(&["--format", "jsonl"]).ok();
     let lines: Vec<Value> = lines.out.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     assert_eq!(lines, expected);
-    fs::remove_file(tree.root.join("x")).expect("the file");
+    fs::remove_file(tree.root.join("x")).expect("the file can be removed");
     assert_eq!(tree.scan(&["--json"]).ok().out, "[]\n");
     assert_eq!(tree.scan(&["--format", "jsonl"]).ok().out, "");
     world.refuses_once(&["scan", "x", "--format", "text"], 2, "usage");
@@ -261,7 +261,7 @@ fn a_directory_is_searched_by_the_same_rules_as_in_ripgrep() {
     }
     tree.file("binary", [b"text\0", secret.as_bytes()].concat());
     tree.file("late", [secret.as_bytes(), b"\0"].concat());
-    fs::create_dir(tree.root.join(".git")).expect("a folder");
+    fs::create_dir(tree.root.join(".git")).expect("the directory can be created");
     tree.file(".gitignore", "build/\n*.log\n!sub/kept.log\n");
     tree.file(".ignore", "*.tmp\n");
     tree.file(".rgignore", "rg.*\n");
@@ -323,7 +323,8 @@ fn any_path_is_printed_safely_and_without_the_secrets_in_it() {
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
     world.run_with(&["adopt", "other"], ADOPTED.as_bytes()).ok();
-    fs::write(tree.root.join(OsStr::from_bytes(b"a\xff\n\x1b[2J")), &secret).expect("a file");
+    fs::write(tree.root.join(OsStr::from_bytes(b"a\xff\n\x1b[2J")), &secret)
+        .expect("the file can be written");
     tree.file(&format!("b-{secret}.txt"), &secret);
     tree.file(&format!("c/{ADOPTED}"), ADOPTED);
     let ran = tree.scan(&[]).exit(3);
@@ -364,7 +365,7 @@ fn with_revoke_the_valid_secrets_that_were_found_are_revoked() {
     let safe = world.create("safe", &[]);
     let text = [&*current, &previous, &both, &both_new, &current].join("\n");
     let path = world.dir.path().join("leaked");
-    fs::write(&path, text).expect("a file");
+    fs::write(&path, text).expect("the file can be written");
     let path = path.to_str().unwrap().to_owned();
 
     world.refuses(&["scan", "--revoke", &path], 2, "input_needed");
@@ -399,7 +400,7 @@ struct Repository {
 impl Repository {
     fn new(world: &World) -> Self {
         let dir = world.dir.path().join("repository");
-        fs::create_dir(&dir).expect("a folder");
+        fs::create_dir(&dir).expect("the directory can be created");
         let it = Self { dir, store: world.store() };
         it.sh("git init -q -b main && git config user.name a && git config user.email a@b").ok();
         it
@@ -420,11 +421,12 @@ fn a_secret_in_a_git_history_is_printed_with_its_commit_file_and_line() {
     let world = World::with_store();
     let secret = world.real(&["create", "demo"], b"").ok().line().to_owned();
     let repository = Repository::new(&world);
-    fs::write(repository.dir.join("ä b.py"), "a\nb\nc\n").expect("a file");
+    fs::write(repository.dir.join("ä b.py"), "a\nb\nc\n").expect("the file can be written");
     repository.sh("git add . && git commit -qm one").ok();
-    fs::write(repository.dir.join("ä b.py"), format!("a\nb\nkey = '{secret}'\nc\n")).expect("a file");
+    fs::write(repository.dir.join("ä b.py"), format!("a\nb\nkey = '{secret}'\nc\n"))
+        .expect("the file can be written");
     let added = repository.sh("git commit -qam two && git rev-parse HEAD").ok().line().to_owned();
-    fs::write(repository.dir.join("ä b.py"), "a\nb\nc\nd\n").expect("a file");
+    fs::write(repository.dir.join("ä b.py"), "a\nb\nc\nd\n").expect("the file can be written");
     let removed = repository.sh("git commit -qam three && git rev-parse HEAD").ok().line().to_owned();
     repository.sh(&format!("echo x > y && git add y && git commit -qm 'Say {secret}'")).ok();
     let in_message = repository.sh("git rev-parse HEAD").ok().line().to_owned();
@@ -446,7 +448,7 @@ fn a_secret_in_a_git_history_is_printed_with_its_commit_file_and_line() {
 fn stdin_of_any_length_is_searched_in_constant_memory() {
     let world = World::with_store();
     let secret = world.real(&["create", "demo"], b"").ok().line().to_owned();
-    fs::write(world.dir.path().join("secret"), secret).expect("a file");
+    fs::write(world.dir.path().join("secret"), secret).expect("the file can be written");
     // The input is twice the memory limit. It starts with one endless line, followed by many short lines.
     let script = "ulimit -v 131072; { tr '\\0' x < /dev/zero | head -c 130M; echo; cat secret; \
         yes commit 0123456789 | head -c 130M; cat secret; } | \"$0\" scan -";
@@ -467,9 +469,9 @@ fn a_file_that_changes_during_the_search_causes_no_error() {
     let changing = std::thread::spawn(move || {
         let long = format!("{}\n{secret}\n", "x".repeat(1 << 20));
         while stopped.try_recv().is_err() {
-            fs::write(&path, &long).expect("a file");
-            fs::write(&path, "short").expect("a file");
-            fs::remove_file(&path).expect("a file");
+            fs::write(&path, &long).expect("the file can be written");
+            fs::write(&path, "short").expect("the file can be written");
+            fs::remove_file(&path).expect("the file can be removed");
         }
     });
     for _ in 0..50 {
@@ -477,7 +479,7 @@ fn a_file_that_changes_during_the_search_causes_no_error() {
         assert!(matches!(ran.code, 0 | 3) && ran.err.is_empty(), "{ran:?}");
     }
     stop.send(()).expect("it runs");
-    changing.join().expect("the changes");
+    changing.join().expect("the thread does not panic");
 }
 
 #[test]
@@ -491,7 +493,7 @@ fn a_fifo_is_read_only_if_it_is_given_as_an_argument() {
     let (path, text) = (pipe.clone(), secret);
     let writer = std::thread::spawn(move || fs::write(path, text).expect("the pipe"));
     world.run(&["scan", pipe.to_str().unwrap()]).exit(3);
-    writer.join().expect("a writer");
+    writer.join().expect("the thread does not panic");
 }
 
 #[test]
@@ -517,20 +519,21 @@ fn the_documented_git_hook_stops_a_commit_that_adds_a_secret() {
     let repository = Repository::new(&world);
     let hook = recipe("sh");
     let path = repository.dir.join(".git/hooks/pre-commit");
-    fs::write(&path, hook).expect("a hook");
+    fs::write(&path, hook).expect("the file can be written");
     repository.sh("chmod +x .git/hooks/pre-commit").ok();
-    fs::write(repository.dir.join("x.py"), "a = 1\n").expect("a file");
+    fs::write(repository.dir.join("x.py"), "a = 1\n").expect("the file can be written");
     repository.sh("git add . && git commit -qm one").ok();
-    fs::write(repository.dir.join("x.py"), format!("a = 1\nkey = '{secret}'\n")).expect("a file");
+    fs::write(repository.dir.join("x.py"), format!("a = 1\nkey = '{secret}'\n"))
+        .expect("the file can be written");
     let ran = repository.sh("git commit -qam two").exit(1);
     assert!(ran.err.starts_with("x.py:2:8: demo active (ann)\n"), "{ran:?}");
     assert!(!ran.err.contains(&secret) && !ran.out.contains(&secret));
     // A commit that bypasses the hook adds the secret. The commit that removes it is allowed.
     repository.sh("git commit -qam two --no-verify").ok();
-    fs::write(repository.dir.join("x.py"), "a = 1\n").expect("a file");
+    fs::write(repository.dir.join("x.py"), "a = 1\n").expect("the file can be written");
     repository.sh("git commit -qam three").ok();
     // The hook also stops a commit if the store cannot be read.
-    fs::write(repository.dir.join("x.py"), "a = 2\n").expect("a file");
+    fs::write(repository.dir.join("x.py"), "a = 2\n").expect("the file can be written");
     repository.sh("TOKENCTL_STORE=/nowhere git commit -qam four").exit(1);
 }
 
@@ -540,7 +543,7 @@ fn the_documented_scanner_rule_has_the_pattern_of_the_settings() {
     let secret = world.create("demo", &[]);
     let rule = recipe("toml");
     let settings = world.run(&["settings", "--json"]).ok().json();
-    let pattern = settings["pattern"].as_str().expect("a pattern");
+    let pattern = settings["pattern"].as_str().expect("the pattern is a string");
     let regex =
         rule.lines().find_map(|line| line.strip_prefix("regex = '''")?.strip_suffix("'''")).expect("a rule");
     assert_eq!(regex, format!("\\b({pattern})\\b"));
@@ -551,8 +554,8 @@ fn the_documented_scanner_rule_has_the_pattern_of_the_settings() {
 
 /// The only code block in this language in docs/leaks.md.
 fn recipe(language: &str) -> String {
-    let page =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/leaks.md")).expect("the page");
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/leaks.md"))
+        .expect("the page can be read");
     let start = format!("```{language}\n");
     let mut blocks =
         page.split(&start).skip(1).map(|rest| rest.split("```\n").next().expect("its end").to_owned());

@@ -27,13 +27,22 @@ fn world() -> World {
 }
 
 fn names(document: &Value) -> Vec<&str> {
-    document["tokens"].as_array().expect("tokens").iter().filter_map(|it| it["name"].as_str()).collect()
+    document["tokens"]
+        .as_array()
+        .expect("`tokens` is an array")
+        .iter()
+        .filter_map(|it| it["name"].as_str())
+        .collect()
 }
 
 fn statuses(world: &World) -> Vec<(String, String)> {
     let all = world.run(&["list", "--all", "--json"]).ok().json();
-    let text = |value: &Value| value.as_str().expect("text").to_owned();
-    all.as_array().expect("an array").iter().map(|it| (text(&it["name"]), text(&it["status"]))).collect()
+    let text = |value: &Value| value.as_str().expect("it is a string").to_owned();
+    all.as_array()
+        .expect("it is an array")
+        .iter()
+        .map(|it| (text(&it["name"]), text(&it["status"])))
+        .collect()
 }
 
 #[test]
@@ -111,7 +120,7 @@ fn filters_by_use_depend_on_recorded_uses() {
     world.run(&["disable", "--never-used", "--expect", "1", "--yes"]).ok();
     assert_eq!(world.show("idle")["status"], "disabled");
     // Without the usage files, no use is known, and no token counts as unused.
-    std::fs::remove_file(world.store().join("usage.secrets")).expect("the file");
+    std::fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed");
     assert_eq!(world.names(&["--never-used"]), [""; 0]);
     assert_eq!(world.names(&["--unused-for", "1s"]), [""; 0]);
 }
@@ -215,7 +224,11 @@ fn unneeded_changes_and_empty_selections_change_nothing() {
         let document = world.run(&[args, &["--json"]].concat()).ok().json();
         assert_eq!(document["changed"], json!(false), "{args:?}");
         assert!(
-            document["tokens"].as_array().expect("tokens").iter().all(|it| it["changed"] == json!(false))
+            document["tokens"]
+                .as_array()
+                .expect("`tokens` is an array")
+                .iter()
+                .all(|it| it["changed"] == json!(false))
         );
     }
     assert_eq!(
@@ -228,13 +241,13 @@ fn unneeded_changes_and_empty_selections_change_nothing() {
 #[test]
 fn a_token_that_is_given_twice_counts_once_and_only_differing_tokens_are_changed() {
     let world = world();
-    let id = world.show("web")["id"].as_str().expect("an id").to_owned();
+    let id = world.show("web")["id"].as_str().expect("the id is a string").to_owned();
     let events = world.actions().len();
     let document = world.run(&["disable", "web", &id, "job", "web", &id[..6], "--json"]).ok().json();
     assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(2)));
     let changed: Vec<_> = document["tokens"]
         .as_array()
-        .expect("tokens")
+        .expect("`tokens` is an array")
         .iter()
         .map(|it| (&it["name"], &it["changed"]))
         .collect();
@@ -247,7 +260,7 @@ fn a_token_can_be_given_by_name_id_start_of_id_or_hint() {
     let world = World::new();
     let secret = world.create("web", &[]);
     world.create("other", &[]);
-    let id = world.show("web")["id"].as_str().expect("an id").to_owned();
+    let id = world.show("web")["id"].as_str().expect("the id is a string").to_owned();
     let hint = format!("{}…", &secret[..8]);
     let dots = format!("{}...", &secret[..8]);
     for name in ["web", &id, &id[..6], &id[..11], &hint, &dots] {

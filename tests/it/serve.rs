@@ -108,7 +108,7 @@ impl Gate {
     /// Waits until the gate exits. Returns the exit code and stderr.
     fn stop(&mut self) -> (Option<i32>, String) {
         let mut err = String::new();
-        self.child.stderr.take().expect("once").read_to_string(&mut err).unwrap();
+        self.child.stderr.take().expect("stderr is a pipe").read_to_string(&mut err).unwrap();
         (self.child.wait().unwrap().code(), err)
     }
 }
@@ -138,7 +138,7 @@ fn read_answer(stream: &mut impl Read) -> Answer {
     let length = headers.iter().find(|(name, _)| name == "content-length").map_or("0", |(_, value)| value);
     let mut body = vec![0; length.parse().unwrap()];
     stream.read_exact(&mut body).expect("the body");
-    Answer { status, headers, body: String::from_utf8(body).expect("UTF-8") }
+    Answer { status, headers, body: String::from_utf8(body).expect("the bytes are UTF-8") }
 }
 
 /// A store with a token `app` that has the scope `read`, and its secret. The tests use the simulated clock, and the

@@ -339,7 +339,7 @@ echo "${answer# }"
 fn a_secret_that_is_missing_from_an_index_is_never_reported_as_unknown() {
     let world = World::with_store();
     let [seen, hidden] = ["seen", "hidden"].map(|name| world.create(name, &[]));
-    let conn = rusqlite::Connection::open(world.database()).expect("the database");
+    let conn = rusqlite::Connection::open(world.database()).expect("the database can be opened");
     let sql = "SELECT hash FROM secret WHERE row = 2";
     let hash: Vec<u8> = conn.query_row(sql, [], |row| row.get(0)).expect("a secret");
     drop(conn);
@@ -350,10 +350,10 @@ fn a_secret_that_is_missing_from_an_index_is_never_reported_as_unknown() {
     let stream = || world.run_with(&["verify", "--stream"], input.as_bytes()).ok().out;
     assert_eq!(stream(), answers("valid hidden"));
     // The next lines change the last byte of the hash in the index. An index page starts with the byte 10.
-    let mut bytes = fs::read(world.database()).expect("the store");
+    let mut bytes = fs::read(world.database()).expect("the store can be read");
     let mut places = bytes.windows(32).enumerate().filter(|(_, it)| *it == hash).map(|(at, _)| at);
     let place = places.find(|at| bytes[at / 4096 * 4096] == 10).expect("an entry of the index");
     bytes[place + 31] ^= 1;
-    fs::write(world.database(), bytes).expect("the store");
+    fs::write(world.database(), bytes).expect("the store can be written");
     assert_eq!(stream(), answers("error store_damaged"));
 }

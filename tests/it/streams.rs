@@ -21,7 +21,7 @@ fn a_list_stops_without_an_error_if_its_output_is_closed() {
         let ran = world
             .shell(&format!("tokenctl list --format {format} | head -c 1 >head; echo ${{PIPESTATUS[@]}}"));
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("0 0\n", ""), "{format}");
-        assert_eq!(fs::read(world.dir.path().join("head")).expect("a file").len(), 1);
+        assert_eq!(fs::read(world.dir.path().join("head")).expect("the file can be read").len(), 1);
     }
     let ran = world.shell("tokenctl list | head -1 | cut -f2; echo ${PIPESTATUS[@]}");
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("demo\n0 0 0\n", ""));
@@ -81,9 +81,9 @@ fn the_exit_code_of_an_answer_is_the_same_if_the_output_is_closed() {
 fn an_output_that_cannot_be_written_is_an_error() {
     let world = World::of_processes();
     let secret = world.mint("demo");
-    fs::write(world.dir.path().join("secret"), secret).expect("a file");
+    fs::write(world.dir.path().join("secret"), secret).expect("the file can be written");
     let secret = world.dir.path().join("secret");
-    let secret = secret.to_str().expect("UTF-8");
+    let secret = secret.to_str().expect("the path is UTF-8");
     let into_full = |args: &[&str]| {
         let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
         finished(world.start(args, full))
@@ -214,7 +214,7 @@ fn nothing_is_created_if_the_file_cannot_grow() {
         let script = format!("trap '' XFSZ; ulimit -f {}; tokenctl create demo {json} >>out", LIMIT >> 10);
         let ran = world.shell(&script);
         fails_and_changes_nothing(&world, &ran, !json.is_empty());
-        assert_eq!(fs::metadata(&target).expect("a file").len(), LIMIT, "the disk was not full");
+        assert_eq!(fs::metadata(&target).expect("the file exists").len(), LIMIT, "the disk was not full");
     }
 }
 
@@ -224,7 +224,7 @@ fn nothing_is_created_if_the_disk_is_full() {
         return;
     }
     let world = World::of_processes();
-    fs::create_dir(world.dir.path().join("disk")).expect("a directory");
+    fs::create_dir(world.dir.path().join("disk")).expect("the directory can be created");
     // A disk that only this process sees, which is full except for ten bytes in the last page of the file.
     let script = "[ -n \"$ALONE\" ] || exec env ALONE=1 unshare --mount bash --norc -c \"$0\" \"$0\"
         mount -t tmpfs -o size=64k none disk || exit 99
@@ -244,9 +244,10 @@ fn nothing_is_created_if_the_disk_is_full() {
 fn a_secret_can_be_redirected_to_a_file() {
     let world = World::of_processes();
     let target = world.dir.path().join("out");
-    let ran = finished(world.start(&["create", "demo"], File::create(&target).expect("a file")));
+    let ran =
+        finished(world.start(&["create", "demo"], File::create(&target).expect("the file can be created")));
     assert_eq!((ran.code, ran.out.as_str()), (0, ""));
-    let text = fs::read_to_string(&target).expect("a file");
+    let text = fs::read_to_string(&target).expect("the file can be read");
     assert_eq!(text.lines().count(), 1);
     assert_eq!(world.real(&["verify"], text.as_bytes()).ok().line(), "valid demo");
     // The output is the same if messages cannot be written.

@@ -31,7 +31,7 @@ const TOKEN_KEYS: &str = "id name description owner icon labels scopes status cr
 pub fn assert_token_keys(document: &Value, more: &[&str]) {
     let mut expected: Vec<&str> = TOKEN_KEYS.split(' ').chain(more.iter().copied()).collect();
     expected.sort_unstable();
-    assert_eq!(document.as_object().expect("an object").keys().collect::<Vec<_>>(), expected);
+    assert_eq!(document.as_object().expect("it is an object").keys().collect::<Vec<_>>(), expected);
 }
 
 /// Texts that would start a new line, move the cursor, change the writing direction or hide characters if a terminal
@@ -115,7 +115,7 @@ pub fn run(command: &mut Command, input: &[u8]) -> Ran {
         .spawn()
         .expect("the program starts");
     // A program can close its stdin before it has read everything.
-    let _ = child.stdin.take().expect("a pipe").write_all(input);
+    let _ = child.stdin.take().expect("stdin is a pipe").write_all(input);
     let done = child.wait_with_output().expect("the program ends");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
@@ -131,7 +131,7 @@ pub fn write_program(path: &Path, content: &[u8]) {
 /// Copies the real program to a path where a test can run it.
 #[track_caller]
 pub fn copy_program(to: &Path) {
-    write_program(to, &std::fs::read(program_path()).expect("the program"));
+    write_program(to, &std::fs::read(program_path()).expect("the program can be read"));
 }
 
 /// Whether a Debian tool is installed. If it is missing, prints that the test is skipped or, in CI, fails the test.

@@ -26,7 +26,7 @@ pub fn terminal() -> (File, OwnedFd) {
 /// A terminal in which Ctrl-S was pressed, so it accepts no output.
 pub fn stopped() -> (File, OwnedFd) {
     let (mut keyboard, screen) = terminal();
-    keyboard.write_all(b"\x13").expect("a terminal");
+    keyboard.write_all(b"\x13").expect("the terminal can be written to");
     (keyboard, screen)
 }
 
@@ -57,7 +57,7 @@ impl Screen {
     /// Starts a command in its directory. Its environment consists of the variables that the command sets and of
     /// `PATH`.
     pub fn of(command: &Command, (columns, rows): (u16, u16)) -> Self {
-        let screen = Self { dir: tempfile::tempdir().expect("a directory") };
+        let screen = Self { dir: tempfile::tempdir().expect("a temporary directory can be created") };
         let mut tmux = screen.client();
         tmux.env_clear().env("LANG", "C.UTF-8").env("SHELL", "/bin/sh").env("PATH", search_path());
         tmux.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));

@@ -69,10 +69,12 @@ fn rust(dir: &str) -> Vec<(PathBuf, String)> {
     while let Some(path) = open.pop() {
         if path.is_dir() {
             open.extend(
-                fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path()),
+                fs::read_dir(&path)
+                    .expect("the directory can be read")
+                    .map(|entry| entry.expect("the entry can be read").path()),
             );
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).expect("a source");
+            let text = fs::read_to_string(&path).expect("the file can be read");
             all.push((path.strip_prefix(&dir).expect("below").to_owned(), text));
         }
     }
@@ -348,7 +350,7 @@ fn every_verb_has_a_source_file_and_a_test_file() {
         .map(|(module, _)| module.trim_start_matches("Box<").to_owned())
         .collect();
     assert!(verbs.len() >= 15 && verbs.iter().any(|verb| verb == "create"), "{verbs:?}");
-    let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests");
+    let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests can be read");
     let missing: Vec<String> = verbs
         .iter()
         .flat_map(|verb| {
@@ -368,11 +370,11 @@ fn every_verb_has_a_source_file_and_a_test_file() {
 
 #[test]
 fn every_test_file_is_a_module() {
-    let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests");
+    let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests can be read");
     let slow = fs::read_to_string(root().join("tests/it/slow.rs")).expect("the slow tests");
     for (dir, modules) in [("tests/it", &modules), ("tests/it/slow", &slow)] {
-        for entry in fs::read_dir(root().join(dir)).expect("the tests") {
-            let path = entry.expect("an entry").path();
+        for entry in fs::read_dir(root().join(dir)).expect("the directory can be read") {
+            let path = entry.expect("the entry can be read").path();
             let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
             let runs = modules.lines().any(|line| line == format!("mod {name};"));
             assert!(name == "main" || runs, "{dir}/{name} never runs");

@@ -183,7 +183,7 @@ fn a_use_is_recorded_once_a_minute_and_only_if_the_secret_is_valid() {
         assert_eq!(world.verify(&secret, args).0, refused, "{args:?}");
         assert_eq!(last_used(&world, "demo"), Value::Null, "{args:?}");
     }
-    let database = std::fs::read(world.database()).expect("the database");
+    let database = std::fs::read(world.database()).expect("the database can be read");
     for (wait, recorded) in [(0, "13:00:00"), (59, "13:00:00"), (1, "13:01:00"), (HOUR, "14:01:00")] {
         world.wait(wait);
         assert_eq!(world.verify(&secret, &["-q"]).0, 0);
@@ -192,12 +192,12 @@ fn a_use_is_recorded_once_a_minute_and_only_if_the_secret_is_valid() {
     assert_eq!(world.show("demo")["secrets"][0]["last_used_at"], "2026-11-22T14:01:00Z");
     assert_eq!(last_used(&world, "other"), Value::Null);
     assert_eq!(
-        std::fs::read(world.database()).expect("the database"),
+        std::fs::read(world.database()).expect("the database can be read"),
         database,
         "a use does not change the database"
     );
 
-    std::fs::remove_file(world.store().join("usage.secrets")).expect("the file");
+    std::fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed");
     world.is_valid(&secret, "demo");
     assert_eq!((last_used(&world, "demo"), &world.show("demo")["usage_since"]), (Value::Null, &Value::Null));
 }
@@ -212,7 +212,7 @@ fn with_quiet_only_errors_are_printed() {
             assert_eq!((&*ran.out, &*ran.err), ("", ""), "{presented}");
         }
     }
-    std::fs::remove_file(world.database()).expect("the database");
+    std::fs::remove_file(world.database()).expect("the database can be removed");
     let ran = world.run_with(&["verify", "-q"], secret.as_bytes()).exit(6);
     assert!(ran.out.is_empty() && ran.err.starts_with("error: no store at "), "{}", ran.err);
 }
@@ -239,11 +239,11 @@ fn a_secret_is_read_from_stdin_a_file_or_the_terminal() {
     let mut world = World::new();
     let secret = world.create("demo", &[]);
     let file = world.dir.path().join("secret");
-    std::fs::write(&file, format!("{secret}\n")).expect("a file");
-    let file = file.to_str().expect("UTF-8");
+    std::fs::write(&file, format!("{secret}\n")).expect("the file can be written");
+    let file = file.to_str().expect("the path is UTF-8");
     assert_eq!(world.verify("", &["--secret-file", file]), (0, "valid demo".into()));
     assert_eq!(world.verify(&secret, &["--secret-file", "-"]), (0, "valid demo".into()));
-    for missing in [&*format!("{file}.not"), world.dir.path().to_str().expect("UTF-8")] {
+    for missing in [&*format!("{file}.not"), world.dir.path().to_str().expect("the path is UTF-8")] {
         world.refuses(&["verify", "--secret-file", missing], 1, "io");
     }
     let args = ["verify", &secret];
@@ -283,7 +283,7 @@ fn a_required_scope_that_does_not_exist_also_causes_a_warning() {
 fn no_secret_is_valid_if_an_index_leads_to_another_secret() {
     let world = World::with_store();
     let [one, two] = ["one", "two"].map(|name| world.create(name, &[]));
-    let conn = rusqlite::Connection::open(world.database()).expect("the database");
+    let conn = rusqlite::Connection::open(world.database()).expect("the database can be opened");
     let hash = |row: i64| -> Vec<u8> {
         conn.query_row("SELECT hash FROM secret WHERE row = ?1", [row], |row| row.get(0)).expect("a secret")
     };
@@ -291,7 +291,7 @@ fn no_secret_is_valid_if_an_index_leads_to_another_secret() {
     drop(conn);
     // Swap the hashes of both secrets in the pages of the table, which start with the byte 13. The index is not
     // changed.
-    let mut bytes = fs::read(world.database()).expect("the store");
+    let mut bytes = fs::read(world.database()).expect("the store can be read");
     let place = |hash: &[u8]| {
         let mut places = bytes.windows(32).enumerate().filter(|(_, it)| *it == hash).map(|(at, _)| at);
         places.find(|at| bytes[at / 4096 * 4096] == 13).expect("a row")
@@ -300,7 +300,7 @@ fn no_secret_is_valid_if_an_index_leads_to_another_secret() {
     for (at, other) in places.into_iter().zip([&hashes[1], &hashes[0]]) {
         bytes[at..at + 32].copy_from_slice(other);
     }
-    fs::write(world.database(), bytes).expect("the store");
+    fs::write(world.database(), bytes).expect("the store can be written");
     for secret in [one, two] {
         let answer = world.verify(&secret, &[]);
         assert_eq!((answer.0 > 0, answer.1.contains("valid")), (true, false), "{answer:?}");
@@ -319,7 +319,7 @@ fn an_expired_secret_does_not_become_valid_again_if_the_clock_is_set_back() {
     world.wait(-20 * DAY);
     let failure = world.refuses_with(&["verify"], secret.as_bytes(), 6, "clock");
     let message = "the clock says 2026-12-12T12:00:00Z, but the last change was made at 2027-01-01T12:00:00Z";
-    assert!(failure["message"].as_str().expect("a message").contains(message), "{failure}");
+    assert!(failure["message"].as_str().expect("the message is a string").contains(message), "{failure}");
     // Verdicts that do not depend on the clock are still given.
     world.is_valid(&endless, "endless");
     world.run(&["disable", "demo"]).ok();

@@ -212,7 +212,7 @@ fn there_are_no_questions_about_values_given_by_flags() {
     let mut world = with_scopes();
     let everything = ["create", "-dx", "--owner=x", "--icon=x", "--all-scopes", "--ttl=1d"];
     let out = world.dir.path().join("secret");
-    let out = out.to_str().expect("a path");
+    let out = out.to_str().expect("the path is UTF-8");
     world.at_terminal(&[typed("a"), Pick("Create it"), typed("b")]);
     assert_eq!(world.run(&[&everything[..], &["--out", out]].concat()).ok().out, "");
     assert_eq!(questions(&world), ["Name", "Create `a`"]);

@@ -114,7 +114,7 @@ impl Directory {
         Ok(why.map(|why| Unsafe {
             path,
             why,
-            fix: "find out who created this file, and move it away".to_owned(),
+            fix: "it is not a journal that tokenctl wrote; find out who made it, and move it away".to_owned(),
             by_mode: false,
         }))
     }

@@ -19,10 +19,10 @@ impl Shell {
         let world = super::filled();
         let home = world.dir.path().join("home");
         let work = home.join("work");
-        fs::create_dir_all(work.join("secrets")).expect("a directory");
-        fs::write(work.join("see me"), "").expect("a file");
+        fs::create_dir_all(work.join("secrets")).expect("the directory can be created");
+        fs::write(work.join("see me"), "").expect("the file can be written");
         let file = home.join(file);
-        fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        fs::create_dir_all(file.parent().expect("a directory")).expect("the directory can be created");
         fs::write(&file, rc).expect("a start-up file");
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).env("HOME", &home).env("XDG_CONFIG_HOME", &home).current_dir(&work);

@@ -47,14 +47,15 @@ impl Daemon {
         let dir = job.world.dir.path();
         let sbin = job.world.directory("sbin");
         let mails = job.world.directory("mails");
-        fs::write(dir.join("nothing"), "").expect("a file");
+        fs::write(dir.join("nothing"), "").expect("the file can be written");
         let cron = "command -v cron | xargs -I{} cp {} ";
         super::run(Command::new("sh").args(["-c", &format!("{cron} {sbin}/")]), b"").ok();
         let sendmail = format!("#!/bin/sh\n/bin/cat >{mails}/.$$ && /bin/mv {mails}/.$$ {mails}/$$\n");
         write_program(Path::new(&format!("{sbin}/sendmail")), sendmail.as_bytes());
         let programs = program_path().parent().expect("a directory").display();
         let path = format!("HOME={}\nPATH={programs}:/usr/bin:/bin\n", job.home);
-        fs::write(dir.join("crontab"), format!("{path}{}\n", lines.join("\n"))).expect("a file");
+        fs::write(dir.join("crontab"), format!("{path}{}\n", lines.join("\n")))
+            .expect("the file can be written");
         let mut child = Command::new("unshare")
             .args(["-m", "sh", "-c", ISOLATED])
             .arg(dir)
@@ -63,7 +64,7 @@ impl Daemon {
             .expect("unshare starts");
         let mut is_cron = || {
             let name = fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap_or_default();
-            let ended = child.try_wait().expect("a child");
+            let ended = child.try_wait().expect("the process can be waited for");
             if name == "cron\n" || ended.is_some() { Ok(ended) } else { Err("cron did not start".to_owned()) }
         };
         if let Some(status) = eventually(&mut is_cron) {
@@ -86,12 +87,12 @@ impl Drop for Done<'_> {
 
 /// The bodies of the mails that were sent.
 fn mails(job: &Job) -> Vec<String> {
-    let entries = fs::read_dir(job.world.path("mails")).expect("mails");
+    let entries = fs::read_dir(job.world.path("mails")).expect("the directory can be read");
     let paths = entries.map(|entry| entry.expect("a mail").path());
     // The name of a mail that is still being written begins with a dot.
     let whole = paths.filter(|path| !path.to_string_lossy().contains("/."));
     let body = |path| {
-        let mail = fs::read_to_string(path).expect("a mail");
+        let mail = fs::read_to_string(path).expect("the file can be read");
         mail.split_once("\n\n").expect("a head and a body").1.to_owned()
     };
     whole.map(body).collect()
@@ -117,8 +118,8 @@ fn due_tokens(job: &Job) {
     job.world.wait(real_time() - 40 * DAY - job.world.now());
     let policy = ["--ttl", "90d", "--rotate-every", "30d", "--grace", "2d"];
     let (file, env) = (format!("{}/in-file", job.home), format!("{}/app.env", job.home));
-    fs::write(&env, "PORT=8080\n").expect("a file");
-    fs::set_permissions(&env, fs::Permissions::from_mode(0o600)).expect("a mode");
+    fs::write(&env, "PORT=8080\n").expect("the file can be written");
+    fs::set_permissions(&env, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
     let create =
         |name: &str, args: &[&str]| job.world.run(&[&["create", name], &policy[..], args].concat()).ok();
     create("in-file", &["--out", &file]);
@@ -177,7 +178,7 @@ fn one_crontab_line_delivers_each_secret_to_its_destination_and_repeats_a_hook_u
         }
         drop(daemon);
         drop(ending);
-        client.join().expect("the client")
+        client.join().expect("the thread does not panic")
     });
     let _ = server.kill();
     let _ = server.wait();
@@ -195,7 +196,7 @@ fn one_crontab_line_delivers_each_secret_to_its_destination_and_repeats_a_hook_u
         assert!(mail.contains("`service` is rotated, but") && mail.contains(only), "{mail}");
     }
     assert!(others.iter().all(|mail| mail.starts_with(only) && mail.lines().count() == 3), "{others:?}");
-    let runs = fs::read_to_string(format!("{}/runs", job.home)).expect("runs");
+    let runs = fs::read_to_string(format!("{}/runs", job.home)).expect("the file can be read");
     assert_eq!(runs, "run\nrun\nrun\n");
     assert_eq!(job.verify("service"), "valid service", "the service was restarted with the new secret");
     assert_eq!(job.verify("in-file"), "valid in-file");
@@ -222,7 +223,7 @@ fn the_crontab_lines_for_monitoring_mail_findings_and_write_metrics() {
     let mail = mails(&job).remove(0);
     assert!(mail.starts_with("error: expired: `demo` expired "), "{mail}");
     assert!(mail.contains("(owner: ann)\n  hint: revive it with `tokenctl rotate demo --revive`"), "{mail}");
-    let written = fs::read_to_string(file).expect("metrics");
+    let written = fs::read_to_string(file).expect("the file can be read");
     assert!(
         written.contains("tokenctl_check_findings{code=\"expired\",severity=\"error\"} 1\n"),
         "{written}"

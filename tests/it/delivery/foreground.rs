@@ -18,8 +18,8 @@ fn a_command_can_ask_on_the_terminal() {
     screen.say("indeed");
     screen.press(&["Enter"]);
     screen.wait("EXIT 0");
-    assert_eq!(fs::read_to_string(world.path("said")).expect("a file"), "indeed\n");
-    let got = fs::read(world.path("got")).expect("a file");
+    assert_eq!(fs::read_to_string(world.path("said")).expect("the file can be read"), "indeed\n");
+    let got = fs::read(world.path("got")).expect("the file can be read");
     assert_eq!(world.real(&["verify"], &got).ok().line(), "valid demo");
     // The shell can read from its terminal again.
     screen.run("read again; echo $again");
@@ -40,7 +40,7 @@ fn ctrl_c_in_a_command_on_the_terminal_interrupts_the_delivery() {
     screen.press(&["C-c"]);
     let shown = screen.wait("EXIT 130");
     assert!(shown.contains("interrupted; nothing was changed"), "{shown}");
-    let got = fs::read(world.path("got")).expect("a file");
+    let got = fs::read(world.path("got")).expect("the file can be read");
     assert_eq!(world.real(&["verify"], &got).exit(3).line(), "unknown");
 }
 

@@ -30,8 +30,8 @@ pub fn all() -> Vec<Text> {
     let mut texts = Vec::new();
     while let Some(path) = open.pop() {
         if path.is_dir() {
-            let entries = fs::read_dir(&path).expect("a directory");
-            open.extend(entries.map(|entry| entry.expect("an entry").path()));
+            let entries = fs::read_dir(&path).expect("the directory can be read");
+            open.extend(entries.map(|entry| entry.expect("the entry can be read").path()));
             continue;
         }
         let Ok(content) = fs::read_to_string(&path) else { continue };

@@ -227,7 +227,8 @@ fn make(world: &World, all: &mut Reader) {
     world.define(&["write"]);
 
     let env = world.write("app.env", "");
-    std::fs::set_permissions(&env, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
+    std::fs::set_permissions(&env, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("the mode can be set");
     let line = format!(
         "create app --owner ann --description All --icon 🔑 --label env=prod --scope admin,write --ttl 90d \
          --not-before 1m --rotate-every 30d --grace 2d --allow-from 10.0.0.0/8 --env-file {env} --env-name KEY --after false"

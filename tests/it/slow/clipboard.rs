@@ -34,8 +34,8 @@ struct Holder {
 
 impl Holder {
     fn find(stay: u32) -> Option<Self> {
-        fs::read_dir("/proc").expect("procfs").find_map(|entry| {
-            let path = entry.expect("an entry").path();
+        fs::read_dir("/proc").expect("the directory can be read").find_map(|entry| {
+            let path = entry.expect("the entry can be read").path();
             let id = path.file_name()?.to_str()?.parse().ok()?;
             let arguments = arguments(&path);
             let holds =
@@ -81,7 +81,7 @@ fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
     let (method, secret, stay) = held.expect("nothing was copied");
     assert_eq!((method, stay), (CopyMethod::Display, Some(Duration::from_secs(45))));
     world.is_valid(&secret, "demo");
-    let id = world.show("demo")["id"].as_str().expect("an id").to_owned();
+    let id = world.show("demo")["id"].as_str().expect("the id is a string").to_owned();
     let messages = format!(
         "created `demo` ({id}), expires 2026-12-22T12:00:00Z (in 30 days)\n\
          copied to the clipboard, cleared in 45 s; a clipboard manager may keep a copy\n"
@@ -171,7 +171,7 @@ fn if_a_clipboard_fails_the_secret_is_rolled_back() {
         assert_eq!(ran.out, "");
     }
     assert_eq!(world.names(&["--all"]), ["demo"]);
-    assert_eq!(world.show("demo")["secrets"].as_array().expect("secrets").len(), 1);
+    assert_eq!(world.show("demo")["secrets"].as_array().expect("`secrets` is an array").len(), 1);
     world.is_valid(&old, "demo");
     world.run(&["audit", "verify"]).ok();
 }

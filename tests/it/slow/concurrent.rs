@@ -67,7 +67,7 @@ fn fifty_processes_with_twenty_creates_each_create_a_thousand_tokens_and_one_sto
         let failed: Vec<_> =
             results.iter().filter(|(_, ran)| ran.code != 0 || ran.err.contains("error")).collect();
         assert!(failed.is_empty(), "{} failed: {failed:?}", failed.len());
-        assert!(reader.join().expect("the reader") > 0);
+        assert!(reader.join().expect("the thread does not panic") > 0);
     });
 
     let makers = results.iter().filter(|(_, ran)| ran.err.contains("warning: made a new store at ")).count();
@@ -105,7 +105,7 @@ fn only_one_of_many_simultaneous_creates_with_the_same_name_succeeds() {
         };
         let results: Vec<Ran> = thread::scope(|scope| {
             let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(create)).collect();
-            all.into_iter().map(|ran| ran.join().expect("a create")).collect()
+            all.into_iter().map(|ran| ran.join().expect("the thread does not panic")).collect()
         });
         let mut secrets = Vec::new();
         for ran in &results {
@@ -116,7 +116,7 @@ fn only_one_of_many_simultaneous_creates_with_the_same_name_succeeds() {
             assert_eq!(ran.code, 5, "{ran:?}");
             let last = ran.err.lines().last().unwrap_or_default();
             let error: serde_json::Value = serde_json::from_str(last).expect(last);
-            let code = error["error"]["code"].as_str().expect("a code");
+            let code = error["error"]["code"].as_str().expect("the code is a string");
             // With `--if-missing`, all other processes wait for the delivery and then find the token.
             assert!(!if_missing && matches!(code, "under_way" | "name_taken"), "{ran:?}");
         }

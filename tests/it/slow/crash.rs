@@ -105,16 +105,16 @@ fn now() -> i64 {
 
 /// Copies a directory with its files, subdirectories and their modes.
 fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
+    for entry in fs::read_dir(from).expect("the directory can be read") {
+        let entry = entry.expect("the entry can be read");
         let to = to.join(entry.file_name());
         if entry.file_type().expect("a type").is_dir() {
-            fs::create_dir(&to).expect("a directory");
+            fs::create_dir(&to).expect("the directory can be created");
             copy(&entry.path(), &to);
             let mode = fs::metadata(entry.path()).expect("a directory").permissions();
-            fs::set_permissions(&to, mode).expect("a mode");
+            fs::set_permissions(&to, mode).expect("the mode can be set");
         } else {
-            fs::copy(entry.path(), &to).expect("a copy");
+            fs::copy(entry.path(), &to).expect("the file can be copied");
         }
     }
 }
@@ -127,13 +127,13 @@ fn each<T: Sync>(jobs: &[T], check: impl Fn(&T) -> Result<(), String> + Sync) ->
             scope.spawn(|| {
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(why) = check(job) {
-                        failed.lock().expect("a list").push(why);
+                        failed.lock().expect("no thread panicked").push(why);
                     }
                 }
             });
         }
     });
-    failed.into_inner().expect("a list")
+    failed.into_inner().expect("no thread panicked")
 }
 
 /// Fails the test with the first failures.
@@ -167,11 +167,12 @@ fn traced(dir: &Path, options: &[&str], args: &[String]) -> Traced {
 /// its number.
 fn points(dir: &Path, calls: &str, args: &[String]) -> Vec<(String, usize)> {
     let log = dir.join("log");
-    let done = traced(dir, &["-o", log.to_str().expect("UTF-8"), "-e", &format!("trace={calls}")], args);
+    let done =
+        traced(dir, &["-o", log.to_str().expect("the path is UTF-8"), "-e", &format!("trace={calls}")], args);
     assert_eq!(done.ran.code, 0, "{args:?}: {}", done.ran.err);
-    let log = fs::read_to_string(log).expect("a log");
+    let log = fs::read_to_string(log).expect("the file can be read");
     let store = dir.join("store");
-    let store = store.to_str().expect("UTF-8");
+    let store = store.to_str().expect("the path is UTF-8");
     let (mut begun, mut counts, mut points) = (false, std::collections::HashMap::new(), Vec::new());
     let program = log.split(' ').next().expect("a pid");
     for line in log.lines() {
@@ -205,8 +206,8 @@ impl Scene {
     fn new(verb: Verb, destination: Destination) -> Self {
         let base = scratch();
         let target = base.path().join("target");
-        fs::create_dir(&target).expect("a directory");
-        fs::set_permissions(&target, fs::Permissions::from_mode(0o700)).expect("a mode");
+        fs::create_dir(&target).expect("the directory can be created");
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o700)).expect("the mode can be set");
         let mint = |name| run(Self::program(base.path()).args(["create", name]), b"").ok().line().to_owned();
         let bystander = mint("bystander");
         let old = (verb == Verb::Rotate).then(|| mint(NAME));
@@ -268,7 +269,7 @@ impl Scene {
 
     /// The flags that select the destination.
     fn destination_flags(&self, dir: &Path) -> Vec<String> {
-        let file = Self::file(dir).to_str().expect("UTF-8").to_owned();
+        let file = Self::file(dir).to_str().expect("the path is UTF-8").to_owned();
         match self.destination {
             Destination::Stdout => vec![],
             Destination::File => vec!["--out".to_owned(), file],
@@ -433,16 +434,16 @@ fn whole(text: &str) -> Option<String> {
 }
 
 fn write(path: &Path, text: &str) {
-    fs::write(path, text).expect("a file");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a mode");
+    fs::write(path, text).expect("the file can be written");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
 }
 
 /// Checks that nothing is left beside the destination. A temporary file of a delivery that had not begun is unknown to
 /// the store. Such a file must be empty, and the next delivery to the directory removes it.
 fn swept(world: &World) -> Result<(), String> {
     let left = || -> Vec<PathBuf> {
-        let entries = fs::read_dir(world.dir.path().join("target")).expect("a directory");
-        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let entries = fs::read_dir(world.dir.path().join("target")).expect("the directory can be read");
+        let paths = entries.map(|entry| entry.expect("the entry can be read").path());
         paths.filter(|path| !path.ends_with("secret")).collect()
     };
     let before = left();
@@ -455,9 +456,9 @@ fn swept(world: &World) -> Result<(), String> {
     );
     world.wait(10 * MINUTE);
     let other = world.dir.path().join("target/other");
-    let ran = world.run(&["create", "sweeper", "--out", other.to_str().expect("UTF-8")]);
+    let ran = world.run(&["create", "sweeper", "--out", other.to_str().expect("the path is UTF-8")]);
     ensure!(ran.code == 0, "the next delivery: {ran:?}");
-    fs::remove_file(other).expect("a file");
+    fs::remove_file(other).expect("the file can be removed");
     ensure!(left().is_empty(), "left beside the target: {:?}", left());
     let ran = world.run(&["revoke", "sweeper", "--yes"]);
     ensure!(ran.code == 0, "{ran:?}");

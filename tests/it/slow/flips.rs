@@ -34,9 +34,9 @@ fn world() -> (World, Vec<Question>) {
     let mut all = Vec::new();
     let mut question = |what, secret: &str, scope: &str, label: &str, right| {
         let scopes =
-            scope.split(',').filter(|scope| !scope.is_empty()).map(|it| it.parse().expect("a scope"));
+            scope.split(',').filter(|scope| !scope.is_empty()).map(|it| it.parse().expect("it is a scope"));
         let labels =
-            label.split(',').filter(|label| !label.is_empty()).map(|it| it.parse().expect("a label"));
+            label.split(',').filter(|label| !label.is_empty()).map(|it| it.parse().expect("it is a label"));
         let requirements =
             Requirements { scopes: scopes.collect(), labels: labels.collect(), ..Requirements::default() };
         all.push(Question { what, secret: secret.to_owned(), requirements, right });
@@ -100,14 +100,14 @@ fn a_flipped_bit_never_causes_a_wrong_verdict() {
     };
     let right: Vec<_> = questions.iter().map(|question| Some(question.right)).collect();
     assert_eq!(ask(), right);
-    let sound = fs::read(world.database()).expect("the database");
+    let sound = fs::read(world.database()).expect("the database can be read");
     let file = File::options().write(true).open(world.database()).expect("the database");
     let every = if std::env::var_os("FLIPS").is_some_and(|which| which == "all") { 1 } else { 37 };
     let flips = used_bytes(&sound).into_iter().flat_map(|at| (0..8).map(move |bit| (at, bit))).step_by(every);
     let (mut counts, mut wrong, mut tried) = (BTreeMap::<&str, usize>::new(), Vec::new(), 0);
     for (at, bit) in flips {
         let place = u64::try_from(at).expect("in range");
-        file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("a byte");
+        file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("the file can be written");
         for (question, answer) in questions.iter().zip(ask()) {
             let outcome = match answer {
                 None => "refused",
@@ -119,7 +119,7 @@ fn a_flipped_bit_never_causes_a_wrong_verdict() {
             };
             *counts.entry(outcome).or_default() += 1;
         }
-        file.write_all_at(&[sound[at]], place).expect("a byte");
+        file.write_all_at(&[sound[at]], place).expect("the file can be written");
         tried += 1;
     }
     println!("flips: {tried} of {} bytes, verdicts {counts:?}", sound.len());

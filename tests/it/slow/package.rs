@@ -80,9 +80,9 @@ fn completes(world: &World) {
         ),
     ];
     let home = world.dir.path();
-    fs::create_dir_all(home.join(".config/fish")).expect("a directory");
+    fs::create_dir_all(home.join(".config/fish")).expect("the directory can be created");
     for (file, rc, shell) in shells {
-        fs::write(home.join(file), format!("{rc}\n")).expect("a file");
+        fs::write(home.join(file), format!("{rc}\n")).expect("the file can be written");
         let mut command = Command::new("sh");
         command.args(["-c", &format!("exec {shell}")]).env("PATH", "/usr/bin:/bin");
         let screen = Screen::of(command.env("HOME", home).current_dir(home), (80, 24));

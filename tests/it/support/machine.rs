@@ -256,7 +256,7 @@ impl Clipboard for FakeClipboard {
     fn put(&mut self, text: &[u8]) -> io::Result<()> {
         self.works("put")?;
         self.now.set(self.now.get() + self.all.borrow().slow);
-        let text = String::from_utf8(text.to_vec()).expect("UTF-8");
+        let text = String::from_utf8(text.to_vec()).expect("the bytes are UTF-8");
         self.all.borrow_mut().holds = Some((self.method, text, None));
         Ok(())
     }

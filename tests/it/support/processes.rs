@@ -72,7 +72,7 @@ impl World {
     /// Runs the program with a stdout whose reader has gone away.
     #[track_caller]
     pub fn unread(&self, args: &[&str], input: &[u8]) -> Ran {
-        let (reader, writer) = io::pipe().expect("a pipe");
+        let (reader, writer) = io::pipe().expect("a pipe can be created");
         drop(reader);
         let mut child = self
             .program()
@@ -82,7 +82,7 @@ impl World {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let _ = child.stdin.take().expect("a pipe").write_all(input);
+        let _ = child.stdin.take().expect("stdin is a pipe").write_all(input);
         finished(child)
     }
 
@@ -132,7 +132,7 @@ impl World {
         let command = format!("cat >{got}; kill -KILL $PPID");
         let ran = self.real(&[args, &["--exec", &command]].concat(), b"");
         assert_eq!(ran.code, -1, "not killed: {ran:?}");
-        fs::read_to_string(got).expect("a file")
+        fs::read_to_string(got).expect("the file can be read")
     }
 
     /// Kills the real program while it writes a secret to a file in the directory `out`. Returns false if a tool is
@@ -146,7 +146,7 @@ impl World {
             At::BeforeRename => "rename,renameat,renameat2",
             At::AfterRename => "fsync",
         };
-        let dir = fs::canonicalize(self.dir.path()).expect("a directory").join("out");
+        let dir = fs::canonicalize(self.dir.path()).expect("the path exists").join("out");
         let only = if at == At::AfterRename { format!("-P {}", dir.display()) } else { String::new() };
         let script = format!(
             "exec strace -f -o /dev/null {only} -e trace={calls} -e inject={calls}:signal=SIGKILL tokenctl {args}"
@@ -161,13 +161,13 @@ impl World {
     #[track_caller]
     pub fn injected(&self, inject: &str, args: &str) -> Ran {
         let calls = inject.split(':').next().expect("a call");
-        let dir = fs::canonicalize(self.dir.path()).expect("a directory").join("out");
+        let dir = fs::canonicalize(self.dir.path()).expect("the path exists").join("out");
         let only = if calls == "fsync" { format!("-P {}", dir.display()) } else { String::new() };
         let script = format!(
             "exec strace -f -o log {only} -e trace={calls} -e inject={inject} tokenctl {args} && cat log"
         );
         let ran = run(&mut self.bash(&script), b"");
-        let log = fs::read_to_string(self.path("log")).expect("a log");
+        let log = fs::read_to_string(self.path("log")).expect("the file can be read");
         assert!(log.contains("(INJECTED)") || log.contains("SIGKILL"), "{inject}: {log}");
         ran
     }
@@ -197,15 +197,18 @@ impl World {
             open.filter_map(|file| file.path().read_link().ok()).any(|path| path == self.database())
         };
         while !is_at_work() {
-            assert!(child.try_wait().expect("a child").is_none(), "`doctor` exited too soon");
+            assert!(
+                child.try_wait().expect("the process can be waited for").is_none(),
+                "`doctor` exited too soon"
+            );
         }
         // The clock continues while the process is stopped.
-        kill_process(Pid::from_child(&child), Signal::STOP).expect("a process");
+        kill_process(Pid::from_child(&child), Signal::STOP).expect("the signal can be sent");
         let still = Instant::now();
         while still.elapsed() < Duration::from_millis(1_100) {
             thread::sleep(Duration::from_millis(50));
         }
-        kill_process(Pid::from_child(&child), Signal::CONT).expect("a process");
+        kill_process(Pid::from_child(&child), Signal::CONT).expect("the signal can be sent");
         child
     }
 }
@@ -221,7 +224,7 @@ pub enum At {
 
 /// A full pipe: its read end and its write end.
 pub fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
-    let (reader, writer) = io::pipe().expect("a pipe");
+    let (reader, writer) = io::pipe().expect("a pipe can be created");
     let mut filler = writer.try_clone().expect("a pipe");
     // Single bytes are written, so that a write fails only if not even one byte fits.
     rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).expect("a flag");
@@ -256,7 +259,10 @@ pub fn wait_until_stuck(child: &mut Child) {
     let path = format!("/proc/{}/stat", child.id());
     let (mut same, mut last) = (0, String::new());
     while same < 10 {
-        assert!(child.try_wait().expect("a child").is_none(), "the process exited instead of waiting");
+        assert!(
+            child.try_wait().expect("the process can be waited for").is_none(),
+            "the process exited instead of waiting"
+        );
         assert!(start.elapsed() < Duration::from_secs(60), "the process never waited");
         let text = fs::read_to_string(&path).unwrap_or_default();
         // The state and the used CPU time: fields 3, 14 and 15 of proc(5).
@@ -274,7 +280,7 @@ pub fn wait_until_stuck(child: &mut Child) {
 pub fn soon(child: &mut Child) -> ExitStatus {
     let start = Instant::now();
     while start.elapsed() < PROMPT {
-        if let Some(status) = child.try_wait().expect("a child") {
+        if let Some(status) = child.try_wait().expect("the process can be waited for") {
             return status;
         }
         thread::sleep(Duration::from_millis(5));
@@ -298,7 +304,7 @@ pub fn finished(mut child: Child) -> Ran {
     }
     let (out, err) = (text(child.stdout.take()), text(child.stderr.take()));
     let status = soon(&mut child);
-    let joined = |text: thread::JoinHandle<String>| text.join().expect("a reader");
+    let joined = |text: thread::JoinHandle<String>| text.join().expect("the thread does not panic");
     Ran { code: status.code().unwrap_or(-1), out: joined(out), err: joined(err) }
 }
 
@@ -314,5 +320,5 @@ pub fn assert_failure(ran: &Ran, code: &str, exit: i32) -> Value {
 /// The mode bits of a file. Symbolic links are not followed.
 pub fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::MetadataExt;
-    fs::symlink_metadata(path).expect("a file").mode() & 0o7777
+    fs::symlink_metadata(path).expect("the file exists").mode() & 0o7777
 }

@@ -16,15 +16,16 @@ pub fn under_systemd(world: &World, units: &[(&str, String)], script: &str) -> O
         return None;
     }
     let path = |name: &str| world.dir.path().join(name);
-    fs::rename(world.store(), path("state")).expect("a store");
+    fs::rename(world.store(), path("state")).expect("the store can be renamed");
     copy_program(&path("tokenctl"));
-    fs::write(path("look"), format!("exec >/out/seen 2>&1\n{script}\nsystemctl exit\n")).expect("a script");
-    fs::write(path("start"), include_str!("systemd.sh")).expect("a script");
-    fs::create_dir(path("units")).expect("a directory");
+    fs::write(path("look"), format!("exec >/out/seen 2>&1\n{script}\nsystemctl exit\n"))
+        .expect("the file can be written");
+    fs::write(path("start"), include_str!("systemd.sh")).expect("the file can be written");
+    fs::create_dir(path("units")).expect("the directory can be created");
     let look = "[Service]\nType=oneshot\nExecStart=/bin/sh /out/look\n".to_owned();
     let target = "[Unit]\nRequires=look.service\nAfter=look.service\nAllowIsolate=yes\n".to_owned();
     for (name, text) in [("look.service", look), ("test.target", target)].iter().chain(units) {
-        fs::write(path("units").join(name), text).expect("a unit");
+        fs::write(path("units").join(name), text).expect("the file can be written");
     }
     let mut unshare = Command::new("timeout");
     unshare.args([

@@ -219,7 +219,7 @@ impl World {
         assert_eq!((ran.code, &*ran.out), (exit, ""), "{args:?}: {}", ran.err);
         assert_harmless(&plain.err);
         let failure = ran.failure();
-        assert_harmless(failure["message"].as_str().expect("a message"));
+        assert_harmless(failure["message"].as_str().expect("the message is a string"));
         assert_eq!((&failure["exit"], &failure["code"]), (&exit.into(), &code.into()), "{args:?}: {failure}");
         assert!(state() == before, "{args:?} changed the store");
         failure
@@ -297,8 +297,8 @@ impl World {
     #[track_caller]
     pub fn actions(&self) -> Vec<String> {
         let log = self.run(&["audit", "--json"]).ok().json();
-        let action = |event: &Value| event["action"].as_str().expect("an action").to_owned();
-        log.as_array().expect("an array").iter().map(action).collect()
+        let action = |event: &Value| event["action"].as_str().expect("the action is a string").to_owned();
+        log.as_array().expect("it is an array").iter().map(action).collect()
     }
 
     /// The last event.
@@ -318,7 +318,7 @@ impl World {
     /// the store, and the digest of a token covers the ids of scopes.
     pub fn show_alike(&self, name: &str) -> Value {
         let mut document = self.show(name);
-        for event in document["events"].as_array_mut().expect("events") {
+        for event in document["events"].as_array_mut().expect("`events` is an array") {
             event["hash"].take();
             event["row_digest"].take();
         }
@@ -327,7 +327,7 @@ impl World {
 
     /// Changes the database like a bad disk, without correcting the seals.
     pub fn sql_unsealed(&self, sql: &str) -> rusqlite::Connection {
-        let conn = rusqlite::Connection::open(self.database()).expect("the database");
+        let conn = rusqlite::Connection::open(self.database()).expect("the database can be opened");
         conn.execute_batch("PRAGMA ignore_check_constraints = ON").expect("a pragma");
         conn.execute_batch(sql).expect(sql);
         conn
@@ -348,5 +348,5 @@ impl World {
 }
 
 fn text(bytes: &RefCell<Vec<u8>>) -> String {
-    String::from_utf8(bytes.borrow().clone()).expect("UTF-8")
+    String::from_utf8(bytes.borrow().clone()).expect("the bytes are UTF-8")
 }

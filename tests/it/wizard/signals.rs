@@ -76,11 +76,11 @@ impl Traced {
     fn answer(&mut self, asked: &Asked) {
         eventually(|| {
             self.read();
-            let exited = self.child.try_wait().expect("a child").is_some();
+            let exited = self.child.try_wait().expect("the process can be waited for").is_some();
             let is_asked = self.shown.contains(asked.question);
             (exited || is_asked).then_some(()).ok_or_else(|| format!("{:?}", self.shown))
         });
-        self.screen.write_all(asked.answer.as_bytes()).expect("a terminal");
+        self.screen.write_all(asked.answer.as_bytes()).expect("the terminal can be written to");
     }
 }
 
@@ -89,12 +89,12 @@ impl Traced {
 fn calls(asked: &Asked) -> Vec<(String, usize, bool)> {
     let world = world();
     let path = world.dir.path().join("trace");
-    let mut traced = Traced::start(&world, asked, &["-o", path.to_str().expect("a path")]);
+    let mut traced = Traced::start(&world, asked, &["-o", path.to_str().expect("the path is UTF-8")]);
     traced.answer(asked);
     let ended = |trace: &str| trace.matches("TCSETSW").count() >= 2 || trace.contains("read(0, \"y\\n");
     let trace = eventually(|| {
         traced.read();
-        let trace = fs::read_to_string(&path).expect("a trace");
+        let trace = fs::read_to_string(&path).expect("the file can be read");
         if ended(&trace) { Ok(trace) } else { Err(trace) }
     });
     let _ = traced.child.kill();

@@ -31,7 +31,9 @@ impl Screen {
             .spawn()
             .expect("Xvfb starts");
         let mut number = String::new();
-        BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut number).expect("a number");
+        BufReader::new(server.stdout.take().expect("stdout is a pipe"))
+            .read_line(&mut number)
+            .expect("a number");
         assert!(!number.is_empty(), "Xvfb ended");
         Some(Self { server, display: format!(":{}", number.trim()) })
     }
@@ -48,7 +50,7 @@ impl Screen {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.server), signal).expect("a signal");
+        kill_process(Pid::from_child(&self.server), signal).expect("the signal can be sent");
     }
 }
 
@@ -110,11 +112,11 @@ fn the_clipboard_process_inherits_nothing_and_its_caller_does_not_wait_for_it() 
     let secret = screen.pasted(&world).ok().out;
     assert!(secret.starts_with("tkn_") && !holder.arguments.contains(&secret[4..12]), "{}", holder.arguments);
     assert!(holder.arguments.starts_with("tokenctl --hold-clipboard display 588 "), "{}", holder.arguments);
-    let limits = fs::read_to_string(format!("{proc}/limits")).expect("a process");
+    let limits = fs::read_to_string(format!("{proc}/limits")).expect("the file can be read");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
     assert_eq!(core.split_whitespace().nth(4), Some("0"));
     // The session id is field 6 in proc(5), the fourth after the name.
-    let stat = fs::read_to_string(format!("{proc}/stat")).expect("a process");
+    let stat = fs::read_to_string(format!("{proc}/stat")).expect("the file can be read");
     let session = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).expect("a session");
     assert_eq!(session, holder.id.to_string());
     // Only root can read the memory and the environment of the holder.
@@ -122,10 +124,10 @@ fn the_clipboard_process_inherits_nothing_and_its_caller_does_not_wait_for_it() 
     let Ok(environment) = fs::read(format!("{proc}/environ")) else { return };
     let expected = format!("DISPLAY={}\0HOME=/nowhere\0", screen.display);
     assert_eq!(String::from_utf8_lossy(&environment), expected);
-    assert_eq!(fs::read_link(format!("{proc}/cwd")).expect("a process").to_str(), Some("/"));
-    for entry in fs::read_dir(format!("{proc}/fd")).expect("a process") {
-        let file = fs::read_link(entry.expect("an entry").path()).expect("a descriptor");
-        let file = file.to_str().expect("UTF-8");
+    assert_eq!(fs::read_link(format!("{proc}/cwd")).expect("the link can be read").to_str(), Some("/"));
+    for entry in fs::read_dir(format!("{proc}/fd")).expect("the directory can be read") {
+        let file = fs::read_link(entry.expect("the entry can be read").path()).expect("the link can be read");
+        let file = file.to_str().expect("the path is UTF-8");
         assert!(file == "/dev/null" || file.starts_with("socket:"), "{file}");
     }
 }
@@ -168,7 +170,8 @@ fn the_secret_of_a_killed_delivery_can_still_be_pasted() {
     let world = World::of_processes();
     world.mint("demo");
     rotate_traced(&screen, &world, "-e trace=fdatasync", "1s").ok();
-    let syncs = fs::read_to_string(world.path("trace")).expect("a trace").matches("fdatasync(").count();
+    let syncs =
+        fs::read_to_string(world.path("trace")).expect("the file can be read").matches("fdatasync(").count();
     // The process is killed before or after the second commit, which deletes the journal. In both cases nobody could
     // report the result.
     for (kill, confirmed) in
@@ -181,7 +184,7 @@ fn the_secret_of_a_killed_delivery_can_still_be_pasted() {
         let pasted = screen.pasted(&world).ok().out;
         assert_eq!(world.real(&["verify"], pasted.as_bytes()).ok().line(), "valid demo");
         let token = world.look_at("demo");
-        let secrets = token["secrets"].as_array().expect("secrets");
+        let secrets = token["secrets"].as_array().expect("`secrets` is an array");
         assert_eq!(secrets.iter().all(|it| it["role"] != "provisional"), confirmed);
         world.real(&["rotate", "demo", "--replace-pending"], b"").ok();
     }
@@ -205,9 +208,9 @@ impl Compositor {
         let dir = world.dir.path();
         copy_program(&dir.join("tokenctl"));
         if uid() == 0 {
-            chown(dir, Some(USER), Some(USER)).expect("an owner");
+            chown(dir, Some(USER), Some(USER)).expect("the owner can be set");
         }
-        fs::set_permissions(dir, Permissions::from_mode(0o700)).expect("a mode");
+        fs::set_permissions(dir, Permissions::from_mode(0o700)).expect("the mode can be set");
         let mut it = Self { world, server: None };
         let mut server = it.bash("exec sway --config /dev/null");
         server.env("WLR_BACKENDS", "headless").env("WLR_LIBINPUT_NO_DEVICES", "1");

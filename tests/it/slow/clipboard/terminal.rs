@@ -27,8 +27,8 @@ fn within(world: &World, term: &str, command: &str) -> Ran {
     let mut script = world.bash("exec script -qec \"$COMMAND\" /dev/null");
     script.env("TERM", term).env("COMMAND", format!("{command} >out 2>said"));
     let ran = run(script.stdin(Stdio::null()), b"");
-    assert_eq!(std::fs::read_to_string(world.path("out")).expect("a file"), "");
-    Ran { err: std::fs::read_to_string(world.path("said")).expect("a file"), ..ran }
+    assert_eq!(std::fs::read_to_string(world.path("out")).expect("the file can be read"), "");
+    Ran { err: std::fs::read_to_string(world.path("said")).expect("the file can be read"), ..ran }
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl<'a> Tmux<'a> {
             .stderr(Stdio::null())
             .spawn()
             .expect("script starts");
-        let mut terminal = client.stdout.take().expect("a pipe");
+        let mut terminal = client.stdout.take().expect("stdout is a pipe");
         let (bytes, seen) = channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -61,7 +61,7 @@ impl<'a> Tmux<'a> {
     fn tokenctl(&self, args: &str) -> String {
         self.screen.run(&format!("tokenctl {args} >out 2>said"));
         self.screen.wait("EXIT 0");
-        let read = |name: &str| std::fs::read_to_string(self.world.path(name)).expect("a file");
+        let read = |name: &str| std::fs::read_to_string(self.world.path(name)).expect("the file can be read");
         assert_eq!(read("out"), "");
         read("said")
     }
@@ -157,9 +157,9 @@ fn nothing_is_delivered_to_a_tmux_that_hangs_and_no_process_is_left() {
     let Some(tmux) = Tmux::new(&world) else { return };
     let bytes = world.bytes();
     let socket = tmux.screen.socket().display().to_string();
-    let server = tmux.tmux(&["display-message", "-p", "#{pid}"]).ok().line().parse().expect("an id");
+    let server = tmux.tmux(&["display-message", "-p", "#{pid}"]).ok().line().parse().expect("it is an id");
     let server = Pid::from_raw(server).expect("an id");
-    kill_process(server, Signal::STOP).expect("a signal");
+    kill_process(server, Signal::STOP).expect("the signal can be sent");
     let mut command = world.program();
     command.env("TMUX", format!("{socket},1,0")).args(["create", "demo", "--copy=tmux"]);
     let ran = run(&mut command, b"").exit(7);
@@ -169,7 +169,7 @@ fn nothing_is_delivered_to_a_tmux_that_hangs_and_no_process_is_left() {
         thread::sleep(Duration::from_millis(10));
         !is_in_an_environment(&format!("TMUX={socket},1,0"))
     });
-    kill_process(server, Signal::CONT).expect("a signal");
+    kill_process(server, Signal::CONT).expect("the signal can be sent");
     assert!(ran.err.contains("tmux (no answer within 5 s)"), "{}", ran.err);
     assert!(gone, "a process of the delivery is still running");
     assert!(world.bytes() == bytes, "the store was changed");
@@ -177,8 +177,9 @@ fn nothing_is_delivered_to_a_tmux_that_hangs_and_no_process_is_left() {
 
 /// Whether any process has this variable in its environment.
 fn is_in_an_environment(variable: &str) -> bool {
-    std::fs::read_dir("/proc").expect("procfs").any(|entry| {
-        let environment = std::fs::read(entry.expect("an entry").path().join("environ")).unwrap_or_default();
+    std::fs::read_dir("/proc").expect("the directory can be read").any(|entry| {
+        let environment =
+            std::fs::read(entry.expect("the entry can be read").path().join("environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|it| it == variable.as_bytes())
     })
 }

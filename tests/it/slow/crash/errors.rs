@@ -108,19 +108,21 @@ fn fails(jobs: &[Job<'_>], kind: &str) {
         let log = scratch();
         let log = log.path().join("log");
         let inject = format!("inject={call}:error={error}:when={nth}");
-        let options = ["-o", log.to_str().expect("UTF-8"), "-e", &format!("trace={call}"), "-e", &inject];
+        let options =
+            ["-o", log.to_str().expect("the path is UTF-8"), "-e", &format!("trace={call}"), "-e", &inject];
         let done = scene.traced(dir.path(), &options);
         let place = format!("{} with {error} at {call} {nth}", scene.label());
         if !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("(INJECTED)")) {
             return Err(format!("{place}: the error was not injected, {:?}", done.ran));
         }
-        *counts.lock().expect("a count").entry(scene.label()).or_default() += 1;
-        *exits.lock().expect("a count").entry(done.ran.code).or_default() += 1;
+        *counts.lock().expect("no thread panicked").entry(scene.label()).or_default() += 1;
+        *exits.lock().expect("no thread panicked").entry(done.ran.code).or_default() += 1;
         let because = |why: String| format!("{place}: {why}; {:?}", done.ran);
         check_message(scene, before.as_ref(), dir.path(), &done.ran).map_err(because)?;
         scene.check(dir, &done.ran.out, Some(done.ran.code)).map_err(because)
     });
-    let (counts, exits) = (counts.into_inner().expect("a count"), exits.into_inner().expect("a count"));
+    let (counts, exits) =
+        (counts.into_inner().expect("no thread panicked"), exits.into_inner().expect("no thread panicked"));
     println!("{kind} points: {}, exits {exits:?}, {counts:?}", counts.values().sum::<usize>());
     assert_none(&failed, jobs.len());
     let least = AT_LEAST.iter().find(|least| least.0 == kind).expect("a minimum").1;
@@ -136,7 +138,7 @@ pub fn before(scene: &Scene) -> Option<Value> {
 /// The part of the token that a delivery can change.
 fn state(world: &World) -> Result<Option<Value>, String> {
     Ok(shown(world)?.map(|mut token| {
-        let object = token.as_object_mut().expect("an object");
+        let object = token.as_object_mut().expect("it is an object");
         for passing in ["events", "last_used_at", "usage_since", "destination", "hook"] {
             object.remove(passing);
         }

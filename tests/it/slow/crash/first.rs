@@ -50,8 +50,8 @@ fn check(world: &World, received: Option<String>) -> Result<(), String> {
     ensure!(shown(world)?.is_some() == current, "the token exists: {}", !current);
     let ran = world.run(&["doctor", "--repair", "--yes"]);
     ensure!(ran.code == 0, "doctor --repair: {ran:?}");
-    let files = fs::read_dir(world.store()).expect("the store");
-    let mut names: Vec<_> = files.map(|entry| entry.expect("an entry").file_name()).collect();
+    let files = fs::read_dir(world.store()).expect("the directory can be read");
+    let mut names: Vec<_> = files.map(|entry| entry.expect("the entry can be read").file_name()).collect();
     names.sort();
     ensure!(
         names == ["tokens.db", "usage.refused", "usage.scopes", "usage.secrets"],

@@ -76,9 +76,9 @@ fn measure_htpasswd() {
     for nth in 1..USERS {
         assert!(add(&file, &format!("user{nth}")).status().expect("htpasswd").success());
     }
-    let before = fs::read(&file).expect("a file");
+    let before = fs::read(&file).expect("the file can be read");
     let traced = |options: &[&str]| {
-        fs::write(&file, &before).expect("a file");
+        fs::write(&file, &before).expect("the file can be written");
         let mut command = Command::new("strace");
         command
             .args(["-f", "-qq"])
@@ -90,15 +90,15 @@ fn measure_htpasswd() {
     };
     let log = dir.path().join("log");
     let trace = format!("trace={CHANGING}");
-    assert!(traced(&["-o", log.to_str().expect("UTF-8"), "-e", &trace]).success());
+    assert!(traced(&["-o", log.to_str().expect("the path is UTF-8"), "-e", &trace]).success());
     let (mut counts, mut begun) = (HashMap::<String, usize>::new(), false);
     let (mut points, mut emptied, mut short) = (0, 0, 0);
-    for line in fs::read_to_string(&log).expect("a log").lines() {
+    for line in fs::read_to_string(&log).expect("the file can be read").lines() {
         let call = line.split_once(' ').map_or("", |(_, call)| call.trim_start());
         let Some((name, rest)) = call.split_once('(') else { continue };
         let nth = counts.entry(name.to_owned()).or_default();
         *nth += 1;
-        begun |= name != "execve" && rest.contains(file.to_str().expect("UTF-8"));
+        begun |= name != "execve" && rest.contains(file.to_str().expect("the path is UTF-8"));
         if !begun {
             continue;
         }

@@ -30,10 +30,10 @@ fn a_delivery_that_is_killed_anywhere_neither_loses_nor_orphans_a_secret() {
         if !done.killed {
             return Err(format!("{place}: the program was not killed, {:?}", done.ran));
         }
-        *kills.lock().expect("a count").entry(scene.label()).or_default() += 1;
+        *kills.lock().expect("no thread panicked").entry(scene.label()).or_default() += 1;
         scene.check(dir, &done.ran.out, None).map_err(|why| format!("{place}: {why}"))
     });
-    let kills = kills.into_inner().expect("a count");
+    let kills = kills.into_inner().expect("no thread panicked");
     println!("kill points: {} {kills:?}", kills.values().sum::<usize>());
     assert_none(&failed, jobs.len());
     assert!(kills.len() == scenes.len() && kills.values().all(|count| *count >= AT_LEAST), "{kills:?}");

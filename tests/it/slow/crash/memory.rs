@@ -41,12 +41,12 @@ fn delivery_with_little_memory() {
     let var = |name| std::env::var(name).ok();
     let (Some(limit), Some(place), Some(args)) = (var(LIMIT), var(PLACE), var(ARGS)) else { return };
     let place = Path::new(&place);
-    let limit: u64 = limit.parse().expect("a number");
+    let limit: u64 = limit.parse().expect("it is a number");
     let mut world = World::at(scratch(), now());
-    let store = place.join("store").to_str().expect("UTF-8").to_owned();
+    let store = place.join("store").to_str().expect("the path is UTF-8").to_owned();
     world.env.insert("TOKENCTL_STORE".to_owned(), store);
     let args: Vec<_> = args.lines().collect();
-    let out = File::create(place.join("out")).expect("a file");
+    let out = File::create(place.join("out")).expect("the file can be created");
     let (err, code) = (place.join("err"), place.join("code"));
     let late = var(LATE).is_some();
     if !late {
@@ -56,15 +56,15 @@ fn delivery_with_little_memory() {
     // The output below must not fail for lack of memory.
     let unlimited = Rlimit { current: None, maximum: None };
     setrlimit(Resource::Data, unlimited).expect("the limit can be removed");
-    fs::write(err, ran.err).expect("a file");
-    fs::write(code, ran.code.to_string()).expect("a file");
+    fs::write(err, ran.err).expect("the file can be written");
+    fs::write(code, ran.code.to_string()).expect("the file can be written");
 }
 
 /// Allows this process to allocate this many more bytes than it has now.
 fn grow_no_more_than(more: u64) {
     let status = fs::read_to_string("/proc/self/status").expect("the state of this process");
     let data = status.lines().find_map(|line| line.strip_prefix("VmData:")).expect("its data");
-    let has: u64 = data.trim().trim_end_matches(" kB").parse().expect("a number");
+    let has: u64 = data.trim().trim_end_matches(" kB").parse().expect("it is a number");
     drop(status);
     let maximum = getrlimit(Resource::Data).maximum;
     setrlimit(Resource::Data, Rlimit { current: Some(has * 1024 + more), maximum }).expect("a limit");
@@ -123,7 +123,7 @@ fn attempt(scene: &Scene, place: &Path, limit: usize, late: bool) -> Result<Atte
     if done.status.signal() == Some(SIGABRT) {
         return Ok(Attempt::Aborted(read("out")?));
     }
-    let code = read("code")?.parse().expect("a number");
+    let code = read("code")?.parse().expect("it is a number");
     Ok(Attempt::Ended(Ran { code, out: read("out")?, err: read("err")? }))
 }
 
@@ -167,7 +167,7 @@ fn if_memory_runs_out_the_message_says_whether_anything_was_changed() {
         let dir = scene.stage();
         let place = format!("{} with {limit} bytes, late {late}", scene.label());
         let because = |why| format!("{place}: {why}");
-        let count = |exit| *exits.lock().expect("a count").entry(exit).or_default() += 1;
+        let count = |exit| *exits.lock().expect("no thread panicked").entry(exit).or_default() += 1;
         match attempt(scene, dir.path(), *limit, *late).map_err(because)? {
             Attempt::Aborted(out) => {
                 count(None);
@@ -181,7 +181,7 @@ fn if_memory_runs_out_the_message_says_whether_anything_was_changed() {
             }
         }
     });
-    let exits = exits.into_inner().expect("a count");
+    let exits = exits.into_inner().expect("no thread panicked");
     println!("memory limits: {}, exit codes {exits:?} (`None` is an abort)", jobs.len());
     assert_none(&failed, jobs.len());
     let is_short = |exit: &Option<i32>| exit.is_some_and(|code| code != 0);

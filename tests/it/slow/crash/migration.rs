@@ -36,7 +36,7 @@ impl Old {
     /// the log is cut after these, so every event was still written by that program.
     fn new() -> Self {
         let (base, large) = (scratch(), old());
-        let conn = Connection::open(large.database()).expect("the database");
+        let conn = Connection::open(large.database()).expect("the database can be opened");
         conn.execute_batch(&format!(
             "CREATE TEMP TABLE kept AS SELECT row FROM token WHERE row <= 30;
              DELETE FROM delivery;
@@ -52,17 +52,18 @@ impl Old {
         .expect("a smaller store");
         drop(conn);
         for name in ["store", "target"] {
-            fs::create_dir(base.path().join(name)).expect("a directory");
-            fs::set_permissions(base.path().join(name), Permissions::from_mode(0o700)).expect("a mode");
+            fs::create_dir(base.path().join(name)).expect("the directory can be created");
+            fs::set_permissions(base.path().join(name), Permissions::from_mode(0o700))
+                .expect("the mode can be set");
         }
         let database = base.path().join("store/tokens.db");
-        fs::copy(large.database(), &database).expect("a copy");
+        fs::copy(large.database(), &database).expect("the file can be copied");
         let bystander = "x".repeat(super::SECRET_LEN);
         let (verb, destination) = (Verb::Create, Destination::File);
         let scene = Scene { verb, destination, remembers: false, base, old: None, bystander };
         let seen = seen(&World::at(scene.stage(), now())).expect("a store that can be read");
         assert_eq!(seen["audit"]["rows"].as_array().map(Vec::len), Some(1), "{}", seen["audit"]);
-        Self { database: fs::read(database).expect("the database"), seen, scene }
+        Self { database: fs::read(database).expect("the database can be read"), seen, scene }
     }
 
     /// Checks the conditions. `done` is true if the command reported success. Returns the version of the store.
@@ -121,13 +122,13 @@ impl Old {
             let place = format!("{kind} at {} {}", point.0, point.1);
             let done = fault(dir.path(), point).ok_or_else(|| format!("{place}: no fault was injected"))?;
             let version = self.check(dir, done).map_err(|why| format!("{place}: {why}"))?;
-            *versions.lock().expect("a count").entry(version).or_default() += 1;
+            *versions.lock().expect("no thread panicked").entry(version).or_default() += 1;
             Ok(())
         });
         println!(
             "migration, {kind}: {} points, versions {:?}",
             jobs.len(),
-            versions.lock().expect("a count")
+            versions.lock().expect("no thread panicked")
         );
         assert_none(&failed, jobs.len());
         assert!(jobs.len() >= AT_LEAST, "{}", jobs.len());
@@ -147,7 +148,7 @@ fn injected(dir: &Path, (call, nth): &(String, usize), error: &str) -> Option<bo
     let log = scratch();
     let log = log.path().join("log");
     let (trace, inject) = (format!("trace={call}"), format!("inject={call}:error={error}:when={nth}"));
-    let options = ["-o", log.to_str().expect("UTF-8"), "-e", &trace, "-e", &inject];
+    let options = ["-o", log.to_str().expect("the path is UTF-8"), "-e", &trace, "-e", &inject];
     let done = traced(dir, &options, &ARGS.map(str::to_owned));
     assert!(!done.ran.err.contains("panicked"), "{:?}", done.ran);
     fs::read_to_string(log).ok()?.contains("(INJECTED)").then_some(done.ran.code == 0)
@@ -189,10 +190,11 @@ fn a_migration_interrupted_by_a_power_loss_leaves_one_version_or_the_other() {
     disk.load(&place.join("store"));
     let log = logs.path().join("log");
     let trace = format!("trace={}", super::power::CALLS);
-    let options = ["-y", "-xx", "-s", "1000000", "-o", log.to_str().expect("UTF-8"), "-e", &trace];
+    let options =
+        ["-y", "-xx", "-s", "1000000", "-o", log.to_str().expect("the path is UTF-8"), "-e", &trace];
     let done = traced(dir.path(), &options, &ARGS.map(str::to_owned));
     assert_eq!(done.ran.code, 0, "{:?}", done.ran);
-    let steps = steps(&fs::read_to_string(&log).expect("a log"), &old.scene, &place);
+    let steps = steps(&fs::read_to_string(&log).expect("the file can be read"), &old.scene, &place);
     drop(dir);
     let lost = replay(disk, &steps, every(5));
     let (mut failed, mut versions) = (Vec::new(), BTreeMap::<i64, usize>::new());

@@ -43,7 +43,7 @@ impl Move {
             for line in lines {
                 if *line == AWAY {
                     let (store, there) = (base.path().join("store"), base.path().join("there"));
-                    fs::rename(store, there).expect("the store");
+                    fs::rename(store, there).expect("the store can be renamed");
                     continue;
                 }
                 // `> FILE` writes the output of the rest to a file.
@@ -53,7 +53,7 @@ impl Move {
                 };
                 let ran = run(Scene::program(base.path()).args(filled(line, base.path())), b"").ok();
                 if let Some(file) = file {
-                    fs::write(base.path().join(file), ran.out).expect("a file");
+                    fs::write(base.path().join(file), ran.out).expect("the file can be written");
                 }
             }
         };
@@ -146,7 +146,7 @@ impl Move {
 }
 
 fn filled(args: &[&str], dir: &Path) -> Vec<String> {
-    args.iter().map(|arg| arg.replace("{}", dir.to_str().expect("UTF-8"))).collect()
+    args.iter().map(|arg| arg.replace("{}", dir.to_str().expect("the path is UTF-8"))).collect()
 }
 
 /// The names and statuses of all tokens. They are read from a copy, because reading must not repair anything.
@@ -200,7 +200,7 @@ fn after_an_error_of_a_full_or_defective_disk_a_move_is_complete_or_not_begun_an
                 let inject = format!("inject={call}:error={error}:when={nth}");
                 let options = ["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
                 let done = traced(dir.path(), &options, &filled(it.args, dir.path()));
-                *count.lock().expect("a count") += 1;
+                *count.lock().expect("no thread panicked") += 1;
                 let place = format!("{:?} with {error} at {call} {nth}", it.args);
                 let checked = it.check(dir, Some(done.ran.code), &done.ran.err);
                 checked.map_err(|why| format!("{place}: {why}; {:?}", done.ran))
@@ -215,7 +215,7 @@ fn after_an_error_of_a_full_or_defective_disk_a_move_is_complete_or_not_begun_an
 /// The lines of a recording that concern these directories. The private copies that a move makes can be lost.
 fn about(log: &str, dirs: &[PathBuf]) -> String {
     let hex = |dir: &PathBuf| {
-        let digits = dir.to_str().expect("UTF-8").bytes().map(|b| format!("\\x{b:02x}"));
+        let digits = dir.to_str().expect("the path is UTF-8").bytes().map(|b| format!("\\x{b:02x}"));
         digits.collect::<Vec<_>>().concat()
     };
     let dirs: Vec<String> = dirs.iter().map(hex).collect();
@@ -230,7 +230,7 @@ fn a_move_interrupted_by_a_power_loss_is_complete_or_not_begun() {
     // If the store is missing, it is created like that of `create`, whose power losses have a separate test.
     for it in Move::all().into_iter().filter(|it| it.states[0] != MISSING) {
         let base = it.stage();
-        fs::create_dir(base.path().join("target")).expect("a directory");
+        fs::create_dir(base.path().join("target")).expect("the directory can be created");
         let (verb, destination) = (Verb::Create, Destination::File);
         let scene = Scene { verb, destination, remembers: false, base, old: None, bystander: String::new() };
         let dir = scene.stage();
@@ -239,10 +239,11 @@ fn a_move_interrupted_by_a_power_loss_is_complete_or_not_begun() {
         let log = scratch();
         let log = log.path().join("log");
         let trace = format!("trace={CALLS}");
-        let options = ["-y", "-xx", "-s", "10000000", "-o", log.to_str().expect("UTF-8"), "-e", &trace];
+        let options =
+            ["-y", "-xx", "-s", "10000000", "-o", log.to_str().expect("the path is UTF-8"), "-e", &trace];
         let done = traced(dir.path(), &options, &filled(it.args, dir.path()));
         assert_eq!(done.ran.code, 0, "{:?}", done.ran);
-        let log = fs::read_to_string(&log).expect("a log");
+        let log = fs::read_to_string(&log).expect("the file can be read");
         let steps = steps(&about(&log, &[place.join("store")]), &scene, &place);
         drop(dir);
         let lost = replay(disk, &steps, every(5));
@@ -291,7 +292,7 @@ impl Apply {
 
     fn new() -> Self {
         let base = scratch();
-        fs::create_dir(base.path().join("target")).expect("a directory");
+        fs::create_dir(base.path().join("target")).expect("the directory can be created");
         for name in ["demo", "spare"] {
             run(Scene::program(base.path()).args(["create", name]), b"").ok();
         }
@@ -311,8 +312,8 @@ impl Apply {
     }
 
     fn write(dir: &Path) {
-        let text = WANTED.replace("{}", dir.to_str().expect("UTF-8"));
-        fs::write(dir.join("tokens.toml"), text).expect("a file");
+        let text = WANTED.replace("{}", dir.to_str().expect("the path is UTF-8"));
+        fs::write(dir.join("tokens.toml"), text).expect("the file can be written");
     }
 
     /// Checks that the next run completes the changes. It waits for the deadline of a creation that was killed.
@@ -414,10 +415,11 @@ fn an_apply_interrupted_by_a_power_loss_is_completed_by_the_next_run() {
     let log = scratch();
     let log = log.path().join("log");
     let trace = format!("trace={CALLS}");
-    let options = ["-y", "-xx", "-s", "10000000", "-o", log.to_str().expect("UTF-8"), "-e", &trace];
+    let options =
+        ["-y", "-xx", "-s", "10000000", "-o", log.to_str().expect("the path is UTF-8"), "-e", &trace];
     let done = traced(dir.path(), &options, &filled(Apply::ARGS, dir.path()));
     assert_eq!(done.ran.code, 0, "{:?}", done.ran);
-    let log = fs::read_to_string(&log).expect("a log");
+    let log = fs::read_to_string(&log).expect("the file can be read");
     let steps = steps(&about(&log, &[place.join("store"), place.join("target")]), &scene, &place);
     drop(dir);
     let lost = replay(disk, &steps, every(20));

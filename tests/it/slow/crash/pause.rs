@@ -85,7 +85,7 @@ fn a_secret_that_is_revoked_before_its_confirmation_is_reported_as_invalid() {
         let stopped = Stopped::start(&scene, dir.path(), &("rename".to_owned(), 1)).expect("a stop");
         run(Scene::program(dir.path()).args(["revoke", super::NAME, "--yes"]), b"").ok();
         let ran = stopped.go_on().exit(1);
-        let file = fs::canonicalize(Scene::file(dir.path())).expect("a path");
+        let file = fs::canonicalize(Scene::file(dir.path())).expect("the path exists");
         let message = format!(
             "`{}` holds a secret that does not work: it was revoked or rolled back during its delivery",
             file.display()
@@ -122,18 +122,18 @@ fn a_file_that_changes_during_a_delivery_is_left_alone() {
             let stopped = Stopped::start(&scene, dir.path(), at).expect("a stop");
             let file = Scene::file(dir.path());
             // Change the file in place without changing its length, as an editor can do.
-            let before = fs::read_to_string(&file).expect("a file");
+            let before = fs::read_to_string(&file).expect("the file can be read");
             let secret = scene.old.as_deref().expect("a secret");
             let theirs = before.replace(secret, &"x".repeat(secret.len()));
-            fs::write(&file, &theirs).expect("a file");
+            fs::write(&file, &theirs).expect("the file can be written");
             let ran = stopped.go_on();
             assert!(ran.code == 5 || ran.code == 7, "{ran:?}");
             assert!(
                 ran.err.contains(message) && ran.err.contains("nothing was changed"),
                 "{destination:?}: {ran:?}"
             );
-            assert_eq!(fs::read_to_string(&file).expect("a file"), theirs);
-            let left = fs::read_dir(dir.path().join("target")).expect("a directory").count();
+            assert_eq!(fs::read_to_string(&file).expect("the file can be read"), theirs);
+            let left = fs::read_dir(dir.path().join("target")).expect("the directory can be read").count();
             assert_eq!(left, 1, "a temporary file was left");
             run(Scene::program(dir.path()).arg("verify"), secret.as_bytes()).ok();
         }
@@ -166,10 +166,10 @@ fn paused_everywhere(
         let because = |why: String| format!("{place}: {why}; {ran:?}");
         done.map_err(because)?;
         let outcome = (if free { "written meanwhile" } else { "locked" }.to_owned(), ran.code);
-        *counts.lock().expect("a count").entry(outcome).or_default() += 1;
+        *counts.lock().expect("no thread panicked").entry(outcome).or_default() += 1;
         check(scene, dir, &ran).map_err(because)
     });
-    let counts = counts.into_inner().expect("a count");
+    let counts = counts.into_inner().expect("no thread panicked");
     println!("pauses: {} {counts:?}", jobs.len());
     assert_none(&failed, jobs.len());
     let written: usize =
@@ -179,7 +179,7 @@ fn paused_everywhere(
 
 /// Whether no process holds the lock of the store or the lock of the destination's directory.
 fn is_free(dir: &Path) -> bool {
-    let conn = rusqlite::Connection::open(dir.join("store/tokens.db")).expect("the database");
+    let conn = rusqlite::Connection::open(dir.join("store/tokens.db")).expect("the database can be opened");
     conn.busy_timeout(Duration::ZERO).expect("a timeout");
     let store = conn.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").is_ok();
     store && fs::File::open(dir.join("target")).expect("a directory").try_lock().is_ok()
@@ -200,7 +200,7 @@ impl Stopped {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("TOKENCTL_STORE", dir.join("store"))
-            .args(["-f", "-o", path.to_str().expect("UTF-8"), "-e", &format!("trace={call}")])
+            .args(["-f", "-o", path.to_str().expect("the path is UTF-8"), "-e", &format!("trace={call}")])
             .args(["-e", &format!("inject={call}:signal=SIGSTOP:when={nth}")])
             .arg(program_path())
             .args(scene.args(dir))
@@ -220,7 +220,7 @@ impl Stopped {
     }
 
     fn go_on(self) -> Ran {
-        kill_process(self.pid, Signal::CONT).expect("a signal");
+        kill_process(self.pid, Signal::CONT).expect("the signal can be sent");
         let done = self.strace.wait_with_output().expect("strace ends");
         drop(self.log);
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

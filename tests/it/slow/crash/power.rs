@@ -96,10 +96,10 @@ impl Disk {
     }
 
     pub fn load(&mut self, dir: &Path) {
-        for entry in fs::read_dir(dir).expect("a directory") {
-            let path = entry.expect("an entry").path();
+        for entry in fs::read_dir(dir).expect("the directory can be read") {
+            let path = entry.expect("the entry can be read").path();
             self.names.insert(path.clone(), self.files.len());
-            self.files.push(fs::read(path).expect("a file"));
+            self.files.push(fs::read(path).expect("the file can be read"));
         }
     }
 }
@@ -249,7 +249,7 @@ fn whole_calls(log: &str) -> Vec<String> {
 pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
     let path = |text: &str, open, close| {
         let bytes = unhex(between(text, open, close).unwrap_or_default());
-        PathBuf::from(String::from_utf8(bytes).expect("UTF-8"))
+        PathBuf::from(String::from_utf8(bytes).expect("the bytes are UTF-8"))
     };
     let quoted = |text: &str| path(text, '"', '"');
     let of_fd = |text: &str| path(text, '<', '>');
@@ -258,8 +258,8 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
     let mut all = Vec::new();
     let mut known: HashSet<PathBuf> = HashSet::new();
     for place in ["store", "target"] {
-        for entry in fs::read_dir(scene.base.path().join(place)).expect("a directory") {
-            known.insert(dir.join(place).join(entry.expect("an entry").file_name()));
+        for entry in fs::read_dir(scene.base.path().join(place)).expect("the directory can be read") {
+            known.insert(dir.join(place).join(entry.expect("the entry can be read").file_name()));
         }
     }
     for line in &whole_calls(log) {
@@ -285,7 +285,9 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
                     && path.to_string_lossy().starts_with("pipe:")
                     || scene.destination == Destination::Command && path == received;
                 match (outside, is_secret(&bytes)) {
-                    (true, true) => Some(Step::Accepted(String::from_utf8(bytes).expect("UTF-8"))),
+                    (true, true) => {
+                        Some(Step::Accepted(String::from_utf8(bytes).expect("the bytes are UTF-8")))
+                    }
                     (true, false) => (bytes == b"\n").then_some(Step::Confirmed),
                     _ => Some(Step::Write { path, at: args.get(3).map(|at| at.parse().expect(at)), bytes }),
                 }
@@ -341,12 +343,12 @@ pub fn lay_out(place: &Path, scene: &Scene, lost: &Lost) -> TempDir {
         .tempdir_in(place.parent().expect("a directory"))
         .expect("the same directory");
     for below in ["store", "target"] {
-        fs::create_dir(place.join(below)).expect("a directory");
-        fs::set_permissions(place.join(below), private()).expect("a mode");
+        fs::create_dir(place.join(below)).expect("the directory can be created");
+        fs::set_permissions(place.join(below), private()).expect("the mode can be set");
     }
     for (path, content) in &lost.0 {
-        fs::write(path, content).expect("a file");
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a mode");
+        fs::write(path, content).expect("the file can be written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
     }
     if let (Destination::Command, Some(secret)) = (scene.destination, &lost.1) {
         write(&Scene::file(place), secret);
@@ -370,13 +372,14 @@ fn a_delivery_interrupted_by_a_power_loss_neither_loses_nor_orphans_a_secret() {
         let log = super::scratch();
         let log = log.path().join("log");
         let trace = format!("trace={CALLS}");
-        let options = ["-y", "-xx", "-s", "1000000", "-o", log.to_str().expect("UTF-8"), "-e", &trace];
+        let options =
+            ["-y", "-xx", "-s", "1000000", "-o", log.to_str().expect("the path is UTF-8"), "-e", &trace];
         let done = scene.traced(dir.path(), &options);
         assert_eq!(done.ran.code, 0, "{:?}", done.ran);
-        let steps = steps(&fs::read_to_string(&log).expect("a log"), scene, &place);
+        let steps = steps(&fs::read_to_string(&log).expect("the file can be read"), scene, &place);
         drop(dir);
         let lost = replay(disk, &steps, 1);
-        counts.lock().expect("a count").insert(scene.label(), lost.len());
+        counts.lock().expect("no thread panicked").insert(scene.label(), lost.len());
         for (nth, lost) in lost.iter().enumerate() {
             let dir = lay_out(&place, scene, lost);
             let stdout = lost.1.clone().unwrap_or_default();
@@ -384,14 +387,14 @@ fn a_delivery_interrupted_by_a_power_loss_neither_loses_nor_orphans_a_secret() {
                 let sizes: Vec<_> =
                     lost.0.iter().map(|(path, content)| (path.file_name(), content.len())).collect();
                 let why = format!("{} state {nth} {sizes:?}: {why}", scene.label());
-                all_failed.lock().expect("a list").push(why);
+                all_failed.lock().expect("no thread panicked").push(why);
             }
         }
         Ok(())
     });
-    let counts = counts.into_inner().expect("a count");
+    let counts = counts.into_inner().expect("no thread panicked");
     let states = counts.values().sum::<usize>();
     println!("states after a power loss: {states} {counts:?}");
-    assert_none(&all_failed.into_inner().expect("a list"), states);
+    assert_none(&all_failed.into_inner().expect("no thread panicked"), states);
     assert!(counts.len() == scenes.len() && counts.values().all(|count| *count >= AT_LEAST), "{counts:?}");
 }

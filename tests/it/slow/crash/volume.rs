@@ -37,9 +37,9 @@ fn a_delivery_that_is_recovered_while_its_volume_is_missing_keeps_its_secret() {
 /// unmounted volume.
 fn recovered_without(dir: tempfile::TempDir, mounted_over: bool) -> Result<tempfile::TempDir, String> {
     let (volume, away) = (dir.path().join("target"), dir.path().join("away"));
-    fs::rename(&volume, &away).expect("a directory");
+    fs::rename(&volume, &away).expect("the directory can be renamed");
     if mounted_over {
-        fs::create_dir(&volume).expect("a directory");
+        fs::create_dir(&volume).expect("the directory can be created");
     }
     let world = World::at(dir, now() + 11 * MINUTE);
     let ran = world.run(&["settings", "grace", "26h"]);
@@ -47,6 +47,6 @@ fn recovered_without(dir: tempfile::TempDir, mounted_over: bool) -> Result<tempf
     if mounted_over {
         fs::remove_dir(&volume).map_err(|err| format!("a file was written to the empty directory: {err}"))?;
     }
-    fs::rename(&away, &volume).expect("a directory");
+    fs::rename(&away, &volume).expect("the directory can be renamed");
     Ok(world.dir)
 }

@@ -182,8 +182,10 @@ mod tests {
 
     #[test]
     fn a_connection_is_kept_after_an_error_that_is_not_its_own() {
-        assert!(keeps(&StoreError::Locked(vec![7])));
-        assert!(keeps(&StoreError::Clock(ClockWrong("wrong".to_owned()))));
-        assert!(!keeps(&StoreError::Damaged("a row".to_owned())) && !keeps(&StoreError::Changed));
+        assert!(leaves_usable(&StoreError::Locked(vec![7])));
+        assert!(leaves_usable(&StoreError::Clock(ClockWrong("wrong".to_owned()))));
+        assert!(
+            !leaves_usable(&StoreError::Damaged("a row".to_owned())) && !leaves_usable(&StoreError::Changed)
+        );
     }
 }

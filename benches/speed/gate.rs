@@ -98,7 +98,11 @@ impl Server {
             fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the directory can be read");
         let nanoseconds = tasks.map(|task| {
             let text = fs::read_to_string(task.expect("a thread").path().join("schedstat"));
-            text.expect("its times").split(' ').next().and_then(|it| it.parse::<f64>().ok()).expect("a time")
+            text.expect("its times")
+                .split(' ')
+                .next()
+                .and_then(|it| it.parse::<f64>().ok())
+                .expect("there is a time")
         });
         nanoseconds.sum::<f64>() / 1000.0
     }
@@ -112,7 +116,7 @@ enum Socket {
 
 /// A free TCP address.
 fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the port is free");
     listener.local_addr().expect("its number")
 }
 

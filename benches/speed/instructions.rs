@@ -19,7 +19,8 @@ pub fn count(store: &Stocked, args: &[&str]) -> u64 {
     let done = valgrind.stdin(store.secret()).output().expect("valgrind runs");
     let report = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{report}");
-    let collected = report.lines().find_map(|line| line.split_once("Collected : ")).expect("a count").1;
+    let collected =
+        report.lines().find_map(|line| line.split_once("Collected : ")).expect("there is a count").1;
     collected.trim().parse().expect("it is a number")
 }
 

@@ -71,7 +71,8 @@ pub fn drive(target: &Target, connections: usize, requests: &[String], status: &
     let mut all: Vec<Connection> =
         (0..connections).map(|_| Connection::open(target).expect("the database can be opened")).collect();
     let mut next = requests.iter().cycle();
-    let mut send = |connection: &mut Connection| connection.send(next.next().expect("a request").as_bytes());
+    let mut send =
+        |connection: &mut Connection| connection.send(next.next().expect("there is a request").as_bytes());
     all.iter_mut().for_each(&mut send);
     let (start, mut answered) = (Instant::now(), 0);
     loop {

@@ -29,7 +29,7 @@ impl<'a> Exported<'a> {
         }
         let conn = Connection::open(store.path("store/tokens.db")).expect("the database can be opened");
         let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL";
-        let mut schema = conn.prepare(sql).expect("it fits");
+        let mut schema = conn.prepare(sql).expect("the SQL can be executed");
         let schema = schema.query_map([], |row| row.get(0)).expect("it runs").map(|sql| sql.expect("a text"));
         let rows = TABLES.map(|table| all_of(&conn, table)).into();
         Self { store, schema: schema.collect(), rows }
@@ -67,16 +67,18 @@ impl<'a> Exported<'a> {
         let path = self.store.path("bare.db");
         let _ = fs::remove_file(&path);
         let conn = Connection::open(&path).expect("the database can be opened");
-        conn.execute_batch("PRAGMA synchronous = EXTRA; PRAGMA cache_size = -32768").expect("pragmas");
+        conn.execute_batch("PRAGMA synchronous = EXTRA; PRAGMA cache_size = -32768")
+            .expect("the SQL can be executed");
         for sql in &self.schema {
-            conn.execute_batch(sql).expect("a table");
+            conn.execute_batch(sql).expect("the SQL can be executed");
         }
         let start = Instant::now();
-        let change = conn.unchecked_transaction().expect("a transaction");
+        let change = conn.unchecked_transaction().expect("a transaction can begin");
         for (table, rows) in TABLES.iter().zip(&self.rows) {
             let marks = vec!["?"; rows[0].len()].join(", ");
-            let mut insert =
-                change.prepare(&format!("INSERT INTO {table} VALUES ({marks})")).expect("it fits");
+            let mut insert = change
+                .prepare(&format!("INSERT INTO {table} VALUES ({marks})"))
+                .expect("the SQL can be executed");
             for row in rows {
                 insert.execute(params_from_iter(row)).expect("a row");
             }
@@ -87,7 +89,8 @@ impl<'a> Exported<'a> {
 }
 
 fn all_of(conn: &Connection, table: &str) -> Vec<Vec<Value>> {
-    let mut all = conn.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).expect("it fits");
+    let mut all =
+        conn.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).expect("the SQL can be executed");
     let columns = all.column_count();
     let rows = all.query_map([], |row| (0..columns).map(|at| row.get(at)).collect()).expect("it runs");
     rows.map(|row| row.expect("a row")).collect()

@@ -45,8 +45,10 @@ impl<'a> Requests<'a> {
     fn verifier(&self, batch: usize) -> Duration {
         let text = fs::read(&self.path).expect("the requests can be read");
         let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
-        let (verifier, requirements) =
-            (Verifier::open(self.store.path("store")).expect("the store"), Requirements::default());
+        let (verifier, requirements) = (
+            Verifier::open(self.store.path("store")).expect("the store can be opened"),
+            Requirements::default(),
+        );
         let start = Instant::now();
         for lines in lines.chunks(batch) {
             let requests: Vec<Request<'_>> =
@@ -61,7 +63,7 @@ impl<'a> Requests<'a> {
         // The output goes to a file, because the reader of a pipe would be measured too.
         let answers = self.store.path("answers");
         let mut command = self.store.run(&["verify", "--stream"]);
-        command.stdin(File::open(&self.path).expect("the requests"));
+        command.stdin(File::open(&self.path).expect("the requests can be opened"));
         command.stdout(File::create(&answers).expect("the file can be created"));
         let start = Instant::now();
         let done = command.status().expect("tokenctl runs");
@@ -78,8 +80,8 @@ impl<'a> Requests<'a> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
         let conn = Connection::open_with_flags(self.store.path("store/tokens.db"), flags)
             .expect("the database can be opened");
-        let transaction = conn.unchecked_transaction().expect("a transaction");
-        let mut look_up = transaction.prepare(sql).expect("it fits");
+        let transaction = conn.unchecked_transaction().expect("a transaction can begin");
+        let mut look_up = transaction.prepare(sql).expect("the SQL can be executed");
         for line in fs::read(&self.path).expect("the requests can be read").split(|byte| *byte == b'\n') {
             if line.is_empty() {
                 continue;
@@ -88,7 +90,11 @@ impl<'a> Requests<'a> {
                 with(row);
                 row.get::<_, String>("name")
             };
-            black_box(look_up.query_row([SecretHash::of(line).as_bytes()], read).expect("a token"));
+            black_box(
+                look_up
+                    .query_row([SecretHash::of(line).as_bytes()], read)
+                    .expect("the query returns a token"),
+            );
         }
         start.elapsed()
     }

@@ -144,7 +144,7 @@ fn each_request_of_a_stream_can_have_an_address() {
             .concat();
     let reasons = |args: &[&str]| -> Vec<String> {
         let ran = world.run_with(&[&["verify", "--stream"], args].concat(), input.as_bytes()).ok();
-        let document = |line: &str| serde_json::from_str::<Value>(line).expect("a document");
+        let document = |line: &str| serde_json::from_str::<Value>(line).expect("it is JSON");
         ran.out
             .lines()
             .map(|line| document(line)["reason"].as_str().expect("the reason is a string").to_owned())

@@ -1,4 +1,4 @@
-//! `adopt`.
+//! Tests of `adopt`, which stores existing secrets, one at a time or from a file.
 
 use serde_json::{Value, json};
 
@@ -269,8 +269,8 @@ fn json_lines_and_the_hashes_of_an_export_can_be_adopted() {
     world.define(&["events:read"]);
     let moved = world.create("moved", &["-s", "events:read"]);
     let exported = world.run(&["export"]).ok().out;
-    let token = exported.lines().find(|line| line.contains("\"type\":\"token\"")).expect("a token");
-    let token: Value = serde_json::from_str(token).expect("JSON");
+    let token = exported.lines().find(|line| line.contains("\"type\":\"token\"")).expect("there is a token");
+    let token: Value = serde_json::from_str(token).expect("it is JSON");
     let secret = &token["secrets"][0];
     let other = World::new();
     other.define(&["events:read"]);

@@ -188,7 +188,8 @@ impl Dice {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(limit).expect("small")).expect("small")
+        usize::try_from(self.0 % u64::try_from(limit).expect("the number is in range"))
+            .expect("the number is in range")
     }
 
     fn one_of<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
@@ -207,7 +208,7 @@ impl Dice {
 
     /// Random bytes, except those that would terminate an argument or lead out of the directory.
     fn bytes(&mut self) -> Vec<u8> {
-        let byte = |byte: usize| u8::try_from(byte).expect("a byte");
+        let byte = |byte: usize| u8::try_from(byte).expect("the number is in range");
         (0..self.below(40)).map(|_| byte(1 + self.below(255))).filter(|byte| *byte != b'/').collect()
     }
 
@@ -261,7 +262,7 @@ fn hostile_arguments_never_cause_a_panic() {
     for _ in 0..VECTORS {
         let args = dice.vector();
         let code = survives(&world, &args, b"a-secret-of-enough-characters-1234567890-ABCDEF");
-        codes[usize::try_from(code).expect("a code")] += 1;
+        codes[usize::try_from(code).expect("the number is in range")] += 1;
     }
     // Some of the arguments were accepted, so not only the parser was tested.
     assert!(codes[0] > VECTORS / 50 && codes[2] > VECTORS / 10, "{codes:?}");
@@ -302,7 +303,7 @@ fn assert_documented(verb: &[&str], code: i32) {
 fn exits(verb: &[&str]) -> &'static [u8] {
     let words: Vec<&str> = verb.iter().map(|word| if *word == "ls" { "list" } else { word }).collect();
     let known = |len: usize| VERBS.iter().find(|verb| verb.path == words[..len].join(" "));
-    (1..=words.len()).rev().find_map(known).expect("an entry").exits
+    (1..=words.len()).rev().find_map(known).expect("there is an entry").exits
 }
 
 #[test]
@@ -353,7 +354,8 @@ fn hostile_input_never_causes_a_panic() {
         }
         for _ in 0..20 {
             let len = dice.below(600);
-            let bytes: Vec<u8> = (0..len).map(|_| u8::try_from(dice.below(256)).expect("a byte")).collect();
+            let bytes: Vec<u8> =
+                (0..len).map(|_| u8::try_from(dice.below(256)).expect("the number is in range")).collect();
             survives(&world, &args, &bytes);
         }
         for source in ["/dev/zero", "/dev/full", "/dev/null", "/", ".", "/nowhere", "/proc/self/mem"] {
@@ -400,7 +402,7 @@ fn the_old_name_of_a_flag_works_but_is_not_in_the_help() {
         let verb: Vec<&str> = args.iter().copied().filter(|word| !word.starts_with('-')).collect();
         let depth = if verb[0] == "rotate" { 1 } else { 2 };
         let help = world.run(&[&verb[..depth], &["--help"]].concat()).ok().out;
-        let flag = args.iter().find(|word| word.starts_with("--")).expect("a flag");
+        let flag = args.iter().find(|word| word.starts_with("--")).expect("there is a flag");
         assert!(!help.contains(flag), "{help}");
     }
 }

@@ -1,4 +1,4 @@
-//! `audit`.
+//! Tests of the events that changes record, and of `audit verify` and its anchor.
 
 use std::io::ErrorKind;
 
@@ -107,7 +107,7 @@ fn an_event_contains_who_did_what_when_and_why() {
     world.create("demo", &[]);
     world.wait(60);
     world.run(&["disable", "demo", "--reason", "a \"test\""]).ok();
-    let event = events(&world).pop().expect("an event");
+    let event = events(&world).pop().expect("there is an event");
     assert_eq!(
         event,
         json!({
@@ -134,7 +134,7 @@ fn the_log_of_a_token_includes_events_before_it_was_renamed() {
     world.run(&["rename", "demo", "new"]).ok();
     let of = |name: &str| -> Vec<String> {
         let log = world.run(&["audit", "--token", name]).ok().out;
-        log.lines().map(|line| line.split('\t').nth(2).expect("an action").to_owned()).collect()
+        log.lines().map(|line| line.split('\t').nth(2).expect("there is an action").to_owned()).collect()
     };
     assert_eq!(of("new"), ["create", "confirm", "edit", "rename"]);
     assert_eq!(of("other"), ["create", "confirm", "disable"]);
@@ -407,7 +407,7 @@ fn an_object_that_was_edited_by_hand_can_be_revoked_or_disabled_and_the_log_ment
         let world = world();
         world.sql("UPDATE tokens SET owner = 'eve' WHERE name = 'demo'");
         world.run(&[&args[..], &["--reason", "leaked"]].concat()).ok();
-        let last = events(&world).pop().expect("an event");
+        let last = events(&world).pop().expect("there is an event");
         assert_eq!(
             (&last["action"], &last["reason"]),
             (&json!(action), &json!("before this change it was not what its last event says; leaked"))

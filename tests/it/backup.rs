@@ -89,12 +89,12 @@ fn the_next_backup_removes_the_temporary_file_of_a_killed_one() {
     let left = |name: &str| {
         let path = format!("{dir}/{name}");
         let file = fs::File::create(&path).expect("the file can be created");
-        file.set_modified(old).expect("a time");
+        file.set_modified(old).expect("the time can be set");
         (path, file)
     };
     let (killed, _) = left(".tokenctl-backup-killed");
     let (working, lock) = left(".tokenctl-backup-working");
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("a lock");
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("the file can be locked");
     let (other, _) = left("tokenctl-backup-other");
     let young = format!("{dir}/.tokenctl-backup-young");
     fs::write(&young, "").expect("the file can be written");

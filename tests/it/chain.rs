@@ -30,7 +30,8 @@ fn the_python_program_computes_blake3() {
     let args: Vec<String> = lengths.iter().map(ToString::to_string).collect();
     let args: Vec<&str> = ["-c", script].into_iter().chain(args.iter().map(String::as_str)).collect();
     let expected = lengths.map(|len: u32| {
-        let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+        let bytes: Vec<u8> =
+            (0..len).map(|at| u8::try_from(at % 251).expect("the number is in range")).collect();
         blake3::hash(&bytes).to_hex().to_string()
     });
     assert_eq!(python(&args).1.lines().collect::<Vec<_>>(), expected);
@@ -48,7 +49,7 @@ fn the_python_program_agrees_with_audit_verify() {
     let (ok, head, err) = check(&world);
     assert_eq!((ok, &*head), (true, world.run(&["audit", "head"]).ok().line()), "{err}");
     let changes = world.run(&["audit", "--token", "token-001", "--json"]).ok().json();
-    let last = changes.as_array().and_then(|all| all.last()).expect("an event")["changes"].clone();
+    let last = changes.as_array().and_then(|all| all.last()).expect("there is an event")["changes"].clone();
     assert_eq!(
         last,
         json!([{"field": "description", "from": null, "to": "x\"y"}]),

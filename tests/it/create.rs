@@ -1,4 +1,4 @@
-//! `create`.
+//! Tests of `create`, which creates a token and delivers its secret.
 
 use std::rc::Rc;
 

@@ -58,7 +58,7 @@ impl Job {
     #[track_caller]
     fn line(&self, line: &str) -> Ran {
         let mut command = Command::new("env");
-        let programs = program_path().parent().expect("a directory").display();
+        let programs = program_path().parent().expect("the path has a parent").display();
         command
             .args(["-i", &format!("HOME={}", self.home), "LOGNAME=root", "SHELL=/bin/sh"])
             .arg(format!("PATH={programs}:/usr/bin:/bin"))
@@ -113,8 +113,10 @@ fn a_failed_job_prints_what_failed_and_why() {
     let ran = job.line("tokenctl rotate --due --out-dir secrets").exit(7);
     assert_eq!(ran.out, "backup\n");
     let directory = fs::canonicalize(format!("{}/secrets", job.home)).expect("the path exists");
-    let shown =
-        pages::blocks("text").into_iter().find(|block| block.starts_with("error: `app`")).expect("a mail");
+    let shown = pages::blocks("text")
+        .into_iter()
+        .find(|block| block.starts_with("error: `app`"))
+        .expect("there is a mail");
     let mail = shown.replace("/etc/service-tokens", directory.to_str().expect("the path is UTF-8"));
     let why = "cannot take a secret: its mode 644 lets the world read or write it; nothing was changed\n\
                hint: fix the destination, then run the command again\n\

@@ -23,7 +23,9 @@ fn chmod(path: &str, mode: u32) {
 fn entries(dir: &str) -> Vec<String> {
     let entries = fs::read_dir(dir).expect("the directory can be read");
     let mut names: Vec<_> = entries
-        .map(|entry| entry.expect("the entry can be read").file_name().into_string().expect("UTF-8"))
+        .map(|entry| {
+            entry.expect("the entry can be read").file_name().into_string().expect("the text is UTF-8")
+        })
         .collect();
     names.sort();
     names
@@ -353,7 +355,7 @@ fn one_line_of_an_env_file_is_replaced_and_the_others_are_kept() {
         let path = world.write("env", &before.replace("{}", &secret));
         world.run(&["rotate", "demo", "--env-file", &path, "--env-name", "API_TOKEN"]).ok();
         let content = fs::read_to_string(&path).expect("the file can be read");
-        let (head, tail) = after.split_once("{}").expect("a place");
+        let (head, tail) = after.split_once("{}").expect("there is a place");
         let new = content.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
         let new = new.unwrap_or_else(|| panic!("{before:?}: {content:?}"));
         world.is_valid(new, "demo");
@@ -405,7 +407,7 @@ fn an_edit_of_an_env_file_waits_for_another_process() {
     let world = World::of_processes();
     let dir = world.directory("out");
     let path = world.write("out/env", "A=1\n");
-    let directory = fs::File::open(&dir).expect("a directory");
+    let directory = fs::File::open(&dir).expect("the directory can be opened");
     directory.lock().expect("no thread panicked");
     let mut child =
         world.start(&["create", "demo", "--env-file", &path, "--env-name", "TOKEN"], Stdio::piped());
@@ -519,7 +521,8 @@ fn a_delivery_fails_if_the_command_fails_or_does_not_read_the_secret() {
             let end = format!("error: the command {why}; nothing was changed\n{hint}\n");
             assert!(ran.err.ends_with(&end), "{command}: {}", ran.err);
             let ran = world.real(&[&args[..], &["--json"]].concat(), b"").exit(7);
-            let line: Value = serde_json::from_str(ran.err.lines().last().expect("a line")).expect("JSON");
+            let line: Value =
+                serde_json::from_str(ran.err.lines().last().expect("there is a line")).expect("it is JSON");
             assert_eq!(line["error"]["code"], "delivery_failed");
         }
     }

@@ -216,7 +216,7 @@ fn a_delivery_that_was_killed_between_link_and_unlink_is_confirmed_by_recovery()
     run_in(&first, "").ok();
     let log = fs::read_to_string(first.path("log")).expect("the file can be read");
     let mut unlinks = log.lines().filter(|line| line.starts_with("unlink("));
-    let nth = 1 + unlinks.position(|line| line.contains("/.tokenctl-")).expect("an unlink");
+    let nth = 1 + unlinks.position(|line| line.contains("/.tokenctl-")).expect("there is an unlink");
     let world = World::of_processes();
     assert_eq!(run_in(&world, &format!("-e inject=unlink:signal=SIGKILL:when={nth}")).code, -1);
     assert_eq!(world.shell("ls -A out | wc -l").ok().line(), "2");

@@ -1,4 +1,4 @@
-//! `disable`.
+//! Tests of `disable`, which makes tokens invalid until they are enabled again.
 
 use serde_json::json;
 

@@ -17,8 +17,9 @@ use crate::support::{DAY, MINUTE, START, World};
 /// A world whose simulated clock agrees with the clock of real processes.
 fn at_real_time() -> World {
     let world = World::new();
-    let real = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
-    world.wait(i64::try_from(real).expect("in range") - START);
+    let real =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the time is after 1970").as_secs();
+    world.wait(i64::try_from(real).expect("the number is in range") - START);
     world
 }
 
@@ -99,7 +100,7 @@ struct Column {
 /// The columns of a table, and the names of its key columns, separated by commas.
 fn columns(conn: &Connection, table: &str) -> (Vec<Column>, String) {
     let mut statement =
-        conn.prepare("SELECT name, type, pk FROM pragma_table_info(?1)").expect("a statement");
+        conn.prepare("SELECT name, type, pk FROM pragma_table_info(?1)").expect("the SQL can be executed");
     let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let rows: Vec<(String, String, i64)> = rows.expect("rows").collect::<Result<_, _>>().expect("columns");
     let key =
@@ -117,7 +118,7 @@ fn tamper(world: &World, sql: &str) -> bool {
     let conn = Connection::open(world.database()).expect("the database can be opened");
     let fast = "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF;
          PRAGMA journal_mode = MEMORY";
-    conn.execute_batch(fast).expect("pragmas");
+    conn.execute_batch(fast).expect("the SQL can be executed");
     // The seal of an edited row is corrected too. It is not corrected after edits of the seal itself or of a row
     // number, because no digest covers those, so only the seal can reveal such an edit.
     let of_seals = ["SET seal", "SET counts", "_count = ", "secret SET row", "granted SET row"]
@@ -209,14 +210,14 @@ fn every_flipped_bit_is_found_and_none_causes_a_panic() {
     let world = world();
     let sound = std::fs::read(world.database()).expect("the database can be read");
     let values = dump(&world.database()).expect("every value");
-    let file = File::options().write(true).open(world.database()).expect("the database");
+    let file = File::options().write(true).open(world.database()).expect("the database can be opened");
     // Try every byte of the first 140, which are the file header and the header of the first b-tree, and then one byte
     // in 131. Also try every byte that contains the row number of a token.
     let places = (0..140).chain((140..sound.len()).step_by(131)).zip((0..8).cycle());
     let heads = rows_of_tokens(&world, &sound).into_iter().flat_map(|at| (0..8).map(move |bit| (at, bit)));
     let (mut found, mut wrong) = (0, Vec::new());
     for (at, bit) in places.chain(heads) {
-        let place = u64::try_from(at).expect("in range");
+        let place = u64::try_from(at).expect("the number is in range");
         file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("the file can be written");
         let ran = world.run(&["doctor"]);
         match ran.code {
@@ -315,7 +316,7 @@ fn a_directory_that_is_not_a_store_has_a_separate_error_code() {
         ("store_newer", 60, b"\0\0\x01\0"),
     ] {
         let world = World::with_store();
-        let file = File::options().write(true).open(world.database()).expect("the database");
+        let file = File::options().write(true).open(world.database()).expect("the database can be opened");
         file.write_all_at(bytes, offset).expect("the file can be written");
         let before = world.bytes();
         for args in [&["doctor"][..], &["list"], &["create", "new"], &["init"]] {
@@ -400,7 +401,7 @@ fn a_row_that_violates_a_check_is_reported_as_damage_by_every_command() {
 fn used_bytes(world: &World, database: &[u8], table: &str) -> Vec<usize> {
     let conn = Connection::open(world.database()).expect("the database can be opened");
     let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
-    let page: u32 = conn.query_row(sql, [table], |row| row.get(0)).expect("a page");
+    let page: u32 = conn.query_row(sql, [table], |row| row.get(0)).expect("the query returns a page");
     let start = (page as usize - 1) * 4096;
     assert_eq!(database[start], 13, "a leaf");
     let int = |at: usize| usize::from(u16::from_be_bytes([database[at], database[at + 1]]));
@@ -414,11 +415,11 @@ fn no_flipped_bit_makes_a_revoked_or_expired_secret_valid() {
     world.run(&["revoke", "revoked", "--yes"]).ok();
     world.wait(2 * DAY);
     let sound = std::fs::read(world.database()).expect("the database can be read");
-    let file = File::options().write(true).open(world.database()).expect("the database");
+    let file = File::options().write(true).open(world.database()).expect("the database can be opened");
     let (mut flips, mut wrong) = (0, Vec::new());
     for table in ["tokens", "secret"] {
         for at in used_bytes(&world, &sound, table) {
-            let place = u64::try_from(at).expect("in range");
+            let place = u64::try_from(at).expect("the number is in range");
             for bit in 0..8 {
                 file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("the file can be written");
                 let is_valid = |secret: &str| world.run_with(&["verify"], secret.as_bytes()).code == 0;

@@ -30,7 +30,7 @@ fn the_page_of_a_token_shows_when_it_is_due_and_that_it_was_not_rotated() {
     let world = world();
     let due = || {
         let page = world.run(&["show", "weekly"]).ok().out;
-        page.lines().find(|line| line.starts_with("  due")).expect("a line").to_owned()
+        page.lines().find(|line| line.starts_with("  due")).expect("there is a line").to_owned()
     };
     assert_eq!(due(), "  due          2026-11-29T12:00:00Z (in 7 days)");
     world.wait(9 * DAY);

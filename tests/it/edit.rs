@@ -1,4 +1,4 @@
-//! `edit`.
+//! Tests of `edit`, which changes the properties of tokens but not their secrets.
 
 use std::rc::Rc;
 

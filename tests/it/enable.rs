@@ -1,4 +1,4 @@
-//! `enable`.
+//! Tests of `enable`, which makes disabled tokens valid again.
 
 use crate::support::{HOUR, World};
 

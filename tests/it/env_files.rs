@@ -204,7 +204,7 @@ fn an_env_file_can_be_written_on_a_file_system_without_locks() {
         let log = fs::read_to_string(world.path("log")).expect("the file can be read");
         assert_eq!(log.matches("(INJECTED)").count(), 1, "{error}: {log}");
         let line = fs::read_to_string(world.path("out/env")).expect("the file can be read");
-        let secret = line.trim_end().strip_prefix("A=").expect("a line");
+        let secret = line.trim_end().strip_prefix("A=").expect("there is a line");
         assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
     }
 }

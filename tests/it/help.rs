@@ -110,7 +110,7 @@ const SETUP: &str = r#"
 "#;
 
 fn shell(home: &Path, script: &str) -> Command {
-    let bin = program_path().parent().expect("its directory");
+    let bin = program_path().parent().expect("the path has a parent");
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{}:{path}", home.join("bin").display(), bin.display());
     let mut command = Command::new("sh");
@@ -123,7 +123,7 @@ fn every_help_shows_its_examples_and_fits_the_width_of_the_terminal() {
     let mut world = World::new();
     for command in commands() {
         let path = path(&command);
-        let verb = VERBS.iter().find(|verb| verb.path == path).expect("an entry");
+        let verb = VERBS.iter().find(|verb| verb.path == path).expect("there is an entry");
         for width in [40, 80, 100] {
             world.terminal.width = Some(width);
             let help = world.run(&[&args(&path)[..], &["--help"]].concat()).ok();

@@ -33,7 +33,7 @@ impl Random {
     }
 
     fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[usize::try_from(self.below(of.len() as u64)).expect("a place")]
+        of[usize::try_from(self.below(of.len() as u64)).expect("the number is in range")]
     }
 }
 

@@ -70,16 +70,17 @@ fn a_created_secret_is_written_once_to_stdout_and_nowhere_else() {
         ran.ok();
         let out = world.dir.path().join("out");
         let text = fs::read_to_string(&out).expect("the file can be read");
-        let secret = &text[text.find("tkn_").expect("a secret")..];
+        let secret = &text[text.find("tkn_").expect("there is a secret")..];
         // In JSON, the hint comes before the secret.
-        let secret = if json.is_empty() { secret } else { text.rsplit("tkn_").next().expect("a secret") };
+        let secret =
+            if json.is_empty() { secret } else { text.rsplit("tkn_").next().expect("there is a secret") };
         let secret = format!("tkn_{}", &secret.trim_start_matches("tkn_")[..38]);
         assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
 
         assert!(trace.contains("getrandom(") && trace.contains("execve("), "nothing was traced");
         let seen = lines_with(&trace, &secret);
         assert_eq!(seen.len(), 1, "{seen:#?}");
-        let (name, file) = call(seen[0]).split_once('<').expect("a descriptor");
+        let (name, file) = call(seen[0]).split_once('<').expect("there is a descriptor");
         assert!(name.starts_with("write("), "{}", seen[0]);
         assert_eq!(
             file.trim_end_matches('>'),
@@ -107,7 +108,7 @@ fn a_secret_for_a_file_or_a_command_is_written_nowhere_else() {
         let ran = ran.ok();
         assert_eq!(ran.out, "");
         let text = fs::read_to_string(world.dir.path().join("secret")).expect("the file can be read");
-        let secret = &text[text.find("tkn_").expect("a secret")..].trim_end();
+        let secret = &text[text.find("tkn_").expect("there is a secret")..].trim_end();
         assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
         assert!(lines_with(&ran.err, secret).is_empty());
         let seen = lines_with(&trace, secret);
@@ -224,6 +225,6 @@ fn a_process_with_a_secret_cannot_dump_core() {
     child.kill().expect("the process can be killed");
     child.wait().expect("the process can be waited for");
     assert_eq!(name, "tokenctl\n");
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("there is a limit");
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
 }

@@ -50,7 +50,7 @@ fn an_incomplete_or_changed_export_is_refused_and_leaves_no_store() {
     let (_, out, _) = exported();
     let all: Vec<&str> = out.lines().collect();
     let joined = |all: &[&str]| format!("{}\n", all.join("\n"));
-    let token = all.iter().position(|line| line.contains("\"type\":\"token\"")).expect("a token");
+    let token = all.iter().position(|line| line.contains("\"type\":\"token\"")).expect("there is a token");
     let replaced = |from: &str, to: &str| {
         assert!(out.contains(from), "{from}");
         out.replacen(from, to, 1)
@@ -174,7 +174,7 @@ pub fn many(world: &World, count: usize) -> String {
     let out = world.run(&["export", "--tokens"]).ok().out;
     let mut all = lines(&out);
     let mut text = format!("{}\n", all[0]);
-    let token = all.iter_mut().find(|line| line["type"] == "token").expect("a token");
+    let token = all.iter_mut().find(|line| line["type"] == "token").expect("there is a token");
     for n in 0..count {
         token["id"] = json!(format!("{n:012}"));
         token["name"] = json!(format!("many-{n}"));

@@ -1,4 +1,4 @@
-//! `init`.
+//! Tests of `init`, which creates a store or shares it with a group.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;

@@ -98,7 +98,7 @@ fn the_documented_commands_remove_an_installation() {
         line("cargo uninstall"),
         line("sudo rm"),
     ));
-    let (pages, left) = ran.out.split_once('\n').expect("a number");
+    let (pages, left) = ran.out.split_once('\n').expect("there is a number");
     assert!(pages.parse::<u32>().expect("it is a number") > 20, "{ran:?}");
     assert_eq!(left, "127\n.local/share/tokenctl/tokens.db\n", "{ran:?}");
 }

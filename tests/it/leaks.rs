@@ -41,7 +41,7 @@ fn a_leaked_current_secret_revokes_its_token() {
     for secret in [&old, &new] {
         assert_eq!(world.verify(secret, &[]), (3, "revoked demo".to_owned()));
     }
-    assert_eq!(world.actions().last().expect("an event"), "revoke");
+    assert_eq!(world.actions().last().expect("there is an event"), "revoke");
     // Both secrets are revoked, so nothing is left to change.
     let bytes = world.bytes();
     for secret in [&old, &new] {

@@ -1,4 +1,4 @@
-//! `list`.
+//! Tests of `list`: which tokens are shown, in which order and format.
 
 use std::io::ErrorKind;
 

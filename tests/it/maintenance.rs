@@ -81,10 +81,10 @@ fn a_copy_made_with_sqlite_can_replace_the_store() {
 /// Leaves a store in the state in which Litestream leaves it.
 fn replicated(world: &World) {
     let conn = Connection::open(world.database()).expect("the database can be opened");
-    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).expect("a mode");
+    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).expect("the query returns a mode");
     let tables = "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER);
          CREATE TABLE _litestream_lock (id INTEGER)";
-    conn.execute_batch(tables).expect("tables");
+    conn.execute_batch(tables).expect("the SQL can be executed");
     conn.close().expect("the database");
 }
 
@@ -121,7 +121,7 @@ fn a_store_in_wal_mode_is_not_repaired_while_another_program_has_it_open() {
     let world = sound();
     replicated(&world);
     let other = Connection::open(world.database()).expect("the database can be opened");
-    other.query_row("SELECT count(*) FROM tokens", [], |_| Ok(())).expect("a count");
+    other.query_row("SELECT count(*) FROM tokens", [], |_| Ok(())).expect("the query returns a count");
     let ran = world.real(&["doctor", "--repair", "--yes", "--json"], b"");
     assert_failure(&ran, "store_locked", 6);
     refused(&world, "store_wal", "doctor --repair");

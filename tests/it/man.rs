@@ -24,7 +24,7 @@ fn kept() -> PathBuf {
 fn pages(dir: &Path) -> BTreeMap<String, String> {
     let page = |entry: fs::DirEntry| {
         (
-            entry.file_name().into_string().expect("UTF-8"),
+            entry.file_name().into_string().expect("the text is UTF-8"),
             fs::read_to_string(entry.path()).expect("the file can be read"),
         )
     };
@@ -150,7 +150,7 @@ fn every_page_lists_the_exit_codes_of_its_verb() {
     let pages = pages(&kept());
     for command in commands() {
         let page = page_of(&pages, &command);
-        let verb = VERBS.iter().find(|verb| verb.path == path(&command)).expect("an entry");
+        let verb = VERBS.iter().find(|verb| verb.path == path(&command)).expect("there is an entry");
         let (_, exits) = page.split_once(".SH \"EXIT STATUS\"\n").expect("its exits");
         let (exits, _) = exits.split_once(".SH ").expect("its end");
         for row in EXITS {
@@ -194,8 +194,12 @@ fn man_formats_every_page_without_a_warning() {
         assert_eq!((ran.code, &*ran.err), (0, ""), "{name}");
         let shown =
             run(Command::new("man").env("MANWIDTH", "80").args(["-E", "UTF-8", "-l"]).arg(&file), b"").ok();
-        let about =
-            page.lines().skip_while(|line| *line != ".SH NAME").nth(1).expect("a line").replace("\\-", "-");
+        let about = page
+            .lines()
+            .skip_while(|line| *line != ".SH NAME")
+            .nth(1)
+            .expect("there is a line")
+            .replace("\\-", "-");
         let start: String = about.chars().take(60).collect();
         assert!(shown.out.contains(&start), "{name}: {}", shown.out);
     }

@@ -37,7 +37,7 @@ pub fn old() -> World {
 
 fn version(world: &World) -> i64 {
     let conn = Connection::open(world.database()).expect("the database can be opened");
-    conn.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a number")
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("the query returns a number")
 }
 
 /// A document without the fields that depend on uses, because uses are recorded only after the first change.
@@ -134,21 +134,23 @@ fn a_program_of_version_1_cannot_confirm_a_delivery_after_the_migration() {
     let read = "SELECT row FROM token WHERE name = 'provisional'";
     let confirm = "UPDATE secret SET delivered_at = 1 WHERE token = ?1";
     let log = "INSERT INTO audit (seq, time, action, subject, uid, hash) VALUES (?1, 1, 'confirm', 'x', 0, zeroblob(32))";
-    let row: i64 =
-        conn.prepare_cached(read).and_then(|mut it| it.query_row([], |row| row.get(0))).expect("a row");
+    let row: i64 = conn
+        .prepare_cached(read)
+        .and_then(|mut it| it.query_row([], |row| row.get(0)))
+        .expect("there is a row");
     for sql in [confirm, log, "DELETE FROM delivery"] {
         drop(conn.prepare_cached(sql).expect(sql));
     }
     world.run(&["init"]).ok();
     let bytes = fs::read(world.database()).expect("the database can be read");
     no_table(conn.prepare_cached(read).and_then(|mut it| it.query_row([], |row| row.get::<_, i64>(0))));
-    conn.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
+    conn.execute_batch("BEGIN IMMEDIATE").expect("the SQL can be executed");
     // The table `secret` exists in both versions. But version 1 records an event with every change, and that fails.
     conn.prepare_cached(confirm)
         .and_then(|mut it| it.execute([row]))
         .expect("a statement about a table that still exists");
     no_table(conn.prepare_cached(log).and_then(|mut it| it.execute([row])));
-    conn.execute_batch("ROLLBACK").expect("a transaction");
+    conn.execute_batch("ROLLBACK").expect("the SQL can be executed");
     drop(conn);
     assert!(
         fs::read(world.database()).expect("the database can be read") == bytes,
@@ -156,7 +158,7 @@ fn a_program_of_version_1_cannot_confirm_a_delivery_after_the_migration() {
     );
     let count = |sql: &str| -> i64 {
         let conn = Connection::open(world.database()).expect("the database can be opened");
-        conn.query_row(sql, [], |row| row.get(0)).expect("a count")
+        conn.query_row(sql, [], |row| row.get(0)).expect("the query returns a count")
     };
     assert_eq!(count("SELECT count(*) FROM delivery"), 2, "the deadlines have not passed yet");
     world.wait(HOUR);

@@ -85,7 +85,7 @@ fn a_very_large_store_with_the_journal_of_a_killed_writer_is_not_copied() {
     if !world.kill_at_commit("half", 1) {
         return;
     }
-    let database = File::options().write(true).open(world.database()).expect("the database");
+    let database = File::options().write(true).open(world.database()).expect("the database can be opened");
     database.set_len(257 << 20).expect("the length can be set");
     let failure = assert_failure(&ask(&world, &["list"]), "store_unreadable", 6);
     assert!(
@@ -128,8 +128,8 @@ fn the_next_copy_removes_one_that_a_killed_command_left_but_not_one_in_use() {
     for copy in [left, used] {
         fs::write(copy.join("tokens.db"), "copied").expect("the file can be written");
     }
-    let alive = File::open(used).expect("a directory");
-    flock(&alive, FlockOperation::LockShared).expect("a lock");
+    let alive = File::open(used).expect("the directory can be opened");
+    flock(&alive, FlockOperation::LockShared).expect("the file can be locked");
     run(world.program().env("TMPDIR", &temporary).arg("export"), b"").ok();
     assert_eq!(copies.each_ref().map(|copy| copy.exists()), [false, true, true]);
     assert_eq!(
@@ -268,7 +268,7 @@ fn a_file_system_without_locks_is_reported_at_once() {
     };
     traced("trace=fcntl").ok();
     let calls = fs::read_to_string(&log).expect("the file can be read");
-    let first = calls.lines().position(|line| line.contains("F_SETLK")).expect("a lock") + 1;
+    let first = calls.lines().position(|line| line.contains("F_SETLK")).expect("there is a lock") + 1;
     for error in ["ENOLCK", "EINVAL", "EBADF"] {
         let ran = traced(&format!("inject=fcntl:error={error}:when={first}+"));
         assert_ne!(ran.code, 0, "{error}: {ran:?}");
@@ -343,12 +343,12 @@ fn name_super_journal(journal: &Path, name: &Path) {
     let name = name.as_os_str().as_encoded_bytes();
     let mut end = vec![0, 0x40, 0, 1];
     end.extend_from_slice(name);
-    end.extend_from_slice(&u32::try_from(name.len()).expect("a length").to_be_bytes());
+    end.extend_from_slice(&u32::try_from(name.len()).expect("the number is in range").to_be_bytes());
     let sum = name.iter().fold(0u32, |sum, byte| sum.wrapping_add_signed(i32::from(byte.cast_signed())));
     end.extend_from_slice(&sum.to_be_bytes());
     end.extend_from_slice(&[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]);
     let length = fs::metadata(journal).expect("a journal").len();
-    let file = File::options().write(true).open(journal).expect("a journal");
+    let file = File::options().write(true).open(journal).expect("the journal can be opened");
     file.write_all_at(&end, length).expect("the file can be written");
 }
 
@@ -387,7 +387,7 @@ fn a_copy_that_is_still_damaged_after_its_rollback_is_not_read() {
     let leaf = bytes
         .chunks_mut(4096)
         .find(|page| page[0] == 13 && has(page, b"demo-00000150") && !has(&journal, &page[..64]))
-        .expect("a leaf");
+        .expect("there is a leaf");
     leaf[3..8].fill(0xff);
     fs::write(&database, bytes).expect("the database can be written");
     let failure = assert_failure(&ask(&world, &["settings"]), "store_damaged", 6);

@@ -149,7 +149,7 @@ fn the_log_verifies_after_ten_thousand_tokens_and_three_hundred_secrets_were_pru
     let size = || fs::metadata(world.database()).expect("the store exists").len();
     let (before, head) = (size(), world.run(&["audit", "head"]).ok().out);
     let ran = world.run(&["prune", "--yes"]).ok();
-    let (summary, why) = ran.err.split_once('\n').expect("a line");
+    let (summary, why) = ran.err.split_once('\n').expect("there is a line");
     assert_eq!(summary, "removed 10001 tokens and 300 superseded secrets of others");
     let grown = "the file has not become smaller: the log keeps the events of what was removed\n";
     assert!(size() < before && why.is_empty() || why == grown, "{why}: {} of {before}", size());

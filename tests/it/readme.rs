@@ -164,7 +164,7 @@ fn the_documented_files_are_those_of_a_store() {
     let rows = table("## Files", 3);
     let manual = FILES.map(|(path, text)| {
         let name = path.strip_prefix("~/.local/share/tokenctl/").expect("a file of the default store");
-        (format!("`{name}`"), text.split("; `--store`").next().expect("a text").to_owned())
+        (format!("`{name}`"), text.split("; `--store`").next().expect("there is a text").to_owned())
     });
     assert_eq!(rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect::<Vec<_>>(), manual);
     let listed: BTreeSet<String> = rows.into_iter().map(|row| row[0].clone()).collect();
@@ -285,7 +285,7 @@ fn every_link_leads_to_an_existing_file_or_heading() {
     for (path, text) in &documents {
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-            let dir = Path::new(path).parent().expect("a directory");
+            let dir = Path::new(path).parent().expect("the path has a parent");
             let at = if file.is_empty() { path.into() } else { dir.join(file) };
             let headings = |text: &str| {
                 let named = text.lines().filter_map(|line| line.strip_prefix('#'));

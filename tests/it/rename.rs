@@ -1,4 +1,4 @@
-//! `rename`.
+//! Tests of `rename`, which changes only the name of a token.
 
 use std::rc::Rc;
 

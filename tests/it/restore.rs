@@ -42,7 +42,7 @@ fn a_missing_store_is_restored_exactly() {
     let (head, shown) = (world.run(&["audit", "head"]).ok().out, world.show("demo"));
     fs::remove_dir_all(world.store()).expect("the store can be removed");
     let document = world.run(&["restore", &path, "--yes", "--json"]).ok().json();
-    let (seq, hash) = head.trim().split_once(':').expect("a head");
+    let (seq, hash) = head.trim().split_once(':').expect("there is a head");
     let anchor = json!({ "seq": seq.parse::<i64>().expect("it is a number"), "hash": hash });
     assert_eq!(
         document,
@@ -283,7 +283,7 @@ fn give_hook(world: &World, name: &str, hook: &str) {
     let author = Author { actor, reason: None, accept_clock: false };
     let location = Location::named(world.store());
     let clock = At(world.now());
-    let store = Store::open_to_write(&location, &clock, &author).expect("the store");
+    let store = Store::open_to_write(&location, &clock, &author).expect("the store can be opened");
     let done = store.write::<_, StoreError>(&clock, &author, |tx| {
         let row = tx.named(&name.parse().expect("it is a name"))?.expect("the token");
         let before = tx.token(row, tx.now)?;

@@ -1,4 +1,4 @@
-//! `revoke`.
+//! Tests of `revoke`, which makes tokens or secrets invalid for ever.
 
 use serde_json::json;
 

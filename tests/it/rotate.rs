@@ -1,4 +1,4 @@
-//! `rotate`.
+//! Tests of `rotate`, which gives a token a new secret. The old one remains valid for a grace period.
 
 use std::cell::RefCell;
 use std::fs;
@@ -694,7 +694,7 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
     let world = a_month_later();
     let bytes = world.bytes();
     let names = |ran: &Ran| -> Vec<String> {
-        ran.out.lines().map(|line| line.split('\t').nth(1).expect("a name").to_owned()).collect()
+        ran.out.lines().map(|line| line.split('\t').nth(1).expect("there is a name").to_owned()).collect()
     };
     for (args, expected) in [
         (&["--due"][..], &["a-expired", "b-due"][..]),
@@ -737,7 +737,8 @@ fn a_dry_run_fails_wherever_the_rotation_would_fail() {
     let real = world.run(&["rotate", "paused"]).exit(5);
     for args in [&["paused"][..], &["fine", "paused"]] {
         let ran = world.run(&[&["rotate", "--dry-run", "--exec", "false"], args].concat()).exit(5);
-        let why = real.err.lines().next().and_then(|line| line.strip_prefix("error: ")).expect("an error");
+        let why =
+            real.err.lines().next().and_then(|line| line.strip_prefix("error: ")).expect("there is an error");
         assert!(ran.err.contains(why), "{} {}", ran.err, real.err);
         assert_eq!(ran.out.lines().count(), args.len() - 1, "{}", ran.out);
     }

@@ -1,4 +1,4 @@
-//! `scan`.
+//! Tests of `scan`, which searches files for secrets of the store.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -502,7 +502,8 @@ fn the_settings_contain_a_pattern_that_finds_the_secrets_of_the_store() {
     world.run(&["settings", "prefix", "acme"]).ok();
     let secret = world.create("demo", &[]);
     let settings = world.run(&["settings"]).ok().out;
-    let pattern = settings.lines().find_map(|line| line.strip_prefix("pattern\t")).expect("a pattern");
+    let pattern =
+        settings.lines().find_map(|line| line.strip_prefix("pattern\t")).expect("there is a pattern");
     assert_eq!(pattern, "acme_[0-9A-Za-z]{38}");
     assert_eq!(world.run(&["settings", "--json"]).ok().json()["pattern"], pattern);
     let found = run(Command::new("grep").args(["-Eo", pattern]), format!("x={secret};").as_bytes()).ok();
@@ -544,8 +545,10 @@ fn the_documented_scanner_rule_has_the_pattern_of_the_settings() {
     let rule = recipe("toml");
     let settings = world.run(&["settings", "--json"]).ok().json();
     let pattern = settings["pattern"].as_str().expect("the pattern is a string");
-    let regex =
-        rule.lines().find_map(|line| line.strip_prefix("regex = '''")?.strip_suffix("'''")).expect("a rule");
+    let regex = rule
+        .lines()
+        .find_map(|line| line.strip_prefix("regex = '''")?.strip_suffix("'''"))
+        .expect("there is a rule");
     assert_eq!(regex, format!("\\b({pattern})\\b"));
     run(Command::new("grep").args(["-Eq", regex]), format!("k: {secret}\n").as_bytes()).ok();
     let keyword = rule.lines().find_map(|line| line.strip_prefix("keywords = [\"")?.strip_suffix("\"]"));

@@ -1,4 +1,4 @@
-//! `scopes`.
+//! Tests of `scopes`, which defines, grants and retires scopes.
 
 use std::rc::Rc;
 

@@ -146,7 +146,8 @@ fn a_dry_run_shows_the_selection_and_does_not_change_a_byte() {
     let world = world();
     let before = world.bytes();
     let ran = world.run(&["revoke", "--owner", "ann", "--dry-run"]).ok();
-    let shown: Vec<&str> = ran.out.lines().map(|line| line.split('\t').nth(1).expect("a name")).collect();
+    let shown: Vec<&str> =
+        ran.out.lines().map(|line| line.split('\t').nth(1).expect("there is a name")).collect();
     assert_eq!(shown, ["job", "web"]);
     let document = world.run(&["revoke", "api", "-n", "--json"]).ok().json();
     assert_eq!((&document["changed"], &document["dry_run"]), (&json!(false), &json!(true)));

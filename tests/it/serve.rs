@@ -132,7 +132,7 @@ fn read_answer(stream: &mut impl Read) -> Answer {
     let mut lines = head.trim_end().split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers: Vec<(String, String)> = lines
-        .map(|line| line.split_once(':').expect("a header"))
+        .map(|line| line.split_once(':').expect("there is a header"))
         .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
         .collect();
     let length = headers.iter().find(|(name, _)| name == "content-length").map_or("0", |(_, value)| value);

@@ -1,4 +1,4 @@
-//! `settings`.
+//! Tests of `settings`, which shows and changes the settings of the store.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! `show`.
+//! Tests of `show`, which prints everything about a token except its secrets.
 
 use crate::support::{DAY, HOUR, MINUTE, World, assert_token_keys};
 

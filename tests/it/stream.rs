@@ -341,7 +341,7 @@ fn a_secret_that_is_missing_from_an_index_is_never_reported_as_unknown() {
     let [seen, hidden] = ["seen", "hidden"].map(|name| world.create(name, &[]));
     let conn = rusqlite::Connection::open(world.database()).expect("the database can be opened");
     let sql = "SELECT hash FROM secret WHERE row = 2";
-    let hash: Vec<u8> = conn.query_row(sql, [], |row| row.get(0)).expect("a secret");
+    let hash: Vec<u8> = conn.query_row(sql, [], |row| row.get(0)).expect("the query returns a secret");
     drop(conn);
     let unknown: Vec<String> = (0..30).map(|n| format!("nobody-has-this-secret-{n}\n")).collect();
     let unknown = unknown.concat();

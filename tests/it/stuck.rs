@@ -22,7 +22,12 @@ fn others_go_on(world: &World, stuck: &mut Child, name: &str) {
         .stdin(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    verify.stdin.take().expect("stdin is a pipe").write_all(secret.out.as_bytes()).expect("a reader");
+    verify
+        .stdin
+        .take()
+        .expect("stdin is a pipe")
+        .write_all(secret.out.as_bytes())
+        .expect("the program reads its input");
     assert_eq!(soon(&mut verify).code(), Some(0));
     for args in [
         &["edit", name, "--owner", "ann"][..],
@@ -53,7 +58,7 @@ fn a_delivery_to_a_full_pipe_does_not_block_other_commands() {
         );
         // The delivery succeeds once its output is read.
         let mut text = String::new();
-        reader.read_to_string(&mut text).expect("a pipe");
+        reader.read_to_string(&mut text).expect("it can be read");
         let done = finished(stuck);
         assert_eq!(done.code, 0, "{done:?}");
         let text = text.trim_start_matches('x');
@@ -157,11 +162,11 @@ fn a_list_that_is_stuck_between_pages_does_not_block_other_commands() {
     let mut stuck = world.start(&["list"], writer);
     // Read more than the first page, which has 1,000 rows of more than 100 characters.
     let mut some = vec![0; 150_000];
-    reader.read_exact(&mut some).expect("a pipe");
+    reader.read_exact(&mut some).expect("it can be read");
     wait_until_stuck(&mut stuck);
     others_go_on(&world, &mut stuck, "aaa-before-all");
     others_go_on(&world, &mut stuck, "zzz-after-all");
-    reader.read_to_end(&mut some).expect("a pipe");
+    reader.read_to_end(&mut some).expect("it can be read");
     assert_eq!(finished(stuck).code, 0);
     let lines = String::from_utf8(some).expect("the bytes are UTF-8").lines().count();
     assert_eq!(lines, MANY + 1, "each token that existed throughout is listed once");

@@ -101,7 +101,7 @@ pub fn program_path() -> &'static Path {
 
 /// A `PATH` in which a shell finds the real program as `tokenctl`.
 pub fn search_path() -> String {
-    let programs = program_path().parent().expect("a directory");
+    let programs = program_path().parent().expect("the path has a parent");
     format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default())
 }
 

@@ -339,7 +339,7 @@ fn aligned(table: &str) {
     let columns: Vec<Vec<char>> = table.lines().map(columns).collect();
     let blank = |line: &[char], at: usize| line.get(at).is_none_or(|c| *c == ' ');
     let starts = |line: &[char], at: usize| !blank(line, at) && (at == 0 || blank(line, at - 1));
-    let (heading, rows) = columns.split_first().expect("a heading");
+    let (heading, rows) = columns.split_first().expect("there is a heading");
     let first_of_word = |at: &usize| starts(heading, *at) && (*at < 2 || blank(heading, at - 2));
     for at in (0..heading.len()).filter(first_of_word) {
         for row in rows {
@@ -488,7 +488,7 @@ fn on_a_terminal_without_unicode_the_output_is_ascii_without_icons() {
         world.env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         world.env.insert("NO_COLOR".to_owned(), "1".to_owned());
         let list = world.run(&["list", "--owner", "日本語チーム"]).ok().out;
-        let name = list.lines().nth(1).and_then(|row| row.split(' ').next()).expect("a row");
+        let name = list.lines().nth(1).and_then(|row| row.split(' ').next()).expect("there is a row");
         assert_eq!(name, if is_unicode { "customer-…-standby" } else { "customer...standby" }, "{env:?}");
     }
     let list = world.run(&["list", "--all", "--columns", "name,hint"]).ok().out;
@@ -545,12 +545,12 @@ fn an_unknown_width_of_the_terminal_is_taken_from_the_environment_or_is_80() {
     world.terminal.width = None;
     let widest = |world: &World| {
         let text = world.run(&["list", "--all"]).ok().out;
-        text.lines().map(UnicodeWidthStr::width).max().expect("a line")
+        text.lines().map(UnicodeWidthStr::width).max().expect("there is a line")
     };
     let expected = |world: &mut World, width| {
         let text = at(world, width, &["list", "--all"]);
         world.terminal.width = None;
-        text.lines().map(UnicodeWidthStr::width).max().expect("a line")
+        text.lines().map(UnicodeWidthStr::width).max().expect("there is a line")
     };
     for (columns, width) in [("120", 120), ("60", 60), ("0", 80), ("x", 80), ("", 80), ("99999999", 80)] {
         world.env.insert("COLUMNS".to_owned(), columns.to_owned());
@@ -580,7 +580,7 @@ fn a_token_can_be_given_by_the_shortened_name_in_a_list() {
     for locale in ["C.UTF-8", "C"] {
         world.env.insert("LANG".to_owned(), locale.to_owned());
         let list = at(&mut world, 40, &["list", "--owner", "日本語チーム"]);
-        let cut = list.lines().nth(1).and_then(|row| row.split("  ").next()).expect("a row");
+        let cut = list.lines().nth(1).and_then(|row| row.split("  ").next()).expect("there is a row");
         assert!(cut.contains(if locale == "C" { "..." } else { "…" }), "{list}");
         assert_eq!(world.show(cut)["name"], format!("{LONG}-standby"), "{cut}");
     }

@@ -14,12 +14,14 @@ use crate::support::{Ran, World, run, search_path};
 /// A pseudoterminal: the end of the test and the end of the program.
 pub fn terminal() -> (File, OwnedFd) {
     use rustix::pty::OpenptFlags;
-    let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-    rustix::pty::grantpt(&ours).expect("a terminal");
-    rustix::pty::unlockpt(&ours).expect("a terminal");
+    let ours =
+        rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal can be opened");
+    rustix::pty::grantpt(&ours).expect("a terminal can be opened");
+    rustix::pty::unlockpt(&ours).expect("a terminal can be opened");
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
-    let name = rustix::pty::ptsname(&ours, Vec::new()).expect("a terminal");
-    let theirs = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).expect("a terminal");
+    let name = rustix::pty::ptsname(&ours, Vec::new()).expect("a terminal can be opened");
+    let theirs = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty())
+        .expect("a terminal can be opened");
     (File::from(ours), theirs)
 }
 

@@ -40,7 +40,7 @@ struct Source {
 impl Source {
     /// The first part of the path: `src/store/open.rs` is in the room `store`, `src/error.rs` in `error`.
     fn room(&self) -> String {
-        let first = self.path.iter().next().and_then(|part| part.to_str()).expect("a path");
+        let first = self.path.iter().next().and_then(|part| part.to_str()).expect("there is a path");
         first.trim_end_matches(".rs").to_owned()
     }
 
@@ -159,7 +159,7 @@ fn graph() -> BTreeMap<String, BTreeSet<String>> {
 fn imports_point_down() {
     let graph = graph();
     for (room, used) in &graph {
-        let allowed = TABLE.iter().find(|(name, _)| name == room).expect("a room").1;
+        let allowed = TABLE.iter().find(|(name, _)| name == room).expect("there is a room").1;
         for other in used {
             assert!(
                 allowed.contains(&other.as_str()),
@@ -375,7 +375,7 @@ fn every_test_file_is_a_module() {
     for (dir, modules) in [("tests/it", &modules), ("tests/it/slow", &slow)] {
         for entry in fs::read_dir(root().join(dir)).expect("the directory can be read") {
             let path = entry.expect("the entry can be read").path();
-            let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+            let name = path.file_stem().and_then(|name| name.to_str()).expect("there is a name");
             let runs = modules.lines().any(|line| line == format!("mod {name};"));
             assert!(name == "main" || runs, "{dir}/{name} never runs");
         }

@@ -1,4 +1,4 @@
-//! `verify`.
+//! Tests of `verify`, which answers whether a secret is valid.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -285,7 +285,8 @@ fn no_secret_is_valid_if_an_index_leads_to_another_secret() {
     let [one, two] = ["one", "two"].map(|name| world.create(name, &[]));
     let conn = rusqlite::Connection::open(world.database()).expect("the database can be opened");
     let hash = |row: i64| -> Vec<u8> {
-        conn.query_row("SELECT hash FROM secret WHERE row = ?1", [row], |row| row.get(0)).expect("a secret")
+        conn.query_row("SELECT hash FROM secret WHERE row = ?1", [row], |row| row.get(0))
+            .expect("the query returns a secret")
     };
     let hashes = [hash(1), hash(2)];
     drop(conn);
@@ -294,7 +295,7 @@ fn no_secret_is_valid_if_an_index_leads_to_another_secret() {
     let mut bytes = fs::read(world.database()).expect("the store can be read");
     let place = |hash: &[u8]| {
         let mut places = bytes.windows(32).enumerate().filter(|(_, it)| *it == hash).map(|(at, _)| at);
-        places.find(|at| bytes[at / 4096 * 4096] == 13).expect("a row")
+        places.find(|at| bytes[at / 4096 * 4096] == 13).expect("there is a row")
     };
     let places = [place(&hashes[0]), place(&hashes[1])];
     for (at, other) in places.into_iter().zip([&hashes[1], &hashes[0]]) {

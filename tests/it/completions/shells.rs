@@ -22,7 +22,8 @@ impl Shell {
         fs::create_dir_all(work.join("secrets")).expect("the directory can be created");
         fs::write(work.join("see me"), "").expect("the file can be written");
         let file = home.join(file);
-        fs::create_dir_all(file.parent().expect("a directory")).expect("the directory can be created");
+        fs::create_dir_all(file.parent().expect("the path has a parent"))
+            .expect("the directory can be created");
         fs::write(&file, rc).expect("a start-up file");
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).env("HOME", &home).env("XDG_CONFIG_HOME", &home).current_dir(&work);

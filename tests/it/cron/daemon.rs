@@ -52,7 +52,7 @@ impl Daemon {
         super::run(Command::new("sh").args(["-c", &format!("{cron} {sbin}/")]), b"").ok();
         let sendmail = format!("#!/bin/sh\n/bin/cat >{mails}/.$$ && /bin/mv {mails}/.$$ {mails}/$$\n");
         write_program(Path::new(&format!("{sbin}/sendmail")), sendmail.as_bytes());
-        let programs = program_path().parent().expect("a directory").display();
+        let programs = program_path().parent().expect("the path has a parent").display();
         let path = format!("HOME={}\nPATH={programs}:/usr/bin:/bin\n", job.home);
         fs::write(dir.join("crontab"), format!("{path}{}\n", lines.join("\n")))
             .expect("the file can be written");

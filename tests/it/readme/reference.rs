@@ -24,7 +24,7 @@ fn shapes() -> BTreeMap<&'static str, Vec<Row>> {
     let mut shapes = BTreeMap::<&str, Vec<Row>>::new();
     let mut extends = Vec::new();
     for section in pages::section("## JSON documents").split("\n### ").skip(1) {
-        let (name, text) = section.split_once('\n').expect("a heading");
+        let (name, text) = section.split_once('\n').expect("there is a heading");
         let rows = text.lines().filter(|line| line.starts_with("| `")).map(|line| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             Row { key: (name, cells[1].trim_matches('`')), kind: cells[2], meaning: cells[3] }

@@ -205,7 +205,7 @@ fn the_document_does_not_contain_a_secret_that_was_copied() {
         let ran = world.run(&args).ok();
         assert_eq!((&ran.json()["secret"], &ran.json()["changed"]), (&Value::Null, &Value::Bool(true)));
         assert_eq!(ran.json()["status"], "active");
-        assert!(!ran.out.contains(&world.clipboards.borrow().holds.as_ref().expect("a copy").1));
+        assert!(!ran.out.contains(&world.clipboards.borrow().holds.as_ref().expect("there is a copy").1));
     }
 }
 

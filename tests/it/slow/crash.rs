@@ -99,8 +99,8 @@ fn scratch() -> TempDir {
 }
 
 fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock");
-    i64::try_from(since.as_secs()).expect("a time")
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the time is after 1970");
+    i64::try_from(since.as_secs()).expect("the number is in range")
 }
 
 /// Copies a directory with its files, subdirectories and their modes.
@@ -174,7 +174,7 @@ fn points(dir: &Path, calls: &str, args: &[String]) -> Vec<(String, usize)> {
     let store = dir.join("store");
     let store = store.to_str().expect("the path is UTF-8");
     let (mut begun, mut counts, mut points) = (false, std::collections::HashMap::new(), Vec::new());
-    let program = log.split(' ').next().expect("a pid");
+    let program = log.split(' ').next().expect("there is a pid");
     for line in log.lines() {
         let Some((pid, call)) = line.split_once(' ') else { continue };
         let Some((name, rest)) = call.trim_start().split_once('(') else { continue };

@@ -101,12 +101,12 @@ fn a_flipped_bit_never_causes_a_wrong_verdict() {
     let right: Vec<_> = questions.iter().map(|question| Some(question.right)).collect();
     assert_eq!(ask(), right);
     let sound = fs::read(world.database()).expect("the database can be read");
-    let file = File::options().write(true).open(world.database()).expect("the database");
+    let file = File::options().write(true).open(world.database()).expect("the database can be opened");
     let every = if std::env::var_os("FLIPS").is_some_and(|which| which == "all") { 1 } else { 37 };
     let flips = used_bytes(&sound).into_iter().flat_map(|at| (0..8).map(move |bit| (at, bit))).step_by(every);
     let (mut counts, mut wrong, mut tried) = (BTreeMap::<&str, usize>::new(), Vec::new(), 0);
     for (at, bit) in flips {
-        let place = u64::try_from(at).expect("in range");
+        let place = u64::try_from(at).expect("the number is in range");
         file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("the file can be written");
         for (question, answer) in questions.iter().zip(ask()) {
             let outcome = match answer {

@@ -50,8 +50,9 @@ impl World {
     /// The names of temporary files that deliveries left in the directory `out`.
     pub fn temporaries(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path("out")).expect("the directory can be read");
-        let names = entries
-            .map(|entry| entry.expect("the entry can be read").file_name().into_string().expect("UTF-8"));
+        let names = entries.map(|entry| {
+            entry.expect("the entry can be read").file_name().into_string().expect("the text is UTF-8")
+        });
         names.filter(|name| name.starts_with(".tokenctl-")).collect()
     }
 }

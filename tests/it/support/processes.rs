@@ -160,7 +160,7 @@ impl World {
     /// the directory `out`).
     #[track_caller]
     pub fn injected(&self, inject: &str, args: &str) -> Ran {
-        let calls = inject.split(':').next().expect("a call");
+        let calls = inject.split(':').next().expect("there is a call");
         let dir = fs::canonicalize(self.dir.path()).expect("the path exists").join("out");
         let only = if calls == "fsync" { format!("-P {}", dir.display()) } else { String::new() };
         let script = format!(
@@ -225,11 +225,11 @@ pub enum At {
 /// A full pipe: its read end and its write end.
 pub fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
     let (reader, writer) = io::pipe().expect("a pipe can be created");
-    let mut filler = writer.try_clone().expect("a pipe");
+    let mut filler = writer.try_clone().expect("the descriptor can be duplicated");
     // Single bytes are written, so that a write fails only if not even one byte fits.
-    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).expect("a flag");
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).expect("the flag can be set");
     while filler.write(b"x").is_ok() {}
-    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).expect("a flag");
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).expect("the flag can be set");
     (reader, writer)
 }
 
@@ -297,7 +297,7 @@ pub fn finished(mut child: Child) -> Ran {
         thread::spawn(move || {
             let mut bytes = Vec::new();
             if let Some(mut stream) = stream {
-                stream.read_to_end(&mut bytes).expect("a pipe");
+                stream.read_to_end(&mut bytes).expect("it can be read");
             }
             String::from_utf8_lossy(&bytes).into_owned()
         })

@@ -20,7 +20,7 @@ pub fn time(unix: i64) -> Value {
 
 /// The real time in Unix seconds.
 pub fn real_time() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the time is after 1970");
     i64::try_from(since.as_secs()).expect("a time before the end")
 }
 

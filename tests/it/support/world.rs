@@ -304,7 +304,7 @@ impl World {
     /// The last event.
     pub fn last_event(&self) -> Value {
         let log = self.run(&["audit", "--json"]).ok().json();
-        log.as_array().and_then(|log| log.last()).expect("an event").clone()
+        log.as_array().and_then(|log| log.last()).expect("there is an event").clone()
     }
 
     /// Changes the database directly, and updates the seals to match.
@@ -328,7 +328,7 @@ impl World {
     /// Changes the database like a bad disk, without correcting the seals.
     pub fn sql_unsealed(&self, sql: &str) -> rusqlite::Connection {
         let conn = rusqlite::Connection::open(self.database()).expect("the database can be opened");
-        conn.execute_batch("PRAGMA ignore_check_constraints = ON").expect("a pragma");
+        conn.execute_batch("PRAGMA ignore_check_constraints = ON").expect("the SQL can be executed");
         conn.execute_batch(sql).expect(sql);
         conn
     }

@@ -55,12 +55,12 @@ struct Traced {
 impl Traced {
     fn start(world: &World, asked: &Asked, strace: &[&str]) -> Self {
         let (screen, theirs) = terminal();
-        rustix::fs::fcntl_setfl(&screen, rustix::fs::OFlags::NONBLOCK).expect("a flag");
-        let stream = || Stdio::from(theirs.try_clone().expect("a terminal"));
+        rustix::fs::fcntl_setfl(&screen, rustix::fs::OFlags::NONBLOCK).expect("the flag can be set");
+        let stream = || Stdio::from(theirs.try_clone().expect("the descriptor can be duplicated"));
         let mut command = Command::new("strace");
         command.args(strace).arg(program_path()).args(asked.args).env("TERM", asked.term);
         command.env("TOKENCTL_STORE", world.store()).env("LANG", "C.UTF-8");
-        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("strace");
+        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("strace runs");
         Self { child, screen, theirs, shown: String::new() }
     }
 
@@ -102,11 +102,11 @@ fn calls(asked: &Asked) -> Vec<(String, usize, bool)> {
     let lines: Vec<&str> = trace.lines().collect();
     let is_first = |line: &&str| line.contains("TCSETSW") || line.starts_with("write(2, ");
     let is_last = |line: &&str| line.contains("TCSETSW") || line.starts_with("read(0, \"y\\n");
-    let first = lines.iter().position(is_first).expect("a question");
+    let first = lines.iter().position(is_first).expect("there is a question");
     let last = lines[first + 1..].iter().position(is_last).expect("its end") + first + 1;
     let waits = |line: &&str| line.contains("poll([{fd=0");
-    let wait = lines[first..].iter().position(waits).expect("a wait") + first;
-    let name = |line: &str| line.split('(').next().expect("a call").to_owned();
+    let wait = lines[first..].iter().position(waits).expect("there is a wait") + first;
+    let name = |line: &str| line.split('(').next().expect("there is a call").to_owned();
     (first..=last)
         .map(|at| {
             let name = name(lines[at]);
@@ -130,7 +130,7 @@ fn a_signal_at_any_system_call_of_a_question_cancels_it() {
             let inject = format!("inject={name}:signal=SIGTERM:when={number}");
             let trace = format!("trace={name}");
             let mut traced = Traced::start(&world, asked, &["-o", "/dev/null", "-e", &trace, "-e", &inject]);
-            let before = tcgetattr(&traced.theirs).expect("a terminal").local_modes;
+            let before = tcgetattr(&traced.theirs).expect("it is a terminal").local_modes;
             if needs_answer {
                 traced.answer(asked);
             }
@@ -139,7 +139,7 @@ fn a_signal_at_any_system_call_of_a_question_cancels_it() {
             assert_eq!(status.code(), Some(130), "{at}: {:?}", traced.shown);
             let (hidden, back) = (traced.shown.rfind("\x1b[?25l"), traced.shown.rfind("\x1b[?25h"));
             assert!(hidden <= back, "{at}: {:?}", traced.shown);
-            assert_eq!(tcgetattr(&traced.theirs).expect("a terminal").local_modes, before, "{at}");
+            assert_eq!(tcgetattr(&traced.theirs).expect("it is a terminal").local_modes, before, "{at}");
         }
     }
     assert_eq!(world.look_at("a")["status"], "active");

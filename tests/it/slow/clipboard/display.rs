@@ -33,7 +33,7 @@ impl Screen {
         let mut number = String::new();
         BufReader::new(server.stdout.take().expect("stdout is a pipe"))
             .read_line(&mut number)
-            .expect("a number");
+            .expect("the line can be read");
         assert!(!number.is_empty(), "Xvfb ended");
         Some(Self { server, display: format!(":{}", number.trim()) })
     }
@@ -113,11 +113,12 @@ fn the_clipboard_process_inherits_nothing_and_its_caller_does_not_wait_for_it() 
     assert!(secret.starts_with("tkn_") && !holder.arguments.contains(&secret[4..12]), "{}", holder.arguments);
     assert!(holder.arguments.starts_with("tokenctl --hold-clipboard display 588 "), "{}", holder.arguments);
     let limits = fs::read_to_string(format!("{proc}/limits")).expect("the file can be read");
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("there is a limit");
     assert_eq!(core.split_whitespace().nth(4), Some("0"));
     // The session id is field 6 in proc(5), the fourth after the name.
     let stat = fs::read_to_string(format!("{proc}/stat")).expect("the file can be read");
-    let session = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).expect("a session");
+    let session =
+        stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).expect("there is a session");
     assert_eq!(session, holder.id.to_string());
     // Only root can read the memory and the environment of the holder.
     assert_eq!(fs::metadata(format!("{proc}/environ")).expect("a process").uid(), 0);

@@ -17,7 +17,8 @@ pub fn unpacked(screen: &[u8]) -> Option<Vec<u8>> {
         digits.map(|it| ALPHABET.iter().position(|digit| *digit == it)).collect::<Option<_>>()?;
     let bytes = digits.chunks(4).flat_map(|group| {
         let bits = group.iter().enumerate().fold(0, |bits, (at, digit)| bits | digit << (18 - 6 * at));
-        (0..group.len() - 1).map(move |at| u8::try_from(bits >> (16 - 8 * at) & 255).expect("a byte"))
+        (0..group.len() - 1)
+            .map(move |at| u8::try_from(bits >> (16 - 8 * at) & 255).expect("the number is in range"))
     });
     Some(bytes.collect())
 }

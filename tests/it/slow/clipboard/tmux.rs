@@ -112,7 +112,7 @@ fn a_tmux_buffer_is_deleted_at_the_timeout_unless_its_content_has_changed() {
     });
     tmux.tokenctl("rotate demo --copy=tmux --copy-timeout 6s");
     let holder = Holder::of(6);
-    let name = tmux.buffers().into_iter().find(|name| name != "mine").expect("a buffer");
+    let name = tmux.buffers().into_iter().find(|name| name != "mine").expect("there is a buffer");
     tmux.tmux(&["set-buffer", "-b", &name, "else"]).ok();
     until("the holder is gone", || holder.is_gone());
     assert_eq!(tmux.tmux(&["show-buffer", "-b", &name]).ok().out, "else");

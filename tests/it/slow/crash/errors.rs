@@ -125,7 +125,7 @@ fn fails(jobs: &[Job<'_>], kind: &str) {
         (counts.into_inner().expect("no thread panicked"), exits.into_inner().expect("no thread panicked"));
     println!("{kind} points: {}, exits {exits:?}, {counts:?}", counts.values().sum::<usize>());
     assert_none(&failed, jobs.len());
-    let least = AT_LEAST.iter().find(|least| least.0 == kind).expect("a minimum").1;
+    let least = AT_LEAST.iter().find(|least| least.0 == kind).expect("there is a minimum").1;
     let scenes: std::collections::BTreeSet<_> = jobs.iter().map(|job| job.1.label()).collect();
     assert!(counts.len() == scenes.len() && counts.values().all(|count| *count >= least), "{counts:?}");
 }

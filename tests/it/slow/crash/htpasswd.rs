@@ -46,7 +46,7 @@ fn measure_htpasswd() {
         assert!(
             quiet(command.arg("-cb").arg(&file).args(["first", "password"]))
                 .status()
-                .expect("htpasswd")
+                .expect("htpasswd runs")
                 .success()
         );
     };
@@ -59,7 +59,7 @@ fn measure_htpasswd() {
             scope.spawn(move || {
                 start.wait();
                 for nth in 0..ADDS {
-                    let added = add(file, &format!("u{process}-{nth}")).status().expect("htpasswd");
+                    let added = add(file, &format!("u{process}-{nth}")).status().expect("htpasswd runs");
                     done.fetch_add(usize::from(added.success()), Ordering::Relaxed);
                 }
             });
@@ -74,7 +74,7 @@ fn measure_htpasswd() {
 
     first();
     for nth in 1..USERS {
-        assert!(add(&file, &format!("user{nth}")).status().expect("htpasswd").success());
+        assert!(add(&file, &format!("user{nth}")).status().expect("htpasswd runs").success());
     }
     let before = fs::read(&file).expect("the file can be read");
     let traced = |options: &[&str]| {
@@ -86,7 +86,7 @@ fn measure_htpasswd() {
             .args(["htpasswd", "-b"])
             .arg(&file)
             .args(["new", "password"]);
-        quiet(&mut command).status().expect("strace")
+        quiet(&mut command).status().expect("strace runs")
     };
     let log = dir.path().join("log");
     let trace = format!("trace={CHANGING}");

@@ -67,7 +67,8 @@ fn grow_no_more_than(more: u64) {
     let has: u64 = data.trim().trim_end_matches(" kB").parse().expect("it is a number");
     drop(status);
     let maximum = getrlimit(Resource::Data).maximum;
-    setrlimit(Resource::Data, Rlimit { current: Some(has * 1024 + more), maximum }).expect("a limit");
+    setrlimit(Resource::Data, Rlimit { current: Some(has * 1024 + more), maximum })
+        .expect("the limit can be set");
 }
 
 /// A stdout that is a file, and from whose first byte on the memory can be limited.

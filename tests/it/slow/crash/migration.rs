@@ -49,7 +49,7 @@ impl Old {
              UPDATE token SET owner = 'eve' WHERE name = '{EDITED}';
              VACUUM"
         ))
-        .expect("a smaller store");
+        .expect("the SQL can be executed");
         drop(conn);
         for name in ["store", "target"] {
             fs::create_dir(base.path().join(name)).expect("the directory can be created");

@@ -112,8 +112,9 @@ fn a_file_that_changes_during_a_delivery_is_left_alone() {
         let scene = Scene::new(Verb::Rotate, destination);
         // Stop once after the file was first checked, and once after it was checked again.
         let calls = scene.points("openat,fsync,rename");
-        let rename = calls.iter().position(|(name, _)| name == "rename").expect("a rename");
-        let synced = calls[..rename].iter().rfind(|(name, _)| name == "fsync").expect("a sync").clone();
+        let rename = calls.iter().position(|(name, _)| name == "rename").expect("there is a rename");
+        let synced =
+            calls[..rename].iter().rfind(|(name, _)| name == "fsync").expect("there is a sync").clone();
         let entered = ("unlink".to_owned(), 1);
         for (at, message) in
             [(&entered, "a secret of this token"), (&synced, "somebody else changed it meanwhile")]
@@ -182,7 +183,7 @@ fn is_free(dir: &Path) -> bool {
     let conn = rusqlite::Connection::open(dir.join("store/tokens.db")).expect("the database can be opened");
     conn.busy_timeout(Duration::ZERO).expect("a timeout");
     let store = conn.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").is_ok();
-    store && fs::File::open(dir.join("target")).expect("a directory").try_lock().is_ok()
+    store && fs::File::open(dir.join("target")).expect("the directory can be opened").try_lock().is_ok()
 }
 
 /// The program under strace, stopped by SIGSTOP.

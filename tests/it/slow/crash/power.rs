@@ -230,7 +230,7 @@ fn between(text: &str, open: char, close: char) -> Option<&str> {
 fn whole_calls(log: &str) -> Vec<String> {
     let (mut all, mut begun) = (Vec::new(), BTreeMap::new());
     for line in log.lines() {
-        let (pid, call) = line.split_once(' ').expect("a pid");
+        let (pid, call) = line.split_once(' ').expect("there is a pid");
         if let Some(first) = call.strip_suffix("<unfinished ...>") {
             begun.insert(pid, first);
         } else if let (true, Some((_, rest))) =
@@ -263,7 +263,7 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
         }
     }
     for line in &whole_calls(log) {
-        let call = line.split_once(' ').expect("a pid").1.trim_start();
+        let call = line.split_once(' ').expect("there is a pid").1.trim_start();
         let Some((name, rest)) = call.split_once('(') else { continue };
         let (args, result) = rest.rsplit_once(" = ").unwrap_or((rest, ""));
         if result.starts_with('-') || result.starts_with('?') {
@@ -335,12 +335,12 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
 pub fn lay_out(place: &Path, scene: &Scene, lost: &Lost) -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     let private = || fs::Permissions::from_mode(0o700);
-    let name = place.file_name().expect("a name");
+    let name = place.file_name().expect("the path has a name");
     let dir = tempfile::Builder::new()
         .prefix(name)
         .rand_bytes(0)
         .permissions(private())
-        .tempdir_in(place.parent().expect("a directory"))
+        .tempdir_in(place.parent().expect("the path has a parent"))
         .expect("the same directory");
     for below in ["store", "target"] {
         fs::create_dir(place.join(below)).expect("the directory can be created");

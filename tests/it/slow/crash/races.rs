@@ -53,7 +53,7 @@ fn after_a_revocation_during_a_delivery_no_secret_is_valid() {
     let old = world.mint("demo");
     let dir = world.dir.path();
     let (got, go) = (dir.join("got"), dir.join("go"));
-    assert!(std::process::Command::new("mkfifo").args([&got, &go]).status().expect("mkfifo").success());
+    assert!(std::process::Command::new("mkfifo").args([&got, &go]).status().expect("mkfifo runs").success());
     let command = format!("cat > {0}; cat {1} > {1}.end", got.display(), go.display());
     let child = Scene::program(dir)
         .args(["rotate", "demo", "--json", "--exec", &command])

@@ -82,10 +82,6 @@ impl<'a> Fields<'a> {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Item<'a>)> {
         self.0.iter().filter_map(|(key, item)| Some((&**key, item.as_ref()?)))
     }
-
-    pub fn into_fields(self) -> impl Iterator<Item = (Cow<'a, str>, Item<'a>)> {
-        self.0.into_iter().filter_map(|(key, item)| Some((key, item?)))
-    }
 }
 
 impl Item<'_> {

@@ -134,4 +134,16 @@ mod tests {
         let change = TokenChange { owner: Field::Set(None), ..TokenChange::default() };
         assert!(matches!(change.apply(&it, &settings, at(1)), Err(Refused::Forbidden(_))));
     }
+
+    #[test]
+    fn a_new_lifetime_that_ends_before_the_start_is_refused_and_an_old_one_is_left_alone() {
+        let mut it = token(vec![secret(1, 0)]);
+        it.not_before = Some(at(90_000));
+        let change = TokenChange { lifetime: Some(Lifetime::Ttl(Span::hours(1))), ..TokenChange::default() };
+        let Err(Refused::Invalid(why)) = change.apply(&it, &Settings::default(), at(1)) else { panic!() };
+        assert!(why.message.contains("before it becomes valid"), "{}", why.message);
+        it.secrets[0].expires_at = Some(at(90_000));
+        let nothing = TokenChange::default().apply(&it, &Settings::default(), at(1));
+        assert_eq!(nothing, Ok(it));
+    }
 }

@@ -1,6 +1,6 @@
 //! Parsing. Clap copies the global flags into every verb before it reads the line, and that costs more than
-//! parsing. So at first only the verb that the line names is built. A line with an error is parsed again with
-//! all verbs, so that the message does not depend on this.
+//! parsing. So at first only the verb that the line names is built, without its rare flags. A line with an error is parsed
+//! again with everything, so that the message does not depend on this.
 
 use std::ffi::OsString;
 
@@ -9,6 +9,7 @@ use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::{STYLES, Verb, help_flag};
 use crate::app::Global;
+use crate::cmd::args::rare::without_rare;
 use crate::context::Machine;
 
 /// What was typed.
@@ -49,7 +50,7 @@ fn narrow(verbs: &Command, args: &[OsString]) -> Command {
         arg == verb.get_name() || verb.get_all_aliases().any(|alias| arg == alias)
     };
     let named = args.iter().skip(1).find_map(|arg| verbs.get_subcommands().find(|verb| is_named(verb, arg)));
-    named.into_iter().fold(Root::command(), |root, verb| root.subcommand(verb.clone()))
+    named.into_iter().fold(Root::command(), |root, verb| root.subcommand(without_rare(verb.clone())))
 }
 
 fn parse_with(mut command: Command, args: &[OsString], machine: &dyn Machine) -> Result<Cli, clap::Error> {
@@ -99,6 +100,13 @@ mod tests {
             // The value of `--store` can be the name of a verb.
             assert!(one == all || one.is_none() && line.starts_with("--store"), "{line}: {one:?}");
         }
+    }
+
+    #[test]
+    fn a_rare_flag_is_read_with_all_verbs() {
+        let (one, all) = both("verify --max-lag 2s");
+        assert_eq!(one, None);
+        assert!(all.is_some_and(|read| read.contains("max_lag")));
     }
 
     #[test]

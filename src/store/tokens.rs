@@ -8,14 +8,15 @@ use rusqlite::types::ToSql;
 use super::cells::{self, Cells};
 use super::engine::Row;
 use super::known::{Doubt, Known};
-use super::sql::{RowNumber, damage, wrong};
+use super::sql::damage;
 use super::token_rows::{
-    Counts, DELIVERY, HOOK, OF_SECRET, OF_TOKEN, add_secret, read_counts, read_secret, read_token,
+    Counts, DELIVERY, GRANTS, HOOK, LABELS, OF_BOTH, OF_GRANT, OF_GRANT_ROW, OF_LABEL, OF_SECRET, OF_TOKEN,
+    add_secret, read_counts, read_grant, read_secret, read_token,
 };
 use super::{StoreError, View};
 use crate::domain::filter::Times;
 use crate::domain::secret::SecretHash;
-use crate::domain::token::{Grant, StoredSecret, Token};
+use crate::domain::token::{StoredSecret, Token};
 use crate::domain::verdict::refusal;
 use crate::domain::when::Timestamp;
 use crate::store::usage::Kind;
@@ -87,14 +88,15 @@ impl View<'_> {
              LEFT JOIN hook h ON h.secret = s.row"
         );
         self.each("secret", &secrets, "s.token", "s.row", rows, |row| {
-            let values = cells::values::<OF_SECRET>(row)?;
-            let mut secret = self.whole_secret(&Cells::new(row, 0, &values))?;
+            let values = cells::values::<{ OF_SECRET + OF_BOTH }>(row)?;
+            let (of_secret, of_both) = values.split_at(OF_SECRET);
+            let mut secret = self.whole_secret(&Cells::new(row, 0, of_secret))?;
             if let Some((token, _)) = found.get_mut(&row.get(1)?) {
                 if parts.rest {
-                    secret.last_used_at = self.store.last(Kind::Uses, &secret, now, None);
+                    secret.last_used_at = self.store.last(Kind::Uses, &secret, now);
                     secret.refused_at = self.refused_at(token, &secret, now);
                 }
-                add_secret(token, secret, row, OF_SECRET)?;
+                add_secret(token, secret, &Cells::new(row, OF_SECRET, of_both))?;
             }
             Ok(())
         })?;
@@ -116,7 +118,7 @@ impl View<'_> {
         now: Timestamp,
     ) -> Option<Timestamp> {
         refusal(token, secret, now)?;
-        self.store.last(Kind::Refusals, secret, now, None)
+        self.store.last(Kind::Refusals, secret, now)
     }
 
     /// Reads a token from all columns of its row, and how many rows should belong to it.
@@ -131,10 +133,9 @@ impl View<'_> {
         read_secret(cells)
     }
 
-    pub(super) fn add_labels(&self, rows: &[i64], found: &mut TokensByRow) -> Result<(), StoreError> {
-        let labels = "SELECT token, key, value, seal FROM label";
-        self.each("label", labels, "token", "token, key", rows, |row| {
-            self.begins_unbroken::<4>("label", row)?;
+    fn add_labels(&self, rows: &[i64], found: &mut TokensByRow) -> Result<(), StoreError> {
+        self.each("label", LABELS, "token", "token, key", rows, |row| {
+            self.begins_unbroken::<OF_LABEL>("label", row)?;
             if let Some((token, _)) = found.get_mut(&row.get(0)?) {
                 token.labels.insert(row.get(1)?, row.get(2)?);
             }
@@ -142,42 +143,29 @@ impl View<'_> {
         })
     }
 
-    /// Adds the grants, with their times of use up to `now`, if that is given.
-    pub(super) fn add_grants(
+    /// The grants, with their times of use up to `now`, if that is given.
+    fn add_grants(
         &self,
         rows: &[i64],
         found: &mut TokensByRow,
         now: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        // The index contains a whole grant. The row is also read from the table, because a damaged index
-        // could grant a scope.
-        let grants = "SELECT t.row, t.token, t.scope, t.seal, s.name, s.id, g.token, g.scope FROM granted g
-             LEFT JOIN scope s ON s.row = g.scope LEFT JOIN granted t ON t.row = g.row";
-        self.each("granted", grants, "g.token", "g.token", rows, |row| {
+        self.each("granted", GRANTS, "g.token", "g.token", rows, |row| {
             if let Some((token, _)) = found.get_mut(&row.get(6)?) {
-                let (by_index, by_table): ([Option<i64>; 2], [Option<i64>; 2]) =
-                    ([row.get(6)?, row.get(7)?], [row.get(1)?, row.get(2)?]);
-                if by_index != by_table {
-                    return Err(wrong(1, "the table and its index differ"));
-                }
-                self.begins_unbroken::<4>("granted", row)?;
-                let mut grant = Grant {
-                    row: row.get::<RowNumber>(0)?.0,
-                    scope: row.get(4)?,
-                    scope_id: row.get(5)?,
-                    last_required_at: None,
-                };
+                let values = cells::values::<OF_GRANT>(row)?;
+                let (scope, mut grant) = read_grant(&Cells::new(row, 0, &values))?;
+                self.unbroken("granted", &Cells::new(row, 0, &values[..OF_GRANT_ROW]))?;
                 if let Some(now) = now {
                     grant.last_required_at = self.store.last_required(token, &grant, now);
                 }
-                token.grants.insert(row.get::<RowNumber>(2)?.0, grant);
+                token.grants.insert(scope, grant);
             }
             Ok(())
         })
     }
 
-    /// Fails if rows that belong to a token are missing.
-    pub(super) fn are_whole<'t>(
+    /// Fails if rows of a token are missing.
+    fn are_whole<'t>(
         &self,
         found: impl IntoIterator<Item = &'t (Token, Counts)>,
         parts: Parts,
@@ -193,8 +181,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Runs `columns … WHERE column IN rows` for one row or a page of rows.
-    fn each(
+    /// Runs `columns … WHERE column IN rows` over one row or a page of them.
+    pub(super) fn each(
         &self,
         table: &str,
         columns: &str,

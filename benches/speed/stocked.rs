@@ -108,7 +108,7 @@ impl Stocked {
         let report = std::fs::read_to_string(report).expect("the file can be read");
         let numbers = report.lines().last().unwrap_or_default().split(' ');
         let numbers: Vec<f64> = numbers.map(|number| number.parse().expect("it is a number")).collect();
-        let [user, system, peak] = numbers[..] else { panic!("{report}") };
+        let [user, system, peak] = numbers.try_into().expect("there are three numbers");
         Whole { millis, cpu: (user + system) * 1000.0, peak }
     }
 

@@ -220,8 +220,7 @@ impl Store {
         self.record(Kind::Refusals, secret, now);
     }
 
-    /// Writes the uses of a burst that are not written yet.
-    #[cfg_attr(not(feature = "postgres"), expect(clippy::unused_self, reason = "files are written at once"))]
+    /// Writes the uses of a batch that are not written yet. Files are written at once.
     pub fn send_uses(&self) {
         #[cfg(feature = "postgres")]
         if let Engine::Postgres(it) = &self.engine {

@@ -259,7 +259,7 @@ type Spoil<'a> = &'a dyn Fn(&World);
 #[test]
 fn a_finding_contains_its_code_and_whether_it_can_be_repaired() {
     let chmod = |path: &Path, mode| {
-        std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set")
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set");
     };
     let touch = |path: &Path| std::fs::write(path, "").expect("the file can be written");
     let cases: [(&str, bool, Spoil); 9] = [
@@ -271,7 +271,7 @@ fn a_finding_contains_its_code_and_whether_it_can_be_repaired() {
             world.wait(DAY);
         }),
         ("usage", true, &|world| {
-            std::fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed")
+            std::fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed");
         }),
         ("clock", false, &|world| world.wait(-DAY)),
         ("policy", false, &|world| drop(world.run(&["settings", "max-ttl", "1d"]).ok())),

@@ -144,7 +144,7 @@ fn a_stray_wal_file_is_never_read() {
 fn a_restored_database_gets_the_recorded_sharing_whatever_the_mode_of_the_directory() {
     let group = rustix::process::getgid().as_raw().to_string();
     let chmod = |path: &Path, mode| {
-        fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set")
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set");
     };
     for (shared, right) in [(false, 0o600), (true, 0o640)] {
         for (directory, restored) in

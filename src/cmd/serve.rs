@@ -6,7 +6,6 @@ use std::io;
 use clap::Args;
 
 use crate::app::{App, Outcome};
-use crate::cmd::args::rare::Rare;
 use crate::cmd::args::replica::Replica;
 use crate::domain::Invalid;
 use crate::error::Error;
@@ -55,7 +54,7 @@ pub struct Serve {
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     max_connections: u32,
     #[command(flatten)]
-    replica: Rare<Replica>,
+    replica: Replica,
     /// Write the time to the primary four times per `--max-lag`, so that replicas know how old their data is
     #[arg(long, requires = "max_lag")]
     heartbeat: bool,

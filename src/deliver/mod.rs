@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_confirmed_elsewhere_is_delivered_unless_it_has_ended_since() {
+    fn a_secret_that_was_confirmed_elsewhere_is_delivered_unless_it_stopped_working_since() {
         let delivered = |meanwhile: &dyn Fn(&mut Token)| {
             let dir = tempfile::tempdir().expect("a directory");
             let location = Location::named(dir.path().join("store"));

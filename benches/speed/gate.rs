@@ -1,4 +1,5 @@
-//! `serve` against nginx's own `return 204`: the same requests over the same kind of socket, in turns.
+//! Compares `serve` with `return 204` of nginx: the same requests over the same kind of socket, alternating between the
+//! two.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +11,7 @@ use crate::load::{Target, drive, is_up};
 use crate::rounds::median;
 use crate::stocked::{Stocked, known_secret};
 
-/// A server with a Unix socket and a TCP port. It consists of one process.
+/// A server process that listens on a Unix socket and on a TCP port.
 pub struct Server {
     child: Child,
     unix: Target,
@@ -60,7 +61,7 @@ impl Server {
              server {{ listen unix:{unix}; listen {tcp}; location / {{ return 204; }} }} }}"
         );
         let path = format!("{dir}/nginx.conf");
-        fs::write(&path, config).expect("its configuration");
+        fs::write(&path, config).expect("the file can be written");
         let mut nginx = Command::new("nginx");
         Self::start(nginx.args(["-e", &format!("{dir}/error.log"), "-c", &path]), &unix, tcp, "HTTP/1.1 204 ")
     }
@@ -91,12 +92,17 @@ impl Server {
         Cost { cpu: (self.cpu() - cpu) / answered, wall: wall / answered }
     }
 
-    /// The microseconds of CPU time that its threads have taken.
+    /// The CPU time, in microseconds, that the threads of the server have used so far.
     fn cpu(&self) -> f64 {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("its threads");
+        let tasks =
+            fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the directory can be read");
         let nanoseconds = tasks.map(|task| {
             let text = fs::read_to_string(task.expect("a thread").path().join("schedstat"));
-            text.expect("its times").split(' ').next().and_then(|it| it.parse::<f64>().ok()).expect("a time")
+            text.expect("its times")
+                .split(' ')
+                .next()
+                .and_then(|it| it.parse::<f64>().ok())
+                .expect("there is a time")
         });
         nanoseconds.sum::<f64>() / 1000.0
     }
@@ -108,22 +114,23 @@ enum Socket {
     Tcp,
 }
 
-/// An address that nobody listens on.
+/// A free TCP address.
 fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("the port is free");
     listener.local_addr().expect("its number")
 }
 
-/// A request of a proxy.
+/// The request that a proxy sends.
 pub fn request(secret: &str) -> String {
     format!("GET /verify HTTP/1.1\r\nHost: gate\r\nAuthorization: Bearer {secret}\r\n\r\n")
 }
 
-/// Prints a line for each kind of socket and number of connections, while this many of the tokens are in use.
+/// Prints a line for each combination of socket type and number of connections. `used` is how many of the tokens the
+/// requests use.
 pub fn compare(store: &Stocked, used: usize, rounds: usize, long: Duration) {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = tempfile::tempdir().expect("a temporary directory can be created");
     let (nginx, gate) = (Server::nginx(dir.path()), Server::gate(store));
-    // A prime step visits them all before it comes back to one.
+    // The step is a prime number, so every token is visited before one is repeated.
     let secrets = (0..used).map(|n| known_secret(2 + n * 7_919 % (store.tokens - 1)));
     let requests: Vec<String> = secrets.map(|secret| request(&secret)).collect();
     for (socket, name) in [(Socket::Unix, "Unix"), (Socket::Tcp, "TCP")] {

@@ -1,4 +1,4 @@
-//! Requests over many connections at once, one under way on each, from a single thread.
+//! Sends requests from a single thread over many connections, with one request in flight on each.
 
 use std::io::{Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 
-/// Where a server listens.
+/// The address at which a server listens.
 #[derive(Clone)]
 pub enum Target {
     Unix(PathBuf),
@@ -41,7 +41,7 @@ impl Connection {
         sent.expect("the server reads");
     }
 
-    /// Reads an answer without a body, which comes whole.
+    /// Reads an answer that has no body and arrives in one piece.
     fn is_answered(&mut self, status: &str) {
         let mut bytes = [0; 2048];
         let length = match self {
@@ -65,13 +65,14 @@ pub fn is_up(target: &Target) -> bool {
     Connection::open(target).is_ok()
 }
 
-/// Sends these requests in turn, for this long, each once the one before it on its connection has this status. Returns how
-/// many were answered.
+/// Sends these requests in turn for this long. Each connection gets its next request when it has returned this status
+/// for the one before. Returns how many requests were answered.
 pub fn drive(target: &Target, connections: usize, requests: &[String], status: &str, long: Duration) -> u32 {
     let mut all: Vec<Connection> =
-        (0..connections).map(|_| Connection::open(target).expect("a connection")).collect();
+        (0..connections).map(|_| Connection::open(target).expect("the database can be opened")).collect();
     let mut next = requests.iter().cycle();
-    let mut send = |connection: &mut Connection| connection.send(next.next().expect("a request").as_bytes());
+    let mut send =
+        |connection: &mut Connection| connection.send(next.next().expect("there is a request").as_bytes());
     all.iter_mut().for_each(&mut send);
     let (start, mut answered) = (Instant::now(), 0);
     loop {

@@ -1,17 +1,17 @@
-//! How fast the program is, as ratios. The programs that are compared run in turns, so that other load of the
-//! machine affects all of them; and the user instructions of a few commands, which repeat from run to run.
+//! Measures speed as ratios. The programs that are compared run alternately, so that other load on the machine affects
+//! all of them. For a few commands it also counts the user instructions, which are the same in every run.
 //!
-//!     cargo bench                  every figure
-//!     cargo bench -- PART…         only these: processes, streams, gate, moving, postgres, instructions
-//!     cargo bench -- --many=N      with N tokens in the larger store, not 1,000,000
-//!     cargo bench -- --smoke       each once, and the instructions of `verify` against `benches/instructions`
-//!     cargo bench -- --accept      the same, and writes that file
+//!     cargo bench                  all measurements
+//!     cargo bench -- PART…         only these parts: processes, streams, gate, moving, postgres, instructions
+//!     cargo bench -- --many=N      with N tokens in the larger store instead of 1,000,000
+//!     cargo bench -- --smoke       run each once, and check the instructions of `verify` against `benches/instructions`
+//!     cargo bench -- --accept      like --smoke, but write the new number to that file
 //!
-//! `TOKENCTL_PROGRAM=PATH` measures that program, instead of the one that is built here.
+//! If `TOKENCTL_PROGRAM=PATH` is set, that program is measured instead of the one that is built here.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on standard output")]
-#![expect(clippy::disallowed_methods, reason = "its environment says what it measures")]
-#![expect(clippy::expect_used, reason = "a benchmark that cannot run has nothing to say")]
+#![expect(clippy::disallowed_methods, reason = "the environment selects what it measures")]
+#![expect(clippy::expect_used, reason = "a benchmark that cannot run has no result")]
 
 mod gate;
 mod instructions;
@@ -60,14 +60,14 @@ fn main() -> ExitCode {
         server::compare(smoke);
     }
     let verify = if chosen("instructions") { instructions() } else { None };
-    // Without valgrind the limit would be held by nothing.
+    // A missing valgrind is a failure too, because nothing would check the limit.
     let kept =
         !(smoke && chosen("instructions")) || verify.is_some_and(|verify| is_kept(verify, has("--accept")));
     if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Builds the program as it is installed, in place of the one that was built beside this benchmark. That one
-/// includes features of crates that only tests need, which cost 74,000 instructions.
+/// Builds the program as it would be installed, and replaces the one that was built with this benchmark. That one
+/// includes crate features that only tests need, which cost 74,000 instructions.
 fn build() {
     if std::env::var_os("TOKENCTL_PROGRAM").is_some() {
         return;
@@ -85,7 +85,7 @@ fn build() {
 fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
     let size = |store: &Stocked| format!("{} tokens", store.tokens);
     let (small, large) = (size(few), size(many));
-    println!("| of {rounds} rounds, the median | ms | against | ms | ratio |\n|---|---|---|---|---|");
+    println!("| median of {rounds} rounds | ms | against | ms | ratio |\n|---|---|---|---|---|");
     let row = |name: &str, other: &str, pair: Pair| {
         println!("| {name} | {:.2} | {other} | {:.2} | {:.2} |", pair.first, pair.second, pair.ratio);
     };
@@ -105,7 +105,7 @@ fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
             let check = few.htpasswd(flag);
             quick(
                 &format!("`verify`, {small}"),
-                &format!("`htpasswd -v`, {hash}, as many users"),
+                &format!("`htpasswd -v`, {hash}, the same number of users"),
                 &|| few.verify(),
                 &check,
             );
@@ -143,15 +143,15 @@ fn processes(rounds: usize, few: &Stocked, many: &Stocked) {
     println!("| first line of `list --format jsonl`, {large} | {first:.1} | | | |");
 }
 
-/// `verify --stream` and `Verifier` with many requests.
+/// Compares `verify --stream` and `Verifier` on many requests.
 fn streams(smoke: bool, stores: [&Stocked; 2]) {
-    println!("\n| of a few rounds, the median | ms | against | ms | ratio |\n|---|---|---|---|---|");
+    println!("\n| median of a few rounds | ms | against | ms | ratio |\n|---|---|---|---|---|");
     let (rounds, count) = if smoke { (1, 1_000) } else { (5, 500_000) };
     for (store, used) in in_use(stores) {
         for (name, Pair { first, second, ratio }) in Requests::new(store, used, count).compare(rounds) {
             println!(
                 "| {name}, {count} requests, {} tokens, {used} in use | {first:.0} | hash and prepared look-up | {second:.0} \
-                 | {ratio:.2}, {:.2} of its rate |",
+                 | {ratio:.2}, {:.2} of the rate |",
                 store.tokens,
                 1.0 / ratio
             );
@@ -159,18 +159,18 @@ fn streams(smoke: bool, stores: [&Stocked; 2]) {
     }
 }
 
-/// How many of the tokens in a store services ask for: a few, and all.
+/// The stores, and how many of their tokens the requests use: a few or all.
 fn in_use([few, many]: [&Stocked; 2]) -> [(&Stocked, usize); 3] {
     [(few, few.tokens), (many, few.tokens), (many, many.tokens)]
 }
 
-/// `serve` under load.
+/// Compares `serve` under load with nginx.
 fn gates(smoke: bool, stores: [&Stocked; 2]) {
     if !has("nginx") {
         return;
     }
     println!(
-        "\n| | CPU µs a request | of nginx, `return 204` | ratio | throughput, ratio |\n|---|---|---|---|---|"
+        "\n| | CPU µs per request | nginx, `return 204` | ratio | throughput ratio |\n|---|---|---|---|---|"
     );
     let (rounds, long) = if smoke { (1, Duration::from_millis(20)) } else { (9, Duration::from_secs(1)) };
     for (store, used) in in_use(stores) {
@@ -178,9 +178,9 @@ fn gates(smoke: bool, stores: [&Stocked; 2]) {
     }
 }
 
-/// `import` with as many tokens.
+/// Compares `import` of this many tokens with bare inserts.
 fn moving(rounds: usize, tokens: usize) {
-    println!("\n| of {rounds} rounds, the median | ms | against | ms | ratio |\n|---|---|---|---|---|");
+    println!("\n| median of {rounds} rounds | ms | against | ms | ratio |\n|---|---|---|---|---|");
     let store = Stocked::new(tokens);
     let exported = Exported::new(&store);
     let row = |what: &str, Pair { first, second, ratio }: Pair| {
@@ -188,8 +188,8 @@ fn moving(rounds: usize, tokens: usize) {
             "| `import`, {tokens} tokens {what} | {first:.0} | bare inserts | {second:.0} | {ratio:.2} |"
         );
     };
-    row("with their history, into no store", exported.whole(rounds));
-    row("into a store that has another", exported.tokens(rounds));
+    row("with their history, into a new store", exported.whole(rounds));
+    row("into a store that has another token", exported.tokens(rounds));
     let few = Stocked::new(tokens.div_ceil(10));
     println!(
         "\n| peak memory | KiB, {tokens} tokens | KiB, {} tokens | ratio |\n|---|---|---|---|",
@@ -203,7 +203,7 @@ fn moving(rounds: usize, tokens: usize) {
     }
 }
 
-/// User instructions on a store of 50 tokens. Returns those of `verify`.
+/// Counts user instructions on a store of 50 tokens. Returns the count for `verify`.
 fn instructions() -> Option<u64> {
     if !has("valgrind") {
         return None;
@@ -227,7 +227,7 @@ fn instructions() -> Option<u64> {
 fn has(program: &str) -> bool {
     let there = Command::new(program).arg("-v").stdin(Stdio::null()).output().is_ok();
     if !there {
-        println!("{program} is not installed: nothing is compared with it");
+        println!("{program} is not installed, so nothing is compared with it");
     }
     there
 }

@@ -1,23 +1,23 @@
-//! Processes in turns.
+//! Runs two commands alternately and compares their times.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Medians: of the times in milliseconds, and of the ratios within the rounds.
+/// Medians of the times in milliseconds, and of the ratios within a round.
 pub struct Pair {
     pub first: f64,
     pub second: f64,
     pub ratio: f64,
 }
 
-/// Runs both in each round, the first one first in every other.
+/// Runs both commands in each round, and alternates which of them is first.
 pub fn compare(rounds: usize, first: &dyn Fn() -> Command, second: &dyn Fn() -> Command) -> Pair {
     compare_times(rounds, &|| timed(first()), &|| timed(second()))
 }
 
-/// The same of whatever times itself.
+/// Like [`compare`], for functions that measure their time themselves.
 pub fn compare_times(rounds: usize, first: &dyn Fn() -> Duration, second: &dyn Fn() -> Duration) -> Pair {
-    // The first few fill the caches.
+    // The first few rounds fill the caches.
     let unmeasured = if rounds > 1 { 5 } else { 0 };
     let (mut firsts, mut seconds, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for turn in 0..rounds + unmeasured {
@@ -37,7 +37,7 @@ pub fn compare_times(rounds: usize, first: &dyn Fn() -> Duration, second: &dyn F
     Pair { first: median(firsts), second: median(seconds), ratio: median(ratios) }
 }
 
-/// The one in the middle.
+/// The value in the middle.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -46,7 +46,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 fn timed(mut command: Command) -> Duration {
     command.stdout(Stdio::null());
     let start = Instant::now();
-    let done = command.status().expect("it runs");
+    let done = command.status().expect("the command runs");
     let took = start.elapsed();
     assert!(done.success(), "{command:?}");
     took

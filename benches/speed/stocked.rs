@@ -1,4 +1,4 @@
-//! Stores with many tokens, and what is run on them.
+//! Stores with many tokens, and the commands that are run on them.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -15,24 +15,27 @@ use tokenctl::domain::secret::Secret;
 use tokenctl::domain::token::{StoredSecret, Token};
 use tokenctl::store::{Location, NewSecret, Store, StoreError};
 
-/// A store with this many tokens, one of them real.
+/// A store with this many tokens, one of which was created by `create` (the real one).
 pub struct Stocked {
     dir: TempDir,
     pub tokens: usize,
-    /// The look-up of the real one.
+    /// The SQL query that looks up the real token.
     query: String,
     created: Cell<usize>,
 }
 
 impl Stocked {
     pub fn new(tokens: usize) -> Self {
-        let dir = tempfile::Builder::new().prefix("tokenctl-bench-").tempdir().expect("a directory");
-        let secret = dir.path().join("secret").to_str().expect("UTF-8").to_owned();
+        let dir = tempfile::Builder::new()
+            .prefix("tokenctl-bench-")
+            .tempdir()
+            .expect("a temporary directory can be created");
+        let secret = dir.path().join("secret").to_str().expect("the path is UTF-8").to_owned();
         for args in [["init"].as_slice(), &["create", "real", "--out", &secret]] {
             let made = tokenctl(dir.path()).arg("--quiet").args(args).stdout(Stdio::null()).status();
             assert!(made.expect("tokenctl runs").success(), "{args:?}");
         }
-        let conn = Connection::open(dir.path().join("store/tokens.db")).expect("the database");
+        let conn = Connection::open(dir.path().join("store/tokens.db")).expect("the database can be opened");
         let query = conn
             .query_row(
                 "SELECT format('SELECT t.name, t.disabled_at, t.revoked_at, s.expires_at, s.revoked_at \
@@ -59,10 +62,10 @@ impl Stocked {
     }
 
     pub fn secret(&self) -> File {
-        File::open(self.dir.path().join("secret")).expect("the secret")
+        File::open(self.dir.path().join("secret")).expect("the secret can be opened")
     }
 
-    /// A durable `create`, into a file.
+    /// A `create` that writes the secret to a file.
     pub fn create(&self) -> Command {
         let number = self.created.get();
         self.created.set(number + 1);
@@ -80,14 +83,14 @@ impl Stocked {
         self.run(&["--quiet", "--yes", "rotate", "token-2", "--out", &self.path("rotated")])
     }
 
-    /// The names of tokens for a shell that completes.
+    /// A request for completion of token names, as a shell makes it.
     pub fn complete(&self) -> Command {
         let mut command = self.run(&["--", "tokenctl", "show", "re"]);
         command.env("TOKENCTL_COMPLETE", "bash");
         command
     }
 
-    /// A command over all tokens, whatever it answers.
+    /// Runs a command that reads all tokens, whatever its exit code.
     pub fn whole(&self, args: &[&str]) -> Whole {
         let report = self.path("report");
         let mut command = Command::new("/usr/bin/time");
@@ -96,33 +99,38 @@ impl Stocked {
         let start = Instant::now();
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("time runs");
         let millis = start.elapsed().as_secs_f64() * 1000.0;
-        // Where the command answers no, its exit code comes before.
-        let report = std::fs::read_to_string(report).expect("a report");
-        let peak = report.lines().last().and_then(|line| line.parse().ok()).expect("a peak");
+        // If the exit code is not 0, `time` reports it on a line before this.
+        let report = std::fs::read_to_string(report).expect("the file can be read");
+        let peak = report.lines().last().and_then(|line| line.parse().ok()).expect("there is a peak");
         Whole { millis, peak }
     }
 
-    /// The milliseconds to the first line of a list of all tokens.
+    /// The milliseconds until the first line of a list of all tokens.
     pub fn first_line(&self) -> f64 {
         let start = Instant::now();
-        let mut list =
-            self.run(&["list", "--format", "jsonl"]).stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut list = self
+            .run(&["list", "--format", "jsonl"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command runs");
         let mut line = String::new();
-        BufReader::new(list.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+        BufReader::new(list.stdout.take().expect("stdout is a pipe"))
+            .read_line(&mut line)
+            .expect("the line can be read");
         let millis = start.elapsed().as_secs_f64() * 1000.0;
-        // Without a reader it ends.
+        // The list stops, because nobody reads the rest.
         list.wait().expect("it ends");
         millis
     }
 
-    /// The look-up of `verify` by the `sqlite3` shell.
+    /// The look-up that `verify` does, with the `sqlite3` shell.
     pub fn look_up(&self) -> Command {
         let mut command = Command::new("sqlite3");
         command.arg("-readonly").arg(self.path("store/tokens.db")).arg(&self.query);
         command
     }
 
-    /// All tokens by the `sqlite3` shell, with the columns that `list` shows of them.
+    /// Prints all tokens with the `sqlite3` shell, with the columns that `list` shows.
     pub fn dump(&self) -> Command {
         let mut command = Command::new("sqlite3");
         command.args(["-readonly", "-json"]).arg(self.path("store/tokens.db")).arg(
@@ -134,16 +142,17 @@ impl Stocked {
         command
     }
 
-    /// The check of a password against a file with as many users as there are tokens, hashed as this flag of `htpasswd`
-    /// says. The user is the last one.
+    /// Checks a password against a file with as many users as there are tokens, hashed as this flag of `htpasswd`
+    /// selects. The user is on the last line.
     pub fn htpasswd(&self, flag: &str) -> impl Fn() -> Command {
         let made =
             Command::new("htpasswd").args(["-nb", flag, "real", "secret"]).output().expect("htpasswd runs");
-        let line = String::from_utf8(made.stdout).expect("UTF-8");
-        let hash = line.trim().split_once(':').expect("a hash").1.to_owned();
+        let line = String::from_utf8(made.stdout).expect("the bytes are UTF-8");
+        let hash = line.trim().split_once(':').expect("there is a hash").1.to_owned();
         let others = (1..self.tokens).map(|number| format!("user-{number}:{hash}\n"));
         let path = self.dir.path().join("htpasswd");
-        std::fs::write(&path, others.chain([format!("real:{hash}\n")]).collect::<String>()).expect("a file");
+        std::fs::write(&path, others.chain([format!("real:{hash}\n")]).collect::<String>())
+            .expect("the file can be written");
         move || {
             let mut command = Command::new("htpasswd");
             command.arg("-vb").arg(&path).args(["real", "secret"]).stderr(Stdio::null());
@@ -152,27 +161,27 @@ impl Stocked {
     }
 
     pub fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().expect("UTF-8").to_owned()
+        self.dir.path().join(name).to_str().expect("the path is UTF-8").to_owned()
     }
 }
 
-/// What a command over all tokens took: the time, and the most memory in KiB.
+/// The time and the peak memory (in KiB) of a command that reads all tokens.
 pub struct Whole {
     pub millis: f64,
     pub peak: u64,
 }
 
-/// The secret of a token that is not the real one; they are numbered from 2 on.
+/// The secret of a token other than the real one. These tokens are numbered from 2.
 pub fn known_secret(token: usize) -> String {
     format!("a-known-secret-of-token-{token:012}")
 }
 
-/// Adds tokens as `adopt` does, but thousands in a transaction.
+/// Adds tokens as `adopt` does, but thousands per transaction.
 fn fill(dir: PathBuf, tokens: usize) {
     let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
     let author = Author { actor, reason: None, accept_clock: false };
     let location = Location::named(dir);
-    let store = Store::open_to_write(&location, &SystemClock, &author).expect("the store");
+    let store = Store::open_to_write(&location, &SystemClock, &author).expect("the store can be opened");
     let numbers: Vec<usize> = (2..=tokens).collect();
     for some in numbers.chunks(10_000) {
         let added = store.write::<_, StoreError>(&SystemClock, &author, |tx| {
@@ -184,8 +193,8 @@ fn fill(dir: PathBuf, tokens: usize) {
                     ..StoredSecret::new(&secret, tx.now, real.expires_at())
                 };
                 let token = Token {
-                    id: format!("{number:012}").parse().expect("an id"),
-                    name: format!("token-{number}").parse().expect("a name"),
+                    id: format!("{number:012}").parse().expect("it is an id"),
+                    name: format!("token-{number}").parse().expect("it is a name"),
                     secrets: Vec::new(),
                     ..real.clone()
                 };
@@ -196,7 +205,7 @@ fn fill(dir: PathBuf, tokens: usize) {
     }
 }
 
-/// What is measured.
+/// The path of the program that is measured.
 pub fn program() -> String {
     std::env::var("TOKENCTL_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_tokenctl").to_owned())
 }

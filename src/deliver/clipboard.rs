@@ -1,5 +1,5 @@
-//! A clipboard as the destination, reached by the first method that works. It is cleared unless the secret is
-//! confirmed.
+//! A clipboard as the destination. The first method that works is used. The clipboard is cleared if the
+//! secret is not confirmed.
 
 use std::time::Duration;
 
@@ -12,13 +12,14 @@ pub struct Clipboard<'a> {
     machine: &'a dyn Machine,
     /// The methods to try, in this order.
     methods: &'a [CopyMethod],
+    /// How long the secret stays in the clipboard.
     stay: Duration,
     reached: Option<Reached>,
 }
 
 struct Reached {
     method: CopyMethod,
-    /// The name of the buffer in tmux.
+    /// The name of the tmux buffer.
     name: String,
     clipboard: Box<dyn context::Clipboard>,
     /// Whether the secret was still there when it was confirmed.
@@ -95,7 +96,8 @@ impl OpenDestination for Clipboard<'_> {
 
     fn finish(&mut self) -> Result<(), DeliverError> {
         if let Some(reached) = &mut self.reached {
-            // It was read back successfully. Clipboard managers that take over what is copied do so at once.
+            // The secret was read back before. A clipboard manager that takes over copied text does so at
+            // once.
             reached.stays = reached.clipboard.stay().is_ok();
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! A command as the destination. It gets exactly the secret on stdin, and must read all of it and exit with 0.
+//! A command as the destination. Its standard input is exactly the secret. The command must read all of it
+//! and exit with 0.
 
 use std::io;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use crate::domain::token::{DestinationKind, Token};
 
 pub struct Command<'a> {
     pub machine: &'a dyn Machine,
-    /// Run by `sh -c`.
+    /// The command line for `sh -c`.
     pub text: &'a str,
     pub timeout: Duration,
-    /// Whether its output is discarded.
+    /// Whether the output of the command is discarded.
     pub mute: bool,
 }
 
@@ -48,14 +49,14 @@ impl OpenDestination for Command<'_> {
             Ok(JobEnd::Done { unread: 0 }) => Ok(Accepted::Whole),
             Ok(JobEnd::Done { .. }) => failed("did not read the secret".to_owned()),
             Ok(JobEnd::Interrupted) => Err(Refusal::Interrupted),
-            ended => failed(failure(&ended, self.timeout)),
+            result => failed(failure(&result, self.timeout)),
         }
     }
 }
 
-/// How a command failed, as the rest of a sentence.
-pub fn failure(ended: &io::Result<JobEnd>, timeout: Duration) -> String {
-    match ended {
+/// Describes how a command failed, as the rest of a sentence.
+pub fn failure(result: &io::Result<JobEnd>, timeout: Duration) -> String {
+    match result {
         Ok(JobEnd::Done { .. }) => "ended".to_owned(),
         Ok(JobEnd::Exit(code)) => format!("failed with exit {code}"),
         Ok(JobEnd::Signal(signal)) => format!("was killed by signal {signal}"),

@@ -1,4 +1,4 @@
-//! The content of a file, read as a whole and compared with secrets by their hashes.
+//! Reads the content of a file as a whole, and hashes secrets to compare them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::secret::{Secret, SecretHash};
 
-/// The largest file that is read, in bytes. Larger files are not expected to hold secrets.
+/// The largest file that is read, in bytes. No larger file is expected to contain a secret.
 const MAX_FILE: u64 = 1 << 20;
 
 /// What is at a path.
@@ -22,7 +22,7 @@ pub enum AtPath {
     Absent,
 }
 
-/// Reads a regular file of reasonable size. It never opens anything else, waits, or follows a link.
+/// Reads a regular file of reasonable size. Never opens anything else, never waits, and never follows a link.
 pub fn read(path: &Path) -> io::Result<AtPath> {
     match fs::symlink_metadata(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(AtPath::Absent),
@@ -35,18 +35,20 @@ pub fn read(path: &Path) -> io::Result<AtPath> {
     if !meta.is_file() || meta.len() > MAX_FILE {
         return Err(io::Error::other("not a regular file of at most 1 MiB"));
     }
-    // The buffer has its final size from the start, since growing would leave copies behind.
+    // The buffer has its final size from the start, because growing it would leave copies of its content
+    // behind.
     let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0) + 1));
     Read::by_ref(&mut file).take(MAX_FILE).read_to_end(&mut content)?;
     Ok(AtPath::File(file, content))
 }
 
-/// Flags of `open` in the type of the standard library. All that we use are small positive numbers.
+/// Converts flags of `open` to the type of the standard library. All flags used here are small positive
+/// numbers.
 pub fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-/// The hash of the text if it is a secret.
+/// The hash of the text, if it can be a secret.
 pub fn hash_of(text: &[u8]) -> Option<SecretHash> {
     Secret::read(Zeroizing::new(text.to_vec())).map(|secret| secret.hash())
 }

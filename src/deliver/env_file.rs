@@ -40,7 +40,7 @@ impl FromStr for Variable {
 pub struct EnvFile {
     target: Target,
     variable: Variable,
-    /// Replace whatever the line holds.
+    /// Whether to replace whatever the line contains.
     force: bool,
     ours: Vec<SecretHash>,
     other_variable: Option<String>,
@@ -51,14 +51,14 @@ impl EnvFile {
         Self { target, variable, force, ours: Vec::new(), other_variable: None }
     }
 
-    /// The present file, if a secret may go into it.
+    /// Returns the current state of the file, if a secret can be written to it.
     fn look(&self) -> Result<Seen, Refusal> {
         let seen = self.target.look()?;
         self.target.check_owner(&seen, self.ours.iter().any(|hash| holds(&seen.content, hash)))?;
         Ok(seen)
     }
 
-    /// The position for the secret in `content`.
+    /// Where to put the secret in `content`.
     fn slot(&self, content: &[u8]) -> Result<Slot, Refusal> {
         let (variable, path) = (&self.variable.0, self.target.path.display());
         let ours =
@@ -68,7 +68,7 @@ impl EnvFile {
             Ok(Slot::Other(_)) if !self.force => Err(Refusal::NotReplaced(format!(
                 "`{path}` sets {variable} to something that is not a secret of this token"
             ))),
-            Ok(place) => Ok(place),
+            Ok(slot) => Ok(slot),
         }
     }
 }
@@ -112,7 +112,8 @@ impl OpenDestination for EnvFile {
             Slot::End => &[old, gap, name, b"=", secret.expose(), end],
             Slot::Value(at) | Slot::Other(at) => &[&old[..at.start], secret.expose(), &old[at.end..]],
         };
-        // The buffer has its final size from the start, since growing would leave copies behind.
+        // The buffer has its final size from the start, because growing it would leave copies of its content
+        // behind.
         let mut new = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
         for part in parts {
             new.extend_from_slice(part);
@@ -131,8 +132,8 @@ fn variable_of(content: &[u8], secrets: &[SecretHash]) -> Option<String> {
 
 /// Whether a file consists of this secret, or sets a variable to it.
 pub fn holds(content: &[u8], hash: &SecretHash) -> bool {
-    let is_it = |text: &[u8]| hash_of(text).is_some_and(|found| found == *hash);
-    is_it(content) || settings(content).iter().any(|setting| setting.value_if(is_it).is_some())
+    let is_secret = |text: &[u8]| hash_of(text).is_some_and(|found| found == *hash);
+    is_secret(content) || settings(content).iter().any(|setting| setting.value_if(is_secret).is_some())
 }
 
 #[cfg(test)]
@@ -140,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_has_a_name_that_shells_take() {
+    fn a_variable_name_must_be_valid_in_shells() {
         assert!("API_TOKEN".parse::<Variable>().is_ok() && "_x1".parse::<Variable>().is_ok());
         for text in ["", "1A", "A-B", "A B", "A=B", "é"] {
             assert!(text.parse::<Variable>().is_err(), "{text}");

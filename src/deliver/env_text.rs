@@ -1,11 +1,12 @@
 //! The text of an environment file.
 //!
-//! Shells, systemd, docker and the dotenv libraries disagree about blanks, quotes, comments and continued lines.
-//! These rules make sure that all of them find the value that is written:
+//! Shells, systemd, docker and the dotenv libraries disagree about blanks, quotes, comments and continued
+//! lines. These rules ensure that all of them read the value that tokenctl writes:
 //!
-//! - A setting is `NAME=value` at the start of a line, possibly after a byte order mark, blanks and `export`.
-//! - Text in another variable's quotes is not a setting if a shell and a dotenv library agree that it is quoted.
-//! - A file is refused if any other line could set the variable for some reader.
+//! - A setting is `NAME=value` at the start of a line. A byte order mark, blanks and `export` can precede it.
+//! - Text in the quoted value of another variable is not a setting, if a shell and a dotenv library agree
+//!   that it is quoted.
+//! - A file is refused if any other line could set the variable for one of these programs.
 
 use std::ops::Range;
 
@@ -13,37 +14,39 @@ use std::ops::Range;
 #[derive(Debug, Clone)]
 pub struct Setting<'a> {
     pub name: &'a [u8],
-    /// The value for readers that take the line up to its comment, then for those that stop at a blank or a `;`.
+    /// The value for programs that read the line up to its comment, then for those that stop at a blank or a
+    /// `;`.
     values: [Value<'a>; 2],
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Value<'a> {
-    /// With its quotes.
+    /// The position of the value, with its quotes.
     at: Range<usize>,
-    /// Without them.
+    /// The value without its quotes.
     text: &'a [u8],
 }
 
 impl Setting<'_> {
-    /// The position of the value, if some reader sees one of these.
+    /// The position of the value, if one of its two forms satisfies `is`.
     pub fn value_if(&self, is: impl Fn(&[u8]) -> bool) -> Option<Range<usize>> {
         self.values.iter().find(|value| is(value.text)).map(|value| value.at.clone())
     }
 }
 
-/// The position for a new value of a variable.
+/// Where to write the new value of a variable.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Slot {
-    /// In a new line, since nothing sets the variable.
+    /// On a new line, because nothing sets the variable.
     End,
-    /// In place of a value that may be replaced.
+    /// In place of a value that can be replaced.
     Value(Range<usize>),
-    /// In place of a value that may be replaced only with `--force`.
+    /// In place of a value that is replaced only with `--force`.
     Other(Range<usize>),
 }
 
-/// Where to put the value of a variable, or why the file is refused. `ours` are the values that may be replaced.
+/// Finds the position for the value of a variable, or explains why the file is refused. `ours` accepts the
+/// values that can be replaced.
 pub fn find_slot(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -> Result<Slot, String> {
     if content.contains(&0) || content.starts_with(b"\xff\xfe") || content.starts_with(b"\xfe\xff") {
         return Err("is binary or UTF-16, not an environment file".to_owned());
@@ -62,7 +65,7 @@ pub fn find_slot(content: &[u8], variable: &str, ours: impl Fn(&[u8]) -> bool) -
         None => Slot::Other(setting.values[0].at.clone()),
     });
     let name = setting.map(|setting| setting.name.as_ptr().addr() - content.as_ptr().addr());
-    // If the file is not a shell script, no shell can read it differently.
+    // If no shell can parse the file, no shell can read it in a different way.
     let shell =
         shell(content).unwrap_or_else(|| Shell { quoted: dotenv.quoted.clone(), comments: Vec::new() });
     for at in words(content, variable.as_bytes()) {
@@ -89,13 +92,13 @@ pub fn settings(content: &[u8]) -> Vec<Setting<'_>> {
     dotenv(content).settings
 }
 
-/// The line ending of a file.
+/// The newline that a file uses: that of its last line.
 pub fn line_end(content: &[u8]) -> &'static [u8] {
     let last = content.iter().rposition(|byte| *byte == b'\n');
     if last.is_some_and(|at| content[..at].ends_with(b"\r")) { b"\r\n" } else { b"\n" }
 }
 
-/// Reads a file as dotenv libraries do: quotes count only at the start of a value.
+/// A file as dotenv libraries read it. Quotes count only at the start of a value.
 struct Dotenv<'a> {
     settings: Vec<Setting<'a>>,
     quoted: Vec<Range<usize>>,
@@ -103,7 +106,7 @@ struct Dotenv<'a> {
 }
 
 fn dotenv(content: &[u8]) -> Dotenv<'_> {
-    let mut read = Dotenv { settings: Vec::new(), quoted: Vec::new(), unclosed: None };
+    let mut parsed = Dotenv { settings: Vec::new(), quoted: Vec::new(), unclosed: None };
     let mut at = if content.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     while at < content.len() {
         let mut end = end_of_line(content, at);
@@ -111,19 +114,19 @@ fn dotenv(content: &[u8]) -> Dotenv<'_> {
             let quote = content.get(start).filter(|byte| matches!(byte, b'"' | b'\''));
             let close = quote.and_then(|quote| closing(content, start + 1, *quote));
             if let Some(close) = close {
-                read.quoted.push(start..close + 1);
+                parsed.quoted.push(start..close + 1);
                 end = end_of_line(content, close);
             } else if quote.is_some() {
-                read.unclosed = read.unclosed.or(Some(start));
+                parsed.unclosed = parsed.unclosed.or(Some(start));
             }
-            read.settings.push(Setting { name, values: values(content, start..end, close) });
+            parsed.settings.push(Setting { name, values: values(content, start..end, close) });
         }
         at = end + 1;
     }
-    read
+    parsed
 }
 
-/// The name that a line sets, and the position of its value after `=` and blanks.
+/// The name that a line sets, and the position of its value, which follows `=` and blanks.
 fn assignment(content: &[u8], line: Range<usize>) -> Option<(&[u8], usize)> {
     let text = content[line.clone()].trim_ascii_start();
     let blank = |rest: &&[u8]| rest.starts_with(b" ") || rest.starts_with(b"\t");
@@ -135,7 +138,8 @@ fn assignment(content: &[u8], line: Range<usize>) -> Option<(&[u8], usize)> {
     is_name.then_some((name, line.end - text[equals + 1..].trim_ascii_start().len()))
 }
 
-/// The values of the text after `=` and blanks, which may begin with a quote that closes at `close`.
+/// The two forms of a value. `rest` is the text after `=` and blanks. If it begins with a quote, `close` is
+/// where that quote closes.
 fn values(content: &[u8], rest: Range<usize>, close: Option<usize>) -> [Value<'_>; 2] {
     let Range { start, end } = rest;
     let ends_value = |byte: &u8| byte.is_ascii_whitespace() || *byte == b';';
@@ -144,8 +148,8 @@ fn values(content: &[u8], rest: Range<usize>, close: Option<usize>) -> [Value<'_
         return [value.clone(), value];
     }
     let text = &content[rest];
-    let behind_blank = content[..start].last() != Some(&b'=');
-    if text.is_empty() || text.starts_with(b"#") && behind_blank {
+    let follows_blank = content[..start].last() != Some(&b'=');
+    if text.is_empty() || text.starts_with(b"#") && follows_blank {
         // Blanks before a comment are kept.
         let at = content[..start].trim_ascii_end().len();
         return [Value { at: at..at, text: b"" }, Value { at: at..at, text: b"" }];
@@ -156,7 +160,7 @@ fn values(content: &[u8], rest: Range<usize>, close: Option<usize>) -> [Value<'_
     [whole, word].map(|text| Value { at: start..start + text.len(), text })
 }
 
-/// Where a quote closes. A backslash escapes the next character.
+/// The position of the quote that closes a quoted text. A backslash escapes the next character.
 fn closing(content: &[u8], start: usize, quote: u8) -> Option<usize> {
     let mut at = start;
     while *content.get(at)? != quote {
@@ -165,15 +169,15 @@ fn closing(content: &[u8], start: usize, quote: u8) -> Option<usize> {
     Some(at)
 }
 
-/// Reads a file as a shell does.
+/// A file as a shell reads it.
 struct Shell {
     quoted: Vec<Range<usize>>,
     comments: Vec<Range<usize>>,
 }
 
-/// `None` if a quote is never closed, so that no shell can read the file.
+/// Returns `None` if a quote is never closed, so that no shell can parse the file.
 fn shell(content: &[u8]) -> Option<Shell> {
-    let mut read = Shell { quoted: Vec::new(), comments: Vec::new() };
+    let mut parsed = Shell { quoted: Vec::new(), comments: Vec::new() };
     let mut at = 0;
     while at < content.len() {
         let starts_word = content[..at].last().is_none_or(|before| b" \t\n;&|(".contains(before));
@@ -185,30 +189,31 @@ fn shell(content: &[u8]) -> Option<Shell> {
             _ => at + 1,
         };
         match content[at] {
-            b'#' if starts_word => read.comments.push(at..end),
-            b'\'' | b'"' => read.quoted.push(at..end),
+            b'#' if starts_word => parsed.comments.push(at..end),
+            b'\'' | b'"' => parsed.quoted.push(at..end),
             _ => {}
         }
         at = end;
     }
-    Some(read)
+    Some(parsed)
 }
 
 fn within(ranges: &[Range<usize>], at: usize) -> bool {
     ranges.iter().any(|range| range.contains(&at))
 }
 
-/// The positions at which a name is a whole word. For some readers, dots and dashes are parts of names.
+/// The positions at which a name is a whole word. Some programs allow dots and dashes in names, so these
+/// belong to a word.
 fn words<'a>(content: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     let part = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
     content.windows(name.len()).enumerate().filter_map(move |(at, window)| {
-        let alone =
+        let is_whole_word =
             !content[..at].last().is_some_and(part) && !content.get(at + name.len()).is_some_and(part);
-        (window == name && alone).then_some(at)
+        (window == name && is_whole_word).then_some(at)
     })
 }
 
-/// Whether the variable is only read, as by `$NAME`, or marked, as by `export NAME`.
+/// Whether the variable is only used, as in `$NAME`, or exported without a value, as in `export NAME`.
 fn is_use(content: &[u8], at: usize, length: usize) -> bool {
     let before = &content[start_of_line(content, at)..at];
     let after = &content[at + length..end_of_line(content, at)];
@@ -221,8 +226,8 @@ fn is_use(content: &[u8], at: usize, length: usize) -> bool {
         && follows.is_none_or(|byte| b";#".contains(byte))
 }
 
-/// Whether a line is a comment. It begins with `#`, or for systemd with `;`, which other readers do not allow
-/// there.
+/// Whether the line at this position is a comment. A comment begins with `#`, or with `;` for systemd; other
+/// programs do not allow `;` there.
 fn is_comment(content: &[u8], at: usize) -> bool {
     let line = content[start_of_line(content, at)..].trim_ascii_start();
     line.starts_with(b"#") || line.starts_with(b";")
@@ -256,7 +261,8 @@ fn line_number(content: &[u8], at: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// Puts `NEW` into a file that may hold `OWN`. Returns the new file, or why it is refused.
+    /// Sets `A` to `NEW`, where `OWN` or an empty value can be replaced. Returns the new file, or why it is
+    /// refused.
     fn set(content: &str) -> Result<String, String> {
         let slot = find_slot(content.as_bytes(), "A", |text| text == b"OWN" || text.is_empty())?;
         let (at, force) = match slot {
@@ -268,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_replaced_and_the_text_around_it_stays() {
+    fn a_value_is_replaced_and_the_text_around_it_is_kept() {
         for (before, after) in [
             ("A=OWN", "A=NEW"),
             ("A = OWN\n", "A = NEW\n"),
@@ -298,9 +304,9 @@ mod tests {
             ("C=it's\nA=OWN\n", "C=it's\nA=NEW\n"),
             ("C=\"x A\"\n", "C=\"x A\"\n+"),
             ("A=x y\n", "forced: A=NEW\n"),
-            // A blank line ends what a backslash continues.
+            // A blank line ends the continuation.
             ("C=x\\\n\nA=OWN\n", "C=x\\\n\nA=NEW\n"),
-            // Quotes that a shell does not see are open to none.
+            // An escaped quote opens nothing, neither for a shell nor for a dotenv library.
             ("C=\\'x\nA=OWN\nD=\\'y\n", "C=\\'x\nA=NEW\nD=\\'y\n"),
         ] {
             assert_eq!(set(before), Ok(after.to_owned()), "{before:?}");
@@ -308,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_readers_could_read_differently_is_refused() {
+    fn a_file_that_programs_could_read_differently_is_refused() {
         for (content, why) in [
             ("A=OWN\nexport A=OWN\n", "sets A more than once"),
             ("declare -x A=OWN", "line 1,"),
@@ -342,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_line_ends_as_the_others_do() {
+    fn a_new_line_ends_like_the_last_one() {
         for (content, end) in [("", "\n"), ("A\nB\r\nC", "\r\n"), ("A\r\nB\n", "\n"), ("A\r", "\n")] {
             assert_eq!(line_end(content.as_bytes()), end.as_bytes(), "{content:?}");
         }

@@ -10,7 +10,7 @@ pub enum DeliverError {
     /// The delivery failed, and the provisional secret was rolled back or never stored.
     #[error("{}; nothing was changed", .0.message)]
     Failed(Invalid),
-    /// The destination holds something else.
+    /// The destination contains something that must not be replaced.
     #[error("{0}; nothing was changed")]
     NotReplaced(String),
     /// No clipboard can be reached.
@@ -22,10 +22,10 @@ pub enum DeliverError {
     /// The delivery failed, and the provisional secret could not be rolled back.
     #[error("{why}, and it could not be rolled back; the secret may work until {until}")]
     Uncertain { why: String, until: Timestamp },
-    /// The file holds the new secret, which works, but the store does not know that yet.
+    /// The file contains the new secret, which works, but its confirmation is not stored yet.
     #[error("the new secret is in place and works, but {0}; the previous one keeps its expiry")]
     Unconfirmed(String),
-    /// The file holds the new secret, which was revoked or rolled back before it could be confirmed.
+    /// The file contains the new secret, which was revoked or rolled back before it could be confirmed.
     #[error("`{0}` holds a secret that does not work: it was revoked or rolled back during its delivery")]
     Dead(String),
     /// The secret is delivered and valid, but the rest of the output could not be written.
@@ -53,11 +53,11 @@ impl DeliverError {
     }
 }
 
-/// Why a destination does not have the secret.
+/// Why a destination did not take the secret.
 #[derive(Debug)]
 pub enum Refusal {
     Failed(Invalid),
-    /// It holds something else, which may not be replaced.
+    /// It contains something that must not be replaced.
     NotReplaced(String),
     NoClipboard(String),
     Interrupted,

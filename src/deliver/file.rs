@@ -1,4 +1,4 @@
-//! A separate file as the destination. It contains the secret and a newline, and nothing else.
+//! A separate file as the destination. It contains only the secret and a newline.
 
 use zeroize::Zeroizing;
 
@@ -12,7 +12,7 @@ use crate::domain::when::Timestamp;
 
 pub struct OutFile {
     target: Target,
-    /// Whether to replace the file whatever it holds.
+    /// Whether to replace the file whatever it contains.
     force: bool,
     ours: Vec<SecretHash>,
 }
@@ -22,7 +22,7 @@ impl OutFile {
         Self { target, force, ours: Vec::new() }
     }
 
-    /// The present file, if it may be replaced. An empty file has nothing to lose.
+    /// Returns the current state of the file, if it can be replaced. An empty file can always be replaced.
     fn look(&self) -> Result<Seen, Refusal> {
         let seen = self.target.look()?;
         let ours = hash_of(&seen.content).is_some_and(|hash| self.ours.contains(&hash));

@@ -1,28 +1,28 @@
 //! The protocol that delivers a secret so that it is neither lost nor orphaned, even if the process is killed.
 //!
-//! 1. A destination that is a file prepares a temporary file.
-//! 2. The first transaction inserts the provisional secret, which is valid at once, and a delivery with a
-//!    deadline.
-//! 3. The destination takes the secret. No lock of the store is held meanwhile.
+//! 1. If the destination is a file, a temporary file is created.
+//! 2. The first transaction inserts the provisional secret, which is valid at once, and a delivery record with
+//!    a deadline.
+//! 3. The secret is delivered to the destination. No lock of the store is held meanwhile.
 //! 4. The second transaction confirms the secret, if it still exists. It sets its real expiry and starts the
 //!    grace period of the previous secret.
 //!
-//! A delivery that fails before its secret is in place is rolled back in a separate transaction. A delivery that
-//! was killed or stopped is settled by the next change after its deadline:
+//! If a delivery fails before its secret is in place, it is rolled back in a separate transaction. If a
+//! delivery was killed or stopped, the next change after its deadline finishes it:
 //!
 //! - its temporary file is removed first, so that it can no longer be renamed;
-//! - if the file holds the secret, the secret is confirmed, otherwise it is rolled back;
-//! - if the file cannot be read or made durable, the delivery stays open;
-//! - for other destinations, the provisional secret has already expired.
+//! - if the file contains the secret, the secret is confirmed, otherwise it is rolled back;
+//! - if the file cannot be read or made durable, the delivery stays unfinished;
+//! - for other destinations, the provisional secret has already expired, and it is rolled back.
 
 mod clipboard;
 mod command;
 mod content;
-mod dress;
 mod env_file;
 mod env_text;
 mod error;
 mod file;
+mod metadata;
 mod recover;
 mod stdout;
 mod target;
@@ -50,14 +50,14 @@ use temporary::Temporary;
 
 /// The time after which a provisional secret can no longer be confirmed.
 const DEADLINE: Span = Span::minutes(10);
-/// Confirming stops waiting for the lock this long before the deadline.
+/// How long before the deadline a confirmation stops waiting for the lock.
 const MARGIN: Span = Span::minutes(1);
 
-/// A secret that a destination has.
+/// How the destination holds the secret.
 #[derive(Debug)]
 pub enum Accepted {
     Whole,
-    /// In place, but perhaps lost after a power cut.
+    /// In place, but a power cut could undo that.
     NotDurable(String),
 }
 
@@ -65,51 +65,51 @@ pub enum Accepted {
 pub trait OpenDestination {
     fn kind(&self) -> DestinationKind;
 
-    /// The file or command, if a token can remember it.
+    /// The file or command, if it can be stored with a token.
     fn rememberable(&self) -> Option<Destination> {
         None
     }
 
-    /// Another variable of the file that also holds a secret of the token.
+    /// Another variable of the file that also contains a secret of the token.
     fn other_variable(&self) -> Option<&str> {
         None
     }
 
-    /// Checks whether it can take a secret, before anything is changed. `ours` are the token's secrets.
+    /// Checks whether the destination can take a secret, before anything is changed. `ours` are the hashes of
+    /// the token's secrets.
     fn check(&mut self, ours: &[SecretHash]) -> Result<(), Refusal>;
 
-    /// Makes what must exist before the secret is in the store. Dropping the destination removes it.
+    /// Creates what must exist before the secret is in the store. Dropping the destination removes it.
     fn reserve(&mut self, _: &Secret, _: Timestamp) -> Result<(), Refusal> {
         Ok(())
     }
 
-    /// Delivers the secret of `token`, which is in the state that follows the confirmation.
+    /// Delivers the secret. `token` is in the state that follows the confirmation.
     fn deliver(&mut self, secret: &Secret, token: &Token) -> Result<Accepted, Refusal>;
 
-    /// Where the secret went, in words, if only the destination knows that.
+    /// Describes where the secret went, if only the destination knows that.
     fn where_it_went(&self) -> Option<String> {
         None
     }
 
-    /// Writes what is held back until the secret is confirmed.
+    /// Writes the part of the output that is held back until the secret is confirmed.
     fn finish(&mut self) -> Result<(), DeliverError> {
         Ok(())
     }
 }
 
-/// The token that gets the secret. The first transaction plans a new token and inserts it, or finds an existing
-/// one.
+/// The token that gets the secret: a new one, which the first transaction inserts, or an existing one.
 pub struct Begun {
     pub token: Token,
     pub is_new: bool,
     /// The real expiry of the secret.
     pub expires_at: Option<Timestamp>,
-    /// How long the previous secret keeps working. `None` revokes it and all others at once.
+    /// How long the previous secret keeps working. `None` means that all other secrets expire at once.
     pub grace: Option<Span>,
     pub memory: Memory,
 }
 
-/// The actor and the clock of the delivery.
+/// What a delivery needs to change the store and to record who changed it.
 pub struct Protocol<'a> {
     pub store: &'a Store,
     pub clock: &'a dyn Clock,
@@ -119,8 +119,8 @@ pub struct Protocol<'a> {
 }
 
 impl Protocol<'_> {
-    /// Runs the protocol. `prepare` makes or checks the token within the first transaction. Returns the token after
-    /// the confirmation.
+    /// Runs the protocol. `prepare` creates or checks the token within the first transaction. Returns the
+    /// token after the confirmation.
     pub fn run<E: From<StoreError> + From<DeliverError>>(
         &self,
         secret: &Secret,
@@ -139,7 +139,8 @@ impl Protocol<'_> {
         confirmed.confirm(provisional.started_at);
         match destination.deliver(secret, &confirmed) {
             Ok(Accepted::Whole) => {}
-            // After a power cut, the file may be the old one again, so both secrets must work until recovery has read it.
+            // After a power cut, the file might contain the old secret again. So both secrets must work until
+            // recovery has read the file.
             Ok(Accepted::NotDurable(why)) => return Err(DeliverError::Unconfirmed(why).into()),
             Err(refusal) => return Err(self.give_up(&provisional, refusal).into()),
         }
@@ -148,7 +149,8 @@ impl Protocol<'_> {
                 destination.finish()?;
                 Ok(token)
             }
-            // Once a file is in place, nothing is rolled back, since recovery will find the secret there.
+            // Once the secret is in a file, nothing is rolled back, because recovery will find the secret
+            // there.
             (Err(Unconfirmed::Gone), true) => Err(DeliverError::Dead(path_of(&*destination)).into()),
             (Err(Unconfirmed::Gone), false) => Err(DeliverError::from(Refusal::from(GONE.to_owned())).into()),
             (Err(Unconfirmed::Unknown(why)), true) => Err(DeliverError::Unconfirmed(why).into()),
@@ -165,9 +167,10 @@ impl Protocol<'_> {
     ) -> Result<Token, StoreError> {
         let now = tx.now;
         let deadline = now.plus(DEADLINE).unwrap_or(Timestamp::MAX);
-        let mortal = Some(begun.expires_at.map_or(deadline, |end| end.min(deadline)));
-        // The secret in a file must never expire early; a secret that nobody keeps must.
-        let expires_at = if destination.kind().keeps() { begun.expires_at } else { mortal };
+        let capped = Some(begun.expires_at.map_or(deadline, |end| end.min(deadline)));
+        // A secret in a file must not expire early. At other destinations it must, because recovery cannot
+        // look for it there.
+        let expires_at = if destination.kind().keeps() { begun.expires_at } else { capped };
         let secret = StoredSecret::new(secret, now, expires_at);
         let rememberable = destination.rememberable();
         let text = |text: Option<&str>| text.map(str::to_owned);
@@ -195,9 +198,9 @@ impl Protocol<'_> {
         }
     }
 
-    /// The second transaction.
+    /// Runs the second transaction.
     fn confirm(&self, provisional: &Pending) -> Result<Token, Unconfirmed> {
-        // The caller reports the state of the secret. The store's message is only about this transaction.
+        // The caller reports the state of the secret, so the error contains only the reason.
         let unknown = |err: StoreError| {
             Unconfirmed::Unknown(match err {
                 StoreError::Io { what, .. } => what,
@@ -207,7 +210,7 @@ impl Protocol<'_> {
         let now = self.clock.now().map_err(|wrong| unknown(wrong.into()))?;
         let left = provisional.deadline.since(now) - MARGIN.secs();
         self.store.set_patience(Duration::from_secs(u64::try_from(left).unwrap_or(0)));
-        let confirmed = self.store.write(self.clock, &posthumous(self.author), |tx| {
+        let confirmed = self.store.write(self.clock, &without_reason(self.author), |tx| {
             let Some(token) = provisional.find(tx)? else {
                 return provisional.find_confirmed(tx).map(Confirmed::from);
             };
@@ -218,7 +221,7 @@ impl Protocol<'_> {
             confirmed.confirm(tx.now);
             tx.update(&token, &confirmed, Action::Confirm).map(|token| Confirmed::Yes(Box::new(token)))
         });
-        // Later steps wait for the lock as long as any other change.
+        // Later steps wait for the lock as long as any other change does.
         self.store.set_patience(PATIENCE);
         match confirmed.map_err(unknown)? {
             Confirmed::Yes(token) => Ok(*token),
@@ -227,10 +230,10 @@ impl Protocol<'_> {
         }
     }
 
-    /// Rolls the provisional secret back after a failure.
+    /// Rolls back the provisional secret after a failure.
     fn give_up(&self, provisional: &Pending, refusal: Refusal) -> DeliverError {
         let rolled_back =
-            self.store.write(self.clock, &posthumous(self.author), |tx| match provisional.find(tx)? {
+            self.store.write(self.clock, &without_reason(self.author), |tx| match provisional.find(tx)? {
                 Some(token) => roll_back(tx, &token),
                 None => Ok(()),
             });
@@ -267,20 +270,20 @@ impl From<Option<Token>> for Confirmed {
     }
 }
 
-/// Why a provisional secret did not become the current one.
+/// Why a provisional secret was not confirmed.
 enum Unconfirmed {
     /// It no longer exists.
     Gone,
-    /// It may still exist.
+    /// It might still exist.
     Unknown(String),
 }
 
-/// The author without a reason, for a consequence of a change that had one.
-fn posthumous(author: &Author) -> Author {
+/// The author without the reason, for an event that only follows from another one.
+fn without_reason(author: &Author) -> Author {
     Author { reason: None, ..author.clone() }
 }
 
-/// The provisional secret of a token, after the first transaction.
+/// The provisional secret of a token after the first transaction.
 struct Pending {
     token: i64,
     hash: SecretHash,
@@ -301,27 +304,27 @@ impl Pending {
         found.ok_or_else(|| StoreError::Damaged("a provisional secret was not kept".to_owned()))
     }
 
-    /// The token, if recovery or another rotation has confirmed the secret already.
+    /// Returns the token if recovery or another rotation has already confirmed the secret.
     fn find_confirmed(&self, tx: &Write<'_>) -> Result<Option<Token>, StoreError> {
         let token = tx.tokens(&[self.token], tx.now)?.pop();
-        let is_ours = |it: &StoredSecret| {
-            it.hash == self.hash
-                && it.delivered_at.is_some()
-                && it.revoked_at.is_none()
-                && !it.has_expired(tx.now)
+        let is_ours = |secret: &StoredSecret| {
+            secret.hash == self.hash
+                && secret.delivered_at.is_some()
+                && secret.revoked_at.is_none()
+                && !secret.has_expired(tx.now)
         };
         Ok(token.filter(|token| token.revoked_at.is_none() && token.secrets.iter().any(is_ours)))
     }
 
-    /// The token, if its provisional secret is still this one. Row numbers may have been reused, and a revoked token
-    /// has no provisional secret.
+    /// Returns the token if its provisional secret is still this one. The row number might have been reused,
+    /// and a revoked token has no provisional secret.
     fn find(&self, tx: &Write<'_>) -> Result<Option<Token>, StoreError> {
         let token = tx.tokens(&[self.token], tx.now)?.pop();
-        Ok(token.filter(|token| token.provisional().is_some_and(|it| it.hash == self.hash)))
+        Ok(token.filter(|token| token.provisional().is_some_and(|secret| secret.hash == self.hash)))
     }
 }
 
-/// Removes the provisional secret and its delivery, and with them a token that never had another secret.
+/// Removes the provisional secret and its delivery. A token that never had another secret is removed as well.
 fn roll_back(tx: &Write<'_>, token: &Token) -> Result<(), StoreError> {
     let mut without = token.clone();
     without.remove_provisional();
@@ -340,7 +343,7 @@ mod tests {
     use crate::domain::token::tests::token;
     use crate::store::{Location, Sharing, make};
 
-    /// A clock that records, at each reading, how long the store would wait for its lock.
+    /// A clock that records at each reading how long the store would wait for its lock.
     struct Watching<'a> {
         store: Option<&'a Store>,
         now: Cell<i64>,
@@ -358,7 +361,7 @@ mod tests {
         }
     }
 
-    /// A destination that takes this many seconds.
+    /// A destination that needs this many seconds.
     struct Slow<'a>(&'a Cell<i64>, i64);
 
     impl OpenDestination for Slow<'_> {
@@ -403,7 +406,8 @@ mod tests {
             let mut slow = Slow(&clock.now, takes);
             let made = protocol.run::<Trouble>(&secret.expect("a secret"), &mut slow, |_| Ok(begun));
             assert!(made.is_ok_and(|token| token.delivery.is_none()));
-            // The clock is read when the delivery is prepared, inserted, about to be confirmed, and confirmed.
+            // The clock is read when the delivery is prepared, inserted, about to be confirmed, and
+            // confirmed.
             assert_eq!(*clock.seen.borrow(), [usual, usual, usual, left], "{takes}");
             assert_eq!(store.patience(), PATIENCE, "later steps wait as before");
         }

@@ -1,5 +1,5 @@
-//! Recovery of killed deliveries. The next change after the deadline confirms the secret or rolls it back. The
-//! delivery stays open as long as it is unknown which of the two is right.
+//! Recovery of interrupted deliveries. The next change after the deadline confirms the secret or rolls it
+//! back. The delivery stays unfinished as long as it is unknown which of the two is right.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,36 +9,36 @@ use rustix::fs::Dir;
 use super::content::{AtPath, read};
 use super::env_file::holds;
 use super::target::sync;
-use super::{Temporary, posthumous, roll_back};
+use super::{Temporary, roll_back, without_reason};
 use crate::context::Clock;
 use crate::domain::event::{Action, Author};
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 use crate::store::{PAGE, Store, StoreError, Write};
 
-/// What to do with the provisional secret of a delivery that is over.
+/// What to do with the provisional secret of an interrupted delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// Confirm it, since its file holds it.
+    /// Confirm it, because its file contains it.
     Confirm,
-    /// Roll it back, since nothing holds it and nothing ever will.
+    /// Roll it back, because it is not at its destination and can no longer get there.
     RollBack,
-    /// Leave it, since its file could not be read or made durable, for this reason.
+    /// Leave it, because its file could not be read or made durable, for this reason.
     Open(String),
 }
 
-/// The meaning of a file that is missing from an empty directory.
+/// What it means if the file is missing and its directory is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
-    /// Its file system may not be mounted, so the delivery stays open.
+    /// Its file system might not be mounted, so the delivery stays unfinished.
     Unmounted,
     /// A person has confirmed that the file is gone.
     Gone,
 }
 
-/// Settles the deliveries that are past their deadline: those of this user, or all of them for the owner of the
-/// store. Every change begins with this. Returns why some were left alone, since even damage must not prevent
-/// the change.
+/// Finishes the deliveries that are past their deadline: those of this user, or all of them for the owner of
+/// the store. Every change begins with this. Returns why some of them stay unfinished, since even damage must
+/// not prevent the change.
 pub fn recover(
     store: &Store,
     clock: &dyn Clock,
@@ -51,26 +51,26 @@ pub fn recover(
     let now = clock.now()?;
     let uid = author.actor.uid;
     let whose = (!store.belongs_to(uid)).then_some(uid);
-    // On another host a file of this name is another file.
+    // On another host, the same path is a different file.
     let host = author.actor.host.as_deref().filter(|_| store.spans_hosts());
     let rows = match store.read(|view| view.overdue(whose, host, now)) {
         Err(err @ StoreError::Damaged(_)) => return Ok(vec![damaged(err)]),
         rows => rows?,
     };
-    let mut left = Vec::new();
+    let mut unfinished = Vec::new();
     for page in rows.chunks(PAGE) {
         for token in tokens(store, page, now)? {
             match token.and_then(|token| finish(store, clock, author, &token, missing)) {
-                Err(err @ StoreError::Damaged(_)) => left.push(damaged(err)),
-                finished => left.extend(finished?),
+                Err(err @ StoreError::Damaged(_)) => unfinished.push(damaged(err)),
+                finished => unfinished.extend(finished?),
             }
         }
     }
-    Ok(left)
+    Ok(unfinished)
 }
 
-/// The tokens of these rows, from one transaction, since deliveries that stay open are read for every change. If one of
-/// them is damaged, each is read alone.
+/// Reads the tokens in these rows in one transaction, because every change reads the deliveries that stay
+/// unfinished. If one of the tokens is damaged, each is read separately.
 fn tokens(store: &Store, rows: &[i64], now: Timestamp) -> Result<Vec<Result<Token, StoreError>>, StoreError> {
     let read = |rows: &[i64]| store.read(|view| view.tokens(rows, now));
     match read(rows) {
@@ -89,19 +89,20 @@ fn finish(
     token: &Token,
     missing: Missing,
 ) -> Result<Option<String>, StoreError> {
-    // The file is read before the lock is taken: reading it may block.
+    // The file is read before the lock is taken, because reading can block.
     let fate = fate(token, missing);
     if let Fate::Open(why) = &fate {
         return Ok(Some(format!("the delivery of `{}` stays open: {why}", token.name)));
     }
-    store.write(clock, &posthumous(author), |tx| {
-        let still = tx.tokens(&[token.row], tx.now)?.pop().filter(|is| is.delivery == token.delivery);
-        still.map_or(Ok(()), |is| settle(tx, &is, &fate))
+    store.write(clock, &without_reason(author), |tx| {
+        let unchanged =
+            tx.tokens(&[token.row], tx.now)?.pop().filter(|found| found.delivery == token.delivery);
+        unchanged.map_or(Ok(()), |found| apply_fate(tx, &found, &fate))
     })?;
     Ok(None)
 }
 
-/// Reads the file of a token's open delivery, after making sure that the delivery can no longer change it.
+/// Reads the file of a token's unfinished delivery, after ensuring that the delivery can no longer change it.
 pub fn fate(token: &Token, missing: Missing) -> Fate {
     let delivery = token.delivery.as_ref().filter(|delivery| delivery.destination.keeps());
     let target = delivery.and_then(|delivery| delivery.target.as_deref());
@@ -124,10 +125,11 @@ pub fn fate(token: &Token, missing: Missing) -> Fate {
         Ok(AtPath::Absent) if removed || missing == Missing::Gone => Fate::RollBack,
         Ok(AtPath::Absent) => match is_empty(target.parent().unwrap_or(target)) {
             Ok(false) => Fate::RollBack,
-            // There was a temporary file in it. Only a rename or another file system mounted there can have emptied it.
+            // The temporary file was in this directory. Only a rename, or another file system that is mounted
+            // there, can have emptied it.
             Ok(true) => open(
                 "is missing in an empty directory, as if its file system were not mounted; \
-                 `tokenctl doctor --repair` takes it for gone",
+                 `tokenctl doctor --repair` treats it as deleted",
             ),
             Err(err) => open(&format!("could not be looked for: {err}")),
         },
@@ -149,10 +151,10 @@ fn sync_again(file: &File, target: &Path) -> std::io::Result<()> {
     sync(&File::open(target.parent().unwrap_or(target))?)
 }
 
-fn settle(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> {
-    let past_end = token.provisional().is_none_or(|provisional| provisional.has_expired(tx.now));
+fn apply_fate(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> {
+    let has_expired = token.provisional().is_none_or(|provisional| provisional.has_expired(tx.now));
     match fate {
-        Fate::Confirm | Fate::Open(_) if !past_end => {
+        Fate::Confirm | Fate::Open(_) if !has_expired => {
             let mut confirmed = token.clone();
             confirmed.confirm(tx.now);
             tx.update(token, &confirmed, Action::Confirm).map(drop)
@@ -161,8 +163,8 @@ fn settle(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> 
     }
 }
 
-/// Settles a delivery without waiting for its deadline, for a killed creation or a rotation that is taken over.
-/// A secret whose file could not be read may be in use, so it is confirmed.
+/// Finishes a delivery without waiting for its deadline, for a killed creation or a rotation that another one
+/// takes over. If the file could not be read, the secret might be in use, so it is confirmed.
 pub fn abandon(tx: &Write<'_>, token: &Token, fate: &Fate) -> Result<(), StoreError> {
-    settle(tx, token, fate)
+    apply_fate(tx, token, fate)
 }

@@ -1,5 +1,5 @@
-//! Standard output as the destination. The secret is one checked write; the newline follows when it is
-//! confirmed.
+//! Standard output as the destination. The secret is a single write, whose result is checked. The newline
+//! follows after the confirmation.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use crate::context::{Output, OutputFile};
 use crate::domain::secret::{Secret, SecretHash};
 use crate::domain::token::{DestinationKind, Token};
 
-/// What surrounds the secret.
+/// What surrounds the secret in the output.
 pub enum Form<'a> {
-    /// Nothing; the secret is alone on its line.
+    /// Nothing. The secret is alone on its line.
     Plain,
-    /// The members of a JSON object before the secret, in braces.
+    /// A JSON object, in which these members precede the secret. The function returns them in braces.
     Json(&'a dyn Fn(&Token) -> Vec<u8>),
 }
 
 pub struct Stdout<'a> {
-    /// The store's directory. Output into its files is refused.
+    /// The directory of the store. Standard output must not be a file in it.
     pub store: &'a Path,
     pub out: &'a mut dyn Output,
     pub form: Form<'a>,
@@ -36,7 +36,9 @@ impl OpenDestination for Stdout<'_> {
             return Err(why.to_owned().into());
         }
         let is_in_store = |file: &OutputFile| {
-            file.path.parent().is_some_and(|dir| std::fs::canonicalize(self.store).is_ok_and(|it| it == dir))
+            file.path
+                .parent()
+                .is_some_and(|dir| std::fs::canonicalize(self.store).is_ok_and(|store| store == dir))
         };
         if self.out.file().is_some_and(|file| is_in_store(&file)) {
             return Err("standard output is a file of the store".to_owned().into());
@@ -55,8 +57,8 @@ impl OpenDestination for Stdout<'_> {
                 (text, b"\"")
             }
         };
-        // The buffer has its final size from the start, since growing would leave copies behind. Our secrets need no
-        // escapes in JSON.
+        // The buffer has its final size from the start, because growing it would leave copies of its content
+        // behind. Generated secrets need no escapes in JSON.
         let mut text = Zeroizing::new(Vec::with_capacity(before.len() + secret.expose().len() + after.len()));
         for part in [&before, secret.expose(), after] {
             text.extend_from_slice(part);
@@ -70,14 +72,14 @@ impl OpenDestination for Stdout<'_> {
     }
 
     fn finish(&mut self) -> Result<(), DeliverError> {
-        let (rest, matters): (&[u8], bool) = match self.form {
+        let (rest, is_required): (&[u8], bool) = match self.form {
             Form::Plain => (b"\n", false),
             Form::Json(_) => (b"}\n", true),
         };
         let written = self.out.write_all(rest).and_then(|()| self.out.flush()).and_then(|()| self.out.sync());
         match written {
-            Err(err) if matters => Err(DeliverError::Cut(err.to_string())),
-            // The whole secret was written, so a missing newline loses nothing.
+            Err(err) if is_required => Err(DeliverError::Cut(err.to_string())),
+            // The whole secret was written, so a missing newline does no harm.
             _ => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! The checks of a file that is to hold a secret, and its present content.
+//! Checks a file that will contain a secret, and reads its current content.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
@@ -15,30 +15,31 @@ use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
 use crate::store;
 
-/// A file that is to hold a secret.
+/// A file that will contain a secret.
 pub struct Target {
     /// An absolute path, with symbolic links in its directory resolved.
     pub path: PathBuf,
     dir: PathBuf,
+    /// The open directory.
     opened: File,
-    /// Made before the secret is in the store, so that recovery can make sure that it is never renamed.
+    /// Created before the secret is in the store, so that recovery can ensure that it is never renamed.
     temporary: Option<Temporary>,
 }
 
-/// Whether files in this directory can take secrets.
+/// Fails if files in this directory cannot take secrets.
 pub fn check_directory(dir: &Path, store: &Path) -> Result<(), Refusal> {
     Target::new(&dir.join("NAME"), store).map(drop)
 }
 
-/// The state of a target when it was examined.
+/// The state of a target when it was checked.
 pub struct Seen {
     pub meta: Option<Metadata>,
-    /// Its content; empty if there is no file.
+    /// The content of the file. Empty if there is no file.
     pub content: Zeroizing<Vec<u8>>,
 }
 
 impl Seen {
-    /// Whether it belongs to neither us nor root.
+    /// Whether the file belongs to neither this user nor root.
     fn is_foreign(&self) -> bool {
         self.meta.as_ref().is_some_and(|meta| is_foreign(meta.uid()))
     }
@@ -53,10 +54,11 @@ fn refusal(path: &Path, why: &str) -> Invalid {
 }
 
 impl Target {
-    /// The directory must exist outside the `store`, and only we and root may be able to change or replace it.
+    /// Fails unless the directory exists outside of `store`, and only this user and root can change or
+    /// replace it.
     pub fn new(path: &Path, store: &Path) -> Result<Self, Refusal> {
         let refuse = |why: &str| Refusal::Failed(refusal(path, why));
-        let name = path.file_name().ok_or_else(|| refuse("it names no file"))?;
+        let name = path.file_name().ok_or_else(|| refuse("it does not name a file"))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let failed = |err: io::Error| refuse(&format!("its directory: {err}"));
         let dir = fs::canonicalize(parent).map_err(failed)?;
@@ -77,12 +79,12 @@ impl Target {
         Ok(target)
     }
 
-    /// Fails unless only we and root can change what the path leads to.
+    /// Fails unless only this user and root can change what the path leads to.
     fn check_ancestors(&self) -> Result<(), Refusal> {
-        let unsafe_ = store::unsafe_path(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
-        if let Some(wrong) = unsafe_.into_iter().next() {
-            let why = format!("`{}`: {}", wrong.path.display(), wrong.why);
-            return Err(Refusal::Failed(refusal(&self.path, &why).hint(wrong.fix)));
+        let problems = store::unsafe_path(&self.path).map_err(|err| self.refuse(&err.to_string()))?;
+        if let Some(problem) = problems.into_iter().next() {
+            let why = format!("`{}`: {}", problem.path.display(), problem.why);
+            return Err(Refusal::Failed(refusal(&self.path, &why).hint(problem.fix)));
         }
         for dir in self.dir.ancestors() {
             let owner = fs::symlink_metadata(dir).map_err(|err| self.refuse(&err.to_string()))?.uid();
@@ -101,7 +103,7 @@ impl Target {
         Refusal::Failed(refusal(&self.path, why))
     }
 
-    /// Reads the present state: no file, or a regular file that the world cannot read.
+    /// Reads the current state: no file, or a regular file that the world can neither read nor write.
     pub fn look(&self) -> Result<Seen, Refusal> {
         let failed = |err: io::Error| self.refuse(&err.to_string());
         let meta = match fs::symlink_metadata(&self.path) {
@@ -130,13 +132,13 @@ impl Target {
         }
     }
 
-    /// A single file that is mounted can be written, but never replaced.
+    /// The refusal of a file that is mounted separately. It can be written, but not replaced.
     fn mounted(&self) -> Refusal {
         let why = "it is mounted as a single file, so it cannot be replaced";
         Refusal::Failed(refusal(&self.path, why).hint("mount its directory instead"))
     }
 
-    /// Refuses a file of another user, unless that user has a secret of this token already.
+    /// Refuses a file of another user, unless it already contains a secret of this token.
     pub fn check_owner(&self, seen: &Seen, holds_ours: bool) -> Result<(), Refusal> {
         if !seen.is_foreign() || holds_ours {
             return Ok(());
@@ -148,7 +150,7 @@ impl Target {
         Err(Refusal::Failed(refusal(&self.path, &why).hint(hint)))
     }
 
-    /// Makes the temporary file that will replace the target.
+    /// Creates the temporary file that will replace the target.
     pub fn reserve(&mut self, seen: &Seen, hash: &SecretHash, now: Timestamp) -> Result<(), Refusal> {
         Temporary::sweep(&self.dir, &self.opened, now);
         let temporary = Temporary::create(&self.path, hash, seen.meta.as_ref())
@@ -157,7 +159,8 @@ impl Target {
         Ok(())
     }
 
-    /// Replaces the target by `content`: writes the temporary file to disk, renames it, and syncs the directory.
+    /// Replaces the target with this content: writes the temporary file to disk, renames it, and syncs the
+    /// directory.
     pub fn replace(&mut self, seen: &Seen, content: &[u8]) -> Result<Accepted, Refusal> {
         let Some(temporary) = &mut self.temporary else { return Err(self.refuse("it was not prepared")) };
         let filled = temporary.fill(&self.path, content, seen.meta.as_ref());
@@ -173,7 +176,8 @@ impl Target {
         }
     }
 
-    /// Locks the directory against other tokenctl processes that edit a file in it, until dropped.
+    /// Locks the directory against other tokenctl processes that edit files in it, until the result is
+    /// dropped.
     pub fn lock(&self) -> Result<File, Refusal> {
         const TRIES: u32 = 500;
         let dir = File::open(&self.dir).map_err(|err| self.refuse(&err.to_string()))?;
@@ -188,7 +192,7 @@ impl Target {
     }
 }
 
-/// The attributes of a file beyond its mode; none if the file system does not report them.
+/// The attributes of a file besides its mode. Empty if the file system does not report them.
 fn attributes(path: &Path) -> io::Result<StatxAttributes> {
     let status = rustix::fs::statx(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
     match status {
@@ -198,13 +202,13 @@ fn attributes(path: &Path) -> io::Result<StatxAttributes> {
     }
 }
 
-/// Makes a file or directory durable, if its file system supports that. CIFS, vboxsf and some FUSE file systems
-/// do not for directories.
+/// Makes a file or directory durable, if its file system supports that. CIFS, vboxsf and some FUSE file
+/// systems do not support it for directories.
 pub fn sync(file: &File) -> io::Result<()> {
     use rustix::io::Errno;
-    const NOT_OFFERED: [Errno; 4] = [Errno::INVAL, Errno::BADF, Errno::NOSYS, Errno::OPNOTSUPP];
+    const UNSUPPORTED: [Errno; 4] = [Errno::INVAL, Errno::BADF, Errno::NOSYS, Errno::OPNOTSUPP];
     match file.sync_all() {
-        Err(err) if NOT_OFFERED.iter().any(|it| err.raw_os_error() == Some(it.raw_os_error())) => Ok(()),
+        Err(err) if UNSUPPORTED.iter().any(|it| err.raw_os_error() == Some(it.raw_os_error())) => Ok(()),
         done => done,
     }
 }

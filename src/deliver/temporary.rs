@@ -1,8 +1,8 @@
-//! The temporary file beside a target. It is made before its secret is in the store, gets the owner and mode of
-//! the file that it replaces, and is renamed once.
+//! The temporary file beside a target. It is created before its secret is in the store, gets the owner and
+//! mode of the file that it will replace, and is renamed once.
 //!
-//! Removing it prevents its secret from ever getting into place. Recovery removes it before it reads the target,
-//! so that a delivery that was only stopped cannot put a secret there that was just rolled back.
+//! Removing it ensures that its secret never gets into place. Recovery removes it before it reads the target,
+//! so that a delivery that was only stopped cannot put a secret there after it was rolled back.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -13,26 +13,26 @@ use rustix::fs::{AtFlags, CWD, Dir, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::content::flags;
-use super::dress::dress;
+use super::metadata::copy_metadata;
 use super::target::sync;
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
 
 const PREFIX: &str = ".tokenctl-";
-/// A temporary file that is older than this belongs to a delivery that is over.
-const LIFE: i64 = 15 * 60;
+/// A temporary file that is older than this many seconds belongs to a delivery that is over.
+const MAX_AGE: i64 = 15 * 60;
 
 pub struct Temporary {
     path: PathBuf,
     file: File,
-    /// The file whose owner and mode it has, as it was then.
+    /// The file whose owner and mode were copied, as it was then.
     like: Option<Identity>,
-    /// Whether it still has its own name, and not yet that of the target.
-    is_there: bool,
+    /// Whether the file still has its temporary name, and not yet that of the target.
+    has_temporary_name: bool,
 }
 
-/// Identifies a version of a file. Any change of content, owner or mode makes another version, since it sets the
-/// time of change (`ctime`), which nobody can set back.
+/// Identifies a version of a file. Any change of content, owner or mode makes another version, because it
+/// sets the time of change (`ctime`), which no program can set back.
 #[derive(PartialEq, Eq)]
 struct Identity {
     dev: u64,
@@ -53,7 +53,8 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 }
 
 impl Temporary {
-    /// Makes it, empty and private, with the owner, mode and attributes of the target if that exists.
+    /// Creates the file, empty and private, with the owner, mode and attributes of the target if there is
+    /// one.
     pub fn create(target: &Path, hash: &SecretHash, like: Option<&Metadata>) -> io::Result<Self> {
         let path = name(target, hash);
         let file = OpenOptions::new()
@@ -62,19 +63,19 @@ impl Temporary {
             .mode(0o600)
             .custom_flags(flags(OFlags::NOFOLLOW))
             .open(&path)?;
-        let mut made = Self { path, file, like: None, is_there: true };
+        let mut made = Self { path, file, like: None, has_temporary_name: true };
         made.file.set_permissions(Permissions::from_mode(0o600))?;
         made.look_like(target, like)?;
         Ok(made)
     }
 
     fn look_like(&mut self, target: &Path, like: Option<&Metadata>) -> io::Result<()> {
-        dress(&self.file, target, like)?;
+        copy_metadata(&self.file, target, like)?;
         self.like = like.map(Identity::from);
         Ok(())
     }
 
-    /// Writes the content and makes it durable. `seen` is the target that it will replace.
+    /// Writes the content and makes it durable. `seen` is the target that the file will replace.
     pub fn fill(&mut self, target: &Path, content: &[u8], seen: Option<&Metadata>) -> io::Result<()> {
         if self.like != seen.map(Identity::from) {
             self.look_like(target, seen)?;
@@ -83,7 +84,8 @@ impl Temporary {
         sync(&self.file)
     }
 
-    /// Renames it to the target, unless the target has changed or this file no longer has its own name.
+    /// Renames the file to the target, unless the target has changed or this file no longer has its temporary
+    /// name.
     pub fn put(&mut self, target: &Path, seen: Option<&Metadata>) -> io::Result<()> {
         let ours = self.file.metadata()?;
         let named = fs::symlink_metadata(&self.path);
@@ -97,16 +99,17 @@ impl Temporary {
             }
             Some(_) => Err(io::Error::other("somebody else changed it meanwhile")),
         };
-        // Over a network, a rename may succeed and still be reported as failed.
-        let in_place = || fs::symlink_metadata(target).is_ok_and(|is| is_same(&is, &ours));
+        // Over a network, a rename can succeed and still be reported as failed.
+        let in_place = || fs::symlink_metadata(target).is_ok_and(|found| is_same(&found, &ours));
         if renamed.is_ok() || in_place() {
-            self.is_there = false;
+            self.has_temporary_name = false;
             return Ok(());
         }
         renamed
     }
 
-    /// Some file systems, such as ZFS, NFS, 9p and FUSE, cannot rename without replacing, but they can link.
+    /// Renames the file without replacing anything. Some file systems, such as ZFS, NFS, 9p and FUSE, do not
+    /// support this, but they support links.
     fn rename_to_nothing(&self, target: &Path) -> io::Result<()> {
         match rustix::fs::renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
             Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
@@ -117,24 +120,24 @@ impl Temporary {
         }
     }
 
-    /// Removes the files that our killed commands left in a directory before their deliveries had begun.
+    /// Removes the files that killed commands of this user left in a directory before their deliveries began.
     pub fn sweep(dir: &Path, opened: &File, now: Timestamp) {
-        // This does not use std, which panics if a directory cannot be closed.
+        // std is not used here, because it panics if a directory cannot be closed.
         for entry in Dir::read_from(opened).into_iter().flatten().flatten() {
-            let is_old = |meta: &Metadata| meta.mtime().saturating_add(LIFE) <= now.unix();
+            let is_old = |meta: &Metadata| meta.mtime().saturating_add(MAX_AGE) <= now.unix();
             let name = entry.file_name().to_str().unwrap_or_default();
             let tag = name.strip_prefix(PREFIX).unwrap_or_default();
             let is_tag = tag.len() == 16 && tag.bytes().all(|byte| byte.is_ascii_hexdigit());
             let path = dir.join(name);
-            if is_tag && fs::symlink_metadata(&path).is_ok_and(|meta| is_old(&meta) && is_left(&meta)) {
-                // The next delivery tries again.
+            if is_tag && fs::symlink_metadata(&path).is_ok_and(|meta| is_old(&meta) && is_leftover(&meta)) {
+                // If this fails, the next delivery tries again.
                 let _ = fs::remove_file(path);
             }
         }
     }
 
-    /// Removes the temporary file of a delivery that may still be under way. Returns whether there was one. Fails if
-    /// it still exists and could be renamed.
+    /// Removes the temporary file of a delivery that might still be running. Returns whether there was one.
+    /// Fails if the file still exists and could be renamed.
     pub fn remove(target: &Path, hash: &SecretHash) -> io::Result<bool> {
         let path = name(target, hash);
         let meta = match fs::symlink_metadata(&path) {
@@ -142,29 +145,29 @@ impl Temporary {
             meta => meta?,
         };
         let at_target = fs::symlink_metadata(target).ok();
-        let linked = at_target.as_ref().is_some_and(|is| is_same(&meta, is));
+        let linked = at_target.as_ref().is_some_and(|found| is_same(&meta, found));
         if !(linked || meta.is_file() && meta.nlink() == 1) {
-            // Another file has its name, which `put` would not rename.
+            // Another file has this name, and `put` would not rename it.
             return Ok(false);
         }
-        // It may already have the owner of the file that it was to replace.
-        if !linked && !is_left(&meta) && at_target.is_none_or(|is| is.uid() != meta.uid()) {
+        // It might already have the owner of the file that it was to replace.
+        if !linked && !is_leftover(&meta) && at_target.is_none_or(|found| found.uid() != meta.uid()) {
             return Err(io::Error::other(format!("`{}` belongs to uid {}", path.display(), meta.uid())));
         }
         fs::remove_file(&path).map(|()| true)
     }
 }
 
-/// A regular file of ours with one link.
-fn is_left(meta: &Metadata) -> bool {
+/// Whether this is a regular file of this user with one link.
+fn is_leftover(meta: &Metadata) -> bool {
     meta.is_file() && meta.nlink() == 1 && meta.uid() == rustix::process::geteuid().as_raw()
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        if self.is_there && fs::remove_file(&self.path).is_err() {
+        if self.has_temporary_name && fs::remove_file(&self.path).is_err() {
             let ours = self.file.metadata().ok().zip(fs::symlink_metadata(&self.path).ok());
-            // A file without its secret is harmless.
+            // A file that cannot be removed is emptied, since it is harmless without the secret.
             if ours.is_some_and(|(ours, named)| is_same(&ours, &named) && ours.nlink() == 1) {
                 let _ = self.file.set_len(0);
             }
@@ -172,8 +175,8 @@ impl Drop for Temporary {
     }
 }
 
-/// The name of a delivery's temporary file. It is derived from the hash of the secret, so that recovery finds
-/// it.
+/// The path of a delivery's temporary file. It is derived from the hash of the secret, so that recovery can
+/// find the file.
 fn name(target: &Path, hash: &SecretHash) -> PathBuf {
     let tag = u64::from_be_bytes(std::array::from_fn(|at| hash.as_bytes()[at]));
     target.with_file_name(format!("{PREFIX}{tag:016x}"))
@@ -184,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_existing_file_of_the_name_is_neither_followed_nor_written() {
+    fn an_existing_file_with_the_temporary_name_is_neither_followed_nor_written() {
         let dir = tempfile::tempdir().unwrap();
         let (target, hash) = (dir.path().join("target"), SecretHash::from_bytes([7; 32]));
         let planted = name(&target, &hash);

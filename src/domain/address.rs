@@ -1,4 +1,4 @@
-//! The addresses that a token may be presented from.
+//! The network addresses from which clients are allowed to use a token.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::Invalid;
 
-/// A network, or a single address as a network of one. A network of IPv4 addresses mapped into IPv6 is stored as
-/// an IPv4 network.
+/// A network. A single address is a network that contains only this address. A network of IPv4 addresses
+/// mapped into IPv6 is stored as an IPv4 network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network(IpNet);
 
@@ -45,17 +45,17 @@ impl FromStr for Network {
     }
 }
 
-/// The length of the prefix `::ffff:0:0/96`, under which IPv6 maps the addresses of IPv4.
+/// The prefix length of `::ffff:0:0/96`, the IPv6 network that contains the mapped IPv4 addresses.
 const MAPPED: u8 = 96;
 
 fn unmapped(network: IpNet) -> IpNet {
-    let IpNet::V6(it) = network else { return network };
-    let address = it.addr().to_ipv4_mapped();
-    let short = it.prefix_len().checked_sub(MAPPED);
-    address.zip(short).and_then(|(address, len)| Ipv4Net::new(address, len).ok()).map_or(network, IpNet::V4)
+    let IpNet::V6(v6) = network else { return network };
+    let address = v6.addr().to_ipv4_mapped();
+    let len = v6.prefix_len().checked_sub(MAPPED);
+    address.zip(len).and_then(|(address, len)| Ipv4Net::new(address, len).ok()).map_or(network, IpNet::V4)
 }
 
-/// Reads an address, in any spelling.
+/// Parses an address. An IPv4 address mapped into IPv6 is returned as an IPv4 address.
 pub fn address(text: &str) -> Result<IpAddr, Invalid> {
     text.parse::<IpAddr>().map(|address| address.to_canonical()).map_err(|_| {
         Invalid::new(format!("`{}` is not an address", text.escape_debug()))
@@ -64,13 +64,14 @@ pub fn address(text: &str) -> Result<IpAddr, Invalid> {
 }
 
 impl fmt::Display for Network {
-    /// The form with the length of the prefix, even for a single address.
+    /// Includes the prefix length, even for a single address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-/// The networks from which a token may be presented: at least one, sorted, each once.
+/// The networks from which clients are allowed to use a token. There is at least one; they are sorted and
+/// distinct.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowFrom(Vec<Network>);
 
@@ -86,15 +87,15 @@ impl AllowFrom {
         &self.0
     }
 
-    /// Whether a token with this rule may be presented from there.
+    /// Whether a client at this address is allowed to use the token.
     pub fn allows(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// The networks that another rule, if there is one, does not cover completely.
+    /// The networks that no network of the other rule covers completely.
     pub fn beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Network> + 'a {
-        let covered = |network: Network| other.0.iter().any(|it| it.covers(network));
+        let covered = |network: Network| other.0.iter().any(|wider| wider.covers(network));
         self.0.iter().copied().filter(move |network| !covered(*network))
     }
 }
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_is_kept_in_one_spelling() {
+    fn a_rule_is_stored_in_one_spelling() {
         for (given, kept) in [
             ("192.0.2.7", "192.0.2.7/32"),
             ("2001:DB8:0::/32,10.0.0.0/8,10.0.0.0/8", "10.0.0.0/8,2001:db8::/32"),
@@ -138,15 +139,15 @@ mod tests {
             assert_eq!(rule(given).to_string(), kept);
             assert_eq!(rule(kept), rule(given));
         }
-        for bad in
+        for text in
             ["", "10.0.0.1/8", "10.0.0.0/33", "example.com", "10.0.0", "10.0.0.0/8,", " 10.0.0.1", "::1%lo"]
         {
-            assert!(bad.parse::<AllowFrom>().is_err(), "{bad}");
+            assert!(text.parse::<AllowFrom>().is_err(), "{text}");
         }
     }
 
     #[test]
-    fn a_mapped_address_is_the_address_of_ipv4() {
+    fn a_mapped_address_counts_as_its_ipv4_address() {
         let rule = rule("10.0.0.0/8");
         for (address, allowed) in
             [("10.1.2.3", true), ("::ffff:10.1.2.3", true), ("11.0.0.1", false), ("::10.1.2.3", false)]

@@ -1,5 +1,5 @@
-//! The fields that a change changed. They are computed from the object before and after, so that no command can
-//! forget one.
+//! The fields that a change modified. They are computed by comparing the object before and after, so that no
+//! command can forget one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,10 +9,10 @@ use super::settings::Settings;
 use super::token::Token;
 use super::when::{Span, Timestamp};
 
-/// The longest text in the log; longer ones are cut.
-const LONGEST: usize = 200;
+/// The longest text in the log, in characters. Longer ones are cut.
+const MAX_CHARS: usize = 200;
 
-/// One changed field, named as its flag. For a field with several values, it is one value that was added or
+/// The change of one field. A field with several values has one change for each value that was added or
 /// removed.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +35,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// The values of a field: at most one, or any number that are added and removed singly.
+/// The values of a field: at most one, or any number that are added and removed individually.
 enum Values {
     One(Option<String>),
     Several(Vec<String>),
@@ -43,7 +43,7 @@ enum Values {
 
 type Field = (String, Values);
 
-/// The changes of a token. `None` before means that it is new, `None` after that it is gone.
+/// The changes of a token. `before` is `None` for a new token, `after` for a removed one.
 pub fn of_token(before: Option<&Token>, after: Option<&Token>) -> Vec<Change> {
     between(&before.map(token).unwrap_or_default(), &after.map(token).unwrap_or_default())
 }
@@ -53,16 +53,16 @@ pub fn of_catalogue(before: &Catalogue, after: &Catalogue) -> Vec<Change> {
     let ids: BTreeSet<&str> = before.iter().chain(after.iter()).map(|entry| entry.id.as_str()).collect();
     let mut all = Vec::new();
     for id in ids {
-        let (was, is) = (by_id(before, id), by_id(after, id));
-        // Both sides get one name, or a rename would look like a new scope with all its fields.
-        let Some(name) = is.as_ref().or(was.as_ref()).map(|entry| entry.name.to_string()) else { continue };
+        let (old, new) = (by_id(before, id), by_id(after, id));
+        // Both sides get the same name. Otherwise a rename would look like a new scope with all its fields.
+        let Some(name) = new.as_ref().or(old.as_ref()).map(|entry| entry.name.to_string()) else { continue };
         let fields = |entry: Option<&Entry>| entry.map(|entry| scope(&name, entry)).unwrap_or_default();
-        all.extend(between(&fields(was.as_ref()), &fields(is.as_ref())));
+        all.extend(between(&fields(old.as_ref()), &fields(new.as_ref())));
     }
     all
 }
 
-/// The fields of one scope, without its name.
+/// The changes of one scope except its name. The field names do not contain the name of the scope.
 pub fn of_scope(before: Option<&Entry>, after: &Entry) -> Vec<Change> {
     let fields = |entry: &Entry| -> Vec<Field> {
         let of = |field: &str| field.to_owned();
@@ -91,9 +91,9 @@ fn token(token: &Token) -> Vec<Field> {
     let hints = |which: &dyn Fn(&&super::token::StoredSecret) -> bool| {
         Several(token.secrets.iter().filter(which).map(|secret| secret.hint.clone()).collect())
     };
-    // For a token whose first secret is not confirmed, the expiry that it will have.
-    let under_way = token.delivery.as_ref().filter(|_| token.current().is_none());
-    let promised = under_way.map_or(token.expires_at(), |delivery| delivery.expires_at);
+    // A token whose first secret is not yet confirmed has the expiry that the confirmation will set.
+    let first_delivery = token.delivery.as_ref().filter(|_| token.current().is_none());
+    let expires_at = first_delivery.map_or(token.expires_at(), |delivery| delivery.expires_at);
     let span = |span: Option<Span>| One(span.map(|span| span.to_string()));
     let fields = [
         ("name", One(Some(token.name.to_string()))),
@@ -104,7 +104,7 @@ fn token(token: &Token) -> Vec<Field> {
         ("scopes", Several(token.scopes().map(ToString::to_string).collect())),
         ("disabled_at", instant(token.disabled_at)),
         ("revoked_at", instant(token.revoked_at)),
-        ("expires_at", instant(promised)),
+        ("expires_at", instant(expires_at)),
         ("not_before", instant(token.not_before)),
         ("ttl", span(token.lifetime.ttl())),
         ("until", instant(token.lifetime.until())),
@@ -134,20 +134,20 @@ fn instant(time: Option<Timestamp>) -> Values {
     Values::One(time.map(|time| String::from_utf8_lossy(&time.rfc3339()).into_owned()))
 }
 
-/// Compares field by field. A missing side has no values.
+/// Compares two objects field by field. An empty list of fields means that the object does not exist.
 fn between(before: &[Field], after: &[Field]) -> Vec<Change> {
     let mut all = Vec::new();
     let names = if after.is_empty() { before } else { after };
-    for (at, (field, _)) in names.iter().enumerate() {
+    for (index, (field, _)) in names.iter().enumerate() {
         let mut push = |from: Option<&String>, to: Option<&String>| {
             all.push(Change { field: field.clone(), from: from.map(|it| cut(it)), to: to.map(|it| cut(it)) });
         };
-        let (was, is) = (values(before, at), values(after, at));
-        match after.get(at).or(before.get(at)) {
-            Some((_, Values::One(_))) if was != is => push(was.first().copied(), is.first().copied()),
+        let (old, new) = (values(before, index), values(after, index));
+        match after.get(index).or(before.get(index)) {
+            Some((_, Values::One(_))) if old != new => push(old.first().copied(), new.first().copied()),
             Some((_, Values::Several(_))) => {
-                was.iter().filter(|value| !is.contains(value)).for_each(|value| push(Some(value), None));
-                is.iter().filter(|value| !was.contains(value)).for_each(|value| push(None, Some(value)));
+                old.iter().filter(|value| !new.contains(value)).for_each(|value| push(Some(value), None));
+                new.iter().filter(|value| !old.contains(value)).for_each(|value| push(None, Some(value)));
             }
             _ => {}
         }
@@ -155,8 +155,8 @@ fn between(before: &[Field], after: &[Field]) -> Vec<Change> {
     all
 }
 
-fn values(side: &[Field], at: usize) -> Vec<&String> {
-    match side.get(at) {
+fn values(side: &[Field], index: usize) -> Vec<&String> {
+    match side.get(index) {
         Some((_, Values::One(value))) => value.iter().collect(),
         Some((_, Values::Several(all))) => all.iter().collect(),
         None => Vec::new(),
@@ -164,10 +164,10 @@ fn values(side: &[Field], at: usize) -> Vec<&String> {
 }
 
 fn cut(text: &str) -> String {
-    if text.chars().count() <= LONGEST {
+    if text.chars().count() <= MAX_CHARS {
         return text.to_owned();
     }
-    format!("{}…", text.chars().take(LONGEST).collect::<String>())
+    format!("{}…", text.chars().take(MAX_CHARS).collect::<String>())
 }
 
 #[cfg(test)]
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_says_each_field_and_each_element_that_came_or_went() {
+    fn each_changed_field_and_each_added_or_removed_element_is_listed() {
         let before = token(vec![secret(1, 0)]);
         let mut after = before.clone();
         after.owner = Some("ann".to_owned());

@@ -1,5 +1,5 @@
-//! The findings about a token at an instant, computed from the token, the recording of its use, and the time.
-//! This module knows neither the store nor the output.
+//! The findings about a token, computed from the token, its recorded uses, and the time. This module depends
+//! on neither the store nor the output.
 
 use std::str::FromStr;
 
@@ -9,15 +9,15 @@ use super::token::{Grant, LastUse, Role, Status, StoredSecret, Token};
 use super::verdict::refusal;
 use super::when::{Span, Timestamp, relative};
 
-/// How long an expired token is reported.
+/// How long after its expiry a token is reported.
 const RECENT: Span = Span::days(7);
-/// How late a rotation may be before it is reported. It is a day, so that a daily job is never late.
+/// How late a rotation can be before it is reported. It is a day, so that a daily job is never late.
 const LATE: Span = Span::days(1);
-/// A token or scope that was not used for this long is reported.
+/// A token or scope that has not been used for this long is reported.
 const UNUSED: Span = Span::days(90);
 
-/// The kind of a finding. Its word never changes. A new kind needs an entry in `ALL`, and the compiler asks for
-/// its word, severity, summary and rule.
+/// The kind of a finding. Its word never changes. A new kind must be added to `ALL`; the compiler reports
+/// everything else that it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FindingCode {
     Expiring,
@@ -37,7 +37,7 @@ pub enum FindingCode {
 /// How severe a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// A client is refused, or will be unless somebody acts.
+    /// A client is refused, or will be refused unless somebody acts.
     Error,
     Warning,
 }
@@ -55,7 +55,7 @@ impl Severity {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Finding {
     pub code: FindingCode,
-    /// Since when it applies, if that is known.
+    /// The time since which it applies, if known.
     pub since: Option<Timestamp>,
     /// A sentence that names the token.
     pub message: String,
@@ -63,17 +63,17 @@ pub struct Finding {
     pub hint: String,
 }
 
-/// The parameters of an examination.
+/// The parameters of an examination of tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct Exam {
     pub times: Times,
     /// How long before its expiry a token is reported.
     pub window: Span,
-    /// Since when uses of scopes are recorded. `None` if they are not.
+    /// The time since which uses of scopes have been recorded. `None` if they are not recorded.
     pub scopes_since: Option<Timestamp>,
 }
 
-/// Since when a finding applies, its message and its hint.
+/// The time since which a finding applies, its message, and its hint.
 type Details = (Option<Timestamp>, String, String);
 
 impl FindingCode {
@@ -127,7 +127,7 @@ impl FindingCode {
         }
     }
 
-    /// The finding about this token, if there is one.
+    /// Returns the finding of this kind about the token, if there is one.
     fn find(self, token: &Token, exam: &Exam) -> Option<Details> {
         match self {
             Self::Expiring => expiring(token, exam),
@@ -155,7 +155,7 @@ impl FromStr for FindingCode {
     }
 }
 
-/// The findings of these kinds about a token.
+/// Returns the findings of these kinds about a token.
 pub fn examine(token: &Token, exam: &Exam, codes: &[FindingCode]) -> Vec<Finding> {
     let find = |code: &FindingCode| {
         let (since, message, hint) = code.find(token, exam)?;
@@ -213,7 +213,7 @@ fn rotation_overdue(token: &Token, now: Timestamp) -> Option<Details> {
         .then(|| (Some(due), format!("`{name}` was due for rotation {}", when(due, now)), hint))
 }
 
-/// The hook of a rotation has not succeeded, and nobody is running it.
+/// The hook of a rotation has not succeeded, and no process is running it.
 fn hook_pending(token: &Token, now: Timestamp) -> Option<Details> {
     let hook = token.pending_hook.as_ref().filter(|hook| !hook.is_claimed(now))?;
     let (name, uid) = (&token.name, hook.uid);
@@ -223,7 +223,7 @@ fn hook_pending(token: &Token, now: Timestamp) -> Option<Details> {
     Some((Some(hook.created_at), message, hint))
 }
 
-/// The token has a rotation policy, but no destination.
+/// The token has a rotation policy, but no destination is stored with it.
 fn no_destination(token: &Token, now: Timestamp) -> Option<Details> {
     let works = matches!(token.status(now), Status::Active | Status::Pending);
     token.rotate_every.filter(|_| works && token.destination.is_none())?;
@@ -296,7 +296,7 @@ fn no_expiry(token: &Token, now: Timestamp) -> Option<Details> {
     Some((Some(current.created_at), format!("`{name}` never expires"), hint))
 }
 
-/// The token is in use, but nobody required these scopes for as long as a token may be unused.
+/// The token is in use, but no verification has required these scopes for [`UNUSED`].
 fn scope_unused(token: &Token, exam: &Exam) -> Option<Details> {
     let now = exam.times.now;
     let recorded = exam.scopes_since?.max(token.created_at);
@@ -314,7 +314,7 @@ fn scope_unused(token: &Token, exam: &Exam) -> Option<Details> {
     Some((Some(since), message, format!("`tokenctl scopes remove {name} {}`", scopes.join(" "))))
 }
 
-/// A delivery was interrupted, and nobody has settled it.
+/// A delivery was interrupted, and has been neither confirmed nor rolled back.
 fn provisional(token: &Token, now: Timestamp) -> Option<Details> {
     let delivery = token.delivery.as_ref().filter(|delivery| delivery.deadline <= now)?;
     let (name, uid, deadline) = (&token.name, delivery.uid, delivery.deadline);

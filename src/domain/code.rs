@@ -1,4 +1,4 @@
-//! The error codes that scripts read, and the exit code of each. Neither ever changes.
+//! The error codes that scripts read, and their exit codes. They never change.
 
 /// The kind of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,11 +148,11 @@ pub const EXITS: [Exit; 9] = [
 mod tests {
     use super::*;
 
-    /// A code that is missing in the list would also be missing in the manual and in docs/reference.md.
+    /// A code that is missing from the list would also be missing from the manual and from docs/reference.md.
     #[test]
     fn every_code_is_listed_once_with_an_exit_that_exists() {
-        for (at, code) in Code::ALL.into_iter().enumerate() {
-            assert_eq!(code as usize, at, "{}", code.word());
+        for (index, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, index, "{}", code.word());
             assert!(EXITS.iter().any(|row| row.exit == code.exit()), "{}", code.word());
         }
         assert_eq!(Code::Declined as usize + 1, Code::ALL.len(), "the last code ends the list");

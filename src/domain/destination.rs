@@ -1,8 +1,8 @@
-//! The destination that a token remembers, to which rotations deliver its secrets.
+//! The remembered destination of a token, to which rotations deliver its new secrets.
 
 use std::fmt;
 
-/// The remembered destination, and the host and user to which its path or command belongs.
+/// A remembered destination, and the host and user to which its path or command belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RememberedDestination {
     pub destination: Destination,
@@ -10,7 +10,7 @@ pub struct RememberedDestination {
     pub uid: u32,
 }
 
-/// Paths are absolute.
+/// A file, a variable of an environment file, or a command. Paths are absolute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
     File { path: String },
@@ -19,7 +19,8 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// The destination of this kind. `None` if the kind cannot be remembered, or a field is missing or superfluous.
+    /// Creates a destination. Returns `None` if this kind cannot be remembered, or a field is missing or
+    /// superfluous.
     pub fn new(
         kind: &str,
         path: Option<String>,
@@ -63,7 +64,7 @@ impl Destination {
         }
     }
 
-    /// Whether two secrets with these destinations would overwrite each other.
+    /// Whether secrets that are delivered to both destinations would overwrite each other.
     pub fn collides_with(&self, other: &Self) -> bool {
         let same_file = self.path().is_some() && self.path() == other.path();
         same_file
@@ -72,7 +73,7 @@ impl Destination {
                 || self.variable() == other.variable())
     }
 
-    /// The form for a sentence.
+    /// The form that is used in sentences.
     pub fn in_words(&self) -> String {
         match self {
             Self::File { path } => format!("`{path}`"),
@@ -83,7 +84,7 @@ impl Destination {
 }
 
 impl fmt::Display for Destination {
-    /// The form in the log.
+    /// The form that is used in the log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path } => write!(f, "file {path}"),

@@ -1,6 +1,6 @@
-//! A hash over a whole object, which shows if any bit of it has changed. Each field is length-prefixed. Other
-//! objects are identified by their ids and hashes, never by a row of the database. docs/audit-format.md
-//! specifies the format.
+//! A hash over a whole object, which changes if any bit of the object changes. Each field is preceded by its
+//! length. Other objects are identified by their ids and hashes, never by row numbers of the database.
+//! docs/audit-format.md specifies the format.
 
 mod v1;
 
@@ -11,16 +11,16 @@ use super::settings::Settings;
 use super::token::Token;
 use super::when::{Span, Timestamp};
 
-/// The version of the encoding, which is the second byte of the hashed data.
+/// The version of the encoding. It is the second byte of the hashed data.
 const VERSION: u8 = 2;
 
 pub type Digest = blake3::Hash;
 
-/// Feeds fields to a hash, so that different sequences of fields give different bytes.
+/// Encodes fields for hashing. Different sequences of fields give different bytes.
 pub struct Encoder(Vec<u8>);
 
 impl Encoder {
-    /// Begins the present form: two bytes of version, then the kind of the object.
+    /// Starts an encoding in the current form: the letter `t`, the version, then the kind of the object.
     pub fn new(context: &str) -> Self {
         let mut encoder = Self::empty();
         encoder.0.extend([b't', VERSION]);
@@ -28,14 +28,14 @@ impl Encoder {
         encoder
     }
 
-    /// Begins the form of version 1.
+    /// Starts an encoding in the form of version 1, which begins with the kind of the object.
     pub fn plain(context: &str) -> Self {
         let mut encoder = Self::empty();
         encoder.text(context);
         encoder
     }
 
-    /// It is hashed at once, which is faster than field by field.
+    /// Collects the fields to hash them all at once, which is faster than hashing them one by one.
     fn empty() -> Self {
         Self(Vec::with_capacity(1 << 10))
     }
@@ -86,8 +86,7 @@ impl Encoder {
     }
 }
 
-/// The form in which digests and entries of the log are computed. Entries keep the form in which they were
-/// written.
+/// The form in which objects and log entries are hashed. Entries keep the form in which they were written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     One,
@@ -102,8 +101,8 @@ impl Form {
         }
     }
 
-    /// The digest of a token with its labels, grants, secrets and open delivery. It does not cover use, which is
-    /// stored elsewhere.
+    /// The digest of a token with its labels, grants, secrets and unfinished delivery. It does not cover
+    /// uses, which are stored elsewhere.
     pub fn token(self, of: &Token) -> Digest {
         match self {
             Self::One => v1::token(of),
@@ -119,7 +118,7 @@ impl Form {
         }
     }
 
-    /// The digest of all settings that are set, and of the facts about the store.
+    /// The digest of all settings that have a value, and of the facts about the store.
     pub fn settings(self, of: &Settings) -> Digest {
         match self {
             Self::One => v1::settings(of),
@@ -137,12 +136,12 @@ fn token(token: &Token) -> Digest {
     e.instant(Some(token.created_at)).text(&token.created_by);
     e.instant(token.disabled_at).instant(token.revoked_at);
     let destination = token.destination.as_ref();
-    e.opt_text(destination.map(|it| it.destination.word()));
-    e.opt_text(destination.and_then(|it| it.destination.path()));
-    e.opt_text(destination.and_then(|it| it.destination.variable()));
-    e.opt_text(destination.and_then(|it| it.destination.command()));
-    e.opt_text(destination.and_then(|it| it.host.as_deref()));
-    e.opt_int(destination.map(|it| i64::from(it.uid)));
+    e.opt_text(destination.map(|remembered| remembered.destination.word()));
+    e.opt_text(destination.and_then(|remembered| remembered.destination.path()));
+    e.opt_text(destination.and_then(|remembered| remembered.destination.variable()));
+    e.opt_text(destination.and_then(|remembered| remembered.destination.command()));
+    e.opt_text(destination.and_then(|remembered| remembered.host.as_deref()));
+    e.opt_int(destination.map(|remembered| i64::from(remembered.uid)));
     e.opt_text(token.hook.as_deref()).opt_text(token.allow_from.as_ref().map(ToString::to_string).as_deref());
     e.len(token.labels.len());
     for (key, value) in &token.labels {
@@ -206,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_do_not_run_together() {
+    fn the_boundaries_of_fields_are_hashed() {
         let of = |fields: &[&str]| {
             let mut encoder = Encoder::new("t");
             for field in fields {

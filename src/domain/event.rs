@@ -9,7 +9,7 @@ use super::token::Token;
 use super::when::Timestamp;
 pub use query::Query;
 
-/// The author of a change. The uid is a fact; the other fields are claims of the environment.
+/// The user who made a change. Only the uid is certain; the other fields come from the environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Actor {
     pub uid: u32,
@@ -19,13 +19,13 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// The name to show: the user who called sudo, else the login, else the uid.
+    /// The name to show: the user who called sudo, or else the login, or else the uid.
     pub fn display_name(&self) -> String {
         self.sudo_user.clone().or_else(|| self.login.clone()).unwrap_or_else(|| format!("uid:{}", self.uid))
     }
 }
 
-/// The actor of a change, the reason, and whether a clock that went back is accepted.
+/// The actor of a change, the reason, and whether a clock that has gone back is accepted.
 #[derive(Debug, Clone)]
 pub struct Author {
     pub actor: Actor,
@@ -33,7 +33,7 @@ pub struct Author {
     pub accept_clock: bool,
 }
 
-/// The kind of an event. Its word is part of the chain and never changes.
+/// The kind of an event. Its word is part of the hash chain and never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     Init,
@@ -91,7 +91,8 @@ impl Action {
         Self::Apply,
     ];
 
-    /// Whether the word of an event means this action. Older versions had another word for a rollback.
+    /// Whether an event with this word records this action. Older versions had a different word for a
+    /// rollback.
     pub fn names(self, word: &str) -> bool {
         word == self.word() || self == Self::RollBack && word == WITHDRAW
     }
@@ -126,20 +127,20 @@ impl Action {
         }
     }
 
-    /// Whether it is allowed even with a wrong clock. A confirmation is, since its destination may have the secret
-    /// already.
+    /// Whether the action is allowed even if the clock is wrong. A confirmation is allowed, because its
+    /// destination might already have the secret.
     pub fn works_at_any_time(self) -> bool {
         self.only_removes_access() || matches!(self, Self::Migrate | Self::Confirm | Self::Hook)
     }
 
-    /// Whether it ends access. Such actions are refused neither for a wrong clock nor for an edit by hand, since
-    /// they must always work.
+    /// Whether the action only removes access. Such actions must always work, so neither a wrong clock nor a
+    /// manual edit of the database prevents them.
     pub fn only_removes_access(self) -> bool {
         matches!(self, Self::Disable | Self::Revoke | Self::RollBack)
     }
 }
 
-/// The old word for a rollback, which is kept in old logs.
+/// The former word for a rollback, which old logs still contain.
 const WITHDRAW: &str = "withdraw";
 
 impl std::str::FromStr for Action {
@@ -151,14 +152,14 @@ impl std::str::FromStr for Action {
     }
 }
 
-/// The reason in the event of a change to an object that did not match its last event. It shows where an edit by
-/// hand became part of the history.
+/// The reason that is recorded with a change to an object that did not match its last event. It shows where a
+/// manual edit of the database became part of the history.
 pub fn reason_of_mismatch(reason: Option<&str>) -> String {
     let mismatch = "before this change it was not what its last event says";
     reason.map_or_else(|| mismatch.to_owned(), |reason| format!("{mismatch}; {reason}"))
 }
 
-/// The object of an event.
+/// The object that an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Subject {
     Token { id: String, name: String },
@@ -171,7 +172,7 @@ impl Subject {
         Self::Token { id: token.id.to_string(), name: token.name.to_string() }
     }
 
-    /// The text that is stored in place of a token's id. No id contains a `*`.
+    /// The stored text: the id of a token, or a word with a `*`, which no id contains.
     pub fn key(&self) -> &str {
         match self {
             Self::Token { id, .. } => id,
@@ -181,7 +182,7 @@ impl Subject {
     }
 
     pub fn from_key(key: String, name: Option<String>) -> Self {
-        // These objects have no name. If an entry has one, it was altered, and its hash must show that.
+        // These subjects have no name. If an entry has one, it was altered, and its hash must reveal that.
         match (key.as_str(), &name) {
             ("*scopes", None) => Self::Catalogue,
             ("*settings", None) => Self::Settings,
@@ -203,23 +204,24 @@ pub struct Event {
     /// From 1, without gaps.
     pub seq: i64,
     pub time: Timestamp,
-    /// A word of [`Action`], as text, so that a version that does not know the action can read the log.
+    /// A word of [`Action`]. It is text, so that a version that does not know the action can still read the
+    /// log.
     pub action: String,
     pub subject: Subject,
     pub actor: Actor,
     pub reason: Option<String>,
-    /// The form of this entry and of its digest.
+    /// The form in which this entry and its digest are hashed.
     pub form: Form,
     /// The changed fields; empty in the form of version 1.
     pub changes: Vec<Change>,
-    /// The digest of the subject after the change. `None` if it is gone.
+    /// The digest of the subject after the change. `None` if the subject was removed.
     pub row_digest: Option<Digest>,
     /// The hash of this entry, which covers all entries before it.
     pub hash: Digest,
 }
 
 impl Event {
-    /// The hash that this entry must have after an entry with the hash `previous`.
+    /// The hash that this entry must have if the hash of the entry before it is `previous`.
     pub fn chained(&self, previous: &Digest) -> Digest {
         let mut encoder = match self.form {
             Form::One => Encoder::plain("tokenctl audit entry v1"),
@@ -246,7 +248,7 @@ impl Event {
 /// The hash before the first entry.
 pub const GENESIS: Digest = blake3::Hash::from_bytes([0; 32]);
 
-/// The number and hash of an entry. Kept elsewhere, it proves later that the log has only grown.
+/// The number and hash of an entry. If it is kept elsewhere, it can later prove that the log has only grown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Anchor {
     pub seq: i64,
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn an_anchor_parses_back() {
+    fn a_printed_anchor_can_be_parsed() {
         let anchor = Anchor { seq: 7, hash: blake3::hash(b"x") };
         assert_eq!(anchor.to_string().parse(), Ok(anchor));
         for text in ["", "7", "7:", ":00", "-1:00", "7:zz"] {

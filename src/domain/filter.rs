@@ -1,18 +1,20 @@
-//! The filter by which `list` and all changes select tokens that are not named.
+//! The filter that selects tokens for `list`, and for changes whose tokens are not given by name.
 
 use super::scope::{Catalogue, Scope};
 use super::text::Label;
 use super::token::{Status, Token};
 use super::when::{Span, Timestamp};
 
-/// A token without a record of use counts as never used only if the token and the recording are older than this.
+/// A token without a recorded use counts as never used only if it has existed, and uses have been recorded,
+/// for longer than this.
 const NEVER_USED_AFTER: Span = Span::days(30);
 
-/// All conditions must be met; of `statuses` and `owners` any one, of `scopes` and `labels` all.
+/// A token must meet all conditions. It must have one of `statuses` and one of `owners`, but all `scopes` and
+/// `labels`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     pub statuses: Vec<Status>,
-    /// Held directly or through includes.
+    /// Scopes that the token holds directly or through includes.
     pub scopes: Vec<Scope>,
     pub owners: Vec<String>,
     pub labels: Vec<Label>,
@@ -22,24 +24,24 @@ pub struct Filter {
     pub due_within: Option<Span>,
     pub unused_for: Option<Span>,
     pub never_used: bool,
-    /// Searched for in name, description and owner, ignoring case.
+    /// Text in the name, description or owner, ignoring case.
     pub search: Option<String>,
-    /// Includes revoked and expired tokens.
+    /// Whether revoked and expired tokens are included.
     pub all: bool,
 }
 
 impl Filter {
-    /// Whether it has any condition.
+    /// Whether the filter has no condition. `all` does not count as one.
     pub fn is_empty(&self) -> bool {
         *self == Filter { all: self.all, ..Filter::default() }
     }
 
-    /// Whether it names statuses. If not, revoked and expired tokens are hidden.
+    /// Whether revoked and expired tokens are hidden, since neither `all` nor `statuses` includes them.
     pub fn hides_what_is_over(&self) -> bool {
         !self.all && self.statuses.is_empty()
     }
 
-    /// Whether it matches this token. `now` is the present, and `at` the instant at which the status is computed.
+    /// Whether this token meets all conditions at these times.
     pub fn meets(&self, token: &Token, times: &Times, catalogue: &Catalogue) -> bool {
         if !token.is_visible(times.at) {
             return false;
@@ -73,18 +75,19 @@ impl Filter {
     }
 }
 
-/// The instants of a selection.
+/// The times on which a selection depends.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
     pub now: Timestamp,
-    /// Equal to `now`, or later with `--at`.
+    /// The time for which statuses are computed: `now`, or a later time given by `--at`.
     pub at: Timestamp,
-    /// Since when use is recorded. `None` if it is not.
+    /// The time since which uses have been recorded. `None` if they are not recorded.
     pub usage_since: Option<Timestamp>,
 }
 
 impl Times {
-    /// Whether there is no record of use, and none can be missing for the last 30 days.
+    /// Whether no use of the token is recorded, although it has existed, and uses have been recorded, for
+    /// more than 30 days.
     pub fn never_used(&self, token: &Token) -> bool {
         let old = |instant: Timestamp| self.now.since(instant) > NEVER_USED_AFTER.secs();
         token.last_used_at().is_none() && old(token.created_at) && self.usage_since.is_some_and(old)
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn never_used_needs_thirty_days_of_token_and_of_recording() {
+    fn never_used_requires_a_token_and_a_recording_older_than_thirty_days() {
         let never = Filter { never_used: true, ..Filter::default() };
         let it = token(vec![secret(1, 0)]);
         assert!(!meets(&never, &it, 30 * DAY));
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn search_looks_in_name_description_and_owner_whatever_the_case() {
+    fn search_covers_name_description_and_owner_and_ignores_case() {
         let mut it = token(vec![secret(1, 0)]);
         it.description = Some("Größe".to_owned());
         for text in ["DEM", "GRÖSSE".to_lowercase().as_str(), "größe"] {

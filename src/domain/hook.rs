@@ -1,24 +1,25 @@
-//! A command that has to run after a rotation has delivered its secret.
+//! A command that must run after a rotation has delivered its secret.
 
 use super::when::{Span, Timestamp};
 
-/// The longest time that a hook may take.
+/// The longest time that a hook is allowed to run.
 pub const LIMIT: Span = Span::minutes(5);
-/// How long a claim on a hook lasts. Afterwards another process may take it over.
+/// How long a claim on a hook lasts. After that, another process can claim it.
 const CLAIM: Span = Span::minutes(6);
 
-/// A pending hook. It stays until it has succeeded, a later rotation replaces it, or its token is revoked.
+/// A pending hook. It is removed when it has succeeded, a later rotation replaces it, or its token is
+/// revoked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingHook {
-    /// The row of the secret whose delivery it follows.
+    /// The row of the secret after whose delivery the hook runs.
     pub secret: i64,
-    /// For `sh -c`.
+    /// The argument of `sh -c`.
     pub command: String,
-    /// The path or command that has the secret. `None` if it went to stdout or a clipboard.
+    /// The path or command to which the secret was delivered. `None` for stdout and a clipboard.
     pub destination: Option<String>,
     /// When the previous secret stops working.
     pub previous_expires_at: Option<Timestamp>,
-    /// The user whose command it is. Nobody else runs it.
+    /// The host and the user to which the command belongs. Nobody else runs it.
     pub host: Option<String>,
     pub uid: u32,
     pub claim: Option<Claim>,
@@ -34,8 +35,8 @@ pub struct Claim {
 }
 
 impl PendingHook {
-    /// Whether a process is running it. A claim from the future was made before the clock went back, and does not
-    /// count.
+    /// Whether a process is running the hook. A claim that is dated in the future does not count, because it
+    /// was made before the clock went back.
     pub fn is_claimed(&self, now: Timestamp) -> bool {
         self.claim.is_some_and(|claim| claim.at <= now && now.since(claim.at) < CLAIM.secs())
     }
@@ -47,7 +48,7 @@ mod tests {
     use crate::domain::token::tests::at;
 
     #[test]
-    fn a_claim_holds_for_six_minutes_and_never_from_the_future() {
+    fn a_claim_lasts_six_minutes_and_never_counts_if_dated_in_the_future() {
         let claimed = PendingHook {
             secret: 1,
             command: "true".to_owned(),

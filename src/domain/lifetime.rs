@@ -6,7 +6,7 @@ use super::when::{Span, Timestamp};
 /// How the secrets of a token expire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
-    /// Each new secret lives this long.
+    /// Each new secret is valid for this long.
     Ttl(Span),
     /// No secret is valid after this instant.
     Until(Timestamp),
@@ -14,7 +14,7 @@ pub enum Lifetime {
 }
 
 impl Lifetime {
-    /// The expiry of a secret made now.
+    /// The expiry of a secret that is created now. `None` means that it never expires.
     pub fn expiry(self, now: Timestamp) -> Result<Option<Timestamp>, Invalid> {
         match self {
             Self::Ttl(span) if span.is_zero() => {
@@ -39,7 +39,7 @@ impl Lifetime {
         if let Self::Until(end) = self { Some(end) } else { None }
     }
 
-    /// Whether a secret made now would live longer than the store allows.
+    /// Whether a secret that is created now would be valid for longer than `max`.
     pub fn exceeds(self, max: Span, now: Timestamp) -> bool {
         match self {
             Self::Ttl(span) => span > max,
@@ -49,7 +49,7 @@ impl Lifetime {
     }
 }
 
-/// The durations and instants that are given for a token.
+/// The durations and instants that a user specifies for a token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Terms {
     /// `None` means the store's default.
@@ -71,9 +71,9 @@ pub fn starts_before(start: Option<Timestamp>, expiry: Option<Timestamp>) -> Res
     }
 }
 
-/// Checks `grace` < `rotate-every` < `ttl`: a secret must be replaced before it expires, and the previous one
-/// must have expired before the next rotation. The grace period is that of the token or the store; without a
-/// rotation, only that of the token is checked.
+/// Checks that `grace` < `rotate-every` < `ttl`: a secret must be replaced before it expires, and the
+/// previous secret must have expired before the next rotation. Uses the grace period of the token, or else
+/// that of the store. Without rotation, only the token's own grace period is checked.
 pub fn in_order(
     lifetime: Lifetime,
     rotate_every: Option<Span>,
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn no_lifetime_may_exceed_the_longest() {
+    fn a_lifetime_is_compared_with_the_maximum() {
         let max = Span::days(30);
         assert!(!Lifetime::Ttl(max).exceeds(max, at(0)));
         assert!(Lifetime::Ttl(Span::days(31)).exceeds(max, at(0)));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn grace_period_rotation_and_lifetime_keep_their_order() {
+    fn grace_period_rotation_interval_and_lifetime_must_be_in_order() {
         let ok = |ttl, every: u16, grace| {
             in_order(Lifetime::Ttl(Span::days(ttl)), Some(Span::days(every)), None, Span::days(grace))
         };

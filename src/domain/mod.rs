@@ -1,4 +1,5 @@
-//! The rules, as functions of their arguments, without clock, random numbers, disk or terminal.
+//! The rules of tokenctl. They depend only on their arguments, and use no clock, random numbers, disk or
+//! terminal.
 
 pub mod address;
 pub mod changes;
@@ -25,7 +26,7 @@ pub mod wanted;
 pub mod when;
 pub mod widening;
 
-/// The error for a typed value that breaks a rule. `message` names the value, `hint` says what to type instead.
+/// The error for a value that breaks a rule. `message` names the value, and `hint` says what to type instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invalid {
     pub message: String,
@@ -37,7 +38,8 @@ impl Invalid {
         Self { message: message.into(), hint: None }
     }
 
-    /// The error for a word that is none of these. The hint is the most similar one, or all of them.
+    /// The error for a word that is not one of `words`. The hint suggests the most similar word, or lists
+    /// them all.
     pub fn no_such(what: &str, typed: &str, words: &[&str]) -> Self {
         let hint = match text::nearest(typed, words.iter().copied()) {
             Some(word) => format!("did you mean `{word}`?"),
@@ -55,7 +57,7 @@ impl Invalid {
 }
 
 impl std::fmt::Display for Invalid {
-    /// The message alone; callers show the hint below it.
+    /// Formats only the message; callers show the hint below it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.message)
     }

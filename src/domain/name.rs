@@ -49,11 +49,11 @@ impl FromStr for Name {
 /// The characters of an id.
 const ID_ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 const ID_LEN: usize = 12;
-/// The length of the shortest prefix of an id that can refer to a token.
+/// The length of the shortest id prefix that can refer to a token.
 pub const ID_PREFIX_MIN: usize = 6;
 
-/// A name for a new token. It must not look like an id, since it could be mistaken for another token's id. Older
-/// stores may have such names, so only new names are checked.
+/// A name for a new token. It must not look like an id, because it could be mistaken for the id of another
+/// token. Older stores can contain such names, so only new names are checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewName(pub Name);
 
@@ -70,10 +70,10 @@ impl FromStr for NewName {
     }
 }
 
-/// Whether text has the shape of a present id. Such an id has a digit, so that names can be ordinary words of
-/// the same length.
+/// Whether a text has the form of the ids that this version creates. They contain a digit, so that an
+/// ordinary word of the same length can be a name.
 fn is_new_id(text: &[u8]) -> bool {
-    text.len() == ID_LEN && text.iter().copied().all(is_of_ids) && text.iter().any(u8::is_ascii_digit)
+    text.len() == ID_LEN && text.iter().copied().all(is_id_byte) && text.iter().any(u8::is_ascii_digit)
 }
 
 /// A token's id: 12 random lower-case letters and digits.
@@ -86,7 +86,7 @@ impl TokenId {
         Self("planned00000".to_owned())
     }
 
-    /// A new id from a random source, whose error is returned.
+    /// Creates a random id. `fill` fills a buffer with random bytes, and its error is returned.
     pub fn random<E>(fill: &mut dyn FnMut(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
         let mut id = [0; ID_LEN];
         while !is_new_id(&id) {
@@ -123,17 +123,18 @@ impl FromStr for TokenId {
     }
 }
 
-/// Whether text can be an id, or a prefix of one that is long enough to refer to a token.
+/// Whether a text has the form of an id, or of an id prefix that is long enough to refer to a token.
 pub fn is_id_prefix(text: &str) -> bool {
-    (ID_PREFIX_MIN..=ID_LEN).contains(&text.len()) && text.bytes().all(is_of_ids)
+    (ID_PREFIX_MIN..=ID_LEN).contains(&text.len()) && text.bytes().all(is_id_byte)
 }
 
 /// Whether a byte is in [`ID_ALPHABET`].
-fn is_of_ids(byte: u8) -> bool {
+fn is_id_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit()
 }
 
-/// The beginning and the end of a name that a list has cut in its middle, at least two characters each.
+/// Returns the beginning and the end of a name that a list has shortened in its middle. Each has at least two
+/// characters.
 pub fn cut_ends(text: &str) -> Option<(&str, &str)> {
     let (head, tail) = text.split_once('…').or_else(|| text.split_once("..."))?;
     let name: Result<Name, Invalid> = format!("{head}{tail}").parse();
@@ -145,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_a_word_that_no_shell_or_terminal_minds() {
+    fn a_name_contains_nothing_that_a_shell_or_terminal_interprets() {
         for text in ["a", "ci.build-7_x@host", &"x".repeat(64)] {
             assert!(text.parse::<Name>().is_ok(), "{text}");
         }
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_name_has_not_the_shape_of_an_id() {
+    fn a_new_name_must_not_look_like_an_id() {
         for text in ["abcdef123456", "0123456789ab", "aaaaaaaaaaa0"] {
             assert!(text.parse::<NewName>().is_err() && text.parse::<Name>().is_ok(), "{text}");
         }

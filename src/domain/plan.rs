@@ -1,4 +1,4 @@
-//! The changes that make the store match a file, in the order in which they are made.
+//! The changes that make a store match a file, in the order in which they are made.
 
 use super::changes::{self, Change};
 use super::name::Name;
@@ -40,21 +40,21 @@ impl Doing {
     }
 }
 
-/// One change.
+/// One change to the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     pub kind: Kind,
     pub name: String,
     pub doing: Doing,
     pub changes: Vec<Change>,
-    /// Whether a token may do more than before. A new token is not a widening.
+    /// Whether a token can do more than before. A new token does not count.
     pub widens: bool,
 }
 
-/// Fields that follow from others, and that change with time.
+/// Fields that are not listed, because they follow from other fields or change with time.
 const DERIVED: [&str; 4] = ["name", "expires_at", "secrets", "revoked_secrets"];
 
-/// The key in the spelling of the file.
+/// Converts a change to the key and value that the file has for it.
 fn as_wanted(change: &mut Change) {
     let key = match change.field.as_str() {
         "disabled_at" => {
@@ -71,7 +71,7 @@ fn as_wanted(change: &mut Change) {
 }
 
 impl Item {
-    /// A setting that gets another value.
+    /// The change of a setting, if its value differs.
     pub fn of_setting(key: Key, before: &Settings, after: &Settings) -> Option<Self> {
         let (from, to) = (before.shown(key), after.shown(key));
         let name = key.word().to_owned();
@@ -94,7 +94,7 @@ impl Item {
         }
     }
 
-    /// A token that is created or changed.
+    /// The creation or change of a token.
     pub fn of_token(before: Option<&Token>, after: &Token, widens: bool) -> Self {
         let mut changes = changes::of_token(before, Some(after));
         changes.retain(|change| !DERIVED.contains(&change.field.as_str()));
@@ -108,7 +108,7 @@ impl Item {
         }
     }
 
-    /// A token of which only the name is known.
+    /// The creation of a token of which only the name is known.
     pub fn of_new(name: &Name) -> Self {
         let (kind, name) = (Kind::Token, name.to_string());
         Self { kind, name, doing: Doing::Create, changes: Vec::new(), widens: false }

@@ -1,4 +1,4 @@
-//! The rules that the settings of a store and the state of a token impose on changes.
+//! The rules for changes that follow from the settings of a store and the state of a token.
 
 use super::Invalid;
 use super::lifetime::{Lifetime, Terms, in_order};
@@ -6,14 +6,14 @@ use super::settings::Settings;
 use super::token::{Revival, Token};
 use super::when::{Span, Timestamp};
 
-/// Why a change of a token is refused.
+/// Why a change to a token is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// The values are invalid, or do not fit together.
+    /// The values are invalid, or contradict each other.
     Invalid(Invalid),
     /// A setting of the store or the state of the token forbids it.
     Forbidden(Invalid),
-    /// The token of this name is revoked, which is final.
+    /// The token with this name is revoked, which is final.
     Revoked(String),
 }
 
@@ -23,7 +23,7 @@ impl From<Invalid> for Refused {
     }
 }
 
-/// The expiry of a secret made now, if the store allows such a lifetime.
+/// The expiry of a secret that is created now, if the store allows this lifetime.
 pub fn allowed_expiry(
     lifetime: Lifetime,
     settings: &Settings,
@@ -40,7 +40,7 @@ pub fn allowed_expiry(
     }
 }
 
-/// Fails if this token lacks something that the store requires.
+/// Fails if an owner or a description is missing that the store requires.
 pub fn check_required(
     owner: Option<&String>,
     description: Option<&String>,
@@ -58,8 +58,8 @@ pub fn check_required(
 }
 
 impl Terms {
-    /// The lifetime, which defaults to that of the store, and the expiry of a first secret made now. Fails if these
-    /// terms do not fit together or the store does not allow them.
+    /// Returns the lifetime, which defaults to that of the store, and the expiry of a first secret that is
+    /// created now. Fails if these terms contradict each other, or if the store does not allow them.
     pub fn check(
         &self,
         settings: &Settings,
@@ -74,7 +74,7 @@ impl Terms {
     }
 }
 
-/// Fails if no rotation could give the token a working secret.
+/// Fails if a rotation could not give the token a working secret.
 pub fn check_can_rotate(token: &Token) -> Result<(), Refused> {
     if token.revoked_at.is_some() {
         return Err(Refused::Revoked(token.name.to_string()));
@@ -86,7 +86,7 @@ pub fn check_can_rotate(token: &Token) -> Result<(), Refused> {
     Ok(())
 }
 
-/// The error that a change would revive an expired token, which requires a flag.
+/// The error for a change that would revive an expired token, which requires `--revive`.
 pub fn expired(token: &Token) -> Refused {
     let end = token.expires_at().map(|end| format!(" at {end}")).unwrap_or_default();
     let expired = Invalid::new(format!("`{}` expired{end}; this would revive it", token.name));
@@ -98,15 +98,16 @@ pub fn expired(token: &Token) -> Refused {
 /// The options of a rotation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rotation {
-    /// The lifetime of the new secret alone. `None` means the token's.
+    /// The lifetime of the new secret only. `None` means the lifetime of the token.
     pub lifetime: Option<Lifetime>,
-    /// How long the previous secret keeps working. `None` means the token's or the store's grace period.
+    /// How long the previous secret keeps working. `None` means the grace period of the token, or else of the
+    /// store.
     pub grace: Option<Span>,
-    /// Every other secret expires at once.
+    /// Whether every other secret expires at once.
     pub at_once: bool,
-    /// Whether the token's policy caused it.
+    /// Whether the rotation policy of the token caused the rotation.
     pub by_policy: bool,
-    /// Whether an expired token may be revived.
+    /// Whether the rotation is allowed to revive an expired token.
     pub revives: bool,
 }
 
@@ -115,12 +116,12 @@ pub struct Rotation {
 pub struct Replacement {
     /// The expiry of the new secret.
     pub expires_at: Option<Timestamp>,
-    /// How long the previous secret keeps working. `None` means that all others expire at once.
+    /// How long the previous secret keeps working. `None` means that all other secrets expire at once.
     pub grace: Option<Span>,
 }
 
 impl Rotation {
-    /// The expiries after a rotation of the token now, if it is allowed.
+    /// Returns the expiries that a rotation would set now, if it is allowed.
     pub fn check(&self, token: &Token, settings: &Settings, now: Timestamp) -> Result<Replacement, Refused> {
         check_can_rotate(token)?;
         let expires_at = self.expiry(token, settings, now)?;
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_gives_no_secret_more_than_the_store_and_the_token_allow() {
+    fn a_rotated_secret_is_valid_no_longer_than_the_store_and_the_token_allow() {
         let mut it = token(vec![secret(1, 0)]);
         it.lifetime = Lifetime::Until(at(10 * 86_400));
         let ttl = |days| Rotation { lifetime: Some(Lifetime::Ttl(Span::days(days))), ..Rotation::default() };
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_or_disabled_token_gets_no_secret() {
+    fn a_revoked_or_disabled_token_cannot_be_rotated() {
         let mut it = token(vec![secret(1, 0)]);
         it.disabled_at = Some(at(1));
         assert!(matches!(check_can_rotate(&it), Err(Refused::Forbidden(_))));

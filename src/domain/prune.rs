@@ -1,5 +1,4 @@
-//! What pruning removes of a token: the whole token if it is revoked or expired, otherwise its superseded
-//! secrets.
+//! What pruning removes: a revoked or expired token as a whole, and the superseded secrets of other tokens.
 
 use super::token::{Role, Status, StoredSecret, Token};
 use super::when::Timestamp;
@@ -8,14 +7,14 @@ use super::when::Timestamp;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pruned {
     Nothing,
-    /// It is kept in this state.
+    /// Some secrets are removed. This is the token without them.
     Secrets(Box<Token>),
     Whole,
 }
 
 impl Token {
-    /// The state of the token after removing what was revoked or expired at `until` or before. A token that its
-    /// policy could still revive and one with an unfinished delivery are left alone.
+    /// Removes what was revoked or expired at `until` or before. A token that a rotation could still renew,
+    /// and a token with an unfinished delivery, are left unchanged.
     pub fn pruned(&self, until: Timestamp, now: Timestamp) -> Pruned {
         if self.delivery.is_some() || self.is_due(now) {
             return Pruned::Nothing;
@@ -24,21 +23,21 @@ impl Token {
             let ended = self.revoked_at.or_else(|| self.face().and_then(StoredSecret::ended_at));
             return if ended.is_none_or(|end| end <= until) { Pruned::Whole } else { Pruned::Nothing };
         }
-        let goes = |secret: &StoredSecret| {
+        let is_removed = |secret: &StoredSecret| {
             secret.role() == Role::Previous
                 && secret.is_over(now)
                 && secret.ended_at().is_some_and(|end| end <= until)
         };
-        if !self.secrets.iter().any(goes) {
+        if !self.secrets.iter().any(is_removed) {
             return Pruned::Nothing;
         }
-        let secrets = self.secrets.iter().filter(|secret| !goes(secret)).cloned().collect();
+        let secrets = self.secrets.iter().filter(|secret| !is_removed(secret)).cloned().collect();
         Pruned::Secrets(Box::new(Token { secrets, ..self.clone() }))
     }
 }
 
 impl StoredSecret {
-    /// When it stopped or will stop working, by revocation or expiry.
+    /// The time at which the secret stops working, by revocation or expiry.
     fn ended_at(&self) -> Option<Timestamp> {
         self.revoked_at.into_iter().chain(self.expires_at).min()
     }
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_is_due_stays_for_its_rotation() {
+    fn a_token_that_is_due_for_rotation_is_not_pruned() {
         let expired = token(vec![StoredSecret { expires_at: Some(at(15)), ..secret(1, 0) }]);
         let due = Token {
             lifetime: Lifetime::Ttl(Span::hours(1)),

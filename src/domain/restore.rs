@@ -1,30 +1,32 @@
-//! The state of a token after a backup is restored: as in the backup, except for what was revoked or has expired
-//! since.
+//! The state of a token after a backup is restored. It is as in the backup, but everything that has been
+//! revoked or has expired since then stays so.
 
 use super::scope::Catalogue;
 use super::token::{Grant, StoredSecret, Token};
 use super::when::Timestamp;
 
-/// A token of the backup after merging it with the present one.
+/// A token of a backup, merged with the existing token of the store.
 pub struct Restored {
     pub token: Token,
-    /// Whether something of it was revoked or expired since the backup, and stays so.
+    /// Whether something that works in the backup stays disabled, revoked or expired.
     pub kept_ended: bool,
 }
 
 impl Token {
-    /// Replaces the present token by that of a backup. Only secrets that were delivered in the backup and still
-    /// exist come back. `None` if there is no such secret.
-    pub fn restored_over(&self, present: &Token, now: Timestamp) -> Option<Restored> {
-        let mut ended = self.disabled_at.is_none() && present.disabled_at.is_some()
-            || self.revoked_at.is_none() && present.revoked_at.is_some();
+    /// Returns this token of a backup in place of the existing one. Only secrets that were delivered in the
+    /// backup and still exist in the store are restored. `None` if there are none.
+    pub fn restored_over(&self, existing: &Token, now: Timestamp) -> Option<Restored> {
+        let mut ended = self.disabled_at.is_none() && existing.disabled_at.is_some()
+            || self.revoked_at.is_none() && existing.revoked_at.is_some();
         let mut secrets = Vec::new();
         for secret in self.secrets.iter().filter(|secret| secret.delivered_at.is_some()) {
-            let Some(is) = present.secrets.iter().find(|is| is.hash == secret.hash) else {
+            let Some(counterpart) =
+                existing.secrets.iter().find(|counterpart| counterpart.hash == secret.hash)
+            else {
                 ended |= !secret.is_over(now);
                 continue;
             };
-            let after = StoredSecret { row: is.row, ..secret.ended_as(is, now) };
+            let after = StoredSecret { row: counterpart.row, ..secret.restricted_as(counterpart, now) };
             ended |= !secret.is_over(now) && after.is_over(now);
             secrets.push(after);
         }
@@ -32,9 +34,9 @@ impl Token {
             return None;
         }
         let token = Token {
-            row: present.row,
-            disabled_at: self.disabled_at.or(present.disabled_at),
-            revoked_at: self.revoked_at.or(present.revoked_at),
+            row: existing.row,
+            disabled_at: self.disabled_at.or(existing.disabled_at),
+            revoked_at: self.revoked_at.or(existing.revoked_at),
             secrets,
             delivery: None,
             ..self.clone()
@@ -42,21 +44,23 @@ impl Token {
         Some(Restored { token, kept_ended: ended })
     }
 
-    /// Marks in a token of a backup what another store has revoked or disabled. All of its secrets are kept.
+    /// Applies to this token of a backup what another store has disabled, revoked or let expire. Keeps all
+    /// secrets.
     #[must_use]
-    pub fn ended_as(&self, other: &Token, now: Timestamp) -> Self {
+    pub fn restricted_as(&self, other: &Token, now: Timestamp) -> Self {
         let mut token = self.clone();
         token.disabled_at = token.disabled_at.or(other.disabled_at);
         token.revoked_at = token.revoked_at.or(other.revoked_at);
         for secret in token.secrets.iter_mut().filter(|secret| secret.delivered_at.is_some()) {
             if let Some(other) = other.secrets.iter().find(|other| other.hash == secret.hash) {
-                *secret = secret.ended_as(other, now);
+                *secret = secret.restricted_as(other, now);
             }
         }
         token
     }
 
-    /// The same token with grants that refer to this catalogue. A scope that is not in it is not granted.
+    /// Returns the token with grants that refer to this catalogue. A scope that is not in the catalogue is
+    /// not granted.
     #[must_use]
     pub fn granted_in(mut self, catalogue: &Catalogue) -> Self {
         let regrant = |grant: Grant| {
@@ -67,14 +71,14 @@ impl Token {
         self
     }
 
-    /// Whether a client can use it now, or could if it were enabled.
+    /// Whether a client can use the token now, or could use it if it were enabled.
     pub fn has_working_secret(&self, now: Timestamp) -> bool {
         self.revoked_at.is_none() && self.secrets.iter().any(|secret| !secret.is_over(now))
     }
 }
 
 impl StoredSecret {
-    fn ended_as(&self, other: &Self, now: Timestamp) -> Self {
+    fn restricted_as(&self, other: &Self, now: Timestamp) -> Self {
         let earlier = if other.has_expired(now) { other.expires_at } else { None };
         Self {
             revoked_at: self.revoked_at.or(other.revoked_at),
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_was_not_delivered_in_the_backup_does_not_come_back() {
+    fn a_secret_that_was_not_delivered_in_the_backup_is_not_restored() {
         let provisional = StoredSecret { delivered_at: None, ..secret(2, 1) };
         let backup = token(vec![secret(1, 0), provisional]);
         let restored = backup.restored_over(&backup, at(9)).unwrap();

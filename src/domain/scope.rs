@@ -1,4 +1,4 @@
-//! Scopes: their spelling, the catalogue of those that exist, and their includes.
+//! Scopes: their spelling, the catalogue of existing scopes, and which scopes include which.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -44,9 +44,10 @@ impl FromStr for Scope {
 /// One scope of the catalogue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The row in the store. Grants refer to it, so that a rename changes nothing else.
+    /// The row in the store. Grants refer to it, so a rename does not change them.
     pub row: i64,
-    /// 12 random characters, by which the log refers to it. Empty in a store of version 1, which had no ids.
+    /// 12 random characters that identify the scope in the log. Empty in a store of version 1, which had no
+    /// ids.
     pub id: String,
     pub name: Scope,
     pub description: Option<String>,
@@ -86,7 +87,7 @@ impl Catalogue {
         text::nearest(scope.as_str(), self.0.keys().map(Scope::as_str))
     }
 
-    /// Everything that these grants allow: the scopes and all that they include.
+    /// All scopes that these grants allow: the granted ones and everything that they include.
     pub fn closure<'a>(&'a self, grants: impl IntoIterator<Item = &'a Scope>) -> BTreeSet<&'a Scope> {
         let mut held = BTreeSet::new();
         let mut open: Vec<&Scope> = grants.into_iter().collect();
@@ -98,7 +99,8 @@ impl Catalogue {
         held
     }
 
-    /// The same catalogue with the entry of that row replaced. Includes follow a new name.
+    /// Returns the catalogue with this entry in place of the one with the same row. If its name is new, the
+    /// includes of other scopes follow.
     #[must_use]
     pub fn with(&self, changed: &Entry) -> Self {
         let old = self.iter().find(|entry| entry.row == changed.row).map(|entry| &entry.name);
@@ -111,7 +113,7 @@ impl Catalogue {
         Self::new(others.chain([changed.clone()]).collect::<Vec<_>>())
     }
 
-    /// Whether `scope` would include itself if it included these.
+    /// Whether `scope` would include itself, directly or through others, if it included these scopes.
     pub fn would_circle<'a>(&'a self, scope: &Scope, includes: impl IntoIterator<Item = &'a Scope>) -> bool {
         self.closure(includes).contains(scope)
     }
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn includes_reach_as_far_as_they_go() {
+    fn includes_are_followed_through_all_levels() {
         let all = catalogue(&[("admin", &["write"]), ("write", &["read"]), ("read", &[]), ("other", &[])]);
         let admin = scope("admin");
         let held: Vec<&str> = all.closure([&admin]).into_iter().map(Scope::as_str).collect();
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistyped_scope_names_the_nearest() {
+    fn a_mistyped_scope_finds_the_most_similar_one() {
         let all = catalogue(&[("events:read", &[]), ("events:write", &[]), ("admin", &[])]);
         assert_eq!(all.nearest(&scope("event:read")), Some("events:read"));
         assert_eq!(all.nearest(&scope("zzz")), None);

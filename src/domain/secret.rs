@@ -1,4 +1,4 @@
-//! Secrets. [`Secret::expose`] is the only access to the text of a plain secret.
+//! Secrets. Only [`Secret::expose`] gives access to the text of a plain secret.
 
 mod find;
 
@@ -10,8 +10,8 @@ use zeroize::Zeroizing;
 use super::Invalid;
 pub use find::{contains_secret, find_secret};
 
-/// Binds the stored hash to its use: the key that BLAKE3 derives from `tokenctl 2026-11-22 api token secret v1`. Changing
-/// it orphans every secret.
+/// The key that BLAKE3 derives from `tokenctl 2026-11-22 api token secret v1`, so that the stored hashes fit
+/// no other use. If it changed, no existing secret would be found.
 const CONTEXT_KEY: [u8; 32] = [
     0x38, 0x2d, 0xa7, 0x55, 0xa3, 0x04, 0x2f, 0xb6, 0x23, 0x05, 0xe2, 0x9c, 0x54, 0x5c, 0x93, 0xcb, 0xd9,
     0xbf, 0xfc, 0x45, 0x37, 0x69, 0x2b, 0xbb, 0x21, 0x4c, 0x15, 0x14, 0xc2, 0xad, 0x3b, 0xc3,
@@ -20,23 +20,25 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 const RANDOM_LEN: usize = 32;
 const CHECK_LEN: usize = 6;
 const BODY_LEN: usize = RANDOM_LEN + CHECK_LEN;
-/// The allowed lengths of a secret made elsewhere, in characters.
+/// The allowed lengths of a secret that was made elsewhere, in characters.
 pub const FOREIGN_LEN: std::ops::RangeInclusive<usize> = 16..=512;
-/// The longest input that is read, in bytes: a secret with what people may paste around it.
+/// The longest input that is read, in bytes: the longest secret, and some text that is pasted with it by
+/// mistake.
 pub const INPUT_MAX: usize = 512 + 64;
-/// The scheme before a secret in an `Authorization` header.
+/// The scheme that precedes a secret in an `Authorization` header.
 const BEARER: &[u8] = b"Bearer ";
 const HINT_LEN: usize = 4;
 
-/// A plain secret, wiped when dropped. No Debug, Display, Clone or Serialize on purpose.
+/// A plain secret, which is wiped when it is dropped. It deliberately implements none of Debug, Display,
+/// Clone and Serialize.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
-/// The BLAKE3 hash of a secret in its own context, 32 bytes. The store looks secrets up by it.
+/// The BLAKE3 hash of a secret with a key of this program, 32 bytes. The store finds secrets by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecretHash(blake3::Hash);
 
 impl SecretHash {
-    /// The hash of text that may be a secret.
+    /// Hashes a text that might be a secret.
     pub fn of(text: &[u8]) -> Self {
         Self(blake3::Hasher::new_from_context_key(&CONTEXT_KEY).update(text).finalize())
     }
@@ -61,7 +63,7 @@ impl Prefix {
 }
 
 impl Prefix {
-    /// A regular expression for secrets with this prefix. It does not check the checksum.
+    /// A regular expression that matches secrets with this prefix. It cannot verify the checksum.
     pub fn pattern(&self) -> String {
         format!("{}_[0-9A-Za-z]{{{BODY_LEN}}}", self.0)
     }
@@ -90,7 +92,7 @@ fn is_prefix(text: &[u8]) -> bool {
     (2..=10).contains(&text.len()) && text[0].is_ascii_lowercase() && text.iter().all(lower)
 }
 
-/// CRC-32 (IEEE 802.3, reflected), four bits per step. A larger table would not pay off for 46 bytes.
+/// CRC-32 (IEEE 802.3, reflected), four bits at a time. A larger table would not pay off for 46 bytes.
 fn crc32(text: &[u8]) -> u32 {
     const TABLE: [u32; 16] = {
         let mut table = [0; 16];
@@ -125,8 +127,8 @@ fn checksum(text: &[u8]) -> [u8; CHECK_LEN] {
     out
 }
 
-/// Random characters of `alphabet`, each equally likely. Bytes beyond the largest multiple of its length are
-/// discarded.
+/// Fills `out` with random characters of `alphabet`, each equally likely. Random bytes beyond the largest
+/// multiple of its length are discarded.
 pub fn random_text<E>(
     out: &mut [u8],
     alphabet: &[u8],
@@ -153,10 +155,11 @@ pub fn random_text<E>(
 }
 
 impl Secret {
-    /// Generates `PREFIX_` + 32 base62 characters from `fill` + 6 characters of checksum over all before them.
+    /// Generates `PREFIX_`, 32 base62 characters from `fill`, and a checksum of 6 characters over everything
+    /// before it.
     pub fn mint<E>(prefix: &Prefix, fill: &mut dyn FnMut(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
         let head = prefix.0.len() + 1;
-        // The capacity never grows, since a reallocation would leave a copy behind.
+        // The buffer must not grow, because a reallocation would leave a copy in memory.
         let mut text = Zeroizing::new(Vec::with_capacity(head + BODY_LEN));
         text.extend_from_slice(prefix.0.as_bytes());
         text.push(b'_');
@@ -167,8 +170,9 @@ impl Secret {
         Ok(Self(text))
     }
 
-    /// The secret in `input`, without one newline after it. `None` for text that cannot be a secret: too short, too
-    /// long, not printable ASCII, or of our shape with a wrong checksum.
+    /// Reads a secret, which can be followed by one newline. Returns `None` for a text that cannot be a
+    /// secret: too short, too long, not printable ASCII, or in the form of a generated secret with a wrong
+    /// checksum.
     pub fn read(mut input: Zeroizing<Vec<u8>>) -> Option<Self> {
         for end in [b'\n', b'\r'] {
             if input.last() == Some(&end) {
@@ -178,15 +182,15 @@ impl Secret {
             }
         }
         let printable = input.iter().all(u8::is_ascii_graphic);
-        if !printable || !FOREIGN_LEN.contains(&input.len()) || shape(&input) == Some(false) {
+        if !printable || !FOREIGN_LEN.contains(&input.len()) || checksum_is_right(&input) == Some(false) {
             return None;
         }
         Some(Self(input))
     }
 
-    /// Reads what a person typed or pasted, without surrounding blanks and newlines and without a leading `Bearer`.
+    /// Reads what a person typed or pasted. Ignores whitespace around it and a leading `Bearer`.
     pub fn read_pasted(input: &[u8]) -> Option<Self> {
-        // Input that was cut off may have lost the end of the secret.
+        // Input of the maximum length might have been cut off within the secret.
         if input.len() >= INPUT_MAX {
             return None;
         }
@@ -197,7 +201,7 @@ impl Secret {
         Self::read(Zeroizing::new(text.to_vec()))
     }
 
-    /// The text itself. The caller is responsible for where it goes.
+    /// The text of the secret. The caller is responsible for what happens to it.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -211,13 +215,14 @@ impl Secret {
         hint(&self.0)
     }
 
-    /// The most entropy that the secret can have, in bits: its length times that of a character of its alphabet.
+    /// The highest entropy that the secret can have, in bits: its length times the entropy of one character
+    /// of its alphabet.
     pub fn nominal_bits(&self) -> f64 {
         self.len() * f64::from(self.alphabet()).log2()
     }
 
-    /// The entropy, in bits, of all strings of its length that use as few distinct characters as it does. Repeated
-    /// characters or words lower this bound, however many classes of characters there are.
+    /// The entropy, in bits, of a random string of this length with as few distinct characters. Repeated
+    /// characters or words lower this bound, however many classes of characters the secret has.
     pub fn distinct_bits(&self) -> f64 {
         let distinct = u32::try_from(self.0.iter().collect::<BTreeSet<_>>().len()).unwrap_or(u32::MAX);
         // The number of ways to choose these characters from the alphabet, in bits.
@@ -230,7 +235,8 @@ impl Secret {
         f64::from(u32::try_from(self.0.len()).unwrap_or(u32::MAX))
     }
 
-    /// The number of characters in the classes that it uses. Hexadecimal text counts sixteen.
+    /// The number of characters in the classes that the secret uses. Hexadecimal text has an alphabet of
+    /// sixteen.
     fn alphabet(&self) -> u32 {
         let any = |class: fn(&u8) -> bool| self.0.iter().any(class);
         let hex = |upper: bool| {
@@ -253,18 +259,19 @@ impl Secret {
 
 /// The hint of a secret.
 pub fn hint(secret: &[u8]) -> String {
-    let head = if shape(secret).is_some() { secret.len() - BODY_LEN } else { 0 };
+    let head = if checksum_is_right(secret).is_some() { secret.len() - BODY_LEN } else { 0 };
     format!("{}…", String::from_utf8_lossy(&secret[..head + HINT_LEN]))
 }
 
-/// The characters that the hint of a secret made elsewhere shows, which are its first four. `None` for the hint
-/// of our secrets.
+/// The first four characters of a secret that was made elsewhere, as its hint shows them. `None` for the hint
+/// of a generated secret.
 pub fn foreign_head(hint: &str) -> Option<&[u8]> {
     hint.strip_suffix('…').map(str::as_bytes).filter(|head| head.len() == HINT_LEN)
 }
 
-/// `None` if text does not have the shape of our secrets, else whether its checksum is right.
-fn shape(text: &[u8]) -> Option<bool> {
+/// Whether the checksum of a text in the form of a generated secret is right. `None` if it does not have this
+/// form.
+fn checksum_is_right(text: &[u8]) -> Option<bool> {
     let head = text.len().checked_sub(BODY_LEN + 1)?;
     let (prefix, rest) = text.split_at(head);
     if rest[0] != b'_' || !is_prefix(prefix) || !rest[1..].iter().all(u8::is_ascii_alphanumeric) {
@@ -300,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_that_of_the_key_derivation_mode_in_its_context() {
+    fn the_hash_is_derived_with_the_key_of_this_context() {
         let context = "tokenctl 2026-11-22 api token secret v1";
         assert_eq!(CONTEXT_KEY, blake3::hazmat::hash_derive_key_context(context));
         assert_eq!(*SecretHash::of(b"a secret").as_bytes(), blake3::derive_key(context, b"a secret"));
@@ -311,19 +318,20 @@ mod tests {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
     }
 
-    /// A secret from an earlier release. If the checksum changed, existing secrets would be malformed.
+    /// A secret from an earlier release. If the checksum were computed differently, existing secrets would be
+    /// malformed.
     #[test]
     fn the_checksum_of_a_secret_never_changes() {
         assert!(read(b"tkn_0123456789abcdefghijABCDEFGHIJKL0LoDuO").is_some());
     }
 
     #[test]
-    fn a_minted_secret_has_the_published_shape_and_reads_back() {
+    fn a_generated_secret_has_the_documented_form_and_can_be_read() {
         let secret = minted();
         let text = secret.expose();
         assert_eq!(text.len(), 4 + 38);
         assert!(text.starts_with(b"tkn_") && text[4..].iter().all(u8::is_ascii_alphanumeric));
-        assert_eq!(shape(text), Some(true));
+        assert_eq!(checksum_is_right(text), Some(true));
         for end in [&b""[..], b"\n", b"\r\n", b"\r"] {
             let with_end = [text, end].concat();
             assert_eq!(read(&with_end).is_some(), end != b"\r", "{end:?}");
@@ -342,14 +350,14 @@ mod tests {
         for other in ["Basic {}", "{} {}", "Bearer Bearer {}", "Bearer "] {
             assert_eq!(pasted(&other.replace("{}", &text)), None, "{other:?}");
         }
-        // Input that is longer than the limit is never accepted as its first part.
+        // Input that is longer than the limit must not be accepted by its first part.
         let longest = format!("Bearer {}", "x".repeat(INPUT_MAX));
         assert_eq!(pasted(&longest[..INPUT_MAX]), None);
         assert!(pasted(&format!("Bearer {}\n", "x".repeat(512))).is_some());
     }
 
     #[test]
-    fn every_changed_character_is_malformed() {
+    fn a_secret_with_one_changed_character_is_malformed() {
         let text = minted().expose().to_vec();
         for at in 4..text.len() {
             let mut changed = text.clone();
@@ -359,10 +367,10 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_is_read_and_junk_is_not() {
+    fn secrets_made_elsewhere_are_read_and_other_text_is_not() {
         assert!(read(b"0123456789abcdef").is_some());
         assert!(read(&[b'x'; 512]).is_some());
-        // Nearly the shape of our secrets, whose checksum would be wrong.
+        // These texts only look similar to generated secrets, so no checksum is checked.
         for text in ["Tkn_{}", "tkn-{}", "t_{}", "tkn_-{}"] {
             assert!(read(text.replace("{}", &"x".repeat(BODY_LEN)).as_bytes()).is_some(), "{text}");
         }
@@ -381,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn bits_are_counted_by_alphabet() {
+    fn the_nominal_entropy_depends_on_the_alphabet() {
         let bits =
             |text: &str| Secret::read(Zeroizing::new(text.as_bytes().to_vec())).unwrap().nominal_bits();
         assert!((bits(&"0123456789abcdef".repeat(2)) - 128.0).abs() < 1e-9);
@@ -391,12 +399,12 @@ mod tests {
     }
 
     #[test]
-    fn few_different_characters_carry_few_bits_however_long_the_text() {
+    fn few_distinct_characters_have_little_entropy_however_long_the_text_is() {
         let bits = |text: &str| Secret::read(text.as_bytes().to_vec().into()).unwrap().distinct_bits();
         assert!(bits(&"a".repeat(28)) < 5.0);
-        // 37,820 ways to choose three of 62 characters, and 24 times one of the three.
+        // There are 37,820 ways to choose three of 62 characters, and then 24 choices among these three.
         assert!((bits(&"aB3".repeat(8)) - (37_820f64.log2() + 24.0 * 3f64.log2())).abs() < 1e-9);
-        // As few as a random key has once in ten million.
+        // Only one random key in ten million has as few distinct characters.
         assert!(bits(&"01234567".repeat(4)) > 96.0 && bits("0f3a9c1d7b2e5f8a4c6d0e1b9a7f3c5d") > 96.0);
         assert!(bits("Xk3ab9PqLm2ZrTy7Wc5NdV") > 130.0);
     }
@@ -411,7 +419,7 @@ mod tests {
             fills += 1;
             Ok::<_, Infallible>(())
         };
-        // All 256 values of a byte, of which 8 are thrown away: 62 characters, 4 times each.
+        // All 256 values of a byte. 8 of them are discarded, so each of the 62 characters appears 4 times.
         let mut text = [0; 248];
         random_text(&mut text, ALPHABET, &mut fill).expect("random text");
         text.sort_unstable();
@@ -431,7 +439,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_presented_makes_it_panic(input in proptest::collection::vec(0u8.., 0..600)) {
+        fn no_presented_text_causes_a_panic(input in proptest::collection::vec(0u8.., 0..600)) {
             let _ = contains_secret(&input);
             if let Some(secret) = Secret::read(Zeroizing::new(input)) {
                 let _ = (secret.hint(), secret.nominal_bits(), secret.distinct_bits(), secret.hash());

@@ -1,4 +1,4 @@
-//! The settings of a store: the spelling, default and rule of each key.
+//! The settings of a store: the name, default and rule of each.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -11,26 +11,26 @@ use super::when::{Span, is_none};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     pub prefix: Prefix,
-    /// The lifetime of a token created without one. `None` means that it does not expire.
+    /// The lifetime of a token that is created without one. `None` means that it does not expire.
     pub default_ttl: Option<Span>,
     pub max_ttl: Option<Span>,
     pub grace: Span,
-    /// Where the secret is used, for the usage hint.
+    /// The URL at which the secret is used, for the usage hint.
     pub url: Option<String>,
-    /// The header that carries the secret, in place of `{}`.
+    /// The header that carries the secret, which replaces `{}`.
     pub header: String,
     pub require_owner: bool,
     pub require_description: bool,
-    /// The facts about the store, which no command sets.
+    /// Facts about the store, which users cannot set.
     pub facts: BTreeMap<Fact, String>,
 }
 
-/// The facts about the store, under keys that no setting has.
+/// Facts about the store. Their keys differ from those of all settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fact {
     /// A random UUID.
     StoreId,
-    /// `private`, or `group:GID` of the group that may read it.
+    /// `private`, or `group:GID` with the group that is allowed to read the store.
     Sharing,
 }
 
@@ -109,14 +109,13 @@ impl FromStr for Key {
 }
 
 impl Settings {
-    /// The value as it is shown. An absent one is `none`.
+    /// The value for display. An absent value is `none`.
     pub fn shown(&self, key: Key) -> String {
         let value = self.get(key);
         if value.is_empty() { "none".to_owned() } else { value }
     }
 
-    /// The value in the form that `set` parses. An absent one is `none` or empty. Digests cover this text. The
-    /// values that differ from the defaults, and the facts, as they are stored, in order of the key.
+    /// The stored rows by key: the values that differ from the defaults, and the facts.
     pub fn rows(&self) -> BTreeMap<&'static str, String> {
         let default = Self::default();
         let set = Key::ALL.into_iter().filter(|key| self.get(*key) != default.get(*key));
@@ -124,6 +123,7 @@ impl Settings {
         set.map(|key| (key.word(), self.get(key))).chain(facts).collect()
     }
 
+    /// The value in the form that `set` parses. An absent value is `none` or empty. Digests cover this text.
     pub fn get(&self, key: Key) -> String {
         let span = |span: Option<Span>| span.map_or_else(|| "none".to_owned(), |span| span.to_string());
         match key {
@@ -138,18 +138,18 @@ impl Settings {
         }
     }
 
-    /// Sets `key` to `value`. An empty value returns to the default.
+    /// Sets `key` to `value`. An empty value restores the default.
     pub fn set(&mut self, key: Key, value: &str) -> Result<(), Invalid> {
         let default = Self::default();
         let value = match value {
             "" => &default.get(key),
             value => value,
         };
-        let length = || match value.parse::<Span>()? {
+        let positive = || match value.parse::<Span>()? {
             span if span.is_zero() => Err(Invalid::new(format!("`{value}` is zero"))),
             span => Ok(Some(span)),
         };
-        let lifetime = || if is_none(value) { Ok(None) } else { length() };
+        let lifetime = || if is_none(value) { Ok(None) } else { positive() };
         match key {
             Key::Prefix => self.prefix = value.parse()?,
             Key::DefaultTtl => self.default_ttl = lifetime()?,
@@ -164,7 +164,7 @@ impl Settings {
     }
 }
 
-/// The url and the header are printed as part of a shell command.
+/// The URL and the header are printed within a shell command, in quotes.
 fn is_safe_in_quotes(text: &str) -> bool {
     !text.contains(['"', '\\', '`', '$', '!'])
 }
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_default_is_allowed_and_returns_on_empty() {
+    fn every_default_is_valid_and_an_empty_value_restores_it() {
         for key in Key::ALL {
             let default = Settings::default();
             let mut changed = default.clone();
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_value_that_breaks_its_rule_changes_nothing() {
-        let bad = [
+        let invalid = [
             (Key::Prefix, "Tkn"),
             (Key::Prefix, "t"),
             (Key::DefaultTtl, "0d"),
@@ -224,7 +224,7 @@ mod tests {
             (Key::Url, "a\nb"),
             (Key::Url, "https://h/$(id)"),
         ];
-        for (key, value) in bad {
+        for (key, value) in invalid {
             let mut settings = Settings::default();
             assert!(settings.set(key, value).is_err(), "{} {value}", key.word());
             assert_eq!(settings, Settings::default());

@@ -1,5 +1,5 @@
-//! Free text that people type: descriptions, owners, reasons, labels, icons. It cannot move the cursor or
-//! contain hidden characters.
+//! Checks free text that people type: descriptions, owners, reasons, labels and icons. Such text must not
+//! contain hidden characters, or control characters that move the cursor.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,14 +15,16 @@ use super::Invalid;
 
 const MAX_CHARS: usize = 1_000;
 const MAX_LABEL_CHARS: usize = 63;
-/// Requests the coloured form of a glyph. It is the only invisible character that an icon may contain.
+/// Variation selector 16, which asks for the emoji form of the preceding character. It is the only invisible
+/// character that an icon can contain.
 const EMOJI_STYLE: char = '\u{fe0f}';
 const JOINER: char = '\u{200d}';
 const NON_JOINER: char = '\u{200c}';
 const SKIN_TONES: RangeInclusive<char> = '\u{1f3fb}'..='\u{1f3ff}';
 const KEYCAP: char = '\u{20e3}';
 
-/// Whether a character is not visible as itself: a control character, a direction mark, or one without width.
+/// Whether a character is invisible or controls the display: a control character, a direction mark, a filler,
+/// or another character without width.
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -37,38 +39,40 @@ pub fn slips(word: &str, other: &str) -> usize {
     strsim::osa_distance(word, other)
 }
 
-/// The word that is most similar to a mistyped one, if any is similar.
+/// Returns the word that is most similar to a mistyped one, or `None` if no word is similar enough.
 pub fn nearest<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    /// The longest word that is compared, since comparing takes the product of both lengths.
-    const LONGEST: usize = 100;
-    /// The least similarity, where 1 is the same word. A mistyped character stays above it.
-    const ALIKE: f64 = 0.8;
-    if typed.len() > LONGEST {
+    /// A longer word is not compared, since the time grows with the product of both lengths.
+    const MAX_BYTES: usize = 100;
+    /// The minimum Jaro-Winkler similarity, where 1 means equal. A word with one mistyped character usually
+    /// exceeds it.
+    const MIN_SIMILARITY: f64 = 0.8;
+    if typed.len() > MAX_BYTES {
         return None;
     }
     let typed = typed.to_lowercase();
-    let slips = |word: &'a str| {
+    let distance = |word: &'a str| {
         let other = word.to_lowercase();
-        let alike = strsim::jaro_winkler(&other, &typed) > ALIKE;
-        alike.then(|| (strsim::osa_distance(&other, &typed), word))
+        let is_similar = strsim::jaro_winkler(&other, &typed) > MIN_SIMILARITY;
+        is_similar.then(|| (strsim::osa_distance(&other, &typed), word))
     };
-    words.into_iter().filter_map(slips).min_by_key(|(slips, _)| *slips).map(|(_, word)| word)
+    words.into_iter().filter_map(distance).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
 }
 
-/// The characters of a text, and whether each one is hidden. A joiner or the style of an emoji is not hidden if
-/// it shapes its neighbours.
+/// The characters of a text, and whether each one is hidden. A joiner or an emoji variation selector does not
+/// count as hidden if it changes how its neighbours look.
 pub fn seen(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
     let mut before = None;
     let mut chars = text.chars().peekable();
     std::iter::from_fn(move || {
         let c = chars.next()?;
-        let hidden = is_hidden(c) && !before.is_some_and(|before| shapes(before, c, chars.peek().copied()));
+        let hidden = is_hidden(c)
+            && !before.is_some_and(|before| changes_neighbours(before, c, chars.peek().copied()));
         before = Some(c);
         Some((c, hidden))
     })
 }
 
-fn shapes(before: char, c: char, after: Option<char>) -> bool {
+fn changes_neighbours(before: char, c: char, after: Option<char>) -> bool {
     let after = |is: fn(char) -> bool| after.is_some_and(is);
     match c {
         EMOJI_STYLE if after(|c| c == KEYCAP) => matches!(before, '0'..='9' | '#' | '*'),
@@ -87,8 +91,8 @@ fn is_emoji(c: char) -> bool {
         | '\u{1f000}'..='\u{1faff}')
 }
 
-/// Whether a character belongs to a script whose letters join. Between Latin letters, a joiner could only be
-/// hidden.
+/// Whether a character belongs to a script whose letters join. Between other letters, such as Latin ones, a
+/// joiner has no visible effect, so it could only serve to hide something.
 fn joins(c: char) -> bool {
     let script = matches!(c, '\u{590}'..='\u{1cff}' | '\u{a800}'..='\u{abff}' | '\u{fb50}'..='\u{fefc}' | '\u{10a00}'..='\u{11fff}');
     script && (c.is_alphabetic() || is_combining_mark(c))
@@ -99,16 +103,16 @@ pub fn hidden_in(text: &str) -> Option<char> {
     seen(text).find(|(_, hidden)| *hidden).map(|(c, _)| c)
 }
 
-/// The stored form of a text: without blanks at its ends, and in Unicode's NFC, so that texts that look the same
-/// are the same.
-fn normal(text: &str) -> String {
+/// Converts a text to its stored form: trimmed, and in Unicode normalization form C, so that texts that look
+/// the same are equal.
+fn normalize(text: &str) -> String {
     text.trim().nfc().collect()
 }
 
-fn visible(what: &str, text: &str) -> Result<(), Invalid> {
+fn check_visible(what: &str, text: &str) -> Result<(), Invalid> {
     if let Some(c) = hidden_in(text) {
         return Err(Invalid::new(format!("the {what} holds the invisible character {}", c.escape_unicode()))
-            .hint("use one line of visible characters"));
+            .hint("use one line of check_visible characters"));
     }
     if text.chars().nth(MAX_CHARS).is_some() {
         return Err(Invalid::new(format!("the {what} is longer than {MAX_CHARS} characters")));
@@ -116,12 +120,12 @@ fn visible(what: &str, text: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// One line of up to 1,000 visible characters, without blanks at its ends. An empty one counts as absent.
+/// One line of up to 1,000 visible characters, trimmed. An empty line is treated as no value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Line(String);
 
 impl Line {
-    /// Parses a text that is stored already.
+    /// Wraps a text from the store without checking it again.
     pub fn stored(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -136,8 +140,8 @@ impl FromStr for Line {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        visible("text", text)?;
-        Ok(Self(normal(text)))
+        check_visible("text", text)?;
+        Ok(Self(normalize(text)))
     }
 }
 
@@ -153,12 +157,12 @@ impl FromStr for Filled {
     }
 }
 
-/// An icon: one glyph of at most two columns, or nothing.
+/// An icon: one character that is at most two columns wide, or an empty text for no icon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Icon(String);
 
 impl Icon {
-    /// Parses an icon that is stored already.
+    /// Wraps an icon from the store without checking it again.
     pub fn stored(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -173,26 +177,26 @@ impl FromStr for Icon {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let bare = text.strip_suffix(EMOJI_STYLE).unwrap_or(text);
-        visible("icon", bare)?;
-        let alone = !bare.contains(is_hidden) && text.graphemes(true).count() == 1;
-        let one = alone && (1..=2).contains(&text.width()) && text.trim() == text;
-        if one || text.is_empty() {
-            return Ok(Self(normal(text)));
+        check_visible("icon", bare)?;
+        let is_single = !bare.contains(is_hidden) && text.graphemes(true).count() == 1;
+        let is_valid = is_single && (1..=2).contains(&text.width()) && text.trim() == text;
+        if is_valid || text.is_empty() {
+            return Ok(Self(normalize(text)));
         }
         Err(Invalid::new("the icon is not one glyph of at most two columns")
             .hint("use one character, like `🔑`"))
     }
 }
 
-/// A label `KEY=VALUE`. The key is like a name, but may contain `/`. The value is one visible line; an empty one
-/// removes the label.
+/// A label `KEY=VALUE`. The key is at most 63 ASCII letters, digits and `. _ - /`, and starts with a letter
+/// or digit. The value is one visible line. An empty value removes the label.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Label {
     pub key: String,
     pub value: String,
 }
 
-/// Fails if the key of a label is given twice.
+/// Fails if two labels have the same key.
 pub fn each_once<'a>(labels: impl IntoIterator<Item = &'a Label>) -> Result<(), Invalid> {
     let mut keys = BTreeSet::new();
     match labels.into_iter().find(|label| !keys.insert(&label.key)) {
@@ -205,22 +209,22 @@ impl FromStr for Label {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let shape = || {
+        let not_a_label = || {
             Invalid::new(format!("`{}` is not a label", text.escape_debug()))
                 .hint("use KEY=VALUE, like `env=production`")
         };
-        let (key, value) = text.split_once('=').ok_or_else(shape)?;
+        let (key, value) = text.split_once('=').ok_or_else(not_a_label)?;
         let first = key.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
         let rest = key.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b));
         if !first || !rest || key.len() > MAX_LABEL_CHARS {
-            return Err(shape());
+            return Err(not_a_label());
         }
-        visible("label", value)?;
-        Ok(Self { key: key.to_owned(), value: normal(value) })
+        check_visible("label", value)?;
+        Ok(Self { key: key.to_owned(), value: normalize(value) })
     }
 }
 
-/// A label with a value, which a token can have and a verifier can require.
+/// A label whose value is not empty. Tokens have such labels, and `verify` can require them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetLabel(pub Label);
 
@@ -241,7 +245,7 @@ pub fn switch(text: &str) -> Result<bool, Invalid> {
     text.parse().map_err(|_| Invalid::new(format!("`{}` is neither `true` nor `false`", text.escape_debug())))
 }
 
-/// Makes text of unknown origin safe to show, by escaping hidden characters.
+/// Escapes the hidden characters of a text, so that a text of unknown origin is safe to show.
 pub fn shown(text: &str) -> impl fmt::Display + '_ {
     struct Shown<'a>(&'a str);
     impl fmt::Display for Shown<'_> {
@@ -256,7 +260,7 @@ pub fn shown(text: &str) -> impl fmt::Display + '_ {
     Shown(text)
 }
 
-/// Removes skin tones, styles and joiners from emoji.
+/// Removes skin tones, variation selectors and joiners from emoji.
 pub fn plain_emoji(text: &mut String) {
     let mut before = ' ';
     text.retain(|c| {
@@ -266,7 +270,8 @@ pub fn plain_emoji(text: &mut String) {
     });
 }
 
-/// An icon as it is shown, in the plain form, on whose width terminals agree.
+/// Returns an icon for display, without its variation selector, because terminals disagree about the width of
+/// a character that has one.
 pub fn shown_icon(icon: &str) -> String {
     shown(icon.trim_end_matches(EMOJI_STYLE)).to_string()
 }
@@ -276,24 +281,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_fingers_finds_the_word_that_was_meant() {
+    fn a_mistyped_word_finds_the_intended_one() {
         let words = ["name", "status", "last-used"];
         for (typed, meant) in [("nmae", "name"), ("STATUS", "status"), ("last_used", "last-used")] {
             assert_eq!(nearest(typed, words), Some(meant));
         }
-        // The word with the fewest changes, and of several the first.
+        // The word with the smallest distance wins, and the first one among equals.
         let family = ["deploy-000", "deploy-090", "deploy-099"];
         assert_eq!(nearest("deploy-09x", family), Some("deploy-090"));
         assert_eq!(nearest("deploy-9x9", family), Some("deploy-099"));
         assert_eq!(nearest("owner", words), None);
         assert_eq!(nearest("", words), None);
-        // Comparing would take too long.
+        // Words of more than 100 bytes are not compared, since that would take too long.
         let long = "x".repeat(101);
         assert_eq!(nearest(&long, [&*long]), None);
     }
 
     #[test]
-    fn text_that_hides_or_moves_is_refused() {
+    fn hidden_and_control_characters_are_refused() {
         for text in [
             "a\nb",
             "a\tb",
@@ -315,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn joiners_and_styles_are_text_where_they_shape_their_neighbours() {
+    fn joiners_and_variation_selectors_are_allowed_where_they_change_their_neighbours() {
         for text in [
             "⚠\u{fe0f} prod",
             "1\u{fe0f}\u{20e3}",
@@ -348,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn emoji_are_made_plain_and_letters_left_as_they_are() {
+    fn plain_emoji_have_no_modifiers_and_letters_are_unchanged() {
         let mut text = "👩\u{1f3fd}\u{200d}💻 ⚠\u{fe0f}, ❤\u{fe0f}\u{200d}🔥, क्\u{200d}ष".to_owned();
         plain_emoji(&mut text);
         assert_eq!(text, "👩💻 ⚠, ❤🔥, क्\u{200d}ष");
@@ -362,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn an_icon_is_one_glyph_of_two_columns() {
+    fn an_icon_is_one_character_at_most_two_columns_wide() {
         for text in ["🔑", "⚙️", "é", "K", ""] {
             assert!(text.parse::<Icon>().is_ok(), "{text:?}");
         }

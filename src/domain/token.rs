@@ -27,7 +27,7 @@ pub use memory::{Memory, Remember};
 pub use new::NewToken;
 pub use stored::{Role, StoredSecret};
 
-/// A token that expires within this time may be shown as expiring.
+/// A token that expires within this time is shown as expiring, once half of its lifetime is over.
 const SOON: Span = Span::days(14);
 
 /// The status of a token or secret at an instant. If several apply, it is the first in this order.
@@ -56,7 +56,7 @@ impl Status {
         }
     }
 
-    /// Whether `list` hides it by default.
+    /// Whether `list` hides such tokens by default.
     pub fn is_over(self) -> bool {
         matches!(self, Self::Revoked | Self::Expired)
     }
@@ -71,7 +71,7 @@ impl FromStr for Status {
     }
 }
 
-/// A token with everything that belongs to it.
+/// A token and everything that belongs to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     pub row: i64,
@@ -81,7 +81,8 @@ pub struct Token {
     pub owner: Option<String>,
     pub icon: Option<String>,
     pub labels: BTreeMap<String, String>,
-    /// The scopes that are granted directly, by the scope's row. The catalogue knows what they include.
+    /// The scopes that are granted directly, by the row of the scope. The catalogue contains what they
+    /// include.
     pub grants: BTreeMap<i64, Grant>,
     pub lifetime: Lifetime,
     pub not_before: Option<Timestamp>,
@@ -91,16 +92,16 @@ pub struct Token {
     pub created_by: String,
     pub disabled_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
-    /// Where rotations deliver by default.
+    /// Where rotations deliver new secrets by default.
     pub destination: Option<RememberedDestination>,
-    /// The command that runs after each rotation to that destination.
+    /// The command that runs after each rotation with this destination.
     pub hook: Option<String>,
-    /// The addresses from which it may be presented. `None` allows all.
+    /// The networks from which clients are allowed to use the token. `None` allows all.
     pub allow_from: Option<AllowFrom>,
     /// In order of creation.
     pub secrets: Vec<StoredSecret>,
     pub delivery: Option<Delivery>,
-    /// The pending hook of its last rotation. No digest covers it.
+    /// The pending hook of the last rotation. It is not part of the digest.
     pub pending_hook: Option<PendingHook>,
 }
 
@@ -111,7 +112,7 @@ pub struct Grant {
     /// The id of the scope.
     pub scope_id: String,
     pub scope: Scope,
-    /// From the usage file. `None` if there is no record.
+    /// From the usage file. `None` if no use is recorded.
     pub last_required_at: Option<Timestamp>,
 }
 
@@ -120,12 +121,12 @@ impl Token {
         self.grants.values().map(|grant| &grant.scope).collect::<BTreeSet<_>>().into_iter()
     }
 
-    /// All its scopes: those that it holds directly, and all that these include.
+    /// All scopes of the token: those that it holds directly, and everything that they include.
     pub fn held_scopes<'a>(&'a self, catalogue: &'a Catalogue) -> BTreeSet<&'a Scope> {
         catalogue.closure(self.grants.values().map(|grant| &grant.scope))
     }
 
-    /// The same token, with the scopes of its grants named as in this catalogue.
+    /// Returns the token with the scopes of its grants named as in this catalogue.
     #[must_use]
     pub fn regranted(&self, catalogue: &Catalogue) -> Self {
         let mut token = self.clone();
@@ -141,12 +142,12 @@ impl Token {
         self.secrets.iter().map(|secret| secret.hash).collect()
     }
 
-    /// Its labels as flags take them.
+    /// The labels in the form `KEY=VALUE`, which flags accept.
     pub fn label_words(&self) -> Vec<String> {
         self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect()
     }
 
-    /// The networks from which it may be presented; empty if all are allowed.
+    /// The networks from which clients are allowed to use the token. Empty if all are allowed.
     pub fn networks(&self) -> &[Network] {
         self.allow_from.as_ref().map_or(&[], AllowFrom::networks)
     }
@@ -159,18 +160,18 @@ impl Token {
         self.secrets.iter().find(|secret| secret.role() == Role::Current)
     }
 
-    /// When the latest superseded secret stops working.
+    /// When the secret that was superseded last stops working. `None` if it never expires or was revoked.
     pub fn previous_expiry(&self) -> Option<Timestamp> {
         let previous = self.secrets.iter().rev().find(|secret| secret.role() == Role::Previous)?;
         previous.expires_at.filter(|_| previous.revoked_at.is_none())
     }
 
-    /// Whether this is one of its superseded secrets.
+    /// Whether this is the hash of a superseded secret.
     pub fn is_previous(&self, hash: &SecretHash) -> bool {
         self.secrets.iter().any(|secret| secret.hash == *hash && secret.role() == Role::Previous)
     }
 
-    /// The secret that determines the token's status: the current one, or the provisional one if there is none.
+    /// The secret that determines the status of the token: the current one, or else the provisional one.
     pub fn face(&self) -> Option<&StoredSecret> {
         self.current().or_else(|| self.provisional())
     }
@@ -179,13 +180,13 @@ impl Token {
         self.face().and_then(|secret| secret.expires_at)
     }
 
-    /// Whether it is valid and expires within 14 days and in the second half of its lifetime. A token of a week is
-    /// therefore not reported from its first day on.
+    /// Whether the token is active, expires within 14 days, and is in the second half of its lifetime. The
+    /// last condition ensures that a token that is valid for only a week is not reported all the time.
     pub fn expires_soon(&self, now: Timestamp) -> bool {
         self.expires_within(SOON, now)
     }
 
-    /// The same for any time span.
+    /// Like [`Self::expires_soon`], but for any time span.
     pub fn expires_within(&self, span: Span, now: Timestamp) -> bool {
         let Some((secret, end)) = self.face().and_then(|secret| Some((secret, secret.expires_at?))) else {
             return false;
@@ -214,7 +215,7 @@ impl Token {
         }
     }
 
-    /// Whether commands see it. A creation that was not confirmed disappears after its deadline.
+    /// Whether commands show the token. A creation that was not confirmed disappears after its deadline.
     pub fn is_visible(&self, now: Timestamp) -> bool {
         let confirmed = self.secrets.iter().any(|secret| secret.delivered_at.is_some());
         let kept = self.delivery.as_ref().is_some_and(|delivery| delivery.destination.keeps());
@@ -222,7 +223,7 @@ impl Token {
         confirmed || alive || self.revoked_at.is_some()
     }
 
-    /// When the current secret replaced another. `None` for a first secret.
+    /// When the current secret replaced another one. `None` for a first secret.
     pub fn rotated_at(&self) -> Option<Timestamp> {
         let current = self.current()?;
         let first = self.secrets.first().is_some_and(|first| first.row == current.row);
@@ -233,7 +234,8 @@ impl Token {
         self.secrets.iter().filter_map(|secret| secret.last_used_at).max()
     }
 
-    /// Its last use, as far as known, given since when use is recorded.
+    /// When the token was last used, as far as this is known. `usage_since` is the time since which uses have
+    /// been recorded.
     pub fn last_use(&self, usage_since: Option<Timestamp>) -> LastUse {
         match (self.last_used_at(), usage_since) {
             (Some(time), _) => LastUse::At(time),
@@ -243,7 +245,7 @@ impl Token {
     }
 }
 
-/// No record is not the same as no use.
+/// When a token was last used. The lack of a record does not always mean that it was never used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastUse {
     At(Timestamp),
@@ -303,7 +305,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_first_status_that_holds_is_the_status() {
+    fn the_first_status_that_applies_is_reported() {
         let provisional = StoredSecret { delivered_at: None, expires_at: Some(at(600)), ..secret(1, 0) };
         let mut it = token(vec![provisional]);
         assert_eq!(it.status(at(10)), Status::Provisional);
@@ -319,7 +321,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_token_is_judged_by_its_current_secret() {
+    fn the_current_secret_determines_the_status_of_a_token() {
         let previous = StoredSecret { superseded_at: Some(at(5)), expires_at: Some(at(50)), ..secret(1, 0) };
         let current = StoredSecret { expires_at: Some(at(100)), ..secret(2, 4) };
         let provisional = StoredSecret { delivered_at: None, expires_at: Some(at(9)), ..secret(3, 6) };

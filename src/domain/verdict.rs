@@ -1,4 +1,4 @@
-//! Whether a presented secret is valid, and if not, the first reason that applies.
+//! Decides whether a presented secret is valid, and if not, gives the first reason that applies.
 
 use std::net::IpAddr;
 
@@ -8,18 +8,18 @@ use super::text::Label;
 use super::token::{Role, Status, StoredSecret, Token};
 use super::when::Timestamp;
 
-/// The reason for a refusal. If several apply, it is the first in this order.
+/// The reason why a secret is refused, or `Valid`. If several reasons apply, it is the first in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     Malformed,
     Unknown,
     Revoked,
     Disabled,
-    /// A rotation replaced it, and its grace period is over.
+    /// A rotation replaced the secret, and its grace period is over.
     Superseded,
     Expired,
     NotYetValid,
-    /// It was presented from an address that the token does not allow, or from an unknown one.
+    /// The secret was presented from an address that the token does not allow, or from an unknown address.
     SourceNotAllowed,
     ScopeMissing,
     LabelMismatch,
@@ -44,18 +44,18 @@ impl Reason {
     }
 }
 
-/// The requirements for a secret.
+/// What a verifier requires.
 #[derive(Debug, Clone, Default)]
 pub struct Requirements {
-    /// All are required.
+    /// The token must hold all of these scopes.
     pub scopes: Vec<Scope>,
-    /// All are required.
+    /// The token must have all of these labels.
     pub labels: Vec<Label>,
     /// The address from which the secret was presented, if known.
     pub address: Option<IpAddr>,
 }
 
-/// Why a stored secret is refused now.
+/// Returns why a stored secret is refused now, or `None` if it is not refused.
 pub fn refusal(token: &Token, secret: &StoredSecret, now: Timestamp) -> Option<Reason> {
     match token.secret_status(secret, now) {
         Status::Revoked => Some(Reason::Revoked),
@@ -66,7 +66,7 @@ pub fn refusal(token: &Token, secret: &StoredSecret, now: Timestamp) -> Option<R
     }
 }
 
-/// Checks a secret of a token against the requirements at an instant. Missing scopes are returned only with
+/// Checks a secret of a token against the requirements. Missing scopes are returned only with
 /// [`Reason::ScopeMissing`].
 pub fn judge<'a>(
     token: &Token,

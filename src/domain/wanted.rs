@@ -1,5 +1,5 @@
-//! The wanted state: the settings, scopes and tokens of a file in version control, and how it changes those of a
-//! store. Whatever the file leaves out is not changed.
+//! The wanted state: the settings, scopes and tokens that a file in version control describes, and what must
+//! change in a store to match it. Anything that the file leaves out is left unchanged.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,9 +33,9 @@ pub struct WantedToken {
     pub description: Field<String>,
     pub owner: Field<String>,
     pub icon: Field<String>,
-    /// The scopes that it holds directly.
+    /// The complete set of scopes that are granted directly.
     pub scopes: Option<BTreeSet<Scope>>,
-    /// All its labels.
+    /// The complete set of labels.
     pub labels: Option<BTreeMap<String, String>>,
     pub lifetime: Option<Lifetime>,
     pub not_before: Field<Timestamp>,
@@ -48,15 +48,16 @@ pub struct WantedToken {
 }
 
 impl Wanted {
-    pub fn settings_over(&self, present: &Settings) -> Result<Settings, Invalid> {
-        let mut settings = present.clone();
+    pub fn settings_over(&self, current: &Settings) -> Result<Settings, Invalid> {
+        let mut settings = current.clone();
         self.settings.iter().try_for_each(|(key, value)| settings.set(*key, value))?;
         Ok(settings)
     }
 
-    /// The scopes that are new or differ from those that exist. A new one has a negative row. A retired one stays
-    /// retired, since the file does not say whether a scope can be granted.
-    pub fn scopes_over(&self, present: &Catalogue, now: Timestamp) -> Result<Vec<Entry>, Refused> {
+    /// The scopes that are new or differ from the current ones. A new scope gets a negative row number as a
+    /// placeholder. A retired scope stays retired, because the file does not say whether a scope can be
+    /// granted.
+    pub fn scopes_over(&self, current: &Catalogue, now: Timestamp) -> Result<Vec<Entry>, Refused> {
         let entry = |(row, (name, wanted)): (i64, (&Scope, &WantedScope))| {
             let new = || Entry {
                 row,
@@ -67,7 +68,7 @@ impl Wanted {
                 created_at: now,
                 retired_at: None,
             };
-            let mut entry = present.get(name).cloned().unwrap_or_else(new);
+            let mut entry = current.get(name).cloned().unwrap_or_else(new);
             wanted.description.apply(&mut entry.description);
             if let Some(includes) = &wanted.includes {
                 entry.includes.clone_from(includes);
@@ -75,10 +76,10 @@ impl Wanted {
             entry
         };
         let rows = (1..).map(|nth: i64| -nth);
-        let all = rows.zip(&self.scopes).map(entry).filter(|entry| present.get(&entry.name) != Some(entry));
+        let all = rows.zip(&self.scopes).map(entry).filter(|entry| current.get(&entry.name) != Some(entry));
         let all: Vec<Entry> = all.collect();
-        let after = all.iter().fold(present.clone(), |catalogue, entry| catalogue.with(entry));
-        all.iter().try_for_each(|entry| check_includes(entry, present, &after))?;
+        let after = all.iter().fold(current.clone(), |catalogue, entry| catalogue.with(entry));
+        all.iter().try_for_each(|entry| check_includes(entry, current, &after))?;
         Ok(all)
     }
 }
@@ -113,8 +114,8 @@ fn check_includes(entry: &Entry, before: &Catalogue, after: &Catalogue) -> Resul
 }
 
 impl WantedToken {
-    /// The new state of an existing token. `grants` are those of its scopes; `host` and `uid` are the owner of a new
-    /// destination.
+    /// The new state of an existing token. `grants`, if given, replaces its grants. A new destination belongs
+    /// to `host` and `uid`.
     pub fn over(
         &self,
         before: &Token,
@@ -136,7 +137,7 @@ impl WantedToken {
             owner: self.owner.clone(),
             icon: self.icon.clone(),
             labels: self.labels_over(before),
-            // An unchanged lifetime does not start again.
+            // A lifetime that is unchanged does not start again now.
             lifetime: self.lifetime.filter(|lifetime| *lifetime != before.lifetime),
             revives: false,
             not_before: if self.not_before == Field::Set(before.not_before) {
@@ -162,16 +163,16 @@ impl WantedToken {
         Ok(after)
     }
 
-    /// The labels to set, and those to remove, which have an empty value.
+    /// Returns the labels to set. A label to remove has an empty value.
     fn labels_over(&self, before: &Token) -> Vec<Label> {
         let Some(labels) = &self.labels else { return Vec::new() };
-        let gone = before.labels.keys().filter(|key| !labels.contains_key(*key));
-        let gone = gone.map(|key| Label { key: key.clone(), value: String::new() });
+        let removed = before.labels.keys().filter(|key| !labels.contains_key(*key));
+        let removed = removed.map(|key| Label { key: key.clone(), value: String::new() });
         let set = labels.iter().map(|(key, value)| Label { key: key.clone(), value: value.clone() });
-        gone.chain(set).collect()
+        removed.chain(set).collect()
     }
 
-    /// The token to create if there is none of this name.
+    /// The token to create if no token has this name.
     pub fn new_token(&self, name: &Name, grants: BTreeMap<i64, Grant>) -> NewToken {
         NewToken {
             name: name.clone(),
@@ -190,18 +191,18 @@ impl WantedToken {
         }
     }
 
-    /// Whether rotations would use a path or command of this file.
+    /// Whether the file gives a path or a command that rotations of this token would use.
     pub fn remembers_something(&self) -> bool {
         self.destination.value().is_some() || self.hook.value().is_some()
     }
 
-    /// Whether a command is among that.
+    /// Whether the file gives a command that rotations of this token would run.
     pub fn remembers_command(&self) -> bool {
         self.destination.value().is_some_and(|it| it.command().is_some()) || self.hook.value().is_some()
     }
 
-    /// The token that was just created by [`WantedToken::new_token`], with the fields that only a stored token can
-    /// have.
+    /// Adds the fields that only a stored token can have to a token that was just created from
+    /// [`WantedToken::new_token`].
     #[must_use]
     pub fn complete(&self, token: Token, now: Timestamp) -> Token {
         let disabled_at = (self.disabled == Some(true)).then_some(now);
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_has_expired_is_not_brought_back_by_another_lifetime() {
+    fn an_expired_token_is_not_revived_by_another_lifetime() {
         let mut before = token(vec![secret(1, 0)]);
         before.secrets[0].expires_at = Some(at(3));
         before.lifetime = Lifetime::Ttl(Span::from_secs(3).expect("a span"));

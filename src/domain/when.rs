@@ -23,7 +23,7 @@ pub struct Span(i64);
 impl Span {
     pub const MAX: Span = Span(100 * 365 * DAY);
 
-    /// `None` outside of 0 to [`Span::MAX`].
+    /// Returns `None` outside of 0 to [`Span::MAX`].
     pub fn from_secs(secs: i64) -> Option<Self> {
         (0..=Self::MAX.0).contains(&secs).then_some(Self(secs))
     }
@@ -54,29 +54,30 @@ impl FromStr for Span {
 
     /// Parses one number and one unit: `90d`, `24h`, `6mo`.
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let bad = |why: &str| {
+        let invalid = |why: &str| {
             Invalid::new(format!("`{}` is not a duration: {why}", text.escape_debug()))
                 .hint("use one number and one unit of s m h d w mo (30 d) y (365 d), like `90d`")
         };
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
         if number.is_empty() {
-            return Err(bad("it does not start with a number"));
+            return Err(invalid("it does not start with a number"));
         }
         let Some((_, factor)) = UNITS.iter().find(|(name, _)| *name == unit) else {
-            return Err(bad(if unit.is_empty() { "the unit is missing" } else { "no such unit" }));
+            return Err(invalid(if unit.is_empty() { "the unit is missing" } else { "no such unit" }));
         };
         number
             .parse::<i64>()
             .ok()
             .and_then(|n| n.checked_mul(*factor))
             .and_then(Self::from_secs)
-            .ok_or_else(|| bad("longer than 100 years"))
+            .ok_or_else(|| invalid("longer than 100 years"))
     }
 }
 
 impl fmt::Display for Span {
-    /// The form that can be parsed, in the largest unit that divides it: `90d`, `36h`, `0s`.
+    /// Uses the largest unit that divides the duration, as in `90d`, `36h` and `0s`. The result can be
+    /// parsed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = [("d", DAY), ("h", HOUR), ("m", MINUTE)]
             .into_iter()
@@ -86,7 +87,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// An instant in whole UTC seconds, within 2020-01-01 and 9999-12-31.
+/// An instant in whole UTC seconds, from 2020-01-01 to 9999-12-31.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
@@ -96,7 +97,7 @@ impl Timestamp {
     /// 9999-12-31T23:59:59Z. Later years could not be parsed.
     pub const MAX: Timestamp = Timestamp(253_402_300_799);
 
-    /// `None` outside of 2020 to 9999.
+    /// Returns `None` outside of 2020 to 9999.
     pub fn from_unix(secs: i64) -> Option<Self> {
         (Self::MIN.0..=Self::MAX.0).contains(&secs).then_some(Self(secs))
     }
@@ -105,18 +106,18 @@ impl Timestamp {
         self.0
     }
 
-    /// `None` if the sum is outside of 2020 to 9999.
+    /// Returns `None` if the sum is outside of 2020 to 9999.
     pub fn plus(self, span: Span) -> Option<Self> {
         self.0.checked_add(span.0).and_then(Self::from_unix)
     }
 
-    /// The instant `span` ago, no earlier than 2020.
+    /// The instant `span` before this one, but not before 2020.
     #[must_use]
     pub fn minus(self, span: Span) -> Self {
         Self((self.0 - span.0).max(Self::MIN.0))
     }
 
-    /// Seconds from `earlier` to `self`, negative when `earlier` is later.
+    /// Seconds from `earlier` to `self`. Negative if `earlier` is later.
     pub const fn since(self, earlier: Timestamp) -> i64 {
         self.0 - earlier.0
     }
@@ -127,7 +128,8 @@ impl Timestamp {
         let number = |from: usize, to: usize| {
             digits[from..to].iter().fold(0, |number, digit| number * 10 + i64::from(digit.wrapping_sub(b'0')))
         };
-        // Days since 1970 of a civil date, the way back from `rfc3339`. What is none is not written so.
+        // Converts a civil date to days since 1970, as the inverse of `rfc3339`. The comparison below refuses
+        // an invalid date, because `rfc3339` never prints one.
         let (year, month) = (number(0, 4) - i64::from(number(5, 7) < 3), (number(5, 7) + 9) % 12);
         let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + number(8, 10);
         let time = number(11, 13) * HOUR + number(14, 16) * MINUTE + number(17, 19);
@@ -135,9 +137,10 @@ impl Timestamp {
         (time.rfc3339() == *digits).then_some(time)
     }
 
-    /// Formats `2027-01-31T00:00:00Z` without chrono, since a list of a million tokens formats millions of these.
+    /// Formats `2027-01-31T00:00:00Z` without chrono, because a list of a million tokens formats millions of
+    /// these.
     pub fn rfc3339(self) -> [u8; 20] {
-        // All numbers are positive and small, and dividing 32 bits is faster than 64.
+        // All numbers are positive and small, and 32-bit division is faster than 64-bit division.
         let [days, rest] = [self.0 / DAY, self.0 % DAY].map(|number| u32::try_from(number).unwrap_or(0));
         // Civil date from days since 1970 (Howard Hinnant, chrono-Compatible Low-Level Date Algorithms).
         let z = days + 719_468;
@@ -171,15 +174,15 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// The clock is wrong: before 2020, or too far behind the last change of the store.
+/// The error for a wrong clock: outside of 2020 to 9999, or too far behind the last change of the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClockWrong(pub String);
 
 impl ClockWrong {
-    /// How far the clock may be behind the last change: five minutes, in seconds.
+    /// How far the clock can be behind the last change before it counts as wrong: five minutes, in seconds.
     pub const TOLERANCE: i64 = 5 * 60;
 
-    /// Fails if a clock is further behind the last change of its store.
+    /// Fails if `now` is further behind the last change of the store than [`Self::TOLERANCE`].
     pub fn check(now: Timestamp, last_change: Option<Timestamp>) -> Result<(), Self> {
         match last_change.filter(|last| last.since(now) > Self::TOLERANCE) {
             Some(last) => Err(Self(format!("the clock says {now}, but the last change was made at {last}"))),
@@ -188,12 +191,12 @@ impl ClockWrong {
     }
 }
 
-/// A clock. Each decision reads it once.
+/// A clock. Each decision reads it only once.
 pub trait Clock {
     /// Unix seconds.
     fn unix(&self) -> i64;
 
-    /// The same in microseconds.
+    /// Unix microseconds.
     fn micros(&self) -> i64 {
         self.unix().saturating_mul(1_000_000)
     }
@@ -204,14 +207,14 @@ pub trait Clock {
     }
 }
 
-/// A stopped clock, for work that belongs to one instant however long it takes.
+/// A stopped clock, for work that must use the same time however long it takes.
 impl Clock for Timestamp {
     fn unix(&self) -> i64 {
         self.0
     }
 }
 
-/// The time until or since an instant, rounded, for people: `in 3 months`, `3 hours ago`, `just now`.
+/// The rounded time until or since an instant, for people: `in 3 months`, `3 hours ago`, `just now`.
 pub fn relative(instant: Timestamp, now: Timestamp) -> String {
     let secs = instant.since(now);
     let size = secs.unsigned_abs();
@@ -267,7 +270,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_printed_duration_parses_back(secs in 0..=Span::MAX.0) {
+        fn a_printed_duration_can_be_parsed(secs in 0..=Span::MAX.0) {
             let span = Span::from_secs(secs).unwrap();
             proptest::prop_assert_eq!(span.to_string().parse(), Ok(span));
         }
@@ -280,7 +283,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_as_an_instant_is_written_so(text in "[0-9]{3}[0-9a-z]-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9:]{2}:[0-9]{2}Z|.{18,22}") {
+        fn a_parsed_instant_is_printed_as_it_was_written(text in "[0-9]{3}[0-9a-z]-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9:]{2}:[0-9]{2}Z|.{18,22}") {
             let read = Timestamp::from_rfc3339(&text).map(|time| time.to_string());
             let expected = DateTime::parse_from_rfc3339(&text).ok().and_then(|time| Timestamp::from_unix(time.timestamp()));
             let expected = expected.filter(|time| time.to_string() == text);
@@ -288,7 +291,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_a_time_panic(text in ".{0,40}") {
+        fn no_text_makes_the_duration_parser_panic(text in ".{0,40}") {
             let _ = text.parse::<Span>().is_ok();
         }
     }

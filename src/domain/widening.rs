@@ -1,7 +1,7 @@
-//! Widening: what tokens may do after a change that they could not do before.
+//! Widening: what tokens can do after a change that they could not do before.
 //!
-//! It is a value, so that a person approves exactly what was shown. If the widening has grown by the time of the
-//! change, the approval does not cover it.
+//! A widening is a value, so that a person approves exactly what was shown. If it has grown by the time of
+//! the change, the approval does not cover it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -11,10 +11,10 @@ use super::name::{Name, TokenId};
 use super::scope::{Catalogue, Scope};
 use super::token::Token;
 
-/// How many tokens, scopes or labels a message names.
-const NAMED: usize = 5;
+/// How many tokens, scopes or labels a message lists.
+const MAX_LISTED: usize = 5;
 
-/// What each token gains by a change, by its id. Revoked tokens gain nothing.
+/// What each token gains by a change, by the id of the token. Revoked tokens gain nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Widening {
     tokens: BTreeMap<TokenId, Gain>,
@@ -29,7 +29,7 @@ struct Gain {
     scopes: BTreeSet<Scope>,
     /// Key and value.
     labels: BTreeSet<(String, String)>,
-    /// Networks from which it may be presented. `None` means all.
+    /// Networks from which clients can newly use the token. `None` means all networks.
     sources: BTreeSet<Option<Network>>,
 }
 
@@ -38,12 +38,12 @@ struct Gain {
 pub enum Approval {
     /// A flag approves every widening.
     Any,
-    /// A person has approved this widening, which is empty at first.
+    /// This widening was shown and approved. It is empty as long as nothing was shown.
     Shown(Widening),
 }
 
 impl Approval {
-    /// Fails with the widening unless it is approved.
+    /// Returns the widening as an error unless it is approved.
     pub fn covers(&self, widening: Widening) -> Result<(), Widening> {
         match self {
             Self::Any => Ok(()),
@@ -54,8 +54,8 @@ impl Approval {
 }
 
 impl Widening {
-    /// What a token gains when it or the catalogue changes: scopes, held directly or through others, labels that are
-    /// added or changed, and addresses from which it may be presented.
+    /// What a token gains if it or the catalogue changes: scopes that it holds directly or through others,
+    /// labels that are added or changed, and networks from which clients can use it.
     pub fn of_token(before: (&Token, &Catalogue), after: (&Token, &Catalogue)) -> Self {
         let held = |(token, catalogue): (&Token, &Catalogue)| -> BTreeSet<Scope> {
             token.held_scopes(catalogue).into_iter().cloned().collect()
@@ -75,7 +75,7 @@ impl Widening {
         widening
     }
 
-    /// A retired scope that can be granted again.
+    /// The widening by a retired scope that can be granted again.
     pub fn of_reopened(scope: &Scope) -> Self {
         Self { reopened: BTreeSet::from([scope.clone()]), ..Self::default() }
     }
@@ -138,7 +138,7 @@ impl fmt::Display for Widening {
     }
 }
 
-/// The networks that a rule adds to another one. Without a rule, all addresses are allowed.
+/// The networks that the new rule adds to the old one. Without a rule, all addresses are allowed.
 fn sources(before: Option<&AllowFrom>, after: Option<&AllowFrom>) -> BTreeSet<Option<Network>> {
     match (before, after) {
         (None, _) => BTreeSet::new(),
@@ -147,11 +147,11 @@ fn sources(before: Option<&AllowFrom>, after: Option<&AllowFrom>) -> BTreeSet<Op
     }
 }
 
-/// The first few words in backticks, and the number of the others.
+/// Lists the first few words in backticks, and counts the others.
 pub fn some_of(words: impl Iterator<Item = String>) -> String {
     let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
-    let named = words.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    match words.len().saturating_sub(NAMED) {
+    let named = words.iter().take(MAX_LISTED).cloned().collect::<Vec<_>>().join(", ");
+    match words.len().saturating_sub(MAX_LISTED) {
         0 => named,
         more => format!("{named} and {more} more"),
     }
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::domain::token::tests::{at, token};
 
-    /// A token with these labels, whose id begins with this letter.
+    /// A token with these labels, whose id starts with the letter `id`.
     fn labelled(id: &str, labels: &[(&str, &str)]) -> Token {
         let mut it = token(Vec::new());
         it.id = format!("{id}bcdef123456").parse().unwrap();

@@ -1,4 +1,5 @@
-//! A person's clipboard. Its content belongs to a running process, so a second process of this program holds it.
+//! A person's clipboard. Its content belongs to a running process, so a second process of this program holds
+//! it.
 
 #[cfg(feature = "clipboard")]
 mod display;
@@ -16,7 +17,7 @@ use crate::context::{Clipboard, CopyMethod};
 
 pub use holder::hold;
 
-/// Reaches a clipboard. `env` is the caller's environment.
+/// Opens a clipboard by this method. `env` reads the caller's environment.
 pub fn reach(
     method: CopyMethod,
     stay: Duration,
@@ -25,7 +26,7 @@ pub fn reach(
 ) -> io::Result<Box<dyn Clipboard>> {
     let held = |role, needs: &[&'static str]| {
         let needs = needs.iter().filter_map(|key| Some((*key, env(key)?))).collect();
-        keeper::Keeper::start(role, stay, name, needs).map(|it| Box::new(it) as Box<dyn Clipboard>)
+        keeper::Keeper::start(role, stay, name, needs).map(|keeper| Box::new(keeper) as Box<dyn Clipboard>)
     };
     match method {
         CopyMethod::Display if cfg!(not(feature = "clipboard")) => {

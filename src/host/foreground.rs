@@ -1,5 +1,5 @@
-//! Lends the terminal's foreground to a command, since only processes in the foreground may read from the
-//! terminal.
+//! Gives the foreground of the terminal to a command, because only processes in the foreground can read from
+//! the terminal.
 
 use std::fs::{File, OpenOptions};
 use std::process::Child;
@@ -8,13 +8,13 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal as Blocked};
 use rustix::process::{Pid, Signal, getpgrp, kill_process_group};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
-/// The foreground of a child, until this is dropped.
+/// The foreground, which a child has until this is dropped.
 pub struct Foreground {
     terminal: File,
 }
 
 impl Foreground {
-    /// Gives it to the process group of a child, if we have it.
+    /// Gives the foreground to the process group of a child, if this process has it.
     pub fn give(child: &Child) -> Option<Self> {
         let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
         if tcgetpgrp(&terminal).ok()? != getpgrp() {
@@ -22,7 +22,7 @@ impl Foreground {
         }
         let group = Pid::from_child(child);
         tcsetpgrp(&terminal, group).ok()?;
-        // It may have been stopped already, for a read that is now allowed.
+        // The child might already have been stopped because it tried to read, which is allowed now.
         let _ = kill_process_group(group, Signal::CONT);
         Some(Self { terminal })
     }
@@ -32,7 +32,7 @@ impl Drop for Foreground {
     fn drop(&mut self) {
         let mut stop = SigSet::empty();
         stop.add(Blocked::SIGTTOU);
-        // Taking the foreground from the background would stop us.
+        // Without this, taking the foreground from the background would stop this process.
         if let Ok(before) = stop.thread_swap_mask(SigmaskHow::SIG_BLOCK) {
             let _ = tcsetpgrp(&self.terminal, getpgrp());
             let _ = before.thread_set_mask();

@@ -1,5 +1,5 @@
-//! Handles Ctrl-C and other requests to exit, where the code asks for it. Elsewhere these signals kill the
-//! process at once.
+//! Handles Ctrl-C and other requests to exit while the code asks for it. At other times these signals kill
+//! the process at once.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -11,32 +11,32 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::{pipe, unregister};
 use signal_hook::{SigId, flag};
 
-/// Whether Ctrl-C or another request to exit has come.
+/// Tells whether Ctrl-C or another request to exit was received.
 pub struct Stop {
-    came: Arc<AtomicBool>,
-    /// A signal writes into this pipe, so that a wait that begins after the signal ends too.
+    received: Arc<AtomicBool>,
+    /// A signal also writes to this pipe, so that a wait that begins after the signal ends as well.
     pipe: io::Result<OwnedFd>,
 }
 
 impl Stop {
     fn new(signals: impl Iterator<Item = i32>) -> Self {
-        let came = Arc::<AtomicBool>::default();
+        let received = Arc::<AtomicBool>::default();
         let pipe = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(io::Error::from);
         let pipe = pipe.and_then(|(reader, writer)| {
             for signal in signals {
-                flag::register(signal, Arc::clone(&came))?;
+                flag::register(signal, Arc::clone(&received))?;
                 pipe::register(signal, writer.try_clone()?)?;
             }
             Ok(reader)
         });
-        Self { came, pipe }
+        Self { received, pipe }
     }
 
     pub fn requested(&self) -> bool {
-        self.came.load(Ordering::SeqCst)
+        self.received.load(Ordering::SeqCst)
     }
 
-    /// Becomes readable when the signal comes, and stays so.
+    /// A descriptor that becomes readable when a signal is received, and stays readable.
     pub fn readable(&self) -> io::Result<BorrowedFd<'_>> {
         match &self.pipe {
             Ok(pipe) => Ok(pipe.as_fd()),
@@ -46,12 +46,12 @@ impl Stop {
 }
 
 struct Interrupts {
-    /// Ctrl-C kills the process at once.
+    /// Whether Ctrl-C kills the process at once.
     by_ctrl_c: Arc<AtomicBool>,
-    /// The other signals do too.
+    /// Whether the other signals kill it at once.
     by_others: Arc<AtomicBool>,
     stop: Stop,
-    /// The handler by which a second Ctrl-C kills the process, while the first one is deferred.
+    /// The handlers by which a second Ctrl-C kills the process while the first one is deferred.
     second: Mutex<Vec<SigId>>,
 }
 
@@ -59,21 +59,22 @@ static INTERRUPTS: OnceLock<Interrupts> = OnceLock::new();
 
 fn interrupts() -> &'static Interrupts {
     INTERRUPTS.get_or_init(|| {
-        let ends = || Arc::new(AtomicBool::new(true));
-        let (by_ctrl_c, by_others) = (ends(), ends());
+        let fatal = || Arc::new(AtomicBool::new(true));
+        let (by_ctrl_c, by_others) = (fatal(), fatal());
         let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
         let signals = [SIGINT, SIGTERM].into_iter().chain(hangup);
         for signal in signals.clone() {
-            let ends = if signal == SIGINT { &by_ctrl_c } else { &by_others };
-            // Without these handlers, the signal kills the process at once, as it does elsewhere.
-            let _ = flag::register_conditional_default(signal, Arc::clone(ends));
+            let fatal = if signal == SIGINT { &by_ctrl_c } else { &by_others };
+            // If a handler cannot be registered, the signal kills the process at once, as it does at other
+            // times.
+            let _ = flag::register_conditional_default(signal, Arc::clone(fatal));
         }
         Interrupts { by_ctrl_c, by_others, stop: Stop::new(signals), second: Mutex::default() }
     })
 }
 
-/// Makes sure that children can be waited for, even if our caller ignored SIGCHLD, since then their exit status
-/// would be lost. Children get the default again.
+/// Ensures that children can be waited for even if the caller ignored SIGCHLD, because their exit status
+/// would be lost. The children get the default action again.
 pub fn await_children() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
@@ -83,9 +84,9 @@ pub fn await_children() {
     });
 }
 
-/// Whether our caller ignored it, as `nohup` does with SIGHUP. Then it stays ignored.
+/// Whether the caller ignored the signal, as `nohup` ignores SIGHUP. Such a signal stays ignored.
 fn is_ignored(signal: i32) -> bool {
-    // A mask in hexadecimal, the lowest bit for signal 1: proc_pid_status(5).
+    // The mask is hexadecimal, and its lowest bit is for signal 1 (proc_pid_status(5)).
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
@@ -119,22 +120,22 @@ pub fn interrupted() -> bool {
     INTERRUPTS.get().is_some_and(|interrupts| interrupts.stop.requested())
 }
 
-/// Runs a function that handles Ctrl-C and other requests to exit itself. Its argument tells whether one has
-/// come.
+/// Runs a function that handles Ctrl-C and other requests to exit itself. Its argument tells whether one was
+/// received.
 pub fn with_interrupts<T>(f: impl FnOnce(&Stop) -> T) -> T {
-    let _deaf = deaf();
+    let _only_recorded = only_record_interrupts();
     f(&interrupts().stop)
 }
 
 /// While this exists, Ctrl-C and other requests to exit are only recorded.
-pub struct Deaf(());
+pub struct OnlyRecorded(());
 
-pub fn deaf() -> Deaf {
+pub fn only_record_interrupts() -> OnlyRecorded {
     interrupts().set_fatal(false);
-    Deaf(())
+    OnlyRecorded(())
 }
 
-impl Drop for Deaf {
+impl Drop for OnlyRecorded {
     fn drop(&mut self) {
         interrupts().set_fatal(true);
     }

@@ -1,4 +1,4 @@
-//! The real machine. Only this module reads its clock, environment, random numbers and terminal.
+//! The real machine. Only this module reads the clock, the environment, random numbers and the terminal.
 
 mod clipboard;
 mod foreground;
@@ -34,11 +34,11 @@ use crate::context::{
 
 pub use clipboard::hold as hold_clipboard;
 
-/// The context of a real process. It turns core dumps off, since they could contain a secret. It sets the umask
-/// so that only the user can open new files, until they are shared on purpose.
+/// Creates the context of a real process. Turns core dumps off, because they could contain a secret. Sets the
+/// umask so that only the user can open new files, unless they are shared on purpose.
 pub fn context() -> Context {
     leave_no_core();
-    fail_where_a_file_may_not_grow();
+    make_the_file_size_limit_an_error();
     let umask = rustix::process::umask(Mode::RWXG | Mode::RWXO);
     Context {
         machine: Box::new(Host { umask, started: Instant::now(), asked_zone: Cell::new(false) }),
@@ -50,26 +50,26 @@ pub fn context() -> Context {
 }
 
 fn leave_no_core() {
-    // A limit that cannot be lowered was lower already.
+    // If the limit cannot be lowered, it was already lower.
     let _ = rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
-/// Turns a write beyond the limit on the size of files (`ulimit -f`) into an error that can be reported, instead
-/// of a signal that kills the process. Commands that are started do not inherit a handler, as they would an
-/// ignored signal.
-fn fail_where_a_file_may_not_grow() {
-    // Without a handler, the signal kills the process as usual.
+/// Turns a write beyond the file size limit (`ulimit -f`) into an error that can be reported. Otherwise a
+/// signal would kill the process. The signal has a handler and is not ignored, because commands that are
+/// started would inherit an ignored signal.
+fn make_the_file_size_limit_an_error() {
+    // If the handler cannot be registered, the signal kills the process as usual.
     let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
 }
 
-/// The greatest length of a claim in the log, in characters.
+/// The maximum length, in characters, of a text of the environment that is stored in the log.
 const CLAIM_MAX: usize = 64;
 
 struct Host {
-    /// The caller's umask, which commands that are started get back.
+    /// The caller's umask, with which commands are started.
     umask: Mode,
     started: Instant,
-    /// Whether a local time was computed.
+    /// Whether a local time has been computed.
     asked_zone: Cell<bool>,
 }
 
@@ -114,8 +114,8 @@ impl Machine for Host {
         variable(key).filter(|value| !value.is_empty())
     }
 
-    fn leave_to_exit(&self, it: Box<dyn Any>) {
-        std::mem::forget(it);
+    fn leave_to_exit(&self, value: Box<dyn Any>) {
+        std::mem::forget(value);
     }
 
     fn home(&self) -> Option<PathBuf> {
@@ -124,7 +124,7 @@ impl Machine for Host {
     }
 
     fn actor(&self) -> Actor {
-        // Each event stores these claims of the environment, which may have any length, so they are cut.
+        // Each event stores these texts of the environment. They can have any length, so they are cut.
         let text = |value: OsString| Some(value.into_string().ok()?.chars().take(CLAIM_MAX).collect());
         let login = users::by_uid(uid()).and_then(|user| text(user.login));
         Actor {
@@ -137,7 +137,7 @@ impl Machine for Host {
 
     fn keep_memory_private(&self) {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        // If it fails, secrets are only as safe as before.
+        // If this fails, secrets are as safe as they were before.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 

@@ -1,4 +1,5 @@
-//! The user's pager, as other programs start it: `PAGER`, or `less` by default. Empty or `cat` means none.
+//! The user's pager, chosen as in other programs: `PAGER`, or else `less`. There is none if it is empty or
+//! `cat`.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
@@ -8,12 +9,13 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rustix::fs::Mode;
 
-use super::interrupts::{Deaf, deaf};
+use super::interrupts::{OnlyRecorded, only_record_interrupts};
 use super::process::as_caller;
 use crate::context::{OpensAt, StartPager};
 
-/// The environment for less. It must show colours. If the user has not set LESS, it also exits if the text fits,
-/// and leaves the text on the screen. A command like `+G` comes last, since it takes the rest of the text.
+/// The variable LESS for the pager, which must show colours. If the user has not set LESS, less also exits if
+/// the text fits, and leaves the text on the screen. A command such as `+G` is last, because it takes the
+/// rest of the value.
 fn less(flags: Option<OsString>, opens_at: OpensAt) -> OsString {
     let mut flags = flags
         .map_or_else(|| "FRX".into(), |flags| [OsStr::new("-R "), &flags].into_iter().collect::<OsString>());
@@ -23,7 +25,7 @@ fn less(flags: Option<OsString>, opens_at: OpensAt) -> OsString {
     flags
 }
 
-/// The pager of an environment, with its umask.
+/// The pager that an environment selects, which is started with this umask.
 pub fn of(env: impl Fn(&str) -> Option<OsString>, umask: Mode, opens_at: OpensAt) -> Option<StartPager> {
     let pager = env("PAGER").unwrap_or_else(|| "less".into());
     let path = env("PATH").unwrap_or_default();
@@ -35,32 +37,33 @@ pub fn of(env: impl Fn(&str) -> Option<OsString>, umask: Mode, opens_at: OpensAt
     Some(Box::new(move || {
         let mut command = Command::new("sh");
         command.arg("-c").arg(pager).envs(variables).stdin(Stdio::piped());
-        // Ctrl-C is for the pager. We stay until it has released the terminal.
-        let deaf = deaf();
+        // Ctrl-C is for the pager. This process stays until the pager has released the terminal.
+        let only_recorded = only_record_interrupts();
         let mut child = as_caller(umask, || command.spawn())?;
-        Ok(Box::new(Pager { input: child.stdin.take(), child, _deaf: deaf }))
+        Ok(Box::new(Pager { input: child.stdin.take(), child, _only_recorded: only_recorded }))
     }))
 }
 
-/// Whether the shell will find it. Anything beyond a command and its arguments is assumed to work.
+/// Whether the shell will find the program. Anything more than a command and its arguments is assumed to
+/// work.
 fn can_start(pager: &str, path: &OsStr) -> bool {
     let program = pager.split_whitespace().next().unwrap_or_default();
     if program.contains(|c: char| !(c.is_alphanumeric() || "._+/-".contains(c))) {
         return true;
     }
-    let runs = |path: &Path| {
+    let is_executable = |path: &Path| {
         std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
     };
     if program.contains('/') {
-        return runs(Path::new(program));
+        return is_executable(Path::new(program));
     }
-    std::env::split_paths(path).any(|dir| runs(&dir.join(program)))
+    std::env::split_paths(path).any(|dir| is_executable(&dir.join(program)))
 }
 
 struct Pager {
     input: Option<ChildStdin>,
     child: Child,
-    _deaf: Deaf,
+    _only_recorded: OnlyRecorded,
 }
 
 impl Write for Pager {

@@ -1,4 +1,4 @@
-//! Runs the commands that get a secret on stdin.
+//! Runs the commands that read a secret from their standard input.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -16,9 +16,10 @@ use super::interrupts::{await_children, with_interrupts};
 use crate::context::{Job, JobEnd};
 
 /// The pauses between checks of a running command: short at first, then longer.
-const LOOK: std::ops::Range<Duration> = Duration::from_millis(1)..Duration::from_millis(50);
+const PAUSES: std::ops::Range<Duration> = Duration::from_millis(1)..Duration::from_millis(50);
 
-/// Runs `sh -c` in a new process group and with this umask. Its input is in the pipe before it starts.
+/// Runs a command by `sh -c`, in a new process group and with this umask. Its input is in the pipe before it
+/// starts.
 pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
     let (input, unread) = {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
@@ -40,13 +41,14 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
         let mut child = as_caller(umask, || command.spawn())?;
         let foreground = Foreground::give(&child);
         let started = Instant::now();
-        let mut pause = LOOK.start;
+        let mut pause = PAUSES.start;
         loop {
             if let Some(status) = child.try_wait()? {
                 let unread = rustix::io::ioctl_fionread(&unread).unwrap_or(u64::MAX);
-                // Ctrl-C goes to the command, which has the foreground, instead of us.
+                // The terminal sends Ctrl-C to the command, which has the foreground, and not to this
+                // process.
                 let by_ctrl_c = foreground.is_some() && status.signal() == Some(Signal::INT.as_raw());
-                return Ok(if by_ctrl_c { JobEnd::Interrupted } else { ended(status, unread) });
+                return Ok(if by_ctrl_c { JobEnd::Interrupted } else { job_end(status, unread) });
             }
             if stop.requested() {
                 kill(&mut child);
@@ -57,21 +59,21 @@ pub fn run(job: &Job<'_>, umask: Mode) -> io::Result<JobEnd> {
                 return Ok(JobEnd::TimedOut);
             }
             thread::sleep(pause.min(job.timeout));
-            pause = (pause * 2).min(LOOK.end);
+            pause = (pause * 2).min(PAUSES.end);
         }
     })
 }
 
-/// Runs a function with the umask of this program's caller.
+/// Runs a function with the umask of the caller of this program.
 pub fn as_caller<T>(umask: Mode, f: impl FnOnce() -> T) -> T {
     await_children();
-    let ours = rustix::process::umask(umask);
+    let previous = rustix::process::umask(umask);
     let done = f();
-    rustix::process::umask(ours);
+    rustix::process::umask(previous);
     done
 }
 
-fn ended(status: ExitStatus, unread: u64) -> JobEnd {
+fn job_end(status: ExitStatus, unread: u64) -> JobEnd {
     match (status.code(), status.signal()) {
         (Some(0), _) => JobEnd::Done { unread },
         (Some(code), _) => JobEnd::Exit(code),
@@ -93,9 +95,9 @@ pub fn kill(child: &mut Child) {
 mod tests {
     use super::*;
 
-    /// A hook may take five minutes. This test uses a shorter time.
+    /// A hook is allowed to run for five minutes. This test uses a shorter time.
     #[test]
-    fn a_command_that_never_ends_is_killed_with_all_it_started_once_its_time_is_over() {
+    fn a_command_that_does_not_exit_in_time_is_killed_with_everything_that_it_started() {
         let dir = tempfile::tempdir().expect("a directory");
         let pids = dir.path().join("pids");
         let command = format!("sleep infinity & echo $$ $! >{}; wait", pids.display());
@@ -115,7 +117,7 @@ mod tests {
             // A killed process takes a moment to disappear.
             let looks = (0..200).find(|_| {
                 is_gone() || {
-                    thread::sleep(LOOK.end);
+                    thread::sleep(PAUSES.end);
                     false
                 }
             });

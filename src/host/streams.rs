@@ -1,4 +1,5 @@
-//! The three standard streams without std's buffers, which would keep copies of secrets until the process exits.
+//! The three standard streams, without the buffers of std, which would keep copies of secrets until the
+//! process exits.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -8,18 +9,18 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use crate::context::{Output, OutputFile};
 
 pub fn input() -> Box<dyn Read> {
-    Box::new(Stream(own(io::stdin().as_fd())))
+    Box::new(Stream(duplicate(io::stdin().as_fd())))
 }
 
 pub fn output() -> Box<dyn Output> {
-    Box::new(Stream(own(io::stdout().as_fd())))
+    Box::new(Stream(duplicate(io::stdout().as_fd())))
 }
 
 pub fn talk() -> Box<dyn Write> {
-    Box::new(Stream(own(io::stderr().as_fd())))
+    Box::new(Stream(duplicate(io::stderr().as_fd())))
 }
 
-fn own(fd: BorrowedFd<'_>) -> Option<File> {
+fn duplicate(fd: BorrowedFd<'_>) -> Option<File> {
     fd.try_clone_to_owned().ok().map(File::from)
 }
 
@@ -49,14 +50,15 @@ impl Write for Stream {
 }
 
 impl Output for Stream {
-    /// std opens a closed descriptor as `/dev/null` before `main`, so that both look the same.
+    /// std opens a closed descriptor as `/dev/null` before `main`, so that both look the same here.
     fn is_nowhere(&self) -> bool {
-        // `/dev/null`, `/dev/zero` and similar devices discard output. `/dev/full` does not, since it fails itself.
-        const MEMORY: (u32, u32) = (1, 7);
+        // `/dev/null`, `/dev/zero` and similar devices discard output. `/dev/full` does not: writing to it
+        // fails.
+        const FULL: (u32, u32) = (1, 7);
         let Some(Ok(meta)) = self.0.as_ref().map(File::metadata) else { return true };
         let (major, minor) = (rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
-        let is_memory = meta.file_type().is_char_device() && major == MEMORY.0 && minor != MEMORY.1;
-        is_memory || meta.is_file() && meta.nlink() == 0
+        let discards = meta.file_type().is_char_device() && major == FULL.0 && minor != FULL.1;
+        discards || meta.is_file() && meta.nlink() == 0
     }
 
     fn file(&self) -> Option<OutputFile> {

@@ -1,5 +1,5 @@
-//! Questions on the terminal. Ctrl-C at a question restores the cursor and is an answer; elsewhere it kills the
-//! process.
+//! Questions on the terminal. Ctrl-C at a question restores the cursor and counts as an answer. At other
+//! times it kills the process.
 
 mod keys;
 mod line;
@@ -31,7 +31,7 @@ pub fn look() -> Terminal {
 
 /// The terminal of a person.
 pub struct Person {
-    /// Whether it is dumb, so that questions are plain lines.
+    /// Whether the terminal is dumb, so that questions are plain lines.
     pub dumb: bool,
 }
 
@@ -72,17 +72,18 @@ impl Person {
     }
 }
 
-/// The input mode while a question is open.
+/// How input is read while a question is open.
 #[derive(Clone, Copy, PartialEq)]
 enum Mode {
-    /// Key by key, not echoed by the terminal.
+    /// Key by key, without echo.
     Keys,
-    /// As finished lines, echoed by the terminal.
+    /// Line by line, with echo.
     Lines,
+    /// Line by line, without echo.
     HiddenLines,
 }
 
-/// Runs a question with Ctrl-C as one of its answers, and restores the terminal.
+/// Runs a question for which Ctrl-C is one of the answers, and restores the terminal.
 fn asking<T>(mode: Mode, question: impl FnOnce(&Term, &Keys<'_>) -> io::Result<T>) -> io::Result<T> {
     let term = Term::stderr();
     let answer = with_interrupts(|stop| {
@@ -93,11 +94,11 @@ fn asking<T>(mode: Mode, question: impl FnOnce(&Term, &Keys<'_>) -> io::Result<T
         }
         answer
     });
-    // Checked only after signals kill the process again, so that none is lost in between.
-    if interrupted() { Err(given_up()) } else { answer }
+    // This is checked only after signals kill the process again, so that none is lost in between.
+    if interrupted() { Err(cancelled()) } else { answer }
 }
 
-/// The terminal's modes before a question, which are restored when this is dropped.
+/// The modes of the terminal before a question. They are restored when this is dropped.
 struct Modes(Option<Termios>);
 
 impl Modes {
@@ -128,12 +129,12 @@ impl Drop for Modes {
     }
 }
 
-/// Ctrl-C, Ctrl-D, Escape, or another request to exit.
-fn given_up() -> io::Error {
+/// The error for Ctrl-C, Ctrl-D, Escape, or another request to exit.
+fn cancelled() -> io::Error {
     io::ErrorKind::Interrupted.into()
 }
 
-/// Text cut to this many columns.
+/// Cuts text to this many columns.
 fn cut(text: &str, columns: usize) -> String {
     fit::cut(text, columns, "…")
 }
@@ -142,10 +143,11 @@ fn dim(text: &str, color: bool) -> String {
     if text.is_empty() { String::new() } else { Style { color }.dim(text) }
 }
 
-/// Columns of the terminal on stderr. `None` while we run in the background, when another job uses the terminal.
+/// The number of columns of the terminal on stderr. `None` while this process runs in the background, because
+/// another job uses the terminal.
 pub fn columns() -> Option<u16> {
     let stderr = io::stderr();
-    // A terminal that is not our controlling terminal has no foreground.
+    // A terminal that is not the controlling terminal has no foreground.
     if rustix::termios::tcgetpgrp(&stderr).is_ok_and(|group| group != rustix::process::getpgrp()) {
         return None;
     }

@@ -1,7 +1,7 @@
-//! Looks up users and groups without the C library. In a static program, the C library loads the modules of
-//! `/etc/nsswitch.conf` together with a second C library, and the module of systemd then crashes for a user that
-//! is not in `/etc/passwd`. So the files are read here, and `getent`, which is linked like the system, is run
-//! for names in other databases (LDAP, sssd, systemd).
+//! Looks up users and groups without the C library. In a static program, the C library would load the modules
+//! of `/etc/nsswitch.conf` together with a second C library, and the systemd module then crashes for a user
+//! that is not in `/etc/passwd`. So this module reads the files, and runs `getent`, which is linked like the
+//! system, for names in other databases (LDAP, sssd, systemd).
 
 use std::ffi::OsString;
 use std::fs;
@@ -25,36 +25,36 @@ pub fn by_uid(uid: u32) -> Option<User> {
 /// The id of a group, given its name or number.
 pub fn group_id(name: &str) -> Option<u32> {
     let id = |fields: Vec<Vec<u8>>| String::from_utf8(fields.get(2)?.clone()).ok()?.parse().ok();
-    let is_it = |fields: &[&[u8]]| fields[0] == name.as_bytes();
-    in_file("group", is_it)
+    let is_group = |fields: &[&[u8]]| fields[0] == name.as_bytes();
+    in_file("group", is_group)
         .and_then(id)
         .or_else(|| name.parse().ok())
-        .or_else(|| from_getent("group", name, is_it).and_then(id))
+        .or_else(|| from_getent("group", name, is_group).and_then(id))
 }
 
 /// The fields of the first entry that matches.
-fn find(database: &str, key: &str, fits: impl Fn(&[&[u8]]) -> bool + Copy) -> Option<Vec<Vec<u8>>> {
-    in_file(database, fits).or_else(|| from_getent(database, key, fits))
+fn find(database: &str, key: &str, matches: impl Fn(&[&[u8]]) -> bool + Copy) -> Option<Vec<Vec<u8>>> {
+    in_file(database, matches).or_else(|| from_getent(database, key, matches))
 }
 
-fn in_file(database: &str, fits: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8>>> {
-    first(&fs::read(format!("/etc/{database}")).ok()?, fits)
+fn in_file(database: &str, matches: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8>>> {
+    first(&fs::read(format!("/etc/{database}")).ok()?, matches)
 }
 
-/// The answer of `getent`; empty without that command.
-fn from_getent(database: &str, key: &str, fits: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8>>> {
+/// The matching entry in the output of `getent`. `None` if that command is missing.
+fn from_getent(database: &str, key: &str, matches: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8>>> {
     if key.starts_with('-') {
         return None;
     }
     let mut getent = Command::new("getent");
     getent.args([database, key]).stdin(Stdio::null()).stderr(Stdio::null());
-    first(&getent.output().ok()?.stdout, fits)
+    first(&getent.output().ok()?.stdout, matches)
 }
 
-fn first(entries: &[u8], fits: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8>>> {
+fn first(entries: &[u8], matches: impl Fn(&[&[u8]]) -> bool) -> Option<Vec<Vec<u8>>> {
     let lines = entries.split(|byte| *byte == b'\n');
     let mut all = lines.map(|line| line.split(|byte| *byte == b':').collect::<Vec<_>>());
-    let found = all.find(|fields| fits(fields))?;
+    let found = all.find(|fields| matches(fields))?;
     Some(found.into_iter().map(<[u8]>::to_vec).collect())
 }
 

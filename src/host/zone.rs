@@ -1,17 +1,17 @@
-//! Whether the local time zone is known. If it is not, local dates are read in UTC, and this gives the reason
-//! for a warning.
+//! Checks whether the local time zone is known. If it is not, local dates are read as UTC, and a warning
+//! gives the reason.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-/// The directories with the files of time zones.
+/// The directories that contain the files of time zones.
 const DIRECTORIES: [&str; 4] =
     ["/usr/share/zoneinfo", "/share/zoneinfo", "/etc/zoneinfo", "/usr/share/lib/zoneinfo"];
-/// The file of the machine's time zone.
+/// The file with the time zone of the machine.
 const LOCAL: &str = "/etc/localtime";
 
-/// What is wrong with the zone of `TZ`, or with the machine's zone if `TZ` is not set.
+/// Describes what is wrong with the zone in `TZ`, or with the zone of the machine if `TZ` is not set.
 pub fn problem(tz: Option<OsString>) -> Option<String> {
     let Some(tz) = tz else {
         let dangling = fs::symlink_metadata(LOCAL).is_ok() && fs::metadata(LOCAL).is_err();
@@ -24,7 +24,7 @@ pub fn problem(tz: Option<OsString>) -> Option<String> {
     (!known && !is_rule(name)).then(|| format!("the time zone `{name}` of `TZ` is not known here"))
 }
 
-/// Whether a zone is given as a rule with a name and an offset, like `CET-1CEST` or `<+03>-3`.
+/// Whether a zone is given as a rule with a name and an offset, such as `CET-1CEST` or `<+03>-3`.
 fn is_rule(tz: &str) -> bool {
     let rest = match tz.strip_prefix('<') {
         Some(quoted) => quoted.split_once('>').map(|(_, rest)| rest),

@@ -1,4 +1,4 @@
-//! The audit: checks that the chain of the log is intact, and that every object matches its last entry.
+//! The audit checks that the hash chain of the log is intact, and that every object matches its last entry.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::domain::digest::{Digest, Form};
 use crate::domain::event::{Anchor, GENESIS, Subject};
 use crate::domain::when::Timestamp;
 
-/// The first entry that is not what was written.
+/// The first entry that is missing or was altered.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
     pub seq: i64,
@@ -26,7 +26,7 @@ pub struct Changed {
 
 #[derive(Debug)]
 pub struct AuditReport {
-    /// Problems of the tables and indexes themselves, one sentence each.
+    /// Problems of the database itself, one sentence each.
     pub database: Vec<String>,
     pub events: i64,
     pub head: Anchor,
@@ -47,7 +47,8 @@ impl Store {
         Ok(hash.map(Digest::from_bytes))
     }
 
-    /// Checks the database's own structure, the whole chain and every object. `since` must be an ancestor of the head.
+    /// Checks the structure of the database, the whole chain and every object. `since` must be an ancestor of
+    /// the head.
     pub fn audit<E: From<StoreError>>(
         &self,
         since: Option<&Anchor>,
@@ -56,7 +57,7 @@ impl Store {
     ) -> Result<AuditReport, E> {
         watch(Step::new("checking the database", 0, 0))?;
         let database = match &self.engine {
-            Engine::Sqlite(it) => it.check_integrity()?,
+            Engine::Sqlite(sqlite) => sqlite.check_integrity()?,
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => Vec::new(),
         };
@@ -64,18 +65,19 @@ impl Store {
         Ok(AuditReport { database, ..history })
     }
 
-    /// The same without the database's own structure. `trusts_index` tells whether that is known to be sound.
+    /// Like [`Self::audit`], but without the structure of the database. `index_is_sound` tells whether that
+    /// is known to be sound.
     pub(super) fn audit_history<E: From<StoreError>>(
         &self,
         since: Option<&Anchor>,
         now: Timestamp,
-        trusts_index: bool,
+        index_is_sound: bool,
         watch: Watch<'_, E>,
     ) -> Result<AuditReport, E> {
-        let mut chain = Chain::new(trusts_index);
-        let of = self.last_entry();
+        let mut chain = Chain::new(index_is_sound);
+        let total = self.last_entry();
         while self.read(|view| chain.follow(view))? {
-            watch(Step::new("checking entries", chain.last.seq, of))?;
+            watch(Step::new("checking entries", chain.last.seq, total))?;
         }
         if chain.first_bad.is_none()
             && let Some(since) = since
@@ -103,9 +105,9 @@ impl Store {
             view.changed_wholes(chain)
         })?;
         let began = chain.last.seq;
-        let (mut from, mut done, of) = (Some(FIRST), 0, self.count());
+        let (mut from, mut done, total) = (Some(FIRST), 0, self.count());
         while let Some(start) = from {
-            watch(Step::new("checking tokens", done, of))?;
+            watch(Step::new("checking tokens", done, total))?;
             from = self.read(|view| {
                 chain.catch_up(view)?;
                 let rows = view.rows_from(start)?;
@@ -132,15 +134,15 @@ impl Store {
     }
 }
 
-/// A walk along the chain: its position, and whether the chain is intact. The last entry about each object tells
-/// what it should be.
+/// A walk along the chain: its position, and whether the chain is intact up to there. The last entry about
+/// each object tells what its digest should be.
 pub(super) struct Chain {
     last: Anchor,
     first_bad: Option<Problem>,
     /// How many entries are read at once.
     step: i64,
-    /// The last entry about each object, kept in memory only if the store's indexes are damaged. Otherwise the index
-    /// of the log finds it.
+    /// The last entry about each object. It is kept in memory only if the indexes of the store are damaged.
+    /// Otherwise the index of the log finds it.
     by_subject: Option<HashMap<String, Last>>,
 }
 
@@ -151,27 +153,29 @@ struct Last {
 }
 
 impl Chain {
-    /// At its end in a store whose log is known to hold, and whose indexes are.
+    /// A walk that is at the end of the log. The log is known to be intact, and the indexes of the store to
+    /// be sound.
     #[cfg(feature = "cli")]
     pub(super) fn at_end(last: Anchor) -> Self {
         Self { last, ..Self::new(true) }
     }
 
-    fn new(trusts_index: bool) -> Self {
-        let by_subject = if trusts_index { None } else { Some(HashMap::new()) };
+    fn new(index_is_sound: bool) -> Self {
+        let by_subject = if index_is_sound { None } else { Some(HashMap::new()) };
         Self { last: Anchor { seq: 0, hash: GENESIS }, first_bad: None, step: page(), by_subject }
     }
 
-    /// Reads a page. Returns whether there may be more entries.
+    /// Reads a page of entries. Returns whether there might be more.
     fn follow(&mut self, view: &View<'_>) -> Result<bool, StoreError> {
         if self.first_bad.is_some() {
             return Ok(false);
         }
-        // The first page begins below every valid number, so that no entry is hidden there.
+        // The first page begins below every valid number, so that no entry can be hidden there.
         let from = if self.last.seq == 0 { Some(FIRST) } else { self.last.seq.checked_add(1) };
         let Some(from) = from else { return Ok(false) };
         let page = match view.events_from(from, self.step) {
-            // There is an entry that no version of tokenctl wrote. The entries up to it are read one by one.
+            // The page has an entry that no version of tokenctl wrote. To find it, the entries are read one
+            // by one.
             Err(StoreError::Damaged(_)) if self.step > 1 => {
                 self.step = 1;
                 return Ok(true);
@@ -206,14 +210,15 @@ impl Chain {
         self.first_bad = Some(Problem { seq: self.last.seq + 1, problem });
     }
 
-    /// Reads the entries that were written since, so that objects are compared with what this transaction sees.
+    /// Reads the entries that were written since, so that objects are compared with the log as this
+    /// transaction sees it.
     fn catch_up(&mut self, view: &View<'_>) -> Result<(), StoreError> {
         while self.follow(view)? {}
         Ok(())
     }
 
-    /// Whether an object matches its last entry.
-    fn last_is(
+    /// Whether an object matches its last entry. `found` computes its digest.
+    fn matches_last_entry(
         &self,
         view: &View<'_>,
         key: &str,
@@ -227,7 +232,7 @@ impl Chain {
     }
 }
 
-/// A value that may be damaged. Damage does not stop the walk.
+/// Turns damage into `None`, so that it does not stop the walk.
 fn damage_as_none<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match found {
         Err(StoreError::Damaged(_)) => Ok(None),
@@ -236,19 +241,19 @@ fn damage_as_none<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreErr
 }
 
 impl View<'_> {
-    /// The catalogue and the settings, if they are not what their last entries say.
+    /// Returns the catalogue and the settings, if they do not match their last entries.
     pub(super) fn changed_wholes(&self, chain: &Chain) -> Result<Vec<Changed>, StoreError> {
         let scopes = damage_as_none(self.catalogue())?.map(|all| move |form: Form| form.catalogue(&all));
         let settings = damage_as_none(self.settings())?.map(|all| move |form: Form| form.settings(&all));
-        let is_last = |subject: Subject, found: Option<&dyn Fn(Form) -> Digest>| {
-            found.map_or(Ok(false), |found| chain.last_is(self, subject.key(), found))
+        let matches = |subject: Subject, found: Option<&dyn Fn(Form) -> Digest>| {
+            found.map_or(Ok(false), |found| chain.matches_last_entry(self, subject.key(), found))
         };
         let mut changed = Vec::new();
         for (subject, name, found) in [
-            (Subject::Catalogue, "scopes", scopes.as_ref().map(|it| it as &dyn Fn(Form) -> Digest)),
-            (Subject::Settings, "settings", settings.as_ref().map(|it| it as _)),
+            (Subject::Catalogue, "scopes", scopes.as_ref().map(|digest| digest as &dyn Fn(Form) -> Digest)),
+            (Subject::Settings, "settings", settings.as_ref().map(|digest| digest as _)),
         ] {
-            if !is_last(subject, found)? {
+            if !matches(subject, found)? {
                 changed.push(Changed { id: None, name: name.to_owned() });
             }
         }
@@ -262,7 +267,7 @@ impl View<'_> {
         chain: &Chain,
     ) -> Result<Vec<Changed>, StoreError> {
         let tokens = match self.tokens(rows, now) {
-            // There is a row that no version of tokenctl wrote. It is searched among the others.
+            // The page has a row that no version of tokenctl wrote. To find it, the page is split.
             Err(StoreError::Damaged(_)) if rows.len() > 1 => {
                 let (left, right) = rows.split_at(rows.len() / 2);
                 let mut changed = self.changed_tokens(left, now, chain)?;
@@ -276,15 +281,15 @@ impl View<'_> {
         };
         let mut changed = Vec::new();
         for token in tokens {
-            if !chain.last_is(self, &token.id, |form| form.token(&token))? {
+            if !chain.matches_last_entry(self, &token.id, |form| form.token(&token))? {
                 changed.push(Changed { id: Some(token.id.to_string()), name: token.name.to_string() });
             }
         }
         Ok(changed)
     }
 
-    /// A page of missing tokens that should exist by their last entry, in the order of these entries, after `after`.
-    /// Returns the last number that was examined, if there may be more.
+    /// Finds tokens that are missing although their last entry says that they exist. Reads a page of entries
+    /// after `after`, and returns the number of the last one, or `None` at the end of the log.
     pub(super) fn missing(
         &self,
         chain: &Chain,
@@ -311,14 +316,16 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// The same from memory, oldest entry first.
+    /// Like [`Self::missing`], with the last entries in memory. The oldest entry comes first.
     fn missing_of(
         &self,
         by_subject: &HashMap<String, Last>,
         changed: &mut Vec<Changed>,
     ) -> Result<(), StoreError> {
         let mut lost = Vec::new();
-        for (id, last) in by_subject.iter().filter(|(key, it)| !key.starts_with('*') && it.digest.is_some()) {
+        for (id, last) in
+            by_subject.iter().filter(|(key, last)| !key.starts_with('*') && last.digest.is_some())
+        {
             if self.row_of_id(id)?.is_none() {
                 lost.push((
                     last.seq,
@@ -331,7 +338,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Tokens that were changed since entry `began`, perhaps after the walk had passed their rows.
+    /// Checks the tokens that were changed since entry `began`, because the walk might have passed their rows
+    /// before.
     fn changed_meanwhile(
         &self,
         chain: &Chain,
@@ -341,7 +349,7 @@ impl View<'_> {
     ) -> Result<(), StoreError> {
         let sql = "SELECT DISTINCT t.row FROM events e JOIN tokens t ON t.id = e.subject WHERE e.seq > ?1 AND e.seq <= ?2";
         for row in self.column::<i64>(sql, params![began, chain.last.seq])? {
-            let is_new = |it: &Changed| changed.iter().all(|other| other.id != it.id);
+            let is_new = |found: &Changed| changed.iter().all(|other| other.id != found.id);
             let found: Vec<Changed> =
                 self.changed_tokens(&[row], now, chain)?.into_iter().filter(is_new).collect();
             changed.extend(found);
@@ -352,7 +360,7 @@ impl View<'_> {
     fn unreadable(&self, row: i64) -> Result<Changed, StoreError> {
         let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM tokens WHERE row = ?1";
         let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
-        let found = self.ok(self.prepare(sql).and_then(|mut it| it.one(&[&row], read)))?;
+        let found = self.ok(self.prepare(sql).and_then(|mut statement| statement.one(&[&row], read)))?;
         found.ok_or_else(|| StoreError::Damaged(format!("token row {row} is missing")))
     }
 }
@@ -361,7 +369,7 @@ pub(super) fn page() -> i64 {
     i64::try_from(PAGE).unwrap_or(i64::MAX)
 }
 
-/// A column that should be a text, but may not be.
+/// Reads a column that should be a text, but might not be.
 fn lossy(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
     Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes_or_null()?.unwrap_or_default()).into_owned())
 }

@@ -1,11 +1,11 @@
-//! Rows of several tables on their way into a database, side by side in a few pieces of memory: one thread makes them,
-//! another one enters them.
+//! Rows of several tables on their way into a database. They share a few pieces of memory, because one thread
+//! makes them and another one inserts them.
 
 use rusqlite::types::ValueRef;
 
 use super::seal;
 
-/// The tables, by which a row says where it goes.
+/// The table that a row belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Table {
     Setting,
@@ -39,7 +39,7 @@ impl Table {
     }
 }
 
-/// A value. Texts and blobs are given by their position.
+/// A value. Texts and blobs are given by their position in the bytes of the batch.
 #[derive(Clone, Copy)]
 enum Cell {
     Null,
@@ -48,11 +48,11 @@ enum Cell {
     Blob(usize, usize),
 }
 
-/// A row that is whole.
+/// A complete row.
 #[derive(Clone, Copy)]
 pub struct Row {
     pub table: Table,
-    /// The number of its line.
+    /// The number of the line from which it was made.
     pub line: usize,
     from: usize,
     to: usize,
@@ -86,17 +86,17 @@ impl Batch {
         self.cells.push(Cell::Blob(from, self.bytes.len()));
     }
 
-    /// Where the next value goes.
+    /// The index of the next value.
     pub fn next_cell(&self) -> usize {
         self.cells.len()
     }
 
-    /// Makes a row of the values from a place on.
+    /// Makes a row of the values from index `from` on.
     pub fn add_row(&mut self, table: Table, line: usize, from: usize) {
         self.rows.push(Row { table, line, from, to: self.cells.len() });
     }
 
-    /// The same with their seal.
+    /// Like [`Self::add_row`], but adds the seal of the row.
     pub fn add_sealed_row(&mut self, table: Table, line: usize, from: usize) {
         let seal = seal::seal(table.name(), (from..self.cells.len()).map(|at| self.at(at)));
         self.integer(seal);
@@ -107,8 +107,8 @@ impl Batch {
         &self.rows
     }
 
-    pub fn at(&self, place: usize) -> ValueRef<'_> {
-        match self.cells[place] {
+    pub fn at(&self, index: usize) -> ValueRef<'_> {
+        match self.cells[index] {
             Cell::Null => ValueRef::Null,
             Cell::Integer(value) => ValueRef::Integer(value),
             Cell::Text(from, to) => ValueRef::Text(&self.bytes[from..to]),
@@ -118,20 +118,20 @@ impl Batch {
 
     /// All values of a row.
     pub fn all(&self, row: &Row) -> impl Iterator<Item = ValueRef<'_>> {
-        (row.from..row.to).map(|place| self.at(place))
+        (row.from..row.to).map(|index| self.at(index))
     }
 
     pub fn value(&self, row: &Row, at: usize) -> ValueRef<'_> {
         self.at(row.from + at)
     }
 
-    /// The first values of a row.
+    /// The first `N` values of a row.
     pub fn values<const N: usize>(&self, row: &Row) -> [ValueRef<'_>; N] {
         std::array::from_fn(|at| self.value(row, at))
     }
 
-    /// The text of a value; empty where it is none.
-    pub fn str_at(&self, place: usize) -> &str {
-        self.at(place).as_str().unwrap_or_default()
+    /// The text of a value. Empty if the value is not a text.
+    pub fn str_at(&self, index: usize) -> &str {
+        self.at(index).as_str().unwrap_or_default()
     }
 }

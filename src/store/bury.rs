@@ -1,4 +1,4 @@
-//! Removes tokens and secrets. Their hashes are kept, so that none of these secrets can be used again.
+//! Removes tokens and secrets. The hashes of the secrets are kept, so that none of them can be used again.
 
 use std::collections::BTreeSet;
 
@@ -15,19 +15,20 @@ use crate::domain::token::{StoredSecret, Token};
 use crate::domain::when::Timestamp;
 
 impl Store {
-    /// How large the database is.
+    /// The size of the database in bytes. 0 for a server.
     pub fn bytes(&self) -> u64 {
         match &self.engine {
-            Engine::Sqlite(it) => it.bytes(),
+            Engine::Sqlite(sqlite) => sqlite.bytes(),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => 0,
         }
     }
 
-    /// Returns the space of removed rows to the file system. It is atomic, and needs space for a copy meanwhile.
+    /// Returns the space of removed rows to the file system. This is atomic, and temporarily needs space for
+    /// a copy.
     pub fn shrink(&self) -> Result<(), StoreError> {
         match &self.engine {
-            Engine::Sqlite(it) => it.shrink(self.patience.get()).map_err(|err| it.failed(&err)),
+            Engine::Sqlite(sqlite) => sqlite.shrink(self.patience.get()).map_err(|err| sqlite.failed(&err)),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => Ok(()),
         }
@@ -35,7 +36,7 @@ impl Store {
 }
 
 impl View<'_> {
-    /// Whether a secret of this hash was pruned.
+    /// Whether a secret with this hash was pruned.
     pub fn is_pruned(&self, hash: &SecretHash) -> Result<bool, StoreError> {
         Ok(!self.column::<i64>("SELECT 1 FROM pruned WHERE hash = ?1", params![hash])?.is_empty())
     }
@@ -48,17 +49,17 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Removes what [`Token::pruned`] removes of the token of this row, and records the event. Fails if the token
-    /// was changed since it was examined.
+    /// Removes what [`Token::pruned`] removes from the token in this row, and records the event. Fails if the
+    /// token has changed since it was examined.
     pub fn prune(
         &self,
         row: i64,
-        looked_at: &Digest,
+        examined: &Digest,
         until: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let token = self.tokens(&[row], self.now)?.pop();
-        let token = token.filter(|token| Form::Two.token(token) == *looked_at).ok_or(StoreError::Changed)?;
+        let token = token.filter(|token| Form::Two.token(token) == *examined).ok_or(StoreError::Changed)?;
         match token.pruned(until, now) {
             Pruned::Nothing => Err(StoreError::Changed),
             Pruned::Secrets(left) => self.replace(Action::Prune, &token, Some(&left)),
@@ -66,7 +67,7 @@ impl Write<'_> {
         }
     }
 
-    /// Replaces a token by its new state, or removes it if there is none, and records the event.
+    /// Replaces a token with its new state, or removes it if there is none, and records the event.
     pub(super) fn replace(
         &self,
         action: Action,
@@ -92,7 +93,7 @@ impl Write<'_> {
         for scope in after.grants.keys() {
             self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![after.row, scope])?;
         }
-        // Secrets that were superseded since come first, or two secrets would be current for a moment.
+        // Superseded secrets are saved first. Otherwise two secrets would be current for a moment.
         let mut secrets: Vec<_> = after.secrets.iter().collect();
         secrets.sort_by_key(|secret| secret.superseded_at.is_none());
         secrets.into_iter().try_for_each(|secret| self.save_secret(secret).map(drop))?;
@@ -112,7 +113,7 @@ impl Write<'_> {
         self.run(sql, params![secret.hash, self.now]).map(drop)
     }
 
-    /// Removes a token whose secrets were removed.
+    /// Removes a token whose secrets have been removed.
     pub(super) fn remove_token(&self, row: i64) -> Result<(), StoreError> {
         for sql in [
             "DELETE FROM label WHERE token = ?1",

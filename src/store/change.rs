@@ -1,4 +1,4 @@
-//! Changes of tokens with everything that belongs to them. Each is written and recorded in one call.
+//! Changes to tokens and everything that belongs to them. Each change is written and recorded in one call.
 
 use rusqlite::params;
 use rusqlite::types::ToSql;
@@ -9,21 +9,21 @@ use crate::domain::destination::Destination;
 use crate::domain::event::{Action, Subject};
 use crate::domain::token::{Delivery, StoredSecret, Token};
 
-/// A secret to insert, and its delivery if it has not been delivered. Its row numbers are ignored.
+/// A secret to insert, and its delivery if it has not been delivered yet. The row numbers are ignored.
 pub struct NewSecret {
     pub secret: StoredSecret,
     pub delivery: Option<Delivery>,
 }
 
 impl Write<'_> {
-    /// Runs a statement that inserts a row. Returns its number.
+    /// Runs a statement that inserts a row. Returns the number of the row.
     pub(super) fn enter_row(&self, sql: &str, args: &[&dyn ToSql]) -> Result<i64, StoreError> {
-        let lost = || StoreError::Damaged("a row that was just written has no number".to_owned());
-        self.column(sql, args)?.pop().ok_or_else(lost)
+        let missing = || StoreError::Damaged("a row that was just written has no number".to_owned());
+        self.column(sql, args)?.pop().ok_or_else(missing)
     }
 
-    /// Inserts a token with its labels, its grants and its first secret, and records the event. Its row numbers are
-    /// ignored. Returns the token as it is stored.
+    /// Inserts a token with its labels, its grants and its first secret, and records the event. The row
+    /// numbers are ignored. Returns the token as it is stored.
     pub fn insert_token(
         &self,
         token: &Token,
@@ -63,22 +63,22 @@ impl Write<'_> {
             self.run("INSERT INTO granted (token, scope) VALUES (?1, ?2)", params![row, scope])?;
         }
         match (&before.delivery, &after.delivery) {
-            (Some(was), None) => self.run("DELETE FROM delivery WHERE secret = ?1", params![was.secret])?,
-            (Some(was), Some(is)) if was.expires_at != is.expires_at => {
+            (Some(old), None) => self.run("DELETE FROM delivery WHERE secret = ?1", params![old.secret])?,
+            (Some(old), Some(new)) if old.expires_at != new.expires_at => {
                 let sql = "UPDATE delivery SET expires_at = ?2 WHERE secret = ?1";
-                self.run(sql, params![is.secret, is.expires_at])?
+                self.run(sql, params![new.secret, new.expires_at])?
             }
             _ => 0,
         };
         if before.pending_hook != after.pending_hook {
             self.save_hook(row, after.pending_hook.as_ref())?;
         }
-        for was in &before.secrets {
-            match after.secrets.iter().find(|is| is.row == was.row) {
+        for old in &before.secrets {
+            match after.secrets.iter().find(|new| new.row == old.row) {
                 None => {
-                    self.run("DELETE FROM secret WHERE row = ?1 AND delivered_at IS NULL", params![was.row])?
+                    self.run("DELETE FROM secret WHERE row = ?1 AND delivered_at IS NULL", params![old.row])?
                 }
-                Some(is) if is != was => self.save_secret(is)?,
+                Some(new) if new != old => self.save_secret(new)?,
                 Some(_) => 0,
             };
         }
@@ -92,7 +92,7 @@ impl Write<'_> {
              destination_kind = ?13, destination_path = ?14, destination_variable = ?15, destination_command = ?16,
              destination_host = ?17, destination_uid = ?18, hook = ?19, allow_from = ?20 WHERE row = ?1";
         let remembered = token.destination.as_ref();
-        let destination = remembered.map(|it| &it.destination);
+        let destination = remembered.map(|remembered| &remembered.destination);
         self.run(
             sql,
             params![
@@ -112,8 +112,8 @@ impl Write<'_> {
                 destination.and_then(Destination::path),
                 destination.and_then(Destination::variable),
                 destination.and_then(Destination::command),
-                remembered.and_then(|it| it.host.as_deref()),
-                remembered.map(|it| it.uid),
+                remembered.and_then(|remembered| remembered.host.as_deref()),
+                remembered.map(|remembered| remembered.uid),
                 token.hook,
                 token.allow_from.as_ref().map(ToString::to_string)
             ],
@@ -144,25 +144,25 @@ impl Write<'_> {
         self.run(sql, params![row, expires_at, delivered_at, superseded_at, revoked_at])
     }
 
-    fn enter_delivery(&self, secret: i64, it: &Delivery) -> Result<(), StoreError> {
+    fn enter_delivery(&self, secret: i64, delivery: &Delivery) -> Result<(), StoreError> {
         let sql =
             "INSERT INTO delivery (secret, kind, target, uid, pid, started_at, deadline, expires_at, grace, variable,
              command, hook, remember, host) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
         let values = params![
             secret,
-            it.destination.word(),
-            it.target,
-            it.uid,
-            it.pid,
-            it.started_at,
-            it.deadline,
-            it.expires_at,
-            it.grace,
-            it.variable,
-            it.command,
-            it.hook,
-            it.remember,
-            it.host
+            delivery.destination.word(),
+            delivery.target,
+            delivery.uid,
+            delivery.pid,
+            delivery.started_at,
+            delivery.deadline,
+            delivery.expires_at,
+            delivery.grace,
+            delivery.variable,
+            delivery.command,
+            delivery.hook,
+            delivery.remember,
+            delivery.host
         ];
         self.run(sql, values).map(drop)
     }

@@ -12,19 +12,20 @@ use crate::domain::when::Timestamp;
 
 pub type Fields = Map<String, Value>;
 
-/// The form of a value.
+/// The form of a value in an export.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Text,
     Number,
-    /// A time in RFC 3339, which is seconds in the table.
+    /// A time in RFC 3339. The table contains seconds.
     Time,
-    /// Hexadecimal digits, which are bytes in the table.
+    /// Hexadecimal digits. The table contains bytes.
     Hash,
-    /// JSON, which is text in the table.
+    /// JSON. The table contains text.
     Json,
 }
 
+/// The name of a column, the form of its values, and whether they can be null.
 pub struct Column(pub &'static str, Kind, Null);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,13 +122,13 @@ pub static EVENT: &[Column] = &[
     Column("changes", Json, Perhaps),
 ];
 
-/// The names of columns for a statement, with this alias of their table.
+/// The names of columns for a statement, each after `table`, which is an alias or empty.
 pub fn names(columns: &[Column], table: &str) -> String {
     let all: Vec<String> = columns.iter().map(|column| format!("{table}{}", column.0)).collect();
     all.join(", ")
 }
 
-/// The columns of a row from `first` on, in the form of an export.
+/// Converts the columns of a row from `first` on to the form of an export.
 pub fn show(columns: &[Column], row: &Row<'_>, first: usize) -> rusqlite::Result<Fields> {
     let mut fields = Fields::new();
     for (at, Column(name, kind, _)) in (first..).zip(columns) {
@@ -151,11 +152,11 @@ pub fn show(columns: &[Column], row: &Row<'_>, first: usize) -> rusqlite::Result
 /// More columns than any table has.
 const MOST: usize = 32;
 
-/// Takes the columns out of what an export shows, into a batch. An error says what is wrong.
+/// Moves the columns from a line of an export into a batch. An error describes what is wrong.
 pub fn take(columns: &[Column], fields: &mut item::Fields<'_>, into: &mut Batch) -> Result<(), String> {
     let mut items = [const { None }; MOST];
     let mut fields = fields.remaining().peekable();
-    // Both in order of name, they are gone through once.
+    // Both are in the order of their names, so one pass is enough.
     for at in in_order(columns) {
         let name = columns[*at].0;
         while fields.next_if(|(key, _)| **key < *name).is_some() {}
@@ -164,18 +165,18 @@ pub fn take(columns: &[Column], fields: &mut item::Fields<'_>, into: &mut Batch)
     columns.iter().zip(items).try_for_each(|(column, item)| take_one(column, item, into))
 }
 
-/// The places of columns in order of their names.
+/// The indices of columns in the order of their names.
 fn in_order(columns: &[Column]) -> &'static [usize] {
     static ALL: LazyLock<Vec<(&[Column], Vec<usize>)>> = LazyLock::new(|| {
         let all = [SETTING, PRUNED, SCOPE, TOKEN, SECRET, DELIVERY, HOOK, EVENT];
         let sorted = |columns: &[Column]| {
-            let mut places: Vec<usize> = (0..columns.len()).collect();
-            places.sort_unstable_by_key(|at| columns[*at].0);
-            places
+            let mut indices: Vec<usize> = (0..columns.len()).collect();
+            indices.sort_unstable_by_key(|at| columns[*at].0);
+            indices
         };
         all.map(|columns| (columns, sorted(columns))).into()
     });
-    ALL.iter().find(|(of, _)| std::ptr::eq(*of, columns)).map_or(&[], |(_, places)| places)
+    ALL.iter().find(|(of, _)| std::ptr::eq(*of, columns)).map_or(&[], |(_, indices)| indices)
 }
 
 fn take_one(
@@ -223,7 +224,7 @@ fn bytes(hex: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Fails if there is a field that belongs to no column.
+/// Fails if a field is left that belongs to no column.
 pub fn check_all_taken(fields: &item::Fields<'_>) -> Result<(), String> {
     fields.iter().next().map_or(Ok(()), |(key, _)| Err(format!("it has an unknown key `{key}`")))
 }

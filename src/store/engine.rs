@@ -1,5 +1,5 @@
-//! The engine that holds a store, below the queries. Above it, each query is one text, and values are those of
-//! SQLite.
+//! The engine of a store, below the queries. Above it, each query has the same text for every engine, and
+//! values are those of SQLite.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use super::{FoundRows, Open, Postgres, ServerFailure, server_statement, server_v
 use super::{Look, Sqlite, StoreError};
 use crate::domain::when::{ClockWrong, Timestamp};
 
-/// The engine of a store's rows.
+/// The engine that stores the rows.
 pub enum Engine {
     Sqlite(Sqlite),
     #[cfg(feature = "postgres")]
@@ -23,11 +23,11 @@ pub enum Engine {
 /// Why a statement failed.
 #[derive(Debug)]
 pub enum Fault {
-    /// SQLite failed, or a value of a row does not convert.
+    /// SQLite failed, or a value of a row cannot be converted.
     Sqlite(rusqlite::Error),
     #[cfg(feature = "postgres")]
     Postgres(ServerFailure),
-    /// A change is kept, but no standby has confirmed it in time.
+    /// The change is stored, but no standby has confirmed it in time.
     #[cfg(feature = "postgres")]
     Unconfirmed,
 }
@@ -38,7 +38,7 @@ impl From<rusqlite::Error> for Fault {
     }
 }
 
-/// The purpose of a transaction.
+/// What a transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     Look,
@@ -54,7 +54,7 @@ pub enum Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// The time of a change, and why this host's clock is not trusted, if so.
+    /// The time of a change, and why the clock of this host is not trusted, if it is not.
     pub fn time(&self, host: Timestamp) -> (Timestamp, Option<ClockWrong>) {
         match self {
             Self::Sqlite(_) | Self::Look(_) => (host, None),
@@ -73,11 +73,11 @@ impl Transaction<'_> {
     }
 }
 
-/// A statement ready to run.
+/// A statement that is ready to run.
 pub enum Prepared<'a> {
     Kept(CachedStatement<'a>),
-    /// SQLite takes its parts from memory that the connection has at hand, and not one by one from the C library: a
-    /// third less work.
+    /// A statement that is used only once. SQLite takes its memory from a pool of the connection instead of
+    /// piece by piece from the C library, which saves a third of the work.
     Once(Statement<'a>),
     #[cfg(feature = "postgres")]
     Postgres(server_statement::Statement<'a>),
@@ -98,16 +98,16 @@ pub enum Row<'a> {
 }
 
 impl Engine {
-    /// Whether it only shows columns of tokens that verdicts need.
+    /// Whether it shows only those columns of tokens that verdicts need.
     pub fn is_narrow(&self) -> bool {
         match self {
             Self::Sqlite(_) => false,
             #[cfg(feature = "postgres")]
-            Self::Postgres(it) => it.is_narrow(),
+            Self::Postgres(postgres) => postgres.is_narrow(),
         }
     }
 
-    /// Whether it may be used from several hosts.
+    /// Whether it can be used from several hosts.
     pub fn spans_hosts(&self) -> bool {
         match self {
             Self::Sqlite(_) => false,
@@ -116,7 +116,7 @@ impl Engine {
         }
     }
 
-    /// A condition on a column for these rows, and its value.
+    /// The condition that a column is one of these rows, and the argument of the condition.
     pub fn among(&self, rows: &[i64]) -> (&'static str, String) {
         let list: Vec<String> = rows.iter().map(i64::to_string).collect();
         let list = list.join(",");
@@ -127,7 +127,7 @@ impl Engine {
         }
     }
 
-    /// A query for a number that nobody can guess, as a UUID.
+    /// A query for a random UUID, which nobody can guess.
     pub fn uuid(&self) -> &'static str {
         match self {
             // Version 4, variant 1, and 122 random bits.
@@ -141,7 +141,7 @@ impl Engine {
         }
     }
 
-    /// After rows were inserted with explicit numbers, lets the numbers of further rows follow them.
+    /// Ensures that new rows get higher numbers than the rows that were inserted with explicit numbers.
     #[cfg(feature = "cli")]
     #[cfg_attr(
         not(feature = "postgres"),
@@ -151,11 +151,11 @@ impl Engine {
         match self {
             Self::Sqlite(_) => Ok(()),
             #[cfg(feature = "postgres")]
-            Self::Postgres(it) => it.number_from_here(),
+            Self::Postgres(postgres) => postgres.number_from_here(),
         }
     }
 
-    /// Whether a transaction goes on after a statement that a rule of a table has refused.
+    /// Whether a transaction can continue after a rule of a table has refused a statement.
     #[cfg(feature = "cli")]
     pub fn goes_on(&self) -> bool {
         match self {
@@ -165,35 +165,35 @@ impl Engine {
         }
     }
 
-    /// How many rows were changed through it so far.
+    /// How many rows have been changed through it so far.
     pub fn changes(&self) -> u64 {
         match self {
-            Self::Sqlite(it) => it.conn.total_changes(),
+            Self::Sqlite(sqlite) => sqlite.conn.total_changes(),
             #[cfg(feature = "postgres")]
-            Self::Postgres(it) => it.changes(),
+            Self::Postgres(postgres) => postgres.changes(),
         }
     }
 
     pub fn prepare(&self, sql: &str) -> Result<Prepared<'_>, Fault> {
         match self {
-            Self::Sqlite(it) => Ok(it.prepare(sql)?),
+            Self::Sqlite(sqlite) => Ok(sqlite.prepare(sql)?),
             #[cfg(feature = "postgres")]
-            Self::Postgres(it) => Ok(Prepared::Postgres(it.prepare(sql))),
+            Self::Postgres(postgres) => Ok(Prepared::Postgres(postgres.prepare(sql))),
         }
     }
 
-    /// The error of the store for an error of the engine.
+    /// Converts an error of the engine to an error of the store.
     pub fn failed(&self, err: &Fault) -> StoreError {
         match (self, err) {
-            (Self::Sqlite(it), Fault::Sqlite(err)) => it.failed(err),
+            (Self::Sqlite(sqlite), Fault::Sqlite(err)) => sqlite.failed(err),
             #[cfg(feature = "postgres")]
-            (Self::Postgres(it), err) => it.failed(err),
+            (Self::Postgres(postgres), err) => postgres.failed(err),
             #[cfg(feature = "postgres")]
             (Self::Sqlite(_), err) => StoreError::Damaged(err.to_string()),
         }
     }
 
-    /// Runs a statement without rows. Returns how many rows it changed.
+    /// Runs a statement that returns no rows. Returns how many rows it changed.
     pub fn run(&self, sql: &str, args: &[&dyn ToSql]) -> Result<usize, Fault> {
         self.prepare(sql)?.execute(args)
     }
@@ -212,7 +212,7 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    /// Whether a value breaks a rule of its table.
+    /// Whether the cause is a value that breaks a rule of its table.
     #[cfg(feature = "cli")]
     pub fn breaks_rule(&self) -> bool {
         use rusqlite::ErrorCode::{ConstraintViolation, TypeMismatch};
@@ -247,7 +247,7 @@ impl Prepared<'_> {
         })
     }
 
-    /// Runs it with these values, which are not looked at as parameters of different types.
+    /// Runs the statement with these values, which are bound directly.
     #[cfg(feature = "cli")]
     pub fn enter<'v>(&mut self, values: impl Iterator<Item = ValueRef<'v>>) -> Result<(), Fault> {
         let statement = match self {
@@ -260,7 +260,7 @@ impl Prepared<'_> {
                 return statement.execute(&values).map(drop);
             }
         };
-        // Most are null, which is what a parameter is that nothing was bound to.
+        // Most values are null, and a parameter that is not bound is null too.
         statement.clear_bindings();
         for (at, value) in (1..).zip(values).filter(|(_, value)| *value != ValueRef::Null) {
             statement.raw_bind_parameter(at, ToSqlOutput::Borrowed(value))?;
@@ -268,7 +268,7 @@ impl Prepared<'_> {
         Ok(statement.raw_execute().map(drop)?)
     }
 
-    /// The result of `read` for each row.
+    /// Returns the result of `read` for each row.
     pub fn all<T, C: FromIterator<T>>(
         &mut self,
         args: &[&dyn ToSql],
@@ -279,7 +279,7 @@ impl Prepared<'_> {
         std::iter::from_fn(|| next().transpose()).collect()
     }
 
-    /// The result of `read` for the first row, if there is one.
+    /// Returns the result of `read` for the first row, if there is one.
     pub fn one<T>(
         &mut self,
         args: &[&dyn ToSql],
@@ -317,7 +317,6 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// How many columns it has.
     pub fn columns(&self) -> usize {
         match self {
             Self::Sqlite(row) => row.as_ref().column_count(),

@@ -1,15 +1,15 @@
-//! Entering the rows of a batch.
+//! Inserts the rows of a batch.
 
 use super::batch::{Batch, Row, Table};
 use super::columns::{self, Column};
 use super::engine::{Engine, Fault, Prepared};
 use super::parts::BadLine;
 
-/// How many tables there are.
+/// The number of tables.
 const TABLES: usize = Table::Events as usize + 1;
 
 fn insert(table: Table) -> String {
-    // The columns before those that an export shows, those, and the ones after them.
+    // The columns before those that an export contains, those columns, and the ones after them.
     let (before, shown, after): (&[&str], &[Column], &[&str]) = match table {
         Table::Setting => (&[], columns::SETTING, &[]),
         Table::Scope => (&["row"], columns::SCOPE, &["include_count", "seal"]),
@@ -33,7 +33,7 @@ fn insert(table: Table) -> String {
     format!("INSERT INTO {} ({}) VALUES ({})", table.name(), names.join(", "), marks.join(", "))
 }
 
-/// The statements that enter rows, each from its first row on.
+/// The statements that insert rows. Each is prepared when its first row is inserted.
 #[derive(Default)]
 pub struct Entry<'a>([Option<Prepared<'a>>; TABLES]);
 
@@ -46,14 +46,14 @@ impl<'a> Entry<'a> {
         statement.enter(batch.all(row))
     }
 
-    /// Enters all rows. An error has the number of its line.
+    /// Inserts all rows. An error contains the number of the line.
     pub fn all(&mut self, engine: &'a Engine, batch: &Batch) -> Result<(), (usize, BadLine)> {
         let enter = |row: &Row| self.row(engine, batch, row).map_err(|err| (row.line, failed(engine, &err)));
         batch.rows().iter().try_for_each(enter)
     }
 }
 
-/// What it says of a line that its rows cannot be entered.
+/// Describes why the rows of a line cannot be inserted.
 pub fn failed(engine: &Engine, err: &Fault) -> BadLine {
     if err.breaks_rule() {
         return BadLine::Content(format!("it breaks a rule, or repeats what must be unique ({err})"));

@@ -31,14 +31,14 @@ pub enum StoreError {
     Wal { path: PathBuf },
     #[error("`{}` cannot be changed: {why}", .path.display())]
     ReadOnly { path: PathBuf, why: String, hint: String },
-    /// There is no store, and none can be made here.
+    /// There is no store, and none can be created here.
     #[error("no store can be made at `{}`: {why}", .path.display())]
     NoPlace { path: PathBuf, why: String },
     #[error("the store is damaged: {0}")]
     Damaged(String),
     #[error("the store is locked{}", by_processes(.0))]
     Locked(Vec<u32>),
-    /// It changed between the check and the change that depended on it.
+    /// It changed between a check and the change that depended on the check.
     #[error("the store has changed meanwhile; nothing was changed")]
     Changed,
     #[error("{}", .0.0)]
@@ -47,19 +47,20 @@ pub enum StoreError {
     #[cfg(feature = "postgres")]
     #[error("`{}` is a server, which has no files of a store", .0.display())]
     NoFiles(PathBuf),
-    /// A command would be remembered, or run, that others may have written.
+    /// A command would be stored or run that other users could have written.
     #[cfg(feature = "postgres")]
     #[error("a store on a server neither remembers commands nor runs those that it has")]
     NoCommands,
-    /// A server that cannot be reached.
+    /// The server cannot be reached.
     #[cfg(feature = "postgres")]
     #[error("`{}` cannot be reached: {why}", .server.display())]
     Unreachable { server: PathBuf, why: String },
-    /// A replica was to verify, and no flag limits the age of its data.
+    /// The server is a replica, and no flag limits the age of its data.
     #[cfg(feature = "postgres")]
     #[error("`{}` is a replica, whose answers may be old", .0.display())]
     Replica(PathBuf),
-    /// A replica that may be too old for a verdict. `may_change` says that this process has not looked at it for long.
+    /// The data of a replica might be too old for a verdict. `may_change` means that this process has not
+    /// watched it for long, so the next result can be different.
     #[cfg(feature = "postgres")]
     #[error("`{}` may be too old: {why}", .server.display())]
     Stale { server: PathBuf, why: String, may_change: bool },
@@ -68,7 +69,7 @@ pub enum StoreError {
     Io { what: String, settled: &'static str },
 }
 
-/// The text about what a failed change left behind.
+/// What a failed change left behind, as text.
 pub const UNCHANGED: &str = "nothing was changed";
 pub const UNSETTLED: &str = "the change may or may not have been kept; check before you repeat it";
 
@@ -92,7 +93,7 @@ impl StoreError {
         !matches!(self, Self::Newer { .. } | Self::Damaged(_) | Self::Locked(_) | Self::Changed)
     }
 
-    /// The same error for the original of a private copy.
+    /// The same error, with the path of the original instead of that of a private copy.
     #[must_use]
     pub fn of_file(self, path: &Path) -> Self {
         let path = path.to_owned();
@@ -100,7 +101,7 @@ impl StoreError {
             Self::Foreign { why, .. } => Self::Foreign { path, why },
             Self::Unreadable { why, .. } => Self::Unreadable { path, why },
             Self::Wal { .. } => Self::Wal { path },
-            it => it,
+            other => other,
         }
     }
 
@@ -108,7 +109,7 @@ impl StoreError {
         Self::Io { what: format!("cannot {what} `{}`: {err}", path.display()), settled: UNCHANGED }
     }
 
-    /// The meaning of an error of SQLite on the database `path`. Open transactions are rolled back by then.
+    /// Converts an error of SQLite on the database `path`. Open transactions have been rolled back by then.
     pub fn sqlite(path: &Path, err: &rusqlite::Error) -> Self {
         let detail = err.to_string();
         match err.sqlite_error_code() {
@@ -116,7 +117,8 @@ impl StoreError {
                 Some(why) => Self::failed(path, &format!("the file system refuses to lock it: {why}")),
                 None => Self::Locked(lock::pids(path)),
             },
-            // All statements are ours and fit our tables, so if SQLite or we cannot interpret a value, the file is damaged.
+            // All statements are correct and fit the tables. So if SQLite or tokenctl cannot interpret a
+            // value, the file is damaged.
             None
             | Some(
                 ErrorCode::DatabaseCorrupt
@@ -142,7 +144,7 @@ impl StoreError {
     }
 }
 
-/// Details that SQLite's message lacks.
+/// Details that the message of SQLite lacks.
 fn because(err: &rusqlite::Error) -> String {
     let limit = rustix::process::getrlimit(Resource::Fsize).current;
     match (err.sqlite_error().map(|err| err.extended_code), limit) {
@@ -156,16 +158,16 @@ fn because(err: &rusqlite::Error) -> String {
     }
 }
 
-/// Why this path cannot be written, and which user may write it.
+/// Explains why this path cannot be written, and which user can write it.
 pub fn read_only(path: &Path, err: Errno) -> StoreError {
     let owner = fs::symlink_metadata(path).map(|meta| meta.uid());
-    let us = rustix::process::geteuid().as_raw();
+    let uid = rustix::process::geteuid().as_raw();
     let (why, hint) = match (err, owner) {
         (Errno::ROFS, _) => (
             "its file system is mounted read-only".to_owned(),
             "mount it for writing; reading commands work as they are".to_owned(),
         ),
-        (Errno::ACCESS | Errno::PERM, Ok(owner)) if owner == us => {
+        (Errno::ACCESS | Errno::PERM, Ok(owner)) if owner == uid => {
             ("its mode lets nobody write".to_owned(), format!("chmod u+w {}", shell(path)))
         }
         (Errno::ACCESS | Errno::PERM, Ok(owner)) => (
@@ -177,7 +179,7 @@ pub fn read_only(path: &Path, err: Errno) -> StoreError {
     StoreError::ReadOnly { path: path.to_owned(), why, hint }
 }
 
-/// A path as a word for a shell.
+/// A path as a word for a shell, in quotes if necessary.
 pub fn shell(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:@%".contains(c);

@@ -1,4 +1,5 @@
-//! The secrets of a batch, read from a server in one query instead of one each: there the way costs more than the look-up.
+//! Reads the secrets of a batch from a server in one query instead of one query each, because the round trip
+//! costs more than the look-up.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +14,12 @@ use crate::domain::secret::SecretHash;
 use crate::domain::token::{Role, Token};
 use crate::domain::when::Timestamp;
 
-/// What was found of each secret that was looked for.
+/// The result for each secret that was looked up.
 pub type Expected = HashMap<[u8; 32], Option<Arc<Presented>>>;
 
 impl View<'_> {
-    /// Reads what is going to be asked. What cannot be read so is read singly, and says then what is wrong.
+    /// Reads the secrets that are about to be looked up. If this fails, they are read one by one, and the
+    /// error is reported then.
     pub fn expect(&self, hashes: impl Iterator<Item = SecretHash>, now: Timestamp) {
         if !self.spans_hosts() {
             return;
@@ -72,7 +74,8 @@ impl View<'_> {
     }
 }
 
-/// As a single look-up gives it: by its current secret a token has only that one.
+/// The result that a single look-up gives, which contains only the current secret if that is the presented
+/// one.
 fn presented(token: &Token, index: usize, last_change: Option<Timestamp>) -> Presented {
     let secret = &token.secrets[index];
     if secret.delivered_at.is_none() || secret.role() != Role::Current {

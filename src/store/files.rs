@@ -1,8 +1,8 @@
-//! Opens files that other users may have touched. Only this module does.
+//! Opens files that other users might have changed. Only this module opens such files.
 //!
 //! - It does not follow a symbolic link, and does not wait for a FIFO.
-//! - The kind, the owner and the number of links are read from the open file, so that nobody can exchange it
-//!   meanwhile.
+//! - The kind, the owner and the number of links are read from the open file, so that nobody can replace it
+//!   in between.
 //! - Modes, groups and owners are changed through the open file as well, never by path.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
@@ -38,8 +38,8 @@ pub fn open(path: &Path, write: bool) -> io::Result<Opened> {
 }
 
 impl Opened {
-    /// Sets the mode, if it is a directory or a regular file with one link, and has this owner. Only the bits for
-    /// reading, writing and executing are ever set on a file.
+    /// Sets the mode, if this is a directory or a regular file with one link, and has this owner. On a file,
+    /// only the bits for reading, writing and executing are ever set.
     pub fn set_mode(&self, owner: u32, mode: u32) -> io::Result<()> {
         self.belongs_to(owner)?;
         let mode = mode & if self.meta.is_dir() { 0o2777 } else { 0o777 };
@@ -59,7 +59,7 @@ impl Opened {
     }
 }
 
-/// The reason for refusing a file that is not regular, has several links, or has another owner.
+/// Why a file is refused: because it is not regular, has several links, or has another owner.
 pub fn problem(meta: &Metadata, owner: u32) -> Option<String> {
     if !meta.is_file() {
         Some(format!("it is {}, not a regular file", kind(meta)))
@@ -89,11 +89,11 @@ pub fn kind(meta: &Metadata) -> &'static str {
     }
 }
 
-/// The metadata of a path, without following a link. `None` if there is nothing.
+/// The metadata of a path, without following a link. `None` if there is no file.
 pub fn look(path: &Path) -> io::Result<Option<Metadata>> {
     match fs::symlink_metadata(path) {
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-        // It was removed in between, as a journal is when its writer commits.
+        // The file was removed in between, as a journal is when its writer commits.
         Ok(meta) if meta.is_file() && meta.nlink() == 0 => Ok(None),
         meta => meta.map(Some),
     }
@@ -107,7 +107,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
 
     #[test]
-    fn a_link_is_not_followed_and_a_second_name_is_seen() {
+    fn a_symbolic_link_is_not_followed_and_a_hard_link_is_detected() {
         let dir = tempfile::tempdir().unwrap();
         let (file, link, twin) = (dir.path().join("file"), dir.path().join("link"), dir.path().join("twin"));
         fs::write(&file, "text").unwrap();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mode_never_makes_a_file_run_as_its_owner() {
+    fn set_mode_never_sets_the_setuid_or_setgid_bit_of_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, "text").unwrap();

@@ -1,4 +1,4 @@
-//! Finds tokens: by name, by a typed reference, and page by page.
+//! Finds tokens by name, by a typed reference, and page by page.
 
 use rusqlite::params;
 use rusqlite::types::{FromSql, ToSql};
@@ -10,21 +10,21 @@ use crate::domain::secret::SecretHash;
 use crate::domain::token::Token;
 use crate::domain::when::Timestamp;
 
-/// Goes from the few deliveries to their secrets. SQLite would choose the other direction, in which every change
-/// would read all secrets of the store.
+/// Starts from the few deliveries and goes to their secrets. SQLite would choose the other direction, so that
+/// every change would read all secrets of the store.
 const OVERDUE: &str = "SELECT s.token FROM delivery d CROSS JOIN secret s ON s.row = d.secret
      WHERE (CAST(?1 AS bigint) IS NULL OR d.uid = ?1) AND d.deadline <= ?2
      AND (CAST(?3 AS text) IS NULL OR d.host = ?3) ORDER BY d.secret";
 
 impl View<'_> {
-    /// A page of rows in order of row, from `from` on.
+    /// A page of rows in ascending order, from `from` on.
     pub fn rows_from(&self, from: i64) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT row FROM tokens WHERE row >= ?1 ORDER BY row LIMIT ?2";
         let rows: Vec<i64> = self.column(sql, params![from, page()])?;
         ascending(rows.iter().copied(), from).map(|()| rows)
     }
 
-    /// A page of tokens in order of row, from `from` on: row, id and name.
+    /// A page of tokens in the order of their rows, from `from` on: row, id and name.
     pub fn names_from(&self, from: i64) -> Result<Vec<(i64, String, String)>, StoreError> {
         let sql = "SELECT row, id, name FROM tokens WHERE row >= ?1 ORDER BY row LIMIT ?2";
         let run = || {
@@ -34,16 +34,17 @@ impl View<'_> {
         ascending(found.iter().map(|(row, ..)| *row), from).map(|()| found)
     }
 
-    /// The row of the token of exactly this id.
+    /// The row of the token with exactly this id.
     pub(super) fn row_of_id(&self, id: &str) -> Result<Option<i64>, StoreError> {
         Ok(self.column("SELECT row FROM tokens WHERE id = ?1", params![id])?.pop())
     }
 
-    /// A page of the rows of unrevoked tokens in order of name, after `after`. In reverse order, it ends before
-    /// `after`.
+    /// A page of the rows of unrevoked tokens in the order of their names, after `after`. In reverse order,
+    /// the page contains the names before `after`.
     pub(super) fn rows_by_name(&self, after: Option<&str>, reverse: bool) -> Result<Vec<i64>, StoreError> {
         let order = if reverse { "DESC" } else { "ASC" };
-        // The first page has no bound, so that it includes an invalid name that sorts before all valid ones.
+        // The first page has no bound, so that it also contains an invalid name that sorts before all valid
+        // ones.
         let Some(after) = after else {
             let sql =
                 format!("SELECT row FROM tokens WHERE revoked_at IS NULL ORDER BY name {order} LIMIT ?1");
@@ -56,14 +57,15 @@ impl View<'_> {
         self.column(&sql, params![after, page()])
     }
 
-    /// The rows of the first unrevoked tokens with this prefix, in order of name. `disabled` selects among them.
+    /// The rows of the first unrevoked tokens whose names begin with `start`, in the order of their names.
+    /// `disabled` selects only the disabled or only the enabled ones.
     pub fn rows_by_start(&self, start: &str, disabled: Option<bool>) -> Result<Vec<i64>, StoreError> {
         let sql = "SELECT row FROM tokens WHERE revoked_at IS NULL AND name >= ?1 AND name < ?1 || '~'
              AND (CAST(?2 AS bigint) IS NULL OR CAST(disabled_at IS NOT NULL AS int) = ?2) ORDER BY name LIMIT ?3";
         self.column(sql, params![start, disabled, MOST])
     }
 
-    /// A page of the names of unrevoked tokens before a word, and one after it, in order of name.
+    /// A page of the names of unrevoked tokens before a word, and a page of those after it.
     pub fn names_beside(&self, word: &str) -> Result<Vec<String>, StoreError> {
         let sql = "SELECT * FROM (SELECT name FROM tokens WHERE revoked_at IS NULL AND name < ?1 ORDER BY name DESC LIMIT ?2) a
              UNION ALL
@@ -79,15 +81,15 @@ impl View<'_> {
         Ok(self.column(sql, &[&now])?.pop().unwrap_or(0))
     }
 
-    /// The unrevoked token of a name, visible or not.
+    /// The row of the unrevoked token with this name, visible or not.
     pub fn named(&self, name: &Name) -> Result<Option<i64>, StoreError> {
         let sql = "SELECT row FROM tokens WHERE name = ?1 AND revoked_at IS NULL";
         Ok(self.column(sql, &[name])?.pop())
     }
 
-    /// The visible tokens to which a reference may refer: by name or id, else by a prefix of an id, else by a hint,
-    /// else by a name as a narrow list cuts it. Among tokens of the same name, an unrevoked one wins. If a name is
-    /// another token's id, both are returned.
+    /// The visible tokens that a reference can mean: by name or id, else by an id prefix, else by a hint,
+    /// else by a name that a narrow list has shortened. Among tokens of the same name, an unrevoked one wins.
+    /// If a name is also the id of another token, both are returned.
     pub fn candidates(&self, reference: &str, now: Timestamp) -> Result<Vec<Token>, StoreError> {
         let hint = reference.strip_suffix("...").or_else(|| reference.strip_suffix('…'));
         let hint = hint.map(|start| format!("{start}…"));
@@ -129,8 +131,8 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// A page of the adopted secrets, in order of row, after `after`: row, hash and hint. Their hints have four
-    /// characters, while ours also have a prefix.
+    /// A page of the adopted secrets in the order of their rows, after `after`: row, hash and hint. Their
+    /// hints have four characters, while the hints of generated secrets also have a prefix.
     pub fn adopted_after(&self, after: i64) -> Result<Vec<(i64, SecretHash, String)>, StoreError> {
         let sql =
             "SELECT row, hash, hint FROM secret WHERE row > ?1 AND length(hint) = 5 ORDER BY row LIMIT ?2";
@@ -141,7 +143,8 @@ impl View<'_> {
         ascending(found.iter().map(|(row, ..)| *row), after).map(|()| found)
     }
 
-    /// The tokens, by row, whose delivery is past its deadline: those of a user, or of everybody, on a host or on all.
+    /// The rows of the tokens whose delivery is past its deadline: those of one user or of all users, on one
+    /// host or on all hosts.
     pub fn overdue(
         &self,
         uid: Option<u32>,
@@ -170,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_walks_through_the_deliveries_and_not_through_all_secrets() {
+    fn overdue_deliveries_are_found_without_reading_all_secrets() {
         let conn = Connection::open_in_memory().expect("a database");
         schema::create(&conn).expect("its tables");
         let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {OVERDUE}")).expect("it fits");

@@ -40,7 +40,7 @@ impl Store {
         Self { engine, lenient: Cell::new(false), patience: Cell::new(PATIENCE), known: RefCell::new(None) }
     }
 
-    /// Its files, which only SQLite has.
+    /// The files of the store, which only SQLite has.
     #[cfg_attr(
         not(feature = "postgres"),
         expect(clippy::unnecessary_wraps, reason = "another engine has no files")
@@ -63,22 +63,22 @@ impl Store {
         self.patience.get()
     }
 
-    /// From now on, the results of look-ups are cached while the database does not change. SQLite keeps the inner pages of
-    /// its trees in memory, even for a million tokens, so a look-up reads only leaf pages.
+    /// Caches the results of look-ups from now on, as long as the database does not change. SQLite keeps the
+    /// inner pages of its trees in memory, even for a million tokens, so a look-up reads only leaf pages.
     pub(super) fn remember(&self) {
         if self.known.borrow().is_some() {
             return;
         }
         *self.known.borrow_mut() = Some(Known::default());
         match &self.engine {
-            // With fewer pages it is only slower.
+            // If this fails, reading is only slower.
             Engine::Sqlite(it) => drop(it.keep_pages(8)),
             #[cfg(feature = "postgres")]
             Engine::Postgres(it) => it.stays.set(true),
         }
     }
 
-    /// The version of its tables.
+    /// The version of the tables.
     pub fn version(&self) -> i64 {
         match &self.engine {
             Engine::Sqlite(it) => it.version.get(),
@@ -87,13 +87,13 @@ impl Store {
         }
     }
 
-    /// From now on, rows are read even if their seals are broken. This is for commands that only revoke access,
+    /// Reads rows from now on even if their seals are broken. This is for commands that only revoke access,
     /// which must always work. The log still shows what was changed by hand.
     pub fn accept_broken_seals(&self) {
         self.lenient.set(true);
     }
 
-    /// Its directory.
+    /// The directory of the store, or the URL of its server.
     pub fn path(&self) -> &Path {
         match &self.engine {
             Engine::Sqlite(it) => &it.found.dir,
@@ -102,17 +102,17 @@ impl Store {
         }
     }
 
-    /// The instants for showing tokens now.
+    /// The times for showing tokens now.
     pub fn times(&self, now: Timestamp) -> Times {
         Times { now, at: now, usage_since: self.recorded_since(Kind::Uses) }
     }
 
-    /// Since when required scopes are recorded.
+    /// The time since which required scopes have been recorded.
     pub fn scope_usage_since(&self) -> Option<Timestamp> {
         self.recorded_since(Kind::Asks)
     }
 
-    /// Whether it may be used from several hosts.
+    /// Whether the store can be used from several hosts.
     pub fn spans_hosts(&self) -> bool {
         self.engine.spans_hosts()
     }
@@ -126,9 +126,10 @@ impl Store {
         }
     }
 
-    /// Fails unless only this user and root can have written the store, since a path or a command in it is as
-    /// powerful as a line in a crontab. `runs` says whether it is a command: a store of several hosts has none, since
-    /// a user who can write it could run them on each of these hosts.
+    /// Fails unless only this user and root can have written the store, because a path or a command in it is
+    /// as powerful as a line in a crontab. `runs` tells whether it is a command. A store that several hosts
+    /// use must not contain commands, because a user who can write to it could run them on each of these
+    /// hosts.
     #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "files may hold commands"))]
     pub fn check_commands(&self, runs: bool) -> Result<(), StoreError> {
         match &self.engine {
@@ -140,7 +141,7 @@ impl Store {
         }
     }
 
-    /// Whether this reader works on a copy because a killed writer left its journal.
+    /// Whether this is a private copy, which is read because a killed writer left its journal.
     pub fn is_copy(&self) -> bool {
         match &self.engine {
             Engine::Sqlite(it) => it.copy.is_some(),
@@ -149,7 +150,7 @@ impl Store {
         }
     }
 
-    /// The identity of its file. `None` for a copy.
+    /// The identity of the database file. `None` for a copy.
     pub(super) fn id(&self) -> Option<FileId> {
         match &self.engine {
             Engine::Sqlite(it) => it.id(),
@@ -170,7 +171,7 @@ impl Store {
         }
     }
 
-    /// When a secret was last used or refused. `block` keeps the bytes that were read, for the next secret.
+    /// When a secret was last used or refused. `block` caches the bytes that were read, for the next secret.
     pub(super) fn last(
         &self,
         kind: Kind,

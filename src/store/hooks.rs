@@ -1,7 +1,7 @@
 //! Pending hooks: finding, claiming and completing them.
 //!
-//! A claim is not a change of a token, so it leaves no event. It is a transaction nevertheless, so that only one
-//! of two concurrent runs gets it.
+//! A claim is not a change to a token, so it records no event. It is still a transaction, so that only one of
+//! two concurrent runs gets it.
 
 use rusqlite::params;
 
@@ -14,8 +14,8 @@ use crate::domain::token::Token;
 use crate::domain::when::{Clock, Timestamp};
 
 impl View<'_> {
-    /// The unrevoked tokens whose destination is in the same file, or will be once their delivery is confirmed. Each host has
-    /// separate files.
+    /// The unrevoked tokens whose destination is in the same file, or will be once their delivery is
+    /// confirmed. The same path on another host is another file.
     pub fn sharing_file(
         &self,
         destination: &Destination,
@@ -33,21 +33,24 @@ impl View<'_> {
 }
 
 impl Store {
-    /// Claims the pending hook of a token for this process. `None` if another process is running it, it is done, or
-    /// another rotation has replaced it.
+    /// Claims the pending hook of a token for this process. `None` if another process is running it, if it is
+    /// done, or if another rotation has replaced it.
     pub fn claim_hook(
         &self,
         clock: &dyn Clock,
         token: &Token,
         pid: u32,
     ) -> Result<Option<PendingHook>, StoreError> {
-        self.keep_books(clock, |view, now| {
-            let same = view.tokens(&[token.row], now)?.pop().filter(|it| it.id == token.id);
-            let is_it = |hook: &PendingHook| {
-                let seen = token.pending_hook.as_ref().map(|seen| (seen.secret, &seen.command));
-                seen == Some((hook.secret, &hook.command)) && !hook.is_claimed(now)
+        self.change_without_event(clock, |view, now| {
+            let same = view.tokens(&[token.row], now)?.pop().filter(|found| found.id == token.id);
+            let is_same_hook = |hook: &PendingHook| {
+                let expected =
+                    token.pending_hook.as_ref().map(|expected| (expected.secret, &expected.command));
+                expected == Some((hook.secret, &hook.command)) && !hook.is_claimed(now)
             };
-            let Some(hook) = same.and_then(|it| it.pending_hook).filter(is_it) else { return Ok(None) };
+            let Some(hook) = same.and_then(|token| token.pending_hook).filter(is_same_hook) else {
+                return Ok(None);
+            };
             let sql = "UPDATE hook SET claimed_at = ?2, claimed_pid = ?3 WHERE secret = ?1";
             view.run(sql, params![hook.secret, now, pid])?;
             Ok(Some(PendingHook { claim: Some(Claim { at: now, pid }), ..hook }))
@@ -56,7 +59,7 @@ impl Store {
 
     /// Releases a hook that this process has claimed and that has failed, so that the next run tries it again.
     pub fn release_hook(&self, clock: &dyn Clock, hook: &PendingHook) -> Result<(), StoreError> {
-        self.keep_books(clock, |view, now| {
+        self.change_without_event(clock, |view, now| {
             let sql = "UPDATE hook SET claimed_at = NULL, claimed_pid = NULL, failed_at = ?4
                  WHERE secret = ?1 AND claimed_at = ?2 AND claimed_pid = ?3";
             let (at, pid) = (hook.claim.map(|claim| claim.at), hook.claim.map(|claim| claim.pid));
@@ -64,8 +67,8 @@ impl Store {
         })
     }
 
-    /// Removes a hook that this process has claimed and that has succeeded. If a later rotation has replaced it
-    /// meanwhile, the new one stays pending. Returns the token.
+    /// Removes a hook that this process has claimed and that has succeeded. If a later rotation has replaced
+    /// the hook in the meantime, the new one stays pending. Returns the token.
     pub fn finish_hook(
         &self,
         clock: &dyn Clock,
@@ -74,16 +77,16 @@ impl Store {
         hook: &PendingHook,
     ) -> Result<Option<Token>, StoreError> {
         self.write(clock, author, |tx| {
-            let found = tx.tokens(&[token.row], tx.now)?.pop().filter(|it| it.id == token.id);
-            let same = found.filter(|it| it.pending_hook.as_ref() == Some(hook));
+            let found = tx.tokens(&[token.row], tx.now)?.pop().filter(|found| found.id == token.id);
+            let same = found.filter(|token| token.pending_hook.as_ref() == Some(hook));
             let Some(before) = same else { return Ok(None) };
             let after = Token { pending_hook: None, ..before.clone() };
             tx.update(&before, &after, Action::Hook).map(Some)
         })
     }
 
-    /// A transaction on rows that have no events.
-    fn keep_books<T>(
+    /// Runs a transaction on rows whose changes have no events.
+    fn change_without_event<T>(
         &self,
         clock: &dyn Clock,
         f: impl FnOnce(&View<'_>, Timestamp) -> Result<T, StoreError>,
@@ -97,25 +100,25 @@ impl Store {
 }
 
 impl Write<'_> {
-    /// Makes this the only pending hook of a token.
+    /// Makes this the only pending hook of a token. `None` removes it.
     pub(super) fn save_hook(&self, token: i64, hook: Option<&PendingHook>) -> Result<(), StoreError> {
         let sql = "DELETE FROM hook WHERE secret IN (SELECT row FROM secret WHERE token = ?1)";
         self.run(sql, params![token])?;
-        let Some(it) = hook else { return Ok(()) };
+        let Some(hook) = hook else { return Ok(()) };
         let sql =
             "INSERT INTO hook (secret, command, destination, previous_expires_at, host, uid, claimed_at,
              claimed_pid, failed_at, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
         let values = params![
-            it.secret,
-            it.command,
-            it.destination,
-            it.previous_expires_at,
-            it.host,
-            it.uid,
-            it.claim.map(|claim| claim.at),
-            it.claim.map(|claim| claim.pid),
-            it.failed_at,
-            it.created_at
+            hook.secret,
+            hook.command,
+            hook.destination,
+            hook.previous_expires_at,
+            hook.host,
+            hook.uid,
+            hook.claim.map(|claim| claim.at),
+            hook.claim.map(|claim| claim.pid),
+            hook.failed_at,
+            hook.created_at
         ];
         self.run(sql, values).map(drop)
     }

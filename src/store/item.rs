@@ -1,4 +1,4 @@
-//! JSON values of a line of an export. Texts without escapes are borrowed from the line.
+//! JSON values in a line of an export. Texts without escapes are borrowed from the line.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,25 +7,25 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-/// A value.
+/// A JSON value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Item<'a> {
     Null,
     Bool(bool),
     Number(i64),
-    /// A number that is not a whole one, or that is too large.
+    /// A number that is not an integer, or that is too large.
     Other(serde_json::Number),
     Text(Cow<'a, str>),
     List(Vec<Item<'a>>),
     Object(Fields<'a>),
 }
 
-/// The fields of an object, in order of their keys. Of those with the same key the last one counts.
+/// The fields of an object in the order of their keys. If a key is repeated, its last field counts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fields<'a>(Vec<(Cow<'a, str>, Option<Item<'a>>)>);
 
 impl<'a> Fields<'a> {
-    /// A line with the type that it says. An error says what is wrong with it.
+    /// Parses a line. Returns its type and its other fields. An error describes what is wrong with it.
     pub fn of_line(text: &'a [u8]) -> Result<(Cow<'a, str>, Self), &'static str> {
         let not_json = "it is not JSON";
         let text = std::str::from_utf8(text).map_err(|_| not_json)?;
@@ -39,14 +39,14 @@ impl<'a> Fields<'a> {
     }
 
     fn new(mut fields: Vec<(Cow<'a, str>, Option<Item<'a>>)>) -> Self {
-        // Lines of ours are in order, but for their type, which comes first.
+        // Lines that tokenctl wrote are in this order, except for their type, which comes first.
         let is_ascending = |fields: &[(Cow<'_, str>, _)]| fields.is_sorted_by(|one, next| one.0 < next.0);
         if !is_ascending(&fields) {
             if let [(first, _), rest @ ..] = &fields[..]
                 && is_ascending(rest)
-                && let Err(place) = rest.binary_search_by(|field| field.0.cmp(first))
+                && let Err(index) = rest.binary_search_by(|field| field.0.cmp(first))
             {
-                fields[..=place].rotate_left(1);
+                fields[..=index].rotate_left(1);
             } else {
                 fields = fields.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
             }
@@ -58,13 +58,13 @@ impl<'a> Fields<'a> {
         self.0.binary_search_by(|(found, _)| (**found).cmp(key)).ok()
     }
 
-    /// Takes a field out; none where there is no such one, or not any more.
+    /// Takes a field out. `None` if there is no such field, or it was already taken.
     pub fn take(&mut self, key: &str) -> Option<Item<'a>> {
-        let place = self.position(key)?;
-        self.0[place].1.take()
+        let index = self.position(key)?;
+        self.0[index].1.take()
     }
 
-    /// The fields in order of their keys; none where one was taken out.
+    /// The fields in the order of their keys. `None` marks a field that was taken.
     pub fn remaining(&mut self) -> impl Iterator<Item = (&str, &mut Option<Item<'a>>)> {
         self.0.iter_mut().map(|(key, item)| (&**key, item))
     }
@@ -73,12 +73,12 @@ impl<'a> Fields<'a> {
         self.0[self.position(key)?].1.as_ref()
     }
 
-    /// The text of a field; empty where it is none.
+    /// The text of a field. Empty if there is none.
     pub fn text(&self, key: &str) -> &str {
         self.get(key).and_then(Item::as_str).unwrap_or_default()
     }
 
-    /// The fields that were not taken out.
+    /// The fields that were not taken.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Item<'a>)> {
         self.0.iter().filter_map(|(key, item)| Some((&**key, item.as_ref()?)))
     }
@@ -99,7 +99,7 @@ impl Item<'_> {
 }
 
 impl fmt::Display for Item<'_> {
-    /// As JSON, with the keys of objects in order.
+    /// Formats it as JSON, with the keys of objects in order.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&serde_json::to_string(self).unwrap_or_default())
     }
@@ -125,13 +125,13 @@ impl Serialize for Item<'_> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Item<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OfItem)
+        deserializer.deserialize_any(ItemVisitor)
     }
 }
 
-struct OfItem;
+struct ItemVisitor;
 
-impl<'de> Visitor<'de> for OfItem {
+impl<'de> Visitor<'de> for ItemVisitor {
     type Value = Item<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for OfItem {
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Item<'de>, E> {
         let number = serde_json::Number::from_f64(value);
-        number.map(Item::Other).ok_or_else(|| E::custom("a number that is none"))
+        number.map(Item::Other).ok_or_else(|| E::custom("a number that is not finite"))
     }
 
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Item<'de>, E> {
@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_is_written_as_any_other_reader_does() {
+    fn a_value_is_printed_as_serde_json_prints_it() {
         for text in [
             r#"{"type":"token","a":null,"b":[1,-2,1.5,18446744073709551615,true],"c":{"y":"\n\"é","x":{}}}"#,
             r#"{"b":1,"a":2,"b":3}"#,
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_its_type_and_what_is_left_of_it() {
+    fn a_line_is_split_into_its_type_and_its_other_fields() {
         let (kind, mut fields) = Fields::of_line(br#"{"type":"x","b":"c","a":1}"#).expect("a line");
         assert_eq!((&*kind, fields.take("a")), ("x", Some(Item::Number(1))));
         assert_eq!((fields.text("b"), fields.text("a")), ("c", ""));

@@ -1,4 +1,4 @@
-//! Inserts tokens of an export into a store that has others.
+//! Inserts tokens of an export into a store that already has tokens.
 
 use super::batch::{Batch, Table};
 use super::engine::Engine;
@@ -15,24 +15,26 @@ use crate::domain::token::Token;
 /// Why a token cannot be inserted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conflict {
-    /// An unrevoked token has its name.
+    /// An unrevoked token already has its name.
     Name,
-    /// The store has its id, or one of its secrets.
+    /// The store already has its id, or one of its secrets.
     Known,
     /// One of its secrets was pruned from the store.
     Pruned,
-    /// No secret of it was ever delivered.
+    /// None of its secrets was ever delivered.
     Undelivered,
+    /// It holds this scope, which the store cannot grant.
     NoScope(Scope),
 }
 
-/// Makes rows of the lines of tokens. It needs no store, and so works beside the thread that enters them.
+/// Makes rows of the lines of tokens. It does not use the store, so it works beside the thread that inserts
+/// the rows.
 pub struct Joiner {
     rows: Rows,
     scopes: Scopes,
 }
 
-/// A token that is to join the others, and what its event says.
+/// A token to insert, and the content of its event.
 pub struct Newcomer {
     arrival: Arrival,
     pub token: Token,
@@ -41,7 +43,7 @@ pub struct Newcomer {
 }
 
 impl Joiner {
-    /// Adds the rows of a token's line to a batch. An error says what is wrong with it.
+    /// Adds the rows of a token's line to a batch. An error describes what is wrong with the line.
     pub fn line(
         &mut self,
         line: usize,
@@ -56,22 +58,22 @@ impl Joiner {
 }
 
 impl Newcomer {
-    /// The number of its line.
+    /// The number of its line in the export.
     pub fn line(&self) -> usize {
         self.arrival.line
     }
 }
 
-/// Enters tokens within a transaction.
+/// Inserts tokens within a transaction.
 pub struct Joins<'t, 'w> {
     tx: &'t Write<'w>,
     entry: Entry<'t>,
-    /// Whether there are pruned secrets at all.
+    /// Whether the store has any pruned secrets.
     pruned: bool,
 }
 
 impl<'t, 'w> Joins<'t, 'w> {
-    /// With what makes rows of lines, by the scopes of a catalogue that can be granted.
+    /// Also returns the part that makes rows of lines. Only scopes that the catalogue can grant are accepted.
     pub fn new(tx: &'t Write<'w>, catalogue: &Catalogue) -> Result<(Self, Joiner), StoreError> {
         let scopes = catalogue.open().map(|entry| {
             let granted = Granted { row: entry.row, id: entry.id.clone(), name: entry.name.clone() };
@@ -83,43 +85,43 @@ impl<'t, 'w> Joins<'t, 'w> {
     }
 
     /// Inserts a token with its delivered secrets and records the event, unless there is a conflict.
-    pub fn enter(&mut self, batch: &Batch, it: &mut Newcomer) -> Result<Result<(), Conflict>, BadLine> {
-        let rows = &batch.rows()[it.arrival.rows.clone()];
-        let careful = it.arrival.missing.is_some() || !self.engine().goes_on();
-        if (careful || self.may_conflict(&it.token)?)
-            && let Some(conflict) = self.conflict(&it.token)?
+    pub fn enter(&mut self, batch: &Batch, newcomer: &mut Newcomer) -> Result<Result<(), Conflict>, BadLine> {
+        let rows = &batch.rows()[newcomer.arrival.rows.clone()];
+        let must_search = newcomer.arrival.missing.is_some() || !self.engine().goes_on();
+        if (must_search || self.may_conflict(&newcomer.token)?)
+            && let Some(conflict) = self.conflict(&newcomer.token)?
         {
             return Ok(Err(conflict));
         }
-        if let Some(name) = &it.arrival.missing {
+        if let Some(name) = &newcomer.arrival.missing {
             let scope: Scope = name.parse().map_err(|invalid: crate::domain::Invalid| invalid.message)?;
             return Ok(Err(Conflict::NoScope(scope)));
         }
         for row in rows {
             if let Err(err) = self.entry.row(self.engine(), batch, row) {
-                // Ids and names are unique, so that they need not be looked up before.
+                // Ids and names are unique in their tables, so they need not be searched for before.
                 if row.table == Table::Tokens
                     && self.engine().goes_on()
                     && err.breaks_rule()
-                    && let Some(conflict) = self.conflict(&it.token)?
+                    && let Some(conflict) = self.conflict(&newcomer.token)?
                 {
                     return Ok(Err(conflict));
                 }
                 return Err(failed(self.engine(), &err));
             }
         }
-        let subject = Subject::of(&it.token);
+        let subject = Subject::of(&newcomer.token);
         self.tx.record(
             Action::Import,
             subject,
-            Some(it.digest),
-            std::mem::take(&mut it.changes),
+            Some(newcomer.digest),
+            std::mem::take(&mut newcomer.changes),
             Matched::Yes,
         )?;
         Ok(Ok(()))
     }
 
-    /// Finishes the inserts. Further rows are numbered from here.
+    /// Finishes the inserts. Further rows get higher numbers.
     pub fn finish(self) -> Result<(), StoreError> {
         self.tx.ok(self.engine().number_from_here())
     }
@@ -128,7 +130,7 @@ impl<'t, 'w> Joins<'t, 'w> {
         &self.tx.store.engine
     }
 
-    /// Whether there may be a conflict that only a search finds.
+    /// Whether there might be a conflict that only a search finds.
     fn may_conflict(&self, token: &Token) -> Result<bool, StoreError> {
         for secret in &token.secrets {
             let known =
@@ -164,12 +166,12 @@ impl<'t, 'w> Joins<'t, 'w> {
 }
 
 impl Store {
-    /// Prepares for a change of very many rows: keeps 32 MiB of pages in memory, and caches that the index of hashes
-    /// is sound, or each new secret would be searched for in the table.
+    /// Prepares for a change of very many rows. Keeps 32 MiB of pages in memory, and caches that the index of
+    /// hashes is sound; otherwise each new secret would be searched for in the table.
     pub fn keep_pages(&self) -> Result<(), StoreError> {
         self.remember();
         match &self.engine {
-            Engine::Sqlite(it) => it.keep_pages(32).map_err(|err| it.failed(&err)),
+            Engine::Sqlite(sqlite) => sqlite.keep_pages(32).map_err(|err| sqlite.failed(&err)),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! A cache of what a long-running verifier has read of the store, valid until the store changes.
+//! A cache of what a long-running verifier has read from the store. It is valid until the store changes.
 //!
 //! SQLite keeps the pages that it has read while the change counter in the file stays the same, and checks the
 //! counter at the start of each transaction. This cache follows the same rule by `PRAGMA data_version`. The
@@ -12,21 +12,21 @@ use crate::domain::scope::Catalogue;
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
 
-/// How many secrets are kept at most, in sets of a few. A secret belongs to the set that its hash names.
+/// The number of sets in the cache, and of secrets in a set. The hash of a secret determines its set.
 const SETS: usize = 2_048;
 const WAYS: usize = 4;
 
-/// How many unknown secrets are searched for singly before the whole index is checked.
-const WORTH_A_LOOK: usize = 8;
+/// How many unknown secrets are searched for one by one before the whole index is checked.
+const MAX_SEARCHES: usize = 8;
 
-/// What was read at one version of the data.
+/// The cached secrets and catalogue, each with the version of the data at which it was read.
 #[derive(Default)]
 pub struct Known {
     /// The version of the current transaction.
     version: i64,
-    /// The sets, one behind the other.
+    /// The sets, one after the other.
     secrets: Vec<Option<Kept>>,
-    /// Counts the secrets that were kept, to choose which one of a full set goes.
+    /// Counts the secrets that were added, to choose which secret of a full set is replaced.
     turn: usize,
     catalogue: Option<(i64, Arc<Catalogue>)>,
     /// How many secrets were unknown at this version, and whether the index of hashes was found sound.
@@ -35,22 +35,23 @@ pub struct Known {
 
 struct Kept {
     version: i64,
-    /// The end of the hash, so that most others can be distinguished without reading them.
+    /// The end of the hash, which distinguishes most secrets without reading the rest.
     tag: u64,
     found: Arc<Presented>,
 }
 
-/// What to check before a secret is called unknown, since a damaged index may hide it.
+/// What to check before a secret is called unknown, because a damaged index might hide it.
 pub enum Doubt {
     None,
     /// Search for this secret in the table.
     OfSecret,
-    /// Check the whole index. It costs as much as searching for some secrets, and settles all of them.
+    /// Check the whole index. This costs as much as searching for a few secrets, and answers the question for
+    /// all.
     OfIndex,
 }
 
 impl Known {
-    /// Begins a transaction at this version of the data. Entries of other versions are dropped.
+    /// Begins a transaction at this version of the data. Entries of other versions no longer count.
     pub fn begin(&mut self, version: i64) {
         self.version = version;
         if self.secrets.is_empty() {
@@ -67,7 +68,7 @@ impl Known {
         *count += 1;
         match count {
             _ if *is_whole => Doubt::None,
-            &mut WORTH_A_LOOK => Doubt::OfIndex,
+            &mut MAX_SEARCHES => Doubt::OfIndex,
             _ => Doubt::OfSecret,
         }
     }
@@ -79,10 +80,10 @@ impl Known {
 
     pub(super) fn get(&self, hash: &SecretHash) -> Option<Arc<Presented>> {
         let tag = tag(hash);
-        let is_it = |kept: &&Kept| {
+        let matches = |kept: &&Kept| {
             kept.tag == tag && kept.version == self.version && kept.found.secret().hash == *hash
         };
-        let kept = self.secrets.get(set(hash))?.iter().flatten().find(is_it)?;
+        let kept = self.secrets.get(set(hash))?.iter().flatten().find(matches)?;
         Some(Arc::clone(&kept.found))
     }
 
@@ -106,8 +107,8 @@ fn tag(hash: &SecretHash) -> u64 {
 }
 
 impl View<'_> {
-    /// The secret of this hash, as [`View::presented`] finds it. With the cache, labels and grants are always
-    /// included.
+    /// The secret with this hash, as [`View::presented`] finds it, from the cache if it is there. With the
+    /// cache, labels and grants are always included.
     pub fn known(
         &self,
         hash: &SecretHash,
@@ -118,7 +119,7 @@ impl View<'_> {
         if let Some(found) = self.expected.borrow().get(hash.as_bytes()) {
             return Ok(found.clone());
         }
-        // The borrow must not last into the arms, which use the store.
+        // The borrow must not last into the match arms, which use the store.
         let kept = self.store.known.borrow().as_ref().map(|known| known.get(hash));
         match kept {
             None => return Ok(self.presented(hash, now, parts)?.map(Arc::new)),
@@ -133,7 +134,7 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// The catalogue of scopes.
+    /// The catalogue of scopes, from the cache if it is there.
     pub fn known_catalogue(&self) -> Result<Arc<Catalogue>, StoreError> {
         let mut known = self.store.known.borrow_mut();
         let Some(known) = &mut *known else { return self.catalogue().map(Arc::new) };
@@ -154,7 +155,7 @@ mod tests {
     use crate::domain::token::StoredSecret;
     use crate::domain::token::tests::{secret, token};
 
-    /// A secret whose hash begins with these bytes, and has this one in the middle.
+    /// A secret whose hash begins with `first`, and has `middle` in its middle.
     fn presented(first: [u8; 2], middle: u8) -> Arc<Presented> {
         let mut bytes = [0; 32];
         bytes[..2].copy_from_slice(&first);
@@ -170,7 +171,7 @@ mod tests {
         known.begin(1);
         known.keep(&one);
         known.keep(&other);
-        let is_kept = |known: &Known, it: &Presented| known.get(&it.secret().hash).is_some();
+        let is_kept = |known: &Known, presented: &Presented| known.get(&presented.secret().hash).is_some();
         assert!(is_kept(&known, &one) && is_kept(&known, &other));
         assert!(!is_kept(&known, &twin));
         known.begin(2);
@@ -178,10 +179,10 @@ mod tests {
     }
 
     #[test]
-    fn an_index_is_sound_for_one_version_of_the_data() {
+    fn the_index_is_checked_again_for_each_version_of_the_data() {
         let mut known = Known::default();
         known.begin(1);
-        for _ in 1..WORTH_A_LOOK {
+        for _ in 1..MAX_SEARCHES {
             assert!(matches!(known.doubt(), Doubt::OfSecret));
         }
         assert!(matches!(known.doubt(), Doubt::OfIndex));

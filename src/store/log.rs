@@ -16,16 +16,16 @@ const COLUMNS: &str =
     "SELECT seq, time, action, subject, name, uid, login, sudo_user, host, reason, digest, hash, format, changes
      FROM events";
 
-/// The columns of an entry.
+/// The number of columns of an entry.
 pub const OF_EVENT: usize = 14;
 
-/// An entry from all columns of its row.
+/// Reads an entry from all columns of its row.
 pub fn read_event(cells: &Cells<'_>) -> rusqlite::Result<Event> {
     let bytes = |digest: [u8; 32]| Digest::from_bytes(digest);
     let form = cells.get(12)?;
     let changes = match form {
         Form::One if cells.values()[13] != ValueRef::Null => {
-            return Err(wrong(cells.column(13), "that version kept none"));
+            return Err(wrong(cells.column(13), "version 1 did not record changes"));
         }
         Form::One => Changes::default(),
         Form::Two => cells.get(13)?,
@@ -56,7 +56,7 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// A page of entries from number `seq` on, of all objects or of one token.
+    /// A page of entries from number `seq` on, about all objects or about one token.
     pub fn page_of_events(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
         let Some(id) = id else { return self.events_from(seq, page()) };
         let rest = "WHERE subject = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3";
@@ -76,7 +76,7 @@ impl View<'_> {
         Ok(events)
     }
 
-    /// The last entry; number 0 and a hash of zeros if there is none.
+    /// The last entry. If there is none, its number is 0 and its hash is all zeros.
     pub fn anchor(&self) -> Result<Anchor, StoreError> {
         self.head().map(|head| head.anchor)
     }
@@ -96,8 +96,8 @@ impl View<'_> {
         Ok(self.ok(run())?.unwrap_or(before))
     }
 
-    /// The digest in the last entry of a subject up to a number, and its form. `None` if there is no entry, or the
-    /// subject was removed.
+    /// The digest in the last entry about a subject up to a number, and its form. `None` if there is no
+    /// entry, or if the subject was removed.
     pub(super) fn last_digest(&self, key: &str, up_to: i64) -> Result<Option<(Form, Digest)>, StoreError> {
         let sql =
             "SELECT format, digest FROM events WHERE subject = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
@@ -111,7 +111,7 @@ impl View<'_> {
         Ok(self.ok(run())?.flatten().map(|(digest, form)| (form, digest)))
     }
 
-    /// A page of entries from number `seq` backwards, of all objects or of one token, newest first.
+    /// A page of entries from number `seq` backwards, about all objects or about one token, newest first.
     pub fn page_of_events_back(&self, seq: i64, id: Option<&str>) -> Result<Vec<Event>, StoreError> {
         let events = match id {
             Some(id) => {
@@ -123,14 +123,14 @@ impl View<'_> {
         ascending(events.iter().rev().map(|event| event.seq), FIRST).map(|()| events)
     }
 
-    /// The creation or rotation that this confirmation of a token belongs to.
+    /// The entry of the creation or rotation that this confirmation belongs to.
     pub fn beginning_of(&self, confirmation: &Event) -> Result<Option<Event>, StoreError> {
         let rest =
             "WHERE subject = ?1 AND seq < ?2 AND action IN ('create', 'rotate') ORDER BY seq DESC LIMIT 1";
         Ok(self.events(rest, params![confirmation.subject.key(), confirmation.seq])?.pop())
     }
 
-    /// The id of the last pruned token of this name or id.
+    /// The id of the token with this name or id that was pruned last.
     pub fn logged_id(&self, reference: &str) -> Result<Option<String>, StoreError> {
         let sql = "SELECT subject FROM events WHERE (name = ?1 OR subject = ?1) AND name IS NOT NULL
              AND NOT EXISTS (SELECT 1 FROM tokens WHERE id = subject) ORDER BY seq DESC LIMIT 1";

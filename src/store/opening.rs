@@ -1,4 +1,4 @@
-//! Opens a store for reading, for a single question, or for a change.
+//! Opens a store for reading, for a single verification, or for a change.
 
 #[cfg(feature = "postgres")]
 use super::engine::Engine;
@@ -10,62 +10,62 @@ use crate::domain::event::Author;
 use crate::domain::when::Clock;
 
 impl Store {
-    /// Opens it for reading. Nothing is changed.
+    /// Opens the store for reading. Nothing is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_read(it),
+            Location::Directory(directory) => Self::file_to_read(directory),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Read),
+            Location::Server(server) => Self::connect(server, Access::Read),
         }
     }
 
-    /// Opens it for a single question. The read transaction that checks the store is also that of the question, and
-    /// no statement is cached.
+    /// Opens the store for a single verification. The read transaction that checks the store also does the
+    /// verification, and no statement is cached.
     pub fn open_to_verify_once(location: &Location) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_verify_once(it),
+            Location::Directory(directory) => Self::file_to_verify_once(directory),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Verify),
+            Location::Server(server) => Self::connect(server, Access::Verify),
         }
     }
 
-    /// To verify again and again.
+    /// Opens the store to verify many times.
     pub(super) fn open_to_verify(location: &Location) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_read(it),
+            Location::Directory(directory) => Self::file_to_read(directory),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Verify),
+            Location::Server(server) => Self::connect(server, Access::Verify),
         }
     }
 
-    /// Opens it for completion while somebody types. A store that is not ready at once is an error.
+    /// Opens the store for completion while somebody types. A store that is not ready at once is an error.
     pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_glance(it),
+            Location::Directory(directory) => Self::file_to_glance(directory),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Glance),
+            Location::Server(server) => Self::connect(server, Access::Glance),
         }
     }
 
-    /// Opens it for reading, besides other connections of this process to the same store.
+    /// Opens the store for reading, while this process has other connections to it.
     pub(super) fn open_beside(location: &Location) -> Result<Self, Opening> {
         match location {
-            Location::Directory(it) => Self::file_beside(it),
+            Location::Directory(directory) => Self::file_beside(directory),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Verify).map_err(Opening::Failed),
+            Location::Server(server) => Self::connect(server, Access::Verify).map_err(Opening::Failed),
         }
     }
 
-    /// Opens it for a change. A store of the previous version is migrated.
+    /// Opens the store for a change. A store of the previous version is migrated.
     pub fn open_to_write(
         location: &Location,
         clock: &dyn Clock,
         author: &Author,
     ) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_write(it, clock, author, None),
+            Location::Directory(directory) => Self::file_to_write(directory, clock, author, None),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Write),
+            Location::Server(server) => Self::connect(server, Access::Write),
         }
     }
 
@@ -76,18 +76,18 @@ impl Store {
 }
 
 impl Location {
-    /// The identity of the database that is there now. For a server, it never changes.
+    /// The identity of the database that is there now. The identity of a server never changes.
     pub(super) fn id(&self) -> Result<FileId, StoreError> {
         match self {
-            Self::Directory(it) => FileId::at(it),
+            Self::Directory(directory) => FileId::at(directory),
             #[cfg(feature = "postgres")]
-            Self::Server(it) => Ok(FileId::of_server(&it.url())),
+            Self::Server(server) => Ok(FileId::of_server(&server.url())),
         }
     }
 }
 
-/// Makes the store unless there is one. Returns whether this call made it. The tables of a server are made by
-/// `make_on_server` alone.
+/// Creates the store unless it exists. Returns whether this call created it. On a server, only
+/// `make_on_server` creates the tables.
 pub fn make(
     location: &Location,
     sharing: Sharing,
@@ -95,8 +95,8 @@ pub fn make(
     author: &Author,
 ) -> Result<bool, StoreError> {
     match location {
-        Location::Directory(it) => sqlite::make(it, sharing, clock, author),
+        Location::Directory(directory) => sqlite::make(directory, sharing, clock, author),
         #[cfg(feature = "postgres")]
-        Location::Server(it) => super::postgres::make(it, false, clock, author),
+        Location::Server(server) => super::postgres::make(server, false, clock, author),
     }
 }

@@ -1,4 +1,4 @@
-//! Reads a page of tokens in order of name with one statement, for lists of all tokens.
+//! Reads a page of tokens in the order of their names with one statement, for lists of all tokens.
 
 use rusqlite::params;
 use rusqlite::types::ToSql;
@@ -17,16 +17,16 @@ use crate::store::usage::{Block, Kind};
 const TOKENS: usize = 250;
 
 impl View<'_> {
-    /// A page of the unrevoked tokens in order of name, after `after` (in reverse order, before it), and whether
-    /// more may follow.
+    /// A page of the unrevoked tokens in the order of their names, after `after` (in reverse order, before
+    /// it), and whether there might be more.
     pub fn page_by_name(
         &self,
         after: Option<&str>,
         reverse: bool,
         now: Timestamp,
     ) -> Result<(Vec<Token>, bool), StoreError> {
-        // A page that cannot be read like this is read table by table, so that the error names the place. A server would
-        // send the whole store.
+        // A page that cannot be read in this way is read table by table, so that the error names the row. A
+        // server would send the whole store.
         if !self.spans_hosts()
             && let Ok(page) = self.joined_page(after, reverse, now)
         {
@@ -62,7 +62,8 @@ impl View<'_> {
         Ok((rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect(), more))
     }
 
-    /// Tokens with their secrets. Names are found by the index, and read from the row to which the index leads.
+    /// Reads tokens with their secrets. The index finds the names, and they are read from the rows to which
+    /// it leads.
     fn with_secrets(
         &self,
         after: Option<&str>,
@@ -70,9 +71,10 @@ impl View<'_> {
         now: Timestamp,
     ) -> Result<(Vec<(Token, Counts)>, bool), StoreError> {
         let (order, beyond) = if reverse { ("DESC", "<") } else { ("ASC", ">") };
-        // The first page has no bound, so that it also holds a name that sorts before all that are allowed.
+        // The first page has no bound, so that it also contains an invalid name that sorts before all valid
+        // ones.
         let bound = after.map_or(String::new(), |_| format!("AND i.name {beyond} ?1"));
-        // The secrets of a token are put in order later: SQLite would write all columns down to sort them.
+        // The secrets of a token are sorted later, because SQLite would copy all columns to sort them.
         let sql = format!(
             "SELECT t.*, s.*, {DELIVERY}, {HOOK} FROM tokens i CROSS JOIN tokens t ON t.row = i.row
              LEFT JOIN secret s ON s.token = t.row LEFT JOIN delivery d ON d.secret = s.row
@@ -92,7 +94,7 @@ impl View<'_> {
         Ok((page, false))
     }
 
-    /// Adds a row to the page. Returns whether it belongs to a token for which the page has no room.
+    /// Adds a row to the page. Returns whether the row belongs to a token for which the page has no room.
     fn take(
         &self,
         row: &Row<'_>,

@@ -1,4 +1,4 @@
-//! Splits a token of an export into its rows. Only the form of the values is checked.
+//! Splits a token of an export into its rows. Checks only the form of the values.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::domain::token::{Grant, Token};
 /// Why a line is not a valid line of an export.
 #[derive(Debug)]
 pub enum BadLine {
-    /// What is wrong with it.
+    /// The content is wrong, for this reason.
     Content(String),
     Store(StoreError),
 }
@@ -35,7 +35,7 @@ impl From<String> for BadLine {
     }
 }
 
-/// The greatest row numbers of the tables of tokens.
+/// The highest row numbers in the tables of tokens.
 #[derive(Default)]
 pub struct Rows {
     token: i64,
@@ -44,8 +44,8 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Reads them from a store with tokens. Fails if a row refers to one that does not exist, since a new token
-    /// would get what that row claims.
+    /// Reads the numbers from a store with tokens. Fails if a row refers to a token or secret that does not
+    /// exist, because a new one with that number would get the row.
     pub fn last(view: &View<'_>) -> Result<Self, StoreError> {
         let last = |table: &str| {
             let sql = format!("SELECT coalesce(max(row), 0) FROM {table}");
@@ -53,7 +53,9 @@ impl Rows {
         };
         let rows = Self { token: last("tokens")?, secret: last("secret")?, granted: last("granted")? };
         if rows.token.max(rows.secret).max(rows.granted) > i64::MAX / 2 {
-            return Err(StoreError::Damaged("a row has a number that no version of ours gives".to_owned()));
+            return Err(StoreError::Damaged(
+                "a row has a number that no version of tokenctl assigns".to_owned(),
+            ));
         }
         let references = [
             ("label", "token", rows.token),
@@ -73,7 +75,8 @@ impl Rows {
         Ok(rows)
     }
 
-    /// Makes rows of a token's line, which have no place in a database yet. An error says what is wrong with it.
+    /// Makes rows of a token's line, which are not in a database yet. An error describes what is wrong with
+    /// the line.
     pub fn token(
         &mut self,
         line: usize,
@@ -165,16 +168,16 @@ impl Rows {
     }
 }
 
-/// Which secrets come with a token.
+/// Which secrets of a token are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// All of them, with open deliveries and hooks.
+    /// All secrets, with unfinished deliveries and hooks.
     All,
-    /// Those that were delivered, with neither.
+    /// Only delivered secrets, without deliveries and hooks.
     Delivered,
 }
 
-/// The scopes that tokens may hold, by name.
+/// The scopes that tokens are allowed to hold, by name.
 pub type Scopes = HashMap<String, Granted>;
 
 pub struct Granted {
@@ -185,13 +188,13 @@ pub struct Granted {
 
 /// A token whose rows are in a batch.
 pub struct Arrival {
-    /// The number of its line.
+    /// The number of its line in the export.
     pub line: usize,
-    /// Its own row, and those that belong to it.
+    /// The row of the token, and the rows that belong to it.
     pub rows: Range<usize>,
-    /// A scope that it holds and that is none.
+    /// A scope that the token holds but that does not exist.
     pub missing: Option<String>,
-    /// The token as it will be read; none where that must be seen.
+    /// The token as it will be read. `None` if it has to be read from the database.
     pub token: Option<Token>,
 }
 
@@ -199,7 +202,7 @@ fn is_delivered(secret: &Item<'_>) -> bool {
     !matches!(secret, Item::Object(fields) if fields.get("delivered_at") == Some(&Item::Null))
 }
 
-/// Checks the texts of a token's row that begins at this place.
+/// Checks the texts of a token's row, which begins at this index.
 fn check_texts(batch: &Batch, from: usize) -> Result<(), String> {
     let text = |at: usize| batch.str_at(from + 1 + at);
     text(0).parse::<TokenId>().map_err(|invalid| invalid.message)?;
@@ -209,7 +212,7 @@ fn check_texts(batch: &Batch, from: usize) -> Result<(), String> {
         .try_for_each(|at| text(at).parse::<Line>().map(drop).map_err(|invalid| invalid.message))
 }
 
-/// The token that these rows will be read as, unless they have a delivery or a hook, or cannot be read.
+/// The token as which these rows will be read. `None` if they have a delivery or a hook, or cannot be read.
 fn as_read(batch: &Batch, rows: Range<usize>, scopes: &Scopes, names: &[Cow<'_, str>]) -> Option<Token> {
     let rows = &batch.rows()[rows];
     let mut token = read_token(&Cells::of_values(&batch.values::<OF_TOKEN>(&rows[0]))).ok()?;
@@ -233,7 +236,7 @@ fn as_read(batch: &Batch, rows: Range<usize>, scopes: &Scopes, names: &[Cow<'_, 
     Some(token)
 }
 
-/// A list of texts.
+/// Takes a list of texts out of the fields.
 pub fn words<'a>(fields: &mut Fields<'a>, name: &str) -> Result<Vec<Cow<'a, str>>, String> {
     let wrong = || format!("`{name}` is missing, or not a list of texts");
     let Some(Item::List(all)) = fields.take(name) else { return Err(wrong()) };

@@ -1,9 +1,10 @@
-//! Connections that the threads of a process share, with one pool for each database file.
+//! Connections that the threads of a process share. There is one pool for each database file.
 //!
-//! - Each reading thread has its own connection; idle connections are kept here.
-//! - A connection that failed is not used again. One thread then closes all others and opens the store again,
-//!   with every check. This also finds a journal that a killed writer left. The private copy that is then read
-//!   may only be made while nothing in this process has the database open, and is used once.
+//! - Each reading thread uses a separate connection. Idle connections are kept here.
+//! - A connection that failed is not used again. One thread closes all others and opens the store again, with
+//!   every check. This also finds a journal that a killed writer left. In that case a private copy is read,
+//!   which is used only once, and which can be made only while this process has no connection to the
+//!   database.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -15,7 +16,7 @@ use super::PATIENCE;
 use super::sqlite::{FileId, Opening};
 use super::{Location, Store, StoreError};
 
-/// How many idle connections are kept. More are opened while more threads read at once.
+/// How many idle connections are kept. More are opened if more threads read at once.
 const KEPT: usize = 16;
 
 static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
@@ -24,17 +25,17 @@ static POOLS: Mutex<Vec<Weak<Pool>>> = Mutex::new(Vec::new());
 pub struct Pool {
     location: Location,
     id: FileId,
-    /// Every reading thread holds it shared. A thread that opens the store again holds it exclusively.
+    /// Reading threads share this lock. A thread that opens the store again holds it exclusively.
     turn: RwLock<()>,
     idle: Mutex<Vec<Store>>,
     #[cfg(feature = "postgres")]
     rest: super::rest::Rest,
-    /// Whether a thread that may wait leaves the last connection to one that may not.
+    /// Whether threads that can wait leave the last idle connection to a thread that cannot.
     spares_one: AtomicBool,
 }
 
 impl Pool {
-    /// The pool of the present file.
+    /// The pool of the current database file.
     fn of(location: &Location) -> Result<Arc<Self>, StoreError> {
         let mut pools = POOLS.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|pool| pool.strong_count() > 0);
@@ -70,7 +71,7 @@ impl Pool {
                 self.keep(store);
                 return Ok(value);
             }
-            Ok((Err(err), store)) if keeps(&err) => {
+            Ok((Err(err), store)) if leaves_usable(&err) => {
                 self.keep(store);
                 return Err(err);
             }
@@ -104,7 +105,7 @@ impl Pool {
         open()
     }
 
-    /// Calls `f` with an open connection, if that needs no waiting for a lock.
+    /// Calls `f` with an idle connection, if this is possible without waiting.
     #[cfg(feature = "serve")]
     fn read_at_once<T>(&self, f: impl FnOnce(&Store) -> Result<T, StoreError>) -> Option<T> {
         self.spares_one.store(true, Ordering::Relaxed);
@@ -113,13 +114,13 @@ impl Pool {
         store.set_patience(Duration::ZERO);
         let value = f(&store);
         store.set_patience(PATIENCE);
-        if value.as_ref().err().is_none_or(keeps) {
+        if value.as_ref().err().is_none_or(leaves_usable) {
             self.keep(store);
         }
         value.ok()
     }
 
-    /// Keeps a connection for later, if it is to this file and not to a copy.
+    /// Keeps a connection for later, if it belongs to this file and not to a copy.
     fn keep(&self, store: Store) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < KEPT && !store.is_copy() && store.id() == Some(self.id) {
@@ -129,8 +130,8 @@ impl Pool {
     }
 }
 
-/// Whether an error says nothing against the connection.
-fn keeps(err: &StoreError) -> bool {
+/// Whether the connection is still usable after this error.
+fn leaves_usable(err: &StoreError) -> bool {
     match err {
         StoreError::Locked(_) | StoreError::Clock(_) => true,
         #[cfg(feature = "postgres")]
@@ -139,8 +140,8 @@ fn keeps(err: &StoreError) -> bool {
     }
 }
 
-/// A store for reading from many threads. All handles of a process for one file share its connections. If the
-/// file was replaced, the next use notices that and opens the new one.
+/// A store that many threads read. All handles of a process for one file share its connections. If the file
+/// was replaced, the next use notices that and opens the new file.
 pub struct SharedStore {
     location: Location,
     pool: RwLock<Arc<Pool>>,
@@ -152,23 +153,24 @@ impl SharedStore {
         Ok(Self { location, pool })
     }
 
-    /// Calls `f` with a connection, and again with another one if the first had to be given up.
+    /// Calls `f` with a connection. If the connection fails, calls `f` again with another one.
     pub fn read<T>(&self, f: impl FnMut(&Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let present = self.location.id()?;
+        let current = self.location.id()?;
         let mut pool = Arc::clone(&self.pool.read().unwrap_or_else(PoisonError::into_inner));
-        if pool.id != present {
+        if pool.id != current {
             pool = Pool::of(&self.location)?;
             *self.pool.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&pool);
         }
         pool.read(f)
     }
 
-    /// The same without waiting. `None` if the store is locked, was replaced, or failed, or is a server.
+    /// Like [`Self::read`], but without waiting. `None` if the store is locked, was replaced, failed, or is a
+    /// server.
     #[cfg(feature = "serve")]
     pub fn read_at_once<T>(&self, f: impl FnOnce(&Store) -> Result<T, StoreError>) -> Option<T> {
         self.location.dir()?;
-        let present = self.location.id().ok()?;
+        let current = self.location.id().ok()?;
         let pool = Arc::clone(&*self.pool.try_read().ok()?);
-        if pool.id == present { pool.read_at_once(f) } else { None }
+        if pool.id == current { pool.read_at_once(f) } else { None }
     }
 }

@@ -1,4 +1,4 @@
-//! The usage file of a long-running verifier. It stays open, and records of the last minute are remembered, so
+//! The usage file of a long-running verifier. It stays open, and the uses of the last minute are cached, so
 //! that a busy secret needs no system call.
 
 use std::fs;
@@ -7,15 +7,15 @@ use std::path::Path;
 use super::usage::{Beside, RESOLUTION, Tag, Usage};
 use crate::domain::when::Timestamp;
 
-/// How many records are remembered, at most 8 MiB. The system provides only the memory that is used.
-const REMEMBERED: usize = 1 << 20;
+/// How many records are cached. They take at most 8 MiB, of which the system provides only what is used.
+const CACHED: usize = 1 << 20;
 
-/// One usage file. It is opened again once a minute, since it may have been replaced, and the database may have
-/// grown.
+/// One usage file. It is opened again once a minute, because it might have been replaced, and the database
+/// might have grown.
 pub struct Recorder {
     name: &'static str,
     open: Option<(Usage, Timestamp)>,
-    /// The tag and the time in seconds of the last use of a row, at its number modulo the length.
+    /// The tag of a row and the time of its last use in seconds, at the row number modulo the length.
     recent: Vec<(u32, u32)>,
 }
 
@@ -46,16 +46,16 @@ impl Recorder {
             return usage.record(row, tag, created, now);
         }
         if self.recent.is_empty() {
-            self.recent = vec![(0, 0); REMEMBERED];
+            self.recent = vec![(0, 0); CACHED];
         }
-        let place = usize::try_from(row).unwrap_or(0) % REMEMBERED;
+        let index = usize::try_from(row).unwrap_or(0) % CACHED;
         let (tag_number, secs) = (u32::from_le_bytes(tag), now.since(Timestamp::MIN));
-        let (last_tag, last) = self.recent[place];
+        let (last_tag, last) = self.recent[index];
         if last_tag == tag_number && (0..RESOLUTION).contains(&(secs - i64::from(last))) {
             return;
         }
         usage.record(row, tag, created, now);
-        self.recent[place] = (tag_number, u32::try_from(secs).unwrap_or(u32::MAX));
+        self.recent[index] = (tag_number, u32::try_from(secs).unwrap_or(u32::MAX));
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     use crate::store::usage::{self, SECRETS};
 
     #[test]
-    fn a_use_is_written_once_a_minute_into_the_file_that_is_there() {
+    fn a_use_is_written_once_a_minute_and_a_replaced_file_is_found() {
         let dir = tempfile::tempdir().unwrap();
         let owner = dir.path().metadata().unwrap().uid();
         let beside = Beside { dir: dir.path(), owner, len: 10_000 };
@@ -83,7 +83,7 @@ mod tests {
             record(row, secs);
         }
         assert_eq!((last(1), last(2)), (Some(at(100)), Some(at(100))));
-        // A remembered use is not looked up.
+        // A cached use is not looked up in the file.
         std::fs::remove_file(dir.path().join(SECRETS)).unwrap();
         make();
         record(2, 159);

@@ -1,4 +1,4 @@
-//! Pauses between attempts to reach a server, so that a burst of questions is no burst of connections.
+//! Pauses between attempts to reach a server, so that a burst of questions does not become a burst of connections.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::StoreError;
 
-/// The first pause. Each further one is twice as long, up to the longest.
+/// The first pause. Each pause is twice as long as the one before, up to the longest.
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// The pause after the last attempt, if that failed.
+/// The last attempt, if it failed, and the pause after it.
 #[derive(Default)]
 pub struct Rest(Mutex<Option<Failed>>);
 
@@ -22,7 +22,7 @@ struct Failed {
 }
 
 impl Rest {
-    /// The result of `open`, or during a pause the last error again.
+    /// Calls `open`, or returns the last error again while a pause lasts.
     pub fn after<T>(&self, open: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Failed { at, pause, server, why }) = &*last

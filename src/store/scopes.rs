@@ -1,4 +1,4 @@
-//! The catalogue of scopes.
+//! Reads and writes the catalogue of scopes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,9 +47,10 @@ impl View<'_> {
                 }
             }
             if self.checks_seals()
-                && let Some(row) = entries.values().find(|it| counts.get(&it.row) != Some(&it.includes.len()))
+                && let Some(row) =
+                    entries.values().find(|entry| counts.get(&entry.row) != Some(&entry.includes.len()))
             {
-                let why = format!("what scope row {} includes is missing", row.row);
+                let why = format!("scopes that scope row {} includes are missing", row.row);
                 return Err(rusqlite::Error::ToSqlConversionFailure(why.into()).into());
             }
             Ok(Catalogue::new(entries.into_values()))
@@ -82,7 +83,7 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Adds a scope, whose row number is ignored, and records the event. Returns it as it is stored.
+    /// Adds a scope, and records the event. The row number is ignored. Returns the scope as it is stored.
     pub fn insert_scope(&self, entry: &Entry, action: Action) -> Result<Entry, StoreError> {
         let (before, matched) = self.compare_catalogue(action)?;
         let sql = "INSERT INTO scope (id, name, description, created_at)
@@ -95,11 +96,11 @@ impl Write<'_> {
         self.starts_alone("scope", row, &references)?;
         self.save_scope(&Entry { row, ..entry.clone() })?;
         let after = self.record_catalogue(action, &before, matched)?;
-        let missing = || StoreError::Damaged("a scope that was just written is not there".to_owned());
+        let missing = || StoreError::Damaged("a scope that was just written is missing".to_owned());
         after.get(&entry.name).cloned().ok_or_else(missing)
     }
 
-    /// Replaces entries, identified by their rows, with their includes, and records one event for all of them.
+    /// Replaces scopes, identified by their rows, and their includes. Records one event for all of them.
     pub fn save_scopes(&self, entries: &[Entry], action: Action) -> Result<(), StoreError> {
         let (before, matched) = self.compare_catalogue(action)?;
         for entry in entries {
@@ -108,19 +109,24 @@ impl Write<'_> {
         self.record_catalogue(action, &before, matched).map(drop)
     }
 
-    /// Restores the scopes of a backup. A scope that was retired since stays retired, and newer scopes are kept.
+    /// Restores the scopes of a backup. A scope that has been retired since stays retired, and newer scopes
+    /// are kept.
     pub(super) fn restore_catalogue(&self, backup: &Catalogue) -> Result<(), StoreError> {
-        let present = self.catalogue()?;
+        let current = self.catalogue()?;
         let restored = |old: &Entry| {
-            let is = present.iter().find(|is| is.id == old.id)?;
-            Some(Entry { row: is.row, retired_at: old.retired_at.or(is.retired_at), ..old.clone() })
+            let existing = current.iter().find(|existing| existing.id == old.id)?;
+            Some(Entry {
+                row: existing.row,
+                retired_at: old.retired_at.or(existing.retired_at),
+                ..old.clone()
+            })
         };
         let entries: Vec<Entry> = backup.iter().filter_map(restored).collect();
-        if entries.iter().all(|entry| present.get(&entry.name) == Some(entry)) {
+        if entries.iter().all(|entry| current.get(&entry.name) == Some(entry)) {
             return Ok(());
         }
         let (before, matched) = self.compare_catalogue(Action::Restore)?;
-        // Scopes may exchange their names.
+        // Two scopes might have swapped their names, so each gets a temporary name first.
         for entry in &entries {
             self.run("UPDATE scope SET name = '*' || row WHERE row = ?1", &[&entry.row])?;
         }

@@ -1,5 +1,6 @@
-//! Seals: eight bytes of a hash over a row, in its last column. They are needed since SQLite has no checksums,
-//! and a bit that a disk flips must not change a verdict. Deliberate edits of rows are found by the log instead.
+//! Seals. A seal is eight bytes of a hash over a row, in the last column of the row. Seals are needed because
+//! SQLite has no checksums, and a bit that flips on a disk must not change a verdict. Deliberate edits of
+//! rows are found by the log instead.
 
 use rusqlite::types::{ToSql, Value, ValueRef};
 
@@ -11,8 +12,9 @@ use super::{StoreError, Write};
 /// A table whose rows are sealed.
 struct Sealed {
     name: &'static str,
-    /// The column that names the object of a row, and those that identify a row.
+    /// The column with the row of the object that a row belongs to.
     owner: &'static str,
+    /// The columns that identify a row.
     key: &'static [&'static str],
 }
 
@@ -27,7 +29,7 @@ const OF_SCOPE: [Sealed; 2] = [
     Sealed { name: "scope_include", owner: "scope", key: &["scope", "included"] },
 ];
 
-/// Computes the seal of a row, over the name of the table and each column with its type and length.
+/// Computes the seal of a row, over the name of the table, and over each column with its type and length.
 pub fn seal<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
     let mut bytes = Vec::with_capacity(512);
     let text = |tag: u8, text: &[u8], bytes: &mut Vec<u8>| {
@@ -56,7 +58,7 @@ pub fn seal<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) ->
     i64::from_le_bytes(first)
 }
 
-/// Fails unless the last of these columns, which are a whole row, is the seal of the others.
+/// Fails unless the last of these cells, which are a whole row, is the seal of the others.
 pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
     let Some((last, columns)) = cells.values().split_last() else { return Ok(()) };
     if *last == ValueRef::Integer(seal(table, columns.iter().copied())) {
@@ -65,14 +67,14 @@ pub fn check(table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
     Err(wrong(cells.column(columns.len()), "the row is not what was written"))
 }
 
-/// The seal of the columns from `first` to the one before `last`.
+/// The seal over the columns from `first` to the one before `last`.
 fn seal_of(table: &str, row: &Row<'_>, first: usize, last: usize) -> rusqlite::Result<i64> {
     let columns: Vec<_> = (first..last).map(|at| row.get_ref(at)).collect::<Result<_, _>>()?;
     Ok(seal(table, columns))
 }
 
 impl Write<'_> {
-    /// Seals all rows of a token in their present state.
+    /// Seals all rows of a token in their current state.
     pub(super) fn seal_token(&self, row: i64) -> Result<(), StoreError> {
         let counts = "UPDATE tokens SET counts = (SELECT count(*) FROM label WHERE token = ?1) || ',' ||
              (SELECT count(*) FROM granted WHERE token = ?1) || ',' ||

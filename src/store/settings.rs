@@ -1,4 +1,5 @@
-//! The settings: one row for each value that differs from its default, and for each fact about the store.
+//! Reads and writes the settings: one row for each value that differs from its default, and for each fact
+//! about the store.
 
 use rusqlite::params;
 
@@ -42,11 +43,11 @@ impl Write<'_> {
         after: &Settings,
         matched: Matched,
     ) -> Result<(), StoreError> {
-        let (was, is) = (before.rows(), after.rows());
-        for key in was.keys().filter(|key| !is.contains_key(*key)) {
+        let (old, new) = (before.rows(), after.rows());
+        for key in old.keys().filter(|key| !new.contains_key(*key)) {
             self.run("DELETE FROM setting WHERE key = ?1", &[key])?;
         }
-        for (key, value) in is.iter().filter(|(key, value)| was.get(*key) != Some(value)) {
+        for (key, value) in new.iter().filter(|(key, value)| old.get(*key) != Some(value)) {
             let sql = "INSERT INTO setting (key, value) VALUES (?1, ?2)
                  ON CONFLICT (key) DO UPDATE SET value = excluded.value";
             self.run(sql, params![key, value])?;

@@ -1,15 +1,15 @@
-//! Sharing a store: which users besides its owner may use its files, as group and modes.
+//! Sharing of a store: which users besides its owner can use its files, as a group and modes.
 
 use std::fmt;
 use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 
-/// Which users besides the owner may use the files.
+/// Which users besides the owner can use the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
     Private,
-    /// The group may read and record use, but never write tokens.
+    /// The group can read the store and record uses, but it cannot write tokens.
     Group(u32),
 }
 
@@ -24,7 +24,7 @@ impl fmt::Display for Sharing {
 }
 
 impl Sharing {
-    /// Reads it from the facts that the store has recorded.
+    /// Parses the form in which the store records it.
     pub fn recorded(text: &str) -> Option<Self> {
         match text.split_once(':') {
             None if text == "private" => Some(Self::Private),
@@ -54,7 +54,8 @@ impl Sharing {
         }
     }
 
-    /// Whether a file with the modes of this sharing is open to nobody else, since it has the group.
+    /// Whether a file with the modes of this sharing is closed to all other users, because its group is the
+    /// right one.
     pub fn is_group_of(self, meta: &Metadata) -> bool {
         match self {
             Self::Private => true,
@@ -62,16 +63,16 @@ impl Sharing {
         }
     }
 
-    /// The sharing of a store of version 1, which did not record it. It is shared with its group if the mode of the
-    /// directory shows that `init --group` was used. The mode of the database proves nothing, since a restored
-    /// backup may have any.
+    /// The sharing of a store of version 1, which did not record it. The store is shared with its group if
+    /// the mode of the directory shows that `init --group` was used. The mode of the database proves nothing,
+    /// because a restored backup can have any mode.
     pub fn of(dir: &Metadata, database: &Metadata) -> Self {
         let group = Self::Group(dir.gid());
         let shared = dir.mode() & 0o7777 == group.directory_mode() && database.gid() == dir.gid();
         if shared { group } else { Self::Private }
     }
 
-    /// Sets the group and mode of an open file or directory, independent of the umask.
+    /// Sets the group and mode of an open file or directory, independently of the umask.
     pub fn apply(self, file: &File, mode: u32) -> io::Result<()> {
         if let Self::Group(gid) = self {
             fchown(file, None, Some(gid))?;
@@ -85,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_recorded_sharing_is_read_back_and_nothing_else() {
+    fn a_recorded_sharing_can_be_parsed_and_other_texts_cannot() {
         for sharing in [Sharing::Private, Sharing::Group(7)] {
             assert_eq!(Sharing::recorded(&sharing.to_string()), Some(sharing));
         }

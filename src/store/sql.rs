@@ -1,5 +1,5 @@
-//! Converts values of the domain to columns and back. A value that no version of tokenctl wrote does not
-//! convert, so it is reported as damage.
+//! Converts values of the domain to columns and back. A value that no version of tokenctl wrote cannot be
+//! converted, so it is reported as damage.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Type, ValueRef};
 
@@ -15,7 +15,8 @@ use crate::domain::text::shown;
 use crate::domain::token::DestinationKind;
 use crate::domain::when::{Span, Timestamp};
 
-/// The number of a row. No version of tokenctl wrote one below 1, where a walk through rows might miss it.
+/// The number of a row. No version of tokenctl wrote a number below 1, which a walk through the rows might
+/// miss.
 pub struct RowNumber(pub i64);
 
 impl FromSql for RowNumber {
@@ -89,7 +90,7 @@ impl FromSql for AllowFrom {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         let text = value.as_str()?;
         let rule: Self = text.parse().map_err(FromSqlError::other)?;
-        // Otherwise the digest would not cover the spelling.
+        // Another spelling is refused, because the digest would not cover it.
         if rule.to_string() == text { Ok(rule) } else { Err(FromSqlError::InvalidType) }
     }
 }
@@ -123,7 +124,8 @@ pub fn wrong(column: usize, why: &str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Null, why.into())
 }
 
-/// The error for a value that does not convert: the table, the row by its first column, and the column.
+/// The error for a value that cannot be converted. It names the table, the row by its first column, and the
+/// column.
 pub fn damage(table: &str, row: &Row<'_>, err: &rusqlite::Error) -> StoreError {
     let (column, why) = match err {
         rusqlite::Error::FromSqlConversionFailure(column, _, why) => (*column, why.to_string()),

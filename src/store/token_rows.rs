@@ -13,14 +13,14 @@ use crate::domain::lifetime::Lifetime;
 use crate::domain::token::{Delivery, DestinationKind, StoredSecret, Token};
 use crate::domain::when::{Span, Timestamp};
 
-/// The columns of a token and of a secret, with their seals.
+/// The number of columns of a token and of a secret, with their seals.
 pub const OF_TOKEN: usize = 25;
 pub const OF_SECRET: usize = 10;
-/// The columns of a delivery, with the alias of their table.
+/// The columns of a delivery, with the alias of its table.
 pub const DELIVERY: &str = "d.kind, d.target, d.uid, d.pid, d.started_at, d.deadline, d.expires_at, d.grace,
      d.variable, d.command, d.hook, d.remember, d.host";
 const OF_DELIVERY: usize = 13;
-/// The columns of a pending hook, right after those.
+/// The columns of a pending hook, which follow those of the delivery.
 pub const HOOK: &str =
     "h.command, h.destination, h.previous_expires_at, h.host, h.uid, h.claimed_at, h.claimed_pid,
      h.failed_at, h.created_at";
@@ -28,7 +28,7 @@ pub const HOOK: &str =
 /// How many labels, grants and secrets a token should have.
 pub type Counts = [usize; 3];
 
-/// The counts of a token's row.
+/// Reads these counts from the row of a token.
 pub fn read_counts(cells: &Cells<'_>) -> Counts {
     let mut counts = [usize::MAX; 3];
     if let ValueRef::Text(text) = cells.values()[23] {
@@ -43,7 +43,7 @@ pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
     let lifetime = match (cells.get::<Option<Span>>(6)?, cells.get::<Option<Timestamp>>(7)?) {
         (Some(_), Some(_)) => return Err(wrong(cells.column(7), "a token with a `ttl` has no `until`")),
         (Some(ttl), None) if ttl.is_zero() => {
-            return Err(wrong(cells.column(6), "a lifetime is longer than nothing"));
+            return Err(wrong(cells.column(6), "a lifetime must not be zero"));
         }
         (Some(ttl), None) => Lifetime::Ttl(ttl),
         (None, Some(until)) => Lifetime::Until(until),
@@ -51,7 +51,7 @@ pub fn read_token(cells: &Cells<'_>) -> rusqlite::Result<Token> {
     };
     let rotate_every: Option<Span> = cells.get(9)?;
     if rotate_every.is_some_and(Span::is_zero) {
-        return Err(wrong(cells.column(9), "a rotation is due after more than no time"));
+        return Err(wrong(cells.column(9), "a rotation interval must not be zero"));
     }
     Ok(Token {
         row: cells.get::<RowNumber>(0)?.0,
@@ -89,7 +89,7 @@ fn read_destination(cells: &Cells<'_>) -> rusqlite::Result<Option<RememberedDest
     Ok(Some(RememberedDestination { destination, host: cells.get(19)?, uid: cells.get(20)? }))
 }
 
-/// A secret from its columns.
+/// Reads a secret from its columns.
 pub fn read_secret(cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
     let [delivered_at, superseded_at, revoked_at]: [Option<Timestamp>; 3] =
         [cells.get(6)?, cells.get(7)?, cells.get(8)?];
@@ -132,7 +132,8 @@ fn read_delivery(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<D
     })
 }
 
-/// Adds a secret to its token, with the delivery and the pending hook, if any, whose columns begin at `first`.
+/// Adds a secret to its token, with its delivery and its pending hook, if any, whose columns begin at
+/// `first`.
 pub fn add_secret(
     token: &mut Token,
     secret: StoredSecret,
@@ -150,7 +151,7 @@ pub fn add_secret(
     Ok(())
 }
 
-/// The pending hook of a secret's row, if there is one, whose columns begin at `first`.
+/// Reads the pending hook of a secret's row, if there is one. Its columns begin at `first`.
 fn read_hook(row: &Row<'_>, first: usize, secret: i64) -> rusqlite::Result<Option<PendingHook>> {
     let Some(command) = row.get(first)? else { return Ok(None) };
     let claim = row.get::<Option<Timestamp>>(first + 5)?.zip(row.get::<Option<u32>>(first + 6)?);

@@ -1,4 +1,4 @@
-//! Reads tokens with their labels, grants, secrets and open delivery.
+//! Reads tokens with their labels, grants, secrets and unfinished deliveries.
 
 use std::collections::HashMap;
 
@@ -26,7 +26,7 @@ pub struct Presented {
     pub token: Token,
     /// Its index in `token.secrets`.
     pub index: usize,
-    /// When the store was last changed. Events have ascending times, unless a wrong clock was accepted.
+    /// When the store was last changed. The times of events ascend, unless a wrong clock was accepted.
     pub last_change: Option<Timestamp>,
 }
 
@@ -41,21 +41,22 @@ impl Presented {
 pub struct Parts {
     pub labels: bool,
     pub grants: bool,
-    /// All secrets, and the times of use. Without this, a token that is found by its current secret has only that
-    /// one, since the verdict does not depend on others.
+    /// All secrets, and the times of use. Without this, a token that is found by its current secret has only
+    /// that one, because the verdict does not depend on others.
     pub rest: bool,
 }
 
 /// Tokens by their rows, and how many rows each should have.
 pub(super) type TokensByRow = HashMap<i64, (Token, Counts)>;
 
-/// Conditions on a secret: that it has this hash, and that no index leads to it.
+/// The condition that a secret has this hash.
 const SECRET: &str = "t.hash = ?2";
+/// The condition that no index leads to a secret.
 const HIDDEN: &str = "NOT EXISTS (SELECT 1 FROM secret s INDEXED BY sqlite_autoindex_secret_1
      WHERE s.hash = t.hash AND s.row = t.row) LIMIT 1";
 
-/// How many secrets are searched for one that an index does not find.
-const LOOKED_THROUGH: i64 = 10_000;
+/// How many secrets of the table are searched for one that the index does not find.
+const MAX_SEARCHED: i64 = 10_000;
 
 impl Parts {
     pub const ALL: Parts = Parts { labels: true, grants: true, rest: true };
@@ -67,7 +68,8 @@ impl View<'_> {
         self.tokens(&[row], now)?.pop().ok_or_else(|| missing(row))
     }
 
-    /// The tokens of these rows, in their order. Missing rows are left out. Times of use after `now` are ignored.
+    /// The tokens in these rows, in this order. Missing rows are left out. Times of use after `now` are
+    /// ignored.
     pub fn tokens(&self, rows: &[i64], now: Timestamp) -> Result<Vec<Token>, StoreError> {
         self.load(rows, now, Parts::ALL)
     }
@@ -100,7 +102,7 @@ impl View<'_> {
         Ok(rows.iter().filter_map(|row| found.remove(row)).map(|(token, _)| token).collect())
     }
 
-    /// Adds the labels and grants of tokens. As in `described`, those that a verdict does not expect are not looked for.
+    /// Adds the labels and grants of tokens. For a verdict, only those are searched for that some token should have.
     pub(super) fn add_parts(
         &self,
         rows: &[i64],
@@ -119,7 +121,7 @@ impl View<'_> {
         self.are_whole(found.values(), parts)
     }
 
-    /// When a revoked or expired secret was last presented.
+    /// When a revoked or expired secret was last presented. `None` for other secrets.
     pub(super) fn refused_at(
         &self,
         token: &Token,
@@ -130,13 +132,13 @@ impl View<'_> {
         self.store.last(Kind::Refusals, secret, now, None)
     }
 
-    /// A token from all columns of its row, and how many rows it should have.
+    /// Reads a token from all columns of its row, and how many rows should belong to it.
     pub(super) fn whole_token(&self, cells: &Cells<'_>) -> rusqlite::Result<(Token, Counts)> {
         self.unbroken("tokens", cells)?;
         Ok((read_token(cells)?, read_counts(cells)))
     }
 
-    /// A secret from all columns of its row.
+    /// Reads a secret from all columns of its row.
     pub(super) fn whole_secret(&self, cells: &Cells<'_>) -> rusqlite::Result<StoredSecret> {
         self.unbroken("secret", cells)?;
         read_secret(cells)
@@ -153,14 +155,15 @@ impl View<'_> {
         })
     }
 
-    /// The grants, with their times of use up to `now`, if that is given.
+    /// Adds the grants, with their times of use up to `now`, if that is given.
     pub(super) fn add_grants(
         &self,
         rows: &[i64],
         found: &mut TokensByRow,
         now: Option<Timestamp>,
     ) -> Result<(), StoreError> {
-        // The index contains a whole grant. The row is also read from the table, or a damaged index could grant a scope.
+        // The index contains a whole grant. The row is also read from the table, because a damaged index
+        // could grant a scope.
         let grants = "SELECT t.row, t.token, t.scope, t.seal, s.name, s.id, g.token, g.scope FROM granted g
              LEFT JOIN scope s ON s.row = g.scope LEFT JOIN granted t ON t.row = g.row";
         self.each("granted", grants, "g.token", "g.token", rows, |row| {
@@ -186,7 +189,7 @@ impl View<'_> {
         })
     }
 
-    /// Fails if rows of a token are missing.
+    /// Fails if rows that belong to a token are missing.
     pub(super) fn are_whole<'t>(
         &self,
         found: impl IntoIterator<Item = &'t (Token, Counts)>,
@@ -203,7 +206,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// Runs `columns … WHERE column IN rows` over one row or a page of them.
+    /// Runs `columns … WHERE column IN rows` for one row or a page of rows.
     fn each(
         &self,
         table: &str,
@@ -230,7 +233,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The secret of this hash, which is compared again in constant time.
+    /// The secret with this hash, which is compared again in constant time.
     pub fn presented(
         &self,
         hash: &SecretHash,
@@ -245,21 +248,21 @@ impl View<'_> {
         let sql = "SELECT token FROM secret WHERE hash = ?1";
         let run = || self.prepare(sql)?.one(&[hash], |row| row.get(0));
         let Some(row) = self.ok(run())? else {
-            return self.is_nowhere(hash).map(|()| None);
+            return self.check_absent(hash).map(|()| None);
         };
-        // If the row that the index of hashes found is missing, the index is damaged, and the secret must not be called
-        // unknown.
+        // If the index of hashes leads to a missing row, the index is damaged, and the secret must not be
+        // called unknown.
         let token = self.load(&[row], now, parts)?.pop().ok_or_else(|| missing(row))?;
         let index = token.secrets.iter().position(|secret| secret.hash == *hash);
         let index = index.ok_or_else(|| {
-            StoreError::Damaged(format!("no secret of token row {row} is where an index says"))
+            StoreError::Damaged(format!("token row {row} lacks a secret that an index finds there"))
         })?;
         Ok(Some(Presented { token, index, last_change: self.head()?.time }))
     }
 
-    /// Fails if the table has a hash that its index lacks, since then the index is damaged, and the secret is not
-    /// unknown. Only the first rows are searched, so that guesses against a large store stay cheap.
-    fn is_nowhere(&self, hash: &SecretHash) -> Result<(), StoreError> {
+    /// Fails if the table has a hash that its index lacks. In that case the index is damaged, and the secret
+    /// is not unknown. Only the first rows are searched, so that guesses against a large store stay cheap.
+    fn check_absent(&self, hash: &SecretHash) -> Result<(), StoreError> {
         // PostgreSQL checks its indexes and pages itself.
         if !self.checks_seals() || self.spans_hosts() {
             return Ok(());
@@ -267,7 +270,7 @@ impl View<'_> {
         let doubt = self.store.known.borrow_mut().as_mut().map_or(Doubt::OfSecret, Known::doubt);
         match doubt {
             Doubt::None => return Ok(()),
-            Doubt::OfIndex if self.hidden(HIDDEN, params![LOOKED_THROUGH])?.is_none() => {
+            Doubt::OfIndex if self.search_table(HIDDEN, params![MAX_SEARCHED])?.is_none() => {
                 if let Some(known) = &mut *self.store.known.borrow_mut() {
                     known.index_is_whole();
                 }
@@ -275,20 +278,20 @@ impl View<'_> {
             }
             Doubt::OfIndex | Doubt::OfSecret => {}
         }
-        match self.hidden(SECRET, params![LOOKED_THROUGH, hash])? {
+        match self.search_table(SECRET, params![MAX_SEARCHED, hash])? {
             None => Ok(()),
             Some(row) => Err(StoreError::Damaged(format!("an index does not lead to secret row {row}"))),
         }
     }
 
-    /// The row of a secret among the first ones.
-    fn hidden(&self, test: &str, args: &[&dyn ToSql]) -> Result<Option<i64>, StoreError> {
+    /// The row of a secret that meets a condition, among the first rows of the table.
+    fn search_table(&self, test: &str, args: &[&dyn ToSql]) -> Result<Option<i64>, StoreError> {
         let first = "SELECT row, hash FROM secret NOT INDEXED ORDER BY row LIMIT ?1";
         Ok(self.column::<i64>(&format!("SELECT t.row FROM ({first}) t WHERE {test}"), args)?.pop())
     }
 
-    /// The token with this current secret, in one statement. Its hash must be read from the row, since the index may
-    /// lead to the wrong row.
+    /// The token with this current secret, read by one statement. Its hash must be read from the row, because
+    /// the index might lead to the wrong row.
     fn current(&self, hash: &SecretHash, parts: Parts) -> Result<Option<Presented>, StoreError> {
         let sql = "SELECT t.*, s.*, (SELECT time FROM events ORDER BY seq DESC LIMIT 1)
              FROM secret s NOT INDEXED JOIN tokens t NOT INDEXED ON t.row = s.token
@@ -299,10 +302,11 @@ impl View<'_> {
             empty => empty.insert(self.ok(self.prepare(sql))?),
         };
         let found = self.ok(statement.one(&[hash], |row| self.read_presented(row)))?;
-        // In the statement, these tests would cost more, since the planner considers each index for each of them.
+        // In the statement, these tests would cost more, because the planner considers each index for each of
+        // them.
         let found = found.filter(|(it, _)| it.secret().hash == *hash && is_current(it.secret()));
         let Some((it, counts)) = found else { return Ok(None) };
-        self.described(it, counts, parts).map(Some)
+        self.with_labels_and_grants(it, counts, parts).map(Some)
     }
 
     /// A token with one of its secrets, and the time of the last change.
@@ -315,14 +319,19 @@ impl View<'_> {
     }
 
     /// Adds the labels and grants of a token that should have some.
-    fn described(&self, it: Presented, counts: Counts, parts: Parts) -> Result<Presented, StoreError> {
+    fn with_labels_and_grants(
+        &self,
+        presented: Presented,
+        counts: Counts,
+        parts: Parts,
+    ) -> Result<Presented, StoreError> {
         let [labels, grants, _] = counts;
         let parts = Parts { labels: parts.labels && labels > 0, grants: parts.grants && grants > 0, ..parts };
         if !(parts.labels || parts.grants) {
-            return Ok(it);
+            return Ok(presented);
         }
-        let (row, rest) = (it.token.row, (it.index, it.last_change));
-        let mut found = TokensByRow::from([(row, (it.token, counts))]);
+        let (row, rest) = (presented.token.row, (presented.index, presented.last_change));
+        let mut found = TokensByRow::from([(row, (presented.token, counts))]);
         if parts.labels {
             self.add_labels(&[row], &mut found)?;
         }
@@ -334,7 +343,7 @@ impl View<'_> {
         Ok(Presented { token, index: rest.0, last_change: rest.1 })
     }
 
-    /// The instants for showing tokens now.
+    /// The times for showing tokens now.
     pub fn times(&self, now: Timestamp) -> Times {
         self.store.times(now)
     }

@@ -1,4 +1,5 @@
-//! Transactions. Each reads the clock after it has its lock, and a change is kept only with its event.
+//! Transactions. Each reads the clock after it has its lock, and a change is kept only together with its
+//! event.
 
 use std::cell::RefCell;
 
@@ -9,7 +10,7 @@ use crate::domain::event::{Anchor, Author};
 use crate::domain::when::{Clock, Timestamp};
 
 impl Store {
-    /// One read transaction, which ends before its result is used.
+    /// Runs one read transaction, which ends before its result is used.
     pub fn read<T, E: From<StoreError>>(&self, f: impl FnOnce(&View<'_>) -> Result<T, E>) -> Result<T, E> {
         let failed = |err| self.failed(&err);
         let tx = self.begin(Purpose::Look)?;
@@ -21,8 +22,8 @@ impl Store {
         Ok(out)
     }
 
-    /// One read transaction with one reading of the clock, after its lock is held. So the clock fits the data,
-    /// however long the transaction waited for a writer.
+    /// Runs one read transaction that reads the clock once, after it has its lock. So the clock fits the
+    /// data, however long the transaction waited for a writer.
     pub fn read_now<T, E: From<StoreError>>(
         &self,
         clock: &dyn Clock,
@@ -42,7 +43,7 @@ impl Store {
         })
     }
 
-    /// The same for a verdict. It fails on a replica whose data may be older than `--max-lag`.
+    /// Like [`Self::read_now`], for a verdict. Fails on a replica whose data might be older than `--max-lag`.
     pub fn read_fresh<T>(
         &self,
         clock: &dyn Clock,
@@ -51,11 +52,11 @@ impl Store {
         match &self.engine {
             Engine::Sqlite(_) => self.read_now(clock, f),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(it) => {
+            Engine::Postgres(postgres) => {
                 let mut f = f;
-                it.when_fresh(|| {
+                postgres.when_fresh(|| {
                     self.read_now(clock, |view, now| {
-                        it.check_freshness(clock)?;
+                        postgres.check_freshness(clock)?;
                         f(view, now)
                     })
                 })
@@ -63,8 +64,8 @@ impl Store {
         }
     }
 
-    /// One write transaction. The clock is read once its lock is held. An error of `f` rolls everything back. It is
-    /// an error if `f` changes something without recording an event.
+    /// Runs one write transaction that reads the clock once, after it has its lock. An error of `f` rolls
+    /// everything back. It is an error if `f` changes something without recording an event.
     pub fn write<T, E: From<StoreError>>(
         &self,
         clock: &dyn Clock,
@@ -81,7 +82,7 @@ impl Store {
     /// not know.
     pub(super) fn is_of_today(&self) -> Result<(), StoreError> {
         let found = match &self.engine {
-            Engine::Sqlite(it) => it.stamped().map_err(|err| it.failed(&err))?,
+            Engine::Sqlite(sqlite) => sqlite.stamped().map_err(|err| sqlite.failed(&err))?,
             // Migrations wait for the lock of this transaction, and the version was checked before.
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => VERSION,
@@ -91,37 +92,41 @@ impl Store {
 
     pub(super) fn begin(&self, purpose: Purpose) -> Result<Transaction<'_>, StoreError> {
         match &self.engine {
-            Engine::Sqlite(it) => it.begin(purpose, self.patience.get()).map_err(|err| it.failed(&err)),
+            Engine::Sqlite(sqlite) => {
+                sqlite.begin(purpose, self.patience.get()).map_err(|err| sqlite.failed(&err))
+            }
             #[cfg(feature = "postgres")]
-            Engine::Postgres(it) => it.begin(purpose, self.patience.get()).map(Transaction::Postgres),
+            Engine::Postgres(postgres) => {
+                postgres.begin(purpose, self.patience.get()).map(Transaction::Postgres)
+            }
         }
     }
 
-    /// Whether the next read transaction has its lock from the beginning.
+    /// Whether the next read transaction already has its lock.
     fn is_locked(&self) -> bool {
         match &self.engine {
-            Engine::Sqlite(it) => it.has_begun(),
+            Engine::Sqlite(sqlite) => sqlite.has_begun(),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => false,
         }
     }
 
-    /// The first statement of a transaction. Returns the version of the data, if that is needed.
+    /// Runs the first statement of a transaction. Returns the version of the data, if that is needed.
     fn take_lock(&self, needs_version: bool) -> Result<i64, Fault> {
         let sql = match &self.engine {
             Engine::Sqlite(_) if needs_version => "PRAGMA data_version",
             Engine::Sqlite(_) => "PRAGMA user_version",
             // The first statement takes the snapshot. Each change has an entry, whose hash identifies the state.
             #[cfg(feature = "postgres")]
-            Engine::Postgres(it) => return it.state(),
+            Engine::Postgres(postgres) => return postgres.state(),
         };
         Ok(self.engine.prepare(sql)?.one(&[], |row| row.get(0))?.unwrap_or(0))
     }
 
-    /// Within a read transaction, notices that another process has migrated the tables.
+    /// Within a read transaction, notices if another process has migrated the tables.
     fn follow(&self) -> Result<(), Fault> {
         match &self.engine {
-            Engine::Sqlite(it) => Ok(it.follow_migration()?),
+            Engine::Sqlite(sqlite) => Ok(sqlite.follow_migration()?),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => Ok(()),
         }
@@ -151,12 +156,12 @@ impl Store {
         }
     }
 
-    /// After a failed COMMIT, only the content of the store tells whether it happened.
+    /// After a failed COMMIT, only the content of the store tells whether the change was kept.
     pub(super) fn settle(&self, err: &Fault, expected: &Anchor) -> Result<(), StoreError> {
         let kept = match &self.engine {
-            Engine::Sqlite(it) => it.keeps(expected).ok(),
+            Engine::Sqlite(sqlite) => sqlite.keeps(expected).ok(),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(it) => it.keeps(err, expected).ok(),
+            Engine::Postgres(postgres) => postgres.keeps(err, expected).ok(),
         };
         match kept {
             Some(true) => Ok(()),

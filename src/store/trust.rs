@@ -1,5 +1,5 @@
-//! Decides which users besides the owner may write a file without making the store unsafe: members of the
-//! owner's private group, and of a group that the caller trusts explicitly.
+//! Decides which users besides the owner can have write access to a file without making the store unsafe:
+//! members of the owner's private group, and members of a group that the caller trusts explicitly.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -7,19 +7,19 @@ use std::os::unix::fs::MetadataExt;
 const WRITABLE_BY_GROUP: u32 = 0o020;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
 
-/// Whether an untrusted user can write this. Members of the group `trusted` are trusted.
+/// Whether an untrusted user can write this file. Members of the group `trusted` are trusted.
 pub fn others_can_write(meta: &Metadata, trusted: Option<u32>) -> bool {
-    let group = || trusted == Some(meta.gid()) || is_owners_alone(meta.uid(), meta.gid());
+    let group = || trusted == Some(meta.gid()) || is_private_group_of(meta.uid(), meta.gid());
     meta.mode() & WRITABLE_BY_OTHERS != 0 || meta.mode() & WRITABLE_BY_GROUP != 0 && !group()
 }
 
-fn is_owners_alone(uid: u32, gid: u32) -> bool {
+fn is_private_group_of(uid: u32, gid: u32) -> bool {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     is_private(&read("/etc/passwd"), &read("/etc/group"), uid, gid)
 }
 
-/// Whether a group has the name of a user and no other member, according to passwd(5) and group(5). A group that
-/// they do not list may have any members.
+/// Whether a group has the name of a user and no other member, according to passwd(5) and group(5). A group
+/// that they do not list can have any members.
 fn is_private(passwd: &str, group: &str, uid: u32, gid: u32) -> bool {
     let (uid, gid) = (uid.to_string(), gid.to_string());
     let users = || passwd.lines().map(|line| line.split(':').collect::<Vec<_>>());
@@ -41,7 +41,7 @@ mod tests {
     use super::is_private;
 
     #[test]
-    fn a_group_is_private_when_nobody_else_is_in_it() {
+    fn a_group_is_private_if_its_user_is_the_only_member() {
         let passwd = "ann:x:1000:1000::/home/ann:/bin/sh\nbob:x:1001:100::/home/bob:/bin/sh\n";
         let is = |passwd, group, gid| is_private(passwd, group, 1000, gid);
         assert!(is(passwd, "users:x:100:\nann:x:1000:\n", 1000));

@@ -1,12 +1,13 @@
-//! Usage files: when a secret was last used or refused, and when a granted scope was last required. They have
-//! fixed records and are beside the database, since a second database would double the cost of a look-up and
-//! make verifiers wait for each other.
+//! Usage files: when a secret was last used or refused, and when a granted scope was last required. They are
+//! separate files with fixed records, because a second database would double the cost of a look-up and make
+//! verifiers wait for each other.
 //!
-//! A file has a header of 16 bytes (8 of magic, 8 of Unix seconds since when it records, little-endian), then 8
-//! bytes at the offset of a row id: 4 of tag, 4 of seconds since 2020. A record with a wrong tag, or a time
-//! before the creation or in the future, does not count. A use takes one read and at most one write a minute,
-//! without lock and sync, so the files may be lost. A file that is not regular, has several links, or does not
-//! belong to the store's owner is ignored.
+//! A file has a header of 16 bytes: 8 magic bytes, and the time since which uses are recorded, as 8 bytes of
+//! Unix seconds. Each row number has a record of 8 bytes: a tag of 4 bytes, and the time as 4 bytes of
+//! seconds since 2020. Numbers are little-endian. A record does not count if its tag is wrong, or if its time
+//! is before the creation or in the future. A use takes one read and at most one write a minute, without lock
+//! and sync, so the files can be lost. A file is ignored if it is not regular, has several links, or does not
+//! belong to the owner of the store.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,7 +22,7 @@ use crate::domain::when::Timestamp;
 
 pub const SECRETS: &str = "usage.secrets";
 pub const SCOPES: &str = "usage.scopes";
-/// When a revoked or expired secret was last presented, with the rows and tags of [`SECRETS`].
+/// When a revoked or expired secret was last presented. It has the rows and tags of [`SECRETS`].
 pub const REFUSED: &str = "usage.refused";
 pub const FILES: [&str; 3] = [SECRETS, SCOPES, REFUSED];
 
@@ -68,7 +69,7 @@ pub fn scope_tag(token_id: &str, grant: &Grant) -> Tag {
     scope_tag_of(token_id, id.unwrap_or(grant.scope.as_str()))
 }
 
-/// The tag of a record that was written while the store had version 1, from the scope's name.
+/// The tag from the name of a scope, in a record that was written while the store had version 1.
 pub fn scope_tag_v1(token_id: &str, grant: &Grant) -> Tag {
     scope_tag_of(token_id, grant.scope.as_str())
 }
@@ -81,29 +82,30 @@ fn scope_tag_of(token_id: &str, scope: &str) -> Tag {
     tag
 }
 
-/// The database beside the usage files.
+/// The database to which the usage files belong.
 #[derive(Debug, Clone, Copy)]
 pub struct Beside<'a> {
     pub dir: &'a Path,
-    /// Its owner, who also owns the usage files.
+    /// The owner of the database, who also owns the usage files.
     pub owner: u32,
-    /// Its size in bytes.
+    /// The size of the database in bytes.
     pub len: u64,
 }
 
 /// One open usage file. `None` if it is missing or must not be opened.
 pub struct Usage {
     file: Option<File>,
-    /// The greatest possible row number of the database, so that an edited row cannot make a file of terabytes.
-    most: u64,
+    /// The highest row number that the database can have. It prevents an edited row from making a file of
+    /// terabytes.
+    max_row: u64,
 }
 
 impl Usage {
     fn open(database: Beside<'_>, name: &str, write: bool) -> Self {
         let opened = files::open(&database.dir.join(name), write).ok();
         let ours = opened.filter(|opened| files::problem(&opened.meta, database.owner).is_none());
-        // A row and its event take more than one byte of the database.
-        Self { file: ours.map(|opened| opened.file), most: database.len }
+        // A row and its event take more than one byte of the database, so its size is such a limit.
+        Self { file: ours.map(|opened| opened.file), max_row: database.len }
     }
 
     pub fn to_read(database: Beside<'_>, name: &str) -> Self {
@@ -114,7 +116,7 @@ impl Usage {
         Self::open(database, name, true)
     }
 
-    /// Since when use is recorded. `None` if it is not.
+    /// The time since which uses have been recorded. `None` if they are not recorded.
     pub fn since(&self) -> Option<Timestamp> {
         let mut header = [0u8; 16];
         self.file.as_ref()?.read_exact_at(&mut header, 0).ok()?;
@@ -130,7 +132,7 @@ impl Usage {
         credible(record, tag, created, now)
     }
 
-    /// The same for many rows: neighbouring rows are read together.
+    /// Like [`Self::last`], for many rows. Neighbouring rows are read together.
     pub fn last_in(
         &self,
         block: &mut Block,
@@ -155,7 +157,7 @@ impl Usage {
     pub fn record(&self, row: i64, tag: Tag, created: Timestamp, now: Timestamp) {
         let recent = || self.last(row, tag, created, now).is_some_and(|last| now.since(last) < RESOLUTION);
         let (Some(file), Some(offset)) = (&self.file, offset(row)) else { return };
-        if row.unsigned_abs() > self.most || self.since().is_none() || recent() {
+        if row.unsigned_abs() > self.max_row || self.since().is_none() || recent() {
             return;
         }
         let secs = u32::try_from(now.since(Timestamp::MIN)).unwrap_or(u32::MAX);
@@ -166,7 +168,7 @@ impl Usage {
     }
 }
 
-/// Bytes of a usage file that were read at once.
+/// Bytes of a usage file that were read together.
 #[derive(Default)]
 pub struct Block {
     start: Option<u64>,
@@ -183,12 +185,12 @@ fn offset(row: i64) -> Option<u64> {
     u64::try_from(row).ok()?.checked_sub(1)?.checked_mul(RECORD_LEN)?.checked_add(HEADER_LEN)
 }
 
-/// Whether one of these files does not exist at all.
+/// Whether one of the usage files does not exist.
 pub fn is_missing(dir: &Path) -> bool {
     FILES.iter().any(|name| matches!(files::look(&dir.join(name)), Ok(None)))
 }
 
-/// Makes the usage files that are missing, for the owner of the database.
+/// Creates the missing usage files, for the owner of the database.
 pub fn make(dir: &Path, owner: u32, sharing: Sharing, now: Timestamp) -> io::Result<()> {
     for name in FILES {
         let path = dir.join(name);
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_use_is_kept_to_the_minute_and_checked_against_its_secret() {
+    fn a_use_is_recorded_once_a_minute_and_checked_against_its_secret() {
         let dir = tempfile::tempdir().unwrap();
         make_in(dir.path());
         let usage = Usage::to_record(beside(dir.path()), SECRETS);
@@ -245,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_missing_or_foreign_records_nothing() {
+    fn a_missing_or_foreign_file_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let missing = Usage::to_record(beside(dir.path()), SECRETS);
         missing.record(1, [1; 4], at(0), at(9));
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_our_magic_or_of_two_links_or_another_owner_is_not_written() {
+    fn a_file_with_wrong_magic_two_links_or_another_owner_is_not_written() {
         let dir = tempfile::tempdir().unwrap();
         let (file, twin) = (dir.path().join(SECRETS), dir.path().join("twin"));
         std::fs::write(&file, [b'x'; 64]).unwrap();
@@ -318,7 +320,7 @@ mod tests {
         assert_eq!(read, scope_tag("one", &grant("id", "renamed")));
         assert_ne!(read, scope_tag("one", &grant("other", "read")));
         assert_ne!(read, scope_tag("two", &grant("id", "read")));
-        // A store of version 1 has no ids of scopes.
+        // A store of version 1 has no scope ids.
         assert_eq!(scope_tag("one", &grant("", "read")), scope_tag_v1("one", &grant("id", "read")));
         assert_ne!(scope_tag_v1("one", &grant("id", "read")), scope_tag_v1("one", &grant("id", "write")));
     }

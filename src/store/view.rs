@@ -1,4 +1,4 @@
-//! A transaction for queries, which are in the files of their tables.
+//! A transaction that runs queries. The queries are in the files of their tables.
 
 use std::cell::RefCell;
 
@@ -9,25 +9,25 @@ use super::engine::{Fault, Prepared, Row};
 use super::sqlite::VERSION;
 use super::{Store, StoreError, seal};
 
-/// A transaction.
+/// A transaction that runs queries.
 pub struct View<'a> {
     pub(super) store: &'a Store,
     /// The statement that looks up a current secret, which is used many times.
     pub(super) look_up: RefCell<Option<Prepared<'a>>>,
-    /// What the requests of a batch ask for, read in one query.
+    /// The secrets that the requests of a batch present, read in one query.
     #[cfg(feature = "postgres")]
     pub(super) expected: RefCell<super::expected::Expected>,
 }
 
-/// Fails unless the rows of a page ascend from `from`, since a damaged tree may have a cycle, in which a walk
+/// Fails unless the rows of a page ascend from `from`. A damaged tree might have a cycle, in which a walk
 /// would never end.
 pub fn ascending(rows: impl IntoIterator<Item = i64>, from: i64) -> Result<(), StoreError> {
-    let mut least = Some(from);
+    let mut next = Some(from);
     for row in rows {
-        if least.is_none_or(|least| row < least) {
+        if next.is_none_or(|next| row < next) {
             return Err(StoreError::Damaged("its rows are out of order".to_owned()));
         }
-        least = row.checked_add(1);
+        next = row.checked_add(1);
     }
     Ok(())
 }
@@ -48,12 +48,12 @@ impl<'a> View<'a> {
 }
 
 impl View<'_> {
-    /// Whether the store may be used from several hosts.
+    /// Whether the store can be used from several hosts.
     pub fn spans_hosts(&self) -> bool {
         self.store.engine.spans_hosts()
     }
 
-    /// Runs a statement that finds nothing. Returns how many rows it changed.
+    /// Runs a statement that returns no rows. Returns how many rows it changed.
     pub(super) fn run(&self, sql: &str, args: &[&dyn ToSql]) -> Result<usize, StoreError> {
         self.ok(self.store.engine.run(sql, args))
     }
@@ -62,13 +62,13 @@ impl View<'_> {
         self.store.version() == VERSION && !self.store.lenient.get()
     }
 
-    /// Fails unless the seal fits these columns, which are a whole row.
+    /// Fails unless the seal matches these cells, which are a whole row.
     pub(super) fn unbroken(&self, table: &str, cells: &Cells<'_>) -> rusqlite::Result<()> {
         let is_partial = table == "tokens" && self.store.engine.is_narrow();
         if !is_partial && self.checks_seals() { seal::check(table, cells) } else { Ok(()) }
     }
 
-    /// The same for the first columns of a row.
+    /// Like [`Self::unbroken`], for the first `N` columns of a row.
     pub(super) fn begins_unbroken<const N: usize>(&self, table: &str, row: &Row<'_>) -> rusqlite::Result<()> {
         self.unbroken(table, &Cells::new(row, 0, &cells::values::<N>(row)?))
     }

@@ -1,5 +1,5 @@
-//! Whether the log of a store that this process has just built vouches for every object in it. The digests of its tokens
-//! were computed on their way, so that nothing is read twice.
+//! Checks that the log of a store which this process has just built matches every object in it. The digests
+//! of the tokens were computed while they were inserted, so that nothing is read twice.
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
@@ -20,12 +20,12 @@ impl Digests {
         Ok(Self(BufWriter::with_capacity(1 << 16, tempfile::tempfile().map_err(|err| failed(&err))?)))
     }
 
-    /// None of a token that must be looked at once it is there.
+    /// Adds the digest of the next token. `None` means that the token must be read from the store.
     pub fn add(&mut self, digest: Option<Digest>) -> Result<(), StoreError> {
         self.0.write_all(digest.unwrap_or(GENESIS).as_bytes()).map_err(|err| failed(&err))
     }
 
-    fn rewound(self) -> Result<BufReader<File>, StoreError> {
+    fn into_reader(self) -> Result<BufReader<File>, StoreError> {
         let rewound = self.0.into_inner().map_err(io::IntoInnerError::into_error).and_then(|mut file| {
             file.rewind()?;
             Ok(BufReader::with_capacity(1 << 16, file))
@@ -47,13 +47,13 @@ impl Store {
         now: Timestamp,
         watch: Watch<'_, E>,
     ) -> Result<bool, E> {
-        let (chain, mut digests) = (Chain::at_end(end), digests.rewound()?);
+        let (chain, mut digests) = (Chain::at_end(end), digests.into_reader()?);
         if !self.read(|view| view.changed_wholes(&chain))?.is_empty() {
             return Ok(false);
         }
-        let (mut from, mut done, of) = (Some(FIRST), 0, self.count());
+        let (mut from, mut done, total) = (Some(FIRST), 0, self.count());
         while let Some(start) = from {
-            watch(Step::new("checking tokens", done, of))?;
+            watch(Step::new("checking tokens", done, total))?;
             let page = self.read(|view| view.vouched(start, &mut digests, &chain, now))?;
             let Some((count, last)) = page else { return Ok(false) };
             done += count;
@@ -64,7 +64,8 @@ impl Store {
 }
 
 impl View<'_> {
-    /// How many tokens of a page there are, and the row of the last one; none where one is not what its last entry says.
+    /// Checks a page of tokens. Returns how many there are, and the last row if there might be more. `None`
+    /// if a token does not match its last entry.
     fn vouched(
         &self,
         from: i64,
@@ -94,7 +95,7 @@ impl View<'_> {
         Ok(Some((i64::try_from(page.len()).unwrap_or(i64::MAX), last)))
     }
 
-    /// Whether the log knows of no tokens that are missing, beside these.
+    /// Whether the log has no other tokens that should exist.
     fn has_no_others(&self, tokens: i64, chain: &Chain) -> Result<bool, StoreError> {
         let sql = "SELECT count(*) FROM (SELECT DISTINCT subject FROM events WHERE subject NOT GLOB '[*]*')";
         let (mut missing, mut after) = (Vec::new(), Some(0));

@@ -2,14 +2,14 @@
 
 use super::{Store, StoreError};
 
-/// A step: how much is done of how many. The total is 0 if it is unknown.
+/// A step of a walk: how many items are done, and of how many. The total is 0 if it is unknown.
 pub struct Step {
     pub what: &'static str,
     pub done: u64,
     pub of: u64,
 }
 
-/// Called for each step. Its error stops the walk.
+/// A function that is called for each step. Its error stops the walk.
 pub type Watch<'a, E> = &'a mut dyn FnMut(Step) -> Result<(), E>;
 
 impl Step {
@@ -20,17 +20,17 @@ impl Step {
 }
 
 impl Store {
-    /// The number of the last entry, or 0 if it cannot be read, which the walk will report.
+    /// The number of the last entry, or 0 if it cannot be read. The walk will report that error.
     pub(super) fn last_entry(&self) -> i64 {
         self.read(|view| Ok::<_, StoreError>(view.anchor()?.seq)).unwrap_or(0)
     }
 
-    /// The number of tokens, or 0 in the same way.
+    /// The number of tokens, or 0 if it cannot be read.
     pub(super) fn count(&self) -> i64 {
         let count = self
             .engine
             .prepare("SELECT count(*) FROM tokens")
-            .and_then(|mut it| it.one(&[], |row| row.get(0)));
+            .and_then(|mut statement| statement.one(&[], |row| row.get(0)));
         count.ok().flatten().unwrap_or(0)
     }
 }

@@ -7,7 +7,7 @@ use super::{Location, Store, StoreError, Watch};
 use crate::domain::event::Author;
 use crate::domain::when::{Clock, Timestamp};
 
-/// Checks everything, and changes nothing. Fails if the store cannot even be opened for reading.
+/// Checks the whole store without changing it. Fails if the store cannot even be opened for reading.
 pub fn examine<E: From<StoreError>>(
     location: &Location,
     uid: u32,
@@ -15,25 +15,25 @@ pub fn examine<E: From<StoreError>>(
     watch: Watch<'_, E>,
 ) -> Result<Vec<Finding>, E> {
     match location {
-        Location::Directory(it) => sqlite::examine(it, uid, now, watch),
+        Location::Directory(directory) => sqlite::examine(directory, uid, now, watch),
         #[cfg(feature = "postgres")]
-        Location::Server(it) => super::postgres::examine(it, uid, now, watch),
+        Location::Server(server) => super::postgres::examine(server, uid, now, watch),
     }
 }
 
-/// Corrects modes, leaves WAL mode and removes leftovers, if they belong to the owner of the store. For a
-/// server, it does nothing.
+/// Corrects modes, turns WAL mode off and removes leftovers, if they belong to the owner of the store. Does
+/// nothing for a server.
 pub fn repair(location: &Location) -> Result<(), StoreError> {
     match location {
-        Location::Directory(it) => sqlite::repair(it),
+        Location::Directory(directory) => sqlite::repair(directory),
         #[cfg(feature = "postgres")]
         Location::Server(_) => Ok(()),
     }
 }
 
-/// Gives an existing store to a group, and records it. Returns whether that changed anything.
+/// Gives an existing store to a group, and records this. Returns whether this changed anything.
 ///
-/// This opens its files, so call it only while no connection to the database is open.
+/// This opens the files of the store, so it must be called only while no connection to the database is open.
 pub fn share(location: &Location, gid: u32, clock: &dyn Clock, author: &Author) -> Result<bool, StoreError> {
     sqlite::share(location.files()?, gid, clock, author)
 }
@@ -49,7 +49,7 @@ pub fn plan<E: From<StoreError>>(
     sqlite::plan(location.files()?, backup, clock, author, watch)
 }
 
-/// What an export can replace: no store, or one in which nothing has happened.
+/// The state of a store that an export can replace: there is no store, or nothing has happened in it.
 #[cfg(feature = "cli")]
 pub fn unused(location: &Location) -> Result<Option<Live>, StoreError> {
     if !location.exists() {
@@ -68,11 +68,11 @@ impl Restoration {
     /// Puts the result in place, unless the store has changed since it was examined.
     pub fn install(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
         match location {
-            Location::Directory(it) => self.install_in(it, clock),
+            Location::Directory(directory) => self.install_in(directory, clock),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => {
+            Location::Server(server) => {
                 let _ = clock;
-                super::postgres::Postgres::install(it, self)
+                super::postgres::Postgres::install(server, self)
             }
         }
     }

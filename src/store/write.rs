@@ -1,4 +1,4 @@
-//! A write transaction, in which each change is checked, written and recorded in one call.
+//! A write transaction. Each change is checked, written and recorded in one call.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub struct Write<'a> {
     pub(super) head: RefCell<Option<Head>>,
 }
 
-/// The last entry of the audit chain.
+/// The last entry of the hash chain.
 pub(super) struct Head {
     pub(super) anchor: Anchor,
     pub(super) time: Option<Timestamp>,
@@ -42,8 +42,9 @@ impl<'a> Deref for Write<'a> {
 }
 
 impl Write<'_> {
-    /// Fails if an object does not match its last event, since the edit by hand would become part of its history.
-    /// Ending access is never refused. Then the result is [`Matched::No`], which the event must record.
+    /// Fails if an object does not match its last event, because the manual edit would become part of its
+    /// history. A change that only removes access is never refused. Its result is [`Matched::No`], which the
+    /// event must record.
     pub(super) fn compare(
         &self,
         action: Action,
@@ -74,7 +75,7 @@ impl Write<'_> {
         Ok(last.is_some_and(|(form, digest)| digest == found(form)))
     }
 
-    /// Writes an event of this transaction, chained to the last one.
+    /// Adds an event of this transaction to the chain.
     pub(super) fn record(
         &self,
         action: Action,
@@ -92,11 +93,12 @@ impl Write<'_> {
             self.drift.clone().map_or(Ok(()), Err)?;
             ClockWrong::check(self.now, head.time)?;
         }
-        // Unless the clock was accepted, an entry never has an earlier time than the previous one. So the last time is
-        // the latest, even after a change that is allowed with a wrong clock.
+        // Unless the clock was accepted, an entry never has an earlier time than the entry before it. So the
+        // last entry has the latest time, even after a change that is allowed with a wrong clock.
         let last = head.time.filter(|_| !self.author.accept_clock);
         let time = last.map_or(self.now, |last| last.max(self.now));
-        let damaged = || StoreError::Damaged("its audit log has an end that cannot be".to_owned());
+        let damaged =
+            || StoreError::Damaged("the last entry of its audit log has an impossible number".to_owned());
         let mut event = Event {
             seq: head.anchor.seq.checked_add(1).ok_or_else(damaged)?,
             time,
@@ -134,7 +136,7 @@ impl Write<'_> {
         Ok(token)
     }
 
-    /// The first events of a store, whose tables are empty.
+    /// Records the first events of a store, whose tables are empty.
     pub(super) fn record_init(&self, sharing: Sharing) -> Result<(), StoreError> {
         let scopes = Some(Form::Two.catalogue(&Catalogue::default()));
         self.record(Action::Init, Subject::Catalogue, scopes, Vec::new(), Matched::Yes)?;
@@ -149,11 +151,11 @@ impl Write<'_> {
     }
 
     pub(super) fn uuid(&self) -> Result<String, StoreError> {
-        let lost = || StoreError::Damaged("the database gives no random number".to_owned());
+        let lost = || StoreError::Damaged("the database returned no random number".to_owned());
         self.column(self.store.engine.uuid(), &[])?.pop().ok_or_else(lost)
     }
 
-    /// Fails if rows already refer to a new row, since the new object would get what they claim.
+    /// Fails if rows already refer to a new row, because the new object would get them.
     pub(super) fn starts_alone(
         &self,
         of: &str,

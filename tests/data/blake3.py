@@ -1,4 +1,4 @@
-"""BLAKE3 in its plain mode, slow and short, after the public specification."""
+"""BLAKE3 in its default mode, written from the public specification. It is short rather than fast."""
 
 IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
 ORDER = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
@@ -10,7 +10,7 @@ COLUMNS_AND_DIAGONALS = (
 )
 
 
-def turned(word, by):
+def rotated(word, by):
     return (word >> by | word << (32 - by)) & MASK
 
 
@@ -21,9 +21,9 @@ def compress(chain, block, counter, length, flags):
         for i, (a, b, c, d) in enumerate(COLUMNS_AND_DIAGONALS):
             for word, first, second in ((words[2 * i], 16, 12), (words[2 * i + 1], 8, 7)):
                 s[a] = (s[a] + s[b] + word) & MASK
-                s[d] = turned(s[d] ^ s[a], first)
+                s[d] = rotated(s[d] ^ s[a], first)
                 s[c] = (s[c] + s[d]) & MASK
-                s[b] = turned(s[b] ^ s[c], second)
+                s[b] = rotated(s[b] ^ s[c], second)
         words = [words[at] for at in ORDER]
     return [s[i] ^ s[i + 8] for i in range(8)]
 

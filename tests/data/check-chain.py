@@ -1,4 +1,4 @@
-"""Checks the audit chain of a store, written from docs/audit-format.md alone. Prints the head, or the first bad entry."""
+"""Checks the audit chain of a store. Written only from docs/audit-format.md. Prints the head or the first wrong entry."""
 
 import json, sqlite3, sys
 from blake3 import blake3

@@ -1,4 +1,4 @@
-//! `--allow-from`: the addresses that a token may be presented from, wherever it is asked about.
+//! `--allow-from`: the addresses from which a token can be used.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn a_secret_is_valid_from_allowed_addresses_only() {
     for other in ["11.0.0.1", "::10.1.2.3", "2001:db9::1", "::"] {
         assert_eq!(from(other), refused, "{other}");
     }
-    // An unknown address is not an allowed one, and the address is looked at before the scopes, after all else.
+    // A missing address is not allowed. The address is checked before the scopes, but after everything else.
     assert_eq!(world.verify(&secret, &[]), refused);
     assert_eq!(world.verify(&secret, &["-s", "missing", "-l", "a=b"]), refused);
     assert_eq!(
@@ -44,7 +44,7 @@ fn a_secret_is_valid_from_allowed_addresses_only() {
 }
 
 #[test]
-fn a_previous_secret_follows_the_rule_of_the_token() {
+fn a_previous_secret_is_also_valid_only_from_allowed_addresses() {
     let (world, old) = world();
     let new = world.rotate("app", &[]);
     world.run(&["edit", "app", "--allow-from", "10.9.0.0/16"]).ok();
@@ -55,7 +55,7 @@ fn a_previous_secret_follows_the_rule_of_the_token() {
 }
 
 #[test]
-fn the_rule_is_in_every_document_and_its_change_in_the_log() {
+fn every_document_shows_the_addresses_and_the_log_shows_their_changes() {
     let (world, _) = world();
     assert_eq!(world.show("app")["allow_from"], json!(["10.0.0.0/8", "2001:db8::/32"]));
     world.create("free", &["-s", "read"]);
@@ -65,7 +65,7 @@ fn the_rule_is_in_every_document_and_its_change_in_the_log() {
     assert_eq!(listed, format!("app\t{OFFICE}\nfree\t\n"));
     let created = world.run(&["audit", "--token", "app", "--json"]).ok().json()[0]["changes"].clone();
     let of_rule = |changes: &Value| -> Vec<Value> {
-        let all = changes.as_array().expect("changes").iter();
+        let all = changes.as_array().expect("`changes` is an array").iter();
         all.filter(|change| change["field"] == "allow_from").cloned().collect()
     };
     let change =
@@ -98,7 +98,7 @@ fn the_rule_is_in_every_document_and_its_change_in_the_log() {
 }
 
 #[test]
-fn more_addresses_are_a_widening_and_fewer_are_not() {
+fn more_addresses_need_allow_widen_and_fewer_do_not() {
     let (world, secret) = world();
     let free = ["10.1.0.0/16", "10.1.0.0/16", "10.1.2.0/24,10.1.3.4"];
     for rule in free {
@@ -107,19 +107,19 @@ fn more_addresses_are_a_widening_and_fewer_are_not() {
     for wider in ["10.1.0.0/16", "10.1.2.0/24,10.1.3.4,192.0.2.1", "0.0.0.0/0", "::/0", "none"] {
         let args = ["edit", "app", "--allow-from", wider];
         let error = world.refuses(&args, 2, "input_needed");
-        let gained = error["message"].as_str().expect("a message").to_owned();
+        let gained = error["message"].as_str().expect("the message is a string").to_owned();
         let named = if wider == "none" { "from everywhere" } else { "from " };
         assert!(gained.contains(named), "{gained}");
     }
     assert_eq!(world.verify(&secret, &["--address", "10.1.3.5"]).0, 3);
     world.run(&["edit", "app", "--allow-from", "none", "--allow-widen"]).ok();
     assert_eq!(world.verify(&secret, &[]).0, 0);
-    // The first rule of a token only narrows it.
+    // A token without a rule becomes narrower by its first rule.
     world.run(&["edit", "app", "--allow-from", "10.0.0.0/8"]).ok();
 }
 
 #[test]
-fn a_meaningless_rule_is_refused_with_a_proposal() {
+fn an_invalid_address_or_network_is_refused_with_a_suggestion() {
     let (world, _) = world();
     let refused = |rule: &str| {
         let error = world.refuses(&["edit", "app", "--allow-from", rule], 2, "usage");
@@ -136,7 +136,7 @@ fn a_meaningless_rule_is_refused_with_a_proposal() {
 }
 
 #[test]
-fn a_stream_takes_an_address_with_each_request() {
+fn each_request_of_a_stream_can_have_an_address() {
     let (world, secret) = world();
     let request = |more: &str| format!("{{\"secret\":\"{secret}\"{more}}}\n");
     let input =
@@ -144,11 +144,14 @@ fn a_stream_takes_an_address_with_each_request() {
             .concat();
     let reasons = |args: &[&str]| -> Vec<String> {
         let ran = world.run_with(&[&["verify", "--stream"], args].concat(), input.as_bytes()).ok();
-        let document = |line: &str| serde_json::from_str::<Value>(line).expect("a document");
-        ran.out.lines().map(|line| document(line)["reason"].as_str().expect("a reason").to_owned()).collect()
+        let document = |line: &str| serde_json::from_str::<Value>(line).expect("it is JSON");
+        ran.out
+            .lines()
+            .map(|line| document(line)["reason"].as_str().expect("the reason is a string").to_owned())
+            .collect()
     };
     assert_eq!(reasons(&[]), ["valid", "source_not_allowed", "source_not_allowed"]);
-    // That of the command line is for requests without one.
+    // The address on the command line is for requests without one.
     assert_eq!(reasons(&["--address", "10.0.0.9"]), ["valid", "source_not_allowed", "valid"]);
     let wrong =
         world.run_with(&["verify", "--stream"], request(r#","address":"10.0.0.0/8""#).as_bytes()).ok();
@@ -156,7 +159,7 @@ fn a_stream_takes_an_address_with_each_request() {
 }
 
 #[test]
-fn a_rule_in_another_spelling_is_damage() {
+fn addresses_that_are_not_in_canonical_form_are_reported_as_damage() {
     let (world, secret) = world();
     assert_eq!(world.now(), START);
     for text in ["10.0.0.0/8,2001:DB8::/32", "2001:db8::/32,10.0.0.0/8", "", "everywhere"] {

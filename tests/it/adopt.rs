@@ -1,4 +1,4 @@
-//! `adopt`.
+//! Tests of `adopt`, which stores existing secrets, one at a time or from a file.
 
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn an_adopted_secret_is_valid_and_never_listed() {
 }
 
 #[test]
-fn the_document_is_a_token_that_changed() {
+fn the_document_is_the_token_and_whether_it_changed() {
     let world = World::with_store();
     let document = world.run_with(&["adopt", "a", "--json", "--owner", "ann"], SECRET.as_bytes()).ok().json();
     assert_token_keys(&document, &["changed"]);
@@ -83,7 +83,7 @@ fn text_that_cannot_be_a_secret_is_refused() {
 }
 
 #[test]
-fn a_secret_that_is_in_the_store_already_is_refused() {
+fn a_secret_that_is_already_in_the_store_is_refused() {
     let world = World::new();
     let ours = world.create("ours", &[]);
     world.run_with(&["adopt", "legacy"], SECRET.as_bytes()).ok();
@@ -96,14 +96,14 @@ fn a_secret_that_is_in_the_store_already_is_refused() {
     for secret in [&*ours, SECRET] {
         world.refuses_with(&["adopt", "x"], secret.as_bytes(), 5, "policy");
     }
-    // What another store made can be adopted: its checksum is right.
+    // A secret of another store can be adopted, because its checksum is correct.
     let elsewhere = World::new();
     elsewhere.run_with(&["adopt", "moved"], ours.as_bytes()).ok();
     elsewhere.is_valid(&ours, "moved");
 }
 
 #[test]
-fn a_secret_comes_from_a_file() {
+fn a_secret_can_be_read_from_a_file() {
     let world = World::with_store();
     let file = world.dir.path().join("secret");
     let path = file.to_str().unwrap();
@@ -118,7 +118,7 @@ fn a_secret_comes_from_a_file() {
 }
 
 #[test]
-fn a_terminal_prompts_for_the_secret() {
+fn at_a_terminal_the_user_is_prompted_for_the_secret() {
     let mut world = World::with_store();
     world.at_terminal(&[Answer::Type(SECRET.to_owned()), Answer::CtrlC, Answer::Type("short".to_owned())]);
     world.run(&["adopt", "a"]).ok();
@@ -134,7 +134,7 @@ fn a_terminal_prompts_for_the_secret() {
 }
 
 #[test]
-fn it_keeps_the_rules_of_create() {
+fn adopt_applies_the_rules_of_create() {
     let world = World::with_store();
     world.define(&["admin"]);
     world.refuses_with(&["adopt", "a"], SECRET.as_bytes(), 2, "input_needed");
@@ -158,7 +158,7 @@ fn it_keeps_the_rules_of_create() {
 }
 
 #[test]
-fn the_first_adoption_makes_a_store_only_for_a_valid_secret() {
+fn the_first_adoption_creates_a_store_only_if_the_secret_is_accepted() {
     let world = World::new();
     world.refuses_with(&["adopt", "a"], b"short", 2, "usage");
     world.refuses_with(&["adopt", "a"], b"0123456789abcdef", 5, "policy");
@@ -174,9 +174,9 @@ fn the_first_adoption_makes_a_store_only_for_a_valid_secret() {
 }
 
 #[test]
-fn a_secret_of_less_than_128_bits_or_of_few_different_characters_is_refused() {
+fn a_secret_with_less_than_128_bits_or_few_different_characters_is_refused() {
     let world = World::with_store();
-    // Twenty characters of 84: 127.85 bits.
+    // Twenty characters from an alphabet of 84 have 127.85 bits.
     let failure = world.refuses_with(&["adopt", "x"], b"aB.cD,eF;gH:iJ-kL_mN", 5, "policy");
     assert_eq!(failure["message"], "the secret has at most 127 bits, fewer than 128");
     for weak in ["a".repeat(28), "aB3".repeat(8), "ab12".repeat(8)] {
@@ -188,7 +188,7 @@ fn a_secret_of_less_than_128_bits_or_of_few_different_characters_is_refused() {
 }
 
 #[test]
-fn a_token_that_exists_with_another_secret_is_a_conflict() {
+fn adopting_a_different_secret_for_an_existing_token_is_an_error() {
     let world = World::with_store();
     let adopt = ["adopt", "legacy", "--if-missing"];
     let first = "sk_live_0123456789abcdefghijklmnopqrstuvwxyz";
@@ -198,17 +198,18 @@ fn a_token_that_exists_with_another_secret_is_a_conflict() {
     assert_eq!(again.err, "`legacy` exists; nothing was changed\n");
     let events = world.actions();
     let refused = world.run_with(&adopt, other.as_bytes()).exit(5);
-    let said = "error: `legacy` exists with another secret\nhint: choose another name, or revoke it first\n";
-    assert_eq!((&*refused.out, &*refused.err), ("", said));
+    let message =
+        "error: `legacy` exists with another secret\nhint: choose another name, or revoke it first\n";
+    assert_eq!((&*refused.out, &*refused.err), ("", message));
     assert_eq!(world.actions(), events);
-    // A replaced secret is the token's own until its grace period is over.
+    // A replaced secret still belongs to the token until its grace period is over.
     world.run(&["rotate", "legacy", "--grace", "1h"]).ok();
     world.run_with(&adopt, first.as_bytes()).ok();
     world.wait(HOUR);
     world.run_with(&adopt, first.as_bytes()).exit(5);
 }
 
-/// A secret of a number that is as strong as it must be.
+/// A secret that is strong enough, with this number in it.
 fn strong(n: u32) -> String {
     format!("legacy_{n:04}_Zk3from+another/System0815xyzABCdef")
 }
@@ -227,7 +228,7 @@ fn csv(world: &World) -> String {
 }
 
 #[test]
-fn a_team_moves_in_from_a_table_and_every_client_keeps_working() {
+fn tokens_are_adopted_from_a_table_and_every_client_keeps_working() {
     let world = World::with_store();
     world.define(&["events:read", "admin"]);
     let path = csv(&world);
@@ -263,13 +264,13 @@ fn a_team_moves_in_from_a_table_and_every_client_keeps_working() {
 }
 
 #[test]
-fn lines_of_json_and_the_hashes_of_an_export_are_adopted_too() {
+fn json_lines_and_the_hashes_of_an_export_can_be_adopted() {
     let world = World::with_store();
     world.define(&["events:read"]);
     let moved = world.create("moved", &["-s", "events:read"]);
     let exported = world.run(&["export"]).ok().out;
-    let token = exported.lines().find(|line| line.contains("\"type\":\"token\"")).expect("a token");
-    let token: Value = serde_json::from_str(token).expect("JSON");
+    let token = exported.lines().find(|line| line.contains("\"type\":\"token\"")).expect("there is a token");
+    let token: Value = serde_json::from_str(token).expect("it is JSON");
     let secret = &token["secrets"][0];
     let other = World::new();
     other.define(&["events:read"]);
@@ -291,7 +292,7 @@ fn lines_of_json_and_the_hashes_of_an_export_are_adopted_too() {
 }
 
 #[test]
-fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
+fn an_invalid_line_stops_the_adoption_or_is_skipped_and_no_message_contains_a_secret() {
     let world = World::with_store();
     world.run_with(&["adopt", "there", "--no-expiry"], strong(9).as_bytes()).ok();
     world.run_with(&["adopt", "gone", "--no-expiry"], strong(8).as_bytes()).ok();
@@ -377,8 +378,8 @@ fn one_bad_line_stops_all_or_is_left_out_and_no_message_repeats_a_secret() {
 }
 
 #[test]
-fn no_record_is_lost_where_one_ends_with_what_is_read_at_once() {
-    // A heading of 10 bytes, a record of 118, and 511 records of 128 are 64 KiB.
+fn no_record_is_lost_if_one_ends_exactly_at_the_read_buffer() {
+    // A heading of 10 bytes, one record of 118 bytes and 511 records of 128 bytes are 64 KiB together.
     let record = |n: usize, length: usize| format!("{n:0length$},{n:064}\n");
     let records: String = (0..515).map(|n| record(n, if n == 0 { 52 } else { 62 })).collect();
     let world = World::with_store();
@@ -389,7 +390,7 @@ fn no_record_is_lost_where_one_ends_with_what_is_read_at_once() {
 }
 
 #[test]
-fn a_secret_in_another_column_is_neither_kept_nor_repeated() {
+fn a_secret_in_the_wrong_column_is_neither_stored_nor_printed() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     for text in [
@@ -402,7 +403,7 @@ fn a_secret_in_another_column_is_neither_kept_nor_repeated() {
 }
 
 #[test]
-fn a_single_secret_and_a_file_of_them_do_not_go_together() {
+fn a_single_secret_cannot_be_combined_with_a_file_of_secrets() {
     let world = World::new();
     for args in [
         &["adopt"][..],
@@ -415,9 +416,9 @@ fn a_single_secret_and_a_file_of_them_do_not_go_together() {
     }
 }
 
-/// Each recipe of docs/moving-in.md: the file that it shows, its one command, and every client that keeps working.
+/// Runs each recipe of docs/moving-in.md: the file that it shows and its one command. Every client must keep working.
 #[test]
-fn a_team_moves_in_as_the_recipes_say() {
+fn the_recipes_for_moving_in_work() {
     if !crate::support::have("jq") {
         return;
     }
@@ -448,9 +449,9 @@ fn a_team_moves_in_as_the_recipes_say() {
         let listed = world.real(&["list", "--json"], b"").ok().json();
         let listed: serde_json::Map<String, Value> = listed
             .as_array()
-            .expect("tokens")
+            .expect("`tokens` is an array")
             .iter()
-            .map(|it| (it["name"].as_str().expect("a name").to_owned(), json!([it["owner"]])))
+            .map(|it| (it["name"].as_str().expect("the name is a string").to_owned(), json!([it["owner"]])))
             .collect();
         assert_eq!(Value::from(listed), expected, "{title}");
         let words: Vec<&str> = text.split(['"', ',', '\n']).filter(|word| word.len() > 30).collect();

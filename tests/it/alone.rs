@@ -1,4 +1,4 @@
-//! The program where there is nothing else: no C library, no devices, no users.
+//! The program without anything around it: no C library, no devices, no user accounts.
 
 use std::fs;
 use std::process::Command;
@@ -6,14 +6,14 @@ use std::process::Command;
 use crate::support::{World, copy_program, have, run, uid};
 
 #[test]
-fn it_works_in_an_empty_root_directory() {
+fn the_program_works_in_an_otherwise_empty_root_directory() {
     if uid() != 0 || !have("chroot") {
         eprintln!("skipped: only root can change the root directory");
         return;
     }
     let world = World::new();
     let root = world.dir.path().join("root");
-    fs::create_dir(&root).expect("a directory");
+    fs::create_dir(&root).expect("the directory can be created");
     copy_program(&root.join("tokenctl"));
     let at = |args: &[&str], input: &[u8]| {
         let mut chroot = Command::new("chroot");
@@ -27,7 +27,7 @@ fn it_works_in_an_empty_root_directory() {
     let log = at(&["audit"], b"");
     assert!(log.lines().last().is_some_and(|entry| entry.contains("\tuid:0")), "{log}");
     let mut left: Vec<_> =
-        fs::read_dir(&root).expect("a directory").map(|it| it.expect("an entry")).collect();
+        fs::read_dir(&root).expect("the directory can be read").map(|it| it.expect("an entry")).collect();
     left.sort_by_key(|entry| entry.file_name());
     assert_eq!(left.iter().map(|entry| entry.file_name()).collect::<Vec<_>>(), ["store", "tokenctl"]);
 }

@@ -1,4 +1,4 @@
-//! `apply`: makes the store what a file wants of it.
+//! `apply`: changes the store so that it matches a file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,10 +9,10 @@ use std::rc::Rc;
 
 use crate::support::{Answer, DAY, MINUTE, START, World};
 
-/// Settings, scopes and two tokens, with their secrets in the directory `keys`.
+/// A file with settings, scopes and two tokens, whose secrets go to the directory `keys`.
 pub fn file(world: &World) -> String {
     let keys = world.path("keys");
-    fs::create_dir_all(&keys).expect("a directory");
+    fs::create_dir_all(&keys).expect("the directory can be created");
     format!(
         r#"
 [settings]
@@ -61,7 +61,7 @@ fn items(document: &Value) -> Vec<String> {
 }
 
 #[test]
-fn a_file_makes_a_store_and_a_second_run_changes_nothing() {
+fn a_file_creates_a_store_and_a_second_run_changes_nothing() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     let ran = world.run(&["apply", &path, "--json"]).ok();
@@ -78,9 +78,9 @@ fn a_file_makes_a_store_and_a_second_run_changes_nothing() {
             "create token ops.eu"
         ]
     );
-    let keys: Vec<_> = document.as_object().expect("an object").keys().collect();
+    let keys: Vec<_> = document.as_object().expect("it is an object").keys().collect();
     assert_eq!(keys, ["changed", "count", "dry_run", "plan"]);
-    let keys: Vec<_> = document["plan"][0].as_object().expect("an object").keys().collect();
+    let keys: Vec<_> = document["plan"][0].as_object().expect("it is an object").keys().collect();
     assert_eq!(keys, ["action", "changes", "error", "kind", "name", "widens"]);
     assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(7)));
     let shown = world.show("ci");
@@ -103,7 +103,9 @@ fn a_file_makes_a_store_and_a_second_run_changes_nothing() {
     let ops = world.show("ops.eu");
     assert_eq!((&ops["status"], &ops["until"]), (&json!("disabled"), &json!("2027-06-30T23:59:59Z")));
     assert_eq!(ops["destination"]["variable"], "OPS");
-    assert!(fs::read_to_string(world.path("keys/env")).expect("a file").starts_with("OPS=tkn_"));
+    assert!(
+        fs::read_to_string(world.path("keys/env")).expect("the file can be read").starts_with("OPS=tkn_")
+    );
 
     let before = world.bytes();
     world.wait(DAY);
@@ -119,7 +121,7 @@ fn a_file_makes_a_store_and_a_second_run_changes_nothing() {
 }
 
 #[test]
-fn keys_that_the_file_leaves_out_are_not_changed() {
+fn values_whose_keys_are_not_in_the_file_are_not_changed() {
     let world = World::with_store();
     world.create(
         "mine",
@@ -133,12 +135,12 @@ fn keys_that_the_file_leaves_out_are_not_changed() {
     assert_eq!(after["icon"], "*");
     after["icon"] = Value::Null;
     let events = |mut it: Value| {
-        it.as_object_mut().expect("an object").remove("events");
+        it.as_object_mut().expect("it is an object").remove("events");
         it
     };
     assert_eq!(events(after), events(before));
     world.is_valid(&other, "other");
-    // Everything that can be cleared.
+    // The file clears everything that can be cleared.
     let path = world.write(
         "tokens.toml",
         "[tokens.mine]\nicon = \"\"\nowner = \"\"\ndescription = \"\"\nlabels = {}\nrotate_every = \"none\"
@@ -153,7 +155,7 @@ fn keys_that_the_file_leaves_out_are_not_changed() {
 }
 
 #[test]
-fn none_clears_lists_and_labels_as_it_clears_single_values() {
+fn none_clears_lists_and_labels_as_well_as_single_values() {
     let world = World::with_store();
     world.define(&["read"]);
     world.run(&["scopes", "define", "admin", "--includes", "read"]).ok();
@@ -170,7 +172,7 @@ fn none_clears_lists_and_labels_as_it_clears_single_values() {
 }
 
 #[test]
-fn unnamed_tokens_are_revoked_only_with_exclusive_which_asks() {
+fn tokens_missing_from_the_file_are_revoked_only_with_exclusive_and_a_confirmation() {
     let mut world = World::with_store();
     world.create("kept", &[]);
     let (a, b) = (world.create("a", &[]), world.create("b", &["--no-expiry"]));
@@ -180,7 +182,7 @@ fn unnamed_tokens_are_revoked_only_with_exclusive_which_asks() {
     assert_eq!(drift.out, "- revoke token a\n- revoke token b\n");
     world.run(&["apply", &path]).ok();
     let refused = world.refuses(&["apply", &path, "--exclusive"], 2, "input_needed");
-    assert!(refused["message"].as_str().expect("a text").contains("revoke 2 tokens"), "{refused}");
+    assert!(refused["message"].as_str().expect("it is a string").contains("revoke 2 tokens"), "{refused}");
     world.at_terminal(&[Answer::No]);
     world.run(&["apply", &path, "--exclusive"]).exit(130);
     assert_eq!(world.asked.borrow()[0], "revoke 2 tokens that the file does not name (`a`, `b`)?");
@@ -234,7 +236,7 @@ fn everything_is_checked_before_the_first_change() {
         ),
     ];
     for (bad, exit, code, why) in cases {
-        // The valid parts are not applied either.
+        // The valid parts of the file are not applied either.
         let good = format!("[scopes.write]\n[tokens.aa]\nscopes = []\nout = \"{keys}/aa\"\n{bad}\n");
         let good = good.replacen(
             "[tokens.aa]",
@@ -253,10 +255,10 @@ fn everything_is_checked_before_the_first_change() {
         let errors: Vec<_> =
             document["plan"].as_array().expect("a plan").iter().map(|it| &it["error"]).collect();
         let errors: Vec<_> = errors.into_iter().filter(|error| !error.is_null()).collect();
-        let message = errors[0]["message"].as_str().expect("a text");
+        let message = errors[0]["message"].as_str().expect("it is a string");
         assert!(errors.len() == 1 && message.contains(why), "{bad}: {message}");
         assert_eq!(world.bytes(), before, "{bad}");
-        assert_eq!(fs::read_dir(&keys).expect("a directory").count(), 1, "{bad}");
+        assert_eq!(fs::read_dir(&keys).expect("the directory can be read").count(), 1, "{bad}");
     }
     let loops =
         world.write("tokens.toml", "[scopes.a]\nincludes = [\"b\"]\n[scopes.b]\nincludes = [\"a\"]\n");
@@ -268,31 +270,34 @@ fn everything_is_checked_before_the_first_change() {
 fn a_file_that_others_can_write_is_not_applied() {
     let world = World::with_store();
     let path = world.write("tokens.toml", "[settings]\ngrace = \"2h\"\n");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).expect("a mode");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o646)).expect("the mode can be set");
     let refused = world.refuses(&["apply", &path], 5, "policy");
     assert_eq!(refused["message"], format!("`{path}` is not applied: its mode 646 lets others write"));
     assert_eq!(refused["hint"], format!("`chmod go-w {path}`"));
     world.run(&["diff", &path]).exit(3);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("a mode");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("the mode can be set");
     let dir = world.directory("open");
-    fs::rename(&path, format!("{dir}/tokens.toml")).expect("a file");
-    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).expect("a mode");
+    fs::rename(&path, format!("{dir}/tokens.toml")).expect("the file can be renamed");
+    fs::set_permissions(&dir, fs::Permissions::from_mode(0o777)).expect("the mode can be set");
     let refused = world.refuses(&["apply", &format!("{dir}/tokens.toml")], 5, "policy");
-    assert!(refused["message"].as_str().expect("a text").contains("its mode 777 lets others"), "{refused}");
+    assert!(
+        refused["message"].as_str().expect("it is a string").contains("its mode 777 lets others"),
+        "{refused}"
+    );
     if crate::support::uid() == 0 {
         std::os::unix::fs::chown(path.replace("tokens.toml", "open/tokens.toml"), Some(4_242), None)
-            .expect("an owner");
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("a mode");
+            .expect("the owner can be set");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("the mode can be set");
         let refused = world.refuses(&["apply", &format!("{dir}/tokens.toml")], 5, "policy");
         assert!(
-            refused["message"].as_str().expect("a text").ends_with("it belongs to uid 4242"),
+            refused["message"].as_str().expect("it is a string").ends_with("it belongs to uid 4242"),
             "{refused}"
         );
     }
 }
 
 #[test]
-fn an_export_as_toml_makes_the_same_tokens_in_an_empty_store() {
+fn a_toml_export_creates_the_same_tokens_in_an_empty_store() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     world.run(&["apply", &path]).ok();
@@ -310,7 +315,7 @@ fn an_export_as_toml_makes_the_same_tokens_in_an_empty_store() {
     );
     assert!(exported.out.contains("\n[tokens.\"ops.eu\"]\n"), "{}", exported.out);
     let own = world.run_with(&["diff", "-"], exported.out.as_bytes()).ok();
-    assert_eq!(own.out, "", "the store is what it exports");
+    assert_eq!(own.out, "", "a store matches its own export");
 
     let other = World::new();
     let keys = other.directory("keys");
@@ -335,7 +340,7 @@ fn an_export_as_toml_makes_the_same_tokens_in_an_empty_store() {
 }
 
 #[test]
-fn a_delivery_that_fails_leaves_the_others_and_is_made_up_for_by_the_next_run() {
+fn a_failed_delivery_does_not_stop_the_others_and_is_repeated_by_the_next_run() {
     let world = World::with_store();
     world.create("spare", &[]);
     let keys = world.directory("keys");
@@ -349,14 +354,14 @@ fn a_delivery_that_fails_leaves_the_others_and_is_made_up_for_by_the_next_run() 
     let document = ran.json();
     assert_eq!(document["plan"][0]["error"]["code"], "delivery_failed");
     assert_eq!(document["plan"][1]["error"], Value::Null);
-    assert_eq!(world.names(&[]), ["b", "spare"], "nothing is revoked while something is missing");
-    fs::write(format!("{keys}/ready"), "").expect("a file");
+    assert_eq!(world.names(&[]), ["b", "spare"], "nothing is revoked if a creation failed");
+    fs::write(format!("{keys}/ready"), "").expect("the file can be written");
     world.run(&["apply", &path, "--exclusive", "--yes"]).ok();
     assert_eq!(world.names(&[]), ["a", "b"]);
 }
 
 #[test]
-fn a_creation_that_another_process_began_is_waited_for() {
+fn apply_waits_for_a_creation_that_another_process_has_started() {
     let world = Rc::new(World::with_store());
     let keys = world.directory("keys");
     let path =
@@ -374,7 +379,7 @@ fn a_creation_that_another_process_began_is_waited_for() {
 }
 
 #[test]
-fn a_file_without_tokens_revokes_none() {
+fn exclusive_with_a_file_without_tokens_is_refused() {
     let world = World::new();
     world.create("demo", &[]);
     for text in ["", "[settings]\ngrace = \"2h\"\n"] {
@@ -385,7 +390,7 @@ fn a_file_without_tokens_revokes_none() {
 }
 
 #[test]
-fn a_secret_in_the_file_is_neither_kept_nor_repeated() {
+fn a_secret_in_the_file_is_neither_stored_nor_printed() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     for text in [
@@ -402,7 +407,7 @@ fn a_secret_in_the_file_is_neither_kept_nor_repeated() {
 }
 
 #[test]
-fn an_interrupted_run_says_what_it_did_not_make() {
+fn an_interrupted_run_reports_what_was_not_created() {
     let world = World::of_processes();
     world.mint("other");
     let text = "[tokens.a]\nexec = \"kill -TERM $PPID; sleep 5; cat >/dev/null\"\n\
@@ -417,7 +422,7 @@ fn an_interrupted_run_says_what_it_did_not_make() {
 }
 
 #[test]
-fn tokens_exchange_their_files_in_one_run() {
+fn tokens_can_swap_destination_files_in_one_run() {
     let world = World::new();
     let (one, two, three) = (world.path("one"), world.path("two"), world.path("three"));
     world.run(&["create", "a", "--out", &two]).ok();
@@ -432,7 +437,7 @@ fn tokens_exchange_their_files_in_one_run() {
 }
 
 #[test]
-fn a_later_requirement_is_not_a_difference_of_an_unchanged_token() {
+fn a_later_requirement_does_not_make_an_unchanged_token_differ() {
     let world = World::new();
     world.create("demo", &[]);
     world.run(&["settings", "require-owner", "true"]).ok();

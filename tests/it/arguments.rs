@@ -1,4 +1,4 @@
-//! No argument makes the program panic, or end in a way that is not documented.
+//! No argument makes the program panic or exit in a way that is not documented.
 
 use std::ffi::OsString;
 use std::fs;
@@ -43,7 +43,7 @@ const TYPED: [&[&str]; 28] = [
     &["man"],
 ];
 
-/// All but `--exec`, whose value is a command that would be run.
+/// The flags, without `--exec`, because its value would be run as a command.
 const FLAGS: [&str; 67] = [
     "--copy",
     "--copy=tmux",
@@ -114,7 +114,7 @@ const FLAGS: [&str; 67] = [
     "-é",
 ];
 
-/// Values at the edge of what something takes, and beyond it.
+/// Values at and beyond the limits of what arguments accept.
 const VALUES: [&[u8]; 62] = [
     b"demo",
     b"other",
@@ -188,7 +188,8 @@ impl Dice {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % u64::try_from(limit).expect("small")).expect("small")
+        usize::try_from(self.0 % u64::try_from(limit).expect("the number is in range"))
+            .expect("the number is in range")
     }
 
     fn one_of<'a, T: ?Sized>(&mut self, all: &[&'a T]) -> &'a T {
@@ -205,9 +206,9 @@ impl Dice {
         }
     }
 
-    /// Any bytes but those that end an argument or lead out of the directory.
+    /// Random bytes, except those that would terminate an argument or lead out of the directory.
     fn bytes(&mut self) -> Vec<u8> {
-        let byte = |byte: usize| u8::try_from(byte).expect("a byte");
+        let byte = |byte: usize| u8::try_from(byte).expect("the number is in range");
         (0..self.below(40)).map(|_| byte(1 + self.below(255))).filter(|byte| *byte != b'/').collect()
     }
 
@@ -227,16 +228,17 @@ impl Dice {
     }
 }
 
-/// Runs the program in a separate directory, where stray stores and files may appear.
+/// Runs the program in a separate directory, where it can create stores and files. Fails unless it handles the
+/// arguments properly.
 #[track_caller]
 fn survives(world: &World, args: &[OsString], input: &[u8]) -> i32 {
     let ran = run(world.program().current_dir(world.dir.path().join("here")).args(args), input);
     let shown = format!("{args:?}").chars().take(2_000).collect::<String>();
-    assert!(EXITS.contains(&ran.code), "{shown} ended with {}: {}", ran.code, ran.err);
+    assert!(EXITS.contains(&ran.code), "{shown} exited with {}: {}", ran.code, ran.err);
     assert!(!ran.err.contains("panicked") && !ran.err.contains("RUST_BACKTRACE"), "{shown}: {}", ran.err);
     assert!(
         ran.code == 0 || ran.code == 3 || !ran.err.is_empty(),
-        "{shown} ended with {} in silence",
+        "{shown} exited with {} without a message",
         ran.code
     );
     let raw = |text: &str| text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t' | '\r'));
@@ -246,29 +248,29 @@ fn survives(world: &World, args: &[OsString], input: &[u8]) -> i32 {
 
 fn world() -> World {
     let world = World::of_processes();
-    fs::create_dir(world.dir.path().join("here")).expect("a directory");
+    fs::create_dir(world.dir.path().join("here")).expect("the directory can be created");
     world.mint("demo");
     world.mint("other");
     world
 }
 
 #[test]
-fn hostile_arguments_make_nothing_panic() {
+fn hostile_arguments_never_cause_a_panic() {
     let world = world();
     let mut dice = Dice(0x7461_6b65_6e63_746c);
     let mut codes = [0_usize; 131];
     for _ in 0..VECTORS {
         let args = dice.vector();
         let code = survives(&world, &args, b"a-secret-of-enough-characters-1234567890-ABCDEF");
-        codes[usize::try_from(code).expect("a code")] += 1;
+        codes[usize::try_from(code).expect("the number is in range")] += 1;
     }
-    // Not all of them were refused at the door.
+    // Some of the arguments were accepted, so not only the parser was tested.
     assert!(codes[0] > VECTORS / 50 && codes[2] > VECTORS / 10, "{codes:?}");
     assert!(world.real(&["audit", "verify"], b"").code == 0, "the store did not survive");
 }
 
 #[test]
-fn any_flag_of_any_verb_takes_any_value() {
+fn every_verb_handles_any_flag_with_any_value() {
     let world = world();
     let mut dice = Dice(1);
     for verb in TYPED {
@@ -287,27 +289,27 @@ fn any_flag_of_any_verb_takes_any_value() {
     }
 }
 
-/// Fails unless the manual of a verb tells of this exit.
+/// Fails unless the manual of a verb documents this exit code.
 #[track_caller]
 fn assert_documented(verb: &[&str], code: i32) {
     let known = exits(verb);
     assert!(
         known.iter().any(|known| i32::from(*known) == code),
-        "{verb:?} ended with {code}, not of {known:?}"
+        "{verb:?} exited with {code}, which is not one of {known:?}"
     );
 }
 
-/// The exits that the manual tells of a verb.
+/// The exit codes that the manual documents for a verb.
 fn exits(verb: &[&str]) -> &'static [u8] {
     let words: Vec<&str> = verb.iter().map(|word| if *word == "ls" { "list" } else { word }).collect();
     let known = |len: usize| VERBS.iter().find(|verb| verb.path == words[..len].join(" "));
-    (1..=words.len()).rev().find_map(known).expect("an entry").exits
+    (1..=words.len()).rev().find_map(known).expect("there is an entry").exits
 }
 
 #[test]
-fn huge_arguments_make_nothing_panic() {
+fn huge_arguments_never_cause_a_panic() {
     let world = world();
-    // Linux takes up to 128 KiB, over which clap's search for a similar word takes seconds.
+    // Linux accepts arguments of up to 128 KiB, but clap would search for a similar word in them for seconds.
     for text in ["x", "\u{1f600}", ",", ":", "9", "-"] {
         let huge = OsString::from(text.repeat(20_000 / text.len()));
         for before in [
@@ -342,7 +344,7 @@ fn huge_arguments_make_nothing_panic() {
 }
 
 #[test]
-fn hostile_input_makes_nothing_panic() {
+fn hostile_input_never_causes_a_panic() {
     let world = world();
     let mut dice = Dice(3);
     for verb in [&["verify"][..], &["adopt", "new"]] {
@@ -352,7 +354,8 @@ fn hostile_input_makes_nothing_panic() {
         }
         for _ in 0..20 {
             let len = dice.below(600);
-            let bytes: Vec<u8> = (0..len).map(|_| u8::try_from(dice.below(256)).expect("a byte")).collect();
+            let bytes: Vec<u8> =
+                (0..len).map(|_| u8::try_from(dice.below(256)).expect("the number is in range")).collect();
             survives(&world, &args, &bytes);
         }
         for source in ["/dev/zero", "/dev/full", "/dev/null", "/", ".", "/nowhere", "/proc/self/mem"] {
@@ -363,16 +366,16 @@ fn hostile_input_makes_nothing_panic() {
 }
 
 #[test]
-fn without_arguments_at_all_it_says_how_it_is_used() {
+fn without_any_arguments_the_usage_is_printed() {
     let world = world();
-    // Not even with its own name as an argument: execve(path, {}, {}) from a shell that supports it.
+    // The second command does not even get its own name as an argument.
     assert_eq!(survives(&world, &[], b""), 2);
     let ran = run(world.bash("exec -a '' tokenctl").env_remove("TOKENCTL_STORE"), b"");
     assert_eq!(ran.code, 2, "{ran:?}");
 }
 
 #[test]
-fn every_verb_helps_with_what_the_list_of_verbs_says_of_it() {
+fn the_help_of_a_verb_starts_with_its_line_in_the_list_of_verbs() {
     let list = run(program().arg("--help"), b"").ok().out;
     for verb in commands().iter().map(path).filter(|path| !path.is_empty() && !path.contains(' ')) {
         let help = run(program().args([&verb, "--help"]), b"").ok().out;
@@ -384,7 +387,7 @@ fn every_verb_helps_with_what_the_list_of_verbs_says_of_it() {
 }
 
 #[test]
-fn the_older_spelling_of_a_flag_works_and_is_not_shown() {
+fn the_old_name_of_a_flag_works_but_is_not_in_the_help() {
     let world = World::with_store();
     world.define(&["read"]);
     world.create("a", &["-s", "read"]);
@@ -399,7 +402,7 @@ fn the_older_spelling_of_a_flag_works_and_is_not_shown() {
         let verb: Vec<&str> = args.iter().copied().filter(|word| !word.starts_with('-')).collect();
         let depth = if verb[0] == "rotate" { 1 } else { 2 };
         let help = world.run(&[&verb[..depth], &["--help"]].concat()).ok().out;
-        let flag = args.iter().find(|word| word.starts_with("--")).expect("a flag");
+        let flag = args.iter().find(|word| word.starts_with("--")).expect("there is a flag");
         assert!(!help.contains(flag), "{help}");
     }
 }

@@ -1,4 +1,4 @@
-//! `audit`.
+//! Tests of the events that changes record, and of `audit verify` and its anchor.
 
 use std::io::ErrorKind;
 
@@ -11,10 +11,10 @@ fn head(world: &World) -> String {
 }
 
 fn events(world: &World) -> Vec<Value> {
-    world.run(&["audit", "--json"]).ok().json().as_array().expect("an array").clone()
+    world.run(&["audit", "--json"]).ok().json().as_array().expect("it is an array").clone()
 }
 
-/// A store with a history of some dozen entries.
+/// A store with about a dozen events.
 fn world() -> World {
     let world = World::with_store();
     world.run(&["scopes", "define", "read"]).ok();
@@ -27,7 +27,7 @@ fn world() -> World {
 }
 
 #[test]
-fn every_change_writes_exactly_its_events() {
+fn every_change_records_exactly_its_events() {
     let world = World::new();
     let mut seen = 0;
     let steps: &[(&[&str], &[&str])] = &[
@@ -78,18 +78,18 @@ fn every_change_writes_exactly_its_events() {
 }
 
 #[test]
-fn an_adoption_is_one_event_and_a_failed_delivery_two() {
+fn an_adoption_records_one_event_and_a_failed_delivery_two() {
     let world = World::with_store();
     world.run_with(&["adopt", "demo"], b"a-secret-made-elsewhere-long-ago").ok();
     assert_eq!(world.actions()[2..], ["adopt"]);
     world.run_failing(&["create", "new"], 0, ErrorKind::BrokenPipe).exit(7);
     assert_eq!(world.actions()[3..], ["create", "rollback"]);
-    assert_eq!(events(&world)[4]["row_digest"], Value::Null, "it is gone");
+    assert_eq!(events(&world)[4]["row_digest"], Value::Null, "a removed token has no digest");
     world.run(&["audit", "verify"]).ok();
 }
 
 #[test]
-fn time_and_use_write_nothing() {
+fn expiry_and_use_record_no_event() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "1d"]);
     let before = head(&world);
@@ -102,12 +102,12 @@ fn time_and_use_write_nothing() {
 }
 
 #[test]
-fn an_event_says_who_did_what_when_and_why() {
+fn an_event_contains_who_did_what_when_and_why() {
     let world = World::new();
     world.create("demo", &[]);
     world.wait(60);
     world.run(&["disable", "demo", "--reason", "a \"test\""]).ok();
-    let event = events(&world).pop().expect("an event");
+    let event = events(&world).pop().expect("there is an event");
     assert_eq!(
         event,
         json!({
@@ -119,22 +119,22 @@ fn an_event_says_who_did_what_when_and_why() {
         })
     );
     for digest in ["row_digest", "hash"] {
-        let hex = event[digest].as_str().expect("text");
+        let hex = event[digest].as_str().expect("it is a string");
         assert!(hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()), "{hex}");
     }
-    assert_eq!(events(&world)[0]["token"], Value::Null, "the catalogue is no token");
+    assert_eq!(events(&world)[0]["token"], Value::Null, "the catalogue is not a token");
     assert_eq!(world.show("demo")["events"][2], event);
-    assert_eq!(head(&world), format!("5:{}", event["hash"].as_str().expect("text")));
+    assert_eq!(head(&world), format!("5:{}", event["hash"].as_str().expect("it is a string")));
     assert_eq!(world.run(&["audit", "head", "--json"]).ok().json(), json!({"seq": 5, "hash": event["hash"]}));
 }
 
 #[test]
-fn the_log_of_one_token_follows_it_through_its_names() {
+fn the_log_of_a_token_includes_events_before_it_was_renamed() {
     let world = world();
     world.run(&["rename", "demo", "new"]).ok();
     let of = |name: &str| -> Vec<String> {
         let log = world.run(&["audit", "--token", name]).ok().out;
-        log.lines().map(|line| line.split('\t').nth(2).expect("an action").to_owned()).collect()
+        log.lines().map(|line| line.split('\t').nth(2).expect("there is an action").to_owned()).collect()
     };
     assert_eq!(of("new"), ["create", "confirm", "edit", "rename"]);
     assert_eq!(of("other"), ["create", "confirm", "disable"]);
@@ -143,22 +143,22 @@ fn the_log_of_one_token_follows_it_through_its_names() {
 }
 
 #[test]
-fn a_sound_log_is_verified() {
+fn an_intact_log_passes_verification() {
     let world = world();
     let (seq, hash) =
         head(&world).split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).expect("a head");
     assert_eq!(
         world.run(&["audit", "verify", "--json"]).ok().json(),
         json!({
-            "ok": true, "events": seq.parse::<i64>().expect("a number"),
-            "head": {"seq": seq.parse::<i64>().expect("a number"), "hash": hash}, "first_bad": null, "rows": [],
+            "ok": true, "events": seq.parse::<i64>().expect("it is a number"),
+            "head": {"seq": seq.parse::<i64>().expect("it is a number"), "hash": hash}, "first_bad": null, "rows": [],
             "database": [],
         })
     );
 }
 
 #[test]
-fn the_first_bad_entry_is_named() {
+fn the_first_bad_event_is_reported() {
     for (tampering, bad) in [
         ("UPDATE events SET reason = 'x' WHERE seq = 5", 5),
         ("UPDATE events SET time = time + 1 WHERE seq = 1", 1),
@@ -187,7 +187,7 @@ fn the_first_bad_entry_is_named() {
 }
 
 #[test]
-fn no_number_of_an_entry_makes_it_hang_or_overflow() {
+fn no_sequence_number_causes_a_hang_or_an_overflow() {
     for seq in ["9223372036854775807", "-9223372036854775808"] {
         let world = world();
         world.sql(&format!("UPDATE events SET seq = {seq} WHERE seq = 10"));
@@ -198,7 +198,7 @@ fn no_number_of_an_entry_makes_it_hang_or_overflow() {
 }
 
 #[test]
-fn an_object_that_does_not_match_its_last_event_is_named() {
+fn an_object_that_does_not_match_its_last_event_is_reported() {
     for (tampering, expected) in [
         ("UPDATE tokens SET owner = 'eve' WHERE name = 'demo'", &["demo"][..]),
         ("UPDATE secret SET expires_at = NULL", &["demo", "other"]),
@@ -207,7 +207,7 @@ fn an_object_that_does_not_match_its_last_event_is_named() {
         ("DELETE FROM label", &["demo"]),
         ("UPDATE scope SET description = 'all'", &["scopes"]),
         ("DELETE FROM setting", &["settings"]),
-        // An event without its object, and an object without an event.
+        // An event without its object, and an object without its event.
         (
             "DELETE FROM granted WHERE token = 2; DELETE FROM secret WHERE token = 2; DELETE FROM tokens WHERE row = 2",
             &["other"],
@@ -221,14 +221,14 @@ fn an_object_that_does_not_match_its_last_event_is_named() {
              VALUES (-7, 'abcdefghijkl', 'eve', 1800000000, 'x')",
             &["eve"],
         ),
-        // The end of the log, cut off.
+        // The last events are cut off.
         ("DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)", &["other"]),
         ("DELETE FROM events WHERE seq > 2", &["scopes", "settings", "demo", "other"]),
     ] {
         let world = world();
         world.sql(tampering);
         let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
-        let rows = report["rows"].as_array().expect("rows");
+        let rows = report["rows"].as_array().expect("`rows` is an array");
         let names: Vec<&str> = rows.iter().filter_map(|row| row["name"].as_str()).collect();
         assert_eq!((names.as_slice(), &report["first_bad"]), (expected, &Value::Null), "{tampering}");
         assert!(rows.iter().all(|row| row["id"].is_null()
@@ -238,12 +238,12 @@ fn an_object_that_does_not_match_its_last_event_is_named() {
 }
 
 #[test]
-fn an_anchor_proves_that_history_only_grew() {
+fn an_anchor_proves_that_earlier_events_were_not_changed() {
     let world = World::with_store();
     let start = head(&world);
     world.create("demo", &[]);
     let middle = head(&world);
-    let copy = std::fs::read(world.database()).expect("the database");
+    let copy = std::fs::read(world.database()).expect("the database can be read");
     world.run(&["disable", "demo"]).ok();
     let end = head(&world);
     world.run(&["enable", "demo"]).ok();
@@ -252,8 +252,8 @@ fn an_anchor_proves_that_history_only_grew() {
     for anchor in [&zeros, &start, &middle, &end, &head(&world)] {
         assert_eq!(check(anchor), 0, "{anchor}");
     }
-    // The same number of other entries. The log is valid by itself, and only the anchor shows the difference.
-    std::fs::write(world.database(), copy).expect("the database");
+    // The same number of other events follows. The log is consistent, and only the anchor shows the difference.
+    std::fs::write(world.database(), copy).expect("the database can be written");
     assert_eq!((check(&start), check(&middle), check(&end)), (0, 0, 3), "cut off");
     world.run(&["edit", "demo", "--owner", "eve"]).ok();
     world.run(&["edit", "demo", "--owner", "ann"]).ok();
@@ -279,33 +279,33 @@ fn an_invalid_anchor_is_a_usage_error() {
     }
 }
 
-/// Hides rows from an index, by building it from another definition and then restoring the definition.
+/// Hides rows from an index: rebuilds the index with a different definition, and then restores the definition.
 fn hide_from_index(world: &World, index: &str, condition: &str) {
     let text = |change: &str| {
         world.sql(&format!(
             "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = {change} WHERE name = '{index}'"
         ));
     };
-    let conn = rusqlite::Connection::open(world.database()).expect("the database");
+    let conn = rusqlite::Connection::open(world.database()).expect("the database can be opened");
     let find = "SELECT sql FROM sqlite_schema WHERE name = ?1";
-    let honest: String = conn.query_row(find, [index], |row| row.get(0)).expect("its text");
+    let original: String = conn.query_row(find, [index], |row| row.get(0)).expect("its text");
     drop(conn);
     let quoted = |sql: &str| format!("'{}'", sql.replace('\'', "''"));
-    let joint = if honest.contains(" WHERE ") { "AND" } else { "WHERE" };
-    text(&quoted(&format!("{honest} {joint} {condition}")));
+    let joint = if original.contains(" WHERE ") { "AND" } else { "WHERE" };
+    text(&quoted(&format!("{original} {joint} {condition}")));
     world.sql(&format!("REINDEX {index}"));
-    text(&quoted(&honest));
+    text(&quoted(&original));
 }
 
 #[test]
-fn a_row_that_an_index_hides_is_found() {
+fn a_row_that_is_missing_from_an_index_is_found() {
     let world = world();
     let secret = world.create("leaked", &["-s", "read"]);
     world.run(&["revoke", "leaked", "--yes"]).ok();
     world.sql("UPDATE tokens SET revoked_at = NULL WHERE name = 'leaked'");
     hide_from_index(&world, "event_subject", "action <> 'revoke'");
     let since = head(&world);
-    assert_eq!(world.verify(&secret, &[]).0, 0, "the trick works without an audit");
+    assert_eq!(world.verify(&secret, &[]).0, 0, "verify does not notice the manipulation");
     let report = world.run(&["audit", "verify", "--anchor", &since, "--json"]).exit(3).json();
     assert_eq!(report["rows"], json!([{"id": world.show("leaked")["id"], "name": "leaked"}]), "{report}");
     assert_eq!(report["database"].as_array().map(Vec::len), Some(2), "{report}");
@@ -314,7 +314,7 @@ fn a_row_that_an_index_hides_is_found() {
 }
 
 #[test]
-fn a_token_that_the_index_of_names_hides_is_found() {
+fn a_token_that_is_missing_from_the_index_of_names_is_found() {
     let world = world();
     hide_from_index(&world, "token_name", "name <> 'demo'");
     let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
@@ -324,7 +324,7 @@ fn a_token_that_the_index_of_names_hides_is_found() {
 }
 
 #[test]
-fn rows_that_refer_to_nothing_are_found() {
+fn rows_that_refer_to_missing_rows_are_found() {
     for planted in [
         "INSERT INTO granted (token, scope) VALUES (99, 1)",
         "INSERT INTO label (token, key, value) VALUES (99, 'a', 'b')",
@@ -338,7 +338,7 @@ fn rows_that_refer_to_nothing_are_found() {
 }
 
 #[test]
-fn a_new_object_never_starts_with_rows_that_were_planted_for_it() {
+fn a_new_object_is_refused_if_planted_rows_would_belong_to_it() {
     for (planted, args) in [
         ("INSERT INTO granted (token, scope) VALUES (3, 1)", &["create", "new", "-s", "read"][..]),
         (
@@ -372,7 +372,7 @@ fn a_new_object_never_starts_with_rows_that_were_planted_for_it() {
 }
 
 #[test]
-fn a_hand_edit_is_not_made_part_of_history_by_the_next_change() {
+fn a_change_to_an_object_that_was_edited_by_hand_is_refused() {
     for (tampering, args) in [
         ("UPDATE tokens SET revoked_at = NULL", &["edit", "demo", "-d", "x"][..]),
         ("UPDATE tokens SET revoked_at = NULL", &["rename", "demo", "new"]),
@@ -401,13 +401,13 @@ fn a_hand_edit_is_not_made_part_of_history_by_the_next_change() {
 }
 
 #[test]
-fn access_can_be_ended_after_a_hand_edit_and_the_log_says_so() {
+fn an_object_that_was_edited_by_hand_can_be_revoked_or_disabled_and_the_log_mentions_the_edit() {
     for (args, action) in [(["revoke", "demo", "--yes"], "revoke"), (["disable", "demo", "--yes"], "disable")]
     {
         let world = world();
         world.sql("UPDATE tokens SET owner = 'eve' WHERE name = 'demo'");
         world.run(&[&args[..], &["--reason", "leaked"]].concat()).ok();
-        let last = events(&world).pop().expect("an event");
+        let last = events(&world).pop().expect("there is an event");
         assert_eq!(
             (&last["action"], &last["reason"]),
             (&json!(action), &json!("before this change it was not what its last event says; leaked"))
@@ -417,7 +417,7 @@ fn access_can_be_ended_after_a_hand_edit_and_the_log_says_so() {
 }
 
 #[test]
-fn a_row_below_one_is_damage_wherever_it_is_met() {
+fn a_token_whose_row_number_is_below_one_is_damage_for_every_command() {
     for row in ["-9223372036854775808", "-7", "0"] {
         let world = world();
         let secret = world.create("planted", &["-s", "read"]);
@@ -443,7 +443,7 @@ fn a_row_below_one_is_damage_wherever_it_is_met() {
 }
 
 #[test]
-fn a_secret_or_a_grant_below_row_one_is_damage() {
+fn a_secret_a_grant_or_a_scope_whose_row_number_is_below_one_is_damage() {
     for tampering in [
         "UPDATE secret SET row = -1 WHERE token = 1",
         "UPDATE granted SET row = 0 WHERE token = 1",
@@ -472,7 +472,7 @@ fn a_second_delivery_of_a_token_is_damage() {
 }
 
 #[test]
-fn a_claim_of_the_environment_is_cut_to_64_characters() {
+fn a_user_name_from_the_environment_is_cut_to_64_characters() {
     let world = World::with_store();
     let claim = "s".repeat(1_000);
     crate::support::run(world.program().args(["create", "a"]).env("SUDO_USER", &claim), b"").ok();

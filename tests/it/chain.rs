@@ -1,4 +1,4 @@
-//! The audit chain, checked by a Python program that was written from docs/audit-format.md.
+//! Checks the audit chain with a Python program that was written from docs/audit-format.md alone.
 
 use std::process::Command;
 
@@ -16,11 +16,11 @@ fn python(args: &[&str]) -> (bool, String, String) {
 }
 
 fn check(world: &World) -> (bool, String, String) {
-    python(&["check-chain.py", world.database().to_str().expect("UTF-8")])
+    python(&["check-chain.py", world.database().to_str().expect("the path is UTF-8")])
 }
 
 #[test]
-fn the_hash_of_that_program_is_blake3() {
+fn the_python_program_computes_blake3() {
     if !have("python3") {
         return;
     }
@@ -30,14 +30,15 @@ fn the_hash_of_that_program_is_blake3() {
     let args: Vec<String> = lengths.iter().map(ToString::to_string).collect();
     let args: Vec<&str> = ["-c", script].into_iter().chain(args.iter().map(String::as_str)).collect();
     let expected = lengths.map(|len: u32| {
-        let bytes: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).expect("a byte")).collect();
+        let bytes: Vec<u8> =
+            (0..len).map(|at| u8::try_from(at % 251).expect("the number is in range")).collect();
         blake3::hash(&bytes).to_hex().to_string()
     });
     assert_eq!(python(&args).1.lines().collect::<Vec<_>>(), expected);
 }
 
 #[test]
-fn it_agrees_with_audit_verify() {
+fn the_python_program_agrees_with_audit_verify() {
     if !have("python3") {
         return;
     }
@@ -48,11 +49,11 @@ fn it_agrees_with_audit_verify() {
     let (ok, head, err) = check(&world);
     assert_eq!((ok, &*head), (true, world.run(&["audit", "head"]).ok().line()), "{err}");
     let changes = world.run(&["audit", "--token", "token-001", "--json"]).ok().json();
-    let last = changes.as_array().and_then(|all| all.last()).expect("an event")["changes"].clone();
+    let last = changes.as_array().and_then(|all| all.last()).expect("there is an event")["changes"].clone();
     assert_eq!(
         last,
         json!([{"field": "description", "from": null, "to": "x\"y"}]),
-        "the owner was hers before"
+        "the owner was `ann` before, so only the description changed"
     );
     world.sql("UPDATE events SET reason = 'x' WHERE seq = 7");
     assert_eq!(check(&world), (false, String::new(), "entry 7".to_owned()));

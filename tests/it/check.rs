@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{DAY, HOUR, START, World, have, pages, program_path, run, time};
 
-/// The codes that `check` reports with these arguments, each with the token's name, in its order.
+/// The codes that `check` reports with these arguments, each with the name of the token, in the reported order.
 fn findings(world: &World, args: &[&str]) -> Vec<String> {
     let document = world.run(&[&["check", "--json"], args].concat()).json();
     let one =
@@ -17,7 +17,7 @@ fn findings(world: &World, args: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_store_without_findings_is_silent() {
+fn a_check_without_findings_prints_nothing() {
     let mut world = World::with_store();
     world.create("demo", &[]);
     let ran = world.run(&["check"]).ok();
@@ -42,9 +42,9 @@ fn a_token_is_expiring_in_the_second_half_of_its_life_and_within_the_window() {
     let since = |args: &[&str]| {
         world.run(&[&["check", "--json"], args].concat()).json()["findings"][0]["since"].clone()
     };
-    assert_eq!(since(&[]), time(START + 5 * DAY), "since half of its life is over");
+    assert_eq!(since(&[]), time(START + 5 * DAY), "half of its lifetime is over");
     world.wait(2 * DAY);
-    assert_eq!(since(&["--window", "4d"]), time(START + 6 * DAY), "since it is within the window");
+    assert_eq!(since(&["--window", "4d"]), time(START + 6 * DAY), "the expiry is within the window");
     world.wait(-2 * DAY);
     world.run(&["revoke", "short", "--yes"]).ok();
     world.wait(71 * DAY);
@@ -106,7 +106,7 @@ error: rotation_overdue: `demo` was due for rotation 2026-12-22T12:00:00Z (24 ho
 }
 
 #[test]
-fn a_policy_without_a_destination_is_reported_until_it_has_one() {
+fn a_rotation_policy_without_a_destination_is_reported() {
     let world = World::with_store();
     world.create("demo", &["--rotate-every", "30d"]);
     let expected = "\
@@ -145,7 +145,7 @@ fn a_previous_secret_that_is_used_after_the_rotation_is_reported_until_it_expire
 }
 
 #[test]
-fn an_old_token_is_reported_with_the_start_of_the_record() {
+fn a_token_without_a_recorded_use_is_reported_with_the_start_of_the_record() {
     let world = World::with_store();
     world.create("demo", &["--ttl", "1y"]);
     world.wait(DAY);
@@ -159,7 +159,7 @@ fn an_old_token_is_reported_with_the_start_of_the_record() {
 }
 
 #[test]
-fn tokens_and_scopes_that_nobody_uses_are_reported() {
+fn unused_tokens_and_scopes_are_reported() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let used = world.create("used", &["--ttl", "1y", "-s", "read,write"]);
@@ -235,7 +235,7 @@ fn filters_and_codes_narrow_the_report() {
 }
 
 #[test]
-fn each_format_has_the_same_findings() {
+fn every_format_contains_the_same_findings() {
     let world = World::with_store();
     for name in ["a", "b"] {
         world.create(name, &["--no-expiry"]);
@@ -251,7 +251,7 @@ fn each_format_has_the_same_findings() {
 }
 
 #[test]
-fn metrics_count_each_finding_and_name_each_expiry() {
+fn the_metrics_contain_the_number_of_findings_and_every_expiry() {
     let world = World::with_store();
     world.create("endless", &["--no-expiry"]);
     world.create("demo", &["--ttl", "10d", "--owner", "a\"n\\n"]);
@@ -283,7 +283,7 @@ tokenctl_check_findings{{code="no_expiry",severity="warning"}} 1
 }
 
 #[test]
-fn a_file_is_replaced_as_a_whole_or_not_at_all() {
+fn the_report_file_is_replaced_completely_or_not_at_all() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::with_store();
     world.create("demo", &["--no-expiry"]);
@@ -295,7 +295,7 @@ fn a_file_is_replaced_as_a_whole_or_not_at_all() {
     let metrics = std::fs::read_to_string(&file).unwrap();
     assert_eq!(metrics, world.run(&args[..3]).ok().out);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
-    // If the store cannot be read, the file is unchanged, and no other file is left.
+    // If the store cannot be read, the file is unchanged and no temporary file is left.
     world.sql("PRAGMA user_version = 99");
     world.run(&args).exit(6);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), metrics);
@@ -314,14 +314,14 @@ fn a_file_is_replaced_as_a_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_reader_that_goes_away_does_not_change_the_answer() {
+fn a_closed_pipe_does_not_change_the_exit_code() {
     let world = World::with_store();
     world.create("demo", &["--no-expiry"]);
     world.run_failing(&["check"], 10, std::io::ErrorKind::BrokenPipe).exit(3);
 }
 
 #[test]
-fn the_lines_of_the_crontab_mail_findings_and_write_metrics() {
+fn the_crontab_lines_in_the_documents_mail_findings_and_write_metrics() {
     let world = World::with_store();
     let metrics = world.directory("node_exporter");
     let command = |start: &str| {
@@ -335,7 +335,7 @@ fn the_lines_of_the_crontab_mail_findings_and_write_metrics() {
         run(command.env("TOKENCTL_STORE", world.store()), b"")
     };
     let mail = command("30 7 * * *");
-    // Cron sends a mail when there is anything to read.
+    // Cron sends mail when a command prints anything.
     let ran = cron(&mail);
     assert_eq!((ran.code, &*ran.out, &*ran.err), (0, "", ""));
     assert!(world.real(&["create", "demo", "--ttl", "2s"], b"").ok().out.starts_with("tkn_"));
@@ -357,7 +357,7 @@ fn the_lines_of_the_crontab_mail_findings_and_write_metrics() {
 }
 
 #[test]
-fn colours_take_no_room_in_the_lines_of_a_terminal() {
+fn colours_do_not_count_towards_the_width_of_a_line() {
     let mut world = World::with_store();
     world.create("api-gateway", &["--ttl", "10d", "--owner", "ann"]);
     world.wait(6 * DAY);
@@ -374,11 +374,11 @@ fn colours_take_no_room_in_the_lines_of_a_terminal() {
 }
 
 #[test]
-fn a_report_replaces_no_file_of_the_store() {
+fn a_report_never_replaces_a_file_of_the_store() {
     let world = World::with_store();
     world.create("demo", &[]);
     let (link, dir) = (world.path("link"), world.directory("dir"));
-    std::os::unix::fs::symlink(world.write("target", "x"), &link).expect("a link");
+    std::os::unix::fs::symlink(world.write("target", "x"), &link).expect("the link can be created");
     let store = world.store();
     let own = |name: &str| store.join(name).display().to_string();
     for path in

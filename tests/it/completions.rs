@@ -1,4 +1,4 @@
-//! `completions`: the scripts, and the candidates that they get. `shells` presses TAB in real shells.
+//! `completions`: the scripts, and the candidates that they request. The module `shells` presses TAB in real shells.
 
 mod shells;
 
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use crate::support::{DAY, HOSTILE, World, assert_harmless, run};
 
-/// A shell and the file with its script.
+/// Each shell with the file that contains its script.
 const SCRIPTS: [(&str, &str); 5] = [
     ("bash", "tokenctl.bash"),
     ("zsh", "_tokenctl"),
@@ -27,7 +27,7 @@ fn script(file: &str) -> String {
     fs::read_to_string(path).expect(file)
 }
 
-/// A store with every kind of object. The shell's variable stays in the environment all the time.
+/// A store with every kind of object. The environment variable of the scripts stays set, even for other commands.
 fn filled() -> World {
     let mut world = World::new();
     world.env.insert("TOKENCTL_COMPLETE".to_owned(), "fish".to_owned());
@@ -45,7 +45,7 @@ fn filled() -> World {
     world
 }
 
-/// The answer to a shell about a line whose last word is being typed. It never gets an error.
+/// The answer to a shell that completes the last of these words. It must never contain an error.
 #[track_caller]
 fn offers(world: &mut World, shell: &str, words: &[&str]) -> String {
     world.env.insert("TOKENCTL_COMPLETE".to_owned(), shell.to_owned());
@@ -54,7 +54,7 @@ fn offers(world: &mut World, shell: &str, words: &[&str]) -> String {
     ran.out
 }
 
-/// The values that are offered, without their descriptions.
+/// The candidates without their descriptions.
 #[track_caller]
 fn offered(world: &mut World, words: &[&str]) -> Vec<String> {
     let answer = offers(world, "fish", words);
@@ -62,7 +62,7 @@ fn offered(world: &mut World, words: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_files_are_what_is_printed() {
+fn the_script_files_equal_the_printed_scripts() {
     let world = World::new();
     for (shell, file) in SCRIPTS {
         let ran = world.run(&["completions", shell]).ok();
@@ -72,9 +72,9 @@ fn the_files_are_what_is_printed() {
     world.refuses(&["completions", "tcsh"], 2, "usage");
 }
 
-/// Another release of clap may use another form.
+/// This shows when a new release of clap changes the scripts.
 #[test]
-fn the_scripts_of_fish_elvish_and_powershell_are_those_of_clap() {
+fn the_scripts_for_fish_elvish_and_powershell_are_generated_by_clap() {
     let theirs: [(&str, &dyn EnvCompleter); 3] =
         [("tokenctl.fish", &Fish), ("tokenctl.elv", &Elvish), ("_tokenctl.ps1", &Powershell)];
     for (file, shell) in theirs {
@@ -87,7 +87,7 @@ fn the_scripts_of_fish_elvish_and_powershell_are_those_of_clap() {
 }
 
 #[test]
-fn completion_offers_what_each_argument_takes() {
+fn completion_offers_the_possible_values_of_each_argument() {
     let mut world = filled();
     let cases: &[(&[&str], &[&str])] = &[
         (&["sh"], &["show"]),
@@ -135,7 +135,7 @@ fn completion_offers_what_each_argument_takes() {
 }
 
 #[test]
-fn flags_are_offered_after_a_dash_and_where_nothing_else_is_possible() {
+fn flags_are_offered_after_a_dash_or_if_nothing_else_is_possible() {
     let mut world = filled();
     assert!(offered(&mut world, &["show", "-"]).contains(&"--json".to_owned()));
     assert!(offered(&mut world, &["create", ""]).contains(&"--owner".to_owned()));
@@ -143,7 +143,7 @@ fn flags_are_offered_after_a_dash_and_where_nothing_else_is_possible() {
 }
 
 #[test]
-fn tokens_come_with_their_state_and_scopes_with_their_description() {
+fn tokens_are_offered_with_their_status_and_scopes_with_their_description() {
     let mut world = filled();
     let tokens = "ci-build\tdisabled\nci-deploy\tactive, never expires\nci-old\texpired 24 hours ago\n\
                   ops@host\tactive, never expires\nweb\tactive, expires in 28 days\n";
@@ -161,16 +161,16 @@ fn tokens_come_with_their_state_and_scopes_with_their_description() {
 }
 
 #[test]
-fn paths_are_left_to_bash_and_zsh_and_offered_to_the_others() {
+fn bash_and_zsh_complete_paths_themselves_and_other_shells_are_offered_paths() {
     let mut world = filled();
-    fs::create_dir(world.dir.path().join("secrets")).expect("a directory");
-    fs::write(world.dir.path().join("see me"), "").expect("a file");
-    fs::write(world.dir.path().join("se\nEVIL"), "").expect("a file");
+    fs::create_dir(world.dir.path().join("secrets")).expect("the directory can be created");
+    fs::write(world.dir.path().join("see me"), "").expect("the file can be written");
+    fs::write(world.dir.path().join("se\nEVIL"), "").expect("the file can be written");
     let start = format!("{}/se", world.dir.path().display());
     let (dir, file) = (format!("{start}crets/\n"), format!("{start}e me\n"));
     for flag in ["--out", "--env-file"] {
         assert_eq!(offers(&mut world, "fish", &["create", "x", flag, &start]), format!("{dir}{file}"));
-        // Neither shell quotes candidates.
+        // Powershell does not quote candidates, so only safe ones are offered.
         assert_eq!(offers(&mut world, "powershell", &["create", "x", flag, &start]), dir);
         assert_eq!(offers(&mut world, "bash", &["create", "x", flag, &start]), ":files\n");
         assert_eq!(
@@ -186,13 +186,13 @@ fn paths_are_left_to_bash_and_zsh_and_offered_to_the_others() {
 }
 
 #[test]
-fn candidates_come_from_the_store_on_the_line() {
+fn candidates_come_from_the_store_given_on_the_command_line() {
     let (mut world, other) = (filled(), World::with_store());
     other.create("theirs", &[]);
     let store = other.store().display().to_string();
     assert_eq!(offered(&mut world, &["--store", &store, "show", ""]), ["theirs"]);
     assert_eq!(offered(&mut world, &["show", &format!("--store={store}"), ""]), ["theirs"]);
-    // As a shell passes it that does not expand the word being typed.
+    // Some shells do not expand the word that is being typed, so `~` arrives as it is.
     let mut command = other.program();
     command
         .env("TOKENCTL_STORE", "/nonexistent")
@@ -229,7 +229,7 @@ fn at_most_two_hundred_of_ten_thousand_tokens_are_offered() {
 }
 
 #[test]
-fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
+fn a_missing_locked_or_damaged_store_offers_no_candidates() {
     let mut world = World::new();
     let questions: [&[&str]; 4] =
         [&["show", "c"], &["verify", "-s", "e"], &["list", "--owner", "a"], &["list", "-l", "e"]];
@@ -248,12 +248,12 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
     }
     assert!(world.bytes() == before);
 
-    // A process that waited as long as other commands do would see the lock released.
+    // If completion waited as long as other commands do, it would still wait when the lock is released, and answer.
     let (held, holding) = mpsc::channel();
     let (done, answered) = mpsc::channel();
     let database = world.database();
     let holder = std::thread::spawn(move || {
-        let conn = rusqlite::Connection::open(database).expect("the database");
+        let conn = rusqlite::Connection::open(database).expect("the database can be opened");
         conn.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
         held.send(()).expect("the test waits");
         let _ = answered.recv_timeout(Duration::from_secs(15));
@@ -261,25 +261,25 @@ fn a_store_that_is_missing_locked_or_damaged_offers_nothing() {
     holding.recv().expect("the lock is held");
     assert_eq!(offers(&mut world, "bash", questions[0]), "");
     done.send(()).expect("the lock was held until now");
-    holder.join().expect("it ends");
+    holder.join().expect("the thread exits");
 
-    let good = fs::read(world.database()).expect("the store");
+    let good = fs::read(world.database()).expect("the store can be read");
     for page in (0..good.len()).step_by(4096) {
         let mut bad = good.clone();
         bad[page..page + 4096].fill(0xa5);
-        fs::write(world.database(), bad).expect("the store");
+        fs::write(world.database(), bad).expect("the store can be written");
         for words in questions {
             offers(&mut world, "zsh", words);
         }
     }
     for bad in [&good[..50], &good[..5000], b"", b"garbage"] {
-        fs::write(world.database(), bad).expect("the store");
+        fs::write(world.database(), bad).expect("the store can be written");
         silent(&mut world);
     }
 }
 
 #[test]
-fn no_candidate_has_a_meaning_to_a_shell() {
+fn no_candidate_contains_characters_that_are_special_to_a_shell() {
     let mut world = filled();
     let hostile = [
         "$(id)", "`id`", "a;id", "a|id", "a&id", "a>b", "'", "\"", "a\\", "~", "*", "-y", "a#b", "!!",
@@ -316,7 +316,7 @@ fn no_candidate_has_a_meaning_to_a_shell() {
 }
 
 #[test]
-fn a_line_with_a_secret_is_offered_nothing() {
+fn a_command_line_that_contains_a_secret_gets_no_candidates() {
     let mut world = filled();
     let secret = world.create("fresh", &["-s", "events:read"]);
     for words in
@@ -327,14 +327,14 @@ fn a_line_with_a_secret_is_offered_nothing() {
 }
 
 #[test]
-fn a_variable_left_in_the_environment_changes_no_command() {
+fn a_completion_variable_in_the_environment_does_not_change_commands() {
     let world = filled();
     assert_eq!(world.verify("tkn_wrong", &[]).0, 3);
     assert_eq!(world.names(&["-s", "users:read", "--status", "disabled"]), ["ci-build"]);
 }
 
 #[test]
-fn a_shell_that_does_not_listen_is_not_a_failure() {
+fn completion_succeeds_even_if_its_output_is_closed() {
     let world = filled();
     for nowhere in [">&-", ">/dev/full"] {
         let line = format!("TOKENCTL_COMPLETE=bash \"$0\" -- tokenctl show '' {nowhere}");
@@ -352,7 +352,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_line_makes_it_panic(
+    fn no_command_line_causes_a_panic(
         words in prop::collection::vec(prop_oneof![
             prop::sample::select(vec![
                 "settings", "prefix", "--store", "--foo", "--", "-", "-s", "-qs", "--scope", "--owner=", "scopes", "remove",
@@ -370,7 +370,7 @@ proptest! {
 }
 
 #[test]
-fn a_variable_left_in_the_environment_answers_no_command() {
+fn a_completion_variable_in_the_environment_never_makes_another_command_succeed() {
     let mut world = World::with_store();
     world.env.insert("TOKENCTL_COMPLETE".to_owned(), "bash".to_owned());
     for args in [&["--", "verify"][..], &["--", "verify", "-q"], &["--", "--quiet", "verify"]] {

@@ -1,4 +1,4 @@
-//! `create`.
+//! Tests of `create`, which creates a token and delivers its secret.
 
 use std::rc::Rc;
 
@@ -23,7 +23,7 @@ fn a_secret_is_printed_once_and_never_listed() {
 }
 
 #[test]
-fn stdout_is_the_secret_and_stderr_has_the_messages() {
+fn the_secret_is_printed_to_stdout_and_messages_to_stderr() {
     let world = World::new();
     let ran = world.run(&["create", "demo"]).ok();
     let secret = ran.line();
@@ -48,7 +48,7 @@ fn stdout_is_the_secret_and_stderr_has_the_messages() {
 }
 
 #[test]
-fn every_flag_is_kept() {
+fn create_stores_the_value_of_every_flag() {
     let world = World::with_store();
     world.define(&["events:read", "events:write", "admin"]);
     world.wait(HOUR);
@@ -84,7 +84,7 @@ fn every_flag_is_kept() {
 }
 
 #[test]
-fn each_lifetime_flag_says_when_the_secret_ends() {
+fn each_lifetime_flag_sets_when_the_secret_expires() {
     let world = World::with_store();
     let cases: [(&[&str], Value, Value, Value); 7] = [
         (&[], json!("2027-02-20T12:00:00Z"), json!(90 * DAY), Value::Null),
@@ -114,7 +114,7 @@ fn each_lifetime_flag_says_when_the_secret_ends() {
         let made = world.run(&[&["create", &format!("t{at}"), "--json"], args].concat()).ok().json();
         assert_eq!((&made["expires_at"], &made["ttl"], &made["until"]), (&expires, &ttl, &until), "{args:?}");
     }
-    // The end of a day is local, five hours after UTC.
+    // A date means the end of that day in local time, which is five hours behind UTC here.
     let ran = run_in_zone(
         &world,
         "EST5",
@@ -129,7 +129,7 @@ fn run_in_zone(world: &World, zone: &str, args: &[&str]) -> (Value, Value) {
 }
 
 #[test]
-fn input_that_breaks_a_rule_changes_nothing() {
+fn invalid_input_changes_nothing() {
     let world = World::with_store();
     world.create("taken", &[]);
     let long = "x".repeat(1_001);
@@ -204,7 +204,7 @@ fn input_that_breaks_a_rule_changes_nothing() {
 }
 
 #[test]
-fn a_first_create_that_is_refused_makes_no_store() {
+fn a_refused_first_create_leaves_no_store() {
     let world = World::new();
     let cases: [(&[&str], i32, &str); 4] = [
         (&["--ttl", "0d"], 2, "usage"),
@@ -219,7 +219,7 @@ fn a_first_create_that_is_refused_makes_no_store() {
 }
 
 #[test]
-fn a_grace_period_is_shorter_than_the_rotation_interval_and_that_than_the_lifetime() {
+fn the_rotation_interval_must_be_longer_than_the_grace_period_and_shorter_than_the_lifetime() {
     let world = World::with_store();
     let cases: [(&[&str], bool); 10] = [
         (&["--rotate-every", "30d"], true),
@@ -233,10 +233,10 @@ fn a_grace_period_is_shorter_than_the_rotation_interval_and_that_than_the_lifeti
         (&["--rotate-every", "200d", "--no-expiry"], true),
         (&["--rotate-every", "never"], false),
     ];
-    for (at, (args, admitted)) in cases.into_iter().enumerate() {
+    for (at, (args, allowed)) in cases.into_iter().enumerate() {
         let name = format!("t{at}");
         let args = [&["create", &name], args].concat();
-        if admitted {
+        if allowed {
             world.run(&args).ok();
         } else {
             world.refuses(&args, 2, "usage");
@@ -245,7 +245,7 @@ fn a_grace_period_is_shorter_than_the_rotation_interval_and_that_than_the_lifeti
 }
 
 #[test]
-fn a_requirement_of_the_store_refuses_and_never_clamps() {
+fn a_value_that_breaks_a_requirement_is_refused_and_never_adjusted() {
     let world = World::with_store();
     world.run(&["settings", "max-ttl", "30d"]).ok();
     for args in [
@@ -272,7 +272,7 @@ fn a_requirement_of_the_store_refuses_and_never_clamps() {
 }
 
 #[test]
-fn a_store_with_scopes_requires_some_for_every_token() {
+fn in_a_store_with_scopes_every_token_must_be_given_scopes() {
     let world = World::with_store();
     world.define(&["events:read", "events:write", "old"]);
     world.run(&["scopes", "retire", "old"]).ok();
@@ -287,14 +287,14 @@ fn a_store_with_scopes_requires_some_for_every_token() {
 }
 
 #[test]
-fn a_terminal_prompts_for_scopes() {
+fn at_a_terminal_the_user_is_prompted_for_scopes() {
     let mut world = World::with_store();
     world.define(&["admin", "events:read", "events:write"]);
     world.at_terminal(&[Answer::Choose(vec![0, 2]), Answer::Choose(vec![]), Answer::CtrlC]);
     world.create("a", &[]);
     assert_eq!(world.show("a")["scopes"], json!(["admin", "events:write"]));
     let before = world.bytes();
-    // An answer without a mark is not accepted.
+    // An empty selection is not accepted.
     let ran = world.run(&["create", "b"]).exit(130);
     assert!(ran.err.contains("no scope is marked"), "{ran:?}");
     assert_eq!(world.asked.borrow().len(), 3);
@@ -304,7 +304,7 @@ fn a_terminal_prompts_for_scopes() {
 }
 
 #[test]
-fn a_name_is_free_again_once_its_token_is_revoked() {
+fn the_name_of_a_revoked_token_can_be_used_again() {
     let world = World::new();
     let first = world.create("demo", &[]);
     let taken = world.refuses(&["create", "demo"], 5, "name_taken");
@@ -316,7 +316,7 @@ fn a_name_is_free_again_once_its_token_is_revoked() {
 }
 
 #[test]
-fn if_missing_answers_by_the_state_of_the_token() {
+fn if_missing_depends_on_the_status_of_the_token() {
     let world = World::with_store();
     world.create("active", &["--if-missing"]);
     world.create("pending", &["--not-before", "1d"]);
@@ -342,7 +342,7 @@ fn if_missing_answers_by_the_state_of_the_token() {
 }
 
 #[test]
-fn if_missing_warns_of_each_option_that_differs() {
+fn if_missing_warns_about_each_option_that_differs() {
     let world = World::with_store();
     world.define(&["admin", "events:read"]);
     let same = "-s admin -d text --owner ann --icon 🔑 -l env=prod --ttl 60d --rotate-every 30d --grace 12h";
@@ -381,7 +381,7 @@ fn if_missing_warns_of_each_option_that_differs() {
 }
 
 #[test]
-fn an_unconfirmed_creation_is_listed_as_provisional_and_then_forgotten() {
+fn an_unconfirmed_creation_is_listed_as_provisional_until_its_deadline() {
     let world = Rc::new(World::with_store());
     let other = Rc::clone(&world);
     let ran = world.run_while(&["create", "demo"], move || {
@@ -396,7 +396,7 @@ fn an_unconfirmed_creation_is_listed_as_provisional_and_then_forgotten() {
 }
 
 #[test]
-fn a_copy_has_all_of_a_token_but_name_and_secret() {
+fn a_copy_has_every_property_of_a_token_except_its_name_and_secret() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let args = "-s read -l env=prod -l team=web --owner ann --icon 🔑 --ttl 60d --not-before 2d --rotate-every 30d \
@@ -425,7 +425,7 @@ fn a_copy_has_all_of_a_token_but_name_and_secret() {
 }
 
 #[test]
-fn a_copy_follows_the_present_requirements() {
+fn a_copy_must_meet_the_current_requirements() {
     let world = World::with_store();
     world.define(&["read"]);
     world.create("old", &["-s", "read", "--expires", "2026-12-01"]);

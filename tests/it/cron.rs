@@ -1,4 +1,4 @@
-//! Rotation without a person: from cron, into `pass`, into an environment file.
+//! Unattended rotation: from cron, into `pass`, into an env file.
 
 mod daemon;
 mod timer;
@@ -10,11 +10,11 @@ use std::process::Command;
 
 use crate::support::{DAY, Ran, World, have, pages, program_path, real_time, run, write_program};
 
-/// Gives `pass` a key of this test alone, without a passphrase.
+/// Creates a key without a passphrase, which `pass` of this test uses.
 const PASS_KEY: &str = "umask 077; mkdir .gnupg && gpg --batch --quiet --passphrase '' \
     --quick-generate-key job@example.org default default never && pass init job@example.org";
 
-/// The default store of a user, with two tokens that are due by the real clock.
+/// The default store of a user, with two tokens that are due according to the real clock.
 struct Job {
     world: World,
     home: String,
@@ -25,14 +25,14 @@ impl Job {
         let mut world = World::new();
         let home = world.directory("home");
         let store = format!("{home}/.local/share/tokenctl");
-        fs::create_dir_all(format!("{home}/.local/share")).expect("a directory");
+        fs::create_dir_all(format!("{home}/.local/share")).expect("the directory can be created");
         world.env.insert("TOKENCTL_STORE".to_owned(), store);
         Self { world, home }
     }
 
     fn new() -> Self {
         let Self { world, home } = Self::without_tokens();
-        fs::create_dir(format!("{home}/secrets")).expect("a directory");
+        fs::create_dir(format!("{home}/secrets")).expect("the directory can be created");
         world.wait(real_time() - 40 * DAY - world.now());
         for name in ["app", "backup"] {
             let destination = format!("{home}/secrets/{name}");
@@ -54,11 +54,11 @@ impl Job {
         Self { world, home }
     }
 
-    /// Runs a line as cron does: by `sh`, in the home directory, with an environment of almost nothing.
+    /// Runs a line as cron does: with `sh`, in the home directory, and with an almost empty environment.
     #[track_caller]
     fn line(&self, line: &str) -> Ran {
         let mut command = Command::new("env");
-        let programs = program_path().parent().expect("a directory").display();
+        let programs = program_path().parent().expect("the path has a parent").display();
         command
             .args(["-i", &format!("HOME={}", self.home), "LOGNAME=root", "SHELL=/bin/sh"])
             .arg(format!("PATH={programs}:/usr/bin:/bin"))
@@ -73,17 +73,19 @@ impl Job {
 }
 
 #[test]
-fn a_job_prints_what_it_rotated_and_nothing_when_nothing_is_due() {
+fn a_job_prints_the_rotated_tokens_or_nothing() {
     let job = Job::new();
-    let old =
-        job.world.write("old", &fs::read_to_string(format!("{}/secrets/app", job.home)).expect("a file"));
+    let old = job.world.write(
+        "old",
+        &fs::read_to_string(format!("{}/secrets/app", job.home)).expect("the file can be read"),
+    );
     let line = "tokenctl rotate --due --out-dir secrets";
     let ran = job.line(line).ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("app\nbackup\n", "rotated `app`\nrotated `backup`\n"));
     assert_eq!(job.verify("secrets/app"), "valid app");
     assert_eq!(job.verify("secrets/backup"), "valid backup");
     assert_eq!(job.verify(&old), "valid app previous");
-    // Cron sends a mail when there is anything to read.
+    // Cron sends mail when a command prints anything.
     for line in [line, "tokenctl rotate --due --out-dir secrets -q"] {
         let ran = job.line(line).ok();
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""), "{line}");
@@ -92,7 +94,7 @@ fn a_job_prints_what_it_rotated_and_nothing_when_nothing_is_due() {
 }
 
 #[test]
-fn a_quiet_job_prints_names_only() {
+fn a_quiet_job_prints_only_names() {
     let job = Job::new();
     let ran = job.line("tokenctl rotate --due --out-dir secrets --quiet").ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("app\nbackup\n", ""));
@@ -104,16 +106,18 @@ fn a_quiet_job_prints_names_only() {
 }
 
 #[test]
-fn a_job_that_fails_says_what_and_why() {
+fn a_failed_job_prints_what_failed_and_why() {
     let job = Job::new();
     fs::set_permissions(format!("{}/secrets/app", job.home), fs::Permissions::from_mode(0o644))
-        .expect("a mode");
+        .expect("the mode can be set");
     let ran = job.line("tokenctl rotate --due --out-dir secrets").exit(7);
     assert_eq!(ran.out, "backup\n");
-    let directory = fs::canonicalize(format!("{}/secrets", job.home)).expect("a directory");
-    let shown =
-        pages::blocks("text").into_iter().find(|block| block.starts_with("error: `app`")).expect("a mail");
-    let mail = shown.replace("/etc/service-tokens", directory.to_str().expect("UTF-8"));
+    let directory = fs::canonicalize(format!("{}/secrets", job.home)).expect("the path exists");
+    let shown = pages::blocks("text")
+        .into_iter()
+        .find(|block| block.starts_with("error: `app`"))
+        .expect("there is a mail");
+    let mail = shown.replace("/etc/service-tokens", directory.to_str().expect("the path is UTF-8"));
     let why = "cannot take a secret: its mode 644 lets the world read or write it; nothing was changed\n\
                hint: fix the destination, then run the command again\n\
                error: 1 of 2 tokens could not be rotated\n";
@@ -127,15 +131,16 @@ fn a_job_that_fails_says_what_and_why() {
         "{}",
         ran.err
     );
-    // The next run does the rest, once the cause is removed.
+    // The next run rotates the rest, once the cause is removed.
     job.line("chmod 600 secrets/app && tokenctl rotate --due --out-dir secrets --quiet").ok();
     assert_eq!(job.verify("secrets/app"), "valid app");
 }
 
 #[test]
-fn a_job_without_its_store_fails() {
+fn a_job_fails_if_its_store_is_missing() {
     let job = Job::new();
-    fs::rename(format!("{}/.local/share/tokenctl", job.home), format!("{}/gone", job.home)).expect("a store");
+    fs::rename(format!("{}/.local/share/tokenctl", job.home), format!("{}/gone", job.home))
+        .expect("the store can be renamed");
     let ran = job.line("tokenctl rotate --due --out-dir secrets").exit(6);
     assert_eq!(ran.out, "");
     assert!(ran.err.starts_with("error: ") && ran.err.contains("\nhint: "), "{}", ran.err);
@@ -143,7 +148,7 @@ fn a_job_without_its_store_fails() {
 }
 
 #[test]
-fn a_job_restarts_the_service_of_each_token_that_it_rotated() {
+fn a_job_can_restart_the_service_of_each_rotated_token() {
     if !have("bash") {
         return;
     }
@@ -173,13 +178,13 @@ fn a_job_restarts_the_service_of_each_token_that_it_rotated() {
     assert_eq!(called(), "try-restart app backup\ntry-restart other\n");
 }
 
-/// A secret from elsewhere.
+/// A secret that tokenctl did not generate.
 fn secret_of(name: &str) -> String {
     format!("{name}-0123456789abcdefghijklmnopqrstuvwxyz")
 }
 
 #[test]
-fn a_job_needs_nothing_of_its_environment_but_a_home() {
+fn a_job_needs_no_environment_variable_except_home() {
     let job = Job::new();
     let program = program_path().display();
     let line = format!(
@@ -192,15 +197,15 @@ fn a_job_needs_nothing_of_its_environment_but_a_home() {
 }
 
 #[test]
-fn a_job_keeps_an_environment_file_current() {
+fn a_job_keeps_an_env_file_up_to_date() {
     let job = Job::new();
     job.line("umask 077; printf 'PORT=8080\\nAPI_TOKEN=\\n' >app.env").ok();
     let line = "tokenctl rotate app --due --env-file app.env --env-name API_TOKEN -q";
     for (changes, run) in [(true, 1), (false, 2)] {
-        let before = fs::read_to_string(format!("{}/app.env", job.home)).expect("a file");
+        let before = fs::read_to_string(format!("{}/app.env", job.home)).expect("the file can be read");
         let ran = job.line(line).ok();
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", ""), "{run}");
-        let after = fs::read_to_string(format!("{}/app.env", job.home)).expect("a file");
+        let after = fs::read_to_string(format!("{}/app.env", job.home)).expect("the file can be read");
         assert_eq!(before != after, changes, "{run}");
         assert!(after.starts_with("PORT=8080\nAPI_TOKEN=tkn_"), "{after}");
     }
@@ -209,7 +214,7 @@ fn a_job_keeps_an_environment_file_current() {
 }
 
 #[test]
-fn pass_keeps_a_secret_that_verifies() {
+fn a_secret_can_be_delivered_to_pass() {
     if !have("pass") || !have("gpg") {
         return;
     }
@@ -220,16 +225,16 @@ fn pass_keeps_a_secret_that_verifies() {
     job.line(&format!("tokenctl rotate app --exec '{insert}' -q")).ok();
     assert_eq!(stored(), "valid app\n");
     let before = job.line("pass show tokens/app").ok().out;
-    // One line, as `pass insert --echo` reads it; it asks nothing because of --force.
+    // `pass insert --echo` reads one line. It does not ask for confirmation because of --force.
     job.line("tokenctl rotate app --exec 'pass insert --echo --force tokens/$TOKENCTL_NAME' -q").ok();
     assert_eq!(stored(), "valid app\n");
     assert_ne!(job.line("pass show tokens/app").ok().out, before);
-    // The same command delivers all that are due, each to a separate entry.
+    // The same command delivers all secrets that are due, each to a separate entry.
     let ran = job.line(&format!("tokenctl rotate --due --exec '{insert}' -q")).ok();
     assert_eq!(ran.out, "backup\n");
     let ran = job.line("pass show tokens/backup | tokenctl verify").ok();
     assert_eq!(ran.out, "valid backup\n");
-    // Without its key nothing is delivered, and the secret in pass stays valid.
+    // Without its key, `pass` stores nothing, and the secret that it contains stays valid.
     job.line("rm -r .password-store/.gpg-id").ok();
     let ran = job.line(&format!("tokenctl rotate app --exec '{insert}' -q")).exit(7);
     assert!(ran.err.contains("error: the command failed with exit 1; nothing was changed"), "{}", ran.err);
@@ -237,17 +242,17 @@ fn pass_keeps_a_secret_that_verifies() {
     job.line("gpgconf --kill all").ok();
 }
 
-/// The hook that a page names for a unit that reads its secret when it starts.
+/// The hook that the documents recommend for a unit that reads its secret when it starts.
 fn restarting_hook() -> &'static str {
     pages::between("so `tokenctl edit app --after ", "`")
 }
 
-/// Stand-ins for the programs of a machine with containers, a cluster and services. They record their arguments
-/// and their input.
+/// Stand-ins for the programs of a machine with containers, a cluster and services. They record their arguments and
+/// their input.
 const STAND_INS: [(&str, &str); 3] = [
-    // Starts a container with what `.env` says, as `docker compose --project-directory DIR up` does.
+    // Starts a container with the variables in `.env`, as `docker compose --project-directory DIR up` does.
     ("docker", "#!/bin/sh\necho docker $* >>~/called\n. $3/.env && printf %s $API_TOKEN >~/container\n"),
-    // Makes the manifest of a secret of its standard input, or keeps the secret of one.
+    // Prints the manifest of a secret whose value is on stdin, or stores the secret from such a manifest.
     (
         "kubectl",
         "#!/bin/sh\ncase \"$*\" in\n\
@@ -260,7 +265,7 @@ const STAND_INS: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn the_destinations_and_hooks_of_the_pages_work_with_their_programs() {
+fn the_destinations_and_hooks_in_the_documents_work() {
     if !have("pass") || !have("gpg") {
         return;
     }
@@ -289,7 +294,7 @@ fn the_destinations_and_hooks_of_the_pages_work_with_their_programs() {
     assert_eq!(line("pass show tokens/mail | tokenctl verify").out, "valid mail\n");
     assert_eq!(job.verify("cluster"), "valid api");
 
-    // The timer's unit, whose service is restarted by the hook that is named beside it.
+    // The unit of the timer, together with the recommended hook, restarts a service.
     line(&format!("tokenctl edit app --after {}", restarting_hook())).ok();
     let start =
         pages::line("ExecStart=/usr/local/bin/tokenctl ").trim_start_matches("ExecStart=/usr/local/bin/");

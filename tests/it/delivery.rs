@@ -1,4 +1,4 @@
-//! Deliveries to files, lines of environment files, and commands.
+//! Deliveries to files, to env files, and to commands.
 
 mod foreground;
 
@@ -16,29 +16,32 @@ use crate::support::processes::{eventually, finished, mode, soon, until};
 use crate::support::{DAY, World, assert_token_keys, have, program, run};
 
 fn chmod(path: &str, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set");
 }
 
 /// The names in a directory, sorted.
 fn entries(dir: &str) -> Vec<String> {
-    let entries = fs::read_dir(dir).expect("a directory");
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8")).collect();
+    let entries = fs::read_dir(dir).expect("the directory can be read");
+    let mut names: Vec<_> = entries
+        .map(|entry| {
+            entry.expect("the entry can be read").file_name().into_string().expect("the text is UTF-8")
+        })
+        .collect();
     names.sort();
     names
 }
 
-/// Waits until a file exists and is not empty. Returns its content.
+/// Waits until a file contains a whole line. Returns its content.
 #[track_caller]
 fn awaited(path: &str) -> String {
     eventually(|| match fs::read_to_string(path) {
         Ok(text) if text.ends_with('\n') => Ok(text),
-        _ => Err(format!("{path} never came")),
+        _ => Err(format!("{path} was never written")),
     })
 }
 
 #[test]
-fn every_destination_takes_a_first_secret_and_a_next_one() {
+fn the_first_and_the_next_secret_can_be_delivered_to_every_destination() {
     let world = World::new();
     let dir = world.directory("out");
     let (file, env, piped) = (format!("{dir}/file"), format!("{dir}/env"), format!("{dir}/piped"));
@@ -50,7 +53,7 @@ fn every_destination_takes_a_first_secret_and_a_next_one() {
     ];
     for (name, destination) in destinations {
         let secret = || {
-            let text = fs::read_to_string(format!("{dir}/{name}")).expect("a file");
+            let text = fs::read_to_string(format!("{dir}/{name}")).expect("the file can be read");
             let expected = match name {
                 "file" => text.strip_suffix('\n'),
                 "env" => text.strip_prefix("API_TOKEN=").and_then(|text| text.strip_suffix('\n')),
@@ -88,11 +91,11 @@ fn every_destination_takes_a_first_secret_and_a_next_one() {
             assert_eq!(world.verify(&secret(), &[]), (0, format!("valid {made}")));
         }
     }
-    assert_eq!(entries(&dir), ["env", "file", "piped"], "no temporary is left");
+    assert_eq!(entries(&dir), ["env", "file", "piped"], "no temporary file is left");
 }
 
 #[test]
-fn two_destinations_are_one_too_many() {
+fn two_destinations_are_refused() {
     let world = World::with_store();
     world.create("demo", &[]);
     let file = world.path("file");
@@ -126,7 +129,7 @@ fn two_destinations_are_one_too_many() {
 }
 
 #[test]
-fn a_new_file_is_private_whatever_the_umask() {
+fn a_new_file_is_private_with_any_umask() {
     if !have("bash") {
         return;
     }
@@ -156,7 +159,7 @@ fn an_existing_file_keeps_its_owner_group_and_mode() {
             } else {
                 &["--env-file", &path, "--env-name", "API_TOKEN"]
             };
-            // A file of another user is accepted if it has a secret of this token already.
+            // A file of another user is accepted if it already contains a secret of this token.
             let owner = if verb == "rotate" { 64_001 } else { 0 };
             if verb == "rotate" {
                 world.run(&[&["create", &name], destination].concat()).ok();
@@ -164,12 +167,12 @@ fn an_existing_file_keeps_its_owner_group_and_mode() {
                 world.write(&name, "");
             }
             if root {
-                chown(&path, Some(owner), Some(64_010)).expect("an owner");
+                chown(&path, Some(owner), Some(64_010)).expect("the owner can be set");
             }
             chmod(&path, mode);
-            let before = fs::metadata(&path).expect("a file");
+            let before = fs::metadata(&path).expect("the file exists");
             world.run(&[&[verb, &name], destination].concat()).ok();
-            let after = fs::metadata(&path).expect("a file");
+            let after = fs::metadata(&path).expect("the file exists");
             let kept = |meta: &fs::Metadata| (meta.uid(), meta.gid(), meta.mode());
             assert_eq!(kept(&after), kept(&before), "{name}");
             assert!(after.len() >= 43, "{name}");
@@ -178,7 +181,7 @@ fn an_existing_file_keeps_its_owner_group_and_mode() {
 }
 
 #[test]
-fn a_path_that_is_not_a_private_file_is_refused_before_anything_changes() {
+fn a_path_that_cannot_be_a_private_file_is_refused_before_anything_changes() {
     let world = World::new();
     let old = world.create("demo", &[]);
     let private = world.write("private", "");
@@ -193,9 +196,9 @@ fn a_path_that_is_not_a_private_file_is_refused_before_anything_changes() {
     chmod(&group, 0o770);
     chmod(&sticky, 0o1777);
     let link = world.path("link");
-    symlink(&private, &link).expect("a link");
+    symlink(&private, &link).expect("the link can be created");
     let dangling = world.path("dangling");
-    symlink(world.path("nothing"), &dangling).expect("a link");
+    symlink(world.path("nothing"), &dangling).expect("the link can be created");
     let fifo = world.path("fifo");
     rustix::fs::mknodat(
         rustix::fs::CWD,
@@ -204,7 +207,7 @@ fn a_path_that_is_not_a_private_file_is_refused_before_anything_changes() {
         rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
         0,
     )
-    .expect("a fifo");
+    .expect("the FIFO can be created");
     let directory = world.directory("directory");
     let large = world.write("large", &"A=b\n".repeat(300_000));
     let (in_open, in_group, in_sticky) = (format!("{open}/f"), format!("{group}/f"), format!("{sticky}/f"));
@@ -231,14 +234,14 @@ fn a_path_that_is_not_a_private_file_is_refused_before_anything_changes() {
             for force in [&[][..], &["--force"]] {
                 for destination in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
                     let failure = world.refuses(&[&verb, destination, force].concat(), 7, "delivery_failed");
-                    let message = failure["message"].as_str().expect("a message");
+                    let message = failure["message"].as_str().expect("the message is a string");
                     assert!(message.ends_with("nothing was changed"), "{message}");
                 }
             }
         }
     }
     assert!(!Path::new(&world.path("nothing")).exists());
-    assert_eq!(fs::read(&private).expect("a file"), b"");
+    assert_eq!(fs::read(&private).expect("the file can be read"), b"");
     for dir in [&open, &group, &sticky, &directory] {
         assert!(entries(dir).is_empty(), "{dir}");
     }
@@ -246,7 +249,7 @@ fn a_path_that_is_not_a_private_file_is_refused_before_anything_changes() {
 }
 
 #[test]
-fn a_refused_file_makes_no_store() {
+fn a_refused_file_leaves_no_store() {
     let world = World::new();
     world.run(&["create", "demo", "--out", &world.path("missing/f")]).exit(7);
     world.run(&["create", "demo", "--out", &world.write("taken", "text")]).exit(5);
@@ -254,7 +257,7 @@ fn a_refused_file_makes_no_store() {
 }
 
 #[test]
-fn a_file_that_holds_something_else_is_replaced_only_by_force() {
+fn a_file_with_other_content_is_replaced_only_with_force() {
     let world = World::new();
     let other = world.create("other", &[]);
     let first = world.create("demo", &[]);
@@ -274,16 +277,16 @@ fn a_file_that_holds_something_else_is_replaced_only_by_force() {
         let path = world.write(&format!("foreign-{at}"), content);
         for args in [["create", "new", "--out", &path], ["rotate", "demo", "--out", &path]] {
             let failure = world.refuses(&args, 5, "not_replaced");
-            assert!(failure["hint"].as_str().expect("a hint").contains("--force"), "{failure}");
+            assert!(failure["hint"].as_str().expect("the hint is a string").contains("--force"), "{failure}");
         }
-        assert_eq!(fs::read_to_string(&path).expect("a file"), *content);
+        assert_eq!(fs::read_to_string(&path).expect("the file can be read"), *content);
         world.run(&["rotate", "demo", "--out", &path, "--force"]).ok();
         world.assert_file_holds(&path, "valid demo");
     }
 }
 
 #[test]
-fn a_file_that_holds_a_secret_of_this_token_or_nothing_is_replaced() {
+fn an_empty_file_and_a_file_with_a_secret_of_the_same_token_are_replaced() {
     let world = World::new();
     let first = world.create("demo", &["--ttl", "90d"]);
     let legacy = "a-secret-from-elsewhere-0123456789abcdef";
@@ -299,7 +302,7 @@ fn a_file_that_holds_a_secret_of_this_token_or_nothing_is_replaced() {
         world.run(&["rotate", name, "--out", &path, "--no-remember"]).ok();
         world.assert_file_holds(&path, &format!("valid {name}"));
     }
-    // Even a secret that has expired since, since the file was left behind and not taken by somebody else.
+    // The secret in the file can even have expired, since the file still belongs to this token.
     world.wait(100 * DAY);
     let path = world.write("file", &first);
     world.run(&["rotate", "demo", "--revive", "--out", &path]).ok();
@@ -310,21 +313,21 @@ fn a_file_that_holds_a_secret_of_this_token_or_nothing_is_replaced() {
 fn a_relative_path_and_a_linked_directory_are_resolved() {
     let world = World::of_processes();
     let dir = world.directory("real");
-    symlink(&dir, world.path("linked")).expect("a link");
+    symlink(&dir, world.path("linked")).expect("the link can be created");
     let mut command = world.program();
     command.current_dir(&dir).args(["create", "demo", "--out", "file"]);
     run(&mut command, b"").ok();
     let linked = world.path("linked/file");
     world.real(&["rotate", "demo", "--out", &linked], b"").ok();
-    let content = fs::read(format!("{dir}/file")).expect("a file");
+    let content = fs::read(format!("{dir}/file")).expect("the file can be read");
     assert_eq!(world.real(&["verify"], &content).line(), "valid demo");
 }
 
 #[test]
-fn one_line_of_an_environment_file_is_replaced_and_the_others_stay() {
+fn one_line_of_an_env_file_is_replaced_and_the_others_are_kept() {
     let world = World::new();
     let secret = world.create("demo", &["--no-expiry"]);
-    // `{}` is the secret, the old one before and the new one after.
+    // `{}` is the old secret before the rotation, and the new secret after it.
     let cases = [
         ("", "API_TOKEN={}\n"),
         ("A=1\n", "A=1\nAPI_TOKEN={}\n"),
@@ -351,8 +354,8 @@ fn one_line_of_an_environment_file_is_replaced_and_the_others_stay() {
     for (before, after) in cases {
         let path = world.write("env", &before.replace("{}", &secret));
         world.run(&["rotate", "demo", "--env-file", &path, "--env-name", "API_TOKEN"]).ok();
-        let content = fs::read_to_string(&path).expect("a file");
-        let (head, tail) = after.split_once("{}").expect("a place");
+        let content = fs::read_to_string(&path).expect("the file can be read");
+        let (head, tail) = after.split_once("{}").expect("there is a place");
         let new = content.strip_prefix(head).and_then(|rest| rest.strip_suffix(tail));
         let new = new.unwrap_or_else(|| panic!("{before:?}: {content:?}"));
         world.is_valid(new, "demo");
@@ -360,18 +363,18 @@ fn one_line_of_an_environment_file_is_replaced_and_the_others_stay() {
 }
 
 #[test]
-fn bytes_that_are_not_text_are_kept_in_an_environment_file() {
+fn bytes_in_an_env_file_that_are_not_utf8_are_kept() {
     let world = World::new();
     let path = world.write("env", "");
-    fs::write(&path, b"A=\xff\xfe\nAPI_TOKEN=\n\x01\x80\n").expect("a file");
+    fs::write(&path, b"A=\xff\xfe\nAPI_TOKEN=\n\x01\x80\n").expect("the file can be written");
     world.run(&["create", "demo", "--env-file", &path, "--env-name", "API_TOKEN"]).ok();
-    let content = fs::read(&path).expect("a file");
+    let content = fs::read(&path).expect("the file can be read");
     assert!(content.starts_with(b"A=\xff\xfe\nAPI_TOKEN=tkn_") && content.ends_with(b"\n\x01\x80\n"));
     assert_eq!(content.len(), 5 + 10 + 42 + 1 + 3);
 }
 
 #[test]
-fn a_line_that_is_not_ours_or_not_alone_is_refused() {
+fn a_line_with_another_value_and_a_variable_that_is_set_twice_are_refused() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     let other = world.create("other", &[]);
@@ -381,9 +384,9 @@ fn a_line_that_is_not_ours_or_not_alone_is_refused() {
         let destination = env(&path);
         let destination: Vec<&str> = destination.iter().map(String::as_str).collect();
         world.refuses(&[&["rotate", "demo"], &destination[..]].concat(), 5, "not_replaced");
-        assert_eq!(fs::read_to_string(&path).expect("a file"), content);
+        assert_eq!(fs::read_to_string(&path).expect("the file can be read"), content);
         world.run(&[&["rotate", "demo", "--force"], &destination[..]].concat()).ok();
-        let after = fs::read_to_string(&path).expect("a file");
+        let after = fs::read_to_string(&path).expect("the file can be read");
         assert_eq!(world.verify(after.trim_start_matches("A=").trim_end(), &[]).0, 0, "{after}");
     }
     for content in ["A=\nA=\n".to_owned(), format!("A={secret}\nexport A={secret}\n")] {
@@ -393,32 +396,32 @@ fn a_line_that_is_not_ours_or_not_alone_is_refused() {
         for force in [&[][..], &["--force"]] {
             let args = [&["rotate", "demo"], &destination[..], force].concat();
             let failure = world.refuses(&args, 7, "delivery_failed");
-            assert!(failure["message"].as_str().expect("a text").contains("sets A more than once"));
+            assert!(failure["message"].as_str().expect("it is a string").contains("sets A more than once"));
         }
-        assert_eq!(fs::read_to_string(&path).expect("a file"), content);
+        assert_eq!(fs::read_to_string(&path).expect("the file can be read"), content);
     }
 }
 
 #[test]
-fn an_edit_of_an_environment_file_waits_for_another() {
+fn an_edit_of_an_env_file_waits_for_another_process() {
     let world = World::of_processes();
     let dir = world.directory("out");
     let path = world.write("out/env", "A=1\n");
-    let directory = fs::File::open(&dir).expect("a directory");
-    directory.lock().expect("a lock");
+    let directory = fs::File::open(&dir).expect("the directory can be opened");
+    directory.lock().expect("no thread panicked");
     let mut child =
         world.start(&["create", "demo", "--env-file", &path, "--env-name", "TOKEN"], Stdio::piped());
     thread::sleep(Duration::from_secs(1));
-    assert!(child.try_wait().expect("a child").is_none(), "it did not wait");
+    assert!(child.try_wait().expect("the process can be waited for").is_none(), "the process did not wait");
     world.write("out/env", "A=1\nB=2\n");
     drop(directory);
     finished(child).ok();
-    let content = fs::read_to_string(&path).expect("a file");
+    let content = fs::read_to_string(&path).expect("the file can be read");
     assert!(content.starts_with("A=1\nB=2\nTOKEN=tkn_"), "{content}");
 }
 
 #[test]
-fn processes_that_edit_one_environment_file_lose_no_line() {
+fn processes_that_edit_the_same_env_file_lose_no_line() {
     const PROCESSES: usize = 16;
     let world = World::of_processes();
     let path = world.write("env", "FIRST=1\n");
@@ -439,10 +442,10 @@ fn processes_that_edit_one_environment_file_lose_no_line() {
             })
             .collect();
         for run in runs {
-            run.join().expect("a run");
+            run.join().expect("the thread does not panic");
         }
     });
-    let content = fs::read_to_string(&path).expect("a file");
+    let content = fs::read_to_string(&path).expect("the file can be read");
     let lines: Vec<&str> = content.lines().collect();
     assert_eq!((lines.len(), lines[0]), (PROCESSES + 1, "FIRST=1"), "{content}");
     for at in 0..PROCESSES {
@@ -454,7 +457,7 @@ fn processes_that_edit_one_environment_file_lose_no_line() {
 }
 
 #[test]
-fn a_command_gets_exactly_the_secret_and_knows_whose_it_is() {
+fn a_command_gets_exactly_the_secret_and_variables_that_describe_the_token() {
     if !have("bash") {
         return;
     }
@@ -464,24 +467,24 @@ fn a_command_gets_exactly_the_secret_and_knows_whose_it_is() {
         let ran = world.shell(&format!("tokenctl {verb} demo {life} --exec '{env}'")).ok();
         assert_eq!(ran.out, "");
         assert!(ran.err.starts_with("out\nerr\n"), "{}", ran.err);
-        let secret = fs::read(world.path("got")).expect("a file");
-        assert_eq!(secret.len(), 42, "no line end");
+        let secret = fs::read(world.path("got")).expect("the file can be read");
+        assert_eq!(secret.len(), 42, "the secret has no newline");
         assert_eq!(world.real(&["verify"], &secret).line(), "valid demo");
         let shown = world.look_at("demo");
-        // The final expiry, not that of the delivery.
+        // This is the final expiry, not that of the provisional secret.
         let end = shown["expires_at"].as_str().unwrap_or_default();
         assert_eq!(end.is_empty(), !ends);
         let expected = format!(
             "TOKENCTL_EXPIRES_AT={end}\nTOKENCTL_ID={}\nTOKENCTL_NAME=demo\nTOKENCTL_STORE={}\n",
-            shown["id"].as_str().expect("an id"),
+            shown["id"].as_str().expect("the id is a string"),
             world.store().display()
         );
-        assert_eq!(fs::read_to_string(world.path("env")).expect("a file"), expected);
+        assert_eq!(fs::read_to_string(world.path("env")).expect("the file can be read"), expected);
     }
 }
 
 #[test]
-fn the_secret_works_while_the_command_has_it() {
+fn the_secret_is_already_valid_while_the_command_runs() {
     if !have("bash") {
         return;
     }
@@ -493,7 +496,7 @@ fn the_secret_works_while_the_command_has_it() {
 }
 
 #[test]
-fn a_command_that_does_not_read_the_secret_gets_no_token() {
+fn a_delivery_fails_if_the_command_fails_or_does_not_read_the_secret() {
     let world = World::of_processes();
     let old = world.mint("demo");
     let long = "x".repeat(200);
@@ -518,36 +521,37 @@ fn a_command_that_does_not_read_the_secret_gets_no_token() {
             let end = format!("error: the command {why}; nothing was changed\n{hint}\n");
             assert!(ran.err.ends_with(&end), "{command}: {}", ran.err);
             let ran = world.real(&[&args[..], &["--json"]].concat(), b"").exit(7);
-            let line: Value = serde_json::from_str(ran.err.lines().last().expect("a line")).expect("JSON");
+            let line: Value =
+                serde_json::from_str(ran.err.lines().last().expect("there is a line")).expect("it is JSON");
             assert_eq!(line["error"]["code"], "delivery_failed");
         }
     }
     assert_eq!(world.real(&["list", "--all", "--format", "names"], b"").out, "demo\n");
     let shown = world.look_at("demo");
-    assert_eq!(shown["secrets"].as_array().expect("secrets").len(), 1);
+    assert_eq!(shown["secrets"].as_array().expect("`secrets` is an array").len(), 1);
     assert_eq!(world.real(&["verify"], old.as_bytes()).line(), "valid demo");
     world.is_sound();
 }
 
-/// A command whose child and grandchild never exit. It prints their ids.
+/// A command whose child and grandchild never exit. It writes their process ids to files.
 const NEVER: &str = "cat >got; (sleep 60 & echo $! >grandchild; wait) & echo $! >child; wait; true";
 
-/// Fails unless all processes of [`NEVER`] are gone.
+/// Fails unless the processes of [`NEVER`] have exited.
 #[track_caller]
 fn assert_gone(world: &World) {
     for name in ["child", "grandchild"] {
-        let id = fs::read_to_string(world.path(name)).expect("an id");
-        until(&format!("the end of the {name}"), || {
+        let id = fs::read_to_string(world.path(name)).expect("the file can be read");
+        until(&format!("the {name} exits"), || {
             let state = fs::read_to_string(format!("/proc/{}/stat", id.trim())).unwrap_or_default();
             let state = state.rsplit(')').next().unwrap_or_default().trim().chars().next();
             matches!(state, None | Some('Z'))
         });
-        fs::remove_file(world.path(name)).expect("a file");
+        fs::remove_file(world.path(name)).expect("the file can be removed");
     }
 }
 
 #[test]
-fn a_command_that_does_not_exit_is_killed_with_its_children() {
+fn a_command_that_does_not_exit_in_time_is_killed_with_its_children() {
     let world = World::of_processes();
     let old = world.mint("demo");
     for verb in [["create", "new"], ["rotate", "demo"]] {
@@ -558,7 +562,7 @@ fn a_command_that_does_not_exit_is_killed_with_its_children() {
         assert!((1..15).contains(&started.elapsed().as_secs()), "{:?}", started.elapsed());
         assert!(ran.err.contains("did not finish within 1 s and was killed"), "{}", ran.err);
         assert_gone(&world);
-        let got = fs::read(world.path("got")).expect("a file");
+        let got = fs::read(world.path("got")).expect("the file can be read");
         assert_eq!(world.real(&["verify"], &got).line(), "unknown");
     }
     assert_eq!(world.real(&["verify"], old.as_bytes()).line(), "valid demo");
@@ -583,13 +587,13 @@ fn ctrl_c_kills_the_command_and_rolls_the_secret_back() {
             awaited(&world.path("grandchild"));
             awaited(&world.path("child"));
             rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal)
-                .expect("a signal");
-            assert_eq!(soon(&mut child).signal(), None, "it ended by itself");
+                .expect("the signal can be sent");
+            assert_eq!(soon(&mut child).signal(), None, "the signal killed tokenctl");
             let ran = finished(child).exit(130);
             assert_eq!(ran.failure()["code"], "interrupted");
             assert_eq!(ran.failure()["message"], "interrupted; nothing was changed");
             assert_gone(&world);
-            let got = fs::read(world.path("got")).expect("a file");
+            let got = fs::read(world.path("got")).expect("the file can be read");
             assert_eq!(world.real(&["verify"], &got).line(), "unknown");
         }
     }
@@ -599,26 +603,26 @@ fn ctrl_c_kills_the_command_and_rolls_the_secret_back() {
 }
 
 #[test]
-fn a_hangup_ends_a_delivery_unless_nohup_keeps_it_away() {
+fn a_hangup_interrupts_a_delivery_unless_it_is_ignored() {
     let world = World::of_processes();
     world.mint("demo");
-    // The command sends SIGHUP to its caller, as a closed terminal would, and gives it time to react.
+    // The command sends SIGHUP to tokenctl, as a closed terminal would, and gives it time to react.
     let rotate = |how, rest| {
         let script = format!("exec env {how} tokenctl rotate demo --exec 'kill -HUP $PPID; {rest}'");
         world.shell(&script)
     };
-    // The caller of the tests may have ignored it.
+    // `env` sets how SIGHUP is handled, because the caller of the tests might ignore it.
     rotate("--default-signal=HUP", "sleep 60").exit(130);
     rotate("--ignore-signal=HUP", "sleep 1; cat >/dev/null").ok();
 }
 
 #[test]
-fn ctrl_c_stops_a_rotation_of_several_where_it_is() {
+fn ctrl_c_stops_a_rotation_of_several_tokens_at_the_current_one() {
     let world = World::of_processes();
     for name in ["a", "b", "c"] {
         world.mint(name);
     }
-    // The first is delivered, the second is interrupted, the third is not begun.
+    // The first rotation is complete, the second is interrupted, and the third is not started.
     let script = "cat >/dev/null; echo $TOKENCTL_NAME >>begun; [ $TOKENCTL_NAME = a ] || sleep 60";
     let mut command = world.program();
     command.current_dir(world.dir.path()).args(["rotate", "a", "b", "c", "--json", "--exec", script]);
@@ -630,23 +634,23 @@ fn ctrl_c_stops_a_rotation_of_several_where_it_is() {
         .expect("the program starts");
     until("the second token", || awaited(&world.path("begun")) == "a\nb\n");
     let id = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("a signal");
+    rustix::process::kill_process(id, rustix::process::Signal::INT).expect("the signal can be sent");
     soon(&mut child);
     let ran = finished(child).exit(130);
-    assert_eq!(fs::read_to_string(world.path("begun")).expect("a file"), "a\nb\n");
+    assert_eq!(fs::read_to_string(world.path("begun")).expect("the file can be read"), "a\nb\n");
     let document = ran.json();
-    let tokens: Vec<_> = document["tokens"].as_array().expect("tokens").iter().collect();
-    let told: Vec<_> = tokens.iter().map(|it| (it["name"].as_str(), it["changed"].as_bool())).collect();
-    assert_eq!(told, [(Some("a"), Some(true)), (Some("b"), Some(false)), (Some("c"), Some(false))]);
-    assert_eq!(world.look_at("c")["events"].as_array().expect("events").len(), 2);
+    let tokens: Vec<_> = document["tokens"].as_array().expect("`tokens` is an array").iter().collect();
+    let results: Vec<_> = tokens.iter().map(|it| (it["name"].as_str(), it["changed"].as_bool())).collect();
+    assert_eq!(results, [(Some("a"), Some(true)), (Some("b"), Some(false)), (Some("c"), Some(false))]);
+    assert_eq!(world.look_at("c")["events"].as_array().expect("`events` is an array").len(), 2);
     world.is_sound();
 }
 
 #[test]
-fn a_delivered_secret_stays_if_the_rest_of_the_output_fails() {
+fn a_delivered_secret_stays_valid_if_the_rest_of_the_output_fails() {
     let world = World::of_processes();
     let file = world.path("file");
-    // Without JSON, stdout gets nothing.
+    // Without `--json`, nothing is printed to stdout.
     let ran = world.unread(&["create", "demo", "--out", &file], b"");
     assert_eq!(ran.code, 0, "{ran:?}");
     for args in [&["rotate", "demo", "--json"][..], &["create", "new", "--json", "--force", "--no-remember"]]
@@ -654,15 +658,15 @@ fn a_delivered_secret_stays_if_the_rest_of_the_output_fails() {
         let ran = world.unread(&[args, &["--out", &file]].concat(), b"").exit(1);
         let failure = ran.failure();
         assert_eq!(failure["code"], "io");
-        let message = failure["message"].as_str().expect("a message");
+        let message = failure["message"].as_str().expect("the message is a string");
         assert!(message.contains("delivered and valid"), "{message}");
-        let content = fs::read(&file).expect("a file");
+        let content = fs::read(&file).expect("the file can be read");
         assert_eq!(world.real(&["verify"], &content).line(), format!("valid {}", args[1]));
     }
 }
 
 #[test]
-fn a_command_runs_under_the_umask_of_the_caller() {
+fn a_command_runs_with_the_umask_of_the_caller() {
     for umask in ["0000", "0027", "0777"] {
         let world = World::of_processes();
         let ran = world.shell(&format!("umask {umask}; tokenctl create demo --exec 'umask; cat >/dev/null'"));

@@ -1,4 +1,4 @@
-//! Files as destinations: which are refused, which attributes a replaced file keeps, and unusual file systems.
+//! Files as destinations: which files are refused, which attributes a replaced file keeps, and unusual file systems.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -6,30 +6,30 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use crate::support::{MINUTE, World, have, run};
 
 fn chmod(path: &str, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the mode can be set");
 }
 
 fn trimmed(path: &str) -> String {
-    fs::read_to_string(path).expect("a file").trim_end().trim_start_matches("A=").to_owned()
+    fs::read_to_string(path).expect("the file can be read").trim_end().trim_start_matches("A=").to_owned()
 }
 
-/// Fails unless a file takes no secret of a new token, nor of `demo`, and no environment file's line either.
-/// Returns the messages.
+/// Fails unless a path is refused as a destination, for a new token and for `demo`, as a file and as an env file.
+/// Returns the last message.
 #[track_caller]
 fn takes_none(world: &World, target: &str) -> String {
-    let mut said = String::new();
+    let mut message = String::new();
     for verb in [["create", "new"], ["rotate", "demo"]] {
         for destination in [&["--out", target][..], &["--env-file", target, "--env-name", "A"]] {
             let failure = world.refuses(&[&verb, destination].concat(), 7, "delivery_failed");
-            failure["message"].as_str().expect("a message").clone_into(&mut said);
-            assert!(said.ends_with("nothing was changed"), "{said}");
+            failure["message"].as_str().expect("the message is a string").clone_into(&mut message);
+            assert!(message.ends_with("nothing was changed"), "{message}");
         }
     }
-    said
+    message
 }
 
 #[test]
-fn a_directory_that_another_user_owns_or_could_replace_takes_no_secret() {
+fn a_directory_that_another_user_owns_or_could_replace_is_refused() {
     let world = World::new();
     if world.uid != 0 {
         println!("skipped: only root can give files away");
@@ -43,15 +43,18 @@ fn a_directory_that_another_user_owns_or_could_replace_takes_no_secret() {
     let in_open = world.directory("open/ours");
     let empty = world.write("empty", "");
     for path in [&theirs, &in_theirs, &empty] {
-        chown(path, Some(64_001), Some(64_001)).expect("an owner");
+        chown(path, Some(64_001), Some(64_001)).expect("the owner can be set");
     }
     chmod(&open, 0o777);
     for target in [&in_theirs, &format!("{theirs}/new"), &format!("{below}/new")] {
         assert!(takes_none(&world, target).contains("belongs to uid 64001"), "{target}");
     }
     assert!(takes_none(&world, &format!("{in_open}/new")).contains("replace what is below it"));
-    let said = takes_none(&world, &empty);
-    assert!(said.contains("belongs to uid 64001 and does not hold a secret of this token yet"), "{said}");
+    let message = takes_none(&world, &empty);
+    assert!(
+        message.contains("belongs to uid 64001 and does not hold a secret of this token yet"),
+        "{message}"
+    );
     world.run(&["rotate", "demo", "--out", &empty, "--force"]).exit(7);
     for dir in [&theirs, &below, &in_open] {
         world.refuses(&["rotate", "--due", "--out-dir", dir], 7, "delivery_failed");
@@ -59,20 +62,20 @@ fn a_directory_that_another_user_owns_or_could_replace_takes_no_secret() {
 }
 
 #[test]
-fn a_file_of_the_store_takes_no_secret() {
+fn a_file_in_the_store_is_refused_as_a_destination() {
     let world = World::new();
     world.create("demo", &[]);
     for name in ["tokens.db-journal", "usage.scopes", "new"] {
         let path = world.store().join(name);
-        let said = takes_none(&world, path.to_str().expect("UTF-8"));
-        assert!(said.contains("the store's own"), "{said}");
+        let message = takes_none(&world, path.to_str().expect("the path is UTF-8"));
+        assert!(message.contains("the store's own"), "{message}");
     }
     let dir = world.store();
-    world.run(&["rotate", "--due", "--out-dir", dir.to_str().expect("UTF-8")]).exit(7);
+    world.run(&["rotate", "--due", "--out-dir", dir.to_str().expect("the path is UTF-8")]).exit(7);
 }
 
 #[test]
-fn a_dash_is_not_the_name_of_a_file() {
+fn a_dash_is_not_accepted_as_a_file_name() {
     let world = World::new();
     for destination in [&["--out", "-"][..], &["--env-file", "-", "--env-name", "A"]] {
         let failure = world.refuses(&[&["create", "demo"], destination].concat(), 2, "usage");
@@ -101,7 +104,7 @@ fn an_access_control_list_and_other_attributes_are_kept() {
         world.shell(&format!("cd out && tokenctl {args}")).ok();
         assert_eq!(world.shell(&format!("cd out && {state}")).ok().out, before, "{name}");
     }
-    // A list that is inherited from the directory gives nobody new access.
+    // An access control list that a new file inherits from its directory does not give anybody access.
     world
         .shell("cd out && tokenctl create plain --out plain && chmod 640 plain && setfacl -d -m u:64001:r .")
         .ok();
@@ -111,7 +114,7 @@ fn an_access_control_list_and_other_attributes_are_kept() {
     let (plain, new) = after.split_once("# file: new").expect("two files");
     assert!(!plain.contains("64001"), "{plain}");
     assert!(new.contains("mask::---"), "{new}");
-    // Nor does it take away the list of a file that has one.
+    // A file that has its own access control list keeps it.
     let listed = || world.shell("cd out && getfacl -n secret").ok().out;
     let before = listed();
     world.shell("cd out && tokenctl rotate demo --out secret").ok();
@@ -119,7 +122,7 @@ fn an_access_control_list_and_other_attributes_are_kept() {
 }
 
 #[test]
-fn a_mounted_single_file_is_refused_with_advice() {
+fn a_file_that_is_a_mount_point_is_refused_with_a_hint() {
     if !have("unshare") || !have("bash") {
         return;
     }
@@ -137,7 +140,7 @@ fn a_mounted_single_file_is_refused_with_advice() {
 }
 
 #[test]
-fn a_directory_that_only_takes_new_files_is_refused_before_anything_changes() {
+fn an_append_only_directory_is_refused_before_anything_changes() {
     if !have("chattr") || !have("bash") {
         return;
     }
@@ -153,7 +156,7 @@ fn a_directory_that_only_takes_new_files_is_refused_before_anything_changes() {
 }
 
 #[test]
-fn a_file_that_cannot_be_replaced_because_it_is_mounted_gets_the_same_hint() {
+fn a_rename_that_fails_with_ebusy_gets_the_hint_about_mounts() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -182,7 +185,7 @@ fn a_name_that_is_too_long_is_refused_before_anything_changes() {
 }
 
 #[test]
-fn a_file_system_that_cannot_rename_without_replacing_gets_a_link() {
+fn a_hard_link_is_used_on_file_systems_without_renameat2() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -197,7 +200,7 @@ fn a_file_system_that_cannot_rename_without_replacing_gets_a_link() {
 }
 
 #[test]
-fn a_kill_between_link_and_unlink_is_recovered_as_a_file_in_place() {
+fn a_delivery_that_was_killed_between_link_and_unlink_is_confirmed_by_recovery() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -211,9 +214,9 @@ fn a_kill_between_link_and_unlink_is_recovered_as_a_file_in_place() {
     };
     let first = World::of_processes();
     run_in(&first, "").ok();
-    let log = fs::read_to_string(first.path("log")).expect("a log");
+    let log = fs::read_to_string(first.path("log")).expect("the file can be read");
     let mut unlinks = log.lines().filter(|line| line.starts_with("unlink("));
-    let nth = 1 + unlinks.position(|line| line.contains("/.tokenctl-")).expect("an unlink");
+    let nth = 1 + unlinks.position(|line| line.contains("/.tokenctl-")).expect("there is an unlink");
     let world = World::of_processes();
     assert_eq!(run_in(&world, &format!("-e inject=unlink:signal=SIGKILL:when={nth}")).code, -1);
     assert_eq!(world.shell("ls -A out | wc -l").ok().line(), "2");
@@ -226,7 +229,7 @@ fn a_kill_between_link_and_unlink_is_recovered_as_a_file_in_place() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_synced_at_all_does_not_fail_a_delivery() {
+fn a_delivery_succeeds_if_the_file_system_cannot_sync_directories() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -240,7 +243,7 @@ fn a_directory_that_cannot_be_synced_at_all_does_not_fail_a_delivery() {
 }
 
 #[test]
-fn a_directory_that_failed_to_sync_leaves_both_secrets_until_recovery_has_synced_it() {
+fn after_a_failed_sync_both_secrets_work_until_recovery_has_synced_the_directory() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -252,8 +255,8 @@ fn a_directory_that_failed_to_sync_leaves_both_secrets_until_recovery_has_synced
     assert!(ran.err.contains("the new secret is in place and works"), "{}", ran.err);
     let new = trimmed(&world.path("out/secret"));
     let roles = |world: &World| -> Vec<String> {
-        let secrets = world.show("demo")["secrets"].as_array().expect("secrets").clone();
-        secrets.iter().map(|it| it["role"].as_str().expect("a role").to_owned()).collect()
+        let secrets = world.show("demo")["secrets"].as_array().expect("`secrets` is an array").clone();
+        secrets.iter().map(|it| it["role"].as_str().expect("the role is a string").to_owned()).collect()
     };
     world.at_real_time(0);
     assert_eq!(roles(&world), ["current", "provisional"]);
@@ -267,7 +270,7 @@ fn a_directory_that_failed_to_sync_leaves_both_secrets_until_recovery_has_synced
 }
 
 #[test]
-fn standard_output_that_keeps_nothing_or_is_the_store_takes_no_secret() {
+fn stdout_is_refused_if_it_discards_the_secret_or_is_a_file_of_the_store() {
     if !have("bash") {
         return;
     }
@@ -286,12 +289,12 @@ fn standard_output_that_keeps_nothing_or_is_the_store_takes_no_secret() {
 }
 
 #[test]
-fn a_cut_document_is_an_error_and_a_missing_newline_is_not() {
+fn an_incomplete_document_is_an_error_but_a_missing_newline_is_not() {
     if !have("strace") || !have("bash") {
         return;
     }
     let world = World::of_processes();
-    let taken = fs::canonicalize(world.write("taken", "")).expect("a file");
+    let taken = fs::canonicalize(world.write("taken", "")).expect("the path exists");
     let taken = taken.display();
     for (args, code) in [("create plain", 0), ("create document --json", 1)] {
         let script = format!(
@@ -305,7 +308,7 @@ fn a_cut_document_is_an_error_and_a_missing_newline_is_not() {
 }
 
 #[test]
-fn a_secret_in_a_file_that_everybody_can_read_is_warned_about() {
+fn a_warning_is_printed_if_everybody_can_read_the_file_with_the_secret() {
     if !have("bash") {
         return;
     }
@@ -319,7 +322,7 @@ fn a_secret_in_a_file_that_everybody_can_read_is_warned_about() {
 }
 
 #[test]
-fn a_parent_that_ignores_the_end_of_children_does_not_fail_a_command() {
+fn a_command_succeeds_even_if_the_parent_ignores_sigchld() {
     if !have("env") || !have("bash") {
         return;
     }

@@ -6,7 +6,7 @@ use crate::apply::file;
 use crate::support::World;
 
 #[test]
-fn drift_is_shown_and_taken_back() {
+fn drift_is_shown_and_reverted() {
     let world = World::new();
     let path = world.write("tokens.toml", &file(&world));
     world.run(&["apply", &path]).ok();
@@ -48,7 +48,7 @@ fn drift_is_shown_and_taken_back() {
 }
 
 #[test]
-fn a_file_that_is_not_understood_is_refused_with_the_place_and_the_nearest_key() {
+fn an_invalid_file_is_refused_with_the_position_and_the_nearest_key() {
     let world = World::with_store();
     let cases = [
         ("[tokens.a]\nownr = \"x\"", "`ownr` is not a key of `tokens.a`", "did you mean `owner`?"),
@@ -88,7 +88,7 @@ fn a_file_that_is_not_understood_is_refused_with_the_place_and_the_nearest_key()
         let path = world.write("tokens.toml", text);
         for verb in ["diff", "apply"] {
             let refused = world.refuses(&[verb, &path], 2, "usage");
-            let message = refused["message"].as_str().expect("a text");
+            let message = refused["message"].as_str().expect("it is a string");
             assert!(message.contains(why), "{text}: {message}");
             assert!(hint.is_empty() || refused["hint"] == hint, "{text}: {refused}");
         }

@@ -1,4 +1,4 @@
-//! `disable`.
+//! Tests of `disable`, which makes tokens invalid until they are enabled again.
 
 use serde_json::json;
 
@@ -21,13 +21,13 @@ fn a_disabled_token_is_refused_until_it_is_enabled() {
     assert_eq!(world.verify(&secret, &[]), (3, "disabled demo".into()));
     world.is_valid(&other, "other");
     world.refuses(&["create", "demo"], 5, "name_taken");
-    assert_eq!(world.names(&[]), ["demo", "other"], "it is not over");
+    assert_eq!(world.names(&[]), ["demo", "other"], "a disabled token is still listed");
     world.run(&["enable", "demo"]).ok();
     world.is_valid(&secret, "demo");
 }
 
 #[test]
-fn a_token_that_is_not_active_can_be_disabled_too() {
+fn an_expired_or_pending_token_can_be_disabled_and_enabled() {
     let world = World::new();
     let past = world.create("past", &["--ttl", "1h"]);
     let pending = world.create("pending", &["--not-before", "30d"]);
@@ -42,7 +42,7 @@ fn a_token_that_is_not_active_can_be_disabled_too() {
 }
 
 #[test]
-fn disabling_works_whatever_the_clock_says() {
+fn disabling_works_even_if_the_clock_is_wrong() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.wait(DAY);
@@ -55,7 +55,7 @@ fn disabling_works_whatever_the_clock_says() {
 }
 
 #[test]
-fn a_change_with_a_wrong_clock_does_not_make_the_clock_right() {
+fn a_change_with_a_wrong_clock_does_not_make_later_changes_accept_it() {
     let world = World::new();
     world.create("demo", &[]);
     let secret = world.create("other", &[]);
@@ -69,7 +69,7 @@ fn a_change_with_a_wrong_clock_does_not_make_the_clock_right() {
         world.refuses(&["create", "new"], 6, "clock");
     }
     assert_eq!(world.verify(&secret, &[]), (3, "revoked other".into()));
-    // An administrator who accepts the clock has it from then on.
+    // If an administrator accepts the clock, it counts as correct from then on.
     world.run(&["edit", "demo", "--owner", "bob", "--accept-clock"]).ok();
     world.run(&["create", "new"]).ok();
     world.run(&["audit", "verify"]).ok();

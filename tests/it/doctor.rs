@@ -1,4 +1,4 @@
-//! `doctor`, and that its checks change nothing.
+//! `doctor`: the problems that it finds, and that its checks change nothing.
 
 use std::collections::BTreeSet;
 use std::fs::{File, Permissions};
@@ -14,11 +14,12 @@ use serde_json::json;
 use crate::support::processes::until;
 use crate::support::{DAY, MINUTE, START, World};
 
-/// Whose clock agrees with that of real processes.
+/// A world whose simulated clock agrees with the clock of real processes.
 fn at_real_time() -> World {
     let world = World::new();
-    let real = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
-    world.wait(i64::try_from(real).expect("in range") - START);
+    let real =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the time is after 1970").as_secs();
+    world.wait(i64::try_from(real).expect("the number is in range") - START);
     world
 }
 
@@ -52,8 +53,8 @@ fn world() -> World {
 }
 
 fn killed_while_delivering(world: &World) {
-    let (_reader, mut writer) = std::io::pipe().expect("a pipe");
-    writer.write_all(&vec![b'x'; 64 << 10]).expect("the pipe holds that much");
+    let (_reader, mut writer) = std::io::pipe().expect("a pipe can be created");
+    writer.write_all(&vec![b'x'; 64 << 10]).expect("the pipe has room for this");
     let mut command = world.program();
     command
         .args(["create", "stuck", "--all-scopes"])
@@ -63,11 +64,11 @@ fn killed_while_delivering(world: &World) {
     let mut child = command.spawn().expect("the program starts");
     drop(command);
     let count = || -> i64 {
-        let conn = Connection::open(world.database()).expect("the database");
+        let conn = Connection::open(world.database()).expect("the database can be opened");
         conn.query_row("SELECT count(*) FROM delivery", [], |row| row.get(0)).unwrap_or(0)
     };
     until("a delivery under way", || count() == 1);
-    child.kill().and_then(|()| child.wait()).expect("it ends");
+    child.kill().and_then(|()| child.wait()).expect("the process exits");
     assert_eq!(count(), 1);
 }
 
@@ -96,10 +97,10 @@ struct Column {
     kind: String,
 }
 
-/// The columns of a table, and the keys of its rows.
+/// The columns of a table, and the names of its key columns, separated by commas.
 fn columns(conn: &Connection, table: &str) -> (Vec<Column>, String) {
     let mut statement =
-        conn.prepare("SELECT name, type, pk FROM pragma_table_info(?1)").expect("a statement");
+        conn.prepare("SELECT name, type, pk FROM pragma_table_info(?1)").expect("the SQL can be executed");
     let rows = statement.query_map([table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
     let rows: Vec<(String, String, i64)> = rows.expect("rows").collect::<Result<_, _>>().expect("columns");
     let key =
@@ -107,31 +108,31 @@ fn columns(conn: &Connection, table: &str) -> (Vec<Column>, String) {
     (rows.into_iter().map(|(name, kind, _)| Column { name, kind }).collect(), key)
 }
 
-/// A condition that one row of a table meets.
+/// A condition that selects one row of a table.
 fn nth(table: &str, key: &str, row: i64) -> String {
     format!("({key}) = (SELECT {key} FROM {table} ORDER BY {key} LIMIT 1 OFFSET {row})")
 }
 
-/// Changes the database without its foreign keys and checks. Returns whether its other constraints allow that.
+/// Changes the database without foreign keys and checks. Returns false if another constraint prevents the change.
 fn tamper(world: &World, sql: &str) -> bool {
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     let fast = "PRAGMA foreign_keys = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF;
          PRAGMA journal_mode = MEMORY";
-    conn.execute_batch(fast).expect("pragmas");
-    // An edit of a row also corrects its seal, except for edits of the seal itself and of a row's number, which no
-    // digest covers, so that only the seal can detect them.
+    conn.execute_batch(fast).expect("the SQL can be executed");
+    // The seal of an edited row is corrected too. It is not corrected after edits of the seal itself or of a row
+    // number, because no digest covers those, so only the seal can reveal such an edit.
     let of_seals = ["SET seal", "SET counts", "_count = ", "secret SET row", "granted SET row"]
         .iter()
         .any(|it| sql.contains(it));
     let done = conn.execute_batch(sql).is_ok();
     if done && !of_seals {
-        // A value that is not text cannot be sealed, and keeps the old seal.
+        // A value that is not text cannot be sealed, so its row keeps the old seal.
         let _ = crate::seals::seal(&conn);
     }
     done
 }
 
-/// Other values to try in a column; a constraint may refuse some of them.
+/// Other values to try in a column. Constraints can refuse some of them.
 fn others(kind: &str) -> &'static [&'static str] {
     match kind {
         "INTEGER" => &["it + 1", "1800000000", "9223372036854775807", "NULL"],
@@ -141,19 +142,20 @@ fn others(kind: &str) -> &'static [&'static str] {
 }
 
 #[test]
-fn a_sound_store_is_ok() {
+fn an_intact_store_has_no_findings() {
     let world = world();
     assert_eq!(world.run(&["doctor"]).ok().out, "ok\n");
     assert_eq!(world.run(&["doctor", "--json"]).ok().json(), json!({"ok": true, "findings": []}));
 }
 
 #[test]
-fn every_changed_value_of_every_column_is_found() {
+fn a_changed_value_in_any_column_is_found() {
     let world = world();
-    let (sound, values) = (std::fs::read(world.database()).expect("the database"), dump(&world.database()));
+    let (sound, values) =
+        (std::fs::read(world.database()).expect("the database can be read"), dump(&world.database()));
     let (mut untried, mut unseen) = (BTreeSet::new(), Vec::new());
     for table in TABLES {
-        let conn = Connection::open(world.database()).expect("the database");
+        let conn = Connection::open(world.database()).expect("the database can be opened");
         let (columns, key) = columns(&conn, table);
         let count = conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
         let count: i64 = count.expect("a number");
@@ -174,7 +176,7 @@ fn every_changed_value_of_every_column_is_found() {
                 if ran.code != 3 {
                     unseen.push(format!("{}: {sql}\n{}{}", ran.code, ran.out, ran.err));
                 }
-                std::fs::write(world.database(), &sound).expect("the database");
+                std::fs::write(world.database(), &sound).expect("the database can be written");
             }
         }
     }
@@ -184,11 +186,13 @@ fn every_changed_value_of_every_column_is_found() {
 }
 
 #[test]
-fn every_missing_row_is_found() {
+fn a_deleted_row_in_any_table_is_found() {
     let world = world();
-    let (sound, values) = (std::fs::read(world.database()).expect("the database"), dump(&world.database()));
+    let (sound, values) =
+        (std::fs::read(world.database()).expect("the database can be read"), dump(&world.database()));
     for table in TABLES {
-        let (_, key) = columns(&Connection::open(world.database()).expect("the database"), table);
+        let (_, key) =
+            columns(&Connection::open(world.database()).expect("the database can be opened"), table);
         for row in 0.. {
             assert!(tamper(&world, &format!("DELETE FROM {table} WHERE {}", nth(table, &key, row))));
             if dump(&world.database()) == values {
@@ -196,24 +200,25 @@ fn every_missing_row_is_found() {
                 break;
             }
             assert_eq!(world.run(&["doctor"]).code, 3, "{table} {row}");
-            std::fs::write(world.database(), &sound).expect("the database");
+            std::fs::write(world.database(), &sound).expect("the database can be written");
         }
     }
 }
 
 #[test]
-fn no_flipped_bit_goes_unseen_or_makes_it_panic() {
+fn every_flipped_bit_is_found_and_none_causes_a_panic() {
     let world = world();
-    let sound = std::fs::read(world.database()).expect("the database");
+    let sound = std::fs::read(world.database()).expect("the database can be read");
     let values = dump(&world.database()).expect("every value");
-    let file = File::options().write(true).open(world.database()).expect("the database");
-    // Every byte of the header and of the first b-tree's head, one in 131 after, and wherever a token's row is given.
+    let file = File::options().write(true).open(world.database()).expect("the database can be opened");
+    // Try every byte of the first 140, which are the file header and the header of the first b-tree, and then one byte
+    // in 131. Also try every byte that contains the row number of a token.
     let places = (0..140).chain((140..sound.len()).step_by(131)).zip((0..8).cycle());
     let heads = rows_of_tokens(&world, &sound).into_iter().flat_map(|at| (0..8).map(move |bit| (at, bit)));
     let (mut found, mut wrong) = (0, Vec::new());
     for (at, bit) in places.chain(heads) {
-        let place = u64::try_from(at).expect("in range");
-        file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("a byte");
+        let place = u64::try_from(at).expect("the number is in range");
+        file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("the file can be written");
         let ran = world.run(&["doctor"]);
         match ran.code {
             0 if dump(&world.database()).as_ref() == Ok(&values) => {}
@@ -226,18 +231,18 @@ fn no_flipped_bit_goes_unseen_or_makes_it_panic() {
                 wrong.push(format!("{args:?} {} after byte {at}, bit {bit}: {}", ran.code, ran.err));
             }
         }
-        file.write_all_at(&sound, 0).expect("the bytes");
-        file.set_len(sound.len() as u64).expect("its length");
+        file.write_all_at(&sound, 0).expect("the file can be written");
+        file.set_len(sound.len() as u64).expect("the length can be set");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(found > 100, "{found}");
     world.run(&["doctor"]).ok();
 }
 
-/// The bytes that hold the number of each row in the leaf page of the tokens: damage there can make it circular.
+/// The bytes that contain the row numbers in the leaf page of `tokens`. Damage to them can make the page circular.
 /// <https://www.sqlite.org/fileformat.html>, section 1.6.
 fn rows_of_tokens(world: &World, database: &[u8]) -> Vec<usize> {
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     let page =
         conn.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'tokens'", [], |row| row.get(0));
     let page: u32 = page.expect("a page");
@@ -245,17 +250,18 @@ fn rows_of_tokens(world: &World, database: &[u8]) -> Vec<usize> {
     assert_eq!(database[start], 13, "a leaf");
     let int = |at: usize| usize::from(u16::from_be_bytes([database[at], database[at + 1]]));
     let cells = (0..int(start + 3)).map(|cell| start + int(start + 8 + 2 * cell));
-    // The length comes first, in two bytes if it is 128 or more.
+    // Before the row number is the length of the row, in two bytes if it is 128 or more.
     cells.map(|at| if database[at] < 128 { at + 1 } else { at + 2 }).collect()
 }
 
 type Spoil<'a> = &'a dyn Fn(&World);
 
 #[test]
-fn a_finding_has_its_code_and_says_whether_it_can_be_repaired() {
-    let chmod =
-        |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
-    let touch = |path: &Path| std::fs::write(path, "").expect("a file");
+fn a_finding_contains_its_code_and_whether_it_can_be_repaired() {
+    let chmod = |path: &Path, mode| {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set");
+    };
+    let touch = |path: &Path| std::fs::write(path, "").expect("the file can be written");
     let cases: [(&str, bool, Spoil); 9] = [
         ("permissions", true, &|world| chmod(&world.database(), 0o666)),
         ("permissions", true, &|world| chmod(&world.store(), 0o777)),
@@ -264,7 +270,9 @@ fn a_finding_has_its_code_and_says_whether_it_can_be_repaired() {
             killed_while_delivering(world);
             world.wait(DAY);
         }),
-        ("usage", true, &|world| std::fs::remove_file(world.store().join("usage.secrets")).expect("a file")),
+        ("usage", true, &|world| {
+            std::fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed");
+        }),
         ("clock", false, &|world| world.wait(-DAY)),
         ("policy", false, &|world| drop(world.run(&["settings", "max-ttl", "1d"]).ok())),
         ("schema", false, &|world| world.sql("CREATE TABLE x (y)")),
@@ -299,7 +307,7 @@ fn a_lifetime_of_exactly_max_ttl_is_allowed() {
 }
 
 #[test]
-fn a_directory_that_is_not_a_store_is_a_separate_error() {
+fn a_directory_that_is_not_a_store_has_a_separate_error_code() {
     let missing = World::new();
     missing.refuses(&["doctor"], 6, "store_missing");
     for (code, offset, bytes) in [
@@ -308,8 +316,8 @@ fn a_directory_that_is_not_a_store_is_a_separate_error() {
         ("store_newer", 60, b"\0\0\x01\0"),
     ] {
         let world = World::with_store();
-        let file = File::options().write(true).open(world.database()).expect("the database");
-        file.write_all_at(bytes, offset).expect("some bytes");
+        let file = File::options().write(true).open(world.database()).expect("the database can be opened");
+        file.write_all_at(bytes, offset).expect("the file can be written");
         let before = world.bytes();
         for args in [&["doctor"][..], &["list"], &["create", "new"], &["init"]] {
             world.refuses(args, 6, code);
@@ -317,12 +325,12 @@ fn a_directory_that_is_not_a_store_is_a_separate_error() {
         assert_eq!(world.bytes(), before);
     }
     let world = World::with_store();
-    std::fs::write(world.database(), "").expect("the database");
+    std::fs::write(world.database(), "").expect("the database can be written");
     world.refuses(&["doctor"], 6, "store_foreign");
 }
 
 #[test]
-fn looking_changes_no_byte() {
+fn reading_commands_do_not_change_a_byte() {
     let world = world();
     let before = world.bytes();
     let head = world.run(&["audit", "head"]).ok().out;
@@ -353,7 +361,7 @@ fn looking_changes_no_byte() {
 }
 
 #[test]
-fn a_violated_check_is_found_and_no_command_takes_it_for_a_token() {
+fn a_row_that_violates_a_check_is_reported_as_damage_by_every_command() {
     for (tampering, column) in [
         ("UPDATE tokens SET until = 2000000000", "`until` in `tokens` where `row` is 1: "),
         ("UPDATE tokens SET ttl = 0", "`ttl` in `tokens` where `row` is 1: "),
@@ -382,18 +390,18 @@ fn a_violated_check_is_found_and_no_command_takes_it_for_a_token() {
         let listed = world.run(&["list", "--json"]).exit(6).failure();
         assert_eq!(listed["code"], "store_damaged", "{tampering}");
         assert!(listed["message"].to_string().contains(column), "{tampering}: {listed}");
-        // Verdicts do not depend on deliveries.
+        // A verdict does not depend on deliveries.
         let needed = !tampering.contains("INTO delivery");
         assert_eq!(world.verify(&secret, &[]).0 != 0, needed, "{tampering}");
         assert_eq!(world.run(&["doctor"]).code, 3, "{tampering}");
     }
 }
 
-/// The bytes in use of the leaf that holds a small table: its head, the places of its rows, and its rows.
+/// The bytes in use on the leaf page of a small table: its header, the positions of its rows, and the rows.
 fn used_bytes(world: &World, database: &[u8], table: &str) -> Vec<usize> {
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
-    let page: u32 = conn.query_row(sql, [table], |row| row.get(0)).expect("a page");
+    let page: u32 = conn.query_row(sql, [table], |row| row.get(0)).expect("the query returns a page");
     let start = (page as usize - 1) * 4096;
     assert_eq!(database[start], 13, "a leaf");
     let int = |at: usize| usize::from(u16::from_be_bytes([database[at], database[at + 1]]));
@@ -401,26 +409,26 @@ fn used_bytes(world: &World, database: &[u8], table: &str) -> Vec<usize> {
 }
 
 #[test]
-fn no_flipped_bit_brings_a_secret_back() {
+fn no_flipped_bit_makes_a_revoked_or_expired_secret_valid() {
     let world = World::new();
     let (revoked, expired) = (world.create("revoked", &[]), world.create("expired", &["--ttl", "1d"]));
     world.run(&["revoke", "revoked", "--yes"]).ok();
     world.wait(2 * DAY);
-    let sound = std::fs::read(world.database()).expect("the database");
-    let file = File::options().write(true).open(world.database()).expect("the database");
+    let sound = std::fs::read(world.database()).expect("the database can be read");
+    let file = File::options().write(true).open(world.database()).expect("the database can be opened");
     let (mut flips, mut wrong) = (0, Vec::new());
     for table in ["tokens", "secret"] {
         for at in used_bytes(&world, &sound, table) {
-            let place = u64::try_from(at).expect("in range");
+            let place = u64::try_from(at).expect("the number is in range");
             for bit in 0..8 {
-                file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("a byte");
+                file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("the file can be written");
                 let is_valid = |secret: &str| world.run_with(&["verify"], secret.as_bytes()).code == 0;
                 if is_valid(&revoked) || is_valid(&expired) {
                     wrong.push(format!("{table} byte {at} bit {bit}"));
                 }
                 flips += 1;
             }
-            file.write_all_at(&[sound[at]], place).expect("a byte");
+            file.write_all_at(&[sound[at]], place).expect("the file can be written");
         }
     }
     assert!(flips > 2_000, "{flips}");

@@ -1,10 +1,10 @@
-//! When tokens are due for rotation, and how an expired token is revived.
+//! Rotation dates of tokens, and how an expired token is revived.
 
 use serde_json::Value;
 
 use crate::support::{DAY, HOUR, START, World};
 
-/// `weekly` is due after 7 days, `monthly` after 30, `plain` never.
+/// A world in which `weekly` is due after 7 days, `monthly` after 30 days, and `plain` never.
 fn world() -> World {
     let world = World::with_store();
     world.create("monthly", &["--ttl", "60d", "--rotate-every", "30d"]);
@@ -14,7 +14,7 @@ fn world() -> World {
 }
 
 #[test]
-fn a_document_says_when_its_token_is_due() {
+fn the_document_of_a_token_shows_when_it_is_due() {
     let world = world();
     assert_eq!(world.show("weekly")["due_at"], "2026-11-29T12:00:00Z");
     assert_eq!(world.show("plain")["due_at"], Value::Null);
@@ -26,11 +26,11 @@ fn a_document_says_when_its_token_is_due() {
 }
 
 #[test]
-fn a_page_says_when_its_token_is_due_and_that_it_was_not_rotated() {
+fn the_page_of_a_token_shows_when_it_is_due_and_that_it_was_not_rotated() {
     let world = world();
     let due = || {
         let page = world.run(&["show", "weekly"]).ok().out;
-        page.lines().find(|line| line.starts_with("  due")).expect("a line").to_owned()
+        page.lines().find(|line| line.starts_with("  due")).expect("there is a line").to_owned()
     };
     assert_eq!(due(), "  due          2026-11-29T12:00:00Z (in 7 days)");
     world.wait(9 * DAY);
@@ -38,7 +38,7 @@ fn a_page_says_when_its_token_is_due_and_that_it_was_not_rotated() {
 }
 
 #[test]
-fn a_list_shows_sorts_and_filters_by_due_date() {
+fn a_list_can_be_sorted_and_filtered_by_due_date() {
     let world = world();
     let listed = world.run(&["list", "--sort", "due", "--columns", "name,due"]).ok().out;
     assert_eq!(listed, "weekly\t2026-11-29T12:00:00Z\nmonthly\t2026-12-22T12:00:00Z\nplain\t\n");
@@ -57,7 +57,7 @@ fn a_list_shows_sorts_and_filters_by_due_date() {
 }
 
 #[test]
-fn an_expired_token_is_rotated_only_on_request() {
+fn an_expired_token_is_rotated_only_with_revive() {
     let world = world();
     world.wait(61 * DAY);
     let failure = world.refuses(&["rotate", "monthly"], 5, "policy");
@@ -74,12 +74,12 @@ fn an_expired_token_is_rotated_only_on_request() {
     assert_eq!(world.verify(ran.line(), &[]), (0, "valid monthly".to_owned()));
     let warning = "warning: `monthly` had expired at 2027-01-21T12:00:00Z; the rotation revived it\n";
     assert!(ran.err.contains(warning), "{}", ran.err);
-    // A token that has not expired is not warned of.
+    // There is no warning for a token that has not expired.
     assert!(!world.run(&["rotate", "monthly", "--revive"]).ok().err.contains("warning"));
 }
 
 #[test]
-fn a_policy_catches_up_for_one_interval_after_the_expiry() {
+fn a_due_rotation_revives_a_token_up_to_one_interval_after_its_expiry() {
     let world = world();
     let dir = world.directory("out");
     let args = ["rotate", "--due", "--quiet", "--out-dir", &dir];
@@ -97,7 +97,7 @@ fn a_policy_catches_up_for_one_interval_after_the_expiry() {
 }
 
 #[test]
-fn an_expired_token_gets_another_lifetime_only_on_request() {
+fn an_expired_token_gets_a_new_lifetime_only_with_revive() {
     let world = world();
     world.wait(10 * DAY + HOUR);
     for lifetime in [&["--ttl", "20d"][..], &["--expires", "2027-05-01"], &["--no-expiry"]] {

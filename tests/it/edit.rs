@@ -1,4 +1,4 @@
-//! `edit`.
+//! Tests of `edit`, which changes the properties of tokens but not their secrets.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{Answer, DAY, HOSTILE, HOUR, World, assert_token_keys};
 
 #[test]
-fn every_flag_sets_and_clears() {
+fn every_flag_sets_or_clears_its_field() {
     let world = World::with_store();
     world.create("demo", &[]);
     let cases: [(&[&str], &str, Value); 16] = [
@@ -37,7 +37,7 @@ fn every_flag_sets_and_clears() {
 }
 
 #[test]
-fn an_edit_says_each_field_with_its_old_and_new_value() {
+fn an_edit_prints_each_field_with_its_old_and_new_value() {
     let world = World::with_store();
     world.create("a", &["--owner", "ann", "-l", "env=prod", "--ttl", "60d"]);
     world.create("b", &["--owner", "bob", "--ttl", "90d"]);
@@ -58,7 +58,7 @@ edited `b`
 }
 
 #[test]
-fn a_new_lifetime_counts_from_now() {
+fn a_new_lifetime_starts_now() {
     let world = World::with_store();
     let secret = world.create("demo", &["--ttl", "5d"]);
     world.wait(10 * DAY);
@@ -86,7 +86,7 @@ fn a_new_lifetime_counts_from_now() {
 }
 
 #[test]
-fn no_secret_outlives_the_next_one() {
+fn a_previous_secret_never_expires_after_the_current_one() {
     let world = World::with_store();
     world.create("demo", &[]);
     world.run(&["rotate", "demo", "--grace", "10d"]).ok();
@@ -101,7 +101,7 @@ fn no_secret_outlives_the_next_one() {
 }
 
 #[test]
-fn input_that_breaks_a_rule_changes_nothing() {
+fn invalid_input_changes_nothing() {
     let world = World::with_store();
     world.create("demo", &["--ttl", "60d", "--rotate-every", "30d", "--owner", "ann"]);
     let long = "x".repeat(1_001);
@@ -155,7 +155,7 @@ fn input_that_breaks_a_rule_changes_nothing() {
 }
 
 #[test]
-fn requirements_of_the_store_apply_to_edits() {
+fn the_requirements_of_the_store_apply_to_edits() {
     let world = World::with_store();
     world.create("demo", &["--owner", "ann", "-d", "x", "--ttl", "20d"]);
     world.run(&["settings", "require-owner", "true"]).ok();
@@ -169,7 +169,7 @@ fn requirements_of_the_store_apply_to_edits() {
 }
 
 #[test]
-fn several_tokens_change_together_or_not_at_all() {
+fn several_tokens_are_changed_together_or_not_at_all() {
     let world = World::with_store();
     for name in ["a", "b", "revoked"] {
         world.create(name, &[]);
@@ -200,7 +200,7 @@ fn several_tokens_change_together_or_not_at_all() {
 }
 
 #[test]
-fn adding_or_changing_a_label_is_widening_and_removing_one_is_free() {
+fn adding_or_changing_a_label_needs_allow_widen_and_removing_one_does_not() {
     let world = World::with_store();
     for name in ["a", "b"] {
         world.create(name, &["-l", "env=prod", "-l", "old=1"]);
@@ -218,7 +218,7 @@ fn adding_or_changing_a_label_is_widening_and_removing_one_is_free() {
 }
 
 #[test]
-fn a_person_is_asked_before_tokens_gain() {
+fn at_a_terminal_the_user_must_confirm_that_tokens_gain_labels() {
     let mut world = World::with_store();
     for name in ["a", "b"] {
         world.create(name, &[]);
@@ -242,7 +242,7 @@ fn a_person_is_asked_before_tokens_gain() {
 }
 
 #[test]
-fn a_widening_that_grew_while_it_was_asked_about_is_asked_about_again() {
+fn a_widening_that_grew_during_the_question_needs_another_confirmation() {
     let mut world = World::with_store();
     world.create("a", &[]);
     world.create("b", &["-l", "env=prod"]);
@@ -260,7 +260,7 @@ fn a_widening_that_grew_while_it_was_asked_about_is_asked_about_again() {
 }
 
 #[test]
-fn a_delivery_under_way_is_not_disturbed() {
+fn an_edit_does_not_disturb_a_delivery_in_progress() {
     for (args, expires) in [
         (&["--owner", "ann"][..], "2027-02-20T12:00:00Z"),
         (&["--expires", "2026-12-01"], "2026-12-01T23:59:59Z"),

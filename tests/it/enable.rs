@@ -1,9 +1,9 @@
-//! `enable`.
+//! Tests of `enable`, which makes disabled tokens valid again.
 
 use crate::support::{HOUR, World};
 
 #[test]
-fn a_pause_does_not_stop_the_lifetime() {
+fn a_disabled_token_still_expires() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "1h"]);
     world.run(&["disable", "demo"]).ok();
@@ -13,7 +13,7 @@ fn a_pause_does_not_stop_the_lifetime() {
 }
 
 #[test]
-fn enabling_gives_access_and_so_checks_the_clock() {
+fn enabling_a_token_checks_the_clock_because_it_gives_access() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.run(&["disable", "demo"]).ok();
@@ -25,7 +25,7 @@ fn enabling_gives_access_and_so_checks_the_clock() {
 }
 
 #[test]
-fn a_revoked_token_is_never_enabled() {
+fn a_revoked_token_cannot_be_enabled() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.run(&["disable", "demo"]).ok();

@@ -1,4 +1,4 @@
-//! Environment files as their readers see them: after a rotation each finds the new secret, and none the old one.
+//! Env files as other programs read them: after a rotation each program finds the new secret and not the old one.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::{World, have, run};
 
-/// A program or library that reads environment files, and what it takes for the value of a variable.
+/// A program or library that reads env files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
     Sh,
@@ -21,7 +21,7 @@ const ALL: &[Reader] = &[Sh, PythonDotenv, Dotenvy, Systemd, Compose];
 
 impl Reader {
     fn value(self, path: &str, variable: &str) -> Option<String> {
-        let content = || fs::read_to_string(path).expect("a file");
+        let content = || fs::read_to_string(path).expect("the file can be read");
         match self {
             Sh => output_of("sh", &["-c", r#". "$0"; eval "printf %s \"\$$1\"""#, path, variable]),
             PythonDotenv => {
@@ -48,7 +48,7 @@ fn output_of(program: &str, args: &[&str]) -> Option<String> {
     (ran.code == 0).then_some(ran.out)
 }
 
-/// A stand-in for systemd, by the rules of `EnvironmentFile=` in systemd.exec(5).
+/// Parses a file as systemd does, by the rules for `EnvironmentFile=` in systemd.exec(5).
 fn systemd(content: &str) -> HashMap<String, String> {
     let mut found = HashMap::new();
     let mut rest = content;
@@ -63,7 +63,7 @@ fn systemd(content: &str) -> HashMap<String, String> {
     found
 }
 
-/// A stand-in for docker compose, by the syntax that its documentation gives for `.env` files.
+/// Parses a file as Docker Compose does, by the documented syntax of `.env` files.
 fn compose(content: &str) -> HashMap<String, String> {
     let mut found = HashMap::new();
     let mut rest = content.trim_start_matches('\u{feff}');
@@ -80,7 +80,8 @@ fn compose(content: &str) -> HashMap<String, String> {
     found
 }
 
-/// The content of the quotes with which a value starts, if it does. They may close in a later line.
+/// The text in quotes at the start of a value, or `None` if it does not start with a quote. The quotes can span several
+/// lines.
 fn quoted(value: &str, rest: &mut &str) -> Option<String> {
     let quote = value.chars().next().filter(|c| "\"'".contains(*c))?;
     if let Some((inner, _)) = value[1..].split_once(quote) {
@@ -97,7 +98,7 @@ fn after_a_rotation_every_reader_finds_the_new_secret() {
     let mut old = world.create("demo", &["--no-expiry"]);
     let multi_line = "CERT=\"-----BEGIN\nAPI_TOKEN=\n-----END\"\nAPI_TOKEN={}\n";
     let no_shell: &[Reader] = &[PythonDotenv, Dotenvy, Systemd, Compose];
-    // The file before, with the old secret for `{}`, and those who can read such a file.
+    // The content before the rotation, with `{}` for the old secret, and the programs that can read such a file.
     let cases: [(&str, &[Reader]); 17] = [
         ("", ALL),
         ("A=1", ALL),
@@ -120,7 +121,7 @@ fn after_a_rotation_every_reader_finds_the_new_secret() {
     for (before, readers) in cases {
         let path = world.write("env", &before.replace("{}", &old));
         world.run(&["rotate", "demo", "--now", "--env-file", &path, "--env-name", "API_TOKEN"]).ok();
-        let content = fs::read_to_string(&path).expect("a file");
+        let content = fs::read_to_string(&path).expect("the file can be read");
         let new =
             content.split(|c: char| !c.is_alphanumeric() && c != '_').find(|word| word.starts_with("tkn_"));
         let new = new.expect("a secret").to_owned();
@@ -134,7 +135,7 @@ fn after_a_rotation_every_reader_finds_the_new_secret() {
 }
 
 #[test]
-fn a_multi_line_value_is_what_its_readers_take_it_for() {
+fn a_multi_line_value_is_left_intact() {
     let world = World::new();
     let path = world.write("env", "CERT=\"-----BEGIN\nAPI_TOKEN=\n-----END\"\n");
     world.run(&["create", "demo", "--env-file", &path, "--env-name", "API_TOKEN"]).ok();
@@ -147,7 +148,7 @@ fn a_multi_line_value_is_what_its_readers_take_it_for() {
 }
 
 #[test]
-fn a_file_that_may_set_the_variable_elsewhere_is_refused_even_by_force() {
+fn a_file_that_might_set_the_variable_elsewhere_is_refused_even_with_force() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     for (content, message) in [
@@ -172,10 +173,10 @@ fn a_file_that_may_set_the_variable_elsewhere_is_refused_even_by_force() {
         let rotate = ["rotate", "demo", "--env-file", &path, "--env-name", "API_TOKEN"];
         for force in [&[][..], &["--force"]] {
             let failure = world.refuses(&[&rotate, force].concat(), 7, "delivery_failed");
-            let said = failure["message"].as_str().expect("a text");
-            assert!(said.ends_with(&format!("env` {message}; nothing was changed")), "{said}");
+            let text = failure["message"].as_str().expect("it is a string");
+            assert!(text.ends_with(&format!("env` {message}; nothing was changed")), "{text}");
         }
-        assert_eq!(fs::read_to_string(&path).expect("a file"), content);
+        assert_eq!(fs::read_to_string(&path).expect("the file can be read"), content);
     }
 }
 
@@ -184,12 +185,12 @@ fn an_appended_line_has_the_line_ending_of_the_file() {
     let world = World::new();
     let path = world.write("env", "A=1\r\nB=2");
     world.run(&["create", "demo", "--env-file", &path, "--env-name", "API_TOKEN"]).ok();
-    let content = fs::read_to_string(&path).expect("a file");
+    let content = fs::read_to_string(&path).expect("the file can be read");
     assert!(content.starts_with("A=1\r\nB=2\r\nAPI_TOKEN=tkn_") && content.ends_with("\r\n"), "{content:?}");
 }
 
 #[test]
-fn a_file_system_without_locks_is_not_waited_for() {
+fn an_env_file_can_be_written_on_a_file_system_without_locks() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -200,10 +201,10 @@ fn a_file_system_without_locks_is_not_waited_for() {
         let script =
             format!("exec strace -f -o log -e trace=flock -e inject=flock:error={error} tokenctl {args}");
         world.shell(&script).ok();
-        let log = fs::read_to_string(world.path("log")).expect("a log");
+        let log = fs::read_to_string(world.path("log")).expect("the file can be read");
         assert_eq!(log.matches("(INJECTED)").count(), 1, "{error}: {log}");
-        let line = fs::read_to_string(world.path("out/env")).expect("a file");
-        let secret = line.trim_end().strip_prefix("A=").expect("a line");
+        let line = fs::read_to_string(world.path("out/env")).expect("the file can be read");
+        let secret = line.trim_end().strip_prefix("A=").expect("there is a line");
         assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
     }
 }

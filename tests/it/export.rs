@@ -20,7 +20,8 @@ pub fn lines(text: &str) -> Vec<Value> {
 }
 
 fn kinds(lines: &[Value]) -> Vec<&str> {
-    let mut kinds: Vec<_> = lines.iter().map(|line| line["type"].as_str().expect("a type")).collect();
+    let mut kinds: Vec<_> =
+        lines.iter().map(|line| line["type"].as_str().expect("the type is a string")).collect();
     kinds.dedup();
     kinds
 }
@@ -40,7 +41,7 @@ fn an_export_contains_the_whole_store_but_no_secret() {
     let demo = all.iter().find(|line| line["type"] == "token" && line["name"] == "demo").expect("the token");
     assert_eq!(demo["scopes"], serde_json::json!(["admin"]));
     assert_eq!(demo["labels"], serde_json::json!({"env": "prod"}));
-    assert_eq!(demo["secrets"][0]["hash"].as_str().expect("a hash").len(), 64);
+    assert_eq!(demo["secrets"][0]["hash"].as_str().expect("the hash is a string").len(), 64);
     let end = all.last().expect("the end");
     assert_eq!((&end["token"], &end["scope"]), (&2.into(), &2.into()));
     assert_eq!(end["event"], head["seq"]);
@@ -53,7 +54,7 @@ fn only_selected_tokens_are_exported() {
         let all = lines(&world.run(args).ok().out);
         assert_eq!(all[0]["history"], false);
         let of_tokens = all.iter().filter(|line| line["type"] == "token");
-        of_tokens.map(|line| line["name"].as_str().expect("a name").to_owned()).collect()
+        of_tokens.map(|line| line["name"].as_str().expect("the name is a string").to_owned()).collect()
     };
     assert_eq!(names(&["export", "--tokens"]), ["demo", "gone"]);
     assert_eq!(names(&["export", "--owner", "ann"]), ["demo"]);

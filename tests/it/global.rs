@@ -1,4 +1,4 @@
-//! The promises for every verb: the global flags, the streams, and the form of failures.
+//! What holds for every verb: the global flags, the output streams, and the format of errors.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -13,7 +13,7 @@ const VERBS: [&str; 15] = [
 ];
 
 #[test]
-fn help_and_version_are_data_and_a_missing_command_is_a_mistake() {
+fn help_and_version_go_to_stdout_and_a_missing_command_is_an_error() {
     let world = World::new();
     let alone = world.run(&[]).exit(2);
     assert_eq!(alone.out, "");
@@ -32,7 +32,7 @@ fn help_and_version_are_data_and_a_missing_command_is_a_mistake() {
 }
 
 #[test]
-fn a_mistake_in_the_arguments_is_one_line_of_json() {
+fn an_invalid_argument_is_reported_in_one_line_of_json() {
     let world = World::new();
     let used = "the usage is `tokenctl show [OPTIONS] <NAME>`; see `tokenctl show --help`";
     let cases: [(&[&str], &str, &str); 18] = [
@@ -130,12 +130,12 @@ fn a_mistake_in_the_arguments_is_one_line_of_json() {
 }
 
 #[test]
-fn all_errors_have_the_same_form() {
+fn all_errors_have_the_same_format() {
     let world = World::with_store();
     let ours = world.run(&["show", "nobody"]).exit(4);
     let expected = "error: no such token `nobody`\nhint: `tokenctl list --all` shows those that exist\n";
     assert_eq!((&*ours.out, &*ours.err), ("", expected));
-    // The hint is shown with `--quiet` too, since the mail of a job needs it most.
+    // The hint is printed with `--quiet` too, because it is most useful in the mail of a job.
     assert_eq!(world.run(&["show", "nobody", "-q"]).exit(4).err, expected);
     let claps = world.run(&["show"]).exit(2).err;
     assert_eq!(
@@ -145,7 +145,7 @@ fn all_errors_have_the_same_form() {
 }
 
 #[test]
-fn quiet_leaves_errors_warnings_and_answers() {
+fn quiet_suppresses_everything_except_errors_warnings_and_data() {
     let world = World::new();
     let made = world.run(&["create", "demo", "-q"]).ok();
     assert!(
@@ -171,7 +171,7 @@ fn quiet_leaves_errors_warnings_and_answers() {
 }
 
 #[test]
-fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
+fn a_secret_in_the_arguments_is_refused_and_not_printed() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     let inside = format!("see https://host/?token={secret}&x=1");
@@ -195,14 +195,14 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
         let real = world.real(args, b"").exit(2);
         assert_eq!((real.out, real.err), (plain.out, plain.err));
     }
-    // One that is not ours, or no secret at all, is like any other text.
+    // A secret with a typing error is like any other text.
     let typo = format!("{}{}", &secret[..41], if secret.ends_with('a') { 'b' } else { 'a' });
     world.refuses(&["show", &typo], 4, "not_found");
     world.is_valid(&secret, "demo");
 }
 
 #[test]
-fn colour_is_for_terminals_that_want_it() {
+fn colours_are_used_only_on_terminals_that_support_them() {
     let mut world = World::with_store();
     world.create("demo", &[]);
     let list = ["list", "--format", "table"];
@@ -233,7 +233,7 @@ fn colour_is_for_terminals_that_want_it() {
 }
 
 #[test]
-fn the_store_is_named_by_flag_then_variable_then_data_directory() {
+fn the_store_is_given_by_the_flag_the_variable_or_the_data_directory() {
     let world = World::new();
     let home = world.dir.path().canonicalize().unwrap();
     let made = |args: &[&str], env: &[(&str, &str)]| {
@@ -252,7 +252,7 @@ fn the_store_is_named_by_flag_then_variable_then_data_directory() {
 }
 
 #[test]
-fn every_change_keeps_its_reason() {
+fn the_reason_of_every_change_is_recorded() {
     let world = World::with_store();
     world.create("demo", &[]);
     let changes: [&[&str]; 15] = [
@@ -285,7 +285,7 @@ fn every_change_keeps_its_reason() {
 }
 
 #[test]
-fn arguments_that_are_not_text_are_a_mistake() {
+fn arguments_that_are_not_utf8_are_refused() {
     let world = World::with_store();
     let junk = OsStr::from_bytes(b"a\xff\xfe\x1b[2J");
     for verb in VERBS {

@@ -1,4 +1,4 @@
-//! The help: every verb has one, every example in it runs, and a mistyped word gets a proposal.
+//! The help: every verb has one, every example in it works, and a mistyped word gets a suggestion.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use tokenctl::ui::column::COLUMNS;
 
 use crate::support::{World, have, program, program_path, run};
 
-/// Every command that is shown, the program first.
+/// Every command that the help shows. The program itself is the first.
 pub fn commands() -> Vec<Clap> {
     let mut root = command();
     root.build();
@@ -25,7 +25,7 @@ pub fn commands() -> Vec<Clap> {
     all
 }
 
-/// The words of a command after `tokenctl`.
+/// The path of a command, such as `scopes add`. It is empty for the program itself.
 pub fn path(command: &Clap) -> String {
     let name = command.get_bin_name().unwrap_or_default();
     name.split_once(' ').map_or(String::new(), |(_, path)| path.to_owned())
@@ -36,7 +36,7 @@ fn args(path: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_verb_has_an_entry_with_examples_and_a_group() {
+fn every_verb_is_documented_with_examples_and_a_group() {
     let there: BTreeSet<String> = commands().iter().map(path).collect();
     let known: BTreeSet<String> = VERBS.iter().map(|verb| verb.path.to_owned()).collect();
     assert_eq!(known, there);
@@ -58,10 +58,13 @@ fn every_verb_has_an_entry_with_examples_and_a_group() {
 }
 
 #[test]
-fn all_examples_run() {
-    let home = tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory");
+fn all_examples_in_the_help_work() {
+    let home = tempfile::Builder::new()
+        .prefix("tokenctl-test-")
+        .tempdir()
+        .expect("a temporary directory can be created");
     let made = home.path().join("made");
-    fs::create_dir(&made).expect("a directory");
+    fs::create_dir(&made).expect("the directory can be created");
     run(&mut shell(&made, SETUP), b"").ok();
     let there: Vec<String> = commands().iter().map(path).collect();
     for verb in VERBS.iter().filter(|verb| there.iter().any(|path| path == verb.path)) {
@@ -71,12 +74,12 @@ fn all_examples_run() {
             if line.contains("man -l") && !have("man") {
                 continue;
             }
-            // A directory of the test replaces that of the system.
+            // Directories of the test replace those of the system.
             let line = line
                 .replace("/var/lib/", "var/lib/")
                 .replace("/etc/", "etc/")
                 .replace("www-data", "$(id -gn)")
-                // It runs until it gets a signal.
+                // `serve` runs until it gets a signal.
                 .replace("tokenctl serve", "timeout --preserve-status 2 tokenctl serve");
             let ran = run(&mut shell(&own, &line), b"");
             assert_eq!(ran.code, 0, "{line}\n{}{}", ran.out, ran.err);
@@ -85,7 +88,7 @@ fn all_examples_run() {
     }
 }
 
-/// What the examples take for granted.
+/// Creates what the examples require.
 const SETUP: &str = r#"
     set -e
     umask 077
@@ -107,7 +110,7 @@ const SETUP: &str = r#"
 "#;
 
 fn shell(home: &Path, script: &str) -> Command {
-    let bin = program_path().parent().expect("its directory");
+    let bin = program_path().parent().expect("the path has a parent");
     let path = std::env::var("PATH").unwrap_or_default();
     let path = format!("{}:{}:{path}", home.join("bin").display(), bin.display());
     let mut command = Command::new("sh");
@@ -116,11 +119,11 @@ fn shell(home: &Path, script: &str) -> Command {
 }
 
 #[test]
-fn every_help_shows_its_examples_and_fits_its_width() {
+fn every_help_shows_its_examples_and_fits_the_width_of_the_terminal() {
     let mut world = World::new();
     for command in commands() {
         let path = path(&command);
-        let verb = VERBS.iter().find(|verb| verb.path == path).expect("an entry");
+        let verb = VERBS.iter().find(|verb| verb.path == path).expect("there is an entry");
         for width in [40, 80, 100] {
             world.terminal.width = Some(width);
             let help = world.run(&[&args(&path)[..], &["--help"]].concat()).ok();
@@ -132,7 +135,7 @@ fn every_help_shows_its_examples_and_fits_its_width() {
             }
             assert!(verb.more.iter().all(|more| shown.contains(&flat(more))), "{path}: {}", help.out);
             assert!(help.out.lines().all(|line| line == line.trim_end()), "{path}: {}", help.out);
-            // A word is not broken.
+            // Words are not broken, so a line with a single word can be longer.
             let wide = |line: &&str| line.chars().count() > usize::from(width) && line.trim().contains(' ');
             let wide: Vec<&str> = help.out.lines().filter(wide).collect();
             assert!(wide.is_empty() || width == 40, "{path} at {width}: {wide:#?}");
@@ -141,7 +144,7 @@ fn every_help_shows_its_examples_and_fits_its_width() {
 }
 
 #[test]
-fn the_help_of_list_names_the_columns() {
+fn the_help_of_list_lists_the_columns() {
     let help = World::new().run(&["list", "-h"]).ok().out;
     let words = COLUMNS.each_ref().map(|column| column.word);
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -149,7 +152,7 @@ fn the_help_of_list_names_the_columns() {
 }
 
 #[test]
-fn the_short_help_is_one_screen_of_verbs_in_groups() {
+fn the_short_help_lists_the_verbs_by_group_on_one_screen() {
     let world = World::new();
     let short = world.run(&["-h"]).ok().out;
     assert!(short.lines().count() <= 24, "{short}");
@@ -172,7 +175,7 @@ fn the_short_help_is_one_screen_of_verbs_in_groups() {
 }
 
 #[test]
-fn the_flags_of_every_verb_come_last() {
+fn the_global_options_are_at_the_end_of_every_help() {
     let world = World::new();
     for command in commands().iter().filter(|command| !path(command).is_empty()) {
         let help = world.run(&[&args(&path(command))[..], &["-h"]].concat()).ok().out;
@@ -184,7 +187,7 @@ fn the_flags_of_every_verb_come_last() {
 }
 
 #[test]
-fn an_unknown_verb_leads_to_a_known_one() {
+fn an_unknown_verb_gets_a_suggestion() {
     let world = World::new();
     let cases = [
         ("creat", "create"),
@@ -229,7 +232,7 @@ fn an_unknown_verb_leads_to_a_known_one() {
 }
 
 #[test]
-fn the_words_of_other_programs_are_proposals_and_not_verbs() {
+fn a_word_of_another_program_suggests_exactly_one_verb() {
     for verb in &VERBS {
         let parent =
             |path: &str| path.rsplit_once(' ').map_or(String::new(), |(parent, _)| parent.to_owned());
@@ -247,7 +250,7 @@ fn the_words_of_other_programs_are_proposals_and_not_verbs() {
 }
 
 #[test]
-fn a_mistyped_name_leads_to_the_token_that_is_meant() {
+fn a_mistyped_token_name_gets_a_suggestion() {
     let world = World::with_store();
     for name in ["ci-deploy", "backup", "gone"] {
         world.create(name, &[]);
@@ -263,16 +266,16 @@ fn a_mistyped_name_leads_to_the_token_that_is_meant() {
     assert_eq!(hint(&["scopes", "remove", "ci-deploy2", "read"]), meant);
     assert_eq!(hint(&["audit", "--token", "cideploy"]), meant);
     let none = "`tokenctl list --all` shows those that exist";
-    // Neither a very different name, nor a revoked token, nor text that is not a name.
+    // There is no suggestion for a very different name, the name of a revoked token, or text that is not a name.
     for typed in ["zzz", "gonne", &"ci-deploy".repeat(1000)] {
         assert_eq!(hint(&["show", typed]), none);
     }
 }
 
 #[test]
-fn a_mistyped_name_is_compared_with_its_neighbours() {
+fn suggestions_for_a_name_are_found_among_thousands_of_tokens() {
     let world = World::with_store();
-    // More than two pages, without as many deliveries.
+    // More tokens than fit on two pages are inserted directly, because deliveries would take long.
     world.create("t0000", &[]);
     let mut rows = String::from("BEGIN;");
     for n in 1..3000 {
@@ -291,7 +294,7 @@ fn a_mistyped_name_is_compared_with_its_neighbours() {
 }
 
 #[test]
-fn a_mistyped_word_of_any_other_kind_leads_to_the_one_that_is_meant() {
+fn a_mistyped_word_of_any_other_kind_gets_a_suggestion() {
     let world = World::with_store();
     world.define(&["events:read", "events:write"]);
     world.create("demo", &["--scope", "events:read"]);
@@ -322,7 +325,7 @@ fn a_mistyped_word_of_any_other_kind_leads_to_the_one_that_is_meant() {
 }
 
 #[test]
-fn help_is_printed_wherever_its_flag_is() {
+fn the_help_flag_works_at_any_position() {
     let of = |args: &[&str]| run(program().args(args), b"").ok().out;
     let list = of(&["list", "--help"]);
     assert!(list.contains("\nUsage: tokenctl list [OPTIONS]\n"), "{list}");
@@ -334,7 +337,7 @@ fn help_is_printed_wherever_its_flag_is() {
 }
 
 #[test]
-fn final_commands_are_proposed_only_for_close_words() {
+fn irreversible_commands_are_suggested_only_for_similar_words() {
     let world = World::new();
     for typed in ["exports", "unrevoke", "undelete"] {
         let err = world.run(&[typed]).exit(2).err;
@@ -347,7 +350,7 @@ fn final_commands_are_proposed_only_for_close_words() {
 }
 
 #[test]
-fn an_unknown_flag_leads_to_the_right_command() {
+fn an_unknown_flag_gets_a_suggestion() {
     let world = World::new();
     let cases: [(&[&str], &str); 5] = [
         (&["edit", "a", "--scope", "x"], "`tokenctl scopes set NAME SCOPE` changes the scopes of a token"),
@@ -362,7 +365,7 @@ fn an_unknown_flag_leads_to_the_right_command() {
 }
 
 #[test]
-fn help_and_version_are_commands_too() {
+fn help_and_version_also_work_as_commands() {
     let world = World::new();
     let cases: [(&[&str], &[&str]); 4] = [
         (&["help"], &["--help"]),

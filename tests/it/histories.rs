@@ -1,7 +1,7 @@
-//! Random histories of several processes, some of which are killed. Whatever happens, no secret is lost, and the
-//! log matches every object.
+//! Random commands in several processes, some of which are killed. Whatever happens, no secret is lost, and the log
+//! matches every object.
 //!
-//! `HISTORY_STEPS` in the environment makes them longer than 300 steps, `HISTORY_SEED` makes another one.
+//! The environment variable `HISTORY_STEPS` sets another number of steps than 300, and `HISTORY_SEED` another seed.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,11 +13,11 @@ use crate::support::processes::finished;
 use crate::support::{MINUTE, Ran, World, program, run};
 
 const PROCESSES: u64 = 3;
-/// How many tokens each process has for itself.
+/// How many tokens each process uses alone.
 const OWN: u64 = 4;
 
-fn number(variable: &str, usual: u64) -> u64 {
-    std::env::var(variable).map_or(usual, |text| text.parse().expect("a number"))
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().expect("it is a number"))
 }
 
 /// A splitmix64 generator.
@@ -33,17 +33,17 @@ impl Random {
     }
 
     fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
-        of[usize::try_from(self.below(of.len() as u64)).expect("a place")]
+        of[usize::try_from(self.below(of.len() as u64)).expect("the number is in range")]
     }
 }
 
-/// What a process knows of a token that no other process changes.
+/// What a process knows about a token that no other process changes.
 #[derive(Default)]
 struct Known {
     /// The secret that the last command with exit 0 delivered.
     secret: Option<String>,
-    /// A command was to revoke or disable the token, and may have done so before it was killed.
-    ended: bool,
+    /// Whether a command tried to revoke the token. If it was killed, the token can be revoked or not.
+    revoked: bool,
     paused: bool,
 }
 
@@ -52,7 +52,7 @@ struct Process<'a> {
     label: u64,
     random: Random,
     known: HashMap<String, Known>,
-    said: Vec<String>,
+    log: Vec<String>,
 }
 
 impl Process<'_> {
@@ -62,7 +62,7 @@ impl Process<'_> {
         command
     }
 
-    /// Runs a command. One in four is killed within the time that it usually takes, and returns `None`.
+    /// Runs a command and returns its result. One command in four is killed while it runs; then the result is `None`.
     fn act(&mut self, args: &[&str]) -> Option<Ran> {
         let mut child = self
             .program()
@@ -76,21 +76,21 @@ impl Process<'_> {
         let killed = self.random.below(4) == 0;
         if killed {
             thread::sleep(Duration::from_millis(self.random.below(60)));
-            child.kill().expect("a child");
+            child.kill().expect("the process can be killed");
         }
         let ran = finished(child);
-        self.said.push(format!(
+        self.log.push(format!(
             "{}: {args:?} {}{}",
             self.label,
             ran.code,
             if killed { " killed" } else { "" }
         ));
         assert!((-1..8).contains(&ran.code) && !ran.err.contains("panicked"), "{args:?}: {ran:?}");
-        assert!(ran.code != 6, "the store is at fault: {args:?}: {ran:?}");
+        assert!(ran.code != 6, "the store is damaged: {args:?}: {ran:?}");
         (ran.code != -1).then_some(ran)
     }
 
-    /// Runs a command. Returns false if it certainly did nothing.
+    /// Runs a command. Returns false only if it certainly changed nothing.
     fn may_have_done(&mut self, args: &[&str]) -> bool {
         self.act(args).is_none_or(|ran| ran.code == 0)
     }
@@ -118,14 +118,14 @@ impl Process<'_> {
                 let scopes: &[&str] = if verb == "create" { &["--all-scopes"] } else { &[] };
                 let args = [&[verb, &name, "--out", &file, "--force"], scopes].concat();
                 if self.act(&args).is_some_and(|ran| ran.code == 0) {
-                    let secret = std::fs::read_to_string(self.dir.join(&file)).expect("a file");
+                    let secret = std::fs::read_to_string(self.dir.join(&file)).expect("the file can be read");
                     let kept = if verb == "create" { Known::default() } else { known };
                     known = Known { secret: Some(secret.trim_end().to_owned()), ..kept };
                 }
             }
             8 => {
                 let args = ["rotate", &name, "--take-over", "--no-remember", "--exec", "cat >/dev/null"];
-                // Nobody has that secret; the previous one keeps working.
+                // No client has the new secret, so the previous one must keep working.
                 self.act(&args);
             }
             9 => {
@@ -134,13 +134,13 @@ impl Process<'_> {
             }
             10 => drop(self.act(&["edit", &name, "--owner", "ann"])),
             _ => {
-                known.ended |= self.may_have_done(&["revoke", &name, "--yes"]);
+                known.revoked |= self.may_have_done(&["revoke", &name, "--yes"]);
             }
         }
         self.known.insert(name, known);
     }
 
-    /// Changes an object that all processes share.
+    /// Changes an object that all processes use.
     fn step_of_all(&mut self) {
         let (scope, other) =
             (self.random.pick(&["read", "write"]), self.random.pick(&["read", "write", "all"]));
@@ -157,15 +157,15 @@ impl Process<'_> {
         }
     }
 
-    /// The secrets that must work.
-    fn owed(&self) -> impl Iterator<Item = (&String, &String)> {
-        let live = self.known.iter().filter(|(_, known)| !known.ended && !known.paused);
+    /// The names and secrets of the tokens that must be valid.
+    fn valid_secrets(&self) -> impl Iterator<Item = (&String, &String)> {
+        let live = self.known.iter().filter(|(_, known)| !known.revoked && !known.paused);
         live.filter_map(|(name, known)| Some((name, known.secret.as_ref()?)))
     }
 }
 
 #[test]
-fn whatever_three_processes_do_and_whichever_are_killed_no_secret_is_lost() {
+fn no_secret_is_lost_whatever_three_processes_do_and_whichever_are_killed() {
     let (steps, seed) = (number("HISTORY_STEPS", 300), number("HISTORY_SEED", 1));
     let world = World::of_processes();
     for name in ["out", "tmp"] {
@@ -175,40 +175,41 @@ fn whatever_three_processes_do_and_whichever_are_killed_no_secret_is_lost() {
     let processes: Vec<Process<'_>> = thread::scope(|scope| {
         let start = |label| {
             let random = Random(seed.wrapping_mul(PROCESSES) + label);
-            let mut it = Process { dir, label, random, known: HashMap::new(), said: Vec::new() };
+            let mut it = Process { dir, label, random, known: HashMap::new(), log: Vec::new() };
             scope.spawn(move || {
                 (0..steps / PROCESSES).for_each(|_| it.step());
                 it
             })
         };
         let running: Vec<_> = (0..PROCESSES).map(start).collect();
-        running.into_iter().map(|it| it.join().expect("a history")).collect()
+        running.into_iter().map(|it| it.join().expect("the thread does not panic")).collect()
     });
-    let history = processes.iter().flat_map(|it| it.said.clone()).collect::<Vec<_>>().join("\n");
-    let owed: Vec<_> = processes.iter().flat_map(Process::owed).collect();
+    let history = processes.iter().flat_map(|it| it.log.clone()).collect::<Vec<_>>().join("\n");
+    let valid_secrets: Vec<_> = processes.iter().flat_map(Process::valid_secrets).collect();
     let killed = history.matches(" killed").count();
     println!(
-        "seed {seed}: {} commands, {killed} killed, {} secrets owed",
+        "seed {seed}: {} commands, {killed} killed, {} secrets to check",
         history.lines().count(),
-        owed.len()
+        valid_secrets.len()
     );
-    assert!(killed > 0 && !owed.is_empty(), "nothing was tried\n{history}");
+    assert!(killed > 0 && !valid_secrets.is_empty(), "nothing was tried\n{history}");
     let valid = |answer: (i32, String), name: &str, when: &str| {
         assert!(answer.0 == 0, "{name} {when}: {answer:?}, seed {seed}\n{history}");
     };
-    for (name, secret) in &owed {
+    for (name, secret) in &valid_secrets {
         let ran = run(world.program().arg("verify"), secret.as_bytes());
         valid((ran.code, ran.out), name, "at the end");
     }
     world.real(&["audit", "verify"], b"").ok();
-    // The next change rolls back a killed writer, and the one after the deadline settles a killed delivery.
+    // The next change rolls back what a killed writer left, and the first change after the deadline settles a killed
+    // delivery.
     for (later, grace) in [(0, "25h"), (11 * MINUTE, "26h")] {
         world.at_real_time(later);
         world.run(&["settings", "grace", grace]).ok();
         world.run(&["audit", "verify"]).ok();
         world.run(&["doctor", "--repair", "--yes"]).ok();
         world.run(&["doctor"]).ok();
-        for (name, secret) in &owed {
+        for (name, secret) in &valid_secrets {
             valid(world.verify(secret, &[]), name, "later");
         }
     }

@@ -1,4 +1,4 @@
-//! The command that follows a rotation: run once the secret is in place, and again until it has succeeded.
+//! The hook of a token, which runs once the rotated secret is in place, and again until it succeeds.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::{DAY, HOUR, MINUTE, Ran, World, assert_token_keys, program, 
 
 const MONTHLY: [&str; 4] = ["--ttl", "90d", "--rotate-every", "30d"];
 
-/// A store with a token `demo` that has a file as its destination and this hook.
+/// A store with a token `demo`, whose destination is a file and which has this hook.
 fn world_with(hook: impl Fn(&World) -> String) -> World {
     let world = World::new();
     let (file, hook) = (world.path("secret"), hook(&world));
@@ -17,7 +17,7 @@ fn world_with(hook: impl Fn(&World) -> String) -> World {
     world
 }
 
-/// A hook that records each of its runs, and fails in the first ones.
+/// A hook that records each of its runs, and fails in the first few.
 fn fails(times: usize) -> impl Fn(&World) -> String {
     move |world| {
         let runs = world.path("runs");
@@ -39,13 +39,13 @@ fn real(world: &World, args: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_hook_runs_after_a_rotation_and_knows_what_happened_but_not_the_secret() {
+fn a_hook_runs_after_a_rotation_and_gets_variables_but_not_the_secret() {
     let world = world_with(|world| {
-        let said = world.path("said");
-        format!("env | grep ^TOKENCTL_ | sort >{said}; cat >>{said}")
+        let got = world.path("got");
+        format!("env | grep ^TOKENCTL_ | sort >{got}; cat >>{got}")
     });
-    let said = || fs::read_to_string(world.path("said"));
-    assert!(said().is_err(), "a creation runs no hook");
+    let got = || fs::read_to_string(world.path("got"));
+    assert!(got().is_err(), "`create` does not run the hook");
     assert!(world.show("demo")["hook"]["command"].as_str().unwrap().starts_with("env | grep"));
     world.wait(DAY);
     let ran = world.run(&["rotate", "demo", "--json"]).ok();
@@ -58,13 +58,13 @@ fn a_hook_runs_after_a_rotation_and_knows_what_happened_but_not_the_secret() {
         document["expires_at"].as_str().unwrap(),
         document["id"].as_str().unwrap(),
     );
-    assert_eq!(said().unwrap(), expected);
+    assert_eq!(got().unwrap(), expected);
     assert_eq!(pending(&world), Value::Null);
     assert_eq!(world.actions()[2..], ["create", "confirm", "rotate", "confirm", "hook"]);
 }
 
 #[test]
-fn a_hook_that_fails_is_run_again_by_every_later_run_until_it_succeeds() {
+fn a_failed_hook_is_repeated_by_every_rotate_due_until_it_succeeds() {
     let world = world_with(fails(2));
     world.wait(30 * DAY);
     let since = crate::support::time(world.now());
@@ -108,25 +108,25 @@ fn a_hook_that_fails_is_run_again_by_every_later_run_until_it_succeeds() {
 }
 
 #[test]
-fn a_failed_hook_leaves_the_rotation_and_its_document_whole() {
+fn a_failed_hook_does_not_undo_the_rotation_and_the_document_is_complete() {
     let world = world_with(|_| "exit 7".to_owned());
     let ran = world.run(&["rotate", "demo", "--json"]).exit(1);
     assert_eq!((&ran.json()["changed"], &ran.json()["secret"]), (&json!(true), &Value::Null));
     let last: Value = serde_json::from_str(ran.err.lines().last().unwrap()).unwrap();
     assert_eq!(last["error"]["code"], "hook_failed");
-    assert_eq!(ran.json()["error"], last["error"], "the document says what failed after the change");
+    assert_eq!(ran.json()["error"], last["error"], "the document contains the error of the hook");
     assert_token_keys(&ran.json(), &["changed", "secret", "error"]);
     assert_eq!(ran.json()["hook"]["pending_since"], crate::support::time(world.now()));
     assert_eq!(last["error"]["message"], "`demo` is rotated, but `exit 7` after it failed with exit 7");
     world.assert_file_holds(&world.path("secret"), "valid demo");
-    // The next run of the one token tries it again, though it is not due.
+    // The next `rotate --due` runs the hook again, although the token is not due.
     world.run(&["rotate", "demo", "--due"]).exit(1);
     world.run(&["rotate", "demo", "--after", "true"]).ok();
-    assert_eq!(pending(&world), Value::Null, "a later rotation replaces it");
+    assert_eq!(pending(&world), Value::Null, "a later rotation replaces the pending hook");
 }
 
 #[test]
-fn a_remembered_hook_follows_only_the_remembered_destination() {
+fn the_stored_hook_runs_only_if_the_secret_goes_to_the_stored_destination() {
     let world = world_with(fails(0));
     world.run(&["rotate", "demo", "--stdout"]).ok();
     world.run(&["rotate", "demo", "--out", &world.path("elsewhere")]).ok();
@@ -136,7 +136,11 @@ fn a_remembered_hook_follows_only_the_remembered_destination() {
     let (once, hook) = (world.path("once"), fails(0)(&world));
     world.run(&["rotate", "demo", "--stdout", "--after", &format!("touch {once}")]).ok();
     assert!(fs::metadata(&once).is_ok());
-    assert_eq!(world.show("demo")["hook"]["command"], hook.as_str(), "it ran once");
+    assert_eq!(
+        world.show("demo")["hook"]["command"],
+        hook.as_str(),
+        "a hook given for one rotation is not stored"
+    );
     world.run(&["rotate", "demo", "--after", "true", "--remember"]).ok();
     assert_eq!((runs(&world), &world.show("demo")["hook"]["command"]), (1, &json!("true")));
     world.run(&["edit", "demo", "--after", "none"]).ok();
@@ -145,7 +149,7 @@ fn a_remembered_hook_follows_only_the_remembered_destination() {
 }
 
 #[test]
-fn a_command_for_all_that_is_due_serves_tokens_without_a_hook() {
+fn a_hook_given_for_all_due_tokens_runs_only_for_tokens_without_one() {
     let world = world_with(fails(0));
     world.run(&[&["create", "bare", "--out", &world.path("bare")], &MONTHLY[..]].concat()).ok();
     world.wait(30 * DAY);
@@ -156,7 +160,7 @@ fn a_command_for_all_that_is_due_serves_tokens_without_a_hook() {
 }
 
 #[test]
-fn all_that_is_due_is_delivered_before_the_first_hook_runs() {
+fn all_due_secrets_are_delivered_before_the_first_hook_runs() {
     let world = World::new();
     let (last, copy) = (world.path("z"), world.path("copy"));
     let after = format!("cp {last} {copy}");
@@ -168,7 +172,7 @@ fn all_that_is_due_is_delivered_before_the_first_hook_runs() {
 }
 
 #[test]
-fn revoking_a_token_drops_its_hook() {
+fn the_pending_hook_of_a_revoked_token_does_not_run() {
     let world = world_with(fails(9));
     world.run(&["rotate", "demo"]).exit(1);
     world.run(&["revoke", "demo", "--yes"]).ok();
@@ -177,7 +181,7 @@ fn revoking_a_token_drops_its_hook() {
 }
 
 #[test]
-fn a_hook_may_call_the_program_itself_and_runs_once_however_many_runs_there_are() {
+fn a_hook_can_call_tokenctl_and_still_runs_only_once() {
     let world = world_with(|world| {
         let (store, path) = (world.store(), search_path());
         let inner = format!("PATH='{path}' tokenctl --store {} rotate --due --quiet", store.display());
@@ -189,7 +193,7 @@ fn a_hook_may_call_the_program_itself_and_runs_once_however_many_runs_there_are(
 }
 
 #[test]
-fn a_run_that_is_killed_during_its_hook_is_repeated_after_six_minutes_or_when_the_clock_goes_back() {
+fn a_hook_that_was_killed_is_repeated_after_six_minutes_or_if_the_clock_was_set_back() {
     for (later, again) in [(5 * MINUTE, false), (7 * MINUTE, true), (-HOUR, true)] {
         let world = world_with(|world| {
             let runs = world.path("runs");
@@ -207,8 +211,8 @@ fn a_run_that_is_killed_during_its_hook_is_repeated_after_six_minutes_or_when_th
 }
 
 #[test]
-fn a_hook_that_never_ends_is_stopped_after_five_minutes() {
-    // In the machine of the tests, these minutes pass at once.
+fn a_hook_that_does_not_exit_is_killed_after_five_minutes() {
+    // On the simulated machine, the five minutes pass at once.
     let world = world_with(|_| "sleep infinity".to_owned());
     let ran = world.run(&["rotate", "demo"]).exit(1);
     assert!(
@@ -219,7 +223,7 @@ fn a_hook_that_never_ends_is_stopped_after_five_minutes() {
 }
 
 #[test]
-fn what_commands_print_goes_to_stderr_and_nowhere_when_quiet() {
+fn output_of_commands_goes_to_stderr_and_is_discarded_with_quiet() {
     let world = World::new();
     let args = ["create", "demo", "--exec", "cat >/dev/null; echo delivered", "--after", "echo restarted"];
     assert!(real(&world, &args).ok().err.contains("delivered\n"));
@@ -233,7 +237,7 @@ fn what_commands_print_goes_to_stderr_and_nowhere_when_quiet() {
 }
 
 #[test]
-fn four_hundred_due_tokens_are_rotated_and_each_of_their_hooks_runs_once() {
+fn the_hook_of_each_of_four_hundred_due_tokens_runs_once() {
     let world = World::new();
     let runs = world.path("runs");
     let dir = world.directory("out");
@@ -246,13 +250,13 @@ fn four_hundred_due_tokens_are_rotated_and_each_of_their_hooks_runs_once() {
     let ran = world.run(&["rotate", "--due"]).ok();
     assert_eq!(ran.out.lines().count(), 400);
     let all = fs::read_to_string(&runs).unwrap();
-    assert_eq!(all, ran.out, "in their order, each once");
+    assert_eq!(all, ran.out, "the hooks run in the order of the rotations, each once");
     assert_eq!(world.run(&["rotate", "--due"]).ok().out, "");
     world.run(&["audit", "verify"]).ok();
 }
 
 #[test]
-fn two_runs_at_once_rotate_each_token_once_and_run_each_hook_once() {
+fn two_simultaneous_runs_rotate_each_token_once_and_run_each_hook_once() {
     let world = World::new();
     world.at_real_time(-31 * DAY);
     for name in ["a", "b", "c", "d"] {
@@ -280,7 +284,7 @@ fn two_runs_at_once_rotate_each_token_once_and_run_each_hook_once() {
 }
 
 #[test]
-fn recovery_runs_the_hook_of_a_delivery_that_it_confirms_and_none_of_one_that_it_rolls_back() {
+fn after_recovery_the_hook_runs_only_if_the_delivery_was_confirmed() {
     for (at, confirmed) in [(At::AfterRename, true), (At::BeforeRename, false)] {
         let world = World::new();
         world.at_real_time(0);
@@ -311,7 +315,7 @@ fn a_token_with_a_pending_hook_is_not_pruned() {
 }
 
 #[test]
-fn editing_the_hook_also_changes_the_pending_one() {
+fn an_edit_of_the_hook_also_changes_the_pending_hook() {
     let world = World::new();
     let runs = world.path("runs");
     world.run(&["create", "demo", "--out", &world.path("demo"), "--after", "exit 1"]).ok();
@@ -328,7 +332,7 @@ fn editing_the_hook_also_changes_the_pending_one() {
 }
 
 #[test]
-fn an_edit_leaves_the_pending_command_of_a_single_rotation() {
+fn an_edit_does_not_change_the_pending_hook_of_a_single_rotation() {
     let world = World::new();
     world.run(&["create", "demo", "--out", &world.path("demo"), "--after", "true"]).ok();
     world.run(&["rotate", "demo", "--after", "exit 1"]).exit(1);

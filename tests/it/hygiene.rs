@@ -1,4 +1,4 @@
-//! Where a secret may be, and where it never is.
+//! Where secrets are written, and that they are written nowhere else.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::process::Stdio;
 use crate::support::processes::{full_pipe, wait_until_stuck};
 use crate::support::{Ran, World, have, run};
 
-/// A secret is looked for by pieces of this length, so that no part of it goes unseen; the hint is shorter.
+/// Tests search for pieces of a secret that are this long, in order to find parts of it too. The hint is shorter.
 const PIECE: usize = 8;
 
-/// The lines in which a piece of the random part of the secret occurs.
+/// The lines that contain a piece of the random part of the secret.
 fn lines_with<'a>(text: &'a str, secret: &str) -> Vec<&'a str> {
     let body = secret.split_once('_').map_or(secret, |(_, body)| body);
     let pieces: Vec<&str> = (0..=body.len() - PIECE).map(|at| &body[at..at + PIECE]).collect();
@@ -20,7 +20,7 @@ fn lines_with<'a>(text: &'a str, secret: &str) -> Vec<&'a str> {
 /// A world with a directory for temporary files.
 fn world() -> World {
     let world = World::of_processes();
-    fs::create_dir(temporary(&world)).expect("a directory");
+    fs::create_dir(temporary(&world)).expect("the directory can be created");
     world
 }
 
@@ -28,23 +28,24 @@ fn temporary(world: &World) -> PathBuf {
     world.dir.path().join("tmp")
 }
 
-/// Runs a script in which `$TRACE` before a command keeps its every system call, with all its arguments.
+/// Runs a script. A command after `$TRACE` runs under strace, which logs every system call with its complete arguments.
+/// Returns the result and the log.
 fn traced(world: &World, script: &str, input: &str) -> (Ran, String) {
     let log = world.dir.path().join("trace");
     let mut bash = world.bash(script);
     bash.env("TMPDIR", temporary(world))
         .env("TRACE", format!("strace -f -y -v -s 1000000 -o {}", log.display()));
     let ran = run(&mut bash, input.as_bytes());
-    let trace = fs::read(&log).expect("a trace");
+    let trace = fs::read(&log).expect("the file can be read");
     (ran, String::from_utf8_lossy(&trace).into_owned())
 }
 
-/// No file below this directory holds a piece of the secret.
+/// Fails if a file below this directory contains a piece of the secret.
 #[track_caller]
 fn nowhere_below(dir: &Path, secret: &str) {
-    for entry in fs::read_dir(dir).expect("a directory") {
-        let path = entry.expect("an entry").path();
-        let bytes = fs::read(&path).expect("a file");
+    for entry in fs::read_dir(dir).expect("the directory can be read") {
+        let path = entry.expect("the entry can be read").path();
+        let bytes = fs::read(&path).expect("the file can be read");
         let body = &secret.as_bytes()[secret.len() - 38..];
         for piece in body.windows(PIECE) {
             assert!(!bytes.windows(PIECE).any(|bytes| bytes == piece), "{}", path.display());
@@ -52,14 +53,14 @@ fn nowhere_below(dir: &Path, secret: &str) {
     }
 }
 
-/// The name and the descriptor's file of a traced call, as in `12 write(4</tmp/out>, …`.
+/// The name of a traced system call and its file descriptor, such as `write(4</tmp/out>` in `12 write(4</tmp/out>, …`.
 fn call(line: &str) -> &str {
     let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
     line.split(',').next().unwrap_or_default()
 }
 
 #[test]
-fn a_created_secret_is_written_once_to_standard_output_and_nowhere_else() {
+fn a_created_secret_is_written_once_to_stdout_and_nowhere_else() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -68,19 +69,23 @@ fn a_created_secret_is_written_once_to_standard_output_and_nowhere_else() {
         let (ran, trace) = traced(&world, &format!("$TRACE tokenctl create demo{json} >out"), "");
         ran.ok();
         let out = world.dir.path().join("out");
-        let text = fs::read_to_string(&out).expect("a file");
-        let secret = &text[text.find("tkn_").expect("a secret")..];
-        // In JSON the hint comes first.
-        let secret = if json.is_empty() { secret } else { text.rsplit("tkn_").next().expect("a secret") };
+        let text = fs::read_to_string(&out).expect("the file can be read");
+        let secret = &text[text.find("tkn_").expect("there is a secret")..];
+        // In JSON, the hint comes before the secret.
+        let secret =
+            if json.is_empty() { secret } else { text.rsplit("tkn_").next().expect("there is a secret") };
         let secret = format!("tkn_{}", &secret.trim_start_matches("tkn_")[..38]);
         assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
 
         assert!(trace.contains("getrandom(") && trace.contains("execve("), "nothing was traced");
         let seen = lines_with(&trace, &secret);
         assert_eq!(seen.len(), 1, "{seen:#?}");
-        let (name, file) = call(seen[0]).split_once('<').expect("a descriptor");
+        let (name, file) = call(seen[0]).split_once('<').expect("there is a descriptor");
         assert!(name.starts_with("write("), "{}", seen[0]);
-        assert_eq!(file.trim_end_matches('>'), out.canonicalize().expect("a path").to_str().expect("UTF-8"));
+        assert_eq!(
+            file.trim_end_matches('>'),
+            out.canonicalize().expect("the path exists").to_str().expect("the path is UTF-8")
+        );
 
         nowhere_below(&world.store(), &secret);
         nowhere_below(&temporary(&world), &secret);
@@ -88,7 +93,7 @@ fn a_created_secret_is_written_once_to_standard_output_and_nowhere_else() {
 }
 
 #[test]
-fn a_secret_for_a_file_or_a_command_is_written_to_it_alone() {
+fn a_secret_for_a_file_or_a_command_is_written_nowhere_else() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -102,14 +107,14 @@ fn a_secret_for_a_file_or_a_command_is_written_to_it_alone() {
         let (ran, trace) = traced(&world, &script, "");
         let ran = ran.ok();
         assert_eq!(ran.out, "");
-        let text = fs::read_to_string(world.dir.path().join("secret")).expect("a file");
-        let secret = &text[text.find("tkn_").expect("a secret")..].trim_end();
+        let text = fs::read_to_string(world.dir.path().join("secret")).expect("the file can be read");
+        let secret = &text[text.find("tkn_").expect("there is a secret")..].trim_end();
         assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
         assert!(lines_with(&ran.err, secret).is_empty());
         let seen = lines_with(&trace, secret);
         let writes: Vec<&str> =
             seen.iter().map(|line| call(line)).filter(|it| it.starts_with("write(")).collect();
-        // The command reads and writes it too, which is allowed.
+        // With `--exec`, the command itself also reads and writes the secret, which is allowed.
         assert!(!writes.is_empty() && writes[0].contains(target), "{script}: {seen:#?}");
         let ours = if target == "pipe:[" { 2 } else { 1 };
         assert_eq!(writes.len(), ours, "{script}: {seen:#?}");
@@ -117,16 +122,18 @@ fn a_secret_for_a_file_or_a_command_is_written_to_it_alone() {
         nowhere_below(&world.store(), secret);
         nowhere_below(&temporary(&world), secret);
         let left: Vec<_> = fs::read_dir(world.dir.path())
-            .expect("a directory")
-            .map(|entry| entry.expect("an entry").file_name())
-            .filter(|name| !["secret", "store", "tmp", "trace"].contains(&name.to_str().expect("UTF-8")))
+            .expect("the directory can be read")
+            .map(|entry| entry.expect("the entry can be read").file_name())
+            .filter(|name| {
+                !["secret", "store", "tmp", "trace"].contains(&name.to_str().expect("the path is UTF-8"))
+            })
             .collect();
         assert!(left.is_empty(), "{left:?}");
     }
 }
 
 #[test]
-fn a_presented_secret_is_read_and_never_written() {
+fn a_secret_on_stdin_or_in_a_file_is_read_and_never_written() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -154,7 +161,7 @@ fn a_presented_secret_is_read_and_never_written() {
 }
 
 #[test]
-fn a_copy_of_the_store_holds_no_secret_and_is_private() {
+fn a_temporary_copy_of_the_store_is_private_and_contains_no_secret() {
     if !have("bash") {
         return;
     }
@@ -168,11 +175,11 @@ fn a_copy_of_the_store_holds_no_secret_and_is_private() {
     let made = trace.lines().filter(|line| line.contains("mkdir(") && line.contains("/tmp/tokenctl-"));
     assert_eq!(made.filter(|line| line.contains(", 0700) = 0")).count(), 1, "no private copy was made");
     assert_eq!(lines_with(&trace, &secret).len(), 1);
-    assert_eq!(fs::read_dir(temporary(&world)).expect("a directory").count(), 0);
+    assert_eq!(fs::read_dir(temporary(&world)).expect("the directory can be read").count(), 0);
 }
 
 #[test]
-fn a_secret_as_an_argument_is_not_repeated() {
+fn a_secret_in_an_argument_is_not_printed() {
     let world = world();
     let secret = world.mint("demo");
     let before = world.bytes();
@@ -195,7 +202,7 @@ fn a_secret_as_an_argument_is_not_repeated() {
 }
 
 #[test]
-fn a_process_with_a_secret_leaves_no_core() {
+fn a_process_with_a_secret_cannot_dump_core() {
     if !have("bash") {
         return;
     }
@@ -209,15 +216,15 @@ fn a_process_with_a_secret_leaves_no_core() {
         .bash("ulimit -c unlimited; exec tokenctl create demo")
         .stdin(Stdio::null())
         .stdout(writer)
-        .stderr(File::create(world.dir.path().join("talk")).expect("a file"))
+        .stderr(File::create(world.dir.path().join("talk")).expect("the file can be created"))
         .spawn()
         .expect("bash starts");
     wait_until_stuck(&mut child);
-    let name = fs::read_to_string(format!("/proc/{}/comm", child.id())).expect("a process");
-    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).expect("a process");
-    child.kill().expect("a child");
-    child.wait().expect("a child");
+    let name = fs::read_to_string(format!("/proc/{}/comm", child.id())).expect("the file can be read");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", child.id())).expect("the file can be read");
+    child.kill().expect("the process can be killed");
+    child.wait().expect("the process can be waited for");
     assert_eq!(name, "tokenctl\n");
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("there is a limit");
     assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{core}");
 }

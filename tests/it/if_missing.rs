@@ -1,4 +1,4 @@
-//! `--if-missing`: a script makes sure that a token exists, and is warned of everything that differs from its
+//! `--if-missing`: a script makes sure that a token exists. It gets a warning about everything that differs from its
 //! flags.
 
 use std::fs;
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::support::processes::{finished, until};
 use crate::support::{DAY, HOUR, MINUTE, START, World};
 
-/// Starts a creation of `demo` by the real program that delivers to a file `got` and goes on once there is a file `go`.
+/// Starts to create `demo` with the real program. The secret is delivered to a file `got`, and the delivery succeeds
+/// once a file `go` exists.
 fn slow_creation(world: &World) -> std::process::Child {
     let (got, go) = (world.path("got"), world.path("go"));
     let command = format!("cat >{got}.new; mv {got}.new {got}; until test -e {go}; do sleep 0.05; done");
@@ -19,7 +20,7 @@ fn slow_creation(world: &World) -> std::process::Child {
 }
 
 #[test]
-fn it_waits_for_a_delivery_under_way() {
+fn if_missing_waits_for_a_delivery_in_progress() {
     let world = World::of_processes();
     let creation = slow_creation(&world);
     let waiting = world
@@ -29,15 +30,15 @@ fn it_waits_for_a_delivery_under_way() {
     finished(creation).ok();
     let ran = finished(waiting).ok();
     assert_eq!(ran.out, "");
-    let said: Vec<&str> = ran.err.lines().collect();
-    assert!(said[0].starts_with("waiting for the delivery of `demo` by pid "), "{said:?}");
-    assert_eq!(said[said.len() - 1], "`demo` exists; nothing was changed");
+    let lines: Vec<&str> = ran.err.lines().collect();
+    assert!(lines[0].starts_with("waiting for the delivery of `demo` by pid "), "{lines:?}");
+    assert_eq!(lines[lines.len() - 1], "`demo` exists; nothing was changed");
     let secret = fs::read(world.path("got")).unwrap();
     assert_eq!(world.real(&["verify"], &secret).ok().line(), "valid demo");
 }
 
 #[test]
-fn an_adoption_waits_and_then_compares_its_secret() {
+fn an_adoption_waits_for_a_delivery_and_then_compares_the_secrets() {
     for same in [true, false] {
         let world = World::of_processes();
         let creation = slow_creation(&world);
@@ -61,7 +62,7 @@ fn an_adoption_waits_and_then_compares_its_secret() {
 }
 
 #[test]
-fn a_creation_that_stops_loses_its_name_at_its_deadline() {
+fn a_stopped_creation_loses_its_name_at_its_deadline() {
     let world = Rc::new(World::with_store());
     let other = Rc::clone(&world);
     let stopped = world.run_while(&["create", "demo"], move || {
@@ -76,7 +77,7 @@ fn a_creation_that_stops_loses_its_name_at_its_deadline() {
 }
 
 #[test]
-fn it_warns_when_the_file_of_the_destination_is_missing() {
+fn if_missing_warns_if_the_file_of_the_destination_is_missing() {
     let world = World::with_store();
     let (file, env) = (world.path("secret"), world.path("app.env"));
     let to_file = ["create", "demo", "--if-missing", "--out", &file];
@@ -99,7 +100,7 @@ fn it_warns_when_the_file_of_the_destination_is_missing() {
     world.assert_file_holds(&file, "valid demo");
     assert_eq!(world.run(&[&to_file[..], &["-q"]].concat()).ok().err, "");
 
-    // An adopted token may have a destination too.
+    // An adopted token can have a destination too.
     let secret = b"sk_live_0123456789abcdefghijklmnopqrstuvwxyz";
     let adopt = ["adopt", "legacy", "--if-missing", "-q"];
     world.run_with(&adopt, secret).ok();
@@ -109,7 +110,7 @@ fn it_warns_when_the_file_of_the_destination_is_missing() {
 }
 
 #[test]
-fn it_warns_of_a_destination_or_hook_that_the_token_does_not_have() {
+fn if_missing_warns_about_a_different_destination_or_hook() {
     let world = World::with_store();
     let (file, other) = (world.path("secret"), world.path("other"));
     world.run(&["create", "demo", "--out", &file, "--after", "true"]).ok();
@@ -128,7 +129,7 @@ fn it_warns_of_a_destination_or_hook_that_the_token_does_not_have() {
 }
 
 #[test]
-fn an_expired_token_is_rotated_with_revive_and_keeps_its_id() {
+fn if_missing_with_revive_rotates_an_expired_token_and_keeps_its_id() {
     let world = World::with_store();
     let (file, runs) = (world.path("secret"), world.path("runs"));
     let after = format!("echo run >>{runs}");
@@ -152,24 +153,24 @@ fn an_expired_token_is_rotated_with_revive_and_keeps_its_id() {
     );
     world.assert_file_holds(&file, "valid demo");
     assert_eq!(world.verify(&first, &[]), (3, "superseded demo".to_owned()));
-    assert_eq!(fs::read_to_string(&runs).unwrap(), "run\n", "a rotation runs the hook");
+    assert_eq!(fs::read_to_string(&runs).unwrap(), "run\n", "a rotation ran the hook");
     assert_eq!(world.actions()[4..], ["rotate", "confirm", "hook"]);
-    // A token that has not expired is left as it is.
+    // A token that has not expired is not changed.
     let ran = world.run(&create).ok();
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("", "`demo` exists; nothing was changed\n"));
 
-    // Without a destination the secret is printed, as a creation does.
+    // Without a destination, the secret is printed, as it is by `create`.
     world.create("plain", &["--ttl", "1h"]);
     world.wait(2 * HOUR);
     let ran = world.run(&["create", "plain", "--if-missing", "--revive"]).ok();
     world.is_valid(ran.line(), "plain");
     assert!(ran.err.starts_with("warning: `plain` had expired at 2026-12-03T13:00:00Z; "), "{}", ran.err);
-    // A name without a token gets one.
+    // If no token has the name, one is created.
     world.is_valid(&world.create("new", &["--if-missing", "--revive"]), "new");
 }
 
 #[test]
-fn an_adoption_says_how_an_expired_token_works_again() {
+fn an_adoption_prints_how_to_revive_an_expired_token() {
     let world = World::with_store();
     let secret = b"sk_live_0123456789abcdefghijklmnopqrstuvwxyz";
     world.run_with(&["adopt", "legacy", "--ttl", "1h"], secret).ok();

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::export::lines;
 use crate::support::{DAY, World};
 
-/// A store with something of everything, an export of it, and a secret that works.
+/// A store with objects of every kind, its export, and a valid secret.
 fn exported() -> (World, String, String) {
     let world = World::with_store();
     world.define(&["events:read", "events:write"]);
@@ -26,7 +26,7 @@ fn exported() -> (World, String, String) {
 }
 
 #[test]
-fn a_new_store_is_exactly_the_old_one() {
+fn an_imported_store_equals_the_exported_one() {
     let (world, out, secret) = exported();
     for init in [false, true] {
         let other = if init { World::with_store() } else { World::new() };
@@ -46,17 +46,17 @@ fn a_new_store_is_exactly_the_old_one() {
 }
 
 #[test]
-fn an_export_that_is_cut_or_changed_is_refused_and_makes_no_store() {
+fn an_incomplete_or_changed_export_is_refused_and_leaves_no_store() {
     let (_, out, _) = exported();
     let all: Vec<&str> = out.lines().collect();
     let joined = |all: &[&str]| format!("{}\n", all.join("\n"));
-    let token = all.iter().position(|line| line.contains("\"type\":\"token\"")).expect("a token");
+    let token = all.iter().position(|line| line.contains("\"type\":\"token\"")).expect("there is a token");
     let replaced = |from: &str, to: &str| {
         assert!(out.contains(from), "{from}");
         out.replacen(from, to, 1)
     };
     let line = token + 1;
-    let hash = lines(&out)[token]["secrets"][0]["hash"].as_str().expect("a hash").to_owned();
+    let hash = lines(&out)[token]["secrets"][0]["hash"].as_str().expect("the hash is a string").to_owned();
     let mut twice = all.clone();
     twice.insert(token, all[token]);
     let cases = [
@@ -90,14 +90,14 @@ fn an_export_that_is_cut_or_changed_is_refused_and_makes_no_store() {
     for (text, expected) in cases {
         let other = World::new();
         let refused = other.refuses_with(&["import", "-"], text.as_bytes(), 2, "usage");
-        let message = refused["message"].as_str().expect("a text");
+        let message = refused["message"].as_str().expect("it is a string");
         assert!(message.contains(&expected), "{message}: {expected}");
         assert!(!other.database().exists(), "{expected}");
     }
 }
 
 #[test]
-fn tokens_join_those_of_another_store_all_or_none() {
+fn tokens_are_imported_into_another_store_completely_or_not_at_all() {
     let (_, out, secret) = exported();
     let other = World::with_store();
     other.run_with(&["adopt", "mine"], b"mine_0123456789abcdefghijklmnopqrstuvwxyz").ok();
@@ -105,7 +105,8 @@ fn tokens_join_those_of_another_store_all_or_none() {
     assert_eq!(refused["message"], "no such scope `admin`");
     other.define(&["events:read", "admin"]);
     let document = other.run_with(&["import", "-", "--json"], out.as_bytes()).ok().json();
-    let rows: Vec<_> = document["tokens"].as_array().expect("tokens").iter().map(|it| &it["name"]).collect();
+    let rows: Vec<_> =
+        document["tokens"].as_array().expect("`tokens` is an array").iter().map(|it| &it["name"]).collect();
     assert_eq!(rows, ["demo", "gone"]);
     assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(2)));
     other.is_valid(&secret, "demo");
@@ -121,7 +122,10 @@ fn tokens_join_those_of_another_store_all_or_none() {
     other.run(&["prune", "--yes"]).ok();
     let pruned = other.refuses_with(&["import", "-", "--skip-existing"], out.as_bytes(), 5, "policy");
     assert!(
-        pruned["message"].as_str().expect("a text").contains("a secret of `demo` was in the store before")
+        pruned["message"]
+            .as_str()
+            .expect("it is a string")
+            .contains("a secret of `demo` was in the store before")
     );
     other.run(&["audit", "verify"]).ok();
     assert_eq!(other.run(&["doctor"]).ok().out, "ok\n");
@@ -155,7 +159,7 @@ fn a_dry_run_checks_every_line_and_changes_no_byte() {
     assert_eq!(used.bytes(), before);
     used.run_with(&["import", "-"], out.as_bytes()).ok();
     let refused = used.refuses_with(&["import", "-", "-n"], out.as_bytes(), 5, "policy");
-    assert!(refused["message"].as_str().expect("a text").contains("the store has `demo` already"));
+    assert!(refused["message"].as_str().expect("it is a string").contains("the store has `demo` already"));
 
     let tokens = World::with_store();
     tokens.create("solo", &[]);
@@ -165,12 +169,12 @@ fn a_dry_run_checks_every_line_and_changes_no_byte() {
     assert!(!none.database().exists());
 }
 
-/// Lines of tokens that were never delivered here: this many, all different.
+/// An export of this many different tokens, whose secrets nobody knows.
 pub fn many(world: &World, count: usize) -> String {
     let out = world.run(&["export", "--tokens"]).ok().out;
     let mut all = lines(&out);
     let mut text = format!("{}\n", all[0]);
-    let token = all.iter_mut().find(|line| line["type"] == "token").expect("a token");
+    let token = all.iter_mut().find(|line| line["type"] == "token").expect("there is a token");
     for n in 0..count {
         token["id"] = json!(format!("{n:012}"));
         token["name"] = json!(format!("many-{n}"));
@@ -181,13 +185,14 @@ pub fn many(world: &World, count: usize) -> String {
 }
 
 #[test]
-fn more_tokens_than_are_read_at_once_come_in_one_transaction() {
+fn thousands_of_tokens_are_imported_in_one_transaction() {
     let world = World::with_store();
     world.create("demo", &["--owner", "ann"]);
     let text = many(&world, 1_200);
     let document = world.run_with(&["import", "-", "--json"], text.as_bytes()).ok().json();
     assert_eq!((&document["count"], &document["changed"]), (&json!(1_200), &json!(true)));
-    let names: Vec<_> = document["tokens"].as_array().expect("tokens").iter().map(|it| &it["name"]).collect();
+    let names: Vec<_> =
+        document["tokens"].as_array().expect("`tokens` is an array").iter().map(|it| &it["name"]).collect();
     let expected: Vec<_> = (0..1_200).map(|n| json!(format!("many-{n}"))).collect();
     assert!(names.into_iter().eq(&expected), "{document}");
     world.run(&["audit", "verify"]).ok();
@@ -195,14 +200,14 @@ fn more_tokens_than_are_read_at_once_come_in_one_transaction() {
     let (before, second) = (world.bytes(), text.replace("many-700\"", "demo\"").replace("many-", "more-"));
     let refused = world.refuses_with(&["import", "-"], second.as_bytes(), 5, "policy");
     assert!(
-        refused["message"].as_str().expect("a text").contains("and 1199 more tokens conflict"),
+        refused["message"].as_str().expect("it is a string").contains("and 1199 more tokens conflict"),
         "{refused}"
     );
     assert_eq!(world.bytes(), before);
 }
 
 #[test]
-fn commands_in_an_export_must_be_accepted() {
+fn commands_in_an_export_need_accept_commands() {
     let world = World::with_store();
     world.run(&["create", "piped", "--exec", "cat >/dev/null"]).ok();
     world.run(&["create", "hooked", "--out", &world.path("secret"), "--after", "deploy --now"]).ok();
@@ -223,7 +228,7 @@ fn commands_in_an_export_must_be_accepted() {
 }
 
 #[test]
-fn an_existing_token_is_skipped_even_if_its_scopes_are_gone() {
+fn an_existing_token_is_skipped_even_if_its_scopes_are_retired() {
     let world = World::with_store();
     world.define(&["old"]);
     world.create("demo", &["-s", "old"]);
@@ -234,7 +239,7 @@ fn an_existing_token_is_skipped_even_if_its_scopes_are_gone() {
 }
 
 #[test]
-fn tokens_that_cannot_be_entered_make_no_store() {
+fn an_import_that_is_refused_leaves_no_store() {
     let world = World::with_store();
     world.create("demo", &[]);
     let good = many(&world, 3);
@@ -258,7 +263,7 @@ fn tokens_that_cannot_be_entered_make_no_store() {
 }
 
 #[test]
-fn a_store_with_tokens_in_every_state_and_entries_of_version_1_moves_whole() {
+fn a_store_with_tokens_in_every_state_and_events_of_version_1_is_imported_completely() {
     let world = crate::migration::old();
     world.run(&["revoke", "edited", "--yes"]).ok();
     world.kill_by_command(&["rotate", "token-001", "--now"]);
@@ -269,14 +274,16 @@ fn a_store_with_tokens_in_every_state_and_entries_of_version_1_moves_whole() {
     assert!(other.run(&["export"]).ok().out == out, "the exports differ");
     assert_eq!(other.run(&["audit", "verify"]).ok().out, world.run(&["audit", "verify"]).ok().out);
     let open = lines(&out).iter().filter(|line| line["type"] == "token").any(|token| {
-        let secrets = token["secrets"].as_array().expect("secrets");
+        let secrets = token["secrets"].as_array().expect("`secrets` is an array");
         secrets.iter().any(|secret| !secret["delivery"].is_null())
     });
-    assert!(open, "there is an open delivery");
+    assert!(open, "the export contains an unfinished delivery");
     let joined = World::with_store();
     joined.run_with(&["adopt", "mine"], b"mine_0123456789abcdefghijklmnopqrstuvwxyz").ok();
-    for scope in world.run(&["scopes", "list", "--json"]).ok().json().as_array().expect("scopes") {
-        joined.define(&[scope["name"].as_str().expect("a name")]);
+    for scope in
+        world.run(&["scopes", "list", "--json"]).ok().json().as_array().expect("`scopes` is an array")
+    {
+        joined.define(&[scope["name"].as_str().expect("the name is a string")]);
     }
     let ran = joined.run_with(&["import", "-", "--skip-existing", "--json"], out.as_bytes()).ok();
     assert_eq!(ran.json()["count"], 999);
@@ -285,18 +292,18 @@ fn a_store_with_tokens_in_every_state_and_entries_of_version_1_moves_whole() {
 }
 
 #[test]
-fn what_the_log_does_not_vouch_for_is_refused_and_what_it_does_is_not() {
+fn an_export_that_does_not_match_its_log_is_refused() {
     let (world, out, _) = exported();
     let all: Vec<&str> = out.lines().collect();
     let joined = |all: &[&str]| format!("{}\n", all.join("\n"));
     let place = |what: &str| all.iter().position(|line| line.contains(what)).expect(what);
-    // Entries that come in another order are the same log.
+    // Events in a different order are the same log.
     let (mut shuffled, event) = (all.clone(), place(r#""type":"event""#));
     shuffled.swap(event, event + 1);
     let other = World::new();
     other.run_with(&["import", "-"], joined(&shuffled).as_bytes()).ok();
     assert_eq!(other.run(&["export"]).ok().out, world.run(&["export"]).ok().out);
-    // A token that is left out, and one whose policy no token can have.
+    // One token is missing, one has a rotation policy that is not allowed, and one event is missing at the end.
     let token = place(r#""name":"gone""#);
     let lost = joined(&[&all[..token], &all[token + 1..]].concat()).replace(r#""token":2"#, r#""token":1"#);
     let wrong = out.replacen(r#""rotate_every":2592000"#, r#""rotate_every":-1"#, 1);
@@ -309,6 +316,6 @@ fn what_the_log_does_not_vouch_for_is_refused_and_what_it_does_is_not() {
     ] {
         let none = World::new();
         let refused = none.refuses_with(&["import", "-"], text.as_bytes(), 2, "usage");
-        assert!(refused["message"].as_str().expect("a text").contains(why), "{refused}");
+        assert!(refused["message"].as_str().expect("it is a string").contains(why), "{refused}");
     }
 }

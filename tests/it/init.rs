@@ -1,4 +1,4 @@
-//! `init`.
+//! Tests of `init`, which creates a store or shares it with a group.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -30,7 +30,7 @@ fn expected(directory: u32, database: u32, usage: u32) -> Vec<(String, u32)> {
 }
 
 #[test]
-fn a_store_is_made_once() {
+fn a_store_is_created_once() {
     let world = World::new();
     let path = world.dir.path().canonicalize().unwrap().join("store").display().to_string();
     let ran = world.run(&["init", "--reason", "new host"]).ok();
@@ -49,7 +49,7 @@ fn a_store_is_made_once() {
 }
 
 #[test]
-fn no_umask_opens_or_closes_a_store() {
+fn the_permissions_of_a_store_do_not_depend_on_the_umask() {
     for umask in ["000", "777", "077"] {
         let world = World::new();
         let gid = world.dir.path().metadata().unwrap().gid();
@@ -69,7 +69,7 @@ fn no_umask_opens_or_closes_a_store() {
 }
 
 #[test]
-fn a_group_may_read_and_record_use() {
+fn a_group_can_read_the_store_and_record_uses() {
     let world = World::new();
     let gid = world.dir.path().metadata().unwrap().gid().to_string();
     let document = world.run(&["init", "--group", &gid, "--json"]).ok().json();
@@ -90,7 +90,7 @@ fn a_group_may_read_and_record_use() {
 }
 
 #[test]
-fn a_group_is_recorded_once_with_what_changed() {
+fn sharing_with_a_group_is_recorded_once() {
     let world = World::with_store();
     let gid = world.dir.path().metadata().unwrap().gid();
     let before = world.actions().len();
@@ -102,21 +102,21 @@ fn a_group_is_recorded_once_with_what_changed() {
     let bytes = world.bytes();
     let again = world.run(&["init", "--group", &gid.to_string(), "--json"]).ok().json();
     assert_eq!((&again["changed"], world.bytes() == bytes), (&json!(false), true));
-    // Modes that somebody changed are set again, and there is nothing to record.
+    // If somebody has changed the modes, they are set again, but this is not recorded.
     std::fs::set_permissions(world.database(), std::fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(world.run(&["init", "--group", &gid.to_string(), "--json"]).ok().json()["changed"], true);
     assert_eq!((modes(&world), world.actions().len()), (expected(0o2750, 0o640, 0o660), before + 1));
 }
 
 #[test]
-fn a_lost_file_of_use_comes_back_as_shared_as_it_was() {
+fn a_missing_usage_file_is_created_again_with_the_same_permissions() {
     let world = World::new();
     let gid = world.dir.path().metadata().unwrap().gid().to_string();
     world.run(&["init", "--group", &gid]).ok();
     for file in ["usage.refused", "usage.scopes", "usage.secrets"] {
         std::fs::remove_file(world.store().join(file)).unwrap();
     }
-    // The mode of the directory says nothing.
+    // The mode of the directory does not show that the store is shared.
     std::fs::set_permissions(world.store(), std::fs::Permissions::from_mode(0o750)).unwrap();
     world.create("demo", &[]);
     assert_eq!(modes(&world), expected(0o750, 0o640, 0o660));
@@ -140,7 +140,7 @@ fn a_directory_that_is_not_a_store_is_left_alone() {
 }
 
 #[test]
-fn only_create_adopt_and_scopes_define_make_a_missing_store() {
+fn other_verbs_do_not_create_a_missing_store() {
     let world = World::new();
     let verbs: [&[&str]; 11] = [
         &["list"],
@@ -166,7 +166,7 @@ fn only_create_adopt_and_scopes_define_make_a_missing_store() {
 }
 
 #[test]
-fn no_store_is_made_below_a_directory_that_others_can_write() {
+fn no_store_is_created_below_a_directory_that_others_can_write() {
     let world = World::new();
     let open = open_directory(&world);
     let below = format!("{open}/store");
@@ -177,7 +177,7 @@ fn no_store_is_made_below_a_directory_that_others_can_write() {
 }
 
 #[test]
-fn no_store_is_made_in_a_directory_that_others_can_write() {
+fn no_store_is_created_in_a_directory_that_others_can_write() {
     let world = World::new();
     let open = open_directory(&world);
     for verb in [&["init"][..], &["create", "a"]] {
@@ -194,7 +194,7 @@ fn open_directory(world: &World) -> String {
 }
 
 #[test]
-fn an_unusable_place_for_a_store_differs_from_a_temporary_failure() {
+fn a_path_that_cannot_have_a_store_has_another_error_code_than_a_full_disk() {
     if !have("strace") || !have("bash") {
         return;
     }

@@ -1,4 +1,4 @@
-//! Installed as the README says, on an account that is new: the shell, `man`, sudo and cron find it.
+//! The installation as described in the README, for a new user: the shell, `man`, sudo and cron find the program.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -12,13 +12,13 @@ use crate::support::{Ran, World, copy_program, have, run, uid};
 
 const NEWCOMER: u32 = 64_021;
 
-/// An account whose home holds what `cargo install` leaves, on a machine whose `/usr/local` is empty.
+/// A user whose home contains what `cargo install` writes, on a machine with an empty `/usr/local`.
 struct Account {
     dir: TempDir,
 }
 
 impl Account {
-    /// None where the test cannot become another user, or change what is mounted for itself alone.
+    /// Returns `None` if the tests cannot switch to another user or mount a file system in a separate namespace.
     fn new() -> Option<Self> {
         if uid() != 0 {
             eprintln!("skipped: only root can become other users");
@@ -34,22 +34,23 @@ impl Account {
             return None;
         }
         let world = World::new();
-        fs::set_permissions(world.dir.path(), Permissions::from_mode(0o755)).expect("a mode");
+        fs::set_permissions(world.dir.path(), Permissions::from_mode(0o755)).expect("the mode can be set");
         let home = world.directory("home");
-        fs::create_dir_all(format!("{home}/.cargo/bin")).expect("a directory");
+        fs::create_dir_all(format!("{home}/.cargo/bin")).expect("the directory can be created");
         copy_program(&Path::new(&home).join(".cargo/bin/tokenctl"));
         for path in ["", "/.cargo", "/.cargo/bin"] {
-            chown(format!("{home}{path}"), Some(NEWCOMER), Some(NEWCOMER)).expect("an owner");
+            chown(format!("{home}{path}"), Some(NEWCOMER), Some(NEWCOMER)).expect("the owner can be set");
         }
         Some(Self { dir: world.dir })
     }
 
     fn home(&self) -> String {
-        self.dir.path().join("home").to_str().expect("UTF-8").to_owned()
+        self.dir.path().join("home").to_str().expect("the path is UTF-8").to_owned()
     }
 
-    /// Runs a script that has three words more. `user LINE` is the newcomer's shell, whose `PATH` rustup has changed; `cron LINE`
-    /// their job, with the variables of the crontab; `sudo` looks for programs where Debian tells it to.
+    /// Runs a script with three additional commands. `user LINE` runs a line in the newcomer's shell, with the `PATH`
+    /// that rustup sets; `cron LINE` runs it as a cron job of that user, with the variables of the crontab; `sudo`
+    /// searches the directories that Debian configures for it.
     fn run(&self, script: &str) -> Ran {
         let words = format!(
             r#"
@@ -67,14 +68,14 @@ impl Account {
     }
 }
 
-/// The first line of the README's way to install that starts so.
+/// The first line in the section "Install" of the README that starts with this text.
 fn line(start: &str) -> String {
     let lines = commands(section("## Install"));
     lines.into_iter().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no line `{start}`"))
 }
 
 #[test]
-fn man_finds_the_pages_of_a_user_installation() {
+fn man_finds_the_manual_pages_that_a_user_installed() {
     let Some(account) = Account::new() else { return };
     let write = line("tokenctl man");
     let ran = account.run(&format!("user '{write} -q && man -w tokenctl tokenctl-scopes-retire'")).ok();
@@ -85,7 +86,7 @@ fn man_finds_the_pages_of_a_user_installation() {
 #[test]
 fn the_documented_commands_remove_an_installation() {
     let Some(account) = Account::new() else { return };
-    // `cargo` removes the program as it has put it there.
+    // A stand-in for `cargo uninstall`, which removes the program.
     let cargo = r#"cargo() { test "$*" = 'uninstall tokenctl' && rm "$HOME/.cargo/bin/tokenctl"; }"#;
     let (mine, all) = (line("tokenctl man"), line("sudo tokenctl man"));
     let ran = account.run(&format!(
@@ -97,8 +98,8 @@ fn the_documented_commands_remove_an_installation() {
         line("cargo uninstall"),
         line("sudo rm"),
     ));
-    let (pages, left) = ran.out.split_once('\n').expect("a number");
-    assert!(pages.parse::<u32>().expect("a number") > 20, "{ran:?}");
+    let (pages, left) = ran.out.split_once('\n').expect("there is a number");
+    assert!(pages.parse::<u32>().expect("it is a number") > 20, "{ran:?}");
     assert_eq!(left, "127\n.local/share/tokenctl/tokens.db\n", "{ran:?}");
 }
 
@@ -108,7 +109,7 @@ fn sudo_and_cron_find_a_system_installation() {
     let crontab = &blocks("crontab")[0];
     let (path, job) = crontab.trim_end().split_once("\n17 * * * *  ").expect("a variable and a job");
     let job = job.replace("/etc/service-tokens", "secrets");
-    // Before, neither finds it.
+    // Before the installation, neither finds the program.
     let before = format!(
         "user 'mkdir -m 700 secrets'; sudo tokenctl --version; echo $?; crontab=({path}); cron '{job}'; echo $?"
     );
@@ -121,11 +122,11 @@ fn sudo_and_cron_find_a_system_installation() {
     let ran = account.run(&start);
     let page = "/usr/local/share/man/man1/tokenctl.1";
     assert_eq!(ran.out, format!("{page}\n{page}\n6\n"));
-    // The mail of the job tells what to do, although the job is quiet.
+    // The mail of the job contains a hint, although the job is quiet.
     let mail: Vec<&str> = ran.err.lines().filter(|line| !line.contains("not found")).collect();
     let [error, hint] = mail[..] else { panic!("{mail:?}") };
     assert!(error.starts_with("error: no store at `") && hint.starts_with("hint: "), "{mail:?}");
-    // With a store the job rotates what is due, and has nothing to say.
+    // With a store, the job rotates what is due and prints nothing.
     let due = "tokenctl create app -q --ttl 90d --rotate-every 1s --grace 0s --out secrets/app";
     let ran = account.run(&format!(
         "{install}; user '{due}'; sleep 2; cp secrets/app old; crontab=({path}); cron '{job}'; echo $?

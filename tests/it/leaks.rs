@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, DAY, HOUR, Ran, World, assert_token_keys};
 
-/// Revokes by a secret on stdin.
+/// Revokes the secret, which is passed on stdin.
 #[track_caller]
 fn leaked(world: &World, secret: &str) -> Ran {
     world.run_with(&["revoke", "--secret-file", "-", "--yes", "--json"], secret.as_bytes())
@@ -21,17 +21,17 @@ fn rotated() -> (World, String, String) {
     (world, old, new)
 }
 
-/// Fails unless one token was answered for. Returns whether it was changed, and its status.
+/// Fails unless the document contains exactly one token. Returns whether it was changed, and its status.
 #[track_caller]
 fn one(ran: &Ran) -> (bool, String) {
     let document = ran.json();
-    let keys: Vec<_> = document.as_object().expect("an object").keys().collect();
+    let keys: Vec<_> = document.as_object().expect("it is an object").keys().collect();
     assert_eq!(keys, ["changed", "count", "dry_run", "tokens"]);
     assert_eq!((&document["count"], &document["dry_run"]), (&json!(1), &json!(false)));
     let token = &document["tokens"][0];
     assert_token_keys(token, &["changed", "error"]);
     assert_eq!((&token["changed"], &token["error"]), (&document["changed"], &Value::Null));
-    (token["changed"] == true, token["status"].as_str().expect("a status").to_owned())
+    (token["changed"] == true, token["status"].as_str().expect("the status is a string").to_owned())
 }
 
 #[test]
@@ -41,8 +41,8 @@ fn a_leaked_current_secret_revokes_its_token() {
     for secret in [&old, &new] {
         assert_eq!(world.verify(secret, &[]), (3, "revoked demo".to_owned()));
     }
-    assert_eq!(world.actions().last().expect("an event"), "revoke");
-    // Both are revoked, so there is nothing left to change.
+    assert_eq!(world.actions().last().expect("there is an event"), "revoke");
+    // Both secrets are revoked, so nothing is left to change.
     let bytes = world.bytes();
     for secret in [&old, &new] {
         assert_eq!(one(&leaked(&world, secret).ok()), (false, "revoked".to_owned()));
@@ -56,7 +56,10 @@ fn a_leaked_previous_secret_is_revoked_alone() {
     let ran = leaked(&world, &old).ok();
     assert_eq!(one(&ran), (true, "active".to_owned()));
     let secrets = ran.json()["tokens"][0]["secrets"].clone();
-    assert_eq!((secrets.as_array().expect("secrets").len(), &secrets[0]["role"]), (1, &json!("current")));
+    assert_eq!(
+        (secrets.as_array().expect("`secrets` is an array").len(), &secrets[0]["role"]),
+        (1, &json!("current"))
+    );
     assert_eq!(world.verify(&old, &[]), (3, "revoked demo".to_owned()));
     world.is_valid(&new, "demo");
     let bytes = world.bytes();
@@ -66,7 +69,7 @@ fn a_leaked_previous_secret_is_revoked_alone() {
 }
 
 #[test]
-fn of_several_previous_secrets_only_the_leaked_one_is_revoked() {
+fn only_the_leaked_one_of_several_previous_secrets_is_revoked() {
     let (world, first, second) = rotated();
     let third = world.rotate("demo", &[]);
     leaked(&world, &second).ok();
@@ -83,19 +86,19 @@ fn a_leaked_provisional_secret_revokes_its_token_and_stops_the_delivery() {
     for (args, left) in [(["create", "new"], 0), (["rotate", "demo"], 1)] {
         let ran = world.shell(&format!("tokenctl {} --exec '{script}'", args.join(" "))).exit(7);
         assert!(ran.err.contains("revoked"), "{}", ran.err);
-        let provisional = std::fs::read_to_string(world.path("got")).expect("a file");
+        let provisional = std::fs::read_to_string(world.path("got")).expect("the file can be read");
         assert_eq!(provisional.len(), 42);
         assert_eq!(world.real(&["verify"], provisional.as_bytes()).exit(3).line(), "unknown");
         let shown = world.look_at(args[1]);
         assert_eq!(shown["status"], "revoked");
-        assert_eq!(shown["secrets"].as_array().expect("secrets").len(), left);
+        assert_eq!(shown["secrets"].as_array().expect("`secrets` is an array").len(), left);
     }
     assert_eq!(world.real(&["verify"], old.as_bytes()).exit(3).line(), "revoked demo");
     world.is_sound();
 }
 
 #[test]
-fn expired_secrets_are_left_alone() {
+fn expired_secrets_are_not_changed() {
     let (world, old, new) = rotated();
     world.wait(DAY);
     let bytes = world.bytes();
@@ -103,12 +106,12 @@ fn expired_secrets_are_left_alone() {
     world.wait(90 * DAY);
     assert_eq!(one(&leaked(&world, &new).ok()), (false, "expired".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
-    // Nothing would be done, so nothing is asked.
+    // Nothing would be changed, so there is no question.
     world.run_with(&["revoke", "--secret-file", "-"], old.as_bytes()).ok();
 }
 
 #[test]
-fn an_unknown_secret_is_not_found_and_an_impossible_one_is_usage() {
+fn an_unknown_secret_is_not_found_and_a_malformed_one_is_a_usage_error() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     let args = ["revoke", "--secret-file", "-", "--yes"];
@@ -135,7 +138,7 @@ fn an_unknown_secret_is_not_found_and_an_impossible_one_is_usage() {
 }
 
 #[test]
-fn a_leaked_secret_comes_from_a_file_or_from_stdin() {
+fn a_leaked_secret_is_read_from_a_file_or_from_stdin() {
     for (before, after) in
         [("", ""), ("", "\n"), ("", "\r\n"), ("", " \n\n"), ("Bearer ", "\n"), ("\n\t", "\t")]
     {
@@ -151,7 +154,7 @@ fn a_leaked_secret_comes_from_a_file_or_from_stdin() {
 }
 
 #[test]
-fn a_dry_run_and_a_no_revoke_nothing() {
+fn a_dry_run_or_a_negative_answer_revokes_nothing() {
     let (mut world, _, new) = rotated();
     let file = world.write("secret", &new);
     let bytes = world.bytes();
@@ -179,14 +182,14 @@ fn previous_revokes_only_previous_secrets() {
     assert_eq!(one(&again), (false, "active".to_owned()));
     assert!(world.bytes() == bytes, "the store was changed");
     assert_eq!(world.show("demo")["status"], "active");
-    // Rotation goes on as before.
+    // Later rotations work as before.
     let fourth = world.rotate("demo", &[]);
     assert_eq!(world.verify(&third, &[]), (0, "valid demo previous".to_owned()));
     world.is_valid(&fourth, "demo");
 }
 
 #[test]
-fn messages_about_previous_secrets_do_not_sound_like_the_whole_token() {
+fn messages_about_previous_secrets_mention_only_the_secrets() {
     let (world, old, _) = rotated();
     let ran = world.run_with(&["revoke", "--secret-file", "-", "-y"], old.as_bytes()).ok();
     assert_eq!(ran.err, "revoked a previous secret of `demo`\n");
@@ -203,7 +206,7 @@ fn messages_about_previous_secrets_do_not_sound_like_the_whole_token() {
 }
 
 #[test]
-fn previous_works_with_names_filters_and_everything_that_goes_with_them() {
+fn previous_can_be_combined_with_names_and_filters() {
     let world = World::new();
     let mut old = Vec::new();
     for name in ["a", "b", "c"] {

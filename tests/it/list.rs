@@ -1,4 +1,4 @@
-//! `list`.
+//! Tests of `list`: which tokens are shown, in which order and format.
 
 use std::io::ErrorKind;
 
@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::support::{DAY, HOSTILE, HOUR, MINUTE, World, assert_harmless, assert_token_keys};
 
-/// Two of ann's, one of bob's that is pending, one disabled, one expired, one revoked; an hour old and more.
+/// Two tokens of `ann`, a pending one of `Bob`, a disabled one, an expired one and a revoked one. All are at least an
+/// hour old.
 fn office() -> World {
     let world = World::with_store();
     world.define(&["events:read", "other"]);
@@ -30,7 +31,7 @@ fn office() -> World {
 }
 
 #[test]
-fn different_filters_all_apply_and_repeated_ones_follow_their_rule() {
+fn different_filters_are_combined_and_repeated_ones_follow_their_own_rule() {
     let world = office();
     let cases: [(&str, &[&str]); 26] = [
         ("", &["admin", "asleep", "later", "reader"]),
@@ -66,7 +67,7 @@ fn different_filters_all_apply_and_repeated_ones_follow_their_rule() {
 }
 
 #[test]
-fn use_is_distinguished_from_a_missing_record() {
+fn a_token_that_was_never_used_differs_from_one_without_a_record() {
     let world = World::with_store();
     let [used, once] = ["used", "once"].map(|name| world.create(name, &["--no-expiry"]));
     world.create("never", &["--no-expiry"]);
@@ -94,7 +95,7 @@ fn use_is_distinguished_from_a_missing_record() {
 }
 
 #[test]
-fn a_future_instant_changes_only_expiries_and_starts() {
+fn a_list_for_a_future_instant_differs_only_in_status() {
     let world = office();
     let at = |at: &str, args: &[&str]| world.names(&[&["--at", at], args].concat());
     assert_eq!(at("6d", &["--status", "active"]), ["admin", "later", "reader"]);
@@ -112,7 +113,7 @@ fn a_future_instant_changes_only_expiries_and_starts() {
 }
 
 #[test]
-fn every_order_breaks_ties_by_id_and_puts_missing_values_last() {
+fn every_sort_order_breaks_ties_by_id_and_puts_missing_values_last() {
     let world = office();
     let cases = [
         ("name", "admin asleep expired later reader revoked", "revoked reader later expired asleep admin"),
@@ -144,7 +145,7 @@ fn every_order_breaks_ties_by_id_and_puts_missing_values_last() {
 }
 
 #[test]
-fn bad_values_are_usage_and_an_unknown_scope_is_not_found() {
+fn invalid_values_are_usage_errors_and_an_unknown_scope_is_not_found() {
     let world = office();
     for flag in [
         "--status",
@@ -189,7 +190,7 @@ fn bad_values_are_usage_and_an_unknown_scope_is_not_found() {
 }
 
 #[test]
-fn scripts_get_whole_fields_in_a_fixed_order() {
+fn formats_for_scripts_have_complete_fields_in_a_fixed_order() {
     let world = World::with_store();
     world.define(&["a", "b"]);
     let args =
@@ -223,7 +224,7 @@ fn scripts_get_whole_fields_in_a_fixed_order() {
 }
 
 #[test]
-fn a_terminal_gets_a_table_and_what_it_hides() {
+fn on_a_terminal_a_list_is_a_table_with_the_number_of_hidden_tokens() {
     let mut world = office();
     world.at_terminal(&[]);
     world.env.insert("NO_COLOR".to_owned(), "1".to_owned());
@@ -268,7 +269,7 @@ reader  active    in 9 days    never      ann    events:read        {}  {}
 }
 
 #[test]
-fn an_empty_list_says_why_where_a_person_reads_it() {
+fn on_a_terminal_an_empty_list_explains_why() {
     let mut world = World::with_store();
     for (format, out) in [("table", ""), ("tsv", ""), ("names", ""), ("jsonl", ""), ("json", "[]\n")] {
         assert_eq!(world.run(&["list", "--format", format]).ok().out, out, "{format}");
@@ -276,27 +277,27 @@ fn an_empty_list_says_why_where_a_person_reads_it() {
     assert_eq!(world.run(&["list", "--format", "csv", "--columns", "id,name"]).ok().out, "id,name\r\n");
     assert_eq!(world.run(&["list"]).ok().err, "");
     world.at_terminal(&[]);
-    let said = |args: &[&str]| {
+    let message = |args: &[&str]| {
         let ran = world.run(&[&["list"], args].concat()).ok();
         assert_eq!(ran.out, "");
         ran.err
     };
-    assert_eq!(said(&[]), "no tokens yet; `tokenctl create NAME` makes one\n");
+    assert_eq!(message(&[]), "no tokens yet; `tokenctl create NAME` makes one\n");
     for name in ["a", "b", "c"] {
         world.create(name, &["--ttl", "10d"]);
     }
-    assert_eq!(said(&["--owner", "ann"]), "no token is selected\n");
-    assert_eq!(said(&["--at", "10d"]), "3 hidden (revoked or expired), --all shows them\n");
-    assert!(!said(&["--limit", "0"]).contains("no tokens yet"));
+    assert_eq!(message(&["--owner", "ann"]), "no token is selected\n");
+    assert_eq!(message(&["--at", "10d"]), "3 hidden (revoked or expired), --all shows them\n");
+    assert!(!message(&["--limit", "0"]).contains("no tokens yet"));
     world.wait(10 * DAY);
-    assert_eq!(said(&[]), "3 hidden (revoked or expired), --all shows them\n");
-    assert_eq!(said(&["--quiet"]), "");
+    assert_eq!(message(&[]), "3 hidden (revoked or expired), --all shows them\n");
+    assert_eq!(message(&["--quiet"]), "");
     world.terminal = World::new().terminal;
     world.refuses(&["--store", "/nowhere", "list"], 6, "store_missing");
 }
 
 #[test]
-fn no_text_breaks_a_line_or_moves_the_cursor() {
+fn no_stored_text_breaks_a_line_or_moves_the_cursor() {
     let world = World::with_store();
     world.create("demo", &["-d", "x", "--owner", "x"]);
     let text = "=a\tb\nEVIL\r\x1b[2J\u{202e}\\\"',c";
@@ -317,7 +318,7 @@ fn no_text_breaks_a_line_or_moves_the_cursor() {
                 assert!(ran.out.contains("\"'=a\\u{9}b\\u{a}EVIL"), "{}", ran.out);
             }
             "json" => {
-                // JSON escapes; who decodes it gets the text itself.
+                // JSON escapes the text, and a program that decodes it gets the original.
                 assert_eq!(ran.json()[0]["owner"], text);
                 assert!(!ran.out.contains('\x1b'));
             }
@@ -329,10 +330,10 @@ fn no_text_breaks_a_line_or_moves_the_cursor() {
 }
 
 #[test]
-fn a_long_list_comes_in_pages_without_a_gap() {
+fn a_list_of_several_database_pages_is_complete() {
     let world = World::with_store();
     world.create("template", &["--no-expiry"]);
-    // Of 2,500 a fifth is revoked, a fifth expired.
+    // A fifth of the 2,500 tokens is revoked, and another fifth is expired.
     world.sql(
         "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i <= 2500)
          INSERT INTO tokens (row, id, name, created_at, created_by, revoked_at)
@@ -366,7 +367,7 @@ fn a_long_list_comes_in_pages_without_a_gap() {
 }
 
 #[test]
-fn a_closed_pipe_ends_a_list_silently_and_a_full_disk_does_not() {
+fn a_closed_pipe_is_not_an_error_but_a_full_disk_is() {
     let world = office();
     for args in [&["list"][..], &["list", "--json"], &["list", "--format", "table"], &["show", "admin"]] {
         let gone = world.run_failing(args, 5, ErrorKind::BrokenPipe).ok();
@@ -377,7 +378,7 @@ fn a_closed_pipe_ends_a_list_silently_and_a_full_disk_does_not() {
 }
 
 #[test]
-fn reading_changes_no_byte() {
+fn list_show_and_settings_do_not_change_a_byte() {
     let world = office();
     let before = world.bytes();
     for args in [&["list", "--all"][..], &["list", "--sort", "owner"], &["show", "admin"], &["settings"]] {
@@ -387,7 +388,7 @@ fn reading_changes_no_byte() {
 }
 
 #[test]
-fn columns_and_sort_keys_have_two_spellings_and_statuses_take_commas() {
+fn columns_and_sort_keys_can_be_spelled_in_several_ways_and_statuses_can_be_separated_by_commas() {
     let world = World::with_store();
     for name in ["a", "b", "c"] {
         world.create(name, &[]);
@@ -411,7 +412,7 @@ fn columns_and_sort_keys_have_two_spellings_and_statuses_take_commas() {
 }
 
 #[test]
-fn none_means_no_value_for_every_flag() {
+fn the_value_none_clears_a_value_but_is_not_a_lifetime() {
     let world = World::with_store();
     world.create("a", &["--ttl", "90d", "--rotate-every", "30d", "--grace", "1h", "--not-before", "1d"]);
     let edit = ["edit", "a", "--rotate-every", "none", "--grace", "none", "--not-before", "none"];

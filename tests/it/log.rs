@@ -1,4 +1,4 @@
-//! What `audit` shows of the log: which events, in which order and format.
+//! The events that `audit` prints: which of them, in which order and format.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::support::{DAY, HOUR, World, run, time};
 
-/// Events of three days: a creation each day at noon, and a change on the second.
+/// A store with events on three days. One token is created each day at noon, and on the second day the first token is
+/// also edited. Events 1 and 2 are from `init`, and each creation makes two events (`create` and `confirm`).
 fn world() -> World {
     let world = World::with_store();
     world.create("first", &["--owner", "ann"]);
@@ -20,7 +21,7 @@ fn world() -> World {
     world
 }
 
-/// Number, action and name of the events that `audit` prints with these arguments.
+/// Returns the number, the action and the token name of each event that `audit` prints with these arguments.
 fn shown(world: &World, args: &[&str]) -> Vec<String> {
     let log = world.run(&[&["audit", "--format", "tsv"], args].concat()).ok().out;
     let event = |line: &str| {
@@ -64,7 +65,7 @@ fn events_are_selected_by_action_actor_and_token() {
 }
 
 #[test]
-fn a_rollback_is_found_under_its_old_word_too() {
+fn rollback_events_are_also_found_by_their_old_name() {
     let world = World::with_store();
     world.run(&["create", "demo", "--exec", "false"]).exit(7);
     world.run(&["create", "demo", "--exec", "false"]).exit(7);
@@ -75,7 +76,7 @@ fn a_rollback_is_found_under_its_old_word_too() {
 }
 
 #[test]
-fn the_newest_are_kept_and_shown_in_either_order() {
+fn limit_selects_the_newest_events_in_either_order() {
     let world = world();
     assert_eq!(shown(&world, &["--limit", "2"]), ["8 create third", "9 confirm third"]);
     assert_eq!(shown(&world, &["--limit", "2", "--reverse"]), ["9 confirm third", "8 create third"]);
@@ -91,7 +92,7 @@ fn the_newest_are_kept_and_shown_in_either_order() {
 }
 
 #[test]
-fn more_than_a_page_is_shown_in_either_order() {
+fn a_log_of_several_database_pages_is_complete_in_either_order() {
     let world = World::with_store();
     world.create("demo", &[]);
     world.sql(
@@ -115,17 +116,19 @@ fn the_table_shows_a_confirmed_delivery_on_one_line() {
     world.at_terminal(&[]);
     let actions = |args: &[&str]| -> Vec<String> {
         let table = world.run(&[&["audit"], args].concat()).ok().out;
-        // What does not fit into a column goes on below.
+        // Text that does not fit into its column continues on the next line, so only lines that start with a number
+        // count.
         let events = table.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
         events.map(|line| line.split_whitespace().nth(2).unwrap().to_owned()).collect()
     };
-    let folded = ["init", "init", "create", "create", "edit", "create", "rotate", "create", "rollback"];
-    assert_eq!(actions(&[]), folded);
-    assert_eq!(actions(&["--reverse"]), folded.iter().rev().copied().collect::<Vec<_>>());
+    let one_line_per_delivery =
+        ["init", "init", "create", "create", "edit", "create", "rotate", "create", "rollback"];
+    assert_eq!(actions(&[]), one_line_per_delivery);
+    assert_eq!(actions(&["--reverse"]), one_line_per_delivery.iter().rev().copied().collect::<Vec<_>>());
     assert_eq!(actions(&["--limit", "3"]), ["rotate", "create", "rollback"]);
     assert_eq!(actions(&["--all", "--limit", "4"]), ["rotate", "confirm", "create", "rollback"]);
     assert_eq!(actions(&["--action", "confirm"]).len(), 4);
-    // A confirmation without its beginning is a separate line.
+    // A `confirm` event that does not match its `create` event (here by another user) has a separate line.
     world.wait(DAY);
     let sql = "UPDATE events SET login = 'other' WHERE action = 'confirm' AND name = 'third'";
     world.sql(sql);
@@ -133,7 +136,7 @@ fn the_table_shows_a_confirmed_delivery_on_one_line() {
 }
 
 #[test]
-fn each_format_has_the_same_events() {
+fn every_format_contains_the_same_events() {
     let world = world();
     let csv = world.run(&["audit", "--format", "csv", "--token", "first"]).ok().out;
     let id = world.show("first")["id"].as_str().unwrap().to_owned();
@@ -156,7 +159,7 @@ fn each_format_has_the_same_events() {
 }
 
 #[test]
-fn a_token_that_is_gone_is_found_by_its_events() {
+fn the_events_of_a_token_that_no_longer_exists_are_found() {
     let world = world();
     world.run(&["create", "failed", "--exec", "false"]).exit(7);
     world.run(&["show", "failed"]).exit(4);
@@ -165,7 +168,7 @@ fn a_token_that_is_gone_is_found_by_its_events() {
 }
 
 #[test]
-fn a_long_log_goes_through_the_pager() {
+fn a_long_log_is_shown_in_the_pager() {
     let mut world = world();
     world.at_terminal(&[]);
     world.terminal.height = Some(4);
@@ -182,21 +185,22 @@ fn a_long_log_goes_through_the_pager() {
 }
 
 #[test]
-fn the_five_questions_of_an_auditor_have_one_command_each() {
+fn one_audit_command_answers_each_question_of_an_auditor() {
     let world = World::new();
     world.at_real_time(0);
     world.define(&["read", "admin"]);
     run(world.program().env("SUDO_USER", "ann").args(["scopes", "define", "billing"]), b"").ok();
     world.create("ci-deploy", &["--owner", "ann", "-s", "read"]);
     world.wait(8 * DAY);
-    let now = time(world.now()).as_str().expect("a time").to_owned();
+    let now = time(world.now()).as_str().expect("the time is a string").to_owned();
     world.run(&["scopes", "add", "ci-deploy", "admin", "--allow-widen", "--reason", "release"]).ok();
     world.run(&["edit", "ci-deploy", "--owner", "bob"]).ok();
-    let hint = world.show("ci-deploy")["secrets"][0]["hint"].as_str().expect("a hint").to_owned();
+    let hint =
+        world.show("ci-deploy")["secrets"][0]["hint"].as_str().expect("the hint is a string").to_owned();
     world.run(&["revoke", "ci-deploy", "--yes", "--reason", "leaked, ticket 7"]).ok();
-    // The manual names these commands.
+    // The help of `audit` shows each of these commands as an example.
     let manual = world.run(&["help", "audit"]).ok().out.split_whitespace().collect::<Vec<_>>().join(" ");
-    let asked = |command: &str| -> Vec<Vec<String>> {
+    let answer = |command: &str| -> Vec<Vec<String>> {
         assert!(manual.contains(&format!("tokenctl {command}")), "{command}: {manual}");
         let args: Vec<&str> = command.split(' ').collect();
         let args =
@@ -204,24 +208,29 @@ fn the_five_questions_of_an_auditor_have_one_command_each() {
         let out = world.run(&args).ok().out;
         out.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
     };
-    let granted = asked("audit --token ci-deploy --action create,scopes.add,scopes.set");
+    // Who granted which scopes?
+    let granted = answer("audit --token ci-deploy --action create,scopes.add,scopes.set");
     let [created, added] = &granted[..] else { panic!("{granted:?}") };
     assert!(created[7].contains("owner: +ann; ") && created[7].contains("scopes: +read; "), "{created:?}");
     assert_eq!(
         added[1..],
         [&now, "scopes.add", &added[3], "ci-deploy", "tester", "release", "scopes: +admin"]
     );
-    let owned = asked("audit --token ci-deploy --action create,edit");
+    // Who owned the token, and since when?
+    let owned = answer("audit --token ci-deploy --action create,edit");
     assert_eq!(owned[1][7], "owner: ann → bob");
-    let week = asked("audit --since 7d");
+    // What happened in the last week?
+    let week = answer("audit --since 7d");
     assert_eq!(
         week.iter().map(|event| event[2].as_str()).collect::<Vec<_>>(),
         ["scopes.add", "edit", "revoke"]
     );
-    let by_ann = asked("audit --actor ann");
+    // What did this person do?
+    let by_ann = answer("audit --actor ann");
     let [defined] = &by_ann[..] else { panic!("{by_ann:?}") };
     assert_eq!((&*defined[2], &*defined[7]), ("scope.define", "scope: +billing"));
-    let revoked = asked("audit --action revoke --format csv");
+    // Which secrets were revoked, and why?
+    let revoked = answer("audit --action revoke --format csv");
     assert_eq!(revoked.len(), 2, "{revoked:?}");
     assert!(revoked[0][0].ends_with(",reason,changes"), "{revoked:?}");
     let fields = &revoked[1][0];
@@ -229,5 +238,5 @@ fn the_five_questions_of_an_auditor_have_one_command_each() {
         fields.contains("\"leaked, ticket 7\"") && fields.contains(&format!("revoked_at: +{now}")),
         "{fields}"
     );
-    assert!(fields.contains(&hint), "which secret was revoked: {fields}");
+    assert!(fields.contains(&hint), "the event names the revoked secret: {fields}");
 }

@@ -1,5 +1,5 @@
-//! What administrators and other programs do to the database with SQLite's own tools: a store outlives it, or says how
-//! it is brought back.
+//! Maintenance of the database with SQLite's own tools, by administrators and other programs: afterwards the store
+//! works, or the error says how to repair it.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -12,12 +12,13 @@ use crate::store::{ALL, ask, refused, sound};
 use crate::support::processes::{assert_failure, mode};
 use crate::support::{World, have, run};
 
-/// Every command does what it is for.
+/// Fails unless every command works. The failure mentions what was done `after` which it failed.
 #[track_caller]
 fn everything_works(world: &World, after: &str) {
     for args in ALL {
         let ran = ask(world, args);
-        // Some were done before, and some find their token revoked; none may fail because of the store.
+        // Some commands repeat an earlier change, and some find their token revoked, but none fails because of the
+        // store.
         let answers = if args[0] == "doctor" { &[0][..] } else { &[0, 2, 3, 4, 5] };
         assert!(answers.contains(&ran.code), "after {after}: {args:?} {ran:?}");
     }
@@ -25,7 +26,7 @@ fn everything_works(world: &World, after: &str) {
 }
 
 #[test]
-fn every_statement_of_maintenance_leaves_a_store_that_works() {
+fn a_store_works_after_every_maintenance_statement() {
     for sql in [
         "VACUUM",
         "ANALYZE",
@@ -53,12 +54,13 @@ fn every_statement_of_maintenance_leaves_a_store_that_works() {
 }
 
 #[test]
-fn a_copy_by_vacuum_into_or_by_the_backup_of_sqlite_works_in_place_of_the_store() {
+fn a_copy_made_with_sqlite_can_replace_the_store() {
     let world = sound();
     let secret = world.mint("kept");
     let copy = world.dir.path().join("copy.db");
     world.sql(&format!("VACUUM INTO '{}'", copy.display()));
-    fs::write(world.database(), fs::read(&copy).expect("a copy")).expect("the database");
+    fs::write(world.database(), fs::read(&copy).expect("the file can be read"))
+        .expect("the database can be written");
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid kept");
     everything_works(&world, "VACUUM INTO");
 
@@ -70,29 +72,29 @@ fn a_copy_by_vacuum_into_or_by_the_backup_of_sqlite_works_in_place_of_the_store(
     let copy = world.dir.path().join("backup.db");
     let backup = format!(".backup '{}'", copy.display());
     run(Command::new("sqlite3").arg(world.database()).arg(backup), b"").ok();
-    fs::rename(&copy, world.database()).expect("a file");
-    fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("a mode");
+    fs::rename(&copy, world.database()).expect("the file can be renamed");
+    fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("the mode can be set");
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid kept");
     everything_works(&world, ".backup");
 }
 
-/// Leaves a store as Litestream does.
+/// Leaves a store in the state in which Litestream leaves it.
 fn replicated(world: &World) {
-    let conn = Connection::open(world.database()).expect("the database");
-    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).expect("a mode");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
+    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).expect("the query returns a mode");
     let tables = "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER);
          CREATE TABLE _litestream_lock (id INTEGER)";
-    conn.execute_batch(tables).expect("tables");
+    conn.execute_batch(tables).expect("the SQL can be executed");
     conn.close().expect("the database");
 }
 
 #[test]
-fn a_store_in_wal_mode_says_so_and_is_brought_back() {
+fn a_store_in_wal_mode_is_reported_and_can_be_repaired() {
     let world = sound();
     replicated(&world);
     refused(&world, "store_wal", "doctor --repair");
     let failure = assert_failure(&ask(&world, &["list"]), "store_wal", 6);
-    let path = world.database().canonicalize().expect("a path");
+    let path = world.database().canonicalize().expect("the path exists");
     let message = format!("`{}` is in WAL mode, which another program has set", path.display());
     assert_eq!(failure["message"], message);
     let found = ask(&world, &["doctor"]).exit(3).json();
@@ -105,7 +107,7 @@ fn a_store_in_wal_mode_says_so_and_is_brought_back() {
 }
 
 #[test]
-fn tables_of_litestream_without_wal_mode_are_dropped_as_well() {
+fn tables_of_litestream_are_also_removed_without_wal_mode() {
     let world = sound();
     replicated(&world);
     world.sql("PRAGMA journal_mode = DELETE");
@@ -115,11 +117,11 @@ fn tables_of_litestream_without_wal_mode_are_dropped_as_well() {
 }
 
 #[test]
-fn a_store_that_another_program_has_open_stays_in_wal_mode() {
+fn a_store_in_wal_mode_is_not_repaired_while_another_program_has_it_open() {
     let world = sound();
     replicated(&world);
-    let other = Connection::open(world.database()).expect("the database");
-    other.query_row("SELECT count(*) FROM tokens", [], |_| Ok(())).expect("a count");
+    let other = Connection::open(world.database()).expect("the database can be opened");
+    other.query_row("SELECT count(*) FROM tokens", [], |_| Ok(())).expect("the query returns a count");
     let ran = world.real(&["doctor", "--repair", "--yes", "--json"], b"");
     assert_failure(&ran, "store_locked", 6);
     refused(&world, "store_wal", "doctor --repair");
@@ -129,9 +131,9 @@ fn a_store_that_another_program_has_open_stays_in_wal_mode() {
 }
 
 #[test]
-fn a_log_that_lies_beside_the_store_is_not_read() {
+fn a_stray_wal_file_is_never_read() {
     let world = sound();
-    fs::write(world.store().join("tokens.db-wal"), [0xa5; 4096]).expect("a file");
+    fs::write(world.store().join("tokens.db-wal"), [0xa5; 4096]).expect("the file can be written");
     refused(&world, "store_wal", "doctor --repair");
     world.real(&["doctor", "--repair", "--yes"], b"").ok();
     assert!(!world.store().join("tokens.db-wal").exists());
@@ -139,9 +141,11 @@ fn a_log_that_lies_beside_the_store_is_not_read() {
 }
 
 #[test]
-fn a_restored_store_has_its_recorded_sharing_whatever_the_mode_of_its_directory() {
+fn a_restored_database_gets_the_recorded_sharing_whatever_the_mode_of_the_directory() {
     let group = rustix::process::getgid().as_raw().to_string();
-    let chmod = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+    let chmod = |path: &Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set");
+    };
     for (shared, right) in [(false, 0o600), (true, 0o640)] {
         for (directory, restored) in
             [(0o700, 0o644), (0o2750, 0o644), (0o755, 0o640), (0o2750, 0o600), (0o750, 0o4755)]
@@ -163,28 +167,28 @@ fn a_restored_store_has_its_recorded_sharing_whatever_the_mode_of_its_directory(
 }
 
 #[test]
-fn a_store_that_others_could_write_is_private_whatever_it_has_recorded() {
+fn a_database_that_others_could_write_becomes_private_whatever_sharing_is_recorded() {
     let group = rustix::process::getgid().as_raw().to_string();
     for (directory, database) in [(0o2750, 0o666), (0o2750, 0o777), (0o777, 0o640)] {
         let world = sound();
         world.real(&["init", "--group", &group], b"").ok();
-        fs::set_permissions(world.store(), Permissions::from_mode(directory)).expect("a mode");
-        fs::set_permissions(world.database(), Permissions::from_mode(database)).expect("a mode");
+        fs::set_permissions(world.store(), Permissions::from_mode(directory)).expect("the mode can be set");
+        fs::set_permissions(world.database(), Permissions::from_mode(database)).expect("the mode can be set");
         world.real(&["doctor"], b"").exit(3);
         world.real(&["doctor", "--repair", "--yes"], b"");
         assert_eq!(mode(&world.database()), 0o600, "{directory:o} {database:o}");
     }
 }
 
-/// A backup that root restored has the group of root, which is not that of the verifiers.
+/// If root restores a backup, it belongs to the group of root instead of the group of the verifiers.
 #[test]
-fn a_database_of_another_group_than_is_recorded_becomes_private_and_says_how_it_is_shared_again() {
+fn a_database_with_another_group_than_recorded_becomes_private_until_it_is_shared_again() {
     if rustix::process::geteuid().as_raw() != 0 {
         return;
     }
     let world = sound();
     world.real(&["init", "--group", "0"], b"").ok();
-    std::os::unix::fs::chown(world.database(), None, Some(12)).expect("a group");
+    std::os::unix::fs::chown(world.database(), None, Some(12)).expect("the group can be set");
     let found = world.real(&["doctor", "--json"], b"").exit(3).json();
     let database = world.database();
     assert_eq!(
@@ -199,10 +203,10 @@ fn a_database_of_another_group_than_is_recorded_becomes_private_and_says_how_it_
     world.real(&["init", "--group", "0"], b"").ok();
     assert_eq!(mode(&database), 0o640);
     world.real(&["doctor"], b"").ok();
-    // Nor is a file of use that comes back open to the group that was recorded.
-    std::os::unix::fs::chown(&database, None, Some(12)).expect("a group");
+    // A usage file that is created again is not open to the recorded group either.
+    std::os::unix::fs::chown(&database, None, Some(12)).expect("the group can be set");
     let lost = world.store().join("usage.secrets");
-    std::fs::remove_file(&lost).expect("a file");
+    std::fs::remove_file(&lost).expect("the file can be removed");
     world.real(&["settings", "grace", "25h"], b"").ok();
     assert_eq!(mode(&lost), 0o600);
 }

@@ -1,4 +1,4 @@
-//! `man`: a page for each command, made of the same command line and words as the help.
+//! `man`: a manual page for each command, generated from the same command line and texts as the help.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ use tokenctl::domain::code::{EXITS, Exit};
 use crate::help::{commands, path};
 use crate::support::{World, have, program, run};
 
-/// The sections of every page, in their order; of the last three but one only where there is something to say.
+/// The sections of every page, in their order. Some pages have more.
 const SECTIONS: [&str; 6] = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "EXIT STATUS"];
 
 fn kept() -> PathBuf {
@@ -23,12 +23,18 @@ fn kept() -> PathBuf {
 
 fn pages(dir: &Path) -> BTreeMap<String, String> {
     let page = |entry: fs::DirEntry| {
-        (entry.file_name().into_string().expect("UTF-8"), fs::read_to_string(entry.path()).expect("a page"))
+        (
+            entry.file_name().into_string().expect("the text is UTF-8"),
+            fs::read_to_string(entry.path()).expect("the file can be read"),
+        )
     };
-    fs::read_dir(dir).expect("the pages").map(|entry| page(entry.expect("an entry"))).collect()
+    fs::read_dir(dir)
+        .expect("the directory can be read")
+        .map(|entry| page(entry.expect("the entry can be read")))
+        .collect()
 }
 
-/// The page of a command as written, without its escapes.
+/// The source of the page for a command, without its escapes.
 fn page_of(pages: &BTreeMap<String, String>, command: &Clap) -> String {
     let name = format!("{}.1", ["tokenctl", &path(command)].join(" ").trim().replace(' ', "-"));
     let page = pages.get(&name).unwrap_or_else(|| panic!("{name} is missing"));
@@ -44,16 +50,16 @@ fn sections(page: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_folder_man_is_what_the_program_writes() {
+fn the_pages_in_the_repository_equal_the_generated_ones() {
     let world = World::new();
     let dir = world.dir.path().join("new/pages");
     let ran = world.real(&["man", dir.to_str().unwrap()], b"").ok();
     assert_eq!(fs::metadata(dir.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o755);
     let (written, kept) = (pages(&dir), pages(&kept()));
     let names = |pages: &BTreeMap<String, String>| pages.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&written), names(&kept), "`tokenctl man man` writes them anew");
+    assert_eq!(names(&written), names(&kept), "run `tokenctl man man` to update them");
     for (name, page) in &written {
-        assert!(kept[name] == *page, "{name} differs: `tokenctl man man` writes it anew");
+        assert!(kept[name] == *page, "{name} differs; run `tokenctl man man` to update it");
     }
     assert_eq!(ran.err, format!("wrote {} pages to {}\n", written.len(), dir.display()));
     assert_eq!((ran.out, written.len()), (String::new(), commands().len()));
@@ -61,7 +67,7 @@ fn the_folder_man_is_what_the_program_writes() {
 }
 
 #[test]
-fn without_a_directory_the_page_of_the_program_is_data() {
+fn without_a_directory_the_page_of_the_program_is_printed() {
     let world = World::new();
     let ran = world.run(&["man"]).ok();
     assert_eq!((ran.out, ran.err), (pages(&kept())["tokenctl.1"].clone(), String::new()));
@@ -71,7 +77,7 @@ fn without_a_directory_the_page_of_the_program_is_data() {
 }
 
 #[test]
-fn the_pages_depend_on_nothing_but_the_program() {
+fn the_pages_do_not_depend_on_the_environment() {
     let world = World::new();
     let dir = world.dir.path().join("pages");
     let mut command = program();
@@ -85,7 +91,7 @@ fn the_pages_depend_on_nothing_but_the_program() {
 }
 
 #[test]
-fn its_document_names_the_pages() {
+fn the_document_lists_the_pages() {
     let world = World::new();
     let dir = world.dir.path().join("pages");
     let names: Vec<String> = pages(&kept()).into_keys().collect();
@@ -93,15 +99,15 @@ fn its_document_names_the_pages() {
         [(&["man", "--json"][..], None), (&["man", "--json", dir.to_str().unwrap()], dir.to_str())]
     {
         let document = world.run(args).ok().json();
-        let mut told: Vec<String> = serde_json::from_value(document["pages"].clone()).unwrap();
-        assert_eq!((told[0].as_str(), &document["path"]), ("tokenctl.1", &json!(path)));
-        told.sort();
-        assert_eq!(told, names);
+        let mut listed: Vec<String> = serde_json::from_value(document["pages"].clone()).unwrap();
+        assert_eq!((listed[0].as_str(), &document["path"]), ("tokenctl.1", &json!(path)));
+        listed.sort();
+        assert_eq!(listed, names);
     }
 }
 
 #[test]
-fn every_page_has_its_sections() {
+fn every_page_has_the_expected_sections() {
     let pages = pages(&kept());
     for command in commands() {
         let page = page_of(&pages, &command);
@@ -119,7 +125,7 @@ fn every_page_has_its_sections() {
 }
 
 #[test]
-fn every_flag_of_every_verb_is_in_its_page() {
+fn every_flag_of_every_verb_is_on_its_page() {
     let pages = pages(&kept());
     let mut flags = 0;
     for command in commands() {
@@ -140,17 +146,17 @@ fn every_flag_of_every_verb_is_in_its_page() {
 }
 
 #[test]
-fn every_page_has_the_exit_codes_of_its_verb() {
+fn every_page_lists_the_exit_codes_of_its_verb() {
     let pages = pages(&kept());
     for command in commands() {
         let page = page_of(&pages, &command);
-        let verb = VERBS.iter().find(|verb| verb.path == path(&command)).expect("an entry");
+        let verb = VERBS.iter().find(|verb| verb.path == path(&command)).expect("there is an entry");
         let (_, exits) = page.split_once(".SH \"EXIT STATUS\"\n").expect("its exits");
         let (exits, _) = exits.split_once(".SH ").expect("its end");
         for row in EXITS {
             let meaning = row.meaning.replace('`', "");
-            let told = exits.contains(&format!(".TP\n{}\n{meaning}", row.exit));
-            assert_eq!(told, verb.exits.contains(&row.exit), "{} {}", verb.path, row.exit);
+            let is_listed = exits.contains(&format!(".TP\n{}\n{meaning}", row.exit));
+            assert_eq!(is_listed, verb.exits.contains(&row.exit), "{} {}", verb.path, row.exit);
         }
     }
     for code in EXITS.iter().flat_map(Exit::codes) {
@@ -158,9 +164,9 @@ fn every_page_has_the_exit_codes_of_its_verb() {
     }
 }
 
-/// What mandoc says at most is that lines of the source are long, as clap writes them.
+/// The only complaint that is allowed is that lines are long, because clap writes them that way.
 #[test]
-fn mandoc_finds_no_fault() {
+fn mandoc_has_no_complaints_about_the_pages() {
     if !have("mandoc") {
         return;
     }
@@ -188,15 +194,19 @@ fn man_formats_every_page_without_a_warning() {
         assert_eq!((ran.code, &*ran.err), (0, ""), "{name}");
         let shown =
             run(Command::new("man").env("MANWIDTH", "80").args(["-E", "UTF-8", "-l"]).arg(&file), b"").ok();
-        let about =
-            page.lines().skip_while(|line| *line != ".SH NAME").nth(1).expect("a line").replace("\\-", "-");
+        let about = page
+            .lines()
+            .skip_while(|line| *line != ".SH NAME")
+            .nth(1)
+            .expect("there is a line")
+            .replace("\\-", "-");
         let start: String = about.chars().take(60).collect();
         assert!(shown.out.contains(&start), "{name}: {}", shown.out);
     }
 }
 
 #[test]
-fn existing_pages_are_replaced_and_other_files_left_alone() {
+fn existing_pages_are_replaced_and_other_files_are_left_alone() {
     let world = World::new();
     let dir = world.dir.path().join("pages");
     fs::create_dir(&dir).unwrap();
@@ -214,7 +224,7 @@ fn existing_pages_are_replaced_and_other_files_left_alone() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_written_is_named() {
+fn the_error_names_a_directory_that_cannot_be_written() {
     let world = World::new();
     let at = |name: &str| world.dir.path().join(name).to_str().unwrap().to_owned();
     fs::write(at("file"), "").unwrap();
@@ -231,11 +241,11 @@ fn a_directory_that_cannot_be_written_is_named() {
         assert!(message.starts_with(&format!("cannot write `{named}`: ")), "{message}");
         assert!(message.to_lowercase().contains(&why.to_lowercase()), "{message}");
     }
-    assert_eq!(fs::read_dir(at("taken")).unwrap().count(), 1, "no leftover");
+    assert_eq!(fs::read_dir(at("taken")).unwrap().count(), 1, "a temporary file was left");
 }
 
 #[test]
-fn a_full_disk_is_reported_and_leaves_the_old_page() {
+fn a_full_disk_is_reported_and_the_old_page_is_kept() {
     if !have("strace") {
         return;
     }

@@ -1,4 +1,4 @@
-//! From a store of the version before to one of today. `tests/data/make-store-v1` says how that store was made.
+//! Migration of a store of version 1 to the current version. `tests/data/make-store-v1` shows how that store was made.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -11,7 +11,7 @@ use tokenctl::{Reason, Requirements, Verifier};
 
 use crate::support::{HOUR, World};
 
-/// Minutes after the store was made, before the deadlines of its two deliveries.
+/// Some minutes after the store was made, before the deadlines of its two unfinished deliveries.
 const THEN: i64 = 1_795_774_500;
 
 struct Fixed(i64);
@@ -22,25 +22,25 @@ impl Clock for Fixed {
     }
 }
 
-/// A store as the last program of version 1 left it: 1,000 tokens in every state, one of them edited by hand.
+/// A store as the last release of version 1 left it: 1,000 tokens in every state, one of them edited by hand.
 pub fn old() -> World {
     let world = World::new();
     world.wait(THEN - world.now());
-    fs::create_dir(world.store()).expect("a directory");
-    fs::set_permissions(world.store(), Permissions::from_mode(0o700)).expect("a mode");
+    fs::create_dir(world.store()).expect("the directory can be created");
+    fs::set_permissions(world.store(), Permissions::from_mode(0o700)).expect("the mode can be set");
     let packed = fs::File::open(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/store-v1.db.gz"));
     let unpacked = Command::new("gzip").arg("-dc").stdin(packed.expect("the store")).output();
-    fs::write(world.database(), unpacked.expect("gzip runs").stdout).expect("the database");
-    fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("a mode");
+    fs::write(world.database(), unpacked.expect("gzip runs").stdout).expect("the database can be written");
+    fs::set_permissions(world.database(), Permissions::from_mode(0o600)).expect("the mode can be set");
     world
 }
 
 fn version(world: &World) -> i64 {
-    let conn = Connection::open(world.database()).expect("the database");
-    conn.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("a number")
+    let conn = Connection::open(world.database()).expect("the database can be opened");
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0)).expect("the query returns a number")
 }
 
-/// A document without what changes by looking: uses are recorded from the first change on.
+/// A document without the fields that depend on uses, because uses are recorded only after the first change.
 pub fn without_uses(mut document: Value) -> Value {
     match &mut document {
         Value::Array(all) => all.iter_mut().for_each(|it| *it = without_uses(it.take())),
@@ -53,7 +53,7 @@ pub fn without_uses(mut document: Value) -> Value {
     document
 }
 
-/// What can be seen of every token and scope, and the verdicts on the known secrets.
+/// The documents of all tokens and scopes, and the verdicts on the known secrets.
 fn seen(world: &World) -> Value {
     let verdict = |state: &str| world.verify(&format!("a-secret-of-known-{state}"), &[]).0;
     let document = |args: &[&str]| without_uses(world.run(args).ok().json());
@@ -67,7 +67,7 @@ fn seen(world: &World) -> Value {
 }
 
 #[test]
-fn a_store_of_version_1_is_read_as_it_is() {
+fn a_store_of_version_1_is_read_without_migrating_it() {
     let world = old();
     let before = world.bytes();
     assert_eq!(seen(&world)[3], json!([0, 3, 3]));
@@ -80,22 +80,23 @@ fn a_store_of_version_1_is_read_as_it_is() {
 }
 
 #[test]
-fn the_first_change_migrates_and_nothing_else_looks_different() {
+fn the_first_change_migrates_the_store_and_no_document_differs() {
     let world = old();
-    let (was, before) = (seen(&world), fs::read(world.database()).expect("the database"));
+    let (was, before) = (seen(&world), fs::read(world.database()).expect("the database can be read"));
     let events = world.run(&["audit", "--json"]).ok().json();
-    let events = events.as_array().expect("an array").len();
+    let events = events.as_array().expect("it is an array").len();
     world.run(&["init"]).ok();
     assert_eq!(version(&world), 2);
     assert_eq!(seen(&world), was);
     let kept = world.store().join("tokens.db.v1");
-    assert_eq!(fs::metadata(&kept).expect("a copy").permissions().mode() & 0o777, 0o600);
-    // Copying counts as a change, which the header of the copy says.
-    assert!(fs::read(kept).expect("a copy")[100..] == before[100..], "the copy differs");
+    assert_eq!(fs::metadata(&kept).expect("the file exists").permissions().mode() & 0o777, 0o600);
+    // The headers differ, because the copy has a newer change counter.
+    assert!(fs::read(kept).expect("the file can be read")[100..] == before[100..], "the copy differs");
     let report = world.run(&["audit", "verify", "--json"]).exit(3).json();
     assert_eq!(report["rows"].as_array().map(Vec::len), Some(1), "{report}");
     assert_eq!(report["rows"][0]["name"], "edited");
-    // Each object whose history held has its new digest: all tokens but one, the scopes and the settings.
+    // Every object that matches its last event gets an event with its new digest: all tokens except one, the scopes and
+    // the settings.
     assert_eq!(report["events"], json!(events + 999 + 2));
     assert_eq!(world.actions()[events..].iter().filter(|action| *action == "migrate").count(), 1_001);
     world.refuses(&["edit", "edited", "-d", "x"], 6, "store_damaged");
@@ -110,7 +111,7 @@ fn the_first_change_migrates_and_nothing_else_looks_different() {
 fn a_statement_of_version_1_cannot_write_into_version_2() {
     let world = old();
     world.run(&["init"]).ok();
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     for sql in
         ["UPDATE token SET revoked_at = NULL", "INSERT INTO audit (seq) VALUES (1)", "SELECT row FROM token"]
     {
@@ -124,37 +125,42 @@ fn no_table<T>(result: rusqlite::Result<T>) {
     assert!(err.contains("no such table"), "{err}");
 }
 
-/// A program of version 1 stores a secret, delivers it, and then tries to confirm it. If another program has
-/// migrated the store meanwhile, that fails, and nothing is left of it.
+/// A program of version 1 stores a secret, delivers it, and then tries to confirm it. If another program has migrated
+/// the store in the meantime, the confirmation fails and changes nothing.
 #[test]
-fn a_program_of_version_1_in_the_middle_of_a_delivery_changes_nothing_more() {
+fn a_program_of_version_1_cannot_confirm_a_delivery_after_the_migration() {
     let world = old();
-    let conn = Connection::open(world.database()).expect("the database");
+    let conn = Connection::open(world.database()).expect("the database can be opened");
     let read = "SELECT row FROM token WHERE name = 'provisional'";
     let confirm = "UPDATE secret SET delivered_at = 1 WHERE token = ?1";
     let log = "INSERT INTO audit (seq, time, action, subject, uid, hash) VALUES (?1, 1, 'confirm', 'x', 0, zeroblob(32))";
-    let row: i64 =
-        conn.prepare_cached(read).and_then(|mut it| it.query_row([], |row| row.get(0))).expect("a row");
+    let row: i64 = conn
+        .prepare_cached(read)
+        .and_then(|mut it| it.query_row([], |row| row.get(0)))
+        .expect("there is a row");
     for sql in [confirm, log, "DELETE FROM delivery"] {
         drop(conn.prepare_cached(sql).expect(sql));
     }
     world.run(&["init"]).ok();
-    let bytes = fs::read(world.database()).expect("the database");
+    let bytes = fs::read(world.database()).expect("the database can be read");
     no_table(conn.prepare_cached(read).and_then(|mut it| it.query_row([], |row| row.get::<_, i64>(0))));
-    conn.execute_batch("BEGIN IMMEDIATE").expect("a transaction");
-    // The table has the same name, but nothing of that version commits without its entry of the log.
+    conn.execute_batch("BEGIN IMMEDIATE").expect("the SQL can be executed");
+    // The table `secret` exists in both versions. But version 1 records an event with every change, and that fails.
     conn.prepare_cached(confirm)
         .and_then(|mut it| it.execute([row]))
-        .expect("the statement of a table that is left");
+        .expect("a statement about a table that still exists");
     no_table(conn.prepare_cached(log).and_then(|mut it| it.execute([row])));
-    conn.execute_batch("ROLLBACK").expect("a transaction");
+    conn.execute_batch("ROLLBACK").expect("the SQL can be executed");
     drop(conn);
-    assert!(fs::read(world.database()).expect("the database") == bytes, "something of it stayed");
+    assert!(
+        fs::read(world.database()).expect("the database can be read") == bytes,
+        "a part of the change was committed"
+    );
     let count = |sql: &str| -> i64 {
-        let conn = Connection::open(world.database()).expect("the database");
-        conn.query_row(sql, [], |row| row.get(0)).expect("a count")
+        let conn = Connection::open(world.database()).expect("the database can be opened");
+        conn.query_row(sql, [], |row| row.get(0)).expect("the query returns a count")
     };
-    assert_eq!(count("SELECT count(*) FROM delivery"), 2, "their deadlines are to come");
+    assert_eq!(count("SELECT count(*) FROM delivery"), 2, "the deadlines have not passed yet");
     world.wait(HOUR);
     world.run(&["settings", "grace", "3h"]).ok();
     assert_eq!(count("SELECT count(*) FROM delivery"), 0);
@@ -166,7 +172,7 @@ fn a_program_of_version_1_in_the_middle_of_a_delivery_changes_nothing_more() {
 }
 
 #[test]
-fn readers_that_have_a_store_open_follow_its_migration() {
+fn an_open_verifier_keeps_working_after_the_migration() {
     let world = old();
     let verifier = Verifier::with_clock(world.store(), Fixed(world.now())).expect("a verifier");
     let reasons = || {
@@ -186,41 +192,43 @@ fn readers_that_have_a_store_open_follow_its_migration() {
 }
 
 #[test]
-fn a_store_that_was_shared_with_a_group_is_recorded_as_that() {
+fn the_migration_records_whether_the_store_was_shared_with_a_group() {
     for (directory, database, shared) in [(0o2750, 0o640, true), (0o2750, 0o600, true), (0o700, 0o640, false)]
     {
         let world = old();
-        fs::set_permissions(world.store(), Permissions::from_mode(directory)).expect("a mode");
-        fs::set_permissions(world.database(), Permissions::from_mode(database)).expect("a mode");
+        fs::set_permissions(world.store(), Permissions::from_mode(directory)).expect("the mode can be set");
+        fs::set_permissions(world.database(), Permissions::from_mode(database)).expect("the mode can be set");
         world.run(&["init"]).ok();
-        let gid = fs::metadata(world.database()).expect("the database").gid();
+        let gid = fs::metadata(world.database()).expect("the database exists").gid();
         let recorded = if shared { format!("group:{gid}") } else { "private".to_owned() };
         let changes = world.run(&["audit", "--json"]).ok().json();
-        let changes = changes.as_array().expect("an array").iter().filter_map(|it| it["changes"].as_array());
+        let changes =
+            changes.as_array().expect("it is an array").iter().filter_map(|it| it["changes"].as_array());
         let found: Vec<_> = changes.flatten().filter(|it| it["field"] == "sharing").collect();
         assert_eq!(found, [&json!({"field": "sharing", "from": null, "to": recorded})]);
     }
 }
 
 #[test]
-fn a_migration_that_cannot_be_written_leaves_the_store_as_it_was() {
+fn a_migration_that_fails_leaves_the_store_unchanged() {
     let world = old();
-    let before = fs::read(world.database()).expect("the database");
-    // The copy cannot replace a directory.
-    fs::create_dir(world.store().join("tokens.db.v1")).expect("a directory");
-    fs::write(world.store().join("tokens.db.v1/x"), "").expect("a file");
+    let before = fs::read(world.database()).expect("the database can be read");
+    // A directory at its path prevents the copy.
+    fs::create_dir(world.store().join("tokens.db.v1")).expect("the directory can be created");
+    fs::write(world.store().join("tokens.db.v1/x"), "").expect("the file can be written");
     world.run(&["revoke", "token-001", "--yes"]).exit(1);
-    assert!(fs::read(world.database()).expect("the database") == before);
-    fs::remove_dir_all(world.store().join("tokens.db.v1")).expect("a directory");
+    assert!(fs::read(world.database()).expect("the database can be read") == before);
+    fs::remove_dir_all(world.store().join("tokens.db.v1")).expect("the directory can be removed");
     world.run(&["revoke", "token-001", "--yes"]).ok();
     assert_eq!(version(&world), 2);
 }
 
 #[test]
-fn a_full_disk_leaves_the_store_as_it_was_and_a_later_command_migrates() {
+fn after_a_migration_failed_on_a_full_disk_a_later_command_migrates() {
     let world = old();
-    let before = fs::read(world.database()).expect("the database");
-    // In blocks of 1,024 bytes: too few for the copy, for the database, and for its journal; then enough.
+    let before = fs::read(world.database()).expect("the database can be read");
+    // The limits, in blocks of 1,024 bytes, are too small for the copy, for the database and for its journal, and then
+    // large enough.
     for most in [100, 500, 1_500, 2_000] {
         let script = format!("ulimit -f {most}; trap '' XFSZ; exec \"$0\" settings grace 3h");
         let ran = Command::new("bash")
@@ -232,7 +240,7 @@ fn a_full_disk_leaves_the_store_as_it_was_and_a_later_command_migrates() {
             .expect("bash starts");
         if !ran.status.success() {
             assert_eq!(version(&world), 1, "{most}");
-            assert!(fs::read(world.database()).expect("the database") == before, "{most}");
+            assert!(fs::read(world.database()).expect("the database can be read") == before, "{most}");
         }
     }
     world.real(&["settings", "grace", "4h"], b"").ok();

@@ -1,4 +1,4 @@
-//! Whatever happened to them, `verify` answers of secrets as a simple model of the contract does.
+//! After random changes to tokens and scopes, `verify` gives the same answers as a simple model of the contract.
 
 mod contract;
 
@@ -13,7 +13,7 @@ use contract::{Model, Token};
 
 const SCOPES: [&str; 4] = ["s0", "s1", "s2", "s3"];
 
-/// What happens; numbers choose among what there is, bits among the scopes.
+/// A step of the test. Numbers select one of the existing objects, and bits select scopes.
 #[derive(Debug, Clone)]
 enum Step {
     Create {
@@ -26,7 +26,7 @@ enum Step {
     Token(usize, OfToken),
     Scope(usize, OfScope),
     Wait(i64),
-    /// Until one of the next instants at which an answer changes, and this many seconds beside it.
+    /// Waits until one of the next instants at which an answer changes, or until a second before or after it.
     WaitFor {
         boundary: usize,
         beside: i64,
@@ -50,7 +50,7 @@ enum OfToken {
 #[derive(Debug, Clone)]
 enum OfScope {
     Include(u8),
-    Retire { withdraw: bool },
+    Retire { ungrant: bool },
     Reopen,
 }
 
@@ -98,7 +98,7 @@ fn of_scope() -> impl Strategy<Value = OfScope> {
     prop_oneof![
         4 => scopes().prop_map(OfScope::Include),
         1 => Just(OfScope::Include(0)),
-        1 => any::<bool>().prop_map(|withdraw| OfScope::Retire { withdraw }),
+        1 => any::<bool>().prop_map(|ungrant| OfScope::Retire { ungrant }),
         1 => Just(OfScope::Reopen),
     ]
 }
@@ -114,12 +114,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the verifier asks for after a step.
+/// What `verify` requires after a step.
 #[derive(Debug, Clone)]
 struct Requirements {
     scopes: u8,
     label: Option<u8>,
-    /// At the next instant at which an answer changes.
+    /// Whether to ask for the next instant at which an answer changes.
     later: bool,
 }
 
@@ -129,7 +129,7 @@ fn requirements() -> impl Strategy<Value = Requirements> {
         .prop_map(|(scopes, label, later)| Requirements { scopes, label, later })
 }
 
-/// More often one scope than several.
+/// A single scope is more frequent than several.
 fn scopes() -> impl Strategy<Value = u8> {
     prop_oneof![2 => (0..SCOPES.len()).prop_map(|at| 1 << at), 1 => 1u8..16]
 }
@@ -142,7 +142,7 @@ fn list(scopes: &BTreeSet<usize>) -> String {
     scopes.iter().map(|at| SCOPES[*at]).collect::<Vec<_>>().join(",")
 }
 
-/// The arguments of a lifetime, and the end that it gives.
+/// The arguments for a lifetime, and the expiry that they set.
 fn lifetime(life: Life, now: i64) -> (Vec<String>, Option<i64>) {
     match life {
         Life::Ttl(secs) => (vec![format!("--ttl={secs}s")], Some(now + secs)),
@@ -155,7 +155,7 @@ fn lifetime(life: Life, now: i64) -> (Vec<String>, Option<i64>) {
     }
 }
 
-/// The program and the model side by side.
+/// The program and the model, which get the same changes.
 struct Pair {
     world: World,
     model: Model,
@@ -176,11 +176,11 @@ impl Pair {
         format!("t{}", self.names)
     }
 
-    /// Runs a change, which must be allowed or refused as in the model. Returns its document.
-    fn change(&self, admitted: bool, args: &[&str], input: &str) -> Option<Value> {
+    /// Runs a change, which must succeed if and only if the model allows it. Returns its document.
+    fn change(&self, allowed: bool, args: &[&str], input: &str) -> Option<Value> {
         let ran = self.world.run_with(&[args, &["--json"]].concat(), input.as_bytes());
-        assert_eq!(ran.code == 0, admitted, "{args:?}: {}", ran.err);
-        admitted.then(|| ran.json())
+        assert_eq!(ran.code == 0, allowed, "{args:?}: {}", ran.err);
+        allowed.then(|| ran.json())
     }
 
     fn take(&mut self, step: &Step) {
@@ -221,8 +221,8 @@ impl Pair {
         let verb = if adopt { "adopt" } else { "create" };
         let args: Vec<&str> = [verb, &name].into_iter().chain(args.iter().map(String::as_str)).collect();
         let in_order = begin.zip(end).is_none_or(|(start, end)| start < end);
-        let admitted = in_order && self.model.grantable(&scopes);
-        let Some(document) = self.change(admitted, &args, if adopt { &foreign } else { "" }) else { return };
+        let allowed = in_order && self.model.grantable(&scopes);
+        let Some(document) = self.change(allowed, &args, if adopt { &foreign } else { "" }) else { return };
         let text = |key: &str| document[key].as_str().expect(key).to_owned();
         self.model.tokens.push(Token {
             id: text("id"),
@@ -240,13 +240,13 @@ impl Pair {
         let (now, new) = (self.world.now(), self.name());
         let token = &self.model.tokens[at];
         let (id, held, open) = (token.id.clone(), token.scopes.clone(), !token.revoked);
-        let edit = |admitted: bool, arg: &str| {
-            self.change(open && admitted, &["edit", &id, arg, "--allow-widen", "--revive"], "").is_some()
+        let edit = |allowed: bool, arg: &str| {
+            self.change(open && allowed, &["edit", &id, arg, "--allow-widen", "--revive"], "").is_some()
         };
         let grant = |verb: &str, scopes: u8, after: &BTreeSet<usize>| {
-            let admitted = open && self.model.grantable(&(after - &held));
+            let allowed = open && self.model.grantable(&(after - &held));
             let args = ["scopes", verb, &id, &list(&members(scopes)), "--allow-widen"];
-            self.change(admitted, &args, "").is_some()
+            self.change(allowed, &args, "").is_some()
         };
         let mut after =
             Token { id: id.clone(), secret: token.secret.clone(), scopes: held.clone(), ..*token };
@@ -303,20 +303,20 @@ impl Pair {
         let name = SCOPES[at];
         match *step {
             OfScope::Include(scopes) => {
-                let wanted = members(scopes);
+                let included = members(scopes);
                 let held = self.model.includes.get(&at).cloned().unwrap_or_default();
-                let circle = self.model.reach(&wanted).contains(&at);
-                let admitted = !circle && self.model.grantable(&(&wanted - &held));
-                let args = ["scopes", "edit", name, "--allow-widen", "--includes", &list(&wanted)];
-                if self.change(admitted, &args, "").is_some() {
-                    self.model.includes.insert(at, wanted);
+                let circle = self.model.reach(&included).contains(&at);
+                let allowed = !circle && self.model.grantable(&(&included - &held));
+                let args = ["scopes", "edit", name, "--allow-widen", "--includes", &list(&included)];
+                if self.change(allowed, &args, "").is_some() {
+                    self.model.includes.insert(at, included);
                 }
             }
-            OfScope::Retire { withdraw } => {
-                let flags: &[&str] = if withdraw { &["--ungrant", "--yes"] } else { &[] };
+            OfScope::Retire { ungrant } => {
+                let flags: &[&str] = if ungrant { &["--ungrant", "--yes"] } else { &[] };
                 self.change(true, &[&["scopes", "retire", name], flags].concat(), "");
                 self.model.retired.insert(at);
-                if withdraw {
+                if ungrant {
                     let live = self.model.tokens.iter_mut().filter(|token| !token.revoked);
                     let from = live.map(|token| &mut token.scopes).chain(self.model.includes.values_mut());
                     from.for_each(|scopes| scopes.retain(|other| *other != at));
@@ -329,7 +329,7 @@ impl Pair {
         }
     }
 
-    /// Asks for every secret: plainly, or with scopes, a label or for another time.
+    /// Verifies every secret, with these requirements, and compares each answer with that of the model.
     fn compare(&self, requirements: &Requirements) {
         let now = self.world.now();
         let later = requirements.later.then(|| self.model.boundaries(now).first().copied()).flatten();
@@ -366,7 +366,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn verify_answers_as_the_model_does(steps in vec((step(), requirements()), 30)) {
+    fn verify_gives_the_same_answers_as_the_model(steps in vec((step(), requirements()), 30)) {
         let mut pair = Pair::new();
         for (step, requirements) in &steps {
             pair.take(step);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::support::{DAY, Ran, World, have};
 use crate::terminals::Screen;
 
-/// A terminal of eight rows, and a pager.
+/// A world with a terminal of eight rows and a pager.
 fn world() -> World {
     let mut world = World::with_store();
     for name in ["a", "b", "c", "d", "e", "f"] {
@@ -20,16 +20,16 @@ fn world() -> World {
     world
 }
 
-/// Runs a command. Returns what went to the screen, and what through the pager.
+/// Runs a command. Returns its result and the text that went to the pager.
 #[track_caller]
 fn run(world: &World, args: &[&str]) -> (Ran, String) {
     let ran = world.run(args).ok();
     let paged = world.paged.as_ref().map(|paged| paged.take()).unwrap_or_default();
-    (ran, String::from_utf8(paged).expect("UTF-8"))
+    (ran, String::from_utf8(paged).expect("the bytes are UTF-8"))
 }
 
 #[test]
-fn output_longer_than_the_screen_goes_through_the_pager() {
+fn output_that_is_longer_than_the_screen_is_shown_in_the_pager() {
     let world = world();
     // Six rows and a heading leave one row for the prompt.
     let (ran, paged) = run(&world, &["list"]);
@@ -47,7 +47,7 @@ fn output_longer_than_the_screen_goes_through_the_pager() {
     world.define(&["a", "b", "c", "d", "e", "f", "g", "h"]);
     let (ran, paged) = run(&world, &["scopes", "list"]);
     assert_eq!((&*ran.out, paged.lines().count()), ("", 9));
-    // Messages about it come after it, on the screen.
+    // Messages about the list are printed after it, on the screen.
     world.wait(10 * DAY);
     world.define(&["i"]);
     let (ran, paged) = run(&world, &["audit"]);
@@ -57,7 +57,7 @@ fn output_longer_than_the_screen_goes_through_the_pager() {
 }
 
 #[test]
-fn formats_for_machines_secrets_and_pipes_never_use_the_pager() {
+fn machine_readable_formats_secrets_and_pipes_never_use_the_pager() {
     let mut world = world();
     world.terminal.height = Some(2);
     for args in [
@@ -91,7 +91,7 @@ fn formats_for_machines_secrets_and_pipes_never_use_the_pager() {
 }
 
 #[test]
-fn a_screen_of_unknown_height_has_that_of_the_environment_or_24() {
+fn an_unknown_height_of_the_screen_is_taken_from_the_environment_or_is_24() {
     let mut world = world();
     world.terminal.height = None;
     assert_eq!(run(&world, &["list"]).1, "");
@@ -106,18 +106,18 @@ fn a_screen_of_unknown_height_has_that_of_the_environment_or_24() {
     assert_eq!(run(&world, &["list"]).1.lines().count(), 24);
 }
 
-/// A shell on a small screen, for a store; `None` without tmux.
+/// A shell with this store on a small screen, or `None` if tmux or less is missing.
 fn screen(world: &World, env: &[(&str, &str)]) -> Option<Screen> {
     (have("tmux") && have("less")).then(|| Screen::new(world, (60, 12), env))
 }
 
-/// What it shows, line by line, once one starts so.
+/// The lines on the screen, once one of them starts with this text.
 #[track_caller]
 fn see(screen: &Screen, start: &str) -> Vec<String> {
     screen.wait(start).lines().map(str::to_owned).collect()
 }
 
-/// A store of the real program with this many tokens.
+/// A store of the real program with a token and this many copies of it.
 fn crowd(count: usize) -> World {
     let world = World::of_processes();
     world.mint("demo");
@@ -126,13 +126,13 @@ fn crowd(count: usize) -> World {
 }
 
 #[test]
-fn less_shows_the_first_screen_and_gives_the_terminal_back() {
+fn less_shows_the_first_screen_and_restores_the_terminal() {
     let world = crowd(5_000);
     let Some(screen) = screen(&world, &[]) else { return };
     screen.run("clear; stty -g >before; tokenctl list && stty -g | cmp - before");
     let shown = see(&screen, ":");
     assert!(shown[0].starts_with("NAME ") && shown[10].starts_with("demo-00000009  active "), "{shown:#?}");
-    // Ctrl-C belongs to less, and an open list does not block other commands.
+    // Ctrl-C is handled by less, and an open list does not block other commands.
     screen.press(&["C-c"]);
     world.mint("another");
     screen.press(&["Space"]);
@@ -144,22 +144,23 @@ fn less_shows_the_first_screen_and_gives_the_terminal_back() {
 }
 
 #[test]
-fn a_pager_gets_the_whole_list_and_what_it_reads_from_its_environment() {
+fn a_pager_gets_the_whole_list_and_its_environment_variables() {
     let world = crowd(2_500);
     let pager = world.dir.path().join("pager");
     let script =
         "#!/bin/sh\nhere=$(dirname \"$0\")\necho \"$LESS $LV\" >\"$here/env\"\nwc -l >\"$here/count\"\n";
-    std::fs::write(&pager, script).expect("a file");
+    std::fs::write(&pager, script).expect("the file can be written");
     let run = |path: &Path| Command::new("chmod").arg("+x").arg(path).status().expect("chmod runs");
     assert!(run(&pager).success());
-    let read = |name: &str| std::fs::read_to_string(world.dir.path().join(name)).expect("a file");
+    let read =
+        |name: &str| std::fs::read_to_string(world.dir.path().join(name)).expect("the file can be read");
     for (env, expected) in [(&[][..], "FRX -c\n"), (&[("LESS", "S"), ("LV", "")], "-R S \n")] {
-        let env = [env, &[("PAGER", pager.to_str().expect("UTF-8"))]].concat();
+        let env = [env, &[("PAGER", pager.to_str().expect("the path is UTF-8"))]].concat();
         let Some(screen) = screen(&world, &env) else { return };
         screen.run("clear; tokenctl list");
-        assert_eq!(see(&screen, "EXIT ")[0], "EXIT 0", "nothing but the pager shows it");
+        assert_eq!(see(&screen, "EXIT ")[0], "EXIT 0", "only the pager got the list");
         assert_eq!((&*read("env"), read("count").trim()), (expected, "2502"));
-        std::fs::remove_file(world.dir.path().join("count")).expect("a file");
+        std::fs::remove_file(world.dir.path().join("count")).expect("the file can be removed");
         screen.run("clear; tokenctl list --limit 3");
         let shown = see(&screen, "EXIT 0");
         assert!(shown[0].starts_with("NAME ") && !world.dir.path().join("count").exists(), "{shown:#?}");
@@ -167,7 +168,7 @@ fn a_pager_gets_the_whole_list_and_what_it_reads_from_its_environment() {
 }
 
 #[test]
-fn a_pager_that_exits_early_or_fails_is_not_a_failure() {
+fn a_command_succeeds_even_if_its_pager_exits_early_or_fails() {
     let world = crowd(20_000);
     for pager in ["head -n 2", "head -n 2; exit 9"] {
         let Some(screen) = screen(&world, &[("PAGER", pager)]) else { return };
@@ -179,7 +180,7 @@ fn a_pager_that_exits_early_or_fails_is_not_a_failure() {
 }
 
 #[test]
-fn the_terminal_belongs_to_the_pager_until_it_exits() {
+fn the_program_waits_until_the_pager_exits() {
     let world = crowd(30);
     let Some(screen) = screen(&world, &[("PAGER", "cat >seen; sleep 1; touch left")]) else { return };
     screen.run("clear; tokenctl list && test -e left");
@@ -187,7 +188,7 @@ fn the_terminal_belongs_to_the_pager_until_it_exits() {
 }
 
 #[test]
-fn without_a_pager_the_terminal_gets_the_output() {
+fn without_a_working_pager_the_output_goes_to_the_terminal() {
     let world = crowd(30);
     for pager in ["", "cat", "no-such-pager -x", "/nowhere/pager", "/etc/passwd"] {
         let Some(screen) = screen(&world, &[("PAGER", pager)]) else { return };

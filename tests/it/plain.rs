@@ -1,5 +1,5 @@
-//! Plain English: no help, manual page, message, document, comment or name of a test has a phrase that readers had to read
-//! twice, or a second word for a thing that has one.
+//! Checks that the project is written in plain English: no help text, manual page, message, document, comment or test
+//! name contains a phrase that readers had to read twice, or a second word for a thing that already has one.
 
 mod texts;
 
@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use texts::{Kind, Text, words};
 
-/// A phrase that no text has.
+/// A phrase that no text must contain.
 struct Banned {
-    /// Words separated by blanks. A word may be alternatives separated by `|`, `*` for any word, or begin with `!` for
-    /// none of these; `^` is the start or the end of a sentence.
+    /// Words separated by spaces. A word can be a list of alternatives separated by `|`, a `*` matches any word, and a
+    /// list after `!` matches any word that is not in it; `^` is the start or the end of a sentence.
     phrase: &'static str,
     instead: &'static str,
     why: &'static str,
-    /// A text that has it.
+    /// A text that contains it.
     example: &'static str,
 }
 
@@ -109,7 +109,7 @@ const BANNED: [Banned; 49] = [
     banned("do|does|did not mind", "accept, or ignore", FIELD, "Shells do not mind it."),
 ];
 
-/// Two clauses that a colon splices. Messages are exempt, since a colon separates their parts.
+/// Two clauses joined by a colon. Messages are exempt, because a colon separates their parts.
 const SPLICED: [Banned; 2] = [
     banned(
         ": it|they|he|we|who|whoever|then|nobody",
@@ -120,7 +120,7 @@ const SPLICED: [Banned; 2] = [
     banned(": nothing * be", "a full stop, or since", TWICE, "It is private: nothing can be read."),
 ];
 
-/// Where a phrase is right: the start of a path, the phrase, the text around it, and why.
+/// Texts in which a phrase is correct: the start of the file's path, the phrase, the text around it, and the reason.
 const ALLOWED: &[(&str, &str, &str, &str)] = &[
     ("", "wanted", "wanted tokens", "the name of the file of `diff` and `apply`"),
     ("", "wanted", "wanted state", "the same"),
@@ -134,7 +134,7 @@ const ALLOWED: &[(&str, &str, &str, &str)] = &[
     ("src/store/sqlite/v1.rs", "sink|sinks", "sink", "a column of version 1"),
 ];
 
-/// Whether the words from `at` on are the phrase.
+/// Whether the words that start at `at` match the phrase.
 fn matches(words: &[String], at: usize, phrase: &str) -> bool {
     let mut next = at;
     for (n, part) in phrase.split(' ').enumerate() {
@@ -161,12 +161,12 @@ fn matches(words: &[String], at: usize, phrase: &str) -> bool {
     true
 }
 
-/// Whether the sentence from `at` on is a question, which may begin with `who` and `what`.
+/// Whether the sentence that starts at `at` is a question. A question can begin with `who` or `what`.
 fn is_question(words: &[String], at: usize) -> bool {
     words[at + 1..].iter().take_while(|word| *word != "^").any(|word| word == "?")
 }
 
-/// Where a text has the phrase, with the words around it.
+/// Searches a text for the phrase. Returns the phrase with the words around it.
 fn find(words: &[String], phrase: &str) -> Option<String> {
     let has =
         |at: &usize| matches(words, *at, phrase) && !(phrase.starts_with('^') && is_question(words, *at));
@@ -204,7 +204,7 @@ fn every_text_is_in_plain_english() {
     for (at, (path, phrase, around, _)) in ALLOWED.iter().enumerate() {
         assert!(used.contains(&at), "nothing needs the exception for `{phrase}` in {path} at `{around}`");
     }
-    // The search has read every kind of text.
+    // Make sure that every kind of text was read.
     for (path, kind, part) in [
         ("src/cli/help/verbs.rs", Kind::Message, "A revocation cannot be undone"),
         ("src/cmd/revoke.rs", Kind::Prose, "Revoke only the previous secrets"),
@@ -222,7 +222,7 @@ fn every_text_is_in_plain_english() {
     }
 }
 
-/// Each phrase is seen in its example, and in no example of plain text.
+/// Every phrase is found in its example, and no phrase is found in plain text.
 #[test]
 fn each_banned_phrase_is_found() {
     for Banned { phrase, example, .. } in BANNED.iter().chain(&SPLICED) {

@@ -1,4 +1,4 @@
-//! What a user may leave in the store that root is asked to look at, and where a store may be.
+//! Files that another user has planted in a store that root then uses, and directories in which no store is created.
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
@@ -17,10 +17,10 @@ const OTHER: u32 = 64_001;
 const GROUP: u32 = 64_010;
 
 fn chmod(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).expect("a mode");
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("the mode can be set");
 }
 
-/// Whether this test can give files away.
+/// Whether the tests can give files to other users.
 fn is_root() -> bool {
     let root = uid() == 0;
     if !root {
@@ -30,75 +30,81 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn sharing_a_store_touches_no_file_that_a_link_leads_to() {
+fn sharing_a_store_never_follows_a_planted_link() {
     let group = rustix::process::getgid().as_raw().to_string();
     for name in ["usage.refused", "usage.scopes", "usage.secrets"] {
         for by_symlink in [true, false] {
             let world = sound();
             let victim = world.dir.path().join("victim");
-            fs::write(&victim, "private").expect("a file");
+            fs::write(&victim, "private").expect("the file can be written");
             chmod(&victim, 0o600);
             let planted = world.store().join(name);
-            fs::remove_file(&planted).expect("a file");
+            fs::remove_file(&planted).expect("the file can be removed");
             let made = if by_symlink { symlink(&victim, planted) } else { fs::hard_link(&victim, planted) };
             made.expect("a link");
             let failure = assert_failure(&ask(&world, &["init", "--group", &group]), "store_unsafe", 6);
-            assert!(failure["message"].as_str().expect("words").contains(name), "{failure}");
+            assert!(
+                failure["message"].as_str().expect("the message is a string").contains(name),
+                "{failure}"
+            );
             assert_eq!(mode(&victim), 0o600);
-            assert_eq!(fs::read(&victim).expect("a file"), b"private");
+            assert_eq!(fs::read(&victim).expect("the file can be read"), b"private");
         }
     }
 }
 
 #[test]
-fn a_planted_journal_is_neither_waited_for_nor_read() {
+fn a_planted_journal_is_never_read() {
     let planted = |plant: &dyn Fn(&Path)| {
         let world = sound();
         plant(&world.store().join("tokens.db-journal"));
         refused(&world, "store_unsafe", "not a journal that tokenctl wrote");
         ask(&world, &["doctor", "--repair", "--yes"]).exit(3);
     };
-    planted(&|path| fs::create_dir(path).expect("a directory"));
-    planted(&|path| symlink("/dev/zero", path).expect("a link"));
-    planted(&|path| drop(UnixListener::bind(path).expect("a socket")));
+    planted(&|path| fs::create_dir(path).expect("the directory can be created"));
+    planted(&|path| symlink("/dev/zero", path).expect("the link can be created"));
+    planted(&|path| drop(UnixListener::bind(path).expect("the socket can be created")));
     if have("mkfifo") {
         planted(&|path| drop(run(Command::new("mkfifo").arg(path), b"").ok()));
     }
     if is_root() {
         planted(&|path| {
-            fs::write(path, "x").expect("a file");
-            chown(path, Some(OTHER), None).expect("an owner");
+            fs::write(path, "x").expect("the file can be written");
+            chown(path, Some(OTHER), None).expect("the owner can be set");
         });
     }
     let world = sound();
-    let journal = File::create(world.store().join("tokens.db-journal")).expect("a file");
-    journal.set_len(8 << 30).expect("a size");
+    let journal = File::create(world.store().join("tokens.db-journal")).expect("the file can be created");
+    journal.set_len(8 << 30).expect("the length can be set");
     assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
 }
 
 #[test]
-fn a_killed_writer_of_a_very_large_store_leaves_one_that_is_not_copied() {
+fn a_very_large_store_with_the_journal_of_a_killed_writer_is_not_copied() {
     let world = sound();
     if !world.kill_at_commit("half", 1) {
         return;
     }
-    let database = File::options().write(true).open(world.database()).expect("the database");
-    database.set_len(257 << 20).expect("a size");
+    let database = File::options().write(true).open(world.database()).expect("the database can be opened");
+    database.set_len(257 << 20).expect("the length can be set");
     let failure = assert_failure(&ask(&world, &["list"]), "store_unreadable", 6);
     assert!(
-        failure["message"].as_str().expect("words").ends_with("the store is too large to copy"),
+        failure["message"]
+            .as_str()
+            .expect("the message is a string")
+            .ends_with("the store is too large to copy"),
         "{failure}"
     );
 }
 
 #[test]
-fn a_copy_that_a_killed_reader_left_is_found_and_removed() {
+fn doctor_finds_and_removes_a_copy_that_a_killed_reader_left() {
     let world = sound();
     let temporary = world.dir.path().join("tmp");
     let (left, other) = (temporary.join("tokenctl-copy-x"), temporary.join("tokenctl-copy-file"));
-    fs::create_dir_all(&left).expect("a directory");
-    fs::write(left.join("tokens.db"), "copied").expect("a file");
-    fs::write(&other, "not a directory").expect("a file");
+    fs::create_dir_all(&left).expect("the directory can be created");
+    fs::write(left.join("tokens.db"), "copied").expect("the file can be written");
+    fs::write(&other, "not a directory").expect("the file can be written");
     let doctor = |args: &[&str]| {
         let mut program = world.program();
         run(program.env("TMPDIR", &temporary).arg("doctor").args(args), b"")
@@ -110,39 +116,43 @@ fn a_copy_that_a_killed_reader_left_is_found_and_removed() {
 }
 
 #[test]
-fn a_copy_that_a_killed_command_left_goes_with_the_next_copy_and_one_in_use_does_not() {
+fn the_next_copy_removes_one_that_a_killed_command_left_but_not_one_in_use() {
     let world = sound();
     let temporary = world.dir.path().join("tmp");
     let copies =
         ["tokenctl-copy-left", "tokenctl-copy-used", "tokenctl-copy-begun"].map(|name| temporary.join(name));
     let [left, used, begun] = &copies;
     for copy in &copies {
-        fs::create_dir_all(copy).expect("a directory");
+        fs::create_dir_all(copy).expect("the directory can be created");
     }
     for copy in [left, used] {
-        fs::write(copy.join("tokens.db"), "copied").expect("a file");
+        fs::write(copy.join("tokens.db"), "copied").expect("the file can be written");
     }
-    let alive = File::open(used).expect("a directory");
-    flock(&alive, FlockOperation::LockShared).expect("a lock");
+    let alive = File::open(used).expect("the directory can be opened");
+    flock(&alive, FlockOperation::LockShared).expect("the file can be locked");
     run(world.program().env("TMPDIR", &temporary).arg("export"), b"").ok();
     assert_eq!(copies.each_ref().map(|copy| copy.exists()), [false, true, true]);
-    assert_eq!(fs::read_dir(&temporary).expect("a directory").count(), 2, "nor is anything new left");
+    assert_eq!(
+        fs::read_dir(&temporary).expect("the directory can be read").count(),
+        2,
+        "the export left a new copy"
+    );
     drop(alive);
     run(world.program().env("TMPDIR", &temporary).arg("export"), b"").ok();
     assert!(!used.exists() && begun.exists());
 }
 
 #[test]
-fn a_store_may_trust_its_group_when_it_is_named() {
+fn a_store_that_its_group_can_write_is_used_only_with_trust_group() {
     if !is_root() {
         return;
     }
     let world = sound();
     for path in ["", "tokens.db", "usage.secrets", "usage.scopes"] {
-        chown(world.store().join(path), None, Some(GROUP)).expect("a group");
+        chown(world.store().join(path), None, Some(GROUP)).expect("the group can be set");
         chmod(&world.store().join(path), if path.is_empty() { 0o2770 } else { 0o660 });
     }
-    let path = world.store().canonicalize().expect("a path");
+    let path = world.store().canonicalize().expect("the path exists");
     let failure = assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
     let hint = format!(
         "chmod g-w {}/tokens.db; `--trust-group` trusts the group of a store that is named",
@@ -155,7 +165,7 @@ fn a_store_may_trust_its_group_when_it_is_named() {
     by_variable("0").exit(6);
     ask(&world, &["doctor", "--trust-group"]).ok();
     assert_eq!(mode(&world.database()), 0o660);
-    // Others are not its group.
+    // Other users are not members of the group.
     chmod(&world.database(), 0o662);
     assert_failure(&ask(&world, &["list", "--trust-group"]), "store_unsafe", 6);
     let unnamed = run(program().env("HOME", world.dir.path()).args(["list", "--trust-group"]), b"");
@@ -163,8 +173,8 @@ fn a_store_may_trust_its_group_when_it_is_named() {
 }
 
 #[test]
-fn a_group_that_is_only_its_owners_may_write_a_store() {
-    // Root's own group has no other member.
+fn a_store_can_be_writable_by_a_group_whose_only_member_is_its_owner() {
+    // The primary group of root has no other member.
     if !is_root() {
         return;
     }
@@ -173,26 +183,29 @@ fn a_group_that_is_only_its_owners_may_write_a_store() {
     chmod(&world.database(), 0o660);
     ask(&world, &["list"]).ok();
     ask(&world, &["create", "new"]).ok();
-    chown(world.database(), None, Some(GROUP)).expect("a group");
+    chown(world.database(), None, Some(GROUP)).expect("the group can be set");
     assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
 }
 
 #[test]
-fn a_database_with_two_names_is_not_read() {
+fn a_database_with_two_hard_links_is_not_read() {
     let world = sound();
     let other = world.store().join("other");
-    fs::hard_link(world.database(), &other).expect("a link");
+    fs::hard_link(world.database(), &other).expect("the link can be created");
     let failure = assert_failure(&ask(&world, &["list"]), "store_unsafe", 6);
     assert!(failure["message"].to_string().contains("it has 2 hard links"), "{failure}");
-    fs::remove_file(other).expect("a file");
+    fs::remove_file(other).expect("the file can be removed");
     ask(&world, &["list"]).ok();
 }
 
 #[test]
-fn no_store_is_made_in_the_home_of_another_user_or_where_there_is_none() {
+fn no_store_is_created_in_the_home_of_another_user_or_in_a_missing_home() {
     let in_home = |home: &Path| {
         let ran = run(program().env("HOME", home).args(["create", "demo", "--json"]), b"");
-        (ran.failure()["code"].clone(), ran.exit(6).failure()["hint"].as_str().expect("a hint").to_owned())
+        (
+            ran.failure()["code"].clone(),
+            ran.exit(6).failure()["hint"].as_str().expect("the hint is a string").to_owned(),
+        )
     };
     let world = World::new();
     let (code, hint) = in_home(&world.dir.path().join("nowhere/at/all"));
@@ -204,34 +217,34 @@ fn no_store_is_made_in_the_home_of_another_user_or_where_there_is_none() {
         return;
     }
     let home = world.dir.path().join("home");
-    fs::create_dir(&home).expect("a directory");
-    chown(&home, Some(OTHER), None).expect("an owner");
+    fs::create_dir(&home).expect("the directory can be created");
+    chown(&home, Some(OTHER), None).expect("the owner can be set");
     let (code, hint) = in_home(&home);
     assert_eq!(code, "store_unsafe");
     assert!(hint.starts_with("if you trust that user, name the store with `--store "), "{hint}");
-    assert_eq!(fs::read_dir(&home).expect("a directory").count(), 0);
+    assert_eq!(fs::read_dir(&home).expect("the directory can be read").count(), 0);
 }
 
 #[test]
-fn new_files_of_use_belong_to_the_owner_of_the_store() {
+fn new_usage_files_belong_to_the_owner_of_the_store() {
     if !is_root() {
         return;
     }
     let world = sound();
     for path in ["", "tokens.db"] {
-        chown(world.store().join(path), Some(OTHER), None).expect("an owner");
+        chown(world.store().join(path), Some(OTHER), None).expect("the owner can be set");
     }
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
-        fs::remove_file(world.store().join(name)).expect("a file");
+        fs::remove_file(world.store().join(name)).expect("the file can be removed");
     }
     ask(&world, &["create", "by-root"]).ok();
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
-        assert_eq!(fs::metadata(world.store().join(name)).expect("a file").uid(), OTHER, "{name}");
+        assert_eq!(fs::metadata(world.store().join(name)).expect("the file exists").uid(), OTHER, "{name}");
     }
 }
 
 #[test]
-fn a_damaged_store_is_named_in_its_error() {
+fn the_error_about_a_damaged_store_contains_its_path() {
     let world = sound();
     world.sql("CREATE TABLE more (x)");
     let message = format!(
@@ -242,7 +255,7 @@ fn a_damaged_store_is_named_in_its_error() {
 }
 
 #[test]
-fn a_file_system_that_gives_no_locks_is_named_at_once() {
+fn a_file_system_without_locks_is_reported_at_once() {
     if !have("strace") {
         return;
     }
@@ -254,20 +267,20 @@ fn a_file_system_that_gives_no_locks_is_named_at_once() {
         run(strace.args(["list", "--store"]).arg(world.store()), b"")
     };
     traced("trace=fcntl").ok();
-    let calls = fs::read_to_string(&log).expect("a trace");
-    let first = calls.lines().position(|line| line.contains("F_SETLK")).expect("a lock") + 1;
+    let calls = fs::read_to_string(&log).expect("the file can be read");
+    let first = calls.lines().position(|line| line.contains("F_SETLK")).expect("there is a lock") + 1;
     for error in ["ENOLCK", "EINVAL", "EBADF"] {
         let ran = traced(&format!("inject=fcntl:error={error}:when={first}+"));
         assert_ne!(ran.code, 0, "{error}: {ran:?}");
         assert!(ran.err.contains("the file system refuses to lock it"), "{error}: {ran:?}");
-        // At once, since a waiting process tries every few milliseconds.
-        let refused = fs::read_to_string(&log).expect("a trace").matches("(INJECTED)").count();
-        assert!(refused < 10, "{error}: asked {refused} times");
+        // The command did not wait, because a waiting process tries again every few milliseconds.
+        let refused = fs::read_to_string(&log).expect("the file can be read").matches("(INJECTED)").count();
+        assert!(refused < 10, "{error}: tried {refused} times");
     }
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_is_an_error_with_words() {
+fn a_limit_on_the_size_of_files_has_a_clear_error_message() {
     if !have("bash") {
         return;
     }
@@ -282,7 +295,7 @@ fn a_limit_on_the_size_of_files_is_an_error_with_words() {
 }
 
 #[test]
-fn an_unknown_time_zone_is_a_warning() {
+fn an_unknown_time_zone_causes_a_warning() {
     let world = sound();
     let args = ["create", "new", "--expires", "2999-01-01", "--quiet"];
     let ran = run(world.program().env("TZ", "Nowhere/Land").args(args), b"").ok();
@@ -296,7 +309,7 @@ fn an_unknown_time_zone_is_a_warning() {
 }
 
 #[test]
-fn a_program_with_the_rights_of_another_user_does_nothing() {
+fn a_program_with_the_rights_of_another_user_refuses_to_run() {
     if !is_root() || !have("setpriv") {
         return;
     }
@@ -308,56 +321,56 @@ fn a_program_with_the_rights_of_another_user_does_nothing() {
 }
 
 #[test]
-fn a_use_at_an_absurd_row_makes_no_file_of_terabytes() {
+fn a_use_of_a_secret_with_a_huge_row_number_does_not_create_a_huge_file() {
     let world = sound();
     let secret = world.mint("other");
     world.sql("PRAGMA foreign_keys = OFF; UPDATE secret SET row = 1099511627776 WHERE token = 2");
     world.real(&["verify"], secret.as_bytes());
-    assert!(fs::metadata(world.store().join("usage.secrets")).expect("a file").len() < 1 << 20);
+    assert!(fs::metadata(world.store().join("usage.secrets")).expect("the file exists").len() < 1 << 20);
 }
 
 #[test]
-fn a_truncated_journal_of_ours_does_not_cause_a_refusal() {
+fn a_truncated_journal_that_tokenctl_wrote_is_accepted() {
     let world = sound();
-    let journal = File::create(world.store().join("tokens.db-journal")).expect("a file");
-    journal.write_all_at(&[0; 512], 0).expect("a file");
+    let journal = File::create(world.store().join("tokens.db-journal")).expect("the file can be created");
+    journal.write_all_at(&[0; 512], 0).expect("the file can be written");
     ask(&world, &["list"]).ok();
 }
 
-/// Ends a journal with the name of a super-journal, as SQLite does for a change of several databases at once: the page
-/// of locks, the name, its length, the sum of its bytes, and a magic number.
+/// Appends the name of a super-journal to a journal, as SQLite does for a change to several databases: the number of
+/// the lock page, the name, its length, the sum of its bytes, and a magic number.
 fn name_super_journal(journal: &Path, name: &Path) {
     let name = name.as_os_str().as_encoded_bytes();
     let mut end = vec![0, 0x40, 0, 1];
     end.extend_from_slice(name);
-    end.extend_from_slice(&u32::try_from(name.len()).expect("a length").to_be_bytes());
+    end.extend_from_slice(&u32::try_from(name.len()).expect("the number is in range").to_be_bytes());
     let sum = name.iter().fold(0u32, |sum, byte| sum.wrapping_add_signed(i32::from(byte.cast_signed())));
     end.extend_from_slice(&sum.to_be_bytes());
     end.extend_from_slice(&[0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]);
     let length = fs::metadata(journal).expect("a journal").len();
-    let file = File::options().write(true).open(journal).expect("a journal");
-    file.write_all_at(&end, length).expect("a journal");
+    let file = File::options().write(true).open(journal).expect("the journal can be opened");
+    file.write_all_at(&end, length).expect("the file can be written");
 }
 
 #[test]
-fn a_planted_super_journal_deletes_nothing() {
+fn a_planted_super_journal_does_not_delete_a_file() {
     for content in ["precious", ""] {
         let world = sound();
         if !world.kill_at_commit("half", 1) {
             return;
         }
-        let victim = world.dir.path().canonicalize().expect("a path").join("victim");
-        fs::write(&victim, content).expect("a file");
+        let victim = world.dir.path().canonicalize().expect("the path exists").join("victim");
+        fs::write(&victim, content).expect("the file can be written");
         name_super_journal(&world.store().join("tokens.db-journal"), &victim);
         for args in [&["list"][..], &["create", "next"], &["list"]] {
             world.real(args, b"");
-            assert_eq!(fs::read_to_string(&victim).expect("the file is gone"), content, "{args:?}");
+            assert_eq!(fs::read_to_string(&victim).expect("the file still exists"), content, "{args:?}");
         }
     }
 }
 
 #[test]
-fn a_copy_that_is_incomplete_after_its_journal_is_not_read() {
+fn a_copy_that_is_still_damaged_after_its_rollback_is_not_read() {
     let world = sound();
     world.multiply("demo", 300);
     if !world.kill_at_commit("half", 1) {
@@ -365,17 +378,19 @@ fn a_copy_that_is_incomplete_after_its_journal_is_not_read() {
     }
     ask(&world, &["settings"]).ok();
     let (database, journal) = (world.database(), world.store().join("tokens.db-journal"));
-    let (mut bytes, journal) =
-        (fs::read(&database).expect("the database"), fs::read(journal).expect("a journal"));
+    let (mut bytes, journal) = (
+        fs::read(&database).expect("the database can be read"),
+        fs::read(journal).expect("the file can be read"),
+    );
     let has = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-    // A leaf of the copied tokens that the killed writer had not touched.
+    // A leaf page with copied tokens that the killed writer had not changed.
     let leaf = bytes
         .chunks_mut(4096)
         .find(|page| page[0] == 13 && has(page, b"demo-00000150") && !has(&journal, &page[..64]))
-        .expect("a leaf");
+        .expect("there is a leaf");
     leaf[3..8].fill(0xff);
-    fs::write(&database, bytes).expect("the database");
+    fs::write(&database, bytes).expect("the database can be written");
     let failure = assert_failure(&ask(&world, &["settings"]), "store_damaged", 6);
-    let message = failure["message"].as_str().expect("words");
+    let message = failure["message"].as_str().expect("the message is a string");
     assert!(message.contains("after its journal was rolled back: "), "{failure}");
 }

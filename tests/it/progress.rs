@@ -16,7 +16,7 @@ use crate::terminals::{all, stopped};
 
 const ERASED: &str = "\r\x1b[K";
 
-/// A world whose next command comes this much later to each of its steps, at a terminal of 100 columns.
+/// A world with a terminal of 100 columns, in which each step of a command takes this many milliseconds.
 fn slow(pace: u64) -> World {
     let mut world = World::with_store();
     world.create("demo", &[]);
@@ -26,13 +26,13 @@ fn slow(pace: u64) -> World {
     world
 }
 
-/// What the terminal gets for one line after another, the last of them erased.
+/// The output for a progress line that is replaced by the next of these lines and erased at the end.
 fn screen(lines: &[&str]) -> String {
     lines.iter().map(|line| format!("\r{line}\x1b[K")).chain([ERASED.to_owned()]).collect()
 }
 
 #[test]
-fn a_long_check_shows_its_progress_and_then_removes_it() {
+fn a_long_check_shows_its_progress_and_removes_it_at_the_end() {
     let world = slow(400);
     let lines = [
         "checking tokens 0 of 1",
@@ -49,7 +49,7 @@ fn a_long_check_shows_its_progress_and_then_removes_it() {
 }
 
 #[test]
-fn progress_counts_by_the_thousand() {
+fn progress_is_shown_in_steps_of_a_thousand() {
     let world = slow(400);
     world.multiply("demo", 2_500);
     let ran = world.run(&["audit", "verify"]).exit(3);
@@ -65,24 +65,24 @@ fn a_short_command_shows_no_progress() {
 }
 
 #[test]
-fn progress_is_shown_only_where_somebody_can_read_it() {
+fn progress_is_shown_only_if_stderr_is_a_suitable_terminal() {
     let mut world = slow(1_000);
     for flag in ["--quiet", "--json"] {
         assert_eq!(world.run(&["doctor", flag]).ok().err, "", "{flag}");
         assert_eq!(world.run(&["audit", "verify", flag]).ok().err, "", "{flag}");
     }
     world.env.insert("TERM".to_owned(), "dumb".to_owned());
-    assert_eq!(world.run(&["doctor"]).ok().err, "", "a dumb terminal");
+    assert_eq!(world.run(&["doctor"]).ok().err, "", "stderr is a dumb terminal");
     world.env.insert("TERM".to_owned(), "xterm".to_owned());
     assert_ne!(world.run(&["doctor"]).ok().err, "");
     world.terminal.width = None;
-    assert_eq!(world.run(&["doctor"]).ok().err, "", "in the background");
+    assert_eq!(world.run(&["doctor"]).ok().err, "", "the command is in the background");
     world.at_terminal(&[]);
     world.terminal.stderr = false;
-    assert_eq!(world.run(&["doctor"]).ok().err, "", "a pipe");
+    assert_eq!(world.run(&["doctor"]).ok().err, "", "stderr is a pipe");
     world.terminal.stderr = true;
     world.terminal.stdout = false;
-    assert_ne!(world.run(&["doctor"]).ok().err, "", "only the answer goes elsewhere");
+    assert_ne!(world.run(&["doctor"]).ok().err, "", "only stdout is not a terminal");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn progress_is_removed_before_an_error() {
     world.create("other", &["--rotate-every", "1d", "--grace", "1h"]);
     world.wait(2 * DAY);
     let dir = world.directory("secrets");
-    std::fs::write(format!("{dir}/other"), "not a secret of it").expect("a file");
+    std::fs::write(format!("{dir}/other"), "not a secret of it").expect("the file can be written");
     let (code, shown) = world.run_on_screen(&["rotate", "--due", "--out-dir", &dir]);
     assert_eq!(code, 7);
     assert!(shown.starts_with(&(screen(&["rotating tokens 0 of 1"]) + "error: ")), "{shown:?}");
@@ -100,7 +100,7 @@ fn progress_is_removed_before_an_error() {
 #[test]
 fn progress_is_removed_before_a_question() {
     let mut world = slow(1_000);
-    std::fs::remove_file(world.store().join("usage.scopes")).expect("a file");
+    std::fs::remove_file(world.store().join("usage.scopes")).expect("the file can be removed");
     world.at_terminal(&[Answer::No]);
     let (code, shown) = world.run_on_screen(&["doctor", "--repair"]);
     assert_eq!((code, world.asked.borrow().len()), (130, 1));
@@ -108,7 +108,7 @@ fn progress_is_removed_before_a_question() {
     assert_eq!(end, format!("\x1b[K{ERASED}error: answered no; nothing was changed\n"));
 }
 
-/// A terminal, stuck or not: whenever it is written to, it tries whether the store is locked.
+/// A terminal that checks, each time it is written to, whether the store is locked.
 struct Probe {
     store: Connection,
     locked: Rc<RefCell<Vec<bool>>>,
@@ -135,8 +135,8 @@ fn no_lock_is_held_while_progress_is_written() {
     for (args, lines) in
         [(&["doctor"][..], 7), (&["audit", "verify"], 5), (&["rotate", "--due", "--out-dir", &dir], 3)]
     {
-        let store = Connection::open(world.database()).expect("the database");
-        store.busy_timeout(Duration::ZERO).expect("no patience");
+        let store = Connection::open(world.database()).expect("the database can be opened");
+        store.busy_timeout(Duration::ZERO).expect("the timeout can be set");
         let locked = Rc::default();
         let probe = Probe { store, locked: Rc::clone(&locked) };
         assert_eq!(world.run_talking_to(args, Box::new(probe)), 0, "{args:?}");
@@ -145,7 +145,7 @@ fn no_lock_is_held_while_progress_is_written() {
 }
 
 #[test]
-fn ctrl_c_removes_the_progress() {
+fn progress_is_removed_after_ctrl_c() {
     let mut world = slow(1_000);
     world.at_terminal(&[Answer::CtrlC]);
     let (code, shown) = world.run_on_screen(&["audit", "verify"]);
@@ -153,7 +153,7 @@ fn ctrl_c_removes_the_progress() {
 }
 
 #[test]
-fn printed_names_push_the_progress_down() {
+fn progress_is_shown_below_printed_names() {
     let mut world = slow(600);
     for name in ["a", "b", "c", "d"] {
         let policy = ["--ttl", "90d", "--rotate-every", "1d", "--grace", "1h"];
@@ -167,11 +167,11 @@ fn printed_names_push_the_progress_down() {
     let [one, two, three] = [1, 2, 3].map(progress);
     let rotated = "rotated `a`\nrotated `b`\nrotated `c`\nrotated `d`\n";
     assert_eq!(shown, format!("a\n{one}b\n{two}c\n{three}d\n{rotated}"));
-    // A command that gets the secrets has the terminal to itself.
+    // Commands that receive secrets can use the terminal, so no progress is shown.
     world.wait(2 * DAY);
     let (_, shown) = world.run_on_screen(&["rotate", "--due", "--exec", "cat >/dev/null"]);
     assert_eq!(shown, format!("a\nb\nc\nd\n{rotated}"));
-    // Ctrl-C waits until the token that is being rotated has its secret.
+    // After Ctrl-C, the token that is being rotated still gets its secret.
     world.wait(2 * DAY);
     world.at_terminal(&[Answer::CtrlC]);
     let (code, shown) = world.run_on_screen(&["rotate", "--due", "--out-dir", &dir]);
@@ -181,30 +181,30 @@ fn printed_names_push_the_progress_down() {
 }
 
 #[test]
-fn a_real_ctrl_c_leaves_a_clean_line() {
+fn progress_is_removed_after_ctrl_c_in_a_real_terminal() {
     let world = World::large();
     let (mut keyboard, screen) = stopped();
     let mut child = world.doctor_on(screen);
     wait_until_stuck(&mut child);
-    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
-    keyboard.write_all(b"\x11").expect("a terminal");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the signal can be sent");
+    keyboard.write_all(b"\x11").expect("the terminal can be written to");
     let reading = thread::spawn(move || all(keyboard));
     assert_eq!(soon(&mut child).code(), Some(130));
-    let shown = reading.join().expect("a reader");
+    let shown = reading.join().expect("the thread does not panic");
     assert!(shown.starts_with("\rchecking "), "{shown:?}");
     assert!(shown.ends_with("\x1b[K\r\x1b[Kerror: interrupted\r\n"), "{shown:?}");
 }
 
 #[test]
-fn a_second_ctrl_c_waits_for_nothing() {
+fn a_second_ctrl_c_kills_the_program_at_once() {
     let world = World::large();
     let (_keyboard, screen) = stopped();
     let mut child = world.doctor_on(screen);
     wait_until_stuck(&mut child);
-    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
-    // The first of them must be seen, or both would count as one.
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the signal can be sent");
+    // Without this wait, both signals could be merged into one.
     wait_until_stuck(&mut child);
-    kill_process(Pid::from_child(&child), Signal::INT).expect("a process");
+    kill_process(Pid::from_child(&child), Signal::INT).expect("the signal can be sent");
     assert_eq!(soon(&mut child).signal(), Some(Signal::INT.as_raw()));
 }
 

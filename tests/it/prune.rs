@@ -22,7 +22,7 @@ fn revoked_and_expired_tokens_are_removed_and_the_log_still_verifies() {
     let document = world.run(&["prune", "--yes", "--json"]).ok().json();
     let rows: Vec<_> = document["tokens"]
         .as_array()
-        .expect("tokens")
+        .expect("`tokens` is an array")
         .iter()
         .map(|it| json!([it["name"], it["status"], it["removed"], it["secrets"]]))
         .collect();
@@ -52,7 +52,7 @@ fn revoked_and_expired_tokens_are_removed_and_the_log_still_verifies() {
 }
 
 #[test]
-fn a_secret_that_was_pruned_is_never_adopted_again() {
+fn a_pruned_secret_cannot_be_adopted_again() {
     let world = World::with_store();
     let old = "legacy_0123456789abcdefghijklmnopqrstuvwxyz\n";
     world.run_with(&["adopt", "old"], old.as_bytes()).ok();
@@ -63,7 +63,7 @@ fn a_secret_that_was_pruned_is_never_adopted_again() {
 }
 
 #[test]
-fn recently_expired_and_unselected_tokens_stay() {
+fn recently_revoked_and_unselected_tokens_are_kept() {
     let world = World::with_store();
     for name in ["early", "late", "other"] {
         world.create(name, &["--owner", name, "--no-expiry"]);
@@ -93,7 +93,7 @@ fn recently_expired_and_unselected_tokens_stay() {
 }
 
 #[test]
-fn a_token_that_is_due_or_under_way_is_left_alone() {
+fn an_expired_token_that_is_due_for_rotation_is_not_pruned() {
     let world = World::with_store();
     world.create("due", &["--ttl", "5d", "--rotate-every", "2d", "--grace", "1d"]);
     world.wait(6 * DAY);
@@ -103,7 +103,7 @@ fn a_token_that_is_due_or_under_way_is_left_alone() {
 }
 
 #[test]
-fn a_file_that_does_not_shrink_says_why() {
+fn prune_explains_why_the_file_has_not_become_smaller() {
     let world = World::with_store();
     world.create("gone", &[]);
     world.run(&["revoke", "gone", "--yes"]).ok();
@@ -122,7 +122,7 @@ fn the_file_shrinks_after_many_rotations_and_revocations() {
     }
     world.run(&["revoke", "--search", "gone", "--yes"]).ok();
     world.wait(DAY);
-    let size = || fs::metadata(world.database()).expect("the store").len();
+    let size = || fs::metadata(world.database()).expect("the store exists").len();
     let (before, head) = (size(), world.run(&["audit", "head"]).ok().out);
     let ran = world.run(&["prune", "--yes"]).ok();
     assert_eq!(ran.err, "removed 60 tokens and 60 superseded secrets of others\n");
@@ -133,7 +133,7 @@ fn the_file_shrinks_after_many_rotations_and_revocations() {
 }
 
 #[test]
-fn ten_thousand_revoked_tokens_and_three_hundred_rotations_leave_a_log_that_verifies() {
+fn the_log_verifies_after_ten_thousand_tokens_and_three_hundred_secrets_were_pruned() {
     let world = World::with_store();
     let adopted = "legacy_0123456789abcdefghijklmnopqrstuvwxyz\n";
     world.run_with(&["adopt", "legacy", "--no-expiry"], adopted.as_bytes()).ok();
@@ -146,11 +146,11 @@ fn ten_thousand_revoked_tokens_and_three_hundred_rotations_leave_a_log_that_veri
     world.run(&["revoke", "legacy", "--yes"]).ok();
     world.run(&["revoke", "--search", "many-", "--expect", "10000", "--yes", "--quiet"]).ok();
     world.wait(DAY);
-    let size = || fs::metadata(world.database()).expect("the store").len();
+    let size = || fs::metadata(world.database()).expect("the store exists").len();
     let (before, head) = (size(), world.run(&["audit", "head"]).ok().out);
     let ran = world.run(&["prune", "--yes"]).ok();
-    let (said, why) = ran.err.split_once('\n').expect("a line");
-    assert_eq!(said, "removed 10001 tokens and 300 superseded secrets of others");
+    let (summary, why) = ran.err.split_once('\n').expect("there is a line");
+    assert_eq!(summary, "removed 10001 tokens and 300 superseded secrets of others");
     let grown = "the file has not become smaller: the log keeps the events of what was removed\n";
     assert!(size() < before && why.is_empty() || why == grown, "{why}: {} of {before}", size());
     assert_eq!(world.names(&["--all"]), ["kept"]);
@@ -159,6 +159,9 @@ fn ten_thousand_revoked_tokens_and_three_hundred_rotations_leave_a_log_that_veri
     world.refuses_with(&["adopt", "again", "--no-expiry"], adopted.as_bytes(), 5, "policy");
     let again = world.refuses_with(&["import", "-", "--quiet"], text.as_bytes(), 5, "policy");
     assert!(
-        again["message"].as_str().expect("a text").contains("a secret of `many-0` was in the store before")
+        again["message"]
+            .as_str()
+            .expect("it is a string")
+            .contains("a secret of `many-0` was in the store before")
     );
 }

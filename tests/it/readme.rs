@@ -1,5 +1,5 @@
-//! The README and the pages beside it: their examples run, their exit codes are
-//! the program's, their promises have their tests.
+//! Checks the README and the other documents: the examples work, the exit codes are those of the program, and every
+//! promise has a test.
 
 pub mod reference;
 
@@ -16,53 +16,53 @@ use tokenctl::domain::code::{Code, EXITS};
 use crate::support::pages::{self, PAGES, blocks};
 use crate::support::{World, have, program_path, run, search_path};
 
-/// Where the pages say that the reader is at home.
+/// The home directory of the user in the documents.
 const HOME: &str = "/home/ann";
 
 #[test]
-fn the_script_runs_and_leaves_a_revoked_token() {
+fn the_script_in_the_documents_works_and_leaves_a_revoked_token() {
     let home = home();
     let scripts = blocks("bash");
     assert_eq!(scripts.len(), 1);
     let path = home.path().join("script");
-    std::fs::write(&path, &scripts[0]).expect("the script");
+    std::fs::write(&path, &scripts[0]).expect("the script can be written");
     let done = shell(home.path(), "bash").arg(&path).stdin(Stdio::null()).output().expect("bash runs");
-    let said = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.success(), "{said}");
-    assert_eq!(String::from_utf8_lossy(&done.stdout), "", "no secret escapes the script");
+    let stderr = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{stderr}");
+    assert_eq!(String::from_utf8_lossy(&done.stdout), "", "the script prints no secret");
     let list = "tokenctl list --all --columns name,status,scopes; tokenctl scopes list --json | grep -c events:write";
     let left = shell(home.path(), "sh").args(["-c", list]).output().expect("sh runs");
     assert_eq!(String::from_utf8_lossy(&left.stdout), "nightly-export\trevoked\tevents:read\n1\n");
 }
 
-/// systemd reads them, but does not start them, so the tests need no separate system.
+/// systemd checks the units without starting them, so no separate systemd is needed.
 #[test]
-fn systemd_accepts_the_units() {
+fn systemd_accepts_the_units_in_the_documents() {
     if !have("systemd-analyze") {
         return;
     }
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = tempfile::tempdir().expect("a temporary directory can be created");
     let program = program_path();
-    let program = program.to_str().expect("UTF-8");
+    let program = program.to_str().expect("the path is UTF-8");
     let mut units = Vec::new();
     for block in blocks("ini") {
         for unit in format!("\n{block}").split("\n# /etc/systemd/system/").skip(1) {
             let (name, text) = unit.split_once('\n').expect("a unit below its name");
             let path = dir.path().join(name);
             let text = text.replace("/usr/local/bin/tokenctl", program).replace("/usr/bin/tokenctl", program);
-            std::fs::write(&path, text).expect("a unit");
+            std::fs::write(&path, text).expect("the file can be written");
             units.push(path);
         }
     }
     assert_eq!(units.len(), 3, "{units:?}");
     let ran = run(Command::new("systemd-analyze").arg("verify").args(&units), b"").ok();
-    assert_eq!(ran.err, "", "systemd has nothing to say of them");
+    assert_eq!(ran.err, "", "systemd has no complaints");
 }
 
-/// All transcripts are one session at one terminal, 79 columns wide. `UPDATE_README=1` puts into the pages
-/// what it shows.
+/// All transcripts are one session in a terminal that is 79 columns wide. `UPDATE_README=1` writes what the terminal
+/// shows into the documents.
 #[test]
-fn the_transcripts_are_what_a_terminal_shows() {
+fn the_transcripts_show_the_output_of_a_real_terminal() {
     if !have("script") {
         return;
     }
@@ -71,15 +71,15 @@ fn the_transcripts_are_what_a_terminal_shows() {
     std::fs::write(home.path().join("legacy.txt"), legacy).expect("a secret from elsewhere");
     std::fs::write(home.path().join("tokens.toml"), wanted_tokens(home.path())).expect("a file of tokens");
     let expected = blocks("console").concat();
-    // In 80 columns it would hang on a second that passes whether a list has room for one more.
+    // With 80 columns, it would depend on a second whether a list has room for another column.
     let mut session = String::from("stty cols 79 rows 24\n");
     for line in expected.lines() {
         if let Some(command) = line.strip_prefix("$ ") {
             session.push_str(&format!("cat <<'.'\n{line}\n.\n{command}\n"));
         }
     }
-    std::fs::write(home.path().join("session"), session).expect("the session");
-    // At the end of its input `script` would type a Ctrl-D into the session.
+    std::fs::write(home.path().join("session"), session).expect("the session can be written");
+    // `script` would type Ctrl-D into the session if its stdin were closed early.
     let mut child = shell(home.path(), "script")
         .args(["-qec", "sh session", "/dev/null"])
         .stdin(Stdio::piped())
@@ -87,11 +87,11 @@ fn the_transcripts_are_what_a_terminal_shows() {
         .spawn()
         .expect("script runs");
     let mut shown = String::new();
-    child.stdout.take().expect("a pipe").read_to_string(&mut shown).expect("UTF-8");
-    child.wait().expect("it ends");
+    child.stdout.take().expect("stdout is a pipe").read_to_string(&mut shown).expect("UTF-8");
+    child.wait().expect("script exits");
     let shown = as_ann(&shown.replace('\r', "").replace(&*home.path().to_string_lossy(), HOME));
     let failed = shown.lines().find(|line| line.starts_with("session: "));
-    assert_eq!(failed, None, "the shell itself has something to say about a transcript");
+    assert_eq!(failed, None, "the shell itself reports an error in a transcript");
     if lines(&expected) != lines(&shown) && std::env::var_os("UPDATE_README").is_some() {
         return update(&shown);
     }
@@ -102,17 +102,18 @@ fn the_transcripts_are_what_a_terminal_shows() {
     assert_eq!(shown.len(), expected.len(), "{:#?}", shown.get(expected.len()..));
 }
 
-/// The file of wanted tokens that the page shows, in this home.
+/// The file of wanted tokens from docs/wanted.md, with this home directory.
 fn wanted_tokens(home: &Path) -> String {
-    pages::between("$ cat tokens.toml\n", "\n$ ").replace(HOME, home.to_str().expect("UTF-8")) + "\n"
+    pages::between("$ cat tokens.toml\n", "\n$ ").replace(HOME, home.to_str().expect("the path is UTF-8"))
+        + "\n"
 }
 
-/// Puts what the terminal showed in place of the transcripts: into each as many commands as it has.
+/// Replaces the transcripts by what the terminal showed. Each transcript gets as many commands as it had before.
 fn update(shown: &str) {
     let mut answers = shown.split_inclusive('\n').peekable();
     for page in &PAGES {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page.path);
-        std::fs::write(path, updated(page.text, &mut answers)).expect("the page");
+        std::fs::write(path, updated(page.text, &mut answers)).expect("the page can be written");
     }
 }
 
@@ -135,23 +136,23 @@ fn updated<'a>(mut rest: &str, answers: &mut Peekable<impl Iterator<Item = &'a s
 }
 
 #[test]
-fn the_exit_codes_are_those_of_the_program() {
-    let told = table("## Exit codes", 4);
-    for (row, cells) in EXITS.iter().zip(&told) {
+fn the_exit_codes_in_the_documents_are_those_of_the_program() {
+    let listed = table("## Exit codes", 4);
+    for (row, cells) in EXITS.iter().zip(&listed) {
         let codes: Vec<String> = row.codes().iter().map(|code| format!("`{code}`")).collect();
         assert_eq!(cells[..], [row.exit.to_string(), row.meaning.to_owned(), codes.join(" ")]);
     }
-    assert_eq!(told.len(), EXITS.len());
+    assert_eq!(listed.len(), EXITS.len());
 }
 
 #[test]
-fn every_error_code_is_explained() {
-    let told: Vec<String> = table("## Error codes", 3).into_iter().map(|row| row[0].clone()).collect();
-    assert_eq!(told, Code::ALL.map(|code| format!("`{}`", code.word())));
+fn every_error_code_is_documented() {
+    let listed: Vec<String> = table("## Error codes", 3).into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(listed, Code::ALL.map(|code| format!("`{}`", code.word())));
 }
 
 #[test]
-fn the_files_are_those_of_a_store() {
+fn the_documented_files_are_those_of_a_store() {
     let world = World::with_store();
     world.define(&["read"]);
     let secret = world.create("app", &["--scope", "read"]);
@@ -163,68 +164,90 @@ fn the_files_are_those_of_a_store() {
     let rows = table("## Files", 3);
     let manual = FILES.map(|(path, text)| {
         let name = path.strip_prefix("~/.local/share/tokenctl/").expect("a file of the default store");
-        (format!("`{name}`"), text.split("; `--store`").next().expect("a text").to_owned())
+        (format!("`{name}`"), text.split("; `--store`").next().expect("there is a text").to_owned())
     });
     assert_eq!(rows.iter().map(|row| (row[0].clone(), row[1].clone())).collect::<Vec<_>>(), manual);
-    let told: BTreeSet<String> = rows.into_iter().map(|row| row[0].clone()).collect();
-    // A migration leaves one more: `migration` looks at it.
+    let listed: BTreeSet<String> = rows.into_iter().map(|row| row[0].clone()).collect();
+    // A migration creates another file, which is tested in `migration`.
     let migrated = ["`tokens.db.v1`".to_owned()];
-    assert_eq!(told, there.into_iter().chain(migrated).collect());
+    assert_eq!(listed, there.into_iter().chain(migrated).collect());
 }
 
 #[test]
-fn the_environment_is_that_of_the_manual() {
+fn the_documented_environment_variables_are_those_of_the_manual() {
     let plain = |text: &str| text.replace('`', "");
-    let told = table("## Environment", 3).into_iter();
-    let told: Vec<_> = told.map(|row| (plain(&row[0]), plain(&row[1]))).collect();
-    assert_eq!(told, ENVIRONMENT.map(|(names, text)| (names.to_owned(), plain(text))));
+    let rows = table("## Environment", 3).into_iter();
+    let listed: Vec<_> = rows.map(|row| (plain(&row[0]), plain(&row[1]))).collect();
+    assert_eq!(listed, ENVIRONMENT.map(|(names, text)| (names.to_owned(), plain(text))));
 }
 
-/// The rows of a section's table, without its heading.
+/// The rows of the table in a section, without the header.
 fn table(section: &str, bars: usize) -> Vec<Vec<String>> {
     let rows = pages::section(section).lines().filter(|line| line.matches('|').count() == bars).skip(2);
     rows.map(|row| row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()).collect()
 }
 
-/// The examples of a language, the pages that have them (none: all pages of the session), and the test that runs them.
+/// The examples in a language, the documents that contain them (if empty, all documents of the session), and the file
+/// and name of the test that runs them.
 const TESTED: [(&str, &[&str], &str, &str); 18] = [
-    ("console", &[], "readme.rs", "the_transcripts_are_what_a_terminal_shows"),
-    ("bash", &["docs/scripts.md"], "readme.rs", "the_script_runs_and_leaves_a_revoked_token"),
-    ("ini", &[], "readme.rs", "systemd_accepts_the_units"),
+    ("console", &[], "readme.rs", "the_transcripts_show_the_output_of_a_real_terminal"),
+    (
+        "bash",
+        &["docs/scripts.md"],
+        "readme.rs",
+        "the_script_in_the_documents_works_and_leaves_a_revoked_token",
+    ),
+    ("ini", &[], "readme.rs", "systemd_accepts_the_units_in_the_documents"),
     ("crontab", &["README.md", "docs/cron.md"], "install.rs", "sudo_and_cron_find_a_system_installation"),
-    ("text", &["docs/usage.md"], "wizard/screens.rs", "the_screen_of_the_documents_is_what_a_terminal_shows"),
-    ("text", &["docs/cron.md"], "cron.rs", "a_job_that_fails_says_what_and_why"),
-    ("python", &["docs/services.md"], "stream.rs", "the_python_example_keeps_one_process"),
-    ("shell", &["docs/services.md"], "stream.rs", "the_shell_example_keeps_one_process"),
+    (
+        "text",
+        &["docs/usage.md"],
+        "wizard/screens.rs",
+        "the_screen_in_the_documents_is_that_of_a_real_terminal",
+    ),
+    ("text", &["docs/cron.md"], "cron.rs", "a_failed_job_prints_what_failed_and_why"),
+    ("python", &["docs/services.md"], "stream.rs", "the_python_example_works"),
+    ("shell", &["docs/services.md"], "stream.rs", "the_shell_example_works"),
     (
         "sh",
         &["docs/services.md", "docs/recipes.md", "docs/postgresql.md"],
         "readme.rs",
-        "the_commands_of_all_pages_are_commands",
+        "all_commands_in_the_documents_exist",
     ),
-    ("sh", &["docs/cron.md"], "cron.rs", "the_destinations_and_hooks_of_the_pages_work_with_their_programs"),
-    ("sh", &["docs/leaks.md"], "scan.rs", "the_hook_of_the_recipes_stops_a_commit_that_adds_a_secret"),
-    ("toml", &["docs/leaks.md"], "scan.rs", "the_rule_of_the_recipes_is_the_pattern_of_the_settings"),
-    ("csv", &["docs/moving-in.md"], "adopt.rs", "a_team_moves_in_as_the_recipes_say"),
-    ("json", &["docs/moving-in.md"], "adopt.rs", "a_team_moves_in_as_the_recipes_say"),
-    ("sh", &["docs/moving-in.md"], "adopt.rs", "a_team_moves_in_as_the_recipes_say"),
-    ("python", &["docs/recipes.md"], "serve/recipes.rs", "a_service_in_python_tells_a_token_from_a_failure"),
-    ("js", &["docs/recipes.md"], "serve/recipes.rs", "a_service_in_node_tells_a_token_from_a_failure"),
-    ("go", &["docs/recipes.md"], "serve/recipes.rs", "a_service_in_go_tells_a_token_from_a_failure"),
+    ("sh", &["docs/cron.md"], "cron.rs", "the_destinations_and_hooks_in_the_documents_work"),
+    ("sh", &["docs/leaks.md"], "scan.rs", "the_documented_git_hook_stops_a_commit_that_adds_a_secret"),
+    ("toml", &["docs/leaks.md"], "scan.rs", "the_documented_scanner_rule_has_the_pattern_of_the_settings"),
+    ("csv", &["docs/moving-in.md"], "adopt.rs", "the_recipes_for_moving_in_work"),
+    ("json", &["docs/moving-in.md"], "adopt.rs", "the_recipes_for_moving_in_work"),
+    ("sh", &["docs/moving-in.md"], "adopt.rs", "the_recipes_for_moving_in_work"),
+    (
+        "python",
+        &["docs/recipes.md"],
+        "serve/recipes.rs",
+        "a_service_in_python_distinguishes_refusals_from_failures",
+    ),
+    (
+        "js",
+        &["docs/recipes.md"],
+        "serve/recipes.rs",
+        "a_service_in_node_distinguishes_refusals_from_failures",
+    ),
+    ("go", &["docs/recipes.md"], "serve/recipes.rs", "a_service_in_go_distinguishes_refusals_from_failures"),
 ];
 
-/// Each document of the repository by its path.
+/// The path and text of every document in the repository.
 fn documents() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let paths = ["", "docs/"].into_iter().flat_map(|dir| {
-        let entries = std::fs::read_dir(root.join(dir)).expect("a directory");
-        entries.map(move |entry| format!("{dir}{}", entry.expect("an entry").file_name().display()))
+        let entries = std::fs::read_dir(root.join(dir)).expect("the directory can be read");
+        entries
+            .map(move |entry| format!("{dir}{}", entry.expect("the entry can be read").file_name().display()))
     });
     let pages: Vec<_> =
         paths.filter(|path| Path::new(path).extension().is_some_and(|end| end == "md")).collect();
     pages
         .into_iter()
-        .map(|path| (path.clone(), std::fs::read_to_string(root.join(path)).expect("a page")))
+        .map(|path| (path.clone(), std::fs::read_to_string(root.join(path)).expect("the file can be read")))
         .collect()
 }
 
@@ -245,24 +268,24 @@ fn every_example_has_a_test() {
     for (_, _, file, test) in TESTED {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it").join(file);
         let source = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(source.contains(&format!("fn {test}(")), "there is no `{test}` in {file}");
+        assert!(source.contains(&format!("fn {test}(")), "`{file}` has no test `{test}`");
     }
 }
 
-/// The anchor that a heading gets.
+/// The anchor of a heading.
 fn anchor_of(heading: &str) -> String {
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
 #[test]
-fn every_link_leads_to_a_file_or_a_heading() {
+fn every_link_leads_to_an_existing_file_or_heading() {
     let documents = documents();
     let (mut broken, mut links) = (Vec::new(), 0);
     for (path, text) in &documents {
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
-            let dir = Path::new(path).parent().expect("a directory");
+            let dir = Path::new(path).parent().expect("the path has a parent");
             let at = if file.is_empty() { path.into() } else { dir.join(file) };
             let headings = |text: &str| {
                 let named = text.lines().filter_map(|line| line.strip_prefix('#'));
@@ -283,7 +306,7 @@ fn every_link_leads_to_a_file_or_a_heading() {
     assert!(links > 50, "{links}");
 }
 
-/// The commands that a document names: in its sentences, and in lines to type outside of transcripts.
+/// The commands in a document: those in its sentences, and those in lines to be typed, except in transcripts.
 fn commands_in(text: &str) -> Vec<&str> {
     let mut fence = None;
     let mut found = Vec::new();
@@ -301,7 +324,7 @@ fn commands_in(text: &str) -> Vec<&str> {
     found
 }
 
-/// The words of a command up to the first that is for the shell.
+/// The words of a command, up to the first character that is special to the shell.
 fn words_of(command: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quote = None;
@@ -317,19 +340,19 @@ fn words_of(command: &str) -> Vec<String> {
     words.into_iter().skip(1).filter(|word| !word.is_empty()).collect()
 }
 
-/// Where a page has the shell put an anchor.
+/// The shell expression that a document uses for the stored anchor.
 const KEPT_HEAD: &str = "\"$(cat \"$HOME/backups/head.txt\")\"";
 
-/// With `--help` after all its words, a command reports each word that it does not know.
+/// With `--help` after all other words, a command only reports words that it does not know.
 #[test]
-fn the_commands_of_all_pages_are_commands() {
+fn all_commands_in_the_documents_exist() {
     let world = World::new();
     let anchor = format!("1:{}", "0".repeat(64));
     let (mut known, mut complaints) = (0, Vec::new());
     for (path, text) in documents() {
         for command in commands_in(&text) {
             let words = words_of(&command.replace("SEQ:HASH", &anchor).replace(KEPT_HEAD, &anchor));
-            // What a completion script asks, and a text of the audit format, are not commands.
+            // The request of a completion script and the heading of the audit format are not commands.
             if words.first().is_some_and(|word| word == "--") || command == "tokenctl audit entry v1" {
                 continue;
             }
@@ -354,17 +377,17 @@ fn every_promise_names_a_test_that_exists() {
         let [.., file, _, test, _] = names[..] else { panic!("{row}") };
         let source =
             std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap_or_default();
-        assert!(source.contains(&format!("fn {test}(")), "there is no `{test}` in {file}");
+        assert!(source.contains(&format!("fn {test}(")), "`{file}` has no test `{test}`");
         promises += 1;
     }
     assert!(promises > 15);
 }
 
 fn home() -> TempDir {
-    tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory")
+    tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a temporary directory can be created")
 }
 
-/// A program in a separate home that finds `tokenctl`.
+/// A command in a separate home directory, in which `tokenctl` is found.
 fn shell(home: &Path, program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().current_dir(home).env("HOME", home).env("PATH", search_path());
@@ -372,7 +395,7 @@ fn shell(home: &Path, program: &str) -> Command {
     command
 }
 
-/// The output of a terminal, as if the user were Ann and the machine faster.
+/// The output of a terminal, as if the user were called Ann and every command were fast.
 fn as_ann(shown: &str) -> String {
     let login = run(Command::new("id").arg("-un"), b"").ok();
     let words = shown.split_inclusive([' ', '\n']);
@@ -387,7 +410,7 @@ fn as_ann(shown: &str) -> String {
     text
 }
 
-/// Lines with what differs from run to run put into classes.
+/// Lines in which words that differ between runs are replaced by placeholders.
 pub fn lines(text: &str) -> Vec<String> {
     text.lines().map(same).collect()
 }
@@ -401,7 +424,7 @@ fn same(line: &str) -> String {
         text.push_str(&piece[word.len()..]);
     }
     let words: Vec<&str> = text.split_whitespace().collect();
-    // A use is recorded once a minute: a session that a busy machine draws out records one more.
+    // If a busy machine slows the session down, one more use is recorded, because uses are recorded once a minute.
     words.join(" ").replace("after the rotation", "before the rotation")
 }
 

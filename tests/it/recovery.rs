@@ -1,4 +1,4 @@
-//! Recovery of a killed delivery, and what `doctor` finds and repairs.
+//! Recovery of killed deliveries, and what `doctor` finds and repairs.
 
 use std::cell::RefCell;
 use std::fs::{self, Permissions};
@@ -16,7 +16,7 @@ fn count(world: &World, action: &str) -> usize {
 }
 
 #[test]
-fn a_creation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
+fn a_killed_creation_expires_after_ten_minutes_without_any_clean_up() {
     let world = World::of_processes();
     let secret = world.kill_by_command(&["create", "demo"]);
     assert_eq!(world.real(&["verify"], secret.as_bytes()).line(), "valid demo");
@@ -27,7 +27,7 @@ fn a_creation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
     assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
     assert!(world.names(&["--all"]).is_empty());
     world.run(&["show", "demo"]).exit(4);
-    assert!(world.bytes() == bytes, "a look changed the store");
+    assert!(world.bytes() == bytes, "reading changed the store");
     let new = world.create("demo", &[]);
     world.is_valid(&new, "demo");
     assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
@@ -37,7 +37,7 @@ fn a_creation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
 }
 
 #[test]
-fn a_rotation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
+fn a_killed_rotation_expires_after_ten_minutes_without_any_clean_up() {
     let world = World::of_processes();
     let old = world.mint("demo");
     let secret = world.kill_by_command(&["rotate", "demo", "--now"]);
@@ -52,11 +52,11 @@ fn a_rotation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
     world.is_valid(&old, "demo");
     world.run(&["list"]).ok();
-    // Use was recorded beside the database; nothing else happened.
+    // Only the use was recorded, in a separate file.
     let database = |files: &[(std::ffi::OsString, Vec<u8>)]| -> Vec<u8> {
         files.iter().find(|(name, _)| name == "tokens.db").expect("the database").1.clone()
     };
-    assert!(database(&world.bytes()) == database(&bytes), "a look changed the store");
+    assert!(database(&world.bytes()) == database(&bytes), "reading changed the store");
     let new = world.rotate("demo", &[]);
     world.is_valid(&new, "demo");
     assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
@@ -65,7 +65,7 @@ fn a_rotation_that_was_killed_is_dead_after_ten_minutes_without_any_clean_up() {
 }
 
 #[test]
-fn one_killed_while_it_wrote_to_stdout_is_dead_too() {
+fn a_delivery_killed_while_it_wrote_to_stdout_also_expires() {
     let world = World::of_processes();
     let old = world.mint("demo");
     for args in [&["create", "new"][..], &["rotate", "demo"]] {
@@ -84,7 +84,7 @@ fn one_killed_while_it_wrote_to_stdout_is_dead_too() {
 }
 
 #[test]
-fn one_killed_after_it_wrote_to_a_file_by_stdout_is_dead_too() {
+fn a_delivery_killed_after_it_wrote_to_a_redirected_stdout_also_expires() {
     if !have("strace") || !have("bash") {
         return;
     }
@@ -97,14 +97,14 @@ fn one_killed_after_it_wrote_to_a_file_by_stdout_is_dead_too() {
     );
     assert_eq!(run(&mut world.bash(&script), b"").code, -1, "not killed");
     let secret = fs::read_to_string(&file).expect("a file");
-    assert_eq!(secret.len(), 42, "without the line end, which comes after the confirmation");
+    assert_eq!(secret.len(), 42, "the newline is written only after the confirmation");
     assert_eq!(world.real(&["verify"], secret.as_bytes()).ok().line(), "valid demo");
     world.at_real_time(10 * MINUTE);
     assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
 }
 
 #[test]
-fn the_next_change_of_the_same_user_rolls_it_back_and_logs_that() {
+fn the_next_change_by_the_same_user_rolls_a_killed_delivery_back_and_logs_it() {
     let mut world = World::of_processes();
     world.mint("demo");
     let secret = world.kill_by_command(&["rotate", "demo"]);
@@ -115,24 +115,24 @@ fn the_next_change_of_the_same_user_rolls_it_back_and_logs_that() {
     let us = world.uid;
     world.uid = 64_001;
     world.run(&["edit", "demo", "--owner", "bob"]).ok();
-    assert_eq!(count(&world, "rollback"), 0, "another user's is not ours");
+    assert_eq!(count(&world, "rollback"), 0, "another user does not roll it back");
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
     world.uid = us;
-    // A change of something else does it too, before its own work; a look does not.
+    // A change to something else also rolls it back, before its own work; reading does not.
     world.run(&["list"]).ok();
     assert_eq!(count(&world, "rollback"), 0);
     world.run(&["settings", "grace", "2h", "--reason", "calm"]).ok();
     let log = world.run(&["audit", "--json"]).ok().json();
-    let [.., withdraw, settings] = &log.as_array().expect("events")[..] else { panic!("{log}") };
-    assert_eq!((&withdraw["action"], &settings["action"]), (&json!("rollback"), &json!("settings")));
-    assert_eq!(withdraw["token"]["name"], "demo");
-    assert_eq!((&withdraw["actor"]["uid"], &withdraw["reason"]), (&json!(us), &Value::Null));
+    let [.., rollback, settings] = &log.as_array().expect("events")[..] else { panic!("{log}") };
+    assert_eq!((&rollback["action"], &settings["action"]), (&json!("rollback"), &json!("settings")));
+    assert_eq!(rollback["token"]["name"], "demo");
+    assert_eq!((&rollback["actor"]["uid"], &rollback["reason"]), (&json!(us), &Value::Null));
     assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()));
     world.run(&["audit", "verify"]).ok();
 }
 
 #[test]
-fn another_user_may_rotate_what_was_left() {
+fn another_user_can_rotate_the_token_of_a_killed_delivery() {
     let mut world = World::of_processes();
     world.mint("demo");
     world.kill_by_command(&["rotate", "demo"]);
@@ -144,7 +144,7 @@ fn another_user_may_rotate_what_was_left() {
 }
 
 #[test]
-fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
+fn the_next_change_confirms_a_killed_delivery_whose_file_has_the_secret() {
     for (destination, name) in [("--out out/file", "file"), ("--env-file out/env --env-name A", "env")] {
         let world = World::of_processes();
         world.directory("out");
@@ -157,7 +157,7 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
         };
         let old = secret();
         if name == "env" {
-            // Recovery finds what the writer would replace.
+            // Recovery accepts the same spellings of the line as the writer.
             fs::write(&path, format!("A = \"{old}\" # ci\n")).expect("a file");
         }
         if !world.kill_at(At::AfterRename, &format!("rotate demo {destination}")) {
@@ -174,14 +174,14 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
         both(&world, "at once");
         world.run(&["edit", "demo", "--owner", "ann"]).ok();
         both(&world, "before the deadline");
-        // A file never holds a secret that dies by itself.
+        // A secret that is in the file does not expire by itself.
         world.wait(20 * DAY);
         both(&world, "without a change");
         world.run(&["edit", "demo", "--owner", "bob"]).ok();
         assert_eq!(count(&world, "confirm"), 2);
         world.is_valid(&new, "demo");
         assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
-        // The grace period starts now, not when the program was killed.
+        // The grace period starts at the confirmation, not when the program was killed.
         world.wait(3 * HOUR - 1);
         assert_eq!(world.verify(&old, &[]).0, 0);
         world.wait(1);
@@ -192,7 +192,7 @@ fn a_file_that_holds_the_secret_confirms_it_at_the_next_change() {
 }
 
 #[test]
-fn a_provisional_secret_does_not_outlive_a_new_fixed_expiry_of_its_token() {
+fn a_provisional_secret_expires_at_a_new_fixed_expiry_of_its_token() {
     let world = World::of_processes();
     world.directory("out");
     world.shell("tokenctl create demo --out out/file").ok();
@@ -209,7 +209,7 @@ fn a_provisional_secret_does_not_outlive_a_new_fixed_expiry_of_its_token() {
 }
 
 #[test]
-fn a_creation_whose_file_is_in_place_is_confirmed() {
+fn a_killed_creation_whose_file_is_in_place_is_confirmed() {
     let world = World::of_processes();
     world.directory("out");
     if !world.kill_at(At::AfterRename, "create demo --out out/file") {
@@ -227,7 +227,7 @@ fn a_creation_whose_file_is_in_place_is_confirmed() {
 }
 
 #[test]
-fn a_file_without_the_secret_rolls_it_back_and_the_temporary_is_removed() {
+fn a_killed_delivery_without_the_file_is_rolled_back_and_its_temporary_file_is_removed() {
     let world = World::of_processes();
     world.directory("out");
     for (verb, name, destination) in [
@@ -263,16 +263,16 @@ fn a_file_without_the_secret_rolls_it_back_and_the_temporary_is_removed() {
         }
         assert_eq!(world.verify(&secret, &[]), (3, "unknown".to_owned()), "{name}");
         assert!(world.temporaries().is_empty(), "{name}");
-        assert_eq!(fs::read(&path).ok(), before, "recovery never writes to a target");
+        assert_eq!(fs::read(&path).ok(), before, "recovery does not write to the destination");
         world.run(&["doctor"]).ok();
-        // The real program goes on by the real clock, behind that of this one.
+        // The real program uses the real clock, which is behind the simulated one, so it needs a new store.
         fs::remove_dir_all(world.store()).expect("the store");
         world.real(&["init"], b"").ok();
     }
 }
 
 #[test]
-fn only_a_temporary_of_ours_is_deleted() {
+fn recovery_deletes_only_a_temporary_file_that_tokenctl_wrote() {
     type Prepare = fn(&str);
     let cases: [(&str, Prepare); 3] = [
         ("a link", |path| {
@@ -302,7 +302,7 @@ fn only_a_temporary_of_ours_is_deleted() {
 }
 
 #[test]
-fn a_target_that_became_something_else_holds_nothing() {
+fn a_killed_delivery_is_rolled_back_if_its_file_was_replaced_by_something_else() {
     for what in ["fifo", "link", "gone", "directory", "foreign"] {
         let world = World::of_processes();
         world.directory("out");
@@ -332,8 +332,8 @@ fn a_target_that_became_something_else_holds_nothing() {
     }
 }
 
-/// A store whose token `demo` lies in `out/file`, with a rotation that was killed with its secret in place. The old secret
-/// and the new one; none where that is impossible.
+/// Creates a token `demo` with its secret in `out/file`, and kills a rotation whose new secret is already in the file.
+/// Returns the old and the new secret, or `None` if that is not possible.
 fn killed_after_the_rename(world: &World, args: &str) -> Option<(String, String)> {
     world.directory("out");
     let read = || fs::read_to_string(world.path("out/file")).expect("a file");
@@ -343,7 +343,7 @@ fn killed_after_the_rename(world: &World, args: &str) -> Option<(String, String)
 }
 
 #[test]
-fn a_file_that_is_missing_from_an_empty_directory_keeps_its_delivery_open_until_doctor_takes_it_for_gone() {
+fn a_delivery_whose_directory_is_empty_stays_open_until_doctor_rolls_it_back() {
     let world = World::of_processes();
     let Some((old, new)) = killed_after_the_rename(&world, "") else { return };
     fs::rename(world.path("out/file"), world.path("moved")).expect("a file");
@@ -358,7 +358,7 @@ fn a_file_that_is_missing_from_an_empty_directory_keeps_its_delivery_open_until_
 }
 
 #[test]
-fn a_target_that_cannot_be_looked_at_keeps_its_delivery_open() {
+fn a_delivery_whose_destination_cannot_be_read_stays_open() {
     let world = World::of_processes();
     let Some((_, new)) = killed_after_the_rename(&world, "") else { return };
     fs::rename(world.path("out"), world.path("kept")).expect("a directory");
@@ -374,7 +374,7 @@ fn a_target_that_cannot_be_looked_at_keeps_its_delivery_open() {
 }
 
 #[test]
-fn a_file_with_an_expired_secret_confirms_nothing() {
+fn a_delivery_of_a_secret_that_has_expired_since_is_rolled_back() {
     let world = World::of_processes();
     let Some((_, new)) = killed_after_the_rename(&world, "--ttl 1h") else { return };
     world.at_real_time(2 * HOUR);
@@ -384,7 +384,7 @@ fn a_file_with_an_expired_secret_confirms_nothing() {
 }
 
 #[test]
-fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
+fn a_killed_rotation_can_be_replaced_at_once_with_replace_pending() {
     for at in [At::BeforeRename, At::AfterRename] {
         let world = World::of_processes();
         world.directory("out");
@@ -400,7 +400,7 @@ fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
         let verify = |secret: &str| world.real(&["verify"], secret.as_bytes()).line().to_owned();
         assert_eq!(verify(&new), "valid demo");
         assert_eq!(verify(&old), "valid demo previous");
-        // The secret in the file may be in use, so it gets a grace period too.
+        // The secret in the file might be in use, so it gets a grace period too.
         assert_eq!(verify(&provisional), "valid demo previous");
         assert!(world.temporaries().is_empty(), "{at:?}");
         let secrets = if at == At::BeforeRename { 2 } else { 3 };
@@ -410,7 +410,7 @@ fn a_rotation_that_was_killed_can_be_taken_over_at_once() {
 }
 
 #[test]
-fn an_unfinished_delivery_is_found_and_repaired() {
+fn doctor_finds_and_repairs_an_unfinished_delivery() {
     let mut world = World::of_processes();
     world.mint("demo");
     world.kill_by_command(&["rotate", "demo"]);
@@ -425,7 +425,7 @@ fn an_unfinished_delivery_is_found_and_repaired() {
     let keys: Vec<_> = found.as_object().expect("an object").keys().collect();
     assert_eq!(keys, ["code", "message", "repairable", "repaired", "severity"]);
     assert_eq!((&found["repairable"], &found["repaired"]), (&json!(true), &json!(false)));
-    // Without confirmation nothing is done.
+    // Without confirmation, nothing is repaired.
     world.refuses(&["doctor", "--repair"], 2, "input_needed");
     assert!(world.bytes() == bytes, "the store was changed");
     let us = world.uid;
@@ -441,7 +441,7 @@ fn an_unfinished_delivery_is_found_and_repaired() {
 }
 
 #[test]
-fn a_repair_is_asked_about() {
+fn a_repair_needs_a_confirmation() {
     let mut world = World::with_store();
     fs::remove_file(world.store().join("usage.secrets")).expect("a file");
     world.at_terminal(&[Answer::No, Answer::CtrlC, Answer::Yes]);
@@ -451,11 +451,11 @@ fn a_repair_is_asked_about() {
     assert!(ran.out.starts_with("repaired: usage: "), "{}", ran.out);
     assert_eq!(*world.asked.borrow(), vec!["repair 1 of 1 findings?"; 3]);
     world.run(&["doctor", "--repair"]).ok();
-    assert_eq!(world.asked.borrow().len(), 3, "nothing to mend, nothing to ask");
+    assert_eq!(world.asked.borrow().len(), 3, "there is no question if there is nothing to repair");
 }
 
 #[test]
-fn everything_that_can_be_repaired_is() {
+fn doctor_repairs_every_repairable_finding() {
     type Break = fn(&World);
     let cases: [(&str, Break); 8] = [
         ("usage", |world| fs::remove_file(world.store().join("usage.secrets")).expect("a file")),
@@ -485,11 +485,11 @@ fn everything_that_can_be_repaired_is() {
         assert!(after["findings"].as_array().expect("findings").iter().all(|it| it["repaired"] == true));
         assert_eq!(world.run(&["doctor"]).ok().out, "ok\n", "{case}");
         world.is_valid(&secret, "demo");
-        // A mode that a restored backup brings does not share a store that was made for its owner alone.
+        // The mode of a restored database does not share a store that was private.
         assert_eq!(mode(&world.database()), 0o600, "{case}");
         assert_eq!(mode(&world.store()) & 0o022, 0, "{case}");
         assert!(!world.store().join("usage.new-x").exists());
-        // A fresh file of use does not claim to know the past.
+        // A new usage file does not claim to know earlier uses.
         if code == "usage" && at != 1 {
             assert_eq!(world.show("demo")["usage_since"], time(START + HOUR));
         }
@@ -497,7 +497,7 @@ fn everything_that_can_be_repaired_is() {
 }
 
 #[test]
-fn damage_that_cannot_be_repaired_stays_reported() {
+fn damage_that_cannot_be_repaired_is_still_reported_after_a_repair() {
     let world = World::with_store();
     world.create("demo", &[]);
     world.sql("UPDATE tokens SET owner = 'mallory'");
@@ -505,14 +505,14 @@ fn damage_that_cannot_be_repaired_stays_reported() {
     let ran = world.run(&["doctor", "--repair", "--yes", "--json"]).exit(3);
     let document = ran.json();
     assert_eq!(document["ok"], false);
-    let told: Vec<_> = document["findings"]
+    let found: Vec<_> = document["findings"]
         .as_array()
         .expect("findings")
         .iter()
         .map(|it| (it["severity"].as_str(), it["repairable"].as_bool(), it["repaired"].as_bool()))
         .collect();
-    assert!(told.contains(&(Some("warning"), Some(true), Some(true))), "{document}");
-    assert!(told.contains(&(Some("error"), Some(false), Some(false))), "{document}");
+    assert!(found.contains(&(Some("warning"), Some(true), Some(true))), "{document}");
+    assert!(found.contains(&(Some("error"), Some(false), Some(false))), "{document}");
     world.run(&["doctor"]).exit(3);
 }
 
@@ -521,7 +521,7 @@ fn chmod(world: &World, name: &str, mode: u32) {
 }
 
 #[test]
-fn a_damaged_delivery_does_not_block_other_tokens() {
+fn a_damaged_delivery_does_not_prevent_changes_to_other_tokens() {
     let world = World::with_store();
     world.at_real_time(0);
     for name in ["good", "bad", "late"] {
@@ -535,13 +535,17 @@ fn a_damaged_delivery_does_not_block_other_tokens() {
     assert!(ran.err.contains("warning: an interrupted delivery could not be settled: "), "{}", ran.err);
     assert!(ran.err.contains("`created_by` in `tokens` where `row` is 2"), "{}", ran.err);
     assert_eq!(world.last_event()["action"], "revoke");
-    assert_eq!(world.show("late")["secrets"].as_array().map(Vec::len), Some(1), "it was rolled back");
+    assert_eq!(
+        world.show("late")["secrets"].as_array().map(Vec::len),
+        Some(1),
+        "the other delivery was rolled back"
+    );
     let findings = world.run(&["doctor", "--json"]).exit(3).json();
     assert!(findings.to_string().contains("bad does not match its last event"), "{findings}");
 }
 
 #[test]
-fn an_overdue_delivery_of_another_user_is_reported_until_the_owner_of_the_store_finishes_it() {
+fn an_unfinished_delivery_of_another_user_is_reported_until_the_owner_of_the_store_settles_it() {
     const OWNER: u32 = 64_001;
     let mut world = World::of_processes();
     if world.uid != 0 {
@@ -578,7 +582,7 @@ fn an_overdue_delivery_of_another_user_is_reported_until_the_owner_of_the_store_
 }
 
 #[test]
-fn a_device_in_place_of_a_target_is_never_opened() {
+fn recovery_never_opens_a_device_in_place_of_the_destination() {
     let world = World::of_processes();
     world.directory("out");
     world.shell("tokenctl create demo --out out/file").ok();
@@ -602,7 +606,7 @@ fn a_device_in_place_of_a_target_is_never_opened() {
 }
 
 #[test]
-fn a_delivery_that_was_taken_over_confirms_nothing_of_the_one_that_took_over() {
+fn a_replaced_delivery_does_not_confirm_the_one_that_replaced_it() {
     let world = World::with_store();
     world.at_real_time(0);
     let old = world.create("demo", &[]);
@@ -626,11 +630,11 @@ fn a_delivery_that_was_taken_over_confirms_nothing_of_the_one_that_took_over() {
     assert_eq!(world.verify(first.line(), &[]), (3, "unknown".to_owned()));
     assert_eq!(world.verify(&old, &[]), (0, "valid demo".to_owned()));
     assert_eq!(world.show("demo")["secrets"][1]["role"], "provisional");
-    assert_eq!(world.verify(&other.borrow(), &[]).0, 0, "it is still under way");
+    assert_eq!(world.verify(&other.borrow(), &[]).0, 0, "the second delivery is still in progress");
 }
 
 #[test]
-fn a_temporary_of_another_user_stays_and_keeps_its_delivery_open() {
+fn a_delivery_whose_temporary_file_belongs_to_another_user_stays_open() {
     let world = World::of_processes();
     world.directory("out");
     if world.uid != 0 || !world.kill_at(At::BeforeRename, "create demo --out out/file") {
@@ -642,27 +646,28 @@ fn a_temporary_of_another_user_stays_and_keeps_its_delivery_open() {
     world.at_real_time(20 * MINUTE);
     let ran = world.run(&["settings", "grace", "2h"]).ok();
     assert!(ran.err.contains("belongs to uid 64001") && ran.err.contains("stays open"), "{}", ran.err);
-    // Nor does the next delivery into the directory sweep it away.
+    // The next delivery to the directory does not remove it either.
     world.run(&["create", "other", "--out", &world.path("out/other")]).ok();
-    assert!(fs::symlink_metadata(&temporary).is_ok(), "it was deleted");
+    assert!(fs::symlink_metadata(&temporary).is_ok(), "the temporary file was deleted");
     assert_eq!((count(&world, "rollback"), world.verify(&secret, &[]).0), (0, 0));
 }
 
 #[test]
-fn a_secret_that_could_not_be_rolled_back_is_reported_to_work_until_its_deadline() {
+fn after_a_failed_rollback_the_error_says_how_long_the_secret_might_work() {
     let world = World::of_processes();
     let command = "cat >got; mv store/tokens.db store/away; exit 3";
     let ran = world.shell(&format!("tokenctl create demo --exec '{command}'"));
     fs::rename(world.store().join("away"), world.database()).expect("the database");
-    let said = "the command failed with exit 3, and it could not be rolled back; the secret may work until ";
-    assert!(ran.code != 0 && ran.err.contains(said), "{ran:?}");
+    let message =
+        "the command failed with exit 3, and it could not be rolled back; the secret may work until ";
+    assert!(ran.code != 0 && ran.err.contains(message), "{ran:?}");
     assert!(!ran.err.contains("nothing was changed"), "{}", ran.err);
     let secret = fs::read(world.path("got")).expect("a file");
     assert_eq!(world.real(&["verify"], &secret).ok().line(), "valid demo");
 }
 
 #[test]
-fn a_clock_that_goes_back_during_a_delivery_does_not_stop_it() {
+fn a_delivery_succeeds_even_if_the_clock_is_set_back_meanwhile() {
     let world = World::new();
     *world.clipboards.borrow_mut() =
         Clipboards { there: vec![CopyMethod::Tmux], slow: -HOUR, ..Clipboards::default() };
@@ -670,6 +675,6 @@ fn a_clock_that_goes_back_during_a_delivery_does_not_stop_it() {
     assert_eq!(world.show("demo")["status"], "active");
     let confirmed = world.last_event();
     assert_eq!((&confirmed["action"], &confirmed["time"]), (&"confirm".into(), &time(START)));
-    // What begins now is refused.
+    // A new creation with this clock is refused.
     world.refuses(&["create", "new"], 6, "clock");
 }

@@ -1,17 +1,22 @@
-//! Presentations of revoked or expired secrets, which show who still has an old one.
+//! Records of uses of revoked or expired secrets, which show which clients still use an old secret.
 
 use serde_json::{Value, json};
 
 use crate::support::{DAY, HOUR, MINUTE, START, World, time};
 
-/// The instant at which each secret of a token was refused, the oldest secret first.
+/// For each secret of a token, the instant at which it was last refused. The oldest secret is the first.
 fn refused(world: &World, name: &str) -> Vec<Value> {
     let shown = world.show(name);
-    shown["secrets"].as_array().expect("secrets").iter().map(|it| it["refused_at"].clone()).collect()
+    shown["secrets"]
+        .as_array()
+        .expect("`secrets` is an array")
+        .iter()
+        .map(|it| it["refused_at"].clone())
+        .collect()
 }
 
 #[test]
-fn a_revoked_or_expired_secret_is_recorded_when_it_is_presented() {
+fn the_use_of_a_revoked_or_expired_secret_is_recorded() {
     let world = World::with_store();
     let old = world.create("rotated", &["--ttl", "30d"]);
     let new = world.rotate("rotated", &["--grace", "1h"]);
@@ -21,14 +26,14 @@ fn a_revoked_or_expired_secret_is_recorded_when_it_is_presented() {
     world.run(&["revoke", "revoked", "--yes"]).ok();
     world.run(&["disable", "paused"]).ok();
     world.wait(2 * HOUR);
-    let database = std::fs::read(world.database()).expect("the database");
+    let database = std::fs::read(world.database()).expect("the database can be read");
     for (secret, name, why) in [
         (&old, "rotated", "superseded"),
         (&revoked, "revoked", "revoked"),
         (&disabled, "paused", "disabled"),
         (&expired, "short", "expired"),
     ] {
-        // What asks about another time, and a scan, say nothing of a client.
+        // Questions about another time, and scans, do not show that a client uses the secret.
         world.verify(secret, &["--at", "1d"]);
         world.run_with(&["scan", "-"], secret.as_bytes());
         assert!(refused(&world, name).iter().all(Value::is_null), "{name}");
@@ -37,25 +42,29 @@ fn a_revoked_or_expired_secret_is_recorded_when_it_is_presented() {
         let page = world.run(&["show", name]).ok().out;
         assert!(page.contains(&format!("refused just now ({why})")), "{page}");
     }
-    assert_eq!(std::fs::read(world.database()).expect("the database"), database, "a refusal is no change");
-    // It is not a use, and does not concern the working secret.
+    assert_eq!(
+        std::fs::read(world.database()).expect("the database can be read"),
+        database,
+        "a refusal does not change the database"
+    );
+    // A refusal is not a use, and it is not recorded with the valid secret.
     assert_eq!(world.show("rotated")["last_used_at"], Value::Null);
     world.is_valid(&new, "rotated");
     assert_eq!(refused(&world, "rotated"), [time(START + 2 * HOUR), Value::Null]);
-    // Once a minute is enough.
+    // A refusal is recorded at most once a minute.
     world.wait(59);
     world.verify(&old, &[]);
     assert_eq!(refused(&world, "rotated")[0], time(START + 2 * HOUR));
     world.wait(1);
     world.verify(&old, &[]);
     assert_eq!(refused(&world, "rotated")[0], time(START + 2 * HOUR + MINUTE));
-    // The reason is that of today: a secret that works again is not refused.
+    // A secret that is valid again is no longer shown as refused.
     world.run(&["enable", "paused"]).ok();
     assert_eq!(refused(&world, "paused"), [Value::Null]);
 }
 
 #[test]
-fn a_missing_scope_is_not_recorded_as_an_old_secret() {
+fn a_refusal_for_another_reason_is_not_recorded_as_use_of_an_old_secret() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let secret = world.create("app", &["-s", "read", "-l", "env=prod", "--allow-from", "10.0.0.0/8"]);
@@ -71,7 +80,7 @@ fn a_missing_scope_is_not_recorded_as_an_old_secret() {
 }
 
 #[test]
-fn check_names_the_client_that_has_an_old_secret_for_a_day() {
+fn check_reports_the_use_of_an_old_secret_for_a_day() {
     let world = World::with_store();
     let old = world.create("app", &["--ttl", "90d"]);
     world.rotate("app", &["--grace", "0s"]);
@@ -82,7 +91,7 @@ fn check_names_the_client_that_has_an_old_secret_for_a_day() {
     world.verify(&revoked, &[]);
     let found = || {
         let ran = world.run(&["check", "--only", "refused_in_use", "--json"]);
-        let all = ran.json()["findings"].as_array().expect("findings").clone();
+        let all = ran.json()["findings"].as_array().expect("`findings` is an array").clone();
         (
             ran.code,
             all.into_iter()
@@ -92,7 +101,7 @@ fn check_names_the_client_that_has_an_old_secret_for_a_day() {
     };
     let (code, findings) = found();
     let (old_hint, gone_hint) = (format!("{}…", &old[..8]), format!("{}…", &revoked[..8]));
-    let said = |state: &str, hint: &str, name: &str| {
+    let finding = |state: &str, hint: &str, name: &str| {
         (
             json!(name),
             json!(format!(
@@ -101,7 +110,7 @@ fn check_names_the_client_that_has_an_old_secret_for_a_day() {
         )
     };
     assert_eq!(code, 3);
-    assert_eq!(findings, [said("superseded", &old_hint, "app"), said("revoked", &gone_hint, "gone")]);
+    assert_eq!(findings, [finding("superseded", &old_hint, "app"), finding("revoked", &gone_hint, "gone")]);
     world.wait(DAY);
     assert_eq!(found().0, 3);
     world.wait(1);
@@ -109,12 +118,12 @@ fn check_names_the_client_that_has_an_old_secret_for_a_day() {
 }
 
 #[test]
-fn a_store_without_the_file_refuses_as_ever_and_gets_it_with_the_next_change() {
+fn a_store_without_the_usage_file_still_refuses_and_the_next_change_creates_the_file() {
     let world = World::with_store();
     let secret = world.create("app", &[]);
     world.run(&["disable", "app"]).ok();
     let file = world.store().join("usage.refused");
-    std::fs::remove_file(&file).expect("the file");
+    std::fs::remove_file(&file).expect("the file can be removed");
     assert_eq!(world.verify(&secret, &[]), (3, "disabled app".into()));
     assert_eq!(refused(&world, "app"), [Value::Null]);
     world.run(&["settings", "grace", "2h"]).ok();

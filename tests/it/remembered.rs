@@ -1,4 +1,4 @@
-//! A token remembers where its secrets go, and rotations deliver there by themselves.
+//! Stored destinations: where the secrets of a token go is stored with it, and rotations deliver there.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ fn create(world: &World, name: &str, args: &[&str]) -> String {
     world.run(&[&["create", name], &MONTHLY[..], args].concat()).ok().err
 }
 
-/// The line of `show` that begins with this word.
+/// The value of this field on the page of a token.
 fn shown(world: &World, name: &str, field: &str) -> Option<String> {
     let page = world.run(&["show", name]).ok().out;
     let line = page.lines().find(|line| line.trim_start().starts_with(&format!("{field} ")))?;
@@ -20,16 +20,16 @@ fn shown(world: &World, name: &str, field: &str) -> Option<String> {
 }
 
 #[test]
-fn create_remembers_its_destination_and_says_so() {
+fn create_stores_the_destination_and_says_so() {
     let world = World::new();
     let (file, env) = (world.path("secret"), world.write("app.env", "A=1\n"));
-    let said = "later rotations go there too; use `--no-remember` to prevent that\n";
-    assert!(create(&world, "file", &["--out", &file]).contains(said));
-    assert!(create(&world, "env", &["--env-file", &env, "--env-name", "TOKEN"]).contains(said));
-    assert!(create(&world, "command", &["--exec", "cat >/dev/null"]).contains(said));
+    let note = "later rotations go there too; use `--no-remember` to prevent that\n";
+    assert!(create(&world, "file", &["--out", &file]).contains(note));
+    assert!(create(&world, "env", &["--env-file", &env, "--env-name", "TOKEN"]).contains(note));
+    assert!(create(&world, "command", &["--exec", "cat >/dev/null"]).contains(note));
     let once = world.path("once");
-    assert!(!create(&world, "once", &["--out", &once, "--no-remember"]).contains(said));
-    assert!(!create(&world, "stdout", &[]).contains(said));
+    assert!(!create(&world, "once", &["--out", &once, "--no-remember"]).contains(note));
+    assert!(!create(&world, "stdout", &[]).contains(note));
 
     let uid = uid();
     let host = world.show("file")["destination"]["host"].clone();
@@ -53,7 +53,7 @@ fn create_remembers_its_destination_and_says_so() {
 }
 
 #[test]
-fn a_rotation_goes_where_the_token_remembers() {
+fn a_rotation_delivers_to_the_stored_destination() {
     let world = World::new();
     let file = world.path("secret");
     create(&world, "demo", &["--out", &file]);
@@ -64,7 +64,7 @@ fn a_rotation_goes_where_the_token_remembers() {
     world.assert_file_holds(&file, "valid demo");
     assert_eq!(world.verify(&first, &[]), (0, "valid demo previous".to_owned()));
 
-    // If the secret is printed, the file keeps the previous one, and a warning gives its expiry.
+    // If a new secret is printed instead, the file contains the previous one, and a warning gives its expiry.
     let ran = world.run(&["rotate", "demo", "--stdout", "--quiet"]).ok();
     world.is_valid(ran.line(), "demo");
     let end = "2026-11-23T12:00:00Z";
@@ -77,7 +77,7 @@ fn a_rotation_goes_where_the_token_remembers() {
 }
 
 #[test]
-fn a_destination_moves_only_with_remember() {
+fn a_stored_destination_is_changed_only_with_remember() {
     let world = World::new();
     let (one, two) = (world.path("one"), world.path("two"));
     create(&world, "demo", &[]);
@@ -105,7 +105,7 @@ fn a_destination_moves_only_with_remember() {
 }
 
 #[test]
-fn edit_sets_a_destination_without_delivering_and_clears_it() {
+fn edit_sets_and_clears_a_destination_without_a_delivery() {
     let world = World::new();
     let secret = world.create("demo", &MONTHLY);
     world.create("other", &MONTHLY);
@@ -118,10 +118,10 @@ fn edit_sets_a_destination_without_delivering_and_clears_it() {
     world.refuses(&["edit", "demo", "other", "--no-destination"], 2, "usage");
     world.refuses(&["edit", "demo", "--no-destination", "--out", &world.path("x")], 2, "usage");
     world.refuses(&["edit", "demo", "--out", &world.path("nowhere/x")], 7, "delivery_failed");
-    assert_eq!(fs::read_to_string(&env).unwrap(), format!("TOKEN={secret}\n"), "nothing was delivered");
+    assert_eq!(fs::read_to_string(&env).unwrap(), format!("TOKEN={secret}\n"), "`edit` delivered a secret");
     assert!(
         !world.run(&args).ok().err.contains("warning"),
-        "it has these values already, and the destination fits"
+        "there is no warning if the file has a secret of the token"
     );
     world.run(&["rotate", "demo"]).ok();
     let new = fs::read_to_string(&env).unwrap();
@@ -134,7 +134,7 @@ fn edit_sets_a_destination_without_delivering_and_clears_it() {
 }
 
 #[test]
-fn two_live_tokens_do_not_share_a_file_or_a_variable() {
+fn two_active_tokens_cannot_share_a_file_or_a_variable() {
     let world = World::new();
     let (file, env) = (world.path("secret"), world.path("app.env"));
     create(&world, "a", &["--out", &file]);
@@ -158,7 +158,7 @@ fn two_live_tokens_do_not_share_a_file_or_a_variable() {
 }
 
 #[test]
-fn due_secrets_go_to_their_destinations_and_a_failure_stops_no_other() {
+fn due_secrets_go_to_their_destinations_and_a_failure_does_not_stop_the_others() {
     let world = World::new();
     let (file, env, piped) = (world.path("a"), world.write("b.env", "X=1\n"), world.path("c"));
     create(&world, "a", &["--out", &file]);
@@ -183,18 +183,18 @@ fn due_secrets_go_to_their_destinations_and_a_failure_stops_no_other() {
         (&json!(1), &json!("no_destination"))
     );
 
-    // `--out-dir` and `--exec` serve only tokens without a destination.
+    // `--out-dir` and `--exec` apply only to tokens without a stored destination.
     world.wait(30 * DAY);
     let dir = world.directory("out");
     let ran = world.run(&["rotate", "--due", "--out-dir", &dir]).ok();
     assert_eq!(ran.out, "a\nb\nc\nd\ne\n");
     world.assert_file_holds(&format!("{dir}/d"), "valid d");
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
-    assert_eq!(world.show("d")["destination"], Value::Null, "a directory is not remembered");
+    assert_eq!(world.show("d")["destination"], Value::Null, "the directory was stored as a destination");
 }
 
 #[test]
-fn a_destination_that_fails_changes_nothing_and_prints_nothing() {
+fn if_a_destination_fails_nothing_is_changed_or_printed() {
     let world = World::new();
     let dir = world.directory("out");
     let file = format!("{dir}/secret");
@@ -211,7 +211,7 @@ fn a_destination_that_fails_changes_nothing_and_prints_nothing() {
 }
 
 #[test]
-fn a_destination_of_another_user_is_left_to_that_user() {
+fn a_destination_that_another_user_set_is_skipped() {
     let mut world = World::new();
     let file = world.path("secret");
     create(&world, "demo", &["--out", &file]);
@@ -229,7 +229,7 @@ fn a_destination_of_another_user_is_left_to_that_user() {
 }
 
 #[test]
-fn a_misspelt_variable_is_not_silent() {
+fn a_misspelt_variable_is_reported() {
     let world = World::new();
     let env = world.path("app.env");
     create(&world, "demo", &["--env-file", &env, "--env-name", "TOKEN"]);
@@ -244,7 +244,7 @@ fn a_misspelt_variable_is_not_silent() {
     assert!(ran.err.contains(&beside), "{}", ran.err);
     assert_eq!(world.show("demo")["destination"]["variable"], "NEW");
 
-    // Without a remembered destination it is a warning.
+    // Without a stored destination, there is only a warning.
     world.run(&["edit", "demo", "--no-destination"]).ok();
     let ran = world.run(&[&to("OTHER")[..], &["--no-remember"]].concat()).ok();
     assert!(ran.err.contains("warning: the new secret is OTHER in"), "{}", ran.err);

@@ -1,4 +1,4 @@
-//! `rename`.
+//! Tests of `rename`, which changes only the name of a token.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{HOSTILE, World, assert_token_keys};
 
 #[test]
-fn a_rename_keeps_everything_but_the_name() {
+fn a_rename_changes_nothing_except_the_name() {
     let world = World::new();
     let secret = world.create("old", &["--owner", "ann", "-l", "env=prod"]);
     let before = world.show("old");
@@ -25,7 +25,7 @@ fn a_rename_keeps_everything_but_the_name() {
 }
 
 #[test]
-fn the_same_name_again_changes_nothing() {
+fn a_rename_to_the_same_name_changes_nothing() {
     let world = World::new();
     world.create("demo", &[]);
     let id = world.show("demo")["id"].as_str().unwrap().to_owned();
@@ -42,7 +42,7 @@ fn the_same_name_again_changes_nothing() {
 }
 
 #[test]
-fn a_taken_name_changes_nothing() {
+fn a_rename_to_a_taken_or_invalid_name_is_refused() {
     let world = World::new();
     for name in ["demo", "taken", "revoked", "disabled", "Demo"] {
         world.create(name, &[]);
@@ -67,7 +67,7 @@ fn a_taken_name_changes_nothing() {
 }
 
 #[test]
-fn a_delivery_under_way_is_not_disturbed() {
+fn a_rename_does_not_disturb_a_delivery_in_progress() {
     let world = Rc::new(World::with_store());
     let other = Rc::clone(&world);
     let ran = world.run_while(&["create", "demo"], move || {

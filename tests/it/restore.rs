@@ -1,4 +1,5 @@
-//! `restore`: makes the store what it was at a backup, except for what was revoked or has expired since.
+//! `restore`: resets the store to a backup, except that tokens that were revoked or have expired since stay revoked or
+//! expired.
 
 use std::fs;
 use std::rc::Rc;
@@ -11,7 +12,7 @@ use tokenctl::store::{Location, Store, StoreError};
 
 use crate::support::{Answer, DAY, World, pages, run, search_path, write_program};
 
-/// A store with a token, and a backup of it.
+/// A store with a token, its secret, and the path of a backup.
 fn backed_up() -> (World, String, String) {
     let world = World::with_store();
     let secret = world.create("demo", &["--no-expiry"]);
@@ -27,17 +28,22 @@ fn is_sound(world: &World) {
 }
 
 fn names(document: &Value) -> Vec<&str> {
-    document.as_array().expect("tokens").iter().map(|it| it["name"].as_str().expect("a name")).collect()
+    document
+        .as_array()
+        .expect("`tokens` is an array")
+        .iter()
+        .map(|it| it["name"].as_str().expect("the name is a string"))
+        .collect()
 }
 
 #[test]
-fn a_missing_store_is_made_exactly_as_it_was() {
+fn a_missing_store_is_restored_exactly() {
     let (world, secret, path) = backed_up();
     let (head, shown) = (world.run(&["audit", "head"]).ok().out, world.show("demo"));
-    fs::remove_dir_all(world.store()).expect("the store");
+    fs::remove_dir_all(world.store()).expect("the store can be removed");
     let document = world.run(&["restore", &path, "--yes", "--json"]).ok().json();
-    let (seq, hash) = head.trim().split_once(':').expect("a head");
-    let anchor = json!({ "seq": seq.parse::<i64>().expect("a number"), "hash": hash });
+    let (seq, hash) = head.trim().split_once(':').expect("there is a head");
+    let anchor = json!({ "seq": seq.parse::<i64>().expect("it is a number"), "hash": hash });
     assert_eq!(
         document,
         json!({ "changed": true, "dry_run": false, "backup_head": anchor, "head": anchor,
@@ -73,7 +79,7 @@ fn changes_since_the_backup_are_undone_and_logged() {
 }
 
 #[test]
-fn tokens_revoked_disabled_or_expired_since_the_backup_stay_so() {
+fn tokens_that_were_revoked_disabled_or_have_expired_since_the_backup_keep_that_status() {
     let world = World::with_store();
     let all = ["revoked", "disabled", "expired", "previous"];
     let secrets = all.map(|name| world.create(name, &["--ttl", "90d"]));
@@ -98,7 +104,7 @@ fn tokens_revoked_disabled_or_expired_since_the_backup_stay_so() {
 }
 
 #[test]
-fn newer_objects_are_discarded_only_with_the_flag() {
+fn newer_tokens_are_discarded_only_with_discard_newer() {
     let (world, secret, path) = backed_up();
     let newer = world.create("newer", &[]);
     world.create("gone", &[]);
@@ -106,7 +112,7 @@ fn newer_objects_are_discarded_only_with_the_flag() {
     let rotated = world.rotate("demo", &[]);
     let before = world.bytes();
     let refused = world.refuses(&["restore", &path, "--yes"], 5, "newer_exists");
-    assert!(refused["message"].as_str().expect("a text").ends_with(": `demo`, `newer`"), "{refused}");
+    assert!(refused["message"].as_str().expect("it is a string").ends_with(": `demo`, `newer`"), "{refused}");
     let document = world.run(&["restore", &path, "--dry-run", "--json"]).ok().json();
     assert_eq!((&document["changed"], names(&document["discarded"])), (&json!(false), vec!["demo", "newer"]));
     assert_eq!(world.bytes(), before);
@@ -120,7 +126,7 @@ fn newer_objects_are_discarded_only_with_the_flag() {
 }
 
 #[test]
-fn a_token_gets_more_than_it_has_only_when_that_is_allowed() {
+fn a_token_regains_a_removed_scope_only_with_allow_widen() {
     let world = World::with_store();
     world.define(&["events:read", "admin"]);
     world.create("demo", &["-s", "events:read,admin"]);
@@ -138,7 +144,7 @@ fn a_token_gets_more_than_it_has_only_when_that_is_allowed() {
 }
 
 #[test]
-fn names_and_scopes_that_were_exchanged_are_exchanged_back() {
+fn swapped_names_and_scopes_are_swapped_back() {
     let world = World::with_store();
     world.define(&["a:x", "b:x"]);
     for (name, scope) in [("one", "a:x"), ("two", "b:x")] {
@@ -161,9 +167,9 @@ fn names_and_scopes_that_were_exchanged_are_exchanged_back() {
 }
 
 #[test]
-fn a_bad_backup_is_refused_and_the_store_has_not_changed_by_one_byte() {
+fn an_invalid_backup_is_refused_and_does_not_change_a_byte_of_the_store() {
     let (world, _, path) = backed_up();
-    let bytes = fs::read(&path).expect("the copy");
+    let bytes = fs::read(&path).expect("the copy can be read");
     let with = |at: usize, with: &[u8]| {
         let mut changed = bytes.clone();
         changed[at..at + with.len()].copy_from_slice(with);
@@ -181,9 +187,9 @@ fn a_bad_backup_is_refused_and_the_store_has_not_changed_by_one_byte() {
     let before = world.bytes();
     for (case, bytes, code) in cases {
         let bad = world.path(case);
-        fs::write(&bad, bytes).expect("a file");
+        fs::write(&bad, bytes).expect("the file can be written");
         let refused = world.refuses(&["restore", &bad, "--yes", "--force", "--discard-newer"], 6, code);
-        let message = refused["message"].as_str().expect("a text");
+        let message = refused["message"].as_str().expect("it is a string");
         assert!(message.starts_with(&format!("the backup `{bad}` cannot be restored: ")), "{message}");
         assert_eq!(world.bytes(), before, "{case}");
     }
@@ -193,10 +199,10 @@ fn a_bad_backup_is_refused_and_the_store_has_not_changed_by_one_byte() {
 }
 
 #[test]
-fn another_history_replaces_the_store_only_by_force_and_the_old_one_is_kept() {
+fn a_backup_of_another_store_replaces_the_store_only_with_force_and_a_copy_is_kept() {
     let (world, secret, _) = backed_up();
     let other = World::with_store();
-    // The generators of both worlds begin alike.
+    // The random generators of all worlds are the same, so the first secret is one that both stores have.
     other.create("first", &[]);
     let theirs = other.create("theirs", &[]);
     let path = other.path("copy.db");
@@ -209,16 +215,16 @@ fn another_history_replaces_the_store_only_by_force_and_the_old_one_is_kept() {
     world.is_valid(&theirs, "theirs");
     assert_eq!(world.names(&[]), ["first", "theirs"]);
     is_sound(&world);
-    // The way back.
+    // The previous store can be restored in the same way.
     let kept = world.store().join("tokens.db.before-restore");
-    let kept = kept.to_str().expect("UTF-8").to_owned();
+    let kept = kept.to_str().expect("the path is UTF-8").to_owned();
     world.run(&["restore", &kept, "--yes", "--force"]).ok();
     world.is_valid(&secret, "demo");
     is_sound(&world);
 }
 
 #[test]
-fn a_damaged_store_is_replaced_by_force_and_keeps_what_it_had_revoked() {
+fn a_damaged_store_is_replaced_with_force_and_readable_revocations_are_kept() {
     for damage in ["digest", "header"] {
         let (world, secret, _) = backed_up();
         let other = world.create("other", &[]);
@@ -228,17 +234,20 @@ fn a_damaged_store_is_replaced_by_force_and_keeps_what_it_had_revoked() {
         if damage == "digest" {
             world.sql("UPDATE events SET hash = zeroblob(32) WHERE seq = 4");
         } else {
-            let mut bytes = fs::read(world.database()).expect("the store");
+            let mut bytes = fs::read(world.database()).expect("the store can be read");
             bytes[..16].fill(b'x');
-            fs::write(world.database(), bytes).expect("the store");
+            fs::write(world.database(), bytes).expect("the store can be written");
         }
         let before = world.bytes();
         let refused = world.refuses(&["restore", &path, "--yes"], 5, "policy");
-        assert!(refused["message"].as_str().expect("a text").starts_with("the present "), "{refused}");
+        assert!(
+            refused["message"].as_str().expect("it is a string").starts_with("the present "),
+            "{refused}"
+        );
         assert_eq!(world.bytes(), before);
         world.run(&["restore", &path, "--yes", "--force"]).ok();
         world.is_valid(&other, "other");
-        // Of what SQLite cannot read nothing is known.
+        // If SQLite cannot read the store, it is not known which tokens were revoked.
         let expected = if damage == "digest" { "revoked demo" } else { "valid demo" };
         assert_eq!(world.verify(&secret, &[]).1, expected, "{damage}");
         is_sound(&world);
@@ -246,7 +255,7 @@ fn a_damaged_store_is_replaced_by_force_and_keeps_what_it_had_revoked() {
 }
 
 #[test]
-fn commands_in_a_backup_must_be_accepted() {
+fn commands_in_a_backup_need_accept_commands() {
     let world = World::with_store();
     world.create("demo", &[]);
     give_hook(&world, "demo", "deploy --now");
@@ -262,21 +271,21 @@ fn commands_in_a_backup_must_be_accepted() {
     assert!(!other.store().join("tokens.db").exists());
     other.run(&["restore", &path, "--yes", "--accept-commands"]).ok();
     assert_eq!(other.names(&[]), ["demo"]);
-    // The store that has them needs nobody to accept them again.
+    // A store that already has the commands does not need another confirmation.
     other.run(&["rename", "demo", "other"]).ok();
     other.run(&["restore", &path, "--yes"]).ok();
     assert_eq!(other.names(&[]), ["demo"]);
 }
 
-/// Gives a token a hook as a rotation that remembers it does.
+/// Adds a hook to a token, directly in the store.
 fn give_hook(world: &World, name: &str, hook: &str) {
     let actor = Actor { uid: world.uid, login: None, sudo_user: None, host: None };
     let author = Author { actor, reason: None, accept_clock: false };
     let location = Location::named(world.store());
     let clock = At(world.now());
-    let store = Store::open_to_write(&location, &clock, &author).expect("the store");
+    let store = Store::open_to_write(&location, &clock, &author).expect("the store can be opened");
     let done = store.write::<_, StoreError>(&clock, &author, |tx| {
-        let row = tx.named(&name.parse().expect("a name"))?.expect("the token");
+        let row = tx.named(&name.parse().expect("it is a name"))?.expect("the token");
         let before = tx.token(row, tx.now)?;
         let after = Token { hook: Some(hook.to_owned()), ..before.clone() };
         tx.update(&before, &after, Action::Edit)
@@ -293,7 +302,7 @@ impl Clock for At {
 }
 
 #[test]
-fn a_restore_asks_and_a_no_changes_nothing() {
+fn a_restore_needs_a_confirmation() {
     let (mut world, _, path) = backed_up();
     world.run(&["rename", "demo", "other"]).ok();
     let before = world.bytes();
@@ -304,7 +313,7 @@ fn a_restore_asks_and_a_no_changes_nothing() {
 }
 
 #[test]
-fn a_store_that_changes_between_the_check_and_the_restore_is_left_alone() {
+fn a_restore_is_refused_if_the_store_has_changed_since_the_check() {
     let (mut world, _, path) = backed_up();
     world.run(&["rename", "demo", "other"]).ok();
     world.at_terminal(&[Answer::Yes]);
@@ -320,8 +329,11 @@ fn a_store_that_changes_between_the_check_and_the_restore_is_left_alone() {
 }
 
 #[test]
-fn the_recipes_of_the_readme_work_as_written() {
-    let home = tempfile::Builder::new().prefix("tokenctl-test-").tempdir().expect("a directory");
+fn the_recipes_for_backups_and_moving_work() {
+    let home = tempfile::Builder::new()
+        .prefix("tokenctl-test-")
+        .tempdir()
+        .expect("a temporary directory can be created");
     let in_home = |line: &str| {
         let mut shell = std::process::Command::new("sh");
         let path = format!("{}/bin:{}", home.path().display(), search_path());
@@ -333,10 +345,10 @@ fn the_recipes_of_the_readme_work_as_written() {
             .env("PATH", path);
         run(&mut shell, b"")
     };
-    // Another host is another directory.
+    // A different directory plays the part of the other host.
     let ssh = "#!/bin/sh\nshift\nTOKENCTL_STORE=$HOME/new-host exec \"$@\"\n";
-    fs::create_dir(home.path().join("bin")).expect("a directory");
-    fs::create_dir(home.path().join("backups")).expect("a directory");
+    fs::create_dir(home.path().join("bin")).expect("the directory can be created");
+    fs::create_dir(home.path().join("backups")).expect("the directory can be created");
     write_program(&home.path().join("bin/ssh"), ssh.as_bytes());
     let secret = in_home("tokenctl create demo").ok().out;
     for line in pages::commands(pages::page("docs/moving.md")) {

@@ -1,11 +1,11 @@
-//! `revoke`.
+//! Tests of `revoke`, which makes tokens or secrets invalid for ever.
 
 use serde_json::json;
 
 use crate::support::{Answer, DAY, World};
 
 #[test]
-fn revocation_is_final_and_the_row_stays() {
+fn revocation_is_final_and_the_row_is_kept() {
     let world = World::with_store();
     world.run(&["scopes", "define", "read"]).ok();
     let secret = world.create("demo", &["-s", "read", "--owner", "ann"]);
@@ -41,15 +41,15 @@ fn revocation_is_final_and_the_row_stays() {
 }
 
 #[test]
-fn the_name_of_a_revoked_token_is_free() {
+fn after_a_revocation_another_token_can_have_the_name() {
     let world = World::new();
     let old = world.create("demo", &[]);
-    let id = world.show("demo")["id"].as_str().expect("an id").to_owned();
+    let id = world.show("demo")["id"].as_str().expect("the id is a string").to_owned();
     world.run(&["revoke", "demo", "--yes"]).ok();
     let new = world.create("demo", &["--if-missing"]);
     assert_eq!(world.verify(&old, &[]), (3, "revoked demo".into()));
     world.is_valid(&new, "demo");
-    // By its id the old one is still there; by its name the new one is meant.
+    // The id refers to the revoked token, and the name to the new one.
     assert_eq!(world.show(&id)["status"], "revoked");
     world.run(&["revoke", &id, "--yes"]).ok();
     assert_eq!(world.verify(&new, &[]).0, 0);
@@ -59,7 +59,7 @@ fn the_name_of_a_revoked_token_is_free() {
 }
 
 #[test]
-fn revoking_works_whatever_the_clock_says() {
+fn revoking_works_even_if_the_clock_is_wrong() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     world.wait(DAY);
@@ -72,7 +72,7 @@ fn revoking_works_whatever_the_clock_says() {
 }
 
 #[test]
-fn the_question_about_one_token_says_who_answers_for_it_and_when_it_was_last_used() {
+fn the_question_about_one_token_contains_its_owner_and_last_use() {
     let mut world = World::new();
     let secret = world.create("used", &["--owner", "ann"]);
     world.create("unused", &[]);

@@ -1,4 +1,4 @@
-//! `rotate`.
+//! Tests of `rotate`, which gives a token a new secret. The old one remains valid for a grace period.
 
 use std::cell::RefCell;
 use std::fs;
@@ -9,20 +9,20 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, DAY, HOUR, MINUTE, Ran, START, World, assert_token_keys, time};
 
-/// A policy that makes a token due after 30 days.
+/// A policy by which a token is due every 30 days.
 const MONTHLY: [&str; 6] = ["--ttl", "90d", "--rotate-every", "30d", "--grace", "24h"];
 
-/// The roles and expiries of all secrets of a token, the oldest first.
+/// The role and the expiry of every secret of a token, the oldest first.
 #[track_caller]
 fn expiries(world: &World, name: &str) -> Vec<(String, Value)> {
     let shown = world.show(name);
-    let role = |secret: &Value| secret["role"].as_str().expect("a role").to_owned();
-    let secrets = shown["secrets"].as_array().expect("secrets");
+    let role = |secret: &Value| secret["role"].as_str().expect("the role is a string").to_owned();
+    let secrets = shown["secrets"].as_array().expect("`secrets` is an array");
     secrets.iter().map(|secret| (role(secret), secret["expires_at"].clone())).collect()
 }
 
 #[test]
-fn a_new_secret_takes_over_and_the_old_one_has_its_grace_period() {
+fn the_new_secret_is_current_and_the_old_one_works_during_its_grace_period() {
     let world = World::new();
     let old = world.create("demo", &["--ttl", "90d"]);
     let id = world.show("demo")["id"].as_str().unwrap().to_owned();
@@ -51,7 +51,7 @@ fn a_new_secret_takes_over_and_the_old_one_has_its_grace_period() {
 }
 
 #[test]
-fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
+fn the_document_contains_the_confirmed_token_and_its_secret() {
     let world = World::new();
     world.create("demo", &[&MONTHLY[..], &["--owner", "ann"]].concat());
     let before = world.show("demo");
@@ -91,17 +91,17 @@ fn the_document_is_the_token_after_the_confirmation_and_its_secret() {
 }
 
 #[test]
-fn a_superseded_secret_expires_at_the_earliest_of_three_instants() {
-    // The token, how long it waits, the rotation, and when the old secret ends after that.
+fn a_previous_secret_expires_at_the_earliest_of_three_instants() {
+    // The flags of the token, how long to wait, the flags of the rotation, and how long the old secret still works.
     let cases: [(&[&str], i64, &[&str], i64); 9] = [
         (&["--ttl", "90d"], DAY, &[], DAY),
         (&["--no-expiry"], DAY, &[], DAY),
         (&["--ttl", "90d", "--grace", "2h"], DAY, &[], 2 * HOUR),
         (&["--ttl", "90d", "--grace", "2h"], DAY, &["--grace", "3h"], 3 * HOUR),
-        // Its own expiry.
+        // The expiry of the old secret.
         (&["--ttl", "90d"], 90 * DAY - HOUR, &[], HOUR),
         (&["--ttl", "1h"], 0, &["--grace", "2d"], HOUR),
-        // That of the new one.
+        // The expiry of the new secret.
         (&["--ttl", "90d"], DAY, &["--ttl", "30m"], 30 * MINUTE),
         (&["--no-expiry"], DAY, &["--ttl", "30m", "--grace", "1h"], 30 * MINUTE),
         (&["--ttl", "90d"], DAY, &["--now"], 0),
@@ -129,7 +129,7 @@ fn a_superseded_secret_expires_at_the_earliest_of_three_instants() {
 }
 
 #[test]
-fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
+fn a_rotation_does_not_extend_earlier_secrets() {
     let world = World::new();
     let first = world.create("demo", &["--ttl", "1h"]);
     world.wait(2 * HOUR);
@@ -139,7 +139,7 @@ fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
     world.wait(HOUR);
     let third = world.rotate("demo", &["--ttl", "10d", "--grace", "2d"]);
     world.wait(HOUR);
-    // A longer grace period applies to the secret for which it is given, not to earlier ones.
+    // A longer grace period applies only to the secret that is replaced, not to earlier ones.
     let fourth = world.rotate("demo", &["--ttl", "10d", "--grace", "5d"]);
     let role = |role: &str, end: i64| (role.to_owned(), time(START + end));
     assert_eq!(
@@ -155,7 +155,7 @@ fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
         assert_eq!(world.verify(previous, &[]), (0, "valid demo previous".to_owned()));
     }
     let listed = world.run(&["list", "--json"]).ok().json();
-    assert_eq!(listed[0]["secrets"].as_array().unwrap().len(), 3, "ended secrets only in `show`");
+    assert_eq!(listed[0]["secrets"].as_array().unwrap().len(), 3, "`list` shows no expired secret");
     let fifth = world.rotate("demo", &["--now"]);
     for secret in [&first, &second, &third, &fourth] {
         assert_eq!(world.verify(secret, &[]).0, 3);
@@ -165,7 +165,7 @@ fn expired_secrets_stay_expired_and_superseded_ones_keep_their_expiry() {
 }
 
 #[test]
-fn no_previous_secret_outlives_the_new_one() {
+fn no_previous_secret_expires_after_the_new_one() {
     let world = World::new();
     let first = world.create("demo", &["--no-expiry"]);
     let second = world.rotate("demo", &["--grace", "10d"]);
@@ -178,7 +178,7 @@ fn no_previous_secret_outlives_the_new_one() {
 }
 
 #[test]
-fn two_flags_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval() {
+fn a_grace_period_excludes_now_and_must_be_shorter_than_the_interval() {
     let world = World::new();
     world.create("demo", &MONTHLY);
     world.refuses(&["rotate", "demo", "--grace", "1h", "--now"], 2, "usage");
@@ -188,7 +188,7 @@ fn two_flags_exclude_each_other_and_a_grace_period_is_shorter_than_the_interval(
 }
 
 #[test]
-fn a_new_secret_lives_as_its_token_says() {
+fn a_new_secret_has_the_lifetime_of_its_token() {
     let world = World::new();
     let end = |name: &str| world.show(name)["expires_at"].clone();
     world.create("ttl", &["--ttl", "90d"]);
@@ -201,7 +201,7 @@ fn a_new_secret_lives_as_its_token_says() {
     assert_eq!(end("ttl"), time(START + 100 * DAY));
     assert_eq!(end("until"), "2027-03-01T23:59:59Z");
     assert_eq!(end("endless"), Value::Null);
-    // A flag is for this secret; the next one lives as before.
+    // A flag applies only to this secret. The next one has the lifetime of the token again.
     for (flags, expected) in [
         (&["--ttl", "5d"][..], time(START + 15 * DAY)),
         (&["--expires", "2027-01-01"], json!("2027-01-01T23:59:59Z")),
@@ -230,7 +230,7 @@ fn a_new_secret_lives_as_its_token_says() {
 }
 
 #[test]
-fn after_its_fixed_expiry_a_token_gets_no_secret() {
+fn a_token_cannot_be_rotated_after_its_fixed_expiry() {
     let world = World::new();
     world.create("demo", &["--expires", "2026-11-30"]);
     world.wait(9 * DAY);
@@ -244,7 +244,7 @@ fn after_its_fixed_expiry_a_token_gets_no_secret() {
 }
 
 #[test]
-fn the_longest_lifetime_of_the_store_binds_a_rotation() {
+fn the_longest_allowed_lifetime_applies_to_rotations() {
     let world = World::new();
     world.create("ttl", &["--ttl", "90d"]);
     world.create("endless", &["--no-expiry"]);
@@ -263,7 +263,7 @@ fn the_longest_lifetime_of_the_store_binds_a_rotation() {
 }
 
 #[test]
-fn tokens_that_cannot_be_revived_are_refused() {
+fn revoked_and_disabled_tokens_cannot_be_rotated() {
     let world = World::new();
     for name in ["revoked", "disabled"] {
         world.create(name, &[]);
@@ -305,7 +305,7 @@ fn an_expired_a_pending_and_an_adopted_token_can_be_rotated() {
 }
 
 #[test]
-fn every_reference_names_one_token() {
+fn a_token_can_be_given_by_id_prefix_or_hint() {
     let world = World::new();
     world.create("demo", &[]);
     let shown = world.show("demo");
@@ -317,7 +317,7 @@ fn every_reference_names_one_token() {
 }
 
 #[test]
-fn a_failed_delivery_leaves_the_old_secret_alone() {
+fn a_failed_delivery_does_not_change_the_old_secret() {
     let world = World::new();
     let old = world.create("demo", &["--ttl", "90d"]);
     let before = world.show("demo");
@@ -338,7 +338,8 @@ fn a_failed_delivery_leaves_the_old_secret_alone() {
     world.run(&["audit", "verify"]).ok();
 }
 
-/// What another command did while a rotation of `demo` was under way, and the result of the rotation.
+/// Runs another command while a rotation of `demo` is in progress. Returns the results of the command and of the
+/// rotation.
 fn meanwhile(world: &Rc<World>, args: &'static [&str]) -> (Ran, Ran) {
     let did = Rc::new(RefCell::new(None));
     let (other, result) = (Rc::clone(world), Rc::clone(&did));
@@ -346,12 +347,12 @@ fn meanwhile(world: &Rc<World>, args: &'static [&str]) -> (Ran, Ran) {
         other.wait(MINUTE);
         *result.borrow_mut() = Some(other.run(args));
     });
-    let did = did.borrow_mut().take().expect("it was done");
+    let did = did.borrow_mut().take().expect("the command was run");
     (did, ran)
 }
 
 #[test]
-fn of_two_rotations_at_once_the_second_is_refused() {
+fn the_second_of_two_simultaneous_rotations_is_refused() {
     let world = Rc::new(World::new());
     let old = world.create("demo", &[]);
     let (second, first) = meanwhile(&world, &["rotate", "demo", "--json"]);
@@ -372,7 +373,7 @@ fn of_two_rotations_at_once_the_second_is_refused() {
 }
 
 #[test]
-fn a_rotation_can_be_taken_over() {
+fn a_pending_rotation_can_be_replaced() {
     let world = Rc::new(World::new());
     let old = world.create("demo", &[]);
     let (second, first) = meanwhile(&world, &["rotate", "demo", "--replace-pending"]);
@@ -384,7 +385,7 @@ fn a_rotation_can_be_taken_over() {
     assert_eq!(world.verify(&old, &[]), (0, "valid demo previous".to_owned()));
     assert_eq!(world.show("demo")["secrets"].as_array().unwrap().len(), 2);
     world.run(&["audit", "verify"]).ok();
-    // With nothing under way it is a rotation like any other.
+    // If no delivery is pending, it is an ordinary rotation.
     world.rotate("demo", &["--replace-pending"]);
 }
 
@@ -417,7 +418,7 @@ fn other_changes_do_not_disturb_a_rotation() {
 }
 
 #[test]
-fn one_that_is_not_due_is_left_alone() {
+fn a_token_that_is_not_due_is_not_rotated() {
     let world = World::new();
     world.create("demo", &MONTHLY);
     world.create("unruled", &[]);
@@ -428,7 +429,7 @@ fn one_that_is_not_due_is_left_alone() {
     let document = world.run(&["rotate", "demo", "--due", "--json"]).ok().json();
     assert_token_keys(&document, &["changed", "secret"]);
     assert_eq!((&document["changed"], &document["secret"]), (&json!(false), &Value::Null));
-    // The destination is not even checked.
+    // The destination is not even checked if the token is not due.
     let missing = world.path("missing/file");
     world.run(&["rotate", "demo", "--due", "--out", &missing]).ok();
     world.run(&["rotate", "unruled", "--due", "--exec", "false"]).ok();
@@ -441,7 +442,7 @@ fn one_that_is_not_due_is_left_alone() {
 }
 
 #[test]
-fn one_that_is_not_due_needs_no_stdout() {
+fn a_token_that_is_not_due_needs_no_stdout() {
     let world = World::of_processes();
     world.real(&[&["create", "demo"], &MONTHLY[..]].concat(), b"").ok();
     let bytes = world.bytes();
@@ -452,7 +453,7 @@ fn one_that_is_not_due_needs_no_stdout() {
     assert!(world.bytes() == bytes, "the store was changed");
 }
 
-/// Two due, one of them expired by now; and one each of every kind that never is.
+/// Two tokens that are due, one of which has expired since, and one token of every kind that is not due.
 fn a_month_later() -> World {
     let world = World::new();
     world.create("b-due", &MONTHLY);
@@ -473,7 +474,7 @@ fn a_month_later() -> World {
 }
 
 #[test]
-fn all_that_is_due_is_rotated_and_nothing_else() {
+fn exactly_the_due_tokens_are_rotated() {
     let world = a_month_later();
     let dir = world.directory("out");
     let ran = world.run(&["rotate", "--due", "--out-dir", &dir]).ok();
@@ -487,7 +488,7 @@ fn all_that_is_due_is_rotated_and_nothing_else() {
     for name in files {
         world.assert_file_holds(&format!("{dir}/{name}"), &format!("valid {name}"));
     }
-    // Nothing is left to do, and nothing is printed.
+    // A second run has nothing to do and prints nothing.
     let bytes = world.bytes();
     for args in [&["--out-dir", &dir][..], &["--exec", "false"]] {
         let ran = world.run(&[&["rotate", "--due"], args].concat()).ok();
@@ -499,19 +500,19 @@ fn all_that_is_due_is_rotated_and_nothing_else() {
 }
 
 #[test]
-fn missed_runs_are_caught_up_once() {
+fn missed_runs_cause_only_one_rotation() {
     let world = World::new();
     let dir = world.directory("out");
     world.create("demo", &MONTHLY);
     let run = || world.run(&["rotate", "--due", "--out-dir", &dir, "-q"]).ok().out;
-    // Two runs of the timer were missed: one rotation, and the next a whole turn after it.
+    // Although two runs were missed, there is only one rotation, and the next one is due a whole interval later.
     world.wait(75 * DAY);
     assert_eq!((run(), run()), ("demo\n".to_owned(), String::new()));
     world.wait(15 * DAY);
     assert_eq!(run(), "");
     world.wait(15 * DAY);
     assert_eq!(run(), "demo\n");
-    // The file's own previous content is replaced each time, however late.
+    // The file contains an older secret of the token, so it is replaced each time.
     world.wait(120 * DAY);
     assert_eq!(world.show("demo")["status"], "expired");
     assert_eq!(run(), "demo\n");
@@ -519,7 +520,7 @@ fn missed_runs_are_caught_up_once() {
 }
 
 #[test]
-fn one_that_fails_does_not_stop_the_others() {
+fn one_failed_rotation_does_not_stop_the_others() {
     for json in [false, true] {
         let world = World::new();
         let dir = world.directory("out");
@@ -561,14 +562,14 @@ fn one_that_fails_does_not_stop_the_others() {
             assert_eq!(ran.err, expected);
         }
         assert_eq!(fs::read_to_string(format!("{dir}/b")).unwrap(), "something else");
-        // The next run does what is left.
+        // The next run rotates the rest.
         let again = world.run(&[&args[..], &["--force"]].concat()).ok();
         assert_eq!(again.out, "b\n");
     }
 }
 
 #[test]
-fn policy_stops_one_of_many() {
+fn a_requirement_of_the_store_stops_only_the_tokens_that_break_it() {
     let world = World::new();
     world.create("long", &["--ttl", "90d", "--rotate-every", "30d"]);
     world.create("short", &["--ttl", "40d", "--rotate-every", "30d"]);
@@ -580,7 +581,7 @@ fn policy_stops_one_of_many() {
 }
 
 #[test]
-fn of_two_runs_at_once_each_does_what_the_other_does_not() {
+fn two_simultaneous_runs_share_the_due_tokens() {
     let world = Rc::new(World::new());
     let dir = world.directory("out");
     for name in ["a", "b", "c"] {
@@ -591,7 +592,7 @@ fn of_two_runs_at_once_each_does_what_the_other_does_not() {
     let result = Rc::clone(&second);
     let args = ["rotate", "--due", "--out-dir", &dir];
     let command: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
-    // After the first has rotated `a`, and before it goes on to `b`.
+    // The second run starts after the first has rotated `a` and before it rotates `b`.
     let first = world.run_while(&args, move || {
         let args: Vec<&str> = command.iter().map(String::as_str).collect();
         *result.borrow_mut() = Some(other.run(&args));
@@ -602,7 +603,7 @@ fn of_two_runs_at_once_each_does_what_the_other_does_not() {
         world.assert_file_holds(&format!("{dir}/{name}"), &format!("valid {name}"));
         assert_eq!(world.show(name)["secrets"].as_array().unwrap().len(), 2);
     }
-    // A delivery of another run is not a failure of this one.
+    // A delivery by another run is not a failure of this run.
     world.wait(30 * DAY);
     let (other, second) = (Rc::clone(&world), Rc::new(RefCell::new(None)));
     let result = Rc::clone(&second);
@@ -615,7 +616,7 @@ fn of_two_runs_at_once_each_does_what_the_other_does_not() {
 }
 
 #[test]
-fn due_and_a_filter_means_both() {
+fn due_can_be_combined_with_a_filter_or_names() {
     let world = World::new();
     world.create("ann", &[&MONTHLY[..], &["--owner", "ann"]].concat());
     world.create("bob", &[&MONTHLY[..], &["--owner", "bob"]].concat());
@@ -628,7 +629,7 @@ fn due_and_a_filter_means_both() {
 }
 
 #[test]
-fn several_tokens_need_a_destination_each() {
+fn several_tokens_need_separate_destinations() {
     let world = World::new();
     let dir = world.directory("out");
     for name in ["a", "b"] {
@@ -664,7 +665,7 @@ fn several_tokens_need_a_destination_each() {
 }
 
 #[test]
-fn a_selection_by_filter_is_asked_about() {
+fn a_selection_by_filter_needs_a_confirmation() {
     let mut world = World::new();
     let dir = world.directory("out");
     for name in ["a", "b"] {
@@ -683,7 +684,7 @@ fn a_selection_by_filter_is_asked_about() {
     world.run(&args).exit(130);
     world.run(&args).ok();
     assert_eq!(*world.asked.borrow(), ["rotate 2 tokens?", "rotate 2 tokens?"]);
-    // A name is never asked about.
+    // There is no question about tokens that are given by name.
     world.run(&["rotate", "a"]).ok();
     assert_eq!(world.asked.borrow().len(), 2);
 }
@@ -693,7 +694,7 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
     let world = a_month_later();
     let bytes = world.bytes();
     let names = |ran: &Ran| -> Vec<String> {
-        ran.out.lines().map(|line| line.split('\t').nth(1).expect("a name").to_owned()).collect()
+        ran.out.lines().map(|line| line.split('\t').nth(1).expect("there is a name").to_owned()).collect()
     };
     for (args, expected) in [
         (&["--due"][..], &["a-expired", "b-due"][..]),
@@ -726,7 +727,7 @@ fn a_dry_run_shows_everything_and_changes_nothing() {
 }
 
 #[test]
-fn a_dry_run_is_refused_whatever_a_rotation_is() {
+fn a_dry_run_fails_wherever_the_rotation_would_fail() {
     let world = World::new();
     for name in ["ended", "fine", "paused"] {
         world.create(name, &[]);
@@ -736,7 +737,8 @@ fn a_dry_run_is_refused_whatever_a_rotation_is() {
     let real = world.run(&["rotate", "paused"]).exit(5);
     for args in [&["paused"][..], &["fine", "paused"]] {
         let ran = world.run(&[&["rotate", "--dry-run", "--exec", "false"], args].concat()).exit(5);
-        let why = real.err.lines().next().and_then(|line| line.strip_prefix("error: ")).expect("an error");
+        let why =
+            real.err.lines().next().and_then(|line| line.strip_prefix("error: ")).expect("there is an error");
         assert!(ran.err.contains(why), "{} {}", ran.err, real.err);
         assert_eq!(ran.out.lines().count(), args.len() - 1, "{}", ran.out);
     }
@@ -747,7 +749,7 @@ fn a_dry_run_is_refused_whatever_a_rotation_is() {
 }
 
 #[test]
-fn names_that_nobody_reads_stop_no_rotation() {
+fn a_rotation_is_not_stopped_if_its_output_cannot_be_written() {
     let world = World::new();
     for name in ["a", "b"] {
         world.create(name, &MONTHLY);
@@ -761,7 +763,7 @@ fn names_that_nobody_reads_stop_no_rotation() {
 }
 
 #[test]
-fn the_page_tells_whether_the_previous_secret_is_still_used() {
+fn the_page_of_a_token_shows_whether_the_previous_secret_is_still_used() {
     let world = World::new();
     let old = world.create("demo", &["--ttl", "90d"]);
     world.verify(&old, &[]);

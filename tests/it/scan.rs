@@ -1,4 +1,4 @@
-//! `scan`.
+//! Tests of `scan`, which searches files for secrets of the store.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,7 +14,7 @@ use crate::support::{Answer, DAY, Ran, World, have, run, search_path};
 
 const ADOPTED: &str = "sk_live_0123456789abcdefghijklmnopqrstuvwxyz==";
 
-/// A folder to search, in which paths are given relative to it in the answers.
+/// A directory to search. Paths in the results are relative to it.
 struct Tree<'a> {
     world: &'a World,
     root: PathBuf,
@@ -23,21 +23,21 @@ struct Tree<'a> {
 impl<'a> Tree<'a> {
     fn new(world: &'a World) -> Self {
         let root = world.dir.path().join("tree");
-        fs::create_dir(&root).expect("a folder");
+        fs::create_dir(&root).expect("the directory can be created");
         Self { world, root }
     }
 
     fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
         let path = self.root.join(name);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-        fs::write(&path, text).expect("a file");
-        path.to_str().expect("UTF-8").to_owned()
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the directory can be created");
+        fs::write(&path, text).expect("the file can be written");
+        path.to_str().expect("the path is UTF-8").to_owned()
     }
 
-    /// Searches the folder with these arguments. In the answer its own path is left out.
+    /// Searches the directory with these arguments. Its path is removed from the output.
     #[track_caller]
     fn scan(&self, args: &[&str]) -> Ran {
-        let root = self.root.to_str().expect("UTF-8");
+        let root = self.root.to_str().expect("the path is UTF-8");
         self.relative(&self.world.run(&[&["scan", root], args].concat()))
     }
 
@@ -47,7 +47,7 @@ impl<'a> Tree<'a> {
     }
 }
 
-/// A store with a token of every status, and the secret of each by its name.
+/// Creates a token of every status. Returns their names and secrets.
 fn every_status(world: &World) -> Vec<(&'static str, String)> {
     let mut secrets = vec![
         ("expired", world.create("expired", &["--ttl", "1h", "--owner", "ann"])),
@@ -72,7 +72,7 @@ fn every_status(world: &World) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn each_secret_is_a_line_with_its_place_name_status_and_owner() {
+fn each_secret_is_printed_with_its_position_name_status_and_owner() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secrets = every_status(&world);
@@ -101,7 +101,7 @@ fn each_secret_is_a_line_with_its_place_name_status_and_owner() {
 }
 
 #[test]
-fn the_exit_says_whether_a_secret_works() {
+fn the_exit_code_shows_whether_a_found_secret_is_valid() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     for (name, secret) in every_status(&world) {
@@ -113,7 +113,7 @@ fn the_exit_says_whether_a_secret_works() {
         assert_eq!((&*quiet.out, &*quiet.err), ("", ""), "{name}");
         let piped = world.run_with(&["scan", "-"], secret.as_bytes()).exit(exit);
         assert_eq!(piped.out, ran.out.replace(&path, "-"), "{name}");
-        // A closed pipe is not an error; a full disk is.
+        // A closed pipe is not an error, but a full disk is.
         assert_eq!(world.run_failing(&["scan", &path], 0, ErrorKind::BrokenPipe).code, exit, "{name}");
         assert_eq!(world.run_failing(&["scan", &path], 0, ErrorKind::StorageFull).code, 1, "{name}");
     }
@@ -122,7 +122,7 @@ fn the_exit_says_whether_a_secret_works() {
 }
 
 #[test]
-fn the_document_has_all_keys() {
+fn the_document_contains_all_keys() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secrets = every_status(&world);
@@ -143,14 +143,14 @@ fn the_document_has_all_keys() {
     let lines = tree.scan(&["--format", "jsonl"]).ok();
     let lines: Vec<Value> = lines.out.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     assert_eq!(lines, expected);
-    fs::remove_file(tree.root.join("x")).expect("the file");
+    fs::remove_file(tree.root.join("x")).expect("the file can be removed");
     assert_eq!(tree.scan(&["--json"]).ok().out, "[]\n");
     assert_eq!(tree.scan(&["--format", "jsonl"]).ok().out, "");
     world.refuses_once(&["scan", "x", "--format", "text"], 2, "usage");
 }
 
 #[test]
-fn an_adopted_secret_is_found_up_to_where_a_word_may_end() {
+fn an_adopted_secret_is_found_between_word_boundaries() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let plain = "0123456789abcdef-0123456789abcdef0123456789abcdef";
@@ -187,7 +187,7 @@ fn a_secret_is_found_anywhere_in_a_large_file() {
     let tree = Tree::new(&world);
     let made = world.create("made", &[]);
     world.run_with(&["adopt", "other"], ADOPTED.as_bytes()).ok();
-    // Around the places where one piece of a file ends and the next begins.
+    // The secrets are near the boundaries between the pieces in which a file is read.
     for start in [(256 << 10) - 4096 - 60, (256 << 10) - 60, (1 << 20) - 50] {
         for offset in 0..60 {
             let lines = (start + offset) / 100;
@@ -207,7 +207,7 @@ fn a_secret_is_found_anywhere_in_a_large_file() {
 }
 
 #[test]
-fn every_kind_of_text_is_searched_and_compressed_files_are_named() {
+fn every_kind_of_text_is_searched_and_compressed_files_are_reported() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -241,7 +241,7 @@ fn every_kind_of_text_is_searched_and_compressed_files_are_named() {
         "hidden files and what ignore files exclude were not searched; see `--hidden` and `--no-ignore`\n";
     assert_eq!(ran.err, format!("{named}{}{hidden}", packed("d.tar", "tar")));
     assert_eq!(tree.scan(&["--quiet"]).exit(3).err, "");
-    // An archive that is not compressed can be searched.
+    // An uncompressed archive can be searched.
     let ran = tree.scan(&["--binary", "--hidden", "--no-ignore"]).exit(3);
     let all = expected.replace("le.txt", "d.tar:1:264: demo active\nle.txt");
     assert_eq!((ran.out, ran.err), (all, named));
@@ -250,7 +250,7 @@ fn every_kind_of_text_is_searched_and_compressed_files_are_named() {
 }
 
 #[test]
-fn a_folder_is_walked_as_ripgrep_walks_it() {
+fn a_directory_is_searched_by_the_same_rules_as_in_ripgrep() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -261,7 +261,7 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
     }
     tree.file("binary", [b"text\0", secret.as_bytes()].concat());
     tree.file("late", [secret.as_bytes(), b"\0"].concat());
-    fs::create_dir(tree.root.join(".git")).expect("a folder");
+    fs::create_dir(tree.root.join(".git")).expect("the directory can be created");
     tree.file(".gitignore", "build/\n*.log\n!sub/kept.log\n");
     tree.file(".ignore", "*.tmp\n");
     tree.file(".rgignore", "rg.*\n");
@@ -278,7 +278,7 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
     assert_eq!(paths(&["--no-ignore"]), all);
     let err = tree.scan(&[]).err;
     assert!(err.starts_with("2 binary files were not searched; see `--binary`\n"), "{err}");
-    // A named path is always searched.
+    // A path that is given as an argument is always searched.
     for name in [".env", "binary", "debug.log"] {
         let path = tree.root.join(name);
         world.run(&["scan", path.to_str().unwrap()]).exit(3);
@@ -290,7 +290,7 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
                 rg.args(["--files-with-matches", "--no-messages", "--sort", "path", "tkn_", "."]).args(args);
             let ran = run(rg.current_dir(&tree.root), b"");
             let found = ran.out.lines().filter_map(|path| path.strip_prefix("./"));
-            // Of a binary file ripgrep takes back what it found.
+            // Unlike `scan`, ripgrep discards what it found before the first NUL byte of a binary file.
             let found: Vec<&str> = found.filter(|path| *path != "late").collect();
             assert_eq!(found.join(" "), paths(args).replace("late ", ""), "{args:?}");
         }
@@ -298,7 +298,7 @@ fn a_folder_is_walked_as_ripgrep_walks_it() {
 }
 
 #[test]
-fn unreadable_files_are_named_and_the_rest_is_searched() {
+fn unreadable_files_are_reported_and_the_rest_is_searched() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -318,12 +318,13 @@ fn unreadable_files_are_named_and_the_rest_is_searched() {
 }
 
 #[test]
-fn a_path_is_shown_whatever_it_is_but_never_with_a_secret_in_it() {
+fn any_path_is_printed_safely_and_without_the_secrets_in_it() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
     world.run_with(&["adopt", "other"], ADOPTED.as_bytes()).ok();
-    fs::write(tree.root.join(OsStr::from_bytes(b"a\xff\n\x1b[2J")), &secret).expect("a file");
+    fs::write(tree.root.join(OsStr::from_bytes(b"a\xff\n\x1b[2J")), &secret)
+        .expect("the file can be written");
     tree.file(&format!("b-{secret}.txt"), &secret);
     tree.file(&format!("c/{ADOPTED}"), ADOPTED);
     let ran = tree.scan(&[]).exit(3);
@@ -335,12 +336,12 @@ fn a_path_is_shown_whatever_it_is_but_never_with_a_secret_in_it() {
     let missing = tree.root.join(ADOPTED);
     let ran = world.run(&["scan", missing.to_str().unwrap()]).exit(1);
     assert!(ran.err.contains("/sk_l…`: No such file") && !ran.err.contains(ADOPTED), "{}", ran.err);
-    // Ours is refused as an argument, as everywhere.
+    // A secret of tokenctl is not accepted in any argument.
     world.refuses(&["scan", &format!("b-{secret}.txt")], 2, "secret_as_argument");
 }
 
 #[test]
-fn a_search_changes_no_byte_and_counts_for_no_use() {
+fn a_search_changes_nothing_and_is_not_recorded_as_a_use() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     world.run(&["revoke", "demo", "--yes"]).ok();
@@ -354,7 +355,7 @@ fn a_search_changes_no_byte_and_counts_for_no_use() {
 }
 
 #[test]
-fn revoke_revokes_working_secrets_that_were_found() {
+fn with_revoke_the_valid_secrets_that_were_found_are_revoked() {
     let mut world = World::with_store();
     let current = world.create("current", &[]);
     let previous = world.create("rotated", &["--ttl", "90d"]);
@@ -364,7 +365,7 @@ fn revoke_revokes_working_secrets_that_were_found() {
     let safe = world.create("safe", &[]);
     let text = [&*current, &previous, &both, &both_new, &current].join("\n");
     let path = world.dir.path().join("leaked");
-    fs::write(&path, text).expect("a file");
+    fs::write(&path, text).expect("the file can be written");
     let path = path.to_str().unwrap().to_owned();
 
     world.refuses(&["scan", "--revoke", &path], 2, "input_needed");
@@ -382,7 +383,7 @@ fn revoke_revokes_working_secrets_that_were_found() {
     assert_eq!(world.verify(&previous, &[]), (3, "revoked rotated".into()));
     world.is_valid(&new, "rotated");
     world.is_valid(&safe, "safe");
-    // Nothing that works is left.
+    // No valid secret is left.
     let head = world.run(&["audit", "head"]).ok().out;
     let again = world.run(&["scan", "--revoke", "--yes", &path]).ok();
     assert!(again.out.lines().all(|line| line.ends_with(" revoked")), "{}", again.out);
@@ -390,7 +391,7 @@ fn revoke_revokes_working_secrets_that_were_found() {
     world.run(&["doctor"]).ok();
 }
 
-/// A repository, and the program on the path of its hooks.
+/// A git repository whose hooks find `tokenctl` in their `PATH`.
 struct Repository {
     dir: PathBuf,
     store: PathBuf,
@@ -399,7 +400,7 @@ struct Repository {
 impl Repository {
     fn new(world: &World) -> Self {
         let dir = world.dir.path().join("repository");
-        fs::create_dir(&dir).expect("a folder");
+        fs::create_dir(&dir).expect("the directory can be created");
         let it = Self { dir, store: world.store() };
         it.sh("git init -q -b main && git config user.name a && git config user.email a@b").ok();
         it
@@ -413,41 +414,42 @@ impl Repository {
 }
 
 #[test]
-fn a_history_names_the_commit_and_the_line_in_its_file() {
+fn a_secret_in_a_git_history_is_printed_with_its_commit_file_and_line() {
     if !have("git") {
         return;
     }
     let world = World::with_store();
     let secret = world.real(&["create", "demo"], b"").ok().line().to_owned();
     let repository = Repository::new(&world);
-    fs::write(repository.dir.join("ä b.py"), "a\nb\nc\n").expect("a file");
+    fs::write(repository.dir.join("ä b.py"), "a\nb\nc\n").expect("the file can be written");
     repository.sh("git add . && git commit -qm one").ok();
-    fs::write(repository.dir.join("ä b.py"), format!("a\nb\nkey = '{secret}'\nc\n")).expect("a file");
+    fs::write(repository.dir.join("ä b.py"), format!("a\nb\nkey = '{secret}'\nc\n"))
+        .expect("the file can be written");
     let added = repository.sh("git commit -qam two && git rev-parse HEAD").ok().line().to_owned();
-    fs::write(repository.dir.join("ä b.py"), "a\nb\nc\nd\n").expect("a file");
+    fs::write(repository.dir.join("ä b.py"), "a\nb\nc\nd\n").expect("the file can be written");
     let removed = repository.sh("git commit -qam three && git rev-parse HEAD").ok().line().to_owned();
     repository.sh(&format!("echo x > y && git add y && git commit -qm 'Say {secret}'")).ok();
-    let said = repository.sh("git rev-parse HEAD").ok().line().to_owned();
+    let in_message = repository.sh("git rev-parse HEAD").ok().line().to_owned();
     let ran = repository.sh("git log -p --all --format=medium | tokenctl scan -").exit(3);
     let expected = format!(
-        "-:5:9: demo active in commit {said}\n\
+        "-:5:9: demo active in commit {in_message}\n\
          ä b.py:3:8: demo active in commit {removed}\n\
          ä b.py:3:8: demo active in commit {added}\n"
     );
     assert_eq!((&*ran.out, &*ran.err), (&*expected, ""));
     let first = repository.sh("git log -p -1 HEAD~2 | tokenctl scan --json -").exit(3).json()[0].clone();
     assert_eq!((&first["commit"], &first["path"]), (&json!(added), &json!("ä b.py")));
-    // A removed line of a diff is not a leak.
+    // A line that a diff removes is not a leak.
     repository.sh("git diff HEAD~2 HEAD~1 | tokenctl scan -").ok();
     repository.sh("git diff HEAD~3 HEAD~2 | tokenctl scan -").exit(3);
 }
 
 #[test]
-fn a_stream_of_any_length_is_searched_in_constant_memory() {
+fn stdin_of_any_length_is_searched_in_constant_memory() {
     let world = World::with_store();
     let secret = world.real(&["create", "demo"], b"").ok().line().to_owned();
-    fs::write(world.dir.path().join("secret"), secret).expect("a file");
-    // Twice as much as may be had in all; a line without end, and lines without number.
+    fs::write(world.dir.path().join("secret"), secret).expect("the file can be written");
+    // The input is twice the memory limit. It starts with one endless line, followed by many short lines.
     let script = "ulimit -v 131072; { tr '\\0' x < /dev/zero | head -c 130M; echo; cat secret; \
         yes commit 0123456789 | head -c 130M; cat secret; } | \"$0\" scan -";
     let mut command = Command::new("sh");
@@ -458,7 +460,7 @@ fn a_stream_of_any_length_is_searched_in_constant_memory() {
 }
 
 #[test]
-fn a_file_that_changes_meanwhile_is_searched_as_it_is_read() {
+fn a_file_that_changes_during_the_search_causes_no_error() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -467,9 +469,9 @@ fn a_file_that_changes_meanwhile_is_searched_as_it_is_read() {
     let changing = std::thread::spawn(move || {
         let long = format!("{}\n{secret}\n", "x".repeat(1 << 20));
         while stopped.try_recv().is_err() {
-            fs::write(&path, &long).expect("a file");
-            fs::write(&path, "short").expect("a file");
-            fs::remove_file(&path).expect("a file");
+            fs::write(&path, &long).expect("the file can be written");
+            fs::write(&path, "short").expect("the file can be written");
+            fs::remove_file(&path).expect("the file can be removed");
         }
     });
     for _ in 0..50 {
@@ -477,11 +479,11 @@ fn a_file_that_changes_meanwhile_is_searched_as_it_is_read() {
         assert!(matches!(ran.code, 0 | 3) && ran.err.is_empty(), "{ran:?}");
     }
     stop.send(()).expect("it runs");
-    changing.join().expect("the changes");
+    changing.join().expect("the thread does not panic");
 }
 
 #[test]
-fn a_pipe_in_a_folder_is_left_alone_and_a_named_one_is_read() {
+fn a_fifo_is_read_only_if_it_is_given_as_an_argument() {
     let world = World::with_store();
     let tree = Tree::new(&world);
     let secret = world.create("demo", &[]);
@@ -491,16 +493,17 @@ fn a_pipe_in_a_folder_is_left_alone_and_a_named_one_is_read() {
     let (path, text) = (pipe.clone(), secret);
     let writer = std::thread::spawn(move || fs::write(path, text).expect("the pipe"));
     world.run(&["scan", pipe.to_str().unwrap()]).exit(3);
-    writer.join().expect("a writer");
+    writer.join().expect("the thread does not panic");
 }
 
 #[test]
-fn the_settings_print_a_pattern_that_finds_the_secrets_of_the_store() {
+fn the_settings_contain_a_pattern_that_finds_the_secrets_of_the_store() {
     let world = World::with_store();
     world.run(&["settings", "prefix", "acme"]).ok();
     let secret = world.create("demo", &[]);
     let settings = world.run(&["settings"]).ok().out;
-    let pattern = settings.lines().find_map(|line| line.strip_prefix("pattern\t")).expect("a pattern");
+    let pattern =
+        settings.lines().find_map(|line| line.strip_prefix("pattern\t")).expect("there is a pattern");
     assert_eq!(pattern, "acme_[0-9A-Za-z]{38}");
     assert_eq!(world.run(&["settings", "--json"]).ok().json()["pattern"], pattern);
     let found = run(Command::new("grep").args(["-Eo", pattern]), format!("x={secret};").as_bytes()).ok();
@@ -508,7 +511,7 @@ fn the_settings_print_a_pattern_that_finds_the_secrets_of_the_store() {
 }
 
 #[test]
-fn the_hook_of_the_recipes_stops_a_commit_that_adds_a_secret() {
+fn the_documented_git_hook_stops_a_commit_that_adds_a_secret() {
     if !have("git") {
         return;
     }
@@ -517,42 +520,45 @@ fn the_hook_of_the_recipes_stops_a_commit_that_adds_a_secret() {
     let repository = Repository::new(&world);
     let hook = recipe("sh");
     let path = repository.dir.join(".git/hooks/pre-commit");
-    fs::write(&path, hook).expect("a hook");
+    fs::write(&path, hook).expect("the file can be written");
     repository.sh("chmod +x .git/hooks/pre-commit").ok();
-    fs::write(repository.dir.join("x.py"), "a = 1\n").expect("a file");
+    fs::write(repository.dir.join("x.py"), "a = 1\n").expect("the file can be written");
     repository.sh("git add . && git commit -qm one").ok();
-    fs::write(repository.dir.join("x.py"), format!("a = 1\nkey = '{secret}'\n")).expect("a file");
+    fs::write(repository.dir.join("x.py"), format!("a = 1\nkey = '{secret}'\n"))
+        .expect("the file can be written");
     let ran = repository.sh("git commit -qam two").exit(1);
     assert!(ran.err.starts_with("x.py:2:8: demo active (ann)\n"), "{ran:?}");
     assert!(!ran.err.contains(&secret) && !ran.out.contains(&secret));
-    // Past the hook it gets in; the commit that takes it away passes.
+    // A commit that bypasses the hook adds the secret. The commit that removes it is allowed.
     repository.sh("git commit -qam two --no-verify").ok();
-    fs::write(repository.dir.join("x.py"), "a = 1\n").expect("a file");
+    fs::write(repository.dir.join("x.py"), "a = 1\n").expect("the file can be written");
     repository.sh("git commit -qam three").ok();
-    // A store that cannot be asked stops it too.
-    fs::write(repository.dir.join("x.py"), "a = 2\n").expect("a file");
+    // The hook also stops a commit if the store cannot be read.
+    fs::write(repository.dir.join("x.py"), "a = 2\n").expect("the file can be written");
     repository.sh("TOKENCTL_STORE=/nowhere git commit -qam four").exit(1);
 }
 
 #[test]
-fn the_rule_of_the_recipes_is_the_pattern_of_the_settings() {
+fn the_documented_scanner_rule_has_the_pattern_of_the_settings() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     let rule = recipe("toml");
     let settings = world.run(&["settings", "--json"]).ok().json();
-    let pattern = settings["pattern"].as_str().expect("a pattern");
-    let regex =
-        rule.lines().find_map(|line| line.strip_prefix("regex = '''")?.strip_suffix("'''")).expect("a rule");
+    let pattern = settings["pattern"].as_str().expect("the pattern is a string");
+    let regex = rule
+        .lines()
+        .find_map(|line| line.strip_prefix("regex = '''")?.strip_suffix("'''"))
+        .expect("there is a rule");
     assert_eq!(regex, format!("\\b({pattern})\\b"));
     run(Command::new("grep").args(["-Eq", regex]), format!("k: {secret}\n").as_bytes()).ok();
     let keyword = rule.lines().find_map(|line| line.strip_prefix("keywords = [\"")?.strip_suffix("\"]"));
     assert!(secret.starts_with(keyword.expect("a keyword")), "{rule}");
 }
 
-/// The one block of this language in the chapter on leaks.
+/// The only code block in this language in docs/leaks.md.
 fn recipe(language: &str) -> String {
-    let page =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/leaks.md")).expect("the page");
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/leaks.md"))
+        .expect("the page can be read");
     let start = format!("```{language}\n");
     let mut blocks =
         page.split(&start).skip(1).map(|rest| rest.split("```\n").next().expect("its end").to_owned());

@@ -1,4 +1,4 @@
-//! `scopes`.
+//! Tests of `scopes`, which defines, grants and retires scopes.
 
 use std::rc::Rc;
 
@@ -7,7 +7,7 @@ use tokenctl::context::Terminal;
 
 use crate::support::{Answer, World};
 
-/// A catalogue `admin` ⊃ `write` ⊃ `read`, and `other`.
+/// A store with the scopes `admin`, which includes `write`, which includes `read`, and with `other`.
 fn world() -> World {
     let world = World::with_store();
     for args in
@@ -27,14 +27,14 @@ fn scope(world: &World, name: &str) -> Value {
     all.as_array().expect("an array").iter().find(|scope| scope["name"] == name).expect(name).clone()
 }
 
-/// The `changed` of a command's document.
+/// Whether the document of a command says that something was changed.
 #[track_caller]
 fn changed(world: &World, args: &[&str]) -> bool {
     world.run(&[args, &["--json"]].concat()).ok().json()["changed"].as_bool().expect("a boolean")
 }
 
 #[test]
-fn a_scope_is_defined_once_and_listed() {
+fn a_scope_can_be_defined_and_listed() {
     let world = World::with_store();
     assert_eq!(world.run(&["scopes", "list", "--json"]).ok().json(), json!([]));
     world.run(&["scopes", "define", "events:read"]).ok();
@@ -68,12 +68,12 @@ fn a_scope_is_defined_once_and_listed() {
 }
 
 #[test]
-fn includes_reach_as_far_as_they_go_and_never_in_a_circle() {
+fn includes_are_transitive_and_cannot_be_circular() {
     let world = world();
     let secret = world.create("demo", &["-s", "admin"]);
     assert_eq!(world.verify(&secret, &["-s", "read,write,admin"]), (0, "valid demo".into()));
     assert_eq!(world.verify(&secret, &["-s", "other"]), (3, "scope_missing demo".into()));
-    assert_eq!(held(&world, "demo"), json!(["admin"]), "only what is granted");
+    assert_eq!(held(&world, "demo"), json!(["admin"]), "only granted scopes are listed");
 
     let before = world.bytes();
     for args in [["edit", "read", "--includes", "admin"], ["edit", "admin", "--includes", "admin"]] {
@@ -85,7 +85,7 @@ fn includes_reach_as_far_as_they_go_and_never_in_a_circle() {
 }
 
 #[test]
-fn granting_more_asks_and_yes_never_widens() {
+fn granting_scopes_needs_a_confirmation_and_yes_is_not_enough() {
     let mut world = world();
     world.create("demo", &["-s", "read"]);
     for args in [
@@ -115,7 +115,7 @@ fn granting_more_asks_and_yes_never_widens() {
 }
 
 #[test]
-fn widening_an_include_names_how_many_live_tokens_gain() {
+fn a_wider_include_says_how_many_active_tokens_gain_scopes() {
     let mut world = world();
     for (name, scope) in [("a", "read"), ("b", "write"), ("c", "other"), ("gone", "read")] {
         world.create(name, &["-s", scope]);
@@ -131,7 +131,7 @@ fn widening_an_include_names_how_many_live_tokens_gain() {
 }
 
 #[test]
-fn an_include_that_grew_while_it_was_asked_about_is_asked_about_again() {
+fn an_include_that_grew_during_the_question_needs_another_confirmation() {
     let mut world = world();
     world.define(&["more"]);
     world.create("a", &["-s", "read"]);
@@ -149,23 +149,23 @@ fn an_include_that_grew_while_it_was_asked_about_is_asked_about_again() {
 }
 
 #[test]
-fn renaming_a_scope_that_tokens_hold_is_widening() {
+fn renaming_a_scope_that_tokens_have_needs_allow_widen() {
     let world = world();
     world.define(&["free"]);
     let secret = world.create("a", &["-s", "read"]);
-    // It holds `read` through another scope.
+    // This token has `read` through another scope.
     world.create("b", &["-s", "write"]);
     let args = ["scopes", "rename", "read", "all"];
     let failure = world.refuses(&args, 2, "input_needed");
     assert_eq!(failure["message"], "renaming `read`: 2 tokens gain `all` (`b`, `a`)");
     world.run(&[&args[..], &["--allow-widen"]].concat()).ok();
     assert_eq!(world.verify(&secret, &["-s", "all"]), (0, "valid a".to_owned()));
-    // Nobody holds it.
+    // No token has this scope.
     world.run(&["scopes", "rename", "free", "other2"]).ok();
 }
 
 #[test]
-fn reopening_a_scope_with_wider_includes_names_who_gains() {
+fn reopening_a_scope_with_wider_includes_names_the_tokens_that_gain_scopes() {
     let world = world();
     world.create("a", &["-s", "read"]);
     world.run(&["scopes", "retire", "read"]).ok();
@@ -177,13 +177,13 @@ fn reopening_a_scope_with_wider_includes_names_who_gains() {
 }
 
 #[test]
-fn narrowing_needs_no_confirmation() {
+fn removing_access_needs_no_confirmation() {
     let world = world();
     let secret = world.create("demo", &["-s", "admin,other"]);
     for args in [
         &["edit", "write", "--includes", ""][..],
         &["edit", "write", "-d", "a text"],
-        // What it may do already, it may be granted.
+        // The token already has `write` through `admin`.
         &["add", "demo", "write"],
         &["remove", "demo", "other"],
         &["set", "demo", "write"],
@@ -193,12 +193,12 @@ fn narrowing_needs_no_confirmation() {
     assert_eq!(held(&world, "demo"), json!(["write"]));
     assert_eq!(world.verify(&secret, &["-s", "write"]).0, 0);
     assert_eq!(world.verify(&secret, &["-s", "read"]).0, 3);
-    // An include of a scope that nobody holds widens nothing.
+    // Adding an include to a scope that no token has is not a widening.
     assert!(changed(&world, &["scopes", "edit", "other", "--includes", "read"]));
 }
 
 #[test]
-fn grants_that_exist_already_change_nothing() {
+fn existing_grants_change_nothing() {
     let world = world();
     world.create("demo", &["-s", "read,write"]);
     let head = world.run(&["audit", "head"]).ok().out;
@@ -220,7 +220,7 @@ fn grants_that_exist_already_change_nothing() {
 }
 
 #[test]
-fn a_mistyped_scope_names_the_nearest_and_changes_nothing() {
+fn a_mistyped_scope_gets_a_suggestion_and_changes_nothing() {
     let world = world();
     world.create("demo", &["-s", "read"]);
     let before = world.bytes();
@@ -246,7 +246,7 @@ fn a_mistyped_scope_names_the_nearest_and_changes_nothing() {
 }
 
 #[test]
-fn a_retired_scope_is_kept_but_not_granted_until_it_is_reopened() {
+fn a_retired_scope_is_kept_but_cannot_be_granted_until_it_is_reopened() {
     let world = world();
     let secret = world.create("demo", &["-s", "other"]);
     world.create("bare", &["-s", "read"]);
@@ -285,14 +285,14 @@ fn an_ungranted_scope_is_removed_from_every_token_and_include() {
     let direct = world.create("direct", &["-s", "write,other"]);
     let through = world.create("through", &["-s", "admin"]);
     world.create("without", &["-s", "read"]);
-    let withdraw = ["scopes", "retire", "write", "--ungrant"];
-    world.refuses(&withdraw, 2, "input_needed");
+    let retire = ["scopes", "retire", "write", "--ungrant"];
+    world.refuses(&retire, 2, "input_needed");
     world.at_terminal(&[Answer::No]);
-    world.refuses_once(&withdraw, 130, "declined");
+    world.refuses_once(&retire, 130, "declined");
     world.terminal = Terminal::default();
     assert_eq!(world.verify(&direct, &["-s", "write"]).0, 0);
 
-    let done = world.run(&[&withdraw[..], &["--yes", "--json"]].concat()).ok().json();
+    let done = world.run(&[&retire[..], &["--yes", "--json"]].concat()).ok().json();
     let mut from: Vec<&str> = done["withdrawn_from"]
         .as_array()
         .expect("an array")
@@ -308,12 +308,12 @@ fn an_ungranted_scope_is_removed_from_every_token_and_include() {
         assert_eq!(world.verify(secret, &["-s", "write"]).0, 3);
         assert_eq!(world.verify(secret, &["-s", "read"]).0, 3);
     }
-    assert!(!changed(&world, &[&withdraw[..], &["--yes"]].concat()));
+    assert!(!changed(&world, &[&retire[..], &["--yes"]].concat()));
     world.run(&["doctor"]).ok();
 }
 
 #[test]
-fn a_renamed_scope_is_held_and_included_under_its_new_name() {
+fn grants_and_includes_keep_a_renamed_scope_under_its_new_name() {
     let world = world();
     let secret = world.create("demo", &["-s", "admin,read"]);
     let renamed =
@@ -328,7 +328,7 @@ fn a_renamed_scope_is_held_and_included_under_its_new_name() {
 }
 
 #[test]
-fn a_rename_changes_no_digest_of_a_holder_and_keeps_when_the_scope_was_required() {
+fn renaming_a_scope_does_not_change_its_tokens_or_its_recorded_use() {
     let world = world();
     let secret = world.create("demo", &["-s", "read"]);
     world.verify(&secret, &["-s", "read"]);
@@ -338,16 +338,16 @@ fn a_rename_changes_no_digest_of_a_holder_and_keeps_when_the_scope_was_required(
         let all: Result<Vec<Vec<u8>>, _> = all.query_map([], |row| row.get(0)).expect("rows").collect();
         all.expect("digests")
     };
-    let asked = |scope: &str| {
+    let is_required = |scope: &str| {
         let page = world.run(&["show", "demo"]).ok().out;
         page.lines().any(|line| line.contains(&format!("{scope}  required ")))
     };
     let before = digests();
-    assert!(asked("read"));
+    assert!(is_required("read"));
     world.run(&["scopes", "rename", "read", "see", "--allow-widen"]).ok();
     world.run(&["audit", "verify"]).ok();
-    assert_eq!(digests(), before, "its holder got no new entry");
-    assert!(asked("see"));
+    assert_eq!(digests(), before, "the tokens with the scope got no new event");
+    assert!(is_required("see"));
 }
 
 #[test]
@@ -373,14 +373,14 @@ fn meaningless_arguments_are_usage_errors() {
 }
 
 #[test]
-fn the_first_scope_makes_the_store_as_the_first_token_does() {
+fn defining_the_first_scope_creates_the_store() {
     let world = World::new();
     assert_eq!(
         world.refuses(&["create", "a", "-s", "deploy"], 4, "not_found")["hint"],
         "`tokenctl scopes define deploy` makes it; `tokenctl scopes list` shows those that exist"
     );
     world.refuses(&["scopes", "define", "deploy", "--includes", "read"], 4, "not_found");
-    assert!(!world.store().exists(), "what is refused makes no store");
+    assert!(!world.store().exists(), "a refused command created a store");
     let ran = world.run(&["scopes", "define", "deploy"]).ok();
     let path = world.store().canonicalize().expect("the store");
     assert_eq!(ran.err, format!("warning: made a new store at {}\ndefined `deploy`\n", path.display()));
@@ -389,26 +389,26 @@ fn the_first_scope_makes_the_store_as_the_first_token_does() {
 }
 
 #[test]
-fn a_change_says_which_scopes_came_and_went() {
+fn a_change_prints_the_added_and_removed_scopes() {
     let world = World::with_store();
     world.define(&["other", "read", "write"]);
     world.create("demo", &["-s", "read,write"]);
-    let said = |args: &[&str]| world.run(&[&["scopes"], args].concat()).ok().err;
+    let message = |args: &[&str]| world.run(&[&["scopes"], args].concat()).ok().err;
     assert_eq!(
-        said(&["set", "demo", "other,read", "--allow-widen"]),
+        message(&["set", "demo", "other,read", "--allow-widen"]),
         "`demo` now holds other, read\n  scopes: -write\n  scopes: +other\n"
     );
-    assert_eq!(said(&["add", "demo", "read"]), "`demo` already holds other, read\n");
+    assert_eq!(message(&["add", "demo", "read"]), "`demo` already holds other, read\n");
     assert_eq!(
-        said(&["remove", "demo", "read,other"]),
+        message(&["remove", "demo", "read,other"]),
         "`demo` now holds no scopes\n  scopes: -other\n  scopes: -read\n"
     );
     assert_eq!(
-        said(&["edit", "read", "-d", "Reads", "--includes", "other"]),
+        message(&["edit", "read", "-d", "Reads", "--includes", "other"]),
         "edited `read`\n  read.description: +Reads\n  read.includes: +other\n"
     );
-    assert_eq!(said(&["edit", "read", "-d", "Reads"]), "nothing changed: `read`\n");
-    assert_eq!(said(&["rename", "read", "reads"]), "renamed `read` to `reads`\n");
+    assert_eq!(message(&["edit", "read", "-d", "Reads"]), "nothing changed: `read`\n");
+    assert_eq!(message(&["rename", "read", "reads"]), "renamed `read` to `reads`\n");
 }
 
 #[test]

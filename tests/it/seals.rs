@@ -1,5 +1,5 @@
-//! Seals, implemented a second time from the documents. Deliberate edits can correct them, so the log must show
-//! such edits.
+//! A second implementation of seals, written from the documents. A deliberate edit can correct the seals, and then the
+//! log must show the edit.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, params_from_iter};
@@ -13,7 +13,7 @@ const TABLES: [(&str, &[&str]); 6] = [
     ("scope_include", &["scope", "included"]),
 ];
 
-/// Gives every row of a store the seal of what it holds now.
+/// Updates the seal of every row to match its content.
 pub fn seal(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(
         "UPDATE tokens SET counts = (SELECT count(*) FROM label WHERE token = tokens.row) || ',' ||

@@ -1,4 +1,4 @@
-//! Which tokens a change means: names or filters, rehearsed, counted, asked about.
+//! How tokens are selected for a change: by names or filters, with dry runs, expected counts and questions.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, DAY, World};
 
-/// Tokens of two owners, some of which are over.
+/// Tokens of two owners. One of them is expired, one is revoked and one is disabled.
 fn world() -> World {
     let world = World::with_store();
     world.run(&["scopes", "define", "read"]).ok();
@@ -27,17 +27,26 @@ fn world() -> World {
 }
 
 fn names(document: &Value) -> Vec<&str> {
-    document["tokens"].as_array().expect("tokens").iter().filter_map(|it| it["name"].as_str()).collect()
+    document["tokens"]
+        .as_array()
+        .expect("`tokens` is an array")
+        .iter()
+        .filter_map(|it| it["name"].as_str())
+        .collect()
 }
 
 fn statuses(world: &World) -> Vec<(String, String)> {
     let all = world.run(&["list", "--all", "--json"]).ok().json();
-    let text = |value: &Value| value.as_str().expect("text").to_owned();
-    all.as_array().expect("an array").iter().map(|it| (text(&it["name"]), text(&it["status"]))).collect()
+    let text = |value: &Value| value.as_str().expect("it is a string").to_owned();
+    all.as_array()
+        .expect("it is an array")
+        .iter()
+        .map(|it| (text(&it["name"]), text(&it["status"])))
+        .collect()
 }
 
 #[test]
-fn names_or_filters_and_no_empty_values() {
+fn names_and_filters_exclude_each_other_and_must_not_be_empty() {
     let world = world();
     let before = world.bytes();
     for verb in ["disable", "enable", "revoke"] {
@@ -68,7 +77,7 @@ fn names_or_filters_and_no_empty_values() {
 }
 
 #[test]
-fn a_change_selects_what_list_shows() {
+fn a_change_selects_the_tokens_that_list_shows() {
     let world = world();
     for (filter, expected) in [
         (&["--owner", "ann"][..], &["job", "web"][..]),
@@ -97,27 +106,27 @@ fn a_change_selects_what_list_shows() {
 }
 
 #[test]
-fn use_selects_by_what_is_recorded() {
+fn filters_by_use_depend_on_recorded_uses() {
     let world = World::with_store();
     let used = world.create("used", &["--no-expiry"]);
     world.create("idle", &["--no-expiry"]);
     world.verify(&used, &[]);
     world.wait(30 * DAY);
-    assert_eq!(world.names(&["--never-used"]), [""; 0], "not yet older than 30 days");
+    assert_eq!(world.names(&["--never-used"]), [""; 0], "the token is not older than 30 days yet");
     assert_eq!(world.names(&["--unused-for", "30d"]), [""; 0]);
     world.wait(1);
     assert_eq!(world.names(&["--never-used"]), ["idle"]);
     assert_eq!(world.names(&["--unused-for", "30d"]), ["used"]);
     world.run(&["disable", "--never-used", "--expect", "1", "--yes"]).ok();
     assert_eq!(world.show("idle")["status"], "disabled");
-    // The usage files may be lost. Then no use is known.
-    std::fs::remove_file(world.store().join("usage.secrets")).expect("the file");
+    // Without the usage files, no use is known, and no token counts as unused.
+    std::fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed");
     assert_eq!(world.names(&["--never-used"]), [""; 0]);
     assert_eq!(world.names(&["--unused-for", "1s"]), [""; 0]);
 }
 
 #[test]
-fn one_unknown_name_and_nothing_is_changed() {
+fn if_one_name_is_unknown_nothing_is_changed() {
     let world = world();
     let before = world.bytes();
     for verb in ["disable", "enable", "revoke"] {
@@ -133,11 +142,12 @@ fn one_unknown_name_and_nothing_is_changed() {
 }
 
 #[test]
-fn a_dry_run_shows_the_selection_and_changes_no_byte() {
+fn a_dry_run_shows_the_selection_and_does_not_change_a_byte() {
     let world = world();
     let before = world.bytes();
     let ran = world.run(&["revoke", "--owner", "ann", "--dry-run"]).ok();
-    let shown: Vec<&str> = ran.out.lines().map(|line| line.split('\t').nth(1).expect("a name")).collect();
+    let shown: Vec<&str> =
+        ran.out.lines().map(|line| line.split('\t').nth(1).expect("there is a name")).collect();
     assert_eq!(shown, ["job", "web"]);
     let document = world.run(&["revoke", "api", "-n", "--json"]).ok().json();
     assert_eq!((&document["changed"], &document["dry_run"]), (&json!(false), &json!(true)));
@@ -147,7 +157,7 @@ fn a_dry_run_shows_the_selection_and_changes_no_byte() {
 }
 
 #[test]
-fn another_count_than_expected_is_refused() {
+fn an_unexpected_count_is_refused() {
     let world = world();
     let before = world.bytes();
     for args in [
@@ -166,7 +176,7 @@ fn another_count_than_expected_is_refused() {
 }
 
 #[test]
-fn a_filter_and_revoke_ask_while_disable_and_enable_of_a_name_do_not() {
+fn filters_and_revoke_need_a_confirmation_but_disable_and_enable_of_a_name_do_not() {
     let mut world = world();
     let asking = [
         &["revoke", "web"][..],
@@ -215,7 +225,11 @@ fn unneeded_changes_and_empty_selections_change_nothing() {
         let document = world.run(&[args, &["--json"]].concat()).ok().json();
         assert_eq!(document["changed"], json!(false), "{args:?}");
         assert!(
-            document["tokens"].as_array().expect("tokens").iter().all(|it| it["changed"] == json!(false))
+            document["tokens"]
+                .as_array()
+                .expect("`tokens` is an array")
+                .iter()
+                .all(|it| it["changed"] == json!(false))
         );
     }
     assert_eq!(
@@ -226,15 +240,15 @@ fn unneeded_changes_and_empty_selections_change_nothing() {
 }
 
 #[test]
-fn a_token_named_twice_is_one_and_of_several_only_what_differs_is_changed() {
+fn a_token_that_is_given_twice_counts_once_and_only_differing_tokens_are_changed() {
     let world = world();
-    let id = world.show("web")["id"].as_str().expect("an id").to_owned();
+    let id = world.show("web")["id"].as_str().expect("the id is a string").to_owned();
     let events = world.actions().len();
     let document = world.run(&["disable", "web", &id, "job", "web", &id[..6], "--json"]).ok().json();
     assert_eq!((&document["changed"], &document["count"]), (&json!(true), &json!(2)));
     let changed: Vec<_> = document["tokens"]
         .as_array()
-        .expect("tokens")
+        .expect("`tokens` is an array")
         .iter()
         .map(|it| (&it["name"], &it["changed"]))
         .collect();
@@ -243,11 +257,11 @@ fn a_token_named_twice_is_one_and_of_several_only_what_differs_is_changed() {
 }
 
 #[test]
-fn a_token_is_named_by_name_id_six_of_its_id_or_its_hint() {
+fn a_token_can_be_given_by_name_id_start_of_id_or_hint() {
     let world = World::new();
     let secret = world.create("web", &[]);
     world.create("other", &[]);
-    let id = world.show("web")["id"].as_str().expect("an id").to_owned();
+    let id = world.show("web")["id"].as_str().expect("the id is a string").to_owned();
     let hint = format!("{}…", &secret[..8]);
     let dots = format!("{}...", &secret[..8]);
     for name in ["web", &id, &id[..6], &id[..11], &hint, &dots] {
@@ -256,14 +270,14 @@ fn a_token_is_named_by_name_id_six_of_its_id_or_its_hint() {
     for name in [&id[..5], "we", "WEB", &secret[..8], &hint[1..]] {
         world.refuses(&["show", name], 4, "not_found");
     }
-    // A name is looked for before ids.
+    // A name takes precedence over the start of an id.
     world.run(&["rename", "other", &id[..6]]).ok();
     assert_eq!(world.show(&id[..6])["name"], id[..6]);
     assert_eq!(world.show(&id[..7])["name"], "web");
 }
 
 #[test]
-fn an_ambiguous_reference_lists_the_ids() {
+fn the_error_about_an_ambiguous_reference_lists_the_ids() {
     let world = World::with_store();
     for (name, start) in [("a", "same"), ("b", "same"), ("c", "else")] {
         let secret = format!("{start}-a-secret-from-elsewhere-{name}");
@@ -283,7 +297,7 @@ fn an_ambiguous_reference_lists_the_ids() {
 }
 
 #[test]
-fn under_one_name_the_unrevoked_token_wins() {
+fn a_name_refers_to_the_token_that_is_not_revoked() {
     let world = World::with_store();
     for _ in 0..2 {
         world.create("web", &[]);
@@ -300,7 +314,7 @@ fn under_one_name_the_unrevoked_token_wins() {
 }
 
 #[test]
-fn a_selection_that_changed_while_it_was_asked_about_is_asked_about_again() {
+fn a_selection_that_changed_during_the_question_needs_another_confirmation() {
     let mut world = world();
     world.at_terminal(&[Answer::Yes, Answer::No]);
     let world = Rc::new(world);
@@ -317,7 +331,7 @@ fn a_selection_that_changed_while_it_was_asked_about_is_asked_about_again() {
 }
 
 #[test]
-fn a_rotation_by_filter_leaves_alone_what_no_longer_matches() {
+fn a_rotation_by_filter_skips_tokens_that_no_longer_match() {
     let mut world = world();
     world.run(&["enable", "job"]).ok();
     world.at_terminal(&[Answer::Yes]);
@@ -333,7 +347,7 @@ fn a_rotation_by_filter_leaves_alone_what_no_longer_matches() {
 }
 
 #[test]
-fn a_dry_run_and_an_expected_count_count_what_would_change() {
+fn a_dry_run_and_expect_count_only_tokens_that_would_change() {
     let world = world();
     let ran = world.run(&["disable", "--owner", "ann", "--dry-run"]).ok();
     assert_eq!(ran.err, "1 would be disabled; nothing was changed\n");
@@ -343,7 +357,7 @@ fn a_dry_run_and_an_expected_count_count_what_would_change() {
 }
 
 #[test]
-fn a_name_that_is_the_id_of_another_token_is_refused_and_where_it_exists_ambiguous() {
+fn a_name_that_equals_an_id_is_refused_and_an_existing_one_is_ambiguous() {
     let world = World::with_store();
     world.create("victim", &[]);
     world.create("decoy", &[]);
@@ -354,7 +368,7 @@ fn a_name_that_is_the_id_of_another_token_is_refused_and_where_it_exists_ambiguo
         let looks = format!("`{victim}` looks like the id of a token");
         assert!(failure["message"].as_str().unwrap().contains(&looks), "{failure}");
     }
-    // A version that did not know the rule made it.
+    // An earlier version could have stored such a name.
     world.sql(&format!("UPDATE tokens SET name = '{victim}' WHERE name = 'decoy'"));
     let ran = world.run(&["revoke", &victim, "--yes"]).exit(4);
     assert!(ran.err.contains(&victim) && ran.err.contains(&decoy), "{ran:?}");

@@ -18,13 +18,13 @@ use serde_json::{Value, json};
 
 use crate::support::World;
 
-/// A gate that runs until it is dropped.
+/// A gate (a running `serve`) that is killed when it is dropped.
 struct Gate {
     child: Child,
     socket: PathBuf,
 }
 
-/// An answer.
+/// An HTTP response of the gate.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -61,10 +61,10 @@ impl Gate {
             .expect("the program starts");
         let mut gate = Self { child, socket };
         while UnixStream::connect(&gate.socket).is_err() {
-            assert!(gate.child.try_wait().unwrap().is_none(), "it ended: {}", gate.stop().1);
+            assert!(gate.child.try_wait().unwrap().is_none(), "the gate exited: {}", gate.stop().1);
             std::thread::sleep(Duration::from_millis(10));
         }
-        // From its first answer on, it handles signals.
+        // After its first response, the gate handles signals.
         assert_eq!(gate.get("/", &[]).status, 404);
         gate
     }
@@ -75,7 +75,7 @@ impl Gate {
         stream
     }
 
-    /// The answer to one request on a new connection.
+    /// Sends one request on a new connection and returns the response.
     fn get(&self, target: &str, headers: &[&str]) -> Answer {
         let head = headers.iter().map(|header| format!("{header}\r\n")).collect::<Vec<_>>().concat();
         self.send(&format!("GET {target} HTTP/1.1\r\nHost: gate\r\nConnection: close\r\n{head}\r\n"))
@@ -92,10 +92,10 @@ impl Gate {
         ))
     }
 
-    /// Sends these bytes and reads one answer.
+    /// Sends these bytes on a new connection and reads one response.
     fn send(&self, request: &str) -> Answer {
         let mut stream = self.connect();
-        // It may close the connection before a refused request is completely sent.
+        // The gate can close the connection before a refused request is completely sent.
         let _ = stream.write_all(request.as_bytes());
         read_answer(&mut stream)
     }
@@ -105,10 +105,10 @@ impl Gate {
         assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
-    /// Waits until it exits. Returns the exit code and stderr.
+    /// Waits until the gate exits. Returns the exit code and stderr.
     fn stop(&mut self) -> (Option<i32>, String) {
         let mut err = String::new();
-        self.child.stderr.take().expect("once").read_to_string(&mut err).unwrap();
+        self.child.stderr.take().expect("stderr is a pipe").read_to_string(&mut err).unwrap();
         (self.child.wait().unwrap().code(), err)
     }
 }
@@ -120,7 +120,7 @@ impl Drop for Gate {
     }
 }
 
-/// Reads one answer, of the length in its `Content-Length`.
+/// Reads one response, whose body is as long as its `Content-Length`.
 fn read_answer(stream: &mut impl Read) -> Answer {
     let mut head = Vec::new();
     let mut byte = [0];
@@ -132,16 +132,17 @@ fn read_answer(stream: &mut impl Read) -> Answer {
     let mut lines = head.trim_end().split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let headers: Vec<(String, String)> = lines
-        .map(|line| line.split_once(':').expect("a header"))
+        .map(|line| line.split_once(':').expect("there is a header"))
         .map(|(name, value)| (name.to_lowercase(), value.trim().to_owned()))
         .collect();
     let length = headers.iter().find(|(name, _)| name == "content-length").map_or("0", |(_, value)| value);
     let mut body = vec![0; length.parse().unwrap()];
     stream.read_exact(&mut body).expect("the body");
-    Answer { status, headers, body: String::from_utf8(body).expect("UTF-8") }
+    Answer { status, headers, body: String::from_utf8(body).expect("the bytes are UTF-8") }
 }
 
-/// A store whose token `app` holds `read`, with its secret. The tests and the gate have different clocks.
+/// A store with a token `app` that has the scope `read`, and its secret. The tests use the simulated clock, and the
+/// gate the real one.
 fn app() -> (World, String) {
     let world = World::with_store();
     world.define(&["read", "write"]);
@@ -151,7 +152,7 @@ fn app() -> (World, String) {
 }
 
 #[test]
-fn a_positive_answer_has_every_identity_header() {
+fn a_positive_response_has_every_identity_header() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &["--route", "any="]);
     let yes = gate.with_secret("/verify", &secret);
@@ -169,7 +170,7 @@ fn a_positive_answer_has_every_identity_header() {
     let expected: Vec<_> = expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     assert_eq!(identity, expected.iter().collect::<Vec<_>>());
     assert_eq!((yes.status, yes.header("content-length"), &*yes.body), (200, Some("0"), ""));
-    // The gate has the clock of this machine.
+    // The gate records the use with the clock of this machine.
     let token = world.real(&["show", "app", "--json"], b"").ok().json();
     assert!(!token["last_used_at"].is_null(), "the use was not recorded");
 }
@@ -212,7 +213,7 @@ fn requirements_come_from_the_query_or_the_route() {
 }
 
 #[test]
-fn a_refusal_gives_its_reason_only_on_request() {
+fn a_refusal_contains_its_reason_only_with_explain() {
     let (world, secret) = app();
     let revoked = world.create("gone", &["--all-scopes"]);
     world.run(&["revoke", "gone", "--yes"]).ok();
@@ -254,12 +255,12 @@ fn a_refusal_gives_its_reason_only_on_request() {
 }
 
 #[test]
-fn a_rule_of_addresses_holds_at_the_gate() {
+fn the_gate_enforces_allowed_addresses() {
     let (world, _) = app();
     let office = world.create("office", &["--all-scopes", "--allow-from", "192.0.2.0/24"]);
     let bearer = format!("Authorization: Bearer {office}");
     let forwarded = "X-Forwarded-For: 203.0.113.9, 192.0.2.7";
-    // A Unix socket has no remote address.
+    // A connection over a Unix socket has no remote address.
     let gate = Gate::start(&world, &["--explain"]);
     let no = gate.get("/verify?scope=missing", &[&bearer, forwarded, "X-Real-IP: 192.0.2.7"]);
     let why =
@@ -283,7 +284,7 @@ fn a_rule_of_addresses_holds_at_the_gate() {
 }
 
 #[test]
-fn a_secret_is_read_from_the_headers_that_are_named() {
+fn a_secret_is_read_only_from_the_configured_headers() {
     let (world, secret) = app();
     let basic = format!("Authorization: Basic {}", base64(&format!("any:{secret}")));
     let (bearer, key) = (format!("authorization: bEaReR {secret}"), format!("x-api-key: {secret}"));
@@ -305,7 +306,7 @@ fn base64(text: &str) -> String {
 }
 
 #[test]
-fn services_post_one_request_or_many() {
+fn services_can_post_one_request_or_many() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let one = gate
@@ -331,8 +332,8 @@ fn services_post_one_request_or_many() {
         7,
     ]);
     let answers = gate.post(&many.to_string());
-    let told = answers.json();
-    let told: Vec<_> = told
+    let results = answers.json();
+    let results: Vec<_> = results
         .as_array()
         .unwrap()
         .iter()
@@ -349,12 +350,12 @@ fn services_post_one_request_or_many() {
         (wrong.0, wrong.1, Value::Null),
         (wrong.0, wrong.1, Value::Null),
     ];
-    assert_eq!((answers.status, told), (200, expected.to_vec()));
+    assert_eq!((answers.status, results), (200, expected.to_vec()));
     assert_eq!(gate.post("[]").body, "[]\n");
 }
 
 #[test]
-fn a_document_holds_no_hidden_character() {
+fn hidden_characters_in_a_document_are_escaped() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let hidden = "\u{202e}\u{9b}";
@@ -368,7 +369,7 @@ fn a_document_holds_no_hidden_character() {
 }
 
 #[test]
-fn a_repeated_key_in_a_request_is_never_accepted() {
+fn a_repeated_key_in_a_request_never_drops_a_requirement() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let twice = |more: &str| gate.post(&format!("{{\"secret\":\"{secret}\",{more}}}")).json();
@@ -376,7 +377,7 @@ fn a_repeated_key_in_a_request_is_never_accepted() {
         assert_eq!(twice(more)["error"]["code"], "usage", "{more}");
     }
     let labels = twice("\"labels\":{\"env\":\"test\",\"env\":\"prod\"}");
-    assert_eq!(labels["reason"], "label_mismatch", "both are required");
+    assert_eq!(labels["reason"], "label_mismatch", "both values of the label are required");
 }
 
 #[test]
@@ -401,7 +402,7 @@ fn a_body_that_is_not_a_request_is_refused() {
 }
 
 #[test]
-fn the_log_has_a_line_for_each_request_and_never_a_secret() {
+fn the_log_contains_every_request_but_no_secret() {
     let (world, secret) = app();
     let mut gate = Gate::start(&world, &["--log", "--route", "r=scope:write"]);
     gate.with_secret(&format!("/route/r/{secret}?x={secret}"), &secret);
@@ -412,9 +413,9 @@ fn the_log_has_a_line_for_each_request_and_never_a_secret() {
     assert_eq!(code, Some(0), "{err}");
     assert!(!err.contains(&secret), "{err}");
     let lines = err.lines().filter_map(|line| serde_json::from_str(line).ok());
-    // The first line is of the request that waited for the gate.
+    // The first line is for the request that was sent when the gate started.
     let lines: Vec<Value> = lines.skip(1).collect();
-    let told: Vec<_> = lines
+    let logged: Vec<_> = lines
         .iter()
         .map(|line| ["method", "route", "status", "result", "token"].map(|key| line[key].clone()))
         .collect();
@@ -423,7 +424,7 @@ fn the_log_has_a_line_for_each_request_and_never_a_secret() {
         [json!("GET"), json!("/verify"), json!(401), json!("nothing_presented"), Value::Null],
         [json!("GET"), json!("/verify"), json!(200), json!("valid"), json!("app")],
     ];
-    assert_eq!(told, expected);
+    assert_eq!(logged, expected);
     for line in &lines {
         crate::readme::reference::assert_is("Request", line);
     }

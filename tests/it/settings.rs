@@ -1,4 +1,4 @@
-//! `settings`.
+//! Tests of `settings`, which shows and changes the settings of the store.
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ fn all_settings_are_listed_one_per_line() {
 }
 
 #[test]
-fn every_setting_is_set_kept_and_returned_to_its_default() {
+fn every_setting_can_be_changed_and_reset_to_its_default() {
     let world = World::with_store();
     let document = || world.run(&["settings", "--json"]).ok().json();
     let default = document();
@@ -69,12 +69,12 @@ fn every_setting_is_set_kept_and_returned_to_its_default() {
         let value = world.run(&["settings", key]).ok().out;
         let before = world.bytes();
         world.run(&["settings", key, value.trim_end()]).ok();
-        assert!(world.bytes() == before, "{key} takes back what it prints: {value}");
+        assert!(world.bytes() == before, "{key} accepts the value that it prints: {value}");
     }
 }
 
 #[test]
-fn a_value_that_breaks_its_rule_changes_nothing() {
+fn an_invalid_value_changes_nothing() {
     let world = World::with_store();
     let long = "x".repeat(1_001);
     let cases = [
@@ -147,7 +147,7 @@ fn settings_apply_to_later_tokens() {
 }
 
 #[test]
-fn a_default_beyond_the_maximum_is_warned_of() {
+fn a_default_lifetime_above_the_maximum_causes_a_warning() {
     let world = World::with_store();
     let warning = "warning: default-ttl (90d) is longer than max-ttl (30d)";
     let ran = world.run(&["settings", "max-ttl", "30d", "-q"]).ok();
@@ -156,13 +156,13 @@ fn a_default_beyond_the_maximum_is_warned_of() {
 }
 
 #[test]
-fn a_change_says_the_old_value_and_the_new_one() {
+fn a_change_prints_the_old_and_the_new_value() {
     let world = World::with_store();
-    let said = |args: &[&str]| world.run(&[&["settings"], args].concat()).ok().err;
-    assert_eq!(said(&["grace", "2d"]), "grace is now `2d`; it was `1d`\n");
-    assert_eq!(said(&["grace", "2d"]), "grace is already `2d`\n");
+    let message = |args: &[&str]| world.run(&[&["settings"], args].concat()).ok().err;
+    assert_eq!(message(&["grace", "2d"]), "grace is now `2d`; it was `1d`\n");
+    assert_eq!(message(&["grace", "2d"]), "grace is already `2d`\n");
     assert_eq!(
-        said(&["url", "https://api.example/v1"]),
+        message(&["url", "https://api.example/v1"]),
         "url is now `https://api.example/v1`; it was `none`\n"
     );
 }

@@ -1,9 +1,9 @@
-//! `show`.
+//! Tests of `show`, which prints everything about a token except its secrets.
 
 use crate::support::{DAY, HOUR, MINUTE, World, assert_token_keys};
 
 #[test]
-fn a_page_tells_everything_about_a_token() {
+fn the_page_of_a_token_shows_everything() {
     let world = World::with_store();
     world.define(&["events:read", "admin"]);
     let args = "-s admin,events:read -l env=prod -l a=b --owner ann --icon 🔑 --ttl 60d --not-before 2d \
@@ -50,7 +50,7 @@ events
 }
 
 #[test]
-fn the_document_is_a_token_and_its_last_ten_events() {
+fn the_document_contains_the_token_and_its_last_ten_events() {
     let world = World::new();
     world.create("demo", &["--no-expiry"]);
     world.create("other", &[]);
@@ -73,7 +73,7 @@ fn the_document_is_a_token_and_its_last_ten_events() {
 }
 
 #[test]
-fn an_old_secret_is_in_show_and_not_in_list() {
+fn expired_and_revoked_secrets_are_in_show_but_not_in_list() {
     let world = World::new();
     world.create("expired", &["--ttl", "1h"]);
     world.create("revoked", &[]);
@@ -89,12 +89,12 @@ fn an_old_secret_is_in_show_and_not_in_list() {
 }
 
 #[test]
-fn a_token_is_addressed_by_name_id_prefix_or_hint() {
+fn a_token_can_be_given_by_name_id_start_of_id_or_hint() {
     let world = World::new();
     world.create("demo", &[]);
     let shown = world.show("demo");
     let (id, hint) = (shown["id"].as_str().unwrap(), shown["secrets"][0]["hint"].as_str().unwrap());
-    // A name that looks like the id of another token wins over it.
+    // A name takes precedence over the start of an id.
     for reference in [id, &id[..6], hint, &hint.replace('…', "...")] {
         assert_eq!(world.show(reference), shown, "{reference}");
     }
@@ -110,7 +110,7 @@ fn a_token_is_addressed_by_name_id_prefix_or_hint() {
 }
 
 #[test]
-fn the_unrevoked_token_of_a_name_wins_and_several_are_ambiguous() {
+fn a_name_refers_to_the_token_that_is_not_revoked_and_is_ambiguous_otherwise() {
     let world = World::new();
     let mut ids = Vec::new();
     for _ in 0..2 {
@@ -128,7 +128,7 @@ fn the_unrevoked_token_of_a_name_wins_and_several_are_ambiguous() {
 }
 
 #[test]
-fn a_hint_or_prefix_of_two_tokens_is_ambiguous() {
+fn a_hint_or_start_of_an_id_that_two_tokens_share_is_ambiguous() {
     let world = World::new();
     for name in ["a", "b"] {
         world.create(name, &[]);
@@ -142,7 +142,7 @@ fn a_hint_or_prefix_of_two_tokens_is_ambiguous() {
 }
 
 #[test]
-fn ten_old_secrets_are_listed_and_the_others_counted() {
+fn ten_old_secrets_are_listed_and_the_others_are_counted() {
     let world = World::new();
     world.create("demo", &["--no-expiry"]);
     let listed = || {
@@ -169,7 +169,7 @@ fn ten_old_secrets_are_listed_and_the_others_counted() {
 }
 
 #[test]
-fn a_page_shows_ten_events_without_confirmations_and_the_document_the_last_ten() {
+fn the_page_shows_ten_events_without_confirmations_and_the_document_shows_the_last_ten() {
     let world = World::new();
     world.create("demo", &["--no-expiry"]);
     for _ in 0..300 {

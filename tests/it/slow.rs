@@ -1,4 +1,4 @@
-//! The suites that take minutes: `cargo test --test it -- --skip slow::` runs all others.
+//! Tests that take minutes. `cargo test --test it -- --skip slow::` runs all other tests.
 
 mod clipboard;
 mod concurrent;

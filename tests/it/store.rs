@@ -1,4 +1,5 @@
-//! A store that is missing, foreign or unsafe: a clear error, exit 6, and not a byte changed.
+//! A store that is missing, foreign, damaged or unsafe: the error is clear, the exit code is 6, and not a byte is
+//! changed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -11,7 +12,7 @@ use std::process::Stdio;
 use crate::support::processes::{assert_failure, finished, mode};
 use crate::support::{Ran, World, have, run, uid};
 
-/// A secret of our shape that no store knows.
+/// A text that could be a secret, but is in no store.
 const UNKNOWN: &str = "nobody-knows-this-secret-at-all";
 
 /// Every command that needs a store.
@@ -42,12 +43,12 @@ pub const ALL: [&[&str]; 24] = [
     &["init"],
 ];
 
-/// The commands that make a missing store.
+/// Whether a command creates a missing store.
 fn makes(args: &[&str]) -> bool {
     matches!(args[0], "create" | "adopt" | "init") || args.starts_with(&["scopes", "define"])
 }
 
-/// Runs the program with `--json` and a secret on stdin. It must exit soon.
+/// Runs the program with `--json` and a secret on stdin, and fails if it does not exit soon.
 #[track_caller]
 pub fn ask(world: &World, args: &[&str]) -> Ran {
     let mut child = world
@@ -63,14 +64,14 @@ pub fn ask(world: &World, args: &[&str]) -> Ran {
     finished(child)
 }
 
-/// A store with one token, made by the real program.
+/// An intact store with one token, created by the real program.
 pub fn sound() -> World {
     let world = World::of_processes();
     world.mint("demo");
     world
 }
 
-/// Everything below a directory: kind, mode and content by path.
+/// The mode and the content of everything below a directory, by path.
 pub fn everything(dir: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     let mut all = BTreeMap::new();
     let mut open = vec![dir.to_owned()];
@@ -91,7 +92,8 @@ pub fn everything(dir: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
     all
 }
 
-/// Every command fails like this and changes nothing. `doctor` may report findings instead.
+/// Fails unless every command fails with this error code and hint and changes nothing. `doctor` can report findings
+/// instead.
 #[track_caller]
 pub fn refused(world: &World, code: &str, hint: &str) {
     let before = everything(world.dir.path());
@@ -104,13 +106,13 @@ pub fn refused(world: &World, code: &str, hint: &str) {
         }
         assert_eq!(ran.code, 6, "{code}: {args:?} {ran:?}");
         let failure = assert_failure(&ran, code, 6);
-        let said = failure["hint"].as_str().unwrap_or_default();
-        assert!(said.contains(hint), "{code}: {args:?} hints `{said}`");
+        let found = failure["hint"].as_str().unwrap_or_default();
+        assert!(found.contains(hint), "{code}: {args:?} has the hint `{found}`");
     }
 }
 
 #[test]
-fn without_a_store_nothing_is_made_but_by_the_verbs_that_make_one() {
+fn a_missing_store_is_created_only_by_the_verbs_that_create_one() {
     for args in ALL.into_iter().filter(|args| !makes(args)) {
         for parent in [true, false] {
             let world = World::new();
@@ -133,7 +135,7 @@ fn without_a_store_nothing_is_made_but_by_the_verbs_that_make_one() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_one_needs_no_store() {
+fn a_malformed_secret_is_refused_even_without_a_store() {
     let world = World::new();
     let other = sound().mint("another");
     let mut wrong = other.clone().into_bytes();
@@ -145,7 +147,7 @@ fn a_secret_that_cannot_be_one_needs_no_store() {
 }
 
 #[test]
-fn a_file_that_is_not_a_store_is_foreign() {
+fn a_file_that_is_not_a_database_is_a_foreign_store() {
     for content in [&b""[..], b"x", b"SQLite format 3\0", &b"name = value\n".repeat(100), &[0; 8192]] {
         let world = sound();
         fs::write(world.database(), content).expect("a file");
@@ -154,7 +156,7 @@ fn a_file_that_is_not_a_store_is_foreign() {
 }
 
 #[test]
-fn the_database_of_another_program_is_foreign() {
+fn the_database_of_another_program_is_a_foreign_store() {
     for sql in [
         "CREATE TABLE cookie (x)",
         "PRAGMA application_id = 7; PRAGMA user_version = 1; CREATE TABLE token (x)",
@@ -171,7 +173,7 @@ fn the_database_of_another_program_is_foreign() {
 }
 
 #[test]
-fn a_newer_store_is_left_alone() {
+fn a_store_of_a_newer_version_is_refused() {
     for version in ["3", "99", "2147483647", "-1"] {
         let world = sound();
         world.sql(&format!("PRAGMA user_version = {version}"));
@@ -180,7 +182,7 @@ fn a_newer_store_is_left_alone() {
 }
 
 #[test]
-fn a_store_that_was_cut_is_damaged() {
+fn a_truncated_store_is_damaged() {
     let whole = fs::metadata(sound().database()).expect("a file").len();
     for len in [100, 1000, 4096, 8192, whole / 2, whole - 4096] {
         let world = sound();
@@ -201,10 +203,10 @@ fn a_store_with_garbage_in_its_schema_is_damaged() {
     refused(&world, "store_damaged", "doctor");
 }
 
-/// The possible results of a changed byte in the header: damaged, foreign, newer, or no effect if the byte has
-/// no meaning. There is never another failure, and never a change by a reader.
+/// A changed byte in the header has one of these results: damaged, foreign, newer, or none if the byte has no meaning.
+/// There is never another error, and a reader never changes the file.
 #[test]
-fn each_byte_of_the_header_is_looked_at() {
+fn a_changed_byte_in_the_header_is_reported_or_has_no_effect() {
     let world = sound();
     let good = fs::read(world.database()).expect("a file");
     let mut codes = BTreeMap::<String, usize>::new();
@@ -219,7 +221,7 @@ fn each_byte_of_the_header_is_looked_at() {
             } else {
                 assert_eq!(ran.code, 6, "byte {at}: {args:?} {ran:?}");
                 assert!(bad == fs::read(world.database()).expect("a file"), "byte {at}: {args:?}");
-                // A change also warns that it could not look for interrupted deliveries.
+                // A command that changes the store also warns that it could not look for interrupted deliveries.
                 let last = ran.err.lines().last().expect("an error");
                 let failure: serde_json::Value = serde_json::from_str(last).expect("a document");
                 failure["error"]["code"].as_str().expect("a code").to_owned()
@@ -234,7 +236,7 @@ fn each_byte_of_the_header_is_looked_at() {
 }
 
 #[test]
-fn garbage_in_any_page_breaks_no_command() {
+fn garbage_in_any_page_is_reported_as_damage() {
     let world = sound();
     world.multiply("demo", 200);
     let good = fs::read(world.database()).expect("a file");
@@ -251,7 +253,7 @@ fn garbage_in_any_page_breaks_no_command() {
             let ran = ask(&world, args);
             assert!(matches!(ran.code, 0 | 3 | 4 | 6), "page {page}: {args:?} {ran:?}");
             if ran.code == 6 {
-                // A free page belongs to no table.
+                // Pages that the commands do not read have no effect, and every other failure is reported as damage.
                 assert_failure(&ran, "store_damaged", 6);
             }
             found += i32::from(args[0] == "doctor" && ran.code != 0);
@@ -262,7 +264,7 @@ fn garbage_in_any_page_breaks_no_command() {
 }
 
 #[test]
-fn a_store_with_more_than_its_tables_is_damaged() {
+fn a_store_with_another_schema_is_damaged() {
     for sql in [
         "CREATE TABLE more (x)",
         "CREATE INDEX more ON tokens (owner)",
@@ -280,7 +282,7 @@ fn a_store_with_more_than_its_tables_is_damaged() {
 }
 
 #[test]
-fn what_is_not_a_file_is_not_opened() {
+fn a_database_that_is_not_a_regular_file_is_not_opened() {
     let not_a_file = |hint, make: &dyn Fn(&World)| {
         let world = sound();
         fs::rename(world.database(), world.dir.path().join("aside.db")).expect("a file");
@@ -300,7 +302,7 @@ fn what_is_not_a_file_is_not_opened() {
 }
 
 #[test]
-fn files_of_use_that_are_not_files_are_not_waited_for() {
+fn usage_files_that_are_not_regular_files_are_ignored() {
     if !have("mkfifo") {
         return;
     }
@@ -317,7 +319,7 @@ fn files_of_use_that_are_not_files_are_not_waited_for() {
     fs::write(world.dir.path().join("secret"), &secret).expect("a file");
     let file = world.dir.path().join("secret");
     ask(&world, &["verify", "--secret-file", file.to_str().expect("UTF-8")]).ok();
-    // A link is not followed either, to be written through.
+    // A command does not write through a link either.
     let aside = world.dir.path().join("aside");
     fs::write(&aside, [0; 64]).expect("a file");
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
@@ -329,7 +331,7 @@ fn files_of_use_that_are_not_files_are_not_waited_for() {
 }
 
 #[test]
-fn a_store_that_others_may_write_is_not_trusted() {
+fn a_store_that_others_can_write_is_refused() {
     for (below, bits) in
         [("tokens.db", 0o666), ("tokens.db", 0o660), ("tokens.db", 0o602), ("", 0o777), ("", 0o770)]
     {
@@ -349,14 +351,14 @@ fn a_store_that_others_may_write_is_not_trusted() {
     let world = sound();
     fs::set_permissions(world.dir.path(), Permissions::from_mode(0o777)).expect("a mode");
     refused(&world, "store_unsafe", "chmod go-w ");
-    // In a sticky directory, nobody can replace files of other users.
+    // In a sticky directory, users cannot replace files of other users.
     fs::set_permissions(world.dir.path(), Permissions::from_mode(0o1777)).expect("a mode");
     world.is_sound();
     world.mint("sticky");
 }
 
 #[test]
-fn no_store_is_made_where_others_may_replace_it() {
+fn no_store_is_created_where_others_could_replace_it() {
     let world = World::new();
     fs::set_permissions(world.dir.path(), Permissions::from_mode(0o777)).expect("a mode");
     for args in [&["init"][..], &["create", "demo"], &["adopt", "demo"]] {
@@ -366,7 +368,7 @@ fn no_store_is_made_where_others_may_replace_it() {
 }
 
 #[test]
-fn a_file_in_place_of_the_directory_is_not_a_store() {
+fn a_file_instead_of_the_directory_of_the_store_is_refused() {
     let world = World::new();
     fs::write(world.store(), "text").expect("a file");
     for args in ALL {
@@ -376,7 +378,7 @@ fn a_file_in_place_of_the_directory_is_not_a_store() {
 }
 
 #[test]
-fn modes_do_not_depend_on_the_umask() {
+fn the_modes_of_a_store_do_not_depend_on_the_umask() {
     if !have("bash") {
         return;
     }
@@ -396,7 +398,7 @@ fn modes_do_not_depend_on_the_umask() {
 }
 
 #[test]
-fn a_reader_changes_no_byte_and_leaves_no_file() {
+fn reading_commands_change_no_byte_and_leave_no_file() {
     let world = sound();
     let before = everything(world.dir.path());
     for args in ALL.into_iter().filter(|args| {
@@ -409,7 +411,7 @@ fn a_reader_changes_no_byte_and_leaves_no_file() {
 }
 
 #[test]
-fn a_killed_writer_stops_no_reader_and_the_next_write_undoes_its_half() {
+fn a_killed_writer_does_not_stop_readers_and_the_next_write_rolls_its_change_back() {
     for commit in [1, 2] {
         let world = sound();
         let secret = world.mint("other");
@@ -421,18 +423,18 @@ fn a_killed_writer_stops_no_reader_and_the_next_write_undoes_its_half() {
         let read = |args: &[&str]| {
             let mut program = world.program();
             let ran = run(program.env("TMPDIR", world.dir.path().join("tmp")).args(args), secret.as_bytes());
-            // A use may be recorded, in its own file.
+            // A use can be recorded, but in a separate file.
             let after = everything(&world.store());
             let database = |files: &BTreeMap<PathBuf, (u32, Vec<u8>)>| {
                 let mut files = files.clone();
                 files.retain(|path, _| !path.to_string_lossy().contains("usage."));
                 files
             };
-            assert!(database(&before) == database(&after), "{args:?} changed something");
-            assert_eq!(everything(&world.dir.path().join("tmp")).len(), 1, "{args:?} left something");
+            assert!(database(&before) == database(&after), "{args:?} changed the store");
+            assert_eq!(everything(&world.dir.path().join("tmp")).len(), 1, "{args:?} left a temporary file");
             ran
         };
-        // The first commit would create the token, the second one confirm it.
+        // The first commit creates the token, and the second one confirms it.
         let names = if commit == 1 { "demo\nother\n" } else { "demo\nhalf\nother\n" };
         assert_eq!(read(&["list", "--format", "names"]).ok().out, names);
         assert_eq!(read(&["verify"]).ok().line(), "valid other");

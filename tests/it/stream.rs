@@ -1,4 +1,4 @@
-//! `verify --stream`: requests a line, answers a line, whatever the lines and the store are.
+//! `verify --stream`: one request per line, one answer per line, whatever the input and the state of the store.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use crate::support::{MINUTE, World, have, pages, program_path, search_path};
 
 const UNKNOWN: &str = "a-secret-that-nobody-adopted";
 
-/// A stream under way.
+/// A running `verify --stream`.
 struct Stream {
     child: Child,
     input: ChildStdin,
@@ -50,7 +50,7 @@ impl Stream {
     }
 }
 
-/// The answers of a stream with these arguments to this input, which must end well.
+/// The answers of a stream with these arguments to this input. Fails unless the exit code is 0.
 #[track_caller]
 fn answers(world: &World, args: &[&str], input: &str) -> Vec<String> {
     let ran = world.run_with(&[&["verify", "--stream"], args].concat(), input.as_bytes()).ok();
@@ -71,7 +71,7 @@ fn world_with_token() -> (World, String) {
 }
 
 #[test]
-fn bare_lines_get_plain_answers_and_json_lines_documents_in_their_order() {
+fn plain_lines_get_plain_answers_and_json_lines_get_documents_in_order() {
     let (world, secret) = world_with_token();
     let input = format!(
         "{secret}\n{{\"secret\":\"{secret}\",\"id\":[1, 2.50]}}\n{UNKNOWN}\r\n{{\"secret\":\"{UNKNOWN}\"}}\nshort\n{secret}"
@@ -89,7 +89,7 @@ fn bare_lines_get_plain_answers_and_json_lines_documents_in_their_order() {
 }
 
 #[test]
-fn flags_are_added_to_what_each_request_requires() {
+fn requirements_from_flags_are_added_to_those_of_each_request() {
     let (world, secret) = world_with_token();
     let request = |more: &str| format!("{{\"secret\":\"{secret}\"{more}}}\n");
     let input = [
@@ -113,7 +113,7 @@ fn flags_are_added_to_what_each_request_requires() {
 }
 
 #[test]
-fn no_line_ends_the_stream_or_is_accepted_by_mistake() {
+fn an_invalid_line_is_refused_and_the_stream_continues() {
     let (world, secret) = world_with_token();
     let long = "x".repeat(64 * 1024 + 1);
     let plain = ["", " ", "\0", "\u{feff}", "[]", "null", "x y", &long, &format!(" {secret}")];
@@ -149,7 +149,7 @@ fn no_line_ends_the_stream_or_is_accepted_by_mistake() {
 }
 
 #[test]
-fn bytes_that_are_not_text_are_malformed() {
+fn bytes_that_are_not_utf8_are_malformed() {
     let (world, secret) = world_with_token();
     let input = [b"\xff\xfe\n{\"secret\":\"\xff\"}\n", secret.as_bytes()].concat();
     let ran = world.run_with(&["verify", "--stream"], &input).ok();
@@ -159,7 +159,7 @@ fn bytes_that_are_not_text_are_malformed() {
 }
 
 #[test]
-fn a_thousand_requests_that_arrive_at_once_are_answered_in_order() {
+fn thousands_of_requests_that_arrive_at_once_are_answered_in_order() {
     let (world, secret) = world_with_token();
     let pair = |id| format!("{{\"secret\":\"{secret}\",\"id\":{id}}}\n{UNKNOWN}\n");
     let input: Vec<String> = (0..3_000).map(pair).collect();
@@ -171,7 +171,7 @@ fn a_thousand_requests_that_arrive_at_once_are_answered_in_order() {
 }
 
 #[test]
-fn an_answer_comes_at_once_and_knows_every_change_that_has_returned() {
+fn a_stream_answers_at_once_and_considers_every_completed_change() {
     let world = World::with_store();
     let mut stream = Stream::start(&world, &[]);
     for n in 0..20 {
@@ -185,7 +185,7 @@ fn an_answer_comes_at_once_and_knows_every_change_that_has_returned() {
 }
 
 #[test]
-fn it_goes_on_when_the_store_can_be_read_again() {
+fn a_stream_continues_when_the_store_can_be_read_again() {
     let world = World::new();
     let secret = world.real(&["create", "first"], b"").ok();
     let secret = secret.line();
@@ -224,7 +224,7 @@ fn it_goes_on_when_the_store_can_be_read_again() {
 }
 
 #[test]
-fn a_use_is_recorded() {
+fn a_use_in_a_stream_is_recorded() {
     let (world, secret) = world_with_token();
     world.wait(MINUTE);
     let used = world.now();
@@ -235,7 +235,7 @@ fn a_use_is_recorded() {
 }
 
 #[test]
-fn it_needs_a_store_at_the_start_and_refuses_flags_that_mean_nothing() {
+fn a_stream_needs_a_store_and_refuses_flags_without_a_meaning() {
     let world = World::new();
     world.refuses(&["verify", "--stream"], 6, "store_missing");
     let world = World::with_store();
@@ -245,7 +245,7 @@ fn it_needs_a_store_at_the_start_and_refuses_flags_that_mean_nothing() {
 }
 
 #[test]
-fn a_closed_pipe_ends_a_stream_quietly() {
+fn a_stream_exits_without_an_error_if_its_output_is_closed() {
     let world = World::with_store();
     let mut command = world.program();
     command.args(["verify", "--stream"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -257,7 +257,7 @@ fn a_closed_pipe_ends_a_stream_quietly() {
 }
 
 #[test]
-fn its_memory_does_not_grow_with_its_input() {
+fn the_memory_of_a_stream_does_not_grow_with_its_input() {
     let world = World::with_store();
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -v 65536; exec \"$0\" verify --stream"]).arg(program_path());
@@ -265,7 +265,8 @@ fn its_memory_does_not_grow_with_its_input() {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let writer = thread::spawn(move || {
-        // A line of 128 MiB, one that a document answers, and twice the limit in answers.
+        // The input is a line of 128 MiB, a line that gets a long document, and enough short lines that the answers exceed
+        // the limit twice.
         for _ in 0..128 {
             input.write_all(&vec![b'x'; 1 << 20]).unwrap();
         }
@@ -281,7 +282,7 @@ fn its_memory_does_not_grow_with_its_input() {
     assert!(lengths[1] > 60_000, "{}", lengths[1]);
 }
 
-/// Runs an example of the documents followed by a few calls, with a valid and a revoked secret as its arguments.
+/// Runs an example from the documents, followed by a few calls, with a valid and a revoked secret as arguments.
 #[track_caller]
 fn example(interpreter: &str, language: &str, calls: &str) {
     if !have(interpreter) {
@@ -307,7 +308,7 @@ fn example(interpreter: &str, language: &str, calls: &str) {
 }
 
 #[test]
-fn the_python_example_keeps_one_process() {
+fn the_python_example_works() {
     example(
         "python3",
         "python",
@@ -322,7 +323,7 @@ print(*("yes" if tokens.allows(secret) else "no" for secret in asked))
 }
 
 #[test]
-fn the_shell_example_keeps_one_process() {
+fn the_shell_example_works() {
     example(
         "bash",
         "shell",
@@ -335,12 +336,12 @@ echo "${answer# }"
 }
 
 #[test]
-fn a_secret_that_an_index_hides_is_never_unknown_however_many_others_are() {
+fn a_secret_that_is_missing_from_an_index_is_never_reported_as_unknown() {
     let world = World::with_store();
     let [seen, hidden] = ["seen", "hidden"].map(|name| world.create(name, &[]));
-    let conn = rusqlite::Connection::open(world.database()).expect("the database");
+    let conn = rusqlite::Connection::open(world.database()).expect("the database can be opened");
     let sql = "SELECT hash FROM secret WHERE row = 2";
-    let hash: Vec<u8> = conn.query_row(sql, [], |row| row.get(0)).expect("a secret");
+    let hash: Vec<u8> = conn.query_row(sql, [], |row| row.get(0)).expect("the query returns a secret");
     drop(conn);
     let unknown: Vec<String> = (0..30).map(|n| format!("nobody-has-this-secret-{n}\n")).collect();
     let unknown = unknown.concat();
@@ -348,11 +349,11 @@ fn a_secret_that_an_index_hides_is_never_unknown_however_many_others_are() {
     let answers = |last: &str| format!("{}valid seen\n{last}\n", "unknown\n".repeat(30));
     let stream = || world.run_with(&["verify", "--stream"], input.as_bytes()).ok().out;
     assert_eq!(stream(), answers("valid hidden"));
-    // In a page of an index, which begins with 10, the last byte of its hash becomes another one.
-    let mut bytes = fs::read(world.database()).expect("the store");
+    // The next lines change the last byte of the hash in the index. An index page starts with the byte 10.
+    let mut bytes = fs::read(world.database()).expect("the store can be read");
     let mut places = bytes.windows(32).enumerate().filter(|(_, it)| *it == hash).map(|(at, _)| at);
     let place = places.find(|at| bytes[at / 4096 * 4096] == 10).expect("an entry of the index");
     bytes[place + 31] ^= 1;
-    fs::write(world.database(), bytes).expect("the store");
+    fs::write(world.database(), bytes).expect("the store can be written");
     assert_eq!(stream(), answers("error store_damaged"));
 }

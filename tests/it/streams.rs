@@ -1,4 +1,4 @@
-//! What standard output may be: a closed pipe, a full disk, nothing at all.
+//! Unusual standard outputs: a closed pipe, a full disk, or none.
 
 use std::fs::{self, File, OpenOptions};
 use std::process::Stdio;
@@ -6,11 +6,11 @@ use std::process::Stdio;
 use crate::support::processes::{assert_failure, finished, full_pipe, wait_until_stuck};
 use crate::support::{Ran, World, have, program, run};
 
-/// More than a pipe holds.
+/// More tokens than fit into the buffer of a pipe.
 const MANY: usize = 3_000;
 
 #[test]
-fn a_reader_that_has_enough_ends_a_list_silently() {
+fn a_list_stops_without_an_error_if_its_output_is_closed() {
     if !have("bash") {
         return;
     }
@@ -21,7 +21,7 @@ fn a_reader_that_has_enough_ends_a_list_silently() {
         let ran = world
             .shell(&format!("tokenctl list --format {format} | head -c 1 >head; echo ${{PIPESTATUS[@]}}"));
         assert_eq!((ran.out.as_str(), ran.err.as_str()), ("0 0\n", ""), "{format}");
-        assert_eq!(fs::read(world.dir.path().join("head")).expect("a file").len(), 1);
+        assert_eq!(fs::read(world.dir.path().join("head")).expect("the file can be read").len(), 1);
     }
     let ran = world.shell("tokenctl list | head -1 | cut -f2; echo ${PIPESTATUS[@]}");
     assert_eq!((ran.out.as_str(), ran.err.as_str()), ("demo\n0 0 0\n", ""));
@@ -30,7 +30,7 @@ fn a_reader_that_has_enough_ends_a_list_silently() {
 }
 
 #[test]
-fn without_a_reader_commands_that_only_show_exit_with_0() {
+fn commands_that_only_show_exit_with_0_if_their_output_is_closed() {
     let world = World::of_processes();
     world.mint("demo");
     for args in [
@@ -54,7 +54,7 @@ fn without_a_reader_commands_that_only_show_exit_with_0() {
 }
 
 #[test]
-fn without_a_reader_an_answer_keeps_its_code() {
+fn the_exit_code_of_an_answer_is_the_same_if_the_output_is_closed() {
     let world = World::of_processes();
     let secret = world.mint("demo");
     world.real(&["scopes", "define", "admin"], b"").ok();
@@ -78,12 +78,12 @@ fn without_a_reader_an_answer_keeps_its_code() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_a_failure() {
+fn an_output_that_cannot_be_written_is_an_error() {
     let world = World::of_processes();
     let secret = world.mint("demo");
-    fs::write(world.dir.path().join("secret"), secret).expect("a file");
+    fs::write(world.dir.path().join("secret"), secret).expect("the file can be written");
     let secret = world.dir.path().join("secret");
-    let secret = secret.to_str().expect("UTF-8");
+    let secret = secret.to_str().expect("the path is UTF-8");
     let into_full = |args: &[&str]| {
         let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
         finished(world.start(args, full))
@@ -109,7 +109,7 @@ fn an_output_that_cannot_be_written_is_a_failure() {
 }
 
 #[test]
-fn the_bare_program_helps_on_stderr() {
+fn without_arguments_the_help_is_printed_to_stderr() {
     let ran = run(&mut program(), b"");
     assert_eq!((ran.code, ran.out.as_str()), (2, ""));
     assert!(ran.err.contains("Usage: tokenctl"), "{}", ran.err);
@@ -118,11 +118,11 @@ fn the_bare_program_helps_on_stderr() {
     assert_failure(&json, "usage", 2);
 }
 
-/// The places that cannot take a secret, and whether that is seen before anything is written to the store.
+/// Redirections to which a secret cannot be delivered, and whether that is noticed before the store is changed.
 const NOWHERE: [(&str, bool); 3] = [(">&-", true), (">/dev/null", true), (">/dev/full", false)];
 
 #[test]
-fn a_secret_without_a_destination_is_never_made() {
+fn nothing_is_created_if_stdout_cannot_take_the_secret() {
     if !have("bash") {
         return;
     }
@@ -139,7 +139,7 @@ fn a_secret_without_a_destination_is_never_made() {
 }
 
 #[test]
-fn a_rotation_without_a_destination_leaves_the_old_secret() {
+fn the_old_secret_is_kept_if_stdout_cannot_take_the_new_one() {
     if !have("bash") {
         return;
     }
@@ -166,7 +166,7 @@ fn a_rotation_without_a_destination_leaves_the_old_secret() {
 }
 
 #[test]
-fn a_secret_without_a_destination_makes_no_store() {
+fn no_store_is_created_if_stdout_cannot_take_the_secret() {
     if !have("bash") {
         return;
     }
@@ -179,7 +179,7 @@ fn a_secret_without_a_destination_makes_no_store() {
 }
 
 #[test]
-fn a_reader_that_went_away_gets_no_token() {
+fn nothing_is_created_if_stdout_is_a_closed_pipe() {
     for json in [&[][..], &["--json"]] {
         let world = World::of_processes();
         let ran = world.unread(&[&["create", "demo"], json].concat(), b"");
@@ -188,7 +188,7 @@ fn a_reader_that_went_away_gets_no_token() {
 }
 
 #[test]
-fn a_reader_that_goes_away_during_the_write_gets_no_token() {
+fn nothing_is_created_if_the_pipe_is_closed_during_the_write() {
     for json in [&[][..], &["--json"]] {
         let world = World::of_processes();
         let (reader, writer) = full_pipe();
@@ -201,8 +201,8 @@ fn a_reader_that_goes_away_during_the_write_gets_no_token() {
 }
 
 #[test]
-fn a_file_that_cannot_grow_gets_no_token() {
-    // A limit far above the size of the database, and a file that leaves ten bytes of it.
+fn nothing_is_created_if_the_file_cannot_grow() {
+    // The limit is far above the size of the database, and the file can grow by only ten bytes.
     const LIMIT: u64 = 64 << 20;
     if !have("bash") {
         return;
@@ -214,18 +214,18 @@ fn a_file_that_cannot_grow_gets_no_token() {
         let script = format!("trap '' XFSZ; ulimit -f {}; tokenctl create demo {json} >>out", LIMIT >> 10);
         let ran = world.shell(&script);
         fails_and_changes_nothing(&world, &ran, !json.is_empty());
-        assert_eq!(fs::metadata(&target).expect("a file").len(), LIMIT, "the disk was not full");
+        assert_eq!(fs::metadata(&target).expect("the file exists").len(), LIMIT, "the disk was not full");
     }
 }
 
 #[test]
-fn a_full_disk_gets_no_token() {
+fn nothing_is_created_if_the_disk_is_full() {
     if !have("unshare") || !have("mount") {
         return;
     }
     let world = World::of_processes();
-    fs::create_dir(world.dir.path().join("disk")).expect("a directory");
-    // A disk of this process alone, full but for ten bytes in the last page of the file.
+    fs::create_dir(world.dir.path().join("disk")).expect("the directory can be created");
+    // A disk that only this process sees, which is full except for ten bytes in the last page of the file.
     let script = "[ -n \"$ALONE\" ] || exec env ALONE=1 unshare --mount bash --norc -c \"$0\" \"$0\"
         mount -t tmpfs -o size=64k none disk || exit 99
         { head -c 4086 /dev/zero >disk/out; cat /dev/zero >disk/rest; } 2>/dev/null
@@ -233,7 +233,7 @@ fn a_full_disk_gets_no_token() {
         wc -c <disk/out; exit $code";
     let ran = run(world.bash(script).arg(script), b"");
     if ran.code == 99 || ran.err.starts_with("unshare: ") {
-        eprintln!("skipped: only root may mount a disk");
+        eprintln!("skipped: only root can mount a disk");
         return;
     }
     assert_eq!(ran.out, "4096\n", "the disk was not full: {}", ran.err);
@@ -241,15 +241,16 @@ fn a_full_disk_gets_no_token() {
 }
 
 #[test]
-fn a_file_takes_a_whole_secret() {
+fn a_secret_can_be_redirected_to_a_file() {
     let world = World::of_processes();
     let target = world.dir.path().join("out");
-    let ran = finished(world.start(&["create", "demo"], File::create(&target).expect("a file")));
+    let ran =
+        finished(world.start(&["create", "demo"], File::create(&target).expect("the file can be created")));
     assert_eq!((ran.code, ran.out.as_str()), (0, ""));
-    let text = fs::read_to_string(&target).expect("a file");
+    let text = fs::read_to_string(&target).expect("the file can be read");
     assert_eq!(text.lines().count(), 1);
     assert_eq!(world.real(&["verify"], text.as_bytes()).ok().line(), "valid demo");
-    // The file has the same lines, whether or not messages can be written.
+    // The output is the same if messages cannot be written.
     let quiet = world
         .program()
         .args(["create", "again"])
@@ -261,7 +262,8 @@ fn a_file_takes_a_whole_secret() {
     assert_eq!((quiet.status.code(), quiet.stdout.len()), (Some(0), text.len()));
 }
 
-/// The end of a failed delivery of `demo`: exit 7, no secret anywhere, no token, its name free, the log sound.
+/// Checks the state after a failed delivery of `demo`: exit code 7, no secret anywhere, no token, the name can be used,
+/// and the log is intact.
 #[track_caller]
 fn fails_and_changes_nothing(world: &World, ran: &Ran, json: bool) {
     assert_eq!((ran.code, ran.out.as_str()), (7, ""), "{ran:?}");

@@ -1,11 +1,11 @@
-//! The language of the tests: a separate store, and commands that run on it in this process, with a clock and a
-//! generator of the test, or as the real program.
+//! The language of the tests: an isolated store, and commands that run on it, either in this process with a simulated
+//! clock and random generator, or as the real program.
 
 mod files;
 mod machine;
 pub mod pages;
 pub mod processes;
-#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "nothing asks a server then"))]
+#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "only tests with this feature use it"))]
 pub mod server;
 pub mod systemd;
 mod times;
@@ -26,19 +26,20 @@ const TOKEN_KEYS: &str = "id name description owner icon labels scopes status cr
     not_before ttl until rotate_every grace rotated_at due_at destination hook allow_from \
     last_used_at usage_since secrets";
 
-/// Fails unless an object has the keys of a token and these, and no others.
+/// Fails unless an object has exactly the keys of a token and these.
 #[track_caller]
 pub fn assert_token_keys(document: &Value, more: &[&str]) {
     let mut expected: Vec<&str> = TOKEN_KEYS.split(' ').chain(more.iter().copied()).collect();
     expected.sort_unstable();
-    assert_eq!(document.as_object().expect("an object").keys().collect::<Vec<_>>(), expected);
+    assert_eq!(document.as_object().expect("it is an object").keys().collect::<Vec<_>>(), expected);
 }
 
-/// Text that would start a new line, move the cursor, change the direction, or be hidden.
+/// Texts that would start a new line, move the cursor, change the writing direction or hide characters if a terminal
+/// showed them.
 pub const HOSTILE: [&str; 6] =
     ["a\nEVIL", "a\rEVIL", "\x1b[2JEVIL", "a\u{202e}EVIL", "EV\u{200b}IL", "a\u{85}EVIL"];
 
-/// Fails if typed text could do anything to a terminal but appear in a line.
+/// Fails if a text could control the terminal that shows it, or if it starts a line with a hostile text.
 #[track_caller]
 pub fn assert_harmless(text: &str) {
     let moves = |c: char| c != '\n' && (c.is_control() || matches!(c, '\u{200b}' | '\u{202e}'));
@@ -54,7 +55,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Fails the test unless the command exited with this code. Returns it.
+    /// Fails the test unless the command exited with this code. Returns the result.
     #[track_caller]
     pub fn exit(self, code: i32) -> Self {
         assert_eq!(self.code, code, "\nstdout: {}\nstderr: {}", self.out, self.err);
@@ -98,13 +99,13 @@ pub fn program_path() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_tokenctl"))
 }
 
-/// A `PATH` by which a shell finds the real program as `tokenctl`.
+/// A `PATH` in which a shell finds the real program as `tokenctl`.
 pub fn search_path() -> String {
-    let programs = program_path().parent().expect("a directory");
+    let programs = program_path().parent().expect("the path has a parent");
     format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default())
 }
 
-/// Runs a command with this on stdin until it exits.
+/// Runs a command with this input and waits for it to exit.
 #[track_caller]
 pub fn run(command: &mut Command, input: &[u8]) -> Ran {
     let mut child = command
@@ -113,27 +114,27 @@ pub fn run(command: &mut Command, input: &[u8]) -> Ran {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // A program may close its input without reading it.
-    let _ = child.stdin.take().expect("a pipe").write_all(input);
+    // A program can close its stdin before it has read everything.
+    let _ = child.stdin.take().expect("stdin is a pipe").write_all(input);
     let done = child.wait_with_output().expect("the program ends");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ran { code: done.status.code().unwrap_or(-1), out: text(done.stdout), err: text(done.stderr) }
 }
 
-/// Writes a program that can be run at once. Another process writes it, since Linux does not run a file that is
-/// open for writing, and processes that other tests start could inherit the open file from this one.
-#[track_caller]
+/// Writes an executable file that can be run at once. A separate process writes it, because Linux refuses to run a file
+/// that is open for writing, and a process started by another test could have inherited the open file from this
+/// process.
 pub fn write_program(path: &Path, content: &[u8]) {
     run(Command::new("sh").args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(path), content).ok();
 }
 
-/// Copies the real program to where a test can run it.
+/// Copies the real program to a path where a test can run it.
 #[track_caller]
 pub fn copy_program(to: &Path) {
-    write_program(to, &std::fs::read(program_path()).expect("the program"));
+    write_program(to, &std::fs::read(program_path()).expect("the program can be read"));
 }
 
-/// Whether a Debian tool is installed. Without it, the test says so and is skipped, but fails in CI.
+/// Whether a Debian tool is installed. If it is missing, prints that the test is skipped or, in CI, fails the test.
 pub fn have(tool: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(tool).is_file()));
@@ -144,7 +145,7 @@ pub fn have(tool: &str) -> bool {
     found
 }
 
-/// The user who runs the tests.
+/// The id of the user who runs the tests.
 pub fn uid() -> u32 {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").expect("procfs"))
 }

@@ -1,4 +1,4 @@
-//! What a person reads on terminals of different widths: tables and pages that fit, and nothing out of line.
+//! Output on terminals of different widths: tables and pages fit, and columns are aligned.
 
 use proptest::prelude::*;
 use tokenctl::ui::Screen;
@@ -9,8 +9,8 @@ use crate::support::{DAY, MINUTE, World};
 
 const LONG: &str = "customer-portal-production-eu-west-1";
 
-/// A token of every status, with icons, wide characters, and names that differ only at their ends; at a terminal that
-/// shows no colours.
+/// A token of every status, with icons, wide characters and names that differ only at their ends, and a terminal
+/// without colours.
 fn office() -> World {
     let mut world = World::with_store();
     world.define(&["events:read", "events:write", "hooks:send"]);
@@ -53,7 +53,7 @@ fn office() -> World {
     world
 }
 
-/// What a command prints at a terminal of this width.
+/// The output of a command on a terminal of this width. Fails if a line is too wide or ends with a space.
 #[track_caller]
 fn at(world: &mut World, width: u16, args: &[&str]) -> String {
     world.terminal.width = Some(width);
@@ -66,7 +66,7 @@ fn at(world: &mut World, width: u16, args: &[&str]) -> String {
 }
 
 #[test]
-fn a_list_shows_as_many_columns_as_fit() {
+fn a_list_shows_as_many_columns_as_fit_the_terminal() {
     let mut world = office();
     let expected = [
         (10, "NAME
@@ -306,7 +306,7 @@ SEQ  TIME                  ACTION   ABOUT  BY      CHANGES
 }
 
 #[test]
-fn no_line_is_wider_than_any_terminal_and_no_column_out_of_line() {
+fn no_line_is_wider_than_the_terminal_and_columns_are_aligned() {
     let mut world = office();
     world.run(&["settings", "url", "https://api.example.com/v1/events?of=everything-that-happened"]).ok();
     world.run(&["settings", "require-owner", "true"]).ok();
@@ -322,8 +322,8 @@ fn no_line_is_wider_than_any_terminal_and_no_column_out_of_line() {
     for width in 20..=220 {
         aligned(&at(&mut world, width, &["list", "--all"]));
         aligned(&at(&mut world, width, &["list", "--status", "active", "--sort", "expires"]));
-        let asked_for = ["list", "--columns", "description,labels,name,scopes,id"];
-        for args in [&["show", &primary][..], &["scopes", "list"], &["audit"], &["settings"], &asked_for] {
+        let chosen = ["list", "--columns", "description,labels,name,scopes,id"];
+        for args in [&["show", &primary][..], &["scopes", "list"], &["audit"], &["settings"], &chosen] {
             at(&mut world, width, args);
         }
         world.terminal.width = Some(width);
@@ -333,13 +333,13 @@ fn no_line_is_wider_than_any_terminal_and_no_column_out_of_line() {
     }
 }
 
-/// Fails unless every cell starts below its heading.
+/// Fails unless every cell starts below the start of its heading.
 #[track_caller]
 fn aligned(table: &str) {
     let columns: Vec<Vec<char>> = table.lines().map(columns).collect();
     let blank = |line: &[char], at: usize| line.get(at).is_none_or(|c| *c == ' ');
     let starts = |line: &[char], at: usize| !blank(line, at) && (at == 0 || blank(line, at - 1));
-    let (heading, rows) = columns.split_first().expect("a heading");
+    let (heading, rows) = columns.split_first().expect("there is a heading");
     let first_of_word = |at: &usize| starts(heading, *at) && (*at < 2 || blank(heading, at - 2));
     for at in (0..heading.len()).filter(first_of_word) {
         for row in rows {
@@ -348,7 +348,7 @@ fn aligned(table: &str) {
     }
 }
 
-/// A line as a terminal holds it: wide characters take two columns.
+/// A line with one element per terminal column. Wide characters take two columns.
 fn columns(line: &str) -> Vec<char> {
     line.chars().flat_map(|c| std::iter::repeat_n(c, c.width().unwrap_or(0))).collect()
 }
@@ -376,7 +376,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_in_a_table_fits_and_what_wraps_is_all_there(
+    fn any_table_fits_and_wrapped_text_is_complete(
         cells in proptest::collection::vec(proptest::collection::vec(text(), 4), 0..6),
         fills in proptest::collection::vec(fill(), 4),
         width in 20..=220_usize,
@@ -402,17 +402,17 @@ proptest! {
         };
         let columns: Vec<Column> = fills.iter().map(|fill| Column::new("", wraps(fill))).collect();
         let text = Table::new(screen, columns).indented(indent).rows(rows());
-        let said = |text: &str| {
+        let characters = |text: &str| {
             let mut all: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
             all.sort_unstable();
             all
         };
-        prop_assert_eq!(said(&text), said(&cells.concat().concat()));
+        prop_assert_eq!(characters(&text), characters(&cells.concat().concat()));
     }
 }
 
 #[test]
-fn a_list_colours_its_heading_each_status_and_a_near_expiry() {
+fn headings_statuses_and_near_expiries_are_coloured() {
     let mut world = office();
     world.env.clear();
     world.at_terminal(&[]);
@@ -439,7 +439,7 @@ fn a_list_colours_its_heading_each_status_and_a_near_expiry() {
     }
 }
 
-/// What a command prints, its colours as `{code}`.
+/// The output of a command, with colours as `{code}`.
 #[track_caller]
 fn at_colour(world: &World, args: &[&str]) -> String {
     world.run(args).ok().out.split('\x1b').enumerate().fold(String::new(), |text, (at, part)| {
@@ -449,7 +449,7 @@ fn at_colour(world: &World, args: &[&str]) -> String {
 }
 
 #[test]
-fn an_expiry_is_near_in_the_last_two_weeks_and_the_second_half_of_a_lifetime() {
+fn an_expiry_is_near_within_two_weeks_and_in_the_second_half_of_the_lifetime() {
     let mut world = World::new();
     world.create("week", &["--ttl", "7d"]);
     world.create("month", &["--ttl", "30d"]);
@@ -471,7 +471,7 @@ fn an_expiry_is_near_in_the_last_two_weeks_and_the_second_half_of_a_lifetime() {
 }
 
 #[test]
-fn a_terminal_without_unicode_gets_ascii_marks_and_no_icons() {
+fn on_a_terminal_without_unicode_the_output_is_ascii_without_icons() {
     let mut world = office();
     world.terminal.width = Some(40);
     let cases: [(&[(&str, &str)], bool); 8] = [
@@ -488,7 +488,7 @@ fn a_terminal_without_unicode_gets_ascii_marks_and_no_icons() {
         world.env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
         world.env.insert("NO_COLOR".to_owned(), "1".to_owned());
         let list = world.run(&["list", "--owner", "日本語チーム"]).ok().out;
-        let name = list.lines().nth(1).and_then(|row| row.split(' ').next()).expect("a row");
+        let name = list.lines().nth(1).and_then(|row| row.split(' ').next()).expect("there is a row");
         assert_eq!(name, if is_unicode { "customer-…-standby" } else { "customer...standby" }, "{env:?}");
     }
     let list = world.run(&["list", "--all", "--columns", "name,hint"]).ok().out;
@@ -498,7 +498,7 @@ fn a_terminal_without_unicode_gets_ascii_marks_and_no_icons() {
 }
 
 #[test]
-fn a_file_or_a_pipe_gets_ascii_if_the_locale_has_only_ascii() {
+fn output_to_a_file_or_a_pipe_is_ascii_if_the_locale_is() {
     let mut world = office();
     world.terminal = World::new().terminal;
     let cases: [(&[(&str, &str)], bool); 6] = [
@@ -507,7 +507,7 @@ fn a_file_or_a_pipe_gets_ascii_if_the_locale_has_only_ascii() {
         (&[("LANG", "C.UTF-8"), ("LC_ALL", "")], true),
         (&[("LANG", "C.UTF-8"), ("TERM", "dumb")], true),
         (&[("LANG", "C.UTF-8")], true),
-        // Nothing is known of who reads it.
+        // Without a locale, nothing is known about the reader.
         (&[], true),
     ];
     for (env, is_unicode) in cases {
@@ -521,7 +521,7 @@ fn a_file_or_a_pipe_gets_ascii_if_the_locale_has_only_ascii() {
 }
 
 #[test]
-fn text_that_terminals_draw_in_different_widths_is_drawn_plainly() {
+fn characters_that_terminals_draw_in_different_widths_are_simplified() {
     let mut world = World::with_store();
     world.create("a", &["-d", "⚠\u{fe0f} prod", "--owner", "👩\u{1f3fd}\u{200d}💻"]);
     world.create("b", &["-d", "می\u{200c}خواهم", "--owner", "Zoe\u{308}"]);
@@ -540,29 +540,29 @@ fn text_that_terminals_draw_in_different_widths_is_drawn_plainly() {
 }
 
 #[test]
-fn a_terminal_of_unknown_width_has_that_of_the_environment_or_80() {
+fn an_unknown_width_of_the_terminal_is_taken_from_the_environment_or_is_80() {
     let mut world = office();
     world.terminal.width = None;
     let widest = |world: &World| {
         let text = world.run(&["list", "--all"]).ok().out;
-        text.lines().map(UnicodeWidthStr::width).max().expect("a line")
+        text.lines().map(UnicodeWidthStr::width).max().expect("there is a line")
     };
     let expected = |world: &mut World, width| {
         let text = at(world, width, &["list", "--all"]);
         world.terminal.width = None;
-        text.lines().map(UnicodeWidthStr::width).max().expect("a line")
+        text.lines().map(UnicodeWidthStr::width).max().expect("there is a line")
     };
     for (columns, width) in [("120", 120), ("60", 60), ("0", 80), ("x", 80), ("", 80), ("99999999", 80)] {
         world.env.insert("COLUMNS".to_owned(), columns.to_owned());
         assert_eq!(widest(&world), expected(&mut world, width), "{columns}");
     }
-    // What the terminal says counts.
+    // The width of the terminal takes precedence over the environment.
     world.env.insert("COLUMNS".to_owned(), "200".to_owned());
     at(&mut world, 40, &["list", "--all"]);
 }
 
 #[test]
-fn piped_output_is_neither_cut_nor_wrapped() {
+fn output_to_a_pipe_is_neither_shortened_nor_wrapped() {
     let mut world = office();
     world.terminal = World::new().terminal;
     world.env.insert("COLUMNS".to_owned(), "20".to_owned());
@@ -575,12 +575,12 @@ fn piped_output_is_neither_cut_nor_wrapped() {
 }
 
 #[test]
-fn a_name_that_a_list_cut_addresses_its_token() {
+fn a_token_can_be_given_by_the_shortened_name_in_a_list() {
     let mut world = office();
     for locale in ["C.UTF-8", "C"] {
         world.env.insert("LANG".to_owned(), locale.to_owned());
         let list = at(&mut world, 40, &["list", "--owner", "日本語チーム"]);
-        let cut = list.lines().nth(1).and_then(|row| row.split("  ").next()).expect("a row");
+        let cut = list.lines().nth(1).and_then(|row| row.split("  ").next()).expect("there is a row");
         assert!(cut.contains(if locale == "C" { "..." } else { "…" }), "{list}");
         assert_eq!(world.show(cut)["name"], format!("{LONG}-standby"), "{cut}");
     }
@@ -592,7 +592,8 @@ fn a_name_that_a_list_cut_addresses_its_token() {
     world.create("customer-2-portal-1-primary", &["-s", "admin"]);
     let failure = world.refuses(&["show", both], 4, "ambiguous");
     assert!(failure["message"].as_str().is_some_and(|text| text.contains("means 2 tokens")), "{failure}");
-    // Of several the one that is not revoked, as with whole names; and a name that looks cut is one.
+    // As with whole names, a token that is not revoked takes precedence. A name that looks like a shortened one is
+    // still a name.
     world.run(&["revoke", "customer-2-portal-1-primary", "--yes"]).ok();
     assert_eq!(world.show(both)["name"], format!("{LONG}-primary"));
     world.create("cus...1-primary", &["-s", "admin"]);

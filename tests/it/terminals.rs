@@ -1,4 +1,4 @@
-//! Real terminals: a bare one, whose other end the test has, and a screen of tmux.
+//! Real terminals: a pseudoterminal whose other end the tests hold, and a screen of tmux.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,40 +11,43 @@ use tempfile::TempDir;
 use crate::support::processes::eventually;
 use crate::support::{Ran, World, run, search_path};
 
-/// A terminal: the test's end, and the program's.
+/// A pseudoterminal: the end of the test and the end of the program.
 pub fn terminal() -> (File, OwnedFd) {
     use rustix::pty::OpenptFlags;
-    let ours = rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-    rustix::pty::grantpt(&ours).expect("a terminal");
-    rustix::pty::unlockpt(&ours).expect("a terminal");
+    let ours =
+        rustix::pty::openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal can be opened");
+    rustix::pty::grantpt(&ours).expect("a terminal can be opened");
+    rustix::pty::unlockpt(&ours).expect("a terminal can be opened");
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY;
-    let name = rustix::pty::ptsname(&ours, Vec::new()).expect("a terminal");
-    let theirs = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).expect("a terminal");
+    let name = rustix::pty::ptsname(&ours, Vec::new()).expect("a terminal can be opened");
+    let theirs = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty())
+        .expect("a terminal can be opened");
     (File::from(ours), theirs)
 }
 
-/// A terminal where somebody pressed Ctrl-S.
+/// A terminal in which Ctrl-S was pressed, so it accepts no output.
 pub fn stopped() -> (File, OwnedFd) {
     let (mut keyboard, screen) = terminal();
-    keyboard.write_all(b"\x13").expect("a terminal");
+    keyboard.write_all(b"\x13").expect("the terminal can be written to");
     (keyboard, screen)
 }
 
-/// The output until the last program of the terminal exits.
+/// Reads the output until the last program in the terminal exits.
 pub fn all(mut screen: File) -> String {
     let mut bytes = Vec::new();
-    // Linux reports the close of a terminal as an error.
+    // Linux reports an error when the other end is closed.
     let _ = screen.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A program in a separate tmux, which exits with the test.
+/// A program in a separate tmux server, which exits with the test.
 pub struct Screen {
     dir: TempDir,
 }
 
 impl Screen {
-    /// A shell of this many columns and rows, in a world's directory, that finds the real program and its store.
+    /// Starts a shell on a screen of this many columns and rows. It finds the real program, and its directory and store
+    /// are those of the world.
     pub fn new(world: &World, size: (u16, u16), env: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("sh");
         shell.env("TOKENCTL_STORE", world.store()).env("PS1", "$ ").current_dir(world.dir.path());
@@ -53,9 +56,10 @@ impl Screen {
         screen
     }
 
-    /// A command, in its directory. Its environment is what it sets itself, and where programs are found.
+    /// Starts a command in its directory. Its environment consists of the variables that the command sets and of
+    /// `PATH`.
     pub fn of(command: &Command, (columns, rows): (u16, u16)) -> Self {
-        let screen = Self { dir: tempfile::tempdir().expect("a directory") };
+        let screen = Self { dir: tempfile::tempdir().expect("a temporary directory can be created") };
         let mut tmux = screen.client();
         tmux.env_clear().env("LANG", "C.UTF-8").env("SHELL", "/bin/sh").env("PATH", search_path());
         tmux.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
@@ -76,12 +80,12 @@ impl Screen {
         tmux
     }
 
-    /// Asks tmux for something.
+    /// Runs a tmux command on this server.
     pub fn tmux(&self, args: &[&str]) -> Ran {
         run(self.client().args(args), b"")
     }
 
-    /// Presses keys, as tmux names them.
+    /// Presses these keys, which have the names that tmux uses.
     #[track_caller]
     pub fn press(&self, keys: &[&str]) {
         self.tmux(&[&["send-keys"], keys].concat()).ok();
@@ -93,28 +97,28 @@ impl Screen {
         self.press(&["-l", text]);
     }
 
-    /// A command in a shell, on a clear screen; its exit code is shown at the end.
+    /// Runs a command in the shell on a cleared screen. Afterwards, the screen shows its exit code.
     #[track_caller]
     pub fn run(&self, command: &str) {
-        // At once, so that output of the previous command is not mistaken for this one's.
+        // The screen is cleared first, so that output of an earlier command is not taken for output of this one.
         self.press(&["-R"]);
         self.say(&format!("{command}; echo EXIT $?"));
         self.press(&["Enter"]);
     }
 
-    /// The screen, without blanks at the ends of lines.
+    /// The text on the screen, without spaces at the ends of lines.
     pub fn shown(&self) -> String {
         let text = self.tmux(&["capture-pane", "-p"]).out;
         text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim_end().to_owned()
     }
 
-    /// The screen once a line has this beginning.
+    /// Waits until a line on the screen starts with this text. Returns the screen.
     #[track_caller]
     pub fn wait(&self, start: &str) -> String {
         self.wait_for(start, |shown| shown.lines().any(|line| line.starts_with(start)))
     }
 
-    /// The screen once a condition is true.
+    /// Waits until a condition on the screen is true. Returns the screen.
     #[track_caller]
     pub fn wait_for(&self, what: &str, is_there: impl Fn(&str) -> bool) -> String {
         eventually(|| {

@@ -1,10 +1,11 @@
-//! The rules of the repository: which room may import which, and what no source may contain.
+//! The rules for the source tree: which room (a top-level module) is allowed to import which, and what no source file
+//! must contain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The other rooms that each room may import.
+/// The other rooms that each room is allowed to import.
 const TABLE: &[(&str, &[&str])] = &[
     ("main", &["lib", "host"]),
     ("lib", &["cli", "verifier", "verify", "domain"]),
@@ -29,7 +30,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A source file: its path below `src`, and its lines without tests and comments.
+/// A source file: its path below `src`, its text, and the lines of the text without tests and comments.
 struct Source {
     path: PathBuf,
     text: String,
@@ -39,7 +40,7 @@ struct Source {
 impl Source {
     /// The first part of the path: `src/store/open.rs` is in the room `store`, `src/error.rs` in `error`.
     fn room(&self) -> String {
-        let first = self.path.iter().next().and_then(|part| part.to_str()).expect("a path");
+        let first = self.path.iter().next().and_then(|part| part.to_str()).expect("there is a path");
         first.trim_end_matches(".rs").to_owned()
     }
 
@@ -52,7 +53,7 @@ impl Source {
 }
 
 impl Source {
-    /// Its path as a module, such as `store`, `sqlite`, `open`. It is empty for the top.
+    /// Its path as a module, such as `store`, `sqlite`, `open`. The path of the crate root is empty.
     fn module(&self) -> Vec<String> {
         let parts = self.path.with_extension("");
         let parts = parts.iter().filter_map(|part| part.to_str()).map(str::to_owned);
@@ -60,7 +61,7 @@ impl Source {
     }
 }
 
-/// Each Rust file below a directory of the repository: its path from there, and its text.
+/// Every Rust file below a directory of the repository: its path relative to that directory, and its text.
 fn rust(dir: &str) -> Vec<(PathBuf, String)> {
     let dir = root().join(dir);
     let mut open = vec![dir.clone()];
@@ -68,10 +69,12 @@ fn rust(dir: &str) -> Vec<(PathBuf, String)> {
     while let Some(path) = open.pop() {
         if path.is_dir() {
             open.extend(
-                fs::read_dir(&path).expect("a directory").map(|entry| entry.expect("an entry").path()),
+                fs::read_dir(&path)
+                    .expect("the directory can be read")
+                    .map(|entry| entry.expect("the entry can be read").path()),
             );
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = fs::read_to_string(&path).expect("a source");
+            let text = fs::read_to_string(&path).expect("the file can be read");
             all.push((path.strip_prefix(&dir).expect("below").to_owned(), text));
         }
     }
@@ -85,8 +88,8 @@ fn sources() -> Vec<Source> {
     rust("src").into_iter().map(source).collect()
 }
 
-/// The lines outside of comments and of items under `#[cfg(test)]`, with their numbers. An item ends where a line
-/// closes it at the indentation at which it began.
+/// The lines outside comments and outside items under `#[cfg(test)]`, with their line numbers. Such an item lasts until
+/// a line closes it at the indentation of its attribute.
 fn program(text: &str) -> Vec<(usize, String)> {
     let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line));
     let mut kept = Vec::new();
@@ -108,8 +111,9 @@ fn program(text: &str) -> Vec<(usize, String)> {
     kept
 }
 
-/// The rooms that a source names: `crate::room`, `tokenctl::room` (in `main`), and as many `super::` as lead to
-/// the top. `use crate::{a, b}` and `use crate::*` are errors, since they would bypass this test.
+/// The rooms that a source file refers to with `crate::room`, with `tokenctl::room` (in `main`), or with enough
+/// `super::` to reach the crate root. `use crate::{a, b}` and `use crate::*` are errors, because this test could not
+/// tell what they import.
 fn imports(source: &Source) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
@@ -117,7 +121,7 @@ fn imports(source: &Source) -> BTreeSet<String> {
         let mut crates: Vec<&str> = line.split("crate::").skip(1).collect();
         let outside = if source.room() == "main" { "tokenctl::" } else { "\0" };
         crates.extend(line.split(outside).skip(1));
-        // One `super` leads to the parent; as many as the file is deep lead to the top.
+        // Each `super` leads one module up, so as many as the file is deep lead to the crate root.
         let to_top = "super::".repeat(source.depth());
         if source.depth() > 0 {
             crates.extend(
@@ -126,22 +130,22 @@ fn imports(source: &Source) -> BTreeSet<String> {
         }
         for rest in crates {
             let name = word(rest);
-            assert!(!name.is_empty(), "{}:{number}: one import a room: {line}", source.path.display());
+            assert!(!name.is_empty(), "{}:{number}: import each room by name: {line}", source.path.display());
             found.insert(name);
         }
     }
     found
 }
 
-/// The rooms that each room imports, except itself.
+/// The other rooms that each room imports.
 fn graph() -> BTreeMap<String, BTreeSet<String>> {
     let rooms: BTreeSet<&str> = TABLE.iter().map(|(room, _)| *room).collect();
     let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources() {
         let room = source.room();
-        assert!(rooms.contains(room.as_str()), "`{room}` is no room of the table");
+        assert!(rooms.contains(room.as_str()), "`{room}` is missing in `TABLE`");
         for name in imports(&source) {
-            // `main` uses the library's `run`; a macro or function of the top belongs to `lib`.
+            // `main` calls `tokenctl::run`; functions and macros of the crate root belong to `lib`.
             let target = if rooms.contains(name.as_str()) { name } else { "lib".to_owned() };
             if target != room {
                 graph.entry(room.clone()).or_default().insert(target);
@@ -155,7 +159,7 @@ fn graph() -> BTreeMap<String, BTreeSet<String>> {
 fn imports_point_down() {
     let graph = graph();
     for (room, used) in &graph {
-        let allowed = TABLE.iter().find(|(name, _)| name == room).expect("a room").1;
+        let allowed = TABLE.iter().find(|(name, _)| name == room).expect("there is a room").1;
         for other in used {
             assert!(
                 allowed.contains(&other.as_str()),
@@ -163,7 +167,7 @@ fn imports_point_down() {
             );
         }
     }
-    // The parser has read the program, since these imports exist.
+    // These imports exist, so the parser must have found them.
     for (room, other) in
         [("main", "host"), ("cli", "cmd"), ("cmd", "store"), ("deliver", "store"), ("ui", "domain")]
     {
@@ -175,9 +179,9 @@ fn imports_point_down() {
 }
 
 #[test]
-fn no_rooms_import_each_other_in_a_circle() {
+fn rooms_have_no_circular_imports() {
     let mut graph = graph();
-    // Removes rooms without remaining imports until only circles are left.
+    // Remove rooms that import no remaining room, until only circles are left.
     loop {
         let done: Vec<String> = TABLE
             .iter()
@@ -196,7 +200,7 @@ fn no_rooms_import_each_other_in_a_circle() {
     assert!(graph.is_empty(), "{graph:?}");
 }
 
-/// The paths of the names after a prefix: one name, or a group in braces.
+/// Finds the paths after a prefix such as `crate::`. A single name or a group in braces follows it.
 fn leaves(rest: &str, path: &[String], found: &mut Vec<Vec<String>>) {
     let word: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     if let Some(group) = rest.strip_prefix('{') {
@@ -225,7 +229,7 @@ fn leaves(rest: &str, path: &[String], found: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The paths of this crate that a source names, from the top of the crate.
+/// The paths in this crate that a source file refers to, starting from the crate root.
 fn named(source: &Source) -> Vec<Vec<String>> {
     let lines: Vec<&str> = source.program.iter().map(|(_, line)| line.as_str()).collect();
     let text = lines.join("\n");
@@ -245,8 +249,8 @@ fn named(source: &Source) -> Vec<Vec<String>> {
     found
 }
 
-/// The files among these that each of them imports. A module and its children count as one, so imports between
-/// them are ignored.
+/// For each of these files, the others that it imports. A module and its children count as one, so imports between them
+/// are ignored.
 fn imported(sources: &[Source]) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
     let modules: BTreeSet<Vec<String>> = sources.iter().map(Source::module).collect();
     let file = |path: &Vec<String>| {
@@ -261,7 +265,8 @@ fn imported(sources: &[Source]) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> 
     sources.iter().map(of).collect()
 }
 
-/// The imports that are part of a circle.
+/// Removes the files that cannot be part of a circle, because they import no file that is left or no such file imports
+/// them.
 fn circles(
     mut left: BTreeMap<Vec<String>, BTreeSet<Vec<String>>>,
 ) -> BTreeMap<Vec<String>, BTreeSet<Vec<String>>> {
@@ -280,7 +285,7 @@ fn circles(
 }
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
+fn files_have_no_circular_imports() {
     let imported = imported(&sources());
     let count: usize = imported.values().map(BTreeSet::len).sum();
     assert!(count > 200, "only {count} imports were found");
@@ -296,7 +301,7 @@ fn no_files_import_each_other_in_a_circle() {
 }
 
 #[test]
-fn a_circle_of_files_is_seen_however_it_is_written() {
+fn circular_imports_are_found_in_every_notation() {
     let source =
         |path: &str, text: &str| Source { path: path.into(), text: text.to_owned(), program: program(text) };
     let found = |a: &str, b: &str, c: &str| {
@@ -317,7 +322,7 @@ fn a_circle_of_files_is_seen_however_it_is_written() {
 }
 
 #[test]
-fn the_parser_of_this_test_sees_what_it_must() {
+fn imports_of_rooms_are_found_in_every_notation() {
     let source =
         |path: &str, text: &str| Source { path: path.into(), text: text.to_owned(), program: program(text) };
     let rooms = |path: &str, text: &str| imports(&source(path, text)).into_iter().collect::<Vec<_>>();
@@ -332,7 +337,7 @@ fn the_parser_of_this_test_sees_what_it_must() {
 }
 
 #[test]
-fn every_verb_has_a_file_and_a_test_of_its_name() {
+fn every_verb_has_a_source_file_and_a_test_file() {
     let cli = sources().into_iter().find(|source| source.path.ends_with("cli/mod.rs")).expect("the verbs");
     let verbs: Vec<String> = cli
         .text
@@ -345,14 +350,14 @@ fn every_verb_has_a_file_and_a_test_of_its_name() {
         .map(|(module, _)| module.trim_start_matches("Box<").to_owned())
         .collect();
     assert!(verbs.len() >= 15 && verbs.iter().any(|verb| verb == "create"), "{verbs:?}");
-    let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests");
+    let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests can be read");
     let missing: Vec<String> = verbs
         .iter()
         .flat_map(|verb| {
             let file = |path: String| (!root().join(&path).is_file()).then_some(path);
             let declared = modules.lines().any(|line| line == format!("mod {verb};"));
             [
-                // Those about the program itself are in `cli`.
+                // The code of verbs about the program itself, such as `man`, is in `cli`.
                 file(format!("src/cmd/{verb}.rs")).and_then(|_| file(format!("src/cli/{verb}.rs"))),
                 file(format!("tests/it/{verb}.rs")),
                 (!declared).then(|| format!("`mod {verb};` in tests/it/main.rs")),
@@ -365,12 +370,12 @@ fn every_verb_has_a_file_and_a_test_of_its_name() {
 
 #[test]
 fn every_test_file_is_a_module() {
-    let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests");
+    let modules = fs::read_to_string(root().join("tests/it/main.rs")).expect("the tests can be read");
     let slow = fs::read_to_string(root().join("tests/it/slow.rs")).expect("the slow tests");
     for (dir, modules) in [("tests/it", &modules), ("tests/it/slow", &slow)] {
-        for entry in fs::read_dir(root().join(dir)).expect("the tests") {
-            let path = entry.expect("an entry").path();
-            let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+        for entry in fs::read_dir(root().join(dir)).expect("the directory can be read") {
+            let path = entry.expect("the entry can be read").path();
+            let name = path.file_stem().and_then(|name| name.to_str()).expect("there is a name");
             let runs = modules.lines().any(|line| line == format!("mod {name};"));
             assert!(name == "main" || runs, "{dir}/{name} never runs");
         }
@@ -378,11 +383,11 @@ fn every_test_file_is_a_module() {
 }
 
 #[test]
-fn nothing_is_left_undone() {
+fn no_source_file_contains_a_todo() {
     for source in sources() {
         for (at, line) in source.text.lines().enumerate() {
             for word in ["TODO", "FIXME", "XXX", "dbg!", "unimplemented!", "todo!"] {
-                // Templates of temporary names end in X after X; a mark is a separate word.
+                // Templates for temporary names contain a row of X; only a separate word counts as a mark.
                 let found = line.match_indices(word).any(|(at, _)| {
                     let beside = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
                     !beside(line[..at].chars().next_back()) && !beside(line[at + word.len()..].chars().next())
@@ -397,7 +402,7 @@ fn nothing_is_left_undone() {
 fn the_program_never_unwraps() {
     for source in sources() {
         for (number, line) in &source.program {
-            // An `expect` with a number is our own, of `--expect`.
+            // A call of `expect` without a string is a method of ours, for `--expect`.
             for call in
                 [".unwrap()", ".expect(\"", ".unwrap_err()", ".expect_err(", "panic!(", "unreachable!("]
             {
@@ -408,36 +413,36 @@ fn the_program_never_unwraps() {
 }
 
 #[test]
-fn every_source_opens_with_its_rule() {
+fn every_source_file_starts_with_a_module_comment() {
     for (path, text) in ["src", "tests", "benches", "examples"].into_iter().flat_map(rust) {
-        assert!(text.starts_with("//! "), "{} does not say what belongs in it", path.display());
+        assert!(text.starts_with("//! "), "{} does not start with a `//!` comment", path.display());
     }
 }
 
-/// The inline code of a document.
+/// The texts in backticks in a document.
 fn quoted(paper: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(paper)).expect(paper);
     text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
 }
 
 #[test]
-fn every_file_that_the_architecture_names_exists() {
+fn every_file_named_in_the_architecture_document_exists() {
     let named = quoted("docs/architecture.md");
     let paths: Vec<_> =
         named.iter().filter(|it| it.starts_with("src/") || it.starts_with("tests/")).collect();
     for path in &paths {
-        assert!(root().join(path).exists(), "there is no {path}");
+        assert!(root().join(path).exists(), "`{path}` does not exist");
     }
     assert!(paths.len() > 10, "{paths:?}");
 }
 
 #[test]
-fn every_test_that_a_broken_line_turns_red_exists() {
+fn every_test_named_in_the_list_of_mutants_exists() {
     let tests: String = ["src", "tests/it"].into_iter().flat_map(rust).map(|(_, text)| text).collect();
     let named = quoted("docs/mutants.md");
     let named: Vec<&str> = named.iter().filter_map(|it| it.rsplit_once("::")).map(|(_, name)| name).collect();
     for name in &named {
-        assert!(tests.contains(&format!("fn {name}(")), "there is no test `{name}`");
+        assert!(tests.contains(&format!("fn {name}(")), "the test `{name}` does not exist");
     }
     assert!(named.len() > 50, "{named:?}");
 }
@@ -453,7 +458,7 @@ fn only_the_store_knows_sql() {
     }
 }
 
-/// Code that verbs share is in `cmd/args`. A verb may use its own children.
+/// Code that several verbs share is in `cmd/args`. A verb can import its own submodules.
 #[test]
 fn no_verb_imports_a_verb() {
     for source in sources().iter().filter(|source| source.path.starts_with("cmd")) {
@@ -472,22 +477,22 @@ fn no_verb_imports_a_verb() {
     }
 }
 
-/// Tests are not counted.
+/// The lines of tests do not count.
 #[test]
 fn no_source_is_long() {
     let mut lengths: Vec<usize> = sources().iter().map(|source| source.program.len()).collect();
     lengths.sort_unstable();
     assert!(lengths[lengths.len() / 2] <= 110, "the median source has {} lines", lengths[lengths.len() / 2]);
-    // The texts of the help are exempt.
+    // The help texts are exempt.
     for source in sources().iter().filter(|source| !source.path.ends_with("help/verbs.rs")) {
         let lines = source.program.len();
         assert!(lines <= 400, "{} has {lines} lines without its tests", source.path.display());
     }
 }
 
-/// Other rooms use the store only by the names that `store.rs` lists.
+/// Other rooms use only the names that `store.rs` exports.
 #[test]
-fn the_face_of_the_store_is_all_that_others_use_of_it() {
+fn other_rooms_use_only_the_public_interface_of_the_store() {
     for source in sources().iter().filter(|source| source.room() != "store") {
         for (number, line) in &source.program {
             for inner in

@@ -1,6 +1,6 @@
-//! Permissions of a group that may verify but not create tokens, and of everybody else.
+//! Tests what members of a store's group can do (verify, but not change) and what all other users can do (nothing).
 //!
-//! The users are numbers without names, so that nothing of the machine is changed.
+//! The tests use user ids that have no account, so that the machine need not be changed.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -21,17 +21,17 @@ const MEMBER: u32 = 64_002;
 const STRANGER: u32 = 64_003;
 const GROUP: u32 = 64_010;
 
-/// A store of `ADMIN` that is shared with `GROUP`, and a copy of the program that everybody can run.
+/// A store of `ADMIN` that is shared with `GROUP`, and a copy of the program that all users can run.
 struct Shared {
     dir: TempDir,
     program: PathBuf,
 }
 
 impl Shared {
-    /// `None` if this test cannot become another user.
+    /// Returns `None` if the tests cannot switch to another user.
     fn new() -> Option<Self> {
         if uid() != 0 {
-            eprintln!("skipped: only root can become other users");
+            eprintln!("skipped: only root can switch to other users");
             return None;
         }
         if !have("setpriv") {
@@ -48,7 +48,7 @@ impl Shared {
         Some(Self { dir, program })
     }
 
-    /// The same with a token in the store. Returns the secret too.
+    /// Like [`Shared::new`], but with a token in the store. Also returns its secret.
     fn with_token() -> Option<(Self, String)> {
         let it = Self::new()?;
         it.run(ADMIN, &["init", "--group", &GROUP.to_string()], "").ok();
@@ -60,7 +60,8 @@ impl Shared {
         self.dir.path().join("home/store")
     }
 
-    /// A command as this user. Only `MEMBER` and `ADMIN` are in the group; `ADMIN` must be, to share with it.
+    /// A command of this user. `MEMBER` is in the group, and so is `ADMIN`, because only a member can give files to the
+    /// group.
     fn command(&self, uid: u32, program: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -83,7 +84,7 @@ impl Shared {
         finished(child)
     }
 
-    /// The bytes of the store's files.
+    /// The path, the mode and the content of every file in the store.
     fn bytes(&self) -> Vec<(PathBuf, u32, Vec<u8>)> {
         let mut all: Vec<_> = fs::read_dir(self.store())
             .expect("the store")
@@ -95,7 +96,7 @@ impl Shared {
     }
 }
 
-/// The commands that change something.
+/// Commands that change the store.
 const CHANGES: [&[&str]; 10] = [
     &["create", "mine"],
     &["adopt", "mine"],
@@ -112,7 +113,7 @@ const CHANGES: [&[&str]; 10] = [
 const ADOPTED: &str = "a-secret-of-mallory-that-is-long-enough-6iFQ2b";
 
 #[test]
-fn a_shared_store_has_the_modes_of_one() {
+fn a_shared_store_has_group_permissions() {
     let Some((shared, _)) = Shared::with_token() else { return };
     let modes =
         |names: &[&str]| names.iter().map(|name| mode(&shared.store().join(name))).collect::<Vec<_>>();
@@ -133,7 +134,7 @@ fn a_shared_store_has_the_modes_of_one() {
 }
 
 #[test]
-fn a_member_verifies_and_his_use_is_recorded() {
+fn a_member_can_verify_and_the_use_is_recorded() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     let last_use = |uid| shared.run(uid, &["show", "demo", "--json"], "").ok().json()["last_used_at"].clone();
     assert_eq!(last_use(ADMIN), Value::Null);
@@ -142,12 +143,12 @@ fn a_member_verifies_and_his_use_is_recorded() {
     shared.run(MEMBER, &["doctor"], "").ok();
     assert_eq!(last_use(MEMBER), Value::Null);
     assert_eq!(shared.run(MEMBER, &["verify"], &secret).ok().line(), "valid demo");
-    assert!(last_use(MEMBER).is_string(), "his use was not recorded");
+    assert!(last_use(MEMBER).is_string(), "the use was not recorded");
     assert_eq!(last_use(ADMIN), last_use(MEMBER));
 }
 
 #[test]
-fn a_member_changes_nothing() {
+fn a_member_cannot_change_anything() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     shared.run(ADMIN, &["create", "off"], "").ok();
     shared.run(ADMIN, &["disable", "off"], "").ok();
@@ -164,7 +165,7 @@ fn a_member_changes_nothing() {
 }
 
 #[test]
-fn a_stranger_does_nothing_at_all() {
+fn other_users_have_no_access() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     let before = shared.bytes();
     let reads: [&[&str]; 8] = [
@@ -185,7 +186,7 @@ fn a_stranger_does_nothing_at_all() {
 }
 
 #[test]
-fn a_member_who_cannot_record_verifies_all_the_same() {
+fn a_member_can_verify_even_if_the_use_cannot_be_recorded() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     for name in ["usage.secrets", "usage.scopes", "usage.refused"] {
         fs::set_permissions(shared.store().join(name), Permissions::from_mode(0o640)).expect("a mode");
@@ -197,7 +198,7 @@ fn a_member_who_cannot_record_verifies_all_the_same() {
 }
 
 #[test]
-fn an_old_secret_that_a_member_was_shown_is_named_to_the_administrator() {
+fn the_use_of_an_old_secret_is_reported_to_the_administrator() {
     let Some((shared, old)) = Shared::with_token() else { return };
     let admin = |args: &[&str]| shared.run(ADMIN, args, "").ok().line().to_owned();
     let current = admin(&["rotate", "demo", "--grace", "0s"]);
@@ -205,9 +206,9 @@ fn an_old_secret_that_a_member_was_shown_is_named_to_the_administrator() {
     let expired = admin(&["create", "short", "--ttl", "1s"]);
     admin(&["revoke", "gone", "--yes"]);
     std::thread::sleep(std::time::Duration::from_secs(2));
-    let ended = [(&old, "superseded demo"), (&revoked, "revoked gone"), (&expired, "expired short")];
+    let old_secrets = [(&old, "superseded demo"), (&revoked, "revoked gone"), (&expired, "expired short")];
     let present = || {
-        for (secret, answer) in ended {
+        for (secret, answer) in old_secrets {
             let ran = shared.run(MEMBER, &["verify"], secret).exit(3);
             assert_eq!((ran.line(), ran.err.as_str()), (answer, ""));
         }
@@ -219,9 +220,9 @@ fn an_old_secret_that_a_member_was_shown_is_named_to_the_administrator() {
     let found = || {
         let ran = shared.run(ADMIN, &["check", "--only", "refused_in_use", "--json"], "");
         let findings = ran.json()["findings"].as_array().expect("findings").clone();
-        findings.iter().map(|it| it["message"].as_str().expect("words").to_owned()).collect::<Vec<_>>()
+        findings.iter().map(|it| it["message"].as_str().expect("a message").to_owned()).collect::<Vec<_>>()
     };
-    // A user who may not write the record can still do everything else.
+    // A user without write permission for this file can still do everything else.
     let file = shared.store().join("usage.refused");
     fs::set_permissions(&file, Permissions::from_mode(0o640)).expect("a mode");
     present();
@@ -248,7 +249,7 @@ fn an_old_secret_that_a_member_was_shown_is_named_to_the_administrator() {
 }
 
 #[test]
-fn a_member_verifies_while_writers_write() {
+fn a_member_can_verify_while_the_administrator_changes_the_store() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -279,7 +280,7 @@ fn a_member_verifies_while_writers_write() {
 }
 
 #[test]
-fn a_member_verifies_after_a_writer_was_killed() {
+fn a_member_can_verify_after_a_writer_was_killed() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     if !have("strace") {
         return;
@@ -302,16 +303,19 @@ fn a_member_verifies_after_a_writer_was_killed() {
             .expect("strace starts"),
     );
     let journal = shared.store().join("tokens.db-journal");
-    assert!(killed.code == -1 && journal.exists(), "not killed at its commit: {killed:?}");
+    assert!(
+        killed.code == -1 && journal.exists(),
+        "the command was not killed during its commit: {killed:?}"
+    );
     let before = shared.bytes();
     assert_eq!(shared.run(MEMBER, &["verify"], "nobody-knows-this-secret").exit(3).line(), "unknown");
     assert_eq!(shared.run(MEMBER, &["list", "--format", "names"], "").ok().out, "demo\n");
     shared.run(MEMBER, &["audit", "verify"], "").ok();
-    assert!(before == shared.bytes(), "a reader rolled it back");
+    assert!(before == shared.bytes(), "a reader rolled the change back");
     assert_eq!(shared.run(MEMBER, &["verify"], &secret).ok().line(), "valid demo");
     assert!(journal.exists());
     let last_use = shared.run(MEMBER, &["show", "demo", "--json"], "").ok().json()["last_used_at"].clone();
-    assert!(last_use.is_string(), "his use was not recorded");
+    assert!(last_use.is_string(), "the use was not recorded");
     shared.run(STRANGER, &["verify"], &secret).exit(6);
 
     shared.run(ADMIN, &["create", "next"], "").ok();
@@ -320,7 +324,7 @@ fn a_member_verifies_after_a_writer_was_killed() {
 }
 
 #[test]
-fn a_store_in_a_home_of_somebody_else_must_be_named() {
+fn the_store_of_another_user_is_used_only_if_it_is_given_explicitly() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     let data = shared.dir.path().join("home");
     fs::create_dir(data.join("share")).expect("a directory");
@@ -342,7 +346,7 @@ fn a_store_in_a_home_of_somebody_else_must_be_named() {
 }
 
 #[test]
-fn a_umask_that_takes_everything_leaves_a_user_his_store() {
+fn a_store_is_usable_even_with_umask_777() {
     let Some(shared) = Shared::new() else { return };
     if !have("bash") {
         return;
@@ -357,7 +361,7 @@ fn a_umask_that_takes_everything_leaves_a_user_his_store() {
 }
 
 #[test]
-fn a_user_whom_only_getent_knows_is_recorded_by_name() {
+fn the_login_name_is_looked_up_with_getent() {
     let Some(shared) = Shared::new() else { return };
     let getent = shared.dir.path().join("getent");
     let script =
@@ -370,25 +374,25 @@ fn a_user_whom_only_getent_knows_is_recorded_by_name() {
     assert!(log.out.contains(r#""login":"ann""#), "{}", log.out);
 }
 
-/// The owner of a process's memory, which is root if no other user may read it.
+/// The owner of /proc/PID/mem. It is root if the process is protected from other users.
 fn owner_of_memory(pid: u32) -> Option<u32> {
     let meta = fs::metadata(format!("/proc/{pid}/mem")).ok()?;
     Some(std::os::unix::fs::MetadataExt::uid(&meta))
 }
 
 #[test]
-fn nobody_reads_the_memory_of_a_process_that_delivers_a_secret() {
+fn other_users_cannot_read_the_memory_of_a_process_that_delivers_a_secret() {
     let Some(shared) = Shared::new() else { return };
     shared.run(ADMIN, &["init"], "").ok();
-    let said = shared.dir.path().join("home/said");
-    let command = format!("cat >/dev/null; stat -c %u /proc/$PPID/mem /proc/$$/mem >{}", said.display());
+    let owners = shared.dir.path().join("home/owners");
+    let command = format!("cat >/dev/null; stat -c %u /proc/$PPID/mem /proc/$$/mem >{}", owners.display());
     shared.run(ADMIN, &["create", "demo", "--exec", &command], "").ok();
-    // This command has no secret. It shows that such files normally belong to their user.
-    assert_eq!(fs::read_to_string(said).expect("a file"), format!("0\n{ADMIN}\n"));
+    // The first number is for tokenctl, which is protected. The second is for the shell, which is not.
+    assert_eq!(fs::read_to_string(owners).expect("a file"), format!("0\n{ADMIN}\n"));
 }
 
 #[test]
-fn nobody_reads_the_memory_of_a_process_that_reads_a_secret() {
+fn other_users_cannot_read_the_memory_of_a_process_that_reads_a_secret() {
     let Some((shared, secret)) = Shared::with_token() else { return };
     for (args, code) in
         [(&["verify"][..], 0), (&["adopt", "mine"], 5), (&["revoke", "--secret-file", "-", "-y"], 0)]
@@ -397,14 +401,14 @@ fn nobody_reads_the_memory_of_a_process_that_reads_a_secret() {
         let mut child = command.args(args).spawn().expect("the program starts");
         let name = format!("/proc/{}/comm", child.id());
         let runs = || fs::read_to_string(&name).is_ok_and(|name| name == "tokenctl\n");
-        until("memory that nobody reads", || runs() && owner_of_memory(child.id()) == Some(0));
+        until("the process protects its memory", || runs() && owner_of_memory(child.id()) == Some(0));
         child.stdin.take().expect("a pipe").write_all(secret.as_bytes()).expect("a reader");
         finished(child).exit(code);
     }
 }
 
 #[test]
-fn a_store_on_a_read_only_file_system_says_so_and_can_be_read() {
+fn on_a_read_only_file_system_changes_fail_with_a_clear_message_and_reading_works() {
     if !have("unshare") || !have("bash") || uid() != 0 {
         return;
     }
@@ -419,7 +423,7 @@ fn a_store_on_a_read_only_file_system_says_so_and_can_be_read() {
         let script =
             format!("unshare -m bash -c '{mount} && echo {ADOPTED} | tokenctl {} --json'", args.join(" "));
         let failure = assert_failure(&world.shell(&script), "store_read_only", 6);
-        let message = failure["message"].as_str().expect("words");
+        let message = failure["message"].as_str().expect("a message");
         assert!(message.ends_with("its file system is mounted read-only"), "{failure}");
         assert!(message.contains(world.store().to_str().expect("UTF-8")), "{failure}");
         assert_eq!(failure["hint"], "mount it for writing; reading commands work as they are");
@@ -431,20 +435,23 @@ fn a_store_on_a_read_only_file_system_says_so_and_can_be_read() {
 }
 
 #[test]
-fn a_database_that_its_owner_made_read_only_says_how_that_ends() {
+fn the_error_about_a_read_only_database_has_a_hint_with_chmod() {
     let Some((shared, _)) = Shared::with_token() else { return };
     let database = shared.store().join("tokens.db");
     fs::set_permissions(&database, Permissions::from_mode(0o440)).expect("a mode");
     let failure = assert_failure(&shared.run(ADMIN, &["create", "new", "--json"], ""), "store_read_only", 6);
     let database = database.canonicalize().expect("a path");
     assert_eq!(failure["hint"], format!("chmod u+w {}", database.display()));
-    assert!(failure["message"].as_str().expect("words").ends_with("its mode lets nobody write"), "{failure}");
+    assert!(
+        failure["message"].as_str().expect("a message").ends_with("its mode lets nobody write"),
+        "{failure}"
+    );
     shared.run(ADMIN, &["list"], "").ok();
 }
 
-/// In a store that another user can write, root neither runs nor sets destinations and hooks.
+/// If another user can write to the store, root does not run or set the destinations and hooks in it.
 #[test]
-fn root_does_not_run_what_the_store_of_another_user_says() {
+fn root_does_not_run_commands_from_the_store_of_another_user() {
     const ROOT: u32 = 0;
     let Some(shared) = Shared::new() else { return };
     let ran = shared.dir.path().join("home/ran");
@@ -462,7 +469,7 @@ fn root_does_not_run_what_the_store_of_another_user_says() {
     ] {
         assert_failure(&json(args), "store_unsafe", 6);
     }
-    // Flags work, but their destinations are not remembered.
+    // Root can still give a destination by flag, but it is not stored.
     let made = shared.run(ROOT, &["create", "new", "--exec", "cat >/dev/null"], "").ok();
     assert!(made.err.contains("warning: the destination is not remembered: "), "{}", made.err);
     shared.run(ROOT, &["rotate", "demo", "--stdout"], "").ok();
@@ -471,7 +478,7 @@ fn root_does_not_run_what_the_store_of_another_user_says() {
     shared.run(ADMIN, &["rotate", "demo"], "").ok();
     assert_eq!(runs(), format!("{ADMIN}\n{ADMIN}\n"));
 
-    // A destination that claims to be root's, in a store that another user can now write.
+    // Now root has stored the destination, but the store has since been given to another user.
     let Some(shared) = Shared::new() else { return };
     shared
         .run(
@@ -493,7 +500,7 @@ fn root_does_not_run_what_the_store_of_another_user_says() {
 }
 
 #[test]
-fn a_store_that_trusts_its_group_uses_nothing_that_it_stores() {
+fn with_trust_group_stored_destinations_and_commands_are_not_used() {
     let Some(shared) = Shared::new() else { return };
     let file = shared.dir.path().join("home/secret");
     let file = file.to_str().expect("UTF-8");
@@ -511,7 +518,7 @@ fn a_store_that_trusts_its_group_uses_nothing_that_it_stores() {
     assert!(
         failure["message"]
             .as_str()
-            .expect("words")
+            .expect("a message")
             .ends_with("no destination or command in it is used or set")
     );
     shared.run(ADMIN, &["rotate", "demo", "--trust-group", "--out", file], "").ok();

@@ -1,4 +1,4 @@
-//! `Verifier`, as a service uses it: one store, many threads, a store that changes below it.
+//! `Verifier` as services use it: one store, many threads, and a store that changes while it is open.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -38,7 +38,7 @@ fn verify(verifier: &Verifier, secret: &str) -> Verdict {
 }
 
 #[test]
-fn a_verdict_says_why_and_whose_secret_it_is() {
+fn a_verdict_contains_the_reason_and_the_token() {
     let world = World::with_store();
     world.define(&["read", "write"]);
     let secret = world.create("app", &["-s", "read", "--owner", "ops", "-l", "env=prod"]);
@@ -61,7 +61,7 @@ fn a_verdict_says_why_and_whose_secret_it_is() {
 }
 
 #[test]
-fn a_burst_is_answered_in_order() {
+fn several_requests_are_answered_in_order() {
     let world = World::with_store();
     let (a, b) = (world.create("a", &[]), world.create("b", &[]));
     world.run(&["revoke", "b", "--yes"]).ok();
@@ -74,14 +74,14 @@ fn a_burst_is_answered_in_order() {
 }
 
 #[test]
-fn every_thread_waits_for_a_store_that_another_process_has_locked() {
+fn every_thread_waits_until_another_process_releases_its_lock() {
     if !have("sqlite3") {
         return;
     }
     let world = World::with_store();
     let secret = world.create("app", &[]);
     let verifier = verifier(&world);
-    // The connection of this thread is used by another one then.
+    // Other threads also use the connection that this thread has opened.
     assert!(verify(&verifier, &secret).is_valid());
     let mut holder = Command::new("sqlite3")
         .arg(world.database())
@@ -95,20 +95,20 @@ fn every_thread_waits_for_a_store_that_another_process_has_locked() {
     BufReader::new(holder.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "held\n");
     thread::scope(|scope| {
-        let asked: Vec<_> =
+        let answers: Vec<_> =
             (0..THREADS).map(|_| scope.spawn(|| verify(&verifier, &secret).is_valid())).collect();
         thread::sleep(Duration::from_millis(600));
         orders.write_all(b"ROLLBACK;\n").unwrap();
         drop(orders);
-        assert!(asked.into_iter().all(|asked| asked.join().unwrap()));
+        assert!(answers.into_iter().all(|answer| answer.join().unwrap()));
     });
     assert!(holder.wait().unwrap().success());
 }
 
 #[test]
-fn a_store_that_was_moved_is_an_error_until_one_is_there_again() {
+fn a_missing_store_is_an_error_until_a_store_is_there_again() {
     let (world, other) = (World::with_store(), World::with_store());
-    // The generator of both begins alike.
+    // The random generators of both worlds are the same, so the first secret is only created here.
     world.create("first", &[]);
     let (old, new) = (world.create("old", &[]), other.create("new", &[]));
     let verifier = verifier(&world);
@@ -122,11 +122,11 @@ fn a_store_that_was_moved_is_an_error_until_one_is_there_again() {
     std::fs::write(world.database(), "no database").unwrap();
     std::fs::rename(world.database(), world.store().join("away")).unwrap();
     std::fs::copy(world.store().join("away"), world.database()).unwrap();
-    verifier.verify(new.as_bytes(), &Requirements::default()).expect_err("a file that is no store");
+    verifier.verify(new.as_bytes(), &Requirements::default()).expect_err("the file is not a store");
 }
 
 #[test]
-fn a_secret_from_the_future_is_an_error_and_not_valid() {
+fn a_secret_that_was_created_in_the_future_is_an_error() {
     let world = World::with_store();
     let secret = world.create("app", &[]);
     let early = Verifier::with_clock(world.store(), Fixed(START - 301)).unwrap();
@@ -137,7 +137,7 @@ fn a_secret_from_the_future_is_an_error_and_not_valid() {
 }
 
 #[test]
-fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
+fn opening_a_store_again_does_not_release_the_locks_of_the_process() {
     if !have("sqlite3") {
         return;
     }
@@ -147,7 +147,7 @@ fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
     let locked = first.read(|store| {
         store.read(|view| {
             view.catalogue()?;
-            // Opening and closing the file would drop the lock that this transaction holds.
+            // If the file were opened and closed again, the lock of this transaction would be lost.
             world.run(&["list"]).ok();
             let writer =
                 Command::new("sqlite3").arg(world.database()).arg("BEGIN EXCLUSIVE; ROLLBACK").output();
@@ -158,7 +158,7 @@ fn opening_a_store_once_more_leaves_the_locks_of_this_process_alone() {
 }
 
 #[test]
-fn a_scope_that_includes_less_than_before_is_missing_at_once() {
+fn a_scope_that_is_no_longer_included_is_missing_at_once() {
     let world = World::with_store();
     world.define(&["read"]);
     world.run(&["scopes", "define", "admin", "--includes", "read"]).ok();
@@ -178,7 +178,7 @@ mod slow {
     use super::*;
 
     #[test]
-    fn no_thread_accepts_a_secret_after_its_revocation_has_returned() {
+    fn no_thread_accepts_a_secret_after_its_revocation_is_complete() {
         const TOKENS: usize = 1_000;
         let world = World::with_store();
         let secrets: Vec<String> = (0..TOKENS).map(|n| world.create(&format!("t{n}"), &[])).collect();
@@ -193,7 +193,8 @@ mod slow {
                     let mut round = thread;
                     loop {
                         let gone = revoked.load(Ordering::Acquire);
-                        // The latest ones are the most likely to be wrong; any of those before may be.
+                        // The latest revocations are the most likely to be missed, but an earlier one could be missed
+                        // as well.
                         for n in [gone.checked_sub(1), (gone > 0).then(|| round % gone)].into_iter().flatten()
                         {
                             let verdict = verify(verifier, &secrets[n]);
@@ -217,6 +218,6 @@ mod slow {
                 revoked.store(n + 1, Ordering::Release);
             }
         });
-        assert!(yeses.into_inner() > 0, "no thread ever asked before the last revocation");
+        assert!(yeses.into_inner() > 0, "no thread verified a secret before its revocation");
     }
 }

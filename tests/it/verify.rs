@@ -1,4 +1,4 @@
-//! `verify`.
+//! Tests of `verify`, which answers whether a secret is valid.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, DAY, HOUR, MINUTE, START, World};
 
-/// A well-formed secret that no store knows.
+/// A well-formed secret that is in no store.
 const UNKNOWN: &str = "a-secret-that-nobody-adopted";
 
 fn last_used(world: &World, name: &str) -> Value {
@@ -15,7 +15,7 @@ fn last_used(world: &World, name: &str) -> Value {
 }
 
 #[test]
-fn of_several_reasons_the_first_is_given() {
+fn only_the_most_important_of_several_reasons_is_given() {
     let world = World::with_store();
     world.run(&["scopes", "define", "read"]).ok();
     world.run(&["scopes", "define", "write"]).ok();
@@ -25,7 +25,7 @@ fn of_several_reasons_the_first_is_given() {
     assert_eq!(answer(&["-s", "read", "-l", "env=prod"]), (0, "valid demo".into()));
     assert_eq!(answer(&["-s", "read", "-l", "env=dev"]), (3, "label_mismatch demo".into()));
     assert_eq!(answer(&ask), (3, "scope_missing demo".into()));
-    // From here on each further reason outweighs all before it.
+    // From here on, each reason takes precedence over all reasons before it.
     world.sql(&format!("UPDATE tokens SET not_before = {}", START + 10 * DAY));
     assert_eq!(answer(&ask), (3, "not_yet_valid demo".into()));
     world.wait(DAY - 1);
@@ -46,7 +46,7 @@ fn of_several_reasons_the_first_is_given() {
 }
 
 #[test]
-fn a_previous_secret_is_valid_within_its_grace_period_and_says_so() {
+fn a_previous_secret_is_valid_during_its_grace_period_and_reported_as_previous() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "1d"]);
     world.sql(&format!("UPDATE secret SET superseded_at = {START}"));
@@ -58,7 +58,7 @@ fn a_previous_secret_is_valid_within_its_grace_period_and_says_so() {
 }
 
 #[test]
-fn the_document_has_all_keys_whatever_the_answer() {
+fn the_document_contains_all_keys_whatever_the_answer() {
     let world = World::with_store();
     for scope in ["read", "write", "other"] {
         world.run(&["scopes", "define", scope]).ok();
@@ -118,7 +118,7 @@ fn one_newline_after_the_secret_is_ignored() {
 }
 
 #[test]
-fn text_that_cannot_be_a_secret_is_malformed_without_a_store() {
+fn a_malformed_secret_is_reported_even_without_a_store() {
     let world = World::new();
     let mut mistyped = world.create("demo", &[]);
     let last = if mistyped.pop() == Some('0') { '1' } else { '0' };
@@ -149,7 +149,7 @@ fn text_that_cannot_be_a_secret_is_malformed_without_a_store() {
 }
 
 #[test]
-fn at_answers_for_a_future_instant() {
+fn the_flag_at_gives_the_answer_for_a_future_instant() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "10d", "--not-before", "1d"]);
     for (at, answer) in [
@@ -163,17 +163,17 @@ fn at_answers_for_a_future_instant() {
     ] {
         assert_eq!(world.verify(&secret, &["--at", at]), (answer.0, answer.1.to_owned()), "{at}");
     }
-    assert_eq!(last_used(&world, "demo"), Value::Null, "no use");
+    assert_eq!(last_used(&world, "demo"), Value::Null, "a question about another time is not a use");
     for at in ["2026-11-22T11:59:59Z", "2026-11-21", "", "soon", "-1d", "101y"] {
         assert_eq!(world.verify(&secret, &[&*format!("--at={at}")]), (2, String::new()), "{at}");
     }
-    // Only ends and not-before move.
+    // Only expiries and start times depend on the instant.
     world.run(&["disable", "demo"]).ok();
     assert_eq!(world.verify(&secret, &["--at", "1y"]), (3, "disabled demo".into()));
 }
 
 #[test]
-fn use_is_recorded_once_a_minute_and_only_when_valid() {
+fn a_use_is_recorded_once_a_minute_and_only_if_the_secret_is_valid() {
     let world = World::new();
     let secret = world.create("demo", &["-l", "env=prod"]);
     world.create("other", &[]);
@@ -183,7 +183,7 @@ fn use_is_recorded_once_a_minute_and_only_when_valid() {
         assert_eq!(world.verify(&secret, args).0, refused, "{args:?}");
         assert_eq!(last_used(&world, "demo"), Value::Null, "{args:?}");
     }
-    let database = std::fs::read(world.database()).expect("the database");
+    let database = std::fs::read(world.database()).expect("the database can be read");
     for (wait, recorded) in [(0, "13:00:00"), (59, "13:00:00"), (1, "13:01:00"), (HOUR, "14:01:00")] {
         world.wait(wait);
         assert_eq!(world.verify(&secret, &["-q"]).0, 0);
@@ -191,15 +191,19 @@ fn use_is_recorded_once_a_minute_and_only_when_valid() {
     }
     assert_eq!(world.show("demo")["secrets"][0]["last_used_at"], "2026-11-22T14:01:00Z");
     assert_eq!(last_used(&world, "other"), Value::Null);
-    assert_eq!(std::fs::read(world.database()).expect("the database"), database, "use is no change");
+    assert_eq!(
+        std::fs::read(world.database()).expect("the database can be read"),
+        database,
+        "a use does not change the database"
+    );
 
-    std::fs::remove_file(world.store().join("usage.secrets")).expect("the file");
+    std::fs::remove_file(world.store().join("usage.secrets")).expect("the file can be removed");
     world.is_valid(&secret, "demo");
     assert_eq!((last_used(&world, "demo"), &world.show("demo")["usage_since"]), (Value::Null, &Value::Null));
 }
 
 #[test]
-fn quiet_leaves_only_the_exit_code_and_errors() {
+fn with_quiet_only_errors_are_printed() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     for (presented, code) in [(secret.as_str(), 0), (UNKNOWN, 3), ("", 3)] {
@@ -208,13 +212,13 @@ fn quiet_leaves_only_the_exit_code_and_errors() {
             assert_eq!((&*ran.out, &*ran.err), ("", ""), "{presented}");
         }
     }
-    std::fs::remove_file(world.database()).expect("the database");
+    std::fs::remove_file(world.database()).expect("the database can be removed");
     let ran = world.run_with(&["verify", "-q"], secret.as_bytes()).exit(6);
     assert!(ran.out.is_empty() && ran.err.starts_with("error: no store at "), "{}", ran.err);
 }
 
 #[test]
-fn an_impossible_clock_gives_no_verdict() {
+fn there_is_no_verdict_if_the_clock_is_wrong() {
     let world = World::new();
     let secret = world.create("demo", &[]);
     let clock = |secret: &str| {
@@ -223,7 +227,7 @@ fn an_impossible_clock_gives_no_verdict() {
         ran.code
     };
     world.wait(-5 * MINUTE);
-    assert_eq!(clock(&secret), 0, "clocks of two machines differ a little");
+    assert_eq!(clock(&secret), 0, "small differences between clocks are allowed");
     world.wait(-1);
     assert_eq!((clock(&secret), clock(UNKNOWN), clock("")), (6, 3, 3));
     world.wait(1_577_836_799 - world.now());
@@ -231,22 +235,22 @@ fn an_impossible_clock_gives_no_verdict() {
 }
 
 #[test]
-fn a_secret_comes_from_stdin_a_file_or_a_person() {
+fn a_secret_is_read_from_stdin_a_file_or_the_terminal() {
     let mut world = World::new();
     let secret = world.create("demo", &[]);
     let file = world.dir.path().join("secret");
-    std::fs::write(&file, format!("{secret}\n")).expect("a file");
-    let file = file.to_str().expect("UTF-8");
+    std::fs::write(&file, format!("{secret}\n")).expect("the file can be written");
+    let file = file.to_str().expect("the path is UTF-8");
     assert_eq!(world.verify("", &["--secret-file", file]), (0, "valid demo".into()));
     assert_eq!(world.verify(&secret, &["--secret-file", "-"]), (0, "valid demo".into()));
-    for missing in [&*format!("{file}.not"), world.dir.path().to_str().expect("UTF-8")] {
+    for missing in [&*format!("{file}.not"), world.dir.path().to_str().expect("the path is UTF-8")] {
         world.refuses(&["verify", "--secret-file", missing], 1, "io");
     }
     let args = ["verify", &secret];
     world.refuses(&args, 2, "secret_as_argument");
     assert!(!world.run(&args).err.contains(&secret));
 
-    // A person pastes more than the secret; a program presents what it is given.
+    // People paste more than the secret, but programs must pass exactly the secret.
     let pasted = format!(" Bearer {secret} ");
     assert_eq!(world.verify(&pasted, &[]), (3, "malformed".into()));
     world.at_terminal(&[Answer::Type(secret), Answer::Type(pasted), Answer::CtrlC]);
@@ -265,7 +269,7 @@ fn a_closed_pipe_does_not_change_the_answer() {
 }
 
 #[test]
-fn a_required_scope_that_does_not_exist_is_a_warning_too() {
+fn a_required_scope_that_does_not_exist_also_causes_a_warning() {
     let world = World::with_store();
     world.define(&["read"]);
     let secret = world.create("a", &["-s", "read"]);
@@ -276,26 +280,28 @@ fn a_required_scope_that_does_not_exist_is_a_warning_too() {
 }
 
 #[test]
-fn an_index_that_leads_to_another_secret_makes_none_valid() {
+fn no_secret_is_valid_if_an_index_leads_to_another_secret() {
     let world = World::with_store();
     let [one, two] = ["one", "two"].map(|name| world.create(name, &[]));
-    let conn = rusqlite::Connection::open(world.database()).expect("the database");
+    let conn = rusqlite::Connection::open(world.database()).expect("the database can be opened");
     let hash = |row: i64| -> Vec<u8> {
-        conn.query_row("SELECT hash FROM secret WHERE row = ?1", [row], |row| row.get(0)).expect("a secret")
+        conn.query_row("SELECT hash FROM secret WHERE row = ?1", [row], |row| row.get(0))
+            .expect("the query returns a secret")
     };
     let hashes = [hash(1), hash(2)];
     drop(conn);
-    // In the pages of the table, which begin with 13, each secret gets the hash of the other; the index stays.
-    let mut bytes = fs::read(world.database()).expect("the store");
+    // Swap the hashes of both secrets in the pages of the table, which start with the byte 13. The index is not
+    // changed.
+    let mut bytes = fs::read(world.database()).expect("the store can be read");
     let place = |hash: &[u8]| {
         let mut places = bytes.windows(32).enumerate().filter(|(_, it)| *it == hash).map(|(at, _)| at);
-        places.find(|at| bytes[at / 4096 * 4096] == 13).expect("a row")
+        places.find(|at| bytes[at / 4096 * 4096] == 13).expect("there is a row")
     };
     let places = [place(&hashes[0]), place(&hashes[1])];
     for (at, other) in places.into_iter().zip([&hashes[1], &hashes[0]]) {
         bytes[at..at + 32].copy_from_slice(other);
     }
-    fs::write(world.database(), bytes).expect("the store");
+    fs::write(world.database(), bytes).expect("the store can be written");
     for secret in [one, two] {
         let answer = world.verify(&secret, &[]);
         assert_eq!((answer.0 > 0, answer.1.contains("valid")), (true, false), "{answer:?}");
@@ -304,7 +310,7 @@ fn an_index_that_leads_to_another_secret_makes_none_valid() {
 }
 
 #[test]
-fn an_expired_secret_is_not_valid_again_for_a_clock_that_went_back() {
+fn an_expired_secret_does_not_become_valid_again_if_the_clock_is_set_back() {
     let world = World::new();
     let secret = world.create("demo", &["--ttl", "30d"]);
     let endless = world.create("endless", &["--no-expiry"]);
@@ -313,13 +319,13 @@ fn an_expired_secret_is_not_valid_again_for_a_clock_that_went_back() {
     assert_eq!(world.verify(&secret, &[]), (3, "expired demo".to_owned()));
     world.wait(-20 * DAY);
     let failure = world.refuses_with(&["verify"], secret.as_bytes(), 6, "clock");
-    let said = "the clock says 2026-12-12T12:00:00Z, but the last change was made at 2027-01-01T12:00:00Z";
-    assert!(failure["message"].as_str().expect("a message").contains(said), "{failure}");
-    // What does not depend on the clock is answered.
+    let message = "the clock says 2026-12-12T12:00:00Z, but the last change was made at 2027-01-01T12:00:00Z";
+    assert!(failure["message"].as_str().expect("the message is a string").contains(message), "{failure}");
+    // Verdicts that do not depend on the clock are still given.
     world.is_valid(&endless, "endless");
     world.run(&["disable", "demo"]).ok();
     assert_eq!(world.verify(&secret, &[]), (3, "disabled demo".to_owned()));
-    // Nor does a delivery make the wrong clock right.
+    // A delivery does not make the wrong clock correct.
     world.refuses(&["rotate", "endless"], 6, "clock");
     world.run(&["enable", "demo", "--accept-clock"]).ok();
     world.is_valid(&secret, "demo");

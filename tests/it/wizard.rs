@@ -1,4 +1,4 @@
-//! Questions at a terminal: the values that they fill in and refuse, and that cancelling them changes nothing.
+//! Questions at a terminal: the values that they set or refuse, and that cancelling changes nothing.
 
 mod screens;
 mod signals;
@@ -13,7 +13,7 @@ fn typed(text: &str) -> Answer {
     Answer::Type(text.to_owned())
 }
 
-/// The answers that make `ci` with everything there is to ask for, where there are scopes.
+/// The answers that create `ci` and fill in every value, in a store with scopes.
 fn all() -> Vec<Answer> {
     vec![
         typed("ci"),
@@ -26,7 +26,7 @@ fn all() -> Vec<Answer> {
     ]
 }
 
-/// No store yet, and a terminal without colours.
+/// A world without a store, and with a terminal without colours.
 fn bare() -> World {
     let mut world = World::new();
     world.env.insert("NO_COLOR".to_owned(), "1".to_owned());
@@ -55,13 +55,13 @@ fn offered(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn the_wizard_makes_what_the_flags_make() {
+fn answers_create_the_same_token_as_flags() {
     let (mut world, mut flags) = (with_scopes(), with_scopes());
-    // Nothing is copied, since looking for clipboards uses the generator.
+    // The secret goes to a command, because looking for clipboards would use the random generator.
     let exec = ["--exec", "cat >/dev/null"];
     world.at_terminal(&[&all()[..6], &[Pick("Create it")]].concat());
     let ran = world.run(&[&["create"], &exec[..]].concat()).ok();
-    // The overview draws an id that nobody gets. Here too, so that both tokens get the same one.
+    // The overview draws an id that is not used. Do the same here, so that both tokens get the same id.
     flags.at_terminal(&[&all()[..6], &[Pick("Cancel")]].concat());
     flags.run(&[&["create"], &exec[..]].concat()).exit(130);
     let same =
@@ -77,7 +77,7 @@ fn the_wizard_makes_what_the_flags_make() {
 }
 
 #[test]
-fn the_overview_shows_what_will_be_made() {
+fn the_overview_shows_what_will_be_created() {
     let mut world = with_scopes();
     let answers = all();
     world.at_terminal(&[&answers[..6], &[Pick("Create it")]].concat());
@@ -101,7 +101,7 @@ fn the_overview_shows_what_will_be_made() {
 }
 
 #[test]
-fn the_secret_can_be_copied_where_that_works() {
+fn copying_is_offered_only_if_a_clipboard_can_be_reached() {
     for (there, about) in [
         (&[][..], None),
         (&[CopyMethod::Osc52], Some("by asking the terminal, which may ignore it")),
@@ -110,8 +110,8 @@ fn the_secret_can_be_copied_where_that_works() {
     ] {
         let mut world = bare();
         world.clipboards.borrow_mut().there = there.to_vec();
-        let way = if there.is_empty() { "Print the secret" } else { "Copy the secret" };
-        world.at_terminal(&[typed("ci"), Enter, Enter, Enter, Enter, Pick(way)]);
+        let choice = if there.is_empty() { "Print the secret" } else { "Copy the secret" };
+        world.at_terminal(&[typed("ci"), Enter, Enter, Enter, Enter, Pick(choice)]);
         let ran = world.run(&["create"]).ok();
         let offered = offered(&world);
         let copies = offered.iter().filter_map(|choice| choice.strip_prefix("Copy the secret  "));
@@ -180,7 +180,7 @@ fn a_wrong_answer_repeats_the_question() {
             "the expiry 2026-01-01T23:59:59Z is in the past",
         ]
     );
-    // The wrong answer is offered again, to be corrected.
+    // A wrong answer is offered again, so that it can be corrected.
     assert_eq!(offered(&world)[..4], ["", "a b", "taken", ""]);
     let token = world.show("ci");
     assert_eq!((&token["description"], &token["icon"]), (&json!("good"), &json!("K")));
@@ -189,7 +189,7 @@ fn a_wrong_answer_repeats_the_question() {
 }
 
 #[test]
-fn values_given_by_flags_are_not_asked() {
+fn there_are_no_questions_about_values_given_by_flags() {
     let given: [(&[&str], &str); 6] = [
         (&["-d", "x"], "Description"),
         (&["--owner", "x"], "Owner"),
@@ -208,11 +208,11 @@ fn values_given_by_flags_are_not_asked() {
         let asked = questions(&world);
         assert!(asked.len() == 6 && asked.iter().all(|asked| asked != question), "{args:?}: {asked:?}");
     }
-    // With everything given the last question says where the secret goes, or is skipped.
+    // If everything is given, only the last question remains, and `--yes` skips it.
     let mut world = with_scopes();
     let everything = ["create", "-dx", "--owner=x", "--icon=x", "--all-scopes", "--ttl=1d"];
     let out = world.dir.path().join("secret");
-    let out = out.to_str().expect("a path");
+    let out = out.to_str().expect("the path is UTF-8");
     world.at_terminal(&[typed("a"), Pick("Create it"), typed("b")]);
     assert_eq!(world.run(&[&everything[..], &["--out", out]].concat()).ok().out, "");
     assert_eq!(questions(&world), ["Name", "Create `a`"]);
@@ -222,7 +222,7 @@ fn values_given_by_flags_are_not_asked() {
 }
 
 #[test]
-fn wrong_flags_are_reported_before_any_question() {
+fn invalid_flags_are_reported_before_any_question() {
     let mut world = with_scopes();
     world.at_terminal(&[]);
     world.refuses(&["create", "-s", "reed"], 4, "not_found");
@@ -234,7 +234,7 @@ fn wrong_flags_are_reported_before_any_question() {
 }
 
 #[test]
-fn required_questions_are_repeated_until_answered() {
+fn questions_about_required_values_are_repeated_until_they_are_answered() {
     let mut world = stored();
     world.run(&["settings", "require-owner", "true"]).ok();
     world.run(&["settings", "require-description", "true"]).ok();
@@ -300,7 +300,7 @@ other  another duration, or a date";
             assert_eq!(refusals.count(), 2, "{ran:?}");
         }
     }
-    // A lifetime must also fit the flags: the choice is made again.
+    // The lifetime must also fit the flags, and otherwise the question is repeated.
     let mut world = stored();
     world.at_terminal(&[typed("a"), Enter, Enter, Enter, Pick("7d"), Pick("30d"), Enter]);
     let ran = world.run(&["create", "--rotate-every", "14d"]).ok();
@@ -321,7 +321,7 @@ fn cancelling_any_question_changes_nothing() {
                 answers.remove(4);
             }
             answers.truncate(count);
-            // The last question may be answered before it is given up.
+            // The last question can be cancelled before it is answered.
             answers.pop_if(|answer| matches!(answer, Pick("Print the secret")));
             answers.push(CtrlC);
             world.at_terminal(&answers);
@@ -357,7 +357,7 @@ fn cancelling_the_overview_creates_nothing() {
 }
 
 #[test]
-fn without_a_terminal_nothing_is_asked() {
+fn without_a_terminal_there_are_no_questions() {
     let mut world = with_scopes();
     world.create("a", &["-s", "read"]);
     let needed = world.refuses(&["create"], 2, "input_needed");
@@ -373,7 +373,7 @@ fn without_a_terminal_nothing_is_asked() {
     world.terminal.stderr = false;
     world.refuses(&["create"], 2, "input_needed");
     assert!(questions(&world).is_empty());
-    // Where only stdout goes elsewhere a person is there.
+    // If only stdout is redirected, questions can still be asked.
     world.terminal = Terminal { stdin: true, stderr: true, ..Default::default() };
     world.at_terminal(&all());
     world.terminal.stdout = false;
@@ -382,7 +382,7 @@ fn without_a_terminal_nothing_is_asked() {
 }
 
 #[test]
-fn several_tokens_are_never_edited_by_questions() {
+fn there_are_no_questions_about_several_tokens() {
     let mut world = stored();
     world.create("a", &[]);
     world.create("b", &[]);
@@ -392,7 +392,7 @@ fn several_tokens_are_never_edited_by_questions() {
 }
 
 #[test]
-fn an_existing_name_ends_the_questions_with_if_missing() {
+fn with_if_missing_there_are_no_more_questions_after_an_existing_name() {
     let mut world = stored();
     world.create("a", &[]);
     world.at_terminal(&[typed("a")]);
@@ -401,7 +401,7 @@ fn an_existing_name_ends_the_questions_with_if_missing() {
 }
 
 #[test]
-fn a_secret_as_an_answer_is_refused_and_not_repeated() {
+fn a_secret_in_an_answer_is_refused_and_not_printed() {
     let mut world = stored();
     let secret = world.create("other", &[]);
     let inside = format!("see {secret}.");
@@ -411,13 +411,13 @@ fn a_secret_as_an_answer_is_refused_and_not_repeated() {
     let ran = world.run(&["create"]).ok();
     assert!(!ran.err.contains(&secret), "{ran:?}");
     assert_eq!(ran.err.matches("error: the answer holds a secret; this secret is now exposed\n").count(), 3);
-    // It is not offered again either.
+    // The secret is not offered again.
     assert!(offered(&world).iter().all(|text| !text.contains(&secret)));
     assert_eq!(world.show("a")["description"], json!(null));
 }
 
 #[test]
-fn an_edit_starts_from_the_present_values() {
+fn an_edit_offers_the_current_values() {
     let mut world = stored();
     let args = ["-d", "Old", "--owner", "ann", "-l", "env=a,b", "-l", "x=\\", "--rotate-every", "30d"];
     world.create("a", &args);
@@ -435,7 +435,7 @@ fn an_edit_starts_from_the_present_values() {
 }
 
 #[test]
-fn an_edit_shows_what_it_will_change_and_asks() {
+fn an_edit_shows_its_changes_and_needs_a_confirmation() {
     let answers = [
         typed(""),
         typed("bob"),
@@ -454,7 +454,7 @@ fn an_edit_shows_what_it_will_change_and_asks() {
         world.at_terminal(&answers);
         world
     };
-    let said = "
+    let overview = "
 a
   description  Old → none
   owner        ann → bob
@@ -467,7 +467,7 @@ a
 
 ";
     let changed = world();
-    // Taking a label away opens the token to verifiers that forbid it: asked as with flags.
+    // Removing a label is also a widening, for verifiers that require its absence, so it is asked about as with flags.
     changed.answers.borrow_mut().extend([Yes, Yes]);
     let ran = changed.run(&["edit", "a", "--reason", "tidy"]).ok();
     let flags = world();
@@ -477,7 +477,7 @@ a
         ["--ttl", "30d", "--rotate-every", "20d", "--grace", "1h", "--allow-widen", "--reason", "tidy"];
     flags.run(&[&same[..], &more].concat()).ok();
     assert_eq!(changed.show_alike("a"), flags.show_alike("a"));
-    assert!(ran.err.contains(said), "{}", ran.err);
+    assert!(ran.err.contains(overview), "{}", ran.err);
     let errors: Vec<&str> = ran.err.lines().filter(|line| line.starts_with("error: ")).collect();
     assert_eq!(
         errors,
@@ -498,7 +498,7 @@ a
 }
 
 #[test]
-fn the_question_for_labels_repeats_until_they_are_valid() {
+fn the_question_about_labels_is_repeated_until_they_are_valid() {
     let mut world = stored();
     world.create("a", &["-l", "env=prod"]);
     let wrong = [typed("x"), typed("x="), typed("a=1, a=2"), typed(" a=1,, b=2, ")];
@@ -509,7 +509,7 @@ fn the_question_for_labels_repeats_until_they_are_valid() {
 }
 
 #[test]
-fn scopes_are_set_from_those_held() {
+fn the_scopes_of_a_token_are_preselected() {
     let mut world = with_scopes();
     world.define(&["old", "gone"]);
     world.create("a", &["-s", "read,old"]);
@@ -524,7 +524,7 @@ fn scopes_are_set_from_those_held() {
     world.run(&["scopes", "set", "a"]).ok();
     assert_eq!(world.show("a")["scopes"], json!(["old", "read", "write"]));
     assert!(questions(&world)[2].contains("1 token gains"));
-    // Narrowing is free.
+    // Removing scopes needs no confirmation.
     offered(&world);
     world.run(&["scopes", "set", "a"]).ok();
     let none = "`a` now holds no scopes\n  scopes: -read\n";
@@ -535,7 +535,7 @@ fn scopes_are_set_from_those_held() {
     world.run(&["scopes", "retire", "admin"]).ok();
     let none = world.refuses(&["scopes", "set", "a"], 2, "usage");
     assert_eq!(none["message"], "no scope can be granted");
-    // Other scopes are not offered.
+    // `add` and `remove` do not ask for scopes.
     world.refuses(&["scopes", "add", "a"], 2, "usage");
     world.refuses(&["scopes", "remove", "a"], 2, "usage");
     world.run(&["revoke", "a", "--yes"]).ok();
@@ -554,7 +554,7 @@ fn untrusted_text_is_harmless_in_questions() {
         world
             .sql(&format!("UPDATE scope SET description = '{quoted}'; UPDATE tokens SET owner = '{quoted}'"));
         world.at_terminal(&[Enter, typed("ann"), Enter, Enter, Enter, Enter, Enter, Yes, CtrlC]);
-        // An object that was edited by hand is not changed, but it is shown before that is known.
+        // An edit by hand is noticed only when the change is made, after the values were shown.
         let ran = world.run(&["edit", "a"]).exit(6);
         assert_harmless(&ran.err);
         offered(&world);

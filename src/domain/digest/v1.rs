@@ -1,5 +1,4 @@
-//! The digests of version 1, which hash row numbers of the database. Entries of that version are checked with
-//! them.
+//! The digests of version 1, which hash row numbers of the database. They check the entries of that version.
 
 use super::Encoder;
 use crate::domain::lifetime::Lifetime;
@@ -10,8 +9,8 @@ use crate::domain::when::Span;
 
 use super::Digest;
 
-/// The digest of a token with its labels, grants, secrets and open delivery. It does not cover use, which is
-/// stored elsewhere.
+/// The digest of a token with its labels, grants, secrets and unfinished delivery. It does not cover uses,
+/// which are stored elsewhere.
 pub fn token(token: &Token) -> Digest {
     let mut e = Encoder::plain("tokenctl token v1");
     e.int(token.row).text(&token.id).text(&token.name).opt_text(token.description.as_deref());

@@ -1,24 +1,25 @@
-//! The selection of events.
+//! Selects events of the audit log.
 
 use super::{Action, Event, Subject};
 use crate::domain::when::Timestamp;
 
-/// All conditions must be met; of `actions`, any one.
+/// An event must meet all conditions. It must have one of `actions`.
 #[derive(Debug, Clone, Default)]
 pub struct Query {
     /// The id of a token.
     pub token: Option<String>,
-    /// The first and the last instant.
+    /// The first and the last time, both included.
     pub since: Option<Timestamp>,
     pub until: Option<Timestamp>,
     pub actions: Vec<Action>,
-    /// A login, a `SUDO_USER`, a uid, or the name that is shown.
+    /// A login, a `SUDO_USER`, a uid, or the displayed name of the actor.
     pub actor: Option<String>,
 }
 
 impl Query {
     pub fn meets(&self, event: &Event) -> bool {
-        let by_token = |id: &String| matches!(&event.subject, Subject::Token { id: it, .. } if it == id);
+        let by_token =
+            |id: &String| matches!(&event.subject, Subject::Token { id: found, .. } if found == id);
         self.token.as_ref().is_none_or(by_token)
             && self.since.is_none_or(|since| since <= event.time)
             && self.until.is_none_or(|until| event.time <= until)

@@ -1,24 +1,26 @@
-//! Finds secrets that this program made inside other text.
+//! Finds secrets that this program generated in other text.
 
 use std::ops::Range;
 
-use super::{BODY_LEN, shape};
+use super::{BODY_LEN, checksum_is_right};
 
-/// Lengths of a prefix.
+/// The possible lengths of a prefix.
 const PREFIX_LEN: Range<usize> = 2..11;
 
-/// How many bytes are compared at once, which compilers turn into one instruction.
+/// How many bytes are compared at once. Compilers turn this comparison into one instruction.
 const WINDOW: usize = 16;
-/// The distance between windows. Every run of letters and digits as long as a body contains a whole window.
+/// The distance between the starts of windows. Every run of letters and digits that is as long as a body
+/// contains a whole window.
 const STRIDE: usize = BODY_LEN - WINDOW + 1;
 
-/// The first secret of this program's shape, with a correct checksum, whose underscore is at `from` or later.
-/// The text around it does not matter.
+/// Finds the first secret in the form of this program, with a correct checksum, whose underscore is at `from`
+/// or later. The text around it does not matter.
 ///
-/// A secret ends in `BODY_LEN` letters and digits, and such long runs are rare in other text. So the search
-/// looks at one window in every `STRIDE` bytes, and looks closer only if the window has only letters and digits.
+/// A secret ends in `BODY_LEN` letters and digits, and runs of this length are rare in other text. So the
+/// search looks at one window in every `STRIDE` bytes, and looks closer only if the window contains nothing
+/// but letters and digits.
 pub fn find_secret(text: &[u8], from: usize) -> Option<Range<usize>> {
-    // Where a body may begin, and the window that is examined.
+    // `floor` is the first position where a body can begin, and `at` is the start of the window.
     let mut floor = from + 1;
     let mut at = floor;
     loop {
@@ -46,25 +48,25 @@ fn is_run(window: &[u8]) -> bool {
     window.iter().fold(true, |all, byte| all & is_in_body(*byte))
 }
 
-/// Whether a byte may be in the body of a secret.
+/// Whether a byte can be in the body of a secret.
 fn is_in_body(byte: u8) -> bool {
     let (letter, digit) = ((byte | 0x20).wrapping_sub(b'a'), byte.wrapping_sub(b'0'));
     u8::from(letter < 26) | u8::from(digit < 10) != 0
 }
 
-/// Whether such a secret is anywhere in `text`.
+/// Whether the text contains such a secret.
 pub fn contains_secret(text: &[u8]) -> bool {
     find_secret(text, 0).is_some()
 }
 
-/// The secret whose underscore is here, if there is one. Of the possible prefixes, the checksum determines the
-/// right one.
+/// The secret whose underscore is at this position, if there is one. Several prefixes are possible, and the
+/// checksum determines the right one.
 fn secret_around(text: &[u8], underscore: usize) -> Option<Range<usize>> {
     let end = underscore + 1 + BODY_LEN;
     PREFIX_LEN
         .take_while(|len| *len <= underscore)
         .map(|len| underscore - len..end)
-        .find(|range| shape(&text[range.clone()]) == Some(true))
+        .find(|range| checksum_is_right(&text[range.clone()]) == Some(true))
 }
 
 #[cfg(test)]
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_secret_is_found_inside_other_text() {
+    fn a_generated_secret_is_found_inside_other_text() {
         let secret = minted();
         for (before, after) in
             [("", ""), ("--x=", ""), ("a_b_", "zz"), ("https://h/?t=", "&x"), ("Bearer ", "\n")]
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn every_secret_in_a_text_is_found_where_it_is() {
+    fn every_secret_in_a_text_is_found_at_its_position() {
         let secret = minted();
         let secret = secret.expose();
         let filler =

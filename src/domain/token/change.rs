@@ -1,4 +1,4 @@
-//! Changes of a token: revocation, pauses, another lifetime, and the succession of its secrets.
+//! Changes to a token: revocation, disabling and enabling, a new lifetime, and the replacement of its secrets.
 
 use super::{Role, Token};
 use crate::domain::lifetime::Lifetime;
@@ -6,7 +6,8 @@ use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
 
 impl Token {
-    /// Revokes it, together with an unfinished delivery. Returns whether that changes anything.
+    /// Revokes the token, and removes its unfinished delivery and pending hook. Returns whether this changes
+    /// anything.
     pub fn revoke(&mut self, now: Timestamp) -> bool {
         if self.revoked_at.is_some() {
             return false;
@@ -17,23 +18,24 @@ impl Token {
         true
     }
 
-    /// Disables it. Returns whether that changes anything.
+    /// Disables the token. Returns whether this changes anything.
     pub fn disable(&mut self, now: Timestamp) -> bool {
         let changes = self.disabled_at.is_none();
         self.disabled_at.get_or_insert(now);
         changes
     }
 
-    /// Enables it. Returns whether that changes anything.
+    /// Enables the token. Returns whether this changes anything.
     pub fn enable(&mut self) -> bool {
         self.disabled_at.take().is_some()
     }
 
-    /// Sets its lifetime and the resulting expiry of its current secret. Previous secrets expire no later. A
-    /// provisional secret keeps its promised expiry, but no later than a fixed one.
+    /// Sets the lifetime of the token and the resulting expiry, `end`, of its current secret. Previous
+    /// secrets expire no later than that. A provisional secret keeps the expiry that it was given, unless a
+    /// fixed expiry is earlier.
     pub fn set_lifetime(&mut self, lifetime: Lifetime, end: Option<Timestamp>) {
         self.lifetime = lifetime;
-        let capped = |own: Option<Timestamp>| own.into_iter().chain(lifetime.until()).min();
+        let capped = |expiry: Option<Timestamp>| expiry.into_iter().chain(lifetime.until()).min();
         for secret in self.secrets.iter_mut().filter(|secret| secret.revoked_at.is_none()) {
             match secret.role() {
                 Role::Current => secret.expires_at = end,
@@ -46,13 +48,13 @@ impl Token {
         }
     }
 
-    /// Confirms its provisional secret. That becomes the current one with its real expiry, and the grace period of
-    /// the previous one starts. The other effects of the delivery are applied too.
+    /// Confirms the provisional secret. It becomes the current one and gets its real expiry, and the grace
+    /// period of the previous one starts. The other effects of the delivery are applied as well.
     pub fn confirm(&mut self, now: Timestamp) {
         let Some(delivery) = self.delivery.take() else { return };
-        // The earliest of its expiry, the end of its grace period, and the new secret's expiry.
-        let bounded = |own: Option<Timestamp>, granted: Option<Timestamp>| {
-            [own, granted, delivery.expires_at].into_iter().flatten().min()
+        // The earliest of a secret's expiry, the end of its grace period, and the expiry of the new secret.
+        let bounded = |expiry: Option<Timestamp>, grace_end: Option<Timestamp>| {
+            [expiry, grace_end, delivery.expires_at].into_iter().flatten().min()
         };
         let current = self.current().map(|secret| secret.row);
         for secret in &mut self.secrets {
@@ -86,7 +88,7 @@ impl Token {
         self.secrets.retain(|secret| secret.role() != Role::Provisional);
     }
 
-    /// Revokes the superseded secrets. Returns whether that changes anything.
+    /// Revokes the previous secrets that still work. Returns whether this changes anything.
     pub fn revoke_previous(&mut self, now: Timestamp) -> bool {
         let mut changes = false;
         for secret in
@@ -98,7 +100,7 @@ impl Token {
         changes
     }
 
-    /// Revokes the token of a leaked secret, or only the secret if it is a previous one. Returns whether that
+    /// Revokes the token of a leaked secret, or only the secret if it is a previous one. Returns whether this
     /// changes anything.
     pub fn revoke_leaked(&mut self, hash: &SecretHash, now: Timestamp) -> bool {
         let Some(leaked) = self.secrets.iter_mut().find(|secret| secret.hash == *hash) else { return false };
@@ -120,7 +122,7 @@ mod tests {
     use crate::domain::token::tests::{at, secret, token};
 
     #[test]
-    fn another_lifetime_leaves_a_revoked_secret_as_it_is() {
+    fn a_new_lifetime_does_not_change_a_revoked_secret() {
         let revoked = StoredSecret {
             superseded_at: Some(at(5)),
             expires_at: Some(at(50)),

@@ -1,8 +1,8 @@
-//! An unfinished delivery: where the secret goes, and what follows its confirmation.
+//! An unfinished delivery: where the secret goes, and what its confirmation changes.
 
 use crate::domain::when::{Span, Timestamp};
 
-/// The kind of a destination. The store keeps its word.
+/// The kind of a destination. The store contains its word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DestinationKind {
     Stdout,
@@ -35,18 +35,18 @@ impl DestinationKind {
 /// An unfinished delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// The provisional secret's row.
+    /// The row of the provisional secret.
     pub secret: i64,
     pub destination: DestinationKind,
     /// The absolute path, for files.
     pub target: Option<String>,
-    /// The variable in an env file.
+    /// The variable, for environment files.
     pub variable: Option<String>,
-    /// The command that gets the secret on stdin.
+    /// The command that reads the secret from its standard input.
     pub command: Option<String>,
     /// The command that runs after the confirmation.
     pub hook: Option<String>,
-    /// Whether the token remembers this destination and hook after the confirmation.
+    /// Whether the confirmation stores this destination and hook with the token.
     pub remember: bool,
     pub host: Option<String>,
     pub uid: u32,
@@ -55,12 +55,12 @@ pub struct Delivery {
     pub deadline: Timestamp,
     /// The expiry that the provisional secret gets when it is confirmed.
     pub expires_at: Option<Timestamp>,
-    /// How long the previous secret keeps working. `None` revokes it and all others at once.
+    /// How long the previous secret keeps working. `None` means that all other secrets expire at once.
     pub grace: Option<Span>,
 }
 
 impl Delivery {
-    /// Whether its deadline has passed.
+    /// Whether the deadline has passed for a destination where recovery cannot look for the secret.
     pub fn is_dead(&self, now: Timestamp) -> bool {
         self.deadline <= now && !self.destination.keeps()
     }

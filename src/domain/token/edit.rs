@@ -1,4 +1,4 @@
-//! The fields of a token that an edit sets.
+//! The changes that an edit makes to the fields of a token.
 
 use super::Token;
 use crate::domain::Invalid;
@@ -15,12 +15,12 @@ use crate::domain::when::{Span, Timestamp};
 pub enum Field<T> {
     #[default]
     Keep,
-    /// `None` clears it.
+    /// `None` clears the value.
     Set(Option<T>),
 }
 
 impl<T: Clone> Field<T> {
-    /// The value for a field that is absent at first.
+    /// The new value of a field that has no value yet.
     pub fn value(&self) -> Option<T> {
         if let Self::Set(value) = self { value.clone() } else { None }
     }
@@ -41,7 +41,7 @@ pub struct TokenChange {
     /// A label with an empty value is removed.
     pub labels: Vec<Label>,
     pub lifetime: Option<Lifetime>,
-    /// Whether an expired token may be revived.
+    /// Whether the change is allowed to revive an expired token.
     pub revives: bool,
     pub not_before: Field<Timestamp>,
     pub rotate_every: Field<Span>,
@@ -52,7 +52,7 @@ pub struct TokenChange {
 }
 
 impl TokenChange {
-    /// The token after this change, made now, if it is allowed.
+    /// Returns the token after this change, if it is allowed now.
     pub fn apply(&self, before: &Token, settings: &Settings, now: Timestamp) -> Result<Token, Refused> {
         if before.revoked_at.is_some() {
             return Err(Refused::Revoked(before.name.to_string()));
@@ -72,8 +72,8 @@ impl TokenChange {
         self.grace.apply(&mut token.grace);
         self.destination.apply(&mut token.destination);
         self.hook.apply(&mut token.hook);
-        // The hook of the last rotation may still be pending. If it is the command that is replaced here, it is replaced
-        // too; a command given for that rotation alone stays.
+        // The hook of the last rotation might still be pending. If this edit replaces its command, the
+        // pending hook gets the new command. A command that was given for that rotation only is kept.
         if token.hook != before.hook
             && let Some(mut pending) =
                 token.pending_hook.take_if(|it| Some(&it.command) == before.hook.as_ref())
@@ -116,7 +116,7 @@ mod tests {
     use crate::domain::token::tests::{at, secret, token};
 
     #[test]
-    fn fields_that_are_not_set_stay_and_none_clears() {
+    fn fields_that_are_not_set_are_unchanged_and_none_clears_a_field() {
         let mut it = token(vec![secret(1, 0)]);
         (it.owner, it.icon) = (Some("alice".to_owned()), Some("*".to_owned()));
         let change = TokenChange { icon: Field::Set(None), ..TokenChange::default() };
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_takes_nothing_away_that_the_store_requires() {
+    fn an_edit_cannot_clear_a_field_that_the_store_requires() {
         let mut it = token(vec![secret(1, 0)]);
         it.owner = Some("alice".to_owned());
         let settings = Settings { require_owner: true, ..Settings::default() };

@@ -1,4 +1,5 @@
-//! What a token remembers of a delivery, and the hook that runs after a rotation.
+//! The destination and the hook that a delivery stores with its token, and the hook that runs after a
+//! rotation.
 
 use super::{Delivery, DestinationKind, Token};
 use crate::domain::Invalid;
@@ -7,22 +8,22 @@ use crate::domain::hook::PendingHook;
 use crate::domain::policy::Refused;
 use crate::domain::when::Timestamp;
 
-/// When a delivery makes its token remember the destination.
+/// When a delivery stores its destination with the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remember {
     Never,
-    /// Only if the token does not remember a destination yet.
+    /// Only if no destination is stored with the token yet.
     First,
     Always,
 }
 
-/// The effects of a delivery besides the secret. They are applied when the secret is confirmed, by this process
-/// or by recovery.
+/// The effects of a delivery besides the new secret. They are applied when the secret is confirmed, by this
+/// process or by recovery.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Whether the token remembers the destination and the hook.
+    /// Whether the destination and the hook are stored with the token.
     pub remember: bool,
-    /// The command to run.
+    /// The command to run after the confirmation.
     pub hook: Option<String>,
 }
 
@@ -40,7 +41,7 @@ impl Delivery {
 }
 
 impl Token {
-    /// Whether it remembers this destination.
+    /// Whether this destination is stored with the token.
     pub fn remembers(&self, destination: Option<&Destination>) -> bool {
         self.destination.as_ref().is_some_and(|it| Some(&it.destination) == destination)
     }
@@ -50,7 +51,8 @@ impl Token {
         self.pending_hook.as_ref().is_some_and(|hook| hook.uid == uid)
     }
 
-    /// The effects of a rotation that delivers to `destination`. `after` is the command that was given for it.
+    /// The effects of a rotation that delivers to `destination`. `after` is the command that was given for
+    /// this rotation.
     pub fn memory_of(
         &self,
         destination: Option<&Destination>,
@@ -68,7 +70,7 @@ impl Token {
         Memory { remember, hook: after.or(own).map(str::to_owned) }
     }
 
-    /// Fails if another of these tokens has this destination already.
+    /// Fails if one of the other tokens has this destination, or gets it when its delivery is confirmed.
     pub fn check_destination(&self, destination: &Destination, others: &[Token]) -> Result<(), Refused> {
         let has = |other: &&Token| {
             let under_way = other.delivery.as_ref().filter(|it| it.remember).and_then(Delivery::rememberable);
@@ -81,8 +83,13 @@ impl Token {
         Err(Refused::Forbidden(taken.hint("choose another file or variable; two tokens cannot share one")))
     }
 
-    /// Applies the effects of a confirmed delivery. `previous` is when the previous secret stops working.
-    pub(super) fn apply_memory(&mut self, delivery: &Delivery, previous: Option<Timestamp>, now: Timestamp) {
+    /// Applies the effects of a confirmed delivery.
+    pub(super) fn apply_memory(
+        &mut self,
+        delivery: &Delivery,
+        previous_expires_at: Option<Timestamp>,
+        now: Timestamp,
+    ) {
         let destination = delivery.rememberable();
         let owner_of_hook = self
             .destination
@@ -96,7 +103,7 @@ impl Token {
                 destination: destination
                     .as_ref()
                     .map(|it| it.path().or(it.command()).unwrap_or_default().to_owned()),
-                previous_expires_at: previous,
+                previous_expires_at,
                 uid: owner_of_hook.0,
                 host: owner_of_hook.1,
                 claim: None,

@@ -26,8 +26,8 @@ pub struct NewToken {
 }
 
 impl NewToken {
-    /// The token as this actor would store it now, and the expiry of its first secret, if the store allows it. The
-    /// store adds the row and the first secret.
+    /// Returns the token as this actor would create it now, and the expiry of its first secret, if the store
+    /// allows both. The store adds the row and the first secret.
     pub fn plan(
         self,
         id: TokenId,
@@ -69,12 +69,12 @@ impl NewToken {
 const UNSTORED: i64 = 0;
 
 impl StoredSecret {
-    /// A secret made now, whose delivery is not confirmed.
+    /// A secret that is created now and whose delivery is not confirmed.
     pub fn new(secret: &Secret, now: Timestamp, expires_at: Option<Timestamp>) -> Self {
         Self::of(secret.hash(), secret.hint(), now, expires_at)
     }
 
-    /// The same for a secret of which only the hash and the hint are known.
+    /// Like [`Self::new`], for a secret of which only the hash and the hint are known.
     pub fn of(hash: SecretHash, hint: String, now: Timestamp, expires_at: Option<Timestamp>) -> Self {
         Self {
             row: UNSTORED,

@@ -1,4 +1,4 @@
-//! A secret as the store keeps it, and its role in the succession of its token's secrets.
+//! A secret as it is stored, and its role among the secrets of its token.
 
 use crate::domain::secret::SecretHash;
 use crate::domain::when::Timestamp;
@@ -23,7 +23,7 @@ impl Role {
     }
 }
 
-/// A secret as the store keeps it.
+/// A secret as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSecret {
     pub row: i64,
@@ -34,9 +34,9 @@ pub struct StoredSecret {
     pub delivered_at: Option<Timestamp>,
     pub superseded_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
-    /// From the usage file, not the database. `None` if there is no record.
+    /// From the usage file, not the database. `None` if no use is recorded.
     pub last_used_at: Option<Timestamp>,
-    /// When it was last presented after it was revoked or had expired, from the usage file.
+    /// When the secret was last presented after it was revoked or had expired. From the usage file.
     pub refused_at: Option<Timestamp>,
 }
 

@@ -1,4 +1,4 @@
-//! A typed instant in the past.
+//! An instant in the past, as people type it.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime};
 use super::{Edge, Timestamp, When, Zone};
 use crate::domain::Invalid;
 
-/// A date, an RFC 3339 time, a duration back from now, `today` or `yesterday`.
+/// A date, an RFC 3339 time, a duration before now, `today` or `yesterday`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Past {
     Today,
@@ -16,7 +16,7 @@ pub enum Past {
 }
 
 impl Past {
-    /// The instant. A day means its first or its last second.
+    /// Returns the instant. A day means its first or last second, as `edge` says.
     pub fn resolve(self, now: Timestamp, zone: &dyn Zone, edge: Edge) -> Result<Timestamp, Invalid> {
         let back = match self {
             Self::At(When::In(span)) => return Ok(now.minus(span)),
@@ -30,7 +30,7 @@ impl Past {
     }
 }
 
-/// The local day: of the days around the UTC day, the last one that has begun.
+/// The local date: the latest of the days around the UTC date that has begun.
 fn today(now: Timestamp, zone: &dyn Zone) -> NaiveDate {
     let utc = DateTime::from_timestamp(now.unix(), 0).unwrap_or_default().date_naive();
     let has_begun =
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_those_of_the_zone() {
+    fn days_follow_the_time_zone() {
         let noon = "2027-03-05T12:00:00Z";
         assert_resolves("today", noon, 0, Edge::Start, "2027-03-05T00:00:00Z");
         assert_resolves("today", noon, 13, Edge::Start, "2027-03-05T11:00:00Z");

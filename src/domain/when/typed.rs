@@ -13,7 +13,7 @@ pub trait Zone {
     fn unix(&self, day: NaiveDate, time: NaiveTime) -> Option<i64>;
 }
 
-/// Whether a bare date means its first or its last second.
+/// Whether a date without a time means its first or its last second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edge {
     Start,
@@ -30,9 +30,9 @@ pub enum When {
 
 impl When {
     pub fn resolve(self, now: Timestamp, zone: &dyn Zone, edge: Edge) -> Result<Timestamp, Invalid> {
-        let out = || Invalid::new("the time is outside of the years 2020 to 9999");
+        let out_of_range = || Invalid::new("the time is outside of the years 2020 to 9999");
         match self {
-            When::In(span) => now.plus(span).ok_or_else(out),
+            When::In(span) => now.plus(span).ok_or_else(out_of_range),
             When::At(instant) => Ok(instant),
             When::On(day) => {
                 let unix = match edge {
@@ -42,7 +42,7 @@ impl When {
                         .and_then(|next| zone.unix(next, NaiveTime::MIN))
                         .map(|midnight| midnight - 1),
                 };
-                unix.and_then(Timestamp::from_unix).ok_or_else(out)
+                unix.and_then(Timestamp::from_unix).ok_or_else(out_of_range)
             }
         }
     }
@@ -52,11 +52,11 @@ impl FromStr for When {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let bad = |why: &str| {
+        let invalid = |why: &str| {
             Invalid::new(format!("`{}` is not a time: {why}", text.escape_debug()))
                 .hint("use a date `2027-01-31`, a time `2027-01-31T12:00:00Z`, or a duration `30d`")
         };
-        if let Some(day) = written_otherwise(text) {
+        if let Some(day) = date_in_other_format(text) {
             return Err(Invalid::new(format!(
                 "`{}` is not a date in the form YYYY-MM-DD",
                 text.escape_debug()
@@ -66,29 +66,29 @@ impl FromStr for When {
         let dashed = text.as_bytes().get(4) == Some(&b'-');
         if !dashed {
             return text.parse().map(When::In).map_err(|err: Invalid| {
-                if text.starts_with(|c: char| c.is_ascii_digit()) { err } else { bad("not understood") }
+                if text.starts_with(|c: char| c.is_ascii_digit()) { err } else { invalid("not understood") }
             });
         }
         if text.len() == 10 {
-            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| bad("no such day"))?;
+            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| invalid("no such day"))?;
             if !(2020..=9999).contains(&day.year()) {
-                return Err(bad("outside of the years 2020 to 9999"));
+                return Err(invalid("outside of the years 2020 to 9999"));
             }
             return Ok(When::On(day));
         }
-        let time = DateTime::parse_from_rfc3339(text).map_err(|_| bad("not a date and not RFC 3339"))?;
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| invalid("not a date and not RFC 3339"))?;
         if time.second() >= 60 || time.nanosecond() >= 1_000_000_000 {
-            return Err(bad("leap seconds are not kept"));
+            return Err(invalid("leap seconds are not kept"));
         }
         Timestamp::from_unix(time.timestamp())
             .map(When::At)
-            .ok_or_else(|| bad("outside of the years 2020 to 9999"))
+            .ok_or_else(|| invalid("outside of the years 2020 to 9999"))
     }
 }
 
-/// The day that a date in another form means, such as `2027/06/30`, `20270630` or `30.6.2027`. `None` if day and
-/// month could be confused.
-fn written_otherwise(text: &str) -> Option<NaiveDate> {
+/// The day that is meant by a date in another format, such as `2027/06/30`, `20270630` or `30.6.2027`. `None`
+/// if day and month could be confused.
+fn date_in_other_format(text: &str) -> Option<NaiveDate> {
     let parts: Vec<&str> = match text.len() {
         8 if text.bytes().all(|b| b.is_ascii_digit()) => vec![&text[..4], &text[4..6], &text[6..]],
         ..=10 => text.split(['/', '.', '-']).collect(),
@@ -104,17 +104,17 @@ fn written_otherwise(text: &str) -> Option<NaiveDate> {
     (day.to_string() != text).then_some(day)
 }
 
-/// Whether text means an absent value: `none`, or nothing.
+/// Whether the text means that there is no value: `none`, or an empty text.
 pub fn is_none(text: &str) -> bool {
     matches!(text, "none" | "")
 }
 
-/// The same for a duration or an expiry, for which `never` is accepted too.
+/// Whether the text means that there is no duration or expiry: `none`, `never`, or an empty text.
 pub fn is_never(text: &str) -> bool {
     is_none(text) || text == "never"
 }
 
-/// Parses a lifetime for `--ttl`. The error for `never` names the flag that means it.
+/// Parses a lifetime for `--ttl`. The error for `never` names the flag to use instead.
 pub fn ttl(text: &str) -> Result<Span, Invalid> {
     if is_never(text) { Err(endless(text, "a duration")) } else { text.parse() }
 }
@@ -123,7 +123,7 @@ fn endless(text: &str, kind: &str) -> Invalid {
     Invalid::new(format!("`{text}` is not {kind}")).hint("use `--no-expiry` for a token that never expires")
 }
 
-/// Parses an expiry for `--expires`: a date or an RFC 3339 time, never a duration.
+/// An expiry for `--expires`: a date or an RFC 3339 time, never a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry(pub When);
 
@@ -134,8 +134,9 @@ impl FromStr for Expiry {
         if is_never(text) {
             return Err(endless(text, "a date"));
         }
-        // Text that starts with a digit is read as a duration, whose error would be misleading here.
-        let is_date = text.contains('-') || written_otherwise(text).is_some();
+        // Text that starts with a digit is parsed as a duration, and the error of that parser would be
+        // misleading here.
+        let is_date = text.contains('-') || date_in_other_format(text).is_some();
         let not_a_date = || {
             Invalid::new(format!("`{}` is not a date", text.escape_debug()))
                 .hint("use a date `2027-01-31`, or a time `2027-01-31T12:00:00Z`")
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn times_outside_the_years_are_refused() {
+    fn invalid_times_and_unsupported_years_are_refused() {
         for text in [
             "2019-12-31",
             "2027-02-30",
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_in_another_spelling_is_answered_with_the_right_one() {
+    fn a_date_in_another_format_gets_a_hint_with_the_right_one() {
         for (text, hint) in [
             ("2027/06/30", "`2027-06-30`"),
             ("20270630", "`2027-06-30`"),
@@ -215,8 +216,8 @@ mod tests {
         assert_eq!(ttl("never").unwrap_err().hint, "never".parse::<Expiry>().unwrap_err().hint);
         assert_eq!(ttl("90d"), "90d".parse());
         // Eight digits that are not a day, or text that is not a date at all.
-        assert!(written_otherwise("20271301").is_none() && written_otherwise("1.2.3").is_none());
-        assert!(written_otherwise("ééé").is_none() && written_otherwise("2027-06-30").is_none());
+        assert!(date_in_other_format("20271301").is_none() && date_in_other_format("1.2.3").is_none());
+        assert!(date_in_other_format("ééé").is_none() && date_in_other_format("2027-06-30").is_none());
     }
 
     proptest::proptest! {

@@ -14,11 +14,11 @@ use super::hold::{Event, Hold, MARK};
 /// The role of the process that reads the clipboard back.
 pub const PROOF: &str = "proof";
 
-/// Shorter than the wait of the process that started us.
+/// How long to wait for the text. This is shorter than the wait of the process that started this one.
 const PATIENCE: Duration = Duration::from_secs(4);
 
 pub struct Display {
-    /// `None` until it holds something.
+    /// `None` once a text was put there.
     clipboard: Option<Clipboard>,
     events: Option<Sender<Event>>,
 }
@@ -36,21 +36,21 @@ impl Hold for Display {
             return Err(io::ErrorKind::AlreadyExists.into());
         };
         let owned = String::from_utf8_lossy(text).into_owned();
-        // Waits until somebody else copies. The clipboard must not be dropped while we own it, which would offer the
-        // text to a clipboard manager, so this ends only with the process.
+        // Waits until another program copies something. The clipboard must not be dropped before, because
+        // that would offer the text to a clipboard manager.
         thread::spawn(move || {
             let _ = clipboard.set().wait().exclude_from_history().text(owned);
             let _ = events.send(Event::Leave);
         });
-        // A separate process has a separate connection.
+        // A separate process has a separate connection, so it reads what any other program would read.
         let mut proof = Command::new(std::env::current_exe()?)
             .args([MARK, PROOF, "0", ""])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()?;
-        if let Some(mut to) = proof.stdin.take() {
-            to.write_all(text)?;
-            to.write_all(b"\n")?;
+        if let Some(mut stdin) = proof.stdin.take() {
+            stdin.write_all(text)?;
+            stdin.write_all(b"\n")?;
         }
         if proof.wait()?.success() {
             return Ok(());
@@ -65,8 +65,8 @@ pub fn prove(text: &[u8]) -> io::Result<()> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         thread::sleep(Duration::from_millis(2));
-        let is = clipboard.get().text().map(|text| Zeroizing::new(text.into_bytes()));
-        if is.is_ok_and(|is| *is == text) {
+        let content = clipboard.get().text().map(|text| Zeroizing::new(text.into_bytes()));
+        if content.is_ok_and(|content| *content == text) {
             return Ok(());
         }
     }
@@ -74,6 +74,6 @@ pub fn prove(text: &[u8]) -> io::Result<()> {
 }
 
 fn connect() -> io::Result<Clipboard> {
-    // The library's message about X11 is wrong for Wayland, and the other way round.
+    // The library's message about X11 would be wrong for Wayland, and the other way round.
     Clipboard::new().map_err(|_| io::Error::other("it does not answer, or lets only windows copy"))
 }

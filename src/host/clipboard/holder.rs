@@ -1,6 +1,6 @@
-//! The process that holds a clipboard, as it runs itself. It has a separate session and none of the caller's
-//! files. It exits when its time is over, when somebody else copies, or when the process that started it takes
-//! the secret back.
+//! Runs in the process that holds a clipboard. This process has a separate session and none of the caller's
+//! files. It exits when its time is over, when another program copies something, or when the process that
+//! started it takes the secret back.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -18,10 +18,10 @@ use super::hold::{Event, Hold, MARK};
 use super::tmux;
 use crate::host::{leave_no_core, streams};
 
-/// After this time no secret is confirmed.
+/// The longest wait for a confirmation, and the longest time for which a secret is held.
 const LONGEST: Duration = Duration::from_secs(600);
 
-/// Runs the holder of a clipboard, if the arguments say so. Returns its exit code.
+/// Runs the process that holds a clipboard, if the arguments request it. Returns its exit code.
 pub fn hold(args: &[OsString]) -> Option<u8> {
     let [_, mark, role, stay, name] = args else { return None };
     // The arguments come from this program, so they are not searched for secrets.
@@ -30,13 +30,13 @@ pub fn hold(args: &[OsString]) -> Option<u8> {
     }
     let (role, stay, name) = (role.to_str()?, stay.to_str()?.parse().ok()?, name.to_str()?);
     let stay = Duration::from_secs(stay).min(LONGEST);
-    let (events, came) = channel();
+    let (events, incoming) = channel();
     leave_no_core();
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let done = match role {
         #[cfg(feature = "clipboard")]
-        "display" => holding(|| display::Display::open(events.clone()), stay, &events, &came),
-        "tmux" => holding(|| tmux::Tmux::open(name), stay, &events, &came),
+        "display" => holding(|| display::Display::open(events.clone()), stay, &events, &incoming),
+        "tmux" => holding(|| tmux::Tmux::open(name), stay, &events, &incoming),
         #[cfg(feature = "clipboard")]
         display::PROOF => read_line().and_then(|secret| display::prove(&secret)),
         _ => return None,
@@ -51,47 +51,47 @@ fn holding<H: Hold>(
     open: impl FnOnce() -> io::Result<H>,
     stay: Duration,
     events: &Sender<Event>,
-    came: &Receiver<Event>,
+    incoming: &Receiver<Event>,
 ) -> io::Result<()> {
-    // In a separate session, it gets no signals from the caller's terminal, and killing its group kills its
-    // children.
+    // In a separate session, the process gets no signals from the caller's terminal, and killing its group
+    // kills its children.
     setsid()?;
-    let mut it = open()?;
+    let mut clipboard = open()?;
     write_line("")?;
     let secret = read_line()?;
     if secret.is_empty() {
         return Ok(());
     }
-    let done = it.put(&secret).and_then(|()| {
+    let done = clipboard.put(&secret).and_then(|()| {
         write_line("")?;
         let events = events.clone();
         thread::spawn(move || {
             let event = read_line().map_or(Event::Stay, |_| Event::Leave);
             let _ = events.send(event);
         });
-        if let Ok(Event::Stay) = came.recv_timeout(LONGEST) {
-            // The reader may have exited.
+        if let Ok(Event::Stay) = incoming.recv_timeout(LONGEST) {
+            // The process that started this one might have exited.
             let _ = write_line("");
-            let_go()?;
-            let _ = came.recv_timeout(stay);
+            close_pipes()?;
+            let _ = incoming.recv_timeout(stay);
         }
         Ok(())
     });
-    it.leave();
+    clipboard.leave();
     done
 }
 
-/// Closes the pipe to the process that started us.
-fn let_go() -> io::Result<()> {
+/// Closes the pipes to the process that started this one.
+fn close_pipes() -> io::Result<()> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     Ok(rustix::stdio::dup2_stdout(&null)?)
 }
 
-/// Reads a line from the process that started us.
+/// Reads a line from the process that started this one.
 fn read_line() -> io::Result<Zeroizing<Vec<u8>>> {
     let mut input = streams::input();
-    // Larger than a secret. The buffer never grows, which would leave a copy behind.
+    // The buffer is larger than a secret and never grows, because growing it would leave a copy behind.
     let mut line = Zeroizing::new(Vec::with_capacity(600));
     let mut byte = Zeroizing::new([0]);
     while line.len() < line.capacity() {

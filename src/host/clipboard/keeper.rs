@@ -1,7 +1,9 @@
-//! The process that holds a clipboard, as seen by the process that started it. It prints a line when it is
-//! ready, when it has got the secret as a line on stdin, and when its stdin is closed. Each line is empty or an
-//! error. An empty line on stdin takes the secret back. If we are killed, its stdin is just closed, so a secret
-//! that may have been confirmed stays.
+//! The process that holds a clipboard, as seen by the process that started it.
+//!
+//! The child prints a line when it is ready, when it has read the secret from its standard input, and when
+//! its standard input is closed. Each line is empty or an error. An empty line on its standard input takes
+//! the secret back. If the parent is killed, that input is just closed, so a secret that might have been
+//! confirmed stays.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -20,10 +22,12 @@ use crate::host::process::kill;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Keeper {
-    /// `None` once it runs without us.
+    /// `None` once the child runs independently.
     child: Option<Child>,
-    to: Option<ChildStdin>,
-    from: ChildStdout,
+    /// The standard input of the child.
+    input: Option<ChildStdin>,
+    /// The standard output of the child.
+    output: ChildStdout,
 }
 
 impl Keeper {
@@ -33,7 +37,8 @@ impl Keeper {
         name: &str,
         env: Vec<(&'static str, OsString)>,
     ) -> io::Result<Self> {
-        // Files that the caller left open besides the three streams, such as a lock or the pipe of a test runner.
+        // The child must not inherit other files that the caller left open, such as a lock or the pipe of a
+        // test runner.
         close_fds::set_fds_cloexec_threadsafe(3, &[]);
         let mut child = Command::new(std::env::current_exe()?)
             .arg0("tokenctl")
@@ -45,32 +50,32 @@ impl Keeper {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()?;
-        let (Some(to), Some(from)) = (child.stdin.take(), child.stdout.take()) else {
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
-        let mut it = Self { child: Some(child), to: Some(to), from };
-        it.read_answer()?;
-        Ok(it)
+        let mut keeper = Self { child: Some(child), input: Some(input), output };
+        keeper.read_answer()?;
+        Ok(keeper)
     }
 
     fn send(&mut self, line: &[u8]) -> io::Result<()> {
-        self.to.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(line)
+        self.input.as_mut().ok_or(io::ErrorKind::BrokenPipe)?.write_all(line)
     }
 
-    /// Reads its answer, which is empty or an error.
+    /// Reads an answer of the child, which is empty or an error.
     fn read_answer(&mut self) -> io::Result<()> {
         let end = Instant::now() + PATIENCE;
         let mut line = Vec::new();
         loop {
             let left = Timespec::try_from(end.saturating_duration_since(Instant::now()));
-            let mut waited = [PollFd::new(&self.from, PollFlags::IN)];
+            let mut waited = [PollFd::new(&self.output, PollFlags::IN)];
             if poll(&mut waited, left.ok().as_ref())? == 0 {
                 let why = format!("no answer within {} s", PATIENCE.as_secs());
                 self.child.as_mut().map(kill);
                 return Err(io::Error::new(io::ErrorKind::TimedOut, why));
             }
             let mut byte = [0];
-            match (self.from.read(&mut byte)?, byte) {
+            match (self.output.read(&mut byte)?, byte) {
                 (0, _) => return Err(io::Error::other("the process that holds it exited")),
                 (_, [b'\n']) if line.is_empty() => return Ok(()),
                 (_, [b'\n']) => return Err(io::Error::other(String::from_utf8_lossy(&line).into_owned())),
@@ -88,7 +93,7 @@ impl Clipboard for Keeper {
     }
 
     fn stay(&mut self) -> io::Result<()> {
-        self.to = None;
+        self.input = None;
         self.read_answer()?;
         self.child = None;
         Ok(())
@@ -98,10 +103,10 @@ impl Clipboard for Keeper {
 impl Drop for Keeper {
     /// Takes the secret back, and returns when the process has exited.
     fn drop(&mut self) {
-        // Before the secret is sent, an empty line is not a secret either.
+        // Before the secret is sent, an empty line does no harm, because it is not a secret.
         let _ = self.send(b"\n");
         let Some(child) = &mut self.child else { return };
-        self.to = None;
+        self.input = None;
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if !matches!(child.try_wait(), Ok(None)) {

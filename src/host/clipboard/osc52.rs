@@ -1,4 +1,5 @@
-//! OSC 52 asks the terminal to put text into its clipboard. Terminals do not report whether they did.
+//! OSC 52 is a control sequence that asks the terminal to copy text to its clipboard. Terminals do not report
+//! whether they did.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -14,7 +15,7 @@ impl Osc52 {
     pub fn open(term: Option<&OsStr>) -> io::Result<Self> {
         // These terminals would show the sequence, and thus the secret, instead of ignoring it.
         if let None | Some("dumb" | "linux") = term.map(|term| term.to_str().unwrap_or_default()) {
-            return Err(io::Error::other("the terminal does not know the sequence"));
+            return Err(io::Error::other("the terminal does not support OSC 52"));
         }
         let terminal = OpenOptions::new().write(true).open("/dev/tty");
         terminal.map(Self).map_err(|_| io::Error::other("there is no terminal"))

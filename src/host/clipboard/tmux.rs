@@ -1,5 +1,5 @@
-//! A buffer of the tmux session in which we run. With `load-buffer -w` (tmux 3.2) it also sends the text to the
-//! terminal, if that supports it.
+//! A buffer of the tmux session in which this program runs. `load-buffer -w` (tmux 3.2) also sends the text
+//! to the terminal, if the terminal supports that.
 
 use std::io::{self, Write};
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::hold::Hold;
 
-/// How often deleting the buffer is tried, and the pause between.
+/// How often deletion of the buffer is tried, and the pause between two attempts.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -25,7 +25,7 @@ impl Tmux {
         Ok(Self { buffer: buffer.to_owned(), held: Zeroizing::default() })
     }
 
-    /// Whether the buffer contains the text that we put there.
+    /// Whether the buffer still contains the text that was put there.
     fn is_ours(&self) -> io::Result<bool> {
         Ok(tmux(&["show-buffer", "-b", &self.buffer], b"")? == self.held)
     }
@@ -39,7 +39,7 @@ impl Hold for Tmux {
     }
 
     fn leave(&mut self) {
-        // Starting tmux may fail once on a busy machine, but the secret must not stay.
+        // tmux might fail to start on a busy machine, but the secret must not stay.
         for _ in 0..TRIES {
             match self.is_ours() {
                 Ok(false) => return,
@@ -59,8 +59,8 @@ fn tmux(args: &[&str], input: &[u8]) -> io::Result<Zeroizing<Vec<u8>>> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|err| io::Error::new(err.kind(), format!("tmux cannot be run: {err}")))?;
-    if let Some(mut to) = child.stdin.take() {
-        to.write_all(input)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(input)?;
     }
     let done = child.wait_with_output()?;
     if done.status.success() {

@@ -1,4 +1,5 @@
-//! Keys as a terminal sends them. A single wait covers keys and requests to exit, so that neither is missed.
+//! Reads keys as a terminal sends them. A single wait covers keys and requests to exit, so that neither is
+//! missed.
 
 use std::io;
 use std::time::Duration;
@@ -6,13 +7,14 @@ use std::time::Duration;
 use dialoguer::console::Key;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::given_up;
+use super::cancelled;
 use crate::host::interrupts::Stop;
 
-/// Characters that follow Escape within this time belong to it, since no person types as fast.
+/// Characters that follow Escape within this time belong to the same sequence, because no person types as
+/// fast.
 const SEQUENCE: Duration = Duration::from_millis(50);
 /// More characters than any sequence has.
-const LONGEST: usize = 32;
+const MAX_LENGTH: usize = 32;
 
 /// The keyboard while a question is open.
 pub struct Keys<'a> {
@@ -20,7 +22,7 @@ pub struct Keys<'a> {
 }
 
 impl Keys<'_> {
-    /// Waits for input. Fails after a request to exit; returns false after a timeout.
+    /// Waits for input. Fails after a request to exit, and returns false after a timeout.
     pub fn wait(&self, patience: Option<Duration>) -> io::Result<bool> {
         let patience = patience.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
         let stdin = io::stdin();
@@ -30,7 +32,7 @@ impl Keys<'_> {
                 [PollFd::new(&stdin, PollFlags::IN), PollFd::from_borrowed_fd(stop, PollFlags::IN)];
             let ready = rustix::event::poll(&mut both, patience.as_ref());
             if self.stop.requested() {
-                return Err(given_up());
+                return Err(cancelled());
             }
             match ready {
                 Err(rustix::io::Errno::INTR) => {}
@@ -42,7 +44,7 @@ impl Keys<'_> {
     /// Reads the next key. Ctrl-C is an error.
     pub fn next(&self) -> io::Result<Key> {
         Ok(match self.byte()? {
-            0x03 => return Err(given_up()),
+            0x03 => return Err(cancelled()),
             0x1b => self.escape()?,
             b'\n' | b'\r' => Key::Enter,
             0x7f | 0x08 => Key::Backspace,
@@ -63,7 +65,7 @@ impl Keys<'_> {
         }
     }
 
-    /// A character of UTF-8.
+    /// Reads the rest of a UTF-8 character.
     fn character(&self, first: u8) -> io::Result<Key> {
         let mut bytes = [first, 0, 0, 0];
         let length = match first {
@@ -79,10 +81,10 @@ impl Keys<'_> {
         Ok(text.and_then(|text| text.chars().next()).map_or(Key::Unknown, Key::Char))
     }
 
-    /// Reads what follows Escape: nothing, or a whole control sequence (ECMA-48, 5.4).
+    /// Reads the rest of a sequence after Escape: nothing, or a whole control sequence (ECMA-48, 5.4).
     fn escape(&self) -> io::Result<Key> {
         let mut sequence = String::new();
-        while sequence.len() < LONGEST && self.wait(Some(SEQUENCE))? {
+        while sequence.len() < MAX_LENGTH && self.wait(Some(SEQUENCE))? {
             let byte = self.byte()?;
             sequence.push(char::from(byte));
             let is_first = sequence.len() == 1;

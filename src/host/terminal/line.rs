@@ -1,4 +1,4 @@
-//! One line typed by a person. A long line scrolls sideways instead of wrapping.
+//! Asks for one line of text. A long line scrolls sideways instead of wrapping.
 
 use std::io;
 
@@ -8,11 +8,11 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use zeroize::Zeroizing;
 
 use super::keys::Keys;
-use super::{cut, dim, given_up};
+use super::{cancelled, cut, dim};
 use crate::context::{Question, is_hidden};
 
-/// More than any answer may have, so that the text is never moved in memory.
-const LONGEST: usize = 4_096;
+/// More characters than an answer can have, so that the text is never moved in memory.
+const CAPACITY: usize = 4_096;
 
 pub fn ask(
     term: &Term,
@@ -23,19 +23,20 @@ pub fn ask(
     let mut line = Line::new(initial);
     let hint = if question.hint.is_empty() { String::new() } else { format!(" ({})", question.hint) };
     let columns = usize::from(term.size().1);
-    // The hint is left out before the text is cut.
+    // If there is not enough room, the hint is left out before the text is cut.
     let hint = if question.text.width() + hint.width() + 20 > columns { String::new() } else { hint };
     let head = format!("{}{}: ", cut(question.text, columns / 2), dim(&hint, question.color));
     let taken = cut(question.text, columns / 2).width() + hint.width() + 2;
     let draw = |line: &Line| {
         let room = usize::from(term.size().1).saturating_sub(taken + 1).max(4);
-        let (before, after) = line.seen(room);
-        // The terminal remembers the cursor's position, since only it knows the widths that it uses.
+        let (before, after) = line.visible_part(room);
+        // The terminal saves the position of the cursor, because only the terminal knows how wide its
+        // characters are.
         term.write_str(&format!("\r{head}{before}\x1b7{after}\x1b[K\x1b8"))
     };
     if !edit(keys, &mut line, draw)? {
         term.write_line("")?;
-        return Err(given_up());
+        return Err(cancelled());
     }
     let all: String = line.text.iter().map(|c| drawn(*c)).collect();
     term.write_line(&format!("\r{}: {all}\x1b[K", question.text))?;
@@ -46,10 +47,10 @@ pub fn ask_hidden(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<Ze
     let mut line = Line::new("");
     let answered = edit(keys, &mut line, |_| term.write_str(&format!("\r{question}: \x1b[K")))?;
     term.write_line(if answered { "[hidden]" } else { "" })?;
-    if answered { Ok(line.into_text()) } else { Err(given_up()) }
+    if answered { Ok(line.into_text()) } else { Err(cancelled()) }
 }
 
-/// A yes or no. Anything else is a no.
+/// Asks for yes or no. Enter means no, and Escape or `q` cancels the question.
 pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool> {
     let (theme, mut asked, mut answered) = (SimpleTheme, String::new(), String::new());
     theme.format_confirm_prompt(&mut asked, question, Some(false)).map_err(io::Error::other)?;
@@ -58,7 +59,7 @@ pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool>
         match keys.next() {
             Ok(Key::Char('y' | 'Y')) => break Ok(true),
             Ok(Key::Char('n' | 'N') | Key::Enter) => break Ok(false),
-            Ok(Key::Escape | Key::Char('q' | '\x04')) => break Err(given_up()),
+            Ok(Key::Escape | Key::Char('q' | '\x04')) => break Err(cancelled()),
             Ok(_) => {}
             Err(err) => break Err(err),
         }
@@ -91,63 +92,67 @@ fn edit(keys: &Keys<'_>, line: &mut Line, draw: impl Fn(&Line) -> io::Result<()>
 /// The typed text, and the position of the cursor.
 struct Line {
     text: Zeroizing<Vec<char>>,
-    at: usize,
+    cursor: usize,
 }
 
 impl Line {
     fn new(initial: &str) -> Self {
-        let mut text = Zeroizing::new(Vec::with_capacity(LONGEST));
-        text.extend(initial.chars().take(LONGEST));
-        Self { at: text.len(), text }
+        let mut text = Zeroizing::new(Vec::with_capacity(CAPACITY));
+        text.extend(initial.chars().take(CAPACITY));
+        Self { cursor: text.len(), text }
     }
 
     fn press(&mut self, key: &Key) {
         match key {
-            Key::Char(c) if !c.is_control() && self.text.len() < LONGEST => {
-                self.text.insert(self.at, *c);
-                self.at += 1;
+            Key::Char(c) if !c.is_control() && self.text.len() < CAPACITY => {
+                self.text.insert(self.cursor, *c);
+                self.cursor += 1;
             }
-            Key::Backspace if self.at > 0 => {
-                self.at -= 1;
-                self.text.remove(self.at);
+            Key::Backspace if self.cursor > 0 => {
+                self.cursor -= 1;
+                self.text.remove(self.cursor);
             }
-            Key::Del | Key::Char('\x04') if self.at < self.text.len() => {
-                self.text.remove(self.at);
+            Key::Del | Key::Char('\x04') if self.cursor < self.text.len() => {
+                self.text.remove(self.cursor);
             }
-            Key::ArrowLeft => self.at = self.at.saturating_sub(1),
-            Key::ArrowRight => self.at = (self.at + 1).min(self.text.len()),
-            Key::Home => self.at = 0,
-            Key::End => self.at = self.text.len(),
-            // As elsewhere, Ctrl-K deletes to the end, Ctrl-U from the start, and Ctrl-W the previous word.
-            Key::Char('\x0b') => self.text.truncate(self.at),
-            Key::Char('\x15') => self.take_back(0),
+            Key::ArrowLeft => self.cursor = self.cursor.saturating_sub(1),
+            Key::ArrowRight => self.cursor = (self.cursor + 1).min(self.text.len()),
+            Key::Home => self.cursor = 0,
+            Key::End => self.cursor = self.text.len(),
+            // As in other programs, Ctrl-K deletes to the end, Ctrl-U to the start, and Ctrl-W the previous
+            // word.
+            Key::Char('\x0b') => self.text.truncate(self.cursor),
+            Key::Char('\x15') => self.delete_back_to(0),
             Key::Char('\x17') => {
                 let blank = |c: &char| c.is_whitespace();
-                let word = self.text[..self.at].iter().rposition(|c| !blank(c)).unwrap_or(0);
+                let word = self.text[..self.cursor].iter().rposition(|c| !blank(c)).unwrap_or(0);
                 let start = self.text[..word].iter().rposition(blank).map_or(0, |at| at + 1);
-                self.take_back(start);
+                self.delete_back_to(start);
             }
             _ => {}
         }
     }
 
-    fn take_back(&mut self, start: usize) {
-        self.text.drain(start..self.at);
-        self.at = start;
+    fn delete_back_to(&mut self, start: usize) {
+        self.text.drain(start..self.cursor);
+        self.cursor = start;
     }
 
     /// The visible part in this many columns: the text before the cursor, and the text after it.
-    fn seen(&self, room: usize) -> (String, String) {
+    fn visible_part(&self, room: usize) -> (String, String) {
         let mut left = room.saturating_sub(1);
         let mut fits = |c: &char| {
             let rest = left.checked_sub(drawn(*c).width().unwrap_or(0));
             left = rest.unwrap_or(0);
             rest.is_some()
         };
-        let before = self.text[..self.at].iter().rev().take_while(|c| fits(c)).count();
-        let after = self.text[self.at..].iter().take_while(|c| fits(c)).count();
+        let before = self.text[..self.cursor].iter().rev().take_while(|c| fits(c)).count();
+        let after = self.text[self.cursor..].iter().take_while(|c| fits(c)).count();
         let text = |range: &[char]| range.iter().map(|c| drawn(*c)).collect();
-        (text(&self.text[self.at - before..self.at]), text(&self.text[self.at..self.at + after]))
+        (
+            text(&self.text[self.cursor - before..self.cursor]),
+            text(&self.text[self.cursor..self.cursor + after]),
+        )
     }
 
     fn into_text(self) -> Zeroizing<String> {
@@ -157,7 +162,8 @@ impl Line {
     }
 }
 
-/// Replaces a character that could move the cursor or be hidden. One that shapes its neighbours is kept.
+/// Replaces a character that could move the cursor or be hidden. A joiner or variation selector is kept,
+/// because it changes its neighbours.
 fn drawn(c: char) -> char {
     if is_hidden(c) && !matches!(c, '\u{fe0f}' | '\u{200c}' | '\u{200d}') {
         char::REPLACEMENT_CHARACTER
@@ -179,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_edited_where_the_cursor_is() {
+    fn keys_edit_a_line_at_the_cursor() {
         let left = || Key::ArrowLeft;
         let text = |initial, keys: &[Key]| typed(initial, keys).into_text().to_string();
         assert_eq!(text("ab", &[Key::Char('c')]), "abc");
@@ -195,10 +201,13 @@ mod tests {
 
     #[test]
     fn a_line_scrolls_sideways_by_columns() {
-        assert_eq!(typed("abc", &[]).seen(4), ("abc".to_owned(), String::new()));
-        assert_eq!(typed("abcdef", &[]).seen(4), ("def".to_owned(), String::new()));
-        assert_eq!(typed("漢字漢", &[]).seen(5), ("字漢".to_owned(), String::new()));
-        assert_eq!(typed("abcdef", &[Key::Home]).seen(4), (String::new(), "abc".to_owned()));
-        assert_eq!(typed("a\u{202e}\x1b", &[]).seen(9), ("a\u{fffd}\u{fffd}".to_owned(), String::new()));
+        assert_eq!(typed("abc", &[]).visible_part(4), ("abc".to_owned(), String::new()));
+        assert_eq!(typed("abcdef", &[]).visible_part(4), ("def".to_owned(), String::new()));
+        assert_eq!(typed("漢字漢", &[]).visible_part(5), ("字漢".to_owned(), String::new()));
+        assert_eq!(typed("abcdef", &[Key::Home]).visible_part(4), (String::new(), "abc".to_owned()));
+        assert_eq!(
+            typed("a\u{202e}\x1b", &[]).visible_part(9),
+            ("a\u{fffd}\u{fffd}".to_owned(), String::new())
+        );
     }
 }

@@ -5,19 +5,19 @@ use std::io;
 use dialoguer::console::Term;
 use zeroize::Zeroizing;
 
-use super::given_up;
+use super::cancelled;
 use super::keys::Keys;
 use crate::context::{Choice, Question, shown};
 
-/// More than a terminal accepts as one line.
-const LONGEST: usize = 4_097;
+/// More bytes than a terminal accepts in one line.
+const MAX_BYTES: usize = 4_097;
 
 pub fn confirm(term: &Term, keys: &Keys<'_>, question: &str) -> io::Result<bool> {
     let answer = prompt(term, keys, &format!("{question} [y/N] "))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The present value is shown, and an empty line keeps it.
+/// Shows the current value. An empty line keeps it, and `-` clears it.
 pub fn ask(
     term: &Term,
     keys: &Keys<'_>,
@@ -94,14 +94,14 @@ fn show(term: &Term, question: &Question<'_>, choices: &[Choice], several: bool)
     Ok(())
 }
 
-/// The indices that an answer names, in order. `None` unless all are numbers from 1 to `count`.
+/// The indices for the numbers in an answer, in order. `None` unless all are numbers from 1 to `count`.
 fn numbers(answer: &str, count: usize) -> Option<Vec<usize>> {
     let words = answer.split([',', ' ']).filter(|word| !word.is_empty());
-    let place = |word: &str| word.parse::<usize>().ok().filter(|n| (1..=count).contains(n)).map(|n| n - 1);
-    let mut places = words.map(place).collect::<Option<Vec<usize>>>()?;
-    places.sort_unstable();
-    places.dedup();
-    Some(places)
+    let index = |word: &str| word.parse::<usize>().ok().filter(|n| (1..=count).contains(n)).map(|n| n - 1);
+    let mut indices = words.map(index).collect::<Option<Vec<usize>>>()?;
+    indices.sort_unstable();
+    indices.dedup();
+    Some(indices)
 }
 
 /// Reads a line, without its newline. Fails at the end of input and after a request to exit.
@@ -116,11 +116,12 @@ fn prompt(term: &Term, keys: &Keys<'_>, text: &str) -> io::Result<Zeroizing<Stri
 
 fn line(keys: &Keys<'_>) -> io::Result<Zeroizing<String>> {
     keys.wait(None)?;
-    // Reads straight from the terminal, which returns one line at a time. std's buffer would keep a copy.
-    let mut bytes = Zeroizing::new([0; LONGEST]);
+    // This reads directly from the terminal, which returns one line at a time. The buffer of std would keep a
+    // copy.
+    let mut bytes = Zeroizing::new([0; MAX_BYTES]);
     let read = rustix::io::read(io::stdin(), &mut bytes[..])?;
     if read == 0 {
-        return Err(given_up());
+        return Err(cancelled());
     }
     let text = Zeroizing::new(String::from_utf8_lossy(&bytes[..read]).into_owned());
     Ok(Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned()))
@@ -131,11 +132,11 @@ mod tests {
     use super::numbers;
 
     #[test]
-    fn places_are_counted_from_one() {
+    fn choices_are_numbered_from_one() {
         assert_eq!(numbers("", 3), Some(vec![]));
         assert_eq!(numbers("3, 1 1", 3), Some(vec![0, 2]));
-        for bad in ["0", "4", "x", "-1", "1,x"] {
-            assert_eq!(numbers(bad, 3), None, "{bad}");
+        for text in ["0", "4", "x", "-1", "1,x"] {
+            assert_eq!(numbers(text, 3), None, "{text}");
         }
     }
 }

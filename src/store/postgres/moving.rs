@@ -58,7 +58,7 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let file = Self::private_to_fill(clock, author)?;
         self.read(|_| copy(&self.engine, &file.engine))?;
-        file.is_filled().map(|()| file)
+        file.commit_filled().map(|()| file)
     }
 
     /// Makes the store of a server, which has none, from this one.

@@ -1,7 +1,7 @@
 //! Copies a whole database through SQLite, consistently even while others write.
 //!
-//! A copy is made in one step, during which writers wait. In several steps, each write would restart it, and the
-//! copy of a busy store would never finish.
+//! A copy is made in one step, during which writers wait. With several steps, each write would start it
+//! again, and the copy of a busy store would never finish.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,7 +21,7 @@ use crate::store::Location;
 use crate::store::error::StoreError;
 use crate::store::sharing::Sharing;
 
-/// Copies a database over another one, in one transaction of the latter.
+/// Copies a database over another one, in one transaction of the other one.
 pub(super) fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
     let step = Backup::new(from, to)?.step(-1)?;
     if step == StepResult::Done {
@@ -31,7 +31,7 @@ pub(super) fn copy(from: &Connection, to: &mut Connection) -> rusqlite::Result<(
     Err(rusqlite::Error::SqliteFailure(busy, None))
 }
 
-/// Copies a database into an empty private file. The caller syncs it if it must be durable.
+/// Copies a database into an empty private file. The caller syncs the file if it must be durable.
 pub(super) fn copy_to_new(from: &Connection, file: &Path) -> rusqlite::Result<()> {
     let mut to = open::connect(file, Access::Write)?;
     to.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF")?;
@@ -48,7 +48,8 @@ impl Store {
         })
     }
 
-    /// A store in a private directory, in a file that `fill` writes. Dropping it deletes the directory.
+    /// Creates a store in a private directory. `fill` writes its database. Dropping the store deletes the
+    /// directory.
     pub(super) fn private(
         clock: &dyn Clock,
         author: &Author,
@@ -65,7 +66,7 @@ impl Store {
         Self::file_to_write(&location, clock, author, Some(copy))
     }
 
-    /// A new private store. It is not durable until it is put in place.
+    /// Creates a new private store. It becomes durable only when it is put in place.
     #[cfg(feature = "cli")]
     pub fn new_private(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
         let store =
@@ -75,12 +76,12 @@ impl Store {
         Ok(store)
     }
 
-    /// Makes the store at a location from this private one. Fails if there is a store by now.
+    /// Creates the store at a location from this private one. Fails if there already is a store.
     pub fn put_in_place(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
         match location {
-            Location::Directory(it) => self.put_file_in_place(it, clock),
+            Location::Directory(directory) => self.put_file_in_place(directory, clock),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => self.put_on_server(it),
+            Location::Server(server) => self.put_on_server(server),
         }
     }
 
@@ -94,7 +95,7 @@ impl Store {
         if made { Ok(()) } else { Err(StoreError::Changed) }
     }
 
-    /// A private copy of this store, in the present version.
+    /// Copies this store to a private one, in the current version.
     pub fn private_copy(&self, clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
         #[cfg(feature = "postgres")]
         if let crate::store::engine::Engine::Postgres(_) = &self.engine {
@@ -103,13 +104,14 @@ impl Store {
         Self::private(clock, author, |database, _| self.back_up(database).map(drop))
     }
 
-    /// A private store without any rows, not even the first entry of a log. It is filled in the open transaction.
+    /// Creates a private store without any rows, not even the first entry of a log. Rows are inserted in the
+    /// open transaction.
     #[cfg(feature = "cli")]
     pub(in crate::store) fn private_to_fill(clock: &dyn Clock, author: &Author) -> Result<Self, StoreError> {
         let store = Self::private(clock, author, |path, _| {
             let make = || {
                 let conn = open::connect(path, Access::Write)?;
-                // If the process or the machine dies, this file never becomes a store.
+                // If the process or the machine stops, this file never becomes a store.
                 conn.execute_batch("PRAGMA synchronous = OFF; BEGIN")?;
                 schema::create(&conn)?;
                 schema::stamp(&conn)?;
@@ -124,9 +126,9 @@ impl Store {
         Ok(store)
     }
 
-    /// Commits the rows that were filled in.
+    /// Commits the rows that were inserted.
     #[cfg(feature = "cli")]
-    pub(in crate::store) fn is_filled(&self) -> Result<(), StoreError> {
+    pub(in crate::store) fn commit_filled(&self) -> Result<(), StoreError> {
         let files = self.files()?;
         let end = files.conn.execute_batch("COMMIT; PRAGMA foreign_keys = ON");
         end.map_err(|err| files.failed(&err))

@@ -1,5 +1,5 @@
-//! Makes a store: complete and synced under a temporary name, then renamed without replacing. If two processes
-//! race, the loser uses the winner's store.
+//! Creates a store. It is complete and synced under a temporary name before it is renamed without replacing
+//! anything. If two processes race, the loser uses the winner's store.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -19,13 +19,13 @@ use crate::store::error::{StoreError, UNSETTLED, read_only};
 use crate::store::sharing::Sharing;
 use crate::store::{files, usage};
 
-/// The name of a database under construction. A leftover was never a store.
+/// The name of a database under construction. A leftover with this name was never a store.
 pub const TEMPORARY: &str = "tokens.db.new-";
-/// How many directories are made for the default store: `.local/share/tokenctl` below the home directory. A
-/// missing home is not made.
+/// How many directories are created for the default store: `.local/share/tokenctl` below the home directory.
+/// A missing home directory is not created.
 const DEFAULT_DEPTH: usize = 3;
 
-/// Makes the store unless there is one. Returns whether this call made it.
+/// Creates the store unless it exists. Returns whether this call created it.
 pub fn make(
     location: &Directory,
     sharing: Sharing,
@@ -38,8 +38,8 @@ pub fn make(
     put(location, sharing, clock, |path| fill(path, sharing, clock, author))
 }
 
-/// Puts a database, which `fill` writes into an empty file, in place unless there is one. Returns whether this
-/// call did.
+/// Puts a database in place unless there is one. `fill` writes it into an empty file. Returns whether this
+/// call put it in place.
 pub fn put(
     location: &Directory,
     sharing: Sharing,
@@ -65,12 +65,13 @@ pub fn put(
     Ok(made)
 }
 
-/// The error that a store is in place, but may be gone after a loss of power.
+/// The error for a store that is in place, but might be lost in a power cut.
 pub fn unsettled(dir: &Path, err: &io::Error) -> StoreError {
     StoreError::Io { what: format!("cannot sync `{}`: {err}", dir.display()), settled: UNSETTLED }
 }
 
-/// The error if a store cannot be made: the location is impossible, or a failure may be temporary.
+/// The error for a store that cannot be created: its location is impossible, or the failure might be
+/// temporary.
 fn cannot_make(location: &Directory, err: &io::Error) -> StoreError {
     let path = location.dir.clone();
     match err.kind() {
@@ -82,26 +83,26 @@ fn cannot_make(location: &Directory, err: &io::Error) -> StoreError {
     }
 }
 
-/// Makes the store's directory if it is missing, but not if it could not be opened afterwards.
+/// Creates the directory of the store if it is missing, unless the store could not be opened afterwards.
 fn directory(location: &Directory, sharing: Sharing) -> Result<(), StoreError> {
     let failed = |err: &io::Error| cannot_make(location, err);
     let missing: Vec<&Path> = location.dir.ancestors().take_while(|path| !path.exists()).collect();
-    let there = location.dir.ancestors().nth(missing.len()).unwrap_or(Path::new("/"));
-    let there = fs::canonicalize(there).map_err(|err| failed(&err))?;
+    let existing = location.dir.ancestors().nth(missing.len()).unwrap_or(Path::new("/"));
+    let existing = fs::canonicalize(existing).map_err(|err| failed(&err))?;
     if !location.named && missing.len() > DEFAULT_DEPTH {
-        let why = format!("there is nothing below `{}`", there.display());
+        let why = format!("there is nothing below `{}`", existing.display());
         return Err(StoreError::NoPlace { path: location.dir.clone(), why });
     }
-    let wrong = if missing.is_empty() {
-        location.unsafe_directory(&there)?
+    let problems = if missing.is_empty() {
+        location.unsafe_directory(&existing)?
     } else {
-        location.unsafe_parents(&there)?
+        location.unsafe_parents(&existing)?
     };
-    if let Some(wrong) = wrong.into_iter().next() {
-        return Err(wrong.into());
+    if let Some(problem) = problems.into_iter().next() {
+        return Err(problem.into());
     }
     for path in missing.iter().rev() {
-        // Another command may be making the same directories.
+        // Another command might be creating the same directories.
         match DirBuilder::new().mode(0o700).create(path) {
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(|err| failed(&err))?,
@@ -112,12 +113,12 @@ fn directory(location: &Directory, sharing: Sharing) -> Result<(), StoreError> {
             .and_then(|dir| files::open(&dir, false))
             .map_err(|err| failed(&err))?;
         sharing.apply(&dir.file, sharing.directory_mode()).map_err(|err| failed(&err))?;
-        sync_directory(&there).map_err(|err| failed(&err))?;
+        sync_directory(&existing).map_err(|err| failed(&err))?;
     }
     Ok(())
 }
 
-/// Turns the empty file into a database with our tables and the first entry of the audit chain.
+/// Turns the empty file into a database with the tables of a store and the first entries of its log.
 pub(super) fn fill(
     path: &Path,
     sharing: Sharing,
@@ -140,7 +141,7 @@ pub fn unsafe_to_change(path: &Path, err: &io::Error) -> StoreError {
     StoreError::Unsafe {
         path: path.to_owned(),
         why: err.to_string(),
-        fix: "find out what it is and who made it, then move it away".to_owned(),
+        fix: "find out what it is and who created it, then move it away".to_owned(),
     }
 }
 

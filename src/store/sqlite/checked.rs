@@ -1,8 +1,8 @@
-//! The database files that this process has open, and what was known of each before SQLite opened it.
+//! The database files that this process has open, and what was found in each before SQLite opened it.
 //!
-//! When a process closes any descriptor of a file, the system drops all POSIX locks of that process on it,
-//! including those of SQLite's connections. So a file is opened to read its header only while this process has
-//! no connection to it. Later connections rely on that first check.
+//! When a process closes any descriptor of a file, the system drops all POSIX locks of this process on the
+//! file, including those of SQLite's connections. So a file is opened to read its header only while this
+//! process has no connection to it. Later connections rely on that first check.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -24,7 +24,7 @@ impl FileId {
         Self { device: meta.dev(), inode: meta.ino() }
     }
 
-    /// The identity of the present database file of a store's directory.
+    /// The identity of the current database file in the directory of a store.
     pub fn at(location: &Directory) -> Result<Self, StoreError> {
         let database = location.database();
         fs::symlink_metadata(&database).map(|meta| Self::of(&meta)).map_err(|err| match err.kind() {
@@ -33,7 +33,7 @@ impl FileId {
         })
     }
 
-    /// The identity of a server, by its name.
+    /// The identity of a server, which depends only on its URL.
     #[cfg(feature = "postgres")]
     pub fn of_server(url: &std::path::Path) -> Self {
         use std::os::unix::ffi::OsStrExt;
@@ -43,7 +43,7 @@ impl FileId {
     }
 }
 
-/// A checked file. Drop it after its connection.
+/// A checked file. It must be dropped after its connection.
 #[derive(Debug)]
 pub struct Checked {
     pub id: FileId,
@@ -52,14 +52,14 @@ pub struct Checked {
 
 static OPEN: Mutex<Vec<(FileId, Weak<Checked>)>> = Mutex::new(Vec::new());
 
-/// The store's files, as [`Directory::find`] finds them, but without opening files that this process has open
-/// already.
+/// Finds the files of a store like [`Directory::find`], but without opening a file that this process already
+/// has open.
 pub fn find(location: &Directory) -> Result<(Found, Arc<Checked>), StoreError> {
     let mut files = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     files.retain(|(_, file)| file.strong_count() > 0);
     if let Ok(meta) = fs::symlink_metadata(location.database()) {
         let id = FileId::of(&meta);
-        // Only the file itself is held, so that the check of another thread does not look shared.
+        // Only the entry of this file is upgraded. Otherwise the check of another thread would look shared.
         let same = files.iter().find(|(other, _)| *other == id);
         if let Some(checked) = same.and_then(|(_, file)| file.upgrade()) {
             let mut found = checked.found.clone();

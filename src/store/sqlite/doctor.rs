@@ -50,7 +50,7 @@ pub fn warning(code: &'static str, message: impl Into<String>) -> Finding {
     Finding { severity: Severity::Warning, ..error(code, message) }
 }
 
-/// Checks everything, and changes nothing. Fails if the store cannot even be opened for reading.
+/// Checks the whole store without changing it. Fails if the store cannot even be opened for reading.
 pub fn examine<E: From<StoreError>>(
     location: &Directory,
     uid: u32,
@@ -58,15 +58,15 @@ pub fn examine<E: From<StoreError>>(
     watch: Watch<'_, E>,
 ) -> Result<Vec<Finding>, E> {
     let found = location.find()?;
-    let wrong = location.unsafe_files(&found)?;
-    // SQLite would read such a journal, or wait for a FIFO.
-    let recorded = recorded(location, is_open(&wrong));
-    let stuck = wrong.iter().any(|it| it.path == journal(&found.database));
-    let mut all: Vec<Finding> = wrong
+    let problems = location.unsafe_files(&found)?;
+    let recorded = recorded(location, is_open(&problems));
+    // SQLite would roll back such a journal, or wait for a FIFO.
+    let has_unsafe_journal = problems.iter().any(|problem| problem.path == journal(&found.database));
+    let mut all: Vec<Finding> = problems
         .into_iter()
-        .map(|it| Finding {
-            repairable: it.by_mode && it.path.starts_with(&found.dir),
-            ..error("permissions", format!("`{}`: {}; {}", it.path.display(), it.why, it.fix))
+        .map(|problem| Finding {
+            repairable: problem.by_mode && problem.path.starts_with(&found.dir),
+            ..error("permissions", format!("`{}`: {}; {}", problem.path.display(), problem.why, problem.fix))
         })
         .collect();
     match found.version() {
@@ -77,7 +77,7 @@ pub fn examine<E: From<StoreError>>(
         version => version?,
     };
     all.extend(beside_database(&found));
-    if stuck {
+    if has_unsafe_journal {
         return Ok(all);
     }
     all.extend(mode(location, &found, recorded));
@@ -119,11 +119,11 @@ fn wal() -> Finding {
 }
 
 /// Whether other users could write the store.
-fn is_open(wrong: &[Unsafe]) -> bool {
-    wrong.iter().any(|it| it.by_mode)
+fn is_open(problems: &[Unsafe]) -> bool {
+    problems.iter().any(|problem| problem.by_mode)
 }
 
-/// The recorded sharing. It counts as private if others could have written the record.
+/// The recorded sharing. The store counts as private if other users could have written the record.
 fn recorded(location: &Directory, was_open: bool) -> Option<Sharing> {
     if was_open {
         return Some(Sharing::Private);
@@ -147,7 +147,7 @@ fn beside_database(found: &Found) -> Vec<Finding> {
     all
 }
 
-/// Checks that the mode and the group of the database fit the sharing.
+/// Checks whether the mode and the group of the database match the sharing.
 fn mode(location: &Directory, found: &Found, recorded: Option<Sharing>) -> Vec<Finding> {
     let (path, mode) = (found.database.display(), found.meta.mode() & 0o7777);
     let mut all = Vec::new();
@@ -165,8 +165,8 @@ fn mode(location: &Directory, found: &Found, recorded: Option<Sharing>) -> Vec<F
     all
 }
 
-/// Corrects modes, leaves WAL mode and removes leftovers, if they belong to the owner of the store. Problems
-/// that the next change repairs are left to it.
+/// Corrects modes, turns WAL mode off and removes leftovers, if they belong to the owner of the store.
+/// Problems that the next change repairs are left to it.
 pub fn repair(location: &Directory) -> Result<(), StoreError> {
     let found = location.find()?;
     let failed = |path: &Path, err: &io::Error| StoreError::io("repair", path, err);
@@ -182,13 +182,13 @@ pub fn repair(location: &Directory) -> Result<(), StoreError> {
             .and_then(|opened| opened.set_mode(found.meta.uid(), mode(opened.meta.mode())))
             .map_err(|err| unsafe_to_change(path, &err))
     };
-    let wrong = location.unsafe_files(&found)?;
-    let was_open = is_open(&wrong);
-    for it in wrong {
-        if it.by_mode && it.path.starts_with(&found.dir) {
-            set_mode(&it.path, &|mode| mode & !0o022)?;
-        } else if it.path == journal(&found.database) {
-            return Err(it.into());
+    let problems = location.unsafe_files(&found)?;
+    let was_open = is_open(&problems);
+    for problem in problems {
+        if problem.by_mode && problem.path.starts_with(&found.dir) {
+            set_mode(&problem.path, &|mode| mode & !0o022)?;
+        } else if problem.path == journal(&found.database) {
+            return Err(problem.into());
         }
     }
     if matches!(found.version(), Err(StoreError::Wal { .. })) || has_foreign_tables(&found) {
@@ -206,7 +206,7 @@ pub fn repair(location: &Directory) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether the store has tables of Litestream, although it is not in WAL mode any more.
+/// Whether the store has tables of Litestream, although it is no longer in WAL mode.
 fn has_foreign_tables(found: &Found) -> bool {
     matches!(Sqlite::connect(found, Access::Read), Err(Opening::Failed(StoreError::Wal { .. })))
 }
@@ -222,7 +222,7 @@ fn leftovers(dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Checks the audit chain, the objects against it, and the settings.
+/// Checks the hash chain, whether the objects match it, and whether the tokens comply with the settings.
 pub fn content<E: From<StoreError>>(
     store: &Store,
     uid: u32,
@@ -249,9 +249,9 @@ pub fn content<E: From<StoreError>>(
     }
     let settings = store.read(|view| view.settings())?;
     let owner = store.belongs_to(uid);
-    let (mut from, mut done, of) = (FIRST, 0, store.count());
+    let (mut from, mut done, total) = (FIRST, 0, store.count());
     loop {
-        watch(Step::new("checking rules", done, of))?;
+        watch(Step::new("checking rules", done, total))?;
         let (last, tokens) = store.read(|view| {
             let rows = view.rows_from(from)?;
             Ok::<_, StoreError>((rows.last().copied(), view.tokens(&rows, now)?))
@@ -265,11 +265,11 @@ pub fn content<E: From<StoreError>>(
     }
 }
 
-/// Finds tokens that the store's rules would no longer allow, and unfinished deliveries. A user may settle their
-/// own deliveries, and the owner of the store all of them.
+/// Finds tokens that the rules of the store would no longer allow, and unfinished deliveries. Users can
+/// finish their own deliveries, and the owner of the store can finish all of them.
 fn policy(token: &Token, settings: &Settings, (uid, owner): (u32, bool), now: Timestamp) -> Vec<Finding> {
     let mut all = Vec::new();
-    if let Some(delivery) = token.delivery.as_ref().filter(|it| it.deadline <= now) {
+    if let Some(delivery) = token.delivery.as_ref().filter(|delivery| delivery.deadline <= now) {
         let whose = if delivery.uid == uid { String::new() } else { format!(" of uid {}", delivery.uid) };
         let message = format!(
             "the delivery of `{}`, begun at {},{whose} was never finished",

@@ -1,5 +1,5 @@
-//! Exports the whole store, or its tokens, as JSON lines. It reads a private copy, so that a slow reader holds
-//! no lock, and all lines are of the same moment.
+//! Exports the whole store, or its tokens, as JSON lines. The lines are read from a private copy, so that a
+//! slow reader holds no lock, and all lines are of the same moment.
 
 use serde_json::{Value, json};
 
@@ -13,14 +13,15 @@ use crate::store::engine::{Fault, Row};
 /// The version of the format.
 pub const FORMAT: i64 = 1;
 
-/// What an export leaves out.
+/// What an export includes.
 pub struct Extent<'a> {
     /// Whether settings, pruned hashes and events are included.
     pub history: bool,
+    /// Whether a token is included.
     pub includes: &'a dyn Fn(&Token) -> bool,
 }
 
-/// Takes a line, without its newline.
+/// A function that is called with each line, without its newline.
 pub type Take<'a, E> = &'a mut dyn FnMut(&str) -> Result<(), E>;
 
 impl Store {
@@ -51,12 +52,12 @@ impl Store {
             lines("setting", all, take)?;
         }
         lines("scope", copy.read(|view| view.shown_scopes())?, take)?;
-        let (mut from, mut done, of) = (Some(FIRST), 0, copy.count());
+        let (mut from, mut done, total) = (Some(FIRST), 0, copy.count());
         while let Some(start) = from {
             let (last, page) = copy.read(|view| view.shown_tokens(start, extent, now))?;
             done += page.len();
             lines("token", page, take)?;
-            watch(Step::new("exporting tokens", done, of))?;
+            watch(Step::new("exporting tokens", done, total))?;
             from = last.and_then(|last| last.checked_add(1));
         }
         if extent.history {
@@ -66,7 +67,7 @@ impl Store {
         take(&line("end", &counts.into()))
     }
 
-    /// Passes the rows of a table to `take`, page by page.
+    /// Passes the rows of a table to `page`, page by page.
     fn each_shown<E: From<StoreError>>(
         &self,
         table: &str,
@@ -86,7 +87,7 @@ impl Store {
     }
 }
 
-/// A line that begins with its type.
+/// Formats a line, which begins with its type.
 fn line(kind: &str, fields: &Value) -> String {
     let text = fields.to_string();
     let rest = text.strip_prefix('{').unwrap_or_default();
@@ -126,7 +127,7 @@ impl View<'_> {
         self.ok(run())
     }
 
-    /// A page of tokens from a row on, and its last row.
+    /// A page of tokens from a row on, and the last row of the page.
     fn shown_tokens(
         &self,
         from: i64,
@@ -163,7 +164,7 @@ impl View<'_> {
         Ok(fields)
     }
 
-    /// The row of a table that belongs to a secret, or null.
+    /// Reads the row of a table that belongs to a secret. Null if there is none.
     fn shown_one(&self, table: &str, columns: &[Column], secret: i64) -> Result<Value, Fault> {
         let sql = format!("SELECT {} FROM {table} WHERE secret = ?1", columns::names(columns, ""));
         let read = |row: &Row<'_>| columns::show(columns, row, 0);
@@ -171,7 +172,7 @@ impl View<'_> {
     }
 }
 
-/// A column that contains a list in JSON.
+/// Reads a column that contains a list in JSON.
 fn list(row: &Row<'_>, at: usize) -> rusqlite::Result<Value> {
     serde_json::from_str(&row.get::<String>(at)?)
         .map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))

@@ -1,4 +1,4 @@
-//! A store that was found. Its header is checked before SQLite opens it.
+//! A store that was found. Its header is checked before SQLite opens the file.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -21,12 +21,12 @@ pub struct Found {
     pub dir: PathBuf,
     pub database: PathBuf,
     pub meta: Metadata,
-    /// Its first bytes.
+    /// The first bytes of the database.
     pub head: Vec<u8>,
 }
 
 impl Found {
-    /// A database that this process has just made. Its header is not read.
+    /// A database that this process has just created. Its header is not read.
     pub fn unread(database: &Path) -> io::Result<Self> {
         let dir = database.parent().unwrap_or(Path::new("/")).to_owned();
         Ok(Self {
@@ -37,7 +37,7 @@ impl Found {
         })
     }
 
-    /// The version in the header.
+    /// The version in the header, or 0 if there is none.
     pub fn stamp(&self) -> i64 {
         let bytes = self.head.get(60..64).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u32::from_be_bytes).map_or(0, i64::from)
@@ -75,7 +75,7 @@ impl Found {
         Ok(found)
     }
 
-    /// Fails if the files cannot be changed, with the reason.
+    /// Fails with the reason if the files cannot be changed.
     pub fn check_writable(&self) -> Result<(), StoreError> {
         for path in [&self.database, &self.dir] {
             if let Err(err) = rustix::fs::access(path, rustix::fs::Access::WRITE_OK) {
@@ -85,12 +85,12 @@ impl Found {
         Ok(())
     }
 
-    /// Restores the journal mode of a store that another program set to write-ahead logging, and drops the tables of
-    /// Litestream. Fails while somebody has it open.
+    /// Sets the journal mode back in a store that another program has set to write-ahead logging, and drops
+    /// the tables of Litestream. Fails while another process has the store open.
     pub fn leave_wal(&self) -> Result<(), StoreError> {
         for path in ["-wal", "-shm"].map(|end| beside(&self.database, end)) {
             if let Some(why) = look(&path)?.and_then(|meta| files::problem(&meta, self.meta.uid())) {
-                let fix = "it is not a file of SQLite; find out who made it, and move it away".to_owned();
+                let fix = "find out who created this file, and move it away".to_owned();
                 return Err(StoreError::Unsafe { path, why, fix });
             }
         }
@@ -98,7 +98,8 @@ impl Found {
             let conn = connect(&self.database, Access::Write)?;
             lock::be_patient(GLANCE);
             let mode: String = conn.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))?;
-            // A table of another program may refer to ours, so that dropping it would delete rows.
+            // A table of another program might refer to a table of the store, so dropping it would delete
+            // rows there.
             conn.execute_batch("PRAGMA foreign_keys = OFF")?;
             schema::drop_litestream(&conn)?;
             Ok(mode)

@@ -1,4 +1,4 @@
-//! A store whose writer was killed. A reader may not roll its journal back, so it rolls back a private copy.
+//! A store whose writer was killed. A reader must not roll the journal back, so it rolls back a private copy.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
@@ -10,18 +10,18 @@ use rustix::fs::FlockOperation;
 use tempfile::TempDir;
 
 use super::found::{DATABASE, Found, journal};
-use super::location::MOST_BYTES;
+use super::location::MAX_BYTES;
 use super::open::{self, Access};
 use crate::store::error::StoreError;
 use crate::store::files::{self, Opened};
 
-/// How the names of the directories of copies begin.
+/// The prefix of the names of directories for copies.
 const PREFIX: &str = "tokenctl-copy-";
 
-/// A copy that a reader uses. Dropping it deletes it.
+/// A copy that a reader uses. Dropping it deletes the files.
 pub struct Copy {
     dir: TempDir,
-    /// Holds a lock while the reader runs, so that leftovers of killed readers can be recognized.
+    /// Holds a lock while the reader runs, so that copies left by killed readers can be recognized.
     _alive: File,
 }
 
@@ -30,7 +30,7 @@ impl Copy {
         let private = Permissions::from_mode(0o700);
         let dir = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir()?;
         let alive = File::open(dir.path())?;
-        // The lock is shared and waits, since `left_behind` of another process tries it for a moment.
+        // The lock is shared and waits, because `left_behind` of another process might hold it for a moment.
         rustix::fs::flock(&alive, FlockOperation::LockShared)?;
         Ok(Self { dir, _alive: alive })
     }
@@ -40,16 +40,17 @@ impl Copy {
     }
 }
 
-/// The copies that killed processes of this user left in the directory for temporary files. A directory without
-/// a database is just being made, and may not be locked yet.
+/// The copies that killed processes of this user left in the directory for temporary files. A directory
+/// without a database is not included, because it is being created, and might not be locked yet.
 pub fn left_behind() -> Vec<PathBuf> {
-    let us = rustix::process::geteuid().as_raw();
+    let uid = rustix::process::geteuid().as_raw();
     let is_left = |path: &Path| {
         files::open(path, false).is_ok_and(|opened| {
             opened.meta.is_dir()
-                && opened.meta.uid() == us
+                && opened.meta.uid() == uid
                 && rustix::fs::flock(&opened.file, FlockOperation::NonBlockingLockExclusive).is_ok()
-                // This is checked under the lock, since a reader removes its copy before it releases the lock.
+                // This is checked under the lock, because a reader removes its copy before it releases the
+                // lock.
                 && path.join(DATABASE).exists()
         })
     };
@@ -61,17 +62,18 @@ pub fn left_behind() -> Vec<PathBuf> {
         .collect()
 }
 
-/// Removes them. One that cannot be removed only takes space, and `doctor` reports it.
+/// Removes these copies. A copy that cannot be removed only takes space, and `doctor` reports it.
 pub fn sweep() {
     for path in left_behind() {
         let _ = fs::remove_dir_all(path);
     }
 }
 
-/// A consistent copy of a database with a hot journal. `None` if a writer has rolled the journal back meanwhile,
-/// so that the original can be read.
+/// Makes a consistent copy of a database with a hot journal. `None` if a writer has rolled the journal back
+/// in the meantime, so that the original can be read.
 ///
-/// No connection to the original may be open, since reading the file drops this process's locks on it.
+/// This process must not have a connection to the original, because reading the file drops the locks of this
+/// process on it.
 pub fn copy(found: &Found) -> Result<Option<(Connection, Copy)>, StoreError> {
     let database = &found.database;
     let failed = |err: &io::Error| StoreError::io("copy", database, err);
@@ -81,17 +83,17 @@ pub fn copy(found: &Found) -> Result<Option<(Connection, Copy)>, StoreError> {
     };
     let source = files::open(database, false).map_err(|err| failed(&err))?;
     if (source.meta.dev(), source.meta.ino()) != (found.meta.dev(), found.meta.ino()) {
-        // This is not the file that was found safe.
+        // This is not the file that was checked.
         return Ok(None);
     }
-    if source.meta.len() > MOST_BYTES {
+    if source.meta.len() > MAX_BYTES {
         return Err(too_large());
     }
     let Some(before) = content(&journal(database), database)? else { return Ok(None) };
     let copy = Copy::new().map_err(|err| failed(&err))?;
     let copied = copy.dir.path().canonicalize().map_err(|err| failed(&err))?.join(DATABASE);
     File::create_new(&copied)
-        .and_then(|mut file| io::copy(&mut (&source.file).take(MOST_BYTES), &mut file))
+        .and_then(|mut file| io::copy(&mut (&source.file).take(MAX_BYTES), &mut file))
         .map_err(|err| failed(&err))?;
     fs::write(journal(&copied), &before).map_err(|err| failed(&err))?;
     if content(&journal(database), database)?.as_ref() != Some(&before) {
@@ -106,14 +108,14 @@ pub fn copy(found: &Found) -> Result<Option<(Connection, Copy)>, StoreError> {
     Ok(Some((conn, copy)))
 }
 
-/// The content of a journal, if it is still one that SQLite wrote for the owner of the store.
+/// The content of a journal. `None` if it is not a regular file with one link, or is too large.
 fn content(path: &Path, database: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     let Ok(Opened { file, meta }) = files::open(path, false) else { return Ok(None) };
-    if !meta.is_file() || meta.nlink() != 1 || meta.len() > MOST_BYTES {
+    if !meta.is_file() || meta.nlink() != 1 || meta.len() > MAX_BYTES {
         return Ok(None);
     }
     let mut bytes = Vec::new();
-    let read = file.take(MOST_BYTES).read_to_end(&mut bytes);
+    let read = file.take(MAX_BYTES).read_to_end(&mut bytes);
     read.map_err(|err| StoreError::io("copy", database, &err))?;
     Ok(Some(bytes))
 }

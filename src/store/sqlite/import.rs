@@ -1,6 +1,6 @@
 //! Builds a store from the lines of an export, in a private file.
 //!
-//! Nothing is trusted. The result is a store only if its log confirms every object in it.
+//! The lines are not trusted. The result is accepted only if its log matches every object in it.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -21,7 +21,8 @@ use crate::store::log::{OF_EVENT, read_event};
 use crate::store::parts::{BadLine, Granted, Keep, Rows, Scopes, words};
 use crate::store::vouch::Digests;
 
-/// Makes rows of the lines of an export. It needs no store, and so works beside the thread that enters them.
+/// Makes rows of the lines of an export. It does not use the store, so it works beside the thread that
+/// inserts the rows.
 pub struct Taker {
     rows: Rows,
     scopes: Scopes,
@@ -29,13 +30,15 @@ pub struct Taker {
     includes: Vec<(i64, Vec<String>)>,
     log: Log,
     digests: Digests,
+    /// Whether a token has a destination or a hook.
     brings_commands: bool,
 }
 
-/// How far the log was followed. One that does not hold is looked at again, for the words.
+/// How far the log was followed, and whether it is intact up to there. If not, a full check describes the
+/// problem.
 struct Log {
     last: Anchor,
-    holds: bool,
+    is_intact: bool,
 }
 
 impl Taker {
@@ -44,7 +47,7 @@ impl Taker {
             rows: Rows::default(),
             scopes: Scopes::new(),
             includes: Vec::new(),
-            log: Log { last: Anchor { seq: 0, hash: GENESIS }, holds: true },
+            log: Log { last: Anchor { seq: 0, hash: GENESIS }, is_intact: true },
             digests: Digests::new()?,
             brings_commands: false,
         })
@@ -81,11 +84,11 @@ impl Taker {
     }
 
     fn token(&mut self, line: usize, fields: &mut Fields<'_>, batch: &mut Batch) -> Result<(), BadLine> {
-        let it = self.rows.token(line, fields, Keep::All, &self.scopes, batch)?;
-        if let Some(name) = it.missing {
+        let arrival = self.rows.token(line, fields, Keep::All, &self.scopes, batch)?;
+        if let Some(name) = arrival.missing {
             return Err(no_scope(&name).into());
         }
-        let token = it.token.as_ref();
+        let token = arrival.token.as_ref();
         self.brings_commands |= token.is_none_or(|token| token.hook.is_some() || token.destination.is_some());
         self.digests.add(token.map(|token| Form::Two.token(token))).map_err(BadLine::Store)
     }
@@ -105,7 +108,8 @@ impl Taker {
         Ok(())
     }
 
-    /// The rows of what scopes include, which may come after them. An error says which one does not come at all.
+    /// Makes the rows for what scopes include. An included scope can come after the scope that includes it.
+    /// An error names a scope that does not come at all.
     fn included(&self) -> Result<Batch, String> {
         let mut batch = Batch::default();
         for (row, names) in &self.includes {
@@ -122,19 +126,19 @@ impl Taker {
 }
 
 fn no_scope(name: &str) -> String {
-    format!("the scope `{name}` is in no line before")
+    format!("no earlier line defines the scope `{name}`")
 }
 
 impl Log {
-    /// Follows the log by the entry that is the last row of a batch.
+    /// Follows the log by one entry, which is the last row of a batch.
     fn follow(&mut self, batch: &Batch) {
-        let Some(row) = batch.rows().last().filter(|_| self.holds) else { return };
+        let Some(row) = batch.rows().last().filter(|_| self.is_intact) else { return };
         let event = read_event(&Cells::of_values(&batch.values::<OF_EVENT>(row))).ok();
         let next =
             |event: &Event| event.seq == self.last.seq + 1 && event.chained(&self.last.hash) == event.hash;
         match event.filter(next) {
             Some(event) => self.last = Anchor { seq: event.seq, hash: event.hash },
-            None => self.holds = false,
+            None => self.is_intact = false,
         }
     }
 }
@@ -150,12 +154,12 @@ impl Importer {
         Ok(Self { store: Store::private_to_fill(clock, author)? })
     }
 
-    /// Enters the rows of some lines. An error has the number of its line.
+    /// Inserts the rows of some lines. An error contains the number of the line.
     pub fn enter(&mut self, batch: &Batch) -> Result<(), (usize, BadLine)> {
         Entry::default().all(&self.store.engine, batch)
     }
 
-    /// Checks the store, whose log must have this head, and prepares it for being put in place.
+    /// Checks the store, whose log must end with `head`, and prepares it to be put in place.
     pub fn finish<E: From<StoreError>>(
         self,
         taker: Taker,
@@ -171,10 +175,10 @@ impl Importer {
             BadLine::Store(err) => err.into(),
         })?;
         let store = self.store;
-        store.is_filled()?;
-        // What does not hold, or was not looked at on its way, is audited, for the decision and for the words.
+        store.commit_filled()?;
+        // If the quick check fails, a full audit decides, and describes the problem.
         let log = taker.log;
-        if !(log.holds && store.vouched(log.last, taker.digests, now, watch)?) {
+        if !(log.is_intact && store.vouched(log.last, taker.digests, now, watch)?) {
             check_built(&store, now, watch)?;
         }
         let none = || Ok(BTreeSet::new());
@@ -183,7 +187,7 @@ impl Importer {
             Ok::<_, StoreError>((view.anchor()?, commands))
         })?;
         if found != head {
-            return Err(damaged(format!("its log ends with {found}, and its heading says {head}")));
+            return Err(damaged(format!("its log ends with {found}, but its header says {head}")));
         }
         Ok(Restoration {
             result: store,

@@ -1,7 +1,7 @@
-//! Puts a restored store in place: over the live database in one transaction, or as a new one.
+//! Puts a restored store in place: over the existing database in one transaction, or as a new one.
 //!
-//! The lock is held from the last check of the live log until the end of that transaction, so that no change in
-//! between can be lost.
+//! The lock is held from the last check of the existing log until the end of that transaction, so that no
+//! change in between can be lost.
 
 use std::fs;
 use std::io;
@@ -21,7 +21,7 @@ use crate::domain::when::Clock;
 use crate::store::UNSETTLED;
 use crate::store::files;
 
-/// The old database, if its log is not part of the new one.
+/// The name of the old database, which is kept if its log is not part of the new one.
 pub const BEFORE: &str = "tokens.db.before-restore";
 
 impl Restoration {
@@ -79,7 +79,7 @@ impl Restoration {
         }
     }
 
-    /// After a failed COMMIT, only the content of the database tells whether it happened.
+    /// After a failed COMMIT, only the content of the database tells whether the change was kept.
     fn settle(&self, found: &Found, err: &rusqlite::Error) -> Result<(), StoreError> {
         let head = open::connect(&found.database, Access::Write)
             .and_then(|conn| Sqlite::new(conn, found.clone(), super::VERSION).newest());
@@ -100,7 +100,7 @@ impl Restoration {
         let new = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&found.dir);
         let new = new.map_err(|err| failed(&err))?;
         self.result.back_up(new.path())?;
-        dress(&new, found).and_then(|()| new.as_file().sync_all()).map_err(|err| failed(&err))?;
+        copy_metadata(&new, found).and_then(|()| new.as_file().sync_all()).map_err(|err| failed(&err))?;
         new.persist(&found.database).map_err(|err| failed(&err.error))?;
         sync_directory(&found.dir).map_err(|err| unsettled(&found.dir, &err))
     }
@@ -112,8 +112,8 @@ impl Live {
     }
 }
 
-/// Copies owner, group and mode of the old file.
-fn dress(new: &tempfile::NamedTempFile, found: &Found) -> io::Result<()> {
+/// Copies the owner, group and mode of the old file.
+fn copy_metadata(new: &tempfile::NamedTempFile, found: &Found) -> io::Result<()> {
     let file = new.as_file();
     if file.metadata()?.uid() != found.meta.uid() || file.metadata()?.gid() != found.meta.gid() {
         fchown(file, Some(found.meta.uid()), Some(found.meta.gid()))?;
@@ -121,7 +121,7 @@ fn dress(new: &tempfile::NamedTempFile, found: &Found) -> io::Result<()> {
     file.set_permissions(found.meta.permissions())
 }
 
-/// Keeps the old database beside the new one, readable by its owner only.
+/// Keeps the old database beside the new one, readable only by its owner.
 fn keep_old(found: &Found, fill: impl FnOnce(&Path) -> Result<(), StoreError>) -> Result<(), StoreError> {
     let path = found.dir.join(BEFORE);
     let failed = |err: &io::Error| StoreError::io("keep the old store in", &path, err);
@@ -139,14 +139,14 @@ fn keep_old(found: &Found, fill: impl FnOnce(&Path) -> Result<(), StoreError>) -
     sync_directory(&found.dir).map_err(|err| failed(&err))
 }
 
-/// With an exclusive lock, SQLite clears the journal's header and leaves the file. A journal without a header is
-/// not hot.
+/// Under an exclusive lock, SQLite only clears the header of the journal and leaves the file. A journal
+/// without a header is not hot.
 fn remove_empty_journal(found: &Found) {
     let run =
         |conn: Connection| conn.execute_batch("PRAGMA journal_mode = PERSIST; PRAGMA journal_mode = DELETE");
     let path = journal(&found.database);
     if matches!(files::look(&path), Ok(Some(_))) {
-        // The restore is done. If the journal stays, the next change removes it.
+        // The restore is done. If this fails, the next change removes the journal.
         let _ = open::connect(&found.database, Access::Write).and_then(run);
     }
 }

@@ -1,4 +1,4 @@
-//! Checks by SQLite itself that tables, indexes and constraints agree.
+//! Lets SQLite check that tables, indexes and constraints agree.
 //!
 //! `integrity_check` compares every index with its table. `quick_check` does not, so a row that an index hides
 //! would stay hidden.
@@ -6,7 +6,7 @@
 use super::{Sqlite, StoreError};
 
 impl Sqlite {
-    /// The problems, one sentence each, at most 20 of each kind.
+    /// The problems that SQLite finds, one sentence each, at most 20.
     pub fn check_integrity(&self) -> Result<Vec<String>, StoreError> {
         let run = || {
             let mut all = Vec::new();

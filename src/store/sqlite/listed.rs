@@ -1,5 +1,5 @@
-//! Tokens that a command has chosen, kept beside the store in a temporary database of SQLite, so that a choice of any size
-//! takes little memory. Small ones never reach the disk.
+//! Tokens that a command has chosen. They are kept in a temporary SQLite database, so that a choice of any
+//! size takes little memory. A small choice is never written to disk.
 
 use rusqlite::{Connection, Row, params};
 
@@ -7,12 +7,12 @@ use crate::domain::name::{Name, TokenId};
 use crate::domain::token::Token;
 use crate::store::{PAGE, StoreError, UNCHANGED};
 
-/// In which order tokens come back.
+/// The order in which tokens are returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// As they were added.
+    /// In the order in which they were added.
     Given,
-    /// By name, and those of one name by id.
+    /// By name, and tokens of the same name by id.
     Name,
 }
 
@@ -22,22 +22,22 @@ pub struct Listed {
     pub count: usize,
 }
 
-/// A token as it was looked at.
+/// A token as it was when the command chose it.
 #[derive(Debug, Clone)]
 pub struct OneListed {
-    /// Its place in the order of adding, from 1.
+    /// Its number in the order of adding, from 1.
     pub place: i64,
     pub row: i64,
     pub id: TokenId,
     pub name: Name,
-    /// What the command notes of it.
+    /// What the command notes about it.
     pub note: String,
 }
 
 impl Listed {
     pub fn new(order: Order) -> Result<Self, StoreError> {
         let made = Connection::open("").and_then(|conn| {
-            // The file disappears with the process, however it exits.
+            // The file disappears with the process, however the process exits.
             conn.execute_batch(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA temp_store = FILE;
                  CREATE TABLE listed (place INTEGER PRIMARY KEY, row INTEGER, id TEXT, name TEXT, note TEXT);
@@ -56,14 +56,15 @@ impl Listed {
         Ok(())
     }
 
-    /// Notes something else of a token.
+    /// Replaces the note about a token.
     pub fn note(&self, place: i64, note: &str) -> Result<(), StoreError> {
         let sql = "UPDATE listed SET note = ?2 WHERE place = ?1";
         let run = || self.conn.prepare_cached(sql)?.execute(params![place, note]);
         run().map(drop).map_err(|err| failed(&err))
     }
 
-    /// Passes pages on. Notes that are made meanwhile are seen from the next time on.
+    /// Passes the tokens to `take`, page by page. A note that is replaced meanwhile is returned only by the
+    /// next call.
     pub fn each<E: From<StoreError>>(
         &self,
         mut take: impl FnMut(Vec<OneListed>) -> Result<(), E>,

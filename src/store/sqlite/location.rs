@@ -1,4 +1,4 @@
-//! Finds the files of a store, and checks who could have written them.
+//! Finds the files of a store, and checks that other users could not have written them.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -9,33 +9,33 @@ use super::found::{DATABASE, Found, HEADER_LEN, journal, look};
 use crate::store::error::{StoreError, shell};
 use crate::store::{files, trust};
 
-/// The largest journal that is accepted, and the largest database that is copied.
-pub const MOST_BYTES: u64 = 256 << 20;
+/// The maximum size, in bytes, of a journal that is accepted and of a database that is copied.
+pub const MAX_BYTES: u64 = 256 << 20;
 const STICKY: u32 = 0o1000;
 
 /// The directory of a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Directory {
     pub dir: PathBuf,
-    /// Whether a flag or variable names it. Then its owner may be another user.
+    /// Whether the user gave this directory with a flag or a variable. If so, it can belong to another user.
     pub named: bool,
-    /// Whether members of the store's group may change its files.
+    /// Whether members of the store's group are allowed to change its files.
     pub trusts_group: bool,
 }
 
-/// A property of the files that makes the store unsafe, and the command that fixes it.
+/// A reason why the store is unsafe, and how to fix it.
 #[derive(Debug)]
 pub struct Unsafe {
     pub path: PathBuf,
     pub why: String,
     pub fix: String,
-    /// Whether another mode fixes it.
+    /// Whether `chmod` fixes it.
     pub by_mode: bool,
 }
 
 impl From<Unsafe> for StoreError {
-    fn from(it: Unsafe) -> Self {
-        Self::Unsafe { path: it.path, why: it.why, fix: it.fix }
+    fn from(problem: Unsafe) -> Self {
+        Self::Unsafe { path: problem.path, why: problem.why, fix: problem.fix }
     }
 }
 
@@ -44,15 +44,15 @@ impl Directory {
         self.dir.join(DATABASE)
     }
 
-    /// Whether there is anything at the store's path, or there may be but we cannot look.
+    /// Whether there is a database, or there might be one that cannot be checked.
     pub fn exists(&self) -> bool {
         !matches!(files::look(&self.database()), Ok(None))
     }
 
-    /// Finds the store's files. Its database must be a regular file.
+    /// Opens the database file, which must be a regular file, and reads its header.
     ///
-    /// Never call it while this process has the database open, since closing any descriptor of a file drops all its
-    /// POSIX locks.
+    /// This must not be called while the process has the database open, because closing any descriptor of the
+    /// file drops all POSIX locks of this process on it.
     pub fn find(&self) -> Result<Found, StoreError> {
         let unreadable = |path: &Path, err: &io::Error| match err.kind() {
             io::ErrorKind::NotFound => StoreError::Missing(self.dir.clone()),
@@ -83,17 +83,17 @@ impl Directory {
         Ok(Found { dir, database, meta: opened.meta, head })
     }
 
-    /// Problems of owners, modes and kinds, the worst first.
+    /// Problems with the owner, mode or kind of the files, the most serious first.
     pub fn unsafe_files(&self, found: &Found) -> Result<Vec<Unsafe>, StoreError> {
-        let mut all = self.unsafe_entry(&found.database, &found.meta, self.trusted(&found.meta));
+        let mut all = self.unsafe_entry(&found.database, &found.meta, self.trusted_group(&found.meta));
         if found.meta.nlink() != 1 {
             all.push(Unsafe {
                 path: found.database.clone(),
                 why: format!(
-                    "it has {} hard links, and a journal is found by one of them only",
+                    "it has {} hard links, but SQLite looks for a journal under only one of these names",
                     found.meta.nlink()
                 ),
-                fix: "remove the other links, or `tokenctl doctor --repair` if a killed command left one"
+                fix: "remove the other links; if a killed command left one, run `tokenctl doctor --repair`"
                     .to_owned(),
                 by_mode: false,
             });
@@ -103,14 +103,14 @@ impl Directory {
         Ok(all)
     }
 
-    /// SQLite rolls a journal back into the database, so it must be one that SQLite wrote for the owner of the
+    /// Checks the journal. SQLite would roll it back into the database, so it must belong to the owner of the
     /// store.
     fn unsafe_journal(&self, found: &Found) -> Result<Option<Unsafe>, StoreError> {
         let path = journal(&found.database);
         let Some(meta) = look(&path)? else { return Ok(None) };
         let owner = if self.trusts_group { meta.uid() } else { found.meta.uid() };
-        let too_large = || format!("it is larger than {} MiB", MOST_BYTES >> 20);
-        let why = files::problem(&meta, owner).or_else(|| (meta.len() > MOST_BYTES).then(too_large));
+        let too_large = || format!("it is larger than {} MiB", MAX_BYTES >> 20);
+        let why = files::problem(&meta, owner).or_else(|| (meta.len() > MAX_BYTES).then(too_large));
         Ok(why.map(|why| Unsafe {
             path,
             why,
@@ -119,34 +119,35 @@ impl Directory {
         }))
     }
 
-    /// Problems of a directory, whose path has no symbolic links, and of its parents.
+    /// Problems of a directory and the directories above it. The path must not contain symbolic links.
     pub fn unsafe_directory(&self, dir: &Path) -> Result<Vec<Unsafe>, StoreError> {
         let meta = lstat(dir)?;
         if !meta.is_dir() {
             return Ok(vec![not_a_file(dir, &meta)]);
         }
-        let trusted = self.trusted(&meta);
-        let mut all = self.unsafe_entry(dir, &meta, trusted);
-        all.extend(unsafe_ancestors(dir, trusted)?);
+        let trusted_group = self.trusted_group(&meta);
+        let mut all = self.unsafe_entry(dir, &meta, trusted_group);
+        all.extend(unsafe_ancestors(dir, trusted_group)?);
         Ok(all)
     }
 
-    /// Problems of the directories above a new directory in `parent`.
+    /// Problems of `parent` and the directories above it, for a directory that will be created in `parent`.
     pub fn unsafe_parents(&self, parent: &Path) -> Result<Vec<Unsafe>, StoreError> {
         let meta = lstat(parent)?;
-        let mut all: Vec<Unsafe> = self.foreign_owner(parent, &meta).into_iter().collect();
-        all.extend(unsafe_ancestors(&parent.join("new"), self.trusted(&meta))?);
+        let mut all: Vec<Unsafe> = self.owner_problem(parent, &meta).into_iter().collect();
+        // `unsafe_ancestors` does not check the path itself, so it can be any name in `parent`.
+        all.extend(unsafe_ancestors(&parent.join("new"), self.trusted_group(&meta))?);
         Ok(all)
     }
 
-    /// The trusted group, if this file has it.
-    fn trusted(&self, meta: &Metadata) -> Option<u32> {
+    /// The group of this file, if members of the store's group are trusted.
+    fn trusted_group(&self, meta: &Metadata) -> Option<u32> {
         self.trusts_group.then_some(meta.gid())
     }
 
-    fn foreign_owner(&self, path: &Path, meta: &Metadata) -> Option<Unsafe> {
-        let us = rustix::process::geteuid().as_raw();
-        (!self.named && meta.uid() != us && meta.uid() != 0).then(|| Unsafe {
+    fn owner_problem(&self, path: &Path, meta: &Metadata) -> Option<Unsafe> {
+        let uid = rustix::process::geteuid().as_raw();
+        (!self.named && meta.uid() != uid && meta.uid() != 0).then(|| Unsafe {
             path: path.to_owned(),
             why: format!("it belongs to uid {}", meta.uid()),
             fix: format!("if you trust that user, name the store with `--store {}`", shell(&self.dir)),
@@ -155,32 +156,32 @@ impl Directory {
     }
 
     fn unsafe_entry(&self, path: &Path, meta: &Metadata, trusted: Option<u32>) -> Vec<Unsafe> {
-        let mut all: Vec<Unsafe> = self.foreign_owner(path, meta).into_iter().collect();
+        let mut all: Vec<Unsafe> = self.owner_problem(path, meta).into_iter().collect();
         if trust::others_can_write(meta, trusted) {
-            all.push(writable(path, meta, "write"));
+            all.push(writable_by_others(path, meta, "write"));
         }
         all
     }
 }
 
-/// The problem that others can write a directory or file, with its fix.
-fn writable(path: &Path, meta: &Metadata, what: &str) -> Unsafe {
+/// The problem that other users can write to a file or directory, and how to fix it.
+fn writable_by_others(path: &Path, meta: &Metadata, action: &str) -> Unsafe {
     let others = meta.mode() & 0o002 != 0;
     let (who, bits) = if others { ("others", "go-w") } else { ("the members of its group", "g-w") };
     let or = if others { "" } else { "; `--trust-group` trusts the group of a store that is named" };
     Unsafe {
         path: path.to_owned(),
-        why: format!("its mode {:o} lets {who} {what}", meta.mode() & 0o7777),
+        why: format!("its mode {:o} lets {who} {action}", meta.mode() & 0o7777),
         fix: format!("chmod {bits} {}{or}", shell(path)),
         by_mode: true,
     }
 }
 
-/// The problem that a path is not the expected kind of file.
+/// The problem that a path is not the expected kind of file, and how to fix it.
 fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
     let (why, fix) = match fs::read_link(path) {
-        Ok(to) => (
-            format!("it is a symbolic link to `{}`", to.display()),
+        Ok(target) => (
+            format!("it is a symbolic link to `{}`", target.display()),
             "`--store DIR` names the directory that holds the file itself".to_owned(),
         ),
         Err(_) => (
@@ -191,35 +192,35 @@ fn not_a_file(path: &Path, meta: &Metadata) -> Unsafe {
     Unsafe { path: path.to_owned(), why, fix, by_mode: false }
 }
 
-/// Problems by which others could control an open file, whose path has no symbolic links, since they own it, can
-/// write it, or can replace it.
+/// Returns the first reason why another user could control this open file, and how to fix it. The user could
+/// own the file, write to it, or replace it. The path must not contain symbolic links.
 pub fn unsafe_file(path: &Path, meta: &Metadata) -> Result<Option<(String, String)>, StoreError> {
     let owner = meta.uid();
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
-        let fix = format!("read it, then take it over: `sudo chown $USER {}`", shell(path));
+        let fix = format!("check its content, then make it yours: `sudo chown $USER {}`", shell(path));
         return Ok(Some((format!("it belongs to uid {owner}"), fix)));
     }
     if trust::others_can_write(meta, None) {
-        let Unsafe { why, .. } = writable(path, meta, "write");
+        let Unsafe { why, .. } = writable_by_others(path, meta, "write");
         return Ok(Some((why, format!("`chmod go-w {}`", shell(path)))));
     }
     let above = unsafe_path(path)?.into_iter().next();
     Ok(above.map(|it| (format!("`{}`: {}", it.path.display(), it.why), it.fix)))
 }
 
-/// Directories above a path in which others could replace what is below. This is the rule for destinations of
-/// secrets.
+/// The directories above a path in which other users could replace entries. Secrets are not delivered below
+/// them.
 pub fn unsafe_path(path: &Path) -> Result<Vec<Unsafe>, StoreError> {
     unsafe_ancestors(path, None)
 }
 
-/// Directories above `dir` in which others could replace what is below.
+/// The directories above `dir` in which other users could replace entries.
 fn unsafe_ancestors(dir: &Path, trusted: Option<u32>) -> Result<Vec<Unsafe>, StoreError> {
     let mut all = Vec::new();
     for path in dir.ancestors().skip(1) {
         let meta = lstat(path)?;
         if meta.mode() & STICKY == 0 && trust::others_can_write(&meta, trusted) {
-            all.push(writable(path, &meta, "replace what is below it"));
+            all.push(writable_by_others(path, &meta, "replace what is below it"));
         }
     }
     Ok(all)

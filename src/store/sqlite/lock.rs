@@ -1,4 +1,4 @@
-//! Waits for locks on the database, and finds out who holds them.
+//! Waits for locks on the database, and finds out which processes hold them.
 
 use std::cell::Cell;
 use std::fs;
@@ -16,10 +16,10 @@ const NO_LOCKS: i32 = rustix::io::Errno::NOLCK.raw_os_error();
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
 thread_local! {
-    /// How long the store in use on this thread waits. SQLite calls a plain function without a connection, so the
-    /// store sets this each time before it uses its connection.
+    /// How long the store that this thread uses waits. SQLite calls a plain function without a connection, so
+    /// the store sets this each time before it uses its connection.
     static WAIT: Cell<Duration> = const { Cell::new(PATIENCE) };
-    /// Since when the present wait lasts.
+    /// When the current wait began.
     static SINCE: Cell<Option<Instant>> = const { Cell::new(None) };
     /// Why the file system refused a lock that nobody holds.
     static REFUSED: Cell<Option<i32>> = const { Cell::new(None) };
@@ -53,12 +53,12 @@ pub fn wait(conn: &mut Connection) -> rusqlite::Result<()> {
     }))
 }
 
-/// Why the last lock of this thread was refused, if nobody holds it.
+/// Why the file system refused the last lock of this thread, if it did.
 pub fn refusal() -> Option<std::io::Error> {
     REFUSED.get().map(std::io::Error::from_raw_os_error)
 }
 
-/// The pids of other processes that hold POSIX locks on a file; empty if `/proc/locks` does not tell.
+/// The ids of other processes that hold POSIX locks on a file. Empty if they are not known.
 pub fn pids(path: &Path) -> Vec<u32> {
     let (Ok(meta), Ok(locks)) = (fs::metadata(path), fs::read_to_string("/proc/locks")) else {
         return Vec::new();
@@ -67,7 +67,8 @@ pub fn pids(path: &Path) -> Vec<u32> {
     let file = format!("{major:02x}:{minor:02x}:{}", meta.ino());
     let mut pids: Vec<u32> = locks
         .lines()
-        // `1: POSIX  ADVISORY  READ 708 fe:00:2534 1073741826 1073742335`; a waiting one has `->` in second place.
+        // `1: POSIX  ADVISORY  READ 708 fe:00:2534 1073741826 1073742335`. A waiting process has `->` as its
+        // second word.
         .filter_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
             [_, "POSIX", _, _, pid, inode, ..] if inode == file => pid.parse().ok(),
             _ => None,

@@ -1,8 +1,8 @@
-//! Migrates a store of version 1 to the present version, in one transaction of the first command that writes.
+//! Migrates a store of version 1 to the current version, in one transaction of the first command that writes.
 //!
-//! Objects that match their last entry get a new entry with their new digest. Objects that were changed by hand
-//! get none, so they are still reported. They do not stop the migration, or one such row would prevent every
-//! revocation.
+//! Objects that match their last entry get a new entry with their new digest. Objects that were changed by
+//! hand get none, so they are still reported. They do not stop the migration, because one such row would
+//! prevent every revocation.
 
 use std::os::unix::fs::{MetadataExt, fchown};
 
@@ -16,13 +16,13 @@ use crate::domain::settings::Settings;
 use crate::domain::when::Clock;
 use crate::store::sharing::Sharing;
 
-/// The name of the old database, beside the new one.
+/// The name of the copy of the old database, beside the new one.
 const COPY: &str = "tokens.db.v1";
 
 pub fn migrate(store: &Store, clock: &dyn Clock, author: &Author) -> Result<(), StoreError> {
     let files = store.files()?;
     let set = |pragmas: &str| files.conn.execute_batch(pragmas).map_err(|err| files.failed(&err));
-    // It cannot be set within a transaction.
+    // This cannot be set within a transaction.
     set("PRAGMA foreign_keys = OFF")?;
     let before = files.version.get();
     let done = store.transact(clock, author, convert);
@@ -36,7 +36,7 @@ fn convert(tx: &Write<'_>) -> Result<(), StoreError> {
     let files = tx.view.store.files()?;
     let (conn, ok) = (&files.conn, |done: rusqlite::Result<()>| done.map_err(|err| files.failed(&err)));
     if files.stamped().map_err(|err| files.failed(&err))? == VERSION {
-        // Another process has migrated it already.
+        // Another process has already migrated the store.
         return ok(files.follow_migration());
     }
     copy(&files.found)?;
@@ -50,8 +50,8 @@ fn convert(tx: &Write<'_>) -> Result<(), StoreError> {
     sound.record(tx)
 }
 
-/// Keeps a copy of the old database. The transaction is open, so that nobody changes it meanwhile. SQLite makes
-/// the copy, since opening the file directly would drop the locks of this process.
+/// Keeps a copy of the old database. The transaction is open, so nobody changes the database meanwhile.
+/// SQLite makes the copy, because opening the file directly would drop the locks of this process.
 fn copy(found: &Found) -> Result<(), StoreError> {
     let path = found.dir.join(COPY);
     let failed = |err: &std::io::Error| StoreError::io("copy the store to", &path, err);
@@ -62,14 +62,14 @@ fn copy(found: &Found) -> Result<(), StoreError> {
         backup::copy_to_new(&from, new.path())
     };
     run().map_err(|err| StoreError::sqlite(new.path(), &err))?;
-    let kept = || {
+    let sync = || {
         let file = new.as_file();
         if file.metadata()?.uid() != found.meta.uid() {
             fchown(file, Some(found.meta.uid()), None)?;
         }
         file.sync_all()
     };
-    kept().map_err(|err| failed(&err))?;
+    sync().map_err(|err| failed(&err))?;
     new.persist(&path).map_err(|err| failed(&err.error))?;
     sync_directory(&found.dir).map_err(|err| failed(&err))
 }
@@ -129,7 +129,7 @@ impl Sound {
     }
 }
 
-/// A value that may be damaged. Damage does not stop the migration.
+/// Turns damage into `None`, so that it does not stop the migration.
 fn readable<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     match found {
         Err(StoreError::Damaged(_)) => Ok(None),

@@ -1,15 +1,16 @@
-//! The engine SQLite. Only this module knows it.
+//! The SQLite engine, for stores in files. Only this module opens the files.
 //!
-//! Locking: a rollback journal (`journal_mode=DELETE`) with `synchronous=EXTRA`, since write-ahead logging would
-//! shut out read-only verifiers of another user, and DELETE with FULL lost a committed row in 25 of 133 power cuts.
-//! Every write is one `BEGIN IMMEDIATE` transaction. A read transaction ends before its rows are written anywhere,
-//! so that a stopped reader holds nothing; lists come in pages of at most [`PAGE`] rows.
+//! Locking: the journal mode is DELETE with `synchronous=EXTRA`. Write-ahead logging would shut out read-only
+//! verifiers of another user, and DELETE with FULL lost a committed row in 25 of 133 power cuts. Every write
+//! is one `BEGIN IMMEDIATE` transaction. A read transaction ends before its rows are written anywhere, so
+//! that a stopped reader holds no lock. Lists are read in pages of at most [`PAGE`] rows.
 //!
-//! Permissions: the owner writes, and readers only need to read `tokens.db`. A reading command changes no byte.
-//! If a killed writer left its journal, it reads a copy that it rolled back itself.
+//! Permissions: the owner writes, and readers only need read access to `tokens.db`. A reading command changes
+//! no byte. If a killed writer left its journal, the command reads a private copy in which it has rolled the
+//! journal back.
 //!
-//! Compatibility: `application_id` and `user_version` are checked before SQLite opens the file, and the text of
-//! every table and index afterwards.
+//! Compatibility: `application_id` and `user_version` are checked before SQLite opens the file, and the text
+//! of every table and index after that.
 
 mod backup;
 mod build;
@@ -78,13 +79,13 @@ pub struct Sqlite {
     /// Dropped after the connection.
     checked: Option<Arc<Checked>>,
     pub found: Found,
-    /// The version of the tables: the present one, or 1 if the store is only read.
+    /// The version of the tables: the current one, or 1 if the store is only read.
     pub version: Cell<i64>,
-    /// Whether it answers a single question, so that no statement is cached.
+    /// Whether it answers only a single question, so that no statement is cached.
     once: bool,
-    /// Whether the transaction of its checks is still open, so that the first question uses it.
+    /// Whether the transaction that checked the store is still open. The first question uses it.
     began: Cell<bool>,
-    /// The usage files, opened when first needed, since most verdicts do not need them.
+    /// The usage files. They are opened when they are first needed, because most verdicts do not need them.
     usage: [OnceCell<Usage>; 3],
     /// The same files, for recording uses.
     recorders: RefCell<[Recorder; 3]>,
@@ -92,7 +93,7 @@ pub struct Sqlite {
     pub copy: Option<hot::Copy>,
 }
 
-/// A read transaction. Its statements to begin and to end are cached like all others.
+/// A read transaction. Its BEGIN and COMMIT statements are cached like all others.
 pub struct Look<'a>(&'a Sqlite);
 
 impl Look<'_> {
@@ -104,7 +105,7 @@ impl Look<'_> {
 impl Drop for Look<'_> {
     fn drop(&mut self) {
         if !self.0.conn.is_autocommit() {
-            // It fails only if SQLite has rolled the transaction back itself.
+            // This fails only if SQLite has already rolled the transaction back.
             let _ = self.0.run("ROLLBACK");
         }
     }
@@ -129,7 +130,7 @@ impl Sqlite {
         StoreError::sqlite(&self.found.database, err)
     }
 
-    /// The identity of its file. `None` for a copy.
+    /// The identity of the database file. `None` for a copy.
     pub fn id(&self) -> Option<FileId> {
         self.checked.as_ref().map(|checked| checked.id)
     }
@@ -141,10 +142,10 @@ impl Sqlite {
 
     pub fn check_commands(&self) -> Result<(), StoreError> {
         let strict = Directory { dir: self.found.dir.clone(), named: false, trusts_group: false };
-        let Some(wrong) = strict.unsafe_files(&self.found)?.into_iter().next() else { return Ok(()) };
+        let Some(problem) = strict.unsafe_files(&self.found)?.into_iter().next() else { return Ok(()) };
         Err(StoreError::Unsafe {
-            path: wrong.path,
-            why: format!("{}, so no destination or command in it is used or set", wrong.why),
+            path: problem.path,
+            why: format!("{}, so no destination or command in it is used or set", problem.why),
             fix: "run it as the owner of a store that nobody else can write; `--out`, `--env-file` and `--exec` \
                   name a destination for once"
                 .to_owned(),
@@ -158,7 +159,7 @@ impl Sqlite {
         self.conn.prepare_cached(sql).map(Prepared::Kept)
     }
 
-    /// Begins a transaction. One for reading takes no lock before the first statement.
+    /// Begins a transaction. A transaction for reading takes no lock before its first statement.
     pub fn begin(&self, purpose: Purpose, patience: Duration) -> rusqlite::Result<Transaction<'_>> {
         lock::be_patient(patience);
         match purpose {
@@ -172,24 +173,24 @@ impl Sqlite {
         Ok(Transaction::Look(Look(self)))
     }
 
-    /// Runs a statement that has no rows.
+    /// Runs a statement that returns no rows.
     fn run(&self, sql: &str) -> rusqlite::Result<()> {
         let run =
             if self.once { self.conn.execute(sql, []) } else { self.conn.prepare_cached(sql)?.execute([]) };
         run.map(drop)
     }
 
-    /// Whether a read transaction would have its lock already.
+    /// Whether the next read transaction already has its lock.
     pub fn has_begun(&self) -> bool {
         self.began.get()
     }
 
-    /// The present version of the tables.
+    /// The current version of the tables.
     pub fn stamped(&self) -> rusqlite::Result<i64> {
         schema::version_of(&self.conn)
     }
 
-    /// Within a read transaction, notices that another process has migrated the store.
+    /// Within a read transaction, notices if another process has migrated the store.
     pub fn follow_migration(&self) -> rusqlite::Result<()> {
         if self.version.get() != VERSION && self.stamped()? == VERSION {
             v1::unview(&self.conn)?;
@@ -198,14 +199,14 @@ impl Sqlite {
         Ok(())
     }
 
-    /// After a failed COMMIT, tells whether the database has this entry. Fails if that cannot be read.
+    /// After a failed COMMIT, tells whether the database contains this entry. Fails if that cannot be read.
     pub fn keeps(&self, expected: &Anchor) -> Result<bool, Fault> {
         let conn = open::connect(&self.found.database, open::Access::Write)?;
         let again = Store::from(Self::new(conn, self.found.clone(), VERSION));
         Ok(again.anchor_hash(expected.seq)? == Some(expected.hash))
     }
 
-    /// The last entry, as seen by a connection without prepared views.
+    /// The last entry. This also works on a connection without the views of version 1.
     fn newest(&self) -> rusqlite::Result<Option<Anchor>> {
         let table = if self.stamped()? == VERSION { "events" } else { "main.audit" };
         let sql = format!("SELECT seq, hash FROM {table} ORDER BY seq DESC LIMIT 1");
@@ -214,20 +215,21 @@ impl Sqlite {
         rusqlite::OptionalExtension::optional(self.conn.query_row(&sql, [], read))
     }
 
-    /// From now on, keeps this many mebibytes of pages in memory instead of 2.
+    /// Keeps this many mebibytes of pages in memory from now on, instead of 2.
     pub fn keep_pages(&self, mebibytes: u16) -> rusqlite::Result<()> {
         self.conn.execute_batch(&format!("PRAGMA cache_size = -{}", u32::from(mebibytes) * 1024))
     }
 
-    /// How large the database is.
+    /// The size of the database in bytes.
     pub fn bytes(&self) -> u64 {
         std::fs::symlink_metadata(&self.found.database).map_or(0, |meta| meta.len())
     }
 
-    /// Returns the space of removed rows to the file system. It is atomic, and needs space for a copy meanwhile.
+    /// Returns the space of removed rows to the file system. This is atomic, and temporarily needs space for
+    /// a copy.
     pub fn shrink(&self, patience: Duration) -> rusqlite::Result<()> {
         lock::be_patient(patience);
-        // The copy may be large, so neither it nor many pages of the original are kept in memory.
+        // The copy can be large, so neither it nor many pages of the original are kept in memory.
         self.conn.execute_batch("PRAGMA temp_store = FILE; PRAGMA cache_size = -2048; VACUUM")
     }
 }

@@ -1,4 +1,4 @@
-//! Opens connections that trust nothing in their file.
+//! Opens connections that run nothing that the database file contains.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::lock::{self, PATIENCE};
 
-/// The wait for completion, while somebody types: none.
+/// How long completion waits for a lock while somebody types.
 pub const GLANCE: Duration = Duration::from_millis(50);
 
 /// How many statements a connection caches.
@@ -17,9 +17,9 @@ const STATEMENTS: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Read,
-    /// For reading at once or not at all.
+    /// For completion, which hardly waits.
     Glance,
-    /// For a single question.
+    /// For a single verification.
     Once,
     Write,
 }
@@ -33,7 +33,7 @@ impl Access {
     }
 }
 
-/// A connection that runs nothing that is in the file.
+/// Opens a connection that runs nothing that the file contains.
 pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     let mode = match access {
         Access::Read | Access::Glance | Access::Once => OpenFlags::SQLITE_OPEN_READ_ONLY,
@@ -54,9 +54,10 @@ pub fn connect(path: &Path, access: Access) -> rusqlite::Result<Connection> {
         conn.set_db_config(off, false)?;
     }
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, true)?;
-    // Otherwise each statement would be prepared again when its parameters are bound.
+    // Without this, each statement would be prepared again when its parameters are bound.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    // More than a change needs. Otherwise a command would prepare a statement several times.
+    // A change needs fewer statements. With a smaller cache, a command would prepare a statement several
+    // times.
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     // Sorting uses memory instead of temporary files.
     conn.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON")?;
@@ -115,8 +116,9 @@ mod tests {
     }
 
     #[test]
-    fn no_sqlite_is_linked_that_deletes_what_a_journal_names() {
-        // The first version whose source was checked. It deletes only a file with the name of a super-journal.
+    fn the_source_of_the_linked_sqlite_was_checked() {
+        // This is the first version whose source was checked. It deletes only a file with the name of a
+        // super-journal.
         assert!(rusqlite::version_number() >= 3_054_001, "{}", rusqlite::version());
     }
 }

@@ -1,4 +1,4 @@
-//! Opens a store for reading, for a single question, or for a change.
+//! Opens a store in a file for reading, for a single verification, or for a change.
 
 use std::cell::Cell;
 use std::os::unix::fs::MetadataExt;
@@ -15,22 +15,22 @@ use crate::domain::event::Author;
 use crate::domain::when::Clock;
 use crate::store::usage;
 
-/// Takes the lock, which `BEGIN` alone does not.
+/// Begins a transaction and takes its lock, which `BEGIN` alone does not.
 const BEGIN_TO_READ: &str = "BEGIN; PRAGMA user_version";
 
 impl Store {
-    /// Opens it for reading, without changing a byte.
+    /// Opens the store for reading, without changing a byte.
     pub(in crate::store) fn file_to_read(location: &Directory) -> Result<Self, StoreError> {
         Sqlite::open_reader(location, Access::Read).map(Self::from)
     }
 
-    /// Opens it for a single question. The read transaction that checks the store is also that of the question, and
-    /// no statement is cached.
+    /// Opens the store for a single verification. The read transaction that checks the store also does the
+    /// verification, and no statement is cached.
     pub(in crate::store) fn file_to_verify_once(location: &Directory) -> Result<Self, StoreError> {
         Sqlite::open_reader(location, Access::Once).map(Self::from)
     }
 
-    /// Opens it for completion while somebody types. A store that is not ready at once is an error.
+    /// Opens the store for completion while somebody types. A store that is not ready at once is an error.
     pub(in crate::store) fn file_to_glance(location: &Directory) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;
         let engine = Sqlite::connect(&found, Access::Glance).map_err(|err| err.at_once(&found))?;
@@ -39,13 +39,14 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens it for reading, besides other connections of this process to the same file.
+    /// Opens the store for reading, while this process has other connections to the same file.
     pub(in crate::store) fn file_beside(location: &Directory) -> Result<Self, Opening> {
         let (found, checked) = safe(location).map_err(Opening::Failed)?;
         Ok(Self::from(Sqlite { checked: Some(checked), ..Sqlite::connect(&found, Access::Read)? }))
     }
 
-    /// Opens it for a change. A store of the previous version is migrated. Dropping the store deletes a copy.
+    /// Opens the store for a change. A store of the previous version is migrated. Dropping the store deletes
+    /// `copy`.
     pub(in crate::store) fn file_to_write(
         location: &Directory,
         clock: &dyn Clock,
@@ -59,7 +60,7 @@ impl Store {
         if store.version() != schema::VERSION {
             migrate::migrate(&store, clock, author)?;
         }
-        // Usage files may be lost. The next write makes missing ones, if it can.
+        // Usage files can be lost. The next write creates the missing ones, if it can.
         if usage::is_missing(&found.dir)
             && let Ok(now) = clock.now()
         {
@@ -72,10 +73,11 @@ impl Store {
 impl Sqlite {
     fn open_reader(location: &Directory, access: Access) -> Result<Self, StoreError> {
         let (found, checked) = safe(location)?;
-        // A writer may roll the journal back between the check and the copy. Then the next round reads the original.
+        // A writer might roll the journal back between the check and the copy. In that case the next round
+        // reads the original.
         for _ in 0..10 {
             match Self::connect(&found, access) {
-                // A copy may be made only while this process has no connection to the original.
+                // A copy can be made only while this process has no connection to the original.
                 Err(Opening::HotJournal) if checked::is_shared(&checked) => break,
                 Err(Opening::HotJournal) => {}
                 Err(Opening::Failed(err)) => return Err(err),
@@ -90,17 +92,17 @@ impl Sqlite {
     }
 
     pub(super) fn connect(found: &Found, access: Access) -> Result<Self, Opening> {
-        let sort = |err: rusqlite::Error| match err.sqlite_error().map(|err| err.extended_code) {
+        let classify = |err: rusqlite::Error| match err.sqlite_error().map(|err| err.extended_code) {
             Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK) => Opening::HotJournal,
             _ => Opening::Failed(StoreError::sqlite(&found.database, &err)),
         };
-        let conn = open::connect(&found.database, access).map_err(sort)?;
+        let conn = open::connect(&found.database, access).map_err(classify)?;
         let once = access == Access::Once;
         if once {
-            conn.execute_batch(BEGIN_TO_READ).map_err(sort)?;
+            conn.execute_batch(BEGIN_TO_READ).map_err(classify)?;
         }
         let version = prepare(&conn, found).map_err(|err| match err {
-            schema::SchemaError::Sqlite(err) => sort(err),
+            schema::SchemaError::Sqlite(err) => classify(err),
             differs @ schema::SchemaError::Differs { .. } => {
                 Opening::Failed(differs.into_store_error(&found.database))
             }
@@ -109,7 +111,9 @@ impl Sqlite {
     }
 }
 
+/// Why a store was not opened.
 pub enum Opening {
+    /// A killed writer left its journal.
     HotJournal,
     Failed(StoreError),
 }
@@ -129,7 +133,8 @@ fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError>
     let mut version = found.stamp();
     let mut checked = schema::check(conn, version);
     if checked.is_err() {
-        // It may have been migrated since the header was read, or its journal may not have been rolled back.
+        // The store might have been migrated since its header was read, or its journal might not have been
+        // rolled back.
         version = schema::version_of(conn)?;
         checked = schema::check(conn, version);
     }
@@ -140,11 +145,11 @@ fn prepare(conn: &Connection, found: &Found) -> Result<i64, schema::SchemaError>
     Ok(version)
 }
 
-/// The files, if nobody else could have written them and they are a store.
+/// Returns the files, if they are a store and nobody else could have written them.
 fn safe(location: &Directory) -> Result<(Found, Arc<Checked>), StoreError> {
     let (found, checked) = checked::find(location)?;
-    if let Some(wrong) = location.unsafe_files(&found)?.into_iter().next() {
-        return Err(wrong.into());
+    if let Some(problem) = location.unsafe_files(&found)?.into_iter().next() {
+        return Err(problem.into());
     }
     found.version().map(|_| (found, checked))
 }

@@ -21,34 +21,35 @@ use crate::domain::when::{Clock, Timestamp};
 use crate::domain::widening::Widening;
 use crate::store::engine::Row;
 
-/// The present store that a restore would change.
+/// The state of the existing store that a restore would change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Live {
     Missing,
-    /// Its log, which has this head, contains the head of the backup.
+    /// Its log contains the head of the backup. The value is the head of its log.
     SameHistory(Anchor),
-    /// It is readable, but has another history.
+    /// It can be read, but its log does not contain the head of the backup. The value is the head of its log.
     OtherHistory(Anchor),
-    /// It is damaged in this way. The head of its log, if readable.
+    /// It is damaged. The values describe the damage, and are the head of its log if that can be read.
     Unusable(String, Option<Anchor>),
 }
 
-/// A checked result, which [`Restoration::install`] puts in place of the store.
+/// A result that was checked. [`Restoration::install`] puts it in place of the store.
 pub struct Restoration {
     pub(in crate::store) result: Store,
     pub live: Live,
     pub backup_head: Anchor,
     pub head: Anchor,
     pub changed: bool,
-    /// Tokens, by id and name, that stay revoked or expired in part although they work in the backup.
+    /// Tokens, by id and name, that work in the backup but stay revoked or expired, at least in part.
     pub kept_ended: Vec<(TokenId, Name)>,
-    /// Tokens that would be removed, lose a secret or an unfinished delivery, or have no working secret left.
+    /// Tokens that would be removed, or would lose a secret, an unfinished delivery, or their last working
+    /// secret.
     pub discarded: Vec<(TokenId, Name)>,
     pub widening: Widening,
     pub commands: Vec<Brought>,
 }
 
-/// A command that rotations of a token would run.
+/// A command that is run when a token is rotated.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Brought {
     pub name: String,
@@ -56,8 +57,8 @@ pub struct Brought {
     pub command: String,
 }
 
-/// Opens a private copy of a backup in the present version, if all of it is sound. The file itself is not
-/// changed.
+/// Copies a backup to a private file, migrates the copy to the current version, and checks it. The backup
+/// itself is not changed.
 pub fn open_backup<E: From<StoreError>>(
     file: &Path,
     clock: &dyn Clock,
@@ -86,30 +87,30 @@ pub(super) fn check<E: From<StoreError>>(
     now: Timestamp,
     watch: Watch<'_, E>,
 ) -> Result<(), E> {
-    damage(store, now, watch)?.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
+    first_problem(store, now, watch)?.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
 }
 
-/// The same for a database that this process has just built, whose structure needs no check.
+/// Like [`check`], but without the structure of the database, which this process has just built.
 #[cfg(feature = "cli")]
 pub(super) fn check_built<E: From<StoreError>>(
     store: &Store,
     now: Timestamp,
     watch: Watch<'_, E>,
 ) -> Result<(), E> {
-    let wrong = first_of(store.audit_history(None, now, true, watch)?);
+    let wrong = first_problem_in(store.audit_history(None, now, true, watch)?);
     wrong.map_or(Ok(()), |why| Err(StoreError::Damaged(why).into()))
 }
 
-/// The first problem of a store.
-fn damage<E: From<StoreError>>(
+/// Returns the first problem of a store.
+fn first_problem<E: From<StoreError>>(
     store: &Store,
     now: Timestamp,
     watch: Watch<'_, E>,
 ) -> Result<Option<String>, E> {
-    Ok(first_of(store.audit(None, now, watch)?))
+    Ok(first_problem_in(store.audit(None, now, watch)?))
 }
 
-fn first_of(report: AuditReport) -> Option<String> {
+fn first_problem_in(report: AuditReport) -> Option<String> {
     let database = report.database.into_iter();
     database
         .chain(report.first_bad.map(|bad| format!("entry {} of its log: {}", bad.seq, bad.problem)))
@@ -127,25 +128,25 @@ pub fn plan<E: From<StoreError>>(
 ) -> Result<Restoration, E> {
     let now = clock.now().map_err(StoreError::Clock)?;
     let backup_head = backup.read(|view| view.anchor())?;
-    let (mut live, present) = meet(location, &backup_head)?;
+    let (mut live, existing) = compare_with_existing(location, &backup_head)?;
     let mut result = None;
-    if let (Live::SameHistory(head), Some(present)) = (&live, &present) {
-        let copy = present.private_copy(clock, author)?;
-        match damage(&copy, now, watch)? {
+    if let (Live::SameHistory(head), Some(existing)) = (&live, &existing) {
+        let copy = existing.private_copy(clock, author)?;
+        match first_problem(&copy, now, watch)? {
             None => result = Some(copy),
             Some(why) => live = Live::Unusable(why, Some(*head)),
         }
     }
     let result = result.map_or_else(|| backup.private_copy(clock, author), Ok)?;
-    let mut built = Built::default();
-    let changed = match (&live, &present) {
+    let mut findings = Findings::default();
+    let changed = match (&live, &existing) {
         (Live::SameHistory(_), _) => {
-            built.known = result.read(|view| view.commands())?;
-            result.write(clock, author, |tx| tx.merge(backup, &mut built))?
+            findings.known = result.read(|view| view.commands())?;
+            result.write(clock, author, |tx| tx.merge(backup, &mut findings))?
         }
-        (_, Some(present)) => {
-            present.accept_broken_seals();
-            result.write(clock, author, |tx| tx.revoke_as(present, &mut built))?;
+        (_, Some(existing)) => {
+            existing.accept_broken_seals();
+            result.write(clock, author, |tx| tx.apply_revocations_of(existing, &mut findings))?;
             true
         }
         _ => true,
@@ -153,21 +154,24 @@ pub fn plan<E: From<StoreError>>(
     watch(Step::new("checking the result", 0, 0))?;
     check(&result, now, watch)?;
     let (head, commands) = result.read(|view| Ok::<_, StoreError>((view.anchor()?, view.commands()?)))?;
-    let commands = commands.into_iter().filter(|it| !built.knows(it)).collect();
+    let commands = commands.into_iter().filter(|it| !findings.knows(it)).collect();
     Ok(Restoration {
         result,
         live,
         backup_head,
         head,
         changed,
-        kept_ended: built.kept_ended,
-        discarded: built.discarded,
-        widening: built.widening,
+        kept_ended: findings.kept_ended,
+        discarded: findings.discarded,
+        widening: findings.widening,
         commands,
     })
 }
 
-fn meet(location: &Directory, backup_head: &Anchor) -> Result<(Live, Option<Store>), StoreError> {
+fn compare_with_existing(
+    location: &Directory,
+    backup_head: &Anchor,
+) -> Result<(Live, Option<Store>), StoreError> {
     if !location.exists() {
         return Ok((Live::Missing, None));
     }
@@ -189,19 +193,19 @@ fn meet(location: &Directory, backup_head: &Anchor) -> Result<(Live, Option<Stor
     })
 }
 
-/// Findings that are collected while the result is built.
+/// What is found while the result is built.
 #[derive(Default)]
-struct Built {
+struct Findings {
     kept_ended: Vec<(TokenId, Name)>,
     discarded: Vec<(TokenId, Name)>,
     widening: Widening,
     known: BTreeSet<Brought>,
 }
 
-impl Built {
-    /// Whether the present store has this command of this token.
-    fn knows(&self, it: &Brought) -> bool {
-        self.known.iter().any(|known| (&known.id, &known.command) == (&it.id, &it.command))
+impl Findings {
+    /// Whether the existing store already has this command for this token.
+    fn knows(&self, command: &Brought) -> bool {
+        self.known.iter().any(|known| (&known.id, &known.command) == (&command.id, &command.command))
     }
 }
 
@@ -210,7 +214,7 @@ fn named(token: &Token) -> (TokenId, Name) {
 }
 
 impl View<'_> {
-    /// The commands that rotations would run.
+    /// All commands that rotations can run: those of tokens, unfinished deliveries and pending hooks.
     pub fn commands(&self) -> Result<BTreeSet<Brought>, StoreError> {
         let sql = "SELECT name, id, destination_command FROM tokens WHERE destination_command IS NOT NULL
              UNION SELECT name, id, hook FROM tokens WHERE hook IS NOT NULL
@@ -234,66 +238,69 @@ impl View<'_> {
 }
 
 impl Write<'_> {
-    /// Applies the backup to this copy of the present store, except for what was revoked or has expired since.
-    fn merge(&self, backup: &Store, built: &mut Built) -> Result<bool, StoreError> {
+    /// Applies the backup to this copy of the existing store, but keeps what was revoked or has expired since
+    /// the backup.
+    fn merge(&self, backup: &Store, findings: &mut Findings) -> Result<bool, StoreError> {
         let before = self.anchor()?;
         let (catalogue, settings) =
             backup.read(|view| Ok::<_, StoreError>((view.catalogue()?, view.settings()?)))?;
-        let was = self.catalogue()?;
+        let old_catalogue = self.catalogue()?;
         self.restore_catalogue(&catalogue)?;
-        let is = self.catalogue()?;
+        let new_catalogue = self.catalogue()?;
         self.restore_settings(settings)?;
-        // Tokens may exchange their names.
-        self.free_names(true)?;
+        // Two tokens might have swapped their names since the backup, so names need not be unique during the
+        // merge.
+        self.run("DROP INDEX token_name", &[])?;
         self.each_page(|page| {
-            for present in page {
-                let old = backup.read(|view| view.token_of_id(&present.id, self.now))?;
-                self.merge_token(&present, old.as_ref(), (&was, &is), built)?;
+            for existing in page {
+                let old = backup.read(|view| view.token_of_id(&existing.id, self.now))?;
+                self.merge_token(&existing, old.as_ref(), (&old_catalogue, &new_catalogue), findings)?;
             }
             Ok(())
         })?;
-        self.free_names(false)?;
-        self.note_missing(backup, built)?;
+        self.run(super::schema::TOKEN_NAME, &[])?;
+        self.note_missing(backup, findings)?;
         Ok(self.head.borrow().as_ref().is_some_and(|head| head.anchor != before))
     }
 
     fn merge_token(
         &self,
-        present: &Token,
+        existing: &Token,
         old: Option<&Token>,
-        (was, is): (&Catalogue, &Catalogue),
-        built: &mut Built,
+        (old_catalogue, new_catalogue): (&Catalogue, &Catalogue),
+        findings: &mut Findings,
     ) -> Result<(), StoreError> {
-        let restored = old.and_then(|old| old.restored_over(present, self.now));
+        let restored = old.and_then(|old| old.restored_over(existing, self.now));
         let Some(mut restored) = restored else {
-            // Tokens that were created since the backup and are revoked or expired stay, since nothing is lost by that.
-            if present.revoked_at.is_none() {
-                built.discarded.push(named(present));
-                self.replace(Action::Restore, present, None)?;
+            // A token that was created after the backup is removed, unless it is revoked. A revoked token
+            // does no harm.
+            if existing.revoked_at.is_none() {
+                findings.discarded.push(named(existing));
+                self.replace(Action::Restore, existing, None)?;
             }
             return Ok(());
         };
-        restored.token = restored.token.granted_in(is);
+        restored.token = restored.token.granted_in(new_catalogue);
         let after = &restored.token;
-        let newer = present.secrets.iter().filter(|secret| !secret.is_over(self.now));
-        let lost = newer.clone().any(|it| after.secrets.iter().all(|kept| kept.hash != it.hash));
-        let was_usable = present.has_working_secret(self.now);
-        if present.revoked_at.is_none() && lost || was_usable && !after.has_working_secret(self.now) {
-            built.discarded.push(named(present));
+        let working = existing.secrets.iter().filter(|secret| !secret.is_over(self.now));
+        let lost = working.clone().any(|it| after.secrets.iter().all(|kept| kept.hash != it.hash));
+        let was_usable = existing.has_working_secret(self.now);
+        if existing.revoked_at.is_none() && lost || was_usable && !after.has_working_secret(self.now) {
+            findings.discarded.push(named(existing));
         }
         if restored.kept_ended {
-            built.kept_ended.push(named(present));
+            findings.kept_ended.push(named(existing));
         }
-        let gain = Widening::of_token((present, was), (after, is));
-        built.widening = std::mem::take(&mut built.widening).and(gain);
-        if Form::Two.token(present) == Form::Two.token(after) {
+        let gain = Widening::of_token((existing, old_catalogue), (after, new_catalogue));
+        findings.widening = std::mem::take(&mut findings.widening).and(gain);
+        if Form::Two.token(existing) == Form::Two.token(after) {
             return Ok(());
         }
-        self.replace(Action::Restore, present, Some(after))
+        self.replace(Action::Restore, existing, Some(after))
     }
 
-    /// Tokens of the backup that were pruned from the present store stay gone.
-    fn note_missing(&self, backup: &Store, built: &mut Built) -> Result<(), StoreError> {
+    /// Notes the tokens of the backup that were pruned since. They are not restored.
+    fn note_missing(&self, backup: &Store, findings: &mut Findings) -> Result<(), StoreError> {
         let mut from = Some(FIRST);
         while let Some(start) = from {
             let (last, page) = backup.read(|view| {
@@ -302,7 +309,7 @@ impl Write<'_> {
             })?;
             for token in page.iter().filter(|token| token.has_working_secret(self.now)) {
                 if self.row_of_id(&token.id)?.is_none() && token.current().is_some() {
-                    built.kept_ended.push(named(token));
+                    findings.kept_ended.push(named(token));
                 }
             }
             from = last.and_then(|last| last.checked_add(1));
@@ -310,15 +317,16 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Revokes in this copy of a backup what another store, as far as it is readable, has revoked.
-    fn revoke_as(&self, other: &Store, built: &mut Built) -> Result<(), StoreError> {
+    /// Applies the revocations of another store to this copy of a backup. Tokens that cannot be read there
+    /// are skipped.
+    fn apply_revocations_of(&self, other: &Store, findings: &mut Findings) -> Result<(), StoreError> {
         self.each_page(|page| {
             for before in page {
                 let found = other.read(|view| view.token_of_id(&before.id, self.now)).ok().flatten();
                 let Some(found) = found else { continue };
-                let after = before.ended_as(&found, self.now);
+                let after = before.restricted_as(&found, self.now);
                 if after != before {
-                    built.kept_ended.push(named(&before));
+                    findings.kept_ended.push(named(&before));
                     self.update(&before, &after, Action::Restore)?;
                 }
             }
@@ -328,12 +336,12 @@ impl Write<'_> {
 
     fn each_page(
         &self,
-        mut take: impl FnMut(Vec<Token>) -> Result<(), StoreError>,
+        mut handle: impl FnMut(Vec<Token>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut from = Some(FIRST);
         while let Some(start) = from {
             let rows = self.rows_from(start)?;
-            take(self.tokens(&rows, self.now)?)?;
+            handle(self.tokens(&rows, self.now)?)?;
             from = rows.last().and_then(|last| last.checked_add(1));
         }
         Ok(())
@@ -342,7 +350,7 @@ impl Write<'_> {
     fn restore_settings(&self, backup: Settings) -> Result<(), StoreError> {
         let before = self.settings()?;
         let mut after = backup;
-        // The group that may read the files is a fact of the present store.
+        // The sharing describes the existing files, so it is not taken from the backup.
         after.facts.remove(&Fact::Sharing);
         after.facts.extend(before.facts.get_key_value(&Fact::Sharing).map(|(fact, it)| (*fact, it.clone())));
         if before == after {
@@ -350,11 +358,5 @@ impl Write<'_> {
         }
         let matched = self.compare(Action::Restore, &Subject::Settings, |form| form.settings(&before))?;
         self.write_settings(Action::Restore, &before, &after, matched)
-    }
-
-    /// Drops the rule that names are unique, or restores it.
-    fn free_names(&self, free: bool) -> Result<(), StoreError> {
-        let sql = if free { "DROP INDEX token_name" } else { super::schema::TOKEN_NAME };
-        self.run(sql, &[]).map(drop)
     }
 }

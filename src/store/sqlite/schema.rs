@@ -1,9 +1,9 @@
-//! The tables of the present version. `v1` has those of the previous one, and the migration.
+//! The tables of the current version. `v1` contains those of the previous one, and the migration.
 //!
-//! SQLite parses them whenever the store is opened, at about 15,000 instructions per object, 4,000 per check and
-//! 500 per `NOT NULL`. So there are few objects, and no constraints that reading would repeat: each value is
-//! read as its type of the domain, which refuses what a constraint would, and rows on which a verdict depends
-//! are sealed.
+//! SQLite parses the tables whenever a store is opened, at about 15,000 instructions per object, 4,000 per
+//! check and 500 per `NOT NULL`. So there are few objects, and no constraints that reading would repeat. Each
+//! value is read as a type of the domain, which refuses what a constraint would refuse, and rows on which a
+//! verdict depends are sealed.
 
 use rusqlite::Connection;
 
@@ -20,7 +20,7 @@ pub const VERSION: i64 = 2;
 pub const TOKEN_NAME: &str = "CREATE UNIQUE INDEX token_name ON tokens (name) WHERE revoked_at IS NULL";
 
 /// The statements, in the exact form that SQLite keeps (`CREATE TABLE name`, one space). Each row on which a
-/// verdict depends ends with its seal. `counts` is how many labels, grants and secrets a token has, and
+/// verdict depends ends with its seal. `counts` contains how many labels, grants and secrets a token has, and
 /// `include_count` how many scopes a scope includes, so that a missing row is noticed. Both are written last.
 const OBJECTS: &[&str] = &[
     "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT) STRICT, WITHOUT ROWID",
@@ -145,7 +145,7 @@ const OBJECTS: &[&str] = &[
     "CREATE INDEX event_subject ON events (subject)",
 ];
 
-/// Makes every table and index of this version.
+/// Creates every table and index of this version.
 pub fn create(conn: &Connection) -> rusqlite::Result<()> {
     OBJECTS.iter().try_for_each(|sql| conn.execute_batch(sql))
 }
@@ -156,22 +156,22 @@ pub fn stamp(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "user_version", VERSION)
 }
 
-/// The present version in the header.
+/// The current version in the header.
 pub fn version_of(conn: &Connection) -> rusqlite::Result<i64> {
     conn.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// The statistics that `ANALYZE` leaves, which do not change any answer.
+/// The tables that `ANALYZE` creates. They do not change any result.
 const STATISTICS: [&str; 2] =
     ["CREATE TABLE sqlite_stat1(tbl,idx,stat)", "CREATE TABLE sqlite_stat4(tbl,idx,neq,nlt,ndlt,sample)"];
 /// The names of the tables that Litestream keeps in a database.
 const LITESTREAM: &str = "_litestream_";
 
-/// Compares every object with the expected ones, so that a hostile store cannot contain anything that runs. The
-/// order may differ, since `VACUUM` changes it, and `ANALYZE` adds statistics.
+/// Compares every object with the expected ones, so that a hostile store cannot contain anything that runs.
+/// The order can differ, because `VACUUM` changes it, and `ANALYZE` adds tables.
 pub fn check(conn: &Connection, version: i64) -> Result<(), SchemaError> {
     let expected = if version == VERSION { OBJECTS } else { v1::OBJECTS };
-    let mut seen = vec![false; expected.len()];
+    let mut matched = vec![false; expected.len()];
     let mut foreign = Vec::new();
     let mut statement = conn.prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL")?;
     let mut rows = statement.query([])?;
@@ -179,12 +179,12 @@ pub fn check(conn: &Connection, version: i64) -> Result<(), SchemaError> {
     while let Some(row) = rows.next()? {
         let text = |at| row.get_ref(at).ok().and_then(|value| value.as_str().ok()).unwrap_or_default();
         let (kind, name, sql) = (text(0), text(1), text(2));
-        // Usually they are in the order in which they were made.
+        // Usually the objects are in the order in which they were created.
         let from_next = (next..expected.len()).chain(0..next);
         let found = from_next.into_iter().find(|at| expected[*at] == sql && declares(sql, kind, name));
         match found {
-            Some(at) if !seen[at] => {
-                seen[at] = true;
+            Some(at) if !matched[at] => {
+                matched[at] = true;
                 next = at + 1;
             }
             None if STATISTICS.contains(&sql) => {}
@@ -192,7 +192,7 @@ pub fn check(conn: &Connection, version: i64) -> Result<(), SchemaError> {
         }
     }
     let missing =
-        expected.iter().zip(seen).find(|(_, seen)| !seen).map(|(sql, _)| declared(sql).1.to_owned());
+        expected.iter().zip(matched).find(|(_, matched)| !matched).map(|(sql, _)| declared(sql).1.to_owned());
     if missing.is_none() && foreign.is_empty() {
         Ok(())
     } else {
@@ -227,7 +227,7 @@ pub fn drop_litestream(conn: &Connection) -> rusqlite::Result<()> {
 
 pub enum SchemaError {
     Sqlite(rusqlite::Error),
-    /// The error for an object that is missing or differs, or for additional objects.
+    /// An object is missing or differs, or there are additional objects.
     Differs {
         missing: Option<String>,
         foreign: Vec<String>,

@@ -1,4 +1,4 @@
-//! The recorded sharing of a store, and the resulting mode of its database.
+//! The recorded sharing of a store, and the mode that its database should have.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use crate::store::sharing::Sharing;
 use crate::store::{files, usage};
 
 impl Store {
-    /// The recorded sharing. `None` if it cannot be read. For a store of version 1, which has no record, the mode of
+    /// The recorded sharing. `None` if it cannot be read. A store of version 1 has no record, so the mode of
     /// its directory decides.
     pub(super) fn sharing(&self) -> Option<Sharing> {
         let (settings, found) = (self.read(|view| view.settings()).ok()?, &self.files().ok()?.found);
@@ -25,20 +25,22 @@ impl Store {
         Sharing::recorded(settings.facts.get(&Fact::Sharing)?)
     }
 
-    /// The sharing of new files beside the database, which is private unless the database has the recorded group.
+    /// The sharing of new files beside the database. It is private unless the database has the recorded
+    /// group.
     pub(super) fn sharing_of_new_files(&self) -> Sharing {
-        let ours = |sharing: &Sharing| self.files().is_ok_and(|it| sharing.is_group_of(&it.found.meta));
+        let ours = |sharing: &Sharing| self.files().is_ok_and(|files| sharing.is_group_of(&files.found.meta));
         self.sharing().filter(ours).unwrap_or(Sharing::Private)
     }
 }
 
-/// The mode that the database should have according to the record. The record counts only if the database has
-/// its group. Otherwise a backup that another user restored would be open to a group that nobody chose.
+/// The mode that the database should have according to the recorded sharing. A group counts only if the
+/// database has this group. Otherwise a backup that another user restored would be open to a group that
+/// nobody chose.
 pub fn database_mode(location: &Directory, found: &Found, recorded: Option<Sharing>) -> u32 {
     let mode = found.meta.mode() & 0o7777;
     let kept = if location.trusts_group { mode & 0o060 } else { 0 };
     let sharing = match recorded {
-        // A store that cannot be read may have either mode.
+        // The mode of a store that cannot be read can be either one.
         None if mode == Sharing::Group(0).database_mode() => return mode,
         Some(sharing) if sharing.is_group_of(&found.meta) => sharing,
         _ => Sharing::Private,
@@ -46,12 +48,12 @@ pub fn database_mode(location: &Directory, found: &Found, recorded: Option<Shari
     sharing.database_mode() | kept
 }
 
-/// Gives an existing store to a group, and records it. Returns whether that changed anything.
+/// Gives an existing store to a group, and records this. Returns whether this changed anything.
 ///
-/// This opens its files, so call it only while no connection to the database is open.
+/// This opens the files of the store, so it must be called only while no connection to the database is open.
 pub fn share(location: &Directory, gid: u32, clock: &dyn Clock, author: &Author) -> Result<bool, StoreError> {
     let sharing = Sharing::Group(gid);
-    // The record is written first, so that a process that is killed in between leaves the files less open than
+    // The record is written first. If the process is killed in between, the files are less open than
     // recorded.
     let recorded = Store::file_to_write(location, clock, author, None)?.write(clock, author, |tx| {
         let mut settings = tx.settings()?;

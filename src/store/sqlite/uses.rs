@@ -1,4 +1,4 @@
-//! Reads and records in files beside the database when secrets were last used.
+//! Reads and records in the usage files beside the database when secrets were last used.
 
 use std::os::unix::fs::MetadataExt;
 

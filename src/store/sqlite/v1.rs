@@ -1,11 +1,11 @@
-//! Stores of version 1: reading them, and the rows of their migration.
+//! Stores of version 1: how they are read, and how their rows are migrated.
 //!
-//! For reading, views of the connection replace the present tables, so that queries need not know two versions.
-//! Columns that version 1 did not have are empty, and its rows have no seals.
+//! For reading, temporary views with the names of the current tables hide the old tables, so that queries
+//! need not know two versions. Columns that version 1 did not have are empty, and its rows have no seals.
 
 use rusqlite::Connection;
 
-/// The objects of version 1.
+/// The tables and indexes of version 1.
 pub const OBJECTS: &[&str] = &[
     "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
     "CREATE TABLE token (
@@ -131,17 +131,18 @@ const VIEWS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Lets the queries of today read a database of version 1.
+/// Creates views through which the current queries can read a database of version 1.
 pub fn view(conn: &Connection) -> rusqlite::Result<()> {
     VIEWS.iter().try_for_each(|(name, sql)| conn.execute_batch(&format!("CREATE TEMP VIEW {name} AS {sql}")))
 }
 
-/// Takes these views away, once the tables are those of today.
+/// Drops these views, once the tables are those of the current version.
 pub fn unview(conn: &Connection) -> rusqlite::Result<()> {
     VIEWS.iter().try_for_each(|(name, _)| conn.execute_batch(&format!("DROP VIEW IF EXISTS temp.{name}")))
 }
 
-/// What of a table is kept, where its columns are others: those that both have, and then `columns = values`.
+/// For each table, its new name, its old name, the columns that both versions have, and `columns = values`
+/// for the new columns.
 const KEPT: &[(&str, &str, &str, &str)] = &[
     (
         "tokens",
@@ -169,8 +170,8 @@ const KEPT: &[(&str, &str, &str, &str)] = &[
     ),
 ];
 
-/// Moves every row into the present tables, without seals, within an open transaction. Foreign keys must be off,
-/// so that rows which were planted by hand are kept and the log reports them.
+/// Moves every row into the current tables, without seals, within an open transaction. Foreign keys must be
+/// off, so that rows that were inserted by hand are kept, and the log reports them.
 pub fn convert(
     conn: &Connection,
     create: impl FnOnce(&Connection) -> rusqlite::Result<()>,

@@ -1,4 +1,4 @@
-//! Real shells, each in a terminal in which TAB is pressed. They get the script as the documents describe.
+//! Presses TAB in real shells, which load the scripts as the documents describe.
 
 use std::fs;
 use std::path::Path;
@@ -7,22 +7,23 @@ use std::process::Command;
 use crate::support::{World, have, pages, run};
 use crate::terminals::Screen;
 
-/// A shell in a separate home. Its prompt is `> `.
+/// A shell in a separate home directory. Its prompt is `> `.
 struct Shell {
     screen: Screen,
     _world: World,
 }
 
 impl Shell {
-    /// Starts a shell with this as its start-up file, once it shows its prompt.
+    /// Starts a shell with this start-up file, and waits for its prompt.
     fn start(file: &str, rc: &str, command: &str) -> Self {
         let world = super::filled();
         let home = world.dir.path().join("home");
         let work = home.join("work");
-        fs::create_dir_all(work.join("secrets")).expect("a directory");
-        fs::write(work.join("see me"), "").expect("a file");
+        fs::create_dir_all(work.join("secrets")).expect("the directory can be created");
+        fs::write(work.join("see me"), "").expect("the file can be written");
         let file = home.join(file);
-        fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        fs::create_dir_all(file.parent().expect("the path has a parent"))
+            .expect("the directory can be created");
         fs::write(&file, rc).expect("a start-up file");
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).env("HOME", &home).env("XDG_CONFIG_HOME", &home).current_dir(&work);
@@ -31,7 +32,7 @@ impl Shell {
         Self { screen, _world: world }
     }
 
-    /// Fails unless TAB turns one line into the other. A `#` after it shows the cursor.
+    /// Fails unless TAB turns `typed` into `line`. A `#` is typed after it to show where the cursor is.
     #[track_caller]
     fn completes(&self, typed: &str, line: &str) {
         self.screen.say(typed);
@@ -42,7 +43,7 @@ impl Shell {
         self.screen.press(&["C-u"]);
     }
 
-    /// Fails unless TAB, pressed this often, shows all of these. The output stays on the screen.
+    /// Fails unless pressing TAB this often shows all of these texts. They stay on the screen.
     #[track_caller]
     fn shows(&self, typed: &str, tabs: usize, expected: &[&str]) {
         self.screen.say(typed);
@@ -53,12 +54,12 @@ impl Shell {
     }
 }
 
-/// The lines of the documents for the start-up file of a shell.
+/// The line that the documents give for the start-up file of a shell.
 fn advised(shell: &str) -> String {
     pages::line(&format!("- {shell}, ")).split('`').nth(3).expect(shell).to_owned()
 }
 
-/// The part that is the same in every shell.
+/// The completions that are the same in every shell.
 const LINES: [(&str, &str); 8] = [
     ("tokenctl sh", "tokenctl show "),
     ("tokenctl show ci-d", "tokenctl show ci-deploy "),
@@ -84,7 +85,7 @@ fn bash(rc: &str) -> Shell {
         ("tokenctl create x --out see", "tokenctl create x --out see\\ me "),
         ("tokenctl --store s", "tokenctl --store secrets/"),
         ("true; tokenctl sh", "true; tokenctl show "),
-        // An owner with a blank would have to be quoted.
+        // An owner with a space in it would have to be quoted.
         ("tokenctl list --owner A", "tokenctl list --owner A"),
     ] {
         shell.completes(typed, line);
@@ -94,7 +95,7 @@ fn bash(rc: &str) -> Shell {
 }
 
 #[test]
-fn zsh_says_what_it_misses_where_its_completion_was_not_started() {
+fn the_zsh_script_says_what_is_missing_if_completion_is_not_started() {
     if !have("zsh") {
         return;
     }
@@ -105,15 +106,15 @@ fn zsh_says_what_it_misses_where_its_completion_was_not_started() {
 }
 
 #[test]
-fn bash_completes() {
+fn completion_works_in_bash() {
     if have("tmux") && have("bash") {
         bash(&advised("bash"));
     }
 }
 
 #[test]
-fn bash_completes_beside_its_package_of_completions() {
-    // The package has one command, by which it can be found.
+fn completion_works_in_bash_with_the_bash_completion_package() {
+    // The package is detected by its only command.
     if have("tmux") && have("bash") && have("dh_bash-completion") {
         bash(&format!(". /usr/share/bash-completion/bash_completion\n{}", advised("bash")));
     }
@@ -140,14 +141,14 @@ fn zsh(rc: &str) {
 }
 
 #[test]
-fn zsh_completes() {
+fn completion_works_in_zsh() {
     if have("tmux") && have("zsh") {
         zsh(&format!("compinit -u\n{}", advised("zsh")));
     }
 }
 
 #[test]
-fn zsh_completes_from_fpath_at_the_first_tab() {
+fn completion_works_in_zsh_from_fpath_at_the_first_tab() {
     if have("tmux") && have("zsh") {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("completions");
         zsh(&format!("fpath=({} $fpath)\ncompinit -u", scripts.display()));
@@ -155,7 +156,7 @@ fn zsh_completes_from_fpath_at_the_first_tab() {
 }
 
 #[test]
-fn fish_completes() {
+fn completion_works_in_fish() {
     if !have("tmux") || !have("fish") {
         return;
     }
@@ -172,16 +173,16 @@ fn fish_completes() {
 }
 
 #[test]
-fn elvish_completes() {
+fn completion_works_in_elvish() {
     if !have("tmux") || !have("elvish") {
         return;
     }
     let rc = "set edit:prompt = { put '> ' }\nset edit:rprompt = { }";
-    // Its daemon ends with the last shell that uses it.
+    // The daemon of elvish exits with the last shell that uses it.
     let command = "exec elvish -rc ~/rc.elv -sock ~/sock -db ~/db";
     let shell = Shell::start("rc.elv", &format!("{rc}\n{}\n", advised("elvish")), command);
     for (typed, line) in LINES {
-        // It opens a list for what it quotes, and writes no blank behind.
+        // Elvish opens a list for candidates that it has to quote, and adds no space after a candidate.
         if !typed.contains('=') {
             shell.completes(typed, line.trim_end());
         }

@@ -1,4 +1,5 @@
-//! The line of the crontab in the documents, under the real cron daemon, whose clock runs fast; its jobs have the real one.
+//! The crontab line from the documents, under a real cron daemon. Cron's clock runs fast, but its jobs use the real
+//! one.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,7 +15,7 @@ use super::{Job, PASS_KEY};
 use crate::support::processes::{eventually, until};
 use crate::support::{DAY, have, pages, program_path, real_time, uid, write_program};
 
-/// Cron sees its own crontab and nothing of the machine's, and sends its mails through a stand-in for sendmail.
+/// Runs cron with its own crontab only, isolated from the machine's, and with a stand-in for sendmail.
 const ISOLATED: &str = r#"
 mount -t tmpfs none /run && mount -t tmpfs none /etc/cron.d && mount -t tmpfs none /var/spool/cron/crontabs &&
 mount --bind "$0/nothing" /etc/crontab && mount --bind "$0/sbin" /usr/sbin || exit 77
@@ -22,7 +23,7 @@ cp "$0/crontab" /var/spool/cron/crontabs/root && chmod 600 /var/spool/cron/cront
 LD_PRELOAD=$(echo /usr/lib/*/faketime/libfaketime.so.1) FAKETIME='+0 x20' exec /usr/sbin/cron -f
 "#;
 
-/// A cron daemon that is ended with the test.
+/// A cron daemon that stops with the test.
 struct Daemon(Child);
 
 impl Drop for Daemon {
@@ -33,26 +34,28 @@ impl Drop for Daemon {
 }
 
 impl Daemon {
-    /// Starts cron with these lines; a minute passes every three seconds. None where that cannot be done here.
+    /// Starts cron with these lines and lets a minute pass every three seconds. Returns `None` if this machine does not
+    /// allow it.
     fn start(job: &Job, lines: &[String]) -> Option<Self> {
         if !["cron", "faketime", "unshare"].into_iter().all(have) {
             return None;
         }
         if uid() != 0 {
-            eprintln!("skipped: only root can give cron a crontab of its own");
+            eprintln!("skipped: only root can give cron a separate crontab");
             return None;
         }
         let dir = job.world.dir.path();
         let sbin = job.world.directory("sbin");
         let mails = job.world.directory("mails");
-        fs::write(dir.join("nothing"), "").expect("a file");
+        fs::write(dir.join("nothing"), "").expect("the file can be written");
         let cron = "command -v cron | xargs -I{} cp {} ";
         super::run(Command::new("sh").args(["-c", &format!("{cron} {sbin}/")]), b"").ok();
         let sendmail = format!("#!/bin/sh\n/bin/cat >{mails}/.$$ && /bin/mv {mails}/.$$ {mails}/$$\n");
         write_program(Path::new(&format!("{sbin}/sendmail")), sendmail.as_bytes());
-        let programs = program_path().parent().expect("a directory").display();
+        let programs = program_path().parent().expect("the path has a parent").display();
         let path = format!("HOME={}\nPATH={programs}:/usr/bin:/bin\n", job.home);
-        fs::write(dir.join("crontab"), format!("{path}{}\n", lines.join("\n"))).expect("a file");
+        fs::write(dir.join("crontab"), format!("{path}{}\n", lines.join("\n")))
+            .expect("the file can be written");
         let mut child = Command::new("unshare")
             .args(["-m", "sh", "-c", ISOLATED])
             .arg(dir)
@@ -61,7 +64,7 @@ impl Daemon {
             .expect("unshare starts");
         let mut is_cron = || {
             let name = fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap_or_default();
-            let ended = child.try_wait().expect("a child");
+            let ended = child.try_wait().expect("the process can be waited for");
             if name == "cron\n" || ended.is_some() { Ok(ended) } else { Err("cron did not start".to_owned()) }
         };
         if let Some(status) = eventually(&mut is_cron) {
@@ -73,7 +76,7 @@ impl Daemon {
     }
 }
 
-/// Ends the client, too, when the test fails.
+/// Stops the client even if the test fails.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {
@@ -84,18 +87,19 @@ impl Drop for Done<'_> {
 
 /// The bodies of the mails that were sent.
 fn mails(job: &Job) -> Vec<String> {
-    let entries = fs::read_dir(job.world.path("mails")).expect("mails");
+    let entries = fs::read_dir(job.world.path("mails")).expect("the directory can be read");
     let paths = entries.map(|entry| entry.expect("a mail").path());
-    // One that is still being written begins with a dot.
+    // The name of a mail that is still being written begins with a dot.
     let whole = paths.filter(|path| !path.to_string_lossy().contains("/."));
     let body = |path| {
-        let mail = fs::read_to_string(path).expect("a mail");
+        let mail = fs::read_to_string(path).expect("the file can be read");
         mail.split_once("\n\n").expect("a head and a body").1.to_owned()
     };
     whole.map(body).collect()
 }
 
-/// Asks the gate, as a server would for a client that presents what is in this file. None without a whole answer.
+/// Asks the gate about the secret in this file, as a server would for a client. Returns `None` if the answer is
+/// incomplete.
 fn status(gate: &Path, file: &Path) -> Option<u16> {
     let secret = fs::read_to_string(file).ok()?;
     let mut stream = UnixStream::connect(gate).ok()?;
@@ -109,17 +113,17 @@ fn status(gate: &Path, file: &Path) -> Option<u16> {
     answer.split(' ').nth(1)?.parse().ok()
 }
 
-/// The tokens of the test below, which a policy made due ten days ago.
+/// The tokens of the test below. Their rotation has been due for ten days.
 fn due_tokens(job: &Job) {
     job.world.wait(real_time() - 40 * DAY - job.world.now());
     let policy = ["--ttl", "90d", "--rotate-every", "30d", "--grace", "2d"];
     let (file, env) = (format!("{}/in-file", job.home), format!("{}/app.env", job.home));
-    fs::write(&env, "PORT=8080\n").expect("a file");
-    fs::set_permissions(&env, fs::Permissions::from_mode(0o600)).expect("a mode");
+    fs::write(&env, "PORT=8080\n").expect("the file can be written");
+    fs::set_permissions(&env, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
     let create =
         |name: &str, args: &[&str]| job.world.run(&[&["create", name], &policy[..], args].concat()).ok();
     create("in-file", &["--out", &file]);
-    // The service reads its secret when it is restarted, which fails twice.
+    // The service reads its secret when it is restarted. The first two restarts fail.
     let restart = "cd ~ && echo run >>runs && test $(wc -l <runs) -gt 2 && umask 077 && \
         sed -n s/^TOKEN=//p app.env >service.new && mv service.new service";
     create("service", &["--env-file", &env, "--env-name", "TOKEN", "--after", restart]);
@@ -133,7 +137,7 @@ fn due_tokens(job: &Job) {
 }
 
 #[test]
-fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works() {
+fn one_crontab_line_delivers_each_secret_to_its_destination_and_repeats_a_hook_until_it_succeeds() {
     if !have("pass") || !have("gpg") {
         return;
     }
@@ -174,7 +178,7 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
         }
         drop(daemon);
         drop(ending);
-        client.join().expect("the client")
+        client.join().expect("the thread does not panic")
     });
     let _ = server.kill();
     let _ = server.wait();
@@ -192,9 +196,9 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
         assert!(mail.contains("`service` is rotated, but") && mail.contains(only), "{mail}");
     }
     assert!(others.iter().all(|mail| mail.starts_with(only) && mail.lines().count() == 3), "{others:?}");
-    let runs = fs::read_to_string(format!("{}/runs", job.home)).expect("runs");
+    let runs = fs::read_to_string(format!("{}/runs", job.home)).expect("the file can be read");
     assert_eq!(runs, "run\nrun\nrun\n");
-    assert_eq!(job.verify("service"), "valid service", "it was restarted with the new secret");
+    assert_eq!(job.verify("service"), "valid service", "the service was restarted with the new secret");
     assert_eq!(job.verify("in-file"), "valid in-file");
     assert_eq!(job.verify("to-command"), "valid to-command");
     assert_eq!(job.line("pass show tokens/in-pass | tokenctl verify").out, "valid in-pass\n");
@@ -202,7 +206,7 @@ fn one_line_takes_each_secret_to_its_own_place_and_repeats_a_hook_until_it_works
 }
 
 #[test]
-fn the_lines_for_monitoring_mail_what_was_found_and_write_metrics() {
+fn the_crontab_lines_for_monitoring_mail_findings_and_write_metrics() {
     let job = Job::without_tokens();
     job.world.wait(real_time() - 40 * DAY - job.world.now());
     job.world.run(&["create", "demo", "--ttl", "38d", "--owner", "ann"]).ok();
@@ -219,7 +223,7 @@ fn the_lines_for_monitoring_mail_what_was_found_and_write_metrics() {
     let mail = mails(&job).remove(0);
     assert!(mail.starts_with("error: expired: `demo` expired "), "{mail}");
     assert!(mail.contains("(owner: ann)\n  hint: revive it with `tokenctl rotate demo --revive`"), "{mail}");
-    let written = fs::read_to_string(file).expect("metrics");
+    let written = fs::read_to_string(file).expect("the file can be read");
     assert!(
         written.contains("tokenctl_check_findings{code=\"expired\",severity=\"error\"} 1\n"),
         "{written}"

@@ -1,15 +1,15 @@
-//! The timer of the documents, run by a systemd in separate namespaces.
+//! The timer from the documents, run by a systemd in separate namespaces.
 
 use super::restarting_hook;
 use crate::support::systemd::under_systemd;
 use crate::support::{World, have, pages};
 
-/// A service that reads its secret when it starts. It opens the file itself, since a systemd in namespaces has nowhere to
-/// put what `LoadCredential=` loads.
+/// A service that reads its secret when it starts. It opens the file itself, because a systemd in namespaces cannot
+/// provide the directory for `LoadCredential=`.
 const APP: &str =
     "[Service]\nExecStart=/bin/sh -c 'cp /etc/service-tokens/app /run/app.runs-with; exec sleep infinity'\n";
 
-/// The timer was last run before the last full hour, so that systemd catches up at once.
+/// The last run of the timer was before the last full hour, so systemd runs it at once.
 const LOOK: &str = r#"
 waits() { n=0; until eval "$1"; do n=$((n + 1)); [ $n -lt 150 ] || { echo "never: $1"; return; }; sleep 0.1; done; }
 mkdir -p /usr/local/bin && ln -s /usr/bin/tokenctl /usr/local/bin/tokenctl
@@ -32,7 +32,7 @@ systemctl is-active app
 "#;
 
 #[test]
-fn the_timer_of_the_documents_rotates_what_is_due_and_its_hook_restarts_the_service() {
+fn the_timer_in_the_documents_rotates_due_tokens_and_the_hook_restarts_the_service() {
     if !have("bash") {
         return;
     }

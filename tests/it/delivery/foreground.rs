@@ -1,4 +1,4 @@
-//! Commands that receive a secret and have the terminal meanwhile.
+//! Commands that receive a secret and use the terminal while they run.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::support::{World, have};
 use crate::terminals::Screen;
 
 #[test]
-fn a_command_that_asks_on_the_terminal_gets_its_answer() {
+fn a_command_can_ask_on_the_terminal() {
     if !have("tmux") {
         return;
     }
@@ -18,10 +18,10 @@ fn a_command_that_asks_on_the_terminal_gets_its_answer() {
     screen.say("indeed");
     screen.press(&["Enter"]);
     screen.wait("EXIT 0");
-    assert_eq!(fs::read_to_string(world.path("said")).expect("a file"), "indeed\n");
-    let got = fs::read(world.path("got")).expect("a file");
+    assert_eq!(fs::read_to_string(world.path("said")).expect("the file can be read"), "indeed\n");
+    let got = fs::read(world.path("got")).expect("the file can be read");
     assert_eq!(world.real(&["verify"], &got).ok().line(), "valid demo");
-    // The shell has its terminal back.
+    // The shell can read from its terminal again.
     screen.run("read again; echo $again");
     screen.say("mine");
     screen.press(&["Enter"]);
@@ -29,7 +29,7 @@ fn a_command_that_asks_on_the_terminal_gets_its_answer() {
 }
 
 #[test]
-fn ctrl_c_in_a_command_that_has_the_terminal_ends_the_delivery() {
+fn ctrl_c_in_a_command_on_the_terminal_interrupts_the_delivery() {
     if !have("tmux") {
         return;
     }
@@ -40,18 +40,18 @@ fn ctrl_c_in_a_command_that_has_the_terminal_ends_the_delivery() {
     screen.press(&["C-c"]);
     let shown = screen.wait("EXIT 130");
     assert!(shown.contains("interrupted; nothing was changed"), "{shown}");
-    let got = fs::read(world.path("got")).expect("a file");
+    let got = fs::read(world.path("got")).expect("the file can be read");
     assert_eq!(world.real(&["verify"], &got).exit(3).line(), "unknown");
 }
 
 #[test]
-fn a_script_has_its_terminal_back_after_the_command() {
+fn a_script_can_use_its_terminal_again_after_the_command() {
     if !have("tmux") {
         return;
     }
     let world = World::of_processes();
     let screen = Screen::new(&world, (80, 24), &[]);
-    // It has no job control, with which an interactive shell takes the terminal back by itself.
+    // Unlike an interactive shell, a script has no job control, so it would not take the terminal back by itself.
     world.write("script", "tokenctl create demo -q --exec 'cat >got'; echo Next; read next; echo $next\n");
     screen.run("sh script");
     screen.wait("Next");

@@ -1,4 +1,4 @@
-//! The contract on presented secrets, as simple as possible, without any code of the program.
+//! The rules for verification, as simple as possible and without any code of the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// These scopes and all that they include.
+    /// These scopes and all scopes that they include, directly or indirectly.
     pub fn reach(&self, from: &BTreeSet<usize>) -> BTreeSet<usize> {
         let mut all = from.clone();
         loop {
@@ -41,13 +41,19 @@ impl Model {
         scopes.is_disjoint(&self.retired)
     }
 
-    /// The required scopes that are not held.
-    pub fn missing(&self, token: &Token, asked: &BTreeSet<usize>) -> BTreeSet<usize> {
-        asked - &self.reach(&token.scopes)
+    /// The required scopes that the token does not have.
+    pub fn missing(&self, token: &Token, required: &BTreeSet<usize>) -> BTreeSet<usize> {
+        required - &self.reach(&token.scopes)
     }
 
-    /// What `verify` must answer at an instant.
-    pub fn reason(&self, token: &Token, at: i64, asked: &BTreeSet<usize>, label: Option<u8>) -> &'static str {
+    /// The reason that `verify` must give at an instant.
+    pub fn reason(
+        &self,
+        token: &Token,
+        at: i64,
+        required: &BTreeSet<usize>,
+        label: Option<u8>,
+    ) -> &'static str {
         if token.revoked {
             "revoked"
         } else if token.disabled {
@@ -56,7 +62,7 @@ impl Model {
             "expired"
         } else if token.start.is_some_and(|start| at < start) {
             "not_yet_valid"
-        } else if !self.missing(token, asked).is_empty() {
+        } else if !self.missing(token, required).is_empty() {
             "scope_missing"
         } else if label.is_some_and(|label| token.label != Some(label)) {
             "label_mismatch"
@@ -65,7 +71,7 @@ impl Model {
         }
     }
 
-    /// Every instant to come at which an answer may change.
+    /// Every future instant at which an answer can change.
     pub fn boundaries(&self, now: i64) -> Vec<i64> {
         let all = self.tokens.iter().flat_map(|token| [token.start, token.end]).flatten();
         all.filter(|it| *it > now).collect::<BTreeSet<_>>().into_iter().collect()

@@ -1,20 +1,20 @@
-//! The texts of the repository: documents, manual pages, messages, comments and the names of tests.
+//! The texts of the repository: documents, manual pages, messages, comments and test names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What kind of text it is.
+/// The kind of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Comments and documents.
     Prose,
     /// Messages and other string literals.
     Message,
-    /// The name of a test, with blanks for underscores.
+    /// The name of a test, with spaces instead of underscores.
     Name,
 }
 
-/// A paragraph, a message or a name, with its place.
+/// A paragraph, a message or a name, and where it is.
 #[derive(Debug)]
 pub struct Text {
     pub path: String,
@@ -30,8 +30,8 @@ pub fn all() -> Vec<Text> {
     let mut texts = Vec::new();
     while let Some(path) = open.pop() {
         if path.is_dir() {
-            let entries = fs::read_dir(&path).expect("a directory");
-            open.extend(entries.map(|entry| entry.expect("an entry").path()));
+            let entries = fs::read_dir(&path).expect("the directory can be read");
+            open.extend(entries.map(|entry| entry.expect("the entry can be read").path()));
             continue;
         }
         let Ok(content) = fs::read_to_string(&path) else { continue };
@@ -72,7 +72,7 @@ const PLACES: [&str; 15] = [
 
 type Found = Vec<(usize, Kind, String)>;
 
-/// Joins lines to paragraphs.
+/// Joins lines into paragraphs.
 #[derive(Default)]
 struct Paragraphs {
     found: Found,
@@ -134,7 +134,7 @@ fn manual(content: &str) -> Found {
     lines.map(|(at, line)| (at + 1, Kind::Prose, plain(line))).collect()
 }
 
-/// The comments of a script or a table of settings, and its description.
+/// The comments in a script or a configuration file, and its lines with a description.
 fn notes(content: &str) -> Found {
     let note = |line: &str| match line.split_once("# ") {
         Some((_, note)) => Some(note.to_owned()),
@@ -143,7 +143,7 @@ fn notes(content: &str) -> Found {
     content.lines().enumerate().filter_map(|(at, line)| Some((at + 1, Kind::Prose, note(line)?))).collect()
 }
 
-/// The comments of a source, the names of its tests and, if it is one of the program, its string literals.
+/// The comments in a source file, the names of its tests and, if it is part of the program, its string literals.
 fn source(content: &str, has_messages: bool) -> Found {
     let mut paragraphs = Paragraphs::default();
     let mut is_example = false;
@@ -180,7 +180,7 @@ fn source(content: &str, has_messages: bool) -> Found {
     found
 }
 
-/// The string literals of a source that have several words.
+/// The string literals in a source file that contain several words.
 fn literals(content: &str) -> Found {
     let mut found = Found::new();
     let bytes = content.as_bytes();
@@ -192,7 +192,7 @@ fn literals(content: &str) -> Found {
                 at += content[at..].find('\n').unwrap_or(content.len() - at);
                 continue;
             }
-            // A character. The quote of a lifetime has no second one within a few characters.
+            // A character literal. The quote of a lifetime is not followed by another quote within a few characters.
             b'\'' => {
                 let mut near = content[at + 1..].char_indices().skip(1).take(9);
                 at += near.find(|(_, c)| *c == '\'').map_or(0, |(len, _)| len + 1);
@@ -221,8 +221,8 @@ fn literals(content: &str) -> Found {
     found
 }
 
-/// The words of a text in lower case, with its punctuation; `^` is the start of a sentence and the end of the text, and
-/// a backtick stands for anything between backticks.
+/// The words of a text in lower case, and its punctuation. `^` is the start of a sentence or the end of the text, and a
+/// backtick replaces everything between backticks.
 pub fn words(text: &str) -> Vec<String> {
     let mut words = vec!["^".to_owned()];
     let mut word = String::new();

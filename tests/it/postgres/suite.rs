@@ -40,14 +40,14 @@ const APART: &[&str] = &["postgres::", "serve::", "shells", "slow::", "tests::"]
 
 /// Tests that let a store remember or run commands, or expect that it is named by a directory.
 const OF_FILES_BY_DESIGN: &[&str] = &[
-    "apply::a_delivery_that_fails_leaves_the_others_and_is_made_up_for_by_the_next_run",
-    "apply::an_interrupted_run_says_what_it_did_not_make",
-    "create::stdout_is_the_secret_and_stderr_has_the_messages",
-    "if_missing::an_expired_token_is_rotated_with_revive_and_keeps_its_id",
-    "if_missing::it_warns_of_a_destination_or_hook_that_the_token_does_not_have",
-    "import::commands_in_an_export_must_be_accepted",
-    "remembered::create_remembers_its_destination_and_says_so",
-    "remembered::due_secrets_go_to_their_destinations_and_a_failure_stops_no_other",
+    "apply::a_failed_delivery_does_not_stop_the_others_and_is_repeated_by_the_next_run",
+    "apply::an_interrupted_run_reports_what_was_not_created",
+    "create::the_secret_is_printed_to_stdout_and_messages_to_stderr",
+    "if_missing::if_missing_with_revive_rotates_an_expired_token_and_keeps_its_id",
+    "if_missing::if_missing_warns_about_a_different_destination_or_hook",
+    "import::commands_in_an_export_need_accept_commands",
+    "remembered::create_stores_the_destination_and_says_so",
+    "remembered::due_secrets_go_to_their_destinations_and_a_failure_does_not_stop_the_others",
 ];
 
 #[test]

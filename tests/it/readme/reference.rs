@@ -1,4 +1,4 @@
-//! The reference of JSON documents, compared with the documents of a store that has everything in it.
+//! Compares the reference of JSON documents with the documents of a store that contains everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,10 @@ use tokenctl::cli::VERBS;
 
 use crate::support::{DAY, MINUTE, Ran, World, pages, run};
 
-/// A key of a document, by the table that has it.
+/// A key of a document: the name of the table that lists it, and the key.
 type Key = (&'static str, &'static str);
 
-/// A row of a table, and the words for the type of its value.
+/// A row of a table: the key, the words for its type, and its meaning.
 #[derive(Clone, Copy, PartialEq)]
 struct Row {
     key: Key,
@@ -18,12 +18,13 @@ struct Row {
     meaning: &'static str,
 }
 
-/// The tables of the reference by the names of their documents, with what each has from another.
+/// The rows of every table in the reference, by the name of the document. They include the rows of the document that a
+/// document extends.
 fn shapes() -> BTreeMap<&'static str, Vec<Row>> {
     let mut shapes = BTreeMap::<&str, Vec<Row>>::new();
     let mut extends = Vec::new();
     for section in pages::section("## JSON documents").split("\n### ").skip(1) {
-        let (name, text) = section.split_once('\n').expect("a heading");
+        let (name, text) = section.split_once('\n').expect("there is a heading");
         let rows = text.lines().filter(|line| line.starts_with("| `")).map(|line| {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             Row { key: (name, cells[1].trim_matches('`')), kind: cells[2], meaning: cells[3] }
@@ -32,7 +33,7 @@ fn shapes() -> BTreeMap<&'static str, Vec<Row>> {
         let base = text.split_once("All of ").and_then(|(_, rest)| rest.split_once(", and:"));
         extends.extend(base.map(|(base, _)| (name, base)));
     }
-    // A document may be all of one that is itself all of another.
+    // A document can extend one that itself extends another.
     for _ in 0..2 {
         for (name, base) in &extends {
             let rows = shapes.get(base).unwrap_or_else(|| panic!("no {base}")).clone();
@@ -44,12 +45,12 @@ fn shapes() -> BTreeMap<&'static str, Vec<Row>> {
     shapes
 }
 
-/// Compares documents with the tables, and keeps which values it has seen.
+/// Compares documents with the tables, and records which keys had values.
 struct Reader {
     shapes: BTreeMap<&'static str, Vec<Row>>,
-    /// Each key that had a value: not null, not absent, not empty.
+    /// The keys that had a value other than null or an empty list or object.
     seen: BTreeSet<Key>,
-    /// Each key that was null or absent.
+    /// The keys that were null or absent.
     missed: BTreeSet<Key>,
 }
 
@@ -106,7 +107,7 @@ impl Reader {
                 true
             }
         };
-        assert!(fits, "{at:?} is to be {kind}: {value}");
+        assert!(fits, "{at:?} is not of type {kind}: {value}");
         let is_empty = value.as_array().is_some_and(Vec::is_empty)
             || value.as_object().is_some_and(serde_json::Map::is_empty);
         if !is_empty && !value.is_null() {
@@ -127,28 +128,28 @@ impl Reader {
     }
 }
 
-/// Fails unless a document is what the reference says of it.
+/// Fails unless a document matches its table in the reference.
 #[track_caller]
 pub fn assert_is(shape: &'static str, document: &Value) {
     let mut reader = Reader { shapes: shapes(), seen: BTreeSet::new(), missed: BTreeSet::new() };
     reader.object(shape, document);
 }
 
-/// The words for a list of these documents.
+/// The type of a list of these documents.
 fn shape_list(shape: &str) -> &'static str {
     match shape {
         "Token" => "list of Token",
         "Scope" => "list of Scope",
         "Event" => "list of Event",
         "Leak" => "list of Leak",
-        _ => panic!("no command answers with a list of {shape}"),
+        _ => panic!("no command prints a list of {shape}"),
     }
 }
 
-/// What only a damaged index fills: `audit::a_row_that_an_index_hides_is_found`.
+/// Keys that have a value only if an index is damaged, as in `audit::a_row_that_is_missing_from_an_index_is_found`.
 const NEVER_A_VALUE: [Key; 1] = [("Audit", "database")];
 
-/// What this machine always knows, and what every error and finding of this store has.
+/// Keys that always have a value on this machine and in this store.
 const ALWAYS_A_VALUE: [Key; 6] = [
     ("Actor", "login"),
     ("Actor", "host"),
@@ -159,7 +160,7 @@ const ALWAYS_A_VALUE: [Key; 6] = [
 ];
 
 #[test]
-fn the_document_of_every_command_is_named() {
+fn the_reference_lists_the_document_of_every_command() {
     let (table, _) = pages::section("## JSON documents").split_once("\n### ").expect("the first document");
     let named: BTreeSet<&str> = table
         .lines()
@@ -167,7 +168,7 @@ fn the_document_of_every_command_is_named() {
         .flat_map(|row| row.split('`').step_by(2))
         .map(|command| command.split(" -").next().unwrap_or(command).trim_end_matches(" NAME"))
         .collect();
-    // These print other texts, or run other commands.
+    // These commands print other formats, or have subcommands.
     let others = ["", "completions", "export", "scopes"];
     let missing: Vec<&str> = VERBS
         .iter()
@@ -178,7 +179,7 @@ fn the_document_of_every_command_is_named() {
 }
 
 #[test]
-fn every_document_has_the_keys_and_types_of_its_table() {
+fn every_document_has_the_documented_keys_and_types() {
     let mut all = Reader { shapes: shapes(), seen: BTreeSet::new(), missed: BTreeSet::new() };
     let world = World::new();
     make(&world, &mut all);
@@ -189,14 +190,14 @@ fn every_document_has_the_keys_and_types_of_its_table() {
     damage(&world, &mut all);
 
     let mut unseen = Vec::new();
-    // `serve` is the one that answers no command: its own tests look at what it logs.
+    // `Request` is in the log of `serve`, whose tests check it.
     all.shapes.remove("Request");
     for Row { key, kind, .. } in all.shapes.values().flatten() {
         if !all.seen.contains(key) && !NEVER_A_VALUE.contains(key) {
             unseen.push(format!("{key:?} never has a value"));
         }
-        let may_miss = kind.ends_with(" or null") || kind.ends_with(", or absent");
-        if may_miss && !all.missed.contains(key) && !ALWAYS_A_VALUE.contains(key) {
+        let can_be_missing = kind.ends_with(" or null") || kind.ends_with(", or absent");
+        if can_be_missing && !all.missed.contains(key) && !ALWAYS_A_VALUE.contains(key) {
             unseen.push(format!("{key:?} always has a value"));
         }
     }
@@ -226,7 +227,8 @@ fn make(world: &World, all: &mut Reader) {
     world.define(&["write"]);
 
     let env = world.write("app.env", "");
-    std::fs::set_permissions(&env, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("a mode");
+    std::fs::set_permissions(&env, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("the mode can be set");
     let line = format!(
         "create app --owner ann --description All --icon 🔑 --label env=prod --scope admin,write --ttl 90d \
          --not-before 1m --rotate-every 30d --grace 2d --allow-from 10.0.0.0/8 --env-file {env} --env-name KEY --after false"
@@ -238,15 +240,15 @@ fn make(world: &World, all: &mut Reader) {
     all.read("Failure", &failure(&json(world, "show nobody")));
 }
 
-/// The line of standard error as a document.
+/// The last line on stderr as a document.
 fn failure(ran: &Ran) -> Ran {
     Ran { code: ran.code, out: ran.err.lines().last().unwrap_or_default().to_owned(), err: String::new() }
 }
 
-/// Verifies, with the answers of every kind. Returns an expired secret.
+/// Verifies secrets so that every kind of answer occurs. Returns a secret that is still valid.
 fn use_secrets(world: &World, all: &mut Reader) -> String {
     world.wait(MINUTE + 1);
-    let env = std::fs::read_to_string(world.path("app.env")).expect("the environment file");
+    let env = std::fs::read_to_string(world.path("app.env")).expect("the env file");
     let secret = env.trim().trim_start_matches("KEY=").to_owned();
     let mut verify = |args: &[&str], input: &str| {
         all.read("Verdict", &world.run_with(&[&["verify", "--json"], args].concat(), input.as_bytes()));
@@ -310,7 +312,7 @@ fn search(world: &World, all: &mut Reader, old: &str) {
         "0123456789".repeat(4)
     );
     all.read("list of Leak", &world.run_with(&["scan", "-", "--json"], text.as_bytes()));
-    // The generator of each world begins with the same secrets.
+    // The random generators of all worlds generate the same secrets, so one of these ten is that of a token.
     let other = World::with_store();
     let other =
         ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].map(|name| other.create(name, &[]))[9].clone();
@@ -345,7 +347,7 @@ fn move_about(world: &World, all: &mut Reader) {
 fn damage(world: &World, all: &mut Reader) {
     all.read("Settings", &json(world, "settings default-ttl none"));
     world.run(&["revoke", "plain", "--yes", "--reason", "Unused"]).ok();
-    // The machine of these tests knows of no sudo.
+    // The simulated machine has no sudo user.
     let real = World::new();
     run(real.program().env("SUDO_USER", "ann").args(["scopes", "define", "read"]), b"").ok();
     all.read("list of Event", &real.real(&["audit", "--json"], b""));

@@ -1,4 +1,4 @@
-//! Connections like those of proxies, and hostile ones, which must not affect others.
+//! Connections as proxies use them, and hostile ones, which must not affect other connections.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use super::{Gate, app, read_answer};
 
-/// Reads everything until the gate closes the connection.
+/// Reads until the gate closes the connection. Returns the text.
 fn rest(stream: &mut UnixStream) -> String {
     let mut all = Vec::new();
-    // If a connection is closed with unread bytes, reading fails.
+    // Reading fails if the connection is closed with unread bytes.
     let _ = stream.read_to_end(&mut all);
     String::from_utf8_lossy(&all).into_owned()
 }
 
 #[test]
-fn a_connection_carries_many_requests_one_after_another_and_in_advance() {
+fn a_connection_can_carry_several_requests_even_pipelined_ones() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let request = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");
@@ -31,7 +31,7 @@ fn a_connection_carries_many_requests_one_after_another_and_in_advance() {
 }
 
 #[test]
-fn a_client_that_has_stopped_sending_is_answered() {
+fn a_client_that_closed_its_sending_side_gets_its_responses() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     for _ in 0..20 {
@@ -45,7 +45,7 @@ fn a_client_that_has_stopped_sending_is_answered() {
 }
 
 #[test]
-fn http_1_0_is_answered_and_closed_unless_it_wants_to_stay() {
+fn an_http_1_0_connection_is_closed_unless_it_asks_for_keep_alive() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let mut stream = gate.connect();
@@ -61,7 +61,7 @@ fn http_1_0_is_answered_and_closed_unless_it_wants_to_stay() {
 }
 
 #[test]
-fn a_body_is_never_taken_for_a_request() {
+fn a_request_body_is_never_read_as_a_request() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let inner = "GET /verify HTTP/1.1\r\nHost: inner\r\n\r\n";
@@ -105,7 +105,7 @@ fn text_that_is_not_http_is_refused() {
         let mut stream = gate.connect();
         let _ = stream.write_all(request.as_bytes());
         let all = rest(&mut stream);
-        // If the gate closes with many unread bytes, the answer may be lost.
+        // The response can be lost if the gate closes a connection with many unread bytes.
         let refused =
             all.is_empty() && request.len() > 16_384 || all.starts_with(&format!("HTTP/1.1 {status} "));
         assert!(refused, "{}: {all}", &request[..60.min(request.len())].escape_debug());
@@ -115,7 +115,7 @@ fn text_that_is_not_http_is_refused() {
 }
 
 #[test]
-fn slow_and_silent_clients_hold_up_nobody() {
+fn slow_and_silent_clients_do_not_delay_others() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &["--max-connections", "64"]);
     let silent: Vec<UnixStream> = (0..40).map(|_| gate.connect()).collect();
@@ -130,7 +130,7 @@ fn slow_and_silent_clients_hold_up_nobody() {
     thread::scope(|scope| {
         scope.spawn(|| {
             for byte in b"GET /ver" {
-                // The gate may have closed the connection after a timeout.
+                // The gate can close the connection after a timeout.
                 let _ = slow.write_all(&[*byte]);
                 thread::sleep(Duration::from_millis(100));
             }
@@ -143,7 +143,7 @@ fn slow_and_silent_clients_hold_up_nobody() {
 }
 
 #[test]
-fn a_connection_beyond_the_limit_waits_for_a_place() {
+fn a_connection_above_the_limit_waits_until_another_is_closed() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &["--max-connections", "2"]);
     let mut two = [gate.connect(), gate.connect()];
@@ -154,17 +154,17 @@ fn a_connection_beyond_the_limit_waits_for_a_place() {
     let mut third = gate.connect();
     write!(third, "GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n").unwrap();
     third.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    assert!(third.read(&mut [0]).is_err(), "it was answered beyond the limit");
+    assert!(third.read(&mut [0]).is_err(), "the third connection was answered");
     drop(two);
     third.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     assert_eq!(read_answer(&mut third).status, 200);
 }
 
 #[test]
-fn a_client_that_sent_in_time_is_answered_however_late_the_gate_looks() {
+fn a_request_that_was_sent_in_time_is_answered_even_if_the_gate_reads_it_late() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
-    // More than one look at the sockets reports.
+    // More sockets are ready than one call of `poll` reports.
     let mut all: Vec<UnixStream> = (0..300).map(|_| gate.connect()).collect();
     let request = format!("GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");
     for stream in &mut all {
@@ -175,7 +175,7 @@ fn a_client_that_sent_in_time_is_answered_however_late_the_gate_looks() {
     for stream in &mut all {
         stream.write_all(request.as_bytes()).unwrap();
     }
-    // Longer than a connection may be idle.
+    // Wait longer than a connection is allowed to be idle.
     thread::sleep(Duration::from_secs(11));
     gate.signal("-CONT");
     for stream in &mut all {

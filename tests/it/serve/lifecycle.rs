@@ -1,4 +1,4 @@
-//! How a gate starts and stops: its sockets, systemd, signals, and the rights that it needs.
+//! Start and stop of a gate: sockets, systemd, signals, and the permissions that the gate needs.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn a_socket_file_has_its_mode_and_is_removed_at_the_end() {
+fn a_socket_file_has_the_configured_mode_and_is_removed_at_exit() {
     let (world, _) = app();
     let mut gate = Gate::start(&world, &[]);
     assert_eq!(mode(&gate.socket), 0o660);
@@ -28,7 +28,7 @@ fn a_socket_file_has_its_mode_and_is_removed_at_the_end() {
 }
 
 #[test]
-fn a_dead_socket_file_is_replaced_and_a_live_one_is_not() {
+fn a_socket_file_is_replaced_only_if_no_process_listens_on_it() {
     let (world, secret) = app();
     let path = world.dir.path().join("gate.sock");
     drop(UnixListener::bind(&path).unwrap());
@@ -57,7 +57,7 @@ fn a_request_that_was_read_is_answered_after_sigterm() {
         "POST /api/verify HTTP/1.1\r\nHost: g\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
     )
     .unwrap();
-    // The gate requests the body, so it has read the head.
+    // The gate asks for the body, so it has read the head of the request.
     assert_eq!(read_answer(&mut stream).status, 100);
     let mut idle = gate.connect();
     gate.signal("-TERM");
@@ -69,7 +69,7 @@ fn a_request_that_was_read_is_answered_after_sigterm() {
 }
 
 #[test]
-fn requests_sent_before_the_stop_are_answered() {
+fn requests_that_were_sent_before_sigterm_are_answered() {
     let (world, secret) = app();
     let mut gate = Gate::start(&world, &[]);
     let request = format!("GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");
@@ -78,7 +78,7 @@ fn requests_sent_before_the_stop_are_answered() {
         stream.write_all(request.as_bytes()).unwrap();
         assert_eq!(read_answer(stream).status, 200);
     }
-    // A paused gate reads nothing, so all of this is unread in its sockets when the signal arrives.
+    // A paused gate reads nothing, so these requests are unread in its sockets when the signal arrives.
     gate.signal("-STOP");
     let mut new: Vec<UnixStream> = (0..8).map(|_| gate.connect()).collect();
     for stream in kept.iter_mut().chain(&mut new) {
@@ -93,7 +93,7 @@ fn requests_sent_before_the_stop_are_answered() {
 }
 
 #[test]
-fn a_signal_during_the_start_stops_a_gate_as_later_ones_do() {
+fn a_signal_during_the_start_also_stops_the_gate() {
     if !have("strace") {
         return;
     }
@@ -118,7 +118,7 @@ fn a_signal_during_the_start_stops_a_gate_as_later_ones_do() {
 }
 
 #[test]
-fn ctrl_c_stops_a_gate_like_every_verb() {
+fn ctrl_c_stops_the_gate_with_exit_code_130() {
     let (world, _) = app();
     let mut gate = Gate::start(&world, &[]);
     gate.signal("-INT");
@@ -134,18 +134,18 @@ fn systemd_is_notified_when_a_gate_is_ready_and_when_it_stops() {
     let mut program = world.program();
     program.env("NOTIFY_SOCKET", &path);
     let mut gate = Gate::start_as(&world, program, &[]);
-    let told = || {
+    let message = || {
         let mut text = [0; 64];
         let length = notify.recv(&mut text).unwrap();
         String::from_utf8_lossy(&text[..length]).into_owned()
     };
-    assert_eq!(told(), "READY=1");
+    assert_eq!(message(), "READY=1");
     gate.signal("-TERM");
-    assert_eq!((told(), gate.stop().0), ("STOPPING=1".to_owned(), Some(0)));
+    assert_eq!((message(), gate.stop().0), ("STOPPING=1".to_owned(), Some(0)));
 }
 
 #[test]
-fn a_socket_that_systemd_passes_is_served() {
+fn a_gate_can_listen_on_a_socket_passed_by_systemd() {
     if !have("systemd-socket-activate") {
         return;
     }
@@ -173,7 +173,7 @@ fn a_socket_that_systemd_passes_is_served() {
 }
 
 #[test]
-fn the_usage_files_stay_open() {
+fn the_usage_files_are_opened_only_once() {
     if !have("strace") {
         return;
     }
@@ -195,7 +195,7 @@ fn the_usage_files_stay_open() {
 }
 
 #[test]
-fn without_a_store_it_does_not_start() {
+fn a_gate_does_not_start_without_a_store() {
     let world = World::new();
     let listen = format!("unix:{}", world.dir.path().join("gate.sock").display());
     world.refuses(&["serve", "--listen", &listen], 6, "store_missing");
@@ -203,7 +203,7 @@ fn without_a_store_it_does_not_start() {
 }
 
 #[test]
-fn another_user_can_serve_and_mint_nothing() {
+fn another_user_can_run_the_gate_but_cannot_create_tokens() {
     if uid() != 0 || !have("setpriv") {
         eprintln!("skipped: needs root");
         return;
@@ -245,7 +245,7 @@ fn another_user_can_serve_and_mint_nothing() {
     let child = nobody(&["serve", "--listen", &listen]).stderr(Stdio::piped()).spawn().unwrap();
     let mut gate = Gate { child, socket };
     while UnixStream::connect(&gate.socket).is_err() {
-        assert!(gate.child.try_wait().unwrap().is_none(), "it ended: {}", gate.stop().1);
+        assert!(gate.child.try_wait().unwrap().is_none(), "the gate exited: {}", gate.stop().1);
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(fs::metadata(&gate.socket).unwrap().uid(), 65534);

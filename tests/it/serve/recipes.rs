@@ -1,4 +1,4 @@
-//! The clients of docs/recipes.md, run against a gate and with a child process.
+//! The clients in docs/recipes.md, with a gate and with a child process.
 
 use std::fs;
 use std::process::Command;
@@ -8,13 +8,13 @@ use crate::support::{Ran, World, have, run, search_path};
 
 const RECIPES: &str = include_str!("../../../docs/recipes.md");
 
-/// The code of a language, first with the gate, then with a child process.
+/// The code blocks in a language: first the one for a gate, then the one for a child process.
 fn recipes(language: &str) -> Vec<String> {
     let start = format!("```{language}\n");
     RECIPES.split(&start).skip(1).map(|part| part.split_once("```").expect("its end").0.to_owned()).collect()
 }
 
-/// Checks the answers that a service gets with this command.
+/// Checks what a service prints that runs this command.
 fn check(world: &World, secret: &str, ask: impl Fn(&str) -> Command) {
     let ask = |secret: &str| -> Ran {
         let mut command = ask(secret);
@@ -30,7 +30,7 @@ fn check(world: &World, secret: &str, ask: impl Fn(&str) -> Command) {
     fs::rename(world.dir.path().join("away"), world.store()).unwrap();
 }
 
-/// The same for a program that asks the gate. Without the gate it fails.
+/// Like [`check`], for a program that uses a gate and must fail without it.
 fn check_at_gate(ask: impl Fn(&World, &str) -> Command) {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
@@ -47,7 +47,7 @@ fn interpreted(program: &str, flag: &str, code: String) -> Command {
 }
 
 #[test]
-fn a_service_in_python_tells_a_token_from_a_failure() {
+fn a_service_in_python_distinguishes_refusals_from_failures() {
     if have("python3") {
         check_at_gate(|_, secret| {
             let end = format!(
@@ -59,7 +59,7 @@ fn a_service_in_python_tells_a_token_from_a_failure() {
 }
 
 #[test]
-fn a_service_in_node_tells_a_token_from_a_failure() {
+fn a_service_in_node_distinguishes_refusals_from_failures() {
     if !have("node") {
         return;
     }
@@ -78,7 +78,7 @@ fn a_service_in_node_tells_a_token_from_a_failure() {
 }
 
 #[test]
-fn a_service_in_go_tells_a_token_from_a_failure() {
+fn a_service_in_go_distinguishes_refusals_from_failures() {
     if !have("go") {
         return;
     }
@@ -90,7 +90,7 @@ fn a_service_in_go_tells_a_token_from_a_failure() {
     check(&world, &secret, |secret| go(&world, &format!("start().TokenOf(\"{secret}\", \"read\")")));
 }
 
-/// A program of the recipes that prints the result of this call.
+/// A Go program that uses the recipes and prints the result of this call.
 fn go(world: &World, call: &str) -> Command {
     let dir = world.dir.path().join("go");
     fs::create_dir_all(dir.join("gate")).unwrap();
@@ -109,7 +109,7 @@ func main() {{\n\ttoken, err := {call}\n\tfail(err)\n\tif token == nil {{\n\t\tf
     fs::write(dir.join("go.mod"), "module recipes\n\ngo 1.18\n").unwrap();
     fs::write(dir.join("main.go"), main).unwrap();
     let mut command = Command::new("go");
-    // Its compiled library is kept for the next run.
+    // The compiled standard library is cached for the next run.
     let cache = concat!(env!("CARGO_TARGET_TMPDIR"), "/go");
     command
         .args(["run", "."])

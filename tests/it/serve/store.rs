@@ -1,4 +1,5 @@
-//! A store that changes or disappears while a gate uses it: no wrong positive answer, and automatic recovery.
+//! A store that changes or disappears while a gate uses it: no wrong secret is accepted, and the gate recovers without
+//! a restart.
 
 use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,7 +11,7 @@ use super::{Gate, app};
 use crate::support::World;
 
 #[test]
-fn a_store_that_is_locked_gives_503_until_it_is_free() {
+fn the_gate_responds_with_503_while_the_store_is_locked() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let conn = Connection::open(world.database()).unwrap();
@@ -21,7 +22,7 @@ fn a_store_that_is_locked_gives_503_until_it_is_free() {
         let no = gate.post(&format!("{{\"secret\": \"{secret}\"}}"));
         assert_eq!((no.status, &no.json()["error"]["code"]), (503, &"store_locked".into()));
     }
-    // Text that cannot be a secret needs no store, but is answered in order.
+    // A malformed secret needs no store, but it waits for the requests before it.
     assert_ne!(gate.get("/verify", &["X-Api-Key: x"]).status, 200);
     drop(conn);
     while gate.with_secret("/verify", &secret).status == 503 {}
@@ -29,7 +30,7 @@ fn a_store_that_is_locked_gives_503_until_it_is_free() {
 }
 
 #[test]
-fn a_store_that_was_moved_or_replaced_is_opened_again() {
+fn the_gate_reopens_a_store_that_was_moved_or_replaced() {
     let (world, secret) = app();
     let gate = Gate::start(&world, &[]);
     let away = world.dir.path().join("away");
@@ -39,7 +40,7 @@ fn a_store_that_was_moved_or_replaced_is_opened_again() {
     assert_eq!(gate.with_secret("/verify", &secret).status, 200);
 
     let other = World::with_store();
-    // The generator of the tests makes the same secret for the first token of each store.
+    // The random generators of all worlds are the same, so the first tokens of both stores have the same secret.
     other.create("first", &[]);
     other.run(&["revoke", "first", "--yes"]).ok();
     let theirs = other.create("other", &[]);
@@ -72,7 +73,7 @@ fn no_secret_is_accepted_after_its_revocation_has_returned() {
                     let status = gate.with_secret("/verify", &secrets[at]).status;
                     let is_wrong = over && status == 200;
                     wrong.fetch_add(usize::from(is_wrong), Ordering::SeqCst);
-                    assert!(!is_wrong, "t{at} was revoked before it was asked for");
+                    assert!(!is_wrong, "t{at} was accepted after its revocation");
                     yes.fetch_add(usize::from(status == 200), Ordering::SeqCst);
                 }
             });
@@ -82,7 +83,7 @@ fn no_secret_is_accepted_after_its_revocation_has_returned() {
             while yes.load(Ordering::SeqCst) < before + 20 && wrong.load(Ordering::SeqCst) == 0 {
                 thread::yield_now();
             }
-            // This is not a separate thread, since the world cannot be shared.
+            // The revocations run in this thread, because the world cannot be shared between threads.
             let ran = world.real(&["revoke", &format!("t{at}"), "--yes"], b"");
             if ran.code != 0 {
                 ends.store(true, Ordering::SeqCst);

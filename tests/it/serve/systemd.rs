@@ -1,4 +1,4 @@
-//! The unit of the documents, run by a systemd in separate namespaces.
+//! The unit from the documents, run by a systemd in separate namespaces.
 
 use std::fs;
 use std::os::unix::fs::chown;
@@ -6,7 +6,7 @@ use std::os::unix::fs::chown;
 use crate::support::systemd::under_systemd;
 use crate::support::{World, have, pages};
 
-/// Runs under that systemd.
+/// The script that runs under this systemd.
 const LOOK: &str = r#"
 systemctl start tokenctl-gate && echo started
 pid=$(systemctl show tokenctl-gate -p MainPID --value)
@@ -25,7 +25,7 @@ cp -a /var/lib/tokenctl /out/after
 "#;
 
 #[test]
-fn the_unit_of_the_documents_serves_as_a_user_that_can_mint_nothing() {
+fn the_documented_unit_runs_the_gate_as_a_user_that_cannot_create_tokens() {
     if !have("perl") {
         return;
     }
@@ -35,7 +35,7 @@ fn the_unit_of_the_documents_serves_as_a_user_that_can_mint_nothing() {
     world.real(&["scopes", "define", "events:read"], b"").ok();
     fs::write(path("secret"), world.real(&["create", "app", "-s", "events:read"], b"").ok().out).unwrap();
     let unit = pages::unit("tokenctl-gate.service");
-    // The operations that the gate may not do, with the same rights.
+    // This unit runs an operation that the gate is not allowed to do, with the same permissions.
     let mint =
         unit.lines().filter(|line| !line.starts_with("RuntimeDirectory=") && !line.starts_with("Restart="));
     let mint = mint.map(|line| match line.split_once('=') {

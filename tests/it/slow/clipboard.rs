@@ -1,4 +1,4 @@
-//! `--copy`: the choice of a clipboard, the messages, and that nothing is created without one.
+//! `--copy`: the choice of a clipboard, the messages, and that nothing is created if no clipboard works.
 
 mod display;
 mod terminal;
@@ -13,20 +13,20 @@ use tokenctl::context::CopyMethod;
 
 use crate::support::{World, run};
 
-/// A world with these clipboards and a store.
+/// A world with a store, in which these clipboards can be reached.
 fn with(methods: &[CopyMethod]) -> World {
     let world = World::with_store();
     world.clipboards.borrow_mut().there = methods.to_vec();
     world
 }
 
-/// The last line of the messages.
+/// The last line of a text.
 fn last(text: &str) -> &str {
     text.lines().last().unwrap_or_default()
 }
 
-/// The process that holds a clipboard for this many seconds, which no other test uses. Killed at the end of the
-/// test.
+/// The process that keeps a clipboard filled for this many seconds. Each test uses another number to find its process,
+/// and the process is killed at the end of the test.
 struct Holder {
     id: i32,
     arguments: String,
@@ -34,13 +34,13 @@ struct Holder {
 
 impl Holder {
     fn find(stay: u32) -> Option<Self> {
-        fs::read_dir("/proc").expect("procfs").find_map(|entry| {
-            let path = entry.expect("an entry").path();
+        fs::read_dir("/proc").expect("the directory can be read").find_map(|entry| {
+            let path = entry.expect("the entry can be read").path();
             let id = path.file_name()?.to_str()?.parse().ok()?;
             let arguments = arguments(&path);
             let holds =
                 arguments.contains(" --hold-clipboard ") && arguments.contains(&format!(" {stay} tokenctl-"));
-            // Nothing else becomes a holder even for a moment: one that is dropped is killed.
+            // No value of this type is created for another process, because dropping it would kill that process.
             holds.then(|| Self { id, arguments })
         })
     }
@@ -67,7 +67,7 @@ impl Drop for Holder {
     }
 }
 
-/// Of a process, with a space after each; empty when it is gone.
+/// The arguments of a process, with a space after each. The result is empty if the process has exited.
 fn arguments(process: &Path) -> String {
     let bytes = fs::read(process.join("cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ")
@@ -81,13 +81,13 @@ fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
     let (method, secret, stay) = held.expect("nothing was copied");
     assert_eq!((method, stay), (CopyMethod::Display, Some(Duration::from_secs(45))));
     world.is_valid(&secret, "demo");
-    let id = world.show("demo")["id"].as_str().expect("an id").to_owned();
-    let said = format!(
+    let id = world.show("demo")["id"].as_str().expect("the id is a string").to_owned();
+    let messages = format!(
         "created `demo` ({id}), expires 2026-12-22T12:00:00Z (in 30 days)\n\
          copied to the clipboard, cleared in 45 s; a clipboard manager may keep a copy\n"
     );
-    assert_eq!((ran.out.as_str(), ran.err), ("", said));
-    // A rotation replaces it.
+    assert_eq!((ran.out.as_str(), ran.err), ("", messages));
+    // A rotation replaces the content of the clipboard.
     let ran = world.run(&["rotate", "demo", "--copy=display", "--copy-timeout", "2m"]).ok();
     let held = world.clipboards.borrow().holds.clone();
     let (_, new, stay) = held.expect("nothing was copied");
@@ -97,7 +97,7 @@ fn a_copied_secret_is_in_the_clipboard_and_nowhere_else() {
 }
 
 #[test]
-fn each_way_claims_only_what_it_does() {
+fn the_message_describes_what_each_kind_of_clipboard_does() {
     for (method, says) in [
         (CopyMethod::Display, "copied to the clipboard, cleared in 5 s; a clipboard manager may keep a copy"),
         (CopyMethod::Tmux, "in the tmux buffer tokenctl-NAME, deleted in 5 s; your terminal may keep a copy"),
@@ -117,7 +117,7 @@ fn each_way_claims_only_what_it_does() {
 }
 
 #[test]
-fn the_first_way_that_works_is_taken_and_a_named_one_alone() {
+fn the_first_clipboard_that_works_is_used_unless_one_is_chosen() {
     use CopyMethod::{Display, Osc52, Tmux};
     for (there, flag, taken) in [
         (&[Display, Tmux, Osc52][..], "--copy", Some(Display)),
@@ -158,7 +158,7 @@ fn without_a_clipboard_nothing_is_created_and_all_attempts_are_reported() {
 }
 
 #[test]
-fn a_clipboard_that_does_not_give_the_secret_back_gets_no_token() {
+fn if_a_clipboard_fails_the_secret_is_rolled_back() {
     let world = with(&[CopyMethod::Display]);
     let old = world.create("demo", &[]);
     world.clipboards.borrow_mut().fails = Some("put");
@@ -171,13 +171,13 @@ fn a_clipboard_that_does_not_give_the_secret_back_gets_no_token() {
         assert_eq!(ran.out, "");
     }
     assert_eq!(world.names(&["--all"]), ["demo"]);
-    assert_eq!(world.show("demo")["secrets"].as_array().expect("secrets").len(), 1);
+    assert_eq!(world.show("demo")["secrets"].as_array().expect("`secrets` is an array").len(), 1);
     world.is_valid(&old, "demo");
     world.run(&["audit", "verify"]).ok();
 }
 
 #[test]
-fn a_secret_that_is_not_confirmed_leaves_the_clipboard() {
+fn a_secret_that_is_not_confirmed_is_removed_from_the_clipboard() {
     let world = with(&[CopyMethod::Display]);
     world.clipboards.borrow_mut().slow = 11 * 60;
     let ran = world.run(&["create", "demo", "--copy"]).exit(7);
@@ -187,7 +187,7 @@ fn a_secret_that_is_not_confirmed_leaves_the_clipboard() {
 }
 
 #[test]
-fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
+fn a_delivery_succeeds_even_if_another_program_takes_the_clipboard_over() {
     let world = with(&[CopyMethod::Display]);
     world.clipboards.borrow_mut().fails = Some("stay");
     let ran = world.run(&["create", "demo", "--copy"]).ok();
@@ -199,13 +199,13 @@ fn a_secret_that_another_program_took_over_is_delivered_all_the_same() {
 }
 
 #[test]
-fn the_document_of_a_copy_has_no_secret() {
+fn the_document_does_not_contain_a_secret_that_was_copied() {
     let world = with(&[CopyMethod::Osc52]);
     for args in [["create", "demo", "--copy", "--json"], ["rotate", "demo", "--copy=osc52", "--json"]] {
         let ran = world.run(&args).ok();
         assert_eq!((&ran.json()["secret"], &ran.json()["changed"]), (&Value::Null, &Value::Bool(true)));
         assert_eq!(ran.json()["status"], "active");
-        assert!(!ran.out.contains(&world.clipboards.borrow().holds.as_ref().expect("a copy").1));
+        assert!(!ran.out.contains(&world.clipboards.borrow().holds.as_ref().expect("there is a copy").1));
     }
 }
 
@@ -240,7 +240,7 @@ fn a_copy_excludes_other_destinations_and_has_a_time_limit() {
 }
 
 #[test]
-fn the_process_that_holds_a_clipboard_is_not_a_verb_and_takes_anything() {
+fn the_clipboard_process_is_not_a_verb_and_handles_any_input() {
     let world = World::with_store();
     let secret = world.create("demo", &[]);
     let hold = |args: &[&str], input: &[u8]| {

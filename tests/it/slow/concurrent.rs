@@ -1,4 +1,4 @@
-//! Many processes at once.
+//! Many simultaneous processes.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::support::{Ran, World, program, run};
 const PROCESSES: usize = 50;
 const CREATES: usize = 20;
 
-/// The real program against this store, from any thread.
+/// The real program for this store. Unlike `World::program`, this can be used in any thread.
 fn at(store: &PathBuf) -> Command {
     let mut command = program();
     command.env("TOKENCTL_STORE", store);
@@ -20,7 +20,7 @@ fn at(store: &PathBuf) -> Command {
 }
 
 #[test]
-fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store() {
+fn fifty_processes_with_twenty_creates_each_create_a_thousand_tokens_and_one_store() {
     let world = World::new();
     let store = world.store();
     let (start, made, done) = (Barrier::new(PROCESSES), AtomicUsize::new(0), AtomicBool::new(false));
@@ -41,7 +41,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
                 })
             })
             .collect();
-        // Somebody looks all the while, once there is something to look at.
+        // Once the first token exists, a reader lists and verifies until all writers are done.
         let reader = scope.spawn(|| {
             let (mut looks, mut listed) = (0, 0);
             while !done.load(Ordering::Relaxed) {
@@ -67,7 +67,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
         let failed: Vec<_> =
             results.iter().filter(|(_, ran)| ran.code != 0 || ran.err.contains("error")).collect();
         assert!(failed.is_empty(), "{} failed: {failed:?}", failed.len());
-        assert!(reader.join().expect("the reader") > 0);
+        assert!(reader.join().expect("the thread does not panic") > 0);
     });
 
     let makers = results.iter().filter(|(_, ran)| ran.err.contains("warning: made a new store at ")).count();
@@ -81,7 +81,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
     let mut names: Vec<&str> = results.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(list.lines().collect::<Vec<_>>(), names);
-    // Two events of the store, and two of each create: made, and delivered.
+    // The store has two events of `init`, and two of each `create`: the creation and the confirmation.
     let audit = world.real(&["audit", "verify", "--json"], b"").ok().json();
     assert_eq!(audit["events"], 2 + 2 * PROCESSES * CREATES);
     world.is_sound();
@@ -91,7 +91,7 @@ fn fifty_processes_of_twenty_creates_each_make_a_thousand_tokens_and_one_store()
 }
 
 #[test]
-fn of_many_creates_of_one_name_one_succeeds() {
+fn only_one_of_many_simultaneous_creates_with_the_same_name_succeeds() {
     const AT_ONCE: usize = 20;
     for if_missing in [false, true] {
         let world = World::new();
@@ -105,7 +105,7 @@ fn of_many_creates_of_one_name_one_succeeds() {
         };
         let results: Vec<Ran> = thread::scope(|scope| {
             let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(create)).collect();
-            all.into_iter().map(|ran| ran.join().expect("a create")).collect()
+            all.into_iter().map(|ran| ran.join().expect("the thread does not panic")).collect()
         });
         let mut secrets = Vec::new();
         for ran in &results {
@@ -116,8 +116,8 @@ fn of_many_creates_of_one_name_one_succeeds() {
             assert_eq!(ran.code, 5, "{ran:?}");
             let last = ran.err.lines().last().unwrap_or_default();
             let error: serde_json::Value = serde_json::from_str(last).expect(last);
-            let code = error["error"]["code"].as_str().expect("a code");
-            // With `--if-missing` every other one waits for the delivery and finds the token.
+            let code = error["error"]["code"].as_str().expect("the code is a string");
+            // With `--if-missing`, all other processes wait for the delivery and then find the token.
             assert!(!if_missing && matches!(code, "under_way" | "name_taken"), "{ran:?}");
         }
         assert_eq!(secrets.len(), 1, "{results:?}");
@@ -129,7 +129,7 @@ fn of_many_creates_of_one_name_one_succeeds() {
 }
 
 #[test]
-fn changes_of_one_token_at_once_are_all_kept() {
+fn simultaneous_changes_to_one_token_are_all_kept() {
     const AT_ONCE: usize = 20;
     let world = World::of_processes();
     world.mint("demo");
@@ -147,7 +147,7 @@ fn changes_of_one_token_at_once_are_all_kept() {
 }
 
 #[test]
-fn a_backup_taken_while_fifty_write_restores_to_a_sound_store() {
+fn a_backup_made_while_fifty_processes_write_can_be_restored() {
     let world = World::of_processes();
     let (store, start, done) = (world.store(), Barrier::new(PROCESSES + 1), AtomicUsize::new(0));
     let mut copies = Vec::new();
@@ -176,7 +176,7 @@ fn a_backup_taken_while_fifty_write_restores_to_a_sound_store() {
         run(at(&dir).args(["restore", path, "--yes"]), b"").ok();
         run(at(&dir).args(["audit", "verify", "--anchor", head.trim()]), b"").ok();
         assert_eq!(run(at(&dir).arg("doctor"), b"").ok().out, "ok\n");
-        // Tokens that were created since are newer, but belong to the same history.
+        // Tokens that were created after the backup are newer, but belong to the same history.
         run(at(&store).args(["restore", path, "--dry-run"]), b"").ok();
     }
 }

@@ -1,5 +1,5 @@
-//! A disk that flips a bit: every verdict is right, or there is none. With `FLIPS=all` in the environment every bit that
-//! is in use, else one in 37.
+//! Simulates a disk that flips a bit: every verdict is correct, or there is an error instead. With `FLIPS=all` in the
+//! environment, every bit in use is flipped, and otherwise one in 37.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,7 +18,7 @@ impl Clock for Fixed {
     }
 }
 
-/// A question, and the only correct verdict.
+/// A question and the only correct verdict.
 struct Question {
     what: &'static str,
     secret: String,
@@ -26,7 +26,7 @@ struct Question {
     right: Reason,
 }
 
-/// A store with a token in every state, and questions about each.
+/// A store with a token in every state, and questions about each token.
 fn world() -> (World, Vec<Question>) {
     let world = World::with_store();
     world.define(&["read", "admin"]);
@@ -34,9 +34,9 @@ fn world() -> (World, Vec<Question>) {
     let mut all = Vec::new();
     let mut question = |what, secret: &str, scope: &str, label: &str, right| {
         let scopes =
-            scope.split(',').filter(|scope| !scope.is_empty()).map(|it| it.parse().expect("a scope"));
+            scope.split(',').filter(|scope| !scope.is_empty()).map(|it| it.parse().expect("it is a scope"));
         let labels =
-            label.split(',').filter(|label| !label.is_empty()).map(|it| it.parse().expect("a label"));
+            label.split(',').filter(|label| !label.is_empty()).map(|it| it.parse().expect("it is a label"));
         let requirements =
             Requirements { scopes: scopes.collect(), labels: labels.collect(), ..Requirements::default() };
         all.push(Question { what, secret: secret.to_owned(), requirements, right });
@@ -68,7 +68,7 @@ fn world() -> (World, Vec<Question>) {
     (world, all)
 }
 
-/// The places of all bytes of trees that are in use. <https://www.sqlite.org/fileformat.html>, section 1.6.
+/// The positions of all bytes that b-trees use. <https://www.sqlite.org/fileformat.html>, section 1.6.
 fn used_bytes(database: &[u8]) -> Vec<usize> {
     let mut all: Vec<usize> = (0..100).collect();
     for page in (0..database.len()).step_by(4096) {
@@ -86,9 +86,9 @@ fn used_bytes(database: &[u8]) -> Vec<usize> {
 }
 
 #[test]
-fn a_flipped_bit_changes_no_verdict() {
+fn a_flipped_bit_never_causes_a_wrong_verdict() {
     let (world, questions) = world();
-    // None where the store cannot be opened, or gives no verdict.
+    // The answer is `None` if the store cannot be opened or gives no verdict.
     let ask = || -> Vec<Option<Reason>> {
         let verifier = Verifier::with_clock(world.store(), Fixed(world.now())).ok();
         let ask = |question: &Question| {
@@ -100,14 +100,14 @@ fn a_flipped_bit_changes_no_verdict() {
     };
     let right: Vec<_> = questions.iter().map(|question| Some(question.right)).collect();
     assert_eq!(ask(), right);
-    let sound = fs::read(world.database()).expect("the database");
-    let file = File::options().write(true).open(world.database()).expect("the database");
+    let sound = fs::read(world.database()).expect("the database can be read");
+    let file = File::options().write(true).open(world.database()).expect("the database can be opened");
     let every = if std::env::var_os("FLIPS").is_some_and(|which| which == "all") { 1 } else { 37 };
     let flips = used_bytes(&sound).into_iter().flat_map(|at| (0..8).map(move |bit| (at, bit))).step_by(every);
     let (mut counts, mut wrong, mut tried) = (BTreeMap::<&str, usize>::new(), Vec::new(), 0);
     for (at, bit) in flips {
-        let place = u64::try_from(at).expect("in range");
-        file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("a byte");
+        let place = u64::try_from(at).expect("the number is in range");
+        file.write_all_at(&[sound[at] ^ (1 << bit)], place).expect("the file can be written");
         for (question, answer) in questions.iter().zip(ask()) {
             let outcome = match answer {
                 None => "refused",
@@ -119,7 +119,7 @@ fn a_flipped_bit_changes_no_verdict() {
             };
             *counts.entry(outcome).or_default() += 1;
         }
-        file.write_all_at(&[sound[at]], place).expect("a byte");
+        file.write_all_at(&[sound[at]], place).expect("the file can be written");
         tried += 1;
     }
     println!("flips: {tried} of {} bytes, verdicts {counts:?}", sound.len());

@@ -1,4 +1,4 @@
-//! The Debian package, built, installed, used and removed; and `cargo install`, from the same build.
+//! Builds, installs, uses and removes the Debian package, and then runs `cargo install` with the same build.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use crate::support::{Ran, World, have, run, uid};
 use crate::terminals::Screen;
 
 #[test]
-fn the_package_installs_works_and_leaves_nothing_behind() {
-    // The package of bash's completions has one command, by which it can be found.
+fn the_debian_package_can_be_installed_used_and_removed() {
+    // The package of bash completions is detected by its only command.
     let tools = ["cargo-deb", "dpkg", "man", "tmux", "zsh", "fish", "elvish", "dh_bash-completion"];
     if !tools.into_iter().all(have) || !may_install() {
         return;
@@ -28,13 +28,13 @@ fn the_package_installs_works_and_leaves_nothing_behind() {
     let left: Vec<_> = files.iter().filter(|file| file.symlink_metadata().is_ok()).collect();
     assert!(left.is_empty(), "{left:?}");
 
-    // What the other way to install it makes is built by now.
+    // `cargo install` can use the build that exists now.
     let root = world.path("root");
     cargo(&["install", "--path", ".", "--locked", "--offline", "--root", &root]);
     works(&world, &Path::new(&root).join("bin/tokenctl"));
 }
 
-/// The program does what it is for.
+/// Fails unless the program works.
 #[track_caller]
 fn works(world: &World, program: &Path) {
     let at = |args: &[&str], input: &[u8]| {
@@ -49,7 +49,7 @@ fn works(world: &World, program: &Path) {
     assert_eq!(at(&["verify"], secret.out.as_bytes()).line(), format!("valid {name}"));
 }
 
-/// `man` finds the pages.
+/// Fails unless `man` finds the pages.
 #[track_caller]
 fn reads(world: &World) {
     for page in ["tokenctl", "tokenctl-create"] {
@@ -66,7 +66,7 @@ fn reads(world: &World) {
     }
 }
 
-/// TAB completes in shells without any configuration.
+/// Fails unless TAB completes in shells without any configuration.
 #[track_caller]
 fn completes(world: &World) {
     let shells = [
@@ -80,14 +80,14 @@ fn completes(world: &World) {
         ),
     ];
     let home = world.dir.path();
-    fs::create_dir_all(home.join(".config/fish")).expect("a directory");
+    fs::create_dir_all(home.join(".config/fish")).expect("the directory can be created");
     for (file, rc, shell) in shells {
-        fs::write(home.join(file), format!("{rc}\n")).expect("a file");
+        fs::write(home.join(file), format!("{rc}\n")).expect("the file can be written");
         let mut command = Command::new("sh");
         command.args(["-c", &format!("exec {shell}")]).env("PATH", "/usr/bin:/bin");
         let screen = Screen::of(command.env("HOME", home).current_dir(home), (80, 24));
         screen.wait(">");
-        // The `#` shows where the cursor is; elvish puts no blank behind a word.
+        // A `#` is typed to show where the cursor is. Elvish adds no space after a word.
         screen.say("tokenctl sh");
         screen.press(&["Tab"]);
         screen.say("#");
@@ -95,7 +95,7 @@ fn completes(world: &World) {
     }
 }
 
-/// Whether this may put a package onto the machine: as root, over no package that somebody installed.
+/// Whether the test is allowed to install a package: as root, unless somebody has installed one already.
 fn may_install() -> bool {
     let in_ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
     let is_root = uid() == 0;
@@ -114,21 +114,21 @@ fn may_install() -> bool {
     may
 }
 
-/// Runs cargo on this project. Its build is that of a user, in the usual place, so that it is done once.
+/// Runs cargo on this project. It uses the ordinary target directory, so the project is built only once.
 #[track_caller]
 fn cargo(args: &[&str]) -> Ran {
     let mut cargo = Command::new(env!("CARGO"));
     run(cargo.args(args).current_dir(env!("CARGO_MANIFEST_DIR")), b"").ok()
 }
 
-/// The package on this machine, until it goes out of scope.
+/// The installed package, which is removed when this value is dropped.
 struct Installed;
 
 impl Installed {
     #[track_caller]
     fn from(package: &str) -> Self {
         let installed = Self;
-        // A slim machine may leave out manual pages; here they must be there.
+        // Some machines are configured to leave out manual pages, but they are tested here.
         dpkg(&["--path-include=/usr/share/*", "--install", package]).ok();
         installed
     }

@@ -1,5 +1,5 @@
-//! The simulated machine of commands in this process: its clock, generator and clipboards, and the person at its
-//! terminal.
+//! The simulated machine on which commands run in this process: its clock, random generator and clipboards, and the
+//! user at its terminal.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -24,15 +24,15 @@ use super::{Meanwhile, run};
 pub struct Clipboards {
     /// The clipboards that can be reached.
     pub there: Vec<CopyMethod>,
-    /// The operations that fail from now on: putting text there, or letting it stay.
+    /// The operation that fails from now on: `put` or `stay`.
     pub fails: Option<&'static str>,
-    /// How many seconds it takes to put text there.
+    /// How many seconds `put` takes.
     pub slow: i64,
-    /// The text in one of them, and how long it may stay.
+    /// The clipboard that was filled, its text, and how long the text is allowed to stay (`None` before `stay`).
     pub holds: Option<(CopyMethod, String, Option<Duration>)>,
 }
 
-/// An answer of the person at the terminal.
+/// An answer of the user at the terminal.
 #[derive(Debug, Clone)]
 pub enum Answer {
     Yes,
@@ -41,7 +41,7 @@ pub enum Answer {
     /// Chooses the row with this name.
     Pick(&'static str),
     Type(String),
-    /// Changes nothing.
+    /// Presses Enter, which accepts what is offered.
     Enter,
     CtrlC,
 }
@@ -146,7 +146,7 @@ impl Machine for Fake {
     }
 
     fn run(&self, job: &Job<'_>) -> io::Result<JobEnd> {
-        // No test waits for a timeout.
+        // No test waits for a real timeout.
         if job.command == "sleep infinity" {
             return Ok(JobEnd::TimedOut);
         }
@@ -164,7 +164,7 @@ impl Machine for Fake {
     }
 
     fn pause(&self, _: Duration) {
-        // No test waits: the second passes at once.
+        // No test really waits; the simulated clock advances instead.
         self.now.set(self.now.get() + 1);
     }
 
@@ -256,7 +256,7 @@ impl Clipboard for FakeClipboard {
     fn put(&mut self, text: &[u8]) -> io::Result<()> {
         self.works("put")?;
         self.now.set(self.now.get() + self.all.borrow().slow);
-        let text = String::from_utf8(text.to_vec()).expect("UTF-8");
+        let text = String::from_utf8(text.to_vec()).expect("the bytes are UTF-8");
         self.all.borrow_mut().holds = Some((self.method, text, None));
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The documents, and functions that find an example in them by its content, wherever it is.
+//! The documents, and functions that find an example by its content, whichever document contains it.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ macro_rules! page {
     };
 }
 
-/// In the order in which a reader types their transcripts, since all of them are one session.
+/// The order in which a reader types their transcripts, because all of the transcripts form one session.
 pub const PAGES: [Page; 11] = [
     page!("README.md"),
     page!("docs/leaks.md"),
@@ -35,7 +35,7 @@ pub fn page(path: &str) -> &'static str {
     PAGES.iter().find(|page| page.path == path).unwrap_or_else(|| panic!("no page `{path}`")).text
 }
 
-/// The code blocks of a language, in order.
+/// The code blocks in a language, in the order of the documents.
 #[track_caller]
 pub fn blocks(language: &str) -> Vec<String> {
     let start = format!("\n```{language}\n");
@@ -47,14 +47,14 @@ pub fn blocks(language: &str) -> Vec<String> {
     found
 }
 
-/// The line with this beginning. If there are several, they must be the same.
+/// The line that starts with this text. If there are several such lines, they must be equal.
 #[track_caller]
 pub fn line(start: &str) -> &'static str {
     let lines = PAGES.iter().flat_map(|page| page.text.lines());
     only(lines.filter(|line| line.starts_with(start)), start)
 }
 
-/// The text between these two. The first occurs only once, or the rest is the same everywhere.
+/// The text between these two strings. If the first occurs several times, the text after it must be the same each time.
 #[track_caller]
 pub fn between(start: &str, end: &str) -> &'static str {
     let rest = PAGES.iter().flat_map(|page| page.text.split(start).skip(1));
@@ -64,9 +64,9 @@ pub fn between(start: &str, end: &str) -> &'static str {
     )
 }
 
-fn only<'a>(found: impl Iterator<Item = &'a str>, wanted: &str) -> &'a str {
+fn only<'a>(found: impl Iterator<Item = &'a str>, searched: &str) -> &'a str {
     let found: BTreeSet<&str> = found.collect();
-    assert_eq!(found.len(), 1, "`{wanted}`: {found:?}");
+    assert_eq!(found.len(), 1, "`{searched}`: {found:?}");
     found.into_iter().next().expect("one")
 }
 

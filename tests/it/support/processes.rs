@@ -1,4 +1,4 @@
-//! Real processes in unusual situations: in shells, with pipes that nobody reads, killed halfway.
+//! Runs real processes in unusual situations: in a shell, with a pipe that nobody reads, or killed halfway.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,14 +13,14 @@ use serde_json::Value;
 
 use crate::support::{Ran, World, have, run, search_path};
 
-/// Longer than anything takes on a busy machine, but shorter than a writer waits for a lock.
+/// Longer than any command takes on a busy machine, but shorter than a writer waits for a lock.
 pub const PROMPT: Duration = Duration::from_secs(10);
 
-/// Longer than anything takes while many tests run.
+/// Longer than anything takes, even while many tests run.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl World {
-    /// A world whose store was made by the real program, with the real clock.
+    /// A world with a store that the real program created, using the real clock.
     pub fn of_processes() -> Self {
         let world = Self::new();
         world.real(&["init"], b"").ok();
@@ -72,7 +72,7 @@ impl World {
     /// Runs the program with a stdout whose reader has gone away.
     #[track_caller]
     pub fn unread(&self, args: &[&str], input: &[u8]) -> Ran {
-        let (reader, writer) = io::pipe().expect("a pipe");
+        let (reader, writer) = io::pipe().expect("a pipe can be created");
         drop(reader);
         let mut child = self
             .program()
@@ -82,18 +82,18 @@ impl World {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
-        let _ = child.stdin.take().expect("a pipe").write_all(input);
+        let _ = child.stdin.take().expect("stdin is a pipe").write_all(input);
         finished(child)
     }
 
-    /// Whether the log is intact and matches every object.
+    /// Fails unless the log is intact and matches every object.
     #[track_caller]
     pub fn is_sound(&self) {
         self.real(&["audit", "verify"], b"").ok();
         self.real(&["doctor"], b"").ok();
     }
 
-    /// Copies a token until there are `count`. Only commands like `list` may read the copies.
+    /// Adds `count` copies of a token with SQL. They have no events, so only commands such as `list` can handle them.
     pub fn multiply(&self, name: &str, count: usize) {
         self.sql(&format!(
             "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count})
@@ -109,7 +109,8 @@ impl World {
         ));
     }
 
-    /// Kills a `create` before its commit number `commit` removes the journal. Returns false if that is impossible.
+    /// Runs `create` and kills it when its commit number `commit` is about to remove the journal. Returns false if
+    /// strace is missing.
     #[track_caller]
     pub fn kill_at_commit(&self, name: &str, commit: usize) -> bool {
         if !have("strace") {
@@ -124,18 +125,18 @@ impl World {
         true
     }
 
-    /// Lets the real program deliver a token's secret to a command that kills the program. Returns the secret.
+    /// Runs the real program, which delivers a secret to a command that kills the program. Returns the secret.
     #[track_caller]
     pub fn kill_by_command(&self, args: &[&str]) -> String {
         let got = self.path("got");
         let command = format!("cat >{got}; kill -KILL $PPID");
         let ran = self.real(&[args, &["--exec", &command]].concat(), b"");
         assert_eq!(ran.code, -1, "not killed: {ran:?}");
-        fs::read_to_string(got).expect("a file")
+        fs::read_to_string(got).expect("the file can be read")
     }
 
-    /// Kills the real program while it puts a secret into a file of the directory `out`. Returns false if that is
-    /// impossible.
+    /// Kills the real program while it writes a secret to a file in the directory `out`. Returns false if a tool is
+    /// missing.
     #[track_caller]
     pub fn kill_at(&self, at: At, args: &str) -> bool {
         if !have("strace") || !have("bash") {
@@ -145,7 +146,7 @@ impl World {
             At::BeforeRename => "rename,renameat,renameat2",
             At::AfterRename => "fsync",
         };
-        let dir = fs::canonicalize(self.dir.path()).expect("a directory").join("out");
+        let dir = fs::canonicalize(self.dir.path()).expect("the path exists").join("out");
         let only = if at == At::AfterRename { format!("-P {}", dir.display()) } else { String::new() };
         let script = format!(
             "exec strace -f -o /dev/null {only} -e trace={calls} -e inject={calls}:signal=SIGKILL tokenctl {args}"
@@ -155,22 +156,23 @@ impl World {
         true
     }
 
-    /// Runs a script with `tokenctl` under strace, which injects this into the calls on the directory `out`.
+    /// Runs `tokenctl` under strace, which injects this fault into system calls (for `fsync`, only if it is called for
+    /// the directory `out`).
     #[track_caller]
     pub fn injected(&self, inject: &str, args: &str) -> Ran {
-        let calls = inject.split(':').next().expect("a call");
-        let dir = fs::canonicalize(self.dir.path()).expect("a directory").join("out");
+        let calls = inject.split(':').next().expect("there is a call");
+        let dir = fs::canonicalize(self.dir.path()).expect("the path exists").join("out");
         let only = if calls == "fsync" { format!("-P {}", dir.display()) } else { String::new() };
         let script = format!(
             "exec strace -f -o log {only} -e trace={calls} -e inject={inject} tokenctl {args} && cat log"
         );
         let ran = run(&mut self.bash(&script), b"");
-        let log = fs::read_to_string(self.path("log")).expect("a log");
+        let log = fs::read_to_string(self.path("log")).expect("the file can be read");
         assert!(log.contains("(INJECTED)") || log.contains("SIGKILL"), "{inject}: {log}");
         ran
     }
 
-    /// A world whose store takes a while to check.
+    /// A world with a store that takes a while to check.
     pub fn large() -> Self {
         let world = Self::of_processes();
         world.mint("demo");
@@ -178,7 +180,7 @@ impl World {
         world
     }
 
-    /// Starts a `doctor` on this terminal. It has been running for a while when this returns.
+    /// Starts `doctor` with this terminal as its stderr. More than a second has passed on its clock when this returns.
     pub fn doctor_on(&self, screen: OwnedFd) -> Child {
         let mut child = self
             .program()
@@ -195,20 +197,23 @@ impl World {
             open.filter_map(|file| file.path().read_link().ok()).any(|path| path == self.database())
         };
         while !is_at_work() {
-            assert!(child.try_wait().expect("a child").is_none(), "it was over too soon");
+            assert!(
+                child.try_wait().expect("the process can be waited for").is_none(),
+                "`doctor` exited too soon"
+            );
         }
-        // While it is stopped, its clock continues.
-        kill_process(Pid::from_child(&child), Signal::STOP).expect("a process");
+        // The clock continues while the process is stopped.
+        kill_process(Pid::from_child(&child), Signal::STOP).expect("the signal can be sent");
         let still = Instant::now();
         while still.elapsed() < Duration::from_millis(1_100) {
             thread::sleep(Duration::from_millis(50));
         }
-        kill_process(Pid::from_child(&child), Signal::CONT).expect("a process");
+        kill_process(Pid::from_child(&child), Signal::CONT).expect("the signal can be sent");
         child
     }
 }
 
-/// Where a delivery is killed.
+/// The point at which a delivery is killed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum At {
     /// The temporary file is written, but not renamed.
@@ -217,18 +222,18 @@ pub enum At {
     AfterRename,
 }
 
-/// A full pipe: its reading end, and its writing end.
+/// A full pipe: its read end and its write end.
 pub fn full_pipe() -> (io::PipeReader, io::PipeWriter) {
-    let (reader, writer) = io::pipe().expect("a pipe");
-    let mut filler = writer.try_clone().expect("a pipe");
-    // With one byte at a time, a write fails only if not even one byte fits.
-    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).expect("a flag");
+    let (reader, writer) = io::pipe().expect("a pipe can be created");
+    let mut filler = writer.try_clone().expect("the descriptor can be duplicated");
+    // Single bytes are written, so that a write fails only if not even one byte fits.
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).expect("the flag can be set");
     while filler.write(b"x").is_ok() {}
-    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).expect("a flag");
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::empty()).expect("the flag can be set");
     (reader, writer)
 }
 
-/// Waits until a check succeeds. Fails with its last result.
+/// Waits until `look` succeeds. If it never does, fails with its last error.
 #[track_caller]
 pub fn eventually<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
     let start = Instant::now();
@@ -254,8 +259,11 @@ pub fn wait_until_stuck(child: &mut Child) {
     let path = format!("/proc/{}/stat", child.id());
     let (mut same, mut last) = (0, String::new());
     while same < 10 {
-        assert!(child.try_wait().expect("a child").is_none(), "it ended instead of waiting");
-        assert!(start.elapsed() < Duration::from_secs(60), "it never waited");
+        assert!(
+            child.try_wait().expect("the process can be waited for").is_none(),
+            "the process exited instead of waiting"
+        );
+        assert!(start.elapsed() < Duration::from_secs(60), "the process never waited");
         let text = fs::read_to_string(&path).unwrap_or_default();
         // The state and the used CPU time: fields 3, 14 and 15 of proc(5).
         let fields: Vec<&str> =
@@ -272,35 +280,35 @@ pub fn wait_until_stuck(child: &mut Child) {
 pub fn soon(child: &mut Child) -> ExitStatus {
     let start = Instant::now();
     while start.elapsed() < PROMPT {
-        if let Some(status) = child.try_wait().expect("a child") {
+        if let Some(status) = child.try_wait().expect("the process can be waited for") {
             return status;
         }
         thread::sleep(Duration::from_millis(5));
     }
     let _ = child.kill();
     let _ = child.wait();
-    panic!("it does not end");
+    panic!("the process does not exit");
 }
 
-/// The result of a started process, from its exit status and its output in pipes.
+/// Waits for a process whose output goes to pipes. Returns its result.
 #[track_caller]
 pub fn finished(mut child: Child) -> Ran {
     fn text(stream: Option<impl Read + Send + 'static>) -> thread::JoinHandle<String> {
         thread::spawn(move || {
             let mut bytes = Vec::new();
             if let Some(mut stream) = stream {
-                stream.read_to_end(&mut bytes).expect("a pipe");
+                stream.read_to_end(&mut bytes).expect("it can be read");
             }
             String::from_utf8_lossy(&bytes).into_owned()
         })
     }
     let (out, err) = (text(child.stdout.take()), text(child.stderr.take()));
     let status = soon(&mut child);
-    let joined = |text: thread::JoinHandle<String>| text.join().expect("a reader");
+    let joined = |text: thread::JoinHandle<String>| text.join().expect("the thread does not panic");
     Ran { code: status.code().unwrap_or(-1), out: joined(out), err: joined(err) }
 }
 
-/// Fails the test unless this is a failure of this code and exit, in JSON.
+/// Fails the test unless a command failed with this error code and exit code, in JSON. Returns the `error` object.
 #[track_caller]
 pub fn assert_failure(ran: &Ran, code: &str, exit: i32) -> Value {
     assert_eq!(ran.code, exit, "{ran:?}");
@@ -309,8 +317,8 @@ pub fn assert_failure(ran: &Ran, code: &str, exit: i32) -> Value {
     failure
 }
 
-/// The mode bits of a file itself.
+/// The mode bits of a file. Symbolic links are not followed.
 pub fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::MetadataExt;
-    fs::symlink_metadata(path).expect("a file").mode() & 0o7777
+    fs::symlink_metadata(path).expect("the file exists").mode() & 0o7777
 }

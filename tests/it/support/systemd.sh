@@ -1,5 +1,5 @@
-# Starts a separate systemd in new namespaces, below $1, with the units in $1/units and the store in $1/state, and has it run
-# $1/look. Nothing of the machine is changed: its files are seen through an overlay.
+# Starts a separate systemd in new namespaces, below $1, with the units in $1/units and the store in $1/state, and makes
+# it run $1/look. Nothing on the machine is changed, because the new systemd uses its files through an overlay.
 set -eu
 cd "$1"
 mkdir root
@@ -13,7 +13,7 @@ mount -t proc proc root/proc
 mount -t sysfs sysfs root/sys
 mount -t cgroup2 none root/sys/fs/cgroup
 mount --rbind /dev root/dev
-# Not that of the machine: when a unit stops, systemd removes what its user and its group have there.
+# This must not be the /dev/shm of the machine: when a unit stops, systemd removes what its user and group have there.
 mount -t tmpfs none root/dev/shm
 mount -t tmpfs none root/run
 mount -t tmpfs none root/tmp

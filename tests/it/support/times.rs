@@ -1,4 +1,4 @@
-//! Times: the start of a test's clock, the format of times, and the real time.
+//! Times: the start of the simulated clock, the format of times in documents, and the real time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::World;
 
-/// 2026-11-22T12:00:00Z, where every test's clock starts.
+/// 2026-11-22T12:00:00Z, the time at which every simulated clock starts.
 pub const START: i64 = 1_795_348_800;
 pub const MINUTE: i64 = 60;
 pub const HOUR: i64 = 60 * MINUTE;
 pub const DAY: i64 = 24 * HOUR;
 
-/// An instant as the documents print it.
+/// An instant in the format of the JSON documents.
 pub fn time(unix: i64) -> Value {
     let time = chrono::DateTime::from_timestamp(unix, 0).expect("a time");
     json!(time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))
@@ -20,12 +20,12 @@ pub fn time(unix: i64) -> Value {
 
 /// The real time in Unix seconds.
 pub fn real_time() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the time is after 1970");
     i64::try_from(since.as_secs()).expect("a time before the end")
 }
 
 impl World {
-    /// Sets the clock of the commands in this process to this long after the real time.
+    /// Sets the simulated clock to this many seconds after the real time.
     pub fn at_real_time(&self, later: i64) {
         self.wait(real_time() + later - self.now());
     }

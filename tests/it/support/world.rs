@@ -1,4 +1,4 @@
-//! A separate store, and the commands that a test runs on it.
+//! An isolated store, and the commands that a test runs on it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -25,7 +25,7 @@ pub struct World {
     pub dir: TempDir,
     now: Rc<Cell<i64>>,
     random: Rc<Cell<u64>>,
-    /// Answers to the next questions. Without answers, the terminal hangs up.
+    /// Answers to the next questions. When none is left, the terminal hangs up.
     pub answers: Rc<RefCell<VecDeque<Answer>>>,
     /// What happens elsewhere while the next question waits for its answer.
     pub meanwhile: Meanwhile,
@@ -38,17 +38,17 @@ pub struct World {
     /// The output to the pager, if there is one.
     pub paged: Option<Rc<RefCell<Vec<u8>>>>,
     pub uid: u32,
-    /// How far the monotonic clock advances at each reading.
+    /// How far the monotonic clock advances each time that it is read.
     pub pace: Duration,
     pub clipboards: Rc<RefCell<Clipboards>>,
-    /// The database of the store, where stores are in PostgreSQL.
+    /// The store's database, if the tests run on PostgreSQL.
     server: Option<Database>,
 }
 
 impl World {
     pub fn new() -> Self {
-        // The store must lie below directories that only their owner can write. In memory if possible, since most tests
-        // do not depend on durable writes.
+        // The store must be below directories that only its owner can write. It is in memory if possible, because most
+        // tests do not depend on durable writes.
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix("tokenctl-test-");
         let dir = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory");
@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    /// How the store is named to the program.
+    /// The value of `TOKENCTL_STORE` for this store.
     pub fn named(&self) -> OsString {
         self.server.as_ref().map_or_else(|| self.store().into_os_string(), |it| it.url().into())
     }
@@ -87,7 +87,7 @@ impl World {
         world
     }
 
-    /// The directory of the store. A test that looks into it is about files.
+    /// The directory of the store. Fails if the store is in PostgreSQL, since it has no directory then.
     #[track_caller]
     pub fn store(&self) -> PathBuf {
         assert!(self.server.is_none(), "{}", server::OF_FILES);
@@ -98,7 +98,7 @@ impl World {
         self.store().join("tokens.db")
     }
 
-    /// Moves the clock forward or back.
+    /// Moves the simulated clock forward, or back if `secs` is negative.
     pub fn wait(&self, secs: i64) {
         self.now.set(self.now.get() + secs);
     }
@@ -107,7 +107,7 @@ impl World {
         self.now.get()
     }
 
-    /// Puts a person with these answers at the terminal.
+    /// Puts a user with these answers at the terminal.
     pub fn at_terminal(&mut self, answers: &[Answer]) {
         self.terminal =
             Terminal { stdin: true, stdout: true, stderr: true, width: Some(100), height: Some(24) };
@@ -148,7 +148,8 @@ impl World {
         Ran { code, out: text(out), err: text(&err) }
     }
 
-    /// Runs a command whose stdout and stderr are one terminal. Returns its exit code and what the terminal got.
+    /// Runs a command whose stdout and stderr are the same terminal. Returns its exit code and the output to the
+    /// terminal.
     #[track_caller]
     pub fn run_on_screen(&self, args: &[&str]) -> (i32, String) {
         let screen = Rc::new(RefCell::new(Vec::new()));
@@ -157,13 +158,13 @@ impl World {
         (code, text(&screen))
     }
 
-    /// Runs a command whose stdout goes here instead of into the result.
+    /// Runs a command with this stdout. Its result has no output.
     #[track_caller]
     pub fn run_writing_to(&self, args: &[&str], stdout: Box<dyn Output>) -> Ran {
         self.run_into(args, b"", stdout, &Rc::default())
     }
 
-    /// Runs a command whose stderr goes here.
+    /// Runs a command with this stderr. Returns its exit code.
     #[track_caller]
     pub fn run_talking_to(&self, args: &[&str], stderr: Box<dyn Write>) -> i32 {
         self.run_on(args, b"", Box::new(Captured(Rc::default())), stderr)
@@ -197,14 +198,14 @@ impl World {
         i32::from(tokenctl::run(args, &mut ctx))
     }
 
-    /// Runs a command that must fail with this exit code and error code, without output, with a harmless message,
-    /// and without changing a byte of the store. Returns the `error` object.
+    /// Runs a command, without and with `--json`, that must fail with this exit code and error code, without output,
+    /// with a harmless message, and without changing the store. Returns the `error` object.
     #[track_caller]
     pub fn refuses(&self, args: &[&str], exit: i32, code: &str) -> Value {
         self.refuses_with(args, b"", exit, code)
     }
 
-    /// The same with this on stdin.
+    /// Like [`World::refuses`], but with this on stdin.
     #[track_caller]
     pub fn refuses_with(&self, args: &[&str], input: &[u8], exit: i32, code: &str) -> Value {
         let state = || match &self.server {
@@ -218,14 +219,14 @@ impl World {
         assert_eq!((ran.code, &*ran.out), (exit, ""), "{args:?}: {}", ran.err);
         assert_harmless(&plain.err);
         let failure = ran.failure();
-        assert_harmless(failure["message"].as_str().expect("a message"));
+        assert_harmless(failure["message"].as_str().expect("the message is a string"));
         assert_eq!((&failure["exit"], &failure["code"]), (&exit.into(), &code.into()), "{args:?}: {failure}");
         assert!(state() == before, "{args:?} changed the store");
         failure
     }
 
-    /// Runs a command with `--json` once, for tests with a person who answers questions. It must fail like this,
-    /// without output.
+    /// Like [`World::refuses`], but runs the command only once, with `--json`, for tests in which a user answers
+    /// questions.
     #[track_caller]
     pub fn refuses_once(&self, args: &[&str], exit: i32, code: &str) {
         let ran = self.run(&[args, &["--json"]].concat()).exit(exit);
@@ -234,7 +235,7 @@ impl World {
         assert_eq!((&failure["exit"], &failure["code"]), (&exit.into(), &code.into()), "{args:?}: {failure}");
     }
 
-    /// Runs a command. Before it first writes to stdout, something else happens.
+    /// Runs a command, and calls `during` just before the command first writes to stdout.
     #[track_caller]
     pub fn run_while(&self, args: &[&str], during: impl FnOnce() + 'static) -> Ran {
         let out = Rc::new(RefCell::new(Vec::new()));
@@ -258,7 +259,7 @@ impl World {
         ran.line().to_owned()
     }
 
-    /// The one line that `verify` answers, with its exit code.
+    /// The exit code of `verify`, and the line that it prints.
     #[track_caller]
     pub fn verify(&self, secret: &str, args: &[&str]) -> (i32, String) {
         let ran = self.run_with(&[&["verify"], args].concat(), secret.as_bytes());
@@ -273,7 +274,7 @@ impl World {
         ran.line().to_owned()
     }
 
-    /// Fails unless the secret is the valid current one of the token with this name.
+    /// Fails unless the secret is valid, and the current secret of the token with this name.
     #[track_caller]
     pub fn is_valid(&self, secret: &str, name: &str) {
         assert_eq!(self.verify(secret, &[]), (0, format!("valid {name}")));
@@ -296,28 +297,28 @@ impl World {
     #[track_caller]
     pub fn actions(&self) -> Vec<String> {
         let log = self.run(&["audit", "--json"]).ok().json();
-        let action = |event: &Value| event["action"].as_str().expect("an action").to_owned();
-        log.as_array().expect("an array").iter().map(action).collect()
+        let action = |event: &Value| event["action"].as_str().expect("the action is a string").to_owned();
+        log.as_array().expect("it is an array").iter().map(action).collect()
     }
 
     /// The last event.
     pub fn last_event(&self) -> Value {
         let log = self.run(&["audit", "--json"]).ok().json();
-        log.as_array().and_then(|log| log.last()).expect("an event").clone()
+        log.as_array().and_then(|log| log.last()).expect("there is an event").clone()
     }
 
-    /// Changes the database directly, and corrects the seals.
+    /// Changes the database directly, and updates the seals to match.
     pub fn sql(&self, sql: &str) {
         let conn = self.sql_unsealed(sql);
-        // Rows of other databases have none.
+        // Databases without these tables have no seals.
         let _ = crate::seals::seal(&conn);
     }
 
-    /// The document of a token without the parts that differ between stores, since the chain covers the id of the
-    /// store, and the digest of a token covers the ids of scopes.
+    /// The `show` document of a token without the hashes that differ between stores. The hash chain covers the id of
+    /// the store, and the digest of a token covers the ids of scopes.
     pub fn show_alike(&self, name: &str) -> Value {
         let mut document = self.show(name);
-        for event in document["events"].as_array_mut().expect("events") {
+        for event in document["events"].as_array_mut().expect("`events` is an array") {
             event["hash"].take();
             event["row_digest"].take();
         }
@@ -326,8 +327,8 @@ impl World {
 
     /// Changes the database like a bad disk, without correcting the seals.
     pub fn sql_unsealed(&self, sql: &str) -> rusqlite::Connection {
-        let conn = rusqlite::Connection::open(self.database()).expect("the database");
-        conn.execute_batch("PRAGMA ignore_check_constraints = ON").expect("a pragma");
+        let conn = rusqlite::Connection::open(self.database()).expect("the database can be opened");
+        conn.execute_batch("PRAGMA ignore_check_constraints = ON").expect("the SQL can be executed");
         conn.execute_batch(sql).expect(sql);
         conn
     }
@@ -347,5 +348,5 @@ impl World {
 }
 
 fn text(bytes: &RefCell<Vec<u8>>) -> String {
-    String::from_utf8(bytes.borrow().clone()).expect("UTF-8")
+    String::from_utf8(bytes.borrow().clone()).expect("the bytes are UTF-8")
 }

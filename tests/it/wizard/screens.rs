@@ -1,4 +1,4 @@
-//! The questions as a real terminal shows them: whole at any width, and the cursor is back however they end.
+//! Questions on a real terminal, which are complete at any width. The cursor is restored in every case.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,7 +12,7 @@ use crate::support::{World, have, pages};
 use crate::terminals::{Screen, terminal};
 
 impl Screen {
-    /// Goes through the questions up to this one.
+    /// Answers the questions before this one.
     #[track_caller]
     fn answer_until(&self, last: &str) {
         let answers = [
@@ -35,7 +35,7 @@ impl Screen {
 }
 
 #[test]
-fn a_token_is_made_at_a_terminal_of_any_size() {
+fn a_token_can_be_created_on_a_terminal_of_any_size() {
     if !have("tmux") {
         return;
     }
@@ -66,7 +66,7 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
                 ]
             );
         }
-        assert!(!screen.cursor_is_shown(), "a list has its own");
+        assert!(!screen.cursor_is_shown(), "a list hides the cursor");
         screen.press(&["Enter"]);
         screen.wait("EXIT 0");
         assert!(screen.cursor_is_shown());
@@ -76,7 +76,7 @@ fn a_token_is_made_at_a_terminal_of_any_size() {
 }
 
 #[test]
-fn the_screen_of_the_documents_is_what_a_terminal_shows() {
+fn the_screen_in_the_documents_is_that_of_a_real_terminal() {
     if !have("tmux") {
         return;
     }
@@ -102,7 +102,7 @@ fn the_screen_of_the_documents_is_what_a_terminal_shows() {
 }
 
 #[test]
-fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
+fn a_list_that_is_longer_than_the_screen_scrolls() {
     if !have("tmux") {
         return;
     }
@@ -126,10 +126,10 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
     screen.press(&["Space", "Up", "Space"]);
     let shown = screen.wait("> [x] scope-19");
     assert!(shown.starts_with("Scopes: 14-20 of 20 ") && shown.lines().count() == 8, "{shown}");
-    // A window that gets smaller, down to one line, is drawn again at the next key.
+    // After the window was made smaller, down to one line, the next key redraws the list.
     for (columns, rows) in ["20 3", "9 1", "60 9"].map(|size| size.split_once(' ').expect("a size")) {
         screen.tmux(&["resize-window", "-x", columns, "-y", rows]).ok();
-        // tmux passes a new size on with some delay.
+        // tmux reports a new size with a delay.
         screen.wait_for("> [x] s", |shown| {
             screen.press(&["Up", "Down"]);
             shown.lines().any(|line| line.starts_with("> [x] s"))
@@ -141,7 +141,7 @@ fn a_list_longer_than_the_screen_scrolls_and_stays_whole() {
 }
 
 #[test]
-fn cancelling_at_any_screen_restores_the_cursor_and_creates_nothing() {
+fn cancelling_at_any_question_restores_the_cursor_and_creates_nothing() {
     if !have("tmux") {
         return;
     }
@@ -170,7 +170,7 @@ fn cancelling_at_any_screen_restores_the_cursor_and_creates_nothing() {
         let shown = asking.wait("EXIT 130");
         assert!(shown.contains("\nerror: interrupted\n") && asking.cursor_is_shown(), "{key}: {shown}");
     }
-    // The shell's terminal is restored and echoes input.
+    // The terminal of the shell is restored, so it shows what is typed.
     screen.run("tokenctl adopt x");
     screen.wait("Secret to adopt:");
     screen.press(&["C-c"]);
@@ -190,7 +190,7 @@ fn a_signal_at_a_question_restores_the_cursor() {
     let screen = Screen::new(&world, (80, 24), &[]);
     for question in ["Name", "Lifetime"] {
         for signal in ["TERM", "HUP", "INT"] {
-            // The shell says the id, then becomes what runs under it.
+            // The shell prints its process id and then runs the program in the same process.
             screen.run("sh -c 'echo PID $$; exec tokenctl create'");
             let shown = screen.wait("PID ");
             let id = shown.lines().find_map(|line| line.strip_prefix("PID ")).expect("an id").to_owned();
@@ -224,7 +224,7 @@ Scopes: space to mark, a for all, enter to go on
     screen.wait("EXIT 130");
 }
 
-/// The program at a terminal that draws nothing.
+/// Starts the program on a terminal that supports no escape sequences.
 fn at_dumb_terminal(world: &World, args: &[&str]) -> (std::process::Child, File) {
     let (ours, theirs) = terminal();
     let stream = || Stdio::from(theirs.try_clone().expect("a terminal"));
@@ -233,7 +233,7 @@ fn at_dumb_terminal(world: &World, args: &[&str]) -> (std::process::Child, File)
     (command.spawn().expect("the program starts"), ours)
 }
 
-/// What the program writes to a terminal until this is in it.
+/// Reads the output to a terminal until it ends with this text.
 #[track_caller]
 fn until(terminal: &mut File, text: &str) -> String {
     let mut seen = Vec::new();
@@ -249,7 +249,7 @@ fn until(terminal: &mut File, text: &str) -> String {
 }
 
 #[test]
-fn a_dumb_terminal_is_asked_line_by_line() {
+fn on_a_dumb_terminal_questions_are_asked_line_by_line() {
     let world = World::of_processes();
     world.real(&["scopes", "define", "read", "-d", "See things"], b"").ok();
     world.real(&["scopes", "define", "write"], b"").ok();
@@ -285,13 +285,13 @@ fn a_dumb_terminal_is_asked_line_by_line() {
         (&token["scopes"], &token["ttl"]),
         (&serde_json::json!(["read", "write"]), &(30 * 86_400).into())
     );
-    // The present value is shown, and an empty line keeps it.
+    // The current value is shown, and an empty line keeps it.
     let (mut child, mut terminal) = at_dumb_terminal(&world, &["edit", "ci"]);
     until(&mut terminal, "Description [Deploys] (empty keeps it, - clears it): ");
     terminal.write_all(b"-\n").expect("a terminal");
     until(&mut terminal, "Owner (optional): ");
     terminal.write_all(b"ann\n").expect("a terminal");
-    // Ctrl-D on an empty line is the end.
+    // Ctrl-D on an empty line cancels.
     until(&mut terminal, "glyph): ");
     terminal.write_all(b"\x04").expect("a terminal");
     assert_eq!(soon(&mut child).code(), Some(130));

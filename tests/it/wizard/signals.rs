@@ -1,4 +1,4 @@
-//! A request to end is never lost at a question, whatever the program is doing when it comes.
+//! A signal is never lost at a question, whatever the program is doing when the signal arrives.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use crate::support::processes::{eventually, soon};
 use crate::support::{World, have, program_path};
 use crate::terminals::terminal;
 
-/// A question: the terminal, the command that asks it, how it is asked, and an answer.
+/// A question: the type of the terminal, the command that asks, the question, and an answer.
 struct Asked {
     term: &'static str,
     args: &'static [&'static str],
@@ -44,7 +44,7 @@ fn world() -> World {
     world
 }
 
-/// The program under strace at a terminal that the test reads.
+/// The program under strace, on a terminal that the test reads.
 struct Traced {
     child: Child,
     screen: fs::File,
@@ -55,12 +55,12 @@ struct Traced {
 impl Traced {
     fn start(world: &World, asked: &Asked, strace: &[&str]) -> Self {
         let (screen, theirs) = terminal();
-        rustix::fs::fcntl_setfl(&screen, rustix::fs::OFlags::NONBLOCK).expect("a flag");
-        let stream = || Stdio::from(theirs.try_clone().expect("a terminal"));
+        rustix::fs::fcntl_setfl(&screen, rustix::fs::OFlags::NONBLOCK).expect("the flag can be set");
+        let stream = || Stdio::from(theirs.try_clone().expect("the descriptor can be duplicated"));
         let mut command = Command::new("strace");
         command.args(strace).arg(program_path()).args(asked.args).env("TERM", asked.term);
         command.env("TOKENCTL_STORE", world.store()).env("LANG", "C.UTF-8");
-        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("strace");
+        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("strace runs");
         Self { child, screen, theirs, shown: String::new() }
     }
 
@@ -71,30 +71,30 @@ impl Traced {
         }
     }
 
-    /// Answers when the question appears, or when the program has exited before.
+    /// Answers the question when it appears. Also continues if the program has exited before.
     #[track_caller]
     fn answer(&mut self, asked: &Asked) {
         eventually(|| {
             self.read();
-            let ended = self.child.try_wait().expect("a child").is_some();
+            let exited = self.child.try_wait().expect("the process can be waited for").is_some();
             let is_asked = self.shown.contains(asked.question);
-            (ended || is_asked).then_some(()).ok_or_else(|| format!("{:?}", self.shown))
+            (exited || is_asked).then_some(()).ok_or_else(|| format!("{:?}", self.shown))
         });
-        self.screen.write_all(asked.answer.as_bytes()).expect("a terminal");
+        self.screen.write_all(asked.answer.as_bytes()).expect("the terminal can be written to");
     }
 }
 
-/// The system calls from the first that asks the question to the last, each with its number among those of its name,
-/// and whether it needs an answer.
+/// The system calls from the start of the question to its end, each with its number among the calls with the same name,
+/// and whether it happens only after an answer.
 fn calls(asked: &Asked) -> Vec<(String, usize, bool)> {
     let world = world();
     let path = world.dir.path().join("trace");
-    let mut traced = Traced::start(&world, asked, &["-o", path.to_str().expect("a path")]);
+    let mut traced = Traced::start(&world, asked, &["-o", path.to_str().expect("the path is UTF-8")]);
     traced.answer(asked);
     let ended = |trace: &str| trace.matches("TCSETSW").count() >= 2 || trace.contains("read(0, \"y\\n");
     let trace = eventually(|| {
         traced.read();
-        let trace = fs::read_to_string(&path).expect("a trace");
+        let trace = fs::read_to_string(&path).expect("the file can be read");
         if ended(&trace) { Ok(trace) } else { Err(trace) }
     });
     let _ = traced.child.kill();
@@ -102,11 +102,11 @@ fn calls(asked: &Asked) -> Vec<(String, usize, bool)> {
     let lines: Vec<&str> = trace.lines().collect();
     let is_first = |line: &&str| line.contains("TCSETSW") || line.starts_with("write(2, ");
     let is_last = |line: &&str| line.contains("TCSETSW") || line.starts_with("read(0, \"y\\n");
-    let first = lines.iter().position(is_first).expect("a question");
+    let first = lines.iter().position(is_first).expect("there is a question");
     let last = lines[first + 1..].iter().position(is_last).expect("its end") + first + 1;
     let waits = |line: &&str| line.contains("poll([{fd=0");
-    let wait = lines[first..].iter().position(waits).expect("a wait") + first;
-    let name = |line: &str| line.split('(').next().expect("a call").to_owned();
+    let wait = lines[first..].iter().position(waits).expect("there is a wait") + first;
+    let name = |line: &str| line.split('(').next().expect("there is a call").to_owned();
     (first..=last)
         .map(|at| {
             let name = name(lines[at]);
@@ -130,7 +130,7 @@ fn a_signal_at_any_system_call_of_a_question_cancels_it() {
             let inject = format!("inject={name}:signal=SIGTERM:when={number}");
             let trace = format!("trace={name}");
             let mut traced = Traced::start(&world, asked, &["-o", "/dev/null", "-e", &trace, "-e", &inject]);
-            let before = tcgetattr(&traced.theirs).expect("a terminal").local_modes;
+            let before = tcgetattr(&traced.theirs).expect("it is a terminal").local_modes;
             if needs_answer {
                 traced.answer(asked);
             }
@@ -139,7 +139,7 @@ fn a_signal_at_any_system_call_of_a_question_cancels_it() {
             assert_eq!(status.code(), Some(130), "{at}: {:?}", traced.shown);
             let (hidden, back) = (traced.shown.rfind("\x1b[?25l"), traced.shown.rfind("\x1b[?25h"));
             assert!(hidden <= back, "{at}: {:?}", traced.shown);
-            assert_eq!(tcgetattr(&traced.theirs).expect("a terminal").local_modes, before, "{at}");
+            assert_eq!(tcgetattr(&traced.theirs).expect("it is a terminal").local_modes, before, "{at}");
         }
     }
     assert_eq!(world.look_at("a")["status"], "active");

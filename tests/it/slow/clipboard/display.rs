@@ -12,7 +12,7 @@ use super::{Holder, last};
 use crate::support::processes::until;
 use crate::support::{Ran, World, copy_program, have, run, uid};
 
-/// An X server, killed at the end of the test.
+/// An X server without a screen, which is killed at the end of the test.
 pub struct Screen {
     server: Child,
     pub display: String,
@@ -31,23 +31,26 @@ impl Screen {
             .spawn()
             .expect("Xvfb starts");
         let mut number = String::new();
-        BufReader::new(server.stdout.take().expect("a pipe")).read_line(&mut number).expect("a number");
+        BufReader::new(server.stdout.take().expect("stdout is a pipe"))
+            .read_line(&mut number)
+            .expect("the line can be read");
         assert!(!number.is_empty(), "Xvfb ended");
         Some(Self { server, display: format!(":{}", number.trim()) })
     }
 
-    /// A command in bash that finds the display.
+    /// Runs a script in bash that can reach the display.
     fn shell(&self, world: &World, script: &str) -> Ran {
         run(world.bash(script).env("DISPLAY", &self.display), b"")
     }
 
-    /// What a program that pastes gets. xclip waits for ever for an owner that goes just when it is asked.
+    /// Pastes with another program. The timeout is for xclip, which waits forever if the owner of the clipboard exits
+    /// during the request.
     fn pasted(&self, world: &World) -> Ran {
         self.shell(world, "exec timeout 20 xclip -selection clipboard -out")
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.server), signal).expect("a signal");
+        kill_process(Pid::from_child(&self.server), signal).expect("the signal can be sent");
     }
 }
 
@@ -59,7 +62,7 @@ impl Drop for Screen {
 }
 
 #[test]
-fn a_display_gives_out_exactly_the_secret_until_its_time_is_over() {
+fn the_secret_can_be_pasted_from_an_x_display_until_the_timeout() {
     let Some(screen) = Screen::new() else { return };
     let world = World::of_processes();
     let ran = screen.shell(&world, "tokenctl create demo --copy --copy-timeout 590s").ok();
@@ -72,7 +75,7 @@ fn a_display_gives_out_exactly_the_secret_until_its_time_is_over() {
     let pasted = screen.pasted(&world).ok();
     assert_eq!((pasted.out.len(), pasted.err.as_str()), (42, ""));
     assert_eq!(world.real(&["verify"], pasted.out.as_bytes()).ok().line(), "valid demo");
-    // As often as anybody likes, and asking managers not to keep it.
+    // The secret can be pasted several times, and clipboard managers are asked not to keep it.
     assert_eq!(screen.pasted(&world).ok().out, pasted.out);
     let hint = "xclip -selection clipboard -out -target x-kde-passwordManagerHint";
     assert_eq!(screen.shell(&world, hint).ok().out, "secret");
@@ -84,7 +87,7 @@ fn a_display_gives_out_exactly_the_secret_until_its_time_is_over() {
 }
 
 #[test]
-fn text_that_is_copied_later_is_kept() {
+fn text_that_is_copied_later_is_not_cleared() {
     let Some(screen) = Screen::new() else { return };
     let world = World::of_processes();
     screen.shell(&world, "tokenctl create demo --copy=display --copy-timeout 589s").ok();
@@ -95,10 +98,11 @@ fn text_that_is_copied_later_is_kept() {
 }
 
 #[test]
-fn the_holder_has_nothing_of_its_caller_and_does_not_keep_it_waiting() {
+fn the_clipboard_process_inherits_nothing_and_its_caller_does_not_wait_for_it() {
     let Some(screen) = Screen::new() else { return };
     let world = World::of_processes();
-    // The substitution ends when nobody has its pipe any more; so does the lock.
+    // The command substitution lasts until every process has closed its pipe. The holder must not keep the pipe or the
+    // lock open.
     let script = "export HOME=/nowhere LANG=C SECRET=1; exec 7>lock 42<lock
         said=$(tokenctl create demo --copy=display --copy-timeout 588s 2>&1) || exit; echo \"$said\"";
     let ran = screen.shell(&world, script).ok();
@@ -108,28 +112,29 @@ fn the_holder_has_nothing_of_its_caller_and_does_not_keep_it_waiting() {
     let secret = screen.pasted(&world).ok().out;
     assert!(secret.starts_with("tkn_") && !holder.arguments.contains(&secret[4..12]), "{}", holder.arguments);
     assert!(holder.arguments.starts_with("tokenctl --hold-clipboard display 588 "), "{}", holder.arguments);
-    let limits = fs::read_to_string(format!("{proc}/limits")).expect("a process");
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    let limits = fs::read_to_string(format!("{proc}/limits")).expect("the file can be read");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("there is a limit");
     assert_eq!(core.split_whitespace().nth(4), Some("0"));
-    // Of the session after the name, field 6 of proc(5).
-    let stat = fs::read_to_string(format!("{proc}/stat")).expect("a process");
-    let session = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).expect("a session");
+    // The session id is field 6 in proc(5), the fourth after the name.
+    let stat = fs::read_to_string(format!("{proc}/stat")).expect("the file can be read");
+    let session =
+        stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(3)).expect("there is a session");
     assert_eq!(session, holder.id.to_string());
-    // Nobody may look into it, but root.
+    // Only root can read the memory and the environment of the holder.
     assert_eq!(fs::metadata(format!("{proc}/environ")).expect("a process").uid(), 0);
     let Ok(environment) = fs::read(format!("{proc}/environ")) else { return };
     let expected = format!("DISPLAY={}\0HOME=/nowhere\0", screen.display);
     assert_eq!(String::from_utf8_lossy(&environment), expected);
-    assert_eq!(fs::read_link(format!("{proc}/cwd")).expect("a process").to_str(), Some("/"));
-    for entry in fs::read_dir(format!("{proc}/fd")).expect("a process") {
-        let file = fs::read_link(entry.expect("an entry").path()).expect("a descriptor");
-        let file = file.to_str().expect("UTF-8");
+    assert_eq!(fs::read_link(format!("{proc}/cwd")).expect("the link can be read").to_str(), Some("/"));
+    for entry in fs::read_dir(format!("{proc}/fd")).expect("the directory can be read") {
+        let file = fs::read_link(entry.expect("the entry can be read").path()).expect("the link can be read");
+        let file = file.to_str().expect("the path is UTF-8");
         assert!(file == "/dev/null" || file.starts_with("socket:"), "{file}");
     }
 }
 
 #[test]
-fn a_display_that_is_gone_or_hangs_gets_no_token() {
+fn nothing_is_delivered_to_a_display_that_is_gone_or_hangs() {
     let Some(screen) = Screen::new() else { return };
     let world = World::of_processes();
     let old = world.mint("old");
@@ -140,7 +145,7 @@ fn a_display_that_is_gone_or_hangs_gets_no_token() {
             let message = format!("error: no clipboard can be reached: display ({why}); nothing was changed");
             assert_eq!((ran.code, ran.out.as_str(), ran.err.lines().next()), (7, "", Some(message.as_str())));
         }
-        assert!(Holder::find(587).is_none(), "the holder lives on");
+        assert!(Holder::find(587).is_none(), "the holder is still running");
         assert!(world.bytes() == bytes, "the store was changed");
     };
     screen.signal(Signal::STOP);
@@ -151,14 +156,14 @@ fn a_display_that_is_gone_or_hangs_gets_no_token() {
     assert_eq!(world.real(&["verify"], old.as_bytes()).ok().line(), "valid old");
 }
 
-/// A `rotate` under strace, with something done to its system calls.
+/// Runs `rotate` under strace with these options.
 fn rotate_traced(screen: &Screen, world: &World, strace: &str, stay: &str) -> Ran {
     let rotate = format!("tokenctl rotate demo --copy=display --copy-timeout {stay}");
     screen.shell(world, &format!("exec strace -o trace {strace} {rotate}"))
 }
 
 #[test]
-fn a_secret_whose_delivery_is_killed_can_still_be_pasted() {
+fn the_secret_of_a_killed_delivery_can_still_be_pasted() {
     let Some(screen) = Screen::new() else { return };
     if !have("strace") {
         return;
@@ -166,8 +171,10 @@ fn a_secret_whose_delivery_is_killed_can_still_be_pasted() {
     let world = World::of_processes();
     world.mint("demo");
     rotate_traced(&screen, &world, "-e trace=fdatasync", "1s").ok();
-    let syncs = fs::read_to_string(world.path("trace")).expect("a trace").matches("fdatasync(").count();
-    // Before and after the deletion of the journal that is the second commit: only who is dead knows which.
+    let syncs =
+        fs::read_to_string(world.path("trace")).expect("the file can be read").matches("fdatasync(").count();
+    // The process is killed before or after the second commit, which deletes the journal. In both cases nobody could
+    // report the result.
     for (kill, confirmed) in
         [("unlink:signal=SIGKILL:when=2", false), ("fdatasync:signal=SIGKILL:when=LAST", true)]
     {
@@ -178,16 +185,16 @@ fn a_secret_whose_delivery_is_killed_can_still_be_pasted() {
         let pasted = screen.pasted(&world).ok().out;
         assert_eq!(world.real(&["verify"], pasted.as_bytes()).ok().line(), "valid demo");
         let token = world.look_at("demo");
-        let secrets = token["secrets"].as_array().expect("secrets");
+        let secrets = token["secrets"].as_array().expect("`secrets` is an array");
         assert_eq!(secrets.iter().all(|it| it["role"] != "provisional"), confirmed);
         world.real(&["rotate", "demo", "--replace-pending"], b"").ok();
     }
 }
 
-/// Not that of root, for whom no compositor starts.
+/// A user other than root, because compositors do not start for root.
 const USER: u32 = 64_020;
 
-/// A Wayland compositor of another user, where the test may become one; killed at the end.
+/// A Wayland compositor that runs as another user if the tests run as root. It is killed at the end of the test.
 struct Compositor {
     world: World,
     server: Option<Child>,
@@ -202,9 +209,9 @@ impl Compositor {
         let dir = world.dir.path();
         copy_program(&dir.join("tokenctl"));
         if uid() == 0 {
-            chown(dir, Some(USER), Some(USER)).expect("an owner");
+            chown(dir, Some(USER), Some(USER)).expect("the owner can be set");
         }
-        fs::set_permissions(dir, Permissions::from_mode(0o700)).expect("a mode");
+        fs::set_permissions(dir, Permissions::from_mode(0o700)).expect("the mode can be set");
         let mut it = Self { world, server: None };
         let mut server = it.bash("exec sway --config /dev/null");
         server.env("WLR_BACKENDS", "headless").env("WLR_LIBINPUT_NO_DEVICES", "1");
@@ -217,8 +224,8 @@ impl Compositor {
         it.server = Some(server.spawn().expect("sway starts"));
         until("a Wayland display", || it.world.dir.path().join("wayland-1").exists());
         until("a compositor that answers", || {
-            let told = it.shell("wl-paste --list-types").err;
-            told.contains("Nothing is copied") || told.contains("No selection")
+            let message = it.shell("wl-paste --list-types").err;
+            message.contains("Nothing is copied") || message.contains("No selection")
         });
         Some(it)
     }
@@ -253,7 +260,7 @@ impl Drop for Compositor {
 }
 
 #[test]
-fn a_wayland_display_gives_out_exactly_the_secret_until_something_else_is_copied() {
+fn the_secret_can_be_pasted_from_a_wayland_display_until_something_else_is_copied() {
     let Some(compositor) = Compositor::new() else { return };
     let ran =
         compositor.shell("said=$(tokenctl create demo --copy --copy-timeout 585s); echo \"[$said]\"").ok();
@@ -268,7 +275,7 @@ fn a_wayland_display_gives_out_exactly_the_secret_until_something_else_is_copied
     assert_eq!(compositor.shell("wl-paste --no-newline | tokenctl verify").ok().out, "valid demo\n");
     let types = compositor.shell("wl-paste --list-types").ok().out;
     assert!(types.lines().any(|line| line == "x-kde-passwordManagerHint"), "{types}");
-    // Not even its own user may look into it.
+    // Even its own user cannot read the memory of the holder.
     assert_eq!(fs::metadata(format!("{}/environ", holder.path())).expect("a process").uid(), 0);
     compositor.shell("wl-copy else >/dev/null 2>&1").ok();
     until("the holder is gone", || holder.is_gone());
@@ -276,5 +283,5 @@ fn a_wayland_display_gives_out_exactly_the_secret_until_something_else_is_copied
 
     compositor.shell("tokenctl rotate demo --copy --copy-timeout 2s").ok();
     until("the clipboard is empty", || compositor.shell("wl-paste").code != 0);
-    assert!(Holder::find(2).is_none(), "the holder lives on");
+    assert!(Holder::find(2).is_none(), "the holder is still running");
 }

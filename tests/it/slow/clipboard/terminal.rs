@@ -5,7 +5,7 @@ use std::process::Stdio;
 use super::last;
 use crate::support::{Ran, World, have, run};
 
-/// The text of the last OSC 52 sequence in what a terminal was sent.
+/// The text of the last OSC 52 sequence in the output to a terminal.
 pub fn unpacked(screen: &[u8]) -> Option<Vec<u8>> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let screen = String::from_utf8_lossy(screen);
@@ -17,22 +17,23 @@ pub fn unpacked(screen: &[u8]) -> Option<Vec<u8>> {
         digits.map(|it| ALPHABET.iter().position(|digit| *digit == it)).collect::<Option<_>>()?;
     let bytes = digits.chunks(4).flat_map(|group| {
         let bits = group.iter().enumerate().fold(0, |bits, (at, digit)| bits | digit << (18 - 6 * at));
-        (0..group.len() - 1).map(move |at| u8::try_from(bits >> (16 - 8 * at) & 255).expect("a byte"))
+        (0..group.len() - 1)
+            .map(move |at| u8::try_from(bits >> (16 - 8 * at) & 255).expect("the number is in range"))
     });
     Some(bytes.collect())
 }
 
-/// Runs a command in a terminal of this kind, which is all that it has.
+/// Runs a command in a terminal of this type, in which it can reach no other clipboard.
 fn within(world: &World, term: &str, command: &str) -> Ran {
     let mut script = world.bash("exec script -qec \"$COMMAND\" /dev/null");
     script.env("TERM", term).env("COMMAND", format!("{command} >out 2>said"));
     let ran = run(script.stdin(Stdio::null()), b"");
-    assert_eq!(std::fs::read_to_string(world.path("out")).expect("a file"), "");
-    Ran { err: std::fs::read_to_string(world.path("said")).expect("a file"), ..ran }
+    assert_eq!(std::fs::read_to_string(world.path("out")).expect("the file can be read"), "");
+    Ran { err: std::fs::read_to_string(world.path("said")).expect("the file can be read"), ..ran }
 }
 
 #[test]
-fn the_terminal_is_sent_the_secret_in_one_sequence() {
+fn the_secret_is_sent_to_the_terminal_in_one_sequence() {
     if !have("script") || !have("bash") {
         return;
     }
@@ -51,7 +52,7 @@ fn the_terminal_is_sent_the_secret_in_one_sequence() {
 }
 
 #[test]
-fn a_terminal_that_would_show_the_sequence_is_not_sent_it() {
+fn the_sequence_is_not_sent_to_a_terminal_that_would_show_it() {
     if !have("script") || !have("bash") {
         return;
     }
@@ -70,7 +71,7 @@ fn a_terminal_that_would_show_the_sequence_is_not_sent_it() {
 }
 
 #[test]
-fn without_a_terminal_there_is_none_to_send_to() {
+fn without_a_terminal_the_sequence_cannot_be_sent() {
     if !have("setsid") {
         return;
     }

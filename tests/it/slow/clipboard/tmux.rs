@@ -1,4 +1,4 @@
-//! A real tmux, on a separate socket, with a client whose terminal the test reads.
+//! `--copy` in a real tmux on a separate socket, with a client whose terminal the tests read.
 
 use std::io::Read;
 use std::process::{Child, Stdio};
@@ -13,12 +13,12 @@ use crate::support::processes::{eventually, until};
 use crate::support::{Ran, World, have, run};
 use crate::terminals::Screen;
 
-/// A tmux with a client in a terminal.
+/// A tmux server with a client in a terminal.
 struct Tmux<'a> {
     world: &'a World,
     screen: Screen,
     client: Child,
-    /// What the terminal gets to see.
+    /// The output to the terminal of the client.
     seen: Receiver<Vec<u8>>,
 }
 
@@ -30,14 +30,14 @@ impl<'a> Tmux<'a> {
         let screen = Screen::new(world, (120, 24), &[]);
         let mut client = world.bash("exec script -qec 'tmux -u -S $SOCKET attach' /dev/null");
         client.env("TERM", "xterm-256color").env("SOCKET", screen.socket());
-        // Its own input: at the end of it `script` would type a Ctrl-D.
+        // `script` would type Ctrl-D if its stdin were closed, so it gets a pipe that stays open.
         let mut client = client
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .expect("script starts");
-        let mut terminal = client.stdout.take().expect("a pipe");
+        let mut terminal = client.stdout.take().expect("stdout is a pipe");
         let (bytes, seen) = channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -56,12 +56,12 @@ impl<'a> Tmux<'a> {
         self.screen.tmux(args)
     }
 
-    /// Runs the program in the pane. Returns what it says.
+    /// Runs `tokenctl` in the pane. Returns its messages.
     #[track_caller]
     fn tokenctl(&self, args: &str) -> String {
         self.screen.run(&format!("tokenctl {args} >out 2>said"));
         self.screen.wait("EXIT 0");
-        let read = |name: &str| std::fs::read_to_string(self.world.path(name)).expect("a file");
+        let read = |name: &str| std::fs::read_to_string(self.world.path(name)).expect("the file can be read");
         assert_eq!(read("out"), "");
         read("said")
     }
@@ -79,7 +79,7 @@ impl Drop for Tmux<'_> {
 }
 
 #[test]
-fn tmux_holds_the_secret_in_a_new_buffer_and_sends_it_to_the_terminal() {
+fn the_secret_is_put_into_a_new_tmux_buffer_and_sent_to_the_terminal() {
     let world = World::of_processes();
     let Some(tmux) = Tmux::new(&world) else { return };
     let said = tmux.tokenctl("create demo --copy --copy-timeout 581s");
@@ -101,7 +101,7 @@ fn tmux_holds_the_secret_in_a_new_buffer_and_sends_it_to_the_terminal() {
 }
 
 #[test]
-fn a_buffer_is_deleted_when_its_time_is_over_unless_it_holds_something_else() {
+fn a_tmux_buffer_is_deleted_at_the_timeout_unless_its_content_has_changed() {
     let world = World::of_processes();
     let Some(tmux) = Tmux::new(&world) else { return };
     tmux.tmux(&["set-buffer", "-b", "mine", "something"]).ok();
@@ -112,14 +112,14 @@ fn a_buffer_is_deleted_when_its_time_is_over_unless_it_holds_something_else() {
     });
     tmux.tokenctl("rotate demo --copy=tmux --copy-timeout 6s");
     let holder = Holder::of(6);
-    let name = tmux.buffers().into_iter().find(|name| name != "mine").expect("a buffer");
+    let name = tmux.buffers().into_iter().find(|name| name != "mine").expect("there is a buffer");
     tmux.tmux(&["set-buffer", "-b", &name, "else"]).ok();
     until("the holder is gone", || holder.is_gone());
     assert_eq!(tmux.tmux(&["show-buffer", "-b", &name]).ok().out, "else");
 }
 
 #[test]
-fn a_tmux_that_is_gone_gets_no_token() {
+fn nothing_is_delivered_to_a_tmux_that_is_gone() {
     let world = World::of_processes();
     let bytes = world.bytes();
     let tmux = |socket: &str| {
@@ -134,51 +134,52 @@ fn a_tmux_that_is_gone_gets_no_token() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_confirmed_is_taken_back() {
+fn the_tmux_buffer_of_a_secret_that_cannot_be_confirmed_is_deleted() {
     let world = World::of_processes();
     let Some(tmux) = Tmux::new(&world) else { return };
     if !have("strace") {
         return;
     }
     let old = world.mint("demo");
-    // The end of the second commit.
+    // The fault is injected at the end of the second commit.
     let fault = "exec strace -o trace -e inject=unlink:error=EIO:when=2";
     let mut command = world.bash(&format!("{fault} tokenctl rotate demo --copy=tmux --copy-timeout 580s"));
     let ran = run(command.env("TMUX", format!("{},1,0", tmux.screen.socket().display())), b"").exit(7);
     assert!(ran.err.contains("nothing was changed"), "{}", ran.err);
-    assert!(Holder::find(580).is_none(), "the holder lives on");
+    assert!(Holder::find(580).is_none(), "the holder is still running");
     assert_eq!(tmux.buffers(), Vec::<String>::new());
     assert_eq!(world.real(&["verify"], old.as_bytes()).ok().line(), "valid demo");
 }
 
 #[test]
-fn a_tmux_that_hangs_gets_no_token_and_leaves_nothing_behind() {
+fn nothing_is_delivered_to_a_tmux_that_hangs_and_no_process_is_left() {
     let world = World::of_processes();
     let Some(tmux) = Tmux::new(&world) else { return };
     let bytes = world.bytes();
     let socket = tmux.screen.socket().display().to_string();
-    let server = tmux.tmux(&["display-message", "-p", "#{pid}"]).ok().line().parse().expect("an id");
+    let server = tmux.tmux(&["display-message", "-p", "#{pid}"]).ok().line().parse().expect("it is an id");
     let server = Pid::from_raw(server).expect("an id");
-    kill_process(server, Signal::STOP).expect("a signal");
+    kill_process(server, Signal::STOP).expect("the signal can be sent");
     let mut command = world.program();
     command.env("TMUX", format!("{socket},1,0")).args(["create", "demo", "--copy=tmux"]);
     let ran = run(&mut command, b"").exit(7);
-    // A killed process may take a moment to disappear. Let go on before anything is asserted: the test ends with
-    // this server.
+    // A killed process can take a moment to disappear. The server must continue before an assertion fails, because the
+    // end of the test waits for it.
     let gone = (0..1000).any(|_| {
         thread::sleep(Duration::from_millis(10));
         !is_in_an_environment(&format!("TMUX={socket},1,0"))
     });
-    kill_process(server, Signal::CONT).expect("a signal");
+    kill_process(server, Signal::CONT).expect("the signal can be sent");
     assert!(ran.err.contains("tmux (no answer within 5 s)"), "{}", ran.err);
-    assert!(gone, "something of it lives on");
+    assert!(gone, "a process of the delivery is still running");
     assert!(world.bytes() == bytes, "the store was changed");
 }
 
-/// Whether a process has this in its environment.
+/// Whether any process has this variable in its environment.
 fn is_in_an_environment(variable: &str) -> bool {
-    std::fs::read_dir("/proc").expect("procfs").any(|entry| {
-        let environment = std::fs::read(entry.expect("an entry").path().join("environ")).unwrap_or_default();
+    std::fs::read_dir("/proc").expect("the directory can be read").any(|entry| {
+        let environment =
+            std::fs::read(entry.expect("the entry can be read").path().join("environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|it| it == variable.as_bytes())
     })
 }

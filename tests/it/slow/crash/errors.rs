@@ -1,4 +1,4 @@
-//! A full disk, or a broken one, at every call.
+//! Errors of a full or defective disk at every system call.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::{CHANGING, Scene, Verb, World, assert_none, copy, each, now, sampled, scratch, shown};
 use crate::support::have;
 
-/// Calls that may need room.
+/// System calls that can need space on the disk.
 const GROWING: &str =
     "openat,write,pwrite64,ftruncate,fsync,fdatasync,link,linkat,rename,renameat,renameat2,mkdir";
-/// Calls that fail when a disk does, and change nothing.
+/// System calls that change nothing, but fail on a defective disk.
 const READING: &str = "read,pread64,newfstatat,fstat,statx,lseek,getdents64,ioctl";
-/// What else real file systems answer, by call: NFS, CIFS, 9p, FUSE and ZFS, quotas, limits, mounts that are read-only, a
-/// single file that is mounted by itself, a container without a right.
+/// Other errors that real file systems return, by system call: NFS, CIFS, 9p, FUSE and ZFS, quotas, limits, read-only
+/// mounts, a file that is a mount point, and containers with reduced permissions.
 const ODD: [(&str, &[&str]); 17] = [
     ("openat", &["EACCES", "EROFS", "EDQUOT", "EMFILE", "ESTALE", "ELOOP", "EPERM"]),
     ("write", &["EDQUOT", "EFBIG", "ESTALE"]),
@@ -34,9 +34,9 @@ const ODD: [(&str, &[&str]); 17] = [
     ("read", &["EISDIR", "ESTALE", "EACCES"]),
     ("close", &["EDQUOT", "ESTALE"]),
 ];
-/// The least number of real failures for one scene. With fewer, the test no longer does what it should.
+/// The smallest number of failures for a scene. If there are fewer, the test does not inject what it should.
 const AT_LEAST: [(&str, usize); 3] = [("ENOSPC", 25), ("EIO", 50), ("odd", 40)];
-/// What the message may say of the state, where it is not the old one.
+/// Parts of messages that report that something was or might have been changed.
 const NOT_OLD: [&str; 5] = [
     "may or may not have been kept",
     "may work until",
@@ -46,22 +46,22 @@ const NOT_OLD: [&str; 5] = [
 ];
 
 #[test]
-fn a_full_disk_leaves_the_old_state_or_the_new_one_and_says_which() {
+fn after_an_error_of_a_full_disk_the_message_says_whether_anything_was_changed() {
     fails_everywhere("ENOSPC", GROWING, 2);
 }
 
 #[test]
-fn an_unreadable_disk_leaves_the_old_state_or_the_new_one_and_says_which() {
+fn after_an_error_of_a_defective_disk_the_message_says_whether_anything_was_changed() {
     fails_everywhere("EIO", &format!("{CHANGING},{READING}"), 3);
 }
 
-/// Each of these at every call of a delivery into a file.
+/// Injects each of these errors at every call of a delivery to a file.
 #[test]
-fn an_odd_file_system_leaves_the_old_state_or_the_new_one_and_says_which() {
+fn after_an_unusual_file_system_error_the_message_says_whether_anything_was_changed() {
     if !have("strace") {
         return;
     }
-    let scenes = prepared(|scene| scene.receiver.keeps());
+    let scenes = prepared(|scene| scene.destination.keeps_secret());
     let calls = ODD.map(|(call, _)| call).join(",");
     let mut jobs = Vec::new();
     for (before, scene) in &scenes {
@@ -73,9 +73,9 @@ fn an_odd_file_system_leaves_the_old_state_or_the_new_one_and_says_which() {
     fails(&sampled(jobs, 5), "odd");
 }
 
-/// Scenes with their tokens before the delivery.
-fn prepared(wanted: impl Fn(&Scene) -> bool) -> Vec<(Option<Value>, Scene)> {
-    Scene::all().into_iter().filter(wanted).map(|scene| (before(&scene), scene)).collect()
+/// The scenes that are selected, each with the token before the delivery.
+fn prepared(selects: impl Fn(&Scene) -> bool) -> Vec<(Option<Value>, Scene)> {
+    Scene::all().into_iter().filter(selects).map(|scene| (before(&scene), scene)).collect()
 }
 
 #[track_caller]
@@ -89,16 +89,16 @@ fn fails_everywhere(error: &str, calls: &str, nth: usize) {
         .flat_map(|(before, scene)| {
             scene.points(calls).into_iter().map(move |(call, nth)| (before, scene, call, nth, error))
         })
-        // Starting a process does not depend on disks, and strace needs these calls itself.
+        // Starting a process does not depend on the disk, and strace itself needs these calls.
         .filter(|(.., call, _, _)| !["clone", "clone3", "vfork", "execve"].contains(&call.as_str()))
         .collect();
     fails(&sampled(jobs, nth), error);
 }
 
-/// A delivery, the token before it, and which call of which name fails with what.
+/// A scene, the token before the delivery, the name and number of the call that fails, and its error.
 type Job<'a> = (&'a Option<Value>, &'a Scene, String, usize, &'a str);
 
-#[expect(clippy::print_stdout, reason = "a test says how much it tried")]
+#[expect(clippy::print_stdout, reason = "the test prints how many errors it injected")]
 #[track_caller]
 fn fails(jobs: &[Job<'_>], kind: &str) {
     let (counts, exits) =
@@ -108,22 +108,24 @@ fn fails(jobs: &[Job<'_>], kind: &str) {
         let log = scratch();
         let log = log.path().join("log");
         let inject = format!("inject={call}:error={error}:when={nth}");
-        let options = ["-o", log.to_str().expect("UTF-8"), "-e", &format!("trace={call}"), "-e", &inject];
+        let options =
+            ["-o", log.to_str().expect("the path is UTF-8"), "-e", &format!("trace={call}"), "-e", &inject];
         let done = scene.traced(dir.path(), &options);
         let place = format!("{} with {error} at {call} {nth}", scene.label());
         if !std::fs::read_to_string(&log).is_ok_and(|log| log.contains("(INJECTED)")) {
-            return Err(format!("{place}: it did not fail, {:?}", done.ran));
+            return Err(format!("{place}: the error was not injected, {:?}", done.ran));
         }
-        *counts.lock().expect("a count").entry(scene.label()).or_default() += 1;
-        *exits.lock().expect("a count").entry(done.ran.code).or_default() += 1;
+        *counts.lock().expect("no thread panicked").entry(scene.label()).or_default() += 1;
+        *exits.lock().expect("no thread panicked").entry(done.ran.code).or_default() += 1;
         let because = |why: String| format!("{place}: {why}; {:?}", done.ran);
-        said(scene, before.as_ref(), dir.path(), &done.ran).map_err(because)?;
+        check_message(scene, before.as_ref(), dir.path(), &done.ran).map_err(because)?;
         scene.check(dir, &done.ran.out, Some(done.ran.code)).map_err(because)
     });
-    let (counts, exits) = (counts.into_inner().expect("a count"), exits.into_inner().expect("a count"));
+    let (counts, exits) =
+        (counts.into_inner().expect("no thread panicked"), exits.into_inner().expect("no thread panicked"));
     println!("{kind} points: {}, exits {exits:?}, {counts:?}", counts.values().sum::<usize>());
     assert_none(&failed, jobs.len());
-    let least = AT_LEAST.iter().find(|least| least.0 == kind).expect("a minimum").1;
+    let least = AT_LEAST.iter().find(|least| least.0 == kind).expect("there is a minimum").1;
     let scenes: std::collections::BTreeSet<_> = jobs.iter().map(|job| job.1.label()).collect();
     assert!(counts.len() == scenes.len() && counts.values().all(|count| *count >= least), "{counts:?}");
 }
@@ -133,10 +135,10 @@ pub fn before(scene: &Scene) -> Option<Value> {
     state(&World::at(scene.stage(), now())).expect("a state")
 }
 
-/// What of a token a delivery may change.
+/// The part of the token that a delivery can change.
 fn state(world: &World) -> Result<Option<Value>, String> {
     Ok(shown(world)?.map(|mut token| {
-        let object = token.as_object_mut().expect("an object");
+        let object = token.as_object_mut().expect("it is an object");
         for passing in ["events", "last_used_at", "usage_since", "destination", "hook"] {
             object.remove(passing);
         }
@@ -144,16 +146,16 @@ fn state(world: &World) -> Result<Option<Value>, String> {
     }))
 }
 
-/// Whether the exit code and the message fit what there is now.
-pub fn said(
+/// Checks that the exit code and the message fit the state of the store.
+pub fn check_message(
     scene: &Scene,
     before: Option<&Value>,
     dir: &std::path::Path,
     ran: &crate::support::Ran,
 ) -> Result<(), String> {
-    want!([0, 1, 6, 7].contains(&ran.code), "exit {}", ran.code);
-    want!(!ran.err.contains("panicked"), "a panic");
-    // In a copy, since reading must not repair anything.
+    ensure!([0, 1, 6, 7].contains(&ran.code), "exit {}", ran.code);
+    ensure!(!ran.err.contains("panicked"), "a panic");
+    // The state is read from a copy, because reading must not repair anything.
     let look = scratch();
     copy(dir, look.path());
     let after = state(&World::at(look, now()))?;
@@ -162,10 +164,10 @@ pub fn said(
         return Ok(());
     }
     let unchanged = ran.err.contains("nothing was changed");
-    want!(ran.code != 7 || unchanged || ran.err.is_empty(), "exit 7 without saying what was changed");
-    want!(is_old || (ran.code != 7 && !unchanged), "it was changed: {after:?}");
+    ensure!(ran.code != 7 || unchanged || ran.err.is_empty(), "exit 7 without saying what was changed");
+    ensure!(is_old || (ran.code != 7 && !unchanged), "the token was changed: {after:?}");
     let known = unchanged || NOT_OLD.iter().any(|words| ran.err.contains(words));
-    want!(is_old || known, "the message does not say what was changed");
-    want!(scene.verb == Verb::Rotate || is_old || after.is_some(), "no token");
+    ensure!(is_old || known, "the message does not say what was changed");
+    ensure!(scene.verb == Verb::Rotate || is_old || after.is_some(), "no token");
     Ok(())
 }

@@ -1,15 +1,15 @@
-//! Killed while it makes the very first store.
+//! Kills `create` while it creates the store.
 
 use std::fs;
 
 use super::{CHANGING, NAME, assert_none, each, killed, now, points, scratch, shown, sound, valid, whole};
 use crate::support::{MINUTE, World, have};
 
-/// Fewer real kills than this: the test no longer kills what it should.
+/// The smallest number of kills. If there are fewer, the test does not kill where it should.
 const AT_LEAST: usize = 250;
 
 #[test]
-fn a_first_creation_killed_anywhere_leaves_no_store_or_a_whole_one() {
+fn a_first_creation_that_is_killed_anywhere_leaves_no_store_or_a_complete_one() {
     if !have("strace") {
         return;
     }
@@ -20,7 +20,7 @@ fn a_first_creation_killed_anywhere_leaves_no_store_or_a_whole_one() {
         let done = killed(dir.path(), point, &args);
         let place = format!("killed before {} {}", point.0, point.1);
         if !done.killed {
-            return Err(format!("{place}: it was not, {:?}", done.ran));
+            return Err(format!("{place}: the program was not killed, {:?}", done.ran));
         }
         check(&World::at(dir, now()), whole(&done.ran.out)).map_err(|why| format!("{place}: {why}"))
     });
@@ -29,11 +29,11 @@ fn a_first_creation_killed_anywhere_leaves_no_store_or_a_whole_one() {
     assert!(jobs.len() >= AT_LEAST, "{} points", jobs.len());
 }
 
-/// The next creation works, whether it finds a store or makes one, and nothing is left of the first but what was
-/// received of it.
+/// The next creation must work, whether or not it finds a store, and nothing must be left of the first one except a
+/// secret that was received.
 fn check(world: &World, received: Option<String>) -> Result<(), String> {
     let next = world.run(&["create", "next"]);
-    want!(next.code == 0, "the next creation: {next:?}");
+    ensure!(next.code == 0, "the next creation: {next:?}");
     valid(world, next.line(), "the next secret")?;
     let mut current = false;
     if let Some(secret) = &received {
@@ -42,18 +42,18 @@ fn check(world: &World, received: Option<String>) -> Result<(), String> {
     sound(world)?;
     world.wait(11 * MINUTE);
     let later = world.run(&["create", "later"]);
-    want!(later.code == 0, "a later creation: {later:?}");
+    ensure!(later.code == 0, "a later creation: {later:?}");
     if let Some(secret) = received.filter(|_| !current) {
         let answer = world.verify(&secret, &[]);
-        want!(answer.0 == 3, "the secret outlived its deadline: {answer:?}");
+        ensure!(answer.0 == 3, "the secret outlived its deadline: {answer:?}");
     }
-    want!(shown(world)?.is_some() == current, "the token is there: {}", !current);
+    ensure!(shown(world)?.is_some() == current, "the token exists: {}", !current);
     let ran = world.run(&["doctor", "--repair", "--yes"]);
-    want!(ran.code == 0, "doctor --repair: {ran:?}");
-    let files = fs::read_dir(world.store()).expect("the store");
-    let mut names: Vec<_> = files.map(|entry| entry.expect("an entry").file_name()).collect();
+    ensure!(ran.code == 0, "doctor --repair: {ran:?}");
+    let files = fs::read_dir(world.store()).expect("the directory can be read");
+    let mut names: Vec<_> = files.map(|entry| entry.expect("the entry can be read").file_name()).collect();
     names.sort();
-    want!(
+    ensure!(
         names == ["tokens.db", "usage.refused", "usage.scopes", "usage.secrets"],
         "left in the store: {names:?}"
     );

@@ -1,4 +1,5 @@
-//! What Apache's htpasswd does under the same conditions, for comparison: not a test, a measurement.
+//! Measures how htpasswd of Apache behaves under the same conditions, for comparison. This is a measurement, not a
+//! test.
 //!
 //!     cargo test --test it measure_htpasswd -- --ignored --nocapture
 
@@ -45,7 +46,7 @@ fn measure_htpasswd() {
         assert!(
             quiet(command.arg("-cb").arg(&file).args(["first", "password"]))
                 .status()
-                .expect("htpasswd")
+                .expect("htpasswd runs")
                 .success()
         );
     };
@@ -58,14 +59,14 @@ fn measure_htpasswd() {
             scope.spawn(move || {
                 start.wait();
                 for nth in 0..ADDS {
-                    let ended = add(file, &format!("u{process}-{nth}")).status().expect("htpasswd");
-                    done.fetch_add(usize::from(ended.success()), Ordering::Relaxed);
+                    let added = add(file, &format!("u{process}-{nth}")).status().expect("htpasswd runs");
+                    done.fetch_add(usize::from(added.success()), Ordering::Relaxed);
                 }
             });
         }
     });
     println!(
-        "htpasswd, {PROCESSES} processes adding {ADDS} users each: {} exits 0, {} of {} users left",
+        "htpasswd, {PROCESSES} processes adding {ADDS} users each: {} exits with code 0, {} of {} users are in the file",
         done.load(Ordering::Relaxed),
         lines(&file),
         PROCESSES * ADDS + 1
@@ -73,11 +74,11 @@ fn measure_htpasswd() {
 
     first();
     for nth in 1..USERS {
-        assert!(add(&file, &format!("user{nth}")).status().expect("htpasswd").success());
+        assert!(add(&file, &format!("user{nth}")).status().expect("htpasswd runs").success());
     }
-    let before = fs::read(&file).expect("a file");
+    let before = fs::read(&file).expect("the file can be read");
     let traced = |options: &[&str]| {
-        fs::write(&file, &before).expect("a file");
+        fs::write(&file, &before).expect("the file can be written");
         let mut command = Command::new("strace");
         command
             .args(["-f", "-qq"])
@@ -85,25 +86,25 @@ fn measure_htpasswd() {
             .args(["htpasswd", "-b"])
             .arg(&file)
             .args(["new", "password"]);
-        quiet(&mut command).status().expect("strace")
+        quiet(&mut command).status().expect("strace runs")
     };
     let log = dir.path().join("log");
     let trace = format!("trace={CHANGING}");
-    assert!(traced(&["-o", log.to_str().expect("UTF-8"), "-e", &trace]).success());
+    assert!(traced(&["-o", log.to_str().expect("the path is UTF-8"), "-e", &trace]).success());
     let (mut counts, mut begun) = (HashMap::<String, usize>::new(), false);
     let (mut points, mut emptied, mut short) = (0, 0, 0);
-    for line in fs::read_to_string(&log).expect("a log").lines() {
+    for line in fs::read_to_string(&log).expect("the file can be read").lines() {
         let call = line.split_once(' ').map_or("", |(_, call)| call.trim_start());
         let Some((name, rest)) = call.split_once('(') else { continue };
         let nth = counts.entry(name.to_owned()).or_default();
         *nth += 1;
-        begun |= name != "execve" && rest.contains(file.to_str().expect("UTF-8"));
+        begun |= name != "execve" && rest.contains(file.to_str().expect("the path is UTF-8"));
         if !begun {
             continue;
         }
         let inject = format!("inject={name}:signal=SIGKILL:when={nth}");
-        let ended = traced(&["-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject]);
-        if ended.signal() != Some(9) {
+        let status = traced(&["-o", "/dev/null", "-e", &format!("trace={name}"), "-e", &inject]);
+        if status.signal() != Some(9) {
             continue;
         }
         points += 1;
@@ -112,6 +113,6 @@ fn measure_htpasswd() {
         short += usize::from(left != 0 && left < USERS);
     }
     println!(
-        "htpasswd adding one user to {USERS}, killed at each of {points} calls: all users lost {emptied} times, some {short} times"
+        "htpasswd adding one user to {USERS}, killed at each of {points} calls: all users are lost {emptied} times, and some {short} times"
     );
 }

@@ -1,8 +1,8 @@
-//! Out of memory, at every page that a command's heap may still grow by.
+//! Limits the memory of a delivery, in steps of one page.
 //!
-//! SQLite reports what it does not get; Rust's own allocations end the process at once, as a kill does. The
-//! limit is one of the whole process, so each try is a separate process, which is this test program again, with
-//! instructions in its environment.
+//! SQLite reports an allocation that fails, but an allocation that fails in Rust aborts the process, which is like a
+//! kill. The limit applies to a whole process, so each attempt runs in a separate process. That process is this test
+//! program, with instructions in its environment.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,61 +15,63 @@ use std::sync::Mutex;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokenctl::context::Output;
 
-use super::errors::{before, said};
-use super::{Receiver, Scene, Verb, assert_none, each, now, scratch};
+use super::errors::{before, check_message};
+use super::{Destination, Scene, Verb, assert_none, each, now, scratch};
 use crate::support::{Ran, World};
 
 const LIMIT: &str = "TOKENCTL_TEST_MEMORY_LIMIT";
 const PLACE: &str = "TOKENCTL_TEST_MEMORY_PLACE";
 const ARGS: &str = "TOKENCTL_TEST_MEMORY_ARGS";
-/// Set: memory runs short only once the secret is on its way to stdout.
+/// If this is set, the limit starts only when the secret is written to stdout.
 const LATE: &str = "TOKENCTL_TEST_MEMORY_LATE";
-/// From nothing to more than a delivery takes.
+/// More memory than a delivery needs.
 const MOST: usize = 4 << 20;
-/// A page: the heap does not grow by less.
+/// The size of a page. The heap does not grow by less.
 const STEP: usize = 4 << 10;
-/// Fewer tries than this that SQLite ended for want of memory: the limit no longer bites.
+/// The smallest number of attempts in which SQLite reports the lack of memory. If there are fewer, the limit has no
+/// effect.
 const AT_LEAST: usize = 20;
-/// What abort does.
+/// The signal that `abort` causes.
 const SIGABRT: i32 = 6;
 
-/// Not a test, but the work of a process of the test below.
+/// This is not a test, but the work of a process that the test below starts.
 #[test]
-#[ignore = "run by the test of out-of-memory, in a process of its own"]
+#[ignore = "the test about missing memory runs it in a separate process"]
 fn delivery_with_little_memory() {
     let var = |name| std::env::var(name).ok();
     let (Some(limit), Some(place), Some(args)) = (var(LIMIT), var(PLACE), var(ARGS)) else { return };
     let place = Path::new(&place);
-    let limit: u64 = limit.parse().expect("a number");
+    let limit: u64 = limit.parse().expect("it is a number");
     let mut world = World::at(scratch(), now());
-    let store = place.join("store").to_str().expect("UTF-8").to_owned();
+    let store = place.join("store").to_str().expect("the path is UTF-8").to_owned();
     world.env.insert("TOKENCTL_STORE".to_owned(), store);
     let args: Vec<_> = args.lines().collect();
-    let out = File::create(place.join("out")).expect("a file");
+    let out = File::create(place.join("out")).expect("the file can be created");
     let (err, code) = (place.join("err"), place.join("code"));
     let late = var(LATE).is_some();
     if !late {
         grow_no_more_than(limit);
     }
     let ran = world.run_writing_to(&args, Box::new(Kept { out, limit: late.then_some(limit) }));
-    // Output here must not fail for lack of memory.
+    // The output below must not fail for lack of memory.
     let unlimited = Rlimit { current: None, maximum: None };
-    setrlimit(Resource::Data, unlimited).expect("a limit is lifted");
-    fs::write(err, ran.err).expect("a file");
-    fs::write(code, ran.code.to_string()).expect("a file");
+    setrlimit(Resource::Data, unlimited).expect("the limit can be removed");
+    fs::write(err, ran.err).expect("the file can be written");
+    fs::write(code, ran.code.to_string()).expect("the file can be written");
 }
 
-/// Lets this process have as many bytes of data more than it has now.
+/// Allows this process to allocate this many more bytes than it has now.
 fn grow_no_more_than(more: u64) {
     let status = fs::read_to_string("/proc/self/status").expect("the state of this process");
     let data = status.lines().find_map(|line| line.strip_prefix("VmData:")).expect("its data");
-    let has: u64 = data.trim().trim_end_matches(" kB").parse().expect("a number");
+    let has: u64 = data.trim().trim_end_matches(" kB").parse().expect("it is a number");
     drop(status);
     let maximum = getrlimit(Resource::Data).maximum;
-    setrlimit(Resource::Data, Rlimit { current: Some(has * 1024 + more), maximum }).expect("a limit");
+    setrlimit(Resource::Data, Rlimit { current: Some(has * 1024 + more), maximum })
+        .expect("the limit can be set");
 }
 
-/// A stdout that outlives its process, and from whose first byte on memory may run short.
+/// A stdout that is a file, and from whose first byte on the memory can be limited.
 struct Kept {
     out: File,
     limit: Option<u64>,
@@ -98,7 +100,7 @@ impl Output for Kept {
     }
 }
 
-/// What a command did, or what it had written when it was aborted.
+/// The result of a command, or its output if it was aborted.
 enum Attempt {
     Ended(Ran),
     Aborted(String),
@@ -117,23 +119,28 @@ fn attempt(scene: &Scene, place: &Path, limit: usize, late: bool) -> Result<Atte
         .stdin(Stdio::null())
         .output()
         .expect("this program starts");
-    let read = |name: &str| fs::read_to_string(place.join(name)).map_err(|_| format!("it died: {done:?}"));
+    let read =
+        |name: &str| fs::read_to_string(place.join(name)).map_err(|_| format!("the process died: {done:?}"));
     if done.status.signal() == Some(SIGABRT) {
         return Ok(Attempt::Aborted(read("out")?));
     }
-    let code = read("code")?.parse().expect("a number");
+    let code = read("code")?.parse().expect("it is a number");
     Ok(Attempt::Ended(Ran { code, out: read("out")?, err: read("err")? }))
 }
 
 #[test]
-fn out_of_memory_leaves_the_old_state_or_the_new_one_and_says_which() {
-    let scenes: Vec<_> =
-        [(Verb::Create, Receiver::Stdout), (Verb::Rotate, Receiver::Stdout), (Verb::Rotate, Receiver::File)]
-            .map(|(verb, receiver)| Scene::new(verb, receiver))
-            .into_iter()
-            .map(|scene| (before(&scene), scene))
-            .collect();
-    // How much is enough differs by the scene: from where on the last many steps succeed.
+fn if_memory_runs_out_the_message_says_whether_anything_was_changed() {
+    let scenes: Vec<_> = [
+        (Verb::Create, Destination::Stdout),
+        (Verb::Rotate, Destination::Stdout),
+        (Verb::Rotate, Destination::File),
+    ]
+    .map(|(verb, destination)| Scene::new(verb, destination))
+    .into_iter()
+    .map(|scene| (before(&scene), scene))
+    .collect();
+    // Scenes need different amounts of memory. This finds the smallest limit with which each succeeds, so that not too
+    // many larger ones are tried.
     let enough: Vec<_> = scenes
         .iter()
         .map(|(_, scene)| {
@@ -153,15 +160,15 @@ fn out_of_memory_leaves_the_old_state_or_the_new_one_and_says_which() {
         .zip(&enough)
         .flat_map(|(scene, enough)| (1..=enough + 8).map(move |step| (scene, step * STEP)))
         .flat_map(|(scene, limit)| [(scene, limit, false), (scene, limit, true)])
-        // Only stdout tells when the secret is on its way.
-        .filter(|((_, scene), _, late)| !late || scene.receiver == Receiver::Stdout)
+        // Only with stdout as the destination is it known when the secret is written.
+        .filter(|((_, scene), _, late)| !late || scene.destination == Destination::Stdout)
         .collect();
     let exits = Mutex::new(BTreeMap::<Option<i32>, usize>::new());
     let failed = each(&jobs, |((before, scene), limit, late)| {
         let dir = scene.stage();
         let place = format!("{} with {limit} bytes, late {late}", scene.label());
         let because = |why| format!("{place}: {why}");
-        let count = |exit| *exits.lock().expect("a count").entry(exit).or_default() += 1;
+        let count = |exit| *exits.lock().expect("no thread panicked").entry(exit).or_default() += 1;
         match attempt(scene, dir.path(), *limit, *late).map_err(because)? {
             Attempt::Aborted(out) => {
                 count(None);
@@ -170,13 +177,13 @@ fn out_of_memory_leaves_the_old_state_or_the_new_one_and_says_which() {
             Attempt::Ended(ran) => {
                 count(Some(ran.code));
                 let because = |why| format!("{place}: {why}; {ran:?}");
-                said(scene, before.as_ref(), dir.path(), &ran).map_err(because)?;
+                check_message(scene, before.as_ref(), dir.path(), &ran).map_err(because)?;
                 scene.check(dir, &ran.out, Some(ran.code)).map_err(because)
             }
         }
     });
-    let exits = exits.into_inner().expect("a count");
-    println!("limits of memory: {}, exits {exits:?} (none: aborted)", jobs.len());
+    let exits = exits.into_inner().expect("no thread panicked");
+    println!("memory limits: {}, exit codes {exits:?} (`None` is an abort)", jobs.len());
     assert_none(&failed, jobs.len());
     let is_short = |exit: &Option<i32>| exit.is_some_and(|code| code != 0);
     let short: usize = exits.iter().filter(|(exit, _)| is_short(exit)).map(|(_, count)| count).sum();

@@ -1,4 +1,5 @@
-//! Whatever dies or fails while a store is moved, it is the old one or the new one, and what was revoked stays revoked.
+//! Commands that move a whole store are killed, or fail, at every point. Afterwards the store is in the old or the new
+//! state, and what was revoked stays revoked.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,51 +9,51 @@ use tempfile::TempDir;
 
 use super::power::{CALLS, Disk, lay_out, replay, steps};
 use super::{
-    CHANGING, Receiver, Scene, Verb, World, assert_none, copy, each, every, killed, now, points, sampled,
+    CHANGING, Destination, Scene, Verb, World, assert_none, copy, each, every, killed, now, points, sampled,
     scratch, sound, traced,
 };
 use crate::support::{have, run};
 
-/// Calls that may need room.
+/// System calls that can need space on the disk.
 const GROWING: &str =
     "openat,write,pwrite64,ftruncate,fsync,fdatasync,link,linkat,rename,renameat,renameat2,mkdir";
-/// Fewer real kills or failures than this for one move: the test no longer does what it should.
+/// The smallest number of kills or failures for a command. If there are fewer, the test does not do what it should.
 const AT_LEAST: usize = 7;
 
-/// The state of a store that is not there.
+/// The state if there is no store.
 const MISSING: &str = "missing";
 
-/// A line of a preparation that takes the store away.
+/// A step of a preparation that renames the store `there`, so that it is missing.
 const AWAY: &[&str] = &["away"];
 
-/// A command about to begin, and what is there before and after it.
+/// A command that moves a store, and the states before and after it.
 struct Move {
     base: TempDir,
     args: &'static [&'static str],
-    /// A secret that was revoked before, and stays so.
+    /// A secret that was revoked before, and must stay revoked.
     revoked: String,
     states: [String; 2],
 }
 
 impl Move {
-    /// What `prepare` makes in a directory; `{}` in an argument stands for it.
+    /// Runs the steps in `prepare` in a new directory. `{}` in an argument is replaced by the directory.
     fn new(args: &'static [&'static str], prepare: &[&[&str]]) -> Self {
         let base = scratch();
         let run_all = |lines: &[&[&str]]| {
             for line in lines {
                 if *line == AWAY {
                     let (store, there) = (base.path().join("store"), base.path().join("there"));
-                    fs::rename(store, there).expect("the store");
+                    fs::rename(store, there).expect("the store can be renamed");
                     continue;
                 }
-                // `> FILE` keeps what the rest prints.
+                // `> FILE` writes the output of the rest to a file.
                 let (file, line) = match line {
                     [">", file, line @ ..] => (Some(file), line),
                     line => (None, *line),
                 };
                 let ran = run(Scene::program(base.path()).args(filled(line, base.path())), b"").ok();
                 if let Some(file) = file {
-                    fs::write(base.path().join(file), ran.out).expect("a file");
+                    fs::write(base.path().join(file), ran.out).expect("the file can be written");
                 }
             }
         };
@@ -121,31 +122,34 @@ impl Move {
         dir
     }
 
-    /// What must hold afterwards; `exit` and `said` of a run that ended by itself.
-    fn check(&self, dir: TempDir, exit: Option<i32>, said: &str) -> Result<(), String> {
-        want!(!said.contains("panicked"), "a panic");
+    /// Checks the conditions. `exit` is `None` if the run was killed.
+    fn check(&self, dir: TempDir, exit: Option<i32>, message: &str) -> Result<(), String> {
+        ensure!(!message.contains("panicked"), "a panic");
         let after = state(dir.path())?;
-        want!(self.states.contains(&after), "half done: {after}");
-        want!(exit != Some(0) || after == self.states[1], "exit 0, and it was not done");
-        let unchanged = said.contains("nothing was changed");
-        want!(!unchanged || after == self.states[0], "it was done, and the message says that it was not");
+        ensure!(self.states.contains(&after), "neither the old nor the new state: {after}");
+        ensure!(exit != Some(0) || after == self.states[1], "exit 0, but the state is the old one");
+        let unchanged = message.contains("nothing was changed");
+        ensure!(
+            !unchanged || after == self.states[0],
+            "the state is the new one, but the message says that nothing was changed"
+        );
         let world = World::at(dir, now());
         let answer = world.verify(&self.revoked, &[]);
-        want!(answer.0 != 0, "what was revoked works: {answer:?}");
+        ensure!(answer.0 != 0, "the revoked secret is valid: {answer:?}");
         if after != MISSING {
             sound(&world)?;
         }
         let ran = world.run(&["create", "next"]);
-        want!(ran.code == 0, "the next change: {ran:?}");
+        ensure!(ran.code == 0, "the next change: {ran:?}");
         sound(&world)
     }
 }
 
 fn filled(args: &[&str], dir: &Path) -> Vec<String> {
-    args.iter().map(|arg| arg.replace("{}", dir.to_str().expect("UTF-8"))).collect()
+    args.iter().map(|arg| arg.replace("{}", dir.to_str().expect("the path is UTF-8"))).collect()
 }
 
-/// The tokens that there are. Reading must not repair anything, so a copy is read.
+/// The names and statuses of all tokens. They are read from a copy, because reading must not repair anything.
 fn state(dir: &Path) -> Result<String, String> {
     let look = scratch();
     copy(dir, look.path());
@@ -154,12 +158,12 @@ fn state(dir: &Path) -> Result<String, String> {
         return Ok(MISSING.to_owned());
     }
     let ran = world.run(&["list", "--all", "--columns", "name,status", "--format", "tsv"]);
-    want!(ran.code == 0, "list: {ran:?}");
+    ensure!(ran.code == 0, "list: {ran:?}");
     Ok(ran.out)
 }
 
 #[test]
-fn a_move_that_is_killed_anywhere_is_done_or_not_begun() {
+fn a_move_that_is_killed_anywhere_is_complete_or_not_begun() {
     if !have("strace") {
         return;
     }
@@ -170,7 +174,7 @@ fn a_move_that_is_killed_anywhere_is_done_or_not_begun() {
             let dir = it.stage();
             let done = killed(dir.path(), point, &filled(it.args, dir.path()));
             let place = format!("{:?} killed before {} {}", it.args, point.0, point.1);
-            want!(done.killed, "{place}: it was not, {:?}", done.ran);
+            ensure!(done.killed, "{place}: the program was not killed, {:?}", done.ran);
             it.check(dir, None, "").map_err(|why| format!("{place}: {why}"))
         });
         println!("kill points of {}: {}", it.args[0], jobs.len());
@@ -180,7 +184,7 @@ fn a_move_that_is_killed_anywhere_is_done_or_not_begun() {
 }
 
 #[test]
-fn a_move_on_a_full_or_broken_disk_is_done_or_not_begun_and_says_which() {
+fn after_an_error_of_a_full_or_defective_disk_a_move_is_complete_or_not_begun_and_the_message_says_which() {
     if !have("strace") {
         return;
     }
@@ -196,7 +200,7 @@ fn a_move_on_a_full_or_broken_disk_is_done_or_not_begun_and_says_which() {
                 let inject = format!("inject={call}:error={error}:when={nth}");
                 let options = ["-o", "/dev/null", "-e", &format!("trace={call}"), "-e", &inject];
                 let done = traced(dir.path(), &options, &filled(it.args, dir.path()));
-                *count.lock().expect("a count") += 1;
+                *count.lock().expect("no thread panicked") += 1;
                 let place = format!("{:?} with {error} at {call} {nth}", it.args);
                 let checked = it.check(dir, Some(done.ran.code), &done.ran.err);
                 checked.map_err(|why| format!("{place}: {why}; {:?}", done.ran))
@@ -208,10 +212,10 @@ fn a_move_on_a_full_or_broken_disk_is_done_or_not_begun_and_says_which() {
     }
 }
 
-/// The lines of a recording that are about these directories; the private copies of a move may be lost.
+/// The lines of a recording that concern these directories. The private copies that a move makes can be lost.
 fn about(log: &str, dirs: &[PathBuf]) -> String {
     let hex = |dir: &PathBuf| {
-        let digits = dir.to_str().expect("UTF-8").bytes().map(|b| format!("\\x{b:02x}"));
+        let digits = dir.to_str().expect("the path is UTF-8").bytes().map(|b| format!("\\x{b:02x}"));
         digits.collect::<Vec<_>>().concat()
     };
     let dirs: Vec<String> = dirs.iter().map(hex).collect();
@@ -219,26 +223,27 @@ fn about(log: &str, dirs: &[PathBuf]) -> String {
 }
 
 #[test]
-fn a_move_that_loses_power_anywhere_is_done_or_not_begun() {
+fn a_move_interrupted_by_a_power_loss_is_complete_or_not_begun() {
     if !have("strace") {
         return;
     }
-    // A store that is made is put in place as `create` puts one, whose loss of power has its own test.
+    // If the store is missing, it is created like that of `create`, whose power losses have a separate test.
     for it in Move::all().into_iter().filter(|it| it.states[0] != MISSING) {
         let base = it.stage();
-        fs::create_dir(base.path().join("target")).expect("a directory");
-        let (verb, receiver) = (Verb::Create, Receiver::File);
-        let scene = Scene { verb, receiver, remembers: false, base, old: None, bystander: String::new() };
+        fs::create_dir(base.path().join("target")).expect("the directory can be created");
+        let (verb, destination) = (Verb::Create, Destination::File);
+        let scene = Scene { verb, destination, remembers: false, base, old: None, bystander: String::new() };
         let dir = scene.stage();
         let (mut disk, place) = (Disk::default(), dir.path().to_owned());
         disk.load(&place.join("store"));
         let log = scratch();
         let log = log.path().join("log");
         let trace = format!("trace={CALLS}");
-        let options = ["-y", "-xx", "-s", "10000000", "-o", log.to_str().expect("UTF-8"), "-e", &trace];
+        let options =
+            ["-y", "-xx", "-s", "10000000", "-o", log.to_str().expect("the path is UTF-8"), "-e", &trace];
         let done = traced(dir.path(), &options, &filled(it.args, dir.path()));
         assert_eq!(done.ran.code, 0, "{:?}", done.ran);
-        let log = fs::read_to_string(&log).expect("a log");
+        let log = fs::read_to_string(&log).expect("the file can be read");
         let steps = steps(&about(&log, &[place.join("store")]), &scene, &place);
         drop(dir);
         let lost = replay(disk, &steps, every(5));
@@ -249,13 +254,13 @@ fn a_move_that_loses_power_anywhere_is_done_or_not_begun() {
                 checked.err().map(|why: String| format!("{:?} state {nth}: {why}", it.args))
             })
             .collect();
-        println!("states of {} after a loss of power: {}", it.args[0], lost.len());
+        println!("states of {} after a power loss: {}", it.args[0], lost.len());
         assert_none(&failed, lost.len());
         assert!(lost.len() >= 20, "{} states", lost.len());
     }
 }
 
-/// What `apply` is to make, in a store with two tokens; `{}` stands for its directory.
+/// A file for `apply`, in a store with two tokens. `{}` is replaced by the directory.
 const WANTED: &str = r#"
 [settings]
 grace = "2h"
@@ -275,10 +280,10 @@ env_file = "{}/target/env"
 env_name = "MORE"
 "#;
 
-/// An `apply` about to begin.
+/// Everything that exists before an `apply`.
 struct Apply {
     base: TempDir,
-    /// The tokens before it and after it.
+    /// The tokens before and after it.
     states: [String; 2],
 }
 
@@ -287,7 +292,7 @@ impl Apply {
 
     fn new() -> Self {
         let base = scratch();
-        fs::create_dir(base.path().join("target")).expect("a directory");
+        fs::create_dir(base.path().join("target")).expect("the directory can be created");
         for name in ["demo", "spare"] {
             run(Scene::program(base.path()).args(["create", name]), b"").ok();
         }
@@ -307,43 +312,43 @@ impl Apply {
     }
 
     fn write(dir: &Path) {
-        let text = WANTED.replace("{}", dir.to_str().expect("UTF-8"));
-        fs::write(dir.join("tokens.toml"), text).expect("a file");
+        let text = WANTED.replace("{}", dir.to_str().expect("the path is UTF-8"));
+        fs::write(dir.join("tokens.toml"), text).expect("the file can be written");
     }
 
-    /// The next run does what is left; it waits for the deadline of a creation that was killed.
+    /// Checks that the next run completes the changes. It waits for the deadline of a creation that was killed.
     fn completes(&self, dir: TempDir) -> Result<(), String> {
         let again = filled(Self::ARGS, dir.path());
         let again: Vec<&str> = again.iter().map(String::as_str).collect();
         let world = World::at(dir, now());
         let ran = world.run(&again);
-        want!(ran.code == 0, "the next run: {ran:?}");
+        ensure!(ran.code == 0, "the next run: {ran:?}");
         let is = tokens(world.dir.path())?;
-        want!(is == self.states[1], "{is}, not {}", self.states[1]);
+        ensure!(is == self.states[1], "{is}, not {}", self.states[1]);
         let drift = world.run(&["diff", again[1], "--exclusive"]);
-        want!(drift.code == 0, "{drift:?}");
+        ensure!(drift.code == 0, "{drift:?}");
         for (file, answer) in [("target/new", "valid new"), ("target/env", "valid more")] {
             let text =
                 fs::read_to_string(world.dir.path().join(file)).map_err(|err| format!("{file}: {err}"))?;
             let found = world.verify(text.trim().trim_start_matches("MORE="), &[]);
-            want!(found == (0, answer.to_owned()), "{file}: {found:?}");
+            ensure!(found == (0, answer.to_owned()), "{file}: {found:?}");
         }
         sound(&world)
     }
 }
 
-/// What the tokens of a store are, without what differs from run to run.
+/// The tokens of a store, without what differs between runs.
 fn tokens(dir: &Path) -> Result<String, String> {
     let look = scratch();
     copy(dir, look.path());
     let columns = ["--columns", "name,status,owner,scopes,labels", "--format", "tsv"];
     let ran = World::at(look, now()).run(&[&["list", "--all"], &columns[..]].concat());
-    want!(ran.code == 0, "list: {ran:?}");
+    ensure!(ran.code == 0, "list: {ran:?}");
     Ok(ran.out)
 }
 
 #[test]
-fn an_apply_that_is_killed_anywhere_is_completed_by_the_next_one() {
+fn an_apply_that_is_killed_anywhere_is_completed_by_the_next_run() {
     if !have("strace") {
         return;
     }
@@ -354,7 +359,7 @@ fn an_apply_that_is_killed_anywhere_is_completed_by_the_next_one() {
         let dir = it.stage();
         let done = killed(dir.path(), point, &filled(Apply::ARGS, dir.path()));
         let place = format!("killed before {} {}", point.0, point.1);
-        want!(done.killed, "{place}: it was not, {:?}", done.ran);
+        ensure!(done.killed, "{place}: the program was not killed, {:?}", done.ran);
         it.completes(dir).map_err(|why| format!("{place}: {why}"))
     });
     println!("kill points of apply: {}", jobs.len());
@@ -363,7 +368,7 @@ fn an_apply_that_is_killed_anywhere_is_completed_by_the_next_one() {
 }
 
 #[test]
-fn an_apply_on_a_full_or_broken_disk_says_so_and_is_completed_by_the_next_one() {
+fn an_apply_on_a_full_or_defective_disk_reports_it_and_is_completed_by_the_next_run() {
     if !have("strace") {
         return;
     }
@@ -379,11 +384,11 @@ fn an_apply_on_a_full_or_broken_disk_says_so_and_is_completed_by_the_next_one() 
             let done = traced(dir.path(), &options, &filled(Apply::ARGS, dir.path())).ran;
             let place = format!("{error} at {call} {nth}");
             let check = || {
-                want!(!done.err.contains("panicked"), "a panic");
+                ensure!(!done.err.contains("panicked"), "a panic");
                 let is = tokens(dir.path())?;
-                want!(done.code != 0 || is == it.states[1], "exit 0, and it was not done: {is}");
+                ensure!(done.code != 0 || is == it.states[1], "exit 0, but the changes are incomplete: {is}");
                 let unchanged = done.err.contains("nothing was changed");
-                want!(!unchanged || is == it.states[0], "it says that nothing was changed: {is}");
+                ensure!(!unchanged || is == it.states[0], "the message says that nothing was changed: {is}");
                 Ok(())
             };
             check().map_err(|why| format!("{place}: {why}; {done:?}"))?;
@@ -396,24 +401,25 @@ fn an_apply_on_a_full_or_broken_disk_says_so_and_is_completed_by_the_next_one() 
 }
 
 #[test]
-fn an_apply_that_loses_power_anywhere_is_completed_by_the_next_one() {
+fn an_apply_interrupted_by_a_power_loss_is_completed_by_the_next_run() {
     if !have("strace") {
         return;
     }
     let it = Apply::new();
-    let (verb, receiver) = (Verb::Create, Receiver::File);
+    let (verb, destination) = (Verb::Create, Destination::File);
     let scene =
-        Scene { verb, receiver, remembers: false, base: it.stage(), old: None, bystander: String::new() };
+        Scene { verb, destination, remembers: false, base: it.stage(), old: None, bystander: String::new() };
     let dir = it.stage();
     let (mut disk, place) = (Disk::default(), dir.path().to_owned());
     disk.load(&place.join("store"));
     let log = scratch();
     let log = log.path().join("log");
     let trace = format!("trace={CALLS}");
-    let options = ["-y", "-xx", "-s", "10000000", "-o", log.to_str().expect("UTF-8"), "-e", &trace];
+    let options =
+        ["-y", "-xx", "-s", "10000000", "-o", log.to_str().expect("the path is UTF-8"), "-e", &trace];
     let done = traced(dir.path(), &options, &filled(Apply::ARGS, dir.path()));
     assert_eq!(done.ran.code, 0, "{:?}", done.ran);
-    let log = fs::read_to_string(&log).expect("a log");
+    let log = fs::read_to_string(&log).expect("the file can be read");
     let steps = steps(&about(&log, &[place.join("store"), place.join("target")]), &scene, &place);
     drop(dir);
     let lost = replay(disk, &steps, every(20));
@@ -425,7 +431,7 @@ fn an_apply_that_loses_power_anywhere_is_completed_by_the_next_one() {
             it.completes(dir).err().map(|why: String| format!("state {nth}: {why}"))
         })
         .collect();
-    println!("states of apply after a loss of power: {}", lost.len());
+    println!("states of apply after a power loss: {}", lost.len());
     assert_none(&failed, lost.len());
     assert!(lost.len() >= 20, "{} states", lost.len());
 }

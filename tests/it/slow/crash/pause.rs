@@ -1,4 +1,5 @@
-//! Stopped after every call, for longer than its deadline allows, while somebody else changes the store; then it goes on.
+//! Stops a delivery after every system call until its deadline has passed, while another process changes the store, and
+//! then lets it continue.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,19 +10,21 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Receiver, Scene, Verb, assert_none, each, now, sampled, sound, swept, valid};
+use super::{Destination, Scene, Verb, assert_none, each, now, sampled, sound, swept, valid};
 use crate::support::processes::until;
 use crate::support::{MINUTE, Ran, World, have, program_path, run};
 
-/// Calls after which it is stopped: those on files beside the database, whose pages are written under its lock.
+/// The system calls after which the delivery is stopped. They concern files beside the database, whose pages are
+/// written under a lock.
 const CALLS: &str =
     "openat,write,fsync,unlink,rename,renameat,renameat2,link,linkat,fchmod,fchown,flock,close,statx";
-/// Fewer real pauses than this, during which the other one could write: the test no longer does what it should.
+/// The smallest number of stops during which the other process could write. If there are fewer, the test does not do
+/// what it should.
 const AT_LEAST: usize = 30;
 
 #[test]
-fn a_delivery_paused_past_its_deadline_never_leaves_a_dead_secret_in_a_file() {
-    let scenes: Vec<_> = Scene::all().into_iter().filter(|scene| scene.receiver.keeps()).collect();
+fn a_delivery_that_continues_after_its_deadline_never_leaves_an_invalid_secret_in_a_file() {
+    let scenes: Vec<_> = Scene::all().into_iter().filter(|scene| scene.destination.keeps_secret()).collect();
     paused_everywhere(
         &scenes,
         |scene, dir| {
@@ -35,21 +38,23 @@ fn a_delivery_paused_past_its_deadline_never_leaves_a_dead_secret_in_a_file() {
 }
 
 #[test]
-fn a_delivery_paused_while_another_takes_it_over_never_leaves_a_dead_secret_in_a_file() {
-    let scenes: Vec<_> =
-        Scene::all().into_iter().filter(|it| it.receiver.keeps() && it.verb == Verb::Rotate).collect();
+fn a_delivery_that_continues_after_it_was_replaced_never_leaves_an_invalid_secret_in_a_file() {
+    let scenes: Vec<_> = Scene::all()
+        .into_iter()
+        .filter(|it| it.destination.keeps_secret() && it.verb == Verb::Rotate)
+        .collect();
     paused_everywhere(
         &scenes,
         |scene, dir| {
             let mut args = scene.args(dir.path());
             args.push("--replace-pending".to_owned());
             let ran = run(Scene::program(dir.path()).args(&args), b"");
-            // Before the delivery of the first has begun, or after it was confirmed, there is nothing to take over.
+            // If the delivery has not begun yet or is already confirmed, nothing is replaced.
             let outcome = if ran.code == 0 { Ok(()) } else { Err(format!("the second: {ran:?}")) };
             (dir, outcome)
         },
         |scene, dir, ran| {
-            want!([0, 1, 5, 7].contains(&ran.code), "exit {}", ran.code);
+            ensure!([0, 1, 5, 7].contains(&ran.code), "exit {}", ran.code);
             let Some(held) = scene.held(dir.path(), "")? else {
                 return Err("no secret in the file".to_owned());
             };
@@ -57,35 +62,35 @@ fn a_delivery_paused_while_another_takes_it_over_never_leaves_a_dead_secret_in_a
             valid(&world, &held, "the secret in the file")?;
             world.wait(11 * MINUTE);
             let next = world.run(&["settings", "grace", "26h"]);
-            want!(next.code == 0, "the next change: {next:?}");
+            ensure!(next.code == 0, "the next change: {next:?}");
             sound(&world)?;
             swept(&world)?;
             valid(&world, scene.old.as_deref().unwrap_or_default(), "the old secret")?;
             valid(&world, &scene.bystander, "another token")?;
             let role = valid(&world, &held, "the secret in the file, later")?;
-            want!(role == "current", "the secret in the file is {role}");
+            ensure!(role == "current", "the secret in the file is {role}");
             Ok(())
         },
     );
 }
 
 #[test]
-fn a_secret_that_is_revoked_between_its_file_and_its_confirmation_is_reported_as_dead() {
+fn a_secret_that_is_revoked_before_its_confirmation_is_reported_as_invalid() {
     if !have("strace") {
         return;
     }
-    for receiver in [Receiver::File, Receiver::EnvFile] {
-        let scene = Scene::new(Verb::Rotate, receiver);
+    for destination in [Destination::File, Destination::EnvFile] {
+        let scene = Scene::new(Verb::Rotate, destination);
         let dir = scene.stage();
         let stopped = Stopped::start(&scene, dir.path(), &("rename".to_owned(), 1)).expect("a stop");
         run(Scene::program(dir.path()).args(["revoke", super::NAME, "--yes"]), b"").ok();
         let ran = stopped.go_on().exit(1);
-        let file = fs::canonicalize(Scene::file(dir.path())).expect("a path");
-        let said = format!(
+        let file = fs::canonicalize(Scene::file(dir.path())).expect("the path exists");
+        let message = format!(
             "`{}` holds a secret that does not work: it was revoked or rolled back during its delivery",
             file.display()
         );
-        assert!(ran.err.contains(&said) && !ran.err.contains("nothing was changed"), "{}", ran.err);
+        assert!(ran.err.contains(&message) && !ran.err.contains("nothing was changed"), "{}", ran.err);
         assert!(
             ran.err.contains("run the command again once the token may have a new secret"),
             "{}",
@@ -99,44 +104,45 @@ fn a_secret_that_is_revoked_between_its_file_and_its_confirmation_is_reported_as
 }
 
 #[test]
-fn a_file_that_changes_while_its_secret_is_on_the_way_is_left_alone() {
+fn a_file_that_changes_during_a_delivery_is_left_alone() {
     if !have("strace") {
         return;
     }
-    for receiver in [Receiver::File, Receiver::EnvFile] {
-        let scene = Scene::new(Verb::Rotate, receiver);
-        // After it was found fit, and after it was looked at once more.
+    for destination in [Destination::File, Destination::EnvFile] {
+        let scene = Scene::new(Verb::Rotate, destination);
+        // Stop once after the file was first checked, and once after it was checked again.
         let calls = scene.points("openat,fsync,rename");
-        let rename = calls.iter().position(|(name, _)| name == "rename").expect("a rename");
-        let synced = calls[..rename].iter().rfind(|(name, _)| name == "fsync").expect("a sync").clone();
+        let rename = calls.iter().position(|(name, _)| name == "rename").expect("there is a rename");
+        let synced =
+            calls[..rename].iter().rfind(|(name, _)| name == "fsync").expect("there is a sync").clone();
         let entered = ("unlink".to_owned(), 1);
-        for (at, said) in
+        for (at, message) in
             [(&entered, "a secret of this token"), (&synced, "somebody else changed it meanwhile")]
         {
             let dir = scene.stage();
             let stopped = Stopped::start(&scene, dir.path(), at).expect("a stop");
             let file = Scene::file(dir.path());
-            // In place and of the same length, as an editor may do it.
-            let before = fs::read_to_string(&file).expect("a file");
+            // Change the file in place without changing its length, as an editor can do.
+            let before = fs::read_to_string(&file).expect("the file can be read");
             let secret = scene.old.as_deref().expect("a secret");
             let theirs = before.replace(secret, &"x".repeat(secret.len()));
-            fs::write(&file, &theirs).expect("a file");
+            fs::write(&file, &theirs).expect("the file can be written");
             let ran = stopped.go_on();
             assert!(ran.code == 5 || ran.code == 7, "{ran:?}");
             assert!(
-                ran.err.contains(said) && ran.err.contains("nothing was changed"),
-                "{receiver:?}: {ran:?}"
+                ran.err.contains(message) && ran.err.contains("nothing was changed"),
+                "{destination:?}: {ran:?}"
             );
-            assert_eq!(fs::read_to_string(&file).expect("a file"), theirs);
-            let left = fs::read_dir(dir.path().join("target")).expect("a directory").count();
-            assert_eq!(left, 1, "something was left beside it");
+            assert_eq!(fs::read_to_string(&file).expect("the file can be read"), theirs);
+            let left = fs::read_dir(dir.path().join("target")).expect("the directory can be read").count();
+            assert_eq!(left, 1, "a temporary file was left");
             run(Scene::program(dir.path()).arg("verify"), secret.as_bytes()).ok();
         }
     }
 }
 
-/// Stops a delivery after each call, lets somebody else do something unless the stopped one holds the lock, lets the first
-/// go on, and checks what is left.
+/// Stops a delivery after each system call, calls `meanwhile` unless the delivery holds a lock, lets the delivery
+/// continue, and calls `check`.
 #[track_caller]
 fn paused_everywhere(
     scenes: &[Scene],
@@ -153,7 +159,7 @@ fn paused_everywhere(
         let dir = scene.stage();
         let place = format!("{} stopped after {} {}", scene.label(), point.0, point.1);
         let Some(stopped) = Stopped::start(scene, dir.path(), point) else {
-            return Err(format!("{place}: it was not"));
+            return Err(format!("{place}: the program was not stopped"));
         };
         let free = is_free(dir.path());
         let (dir, done) = if free { meanwhile(scene, dir) } else { (dir, Ok(())) };
@@ -161,10 +167,10 @@ fn paused_everywhere(
         let because = |why: String| format!("{place}: {why}; {ran:?}");
         done.map_err(because)?;
         let outcome = (if free { "written meanwhile" } else { "locked" }.to_owned(), ran.code);
-        *counts.lock().expect("a count").entry(outcome).or_default() += 1;
+        *counts.lock().expect("no thread panicked").entry(outcome).or_default() += 1;
         check(scene, dir, &ran).map_err(because)
     });
-    let counts = counts.into_inner().expect("a count");
+    let counts = counts.into_inner().expect("no thread panicked");
     println!("pauses: {} {counts:?}", jobs.len());
     assert_none(&failed, jobs.len());
     let written: usize =
@@ -172,15 +178,15 @@ fn paused_everywhere(
     assert!(written >= AT_LEAST, "{counts:?}");
 }
 
-/// Whether nobody holds a lock of the store, or that of the directory.
+/// Whether no process holds the lock of the store or the lock of the destination's directory.
 fn is_free(dir: &Path) -> bool {
-    let conn = rusqlite::Connection::open(dir.join("store/tokens.db")).expect("the database");
+    let conn = rusqlite::Connection::open(dir.join("store/tokens.db")).expect("the database can be opened");
     conn.busy_timeout(Duration::ZERO).expect("a timeout");
     let store = conn.execute_batch("BEGIN EXCLUSIVE; ROLLBACK").is_ok();
-    store && fs::File::open(dir.join("target")).expect("a directory").try_lock().is_ok()
+    store && fs::File::open(dir.join("target")).expect("the directory can be opened").try_lock().is_ok()
 }
 
-/// The program under strace, stopped by a signal.
+/// The program under strace, stopped by SIGSTOP.
 struct Stopped {
     strace: std::process::Child,
     pid: Pid,
@@ -195,7 +201,7 @@ impl Stopped {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("TOKENCTL_STORE", dir.join("store"))
-            .args(["-f", "-o", path.to_str().expect("UTF-8"), "-e", &format!("trace={call}")])
+            .args(["-f", "-o", path.to_str().expect("the path is UTF-8"), "-e", &format!("trace={call}")])
             .args(["-e", &format!("inject={call}:signal=SIGSTOP:when={nth}")])
             .arg(program_path())
             .args(scene.args(dir))
@@ -215,7 +221,7 @@ impl Stopped {
     }
 
     fn go_on(self) -> Ran {
-        kill_process(self.pid, Signal::CONT).expect("a signal");
+        kill_process(self.pid, Signal::CONT).expect("the signal can be sent");
         let done = self.strace.wait_with_output().expect("strace ends");
         drop(self.log);
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

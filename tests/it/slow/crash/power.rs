@@ -1,7 +1,9 @@
-//! Loss of power at any moment of a recorded run. What was synced is on disk, and any part of the rest.
+//! Simulates a power loss at any moment of a recorded run. What was synced is on the disk, and any part of the rest can
+//! be.
 //!
-//! The model: bytes of a file last once the file is synced, names once their directory is. Of what is not synced yet
-//! everything may be there, nothing, one thing alone, everything but one thing, and a write may be there by half.
+//! In this model, the bytes of a file are durable once the file is synced, and its name is durable once its directory
+//! is synced. Of the operations that are not durable yet, the disk can have all, none, only one, or all except one, and
+//! a write can be cut in half.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -10,15 +12,15 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Receiver, Scene, assert_none, each, write};
+use super::{Destination, Scene, assert_none, each, write};
 use crate::support::have;
 
 pub const CALLS: &str = "openat,write,pwrite64,ftruncate,fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat,link,\
     linkat,mkdir,truncate,creat,writev,pwritev,sync_file_range,fallocate";
-/// The least number of states for one scene. With fewer, the recording no longer shows what it should.
+/// The smallest number of states for a scene. If there are fewer, the recording does not contain what it should.
 const AT_LEAST: usize = 200;
 
-/// The successful operations of a run on files.
+/// An operation on files that succeeded during the run.
 #[derive(Debug)]
 pub enum Step {
     Create(PathBuf),
@@ -37,13 +39,13 @@ pub enum Step {
         to: PathBuf,
     },
     Unlink(PathBuf),
-    /// The destination has the secret.
+    /// The destination has received the secret.
     Accepted(String),
-    /// The destination knows that it is confirmed.
-    Told,
+    /// The destination has received the newline, which is written after the confirmation.
+    Confirmed,
 }
 
-/// An operation that is not on disk yet.
+/// An operation that is not durable yet.
 #[derive(Debug, Clone)]
 enum Pending {
     Bytes { file: usize, at: usize, bytes: Vec<u8> },
@@ -53,7 +55,7 @@ enum Pending {
     Gone(PathBuf),
 }
 
-/// Files by number, and where their names are.
+/// The content of files by number, and the number of the file under each name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Disk {
     files: Vec<Vec<u8>>,
@@ -88,16 +90,16 @@ impl Disk {
         disk
     }
 
-    /// What can be seen of it: the content under each name.
+    /// The content under each name.
     fn tree(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         self.names.iter().map(|(path, file)| (path.clone(), self.files[*file].clone())).collect()
     }
 
     pub fn load(&mut self, dir: &Path) {
-        for entry in fs::read_dir(dir).expect("a directory") {
-            let path = entry.expect("an entry").path();
+        for entry in fs::read_dir(dir).expect("the directory can be read") {
+            let path = entry.expect("the entry can be read").path();
             self.names.insert(path.clone(), self.files.len());
-            self.files.push(fs::read(path).expect("a file"));
+            self.files.push(fs::read(path).expect("the file can be read"));
         }
     }
 }
@@ -112,7 +114,7 @@ fn torn(change: &Pending) -> Option<Pending> {
     }
 }
 
-/// The possible states of the disk after a loss of power.
+/// The possible states of the disk after a power loss.
 fn states(disk: &Disk, pending: &[Pending]) -> Vec<Disk> {
     let mut all: Vec<_> = (0..=pending.len()).map(|count| disk.with(&pending[..count])).collect();
     for (at, change) in pending.iter().enumerate() {
@@ -131,18 +133,18 @@ fn states(disk: &Disk, pending: &[Pending]) -> Vec<Disk> {
     all
 }
 
-/// A state, the secret that the destination had by then, and whether success had been reported.
+/// A state, the secret that the destination had received by then, and whether success had been reported.
 pub type Lost = (BTreeMap<PathBuf, Vec<u8>>, Option<String>, bool);
 
-/// Every n-th of the states that a loss of power during the recorded steps may leave.
+/// Every n-th of the states that a power loss during the recorded steps can leave.
 pub fn replay(disk: Disk, steps: &[Step], nth: usize) -> Vec<Lost> {
     let mut volatile = disk.clone();
     let (mut disk, mut pending) = (disk, Vec::<Pending>::new());
-    let (mut handed, mut told) = (None, false);
+    let (mut received, mut confirmed) = (None, false);
     let (mut seen, mut all) = (HashSet::new(), Vec::new());
-    let mut look = |disk: &Disk, pending: &[Pending], handed: &Option<String>, told| {
+    let mut look = |disk: &Disk, pending: &[Pending], received: &Option<String>, confirmed| {
         for state in states(disk, pending) {
-            let lost = (state.tree(), handed.clone(), told);
+            let lost = (state.tree(), received.clone(), confirmed);
             let mut hasher = DefaultHasher::new();
             lost.hash(&mut hasher);
             if seen.insert(hasher.finish()) && seen.len().is_multiple_of(nth) {
@@ -151,9 +153,10 @@ pub fn replay(disk: Disk, steps: &[Step], nth: usize) -> Vec<Lost> {
         }
     };
     for step in steps {
-        // The pending writes only grow until something is synced or reported.
-        if matches!(step, Step::Sync(_) | Step::Accepted(_) | Step::Told) {
-            look(&disk, &pending, &handed, told);
+        // The number of pending operations only grows until something is synced or reported, so the states before that
+        // include the earlier ones.
+        if matches!(step, Step::Sync(_) | Step::Accepted(_) | Step::Confirmed) {
+            look(&disk, &pending, &received, confirmed);
         }
         let file =
             |path: &Path| *volatile.names.get(path).unwrap_or_else(|| panic!("unknown: {}", path.display()));
@@ -191,11 +194,11 @@ pub fn replay(disk: Disk, steps: &[Step], nth: usize) -> Vec<Lost> {
                 None
             }
             Step::Accepted(secret) => {
-                handed = Some(secret.clone());
+                received = Some(secret.clone());
                 None
             }
-            Step::Told => {
-                told = true;
+            Step::Confirmed => {
+                confirmed = true;
                 None
             }
         };
@@ -204,30 +207,30 @@ pub fn replay(disk: Disk, steps: &[Step], nth: usize) -> Vec<Lost> {
             pending.push(change);
         }
     }
-    look(&disk, &pending, &handed, told);
-    // The program exited with 0.
-    look(&disk, &pending, &handed, true);
+    look(&disk, &pending, &received, confirmed);
+    // The program has exited with code 0.
+    look(&disk, &pending, &received, true);
     all
 }
 
-/// Text of strace's `\x..`.
+/// The bytes that strace prints as `\x..`.
 fn unhex(text: &str) -> Vec<u8> {
     let digits = |pair: &str| u8::from_str_radix(pair, 16).unwrap_or_else(|err| panic!("{err}: {pair}"));
     text.split("\\x").skip(1).map(digits).collect()
 }
 
-/// The text between these two.
+/// The text between two characters.
 fn between(text: &str, open: char, close: char) -> Option<&str> {
     let (_, rest) = text.split_once(open)?;
     Some(rest.split_once(close)?.0)
 }
 
-/// The lines of a recording, each with a whole call: where processes run beside each other, strace writes one in
-/// two parts. A call is listed at its end.
+/// The lines of a recording, each with a complete call. If several processes run, strace can print a call in two parts;
+/// such a call is listed where it returns.
 fn whole_calls(log: &str) -> Vec<String> {
     let (mut all, mut begun) = (Vec::new(), BTreeMap::new());
     for line in log.lines() {
-        let (pid, call) = line.split_once(' ').expect("a pid");
+        let (pid, call) = line.split_once(' ').expect("there is a pid");
         if let Some(first) = call.strip_suffix("<unfinished ...>") {
             begun.insert(pid, first);
         } else if let (true, Some((_, rest))) =
@@ -242,11 +245,11 @@ fn whole_calls(log: &str) -> Vec<String> {
     all
 }
 
-/// The steps of a recording below `dir`.
+/// The steps of a recording that concern files below `dir`.
 pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
     let path = |text: &str, open, close| {
         let bytes = unhex(between(text, open, close).unwrap_or_default());
-        PathBuf::from(String::from_utf8(bytes).expect("UTF-8"))
+        PathBuf::from(String::from_utf8(bytes).expect("the bytes are UTF-8"))
     };
     let quoted = |text: &str| path(text, '"', '"');
     let of_fd = |text: &str| path(text, '<', '>');
@@ -255,12 +258,12 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
     let mut all = Vec::new();
     let mut known: HashSet<PathBuf> = HashSet::new();
     for place in ["store", "target"] {
-        for entry in fs::read_dir(scene.base.path().join(place)).expect("a directory") {
-            known.insert(dir.join(place).join(entry.expect("an entry").file_name()));
+        for entry in fs::read_dir(scene.base.path().join(place)).expect("the directory can be read") {
+            known.insert(dir.join(place).join(entry.expect("the entry can be read").file_name()));
         }
     }
     for line in &whole_calls(log) {
-        let call = line.split_once(' ').expect("a pid").1.trim_start();
+        let call = line.split_once(' ').expect("there is a pid").1.trim_start();
         let Some((name, rest)) = call.split_once('(') else { continue };
         let (args, result) = rest.rsplit_once(" = ").unwrap_or((rest, ""));
         if result.starts_with('-') || result.starts_with('?') {
@@ -278,12 +281,14 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
             }
             "write" | "pwrite64" => {
                 let (path, bytes) = (of_fd(args[0]), unhex(between(args[1], '"', '"').expect("bytes")));
-                let outside = scene.receiver == Receiver::Stdout
+                let outside = scene.destination == Destination::Stdout
                     && path.to_string_lossy().starts_with("pipe:")
-                    || scene.receiver == Receiver::Command && path == received;
+                    || scene.destination == Destination::Command && path == received;
                 match (outside, is_secret(&bytes)) {
-                    (true, true) => Some(Step::Accepted(String::from_utf8(bytes).expect("UTF-8"))),
-                    (true, false) => (bytes == b"\n").then_some(Step::Told),
+                    (true, true) => {
+                        Some(Step::Accepted(String::from_utf8(bytes).expect("the bytes are UTF-8")))
+                    }
+                    (true, false) => (bytes == b"\n").then_some(Step::Confirmed),
                     _ => Some(Step::Write { path, at: args.get(3).map(|at| at.parse().expect(at)), bytes }),
                 }
             }
@@ -306,7 +311,7 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
             _ => {}
         }
         let inside = |path: &PathBuf| {
-            path.starts_with(dir) && (scene.receiver != Receiver::Command || *path != received)
+            path.starts_with(dir) && (scene.destination != Destination::Command || *path != received)
         };
         all.extend(step.filter(|step| match step {
             Step::Create(path)
@@ -315,9 +320,9 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
             | Step::Sync(path)
             | Step::Unlink(path)
             | Step::Rename { from: path, .. } => inside(path),
-            Step::Accepted(_) | Step::Told => true,
+            Step::Accepted(_) | Step::Confirmed => true,
         }));
-        // What a hook has done is its own to keep, so it lasts.
+        // A hook is responsible for its own files, so what it writes counts as durable.
         let runs = Scene::runs(dir);
         if matches!(all.last(), Some(Step::Write { path, .. }) if *path == runs) {
             all.extend([Step::Sync(runs), Step::Sync(dir.to_owned())]);
@@ -326,33 +331,33 @@ pub fn steps(log: &str, scene: &Scene, dir: &Path) -> Vec<Step> {
     all
 }
 
-/// Lays a state out at the place of the recording, whose path is in the store.
+/// Creates the files of a state at the path of the recording, because the store contains that path.
 pub fn lay_out(place: &Path, scene: &Scene, lost: &Lost) -> TempDir {
     use std::os::unix::fs::PermissionsExt;
     let private = || fs::Permissions::from_mode(0o700);
-    let name = place.file_name().expect("a name");
+    let name = place.file_name().expect("the path has a name");
     let dir = tempfile::Builder::new()
         .prefix(name)
         .rand_bytes(0)
         .permissions(private())
-        .tempdir_in(place.parent().expect("a directory"))
+        .tempdir_in(place.parent().expect("the path has a parent"))
         .expect("the same directory");
     for below in ["store", "target"] {
-        fs::create_dir(place.join(below)).expect("a directory");
-        fs::set_permissions(place.join(below), private()).expect("a mode");
+        fs::create_dir(place.join(below)).expect("the directory can be created");
+        fs::set_permissions(place.join(below), private()).expect("the mode can be set");
     }
     for (path, content) in &lost.0 {
-        fs::write(path, content).expect("a file");
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("a mode");
+        fs::write(path, content).expect("the file can be written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
     }
-    if let (Receiver::Command, Some(secret)) = (scene.receiver, &lost.1) {
+    if let (Destination::Command, Some(secret)) = (scene.destination, &lost.1) {
         write(&Scene::file(place), secret);
     }
     dir
 }
 
 #[test]
-fn a_delivery_that_loses_power_anywhere_neither_loses_nor_orphans_a_secret() {
+fn a_delivery_interrupted_by_a_power_loss_neither_loses_nor_orphans_a_secret() {
     if !have("strace") {
         return;
     }
@@ -367,13 +372,14 @@ fn a_delivery_that_loses_power_anywhere_neither_loses_nor_orphans_a_secret() {
         let log = super::scratch();
         let log = log.path().join("log");
         let trace = format!("trace={CALLS}");
-        let options = ["-y", "-xx", "-s", "1000000", "-o", log.to_str().expect("UTF-8"), "-e", &trace];
+        let options =
+            ["-y", "-xx", "-s", "1000000", "-o", log.to_str().expect("the path is UTF-8"), "-e", &trace];
         let done = scene.traced(dir.path(), &options);
         assert_eq!(done.ran.code, 0, "{:?}", done.ran);
-        let steps = steps(&fs::read_to_string(&log).expect("a log"), scene, &place);
+        let steps = steps(&fs::read_to_string(&log).expect("the file can be read"), scene, &place);
         drop(dir);
         let lost = replay(disk, &steps, 1);
-        counts.lock().expect("a count").insert(scene.label(), lost.len());
+        counts.lock().expect("no thread panicked").insert(scene.label(), lost.len());
         for (nth, lost) in lost.iter().enumerate() {
             let dir = lay_out(&place, scene, lost);
             let stdout = lost.1.clone().unwrap_or_default();
@@ -381,14 +387,14 @@ fn a_delivery_that_loses_power_anywhere_neither_loses_nor_orphans_a_secret() {
                 let sizes: Vec<_> =
                     lost.0.iter().map(|(path, content)| (path.file_name(), content.len())).collect();
                 let why = format!("{} state {nth} {sizes:?}: {why}", scene.label());
-                all_failed.lock().expect("a list").push(why);
+                all_failed.lock().expect("no thread panicked").push(why);
             }
         }
         Ok(())
     });
-    let counts = counts.into_inner().expect("a count");
+    let counts = counts.into_inner().expect("no thread panicked");
     let states = counts.values().sum::<usize>();
-    println!("states after a loss of power: {states} {counts:?}");
-    assert_none(&all_failed.into_inner().expect("a list"), states);
+    println!("states after a power loss: {states} {counts:?}");
+    assert_none(&all_failed.into_inner().expect("no thread panicked"), states);
     assert!(counts.len() == scenes.len() && counts.values().all(|count| *count >= AT_LEAST), "{counts:?}");
 }

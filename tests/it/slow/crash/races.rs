@@ -1,4 +1,4 @@
-//! Concurrent deliveries of one token.
+//! Simultaneous deliveries for one token.
 
 use std::process::Stdio;
 use std::sync::Barrier;
@@ -9,7 +9,7 @@ use crate::support::processes::finished;
 use crate::support::{Ran, World, program, run};
 
 #[test]
-fn of_rotations_at_once_one_at_a_time_has_a_provisional_secret_and_the_last_is_current() {
+fn simultaneous_rotations_succeed_one_at_a_time_and_the_last_secret_is_current() {
     const AT_ONCE: usize = 20;
     let world = World::of_processes();
     let old = world.mint("demo");
@@ -22,12 +22,12 @@ fn of_rotations_at_once_one_at_a_time_has_a_provisional_secret_and_the_last_is_c
     };
     let results: Vec<Ran> = thread::scope(|scope| {
         let all: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(rotate)).collect();
-        all.into_iter().map(|ran| ran.join().expect("a rotation")).collect()
+        all.into_iter().map(|ran| ran.join().expect("the thread does not panic")).collect()
     });
     let mut secrets = Vec::new();
     for ran in &results {
         if ran.code == 0 {
-            secrets.push(ran.json()["secret"].as_str().expect("a secret").to_owned());
+            secrets.push(ran.json()["secret"].as_str().expect("the secret is a string").to_owned());
         } else {
             assert_eq!((ran.code, ran.failure()["code"].as_str()), (5, Some("under_way")), "{ran:?}");
         }
@@ -36,7 +36,7 @@ fn of_rotations_at_once_one_at_a_time_has_a_provisional_secret_and_the_last_is_c
     assert!(!secrets.is_empty());
     let role = |secret: &str| {
         let answer = world.real(&["verify", "--json"], secret.as_bytes()).ok().json();
-        answer["secret"]["role"].as_str().expect("a role").to_owned()
+        answer["secret"]["role"].as_str().expect("the role is a string").to_owned()
     };
     assert_eq!(role(&old), "previous");
     let roles: Vec<_> = secrets.iter().map(|secret| role(secret)).collect();
@@ -48,12 +48,12 @@ fn of_rotations_at_once_one_at_a_time_has_a_provisional_secret_and_the_last_is_c
 }
 
 #[test]
-fn a_revocation_during_a_delivery_leaves_nothing_valid() {
+fn after_a_revocation_during_a_delivery_no_secret_is_valid() {
     let world = World::of_processes();
     let old = world.mint("demo");
     let dir = world.dir.path();
     let (got, go) = (dir.join("got"), dir.join("go"));
-    assert!(std::process::Command::new("mkfifo").args([&got, &go]).status().expect("mkfifo").success());
+    assert!(std::process::Command::new("mkfifo").args([&got, &go]).status().expect("mkfifo runs").success());
     let command = format!("cat > {0}; cat {1} > {1}.end", got.display(), go.display());
     let child = Scene::program(dir)
         .args(["rotate", "demo", "--json", "--exec", &command])
@@ -62,14 +62,14 @@ fn a_revocation_during_a_delivery_leaves_nothing_valid() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // The client has it, and uses it at once.
-    let new = std::fs::read_to_string(&got).expect("the secret");
+    // The client has received the secret and uses it immediately.
+    let new = std::fs::read_to_string(&got).expect("the secret can be read");
     assert_eq!(world.real(&["verify"], new.as_bytes()).ok().line(), "valid demo");
     world.real(&["revoke", "demo", "--yes"], b"").ok();
     for secret in [&old, &new] {
         world.real(&["verify"], secret.as_bytes()).exit(3);
     }
-    std::fs::write(&go, "on").expect("a fifo");
+    std::fs::write(&go, "on").expect("the file can be written");
     let ran = finished(child).exit(7);
     assert_eq!((ran.failure()["code"].as_str(), &*ran.out), (Some("delivery_failed"), ""), "{ran:?}");
     for secret in [&old, &new] {

@@ -1,19 +1,19 @@
-//! Killed at every call, and recovered while the directory of its file is not there.
+//! Kills a delivery at every system call, and recovers it while the directory of its file is missing.
 
 use std::fs;
 
 use super::{CHANGING, Scene, assert_none, each, killed, now, sampled};
 use crate::support::{MINUTE, World, have};
 
-/// Fewer real kills than this for all scenes: the test no longer kills what it should.
+/// The smallest number of kills for all scenes. If there are fewer, the test does not kill where it should.
 const AT_LEAST: usize = 160;
 
 #[test]
-fn a_delivery_recovered_while_its_volume_is_away_keeps_its_secret() {
+fn a_delivery_that_is_recovered_while_its_volume_is_missing_keeps_its_secret() {
     if !have("strace") {
         return;
     }
-    let scenes: Vec<_> = Scene::all().into_iter().filter(|scene| scene.receiver.keeps()).collect();
+    let scenes: Vec<_> = Scene::all().into_iter().filter(|scene| scene.destination.keeps_secret()).collect();
     let points =
         scenes.iter().flat_map(|scene| scene.points(CHANGING).into_iter().map(move |it| (scene, it)));
     let jobs: Vec<_> = sampled(points.collect(), 3).into_iter().enumerate().collect();
@@ -22,7 +22,7 @@ fn a_delivery_recovered_while_its_volume_is_away_keeps_its_secret() {
         let done = killed(dir.path(), point, &scene.args(dir.path()));
         let place = format!("{} killed before {} {}, {at}", scene.label(), point.0, point.1);
         if !done.killed {
-            return Err(format!("{place}: it was not, {:?}", done.ran));
+            return Err(format!("{place}: the program was not killed, {:?}", done.ran));
         }
         let because = |why: String| format!("{place}: {why}");
         let dir = recovered_without(dir, at % 2 == 0).map_err(because)?;
@@ -33,19 +33,20 @@ fn a_delivery_recovered_while_its_volume_is_away_keeps_its_secret() {
     assert!(jobs.len() >= AT_LEAST, "{} points", jobs.len());
 }
 
-/// Has the next change recover while the directory is gone, or an empty one is in its place, as below a mount point.
+/// Makes a change, which recovers the delivery, while the directory is missing or is replaced by an empty one, like an
+/// unmounted volume.
 fn recovered_without(dir: tempfile::TempDir, mounted_over: bool) -> Result<tempfile::TempDir, String> {
     let (volume, away) = (dir.path().join("target"), dir.path().join("away"));
-    fs::rename(&volume, &away).expect("a directory");
+    fs::rename(&volume, &away).expect("the directory can be renamed");
     if mounted_over {
-        fs::create_dir(&volume).expect("a directory");
+        fs::create_dir(&volume).expect("the directory can be created");
     }
     let world = World::at(dir, now() + 11 * MINUTE);
     let ran = world.run(&["settings", "grace", "26h"]);
-    want!(ran.code == 0, "a change without the volume: {ran:?}");
+    ensure!(ran.code == 0, "a change without the volume: {ran:?}");
     if mounted_over {
-        fs::remove_dir(&volume).map_err(|err| format!("something was written in its place: {err}"))?;
+        fs::remove_dir(&volume).map_err(|err| format!("a file was written to the empty directory: {err}"))?;
     }
-    fs::rename(&away, &volume).expect("a directory");
+    fs::rename(&away, &volume).expect("the directory can be renamed");
     Ok(world.dir)
 }

@@ -228,7 +228,6 @@ impl Store {
     }
 
     /// Writes the uses of a burst that are not written yet.
-    #[cfg_attr(not(feature = "postgres"), expect(clippy::unused_self, reason = "files are written at once"))]
     pub fn send_uses(&self) {
         #[cfg(feature = "postgres")]
         if let Engine::Postgres(it) = &self.engine {

@@ -383,16 +383,17 @@ mod tests {
     fn a_confirmation_waits_for_the_lock_until_a_minute_before_the_deadline_and_nothing_else_does() {
         let usual = PATIENCE.as_secs();
         for (takes, left) in [(0, 540), (100, 440), (570, 0)] {
-            let dir = tempfile::tempdir().expect("a directory");
+            let dir = tempfile::tempdir().expect("a temporary directory can be created");
             let location = Location::named(dir.path().join("store"));
             let actor = Actor { uid: 0, login: None, sudo_user: None, host: None };
             let author = Author { actor, reason: None, accept_clock: false };
-            make(&location, Sharing::Private, &watching(None), &author).expect("a store");
-            let store = Store::open_to_write(&location, &watching(None), &author).expect("the store");
+            make(&location, Sharing::Private, &watching(None), &author).expect("the store can be created");
+            let store =
+                Store::open_to_write(&location, &watching(None), &author).expect("the store can be opened");
             let clock = watching(Some(&store));
             let protocol =
                 Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };
-            let secret = Secret::mint(&"tkn".parse().expect("a prefix"), &mut |bytes| {
+            let secret = Secret::mint(&"tkn".parse().expect("the prefix is valid"), &mut |bytes| {
                 bytes.fill(7);
                 Ok::<_, std::io::Error>(())
             });
@@ -404,7 +405,10 @@ mod tests {
                 memory: Memory::default(),
             };
             let mut slow = Slow(&clock.now, takes);
-            let made = protocol.run::<Trouble>(&secret.expect("a secret"), &mut slow, |_| Ok(begun));
+            let made =
+                protocol.run::<TestError>(&secret.expect("the secret can be generated"), &mut slow, |_| {
+                    Ok(begun)
+                });
             assert!(made.is_ok_and(|token| token.delivery.is_none()));
             // The clock is read when the delivery is prepared, inserted, about to be confirmed, and
             // confirmed.
@@ -414,7 +418,7 @@ mod tests {
     }
 
     #[derive(Debug, thiserror::Error)]
-    enum Trouble {
+    enum TestError {
         #[error(transparent)]
         Store(#[from] StoreError),
         #[error(transparent)]

@@ -401,7 +401,7 @@ mod tests {
     fn a_confirmation_waits_for_the_lock_until_a_minute_before_the_deadline_and_nothing_else_does() {
         let usual = PATIENCE.as_secs();
         for (takes, left) in [(0, 540), (100, 440), (570, 0)] {
-            let dir = tempfile::tempdir().expect("a directory");
+            let dir = tempfile::tempdir().expect("a temporary directory can be created");
             let location = Location::named(dir.path().join("store"));
             let author = author();
             make(&location, Sharing::Private, &watching(None), &author).expect("a store");
@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[derive(Debug, thiserror::Error)]
-    enum Trouble {
+    enum TestError {
         #[error(transparent)]
         Store(#[from] StoreError),
         #[error(transparent)]

@@ -307,11 +307,11 @@ impl Pending {
     /// Returns the token if recovery or another rotation has already confirmed the secret.
     fn find_confirmed(&self, tx: &Write<'_>) -> Result<Option<Token>, StoreError> {
         let token = tx.tokens(&[self.token], tx.now)?.pop();
-        let is_ours = |it: &StoredSecret| {
-            it.hash == self.hash
-                && it.delivered_at.is_some()
-                && it.revoked_at.is_none()
-                && !it.has_expired(tx.now)
+        let is_ours = |secret: &StoredSecret| {
+            secret.hash == self.hash
+                && secret.delivered_at.is_some()
+                && secret.revoked_at.is_none()
+                && !secret.has_expired(tx.now)
         };
         Ok(token.filter(|token| token.revoked_at.is_none() && token.secrets.iter().any(is_ours)))
     }
@@ -320,7 +320,7 @@ impl Pending {
     /// and a revoked token has no provisional secret.
     fn find(&self, tx: &Write<'_>) -> Result<Option<Token>, StoreError> {
         let token = tx.tokens(&[self.token], tx.now)?.pop();
-        Ok(token.filter(|token| token.provisional().is_some_and(|it| it.hash == self.hash)))
+        Ok(token.filter(|token| token.provisional().is_some_and(|secret| secret.hash == self.hash)))
     }
 }
 

@@ -36,7 +36,9 @@ impl OpenDestination for Stdout<'_> {
             return Err(why.to_owned().into());
         }
         let is_in_store = |file: &OutputFile| {
-            file.path.parent().is_some_and(|dir| std::fs::canonicalize(self.store).is_ok_and(|it| it == dir))
+            file.path
+                .parent()
+                .is_some_and(|dir| std::fs::canonicalize(self.store).is_ok_and(|store| store == dir))
         };
         if self.out.file().is_some_and(|file| is_in_store(&file)) {
             return Err("standard output is a file of the store".to_owned().into());

@@ -95,7 +95,7 @@ impl AllowFrom {
 
     /// The networks that no network of the other rule covers completely.
     pub fn beyond<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = Network> + 'a {
-        let covered = |network: Network| other.0.iter().any(|it| it.covers(network));
+        let covered = |network: Network| other.0.iter().any(|wider| wider.covers(network));
         self.0.iter().copied().filter(move |network| !covered(*network))
     }
 }

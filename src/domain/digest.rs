@@ -136,12 +136,12 @@ fn token(token: &Token) -> Digest {
     e.instant(Some(token.created_at)).text(&token.created_by);
     e.instant(token.disabled_at).instant(token.revoked_at);
     let destination = token.destination.as_ref();
-    e.opt_text(destination.map(|it| it.destination.word()));
-    e.opt_text(destination.and_then(|it| it.destination.path()));
-    e.opt_text(destination.and_then(|it| it.destination.variable()));
-    e.opt_text(destination.and_then(|it| it.destination.command()));
-    e.opt_text(destination.and_then(|it| it.host.as_deref()));
-    e.opt_int(destination.map(|it| i64::from(it.uid)));
+    e.opt_text(destination.map(|remembered| remembered.destination.word()));
+    e.opt_text(destination.and_then(|remembered| remembered.destination.path()));
+    e.opt_text(destination.and_then(|remembered| remembered.destination.variable()));
+    e.opt_text(destination.and_then(|remembered| remembered.destination.command()));
+    e.opt_text(destination.and_then(|remembered| remembered.host.as_deref()));
+    e.opt_int(destination.map(|remembered| i64::from(remembered.uid)));
     e.opt_text(token.hook.as_deref()).opt_text(token.allow_from.as_ref().map(ToString::to_string).as_deref());
     e.len(token.labels.len());
     for (key, value) in &token.labels {

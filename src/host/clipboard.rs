@@ -26,7 +26,7 @@ pub fn reach(
 ) -> io::Result<Box<dyn Clipboard>> {
     let held = |role, needs: &[&'static str]| {
         let needs = needs.iter().filter_map(|key| Some((*key, env(key)?))).collect();
-        keeper::Keeper::start(role, stay, name, needs).map(|it| Box::new(it) as Box<dyn Clipboard>)
+        keeper::Keeper::start(role, stay, name, needs).map(|keeper| Box::new(keeper) as Box<dyn Clipboard>)
     };
     match method {
         CopyMethod::Display if cfg!(not(feature = "clipboard")) => {

@@ -114,8 +114,8 @@ impl Machine for Host {
         variable(key).filter(|value| !value.is_empty())
     }
 
-    fn leave_to_exit(&self, it: Box<dyn Any>) {
-        std::mem::forget(it);
+    fn leave_to_exit(&self, value: Box<dyn Any>) {
+        std::mem::forget(value);
     }
 
     fn home(&self) -> Option<PathBuf> {

@@ -57,7 +57,7 @@ impl Store {
     ) -> Result<AuditReport, E> {
         watch(Step::new("checking the database", 0, 0))?;
         let database = match &self.engine {
-            Engine::Sqlite(it) => it.check_integrity()?,
+            Engine::Sqlite(sqlite) => sqlite.check_integrity()?,
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => Vec::new(),
         };
@@ -250,8 +250,8 @@ impl View<'_> {
         };
         let mut changed = Vec::new();
         for (subject, name, found) in [
-            (Subject::Catalogue, "scopes", scopes.as_ref().map(|it| it as &dyn Fn(Form) -> Digest)),
-            (Subject::Settings, "settings", settings.as_ref().map(|it| it as _)),
+            (Subject::Catalogue, "scopes", scopes.as_ref().map(|digest| digest as &dyn Fn(Form) -> Digest)),
+            (Subject::Settings, "settings", settings.as_ref().map(|digest| digest as _)),
         ] {
             if !matches(subject, found)? {
                 changed.push(Changed { id: None, name: name.to_owned() });
@@ -323,7 +323,9 @@ impl View<'_> {
         changed: &mut Vec<Changed>,
     ) -> Result<(), StoreError> {
         let mut lost = Vec::new();
-        for (id, last) in by_subject.iter().filter(|(key, it)| !key.starts_with('*') && it.digest.is_some()) {
+        for (id, last) in
+            by_subject.iter().filter(|(key, last)| !key.starts_with('*') && last.digest.is_some())
+        {
             if self.row_of_id(id)?.is_none() {
                 lost.push((
                     last.seq,
@@ -347,7 +349,7 @@ impl View<'_> {
     ) -> Result<(), StoreError> {
         let sql = "SELECT DISTINCT t.row FROM events e JOIN tokens t ON t.id = e.subject WHERE e.seq > ?1 AND e.seq <= ?2";
         for row in self.column::<i64>(sql, params![began, chain.last.seq])? {
-            let is_new = |it: &Changed| changed.iter().all(|other| other.id != it.id);
+            let is_new = |found: &Changed| changed.iter().all(|other| other.id != found.id);
             let found: Vec<Changed> =
                 self.changed_tokens(&[row], now, chain)?.into_iter().filter(is_new).collect();
             changed.extend(found);
@@ -358,7 +360,7 @@ impl View<'_> {
     fn unreadable(&self, row: i64) -> Result<Changed, StoreError> {
         let sql = "SELECT CAST(id AS TEXT), CAST(name AS TEXT) FROM tokens WHERE row = ?1";
         let read = |row: &Row<'_>| Ok(Changed { id: Some(lossy(row, 0)?), name: lossy(row, 1)? });
-        let found = self.ok(self.prepare(sql).and_then(|mut it| it.one(&[&row], read)))?;
+        let found = self.ok(self.prepare(sql).and_then(|mut statement| statement.one(&[&row], read)))?;
         found.ok_or_else(|| StoreError::Damaged(format!("token row {row} is missing")))
     }
 }

@@ -18,7 +18,7 @@ impl Store {
     /// The size of the database in bytes. 0 for a server.
     pub fn bytes(&self) -> u64 {
         match &self.engine {
-            Engine::Sqlite(it) => it.bytes(),
+            Engine::Sqlite(sqlite) => sqlite.bytes(),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => 0,
         }
@@ -28,7 +28,7 @@ impl Store {
     /// a copy.
     pub fn shrink(&self) -> Result<(), StoreError> {
         match &self.engine {
-            Engine::Sqlite(it) => it.shrink(self.patience.get()).map_err(|err| it.failed(&err)),
+            Engine::Sqlite(sqlite) => sqlite.shrink(self.patience.get()).map_err(|err| sqlite.failed(&err)),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => Ok(()),
         }

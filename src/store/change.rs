@@ -92,7 +92,7 @@ impl Write<'_> {
              destination_kind = ?13, destination_path = ?14, destination_variable = ?15, destination_command = ?16,
              destination_host = ?17, destination_uid = ?18, hook = ?19, allow_from = ?20 WHERE row = ?1";
         let remembered = token.destination.as_ref();
-        let destination = remembered.map(|it| &it.destination);
+        let destination = remembered.map(|remembered| &remembered.destination);
         self.run(
             sql,
             params![
@@ -112,8 +112,8 @@ impl Write<'_> {
                 destination.and_then(Destination::path),
                 destination.and_then(Destination::variable),
                 destination.and_then(Destination::command),
-                remembered.and_then(|it| it.host.as_deref()),
-                remembered.map(|it| it.uid),
+                remembered.and_then(|remembered| remembered.host.as_deref()),
+                remembered.map(|remembered| remembered.uid),
                 token.hook,
                 token.allow_from.as_ref().map(ToString::to_string)
             ],

@@ -103,7 +103,7 @@ impl Engine {
         match self {
             Self::Sqlite(_) => false,
             #[cfg(feature = "postgres")]
-            Self::Postgres(it) => it.is_narrow(),
+            Self::Postgres(postgres) => postgres.is_narrow(),
         }
     }
 
@@ -151,7 +151,7 @@ impl Engine {
         match self {
             Self::Sqlite(_) => Ok(()),
             #[cfg(feature = "postgres")]
-            Self::Postgres(it) => it.number_from_here(),
+            Self::Postgres(postgres) => postgres.number_from_here(),
         }
     }
 
@@ -168,26 +168,26 @@ impl Engine {
     /// How many rows have been changed through it so far.
     pub fn changes(&self) -> u64 {
         match self {
-            Self::Sqlite(it) => it.conn.total_changes(),
+            Self::Sqlite(sqlite) => sqlite.conn.total_changes(),
             #[cfg(feature = "postgres")]
-            Self::Postgres(it) => it.changes(),
+            Self::Postgres(postgres) => postgres.changes(),
         }
     }
 
     pub fn prepare(&self, sql: &str) -> Result<Prepared<'_>, Fault> {
         match self {
-            Self::Sqlite(it) => Ok(it.prepare(sql)?),
+            Self::Sqlite(sqlite) => Ok(sqlite.prepare(sql)?),
             #[cfg(feature = "postgres")]
-            Self::Postgres(it) => Ok(Prepared::Postgres(it.prepare(sql))),
+            Self::Postgres(postgres) => Ok(Prepared::Postgres(postgres.prepare(sql))),
         }
     }
 
     /// Converts an error of the engine to an error of the store.
     pub fn failed(&self, err: &Fault) -> StoreError {
         match (self, err) {
-            (Self::Sqlite(it), Fault::Sqlite(err)) => it.failed(err),
+            (Self::Sqlite(sqlite), Fault::Sqlite(err)) => sqlite.failed(err),
             #[cfg(feature = "postgres")]
-            (Self::Postgres(it), err) => it.failed(err),
+            (Self::Postgres(postgres), err) => postgres.failed(err),
             #[cfg(feature = "postgres")]
             (Self::Sqlite(_), err) => StoreError::Damaged(err.to_string()),
         }

@@ -101,7 +101,7 @@ impl StoreError {
             Self::Foreign { why, .. } => Self::Foreign { path, why },
             Self::Unreadable { why, .. } => Self::Unreadable { path, why },
             Self::Wal { .. } => Self::Wal { path },
-            it => it,
+            other => other,
         }
     }
 

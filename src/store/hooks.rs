@@ -42,13 +42,13 @@ impl Store {
         pid: u32,
     ) -> Result<Option<PendingHook>, StoreError> {
         self.change_without_event(clock, |view, now| {
-            let same = view.tokens(&[token.row], now)?.pop().filter(|it| it.id == token.id);
+            let same = view.tokens(&[token.row], now)?.pop().filter(|found| found.id == token.id);
             let is_same_hook = |hook: &PendingHook| {
                 let expected =
                     token.pending_hook.as_ref().map(|expected| (expected.secret, &expected.command));
                 expected == Some((hook.secret, &hook.command)) && !hook.is_claimed(now)
             };
-            let Some(hook) = same.and_then(|it| it.pending_hook).filter(is_same_hook) else {
+            let Some(hook) = same.and_then(|token| token.pending_hook).filter(is_same_hook) else {
                 return Ok(None);
             };
             let sql = "UPDATE hook SET claimed_at = ?2, claimed_pid = ?3 WHERE secret = ?1";
@@ -77,8 +77,8 @@ impl Store {
         hook: &PendingHook,
     ) -> Result<Option<Token>, StoreError> {
         self.write(clock, author, |tx| {
-            let found = tx.tokens(&[token.row], tx.now)?.pop().filter(|it| it.id == token.id);
-            let same = found.filter(|it| it.pending_hook.as_ref() == Some(hook));
+            let found = tx.tokens(&[token.row], tx.now)?.pop().filter(|found| found.id == token.id);
+            let same = found.filter(|token| token.pending_hook.as_ref() == Some(hook));
             let Some(before) = same else { return Ok(None) };
             let after = Token { pending_hook: None, ..before.clone() };
             tx.update(&before, &after, Action::Hook).map(Some)

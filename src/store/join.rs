@@ -171,7 +171,7 @@ impl Store {
     pub fn keep_pages(&self) -> Result<(), StoreError> {
         self.remember();
         match &self.engine {
-            Engine::Sqlite(it) => it.keep_pages(32).map_err(|err| it.failed(&err)),
+            Engine::Sqlite(sqlite) => sqlite.keep_pages(32).map_err(|err| sqlite.failed(&err)),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => Ok(()),
         }

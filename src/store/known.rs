@@ -171,7 +171,7 @@ mod tests {
         known.begin(1);
         known.keep(&one);
         known.keep(&other);
-        let is_kept = |known: &Known, it: &Presented| known.get(&it.secret().hash).is_some();
+        let is_kept = |known: &Known, presented: &Presented| known.get(&presented.secret().hash).is_some();
         assert!(is_kept(&known, &one) && is_kept(&known, &other));
         assert!(!is_kept(&known, &twin));
         known.begin(2);

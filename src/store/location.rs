@@ -28,16 +28,16 @@ impl Location {
     /// Whether there is a store, or there might be one that cannot be checked.
     pub fn exists(&self) -> bool {
         match self {
-            Self::Directory(it) => it.exists(),
+            Self::Directory(directory) => directory.exists(),
             #[cfg(feature = "postgres")]
-            Self::Server(it) => super::postgres::is_store(it),
+            Self::Server(server) => super::postgres::is_store(server),
         }
     }
 
     /// The directory of the store. `None` for a server.
     pub fn dir(&self) -> Option<&Path> {
         match self {
-            Self::Directory(it) => Some(&it.dir),
+            Self::Directory(directory) => Some(&directory.dir),
             #[cfg(feature = "postgres")]
             Self::Server(_) => None,
         }
@@ -46,17 +46,17 @@ impl Location {
     /// The form for people: a directory or a URL.
     pub fn shown(&self) -> PathBuf {
         match self {
-            Self::Directory(it) => it.dir.clone(),
+            Self::Directory(directory) => directory.dir.clone(),
             #[cfg(feature = "postgres")]
-            Self::Server(it) => it.url(),
+            Self::Server(server) => server.url(),
         }
     }
 
     /// Waits a moment for recorded uses that are still on their way to a primary.
     pub fn finish_uses(&self) {
         #[cfg(feature = "postgres")]
-        if let Self::Server(it) = self
-            && let Some(relay) = &it.lag.uses
+        if let Self::Server(server) = self
+            && let Some(relay) = &server.lag.uses
         {
             relay.finish();
         }
@@ -69,9 +69,9 @@ impl Location {
     )]
     pub(super) fn files(&self) -> Result<&Directory, super::StoreError> {
         match self {
-            Self::Directory(it) => Ok(it),
+            Self::Directory(directory) => Ok(directory),
             #[cfg(feature = "postgres")]
-            Self::Server(it) => Err(super::StoreError::NoFiles(it.url())),
+            Self::Server(server) => Err(super::StoreError::NoFiles(server.url())),
         }
     }
 }

@@ -13,9 +13,9 @@ impl Store {
     /// Opens the store for reading. Nothing is changed.
     pub fn open_to_read(location: &Location) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_read(it),
+            Location::Directory(directory) => Self::file_to_read(directory),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Read),
+            Location::Server(server) => Self::connect(server, Access::Read),
         }
     }
 
@@ -23,36 +23,36 @@ impl Store {
     /// verification, and no statement is cached.
     pub fn open_to_verify_once(location: &Location) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_verify_once(it),
+            Location::Directory(directory) => Self::file_to_verify_once(directory),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Verify),
+            Location::Server(server) => Self::connect(server, Access::Verify),
         }
     }
 
     /// Opens the store to verify many times.
     pub(super) fn open_to_verify(location: &Location) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_read(it),
+            Location::Directory(directory) => Self::file_to_read(directory),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Verify),
+            Location::Server(server) => Self::connect(server, Access::Verify),
         }
     }
 
     /// Opens the store for completion while somebody types. A store that is not ready at once is an error.
     pub fn open_to_glance(location: &Location) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_glance(it),
+            Location::Directory(directory) => Self::file_to_glance(directory),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Glance),
+            Location::Server(server) => Self::connect(server, Access::Glance),
         }
     }
 
     /// Opens the store for reading, while this process has other connections to it.
     pub(super) fn open_beside(location: &Location) -> Result<Self, Opening> {
         match location {
-            Location::Directory(it) => Self::file_beside(it),
+            Location::Directory(directory) => Self::file_beside(directory),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Verify).map_err(Opening::Failed),
+            Location::Server(server) => Self::connect(server, Access::Verify).map_err(Opening::Failed),
         }
     }
 
@@ -63,9 +63,9 @@ impl Store {
         author: &Author,
     ) -> Result<Self, StoreError> {
         match location {
-            Location::Directory(it) => Self::file_to_write(it, clock, author, None),
+            Location::Directory(directory) => Self::file_to_write(directory, clock, author, None),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => Self::connect(it, Access::Write),
+            Location::Server(server) => Self::connect(server, Access::Write),
         }
     }
 
@@ -79,9 +79,9 @@ impl Location {
     /// The identity of the database that is there now. The identity of a server never changes.
     pub(super) fn id(&self) -> Result<FileId, StoreError> {
         match self {
-            Self::Directory(it) => FileId::at(it),
+            Self::Directory(directory) => FileId::at(directory),
             #[cfg(feature = "postgres")]
-            Self::Server(it) => Ok(FileId::of_server(&it.url())),
+            Self::Server(server) => Ok(FileId::of_server(&server.url())),
         }
     }
 }
@@ -95,8 +95,8 @@ pub fn make(
     author: &Author,
 ) -> Result<bool, StoreError> {
     match location {
-        Location::Directory(it) => sqlite::make(it, sharing, clock, author),
+        Location::Directory(directory) => sqlite::make(directory, sharing, clock, author),
         #[cfg(feature = "postgres")]
-        Location::Server(it) => super::postgres::make(it, false, clock, author),
+        Location::Server(server) => super::postgres::make(server, false, clock, author),
     }
 }

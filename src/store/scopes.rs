@@ -47,7 +47,8 @@ impl View<'_> {
                 }
             }
             if self.checks_seals()
-                && let Some(row) = entries.values().find(|it| counts.get(&it.row) != Some(&it.includes.len()))
+                && let Some(row) =
+                    entries.values().find(|entry| counts.get(&entry.row) != Some(&entry.includes.len()))
             {
                 let why = format!("scopes that scope row {} includes are missing", row.row);
                 return Err(rusqlite::Error::ToSqlConversionFailure(why.into()).into());

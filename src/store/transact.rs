@@ -52,11 +52,11 @@ impl Store {
         match &self.engine {
             Engine::Sqlite(_) => self.read_now(clock, f),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(it) => {
+            Engine::Postgres(postgres) => {
                 let mut f = f;
-                it.when_fresh(|| {
+                postgres.when_fresh(|| {
                     self.read_now(clock, |view, now| {
-                        it.check_freshness(clock)?;
+                        postgres.check_freshness(clock)?;
                         f(view, now)
                     })
                 })
@@ -82,7 +82,7 @@ impl Store {
     /// not know.
     pub(super) fn is_of_today(&self) -> Result<(), StoreError> {
         let found = match &self.engine {
-            Engine::Sqlite(it) => it.stamped().map_err(|err| it.failed(&err))?,
+            Engine::Sqlite(sqlite) => sqlite.stamped().map_err(|err| sqlite.failed(&err))?,
             // Migrations wait for the lock of this transaction, and the version was checked before.
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => VERSION,
@@ -92,16 +92,20 @@ impl Store {
 
     pub(super) fn begin(&self, purpose: Purpose) -> Result<Transaction<'_>, StoreError> {
         match &self.engine {
-            Engine::Sqlite(it) => it.begin(purpose, self.patience.get()).map_err(|err| it.failed(&err)),
+            Engine::Sqlite(sqlite) => {
+                sqlite.begin(purpose, self.patience.get()).map_err(|err| sqlite.failed(&err))
+            }
             #[cfg(feature = "postgres")]
-            Engine::Postgres(it) => it.begin(purpose, self.patience.get()).map(Transaction::Postgres),
+            Engine::Postgres(postgres) => {
+                postgres.begin(purpose, self.patience.get()).map(Transaction::Postgres)
+            }
         }
     }
 
     /// Whether the next read transaction already has its lock.
     fn is_locked(&self) -> bool {
         match &self.engine {
-            Engine::Sqlite(it) => it.has_begun(),
+            Engine::Sqlite(sqlite) => sqlite.has_begun(),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => false,
         }
@@ -114,7 +118,7 @@ impl Store {
             Engine::Sqlite(_) => "PRAGMA user_version",
             // The first statement takes the snapshot. Each change has an entry, whose hash identifies the state.
             #[cfg(feature = "postgres")]
-            Engine::Postgres(it) => return it.state(),
+            Engine::Postgres(postgres) => return postgres.state(),
         };
         Ok(self.engine.prepare(sql)?.one(&[], |row| row.get(0))?.unwrap_or(0))
     }
@@ -122,7 +126,7 @@ impl Store {
     /// Within a read transaction, notices if another process has migrated the tables.
     fn follow(&self) -> Result<(), Fault> {
         match &self.engine {
-            Engine::Sqlite(it) => Ok(it.follow_migration()?),
+            Engine::Sqlite(sqlite) => Ok(sqlite.follow_migration()?),
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => Ok(()),
         }
@@ -155,9 +159,9 @@ impl Store {
     /// After a failed COMMIT, only the content of the store tells whether the change was kept.
     pub(super) fn settle(&self, err: &Fault, expected: &Anchor) -> Result<(), StoreError> {
         let kept = match &self.engine {
-            Engine::Sqlite(it) => it.keeps(expected).ok(),
+            Engine::Sqlite(sqlite) => sqlite.keeps(expected).ok(),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(it) => it.keeps(err, expected).ok(),
+            Engine::Postgres(postgres) => postgres.keeps(err, expected).ok(),
         };
         match kept {
             Some(true) => Ok(()),

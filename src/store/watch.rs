@@ -30,7 +30,7 @@ impl Store {
         let count = self
             .engine
             .prepare("SELECT count(*) FROM tokens")
-            .and_then(|mut it| it.one(&[], |row| row.get(0)));
+            .and_then(|mut statement| statement.one(&[], |row| row.get(0)));
         count.ok().flatten().unwrap_or(0)
     }
 }

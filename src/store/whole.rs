@@ -15,9 +15,9 @@ pub fn examine<E: From<StoreError>>(
     watch: Watch<'_, E>,
 ) -> Result<Vec<Finding>, E> {
     match location {
-        Location::Directory(it) => sqlite::examine(it, uid, now, watch),
+        Location::Directory(directory) => sqlite::examine(directory, uid, now, watch),
         #[cfg(feature = "postgres")]
-        Location::Server(it) => super::postgres::examine(it, uid, now, watch),
+        Location::Server(server) => super::postgres::examine(server, uid, now, watch),
     }
 }
 
@@ -25,7 +25,7 @@ pub fn examine<E: From<StoreError>>(
 /// nothing for a server.
 pub fn repair(location: &Location) -> Result<(), StoreError> {
     match location {
-        Location::Directory(it) => sqlite::repair(it),
+        Location::Directory(directory) => sqlite::repair(directory),
         #[cfg(feature = "postgres")]
         Location::Server(_) => Ok(()),
     }
@@ -68,11 +68,11 @@ impl Restoration {
     /// Puts the result in place, unless the store has changed since it was examined.
     pub fn install(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
         match location {
-            Location::Directory(it) => self.install_in(it, clock),
+            Location::Directory(directory) => self.install_in(directory, clock),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => {
+            Location::Server(server) => {
                 let _ = clock;
-                super::postgres::Postgres::install(it, self)
+                super::postgres::Postgres::install(server, self)
             }
         }
     }

@@ -18,7 +18,8 @@ pub struct Query {
 
 impl Query {
     pub fn meets(&self, event: &Event) -> bool {
-        let by_token = |id: &String| matches!(&event.subject, Subject::Token { id: it, .. } if it == id);
+        let by_token =
+            |id: &String| matches!(&event.subject, Subject::Token { id: found, .. } if found == id);
         self.token.as_ref().is_none_or(by_token)
             && self.since.is_none_or(|since| since <= event.time)
             && self.until.is_none_or(|until| event.time <= until)

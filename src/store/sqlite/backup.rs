@@ -79,9 +79,9 @@ impl Store {
     /// Creates the store at a location from this private one. Fails if there already is a store.
     pub fn put_in_place(&self, location: &Location, clock: &dyn Clock) -> Result<(), StoreError> {
         match location {
-            Location::Directory(it) => self.put_file_in_place(it, clock),
+            Location::Directory(directory) => self.put_file_in_place(directory, clock),
             #[cfg(feature = "postgres")]
-            Location::Server(it) => self.put_on_server(it),
+            Location::Server(server) => self.put_on_server(server),
         }
     }
 

@@ -61,12 +61,12 @@ pub fn examine<E: From<StoreError>>(
     let problems = location.unsafe_files(&found)?;
     let recorded = recorded(location, is_open(&problems));
     // SQLite would roll back such a journal, or wait for a FIFO.
-    let has_unsafe_journal = problems.iter().any(|it| it.path == journal(&found.database));
+    let has_unsafe_journal = problems.iter().any(|problem| problem.path == journal(&found.database));
     let mut all: Vec<Finding> = problems
         .into_iter()
-        .map(|it| Finding {
-            repairable: it.by_mode && it.path.starts_with(&found.dir),
-            ..error("permissions", format!("`{}`: {}; {}", it.path.display(), it.why, it.fix))
+        .map(|problem| Finding {
+            repairable: problem.by_mode && problem.path.starts_with(&found.dir),
+            ..error("permissions", format!("`{}`: {}; {}", problem.path.display(), problem.why, problem.fix))
         })
         .collect();
     match found.version() {
@@ -120,7 +120,7 @@ fn wal() -> Finding {
 
 /// Whether other users could write the store.
 fn is_open(problems: &[Unsafe]) -> bool {
-    problems.iter().any(|it| it.by_mode)
+    problems.iter().any(|problem| problem.by_mode)
 }
 
 /// The recorded sharing. The store counts as private if other users could have written the record.
@@ -184,11 +184,11 @@ pub fn repair(location: &Directory) -> Result<(), StoreError> {
     };
     let problems = location.unsafe_files(&found)?;
     let was_open = is_open(&problems);
-    for it in problems {
-        if it.by_mode && it.path.starts_with(&found.dir) {
-            set_mode(&it.path, &|mode| mode & !0o022)?;
-        } else if it.path == journal(&found.database) {
-            return Err(it.into());
+    for problem in problems {
+        if problem.by_mode && problem.path.starts_with(&found.dir) {
+            set_mode(&problem.path, &|mode| mode & !0o022)?;
+        } else if problem.path == journal(&found.database) {
+            return Err(problem.into());
         }
     }
     if matches!(found.version(), Err(StoreError::Wal { .. })) || has_foreign_tables(&found) {
@@ -269,7 +269,7 @@ pub fn content<E: From<StoreError>>(
 /// finish their own deliveries, and the owner of the store can finish all of them.
 fn policy(token: &Token, settings: &Settings, (uid, owner): (u32, bool), now: Timestamp) -> Vec<Finding> {
     let mut all = Vec::new();
-    if let Some(delivery) = token.delivery.as_ref().filter(|it| it.deadline <= now) {
+    if let Some(delivery) = token.delivery.as_ref().filter(|delivery| delivery.deadline <= now) {
         let whose = if delivery.uid == uid { String::new() } else { format!(" of uid {}", delivery.uid) };
         let message = format!(
             "the delivery of `{}`, begun at {},{whose} was never finished",

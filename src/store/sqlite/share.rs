@@ -28,7 +28,7 @@ impl Store {
     /// The sharing of new files beside the database. It is private unless the database has the recorded
     /// group.
     pub(super) fn sharing_of_new_files(&self) -> Sharing {
-        let ours = |sharing: &Sharing| self.files().is_ok_and(|it| sharing.is_group_of(&it.found.meta));
+        let ours = |sharing: &Sharing| self.files().is_ok_and(|files| sharing.is_group_of(&files.found.meta));
         self.sharing().filter(ours).unwrap_or(Sharing::Private)
     }
 }

@@ -410,7 +410,7 @@ mod tests {
             let protocol =
                 Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };
             let mut slow = Slow(&clock.now, takes);
-            let made = protocol.run::<Trouble>(&secret(), &mut slow, |_| Ok(begun()));
+            let made = protocol.run::<TestError>(&secret(), &mut slow, |_| Ok(begun()));
             assert!(made.is_ok_and(|token| token.delivery.is_none()));
             // The clock is read when the delivery is prepared, inserted, about to be confirmed, and
             // confirmed.
@@ -456,7 +456,7 @@ mod tests {
             let protocol =
                 Protocol { store: &store, clock: &clock, author: &author, pid: 1, action: Action::Create };
             let mut destination = (&location, Meanwhile(meanwhile));
-            protocol.run::<Trouble>(&secret(), &mut destination, |_| Ok(begun())).is_ok()
+            protocol.run::<TestError>(&secret(), &mut destination, |_| Ok(begun())).is_ok()
         };
         let now = watching(None).now().expect("a time");
         assert!(delivered(&|token| token.confirm(now)));
